@@ -82,8 +82,8 @@ class Example(Mapping[str, Any]):
         return type(self)(self, **changes)
 
     def toDict(self) -> dict[str, Any]:  # noqa: N802 - DSPy's name
-        """Return the values as a plain dict."""
-        return dict(self._values)
+        """Return the values as a plain dict, also those inside them: examples and pydantic models become dicts."""
+        return {name: _as_plain(value) for name, value in self._values.items()}
 
     def keys(self, include_dspy: bool = False) -> list[str]:  # type: ignore[override]  # lists can be indexed and printed
         """Return the names as a list."""
@@ -137,6 +137,24 @@ class Example(Mapping[str, Any]):
     def __repr__(self) -> str:
         values = ", ".join(f"{k}={v!r}" for k, v in self._values.items())
         return f"{type(self).__name__}({values})"
+
+    def plain_values(self) -> dict[str, Any]:
+        """Return the values as they are, as a dict."""
+        return dict(self._values)
+
+
+def _as_plain(value: Any) -> Any:
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, Example):
+        return value.toDict()
+    if hasattr(value, "model_dump"):
+        return value.model_dump()
+    if isinstance(value, list):
+        return [_as_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _as_plain(item) for key, item in value.items()}
+    return value
 
 
 def _rebuild_example(cls: type[Example], values: dict[str, object], keys: frozenset[str] | None) -> Example:

@@ -52,6 +52,8 @@ PIECES = (
     "format_user_message_content",
     "format_assistant_message_content",
     "format_demos",
+    "format_conversation_history",
+    "user_message_output_requirements",
 )
 """Methods that a subclass may override."""
 
@@ -118,17 +120,18 @@ class Adapter:
 
     def __init__(
         self,
+        callbacks: Sequence[Any] | None = None,
+        use_native_function_calling: bool = False,
+        native_response_types: Collection[type] | None = None,
         *,
         retries: int = 1,
-        use_native_function_calling: bool = False,
-        native_response_types: Collection[type] = (Citations, Reasoning),
         parallel_tool_calls: bool | None = None,
-        callbacks: Sequence[Any] | None = None,
     ) -> None:
         self.callbacks = callbacks or ()
         self.retries = retries
         self.use_native_function_calling = use_native_function_calling
-        self.native_response_types = tuple(native_response_types)
+        native = (Citations, Reasoning) if native_response_types is None else native_response_types
+        self.native_response_types = tuple(native)
         self.parallel_tool_calls = parallel_tool_calls
 
     def __init_subclass__(cls, **kwargs: object) -> None:
@@ -143,11 +146,11 @@ class Adapter:
 
     # What a subclass says
 
-    def parse(self, signature: type[Signature], text: str) -> dict[str, object]:
+    def parse(self, signature: type[Signature], completion: str) -> dict[str, object]:
         """Return the typed outputs of a reply. Raises AdapterParseError naming the field and the rule."""
         plan = plan_of(signature)
-        found, decoded = self.find(plan.outputs, text)
-        return read_fields(plan.outputs, found, text, decoded=decoded)
+        found, decoded = self.find(plan.outputs, completion)
+        return read_fields(plan.outputs, found, completion, decoded=decoded)
 
     def params(self, signature: type[Signature], lm: BaseLM) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
         """Return what this adapter adds to a request, such as response_format."""
@@ -268,6 +271,16 @@ class Adapter:
         """Return demonstrations as turns, incomplete ones first."""
         return [dict(turn) for turn in self._of(signature).demo_turns(demos)] if demos else []
 
+    def format_conversation_history(
+        self, signature: type[Signature], history_field_name: str, inputs: dict[str, Any]
+    ) -> list[Turn]:
+        """Return the earlier turns of a conversation, which an input of the type History holds."""
+        return self._of(signature).earlier_turns(inputs.get(history_field_name))
+
+    def user_message_output_requirements(self, signature: type[Signature]) -> str:
+        """Return the sentence that closes the last user message, under DSPy's name; see `reminder`."""
+        return self.reminder(plan_of(signature))
+
     # Prompts
 
     def format(self, signature: type[Signature], demos: Demos, inputs: Values) -> list[Turn]:
@@ -280,7 +293,7 @@ class Adapter:
         if demos:
             messages += self.format_demos(signature, demos)
         if (earlier := rendered.plan.earlier) is not None:
-            messages += rendered.earlier_turns(inputs.get(earlier.name))
+            messages += self.format_conversation_history(signature, earlier.name, dict(inputs))
         if self._pieced:
             asked = self.format_user_message_content(signature, inputs, main_request=True)
             return [*messages, {"role": "user", "content": asked}]
@@ -307,7 +320,7 @@ class Adapter:
             plan = plan_of(signature)
             slots = tuple((f, *_marks_of(self.marks, f.name)) for f in plan.inputs)
             # A signature whose outputs all come natively asks for no text.
-            reminder = self.reminder(plan) if plan.outputs else ""
+            reminder = self.user_message_output_requirements(signature) if plan.outputs else ""
             system = "" if self._pieced else self.format_system_message(signature)
             earlier = ((plan.earlier, *_marks_of(self.marks, plan.earlier.name)),) if plan.earlier else ()
             rendered = Rendered(plan, slots, system, reminder, self.write, earlier)

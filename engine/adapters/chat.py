@@ -6,7 +6,7 @@ The layout's markers are those of DSPy's ChatAdapter, so prompts and saved demon
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
 from engine.adapters.base import Adapter
@@ -91,8 +91,17 @@ class ChatAdapter(Adapter):
         "Now write the output fields, starting with {fields}, and end with `[[ ## completed ## ]]`."
     )
 
-    def __init__(self, *, use_json_adapter_fallback: bool = True, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(
+        self,
+        callbacks: Sequence[Any] | None = None,
+        use_native_function_calling: bool = False,
+        native_response_types: Collection[type] | None = None,
+        use_json_adapter_fallback: bool = True,
+        parallel_tool_calls: bool | None = None,
+        **options: Any,
+    ) -> None:
+        options["parallel_tool_calls"] = parallel_tool_calls
+        super().__init__(callbacks, use_native_function_calling, native_response_types, **options)
         self.use_json_adapter_fallback = use_json_adapter_fallback
 
     def structure(self, plan: Plan) -> str:

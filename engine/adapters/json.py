@@ -111,8 +111,15 @@ class JSONAdapter(Adapter):
     name = "json"
     find = staticmethod(json_values)
 
-    def __init__(self, *, use_native_function_calling: bool = True, **options: Any) -> None:
-        super().__init__(use_native_function_calling=use_native_function_calling, **options)
+    def __init__(
+        self,
+        callbacks: Sequence[Any] | None = None,
+        use_native_function_calling: bool = True,
+        parallel_tool_calls: bool | None = None,
+        **options: Any,
+    ) -> None:
+        options["parallel_tool_calls"] = parallel_tool_calls
+        super().__init__(callbacks, use_native_function_calling, **options)
 
     def structure(self, plan: Plan) -> str:
         """Return the layout: the inputs' headers, then the object with what each value must be."""

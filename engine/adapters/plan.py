@@ -28,6 +28,7 @@ from engine.adapters.values import (
 from engine.errors import AdapterParseError, SignatureError
 from engine.records import Demo, Example
 from engine.signature.grammar import is_class, type_text, without_none
+from engine.types.base import Type
 from engine.types.textual import Citations, Document, History, Reasoning, citable, history_of
 from engine.types.tool import ToolCallResults, ToolCalls, ToolForm, tools_of
 
@@ -152,7 +153,7 @@ def _made(signature: type[Signature]) -> Plan:
             name=name,
             annotation=annotation,
             hint=type_text(annotation),
-            description=signature.description(name),
+            description=signature.description(name) if output else _input_description(signature, name),
             rules=rules_in_words(info.metadata),
             note=output_note(annotation) if output else "",
             reader=reader_for(annotation, tuple(info.metadata)) if output else reader_for(str),
@@ -174,6 +175,18 @@ def _made(signature: type[Signature]) -> Plan:
         earlier=planned(histories[0], signature.input_fields[histories[0]], False) if histories else None,
         native=_native(signature),
     )
+
+
+def _input_description(signature: type[Signature], name: str) -> str:
+    """Return an input's description, with what a user's own types in it say of themselves."""
+    own = [kind.description() for kind in _own_types(signature.annotation(name))]
+    return " ".join(text for text in (signature.description(name), *own) if text)
+
+
+def _own_types(annotation: object) -> list[type[Type]]:
+    if is_class(annotation, Type):
+        return [] if annotation.__module__.startswith("engine.") else [annotation]
+    return [kind for part in get_args(annotation) for kind in _own_types(part)]
 
 
 def _is_a(annotation: object, kind: type) -> bool:
@@ -407,6 +420,7 @@ def answer_turns(values: Values, said: str, known: Collection[str]) -> list[Turn
             continue
         if isinstance(value, ToolCalls) or (isinstance(value, Mapping) and "tool_calls" in value):
             calls = ToolCalls.model_validate(value)
+            results = calls.tool_call_results or results
         elif isinstance(value, ToolCallResults) or (
             isinstance(value, Mapping) and "tool_call_results" in value
         ):
@@ -459,7 +473,7 @@ def _any_of(fields: Sequence[FieldPlan], values: Values) -> bool:
 
 
 def _plain_values(demo: Demonstration) -> dict[str, Any]:
-    return demo.toDict() if isinstance(demo, Example) else dict(values_of(demo))
+    return demo.plain_values() if isinstance(demo, Example) else dict(values_of(demo))
 
 
 def _unchanged(demo: Demonstration, before: dict[str, object]) -> bool:

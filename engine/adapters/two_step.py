@@ -54,9 +54,9 @@ class TwoStepAdapter(Adapter):
         """Return the closing sentence: what must be in the answer."""
         return REMINDER.format(names=", ".join(f"`{f.name}`{typed(f)}" for f in plan.outputs))
 
-    def parse(self, signature: type[Signature], text: str) -> dict[str, object]:
+    def parse(self, signature: type[Signature], completion: str) -> dict[str, object]:
         """Return the typed outputs of the second call's reply, which is in ChatAdapter's layout."""
-        return self._extraction.parse(signature, text)
+        return self._extraction.parse(signature, completion)
 
     def fallback(self) -> Adapter | None:
         """Return a JSONAdapter that does not retry, for the step's model."""

@@ -1,7 +1,8 @@
 """DSPy's arguments that have no effect here, or another name: taken by public names, unknown to what they stand for.
 
 `IGNORED` names arguments that are dropped, by function, class (its constructor) or method ("Module.batch").
-`TRANSLATED` holds functions that turn DSPy's arguments into ours. What a class takes, its subclasses take too.
+`OTHER_NAMES` holds DSPy's names of single arguments and ours, `TRANSLATED` functions that turn DSPy's arguments into ours.
+What a class takes, its subclasses take too.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def adapted(value: object) -> Any:
         if base in _adapted_classes:
             continue
         _adapted_classes.add(base)
-        for path in dict.fromkeys((*IGNORED, *TRANSLATED)):
+        for path in dict.fromkeys((*IGNORED, *TRANSLATED, *OTHER_NAMES)):
             owner, _, method = path.partition(".")
             if owner == base.__name__ and base.__module__.startswith("engine."):
                 _adapt_method(base, method or "__init__", path)
@@ -51,21 +52,21 @@ _adapted_classes: set[type] = set()
 
 def _adapted_function(function: Any, path: str) -> Any:
     """Return a function that drops and translates arguments, or the function itself where there is nothing to do."""
-    ignored, translate = IGNORED.get(path, ()), TRANSLATED.get(path)
-    if not ignored and translate is None:
+    ignored, translate, names = IGNORED.get(path, ()), TRANSLATED.get(path), OTHER_NAMES.get(path, {})
+    if not ignored and translate is None and not names:
         return function
     signature = inspect.signature(function)
     positional = [p.name for p in signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
 
     @functools.wraps(function)
     def call(*args: Any, **named: Any) -> Any:
-        named = {name: value for name, value in named.items() if name not in ignored}
+        named = {names.get(name, name): value for name, value in named.items() if name not in ignored}
         given = dict(zip(positional, args, strict=False))
         if translate is None or len(args) > len(given) or given.keys() & named.keys():
             return function(*args, **named)
         return function(**translate(given | named))
 
-    call.__signature__ = _with_names(signature, ignored)  # type: ignore[attr-defined]  # inspect reads it
+    call.__signature__ = _with_names(signature, (*ignored, *names))  # type: ignore[attr-defined]  # inspect reads it
     return call
 
 
@@ -281,6 +282,10 @@ IGNORED: Mapping[str, tuple[str, ...]] = {
     # Every program is async and rows are run by the one event loop; nothing is ever pickled.
     "Module.batch": _RUNNING,
     "Module.load": ("allow_pickle", "allow_unsafe_lm_state"),
+    "Module.load_state": ("allow_unsafe_lm_state",),
+    "Predict.load_state": ("allow_unsafe_lm_state",),
+    "Module.dump_state": ("json_mode",),
+    "Predict.dump_state": ("json_mode",),
     "Module.save": ("modules_to_serialize",),
     "Parallel": _RUNNING,
     "configure_cache": ("disk_size_limit_bytes", "memory_max_entries", "restrict_pickle", "safe_types"),
@@ -290,6 +295,25 @@ IGNORED: Mapping[str, tuple[str, ...]] = {
     # Every row is solved once.
     "KNNFewShot": ("max_bootstrapped_demos", "max_errors"),
 }
+
+OTHER_NAMES: Mapping[str, Mapping[str, str]] = {
+    "Audio.from_file": {"file_path": "path"},
+    "Audio.from_path": {"file_path": "path"},
+    "Completions": {"list_or_dict": "completions"},
+    "File.from_bytes": {"file_bytes": "data"},
+    "File.from_path": {"file_path": "path"},
+    "Image.from_PIL": {"pil_image": "image"},
+    "Image.from_file": {"file_path": "path"},
+    "Image.from_path": {"file_path": "path"},
+    "Module.load_state": {"state": "saved"},
+    "Module.map_named_predictors": {"func": "function"},
+    "Predict.load_state": {"state": "saved"},
+    "Prediction.from_completions": {"list_or_dict": "completions"},
+    "Prediction.set_lm_usage": {"value": "usage"},
+    "ToolCalls.from_dict_list": {"tool_calls_dicts": "items"},
+    "majority": {"prediction_or_completions": "completions"},
+}
+"""DSPy's name of an argument -> ours."""
 
 TRANSLATED: Mapping[str, Callable[[Arguments], Arguments]] = {
     "AvatarOptimizer": _avatar_optimizer,

@@ -16,19 +16,16 @@ from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from engine import loop
-from engine.errors import DatasetError, EngineError
+from engine.errors import EngineError
 from engine.metrics.base import Grade, Metric, Scorer, as_grade, explained
 from engine.modules.assertions import Attempt
 from engine.modules.module import as_program
-from engine.modules.predict import ChainOfThought
 from engine.records import Example, Outcome, TraceStep, Usage, json_value
 from engine.runtime import context, noted_replies
-from engine.signature.grammar import without_none
 
 if TYPE_CHECKING:
     from engine.lm.base import Reply
     from engine.modules.module import Module
-    from engine.signature import Signature
 
 
 _lock = threading.Lock()
@@ -123,7 +120,6 @@ class Runner:
         self.note = note
         self.on_failure: Callable[[Exception], None] | None = None
         self.failure: BaseException | None = None
-        self.wanted = required_inputs(program)
         self._yielded = time.perf_counter()
 
     async def run(self, rows: Sequence[tuple[int, Example]], limit: Limit) -> None:
@@ -187,9 +183,6 @@ class Runner:
         unmet: tuple[str, ...] = ()
         try:
             inputs = example.input_values()
-            for name in self.wanted:
-                if name not in inputs:
-                    raise DatasetError(f"The row has no value for the input {name!r}.")
             prediction = await self.program.acall(**inputs)
             result = await self.score(example, prediction, replies)
             grade = explained(as_grade(result), example, prediction)
@@ -219,24 +212,6 @@ class Runner:
             TraceStep(paths.get(id(step), ""), json_value(inputs), json_value(outputs))
             for step, inputs, outputs in steps
         )
-
-
-def required_inputs(program: Module) -> tuple[str, ...]:
-    """Return the inputs that a row must have: those of a program with one signature, without defaults and optional ones.
-
-    >>> from engine.modules.predict import Predict
-    >>> required_inputs(Predict("question, note: Optional[str] -> answer"))
-    ('question',)
-    """
-    step = program.predict if isinstance(program, ChainOfThought) else program
-    signature: type[Signature] | None = getattr(step, "signature", None)
-    if signature is None:
-        return ()
-    return tuple(
-        name
-        for name, field in signature.input_fields.items()
-        if field.is_required() and not without_none(signature.annotation(name))[1]
-    )
 
 
 class _MetricRunner:
@@ -345,7 +320,7 @@ def json_values(prediction: object) -> Mapping[str, object]:
     if prediction is None:
         return {}
     if isinstance(prediction, Mapping):
-        values = prediction.toDict() if isinstance(prediction, Example) else prediction
+        values = prediction.plain_values() if isinstance(prediction, Example) else prediction
         return {k: v if type(v) in _PLAIN else json_value(v) for k, v in values.items()}
     return {"output": json_value(prediction)}
 

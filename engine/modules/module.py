@@ -286,9 +286,10 @@ class Module:
         """Return the steps' wording, demonstrations, settings and models as JSON values, by path."""
         return {path: step.dump_state() for path, step in self.named_predictors()}
 
-    def load_state(self, saved: dict[str, object]) -> None:
+    def load_state(self, saved: dict[str, Any]) -> Self:
         """Take over what `dump_state` returned, here or in DSPy. Raises ProgramFileError when steps are missing."""
         state.load(self, saved)
+        return self
 
     def save(self, path: str | Path, save_program: bool = False) -> None:
         """Write the program's state to a JSON file. No API key is ever in it."""

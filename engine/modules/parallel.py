@@ -81,7 +81,7 @@ class Parallel(Module):
     A program may also be a function, plain (it runs in a worker thread) or async.
 
     An example is an Example (of which the inputs are taken; all of it with `access_examples=False`), a dict of inputs, or a
-    tuple of positional arguments. With `return_failed_examples=True` the result is (answers, failed examples, errors).
+    tuple of positional arguments; a Parallel takes a list of such pairs. With `return_failed_examples=True` the result is (answers, failed examples, errors).
     At `max_errors` failures RunError is raised, with the answers so far in `answers`. Nothing runs twice.
 
     >>> from engine import Predict, context
@@ -118,8 +118,10 @@ class Parallel(Module):
 
     async def _run(self, program: Any, example: Any) -> Any:
         if isinstance(example, Example) and self.access_examples:
-            example = example.input_values() if example.knows_inputs else example.toDict()
+            example = example.input_values() if example.knows_inputs else example.plain_values()
         if isinstance(example, dict):
             return await _called(program, **example)
+        if isinstance(program, Parallel) and isinstance(example, list):
+            return await program.acall(example)  # pairs of its own
         given = example if isinstance(example, tuple | list) else (example,)
         return await _called(program, *given)

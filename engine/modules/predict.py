@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import islice
 from operator import is_
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from engine import callbacks as hooks
 from engine import loop
@@ -257,11 +257,10 @@ class Predict(Module):
             **chosen,
         }
 
-    def load_state(self, saved: dict[str, Any]) -> None:
+    def load_state(self, saved: dict[str, Any]) -> Self:
         """Take over what `dump_state` returned, here or in DSPy (which lists fields in order, without names)."""
         if "signature" not in saved:
-            super().load_state(saved)
-            return
+            return super().load_state(saved)
         self.reason_first = saved.get("reason_first")
         self.signature = reasoning_first(self.signature, self.reason_first).load_state(saved["signature"])
         self.demos = [Example(demo) for demo in saved.get("demos", [])]
@@ -272,6 +271,7 @@ class Predict(Module):
         if saved.get("adapter"):
             self.adapter = state.load_adapter(saved["adapter"])
         self.tuned_adapter = saved.get("tuned_adapter")
+        return self
 
     def __deepcopy__(self, memo: dict[int, object]) -> Predict:
         made = type(self).__new__(type(self))

@@ -10,7 +10,7 @@ import copy
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import model_serializer
 
@@ -77,13 +77,14 @@ class ToolStep(Predict):
         saved["signature"]["instructions"] = self.prompted().instructions
         return {**saved, "tools": {name: tool.desc for name, tool in self.tools.items()}}
 
-    def load_state(self, saved: dict[str, Any]) -> None:
+    def load_state(self, saved: dict[str, Any]) -> Self:
         """Take over what `dump_state` returned, here or in DSPy; tools themselves are code and are not saved."""
         super().load_state(saved)
         self.signature = self.signature.with_instructions(
             without_tools(self.signature.instructions, self.tools)
         )
         self._describe(saved.get("tools") or {})
+        return self
 
     def _describe(self, texts: Mapping[str, str]) -> None:
         changed = {

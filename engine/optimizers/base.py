@@ -6,6 +6,7 @@ Models, metric and threads given to a constructor are only kept for `compile`, t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -168,6 +169,8 @@ class Optimizer:
     ) -> Settings:
         """Return the run's settings for a program and rows, with the models this optimizer was given."""
         _check(student, trainset, teacher)
+        trainset = _examples(trainset, student)
+        valset = None if valset is None else _examples(valset, student)
         if valset is not None and not valset:
             raise ConfigurationError("The valset is empty: give at least one example, or leave it out.")
         train, validation = self.split(trainset) if valset is None else (trainset, valset)
@@ -265,11 +268,6 @@ def _check(student: Module, trainset: Sequence[Example], teacher: Module | None)
         raise ConfigurationError("The program has no step that calls a model, so there is nothing to tune.")
     if not trainset:
         raise ConfigurationError("The trainset is empty: give at least one example.")
-    for i, example in enumerate(trainset):
-        if getattr(example, "_input_keys", None) is None:
-            raise ConfigurationError(
-                f"Example {i} does not know its inputs: call with_inputs('name', ...) on it."
-            )
     theirs = ours if teacher is None else dict(teacher.named_predictors())
     if ours.keys() != theirs.keys():
         raise ConfigurationError(
@@ -281,6 +279,38 @@ def _check(student: Module, trainset: Sequence[Example], teacher: Module | None)
             raise ConfigurationError(
                 f"The teacher's step {path!r} has other fields than the student's: {', '.join(other)} instead of {', '.join(own)}."
             )
+
+
+def _examples(rows: Sequence[Any], student: Module) -> list[Example]:
+    """Return rows as examples that know their inputs; of one that does not, these are the fields that the steps read.
+
+    Raises ConfigurationError for a row without any.
+    """
+    written = {name for step in student.predictors() for name in step.signature.output_fields}
+    read = [n for step in student.predictors() for n in step.signature.input_fields if n not in written]
+    found: list[Example] = []
+    guessed: list[int] = []
+    for i, row in enumerate(rows):
+        example = row if isinstance(row, Example) else Example(row)
+        if not example.knows_inputs:
+            guessed.append(i)
+            names = [name for name in dict.fromkeys(read) if name in example]
+            if not names:
+                raise ConfigurationError(
+                    f"Example {i} does not know its inputs: call with_inputs('name', ...) on it."
+                )
+            example = example.with_inputs(*names)
+        found.append(example)
+    if guessed:
+        _log.warning(
+            "%d of %d examples do not know their inputs: the fields that the program's steps read are taken. "
+            "Call with_inputs('name', ...) on them to say it yourself.",
+            len(guessed), len(rows),
+        )  # fmt: skip
+    return found
+
+
+_log = logging.getLogger(__name__)
 
 
 def _any_answer(example: object, prediction: object, trace: object = None) -> float:  # noqa: ARG001 - a metric's signature

@@ -10,7 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from engine.errors import ConfigurationError, ProgramFileError
 from engine.modules import state
@@ -88,7 +88,7 @@ class EnsembledProgram(Module):
         """Return every member's state, by its number."""
         return {"programs": [program.dump_state() for program in self.programs]}
 
-    def load_state(self, saved: dict[str, object]) -> None:
+    def load_state(self, saved: dict[str, Any]) -> Self:
         """Take over what `dump_state` returned. Raises ProgramFileError when the members do not fit."""
         members = saved.get("programs")
         if not isinstance(members, list) or len(members) != len(self.programs):
@@ -97,6 +97,7 @@ class EnsembledProgram(Module):
             )
         for program, own in zip(self.programs, members, strict=True):
             program.load_state(own)
+        return self
 
     def load(self, path: str | Path, **_options: object) -> None:
         """Read a state file into the members, which must be the same programs."""

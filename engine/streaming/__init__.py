@@ -246,7 +246,7 @@ async def streaming_response(items: AsyncIterator[object]) -> AsyncIterator[str]
     """
     async for item in items:
         if isinstance(item, Prediction):
-            value: object = {"prediction": json_value(item.toDict())}
+            value: object = {"prediction": json_value(item.plain_values())}
         elif isinstance(item, StatusMessage | StreamResponse | Chunk):
             value = json_value(item)
         else:

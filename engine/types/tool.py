@@ -9,7 +9,7 @@ from types import FrameType
 from typing import Any, Self
 
 import orjson
-from pydantic import Field, model_validator
+from pydantic import Field, model_serializer, model_validator
 from pydantic_core import core_schema
 
 from engine.errors import UnknownToolError
@@ -172,8 +172,15 @@ class ToolCalls(Items[ToolCall]):
     """
 
     tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_results: ToolCallResults | None = None
+    """What the calls gave, where they are kept together, as in an earlier turn of a History."""
 
     _item_key = ("name", "function")
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, handler: Any) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        return {name: value for name, value in values.items() if name == "tool_calls" or value is not None}
 
     @classmethod
     def description(cls) -> str:

@@ -224,7 +224,7 @@ def test_compile_holds_a_budget():
         (lambda: LabeledFewShot(k=-1), "The option 'k' of LabeledFewShot does not fit"),
         (lambda: LabeledFewShot().compile(Predict("text -> label"), trainset=[]), "The trainset is empty"),
         (
-            lambda: LabeledFewShot().compile(Predict("text -> label"), trainset=[Example(text="x")]),
+            lambda: LabeledFewShot().compile(Predict("text -> label"), trainset=[Example(other="x")]),
             r"Example 0 does not know its inputs",
         ),
         (
