@@ -23,7 +23,7 @@ from engine.lm.choice import ModelChoice, Route, find_route, is_offline, is_reas
 from engine.lm.failures import unsendable
 from engine.lm.keys import Secret, key_for
 from engine.lm.middleware import answer_of
-from engine.lm.options import OF_MODEL, Options, for_direct, read_options, refuse_of_model
+from engine.lm.options import Options, for_direct, read_options
 from engine.lm.prices import Price, price
 
 TIMEOUT = 120.0
@@ -238,14 +238,6 @@ class LM(BaseLM):
             return await LM.complete(self, request)
         request, cache = self.cache_for(_with_schema(request))
         return None if cache is None else cache.get(self.cache_key(request))
-
-    def request(
-        self, messages: Sequence[Message], *, rollout_id: int | None = None, **params: Any
-    ) -> Request:
-        """Return a request for this model. Raises ConfigurationError for an option that only a model can have."""
-        if not OF_MODEL.isdisjoint(params):
-            refuse_of_model(self.model, params)
-        return super().request(messages, rollout_id=rollout_id, **params)
 
     def price(self) -> tuple[float, float] | None:
         """Return US dollars per input and per output token, or None where the price is unknown."""

@@ -50,8 +50,9 @@ class OpenAIEmbeddings(OpenAITransport):
     streams = False
     longest = 256 * 2**20
 
-    def _asked(self, request: Request) -> dict[str, Any]:
-        return {"input": texts_of(request)}
+    def _shaped(self, body: dict[str, Any]) -> dict[str, Any]:
+        texts = texts_of(body.pop("messages"))
+        return {"input": texts, **body}
 
     def _choices(self, reply: Mapping[str, Any], request: Request) -> tuple[Choice, ...]:
         return vectors_of(reply["data"], len(request.messages))

@@ -197,9 +197,9 @@ def jsonable(value: object) -> Any:
     raise TypeError(f"{type(value).__name__} cannot be sent to a model as JSON.")
 
 
-def texts_of(request: Request) -> list[str]:
-    """Return the texts of an embedding request."""
-    return [str(message["content"]) for message in request.messages]
+def texts_of(messages: Sequence[Message]) -> list[str]:
+    """Return the texts of an embedding request's messages."""
+    return [str(message["content"]) for message in messages]
 
 
 def vectors_of(data: Sequence[Mapping[str, Any]], wanted: int) -> tuple[Choice, ...]:

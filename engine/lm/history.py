@@ -100,16 +100,18 @@ def prompt_of(messages: Sequence[Message]) -> object:
 def record(lm: BaseLM, request: Request, reply: Reply | None, error: str | None = None) -> None:
     """Note a call in a model's history and in the process's, unless that is switched off (`context(history=False)`).
 
-    Each keeps the last `max_history_size` calls, a setting.
+    Each keeps the last `max_history_size` calls, a setting, and up to an eighth more: the oldest go several at a time.
     """
     runtime = current()
     if not runtime.history:
         return
     call = Call(request.model, request.messages, request.params, reply, error, lm.model_type)
+    size = runtime.max_history_size
+    most = size + size // 8
     for calls in (lm.history, recent):
         calls.append(call)
-        if len(calls) > runtime.max_history_size:
-            del calls[: len(calls) - runtime.max_history_size]
+        if len(calls) > most:
+            del calls[: len(calls) - size]
 
 
 def inspect_history(n: int = 1, file: TextIO | None = None) -> None:

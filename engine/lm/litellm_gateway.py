@@ -25,6 +25,7 @@ from engine.lm.choice import is_reasoning_model
 from engine.lm.exchange import choice_of, drop_sampling, for_reasoning, texts_of, usage_of, vectors_of
 from engine.lm.failures import Place
 from engine.lm.keys import Secret, without_keys
+from engine.lm.options import refuse_of_model
 from engine.records import Usage
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class LiteLLMTransport:
     async def send(self, request: Request) -> Reply:
         """Send one request. Raises LMError for everything that can go wrong on the way."""
         litellm = await _litellm()
+        refuse_of_model(self.place.model, request.params)
         own = {name: value for name, value in request.params.items() if name not in _OURS}
         params = {**self._fixed, "messages": [dict(m) for m in request.messages], **own}
         if self._reasoning:
@@ -193,7 +195,7 @@ class LiteLLMEmbeddings(LiteLLMTransport):
     async def send(self, request: Request) -> Reply:
         """Send one request. Raises LMError for everything that can go wrong on the way."""
         litellm = await _litellm()
-        params = {**self._fixed, "input": texts_of(request), **request.params, **self._key()}
+        params = {**self._fixed, "input": texts_of(request.messages), **request.params, **self._key()}
         started = time.perf_counter()
         try:
             response = await self._in_time(litellm.aembedding(**params))

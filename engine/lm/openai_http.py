@@ -31,7 +31,7 @@ from engine.lm.choice import is_reasoning_model
 from engine.lm.exchange import choice_of, counted_usage, for_reasoning, jsonable, usage_of
 from engine.lm.failures import Place
 from engine.lm.keys import Secret
-from engine.lm.options import OF_CALL
+from engine.lm.options import OF_CALL, refuse_of_model
 from engine.records import Usage
 
 if TYPE_CHECKING:
@@ -207,21 +207,17 @@ class OpenAITransport:
         raise streaming.final(error, shown=assembly.begun)
 
     def _body(self, request: Request, more: Mapping[str, object]) -> bytes:
-        body: dict[str, object] = {
-            "model": self._model,
-            **self._asked(request),
-            **request.params,
-            **more,
-        }
+        params = request.params
+        body: dict[str, Any] = {"model": self._model, "messages": request.messages, **params, **more}
         if self._reasoning:
             for_reasoning(body)
-        for name in self._dropped:
-            body.pop(name, None)
-        extra = body.get("extra_body")
-        if not OF_CALL.isdisjoint(body):
-            body = {name: value for name, value in body.items() if name not in OF_CALL}
+        extra = None
+        if self._dropped or not OF_CALL.isdisjoint(params):
+            refuse_of_model(self.place.model, params)
+            extra = params.get("extra_body")
+            body = {k: v for k, v in body.items() if k not in OF_CALL and k not in self._dropped}
         body = self._shaped(body)
-        if isinstance(extra, Mapping):
+        if extra:
             body |= extra
         try:
             return orjson.dumps(body, default=jsonable)
@@ -251,10 +247,6 @@ class OpenAITransport:
         return Reply(choices, usage, str(reply.get("model") or self._model), seconds)
 
     # What another kind of request asks and is answered
-
-    def _asked(self, request: Request) -> dict[str, Any]:
-        """Return what of the body is the question."""
-        return {"messages": request.messages}
 
     def _shaped(self, body: dict[str, Any]) -> dict[str, Any]:
         """Return the body in this endpoint's form."""

@@ -103,10 +103,10 @@ def refuse_of_model(model: str, params: Mapping[str, Any]) -> None:
 OF_MODEL = frozenset({"api_key", "api_base", "base_url", "custom_llm_provider", "model_type"})
 """Options that one call cannot have."""
 
-OF_CALL = frozenset(
-    {"extra_body", "extra_query", "extra_headers", "headers", "timeout", "num_retries", "max_retries"}
-)
-"""Parameters of a call that say how it is made: they are not in the body by their own name."""
+OF_CALL = OF_MODEL | {
+    *("extra_body", "extra_query", "extra_headers", "headers", "timeout", "num_retries", "max_retries"),
+}
+"""Parameters of a call that say how it is made, or cannot be given to one: none is in the body by its own name."""
 
 _NAMES = {
     "num_retries": "num_retries",

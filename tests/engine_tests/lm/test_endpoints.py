@@ -251,7 +251,7 @@ def test_the_key_is_in_no_repr_error_history_or_pickle(capsys):
     assert "hidden-header" not in seen
     assert KEY.encode() not in pickle.dumps(lm)
     assert pickle.loads(pickle.dumps(lm)).params == {"temperature": 0.1}
-    assert copy.deepcopy(lm) is lm
+    assert copy.deepcopy([lm])[0] is lm
     assert ask_copy_key(lm) == f"Bearer {KEY}"
 
 
