@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LOCK := .ci/requirements.txt
+UV := 0.13.9
 DENO := DENO_NO_UPDATE_CHECK=1 $(BIN)/deno
 SCRIPTS := dashboard/static/*.js
 STYLES := dashboard/static/*.css
@@ -67,7 +68,7 @@ fix: $(READY)            ## fix what the linter can fix
 	$(DENO) fmt -q --line-width 110 $(SCRIPTS) $(STYLES)
 
 lock: $(READY)           ## resolve the dependencies again, hashes included
-	$(BIN)/python -m pip install -q uv
+	$(BIN)/python -m pip install -q uv==$(UV)
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o $(LOCK)
 
@@ -75,7 +76,7 @@ $(READY): pyproject.toml $(LOCK)
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Tuneboard needs Python 3.11 or newer; this is ' + sys.version.split()[0] + '. Name another one with: make PYTHON=python3.12')"
 	$(PYTHON) -m venv $(VENV)
 	@# uv installs in a fifth of pip's time; where it cannot reach the index that pip is set up for, pip does it.
-	$(BIN)/python -m pip install -q --disable-pip-version-check uv && $(BIN)/uv pip sync -q --compile-bytecode --require-hashes $(LOCK) || \
+	$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV) && $(BIN)/uv pip sync -q --compile-bytecode --require-hashes $(LOCK) || \
 	  $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(LOCK)
 	install() { $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .; }; install || { sleep 5; install; }
 	$(BIN)/python -m compileall -q engine dashboard

@@ -52,6 +52,24 @@ def shortened(text: str, limit: int) -> str:
     )
 
 
+def harmless(text: str) -> str:
+    """Return a text that no spreadsheet takes for a formula; numbers stay numbers.
+
+    >>> harmless("=1+1"), harmless("-5"), harmless("a=b")
+    ("'=1+1", '-5', 'a=b')
+    """
+    return f"'{text}" if is_formula(text) and not _PLAIN_NUMBER.fullmatch(text) else text
+
+
+def is_formula(text: str) -> bool:
+    """Return whether a spreadsheet could take a text for a formula; a number with a sign is one here too."""
+    return _FORMULA.match(text) is not None
+
+
+_FORMULA = re.compile(r"[\s\u200b\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20\t\r]")
+_PLAIN_NUMBER = re.compile(r"[+-]?(\d[\d.,]*|\.\d+)(e[+-]?\d+)?%?", re.IGNORECASE)
+
+
 def signed(number: float, digits: int = 0) -> str:
     """Return a number with its sign, the minus as it is printed (U+2212).
 

@@ -53,12 +53,25 @@ def loose_json(text: str) -> object:
         body = fenced[1].strip() if fenced else body
     for decode in (orjson.loads, ast.literal_eval):
         try:
-            return decode(body)
+            return _whole_characters(decode(body), body)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue
     if body[:1] not in ("{", "["):
         raise ValueError("there is no JSON in the text")
-    return _repaired(body)
+    return _whole_characters(_repaired(body), body)
+
+
+def _whole_characters(value: object, body: str) -> Any:
+    """Return a decoded value without halves of characters, which escapes such as "\\ud800" leave: no encoding has them."""
+    if "\\u" not in body and "\\U" not in body:
+        return value
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_whole_characters(k, body): _whole_characters(v, body) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_whole_characters(item, body) for item in value)
+    return value
 
 
 def _repaired(body: str) -> object:

@@ -21,6 +21,7 @@ from engine.runs.exports import take_prompt
 from engine.runs.prepare import usable_examples
 from engine.runs.spec import ModelChoice, Named, make_metric
 from engine.store.store import Store
+from engine.text import harmless
 
 
 def evaluate_file(
@@ -153,8 +154,11 @@ def _table(content: ProgramFile, numbers: Sequence[int], outcomes: Sequence[Outc
     names = [f.name for f in content.pipeline.outputs]
     file = io.StringIO(newline="")
     writer = csv.writer(file)
-    writer.writerow(["row", *names, "score", "feedback", "error"])
+    writer.writerow(["row", *map(harmless, names), "score", "feedback", "error"])
     for number, o in zip(numbers, outcomes, strict=True):
         answers = [o.prediction.get(name, "") for name in names]
-        writer.writerow([number, *answers, o.score, o.feedback, o.error or ""])
+        cells = [number, *answers, o.score, o.feedback, o.error or ""]
+        writer.writerow(
+            [harmless(str(cell)) if isinstance(cell, str | list | dict) else cell for cell in cells]
+        )
     return file.getvalue().encode()

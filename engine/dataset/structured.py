@@ -80,6 +80,10 @@ def read_json(text: str, name: str) -> RawTable:
         ) from None
     except RecursionError:
         raise DatasetError(f"{name!r} is nested too deeply to be a table. {_WANTED}") from None
+    except ValueError:  # a number of thousands of digits
+        raise DatasetError(
+            f"{name!r} holds a number that is too long to read. Put it in quotes, as text."
+        ) from None
     notes: list[str] = []
     return _from_items([(i + 1, item) for i, item in enumerate(_rows_in(data, name, notes))], name, notes)
 
@@ -94,8 +98,9 @@ def read_json_lines(text: str, name: str) -> RawTable:
             continue
         try:
             items.append((number, json.loads(line)))
-        except (json.JSONDecodeError, RecursionError) as error:
-            why = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+        except (ValueError, RecursionError) as error:
+            deep = isinstance(error, RecursionError)
+            why = getattr(error, "msg", "nested too deeply" if deep else "a number is too long")
             problems.append(RowProblem(number, "", f"This line is not valid JSON ({why})."))
     if not items and problems:
         raise DatasetError(f"No line of {name!r} is valid JSON. Put one object on each line.")
@@ -105,7 +110,7 @@ def read_json_lines(text: str, name: str) -> RawTable:
 def _is_object(line: str) -> bool:
     try:
         return isinstance(json.loads(line), dict)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return False
 
 

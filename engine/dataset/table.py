@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import DatasetError
+from engine.text import harmless
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -176,7 +177,9 @@ def _clean_names(
     """Return usable, distinct column names and the positions of the columns kept."""
     import pyarrow.compute as pc
 
-    tidy = [re.sub(r"\s+", " ", h.replace("\ufeff", "")).strip() for h in header]
+    # Half of a surrogate pair, which JSON escapes can smuggle in, is not text in any encoding.
+    plain = [h.replace("\ufeff", "").encode("utf-8", "replace").decode() for h in header]
+    tidy = [re.sub(r"\s+", " ", h).strip() for h in plain]
     names: list[str] = []
     keep: list[int] = []
     for i, name in enumerate(tidy):
@@ -333,17 +336,7 @@ def safe_csv(dataset: Dataset) -> bytes:
     >>> safe_csv(read_dataset(b"a,b\\n=1+1,x\\n-5,y\\n", "x.csv")).splitlines()[1:]
     [b'"\\'=1+1","x"', b'"-5","y"']
     """
-    return csv_bytes({_inert(c): [_inert(v) for v in dataset.values(c)] for c in dataset.columns})
-
-
-def _inert(text: str) -> str:
-    if text[:1] not in ("=", "+", "-", "@", "\t", "\r"):
-        return text
-    try:
-        float(text)
-    except ValueError:
-        return f"'{text}"
-    return text
+    return csv_bytes({harmless(c): [harmless(v) for v in dataset.values(c)] for c in dataset.columns})
 
 
 def _check(

@@ -24,6 +24,7 @@ from engine.prediction import Prediction
 from engine.records import Example, Outcome, json_value
 from engine.runtime import current
 from engine.statistics import Interval, mean_interval, resampled_interval
+from engine.text import harmless
 
 if TYPE_CHECKING:
     from engine.modules.module import Module
@@ -352,12 +353,14 @@ def _write_csv(path: Path, records: list[dict[str, object]]) -> None:
     columns = list(dict.fromkeys(name for record in records for name in record))
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, restval="")
-        writer.writeheader()
+        writer.writerow({name: harmless(name) for name in columns})
         writer.writerows({name: _cell(value) for name, value in record.items()} for record in records)
 
 
 def _cell(value: object) -> object:
-    return orjson.dumps(value).decode() if isinstance(value, list | dict) else value
+    if isinstance(value, list | dict):
+        value = orjson.dumps(value).decode()
+    return harmless(value) if isinstance(value, str) else value
 
 
 def _show(records: Sequence[Mapping[str, object]], total: int) -> None:

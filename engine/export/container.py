@@ -9,6 +9,7 @@ import base64
 import hashlib
 import io
 import json
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -35,7 +36,13 @@ def dockerfile(program: ProgramFile, wheel: str) -> str:
 
 def variables(program: ProgramFile) -> list[str]:
     """Return what the container has to be given: the name of its token, and of the keys of the models."""
-    return ["TUNEBOARD_SERVE_TOKEN", *dict.fromkeys(filter(None, map(key_variable, program.models)))]
+    names = ["TUNEBOARD_SERVE_TOKEN", *dict.fromkeys(filter(None, map(key_variable, program.models)))]
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):  # it becomes a part of commands
+            raise ProgramFileError(
+                f"The key's variable is called {name!r}. In a container its name may have letters, digits and _ only."
+            )
+    return names
 
 
 def serve_command(path: str = "program.json", key_envs: Sequence[str] = ()) -> str:
@@ -53,7 +60,7 @@ FILE = """\
 #   docker build -t tuned-program .
 #   docker run --rm -p 127.0.0.1:{port}:{port} {given} tuned-program
 # Callers send the token: Authorization: Bearer ... ; the service describes itself at http://127.0.0.1:{port}/docs
-FROM python:3.12-slim
+FROM python:3.12.12-slim-bookworm
 WORKDIR /srv
 COPY {wheel} /tmp/
 RUN pip install --no-cache-dir /tmp/{wheel} && rm /tmp/{wheel} && useradd --create-home program

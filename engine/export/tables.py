@@ -15,21 +15,12 @@ from typing import Any
 import orjson
 
 from engine.export.report import ReportRow
-from engine.text import as_text
+from engine.text import as_text, harmless, is_formula
 
 LONGEST_CELL = 32_000
 """Excel takes 32,767 characters in a cell and calls the file damaged where there are more."""
 
-_FORMULA = re.compile(r"[\s\u200b\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20\t\r]")
-_PLAIN_NUMBER = re.compile(r"[+-]?(\d[\d.,]*|\.\d+)(e[+-]?\d+)?%?", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-
-
-def harmless(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula; numbers stay numbers."""
-    if _FORMULA.match(text) and not _PLAIN_NUMBER.fullmatch(text):
-        return f"'{text}"
-    return text
 
 
 def results_table(rows: Sequence[ReportRow]) -> tuple[list[str], list[list[Any]]]:
@@ -80,7 +71,7 @@ def results_xlsx(rows: Sequence[ReportRow]) -> bytes:
             cell = sheet.cell(number, at)
             if isinstance(value, str):
                 cell.value = _CONTROL.sub("\ufffd", value)[:LONGEST_CELL]
-                if cell.data_type != "s" or _FORMULA.match(value):
+                if cell.data_type != "s" or is_formula(value):
                     cell.data_type = "s"
                     cell.quotePrefix = True
             else:

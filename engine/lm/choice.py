@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from engine.errors import ConfigurationError
 
@@ -39,6 +39,30 @@ class ModelChoice(BaseModel):
     temperature: float | None = None
     max_tokens: int | None = None
     timeout: float | None = Field(default=None, gt=0)
+
+    @field_validator("base_url")
+    @classmethod
+    def _without_password(cls, url: str | None) -> str | None:
+        """Return an address without a user name and password: a choice is saved, shown and exported."""
+        return url and without_password(url)
+
+    @field_validator("key_env")
+    @classmethod
+    def _is_a_name(cls, name: str | None) -> str | None:
+        if name and not re.fullmatch(r"[A-Za-z_][\w().-]*", name, re.ASCII):
+            raise ValueError(f"{name[:40]!r} is no name of an environment variable, such as MY_API_KEY")
+        return name
+
+
+def without_password(url: str) -> str:
+    """Return an address without the user name and password in it.
+
+    >>> without_password("https://me:secret@example.org/v1"), without_password("http://localhost:8000/v1")
+    ('https://example.org/v1', 'http://localhost:8000/v1')
+    """
+    scheme, slashes, rest = url.partition("://")
+    place, *path = re.split(r"(?=[/?#])", rest, maxsplit=1)
+    return f"{scheme}{slashes}{place.rpartition('@')[2]}{''.join(path)}" if slashes and "@" in place else url
 
 
 def is_offline(model: ModelChoice | str) -> bool:

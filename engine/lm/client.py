@@ -19,7 +19,7 @@ from engine.errors import ConfigurationError, MissingKeyError
 from engine.lm import streaming
 from engine.lm.base import BaseLM, Message, Reply, Request
 from engine.lm.cache import Cache, chosen_cache, default_cache
-from engine.lm.choice import ModelChoice, Route, find_route, is_offline, is_reasoning_model
+from engine.lm.choice import ModelChoice, Route, find_route, is_offline, is_reasoning_model, without_password
 from engine.lm.failures import unsendable
 from engine.lm.keys import Secret, key_for
 from engine.lm.middleware import answer_of
@@ -276,11 +276,12 @@ class LM(BaseLM):
         """Return the settings as JSON values, without any key: `LM(**state)` makes the model again."""
         hidden = ("cache", "extra_headers", "headers")
         state = {k: v for k, v in self._settings.items() if k not in hidden and v is not None}
+        state |= {k: without_password(state[k]) for k in ("api_base", "base_url") if k in state}
         return {"model": self.model, **state, "cache": self.cache is not False}
 
     def __repr__(self) -> str:
         shown = "".join(f", {name}={value!r}" for name, value in self.params.items())
-        base = f", api_base={self.route.base_url!r}" if self.route.custom else ""
+        base = f", api_base={without_password(self.route.base_url or '')!r}" if self.route.custom else ""
         return f"{type(self).__name__}({self.model!r}{shown}{base})"
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:

@@ -186,6 +186,14 @@ def read(path: Path) -> dict[str, Any]:
 
 def load(program: Module, saved: Mapping[str, Any]) -> None:
     """Put saved state into a program's steps; all of it, or, when it does not fit, none of it."""
+    if not isinstance(saved, Mapping):
+        raise ProgramFileError(
+            "This is not a saved program: it should be one object with an entry for each step."
+        )
+    try:
+        orjson.dumps(saved, default=str, option=orjson.OPT_NON_STR_KEYS)
+    except (TypeError, RecursionError) as error:  # half a character, a number of 20 digits, endless nesting
+        raise ProgramFileError(f"The saved program holds a value that no file can hold: {error}.") from None
     steps = program.named_predictors()
     if len(steps) == 1 and steps[0][1] is program and "signature" in saved:
         saved = {steps[0][0]: saved}  # a step on its own is saved without a path
@@ -201,7 +209,7 @@ def load(program: Module, saved: Mapping[str, Any]) -> None:
             step.load_state(saved[path])
         except EngineError:
             raise
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError) as error:
             raise ProgramFileError(
                 f"The saved step {path!r} is damaged: {error!r}. Save the program again."
             ) from error

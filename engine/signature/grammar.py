@@ -65,6 +65,9 @@ _OWN = frozenset(
 _ENGINE_NAMES = ("engine", "dspy")
 _MAX_FRAMES = 100
 
+UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
+"""Errors of `ast.parse` for a text that is no Python, or none that it can read."""
+
 Names = Mapping[str, Any]
 
 
@@ -85,13 +88,16 @@ def parse_type(text: str, custom_types: Names | None = None) -> object:
     """
     try:
         body: ast.expr | None = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError):
+    except UNREADABLE:
         body = None
     if body is None or isinstance(body, ast.Tuple | ast.List):
         raise SignatureError(
             f"{text!r} is not a type. Write one like str, int, list[str] or Literal['a', 'b']."
         )
-    return _resolve(body, {} if custom_types is None else custom_types)
+    try:
+        return _resolve(body, {} if custom_types is None else custom_types)
+    except RecursionError:
+        raise SignatureError(f"The type {text[:80]!r} is nested too deeply.") from None
 
 
 def parse_sides(text: str, custom_types: Names | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -191,7 +197,7 @@ def side_arguments(side: str, text: str) -> list[ast.arg]:
     side = side.strip().replace("\n", " ")
     try:
         arguments = typing.cast(ast.FunctionDef, ast.parse(f"def f({side}): pass").body[0]).args
-    except (SyntaxError, ValueError) as error:
+    except UNREADABLE as error:
         raise SignatureError(
             f"{side[:80]!r} in {text[:200]!r} cannot be read. List fields as 'name' or 'name: type', with commas between."
         ) from error
@@ -226,7 +232,7 @@ def _resolve(node: ast.expr, names: Names) -> Any:
     if isinstance(node, ast.Subscript):
         return _subscript(node, names)
     raise SignatureError(
-        f"{ast.unparse(node)!r} cannot be read as a type. Declare the signature as a class instead."
+        f"{_source(node)!r} cannot be read as a type. Declare the signature as a class instead."
     )
 
 
@@ -241,15 +247,26 @@ def _subscript(node: ast.Subscript, names: Names) -> object:
     try:
         return base[inside]
     except TypeError as error:
-        raise SignatureError(f"{ast.unparse(node)!r} is not a type: {error}.") from error
+        raise SignatureError(f"{_source(node)!r} is not a type: {error}.") from error
+
+
+def _source(node: ast.expr) -> str:
+    """Return the text of a part, for a message."""
+    try:
+        return ast.unparse(node)[:80]
+    except UNREADABLE:
+        return "..."
 
 
 def _constant(node: ast.expr) -> object:
     try:
-        return ast.literal_eval(node)
-    except ValueError as error:
+        value = ast.literal_eval(node)
+        hash(value)
+        repr(value)  # a number of thousands of digits cannot be written
+        return value
+    except (*UNREADABLE, TypeError) as error:
         raise SignatureError(
-            f"Literal[{ast.unparse(node)}] must list plain values in quotes, like Literal['yes', 'no']."
+            f"Literal[{_source(node)}] must list plain values in quotes, like Literal['yes', 'no']."
         ) from error
 
 

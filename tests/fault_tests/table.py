@@ -15,7 +15,7 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "support")]
 
-from fault_tests import clocks, grading, kills, storage, unpacking  # noqa: E402 - the folder must be on the path first
+from fault_tests import clocks, grading, kills, parsers, storage, unpacking  # noqa: E402 - the folder must be on the path first
 from fault_tests.check import Check, Finding, markdown_table  # noqa: E402
 
 CHECKS: tuple[Check, ...] = (
@@ -24,6 +24,7 @@ CHECKS: tuple[Check, ...] = (
     *storage.CHECKS,
     unpacking.CHECK,
     grading.CHECK,
+    parsers.CHECK,
 )
 
 
@@ -36,7 +37,14 @@ def main() -> int:
     parser.add_argument("--only", default=",".join(names), help=f"some of: {', '.join(names)}")
     parser.add_argument("--small", action="store_true", help="the small part that is in `make test`")
     parser.add_argument("--markdown", type=Path, help="write the table to this file too")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=parsers.DEFAULT_SECONDS,
+        help="CPU time of each parser (600 is the goal)",
+    )
     options = parser.parse_args()
+    os.environ[parsers.SECONDS] = str(options.seconds)
     wanted = options.only.split(",")
     if unknown := sorted(set(wanted) - set(names)):
         parser.error(f"there is no check {unknown[0]!r}; choose from {', '.join(names)}")

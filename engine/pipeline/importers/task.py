@@ -17,7 +17,7 @@ from typing import Any, Literal
 from engine.errors import PipelineError, SignatureError
 from engine.pipeline.check import usable_name
 from engine.pipeline.spec import FieldSpec, StepSpec
-from engine.signature.grammar import read_field_type, side_arguments
+from engine.signature.grammar import UNREADABLE, read_field_type, side_arguments
 
 Form = Literal["signature", "class", "schema", "prompt"]
 LONGEST = 200_000
@@ -69,7 +69,10 @@ def import_task(text: str, form: Form | None = None) -> Imported:
             f"This text has {len(text):,} characters; at most {LONGEST:,} can be read. Paste a part of it."
         )
     read = {"signature": _signature, "class": _class, "schema": _schema, "prompt": _prompt}
-    return read[form or guess_form(text)](text.strip())
+    try:
+        return read[form or guess_form(text)](text.strip())
+    except RecursionError:
+        raise PipelineError("This text is nested too deeply to be read. Paste a simpler one.") from None
 
 
 def _imported(
@@ -203,17 +206,22 @@ def _schema(text: str) -> Imported:
         ) from None
     except RecursionError:
         raise PipelineError("This JSON is nested too deeply to be a schema of fields.") from None
+    except ValueError:
+        raise PipelineError(
+            "This JSON holds a number that is too long to read. Put it in quotes, as text."
+        ) from None
     schema, description = _object_in(data)
     if schema is None:
         raise PipelineError(
             'This JSON is no schema of an object: it has no "properties". Paste one such as {"properties": {"name": {"type": "string"}}}.'
         )
-    named = {
-        k: v
+    named = _Definitions(
+        (k, v)
         for key in ("definitions", "$defs")
         for one in (data, schema)
-        for k, v in (one.get(key) or {}).items()
-    }
+        if isinstance(one.get(key), dict)
+        for k, v in one[key].items()
+    )
     parts = {name: part for name, part in schema["properties"].items() if isinstance(part, Mapping)}
     if not parts:
         raise PipelineError("The schema has no properties, so there is nothing to answer. Add at least one.")
@@ -238,7 +246,21 @@ def _object_in(data: object, depth: int = 0) -> tuple[dict[str, Any] | None, str
     return None, ""
 
 
-def _property(name: str, part: Mapping[str, object], named: Mapping[str, object]) -> FieldSpec:
+class _Definitions(dict[str, object]):
+    """The parts of a schema that others refer to; looked up a limited number of times, since they may refer to each other."""
+
+    left = 10_000
+
+    def count(self) -> None:
+        """Count a part that is read. Raises PipelineError for too many."""
+        self.left -= 1
+        if self.left < 0:
+            raise PipelineError(
+                "The parts of this schema refer to each other in too many ways. Paste a simpler one."
+            )
+
+
+def _property(name: str, part: Mapping[str, object], named: _Definitions) -> FieldSpec:
     """Return a property as a field; its description says what a record in it holds."""
     said = " ".join(str(part.get("description", "")).split())
     values = part.get("enum")
@@ -252,8 +274,9 @@ def _property(name: str, part: Mapping[str, object], named: Mapping[str, object]
     return FieldSpec(name=name, type=_type_in(part, named), description=said)
 
 
-def _resolved(part: object, named: Mapping[str, object], depth: int = 0) -> Mapping[str, Any]:
+def _resolved(part: object, named: _Definitions, depth: int = 0) -> Mapping[str, Any]:
     """Return a part of a schema with the definition that it refers to."""
+    named.count()
     if not isinstance(part, Mapping) or depth > _DEEPEST:
         return {}
     rest = {k: v for k, v in part.items() if k not in ("$ref", "allOf")}
@@ -264,7 +287,7 @@ def _resolved(part: object, named: Mapping[str, object], depth: int = 0) -> Mapp
     return part
 
 
-def _type_in(part: object, named: Mapping[str, object], depth: int = 0) -> str:
+def _type_in(part: object, named: _Definitions, depth: int = 0) -> str:
     """Return the text of a property's type."""
     part = _resolved(part, named)
     if depth > _DEEPEST:
@@ -305,7 +328,7 @@ def _class(text: str) -> Imported:
         raise PipelineError(
             f"This is not Python that can be read: line {error.lineno}: {error.msg}. Paste the whole class, from 'class' on."
         ) from None
-    except (ValueError, RecursionError):
+    except UNREADABLE:
         raise PipelineError(
             "This is not Python that can be read. Paste the whole class, from 'class' on."
         ) from None
@@ -436,7 +459,7 @@ def _description(node: ast.AST | None) -> str:
 def _expression(text: str) -> ast.expr:
     try:
         return ast.parse(text, mode="eval").body
-    except (SyntaxError, ValueError):
+    except UNREADABLE:
         return ast.Name("str")
 
 

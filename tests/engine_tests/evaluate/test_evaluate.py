@@ -171,6 +171,15 @@ def test_max_errors_gives_up_only_when_asked():
             Evaluate(devset=ROWS, metric=ExactMatch(), max_errors=2, num_threads=1)(PROGRAM)
 
 
+def test_a_formula_in_an_answer_is_text_in_the_csv_file(tmp_path):
+    rows = [Example(question="=1+1", answer="-5").with_inputs("question")]
+    with context(lm=ScriptedLM(lambda _: {"answer": "@SUM(A1)"})):
+        Evaluate(devset=rows, metric=ExactMatch(), save_as_csv=tmp_path / "r.csv")(PROGRAM)
+    with (tmp_path / "r.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["question"], row["example_answer"], row["pred_answer"]) == ("'=1+1", "-5", "'@SUM(A1)")
+
+
 def test_files_survive_failed_rows(tmp_path):
     paths = {"save_as_csv": tmp_path / "r.csv", "save_as_json": str(tmp_path / "r.json")}
     order = [ROWS[3], *ROWS[:3]]

@@ -159,3 +159,13 @@ def asked(request: urllib.request.Request, process: subprocess.Popen[bytes]) -> 
             return urllib.request.urlopen(request, timeout=60).read()
         time.sleep(0.2)
     raise AssertionError("the server did not come up")
+
+
+def test_a_variable_that_a_shell_would_read_otherwise_is_refused():
+    model = {"name": "openai/x", "base_url": "http://127.0.0.1:9/v1", "key_env": "MY.KEY"}
+    with pytest.raises(ProgramFileError, match="letters, digits and _ only"):
+        container(content(model=model))
+
+
+def test_the_base_image_has_a_version():
+    assert "\nFROM python:3.12.12-slim-bookworm\n" in files(content())["Dockerfile"].decode()
