@@ -5,11 +5,30 @@ A rule of thumb; it knows names and numbers and runs nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
 from engine.metrics.base import Metric
 from engine.search.budget import Budget
 from engine.text import counted
+
+PASSES = {"Quick": 2, "Balanced": 8, "Thorough": 24}
+"""Plan -> how many prompts its search can score on all rows to choose by."""
+
+
+def plans(validation: int, test: int, calls_a_row: int = 1) -> dict[str, int]:
+    """Return the budget of each plan in calls: the start on the rows to choose by, the search, the final test of two prompts.
+
+    `validation` and `test` are numbers of rows. In whole fifties, so that the same task keeps its plans when a row more
+    or less is found.
+
+    >>> plans(75, 74)
+    {'Quick': 400, 'Balanced': 850, 'Thorough': 2050}
+    """
+    base = validation + 2 * test
+    calls = {name: calls_a_row * (base + passes * validation) for name, passes in PASSES.items()}
+    return {name: 50 * math.ceil(number / 50) for name, number in calls.items()}
+
 
 # Calls below which writing and comparing wordings leaves no room for a score that means something.
 _SMALL_BUDGET = 150
@@ -31,7 +50,6 @@ def choose_optimizer(
     ('BayesianSignatureOptimizer', 'BootstrapFewShot', 'BootstrapFewShotWithRandomSearch')
     """
     calls = None if budget is None else budget.calls
-    limited = budget is not None and budget != Budget()
     explains = isinstance(metric, Metric) or (isinstance(metric, type) and issubclass(metric, Metric))
     one_pass = max(1, rows) * max(1, steps)
     row_count = counted(rows, "row")
@@ -49,9 +67,10 @@ def choose_optimizer(
         why = f"{row_count} are too few to compare many prompts on, so rows that the model solves are shown as examples."
         wanted = [("BootstrapFewShot", why)]
     else:
-        if limited and explains and (calls is None or calls >= _SMALL_BUDGET):
+        if explains and (calls is None or calls >= _SMALL_BUDGET):
             why = (
-                "The metric says what was wrong and there is a budget: this one learns from every wrong row."
+                "The metric says what was wrong: this one learns from every wrong row, and stops when nothing is to be "
+                "gained."
             )
             wanted.append(("Autotune", why))
         if calls is not None and calls < 8 * one_pass:

@@ -201,6 +201,7 @@ SAMPLES: tuple[Sample, ...] = (
         plain="Messages to a company that rents out room displays; each goes to one of six teams, by house rules.",
         file="support_tickets.csv",
         pipeline=PipelineSpec(steps=(_ROUTING,)),
+        budget={"calls": 850},
     ),
     Sample(
         name="reviews",
@@ -208,6 +209,7 @@ SAMPLES: tuple[Sample, ...] = (
         plain="Reviews from an outdoor shop; each has a main aspect and a sentiment, ironic ones included.",
         file="reviews.csv",
         pipeline=PipelineSpec(steps=(_REVIEW,)),
+        budget={"calls": 750},
     ),
     Sample(
         name="math_problems",

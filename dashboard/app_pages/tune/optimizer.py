@@ -236,12 +236,13 @@ def advised_optimizer(draft: ProjectDraft, rows: int) -> tuple[str, str]:
     >>> advised_optimizer(ProjectDraft(), 0), advised_optimizer(ProjectDraft(), 60)[0]
     (('', ''), 'BootstrapFewShotWithRandomSearch')
     """
+    # The budget takes no part: an advice that changes while a figure is typed helps nobody.
     if not rows:
         return "", ""
     usable = rows - round(rows * draft.split.test)
     metric = next((m for m in METRICS if draft.metric and m.name == draft.metric.name), None)
     steps = len(draft.pipeline.steps) if draft.pipeline else 1
-    return choose_optimizer(usable, metric, steps, draft.budget, [o.name for o in OPTIMIZERS])
+    return choose_optimizer(usable, metric, steps, None, [o.name for o in OPTIMIZERS])
 
 
 def optimizer_options(now: Current) -> None:

@@ -1,20 +1,32 @@
-"""The tune page: optimizer, models, budget, and the start of a run."""
+"""The tune page: how much to spend, optimizer and limits for experts, models, and the start of a run."""
 
 import streamlit as st
 
 from dashboard.app_pages.tune.freeze_form import freeze_form
 from dashboard.app_pages.tune.optimizer import budget_form, optimizer_cards, optimizer_options
+from dashboard.app_pages.tune.plans import plan_cards, plans_of, preset
 from dashboard.app_pages.tune.start import compare_guard, feedback_card, model_picker, start_card
 from dashboard.components.wizard import wizard_header
 
 now = wizard_header("tune")
 if now is not None:
+    if preset(now):
+        st.rerun()
     choices, side = st.columns([8, 3], gap="medium")
     with choices:
-        optimizer_cards(now)
-        optimizer_options(now)
-        budget_form(now)
-        freeze_form(now)
+        write_prices = plan_cards(now)
+        found = plans_of(now.draft)
+        own = not any(plan.chosen(now.draft) for plan in found)
+        with st.expander(
+            "Expert: every way of tuning, its options, limits",
+            icon=":material/tune:",
+            key="expert",
+            expanded=own,
+        ):
+            optimizer_cards(now)
+            optimizer_options(now)
+            budget_form(now)
+            freeze_form(now)
     with side:
         # Drawn below the button, run before it: the use of feedback is a part of what will be started.
         start = st.container(key="start_place")
@@ -23,3 +35,4 @@ if now is not None:
         compare_guard(now)
         with start:
             start_card(now)
+    write_prices()

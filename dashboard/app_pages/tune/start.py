@@ -82,7 +82,7 @@ def compare_guard(now: Current) -> None:
     if not done:
         return
     try:
-        spec = _run_spec(now, next((d.hash for d in reading.datasets() if d.id == now.draft.dataset), ""))
+        spec = run_spec(now, next((d.hash for d in reading.datasets() if d.id == now.draft.dataset), ""))
     except EngineError:
         return
     about = explain("comparable", "Only then can the next run's scores be compared with an earlier run's.")
@@ -119,7 +119,7 @@ def _differences(run: RunRow, spec: RunSpec) -> None:
         )
 
 
-def _run_spec(now: Current, stored: str, **changes: object) -> RunSpec:
+def run_spec(now: Current, stored: str, **changes: object) -> RunSpec:
     """Return the run that would start now, on the file with a hash. Raises EngineError where something is missing."""
     changes["model"] = now.draft.model or ModelChoice()
     return now.draft.model_copy(update=changes).to_run(stored)
@@ -230,7 +230,7 @@ def _ready(now: Current) -> tuple[RunSpec | None, Estimate | None, str]:
         stored = next((d for d in reading.datasets() if d.id == now.draft.dataset), None)
         if stored is None:
             return None, None, "The examples of this project are gone. Bring them again on the Examples page."
-        spec = _run_spec(now, stored.hash, feedback=used_feedback(now))
+        spec = run_spec(now, stored.hash, feedback=used_feedback(now))
         found = reading.estimate(spec)
     except EngineError as error:
         return None, None, str(error)
@@ -249,7 +249,6 @@ def _going(now: Current) -> int:
 
 
 def _figures(found: Estimate) -> None:
-    money = "not known" if found.usd is None else _span(found.usd, dollars) if found.usd.high else "free"
     cells = (
         (
             "Calls",
@@ -257,10 +256,14 @@ def _figures(found: Estimate) -> None:
             explain("call", "Here: all of a run's, the final test included."),
         ),
         ("Tokens", _span(found.tokens, _about), explain("token")),
-        ("Money", money, "At list prices. Not known: the price of this model is not in the table."),
+        (
+            "Money",
+            money_text(found),
+            "At list prices. Not known: the price of this model is not in the table.",
+        ),
         (
             "Time",
-            _span(found.seconds, lambda s: "under 1 s" if s < 0.95 else duration(s)),
+            time_text(found),
             "A rough figure: it depends on how fast the model answers.",
         ),
     )
@@ -269,6 +272,18 @@ def _figures(found: Estimate) -> None:
             with st.container(gap="xxsmall", key=f"estimate_{name.lower()}"):
                 st.caption(name, help=what)
                 st.markdown(f"**{escape_markdown(text)}**")
+
+
+def money_text(found: Estimate) -> str:
+    """Return what a run is expected to cost, as a range."""
+    if found.usd is None:
+        return "price not known"
+    return _span(found.usd, dollars) if found.usd.high else "free"
+
+
+def time_text(found: Estimate) -> str:
+    """Return how long a run is expected to take, as a range."""
+    return _span(found.seconds, lambda s: "under 1 s" if s < 0.95 else duration(s))
 
 
 def _span(span: Range, write: Callable[[float], str]) -> str:

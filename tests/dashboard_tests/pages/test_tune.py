@@ -9,6 +9,7 @@ from page_frame import open_page, said
 from page_frame import stored_draft as draft
 
 from dashboard.app_pages.tune.optimizer import advised_optimizer
+from dashboard.app_pages.tune.plans import plans_of
 from dashboard.state import drafts, feedback, launching, reading
 from dashboard.state.examples import split_of
 from dashboard.state.steps import change_step
@@ -16,6 +17,7 @@ from engine.pipeline.templates import SAMPLES
 from engine.registry import OPTIMIZERS
 from engine.runs.spec import ModelChoice, Named
 from engine.runs.worker import work
+from engine.search.budget import Budget
 from engine.search.freeze import Freeze
 from engine.store.store import Store
 
@@ -173,8 +175,10 @@ def test_a_large_store_opens_at_once(project):
 
 
 def test_of_all_ways_of_tuning_a_few_are_in_sight_with_the_advised_one_first(project):
-    drafts.update(project, optimizer=None)
     app = start(project)
+    (needs,) = [g for g in app.get("button_group") if str(g.key).startswith("optimizer_need_")]
+    app.session_state[needs.key] = "all"
+    app.run()
     (more,) = [e for e in app.expander if e.label.endswith("more ways of tuning")]
     hidden = {str(b.key) for b in more.button}
     every = [str(b.key) for b in app.button if str(b.key).startswith("choose_")]
@@ -182,5 +186,33 @@ def test_of_all_ways_of_tuning_a_few_are_in_sight_with_the_advised_one_first(pro
     assert len(hidden) == len(OPTIMIZERS) - 6
     advised, _ = advised_optimizer(draft(project), 248)
     assert every[0] == f"choose_{advised}"
-    app.button(key=f"choose_{advised}").click().run()
     assert draft(project).optimizer == Named(name=advised)
+    app.button(key="choose_GEPA").click().run()
+    assert draft(project).optimizer == Named(name="GEPA")
+
+
+def test_a_project_without_a_way_of_tuning_gets_the_plan_in_the_middle(project):
+    drafts.update(project, optimizer=None, budget=Budget())
+    app = start(project)
+    assert draft(project).optimizer == Named(name="Autotune")
+    assert draft(project).budget == Budget(calls=850)
+    assert not next(e for e in app.expander if e.label.startswith("Expert")).proto.expanded
+    assert [b.disabled for b in app.button if b.key == "start_run"] == [False]
+    app.button(key="set_plan_Thorough").click().run()
+    assert draft(project).budget == Budget(calls=2050)
+    assert app.number_input(key=f"budget_calls_{project}").value == 2050
+    assert "free" in said(app)
+
+
+@pytest.mark.parametrize("sample", [s for s in SAMPLES if s.optimizer[0] == "Autotune"], ids=lambda s: s.name)
+def test_samples_begin_with_the_plan_in_the_middle(sample):
+    project = drafts.project_from_sample(sample)
+    assert [p.name for p in plans_of(draft(project)) if p.chosen(draft(project))] == ["Balanced"]
+
+
+def test_few_rows_get_what_suits_them_and_no_plans(project):
+    whole = reading.dataset(draft(project).dataset)
+    drafts.update(project, excluded=dict.fromkeys(range(16, len(whole)), "few"), optimizer=None)
+    app = start(project)
+    assert draft(project).optimizer == Named(name="BootstrapFewShot")
+    assert not [b for b in app.button if str(b.key).startswith("set_plan_")]

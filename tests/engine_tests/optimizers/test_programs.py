@@ -194,7 +194,7 @@ def test_an_ensemble_that_cannot_work_says_so():
         (2, None, "BayesianSignatureOptimizer"),
         (3, None, "BootstrapFewShot"),
         (19, None, "BootstrapFewShot"),
-        (20, None, "BootstrapFewShotWithRandomSearch"),
+        (20, None, "Autotune"),
         (200, Budget(calls=2000), "Autotune"),
         (200, Budget(calls=300), "LabeledFewShot"),
         (200, Budget(seconds=600), "Autotune"),

@@ -1,0 +1,122 @@
+"""How much to spend, as plans with their price for this very data; everything else is for experts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from dashboard.app_pages.tune.optimizer import advised_optimizer
+from dashboard.app_pages.tune.start import money_text, run_spec, time_text
+from dashboard.components import ui
+from dashboard.components.page import Current
+from dashboard.state import drafts, reading
+from dashboard.state.examples import split_of
+from dashboard.state.selection import read_only
+from dashboard.views.prompts import calls_a_row
+from dashboard.views.text import escape_markdown
+from engine.errors import EngineError
+from engine.optimizers.choose import plans
+from engine.pipeline.spec import PipelineSpec
+from engine.runs.spec import Named, ProjectDraft
+from engine.search.budget import Budget
+
+ABOUT = {
+    "Quick": "A first look: is there something to gain?",
+    "Balanced": "Enough for most tasks.",
+    "Thorough": "For the last points, or rows that differ a lot.",
+}
+PRESET = "Balanced"
+SEARCHABLE = "Autotune"
+"""The optimizer that uses what a larger budget buys: plans are its budgets."""
+
+
+class Plan(NamedTuple):
+    """A way of tuning within a number of calls."""
+
+    name: str
+    optimizer: Named
+    budget: Budget
+
+    def chosen(self, draft: ProjectDraft) -> bool:
+        """Whether a project is set to it."""
+        return (draft.optimizer, draft.budget) == (self.optimizer, self.budget)
+
+
+def plans_of(draft: ProjectDraft) -> list[Plan]:
+    """Return a project's plans; none before it has rows, and with too few rows to compare prompts on."""
+    pipeline = draft.pipeline or PipelineSpec()
+    try:
+        split = split_of(draft)
+        calls = plans(len(split.validation), len(split.test), calls_a_row(pipeline, adapter=draft.adapter))
+    except EngineError:
+        return []
+    advised, _ = advised_optimizer(draft, sum(map(len, (split.train, split.validation, split.test))))
+    if advised != SEARCHABLE:
+        return []
+    return [Plan(name, Named(name=SEARCHABLE), Budget(calls=number)) for name, number in calls.items()]
+
+
+def preset(now: Current) -> bool:
+    """Give a project that has no way of tuning yet the plan in the middle, or what suits few rows; return whether."""
+    draft = now.draft
+    if draft.optimizer is not None or read_only() or any(p.step != "tune" for p in draft.problems()):
+        return False
+    found = next((p for p in plans_of(draft) if p.name == PRESET), None)
+    if found is None:
+        rows = sum(d.rows for d in reading.datasets() if d.id == draft.dataset) - len(draft.excluded)
+        advised, _ = advised_optimizer(draft, rows)
+        if not advised:
+            return False
+        found = Plan("", Named(name=advised), draft.budget)
+    _choose(now.id, found)
+    return True
+
+
+def plan_cards(now: Current) -> Callable[[], None]:
+    """Show the plans; return what writes their prices into them, which takes a moment."""
+    found = plans_of(now.draft)
+    if not found:
+        return lambda: None
+    places: list[tuple[Plan, DeltaGenerator]] = []
+    own = now.draft.optimizer is not None and not any(p.chosen(now.draft) for p in found)
+    with st.grid(3, min_column_width=200, key="plans"):
+        for plan in found:
+            with ui.tile(f"plan_{plan.name}"):
+                with st.container(gap="xxsmall", key=f"plan_text_{plan.name}"):
+                    st.markdown(f"**{plan.name}**")
+                    st.caption(ABOUT[plan.name])
+                    places.append((plan, st.empty()))
+                if plan.chosen(now.draft):
+                    st.badge("Chosen", icon=":material/check:", color="green")
+                elif not read_only():
+                    ui.button("Choose", f"set_plan_{plan.name}", on_click=ui.callback(_choose, now.id, plan))
+    if own and now.draft.optimizer is not None:
+        st.caption(
+            f":material/tune: You have settings of your own: {escape_markdown(now.draft.optimizer.name)}. They are below."
+        )
+    return lambda: _prices(now, places)
+
+
+def _prices(now: Current, places: list[tuple[Plan, DeltaGenerator]]) -> None:
+    stored = next((d.hash for d in reading.datasets() if d.id == now.draft.dataset), "")
+    for plan, place in places:
+        try:
+            spec = run_spec(now, stored, optimizer=plan.optimizer, budget=plan.budget)
+            expected = reading.estimate(spec)
+        except EngineError:
+            place.markdown(f"up to {plan.budget.calls:,} calls")
+            continue
+        place.markdown(
+            f"{escape_markdown(money_text(expected))} · {escape_markdown(time_text(expected))}",
+            help=f"At most {plan.budget.calls:,} calls to the model; the search stops by itself when nothing is to be gained.",
+        )
+
+
+def _choose(project_id: str, plan: Plan) -> None:
+    drafts.update(project_id, optimizer=plan.optimizer, budget=plan.budget)
+    # The fields of the budget keep what they showed; they are drawn anew with the plan's.
+    for name in Budget.model_fields:
+        st.session_state.pop(f"budget_{name}_{project_id}", None)
