@@ -14,8 +14,8 @@ if now is not None:
         st.rerun()
     choices, side = st.columns([8, 3], gap="medium")
     with choices:
-        write_prices = plan_cards(now)
         found = plans_of(now.draft)
+        write_prices = plan_cards(now, found)
         own = not any(plan.chosen(now.draft) for plan in found)
         with st.expander(
             "Expert: every way of tuning, its options, limits",
@@ -34,5 +34,4 @@ if now is not None:
         model_picker(now)
         compare_guard(now)
         with start:
-            start_card(now)
-    write_prices()
+            write_prices(start_card(now))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.app_pages.tune.optimizer import advised_optimizer
-from dashboard.app_pages.tune.start import money_text, run_spec, time_text
 from dashboard.components import ui
 from dashboard.components.page import Current
 from dashboard.state import drafts, reading
@@ -22,6 +22,10 @@ from engine.optimizers.choose import plans
 from engine.pipeline.spec import PipelineSpec
 from engine.runs.spec import Named, ProjectDraft
 from engine.search.budget import Budget
+from engine.text import dollars, duration
+
+if TYPE_CHECKING:
+    from engine.search.estimate import Estimate
 
 ABOUT = {
     "Quick": "A first look: is there something to gain?",
@@ -75,14 +79,11 @@ def preset(now: Current) -> bool:
     return True
 
 
-def plan_cards(now: Current) -> Callable[[], None]:
-    """Show the plans; return what writes their prices into them, which takes a moment."""
-    found = plans_of(now.draft)
-    if not found:
-        return lambda: None
+def plan_cards(now: Current, found: Sequence[Plan]) -> Callable[[Estimate | None], None]:
+    """Show the plans; return what writes their prices into them when an estimate of the run is there."""
     places: list[tuple[Plan, DeltaGenerator]] = []
-    own = now.draft.optimizer is not None and not any(p.chosen(now.draft) for p in found)
-    with st.grid(3, min_column_width=200, key="plans"):
+    own = found and now.draft.optimizer is not None and not any(p.chosen(now.draft) for p in found)
+    with st.grid(3, min_column_width=200, key="plans") if found else st.empty():
         for plan in found:
             with ui.tile(f"plan_{plan.name}"):
                 with st.container(gap="xxsmall", key=f"plan_text_{plan.name}"):
@@ -97,22 +98,33 @@ def plan_cards(now: Current) -> Callable[[], None]:
         st.caption(
             f":material/tune: You have settings of your own: {escape_markdown(now.draft.optimizer.name)}. They are below."
         )
-    return lambda: _prices(now, places)
+    return partial(_write_prices, places)
 
 
-def _prices(now: Current, places: list[tuple[Plan, DeltaGenerator]]) -> None:
-    stored = next((d.hash for d in reading.datasets() if d.id == now.draft.dataset), "")
+def _write_prices(places: list[tuple[Plan, DeltaGenerator]], expected: Estimate | None) -> None:
     for plan, place in places:
-        try:
-            spec = run_spec(now, stored, optimizer=plan.optimizer, budget=plan.budget)
-            expected = reading.estimate(spec)
-        except EngineError:
-            place.markdown(f"up to {plan.budget.calls:,} calls")
-            continue
-        place.markdown(
-            f"{escape_markdown(money_text(expected))} · {escape_markdown(time_text(expected))}",
-            help=f"At most {plan.budget.calls:,} calls to the model; the search stops by itself when nothing is to be gained.",
-        )
+        place.markdown(f"up to {escape_markdown(_most(plan, expected))}", help=UP_TO)
+
+
+UP_TO = "Limits are hard: not one call more is made. The search stops by itself when nothing is to be gained."
+
+
+def _most(plan: Plan, expected: Estimate | None) -> str:
+    """Return the most that a plan takes: its calls at the price and the pace of the calls that are expected."""
+    calls = plan.budget.calls or 0
+    text = f"{calls:,} calls"
+    if expected is None or not expected.calls.high:
+        return text
+    share = calls / expected.calls.high
+    money = (
+        ""
+        if expected.usd is None
+        else "free"
+        if not expected.usd.high
+        else dollars(share * expected.usd.high)
+    )
+    seconds = share * expected.seconds.high
+    return " · ".join(t for t in (text, money, duration(seconds) if seconds >= 1 else "1 s") if t)
 
 
 def _choose(project_id: str, plan: Plan) -> None:

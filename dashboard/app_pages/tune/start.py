@@ -82,7 +82,7 @@ def compare_guard(now: Current) -> None:
     if not done:
         return
     try:
-        spec = run_spec(now, next((d.hash for d in reading.datasets() if d.id == now.draft.dataset), ""))
+        spec = _run_spec(now, next((d.hash for d in reading.datasets() if d.id == now.draft.dataset), ""))
     except EngineError:
         return
     about = explain("comparable", "Only then can the next run's scores be compared with an earlier run's.")
@@ -119,7 +119,7 @@ def _differences(run: RunRow, spec: RunSpec) -> None:
         )
 
 
-def run_spec(now: Current, stored: str, **changes: object) -> RunSpec:
+def _run_spec(now: Current, stored: str, **changes: object) -> RunSpec:
     """Return the run that would start now, on the file with a hash. Raises EngineError where something is missing."""
     changes["model"] = now.draft.model or ModelChoice()
     return now.draft.model_copy(update=changes).to_run(stored)
@@ -196,8 +196,8 @@ MOST_AT_ONCE = 4
 """Runs of one project at the same time: they share the machine and the model's limits."""
 
 
-def start_card(now: Current) -> None:
-    """Show what the run will take, and start it."""
+def start_card(now: Current) -> Estimate | None:
+    """Show what the run will take, and start it; return the estimate where there is one."""
     with ui.card("start_card", "What this will take", explain("estimate")):
         spec, found, reason = _ready(now)
         if found is not None:
@@ -219,6 +219,7 @@ def start_card(now: Current) -> None:
                 st.caption(f":blue[:material/monitoring:] {others}; this one would run at the same time.")
         if pressed and spec is not None and found is not None:
             _start(now, spec, found)
+    return found
 
 
 def _ready(now: Current) -> tuple[RunSpec | None, Estimate | None, str]:
@@ -230,7 +231,7 @@ def _ready(now: Current) -> tuple[RunSpec | None, Estimate | None, str]:
         stored = next((d for d in reading.datasets() if d.id == now.draft.dataset), None)
         if stored is None:
             return None, None, "The examples of this project are gone. Bring them again on the Examples page."
-        spec = run_spec(now, stored.hash, feedback=used_feedback(now))
+        spec = _run_spec(now, stored.hash, feedback=used_feedback(now))
         found = reading.estimate(spec)
     except EngineError as error:
         return None, None, str(error)
@@ -249,6 +250,7 @@ def _going(now: Current) -> int:
 
 
 def _figures(found: Estimate) -> None:
+    money = "not known" if found.usd is None else _span(found.usd, dollars) if found.usd.high else "free"
     cells = (
         (
             "Calls",
@@ -258,12 +260,12 @@ def _figures(found: Estimate) -> None:
         ("Tokens", _span(found.tokens, _about), explain("token")),
         (
             "Money",
-            money_text(found),
+            money,
             "At list prices. Not known: the price of this model is not in the table.",
         ),
         (
             "Time",
-            time_text(found),
+            _span(found.seconds, lambda s: "under 1 s" if s < 0.95 else duration(s)),
             "A rough figure: it depends on how fast the model answers.",
         ),
     )
@@ -272,18 +274,6 @@ def _figures(found: Estimate) -> None:
             with st.container(gap="xxsmall", key=f"estimate_{name.lower()}"):
                 st.caption(name, help=what)
                 st.markdown(f"**{escape_markdown(text)}**")
-
-
-def money_text(found: Estimate) -> str:
-    """Return what a run is expected to cost, as a range."""
-    if found.usd is None:
-        return "price not known"
-    return _span(found.usd, dollars) if found.usd.high else "free"
-
-
-def time_text(found: Estimate) -> str:
-    """Return how long a run is expected to take, as a range."""
-    return _span(found.seconds, lambda s: "under 1 s" if s < 0.95 else duration(s))
 
 
 def _span(span: Range, write: Callable[[float], str]) -> str:
