@@ -15,7 +15,7 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "support")]
 
-from fault_tests import clocks, grading, kills, parsers, storage, unpacking  # noqa: E402 - the folder must be on the path first
+from fault_tests import clocks, grading, kills, parsers, sandbox, storage, unpacking  # noqa: E402 - the folder must be on the path first
 from fault_tests.check import Check, Finding, markdown_table  # noqa: E402
 
 CHECKS: tuple[Check, ...] = (
@@ -25,6 +25,7 @@ CHECKS: tuple[Check, ...] = (
     unpacking.CHECK,
     grading.CHECK,
     parsers.CHECK,
+    sandbox.CHECK,
 )
 
 

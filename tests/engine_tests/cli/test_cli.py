@@ -24,9 +24,11 @@ from engine.cli.programs import AROUND
 from engine.cli.serve import free_port
 from engine.export.formats import EXPORTS
 from engine.pipeline.build import build_program
+from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.runs.spec import Named
 from engine.runs.worker import work
 from engine.store.store import FILE_NAME, Store
+from engine.testing import chat_answer
 
 LABELED = Named(name="LabeledFewShot", options={"k": 4})
 
@@ -257,6 +259,21 @@ def test_eval_scores_a_program_on_a_file(tmp_path):
         rows = list(csv.DictReader(file))
     assert [r["row"] for r in rows] == [str(n) for n in range(2, 22)]
     assert {r["shelf"] for r in rows} <= {"red", "green", "blue"}
+
+
+def test_a_formula_in_an_answer_is_text_in_the_file_of_answers(tmp_path):
+    step = StepSpec(name="note", inputs=(FieldSpec(name="text"),), outputs=(FieldSpec(name="note"),))
+    pipeline = PipelineSpec(steps=(step,))
+    (tmp_path / "rows.csv").write_text("text,note\na,b\n")
+    output = tmp_path / "answers.csv"
+    with OpenAIServer(lambda _: chat_answer({"note": "=cmd|' /C calc'!A0"})) as server:
+        model = server_model(server.url).model_dump()
+        save_program(pipeline, build_program(pipeline).candidate(), tmp_path / "p.json", model=model)
+        result = tuneboard("eval", tmp_path / "p.json", "rows.csv", "--output", output)
+    assert result.exit_code == 0, result.output
+    with output.open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["note"] == "'=cmd|' /C calc'!A0"
 
 
 def test_eval_takes_columns_options_and_another_model(tmp_path):
