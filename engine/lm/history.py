@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, KeysView, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -35,6 +36,8 @@ class Call(Mapping[str, Any]):
     reply: Reply | None
     error: str | None = None
     model_type: str = "chat"
+    callers: tuple[object, ...] = ()
+    """The modules that the call was made in, the outermost first."""
     timestamp: float = field(default_factory=time.time)
 
     @property
@@ -105,13 +108,40 @@ def record(lm: BaseLM, request: Request, reply: Reply | None, error: str | None 
     runtime = current()
     if not runtime.history:
         return
-    call = Call(request.model, request.messages, request.params, reply, error, lm.model_type)
+    call = Call(request.model, request.messages, request.params, reply, error, lm.model_type, callers.get())
     size = runtime.max_history_size
     most = size + size // 8
     for calls in (lm.history, recent):
         calls.append(call)
         if len(calls) > most:
             del calls[: len(calls) - size]
+
+
+callers: ContextVar[tuple[object, ...]] = ContextVar("engine_lm_callers", default=())
+"""The modules that run here, the outermost first."""
+
+
+class calling:  # noqa: N801 - used like a function
+    """`with calling(module):` notes the module on the calls that are made inside."""
+
+    __slots__ = ("_module", "_token")
+
+    def __init__(self, module: object) -> None:
+        self._module = module
+
+    def __enter__(self) -> None:
+        self._token = callers.set((*callers.get(), self._module))
+
+    def __exit__(self, *_error: object) -> None:
+        callers.reset(self._token)
+
+
+class CallsOf:
+    """`module.history`: the calls made by a module, as far as the process's history goes back; a module may set its own."""
+
+    def __get__(self, module: object, owner: type) -> Any:
+        """Return the module's calls, the oldest first."""
+        return [call for call in recent if any(one is module for one in call.callers)]
 
 
 def inspect_history(n: int = 1, file: TextIO | None = None) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 from engine import loop
 from engine.callbacks import observed
 from engine.errors import ConfigurationError
-from engine.lm.history import inspect_history
+from engine.lm.history import CallsOf, calling, show
 from engine.modules import state
 from engine.modules.assertions import attempts
 from engine.records import Candidate, Example
@@ -73,6 +73,7 @@ class Module:
     """
 
     callbacks: Sequence[Any] = ()
+    history: Any = CallsOf()
     saved_as: ClassVar[Mapping[str, str]] = {}
     """A step's path in files of DSPy, by its path here, where they differ."""
 
@@ -95,7 +96,7 @@ class Module:
         if not self._plain:
             return loop.run(self._acall(*args, **kwargs))
         loop.refuse_on_loop()
-        with observed("module", self, _inputs(args, kwargs)) as seen, tracked() as note:
+        with calling(self), observed("module", self, _inputs(args, kwargs)) as seen, tracked() as note:
             if not self._has_conditions:
                 return seen(note(self.forward(*args, **kwargs)))
             for attempt in attempts():
@@ -105,7 +106,7 @@ class Module:
 
     async def acall(self, *args: object, **kwargs: object) -> Any:
         """Run the program in async code."""
-        with observed("module", self, _inputs(args, kwargs)) as seen, tracked() as note:
+        with calling(self), observed("module", self, _inputs(args, kwargs)) as seen, tracked() as note:
             if not self._has_conditions:
                 return seen(note(await self._run_once(*args, **kwargs)))
             for attempt in attempts():
@@ -300,8 +301,8 @@ class Module:
         state.load(self, state.read(Path(path)))
 
     def inspect_history(self, n: int = 1, file: Any = None) -> None:
-        """Write the process's last `n` model calls to `file` (standard output by default)."""
-        inspect_history(n, file)
+        """Write the last `n` model calls of this program to `file` (standard output by default)."""
+        show(CallsOf().__get__(self, type(self)), n, file)
 
     def __repr__(self) -> str:
         lines = [f"{path} = {step.signature!r}" for path, step in self.named_predictors()]

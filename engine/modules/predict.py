@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from engine import callbacks as hooks
 from engine import loop
 from engine.errors import ConfigurationError
+from engine.lm.history import callers
 from engine.lm.middleware import send
 from engine.modules import state
 from engine.modules.module import CallRange, Module
@@ -113,7 +114,11 @@ class Predict(Module):
             raise ConfigurationError(f"Predict takes its inputs by name: {first}=..., not by position.")
         work = self._tracked(**kwargs) if current().track_usage else self.aforward(**kwargs)
         work = hooks.watched("module", self, kwargs, work)
-        return await (work if loop.on_loop() else loop.here_or_there(work))
+        token = callers.set((*callers.get(), self))
+        try:
+            return await (work if loop.on_loop() else loop.here_or_there(work))
+        finally:
+            callers.reset(token)
 
     async def _tracked(self, **kwargs: object) -> Prediction:
         with tracked() as note:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import io
 from types import SimpleNamespace as Plain
 from typing import Any
 
@@ -224,3 +225,35 @@ def test_an_error_says_what_it_knows_of_the_provider() -> None:
     )
     assert (error.status, error.model) == (429, "openai/m")
     assert "Slow down." in error.message
+
+
+def test_a_program_and_its_steps_know_their_calls() -> None:
+    class Two(engine.Module):
+        def __init__(self):
+            self.first = engine.Predict("question -> answer")
+            self.second = engine.ChainOfThought("question -> answer")
+
+        def forward(self, question):
+            return self.second(question=self.first(question=question).answer)
+
+    program, other = Two(), Two()
+    lm = DummyLM([{"reasoning": "r", "answer": str(i)} for i in range(30)])
+    with engine.context(lm=lm):
+        assert program.history == []
+        program(question="a")
+        asyncio.run(other.acall(question="b"))
+        program.batch([engine.Example(question=str(i)).with_inputs("question") for i in range(4)])
+    assert (len(program.history), len(program.first.history), len(program.second.predict.history)) == (
+        10,
+        5,
+        5,
+    )
+    assert (len(other.history), len(other.second.history)) == (2, 1)
+    assert program.history[-1] in lm.history
+    assert program.first.history[0]["messages"][-1]["content"].startswith("[[ ## question ## ]]\na")
+    shown = io.StringIO()
+    other.inspect_history(9, file=shown)
+    assert shown.getvalue().count("=== dummy") == 2
+    program.history = "its own"
+    assert program.history == "its own"
+    assert copy.deepcopy(other).history == []
