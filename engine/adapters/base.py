@@ -149,8 +149,12 @@ class Adapter:
     def parse(self, signature: type[Signature], completion: str) -> dict[str, object]:
         """Return the typed outputs of a reply. Raises AdapterParseError naming the field and the rule."""
         plan = plan_of(signature)
-        found, decoded = self.find(plan.outputs, completion)
-        return read_fields(plan.outputs, found, completion, decoded=decoded)
+        try:
+            found, decoded = self.find(plan.outputs, completion)
+            return read_fields(plan.outputs, found, completion, decoded=decoded)
+        except AdapterParseError as error:
+            error.adapter_name, error.signature = type(self).__name__, signature
+            raise
 
     def params(self, signature: type[Signature], lm: BaseLM) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
         """Return what this adapter adds to a request, such as response_format."""

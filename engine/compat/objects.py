@@ -130,6 +130,21 @@ def answer_exact_match_str(prediction: str, answers: Iterable[str], frac: float 
     return bool(EM(prediction, accepted) if frac >= 1.0 else F1(prediction, accepted) >= frac)
 
 
+def HotPotF1(prediction: str, answers_list: Iterable[str]) -> float:  # noqa: N802 - DSPy's name
+    """Return F1 over words, the best of several answers; "yes", "no" and "noanswer" match themselves alone.
+
+    >>> HotPotF1("yes, indeed", ["yes"]), HotPotF1("big cat", ["big dog"])
+    (0.0, 0.5)
+    """
+    from engine.metrics import F1, normalize_text
+
+    def score(answer: str) -> float:
+        either = {normalize_text(prediction), normalize_text(answer)}
+        return 0.0 if len(either) == 2 and either & {"yes", "no", "noanswer"} else F1(prediction, [answer])
+
+    return max(map(score, answers_list), default=0.0)
+
+
 class ScoreWithFeedback(Prediction):
     """What a GEPA metric of DSPy's returns: a score and why, in words."""
 
@@ -147,6 +162,3 @@ class ReflectiveExample(TypedDict):
     Inputs: dict[str, Any]
     Generated_Outputs: dict[str, Any] | str
     Feedback: str
-
-
-TraceData = dict

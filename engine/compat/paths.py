@@ -50,7 +50,7 @@ PATHS: dict[str, str] = {
     "normalize_text",
     "evaluate.auto_evaluation": "CompleteAndGrounded SemanticF1",
     "evaluate.evaluate": "Evaluate EvaluationResult",
-    "evaluate.metrics": "EM F1 answer_exact_match answer_exact_match_str answer_passage_match normalize_text",
+    "evaluate.metrics": "EM F1 HotPotF1 answer_exact_match answer_exact_match_str answer_passage_match normalize_text",
     "experimental": "Citations Document",
     "predict": "BestOfN ChainOfThought CodeAct KNN MultiChainComparison Parallel Predict ProgramOfThought RLM ReAct ReActV2 Refine "
     "Tool majority",
@@ -130,6 +130,7 @@ HOMES: dict[str, str] = {
     "DummyVectorizer": "engine.testing:DummyVectorizer",
     "F1": "engine.metrics:F1",
     "GSM8K": "engine.compat.datasets:GSM8K",
+    "HotPotF1": "engine.compat.objects:HotPotF1",
     "HotPotQA": "engine.compat.datasets:HotPotQA",
     "OfferFeedback": "engine.modules.best_of_n:OfferFeedback",
     "ReflectiveExample": "engine.compat.objects:ReflectiveExample",

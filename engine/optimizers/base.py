@@ -53,7 +53,7 @@ class Optimizer:
     it may change. The constructor takes the metric and models for `compile`, and every option by name; an option that
     does not exist or does not fit raises ConfigurationError. `metric(example, prediction, trace=None)` returns a number
     from 0 to 1, a bool or a Grade. `prompt_model` writes instructions, `task_model` runs the program (both default to
-    the runtime's model), `teacher_settings={"lm": ...}` writes demonstrations.
+    the runtime's model), `teacher_settings={"lm": ..., "adapter": ...}` writes demonstrations.
     """
 
     reported_as: ClassVar[str] = "compile"
@@ -77,6 +77,10 @@ class Optimizer:
         self.metric = metric
         self.prompt_model, self.task_model = prompt_model, task_model
         self.teacher_settings, self.num_threads = dict(teacher_settings or {}), num_threads
+        if other := sorted(self.teacher_settings.keys() - {"lm", "adapter"}):
+            _log.warning(
+                "%s: teacher_settings takes lm and adapter; %s changes nothing.", self.name, other[0]
+            )
         self.options = self._validated_options(options)
 
     def __init_subclass__(cls, **kwargs: object) -> None:
@@ -186,6 +190,7 @@ class Optimizer:
             lm=self.task_model or now.lm,
             prompt_lm=self.prompt_model,
             teacher_lm=self.teacher_settings.get("lm"),
+            teacher_adapter=self.teacher_settings.get("adapter"),
             teacher=teacher,
             adapter=now.adapter,
             budget=budget or Budget(),

@@ -228,7 +228,8 @@ class _Renderer:
             return known
         settings = self._settings
         program = (teacher and settings.teacher) or settings.program
-        stand_in = with_stand_ins(program.with_candidate(candidate), settings.adapter, self._labels)
+        adapter = (settings.teacher_adapter if teacher else None) or settings.adapter
+        stand_in = with_stand_ins(program.with_candidate(candidate), adapter, self._labels)
         lm = (settings.teacher_lm if teacher else None) or settings.lm or StandInLM()
         with runtime.context(lm=lm, middleware=(_only_stand_ins,), trace=None, history=False):
             outcomes = await evaluate.run_rows(

@@ -22,6 +22,7 @@ from engine.search.contract import Score
 from engine.search.settings import Control, Settings, Stop
 
 if TYPE_CHECKING:
+    from engine.adapters.base import Adapter
     from engine.lm.base import BaseLM
     from engine.modules.module import Module
 
@@ -137,13 +138,15 @@ class Scoring:
         jobs += [self._run(ask, place, own, cells, note) for own, cells in groups.values()]
         await asyncio.gather(*jobs)
 
-    def context(self, lm: BaseLM | None, gate: object) -> AbstractContextManager[Any]:
-        """Return the runtime of the run's calls: its own model (or the run's), adapter and gate."""
+    def context(
+        self, lm: BaseLM | None, gate: object, adapter: Adapter | None = None
+    ) -> AbstractContextManager[Any]:
+        """Return the runtime of the run's calls: its own model and adapter (or the run's), and gate."""
         chosen: dict[str, object] = {"middleware": (gate,), "trace": None, "history": False}
         if (model := lm or self._settings.lm) is not None:
             chosen["lm"] = model
-        if self._settings.adapter is not None:
-            chosen["adapter"] = self._settings.adapter
+        if (written_by := adapter or self._settings.adapter) is not None:
+            chosen["adapter"] = written_by
         return runtime.context(**chosen)
 
     async def _run(
@@ -169,7 +172,8 @@ class Scoring:
             note(outcome)
 
         try:
-            with self.context(settings.teacher_lm if ask.teacher else None, gate):
+            taught = (settings.teacher_lm, settings.teacher_adapter) if ask.teacher else (None, None)
+            with self.context(taught[0], gate, taught[1]):
                 await evaluate.run_rows(
                     _hiding(program.with_candidate(candidate), settings, ask),
                     [(row, settings.rows[row]) for row in cells],

@@ -34,7 +34,7 @@ class Settings:
 
     `rows` maps row ids to examples; `train` and `validation` are ids the search may use, other ids (the test rows) are
     only for `Driver.score` and `Driver.compare`. `teacher` is another program with the same steps that writes
-    demonstrations. `payer` is the run's name in the call cache: replies it paid for before (it was killed, it is
+    demonstrations, `teacher_lm` and `teacher_adapter` are another model and adapter that do. `payer` is the run's name in the call cache: replies it paid for before (it was killed, it is
     driven again) count as spent, other cached replies are free. `seconds_before` is what an earlier process of the run
     has used of the time limit. `feedback` is people's words on earlier answers, by row; `row_numbers` as people count.
     """
@@ -49,6 +49,7 @@ class Settings:
     teacher_lm: BaseLM | None = None
     teacher: Module | None = None
     adapter: Adapter | None = None
+    teacher_adapter: Adapter | None = None
     budget: Budget = field(default_factory=Budget)
     concurrency: int = 16
     seed: int = 0
@@ -91,8 +92,8 @@ class Settings:
 
     @property
     def has_teacher(self) -> bool:
-        """Whether another program or model than the student's solves rows."""
-        return self.teacher is not None or self.teacher_lm is not None
+        """Whether another program, model or adapter than the student's solves rows."""
+        return any(one is not None for one in (self.teacher, self.teacher_lm, self.teacher_adapter))
 
     @property
     def judge_calls(self) -> int:

@@ -39,6 +39,8 @@ DIFFERENT = {
 """Blocks whose values differ on purpose, and why."""
 
 BETTER = {
+    "diving-deeper/signatures-in-depth: a literal": "a choice is read in any case",
+    "diving-deeper/tools-react-and-mcp: a plain call of an async tool": "an async tool can be called plainly",
     "models and settings: a stream of JSON": "the text comes without quotes",
     "models and settings: configure from another thread": "settings can be changed in any thread",
     "programs: a vote on single letters": "an article that is an answer counts",
@@ -47,20 +49,8 @@ BETTER = {
 """Blocks whose values differ because DSPy's are wrong. Where DSPy raises an error there is no need to list them."""
 
 WAITING: dict[str, str] = {
-    "api/adapters/Adapter: a type's description": "",
-    "api/adapters/ChatAdapter: an own reminder": "",
-    "api/adapters/ChatAdapter: callbacks by position": "",
-    "api/adapters/ChatAdapter: parse errors have their parts": "",
-    "api/primitives/Example: keyword names": "",
-    "api/primitives/File: from_bytes": "",
-    "api/utils/track_usage: in a block": "",
-    "cheatsheet: LabeledFewShot on rows without inputs": "",
-    "deep-dive/data-handling/examples: nested values as dictionaries": "",
-    "learn/programming/modules: usage": "",
-    "learn/programming/modules: usage of answers from the cache": "",
-    "tutorials/cache: the same request is free": "",
+    "diving-deeper/modules: history and inspect_history of a program": "",
     "tutorials/observability: history of a module": "",
-    "tutorials/observability: inputs of a callback": "",
 }
 """Blocks that do not do yet what they do in DSPy, and why."""
 

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from engine import BootstrapFewShotWithRandomSearch, BootstrapRS, Teleprompter, context, loop
+from engine import BootstrapFewShotWithRandomSearch, BootstrapRS, JSONAdapter, Teleprompter, context, loop
 from engine.errors import ConfigurationError
 from engine.modules.predict import Predict
 from engine.optimizers.few_shot import BootstrapFewShot, LabeledFewShot, varied_rows
@@ -13,6 +13,7 @@ from engine.records import Example
 from engine.search.budget import Budget
 from engine.search.driver import Driver
 from engine.search.settings import make_problem
+from engine.testing import ScriptedLM
 from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings
 
 ROWS = list(toy_rows(36).values())
@@ -195,6 +196,23 @@ def test_compile_takes_dspys_arguments():
     assert any(d.get("augmented") for d in boot.demos)
     assert search.score is not None
     assert issubclass(BootstrapRS, Teleprompter)
+
+
+def test_another_adapter_writes_the_demonstrations(caplog):
+    lm = ScriptedLM(
+        lambda request: '{"label": "late"}' if "JSON" in str(request.messages) else {"label": "late"}
+    )
+    rows = [Example(text="where is it", label="late").with_inputs("text")]
+    asked = {"adapter": JSONAdapter(), "num_threads": 2}
+    with context(lm=lm):
+        step = BootstrapFewShot(metric=toy_metric, teacher_settings=asked).compile(
+            Predict("text -> label"), trainset=rows
+        )
+        assert [demo["label"] for demo in step.demos] == ["late"]
+        assert all("JSON" in str(request.messages) for request in lm.requests)
+        step(text="and now")
+    assert "JSON" not in str(lm.requests[-1].messages)
+    assert "teacher_settings takes lm and adapter; num_threads changes nothing" in caplog.text
 
 
 def test_compile_without_a_metric_takes_every_answer():
