@@ -70,6 +70,7 @@ _HOMES: dict[str, str] = {
     "Audio": "engine.types.media",
     "Autotune": "engine.optimizers.autotune.optimizer",
     "AvatarOptimizer": "engine.optimizers.avatar",
+    "BAMLAdapter": "engine.adapters.baml",
     "BLEU": "engine.metrics.similarity",
     "BM25": "engine.retrieval.indexes",
     "BaseCallback": "engine.callbacks",

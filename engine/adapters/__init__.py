@@ -1,13 +1,14 @@
 """Adapters: a signature becomes messages, and a reply becomes typed fields.
 
-`base` says what an adapter is and how an unreadable reply is repaired; `chat`, `json`, `xml` and `two_step` are the
-layouts. `plan` keeps what depends on the signature alone, takes out what a model gives next to its text, and writes the
+`base` says what an adapter is and how an unreadable reply is repaired; `chat`, `json`, `xml`, `baml` and `two_step` are
+the layouts. `plan` keeps what depends on the signature alone, takes out what a model gives next to its text, and writes the
 turns. `values` turns text into types, and values into text and content; `scalars` reads the loose JSON and single values
 that models write; `notes` says what is wanted of them.
 """
 
 from __future__ import annotations
 
+from engine.adapters.baml import BAMLAdapter
 from engine.adapters.base import Adapter
 from engine.adapters.chat import ChatAdapter
 from engine.adapters.json import JSONAdapter
@@ -15,7 +16,7 @@ from engine.adapters.two_step import TwoStepAdapter
 from engine.adapters.xml import XMLAdapter
 from engine.errors import UnknownNameError
 
-ADAPTERS: tuple[type[Adapter], ...] = (ChatAdapter, JSONAdapter, XMLAdapter, TwoStepAdapter)
+ADAPTERS: tuple[type[Adapter], ...] = (ChatAdapter, JSONAdapter, XMLAdapter, BAMLAdapter, TwoStepAdapter)
 
 
 def get_adapter(name: str) -> type[Adapter]:
@@ -36,6 +37,7 @@ adapter_by_name = get_adapter
 __all__ = [
     "ADAPTERS",
     "Adapter",
+    "BAMLAdapter",
     "ChatAdapter",
     "JSONAdapter",
     "TwoStepAdapter",

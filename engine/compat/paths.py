@@ -16,6 +16,7 @@ from typing import Any
 PATHS: dict[str, str] = {
     "adapters": "Adapter Audio ChatAdapter Code File History Image JSONAdapter Reasoning Tool ToolCallResults "
     "ToolCalls TwoStepAdapter Type XMLAdapter",
+    "adapters.baml_adapter": "BAMLAdapter",
     "adapters.base": "Adapter",
     "adapters.chat_adapter": "ChatAdapter",
     "adapters.json_adapter": "JSONAdapter",
@@ -150,7 +151,6 @@ _WEIGHTS = "nothing here trains weights; export a run with `--format training` f
 _LITELLM = "give what litellm takes to engine.LM"
 
 MISSING: dict[str, str] = {
-    "BAMLAdapter": "use engine.JSONAdapter",
     "BootstrapFinetune": _WEIGHTS,
     "Cache": "use engine.configure_cache",
     "ChainOfThoughtWithHint": "use engine.ChainOfThought and an input field `hint`",

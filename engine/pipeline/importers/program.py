@@ -19,7 +19,16 @@ from engine.modules.state import dump_lm
 from engine.pipeline.build import Pipeline
 from engine.pipeline.check import spec_problems
 from engine.pipeline.corpora import CorpusRetriever
-from engine.pipeline.spec import Condition, CorpusSpec, Each, FieldSpec, PipelineSpec, StepOptions, StepSpec
+from engine.pipeline.spec import (
+    AdapterName,
+    Condition,
+    CorpusSpec,
+    Each,
+    FieldSpec,
+    PipelineSpec,
+    StepOptions,
+    StepSpec,
+)
 from engine.pipeline.strategies import TOOLS, Judge
 from engine.prediction import Prediction
 from engine.retrieval.base import Retriever
@@ -290,10 +299,11 @@ def _laid_out(name: str, part: Module) -> StepSpec | None:
     if step is None or layouts in ([], [None]):
         return step
     adapter = layouts[0]
-    if adapter is None or len(layouts) > 1 or type(adapter) not in ADAPTERS:
+    known = type(adapter) in ADAPTERS and adapter is not None and adapter.name in get_args(AdapterName)
+    if adapter is None or len(layouts) > 1 or not known:
         raise PipelineError(
             f"The step {name!r} has its own message layout in a part of it, or a layout that you wrote. "
-            "A spec names one of the engine's for the whole step."
+            f"A spec names one of these for the whole step: {', '.join(get_args(AdapterName))}."
         )
     options = adapter.options()
     native = options.pop("use_native_function_calling", None)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TypedDict
+import json
+from typing import Literal, TypedDict
 
 import orjson
 import pytest
@@ -11,14 +12,17 @@ from program_files import save_program
 from pydantic import BaseModel, Field
 
 from engine import (
+    BAMLAdapter,
     ChainOfThought,
     ChatAdapter,
     Code,
     ExactMatch,
     Example,
     History,
+    InputField,
     JSONAdapter,
     Module,
+    OutputField,
     Predict,
     Signature,
     TwoStepAdapter,
@@ -338,3 +342,85 @@ def test_the_offline_model_answers_in_every_layout(adapter):
     with context(lm=LM("offline/learner", cache=False), adapter=adapter), track_usage() as used:
         assert step(message="There is a mistake on my invoice").queue == "billing"
     assert used.get_total_tokens()["offline/learner"]["calls"] == (2 if adapter.name == "two_step" else 1)
+
+
+class Street(BaseModel):
+    """Where somebody lives."""
+
+    name: str = Field(description="With the number.")
+    country: Literal["US", "CA"]
+
+
+class Patient(BaseModel):
+    """Somebody who is treated."""
+
+    name: str = Field(description="Full name.")
+    age: int
+    home: Street | None
+    homes: list[Street]
+    notes: dict[str, list[str]]
+    parent: Patient | None = None
+
+
+def test_a_short_notation_of_types_is_what_baml_adapter_shows_and_json_what_it_reads() -> None:
+    class Extract(Signature):
+        """Extract the patient."""
+
+        note: str = InputField()
+        patient: Patient = OutputField()
+        stars: int = OutputField(ge=1, le=5)
+
+    adapter = BAMLAdapter()
+    value = {
+        "patient": {
+            "name": "Ann",
+            "age": 4,
+            "home": None,
+            "homes": [{"name": "A 1", "country": "US"}],
+            "notes": {"a": ["b"]},
+        },
+        "stars": 3,
+    }
+    lm = ScriptedLM([json.dumps(value)])
+    with context(lm=lm, adapter=adapter):
+        found = Predict(Extract)(note="x")
+    assert found.patient == Patient.model_validate(value["patient"])
+    system = lm.requests[0].messages[0]["content"]
+    form = system.split("of this form:\n\n")[1].split("\n}")[0]
+    assert form.splitlines() == [
+        "{",
+        "  # Somebody who is treated.",
+        "  patient: {",
+        "    # Full name.",
+        "    name: string,",
+        "    age: int,",
+        "    # Where somebody lives.",
+        "    home: {",
+        "      # With the number.",
+        "      name: string,",
+        '      country: "US" or "CA",',
+        "    } or null,",
+        "    # Where somebody lives.",
+        "    homes: [",
+        "      {",
+        "        # With the number.",
+        "        name: string,",
+        '        country: "US" or "CA",',
+        "      }",
+        "    ],",
+        "    notes: dict[string, string[]],",
+        "    # Somebody who is treated.",
+        "    parent: Patient, as above or null,",
+        "  },",
+        "  # must be at least 1, at most 5",
+        "  stars: int,",
+    ]
+    usual = JSONAdapter().format(Extract, [], {"note": "x"})[0]["content"]
+    assert len(form) < len(usual.split("of this form:")[1]) / 2
+
+
+def test_a_saved_step_keeps_baml_adapter() -> None:
+    step = Predict("question -> answer")
+    step.adapter = BAMLAdapter()
+    again = Predict("question -> answer").load_state(step.dump_state())
+    assert isinstance(again.adapter, BAMLAdapter)
