@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from dashboard.state.selection import check, read_only, writing
 from engine.errors import StoreError
 from engine.runs.spec import ModelChoice, ProjectDraft, sample_bytes, sample_draft
+from engine.runs.trust import ADDRESSES, FROM_ELSEWHERE
 from engine.store.rows import ProjectRow
 from engine.store.store import Store
 
@@ -74,8 +75,24 @@ def import_project(content: bytes) -> str:
         rows = read_dataset(found.examples.content, found.examples.name)
         for file in found.files:
             keep_file(file.name, file.content)
-        dataset = add_file(rows, found.examples.content, "project file")
+        dataset = add_file(rows, found.examples.content, FROM_ELSEWHERE)
+    _note_addresses(found.draft)
     return create_project(found.name, found.draft.model_copy(update={"dataset": dataset}))
+
+
+def _note_addresses(draft: ProjectDraft) -> None:
+    """Remember the addresses of models in a draft from elsewhere that nobody has entered here: they are asked about once."""
+    named = (
+        draft.model,
+        draft.prompt_model,
+        draft.teacher_model,
+        *(draft.pipeline.models if draft.pipeline else ()),
+    )
+    found = {model.base_url for model in named if model is not None and model.base_url}
+    with writing() as store, store.transaction():
+        known = {model.get("base_url") for model in store.settings.get("models", [])}
+        before = store.settings.get(ADDRESSES, [])
+        store.settings.set(ADDRESSES, sorted({*before, *(found - known)}))
 
 
 def set_archived(project_id: str, archived: bool = True) -> None:
@@ -169,6 +186,10 @@ def _change_models(choice: ModelChoice, instead: list[dict[str, object]]) -> Non
         models, gone = store.settings.get("models", []), (choice.name, choice.base_url)
         kept = [m for m in models if (m["name"], m.get("base_url")) != gone]
         store.settings.set("models", [*kept, *instead])
+        agreed = {model.get("base_url") for model in instead}
+        asked = store.settings.get(ADDRESSES, [])
+        if agreed & set(asked):
+            store.settings.set(ADDRESSES, [address for address in asked if address not in agreed])
 
 
 def clear_answers() -> int:

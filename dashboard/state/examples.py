@@ -51,12 +51,18 @@ def change_rows(
     """
     from engine.dataset import read_dataset
     from engine.dataset.table import edited
+    from engine.runs.trust import FROM_ELSEWHERE
 
     made = edited(table, cells=cells, added=added)
     read = read_dataset(made.content, made.name)
     with writing() as store:
         dataset_id = store.datasets.add(
-            read.name, made.content, read.content_hash, read.columns, len(read), SOURCE
+            read.name,
+            made.content,
+            read.content_hash,
+            read.columns,
+            len(read),
+            SOURCE if table.local_files else FROM_ELSEWHERE,
         )
 
     def change(draft: ProjectDraft) -> ProjectDraft:

@@ -9,12 +9,14 @@ from urllib.parse import urlsplit
 import streamlit as st
 
 from dashboard.state import launching
+from dashboard.state.reading import setting
 from dashboard.state.selection import read_only
 from engine.errors import RunError
 from engine.lm.choice import ModelChoice, find_provider, is_offline, key_variable
 from engine.lm.keys import find_key
 from engine.pipeline.spec import PipelineSpec
 from engine.runs.child import ConnectionRequest
+from engine.runs.trust import ADDRESSES
 
 
 def title_of(choice: ModelChoice) -> str:
@@ -155,6 +157,8 @@ def lacking(models: Sequence[ModelChoice]) -> str:
 
 def key_state(choice: ModelChoice) -> tuple[bool, str]:
     """Return whether a model's key is there, and a message on where."""
+    if reason := launching.not_agreed(choice.base_url, setting(ADDRESSES, [])):
+        return (False, reason)
     variable = key_variable(choice)
     if not variable and not choice.base_url and not is_offline(choice) and find_provider(choice.name) is None:
         return (True, "Key: whatever this provider's own variable holds in the environment.")

@@ -152,12 +152,13 @@ def cache_size() -> tuple[int, int, float]:
 def dataset(dataset_id: str, _table: Dataset | None = None) -> Dataset:
     """Return a stored file as a table; one that has just been read is `_table`. Raises DatasetError, NotFoundError."""
     from engine.dataset import read_dataset
+    from engine.runs.trust import FROM_ELSEWHERE
 
     if _table is not None:
         return _table
     with reading() as store:
         row = store.datasets.get(dataset_id)
-    return read_dataset(row.content, row.name)
+    return replace(read_dataset(row.content, row.name), local_files=row.source != FROM_ELSEWHERE)
 
 
 def row_numbers(dataset_id: str | None, rows: Iterable[int]) -> dict[int, int]:

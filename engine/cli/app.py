@@ -194,12 +194,18 @@ def run(
         str, typer.Argument(metavar="SPEC.json|RUN_ID", help="A run spec's file, or a stored run's id.")
     ],
     home: Home = None,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust", help="Agree to the addresses, keys and files of this machine that the file names."
+        ),
+    ] = False,
 ) -> None:
     """Carry out a run: one described in a file, or a stored one (also to resume it)."""
     _use(home)
     from engine.cli.tune import run_target
 
-    raise typer.Exit(run_target(target))
+    raise typer.Exit(run_target(target, trust=trust))
 
 
 @app.command("eval")

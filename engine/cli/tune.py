@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from engine.errors import DatasetError, NotFoundError, RunError, StoreError
 from engine.home import data_home
 from engine.runs.prepare import check_keys, estimate_run
 from engine.runs.spec import Named, RunSpec
+from engine.runs.trust import agree, not_agreed, wishes
 from engine.runs.worker import work
 from engine.store.rows import RunRow, TrialRow
 from engine.store.store import Store
@@ -50,12 +52,16 @@ def run_demo(optimizer: str | None, sample: str | None) -> int:
     return carry_out(run_id, console)
 
 
-def run_target(target: str) -> int:
-    """Carry out the run that a file describes or that an id names; return the exit code."""
+def run_target(target: str, *, trust: bool = False) -> int:
+    """Carry out the run that a file describes or that an id names; return the exit code.
+
+    What a file would send elsewhere, or read outside its own folder, is asked about once; `trust` agrees to it.
+    """
     path = Path(target)
     if path.suffix == ".json" or path.is_file():
         spec, content = _read_spec(path)
         with Store.open() as store:
+            _check_trust(store, spec, path, content, trust)
             if content is not None:
                 dataset = _stored(store, Path(spec.dataset).name, content, "file")
                 spec = spec.model_copy(update={"dataset": dataset, "dataset_hash": _hash(content)})
@@ -64,6 +70,22 @@ def run_target(target: str) -> int:
     else:
         run_id = target
     return carry_out(run_id, Console())
+
+
+def _check_trust(store: Store, spec: RunSpec, path: Path, content: bytes | None, trust: bool) -> None:
+    """Raise RunError where nobody agrees to what a spec's file would send or read."""
+    table = None if content is None else read_dataset(content, Path(spec.dataset).name)
+    asked = not_agreed(store, wishes(spec, path.parent, table))
+    if not asked:
+        return
+    more = len(asked) - MOST_WISHES
+    shown = [*asked[:MOST_WISHES], *([f"and {more} more"] if more > 0 else [])]
+    question = f"{path.name} describes a run that {'; '.join(shown)}."
+    if not trust and not (sys.stdin.isatty() and typer.confirm(f"{question} Carry it out?")):
+        raise RunError(
+            f"{question} Nothing was sent: agree to it in a terminal, or add --trust if you trust the file."
+        )
+    agree(store, asked)
 
 
 def carry_out(run_id: str, console: Console) -> int:
@@ -120,6 +142,8 @@ def report(run: RunRow, console: Console) -> None:
     console.print(f"Script:  {result['script_path']}", soft_wrap=True, highlight=False, markup=False)
     console.print("Run `tuneboard` to see every trial, prompt and row in the browser.", highlight=False)
 
+
+MOST_WISHES = 8
 
 # Progress
 

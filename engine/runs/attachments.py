@@ -1,7 +1,8 @@
 """Cells that name a file: a picture or a PDF on this machine becomes the value of an Image, File, PDF or Audio field.
 
 A table may come from anybody, so only what is by its own bytes a picture, a PDF or a sound is read: no other file
-of this machine can be named in a table and sent to a model.
+of this machine can be named in a table and sent to a model. Of a table that came with somebody's project only files of the
+data folder are read.
 """
 
 from __future__ import annotations
@@ -24,19 +25,25 @@ _KINDS: tuple[Any, ...] = (Image, File, PDF, Audio)
 _ADDRESS = re.compile(r"(?:data|https?|gs):|\s*[{\[]", re.IGNORECASE)
 
 
-def parse_cell(text: str, annotation: Any) -> object:
+def parse_cell(text: str, annotation: Any, *, local_files: bool = True) -> object:
     """Return a cell as a value of a type, as `parse_value` does; the path of a picture, PDF or sound is read."""
     if annotation in _KINDS and not _ADDRESS.match(text):
-        path = attached_path(text)
+        path = attached_path(text, local_files=local_files)
         if path is None:
-            raise ValueError(f"there is no picture, PDF or sound {text[:80]!r} on this machine")
+            where = "on this machine" if local_files else "among the files that came with this project"
+            raise ValueError(f"there is no picture, PDF or sound {text[:80]!r} {where}")
         return annotation.from_path(path)
     return parse_value(text, annotation)
 
 
-def attached_path(text: str) -> Path | None:
-    """Return the file that a cell names, where it is a picture, a PDF or a sound; a short name is looked for in the data folder."""
+def attached_path(text: str, *, local_files: bool = True) -> Path | None:
+    """Return the file that a cell names, where it is a picture, a PDF or a sound; a short name is looked for in the data folder.
+
+    Without `local_files` no other name counts.
+    """
     if not text or len(text) > 1000 or "\0" in text or _ADDRESS.match(text):
+        return None
+    if not local_files and Path(text).name != text:
         return None
     path = Path(text).expanduser()
     if not path.is_absolute():

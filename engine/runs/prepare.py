@@ -6,7 +6,8 @@ Here a run that cannot work is refused with a message, before anything is paid f
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from engine.dataset import Dataset, Split, UsableRows, read_dataset, split_rows, usable_rows
@@ -29,6 +30,7 @@ from engine.runs.spec import (
     make_optimizer,
     unknown_field,
 )
+from engine.runs.trust import FROM_ELSEWHERE
 from engine.search.freeze import check_frozen
 from engine.search.settings import Settings, seed_of
 from engine.text import counted
@@ -139,7 +141,8 @@ def usable_examples(
     `rows` limits the work to some row ids. Raises DatasetError when a field has no column or its column is not in the data.
     """
     inputs, outputs = field_types(pipeline)
-    return usable_rows(dataset, mapping, inputs=inputs, outputs=outputs, parse=parse_cell, rows=rows)
+    parse = parse_cell if dataset.local_files else partial(parse_cell, local_files=False)
+    return usable_rows(dataset, mapping, inputs=inputs, outputs=outputs, parse=parse, rows=rows)
 
 
 def row_numbers(table: Dataset | None, rows: Iterable[int]) -> dict[int, int]:
@@ -176,7 +179,7 @@ def stored_dataset(store: Store, spec: RunSpec) -> Dataset:
         raise RunError(
             f"The data {row.name!r} has changed since this run was set up. Start a new run with the data as it is now."
         )
-    return read_dataset(row.content, row.name)
+    return replace(read_dataset(row.content, row.name), local_files=row.source != FROM_ELSEWHERE)
 
 
 def with_result(store: Store, run_id: str) -> RunRow:

@@ -307,8 +307,9 @@ class Watch:
         self._say("")
 
     def _trouble_now(self) -> str:
-        """Return the trouble that the last look has found, or that has come up since."""
-        return self.trouble or self._writer.trouble or (_UNKEPT if self._cache.unkept else "")
+        """Return the trouble that the last look has found, or that has come up since: that holds until the next look."""
+        self.trouble = self.trouble or self._writer.trouble or (_UNKEPT if self._cache.unkept else "")
+        return self.trouble
 
     def _say(self, why: str) -> None:
         """Store that the run waits and why, or with "" that it goes on, where that has changed."""

@@ -38,7 +38,7 @@ def measure(folder: Path, small: bool) -> Finding:
         trials = store.trials.all(run_id)
         state = store.runs.get(run_id).state
     numbers = [trial.number for trial in trials]
-    whole = numbers == list(range(1, len(trials) + 1)) and trials[-1].split == "test"
+    whole = bool(trials) and numbers == list(range(1, len(trials) + 1)) and trials[-1].split == "test"
     lost = (max(numbers) if numbers else 0) - len(numbers)
     return Finding(f"{len(trials)} trials kept, {lost} lost, {state}", met=whole and state == "finished")
 

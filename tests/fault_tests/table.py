@@ -15,7 +15,16 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "support")]
 
-from fault_tests import clocks, grading, kills, parsers, sandbox, storage, unpacking  # noqa: E402 - the folder must be on the path first
+from fault_tests import (  # noqa: E402 - the folder must be on the path first
+    clocks,
+    grading,
+    kills,
+    parsers,
+    sandbox,
+    storage,
+    strangers,
+    unpacking,
+)
 from fault_tests.check import Check, Finding, markdown_table  # noqa: E402
 
 CHECKS: tuple[Check, ...] = (
@@ -26,6 +35,7 @@ CHECKS: tuple[Check, ...] = (
     grading.CHECK,
     parsers.CHECK,
     sandbox.CHECK,
+    strangers.CHECK,
 )
 
 

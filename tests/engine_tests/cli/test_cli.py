@@ -72,6 +72,17 @@ def write_program(folder, **model):
 # run
 
 
+def test_what_a_spec_reads_outside_its_folder_is_agreed_to_once(home, tmp_path):
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    path = write_spec(inbox)
+    path.write_text(path.read_text().replace('"shelves.csv"', '"../private.csv"'))
+    (tmp_path / "private.csv").write_bytes(csv_bytes())
+    refused(tuneboard("run", path), 2, "reads the file ../private.csv", "Nothing was sent", "--trust")
+    assert tuneboard("run", path, "--trust").exit_code == 0
+    assert tuneboard("run", path).exit_code == 0
+
+
 def test_run_a_spec_file_to_its_report(home, tmp_path):
     result = tuneboard("run", write_spec(tmp_path))
     assert result.exit_code == 0, result.output

@@ -1,0 +1,98 @@
+"""What a run described by somebody else would do with this machine's files, addresses and keys, to be agreed to once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from engine.home import data_home
+from engine.lm.choice import ModelChoice, find_provider
+
+if TYPE_CHECKING:
+    from engine.dataset import Dataset
+    from engine.runs.spec import RunSpec
+    from engine.store.store import Store
+
+FROM_ELSEWHERE = "project file"
+"""Source of a stored table that came with a project's file: its cells name files of the data folder only."""
+
+AGREED, ADDRESSES = "agreed", "addresses_from_elsewhere"
+"""Settings of the store: what was agreed to, as hashes, and addresses that came in a project's file and were not."""
+
+_OWN_MACHINE = ("127.0.0.1", "localhost", "::1")
+
+
+def models_of(spec: RunSpec) -> list[ModelChoice]:
+    """Return every model that a run asks, each once."""
+    named = (spec.model, spec.prompt_model, spec.teacher_model, *spec.pipeline.models)
+    return list(dict.fromkeys(model for model in named if model is not None))
+
+
+def wishes(spec: RunSpec, folder: Path, table: Dataset | None) -> list[str]:
+    """Return what a spec from `folder` would send elsewhere or read outside of it, as parts of a sentence.
+
+    `table` is the spec's table, where that is a file.
+    """
+    return list(dict.fromkeys([*_sent(models_of(spec)), *_read(spec, folder, table)]))
+
+
+def _sent(models: Iterable[ModelChoice]) -> Iterator[str]:
+    for model in models:
+        provider = find_provider(model.name)
+        usual = None if provider is None or model.base_url else provider.key_env
+        key = model.key_env if model.key_env and model.key_env != usual else None
+        where = model.base_url or (provider.title if provider else model.name)
+        with_key = f", with the key in {key}" if key else ""
+        if key or (model.base_url and urlsplit(model.base_url).hostname not in _OWN_MACHINE):
+            yield f"sends rows to {where}{with_key}"
+
+
+def _read(spec: RunSpec, folder: Path, table: Dataset | None) -> Iterator[str]:
+    from engine.pipeline.corpora import SHIPPED, corpus_path
+    from engine.runs.attachments import attached_path
+
+    if table is not None and not _inside(folder / spec.dataset, folder):
+        yield f"reads the file {spec.dataset}"
+    for step in spec.pipeline.steps:
+        file = step.options.corpus.file
+        if (
+            file
+            and not (file.startswith(SHIPPED) and ".." not in file)
+            and not _inside(corpus_path(file), folder)
+        ):
+            yield f"reads the texts in {file}"
+    if table is None:
+        return
+    for field in (*spec.pipeline.inputs, *spec.pipeline.outputs):
+        column = spec.mapping.get(field.name)
+        if column not in table.columns or not field.parsed_type.names & {"Image", "PDF", "File", "Audio"}:
+            continue
+        for cell in dict.fromkeys(table.values(column)):
+            path = attached_path(cell)
+            if path is not None and not _inside(path, folder):
+                yield f"reads the file {cell}"
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    found = path.resolve()
+    return any(found.is_relative_to(one.resolve()) for one in (folder, data_home()))
+
+
+def not_agreed(store: Store, asked: Iterable[str]) -> list[str]:
+    """Return those of the wishes that nobody has agreed to yet."""
+    agreed = set(store.settings.get(AGREED, []))
+    return [wish for wish in asked if _hash(wish) not in agreed]
+
+
+def agree(store: Store, asked: Iterable[str]) -> None:
+    """Remember that somebody has agreed to these wishes."""
+    with store.transaction():
+        agreed = store.settings.get(AGREED, [])
+        store.settings.set(AGREED, list(dict.fromkeys([*agreed, *map(_hash, asked)])))
+
+
+def _hash(wish: str) -> str:
+    return hashlib.sha256(wish.encode()).hexdigest()[:32]
