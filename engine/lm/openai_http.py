@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import logging
 import re
 import ssl
 import sys
@@ -31,7 +32,7 @@ from engine.lm.choice import is_reasoning_model
 from engine.lm.exchange import choice_of, counted_usage, for_reasoning, jsonable, usage_of
 from engine.lm.failures import Place
 from engine.lm.keys import Secret
-from engine.lm.options import OF_CALL, refuse_of_model
+from engine.lm.options import OF_CALL, refuse_of_model, unheard_of_call
 from engine.records import Usage
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ def _rest(
         yield pending
         yield from started.__await__()
 
+
+_log = logging.getLogger(__name__)
 
 REQUEST_CLASS = aiohttp.ClientRequest if sys.version_info >= (3, 12) else PromptRequest
 
@@ -214,6 +217,10 @@ class OpenAITransport:
         extra = None
         if self._dropped or not OF_CALL.isdisjoint(params):
             refuse_of_model(self.place.model, params)
+            if unheard := unheard_of_call(params):
+                _log.warning(
+                    "%s: %s of one call has no effect: give it to the model.", self.place.model, unheard
+                )
             extra = params.get("extra_body")
             body = {k: v for k, v in body.items() if k not in OF_CALL and k not in self._dropped}
         body = self._shaped(body)
@@ -228,7 +235,7 @@ class OpenAITransport:
         """Return address, headers and time limit of a call that brings its own."""
         url = self._url.update_query(params["extra_query"]) if params.get("extra_query") else self._url
         own = {**(params.get("headers") or {}), **(params.get("extra_headers") or {})}
-        seconds = params.get("timeout")
+        seconds = params.get("timeout", params.get("request_timeout"))
         if seconds is None:
             return url, {**self._headers, **own}, self._timeout
         limit = aiohttp.ClientTimeout(total=float(seconds), sock_connect=min(CONNECT_SECONDS, float(seconds)))

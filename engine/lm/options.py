@@ -103,11 +103,6 @@ def refuse_of_model(model: str, params: Mapping[str, Any]) -> None:
 OF_MODEL = frozenset({"api_key", "api_base", "base_url", "custom_llm_provider", "model_type"})
 """Options that one call cannot have."""
 
-OF_CALL = OF_MODEL | {
-    *("extra_body", "extra_query", "extra_headers", "headers", "timeout", "num_retries", "max_retries"),
-}
-"""Parameters of a call that say how it is made, or cannot be given to one: none is in the body by its own name."""
-
 _NAMES = {
     "num_retries": "num_retries",
     "max_retries": "num_retries",
@@ -138,4 +133,21 @@ _OF_LITELLM = frozenset(
 )
 """Options of litellm's client for other providers, for its proxy or for its own records."""
 
+_OTHER_NAMES = frozenset(
+    {"organization", "additional_drop_params", "input_cost_per_token", "output_cost_per_token", "engine"}
+)
+"""Keywords of `engine.LM` that become a part of another option."""
+
 _REFUSED_BY_OPENAI = frozenset({"top_k"})
+
+_OF_CALL = {
+    *("extra_body", "extra_query", "extra_headers", "headers"),
+    *("timeout", "request_timeout", "num_retries", "max_retries"),
+}
+OF_CALL = frozenset(_OF_CALL | OF_MODEL | _OF_LITELLM | _NAMES.keys() | _OTHER_NAMES)
+"""Parameters of a call that are not in the body by their own name: they say how it is made, or mean nothing there."""
+
+
+def unheard_of_call(params: Mapping[str, Any]) -> list[str]:
+    """Return the names among a call's parameters that have an effect on a model only, or with other providers."""
+    return sorted(params.keys() & OF_CALL - _OF_CALL)

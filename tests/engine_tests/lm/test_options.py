@@ -181,6 +181,14 @@ def test_an_option_of_the_model_in_a_call_says_where_it_belongs(server: OpenAISe
     assert server.headers[-1]["Authorization"] == "Bearer sk-other"
 
 
+def test_what_only_a_model_can_have_is_left_out_of_a_call_and_named(server: OpenAIServer, caplog) -> None:
+    assert model(server)("hi", drop_params=True, organization="org", api_version="1", request_timeout=3) == [
+        "ok"
+    ]
+    assert server.requests[-1].keys() == {"model", "messages"}
+    assert "['api_version', 'drop_params', 'organization'] of one call has no effect" in caplog.text
+
+
 NAMES = {
     "litellm_proxy/a/b": "a/b",
     "hosted_vllm/a/b": "a/b",

@@ -9,9 +9,11 @@ from types import SimpleNamespace as Plain
 from typing import Any
 
 import pytest
+from dspy_peer import in_dspy
 from openai_server import OpenAIServer
 
 import engine
+from engine import runtime
 from engine.errors import ConfigurationError
 from engine.testing import DummyLM
 
@@ -257,3 +259,68 @@ def test_a_program_and_its_steps_know_their_calls() -> None:
     program.history = "its own"
     assert program.history == "its own"
     assert copy.deepcopy(other).history == []
+
+
+SAME_AS_DSPY = """
+import copy
+lm = library.LM("openai/test-model", "chat", 0.5, 100, api_base=url, api_key="sk-test")
+step = library.Predict("question -> answer")
+found = []
+with library.context(lm=lm):
+    for usage in (True, False):  # the second answer is the cache's
+        with library.track_usage() as used:
+            step(question="q")
+        total = used.get_total_tokens()
+        found.append([sorted(total), bool(total) and total["openai/test-model"]["total_tokens"] > 0])
+lm("hello")
+entry = lm.history[-1]
+found.append([entry["prompt"], entry["outputs"], entry["model_type"], entry["kwargs"].get("temperature", 0.5)])
+found.append([type(lm.history[-2:]).__name__, len(lm.history[-2:]), sorted(entry.keys() & {"prompt", "usage", "cost", "uuid"})])
+found.append([len(step.history), step.history[-1]["outputs"]])
+other = copy.deepcopy(lm)
+other.kwargs["temperature"] = 0.9
+found.append([lm.kwargs["temperature"], lm.copy(temperature=0.1).kwargs["temperature"], lm.copy().history])
+
+library.settings.num_threads = 3
+library.configure(my_key=5, async_max_workers=2)
+with library.context(my_key=6):
+    found.append(library.settings.my_key)
+settings = library.settings
+found.append([settings.num_threads, settings.my_key, settings["async_max_workers"], settings.get("nothing", 7),
+              settings.copy()["my_key"], settings.config["num_threads"], "my_key" in settings, settings.disable_history,
+              settings.provide_traceback, settings.send_stream])
+
+class Own(library.BaseLM):
+    def forward(self, prompt=None, messages=None, **kwargs):
+        return lm.forward(prompt=prompt, messages=messages)
+
+own = Own("own", "chat", 0.0, 1000, True)
+found.append([own.model, own.cache, own.kwargs, own.copy(rollout_id=1).kwargs["rollout_id"], own.supports_response_schema])
+found.append([own.dump_state()["model"], Own.load_state(own.dump_state()).kwargs])
+
+dummy = DummyLM([{"answer": "one"}])
+with library.context(lm=dummy):
+    found.append([step(question="q").answer, step(question="q").answer, len(dummy.history), len(dummy.get_convo(0))])
+
+class Heard(library.utils.BaseCallback if hasattr(library, "utils") else library.BaseCallback):
+    def on_module_start(self, call_id, instance, inputs):
+        found.append(["module", inputs["kwargs"]])
+    def on_lm_start(self, call_id, instance, inputs):
+        found.append(["lm", inputs["prompt"], inputs["messages"][0]["role"], inputs["kwargs"]])
+
+with library.context(lm=DummyLM([{"answer": "one"}]), callbacks=[Heard()]):
+    step(question="q")
+"""
+
+
+def test_histories_settings_usage_and_dummies_are_as_in_dspy(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path / "ours"))
+    default = runtime._default
+    with OpenAIServer(answer=TEXT.format("ok")) as server:
+        try:
+            ours = {"library": engine, "DummyLM": DummyLM, "url": server.url}
+            exec(SAME_AS_DSPY, ours)
+        finally:
+            runtime._default = default
+        head = f"import dspy as library\nfrom dspy.utils import DummyLM\nurl = {server.url!r}\n"
+        assert in_dspy(head + SAME_AS_DSPY + "\nprint(found)", tmp_path) == str(ours["found"])
