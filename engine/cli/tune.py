@@ -237,6 +237,8 @@ def _read_spec(path: Path) -> tuple[RunSpec, bytes | None]:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the whole file"
         raise RunError(f"The run spec {path.name!r} is wrong at {key!r}: {first['msg']}.") from error
+    except ValueError:
+        raise RunError(f"The file {path.name!r} holds a number that is too long to read.") from None
     data = path.parent / spec.dataset
     return spec, file_bytes(data, DatasetError, "a table of examples") if data.is_file() else None
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.errors import ProgramFileError
+from engine.errors import EngineError, ProgramFileError
 from engine.export.carried import carried
 from engine.export.dspy_parts import (
     ADAPTERS,
@@ -121,7 +121,17 @@ def import_dspy(
     a step has another number of fields.
     """
     program = build_program(spec)
-    saved = read(Path(path))
+    try:
+        _take_over(program, read(Path(path)))
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, EngineError):
+            raise
+        raise ProgramFileError(f"The saved program {Path(path).name!r} is damaged: {error!r}.") from error
+    return program_file(spec, program.candidate("Imported from DSPy."), model=model)
+
+
+def _take_over(program: Module, saved: dict[str, Any]) -> None:
+    """Put a state that DSPy saved into a program, under the program's own names of its steps."""
     steps = program.named_predictors()
     if len(steps) == 1 and "signature" in saved:
         saved = {steps[0][0]: saved}
@@ -139,7 +149,6 @@ def import_dspy(
                 "Describe the same fields in the same order."
             )
     program.load_state(saved)
-    return program_file(spec, program.candidate("Imported from DSPy."), model=model)
 
 
 def _found(saved: Mapping[str, Any], name: str) -> dict[str, Any] | None:

@@ -30,32 +30,47 @@ _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 def written_out(part: object, document: Mapping[str, Any], deepest: int = 3) -> Any:
     """Return a part of a JSON schema (or an OpenAPI document) with its references written out and without titles.
 
-    A type that holds itself is written out `deepest` times and then left open.
+    A type that holds itself is written out `deepest` times and then left open. Raises ConfigurationError for types that
+    refer to each other in too many ways.
 
     >>> written_out({"$ref": "#/$defs/P"}, {"$defs": {"P": {"type": "string", "title": "P"}}})
     {'type': 'string'}
     """
-    if isinstance(part, list):
-        return [written_out(one, document, deepest) for one in part]
-    if not isinstance(part, Mapping):
-        return part
-    reference = part.get("$ref")
-    if isinstance(reference, str):
-        if deepest < 1:
-            return {"type": "object"}
-        target: Any = document
-        for step in reference.removeprefix("#/").split("/"):
-            target = target.get(step, {}) if isinstance(target, Mapping) else {}
-        siblings = {k: v for k, v in part.items() if k != "$ref"}
-        return written_out({**target, **siblings}, document, deepest - 1)
-    found: dict[str, object] = {}
-    for key, value in part.items():
-        if key == "properties" and isinstance(value, Mapping):
-            # The keys in here are a user's names, and may be any word of a schema.
-            found[key] = {name: written_out(one, document, deepest) for name, one in value.items()}
-        elif key not in ("$defs", "definitions") and not (key == "title" and isinstance(value, str)):
-            found[key] = written_out(value, document, deepest)
-    return found
+    left = _MOST_PARTS
+
+    def written(part: object, deepest: int) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise ConfigurationError("The types of this schema refer to each other in too many ways.")
+        if isinstance(part, list):
+            return [written(one, deepest) for one in part]
+        if not isinstance(part, Mapping):
+            return part
+        if isinstance(part.get("$ref"), str):
+            siblings = {k: v for k, v in part.items() if k != "$ref"}
+            inside = {**_target(part["$ref"], document), **siblings}
+            return written(inside, deepest - 1) if deepest else {"type": "object"}
+        found: dict[str, object] = {}
+        for key, value in part.items():
+            if key == "properties" and isinstance(value, Mapping):
+                # The keys in here are a user's names, and may be any word of a schema.
+                found[key] = {name: written(one, deepest) for name, one in value.items()}
+            elif key not in ("$defs", "definitions") and not (key == "title" and isinstance(value, str)):
+                found[key] = written(value, deepest)
+        return found
+
+    return written(part, deepest)
+
+
+_MOST_PARTS = 100_000
+
+
+def _target(reference: str, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    target: Any = document
+    for step in reference.removeprefix("#/").split("/"):
+        target = target.get(step, {}) if isinstance(target, Mapping) else {}
+    return target if isinstance(target, Mapping) else {}
 
 
 def _arguments(schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

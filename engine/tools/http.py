@@ -7,7 +7,7 @@ size and time are limited. Loads aiohttp: import it where it is used.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -109,10 +109,18 @@ def openapi_tools(
     ['`add`: Add. Arguments: {"a":{"type":"integer"}}']
     """
     api = _read(document)
+    try:
+        return list(_operations(api, base_url, headers, allow_private))
+    except (TypeError, AttributeError, KeyError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"The OpenAPI document is damaged: {error!r}.") from error
+
+
+def _operations(
+    api: Mapping[str, Any], base_url: str | None, headers: Mapping[str, str] | None, allow_private: bool
+) -> Iterator[Tool]:
     base = base_url or next((server.get("url", "") for server in api.get("servers", [])), "")
     if not base:
         raise ConfigurationError("The OpenAPI document names no server. Pass base_url='https://...'.")
-    found = []
     for path, operations in api.get("paths", {}).items():
         for method in _METHODS:
             if method not in operations:
@@ -121,19 +129,16 @@ def openapi_tools(
             name = operation.get("operationId") or f"{method}_{path}"
             schema, required = _arguments(api, operations, operation)
             desc = operation.get("summary") or operation.get("description") or f"{method.upper()} {path}"
-            found.append(
-                http_tool(
-                    f"{base.rstrip('/')}/{path.lstrip('/')}",  # without its slash, a path would be a part of the host
-                    re.sub(r"\W+", "_", name).strip("_"),
-                    desc,
-                    schema,
-                    method=method,
-                    headers=headers,
-                    allow_private=allow_private,
-                    required=required,
-                )
+            yield http_tool(
+                f"{base.rstrip('/')}/{path.lstrip('/')}",  # without its slash, a path would be a part of the host
+                re.sub(r"\W+", "_", name).strip("_"),
+                desc,
+                schema,
+                method=method,
+                headers=headers,
+                allow_private=allow_private,
+                required=required,
             )
-    return found
 
 
 async def _ask(

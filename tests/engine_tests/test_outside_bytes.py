@@ -6,15 +6,20 @@ import json
 import time
 
 import pytest
+from typer.testing import CliRunner
 
 from engine import LM, ChainOfThought, Predict
 from engine.adapters import ADAPTERS
+from engine.cli.app import app
 from engine.dataset import paste_dataset, read_dataset
-from engine.errors import DatasetError, PipelineError, ProgramFileError, SignatureError
+from engine.errors import ConfigurationError, DatasetError, PipelineError, ProgramFileError, SignatureError
+from engine.export.dspy_script import import_dspy
 from engine.lm.choice import ModelChoice
 from engine.pipeline.importers.task import import_task
+from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.signature import make_signature
 from engine.signature.grammar import parse_type
+from engine.tools.http import openapi_tools
 
 LONG = "9" * 4301
 
@@ -133,3 +138,49 @@ def test_a_password_in_an_address_is_not_kept():
     program = Predict("q -> a")
     program.lm = lm
     assert "secret" not in f"{lm!r} {lm.dump_state()} {program.dump_state()}"
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        [],
+        {"answer": None},
+        {"answer": []},
+        {"answer": {"signature": None}},
+        {"answer": {"signature": {"fields": 3}}},
+        {"answer": {"signature": {"fields": [1, 2]}}},
+        {"answer.predict": "x"},
+    ],
+)
+def test_a_state_of_dspy_that_is_none(state, tmp_path):
+    step = StepSpec(name="answer", inputs=(FieldSpec(name="q"),), outputs=(FieldSpec(name="a"),))
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    with pytest.raises(ProgramFileError):
+        import_dspy(tmp_path / "state.json", PipelineSpec(steps=(step,)))
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        {"/a": None},
+        {"/a": {"get": 3}},
+        {"/a": {"get": {"parameters": 3}}},
+        {"/a": {"get": {"parameters": [3]}}},
+        {"/a": {"get": {"parameters": [{"in": "query"}]}}},
+        {"/a": {"post": {"requestBody": {"content": []}}}},
+        {"/a": {"parameters": [{"$ref": "#/components"}] * 30, "get": {}}},
+    ],
+)
+def test_an_openapi_document_that_is_damaged_or_endless(paths):
+    document = {"openapi": "3.1.0", "paths": paths, "components": {"x": [{"$ref": "#/components"}] * 30}}
+    began = time.monotonic()
+    with pytest.raises(ConfigurationError):
+        openapi_tools(document, base_url="https://example.org")
+    assert time.monotonic() - began < 10
+
+
+def test_a_run_spec_with_an_endless_number(tmp_path):
+    (tmp_path / "run.json").write_text(LONG)
+    done = CliRunner().invoke(app, ["run", str(tmp_path / "run.json"), "--home", str(tmp_path / "home")])
+    assert done.exit_code != 0
+    assert "too long to read" in done.stderr

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import resource
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable
@@ -23,12 +24,15 @@ from dashboard.state.project_file import unpack
 from engine.adapters import ADAPTERS, ChatAdapter
 from engine.dataset import paste_dataset, read_dataset
 from engine.errors import EngineError
+from engine.export.dspy_script import import_dspy
 from engine.export.program import parse_program
 from engine.modules.predict import ChainOfThought
 from engine.modules.state import read
 from engine.pipeline.importers.task import import_task
+from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.records import json_value
 from engine.signature import make_signature
+from engine.tools.http import openapi_tools
 
 DEFAULT_SECONDS = 60.0
 SECONDS = "TUNEBOARD_PARSER_SECONDS"
@@ -322,7 +326,6 @@ def _loads(state: object) -> None:
 
 
 def _reads_state(content: bytes) -> None:
-    import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "state.json")
@@ -330,6 +333,39 @@ def _reads_state(content: bytes) -> None:
         _loads(read(path))
 
 
+def _imports_dspy(content: bytes) -> None:
+    step = StepSpec(
+        name="answer",
+        strategy="chain_of_thought",
+        inputs=(FieldSpec(name="question"), FieldSpec(name="context", type="list[str]")),
+        outputs=(FieldSpec(name="answer"),),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "state.json")
+        path.write_bytes(content)
+        import_dspy(path, PipelineSpec(steps=(step,)))
+
+
+_API = {
+    "openapi": "3.1.0",
+    "servers": [{"url": "https://example.org/v1"}],
+    "paths": {
+        "/items/{id}": {
+            "parameters": [
+                {"name": "id", "in": "path", "required": True, "schema": {"$ref": "#/components/schemas/a"}}
+            ],
+            "get": {"operationId": "getItem", "summary": "Get one."},
+            "post": {
+                "requestBody": {
+                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/a"}}}
+                }
+            },
+        }
+    },
+    "components": {
+        "schemas": {"a": {"type": "object", "properties": {"x": {"$ref": "#/components/schemas/a"}}}}
+    },
+}
 _STEP = {
     "traces": [],
     "train": [],
@@ -439,6 +475,12 @@ PARSERS = (
         _imports,
     ),
     Parser("states of DSPy", st.one_of(*map(_changed, _STATES)), _loads),
+    Parser(
+        "states of DSPy for a pipeline",
+        st.one_of(*(_changed(s).map(_as_json) for s in _STATES)),
+        _imports_dspy,
+    ),
+    Parser("OpenAPI documents", _changed(_API).map(json.dumps), openapi_tools),
     Parser(
         "files of states",
         st.one_of(st.binary(max_size=60), *(_changed(s).map(_as_json) for s in _STATES)),
