@@ -124,7 +124,7 @@ class BaseLM:
 
     Define `complete`, or, as in DSPy, `forward` (plain) or `aforward` (async): called with `messages` and the request's
     parameters, they return a response in the OpenAI form. `temperature` and `max_tokens` are parameters of every call, and
-    so is every further keyword but `callbacks`.
+    so is every further keyword. `model_type`, `cache` and `num_retries` are kept for the subclass to heed.
 
     >>> import asyncio
     >>> class Echo(BaseLM):

@@ -290,7 +290,7 @@ class LM(BaseLM):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Pickled by its settings: without the key, the connection and the history.
-        return _rebuild, (self.dump_state(),)
+        return _rebuild, (type(self), self.dump_state())
 
     # What the layers of `engine.lm.middleware` ask of a model
 
@@ -408,8 +408,10 @@ def routed(model: str, options: Options) -> Route:
     return route
 
 
-def _rebuild(state: dict[str, Any]) -> LM:
-    return LM(**state)
+def _rebuild(kind: type[LM], state: dict[str, Any]) -> LM:
+    made = kind.__new__(kind)
+    LM.__init__(made, **state)
+    return made
 
 
 def make_lm(choice: ModelChoice) -> LM:

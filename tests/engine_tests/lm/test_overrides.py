@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 import threading
 
 import pytest
@@ -279,6 +281,8 @@ class Dummy(DummyLM):
         return super().__call__(*args, **kwargs)
 
 import asyncio
+import copy
+import pickle
 step = library.Predict("question -> answer")
 found = []
 for lm in (Log("openai/test-model", api_base=url, api_key="sk-test", cache=False), Dummy([{"answer": "ok"}] * 2)):
@@ -296,3 +300,20 @@ def test_dspy_calls_the_same_overrides_as_often(server: OpenAIServer, tmp_path) 
     assert ours["found"] == ["seen", 1, 1, "ok", 1, 1, "ok", 1, 1]
     head = f"import dspy as library\nfrom dspy.utils import DummyLM\nurl = {server.url!r}\n"
     assert in_dspy(head + SHARED + "\nprint(found)", tmp_path) == str(ours["found"])
+
+
+class Loud(engine.LM):
+    """At the top of a module, where a pickle finds it."""
+
+    def __init__(self, **options):
+        super().__init__("openai/m", **options)
+
+    def __call__(self, *args, **kwargs):
+        return [text.upper() for text in super().__call__(*args, **kwargs)]
+
+
+def test_a_subclass_stays_one_when_it_is_copied_or_pickled(server: OpenAIServer) -> None:
+    lm = Loud(api_base=server.url, temperature=0.5)
+    for made in (lm.copy(temperature=0.7), copy.deepcopy(lm), pickle.loads(pickle.dumps(lm))):
+        assert type(made) is Loud
+        assert made.params["temperature"] in (0.5, 0.7)
