@@ -1,8 +1,8 @@
-"""Runs the code blocks of a Markdown file, with DSPy or with the engine in its place, and prints what they print as JSON.
+"""Runs the code blocks of Markdown files, with DSPy or with the engine in its place, and prints what they print as JSON.
 
-    python documentation_blocks.py FILE.md dspy|engine
+    python documentation_blocks.py dspy|engine FILE.md ...
 
-Only the standard library is used, so that DSPy's own environment can run it. In a block, `say(...)` sets what the models at
+The library is imported once; each file then has a process of its own, forked from there. Only the standard library is used, so that DSPy's own environment can run it. In a block, `say(...)` sets what the models at
 `URL` answer: field values by name, or a function of the input fields that returns them. `OPENAI_API_BASE` leads there too.
 """
 
@@ -248,21 +248,16 @@ def _elsewhere() -> Iterator[None]:
             os.chdir(before)
 
 
-def run(file: Path, library: str) -> dict[str, dict[str, str]]:
-    """Run every block and return what it printed, and its error, by name."""
-    warnings.simplefilter("ignore")
+def run(file: Path) -> dict[str, dict[str, str]]:
+    """Run every block of a file and return what it printed, and its error, by name."""
+    import dspy
+
     endpoint = Endpoint()
     os.environ |= {
         "OPENAI_API_KEY": "sk-none",
         "OPENAI_API_BASE": endpoint.url,
         "OPENAI_BASE_URL": endpoint.url,
     }
-    if library == "engine":
-        import engine
-
-        engine.compat.as_dspy()
-    import dspy
-
     results: dict[str, dict[str, str]] = {}
     for block in blocks_of(file):
         endpoint.say()
@@ -286,8 +281,53 @@ def run(file: Path, library: str) -> dict[str, dict[str, str]]:
     return results
 
 
+def import_library(library: str) -> None:
+    """Import DSPy, or let the engine answer for it, with what most blocks need."""
+    warnings.simplefilter("ignore")
+    if library == "engine":
+        import engine
+
+        engine.compat.as_dspy()
+    import dspy
+
+    for name in (
+        "LM",
+        "Predict",
+        "ReAct",
+        "Evaluate",
+        "MIPROv2",
+        "streamify",
+        "JSONAdapter",
+        "Embedder",
+        "Image",
+    ):
+        getattr(dspy, name)
+    with contextlib.suppress(ImportError):
+        __import__("litellm" if library == "dspy" else "aiohttp")
+
+
+def forked(file: Path) -> dict[str, dict[str, str]]:
+    """Run a file's blocks in a forked process."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            with os.fdopen(writing, "w") as out:
+                json.dump(run(file), out)
+            code = 0
+        finally:
+            os._exit(code)  # no exit handlers: threads of the blocks may still wait
+    os.close(writing)
+    with os.fdopen(reading) as results:
+        text = results.read()
+    _, status = os.waitpid(child, 0)
+    if status:
+        raise SystemExit(f"{file.name} was not run to its end.")
+    found: dict[str, dict[str, str]] = json.loads(text)
+    return found
+
+
 if __name__ == "__main__":
-    found = run(Path(sys.argv[1]).resolve(), sys.argv[2])
-    sys.stdout.write(json.dumps(found) + "\n")
-    sys.stdout.flush()
-    os._exit(0)
+    import_library(sys.argv[1])
+    print(json.dumps({Path(name).stem: forked(Path(name).resolve()) for name in sys.argv[2:]}))

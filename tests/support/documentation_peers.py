@@ -48,15 +48,9 @@ BETTER = {
 }
 """Blocks whose values differ because DSPy's are wrong. Where DSPy raises an error there is no need to list them."""
 
-WAITING: dict[str, str] = {
-    "diving-deeper/modules: history and inspect_history of a program": "",
-    "tutorials/observability: history of a module": "",
-}
-"""Blocks that do not do yet what they do in DSPy, and why."""
 
-
-def results(section: str, library: str, python: str = sys.executable) -> Results:
-    """Run a section's blocks in a child process and return what each printed, and the kind of its error."""
+def results(library: str, python: str = sys.executable) -> dict[str, Results]:
+    """Run all blocks, each section in a process of its own, and return what each printed, and its error."""
     with tempfile.TemporaryDirectory() as home:
         own = {
             "DSPY_CACHEDIR": f"{home}/cache",
@@ -64,29 +58,33 @@ def results(section: str, library: str, python: str = sys.executable) -> Results
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             "TUNEBOARD_HOME": home,
         }
-        command = [python, "-W", "ignore", str(RUNNER), str(FOLDER / f"{section}.md"), library]
+        files = [str(FOLDER / f"{section}.md") for section in SECTIONS]
         done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            cwd=home,
-            env={**os.environ, **own},
-            timeout=600,
-            check=False,
-        )
+            [python, "-W", "ignore", str(RUNNER), library, *files],
+            capture_output=True, text=True, cwd=home, env={**os.environ, **own}, timeout=900, check=False,
+        )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    found: Results = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Results] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
+def without_messages(found: dict[str, Results]) -> dict[str, Results]:
+    """Return results with the kind of each error alone."""
+    return {
+        section: {
+            name: {"printed": one["printed"], "error": one["error"].split(":")[0]}
+            for name, one in part.items()
+        }
+        for section, part in found.items()
+    }
+
+
 def outcome(name: str, ours: dict[str, str], theirs: dict[str, str]) -> str:
-    """Return "same", "better", "different", "waiting" or "wrong" for a block."""
+    """Return "same", "better", "different" or "wrong" for a block."""
     if name in DIFFERENT:
         return "different"
     if name in BETTER:
         return "better"
-    if name in WAITING:
-        return "waiting"
     if theirs["error"]:
         return "same" if ours["error"] else "better"
     return "same" if ours == theirs else "wrong"
@@ -125,16 +123,9 @@ def main() -> None:
     python = peer()
     if python is None:
         raise SystemExit("DSPy is not installed: run `make peers`.")
-    theirs = {section: results(section, "dspy", python) for section in SECTIONS}
-    short = {
-        section: {
-            name: {"printed": one["printed"], "error": one["error"].split(":")[0]}
-            for name, one in found.items()
-        }
-        for section, found in theirs.items()
-    }
+    theirs, ours = results("dspy", python), results("engine")
+    short = without_messages(theirs)
     PRINTED.write_text(json.dumps(short, indent=1, ensure_ascii=False) + "\n")
-    ours = {section: results(section, "engine") for section in SECTIONS}
     for section, found in ours.items():
         for name, one in found.items():
             kind = outcome(name, one, short[section][name])
