@@ -8,52 +8,14 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.page import Current, current, open_page
-from dashboard.state import drafts, reading
+from dashboard.components.runs import STATES
+from dashboard.state import reading
 from dashboard.state.selection import read_only
-from dashboard.views.text import distinct, escape_markdown
-from dashboard.views.wizard import SET_UP, Step, next_hint, next_step, steps
+from dashboard.views.live import spent
+from dashboard.views.text import count, distinct, escape_markdown
+from dashboard.views.wizard import SET_UP, Step, next_step, steps
 from engine.records import content_hash
-
-SETTING = "coach_off"
-"""The setting's name in stores that exist."""
-
-
-def hint_bar(found: Sequence[Step], here: str, project_id: str) -> None:
-    """Say what to do next in a project; nothing when that is switched off or done."""
-    if read_only():
-        return
-    hint = next_hint(found)
-    if hint is None or reading.setting(SETTING, False) or (hint.name, here) == ("results", "export"):
-        return
-    if hint.name == here == "results":
-        hint = Step("try_it", "Try it", "attention", "try the best prompt on your own input.")
-    after = next_step(found, here) if any(s.name == here for s in found) else None
-    with ui.row("hints"):
-        st.markdown(
-            f":blue[:material/lightbulb:] **Next:** {escape_markdown(hint.sentence, 200)}", width="content"
-        )
-        # The page's own button leads to the next step: one way there is enough.
-        if hint.name != here and (after is None or after.name != hint.name or here == "tune"):
-            ui.link(hint.name, f"Go to {hint.title}", "arrow_forward", project=project_id)
-        ui.icon_button(
-            "close",
-            "Show no more hints. They can be switched on again on the home page.",
-            "hints_off",
-            on_click=ui.callback(drafts.set_setting, SETTING, True),
-        )
-
-
-def hint_switch() -> None:
-    """Offer the hints again where they were switched off."""
-    if not read_only() and reading.setting(SETTING, False):
-        ui.button(
-            "Show hints again",
-            "hints_on",
-            icon="lightbulb",
-            type="tertiary",
-            on_click=ui.callback(drafts.set_setting, SETTING, False),
-        )
-
+from engine.store.rows import RunRow
 
 PURPOSE = {
     "task": ("What should the model do?", "Say what goes in, what comes out, and how to decide."),
@@ -84,8 +46,9 @@ def wizard_header(here: str, words: tuple[str, str] | None = None) -> Current | 
     if now is None:
         no_project()
         return None
-    project_switch(now)
-    found = steps(now.draft, reading.runs(now.id))
+    runs = reading.runs(now.id)
+    project_bar(now, runs)
+    found = steps(now.draft, runs)
     _stepper(found, here, now.id)
     title, purpose = words or PURPOSE[here]
     with ui.row("page_head", "bottom"):
@@ -96,8 +59,6 @@ def wizard_header(here: str, words: tuple[str, str] | None = None) -> Current | 
     step = next(s for s in found if s.name == here)
     if step.state == "attention" and here in SET_UP:
         st.markdown(ui.mark("pending", step.sentence))
-    else:
-        hint_bar(found, here, now.id)
     return now
 
 
@@ -136,16 +97,21 @@ def _next_button(found: tuple[Step, ...], here: str) -> None:
         open_page(after.name)
 
 
-def project_switch(now: Current) -> None:
-    """Offer the other projects in the side bar.
+def project_bar(now: Current, runs: Sequence[RunRow]) -> None:
+    """Show the project, with the way to the others, how its newest run stands, and what its runs have cost.
 
     A select box keeps the name that was picked, not the project. Its key holds all names, so that a project that
     takes over a name that another one had is not opened in its place.
     """
     found = distinct({p.id: p.name for p in reading.projects()})
     key = f"project_switch_{now.id}_{content_hash(found)}"
-    with st.sidebar:
-        ui.pick("Project", found, now.id, **ui.saved(key, _switch))
+    with ui.row("project_bar"):
+        save = ui.saved(key, _switch)
+        ui.pick("Project", found, now.id, label_visibility="collapsed", width=300, **save)
+        if runs:
+            word, colour, icon = STATES[runs[0].state]
+            ui.link("run", f":{colour}[{word}]", icon, project=now.id, run=runs[0].id)
+            st.caption(f"{count(len(runs), 'run')} · {spent(runs)}", width="content")
 
 
 def _switch(chosen: str) -> None:

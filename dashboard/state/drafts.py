@@ -165,12 +165,6 @@ def first_project() -> str | None:
     return project_from_sample(SAMPLES[0])
 
 
-def set_setting(key: str, value: object) -> None:
-    """Store a setting. Never a key or a password."""
-    with writing() as store:
-        store.settings.set(key, value)
-
-
 def add_model(choice: ModelChoice) -> None:
     """Add a model to those that can be chosen, or replace the one of that name and address."""
     _change_models(choice, [choice.model_dump(mode="json")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from dashboard.state.models import models_of_steps, title_of
@@ -72,6 +73,26 @@ def table_row(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -
         "Took": duration(run.seconds),
         "Marks and note": " · ".join(mark for mark in marks if mark),
     }
+
+
+def best_scores(runs: Sequence[RunRow]) -> list[float]:
+    """Return the start's score on the test rows and the best one after each run, in order; none before a verdict."""
+    verdicts = [run.result["verdict"] for run in reversed(runs) if run.result and run.result.get("verdict")]
+    scores = [(v["baseline"], v["best"]) for v in verdicts if v.get("best") is not None]
+    return [scores[0][0], *accumulate((best for _, best in scores), max)] if scores else []
+
+
+def curve(scores: Sequence[float]) -> str:
+    """Return the last scores, from 0 to 1, as a small picture of columns, in HTML.
+
+    >>> curve([0.2, 0.7]).count("<i ")
+    2
+    """
+    columns = "".join(f'<i style="height:{max(4, 100 * score):.0f}%"></i>' for score in scores[-COLUMNS:])
+    return f'<div class="tb-curve" role="img" aria-label="The best score after each run">{columns}</div>'
+
+
+COLUMNS = 12
 
 
 def differences(left: RunSpec, right: RunSpec) -> list[Difference]:

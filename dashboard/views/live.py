@@ -204,6 +204,13 @@ def meters(run: RunRow, requests: Iterable[RequestRow] = ()) -> tuple[Meter, ...
     )
 
 
+def spent(runs: Iterable[RunRow]) -> str:
+    """Return what runs have cost together, in words; those whose price is not known are not in it."""
+    costs = [run.cost for run in runs if run.cost is not None]
+    total = sum(costs)
+    return f"{dollars(total)} spent" if total else "nothing spent" if costs else "price not known"
+
+
 def time_left(run: RunRow, trials: Sequence[TrialRow] = ()) -> str:
     """Return how long a running run will go on, in words, or "" when nothing can be said."""
     left, done = calls_left(run, trials), run.calls + run.cached

@@ -1,4 +1,4 @@
-"""The sample projects by what they show, and the next step for a new user. No Streamlit in here."""
+"""The sample projects by what they show, and the steps of a project. No Streamlit in here."""
 
 from __future__ import annotations
 
@@ -51,28 +51,6 @@ def grouped(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
     for sample in samples:
         found[kinds_of(sample.pipeline)[0]].append(sample)
     return {kind: some for kind, some in found.items() if some}
-
-
-def next_hint(found: Sequence[Step]) -> Step | None:
-    """Return the step to take next in a project, its sentence what to do; None when everything was done once."""
-    by_name = {s.name: s for s in found}
-    for name in SET_UP:
-        step = by_name[name]
-        if step.state != "complete":
-            return step._replace(sentence=f"{step.sentence[0].lower()}{step.sentence[1:]}")
-    run, results = by_name["run"], by_name["results"]
-    if run.state == "attention" and run.sentence == READY:
-        what = "read what it will take, and press Start tuning. The samples take about a minute."
-        return by_name["tune"]._replace(sentence=what)
-    if run.state == "attention" and run.sentence != GOING_ON:
-        what = "read why the run ended early, then let it go on: nothing is paid for twice."
-        return run._replace(sentence=what)
-    if run.state == "attention":
-        return run._replace(sentence="watch the run; the verdict comes when it has ended.")
-    if results.state == "complete":
-        what = "read the verdict, then try the best prompt on your own input."
-        return results._replace(sentence=what)
-    return None
 
 
 State = Literal["complete", "attention", "blocked"]

@@ -14,10 +14,13 @@ from dashboard.components.runs import STATES
 from dashboard.state import drafts, reading
 from dashboard.state.project_file import AttachedFile, attached
 from dashboard.state.selection import read_only
+from dashboard.views.history import best_scores, curve
+from dashboard.views.live import spent
 from dashboard.views.text import count, escape_markdown
 from dashboard.views.wizard import Step, steps
 from engine.errors import ConfigurationError, EngineError
 from engine.store.rows import ProjectRow, RunRow
+from engine.text import percent
 
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
@@ -76,10 +79,23 @@ MENU = {
     "delete": "Delete",
 }
 SHOWN = 12
+FEW = 6
+"""Projects that are found without a search."""
 
 
 def project_cards(projects: Sequence[ProjectRow], runs: Sequence[RunRow]) -> None:
-    """Show a card for each project, the one changed last first."""
+    """Show a card for each project, the one changed last first; of many, those whose name holds a text."""
+    if len(projects) > FEW:
+        find = st.text_input(
+            "Find a project",
+            key="project_find",
+            placeholder="Find a project by its name",
+            label_visibility="collapsed",
+            icon=":material/search:",
+        )
+        projects = [p for p in projects if find.strip().casefold() in p.name.casefold()]
+        if not projects:
+            st.caption("No project has that in its name.")
     with st.grid(3, min_column_width=270, key="project_cards"):
         for at, project in enumerate(projects[:SHOWN]):
             with ui.tile(f"project_{project.id}"):
@@ -102,6 +118,12 @@ def _card(project: ProjectRow, runs: Sequence[RunRow], *, first: bool) -> None:
             st.caption(ui.mark("pending", str(error)))
             return
         step_chips((s.title, s.state) for s in found[:4])
+        scores = best_scores(runs)
+        if scores:
+            with ui.row(f"project_score_{project.id}", wrap=False):
+                start = f" on the test rows, {percent(scores[0], 0)} at the start"
+                st.markdown(f"**{percent(scores[-1], 0)}**{start}", width="content")
+                st.html(curve(scores), width="content")
         st.caption(_words(found, runs))
     target = _target(found, runs)
     if read_only():
@@ -120,7 +142,7 @@ def _words(found: Sequence[Step], runs: Sequence[RunRow]) -> str:
     if runs:
         word, colour, icon = STATES[runs[0].state]
         at = datetime.fromtimestamp(runs[0].created_at).astimezone().strftime("%d %b, %H:%M")
-        return f":{colour}[{icon} {word}] · {count(len(runs), 'run')}, the last on {at}"
+        return f":{colour}[{icon} {word}] · {count(len(runs), 'run')}, the last on {at} · {spent(runs)}"
     where = next((s for s in found if s.state == "attention"), found[-1])
     return escape_markdown(where.sentence, 140)
 

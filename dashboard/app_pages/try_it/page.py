@@ -9,7 +9,7 @@ from dashboard.app_pages.try_it.answers import attempts_view, chat_view, input_f
 from dashboard.components import ui
 from dashboard.components.page import Current, current
 from dashboard.components.runs import current_run, run_picker
-from dashboard.components.wizard import no_project, project_switch
+from dashboard.components.wizard import no_project, project_bar
 from dashboard.state import candidates, models, playground, reading
 from dashboard.state.models import asked_models, models_of_steps, title_of
 from dashboard.views.text import escape_markdown
@@ -128,12 +128,13 @@ def _answers(trial: playground.Playground, key: str) -> None:
     attempts_view(attempts, {p.id: p.name for p in trial.prompts}, trial.pipeline.outputs, expected)
 
 
+shown = current()
+if shown is not None:
+    project_bar(shown, reading.runs(shown.id))
 ui.page_title(
     "Try it", "An input of your own. After a run the starting prompt and the best one answer it side by side."
 )
-shown = current()
 if shown is None:
     no_project()
 else:
-    project_switch(shown)
     try_page(shown)

@@ -1,4 +1,4 @@
-"""The home page: a guided first run, the gallery by kind, hints that can be put away, every word explained."""
+"""The home page: a guided first run, the gallery by kind, what projects came to, every word explained."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import ast
 from pathlib import Path
 
 import pytest
+from page_frame import open_page, said
 from page_frame import open_page as start
-from page_frame import said
 from streamlit.testing.v1 import AppTest
 
 from dashboard.state import drafts, reading
 from dashboard.views.glossary import TERMS, explain
-from dashboard.views.wizard import KINDS, grouped, kinds_of, next_hint, steps
+from dashboard.views.wizard import KINDS, grouped, kinds_of
 from engine.pipeline.templates import SAMPLES
-from engine.runs.spec import ProjectDraft, sample_draft
+from engine.records import Usage
 from engine.store.store import Store
 
 ROOT = Path(__file__).parents[3]
@@ -65,32 +65,31 @@ def test_every_kind_of_sample_has_a_name():
     assert all(kinds_of(s.pipeline) for s in SAMPLES)
 
 
-def test_the_hint_of_a_run_that_failed_is_to_go_on_with_it():
-    ready = sample_draft(SAMPLES[0], "x")
-    with Store.open() as store:
-        run_id = store.runs.create(store.projects.create("p", {}), {}, "a run", None)
-        store.runs.claim(run_id, 1)
-        assert "watch the run" in next_hint(steps(ready, [store.runs.get(run_id)])).sentence
-        store.runs.set_state(run_id, "failed", "The server is away.")
-        assert "let it go on" in next_hint(steps(ready, [store.runs.get(run_id)])).sentence
-
-
-def test_hints_name_the_first_open_step_and_are_put_away_for_good():
-    assert next_hint(steps(ProjectDraft(), [])).name == "task"
-    ready = sample_draft(SAMPLES[0], "x")
-    assert next_hint(steps(ready, [])).name == "tune"
+def test_a_project_shows_what_it_came_to_what_it_cost_and_how_it_rose():
     start()
     project = reading.projects()[0].id
-    app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=180)
-    app.query_params["project"] = project
-    app.run()
-    app.switch_page("app_pages/task/page.py").run()
-    assert "press Start tuning" in said(app)
-    app.button(key="hints_off").click().run()
-    assert "press Start tuning" not in said(app)
-    again = start()
-    again.button(key="hints_on").click().run()
-    assert reading.setting("coach_off") is False
+    with Store.open() as store:
+        for baseline, best in ((0.2, 0.5), (0.2, 0.7)):
+            run_id = store.runs.create(project, {}, "a run")
+            verdict = {"kind": "better", "baseline": baseline, "best": best}
+            store.runs.save_result(run_id, {"verdict": verdict, "best_candidate": "b", "seed_candidate": "s"})
+            store.runs.set_meters(run_id, Usage(10, 0, 100, 100, 0.25), 1.0)
+            store.runs.set_state(run_id, "finished")
+    told = said(start())
+    assert "**70 %** on the test rows, 20 % at the start" in told
+    assert "$0.50 spent" in told
+    bar = said(open_page("task", project=project))
+    assert "2 runs · $0.50 spent" in bar
+
+
+def test_many_projects_can_be_searched():
+    for name in ("Tickets", "Reviews", "Mails", "Maths", "Notes", "Shelves", "Shop"):
+        drafts.create_project(name)
+    app = start()
+    app.text_input(key="project_find").set_value("she").run()
+    shown = {str(b.key) for b in app.button if str(b.key).startswith("open_")}
+    wanted = next(p.id for p in reading.projects() if p.name == "Shelves")
+    assert shown == {f"open_{wanted}"}
 
 
 def test_the_words_used_here_can_be_found():

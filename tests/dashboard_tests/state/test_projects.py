@@ -241,7 +241,6 @@ def test_every_door_is_shut_in_a_read_only_dashboard(looking):
         lambda: drafts.create_project("x"),
         lambda: drafts.delete_project(project),
         lambda: drafts.set_note(run, "x"),
-        lambda: drafts.set_setting("a", 1),
         lambda: drafts.clear_answers(),
         lambda: drafts.import_project(pack("x", ProjectDraft(), None)),
         lambda: launching.create(project, {}, "x"),
