@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import io
+import json
 import math
 
 import pytest
+from dspy_peer import in_dspy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import engine
 from engine import (
     EM,
     F1,
@@ -27,6 +32,7 @@ from engine.errors import ConfigurationError
 from engine.metrics import grade
 from engine.metrics.matching import number_in
 from engine.registry import METRICS
+from engine.testing import ScriptedLM
 
 ROW = Example(text="Where is it?", team="shipping", urgent="no").with_inputs("text")
 
@@ -202,3 +208,64 @@ def test_grades_count_as_numbers():
     assert not Grade(0.0, "Bad.")
     assert max(Grade(0.1), Grade(0.9)).score == 0.9
     assert len({Grade(1.0), Grade(1.0, "x")}) == 1
+
+
+ARITHMETIC = [
+    "int(m)",
+    "float(m)",
+    "round(m * 0.75, 2)",
+    "0.5 * m + 0.5 * f",
+    "1 - m",
+    "m - 0.25",
+    "m ** 2",
+    "-m",
+    "abs(m)",
+    "m == True",
+    "m >= 1.0",
+    "bool(m)",
+    "not m",
+    "f'{m:.2f}'",
+    "round(m)",
+    "sum([m, m])",
+    "float(max(m, 0.5))",
+    "json.loads(json.dumps(m)) == 1",
+    "isinstance(m, (int, float))",
+    "m and True",
+]
+
+
+def test_what_a_metric_returns_counts_as_a_number_as_in_dspy(tmp_path):
+    code = f"""
+import json
+row, answer = dspy.Example(answer="Paris"), dspy.Prediction(answer="paris")
+m, f = exact(row, answer), 0.5
+print(json.dumps([float(value) if not isinstance(value, str) else value for value in ({", ".join(ARITHMETIC)},)]))
+"""
+    scope = {"dspy": engine, "exact": engine.answer_exact_match}
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(code, scope)
+    there = in_dspy(f"import dspy\nfrom dspy.evaluate import answer_exact_match as exact\n{code}", tmp_path)
+    assert json.loads(out.getvalue()) == json.loads(there)
+
+
+def test_a_metric_that_computes_with_grades_is_a_metric():
+    def metric(example, prediction, trace=None):
+        exact = engine.answer_exact_match(example, prediction)
+        assert int(exact) in (0, 1)
+        return 0.5 * exact + 0.5 * engine.TokenF1()(example, prediction) * (1 - 0)
+
+    rows = [Example(question="q", answer="Paris").with_inputs("question")]
+    with engine.context(lm=ScriptedLM([{"answer": "Paris"}])):
+        assert (
+            engine.Evaluate(devset=rows, metric=metric)(engine.Predict("question -> answer")).score == 100.0
+        )
+
+
+def test_a_grade_is_not_changed():
+    grade = engine.Grade(0.5, "Half.", {"style": 0.5})
+    with pytest.raises(AttributeError, match="A grade is not changed"):
+        grade.feedback = "All."
+    assert (grade.score, grade.feedback, grade.objective_scores) == (0.5, "Half.", {"style": 0.5})
+    assert repr(grade) == "Grade(score=0.5, feedback='Half.')"
+    assert {grade, 0.5} == {0.5}

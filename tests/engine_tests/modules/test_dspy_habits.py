@@ -183,3 +183,46 @@ def test_calls_may_keep_their_results() -> None:
     turns = lm.requests[0].messages[1:-1]
     assert [turn["role"] for turn in turns] == ["user", "assistant", "tool"]
     assert turns[2]["content"] == "2"
+
+
+MISMATCHES = {
+    "n: int": ("many", 3),
+    "n: float": ("many", 3),
+    "n: bool": ("yes", True),
+    "n: list[str]": ("a, b", ["a"]),
+    "n: dict[str, int]": ("{}", {"a": 1}),
+    "n": ("text", "text"),
+    "n: int | None": ("many", None),
+}
+
+
+@pytest.mark.parametrize("declared", MISMATCHES)
+def test_an_input_of_another_type_is_asked_with_a_warning(
+    declared: str, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    caplog.set_level(logging.WARNING, "engine")
+    wrong, right = MISMATCHES[declared]
+    step = engine.Predict(f"{declared} -> answer")
+    with engine.context(lm=paris()):
+        step(n=right)
+        assert not caplog.text
+        step(n=wrong)
+        said = [record.getMessage() for record in caplog.records]
+        with engine.context(warn_on_type_mismatch=False):
+            step(n=wrong)
+    assert len(caplog.records) == len(said)
+    code = f"""
+import logging
+said = []
+class Note(logging.Handler):
+    def emit(self, record):
+        said.append(record.getMessage())
+import dspy
+logging.getLogger("dspy.predict.predict").addHandler(Note())
+from dspy.utils import DummyLM
+dspy.configure(lm=DummyLM([{{"answer": "x"}}] * 3))
+dspy.Predict({f"{declared} -> answer"!r})(n={wrong!r})
+print(said[0][:38] if said else "")
+"""
+    there = in_dspy(code, tmp_path)
+    assert [text[: len(there)] for text in said] == ([there] if there else [])
