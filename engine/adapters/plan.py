@@ -6,11 +6,10 @@ It knows the order of things (incomplete examples first) and no layout: the mark
 from __future__ import annotations
 
 import copy
-import logging
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args
 from weakref import WeakKeyDictionary
 
 from pydantic import ValidationError
@@ -28,7 +27,6 @@ from engine.adapters.values import (
 )
 from engine.errors import AdapterParseError, SignatureError
 from engine.records import Demo, Example
-from engine.runtime import current
 from engine.signature.grammar import is_class, type_text, without_none
 from engine.types.base import Type
 from engine.types.textual import Citations, Document, History, Reasoning, citable, history_of
@@ -43,7 +41,6 @@ if TYPE_CHECKING:
 
 
 MISSING: Any = object()
-_log = logging.getLogger(__name__)
 
 Values = Mapping[str, object]
 """Field name -> value."""
@@ -60,7 +57,7 @@ class FieldPlan:
     """One field: how it is described, and (outputs) how it is read.
 
     `nullable` says that None is a value of it; `info` is pydantic's record of it, for defaults; `rich` says that its
-    values may stand as parts of a message (pictures, files), and `kinds` the classes that an input's values should have.
+    values may stand as parts of a message (pictures, files).
     """
 
     name: str
@@ -73,7 +70,6 @@ class FieldPlan:
     nullable: bool
     info: FieldInfo
     rich: bool = False
-    kinds: tuple[type, ...] = ()
 
     def default(self) -> Any:
         """Return the field's value where a reply or a row leaves it out, or MISSING if it must be there."""
@@ -164,7 +160,6 @@ def _made(signature: type[Signature]) -> Plan:
             nullable=without_none(annotation)[1],
             info=info,
             rich=holds_types(annotation),
-            kinds=() if output else _kinds(annotation),
         )
 
     histories = [name for name in signature.input_fields if _is_a(signature.annotation(name), History)]
@@ -192,29 +187,6 @@ def _own_types(annotation: object) -> list[type[Type]]:
     if is_class(annotation, Type):
         return [] if annotation.__module__.startswith("engine.") else [annotation]
     return [kind for part in get_args(annotation) for kind in _own_types(part)]
-
-
-def _kinds(annotation: object) -> tuple[type, ...]:
-    """Return the classes of a type's values; none for text, which any value can be written as, and where that is not plain."""
-    plain, _ = without_none(annotation)
-    return _KINDS.get(get_origin(plain) or plain, ())
-
-
-_KINDS: Mapping[Any, tuple[type, ...]] = {
-    int: (int,),
-    float: (int, float),
-    bool: (bool,),
-    list: (list, tuple),
-    tuple: (list, tuple),
-    set: (list, tuple, set, frozenset),
-    dict: (Mapping,),
-}
-
-
-def _warn_of_mismatch(one: FieldPlan, value: object) -> None:
-    if current().own.get("warn_on_type_mismatch", True):
-        shown = repr(value)[:200]
-        _log.warning("Type mismatch for field %r: expected %s, got %s.", one.name, one.hint, shown)
 
 
 def _is_a(annotation: object, kind: type) -> bool:
@@ -472,8 +444,6 @@ def written(slots: Sequence[Slot], values: Values, content: Content, *, defaults
             value = one.default() if defaults and not one.info.is_required() else MISSING
             if value is MISSING:
                 continue
-        if one.kinds and defaults and value is not None and not isinstance(value, one.kinds):
-            _warn_of_mismatch(one, value)
         if one.rich or isinstance(value, FORMED):
             text = content.text(value, one.annotation, one.name)
         else:

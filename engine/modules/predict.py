@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import islice
 from operator import is_
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast, get_origin
 
 from engine import callbacks as hooks
 from engine import loop
@@ -25,6 +25,7 @@ from engine.prediction import Prediction
 from engine.records import Demo, Example, StepState, json_value
 from engine.runtime import current, tracked
 from engine.signature import InputField, OutputField, Signature, ensure_signature
+from engine.signature.grammar import type_text, without_none
 from engine.similarity import NearestTexts, text_of_values
 
 if TYPE_CHECKING:
@@ -141,6 +142,9 @@ class Predict(Module):
         if lm is None:
             raise ConfigurationError(NO_MODEL)
         inputs = _inputs(kwargs, signature)
+        for name, kinds in _plain_kinds(signature):
+            if (value := inputs.get(name)) is not None and not isinstance(value, kinds):
+                _warn_of_mismatch(signature, name, value)
         params, rollout_id = _params(config, lm)
         adapter = self.adapter or runtime.adapter or _default_adapter()
         asked, sent = signature, inputs
@@ -318,6 +322,31 @@ def _inputs(kwargs: dict[str, object], signature: type[Signature]) -> dict[str, 
     if extra:
         _log.warning("Input %s is no field of %r and is left out.", ", ".join(sorted(extra)), signature)
     return inputs
+
+
+@lru_cache(maxsize=256)
+def _plain_kinds(signature: type[Signature]) -> tuple[tuple[str, tuple[type, ...]], ...]:
+    """Return the inputs of a plain type and the classes of its values; any value can be written as text."""
+    plain = {name: without_none(signature.annotation(name))[0] for name in signature.input_fields}
+    kinds = {name: _KINDS.get(get_origin(kind) or kind, ()) for name, kind in plain.items()}
+    return tuple((name, found) for name, found in kinds.items() if found)
+
+
+_KINDS: Mapping[Any, tuple[type, ...]] = {
+    int: (int,),
+    float: (int, float),
+    bool: (bool,),
+    list: (list, tuple),
+    tuple: (list, tuple),
+    set: (list, tuple, set, frozenset),
+    dict: (Mapping,),
+}
+
+
+def _warn_of_mismatch(signature: type[Signature], name: str, value: object) -> None:
+    if current().own.get("warn_on_type_mismatch", True):
+        expected, given = type_text(signature.annotation(name)), repr(value)[:200]
+        _log.warning("Type mismatch for field %r: expected %s, got %s.", name, expected, given)
 
 
 def _params(config: Mapping[str, Any], lm: BaseLM) -> tuple[Mapping[str, Any], int | None]:
