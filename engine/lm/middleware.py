@@ -22,7 +22,7 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -61,14 +61,17 @@ async def send(lm: BaseLM, request: Request, last: Send | None = None) -> Reply:
     What a model's own method asks belongs to that method's call, which has passed the context's layers already.
     """
     inside = own_call.get()
-    if inside is None:
-        return await chained((reported, *current().middleware), last or answer)(lm, request)
-    return await inside.noted(reported(lm, request, last or answer))
+    if inside is not None:
+        return await inside.noted(reported(lm, request, last or answer))
+    layers = current().middleware
+    if hooks.listeners(lm):  # otherwise the call does not pay for a layer that has nothing to do
+        layers = (reported, *layers)
+    return await chained(layers, last or answer)(lm, request)
 
 
-def chained(layers: Iterable[Middleware], last: Send) -> Send:
+def chained(layers: Sequence[Middleware], last: Send) -> Send:
     """Return the function that asks the first layer, which asks the next one, and so on to `last`."""
-    for layer in reversed(tuple(layers)):
+    for layer in reversed(layers):
         last = partial(layer, send=last)
     return last
 
