@@ -264,6 +264,8 @@ _ONE_VALUE = {
 
 _RUNNING = ("provide_traceback", "disable_progress_bar", "timeout", "straggler_limit")
 
+_TRAINING = ("provider", "finetuning_model", "launch_kwargs", "train_kwargs", "async_engine")
+
 IGNORED: Mapping[str, tuple[str, ...]] = {
     # They print, log or ask for leave, which is the caller's business.
     "Optimizer": (
@@ -276,7 +278,8 @@ IGNORED: Mapping[str, tuple[str, ...]] = {
     ),
     "GEPA": OBSERVERS,
     # They train or start a model, which the export of training files leaves to the provider's own tools.
-    "BaseLM": ("provider", "finetuning_model", "launch_kwargs", "train_kwargs", "async_engine"),
+    "BaseLM": _TRAINING,
+    "LM": _TRAINING,
     "InputField": ("format", "parser"),
     "OutputField": ("format", "parser"),
     # Every program is async and rows are run by the one event loop; nothing is ever pickled.

@@ -220,6 +220,14 @@ def test_a_proxys_address_and_key_come_from_its_variables(server: OpenAIServer, 
     assert engine.LM("m", custom_llm_provider="azure", api_base=server.url).route.protocol == "litellm"
 
 
+def test_what_only_trains_a_model_is_kept_nowhere() -> None:
+    lm = engine.LM(
+        "openai/m", provider=object(), finetuning_model="x", train_kwargs={"epochs": 3}, temperature=0.5
+    )
+    assert not {"provider", "finetuning_model", "train_kwargs"} & (lm.dump_state().keys() | lm.params.keys())
+    assert engine.LM(**lm.dump_state()).params == lm.copy().params == {"temperature": 0.5}
+
+
 def test_a_saved_steps_model_keeps_its_kind(server: OpenAIServer) -> None:
     lm = engine.LM("openai/m", "responses", num_retries=1)
     assert dump_lm(lm) == {"model": "openai/m", "model_type": "responses", "num_retries": 1}
