@@ -110,4 +110,5 @@ def limit_memory(most: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if hard != resource.RLIM_INFINITY:
         most = min(most, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+    with suppress(ValueError, OSError):  # a system that does not count it
+        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))

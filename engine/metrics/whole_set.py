@@ -135,8 +135,9 @@ class Correlation(WholeSetMetric):
             xs, ys = _ranks(xs), _ranks(ys)
         try:
             r = correlation(xs, ys)
-        except StatisticsError:  # all of one side are equal
+        except (StatisticsError, OverflowError):  # all of one side are equal, or beyond all measure
             r = 0.0
+        r = 0.0 if math.isnan(r) else r
         left_out = len(pairs) - len(usable)
         said = f"{self.options.kind.title()} correlation {r:.3f} over {len(usable)} rows."
         said += f" {left_out} rows have no number." if left_out else ""

@@ -14,6 +14,7 @@ from engine.metrics import Contains, ExactMatch, NumberWithin, TokenF1
 from engine.metrics.base import LONGEST_FEEDBACK, Grade
 from engine.metrics.matching import Regex
 from engine.metrics.similarity import BLEU, ROUGE, ChrF, EditDistance
+from engine.metrics.whole_set import Correlation
 from engine.modules.module import Module
 from engine.prediction import Prediction
 from engine.records import Example
@@ -129,6 +130,11 @@ def test_a_number_beyond_all_measure_is_no_number():
     with pytest.raises(ConfigurationError, match="is not a number"):
         NumberWithin().compare("1" * 400, 1)
     assert NumberWithin().compare(1, 10**400).score == 0
+
+
+def test_answers_beyond_all_measure_have_no_correlation():
+    huge = ["1" + "0" * 308] * 2
+    assert Correlation(kind="pearson").total(list(zip([1, 2, 3], [*huge, "1"], strict=True))).score == 0
 
 
 def test_long_feedback_is_kept_in_part():
