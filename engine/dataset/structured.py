@@ -25,7 +25,6 @@ MOST_CELLS = 50_000_000
 MOST_SHEET_ROWS = 1_048_576
 """Rows of a sheet in Excel itself."""
 
-_ROWS_AT_ONCE = 1024
 _ROW_WORK = 5
 """Cells that take as long as a blank row."""
 
@@ -55,9 +54,13 @@ def cell_text(value: object) -> str:
     return str(value)
 
 
-def too_large(name: str) -> DatasetError:
+class TooLargeError(DatasetError):
+    """A file unpacks to more than can be read."""
+
+
+def too_large(name: str) -> TooLargeError:
     """Return the error for a file that unpacks to more than can be read."""
-    return DatasetError(
+    return TooLargeError(
         f"{name!r} unpacks to a table too large to read: at most {LARGEST_TABLE // 1_000_000} MB of text and "
         f"{MOST_CELLS:,} cells. A few hundred rows are enough for tuning: save a part of it as CSV and upload that."
     )
@@ -253,8 +256,8 @@ def _from_sheet(rows: Sequence[tuple[int, list[str]]], notes: list[str]) -> RawT
     return RawTable(header + [""] * (width - len(header)), cells, [], notes, [n for n, _ in body])
 
 
-def read_parquet(data: bytes, name: str) -> RawTable:
-    """Read a Parquet file, a part of its rows at a time."""
+def read_parquet(data: bytes, name: str, rows_at_once: int = 1024, largest: int = LARGEST_TABLE) -> RawTable:
+    """Read a Parquet file, some of its rows at a time. Raises TooLargeError for more than `largest` bytes of text."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -266,11 +269,11 @@ def read_parquet(data: bytes, name: str) -> RawTable:
             raise too_large(name)
         parts: list[list[Any]] = [[] for _ in names]
         size = 0
-        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, use_threads=False):
+        for batch in file.iter_batches(batch_size=rows_at_once, use_threads=False):
             for part, column in zip(parts, batch.columns, strict=True):
                 part.append(_column_text(column))
                 size += part[-1].nbytes
-            if size > LARGEST_TABLE:
+            if size > largest:
                 raise too_large(name)
     except MemoryError:
         raise  # Arrow's is one of its exceptions too

@@ -6,14 +6,32 @@ import io
 import zipfile
 
 
-def repeated_parquet(rows: int = 5300, size: int = 1_000_000) -> bytes:
+def repeated_parquet(rows: int = 5300, size: int = 1_000_000, compression: str = "zstd") -> bytes:
     """Return a Parquet file whose one text of a megabyte is repeated in every row: less than a kilobyte for gigabytes."""
     import pyarrow as pa
     from pyarrow import parquet
 
     text = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array(["a" * size]))
     out = io.BytesIO()
-    parquet.write_table(pa.table({"text": text}), out, compression="zstd", store_schema=False)
+    parquet.write_table(pa.table({"text": text}), out, compression=compression, store_schema=False)
+    return out.getvalue()
+
+
+def snappy_parquet() -> bytes:
+    """Return the same in the compression of ordinary files: half a megabyte in each row of a small file."""
+    return repeated_parquet(rows=100_000, size=500_000, compression="snappy")
+
+
+def prefix_parquet(rows: int = 2500, size: int = 200_000) -> bytes:
+    """Return a Parquet file whose every text is written as the one before it, and nothing more."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    out = io.BytesIO()
+    options = {"use_dictionary": False, "column_encoding": "DELTA_BYTE_ARRAY", "compression": "snappy"}
+    schema = pa.schema({"text": pa.string()})
+    with parquet.ParquetWriter(out, schema, store_schema=False, data_page_size=2**30, **options) as writer:
+        writer.write_table(pa.table({"text": ["a" * size] * rows}), row_group_size=rows)
     return out.getvalue()
 
 
@@ -131,6 +149,8 @@ def entities_workbook() -> bytes:
 
 BOMBS = {
     "repeated.parquet": repeated_parquet,
+    "snappy.parquet": snappy_parquet,
+    "prefix.parquet": prefix_parquet,
     "numbers.parquet": numbers_parquet,
     "nested.parquet": nested_parquet,
     "endless.xlsx": endless_workbook,

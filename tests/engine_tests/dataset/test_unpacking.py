@@ -10,10 +10,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from bombs import BOMBS, workbook
+from bombs import BOMBS, repeated_parquet, workbook
 
 from engine.dataset import read_dataset
-from engine.dataset.unpacking import SMALL_WORKBOOK
+from engine.dataset.unpacking import SMALL_WORKBOOK, _safe_rows
 from engine.errors import DatasetError
 
 REFUSED = "|".join(
@@ -28,7 +28,8 @@ REFUSED = "|".join(
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in BOMBS if n not in ("crowded.xlsx", "numbers.parquet", "nested.parquet")]
+    "name",
+    [n for n in BOMBS if n not in ("crowded.xlsx", "numbers.parquet", "nested.parquet", "prefix.parquet")],
 )
 def test_a_small_file_that_unpacks_hugely_is_refused(name: str):
     content = BOMBS[name]()
@@ -114,3 +115,30 @@ def test_what_a_child_prints_is_not_the_answer(tmp_path: Path):
     )
     assert done.stdout.count(b"\n") == 1
     assert b"problem" in done.stdout
+
+
+def test_a_small_parquet_file_of_flat_columns_starts_no_child():
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = pa.table({"text": [f"text number {i}" for i in range(2000)], "n": list(range(2000))})
+    out = io.BytesIO()
+    parquet.write_table(table, out)
+    content = out.getvalue()
+    assert _safe_rows(content)
+    assert read_dataset(content, "x.parquet").rows()[-1] == {"text": "text number 1999", "n": "1999"}
+    for changes in ({"compression": "zstd"}, {"row_group_size": 1}):
+        other = io.BytesIO()
+        parquet.write_table(table, other, **changes)
+        assert not _safe_rows(other.getvalue())
+        assert read_dataset(other.getvalue(), "x.parquet").frame.equals(
+            read_dataset(content, "x.parquet").frame
+        )
+
+
+def test_a_large_table_in_a_small_file_is_read_in_a_child():
+    content = repeated_parquet(rows=300, size=500_000, compression="snappy")
+    assert _safe_rows(content)
+    table = read_dataset(content, "x.parquet")
+    assert len(table) == 300
+    assert len(table.values("text")[-1]) == 500_000
