@@ -246,14 +246,19 @@ def _may_pass(error: BaseException) -> bool:
 
 
 def seconds_to_wait(state: RetryCallState) -> float:
-    """Return what the server asks and up to a quarter more, else an exponential wait with full jitter."""
+    """Return what the server asks and up to a quarter more, else a short wait, then exponential ones with full jitter."""
     error = state.outcome.exception() if state.outcome is not None else None
     asked = error.retry_after if isinstance(error, LMError) else None
     if asked is not None:
         return asked * (1 + random.random() / 4) + random.random() / 20
+    if state.attempt_number == 1:
+        return random.uniform(
+            *_FIRST_WAIT
+        )  # most failures have passed at once, and a batch waits for its slowest call
     return _EXPONENTIAL(state)
 
 
+_FIRST_WAIT = (0.05, 0.25)
 _EXPONENTIAL = wait_random_exponential(min=0.05, max=LONGEST_WAIT)
 
 
@@ -299,8 +304,9 @@ WINDOW = 60.0
 class AdaptiveLimiter:
     """The limits of one endpoint on one event loop: none, until the endpoint objects.
 
-    Additive increase, multiplicative decrease, as TCP does it (Chiu and Jain, 1989): a 429 halves the requests in
-    flight and holds new ones back as long as the server asks; every answer after it lets a fraction more in.
+    Additive increase, multiplicative decrease, as TCP does it (Chiu and Jain, 1989): a 429 cuts the requests in
+    flight, by half where nothing was answered since the last cut and by less the more was (as DCTCP does it, Alizadeh
+    and others, 2010), and holds new ones back as long as the server asks; every answer after it lets a fraction more in.
     Requests and tokens a minute can be limited too.
 
     `acquire` before a request returns a ticket; afterwards call `succeeded` or `rate_limited` with it, and
@@ -309,7 +315,7 @@ class AdaptiveLimiter:
 
     def __init__(self, requests_per_minute: int | None = None, tokens_per_minute: int | None = None) -> None:
         self.limit = math.inf
-        self.active = self._timeouts = 0
+        self.active = self._timeouts = self._peak = self._answers = 0
         self._heard = False
         self.requests_per_minute = requests_per_minute
         self.tokens_per_minute = tokens_per_minute
@@ -336,6 +342,7 @@ class AdaptiveLimiter:
                 break
             await asyncio.sleep(pause)
         self.active += 1
+        self._peak = max(self._peak, self.active)
         if self.requests_per_minute is not None:
             self._starts.append(time.monotonic())
         return self._era
@@ -348,6 +355,7 @@ class AdaptiveLimiter:
     def succeeded(self, ticket: int, tokens: int = 0) -> None:
         """Note an answer: the limit grows by one for each full round of them."""
         self._heard = True
+        self._answers += 1
         if self.tokens_per_minute is not None:
             self._tokens.append((time.monotonic(), tokens))
             self._token_sum += tokens
@@ -370,7 +378,9 @@ class AdaptiveLimiter:
         self._closed_until = max(self._closed_until, now + min(retry_after or 0.0, WINDOW))
         if ticket == self._era:
             self._era += 1
-            self.limit = max(1.0, self.active // 2)
+            share = 1 / (1 + self._answers)
+            self.limit = max(1.0, int(self._peak * (1 - share / 2)))
+            self._peak = self._answers = 0
 
     def _pause(self) -> float:
         now = time.monotonic()

@@ -17,6 +17,7 @@ sys.path[:0] = [str(TESTS), str(TESTS / "support")]
 
 from fault_tests import (  # noqa: E402 - the folder must be on the path first
     clocks,
+    endpoints,
     grading,
     kills,
     parsers,
@@ -30,6 +31,7 @@ from fault_tests.check import Check, Finding, markdown_table  # noqa: E402
 CHECKS: tuple[Check, ...] = (
     kills.CHECK,
     clocks.CHECK,
+    *endpoints.CHECKS,
     *storage.CHECKS,
     unpacking.CHECK,
     grading.CHECK,

@@ -14,6 +14,8 @@ As a process of its own, so that it shares no CPU time with what is measured:
 A test that must act while a run is under way does not race it: `server.hold(after=10)` answers ten requests and keeps
 the others waiting until `server.release()`; `server.gather(64)` answers none before 64 are there at once.
 
+`server.faults` chooses a failure for a request by its body, which comes at once.
+
 With "stream" in the body it answers in pieces, as server-sent events: `server.piece_seconds` apart; it drops the
 connection after `server.break_after` pieces, waits after `server.hold_after` pieces until that is None again, and
 `server.streams = False` makes it answer in one piece all the same.
@@ -101,6 +103,7 @@ class OpenAIServer:
         self.port = port
         self.models = models
         self.api_key = api_key
+        self.faults: Callable[[dict[str, Any]], Failure | None] = lambda body: None
         self.streams = True
         self.reasoning = ""
         self.piece_seconds = 0.0
@@ -325,6 +328,7 @@ class OpenAIServer:
         self, request: web.Request, body: dict[str, Any], reply: Callable[[dict[str, Any]], dict[str, Any]]
     ) -> web.StreamResponse:
         failure = self._next_failure()
+        at_once = failure is None and (failure := self.faults(body)) is not None
         if failure is not None and failure.hang:
             self.hanging += 1
             try:
@@ -336,7 +340,7 @@ class OpenAIServer:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response()
-        if self.latency:
+        if self.latency and not at_once:
             await asyncio.sleep(self.latency)
         refusal = None if failure is not None else self._refusal(request, body)
         if failure is not None or refusal is not None:

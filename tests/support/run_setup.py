@@ -100,7 +100,9 @@ def answer(body: dict[str, Any]) -> str:
         for thing in THINGS:
             if thing in str(question["content"]) and shelf:
                 shown[thing] = shelf[1]
-    thing = next(t for t in THINGS if t in asked)
+    thing = next((t for t in THINGS if t in asked), None)
+    if thing is None:
+        return default_answer(body)
     guess = COLOURS[hashlib.sha256(json.dumps(messages).encode()).digest()[0] % 3]
     return f"[[ ## shelf ## ]]\n{shown.get(thing, guess)}\n\n[[ ## completed ## ]]"
 
