@@ -125,8 +125,8 @@ def test_settings_are_read_and_set_as_in_dspy() -> None:
         assert engine.settings.history is False
     with pytest.raises(AttributeError, match="no setting 'tone'"):
         _ = engine.settings.tone
-    with pytest.raises(ConfigurationError, match="no setting 'tone'"):
-        engine.configure(tone="x")
+    with engine.context(tone="x"):
+        assert engine.settings.tone == "x"
 
 
 def test_the_cache_of_a_process_is_chosen(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ HALF = {
     "two_step": "[[ ## label ## ]]\nbug\n\n[[ ## sta",
 }
 BAD = {
-    "empty": ("", "empty"),
+    "empty": (" ", "empty"),
     "refusal": ("I'm sorry, but I can't help with that.", "no"),
     "half": (None, "'stars'"),
     "enum": (
@@ -143,7 +143,7 @@ def laid_out(adapter: Adapter, reply: Any) -> str:
     if isinstance(reply, dict):
         name = "chat" if adapter.name == "two_step" else adapter.name
         return next(a for a in ADAPTERS if a.name == name)().answer(SORT, reply)
-    return HALF[adapter.name] if reply is None else str(reply)
+    return HALF["json" if adapter.name == "baml" else adapter.name] if reply is None else str(reply)
 
 
 @pytest.mark.parametrize("kind", BAD)
