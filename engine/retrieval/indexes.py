@@ -199,6 +199,14 @@ class Embeddings(Retriever):
         self._near: Groups | None = None
         self._building: asyncio.Future[None] | None = None
 
+    @property
+    def corpus_embeddings(self) -> Vectors:
+        """The passages' vectors, one row a passage; made now if no request has made them."""
+        loop.run(self.build())
+        if self._vectors is None:
+            raise ConfigurationError("The index has no vectors: its corpus could not be embedded.")
+        return self._vectors
+
     async def build(self) -> None:
         """Embed the corpus, once, at the first request."""
         await loop.here_or_there(self._build())

@@ -265,3 +265,10 @@ def test_the_second_argument_of_every_index_may_be_the_number_of_hits():
     passages = ["Refunds take five days.", "Parcels go out on Mondays.", "Open from nine."]
     for kind in (BM25, Embeddings):
         assert len(kind(passages, 2)("refunds parcels").passages) == 2
+
+
+def test_the_vectors_of_a_corpus_can_be_read():
+    index = Embeddings(
+        ["a parcel", "a password"], lambda texts: [[1.0, len(text)] for text in texts], normalize=False
+    )
+    assert index.corpus_embeddings.tolist() == [[1.0, 8.0], [1.0, 10.0]]
