@@ -50,7 +50,7 @@ browser: chromium        ## the whole flow in a real Chromium, screenshots in .s
 	@# A browser, a server and a worker share the machine with others: what fails is tried once more, and the summary names it.
 	$(BIN)/pytest -q -n 2 --dist loadfile --reruns 1 tests/browser_tests
 
-test-faults: $(READY)    ## kills, faults of endpoints and other trouble, printed as a table; about ten minutes
+test-faults: $(READY)    ## kills, faults of endpoints and other trouble, printed as a table; about half an hour
 	$(BIN)/python tests/fault_tests/table.py
 
 golden: $(READY)         ## write the golden files again, after a change of behaviour that is meant
