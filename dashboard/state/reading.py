@@ -298,7 +298,7 @@ def results_file(run_id: str, form: str) -> bytes:
 
 
 def right_rows(run: RunRow) -> int:
-    """Return how many rows outside the final test a run's best prompt got right."""
+    """Return how many rows outside the final test the prompt taken from a run got right."""
     from engine.runs.report import right_rows
 
     with reading() as store:

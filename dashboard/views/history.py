@@ -76,10 +76,20 @@ def table_row(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -
 
 
 def best_scores(runs: Sequence[RunRow]) -> list[float]:
-    """Return the start's score on the test rows and the best one after each run, in order; none before a verdict."""
-    verdicts = [run.result["verdict"] for run in reversed(runs) if run.result and run.result.get("verdict")]
-    scores = [(v["baseline"], v["best"]) for v in verdicts if v.get("best") is not None]
+    """Return the start's score on the test rows and the best one after each run, in order; none before a verdict.
+
+    `runs` are a project's, the newest first. Those on other data, rows, or by another metric than the newest are left
+    out, and a best prompt counts where it is surely better.
+    """
+    judged = [run for run in runs if run.result and run.result.get("verdict")]
+    alike = [run for run in reversed(judged) if _test_of(run) == _test_of(judged[0])]
+    verdicts = [(run.result or {})["verdict"] for run in alike]
+    scores = [(v["baseline"], v["best" if v.get("kind") == "better" else "baseline"]) for v in verdicts]
     return [scores[0][0], *accumulate((best for _, best in scores), max)] if scores else []
+
+
+def _test_of(run: RunRow) -> tuple[object, ...]:
+    return tuple(run.spec.get(part) for part in ("dataset", "dataset_hash", "split", "metric"))
 
 
 def curve(scores: Sequence[float]) -> str:

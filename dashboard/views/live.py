@@ -228,6 +228,10 @@ def progress(run: RunRow, trials: Sequence[TrialRow] = ()) -> float:
     return min(0.99, done / max(1.0, done + left)) if left is not None else 0.0
 
 
+LONGER = 10
+"""A run that has made all the calls expected of it may need a tenth more."""
+
+
 def calls_left(run: RunRow, trials: Sequence[TrialRow] = ()) -> float | None:
     """Return how many calls a run will still make; None without an estimate.
 
@@ -238,11 +242,12 @@ def calls_left(run: RunRow, trials: Sequence[TrialRow] = ()) -> float | None:
         return None
     done, final = run.calls + run.cached, float(run.estimate.get("final_calls") or 0)
     tested = [t for t in trials if t.split == "test"]
-    if tested:
+    if tested and final:
         rows = 2 * max(t.rows_total for t in tested)
         return final * max(0.0, 1 - sum(t.rows_done for t in tested) / max(1, rows))
     low = max(float(expected.get("low", 0)), done + final)
-    return (low + max(low, float(expected.get("high", 0)))) / 2 - done
+    high = max(low, float(expected.get("high", 0)), done + done / LONGER)
+    return (low + high) / 2 - done
 
 
 def _of(used: str, limit: float | None, form: Any) -> str:

@@ -74,22 +74,24 @@ def export_run(
 def take_prompt(home: Path, store: Store, run_id: str, candidate_id: str | None = None) -> dict[str, str]:
     """Write a run's exports again, with the prompt taken so far or from now on with another one; return their paths.
 
-    Where the prompt was tested, its new files are proven to score the same. Raises NotFoundError for an unknown run or
-    candidate, RunError when the run has no result yet.
+    Where the prompt was tested, its new files are proven to score the same. A prompt of a run without a result is written
+    too. Raises NotFoundError for an unknown run or candidate, RunError when none is named and there is no result yet.
     """
     run, candidate = _taken(store, run_id, candidate_id)
     spec, result = RunSpec.model_validate(run.spec), dict(run.result or {})
     paths = export_run(home, run, spec, candidate, result)
-    if candidate.id == run.taken and result.get("export_path") == paths["export_path"]:
-        return paths  # proven when they were written first
-    proofs: list[dict[str, object]] = []
+    if not result or (candidate.id == run.taken and result.get("export_path") == paths["export_path"]):
+        return paths  # of a run that has ended, proven when they were written first
+    taken = {**result, **paths, "taken_candidate": candidate.id, "proof": []}
+    store.runs.save_result(run_id, taken)  # at once: the files and what is said of them are the same
     trial = whole_trials(store.trials.all(run_id), "test").get(candidate.id)
     if trial is not None:
         tested = Evaluation(candidate.id, tuple(store.trials.outcomes(run_id, trial.number)))
         with suppress(EngineError):  # the data is gone or changed: the files are as good, without a proof
             settings = prepare(store, spec, payer=run_id).settings
-            proofs = loop.run(prove(Path(paths["export_path"]), settings, tested))
-    store.runs.save_result(run_id, {**result, **paths, "taken_candidate": candidate.id, "proof": proofs})
+            taken["proof"] = loop.run(prove(Path(paths["export_path"]), settings, tested))
+            if store.runs.get(run_id).taken == candidate.id:  # nobody has taken another one meanwhile
+                store.runs.save_result(run_id, taken)
     return paths
 
 
@@ -101,7 +103,7 @@ def taken_program(store: Store, run_id: str) -> ProgramFile:
 
 def _taken(store: Store, run_id: str, candidate_id: str | None) -> tuple[RunRow, Candidate]:
     """Return a run and one of its candidates, the one taken where none is named. Raises NotFoundError, RunError."""
-    run = with_result(store, run_id)
+    run = store.runs.get(run_id) if candidate_id else with_result(store, run_id)
     return run, store.trials.candidate(run_id, candidate_id or run.taken)
 
 

@@ -1,6 +1,6 @@
 """A stored run -> its report, its table of results, and a file to train a model's weights with.
 
-The file holds what the best prompt asked, and what it answered rightly: one line a call, as OpenAI's fine-tuning takes it:
+The file holds what the prompt taken asked, and what it answered rightly: one line a call, as OpenAI's fine-tuning takes it:
 {"messages": [system, user, ..., assistant]}. The row's solved examples are left out: a trained model needs none. Test rows
 are never in it, so that what is trained can be tested on them. The idea is that of DSPy's BootstrapFinetune
 (arXiv 2407.10930): learn from the program's own runs that went right.
@@ -202,10 +202,10 @@ RIGHT = 0.999
 
 
 def right_rows(store: Store, run: RunRow) -> dict[int, int]:
-    """Return the rows that the best prompt got right outside the final test -> the trial in which it did."""
-    best, trials = (run.result or {}).get("best_candidate"), store.trials.all(run.id)
+    """Return the rows that the prompt taken got right outside the final test -> the trial in which it did."""
+    trials = store.trials.all(run.id)
     test_rows = {row for rows in store.trials.row_scores(run.id, "test").values() for row in rows}
-    mine = {t.number for t in trials if t.candidate_id == best}
+    mine = {t.number for t in trials if t.candidate_id == run.taken}
     found: dict[int, int] = {}
     for split in dict.fromkeys(t.split for t in trials if t.split != "test"):
         for trial, scores in store.trials.row_scores(run.id, split).items():
@@ -216,13 +216,13 @@ def right_rows(store: Store, run: RunRow) -> dict[int, int]:
 
 
 def training_file(store: Store, run_id: str) -> bytes:
-    """Return the calls that the best prompt answered rightly as JSON Lines.
+    """Return the calls that the prompt taken from a run answered rightly as JSON Lines.
 
     Raises NotFoundError, or RunError when there is no result yet or nothing was answered rightly.
     """
     run = with_result(store, run_id)
     spec = RunSpec.model_validate(run.spec)
-    candidate = store.trials.candidate(run_id, (run.result or {})["best_candidate"])
+    candidate = store.trials.candidate(run_id, run.taken)
     rows = right_rows(store, run)
     _, values = row_values(spec, lambda: stored_dataset(store, spec), rows)
     outcomes = [

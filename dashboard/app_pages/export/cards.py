@@ -175,14 +175,14 @@ def _training(run: RunRow) -> None:
     with st.container(gap="xsmall", key="form_text_training"):
         st.markdown("**Training file**")
         st.caption(
-            f"The best prompt's {count(rows, 'right answer')} as JSON Lines, to train a model of your own at a provider. "
+            f"The prompt's {count(rows, 'right answer')} as JSON Lines, to train a model of your own at a provider. "
             "Test rows are not in it."
         )
     label, key = "Download training.jsonl", "download_training"
     if rows:
         ui.download(label, partial(reading.results_file, run.id, "jsonl"), "training.jsonl", key)
     else:
-        ui.button(label, key, "The best prompt got no row right outside the final test.")
+        ui.button(label, key, "The prompt got no row right outside the final test.")
 
 
 REFUSED = "version_refused"

@@ -140,24 +140,19 @@ def _offers(run: RunRow, result: Mapping[str, Any]) -> list[Offer]:
     found = variants(candidates.everything(run), whole_trials(reading.snapshot(run).trials), tokens, best)
     cheap = as_good(found)
     surely = kind == "better"
-    wanted = [
-        (
-            best,
-            "The best prompt",
-            "Surely better than the start." if surely else "Not surely better than the start.",
-        )
-    ]
-    if cheap is not None:
+    safe = "Not as good." if surely else "The safe choice: nothing is surely better."
+    wanted = [(start, "The starting prompt", safe)]
+    if best != start:
+        why = "Surely better than the start." if surely else "Not surely better than the start."
+        wanted.insert(0, (best, "The best prompt", why))
+    if cheap is not None and cheap.number:
         fewer = 100 * (1 - cheap.tokens / next(v.tokens for v in found if v.best))
         why = f"As good on the rows to choose by, with {fewer:.0f} % fewer tokens."
-        wanted.append((candidates.by_number(run, cheap.number), f"Prompt {cheap.number}", why))
-    wanted.append(
-        (
-            start,
-            "The starting prompt",
-            "Not as good." if surely else "The safe choice: nothing is surely better.",
+        wanted.insert(
+            len(wanted) - 1, (candidates.by_number(run, cheap.number), f"Prompt {cheap.number}", why)
         )
-    )
+    if run.taken in entries:
+        wanted.append((run.taken, f"Prompt {entries[run.taken].number}", "You took it."))
     offers: dict[str, Offer] = {}
     for candidate, title, why in wanted:
         if candidate in entries:

@@ -21,7 +21,6 @@ from engine.errors import EngineError
 from engine.optimizers.choose import plans
 from engine.pipeline.spec import PipelineSpec
 from engine.runs.spec import Named, ProjectDraft
-from engine.search.budget import Budget
 from engine.text import dollars, duration
 
 if TYPE_CHECKING:
@@ -38,15 +37,15 @@ SEARCHABLE = "Autotune"
 
 
 class Plan(NamedTuple):
-    """A way of tuning within a number of calls."""
+    """A way of tuning within a number of calls; limits of money, tokens and time are the user's own."""
 
     name: str
     optimizer: Named
-    budget: Budget
+    calls: int | None
 
     def chosen(self, draft: ProjectDraft) -> bool:
         """Whether a project is set to it."""
-        return (draft.optimizer, draft.budget) == (self.optimizer, self.budget)
+        return (draft.optimizer, draft.budget.calls) == (self.optimizer, self.calls)
 
 
 def plans_of(draft: ProjectDraft) -> list[Plan]:
@@ -60,7 +59,7 @@ def plans_of(draft: ProjectDraft) -> list[Plan]:
     advised, _ = advised_optimizer(draft, sum(map(len, (split.train, split.validation, split.test))))
     if advised != SEARCHABLE:
         return []
-    return [Plan(name, Named(name=SEARCHABLE), Budget(calls=number)) for name, number in calls.items()]
+    return [Plan(name, Named(name=SEARCHABLE), number) for name, number in calls.items()]
 
 
 def preset(now: Current) -> bool:
@@ -74,7 +73,9 @@ def preset(now: Current) -> bool:
         advised, _ = advised_optimizer(draft, rows)
         if not advised:
             return False
-        found = Plan("", Named(name=advised), draft.budget)
+        found = Plan("", Named(name=advised), draft.budget.calls)
+    if draft.budget.calls is not None:
+        found = found._replace(calls=draft.budget.calls)
     _choose(now.id, found)
     return True
 
@@ -111,7 +112,7 @@ UP_TO = "Limits are hard: not one call more is made. The search stops by itself 
 
 def _most(plan: Plan, expected: Estimate | None) -> str:
     """Return the most that a plan takes: its calls at the price and the pace of the calls that are expected."""
-    calls = plan.budget.calls or 0
+    calls = plan.calls or 0
     text = f"{calls:,} calls"
     if expected is None or not expected.calls.high:
         return text
@@ -128,7 +129,10 @@ def _most(plan: Plan, expected: Estimate | None) -> str:
 
 
 def _choose(project_id: str, plan: Plan) -> None:
-    drafts.update(project_id, optimizer=plan.optimizer, budget=plan.budget)
-    # The fields of the budget keep what they showed; they are drawn anew with the plan's.
-    for name in Budget.model_fields:
-        st.session_state.pop(f"budget_{name}_{project_id}", None)
+    def change(draft: ProjectDraft) -> ProjectDraft:
+        budget = draft.budget.model_copy(update={"calls": plan.calls})
+        return draft.model_copy(update={"optimizer": plan.optimizer, "budget": budget})
+
+    drafts.edit(project_id, change)
+    # The field keeps what it showed; it is drawn anew with the plan's.
+    st.session_state.pop(f"budget_calls_{project_id}", None)

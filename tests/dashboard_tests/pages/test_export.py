@@ -54,7 +54,7 @@ def test_a_finished_run_shows_its_proof_and_every_form(home):
     assert "Python script with Tuneboard" in shown
     assert "Markdown page" in shown
     assert "tuneboard serve program.json" in shown
-    assert f"best prompt's {reading.right_rows(reading.run(run_id))} right answers as JSON Lines" in shown
+    assert f"prompt's {reading.right_rows(reading.run(run_id))} right answers as JSON Lines" in shown
 
 
 def test_a_version_is_kept_used_and_put_back(home):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from page_frame import open_page, said
@@ -12,9 +14,11 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.state import drafts, reading
 from dashboard.views.glossary import TERMS, explain
+from dashboard.views.history import best_scores
 from dashboard.views.wizard import KINDS, grouped, kinds_of
 from engine.pipeline.templates import SAMPLES
 from engine.records import Usage
+from engine.store.rows import RunRow
 from engine.store.store import Store
 
 ROOT = Path(__file__).parents[3]
@@ -80,6 +84,17 @@ def test_a_project_shows_what_it_came_to_what_it_cost_and_how_it_rose():
     assert "$0.50 spent" in told
     bar = said(open_page("task", project=project))
     assert "2 runs · $0.50 spent" in bar
+
+
+def test_scores_of_other_measures_and_of_prompts_that_are_not_surely_better_are_not_shown_together():
+    def run(metric, kind, best):
+        verdict = {"kind": kind, "baseline": 0.2, "best": best}
+        row = SimpleNamespace(spec={"metric": metric}, result={"verdict": verdict})
+        return cast("RunRow", row)
+
+    newest_first = [run("F1", "too_close", 0.9), run("F1", "better", 0.4), run("ExactMatch", "better", 0.8)]
+    assert best_scores(newest_first) == [0.2, 0.4, 0.4]
+    assert best_scores([]) == []
 
 
 def test_many_projects_can_be_searched():

@@ -43,6 +43,7 @@ def test_past_the_least_expected_there_is_at_least_the_final_test_before_a_run()
     late = run(calls=100, cached=0, estimate={"calls": {"low": 50, "high": 150}, "final_calls": 40})
     assert calls_left(late) == (140 + 150) / 2 - 100
     assert calls_left(replace(late, calls=300)) == 40
+    assert calls_left(replace(late, calls=300, estimate={"calls": {"low": 50, "high": 150}})) == 15
 
 
 def test_in_the_final_test_what_is_left_is_known():
@@ -54,5 +55,5 @@ def test_in_the_final_test_what_is_left_is_known():
 
 def test_progress_reaches_one_only_at_the_end():
     assert progress(run()) == 0.5
-    assert progress(run(calls=5000)) == 0.99
+    assert 0.9 < progress(run(calls=5000)) <= 0.99
     assert progress(run(state="finished")) == 1.0

@@ -82,10 +82,17 @@ def test_a_prompt_that_was_not_tested_can_be_taken_without_a_proof(home):
         assert store.runs.get(run_id).taken == other
 
 
-def test_a_run_without_a_result_cannot_be_kept(home):
+def test_a_run_without_a_result_cannot_be_kept_but_a_prompt_of_it_can_be_saved(home):
     run_id = add_run(home, optimizer=Named(name="LabeledFewShot"))
-    with Store.open(home) as store, pytest.raises(RunError, match="no result yet"):
-        keep_version(store, run_id)
+    with Store.open(home) as store:
+        with pytest.raises(RunError, match="no result yet"):
+            keep_version(store, run_id)
+        found = finished_run(home, "LabeledFewShot")
+        (candidate, *_) = store.trials.candidates(found)
+        store.trials.add_candidate(run_id, candidate.candidate)
+        paths = take_prompt(home, store, run_id, candidate.id)
+        assert engine.load(paths["export_path"]).candidate().id == candidate.id
+        assert store.runs.get(run_id).result is None
 
 
 def test_tags_are_kept_tidy(home):
