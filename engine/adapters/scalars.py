@@ -62,11 +62,12 @@ def loose_json(text: str) -> object:
 
 
 def _whole_characters(value: object, body: str) -> Any:
-    """Return a decoded value without halves of characters, which escapes such as "\\ud800" leave: no encoding has them."""
+    """Return a decoded value with the halves of characters joined that escapes leave; no encoding has a half such as "\\ud800"."""
     if "\\u" not in body and "\\U" not in body:
         return value
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
+        joined = value.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+        return joined.encode("utf-8", "replace").decode()
     if isinstance(value, dict):
         return {_whole_characters(k, body): _whole_characters(v, body) for k, v in value.items()}
     if isinstance(value, list | tuple):

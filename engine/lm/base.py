@@ -14,6 +14,7 @@ from engine import loop
 from engine.errors import ConfigurationError, LMError, MissingKeyError
 from engine.lm import exchange, history, middleware
 from engine.lm.exchange import Choice, Message, Reply, Request
+from engine.lm.keys import without_secrets
 from engine.lm.middleware import OwnCall, own_call
 from engine.records import Usage
 
@@ -306,10 +307,14 @@ class BaseLM:
         return made
 
     def dump_state(self) -> dict[str, Any]:
-        """Return the settings, without any key, as `load_state` takes them. Extend both where a subclass has more."""
-        params = {name: value for name, value in self.params.items() if name != "api_key"}
+        """Return the settings, without anything secret, as `load_state` takes them. Extend both where a subclass has more."""
         own = {"model": self.model, "model_type": self.model_type}
-        return {**own, "cache": self.cache is not False, "num_retries": self.num_retries, **params}
+        return {
+            **own,
+            "cache": self.cache is not False,
+            "num_retries": self.num_retries,
+            **without_secrets(self.params),
+        }
 
     @classmethod
     def load_state(cls, state: Mapping[str, Any]) -> Self:

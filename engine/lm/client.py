@@ -21,7 +21,7 @@ from engine.lm.base import BaseLM, Message, Reply, Request
 from engine.lm.cache import Cache, chosen_cache, default_cache
 from engine.lm.choice import ModelChoice, Route, find_route, is_offline, is_reasoning_model, without_password
 from engine.lm.failures import unsendable
-from engine.lm.keys import Secret, key_for
+from engine.lm.keys import Secret, key_for, without_secrets
 from engine.lm.middleware import answer_of
 from engine.lm.options import Options, for_direct, read_options
 from engine.lm.prices import Price, price
@@ -273,14 +273,13 @@ class LM(BaseLM):
         return {name: value for name, value in own.items() if usual.get(name) != value}
 
     def dump_state(self) -> dict[str, Any]:
-        """Return the settings as JSON values, without any key: `LM(**state)` makes the model again."""
-        hidden = ("cache", "extra_headers", "headers")
-        state = {k: v for k, v in self._settings.items() if k not in hidden and v is not None}
+        """Return the settings as JSON values, without anything secret: `LM(**state)` makes the model again."""
+        state = {k: v for k, v in without_secrets(self._settings).items() if k != "cache" and v is not None}
         state |= {k: without_password(state[k]) for k in ("api_base", "base_url") if k in state}
         return {"model": self.model, **state, "cache": self.cache is not False}
 
     def __repr__(self) -> str:
-        shown = "".join(f", {name}={value!r}" for name, value in self.params.items())
+        shown = "".join(f", {name}={value!r}" for name, value in without_secrets(self.params).items())
         base = f", api_base={without_password(self.route.base_url or '')!r}" if self.route.custom else ""
         return f"{type(self).__name__}({self.model!r}{shown}{base})"
 

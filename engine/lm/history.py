@@ -1,6 +1,6 @@
 """The last calls, in memory only, to see what was really sent and answered.
 
-A record holds references, no copies and no key. The lists are bounded, so a long run does not fill memory.
+A record holds references, no copies, and nothing secret. The lists are bounded, so a long run does not fill memory.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from engine.lm import exchange
 from engine.lm.exchange import Message, Reply, Request
+from engine.lm.keys import without_secrets
 from engine.records import Usage
 from engine.runtime import current
 
@@ -108,7 +109,8 @@ def record(lm: BaseLM, request: Request, reply: Reply | None, error: str | None 
     runtime = current()
     if not runtime.history:
         return
-    call = Call(request.model, request.messages, request.params, reply, error, lm.model_type, callers.get())
+    params = without_secrets(request.params)
+    call = Call(request.model, request.messages, params, reply, error, lm.model_type, callers.get())
     size = runtime.max_history_size
     most = size + size // 8
     for calls in (lm.history, recent):

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
+from functools import lru_cache
+from operator import is_
+from typing import Any
 
 from engine.lm.choice import Route, find_provider
 
@@ -105,6 +109,47 @@ def without_keys(text: str, *secrets: Secret) -> str:
         if len(secret.reveal()) >= 4:
             text = text.replace(secret.reveal(), "[key]")
     return _KEY_LIKE.sub("[key]", text)
+
+
+def without_secrets(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return settings without those whose name says that they are secret, also inside their dicts and lists.
+
+    Where there is none they are returned as they are. Headers are left out as a whole: any of them may hold a token.
+
+    >>> without_secrets({"max_tokens": 5, "azure_ad_token": "a", "extra_body": {"api_key": "b", "top_k": 1}})
+    {'max_tokens': 5, 'extra_body': {'top_k': 1}}
+    """
+    changed: dict[str, Any] = {}
+    for name, value in settings.items():
+        if _is_secret(name):
+            changed[name] = None
+        elif isinstance(value, _CONTAINERS) and name not in _OF_FIELDS:
+            left = _without_secrets_inside(value)
+            if left is not value:
+                changed[name] = left
+    return {k: changed.get(k, v) for k, v in settings.items() if not _is_secret(k)} if changed else settings
+
+
+def _without_secrets_inside(value: Any) -> Any:
+    if isinstance(value, dict):
+        return without_secrets(value)
+    left = [_without_secrets_inside(part) if isinstance(part, _CONTAINERS) else part for part in value]
+    return value if all(map(is_, left, value)) else left
+
+
+@lru_cache(maxsize=1024)
+def _is_secret(name: object) -> bool:
+    return name not in _NO_SECRETS and _SECRET_NAME.search(str(name)) is not None
+
+
+_SECRET_NAME = re.compile(
+    r"key(?!word)|(?<!per_)token$|ad_token|bearer|secret|passw|credential|authorization|auth$|cookie|headers",
+    re.IGNORECASE,
+)
+_CONTAINERS = (dict, list, tuple)
+_NO_SECRETS = frozenset({"key_env", "prompt_cache_key"})
+_OF_FIELDS = frozenset({"tools", "functions", "response_format", "properties", "$defs"})
+"""Settings in which a name is a field's: one called "password" describes what is asked for."""
 
 
 def _from_keyring(variable: str) -> str:

@@ -42,6 +42,7 @@ from engine.errors import LMError, LMTimeoutError, RateLimitedError, SilentEndpo
 from engine.lm import history
 from engine.lm.exchange import Choice, Reply, Request
 from engine.lm.failures import blank, silent
+from engine.lm.keys import without_secrets
 from engine.records import Usage
 from engine.runtime import current
 
@@ -91,8 +92,9 @@ async def reported(lm: BaseLM, request: Request, send: Send) -> Reply:
     if not hooks.listeners(lm):
         return await send(lm, request)
     prompt = history.prompt_of(request.messages)
-    more = {"prompt": prompt, "kwargs": request.params}
-    heard = hooks.Arguments({"messages": request.messages, **request.params}, more)
+    params = without_secrets(request.params)
+    more = {"prompt": prompt, "kwargs": params}
+    heard = hooks.Arguments({"messages": request.messages, **params}, more)
     with hooks.observed("lm", lm, heard) as note:
         reply = await send(lm, request)
         note(Texts(reply))

@@ -27,6 +27,7 @@ from engine.errors import (
     StepMissingError,
 )
 from engine.lm.base import BaseLM
+from engine.lm.keys import without_secrets
 from engine.runtime import current
 
 if TYPE_CHECKING:
@@ -55,7 +56,6 @@ def load_adapter(saved: Mapping[str, Any]) -> Adapter:
     return get_adapter(str(saved["name"]))(**options)
 
 
-_SECRET = re.compile(r"key|token$|secret|password|authorization|headers", re.IGNORECASE)
 _NOT_TAKEN_OVER = ("api_base", "base_url", "model_list")
 """Where a saved model was reached is written down but never followed on loading: a file must not redirect calls."""
 
@@ -109,7 +109,7 @@ def dump_lm(lm: BaseLM | None) -> dict[str, Any] | None:
     """Return a step's own model as JSON values, without anything secret."""
     if lm is None:
         return None
-    plain = {k: v for k, v in {**lm.kept(), **lm.params}.items() if not _SECRET.search(k)}
+    plain = without_secrets({**lm.kept(), **lm.params})
     others = [dump_lm(one) for one in getattr(lm, "lms", ())]
     return {"model": lm.model, **plain, **({"fallbacks": others} if others else {})}
 

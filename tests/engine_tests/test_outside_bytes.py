@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from engine import LM, ChainOfThought, Predict
 from engine.adapters import ADAPTERS
+from engine.adapters.scalars import loose_json
 from engine.cli.app import app
 from engine.dataset import paste_dataset, read_dataset
 from engine.errors import ConfigurationError, DatasetError, PipelineError, ProgramFileError, SignatureError
@@ -123,6 +124,13 @@ def test_half_a_character_in_a_reply_is_replaced(adapter):
     signature = make_signature("q -> answer: str, more: dict[str, Any]")
     found = adapter().parse(signature, '{"answer": "a\\ud800", "more": {"\\udc00": ["\\ud800"]}}')
     assert found == {"answer": "a?", "more": {"?": ["?"]}}
+
+
+@pytest.mark.parametrize("quote", ['"', "'"])
+@pytest.mark.parametrize("end", ["}", ",}", ""])
+def test_escaped_halves_of_one_character_are_joined(quote: str, end: str) -> None:
+    text = r'{"a": "\ud83d\ude00 \ud83d", "\ud83d\ude00": "b"'.replace('"', quote)
+    assert loose_json(text + end) == {"a": "\U0001f600 ?", "\U0001f600": "b"}
 
 
 @pytest.mark.parametrize("name", ["A\nRUN evil", "A B", "A;B", "A=B", "1A", "A\0"])

@@ -9,6 +9,8 @@ import socket
 import pytest
 from openai_server import OpenAIServer
 
+import engine
+from engine.callbacks import BaseCallback
 from engine.errors import (
     AuthenticationFailedError,
     BadReplyError,
@@ -23,6 +25,7 @@ from engine.errors import (
     RateLimitedError,
     UnreachableError,
 )
+from engine.lm.base import BaseLM, Choice, Reply, Request
 from engine.lm.cache import Cache
 from engine.lm.client import LM
 from engine.lm.history import inspect_history
@@ -253,6 +256,58 @@ def test_the_key_is_in_no_repr_error_history_or_pickle(capsys):
     assert pickle.loads(pickle.dumps(lm)).params == {"temperature": 0.1}
     assert copy.deepcopy([lm])[0] is lm
     assert ask_copy_key(lm) == f"Bearer {KEY}"
+
+
+SECRETS = {
+    "azure_ad_token": "SECRET-1",
+    "aws_secret_access_key": "SECRET-2",
+    "extra_body": {"api_key": "SECRET-3", "top_k": 2, "parts": [{"password": "SECRET-4"}, 1]},
+    "extra_query": {"access_token": "SECRET-5"},
+    "vertex_credentials": {"private": "SECRET-6"},
+    "default_headers": {"X-Any": "SECRET-7"},
+    "response_format": {"json_schema": {"schema": {"properties": {"password": {"type": "string"}}}}},
+    "input_cost_per_token": 0.5,
+}
+
+
+class Echo(BaseLM):
+    """Answers with a fixed text."""
+
+    async def complete(self, request: Request) -> Reply:
+        return Reply((Choice("ok"),))
+
+
+def test_secret_settings_are_in_no_state_pickle_or_repr() -> None:
+    lm = LM("azure/gpt-4", **SECRETS)
+    state = lm.dump_state()
+    for seen in (repr(lm), str(state), str(pickle.dumps(lm)), str(Echo("own", **SECRETS).dump_state())):
+        assert "SECRET" not in seen
+    assert state["extra_body"] == {"top_k": 2, "parts": [{}, 1]}
+    assert state["response_format"] == SECRETS["response_format"]
+    assert (state["input_cost_per_token"], lm.params["azure_ad_token"]) == (0.5, "SECRET-1")
+    step = engine.Predict("question -> answer")
+    step.lm = lm
+    assert "SECRET" not in str(step.dump_state())
+
+
+def test_secrets_of_a_call_are_sent_but_in_no_history_and_in_no_callbacks_inputs() -> None:
+    class Heard(BaseCallback):
+        def on_lm_start(self, call_id, instance, inputs):
+            heard.append(f"{dict(inputs)} {inputs['kwargs']}")
+
+    heard: list[str] = []
+    token = "Bearer SECRET"
+    with OpenAIServer("ok") as server, engine.context(callbacks=[Heard()]):
+        lm = make_lm(server)
+        lm("hi", extra_headers={"Authorization": token}, extra_body={"api_key": token, "top_k": 3}, top_p=0.5)
+        assert server.headers[-1]["Authorization"] == token
+        assert server.requests[-1]["api_key"] == token
+        Echo("own")("hi", api_key=token, top_p=0.5)
+    assert len(heard) == 2
+    seen = f"{heard} {lm.history[-1]['kwargs']}"
+    assert "SECRET" not in seen
+    assert seen.count("'top_p': 0.5") == 5
+    assert lm.history[-1]["kwargs"]["extra_body"] == {"top_k": 3}
 
 
 def ask_copy_key(lm: LM) -> str:
