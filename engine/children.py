@@ -1,6 +1,6 @@
 """Short-lived child processes of this Python: given a request, limited in time and memory, ended with all they started.
 
-A child is a module run with `python -m`: the request comes on its standard input, its answer goes to standard output.
+A child is a module run with `python -P -m`: the request comes on its standard input, its answer goes to standard output.
 Nothing here knows what is asked.
 """
 
@@ -36,7 +36,7 @@ class Child:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-m", module],
+                [sys.executable, "-P", "-m", module],  # -P: no code from the folder that we were started in
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,

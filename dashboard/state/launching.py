@@ -1,6 +1,6 @@
 """The processes that work for the dashboard: a run's, and the short-lived one that asks a model for a page.
 
-A run works in its own process (`python -m engine run RUN_ID`), in its own session, so that it outlives the dashboard. All
+A run works in its own process (`python -P -m engine run RUN_ID`), in its own session, so that it outlives the dashboard. All
 that passes between them goes through the store. The dashboard's own process never loads a model client. API keys are in
 a process's environment and nowhere else. No Streamlit in here.
 """
@@ -76,7 +76,7 @@ def start(run_id: str, keys: Mapping[str, str] | None = None) -> int:
     try:
         with log.open("ab") as output:
             process = subprocess.Popen(  # noqa: S603 - our own module, an id that we made
-                [sys.executable, "-m", "engine", "run", run_id],
+                [sys.executable, "-P", "-m", "engine", "run", run_id],  # -P: see `engine.children`
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -172,7 +172,7 @@ def serve_dashboard(
     secret = (os.environ.get(DASHBOARD_TOKEN) or secrets.token_urlsafe(24)) if token else ""
     interrupted = _interrupted()
     process = subprocess.Popen(  # noqa: S603 - our own module, a number
-        [sys.executable, "-m", "dashboard.server", "--port", str(chosen)],
+        [sys.executable, "-P", "-m", "dashboard.server", "--port", str(chosen)],  # -P: see `engine.children`
         env={
             **os.environ,
             ENVIRONMENT_VARIABLE: str(data_home()),

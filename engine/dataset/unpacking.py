@@ -12,6 +12,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import sys
 import zipfile
 from typing import Any, Literal
@@ -64,7 +65,7 @@ def read_unpacked(data: bytes, name: str, kind: Kind) -> RawTable:
                     f"{name!r} takes more than {seconds:.0f} seconds to read. Save the table as CSV and upload that."
                 )
             if table is None:
-                raise too_large(name)
+                raise _ended_early(name, child.last_words())
             return table
     except OSError as error:
         raise DatasetError(f"The process that reads {name!r} could not be started: {error}.") from error
@@ -129,6 +130,16 @@ def _answered(child: Child) -> RawTable | None:
         return None
     numbers = columns.pop().to_pylist() if head["numbered"] else None
     return RawTable(head["header"], columns, [], head["notes"], numbers, head["first_number"])
+
+
+def _ended_early(name: str, last_words: str) -> DatasetError:
+    """Return the error for a child that ended before its answer was whole."""
+    if re.search("memory|alloc", last_words, re.IGNORECASE):  # MemoryError, std::bad_alloc
+        return too_large(name)
+    reason = last_words or "it gave no reason; this machine may be short of memory"
+    return DatasetError(
+        f"The process that reads {name!r} ended early: {reason}. Try again, or save the table as CSV and upload that."
+    )
 
 
 def _write(table: RawTable, out: Any) -> None:

@@ -35,6 +35,13 @@ def test_the_last_words_of_a_child_say_why_it_ended():
         assert child.last_words().endswith("No module named no_such_module")
 
 
+def test_code_in_the_folder_that_we_were_started_in_is_not_run(tmp_path, monkeypatch):
+    (tmp_path / "code.py").write_text("print('foreign')")
+    monkeypatch.chdir(tmp_path)
+    with Child("code", b"print(6 * 7)\n", seconds=60) as child:
+        assert child.output.read().replace(b">>> ", b"") == b"42\n"
+
+
 def test_memory_beyond_the_limit_is_a_memory_error():
     code = "from engine.children import limit_memory; limit_memory(10**8); b = bytearray(10**9)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

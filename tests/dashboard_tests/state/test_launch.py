@@ -49,7 +49,7 @@ def test_the_process_is_in_its_own_session_is_reaped_and_logs(home, run_id, monk
     wait_for(lambda: not Path(f"/proc/{pid}").exists() or not process_lives(pid))
     wait_for(lambda: launching.log_path(run_id).read_text().count("\n") >= 2)
     said = launching.log_path(run_id).read_text()
-    assert f"args -m engine run {run_id}" in said
+    assert f"args -P -m engine run {run_id}" in said
     assert f"key sk-secret home {home}" in said
     wait_for(lambda: not Path(f"/proc/{pid}").exists())  # no zombie is left
     assert "SOME_KEY" not in os.environ

@@ -136,6 +136,23 @@ def test_a_small_parquet_file_of_flat_columns_starts_no_child():
         )
 
 
+def test_a_child_reads_the_same_wherever_tuneboard_was_started(tmp_path, monkeypatch):
+    content = repeated_parquet(rows=300, size=500_000, compression="snappy")
+    (tmp_path / "engine").mkdir()
+    (tmp_path / "engine" / "__init__.py").write_text("")
+    (tmp_path / "pyarrow.py").write_text("raise SystemExit('foreign')")
+    monkeypatch.chdir(tmp_path)
+    assert len(read_dataset(content, "x.parquet")) == 300
+
+
+def test_a_child_that_ends_for_another_reason_than_memory_says_which(tmp_path, monkeypatch):
+    content = repeated_parquet(rows=300, size=500_000, compression="snappy")
+    (tmp_path / "zipfile.py").write_text("raise ImportError('no such library here')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(DatasetError, match=r"x\.parquet' ended early: ImportError: no such library here"):
+        read_dataset(content, "x.parquet")
+
+
 def test_a_large_table_in_a_small_file_is_read_in_a_child():
     content = repeated_parquet(rows=300, size=500_000, compression="snappy")
     assert _safe_rows(content)
