@@ -147,7 +147,7 @@ class OpenAITransport:
             shown = assembly is not None and assembly.begun
             raise streaming.final(self._failure(error, timeout.total), shown=shown) from None
         if response.status >= 300:
-            return await self._refused(request, listener, response, data)
+            return await self._refused(request, body, listener, response, data)
         reply = self._reply(data, kind, time.perf_counter() - started, request)
         if listener is not None and assembly is None:  # the endpoint does not stream
             finish = reply.choices[0].finish_reason or "stop"
@@ -177,21 +177,29 @@ class OpenAITransport:
     async def _refused(
         self,
         request: Request,
+        sent: bytes,
         listener: streaming.Listener | None,
         response: aiohttp.ClientResponse,
         data: bytes,
     ) -> Reply:
         """Ask again in another form, where that is what the endpoint asks for. Raises LMError for other refusals."""
-        if response.status == 400 and not self._reasoning and _ASKS_FOR_REASONING_FORM.search(data):
+
+        def other_now() -> bool:
+            # Not whether this refusal has changed the form: of requests sent together, the first one refused has.
+            return self._body(request, {} if listener is None else self.streamed) != sent
+
+        if response.status == 400 and _ASKS_FOR_REASONING_FORM.search(data):
             # A reasoning model whose name does not say so: from now on it gets what it takes.
             self._reasoning = True
-            return await self._answer(request, listener)
+            if other_now():
+                return await self._answer(request, listener)
         if response.status == 400 and listener is not None and b"stream" in data:
             return await self._answer(request, None)
         name = failures.refused_parameter(data) if self._drops else None
-        if name is not None and name in request.params and name not in self._dropped:
+        if name is not None and name in request.params:
             self._dropped.add(name)
-            return await self._answer(request, listener)
+            if other_now():
+                return await self._answer(request, listener)
         raise failures.from_status(self.place, response.status, data, response.headers)
 
     async def _streamed(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
 
 import pytest
 from dspy_peer import in_dspy
-from openai_server import OpenAIServer
+from openai_server import Failure, OpenAIServer
 
 import engine
 from engine.errors import ConfigurationError, InvalidRequestError
@@ -147,6 +149,35 @@ def test_drop_params_leaves_out_what_the_endpoint_refuses_by_name(server: OpenAI
     server.fail_with(400, refused, times=1)
     with pytest.raises(InvalidRequestError, match="Unsupported parameter"):
         model(server, top_k=5)("hi")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"top_k": 3, "drop_params": True}, "Unsupported parameter: 'top_k'."),
+        ({"max_tokens": 9}, "Use 'max_completion_tokens' instead."),
+    ],
+    ids=["a parameter", "a reasoning model"],
+)
+def test_requests_sent_together_are_all_asked_again_in_the_form_that_is_taken(
+    given, said, server: OpenAIServer
+) -> None:
+    lm = model(server, num_retries=0, **given)
+    name = next(iter(given))
+    refusal = Failure(400, json.dumps({"error": {"message": said}}).encode(), "application/json", {}, None)
+    server.faults = lambda body: refusal if name in body else None
+    server.gather(6)
+
+    async def together() -> list[object]:
+        return await asyncio.gather(*(lm.acall(f"hi {i}") for i in range(6)), return_exceptions=True)
+
+    assert asyncio.run(together()) == [["ok"]] * 6
+    assert server.calls == 12
+    refusal = Failure(400, refusal.body, "application/json", {}, None)
+    server.faults = lambda body: refusal
+    with pytest.raises(InvalidRequestError):
+        lm("again")
+    assert server.calls == 13
 
 
 def test_what_means_nothing_to_an_endpoint_is_named(caplog) -> None:
