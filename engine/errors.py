@@ -11,7 +11,10 @@ This module imports nothing of the engine.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from engine.lm.exchange import Reply
 
 
 class EngineError(Exception):
@@ -193,6 +196,7 @@ class LMError(EngineError):
     `status` is the HTTP status where there was one; `retry_after` the seconds the server asked to wait; `retryable`
     whether the same call may succeed later. `code` names the kind of error as DSPy does, `provider_code` is the
     server's own; `provider` is its name and `request_id` the server's name for the request, where they are known.
+    `spent` has the usage of the answers behind it, where there were any, and no text: one that cannot be used is paid for too.
     """
 
     retryable = False
@@ -200,6 +204,7 @@ class LMError(EngineError):
     provider: str = ""
     provider_code: str | None = None
     request_id: str | None = None
+    spent: Reply | None = None
 
     def __init__(
         self, message: str, *, model: str = "", status: int | None = None, retry_after: float | None = None

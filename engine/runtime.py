@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, LMError
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
@@ -119,7 +119,12 @@ def noted_replies() -> Iterator[list[Reply]]:
 @contextmanager
 def _noting(note: Callable[[BaseLM, Reply], None]) -> Iterator[None]:
     async def noted(lm: BaseLM, request: Request, send: Send) -> Reply:
-        reply = await send(lm, request)
+        try:
+            reply = await send(lm, request)
+        except LMError as error:
+            if error.spent is not None:
+                note(lm, error.spent)
+            raise
         note(lm, reply)
         return reply
 

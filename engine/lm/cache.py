@@ -10,6 +10,7 @@ It knows replies and nothing of models.
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import sqlite3
 import threading
@@ -22,7 +23,7 @@ from typing import Any
 
 import orjson
 
-from engine.errors import StoreError
+from engine.errors import LMError, StoreError
 from engine.home import data_home
 from engine.lm.base import Choice, Reply
 from engine.records import Usage
@@ -85,15 +86,16 @@ class Cache:
         self._in_flight: dict[tuple[int, str], asyncio.Future[Reply | None]] = {}
         self._unkept: dict[str, tuple[object, ...]] = {}
 
-    async def fetch(self, key: str, buy: Callable[[], Awaitable[Reply]]) -> Reply:
+    async def fetch(self, key: str, buy: Callable[[], Awaitable[Reply]], *, faulty: bool = False) -> Reply:
         """Return the reply kept under a key; where there is none, `buy` it once, keep it and return it.
 
         Equal requests that arrive meanwhile wait for the same reply and get it as cached. When the first request
-        fails, those waiting fail with it; when it is cancelled, one of them is sent instead.
+        fails, those waiting fail with it, at no cost of theirs; when it is cancelled, one of them is sent instead.
+        `faulty` is as in `get`.
         """
         flight = (id(asyncio.get_running_loop()), key)
         while True:
-            found = self.get(key)
+            found = self.get(key, faulty=faulty)
             if found is not None:
                 return found
             other = self._in_flight.get(flight)
@@ -111,7 +113,7 @@ class Cache:
             reply = Reply(new.choices, new.usage, new.model, new.seconds, False, flight[1], payer.get())
             self.put(flight[1], reply, reply.payer)
         except Exception as error:
-            waiting.set_exception(error)
+            waiting.set_exception(_unpaid(error))
             # The caller gets it; without others waiting it must not count as forgotten.
             waiting.exception()
             raise
@@ -124,8 +126,8 @@ class Cache:
         finally:
             self._in_flight.pop(flight, None)
 
-    def get(self, key: str) -> Reply | None:
-        """Return the reply kept under a key, marked as cached, or None."""
+    def get(self, key: str, *, faulty: bool = False) -> Reply | None:
+        """Return the reply kept under a key, marked as cached, or None; one that is `faulty` where that is asked for alone."""
         if self._unkept and (unkept := self._unkept.get(key)) is not None:
             return _kept(key, (unkept[1], unkept[2], unkept[3], *unkept[5:]))
         try:
@@ -138,9 +140,8 @@ class Cache:
             return None
         try:
             reply = _kept(key, row)
-            return (
-                None if reply.faulty else reply
-            )  # kept by an earlier version: an endpoint may have been repaired since
+            # A faulty one was kept by an earlier version: an endpoint may have been repaired since.
+            return reply if faulty or not reply.faulty else None
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             log.warning("One reply in %s is unreadable; it will be asked for again.", self.path)
             return None
@@ -275,6 +276,15 @@ class Cache:
         """Return the database file and the two that SQLite keeps next to it."""
         path = self.path
         return [] if path is None else [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
+
+
+def _unpaid(error: Exception) -> Exception:
+    """Return a failure for those who have only waited for the call: it costs them nothing."""
+    if not isinstance(error, LMError) or error.spent is None:
+        return error
+    other = copy.copy(error)
+    other.spent = None
+    return other
 
 
 def _kept(key: str, row: tuple[Any, ...]) -> Reply:

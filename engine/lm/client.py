@@ -237,7 +237,7 @@ class LM(BaseLM):
         if self.route.protocol == "offline":
             return await LM.complete(self, request)
         request, cache = self.cache_for(_with_schema(request))
-        return None if cache is None else cache.get(self.cache_key(request))
+        return None if cache is None else cache.get(self.cache_key(request), faulty=self.may_say_nothing)
 
     def price(self) -> tuple[float, float] | None:
         """Return US dollars per input and per output token, or None where the price is unknown."""
@@ -292,6 +292,11 @@ class LM(BaseLM):
         return _rebuild, (type(self), self.dump_state())
 
     # What the layers of `engine.lm.middleware` ask of a model
+
+    @property
+    def may_say_nothing(self) -> bool:
+        """Whether an answer with nothing in it is one: a text may be complete as it is."""
+        return self.model_type == "text"
 
     def cache_for(self, request: Request) -> tuple[Request, Cache | None]:
         """Return the request without its own cache setting, and the cache that holds for it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
@@ -28,6 +28,7 @@ from engine.errors import (
     SilentEndpointError,
     UnreachableError,
 )
+from engine.lm.exchange import Reply
 from engine.lm.keys import NO_KEY, Secret, without_keys
 
 E = TypeVar("E", bound=LMError)
@@ -189,10 +190,12 @@ def refused_parameter(body: bytes) -> str | None:
     return found[1] if found else None
 
 
-def blank(host: str, model: str) -> BadReplyError:
-    """Return the error for a completion with nothing in it."""
+def blank(host: str, model: str, reply: Reply) -> BadReplyError:
+    """Return the error for a completion with nothing in it, which has cost something all the same."""
     message = f"{host} sent an answer without content for model {model!r}: try again, or look at the endpoint's own log."
-    return BadReplyError(message, model=model, status=200)
+    error = BadReplyError(message, model=model, status=200)
+    error.spent = replace(reply, choices=())
+    return error
 
 
 def too_long(place: Place, limit: int) -> BadReplyError:

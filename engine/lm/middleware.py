@@ -115,8 +115,8 @@ class OwnCall:
         """Await a reply that belongs to this call; one that fails counts as a call."""
         try:
             reply = await work
-        except LMError:
-            self.replies.append(Reply((), Usage(calls=1)))
+        except LMError as error:
+            self.replies.append(error.spent or Reply((), Usage(calls=1)))
             raise
         self.replies.append(reply)
         return reply
@@ -176,7 +176,7 @@ async def cached(lm: LM, request: Request, send: Send) -> Reply:
     request, cache = lm.cache_for(request)
     if cache is None:
         return await send(lm, request)
-    return await cache.fetch(lm.cache_key(request), lambda: send(lm, request))
+    return await cache.fetch(lm.cache_key(request), lambda: send(lm, request), faulty=lm.may_say_nothing)
 
 
 async def completed(lm: LM, request: Request, send: Send) -> Reply:
@@ -196,7 +196,8 @@ async def completed(lm: LM, request: Request, send: Send) -> Reply:
 async def retried(lm: LM, request: Request, send: Send) -> Reply:
     """Ask up to `num_retries` times more after failures that may pass, as late as the server asks.
 
-    An answer with nothing in it is one of them. (It is never kept: a failure is not.) Raises SilentEndpointError where the
+    An answer with nothing in it is one of them. (It is never kept: a failure is not.) What such answers have cost is added to
+    the reply's usage, or is the error's. Raises SilentEndpointError where the
     endpoint has let a number of requests time out and has never answered one.
     """
     try:
@@ -206,16 +207,22 @@ async def retried(lm: LM, request: Request, send: Send) -> Reply:
         failures = [error]
 
     limiter = limiter_for(lm)
+    thrown_away: list[Usage] = []
 
     def silent_now() -> SilentEndpointError:
         return silent(lm.route.host, lm.route.name, lm.timeout, SILENT_REQUESTS)
 
     async def attempt() -> Reply:
-        if failures:
-            raise failures.pop()
-        if limiter.silent:
-            raise silent_now()
-        return _filled(lm, await send(lm, request))
+        try:
+            if failures:
+                raise failures.pop()
+            if limiter.silent:
+                raise silent_now()
+            return _filled(lm, await send(lm, request))
+        except LMError as error:
+            if error.spent is not None:
+                thrown_away.append(error.spent.usage)
+            raise
 
     retrying = AsyncRetrying(
         stop=stop_after_attempt(1 + _retries(lm, request)),
@@ -224,16 +231,20 @@ async def retried(lm: LM, request: Request, send: Send) -> Reply:
         reraise=True,
     )
     try:
-        return await retrying(attempt)
-    except LMTimeoutError:
-        if limiter.silent:
-            raise silent_now() from None
+        reply: Reply = await retrying(attempt)
+    except LMError as error:
+        last = silent_now() if isinstance(error, LMTimeoutError) and limiter.silent else error
+        if thrown_away:
+            last.spent = Reply((), sum(thrown_away, Usage()))
+        if last is not error:
+            raise last from None
         raise
+    return replace(reply, usage=sum(thrown_away, reply.usage)) if thrown_away else reply
 
 
 def _filled(lm: LM, reply: Reply) -> Reply:
-    if reply.faulty:
-        raise blank(lm.route.host, lm.route.name)
+    if reply.faulty and not lm.may_say_nothing:
+        raise blank(lm.route.host, lm.route.name, reply)
     return reply
 
 

@@ -220,7 +220,8 @@ class Ledger:
             reply = await send(lm, request)
         except (LMError, ConfigurationError) as error:
             # A model's failure may have been billed, and a row that always fails must not call forever.
-            self.spent += Usage(calls=int(isinstance(error, LMError)))
+            if isinstance(error, LMError):
+                self.spent += Usage(calls=1) if error.spent is None else error.spent.usage
             self._note_failure(error)
             raise
         finally:

@@ -131,7 +131,7 @@ def test_what_may_pass_is_tried_again(misbehave):
         }[misbehave]()
         reply = ask(make_lm(server))
         assert reply.text == "ok"
-        assert reply.usage.calls == 1
+        assert reply.usage.calls == (2 if misbehave in ("null", "blank") else 1)  # an answer is paid for
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])

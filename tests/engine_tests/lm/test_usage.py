@@ -28,8 +28,11 @@ from engine import (
     streamify,
     track_usage,
 )
+from engine.errors import BadReplyError, LMError
 from engine.lm import history
 from engine.lm.cache import Cache
+from engine.runtime import current
+from engine.search.budget import Budget, Ledger
 from engine.testing import ScriptedLM
 
 ROWS = [Example(q=str(i), a="ok").with_inputs("q") for i in range(30)]
@@ -160,6 +163,66 @@ def test_every_try_is_counted_retries_of_a_reply_included():
         with track_usage() as used:
             assert Predict("q -> n: int")(q="x").n == 3
         assert used.get_total_tokens()["openai/test-model"]["calls"] == 3
+
+
+def blank(tokens):
+    return {
+        "choices": [{"message": {"content": ""}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": tokens, "completion_tokens": 5},
+    }
+
+
+def test_answers_without_content_are_counted_whatever_comes_after_them(tmp_path):
+    with OpenAIServer("ok") as server:
+        server.fail_with(200, blank(1000))
+        ledger = Ledger(Budget(calls=9))
+        with (
+            track_usage() as used,
+            context(middleware=(*current().middleware, ledger.gate())),
+            pytest.raises(BadReplyError, match="without content"),
+        ):
+            Predict("q -> a")(q="x", lm=model(server, num_retries=2))
+        total = used.get_total_tokens()["openai/test-model"]
+        assert (total["calls"], total["input_tokens"], total["output_tokens"]) == (3, 3000, 15)
+        assert (ledger.spent.calls, ledger.spent.input_tokens) == (3, 3000)
+        server.recover()
+        server.fail_with(200, blank(1000), times=1)
+        with track_usage() as used:
+            reply = asyncio.run(ask(model(server, num_retries=1), "hi"))
+        assert (reply.text, reply.usage.calls) == ("ok", 2)
+        assert reply.usage.input_tokens > 1000
+        server.fail_with(200, blank(1000), times=1)
+        server.fail_with(400, times=1)
+        with pytest.raises(LMError, match="refused") as caught:
+            asyncio.run(ask(model(server, num_retries=1), "hi"))
+        assert caught.value.spent.usage.input_tokens == 1000
+
+
+def test_those_who_wait_for_a_failing_call_pay_nothing(tmp_path):
+    cache = Cache(tmp_path / "cache.sqlite3")
+    with OpenAIServer("ok", latency=0.1) as server:
+        server.fail_with(200, blank(1000))
+        lm = model(server, cache=cache)
+
+        async def both():
+            return await asyncio.gather(ask(lm, "hi"), ask(lm, "hi"), return_exceptions=True)
+
+        errors = asyncio.run(both())
+    cache.close()
+    assert sorted(error.spent.usage.calls if error.spent else 0 for error in errors) == [0, 1]
+
+
+def test_a_text_may_be_complete_as_it_is(tmp_path):
+    cache = Cache(tmp_path / "cache.sqlite3")
+    with OpenAIServer("") as server:
+        lm = model(server, cache=cache, model_type="text")
+        assert lm("The end.") == lm("The end.") == [""]
+        assert server.calls == 1
+    cache.close()
+
+
+def ask(lm, text):
+    return lm.complete(lm.request(({"role": "user", "content": text},)))
 
 
 def test_each_step_asks_its_own_model():
