@@ -16,7 +16,7 @@ import orjson
 from engine import loop
 from engine.callbacks import observed
 from engine.errors import ConfigurationError, RunError
-from engine.evaluate.rows import Runner
+from engine.evaluate.rows import Runner, refuse_rows_without_inputs
 from engine.metrics.base import Grade, Scorer, metric_name
 from engine.metrics.whole_set import WholeSetMetric
 from engine.modules.module import as_program
@@ -226,6 +226,7 @@ class Evaluate:
         """Run every repeat; return each row's outcome, prediction and raw score, one repeat after another."""
         times = self.repeats
         program = as_program(program)
+        refuse_rows_without_inputs(program, self.devset)
         results: dict[int, tuple[Outcome, object, object]] = {}
         every: list[tuple[Outcome, object, object]] = []
         progress = Progress(times * len(self.devset), self.on_progress, shown=self.display_progress)

@@ -11,21 +11,24 @@ import gc
 import inspect
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from engine import loop
-from engine.errors import EngineError
+from engine.errors import ConfigurationError, DatasetError, EngineError
 from engine.metrics.base import Grade, Metric, Scorer, as_grade, explained
 from engine.modules.assertions import Attempt
 from engine.modules.module import as_program
+from engine.modules.predict import ChainOfThought
 from engine.records import Example, Outcome, TraceStep, Usage, json_value
 from engine.runtime import context, noted_replies
+from engine.signature.grammar import without_none
 
 if TYPE_CHECKING:
     from engine.lm.base import Reply
     from engine.modules.module import Module
+    from engine.signature import Signature
 
 
 _lock = threading.Lock()
@@ -120,6 +123,7 @@ class Runner:
         self.note = note
         self.on_failure: Callable[[Exception], None] | None = None
         self.failure: BaseException | None = None
+        self.wanted = required_inputs(self.program)
         self._yielded = time.perf_counter()
 
     async def run(self, rows: Sequence[tuple[int, Example]], limit: Limit) -> None:
@@ -183,6 +187,9 @@ class Runner:
         unmet: tuple[str, ...] = ()
         try:
             inputs = example.input_values()
+            if self.wanted and self.wanted.isdisjoint(inputs):
+                # It would be asked about nothing: that costs, and may even be called right.
+                raise DatasetError(f"The row has no value for {_listed(self.wanted)}.")
             prediction = await self.program.acall(**inputs)
             result = await self.score(example, prediction, replies)
             grade = explained(as_grade(result), example, prediction)
@@ -212,6 +219,40 @@ class Runner:
             TraceStep(paths.get(id(step), ""), json_value(inputs), json_value(outputs))
             for step, inputs, outputs in steps
         )
+
+
+def required_inputs(program: Module) -> frozenset[str]:
+    """Return the inputs of a program that is one of the engine's steps, without those that may be left out.
+
+    A user's own class may take other inputs than its signature's: of those nothing is known.
+
+    >>> from engine.modules.predict import Predict
+    >>> sorted(required_inputs(Predict("question, note: Optional[str] -> answer")))
+    ['question']
+    """
+    step = program.predict if type(program) is ChainOfThought else program
+    signature: type[Signature] | None = getattr(step, "signature", None)
+    if signature is None or not type(program).__module__.startswith("engine."):
+        return frozenset()
+    return frozenset(
+        name
+        for name, field in signature.input_fields.items()
+        if field.is_required() and not without_none(signature.annotation(name))[1]
+    )
+
+
+def refuse_rows_without_inputs(program: Module, rows: Sequence[Example]) -> None:
+    """Raise ConfigurationError where no row at all has an input that the program needs: their names do not match."""
+    wanted = required_inputs(program)
+    if wanted and all(wanted.isdisjoint(row.input_values()) for row in rows):
+        raise ConfigurationError(
+            f"No row has a value for {_listed(wanted)}: the rows' inputs are {_listed(rows[0].input_values()) or 'none'}. "
+            "Name them as the program does, and in with_inputs(...)."
+        )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, sorted(names)))
 
 
 class _MetricRunner:

@@ -12,7 +12,7 @@ import pytest
 from dspy_peer import in_dspy
 
 import engine
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, EngineError
 from engine.testing import ScriptedLM
 
 STEP = engine.Predict("question -> answer")
@@ -69,6 +69,44 @@ def test_a_row_without_an_input_is_asked_with_a_warning(caplog: pytest.LogCaptur
         engine.BootstrapFewShot(lambda e, p, trace=None: True).compile(step, trainset=rows)
     assert found.score == 100.0
     assert "Called without input tone" in caplog.text
+
+
+class Renamed(engine.Module):
+    """Takes another input than its signature's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.signature = STEP.signature
+        self.step = engine.Predict(self.signature)
+
+    def forward(self, text: str) -> engine.Prediction:
+        return self.step(question=text)
+
+
+AGENT = engine.ReAct("question -> answer", [len])
+
+
+@pytest.mark.parametrize("step", [STEP, engine.ChainOfThought("question -> answer"), AGENT], ids=repr)
+def test_a_row_without_any_input_is_not_asked(step: engine.Module) -> None:
+    lm, right = paris(), lambda _example, _prediction: 1.0
+    empty = engine.Example(answer="x").with_inputs()
+    other = engine.Example(query="q", answer="x").with_inputs("query")
+    with engine.context(lm=lm):
+        with pytest.raises(ConfigurationError, match=r"No row has a value for 'question': .* are 'query'"):
+            engine.Evaluate(devset=[other, empty], metric=right)(step)
+        with pytest.raises(EngineError, match="The row has no value for 'question'"):
+            engine.BootstrapFewShot(right, max_labeled_demos=0).compile(step, trainset=[other, empty])
+        assert lm.requests == []
+        found = engine.Evaluate(devset=[PLAIN[0].with_inputs("question"), empty], metric=right)(STEP)
+    assert [o.error for o in found.outcomes] == [None, "The row has no value for 'question'."]
+    assert (found.score, len(lm.requests)) == (50.0, 1)
+
+
+def test_what_may_be_asked_without_inputs_still_is() -> None:
+    rows = [engine.Example(text="q", answer="x").with_inputs("text")]
+    with engine.context(lm=paris()):
+        for program in (Renamed(), engine.Predict("-> answer"), engine.Predict("a: Optional[str] -> answer")):
+            assert engine.Evaluate(devset=rows, metric=lambda _e, _p: 1.0)(program).score == 100.0
 
 
 def test_a_parallel_inside_a_parallel_takes_pairs() -> None:
