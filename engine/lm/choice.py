@@ -199,8 +199,7 @@ def find_route(model: str, base_url: str | None = None) -> Route:
         )
     if provider is None and base_url is None and _OPENAI_NAME.match(model):
         provider = _BY_PREFIX["openai"]
-    if provider is None and base_url is not None and model.partition("/")[0].lower() in _COMPATIBLE:
-        # A provider's own name before the model's is not part of it, also at another address.
+    if provider is None and base_url is not None and _prefix_only(model.partition("/")[0].lower(), base_url):
         rest = model.partition("/")[2] or model
     if provider is not None and provider.protocol == "offline":
         return Route(model, rest, "offline", None, provider)
@@ -262,14 +261,33 @@ _BASE_URL_VARIABLES = {
     "litellm_proxy": ("LITELLM_PROXY_API_BASE",),
 }
 _OPENAIS = ("openai", "text-completion-openai")
-_COMPATIBLE = frozenset(
-    """
-    aiohttp_openai anyscale baseten cerebras dashscope deepinfra docker_model_runner empower featherless_ai friendliai
-    galadriel github heroku hyperbolic inception lambda_ai llamafile meta_llama modelscope moonshot morph nebius novita
-    nscale nvidia_nim openai_like perplexity sambanova v0 volcengine xinference zai
-    """.split()  # noqa: SIM905 - many short words
+_PROTOCOL_ONLY = frozenset(
+    {"aiohttp_openai", "docker_model_runner", "llamafile", "openai_like", "xinference"}
 )
-"""Providers that litellm speaks the OpenAI protocol to, and that have no entry of their own here."""
+"""Prefixes of litellm's that say only how to speak to an address: they are no part of the model's name."""
+
+_COMPATIBLE = {
+    "dashscope": "aliyuncs.com",
+    "friendliai": "friendli.ai",
+    "meta_llama": "llama.com",
+    "volcengine": "volces.com",
+    "zai": "z.ai",
+    **{
+        prefix: prefix.partition("_")[0]
+        for prefix in """
+        anyscale baseten cerebras deepinfra empower featherless_ai galadriel github heroku hyperbolic inception
+        lambda_ai modelscope moonshot morph nebius novita nscale nvidia_nim perplexity sambanova v0
+        """.split()  # noqa: SIM905 - many short words
+    },
+}
+"""Providers that litellm speaks the OpenAI protocol to, and that have no entry of their own here -> how their domain begins."""
+
+
+def _prefix_only(prefix: str, base_url: str) -> bool:
+    """Return whether a prefix without an entry here is no part of the name at an address; a gateway's names begin with one."""
+    host = (urlsplit(base_url).hostname or "").split(".")
+    own = _COMPATIBLE.get(prefix, "")
+    return prefix in _PROTOCOL_ONLY or (bool(own) and ".".join(host[-2:]).startswith(own))
 
 
 def _hosted(prefix: str, title: str, base_url: str, key_env: str, *models: str) -> Provider:

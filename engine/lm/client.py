@@ -23,7 +23,7 @@ from engine.lm.choice import ModelChoice, Route, find_route, is_offline, is_reas
 from engine.lm.failures import unsendable
 from engine.lm.keys import Secret, key_for, without_secrets
 from engine.lm.middleware import answer_of
-from engine.lm.options import Options, for_direct, read_options
+from engine.lm.options import OF_TRIES, Options, for_direct, read_options
 from engine.lm.prices import Price, price
 
 TIMEOUT = 120.0
@@ -313,7 +313,13 @@ class LM(BaseLM):
         return request, self._usual_cache if chosen is True else chosen or None
 
     def cache_key(self, request: Request) -> str:
-        """Return the key under which the answer is kept. Raises InvalidRequestError for what no JSON can be made of."""
+        """Return the key under which the answer is kept, the same however long and often the call is tried.
+
+        Raises InvalidRequestError for what no JSON can be made of.
+        """
+        if not OF_TRIES.isdisjoint(request.params):
+            asked = {name: value for name, value in request.params.items() if name not in OF_TRIES}
+            request = replace(request, params=asked)
         try:
             return request.key(self._endpoint)
         except TypeError as error:
@@ -406,6 +412,8 @@ def routed(model: str, options: Options) -> Route:
     provider = options.custom_llm_provider
     name = model if provider is None or model.startswith(f"{provider}/") else f"{provider}/{model}"
     route = find_route(name, options.api_base)
+    if provider is not None and route.provider is None and route.protocol == "openai":
+        route = replace(route, model=route.model.removeprefix(f"{provider}/"))
     if options.by_litellm and route.protocol == "openai":
         prefix = route.provider.prefix if route.provider else "openai"
         return replace(route, model=f"{prefix}/{route.model}", protocol="litellm")

@@ -140,10 +140,10 @@ _OTHER_NAMES = frozenset(
 
 _REFUSED_BY_OPENAI = frozenset({"top_k"})
 
-_OF_CALL = {
-    *("extra_body", "extra_query", "extra_headers", "headers"),
-    *("timeout", "request_timeout", "num_retries", "max_retries"),
-}
+OF_TRIES = frozenset({"timeout", "request_timeout", "num_retries", "max_retries"})
+"""Parameters of a call that say how long and how often it is tried, and nothing of what is asked."""
+
+_OF_CALL = {"extra_body", "extra_query", "extra_headers", "headers"} | OF_TRIES
 OF_CALL = frozenset(_OF_CALL | OF_MODEL | _OF_LITELLM | _NAMES.keys() | _OTHER_NAMES)
 """Parameters of a call that are not in the body by their own name: they say how it is made, or mean nothing there."""
 

@@ -71,6 +71,28 @@ def test_whatever_changes_the_answer_changes_the_key_and_an_api_key_does_not(cac
         assert all("rollout_id" not in body for body in server.requests)
 
 
+def test_how_long_and_how_often_is_tried_is_no_part_of_the_key(cache):
+    with OpenAIServer("ok") as server:
+        ask(make_lm(server, cache))
+        for name in ("timeout", "request_timeout", "num_retries", "max_retries"):
+            assert ask(make_lm(server, cache), **{name: 2}).cached
+            assert ask(make_lm(server, cache, **{name: 2})).cached
+        assert not ask(make_lm(server, cache), extra_body={"x": 1}).cached
+        assert server.calls == 2
+
+
+def test_keys_stay_what_they_are_so_that_what_was_bought_is_found():
+    messages = ({"role": "system", "content": "Answer."}, {"role": "user", "content": "hi"})
+    settings = {"temperature": 0.5, "max_tokens": 9, "seed": 1}
+    for lm, params, key in (
+        (LM("openai/gpt-4o-mini"), {}, "c4432e771bd600b0"),
+        (LM("openai/gpt-4o-mini", **settings), {"n": 2, "rollout_id": 3}, "6ef81398148d229c"),
+        (LM("openai/m", api_base="http://127.0.0.1:1/v1"), {}, "c0847568ae6bf148"),
+        (LM("anthropic/claude-opus-5", temperature=1.0), {}, "be3dad3eb6e9f1eb"),
+    ):
+        assert lm.cache_key(lm.request(messages, **params)).startswith(key)
+
+
 def test_the_cache_can_be_left_out_for_a_model_and_for_a_call(cache):
     with OpenAIServer("ok") as server:
         for _ in range(2):

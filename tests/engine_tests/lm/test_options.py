@@ -226,9 +226,9 @@ NAMES = {
     "lm_studio/a": "a",
     "openai_like/a": "a",
     "custom_openai/a/b": "a/b",
-    "deepinfra/a/b": "a/b",
-    "nvidia_nim/a/b": "a/b",
-    "perplexity/a": "a",
+    "deepinfra/a/b": "deepinfra/a/b",
+    "nvidia_nim/a/b": "nvidia_nim/a/b",
+    "perplexity/a": "perplexity/a",
     "llamafile/a": "a",
     "openai/openai/a": "openai/a",
     "meta-llama/Llama-3": "meta-llama/Llama-3",
@@ -236,9 +236,28 @@ NAMES = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_providers_name_before_the_models_is_no_part_of_it(name: str, server: OpenAIServer) -> None:
+def test_a_prefix_that_says_how_to_speak_is_no_part_of_the_models_name(
+    name: str, server: OpenAIServer
+) -> None:
     model(server, name)("hi")
     assert server.requests[-1]["model"] == NAMES[name]
+
+
+def test_a_providers_name_is_no_part_of_it_at_its_own_address_or_where_it_is_said(
+    server: OpenAIServer,
+) -> None:
+    for name, address, sent in (
+        ("perplexity/sonar", "https://api.perplexity.ai", "sonar"),
+        ("perplexity/sonar", "https://openrouter.ai/api/v1", "perplexity/sonar"),
+        ("nvidia_nim/meta/a", "https://integrate.api.nvidia.com/v1", "meta/a"),
+        ("zai/glm", "https://api.z.ai/v1", "glm"),
+        ("github/a", "http://github.gateway.example/v1", "github/a"),
+    ):
+        assert find_route(name, address).model == sent
+    for name in ("sonar", "perplexity/sonar"):
+        lm = model(server, name, custom_llm_provider="perplexity")
+        lm("hi")
+        assert server.requests[-1]["model"] == "sonar"
 
 
 def test_a_proxys_address_and_key_come_from_its_variables(server: OpenAIServer, monkeypatch) -> None:
