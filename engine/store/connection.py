@@ -6,6 +6,7 @@ All reading and writing of the file goes through `read` and `write`.
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,6 +24,11 @@ from engine.errors import NotFoundError, StoreError, StoreFullError, StoreLocked
 from engine.store.migrations import SCHEMA_VERSION, migrate
 
 BUSY_SECONDS = 15.0
+
+_ID = "[0-9a-f]" * 12
+"""Pattern of the ids of runs and projects, in names of files."""
+
+_log = logging.getLogger(__name__)
 
 _Record = TypeVar("_Record")
 
@@ -60,8 +66,9 @@ class Connection:
             self._schema(self._db)
 
     def _open(self) -> sqlite3.Connection:
+        existed = self.path.exists()
         if self.read_only:
-            if not self.path.exists():
+            if not existed:
                 type(self)(self.path).close()  # a first reader finds an empty store, not an error
             db, version = self._opened_to_read()
             if version < SCHEMA_VERSION:
@@ -71,7 +78,7 @@ class Connection:
             return db
         db = self._connect(str(self.path))
         if self._schema(db) < SCHEMA_VERSION:
-            self._migrate(db)
+            self._migrate(db, existed)
         db.execute("PRAGMA synchronous = NORMAL")
         return db
 
@@ -112,7 +119,7 @@ class Connection:
             )
         return version
 
-    def _migrate(self, db: sqlite3.Connection) -> None:
+    def _migrate(self, db: sqlite3.Connection, existed: bool) -> None:
         # Two processes may open a fresh folder at once: the second waits, then finds nothing to do.
         for attempt in range(100):
             try:
@@ -125,8 +132,8 @@ class Connection:
         db.execute("BEGIN IMMEDIATE")
         try:
             version = self._schema(db)
-            if version == 0:
-                self._check_never_used()
+            if version == 0 and (left := self._left_by_a_run()):
+                self._check_is_new(existed, left)
             if version < SCHEMA_VERSION:
                 migrate(db)
             db.execute("COMMIT")
@@ -135,17 +142,25 @@ class Connection:
                 db.execute("ROLLBACK")
             raise
 
-    def _check_never_used(self) -> None:
-        """Raise StoreError for a database with nothing in it in a folder in which runs have been carried out."""
-        home = self.path.parent
-        left = next(
-            (path for place in ("logs/*.log", "exports/*", "programs/*") for path in home.glob(place)), None
-        )
-        if left is not None:
+    def _left_by_a_run(self) -> Path | None:
+        """Return a file in the folder that a run of this store has left; None where there is none."""
+        places = (f"logs/{_ID}.log", f"exports/{_ID}/program.json", f"programs/{_ID}/program.json")
+        return next((path for place in places for path in self.path.parent.glob(place)), None)
+
+    def _check_is_new(self, existed: bool, left: Path) -> None:
+        """Raise StoreError for a database that was emptied; a user who has deleted the file may start again."""
+        name = left.relative_to(self.path.parent)
+        if existed:
             raise StoreError(
-                f"The database {self.path} is empty, though {left.relative_to(home)} is from a run that was stored in it: it was "
-                "emptied or overwritten. Put a copy of it back, or choose another folder with TUNEBOARD_HOME."
+                f"The database {self.path} is empty, though {name} is from a run that was stored in it: it was emptied or "
+                "overwritten. Put a copy of it back, delete it to start again without its runs, or choose another folder with "
+                "TUNEBOARD_HOME."
             )
+        _log.warning(
+            "The database %s was missing, though %s is from a run: a new one begins without earlier runs.",
+            self.path,
+            name,
+        )
 
     def _run(self, sql: str, values: Sequence[object]) -> sqlite3.Cursor:
         return self._db.execute(sql, [_stored(value) for value in values])

@@ -295,6 +295,39 @@ def test_reader_makes_an_empty_store_and_cannot_write(tmp_path):
             reader.projects.create("P", {})
 
 
+RUN_FILES = [f"logs/{'a' * 12}.log", f"exports/{'b' * 12}/program.json", f"programs/{'c' * 12}/program.json"]
+
+
+def put(path):
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+
+
+@pytest.mark.parametrize("name", RUN_FILES)
+@pytest.mark.parametrize("read_only", [False, True], ids=["to-write", "to-read"])
+def test_a_store_that_was_emptied_is_refused_and_one_that_was_deleted_begins_again(
+    tmp_path, caplog, name, read_only
+):
+    put(tmp_path / name)
+    (tmp_path / FILE_NAME).touch()
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"is empty, though .* delete it to start again"):
+            Store.open(tmp_path, read_only=read_only)
+    (tmp_path / FILE_NAME).unlink()
+    with Store.open(tmp_path, read_only=read_only) as store:
+        assert store.runs.all() == []
+    assert f"was missing, though {name} is from a run" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["logs/cli.log", "logs/mine.log", "exports/notes.txt", "programs/x"])
+def test_a_file_that_is_not_from_a_run_keeps_nobody_out_of_an_empty_store(tmp_path, caplog, name):
+    put(tmp_path / name)
+    (tmp_path / FILE_NAME).touch()
+    with Store.open(tmp_path) as store:
+        assert store.runs.all() == []
+    assert not caplog.text
+
+
 def test_threads_share_a_store(store, run_id):
     store.trials.start(run_id, 0, "c", "validation", "", 100)
 
