@@ -97,6 +97,16 @@ def test_with_a_token_only_who_has_it_gets_in():
             assert socket.receive_text() == "from the site"
 
 
+def test_cookies_of_other_programs_on_this_machine_keep_nobody_out():
+    with client(TOKEN) as browser:
+        own = browser.get("/own", params={"token": TOKEN}).headers["set-cookie"].partition(";")[0]
+        browser.cookies.clear()
+        for foreign in ('prefs={"a":1, "b":2}', "a b=c", '"', "=", "é=ü".encode().decode("latin-1")):
+            for both in (f"{foreign}; {own}", f"{own}; {foreign}"):
+                headers = {"cookie": both.encode("latin-1")}
+                assert browser.get("/own", headers=headers).text == "from the site", both
+
+
 def test_the_way_in_leads_to_no_other_machine():
     with client(TOKEN) as browser:
         for path in ("//evil.example/x", "/\\evil.example/x"):
