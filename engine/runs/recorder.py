@@ -48,15 +48,18 @@ REPORTED_FAILURES = 3
 class PatientWriter:
     """Writes to the store on the event loop, in order; what fails for want of room or for a lock is tried again until it is in.
 
-    `trouble` says why something waits, "" when nothing does.
+    `trouble` says why something waits, "" when nothing does. Where what has waited fails for another reason, such as a run that
+    was deleted meanwhile, nothing more is written: every method raises that error.
     """
 
     def __init__(self) -> None:
         self.trouble = ""
+        self._failure: Exception | None = None
         self._waiting: deque[Callable[[], object]] = deque()
 
     def write(self, action: Callable[[], object]) -> None:
         """Do something now, or when everything before it is done. Done in part, it may be done again."""
+        self.check()
         self._waiting.append(action)
         if len(self._waiting) == 1:
             self._go_on()
@@ -65,6 +68,19 @@ class PatientWriter:
         """Wait until nothing is left to write."""
         while self._waiting:
             await asyncio.sleep(POLL_SECONDS)
+        self.check()
+
+    def check(self) -> None:
+        """Raise the error of a write that had waited, where one failed."""
+        if self._failure is not None:
+            raise self._failure
+
+    def _try_again(self) -> None:
+        try:
+            self._go_on()
+        except Exception as error:  # noqa: BLE001 - on the event loop's timer; `check` raises it in the run
+            self._failure, self.trouble = error, ""
+            self._waiting.clear()
 
     def _go_on(self) -> None:
         while self._waiting:
@@ -74,7 +90,7 @@ class PatientWriter:
                 if not self.trouble:
                     _log.warning("%s The run waits.", error)
                 self.trouble = str(error)
-                asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._go_on)
+                asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._try_again)
                 return
             except BaseException:
                 self._waiting.popleft()
@@ -307,7 +323,11 @@ class Watch:
         self._say("")
 
     def _trouble_now(self) -> str:
-        """Return the trouble that the last look has found, or that has come up since: that holds until the next look."""
+        """Return the trouble that the last look has found, or that has come up since: that holds until the next look.
+
+        Raises the error of a write that had waited and failed.
+        """
+        self._writer.check()
         self.trouble = self.trouble or self._writer.trouble or (_UNKEPT if self._cache.unkept else "")
         return self.trouble
 
