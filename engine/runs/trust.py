@@ -34,6 +34,8 @@ def models_of(spec: RunSpec) -> list[ModelChoice]:
 def wishes(spec: RunSpec, folder: Path, table: Dataset | None) -> list[str]:
     """Return what a spec from `folder` would send elsewhere or read outside of it, as parts of a sentence.
 
+    Files are named by their whole path, so that who agrees to one has not agreed to another of the same name.
+
     `table` is the spec's table, where that is a file.
     """
     return list(dict.fromkeys([*_sent(models_of(spec)), *_read(spec, folder, table)]))
@@ -55,7 +57,7 @@ def _read(spec: RunSpec, folder: Path, table: Dataset | None) -> Iterator[str]:
     from engine.runs.attachments import attached_path
 
     if table is not None and not _inside(folder / spec.dataset, folder):
-        yield f"reads the file {spec.dataset}"
+        yield f"reads the file {(folder / spec.dataset).resolve()}"
     for step in spec.pipeline.steps:
         file = step.options.corpus.file
         if (
@@ -63,7 +65,7 @@ def _read(spec: RunSpec, folder: Path, table: Dataset | None) -> Iterator[str]:
             and not (file.startswith(SHIPPED) and ".." not in file)
             and not _inside(corpus_path(file), folder)
         ):
-            yield f"reads the texts in {file}"
+            yield f"reads the texts in {corpus_path(file).resolve()}"
     if table is None:
         return
     for field in (*spec.pipeline.inputs, *spec.pipeline.outputs):
@@ -73,7 +75,7 @@ def _read(spec: RunSpec, folder: Path, table: Dataset | None) -> Iterator[str]:
         for cell in dict.fromkeys(table.values(column)):
             path = attached_path(cell)
             if path is not None and not _inside(path, folder):
-                yield f"reads the file {cell}"
+                yield f"reads the file {path.resolve()}"
 
 
 def _inside(path: Path, folder: Path) -> bool:

@@ -78,9 +78,16 @@ def test_what_a_spec_reads_outside_its_folder_is_agreed_to_once(home, tmp_path):
     path = write_spec(inbox)
     path.write_text(path.read_text().replace('"shelves.csv"', '"../private.csv"'))
     (tmp_path / "private.csv").write_bytes(csv_bytes())
-    refused(tuneboard("run", path), 2, "reads the file ../private.csv", "Nothing was sent", "--trust")
+    refused(
+        tuneboard("run", path), 2, f"reads the file {tmp_path / 'private.csv'}", "Nothing was sent", "--trust"
+    )
     assert tuneboard("run", path, "--trust").exit_code == 0
     assert tuneboard("run", path).exit_code == 0
+    other = tmp_path / "other" / "inbox"  # the same words name another file there
+    other.mkdir(parents=True)
+    (other.parent / "private.csv").write_bytes(csv_bytes())
+    (other / "task.json").write_text(path.read_text())
+    refused(tuneboard("run", other / "task.json"), 2, f"reads the file {other.parent / 'private.csv'}")
 
 
 def test_run_a_spec_file_to_its_report(home, tmp_path):
