@@ -25,7 +25,7 @@ from engine.errors import RunError
 from engine.home import data_home
 from engine.runs.child import ChildAnswer, ChildRequest, TaskName
 from engine.runs.trust import ADDRESSES
-from engine.store.processes import process_lives, process_start
+from engine.store.processes import process_start
 from engine.store.rows import RunRow
 
 
@@ -121,7 +121,7 @@ def ask(run_id: str, kind: str, content: Mapping[str, object]) -> int:
 def resume(run_id: str, keys: Mapping[str, str] | None = None) -> None:
     """Let a paused run go on; start its process again where it has ended.
 
-    A process that lives and has said nothing for a minute is ended first. Raises RunError where nothing could be started.
+    A process of its own that lives and has said nothing for a minute is ended first. Raises RunError where nothing could be started.
     """
     with writing() as store:
         run = store.runs.get(run_id)
@@ -143,13 +143,13 @@ def resume(run_id: str, keys: Mapping[str, str] | None = None) -> None:
 
 
 def _end_silent(run: RunRow) -> None:
-    """End the process of a run that says nothing. Raises RunError where it cannot be known to be the run's own."""
-    if run.pid is None or not process_lives(run.pid, run.process):
+    """End the process of a run that says nothing, where it is known to be the run's own. Raises RunError where it may not.
+
+    One whose start is not known may be another program by now. Where it is the run's after all, it ends by itself as soon
+    as it finds that the run has another process, and what it stores until then counts as of an earlier one.
+    """
+    if run.pid is None or not run.process or process_start(run.pid) != run.process:
         return
-    if not run.process or process_start(run.pid) != run.process:
-        raise RunError(
-            f"Nothing was started: the process {run.pid}, which says nothing, may still work on this run. End it, then go on."
-        )
     try:
         os.kill(run.pid, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
     except ProcessLookupError:

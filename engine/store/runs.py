@@ -204,10 +204,11 @@ def _as_it_is(run: RunRow) -> RunRow:
     working = run.state in ("running", "paused")
     gone = silent > LOST_AFTER and run.pid is not None and not process_lives(run.pid, run.process)
     if working and silent > SILENT_AFTER and run.pid is not None and not gone:
-        message = (
-            f"Its process ({run.pid}) lives and says nothing. Go on with it: that process is ended first, and nothing that was "
-            "paid for is lost."
+        known = (
+            f"Its process ({run.pid}) lives and says nothing. Go on with it: that process is ended first, and"
         )
+        unknown = f"Its process ({run.pid}) says nothing, and whether it lives is not known. Go on with it:"
+        message = f"{known if run.process else unknown} nothing that was paid for is lost."
     elif working and (gone or silent > SILENT_AFTER):
         process = f"process ({run.pid})" if run.pid else "process"
         message = f"Its {process} ended without a word. Go on with it: nothing that was paid for is lost."

@@ -156,7 +156,13 @@ def test_a_process_of_a_run_that_lives_and_says_nothing_is_ended_before_the_run_
         assert store.runs.get(run_id).state == "running"
 
 
-def test_a_silent_process_that_may_be_another_one_is_left_alone_and_reported(home, run_id):
+def test_a_silent_process_that_may_be_another_one_is_left_alone_and_the_run_goes_on(
+    home, run_id, monkeypatch, tmp_path
+):
+    started = tmp_path / "started"
+    fake = tmp_path / "python"
+    fake.write_text(f"#!/bin/sh\necho yes > {started}\n")
+    fake.chmod(0o755)
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         with Store.open(home) as store:
@@ -164,8 +170,16 @@ def test_a_silent_process_that_may_be_another_one_is_left_alone_and_reported(hom
             # As an earlier version has stored it.
             store.connection.write("UPDATE runs SET process = '' WHERE id = ?", (run_id,))
         silent_since(home, run_id, other.pid, SILENT_AFTER + 1)
-        with pytest.raises(RunError, match="Nothing was started"):
-            launching.resume(run_id)
+        with Store.open(home) as store:
+            run = store.runs.get(run_id)
+        assert run.state == "lost"
+        assert "whether it lives is not known. Go on with it: nothing" in run.message
+        monkeypatch.setattr(sys, "executable", str(fake))
+        launching.resume(run_id)
+        wait_for(started.exists)
+        with Store.open(home) as store:
+            assert store.runs.claim(run_id, os.getpid()).state == "running"
+            assert not store.runs.heartbeat(run_id, other.pid)
         assert other.poll() is None
     finally:
         other.kill()
