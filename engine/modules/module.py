@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
@@ -82,6 +84,8 @@ class Module:
     _awaits: ClassVar[bool] = False
     _acall: ClassVar[Callable[..., Coroutine[Any, Any, Any]]]
     """The nearest `acall` that was written as one; `acall` itself may stand for a `__call__` of the user's."""
+    _called: ClassVar[bool] = False
+    """Whether a class between Module and this one overrides `__call__` alone, which its `acall` stands for."""
     _has_conditions: ClassVar[bool] = False
     _compiled: bool = False
 
@@ -94,7 +98,7 @@ class Module:
     def __call__(self, *args: object, **kwargs: object) -> Any:
         """Run the program and wait for its prediction."""
         if not self._plain:
-            return loop.run(self._acall(*args, **kwargs))
+            return loop.run((_below_call if self._called else type(self)._acall)(self, *args, **kwargs))
         loop.refuse_on_loop()
         with calling(self), observed("module", self, _inputs(args, kwargs)) as seen, tracked() as note:
             if not self._has_conditions:
@@ -141,7 +145,8 @@ class Module:
         if "acall" in vars(cls):
             cls._acall = cls.acall
         elif "__call__" in vars(cls):
-            cls.acall = _call_in_thread  # type: ignore[method-assign]  # an overridden __call__ is what async code runs too
+            # An overridden __call__ is what async code runs too.
+            cls.acall, cls._called = _call_over(cls._acall), True  # type: ignore[method-assign]
 
     def batch(
         self,
@@ -312,9 +317,42 @@ class Module:
 Module._acall = Module.acall
 
 
-async def _call_in_thread(self: Module, *args: object, **kwargs: object) -> Any:
-    """Run a program by the `__call__` that its class overrides."""
-    return await loop.in_thread(self.__call__, *args, **kwargs)
+Acall = Callable[..., Coroutine[Any, Any, Any]]
+
+
+def _call_over(below: Acall) -> Acall:
+    """Return the `acall` of a class that overrides `__call__`, which it runs; `below` is what its super() comes to."""
+
+    async def acall(self: Module, *args: object, **kwargs: object) -> Any:
+        program, meant = _running.get()
+        if program is self and meant is None:  # an acall further down has asked: __call__ has begun already
+            with _run_as(None):
+                return await below(self, *args, **kwargs)
+        with _run_as(self, below):
+            return await loop.in_thread(self.__call__, *args, **kwargs)
+
+    return acall
+
+
+async def _below_call(self: Module, *args: object, **kwargs: object) -> Any:
+    """Go on from an overridden `__call__`: with the `acall` below the one that stands for it, or else with the nearest."""
+    program, meant = _running.get()
+    acall = meant if program is self and meant is not None else type(self)._acall
+    with _run_as(None if acall is Module.acall else self):
+        return await acall(self, *args, **kwargs)
+
+
+_running: ContextVar[tuple[Module | None, Acall | None]] = ContextVar("engine_running", default=(None, None))
+"""The program whose overridden `__call__` has begun, and what its super() means where it stands for an `acall`."""
+
+
+@contextmanager
+def _run_as(program: Module | None, below: Acall | None = None) -> Iterator[None]:
+    token = _running.set((program, below))
+    try:
+        yield
+    finally:
+        _running.reset(token)
 
 
 class FunctionProgram(Module):

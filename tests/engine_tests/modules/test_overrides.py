@@ -136,6 +136,54 @@ def test_a_call_around_a_built_in_module_runs_once_a_row() -> None:
     assert Logged.calls == 3
 
 
+class Noting(engine.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: list[str] = []
+
+    async def aforward(self, depth=0):
+        self.noted.append("aforward")
+        return await self.acall(depth=depth - 1) if depth else "done"
+
+
+class CalledToo(Noting):
+    def __call__(self, **kwargs):
+        self.noted.append("__call__")
+        return super().__call__(**kwargs)
+
+
+class AwaitedToo(CalledToo):
+    async def acall(self, **kwargs):
+        self.noted.append("acall")
+        return await super().acall(**kwargs)
+
+
+class CalledAgain(AwaitedToo):
+    def __call__(self, **kwargs):
+        self.noted.append("again")
+        return super().__call__(**kwargs)
+
+
+@pytest.mark.parametrize(
+    ("kind", "called", "awaited"),
+    [
+        (CalledToo, ["__call__"], ["__call__"]),
+        (AwaitedToo, ["__call__", "acall"], ["acall", "__call__"]),
+        (CalledAgain, ["again", "__call__", "acall"], ["again", "__call__", "acall"]),
+    ],
+)
+def test_calls_of_several_classes_each_run_once(kind: Any, called: list[str], awaited: list[str]) -> None:
+    program = kind()
+    assert program() == "done"
+    assert program.noted == [*called, "aforward"]
+    program.noted.clear()
+    assert asyncio.run(program.acall()) == "done"
+    assert program.noted == [*awaited, "aforward"]
+    program.noted.clear()
+    assert program(depth=1) == "done"
+    assert program.noted == [*called, "aforward", *awaited, "aforward"]
+
+
 def test_a_program_of_acall_alone_is_evaluated() -> None:
     with engine.context(lm=paris()):
         assert engine.Evaluate(devset=ROWS, metric=right)(Awaited()).score == 100.0
