@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 from dashboard.state.selection import check, read_only, writing
 from engine.errors import StoreError
 from engine.runs.spec import ModelChoice, ProjectDraft, sample_bytes, sample_draft
-from engine.runs.trust import ADDRESSES, FROM_ELSEWHERE
-from engine.store.rows import ProjectRow
+from engine.runs.trust import ADDRESSES
+from engine.store.rows import FROM_ELSEWHERE, ProjectRow
 from engine.store.store import Store
 
 if TYPE_CHECKING:

@@ -51,7 +51,7 @@ def change_rows(
     """
     from engine.dataset import read_dataset
     from engine.dataset.table import edited
-    from engine.runs.trust import FROM_ELSEWHERE
+    from engine.store.rows import FROM_ELSEWHERE
 
     made = edited(table, cells=cells, added=added)
     read = read_dataset(made.content, made.name)

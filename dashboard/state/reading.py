@@ -152,7 +152,7 @@ def cache_size() -> tuple[int, int, float]:
 def dataset(dataset_id: str, _table: Dataset | None = None) -> Dataset:
     """Return a stored file as a table; one that has just been read is `_table`. Raises DatasetError, NotFoundError."""
     from engine.dataset import read_dataset
-    from engine.runs.trust import FROM_ELSEWHERE
+    from engine.store.rows import FROM_ELSEWHERE
 
     if _table is not None:
         return _table

@@ -30,9 +30,9 @@ from engine.runs.spec import (
     make_optimizer,
     unknown_field,
 )
-from engine.runs.trust import FROM_ELSEWHERE
 from engine.search.freeze import check_frozen
 from engine.search.settings import Settings, seed_of
+from engine.store.rows import FROM_ELSEWHERE
 from engine.text import counted
 
 if TYPE_CHECKING:

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from engine.runs.spec import RunSpec
     from engine.store.store import Store
 
-FROM_ELSEWHERE = "project file"
-"""Source of a stored table that came with a project's file: its cells name files of the data folder only."""
-
 AGREED, ADDRESSES = "agreed", "addresses_from_elsewhere"
 """Settings of the store: what was agreed to, as hashes, and addresses that came in a project's file and were not."""
 

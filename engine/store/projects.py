@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.errors import NotFoundError
 from engine.store.connection import StorePart, from_json, to_json
-from engine.store.rows import DatasetRow, FeedbackRow, ProjectRow, VersionRow
+from engine.store.rows import FROM_ELSEWHERE, DatasetRow, FeedbackRow, ProjectRow, VersionRow
 
 
 class Projects(StorePart):
@@ -70,8 +70,14 @@ class Datasets(StorePart):
         rows: int,
         source: str = "",
     ) -> str:
-        """Store a file's bytes as uploaded; return its id. The same bytes and name give the same id again."""
-        known = self._db.read("SELECT id FROM datasets WHERE hash = ? AND name = ?", (content_hash, name))
+        """Store a file's bytes as uploaded; return its id. The same bytes and name give the same id again.
+
+        What only came with a project's file is another table than the user's own, for its cells may name fewer files.
+        """
+        known = self._db.read(
+            "SELECT id FROM datasets WHERE hash = ? AND name = ? AND (source != ? OR source = ?) ORDER BY source = ?",
+            (content_hash, name, FROM_ELSEWHERE, source, FROM_ELSEWHERE),
+        )
         if known:
             return str(known[0][0])
         dataset_id = new_id()

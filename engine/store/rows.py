@@ -15,6 +15,9 @@ RunState = Literal["queued", "running", "paused", "finished", "stopped", "failed
 OVER: tuple[RunState, ...] = ("finished", "stopped", "failed")
 """States in which a run's process has ended as it should."""
 
+FROM_ELSEWHERE = "project file"
+"""Source of a stored table that came with a project's file: its cells name files of the data folder only."""
+
 LOST_AFTER = 10.0
 """A run whose process is gone and has been silent for this many seconds is lost (its process was killed)."""
 

@@ -13,7 +13,7 @@ from run_setup import wait_for
 from engine.errors import NotFoundError, RunError, StoreError, StoreLockedError
 from engine.records import Candidate, Demo, Outcome, StepState, TraceStep, Usage
 from engine.store.processes import process_lives
-from engine.store.rows import LOST_AFTER, SILENT_AFTER
+from engine.store.rows import FROM_ELSEWHERE, LOST_AFTER, SILENT_AFTER
 from engine.store.store import FILE_NAME, Store
 
 NASTY = "NUL \x00, emoji 🙂, half an emoji \ud83d, \u202e, " + "long " * 10_000
@@ -73,6 +73,18 @@ def test_dataset_keeps_its_bytes(store):
     assert (row.content, row.columns, row.rows, row.source) == (content, ("x", "y"), 12, "upload")
     assert store.datasets.add("a.csv", content, "hash", ["x", "y"], 12, "upload") == dataset
     assert [info.id for info in store.datasets.all()] == [dataset]
+
+
+def test_a_table_from_elsewhere_that_the_user_brings_as_well_is_the_users_own_table(store):
+    def added(source):
+        return store.datasets.add("a.csv", b"x", "hash", ["x"], 1, source)
+
+    foreign = added(FROM_ELSEWHERE)
+    assert added(FROM_ELSEWHERE) == foreign
+    own = added("upload")
+    assert own != foreign
+    assert {added("file"), added("upload"), added(FROM_ELSEWHERE)} == {own}
+    assert [store.datasets.get(one).source for one in (foreign, own)] == [FROM_ELSEWHERE, "upload"]
 
 
 def test_settings(store):
