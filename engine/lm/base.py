@@ -6,7 +6,8 @@ This module knows no provider, no network and no cache.
 from __future__ import annotations
 
 import copy
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -147,6 +148,8 @@ class BaseLM:
     records: ClassVar[bool] = False
     """Set where `complete` notes its calls in the history itself."""
     _response_method: ClassVar[str] = ""
+    _answers: ClassVar[tuple[Callable[..., Awaitable[Reply]], ...]] = ()
+    """Each `complete` that a nearer `forward` or `aforward` stands over, the nearest first."""
     _call_method: ClassVar[str] = ""
 
     def __init__(
@@ -180,7 +183,7 @@ class BaseLM:
         cls._response_method = way
         if cls.complete is not BaseLM.complete:
             # It is nearer than the inherited `complete`, which is what its super() reaches.
-            cls._own_answer = cls.complete  # type: ignore[method-assign]
+            cls._answers = (cls.complete, *cls._answers)
             cls.complete = BaseLM.complete  # type: ignore[method-assign]
 
     @property
@@ -195,6 +198,9 @@ class BaseLM:
         """
         way = self._response_method or self._call_method
         inside = own_call.get()
+        lm, call, reached = _reached.get()
+        if lm is self and call is inside:  # by super() of an answer that a method of this model has reached
+            return await self._answer_below(reached, request)
         if not way or (not self._response_method and inside is not None and inside.lm is self):
             raise self._cannot_answer()
         return await answered(self, way, request)
@@ -205,9 +211,19 @@ class BaseLM:
 
     async def _own_answer(self, request: Request) -> Reply:
         """Answer as the class does whose `forward` a subclass calls."""
-        if type(self).complete is BaseLM.complete:
-            raise self._cannot_answer()
+        if self._answers or type(self).complete is BaseLM.complete:
+            return await self._answer_below(0, request)
         return await self.complete(request)
+
+    async def _answer_below(self, place: int, request: Request) -> Reply:
+        """Answer by one of `_answers`. Raises ConfigurationError where there are not so many."""
+        if place >= len(self._answers):
+            raise self._cannot_answer()
+        token = _reached.set((self, own_call.get(), place + 1))
+        try:
+            return await self._answers[place](self, request)
+        finally:
+            _reached.reset(token)
 
     def _cannot_answer(self) -> ConfigurationError:
         return ConfigurationError(
@@ -368,6 +384,12 @@ class BaseLM:
     def supports_citations(self) -> bool:
         """True if it cites from documents that are parts of a message."""
         return "citations" in self.capabilities
+
+
+_reached: ContextVar[tuple[BaseLM | None, OwnCall | None, int]] = ContextVar(
+    "engine_lm_reached", default=(None, None, 0)
+)
+"""The model whose method runs, its call, and how many of the answers below the method are reached."""
 
 
 def _nearest(cls: type[BaseLM], names: tuple[str, ...]) -> str:

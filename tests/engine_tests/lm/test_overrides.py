@@ -230,6 +230,50 @@ def test_the_nearest_class_wins_and_super_goes_on(server: OpenAIServer) -> None:
     assert server.calls == 2
 
 
+def test_answers_and_methods_over_each_other_each_run_once(server: OpenAIServer) -> None:
+    class First(engine.LM):
+        def forward(self, prompt=None, messages=None, **kwargs):
+            self.noted.append("first")
+            return super().forward(prompt, messages, **kwargs)
+
+    class Second(First):
+        async def complete(self, request):
+            self.noted.append("second")
+            return await super().complete(request)
+
+    class Third(Second):
+        def forward(self, prompt=None, messages=None, **kwargs):
+            self.noted.append("third")
+            return super().forward(prompt, messages, **kwargs)
+
+    class Fourth(Third):
+        async def complete(self, request):
+            self.noted.append("fourth")
+            return await super().complete(request)
+
+    class Fifth(Fourth):
+        async def aforward(self, prompt=None, messages=None, **kwargs):
+            self.noted.append("fifth")
+            return await super().aforward(prompt, messages, **kwargs)
+
+    for kind, names in (
+        (Second, ["second", "first"]),
+        (Third, ["third", "first", "second"]),
+        (Fourth, ["fourth", "third", "first", "second"]),
+        (Fifth, ["fifth", "fourth", "second"]),
+    ):
+        lm = kind("openai/m", api_base=server.url, api_key="k", cache=False)
+        lm.noted = []
+        for ask in (lambda lm=lm: lm("hi"), lambda lm=lm: STEP(question="q", lm=lm)):
+            ask()
+            assert lm.noted == names
+            lm.noted.clear()
+        if kind is Third:
+            lm.forward("hi")
+            assert lm.noted == names
+    assert server.calls == 9
+
+
 def test_a_method_without_an_answer_above_it_says_so_and_leaves_no_thread_behind() -> None:
     for way in ("__call__", "acall", "forward", "aforward"):
         lm = type("Alone", (WAYS[way], engine.BaseLM), {})("alone")
