@@ -20,6 +20,7 @@ from engine.export.program import ProgramFile, json_text, literal, quotable, to_
 from engine.export.standalone.script import standalone_script
 from engine.lm.choice import ModelChoice
 from engine.pipeline.spec import FieldSpec, StepSpec
+from engine.records import json_form
 from engine.registry import get_adapter
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _state(path: str, state: StepState) -> Iterator[str]:
     yield from (f"### Solved examples of {_code(path)} ({len(state.demos)})", "")
     for demo in state.demos:
         text = orjson.dumps(
-            dict(demo.values), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str
+            dict(demo.values), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=json_form
         ).decode()
         yield from (*_fenced(text, "json"), "")
 

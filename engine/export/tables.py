@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from engine.export.report import ReportRow
+from engine.records import json_form
 from engine.text import as_text, harmless, is_formula
 
 LONGEST_CELL = 32_000
@@ -103,7 +104,9 @@ def results_json(rows: Sequence[ReportRow]) -> bytes:
         }
         for row in rows
     ]
-    return orjson.dumps(found, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS) + b"\n"
+    return (
+        orjson.dumps(found, default=json_form, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS) + b"\n"
+    )
 
 
 def _cell(value: object) -> object:

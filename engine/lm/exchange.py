@@ -188,6 +188,8 @@ def tokens_of(usage: Usage) -> dict[str, int]:
 
 def jsonable(value: object) -> Any:
     """Return a value that orjson cannot write as one that it can. Raises TypeError where there is none."""
+    if isinstance(value, float):
+        return float(value)
     if isinstance(value, Mapping):
         return dict(value)
     if hasattr(value, "model_dump"):

@@ -64,6 +64,8 @@ class Grade(float):
     def __repr__(self) -> str:
         return f"Grade(score={float(self)!r}, feedback={self.feedback!r})"
 
+    __str__ = float.__repr__  # in a table and in a text it is its number
+
 
 class MetricOptions(BaseModel):
     """Options every metric has; forms and run specs are made of them."""

@@ -21,6 +21,7 @@ from urllib.parse import quote
 import orjson
 
 from engine.errors import NotFoundError, StoreError, StoreFullError, StoreLockedError, StoreTooNewError
+from engine.records import json_form
 from engine.store.migrations import SCHEMA_VERSION, migrate
 
 BUSY_SECONDS = 15.0
@@ -288,9 +289,9 @@ def to_json(value: object) -> str:
     '{"a":"\\u0000","1":[2]}'
     """
     try:
-        return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
+        return orjson.dumps(value, default=json_form, option=orjson.OPT_NON_STR_KEYS).decode()
     except (TypeError, ValueError):  # surrogates, integers over 64 bits, very deep nesting
-        return json.dumps(value, default=_plain, skipkeys=True)
+        return json.dumps(value, default=json_form, skipkeys=True)
 
 
 def from_json(text: str | None) -> Any:
@@ -328,12 +329,3 @@ def _stored(value: object) -> object:
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
     return to_json(value) if isinstance(value, Mapping | list | tuple) else value
-
-
-def _plain(value: object) -> object:
-    """Return a value that JSON has no form for as one that it has."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, set | frozenset):
-        return sorted(value, key=repr)
-    return value.model_dump(mode="json") if hasattr(value, "model_dump") else str(value)

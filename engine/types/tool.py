@@ -13,6 +13,7 @@ from pydantic import Field, model_serializer, model_validator
 from pydantic_core import core_schema
 
 from engine.errors import UnknownToolError
+from engine.records import json_form
 from engine.types.base import Items, Type, shortened
 
 
@@ -136,7 +137,11 @@ class ToolCallResult(Type):
     @property
     def text(self) -> str:
         """The value as text."""
-        return self.value if isinstance(self.value, str) else orjson.dumps(self.value, default=str).decode()
+        return (
+            self.value
+            if isinstance(self.value, str)
+            else orjson.dumps(self.value, default=json_form).decode()
+        )
 
 
 class ToolCallResults(Items[ToolCallResult]):

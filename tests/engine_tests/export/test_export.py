@@ -1,27 +1,35 @@
 """Exported programs: the JSON file round trip, damaged files in a sentence, the script that runs by itself."""
 
 import csv
+import io
 import json
 import subprocess
 import sys
 
+import openpyxl
 import pytest
 from program_files import save_program
 from run_setup import COLOURS, PIPELINE, THINGS
 
 import engine
 from engine.errors import ProgramFileError
-from engine.export.formats import python_script
+from engine.export.formats import EXPORTS, ExportFormat, python_script
 from engine.export.program import (
+    ProgramFile,
     load_program,
     parse_program,
     program_file,
     to_text,
 )
+from engine.export.report import ReportRow
+from engine.export.tables import results_csv, results_json, results_xlsx
 from engine.lm.keys import key_for
+from engine.metrics.base import Grade
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
-from engine.records import Demo
+from engine.records import Demo, Outcome, content_hash
+from engine.store.connection import to_json
+from engine.types.tool import ToolCallResult
 
 OFFLINE = {"name": "offline/learner"}
 ROWS = [f"an old {thing}" for thing in THINGS]
@@ -65,6 +73,46 @@ def test_round_trip_gives_the_same_predictions(tmp_path):
     loaded = engine.load(tmp_path / "p.json")
     assert loaded.candidate().id == candidate.id
     assert answers(loaded) == answers(build_program(PIPELINE).with_candidate(candidate))
+
+
+GRADE = Grade(0.5, "Half of it.", {"tone": Grade(0.25)})
+
+
+def graded(number: object) -> ProgramFile:
+    """A tuned program one of whose examples holds a number, also inside a value."""
+    values = {"text": "a lamp", "sure": number, "more": {"score": [number]}}
+    return program_file(TWO_STEPS, tuned(TWO_STEPS).with_step("sort", demos=(Demo(values),)))
+
+
+@pytest.mark.parametrize("form", [one for one in EXPORTS if not one.on_demand], ids=lambda one: one.name)
+def test_a_grade_is_its_number_in_every_export(form: ExportFormat) -> None:
+    assert form.content(graded(GRADE)) == form.content(graded(0.5))
+
+
+def test_a_grade_is_its_number_in_tables_states_hashes_and_the_store(tmp_path) -> None:
+    def written(number: object) -> list[object]:
+        row = ReportRow(1, {"a": number}, {"b": [number]}, {}, {"b": number}, number, number)
+        outcome = Outcome(0, number, {"b": number}, objective_scores={"tone": number})
+        step = engine.Predict("a -> b: float")
+        step.demos = [engine.Example(a="x", b=number)]
+        step.save(tmp_path / "step.json")
+        example = engine.Example(a="x", b=number, more=[number]).with_inputs("a")
+        files = {"save_as_json": tmp_path / "rows.json", "save_as_csv": tmp_path / "rows.csv"}
+        evaluate = engine.Evaluate(devset=[example], metric=lambda _e, p: p.b, **files)
+        found = evaluate(lambda a: engine.Prediction(b=number, more={"c": number}))
+        texts = [path.read_text() for path in (tmp_path / "step.json", *files.values())]
+        return [
+            results_json([row]),
+            results_csv([row]),
+            [*openpyxl.load_workbook(io.BytesIO(results_xlsx([row]))).active.values],
+            content_hash({"a": number}),
+            ToolCallResult(name="x", value={"a": number}).text,
+            to_json(outcome.to_json()),
+            to_json(found.outcomes[0].prediction),
+            *texts,
+        ]
+
+    assert written(GRADE) == written(0.5)
 
 
 @pytest.mark.parametrize("adapter", ["chat", "json"])
