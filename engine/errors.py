@@ -220,6 +220,12 @@ class LMError(EngineError):
         return str(self)
 
 
+def spent_by(error: Exception) -> Reply | None:
+    """Return what the answers behind an error have cost, if any came: a model's own method may fail with any error."""
+    found: Reply | None = vars(error).get("spent")
+    return found if hasattr(found, "usage") else None
+
+
 class AuthenticationFailedError(LMError):
     """The key was refused (401, 403)."""
 

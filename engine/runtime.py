@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from engine.errors import ConfigurationError, LMError
+from engine.errors import ConfigurationError, spent_by
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
@@ -121,9 +121,9 @@ def _noting(note: Callable[[BaseLM, Reply], None]) -> Iterator[None]:
     async def noted(lm: BaseLM, request: Request, send: Send) -> Reply:
         try:
             reply = await send(lm, request)
-        except LMError as error:
-            if error.spent is not None:
-                note(lm, error.spent)
+        except Exception as error:
+            if (spent := spent_by(error)) is not None:
+                note(lm, spent)
             raise
         note(lm, reply)
         return reply

@@ -16,7 +16,7 @@ from engine.errors import ConfigurationError, LMError, MissingKeyError
 from engine.lm import exchange, history, middleware
 from engine.lm.exchange import Choice, Message, Reply, Request
 from engine.lm.keys import without_secrets
-from engine.lm.middleware import OwnCall, own_call
+from engine.lm.middleware import OwnCall, own_call, running_call
 from engine.records import Usage
 
 if TYPE_CHECKING:
@@ -44,15 +44,21 @@ async def answered(lm: BaseLM, way: str, request: Request) -> Reply:
     token = own_call.set(call)
     try:
         found = await loop.called(getattr(lm, way), prompt=None, **asked)
+    except Exception as error:
+        call.failed(error)
+        raise
     finally:
         own_call.reset(token)
+        call.ended = True
     try:
         reply = call.reply(reply_of(found, lm))
     except (KeyError, TypeError, AttributeError, ValueError):
-        raise ConfigurationError(
+        problem = ConfigurationError(
             f"{type(lm).__name__}.{way} returned a {type(found).__name__} that is no response: "
             "return one with choices[0].message.content, or a list of texts."
-        ) from None
+        )
+        call.failed(problem)
+        raise problem from None
     if not (call.replies and lm.records):
         history.record(lm, request, reply)
     return reply if reply.model else replace(reply, model=request.model)
@@ -197,9 +203,11 @@ class BaseLM:
         Raises ConfigurationError where a subclass defines no way of answering, or returns what is no response.
         """
         way = self._response_method or self._call_method
-        inside = own_call.get()
+        inside = running_call()
         lm, call, reached = _reached.get()
-        if lm is self and call is inside:  # by super() of an answer that a method of this model has reached
+        if (
+            lm is self and call is own_call.get()
+        ):  # by super() of an answer that a method of this model has reached
             return await self._answer_below(reached, request)
         if not way or (not self._response_method and inside is not None and inside.lm is self):
             raise self._cannot_answer()
@@ -250,9 +258,9 @@ class BaseLM:
     async def _response(
         self, prompt: str | None, messages: Sequence[Message] | None, params: dict[str, Any]
     ) -> Response:
-        answer = self._own_answer(self.request(_messages(prompt, messages), **params))
-        inside = own_call.get()
-        return response_of(await loop.here_or_there(answer if inside is None else inside.noted(answer)))
+        request, inside = self.request(_messages(prompt, messages), **params), running_call()
+        answer = _own_answer(self, request) if inside is None else inside.asked(self, request, _own_answer)
+        return response_of(await loop.here_or_there(answer))
 
     async def send(self, request: Request) -> Reply:
         """Answer a request by way of all of `engine.lm.middleware`, as programs do: it counts against the budget in force."""
@@ -295,9 +303,9 @@ class BaseLM:
         self, prompt: str | None, messages: Sequence[Message] | None, params: dict[str, Any], last: Send
     ) -> list[Any]:
         request = self.request(_messages(prompt, messages), **params)
-        inside = own_call.get()
+        inside = running_call()
         if inside is not None and inside.lm is self:
-            reply = await inside.noted(self.complete(request))
+            reply = await inside.asked(self, request, middleware.complete)
         else:
             reply = await middleware.send(self, request, last)
         return [_choice_as_dspy(choice) for choice in reply.choices]
@@ -384,6 +392,10 @@ class BaseLM:
     def supports_citations(self) -> bool:
         """True if it cites from documents that are parts of a message."""
         return "citations" in self.capabilities
+
+
+async def _own_answer(lm: BaseLM, request: Request) -> Reply:
+    return await lm._own_answer(request)
 
 
 _reached: ContextVar[tuple[BaseLM | None, OwnCall | None, int]] = ContextVar(

@@ -22,11 +22,11 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from tenacity import (
@@ -38,7 +38,14 @@ from tenacity import (
 )
 
 from engine import callbacks as hooks
-from engine.errors import LMError, LMTimeoutError, RateLimitedError, SilentEndpointError, UnreachableError
+from engine.errors import (
+    LMError,
+    LMTimeoutError,
+    RateLimitedError,
+    SilentEndpointError,
+    UnreachableError,
+    spent_by,
+)
 from engine.lm import history
 from engine.lm.exchange import Choice, Reply, Request
 from engine.lm.failures import blank, silent
@@ -59,11 +66,12 @@ LONGEST_WAIT = 60.0
 async def send(lm: BaseLM, request: Request, last: Send | None = None) -> Reply:
     """Answer a request by way of all layers, as programs do: it is reported, and counts against the budget in force.
 
-    What a model's own method asks belongs to that method's call, which has passed the context's layers already.
+    What a model's own method asks belongs to that method's call, which has passed the context's layers already: only those
+    that the method itself has added go round it.
     """
-    inside = own_call.get()
+    inside = running_call()
     if inside is not None:
-        return await inside.noted(reported(lm, request, last or answer))
+        return await inside.asked(lm, request, last or answer, reported)
     layers = current().middleware
     if hooks.listeners(lm):  # otherwise the call does not pay for a layer that has nothing to do
         layers = (reported, *layers)
@@ -106,20 +114,40 @@ async def reported(lm: BaseLM, request: Request, send: Send) -> Reply:
 
 @dataclass(eq=False, slots=True)
 class OwnCall:
-    """A call of a method that a model's class defines, and the replies that came inside it: the method's usage."""
+    """A call of a method that a model's class defines, and the replies that came inside it: the method's usage.
+
+    `layers` are those in force when it began; `ended` says that what its tasks ask from now on is no longer part of it.
+    """
 
     lm: BaseLM
     replies: list[Reply] = field(default_factory=list)
+    layers: tuple[Middleware, ...] = field(default_factory=lambda: current().middleware)
+    ended: bool = False
+
+    def asked(
+        self, lm: BaseLM, request: Request, last: Send, *first: Middleware
+    ) -> Coroutine[Any, Any, Reply]:
+        """Ask a model inside this call, by way of `first` and of the layers that were added since it began."""
+        added = [layer for layer in current().middleware if layer not in self.layers]
+        return self.noted(chained((*first, *added), last)(lm, request))
 
     async def noted(self, work: Awaitable[Reply]) -> Reply:
         """Await a reply that belongs to this call; one that fails counts as a call."""
         try:
             reply = await work
-        except LMError as error:
-            self.replies.append(error.spent or Reply((), Usage(calls=1)))
+        except Exception as error:
+            spent = spent_by(error)
+            if spent is not None or isinstance(error, LMError):
+                self.replies.append(spent or Reply((), Usage(calls=1)))
             raise
         self.replies.append(reply)
         return reply
+
+    def failed(self, error: Exception) -> None:
+        """Put on an error what the answers inside this call have cost."""
+        paid = [reply for reply in self.replies if not reply.cached]
+        if any(reply.choices or reply.usage.tokens for reply in paid):
+            vars(error)["spent"] = Reply((), sum((reply.usage for reply in paid), Usage()))
 
     def reply(self, found: Reply) -> Reply:
         """Return what the method made, with the usage of the replies inside it and what it left as it was of the last one."""
@@ -140,7 +168,13 @@ class OwnCall:
 
 
 own_call: ContextVar[OwnCall | None] = ContextVar("engine_lm_own_call", default=None)
-"""The call of a model's own method that this code runs in. Calls inside it pass no layer of the context again."""
+"""The call of a model's own method that this code was started in. Calls inside it pass no layer of the context again."""
+
+
+def running_call() -> OwnCall | None:
+    """Return the call of a model's own method that this code is part of, or None where there is none or it has ended."""
+    inside = own_call.get()
+    return None if inside is None or inside.ended else inside
 
 
 def _with_details(found: Choice, last: Choice) -> Choice:

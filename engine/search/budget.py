@@ -22,6 +22,7 @@ from engine.errors import (
     InvalidRequestError,
     LMError,
     SilentEndpointError,
+    spent_by,
 )
 from engine.lm.middleware import answer
 from engine.records import Usage
@@ -218,11 +219,14 @@ class Ledger:
         need = await self._reserve(lm, request, size)
         try:
             reply = await send(lm, request)
-        except (LMError, ConfigurationError) as error:
+        except Exception as error:
             # A model's failure may have been billed, and a row that always fails must not call forever.
-            if isinstance(error, LMError):
-                self.spent += Usage(calls=1) if error.spent is None else error.spent.usage
-            self._note_failure(error)
+            if (spent := spent_by(error)) is not None:
+                self.spent += spent.usage
+            elif isinstance(error, LMError):
+                self.spent += Usage(calls=1)
+            if isinstance(error, LMError | ConfigurationError):
+                self._note_failure(error)
             raise
         finally:
             self._reserved -= need

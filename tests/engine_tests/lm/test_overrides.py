@@ -195,6 +195,76 @@ def test_a_model_that_asks_another_one_counts_once_and_never_waits_for_itself(se
         assert ledger.spent.input_tokens > 0
 
 
+@pytest.mark.parametrize("error", [ValueError("no"), ProviderFailureError("no")], ids=["any", "a model's"])
+@pytest.mark.parametrize("way", ["forward", "__call__"])
+def test_what_a_method_has_asked_counts_when_it_fails(
+    way: str, error: Exception, server: OpenAIServer
+) -> None:
+    inner = engine.LM("openai/m", api_base=server.url, api_key="k", cache=False)
+
+    def twice(self, prompt=None, messages=None, **kwargs):
+        inner(messages=messages)
+        inner.forward(messages=messages)
+        raise error
+
+    lm = type("Twice", (engine.BaseLM,), {way: twice})("twice")
+    ledger = Ledger(Budget(calls=9))
+    with (
+        engine.context(lm=lm, middleware=(ledger.gate(),)),
+        engine.track_usage() as used,
+        pytest.raises(type(error), match="no"),
+    ):
+        STEP(question="q")
+    tokens = sum(call.usage.input_tokens for call in inner.history)
+    assert (ledger.spent.calls, ledger.spent.input_tokens) == (2, tokens)
+    total = used.get_total_tokens()["twice"]
+    assert (total["calls"], total["input_tokens"]) == (2, tokens)
+
+
+def test_layers_that_a_method_adds_go_round_what_it_asks(server: OpenAIServer) -> None:
+    inner = engine.LM("openai/m", api_base=server.url, api_key="k", cache=False)
+    found = []
+
+    class Step(engine.LM):
+        def forward(self, prompt=None, messages=None, **kwargs):
+            with engine.track_usage() as used:
+                answer = STEP(question="inside", lm=inner).answer
+                super().forward(messages=messages)
+            found.append({name: total["calls"] for name, total in used.get_total_tokens().items()})
+            return {"choices": [{"message": {"content": TEXT.format(answer)}}]}
+
+    lm = Step("openai/step", api_base=server.url, api_key="k", cache=False)
+    with engine.context(lm=lm), engine.track_usage() as used:
+        assert STEP(question="q").answer == "ok"
+    assert found == [{"openai/m": 1, "openai/step": 1}]
+    assert used.get_total_tokens()["openai/step"]["calls"] == 2
+
+
+def test_a_task_that_outlives_a_method_passes_the_layers_again(server: OpenAIServer) -> None:
+    inner = engine.LM("openai/m", api_base=server.url, api_key="k", cache=False)
+
+    async def main() -> dict[str, int]:
+        tasks: list[asyncio.Task[object]] = []
+        ended = asyncio.Event()
+
+        class Later(engine.BaseLM):
+            async def aforward(self, prompt=None, messages=None, **kwargs):
+                tasks.append(asyncio.create_task(later()))
+                return {"choices": [{"message": {"content": "now"}}]}
+
+        async def later() -> None:
+            await ended.wait()
+            await inner.acall("later")
+
+        with engine.track_usage() as used:
+            assert await Later("mine").acall("hi") == ["now"]
+            ended.set()
+            await asyncio.gather(*tasks)
+        return {name: total["calls"] for name, total in used.get_total_tokens().items()}
+
+    assert asyncio.run(main()) == {"mine": 1, "openai/m": 1}
+
+
 def test_what_an_override_makes_of_the_text_is_what_programs_read(server: OpenAIServer) -> None:
     class Loud(engine.LM):
         def __call__(self, *args, **kwargs):
