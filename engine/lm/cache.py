@@ -10,6 +10,7 @@ It knows replies and nothing of models.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import copy
 import logging
 import sqlite3
@@ -149,7 +150,8 @@ class Cache:
     def put(self, key: str, reply: Reply, payer: str | None = None) -> None:
         """Keep a reply under a key, at once and for good.
 
-        On a disk that is full, or while another program holds the file, it is kept in memory until `settle` can write it.
+        On a disk that is full, or while another program holds the file, it is kept in memory until `settle` can write it,
+        which the next `put`, `close` and the end of the process try as well.
         """
         data = orjson.dumps(
             {"choices": reply.choices, "seconds": reply.seconds},
@@ -172,14 +174,18 @@ class Cache:
                     self._open().execute(INSERT, row)
             else:
                 self._unkept[key] = row
+                _waiting.add(self)
 
     @property
     def unkept(self) -> bool:
         """Whether replies wait in memory because they could not be written."""
         return bool(self._unkept)
 
-    def settle(self) -> str:
-        """Write what could not be written before; return a message on why it still cannot be, "" when all is kept."""
+    def settle(self, seconds: float = 0.1) -> str:
+        """Write what could not be written before; return a message on why it still cannot be, "" when all is kept.
+
+        `seconds` is the longest wait for another program that holds the file.
+        """
         if not self._unkept:
             return ""
         try:
@@ -187,7 +193,7 @@ class Cache:
                 for oldest in list(self._unkept)[:-MOST_UNKEPT]:
                     del self._unkept[oldest]
                 connection = self._open()
-                connection.execute("PRAGMA busy_timeout = 100")
+                connection.execute(f"PRAGMA busy_timeout = {int(1000 * seconds)}")
                 try:
                     for key, row in list(self._unkept.items()):
                         connection.execute(INSERT, row)
@@ -196,6 +202,7 @@ class Cache:
                     connection.execute(f"PRAGMA busy_timeout = {int(1000 * LOCK_SECONDS)}")
         except sqlite3.Error as error:
             return f"The call cache {self.path} cannot be written to ({error}): {len(self._unkept)} answers wait in memory."
+        _waiting.discard(self)
         return ""
 
     def size(self) -> tuple[int, int, float]:
@@ -209,16 +216,24 @@ class Cache:
         return count, sum(f.stat().st_size for f in self._files() if f.exists()), cost or 0.0
 
     def clear(self) -> int:
-        """Forget every reply; return how many there were."""
+        """Forget every reply, also those that wait in memory; return how many there were."""
         with self._lock:
             connection = self._open()
             count = connection.execute("DELETE FROM replies").rowcount
             connection.execute("VACUUM")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            count += len(self._unkept)
+            self._unkept.clear()
+            _waiting.discard(self)
         return int(count)
 
     def close(self) -> None:
-        """Close the file; the next use opens it again."""
+        """Write what waits in memory, if that can be done now, and close the file; the next use opens it again."""
+        if problem := self.settle():
+            log.warning("%s", problem)
+        self._disconnect()
+
+    def _disconnect(self) -> None:
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
@@ -254,12 +269,15 @@ class Cache:
         """Log what went wrong; set a damaged file aside and return True."""
         with self._lock:
             if self.path is not None and _is_damage(error):
-                self.close()
+                self._disconnect()
                 self._set_aside(self.path, error)
                 return True
-        log.warning(
-            "The call cache %s could not be %s (%s); the call goes on without it.", self.path, action, error
+        so = (
+            "the call goes on without it"
+            if action == "read"
+            else "the answer waits in memory until it can be"
         )
+        log.warning("The call cache %s could not be %s (%s); %s.", self.path, action, error, so)
         return False
 
     def _set_aside(self, path: Path, error: Exception) -> None:
@@ -377,5 +395,17 @@ def chosen_cache() -> Cache | bool:
     return _chosen
 
 
+_waiting: set[Cache] = set()
+"""Caches with replies that wait in memory: held here until these are written."""
+
+
+@atexit.register
+def _settle_at_exit() -> None:
+    for cache in list(_waiting):
+        if problem := cache.settle(_SECONDS_AT_EXIT):
+            log.warning("%s They are lost now.", problem)
+
+
+_SECONDS_AT_EXIT = 2.0
 _opened: dict[Path | None, Cache] = {}
 _chosen: Cache | bool = True

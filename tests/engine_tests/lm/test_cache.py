@@ -1,6 +1,7 @@
 """The call cache: nothing is paid for twice, and nothing it holds or lacks can break a run."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -321,7 +322,60 @@ def test_a_failing_disk_does_not_fail_the_call(cache, caplog):
     cache.put("k", Reply((Choice("x"),)))
     cache._open().execute("PRAGMA max_page_count = 1")
     cache.put("big", Reply((Choice("x" * 100_000),)))
-    assert "goes on without it" in caplog.text
+    assert "the answer waits in memory until it can be" in caplog.text
+
+
+@contextlib.contextmanager
+def locked(cache):
+    """Hold a cache's file as another program would; writing does not wait for it long."""
+    cache._open().execute("PRAGMA busy_timeout = 10")
+    other = sqlite3.connect(cache.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+
+
+def test_what_waits_in_memory_is_forgotten_with_the_rest(cache):
+    cache.put("kept", Reply((Choice("x"),)))
+    with locked(cache):
+        cache.put("waiting", Reply((Choice("x"),)))
+        assert cache.unkept
+    assert cache.clear() == 2
+    assert not cache.unkept
+    assert cache.get("waiting") is None
+
+
+def test_what_waits_in_memory_is_written_when_the_cache_is_closed(cache, caplog):
+    with locked(cache):
+        cache.put("k", Reply((Choice("x"),)))
+        cache.close()
+        assert "1 answers wait in memory" in caplog.text
+        assert cache.get("k").text == "x"
+    cache.close()
+    again = Cache(cache.path)
+    assert again.get("k").text == "x"
+    again.close()
+
+
+def test_what_waits_in_memory_is_written_at_the_end_of_the_process(cache):
+    cache.put("first", Reply((Choice("x"),)))
+    code = """
+        import sqlite3, sys
+        from engine.lm.base import Choice, Reply
+        from engine.lm.cache import Cache
+        cache = Cache(sys.argv[1])
+        cache._open().execute("PRAGMA busy_timeout = 10")
+        other = sqlite3.connect(sys.argv[1], isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        cache.put("last", Reply((Choice("x"),)))
+        other.execute("ROLLBACK")
+        assert cache.unkept
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(cache.path)], check=True, timeout=60)
+    assert cache.get("last").text == "x"
 
 
 def test_a_row_of_an_earlier_version_is_read(cache):
