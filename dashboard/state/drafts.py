@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from dashboard.state.selection import check, read_only, writing
 from engine.errors import StoreError
 from engine.runs.spec import ModelChoice, ProjectDraft, sample_bytes, sample_draft
-from engine.runs.trust import ADDRESSES
+from engine.runs.trust import ADDRESSES, note_addresses
 from engine.store.rows import FROM_ELSEWHERE, ProjectRow
 from engine.store.store import Store
 
@@ -76,23 +76,9 @@ def import_project(content: bytes) -> str:
         for file in found.files:
             keep_file(file.name, file.content)
         dataset = add_file(rows, found.examples.content, FROM_ELSEWHERE)
-    _note_addresses(found.draft)
+    with writing() as store:
+        note_addresses(store, found.draft.model_dump(mode="json"))
     return create_project(found.name, found.draft.model_copy(update={"dataset": dataset}))
-
-
-def _note_addresses(draft: ProjectDraft) -> None:
-    """Remember the addresses of models in a draft from elsewhere that nobody has entered here: they are asked about once."""
-    named = (
-        draft.model,
-        draft.prompt_model,
-        draft.teacher_model,
-        *(draft.pipeline.models if draft.pipeline else ()),
-    )
-    found = {model.base_url for model in named if model is not None and model.base_url}
-    with writing() as store, store.transaction():
-        known = {model.get("base_url") for model in store.settings.get("models", [])}
-        before = store.settings.get(ADDRESSES, [])
-        store.settings.set(ADDRESSES, sorted({*before, *(found - known)}))
 
 
 def set_archived(project_id: str, archived: bool = True) -> None:

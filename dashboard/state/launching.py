@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from engine.children import Child
 from engine.errors import RunError
 from engine.home import data_home
 from engine.runs.child import ChildAnswer, ChildRequest, TaskName
-from engine.runs.trust import ADDRESSES
+from engine.runs.trust import ADDRESSES, address_refusal, addresses_in
 from engine.store.processes import process_start
 from engine.store.rows import RunRow
 
@@ -34,33 +34,11 @@ def create(
 ) -> str:
     """Store a new run, queued; return its id. Raises RunError where it would ask an address that only a file has named."""
     with writing() as store:
-        asked = store.settings.get(ADDRESSES, [])
-        for address in _addresses(spec) if asked else ():
-            if reason := not_agreed(address, asked):
-                raise RunError(reason)
+        if noted := store.settings.get(ADDRESSES, []):
+            for address in addresses_in(spec):
+                if reason := address_refusal(address, noted):
+                    raise RunError(reason)
         return store.runs.create(project_id, spec, title, estimate)
-
-
-def not_agreed(address: str | None, asked: Sequence[str]) -> str:
-    """Return why a model's address may not be asked: it is one of those that only a project's file has named; else ""."""
-    if not address or address not in asked:
-        return ""
-    return (
-        f"The address {address} came with a project's file, and nothing has been sent there. To use it, add a model with this "
-        "address on the Settings page; otherwise choose another model."
-    )
-
-
-def _addresses(value: object) -> Iterator[str]:
-    """Iterate over the models' addresses in a run's spec, wherever they are."""
-    if isinstance(value, Mapping):
-        if isinstance(address := value.get("base_url"), str):
-            yield address
-        for one in value.values():
-            yield from _addresses(one)
-    elif isinstance(value, list | tuple):
-        for one in value:
-            yield from _addresses(one)
 
 
 def start(run_id: str, keys: Mapping[str, str] | None = None) -> int:

@@ -16,7 +16,7 @@ from engine.lm.choice import ModelChoice, find_provider, is_offline, key_variabl
 from engine.lm.keys import find_key
 from engine.pipeline.spec import PipelineSpec
 from engine.runs.child import ConnectionRequest
-from engine.runs.trust import ADDRESSES
+from engine.runs.trust import ADDRESSES, address_refusal
 
 
 def title_of(choice: ModelChoice) -> str:
@@ -157,7 +157,7 @@ def lacking(models: Sequence[ModelChoice]) -> str:
 
 def key_state(choice: ModelChoice) -> tuple[bool, str]:
     """Return whether a model's key is there, and a message on where."""
-    if reason := launching.not_agreed(choice.base_url, setting(ADDRESSES, [])):
+    if reason := address_refusal(choice.base_url, setting(ADDRESSES, [])):
         return (False, reason)
     variable = key_variable(choice)
     if not variable and not choice.base_url and not is_offline(choice) and find_provider(choice.name) is None:

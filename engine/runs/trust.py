@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -45,8 +45,19 @@ def _sent(models: Iterable[ModelChoice]) -> Iterator[str]:
         key = model.key_env if model.key_env and model.key_env != usual else None
         where = model.base_url or (provider.title if provider else model.name)
         with_key = f", with the key in {key}" if key else ""
-        if key or (model.base_url and urlsplit(model.base_url).hostname not in _OWN_MACHINE):
-            yield f"sends rows to {where}{with_key}"
+        if key or (model.base_url and not _is_own_machine(model.base_url)):
+            yield f"{_sends_rows(where)}{with_key}"
+
+
+def _sends_rows(where: str) -> str:
+    return f"sends rows to {where}"
+
+
+def _is_own_machine(address: str) -> bool:
+    try:
+        return urlsplit(address).hostname in _OWN_MACHINE
+    except ValueError:  # no address at all
+        return False
 
 
 def _read(spec: RunSpec, folder: Path, table: Dataset | None) -> Iterator[str]:
@@ -91,6 +102,46 @@ def agree(store: Store, asked: Iterable[str]) -> None:
     with store.transaction():
         agreed = store.settings.get(AGREED, [])
         store.settings.set(AGREED, list(dict.fromkeys([*agreed, *map(_hash, asked)])))
+
+
+def note_addresses(store: Store, draft: Mapping[str, object]) -> None:
+    """Remember the addresses in a project's file that nothing may be sent to until the user has entered them.
+
+    Those of this machine, and those that somebody here uses, has entered or has agreed to, need no more.
+    """
+    with store.transaction():
+        here = [store.settings.get("models", []), *(project.draft for project in store.projects.all())]
+        known = {address for one in here for address in addresses_in(one)}
+        noted = {
+            address
+            for address in addresses_in(draft)
+            if address not in known
+            and not _is_own_machine(address)
+            and not_agreed(store, [_sends_rows(address)])
+        }
+        store.settings.set(ADDRESSES, sorted({*store.settings.get(ADDRESSES, []), *noted}))
+
+
+def address_refusal(address: str | None, noted: Collection[str]) -> str:
+    """Return why a model's address may not be asked, where it is one of those noted; else ""."""
+    if not address or address not in noted or _is_own_machine(address):
+        return ""
+    return (
+        f"The address {address} came with a project's file, and nothing has been sent there. To use it, add a model with this "
+        "address on the Settings page; otherwise choose another model."
+    )
+
+
+def addresses_in(value: object) -> Iterator[str]:
+    """Iterate over the models' addresses in a draft or a run's spec, wherever they are."""
+    if isinstance(value, Mapping):
+        if isinstance(address := value.get("base_url"), str) and address:
+            yield address
+        for one in value.values():
+            yield from addresses_in(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from addresses_in(one)
 
 
 def _hash(wish: str) -> str:

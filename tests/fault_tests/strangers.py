@@ -21,6 +21,9 @@ from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec
 from engine.store.rows import DatasetRow
 from engine.store.store import Store
 
+FAR = "http://tuneboard.invalid/v1"
+"""An address that is not of this machine; there is no such one."""
+
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(64)
 TASK = PipelineSpec(
     steps=(
@@ -65,7 +68,7 @@ def specs(
     (inbox / "rows.csv").write_text(table)
     (folder / "private.csv").write_text(table)
     run = RunSpec.model_validate({**draft.model_dump(exclude_none=True), "dataset": "rows.csv"})
-    far = run.model.model_copy(update={"base_url": "http://tuneboard.invalid/v1", "key_env": ""})
+    far = run.model.model_copy(update={"base_url": FAR, "key_env": ""})
     cases = {
         "a key for their address": run,
         "their address": run.model_copy(update={"model": far}),
@@ -90,7 +93,8 @@ def specs(
 def projects(home: Path, draft: ProjectDraft, table: str) -> Iterator[tuple[str, bool]]:
     """Import a stranger's project, start it, and agree to its address."""
     examples = DatasetRow("d", "rows.csv", "", ("picture", "kind"), 12, "", 0.0, table.encode())
-    project = drafts.import_project(pack("Theirs", draft, examples))
+    far = draft.model_copy(update={"model": draft.model.model_copy(update={"base_url": FAR})})
+    project = drafts.import_project(pack("Theirs", far, examples))
     with Store.open(home, read_only=True) as store:
         opened = ProjectDraft.model_validate(store.projects.get(project).draft)
     spec = opened.to_run()

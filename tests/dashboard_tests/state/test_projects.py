@@ -15,11 +15,12 @@ from dashboard.state import drafts, launching, reading
 from dashboard.state.models import asked_models, refusal
 from dashboard.state.project_file import attached, pack, unpack
 from engine.dataset import read_dataset
-from engine.errors import ConfigurationError, StoreError
+from engine.errors import ConfigurationError, RunError, StoreError
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.pipeline.templates import SAMPLES
 from engine.runs.attachments import keep_file
-from engine.runs.spec import ModelChoice, ProjectDraft
+from engine.runs.spec import ModelChoice, ProjectDraft, RunSpec
+from engine.runs.trust import agree, wishes
 from engine.runs.worker import work
 from engine.store.store import Store
 
@@ -178,6 +179,51 @@ def test_a_project_file_carries_the_steps_models_without_the_names_of_their_keys
     smuggled = json.loads(content)
     smuggled["draft"]["pipeline"]["steps"][0]["model"]["key_env"] = "AWS_SECRET_ACCESS_KEY"
     assert unpack(json.dumps(smuggled).encode()).draft.pipeline.models == (step.model,)
+
+
+ELSEWHERE = "http://elsewhere.example/v1"
+
+
+def asking(address):
+    return ProjectDraft(model=ModelChoice(name="openai/x", base_url=address))
+
+
+def asked(draft):
+    """Start a run of a draft as far as the store; raises RunError where its model's address may not be asked."""
+    return launching.create(drafts.create_project("p", draft), draft.model_dump(mode="json"), "A run")
+
+
+def test_an_address_that_only_a_projects_file_has_named_is_not_asked():
+    drafts.import_project(pack("Theirs", asking(ELSEWHERE), None))
+    with pytest.raises(RunError, match="came with a project's file"):
+        asked(asking(ELSEWHERE))
+    assert "came with a project's file" in refusal([asking(ELSEWHERE).model])
+    drafts.add_model(asking(ELSEWHERE).model)
+    assert asked(asking(ELSEWHERE))
+
+
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:11434/v1", "http://localhost:8000/v1", "http://[::1]:8000/v1"]
+)
+def test_a_projects_file_may_name_a_server_of_this_machine(address):
+    drafts.import_project(pack("Theirs", asking(address), None))
+    assert asked(asking(address))
+    assert "came with" not in refusal([asking(address).model])
+
+
+def test_a_projects_file_takes_no_address_from_those_who_use_it_already():
+    step = StepSpec(model=asking(ELSEWHERE).model)
+    drafts.create_project("Mine", ProjectDraft(pipeline=PipelineSpec(steps=(step,))))
+    drafts.import_project(pack("Theirs", asking(ELSEWHERE), None))
+    assert asked(asking(ELSEWHERE))
+
+
+def test_an_address_agreed_to_in_a_terminal_is_agreed_to_in_a_projects_file():
+    spec = asking(ELSEWHERE).model_copy(update={"pipeline": PipelineSpec(steps=(StepSpec(),))})
+    with Store.open() as store:
+        agree(store, wishes(RunSpec.model_construct(**spec.__dict__), Path(), None))
+    drafts.import_project(pack("Theirs", spec, None))
+    assert asked(spec)
 
 
 @pytest.mark.parametrize(
