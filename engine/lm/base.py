@@ -6,7 +6,8 @@ This module knows no provider, no network and no cache.
 from __future__ import annotations
 
 import copy
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -404,6 +405,26 @@ _reached: ContextVar[tuple[BaseLM | None, OwnCall | None, int]] = ContextVar(
 """The model whose method runs, its call, and how many of the answers below the method are reached."""
 
 
+@contextmanager
+def models_shared(memo: dict[int, object]) -> Iterator[None]:
+    """Make deep copies with this memo share their models inside the `with` block, as the copies of a program do.
+
+    Elsewhere a deep copy of a model is a model of its own. The memo's key is that of a class, which is never copied.
+    """
+    outermost = not shared_in(memo)
+    memo[id(BaseLM)] = BaseLM
+    try:
+        yield
+    finally:
+        if outermost:
+            del memo[id(BaseLM)]
+
+
+def shared_in(memo: Mapping[int, object]) -> bool:
+    """Return whether a deep copy with this memo shares models (see `models_shared`)."""
+    return id(BaseLM) in memo
+
+
 def _nearest(cls: type[BaseLM], names: tuple[str, ...]) -> str:
     """Return the method that a class, or the first of its bases, defines over BaseLM's; of several in one the first, or ""."""
     for base in cls.__mro__:
@@ -498,8 +519,9 @@ class FallbackLM(BaseLM):
         return frozenset(found | ({"json_schema"} if self.lms[0].supports_response_format else set()))
 
     def __deepcopy__(self, memo: dict[int, object]) -> FallbackLM:
-        # Copies of a program share their models; a copy of the model itself is one of its own.
-        return self if memo else FallbackLM([copy.deepcopy(lm) for lm in self.lms], callbacks=self.callbacks)
+        if shared_in(memo):
+            return self
+        return FallbackLM([copy.deepcopy(lm, memo) for lm in self.lms], callbacks=self.callbacks)
 
     def __repr__(self) -> str:
         return f"FallbackLM([{', '.join(map(repr, self.lms))}])"

@@ -17,13 +17,13 @@ from typing import Any, Protocol, Self
 
 from engine.errors import ConfigurationError, MissingKeyError
 from engine.lm import streaming
-from engine.lm.base import BaseLM, Message, Reply, Request
+from engine.lm.base import BaseLM, Message, Reply, Request, shared_in
 from engine.lm.cache import Cache, chosen_cache, default_cache
 from engine.lm.choice import ModelChoice, Route, find_route, is_offline, is_reasoning_model, without_password
 from engine.lm.failures import unsendable
 from engine.lm.keys import Secret, key_for, without_secrets
 from engine.lm.middleware import answer_of
-from engine.lm.options import OF_TRIES, Options, for_direct, read_options
+from engine.lm.options import OF_TRIES, Options, for_direct, read_options, under_one_name
 from engine.lm.prices import Price, price
 
 TIMEOUT = 120.0
@@ -205,7 +205,9 @@ class LM(BaseLM):
         api_base: str | None = None,
         **params: Any,
     ) -> None:
-        given = {"num_retries": num_retries, "timeout": timeout, "api_base": api_base, **params}
+        given = under_one_name(
+            {"num_retries": num_retries, "timeout": timeout, "api_base": api_base, **params}
+        )
         asked = {"temperature": temperature, "max_tokens": max_tokens}
         self._settings: dict[str, Any] = {"cache": cache, "model_type": model_type, **asked, **given}
         self._api_key = Secret(api_key or "", "given")
@@ -251,11 +253,12 @@ class LM(BaseLM):
     def copy(self, **changes: Any) -> Self:
         """Return a new model with some settings changed; None takes a parameter away. The history starts empty.
 
+        `copy.deepcopy(lm)` does the same, also inside a list or a dict. A program's copy shares the program's models.
         What a subclass has put on the model is shared with it.
         """
         model = changes.pop("model", self.model)
         key = changes.pop("api_key", self._api_key.reveal() or None)
-        settings = {"callbacks": self.callbacks, **self._settings, **self.params, **changes}
+        settings = {"callbacks": self.callbacks, **self._settings, **self.params, **under_one_name(changes)}
         made = type(self).__new__(type(self))
         found_out = {name for name, member in vars(LM).items() if isinstance(member, cached_property)}
         made.__dict__.update({k: v for k, v in vars(self).items() if k not in found_out})
@@ -284,8 +287,7 @@ class LM(BaseLM):
         return f"{type(self).__name__}({self.model!r}{shown}{base})"
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
-        # Copies of a program share their model, as they share its endpoint, limits and history; memo holds the program.
-        return self if memo else self.copy()
+        return self if shared_in(memo) else self.copy()
 
     def __reduce__(self) -> tuple[object, ...]:
         # Pickled by its settings: without the key, the connection and the history.

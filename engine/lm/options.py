@@ -45,6 +45,20 @@ class Options:
     """True: the system message is the developer's (for model_type="responses")."""
 
 
+def under_one_name(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keywords with options that have several names under the first of them; of two the later one in `_NAMES` counts.
+
+    >>> under_one_name({"num_retries": 3, "max_retries": 1, "base_url": None, "top_p": 0.5})
+    {'top_p': 0.5, 'num_retries': 1, 'api_base': None}
+    """
+    found = {name: value for name, value in given.items() if name not in _NAMES}
+    for name, ours in _NAMES.items():
+        first = _FIRST_NAMES[ours]
+        if name in given and (given[name] is not None or first not in found):
+            found[first] = given[name]
+    return found
+
+
 def read_options(model: str, given: Mapping[str, Any]) -> Options:
     """Return the options among some keywords. Raises ConfigurationError for one that cannot be used.
 
@@ -123,6 +137,8 @@ _NAMES = {
     "use_developer_role": "developer_role",
 }
 """Keyword -> the option that it is; of two that are the same the later one counts."""
+
+_FIRST_NAMES = {ours: name for name, ours in reversed(_NAMES.items())}
 
 _OF_LITELLM = frozenset(
     """

@@ -26,7 +26,7 @@ from engine.errors import (
     RunError,
     StepMissingError,
 )
-from engine.lm.base import BaseLM
+from engine.lm.base import BaseLM, models_shared
 from engine.lm.keys import without_secrets
 from engine.runtime import current
 
@@ -65,7 +65,8 @@ def copied(value: object, memo: dict[int, object]) -> Any:
     if isinstance(value, BaseLM):
         return value
     try:
-        return copy.deepcopy(value, memo)
+        with models_shared(memo):
+            return copy.deepcopy(value, memo)
     except (TypeError, copy.Error, NotImplementedError, RecursionError):
         # Locks, connections and some objects of libraries refuse a copy: the copy of the program shares them.
         return value

@@ -154,7 +154,13 @@ class KNNFewShot(Optimizer):
         self, student: Module, *, trainset: Sequence[Example] | None = None, **arguments: object
     ) -> Module:
         """Run the search; the trainset may also have been given to the constructor. See `Optimizer.compile`."""
-        made = super().compile(student, trainset=trainset or self.trainset or [], **arguments)
+        return super().compile(student, trainset=trainset or (), **arguments)
+
+    async def acompile(
+        self, student: Module, *, trainset: Sequence[Example] | None = None, **arguments: Any
+    ) -> Module:
+        """Do what `compile` does, from async code."""
+        made = await super().acompile(student, trainset=trainset or self.trainset or (), **arguments)
         for step in made.predictors():
             step.vectorizer = self.vectorizer
         return made

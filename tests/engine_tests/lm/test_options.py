@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from typing import Any
 
 import pytest
 from dspy_peer import in_dspy
@@ -276,6 +277,25 @@ def test_what_only_trains_a_model_is_kept_nowhere() -> None:
     )
     assert not {"provider", "finetuning_model", "train_kwargs"} & (lm.dump_state().keys() | lm.params.keys())
     assert engine.LM(**lm.dump_state()).params == lm.copy().params == {"temperature": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("option", "names", "values"),
+    [
+        ("num_retries", ("max_retries", "num_retries"), (1, 5)),
+        ("timeout", ("request_timeout", "timeout"), (5.0, 9.0)),
+        ("api_base", ("base_url", "api_base"), ("http://a.example/v1", "http://b.example/v1")),
+    ],
+)
+def test_a_copys_option_counts_by_any_of_its_names(option: str, names: Any, values: Any) -> None:
+    usual = getattr(engine.LM("openai/x").options, option)
+    for old in names:
+        lm = engine.LM("openai/x", **{old: values[0]})
+        assert getattr(lm.copy(top_p=1).options, option) == values[0]
+        assert getattr(engine.LM(**lm.dump_state()).options, option) == values[0]
+        for new in names:
+            assert getattr(lm.copy(**{new: values[1]}).options, option) == values[1]
+            assert getattr(lm.copy(**{new: None}).options, option) == usual
 
 
 def test_a_saved_steps_model_keeps_its_kind(server: OpenAIServer) -> None:

@@ -178,9 +178,33 @@ def test_a_deep_copy_of_a_model_is_its_own_and_a_programs_is_shared() -> None:
     step = engine.Predict("question -> answer")
     step.lm = lm
     assert copy.deepcopy(step).lm is lm
-    assert copy.deepcopy([step, lm])[1] is lm
     both = engine.FallbackLM([lm])
     assert copy.deepcopy(both).lms[0] is not lm
+
+
+class Holder(engine.Module):
+    """Holds models, also inside other values."""
+
+    def __init__(self, lm: engine.BaseLM) -> None:
+        super().__init__()
+        self.step = engine.Predict("question -> answer")
+        self.step.lm = lm
+        self.pair, self.by_name, self.adapter = (lm,), {"a": [lm]}, engine.TwoStepAdapter(lm)
+
+
+@pytest.mark.parametrize("fallback", [False, True])
+def test_what_a_model_is_in_does_not_decide_whether_it_is_copied(fallback: bool) -> None:
+    lm: Any = engine.LM("openai/m")
+    lm = engine.FallbackLM([lm]) if fallback else lm
+    program = Holder(lm)
+    for held in (copy.deepcopy((lm,))[0], copy.deepcopy([lm])[0], copy.deepcopy({"a": (lm,)})["a"][0]):
+        assert (type(held), held is lm) == (type(lm), False)
+    pair, listed = copy.deepcopy((lm, [lm]))
+    assert pair is listed[0]
+    made, other = copy.deepcopy([program, lm])
+    assert other is not lm
+    assert made.step.lm is made.pair[0] is made.by_name["a"][0] is lm
+    assert made.adapter.extraction_model is lm
 
 
 def test_a_model_says_what_it_takes_by_dspys_names() -> None:

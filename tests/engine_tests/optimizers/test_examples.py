@@ -68,7 +68,8 @@ def test_knn_is_the_same_after_saving_and_loading(tmp_path):
     assert again.candidate().id == program.candidate().id
 
 
-def test_knn_finds_the_nearest_rows_by_a_vectorizer():
+@pytest.mark.parametrize("awaited", [False, True])
+def test_knn_finds_the_nearest_rows_by_a_vectorizer(awaited):
     asked = []
 
     def near(text):
@@ -80,7 +81,9 @@ def test_knn_finds_the_nearest_rows_by_a_vectorizer():
         return [near(t) if len(texts) == 1 else [1.0, len(t), float(len(t) ** 2)] for t in texts]
 
     rows = [Example(text="x" * n, label=str(n)).with_inputs("text") for n in (1, 5, 9, 14)]
-    step = KNNFewShot(2, rows, vectors, solve=False).compile(Predict("text -> label"))
+    tuner = KNNFewShot(2, rows, vectors, solve=False)
+    student = Predict("text -> label")
+    step = loop.run(tuner.acompile(student)) if awaited else tuner.compile(student)
     lm = ScriptedLM([{"label": "8"}])
     with context(lm=lm):
         assert step(text="y" * 8).label == "8"
