@@ -230,7 +230,7 @@ def test_the_command_line_says_the_same_in_one_sentence(
     )
     (tmp_path / "run.json").write_text(run.model_dump_json(), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "engine", "run", str(tmp_path / "run.json")],
+        [sys.executable, "-m", "engine", "run", str(tmp_path / "run.json"), "--trust"],
         capture_output=True,
         text=True,
         check=False,

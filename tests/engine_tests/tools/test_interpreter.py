@@ -95,8 +95,8 @@ def resident():
 def bad(x):
     raise ValueError("no")
 
-for run in range(12):
-    if run == 2:
+for run in range(35):
+    if run == 5:
         before = resident()
     try:
         PythonInterpreter({"host": lambda x: x, "bad": bad})(sys.argv[1], {"x": "a" * 10**7})
@@ -114,7 +114,8 @@ def test_an_error_after_a_call_of_the_host_keeps_no_memory(code: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _RUNS, code], capture_output=True, text=True, timeout=300, check=True
     )
-    assert float(done.stdout) < 60, "ten runs with 10 MB each"
+    # What the allocator holds back varies by some tens of MB; a run's 10 MB kept would be 300 MB.
+    assert float(done.stdout) < 150, "thirty runs with 10 MB each"
 
 
 def test_what_comes_out_is_limited_with_a_note() -> None:
