@@ -73,7 +73,7 @@ def run_target(target: str, *, trust: bool = False) -> int:
 
 
 def _check_trust(store: Store, spec: RunSpec, path: Path, content: bytes | None, trust: bool) -> None:
-    """Raise RunError where nobody agrees to what a spec's file would send or read."""
+    """Raise RunError unless the user agrees to what a spec's file would send or read."""
     table = None if content is None else read_dataset(content, Path(spec.dataset).name)
     asked = not_agreed(store, wishes(spec, path.parent, table))
     if not asked:

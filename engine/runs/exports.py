@@ -90,7 +90,7 @@ def take_prompt(home: Path, store: Store, run_id: str, candidate_id: str | None 
         with suppress(EngineError):  # the data is gone or changed: the files are as good, without a proof
             settings = prepare(store, spec, payer=run_id).settings
             taken["proof"] = loop.run(prove(Path(paths["export_path"]), settings, tested))
-            if store.runs.get(run_id).taken == candidate.id:  # nobody has taken another one meanwhile
+            if store.runs.get(run_id).taken == candidate.id:  # unless another one was taken meanwhile
                 store.runs.save_result(run_id, taken)
     return paths
 

@@ -1,4 +1,4 @@
-"""What a run described by somebody else would do with this machine's files, addresses and keys, to be agreed to once."""
+"""What a run from another person would do with this machine's files, addresses and keys; the user agrees to it once."""
 
 from __future__ import annotations
 
@@ -92,13 +92,13 @@ def _inside(path: Path, folder: Path) -> bool:
 
 
 def not_agreed(store: Store, asked: Iterable[str]) -> list[str]:
-    """Return those of the wishes that nobody has agreed to yet."""
+    """Return those of the requests that no user has agreed to yet."""
     agreed = set(store.settings.get(AGREED, []))
     return [wish for wish in asked if _hash(wish) not in agreed]
 
 
 def agree(store: Store, asked: Iterable[str]) -> None:
-    """Remember that somebody has agreed to these wishes."""
+    """Remember that the user has agreed to these requests."""
     with store.transaction():
         agreed = store.settings.get(AGREED, [])
         store.settings.set(AGREED, list(dict.fromkeys([*agreed, *map(_hash, asked)])))
@@ -107,7 +107,7 @@ def agree(store: Store, asked: Iterable[str]) -> None:
 def note_addresses(store: Store, draft: Mapping[str, object]) -> None:
     """Remember the addresses in a project's file that nothing may be sent to until the user has entered them.
 
-    Those of this machine, and those that somebody here uses, has entered or has agreed to, need no more.
+    Addresses of this machine, and those that a project here uses or a user has entered or agreed to, are left out.
     """
     with store.transaction():
         here = [store.settings.get("models", []), *(project.draft for project in store.projects.all())]

@@ -236,7 +236,7 @@ def advised_optimizer(draft: ProjectDraft, rows: int) -> tuple[str, str]:
     >>> advised_optimizer(ProjectDraft(), 0), advised_optimizer(ProjectDraft(), 60)[0]
     (('', ''), 'BootstrapFewShotWithRandomSearch')
     """
-    # The budget takes no part: an advice that changes while a figure is typed helps nobody.
+    # The budget is left out, so that the advice does not change while the user types a figure.
     if not rows:
         return "", ""
     usable = rows - round(rows * draft.split.test)

@@ -19,7 +19,7 @@ CHOSEN = "components"
 
 
 class SelectionState(NamedTuple):
-    """What a component selector is told of the search: the prompts so far, the components, and the texts rewritten."""
+    """What a component selector gets to see: the prompts so far, the components, and the number of texts rewritten."""
 
     program_candidates: list[Candidate]
     list_of_named_predictors: list[str]

@@ -237,7 +237,7 @@ class Schemaful(BaseLM):
     supports_response_format = True  # type: ignore[assignment] # a constant in this test
 
     async def complete(self, request: Request) -> Reply:
-        raise NotImplementedError
+        raise NotImplementedError  # the test looks at the request's format alone: the model is never asked
 
 
 class Schemaless(Schemaful):
