@@ -106,6 +106,10 @@ class RunError(EngineError):
     """A run cannot start or go on."""
 
 
+class TrainingError(RunError):
+    """A training of weights failed; what was trained before is kept."""
+
+
 class BudgetExhaustedError(EngineError):
     """The next call would pass the budget, so it was not made."""
 

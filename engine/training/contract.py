@@ -1,0 +1,165 @@
+"""The contract between the driver and a trainer, the same for a machine of one's own and for a provider.
+
+A trainer gets an `Order` and a `Watch`. It reports progress to the watch, has it score checkpoints, looks whether it was
+stopped, and returns the tuned model. The order's key names the training: the same order started again goes on from its
+last checkpoint, or from the provider's job, and one that was finished returns its model at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from engine.records import content_hash
+
+if TYPE_CHECKING:
+    from engine.lm.base import BaseLM
+
+
+class TrainSettings(BaseModel):
+    """Settings of one training. `base_model` is a folder, a hub's name or a provider's name, as the trainer reads it.
+
+    `method` is "lora" (a small adapter), "full" (all weights) or "grpo" (reinforcement with the program's own metric, on a
+    small adapter). `max_length` counts tokens of one row. After `patience` checkpoints without a better validation score
+    the training ends. `licence` is the base model's, as the user states it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trainer: str = "local"
+    base_model: str
+    method: Literal["lora", "full", "grpo"] = "lora"
+    epochs: float = Field(default=3, gt=0)
+    batch_size: int = Field(default=8, ge=1)
+    learning_rate: float | None = Field(default=None, gt=0)
+    max_length: int = Field(default=2048, ge=16)
+    rank: int = Field(default=16, ge=1)
+    checkpoints: int = Field(default=4, ge=1)
+    patience: int = Field(default=2, ge=1)
+    group_size: int = Field(default=8, ge=2)
+    rounds: int = Field(default=20, ge=1)
+    licence: str = ""
+    base_url: str | None = None
+    key_env: str | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRow:
+    """One conversation to learn: the last message is the assistant's, the answer that is learned. `step` is the step's path.
+
+    `row` is the id of the dataset's row that it came from.
+    """
+
+    messages: tuple[Mapping[str, object], ...]
+    step: str = ""
+    row: int | None = None
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be trained: chat rows (none for "grpo", whose rows are `row_ids` for rollouts) and settings."""
+
+    settings: TrainSettings
+    rows: tuple[ChatRow, ...] = ()
+    row_ids: tuple[int, ...] = ()
+
+    @cached_property
+    def key(self) -> str:
+        """Twelve hex digits that name the training: of everything that decides its result."""
+        rows = [asdict(row) for row in self.rows]
+        settings = self.settings.model_dump(exclude={"licence"})
+        return content_hash([settings, rows, list(self.row_ids)])[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a training is: optimizer steps done of all, loss of the last ones, seconds, tokens seen and US dollars."""
+
+    step: int
+    steps: int
+    loss: float | None = None
+    reward: float | None = None
+    seconds: float = 0.0
+    tokens: int = 0
+    usd: float | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One call of one step inside one run of the program: what was asked, what was answered, and its reward (0 to 1).
+
+    Rollouts of one `group` answered the same row with the same step, so that their rewards can be compared. `readable` is
+    False where the answer did not follow the step's format.
+    """
+
+    group: str
+    messages: tuple[Mapping[str, object], ...]
+    completion: str
+    reward: float
+    readable: bool = True
+
+
+class Watch(Protocol):
+    """The driver, as a trainer sees it."""
+
+    @property
+    def stopped(self) -> bool:
+        """True once the user has stopped the run or the budget is spent: keep the best checkpoint and return."""
+
+    def note(self, progress: Progress) -> None:
+        """Receive progress. Returns at once."""
+
+    async def score(self, model: str, label: str) -> float | None:
+        """Return the program's mean score (0 to 1) on the validation rows with this model; None where it could not be scored."""
+
+    async def rollouts(self, model: BaseLM, rows: Sequence[int], group_size: int) -> Sequence[Rollout]:
+        """Run the program `group_size` times on each row with this model, at temperature 1; return all calls of its steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingEstimate:
+    """What a training takes: chat rows, tokens of all epochs, US dollars (None: the price is not known) and seconds (None: not known)."""
+
+    rows: int
+    tokens: int
+    usd: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The end of a training. `model` is the name of the tuned model, "tuned/NAME"; "" for a trainer that only writes a file.
+
+    `ended` is "finished", "early" (no gain for a while) or "stopped" (by the user or the budget; the best checkpoint is kept).
+    """
+
+    model: str
+    ended: Literal["finished", "early", "stopped"] = "finished"
+    tokens: int = 0
+    usd: float | None = None
+    seconds: float = 0.0
+    loss: float | None = None
+    score: float | None = None
+    file: str = ""
+
+
+class Trainer(Protocol):
+    """A way to train: one file each; `engine.registry.TRAINERS` lists them."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+
+    def check(self, order: Order) -> list[str]:
+        """Return notes for the user before anything is started. Raises ConfigurationError for what cannot work."""
+
+    def estimate(self, order: Order) -> TrainingEstimate:
+        """Return what the training takes, without starting it and without loading a heavy library."""
+
+    async def train(self, order: Order, watch: Watch) -> Trained:
+        """Train, or go on with the training of the same key. Raises TrainingError with a message for the user."""
