@@ -49,7 +49,7 @@ def wizard_header(here: str, words: tuple[str, str] | None = None) -> Current | 
     runs = reading.runs(now.id)
     project_bar(now, runs)
     found = steps(now.draft, runs)
-    _stepper(found, here, now.id)
+    step_bar(found, here, now.id)
     title, purpose = words or PURPOSE[here]
     with ui.row("page_head", "bottom"):
         with st.container(gap="xxsmall", key="page_title"):
@@ -62,7 +62,8 @@ def wizard_header(here: str, words: tuple[str, str] | None = None) -> Current | 
     return now
 
 
-def _stepper(found: tuple[Step, ...], here: str, project_id: str) -> None:
+def step_bar(found: tuple[Step, ...], here: str, project_id: str) -> None:
+    """Show the steps with their state, as links; `here` is the name of the one that is open."""
     with ui.row("stepper", gap="xxsmall"):
         shown = found[len(SET_UP) :] if read_only() else found
         for at, step in enumerate(shown):

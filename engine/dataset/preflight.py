@@ -252,12 +252,16 @@ def _conflict(table: Table, clash: Sequence[Sequence[int]]) -> Finding:
 
 
 def _near(table: Table, rows: Sequence[int], keys: Mapping[int, str]) -> Iterator[Finding]:
-    pairs = near_pairs({row: f"{keys[row]}\x1e{'/'.join(_answer(table, row))}" for row in rows})
-    if not pairs:
-        return
+    texts = {row: f"{keys[row]}\x1e{'/'.join(_answer(table, row))}" for row in rows}
+    repeats: dict[int, int] = {}
+    # Only neighbours are compared. Without the rows found others are neighbours, so that one fix leaves nothing for a second.
+    while pairs := near_pairs(texts):
+        for first, repeat in pairs:
+            repeats[repeat] = first
+            del texts[repeat]
     apart = frozenset(table.apart)
-    leaks = {b: a for a, b in pairs if (a in apart) != (b in apart)}
-    near = {b: a for a, b in pairs if b not in leaks}
+    leaks = {b: a for b, a in repeats.items() if (a in apart) != (b in apart)}
+    near = {b: a for b, a in repeats.items() if b not in leaks}
     if leaks:
         yield _nearly_the_same(
             "leak",
@@ -265,14 +269,17 @@ def _near(table: Table, rows: Sequence[int], keys: Mapping[int, str]) -> Iterato
             f"{counted(len(leaks), 'pair of rows is', 'pairs of rows are')} nearly the same, and one of the two is in the "
             "final test: the score there would flatter.",
             leaks,
+            repeats,  # rows are divided again without those left out: another pair could be torn apart
         )
     if near:
         words = f"{counted(len(near), 'row differs', 'rows differ')} from another row by a letter or a word."
-        yield _nearly_the_same("near", "Nearly the same rows", words, near)
+        yield _nearly_the_same("near", "Nearly the same rows", words, near, near)
 
 
-def _nearly_the_same(kind: Kind, title: str, sentence: str, found: Mapping[int, int]) -> Finding:
-    fix = Fix("Keep the first of each pair", dict.fromkeys(found, "nearly repeats another row"))
+def _nearly_the_same(
+    kind: Kind, title: str, sentence: str, found: Mapping[int, int], left_out: Mapping[int, int]
+) -> Finding:
+    fix = Fix("Keep the first of each pair", dict.fromkeys(left_out, "nearly repeats another row"))
     return Finding(kind, title, sentence, tuple(found), fixes=(fix,), others=tuple(found.values()))
 
 

@@ -99,6 +99,17 @@ def store_key(variable: str, key: str) -> bool:
     return True
 
 
+def has_keyring() -> bool:
+    """Return whether this system has a keyring that keys can be put into."""
+    import keyring
+    from keyring.errors import KeyringError
+
+    try:
+        return keyring.get_keyring().priority > 0
+    except (KeyringError, OSError, RuntimeError):
+        return False
+
+
 def without_keys(text: str, *secrets: Secret) -> str:
     """Return a text with every key in it blotted out: those given, and anything that looks like one.
 

@@ -178,15 +178,24 @@ def _own_prompt(run_id: str) -> None:
         st.caption("The run has no prompt yet. The first is there shortly.")
         return
     best = max(found.values(), key=lambda c: (c.rows, c.score or 0.0, -c.number))
-    picked = ui.pick("Start from", {i: _named(c) for i, c in found.items()}, best.id, key="own_from")
+    # Names without scores: a select box keeps a name, and a score that changes meanwhile would make it another one.
+    picked = ui.pick(
+        "Start from",
+        {i: _name(c) for i, c in found.items()},
+        best.id,
+        key=f"own_from_{run_id}",
+        persist_state="session",
+    )
+    st.caption(_known_score(found[picked]))
     origin = found[picked].candidate
     texts = {
         path: st.text_area(
             "Instruction" if len(origin.steps) == 1 else f"Instruction of {path}",
             state.instructions,
-            key=f"own_{picked}_{path}",
+            key=f"own_{run_id}_{picked}_{path}",
             height=170,
             max_chars=20_000,
+            persist_state="session",  # a dialog that is closed by mistake loses nothing
         )
         for path, state in origin.steps.items()
     }
@@ -219,12 +228,15 @@ def _problem(mine: Candidate, found: dict[str, CandidateRow], texts: dict[str, s
     if empty:
         return f"Write an instruction{'' if len(texts) == 1 else f' for {empty[0]}'}."
     known = found.get(mine.id)
-    return "" if known is None else f"This is the same as {_named(known)}. Change something first."
+    return "" if known is None else f"This is the same as {_name(known)}. Change something first."
 
 
-def _named(row: CandidateRow) -> str:
-    name = "the starting prompt" if row.number == 0 else f"prompt {row.number}"
-    return name if row.score is None else f"{name} ({100 * row.score:.1f} % on {row.rows} rows)"
+def _name(row: CandidateRow) -> str:
+    return "the starting prompt" if row.number == 0 else f"prompt {row.number}"
+
+
+def _known_score(row: CandidateRow) -> str:
+    return "Not scored yet." if row.score is None else f"{100 * row.score:.1f} % on {row.rows} rows so far."
 
 
 def _ask(run_id: str, kind: str, content: dict[str, object]) -> None:

@@ -268,7 +268,10 @@ def _model(choice: ModelChoice, key: str) -> None:
 
 
 def _key_form(variable: str, key: str, *, open_now: bool) -> None:
-    """Let the user give a key: for this page only, or into the system's keyring."""
+    """Let the user give a key: into the system's keyring where there is one, else for this page only."""
+    from engine.lm.keys import has_keyring
+
+    keyring = has_keyring()
     with st.expander("API key", icon=":material/key:", expanded=open_now, key=f"{key}_expander"):
         with st.form(f"{key}_form", border=False, clear_on_submit=True):
             typed = st.text_input(
@@ -282,13 +285,15 @@ def _key_form(variable: str, key: str, *, open_now: bool) -> None:
             about = (
                 "The keyring is where your system keeps passwords. Otherwise it is forgotten with this tab."
             )
-            keep = st.checkbox(
-                "Also keep it in this system's keyring", key=f"{key}_keep", help=explain("key", about)
+            keep = keyring and st.checkbox(
+                "Keep it in this system's keyring", True, key=f"{key}_keep", help=explain("key", about)
             )
             if st.form_submit_button("Use this key", key=f"{key}_submit"):
                 _use_key(variable, typed, keep)
+        forgotten = "" if keyring else "This system has no keyring, so a reload of the page forgets the key. "
         st.caption(
-            f"Or set the environment variable {escape_markdown(variable)} before starting. Keys are never written to a file."
+            f"{forgotten}Or set the environment variable {escape_markdown(variable)} before starting. "
+            "Keys are never written to a file."
         )
 
 

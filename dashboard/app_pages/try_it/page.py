@@ -9,10 +9,11 @@ from dashboard.app_pages.try_it.answers import attempts_view, chat_view, input_f
 from dashboard.components import ui
 from dashboard.components.page import Current, current
 from dashboard.components.runs import current_run, run_picker
-from dashboard.components.wizard import no_project, project_bar
+from dashboard.components.wizard import no_project, project_bar, step_bar
 from dashboard.state import candidates, models, playground, reading
 from dashboard.state.models import asked_models, models_of_steps, title_of
 from dashboard.views.text import escape_markdown
+from dashboard.views.wizard import steps
 from engine.errors import EngineError
 
 ROWS = 100
@@ -130,7 +131,9 @@ def _answers(trial: playground.Playground, key: str) -> None:
 
 shown = current()
 if shown is not None:
-    project_bar(shown, reading.runs(shown.id))
+    runs = reading.runs(shown.id)
+    project_bar(shown, runs)
+    step_bar(steps(shown.draft, runs), "", shown.id)
 ui.page_title(
     "Try it", "An input of your own. After a run the starting prompt and the best one answer it side by side."
 )

@@ -34,4 +34,4 @@ if now is not None:
         model_picker(now)
         compare_guard(now)
         with start:
-            write_prices(start_card(now))
+            write_prices(start_card(now, planned=bool(found) and not own))

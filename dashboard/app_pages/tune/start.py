@@ -196,13 +196,16 @@ MOST_AT_ONCE = 4
 """Runs of one project at the same time: they share the machine and the model's limits."""
 
 
-def start_card(now: Current) -> Estimate | None:
-    """Show what the run will take, and start it; return the estimate where there is one."""
+def start_card(now: Current, *, planned: bool) -> Estimate | None:
+    """Show what the run will take, and start it; return the estimate where there is one.
+
+    With a plan that the user chose as it is (`planned`) no word is said on what more calls would do.
+    """
     with ui.card("start_card", "What this will take", explain("estimate")):
         spec, found, reason = _ready(now)
         if found is not None:
             _figures(found)
-            if found.cut:
+            if found.cut and not planned:
                 st.caption(ui.mark("content_cut", found.cut))
         elif not reason:
             st.caption("The estimate appears when the steps before are done.")

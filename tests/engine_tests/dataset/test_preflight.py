@@ -106,6 +106,20 @@ def test_a_test_row_that_nearly_repeats_another_is_a_leak():
     assert found(rows, apart={5, 60})["near"].rows == (60,)
 
 
+def test_one_fix_of_near_rows_leaves_none():
+    rows = letters(60)
+    for i in range(
+        12
+    ):  # many copies of one row: only neighbours are compared, so one look does not see all pairs
+        rows.append((f"{rows[5][0]}{'!' * i}{'?' * (i % 3)}", rows[5][1]))
+    rows.append((rows[7][0].replace("e", "é", 1), rows[7][1]))
+    findings = found(rows, apart={5, 72})
+    assert "leak" in findings and "near" in findings
+    out = set(findings["leak"].fixes[0].exclude)
+    assert out >= set(findings["near"].rows)
+    assert not {"near", "leak"} & set(found(rows, left_out=out, apart={1, 2, 3}))
+
+
 def test_other_numbers_make_another_row():
     rows = [
         (f"what is {i} plus {i + 3} in words please", "billing" if i % 2 else "shipping") for i in range(60)

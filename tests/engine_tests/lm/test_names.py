@@ -103,13 +103,14 @@ def test_keys_from_the_environment_and_the_keyring(monkeypatch):
         def set_password(self, service, username, password):
             self.kept[username] = password
 
-    from engine.lm.keys import store_key
+    from engine.lm.keys import has_keyring, store_key
 
     keyring.set_keyring(Memory())
     try:
         monkeypatch.delenv("GROQ_API_KEY", raising=False)
         assert not find_key("groq/m")
         assert "GROQ_API_KEY" in find_key("groq/m").where
+        assert has_keyring()
         assert store_key("GROQ_API_KEY", "from-the-keyring")
         found = find_key("groq/m")
         assert found.reveal() == "from-the-keyring"
@@ -126,13 +127,14 @@ def test_a_machine_without_a_keyring_is_no_error(monkeypatch):
     import keyring
     from keyring.backends.fail import Keyring as NoKeyring
 
-    from engine.lm.keys import store_key
+    from engine.lm.keys import has_keyring, store_key
 
     before = keyring.get_keyring()
     keyring.set_keyring(NoKeyring())
     try:
         monkeypatch.delenv("GROQ_API_KEY", raising=False)
         assert not find_key("groq/m")
+        assert not has_keyring()
         assert not store_key("GROQ_API_KEY", "x")
     finally:
         keyring.set_keyring(before)
