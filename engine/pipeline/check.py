@@ -10,11 +10,21 @@ import keyword
 import re
 from collections.abc import Collection, Iterator, Sequence
 
+from pydantic import BaseModel
+
 from engine.errors import ConfigurationError
 from engine.lm.choice import find_route
 from engine.modules.module import Module
 from engine.pipeline.corpora import corpus_path, searches
-from engine.pipeline.spec import CorpusSpec, FieldSpec, PipelineSpec, StepSpec, exclude_each_other, plain
+from engine.pipeline.spec import (
+    RECORD,
+    CorpusSpec,
+    FieldSpec,
+    PipelineSpec,
+    StepSpec,
+    exclude_each_other,
+    plain,
+)
 from engine.pipeline.strategies import RESERVED, TOOLS
 from engine.signature.grammar import is_field_name
 
@@ -178,6 +188,8 @@ def _kind(field: FieldSpec) -> str:
 MOST_CHOICES = 200
 WANTED_INPUT = {"retrieve": "what is searched for", "tool": "an argument of the tool"}
 _TAKEN = frozenset(dir(Module)) | {"spec", "calls_a_row"}
+RECORDS_OWN = frozenset(name for name in dir(BaseModel) if not name.startswith("_"))
+"""Names that mean something else in every record."""
 
 
 def spec_problems(spec: PipelineSpec, columns: Sequence[str] | None = None) -> list[str]:
@@ -242,15 +254,43 @@ def _step_problems(step: StepSpec, several: bool) -> Iterator[str]:
             if not is_field_name(f.name):
                 yield _bad_name("field", f.name, f"Give {side} field {i}{where} a name.")
                 continue
-            if f.choices:
-                yield from _choice_problems(f)
-            if f.parsed_type.problem:
-                yield f"The type of {f.name!r}: {f.parsed_type.problem}"
+            yield from _type_problems(f, f.name)
     names = [f.name for f in (*step.inputs, *step.answers)]
     for name in dict.fromkeys(n for n in names if n.strip() and names.count(n) > 1):
         yield f"Two fields{where} are called {name!r}. Rename one of them, for example to {usable_name(name, names)!r}."
     yield from _strategy_problems(step, names, where)
     yield from _layout_problems(step, where)
+
+
+def _type_problems(field: FieldSpec, path: str) -> Iterator[str]:
+    """Iterate over what is wrong with a field's type, and with the fields of the record in it."""
+    if field.choices:
+        yield from _choice_problems(field)
+    inside = list(_record_problems(field, path)) if field.fields or _names_record(field) else []
+    yield from inside
+    if not inside and field.parsed_type.problem:
+        yield f"The type of {path!r}: {field.parsed_type.problem}"
+
+
+def _names_record(field: FieldSpec) -> bool:
+    return bool(re.search(rf"\b{RECORD}\b", field.type)) and not field.choices
+
+
+def _record_problems(field: FieldSpec, path: str) -> Iterator[str]:
+    if not field.fields:
+        yield f"The record {path!r} has no fields yet. Add one, or give it another type."
+    elif not _names_record(field):
+        yield f"{path!r} has fields inside, but its type {field.type!r} is no record. Write it as {RECORD!r} or 'list[{RECORD}]'."
+    names = [f.name for f in field.fields]
+    for name in dict.fromkeys(n for n in names if n.strip() and names.count(n) > 1):
+        yield f"Two fields of {path!r} are called {name!r}. Rename one of them, for example to {usable_name(name, names)!r}."
+    for i, part in enumerate(field.fields, 1):
+        if not is_field_name(part.name):
+            yield _bad_name("field", part.name, f"Give field {i} of {path!r} a name.")
+        elif part.name in RECORDS_OWN:
+            yield f"A field of a record cannot be called {part.name!r}. Rename it, for example to {part.name + '_value'!r}."
+        else:
+            yield from _type_problems(part, f"{path}.{part.name}")
 
 
 def _strategy_problems(step: StepSpec, names: Sequence[str], where: str) -> Iterator[str]:

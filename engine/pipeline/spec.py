@@ -10,12 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    create_model,
+    model_serializer,
+)
 
 from engine.lm.choice import ModelChoice
-from engine.signature.grammar import FieldType, read_field_type
+from engine.signature.grammar import FieldType, read_field_type, read_type
 
 
 class _Frozen(BaseModel):
@@ -26,18 +36,59 @@ class FieldSpec(_Frozen):
     """One field of a step.
 
     `type` is written as in a signature string ("str", "int", "list[str]", "Literal['a', 'b']");
-    `choices` makes it a Literal of these texts instead.
+    `choices` makes it a Literal of these texts instead. With `fields` it holds a record of these, which `type` calls
+    "record": "record", "list[record]", "Optional[record]".
+
+    >>> line = FieldSpec(name="lines", type="list[record]", fields=(FieldSpec(name="price", type="float"),))
+    >>> line.parsed_type.annotation.__args__[0](price=2).price
+    2.0
     """
 
     name: str
     type: str = "str"
     description: str = ""
     choices: tuple[str, ...] = ()
+    fields: tuple[FieldSpec, ...] = ()
 
     @property
     def parsed_type(self) -> FieldType:
         """The type as a value; `type` is only stored and shown."""
+        if self.fields:
+            return _record_type(self, "")
         return read_field_type(self.type, self.choices)
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_empty(usual(self), "fields")
+
+
+def _without_empty(found: dict[str, Any], name: str) -> dict[str, Any]:
+    """Leave out what only records have, so that files of other tasks stay as they were."""
+    return {k: v for k, v in found.items() if v or k != name}
+
+
+RECORD = "record"
+"""Name of a record in the type of a field that has `fields`."""
+
+
+@lru_cache(maxsize=1024)
+def _record_type(field: FieldSpec, inside: str) -> FieldType:
+    """Return the type of a record; its class is named after the fields around it."""
+    name = inside + "".join(part.capitalize() for part in field.name.split("_"))
+    parts: dict[str, Any] = {}
+    for part in field.fields:
+        kind = _record_type(part, name) if part.fields else part.parsed_type
+        if kind.problem:
+            return FieldType(field.type, None, problem=kind.problem)
+        shown: dict[str, Any] = {"description": part.description} if part.description else {}
+        default = None if kind.optional else ...
+        parts[part.name] = (kind.annotation, Field(default, **shown))
+    config, doc = ConfigDict(protected_namespaces=()), field.description or None
+    try:
+        model = create_model(name or "Record", __config__=config, __doc__=doc, **parts)
+    except (NameError, TypeError, ValueError) as error:  # a name that pydantic keeps for itself
+        return FieldType(field.type, None, problem=f"{error}")
+    return read_type(field.type, {RECORD: model})
 
 
 Strategy = Literal[
@@ -124,6 +175,8 @@ class StepSpec(_Frozen):
     wrote it). Either is given by its name alone ("openai/gpt-4o-mini") or as a ModelChoice with address and settings, and
     kept here whole: so a step means the same wherever its pipeline goes, whatever becomes of a list of models elsewhere.
     `use_native_function_calling` says whether a layout leaves tools to the model's own calls (None: as the layout does).
+    `source` is the text of the Python class that the outputs were read from. It is never run here; it goes along so that an
+    export can carry the class's validators.
     """
 
     name: str = "answer"
@@ -138,6 +191,11 @@ class StepSpec(_Frozen):
     adapter: AdapterName | None = None
     extraction_model: StepModel = None
     use_native_function_calling: bool | None = None
+    source: str = ""
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_empty(usual(self), "source")
 
     @property
     def models(self) -> tuple[ModelChoice, ...]:

@@ -354,15 +354,17 @@ def read_field_type(text: str, choices: tuple[str, ...] = ()) -> FieldType:
     >>> read_field_type("Literal['a', 'b']").choices, read_field_type("strr").problem[:31]
     (('a', 'b'), "'strr' is not a type known here")
     """
-    plain, optional, problem = None, False, ""
+    found = read_type(text)
+    return FieldType(text, Literal[choices], found.optional, choices) if choices else found
+
+
+def read_type(text: str, custom_types: Names | None = None) -> FieldType:
+    """Return the type that a text names; `custom_types` are looked up first."""
     try:
-        plain, optional = without_none(parse_type(text))
+        plain, optional = without_none(parse_type(text, custom_types))
     except SignatureError as error:
-        problem = str(error)
-    if choices:
-        return FieldType(text, Literal[choices], optional, choices)
-    closed = get_args(plain) if get_origin(plain) is Literal else ()
-    return FieldType(text, plain, optional, closed, problem)
+        return FieldType(text, None, problem=str(error))
+    return FieldType(text, plain, optional, get_args(plain) if get_origin(plain) is Literal else ())
 
 
 _Kind = TypeVar("_Kind")

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from engine.errors import PipelineError, SignatureError
-from engine.pipeline.check import usable_name
-from engine.pipeline.spec import FieldSpec, StepSpec
+from engine.pipeline.check import RECORDS_OWN, usable_name
+from engine.pipeline.spec import RECORD, FieldSpec, StepSpec
 from engine.signature.grammar import UNREADABLE, read_field_type, side_arguments
 
 Form = Literal["signature", "class", "schema", "prompt"]
@@ -110,7 +110,11 @@ def _usable(field: FieldSpec, taken: list[str], notes: list[str]) -> FieldSpec:
         name = usable_name(name, taken)
         notes.append(f"{field.name!r} cannot be a field name; it is called {name!r} here.")
     taken.append(name)
-    changes = {"name": name}
+    changes: dict[str, object] = {"name": name}
+    if field.fields:
+        inside: list[str] = list(RECORDS_OWN)
+        changes["fields"] = tuple(_usable(f, inside, notes) for f in field.fields)
+        return field.model_copy(update=changes)
     if field.parsed_type.problem:
         notes.append(f"The type {field.type!r} of {name!r} is not known here; it is a text for now.")
         changes["type"] = "str"
@@ -225,7 +229,7 @@ def _schema(text: str) -> Imported:
     parts = {name: part for name, part in schema["properties"].items() if isinstance(part, Mapping)}
     if not parts:
         raise PipelineError("The schema has no properties, so there is nothing to answer. Add at least one.")
-    outputs = [_property(name, _resolved(part, named), named) for name, part in parts.items()]
+    outputs = _properties(schema, named)
     return _imported((), outputs, (), " ".join(description.split()), "The schema's properties")
 
 
@@ -260,18 +264,52 @@ class _Definitions(dict[str, object]):
             )
 
 
-def _property(name: str, part: Mapping[str, object], named: _Definitions) -> FieldSpec:
-    """Return a property as a field; its description says what a record in it holds."""
+def _properties(schema: Mapping[str, Any], named: _Definitions, depth: int = 0) -> list[FieldSpec]:
+    """Return the properties of an object as fields; those it does not require may be empty."""
+    required = schema.get("required")
+    found = []
+    for name, part in schema["properties"].items():
+        if isinstance(part, Mapping):
+            field = _property(name, _resolved(part, named), named, depth)
+            optional = isinstance(required, list) and name not in required
+            found.append(_may_be_empty(field) if optional else field)
+    return found
+
+
+def _may_be_empty(field: FieldSpec) -> FieldSpec:
+    if field.type.startswith("Optional["):
+        return field
+    return field.model_copy(update={"type": f"Optional[{field.type}]"})
+
+
+def _property(name: str, part: Mapping[str, object], named: _Definitions, depth: int) -> FieldSpec:
+    """Return a property as a field; one that holds records has their fields."""
     said = " ".join(str(part.get("description", "")).split())
     values = part.get("enum")
-    closed = tuple(str(v) for v in values if v is not None) if isinstance(values, list) else ()
+    values = values if isinstance(values, list) else []
+    closed = tuple(str(v) for v in values if v is not None)
     if len(closed) > 1:
-        return FieldSpec(name=name, choices=closed, description=said)
-    record = _resolved(part.get("items"), named) if part.get("type") == "array" else part
-    inside = record.get("properties")
-    if isinstance(inside, Mapping) and inside:
-        said = f"{said} {_record_text({n: _type_in(p, named) for n, p in inside.items()})}".strip()
+        kind = "Optional[str]" if None in values else "str"
+        return FieldSpec(name=name, type=kind, choices=closed, description=said)
+    kind, record = _record_in(part, named)
+    if record is not None and depth < _DEEPEST_RECORD:
+        inside = tuple(_properties(record, named, depth + 1))
+        if inside:
+            return FieldSpec(name=name, type=kind, description=said, fields=inside)
     return FieldSpec(name=name, type=_type_in(part, named), description=said)
+
+
+def _record_in(part: Mapping[str, Any], named: _Definitions) -> tuple[str, Mapping[str, Any] | None]:
+    """Return how a property holds a record, and the record's schema; None where it holds none."""
+    options = part.get("anyOf") or part.get("oneOf")
+    if isinstance(options, list):
+        kept = [one for p in options if (one := _resolved(p, named)).get("type") != "null"]
+        kind, record = _record_in(kept[0], named) if len(kept) == 1 else ("", None)
+        return f"Optional[{kind}]" if len(kept) < len(options) else kind, record
+    if part.get("type") == "array":
+        items = _resolved(part.get("items"), named)
+        return f"list[{RECORD}]", items if isinstance(items.get("properties"), Mapping) else None
+    return RECORD, part if isinstance(part.get("properties"), Mapping) else None
 
 
 def _resolved(part: object, named: _Definitions, depth: int = 0) -> Mapping[str, Any]:
@@ -308,13 +346,10 @@ def _union(kinds: list[str]) -> str:
     return f"Optional[{joined}]" if "None" in kinds else joined
 
 
-def _record_text(types: Mapping[str, str]) -> str:
-    """Return what a record inside a field holds, for the field's description."""
-    return f"With: {', '.join(f'{name} ({kind})' for name, kind in types.items())}."
-
-
 _PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 _DEEPEST = 12
+_DEEPEST_RECORD = 4
+"""Records in records that are written out; deeper ones, as in a record that holds itself, stay free."""
 
 
 # Classes
@@ -349,23 +384,22 @@ def _class(text: str) -> Imported:
     }
     unused = [n for n in models if n not in used]
     name = (unused or list(models))[-1]
-    names = _Names(
-        {
-            **_KNOWN,
-            **{n: f"Literal[{', '.join(map(repr, _members(classes[n])))}]" for n in enums},
-            **dict.fromkeys(models, "dict[str, Any]"),
-        }
-    )
+    enum_types = {n: f"Literal[{', '.join(map(repr, _members(classes[n])))}]" for n in enums}
+    reader = _Models(models, {**_KNOWN, **enum_types})
     sides: dict[str, list[FieldSpec]] = {"InputField": [], "OutputField": []}
     for field, statement in models[name].items():
         called = _last(statement.value.func) if isinstance(statement.value, ast.Call) else ""
         side = sides["InputField" if called == "InputField" else "OutputField"]
-        side.append(_declaration(field, statement, names, models))
+        side.append(reader.field(field, statement))
     others = [n for n in unused if n != name]
     were = "was" if len(others) == 1 else "were"
     notes = [f"Only {name} was read; {', '.join(others)} {were} left aside."] if others else []
     doc = " ".join((ast.get_docstring(classes[name]) or "").split())
-    return _imported(sides["InputField"], sides["OutputField"], notes, doc, f"The fields of {name}")
+    made = _imported(sides["InputField"], sides["OutputField"], notes, doc, f"The fields of {name}")
+    if sides["InputField"]:
+        return made
+    # A record's class: an export of the program can carry its validators.
+    return Imported(made.step.model_copy(update={"source": text}), made.notes)
 
 
 Declared = dict[str, ast.AnnAssign]
@@ -387,22 +421,33 @@ def _declared(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> Declar
     return found
 
 
-def _declaration(
-    name: str, statement: ast.AnnAssign, names: _Names, models: Mapping[str, Declared]
-) -> FieldSpec:
-    """Return a declaration as a field; its description says what a record in it holds."""
-    annotation, written = statement.annotation, ast.unparse(statement.annotation)
-    parts = ast.walk(annotation) if "Annotated" in written else ()
-    said = next(filter(None, map(_description, (statement.value, *parts))), "")
-    kind = ast.unparse(names.visit(annotation))
-    choices = tuple(map(str, read_field_type(kind).choices))
-    if len(choices) > 1:
-        return FieldSpec(name=name, choices=choices, description=said)
-    record = next((word for word in re.findall(r"\w+", written) if word in models), None)
-    if record is not None:
-        types = {n: ast.unparse(one.annotation) for n, one in models[record].items()}
-        said = f"{said} {_record_text(types)}".strip()
-    return FieldSpec(name=name, type=kind, description=said)
+class _Models:
+    """The classes of a text, read as fields; a class in a class becomes a record."""
+
+    def __init__(self, models: Mapping[str, Declared], known: Mapping[str, str]) -> None:
+        self.models, self.known = models, known
+
+    def field(self, name: str, statement: ast.AnnAssign, depth: int = 0) -> FieldSpec:
+        """Return a declaration as a field."""
+        annotation, written = statement.annotation, ast.unparse(statement.annotation)
+        parts = ast.walk(annotation) if "Annotated" in written else ()
+        said = next(filter(None, map(_description, (statement.value, *parts))), "")
+        inner = list(dict.fromkeys(word for word in re.findall(r"\w+", written) if word in self.models))
+        as_record = len(inner) == 1 and depth < _DEEPEST_RECORD
+        names = _Names(
+            {**self.known, **dict.fromkeys(self.models, RECORD if as_record else "dict[str, Any]")}
+        )
+        kind = ast.unparse(names.visit(annotation))
+        found = read_field_type(kind)
+        if len(found.choices) > 1:
+            optional = "Optional[str]" if found.optional else "str"
+            return FieldSpec(
+                name=name, type=optional, choices=tuple(map(str, found.choices)), description=said
+            )
+        if as_record:
+            inside = [self.field(n, one, depth + 1) for n, one in self.models[inner[0]].items()]
+            return FieldSpec(name=name, type=kind, description=said, fields=tuple(inside))
+        return FieldSpec(name=name, type=kind, description=said)
 
 
 class _Names(ast.NodeTransformer):

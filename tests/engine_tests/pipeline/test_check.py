@@ -112,3 +112,36 @@ def test_fields_that_are_no_columns():
 @pytest.mark.parametrize("text", ["", "?", "Größe", "a b", "1", "if", "__x__", "名前", "é/è"])
 def test_usable_names_are_usable(text: str):
     assert problems(step(inputs=usable_name(text))) == []
+
+
+def test_records_inside_fields_are_checked_by_their_paths():
+    def problems(field: FieldSpec) -> list[str]:
+        return spec_problems(
+            PipelineSpec(steps=(StepSpec(inputs=(FieldSpec(name="text"),), outputs=(field,)),))
+        )
+
+    line = FieldSpec(name="lines", type="list[record]", fields=(FieldSpec(name="price", type="float"),))
+    assert problems(line) == []
+    assert problems(line.model_copy(update={"fields": ()}))[0].startswith("The record 'lines' has no fields")
+    assert "is no record" in problems(line.model_copy(update={"type": "list[str]"}))[0]
+    for name, words in (
+        ("class", "Python uses the word"),
+        ("copy", "cannot be called 'copy'"),
+        ("", "a name"),
+    ):
+        assert words in problems(line.model_copy(update={"fields": (FieldSpec(name=name),)}))[0]
+    twice = line.model_copy(update={"fields": (FieldSpec(name="a"), FieldSpec(name="a", type="strr"))})
+    first, second = problems(twice)
+    assert "called 'a'" in first
+    assert "'lines.a'" in second
+
+
+def test_a_record_is_kept_and_read_back_and_other_fields_stay_as_they_were():
+    line = FieldSpec(
+        name="lines", type="list[record]", fields=(FieldSpec(name="price", type="Optional[float]"),)
+    )
+    spec = PipelineSpec(steps=(StepSpec(inputs=(FieldSpec(name="text"),), outputs=(line,)),))
+    assert PipelineSpec.model_validate(spec.model_dump(mode="json")) == spec
+    assert set(FieldSpec(name="a").model_dump()) == {"name", "type", "description", "choices"}
+    (kind,) = line.parsed_type.annotation.__args__
+    assert kind.model_validate({}).model_dump() == {"price": None}

@@ -63,12 +63,12 @@ def test_a_pydantic_model_is_read_and_never_run(tmp_path):
         ("kind", "str", ("bill", "offer")),
         ("sender", "Optional[str]", ()),
         ("total", "float", ()),
-        ("lines", "list[dict[str, Any]]", ()),
+        ("lines", "list[record]", ()),
         ("sent", "datetime.date", ()),
         ("odd", "str", ()),
     ]
     assert step.outputs[1].description == "Who wrote"
-    assert "price (float)" in step.outputs[3].description
+    assert ("price", "float", ()) in fields(step.outputs[3].fields)
     assert any("SomethingUnknown" in note for note in found.notes)
     build_program(PipelineSpec(steps=(step,)))
 
@@ -79,11 +79,11 @@ def test_records_in_quotes_and_choices_that_may_be_empty_are_known():
         "    mood: Literal['up', 'down'] | None\n    odd: Annotated[()]\n"
     ).step
     assert fields(step.outputs) == [
-        ("lines", "list[dict[str, Any]]", ()),
-        ("mood", "str", ("up", "down")),
+        ("lines", "list[record]", ()),
+        ("mood", "Optional[str]", ("up", "down")),
         ("odd", "str", ()),
     ]
-    assert step.outputs[0].description == "With: item (str)."
+    assert fields(step.outputs[0].fields) == [("item", "str", ())]
 
 
 def test_a_signature_class_keeps_its_sides():
@@ -119,11 +119,11 @@ def test_a_json_schema_with_references_and_a_wrapping():
         ("kind", "str", ("new", "used")),
         ("count", "Optional[int]", ()),
         ("tags", "list[str]", ()),
-        ("address", "dict[str, Any]", ()),
+        ("address", "record", ()),
         ("class_value", "bool", ()),
     ]
     assert found.step.instructions == "An order."
-    assert "street (str)" in found.step.outputs[3].description
+    assert fields(found.step.outputs[3].fields) == [("street", "str", ())]
     build_program(PipelineSpec(steps=(found.step,)))
 
 
