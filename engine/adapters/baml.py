@@ -7,6 +7,7 @@ descriptions of a model's fields stand next to them.
 from __future__ import annotations
 
 import types
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Literal, get_args, get_origin
 
@@ -16,9 +17,11 @@ from pydantic import BaseModel
 from engine.adapters.json import INPUT_LEAD, OUTPUT_LEAD, JSONAdapter
 from engine.adapters.plan import FieldPlan, Plan
 from engine.signature.grammar import UNIONS, is_class, type_text
+from engine.signature.nested import below
 from engine.types.base import Type
 
 NoneType = type(None)
+_NOTHING: Mapping[str, str] = {}
 
 
 class BAMLAdapter(JSONAdapter):
@@ -57,8 +60,10 @@ class BAMLAdapter(JSONAdapter):
         return "\n\n".join(filter(None, [INPUT_LEAD, inputs, OUTPUT_LEAD, form]))
 
 
-def notation(annotation: Any, indent: str = "", inside: tuple[type, ...] = ()) -> str:
-    """Return a type in the short notation; `inside` are the models around it.
+def notation(
+    annotation: Any, indent: str = "", inside: tuple[type, ...] = (), nested: Mapping[str, str] = _NOTHING
+) -> str:
+    """Return a type in the short notation; `inside` are the models around it, `nested` descriptions by path.
 
     >>> notation(list[str]), notation(dict[str, int | None]), notation(Literal["a", 1, True])
     ('string[]', 'dict[string, int or null]', '"a" or 1 or true')
@@ -67,31 +72,33 @@ def notation(annotation: Any, indent: str = "", inside: tuple[type, ...] = ()) -
         return _SIMPLE[annotation]
     origin, args = get_origin(annotation), get_args(annotation)
     if origin in (*UNIONS, types.UnionType):
-        return " or ".join(notation(part, indent, inside) for part in _none_last(args))
+        return " or ".join(notation(part, indent, inside, nested) for part in _none_last(args))
     if origin is Literal:
         return " or ".join(orjson.dumps(value).decode() for value in args)
     if is_class(annotation, Enum):
         return " or ".join(orjson.dumps(member.value).decode() for member in annotation)
     if origin in (list, set, frozenset) and args:
         if not _is_model(args[0]):
-            return f"{notation(args[0], indent, inside)}[]"
-        return f"[\n{indent}{STEP}{notation(args[0], indent + STEP, inside)}\n{indent}]"
+            return f"{notation(args[0], indent, inside, nested)}[]"
+        return f"[\n{indent}{STEP}{notation(args[0], indent + STEP, inside, nested)}\n{indent}]"
     if origin is dict:
-        return f"dict[{', '.join(notation(part, indent, inside) for part in args)}]"
+        return f"dict[{', '.join(notation(part, indent, inside, nested) for part in args)}]"
     if _is_model(annotation):
-        return _model(annotation, indent, inside)
+        return _model(annotation, indent, inside, nested)
     return type_text(annotation)
 
 
-def _model(model: type[BaseModel], indent: str, inside: tuple[type, ...]) -> str:
-    if model in inside:
+def _model(model: type[BaseModel], indent: str, inside: tuple[type, ...], nested: Mapping[str, str]) -> str:
+    if model in inside and not nested:
         return f"{model.__name__}, as above"
     lines: list[str] = []
     for name, field in model.model_fields.items():
-        described = field.description or (
-            f"alias: {field.alias}" if field.alias and field.alias != name else ""
+        described = (
+            nested.get(name)
+            or field.description
+            or (f"alias: {field.alias}" if field.alias and field.alias != name else "")
         )
-        value = notation(field.annotation, indent + STEP, (*inside, model))
+        value = notation(field.annotation, indent + STEP, (*inside, model), below(nested, name))
         lines += [f"{indent}{STEP}{line}" for line in _comments(described)]
         lines += [f"{indent}{STEP}{line}" for line in _comments(_documented(field.annotation))]
         lines.append(f"{indent}{STEP}{name}: {value},")
@@ -102,7 +109,10 @@ def _field_lines(one: FieldPlan) -> list[str]:
     rules = f"must be {one.rules}" if one.rules else ""
     notes = [_documented(one.annotation), rules]
     comments = [line for note in notes for line in _comments(note)]
-    return [*(f"{STEP}{line}" for line in comments), f"{STEP}{one.name}: {notation(one.annotation, STEP)},"]
+    return [
+        *(f"{STEP}{line}" for line in comments),
+        f"{STEP}{one.name}: {notation(one.annotation, STEP, (), one.nested)},",
+    ]
 
 
 def _documented(annotation: Any) -> str:

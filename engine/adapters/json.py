@@ -29,7 +29,7 @@ def response_format(signature: type[Signature]) -> dict[str, Any]:
     properties: dict[str, object] = {}
     definitions: dict[str, object] = {}
     for field in plan_of(signature).outputs:
-        schema = json_schema(field.annotation)
+        schema = json_schema(field.annotation, field.nested)
         if not schema:
             return JSON_MODE
         definitions.update(schema.pop("$defs", {}))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import sys
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from functools import lru_cache
 from typing import Any, Literal, Union, get_args, get_origin
@@ -17,18 +17,21 @@ import orjson
 import typing_extensions
 
 from engine.signature.grammar import UNIONS, is_class, without_none
+from engine.signature.nested import with_descriptions
 from engine.types.base import Type
 
 
-def output_note(annotation: object) -> str:
+def output_note(annotation: object, nested: Mapping[str, str] | None = None) -> str:
     """Return what an output of this type must look like, in words a model can follow ("" for text).
+
+    `nested` are descriptions by path that take the place of the type's own.
 
     >>> output_note(bool), output_note(str)
     ('must be True or False', '')
     """
     plain, optional = without_none(annotation)
     try:
-        note = _cached_note(plain)
+        note = _note(plain, nested) if nested else _cached_note(plain)
     except TypeError:  # a type that cannot be hashed, such as a Literal of a list
         note = _note(plain)
     if not optional:
@@ -36,7 +39,7 @@ def output_note(annotation: object) -> str:
     return f"{note}; or null if there is none" if note else "or null if there is none"
 
 
-def _note(annotation: object) -> str:
+def _note(annotation: object, nested: Mapping[str, str] | None = None) -> str:
     for kind, note in _SIMPLE_NOTES:
         if annotation is kind:
             return note
@@ -46,7 +49,7 @@ def _note(annotation: object) -> str:
         return f"must be exactly one of: {'; '.join(str(m.value) for m in annotation)}"
     if is_class(annotation, Type) and annotation.description():
         return annotation.description()
-    schema = json_schema(annotation)
+    schema = json_schema(annotation, nested)
     if schema is None or not schema:
         return ""
     return f"must be JSON that fits this schema: {orjson.dumps(schema).decode()}"
@@ -66,8 +69,11 @@ _SIMPLE_NOTES = (
 )
 
 
-def json_schema(annotation: object) -> dict[str, Any] | None:
-    """Return a type's JSON schema, `type` first, titles left out; None where it has none."""
+def json_schema(annotation: object, nested: Mapping[str, str] | None = None) -> dict[str, Any] | None:
+    """Return a type's JSON schema, `type` first, titles left out; None where it has none.
+
+    `nested` are descriptions by path that take the place of the type's own.
+    """
     from pydantic import TypeAdapter
     from pydantic.errors import PydanticUserError
 
@@ -75,7 +81,7 @@ def json_schema(annotation: object) -> dict[str, Any] | None:
         schema = TypeAdapter(checkable(annotation)).json_schema()
     except (PydanticUserError, TypeError):
         return None
-    tidy = _tidy(schema)
+    tidy = _tidy(with_descriptions(schema, annotation, nested) if nested else schema)
     return tidy if isinstance(tidy, dict) else None
 
 

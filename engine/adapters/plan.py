@@ -57,7 +57,7 @@ class FieldPlan:
     """One field: how it is described, and (outputs) how it is read.
 
     `nullable` says that None is a value of it; `info` is pydantic's record of it, for defaults; `rich` says that its
-    values may stand as parts of a message (pictures, files).
+    values may stand as parts of a message (pictures, files); `nested` are descriptions laid over those of its type.
     """
 
     name: str
@@ -70,6 +70,7 @@ class FieldPlan:
     nullable: bool
     info: FieldInfo
     rich: bool = False
+    nested: Mapping[str, str] = field(default_factory=dict)
 
     def default(self) -> Any:
         """Return the field's value where a reply or a row leaves it out, or MISSING if it must be there."""
@@ -148,18 +149,19 @@ def plan_of(signature: type[Signature]) -> Plan:
 
 def _made(signature: type[Signature]) -> Plan:
     def planned(name: str, info: FieldInfo, output: bool) -> FieldPlan:
-        annotation = signature.annotation(name)
+        annotation, nested = signature.annotation(name), signature.descriptions_inside(name)
         return FieldPlan(
             name=name,
             annotation=annotation,
             hint=type_text(annotation),
             description=signature.description(name) if output else _input_description(signature, name),
             rules=rules_in_words(info.metadata),
-            note=output_note(annotation) if output else "",
+            note=output_note(annotation, nested) if output else "",
             reader=reader_for(annotation, tuple(info.metadata)) if output else reader_for(str),
             nullable=without_none(annotation)[1],
             info=info,
             rich=holds_types(annotation),
+            nested=nested,
         )
 
     histories = [name for name in signature.input_fields if _is_a(signature.annotation(name), History)]

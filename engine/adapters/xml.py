@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, get_args, get_origin
 from xml.sax.saxutils import quoteattr
@@ -17,7 +17,7 @@ from engine.adapters.notes import output_note, rules_in_words
 from engine.adapters.plan import FieldPlan
 from engine.adapters.values import format_value, jsonable, revived
 from engine.signature.grammar import type_text, without_none
-from engine.types.base import Type
+from engine.signature.nested import below, is_record
 
 _SEQUENCES = (list, tuple, set, frozenset)
 _NAME = re.compile(r"[A-Za-z_][\w.-]*")
@@ -25,6 +25,7 @@ _TAG = re.compile(r"""<(/?)([A-Za-z_][\w.-]*)((?:\s+[\w.-]+\s*=\s*(?:"[^"]*"|'[^
 _KEY = re.compile(r"""\bkey\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _REFERENCE = re.compile(r"&(?:(amp|lt|gt|quot|apos)|#(\d{1,7})|#[xX]([0-9a-fA-F]{1,6}));")
 _CHARACTERS = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
+_NOTHING: Mapping[str, str] = {}
 _DEEPEST = 6
 _DEEPEST_READ = 50
 
@@ -68,33 +69,32 @@ def is_structure(annotation: object) -> bool:
     """
     plain, _ = without_none(annotation)
     kind = get_origin(plain) or plain
-    return kind in (*_SEQUENCES, dict) or _is_record(kind)
+    return kind in (*_SEQUENCES, dict) or is_record(kind)
 
 
-def _is_record(kind: object) -> bool:
-    if not isinstance(kind, type):
-        return False
-    # A type with its own form is written in that form.
-    return (issubclass(kind, BaseModel) and not issubclass(kind, Type)) or (
-        dataclasses.is_dataclass(kind) or typing.is_typeddict(kind)
-    )
-
-
-def fields_of(kind: Any) -> dict[str, tuple[Any, str, str]]:
-    """Return a record's fields: name -> (type, description, rules)."""
+def fields_of(kind: Any, nested: Mapping[str, str] = _NOTHING) -> dict[str, tuple[Any, str, str]]:
+    """Return a record's fields: name -> (type, description, rules); `nested` are descriptions by path."""
     if issubclass(kind, BaseModel):
         return {
-            name: (field.annotation, field.description or "", rules_in_words(field.metadata))
+            name: (
+                field.annotation,
+                nested.get(name) or field.description or "",
+                rules_in_words(field.metadata),
+            )
             for name, field in kind.model_fields.items()
         }
-    return {name: (hint, "", "") for name, hint in typing.get_type_hints(kind).items()}
+    return {name: (hint, nested.get(name, ""), "") for name, hint in typing.get_type_hints(kind).items()}
 
 
 # Writing
 
 
-def skeleton(value: object, *, schema: bool = False, level: int = 0) -> str:
+def skeleton(
+    value: object, *, schema: bool = False, level: int = 0, nested: Mapping[str, str] = _NOTHING
+) -> str:
     """Return a value as nested tags; with `schema` the value is a type, and words in braces say what belongs where.
+
+    `nested` are descriptions by path that take the place of the type's own.
 
     >>> print(skeleton({"a": [1, 2], "b c": True}))
     <a>
@@ -111,17 +111,18 @@ def skeleton(value: object, *, schema: bool = False, level: int = 0) -> str:
     """
     indent = "  " * level
     lines = []
-    for opening, closing, leaf, inside in _type_tags(value) if schema else _value_tags(jsonable(value)):
+    tags = _type_tags(value, nested) if schema else _value_tags(jsonable(value))
+    for opening, closing, leaf, inside, deeper in tags:
         if inside is None or (schema and level >= _DEEPEST):
             lines.append(f"{indent}{opening}{leaf}{closing}")
         else:
-            body = skeleton(inside, schema=schema, level=level + 1)
+            body = skeleton(inside, schema=schema, level=level + 1, nested=deeper)
             lines.append(f"{indent}{opening}\n{body}\n{indent}{closing}")
     return "\n".join(lines)
 
 
-_Tag = tuple[str, str, str, Any]
-"""The opening and the closing tag, the text between them, and what is tags itself there, or None."""
+_Tag = tuple[str, str, str, Any, Mapping[str, str]]
+"""The opening and the closing tag, the text between them, what is tags itself there, or None, and descriptions inside that."""
 
 
 def _value_tags(value: object) -> list[_Tag]:
@@ -131,9 +132,9 @@ def _value_tags(value: object) -> list[_Tag]:
     elif isinstance(value, dict):
         pairs = [(*_tags(str(key)), one) for key, one in value.items()]
     return [
-        (opening, closing, "", one)
+        (opening, closing, "", one, _NOTHING)
         if one and isinstance(one, dict | list)
-        else (opening, closing, _leaf("" if one in ([], {}) else format_value(one)), None)
+        else (opening, closing, _leaf("" if one in ([], {}) else format_value(one)), None, _NOTHING)
         for opening, closing, one in pairs
     ]
 
@@ -144,23 +145,30 @@ def _tags(key: str) -> tuple[str, str]:
     return f"<entry key={quoteattr(key)}>", "</entry>"
 
 
-def _type_tags(annotation: object) -> list[_Tag]:
+def _type_tags(annotation: object, nested: Mapping[str, str]) -> list[_Tag]:
     plain, _ = without_none(annotation)
     kind = get_origin(plain) or plain
     args = get_args(plain)
 
-    def tag(opening: str, closing: str, inside: object, description: str = "", rules: str = "") -> _Tag:
+    def tag(
+        marks: tuple[str, str],
+        deeper: Mapping[str, str],
+        inside: object,
+        description: str = "",
+        rules: str = "",
+    ) -> _Tag:
         words = _words(inside, description, rules)
-        return opening, closing, words, inside if is_structure(inside) else None
+        return *marks, words, inside if is_structure(inside) else None, deeper
 
-    more = ("", "", "...", None)
+    more = ("", "", "...", None, nested)
     if kind in _SEQUENCES:
         fixed = kind is tuple and len(args) > 0 and args[-1] is not Ellipsis
-        some = [tag("<item>", "</item>", arg) for arg in (args if fixed else args[:1] or (str,))]
+        some = [tag(("<item>", "</item>"), nested, arg) for arg in (args if fixed else args[:1] or (str,))]
         return some if fixed else [*some, more]
     if kind is dict:
-        return [tag('<entry key="{name}">', "</entry>", args[1] if len(args) == 2 else Any), more]
-    return [tag(f"<{name}>", f"</{name}>", *field) for name, field in fields_of(kind).items()]
+        return [tag(('<entry key="{name}">', "</entry>"), nested, args[1] if len(args) == 2 else Any), more]
+    known = fields_of(kind, nested).items()
+    return [tag((f"<{name}>", f"</{name}>"), below(nested, name), *field) for name, field in known]
 
 
 def _words(annotation: object, description: str = "", rules: str = "") -> str:
@@ -287,7 +295,7 @@ def value_of(element: Element, annotation: object) -> object:
         kinds = fixed or (args[0] if args else Any,) * len(children)
         read = [value_of(child, inside) for child, inside in zip(children, kinds, strict=False)]
         return read or element.content or []
-    if kind is dict or _is_record(kind):
+    if kind is dict or is_record(kind):
         known = {} if kind is dict else fields_of(kind)
         other = args[1] if len(args) == 2 else Any
         made = {c.called: value_of(c, known[c.called][0] if c.called in known else other) for c in children}
@@ -353,7 +361,7 @@ class XMLAdapter(ChatAdapter):
     def placeholder(self, one: FieldPlan) -> str:
         """Return an output's placeholder in the layout: tags inside tags where its values are such."""
         if is_structure(one.annotation):
-            return skeleton(one.annotation, schema=True)
+            return skeleton(one.annotation, schema=True, nested=one.nested)
         return super().placeholder(one)
 
     def value_text(self, one: FieldPlan, value: object) -> str:

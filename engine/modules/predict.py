@@ -174,7 +174,7 @@ class Predict(Module):
 
     def tunable(self) -> StepState:
         """Return everything an optimizer may change in this step, as it is now."""
-        described = {name: self.signature.description(name) for name in self.signature.fields}
+        described = {name: self.signature.description(name) for name in self.signature.described_fields}
         return StepState(
             instructions=self.signature.instructions,
             demos=tuple(_demo(demo) for demo in self.demos),
@@ -189,8 +189,9 @@ class Predict(Module):
         signature = reasoning_first(self.signature, changes.reason_first)
         if changes.instructions != signature.instructions:
             signature = signature.with_instructions(changes.instructions)
+        known = set(signature.described_fields) if changes.field_descriptions else set()
         for name, text in changes.field_descriptions.items():
-            if name in signature.fields and signature.description(name) != text:
+            if name in known and signature.description(name) != text:
                 signature = signature.with_updated_fields(name, desc=text)
         self.signature = signature
         self.demos = [_example(demo) for demo in changes.demos]

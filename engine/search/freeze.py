@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from engine.errors import ConfigurationError
 from engine.records import Candidate, Demo, StepState, content_hash
 
-Part = Literal["step", "instructions", "sentence", "demos", "demo", "fields", "tools"]
+Part = Literal["step", "instructions", "sentence", "demos", "demo", "fields", "field", "tools"]
 Changes = Literal["nothing", "examples", "wording", "both"]
 
 
@@ -22,8 +22,8 @@ class Freeze(BaseModel):
     """One part of the starting prompt that stays as it is.
 
     `step` is a step's path. `part` is everything in it ("step"), its instructions, one sentence (`text`) that every
-    instruction must keep, all demonstrations, one demonstration (`text` is its `demo_key`), the field descriptions
-    or the tool descriptions.
+    instruction must keep, all demonstrations, one demonstration (`text` is its `demo_key`), the field descriptions, one of them (`text` is the
+    field's name, or a path into a record such as "invoice.items.price"), or the tool descriptions.
 
     >>> Freeze(step="route", part="sentence", text="Never promise a refund.").part
     'sentence'
@@ -44,6 +44,14 @@ def demo_key(demo: Demo) -> str:
 def is_frozen(frozen: Iterable[Freeze], step: str, part: Part) -> bool:
     """Return whether a whole part of a step may not change."""
     return any(f.step == step and f.part in ("step", part) for f in frozen)
+
+
+def is_frozen_field(frozen: Iterable[Freeze], step: str, name: str) -> bool:
+    """Return whether the description of one field, or of one path into a record, may not change."""
+    frozen = tuple(frozen)
+    return is_frozen(frozen, step, "fields") or any(
+        f.step == step and f.part == "field" and f.text == name for f in frozen
+    )
 
 
 def restored(candidate: Candidate, seed: Candidate, frozen: Sequence[Freeze]) -> Candidate:
@@ -84,6 +92,8 @@ def check_frozen(
                 f"The frozen sentence {f.text!r} is not in the instructions of the step {f.step!r}. "
                 "Take it from there word for word, or remove it."
             )
+        if f.part == "field" and not f.text.strip():
+            raise ConfigurationError(f"A frozen field of the step {f.step!r} has no name. Give it as text.")
         if f.part == "demo" and f.text not in map(demo_key, state.demos):
             raise ConfigurationError(
                 f"The step {f.step!r} has no example {f.text!r} to freeze. Choose one of its examples, or remove it."
@@ -133,6 +143,10 @@ def _restored(state: StepState, seed: StepState, frozen: Sequence[Freeze]) -> St
         top = [s for s in missing if whole.startswith(_flat(s))]
         lines = [*top, state.instructions, *(s for s in missing if s not in top)]
         state = replace(state, instructions="\n".join(lines).strip())
+    if single := [f.text for f in frozen if f.part == "field"]:
+        own = {name: seed.field_descriptions[name] for name in single if name in seed.field_descriptions}
+        others = {name: text for name, text in state.field_descriptions.items() if name not in single}
+        state = replace(state, field_descriptions={**others, **own})
     keys = {f.text for f in frozen if f.part == "demo"} - set(map(demo_key, state.demos))
     if keys:
         lost = tuple(d for d in seed.demos if demo_key(d) in keys)

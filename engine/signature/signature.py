@@ -23,6 +23,7 @@ from pydantic.fields import FieldInfo
 
 from engine.errors import SignatureError, UnknownFieldError
 from engine.signature.grammar import Names, caller_names, check_name, parse_sides, type_text
+from engine.signature.nested import nested_fields
 from engine.text import listed
 
 Role = Literal["input", "output"]
@@ -271,9 +272,38 @@ class SignatureMeta(type):
         return cls._field(name).annotation
 
     def description(cls, name: str) -> str:
-        """Return what a field was described as; "" when it was not."""
+        """Return what a field was described as; "" when it was not. A path ("invoice.items.price") goes into a record."""
+        if "." in name and name not in cls._fields:
+            return cls._nested(name)
         desc = _extra(cls._field(name)).get("desc", "")
         return "" if desc == f"${{{name}}}" else str(desc)
+
+    def _nested(cls, path: str) -> str:
+        name, _, rest = path.partition(".")
+        laid_over: Mapping[str, str] = cls.descriptions_inside(name)
+        if rest in laid_over:
+            return laid_over[rest]
+        for one in nested_fields(cls.annotation(name)):
+            if one.path == rest:
+                return one.description
+        raise UnknownFieldError(
+            f"{cls.__name__} has no field {path!r}: there is no {rest!r} inside {name!r}."
+        )
+
+    def descriptions_inside(cls, name: str) -> Mapping[str, str]:
+        """Return the descriptions laid over those of a field's own type, by the path inside it."""
+        inside: Mapping[str, str] = _extra(cls._field(name)).get("nested", {})
+        return inside
+
+    @property
+    def described_fields(cls) -> tuple[str, ...]:
+        """Everything that has a description: the fields, and the paths inside the records that are written."""
+        inside = [
+            f"{name}.{one.path}"
+            for name in cls._outputs
+            for one in nested_fields(cls._fields[name].annotation)
+        ]
+        return (*cls._fields, *dict.fromkeys(inside))
 
     def with_instructions(cls, instructions: str) -> type[Signature]:
         """Return the same fields with another instruction."""
@@ -286,11 +316,23 @@ class SignatureMeta(type):
         )
 
     def with_updated_fields(cls, name: str, type_: object = None, **extra: Any) -> type[Signature]:
-        """Return a signature in which one field has another type, description (`desc`), prefix, or rules (`ge`, `max_length` ...)."""
+        """Return a signature in which one field has another type, description (`desc`), prefix, or rules (`ge`, `max_length` ...).
+
+        A path into a record ("invoice.items.price") takes a description alone. It is laid over the class's own, which stays.
+        """
+        if "." in name and name not in cls._fields and extra.keys() == {"desc"} and type_ is None:
+            return cls._with_nested(name, str(extra["desc"]))
         rules = {key: extra.pop(key) for key in RULES if key in extra}
         field = with_rules(cls._field(name), rules) if rules else cls._field(name)
         info = typed(name, field, type_)
         info.json_schema_extra = {**_extra(info), **extra}
+        return _derive(cls, {**cls._fields, name: info})
+
+    def _with_nested(cls, path: str, text: str) -> type[Signature]:
+        cls.description(path)
+        name, _, rest = path.partition(".")
+        info = copy.copy(cls._fields[name])
+        info.json_schema_extra = {**_extra(info), "nested": {**cls.descriptions_inside(name), rest: text}}
         return _derive(cls, {**cls._fields, name: info})
 
     def prepend(cls, name: str, field: object, type_: object = None) -> type[Signature]:
@@ -344,6 +386,7 @@ class SignatureMeta(type):
                 "prefix": _extra(field)["prefix"],
                 "description": _extra(field)["desc"],
                 "type": type_text(field.annotation),
+                **({"nested": dict(inside)} if (inside := cls.descriptions_inside(name)) else {}),
             }
             for name, field in cls._fields.items()
         ]
@@ -362,7 +405,11 @@ class SignatureMeta(type):
             if was not in (None, now):
                 _log.warning("%s.%s was saved as %s and is %s now.", cls.__name__, name, was, now)
             info = copy.copy(fields[name])
-            new = {"desc": words.get("description") or f"${{{name}}}", "prefix": words.get("prefix")}
+            new = {
+                "desc": words.get("description") or f"${{{name}}}",
+                "prefix": words.get("prefix"),
+                "nested": words.get("nested"),
+            }
             info.json_schema_extra = _extra(info) | {key: value for key, value in new.items() if value}
             fields[name] = info
         return _derive(cls, fields, state.get("instructions") or cls.instructions)

@@ -32,6 +32,8 @@ class Type(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    shown_whole: ClassVar[bool] = True
+    """The type says itself how it is written: its parts have no descriptions by path."""
 
     def format(self) -> str | list[Part]:
         """Return the value as text or as parts of a message."""

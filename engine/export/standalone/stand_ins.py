@@ -25,7 +25,7 @@ REPLACED = {
     "engine.adapters.values._own_form": "engine.adapters.values._structured",
     "engine.adapters.values._schema_type": f"{HERE}.no_schema",
     "engine.adapters.values._validator": f"{HERE}.calendar_check",
-    "engine.adapters.xml._is_record": f"{HERE}.no_record",
+    "engine.signature.nested.is_record": f"{HERE}.no_record",
     "engine.adapters.xml.fields_of": f"{HERE}.no_fields",
     "engine.adapters.values.jsonable": f"{HERE}.calendar_text",
     "engine.similarity._posting": f"{HERE}.pairs",

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from engine.modules.predict import FIELD
 from engine.records import Candidate, Outcome
 from engine.search.contract import Problem, Proposal, Propose
-from engine.search.freeze import Freeze, is_frozen
+from engine.search.freeze import Freeze, is_frozen, is_frozen_field
 from engine.signature import Signature
 
 
@@ -77,8 +77,9 @@ def components_of(
             found.append(Component(path))
         if not is_frozen(frozen, path, "tools"):
             found += [Component(path, tool) for tool in state.tool_descriptions]
-        if signatures is not None and not is_frozen(frozen, path, "fields"):
-            found += [Component(path, field=name) for name in signatures[path].fields]
+        if signatures is not None:
+            names = signatures[path].described_fields
+            found += [Component(path, field=n) for n in names if not is_frozen_field(frozen, path, n)]
     return tuple(found)
 
 

@@ -1,0 +1,199 @@
+"""Fields inside fields: the paths into a record's type, and a JSON schema with a description for each path.
+
+Pure functions of types and schemas. A class is never changed: descriptions by path are laid over what its schema says.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import AliasChoices, BaseModel
+
+from engine.signature.grammar import UNIONS
+
+RECURSION = 2
+"""How often a model is described inside itself; deeper ones keep what their class says."""
+
+MOST_PATHS = 500
+"""Paths of one field; a type with more is described by path up to there."""
+
+_CONTAINERS = (list, set, frozenset, tuple, dict)
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class NestedField:
+    """A field inside a record: its path by Python names, the same path by the keys of JSON (aliases), type and description.
+
+    `inside_itself` says that its class holds itself, and that this is the deepest place with a path.
+    """
+
+    path: str
+    keys: tuple[str, ...]
+    annotation: Any
+    description: str = ""
+    inside_itself: bool = False
+
+
+def nested_fields(annotation: object) -> tuple[NestedField, ...]:
+    """Return every field inside a type, parents first: through lists, dicts, unions and models inside models.
+
+    A list adds nothing to a path. A model that holds itself is followed to `RECURSION` levels.
+
+    >>> class Item(BaseModel):
+    ...     price: float
+    >>> class Invoice(BaseModel):
+    ...     number: str
+    ...     items: list[Item]
+    >>> [one.path for one in nested_fields(Invoice | None)]
+    ['number', 'items', 'items.price']
+    """
+    try:
+        return _cached(annotation)
+    except TypeError:  # a type that cannot be hashed, such as a Literal of a list
+        return _all(annotation)
+
+
+def _all(annotation: object) -> tuple[NestedField, ...]:
+    found: list[NestedField] = []
+    for one in _walk(annotation, (), (), ()):
+        found.append(one)
+        if len(found) >= MOST_PATHS:
+            break
+    return tuple(found)
+
+
+_cached = lru_cache(maxsize=512, typed=True)(_all)
+
+
+def _walk(
+    annotation: object, path: tuple[str, ...], keys: tuple[str, ...], around: tuple[type, ...]
+) -> Iterator[NestedField]:
+    for record in records_in(annotation):
+        if around.count(record) > RECURSION:
+            continue
+        inside = (*around, record)
+        for name, (kind, description, key) in fields_inside(record).items():
+            here, its_keys = (*path, name), (*keys, key)
+            deepest = any(inside.count(one) > RECURSION for one in records_in(kind))
+            yield NestedField(".".join(here), its_keys, kind, description, deepest)
+            yield from _walk(kind, here, its_keys, inside)
+
+
+def records_in(annotation: Any) -> list[type]:
+    """Return the records that a type is or holds: models, dataclasses and typed dicts, none that shows itself as a whole."""
+    annotation = getattr(annotation, "__value__", annotation)  # a type that was given a name
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return records_in(get_args(annotation)[0])
+    if origin in UNIONS or origin in _CONTAINERS:
+        return list(dict.fromkeys(record for arg in get_args(annotation) for record in records_in(arg)))
+    return [annotation] if is_record(annotation) else []
+
+
+def is_record(kind: object) -> bool:
+    """Return whether a type is a record: a model, a dataclass or a typed dict."""
+    if not isinstance(kind, type) or getattr(kind, "shown_whole", False):
+        return False
+    return issubclass(kind, BaseModel) or dataclasses.is_dataclass(kind) or typing.is_typeddict(kind)
+
+
+def fields_inside(record: Any) -> dict[str, tuple[Any, str, str]]:
+    """Return a record's fields: name -> (type, description, key in JSON)."""
+    infos = getattr(record, "model_fields", None) or getattr(record, "__pydantic_fields__", None)
+    if infos is None:
+        return {name: (hint, "", name) for name, hint in typing.get_type_hints(record).items()}
+    return {
+        name: (i.annotation, i.description or "", _key(name, i.validation_alias)) for name, i in infos.items()
+    }
+
+
+def _key(name: str, alias: object) -> str:
+    """Return the key that a field has in a JSON schema."""
+    if isinstance(alias, AliasChoices):
+        alias = next((choice for choice in alias.choices if isinstance(choice, str)), None)
+    return alias if isinstance(alias, str) else name
+
+
+def below(descriptions: Mapping[str, str], name: str) -> dict[str, str]:
+    """Return the descriptions of what is inside a field, by the path from there.
+
+    >>> below({"items": "Lines.", "items.price": "Net."}, "items")
+    {'price': 'Net.'}
+    """
+    lead = f"{name}."
+    return {path.removeprefix(lead): text for path, text in descriptions.items() if path.startswith(lead)}
+
+
+def with_descriptions(schema: Json, annotation: object, descriptions: Mapping[str, str]) -> Json:
+    """Return a type's JSON schema with descriptions by path.
+
+    A definition on the way to one is written out in its place, so that a model used twice can be described twice;
+    the others stay shared.
+    """
+    texts = {
+        one.keys: descriptions[one.path] for one in nested_fields(annotation) if one.path in descriptions
+    }
+    if not texts:
+        return schema
+    definitions: Json = schema.get("$defs", {})
+    made: Json = _described({k: v for k, v in schema.items() if k != "$defs"}, texts, definitions)
+    used = _referred(made, definitions)
+    return (
+        {**made, "$defs": {name: definitions[name] for name in definitions if name in used}} if used else made
+    )
+
+
+_Texts = Mapping[tuple[str, ...], str]
+
+
+def _described(node: Json, texts: _Texts, definitions: Json) -> Json:
+    made = dict(node)
+    if "$ref" in made:
+        made = {**definitions[_name(made.pop("$ref"))], **made}
+        if "$ref" in made:
+            return _described(made, texts, definitions)
+    made.pop("discriminator", None)  # it points to definitions that are written out now
+    for key in ("items", "additionalProperties"):
+        if isinstance(made.get(key), dict):
+            made[key] = _described(made[key], texts, definitions)
+    for key in ("anyOf", "oneOf", "allOf", "prefixItems"):
+        if isinstance(made.get(key), list):
+            made[key] = [_described(one, texts, definitions) for one in made[key]]
+    if isinstance(made.get("properties"), dict):
+        made["properties"] = {
+            key: _property(key, one, texts, definitions) for key, one in made["properties"].items()
+        }
+    return made
+
+
+def _property(key: str, node: Json, texts: _Texts, definitions: Json) -> Json:
+    inner = {keys[1:]: text for keys, text in texts.items() if keys[0] == key and len(keys) > 1}
+    made = _described(node, inner, definitions) if inner else node
+    return {**made, "description": texts[(key,)]} if (key,) in texts else made
+
+
+def _referred(node: object, definitions: Json) -> set[str]:
+    """Return the names of the definitions that a schema needs."""
+    found: set[str] = set()
+    waiting = [node]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, list):
+            waiting += one
+        elif isinstance(one, dict):
+            waiting += one.values()
+            if isinstance(ref := one.get("$ref"), str) and (name := _name(ref)) not in found:
+                found.add(name)
+                waiting.append(definitions[name])
+    return found
+
+
+def _name(ref: str) -> str:
+    return ref.rpartition("/")[2]
