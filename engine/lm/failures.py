@@ -54,7 +54,7 @@ class Place:
 
 def from_status(place: Place, status: int, body: bytes, headers: Mapping[str, str]) -> LMError:
     """Return the error for an HTTP status of 300 and above."""
-    said, code = _message_in(body, place)
+    said, code = server_message(body, place)
     error = _of_status(place, status, (said, code), headers)
     error.provider_code = code or None
     error.request_id = headers.get("x-request-id")
@@ -272,7 +272,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def _message_in(body: bytes, place: Place) -> tuple[str, str]:
+def server_message(body: bytes, place: Place) -> tuple[str, str]:
     """Return the server's own message, shortened and without keys, and its error code."""
     code = ""
     try:

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from types import coroutine
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 from weakref import WeakKeyDictionary
@@ -25,6 +25,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
+from engine.addresses import limited_body
 from engine.errors import LMError
 from engine.lm import failures, streaming
 from engine.lm.base import Choice, Reply, Request
@@ -145,7 +146,8 @@ class OpenAITransport:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             # The aiohttp error is not chained: it holds the request's headers, and they hold the key.
             shown = assembly is not None and assembly.begun
-            raise streaming.final(self._failure(error, timeout.total), shown=shown) from None
+            failure = connection_failure(self.place, error, timeout.total, self.longest)
+            raise streaming.final(failure, shown=shown) from None
         if response.status >= 300:
             return await self._refused(request, body, listener, response, data)
         reply = self._reply(data, kind, time.perf_counter() - started, request)
@@ -278,27 +280,64 @@ class OpenAITransport:
         """Return the usage for an endpoint that counts none."""
         return counted_usage(request, choices, self._price)
 
-    def _failure(self, error: Exception, seconds: float | None) -> LMError:
-        place = self.place
-        if isinstance(error, _TooLongError):
-            return failures.too_long(place, self.longest)
-        if isinstance(error, aiohttp.ConnectionTimeoutError):
-            return failures.unreachable(place, "no connection in time")
-        if isinstance(error, TimeoutError):
-            return failures.timed_out(place, seconds or 0.0)
-        if isinstance(error, aiohttp.ClientConnectorDNSError):
-            return failures.unreachable(place, "no such host")
-        if isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError | ssl.SSLError):
-            return failures.unreachable(place, "its TLS certificate was not accepted, or it speaks no https")
-        if isinstance(error, aiohttp.ClientPayloadError):
-            return failures.bad_reply(place, b"{")
-        if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError | aiohttp.ClientOSError):
-            text = str(error)
-            refused = "refused" in text.lower() or "Connect call failed" in text
-            return failures.unreachable(
-                place, "connection refused" if refused else "it closed the connection"
-            )
-        return failures.unreachable(place, f"{type(error).__name__}: {error}")
+
+def connection_failure(
+    place: Place, error: Exception, seconds: float | None, longest: int = OpenAITransport.longest
+) -> LMError:
+    """Return the LMError for what aiohttp raised; `seconds` is the time limit that was set, `longest` the bytes."""
+    if isinstance(error, _TooLongError):
+        return failures.too_long(place, longest)
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return failures.unreachable(place, "no connection in time")
+    if isinstance(error, TimeoutError):
+        return failures.timed_out(place, seconds or 0.0)
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return failures.unreachable(place, "no such host")
+    if isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError | ssl.SSLError):
+        return failures.unreachable(place, "its TLS certificate was not accepted, or it speaks no https")
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return failures.bad_reply(place, b"{")
+    if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError | aiohttp.ClientOSError):
+        text = str(error)
+        refused = "refused" in text.lower() or "Connect call failed" in text
+        return failures.unreachable(place, "connection refused" if refused else "it closed the connection")
+    return failures.unreachable(place, f"{type(error).__name__}: {error}")
+
+
+class Answered(NamedTuple):
+    """An endpoint's answer to a request that is no completion: HTTP status, body and headers."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+
+async def ask_endpoint(
+    place: Place, method: str, body: bytes | aiohttp.FormData | None = None, seconds: float = 60.0
+) -> Answered:
+    """Send one request that is no completion to `place.url`, with its key. Raises LMError where no answer came."""
+    headers = {"User-Agent": "tuneboard"}
+    if isinstance(body, bytes):
+        headers["Content-Type"] = "application/json"
+    if place.key:
+        headers["Authorization"] = f"Bearer {place.key.reveal()}"
+    limit = aiohttp.ClientTimeout(total=seconds, sock_connect=min(CONNECT_SECONDS, seconds))
+    session = await _session()
+    try:
+        async with session.request(
+            method,
+            URL(place.url),
+            data=body,
+            headers=headers,
+            timeout=limit,
+            proxy=_proxy_for(place.url),
+            allow_redirects=False,
+        ) as response:
+            answer = await limited_body(response, OpenAITransport.longest)
+            return Answered(response.status, answer, response.headers)
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        # The aiohttp error is not chained: it holds the request's headers, and they hold the key.
+        raise connection_failure(place, error, seconds) from None
 
 
 def _trusted(verify: bool | str) -> ssl.SSLContext | bool:

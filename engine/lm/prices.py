@@ -57,6 +57,8 @@ def price(model: str) -> Price | None:
     1.5e-07
     >>> price("ollama/llama3.2").input
     0.0
+    >>> price("openai/ft:gpt-4o-mini-2024-07-18:me:sort:a1").input
+    3e-07
     >>> price("no-such-provider/model") is None
     True
     """
@@ -133,6 +135,9 @@ def _usual(model: str) -> Price | None:
     elif prefix in ("openai", "anthropic", "cohere", "bedrock", "vertex_ai"):
         # Only these makers' models are in the table without their prefix.
         names.append(rest)
+        if rest.startswith("ft:"):
+            # A tuned model, ft:BASE:ORGANISATION:SUFFIX:ID, costs what all that were tuned from its base do.
+            names.append(":".join(rest.split(":")[:2]))
     table = _table()
     return next((table[name] for name in names if name in table), None)
 

@@ -52,6 +52,16 @@ def model_folder(name: str) -> Path:
     return data_home() / FOLDER / plain
 
 
+def name_for(base_model: str, key: str) -> str:
+    """Return the name of the model that a training makes of a base model; `key` is the training's own.
+
+    >>> name_for("Qwen/Qwen3-0.6B", "a1b2c3")
+    'Qwen3-0.6B-a1b2c3'
+    """
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", base_model.rstrip("/").rpartition("/")[2]).strip("-._")
+    return f"{plain[:60] or 'model'}-{key}"
+
+
 def save_tuned(model: TunedModel) -> None:
     """Write a tuned model's record, whole or not at all."""
     folder = model_folder(model.name)

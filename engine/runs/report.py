@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from engine.errors import EngineError, RunError, UnknownNameError
 from engine.export.hero import hero_html
 from engine.export.report import ReportRow, report_html
@@ -24,6 +22,8 @@ from engine.runs.spec import ModelChoice, RunSpec, make_adapter
 from engine.store.rows import RunRow
 from engine.store.store import Store
 from engine.text import dollars, duration
+from engine.training.contract import ChatRow
+from engine.training.file import training_lines
 
 if TYPE_CHECKING:
     from engine.modules.predict import Predict
@@ -232,7 +232,7 @@ def training_file(store: Store, run_id: str) -> bytes:
         if rows.get(outcome.row) == trial and outcome.error is None
     ]
     steps, writer = _steps(spec.pipeline, candidate), make_adapter(spec.adapter)
-    lines: list[bytes] = []
+    found: list[ChatRow] = []
     for outcome in sorted(outcomes, key=lambda one: one.row):
         for call in trace_of(steps, values.get(outcome.row, {}), outcome):
             step = steps.get(call.path)
@@ -242,10 +242,10 @@ def training_file(store: Store, run_id: str) -> bytes:
             for messages, answer, _ in adapter.calls(
                 step.prompted(), (), dict(call.inputs), dict(call.outputs)
             ):
-                turns = [*messages, {"role": "assistant", "content": answer}]
-                lines.append(orjson.dumps({"messages": turns}) + b"\n")
-    if not lines:
+                turns = (*messages, {"role": "assistant", "content": answer})
+                found.append(ChatRow(turns, call.path, outcome.row))
+    if not found:
         raise RunError(
             f"The best prompt of {run.title!r} got no row right outside the final test, so there is nothing to train with."
         )
-    return b"".join(lines)
+    return training_lines(found)

@@ -1,0 +1,84 @@
+"""The training file alone, in the chat format that fine-tuning takes: for anyone's own trainer.
+
+One line a conversation: {"messages": [system, user, ..., assistant]}; the last message is the one to learn. The same
+lines are uploaded to a provider and exported from a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+import orjson
+
+from engine.errors import ConfigurationError, TrainingError
+from engine.home import data_home
+from engine.lm.exchange import jsonable
+from engine.training.contract import ChatRow, Order, Progress, Trained, TrainingEstimate, Watch
+
+FOLDER = "training"
+
+
+def training_lines(rows: Iterable[ChatRow]) -> bytes:
+    """Return chat rows as JSON Lines, one conversation a line.
+
+    >>> training_lines([ChatRow(({"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}))])
+    b'{"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Hello"}]}\\n'
+    """
+    return b"".join(orjson.dumps({"messages": row.messages}, default=jsonable) + b"\n" for row in rows)
+
+
+def token_count(row: ChatRow) -> int:
+    """Return about how many tokens a conversation has: four bytes a token, and four tokens a message.
+
+    >>> token_count(ChatRow(({"role": "user", "content": "Where is it?"},)))
+    7
+    """
+    return sum(4 + _tokens(message.get("content")) for message in row.messages)
+
+
+def _tokens(content: object) -> int:
+    if isinstance(content, str):
+        return -(-len(content.encode()) // 4)
+    parts = content if isinstance(content, list | tuple) else []
+    return sum(_tokens(part.get("text") or "x" * 4000) for part in parts if isinstance(part, dict))
+
+
+class FileTrainer:
+    """Writes the training file and trains nothing."""
+
+    name: ClassVar[str] = "file"
+    title: ClassVar[str] = "Only a training file"
+
+    def check(self, order: Order) -> list[str]:
+        """Return no notes: a file can always be written. Raises ConfigurationError for a method without rows."""
+        if order.settings.method == "grpo":
+            raise ConfigurationError(
+                "A training file cannot hold rewards, so it is not made for the method grpo: choose lora or full."
+            )
+        return []
+
+    def estimate(self, order: Order) -> TrainingEstimate:
+        """Return the file's rows and tokens; it costs nothing."""
+        return TrainingEstimate(len(order.rows), sum(map(token_count, order.rows)), 0.0, 0.0)
+
+    async def train(self, order: Order, watch: Watch) -> Trained:
+        """Write the file to `training/KEY.jsonl` in the data folder. Raises TrainingError where it cannot be written."""
+        path = data_home() / FOLDER / f"{order.key}.jsonl"
+        write_lines(order.rows, path)
+        watch.note(Progress(1, 1, message=f"The training file is at {path}."))
+        return Trained("", file=str(path))
+
+
+def write_lines(rows: Iterable[ChatRow], path: Path) -> None:
+    """Write the rows' training file, whole or not at all. Raises TrainingError."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(training_lines(rows))
+        part.replace(path)
+    except OSError as error:
+        raise TrainingError(
+            f"The training file {path} cannot be written: {error.strerror or error}."
+        ) from error

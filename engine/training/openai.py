@@ -1,0 +1,460 @@
+"""Training at a provider, over OpenAI's fine-tuning API, which other providers and servers speak too.
+
+The training file is uploaded, a job is created, and its state is asked for with growing patience until it has ended. The
+names of the upload and of the job are kept in the model's folder before anything waits for them, and both are looked for at
+the provider before they are made: a process that dies neither trains nor pays twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, ClassVar, TypeVar
+
+import aiohttp
+import orjson
+from pydantic import BaseModel, ValidationError
+
+from engine.errors import ConfigurationError, EngineError, LMError, MissingKeyError, TrainingError
+from engine.lm import failures
+from engine.lm.choice import ModelChoice, Route, find_route
+from engine.lm.failures import Place
+from engine.lm.keys import Secret, key_for, without_keys
+from engine.lm.openai_http import Answered, ask_endpoint
+from engine.lm.tuned import PREFIX, TunedModel, get_tuned, model_folder, name_for, save_tuned
+from engine.text import counted, dollars, listed
+from engine.training.contract import Order, Progress, Trained, TrainingEstimate, TrainSettings, Watch
+from engine.training.file import token_count, training_lines
+
+T = TypeVar("T")
+
+FEWEST_ROWS = 10
+"""Rows that OpenAI asks for at least."""
+TRIES = 8
+"""Failures in a row (no connection, limits, 5xx) after which the training is left to the provider and the run ends."""
+PRICES = {
+    "gpt-4.1-nano": 1.5,
+    "gpt-4.1-mini": 5.0,
+    "gpt-4.1": 25.0,
+    "gpt-4o-mini": 3.0,
+    "gpt-4o": 25.0,
+    "gpt-3.5-turbo": 8.0,
+}
+"""US dollars for a million trained tokens at OpenAI's own address, by the start of the base model's name, longest first."""
+
+ENDED = frozenset({"succeeded", "failed", "cancelled"})
+STATES = {
+    "validating_files": "The provider checks the training file.",
+    "queued": "The training waits in the provider's queue.",
+    "running": "The provider trains.",
+    "paused": "The provider has paused the training.",
+}
+
+
+class Job(BaseModel):
+    """What is known of a training at the provider: kept in the model's folder as `job.json`."""
+
+    file: str = ""
+    job: str = ""
+    tokens: int = 0
+    usd: float | None = None
+    loss: float | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class OpenAITrainer:
+    """Trains at a provider. The waits are in seconds, between two looks at a job: the first, and the longest."""
+
+    name: ClassVar[str] = "openai"
+    title: ClassVar[str] = "At a provider"
+    first_wait: float = 2.0
+    longest_wait: float = 60.0
+
+    def check(self, order: Order) -> list[str]:
+        """Return notes for the user. Raises ConfigurationError for what no provider can do, MissingKeyError without a key."""
+        settings, route = order.settings, _route(order.settings)
+        if settings.method == "grpo":
+            raise ConfigurationError(
+                "A provider cannot train with the program's own metric (grpo): choose lora."
+            )
+        if (
+            route.provider
+            and route.provider.needs_key
+            and not route.custom
+            and not key_for(route, settings.key_env)
+        ):
+            variable = settings.key_env or route.provider.key_env
+            raise MissingKeyError(
+                f"{route.host} needs an API key to train a model: set {variable}, or add it in Settings."
+            )
+        if route.at_openai and 0 < len(order.rows) < FEWEST_ROWS:
+            raise ConfigurationError(
+                f"{route.host} trains on {FEWEST_ROWS} rows or more, and there are {len(order.rows)}: add rows, or let the "
+                "teacher answer rows without labels."
+            )
+        notes = [f"The training rows are sent to {route.host}. The model stays there."]
+        if settings.learning_rate is not None:
+            notes.append("The provider chooses the learning rate: the one that is set has no effect.")
+        long = sum(token_count(row) > settings.max_length for row in order.rows)
+        if long:
+            notes.append(
+                f"{counted(long, 'row')} of {len(order.rows)} may be longer than {settings.max_length:,} tokens: a provider "
+                "cuts or refuses what is too long for its model."
+            )
+        return notes
+
+    def estimate(self, order: Order) -> TrainingEstimate:
+        """Return rows, tokens of all epochs and dollars. The provider's queue decides the time, so it is not known."""
+        tokens = sum(map(token_count, order.rows)) * _epochs(order.settings)
+        return TrainingEstimate(len(order.rows), tokens, _cost(order.settings, tokens))
+
+    async def train(self, order: Order, watch: Watch) -> Trained:
+        """Train, or follow the job that there is. Raises TrainingError; what was spent is in the message."""
+        self.check(order)
+        name = name_for(order.settings.base_model, order.key)
+        try:
+            if get_tuned(name).finished:
+                job = _kept(name)
+                return Trained(PREFIX + name, tokens=job.tokens, usd=job.usd, loss=job.loss, score=job.score)
+        except EngineError:
+            pass  # not trained yet
+        if watch.stopped:
+            return Trained("", ended="stopped")
+        return await _Training(self, order, watch, name).run()
+
+
+@dataclass
+class _Training:
+    """One training: its order, its watch, and the provider."""
+
+    trainer: OpenAITrainer
+    order: Order
+    watch: Watch
+    name: str
+    started: float = field(default_factory=time.monotonic)
+    events: set[str] = field(default_factory=set)
+    job: Job = field(default_factory=Job)
+    progress: Progress = field(default_factory=lambda: Progress(0, 0))
+
+    def __post_init__(self) -> None:
+        self.route = _route(self.order.settings)
+        self.key = key_for(self.route, self.order.settings.key_env)
+        self.job = _kept(self.name)
+        self.planned = self.trainer.estimate(self.order).tokens
+
+    async def run(self) -> Trained:
+        """Upload, create the job, follow it to its end, and record the model."""
+        if not self.job.job:
+            await self._start()
+        ended = await self._follow()
+        if ended["status"] == "failed":
+            self._keep(Job(file=self.job.file))  # the next start makes a new job of the same file
+            raise TrainingError(self._failure(ended))
+        model = ended.get("fine_tuned_model")
+        if ended["status"] == "cancelled":
+            model = await self._best_checkpoint()
+            self._keep(Job(file=self.job.file))
+        if not model:
+            return Trained(
+                "", ended="stopped", tokens=self.progress.tokens, usd=self.progress.usd, seconds=self._seconds
+            )
+        finished = ended["status"] == "succeeded"
+        self._record(str(model), finished=finished)
+        score = await self.watch.score(PREFIX + self.name, "Trained model")
+        found = self.progress
+        if finished:
+            self._keep(
+                self.job.model_copy(
+                    update={"tokens": found.tokens, "usd": found.usd, "loss": found.loss, "score": score}
+                )
+            )
+        return Trained(
+            PREFIX + self.name,
+            "finished" if finished else "stopped",
+            found.tokens,
+            found.usd,
+            self._seconds,
+            found.loss,
+            score,
+        )
+
+    # The job
+
+    async def _start(self) -> None:
+        self._note("The training file is uploaded.")
+        file = self.job.file or await self._patiently(self._uploaded)
+        self._keep(Job(file=file))
+        job = await self._patiently(lambda: self._created(file))
+        self._keep(Job(file=file, job=job))
+
+    async def _uploaded(self) -> str:
+        """Return the id of the training file at the provider; upload it where it is not there."""
+        title = f"tuneboard-{self.order.key}.jsonl"
+        for entry in await self._list("/files?purpose=fine-tune"):
+            if entry.get("filename") == title and entry.get("status") not in ("error", "deleted"):
+                return str(entry["id"])
+        form = aiohttp.FormData()
+        form.add_field("purpose", "fine-tune")
+        content = training_lines(self.order.rows)
+        form.add_field("file", content, filename=title, content_type="application/jsonl")
+        return str((await self._ask("POST", "/files", form, "training file"))["id"])
+
+    async def _created(self, file: str) -> str:
+        """Return the id of the job with this file; create it where there is none that runs or has run."""
+        for entry in await self._list("/fine_tuning/jobs?limit=100"):
+            if entry.get("training_file") == file and entry.get("status") not in ("failed", "cancelled"):
+                return str(entry["id"])
+        settings = self.order.settings
+        body = {
+            "model": self.route.model,
+            "training_file": file,
+            "seed": settings.seed,
+            "suffix": "tuneboard",
+            "method": {
+                "type": "supervised",
+                "supervised": {"hyperparameters": {"n_epochs": _epochs(settings)}},
+            },
+        }
+        return str((await self._ask("POST", "/fine_tuning/jobs", orjson.dumps(body), "training"))["id"])
+
+    async def _follow(self) -> dict[str, Any]:
+        """Look at the job until it has ended; ask for its end once the run is stopped. Return it as it ended."""
+        path, wait, asked = f"/fine_tuning/jobs/{self.job.job}", self.trainer.first_wait, False
+        known: object = None
+        while True:
+            job = await self._patiently(lambda: self._ask("GET", path, None, "training"))
+            await self._read_events(job)
+            if job.get("status") in ENDED:
+                return job
+            if self.watch.stopped and not asked:
+                asked, wait = True, self.trainer.first_wait
+                await self._patiently(lambda: self._cancel(path))
+                continue
+            state = (job.get("status"), self.progress.step)
+            wait = self.trainer.first_wait if state != known else min(self.trainer.longest_wait, wait * 1.5)
+            known = state
+            await self._pause(wait, stoppable=not asked)
+
+    async def _cancel(self, path: str) -> None:
+        answered = await self._send("POST", f"{path}/cancel")
+        if answered.status >= 500 or answered.status == 429:
+            raise failures.from_status(self._place(path), answered.status, answered.body, answered.headers)
+        # Any other refusal means that the job has just ended: the next look says how.
+
+    async def _read_events(self, job: Mapping[str, Any]) -> None:
+        """Report what is new of a job: steps, loss, and its tokens and dollars so far."""
+        events = await self._patiently(
+            lambda: self._list(f"/fine_tuning/jobs/{self.job.job}/events?limit=100")
+        )
+        found, message = self.progress, STATES.get(str(job.get("status")), "")
+        step, steps, loss = found.step, found.steps, found.loss
+        for event in sorted(events, key=lambda e: e.get("created_at") or 0):
+            if event.get("id") in self.events:
+                continue
+            self.events.add(str(event.get("id")))
+            data = event.get("data") or {}
+            if event.get("type") == "metrics" and _number(data.get("step")) is not None:
+                at = int(data["step"])
+                step, steps = max(step, at), int(_number(data.get("total_steps")) or steps)
+                loss = _number(data.get("train_loss")) if at == step else loss
+            elif event.get("level") in ("warn", "error") and event.get("message"):
+                message = f"{self.route.host}: {_short(event['message'], self.key)}"
+        tokens = job.get("trained_tokens") or (self.planned * step // steps if steps else 0)
+        cost = _cost(self.order.settings, tokens)
+        self.progress = Progress(step, max(steps, step), loss, None, self._seconds, tokens, cost, message)
+        self.watch.note(self.progress)
+
+    async def _best_checkpoint(self) -> str | None:
+        """Return the checkpoint with the lowest validation loss, else the last one; None where there is none."""
+        path = f"/fine_tuning/jobs/{self.job.job}/checkpoints"
+        found = [
+            c for c in await self._patiently(lambda: self._list(path)) if c.get("fine_tuned_model_checkpoint")
+        ]
+
+        def order(checkpoint: Mapping[str, Any]) -> tuple[float, float]:
+            loss = _number((checkpoint.get("metrics") or {}).get("full_valid_loss"))
+            return (math.inf if loss is None else loss, -(_number(checkpoint.get("step_number")) or 0))
+
+        return str(min(found, key=order)["fine_tuned_model_checkpoint"]) if found else None
+
+    def _record(self, model: str, *, finished: bool) -> None:
+        settings = self.order.settings
+        prefix = self.route.provider_name or "openai"
+        hosted = ModelChoice(name=f"{prefix}/{model}", base_url=settings.base_url, key_env=settings.key_env)
+        save_tuned(
+            TunedModel(
+                name=self.name,
+                kind="hosted",
+                trainer=OpenAITrainer.name,
+                base_model=settings.base_model,
+                method=settings.method,
+                licence=settings.licence,
+                rows=len(self.order.rows),
+                created=datetime.now(UTC).isoformat(timespec="seconds"),
+                finished=finished,
+                hosted=hosted,
+            )
+        )
+
+    def _failure(self, job: Mapping[str, Any]) -> str:
+        error = job.get("error") or {}
+        why = _short(error.get("message") or "it gave no reason", self.key)
+        spent = self.progress
+        cost = "" if spent.usd is None else f", {dollars(spent.usd)}"
+        paid = f" It had trained {spent.tokens:,} tokens{cost}." if spent.tokens else " Nothing was trained."
+        what = (
+            "refused the training file"
+            if "file" in str(error.get("code"))
+            else "could not finish the training"
+        )
+        return f"{self.route.host} {what} ({self.job.job}): {why}{'' if why.endswith('.') else '.'}{paid}"
+
+    # What is kept, what is reported, and the waits
+
+    @property
+    def _seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def _keep(self, job: Job) -> None:
+        self.job = job
+        folder = model_folder(self.name)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            part = folder / "job.json.part"
+            part.write_text(job.model_dump_json(), encoding="utf-8")
+            part.replace(folder / "job.json")
+        except OSError as error:
+            raise TrainingError(f"{folder} cannot be written: {error.strerror or error}.") from error
+
+    def _note(self, message: str) -> None:
+        self.watch.note(Progress(0, 0, message=message))
+
+    async def _pause(self, seconds: float, *, stoppable: bool = True) -> None:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not (stoppable and self.watch.stopped):
+            await asyncio.sleep(min(left, 0.5))
+
+    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Make a call again after a limit, a failure of the server or of the network. Raises TrainingError."""
+        wait, tries = self.trainer.first_wait, 0
+        while True:
+            try:
+                return await call()
+            except LMError as error:
+                tries += 1
+                if not error.retryable or tries == TRIES:
+                    raise TrainingError(f"{error}{self._goes_on()}") from error
+                if error.retry_after and error.retry_after >= 1:
+                    self._note(f"{self.route.host} limits requests: next one in {error.retry_after:.0f} s.")
+                await self._pause(
+                    error.retry_after if error.retry_after is not None else wait, stoppable=False
+                )
+                wait = min(self.trainer.longest_wait, wait * 2)
+
+    def _goes_on(self) -> str:
+        if not self.job.job:
+            return ""
+        return f" The training {self.job.job} may go on there and cost: start the run again to follow it."
+
+    # Requests
+
+    def _place(self, path: str) -> Place:
+        route, settings = self.route, self.order.settings
+        env = settings.key_env or (route.provider.key_env if route.provider and not route.custom else None)
+        return Place(route.host, route.name, f"{route.base_url}{path}", self.key, env, route.provider_name)
+
+    async def _send(self, method: str, path: str, body: bytes | aiohttp.FormData | None = None) -> Answered:
+        return await ask_endpoint(self._place(path), method, body, seconds=300 if body else 60)
+
+    async def _ask(
+        self, method: str, path: str, body: bytes | aiohttp.FormData | None, what: str
+    ) -> dict[str, Any]:
+        """Return an answer's JSON object. Raises TrainingError for a refusal of `what`, LMError for the rest."""
+        place, answered = self._place(path), await self._send(method, path, body)
+        if answered.status in (400, 404, 409, 413, 422):
+            said, code = failures.server_message(answered.body, place)
+            near = await self._near_models(said, code) if what == "training" and method == "POST" else ""
+            said = said or "it gave no reason"
+            self._keep(Job())  # a job or a file that is gone there: what there is is looked for again
+            raise TrainingError(
+                f"{place.host} did not take the {what} of {self.route.model!r} ({answered.status}): "
+                f"{said}{'' if said.endswith('.') else '.'}{near}"
+            )
+        if answered.status >= 300:
+            raise failures.from_status(place, answered.status, answered.body, answered.headers)
+        try:
+            found = orjson.loads(answered.body)
+        except orjson.JSONDecodeError:
+            found = None
+        if not isinstance(found, dict) or not found.get("id"):
+            raise failures.bad_reply(place, answered.body, answered.headers.get("Content-Type", ""))
+        return found
+
+    async def _list(self, path: str) -> Sequence[Mapping[str, Any]]:
+        """Return the entries of a list; none from a server that keeps no such list."""
+        answered = await self._send("GET", path)
+        if answered.status in (400, 404, 405, 501):
+            return []
+        if answered.status >= 300:
+            raise failures.from_status(self._place(path), answered.status, answered.body, answered.headers)
+        try:
+            found = orjson.loads(answered.body)
+        except orjson.JSONDecodeError:
+            return []
+        entries = found.get("data") if isinstance(found, dict) else None
+        return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
+
+    async def _near_models(self, said: str, code: str) -> str:
+        """Return the server's models with a near name as a sentence, where a refusal is about the model."""
+        from rapidfuzz import fuzz, process
+
+        if "model" not in code and self.route.model not in said:
+            return ""
+        names = [str(m["id"]) for m in await self._list("/models") if m.get("id")]
+        near = process.extract(self.route.model, names, scorer=fuzz.WRatio, limit=5, score_cutoff=60)
+        return f" Models there with a near name: {listed([name for name, *_ in near])}." if near else ""
+
+
+def _route(settings: TrainSettings) -> Route:
+    """Return where the base model is trained. Raises ConfigurationError for a provider that speaks another protocol."""
+    route = find_route(settings.base_model, settings.base_url)
+    if route.protocol != "openai":
+        raise ConfigurationError(
+            f"{settings.base_model!r} is no model of a provider with OpenAI's fine-tuning API. Name one as it is called there, "
+            "such as openai/gpt-4o-mini-2024-07-18, and give the address where it is another one."
+        )
+    return route
+
+
+def _epochs(settings: TrainSettings) -> int:
+    return max(1, math.ceil(settings.epochs))
+
+
+def _cost(settings: TrainSettings, tokens: int) -> float | None:
+    """Return the US dollars that trained tokens cost, None where the price is not known."""
+    route = _route(settings)
+    if not route.at_openai:
+        return 0.0 if route.provider is not None and route.provider.local and not route.custom else None
+    per_million = next((price for name, price in PRICES.items() if route.model.startswith(name)), None)
+    return None if per_million is None else tokens * per_million / 1e6
+
+
+def _kept(name: str) -> Job:
+    try:
+        return Job.model_validate_json((model_folder(name) / "job.json").read_bytes())
+    except (OSError, ValidationError):
+        return Job()
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _short(text: object, key: Secret) -> str:
+    flat = without_keys(" ".join(str(text).split()), key)
+    return flat if len(flat) <= 300 else f"{flat[:299]}…"

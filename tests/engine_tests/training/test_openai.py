@@ -1,0 +1,210 @@
+"""Training at a provider, against a local server that speaks the fine-tuning API."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fine_tuning_server import FineTuningServer
+from run_setup import kill, wait_for
+from training_orders import ROWS, Notes, chat, order
+
+import engine
+from engine import loop
+from engine.errors import ConfigurationError, MissingKeyError, TrainingError
+from engine.lm.client import make_lm
+from engine.lm.tuned import get_tuned, tuned_models
+from engine.training.contract import Order, Progress
+from engine.training.openai import OpenAITrainer
+
+TRAINER = OpenAITrainer(first_wait=0.002, longest_wait=0.01)
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+
+
+@pytest.fixture
+def server():
+    with FineTuningServer() as running:
+        yield running
+
+
+def train(wanted: Order, watch: Notes | None = None):
+    return loop.run(TRAINER.train(wanted, watch or Notes()))
+
+
+def test_a_model_is_trained_recorded_and_answers(server):
+    watch = Notes()
+    trained = train(order(server.url, licence="apache-2.0"), watch)
+    assert (trained.ended, trained.score, trained.usd) == ("finished", 0.75, None)
+    assert trained.tokens == server.jobs["ftjob-1"]["trained_tokens"]
+    assert [p.step for p in watch.seen if p.loss][-1] == server.steps
+    losses = [p.loss for p in watch.seen if p.loss]
+    assert losses == sorted(losses, reverse=True)
+    record = get_tuned(trained.model)
+    assert (record.kind, record.rows, record.finished, record.licence) == ("hosted", 12, True, "apache-2.0")
+    assert server.jobs["ftjob-1"]["hyperparameters"] == {"n_epochs": 2}
+    assert record.hosted is not None
+    with engine.context(lm=make_lm(record.hosted)):
+        reply = loop.run(engine.LM(record.hosted.name, api_base=server.url).acall("thing number 4"))
+    assert reply == ["shelf 1"]
+
+
+def test_a_finished_training_is_not_started_again(server):
+    first = train(order(server.url))
+    asked = len(server.asked)
+    again = train(order(server.url))
+    assert (again.model, again.tokens, again.score) == (first.model, first.tokens, first.score)
+    assert len(server.asked) == asked
+    train(order(server.url, epochs=3))
+    assert len(server.jobs) == 2
+
+
+CHILD = """
+import sys
+sys.path.insert(0, {path!r})
+from training_orders import Notes, order
+from engine import loop
+from engine.training.openai import OpenAITrainer
+loop.run(OpenAITrainer(0.002, 0.01).train(order({url!r}), Notes()))
+"""
+
+
+def test_a_killed_process_neither_uploads_nor_trains_again(server, tmp_path):
+    server.hold_at = 2
+    path = str(Path(__file__).parents[2] / "support")
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD.format(path=path, url=server.url)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    wait_for(lambda: server.jobs and server.jobs["ftjob-1"]["step"] == 2, process=child)
+    kill(child)
+    server.hold_at = None
+    assert train(order(server.url)).ended == "finished"
+    assert (len(server.jobs), len(server.files)) == (1, 1)
+
+
+@pytest.mark.parametrize("lost", ["POST /files", "POST /fine_tuning/jobs"])
+def test_what_was_made_behind_a_lost_answer_is_found(server, lost):
+    server.refuse(lost, 502, after=True)
+    assert train(order(server.url)).ended == "finished"
+    assert (len(server.jobs), len(server.files)) == (1, 1)
+
+
+def test_limits_and_failures_of_the_server_are_waited_for(server):
+    watch = Notes()
+    server.refuse("POST /fine_tuning/jobs", 429, headers={"Retry-After": "1"})
+    server.refuse("GET /fine_tuning/jobs/ftjob-1", 503)
+    assert train(order(server.url), watch).ended == "finished"
+    assert any("next one in 1 s" in p.message for p in watch.seen)
+    assert server.counted("POST /fine_tuning/jobs") == 2
+
+
+def test_a_server_that_stays_away_leaves_the_job_to_be_followed(server):
+    server.hold_at = 0
+    for _ in range(20):
+        server.refuse("GET /fine_tuning/jobs/ftjob-1", 500)
+    with pytest.raises(TrainingError, match=r"ftjob-1 may go on there and cost: start the run again"):
+        train(order(server.url))
+    server._refusals.clear()
+    server.hold_at = None
+    assert train(order(server.url)).ended == "finished"
+    assert len(server.jobs) == 1
+
+
+def test_stop_cancels_the_job_and_keeps_the_best_checkpoint(server):
+    server.hold_at = 3
+    trained = train(order(server.url), Notes(stop_at=3))
+    assert trained.ended == "stopped"
+    assert server.jobs["ftjob-1"]["status"] == "cancelled"
+    record = get_tuned(trained.model)
+    assert not record.finished
+    assert record.hosted is not None
+    assert record.hosted.name.endswith(":ckpt-step-2")  # the lowest validation loss
+
+
+def test_stop_before_anything_was_trained_has_no_model(server):
+    assert train(order(server.url), Notes(stop_at=0)).ended == "stopped" or server.jobs
+    server.hold_at = 0
+    watch = Notes(stop_at=0)
+    watch.seen.append(Progress(0, 0))
+    trained = train(order(server.url, seed=5), watch)
+    assert (trained.model, trained.ended) == ("", "stopped")
+    assert not any(job["seed"] == 5 for job in server.jobs.values())
+
+
+def test_a_failed_training_says_why_and_what_it_spent(server):
+    server.fail_at = 3
+    with pytest.raises(TrainingError, match=r"internal error\. It had trained 300 tokens\."):
+        train(order(server.url))
+    assert tuned_models() == []
+    server.fail_at = None
+    assert train(order(server.url)).ended == "finished"
+    assert len(server.files) == 1
+
+
+def test_a_training_file_that_is_refused_says_so(server):
+    with pytest.raises(
+        TrainingError, match=r"refused the training file .*at least 10 examples.* Nothing was trained"
+    ):
+        train(order(server.url, ROWS[:4]))
+
+
+def test_an_unknown_base_model_lists_the_near_ones(server):
+    with pytest.raises(TrainingError, match=r"not available for fine-tuning .*small-base"):
+        train(order(server.url, base_model="smal-base"))
+    assert not server.jobs
+
+
+def test_a_refused_key_is_not_shown(server, monkeypatch):
+    monkeypatch.setenv("MY_KEY", "secret-key-of-mine")
+    server.api_key = "another"
+    with pytest.raises(TrainingError, match="refused the API key") as raised:
+        train(order(server.url, key_env="MY_KEY"))
+    assert "secret-key-of-mine" not in str(raised.value)
+    assert server.counted("") == 1
+
+
+def test_a_server_that_is_not_there():
+    with pytest.raises(TrainingError, match=r"Cannot reach 127\.0\.0\.1:9"):
+        train(order("http://127.0.0.1:9/v1"))
+
+
+def test_checks_before_the_start(monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    hosted = order("", base_url=None, base_model="gpt-4o-mini-2024-07-18")
+    with pytest.raises(MissingKeyError, match="set OPENAI_API_KEY"):
+        TRAINER.check(hosted)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    with pytest.raises(ConfigurationError, match="10 rows or more, and there are 3"):
+        TRAINER.check(replace(hosted, rows=ROWS[:3]))
+    with pytest.raises(ConfigurationError, match="grpo"):
+        TRAINER.check(order("http://localhost:1", method="grpo"))
+    with pytest.raises(ConfigurationError, match="no model of a provider"):
+        TRAINER.check(order("", base_url=None, base_model="anthropic/claude-opus-4-8"))
+    long = replace(hosted, rows=(*ROWS, chat("word " * 3000, "x")))
+    assert any("1 row of 13 may be longer than 2,048 tokens" in note for note in TRAINER.check(long))
+
+
+def test_the_estimate_has_the_price_where_it_is_known():
+    found = TRAINER.estimate(order("", base_url=None, base_model="gpt-4o-mini-2024-07-18"))
+    assert (found.rows, found.seconds) == (12, None)
+    assert found.usd == pytest.approx(found.tokens * 3e-6)
+    assert TRAINER.estimate(order("http://localhost:1")).usd is None
+
+
+def test_a_job_that_is_gone_at_the_provider_is_made_again(server):
+    server.fail_at = 1
+    with pytest.raises(TrainingError):
+        train(order(server.url))
+    server.files.clear()
+    with pytest.raises(TrainingError, match="Invalid file id"):
+        train(order(server.url))
+    server.fail_at = None
+    assert train(order(server.url)).ended == "finished"
