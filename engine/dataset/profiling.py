@@ -302,7 +302,7 @@ def _names_answer(name: str) -> bool:
     tokens = _tokens(name)
     if len(tokens) > 1 and tokens[-1] in _ID_NAMES:
         tokens = tokens[:-1]  # "answer_idx" and "label_id" name an answer; "id" alone does not
-        return tokens[-1] in _ANSWER_NAMES | {"class"}
+        return tokens[-1] in _ANSWER_NAMES | {"class"} or tokens[0] in _ANSWER_MARKS
     return bool(tokens) and (tokens[-1] in _ANSWER_NAMES or tokens[0] in _ANSWER_MARKS)
 
 

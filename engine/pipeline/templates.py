@@ -194,6 +194,23 @@ _SHIFT = PipelineSpec(
     )
 )
 
+_INVOICE = StepSpec(
+    name="read",
+    instructions="Read the document and fill in the record.",
+    inputs=_texts(document="The text of an invoice, a credit note or a delivery note"),
+    outputs=(
+        FieldSpec(name="kind", choices=("credit note", "delivery note", "invoice")),
+        FieldSpec(name="number", description="The document's number"),
+        FieldSpec(name="date", type="Optional[str]", description="Its date"),
+        FieldSpec(name="supplier", description="The company that wrote it"),
+        FieldSpec(name="customer", description="The company it was written to"),
+        FieldSpec(name="currency", type="Optional[str]", description="The currency's three letters"),
+        FieldSpec(name="total", type="Optional[float]", description="The amount"),
+        FieldSpec(name="due", type="Optional[str]", description="The date by which to pay"),
+        FieldSpec(name="articles", type="list[str]", description="What was sold, sent or taken back"),
+    ),
+)
+
 SAMPLES: tuple[Sample, ...] = (
     Sample(
         name="support_tickets",
@@ -264,6 +281,16 @@ SAMPLES: tuple[Sample, ...] = (
         file="shift_notes.csv",
         pipeline=_SHIFT,
         metric=("TokenF1", {}),
+        optimizer=("BootstrapFewShotWithRandomSearch", {"num_candidate_programs": 6}),
+    ),
+    Sample(
+        name="invoices",
+        title="Read invoices and delivery notes",
+        plain="Invoices, credit notes and delivery notes become records with their articles; two totals and missing dates included.",
+        file="invoices.csv",
+        columns={f.name: f"correct_{f.name}" for f in _INVOICE.outputs},
+        pipeline=PipelineSpec(steps=(_INVOICE,)),
+        metric=("JSONMatch", {"every_output": True}),
         optimizer=("BootstrapFewShotWithRandomSearch", {"num_candidate_programs": 6}),
     ),
 )
