@@ -7,6 +7,7 @@ corpora     the passages that steps search, read and indexed once
 check       problems of a spec and of the wiring between its steps, in plain words
 build       a spec -> a program
 infer       a table without a description -> a spec
+records     the type of a record: inferred from right answers, its paths and descriptions
 importers   a signature text, a class's source, a JSON Schema, a prompt or a Python program -> a spec
 templates   the sample projects that are shipped
 """

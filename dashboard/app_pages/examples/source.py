@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from dashboard.app_pages.examples.documents import DOCUMENTS, documents_form
 from dashboard.app_pages.examples.grid import forget_rows
 from dashboard.components import ui
 from dashboard.components.guard import forget_seen
@@ -102,7 +103,14 @@ def _picture(cell: str) -> bytes | None:
     return content if content and media_type(content[:64]) is not None else None
 
 
-WAYS = ("Upload a file", "Paste a table", "Pictures or PDFs", "Use a sample", "A file from before")
+WAYS = (
+    "Upload a file",
+    "Paste a table",
+    DOCUMENTS,
+    "Pictures or PDFs",
+    "Use a sample",
+    "A file from before",
+)
 PROBLEM = "source_problem"
 PASTE = "message,queue\nWhere is my parcel?,shipping\nI was charged twice.,billing"
 
@@ -110,11 +118,15 @@ PASTE = "message,queue\nWhere is my parcel?,shipping\nI was charged twice.,billi
 def example_source(now: Current) -> None:
     """Let the user bring examples; what was chosen is stored at once."""
     ways = WAYS if _stored() else WAYS[:-1]
-    way = ui.choose("Where from", ways, default=WAYS[0], key="source_way")
+    way = ui.choose(
+        "Where from", ways, default=st.session_state.get("source_first", WAYS[0]), key="source_way"
+    )
     if way == "Upload a file":
         _upload(now)
     elif way == "Paste a table":
         _paste(now)
+    elif way == DOCUMENTS:
+        documents_form(now)
     elif way == "Pictures or PDFs":
         _files(now)
     elif way == "Use a sample":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import streamlit as st
 
 from dashboard.app_pages.examples.add import add_rows, synthetic_note
+from dashboard.app_pages.examples.documents import pile_report
 from dashboard.app_pages.examples.grid import example_grid, forget_rows, undo_button
 from dashboard.app_pages.examples.preflight import preflight_card, split_editor
 from dashboard.app_pages.examples.source import example_source, picture_strip
@@ -270,6 +271,7 @@ def examples_of(now: Current, dataset_id: str) -> None:
     if watch(now, "examples"):
         forget_rows(now.id)
     _file_line(now, table)
+    pile_report(now)
     for note in table.notes[:4]:
         st.caption(f":material/info: {escape_markdown(note)}")
     spec = now.draft.pipeline

@@ -45,9 +45,18 @@ def new_project() -> None:
             width="stretch",
             help="Say what goes in and what comes out first.",
         )
-        if own or blank:
+        documents = ui.button(
+            "Read records out of documents",
+            "new_from_documents",
+            icon="description",
+            width="stretch",
+            help="Upload texts, pictures or PDFs; the fields to read come from right answers, a class or a form.",
+        )
+        if own or blank or documents:
             project = drafts.create_project(name.strip() or drafts.UNTITLED)
-            open_page("examples" if own else "task", project=project)
+            if documents:
+                st.session_state["source_first"] = "Documents"
+            open_page("task" if blank else "examples", project=project)
         st.file_uploader(
             "Or open a project file",
             type=["json"],

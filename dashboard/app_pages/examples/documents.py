@@ -1,0 +1,112 @@
+"""Documents with their right answers as examples: a pile of files becomes the table and the task that reads records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from dashboard.app_pages.examples.grid import forget_rows
+from dashboard.components import ui
+from dashboard.components.guard import forget_seen, renew
+from dashboard.components.page import Current
+from dashboard.components.tables import data_table
+from dashboard.state import records
+from dashboard.views.text import count
+from engine.errors import DatasetError
+
+if TYPE_CHECKING:
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+DOCUMENTS = "Documents"
+FILES, FOLDER = "Files or a zip", "A folder"
+INFERRED, WRITTEN, BY_HAND = "From the right answers", "From a class or a schema", "I fill in a form"
+ABOUT = {
+    INFERRED: "The fields and their types are taken from the right answers.",
+    WRITTEN: "A Pydantic class (read, never run), a JSON Schema, or a short form such as `document -> supplier, total: float`.",
+    BY_HAND: "You name the fields on the Task page, records and lists inside them too.",
+}
+CLASS = """class Line(BaseModel):
+    article: str
+    price: float
+
+class Invoice(BaseModel):
+    supplier: str
+    total: float = Field(description="The amount to pay")
+    lines: list[Line]"""
+PROBLEM = "source_problem"
+MOST_SHOWN = 200
+
+
+def documents_form(now: Current) -> None:
+    """Let the user bring documents, their right answers, and the type of the record."""
+    kind = ui.choose("What to upload", (FILES, FOLDER), default=FILES, key="documents_kind")
+    files = st.file_uploader(
+        "Texts, pictures and PDFs, and a CSV or JSON file of right answers"
+        if kind == FILES
+        else "A folder of them",
+        accept_multiple_files=True if kind == FILES else "directory",
+        key=f"documents_{kind == FILES}_{now.id}_{records.taken_piles()}",
+        max_upload_size=200,
+    )
+    st.caption(
+        "The right answers name their document in a column such as *file*, or lie next to it as `name.json`. "
+        "They may be missing: then you fill them in next to each document. Everything stays on this machine."
+    )
+    way = ui.choose("The record", (INFERRED, WRITTEN, BY_HAND), default=INFERRED, key="documents_record")
+    st.caption(ABOUT[way])
+    written = ""
+    if way == WRITTEN:
+        written = st.text_area("The record", key="documents_class", height=210, placeholder=CLASS)
+    pressed = ui.press(
+        "Use these documents",
+        _missing(files, way, written),
+        icon="description",
+        key="use_documents",
+        type="primary",
+    )
+    if pressed and files:
+        with ui.problem_kept(PROBLEM), st.spinner("Reading the documents"):
+            _take(now, files, written if way == WRITTEN else "", inferred=way == INFERRED)
+        st.rerun()
+
+
+def _missing(files: Sequence[UploadedFile] | None, way: str, written: str) -> str:
+    if not files:
+        return "Choose documents first."
+    return "Paste the class or the schema first." if way == WRITTEN and not written.strip() else ""
+
+
+def _take(now: Current, files: Sequence[UploadedFile], written: str, *, inferred: bool) -> None:
+    """Make the project of what was chosen. Raises EngineError where nothing can be used."""
+    if sum(f.size for f in files) > records.LARGEST_PILE:
+        raise DatasetError("These files are too large together. Upload a part of them.")
+    records.take_pile(now.id, [(f.name, f.getvalue()) for f in files], written, inferred=inferred)
+    forget_seen(now.id, "examples")
+    forget_rows(now.id)
+    renew(now.id)
+
+
+def pile_report(now: Current) -> None:
+    """List what could not be used of the documents taken last."""
+    found = records.problems_of(now.id)
+    if not found:
+        return
+    with ui.card("pile_problems"):
+        with ui.row("pile_problems_head", side="distribute"):
+            st.markdown(
+                f":orange[:material/report:] **{count(len(found), 'file was', 'files were')} not used**; the rest is here.",
+                width="content",
+            )
+            ui.button(
+                "Close",
+                "pile_close",
+                icon="close",
+                type="tertiary",
+                on_click=ui.callback(records.forget, now.id),
+            )
+        lines = [{"File": p.file, "Why": p.sentence} for p in found[:MOST_SHOWN]]
+        data_table(
+            lines, "pile_table", {"Why": st.column_config.TextColumn(width="large")}, most=6, height=260
+        )

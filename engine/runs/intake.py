@@ -1,0 +1,366 @@
+"""A pile of documents with right answers -> a table of examples and the task that reads records out of them.
+
+The pile is files, some of them archives; the answers are a table, a JSON file, or one JSON file next to each document.
+What cannot be used is one sentence, and the rest goes on. It knows no pages and no models.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from engine.dataset import profile, read_dataset
+from engine.dataset.structured import cell_text
+from engine.dataset.table import csv_bytes
+from engine.errors import DatasetError, EngineError
+from engine.pipeline.check import usable_name
+from engine.pipeline.importers.task import Imported, import_task
+from engine.pipeline.records import infer_fields, renamed
+from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
+from engine.runs.attachments import LARGEST, keep_file
+from engine.runs.spec import Named, ProjectDraft
+from engine.text import counted
+from engine.types.media import media_type
+
+Json = dict[str, Any]
+
+MOST_FILES = 5000
+MOST_UNPACKED = 500 * 2**20
+"""Bytes of an archive's files together."""
+
+TEXTS = (".txt", ".md", ".text", ".eml", ".log", ".html", ".xml")
+ANSWERS = (".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".parquet")
+NAME, FILE, DOCUMENT = "name", "file", "document"
+ANSWER = "correct_"
+"""Beginning of the columns of right answers."""
+
+INSTRUCTIONS = "Read the document and fill in the record."
+
+
+@dataclass(frozen=True, slots=True)
+class PileFile:
+    """One file: its path inside the pile, and its bytes."""
+
+    name: str
+    content: bytes
+
+    @property
+    def stem(self) -> str:
+        """The path without its ending, by which answers are found too."""
+        return str(PurePosixPath(self.name).with_suffix("")).casefold()
+
+
+@dataclass(frozen=True, slots=True)
+class PileProblem:
+    """Something that cannot be used: the file, and why."""
+
+    file: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One document ready for the table: its name, the name under which its file is kept ("": a text), and its text."""
+
+    name: str
+    kept: str
+    text: str
+
+
+@dataclass
+class Pile:
+    """Documents and answers of a pile. `answers` is the place of a document -> its right answer."""
+
+    documents: list[Page] = field(default_factory=list)
+    answers: dict[int, Json] = field(default_factory=dict)
+    problems: list[PileProblem] = field(default_factory=list)
+
+    @property
+    def has_text(self) -> bool:
+        """Whether every document has a text, so that a model without eyes can read them all."""
+        return all(one.text.strip() for one in self.documents)
+
+
+def read_pile(files: Sequence[PileFile]) -> Pile:
+    """Return the documents and answers in some files. Raises DatasetError where there is no document."""
+    pile = Pile()
+    sources: list[PileFile] = []
+    for one in _unpacked(files, pile.problems):
+        ending = PurePosixPath(one.name).suffix.lower()
+        if ending in ANSWERS:
+            sources.append(one)
+            continue
+        try:
+            pile.documents.append(read_file(one))
+        except DatasetError as error:
+            pile.problems.append(PileProblem(one.name, str(error)))
+    if not pile.documents:
+        first = f" {pile.problems[0].sentence}" if pile.problems else ""
+        raise DatasetError(f"There is no document that can be read. Choose texts, pictures or PDFs.{first}")
+    places = _places(pile.documents)
+    for source in sources:
+        try:
+            _take_answers(source, places, pile)
+        except EngineError as error:
+            pile.problems.append(PileProblem(source.name, str(error)))
+    return pile
+
+
+def _unpacked(files: Sequence[PileFile], problems: list[PileProblem]) -> Iterator[PileFile]:
+    """Iterate over files, those in archives in their place."""
+    number = 0
+    for one in files:
+        inside = _archive(one, problems) if one.name.lower().endswith(".zip") else [one]
+        for found in inside:
+            number += 1
+            if number > MOST_FILES:
+                problems.append(PileProblem(one.name, f"Only the first {MOST_FILES:,} files were read."))
+                return
+            yield found
+
+
+def _archive(archive: PileFile, problems: list[PileProblem]) -> Iterator[PileFile]:
+    left = MOST_UNPACKED
+    try:
+        with zipfile.ZipFile(io.BytesIO(archive.content)) as opened:
+            for info in opened.infolist():
+                path = PurePosixPath(info.filename.replace("\\", "/"))
+                hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
+                if info.is_dir() or hidden:
+                    continue
+                if info.flag_bits & 1:
+                    problems.append(PileProblem(str(path), "It is locked with a password. Unlock it first."))
+                    continue
+                if info.file_size > min(left, 10 * LARGEST):
+                    problems.append(PileProblem(str(path), "It is too large to be unpacked here."))
+                    continue
+                content = opened.open(info).read(info.file_size + 1)
+                left -= len(content)
+                yield PileFile("/".join(p for p in path.parts if p not in ("..", "/")), content)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, ValueError, RuntimeError):
+        problems.append(PileProblem(archive.name, "This archive is damaged or of a kind not known here."))
+
+
+def read_file(one: PileFile) -> Page:
+    """Return one document. Raises DatasetError with what keeps it from being read."""
+    if len(one.content) > LARGEST:
+        size = len(one.content) / 2**20
+        raise DatasetError(f"It has {size:.0f} MB; at most {LARGEST // 2**20} MB can be used.")
+    kind = media_type(one.content[:64])
+    if kind == "image/heic":
+        raise DatasetError("It is a HEIC picture, which models cannot see. Save it as JPEG or PNG.")
+    if kind is not None:
+        return Page(one.name, keep_file(one.name, one.content), "")
+    if one.content.startswith(b"%PDF-"):
+        text = pdf_text(one.content)
+        return Page(one.name, keep_file(one.name, one.content), text)
+    if PurePosixPath(one.name).suffix.lower() not in TEXTS:
+        raise DatasetError("It is no text, picture or PDF that is known here.")
+    text = one.content.decode("utf-8-sig", "replace")
+    if not text.strip() or "\0" in text:
+        raise DatasetError("It is empty." if not text.strip() else "It is no text.")
+    return Page(one.name, "", text)
+
+
+def pdf_text(content: bytes) -> str:
+    """Return the text of a PDF, pages between form feeds; "" for a scanned one. Raises DatasetError."""
+    import pypdfium2
+
+    try:
+        with pypdfium2.PdfDocument(content) as opened:
+            pages = [page.get_textpage().get_text_range() for page in opened]
+    except pypdfium2.PdfiumError as error:
+        locked = "password" in str(error).casefold()
+        why = (
+            "It is locked with a password. Save it without one."
+            if locked
+            else "It is damaged. Save it again."
+        )
+        raise DatasetError(why) from None
+    text = "\f".join(page.replace("\r\n", "\n") for page in pages)
+    return text if text.strip() else ""
+
+
+# Answers
+
+
+def _places(documents: Sequence[Page]) -> dict[str, list[int]]:
+    """Return the documents' places by each name that an answer may call them by."""
+    found: dict[str, list[int]] = {}
+    for place, one in enumerate(documents):
+        path = PurePosixPath(one.name.casefold())
+        for name in {str(path), path.name, str(path.with_suffix("")), path.stem}:
+            found.setdefault(name, []).append(place)
+    return found
+
+
+def _take_answers(source: PileFile, places: Mapping[str, list[int]], pile: Pile) -> None:
+    """Put the answers of one file to their documents. Raises EngineError where it holds none."""
+    unknown: list[str] = []
+    for name, answer in _answers_in(source, places):
+        found = places.get(name.strip().replace("\\", "/").casefold())
+        if not found:
+            unknown.append(name)
+            continue
+        for place in found:
+            pile.answers[place] = answer
+    if unknown:
+        shown = ", ".join(unknown[:3]) + (" …" if len(unknown) > 3 else "")
+        them = counted(len(unknown), "answer is", "answers are")
+        pile.problems.append(PileProblem(source.name, f"{them} for no document of the pile: {shown}."))
+
+
+def _answers_in(source: PileFile, places: Mapping[str, list[int]]) -> list[tuple[str, Json]]:
+    if source.name.lower().endswith((".json", ".jsonl")):
+        data = _json(source)
+        beside = next((n for n in (source.stem, PurePosixPath(source.stem).name) if n in places), None)
+        if isinstance(data, dict) and beside is not None:
+            return [(beside, _record(data))]
+        if isinstance(data, dict) and data and all(isinstance(v, dict) for v in data.values()):
+            return [(str(name), _record(answer)) for name, answer in data.items()]
+        if isinstance(data, list) and data and all(isinstance(row, dict) for row in data):
+            key = _file_key(data, places)
+            return [
+                (str(row.get(key, "")), _record({k: v for k, v in row.items() if k != key})) for row in data
+            ]
+        raise DatasetError(
+            'It holds no answers by file. Write a list such as [{"file": "a.pdf", "total": 12.5}], or one object by file name.'
+        )
+    table = read_dataset(source.content, source.name)
+    rows: list[Json] = [dict(row) for row in table.rows()]
+    key = _file_key(rows, places)
+    typed = _typed_columns(table, [c for c in table.columns if c != key])
+    return [(str(row[key]), {c: typed[c][at] for c in typed}) for at, row in enumerate(rows)]
+
+
+def _json(source: PileFile) -> Any:
+    text = source.content.decode("utf-8-sig", "replace")
+    try:
+        if source.name.lower().endswith(".jsonl"):
+            return [json.loads(line) for line in text.splitlines() if line.strip()]
+        return json.loads(text)
+    except RecursionError:
+        raise DatasetError("It is nested too deeply.") from None
+    except json.JSONDecodeError as error:
+        raise DatasetError(f"It is not valid JSON: line {error.lineno}: {error.msg}.") from None
+    except ValueError:
+        raise DatasetError("It holds a number that is too long to read.") from None
+
+
+def _record(data: Json) -> Json:
+    """Return the answer in a wrapping such as {"expected_output": {...}}, else the data itself."""
+    for key in ("record", "answer", "expected", "expected_output", "output", "labels"):
+        inside = data.get(key)
+        if isinstance(inside, dict) and len(data) <= 3:
+            return inside
+    return data
+
+
+def _file_key(rows: Sequence[Mapping[str, object]], places: Mapping[str, list[int]]) -> str:
+    """Return the column whose values name the documents. Raises DatasetError."""
+    keys = dict.fromkeys(key for row in rows for key in row)
+    found = {
+        key: sum(str(row.get(key, "")).strip().replace("\\", "/").casefold() in places for row in rows)
+        for key in keys
+    }
+    best = max(found, key=lambda key: found[key], default="")
+    if not best or not found[best]:
+        raise DatasetError(
+            "No column of it names the documents. Add a column with their file names, such as: file."
+        )
+    return best
+
+
+def _typed_columns(table: Any, columns: Sequence[str]) -> dict[str, list[object]]:
+    """Return a table's columns with the values their texts mean; a blank cell is None."""
+    found = {p.name: p for p in profile(table)}
+    made: dict[str, list[object]] = {}
+    for column in columns:
+        one = found[column]
+        cells = table.values(column)
+        made[column] = [_typed(cell, one.kind, whole=one.whole) for cell in cells]
+    return made
+
+
+def _typed(cell: str, kind: str, *, whole: bool) -> object:
+    text = cell.strip()
+    if not text:
+        return None
+    try:
+        if kind == "number":
+            return int(text) if whole else float(text)
+        if kind == "json" or text[0] in "[{":
+            return json.loads(text)
+    except (ValueError, RecursionError):
+        return cell
+    if kind == "yes_no" and text.casefold() in ("true", "false"):
+        return text.casefold() == "true"
+    return cell
+
+
+# The draft
+
+
+@dataclass(frozen=True, slots=True)
+class RecordProject:
+    """What a pile becomes: the table as a CSV file, and the draft without it."""
+
+    table: bytes
+    draft: ProjectDraft
+    notes: tuple[str, ...] = ()
+
+
+def record_project(pile: Pile, written: str = "") -> RecordProject:
+    """Return the table and the task of a pile. `written` is a class, a JSON Schema or a signature that gives the record.
+
+    Without it the record's type is inferred from the answers; without either the task has no outputs yet.
+    Raises EngineError for a text that cannot be read.
+    """
+    taken = [DOCUMENT]
+    imported: Imported | None = import_task(written) if written.strip() else None
+    if imported is not None:
+        outputs = imported.step.outputs
+    else:
+        outputs = infer_fields([*pile.answers.values()], taken) if pile.answers else ()
+    kind = "str" if pile.has_text else _media_kind(pile)
+    step = StepSpec(
+        name="read" if "read" not in {f.name for f in outputs} else "step_1",
+        instructions=(imported.step.instructions if imported else "") or INSTRUCTIONS,
+        inputs=(FieldSpec(name=usable_name(DOCUMENT, [f.name for f in outputs]), type=kind),),
+        outputs=outputs,
+        source=imported.step.source if imported else "",
+    )
+    mapping = {step.inputs[0].name: DOCUMENT if kind == "str" else FILE}
+    mapping |= {f.name: f"{ANSWER}{f.name}" for f in outputs}
+    draft = ProjectDraft(
+        pipeline=PipelineSpec(steps=(step,)),
+        mapping=mapping,
+        metric=Named(name="JSONMatch", options={"every_output": True}) if outputs else None,
+        adapter="chat",
+    )
+    return RecordProject(_table(pile, outputs), draft, imported.notes if imported else ())
+
+
+def _media_kind(pile: Pile) -> str:
+    pictures = sum(bool(one.kept) and not one.name.lower().endswith(".pdf") for one in pile.documents)
+    pdfs = sum(one.name.lower().endswith(".pdf") for one in pile.documents)
+    return "Image" if pictures and not pdfs else "PDF" if pdfs and not pictures else "File"
+
+
+def _table(pile: Pile, outputs: Sequence[FieldSpec]) -> bytes:
+    columns: dict[str, list[str]] = {
+        NAME: [one.name for one in pile.documents],
+        FILE: [one.kept for one in pile.documents],
+        DOCUMENT: [one.text for one in pile.documents],
+    }
+    answers = [renamed(pile.answers.get(at, {}), outputs) for at in range(len(pile.documents))]
+    for output in outputs:
+        values = [one.get(output.name) if isinstance(one, Mapping) else None for one in answers]
+        columns[f"{ANSWER}{output.name}"] = [cell_text(value) for value in values]
+    return csv_bytes(columns)

@@ -1,0 +1,124 @@
+"""A pile of documents becomes examples and a task; what cannot be used is one sentence each."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from engine.dataset import read_dataset
+from engine.errors import DatasetError
+from engine.pipeline.records import infer_fields
+from engine.runs.intake import PileFile, read_pile, record_project
+from engine.runs.prepare import usable_examples
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
+HEIC = b"\0\0\0\x18ftypheic" + b"\0" * 40
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+
+
+def packed(**files: bytes | str) -> PileFile:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return PileFile("pile.zip", out.getvalue())
+
+
+def texts(number: int = 3) -> dict[str, bytes | str]:
+    return {f"in/doc-{n}.txt": f"Total {n}.50 on 2026-05-0{n}" for n in range(1, number + 1)}
+
+
+def rows_of(*files: PileFile, written: str = ""):
+    made = record_project(read_pile(files), written)
+    table = read_dataset(made.table, "documents.csv")
+    return made, table, usable_examples(made.draft.pipeline, table, made.draft.mapping)
+
+
+ANSWERS = [{"file": f"doc-{n}", "total": n + 0.5, "lines": [{"Unit price": n}]} for n in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"answers.jsonl": "\n".join(map(json.dumps, ANSWERS))},
+        {"a/answers.json": json.dumps(ANSWERS)},
+        {"answers.json": json.dumps({f"IN/doc-{n}.txt": {k: v for k, v in a.items() if k != "file"}
+                                     for n, a in enumerate(ANSWERS, 1)})},
+        {f"in/doc-{n}.json": json.dumps({"expected_output": {k: v for k, v in a.items() if k != "file"}})
+         for n, a in enumerate(ANSWERS, 1)},
+        {"answers.csv": 'which,total,lines\ndoc-1.txt,1.5,"[{""Unit price"": 1}]"\n'
+                        'doc-2.txt,2.5,"[{""Unit price"": 2}]"\n'},
+    ],
+    ids=["lines", "list", "by file", "next to each", "table"],
+)  # fmt: skip
+def test_answers_find_their_documents_in_every_form(files):
+    made, table, usable = rows_of(packed(**texts(), **files))
+    total, lines = made.draft.pipeline.outputs
+    assert (total.type, lines.type, lines.fields[0].name) == ("float", "list[record]", "unit_price")
+    assert table.values("name")[0] == "in/doc-1.txt"
+    assert {row: e.total for row, e in usable.examples.items()} == {0: 1.5, 1: 2.5}
+    assert usable.examples[1].lines[0].unit_price == 2
+    # The third document has no answer: it stays in the table, and is named as a row without one.
+    assert {p.row for p in usable.problems} == {4}
+
+
+def test_what_cannot_be_used_is_one_sentence_and_the_rest_goes_on():
+    found = read_pile([
+        packed(**texts(1), **{
+            "photo.heic": HEIC, "torn.pdf": b"%PDF-1.7 no", "empty.txt": " ", "tool.exe": b"MZ",
+            "__MACOSX/._x": b"x", "odd.json": "[1]", "bad.csv": "total,date\n3,now\n",
+            "more.json": '[{"file": "doc-1", "total": 1}, {"file": "doc-9", "total": 2}]',
+        }),
+        PileFile("broken.zip", b"PK no"),
+    ])  # fmt: skip
+    said = {p.file: p.sentence for p in found.problems}
+    assert [d.name for d in found.documents] == ["in/doc-1.txt"]
+    assert set(said) == {
+        *("photo.heic", "torn.pdf", "empty.txt", "tool.exe", "odd.json", "bad.csv", "more.json", "broken.zip")
+    }
+    assert "HEIC" in said["photo.heic"]
+    assert "doc-9" in said["more.json"]
+    assert "No column of it names the documents" in said["bad.csv"]
+    assert all(s.endswith((".", ")")) for s in said.values())
+    with pytest.raises(DatasetError, match="no document that can be read"):
+        read_pile([PileFile("photo.heic", HEIC)])
+
+
+def test_answers_that_do_not_fit_a_class_are_named_by_row_and_field():
+    answers = [{"file": "doc-1", "total": "much"}, {"file": "doc-2", "total": 2.5}, {"file": "doc-3"}]
+    pile = packed(**texts(), **{"answers.json": json.dumps(answers)})
+    made, _, usable = rows_of(pile, written="class Bill(BaseModel):\n    total: float\n")
+    assert made.draft.pipeline.steps[0].source.startswith("class Bill")
+    assert list(usable.examples) == [1]
+    assert [(p.row, p.column) for p in usable.problems] == [(2, "correct_total"), (4, "correct_total")]
+
+
+def test_pictures_are_kept_as_files_and_a_pile_without_answers_has_no_outputs_yet():
+    made = record_project(read_pile([PileFile("a.png", PNG)]))
+    assert made.draft.pipeline.inputs[0].type == "Image"
+    assert made.draft.mapping == {"document": "file"}
+    assert made.draft.pipeline.outputs == ()
+
+
+def test_a_record_is_inferred_with_what_may_be_missing():
+    fields = infer_fields(
+        [{"kind": k, "day": "2026-05-01", "paid": True, "from": "x", "sum": s, "who": {"name": "Ann"}}
+         for k in ("bill", "offer", "bill") for s in (1, 2.5, None, 4)]
+    )  # fmt: skip
+    assert [(f.name, f.type, f.choices) for f in fields] == [
+        ("kind", "str", ("bill", "offer")),
+        ("day", "str", ()),
+        ("paid", "bool", ()),
+        ("from_value", "str", ()),
+        ("sum", "Optional[float]", ()),
+        ("who", "record", ()),
+    ]
+    assert fields[1].description == "As in 2026-05-31"
