@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+WEIGHTS := .venv-weights
 LOCK := .ci/requirements.txt
 UV := 0.13.9
 DENO := DENO_NO_UPDATE_CHECK=1 $(BIN)/deno
@@ -16,7 +17,7 @@ export PIP_DEFAULT_TIMEOUT ?= 60
 export PIP_ROOT_USER_ACTION ?= ignore
 export UV_HTTP_TIMEOUT ?= 120
 
-.PHONY: run demo test test-faults check peers chromium unit browser golden bench bench-optimizers fix lock clean
+.PHONY: run demo test test-faults check peers chromium weights unit browser test-weights golden bench bench-optimizers fix lock clean
 
 run: $(READY)            ## open the dashboard on 127.0.0.1
 	$(BIN)/tuneboard open
@@ -26,8 +27,8 @@ demo: $(READY)           ## tune the sample task in the terminal, no key needed
 
 test: $(READY)           ## everything CI runs
 	@# What the tests need is fetched while the code is checked.
-	$(MAKE) -j 3 check peers chromium
-	$(MAKE) unit browser
+	$(MAKE) -j 4 check peers chromium weights
+	$(MAKE) unit browser test-weights
 
 check: $(READY)          ## style, syntax, types, import contracts
 	$(BIN)/ruff format --check .
@@ -43,12 +44,18 @@ peers: $(READY)          ## DSPy and Pyodide, which some tests compare with
 chromium: $(READY)       ## a browser, if there is none yet
 	$(BIN)/python .ci/browser.py
 
+weights: $(READY)        ## torch, transformers, peft and trl, in an environment of their own
+	$(BIN)/python .ci/weights.py
+
 unit: peers              ## engine and dashboard tests, docstring examples
 	$(BIN)/pytest -q -n auto --dist worksteal --doctest-modules engine dashboard tests/engine_tests tests/dashboard_tests tests/fault_tests tests/golden tests/test_architecture.py tests/test_docs.py
 
 browser: chromium        ## the whole flow in a real Chromium, screenshots in .screenshots/
 	@# A browser, a server and a worker share the machine with others: what fails is tried once more, and the summary names it.
 	$(BIN)/pytest -q -n 2 --dist loadfile --reruns 1 tests/browser_tests
+
+test-weights: weights    ## small models trained for real; skipped where torch cannot be had
+	OMP_NUM_THREADS=1 $$([ -e $(WEIGHTS)/.ready ] && echo $(WEIGHTS) || echo $(VENV))/bin/python -m pytest -q -n 2 tests/weights_tests
 
 test-faults: $(READY)    ## kills, faults of endpoints and other trouble, printed as a table; about half an hour
 	$(BIN)/python tests/fault_tests/table.py
@@ -71,6 +78,7 @@ lock: $(READY)           ## resolve the dependencies again, hashes included
 	$(BIN)/python -m pip install -q uv==$(UV)
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o $(LOCK)
+	$(BIN)/python .ci/weights.py lock
 
 $(READY): pyproject.toml $(LOCK)
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Tuneboard needs Python 3.11 or newer; this is ' + sys.version.split()[0] + '. Name another one with: make PYTHON=python3.12')"
@@ -83,4 +91,4 @@ $(READY): pyproject.toml $(LOCK)
 	@touch $@
 
 clean:                   ## remove everything that was built
-	rm -rf $(VENV) .screenshots .bench .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(WEIGHTS) .screenshots .bench .mypy_cache .ruff_cache .pytest_cache
