@@ -19,6 +19,7 @@ The packages, top to bottom; nothing imports upwards (checked by `lint-imports`)
     modules       strategies for answering one signature; metrics: how good an answer is
     retrieval     passages for a query
     adapters      a signature as messages, a reply as typed fields; lm: models, cache, prices; tools: functions, sandbox
+    documents     pages of texts, PDFs and pictures, and where a value stands in them
     types         field values beyond JSON: images, sound, files, documents; dataset: tables of examples
     signature     typed contracts; loop: the event loop all model calls run on
     prediction    a program's answer
@@ -109,6 +110,7 @@ _HOMES: dict[str, str] = {
     "EngineError": "engine.errors",
     "Ensemble": "engine.optimizers.ensemble",
     "Evaluate": "engine.evaluate",
+    "Evidence": "engine.documents.evidence",
     "EvaluationResult": "engine.evaluate",
     "ExactMatch": "engine.metrics.matching",
     "Example": "engine.records",
@@ -140,6 +142,7 @@ _HOMES: dict[str, str] = {
     "Outcome": "engine.records",
     "OutputField": "engine.signature",
     "PDF": "engine.types.media",
+    "PagedDocument": "engine.documents.paged",
     "Parallel": "engine.modules.parallel",
     "Predict": "engine.modules.predict",
     "Prediction": "engine.prediction",
@@ -183,6 +186,7 @@ _HOMES: dict[str, str] = {
     "configure_cache": "engine.lm.cache",
     "context": "engine.runtime",
     "ensure_signature": "engine.signature",
+    "evidence_for": "engine.documents.evidence",
     "import_dspy": "engine.export.dspy_script",
     "inspect_history": "engine.lm.history",
     "majority": "engine.modules.best_of_n",
@@ -190,6 +194,7 @@ _HOMES: dict[str, str] = {
     "normalize_text": "engine.text",
     "read_corpus": "engine.retrieval.corpus",
     "read_dataset": "engine.dataset",
+    "read_document": "engine.documents.paged",
     "save_dspy": "engine.export.dspy_script",
     "settings": "engine.runtime",
     "spec_of": "engine.pipeline.importers.program",

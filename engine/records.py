@@ -436,6 +436,22 @@ def json_value(value: object) -> Any:
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
+def leaves(value: object, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Iterate over (path, value) of everything in a structure that holds nothing itself.
+
+    >>> list(leaves({"a": {"b": 1}, "c": [2, 3]}))
+    [('a.b', 1), ('c[0]', 2), ('c[1]', 3)]
+    """
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from leaves(item, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list) and value:
+        for i, item in enumerate(value):
+            yield from leaves(item, f"{path}[{i}]")
+    else:
+        yield path, value
+
+
 def content_hash(value: object) -> str:
     """Return the SHA-256 hex digest of a value's canonical JSON (sorted keys)."""
     data = orjson.dumps(value, default=json_form, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from engine.metrics.base import Grade, Metric, MetricOptions, WorkedExample
 from engine.metrics.matching import same
-from engine.records import json_value
+from engine.records import json_value, leaves
 from engine.text import quoted
 
 _MOST_NAMED = 6
@@ -137,22 +137,6 @@ def parse_weights(text: object) -> dict[str, float]:
             raise ValueError(f"{part.strip()!r} is no weight: write name=number, 0 or more")
         weights[name.strip()] = weight
     return weights
-
-
-def leaves(value: object, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Iterate over (path, value) of everything in a structure that holds nothing itself.
-
-    >>> list(leaves({"a": {"b": 1}, "c": [2, 3]}))
-    [('a.b', 1), ('c[0]', 2), ('c[1]', 3)]
-    """
-    if isinstance(value, dict) and value:
-        for key, item in value.items():
-            yield from leaves(item, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list) and value:
-        for i, item in enumerate(value):
-            yield from leaves(item, f"{path}[{i}]")
-    else:
-        yield path, value
 
 
 def _data(value: object) -> object:

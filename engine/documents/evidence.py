@@ -1,0 +1,318 @@
+"""Evidence: where each value of a record stands in a document, found and checked by code.
+
+A text is looked for as it is, then without regard to case and spaces, then by likeness; a number, a date or a currency in
+every way of writing it. It asks no model: a quote that a model gave is checked like anything else.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+from rapidfuzz import fuzz
+
+from engine.documents.paged import Box, Page, PagedDocument
+from engine.documents.written import (
+    Written,
+    currency_of,
+    dates_in,
+    numbers_in,
+    plain,
+    read_dates,
+    read_numbers,
+)
+from engine.records import json_value, leaves
+
+How = Literal["exact", "normalised", "similar", "none"]
+
+ALIKE = 88.0
+"""Likeness, of 100, from which a passage counts as the value's evidence."""
+
+_SHORTEST_ALIKE = 6
+_LONGEST_VALUE = 2000
+"""Characters of a value that is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The place of one value in a document, or that it has none.
+
+    `path` is the value's ("total", "lines[0].price"); `how` it was found: "exact", "normalised" (another case, other
+    spaces, another way to write a number or a date), "similar" (by likeness `score`, 0 to 1) or "none". `page` and `line`
+    count from 1, 0 where there is none; `start` and `end` are characters of the page's text, `quote` is what stands there,
+    `boxes` its rectangles where the document is a PDF with text. `quoted` says that the model's own quote led there.
+
+    >>> Evidence.from_json(Evidence("total", "none").to_json()).marked
+    True
+    """
+
+    path: str
+    how: How
+    page: int = 0
+    line: int = 0
+    start: int = 0
+    end: int = 0
+    quote: str = ""
+    score: float = 0.0
+    boxes: tuple[Box, ...] = ()
+    quoted: bool = False
+
+    @property
+    def marked(self) -> bool:
+        """Whether the value is to be marked: it stands nowhere in the document."""
+        return self.how == "none"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the evidence as JSON values."""
+        found: dict[str, Any] = {"path": self.path, "how": self.how}
+        if self.page:
+            place = ("page", "line", "start", "end", "quote", "score")
+            found |= {name: getattr(self, name) for name in place}
+        if self.boxes:
+            found["boxes"] = [[round(side, 5) for side in box] for box in self.boxes]
+        if self.quoted:
+            found["quoted"] = True
+        return found
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Evidence:
+        """Return what `to_json` gave."""
+        return cls(**{**data, "boxes": tuple(Box(*box) for box in data.get("boxes", ()))})
+
+
+def evidence_for(
+    document: PagedDocument, record: object, quotes: Mapping[str, str] | None = None
+) -> tuple[Evidence, ...]:
+    """Return evidence for every value of a record that is not empty, in the record's order.
+
+    `quotes` are passages by path that a model gave for its values; one that does not stand in the document, or does not
+    hold the value, is not believed.
+
+    >>> from engine.documents.paged import read_document
+    >>> found = evidence_for(
+    ...     read_document("Invoice 7\\nTotal: 1.234,50 EUR"), {"total": 1234.5, "currency": "EUR", "due": "2026-01-01"}
+    ... )
+    >>> [(one.path, one.how, one.line, one.quote) for one in found]
+    [('total', 'normalised', 2, '1.234,50'), ('currency', 'exact', 2, 'EUR'), ('due', 'none', 0, '')]
+    """
+    pages = [_SearchedPage(page) for page in document.pages if page.text.strip()]
+    found: list[Evidence] = []
+    anchors: dict[str, tuple[int, int]] = {}
+    floors: dict[str, tuple[int, int]] = {}
+    for path, value in leaves(json_value(record)):
+        if value is None or value in ("", [], {}):
+            continue
+        item = path.rpartition("]")[0]
+        near = _Near(anchors.get(item), floors.get(item)) if item else None
+        one = _quoted(pages, path, value, (quotes or {}).get(path, "")) or _best(pages, path, value, near)
+        if one.page:
+            one = replace(one, boxes=document.boxes(one.page, one.start, one.end))
+            if item:
+                anchors.setdefault(item, (one.page, one.start))
+                floors.setdefault(_next_item(item), (one.page, one.end))
+        found.append(one)
+    return tuple(found)
+
+
+class _Near(NamedTuple):
+    """What is known of an item's place (page, character): where its first value was found, and where the item before it."""
+
+    anchor: tuple[int, int] | None
+    floor: tuple[int, int] | None
+
+    def rank(self, place: _Place) -> tuple[float, ...]:
+        """Return the order of a place: in the item's own line first, then near to it; without one, below the item before."""
+        known = self.anchor or self.floor
+        if known is None:
+            return (place.page.number, place.start)
+        page, start = known
+        distance = abs(place.start - start) + 1e6 * abs(place.page.number - page)
+        if self.anchor is None:
+            return ((place.page.number, place.start) < known, distance)
+        between = place.page.page.text[min(start, place.start) : max(start, place.start)]
+        return (
+            place.page.number != page or "\n" in between,
+            (place.page.number, place.start) < known,
+            distance,
+        )
+
+
+def _next_item(item: str) -> str:
+    start, _, number = item.rpartition("[")
+    return f"{start}[{int(number) + 1}" if number.isdigit() else item
+
+
+class _SearchedPage:
+    """A page, with what is found in it once for all values."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.number = page.number
+
+    @cached_property
+    def numbers(self) -> list[Written]:
+        """Numbers in the text; dates are none."""
+        taken = [(one.start, one.end) for one in self.dates]
+        return [
+            one
+            for one in numbers_in(self.page.text)
+            if not any(start <= one.start < end for start, end in taken)
+        ]
+
+    @cached_property
+    def dates(self) -> list[Written]:
+        return list(dates_in(self.page.text))
+
+    @cached_property
+    def folded(self) -> tuple[str, list[int]]:
+        """The text in one case with single spaces, and each character's place in the page's text."""
+        characters: list[str] = []
+        places: list[int] = []
+        for at, one in enumerate(self.page.text):
+            if one.isspace():
+                if characters and characters[-1] == " ":
+                    continue
+                one = " "
+            for part in one.casefold():
+                characters.append(part)
+                places.append(at)
+        return "".join(characters), places
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    page: _SearchedPage
+    start: int
+    end: int
+    how: How
+    score: float = 1.0
+
+    def evidence(self, path: str, quoted: bool = False) -> Evidence:
+        page = self.page.page
+        quote = page.text[self.start : self.end]
+        line = page.line_at(self.start)
+        return Evidence(
+            path, self.how, page.number, line, self.start, self.end, quote, self.score, quoted=quoted
+        )
+
+
+def _best(pages: Sequence[_SearchedPage], path: str, value: object, near: _Near | None) -> Evidence:
+    """Return the likeliest place of a value: in its item's lines, else next to its own name, else the first."""
+    places = list(_places(pages, value))
+    if not places:
+        return Evidence(path, "none")
+    label = set(re.findall(r"[^\W\d_]{3,}", path.rpartition(".")[2].casefold()))
+
+    def rank(place: _Place) -> tuple[float, ...]:
+        if near is not None:
+            return near.rank(place)
+        text = place.page.page.text
+        line = text[text.rfind("\n", 0, place.start) + 1 : place.start].casefold()
+        return (not any(word in line for word in label), place.page.number, place.start)
+
+    how = min(_ORDER[place.how] for place in places)
+    return min((place for place in places if _ORDER[place.how] == how), key=rank).evidence(path)
+
+
+_ORDER: dict[How, int] = {"exact": 0, "normalised": 0, "similar": 1, "none": 2}
+"""A number in a country's own way of writing is as good as the digits alone."""
+
+
+def _quoted(pages: Sequence[_SearchedPage], path: str, value: object, quote: str) -> Evidence | None:
+    """Return the place of a value inside a quote, where the quote stands in the document and holds the value."""
+    if not quote.strip():
+        return None
+    for outer in _text_places(pages, quote):
+        inside = _SearchedPage(Page(outer.page.number, outer.page.page.text[outer.start : outer.end]))
+        for place in _places([inside], value):
+            moved = replace(
+                place, page=outer.page, start=place.start + outer.start, end=place.end + outer.start
+            )
+            return moved.evidence(path, quoted=True)
+    return None
+
+
+def _places(pages: Sequence[_SearchedPage], value: object) -> Iterator[_Place]:
+    """Iterate over the places where a value may stand."""
+    value = plain(value)
+    if isinstance(value, bool):
+        return
+    if isinstance(value, int | float):
+        yield from _number_places(pages, value)
+        return
+    text = str(value)[:_LONGEST_VALUE]
+    if days := read_dates(text) if _DATE_ALONE.fullmatch(text.strip()) else ():
+        yield from _date_places(pages, days)
+        return
+    yield from _text_places(pages, text)
+    if re.fullmatch("[A-Z]{3}", text) and (sign := _SIGN_OF.get(text)):
+        yield from (replace(place, how="normalised") for place in _text_places(pages, sign))
+    elif re.fullmatch(r"[-+\d.,' ]{1,40}", text) and (numbers := read_numbers(text)):
+        yield from _number_places(pages, numbers[0])
+
+
+_DATE_ALONE = re.compile(r"[\w./, -]{6,24}(?:T[\d:.+Z-]+)?")
+_SIGN_OF = {code: sign for sign in ("€", "$", "£", "¥", "₹") if (code := currency_of(sign))}
+
+
+def _number_places(pages: Sequence[_SearchedPage], value: float) -> Iterator[_Place]:
+    wanted = abs(float(value))
+    written = f"{value:g}"
+    for page in pages:
+        for one in page.numbers:
+            if any(
+                isinstance(r, float) and abs(abs(r) - wanted) <= 1e-9 * max(1.0, wanted) for r in one.readings
+            ):
+                same = page.page.text[one.start : one.end] == written
+                yield _Place(page, one.start, one.end, "exact" if same else "normalised")
+
+
+def _date_places(pages: Sequence[_SearchedPage], days: Sequence[datetime.date]) -> Iterator[_Place]:
+    for page in pages:
+        for one in page.dates:
+            if set(days) & set(one.readings):
+                same = page.page.text[one.start : one.end] == days[0].isoformat()
+                yield _Place(page, one.start, one.end, "exact" if same else "normalised")
+
+
+def _text_places(pages: Sequence[_SearchedPage], text: str) -> Iterator[_Place]:
+    text = text.strip()
+    if not text:
+        return
+    found = False
+    for page in pages:
+        for start in _occurrences(page.page.text, text):
+            found = True
+            yield _Place(page, start, start + len(text), "exact")
+    if found:
+        return
+    wanted = " ".join(text.casefold().split())
+    for page in pages:
+        folded, places = page.folded
+        for start in _occurrences(folded, wanted):
+            found = True
+            yield _Place(page, places[start], places[start + len(wanted) - 1] + 1, "normalised")
+    if not found and len(wanted) >= _SHORTEST_ALIKE:
+        yield from _similar_places(pages, wanted)
+
+
+def _occurrences(text: str, wanted: str) -> Iterator[int]:
+    """Iterate over the places of a text, as whole words where it begins and ends with a letter or a digit."""
+    before = r"(?<!\w)" if wanted[0].isalnum() else ""
+    after = r"(?!\w)" if wanted[-1].isalnum() else ""
+    return (found.start() for found in re.finditer(before + re.escape(wanted) + after, text))
+
+
+def _similar_places(pages: Sequence[_SearchedPage], wanted: str) -> Iterator[_Place]:
+    for page in pages:
+        folded, places = page.folded
+        if len(folded) < len(wanted) // 2:
+            continue
+        near = fuzz.partial_ratio_alignment(wanted, folded, score_cutoff=ALIKE)
+        if near is not None and near.dest_end > near.dest_start:
+            start, end = places[near.dest_start], places[near.dest_end - 1] + 1
+            yield _Place(page, start, end, "similar", round(near.score / 100, 4))
