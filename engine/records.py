@@ -203,7 +203,11 @@ class Demo:
 
 @dataclass(frozen=True, slots=True)
 class StepState:
-    """What may change in one step. `nearest` demos are shown (0: all), `reason_first` adds or drops reasoning, `adapter` is a name."""
+    """What may change in one step.
+
+    `nearest` demos are shown (0: all), `reason_first` adds or drops reasoning, `adapter` is a name. `weights` is the name of
+    the tuned model that answers this step, such as "tuned/abc"; None: the model in force.
+    """
 
     instructions: str
     demos: tuple[Demo, ...] = ()
@@ -212,6 +216,7 @@ class StepState:
     nearest: int = 0
     reason_first: bool | None = None
     adapter: str | None = None
+    weights: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the state as JSON-ready values; `from_dict` reads it back."""
@@ -223,6 +228,7 @@ class StepState:
             **({"nearest": self.nearest} if self.nearest else {}),
             **({} if self.reason_first is None else {"reason_first": self.reason_first}),
             **({} if self.adapter is None else {"adapter": self.adapter}),
+            **({} if self.weights is None else {"weights": self.weights}),
         }
 
     @classmethod
@@ -236,6 +242,7 @@ class StepState:
             nearest=int(data.get("nearest", 0)),
             reason_first=data.get("reason_first"),
             adapter=data.get("adapter"),
+            weights=data.get("weights"),
         )
 
 

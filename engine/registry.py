@@ -29,6 +29,8 @@ from engine.modules.retrieve import Retrieve
 from engine.modules.rlm import RLM
 from engine.optimizers.base import Optimizer
 from engine.optimizers.better_together import PARTS, BetterTogether
+from engine.training import TRAINERS as TRAINERS
+from engine.training import get_trainer as get_trainer
 
 T = TypeVar("T")
 

@@ -46,7 +46,8 @@ class Runtime:
     (a list that collects one (predictor, inputs, prediction) for each step's call), `stream` (round each step's call
     when a program is streamed) and `attempt` (the current run of a program that may run again). With `track_usage`
     predictions know what the calls behind them cost; `history` keeps the last calls, `max_history_size` of each model and
-    of the process.
+    of the process. `models` are models by name that answer for steps with these `weights`, such as a server that has
+    loaded a tuned model: `context(models={"tuned/abc": engine.LM("openai/abc", base_url=...)})`.
     """
 
     lm: BaseLM | None = None
@@ -62,6 +63,7 @@ class Runtime:
     track_usage: bool = False
     num_threads: int = 8
     max_errors: int | None = None
+    models: Mapping[str, BaseLM] = field(default_factory=dict)
     own: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the user's own, and those of DSPy that have no other place."""
 

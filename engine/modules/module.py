@@ -232,9 +232,9 @@ class Module:
         return found
 
     def set_lm(self, lm: BaseLM | None) -> None:
-        """Give every step its own model (None: the one in force when it is called)."""
+        """Give every step its own model (None: the one in force when it is called); tuned ones no longer answer."""
         for step in self.predictors():
-            step.lm = lm
+            step.lm, step.weights = lm, None
 
     def get_lm(self) -> BaseLM | None:
         """Return the model all steps share. Raises ConfigurationError when they differ."""

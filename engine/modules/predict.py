@@ -71,7 +71,8 @@ class Predict(Module):
     step's own; without them those in force (`engine.configure`, `engine.context`) are used. With `nearest` set only
     that number of `demos` is shown, those most like the inputs. `hides` names inputs: a demo with the same values as the
     call is left out (while rows are scored that are demos themselves). `reason_first` says that tuning has added a field to reason in
-    before the outputs, or has taken it away, `tuned_adapter` that tuning has chosen the adapter. With a `vectorizer` (texts
+    before the outputs, or has taken it away, `tuned_adapter` that tuning has chosen the adapter. `weights` is the name of a
+    tuned model, which then answers in place of `lm` with its temperature and max_tokens. With a `vectorizer` (texts
     to vectors, see `KNN`) the nearest demos are found by it; it is code, and a saved step does not keep it.
 
     >>> from engine import context
@@ -85,6 +86,7 @@ class Predict(Module):
     hides: tuple[str, ...] = ()
     reason_first: bool | None = None
     tuned_adapter: str | None = None
+    weights: str | None = None
     vectorizer: Any = None
     _near: tuple[tuple[Any, ...], Any] | None = None
 
@@ -138,7 +140,7 @@ class Predict(Module):
         else:
             demos = await self.demos_by_vectors(kwargs)
         config = {**self.config, **given["config"]} if given.get("config") else self.config
-        lm = given.get("lm") or self.lm or runtime.lm
+        lm = given.get("lm") or (self._tuned_model() if self.weights else self.lm or runtime.lm)
         if lm is None:
             raise ConfigurationError(NO_MODEL)
         inputs = _inputs(kwargs, signature)
@@ -182,6 +184,7 @@ class Predict(Module):
             nearest=self.nearest,
             reason_first=self.reason_first,
             adapter=self.tuned_adapter,
+            weights=self.weights,
         )
 
     def apply(self, changes: StepState) -> None:
@@ -196,9 +199,19 @@ class Predict(Module):
         self.signature = signature
         self.demos = [_example(demo) for demo in changes.demos]
         self.nearest, self.reason_first = changes.nearest, changes.reason_first
+        self.weights = changes.weights
         if changes.adapter != self.tuned_adapter:
             self.adapter = None if changes.adapter is None else state.load_adapter({"name": changes.adapter})
             self.tuned_adapter = changes.adapter
+
+    def _tuned_model(self) -> BaseLM:
+        """Return the tuned model that answers: one given in the context by its name, else the one of this machine."""
+        runtime = current()
+        name = str(self.weights)
+        if (known := runtime.models.get(name)) is not None:
+            return known
+        params = getattr(self.lm or runtime.lm, "params", {})
+        return _model_named(name, *(params.get(one) for one in _TAKEN_OVER))
 
     def demos_for(self, inputs: Mapping[str, object]) -> list[Any]:
         """Return the demonstrations shown for these inputs: all, or the `nearest` ones with the nearest last."""
@@ -259,6 +272,8 @@ class Predict(Module):
             chosen["adapter"] = state.dump_adapter(self.adapter)
         if self.tuned_adapter is not None:
             chosen["tuned_adapter"] = self.tuned_adapter
+        if self.weights is not None:
+            chosen["weights"] = self.weights
         return {
             "demos": [json_value(dict(_example(demo))) for demo in self.demos],
             "signature": self.signature.dump_state(),
@@ -281,6 +296,7 @@ class Predict(Module):
         if saved.get("adapter"):
             self.adapter = state.load_adapter(saved["adapter"])
         self.tuned_adapter = saved.get("tuned_adapter")
+        self.weights = saved.get("weights")
         return self
 
     def __deepcopy__(self, memo: dict[int, object]) -> Predict:
@@ -293,6 +309,18 @@ class Predict(Module):
 
     def __repr__(self) -> str:
         return f"Predict({self.signature!r})"
+
+
+_TAKEN_OVER = ("temperature", "max_tokens")
+"""Settings of the model in force that hold for a tuned model in its place."""
+
+
+@lru_cache(maxsize=64)
+def _model_named(name: str, *taken_over: Any) -> BaseLM:
+    from engine.lm.client import LM  # brings the network in
+
+    params = {n: value for n, value in zip(_TAKEN_OVER, taken_over, strict=True) if value is not None}
+    return LM(name, **params)
 
 
 @lru_cache(maxsize=8)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -21,15 +21,12 @@ from engine.records import Example, whole_trials
 from engine.search.budget import Budget
 from engine.search.contract import Problem, Search
 from engine.search.driver import Driver
-from engine.search.freeze import Freeze, check_frozen
+from engine.search.freeze import Changes, Freeze, check_frozen
 from engine.search.settings import Control, Recorder, SearchResult, Settings, seed_of
 
 if TYPE_CHECKING:
     from engine.modules.module import Module
-
-
-Changes = Literal["nothing", "examples", "wording", "both"]
-"""The parts of a program that an optimizer may change."""
+    from engine.training.contract import Trainer
 
 
 class Options(BaseModel):
@@ -81,6 +78,7 @@ class Optimizer:
             _log.warning(
                 "%s: teacher_settings takes lm and adapter; %s changes nothing.", self.name, other[0]
             )
+        self.trainers: tuple[Trainer, ...] = ()
         self.options = self._validated_options(options)
 
     def __init_subclass__(cls, **kwargs: object) -> None:
@@ -196,6 +194,7 @@ class Optimizer:
             budget=budget or Budget(),
             concurrency=self.num_threads or now.num_threads,
             seed=int(getattr(self.options, "seed", 0)),
+            trainers=self.trainers,
         )
 
     def split(self, trainset: Sequence[Example]) -> tuple[Sequence[Example], Sequence[Example]]:
@@ -210,6 +209,7 @@ class Optimizer:
         other = type(self).from_options({**given, **changes}, self.metric)
         other.prompt_model, other.task_model = self.prompt_model, self.task_model
         other.teacher_settings, other.num_threads = self.teacher_settings, self.num_threads
+        other.trainers = self.trainers
         return other
 
     @classmethod

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import model_validator
 
 from engine.errors import ConfigurationError
-from engine.optimizers.base import Changes, Optimizer, Options, option
+from engine.optimizers.base import Optimizer, Options, option
 from engine.optimizers.few_shot import (
     MAX_ERRORS,
     METRIC_THRESHOLD,
@@ -41,6 +41,7 @@ from engine.optimizers.shared.texts import (
 )
 from engine.records import Candidate, Evaluation, Example, Outcome
 from engine.search.contract import Keep, Problem, Propose, Score, Search, Steps, together
+from engine.search.freeze import Changes
 from engine.signature import InputField, OutputField, Signature
 
 Runs = dict[int, Outcome]

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 
 from pydantic import ValidationError
@@ -30,6 +31,8 @@ from engine.search.events import (
     Note,
     Proposed,
     RowScored,
+    TrainingEnded,
+    TrainingProgress,
     TrialFinished,
     TrialStarted,
 )
@@ -135,6 +138,8 @@ class StoreRecorder:
                 self._add(event, candidate=event.candidate.id, score=event.score)
             case Proposed():
                 self._add(event, label=event.label, asked=event.asked, received=event.received)
+            case TrainingProgress() | TrainingEnded():
+                self._add(event, **asdict(event))
             case Note():
                 self._add(event, level=event.level)
 

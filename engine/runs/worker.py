@@ -212,7 +212,7 @@ class _Job:
         silence = asyncio.create_task(
             report_silence(
                 lambda: driver.ledger.replies,
-                lambda: store.runs.get(run_id).state == "running",
+                lambda: not driver.trainings.running and store.runs.get(run_id).state == "running",
                 lambda message: self._note(message, "warning"),
             )
         )

@@ -153,6 +153,31 @@ class Ledger:
         kept = {name: min(getattr(need, name), most_left) for name, most_left in left.items()}
         self._kept_back = Amount(int(kept["calls"]), int(kept["tokens"]), kept["usd"], kept["seconds"])
 
+    def spend(self, usage: Usage, ahead: int = 0) -> None:
+        """Count what was spent without a call, as a training does; close once that, or `ahead` more tokens, passes a limit."""
+        self.spent += usage
+        amount = self._spent_amount() + self._kept_back + Amount(0, ahead)
+        for name in ("tokens", "usd"):
+            limit = getattr(self.budget, name)
+            if limit is not None and getattr(amount, name) > limit:
+                self.close(f"The budget of {_LIMITS[name].format(limit)} is used up.", "budget")
+        self.check_time()
+
+    def check_time(self) -> None:
+        """Close once the time limit is reached."""
+        limit = self.budget.seconds
+        if limit is not None and self.closed is None and self.seconds >= limit - self._kept_back.seconds:
+            self.close(f"The time limit of {limit:,.0f} seconds is used up.", "budget")
+
+    def affords(self, tokens: float, usd: float) -> str:
+        """Return "" where so much may still be spent, else how much is left of what is short."""
+        amount = self._spent_amount() + self._kept_back
+        for name, need in (("tokens", tokens), ("usd", usd)):
+            limit = getattr(self.budget, name)
+            if limit is not None and getattr(amount, name) + need > limit:
+                return _LIMITS[name].format(max(0, limit - getattr(amount, name)))
+        return ""
+
     # Closing and pausing
 
     def close(self, reason: str, closing: Closing) -> None:
@@ -237,7 +262,7 @@ class Ledger:
     async def _reserve(self, lm: BaseLM, request: Request, size: int) -> Amount:
         need = self._need(lm, request, size) if self._counts_amounts else Amount(1)
         while True:
-            self._check_time()
+            self.check_time()
             if self.closed is not None:
                 raise BudgetExhaustedError(self.closed)
             passed = self._passed(self._spent_amount() + self._kept_back + need)
@@ -286,11 +311,6 @@ class Ledger:
         if not reply.cached:
             self._latency_sum += reply.seconds
             self._latency_count += 1
-
-    def _check_time(self) -> None:
-        limit = self.budget.seconds
-        if limit is not None and self.closed is None and self.seconds >= limit - self._kept_back.seconds:
-            self.close(f"The time limit of {limit:,.0f} seconds is used up.", "budget")
 
     def _passed(self, amount: Amount) -> str | None:
         kept = " (the rest is kept for the final test)" if self._kept_back.calls else ""

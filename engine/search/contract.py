@@ -18,11 +18,12 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from engine.records import Candidate, Evaluation
+from engine.records import Candidate, Evaluation, TraceStep
 from engine.search.freeze import Freeze, Part, is_frozen, restored
 
 if TYPE_CHECKING:
     from engine.signature import Signature
+    from engine.training.contract import Trained, TrainSettings
 
 T = TypeVar("T")
 
@@ -83,13 +84,44 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
+class Train:
+    """Ask: train one model that answers these steps from then on. Answered by a `Training`.
+
+    `candidate` is the program as it is, with the wording and demonstrations that the model will be asked with. `steps` are
+    the paths of the steps that the tuned model will answer. `calls` are (row id, call of a step) to learn from: the driver
+    writes each as the step's adapter will ask it. For the method "grpo" there are none: `rows` are ids for rollouts.
+    """
+
+    candidate: Candidate
+    steps: tuple[str, ...]
+    settings: TrainSettings
+    calls: tuple[tuple[int, TraceStep], ...] = ()
+    rows: tuple[int, ...] = ()
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """Answer to `Train`: the candidate whose steps answer by the tuned model, and how it scored on all validation rows.
+
+    `candidate` is None where there is no model: it failed (`problem` says why), or the trainer only writes a file.
+    `evaluation` is None where not all rows could be scored.
+    """
+
+    candidate: Candidate | None = None
+    trained: Trained | None = None
+    evaluation: Evaluation | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Proposal:
     """Answer to `Propose`: one dict of output values for each sample that could be read; it may be empty."""
 
     outputs: tuple[Mapping[str, Any], ...]
 
 
-Ask = Score | Propose | Keep
+Ask = Score | Propose | Train | Keep
 Steps = Generator[Sequence[Ask], Sequence[Any], T]
 """Part of a search that returns a T."""
 
@@ -190,7 +222,7 @@ class Problem:
     simulated: bool = False
 
     def may_change(self, path: str, part: Part) -> bool:
-        """Return whether a part ("instructions", "demos", "fields", "tools") of a step may change at all."""
+        """Return whether a part ("instructions", "demos", "fields", "tools", "weights") of a step may change at all."""
         return not is_frozen(self.frozen, path, part)
 
     @property
@@ -284,6 +316,8 @@ def _with_frozen_parts(search: Search, problem: Problem) -> Search:
         of_teacher = isinstance(ask, Score) and ask.teacher and problem.teacher is not None
         if isinstance(ask, Propose) or of_teacher:
             return ask
+        if isinstance(ask, Train):
+            ask = replace(ask, steps=tuple(p for p in ask.steps if problem.may_change(p, "weights")))
         made = restored(ask.candidate, problem.seed, problem.frozen)
         restored_ids[ask.candidate.id] = made.id
         parents = tuple(dict.fromkeys(restored_ids.get(p, p) for p in ask.candidate.parents))

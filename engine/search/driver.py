@@ -21,10 +21,22 @@ from engine.modules.predict import Predict
 from engine.records import Candidate, Evaluation, Outcome
 from engine.search import events
 from engine.search.budget import Amount, Ledger
-from engine.search.contract import Ask, Asked, Keep, MakeSearch, Problem, Proposal, Propose, Score, drive
+from engine.search.contract import (
+    Ask,
+    Asked,
+    Keep,
+    MakeSearch,
+    Problem,
+    Proposal,
+    Propose,
+    Score,
+    Train,
+    drive,
+)
 from engine.search.requests import FIRST_PLACE, RequestHandler, Requests
 from engine.search.scoring import Scoring, Slots
 from engine.search.settings import Control, Recorder, SearchResult, Settings, Trial, make_problem, seed_of
+from engine.search.training import Trainings
 from engine.search.wording import closing_message
 
 _log = logging.getLogger(__name__)
@@ -60,6 +72,9 @@ class Driver:
         self._answered: dict[Asked, Evaluation] = {}
         self._again: dict[Asked, Evaluation] = {}
         self._scoring = Scoring(settings, self.ledger, self._slots)
+        self.trainings = Trainings(
+            settings, self.ledger, self._slots, self._scoring, self._score_now, self._record
+        )
         self._validation, self._train = frozenset(settings.validation), frozenset(settings.train)
         self._best, self._best_score = self.seed, None  # type: tuple[Candidate, float | None]
         rows = settings.validation or settings.train
@@ -201,6 +216,8 @@ class Driver:
                 jobs.append(self._answer_score(ask, place, self._trials_started))
             elif isinstance(ask, Propose):
                 jobs.append(self._answer_propose(ask, place))
+            elif isinstance(ask, Train):
+                jobs.append(self.trainings.answer(ask))
             else:
                 jobs.append(self._keep(ask))
         trials_before = len(self.trials)
@@ -215,6 +232,12 @@ class Driver:
         return list(answers)
 
     # Score
+
+    async def _score_now(self, ask: Score) -> Evaluation:
+        """Answer an ask of a training, in a batch that is under way."""
+        if (known := self._answered.get(ask.asked)) is not None:
+            return known
+        return await self._score_first(ask)
 
     async def _score_first(self, ask: Score) -> Evaluation:
         self._trials_started += 1

@@ -7,171 +7,39 @@ row can be solved while a better candidate is found.
 
 from __future__ import annotations
 
-import enum
 import math
 import random
-import types
-import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel
-
 from engine import evaluate, loop, runtime
-from engine.adapters.base import Adapter
-from engine.adapters.chat import ChatAdapter
 from engine.lm.base import BaseLM, Choice, Reply, Request
 from engine.lm.choice import is_offline
 from engine.modules.module import Module
 from engine.modules.predict import Predict
-from engine.modules.react import ToolStep
-from engine.pipeline.strategies import ToolCall
 from engine.records import Candidate, Evaluation, Outcome, Usage, content_hash
 from engine.search.budget import Amount, Budget, Ledger
-from engine.search.contract import Ask, Keep, MakeSearch, Problem, Proposal, Propose, Score, drive
+from engine.search.contract import (
+    Ask,
+    Keep,
+    MakeSearch,
+    Problem,
+    Proposal,
+    Propose,
+    Score,
+    Train,
+    Training,
+    drive,
+)
 from engine.search.settings import Settings, make_problem, seed_of
+from engine.search.stand_ins import StandInLM, price_of, with_stand_ins
+from engine.search.training import order_of, trainer_of, with_weights
+from engine.training.contract import Trained, TrainingEstimate
 
 if TYPE_CHECKING:
-    from engine.modules.module import Module
     from engine.runtime import Send
-    from engine.signature import Signature
-
-
-_BYTES_A_TOKEN, _TOKENS_A_MESSAGE = 4, 4
-
-# Typical lengths, in characters, of texts that are not known yet.
-_LENGTHS = {
-    "reasoning": 320,
-    "rationale": 320,
-    "proposed_instructions": 900,
-    "observations": 700,
-    "summary": 400,
-    "rules": 900,
-    "advice": 500,
-}
-_OTHER_TEXT = 60
-
-# Outputs that are run in the sandbox.
-_CODE = ("generated_code", "code")
-
-
-class StandInLM(BaseLM):
-    """A model with one prepared reply."""
-
-    def __init__(self, reply: Reply | None = None) -> None:
-        super().__init__("stand-in")
-        self._reply = reply or Reply((Choice(""),))
-
-    async def complete(self, request: Request) -> Reply:  # noqa: ARG002 - the answer is known
-        """Return the reply."""
-        return self._reply
-
-
-class StandInAdapter:
-    """Replacement of an adapter: formats with it, and invents the model's answers.
-
-    `labels` are known values by field name; `number` makes invented texts different from each other.
-    """
-
-    def __init__(self, real: Adapter, labels: Mapping[str, Sequence[Any]], number: int = 0) -> None:
-        self._real, self._labels, self._number = real, labels, number
-
-    async def ask(
-        self,
-        call: Any,
-        lm: BaseLM,
-        params: Mapping[str, Any],
-        signature: type[Signature],
-        demos: Sequence[Any],
-        inputs: Mapping[str, Any],
-        rollout_id: int | None = None,
-    ) -> list[dict[str, Any]]:
-        """Do what `Adapter.ask` does, without a model."""
-        values = {name: self._value(name, signature) for name in signature.output_fields}
-        self._number += 1
-        for messages, answer, own in self._real.calls(signature, demos, inputs, values):
-            read = sum(_tokens(m["content"]) + _TOKENS_A_MESSAGE for m in messages)
-            written = _tokens(answer)
-            usage = Usage(1, 0, read, written, price_of(own or lm, read, written))
-            model = StandInLM(Reply((Choice(""),), usage))
-            await call(model, lm.request(messages, rollout_id=rollout_id, **params))
-        return [values]
-
-    def _value(self, name: str, signature: type[Signature]) -> Any:
-        known = self._labels.get(name)
-        if known:
-            return known[self._number % len(known)]
-        if name in _CODE:
-            return "0"  # runs at once, and is a result
-        if name == "score" and signature.annotation(name) is float:
-            return 0.0  # a judge that is never satisfied, so that every try it may ask for is counted
-        return invent(signature.annotation(name), name, self._number)
-
-
-def price_of(lm: BaseLM, input_tokens: float, output_tokens: float) -> float:
-    """Return US dollars for tokens in and out; NaN, which stays in every sum, where the model's price is unknown."""
-    price = lm.price()
-    return math.nan if price is None else input_tokens * price[0] + output_tokens * price[1]
-
-
-def with_stand_ins(
-    program: Module, adapter: Adapter | None, labels: Mapping[str, Sequence[object]], *, number: int = 0
-) -> Module:
-    """Return a copy of the program whose steps invent their answers."""
-    copy = program.deepcopy()
-    for step in copy.predictors():
-        real = step.adapter or adapter or ChatAdapter()
-        step.adapter = typing.cast(Adapter, StandInAdapter(real, labels, number))
-        if isinstance(step, ToolStep):
-            step.unplug()
-    for _, part in copy.named_sub_modules():
-        if isinstance(part, ToolCall):
-            outputs = part.signature.output_fields
-            part.stand_in = {n: invent(part.signature.annotation(n), n, number) for n in outputs}
-    return copy
-
-
-def invent(annotation: object, name: str = "", number: int = 0) -> Any:
-    """Return a value of a type.
-
-    >>> invent(list[int]), invent(typing.Literal["yes", "no"]), invent(bool)
-    ([1, 1], 'yes', True)
-    """
-    simple = {bool: True, int: 1, float: 1.0, type(None): None}
-    if annotation in simple:
-        return simple[annotation]
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is typing.Literal:
-        # In turn, so that every branch of a pipeline is counted; an agent never stops early.
-        return arguments[0 if name == "next_tool_name" else number % len(arguments)]
-    if origin in (typing.Union, types.UnionType):
-        return invent(arguments[0], name, number)
-    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
-        return next(iter(annotation))
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        fields = annotation.model_fields
-        return annotation.model_construct(**{n: invent(f.annotation, n, number) for n, f in fields.items()})
-    container = origin or annotation
-    if container in (list, set, frozenset, tuple):
-        inside = invent(arguments[0], name, number) if arguments else _invented_text(name, number)
-        return container([inside, inside])
-    if container is dict:
-        return {"key": invent(arguments[1], name, number) if len(arguments) == 2 else 1}
-    return _invented_text(name, number)
-
-
-def _invented_text(name: str, number: int) -> str:
-    length = _LENGTHS.get(name, _OTHER_TEXT)
-    start = f"Text {number}. "
-    return start + ("word " * (length // 5))[: max(0, length - len(start))]
-
-
-def _tokens(content: Any) -> int:
-    if isinstance(content, str):
-        return -(-len(content.encode()) // _BYTES_A_TOKEN)
-    return sum(_tokens(part.get("text") or "x" * 4000) for part in content)
 
 
 # Tokens of a judge's call besides what it judges, and of its verdict.
@@ -193,6 +61,9 @@ class Rates:
 OPTIMISTIC = Rates(1.0, 1.0, 1.0, "least")
 TYPICAL = Rates(0.6, 0.4, 0.7)
 PESSIMISTIC = Rates(0.0, 0.0, 0.4, "most")
+
+# Calls of a training that are written out; the others are taken to be like them.
+_ROWS_WRITTEN = 200
 
 # Rows rendered for each candidate; the others are taken to be like them.
 _SAMPLE = 3
@@ -330,6 +201,7 @@ class _Simulation:
     ) -> None:
         self.settings, self.renderer, self.rates, self.latency = settings, renderer, rates, latency
         self.totals, self.final_calls = Amount(), 0.0
+        self.trainings: list[TrainingEstimate] = []
         self._rng = random.Random(0)
         self._reuse = _Reuse(settings, least=rates.calls == "least")
         self._proposals = self._rows_run = 0
@@ -382,6 +254,8 @@ class _Simulation:
                 answers.append(await self._score(ask, work))
             elif isinstance(ask, Propose):
                 answers.append(await self._propose(ask, work))
+            elif isinstance(ask, Train):
+                answers.append(await self._train(ask, work))
             else:
                 answers.append(None)
         if work:
@@ -390,15 +264,15 @@ class _Simulation:
             self.totals += Amount(seconds=elapsed)
         return answers
 
-    async def _score(self, ask: Score, work: list[tuple[float, float]]) -> Evaluation:
+    async def _score(self, ask: Score, work: list[tuple[float, float]], *, free: bool = False) -> Evaluation:
         if not ask.rows:
             return Evaluation(ask.candidate.id, ())
         taught = ask.teacher and self.settings.has_teacher
         costs, known = await self.renderer.row_costs(ask.candidate, ask.rows, teacher=taught)
         rows, times = self._reuse.new(ask.candidate, ask.rows, taught, ask.rollout)
-        self._rows_run += rows
+        self._rows_run += 0 if free else rows
         lm = (self.settings.teacher_lm if taught else None) or self.settings.lm
-        self._spend(lm, costs[self.rates.calls], times, work)
+        self._spend(lm, costs[self.rates.calls], 0 if free else times, work)
         rates = self.rates
         own = rates.seed if ask.candidate.id == self._seed_id else rates.other
         rate = rates.solved if ask.trace else own
@@ -421,6 +295,32 @@ class _Simulation:
             lm = self.settings.prompt_lm or self.settings.lm
             self._spend(lm, (1, usage.input_tokens, usage.output_tokens, usage.cost or 0.0), 1, work)
         return Proposal(tuple(outputs))
+
+    async def _train(self, ask: Train, work: list[tuple[float, float]]) -> Training:
+        """Count a training, its rollouts and the scores of its checkpoints."""
+        shown = replace(ask, calls=ask.calls[:_ROWS_WRITTEN])
+        order = order_of(self.settings, shown)
+        forecast = trainer_of(self.settings, ask.settings.trainer).estimate(order)
+        if ask.calls:
+            forecast = _times(forecast, len(ask.calls) / len(shown.calls))
+        self.trainings.append(forecast)
+        usd = math.nan if forecast.usd is None else forecast.usd
+        self.totals += Amount(tokens=forecast.tokens, usd=usd, seconds=forecast.seconds or 0.0)
+        options = ask.settings
+        if ask.rows:
+            costs, _ = await self.renderer.row_costs(ask.candidate, ask.rows, teacher=False)
+            samples = options.rounds * min(options.batch_size, len(ask.rows)) * options.group_size
+            self._spend(self.settings.lm, costs[self.rates.calls], samples, work)
+        name = f"tuned/simulated-{len(self.trainings)}"
+        checkpoints = range(options.checkpoints)
+        names = [*(f"{name}@{n + 1}" for n in checkpoints), name]
+        made = [with_weights(ask.candidate, ask.steps, n, "A tuned model.") for n in names]
+        # The model answers as one of its checkpoints, so its own score is free.
+        for candidate in made[:-1]:
+            await self._score(Score(candidate, self.settings.validation), work)
+        evaluation = await self._score(Score(made[-1], self.settings.validation), [], free=True)
+        trained = Trained(name, tokens=forecast.tokens, usd=forecast.usd, seconds=forecast.seconds or 0.0)
+        return Training(made[-1], trained, evaluation)
 
     def _spend(self, lm: BaseLM | None, cost: _Cost, times: float, work: list[tuple[float, float]]) -> None:
         if not times:
@@ -483,6 +383,7 @@ class Estimate:
     """Calls, tokens, money and time of a run. `usd` is None where a price is unknown.
 
     `cut` is the message on what the budget will cut, "" if nothing; `final_calls` are those of the final test.
+    `training` is what all trainings of weights take together, None without one; the other figures include it.
     """
 
     calls: Range
@@ -491,6 +392,7 @@ class Estimate:
     seconds: Range
     cut: str = ""
     final_calls: float = 0.0
+    training: TrainingEstimate | None = None
 
     def with_room(self, budget: Budget) -> Estimate:
         """Return the estimate as it is shown before a run: its ranges hold in nine of ten runs."""
@@ -501,6 +403,7 @@ class Estimate:
             self.seconds.with_room(budget.seconds, 4),
             self.cut,
             self.final_calls,
+            self.training,
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -550,7 +453,25 @@ def estimate(
         seconds=_range([t.seconds for t in limited]),
         cut=cut,
         final_calls=made[1].final_calls,
+        training=_together(made[1].trainings),
     )
+
+
+def _times(forecast: TrainingEstimate, share: float) -> TrainingEstimate:
+    """Return the forecast of a training with `share` times the rows."""
+    usd = None if forecast.usd is None else forecast.usd * share
+    seconds = None if forecast.seconds is None else forecast.seconds * share
+    return TrainingEstimate(round(forecast.rows * share), round(forecast.tokens * share), usd, seconds)
+
+
+def _together(forecasts: Sequence[TrainingEstimate]) -> TrainingEstimate | None:
+    """Return what some trainings take together; what is not known of one is not known of all."""
+    if not forecasts:
+        return None
+    dollars, times = [f.usd for f in forecasts], [f.seconds for f in forecasts]
+    usd = None if None in dollars else sum(d or 0.0 for d in dollars)
+    seconds = None if None in times else sum(t or 0.0 for t in times)
+    return TrainingEstimate(sum(f.rows for f in forecasts), sum(f.tokens for f in forecasts), usd, seconds)
 
 
 def _limited(totals: Amount, budget: Budget) -> Amount:

@@ -90,6 +90,48 @@ class Proposed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingProgress(Event):
+    """How far a training is: trainings count from 1; `score` (0-1) is a checkpoint's on the validation rows, where it is one.
+
+    `loss` and `reward` (0-1) are those of the last steps. `seconds`, `tokens` and `usd` are what it has taken so far.
+    """
+
+    kind: ClassVar[str] = "training_progress"
+    training: int
+    label: str
+    step: int
+    steps: int
+    loss: float | None = None
+    reward: float | None = None
+    score: float | None = None
+    seconds: float = 0.0
+    tokens: int = 0
+    usd: float | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingEnded(Event):
+    """A training has ended with a model (its name, "" for none), a file, or a problem.
+
+    `ended` is "finished", "early", "stopped" or "failed"; `score` (0-1) is the model's on the validation rows.
+    """
+
+    kind: ClassVar[str] = "training_ended"
+    training: int
+    label: str
+    model: str
+    ended: str
+    score: float | None = None
+    rows: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
+    usd: float | None = None
+    file: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class BudgetSpent(Event):
     """Everything that the run has spent so far, and its seconds without pauses."""
 
@@ -126,6 +168,10 @@ def _message(event: Event) -> str:
         case Proposed(label, asked, received):
             usable = f"{received} of {counted(asked, 'answer')} usable"
             return f"Asked the prompt model for {label or 'proposals'}: {usable}."
+        case TrainingProgress():
+            return _training_step(event)
+        case TrainingEnded():
+            return _end_of_training(event)
         case BudgetSpent(usage):
             cost = "" if usage.cost is None else f", {usage.cost:.4f} US dollars"
             return f"Spent so far: {counted(usage.calls, 'call')}, {counted(usage.tokens, 'token')}{cost}."
@@ -143,6 +189,30 @@ def _end_of_trial(event: TrialFinished) -> str:
     cut = ", cut short" if event.partial else ""
     scored = f"{_percent(event.evaluation.score)} over {counted(len(outcomes), 'row')}"
     return f"Trial {event.trial} scored {scored}{failed}{cut}."
+
+
+def _training_step(event: TrainingProgress) -> str:
+    name = event.label or f"Training {event.training}"
+    if event.score is not None:
+        return f"{name}: {event.message or 'a checkpoint'} scored {_percent(event.score)} on the validation rows."
+    figures = [("loss", event.loss), ("reward", event.reward)]
+    known = "".join(f", {what} {value:.3f}" for what, value in figures if value is not None)
+    text = f"{name}: step {event.step:,} of {event.steps:,}{known}."
+    return f"{text} {event.message}".strip()
+
+
+def _end_of_training(event: TrainingEnded) -> str:
+    name = event.label or f"Training {event.training}"
+    spent = [counted(event.tokens, "token")] if event.tokens else []
+    spent += [f"{event.usd:.2f} US dollars"] if event.usd is not None else []
+    taken = f" It took {' and '.join(spent)}." if spent else ""
+    if event.problem:
+        return f"{name} failed: {event.problem}{taken}"
+    if not event.model:
+        return f"{name}: the training file is at {event.file}."
+    ends = {"early": " ended early, as it no longer gained", "stopped": " was stopped; its best is kept"}
+    score = "" if event.score is None else f", {_percent(event.score)} on the validation rows"
+    return f"{name}{ends.get(event.ended, ' is finished')}: {event.model}{score}.{taken}"
 
 
 def _percent(score: float) -> str:

@@ -14,16 +14,18 @@ from pydantic import BaseModel, ConfigDict
 from engine.errors import ConfigurationError
 from engine.records import Candidate, Demo, StepState, content_hash
 
-Part = Literal["step", "instructions", "sentence", "demos", "demo", "fields", "field", "tools"]
-Changes = Literal["nothing", "examples", "wording", "both"]
+Part = Literal["step", "instructions", "sentence", "demos", "demo", "fields", "field", "tools", "weights"]
+Changes = Literal["nothing", "examples", "wording", "both", "weights"]
+"""The parts of a program that an optimizer may change."""
 
 
 class Freeze(BaseModel):
     """One part of the starting prompt that stays as it is.
 
     `step` is a step's path. `part` is everything in it ("step"), its instructions, one sentence (`text`) that every
-    instruction must keep, all demonstrations, one demonstration (`text` is its `demo_key`), the field descriptions, one of them (`text` is the
-    field's name, or a path into a record such as "invoice.items.price"), or the tool descriptions.
+    instruction must keep, all demonstrations, one demonstration (`text` is its `demo_key`), the field descriptions, one of
+    them (`text` is the field's name, or a path into a record such as "invoice.items.price"), the tool descriptions, or the
+    tuned model that answers ("weights").
 
     >>> Freeze(step="route", part="sentence", text="Never promise a refund.").part
     'sentence'
@@ -103,6 +105,7 @@ def check_frozen(
             "examples": "The examples of every step are frozen",
             "wording": "The wording of every step is frozen",
             "both": "Everything is frozen",
+            "weights": "The model of every step is frozen",
         }[changes]
         other = "" if changes == "both" else ", or choose an optimizer that changes something else"
         raise ConfigurationError(
@@ -112,8 +115,8 @@ def check_frozen(
 
 def _has_open_part(frozen: Sequence[Freeze], seed: Candidate, changes: Changes) -> bool:
     for path, state in seed.steps.items():
-        parts: list[Part] = [] if changes == "wording" else ["demos"]
-        if changes != "examples":
+        parts: list[Part] = [] if changes == "wording" else ["weights" if changes == "weights" else "demos"]
+        if changes in ("wording", "both"):
             parts.append("instructions")
             parts += ["tools"] if state.tool_descriptions else []
             parts += ["fields"] if state.field_descriptions else []
@@ -128,6 +131,7 @@ _WHOLE_PARTS = {
     "demos": ["demos", "nearest"],
     "fields": ["field_descriptions"],
     "tools": ["tool_descriptions"],
+    "weights": ["weights"],
 }
 """Part -> the fields of a step's state that it is."""
 

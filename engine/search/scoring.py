@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 import inspect
-from collections.abc import Callable, Coroutine, Mapping
+from collections import ChainMap
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import count
@@ -68,6 +69,14 @@ class Slots:
                 future.set_result(None)
                 return
         self._free += 1
+
+    async def follow(self) -> None:
+        """Look at the control while no row starts, as in a training: wait while paused, close the ledger once stopped."""
+        if self._control is not None and self._ledger.closed is None:
+            try:
+                await self._control.checkpoint()
+            except Stop:
+                self._ledger.close("The run was stopped.", "stopped")
 
     async def _checkpoint(self) -> None:
         if self._control is None or self._ledger.closed is not None:
@@ -138,11 +147,24 @@ class Scoring:
         jobs += [self._run(ask, place, own, cells, note) for own, cells in groups.values()]
         await asyncio.gather(*jobs)
 
+    def know(self, candidate: Candidate, outcomes: Sequence[Outcome]) -> None:
+        """Remember outcomes as this candidate's: it answers as the one that was scored."""
+        for outcome in outcomes:
+            if outcome.error is None:
+                known = asyncio.get_running_loop().create_future()
+                known.set_result(
+                    replace(outcome, usage=Usage(cached=outcome.usage.calls + outcome.usage.cached))
+                )
+                self._outcomes.setdefault((candidate.id, outcome.row, False, 0, False), known)
+
     def context(
-        self, lm: BaseLM | None, gate: object, adapter: Adapter | None = None
+        self, lm: BaseLM | None, gate: object, adapter: Adapter | None = None, inside: object = None
     ) -> AbstractContextManager[Any]:
-        """Return the runtime of the run's calls: its own model and adapter (or the run's), and gate."""
-        chosen: dict[str, object] = {"middleware": (gate,), "trace": None, "history": False}
+        """Return the runtime of the run's calls: its own model and adapter (or the run's), gate, and a layer inside the gate."""
+        layers = (gate,) if inside is None else (gate, inside)
+        chosen: dict[str, object] = {"middleware": layers, "trace": None, "history": False}
+        if own := [models for one in self._settings.trainers if (models := getattr(one, "models", None))]:
+            chosen["models"] = ChainMap(*own)
         if (model := lm or self._settings.lm) is not None:
             chosen["lm"] = model
         if (written_by := adapter or self._settings.adapter) is not None:
@@ -174,6 +196,8 @@ class Scoring:
         try:
             taught = (settings.teacher_lm, settings.teacher_adapter) if ask.teacher else (None, None)
             with self.context(taught[0], gate, taught[1]):
+                if ask.teacher and settings.teacher_lm is not None:
+                    candidate = _untuned(candidate)  # the teacher's model answers
                 await evaluate.run_rows(
                     _hiding(program.with_candidate(candidate), settings, ask),
                     [(row, settings.rows[row]) for row in cells],
@@ -210,6 +234,14 @@ class Scoring:
             steps[path] = state if len(demos) == len(state.demos) else replace(state, demos=demos)
         changed = any(steps[path] is not state for path, state in candidate.steps.items())
         return replace(candidate, steps=steps) if changed else candidate
+
+
+def _untuned(candidate: Candidate) -> Candidate:
+    """Return the candidate without tuned models."""
+    for path, state in candidate.steps.items():
+        if state.weights is not None:
+            candidate = candidate.with_step(path, weights=None)
+    return candidate
 
 
 def _picks(state: StepState) -> bool:

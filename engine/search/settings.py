@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from engine.modules.module import Module
     from engine.modules.predict import Predict
     from engine.signature import Signature
+    from engine.training.contract import Trainer
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Settings:
     demonstrations, `teacher_lm` and `teacher_adapter` are another model and adapter that do. `payer` is the run's name in the call cache: replies it paid for before (it was killed, it is
     driven again) count as spent, other cached replies are free. `seconds_before` is what an earlier process of the run
     has used of the time limit. `feedback` is people's words on earlier answers, by row; `row_numbers` as people count.
+    `trainers` are trainers of one's own, which come before the registered ones of the same name.
     """
 
     program: Module
@@ -58,6 +60,7 @@ class Settings:
     frozen: tuple[Freeze, ...] = ()
     feedback: Mapping[int, str] = field(default_factory=dict)
     row_numbers: Mapping[int, int] = field(default_factory=dict)
+    trainers: tuple[Trainer, ...] = ()
 
     @property
     def calls_a_row(self) -> int:

@@ -24,11 +24,12 @@ from engine.modules.predict import Predict
 from engine.optimizers.base import Optimizer
 from engine.records import Demo, Example, StepState, Usage
 from engine.search.budget import Budget
-from engine.search.contract import Keep, Problem, Propose, Score, relay
+from engine.search.contract import Keep, Problem, Propose, Score, Train, relay
 from engine.search.driver import Driver
 from engine.search.events import CandidateFound, Event
 from engine.search.freeze import Freeze, Part, demo_key
 from engine.search.settings import Control, SearchResult, Settings, Stop
+from engine.testing.training import LookupTrainer
 
 _LABELS = ("red", "green", "blue")
 _WORDS = ("apple", "leaf", "sky", "rose", "grass", "sea", "brick", "moss", "ice", "ruby", "fern", "denim")
@@ -63,14 +64,17 @@ class ToyLM(BaseLM):
 
     async def complete(self, request: Request) -> Reply:
         """Answer from the messages, or from the cache."""
-        key = request.key()
-        if key in self.cache:
-            return replace(self.cache[key], cached=True)
         last = str(request.messages[-1]["content"])
         if any(word in last for word in self.refuse):
             raise InvalidRequestError("The toy model refuses this word.")
+        contents = [str(m["content"]) for m in request.messages]
+        return await self.reply(request, request.key(), _toy_answer(contents, request.rollout_id or 0))
+
+    async def reply(self, request: Request, key: str, text: str) -> Reply:
+        """Return a text as the reply, paid for unless the key is in the cache."""
+        if key in self.cache:
+            return replace(self.cache[key], cached=True)
         self.paid += 1
-        text = _toy_answer([str(m["content"]) for m in request.messages], request.rollout_id or 0)
         read = sum(len(str(m["content"])) for m in request.messages) // 4
         usage = Usage(calls=1, input_tokens=read, output_tokens=8)
         self.cache[key] = Reply((Choice(text),), usage, key=key, payer=self._payer)
@@ -91,6 +95,12 @@ def _toy_answer(contents: list[str], rollout: int) -> str:
     return f"[[ ## label ## ]]\n{found.group(1) if found else 'red'}\n\n[[ ## completed ## ]]"
 
 
+def toy_trainer(lm: ToyLM) -> LookupTrainer:
+    """Return a trainer whose models are paid for at this model's counter, and guess a colour while they know nothing."""
+    guesses = [f"[[ ## label ## ]]\n{label}\n\n[[ ## completed ## ]]" for label in _LABELS]
+    return LookupTrainer(lm.reply, guesses)
+
+
 def toy_settings(lm: BaseLM, **changes: Any) -> Settings:
     """Return the settings of a run of the toy task, 18 rows to train on and 18 to validate."""
     settings = Settings(
@@ -103,6 +113,7 @@ def toy_settings(lm: BaseLM, **changes: Any) -> Settings:
         concurrency=8,
         seed=1,
         payer="toy",
+        trainers=(toy_trainer(lm),) if isinstance(lm, ToyLM) else (),
     )
     return replace(settings, **changes)
 
@@ -157,9 +168,9 @@ class _FatalLM(ToyLM):
         self.calls = calls
         self.kill: Callable[[], Any] = bool
 
-    async def complete(self, request: Request) -> Reply:
+    async def reply(self, request: Request, key: str, text: str) -> Reply:
         """Answer; the last answer before the end is in the cache and is lost."""
-        reply = await super().complete(request)
+        reply = await super().reply(request, key, text)
         if self.paid >= self.calls:
             self.kill()
             await asyncio.sleep(0)
@@ -197,7 +208,9 @@ def _shape(ask: Any) -> Any:
     """Return the parts of an ask that two runs of the same search share."""
     if isinstance(ask, Propose):
         return ask.signature.__name__, repr(ask.inputs), ask.n, ask.temperature, ask.rollout
-    rows = ask.rows if isinstance(ask, Score) else ask.score
+    rows = ask.score if isinstance(ask, Keep) else ask.rows
+    if isinstance(ask, Train):
+        return "Train", ask.candidate.id, ask.steps, rows, repr(ask.calls), ask.settings
     return type(ask).__name__, ask.candidate.id, ask.candidate.reason, rows
 
 
@@ -225,6 +238,11 @@ def check_asks_are_valid(make: Make) -> None:
         if isinstance(ask, Score):
             assert ask.rows
             assert set(ask.rows) <= allowed
+        if isinstance(ask, Train):
+            assert ask.steps
+            assert paths.issuperset(ask.steps)
+            assert allowed.issuperset(ask.rows)
+            assert allowed.issuperset(row for row, _ in ask.calls)
         if isinstance(ask, Propose):
             assert ask.n >= 1
         else:
@@ -260,7 +278,8 @@ def check_student_is_left_alone(make: Make) -> None:
     """The program that is tuned is the same afterwards, and what compile returns is another."""
     optimizer = make()
     optimizer.metric = toy_metric
-    optimizer.task_model = ToyLM()
+    optimizer.task_model = lm = ToyLM()
+    optimizer.trainers = (toy_trainer(lm),)
     student = Predict("text -> label")
     before = student.candidate().as_dict()
     rows = list(toy_rows().values())
@@ -318,6 +337,7 @@ def check_compile_takes_a_budget(make: Make) -> None:
     for budget in (Budget(calls=1), Budget(calls=25), Budget(tokens=500), Budget(seconds=1e-9)):
         optimizer, lm = make(), ToyLM()
         optimizer.metric, optimizer.task_model = toy_metric, lm
+        optimizer.trainers = (toy_trainer(lm),)
         compiled: Any = optimizer.compile(
             Predict("text -> label"), trainset=rows[:18], valset=rows[18:], budget=budget
         )
@@ -357,6 +377,7 @@ def check_frozen_parts_stay(make: Make) -> None:
         "demo": lambda s: seed.demos[1] in s.demos,
         "fields": lambda s: s.field_descriptions == seed.field_descriptions,
         "tools": lambda s: s.tool_descriptions == seed.tool_descriptions,
+        "weights": lambda s: s.weights == seed.weights,
     }
     for part, kept in keeps.items():
         frozen = (Freeze(step="self", part=part, text={"sentence": sentence, "demo": key}.get(part, "")),)

@@ -2,3 +2,28 @@
 
 It knows no program, metric or store: the driver scores checkpoints and rolls out programs for it.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, cast
+
+from engine.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from engine.training.contract import Trainer
+
+TRAINERS: tuple[tuple[str, str], ...] = (
+    ("openai", "engine.training.openai:OpenAITrainer"),
+    ("file", "engine.training.file:FileTrainer"),
+)
+"""Every trainer: its name, and its module and class ("local", "engine.training.local:LocalTrainer")."""
+
+
+def get_trainer(name: str) -> Trainer:
+    """Return a trainer by its name; only its file is imported. Raises UnknownNameError listing the names there are."""
+    known = dict(TRAINERS)
+    if name not in known:
+        raise UnknownNameError("trainer", name, known)
+    module, _, attribute = known[name].partition(":")
+    return cast("Trainer", getattr(importlib.import_module(module), attribute)())

@@ -124,7 +124,10 @@ class Watch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TrainingEstimate:
-    """What a training takes: chat rows, tokens of all epochs, US dollars (None: the price is not known) and seconds (None: not known)."""
+    """What a training takes: chat rows, tokens of all epochs, US dollars and seconds; None for what is not known.
+
+    It costs 0 dollars on a machine of one's own.
+    """
 
     rows: int
     tokens: int
@@ -150,16 +153,26 @@ class Trained:
 
 
 class Trainer(Protocol):
-    """A way to train: one file each; `engine.registry.TRAINERS` lists them."""
+    """A way to train: one file each; `engine.registry.TRAINERS` lists them. Made without arguments.
+
+    A trainer of one's own may have `models`, a mapping of the names of its tuned models to models that answer in this process.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
 
     def check(self, order: Order) -> list[str]:
-        """Return notes for the user before anything is started. Raises ConfigurationError for what cannot work."""
+        """Return notes for the user before anything is started. Raises ConfigurationError for what cannot work.
+
+        Without rows only the settings are judged: a run asks before it pays for a teacher's answers.
+        """
 
     def estimate(self, order: Order) -> TrainingEstimate:
         """Return what the training takes, without starting it and without loading a heavy library."""
 
     async def train(self, order: Order, watch: Watch) -> Trained:
-        """Train, or go on with the training of the same key. Raises TrainingError with a message for the user."""
+        """Train, or go on with the training of the same key. Raises TrainingError with a message for the user.
+
+        Progress counts from the beginning of the training, also where an earlier process began it. The tuned model answers
+        as its best scored checkpoint, so that it is not scored again.
+        """

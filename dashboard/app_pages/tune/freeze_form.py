@@ -23,6 +23,7 @@ TITLES: dict[Part, str] = {
     "demos": "Solved examples",
     "fields": "Field descriptions",
     "tools": "Tool descriptions",
+    "weights": "The tuned model",
 }
 """Whole parts, in plain words."""
 
@@ -40,6 +41,8 @@ def _whole_parts(state: StepState) -> list[Part]:
         found.append("fields")
     if state.tool_descriptions:
         found.append("tools")
+    if state.weights:
+        found.append("weights")
     return found
 
 

@@ -23,7 +23,8 @@ from engine.registry import OPTIMIZERS
 from engine.search.budget import Budget
 from engine.search.contract import Score
 from engine.search.driver import Driver
-from engine.search.estimate import estimate, invent
+from engine.search.estimate import estimate
+from engine.search.stand_ins import invent
 from engine.testing.contract import ToyLM, toy_rows, toy_settings
 
 TEST = tuple(range(60, 80))

@@ -1,0 +1,347 @@
+"""`Train` asks, carried out: chat rows as the steps will be asked, one training at a time, its checkpoints as trials.
+
+It knows no algorithm, and no trainer but by the contract in `engine.training.contract`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from engine import evaluate
+from engine.adapters.chat import ChatAdapter
+from engine.errors import AdapterParseError, BudgetExhaustedError, EngineError
+from engine.lm.history import callers
+from engine.records import Candidate, Evaluation, Outcome, TraceStep, Usage, json_value
+from engine.search import events
+from engine.search.budget import Ledger
+from engine.search.contract import Score, Train, Training
+from engine.search.scoring import Scoring, Slots
+from engine.search.settings import Settings
+from engine.training import get_trainer
+from engine.training.contract import ChatRow, Order, Progress, Rollout, Trained, Trainer
+
+if TYPE_CHECKING:
+    from engine.adapters.base import Adapter
+    from engine.lm.base import BaseLM, Reply, Request
+    from engine.modules.module import Module
+    from engine.modules.predict import Predict
+    from engine.runtime import Send
+
+_POLL_SECONDS = 0.2
+_SHOWN = 200
+"""Steps of a training that become events, besides its checkpoints: enough for a curve."""
+
+
+def chat_rows(
+    program: Module, adapter: Adapter | None, calls: Iterable[tuple[int, TraceStep]]
+) -> tuple[ChatRow, ...]:
+    """Return calls of a program's steps as conversations to learn, each as its step would ask it, and answered as it was.
+
+    A demonstration made from the very call is left out, or the answer would be copied. A call that lacks an output is skipped.
+    """
+    steps = dict(program.named_predictors())
+    rows: list[ChatRow] = []
+    for row, call in calls:
+        step = steps.get(call.path)
+        if step is None or not set(step.prompted().output_fields) <= call.outputs.keys():
+            continue
+        inputs = dict(call.inputs)
+        demos = [demo for demo in step.demos_for(inputs) if not _same_inputs(demo, inputs)]
+        asked = step.adapter or adapter or ChatAdapter()
+        for messages, answer, other in asked.calls(step.prompted(), demos, inputs, dict(call.outputs)):
+            if other is None:  # a second model's call is not this step's to learn
+                learned = {"role": "assistant", "content": answer}
+                rows.append(ChatRow((*messages, learned), call.path, row))
+    return tuple(rows)
+
+
+def _same_inputs(demo: Any, inputs: dict[str, Any]) -> bool:
+    values = dict(demo)
+    return bool(inputs) and all(json_value(values.get(name)) == value for name, value in inputs.items())
+
+
+def trainer_of(settings: Settings, name: str) -> Trainer:
+    """Return a run's own trainer of this name, else the registered one. Raises UnknownNameError."""
+    own = {trainer.name: trainer for trainer in settings.trainers}
+    return own[name] if name in own else get_trainer(name)
+
+
+def order_of(settings: Settings, ask: Train) -> Order:
+    """Return what a trainer is asked for."""
+    rows = chat_rows(settings.program.with_candidate(ask.candidate), settings.adapter, ask.calls)
+    return Order(ask.settings, rows, ask.rows)
+
+
+def with_weights(candidate: Candidate, steps: Sequence[str], model: str, reason: str) -> Candidate:
+    """Return the candidate whose steps answer by a tuned model."""
+    made = candidate
+    for path in steps:
+        made = made.with_step(path, weights=model)
+    return made.derived(reason, candidate)
+
+
+@dataclass
+class Trainings:
+    """The trainings of one run. `score` answers a `Score` ask as a trial; `running` while one is under way."""
+
+    settings: Settings
+    ledger: Ledger
+    slots: Slots
+    scoring: Scoring
+    score: Callable[[Score], Awaitable[Evaluation]]
+    record: Callable[[events.Event], None]
+    running: bool = False
+    _done: dict[tuple[str, tuple[str, ...], str], Training] = field(default_factory=dict)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def answer(self, ask: Train) -> Training:
+        """Train, or return what the same training gave before. What goes wrong is the answer's `problem`."""
+        async with self._turn:
+            order = order_of(self.settings, ask)
+            key = (ask.candidate.id, ask.steps, order.key)
+            if key in self._done:
+                return self._done[key]
+            if self.ledger.closed is not None:
+                return Training(problem=self.ledger.closed)
+            if not ask.steps:
+                return Training(problem="Every step that would be trained is frozen.")
+            self.running = True
+            watch = DriverWatch(self, ask, len(self._done) + 1)
+            try:
+                answer = await self._train(ask, order, watch)
+            finally:
+                self.running = False
+            watch.end(answer, len(order.rows or order.row_ids))
+            self._done[key] = answer
+            return answer
+
+    async def _train(self, ask: Train, order: Order, watch: DriverWatch) -> Training:
+        following = [asyncio.create_task(one()) for one in (watch.follow_control, watch.follow_clock)]
+        try:
+            trainer = trainer_of(self.settings, ask.settings.trainer)
+            for note in trainer.check(order):
+                self.record(events.Note(note))
+            if problem := self._too_dear(trainer, order):
+                return Training(problem=problem)
+            trained = await trainer.train(order, watch)
+        except EngineError as error:
+            return Training(problem=str(error))
+        finally:
+            for task in following:
+                task.cancel()
+            await asyncio.gather(*following, return_exceptions=True)
+        watch.spent(trained.tokens, trained.usd)
+        if not trained.model:
+            return Training(trained=trained)
+        return await self._judged(ask, trained, watch)
+
+    def _too_dear(self, trainer: Trainer, order: Order) -> str:
+        """Return a message where the budget cannot pay for a training that has its price, or for the beginning of another."""
+        forecast = trainer.estimate(order)
+        if forecast.usd and (left := self.ledger.affords(0, forecast.usd)):
+            return (
+                f"The training would cost about {forecast.usd:,.2f} US dollars, and {left} are left of the budget. "
+                "Raise the budget, or train on fewer rows or epochs."
+            )
+        self.ledger.spend(Usage(), ahead=forecast.tokens // 100 + 1)
+        return self.ledger.closed or ""
+
+    async def _judged(self, ask: Train, trained: Trained, watch: DriverWatch) -> Training:
+        """Return the answer for a tuned model, scored: as its best checkpoint was, where one was."""
+        reason = f"{ask.label or 'The tuned model'}: {', '.join(ask.steps)} by {trained.model}."
+        candidate = with_weights(ask.candidate, ask.steps, trained.model, reason)
+        if best := watch.best(trained.score):
+            self.scoring.know(candidate, best.outcomes)
+        if not best and self.ledger.closed is not None:
+            return Training(candidate, trained)
+        evaluation = await self.score(Score(candidate, self.settings.validation, ask.label or "tuned model"))
+        whole = len(evaluation.outcomes) == len(set(self.settings.validation))
+        return Training(candidate, trained, evaluation if whole else None)
+
+
+class DriverWatch:
+    """The run, as a trainer sees it: see `engine.training.contract.Watch`."""
+
+    def __init__(self, trainings: Trainings, ask: Train, number: int) -> None:
+        self._run, self._ask, self._number = trainings, ask, number
+        self._scored: list[Evaluation] = []
+        self._tokens, self._usd = 0, 0.0
+        self._last, self._shown_step = Progress(0, 0), -1
+        self._samples = count(1)
+        self._started = time.monotonic()
+
+    @property
+    def stopped(self) -> bool:
+        """True once the user has stopped the run or the budget is spent."""
+        return self._run.ledger.closed is not None
+
+    def note(self, progress: Progress) -> None:
+        """Count what the training has spent, and report how far it is."""
+        ahead = max(0, progress.tokens - self._tokens)
+        self.spent(progress.tokens, progress.usd, ahead)
+        self._last = progress
+        step = max(1, progress.steps // _SHOWN)
+        last = progress.step >= progress.steps
+        if progress.message or last or self._shown_step < 0 or progress.step >= self._shown_step + step:
+            self._shown_step = progress.step
+            self._report(progress)
+
+    def spent(self, tokens: int, usd: float | None, ahead: int = 0) -> None:
+        """Count what the whole training has spent so far, beyond what is counted already."""
+        more, dollars = max(0, tokens - self._tokens), max(0.0, (usd or 0.0) - self._usd)
+        self._tokens, self._usd = self._tokens + more, self._usd + dollars
+        self._run.ledger.spend(Usage(input_tokens=more, cost=dollars if usd is not None else None), ahead)
+
+    async def score(self, model: str, label: str) -> float | None:
+        """Return the program's mean score on the validation rows with this model, a trial of its own; None where it has none."""
+        if self.stopped:
+            return None
+        reason = f"{self._ask.label or 'A training'}: {label or 'a checkpoint'}, {model}."
+        candidate = with_weights(self._ask.candidate, self._ask.steps, model, reason)
+        rows = self._run.settings.validation
+        evaluation = await self._run.score(Score(candidate, rows, label or "checkpoint"))
+        whole = len(evaluation.outcomes) == len(set(rows)) > 0
+        if not whole or all(outcome.error is not None for outcome in evaluation.outcomes):
+            return None
+        self._scored.append(evaluation)
+        self._report(replace(self._last, message=label), score=evaluation.score)
+        return evaluation.score
+
+    def best(self, score: float | None) -> Evaluation | None:
+        """Return the evaluation of the checkpoint with this score, else of the best one."""
+        same = [e for e in self._scored if score is not None and abs(e.score - score) < 1e-9]
+        return same[0] if same else max(self._scored, key=lambda e: e.score, default=None)
+
+    async def rollouts(self, model: BaseLM, rows: Sequence[int], group_size: int) -> Sequence[Rollout]:
+        """Run the program several times on each row with this model, and return all calls of the steps it trains."""
+        rounds = next(self._samples)
+        program = self._sampled_by(model)
+        runs = [
+            self._sample(program, model, row, (rounds - 1) * group_size + n + 1)
+            for row in rows
+            for n in range(group_size)
+        ]
+        return [rollout for some in await asyncio.gather(*runs) for rollout in some]
+
+    def _sampled_by(self, model: BaseLM) -> Module:
+        """Return the program whose trained steps ask this model, and ask it once: an unreadable answer is to be seen."""
+        run = self._run.settings
+        program = run.program.with_candidate(self._ask.candidate)
+        for path, step in program.named_predictors():
+            if path in self._ask.steps:
+                step.lm, step.weights = model, None
+                step.adapter = _asked_once(step.adapter or run.adapter or ChatAdapter())
+        return program
+
+    async def _sample(self, program: Module, model: BaseLM, row: int, rollout: int) -> list[Rollout]:
+        calls: list[tuple[object, Request, Reply]] = []
+        failures: list[Exception] = []
+
+        async def noting(lm: BaseLM, request: Request, send: Send) -> Reply:
+            reply = await send(lm, request)
+            if lm is model:
+                calls.append((callers.get()[-1], request, reply))
+            return reply
+
+        run = self._run
+        gate = run.ledger.gate(rollout=rollout, temperature=1.0)
+        with run.scoring.context(None, gate, inside=noting):
+            (outcome,) = await evaluate.run_rows(
+                program,
+                [(row, run.settings.rows[row])],
+                run.settings.metric,
+                limit=run.slots.at(0),
+                on_failure=failures.append,
+            )
+        if any(isinstance(failure, BudgetExhaustedError) for failure in failures):
+            return []
+        unread = any(isinstance(failure, AdapterParseError) for failure in failures)
+        return _rollouts_of(dict(program.named_predictors()), calls, outcome, unread=unread)
+
+    async def follow_control(self) -> None:
+        """Notice a stop while no row starts. A paused run's training goes on until its next checkpoint."""
+        while not self.stopped:
+            await asyncio.sleep(_POLL_SECONDS)
+            await self._run.slots.follow()
+
+    async def follow_clock(self) -> None:
+        """Notice the time limit while no call is made."""
+        while not self.stopped:
+            await asyncio.sleep(_POLL_SECONDS)
+            self._run.ledger.check_time()
+
+    def end(self, answer: Training, rows: int) -> None:
+        """Report the end of the training, with what it has spent."""
+        trained = answer.trained
+        self._run.record(
+            events.TrainingEnded(
+                self._number,
+                self._ask.label,
+                model=trained.model if trained else "",
+                ended="failed" if answer.problem or trained is None else trained.ended,
+                score=answer.evaluation.score if answer.evaluation else None,
+                rows=rows,
+                seconds=trained.seconds if trained else time.monotonic() - self._started,
+                tokens=self._tokens,
+                usd=self._usd or (trained.usd if trained else None),
+                file=trained.file if trained else "",
+                problem=answer.problem,
+            )
+        )
+
+    def _report(self, progress: Progress, score: float | None = None) -> None:
+        self._run.record(
+            events.TrainingProgress(
+                self._number,
+                self._ask.label,
+                progress.step,
+                progress.steps,
+                loss=progress.loss,
+                reward=progress.reward,
+                score=score,
+                seconds=progress.seconds,
+                tokens=progress.tokens,
+                usd=progress.usd,
+                message=progress.message,
+            )
+        )
+
+
+def _asked_once(adapter: Adapter) -> Adapter:
+    """Return an adapter that neither sends an unreadable answer back nor asks for another layout."""
+    once = copy.copy(adapter)
+    once.retries = 0
+    with suppress(AttributeError):
+        once.fallback = lambda: None  # type: ignore[method-assign]
+    return once
+
+
+def _rollouts_of(
+    steps: dict[str, Predict],
+    calls: Sequence[tuple[object, Request, Reply]],
+    outcome: Outcome,
+    *,
+    unread: bool,
+) -> list[Rollout]:
+    """Return a run's calls. Each step's n-th calls on a row are one group, so that a step is judged against itself.
+
+    In a run that ended with an unreadable answer its last call is that answer.
+    """
+    paths = {id(step): path for path, step in steps.items()}
+    reward = 0.0 if outcome.error is not None else outcome.score
+    seen: dict[str, int] = {}
+    found = []
+    for number, (step, request, reply) in enumerate(calls, 1):
+        path = paths.get(id(step), "")
+        seen[path] = seen.get(path, 0) + 1
+        group = f"{outcome.row}/{path}" + (f"#{seen[path]}" if seen[path] > 1 else "")
+        readable = not (unread and number == len(calls))
+        found.append(Rollout(group, tuple(request.messages), reply.text, reward, readable))
+    return found

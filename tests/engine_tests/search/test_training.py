@@ -1,0 +1,258 @@
+"""`Train` asks: rows as the step will ask them, checkpoints as trials, budget, stop, failure, resume, estimate."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from engine import loop
+from engine.adapters.json import JSONAdapter
+from engine.modules.predict import Predict
+from engine.records import Candidate, StepState, TraceStep
+from engine.search import events
+from engine.search.budget import Budget
+from engine.search.contract import Keep, Problem, Search, Train, Training
+from engine.search.driver import Driver
+from engine.search.estimate import estimate
+from engine.search.freeze import Freeze
+from engine.search.settings import Settings, Stop
+from engine.search.training import chat_rows
+from engine.testing.contract import ToyLM, toy_settings, toy_trainer
+from engine.training.contract import TrainSettings
+
+SETTINGS = TrainSettings(base_model="tiny", checkpoints=3)
+GRPO = SETTINGS.model_copy(update={"method": "grpo", "rounds": 3, "batch_size": 6, "group_size": 3})
+
+
+class Seen(list):
+    def record(self, event: events.Event) -> None:
+        self.append(event)
+
+    def of(self, kind: type) -> list:
+        return [event for event in self if isinstance(event, kind)]
+
+
+def calls_of(problem: Problem) -> tuple[tuple[int, TraceStep], ...]:
+    rows = problem.rows
+    return tuple(
+        (i, TraceStep("self", {"text": rows[i]["text"]}, {"label": rows[i]["label"]})) for i in problem.train
+    )
+
+
+def search_with(answers: list[Training], settings: TrainSettings = SETTINGS):
+    """A search that trains on the labels of all training rows and keeps the result."""
+
+    def search(problem: Problem) -> Search:
+        rows = problem.train if settings.method == "grpo" else ()
+        calls = () if rows else calls_of(problem)
+        (answer,) = yield [Train(problem.seed, ("self",), settings, calls, rows, "tuned")]
+        answers.append(answer)
+        if answer.candidate is not None:
+            score = answer.evaluation.score if answer.evaluation else None
+            yield [Keep(answer.candidate, score)]
+        return answer.problem or None
+
+    return search
+
+
+def run(settings: Settings, train: TrainSettings = SETTINGS, control=None):
+    answers, seen = [], Seen()
+    driver = Driver(settings, seen, control)
+    result = loop.run(driver.search(search_with(answers, train)))
+    return result, (answers or [None])[0], seen, driver
+
+
+def test_a_step_with_weights_keeps_them_and_others_keep_their_ids() -> None:
+    plain = StepState("Sort.")
+    assert "weights" not in plain.as_dict()
+    tuned = replace(plain, weights="tuned/a")
+    assert StepState.from_dict(tuned.as_dict()) == tuned
+    assert Candidate({"a": plain}).id != Candidate({"a": tuned}).id
+
+
+def test_a_program_with_weights_is_saved_and_loaded(tmp_path) -> None:
+    program = Predict("text -> label")
+    tuned = program.with_candidate(program.candidate().with_step("self", weights="tuned/a"))
+    tuned.save(tmp_path / "p.json")
+    again = Predict("text -> label")
+    again.load(tmp_path / "p.json")
+    assert again.candidate() == tuned.candidate()
+    assert program.with_candidate(program.candidate()).weights is None
+    again.set_lm(ToyLM())
+    assert again.weights is None
+
+
+def test_a_tuned_model_answers_and_is_kept_with_its_score() -> None:
+    lm = ToyLM()
+    result, answer, seen, _ = run(toy_settings(lm))
+    assert answer.problem == ""
+    assert result.best.steps["self"].weights == answer.trained.model
+    assert result.score == answer.evaluation.score == 1.0
+    labels = [t.label for t in result.trials]
+    assert labels == ["checkpoint 6", "checkpoint 12", "checkpoint 18", "tuned"]
+    assert [e.score for e in seen.of(events.TrainingProgress) if e.score is not None][-1] == 1.0
+    (end,) = seen.of(events.TrainingEnded)
+    assert (end.model, end.ended, end.rows, end.tokens) == (answer.trained.model, "finished", 18, 18)
+    assert end.text == f"tuned is finished: {answer.trained.model}, 100 % on the validation rows. It took 18 tokens."
+    # The model answers as its best checkpoint: its own trial costs nothing.
+    assert lm.paid == result.usage.calls == 3 * 18
+    assert result.usage.tokens > 18
+
+
+def test_grpo_learns_from_rewards_of_the_programs_own_metric() -> None:
+    result, answer, seen, _ = run(toy_settings(ToyLM()), GRPO)
+    assert answer.problem == ""
+    assert result.score == answer.evaluation.score == 1.0
+    assert [e.reward for e in seen.of(events.TrainingProgress) if e.reward is not None]
+    assert result.usage.calls >= 3 * 6 * 3
+
+
+def test_an_unreadable_answer_is_one_rollout_and_no_second_question() -> None:
+    lm = ToyLM()
+    trainer = toy_trainer(lm)
+    trainer.guesses = ["Who knows?", *trainer.guesses]
+    found = []
+
+    class Noting(type(trainer)):
+        async def train(self, order, watch):
+            policy = self_model(trainer)
+            found.extend(await watch.rollouts(policy, order.row_ids[:2], 4))
+            return await super().train(order, watch)
+
+    def self_model(one):
+        from engine.testing.training import LookupLM
+
+        return LookupLM("policy", (), one.guesses, one.reply)
+
+    noting = Noting(trainer.reply, trainer.guesses)
+    run(toy_settings(lm, trainers=(noting,)), GRPO)
+    assert len(found) == 8
+    assert {r.group for r in found} == {"0/self", "1/self"}
+    unread = [r for r in found if not r.readable]
+    assert [(r.completion, r.reward) for r in unread] == [("Who knows?", 0.0)] * 2
+    assert sorted({r.reward for r in found if r.readable}) == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("budget", [Budget(calls=20), Budget(tokens=600), Budget(seconds=1e-9)])
+def test_a_budget_ends_a_training_and_keeps_the_best_checkpoint(budget: Budget) -> None:
+    lm = ToyLM()
+    result, answer, _, _ = run(toy_settings(lm, budget=budget))
+    assert result.stopped == "budget"
+    assert lm.paid <= (budget.calls or lm.paid)
+    assert result.usage.tokens <= (budget.tokens or result.usage.tokens)
+    if budget.calls:
+        assert answer.trained.ended == "stopped"
+        assert result.best.steps["self"].weights == answer.trained.model
+        assert result.score is not None
+
+
+def test_a_price_that_the_budget_does_not_cover_is_refused_before_the_start() -> None:
+    lm = ToyLM()
+    dear = replace(toy_trainer(lm), price=1.0)
+    settings = toy_settings(lm, trainers=(dear,))
+    driver = Driver(settings)
+    driver.ledger.budget = Budget(usd=5)
+    answers: list[Training] = []
+    loop.run(driver.search(search_with(answers)))
+    assert "would cost about 18.00 US dollars, and 5.00 US dollars are left" in answers[0].problem
+    assert not dear.orders
+
+
+def test_a_provider_that_fails_half_way_is_said_with_what_was_spent() -> None:
+    lm = ToyLM()
+    weak = replace(toy_trainer(lm), fail_after=8, price=0.01)
+    result, answer, seen, _ = run(toy_settings(lm, trainers=(weak,)))
+    assert answer.problem == "The provider failed half-way."
+    assert result.best.id == result.seed.id
+    assert result.usage.cost == pytest.approx(0.08)
+    (end,) = seen.of(events.TrainingEnded)
+    assert end.ended == "failed"
+    assert end.text == "tuned failed: The provider failed half-way. It took 8 tokens and 0.08 US dollars."
+
+
+def test_a_stop_ends_a_training() -> None:
+    class StopAtCheckpoint:
+        rows = 0
+
+        async def checkpoint(self) -> None:
+            self.rows += 1
+            if self.rows > 18:
+                raise Stop
+
+    result, answer, _, _ = run(toy_settings(ToyLM()), control=StopAtCheckpoint())
+    assert result.stopped == "stopped"
+    assert answer.trained.ended == "stopped"
+    assert result.best.steps["self"].weights == answer.trained.model
+
+
+def test_an_unknown_trainer_is_a_problem_that_lists_the_known_ones() -> None:
+    _, answer, _, _ = run(toy_settings(ToyLM()), SETTINGS.model_copy(update={"trainer": "nobody"}))
+    assert answer.problem.startswith("There is no trainer 'nobody'")
+
+
+def test_a_training_driven_again_gives_the_same_answer() -> None:
+    lm = ToyLM()
+    first, answer, _, _ = run(toy_settings(lm))
+    paid = lm.paid
+    again, other, _, _ = run(toy_settings(lm))
+    assert (again.best.id, again.score, other.trained) == (first.best.id, first.score, answer.trained)
+    assert lm.paid == paid
+    assert again.usage.calls == first.usage.calls
+
+
+def test_a_frozen_step_is_not_trained() -> None:
+    frozen = (Freeze(step="self", part="weights"),)
+    result, answer, _, _ = run(toy_settings(ToyLM(), frozen=frozen))
+    assert result.best.steps["self"].weights is None
+    assert answer.problem == "Every step that would be trained is frozen."
+
+
+def test_rows_are_written_as_the_step_asks_them_and_never_show_their_own_answer() -> None:
+    program = Predict("text -> label")
+    demos = [{"text": "sky 1", "label": "blue"}, {"text": "leaf 2", "label": "green"}]
+    program.demos = demos
+    calls = [(7, TraceStep("self", {"text": "sky 1"}, {"label": "blue"})), (8, TraceStep("other", {}, {}))]
+    (row,) = chat_rows(program, JSONAdapter(), calls)
+    assert (row.step, row.row, row.messages[-1]["role"]) == ("self", 7, "assistant")
+    assert row.messages[-1]["content"] == '{\n  "label": "blue"\n}'
+    assert len(row.messages) == 5
+    assert "leaf 2" in row.messages[1]["content"]
+
+
+def test_an_estimate_counts_rows_tokens_rollouts_and_checkpoints() -> None:
+    found = estimate(search_with([]), toy_settings(ToyLM()))
+    assert found.training is not None
+    assert (found.training.rows, found.training.tokens) == (18, 18)
+    assert found.calls.typical == 3 * 18
+    assert found.as_dict()["training"]["rows"] == 18
+    rollouts = estimate(search_with([], GRPO), toy_settings(ToyLM()))
+    assert rollouts.calls.typical == 3 * 18 + 3 * 6 * 3
+
+
+def test_two_trainings_in_a_batch_run_one_after_the_other() -> None:
+    running, most = 0, 0
+    lm = ToyLM()
+
+    class Watched(type(toy_trainer(lm))):
+        async def train(self, order, watch):
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            await asyncio.sleep(0)
+            try:
+                return await super().train(order, watch)
+            finally:
+                running -= 1
+
+    def search(problem: Problem) -> Search:
+        calls = calls_of(problem)
+        asks = [Train(problem.seed, ("self",), SETTINGS, part) for part in (calls[:9], calls[9:], calls[:9])]
+        first, second, same = yield asks
+        assert first is same
+        assert first.candidate.id != second.candidate.id
+
+    toy = toy_trainer(lm)
+    loop.run(Driver(toy_settings(lm, trainers=(Watched(toy.reply, toy.guesses),))).search(search))
+    assert most == 1
