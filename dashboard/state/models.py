@@ -11,9 +11,10 @@ import streamlit as st
 from dashboard.state import launching
 from dashboard.state.reading import setting
 from dashboard.state.selection import read_only
-from engine.errors import RunError
+from engine.errors import ConfigurationError, RunError
 from engine.lm.choice import ModelChoice, find_provider, is_offline, key_variable
 from engine.lm.keys import find_key
+from engine.lm.local.sources import answering, check_local
 from engine.pipeline.spec import PipelineSpec
 from engine.runs.child import ConnectionRequest
 from engine.runs.trust import ADDRESSES, address_refusal
@@ -159,6 +160,11 @@ def key_state(choice: ModelChoice) -> tuple[bool, str]:
     """Return whether a model's key is there, and a message on where."""
     if reason := address_refusal(choice.base_url, setting(ADDRESSES, [])):
         return (False, reason)
+    try:
+        check_local(choice)
+        choice = answering(choice)
+    except ConfigurationError as error:
+        return (False, str(error))
     variable = key_variable(choice)
     if not variable and not choice.base_url and not is_offline(choice) and find_provider(choice.name) is None:
         return (True, "Key: whatever this provider's own variable holds in the environment.")

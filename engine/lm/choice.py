@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from engine.errors import ConfigurationError
 
-Protocol = Literal["offline", "openai", "litellm"]
+Protocol = Literal["offline", "local", "openai", "litellm"]
 
 
 OFFLINE_EMBEDDINGS = "offline/hashing"
@@ -192,6 +192,8 @@ def find_route(model: str, base_url: str | None = None) -> Route:
             "No model was named. Give one as provider/model, for example openai/gpt-5-mini."
         )
     provider = find_provider(model)
+    if provider is not None and provider.protocol == "local" and base_url:
+        provider = None  # a server's own name for it
     rest = model.partition("/")[2] if provider else model
     if provider is not None and not rest:
         raise ConfigurationError(
@@ -201,8 +203,8 @@ def find_route(model: str, base_url: str | None = None) -> Route:
         provider = _BY_PREFIX["openai"]
     if provider is None and base_url is not None and _prefix_only(model.partition("/")[0].lower(), base_url):
         rest = model.partition("/")[2] or model
-    if provider is not None and provider.protocol == "offline":
-        return Route(model, rest, "offline", None, provider)
+    if provider is not None and provider.protocol in ("offline", "local"):
+        return Route(model, rest, provider.protocol, None, provider)
     if (provider is not None and provider.protocol == "litellm") or (provider is None and base_url is None):
         base = None if base_url is None else normal_base_url(base_url, add_version=False)
         return Route(model, model, "litellm", base, provider, base_url is not None)
@@ -371,6 +373,8 @@ PROVIDERS: tuple[Provider, ...] = (
 """The providers on the Settings page, the most used first."""
 
 _ALIASES: tuple[Provider, ...] = (
+    Provider("tuned", "Tuned model (this machine)", "local", local=True),
+    Provider("local", "Weights in a folder or of a hub (this machine)", "local", local=True),
     _own("vllm", "vLLM server", 8000),
     _own("sglang", "SGLang server", 30000),
     _own("ollama_chat", "Ollama (this machine)", 11434),

@@ -15,13 +15,14 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from engine.errors import ConfigurationError, MissingKeyError
+from engine.errors import ConfigurationError, MissingKeyError, ModelNotFoundError
 from engine.lm import streaming
 from engine.lm.base import BaseLM, Message, Reply, Request, shared_in
 from engine.lm.cache import Cache, chosen_cache, default_cache
 from engine.lm.choice import ModelChoice, Route, find_route, is_offline, is_reasoning_model, without_password
 from engine.lm.failures import unsendable
 from engine.lm.keys import Secret, key_for, without_secrets
+from engine.lm.local.sources import find_source, hosted_choice
 from engine.lm.middleware import answer_of
 from engine.lm.options import OF_TRIES, Options, for_direct, read_options, under_one_name
 from engine.lm.prices import Price, price
@@ -65,8 +66,14 @@ class OfflineTransport:
 def endpoint_id(route: Route) -> str:
     """Return what the cache's keys call a route's endpoint.
 
-    The stand-in's is a hash of its source, so that a new version of it does not answer from an old one's cache.
+    The stand-in's is a hash of its source, so that a new version of it does not answer from an old one's cache. That of
+    weights on this machine changes with them.
     """
+    if route.protocol == "local":
+        try:
+            return f"local:{find_source(route.name).stamp}"
+        except ModelNotFoundError:
+            return "local"  # the call says what is missing
     if route.protocol != "offline":
         return route.endpoint
     digest = hashlib.sha256()
@@ -211,9 +218,12 @@ class LM(BaseLM):
         asked = {"temperature": temperature, "max_tokens": max_tokens}
         self._settings: dict[str, Any] = {"cache": cache, "model_type": model_type, **asked, **given}
         self._api_key = Secret(api_key or "", "given")
+        hosted = None if given.get("api_base") else hosted_choice(model)
+        if hosted is not None:  # a tuned model at a provider
+            given = {"key_env": hosted.key_env, **given, "api_base": hosted.base_url}
         self.options = options = read_options(model, given)
         self._given = None if options.capabilities is None else checked(options.capabilities, model)
-        self.route = routed(model, options)
+        self.route = routed(hosted.name if hosted else model, options)
         sent = dict(options.params)
         if self.route.protocol == "openai":
             sent = for_direct(model, sent, openai=self.route.at_openai)
@@ -297,8 +307,8 @@ class LM(BaseLM):
 
     @property
     def may_say_nothing(self) -> bool:
-        """Whether an answer with nothing in it is one: a text may be complete as it is."""
-        return self.model_type == "text"
+        """Whether an answer with nothing in it is one: a text may be complete as it is, and weights here do not fail that way."""
+        return self.model_type == "text" or self.route.protocol == "local"
 
     def cache_for(self, request: Request) -> tuple[Request, Cache | None]:
         """Return the request without its own cache setting, and the cache that holds for it."""
@@ -345,6 +355,10 @@ class LM(BaseLM):
         # Imported here: a process loads only the transports that it uses.
         if self.route.protocol == "offline":
             return OfflineTransport
+        if self.route.protocol == "local":
+            from engine.lm.local.worker import LocalTransport
+
+            return LocalTransport
         if self.route.protocol == "litellm":
             from engine.lm import litellm_gateway
 

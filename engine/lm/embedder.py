@@ -36,6 +36,10 @@ class EmbeddingLM(LM):
             raise ConfigurationError(
                 f"There is no embedding model {self.model!r}. Without a network use 'offline/hashing'."
             )
+        if self.route.protocol == "local":
+            raise ConfigurationError(
+                f"{self.model!r} writes text and has no embeddings: use 'offline/hashing'."
+            )
         if self.route.protocol == "litellm":
             from engine.lm.litellm_gateway import LiteLLMEmbeddings
 

@@ -79,7 +79,7 @@ def key_for(route: Route, key_env: str | None = None) -> Secret:
     The usual variables hold keys for the provider's own address; sending them to another host because a
     base URL was typed, or read from a file, would hand them out. `key_env` "": no key, wherever it goes.
     """
-    if key_env == "" or (key_env is None and (route.protocol == "offline" or route.foreign)):
+    if key_env == "" or (key_env is None and (route.protocol in ("offline", "local") or route.foreign)):
         return NO_KEY
     named = (
         route.name if route.provider is None or "/" in route.name else f"{route.provider.prefix}/{route.name}"

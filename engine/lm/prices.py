@@ -18,6 +18,7 @@ import orjson
 from engine.errors import ConfigurationError, StoreError
 from engine.home import data_home
 from engine.lm.choice import find_provider
+from engine.lm.local.sources import hosted_choice
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,8 @@ class Price(NamedTuple):
 
 
 def price(model: str) -> Price | None:
-    """Return a model's price, or None where it is not known. Models on the user's own machine are free.
+    """Return a model's price, or None where it is not known. Models on the user's own machine are free; a tuned model
+    costs what its provider's does.
 
     >>> price("openai/gpt-4o-mini").input
     1.5e-07
@@ -62,6 +64,8 @@ def price(model: str) -> Price | None:
     >>> price("no-such-provider/model") is None
     True
     """
+    if (hosted := hosted_choice(model)) is not None:
+        model = hosted.name
     try:
         overrides = _own_file()
     except StoreError:

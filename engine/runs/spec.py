@@ -263,9 +263,15 @@ def make_adapter(name: str) -> Adapter:
 
 
 def check_key(choice: ModelChoice) -> None:
-    """Raise MissingKeyError, before anything is called, where a model needs a key and none can be found."""
-    from engine.lm.keys import key_for
+    """Raise MissingKeyError, before anything is called, where a model needs a key and none can be found.
 
+    Raises ConfigurationError where weights of this machine, or what loads them, are missing.
+    """
+    from engine.lm.keys import key_for
+    from engine.lm.local.sources import answering, check_local
+
+    check_local(choice)
+    choice = answering(choice)
     route = find_route(choice.name, choice.base_url)
     needed = bool(choice.key_env) or (
         route.provider is not None

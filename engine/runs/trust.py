@@ -40,6 +40,8 @@ def wishes(spec: RunSpec, folder: Path, table: Dataset | None) -> list[str]:
 
 def _sent(models: Iterable[ModelChoice]) -> Iterator[str]:
     for model in models:
+        if model.name.startswith("local/") and not model.base_url:
+            yield f"loads the model {model.name.removeprefix('local/')}"
         provider = find_provider(model.name)
         usual = None if provider is None or model.base_url else provider.key_env
         key = model.key_env if model.key_env and model.key_env != usual else None

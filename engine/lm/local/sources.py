@@ -1,0 +1,184 @@
+"""Names of models of this machine as folders of weights. Nothing here loads weights or a heavy library."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import orjson
+
+from engine.errors import ConfigurationError, ModelNotFoundError, UnknownNameError
+from engine.lm.choice import ModelChoice
+from engine.lm.tuned import PREFIX, TunedModel, get_tuned, model_folder
+
+LOCAL = "local/"
+CHECKPOINTS = "checkpoints"
+NEEDED = ("torch", "transformers", "peft")
+_SMALL = 64 * 2**20
+"""Bytes of a file up to which its content is hashed; of a longer one, its size and time count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Weights to answer with: a base model (a folder or a hub's name), and an adapter's folder on it (None: none).
+
+    `stamp` changes with the weights, so that the same name with other weights is another source.
+    """
+
+    name: str
+    base: str
+    adapter: Path | None = None
+    stamp: str = ""
+
+
+def is_local(name: str) -> bool:
+    """Return whether a model's name is one of this machine's weights.
+
+    >>> is_local("tuned/a1b2"), is_local("local/Qwen/Qwen3-0.6B"), is_local("ollama/qwen3")
+    (True, True, False)
+    """
+    return name.startswith((PREFIX, LOCAL))
+
+
+def answering(choice: ModelChoice) -> ModelChoice:
+    """Return the choice that answers: a hosted tuned model's own with these parameters, and any other as it is.
+
+    Raises UnknownNameError for a tuned model that is not here.
+
+    >>> answering(ModelChoice(name="openai/gpt-5-mini")).name
+    'openai/gpt-5-mini'
+    """
+    if not choice.name.startswith(PREFIX) or choice.base_url:
+        return choice
+    hosted = get_tuned(choice.name).hosted
+    if hosted is None:
+        return choice
+    names = ("temperature", "max_tokens", "timeout")
+    return hosted.model_copy(update={n: getattr(choice, n) for n in names if getattr(choice, n) is not None})
+
+
+def hosted_choice(name: str) -> ModelChoice | None:
+    """Return the provider's model behind a tuned model's name; None for a local one and for one that is not here."""
+    try:
+        return get_tuned(name).hosted if name.startswith(PREFIX) else None
+    except ConfigurationError:
+        return None
+
+
+def missing_extra() -> str:
+    """Return what to do where the libraries for weights are not installed; "" where they are."""
+    if all(importlib.util.find_spec(one) for one in NEEDED):
+        return ""
+    return "Models of this machine need PyTorch, transformers and peft: pip install 'tuneboard[weights]'."
+
+
+def check_local(choice: ModelChoice) -> None:
+    """Raise ConfigurationError where a model of this machine cannot answer: no libraries, no such folder. Others pass."""
+    if choice.base_url or not is_local(choice.name) or answering(choice) is not choice:
+        return
+    if missing := missing_extra():
+        raise ConfigurationError(missing)
+    try:
+        find_source(choice.name)
+    except ModelNotFoundError as error:
+        raise ConfigurationError(str(error)) from None
+
+
+def find_source(name: str) -> Source:
+    """Return the weights behind a name. Raises ModelNotFoundError for a folder, a record or a checkpoint that is not there."""
+    if name.startswith(PREFIX):
+        return _tuned_source(name)
+    where = name.removeprefix(LOCAL)
+    folder = Path(where).expanduser()
+    if folder.is_dir():
+        return _folder_source(name, folder.resolve(), "")
+    if where.startswith(("/", ".", "~")) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", where, re.ASCII):
+        raise ModelNotFoundError(
+            f"{name!r}: there is no folder {where}. Write local/ and a folder, or a hub's name."
+        )
+    return Source(name, where)
+
+
+def _tuned_source(name: str) -> Source:
+    try:
+        record = get_tuned(name)
+    except UnknownNameError as error:
+        raise ModelNotFoundError(str(error), model=name) from None
+    folder, step = model_folder(name), name.partition("@")[2]
+    if step:
+        if not re.fullmatch(r"[\w-]{1,40}", step, re.ASCII):
+            raise ModelNotFoundError(
+                f"{name!r} names no checkpoint: write it as {PREFIX}NAME@STEP.", model=name
+            )
+        folder = folder / CHECKPOINTS / step
+    if not folder.is_dir() or not _weight_files(folder):
+        what = f"no checkpoint {step}" if step else "no weights yet"
+        raise ModelNotFoundError(
+            f"The tuned model {PREFIX}{record.name} has {what} in {folder}: let its training finish, or train it again.",
+            model=name,
+        )
+    return _folder_source(name, folder, record.base_model)
+
+
+def _folder_source(name: str, folder: Path, base: str) -> Source:
+    if not fingerprint(folder):
+        raise ModelNotFoundError(
+            f"{name!r}: the folder {folder} holds no weights as safetensors, the only form that is read.",
+            model=name,
+        )
+    settings = folder / "adapter_config.json"
+    if not settings.is_file():
+        return Source(name, str(folder), None, fingerprint(folder))
+    if not base:
+        try:
+            base = str(orjson.loads(settings.read_bytes())["base_model_name_or_path"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise ModelNotFoundError(f"{settings} does not name its base model.", model=name) from None
+    return Source(name, base.removeprefix(LOCAL), folder, fingerprint(folder))
+
+
+def fingerprint(folder: Path) -> str:
+    """Return a short text that changes when the weights of a folder change; "" where there are none."""
+    parts = [_file_mark(path) for path in _weight_files(folder)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16] if parts else ""
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    def found() -> Iterator[Path]:
+        for pattern in (
+            "*.safetensors",
+            "config.json",
+            "adapter_config.json",
+            "tokenizer.json",
+            "chat_template.jinja",
+        ):
+            yield from folder.glob(pattern)
+
+    return sorted(found()) if any(folder.glob("*.safetensors")) else []
+
+
+def _file_mark(path: Path) -> str:
+    state = path.stat()
+    return f"{path.name} {_mark(path, state.st_size, state.st_mtime_ns)}"
+
+
+@lru_cache(maxsize=512)
+def _mark(path: Path, size: int, changed: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if size <= _SMALL else f"{size} {changed}"
+
+
+def model_title(record: TunedModel) -> str:
+    """Return a tuned model's lineage in a line.
+
+    >>> model_title(TunedModel(name="a1b2", trainer="local", base_model="Qwen/Qwen3-0.6B", rows=120))
+    'tuned/a1b2 · Qwen/Qwen3-0.6B, lora on 120 rows by local, not finished'
+    """
+    made = f"{record.base_model}, {record.method} on {record.rows:,} {'row' if record.rows == 1 else 'rows'} by {record.trainer}"
+    run = f", run {record.run}" if record.run else ""
+    licence = f", licence {record.licence}" if record.licence else ""
+    return f"{PREFIX}{record.name} · {made}{run}{licence}{'' if record.finished else ', not finished'}"
