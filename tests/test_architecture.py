@@ -17,6 +17,8 @@ FULLEST_FOLDER = 21
 HEAVY = {
     "litellm",
     "optuna",
+    "torch",
+    "transformers",
     "pandas",
     "numpy",
     "streamlit",
@@ -30,6 +32,9 @@ DOORS = {
     "litellm": {"engine/lm/litellm_gateway.py"},
     "optuna": {"engine/optimizers/shared/study.py"},
     "sqlite_utils": {"engine/lm/cache.py"},
+    "torch": {"engine/lm/local/weights.py"},
+    "transformers": {"engine/lm/local/weights.py"},
+    "peft": {"engine/lm/local/weights.py"},
 }
 
 
