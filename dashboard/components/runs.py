@@ -48,11 +48,11 @@ def current_run() -> RunRow | None:
     return next((r for r in runs if r.id == selection.run), runs[0] if runs else None)
 
 
-def run_picker(run_id: str) -> None:
-    """Let the user look at another run of the project, when there are several."""
+def run_picker(run_id: str) -> bool:
+    """Let the user look at another run of the project, when there are several; return whether there are."""
     runs = {r.id: r for r in reading.runs(Selection.from_params(st.query_params).project)}
     if len(runs) < 2:
-        return
+        return False
     picked = ui.pick(
         "Run",
         distinct({i: _name(r) for i, r in runs.items()}),
@@ -65,6 +65,7 @@ def run_picker(run_id: str) -> None:
         st.query_params.pop("trial", None)
         st.query_params["run"] = picked
         st.rerun()
+    return True
 
 
 def _name(run: RunRow) -> str:

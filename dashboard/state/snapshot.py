@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dashboard.views.live import LATEST, feed, meters, progress, time_left
-from dashboard.views.score_chart import score_chart, score_figure
+from dashboard.views.score_chart import ScoreChart, score_chart, score_figure
 from engine.store.rows import EventRow, RequestRow, RunRow, TrialRow
 from engine.store.store import Store
+from engine.text import counted
 
 LATEST_EVENTS = LATEST
 
@@ -39,33 +40,34 @@ def read_snapshot(store: Store, run_id: str) -> Snapshot:
 
 def parts(seen: Snapshot) -> dict[str, Any]:
     """Return every part of a run's page, by name."""
+    scores = score_chart(seen.trials, seen.parents, over=seen.run.is_over)
+    leader = scores.leader.trial if scores.leader else None
     return {
-        "stage": stage(seen.run, seen.requests),
+        "stage": stage(seen.run, seen.requests, leader),
+        "leader": leader,
         "end": _end(seen.run),
         "meters": _meters(seen),
-        "chart": chart(seen.trials, seen.parents, over=seen.run.is_over),
+        "chart": chart(scores, len(seen.trials), over=seen.run.is_over),
         "feed": feed(seen.events, seen.trials, seen.parents),
     }
 
 
-def stage(run: RunRow, requests: Sequence[RequestRow]) -> str:
-    """Return a text that changes when the page's buttons and messages must: state, flags, requests and answers."""
+def stage(run: RunRow, requests: Sequence[RequestRow], leader: int | None = None) -> str:
+    """Return a text that changes when the page's own parts must: state, flags, requests, answers, the leading prompt's trial."""
     flags = f"{'p' if run.pause_requested else ''}{'s' if run.stop_requested else ''}"
     asked = "".join("a" if r.answer else "b" if r.batch is not None else "w" for r in requests)
-    return f"{run.state} {flags} {asked} {run.message}".strip()
+    return f"{run.state} {flags} {asked} {leader or ''} {run.message}".strip()
 
 
-def chart(
-    trials: Sequence[TrialRow], parents: Mapping[str, Sequence[str]], *, over: bool = False
-) -> dict[str, Any]:
-    """Return the chart of trial scores: the figure (None before there is a dot) and the text for a screen reader."""
-    found = score_chart(trials, parents, over=over)
-    drawn = any((found.full, found.partial, found.train, found.running, found.failing, found.rejected))
-    best = f", the best {found.leader.score:.1f} %" if found.leader else ""
+def chart(scores: ScoreChart, trials: int, *, over: bool = False) -> dict[str, Any]:
+    """Return the chart of scores: the figure (None before there is a dot) and the text for a screen reader."""
+    drawn = any((scores.prompts, scores.training, scores.running, scores.failing))
+    best = f", the best {scores.leader.score:.1f} %" if scores.leader else ""
+    known = len(scores.prompts) + len(scores.failing)
     return {
-        "figure": score_figure(found, over=over) if drawn else None,
-        "label": f"Scores of {len(trials)} trials{'' if over else ' so far'}{best}",
-        "stamp": str(len(trials)),
+        "figure": score_figure(scores) if drawn else None,
+        "label": f"Scores of {counted(known, 'prompt')} from {counted(trials, 'trial')}{'' if over else ' so far'}{best}",
+        "stamp": str(trials),
     }
 
 

@@ -41,6 +41,34 @@ const ring = (traces, chosen, style) => {
   }
   return traces;
 };
+// The line from a point through all that it came from, as x and y: drawn while the pointer is on it.
+const lineage = (figure, trial) => {
+  const places = new Map();
+  for (const trace of figure.traces) {
+    if (trace.yaxis === "y2") continue;
+    (trace.customdata ?? []).forEach((key, at) => places.set(key, [trace.x[at], trace.y[at]]));
+  }
+  const x = [], y = [], seen = new Set([trial]);
+  for (const child of seen) {
+    for (const parent of figure.lineage?.[child] ?? []) {
+      if (!places.has(child) || !places.has(parent)) continue;
+      const [from, to] = [places.get(parent), places.get(child)];
+      x.push(from[0], to[0], null);
+      y.push(from[1], to[1], null);
+      seen.add(parent);
+    }
+  }
+  return { x: x.length ? x : [null], y: y.length ? y : [null] };
+};
+const lineageTrace = (figure, trial, style) => ({
+  type: "scatter",
+  uid: "lineage",
+  mode: "lines",
+  ...lineage(figure, trial),
+  hoverinfo: "skip",
+  showlegend: false,
+  line: { color: coloured("$accent", style), width: 2 },
+});
 // A range that the user has chosen stays while the figure's own range grows; a double click gives it back.
 const zoomed = (box, own, name) =>
   own.zoom?.[name] && box.layout ? { range: [...box.layout[name].range] } : {};
@@ -60,7 +88,10 @@ const draw = (box, own) => {
     size: 13,
   };
   const { traces: plain, layout } = coloured(data.figure, style);
-  const traces = own.chosen ? ring(plain, own.chosen, style) : plain;
+  const marked = own.chosen ? ring(plain, own.chosen, style) : plain;
+  const traces = data.figure.lineage
+    ? [...marked, lineageTrace(data.figure, own.pointed ?? own.chosen, style)]
+    : marked;
   const axis = (own) => ({
     gridcolor: coloured("$faint", style),
     zeroline: false,
@@ -140,6 +171,15 @@ const draw = (box, own) => {
           own.zoom = {};
           draw(box, own);
         }));
+      const point = (trial) => {
+        if (!own.data.figure?.lineage || own.pointed === trial) return;
+        own.pointed = trial;
+        const at = box.data.findIndex((trace) => trace.uid === "lineage");
+        const { x, y } = lineage(own.data.figure, trial ?? own.chosen);
+        if (at >= 0) plotly.restyle(box, { x: [x], y: [y] }, [at]);
+      };
+      box.on("plotly_hover", (event) => point(event.points?.[0]?.customdata));
+      box.on("plotly_unhover", () => point(undefined));
       box.on("plotly_click", (event) => {
         const chosen = event.points?.[0]?.customdata;
         if (chosen === undefined) return;

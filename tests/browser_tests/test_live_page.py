@@ -37,8 +37,9 @@ def test_stored_trials_are_on_the_chart_at_once_without_a_rerun(project, new_pag
     page.goto(f"{page.url.split('?')[0]}run?project={project}&run={run}")
     settled(page)
     page.locator(".plot").wait_for(state="attached")
-    trial(store, run, 1, 0.2)
+    trial(store, run, 1)
     on_chart(page, 1)
+    expect(page.locator(".st-key-trial_card")).to_contain_text("Best so far")  # none of the others will be better
     settled(page)
 
     def nothing_said() -> bool:
@@ -72,9 +73,9 @@ def test_zoom_legend_and_choice_survive_new_trials(project, new_page, watched):
     page.mouse.up()
     page.wait_for_function("document.querySelector('.plot').layout.xaxis.range[0] > 0.5")
     zoom = page.evaluate("document.querySelector('.plot').layout.xaxis.range.map(Number)")
-    page.locator(".plot .traces", has_text="Best on all rows").locator(".legendtoggle").click()
+    page.locator(".plot .traces", has_text="Best so far").locator(".legendtoggle").click()
     page.wait_for_function(
-        "document.querySelector('.plot').data.find((t) => t.name === 'Best on all rows').visible === 'legendonly'"
+        "document.querySelector('.plot').data.find((t) => t.name === 'Best so far').visible === 'legendonly'"
     )
     page.evaluate("document.querySelector('.plot').mark = 'the same element'")
     page.evaluate("""document.querySelector('.plot').emit('plotly_click', {points: [{customdata: 3}]})""")
@@ -88,7 +89,7 @@ def test_zoom_legend_and_choice_survive_new_trials(project, new_page, watched):
     chart = "document.querySelector('.plot')"
     assert page.evaluate(f"{chart}.mark") == "the same element"
     assert page.evaluate(f"{chart}.layout.xaxis.range.map(Number)") == zoom
-    assert page.evaluate(f"{chart}.data.find((t) => t.name === 'Best on all rows').visible") == "legendonly"
+    assert page.evaluate(f"{chart}.data.find((t) => t.name === 'Best so far').visible") == "legendonly"
     assert page.evaluate(f"{chart}.data.find((t) => t.uid === 'chosen').x") == [3]
     expect(page.locator(".st-key-trial_card")).to_be_visible()
     page.reload()

@@ -68,8 +68,10 @@ def own_run(home: Path, project: str, title: str) -> Iterator[tuple[str, Store]]
 
 
 def trial(store: Store, run: str, number: int, score: float = 1.0) -> float:
-    """Store a trial; return when."""
-    store.trials.start(run, number, CANDIDATE.id, "validation", "full validation", 1)
+    """Store a trial of a prompt that is new; return when."""
+    candidate = Candidate({"route": StepState(f"Choose, try {number}.")}, (CANDIDATE.id,), "Another wording.")
+    store.trials.add_candidate(run, candidate)
+    store.trials.start(run, number, candidate.id, "validation", "full validation", 1)
     store.trials.add_outcomes(run, number, [Outcome(0, score, {"queue": "billing"})])
     store.trials.finish(run, number)
     return time.monotonic()

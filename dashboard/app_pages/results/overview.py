@@ -24,6 +24,7 @@ from dashboard.state import candidates, reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.snapshot import chart
 from dashboard.views.comparison import spread, spread_figure
+from dashboard.views.score_chart import score_chart
 from dashboard.views.text import distinct, escape_markdown
 from engine.store.rows import RunRow
 from engine.text import chosen_from
@@ -145,6 +146,8 @@ def _scores(picked: Sequence[ComparedCandidate]) -> None:
 
 def _all(run: RunRow, best: str) -> None:
     seen = reading.snapshot(run)
-    drawn = chart(seen.trials, seen.parents, over=run.is_over)
+    drawn = chart(
+        score_chart(seen.trials, seen.parents, over=run.is_over), len(seen.trials), over=run.is_over
+    )
     plot(drawn["figure"], key="final_scores", label=drawn["label"], stamp=drawn["stamp"])
     candidate_table(candidates.everything(run), best)

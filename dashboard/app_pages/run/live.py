@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.app_pages.run.requests import run_actions, run_requests
 from dashboard.components import ui
 from dashboard.components.plot import own_element, plot
-from dashboard.components.runs import STATES, goes_on, state_badge, verdict_card
+from dashboard.components.runs import STATES, goes_on, run_picker, state_badge, verdict_card
 from dashboard.components.tables import PERCENT, data_table, in_percent, row_column
 from dashboard.state import reading
 from dashboard.state.snapshot import Snapshot, parts
@@ -24,7 +24,17 @@ from engine.text import duration, percent, short
 ROWS_SHOWN = 200
 
 
-def _trial_card(seen: Snapshot, trial: TrialRow) -> None:
+def _best_known(trials: Sequence[TrialRow], number: int | None) -> TrialRow | None:
+    """Return the trial with a number; where it is one of a prompt on validation rows, that prompt's on the most rows."""
+    found = next((t for t in trials if t.number == number), None)
+    if found is None or found.split != "validation":
+        return found
+    same = (t for t in trials if t.candidate_id == found.candidate_id and t.split == "validation")
+    return max(same, key=lambda t: (t.rows_done - t.failed, t.number))
+
+
+def _trial_card(seen: Snapshot, trial: TrialRow, *, pinned: bool) -> None:
+    """Show the prompt of a trial and its rows; `pinned`: the best so far, as no other was chosen."""
     run = seen.run
     found = {c.id: c for c in reading.candidates(run.id)}
     row = found.get(trial.candidate_id)
@@ -32,11 +42,13 @@ def _trial_card(seen: Snapshot, trial: TrialRow) -> None:
         with ui.row("trial_head", "top", side="distribute"):
             score = "" if trial.answered_score is None else f"{percent(trial.answered_score)} on "
             failed = f", {trial.failed} failed" if trial.failed else ""
+            best = ":green[:material/star:] Best so far: " if pinned else ""
             st.markdown(
-                f"**{_name(row)}** · {score}{trial.rows_done} of {trial.rows_total} {trial.split} rows{failed}"
+                f"{best}**{_name(row)}** · {score}{trial.rows_done} of {trial.rows_total} {trial.split} rows{failed}"
             )
-            close = ui.callback(st.query_params.pop, "trial", None)
-            ui.icon_button("close", "Close", "trial_close", on_click=close)
+            if not pinned:
+                close = ui.callback(st.query_params.pop, "trial", None)
+                ui.icon_button("close", "Close", "trial_close", on_click=close)
         usage = trial.usage
         st.caption(
             f"Trial {trial.number}: {usage.calls} calls, {usage.cached} from the cache, {short(usage.tokens)} tokens, "
@@ -50,7 +62,7 @@ def _trial_card(seen: Snapshot, trial: TrialRow) -> None:
         for path, state in row.candidate.steps.items():
             if len(row.candidate.steps) > 1:
                 st.caption(path)
-            ui.plain_code(state.instructions or "(no instruction)", height=140)
+            ui.plain_code(state.instructions.strip() or "(no instruction)", height=140)
             st.caption(
                 f"{count(len(state.demos), 'solved example')} shown to the model"
                 if state.demos
@@ -88,7 +100,8 @@ def _name(row: CandidateRow | None) -> str:
 
 def _why(row: CandidateRow, found: dict[str, CandidateRow]) -> str:
     reason = upper_first(row.candidate.reason) or "The starting prompt."
-    parents = [_name(found[p]).lower() for p in row.candidate.parents if p in found]
+    numbers = sorted(found[p].number for p in row.candidate.parents if p in found)
+    parents = [f"prompt {number}" if number else "the starting prompt" for number in numbers]
     return f"{reason}\nIt comes from {' and '.join(parents)}." if parents else reason
 
 
@@ -123,7 +136,8 @@ def _table_row(outcome: Outcome, values: dict[str, object], fields: Sequence[str
     }
 
 
-CHART_HEIGHT = 400
+CHART_HEIGHT = 340
+"""Pixels; with the page's head above it the chart's axis is in sight on a screen of 900."""
 
 
 _feed = own_element(
@@ -177,9 +191,10 @@ def _draw(run_id: str, was_over: bool) -> None:
     seen = reading.snapshot(reading.run(run_id))
     run, live = seen.run, "" if seen.run.is_over else seen.run.id
     shown = _cached_parts(run.id, run.revision, run.state, seen)
-    name, actions = st.columns([2, 5], vertical_alignment="center")
+    name, actions = st.columns([5, 4], vertical_alignment="center")
     with name, ui.row("run_head"):
-        st.subheader(escape_markdown(run.title, 120), anchor=False, width="content")
+        if not run_picker(run.id):
+            st.subheader(escape_markdown(run.title, 120), anchor=False, width="content")
         state_badge(run)
     with actions:
         run_actions(seen)
@@ -195,10 +210,10 @@ def _draw(run_id: str, was_over: bool) -> None:
     with left:
         chosen = _score_chart(shown["chart"], live)
     with right:
-        trial = next((t for t in seen.trials if t.number == chosen), None)
+        trial = _best_known(seen.trials, chosen if chosen is not None else shown["leader"])
         with st.container():
             if trial is not None:
-                _trial_card(seen, trial)
+                _trial_card(seen, trial, pinned=chosen is None)
         _feed(
             key="feed",
             data={
@@ -218,7 +233,7 @@ def _score_chart(chart: dict[str, Any], live: str) -> int | None:
     chosen = int(text) if text.isdecimal() and len(text) < 9 else None
     about = explain(
         "candidate",
-        "Each dot is one, scored on some rows, and is joined to those it came from. Click one to see it.",
+        "Each dot is one: the larger and darker, the more rows it is known on; a ring says that it is being scored. Click one to see it.",
     )
     with ui.card("chart_card", "Scores of the prompts", about):
         clicked = plot(

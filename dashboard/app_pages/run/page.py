@@ -3,7 +3,7 @@
 from dashboard.app_pages.run.live import live_run, running_runs
 from dashboard.components import ui
 from dashboard.components.page import current, tune_link
-from dashboard.components.runs import current_run, goes_on, run_picker
+from dashboard.components.runs import current_run, goes_on
 from dashboard.components.wizard import wizard_header
 
 ENDED = ("How did the run go?", "It has ended; its results are ready.")
@@ -19,6 +19,5 @@ if run is None:
         tune_link()
 else:
     wizard_header("run", None if goes_on(run) else ENDED if run.result else BROKEN_OFF)
-    run_picker(run.id)
     running_runs(run.id)
     live_run(run.id)

@@ -28,26 +28,56 @@ TRIALS = [
 ]
 
 
-def test_trials_are_sorted_into_series():
+def test_a_prompt_is_one_dot_and_training_rows_have_a_strip():
     chart = score_chart(TRIALS)
     assert chart.baseline == 40
-    assert [p.trial for p in chart.full] == [0, 3, 4]
-    assert [p.trial for p in chart.partial] == [1]
-    assert [p.trial for p in chart.train] == [2]
+    assert [p.trial for p in chart.prompts] == [0, 1, 3, 4, 5]
+    assert [p.trial for p in chart.training] == [2]
     assert [p.trial for p in chart.running] == [5]
+    assert [p.share for p in chart.prompts] == [1, 0.4, 1, 1, 0.2]
 
 
-def test_best_so_far_follows_full_validations_only_and_never_falls():
+def test_a_prompt_that_is_scored_on_more_rows_keeps_its_place_and_grows():
+    race = [trial(0, 0.3, label="baseline"), trial(1, 0.8, rows=16), trial(2, 0.6, rows=16)]
+    more = replace(trial(3, 0.7, rows=40), candidate_id="c1")
+    chart = score_chart([*race, more])
+    assert [(p.trial, p.place, p.score, p.rows) for p in chart.prompts] == [
+        (0, 1, 30, 50),
+        (1, 2, 70, 40),
+        (2, 3, 60, 16),
+    ]
+    sizes = next(t for t in score_figure(chart)["traces"] if t["name"] == "Prompts")["marker"]["size"]
+    assert sizes[0] > sizes[1] > sizes[2]
+    again = replace(trial(4, None, done=0, state="running"), candidate_id="c2")
+    assert [(p.trial, p.score) for p in score_chart([*race, more, again]).running] == [(2, 60)]
+
+
+def test_best_so_far_follows_full_validations_once_there_are_some_and_never_falls():
     assert [p.score for p in score_chart(TRIALS).best] == [40, 60, 60]
 
 
-def test_validation_trials_stand_in_order_and_training_trials_between_them():
-    places = {p.trial: p.place for series in score_chart(TRIALS)[1:5] for p in series}
+def test_before_a_second_full_validation_best_so_far_follows_what_the_race_knows():
+    start = trial(0, 0.3, label="baseline")
+    assert score_chart([start, trial(1, 1.0, rows=50, done=1, state="running")]).leader.trial == 0, (
+        "one row is luck"
+    )
+    assert score_chart([start, trial(1, 0.75, rows=20)]).leader.trial == 1
+    chart = score_chart([start, trial(1, 0.75, rows=20), trial(2, 0.8, rows=4)])
+    assert [p.score for p in chart.best] == [30, 75, 75]
+    assert score_chart([start, trial(1, 0.75, rows=20), trial(2, 0.5)]).leader.trial == 2, "on all rows"
+
+
+def test_prompts_stand_in_order_and_training_trials_between_them():
+    chart = score_chart(TRIALS)
+    places = {p.trial: p.place for series in (chart.prompts, chart.training, chart.running) for p in series}
     assert places == {0: 1, 1: 2, 2: 2.5, 3: 3, 4: 4, 5: 5}
 
 
 def test_the_search_never_shows_test_rows():
-    assert all(p.trial != 6 for series in score_chart(TRIALS)[1:7] for p in series)
+    chart = score_chart(TRIALS)
+    assert all(
+        p.trial != 6 for series in (chart.prompts, chart.training, chart.running, chart.best) for p in series
+    )
 
 
 def test_an_empty_run_has_an_empty_chart():
@@ -60,37 +90,36 @@ def test_the_figure_is_plain_data_and_clickable():
     figure = score_figure(score_chart(TRIALS))
     json.dumps(figure)
     traces = {t["name"]: t for t in figure["traces"]}
-    assert traces["Baseline"]["y"] == [40, 40]
-    assert traces["All rows"]["customdata"] == [0, 3, 4]
-    assert traces["Solving examples"]["visible"] == "legendonly"
+    assert traces["Start"]["y"] == [40, 40]
+    assert traces["Prompts"]["customdata"] == [0, 1, 3, 4, 5]
+    assert traces["Tries on training rows"]["yaxis"] == "y2"
     assert len({t["uid"] for t in figure["traces"]}) == len(figure["traces"]), (
         "hidden series stay hidden by uid"
     )
 
 
-PARENTS = {"c3": ("c0",), "c4": ("c3",), "c5": ("c3",), "c2": ("c0",)}
+PARENTS = {"c0": (), "c1": ("c0",), "c3": ("c0",), "c4": ("c3", "c1"), "c5": ("c3",), "c2": ("c0",)}
 
 
-def test_a_candidate_is_joined_to_its_parents_and_one_being_tried_is_pending():
-    links = score_chart(TRIALS, PARENTS).links
-    assert [(x.parent.trial, x.child.trial, x.pending) for x in links] == [
-        (0, 2, False),
+def test_a_prompt_is_joined_to_its_parents_and_one_being_scored_is_pending():
+    chart = score_chart(TRIALS, PARENTS)
+    assert [(x.parent.trial, x.child.trial, x.pending) for x in chart.links] == [
+        (0, 1, False),
         (0, 3, False),
         (3, 4, False),
+        (1, 4, False),
         (3, 5, True),
     ]
+    assert score_figure(chart)["lineage"] == {"1": [0], "3": [0], "4": [3, 1], "5": [3]}
+    assert "Prompt 3, from 1 and 2" in chart.prompts[3].text
+    assert "Prompt 5, from the start" in chart.training[0].text
 
 
-def test_a_candidate_that_never_got_past_training_rows_is_shown_as_such():
-    chart = score_chart(TRIALS, PARENTS)
-    assert [p.trial for p in chart.rejected] == [2]
-    assert chart.train == ()
-
-
-def test_a_ghost_without_a_row_stands_where_its_parent_is():
+def test_what_has_no_row_yet_stands_where_its_parent_is():
     pending = trial(7, None, state="running", done=0)
     chart = score_chart([*TRIALS, pending], {"c7": ("c3",)})
     assert chart.running[-1].score == 60
+    assert chart.prompts[-1].trial == 5, "not a dot yet"
     assert score_chart([pending]).running[0].score == 0
 
 
@@ -99,41 +128,42 @@ def test_many_points_are_thinned_for_drawing_and_never_for_figures():
     many[4321] = trial(4321, 0.9999)
     parents = {f"c{n}": (f"c{n - 1}",) for n in range(1, 10_000)}
     chart = score_chart(many, parents)
-    assert len(chart.full) == 10_000
+    assert len(chart.prompts) == 10_000
     assert chart.best[-1].score == 100.0
     figure = score_figure(chart)
-    dots = next(t for t in figure["traces"] if t["name"] == "All rows")
+    dots = next(t for t in figure["traces"] if t["name"] == "Prompts")
     assert len(dots["x"]) <= MOST_DRAWN + 3
     assert 4321 in dots["customdata"]
     assert dots["customdata"][-1] == 9999
+    assert "Came from" not in [t["name"] for t in figure["traces"]], "9,999 lines say nothing"
     assert len(json.dumps(figure)) < 200_000
 
 
 def test_labels_are_text():
     chart = score_chart([trial(0, 0.4, label="<img src=x>")])
-    assert "<img" not in chart.full[0].text
+    assert "<img" not in chart.prompts[0].text
 
 
 def test_the_baseline_is_the_latest_whole_evaluation_and_failed_rows_are_no_zeros():
     down = replace(trial(0, 0.0, label="baseline"), failed=50)
     chart = score_chart([down])
-    assert (chart.baseline, chart.full, chart.best, chart.leader) == (None, (), (), None)
+    assert (chart.baseline, chart.prompts, chart.best, chart.leader) == (None, (), (), None)
     assert "50 failed" in chart.failing[0].text
     again = replace(trial(3, 0.29, label="on all rows"), candidate_id="c0")
     chart = score_chart([down, trial(1, 0.2), trial(2, 0.4), again])
     assert chart.baseline == pytest.approx(29)
-    assert [p.trial for p in chart.failing] == [0]
-    lost = replace(trial(5, 0.0, split="train"), failed=50)
-    chart = score_chart([again, lost], {"c5": ("c0",)})
+    assert not chart.failing, "the start was scored again"
+    lost = replace(trial(5, 0.0), failed=50)
+    chart = score_chart([again, lost], {"c0": (), "c5": ("c0",)})
     assert [p.trial for p in chart.failing] == [5]
-    assert chart.failing[0].text.startswith("Trial 5: <b>no score</b>")
+    assert chart.failing[0].text.startswith("<b>no score</b>")
     partly = replace(trial(4, 0.48), failed=10)
     assert score_chart([down, again, partly]).failing[-1].score == 60, "40 rows answered, 24 right"
 
 
 def test_a_row_that_fails_for_every_prompt_hides_no_score():
     chart = score_chart([replace(trial(n, 0.49), failed=1) for n in range(3)])
-    assert [p.score for p in chart.full] == [50, 50, 50]
+    assert [p.score for p in chart.prompts] == [50, 50, 50]
     assert chart.leader is not None
 
 
@@ -148,11 +178,7 @@ def test_the_star_is_where_the_best_line_ends():
     assert (over.leader.trial, over.best[-1].score) == (2, 60), "the prompt that was chosen"
 
 
-def test_the_best_prompt_is_a_star_and_a_run_that_is_over_names_only_what_there_is():
-    trials = [TRIALS[0], replace(TRIALS[3], is_best=True), TRIALS[4]]
-    chart = score_chart(trials)
-    assert chart.leader is not None
-    assert chart.leader.trial == 3
-    names = [t["name"] for t in score_figure(chart, over=True)["traces"]]
-    assert names == ["Baseline", "Best on all rows", "All rows", "Best prompt"]
-    assert "In progress" in [t["name"] for t in score_figure(chart)["traces"]]
+def test_the_figure_has_only_the_series_that_there_are():
+    figure = score_figure(score_chart([TRIALS[0], TRIALS[3]]))
+    assert [t["name"] for t in figure["traces"]] == ["Start", "Best so far", "Prompts", "Best prompt"]
+    assert "yaxis2" not in figure["layout"]
