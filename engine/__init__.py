@@ -10,6 +10,7 @@ The packages, top to bottom; nothing imports upwards (checked by `lint-imports`)
     runs          a run as data, the worker process that carries it out, and the child process that answers pages
     export        a compiled program as a file, a script, a container, a DSPy program; the report
     store         the SQLite file: projects, datasets, runs and what happened in them
+    extraction    records from documents: Prompter
     registry      the table of contents: every optimizer, module, metric, adapter and export
     optimizers    one algorithm a file or folder; generators of asks that do no I/O
     search        the contract of a search, its driver, meter, events, estimate and verdict
@@ -115,6 +116,7 @@ _HOMES: dict[str, str] = {
     "ExactMatch": "engine.metrics.matching",
     "Example": "engine.records",
     "F1": "engine.metrics.similarity",
+    "FieldByField": "engine.optimizers.field_by_field",
     "FallbackLM": "engine.lm.base",
     "File": "engine.types.media",
     "Freeze": "engine.search.freeze",
@@ -146,6 +148,7 @@ _HOMES: dict[str, str] = {
     "Parallel": "engine.modules.parallel",
     "Predict": "engine.modules.predict",
     "Prediction": "engine.prediction",
+    "Prompter": "engine.extraction.prompter",
     "ProgramOfThought": "engine.modules.code_act",
     "PyodideInterpreter": "engine.tools.pyodide",
     "PythonInterpreter": "engine.tools.interpreter",

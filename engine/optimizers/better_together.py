@@ -21,6 +21,7 @@ from engine.optimizers.base import Optimizer, Options, option
 from engine.optimizers.copro import COPRO
 from engine.optimizers.few_shot import BootstrapFewShot, KNNFewShot, LabeledFewShot
 from engine.optimizers.few_shot_search import BootstrapFewShotWithOptuna, BootstrapFewShotWithRandomSearch
+from engine.optimizers.field_by_field import FieldByField
 from engine.optimizers.gepa import GEPA
 from engine.optimizers.infer_rules import InferRules
 from engine.optimizers.mipro import BayesianSignatureOptimizer, MIPROv2
@@ -43,6 +44,7 @@ PARTS: tuple[type[Optimizer], ...] = (
     MIPROv2,
     SIMBA,
     InferRules,
+    FieldByField,
 )
 """All optimizers but the chain, which may name them without being given them. `p` is BootstrapFewShotWithRandomSearch."""
 

@@ -113,6 +113,10 @@ DETAILS = {
     "BetterTogether": ("Most thorough", "Each optimizer of the chain starts from the last one's result."),
     "GEPA": ("Thorough", "Reads what went wrong, row by row, and rewrites the instruction to fix it."),
     "InferRules": ("Quick", "States rules that were read off your rows, and shows solved rows."),
+    "FieldByField": (
+        "Quick",
+        "Rewrites the description of each field that came out wrong. Good for records with many fields.",
+    ),
     "Autotune": (
         "Thorough",
         "Writes rules from what went wrong, shows solved rows, and stops when nothing is to be gained.",

@@ -59,6 +59,7 @@ FORMULAS = {
     "MIPROv2": lambda c: mipro(c, examples=True),
     "SIMBA": lambda c: 8 * (6 * 32 + 7 * 32) * c + 7 * V * c + 8 * 7 * c,
     "InferRules": lambda c: TRAIN * c + c * 10 + (2 + 10) * V * c,
+    "FieldByField": lambda c: V * c + 2 * (TRAIN * c + 2 * c * 3 + (3 + 1) * V * c),
     "BetterTogether": better_together,
 }
 """Optimizer -> the most calls that its docstring names for its defaults, by the number of steps (one call each a row)."""

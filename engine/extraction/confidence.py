@@ -1,0 +1,103 @@
+"""Confidence: the agreement of several answers by field, and what it was worth on labelled rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from engine.metrics.json_fields import leaves
+from engine.metrics.matching import same
+
+Method = Literal["samples", "logprobs"]
+
+_ABSENT = object()
+
+
+def agreement(answers: Sequence[Any]) -> dict[str, float]:
+    """Return, for each value of the first answer by its path, the share of the other answers that have the same.
+
+    >>> agreement([{"a": 1, "b": "x"}, {"a": 1, "b": "y"}])
+    {'a': 1.0, 'b': 0.0}
+    """
+    first, *others = [dict(leaves(answer)) for answer in answers]
+    if not others:
+        return dict.fromkeys(first, 1.0)
+    return {
+        path: sum(path in other and same(value, other[path]) for other in others) / len(others)
+        for path, value in first.items()
+    }
+
+
+def right_fields(answer: Any, expected: Any) -> dict[str, bool]:
+    """Return, for each value of an answer by its path, whether it is right."""
+    wanted = dict(leaves(expected))
+    return {
+        path: path in wanted and same(wanted.get(path, _ABSENT), value)
+        for path, value in dict(leaves(answer)).items()
+    }
+
+
+def mean_probability(logprobs: Any) -> float | None:
+    """Return the geometric mean of the probabilities of an answer's tokens, None where the model gave none.
+
+    >>> round(mean_probability({"content": [{"logprob": 0.0}, {"logprob": -1.0}]}), 3)
+    0.607
+    """
+    content = logprobs.get("content") if isinstance(logprobs, Mapping) else getattr(logprobs, "content", None)
+    values = []
+    for token in content or ():
+        value = token.get("logprob") if isinstance(token, Mapping) else getattr(token, "logprob", None)
+        if isinstance(value, int | float):
+            values.append(float(value))
+    return math.exp(sum(values) / len(values)) if values else None
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A rising step function from bare confidence to the share that was right, found on `rows` labelled rows.
+
+    >>> found = Calibration.of([(0.5, False), (0.5, True), (1.0, True), (1.0, True)], rows=2, method="samples")
+    >>> round(found.applied(0.5), 2), round(found.applied(1.0), 2)
+    (0.5, 0.83)
+    """
+
+    points: tuple[tuple[float, float], ...]
+    rows: int
+    method: Method
+
+    @classmethod
+    def of(cls, pairs: Sequence[tuple[float, bool]], *, rows: int, method: Method) -> Calibration:
+        """Return the best rising function of some (confidence, was right) pairs: pool adjacent violators, half a pair added."""
+        groups: list[list[float]] = []  # [highest confidence, right, number]
+        for confidence, right in sorted(pairs, key=lambda pair: pair[0]):
+            if groups and groups[-1][0] == confidence:
+                groups[-1][1] += right
+                groups[-1][2] += 1
+            else:
+                groups.append([confidence, float(right), 1.0])
+        pooled: list[list[float]] = []
+        for group in groups:
+            pooled.append(group)
+            while len(pooled) > 1 and pooled[-2][1] * pooled[-1][2] > pooled[-1][1] * pooled[-2][2]:
+                highest, hits, number = pooled.pop()
+                pooled[-1] = [highest, pooled[-1][1] + hits, pooled[-1][2] + number]
+        points = tuple((highest, (hits + 0.5) / (number + 1)) for highest, hits, number in pooled)
+        return cls(points, rows, method)
+
+    def applied(self, confidence: float) -> float:
+        """Return the share that was right at such a confidence."""
+        if not self.points:
+            return confidence
+        return next((share for highest, share in self.points if confidence <= highest), self.points[-1][1])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON-ready values; `from_json` reads them back."""
+        return {"points": [list(point) for point in self.points], "rows": self.rows, "method": self.method}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Calibration:
+        """Read what `to_json` wrote."""
+        points = tuple((float(at), float(share)) for at, share in data["points"])
+        return cls(points, int(data["rows"]), data["method"])

@@ -1,0 +1,149 @@
+"""The program behind a `Prompter`: one step from document to record; placeholders; the signature and its prompts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from pydantic import BaseModel
+
+from engine.errors import ConfigurationError
+from engine.modules.module import Module
+from engine.modules.predict import Predict
+from engine.prediction import Prediction
+from engine.records import Candidate, Demo
+from engine.signature import InputField, OutputField, Signature, make_signature
+from engine.types.media import Image
+
+RECORD, TEXT, DOCUMENT, PICTURES, PLACEHOLDERS = "record", "output", "document", "pictures", "placeholders"
+STEP = "read"
+
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+class ReadRecord(Module):
+    """Reads one document: its prompts with placeholders filled, only the inputs that the document has.
+
+    >>> program = ReadRecord(signature_of(None, "", ""))
+    >>> [path for path, _ in program.named_predictors()]
+    ['read']
+    """
+
+    def __init__(self, signature: type[Signature]) -> None:
+        super().__init__()
+        self.read = Predict(signature)
+
+    async def aforward(self, config: Mapping[str, Any] | None = None, **inputs: Any) -> Prediction:
+        """Return the record of one document; `config` are parameters of the request."""
+        given = {name: inputs[name] for name in (DOCUMENT, PICTURES) if inputs.get(name)}
+        filled = tuple(sorted((inputs.get(PLACEHOLDERS) or {}).items()))
+        signature = asked(self.read.signature, frozenset(given), filled)
+        return await self.read.acall(signature=signature, config=dict(config or {}), **given)
+
+
+def signature_of(
+    model: type[BaseModel] | None, system_prompt: str, instruction_prompt: str
+) -> type[Signature]:
+    """Return the signature of a model: the system prompt is its task, the instruction describes the document."""
+    task = system_prompt or instruction_prompt or (TASK if model is not None else TEXT_TASK)
+    lead = instruction_prompt if system_prompt else ""
+    output = (RECORD, model) if model is not None else (TEXT, str)
+    fields = {
+        DOCUMENT: (str, InputField(desc=lead or "The document.")),
+        PICTURES: (list[Image], InputField(desc="Pictures of the document, in order.")),
+        output[0]: (output[1], OutputField()),
+    }
+    return make_signature(fields, task, model.__name__ if model is not None else "Answer")
+
+
+def placeholders_in(text: str) -> frozenset[str]:
+    """Return the names in braces in a text.
+
+    >>> sorted(placeholders_in("Read the {kind} in {language}."))
+    ['kind', 'language']
+    """
+    return frozenset(PLACEHOLDER.findall(text))
+
+
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """Return a text with the placeholders filled that have a value.
+
+    >>> fill("Read the {kind} {x}.", {"kind": "bill"})
+    'Read the bill {x}.'
+    """
+    return PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), text)
+
+
+@lru_cache(maxsize=256)
+def asked(
+    signature: type[Signature], given: frozenset[str], filled: tuple[tuple[str, str], ...]
+) -> type[Signature]:
+    """Return a signature without the inputs that a document does not have, its placeholders filled."""
+    for name in (DOCUMENT, PICTURES):
+        if name not in given:
+            signature = signature.delete(name)
+    if not filled:
+        return signature
+    values = dict(filled)
+    if (text := fill(signature.instructions, values)) != signature.instructions:
+        signature = signature.with_instructions(text)
+    for path in signature.described_fields:
+        before = signature.description(path)
+        if before and (text := fill(before, values)) != before:
+            signature = signature.with_updated_fields(path, desc=text)
+    return signature
+
+
+def tuned_candidate(
+    program: ReadRecord,
+    descriptions: Mapping[str, str] | None,
+    system_prompt: str | None,
+    instruction_prompt: str | None,
+    demos: Any,
+) -> Candidate:
+    """Return a program's candidate with prompts, descriptions by path and demos as they are saved. Raises ConfigurationError."""
+    state = program.candidate().steps[STEP]
+    output = next(iter(program.read.signature.output_fields))
+    texts = dict(state.field_descriptions)
+    texts |= {
+        f"{output}.{path}" if output == RECORD else output: text
+        for path, text in (descriptions or {}).items()
+    }
+    known = set(program.read.signature.described_fields)
+    if unknown := sorted(texts.keys() - known):
+        raise ConfigurationError(
+            f"The model has no field {unknown[0]!r} to describe. It has: {', '.join(sorted(known))}."
+        )
+    task = state.instructions
+    if system_prompt:
+        task = system_prompt
+        if instruction_prompt:
+            texts[DOCUMENT] = instruction_prompt
+    elif instruction_prompt:
+        task = instruction_prompt
+    found = tuple(Demo(_demo_values(demo, output)) for demo in demos or ())
+    return program.candidate().with_step(STEP, instructions=task, field_descriptions=texts, demos=found)
+
+
+def _demo_values(demo: Mapping[str, Any], output: str) -> dict[str, Any]:
+    """Return a demo's values by field; DSPydantic's has `input_data` and `expected_output`."""
+    if "expected_output" not in demo:
+        return dict(demo)
+    given = demo.get("input_data") or {}
+    text = given.get("text") if isinstance(given, Mapping) else str(given)
+    right = demo["expected_output"]
+    if output == TEXT and isinstance(right, Mapping):
+        right = right.get(TEXT, right)
+    pictures = given.get("images") if isinstance(given, Mapping) else None
+    shown = {DOCUMENT: text} if text else {}
+    if pictures:
+        shown[PICTURES] = [
+            p if str(p).startswith("data:") else f"data:image/png;base64,{p}" for p in pictures
+        ]
+    return {**shown, output: right}
+
+
+TASK = "Read the document and fill in the record. Take every value from the document; where it has none, leave the field empty."
+TEXT_TASK = "Read the document and answer."

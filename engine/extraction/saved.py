@@ -1,0 +1,106 @@
+"""Folders that a `Prompter` is saved in, and those of DSPydantic 0.1."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+
+from engine.errors import ProgramFileError, ProgramFileMissingError
+
+_log = logging.getLogger(__name__)
+
+FILE = "prompter.json"
+FORMAT = 1
+THEIRS = ("dspydantic_metadata.json", "optimized_state.json", "model_schema.json")
+THEIR_VERSION = (0, 1)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a folder holds: prompts, descriptions by path, demos, the model's schema, and how confidence was calibrated."""
+
+    system_prompt: str | None = None
+    instruction_prompt: str | None = None
+    descriptions: dict[str, str] = field(default_factory=dict)
+    demos: list[dict[str, Any]] = field(default_factory=list)
+    schema: dict[str, Any] | None = None
+    calibration: dict[str, Any] | None = None
+    tuned: dict[str, Any] | None = None
+
+
+def write(folder: str | Path, saved: Saved) -> None:
+    """Write a folder, made where it is missing. No key and no model's address is in it."""
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    data = {"format": FORMAT, **vars(saved)}
+    (path / FILE).write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2))
+
+
+def read(folder: str | Path, model: type[BaseModel] | None) -> Saved:
+    """Return what a folder holds. Raises ProgramFileError for one that cannot be read or was saved by a newer version."""
+    path = Path(folder)
+    if (path / FILE).is_file():
+        return _own(path)
+    if (path / THEIRS[0]).is_file():
+        return _theirs(path, model)
+    raise ProgramFileMissingError(
+        f"There is no saved Prompter in {str(path)!r}: it has neither {FILE} nor {THEIRS[0]}."
+    )
+
+
+def _own(path: Path) -> Saved:
+    data = _json(path / FILE)
+    version = data.pop("format", None)
+    if not isinstance(version, int) or version > FORMAT:
+        raise ProgramFileError(
+            f"{str(path)!r} was saved by a newer version (form {version!r}). Update Tuneboard to load it."
+        )
+    known = Saved.__dataclass_fields__
+    return Saved(**{name: value for name, value in data.items() if name in known})
+
+
+def _theirs(path: Path, model: type[BaseModel] | None) -> Saved:
+    """Read a folder of DSPydantic: another major version is refused, another minor one is read with a warning."""
+    metadata, state = _json(path / THEIRS[0]), _json(path / THEIRS[1])
+    text = str(metadata.get("version", "0.0.0"))
+    parts = [int(part) if part.isdigit() else 0 for part in text.split(".")]
+    if parts[0] != THEIR_VERSION[0]:
+        raise ProgramFileError(
+            f"{str(path)!r} was saved by DSPydantic {text}; folders of version 0 can be read."
+        )
+    if parts[1:2] != [THEIR_VERSION[1]]:
+        _log.warning("%s was saved by DSPydantic %s and is read as one of 0.1.", path, text)
+    schema = _json(path / THEIRS[2]) if (path / THEIRS[2]).is_file() else None
+    own = None if model is None else set(model.model_json_schema().get("properties", {}))
+    theirs = set((schema or {}).get("properties", {}))
+    if own is not None and schema is not None and own != theirs:
+        _log.warning(
+            "%s was saved with other fields than %s has: %s.",
+            path,
+            model and model.__name__,
+            ", ".join(sorted(own ^ theirs)),
+        )
+    return Saved(
+        system_prompt=state.get("optimized_system_prompt"),
+        instruction_prompt=state.get("optimized_instruction_prompt"),
+        descriptions=dict(state.get("optimized_descriptions") or {}),
+        demos=list(state.get("optimized_demos") or []),
+        schema=schema,
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        data = orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise ProgramFileError(f"{str(path)!r} cannot be read: {error.strerror}.") from None
+    except orjson.JSONDecodeError as error:
+        raise ProgramFileError(f"{str(path)!r} is not valid JSON: {error}.") from None
+    if not isinstance(data, dict):
+        raise ProgramFileError(f"{str(path)!r} holds no saved Prompter.")
+    return data

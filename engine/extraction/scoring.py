@@ -1,0 +1,202 @@
+"""How good a record is, by field: metrics by their names, users' functions, models as judges."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from engine import loop
+from engine.errors import ConfigurationError
+from engine.extraction.examples import Example
+from engine.extraction.reading import RECORD, TEXT
+from engine.lm.base import BaseLM
+from engine.metrics.base import Case, Grade, Metric, as_grade
+from engine.metrics.json_fields import JSONMatch
+from engine.metrics.judge import Rubric
+from engine.metrics.matching import ExactMatch
+from engine.metrics.similarity import EditDistance, TokenF1
+from engine.records import Example as Row
+from engine.records import Outcome, json_value
+
+_INDEX = re.compile(r"\[\d+\]")
+
+CRITERIA = (
+    "Every value of the record stands in the document, and nothing is invented.",
+    "No value that the document has for a field is missing.",
+    "Each value is in the field that it belongs to, in the form its description asks for.",
+)
+
+
+def plain_path(path: str) -> str:
+    """Return a path without the places of lists.
+
+    >>> plain_path("items[0].price")
+    'items.price'
+    """
+    return _INDEX.sub("", path)
+
+
+class RecordScore(Metric):
+    """Another metric over a record: both sides as plain values by field name, whatever the record's class.
+
+    `sources` are users' examples by the id of their row, for a function of theirs. Scores by field have the field's path.
+    """
+
+    name = "RecordScore"
+    title = "Record, field by field"
+    plain = "Scores a record by its fields."
+    examples = ()
+
+    def __init__(self, inner: Any, output: str, dump: Callable[[Any], Any]) -> None:
+        super().__init__(field=output)
+        self.inner, self.output, self._dump = inner, output, dump
+        self.sources: dict[int, Example] = {}
+        self.awaits = bool(getattr(inner, "awaits", False))  # type: ignore[misc]  # it is as its metric is
+        self.calls = int(getattr(inner, "calls", 0) or 0)  # type: ignore[misc]
+
+    def __call__(
+        self, example: Mapping[str, object], prediction: Mapping[str, object], trace: object = None
+    ) -> Grade:
+        """Grade one prediction."""
+        if self.awaits:
+            return loop.run(self.acall(example, prediction, trace))
+        if isinstance(self.inner, Metric):
+            return self.inner(self._row(example), self._plain(prediction))
+        source = self.sources.get(id(example))
+        if source is None:
+            source = Example(text=str(example.get("document", "")), expected_output=example.get(self.output))
+        return as_grade(self.inner(source, prediction[self.output]))
+
+    async def acall(
+        self, example: Mapping[str, object], prediction: Mapping[str, object], trace: object = None
+    ) -> Grade:
+        """Grade one prediction, in async code."""
+        if not self.awaits:
+            return self(example, prediction, trace)
+        found: Grade = await self.inner.acall(self._row(example), self._plain(prediction))
+        return found
+
+    def compare(self, expected: object, answer: object) -> Grade:
+        """Grade one record against the one expected."""
+        return as_grade(self.inner.compare(self._dump(expected), self._dump(answer)))
+
+    def _row(self, example: Mapping[str, Any]) -> Row:
+        row = Row(example)
+        return row.copy(**{self.output: self._dump(row[self.output])}) if self.output in row else row
+
+    def _plain(self, prediction: Mapping[str, Any]) -> dict[str, Any]:
+        return {**prediction, self.output: self._dump(prediction[self.output])}
+
+
+class Unlabelled(Rubric):
+    """A judge's marks for an answer to which no right one is known."""
+
+    name = "Unlabelled"
+
+    async def acall(
+        self,
+        example: Mapping[str, object],
+        prediction: Mapping[str, object],
+        trace: object = None,  # noqa: ARG002 - what metrics are called with
+    ) -> Grade:
+        """Judge one prediction by the document alone."""
+        name = str(self.options.field)
+        return await self.acompare(Case(name, "(not known)", prediction[name], example, prediction))
+
+
+def metric_for(
+    evaluate_fn: Any,
+    evaluator_config: Mapping[str, Any] | None,
+    *,
+    output: str,
+    labelled: bool,
+    weights: Mapping[str, float],
+) -> Any:
+    """Return the metric that a user's choice comes to; see `Prompter.optimize`. Raises ConfigurationError."""
+    if isinstance(evaluate_fn, BaseLM):
+        kind = Rubric if labelled else Unlabelled
+        return kind(lm=evaluate_fn, field=output, criteria=CRITERIA, show_expected=labelled)
+    if isinstance(evaluate_fn, Metric):
+        return evaluate_fn
+    if callable(evaluate_fn):
+        return _checked(evaluate_fn)
+    if not labelled:
+        return Unlabelled(field=output, criteria=CRITERIA, show_expected=False)
+    if evaluator_config:
+        return by_configuration(evaluator_config, output, weights)
+    if evaluate_fn is not None:
+        return named(str(evaluate_fn), output, weights)
+    return JSONMatch(field=output, weights=dict(weights)) if output == RECORD else TokenF1(field=TEXT)
+
+
+def named(name: str, output: str, weights: Mapping[str, float]) -> Any:
+    """Return the metric of a name. Raises ConfigurationError listing the names."""
+    if output == TEXT:
+        known: dict[str, Callable[[], Any]] = {
+            "exact": lambda: ExactMatch(field=TEXT),
+            "levenshtein": lambda: EditDistance(field=TEXT),
+        }
+        if name in known:
+            return known[name]()
+        raise ConfigurationError(f"There is no evaluator {name!r} of a text. There is: {', '.join(known)}.")
+    return by_configuration({"default": name}, output, weights)
+
+
+def by_configuration(config: Mapping[str, Any], output: str, weights: Mapping[str, float]) -> Any:
+    """Return the metric of an `evaluator_config`."""
+    if config.get("default", "exact") in ("exact", "string_check") and not config.get("field_overrides"):
+        return JSONMatch(field=output, weights=dict(weights))
+    raise ConfigurationError(f"There is no evaluator {config.get('default')!r}.")
+
+
+def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a user's function. Raises ConfigurationError where it does not take (example, output)."""
+    try:
+        inspect.signature(function).bind(object(), object())
+    except TypeError:
+        raise ConfigurationError(
+            "evaluate_fn must take two arguments: the example and what was read. Return a number from 0 to 1."
+        ) from None
+    except ValueError:
+        pass  # a builtin without a signature
+    return function
+
+
+def field_means(outcomes: Iterable[Outcome]) -> dict[str, float]:
+    """Return the mean score of each field over some outcomes; a row that failed has 0 in all."""
+    outcomes = list(outcomes)
+    values: dict[str, list[float]] = {}
+    for outcome in outcomes:
+        own: dict[str, list[float]] = {}
+        for path, score in (outcome.objective_scores or {}).items():
+            own.setdefault(plain_path(path), []).append(score)
+        for path, scores in own.items():
+            values.setdefault(path, []).append(sum(scores) / len(scores))
+    failed = sum(o.error is not None for o in outcomes)
+    return {path: sum(scores) / (len(scores) + failed) for path, scores in values.items()}
+
+
+def dumped(value: Any) -> Any:
+    """Return a record as plain values by field name."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    return json_value(value)
+
+
+def wanted(
+    paths: Sequence[str], include: Sequence[str] | None, exclude: Sequence[str] | None
+) -> frozenset[str]:
+    """Return the paths that are included and not excluded; a path stands for everything inside it, too.
+
+    >>> sorted(wanted(["a", "a.b", "c"], None, ["a"]))
+    ['c']
+    """
+
+    def under(path: str, roots: Sequence[str]) -> bool:
+        return any(path == root or path.startswith(f"{root}.") for root in roots)
+
+    return frozenset(
+        p for p in paths if (include is None or under(p, include)) and not (exclude and under(p, exclude))
+    )

@@ -1,0 +1,389 @@
+"""Prompter: reading, tuning, confidence, batches, streams and folders."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import json
+import re
+from decimal import Decimal
+from enum import Enum
+
+import pytest
+from pydantic import BaseModel, Field, field_validator
+
+import engine
+from engine.errors import ConfigurationError, DatasetError, ProgramFileError
+from engine.extraction import Example
+from engine.extraction.tuning import Plan, divided
+from engine.testing import ScriptedLM
+
+
+class Currency(Enum):
+    EUR = "EUR"
+    USD = "USD"
+
+
+class Item(BaseModel):
+    name: str
+    price: Decimal
+
+
+class Bill(BaseModel):
+    number: str
+    total: float = Field(description="A number.")
+    currency: Currency = Currency.EUR
+    day: datetime.date | None = None
+    items: list[Item] = []
+
+    @field_validator("number")
+    @classmethod
+    def _upper(cls, value: str) -> str:
+        return value.upper()
+
+
+RULE = "The total with tax"
+NET, GROSS = re.compile(r"net (\d+)"), re.compile(r"gross (\d+)")
+
+
+def document(n):
+    return f"Invoice b{n}. net {n + 10}, gross {n + 20}."
+
+
+def shown(request):
+    """The system message, and the last message's text."""
+    last = request.messages[-1]["content"]
+    return str(request.messages[0]["content"]), last if isinstance(last, str) else str(last)
+
+
+def reads(request):
+    """A model that takes the net total, unless a description tells it otherwise; it writes good descriptions."""
+    system, last = shown(request)
+    if "proposed_description" in system:
+        return {"proposed_description": RULE if "record.total" in last else "Any."}
+    if "proposed_instructions" in system:
+        return {"proposed_instructions": "Read with care."}
+    total = (GROSS if RULE in system else NET).search(last)
+    number = re.search(r"Invoice (\w+)", last)
+    answer = {"number": number[1] if number else "?", "total": int(total[1]) if total else 0}
+    return {"record": json.dumps(answer)}
+
+
+def examples(n):
+    return [Example(text=document(i), expected_output={"number": f"B{i}", "total": i + 20}) for i in range(n)]
+
+
+def prompter(answer=reads, model=Bill, **options):
+    return engine.Prompter(model, ScriptedLM(answer), **options)
+
+
+def test_a_record_is_an_instance_of_the_users_class():
+    found = prompter().predict(document(1))
+    assert type(found) is Bill
+    assert (found.number, found.total, found.currency) == ("B1", 11.0, Currency.EUR)
+
+
+def test_tuning_finds_the_description_and_is_measured_on_rows_held_out():
+    one = prompter()
+    heard = []
+    result = one.optimize(examples(12), on_progress=heard.append, optimizer="fieldbyfield")
+    assert result.optimized_descriptions["total"] == RULE
+    assert (result.baseline_score, result.optimized_score) == (0.8, 1.0)
+    assert result.field_scores["total"].before == 0
+    assert result.field_scores["total"].after == 1
+    assert result.field_scores["number"].after == 1
+    assert result.kept
+    assert (result.training_size, result.validation_size, result.test_size) == (5, 5, 2)
+    assert result.verdict.rows == 2
+    assert result.api_calls == len(one.lm.requests) == result.usage.calls
+    assert result.total_tokens > 0
+    assert one.predict(document(3)).total == 23
+    assert heard[0].phase == "baseline"
+    assert heard[-1].phase == "complete"
+    assert "fields" in {p.phase for p in heard}
+    assert Bill.model_fields["total"].description == "A number."
+    assert one.optimized_model.model_fields["total"].description == RULE
+    assert "calls" in result.summary
+
+
+def test_a_field_that_is_right_is_not_asked_about():
+    one = prompter()
+    one.optimize(examples(12), optimizer="fieldbyfield")
+    wanted = [shown(r)[1] for r in one.lm.requests if "proposed_description" in shown(r)[0]]
+    assert wanted
+    assert all("record.total" in text for text in wanted)
+    assert any("gross" in text for text in wanted)  # the passage it came from
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 8, 20, 25])
+def test_the_defaults_work_for_any_number_of_rows(rows):
+    result = prompter().optimize(examples(rows), budget=engine.Budget(calls=300))
+    assert result.optimized_score >= result.baseline_score
+    assert result.held_out == (rows >= 3)
+    assert result.advice
+
+
+@pytest.mark.parametrize(
+    "name", ["gepa", "copro", "bootstrapfewshot", "miprov2zeroshot", "autotune", "labeledfewshot"]
+)
+def test_optimizers_by_the_names_of_dspydantic(name):
+    result = prompter().optimize(examples(8), optimizer=name, budget=engine.Budget(calls=120))
+    assert result.api_calls <= 120
+
+
+def test_an_optimizer_as_an_object_with_options():
+    result = prompter().optimize(examples(8), optimizer=engine.COPRO(breadth=2, depth=1, tune_fields=True))
+    assert result.optimizer == "COPRO"
+    with pytest.raises(ConfigurationError, match="There is no optimizer 'gepar'"):
+        prompter().optimize(examples(8), optimizer="gepar")
+
+
+def test_a_worse_result_is_not_kept():
+    def worse(request):
+        system, last = shown(request)
+        if "proposed" in system:
+            return reads(request)
+        held_out = any(f"b{i}." in last for i in test_ids)
+        good = RULE in system
+        n = int(re.search(r"Invoice b(\d+)", last)[1])
+        right = good != held_out
+        return {"record": json.dumps({"number": f"b{n}", "total": n + 20 if right else 0})}
+
+    test_ids = divided(10, Plan()).test
+    one = prompter(worse)
+    result = one.optimize(examples(10), optimizer="fieldbyfield")
+    assert not result.kept
+    assert result.optimized_score == result.baseline_score
+    assert result.optimized_descriptions["total"] == "A number."
+    assert "first one is kept" in result.summary
+
+
+def test_excluded_fields_are_neither_tuned_nor_scored_and_included_ones_alone_are():
+    one = prompter()
+    result = one.optimize(examples(8), exclude_fields=("total",), optimizer="fieldbyfield")
+    assert result.baseline_score == 1
+    assert "proposed_description" not in str([r.messages for r in one.lm.requests])
+    result = prompter().optimize(examples(8), include_fields=("number",), optimizer="fieldbyfield")
+    assert result.optimized_descriptions["total"] == "A number."
+    result = prompter().optimize(examples(8), frozen=("total",), optimizer="fieldbyfield")
+    assert result.optimized_descriptions["total"] == "A number."
+    with pytest.raises(ConfigurationError, match="no field 'totals'"):
+        prompter().optimize(examples(8), exclude_fields=("totals",))
+
+
+def test_field_by_field_in_turn():
+    result = prompter().optimize(examples(8), sequential=True)
+    assert result.optimized_descriptions["total"] == RULE
+
+
+def test_a_function_scores_also_where_there_is_a_right_answer():
+    calls = []
+
+    def score(example, record):
+        calls.append((type(example), type(record)))
+        return 1.0 if record.total == example.expected_output["total"] else 0.25
+
+    result = prompter().optimize(
+        examples(8), evaluate_fn=score, optimizer="gepa", budget=engine.Budget(calls=60)
+    )
+    assert set(calls) == {(Example, Bill)}
+    assert result.baseline_score == 0.25
+    with pytest.raises(ConfigurationError, match="two arguments"):
+        prompter().optimize(examples(3), evaluate_fn=lambda: 1)
+
+
+def test_a_model_given_as_evaluate_fn_judges_with_and_without_right_answers():
+    for labelled in (True, False):
+        judge = ScriptedLM(lambda _request: {"reasoning": "Fine.", "marks": "[1, 1, 0.5]"})
+        rows = examples(6) if labelled else [Example(text=document(i)) for i in range(6)]
+        result = prompter().optimize(
+            rows, evaluate_fn=judge, optimizer="copro", budget=engine.Budget(calls=60)
+        )
+        assert judge.requests
+        assert result.baseline_score == pytest.approx(2.5 / 3)
+
+
+def test_placeholders_are_filled_in_every_prompt():
+    one = prompter(
+        system_prompt="Read {kind} for {customer}.",
+        instruction_prompt="It is about {kind}.",
+    )
+    rows = [
+        Example(
+            text={"text": document(i), "kind": "bills", "customer": "Ann"},
+            expected_output={"number": f"B{i}", "total": i + 20},
+        )
+        for i in range(6)
+    ]
+    result = one.optimize(rows, optimizer="fieldbyfield")
+    answered = [shown(r) for r in one.lm.requests if "proposed" not in shown(r)[0]]
+    assert answered
+    assert all("bills" in system and "{kind}" not in system and "gross" in last for system, last in answered)
+    assert "Read {kind} for {customer}." in result.optimized_system_prompt
+    one.predict({"text": document(1), "kind": "receipts", "customer": "Bob"})
+    assert "receipts for Bob" in shown(one.lm.requests[-1])[0]
+
+
+def test_prompts_may_be_given_to_optimize():
+    one = prompter()
+    one.optimize(
+        examples(4), system_prompt="Be exact.", instruction_prompt="It is a bill.", frozen=("system_prompt",)
+    )
+    assert one.optimized_system_prompt == "Be exact."
+    assert "It is a bill." in shown(one.lm.requests[0])[0]
+
+
+def test_text_answers_without_a_model():
+    one = engine.Prompter(lm=ScriptedLM(lambda _r: {"output": "Paris"}))
+    assert one.predict("The capital of France?").output == "Paris"
+    rows = [Example(text=f"Town {i}?", expected_output="Paris") for i in range(4)]
+    assert one.optimize(rows, optimizer="labeledfewshot").baseline_score == 1
+
+
+def test_rows_that_do_not_validate_are_left_out_with_their_reason():
+    rows = [*examples(5), Example(text="x", expected_output={"number": "1", "total": "much"}), Example()]
+    result = prompter().optimize(rows, optimizer="labeledfewshot")
+    assert "Row 6 is left out: field 'total'" in result.left_out[0]
+    assert "Row 7 is left out" in result.left_out[1]
+    with pytest.raises(ConfigurationError, match="no example to tune with"):
+        prompter().optimize(rows[5:])
+
+
+def test_an_estimate_asks_nothing():
+    one = prompter()
+    found = one.estimate(examples(12), budget=engine.Budget(calls=200))
+    assert found.calls.high <= 200
+    assert not one.lm.requests
+
+
+def test_batches_keep_order_bound_concurrency_and_return_errors():
+    running = peak = 0
+
+    class Slow(ScriptedLM):
+        async def complete(self, request):
+            nonlocal running, peak
+            running += 1
+            peak = max(peak, running)
+            await asyncio.sleep(0.002)
+            running -= 1
+            return await super().complete(request)
+
+    one = engine.Prompter(Bill, Slow(reads))
+    found = one.predict_batch((document(i) for i in range(30)), max_workers=4)
+    assert [r.number for r in found] == [f"B{i}" for i in range(30)]
+    assert peak == 4
+    mixed = one.predict_batch([document(1), Example(pdf_path="missing.pdf"), document(2)], on_error="return")
+    assert isinstance(mixed[1], DatasetError)
+    assert mixed[2].number == "B2"
+    with pytest.raises(DatasetError, match=r"missing\.pdf"):
+        one.predict_batch([Example(pdf_path="missing.pdf")])
+
+
+def test_async_reading():
+    async def both():
+        one = prompter()
+        return await one.apredict(document(1)), await one.apredict_batch([document(2)])
+
+    first, second = asyncio.run(both())
+    assert (first.number, second[0].number) == ("B1", "B2")
+
+
+def test_a_stream_gives_partial_records_and_then_the_record():
+    one = engine.Prompter(Bill, ScriptedLM(reads))
+    items = list(one.stream(document(1)))
+    assert type(items[-1]) is Bill
+    assert all(isinstance(item, dict) for item in items[:-1])
+
+
+def test_confidence_is_the_agreement_of_answers_and_can_be_calibrated():
+    def wavering(request):
+        n = int(re.search(r"Invoice b(\d+)", shown(request)[1])[1])
+        draws[n] = draws.get(n, -1) + 1
+        unsure = n % 2 and draws[n] % 2
+        return {"record": json.dumps({"number": f"b{n}", "total": 0 if unsure or n % 2 else n + 20})}
+
+    draws = {}
+    one = prompter(wavering)
+    bare = one.predict_with_confidence(document(2))
+    assert bare.data.number == "B2"
+    assert bare.confidence == 1
+    assert "not calibrated" in bare.method
+    assert bare.by_field["total"] == 1
+    found = one.calibrate(examples(10))
+    assert found.rows == 10
+    sure = one.predict_with_confidence(document(4))
+    assert "calibrated on 10 rows" in sure.method
+    assert 0 < sure.confidence < 1
+
+
+def test_a_folder_keeps_everything(tmp_path):
+    one = prompter(system_prompt="Read {kind}.")
+    rows = [
+        Example(
+            text={"text": document(i), "kind": "bills"}, expected_output={"number": f"B{i}", "total": i + 20}
+        )
+        for i in range(6)
+    ]
+    result = one.optimize(rows, optimizer="fieldbyfield")
+    one.save(tmp_path / "saved")
+    other = engine.Prompter.load(tmp_path / "saved", Bill, lm=one.lm)
+    assert other.program.candidate().id == one.program.candidate().id
+    assert other.predict({"text": document(3), "kind": "bills"}).total == 23
+    again = engine.Prompter.from_optimization_result(Bill, result, one.lm)
+    assert again.optimized_descriptions == one.optimized_descriptions
+
+
+def test_folders_of_dspydantic_are_read_and_other_major_versions_refused(tmp_path):
+    demo = {"input_data": {"text": document(7)}, "expected_output": {"number": "B7", "total": 27}}
+    state = {
+        "optimized_descriptions": {"total": RULE, "items.price": "Net."},
+        "optimized_system_prompt": "Read.",
+        "optimized_instruction_prompt": "A bill.",
+        "optimized_demos": [demo],
+    }
+    for name, data in (
+        (
+            "dspydantic_metadata.json",
+            {"version": "0.1.6", "model_id": "", "model_config": {}, "metadata": {}},
+        ),
+        ("optimized_state.json", state),
+        ("model_schema.json", Bill.model_json_schema()),
+    ):
+        (tmp_path / name).write_text(json.dumps(data))
+    one = engine.Prompter.load(tmp_path, Bill, lm=ScriptedLM(reads))
+    assert one.predict(document(3)).total == 23
+    assert one.optimized_descriptions["items.price"] == "Net."
+    assert one.optimized_system_prompt == "Read."
+    assert document(7) in str(one.lm.requests[0].messages)
+    (tmp_path / "dspydantic_metadata.json").write_text('{"version": "1.0.0"}')
+    with pytest.raises(ProgramFileError, match=r"DSPydantic 1\.0\.0"):
+        engine.Prompter.load(tmp_path, Bill)
+    with pytest.raises(ProgramFileError, match="no saved Prompter"):
+        engine.Prompter.load(tmp_path / "nowhere", Bill)
+
+
+def test_optimized_parts_are_taken_over():
+    one = prompter(
+        optimized_descriptions={"total": RULE},
+        optimized_demos=[{"document": "d", "record": {"number": "1", "total": 1}}],
+    )
+    assert one.predict(document(2)).total == 22
+    with pytest.raises(ConfigurationError, match=r"no field .record\.sum."):
+        prompter(optimized_descriptions={"sum": "x"})
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: engine.Prompter(dict), "must be a Pydantic class"),
+        (lambda: engine.Prompter(Bill, optimised="x"), "takes no 'optimised'"),
+        (lambda: engine.Prompter(Bill, ScriptedLM([]), model_id="x"), "not both"),
+        (lambda: prompter().optimize([], seed=1), "no example"),
+        (lambda: prompter().optimize(examples(3), trainsplit=1), "takes no 'trainsplit'"),
+        (lambda: prompter().optimize(examples(3), train_split=2), "'train_split' does not fit"),
+        (lambda: engine.Prompter(Bill).optimize(examples(3)), "has no model"),
+    ],
+)
+def test_bad_arguments_have_one_clear_message(make, said):
+    with pytest.raises(ConfigurationError, match=re.escape(said)):
+        make()
