@@ -401,7 +401,7 @@ def passage_around(text: str, value: object, around: int = 160) -> str:
     """Return the passage of a text that a value stands in, else the line most like it, else the text's beginning.
 
     >>> passage_around("Invoice 7. Due on May 3. Total: 1,200 EUR. Thank you.", 1200, around=8)
-    '... Total: 1,200 EUR. T ...'
+    '... Total: 1,200 EUR. Th ...'
     """
     at, end = _place_of(text, value)
     start, stop = max(0, at - around), min(len(text), end + around)

@@ -19,10 +19,8 @@ Model = type[BaseModel]
 def extract_field_descriptions(model: Model) -> dict[str, str]:
     """Return the description of every field by path, its name where it has none.
 
-    >>> class Item(BaseModel):
-    ...     unit_price: float
-    >>> class Bill(BaseModel):
-    ...     items: list[Item]
+    >>> Item = create_model("Item", unit_price=(float, ...))
+    >>> Bill = create_model("Bill", items=(list[Item], ...))
     >>> extract_field_descriptions(Bill)
     {'items': 'items', 'items.unit_price': 'unit_price'}
     """

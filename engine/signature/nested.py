@@ -46,11 +46,9 @@ def nested_fields(annotation: object) -> tuple[NestedField, ...]:
 
     A list adds nothing to a path. A model that holds itself is followed to `RECURSION` levels.
 
-    >>> class Item(BaseModel):
-    ...     price: float
-    >>> class Invoice(BaseModel):
-    ...     number: str
-    ...     items: list[Item]
+    >>> from pydantic import create_model
+    >>> Item = create_model("Item", price=(float, ...))
+    >>> Invoice = create_model("Invoice", number=(str, ...), items=(list[Item], ...))
     >>> [one.path for one in nested_fields(Invoice | None)]
     ['number', 'items', 'items.price']
     """
