@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.metrics.json_fields import leaves
 from engine.metrics.matching import same
+from engine.records import leaves
 
 Method = Literal["samples", "logprobs"]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.documents.paged import read_document
 from engine.errors import DatasetError
 from engine.records import Example as Row
 from engine.types.media import Image
@@ -20,9 +20,8 @@ Source = str | Path
 Sources = Source | Sequence[Source] | None
 Placeholders = Mapping[str, Any]
 
-MOST_PAGES = 1000
-LARGEST_PICTURE = 64_000_000
-"""Pixels of a page that is drawn."""
+INCHES = 12
+"""Length of a page's longer side: with the resolution it gives the size of its picture."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +67,9 @@ class Example:
         Files are read now. Raises DatasetError, naming the file, for one that cannot be used, and where there is nothing.
         """
         text, pictures = [self.document] if self.document else [], list[Image]()
-        for path in several(self.image_path):
-            pictures.append(_picture(path))
-        for data in several(self.image_base64):
-            pictures.append(_picture_of(str(data)))
-        for path in several(self.pdf_path):
-            words, pages = pdf_parts(path, self.pdf_dpi)
+        coded = [_decoded(str(data)) for data in several(self.image_base64)]
+        for source in (*several(self.image_path), *coded, *several(self.pdf_path)):
+            words, pages = read(source, self.pdf_dpi)
             text += [words] if words else []
             pictures += pages
         if not text and not pictures:
@@ -93,78 +89,37 @@ def several(given: Any) -> list[Any]:
     return [given] if isinstance(given, str | Path) else list(given)
 
 
-def _picture(path: Source) -> Image:
-    try:
-        return Image.from_path(path)
-    except ValueError as error:
-        raise DatasetError(f"The picture {str(path)!r} cannot be used: {_reason(error)}") from None
-
-
-def _picture_of(data: str) -> Image:
-    try:
-        return Image(data if data.startswith("data:") else base64.b64decode(data, validate=True))
-    except ValueError as error:
-        raise DatasetError(f"A picture in base 64 cannot be used: {_reason(error)}") from None
-
-
-def _reason(error: ValueError) -> str:
-    errors = getattr(error, "errors", None)
-    return str(errors()[0]["msg"]).removeprefix("Value error, ") if callable(errors) else str(error)
-
-
-def pdf_parts(path: Source, dpi: int) -> tuple[str, list[Image]]:
-    """Return the text of a PDF's pages, and pictures of the pages that have none. Raises DatasetError."""
-    import pypdfium2
-
-    try:
-        pdf = pypdfium2.PdfDocument(str(path))
-    except FileNotFoundError:
-        raise DatasetError(f"The PDF {str(path)!r} does not exist.") from None
-    except pypdfium2.PdfiumError as error:
-        what = (
-            "is encrypted: remove its password"
-            if "password" in str(error).lower()
-            else "is broken: no page can be read"
-        )
-        raise DatasetError(f"The PDF {str(path)!r} {what}.") from None
-    with pdf:
-        if len(pdf) > MOST_PAGES:
-            raise DatasetError(
-                f"The PDF {str(path)!r} has {len(pdf):,} pages; at most {MOST_PAGES:,} are read."
-            )
-        texts, pictures = [], []
-        for number in range(len(pdf)):
-            page = pdf[number]
-            words = page.get_textpage().get_text_bounded().strip()
-            if words:
-                texts.append(f"[Page {number + 1}]\n{words}" if len(pdf) > 1 else words)
-            else:
-                pictures.append(Image(_drawn(page, dpi)))
-            page.close()
+def read(source: Source | bytes, dpi: int) -> tuple[str, list[Image]]:
+    """Return a file's text, and pictures of the pages that have none. Raises DatasetError, naming the file."""
+    document = read_document(
+        Path(source) if isinstance(source, str) else source,
+        "" if isinstance(source, str | Path) else "A picture in base 64",
+    )
+    several_pages = len(document.pages) > 1
+    texts, pictures = [], []
+    for page in document.pages:
+        if page.text.strip():
+            texts.append(f"[Page {page.number}]\n{page.text.strip()}" if several_pages else page.text.strip())
+        elif document.form != "text":
+            pictures.append(Image(document.picture(page.number, dpi * INCHES)))
     return "\n\n".join(texts), pictures
 
 
-def _drawn(page: Any, dpi: int) -> bytes:
-    """Return a page as a PNG, at a lower resolution where it would be too large."""
-    width, height = page.get_size()
-    scale = min(dpi / 72, (LARGEST_PICTURE / max(1.0, width * height)) ** 0.5)
-    out = io.BytesIO()
-    page.render(scale=scale).to_pil().save(out, format="PNG")
-    return out.getvalue()
+def _decoded(data: str) -> bytes:
+    try:
+        return base64.b64decode(data.partition(";base64,")[2] or data, validate=True)
+    except ValueError:
+        raise DatasetError(f"A picture in base 64 cannot be used: it begins with {data[:20]!r}.") from None
 
 
 def image_to_base64(path: Source) -> str:
-    """Return a picture file as base 64. Raises DatasetError."""
-    return _picture(path).url.partition(";base64,")[2]
+    """Return a picture file as a PNG in base 64. Raises DatasetError."""
+    return pdf_to_base64_images(path)[0]
 
 
 def pdf_to_base64_images(path: Source, dpi: int = 150) -> list[str]:
-    """Return every page of a PDF as a PNG in base 64. Raises DatasetError."""
-    import pypdfium2
-
-    pdf_parts(path, 36)  # says what is wrong with the file
-    with pypdfium2.PdfDocument(str(path)) as pdf:
-        return [base64.b64encode(_drawn(page, dpi)).decode() for page in pdf]
+    """Return every page of a PDF, or a picture, as a PNG in base 64. Raises DatasetError."""
+    return [base64.b64encode(page).decode() for page in read_document(Path(path)).pictures(dpi * INCHES)]
 
 
 def prepare_input_data(

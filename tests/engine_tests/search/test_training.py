@@ -95,7 +95,10 @@ def test_a_tuned_model_answers_and_is_kept_with_its_score() -> None:
     assert [e.score for e in seen.of(events.TrainingProgress) if e.score is not None][-1] == 1.0
     (end,) = seen.of(events.TrainingEnded)
     assert (end.model, end.ended, end.rows, end.tokens) == (answer.trained.model, "finished", 18, 18)
-    assert end.text == f"tuned is finished: {answer.trained.model}, 100 % on the validation rows. It took 18 tokens."
+    assert (
+        end.text
+        == f"tuned is finished: {answer.trained.model}, 100 % on the validation rows. It took 18 tokens."
+    )
     # The model answers as its best checkpoint: its own trial costs nothing.
     assert lm.paid == result.usage.calls == 3 * 18
     assert result.usage.tokens > 18
