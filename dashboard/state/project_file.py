@@ -198,7 +198,15 @@ def unpack(content: bytes) -> ProjectFile:
             f"This project file is damaged at {where!r}: {error.errors()[0]['msg']}."
         ) from error
     draft = _with_corpora(file.draft, lambda c: c if not c.file or _shipped(c) else CorpusSpec())
-    return file.model_copy(update={"draft": _without_keys(draft)})
+    return file.model_copy(update={"draft": _without_keys(_without_classes(draft))})
+
+
+def _without_classes(draft: ProjectDraft) -> ProjectDraft:
+    """Leave out the classes that records were read from: an export would carry another person's code."""
+    if draft.pipeline is None:
+        return draft
+    steps = tuple(s.model_copy(update={"source": ""}) for s in draft.pipeline.steps)
+    return draft.model_copy(update={"pipeline": draft.pipeline.model_copy(update={"steps": steps})})
 
 
 def _without_keys(draft: ProjectDraft) -> ProjectDraft:

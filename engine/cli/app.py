@@ -248,7 +248,7 @@ def export(
         typer.Option(
             "--format",
             help="What to write. Of the run: report, results-csv, results-xlsx, results-json, training. Its program: json, "
-            "python, python_tuneboard, dspy, dspy_state, messages, messages_json, openai_request, markdown, container.",
+            "python, python_tuneboard, records, schema, dspy, dspy_state, messages, messages_json, openai_request, markdown, container.",
         ),
     ] = "json",
     output: Annotated[

@@ -2,6 +2,7 @@
 
     program     the program file: data only, versioned, read back by `engine.load`
     standalone  a script that needs Python alone: the program as data, and the engine's own code (`carried`) below it
+    record_module  a module with the record's Pydantic class and `extract`, and the record's JSON Schema
     dspy_*      DSPy's state file, and its files read here; a script that builds the program there
     container   a folder to build a container from, this Tuneboard in it as a package
     formats     the table of all, with the short ones: a script that runs with Tuneboard, the exact messages and

@@ -17,6 +17,7 @@ from engine.errors import EngineError, UnknownNameError
 from engine.export.container import container
 from engine.export.dspy_script import dspy_script, state_text
 from engine.export.program import ProgramFile, json_text, literal, quotable, to_text
+from engine.export.record_module import record_module, schema_text
 from engine.export.standalone.script import standalone_script
 from engine.lm.choice import ModelChoice
 from engine.pipeline.spec import FieldSpec, StepSpec
@@ -294,6 +295,20 @@ EXPORTS: tuple[ExportFormat, ...] = (
         "The same command line for every program, also with tools and code. It needs Tuneboard installed.",
         "program_tuneboard.py",
         python_script,
+    ),
+    ExportFormat(
+        "records",
+        "Pydantic module",
+        "The record's class with the tuned descriptions, and extract(), which returns one. It needs pydantic and no Tuneboard.",
+        "program_records.py",
+        record_module,
+    ),
+    ExportFormat(
+        "schema",
+        "JSON Schema",
+        "The answer's schema with the tuned descriptions, as the response_format of a request.",
+        "response_format.json",
+        schema_text,
     ),
     ExportFormat(
         "dspy",

@@ -44,10 +44,10 @@ SINGLE = (str, bool, int, float, Any, object, datetime.date, datetime.datetime, 
 """Types of single values that a script reads."""
 
 
-def program_data(program: ProgramFile) -> dict[str, Any]:
+def program_data(program: ProgramFile, *, by_class: bool = False) -> dict[str, Any]:
     """Return what a script has to know of a program: JSON values, and types.
 
-    Raises ProgramFileError, naming the step, the field or the model, for what takes more than asking a model.
+    `by_class`: the types of the answer are those of a class, which the script has. Raises ProgramFileError, naming the step, the field or the model, for what takes more than asking a model.
     """
     pipeline = program.pipeline
     for step in pipeline.steps:
@@ -60,6 +60,8 @@ def program_data(program: ProgramFile) -> dict[str, Any]:
         _search(step) if step.strategy == "retrieve" else _step(program, step, built[step.name])
         for step in pipeline.steps
     ]
+    if by_class and "outputs" in steps[-1]:
+        steps[-1]["outputs"] = dict.fromkeys(steps[-1]["outputs"], Any)
     types = [*inputs.items()]
     for data in steps:
         types += [*data["takes"].items(), *data.get("outputs", {}).items()]
