@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_origin
 
 import streamlit as st
 
 from dashboard.state import drafts, examples, reading
-from engine.dataset import read_dataset
-from engine.runs.intake import PileFile, PileProblem, read_pile, record_project
-from engine.runs.spec import ProjectDraft
+from dashboard.views.documents import record_value, with_value, without_item
+from engine.dataset import Dataset, read_dataset
+from engine.dataset.structured import cell_text
+from engine.documents import Page, PagedDocument, read_document
+from engine.documents.paged import PAGE_BREAK
+from engine.errors import DatasetError, EngineError
+from engine.pipeline.records import paths
+from engine.pipeline.spec import FieldSpec, PipelineSpec
+from engine.runs.attachments import attached_path
+from engine.runs.intake import FILE, NAME, PileFile, PileProblem, read_pile, record_project
+from engine.runs.spec import ProjectDraft, RunSpec
 
 LARGEST_PILE = 500 * 2**20
 """Bytes of files taken in at once."""
@@ -58,3 +70,112 @@ def forget(project_id: str) -> None:
 
 def _key(project_id: str) -> str:
     return f"pile_problems_{project_id}"
+
+
+# One document and its record
+
+
+def document_at(table: Dataset, spec: PipelineSpec, mapping: Mapping[str, str], row: int) -> PagedDocument:
+    """Return the document of a row: its file where it has one, else the text of the first input. Raises DatasetError."""
+    (cells,) = table.rows(row, row + 1)
+    column = mapping.get(spec.inputs[0].name, "")
+    named = [cells.get(FILE, ""), cells.get(column, "")]
+    for cell in named:
+        path = attached_path(cell, local_files=table.local_files) if cell else None
+        if path is not None:
+            return _file(str(path), cells.get(NAME, "") or path.name)
+    return _text(cells.get(column, "") or " ", cells.get(NAME, ""))
+
+
+@reading.kept(16)
+def _file(path: str, name: str) -> PagedDocument:
+    return read_document(Path(path), name)
+
+
+@reading.kept(16)
+def _text(text: str, name: str) -> PagedDocument:
+    return PagedDocument(
+        name, "text", b"", tuple(Page(n, page) for n, page in enumerate(text.split(PAGE_BREAK), 1)), ()
+    )
+
+
+def text_document(text: str) -> PagedDocument:
+    """Return a text as a document."""
+    return _text(text, "")
+
+
+def record_at(table: Dataset, spec: PipelineSpec, mapping: Mapping[str, str], row: int) -> dict[str, Any]:
+    """Return the right answer of a row as JSON values by output; a cell that is no such value stays a text."""
+    (cells,) = table.rows(row, row + 1)
+    return {f.name: _cell_value(cells.get(mapping.get(f.name, ""), ""), f) for f in spec.outputs}
+
+
+def _cell_value(cell: str, field: FieldSpec) -> Any:
+    """Return what a cell or a typed text means in a field; None for a blank one."""
+    text = cell.strip()
+    if not text:
+        return None
+    plain = field.parsed_type.plain
+    if field.fields or field.parsed_type.is_list or plain in (int, float, bool) or get_origin(plain) is dict:
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            return text
+    return text
+
+
+def correct(project_id: str, row: int, act: str, path: str, text: str) -> None:
+    """Save a correction of a row's right answer in the project's examples; it can be undone there.
+
+    `act` is "corrected" (the value at `path` becomes what `text` means), "added" (an empty item in the list at `path`) or
+    "removed" (the item at `path`). Raises EngineError, also where another tab has changed the examples.
+    """
+    draft = reading.draft(project_id)
+    if draft.dataset is None or draft.pipeline is None:
+        raise DatasetError("The project has no examples to correct any more.")
+    table = reading.dataset(draft.dataset)
+    root = re.split(r"[.\[]", path)[0]
+    field = next((f for f in draft.pipeline.outputs if f.name == root), None)
+    column = draft.mapping.get(root, "")
+    if field is None or column not in table.columns or row >= len(table):
+        raise DatasetError(f"The examples have no answer {root!r} in this row any more. Load the page again.")
+    record = {root: record_at(table, draft.pipeline, draft.mapping, row)[root]}
+    record = _corrected(record, field, act, path, text)
+    cell = cell_text(record[root])
+    what = f"Correct {path} in row {table.row_number(row)}"
+    examples.change_rows(project_id, what, table, cells={(row, column): cell})
+
+
+def _corrected(record: dict[str, Any], field: FieldSpec, act: str, path: str, text: str) -> dict[str, Any]:
+    if act == "removed":
+        return without_item(record, path)
+    if act == "added":
+        there = record_value(record, path)
+        return with_value(record, f"{path}[{len(there) if isinstance(there, list) else 0}]", {})
+    plain = re.sub(r"\[\d+\]", "", path)
+    leaf = next((f for name, f in paths([field]) if name == plain), field)
+    return with_value(record, path, _cell_value(text, leaf))
+
+
+def same_row(project_id: str, spec: RunSpec, row: int) -> int | None:
+    """Return the row of the project's examples as they are now that a run's row is; None where it is gone.
+
+    Edits make new versions of the table: there the row is found by its inputs.
+    """
+    draft = reading.draft(project_id)
+    if draft.dataset is None or draft.pipeline is None or draft.pipeline.inputs != spec.pipeline.inputs:
+        return None
+    if draft.dataset == spec.dataset:
+        return row
+    try:
+        before, now = reading.dataset(spec.dataset), reading.dataset(draft.dataset)
+    except EngineError:
+        return None
+    (cells,) = before.rows(row, row + 1)
+    wanted = {
+        draft.mapping.get(f.name, ""): cells.get(spec.mapping[f.name], "") for f in spec.pipeline.inputs
+    }
+    if not wanted.keys() <= set(now.columns):
+        return None
+    columns = {c: now.values(c) for c in wanted}
+    return next((r for r in range(len(now)) if all(columns[c][r] == wanted[c] for c in wanted)), None)

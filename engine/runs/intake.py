@@ -18,6 +18,7 @@ from typing import Any
 from engine.dataset import profile, read_dataset
 from engine.dataset.structured import cell_text
 from engine.dataset.table import csv_bytes
+from engine.documents import read_document
 from engine.errors import DatasetError, EngineError
 from engine.pipeline.check import usable_name
 from engine.pipeline.importers.task import Imported, import_task
@@ -26,7 +27,6 @@ from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.runs.attachments import LARGEST, keep_file
 from engine.runs.spec import Named, ProjectDraft
 from engine.text import counted
-from engine.types.media import media_type
 
 Json = dict[str, Any]
 
@@ -34,7 +34,6 @@ MOST_FILES = 5000
 MOST_UNPACKED = 500 * 2**20
 """Bytes of an archive's files together."""
 
-TEXTS = (".txt", ".md", ".text", ".eml", ".log", ".html", ".xml")
 ANSWERS = (".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".parquet")
 NAME, FILE, DOCUMENT = "name", "file", "document"
 ANSWER = "correct_"
@@ -149,42 +148,9 @@ def _archive(archive: PileFile, problems: list[PileProblem]) -> Iterator[PileFil
 
 def read_file(one: PileFile) -> Page:
     """Return one document. Raises DatasetError with what keeps it from being read."""
-    if len(one.content) > LARGEST:
-        size = len(one.content) / 2**20
-        raise DatasetError(f"It has {size:.0f} MB; at most {LARGEST // 2**20} MB can be used.")
-    kind = media_type(one.content[:64])
-    if kind == "image/heic":
-        raise DatasetError("It is a HEIC picture, which models cannot see. Save it as JPEG or PNG.")
-    if kind is not None:
-        return Page(one.name, keep_file(one.name, one.content), "")
-    if one.content.startswith(b"%PDF-"):
-        text = pdf_text(one.content)
-        return Page(one.name, keep_file(one.name, one.content), text)
-    if PurePosixPath(one.name).suffix.lower() not in TEXTS:
-        raise DatasetError("It is no text, picture or PDF that is known here.")
-    text = one.content.decode("utf-8-sig", "replace")
-    if not text.strip() or "\0" in text:
-        raise DatasetError("It is empty." if not text.strip() else "It is no text.")
-    return Page(one.name, "", text)
-
-
-def pdf_text(content: bytes) -> str:
-    """Return the text of a PDF, pages between form feeds; "" for a scanned one. Raises DatasetError."""
-    import pypdfium2
-
-    try:
-        with pypdfium2.PdfDocument(content) as opened:
-            pages = [page.get_textpage().get_text_range() for page in opened]
-    except pypdfium2.PdfiumError as error:
-        locked = "password" in str(error).casefold()
-        why = (
-            "It is locked with a password. Save it without one."
-            if locked
-            else "It is damaged. Save it again."
-        )
-        raise DatasetError(why) from None
-    text = "\f".join(page.replace("\r\n", "\n") for page in pages)
-    return text if text.strip() else ""
+    found = read_document(one.content, PurePosixPath(one.name).name)
+    kept = "" if found.form == "text" else keep_file(one.name, one.content)
+    return Page(one.name, kept, found.text if found.has_text else "")
 
 
 # Answers

@@ -12,6 +12,7 @@ from dashboard.app_pages.examples.documents import pile_report
 from dashboard.app_pages.examples.grid import example_grid, forget_rows, undo_button
 from dashboard.app_pages.examples.preflight import preflight_card, split_editor
 from dashboard.app_pages.examples.source import example_source, picture_strip
+from dashboard.app_pages.examples.viewer import document_tab
 from dashboard.components import ui
 from dashboard.components.guard import forget_seen, guarded, renew, watch
 from dashboard.components.page import Current, sample_values
@@ -285,7 +286,14 @@ def examples_of(now: Current, dataset_id: str) -> None:
         _offer_task(now, dataset_id)
     # Checking and dividing many rows takes a second or two: the rows themselves are shown first, below.
     checks = st.container(key="row_checks")
-    rows, adding, columns = st.tabs(["Rows", "Add rows", "Columns"], key="example_tabs", on_change="rerun")
+    tabs = ["Rows", "One by one", "Add rows", "Columns"]
+    rows, single, adding, columns = st.tabs(tabs, key="example_tabs", on_change="rerun")
+    if single.open:
+        with single:
+            if fits and spec is not None:
+                document_tab(now, spec, table)
+            else:
+                st.caption("Make the task first: then each row can be read next to its right answer.")
     if rows.open:
         with rows:
             example_grid(now)

@@ -9,7 +9,9 @@ import zipfile
 import pytest
 from page_frame import open_page, said, stored_draft
 
-from dashboard.state import drafts
+from dashboard.state import drafts, examples, reading, records
+from dashboard.views.documents import record_rows, viewer_data
+from engine.errors import DatasetError
 
 
 @pytest.fixture(autouse=True)
@@ -46,3 +48,69 @@ def test_a_pile_becomes_a_project_and_names_what_it_could_not_use():
     assert draft.metric.name == "JSONMatch"
     assert "1 file was not used" in said(app)
     assert draft.mapping["total"] == "correct_total"
+
+
+def bills(number: int = 12) -> str:
+    """A project of bills, taken from a pile."""
+    project = drafts.create_project(drafts.UNTITLED)
+    answers = [
+        {"file": f"bill-{n}", "number": f"B-{n}", "total": n + 0.5, "lines": [{"article": "Tea", "price": n}]}
+        for n in range(number)
+    ]
+    files = [(f"bill-{n}.txt", f"Bill B-{n}\nTotal {n}.50 EUR\fTea {n}".encode()) for n in range(number)]
+    records.take_pile(project, [*files, ("answers.json", json.dumps(answers).encode())], "", inferred=True)
+    return project
+
+
+def answer(project: str, row: int) -> dict[str, object]:
+    draft = stored_draft(project)
+    return records.record_at(reading.dataset(draft.dataset), draft.pipeline, draft.mapping, row)
+
+
+def test_answers_are_corrected_in_place_by_path_and_undone():
+    project = bills()
+    for act, path, text in (
+        ("corrected", "total", "7"),
+        ("corrected", "number", ""),
+        ("added", "lines", ""),
+        ("corrected", "lines[1].price", "2.5"),
+        ("corrected", "lines[1].article", "Milk"),
+        ("removed", "lines[0]", ""),
+    ):
+        records.correct(project, 3, act, path, text)
+    assert answer(project, 3) == {"number": None, "total": 7, "lines": [{"price": 2.5, "article": "Milk"}]}
+    assert answer(project, 4)["number"] == "B-4"
+    for _ in range(6):
+        examples.undo(project)
+    assert answer(project, 3)["lines"] == [{"article": "Tea", "price": 3}]
+    with pytest.raises(DatasetError, match="'gone'"):
+        records.correct(project, 3, "corrected", "gone", "x")
+
+
+def test_a_document_is_read_next_to_its_answer(home):
+    app = open_page("examples", project=bills())
+    app.session_state["example_tabs"] = "One by one"
+    app.run()
+    assert not app.exception
+    assert "Press a field to see where its value stands" in said(app)
+
+
+def test_a_rows_document_and_its_record_are_what_the_viewer_draws():
+    project = bills()
+    draft = stored_draft(project)
+    table, spec = reading.dataset(draft.dataset), draft.pipeline
+    document = records.document_at(table, spec, draft.mapping, 3)
+    got = {"number": "B-3", "total": 35.0, "lines": [{"article": "Tea", "price": 3}, {"article": "Milk"}]}
+    lines = record_rows(spec.outputs, answer(project, 3), got)
+    data = viewer_data(document, lines, judged=True)
+    by_path = {row["path"]: row for row in data["rows"]}
+    assert [page["text"] for page in data["pages"]] == ["Bill B-3\nTotal 3.50 EUR", "Tea 3"]
+    status = {path: row["status"] for path, row in by_path.items() if row["kind"] == "leaf"}
+    assert status == {
+        **{"number": "right", "total": "wrong", "lines[0].article": "right", "lines[0].price": "right"},
+        **{"lines[1].article": "invented", "lines[1].price": "right"},
+    }
+    # The wrong total stands nowhere; the right one does, and is what is marked.
+    (place,) = by_path["total"]["places"]
+    assert data["pages"][0]["text"][place["start"] : place["end"]] == "3.50"
+    assert by_path["lines[0].price"]["places"][0]["page"] == 1

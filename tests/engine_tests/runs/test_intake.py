@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import zipfile
@@ -15,7 +16,9 @@ from engine.pipeline.records import infer_fields
 from engine.runs.intake import PileFile, read_pile, record_project
 from engine.runs.prepare import usable_examples
 
-PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 HEIC = b"\0\0\0\x18ftypheic" + b"\0" * 40
 
 
@@ -73,7 +76,7 @@ def test_answers_find_their_documents_in_every_form(files):
 def test_what_cannot_be_used_is_one_sentence_and_the_rest_goes_on():
     found = read_pile([
         packed(**texts(1), **{
-            "photo.heic": HEIC, "torn.pdf": b"%PDF-1.7 no", "empty.txt": " ", "tool.exe": b"MZ",
+            "photo.heic": HEIC, "torn.pdf": b"%PDF-1.7 no", "empty.txt": " ", "tool.exe": b"MZ\x90\0\x03\0\0\0\x04\0",
             "__MACOSX/._x": b"x", "odd.json": "[1]", "bad.csv": "total,date\n3,now\n",
             "more.json": '[{"file": "doc-1", "total": 1}, {"file": "doc-9", "total": 2}]',
         }),

@@ -1,0 +1,72 @@
+"""One document of the examples next to its right answer, which is corrected in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from dashboard.app_pages.examples.grid import edit_rows, problem_key
+from dashboard.components import ui
+from dashboard.components.document import document_view
+from dashboard.components.guard import renew
+from dashboard.components.page import Current
+from dashboard.state import records
+from dashboard.state.selection import read_only
+from dashboard.views.documents import record_rows, viewer_data
+from dashboard.views.text import escape_markdown
+from engine.errors import EngineError
+from engine.pipeline.spec import PipelineSpec
+from engine.runs.intake import NAME
+
+if TYPE_CHECKING:
+    from engine.dataset import Dataset
+
+
+def document_tab(now: Current, spec: PipelineSpec, table: Dataset) -> None:
+    """Show one row at a time: what is read on one side, the right answer on the other."""
+    names = table.values(NAME) if NAME in table.columns else []
+    key = f"document_row_{now.id}"
+    rows = range(len(table))
+    with ui.row("document_choice", "bottom"):
+        row = st.selectbox(
+            "Document",
+            rows,
+            format_func=lambda r: (
+                f"{table.row_number(r)}: {names[r][:80]}" if names else f"Row {table.row_number(r)}"
+            ),
+            key=key,
+            width=380,
+        )
+        for icon, title, by in (("chevron_left", "The one before", -1), ("chevron_right", "The next one", 1)):
+            why_not = "" if 0 <= row + by < len(table) else "There is none."
+            ui.icon_button(icon, title, f"document_{by}", on_click=_turn(key, row + by), why_not=why_not)
+    if problem := st.session_state.pop(problem_key(now.id), None):
+        st.markdown(ui.mark("error", problem))
+    with ui.errors_shown():
+        document = records.document_at(table, spec, now.draft.mapping, row)
+        lines = record_rows(spec.outputs, records.record_at(table, spec, now.draft.mapping, row))
+        data = viewer_data(document, lines, editable=not read_only(), key=f"{now.draft.dataset}_{row}")
+        document_view(data, f"document_{now.id}", lambda *change: _correct(now.id, row, *change))
+        for note in document.notes:
+            st.caption(escape_markdown(note))
+    st.caption(
+        "Press a field to see where its value stands, or a marked place to see its field. What was not found in the text is "
+        "worth a second look. Corrections go into the examples at once; Undo takes them back."
+    )
+
+
+def _turn(key: str, row: int) -> Callable[[], None]:
+    def turn() -> None:
+        st.session_state[key] = row
+
+    return turn
+
+
+def _correct(project_id: str, row: int, act: str, path: str, text: str) -> None:
+    try:
+        edit_rows(project_id, lambda _table, _seen: records.correct(project_id, row, act, path, text))
+    except EngineError as error:
+        st.session_state[problem_key(project_id)] = str(error)
+    renew(project_id)

@@ -1,0 +1,258 @@
+"""A document next to its record: where values stand in the pages, which fields are wrong, missing or invented. No Streamlit in here."""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+
+from engine.documents import Evidence, Page, PagedDocument, evidence_for
+from engine.metrics.matching import same
+from engine.pipeline.spec import FieldSpec
+from engine.records import leaves
+
+Status = Literal["", "right", "wrong", "missing", "invented"]
+Json = dict[str, Any]
+
+
+class RecordRow(NamedTuple):
+    """One line of a record: its path ("lines[0].price"), what was expected and answered, and whether that is right.
+
+    `kind` is leaf for a value, record for one that holds others, list for several records and item for one of them.
+    """
+
+    path: str
+    name: str
+    depth: int
+    kind: Literal["leaf", "record", "list", "item"]
+    expected: str = ""
+    answer: str = ""
+    status: Status = ""
+    about: str = ""
+
+
+# The record
+
+
+def record_rows(
+    fields: Sequence[FieldSpec], expected: Mapping[str, object], answer: Mapping[str, object] | None = None
+) -> list[RecordRow]:
+    """Return a record's lines in the order of its fields. Without an answer nothing is judged.
+
+    >>> line = FieldSpec(name="lines", type="list[record]", fields=(FieldSpec(name="price"),))
+    >>> rows = record_rows([line], {"lines": [{"price": 1}]}, {"lines": [{"price": 2}, {"price": 3}]})
+    >>> [(r.path, r.status) for r in rows if r.kind == "leaf"]
+    [('lines[0].price', 'wrong'), ('lines[1].price', 'invented')]
+    """
+    return [
+        row for f in fields for row in _rows(f, f.name, 0, expected.get(f.name), _answered(answer, f.name))
+    ]
+
+
+_NOT_ASKED: Any = object()
+
+
+def _answered(answer: object, name: str) -> object:
+    if answer is _NOT_ASKED or answer is None:
+        return _NOT_ASKED if answer is None else answer
+    return answer.get(name) if isinstance(answer, Mapping) else None
+
+
+def _rows(field: FieldSpec, path: str, depth: int, expected: Any, answer: Any) -> Iterator[RecordRow]:
+    if not field.fields:
+        status = _status(expected, answer)
+        got = "" if answer is _NOT_ASKED else value_text(answer)
+        yield RecordRow(path, field.name, depth, "leaf", value_text(expected), got, status, field.description)
+        return
+    if not field.parsed_type.is_list:
+        yield RecordRow(path, field.name, depth, "record", about=field.description)
+        yield from _inside(field, path, depth + 1, expected, answer)
+        return
+    yield RecordRow(path, field.name, depth, "list", about=field.description)
+    wanted = _list(expected)
+    others: Any = answer if answer is _NOT_ASKED else _list(answer)
+    for at in range(max(len(wanted), 0 if others is _NOT_ASKED else len(others))):
+        here = f"{path}[{at}]"
+        yield RecordRow(here, str(at + 1), depth + 1, "item")
+        one = wanted[at] if at < len(wanted) else None
+        two = others if others is _NOT_ASKED else others[at] if at < len(others) else None
+        yield from _inside(field, here, depth + 2, one, two)
+
+
+def _inside(field: FieldSpec, path: str, depth: int, expected: Any, answer: Any) -> Iterator[RecordRow]:
+    for part in field.fields:
+        one = expected.get(part.name) if isinstance(expected, Mapping) else None
+        two = (
+            answer if answer is _NOT_ASKED else answer.get(part.name) if isinstance(answer, Mapping) else None
+        )
+        yield from _rows(part, f"{path}.{part.name}", depth, one, two)
+
+
+def _list(value: object) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _status(expected: object, answer: object) -> Status:
+    if answer is _NOT_ASKED:
+        return ""
+    if _blank(expected):
+        return "right" if _blank(answer) else "invented"
+    if _blank(answer):
+        return "missing"
+    if isinstance(expected, list | dict):
+        return "right" if dict(leaves(expected)) == dict(leaves(answer)) else "wrong"
+    return "right" if same(expected, answer) else "wrong"
+
+
+def _blank(value: object) -> bool:
+    return value is None or value == "" or value == [] or value == {}
+
+
+def value_text(value: object) -> str:
+    """Return a value as a cell shows it.
+
+    >>> value_text(None), value_text(["a"]), value_text(True)
+    ('', '["a"]', 'true')
+    """
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+
+
+def with_value(record: Json, path: str, value: object) -> Json:
+    """Return a record with one value changed; lists and records on the way are made. A path may end in an item.
+
+    >>> with_value({"lines": [{"price": 1}]}, "lines[1].price", 2)
+    {'lines': [{'price': 1}, {'price': 2}]}
+    """
+    steps: list[str | int] = [name or int(number) for name, number in _STEP.findall(path)]
+    made: Json = json.loads(json.dumps(record, default=str))
+    here: Any = made
+    for at, step in enumerate(steps):
+        last = at == len(steps) - 1
+        empty: Any = [] if not last and isinstance(steps[at + 1], int) else {}
+        if isinstance(step, int):
+            here.extend({} for _ in range(step + 1 - len(here)))
+            if last:
+                here[step] = value
+            elif not isinstance(here[step], dict | list):
+                here[step] = empty
+        elif last:
+            here[step] = value
+        elif not isinstance(here.get(step), type(empty)):
+            here[step] = empty
+        here = here[step]
+    return made
+
+
+def record_value(record: Json, path: str) -> Any:
+    """Return the value at a path of a record; None where there is none.
+
+    >>> record_value({"lines": [{"price": 1}]}, "lines[0].price"), record_value({}, "lines[0].price")
+    (1, None)
+    """
+    here: Any = record
+    for name, number in _STEP.findall(path):
+        if name:
+            here = here.get(name) if isinstance(here, dict) else None
+        else:
+            here = here[int(number)] if isinstance(here, list) and int(number) < len(here) else None
+    return here
+
+
+def without_item(record: Json, path: str) -> Json:
+    """Return a record without one item of a list.
+
+    >>> without_item({"lines": [{"price": 1}, {"price": 2}]}, "lines[0]")
+    {'lines': [{'price': 2}]}
+    """
+    around, _, number = path.rpartition("[")
+    items = record_value(record, around)
+    at = int(number.rstrip("]"))
+    return with_value(record, around, [item for i, item in enumerate(items or []) if i != at])
+
+
+# For the browser
+
+MOST_PICTURES = 12
+"""Pages that are shown as pictures; further ones are shown as text."""
+
+SIDE = 1100
+"""Pixels of the longer side of a page's picture."""
+
+
+def viewer_data(
+    document: PagedDocument,
+    rows: Sequence[RecordRow],
+    evidence: Sequence[Evidence] = (),
+    *,
+    editable: bool = False,
+    judged: bool = False,
+    key: str = "",
+) -> Json:
+    """Return what the viewer draws as JSON values: pages, lines, and where each line's value stands.
+
+    `evidence` is the answer's own; the place of every other value is looked for by code. Of a wrong value both places
+    count, that of the answer first. `key` tells one document from another.
+    """
+    pages = [_page(document, page) for page in document.pages]
+    known = {one.path: one for one in evidence}
+    shown = {r.path: _values(r, judged=judged) for r in rows if r.kind == "leaf"}
+    places = _places(document, [{p: v[at] for p, v in shown.items() if len(v) > at} for at in range(2)])
+    lines = []
+    for row in rows:
+        own = known.get(row.path)
+        found = [own] if own is not None and own.page else places.get(row.path, [])
+        lines.append({**row._asdict(), "places": [_place(one) for one in found]})
+    return {"key": key, "pages": pages, "rows": lines, "editable": editable, "judged": judged}
+
+
+@lru_cache(maxsize=64)
+def _page(document: PagedDocument, page: Page) -> Json:
+    picture = ""
+    if document.form != "text" and page.number <= MOST_PICTURES:
+        picture = f"data:image/png;base64,{b64encode(document.picture(page.number, SIDE)).decode()}"
+    return {"text": page.text, "picture": picture}
+
+
+def _values(row: RecordRow, *, judged: bool) -> list[object]:
+    """Return the values of a line to look for: the answer, then the right answer where it is another."""
+    texts = [row.answer, row.expected] if judged else [row.expected]
+    return [_read(text) for text in dict.fromkeys(texts) if text]
+
+
+def _read(text: str) -> object:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, int | float | list) and not isinstance(value, bool) else text
+
+
+def _places(document: PagedDocument, values: Sequence[Mapping[str, object]]) -> dict[str, list[Evidence]]:
+    """Return where values stand, by path; `values` are the first and the second value of each path."""
+    found: dict[str, list[Evidence]] = {}
+    for some in values:
+        nested: Json = {}
+        for path, value in some.items():
+            nested = with_value(nested, path, value)
+        for one in evidence_for(document, nested) if some else ():
+            path = one.path if one.path in some else one.path.rpartition("[")[0]
+            if one.page and path in some:
+                found.setdefault(path, []).append(one)
+    return found
+
+
+def _place(one: Evidence) -> Json:
+    return {
+        "page": one.page - 1,
+        "start": one.start,
+        "end": one.end,
+        "boxes": [list(box) for box in one.boxes],
+    }
