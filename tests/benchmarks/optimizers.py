@@ -14,7 +14,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 from bench_children import HERE, note, peer
 from teachable.server import TeachableProcess
-from teachable.worlds import TASKS, world
+from teachable.worlds import KEPT_TASKS, MORE_TASKS, TASKS, world
 
 PAIRS: tuple[tuple[str, str], ...] = (
     ("BootstrapFewShotWithRandomSearch", "BootstrapRS"),
@@ -58,6 +60,10 @@ class Line:
     def mean(self, name: str) -> float:
         """Mean of a measured value over the seeds."""
         return statistics.fmean(float(f[name]) for f in self.found)
+
+    def error(self, name: str) -> float:
+        """Standard error of that mean."""
+        return _standard_error([float(f[name]) for f in self.found])
 
     def beside_ideal(self, name: str, threads: int, seconds: float = 1.0) -> str:
         """How many times the ideal a value is: a run's calls, `threads` at a time, but at least those of one row in turn."""
@@ -187,6 +193,45 @@ def compare(bench: Bench, task: str, pairs: Sequence[tuple[str, str]]) -> None:
         bench.ours(task, "Autotune", calls, f"Autotune, DSPy {best.optimizer}'s calls")
 
 
+def sweep(bench: Bench, task: str, budgets: Sequence[int]) -> None:
+    """Autotune with each budget."""
+    bench.ours(task, "start")
+    bench.ours(task, "ceiling")
+    for calls in budgets:
+        bench.ours(task, "Autotune", calls, f"Autotune, {calls} calls")
+
+
+def budget_table(lines: Sequence[Line]) -> str:
+    """Return the table of `sweep`: a row a task, mean score, standard error and calls by budget, and the largest fall.
+
+    The fall is the largest by which the mean is lower than with the budget before, with its paired standard error.
+    """
+    rows: list[list[str]] = []
+    for task in dict.fromkeys(line.task for line in lines):
+        tried = [x for x in lines if x.task == task]
+        swept = [x for x in tried if x.optimizer.startswith("Autotune")]
+        falls = [_fall(a, b) for a, b in pairwise(swept)]
+        worst, error = max(falls, default=(0.0, 0.0))
+        cells = [f"{x.mean('score'):.1f} ± {x.error('score'):.1f} ({x.mean('calls'):.0f})" for x in swept]
+        known = {x.optimizer: f"{x.mean('score'):.1f}" for x in tried}
+        rows.append(
+            [task, known.get("start", "-"), known.get("ceiling", "-"), *cells, f"{worst:.1f} ± {error:.1f}"]
+        )
+    budgets = list(dict.fromkeys(x.optimizer.split()[1] for x in lines if x.optimizer.startswith("Autotune")))
+    head = ["World", "Start", "Ceiling", *budgets, "Largest fall"]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
+
+
+def _fall(before: Line, after: Line) -> tuple[float, float]:
+    """Return by how much the mean score falls from one line to the next, seed by seed, and its standard error."""
+    both = [float(a["score"]) - float(b["score"]) for a, b in zip(before.found, after.found, strict=False)]
+    return statistics.fmean(both), _standard_error(both)
+
+
+def _standard_error(values: Sequence[float]) -> float:
+    return statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
+
+
 def ablate(bench: Bench, task: str, calls: int) -> None:
     """Autotune whole, and without each of its parts."""
     bench.ours(task, "Autotune", calls)
@@ -234,7 +279,11 @@ def main() -> int:
     )
     parser.add_argument("--quick", action="store_true", help="one seed, two tasks, three optimizers")
     parser.add_argument("--seeds", default="3", help="how many seeds, from 0 on; or which, as in 3-5")
-    parser.add_argument("--tasks", default=",".join(TASKS), help=f"some of: {', '.join(TASKS)}")
+    parser.add_argument(
+        "--tasks",
+        default=",".join(TASKS),
+        help=f'some of: {", ".join((*TASKS, *MORE_TASKS, *KEPT_TASKS))}; or "more"',
+    )
     parser.add_argument(
         "--latency", type=float, default=0.0, help="seconds the server waits before each answer"
     )
@@ -243,6 +292,10 @@ def main() -> int:
         "--ablate", action="store_true", help="Autotune without each of its parts, nothing else"
     )
     parser.add_argument("--calls", type=int, default=300, help="the budget of --ablate")
+    parser.add_argument(
+        "--budgets", default="", help="Autotune with each of these numbers of calls, as in 60,250"
+    )
+    parser.add_argument("--details", type=Path, help="file that gets every run of every line, as JSON")
     parser.add_argument("--only", default="", help="only these of our optimizers (and their counterparts)")
     parser.add_argument(
         "--keep",
@@ -254,26 +307,33 @@ def main() -> int:
     parser.add_argument("--peer-only", action="store_true", help="run DSPy's optimizers only")
     parser.add_argument("--markdown", type=Path, help="write the table to this file too")
     options = parser.parse_args()
-    tasks = TASKS[:2] if options.quick else options.tasks.split(",")
+    tasks = TASKS[:2] if options.quick else options.tasks.replace("more", ",".join(MORE_TASKS)).split(",")
     first, _, last = ("0-0" if options.quick else options.seeds).partition("-")
     seeds = range(int(first), int(last) + 1) if last else range(int(first))
     pairs = QUICK_PAIRS if options.quick else PAIRS
     if options.only:
         pairs = tuple(pair for pair in PAIRS if pair[0] in options.only.split(","))
-    with TeachableProcess(options.latency) as server:
-        bench = Bench(server.url, seeds, options.threads, options.keep)
+    # A sweep of our own searches needs no server next to it.
+    with nullcontext() if options.budgets else TeachableProcess(options.latency) as server:
+        bench = Bench(server.url if server else "", seeds, options.threads, options.keep)
         bench.without_autotune, bench.autotune_alone = options.no_autotune, options.autotune_only
         for task in tasks:
             if options.peer_only:
                 for _, name in pairs:
                     bench.theirs(task, name)
+            elif options.budgets:
+                sweep(bench, task, [int(n) for n in options.budgets.split(",")])
             elif options.ablate:
                 ablate(bench, task, options.calls)
             else:
                 compare(bench, task, pairs)
     shown = {"threads": options.threads, "latency": options.latency}
-    print(table(bench.lines, markdown=False, **shown))
-    if options.markdown:
+    if options.details:
+        options.details.write_text(
+            json.dumps([asdict(line) for line in bench.lines], indent=1), encoding="utf-8"
+        )
+    print(budget_table(bench.lines) if options.budgets else table(bench.lines, markdown=False, **shown))
+    if options.markdown and not options.budgets:
         options.markdown.write_text(table(bench.lines, markdown=True, **shown) + "\n", encoding="utf-8")
     return 0
 

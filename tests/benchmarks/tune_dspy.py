@@ -11,7 +11,7 @@ import zlib
 import dspy
 import numpy as np
 import tune_work as work
-from teachable.worlds import world
+from teachable.worlds import graded, world
 
 
 class Steps(dspy.Module):
@@ -19,11 +19,23 @@ class Steps(dspy.Module):
 
     def __init__(self, made):
         super().__init__()
-        self.first, self.second = (dspy.Predict(signature(made, i)) for i in range(2))
+        self.reads = {step.name: step.reads for step in made.steps}
+        for i, step in enumerate(made.steps):
+            setattr(self, step.name, predictor(made, i))
 
     def forward(self, text):
-        """Run both."""
-        return self.second(topic=self.first(text=text).topic)
+        """Run all."""
+        have, found = {"text": text}, None
+        for name, reads in self.reads.items():
+            found = getattr(self, name)(**{n: have[n] for n in reads})
+            have.update(found.items())
+        return found
+
+
+def predictor(made, step):
+    """Return one step's module; it reasons first where that hurts."""
+    kind = dspy.ChainOfThought if made.nature.thinking < 0 else dspy.Predict
+    return kind(signature(made, step))
 
 
 def signature(made, step):
@@ -109,14 +121,17 @@ def main():
     dspy.settings.lm("Hello.")  # the cache and the connection are there before anything is measured
 
     def metric(example, prediction, trace=None):
-        score, _ = work.graded(example, lambda n: prediction[n], made.labels)
+        score, _ = graded(made, example, lambda n: prediction[n])
         return score if trace is None else score >= 1
 
     def told(example, prediction, trace=None, pred_name=None, pred_trace=None):
-        score, words = work.graded(example, lambda n: prediction[n], made.labels)
+        score, words = graded(made, example, lambda n: prediction[n])
         return dspy.Prediction(score=score, feedback=words)
 
-    student = Steps(made) if len(made.steps) > 1 else dspy.Predict(signature(made, 0))
+    def exact(example, prediction, trace=None):
+        return graded(made, example, lambda n: prediction[n], exact=True)[0]
+
+    student = Steps(made) if len(made.steps) > 1 else predictor(made, 0)
     rows = {s: [dspy.Example(**r).with_inputs("text") for r in made.rows[s]] for s in made.rows}
     with contextlib.redirect_stdout(sys.stderr):
         meter = work.Meter(given.url)
@@ -126,7 +141,7 @@ def main():
         searched = counting_its_search(given.url) if nearest else [0]
         at_once = 1 if nearest else 16
         evaluate = dspy.Evaluate(
-            devset=rows["test"], metric=metric, num_threads=at_once, display_progress=False
+            devset=rows["test"], metric=exact, num_threads=at_once, display_progress=False
         )
         score = float(evaluate(done).score)
         used["calls"] += searched[0]

@@ -9,8 +9,9 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 import tune_work as work
+from teachable.local import TeachableLM
 from teachable.model import prose, sentence
-from teachable.worlds import World, applying, world
+from teachable.worlds import World, graded, truth, world
 
 import engine
 from engine.records import Demo
@@ -19,17 +20,29 @@ from engine.search.contract import Keep, Problem, Score, Search, relay
 from engine.signature import InputField, OutputField, make_signature
 
 
-class TwoSteps(engine.Module):
+class Steps(engine.Module):
     """The steps of a world, one after another."""
 
     def __init__(self, made: World) -> None:
         super().__init__()
-        self.first, self.second = (engine.Predict(signature(made, i)) for i in range(2))
+        self.reads = {step.name: step.reads for step in made.steps}
+        for i, step in enumerate(made.steps):
+            setattr(self, step.name, predictor(made, i))
 
     async def aforward(self, text: str) -> Any:
-        """Run both."""
-        found = await self.first.acall(text=text)
-        return await self.second.acall(topic=found.topic)
+        """Run all."""
+        have: dict[str, Any] = {"text": text}
+        found = None
+        for name, reads in self.reads.items():
+            found = await getattr(self, name).acall(**{n: have[n] for n in reads})
+            have.update(found.items())
+        return found
+
+
+def predictor(made: World, step: int) -> Any:
+    """Return one step's module; it reasons first where that hurts, for the search to find out."""
+    kind = engine.ChainOfThought if made.nature.thinking < 0 else engine.Predict
+    return kind(signature(made, step))
 
 
 def signature(made: World, step: int) -> Any:
@@ -42,7 +55,7 @@ def signature(made: World, step: int) -> Any:
 
 def program(made: World) -> engine.Module:
     """Return the task's program."""
-    return TwoSteps(made) if len(made.steps) > 1 else engine.Predict(signature(made, 0))
+    return Steps(made) if len(made.steps) > 1 else predictor(made, 0)
 
 
 def rows(made: World, split: str) -> list[Any]:
@@ -55,23 +68,25 @@ def taught(made: World, student: engine.Module) -> engine.Module:
     rng = random.Random(0)
     candidate = student.candidate()
     for path, step in zip(candidate.steps, made.steps, strict=True):
-        own = [r for r in made.rules if r.field in step.writes]
+        own = [r for r in made.rules if r.field in step.decides]
         text = prose([sentence(r, r.value, rng) for r in own], rng)
         seen: dict[Any, Demo] = {}
         for row in made.rows["train"]:
             words = frozenset(row["text"].split())
-            have = dict(row)
-            for name in made.values:
-                rule = applying(made, name, words)
-                if rule and name not in have:
-                    have[name] = rule.value
+            have = {**row, **truth(made, row["text"])} if made.rules else dict(row)
+            for s in made.steps:
+                if s.points and all(n in have for n in s.points):
+                    have[s.writes[0]] = f"We offer what you need: {', '.join(have[n] for n in s.points)}."
+            if not any(r.words and words.issuperset(r.words) for r in made.rules):
+                continue
             for r in own:
                 if r not in seen and frozenset(
                     " ".join(str(have.get(n, "")) for n in step.reads).split()
                 ).issuperset(r.words):
                     seen[r] = Demo({n: have[n] for n in (*step.reads, *step.writes) if n in have})
         demos = tuple({json.dumps(dict(d.values)): d for d in seen.values()}.values())
-        candidate = candidate.with_step(path, instructions=text, demos=demos)
+        first = None if not made.nature.thinking else made.nature.thinking > 0
+        candidate = candidate.with_step(path, instructions=text, demos=demos, reason_first=first)
     return student.with_candidate(candidate)
 
 
@@ -110,17 +125,23 @@ def tuned(given: Any, seed: int, calls: int) -> dict[str, Any]:
     """Tune the task of a seed with so many calls (0: the optimizer's own); return what was measured."""
     made = world(given.task, seed)
     # The cache as a user has it; the home folder is empty, so nothing is free that DSPy would pay for.
-    lm = engine.LM(f"openai/{made.name}", api_base=given.url, api_key="sk-test", cache=True)
+    lm: engine.BaseLM = TeachableLM(made.name)
+    if given.url:
+        lm = engine.LM(f"openai/{made.name}", api_base=given.url, api_key="sk-test", cache=True)
     engine.configure(lm=lm)
-    lm("Hello.")  # the cache's file and the connection are there before anything is measured
+    if given.url:
+        lm("Hello.")  # the cache's file and the connection are there before anything is measured
 
     def metric(example: Any, prediction: Any, trace: Any = None) -> Any:
-        score, words = work.graded(example, lambda n: prediction[n], made.labels)
+        score, words = graded(made, example, lambda n: prediction[n])
         # As DSPy's metrics do, and the one next to this: what becomes an example must be right as a whole.
         return engine.Grade(score if trace is None else float(score >= 1), words)
 
+    def exact(example: Any, prediction: Any, trace: Any = None) -> float:
+        return graded(made, example, lambda n: prediction[n], exact=True)[0]
+
     student = program(made)
-    evaluate = engine.Evaluate(devset=rows(made, "test"), metric=metric, num_threads=given.threads)
+    evaluate = engine.Evaluate(devset=rows(made, "test"), metric=exact, num_threads=given.threads)
     if given.optimizer in ("start", "ceiling"):
         done = student if given.optimizer == "start" else taught(made, student)
         return {"score": evaluate(done).score, "calls": 0, "wall": 0.0, "cpu": 0.0}
@@ -150,6 +171,7 @@ def tuned(given: Any, seed: int, calls: int) -> dict[str, Any]:
     result = done.tuning  # type: ignore[attr-defined]  # compile adds it
     return {
         **used,
+        **({} if given.url else {"calls": result.usage.calls}),
         "score": evaluate(done).score,
         "rounds": sum(rounds),
         "kept": result.best.id == result.seed.id,

@@ -1,4 +1,4 @@
-"""What both libraries' tuning jobs share: options, grading in words, the server's counters. Standard library only."""
+"""What both libraries' tuning jobs share: options, the server's counters. Standard library only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 SMALLER = {"num_candidate_programs": 4}
@@ -19,7 +19,7 @@ def options() -> argparse.Namespace:
     """Read the command line of a job."""
     parser = argparse.ArgumentParser()
     parser.add_argument("optimizer")
-    parser.add_argument("--url", default="")
+    parser.add_argument("--url", default="", help="empty: the model answers in this process (ours only)")
     parser.add_argument("--task", default="classify")
     parser.add_argument("--seed", default="0", help="one, or for our jobs several with commas")
     parser.add_argument(
@@ -30,18 +30,10 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def graded(row: Mapping[str, Any], answer: Callable[[str], Any], labels: Sequence[str]) -> tuple[float, str]:
-    """Return the share of right outputs and what to say about the wrong ones."""
-    wrong = [
-        f"Expected {name} {row[name]!r}, got {answer(name)!r}."
-        for name in labels
-        if str(answer(name)).strip() != row[name]
-    ]
-    return 1 - len(wrong) / len(labels), " ".join(wrong) or "Right."
-
-
 def served(url: str) -> int:
-    """Return how many calls the server has answered."""
+    """Return how many calls the server has answered; 0 without one."""
+    if not url:
+        return 0
     with urllib.request.urlopen(url.removesuffix("/v1") + "/stats", timeout=30) as response:
         return int(json.load(response)["served"])
 

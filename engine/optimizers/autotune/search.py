@@ -28,10 +28,16 @@ if TYPE_CHECKING:
 _BLOCK = 24
 # The shares of the calls that are kept for the finals, and that the check may take.
 _FINALS_SHARE, _CHECK_SHARE = 0.05, 0.15
+# The share of the calls that the check's runs on training rows may take.
+_RUNS_SHARE = 0.25
+# The share of the calls by which the check may take longer, so that rules written from runs are raced before it ends.
+_INFORMED_SHARE = 0.1
 # Reasoning first is tried where it takes no more than this part of the calls (one twelfth).
 _REASONING_SHARE = 12
 # Other layouts are tried when a larger share of the rows took more calls than the program makes.
 _GARBLED_SHARE = 0.1
+# The rows of the start from which on the check can end the search where words predict labels.
+_ENOUGH_ROWS = 20
 # A start that scores this is hard to beat.
 _HIGH_SCORE = 0.85
 # The chance of a useful gain below which the check ends the search. Most is asked for where no word of the inputs
@@ -74,12 +80,16 @@ class AutotuneSearch:
         )
         # Of answers that are no labels, runs show more of a mistake than right and wrong.
         self.is_open_ended = not all(is_label(problem, n) for n in problem.output_fields)
+        # Rules are written from runs where these show what the rows do not.
+        self.learns_from_runs = options.uses("runs") and (self.has_hidden_fields or self.is_open_ended)
+        self.has_labels = any(n in row for n in problem.output_fields)
         self.cut, self.kept, self._ending = False, self.space.start, ""
         self._rows_asked: dict[Combination, int] = {}
         self._reply_counts: dict[Combination, int] = {}
         self._by_candidate: dict[str, Combination] = {}
         self._garbled_rows = self._races_without_gain = self._next_train_row = self._rollout = 0
         self._cost_of_new_row = 0.0
+        self._written_from_runs = self._judged = self._tried_reasoning = False
 
     @property
     def spent(self) -> int:
@@ -114,22 +124,20 @@ class AutotuneSearch:
         """Check, race in rounds while it pays, settle; return a closing message for the user."""
         proposals = yield from self._check()
         for number in range(self.options.max_rounds):
-            if self.cut or (number and self.before_finals < self._block * self.per_row):
+            if self.cut or (self._judged and self.before_finals < self._block * self.per_row):
                 break
-            before = self.evidence.best()
+            before, from_runs = self.evidence.best(), self._written_from_runs
             added = self.levels.add_rules(proposals)
-            if number or self.has_hidden_fields:
+            if number or self.has_hidden_fields or not self.has_labels:
                 added += self.levels.add_examples()
-            # Where nothing says whether rules or examples can help at all, reasoning is part of the check.
-            tries_reasoning = number == (self.words_predict_labels is not None) and self._affords_reasoning
-            reasoning = self.levels.add_reasoning() if tries_reasoning else []
-            others = [reasoning] if reasoning else []
-            if not number and self._garbled_rows > _GARBLED_SHARE * self.rows_run:
-                others += self.levels.add_layouts()
+            others = self._others(number)
             if not added and not others and number and not proposals:
                 break
             proposals = yield from self._round(self._racers(added, number, others), number)
-            if not number and not self.cut:
+            if self.cut or not (self._judged or from_runs or not self._may_race_again(proposals)):
+                continue
+            if not self._judged:
+                self._judged = True
                 yield from self._look_again()
                 if self.options.stop_early and not self.cut and self._is_hopeless():
                     start = 100 * self.evidence.mean(self.space.start)
@@ -147,6 +155,28 @@ class AutotuneSearch:
         yield [self._settled()]
         return self._closing_message()
 
+    def _others(self, number: int) -> list[Added]:
+        """Return what is tried apart from rules and examples: reasoning, and other layouts where answers are garbled."""
+        # Where nothing says whether rules or examples can help at all, reasoning is part of the check.
+        due = self._judged if self.words_predict_labels is not None else not number
+        tries_reasoning = due and not self._tried_reasoning and self._affords_reasoning
+        reasoning = self.levels.add_reasoning() if tries_reasoning else []
+        self._tried_reasoning = self._tried_reasoning or tries_reasoning
+        others = [reasoning] if reasoning else []
+        if not number and self._garbled_rows > _GARBLED_SHARE * self.rows_run:
+            others += self.levels.add_layouts()
+        return others
+
+    def _may_race_again(self, proposals: Mapping[str, Sequence[Sequence[str]]]) -> bool:
+        """Return whether rules written from runs wait to be raced, and the check's share pays for that.
+
+        Where words of the inputs say nothing of the labels, the share is kept; else it may be passed a little.
+        """
+        if not self.learns_from_runs or not self._written_from_runs or not any(proposals.values()):
+            return False
+        over = 0.0 if self.words_predict_labels is False else _INFORMED_SHARE * self.planned
+        return self.for_check + over >= self._check_rows() * self.per_row + self._writing_calls
+
     # The parts of the search
 
     def _check(self) -> Search:
@@ -157,25 +187,30 @@ class AutotuneSearch:
         if examples := dict(self.levels.add_examples()):
             shown = tuple(examples.get(place, at) for place, at in enumerate(start))
             asks.append(self._score(shown, rows, "examples"))
-        if self.has_hidden_fields:
-            asks.append(self._run(start, min(2 * rows, 40), f"{_TRAIN_LABEL} for solved rows"))
+        if self.has_hidden_fields or self.learns_from_runs:
+            affordable = max(4, int(_RUNS_SHARE * self.planned / self.per_row))
+            asks.append(self._run(start, min(2 * rows, 40, affordable), f"{_TRAIN_LABEL} for solved rows"))
         writing = self._rule_asks(start, number=0)
         answers = yield from self._batch([*asks, *chain.from_iterable(writing.values())])
         self._cost_of_new_row = self.mean_per_row
+        if not self.has_labels and self.learns_from_runs and not self.cut:
+            # Rows without labels say nothing until they were run.
+            asks, writing = [], self._rule_asks(start, number=1)
+            answers = yield from self._batch([*chain.from_iterable(writing.values())])
         return _proposed_rules(writing, answers[len(asks) :])
 
     def _round(self, wanted: Sequence[Combination], number: int) -> Search:
         """Give each combination its next block of rows; meanwhile run the best for traces and have rules written."""
-        block = self._check_rows() if not number else self._block
+        block = self._block if self._judged else self._check_rows()
         room = int((self.planned * (1 - _FINALS_SHARE) - self.spent) / self.per_row / block)
-        wanted = wanted[: max(1, room)] if number else wanted
-        asks: list[Ask] = [self._settled()] if number else []
+        wanted = wanted[: max(1, room)] if self._judged else wanted
+        asks: list[Ask] = [self._settled()] if self._judged else []
         for combination in wanted:
             upto = min(len(self.order), self._rows_asked.get(combination, 0) + block)
             asks.append(self._score(combination, upto, f"race, {upto} rows"))
         more = number + 1 < self.options.max_rounds and self.before_finals > 0.25 * self.planned
         cost = len(wanted) * block * self.per_row + self._writing_calls
-        if more and self._needs_traces(number, cost):
+        if more and self._needs_traces(cost):
             best = wanted[0] if wanted else self.evidence.best()
             asks.append(self._run(best, _BLOCK, f"{_TRAIN_LABEL} for what still goes wrong"))
         writing = self._rule_asks(self.evidence.best(), number + 1) if more else {}
@@ -183,11 +218,11 @@ class AutotuneSearch:
         self.evidence.drop_unlikely()
         return _proposed_rules(writing, answers[len(asks) :])
 
-    def _needs_traces(self, number: int, cost: float) -> bool:
+    def _needs_traces(self, cost: float) -> bool:
         """Return whether runs on training rows show what the rows do not, and calls suffice next to a round's own cost."""
-        if not self.options.uses("runs") or not (self.has_hidden_fields or self.is_open_ended):
+        if not self.learns_from_runs:
             return False
-        if number or self.words_predict_labels:
+        if self._judged or self.words_predict_labels:
             return self.before_finals - cost > 3 * _BLOCK * self.per_row
         return self.for_check - cost > 2 * _BLOCK * self.per_row
 
@@ -248,8 +283,12 @@ class AutotuneSearch:
         chosen: dict[Combination, None] = {}
         for places in self._groups_of_new(newest):
             chosen.setdefault(tuple(newest[p] if p in places else at for p, at in enumerate(best)))
+        if newest and not number:
+            # Rules and the examples of the check may only work together.
+            examples = {p: len(self.space.levels[p]) - 1 for p in self.space.places("examples")}
+            chosen.setdefault(tuple({**examples, **newest}.get(p, at) for p, at in enumerate(best)))
         chosen.pop(best, None)
-        width = self._race_width(number) + len(others)
+        width = self._race_width() + len(others)
         if number or others:
             chosen = dict.fromkeys(list(chosen)[: max(1, width - max(1, len(others)))])
             for other in others:
@@ -288,12 +327,12 @@ class AutotuneSearch:
         """Return the best combination with other levels of some factors."""
         return tuple(dict(added).get(place, at) for place, at in enumerate(self.evidence.best()))
 
-    def _race_width(self, number: int) -> int:
+    def _race_width(self) -> int:
         """Return how many combinations a race can take: a third of what is left, but of the first a sixth of the calls.
 
         Where no word predicts the labels, the check's share must leave room for a closer look, too.
         """
-        if number:
+        if self._judged:
             return max(1, min(5, int(self.before_finals / 3 / self.per_row / self._block)))
         room = (self.for_check - self._writing_calls) * 0.6
         most = self.planned / 6 if self.words_predict_labels else room
@@ -314,7 +353,7 @@ class AutotuneSearch:
     def _check_rows(self) -> int:
         """Return the rows of the check and of the first race, which with a closer look mostly take the check's share of calls."""
         share = _CHECK_SHARE * self.planned - 2 * self._writing_calls
-        usual = int(share / self.problem.calls_per_row / 7)
+        usual = int(share / self.problem.calls_per_row / (9 if self.learns_from_runs else 7))
         if self.words_predict_labels:
             usual = max(usual, min(16, self.planned // 12))
         return min(max(8, min(_BLOCK, usual)), len(self.order))
@@ -375,10 +414,13 @@ class AutotuneSearch:
         asks: dict[str, list[Propose]] = {}
         if not self.options.uses("rules") or not self.readers:
             return asks
+        if not number and not self.has_labels and self.learns_from_runs:
+            return asks
         candidate = self.space.candidate(combination)
         learned_from = set(self.train_order)
         traces = self.levels.traces.values() if self.options.uses("runs") else ()
         latest = {row: o for runs in traces for row, o in runs.items() if row in learned_from}
+        self._written_from_runs = bool(latest)
         for path in self.problem.worded:
             reads = self.problem.signatures[path].input_fields
             if not number and not any(name in self.problem.input_fields for name in reads):
@@ -406,7 +448,7 @@ class AutotuneSearch:
             return chance < _LEAST_CHANCE_UNPREDICTED
         if predicted and evidence.mean(start) >= _HIGH_SCORE:
             return chance < _LEAST_CHANCE_HIGH_SCORE
-        enough = min(_BLOCK if predicted else _BLOCK // 2, len(self.order))
+        enough = min(_ENOUGH_ROWS if predicted else _BLOCK // 2, len(self.order))
         return chance < _LEAST_CHANCE and len(evidence.scores.get(start, {})) >= enough
 
     def _is_stale(self, before: Combination) -> bool:

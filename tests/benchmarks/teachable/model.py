@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import Any
 
 from teachable.reading import Request, evidence, names_in, read, stated
-from teachable.worlds import Rule, World, applying, world
+from teachable.worlds import Rule, Step, World, applying, world
 
 NEW_RULES = 8
 """At most so many rules that the prompt did not state yet are written in one reply."""
@@ -19,6 +19,8 @@ NEW_RULES = 8
 _KEPT = 0.93
 _CHURN = 0.3
 _STATED, _SHOWN, _BOTH, _KNOWN = 0.88, 0.84, 0.95, 0.88
+# Of a rule that is only stated or only shown, where these work together alone.
+_ALONE = 0.3
 
 
 class Model:
@@ -54,10 +56,10 @@ def _outputs(made: World, request: Request, fields: Sequence[str], digest: str) 
     words = frozenset(text.split())
     instructions = request.system.rpartition("[[ ## completed ## ]]")[2]
     told = stated(made, instructions)
-    load = len(told) + len(request.shown)
+    cost = _cost(made, request, step, len(told) + len(request.shown))
     out = {}
-    for name in fields:
-        shown = _shown(made, request, step.reads, name)
+    for name in step.points or fields:
+        shown = _shown(made, request, step, name)
         rule = applying(made, name, words)
         if rule is not None and len(rule.words) > 1 and rule not in told and rule not in shown:
             # An exception that was not taught: the common rule is followed.
@@ -65,16 +67,39 @@ def _outputs(made: World, request: Request, fields: Sequence[str], digest: str) 
         if name == "amount":
             out[name] = _amount(text, rule in told or rule in shown, digest)
         else:
-            out[name] = _value(made, name, rule, told, shown, load, text, digest)
+            out[name] = _value(made, name, rule, told, shown, cost, text, digest)
+    if step.points:
+        return {step.writes[0]: f"We offer what you need: {', '.join(out.values())}."}
     return out
 
 
-def _shown(made: World, request: Request, reads: Sequence[str], name: str) -> dict[Rule, set[str]]:
+def _cost(made: World, request: Request, step: Step, load: int) -> float:
+    """What the prompt takes from the chance to be right: its length, examples off the topic, reasoning that is missing or hurts."""
+    nature, cost = made.nature, 0.0
+    cost += min(nature.most_load, nature.load * max(0, load - nature.free_load))
+    if nature.distraction:
+        off = sum(
+            all(
+                applying(made, n, frozenset(" ".join(i.get(r, "") for r in step.reads).split())) is None
+                for n in step.decides
+            )
+            for i, _ in request.shown
+        )
+        cost += min(0.6, nature.distraction * off)
+    if nature.thinking and ("reasoning" in request.asked) != (nature.thinking > 0):
+        cost += abs(nature.thinking)
+    return cost
+
+
+def _shown(made: World, request: Request, step: Step, name: str) -> dict[Rule, set[str]]:
     """The rules that demonstrations show for a field, with the values they show."""
     found: dict[Rule, set[str]] = {}
     for inputs, outputs in request.shown:
-        rule = applying(made, name, frozenset(" ".join(inputs.get(n, "") for n in reads).split()))
+        rule = applying(made, name, frozenset(" ".join(inputs.get(n, "") for n in step.reads).split()))
         value = outputs.get(name, "")
+        if step.points:
+            said = outputs.get(step.writes[0], "").replace(",", " ").replace(".", " ").split()
+            value = next((word for word in said if word in made.values[name]), "")
         if rule is not None and not rule.words and re.fullmatch(r"\d+\.\d\d", value):
             found.setdefault(rule, set()).add("plain")
         elif rule is not None and value in made.values.get(name, ()):
@@ -88,7 +113,7 @@ def _value(
     rule: Rule | None,
     told: Mapping[Rule, frozenset[str]],
     shown: Mapping[Rule, set[str]],
-    load: int,
+    cost: float,
     text: str,
     digest: str,
 ) -> str:
@@ -104,7 +129,9 @@ def _value(
         return guess
     value = believed[_hash(text, name, digest) % len(believed)] if believed else rule.value
     chance = _BOTH if said and seen else _STATED if said else _SHOWN if seen else _KNOWN
-    chance -= min(0.1, 0.0015 * max(0, load - 12))
+    if made.nature.together and bool(said) != bool(seen):
+        chance = _ALONE
+    chance -= cost
     stable = _unit(text, name, "churn", digest) >= _CHURN
     drawn = _unit(text, name, "luck") if stable else _unit(text, name, "luck", digest)
     return value if drawn < chance else guess
@@ -168,7 +195,7 @@ def _noted(made: World, text: str, rng: random.Random) -> list[str]:
     rng.shuffle(noticed)
     for rule in noticed[:NEW_RULES]:
         value = rule.value
-        if rule.words and rng.random() < 0.04:
+        if rule.words and rng.random() < made.nature.wrong_rules:
             value = rng.choice([v for v in made.values[rule.field] if v != value])
         lines.append(sentence(rule, value, rng))
     return lines

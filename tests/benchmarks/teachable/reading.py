@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import pairwise, zip_longest
 from typing import Any
 
-from teachable.worlds import Rule, World, applying
+from teachable.worlds import Rule, World, applying, final_value
 
 _HEADER = re.compile(r"\[\[ ## (\w+) ## \]\]\n?")
 _ROW = re.compile(r"Ticket \d+: [^\"'\n\\]*")
@@ -119,10 +119,9 @@ def evidence(made: World, text: str) -> dict[Rule, float]:
         after = frozenset(_WORD.findall(tail.lower()))
         words = frozenset(match[0].split())
         for step in made.steps:
-            for name in step.writes:
-                rule = applying(
-                    made, name, words if step is made.steps[0] else after & set(made.values["topic"])
-                )
+            for name in step.decides:
+                inner = {v for n in step.reads if n in made.values for v in made.values[n]}
+                rule = applying(made, name, words if step is made.steps[0] else after & inner)
                 if rule is None:
                     continue
                 share = _share(made, rule, after, tail)
@@ -137,10 +136,9 @@ def _share(made: World, rule: Rule, after: frozenset[str], tail: str) -> float:
         return 0.35 if _PLAIN_AMOUNT.search(tail) else 0.0
     if rule.value in after:
         return 0.6 if len(after.intersection(made.values[rule.field])) > 1 else 0.35
-    if rule.field not in made.labels:
+    if made.labels and rule.field not in made.labels:
         # An inner step is not labelled: the right final output is a weaker hint at what it must write.
-        final = applying(made, made.labels[0], frozenset([rule.value]))
-        return 0.2 if final is not None and final.value in after else 0.0
+        return 0.2 if final_value(made, rule.field, rule.value) in after else 0.0
     return 0.0
 
 

@@ -7,9 +7,11 @@ only: the peer's interpreter imports it too. It knows no prompt.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -25,28 +27,77 @@ class Rule:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the program: what it reads and writes."""
+    """One step of the program: what it reads and writes. Free text that it writes speaks of the `points`."""
 
     name: str
     instructions: str
     reads: tuple[str, ...]
     writes: tuple[str, ...]
+    points: tuple[str, ...] = ()
+
+    @property
+    def decides(self) -> tuple[str, ...]:
+        """What rules of this step say: its outputs, or the points of its free text."""
+        return self.points or self.writes
+
+
+@dataclass(frozen=True)
+class Nature:
+    """Peculiarities of a world.
+
+    Of the rules that a writer adds, `wrong_rules` have a wrong value. Each rule and example in a prompt beyond
+    `free_load` costs `load` of the chance to be right, `most_load` in all; each example off the topic costs `distraction`.
+    `label_noise` of the training and validation rows have a wrong label, and `judge_noise` of the answers get the opposite
+    of their score. `off_topic` of the training rows belong to another task. Reasoning first adds `thinking` to the chance
+    (if negative: takes it away), and the program does it from the start where it hurts. `together`: a rule is followed where it
+    is both stated and shown.
+    """
+
+    wrong_rules: float = 0.04
+    load: float = 0.0015
+    free_load: int = 12
+    most_load: float = 0.1
+    distraction: float = 0.0
+    label_noise: float = 0.0
+    judge_noise: float = 0.0
+    off_topic: float = 0.0
+    thinking: float = 0.0
+    together: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """One task: its steps, its rules, the values each field can have, and the labelled outputs."""
+    """One task: its steps, its rules, the values each field can have, and the labelled outputs (none: feedback only)."""
 
     name: str
     steps: tuple[Step, ...]
     rules: tuple[Rule, ...]
     values: Mapping[str, tuple[str, ...]]
     labels: tuple[str, ...]
+    nature: Nature = Nature()
+    sizes: tuple[int, int] = (100, 100)
     rows: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
 
 
-SIZES = {"train": 100, "validation": 100, "test": 400}
+TEST_ROWS = 400
 TASKS = ("classify", "two_step", "extract", "nothing")
+MORE_TASKS = (
+    "feedback",
+    "liar",
+    "noisy_labels",
+    "off_topic",
+    "long_hurts",
+    "exceptions",
+    "many_labels",
+    "noisy_judge",
+    "fifteen",
+    "three_steps",
+    "think_helps",
+    "think_hurts",
+    "together",
+)
+KEPT_TASKS = ("kept_reply", "kept_chain")
+"""Not to be looked at by the one who tunes an optimizer, until the end."""
 
 _FILLER = [
     "please",
@@ -100,8 +151,12 @@ _VALUES = {
     "team": ("amber", "cobalt", "crimson", "ivory"),
     "category": ("hardware", "software", "travel", "catering", "training"),
     "region": ("northern", "southern", "eastern", "western"),
-    "tone": ("calm", "angry", "worried"),
     "verdict": ("alpha", "beta", "gamma", "delta"),
+    "remedy": ("refund", "exchange", "repair", "voucher", "apology", "callback"),
+    "tone": ("calm", "angry", "worried"),
+    "manner": ("formal", "warm", "brief", "cheerful", "solemn"),
+    "closing": ("regards", "cheers", "sincerely", "yours", "farewell", "greetings"),
+    "queue": ("falcon", "heron", "osprey", "plover", "raven", "swift"),
 }
 
 
@@ -109,10 +164,73 @@ _VALUES = {
 def world(task: str, seed: int) -> World:
     """Return the world of a task, e.g. ("classify", 0)."""
     rng = random.Random(f"{task}:{seed}")
-    made = {"classify": _classify, "two_step": _two_step, "extract": _extract, "nothing": _nothing}[task](rng)
-    numbers = iter(rng.sample(range(1000, 9999), sum(SIZES.values())))
-    rows = {split: [_row(made, next(numbers), rng) for _ in range(n)] for split, n in SIZES.items()}
-    return World(f"{task}.{seed}", made.steps, made.rules, made.values, made.labels, rows)
+    made = _MAKERS[task](rng)
+    sizes = {"train": made.sizes[0], "validation": made.sizes[1], "test": TEST_ROWS}
+    numbers = iter(rng.sample(range(1000, 9999), sum(sizes.values())))
+    rows = {split: [_row(made, next(numbers), rng) for _ in range(n)] for split, n in sizes.items()}
+    for split in ("train", "validation"):
+        _spoil(made, rows[split], rng, off_topic=made.nature.off_topic if split == "train" else 0.0)
+    return replace(made, name=f"{task}.{seed}", rows=rows)
+
+
+def _spoil(made: World, rows: list[dict[str, str]], rng: random.Random, off_topic: float) -> None:
+    """Put wrong labels into rows, and rows of another task between them."""
+    noise = made.nature.label_noise
+    if not noise and not off_topic:
+        return
+    for row in rows:
+        if rng.random() < off_topic:
+            row["text"] = f"{row['text'].split(':')[0]}: {' '.join(rng.choices(_FILLER, k=13))}"
+            row.update({n: rng.choice(made.values[n]) for n in made.labels})
+        elif rng.random() < noise:
+            row.update({n: rng.choice([v for v in made.values[n] if v != row[n]]) for n in made.labels})
+
+
+def truth(made: World, text: str) -> dict[str, str]:
+    """Return what is right for a text, by field and point."""
+    have = {"text": text}
+    for step in made.steps:
+        seen = frozenset(" ".join(have.get(n, "") for n in step.reads).split())
+        for name in step.decides:
+            rule = applying(made, name, seen)
+            if rule is not None and rule.words:
+                have[name] = rule.value
+    return have
+
+
+def final_value(made: World, name: str, value: str) -> str:
+    """Return the last step's value that follows from the right value of an inner field."""
+    for step in made.steps:
+        if name in step.reads:
+            rule = applying(made, step.writes[0], frozenset([value]))
+            return "" if rule is None else final_value(made, step.writes[0], rule.value)
+    return value
+
+
+def graded(
+    made: World, row: Mapping[str, str], answer: Callable[[str], Any], *, exact: bool = False
+) -> tuple[float, str]:
+    """Return the share of right outputs or points and what to say about the wrong ones; `exact`: without the judge's noise."""
+    if made.labels:
+        wrong = [
+            f"Expected {name} {row[name]!r}, got {answer(name)!r}."
+            for name in made.labels
+            if str(answer(name)).strip() != row[name]
+        ]
+        total = len(made.labels)
+    else:
+        step, right = made.steps[-1], truth(made, row["text"])
+        said = frozenset(str(answer(step.writes[0])).lower().replace(",", " ").replace(".", " ").split())
+        wrong = []
+        for name in step.points:
+            if right[name] not in said:
+                got = " ".join(sorted(said.intersection(made.values[name]))) or "nothing"
+                wrong.append(f"The {name} should be {right[name]}, not {got}.")
+        total = len(step.points)
+    score = 1 - len(wrong) / total
+    text = "\x1f".join([row["text"], *(str(answer(n)) for n in made.steps[-1].writes)])
+    flipped = zlib.crc32(text.encode()) / 2**32 < made.nature.judge_noise and not exact
+    return 1 - score if flipped else score, " ".join(wrong) or "Right."
 
 
 def applying(made: World, name: str, words: frozenset[str]) -> Rule | None:
@@ -179,7 +297,7 @@ def _word(rng: random.Random) -> str:
 def _row(made: World, number: int, rng: random.Random) -> dict[str, str]:
     """A row: filler words with the words of one rule for each field, and the right outputs."""
     words = rng.choices(_FILLER, k=rng.randint(10, 16))
-    for name in made.steps[0].writes:
+    for name in made.steps[0].decides:
         rules = [r for r in made.rules if r.field == name and r.weight]
         if rules:
             for word in rng.choices(rules, [r.weight for r in rules])[0].words:
@@ -190,13 +308,86 @@ def _row(made: World, number: int, rng: random.Random) -> dict[str, str]:
         words.insert(rng.randrange(1, len(words)), f"{amount:,.2f}")
         row["amount"] = f"{amount:.2f}"
     text = f"Ticket {number}: {' '.join(words)}"
-    have = {"text": text}
-    for step in made.steps:
-        seen = frozenset(" ".join(have[n] for n in step.reads).split())
-        for name in step.writes:
-            rule = applying(made, name, seen)
-            if rule is not None and rule.words:
-                have[name] = rule.value
+    have = truth(made, text)
     if not made.rules:
         have["verdict"] = rng.choice(made.values["verdict"])
     return {"text": text, **{n: have.get(n) or row[n] for n in made.labels}}
+
+
+def _classify_with(nature: Nature, sizes: tuple[int, int] = (100, 100)) -> Callable[[random.Random], World]:
+    return lambda rng: replace(_classify(rng), nature=nature, sizes=sizes)
+
+
+def _feedback(rng: random.Random) -> World:
+    points = ("remedy", "manner", "closing")
+    rules = tuple(r for name in points for r in _rules(name, 8, rng, known=0.05))
+    step = Step("write", "Write the reply to the ticket.", ("text",), ("reply",), points)
+    return World("", (step,), rules, {n: _VALUES[n] for n in points}, ())
+
+
+def _exceptions(rng: random.Random) -> World:
+    rules = _rules("label", 12, rng, known=0.25)
+    for common in tuple(rules):
+        other = rng.choice([v for v in _VALUES["label"] if v != common.value])
+        rules.append(Rule("label", (common.words[0], _word(rng)), other, common.weight / 2))
+    return replace(_classify(rng), rules=tuple(rules))
+
+
+def _many_labels(rng: random.Random) -> World:
+    labels = tuple(f"{_word(rng)[:-1]}ly" for _ in range(77))
+    rules = [
+        Rule("label", (_word(rng),), v, (i + 8) ** -0.5, rng.random() < 0.25) for i, v in enumerate(labels)
+    ]
+    made = replace(_classify(rng), rules=tuple(rules), values={"label": labels})
+    return replace(made, sizes=(300, 150))
+
+
+def _three_steps(rng: random.Random) -> World:
+    names = ("topic", "queue", "team")
+    rules = [replace(r, known=True) for r in _rules("topic", 12, rng, known=1.0)]
+    queues = rng.sample(_VALUES["queue"], len(_VALUES["queue"]))
+    rules += [Rule("queue", (t,), q, 0.0) for t, q in zip(_VALUES["topic"], queues, strict=True)]
+    teams = _VALUES["team"]
+    rules += [Rule("team", (q,), teams[i % len(teams)], 0.0, known=True) for i, q in enumerate(queues)]
+    steps = (
+        Step("first", "Name the topic of the ticket.", ("text",), ("topic",)),
+        Step("second", "Name the queue of the topic.", ("topic",), ("queue",)),
+        Step("third", "Name the team that works on the queue.", ("queue",), ("team",)),
+    )
+    return World("", steps, tuple(rules), {n: _VALUES[n] for n in names}, ("team",))
+
+
+def _kept_reply(rng: random.Random) -> World:
+    made = _feedback(rng)
+    rules = list(made.rules)
+    for common in made.rules[:4]:
+        other = rng.choice([v for v in _VALUES[common.field] if v != common.value])
+        rules.append(Rule(common.field, (common.words[0], _word(rng)), other, common.weight / 2))
+    return replace(made, rules=tuple(rules), nature=Nature(wrong_rules=0.15))
+
+
+def _kept_chain(rng: random.Random) -> World:
+    return replace(_two_step(rng), nature=Nature(label_noise=0.1, load=0.006, most_load=0.4, thinking=0.2))
+
+
+_MAKERS: Mapping[str, Callable[[random.Random], World]] = {
+    "classify": _classify,
+    "two_step": _two_step,
+    "extract": _extract,
+    "nothing": _nothing,
+    "feedback": _feedback,
+    "liar": _classify_with(Nature(wrong_rules=1 / 3)),
+    "noisy_labels": _classify_with(Nature(label_noise=0.1)),
+    "off_topic": _classify_with(Nature(off_topic=0.4, distraction=0.08)),
+    "long_hurts": _classify_with(Nature(load=0.012, free_load=6, most_load=0.6)),
+    "exceptions": _exceptions,
+    "many_labels": _many_labels,
+    "noisy_judge": _classify_with(Nature(judge_noise=0.15)),
+    "fifteen": _classify_with(Nature(), (8, 7)),
+    "three_steps": _three_steps,
+    "think_helps": _classify_with(Nature(thinking=0.35)),
+    "think_hurts": _classify_with(Nature(thinking=-0.35)),
+    "together": _classify_with(Nature(together=True)),
+    "kept_reply": _kept_reply,
+    "kept_chain": _kept_chain,
+}

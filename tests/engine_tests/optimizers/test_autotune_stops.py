@@ -2,11 +2,13 @@
 
 import random
 import re
+from dataclasses import replace
 
 import pytest
 
 from engine import loop
 from engine.lm.base import BaseLM, Choice, Reply
+from engine.metrics import Grade
 from engine.modules.module import Module
 from engine.modules.predict import Predict
 from engine.optimizers.autotune.optimizer import Autotune
@@ -131,6 +133,45 @@ def test_a_metric_that_never_changes_ends_it_early(score):
 def test_a_lucky_candidate_is_hardly_ever_taken_for_a_better_one():
     results = [tuned(settings("told", DeafLM(), 400), seed) for seed in range(5)]
     assert sum(result.best.id != result.seed.id for result in results) <= 1
+
+
+class PoliteLM(BaseLM):
+    """Replies as its rules say; writes rules from what is said about runs, and useless ones where nothing is said."""
+
+    def __init__(self) -> None:
+        super().__init__("polite")
+
+    async def complete(self, request):
+        asked, last = str(request.messages[0]["content"]), str(request.messages[-1]["content"])
+        if "`rules`" in asked:
+            found = sorted(set(re.findall(r"With \w+ the reply must say \w+", last)))
+            drawn = random.Random(str(request.key())).sample(found, min(4, len(found)))
+            text = "[[ ## rules ## ]]\n" + ("\n".join(drawn) or "Be polite to each customer.")
+        else:
+            words = re.findall(r"mark\w+", last.partition("Respond with")[0])[-1:]
+            taught = re.search(f"With {words[0]} the reply must say (\\w+)", asked)
+            text = f"[[ ## reply ## ]]\n{taught[1] if taught else 'say0' if words[0] == 'mark0' else 'Hello'}"
+        return Reply((Choice(f"{text}\n\n[[ ## completed ## ]]"),))
+
+
+@pytest.mark.parametrize("calls", [120, 1000])
+def test_it_does_not_give_up_before_rules_from_feedback_were_raced(calls):
+    def metric(example, prediction, trace=None):
+        mark = example.text.split()[-1]
+        wanted = mark.replace("mark", "say")
+        return Grade(float(prediction.reply == wanted), f"With {mark} the reply must say {wanted}")
+
+    texts = [f"Ticket {i} mark{i % 8}" for i in range(120)]
+    made = settings("open", PoliteLM(), calls, Predict("text -> reply"), metric=metric)
+    made = replace(
+        made,
+        rows={i: Example(text=text).with_inputs("text") for i, text in enumerate(texts)},
+        train=tuple(range(60)),
+        validation=tuple(range(60, 120)),
+    )
+    result = tuned(made)
+    assert result.best.id != result.seed.id
+    assert result.score > 0.8
 
 
 def test_words_that_tell_of_labels_are_told_from_chance():
