@@ -25,6 +25,8 @@ class Completion:
     input_tokens: int
     output_tokens: int
     logprobs: Mapping[str, Any] | None = None
+    ids: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
+    """Tokens of the prompt and of the text, as a trainer needs them."""
 
 
 @dataclass(eq=False, slots=True)

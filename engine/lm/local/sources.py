@@ -139,7 +139,18 @@ def _folder_source(name: str, folder: Path, base: str) -> Source:
             base = str(orjson.loads(settings.read_bytes())["base_model_name_or_path"])
         except (OSError, ValueError, KeyError, TypeError):
             raise ModelNotFoundError(f"{settings} does not name its base model.", model=name) from None
-    return Source(name, base.removeprefix(LOCAL), folder, fingerprint(folder))
+    return Source(name, base_of(base), folder, fingerprint(folder))
+
+
+def base_of(model: str) -> str:
+    """Return a base model as `weights.load_base` takes it: a folder (a tuned model's own, with its adapter) or a hub's name.
+
+    Raises ModelNotFoundError for a tuned model that is not here.
+    """
+    if not model.startswith(PREFIX):
+        return str(Path(model.removeprefix(LOCAL)).expanduser())
+    source = find_source(model)
+    return str(source.adapter or source.base)
 
 
 def fingerprint(folder: Path) -> str:

@@ -489,7 +489,9 @@ def _finish(writer: Writer, row: _Row) -> None:
         names = writer.tokenizer.convert_ids_to_tokens(row.written)
         content = [{"token": name, "logprob": value} for name, value in zip(names, row.logprobs, strict=True)]
         logprobs = {"content": content}
-    done = Completion(text, row.finish, len(row.prompt), len(row.written), logprobs)
+    done = Completion(
+        text, row.finish, len(row.prompt), len(row.written), logprobs, (tuple(row.prompt), tuple(row.written))
+    )
     if not row.job.future.done():
         row.job.future.set_result(done)
 
