@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, TypeVar
 
 from engine.pipeline.check import usable_name
-from engine.pipeline.spec import FieldSpec, PipelineSpec, StepOptions, StepSpec
+from engine.pipeline.spec import CHOICE, FieldSpec, PipelineSpec, StepOptions, StepSpec
 from engine.runs.spec import ProjectDraft
 from engine.signature.grammar import read_field_type
 
@@ -17,7 +17,7 @@ TYPES: dict[str, str] = {
     "Whole number": "int",
     "Number": "float",
     "Yes or no": "bool",
-    "One of a list": "choice",
+    "One of a list": CHOICE,
     "List of texts": "list[str]",
     "List of numbers": "list[float]",
     "Names and values": "dict[str, str]",
@@ -45,7 +45,7 @@ def title_of(field: FieldSpec) -> str:
     >>> title_of(FieldSpec(name="queue", choices=("a", "b"))), title_of(FieldSpec(name="n", type="Optional[int]"))
     ('One of a list', 'Whole number, or empty')
     """
-    if field.choices or field.type == "choice":
+    if field.choices or field.type == CHOICE:
         return "One of a list"
     titles = {read_field_type(written): title for title, written in TYPES.items()}
     found = field.parsed_type
@@ -57,14 +57,17 @@ def title_of(field: FieldSpec) -> str:
     )
 
 
-def with_type(field: FieldSpec, title: str) -> FieldSpec:
-    """Return a field with the type that the user chose; allowed values are kept only for "One of a list".
+def with_type(field: FieldSpec, title: str, values: tuple[str, ...] = ()) -> FieldSpec:
+    """Return a field with the type that the user chose; only "One of a list" has allowed values: its own, else `values`.
 
     >>> with_type(FieldSpec(name="n"), "Whole number, or empty").type
     'Optional[int]'
+    >>> with_type(FieldSpec(name="queue"), "One of a list", ("billing", "other")).choices
+    ('billing', 'other')
     """
     if title == "One of a list":
-        return field.model_copy(update={"type": "str", "choices": field.choices or ("first", "second")})
+        choices = field.choices or values
+        return field.model_copy(update={"type": "str" if choices else CHOICE, "choices": choices})
     inner = TYPES.get(title.removesuffix(MAY_BE_EMPTY))
     optional = f"Optional[{inner}]" if inner and title.endswith(MAY_BE_EMPTY) else title
     return field.model_copy(update={"type": TYPES.get(title, optional), "choices": ()})

@@ -28,6 +28,9 @@ KIND_TITLES: dict[Kind, str] = {
 
 SAMPLES = 3
 TOP_VALUES = 20
+MOST_CHOICES = 300
+"""Different values of a category: more are free text."""
+
 LONGEST_CATEGORY = 60
 JUDGED_VALUES = 400
 
@@ -46,7 +49,7 @@ class ColumnProfile:
 
     `filled` is the share of rows with something in them, 0 to 1; `distinct` the number of different
     values, blank ones aside; `samples` a few of them in file order; `top_values` the most frequent ones
-    with their counts. `whole` says that a number column holds whole numbers only; `longest` is the
+    with their counts, of a category all of them. `whole` says that a number column holds whole numbers only; `longest` is the
     length in characters of the longest of the values judged.
     """
 
@@ -63,7 +66,7 @@ class ColumnProfile:
     @property
     def few(self) -> bool:
         """True where the values are few enough to list as choices."""
-        return self.kind in ("category", "yes_no") and 2 <= self.distinct <= TOP_VALUES
+        return self.kind in ("category", "yes_no") and 2 <= self.distinct <= MOST_CHOICES
 
 
 def profile(dataset: Dataset) -> tuple[ColumnProfile, ...]:
@@ -92,6 +95,7 @@ def _profile_column(name: str, cells: object) -> ColumnProfile:
     values: list[str] = frequent.field("values").to_pylist()
     times: list[int] = frequent.field("counts").to_pylist()
     kind = _kind(values, len(counts), len(present))
+    listed = MOST_CHOICES if kind == "category" else TOP_VALUES
     return ColumnProfile(
         name=name,
         kind=kind,
@@ -99,7 +103,7 @@ def _profile_column(name: str, cells: object) -> ColumnProfile:
         filled=len(present) / rows if rows else 0.0,
         distinct=len(counts),
         samples=tuple(counts.field("values")[:SAMPLES].to_pylist()),
-        top_values=tuple(zip(values[:TOP_VALUES], times[:TOP_VALUES], strict=True)),
+        top_values=tuple(zip(values[:listed], times[:listed], strict=True)),
         longest=max(map(len, values), default=0),
         whole=kind == "number" and all(_WHOLE.fullmatch(v) for v in values),
     )
@@ -119,9 +123,8 @@ def _kind(values: list[str], distinct: int, present: int) -> Kind:
     if all(v[0] in "[{" and v[-1] in "]}" for v in values):
         return "json"
     short = all(len(v) <= LONGEST_CATEGORY and "\n" not in v for v in values)
-    repeated = (
-        present >= 2 * distinct if distinct <= TOP_VALUES else present >= 5 * distinct and distinct <= 150
-    )
+    often = 2 if distinct <= TOP_VALUES else 3
+    repeated = present >= often * distinct and distinct <= MOST_CHOICES
     return "category" if short and (repeated or distinct == 1) else "text"
 
 

@@ -12,11 +12,13 @@ from collections.abc import Collection, Iterator, Sequence
 
 from pydantic import BaseModel
 
+from engine.dataset.profiling import MOST_CHOICES
 from engine.errors import ConfigurationError
 from engine.lm.choice import find_route
 from engine.modules.module import Module
 from engine.pipeline.corpora import corpus_path, searches
 from engine.pipeline.spec import (
+    CHOICE,
     RECORD,
     CorpusSpec,
     FieldSpec,
@@ -185,7 +187,6 @@ def _kind(field: FieldSpec) -> str:
     return " or ".join(sorted(field.choices)) if field.choices else field.type.replace(" ", "")
 
 
-MOST_CHOICES = 200
 WANTED_INPUT = {"retrieve": "what is searched for", "tool": "an argument of the tool"}
 _TAKEN = frozenset(dir(Module)) | {"spec", "calls_a_row"}
 RECORDS_OWN = frozenset(name for name in dir(BaseModel) if not name.startswith("_"))
@@ -266,6 +267,9 @@ def _type_problems(field: FieldSpec, path: str) -> Iterator[str]:
     """Iterate over what is wrong with a field's type, and with the fields of the record in it."""
     if field.choices:
         yield from _choice_problems(field)
+    elif field.type == CHOICE:
+        yield f"List the values that {path!r} may have, at least two."
+        return
     inside = list(_record_problems(field, path)) if field.fields or _names_record(field) else []
     yield from inside
     if not inside and field.parsed_type.problem:

@@ -67,6 +67,9 @@ def _without_empty(found: dict[str, Any], name: str) -> dict[str, Any]:
     return {k: v for k, v in found.items() if v or k != name}
 
 
+CHOICE = "choice"
+"""Type of a field whose allowed values are still to be listed."""
+
 RECORD = "record"
 """Name of a record in the type of a field that has `fields`."""
 

@@ -39,7 +39,9 @@ def test_stored_trials_are_on_the_chart_at_once_without_a_rerun(project, new_pag
     page.locator(".plot").wait_for(state="attached")
     trial(store, run, 1)
     on_chart(page, 1)
-    expect(page.locator(".st-key-trial_card")).to_contain_text("Best so far")  # none of the others will be better
+    expect(page.locator(".st-key-trial_card")).to_contain_text(
+        "Best so far"
+    )  # none of the others will be better
     settled(page)
 
     def nothing_said() -> bool:

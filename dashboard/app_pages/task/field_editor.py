@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.guard import guarded, renew, revision
+from dashboard.state import reading
 from dashboard.state.drafts import Change
 from dashboard.state.steps import (
     HELP,
@@ -18,6 +19,7 @@ from dashboard.state.steps import (
     change_field,
     change_step,
     move_field,
+    pipeline_of,
     read_choices,
     readable,
     remove_field,
@@ -27,7 +29,7 @@ from dashboard.state.steps import (
 )
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
-from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
+from engine.pipeline.spec import CHOICE, FieldSpec, PipelineSpec, StepSpec
 
 WIDTHS = [3.4, 2.9, 3.5, 1.4]
 NEW = "A new field"
@@ -167,7 +169,7 @@ def _row(project_id: str, at: int, side: Side, fields: tuple[FieldSpec, ...], pl
             ui.icon_button(icon, title, f"{word}_{key}", on_click=act, why_not=why_not if at_end else "")
         act = ui.callback(_save, project_id, lambda draft: remove_field(draft, at, side, place))
         ui.icon_button("delete", "Remove this field", f"remove_{key}", on_click=act)
-    if field.choices:
+    if field.choices or field.type == CHOICE:
         _, values = st.columns([WIDTHS[0], sum(WIDTHS[1:])])
         values.multiselect(
             "Allowed values",
@@ -207,6 +209,17 @@ def _add_known(project_id: str, at: int, side: Side, picked: str | None) -> None
     guarded(project_id, lambda draft: add_field(draft, at, side, name))
 
 
+def _values_in_examples(project_id: str, at: int, side: Side, place: int) -> tuple[str, ...]:
+    """Return the values that the examples have for a field, where they are few enough to list."""
+    draft = reading.draft(project_id)
+    fields = getattr(pipeline_of(draft).steps[at], side)
+    column = draft.mapping.get(fields[place].name) if place < len(fields) else None
+    if draft.dataset is None or column is None:
+        return ()
+    found = next((c for c in reading.profiles(draft.dataset) if c.name == column), None)
+    return tuple(sorted(value for value, _ in found.top_values)) if found is not None and found.few else ()
+
+
 def _change(project_id: str, at: int, side: Side, place: int, part: str, value: str | list[str]) -> None:
     """Save one part of a field as its widget gives it."""
     text = value.strip() if isinstance(value, str) else "\n".join(value)
@@ -214,9 +227,14 @@ def _change(project_id: str, at: int, side: Side, place: int, part: str, value: 
         guarded(project_id, lambda draft: rename_field(draft, at, side, place, text))
         return
 
+    values = _values_in_examples(project_id, at, side, place) if part == "type" else ()
+
     def change(field: FieldSpec) -> FieldSpec:
         if part == "type":
-            return with_type(field, text)
-        return field.model_copy(update={part: read_choices(text) if part == "choices" else text})
+            return with_type(field, text, values)
+        if part == "choices":
+            choices = read_choices(text)
+            return field.model_copy(update={"choices": choices, "type": "str" if choices else CHOICE})
+        return field.model_copy(update={part: text})
 
     guarded(project_id, lambda draft: change_field(draft, at, side, place, change))

@@ -89,7 +89,7 @@ def test_a_field_is_added_edited_and_kept_over_a_refresh():
     out = f"outputs_0_0_{project}"
     app.text_input(key=f"name_{out}").set_value("team").run()
     app.selectbox(key=f"type_{out}").set_value("One of a list").run()
-    app.multiselect(key=f"choices_{out}_2").set_value(["billing", "shipping"]).run()
+    app.multiselect(key=f"choices_{out}_0").set_value(["billing", "shipping"]).run()
     app.text_area(key=f"instruction_{project}").set_value("Choose the team.").run()
     assert not app.exception
     step = draft(project).pipeline.steps[0]

@@ -120,3 +120,16 @@ def test_likeness_orders_names_sensibly():
     assert likeness("supportTicket", "support_ticket") == 1.0
     assert likeness("ticket", "support ticket") > likeness("ticket", "message")
     assert likeness("age", "page") < 0.62
+
+
+def test_77_categories_stay_categories():
+    from engine.pipeline.infer import infer_pipeline
+
+    labels = [f"intent {n}" for n in range(77)]
+    rows = [{"text": f"message {i} says something", "intent": labels[i % 77]} for i in range(400)]
+    data = table(text=[r["text"] for r in rows], intent=[r["intent"] for r in rows])
+    found = profile(data)[1]
+    assert (found.kind, found.few, len(found.top_values)) == ("category", True, 77)
+    assert set(infer_pipeline(data).outputs[0].choices) == set(labels)
+    names = table(text=[f"x{i}" for i in range(400)], intent=[f"name {i % 201}" for i in range(400)])
+    assert profile(names)[1].kind == "text", "hardly one comes again"

@@ -66,7 +66,11 @@ def test_a_good_spec_has_no_problems():
         (one_choice("a", "A "), "allows only one value"),
         (one_choice("a", "b", "A"), "lists the allowed value 'a' twice"),
         (one_choice("a", "", "b"), "is blank"),
-        (one_choice(*map(str, range(300))), "at most 200"),
+        (
+            one_choice().model_copy(update={"outputs": (FieldSpec(name="queue", type="choice"),)}),
+            "List the values",
+        ),
+        (one_choice(*map(str, range(301))), "at most 300"),
         (typed("strr"), "The type of 'label'"),
         (typed("__import__('os')"), "The type of 'label'"),
         (step(outputs="reasoning", strategy="chain_of_thought"), "adds its own field 'reasoning'"),
