@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -24,10 +24,25 @@ Scorer = Callable[..., Any]
 """A Metric, or a function of (example, prediction, trace=None)."""
 
 
+class FieldGrade(NamedTuple):
+    """One field's part in a grade: its path, whether its value is right, what was expected and what there was.
+
+    "missing": a value was expected and there is none; "invented": there is one and none was expected.
+    """
+
+    path: str
+    status: Literal["right", "wrong", "missing", "invented"]
+    expected: Any
+    got: Any
+    score: float
+    weight: float = 1.0
+
+
 class Grade(float):
     """A score, 0 (worst) to 1 (best), and what to say about it: a number like any other, with `feedback`.
 
-    Where several things are judged, `objective_scores` holds the score of each by name, under DSPy's name for it.
+    Where several things are judged, `objective_scores` holds the score of each by name, under DSPy's name for it. `fields`
+    are the fields of a structure, each with its own verdict, where the metric has looked at them one by one.
 
     >>> half = Grade(0.5, "Half of it is right.")
     >>> half > 0.4, 1 - half, round(half * 1.5, 2), bool(Grade(0.0)), f"{half:.2f}"
@@ -36,18 +51,24 @@ class Grade(float):
     'Half of it is right.'
     """
 
-    __slots__ = ("feedback", "objective_scores")
+    __slots__ = ("feedback", "fields", "objective_scores")
 
     feedback: str
     objective_scores: Mapping[str, float] | None
+    fields: tuple[FieldGrade, ...]
 
     def __new__(
-        cls, score: float, feedback: str = "", objective_scores: Mapping[str, float] | None = None
+        cls,
+        score: float,
+        feedback: str = "",
+        objective_scores: Mapping[str, float] | None = None,
+        fields: tuple[FieldGrade, ...] = (),
     ) -> Grade:
         """Return a grade; no metric changes it later."""
         made = super().__new__(cls, score)
         object.__setattr__(made, "feedback", feedback)
         object.__setattr__(made, "objective_scores", objective_scores)
+        object.__setattr__(made, "fields", fields)
         return made
 
     @property
@@ -59,7 +80,7 @@ class Grade(float):
         raise AttributeError(f"A grade is not changed: make a new one to give it another {name}.")
 
     def __reduce__(self) -> Any:
-        return Grade, (float(self), self.feedback, self.objective_scores)
+        return Grade, (float(self), self.feedback, self.objective_scores, self.fields)
 
     def __repr__(self) -> str:
         return f"Grade(score={float(self)!r}, feedback={self.feedback!r})"
@@ -196,13 +217,18 @@ def joined(grades: Mapping[str, Grade]) -> Grade:
     """
     wrong = {name: one for name, one in grades.items() if one.score < 1.0}
     each = {name: one.score for name, one in grades.items()}
+    fields = tuple(
+        part._replace(path=f"{name}{'.' if part.path[:1] not in ('', '[') else ''}{part.path}")
+        for name, one in grades.items()
+        for part in one.fields
+    )
     if not wrong:
-        return Grade(1.0, "Correct.", each)
+        return Grade(1.0, "Correct.", each, fields)
     right = len(grades) - len(wrong)
     verb = "is" if right == 1 else "are"
     said = " ".join(f"{name}: {one.feedback}" for name, one in wrong.items())
     score = math.fsum(each.values()) / len(grades)
-    return Grade(score, f"{right} of {len(grades)} outputs {verb} right. {said}", each)
+    return Grade(score, f"{right} of {len(grades)} outputs {verb} right. {said}", each, fields)
 
 
 def metric_name(metric: Scorer | None) -> str:
@@ -234,7 +260,9 @@ def explained(found: Grade, example: object, prediction: object) -> Grade:
     """
     if found.feedback:
         if len(found.feedback) > LONGEST_FEEDBACK:
-            return Grade(found.score, shortened(found.feedback, LONGEST_FEEDBACK), found.objective_scores)
+            return Grade(
+                found.score, shortened(found.feedback, LONGEST_FEEDBACK), found.objective_scores, found.fields
+            )
         return found
     if found.score >= 1:
         return Grade(found.score, "Correct.", found.objective_scores)

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import asyncio
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import orjson
 from pydantic import Field, field_validator
 
-from engine.metrics.base import Grade, Metric, MetricOptions, WorkedExample
+from engine import loop
+from engine.errors import EngineError
+from engine.metrics.base import Case, FieldGrade, Grade, Metric, MetricOptions, WorkedExample
+from engine.metrics.comparers import Comparer, Same, make_comparer, parse_comparers, written_comparers
 from engine.metrics.matching import same
 from engine.records import json_value, leaves
 from engine.text import quoted
 
 _MOST_NAMED = 6
 _ABSENT: Any = object()
+_MOST_ALIGNED = 120
+"""Items of a list that are aligned in the best of all ways; longer lists one after the other."""
 
 
 class JSONMatch(Metric):
     """The share of a structure's fields that are right, each with its weight.
 
     Both sides may be JSON text, a dict, a list or a model. A field is a value at the end of a path ("address.city",
-    "items[0].price"); values compare as in `ExactMatch`.
+    "items[0].price"); values compare as in `ExactMatch`, or by the field's evaluator: `evaluators` is path (without
+    places in lists) or "default" -> a name, {"type": name, "config": {...}}, a class or a function; see
+    `engine.metrics.comparers`. With weights or evaluators the outputs of a row are one structure, so paths begin with the
+    output's name. The grade's `fields` tell right, wrong, missing and invented values apart.
 
     >>> JSONMatch(weights={"price": 3}).compare({"name": "Tea", "price": 4}, {"name": "tea", "price": 5})
     Grade(score=0.25, feedback='price: expected 4, got 5.')
+    >>> JSONMatch(evaluators={"price": {"type": "number", "config": {"tolerance": 1}}}).compare({"price": 4}, {"price": 5}).score
+    1.0
     """
 
     name = "JSONMatch"
@@ -36,12 +48,14 @@ class JSONMatch(Metric):
             '{"name": "Tea", "price": 4}', '{"name": "tea", "price": 5}', 0.25, {"weights": "price=3"}
         ),
         WorkedExample('{"name": "Tea"}', "no idea", 0.0),
+        WorkedExample('{"day": "2026-03-31"}', '{"day": "31.3.2026"}', 1.0, {"evaluators": "day=date"}),
+        WorkedExample('["tea", "milk"]', '["milk", "rum"]', 0.5, {"best_match": True}),
     )
     pros = ("Partly right records get part of the score.", "Says which fields are wrong.")
-    cons = ("A right value in other words counts as wrong.",)
+    cons = ("A right value in other words counts as wrong, unless its field is compared in another way.",)
 
     class Options(MetricOptions):
-        """Which fields count how much."""
+        """Which fields count how much, and how they are compared."""
 
         weights: str = Field(
             "",
@@ -56,6 +70,17 @@ class JSONMatch(Metric):
         any_order: bool = Field(
             False, title="Lists in any order", description="The items of a list may stand in another order."
         )
+        best_match: bool = Field(
+            False,
+            title="Match the items of lists",
+            description="Each expected item is compared with the item most like it, in any order; a list's score is its F1.",
+        )
+        evaluators: str = Field(
+            "",
+            title="Comparison by field",
+            description="How single fields are compared, as in 'total=number(tolerance=0.01), date=date, "
+            "supplier=levenshtein(threshold=0.8)'; 'default' is for all others.",
+        )
 
         @field_validator("weights", mode="before")
         @classmethod
@@ -65,57 +90,312 @@ class JSONMatch(Metric):
             parse_weights(value)
             return value
 
+        @field_validator("evaluators", mode="before")
+        @classmethod
+        def _understood(cls, value: object) -> Any:
+            if isinstance(value, Mapping):
+                return written_comparers(value)
+            try:
+                for one in parse_comparers(str(value)).values():
+                    make_comparer(one)
+            except EngineError as error:
+                raise ValueError(str(error)) from None
+            return value
+
     options: Options
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._weights = parse_weights(self.options.weights)
+        given = options.get("evaluators") or {}
+        named = given if isinstance(given, Mapping) else parse_comparers(given)
+        self._comparers = {path: make_comparer(one) for path, one in named.items()}
+        self._named = bool(self._comparers)
+        self._default: Comparer = self._comparers.pop("default", Same())
+        every = [*self._comparers.values(), self._default]
+        self.awaits = any(one.awaits for one in every)  # type: ignore[misc]  # its own, by its evaluators
+        self.calls = sum(one.calls for one in every)  # type: ignore[misc]  # its own, by its evaluators
+
+    def __call__(
+        self, example: Mapping[str, object], prediction: Mapping[str, object], trace: object = None
+    ) -> Grade:
+        """Grade one prediction; where an evaluator waits, wait too."""
+        if self.awaits:
+            return loop.run(self.acall(example, prediction, trace))
+        if (whole := self._whole(example, prediction)) is not None:
+            return self.compare(whole.expected, whole.answer)
+        return super().__call__(example, prediction, trace)
+
+    async def acall(
+        self, example: Mapping[str, object], prediction: Mapping[str, object], trace: object = None
+    ) -> Grade:
+        """Grade one prediction, in async code. Raises what an evaluator's model or sandbox raises."""
+        if not self.awaits:
+            return self(example, prediction, trace)
+        if (whole := self._whole(example, prediction)) is not None:
+            return await self.acompare(whole)
+        (name,) = self.fields(example, prediction)
+        return await self.acompare(Case(name, example[name], prediction[name], example, prediction))
+
+    def _whole(self, example: Mapping[str, object], prediction: Mapping[str, object]) -> Case | None:
+        """Return several outputs as one structure, whose fields are then named by output; None where there is one output.
+
+        Without weights and evaluators each output is a structure by itself, and the score is their mean.
+        """
+        names = self.fields(example, prediction)
+        if len(names) == 1 or not (self._weights or self._named or self.options.best_match):
+            return None
+        sides = [{name: side[name] for name in names} for side in (example, prediction)]
+        return Case("answer", sides[0], sides[1], example, prediction)
 
     def compare(self, expected: object, answer: object) -> Grade:
         """Grade one structure by its fields against the one expected."""
-        wanted, got = _data(expected), _data(answer)
-        if isinstance(wanted, dict | list) and not isinstance(got, dict | list):
-            return Grade(0.0, f"The answer must be JSON with fields, but is {quoted(answer)}.")
-        if self.options.any_order:
-            wanted, got = _sorted(wanted), _sorted(got)
-        wanted_leaves, got_leaves = dict(leaves(wanted)), dict(leaves(got))
+        case = Case("answer", expected, answer, {"answer": expected}, {"answer": answer})
+        if self.awaits:
+            return loop.run(self.acompare(case))
+        wanted, got = self._sides(case)
+        if (refused := _not_alike(wanted, got, answer)) is not None:
+            return refused
+        pairs = self._pairs(wanted, got)
+        return self._graded(pairs, [self._score(pair, case) for pair in pairs])
+
+    async def acompare(self, case: Case) -> Grade:
+        """Grade one output, in async code."""
+        wanted, got = self._sides(case)
+        if (refused := _not_alike(wanted, got, case.answer)) is not None:
+            return refused
+        pairs = self._pairs(wanted, got)
+
+        async def score(pair: _Pair) -> float:
+            one = self._comparer(pair.path)
+            if not one.awaits or not pair.compared:
+                return self._score(pair, case)
+            return await one.ascore(pair.within(case))
+
+        return self._graded(pairs, await asyncio.gather(*map(score, pairs)))
+
+    def _sides(self, case: Case) -> tuple[Any, Any]:
+        wanted, got = _data(case.expected), _data(case.answer)
+        if self.options.best_match:
+            return wanted, self._aligned(wanted, got, "")
+        return (_sorted(wanted), _sorted(got)) if self.options.any_order else (wanted, got)
+
+    def _pairs(self, wanted: object, got: object) -> list[_Pair]:
+        """Return what is compared: the expected values, then those that were not expected; with their weights."""
+        expected, found = dict(leaves(wanted)), dict(leaves(got))
+        pairs = [
+            _Pair(path, self._weight(path), value, found.get(path, _ABSENT))
+            for path, value in expected.items()
+            if value is not _ABSENT
+        ]
+        if self.options.best_match:
+            pairs = [pair for pair in pairs if not _both_empty(pair)]
+        if self.options.extra_fields_are_wrong:
+            pairs += [
+                _Pair(path, self._weight(path), _ABSENT, found[path])
+                for path in found
+                if path not in expected and found[path] is not _ABSENT
+            ]
+        return pairs
+
+    def _score(self, pair: _Pair, case: Case) -> float:
+        if not pair.compared:
+            return float(
+                pair.wanted is not _ABSENT and pair.got is not _ABSENT and same(pair.wanted, pair.got)
+            )
+        return self._comparer(pair.path).case_score(pair.within(case))
+
+    def _graded(self, pairs: Sequence[_Pair], scores: Sequence[float]) -> Grade:
         right = total = 0.0
         wrong: list[str] = []
         each: dict[str, float] = {}
-        for path, value in wanted_leaves.items():
-            weight = self._weight(path)
-            total += weight
-            found = got_leaves.get(path, _ABSENT)
-            if weight and path:
-                each[path] = float(found is not _ABSENT and same(value, found))
-            if found is not _ABSENT and same(value, found):
-                right += weight
-            elif weight:
-                said = f"expected {quoted(value)}, " + (
-                    "but it is missing" if found is _ABSENT else f"got {quoted(found)}"
+        fields: list[FieldGrade] = []
+        for pair, score in zip(pairs, scores, strict=True):
+            share = pair.weight
+            if (
+                self.options.best_match
+                and score == 0
+                and (pair.wanted is _ABSENT or pair.got is _ABSENT)
+                and "[" in pair.path
+            ):
+                share /= (
+                    2  # what is missing costs recall alone, what is invented precision alone: the sum is F1
                 )
-                wrong.append(f"{path}: {said}." if path else f"{said[0].upper()}{said[1:]}.")
-        if self.options.extra_fields_are_wrong:
-            for path in got_leaves.keys() - wanted_leaves.keys():
-                if weight := self._weight(path):
-                    total += weight
-                    wrong.append(f"{path or 'the answer'}: not expected.")
+            total += share
+            right += share * score
+            if not pair.weight:
+                continue
+            graded = pair.grade(score)
+            fields.append(graded)
+            if pair.wanted is not _ABSENT and pair.path:
+                each[pair.path] = score
+            if score < 1:
+                wrong.append(_sentence(pair))
         if not wrong:
-            return Grade(1.0, "Correct.", each or None)
+            return Grade(1.0, "Correct.", each or None, tuple(fields))
         more = f" And {len(wrong) - _MOST_NAMED} more." if len(wrong) > _MOST_NAMED else ""
         score = right / total if total else 1.0
-        return Grade(score, " ".join(sorted(wrong)[:_MOST_NAMED]) + more, each or None)
+        return Grade(score, " ".join(sorted(wrong)[:_MOST_NAMED]) + more, each or None, tuple(fields))
 
     def _weight(self, path: str) -> float:
-        if not self._weights:
-            return 1.0
-        # The longest weight that names the field or an object around it, list positions aside.
-        plain = "".join(part.split("]")[-1] for part in path.split("["))
-        while plain:
-            if plain in self._weights:
-                return self._weights[plain]
-            plain = plain.rpartition(".")[0]
-        return 1.0
+        return self._weights[name] if (name := _nearest(path, self._weights)) else 1.0
+
+    def _comparer(self, path: str) -> Comparer:
+        return self._comparers[name] if (name := _nearest(path, self._comparers)) else self._default
+
+    # Lists
+
+    def _aligned(self, wanted: Any, got: Any, path: str) -> Any:
+        """Return an answer with its lists' items in the places of the expected items they are most like."""
+        if isinstance(wanted, dict) and isinstance(got, dict):
+            below = {k: f"{path}.{k}" if path else str(k) for k in got}
+            return {k: self._aligned(wanted[k], v, below[k]) if k in wanted else v for k, v in got.items()}
+        if not (isinstance(wanted, list) and isinstance(got, list) and wanted and got):
+            return got
+        placed: list[Any] = [_ABSENT] * len(wanted)
+        rest = list(range(len(got)))
+        for expected, answer in _matches(self._likeness(wanted, got, path), len(got)):
+            placed[expected] = self._aligned(wanted[expected], got[answer], path)
+            rest.remove(answer)
+        return placed + [got[at] for at in rest]
+
+    def _likeness(self, wanted: list[Any], got: list[Any], path: str) -> list[list[float]]:
+        return [[self._alike(one, other, path) for other in got] for one in wanted]
+
+    def _alike(self, wanted: Any, got: Any, path: str) -> float:
+        """Return how alike two items are, without asking a model."""
+        expected, found = dict(leaves(wanted, path)), dict(leaves(got, path))
+        both = expected.keys() & found.keys()
+        right = sum(self._plain_score(name, expected[name], found[name]) for name in both)
+        return 2 * right / (len(expected) + len(found))
+
+    def _plain_score(self, path: str, wanted: object, got: object) -> float:
+        one = self._comparer(path)
+        return (Same() if one.awaits or one.name == "predefined_score" else one).score(wanted, got)
+
+
+class _Pair(NamedTuple):
+    """One value expected and the one found at the same path; _ABSENT where a side has none."""
+
+    path: str
+    weight: float
+    wanted: Any
+    got: Any
+
+    @property
+    def compared(self) -> bool:
+        """Whether there are two values to compare."""
+        return not any(one is _ABSENT or _is_empty(one) for one in (self.wanted, self.got))
+
+    def within(self, case: Case) -> Case:
+        """Return the pair as a case of its row."""
+        return Case(self.path, self.wanted, self.got, case.example, case.prediction)
+
+    @property
+    def status(self) -> Literal["wrong", "missing", "invented"]:
+        """What is wrong with a value that is not right."""
+        if self.wanted is _ABSENT or _is_empty(self.wanted):
+            return "missing" if self.got is _ABSENT else "invented"
+        return "missing" if self.got is _ABSENT or _is_empty(self.got) else "wrong"
+
+    def grade(self, score: float) -> FieldGrade:
+        """Return the pair's grade."""
+        sides = [None if one is _ABSENT else one for one in (self.wanted, self.got)]
+        return FieldGrade(
+            self.path, "right" if score >= 1 else self.status, sides[0], sides[1], score, self.weight
+        )
+
+
+def _is_empty(value: object) -> bool:
+    return value is None or value in ("", [], {})
+
+
+def _both_empty(pair: _Pair) -> bool:
+    return _is_empty(pair.wanted) and pair.got is _ABSENT
+
+
+def _sentence(pair: _Pair) -> str:
+    """Return what is wrong with one value."""
+    if pair.wanted is _ABSENT:
+        return f"{pair.path or 'the answer'}: not expected."
+    found = "but it is missing" if pair.got is _ABSENT else f"got {quoted(pair.got)}"
+    if pair.status == "invented":
+        said = f"expected nothing, {found}"
+    else:
+        said = f"expected {quoted(pair.wanted)}, {found}"
+    return f"{pair.path}: {said}." if pair.path else f"{said[0].upper()}{said[1:]}."
+
+
+def _not_alike(wanted: object, got: object, answer: object) -> Grade | None:
+    if isinstance(wanted, dict | list) and not isinstance(got, dict | list):
+        return Grade(0.0, f"The answer must be JSON with fields, but is {quoted(answer)}.")
+    return None
+
+
+def _nearest(path: str, named: Mapping[str, object]) -> str:
+    """Return the longest of some names that is the field's or that of an object around it, list positions aside."""
+    if not named:
+        return ""
+    plain = "".join(part.split("]")[-1] for part in path.split("["))
+    while plain:
+        if plain in named:
+            return plain
+        plain = plain.rpartition(".")[0]
+    return ""
+
+
+def _matches(likeness: list[list[float]], width: int) -> Iterator[tuple[int, int]]:
+    """Iterate over the pairs (row, column) of the assignment with the greatest sum; pairs that are nothing alike are left out."""
+    if max(len(likeness), width) > _MOST_ALIGNED:
+        yield from _greedy(likeness, width)
+        return
+    if len(likeness) <= width:
+        pairs = _assigned([[-one for one in row] for row in likeness])
+    else:
+        turned = [[-row[at] for row in likeness] for at in range(width)]
+        pairs = [(column, row) for row, column in _assigned(turned)]
+    yield from (pair for pair in pairs if likeness[pair[0]][pair[1]] > 0)
+
+
+def _greedy(likeness: list[list[float]], width: int) -> Iterator[tuple[int, int]]:
+    free = set(range(width))
+    for row, values in enumerate(likeness):
+        best = max(free, key=lambda at: values[at], default=None)
+        if best is not None and values[best] > 0:
+            free.remove(best)
+            yield row, best
+
+
+def _assigned(cost: list[list[float]]) -> list[tuple[int, int]]:
+    """Return the column of each row at the least total cost (no more rows than columns), by Kuhn and Munkres' method."""
+    rows, columns = len(cost), len(cost[0]) if cost else 0
+    u, v = [0.0] * (rows + 1), [0.0] * (columns + 1)
+    matched, way = [0] * (columns + 1), [0] * (columns + 1)
+    for row in range(1, rows + 1):
+        matched[0], at = row, 0
+        least, used = [math.inf] * (columns + 1), [False] * (columns + 1)
+        while matched[at]:
+            used[at] = True
+            current, step, following = matched[at], math.inf, 0
+            for column in range(1, columns + 1):
+                if used[column]:
+                    continue
+                reduced = cost[current - 1][column - 1] - u[current] - v[column]
+                if reduced < least[column]:
+                    least[column], way[column] = reduced, at
+                if least[column] < step:
+                    step, following = least[column], column
+            for column in range(columns + 1):
+                if used[column]:
+                    u[matched[column]] += step
+                    v[column] -= step
+                else:
+                    least[column] -= step
+            at = following
+        while at:
+            matched[at] = matched[way[at]]
+            at = way[at]
+    return [(matched[column] - 1, column - 1) for column in range(1, columns + 1) if matched[column]]
 
 
 def parse_weights(text: object) -> dict[str, float]:

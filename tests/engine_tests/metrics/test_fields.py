@@ -1,0 +1,222 @@
+"""Records compared field by field: evaluators by name, aligned lists, and what is wrong, missing or invented."""
+
+from __future__ import annotations
+
+import datetime
+import pickle
+from itertools import permutations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine import Example, context
+from engine.errors import ConfigurationError, UnknownNameError
+from engine.lm.offline.learner import OfflineLM
+from engine.metrics.base import explained, grade
+from engine.metrics.comparers import EVALUATORS, make_comparer, parse_comparers, register_evaluator
+from engine.metrics.json_fields import JSONMatch, _assigned
+from engine.testing import DummyLM
+
+RIGHT = {
+    "number": "A-7",
+    "total": 10.0,
+    "due": None,
+    "lines": [{"article": "Pot", "n": 2}, {"article": "Rose", "n": 1}],
+}
+
+
+def statuses(found) -> dict[str, str]:
+    return {one.path: one.status for one in found.fields}
+
+
+def test_wrong_missing_and_invented_are_told_apart():
+    got = {"number": "A-8", "due": "2026-01-01", "lines": RIGHT["lines"], "extra": 1}
+    found = JSONMatch().compare(RIGHT, got)
+    assert statuses(found) == {
+        "number": "wrong",
+        "total": "missing",
+        "due": "invented",
+        "lines[0].article": "right",
+        "lines[0].n": "right",
+        "lines[1].article": "right",
+        "lines[1].n": "right",
+        "extra": "invented",
+    }
+    assert found.fields[1][2:4] == (10.0, None)
+    assert "due: expected nothing, got '2026-01-01'." in found.feedback
+    assert "total: expected 10.0, but it is missing." in found.feedback
+    assert pickle.loads(pickle.dumps(found)).fields == found.fields
+    assert explained(found, {}, {}).fields == found.fields
+
+
+def test_fields_of_several_outputs_are_named_by_output():
+    metric = JSONMatch(every_output=True)
+    row = Example(text="t", total=1, lines=[{"n": 1}]).with_inputs("text")
+    assert statuses(metric(row, Example(total=2, lines=[{"n": 1}]))) == {
+        "total": "wrong",
+        "lines[0].n": "right",
+    }
+    heavy = JSONMatch(every_output=True, weights="total=3", evaluators="lines.n=number(tolerance=1)")
+    found = heavy(row, Example(total=1, lines=[{"n": 2}]))
+    assert (found.score, statuses(found)) == (1.0, {"total": "right", "lines[0].n": "right"})
+    assert heavy(row, Example(total=2, lines=[{"n": 2}])).score == 0.25
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_items_are_aligned_in_any_order(order):
+    wanted = [{"a": "x", "n": 1}, {"a": "y", "n": 2}, {"a": "z", "n": 3}]
+    assert JSONMatch(best_match=True).compare(wanted, [wanted[at] for at in order]).score == 1.0
+
+
+def test_a_list_scores_its_f1():
+    metric = JSONMatch(best_match=True)
+    assert metric.compare({"tags": ["a", "b", "c"]}, {"tags": ["c", "a"]}).score == pytest.approx(0.8)
+    assert metric.compare({"tags": ["a"]}, {"tags": ["b", "a", "c"]}).score == pytest.approx(0.5)
+    found = metric.compare({"lines": RIGHT["lines"]}, {"lines": [{"article": "Rose", "n": 4}]})
+    assert statuses(found) == {
+        "lines[0].article": "missing",
+        "lines[0].n": "missing",
+        "lines[1].article": "right",
+        "lines[1].n": "wrong",
+    }
+    assert metric.compare({"tags": []}, {"tags": []}).score == 1.0
+    assert statuses(metric.compare({"tags": []}, {"tags": ["a"]})) == {"tags[0]": "invented"}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 5).flatmap(
+        lambda n: st.lists(st.lists(st.integers(0, 9), min_size=5, max_size=5), min_size=n, max_size=n)
+    )
+)
+def test_the_assignment_is_the_best_there_is(cost):
+    rows = range(len(cost))
+    found = sum(cost[row][column] for row, column in _assigned([[float(c) for c in row] for row in cost]))
+    assert found == min(
+        sum(cost[row][order[row]] for row in rows) for order in permutations(range(5), len(cost))
+    )
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "expected", "got", "score"),
+    [
+        ("exact", "Tea", "tea", 0.0),
+        ("string_check", "Tea ", "Tea", 1.0),
+        (
+            {"type": "exact", "config": {"case_sensitive": False, "strip_whitespace": False}},
+            "Tea",
+            "tea",
+            1.0,
+        ),
+        ("normalised", "Tea!", "tea", 1.0),
+        ("levenshtein", "kitten", "mitten", 5 / 6),
+        ({"type": "levenshtein", "config": {"threshold": 0.9}}, "kitten", "mitten", 0.0),
+        ("text_similarity", "late parcel", "late parcel", 1.0),
+        ({"type": "number", "config": {"tolerance": 0.1, "relative": True}}, 100, "110,00", 1.0),
+        ("number", 100, "a hundred", 0.0),
+        ("date", datetime.date(2026, 3, 31), "31 March 2026", 1.0),
+        ("date", "2026-03-31", "2026-03-30", 0.0),
+        ("currency", "12,50 €", "EUR 12.50", 1.0),
+        ("currency", "12,50 €", "USD 12.50", 0.0),
+        (
+            {
+                "type": "python_code",
+                "function": lambda extracted, expected, input_data=None, field_path=None: field_path == "v",
+            },
+            1,
+            2,
+            1.0,
+        ),
+        ({"type": "python_code", "config": {"code": "0.5 if answer > expected else 0"}}, 1, 2, 0.5),
+        ({"type": "predefined_score", "config": {"scores": [25]}}, 1, 2, 0.25),
+        ({"type": "label_model_grader", "config": {"allowed_labels": ["a", "b"]}}, "a", "b", 0.0),
+        (lambda extracted, expected: 7, 1, 2, 1.0),
+    ],
+)
+def test_evaluators_by_name(evaluator, expected, got, score):
+    metric = JSONMatch(evaluators={"v": evaluator})
+    found = metric(Example(q="?", r={"v": expected}).with_inputs("q"), Example(r={"v": got}))
+    assert found.score == pytest.approx(score)
+
+
+def test_a_judge_marks_one_field_and_never_the_stand_in():
+    metric = JSONMatch(evaluators={"note": "score_judge"}, field="r")
+    row = Example(q="?", r={"note": "late", "n": 1}).with_inputs("q")
+    lm = DummyLM([{"reasoning": "Nearly.", "marks": "[0.5]"}])
+    with context(lm=lm):
+        found = metric(row, Example(r={"note": "delayed", "n": 1}))
+    assert (found.score, metric.calls, metric.awaits) == (0.75, 1, True)
+    assert found.objective_scores == {"note": 0.5, "n": 1.0}
+    with context(lm=OfflineLM()), pytest.raises(ConfigurationError, match="stand-in cannot"):
+        metric(row, Example(r={"note": "delayed", "n": 1}))
+
+
+def test_a_judge_of_a_label_is_asked_for_unknown_labels_only():
+    lm = DummyLM([{"reasoning": "The same.", "marks": "[1]"}])
+    metric = JSONMatch(
+        evaluators={"v": {"type": "label_model_grader", "config": {"allowed_labels": ["a"], "lm": lm}}}
+    )
+    assert metric.compare({"v": "alpha"}, {"v": "a"}).score == 0.5
+
+
+class Initial:
+    """An evaluator as DSPydantic's users write it."""
+
+    def __init__(self, config):
+        self.letters = config.get("letters", 1)
+
+    def evaluate(self, extracted, expected, input_data=None, field_path=None):
+        return float(extracted[: self.letters] == expected[: self.letters])
+
+
+def test_ones_own_evaluators():
+    register_evaluator("initial_of", Initial)
+    metric = JSONMatch(evaluators="name=initial_of(letters=2)")
+    assert metric.compare({"name": "Anna"}, {"name": "Andy"}).score == 1.0
+    assert make_comparer({"class": Initial, "config": {"letters": 3}}).score("Anna", "Andy") == 0.0
+    assert make_comparer(Initial({})).score("Anna", "Andy") == 1.0
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("total=numbr", "There is no evaluator 'numbr'"),
+        ("total=number(tolerance=-1)", "tolerance"),
+        ("total=number(", "is not understood"),
+        ("total is a number", "is not understood"),
+        ("v=label_model_grader", "allowed_labels"),
+        ("v=python_code", "needs a function"),
+        ("v=number(tolerance=open('x'))", "is not understood"),
+    ],
+)
+def test_what_is_no_evaluator_is_one_sentence(given: str, said: str):
+    with pytest.raises(ConfigurationError, match=said):
+        JSONMatch(evaluators=given)
+
+
+def test_further_refusals():
+    with pytest.raises(UnknownNameError):
+        make_comparer("nothing")
+    with pytest.raises(ConfigurationError, match="is no evaluator"):
+        make_comparer(7)
+    with pytest.raises(ConfigurationError, match="must be a class"):
+        register_evaluator("odd", 7)
+    with pytest.raises(ConfigurationError, match="must return a number"):
+        JSONMatch(evaluators={"v": lambda a, b: "good"}).compare({"v": 1}, {"v": 2})
+    with pytest.raises(ConfigurationError, match="all of them are used"):
+        JSONMatch(evaluators={"default": "predefined_score"}).compare({"v": 1}, {"v": 2})
+
+
+def test_every_name_of_the_guide_is_known():
+    required = {"label_model_grader": {"allowed_labels": ["a"]}, "python_code": {"code": "1"}}
+    for name in EVALUATORS:
+        assert make_comparer({"type": name, "config": required.get(name, {})}).awaits in (True, False)
+    assert parse_comparers("a.b=date\nc=exact") == {
+        "a.b": {"type": "date", "config": {}},
+        "c": {"type": "exact", "config": {}},
+    }
+    assert (
+        grade(JSONMatch(evaluators="a=date"), {"a": {"a": "1.2.2026"}}, {"a": {"a": "2026-02-01"}}).score
+        == 1.0
+    )
