@@ -28,6 +28,10 @@ class FieldGrade(NamedTuple):
     """One field's part in a grade: its path, whether its value is right, what was expected and what there was.
 
     "missing": a value was expected and there is none; "invented": there is one and none was expected.
+
+    >>> from engine import JSONMatch
+    >>> [(one.path, one.status) for one in JSONMatch().compare({"a": 1, "b": 2}, {"a": 1}).fields]
+    [('a', 'right'), ('b', 'missing')]
     """
 
     path: str
