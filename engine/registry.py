@@ -13,14 +13,16 @@ from engine.adapters import ADAPTERS as ADAPTERS
 from engine.adapters import get_adapter as get_adapter
 from engine.errors import UnknownNameError
 from engine.metrics.base import Metric
-from engine.metrics.custom import PythonMetric, WeightedSum
+from engine.metrics.custom import WeightedSum
 from engine.metrics.json_fields import JSONMatch
 from engine.metrics.judge import CompleteAndGrounded, Rubric, SemanticF1
 from engine.metrics.matching import Contains, ExactMatch, NumberWithin, Regex
+from engine.metrics.python_code import PythonMetric
 from engine.metrics.similarity import BLEU, ROUGE, ChrF, EditDistance, EmbeddingSimilarity, TokenF1
 from engine.metrics.whole_set import Correlation, MacroF1
 from engine.modules.best_of_n import BestOfN, MultiChainComparison, Refine
 from engine.modules.code_act import CodeAct, ProgramOfThought
+from engine.modules.extract import Extract
 from engine.modules.module import Module
 from engine.modules.parallel import Parallel
 from engine.modules.predict import ChainOfThought, Predict
@@ -67,6 +69,7 @@ MODULES: tuple[type[Module], ...] = (
     MultiChainComparison,
     Parallel,
     Retrieve,
+    Extract,
 )
 
 

@@ -205,17 +205,24 @@ def _best(pages: Sequence[_SearchedPage], path: str, value: object, near: _Near 
     places = list(_places(pages, value))
     if not places:
         return Evidence(path, "none")
-    label = set(re.findall(r"[^\W\d_]{3,}", path.rpartition(".")[2].casefold()))
 
     def rank(place: _Place) -> tuple[float, ...]:
         if near is not None:
             return near.rank(place)
-        text = place.page.page.text
-        line = text[text.rfind("\n", 0, place.start) + 1 : place.start].casefold()
-        return (not any(word in line for word in label), place.page.number, place.start)
+        return (not next_to_name(place.page.page, place.start, path), place.page.number, place.start)
 
     how = min(_ORDER[place.how] for place in places)
     return min((place for place in places if _ORDER[place.how] == how), key=rank).evidence(path)
+
+
+def next_to_name(page: Page, start: int, path: str) -> bool:
+    """Return whether a place on a page comes after a word of the value's own name, in the same line.
+
+    >>> next_to_name(Page(1, "Net 5\nTotal 5"), 12, "sums.total")
+    True
+    """
+    line = page.text[page.text.rfind("\n", 0, start) + 1 : start].casefold()
+    return any(word in line for word in re.findall(r"[^\W\d_]{3,}", path.rpartition(".")[2].casefold()))
 
 
 _ORDER: dict[How, int] = {"exact": 0, "normalised": 0, "similar": 1, "none": 2}

@@ -390,6 +390,11 @@ class BaseLM:
         return "reasoning" in self.capabilities
 
     @property
+    def supports_vision(self) -> bool | None:
+        """True if it sees pictures, False if it does not; None where that is not known."""
+        return None
+
+    @property
     def supports_citations(self) -> bool:
         """True if it cites from documents that are parts of a message."""
         return "citations" in self.capabilities

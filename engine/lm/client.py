@@ -255,6 +255,11 @@ class LM(BaseLM):
         """Return US dollars per input and per output token, or None where the price is unknown."""
         return None if self.known_price is None else (self.known_price.input, self.known_price.output)
 
+    @property
+    def supports_vision(self) -> bool | None:
+        """Whether it sees pictures, as far as the price table says."""
+        return None if self.known_price is None else self.known_price.vision
+
     @cached_property
     def capabilities(self) -> frozenset[str]:  # type: ignore[override]  # found out when it is first asked for
         """The endpoint's abilities, as far as they are known or given."""

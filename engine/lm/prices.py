@@ -33,6 +33,7 @@ class Price(NamedTuple):
     tools: bool = False
     reasoning: bool = False
     cache_write: float | None = None
+    vision: bool | None = None
 
     def cost(
         self, input_tokens: int, output_tokens: int, cached_tokens: int = 0, kept_tokens: int = 0
@@ -192,4 +193,5 @@ def _parse(entry: object) -> Price | None:
         entry.get("supports_function_calling") is True,
         entry.get("supports_reasoning") is True,
         float(written) if isinstance(written, int | float) else None,
+        sees if isinstance(sees := entry.get("supports_vision"), bool) else None,
     )

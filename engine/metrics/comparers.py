@@ -11,16 +11,17 @@ import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine import loop
 from engine.documents.written import currency_of, read_dates, read_numbers
 from engine.errors import ConfigurationError, UnknownNameError
-from engine.metrics.base import Case, Grade, Metric
+from engine.metrics.base import Case
 from engine.metrics.judge import Rubric
 from engine.metrics.matching import same
+from engine.metrics.python_code import PythonMetric
 from engine.metrics.similarity import EmbeddingSimilarity
 from engine.records import json_value
 from engine.text import as_text, quoted
@@ -293,10 +294,8 @@ class PythonCode(Comparer):
 
     def __init__(self, **config: Any) -> None:
         super().__init__(**config)
-        self._metric: Metric | None = None
+        self._metric: PythonMetric | None = None
         if self.options.function is None:
-            from engine.metrics.custom import PythonMetric  # it can name this module's metric in a sum
-
             if not self.options.code.strip():
                 raise ConfigurationError(
                     "Evaluator 'python_code' needs a function (in Python) or code (in a form)."
@@ -313,8 +312,7 @@ class PythonCode(Comparer):
     async def ascore(self, case: Case) -> float:
         """Return what the function or the code says of one field."""
         if self._metric is not None:
-            found: Grade = await self._metric.acompare(case)  # type: ignore[attr-defined]  # a PythonMetric
-            return found.score
+            return (await self._metric.acompare(case)).score
         return self.case_score(case)
 
     def case_score(self, case: Case) -> float:
@@ -422,8 +420,6 @@ _KNOWN: dict[str, type[Any]] = {
 }
 EVALUATORS = tuple(_KNOWN)
 """Names that are always known."""
-
-Written = Literal["function", "class"]
 
 
 def register_evaluator(name: str, evaluator: type[Any]) -> None:

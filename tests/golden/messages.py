@@ -359,6 +359,7 @@ RUNS: dict[str, tuple[Run, ...]] = {
     ),
     "Parallel": (Run("", lambda: engine.Parallel(num_threads=1), (DONE, {**DONE, "count": 5}), _pairs),),
     "Retrieve": (Run("", lambda: engine.Retrieve(k=2, rm=found), (), lambda module: module("tea")),),
+    "Extract": (Run("", lambda: engine.Extract(QA), (DONE,)),),
 }
 """Every module by its registered name."""
 

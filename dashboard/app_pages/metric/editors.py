@@ -18,9 +18,10 @@ from dashboard.state.feedback import answer_text
 from dashboard.views.glossary import explain
 from engine.errors import EngineError
 from engine.metrics.base import Case
-from engine.metrics.custom import BY_NAME, PythonMetric, WeightedSum
+from engine.metrics.custom import BY_NAME, WeightedSum
 from engine.metrics.json_fields import parse_weights
 from engine.metrics.judge import Rubric
+from engine.metrics.python_code import PythonMetric
 from engine.records import Outcome
 from engine.runs.spec import ProjectDraft
 

@@ -1,0 +1,394 @@
+"""`Extract`: a typed record out of a document, long ones in parts, with evidence for every value.
+
+It knows documents and one step; how a record is asked for and repaired is the adapter's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from engine.adapters.json import JSONAdapter
+from engine.documents.evidence import Evidence, evidence_for, next_to_name
+from engine.documents.paged import LONGEST_SIDE, PagedDocument, read_document
+from engine.errors import AdapterParseError, ContextWindowExceededError, DatasetError
+from engine.lm.choice import is_offline
+from engine.modules.module import Module
+from engine.modules.predict import Predict
+from engine.prediction import Prediction
+from engine.records import json_value
+from engine.runtime import context, current
+from engine.signature import OutputField, Signature, ensure_signature
+from engine.types.base import split_data_uri
+from engine.types.media import PDF, File, Image
+from engine.types.textual import Document
+
+EVIDENCE, QUOTES = "evidence", "quotes"
+
+LONGEST_PART = 60_000
+"""Characters of a document that one call reads: about 15,000 tokens, which models with eyes and without have room for."""
+
+MOST_PARTS = 200
+_SHORTEST_PART = 2_000
+_AT_ONCE = 8
+
+
+class Quote(BaseModel):
+    """The words of the document that one value was read from."""
+
+    path: str = Field(description='The value\'s field, as in "total" or "lines[0].price"')
+    text: str = Field(description="The words of the document, copied letter by letter")
+
+
+class Extract(Module):
+    """Read a typed record out of a document: a text, a `PDF`, an `Image`, several of them, or a `PagedDocument`.
+
+    The outputs are the record: a Pydantic model, or several fields. A model with native structured output is asked by JSON
+    schema; a damaged reply is salvaged, and one that does not validate is sent back once with the error. A PDF with text is
+    read as text; a scan is sent as pictures of its pages. A text longer than `longest` characters is read in parts, by pages
+    or sections: lists are joined without repeats, and of several values for a field the one with evidence counts, then the
+    commonest. The prediction's `evidence` holds where each value stands (see `Evidence.to_json`); a value that stands
+    nowhere is marked "none". With `quotes` the model is asked for the words it read each value from, and these are checked.
+    Raises DatasetError for a document that cannot be read. The step inside is `read`.
+
+    >>> from engine import context
+    >>> from engine.testing import ScriptedLM
+    >>> read = Extract("document -> number, total: float")
+    >>> with context(lm=ScriptedLM([{"number": "A-7", "total": 12.5}])):
+    ...     found = read(document="Invoice A-7\\nTotal 12,50")
+    >>> found.total, [(one["path"], one["line"]) for one in found.evidence]
+    (12.5, [('number', 1), ('total', 2)])
+    """
+
+    def __init__(
+        self,
+        signature: Any,
+        *,
+        evidence: bool = True,
+        quotes: bool = False,
+        longest: int = LONGEST_PART,
+        **config: Any,
+    ) -> None:
+        super().__init__()
+        self.evidence = evidence
+        self.quotes = quotes
+        self.longest = max(_SHORTEST_PART, longest)
+        made = ensure_signature(signature)
+        if quotes:
+            made = made.append(QUOTES, OutputField(desc=QUOTE), list[Quote])
+        self.read = Predict(made, **config)
+
+    @property
+    def signature(self) -> type[Signature]:
+        """The task: what goes in, and the record that comes out."""
+        return self.read.signature
+
+    async def aforward(self, **inputs: object) -> Prediction:
+        """Read one document, in one call or in several."""
+        given = {name: _opened(value, name) for name, value in inputs.items()}
+        documents = [one for opened in given.values() if isinstance(opened, list) for one in opened]
+        self._check_eyes(documents)
+        if not documents:
+            return await self._asked(inputs)
+        # Of several inputs the longest is the one that is divided.
+        long = max(given, key=lambda name: _length(given[name]))
+        return await self._read(inputs, given, long, self.longest)
+
+    async def _read(
+        self, inputs: dict[str, object], given: Mapping[str, Any], long: str, longest: int
+    ) -> Prediction:
+        """Read a document in parts of a length; in shorter ones where that is too much for the model."""
+        parts = _parts(given[long], longest) if isinstance(given[long], list) else []
+        rest = {name: _sent(given[name], inputs[name]) for name in inputs if name != long}
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def read(part: _Part) -> Prediction:
+            async with gate:  # pictures of a long scan are never all in memory at once
+                return await self._asked({**rest, long: part.sent})
+
+        try:
+            if len(parts) <= 1:
+                answers = [await self._asked({**rest, long: _sent(given[long], inputs[long])})]
+            else:
+                answers = await asyncio.gather(*map(read, parts))
+        except ContextWindowExceededError:
+            if longest <= _SHORTEST_PART or _length(given[long]) <= _SHORTEST_PART:
+                raise
+            return await self._read(
+                inputs, given, long, max(_SHORTEST_PART, min(longest, _length(given[long])) // 2)
+            )
+        return self._whole(
+            answers, parts, [d for one in given.values() if isinstance(one, list) for d in one]
+        )
+
+    async def _asked(self, values: Mapping[str, object]) -> Prediction:
+        """Ask the step once; natively for a record where the model can and no other layout was chosen."""
+        lm = self.read.lm or current().lm
+        plain = self.read.adapter is None and current().adapter is None
+        native = plain and lm is not None and lm.supports_response_format
+        signature = self.read.prompted()
+        for name, value in values.items():
+            if name in signature.input_fields and (kind := _kind_of(value)) is not None:
+                signature = _retyped(signature, name, kind)
+        changed = {} if signature is self.read.signature else {"signature": signature}
+        with context(adapter=_NATIVE) if native else nullcontext():
+            found: Prediction = await self.read.acall(**values, **changed)
+            return found
+
+    def _whole(
+        self, answers: Sequence[Prediction], parts: Sequence[_Part], documents: Sequence[PagedDocument]
+    ) -> Prediction:
+        """Return one answer made of the parts' answers, with its evidence."""
+        names = [name for name in self.signature.output_fields if name != QUOTES]
+        if len(answers) == 1:
+            values = dict(answers[0])
+        else:
+            records = [
+                _Found({n: json_value(a[n]) for n in names}, part.text)
+                for a, part in zip(answers, parts, strict=True)
+            ]
+            merged = {name: _merged([_Found(r.value[name], r.text) for r in records], name) for name in names}
+            values = {name: _typed(merged[name], self.signature.annotation(name), name) for name in names}
+        quotes = {q.path: q.text for a in answers for q in a.get(QUOTES) or ()}
+        values.pop(QUOTES, None)
+        if self.evidence:
+            record = {name: values[name] for name in names}
+            single = names[0] if len(names) == 1 else ""
+            values[EVIDENCE] = [one.to_json() for one in _evidence(documents, record, quotes, single)]
+        return Prediction.of(values)
+
+    def _check_eyes(self, documents: Sequence[PagedDocument]) -> None:
+        lm = self.read.lm or current().lm
+        blind = next((one for one in documents if not one.has_text), None)
+        if lm is None or blind is None or (lm.supports_vision is not False and not is_offline(lm.model)):
+            return
+        what = "a scan" if blind.form == "pdf" else "a picture"
+        raise DatasetError(
+            f"{blind.name!r} is {what} without text, and {lm.model} sees no pictures. Choose a model that sees pictures, or give the text."
+        )
+
+
+class _Part(NamedTuple):
+    """A part of a document: its text, or the pages that are pictures; those are drawn when they are sent."""
+
+    text: str
+    scans: tuple[tuple[PagedDocument, int], ...] = ()
+
+    @property
+    def sent(self) -> object:
+        """What the model is sent."""
+        return [Image(one.picture(number)) for one, number in self.scans] if self.scans else self.text
+
+
+class _Found(NamedTuple):
+    """A value, and the text of the part that it was read from."""
+
+    value: Any
+    text: str
+
+
+_NATIVE = JSONAdapter()
+
+
+def _opened(value: object, name: str) -> object:
+    """Return the documents that an input holds; anything else as it is. Raises DatasetError."""
+    if isinstance(value, PagedDocument):
+        return [value]
+    if isinstance(value, str):
+        return [read_document(value, name)] if value.strip() else value
+    if isinstance(value, Document) and value.media_type == "text/plain":
+        return [read_document(value.data, value.title or name)]
+    if isinstance(value, PDF | File) and value.file_data:
+        parts = split_data_uri(value.file_data)
+        return [read_document(_bytes(parts[1]), value.filename or name)] if parts else value
+    if isinstance(value, Image) and (parts := split_data_uri(value.url)) and parts[0] != "image/svg+xml":
+        return [read_document(_bytes(parts[1]), name)]
+    if isinstance(value, list | tuple) and value:
+        inside = [_opened(one, f"{name} {at}") for at, one in enumerate(value, 1)]
+        if all(isinstance(one, list) for one in inside) and not all(isinstance(one, str) for one in value):
+            return [document for one in inside if isinstance(one, list) for document in one]
+    return value
+
+
+def _bytes(data: str) -> bytes:
+    import base64
+
+    return base64.b64decode(data)
+
+
+def _length(opened: object) -> int:
+    return sum(len(page.text) for one in opened for page in one.pages) if isinstance(opened, list) else -1
+
+
+def _sent(opened: object, value: object) -> object:
+    """Return what is sent to the model for an input: text where there is one, else pictures of pages."""
+    if not isinstance(opened, list) or isinstance(value, str | Document):
+        return value
+    if all(one.has_text for one in opened):
+        return "\n\n".join(_numbered(one) for one in opened)
+    if isinstance(value, Image) and not opened[0].notes and len(opened[0].pages) == 1:
+        return value  # small enough as it is
+    pictures: list[object] = []
+    for one in opened:
+        pictures += (
+            [Image(picture) for picture in one.pictures(LONGEST_SIDE)] if one.form != "text" else [one.text]
+        )
+    return pictures[0] if len(pictures) == 1 else pictures
+
+
+def _numbered(document: PagedDocument) -> str:
+    """Return a document's text; where it has several pages, each with its number."""
+    if len(document.pages) == 1:
+        return document.pages[0].text
+    return "\n\n".join(PAGE.format(number=page.number, text=page.text.strip("\n")) for page in document.pages)
+
+
+def _parts(documents: Sequence[PagedDocument], longest: int) -> list[_Part]:
+    """Return the parts of documents: whole pages together up to a length, sections of a page that is longer.
+
+    Pages that are pictures are parts of `_PICTURES` each. Raises DatasetError for too many parts.
+    """
+    texts: list[str] = []
+    pictures: list[tuple[PagedDocument, int]] = []
+    for one in documents:
+        for page in one.pages:
+            if one.form != "text" and not page.text.strip() and not one.has_text:
+                pictures.append((one, page.number))
+            else:
+                several = len(one.pages) > 1
+                texts += [
+                    PAGE.format(number=page.number, text=piece.strip("\n")) if several else piece
+                    for piece in _sections(page.text, longest)
+                ]
+    parts = [_Part(text) for text in _grouped(texts, longest)]
+    parts += [_Part("", tuple(pictures[at : at + _PICTURES])) for at in range(0, len(pictures), _PICTURES)]
+    if len(parts) > MOST_PARTS:
+        raise DatasetError(
+            f"{documents[0].name!r} takes {len(parts):,} calls to read; at most {MOST_PARTS} are made. Divide it."
+        )
+    return parts
+
+
+_PICTURES = 20
+"""Pages of a scan in one call."""
+
+
+def _grouped(texts: Sequence[str], longest: int) -> Iterator[str]:
+    group: list[str] = []
+    for text in texts:
+        if group and sum(map(len, group)) + len(text) > longest:
+            yield "\n\n".join(group)
+            group = []
+        group.append(text)
+    if group:
+        yield "\n\n".join(group)
+
+
+def _sections(text: str, longest: int) -> Iterator[str]:
+    """Iterate over pieces of a text, divided at blank lines if there are any, else at lines, else anywhere."""
+    while len(text) > longest:
+        at = max(text.rfind("\n\n", longest // 2, longest), 0) or max(
+            text.rfind("\n", longest // 2, longest), 0
+        )
+        at = at or longest
+        yield text[:at]
+        text = text[at:].lstrip("\n")
+    yield text
+
+
+def _kind_of(value: object) -> Any:
+    """Return the type of what is sent in the place of a document."""
+    if isinstance(value, str):
+        return str
+    if isinstance(value, Image):
+        return Image
+    return list[Image] if isinstance(value, list) and any(isinstance(one, Image) for one in value) else None
+
+
+@lru_cache(maxsize=256)
+def _retyped(signature: type[Signature], name: str, kind: Any) -> type[Signature]:
+    return (
+        signature
+        if signature.annotation(name) in (kind, Document)
+        else signature.with_updated_fields(name, type_=kind)
+    )
+
+
+# Answers of several parts
+
+
+def _merged(found: Sequence[_Found], path: str) -> Any:
+    """Return one value of the parts' values: lists joined, records merged field by field, else the likeliest."""
+    filled = [one for one in found if one.value not in (None, "", [], {})]
+    if not filled:
+        return found[0].value
+    if all(isinstance(one.value, list) for one in filled):
+        return _joined([one.value for one in filled])
+    if all(isinstance(one.value, dict) for one in filled):
+        keys = dict.fromkeys(key for one in filled for key in one.value)
+        return {
+            key: _merged([_Found(one.value.get(key), one.text) for one in filled], f"{path}.{key}")
+            for key in keys
+        }
+    counts = [sum(other.value == one.value for other in filled) for one in filled]
+    best = max(range(len(filled)), key=lambda at: (_stands(filled[at], path), counts[at], -at))
+    return filled[best].value
+
+
+def _joined(lists: Sequence[list[Any]]) -> list[Any]:
+    """Return the items of several parts in order; one that an earlier part has given already comes once."""
+    whole: list[Any] = []
+    for part in lists:
+        before = list(whole)
+        whole += [item for item in part if item not in before]
+    return whole
+
+
+def _stands(one: _Found, path: str) -> int:
+    """Return how well a value stands in its part: 2 next to its name, 1 elsewhere, 0 nowhere."""
+    if not one.text.strip():
+        return 0
+    document = read_document(one.text)
+    found = evidence_for(document, {path.rpartition(".")[2]: one.value})
+    if not found or any(e.marked for e in found):
+        return 0
+    return 1 + next_to_name(document.pages[found[0].page - 1], found[0].start, found[0].path)
+
+
+def _typed(value: object, annotation: Any, name: str) -> Any:
+    """Return a merged value as its type. Raises AdapterParseError that names the field."""
+    try:
+        return TypeAdapter(annotation).validate_python(value, by_alias=True, by_name=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in (name, *first["loc"]))
+        raise AdapterParseError(
+            f"What the parts of the document say does not go together: {where}: {first['msg']}."
+        ) from None
+
+
+def _evidence(
+    documents: Sequence[PagedDocument], record: Mapping[str, object], quotes: Mapping[str, str], single: str
+) -> list[Evidence]:
+    """Return evidence from the document that has the most of it; paths of a single output leave its name out of quotes."""
+    named = {**quotes, **({f"{single}.{path}": text for path, text in quotes.items()} if single else {})}
+    readable = [one for one in documents if one.has_text]
+    best: list[Evidence] = []
+    for at, document in enumerate(readable):
+        found = evidence_for(document, record, named)
+        if at == 0:
+            best = list(found)
+        else:
+            best = [
+                new if old.marked and not new.marked else old for old, new in zip(best, found, strict=True)
+            ]
+    return best
+
+
+PAGE = "[Page {number}]\n{text}"
+QUOTE = "For each value the words of the document that it was read from."
