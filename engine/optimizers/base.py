@@ -135,6 +135,8 @@ class Optimizer:
         settings = optimizer.settings(student, trainset, valset, teacher, budget)
         check_frozen(frozen, seed_of(student), changes=self.changes, who=self.name)
         settings = replace(settings, frozen=tuple(frozen))
+        for remark in optimizer.check(settings):
+            _log.info("%s: %s", self.name, remark)
         inputs = {"student": student, "trainset": trainset, "valset": valset, "teacher": teacher}
         with observed("compile", optimizer, inputs) as note:
             try:
@@ -145,6 +147,10 @@ class Optimizer:
                 if own is None or isinstance(own, EngineError):
                     raise
             raise own  # the program's own error, on every row
+
+    def check(self, settings: Settings) -> list[str]:  # noqa: ARG002 - for subclasses
+        """Return notes for the user before anything is asked. Raises ConfigurationError for a set-up that cannot work."""
+        return []
 
     def details(self, student: Module, result: SearchResult) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
         """Return what else a compiled program says of its search, by attribute: DSPy's statistics."""

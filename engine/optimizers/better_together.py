@@ -1,7 +1,7 @@
 """BetterTogether: one optimizer after another, each starting where the one before ended.
 
 Source: Soylu et al. 2024, "Fine-Tuning and Prompt Optimization: Two Great Steps that Work Better Together",
-arXiv 2407.10930. Steps that train weights need a model that can be finetuned and are refused until then.
+arXiv 2407.10930. "w" in a chain is BootstrapFinetune, which trains on what the program tuned so far answers rightly.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ from engine.optimizers.copro import COPRO
 from engine.optimizers.few_shot import BootstrapFewShot, KNNFewShot, LabeledFewShot
 from engine.optimizers.few_shot_search import BootstrapFewShotWithOptuna, BootstrapFewShotWithRandomSearch
 from engine.optimizers.field_by_field import FieldByField
+from engine.optimizers.finetune import BootstrapFinetune
 from engine.optimizers.gepa import GEPA
+from engine.optimizers.grpo import GRPO
 from engine.optimizers.infer_rules import InferRules
 from engine.optimizers.mipro import BayesianSignatureOptimizer, MIPROv2
 from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.optimizers.simba import SIMBA
 from engine.records import Candidate, Example
 from engine.search.contract import Ask, Keep, Problem, Search, Steps, relay, together
+from engine.search.settings import Settings
 
 PARTS: tuple[type[Optimizer], ...] = (
     Autotune,
@@ -45,11 +48,15 @@ PARTS: tuple[type[Optimizer], ...] = (
     SIMBA,
     InferRules,
     FieldByField,
+    BootstrapFinetune,
+    GRPO,
 )
-"""All optimizers but the chain, which may name them without being given them. `p` is BootstrapFewShotWithRandomSearch."""
+"""All optimizers but the chain, which may name them without being given them.
+
+`p` is BootstrapFewShotWithRandomSearch, `w` BootstrapFinetune.
+"""
 
 _STEP = re.compile(r"\s*->\s*")
-_WEIGHTS = frozenset({"w", "weights", "BootstrapFinetune", "GRPO"})
 
 
 class BetterTogetherOptions(Options):
@@ -87,7 +94,8 @@ class BetterTogether(Optimizer):
     Calls: the sum of the chain's, plus V x c for the start and for each step's result that its own search did
     not score in full (V validation rows, c calls a row). A budget in calls is shared out step by step.
     `BetterTogether(metric, p=COPRO(metric), q=GEPA(metric), strategy="p -> q")` names its own;
-    `optimizer_compile_args={"p": {"depth": 2}}` overrides options of single ones.
+    `optimizer_compile_args={"p": {"depth": 2}}` overrides options of single ones: `"p -> w -> p"` trains weights between two
+    searches of prompts, with `{"w": {"base_model": "..."}}`.
     Source: arXiv 2407.10930.
 
     >>> BetterTogether(strategy="COPRO -> BootstrapFewShot").options.strategy
@@ -110,6 +118,11 @@ class BetterTogether(Optimizer):
         self._chain = [
             [self._optimizer(n).with_options(self._changes.get(n, {})) for n in step] for step in steps
         ]
+        self.trainers = tuple(t for step in self._chain for one in step for t in one.trainers)
+
+    def check(self, settings: Settings) -> list[str]:
+        """Return what the chain's optimizers remark. Raises ConfigurationError for a set-up that cannot work."""
+        return list(dict.fromkeys(r for step in self._chain for one in step for r in one.check(settings)))
 
     def with_options(self, changes: Mapping[str, object]) -> Self:
         """Return the optimizer with some options, or those of its members, overridden."""
@@ -152,19 +165,14 @@ class BetterTogether(Optimizer):
     def _optimizer(self, name: str) -> Optimizer:
         if name in self.optimizers:
             return self.optimizers[name]
-        if name in _WEIGHTS:
-            raise ConfigurationError(
-                f"The step {name!r} of the chain trains weights, which needs a model that can be finetuned. "
-                "Use steps that tune prompts, for example 'p -> COPRO'."
-            )
         known: dict[str, type[Optimizer]] = {part.name: part for part in PARTS}
-        known |= {"p": BootstrapFewShotWithRandomSearch, "MIPRO": MIPROv2}
+        known |= {"p": BootstrapFewShotWithRandomSearch, "w": BootstrapFinetune, "MIPRO": MIPROv2}
         if name not in known:
             given = ", ".join([*self.optimizers, *known])
             raise ConfigurationError(
                 f"The chain names {name!r}, which is no optimizer. It may name: {given}."
             )
-        return known[name]()
+        return known[name](self.metric)
 
 
 def chain_of(strategy: str) -> list[list[str]]:

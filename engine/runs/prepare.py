@@ -102,7 +102,7 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
     left_out = len({problem.row for problem in usable.problems})
     rows = counted(left_out, "row is", "rows are")
     notes = [f"{rows} left out because they cannot be used."] if left_out else []
-    return Prepared(spec, split, optimizer, settings, (*notes, *split.notes))
+    return Prepared(spec, split, optimizer, settings, (*notes, *split.notes, *optimizer.check(settings)))
 
 
 def feedback_by_row(feedback: Sequence[Feedback]) -> dict[int, str]:

@@ -25,7 +25,7 @@ from engine.search.contract import Score, Train, Training
 from engine.search.scoring import Scoring, Slots
 from engine.search.settings import Settings
 from engine.training import get_trainer
-from engine.training.contract import ChatRow, Order, Progress, Rollout, Trained, Trainer
+from engine.training.contract import ChatRow, Order, Progress, Rollout, Trained, Trainer, TrainSettings
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
@@ -76,7 +76,19 @@ def trainer_of(settings: Settings, name: str) -> Trainer:
 def order_of(settings: Settings, ask: Train) -> Order:
     """Return what a trainer is asked for."""
     rows = chat_rows(settings.program.with_candidate(ask.candidate), settings.adapter, ask.calls)
-    return Order(ask.settings, rows, ask.rows)
+    return Order(_with_base_model(settings, ask.settings), rows, ask.rows)
+
+
+def check_training(settings: Settings, training: TrainSettings) -> list[str]:
+    """Return a trainer's notes on a training whose rows are not there yet. Raises ConfigurationError for what cannot work."""
+    return trainer_of(settings, training.trainer).check(Order(_with_base_model(settings, training)))
+
+
+def _with_base_model(settings: Settings, training: TrainSettings) -> TrainSettings:
+    """Return a training's settings with the run's model as its base model where none is named."""
+    if training.base_model or settings.lm is None:
+        return training
+    return training.model_copy(update={"base_model": settings.lm.model})
 
 
 def with_weights(candidate: Candidate, steps: Sequence[str], model: str, reason: str) -> Candidate:
@@ -139,7 +151,8 @@ class Trainings:
             await asyncio.gather(*following, return_exceptions=True)
         watch.spent(trained.tokens, trained.usd)
         if not trained.model:
-            return Training(trained=trained)
+            why = "" if trained.file else "It was stopped before there was a model."
+            return Training(trained=trained, problem=why)
         return await self._judged(ask, trained, watch)
 
     def _too_dear(self, trainer: Trainer, order: Order) -> str:

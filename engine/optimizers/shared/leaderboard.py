@@ -28,17 +28,23 @@ class Leaderboard:
 
     def note(self, asks: Sequence[Ask], answers: Sequence[Any]) -> list[Ask]:
         """Take note of answers; return a `Keep` when the best has changed, else nothing."""
-        before = self.best.id, self.score
+        keep: list[Ask] = []
         for ask, answer in zip(asks, answers, strict=True):
             if not isinstance(ask, Score):
                 continue
             if len(answer.outcomes) < len(ask.rows):
                 self.open = False
             elif ask.rows == self.validation:
-                self.scores[ask.candidate.id] = answer.score
-                if self.score is None or answer.score > self.score:
-                    self.best, self.score = ask.candidate, answer.score
-        return [] if (self.best.id, self.score) == before else [Keep(self.best, self.score)]
+                keep = self.note_known(ask.candidate, answer) or keep
+        return keep
+
+    def note_known(self, candidate: Candidate, evaluation: Evaluation) -> list[Ask]:
+        """Take note of a candidate's outcomes on all validation rows; return a `Keep` when the best has changed."""
+        self.scores[candidate.id] = evaluation.score
+        if self.score is not None and evaluation.score <= self.score:
+            return []
+        self.best, self.score = candidate, evaluation.score
+        return [Keep(candidate, evaluation.score)]
 
     def validate(
         self, candidates: Sequence[Candidate], label: str = "full validation", *, trace: bool = False
