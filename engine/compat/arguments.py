@@ -264,6 +264,8 @@ _ONE_VALUE = {
 
 _RUNNING = ("provide_traceback", "disable_progress_bar", "timeout", "straggler_limit")
 
+_GRPO = "num_train_steps num_dspy_examples_per_grpo_step num_rollouts_per_grpo_step"
+_GRPO_IGNORED = "use_train_as_val num_steps_for_val report_train_scores failure_score format_failure_score variably_invoked_predictor_grouping_mode variably_invoked_predictor_fill_strategy"
 _TRAINING = ("provider", "finetuning_model", "launch_kwargs", "train_kwargs", "async_engine")
 
 IGNORED: Mapping[str, tuple[str, ...]] = {
@@ -277,7 +279,8 @@ IGNORED: Mapping[str, tuple[str, ...]] = {
         "eval_kwargs",
     ),
     "GEPA": OBSERVERS,
-    # They train or start a model, which the export of training files leaves to the provider's own tools.
+    "GRPO": tuple(_GRPO_IGNORED.split()),
+    # Which model is trained, and how, are options of the optimizer that trains it; a server is started by its own command.
     "BaseLM": _TRAINING,
     "LM": _TRAINING,
     "InputField": ("format", "parser"),
@@ -305,6 +308,7 @@ OTHER_NAMES: Mapping[str, Mapping[str, str]] = {
     "Completions": {"list_or_dict": "completions"},
     "File.from_bytes": {"file_bytes": "data"},
     "File.from_path": {"file_path": "path"},
+    "GRPO": dict(zip(_GRPO.split(), ("rounds", "batch_size", "group_size"), strict=True)),
     "Image.from_PIL": {"pil_image": "image"},
     "Image.from_file": {"file_path": "path"},
     "Image.from_path": {"file_path": "path"},

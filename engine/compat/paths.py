@@ -89,16 +89,19 @@ PATHS: dict[str, str] = {
     "streaming.streamify": "streamify streaming_response",
     "streaming.streaming_listener": "StreamListener",
     "teleprompt": "AvatarOptimizer BetterTogether BootstrapFewShot BootstrapFewShotWithOptuna BootstrapFewShotWithRandomSearch "
+    "BootstrapFinetune GRPO "
     "BootstrapRS COPRO Ensemble GEPA InferRules KNNFewShot LabeledFewShot MIPRO MIPROv2 SIMBA Teleprompter",
     "teleprompt.avatar_optimizer": "AvatarOptimizer",
     "teleprompt.bettertogether": "BetterTogether",
     "teleprompt.bootstrap": "BootstrapFewShot",
+    "teleprompt.bootstrap_finetune": "BootstrapFinetune",
     "teleprompt.copro_optimizer": "COPRO",
     "teleprompt.ensemble": "Ensemble",
     "teleprompt.gepa": "GEPA",
     "teleprompt.gepa.gepa": "GEPA",
     "teleprompt.gepa.gepa_utils": "DSPyTrace ReflectiveExample ScoreWithFeedback",
     "teleprompt.gepa.instruction_proposal": "ReflectiveExample",
+    "teleprompt.grpo": "GRPO",
     "teleprompt.infer_rules": "InferRules",
     "teleprompt.knn_fewshot": "KNNFewShot",
     "teleprompt.mipro_optimizer_v2": "MIPROv2",
@@ -147,11 +150,9 @@ HOMES: dict[str, str] = {
 }
 """Names that are not public here -> where they are."""
 
-_WEIGHTS = "nothing here trains weights; export a run with `--format training` for a provider's fine-tuning"
 _LITELLM = "give what litellm takes to engine.LM"
 
 MISSING: dict[str, str] = {
-    "BootstrapFinetune": _WEIGHTS,
     "Cache": "use engine.configure_cache",
     "ChainOfThoughtWithHint": "use engine.ChainOfThought and an input field `hint`",
     "CodeInterpreter": "subclass engine.tools.interpreter.Sandbox",
@@ -159,7 +160,6 @@ MISSING: dict[str, str] = {
     "DISK_CACHE_DIR": "use engine.configure_cache(disk_cache_dir=...)",
     "FinalOutput": "end a program's work with its last expression",
     "Flex": "use engine.RLM or engine.CodeAct, whose code is written when it is needed",
-    "GRPO": _WEIGHTS,
     "GroundedProposer": "use engine.MIPROv2, which writes its own instructions",
     "LocalInterpreter": "use engine.PythonInterpreter: nothing runs outside a sandbox",
     "MATH": "use engine.datasets.DataLoader().from_huggingface",
@@ -167,7 +167,7 @@ MISSING: dict[str, str] = {
     "OldField": "use engine.InputField or engine.OutputField",
     "Provider": _LITELLM,
     "SandboxSerializable": "pass plain values to engine.PythonInterpreter",
-    "TrainingJob": _WEIGHTS,
+    "TrainingJob": "compile with engine.BootstrapFinetune, which waits for its training and reports its progress",
     "TypedChainOfThought": "use engine.ChainOfThought: every output has its type",
     "TypedPredictor": "use engine.Predict: every output has its type",
     "Unbatchify": "use engine.Parallel",

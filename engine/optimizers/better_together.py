@@ -172,7 +172,7 @@ class BetterTogether(Optimizer):
             raise ConfigurationError(
                 f"The chain names {name!r}, which is no optimizer. It may name: {given}."
             )
-        return known[name](self.metric)
+        return known[name](metric=self.metric)
 
 
 def chain_of(strategy: str) -> list[list[str]]:

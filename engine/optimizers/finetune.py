@@ -17,6 +17,7 @@ from engine.optimizers.base import option
 from engine.optimizers.few_shot import MAX_ERRORS, METRIC_THRESHOLD, Rules, bootstrap, teacher_of
 from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.optimizers.shared.training import (
+    FROZEN,
     Method,
     TrainingOptimizer,
     TrainOptions,
@@ -58,6 +59,7 @@ class BootstrapFinetune(TrainingOptimizer):
     Calls: train rows x `max_rounds` x calls a row by the teacher, and V x c for the start and for each checkpoint (V
     validation rows, c calls a row). Rows without labels count where a judge, or no metric, looks at them.
     `BootstrapFinetune(metric, base_model="...", train_kwargs={"epochs": 2}).compile(student, trainset=rows, teacher=large)`.
+    Source: DSPy's BootstrapFinetune (arXiv 2310.03714, 2407.10930).
 
     >>> BootstrapFinetune(multitask=False, train_kwargs={"n_epochs": 2}).options.epochs
     2.0
@@ -83,7 +85,7 @@ class BootstrapFinetune(TrainingOptimizer):
     def search(self, problem: Problem) -> Search:
         """Let the teacher answer the rows, train on what passes, and keep the better of the start and the result."""
         groups = self.groups(problem)
-        if refusal := leak(problem):
+        if refusal := leak(problem) if groups else FROZEN:
             return refusal
         leaderboard = Leaderboard(problem)
         wrong: dict[int, Outcome] = {}

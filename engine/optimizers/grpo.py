@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from engine.optimizers.base import option
 from engine.optimizers.shared.leaderboard import Leaderboard
-from engine.optimizers.shared.training import TrainingOptimizer, TrainOptions, closing, leak, trained_together
+from engine.optimizers.shared.training import (
+    FROZEN,
+    TrainingOptimizer,
+    TrainOptions,
+    closing,
+    leak,
+    trained_together,
+)
 from engine.search.contract import Problem, Search, Train
 from engine.training.contract import TrainSettings
 
@@ -26,7 +33,7 @@ class GRPO(TrainingOptimizer):
 
     Calls: `rounds` x `batch_size` x `group_size` x calls a row, asked of the model in training, and V x c for the start and
     for each checkpoint (V validation rows, c calls a row). An answer that does not follow its step's format is penalised.
-    The `local` trainer can do it.
+    The `local` trainer can do it. Source: arXiv 2402.03300, 2508.04660.
 
     >>> GRPO(rounds=5, group_size=4).train_settings().method
     'grpo'
@@ -44,7 +51,7 @@ class GRPO(TrainingOptimizer):
     def search(self, problem: Problem) -> Search:
         """Score the start, train on rollouts of the training rows, and keep the better of the two."""
         groups = self.groups(problem)
-        if refusal := leak(problem):
+        if refusal := leak(problem) if groups else FROZEN:
             return refusal
         leaderboard = Leaderboard(problem)
         yield from leaderboard.validate([problem.seed], "starting prompt")

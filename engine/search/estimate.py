@@ -307,13 +307,16 @@ class _Simulation:
         usd = math.nan if forecast.usd is None else forecast.usd
         self.totals += Amount(tokens=forecast.tokens, usd=usd, seconds=forecast.seconds or 0.0)
         options = ask.settings
+        # At the least nothing is gained after the first checkpoint, and the training ends early.
+        least = min(options.checkpoints, 1 + options.patience)
+        scored = least if self.rates.calls == "least" else options.checkpoints
         if ask.rows:
             costs, _ = await self.renderer.row_costs(ask.candidate, ask.rows, teacher=False)
-            samples = options.rounds * min(options.batch_size, len(ask.rows)) * options.group_size
+            rounds = options.rounds * scored / options.checkpoints
+            samples = rounds * min(options.batch_size, len(ask.rows)) * options.group_size
             self._spend(self.settings.lm, costs[self.rates.calls], samples, work)
         name = f"tuned/simulated-{len(self.trainings)}"
-        checkpoints = range(options.checkpoints)
-        names = [*(f"{name}@{n + 1}" for n in checkpoints), name]
+        names = [*(f"{name}@{n + 1}" for n in range(scored)), name]
         made = [with_weights(ask.candidate, ask.steps, n, "A tuned model.") for n in names]
         # The model answers as one of its checkpoints, so its own score is free.
         for candidate in made[:-1]:

@@ -97,7 +97,9 @@ def _toy_answer(contents: list[str], rollout: int) -> str:
 
 def toy_trainer(lm: ToyLM) -> LookupTrainer:
     """Return a trainer whose models are paid for at this model's counter, and guess a colour while they know nothing."""
-    guesses = [f"[[ ## label ## ]]\n{label}\n\n[[ ## completed ## ]]" for label in _LABELS]
+    guesses = [
+        f"[[ ## hint ## ]]\nnone\n\n[[ ## label ## ]]\n{label}\n\n[[ ## completed ## ]]" for label in _LABELS
+    ]
     return LookupTrainer(lm.reply, guesses)
 
 
@@ -113,7 +115,7 @@ def toy_settings(lm: BaseLM, **changes: Any) -> Settings:
         concurrency=8,
         seed=1,
         payer="toy",
-        trainers=(toy_trainer(lm),) if isinstance(lm, ToyLM) else (),
+        trainers=(toy_trainer(lm) if isinstance(lm, ToyLM) else LookupTrainer(),),
     )
     return replace(settings, **changes)
 

@@ -136,8 +136,9 @@ class _Job:
             if self.watch.stopped:
                 self.ended = "stopped"
                 break
-            start = (done - 1) * settings.batch_size % len(self.order.row_ids)
-            rows = self.order.row_ids[start : start + settings.batch_size]
+            ids = self.order.row_ids
+            size = min(settings.batch_size, len(ids))
+            rows = [ids[((done - 1) * size + n) % len(ids)] for n in range(size)]
             policy = self._model(f"{self.name}@{done - 1}", pairs)
             rollouts = await self.watch.rollouts(policy, rows, settings.group_size)
             pairs += _better(rollouts)

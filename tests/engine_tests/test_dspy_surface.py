@@ -22,7 +22,7 @@ HERE = """
 Adapter AdapterParseError Audio AvatarOptimizer BaseLM BaseModule BestOfN BetterTogether BootstrapFewShot
 BootstrapFewShotWithOptuna BootstrapFewShotWithRandomSearch BootstrapRS COPRO ChainOfThought ChatAdapter Code CodeAct
 CodeExecutionError CodeInterpreterError ColBERTv2 Completions ContextWindowExceededError DSPyError Embedder Embeddings
-EmbeddingsWithScores Ensemble Evaluate Example File GEPA History Image InferRules InputField JSONAdapter KNN
+BootstrapFinetune EmbeddingsWithScores Ensemble Evaluate Example File GEPA History Image InferRules InputField JSONAdapter KNN
 KNNFewShot LM LMAuthError LMBillingError LMCollectionLimitError LMConfigurationError LMError LMInvalidRequestError
 LMLockTimeoutError LMNotConfiguredError LMProviderError LMRateLimitError LMServerError LMStreamAssemblyError
 LMTimeoutError LMTransportError LMUnexpectedError LMUnsupportedFeatureError LMUnsupportedModelError LabeledFewShot
@@ -36,7 +36,7 @@ primitives retrievers settings signatures streamify streaming syncify teleprompt
 """Names of `dspy` that are names of `engine`."""
 
 NOT_HERE = """
-BootstrapFinetune CodeInterpreter FinalOutput Flex LocalInterpreter OldField Provider SandboxSerializable
+CodeInterpreter FinalOutput Flex LocalInterpreter OldField Provider SandboxSerializable
 TrainingJob bootstrap_trace_data lm15 load_settings propose resolve_interpreter_factory threading
 """.split()  # noqa: SIM905 - many short words
 """Names of `dspy` that are none of `engine`: its own folders, what the guide sends elsewhere, and what is not there."""

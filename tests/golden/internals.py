@@ -12,7 +12,7 @@ from engine.pipeline.templates import SAMPLES
 from engine.prediction import Prediction
 from engine.registry import ADAPTERS, MODULES, OPTIMIZERS, name_of
 from engine.runs.spec import sample_bytes
-from engine.search.contract import Keep, Propose, Score, relay
+from engine.search.contract import Keep, Propose, Score, Train, Training, relay
 from engine.search.driver import Driver
 from engine.store.store import FILE_NAME, Store
 from engine.testing import ScriptedLM
@@ -35,6 +35,8 @@ __all__ = [
     "Score",
     "ScriptedLM",
     "Store",
+    "Train",
+    "Training",
     "build_program",
     "command_line",
     "import_project",

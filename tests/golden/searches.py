@@ -12,7 +12,18 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from golden.files import short_hash
-from golden.internals import OPTIMIZERS, Driver, Keep, Propose, Score, relay, run, toy_settings
+from golden.internals import (
+    OPTIMIZERS,
+    Driver,
+    Keep,
+    Propose,
+    Score,
+    Train,
+    Training,
+    relay,
+    run,
+    toy_settings,
+)
 from small_optimizers import HintLM, TwoSteps, small
 
 import engine
@@ -132,6 +143,13 @@ class _Log:
             return f"keep {self.name_of(ask.candidate)} {_score(ask.score)}"
         if isinstance(ask, Propose):
             return self._proposal(ask)
+        if isinstance(ask, Train):
+            calls = [[row, call.path, dict(call.inputs), dict(call.outputs)] for row, call in ask.calls]
+            what = f"calls {self._value(calls)}" if calls else f"on {_rows(ask.rows)}"
+            settings = self._value(ask.settings.model_dump(exclude_defaults=True))
+            return (
+                f"train {self.name_of(ask.candidate)} {' '.join(ask.steps)} {ask.label!r} {settings} {what}"
+            )
         return self._value(repr(ask))
 
     def _proposal(self, ask: Any) -> str:
@@ -148,6 +166,10 @@ class _Log:
         )
 
     def _answered(self, answer: Any) -> str:
+        if isinstance(answer, Training):
+            model = self.name_of(answer.candidate) if answer.candidate else "no model"
+            score = _score(answer.evaluation.score) if answer.evaluation else "no score"
+            return f"{model} {score} {answer.problem}".rstrip()
         if not hasattr(answer, "outcomes"):
             return self._value([dict(output) for output in answer.outputs])
         scores = " ".join(_score(o.score) + ("!" if o.error else "") for o in answer.outcomes)

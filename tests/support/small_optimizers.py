@@ -14,8 +14,10 @@ from engine.testing.contract import ToyLM
 SMALL: dict[str, dict[str, object]] = {
     "AvatarOptimizer": {"max_iters": 4, "at_once": 2},
     "BetterTogether": {"strategy": "COPRO -> BootstrapFewShot"},
+    "BootstrapFinetune": {"checkpoints": 2},
     "COPRO": {"breadth": 4, "depth": 2},
     "GEPA": {"max_metric_calls": 150},
+    "GRPO": {"rounds": 4, "batch_size": 6, "group_size": 3, "checkpoints": 2},
     "InferRules": {"num_candidates": 3},
     "SIMBA": {"max_steps": 2, "bsize": 9, "num_candidates": 3},
 }

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from engine.errors import ConfigurationError
 from engine.optimizers.base import Optimizer, Options, option
 from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.records import Candidate, TraceStep
@@ -129,10 +128,14 @@ class TrainingOptimizer(Optimizer):
         )
 
     def groups(self, problem: Problem) -> list[tuple[str, ...]]:
-        """Return the steps that one model each is trained for."""
+        """Return the steps that one model each is trained for; none where the models of all steps are frozen."""
         paths = trained_steps(problem)
+        if not paths:
+            return []
         return [paths] if self.options.multitask else [(path,) for path in paths]
 
+
+FROZEN = "The model of every step is frozen, so nothing was trained. Unfreeze a step."
 
 _OTHER_NAMES = {
     "num_train_epochs": "epochs",
@@ -150,13 +153,8 @@ Method = Literal["lora", "full"]
 
 
 def trained_steps(problem: Problem) -> tuple[str, ...]:
-    """Return the steps whose model may change. Raises ConfigurationError where there is none."""
-    paths = tuple(path for path in problem.signatures if problem.may_change(path, "weights"))
-    if not paths:
-        raise ConfigurationError(
-            "The model of every step is frozen, so nothing can be trained. Unfreeze a step."
-        )
-    return paths
+    """Return the steps whose model may change."""
+    return tuple(path for path in problem.signatures if problem.may_change(path, "weights"))
 
 
 def leak(problem: Problem) -> str:

@@ -100,10 +100,10 @@ except AttributeError as error:
 def test_a_missing_name_says_what_to_use() -> None:
     with pytest.raises(AttributeError, match=r"no attribute 'Flex': use engine\.RLM"):
         _ = engine.Flex
-    with pytest.raises(AttributeError, match="no attribute 'GRPO': nothing here trains weights"):
-        _ = engine.teleprompt.GRPO
-    with pytest.raises(ImportError, match="GRPO"):
-        exec("from engine.teleprompt import GRPO")
+    with pytest.raises(AttributeError, match=r"no attribute 'GroundedProposer': use engine\.MIPROv2"):
+        _ = engine.teleprompt.GroundedProposer
+    with pytest.raises(ImportError, match="GroundedProposer"):
+        exec("from engine.teleprompt import GroundedProposer")
     with pytest.raises(ModuleNotFoundError, match=r"engine\.teleprompt\.nothing"):
         importlib.import_module("engine.teleprompt.nothing")
     assert not [name for name in MISSING if hasattr(engine, name) or name in HOMES]

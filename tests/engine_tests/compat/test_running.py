@@ -22,9 +22,9 @@ dspy.configure(lm=DummyLM([{"answer": "4"}]))
 print(sys.argv[1:], make()(question="2 + 2").answer, dspy.__version__)
 print(dspy.clients.lm.LM.__module__, tools.Tool is dspy.Tool, BootstrapFewShot.__module__)
 if "--train" in sys.argv:
-    dspy.BootstrapFinetune(metric=None)
+    dspy.TrainingJob()
 try:
-    from dspy.teleprompt import GRPO
+    from dspy.teleprompt import GroundedProposer
 except ImportError:
     pass
 sys.exit(7)
@@ -70,10 +70,10 @@ def test_a_script_runs_and_what_is_missing_is_listed(folder: Path) -> None:
     ]
     assert done.stderr.strip().splitlines() == [
         "Used of DSPy, and not here:",
-        f"  dspy.BootstrapFinetune ({folder / 'script.py'}:13): nothing here trains weights; export a run with "
-        "`--format training` for a provider's fine-tuning",
-        f"  dspy.teleprompt.GRPO ({folder / 'script.py'}:15): nothing here trains weights; export a run with "
-        "`--format training` for a provider's fine-tuning",
+        f"  dspy.TrainingJob ({folder / 'script.py'}:13): compile with engine.BootstrapFinetune, which waits for its "
+        "training and reports its progress",
+        f"  dspy.teleprompt.GroundedProposer ({folder / 'script.py'}:15): use engine.MIPROv2, which writes its own "
+        "instructions",
         f"  dspy.Flex ({folder / 'shared.py'}:8): use engine.RLM or engine.CodeAct, whose code is written when it is needed",
     ]
 
@@ -84,14 +84,14 @@ def test_a_traceback_is_the_scripts_own(folder: Path) -> None:
     lines = done.stderr.splitlines()
     assert lines[0] == "Traceback (most recent call last):"
     assert 'script.py", line 13, in <module>' in lines[1]
-    assert "no attribute 'BootstrapFinetune': nothing here trains weights" in done.stderr
+    assert "no attribute 'TrainingJob': compile with" in done.stderr
 
 
 def test_a_module_runs_by_its_name(folder: Path) -> None:
     done = as_dspy(folder, "-m", "script", "--fast")
     assert done.returncode == 7, done.stderr
     assert done.stdout.startswith("['--fast'] 4")
-    assert "dspy.teleprompt.GRPO" in done.stderr
+    assert "dspy.teleprompt.GroundedProposer" in done.stderr
 
 
 def test_a_wrong_command_is_one_message(folder: Path) -> None:

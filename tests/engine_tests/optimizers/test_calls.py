@@ -61,6 +61,8 @@ FORMULAS = {
     "InferRules": lambda c: TRAIN * c + c * 10 + (2 + 10) * V * c,
     "FieldByField": lambda c: V * c + 2 * (TRAIN * c + 2 * c * 3 + (3 + 1) * V * c),
     "BetterTogether": better_together,
+    "BootstrapFinetune": lambda c: TRAIN * c + (1 + 4) * V * c,
+    "GRPO": lambda c: 20 * 8 * 8 * c + (1 + 4) * V * c,
 }
 """Optimizer -> the most calls that its docstring names for its defaults, by the number of steps (one call each a row)."""
 

@@ -12,7 +12,7 @@ from engine.records import Usage
 from engine.registry import OPTIMIZERS
 from engine.search.budget import Budget
 from engine.search.driver import Driver
-from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings
+from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings, toy_trainer
 
 WRITTEN = ("proposed_instructions", "proposed_description", "observations", "summary", "rules", "advice")
 ROWS = list(toy_rows(36).values())
@@ -169,6 +169,7 @@ def test_examples_that_took_no_row_are_said_to_have_no_score():
 def test_one_row_ends_in_a_program_or_in_a_sentence(optimizer):
     tuner = small(optimizer)()
     tuner.metric, tuner.task_model = toy_metric, ToyLM()
+    tuner.trainers = (toy_trainer(tuner.task_model),)
     if optimizer.name in NEED_TWO_ROWS:
         with pytest.raises(ConfigurationError, match="at least 2 examples"):
             tuner.compile(Predict("text -> label"), trainset=ROWS[:1])
@@ -205,7 +206,7 @@ def test_any_result_is_a_start(optimizer, start):
     first = small(next(o for o in OPTIMIZERS if o.name == start))()
     second = small(optimizer)()
     for tuner in (first, second):
-        tuner.metric, tuner.task_model = toy_metric, lm
+        tuner.metric, tuner.task_model, tuner.trainers = toy_metric, lm, (toy_trainer(lm),)
     half = first.compile(Predict("text -> label"), trainset=ROWS[:18], valset=ROWS[18:])
     before = half.candidate()
     whole = second.compile(half, trainset=ROWS[:18], valset=ROWS[18:])

@@ -56,9 +56,13 @@ def test_p_is_random_search_as_in_dspy():
     assert all(isinstance(o, BootstrapRS) for step in tuner._chain for o in step)
 
 
-def test_a_step_that_trains_weights_is_refused_in_a_sentence():
-    with pytest.raises(ConfigurationError, match="trains weights"):
-        BetterTogether(strategy="p -> w -> p")
+def test_w_trains_weights_as_in_dspy():
+    tuner = BetterTogether(strategy="p -> w -> p", optimizer_compile_args={"w": {"base_model": "tiny"}})
+    assert [o.name for step in tuner._chain for o in step][1] == "BootstrapFinetune"
+    assert tuner._chain[1][0].options.base_model == "tiny"
+
+
+def test_a_chain_names_only_what_there_is():
     with pytest.raises(ConfigurationError, match="'nothing', which is no optimizer"):
         BetterTogether(strategy="p -> nothing")
     with pytest.raises(ConfigurationError, match="write names"):
