@@ -267,6 +267,11 @@ class Candidate:
         """Twelve hex digits of the content's SHA-256."""
         return content_hash({path: state.as_dict() for path, state in self.steps.items()})[:12]
 
+    @property
+    def tuned_models(self) -> tuple[str, ...]:
+        """The names of the tuned models that answer its steps, each once."""
+        return tuple(dict.fromkeys(s.weights for s in self.steps.values() if s.weights))
+
     def with_step(self, path: str, **changes: Any) -> Candidate:
         """Return a copy with some of one step's values changed (parents and reason are kept)."""
         return replace(self, steps={**self.steps, path: replace(self.steps[path], **changes)})

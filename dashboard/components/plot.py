@@ -43,7 +43,7 @@ def plot(
     """Draw a figure; return the clicked point's `customdata`, or None.
 
     `label` is what a screen reader says; `stamp` marks the state drawn, for tests and measurements. `live` is a
-    run's id: the figure then follows the run's event stream by itself. `chosen` is the `customdata` of the point
+    run's id: the figure then follows its "part" of the run's event stream (by default "chart") by itself. `chosen` is the `customdata` of the point
     that gets a ring (charts that follow a run only). Without a figure `empty` is said instead.
     """
     data: dict[str, object] = {

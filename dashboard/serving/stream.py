@@ -22,6 +22,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from dashboard.serving.guard import from_elsewhere
 from dashboard.state import reading
 from dashboard.state.snapshot import LATEST_EVENTS, Snapshot, parts
+from dashboard.views.training import PROGRESS
 from engine.errors import EngineError, NotFoundError
 from engine.store.rows import EventRow, TrialRow
 from engine.store.store import Store
@@ -87,6 +88,7 @@ class WatchedRun:
         self._trials: dict[int, TrialRow] = {}
         self._parents: dict[str, tuple[str, ...]] = {}
         self._events: deque[EventRow] = deque(maxlen=LATEST_EVENTS)
+        self._training: list[EventRow] = []
         self._process: tuple[Any, ...] = ()
 
     def changes(self, store: Store) -> dict[str, str]:
@@ -110,12 +112,15 @@ class WatchedRun:
         self._parents |= store.trials.parents(self.run_id, len(self._parents))
         last = self._events[-1].id if self._events else 0
         self._events.extend(store.events.all(self.run_id, after=last, latest=LATEST_EVENTS))
+        trained = self._training[-1].id if self._training else 0
+        self._training += store.events.of_kind(self.run_id, PROGRESS, trained)
         seen = Snapshot(
             run,
             list(self._trials.values()),
             self._parents,
             list(self._events),
             store.requests.all(self.run_id),
+            self._training,
         )
         texts = {name: json.dumps(value) for name, value in {**parts(seen), "trouble": ""}.items()}
         changed = {name: text for name, text in texts.items() if self.sent.get(name) != text}

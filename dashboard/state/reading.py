@@ -26,6 +26,7 @@ from engine.store.store import FILE_NAME, Store
 if TYPE_CHECKING:
     from dashboard.state.project_file import AttachedFile
     from engine.dataset import ColumnProfile, Dataset, UsableRows
+    from engine.lm.tuned import TunedModel
     from engine.search.estimate import Estimate
 
 
@@ -132,8 +133,20 @@ def setting(key: str, default: object = None) -> Any:
         return store.settings.get(key, default)
 
 
+def tuned() -> list[TunedModel]:
+    """Return the tuned models of the data folder, the newest first."""
+    from engine.lm.tuned import tuned_models
+
+    return tuned_models()
+
+
+def choosable_models() -> list[ModelChoice]:
+    """Return the models that a project can choose: the saved ones, then the tuned ones."""
+    return [*saved_models(), *(ModelChoice(name=f"tuned/{one.name}") for one in tuned())]
+
+
 def saved_models() -> list[ModelChoice]:
-    """Return the models that can be chosen: the offline one, then those added in the settings."""
+    """Return the models of the settings: the offline one, then those added there."""
     added = [ModelChoice.model_validate(m) for m in setting("models", [])]
     return [ModelChoice(), *(m for m in added if m.name != "offline/learner")]
 

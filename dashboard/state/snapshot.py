@@ -1,4 +1,4 @@
-"""Snapshot of a run, in parts that a page shows: stage, meters, chart, feed. All of it plain data for the browser.
+"""Snapshot of a run, in parts that a page shows: stage, meters, chart, training, feed. All of it plain data for the browser.
 
 The page draws the parts when it opens; the event stream sends those that have changed since. No Streamlit here.
 """
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from dashboard.views.live import LATEST, feed, meters, progress, time_left
 from dashboard.views.score_chart import ScoreChart, score_chart, score_figure
+from dashboard.views.training import PROGRESS, training_chart
 from engine.store.rows import EventRow, RequestRow, RunRow, TrialRow
 from engine.store.store import Store
 from engine.text import counted
@@ -18,13 +19,14 @@ LATEST_EVENTS = LATEST
 
 
 class Snapshot(NamedTuple):
-    """Facts of a run: `parents` is candidate id -> ids it came from, `events` the latest, in order."""
+    """Facts of a run: `parents` is candidate id -> ids it came from, `events` the latest, `training` all of trainings."""
 
     run: RunRow
     trials: Sequence[TrialRow]
     parents: Mapping[str, Sequence[str]]
     events: Sequence[EventRow]
     requests: Sequence[RequestRow]
+    training: Sequence[EventRow] = ()
 
 
 def read_snapshot(store: Store, run_id: str) -> Snapshot:
@@ -35,6 +37,7 @@ def read_snapshot(store: Store, run_id: str) -> Snapshot:
         store.trials.parents(run_id),
         store.events.all(run_id, latest=LATEST_EVENTS),
         store.requests.all(run_id),
+        store.events.of_kind(run_id, PROGRESS),
     )
 
 
@@ -43,11 +46,12 @@ def parts(seen: Snapshot) -> dict[str, Any]:
     scores = score_chart(seen.trials, seen.parents, over=seen.run.is_over)
     leader = scores.leader.trial if scores.leader else None
     return {
-        "stage": stage(seen.run, seen.requests, leader),
+        "stage": f"{stage(seen.run, seen.requests, leader)}{' training' if seen.training else ''}",
         "leader": leader,
         "end": _end(seen.run),
         "meters": _meters(seen),
         "chart": chart(scores, len(seen.trials), over=seen.run.is_over),
+        "training": training_chart(seen.training),
         "feed": feed(seen.events, seen.trials, seen.parents),
     }
 

@@ -218,9 +218,10 @@ export default ({ data, parentElement, setTriggerValue }) => {
   const following = data.live && own.run === data.live && own.data;
   own.data = following ? { ...own.data, height: data.height } : data;
   soon(box, own);
-  follow(own, data.live, ({ chart }) => {
-    if (!chart?.figure) return;
-    own.data = { ...own.data, ...chart };
+  follow(own, data.live, (parts) => {
+    const news = parts[data.figure?.part ?? "chart"];
+    if (!news?.figure) return;
+    own.data = { ...own.data, ...news };
     soon(box, own);
   });
   own.look ??= () => own.wanted && soon(box, own);

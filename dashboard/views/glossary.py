@@ -159,6 +159,20 @@ TERMS: tuple[Term, ...] = (
     Term(
         "model", "LLM", "What reads the prompt and answers: a service on the net, or a program on a machine."
     ),
+    Term(
+        "training of a model",
+        "fine-tuning, weights",
+        "Changing a small model itself, until it answers as the rows do: not its prompt, its weights.",
+    ),
+    Term("teacher", "large model", "The model whose right answers a small one learns from."),
+    Term(
+        "base model",
+        "student, checkpoint",
+        "The small model that is trained: as its maker published it, under its maker's licence.",
+    ),
+    Term(
+        "tuned model", "fine-tuned model", "A model that a run has trained. It can be chosen like any other."
+    ),
     Term("provider", "endpoint, host", "Where a model runs, and who is paid for it."),
     Term("key", "API key", "The password of your account at a provider. It is never written into a project."),
     Term(

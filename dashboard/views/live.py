@@ -14,7 +14,7 @@ from engine.text import dollars, duration, percent, price, short
 
 LATEST = 150
 KINDS = {"new_best": "best", "error": "error", "row_scored": "error"}
-ROWS = {"train": "training row", "validation": "validation row", "test": "test row"}
+ROWS = {"train": "training row", "validation": "validation row", "test": "test row", "teacher": "test row"}
 
 
 def feed(

@@ -77,7 +77,7 @@ def score_chart(
     trial in which more rows failed than in others. Once the run is `over`, best-so-far ends at the prompt that was
     chosen. Test trials are left out: the search never sees them.
     """
-    shown = [t for t in trials if t.split != "test"]
+    shown = [t for t in trials if t.split not in ("test", "teacher")]
     parents, places = parents or {}, _places(shown)
     numbers = {candidate: number for number, candidate in enumerate(parents)}
     whole = max((t.rows_total for t in shown if t.split == "validation"), default=0)

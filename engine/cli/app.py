@@ -248,7 +248,7 @@ def export(
         typer.Option(
             "--format",
             help="What to write. Of the run: report, results-csv, results-xlsx, results-json, training. Its program: json, "
-            "python, python_tuneboard, records, schema, dspy, dspy_state, messages, messages_json, openai_request, markdown, container.",
+            "python, python_tuneboard, records, schema, dspy, dspy_state, messages, messages_json, openai_request, markdown, weights, container.",
         ),
     ] = "json",
     output: Annotated[
@@ -263,6 +263,27 @@ def export(
     from engine.cli.programs import export_program
 
     export_program(run_id, form, output, candidate)
+
+
+@app.command()
+@plain_errors
+def models(
+    name: Annotated[
+        str | None, typer.Argument(metavar="tuned/NAME", help="One of them, with the commands that serve it.")
+    ] = None,
+    home: Home = None,
+    merge: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write the adapter merged into its base there.")
+    ] = None,
+) -> None:
+    """List the tuned models, each with what it was made of."""
+    _use(home)
+    from engine.cli.models import list_models, show_model
+
+    if name is None:
+        list_models()
+    else:
+        show_model(name, merge)
 
 
 @app.command("serve")

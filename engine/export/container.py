@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from engine.errors import ProgramFileError
 from engine.export.program import ProgramFile, to_text
+from engine.export.weights import WEIGHTS, lineage, models_of, tuned_of, weight_files
 from engine.lm.choice import key_variable
 
 PORT = 8600
@@ -31,12 +32,22 @@ def dockerfile(program: ProgramFile, wheel: str) -> str:
     command = ["tuneboard", "serve", "program.json", "--host", "0.0.0.0", "--port", str(PORT)]  # noqa: S104 - in a container
     for name in own_key_variables(program):
         command += ["--key-env", name]
-    return FILE.format(wheel=wheel, port=PORT, given=given, command=json.dumps(command))
+    weights = any(model.hosted is None for model in tuned_of(program))
+    return FILE.format(
+        wheel=wheel,
+        extra="[weights]" if weights else "",
+        copied=f"COPY --chown=program {WEIGHTS} /home/program/data\n"
+        if program.candidate.tuned_models
+        else "",
+        port=PORT,
+        given=given,
+        command=json.dumps(command),
+    )
 
 
 def variables(program: ProgramFile) -> list[str]:
     """Return what the container has to be given: the name of its token, and of the keys of the models."""
-    names = ["TUNEBOARD_SERVE_TOKEN", *dict.fromkeys(filter(None, map(key_variable, program.models)))]
+    names = ["TUNEBOARD_SERVE_TOKEN", *dict.fromkeys(filter(None, map(key_variable, models_of(program))))]
     for name in names:
         if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):  # it becomes a part of commands
             raise ProgramFileError(
@@ -53,7 +64,7 @@ def serve_command(path: str = "program.json", key_envs: Sequence[str] = ()) -> s
 
 def own_key_variables(program: ProgramFile) -> list[str]:
     """Return the variables with keys for models' own addresses: the user who serves the program has to name them."""
-    return list(dict.fromkeys(m.key_env for m in program.models if m.base_url and m.key_env))
+    return list(dict.fromkeys(m.key_env for m in models_of(program) if m.base_url and m.key_env))
 
 
 FILE = """\
@@ -63,9 +74,9 @@ FILE = """\
 FROM python:3.12.12-slim-bookworm
 WORKDIR /srv
 COPY {wheel} /tmp/
-RUN pip install --no-cache-dir /tmp/{wheel} && rm /tmp/{wheel} && useradd --create-home program
+RUN pip install --no-cache-dir "/tmp/{wheel}{extra}" && rm /tmp/{wheel} && useradd --create-home program
 COPY program.json .
-USER program
+{copied}USER program
 ENV TUNEBOARD_HOME=/home/program/data
 EXPOSE {port}
 HEALTHCHECK CMD python -c "import urllib.request as r; r.urlopen('http://127.0.0.1:{port}/health', timeout=3)"
@@ -113,7 +124,9 @@ def zipped(files: dict[str, bytes]) -> bytes:
         for path, data in files.items():
             entry = zipfile.ZipInfo(path, _STAMP)
             entry.external_attr = 0o644 << 16
-            entry.compress_type = zipfile.ZIP_STORED if path.endswith(".whl") else zipfile.ZIP_DEFLATED
+            entry.compress_type = (
+                zipfile.ZIP_STORED if path.endswith((".whl", ".safetensors")) else zipfile.ZIP_DEFLATED
+            )
             made.writestr(entry, data)
     return out.getvalue()
 
@@ -151,12 +164,15 @@ def container(program: ProgramFile) -> bytes:
                 "Write your own Dockerfile that copies it to the same place."
             )
     name, package = wheel()
+    weights = weight_files(program)
+    along = f"!{WEIGHTS}\n" if weights else ""
     files = {
         "Dockerfile": dockerfile(program, name).encode(),
-        ".dockerignore": f"*\n!program.json\n!{name}\n".encode(),
+        ".dockerignore": f"*\n!program.json\n!{name}\n{along}".encode(),
         "README.md": _readme(program).encode(),
         "program.json": to_text(program).encode(),
         name: package,
+        **weights,
     }
     return zipped(files)
 
@@ -169,11 +185,13 @@ def _readme(program: ProgramFile) -> str:
         exports="".join(f'export {name}="..."\n' for name in names[1:]),
         given=" ".join(f"-e {name}" for name in names),
     )
-    hosts = [urlsplit(model.base_url or "").hostname for model in program.models]
-    prefixes = [model.name.partition("/")[0] for model in program.models if not model.base_url]
+    models = models_of(program)
+    hosts = [urlsplit(model.base_url or "").hostname for model in models]
+    prefixes = [model.name.partition("/")[0] for model in models if not model.base_url]
     # A container does not see the machine itself by these addresses.
     local = any(h in ("localhost", "127.0.0.1", "::1") for h in hosts) or any(p in LOCALS for p in prefixes)
-    return lines + (LOCAL if local else "")
+    about = lineage(program)
+    return lines + (LOCAL if local else "") + (f"\n{about}\n" if about else "")
 
 
 LOCALS = ("ollama", "ollama_chat", "lm_studio", "hosted_vllm", "vllm", "sglang")

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from engine.errors import EngineError, UnknownNameError
-from engine.export.container import container
+from engine.errors import EngineError, ProgramFileError, UnknownNameError
+from engine.export.container import container, zipped
 from engine.export.dspy_script import dspy_script, state_text
 from engine.export.program import ProgramFile, json_text, literal, quotable, to_text
 from engine.export.record_module import record_module, schema_text
 from engine.export.standalone.script import standalone_script
+from engine.export.weights import lineage, portable, tuned_of, weight_files, with_provider_names
 from engine.lm.choice import ModelChoice
 from engine.pipeline.spec import FieldSpec, StepSpec
 from engine.records import json_form
@@ -71,6 +72,8 @@ def _fields(title: str, fields: Sequence[FieldSpec]) -> Iterator[str]:
 
 def _state(path: str, state: StepState) -> Iterator[str]:
     yield from (f"### Instructions of {_code(path)}", "", *_fenced(state.instructions), "")
+    if state.weights:
+        yield from (f"A tuned model answers it: {_code(state.weights)}.", "")
     if not state.demos:
         return
     yield from (f"### Solved examples of {_code(path)} ({len(state.demos)})", "")
@@ -139,6 +142,7 @@ def messages_text(program: ProgramFile) -> str:
 
 def openai_requests(program: ProgramFile) -> str:
     """Return the JSON body of a chat completions request for each step by path; several demonstrations are turns of it."""
+    program = portable(program)
     own = {step.name: step.model for step in program.pipeline.steps}
     bodies = {}
     for path, messages in step_messages(program).items():
@@ -150,6 +154,7 @@ def openai_requests(program: ProgramFile) -> str:
 
 def python_script(program: ProgramFile) -> str:
     """Return the script's text. Passages that steps search are in it, of a large corpus its hash."""
+    program = with_provider_names(program)
     settings = (program.model or ModelChoice()).model_dump(exclude_none=True)
     arguments = {"model": settings.pop("name"), "api_base": settings.pop("base_url", None), **settings}
     pipeline = program.pipeline
@@ -166,6 +171,50 @@ def python_script(program: ProgramFile) -> str:
     # In one pass: a text may itself hold something that looks like a mark.
     return re.sub(r"@([A-Z]+)@", lambda mark: texts[mark[1]], _SCRIPT)
 
+
+def program_with_weights(program: ProgramFile) -> bytes:
+    """Return the program with its tuned models as a zip: program.json, the weights, a script that asks both, and a README.
+
+    Raises ProgramFileError for a program that asks no tuned model, and for weights that are gone or too large.
+    """
+    weights = weight_files(program)
+    if not weights:
+        raise ProgramFileError(
+            "No step of this program asks a tuned model, so there are no weights to take along."
+        )
+    needs = "tuneboard" if all(model.hosted for model in tuned_of(program)) else "'tuneboard[weights]'"
+    text = WEIGHTS_README.format(
+        title=program.title.replace("`", "'"),
+        needs=needs,
+        options=" ".join(f'--{f.name} "..."' for f in program.pipeline.inputs),
+        lineage=lineage(program),
+    )
+    files = {
+        "README.md": text.encode(),
+        "program.json": to_text(program).encode(),
+        "program_tuneboard.py": python_script(program).encode(),
+        **weights,
+    }
+    return zipped(files)
+
+
+WEIGHTS_README = """\
+# {title}
+
+The program and the tuned models that answer it. Weights are safetensors files; nothing in here is run when it is read.
+
+```sh
+pip install {needs}      # or the .whl file in program_container.zip
+export TUNEBOARD_HOME="$PWD/weights"
+python program_tuneboard.py {options}
+tuneboard serve program.json --port 8600
+```
+
+{lineage}
+
+An adapter needs its base model: it is read from the same folder as on the machine where it was trained, or fetched from its hub
+at the first call. To serve the weights by vLLM, SGLang or Ollama instead, see the tuned model on Tuneboard's Settings page.
+"""
 
 _SCRIPT = '''\
 """@TITLE@.
@@ -287,7 +336,7 @@ EXPORTS: tuple[ExportFormat, ...] = (
         "Python script",
         "A script that answers one row or a whole file. It needs Python and nothing else: no package, no Tuneboard.",
         "program.py",
-        standalone_script,
+        lambda program: standalone_script(portable(program)),
     ),
     ExportFormat(
         "python_tuneboard",
@@ -315,7 +364,7 @@ EXPORTS: tuple[ExportFormat, ...] = (
         "DSPy script",
         "A script that builds the same program with DSPy; it holds all that was tuned.",
         "program_dspy.py",
-        dspy_script,
+        lambda program: dspy_script(portable(program)),
     ),
     ExportFormat(
         "dspy_state",
@@ -351,6 +400,14 @@ EXPORTS: tuple[ExportFormat, ...] = (
         "Fields, instructions and solved examples as a page for a wiki or a review.",
         "program.md",
         markdown_page,
+    ),
+    ExportFormat(
+        "weights",
+        "Program with its model",
+        "A tuned model's weights with the program and a script that runs both. For a hosted model: its name at the provider.",
+        "program_weights.zip",
+        program_with_weights,
+        on_demand=True,
     ),
     ExportFormat(
         "container",

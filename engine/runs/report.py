@@ -15,14 +15,15 @@ from engine.errors import EngineError, RunError, UnknownNameError
 from engine.export.hero import hero_html
 from engine.export.report import ReportRow, report_html
 from engine.export.tables import results_csv, results_json, results_xlsx
+from engine.pipeline.build import build_program
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate, Outcome, TraceStep, json_value, whole_trials
 from engine.runs.prepare import row_values, stored_dataset, with_result
 from engine.runs.spec import ModelChoice, RunSpec, make_adapter
+from engine.search.training import chat_rows
 from engine.store.rows import RunRow
 from engine.store.store import Store
 from engine.text import dollars, duration
-from engine.training.contract import ChatRow
 from engine.training.file import training_lines
 
 if TYPE_CHECKING:
@@ -178,8 +179,6 @@ def step_calls(
 
 
 def _steps(pipeline: PipelineSpec, candidate: Candidate) -> dict[str, Predict]:
-    from engine.pipeline.build import build_program
-
     return dict(build_program(pipeline).with_candidate(candidate).named_predictors())
 
 
@@ -207,7 +206,7 @@ def right_rows(store: Store, run: RunRow) -> dict[int, int]:
     test_rows = {row for rows in store.trials.row_scores(run.id, "test").values() for row in rows}
     mine = {t.number for t in trials if t.candidate_id == run.taken}
     found: dict[int, int] = {}
-    for split in dict.fromkeys(t.split for t in trials if t.split != "test"):
+    for split in dict.fromkeys(t.split for t in trials if t.split not in ("test", "teacher")):
         for trial, scores in store.trials.row_scores(run.id, split).items():
             if trial in mine:
                 right = (row for row, score in scores.items() if score >= RIGHT and row not in test_rows)
@@ -231,21 +230,22 @@ def training_file(store: Store, run_id: str) -> bytes:
         for outcome in store.trials.outcomes(run_id, trial)
         if rows.get(outcome.row) == trial and outcome.error is None
     ]
-    steps, writer = _steps(spec.pipeline, candidate), make_adapter(spec.adapter)
-    found: list[ChatRow] = []
-    for outcome in sorted(outcomes, key=lambda one: one.row):
-        for call in trace_of(steps, values.get(outcome.row, {}), outcome):
-            step = steps.get(call.path)
-            if step is None or not set(step.prompted().output_fields) <= call.outputs.keys():
-                continue
-            adapter = step.adapter or writer
-            for messages, answer, _ in adapter.calls(
-                step.prompted(), (), dict(call.inputs), dict(call.outputs)
-            ):
-                turns = (*messages, {"role": "assistant", "content": answer})
-                found.append(ChatRow(turns, call.path, outcome.row))
+    program = build_program(spec.pipeline).with_candidate(_without_demos(candidate))
+    steps = dict(program.named_predictors())
+    calls = (
+        (outcome.row, call)
+        for outcome in sorted(outcomes, key=lambda one: one.row)
+        for call in trace_of(steps, values.get(outcome.row, {}), outcome)
+    )
+    found = chat_rows(program, make_adapter(spec.adapter), calls)
     if not found:
         raise RunError(
             f"The best prompt of {run.title!r} got no row right outside the final test, so there is nothing to train with."
         )
     return training_lines(found)
+
+
+def _without_demos(candidate: Candidate) -> Candidate:
+    for path in candidate.steps:
+        candidate = candidate.with_step(path, demos=())
+    return candidate

@@ -9,10 +9,13 @@ What is kept of a run when it ends, its result, is a dict of JSON values:
     verdict          kind, sentence, difference, low, high, rows, won, lost (see `engine.search.verdict`)
     whole_set        where the metric has a number of the whole set of test rows: see `engine.metrics.whole_set`; else None
     baseline, best   the starting prompt and the chosen one: candidate, validation and test (scores 0 to 1 or
-                     None), rows, failed, and per row on the test rows: seconds, tokens, cost
+                     None), likely (the interval of the test score), rows, failed, and per row on the test rows: seconds, tokens, cost
     best_candidate, seed_candidate      their ids
     taken_candidate  the id of the prompt that the exports hold: the best where it is surely better, else the start,
                      until the user takes another one
+    teacher          where a model was tuned that another one taught: `model`, the teacher's name, and its figures on the
+                     same test rows, as in `best`; else None
+    tuned_models     names of the tuned models that the best prompt is answered by
     stopped, reason  how the search ended: finished, budget, stopped or failed, and the sentence
     usage, seconds   what the whole run took
     export_path, script_path            the exported program and the script that runs it
@@ -44,6 +47,7 @@ from engine.errors import EngineError, RunError, StoreError, StoreLockedError
 from engine.lm import cache
 from engine.lm.choice import is_offline
 from engine.lm.connection import check_connection
+from engine.lm.tuned import note_run
 from engine.metrics.whole_set import whole_set_figure
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate, Evaluation, whole_trials
@@ -54,6 +58,7 @@ from engine.runs.spec import RunSpec
 from engine.search.driver import Driver
 from engine.search.settings import SearchResult, Trial
 from engine.search.verdict import verdict
+from engine.statistics import mean_interval
 from engine.store.rows import RunRow
 from engine.store.store import FILE_NAME, Store
 
@@ -262,10 +267,12 @@ class _Job:
             driver.seed, search.best, split.test, labels=("baseline", "best")
         )
         _check_tested(before, after)
+        teacher = await self._teacher(driver, prepared, search)
         metric, rows = prepared.settings.metric, prepared.settings.rows
         figure = await asyncio.to_thread(whole_set_figure, metric, rows, before, after)
         result = {
             **self._result(driver, prepared, search, before, after),
+            "teacher": teacher,
             "whole_set": figure,
         }
         await watch.no_trouble()
@@ -279,6 +286,17 @@ class _Job:
         proofs = await prove(Path(paths["export_path"]), driver.settings, tested)
         self._conclude(search, {**result, **paths, "proof": proofs}, driver)
 
+    async def _teacher(
+        self, driver: Driver, prepared: Prepared, search: SearchResult
+    ) -> dict[str, Any] | None:
+        """Return what the model that taught a tuned one scores on the test rows; None where there is none."""
+        choice = prepared.spec.teacher_model
+        if choice is None or not search.best.tuned_models or search.stopped == "stopped":
+            return None
+        self._phase("Testing the teacher on the same rows")
+        tested = await driver.score_teacher(prepared.split.test)
+        return {"model": choice.name, **summary(driver.seed, None, tested)}
+
     def _result(
         self, driver: Driver, prepared: Prepared, search: SearchResult, before: Evaluation, after: Evaluation
     ) -> dict[str, Any]:
@@ -289,6 +307,7 @@ class _Job:
             "best": summary(search.best, validation_score(driver.trials, search.best, rows), after),
             "best_candidate": search.best.id,
             "seed_candidate": search.seed.id,
+            "tuned_models": list(search.best.tuned_models),
             "stopped": search.stopped,
             "reason": search.reason,
             "usage": asdict(driver.ledger.spent),
@@ -301,6 +320,7 @@ class _Job:
 
     def _store_result(self, search: SearchResult, result: Mapping[str, Any], driver: Driver) -> None:
         store, run_id = self.store, self.run.id
+        note_run(search.best.tuned_models, run_id)
         with store.transaction():
             store.trials.drop_earlier(run_id)
             store.trials.mark_best(run_id, search.best.id)
@@ -387,10 +407,12 @@ def summary(candidate: Candidate, validation: float | None, test: Evaluation) ->
     done = [o for o in test.outcomes if o.error is None]
     n = len(test.outcomes)
     known = bool(done) and all(o.usage.cost is not None for o in done)
+    likely = mean_interval([o.score for o in test.outcomes])
     return {
         "candidate": candidate.id,
         "validation": validation,
         "test": test.score if n else None,
+        "likely": [likely.low, likely.high] if n else None,
         "rows": n,
         "failed": n - len(done),
         "seconds_per_row": median_high([o.seconds for o in done]) if done else None,

@@ -114,6 +114,13 @@ class Driver:
         answers = await loop.here_or_there(self._batch(asks, in_turn=False))
         return answers[0], answers[1]
 
+    async def score_teacher(self, rows: Sequence[int]) -> Evaluation:
+        """Score the starting prompt on test rows as its teacher answers, after `compare`: as many rows as the budget has left."""
+        left = self.ledger.calls_left
+        asked = tuple(rows if left is None else rows[: left // self.settings.calls_a_row])
+        answers = await loop.here_or_there(self._batch([Score(self.seed, asked, "teacher", teacher=True)]))
+        return cast(Evaluation, answers[0])
+
     # The search
 
     async def search(self, make: MakeSearch, *, test_rows: int = 0) -> SearchResult:
@@ -329,7 +336,9 @@ class Driver:
         # A search without separate validation rows uses the same rows for both; solving them is training.
         if self._validation.issuperset(ask.rows) and not ask.teacher:
             return "validation"
-        return "train" if self._train.issuperset(ask.rows) else "test"
+        if self._train.issuperset(ask.rows):
+            return "train"
+        return "teacher" if ask.teacher else "test"
 
     def _record_spending(self, *, always: bool = False) -> None:
         now = time.monotonic()

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 from engine.records import Candidate, Evaluation, Outcome, Usage
 from engine.text import counted
 
-Split = Literal["train", "validation", "test"]
+Split = Literal["train", "validation", "test", "teacher"]
 
 
 class Event:

@@ -115,7 +115,7 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class TrialRow:
-    """One evaluation inside a run. `split` is train, validation or test; `score` runs 0 to 1.
+    """One evaluation inside a run. `split` is train, validation, test or teacher (test rows answered by the teacher); `score` runs 0 to 1.
 
     `state` is running, finished or stopped; `score` is the mean so far while it runs, in which the rows that
     `failed` count as zero.

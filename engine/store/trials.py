@@ -204,6 +204,11 @@ class Events(StorePart):
         """Delete a run's events: a process that drives it again from the start stores them again."""
         self._db.write("DELETE FROM events WHERE run_id = ?", (run_id,))
 
+    def of_kind(self, run_id: str, kind: str, after: int = 0) -> list[EventRow]:
+        """Return a run's events of a kind with an id above `after`, in order."""
+        rest = "FROM events WHERE run_id = ? AND kind = ? AND id > ? ORDER BY id"
+        return self._db.records(EventRow, rest, (run_id, kind, after))
+
     def all(self, run_id: str, after: int = 0, latest: int = -1) -> list[EventRow]:
         """Return a run's events with an id above `after`, in order; with `latest`, only the last `latest` of them."""
         rest = "FROM events WHERE run_id = ? AND id > ? ORDER BY id DESC LIMIT ?"

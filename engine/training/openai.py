@@ -46,6 +46,7 @@ PRICES = {
 }
 """US dollars for a million trained tokens at OpenAI's own address, by the start of the base model's name, longest first."""
 
+NO_MODEL = "The training was stopped before its first checkpoint, so there is no model."
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 STATES = {
     "validating_files": "The provider checks the training file.",
@@ -124,7 +125,7 @@ class OpenAITrainer:
         except EngineError:
             pass  # not trained yet
         if watch.stopped:
-            return Trained("", ended="stopped")
+            raise TrainingError(NO_MODEL)
         return await _Training(self, order, watch, name).run()
 
 
@@ -160,9 +161,7 @@ class _Training:
             model = await self._best_checkpoint()
             self._keep(Job(file=self.job.file))
         if not model:
-            return Trained(
-                "", ended="stopped", tokens=self.progress.tokens, usd=self.progress.usd, seconds=self._seconds
-            )
+            raise TrainingError(NO_MODEL)
         finished = ended["status"] == "succeeded"
         self._record(str(model), finished=finished)
         score = await self.watch.score(PREFIX + self.name, "Trained model")

@@ -11,12 +11,14 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.plot import own_element
 from dashboard.components.runs import figure
+from dashboard.components.tables import small_table
 from dashboard.state import candidates, reading
 from dashboard.state.candidates import score_words
 from dashboard.state.selection import read_only, writing
 from dashboard.views.candidate_charts import as_good, variants
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
+from dashboard.views.training import compared, comparison_sentence
 from engine.export.hero import VERDICTS
 from engine.home import data_home
 from engine.records import whole_trials
@@ -73,6 +75,21 @@ def figures(result: Mapping[str, Any]) -> None:
             "Time per row",
             time_taken(after["seconds_per_row"]),
             help="The median time one row took with the best prompt. Rows run at the same time, so a batch takes less than their sum.",
+        )
+
+
+def against_teacher(run: RunRow, result: Mapping[str, Any]) -> None:
+    """Set a tuned model against itself before tuning and against its teacher; nothing for a run that tuned none."""
+    lines = compared(result, reading.run_spec(run))
+    if not lines:
+        return
+    with ui.card("against_teacher", "Small against large, on the test rows", explain("teacher")):
+        if sentence := comparison_sentence(result):
+            st.caption(escape_markdown(sentence))
+        head = ("", "Model", "Score", "Likely between", "Cost of 1,000 rows", "Time of a row")
+        small_table(head, lines)
+        st.caption(
+            "Likely between: where the score on all rows like these lies, 95 times of 100. More test rows make it narrower."
         )
 
 

@@ -13,7 +13,7 @@ from dashboard.app_pages.results.charts import (
     step_credit_card,
 )
 from dashboard.app_pages.results.compare import candidate_compare, candidate_picker, heads
-from dashboard.app_pages.results.hero import figures, hero, take_card
+from dashboard.app_pages.results.hero import against_teacher, figures, hero, take_card
 from dashboard.app_pages.results.rows import row_matrix, split_choice
 from dashboard.components import ui
 from dashboard.components.page import tune_link
@@ -55,6 +55,7 @@ def results_view(run: RunRow) -> None:
             st.caption("  \n".join(notes))
         take_card(run, result)
         figures(result)
+        against_teacher(run, result)
     else:
         _without_result(run)
     try:

@@ -223,8 +223,30 @@ def _draw(run_id: str, was_over: bool) -> None:
                 "empty": "The steps of the search appear here.",
             },
         )
+    with st.container():
+        _training_card(shown["training"], live)
     if run.is_over != was_over:
         st.rerun()
+
+
+def _training_card(chart: dict[str, Any], live: str) -> None:
+    """Draw loss and validation score of a training; nothing in a run that trains no model."""
+    if chart["figure"] is None:
+        return
+    with ui.card("training_card", "The training", explain("training of a model")):
+        plot(
+            chart["figure"],
+            key="training",
+            label=chart["label"],
+            stamp=chart["stamp"],
+            live=live,
+            height=280,
+        )
+        st.caption(
+            "Stopping the run ends the training; the best checkpoint so far is kept, tested and can be exported."
+            if live
+            else escape_markdown(chart["label"])
+        )
 
 
 def _score_chart(chart: dict[str, Any], live: str) -> int | None:

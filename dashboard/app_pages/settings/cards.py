@@ -17,6 +17,8 @@ from engine.home import data_home
 from engine.lm import prices
 from engine.lm.choice import PROVIDERS, Provider, find_route, is_offline, key_variable
 from engine.lm.connection import LocalServer, local_servers, providers_with_key
+from engine.lm.local.sources import model_title
+from engine.lm.tuned import PREFIX
 from engine.runs.spec import ModelChoice
 from engine.text import price, short
 
@@ -265,6 +267,48 @@ def _model(choice: ModelChoice, key: str) -> None:
             _key_form(variable, key, open_now=not is_there)
         if pressed:
             _test(choice)
+
+
+def tuned_list() -> None:
+    """Show the tuned models: what each was made of, and how to serve it; nothing before there is one."""
+    found = reading.tuned()
+    if not found:
+        return
+    st.markdown("##### Tuned models", help=explain("tuned model"))
+    for record in found:
+        name = f"{PREFIX}{record.name}"
+        with ui.card(f"tuned_{record.name}"):
+            with ui.row(f"tuned_{record.name}_head"):
+                st.markdown(f"**{escape_markdown(name, 90)}**", width="content")
+                if not record.finished:
+                    st.badge("Stopped early", icon=":material/flag:", color="orange")
+            st.caption(escape_markdown(model_title(record).partition(" · ")[2], 300))
+            if record.hosted is not None:
+                st.caption(f"At its provider: {escape_markdown(record.hosted.name, 120)}")
+            else:
+                _serving(name, f"tuned_{record.name}_serve")
+
+
+SERVER_TITLES = {"vllm": "vLLM", "sglang": "SGLang", "ollama": "Ollama, with weights merged first"}
+
+
+def _serving(name: str, key: str) -> None:
+    from engine.lm.local.serving import SERVERS, serving_command
+
+    with st.expander("Serve it", icon=":material/dns:", key=key):
+        st.caption(
+            "It answers inside Tuneboard without a server. For other programs, or for speed on a graphics card:"
+        )
+        for server in SERVERS:
+            try:
+                command = serving_command(name, server)
+            except EngineError as error:
+                st.caption(ui.mark("error", str(error)))
+                return
+            st.caption(SERVER_TITLES.get(server, server))
+            if server == "ollama":
+                command = f"tuneboard models {name} --merge merged/{name.removeprefix(PREFIX)}\n{command}"
+            st.code(command, language="bash", wrap_lines=True)
 
 
 def _key_form(variable: str, key: str, *, open_now: bool) -> None:

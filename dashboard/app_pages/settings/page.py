@@ -8,6 +8,7 @@ from dashboard.app_pages.settings.cards import (
     model_list,
     spending_card,
     storage_card,
+    tuned_list,
 )
 from dashboard.components import ui
 
@@ -19,6 +20,7 @@ left, right = st.columns([7, 4], gap="medium")
 with left:
     st.markdown("##### Models")
     model_list()
+    tuned_list()
     found_models()
     model_form()
 with right:

@@ -48,7 +48,7 @@ def _pick_model(
 ) -> None:
     """Let the user choose a model or `none`. `where` is the project, the step's place, its field and the widget's key."""
     project_id, at, field, key = where
-    models = reading.saved_models()
+    models = reading.choosable_models()
 
     def save(picked: ModelChoice | str) -> None:
         set_parts(project_id, at, **{field: picked if isinstance(picked, ModelChoice) else None})

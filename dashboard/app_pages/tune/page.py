@@ -5,6 +5,7 @@ import streamlit as st
 from dashboard.app_pages.tune.freeze_form import freeze_form
 from dashboard.app_pages.tune.optimizer import budget_form, optimizer_cards, optimizer_options
 from dashboard.app_pages.tune.plans import plan_cards, plans_of, preset
+from dashboard.app_pages.tune.small_model import OPTIMIZER, small_model
 from dashboard.app_pages.tune.start import compare_guard, feedback_card, model_picker, start_card
 from dashboard.components.wizard import wizard_header
 
@@ -16,12 +17,13 @@ if now is not None:
     with choices:
         found = plans_of(now.draft)
         write_prices = plan_cards(now, found)
+        small_model(now)
         own = not any(plan.chosen(now.draft) for plan in found)
         with st.expander(
             "Expert: every way of tuning, its options, limits",
             icon=":material/tune:",
             key="expert",
-            expanded=own,
+            expanded=own and (now.draft.optimizer is None or now.draft.optimizer.name != OPTIMIZER),
         ):
             optimizer_cards(now)
             optimizer_options(now)

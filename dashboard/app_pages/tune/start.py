@@ -44,7 +44,7 @@ SAME = "The same model"
 def model_picker(now: Current) -> None:
     """Let the user choose among the models of the settings."""
     chosen = now.draft.model or ModelChoice()
-    known = list(dict.fromkeys([*reading.saved_models(), chosen]))
+    known = list(dict.fromkeys([*reading.choosable_models(), chosen]))
     about = explain("model", "This one answers your rows, in the search and afterwards.")
     with ui.card("model_card", "Model", about):
         save = ui.saved(f"model_{now.id}", _set_model, now.id, "model")

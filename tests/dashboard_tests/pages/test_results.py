@@ -250,3 +250,20 @@ def test_ten_thousand_trials_open_in_time(project):
         assert not app.exception
         # Of this process: the machine may do other things too. The benchmark measures the real thing.
         assert time.process_time() - started < 10.0, tab
+
+
+def test_a_tuned_model_is_set_against_its_teacher(project, home):
+    run = add_run(project)
+    assert work(home, run) == 0
+    with Store.open(home) as store:
+        result = dict(store.runs.get(run).result)
+        assert (result["teacher"], result["tuned_models"]) == (None, [])
+        assert "Small against large" not in said(open_page(project, run))
+        teacher = {**result["best"], "model": "openai/large", "test": 0.99, "cost_per_row": 0.01}
+        store.runs.save_result(run, {**result, "teacher": teacher, "tuned_models": ["tuned/small-1"]})
+    app = open_page(project, run)
+    assert "Small against large, on the test rows" in said(app)
+    assert "its teacher 99.0 %" in said(app)
+    (table,) = [h.value for h in app.get("html") if "Large model (teacher)" in str(h.value)]
+    assert "tuned/small-1" in table
+    assert "$10.00" in table

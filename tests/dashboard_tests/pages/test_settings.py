@@ -13,6 +13,7 @@ from run_setup import add_data, spec
 from dashboard.state import drafts, reading
 from dashboard.views.history import by_project
 from engine.lm.prices import own_prices, price, set_own_price
+from engine.lm.tuned import TunedModel, save_tuned
 from engine.pipeline.templates import SAMPLES
 from engine.records import Usage
 from engine.runs.spec import ModelChoice, ProjectDraft
@@ -111,3 +112,19 @@ def test_a_price_that_is_given_later_reaches_the_estimate():
     shown = said(open_page("tune", project=project))
     assert "not known" not in shown
     assert "$" in shown
+
+
+def test_tuned_models_are_shown_with_their_lineage_and_how_to_serve_them(home):
+    choice = ModelChoice(name="openai/ft:small", base_url=NOWHERE)
+    made = {"base_model": "Qwen/small", "rows": 30, "licence": "apache-2.0", "finished": True}
+    save_tuned(TunedModel(name="mine", trainer="local", **made))
+    (home / "models" / "mine" / "adapter_model.safetensors").write_bytes(b"")
+    (home / "models" / "mine" / "adapter_config.json").write_text('{"r": 8}')
+    save_tuned(TunedModel(name="theirs", trainer="openai", kind="hosted", hosted=choice, **made))
+    app = start()
+    shown = said(app)
+    assert "Qwen/small, lora on 30 rows by local, licence apache-2.0" in shown
+    assert "At its provider: openai/ft:small" in shown
+    assert "vllm serve Qwen/small --enable-lora --lora-modules" in shown
+    assert "tuneboard models tuned/mine --merge merged/mine" in shown
+    assert ModelChoice(name="tuned/mine") in reading.choosable_models()

@@ -259,3 +259,19 @@ def test_two_trainings_in_a_batch_run_one_after_the_other() -> None:
     toy = toy_trainer(lm)
     loop.run(Driver(toy_settings(lm, trainers=(Watched(toy.reply, toy.guesses),))).search(search))
     assert most == 1
+
+
+def test_the_teacher_is_scored_on_the_test_rows_as_its_own_kind_of_trial() -> None:
+    lm, large = ToyLM(), ToyLM(payer="large")
+    rows = tuple(range(24, 36))
+    settings = toy_settings(lm, train=tuple(range(12)), validation=tuple(range(12, 24)), teacher_lm=large)
+    driver = Driver(settings, seen := Seen())
+    before, _ = loop.run(driver.compare(driver.seed, driver.seed, rows))
+    taught = loop.run(driver.score_teacher(rows))
+    assert [o.row for o in taught.outcomes] == list(rows)
+    assert (lm.paid, large.paid) == (12, 12)
+    assert [e.split for e in seen.of(events.TrialStarted)] == ["test", "teacher"]
+    assert before.candidate_id == taught.candidate_id
+    short = Driver(replace(settings, budget=Budget(calls=20)))
+    loop.run(short.compare(short.seed, short.seed, rows))
+    assert len(loop.run(short.score_teacher(rows)).outcomes) == 8

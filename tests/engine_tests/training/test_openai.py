@@ -15,7 +15,6 @@ from training_orders import ROWS, Notes, chat, order
 import engine
 from engine import loop
 from engine.errors import ConfigurationError, MissingKeyError, TrainingError
-from engine.lm.client import make_lm
 from engine.lm.tuned import get_tuned, tuned_models
 from engine.training.contract import Order, Progress
 from engine.training.openai import OpenAITrainer
@@ -50,9 +49,8 @@ def test_a_model_is_trained_recorded_and_answers(server):
     assert (record.kind, record.rows, record.finished, record.licence) == ("hosted", 12, True, "apache-2.0")
     assert server.jobs["ftjob-1"]["hyperparameters"] == {"n_epochs": 2}
     assert record.hosted is not None
-    with engine.context(lm=make_lm(record.hosted)):
-        reply = loop.run(engine.LM(record.hosted.name, api_base=server.url).acall("thing number 4"))
-    assert reply == ["shelf 1"]
+    assert loop.run(engine.LM(trained.model).acall("thing number 4")) == ["shelf 1"]
+    assert server.requests[-1]["model"] == "ft:small-base:local:tuneboard:1"
 
 
 def test_a_finished_training_is_not_started_again(server):
@@ -130,13 +128,15 @@ def test_stop_cancels_the_job_and_keeps_the_best_checkpoint(server):
 
 
 def test_stop_before_anything_was_trained_has_no_model(server):
-    assert train(order(server.url), Notes(stop_at=0)).ended == "stopped" or server.jobs
     server.hold_at = 0
+    with pytest.raises(TrainingError, match="before its first checkpoint"):
+        train(order(server.url), Notes(stop_at=0))
+    assert server.jobs["ftjob-1"]["status"] == "cancelled"
     watch = Notes(stop_at=0)
     watch.seen.append(Progress(0, 0))
-    trained = train(order(server.url, seed=5), watch)
-    assert (trained.model, trained.ended) == ("", "stopped")
-    assert not any(job["seed"] == 5 for job in server.jobs.values())
+    with pytest.raises(TrainingError, match="before its first checkpoint"):
+        train(order(server.url, seed=5), watch)
+    assert len(server.jobs) == 1
 
 
 def test_a_failed_training_says_why_and_what_it_spent(server):

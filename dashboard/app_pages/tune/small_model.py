@@ -1,0 +1,222 @@
+"""The recipe "Make a small model do this": its settings as one form, written into the project's ordinary draft."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import streamlit as st
+
+from dashboard.components import ui
+from dashboard.components.forms import model_choice
+from dashboard.components.page import Current
+from dashboard.state import drafts, reading
+from dashboard.state.models import title_of
+from dashboard.state.selection import read_only
+from dashboard.views.glossary import explain
+from dashboard.views.text import escape_markdown
+from engine.errors import EngineError
+from engine.lm.choice import find_route, is_offline
+from engine.lm.local.sources import LOCAL, is_local, missing_extra
+from engine.registry import OPTIMIZERS, TRAINERS, get_trainer
+from engine.runs.spec import ModelChoice, Named, ProjectDraft
+
+OPTIMIZER = "BootstrapFinetune"
+"""The optimizer whose options the recipe sets."""
+
+ABOUT = {
+    "local": "Free, nothing leaves the machine. A graphics card makes it quick; without one a very small model still works.",
+    "openai": "The rows are sent to the provider, which trains its model and keeps it. It is paid by trained tokens.",
+    "file": "Writes the right answers as a training file, for a trainer of your own. Nothing is trained here.",
+}
+EXAMPLES = {"local": "Qwen/Qwen3-0.6B, or a folder", "openai": "gpt-4o-mini-2024-07-18", "file": "any name"}
+METHODS = {"lora": "A small addition (LoRA)", "full": "All of its weights"}
+
+
+class Recipe(NamedTuple):
+    """What the form holds: the options of the optimizer, who teaches, who learns, and the limits."""
+
+    options: dict[str, Any]
+    teacher: ModelChoice
+    student: ModelChoice | None
+    usd: float | None
+    minutes: float | None
+
+    def applied(self, draft: ProjectDraft) -> ProjectDraft:
+        """Return a draft that is set to the recipe; its other settings stay."""
+        kept = draft.optimizer.options if draft.optimizer and draft.optimizer.name == OPTIMIZER else {}
+        seconds = None if self.minutes is None else 60 * self.minutes
+        changes: dict[str, Any] = {
+            "optimizer": Named(name=OPTIMIZER, options={**kept, **self.options}),
+            "teacher_model": self.teacher,
+            "budget": draft.budget.model_copy(update={"calls": None, "usd": self.usd, "seconds": seconds}),
+        }
+        if self.student is not None:
+            changes["model"] = self.student
+        return draft.model_copy(update=changes)
+
+
+def student_of(trainer: str, base: str, address: str, key_env: str) -> ModelChoice | None:
+    """Return the base model as a model that answers, for the comparison before tuning; None where nothing is trained.
+
+    >>> student_of("local", "Qwen/Qwen3-0.6B", "", "").name, student_of("openai", "gpt-4o-mini", "", "").name
+    ('local/Qwen/Qwen3-0.6B', 'openai/gpt-4o-mini')
+    """
+    if trainer == "file":
+        return None
+    if trainer == "local":
+        return ModelChoice(name=base if is_local(base) else f"{LOCAL}{base}")
+    named = base if base.startswith("openai/") or find_route(base, address or None).provider_name else ""
+    plain = named if "/" in named else f"openai/{base}"
+    return ModelChoice(name=plain, base_url=address or None, key_env=key_env or None)
+
+
+def small_model(now: Current) -> None:
+    """Show the recipe, folded away until it is used."""
+    if OPTIMIZER not in {one.name for one in OPTIMIZERS}:
+        return
+    chosen = now.draft.optimizer is not None and now.draft.optimizer.name == OPTIMIZER
+    with st.expander(
+        "Make a small model do this", icon=":material/model_training:", expanded=chosen, key="small_model"
+    ):
+        st.caption(
+            "A large model answers your rows. A small one learns from the right answers, and then does the work at a fraction "
+            "of the price. At the end it is tested against the large one and against itself before.",
+            help=explain("training of a model"),
+        )
+        recipe, wrong = _form(now)
+        applied = chosen and recipe is not None and recipe.applied(now.draft) == now.draft
+        with ui.row("small_model_use"):
+            if applied:
+                st.badge("Chosen", icon=":material/check:", color="green")
+                st.caption("What it takes is on the side; start it there.")
+            elif (
+                ui.press(
+                    "Use these settings",
+                    "This is a read-only look." if read_only() else wrong,
+                    key="use_small_model",
+                    type="primary",
+                    icon="check",
+                )
+                and recipe is not None
+            ):
+                _use(now, recipe)
+
+
+def _form(now: Current) -> tuple[Recipe | None, str]:
+    """Draw the settings; return them, or what is missing."""
+    draft = now.draft
+    mine = draft.optimizer is not None and draft.optimizer.name == OPTIMIZER
+    given: dict[str, Any] = dict(draft.optimizer.options) if mine and draft.optimizer else {}
+    trainer = _trainer(now, given)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        teacher = _teacher(now, mine=mine)
+        base = st.text_input(
+            "Base model",
+            str(given.get("base_model", "")),
+            key=f"small_base_{now.id}_{trainer}",
+            placeholder=EXAMPLES.get(trainer, ""),
+            help=explain("base model"),
+        ).strip()
+        licence = st.text_input(
+            "Licence of the base model, as you know it",
+            str(given.get("licence", "")),
+            key=f"small_licence_{now.id}",
+            placeholder="such as apache-2.0",
+            help="It is kept with the tuned model and goes along with its export. Whether you may train the model, and on a "
+            "teacher's answers, is for you to check.",
+        ).strip()
+    with right:
+        method = "lora"
+        if trainer == "local":
+            method = ui.pick(
+                "What is trained?", METHODS, given.get("method", "lora"), key=f"small_method_{now.id}"
+            )
+        address, variable = _place(now, given) if trainer == "openai" else ("", "")
+        usd = st.number_input(
+            "At most, in US dollars",
+            0.01,
+            None,
+            draft.budget.usd,
+            key=f"small_usd_{now.id}",
+            placeholder="No limit",
+            help="Of the teacher's answers, the training and the tests together.",
+        )
+        minutes = st.number_input(
+            "At most, in minutes",
+            0.1,
+            None,
+            None if draft.budget.seconds is None else draft.budget.seconds / 60,
+            key=f"small_minutes_{now.id}",
+            placeholder="No limit",
+            help="When it is used up, the best checkpoint so far is kept and tested.",
+        )
+    if trainer != "file" and not base:
+        return None, "Name the base model first."
+    options = {"trainer": trainer, "base_model": base or "any", "method": method, "licence": licence}
+    options |= {"base_url": address, "key_env": variable}
+    try:
+        student = student_of(trainer, base, address, variable)
+        if student is not None:
+            find_route(student.name, student.base_url)
+    except EngineError as error:
+        return None, str(error)
+    plain = {name: value for name, value in options.items() if value}
+    return Recipe(plain, teacher, student, usd, minutes), ""
+
+
+def _trainer(now: Current, given: dict[str, Any]) -> str:
+    titles = {name: get_trainer(name).title for name, _ in TRAINERS}
+    names = list(titles)
+    at = str(given.get("trainer", names[0]))
+    trainer = ui.pick("Where is it trained?", titles, at, key=f"small_trainer_{now.id}")
+    st.caption(ABOUT.get(trainer, ""))
+    if trainer == "local" and (missing := missing_extra()):
+        st.markdown(ui.mark("download", f"{missing} The other ways work without."))
+    return trainer
+
+
+def _teacher(now: Current, *, mine: bool) -> ModelChoice:
+    """Let the user choose who teaches: at first the project's own model, which its prompt was tuned with."""
+    usual = (now.draft.teacher_model if mine else None) or now.draft.model or ModelChoice()
+    key = f"small_teacher_{now.id}"
+    known = list(dict.fromkeys([*reading.choosable_models(), usual]))
+    picked = st.session_state.get(key, usual)
+    chosen = picked if isinstance(picked, ModelChoice) else usual
+    model_choice("Teacher, the large model", known, chosen, key=key, help=explain("teacher"))
+    if is_offline(chosen):
+        st.caption(f"{escape_markdown(title_of(chosen))} knows little: choose a large model to learn from.")
+    return chosen
+
+
+def _place(now: Current, given: dict[str, Any]) -> tuple[str, str]:
+    """Ask for a provider's address and the variable of its key, where it is not the usual one."""
+    address = st.text_input(
+        "Address (only for another provider or server)",
+        str(given.get("base_url") or ""),
+        key=f"small_address_{now.id}",
+        placeholder="https://api.openai.com/v1",
+        help="Any server with OpenAI's fine-tuning API.",
+    ).strip()
+    variable = st.text_input(
+        "Variable that holds its key",
+        str(given.get("key_env") or ""),
+        key=f"small_key_{now.id}",
+        placeholder="The provider's usual one",
+        help="Only its name is stored, never the key.",
+    ).strip()
+    return address, variable
+
+
+def _use(now: Current, recipe: Recipe) -> None:
+    try:
+        drafts.edit(now.id, recipe.applied)
+        if recipe.student is not None and recipe.student not in reading.saved_models():
+            drafts.add_model(recipe.student)
+    except EngineError as error:
+        st.caption(ui.mark("error", str(error)))
+        return
+    # Their widgets keep what they showed; they are drawn again with the recipe's.
+    for name in ("budget_calls", "budget_usd", "budget_seconds", "model", "teacher_model"):
+        st.session_state.pop(f"{name}_{now.id}", None)
+    st.rerun()

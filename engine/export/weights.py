@@ -1,0 +1,125 @@
+"""Tuned models of a program in an export: weights of this machine as files, models of a provider by name.
+
+The files are laid out as in the data folder, so that a Tuneboard whose data folder is `weights` finds them by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from engine.errors import ConfigurationError, ProgramFileError
+from engine.export.program import ProgramFile
+from engine.lm.choice import ModelChoice
+from engine.lm.tuned import FOLDER, PREFIX, TunedModel, get_tuned, model_folder
+from engine.pipeline.spec import StepSpec
+
+WEIGHTS = "weights"
+LARGEST = 1_000_000_000
+"""Bytes of weights that go into a zip; larger ones are copied by hand."""
+
+_WANTED = (".safetensors", ".json", ".jinja", ".txt", ".model")
+"""Ends of the names of files that go along: weights, and what reads and writes text for them."""
+_OWN = ("job.json", "trainer_state.json")
+"""Files of a training, which a server of the model does not need."""
+
+
+def tuned_of(program: ProgramFile) -> list[TunedModel]:
+    """Return the records of the tuned models that answer a program's steps.
+
+    Raises ProgramFileError for one that is not in this machine's data folder.
+    """
+    try:
+        return [get_tuned(name) for name in program.candidate.tuned_models]
+    except ConfigurationError as error:
+        raise ProgramFileError(f"The program asks a tuned model that is not here. {error}") from error
+
+
+def models_of(program: ProgramFile) -> list[ModelChoice]:
+    """Return every model that a program may ask: those it names, and its tuned models at a provider."""
+    return [*program.models, *(m.hosted for m in tuned_of(program) if m.hosted is not None)]
+
+
+def weight_files(program: ProgramFile) -> dict[str, bytes]:
+    """Return the tuned models' records and weights by path, below `weights`; nothing for a program that asks none.
+
+    Raises ProgramFileError for weights that are gone or too large for a zip.
+    """
+    files: dict[str, bytes] = {}
+    size = 0
+    for model in tuned_of(program):
+        folder = model_folder(model.name)
+        found = [folder / "model.json", *([] if model.hosted else _files(folder))]
+        size += sum(path.stat().st_size for path in found)
+        if size > LARGEST:
+            raise ProgramFileError(
+                f"The weights of {PREFIX}{model.name} take {size / 1e9:.1f} GB, too much for a zip. Copy the folder {folder} to "
+                f"{WEIGHTS}/{FOLDER}/{model.name} next to the program file."
+            )
+        if not model.hosted and not any(path.suffix == ".safetensors" for path in found):
+            raise ProgramFileError(f"The weights of {PREFIX}{model.name} are not in {folder} any more.")
+        files |= {f"{WEIGHTS}/{FOLDER}/{model.name}/{path.name}": path.read_bytes() for path in found}
+    return files
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        wanted = path.name.endswith(_WANTED) and path.name not in (*_OWN, "model.json")
+        if wanted and path.is_file() and not path.is_symlink():
+            yield path
+
+
+def lineage(program: ProgramFile) -> str:
+    """Return what is to be known of a program's tuned models, as Markdown; "" for a program that asks none."""
+    lines = []
+    for model in tuned_of(program):
+        where = (
+            f"the model `{model.hosted.name}` at its provider"
+            if model.hosted
+            else f"`{WEIGHTS}/{FOLDER}/{model.name}`"
+        )
+        licence = model.licence or "not stated"
+        lines.append(
+            f"- `{PREFIX}{model.name}` is {where}: {model.base_model}, trained on {model.rows:,} rows ({model.method}). "
+            f"Licence of the base model: {licence}."
+        )
+    return "\n".join(["## Tuned models", "", *lines]) if lines else ""
+
+
+def with_provider_names(program: ProgramFile) -> ProgramFile:
+    """Return a program that asks tuned models at a provider under their names there; those of this machine stay."""
+    hosted: dict[str, ModelChoice] = {}
+    for name in program.candidate.tuned_models:
+        with suppress(ConfigurationError):  # not in this data folder: it keeps its name
+            if (choice := get_tuned(name).hosted) is not None:
+                hosted[name] = choice
+    own: dict[str, ModelChoice] = {}
+    candidate = program.candidate
+    for path, state in program.candidate.steps.items():
+        if state.weights in hosted:
+            own[path.partition(".")[0]] = hosted[state.weights]
+            candidate = candidate.with_step(path, weights=None)
+    if not own:
+        return program
+
+    def step(one: StepSpec) -> StepSpec:
+        return one.model_copy(update={"model": own[one.name]}) if one.name in own else one
+
+    pipeline = program.pipeline.model_copy(update={"steps": tuple(map(step, program.pipeline.steps))})
+    return program.model_copy(update={"pipeline": pipeline, "candidate": candidate})
+
+
+def portable(program: ProgramFile) -> ProgramFile:
+    """Return a program that can answer without this machine's data folder.
+
+    Raises ProgramFileError for a step that asks weights of this machine.
+    """
+    made = with_provider_names(program)
+    for path, state in made.candidate.steps.items():
+        if state.weights:
+            raise ProgramFileError(
+                f"The step {path!r} asks {state.weights}, whose weights are on this machine. Take the program with its model, "
+                "or the container."
+            )
+    return made
