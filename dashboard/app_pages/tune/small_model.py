@@ -133,24 +133,7 @@ def _form(now: Current) -> tuple[Recipe | None, str]:
                 "What is trained?", METHODS, given.get("method", "lora"), key=f"small_method_{now.id}"
             )
         address, variable = _place(now, given) if trainer == "openai" else ("", "")
-        usd = st.number_input(
-            "At most, in US dollars",
-            0.01,
-            None,
-            draft.budget.usd,
-            key=f"small_usd_{now.id}",
-            placeholder="No limit",
-            help="Of the teacher's answers, the training and the tests together.",
-        )
-        minutes = st.number_input(
-            "At most, in minutes",
-            0.1,
-            None,
-            None if draft.budget.seconds is None else draft.budget.seconds / 60,
-            key=f"small_minutes_{now.id}",
-            placeholder="No limit",
-            help="When it is used up, the best checkpoint so far is kept and tested.",
-        )
+        usd, minutes = _limits(now)
     if trainer != "file" and not base:
         return None, "Name the base model first."
     options = {"trainer": trainer, "base_model": base or "any", "method": method, "licence": licence}
@@ -163,6 +146,30 @@ def _form(now: Current) -> tuple[Recipe | None, str]:
         return None, str(error)
     plain = {name: value for name, value in options.items() if value}
     return Recipe(plain, teacher, student, usd, minutes), ""
+
+
+def _limits(now: Current) -> tuple[float | None, float | None]:
+    """Ask for the most dollars and minutes."""
+    budget = now.draft.budget
+    usd = st.number_input(
+        "At most, in US dollars",
+        0.01,
+        None,
+        budget.usd,
+        key=f"small_usd_{now.id}",
+        placeholder="No limit",
+        help="Of the teacher's answers, the training and the tests together.",
+    )
+    minutes = st.number_input(
+        "At most, in minutes",
+        0.1,
+        None,
+        None if budget.seconds is None else budget.seconds / 60,
+        key=f"small_minutes_{now.id}",
+        placeholder="No limit",
+        help="When it is used up, the best checkpoint so far is kept and tested.",
+    )
+    return usd, minutes
 
 
 def _trainer(now: Current, given: dict[str, Any]) -> str:
