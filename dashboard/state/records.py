@@ -110,6 +110,14 @@ def record_at(table: Dataset, spec: PipelineSpec, mapping: Mapping[str, str], ro
     return {f.name: _cell_value(cells.get(mapping.get(f.name, ""), ""), f) for f in spec.outputs}
 
 
+def answer_now(project_id: str, row: int) -> dict[str, Any]:
+    """Return the right answer of a row of the project's examples as they are now."""
+    draft = reading.draft(project_id)
+    if draft.dataset is None or draft.pipeline is None:
+        return {}
+    return record_at(reading.dataset(draft.dataset), draft.pipeline, draft.mapping, row)
+
+
 def _cell_value(cell: str, field: FieldSpec) -> Any:
     """Return what a cell or a typed text means in a field; None for a blank one."""
     text = cell.strip()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, TypeVar
 
 from engine.pipeline.check import usable_name
-from engine.pipeline.spec import CHOICE, FieldSpec, PipelineSpec, StepOptions, StepSpec
+from engine.pipeline.spec import CHOICE, RECORD, FieldSpec, PipelineSpec, StepOptions, StepSpec
 from engine.runs.spec import ProjectDraft
 from engine.signature.grammar import read_field_type
 
@@ -21,6 +21,8 @@ TYPES: dict[str, str] = {
     "List of texts": "list[str]",
     "List of numbers": "list[float]",
     "Names and values": "dict[str, str]",
+    "Record": RECORD,
+    "List of records": f"list[{RECORD}]",
     "Image": "Image",
     "Sound": "Audio",
     "PDF": "PDF",
@@ -29,12 +31,16 @@ TYPES: dict[str, str] = {
 }
 """A user's choice -> the type as a signature writes it ("choice": the field's `choices`)."""
 
+RECORDS = {title: TYPES[title] for title in ("Record", "List of records")}
+"""Types of a field that has fields inside."""
+
 MAY_BE_EMPTY = ", or empty"
 """Ending of the title of a type whose cells may be empty."""
 
 HELP = (
     "Text: any words. Text, or empty: rows without it are used too. Whole number: 3. Number: 3.5. Yes or no: true or false. One of a list: exactly one "
-    "of the values you allow. List: several values. Names and values: a small record such as size: large. Image, PDF and File: uploaded, a path on this machine, a web address or "
+    "of the values you allow. List: several values. Names and values: a small record such as size: large. Record: fields of its own, "
+    "which you name below it; List of records: several of them, such as the lines of an invoice. Image, PDF and File: uploaded, a path on this machine, a web address or "
     "a data URI. Sound: a path or a data URI. Program code: source text."
 )
 
@@ -47,7 +53,13 @@ def title_of(field: FieldSpec) -> str:
     """
     if field.choices or field.type == CHOICE:
         return "One of a list"
-    titles = {read_field_type(written): title for title, written in TYPES.items()}
+    record = field.type.removeprefix("Optional[").removesuffix(
+        "]" if field.type.startswith("Optional[") else ""
+    )
+    if record in RECORDS.values():
+        title = next(t for t, written in RECORDS.items() if written == record)
+        return title if record == field.type else title + MAY_BE_EMPTY
+    titles = {read_field_type(written): title for title, written in TYPES.items() if title not in RECORDS}
     found = field.parsed_type
     if found.problem:
         return field.type
@@ -67,10 +79,13 @@ def with_type(field: FieldSpec, title: str, values: tuple[str, ...] = ()) -> Fie
     """
     if title == "One of a list":
         choices = field.choices or values
-        return field.model_copy(update={"type": "str" if choices else CHOICE, "choices": choices})
+        kind = "str" if choices else CHOICE
+        return field.model_copy(update={"type": kind, "choices": choices, "fields": ()})
     inner = TYPES.get(title.removesuffix(MAY_BE_EMPTY))
     optional = f"Optional[{inner}]" if inner and title.endswith(MAY_BE_EMPTY) else title
-    return field.model_copy(update={"type": TYPES.get(title, optional), "choices": ()})
+    inside = field.fields or (FieldSpec(name="name"),)
+    fields = inside if title.removesuffix(MAY_BE_EMPTY) in RECORDS or (field.fields and inner is None) else ()
+    return field.model_copy(update={"type": TYPES.get(title, optional), "choices": (), "fields": fields})
 
 
 def read_choices(text: str) -> tuple[str, ...]:
@@ -211,6 +226,30 @@ def change_field(
     return _change_fields(
         draft, at, side, lambda fields: tuple(change(f) if i == place else f for i, f in enumerate(fields))
     )
+
+
+Inside = tuple[int, ...]
+"""A record's place among a side's fields: the field's own place, then that inside it, and so on."""
+
+
+def change_inside(
+    draft: ProjectDraft,
+    at: int,
+    side: Side,
+    inside: Inside,
+    change: Callable[[tuple[FieldSpec, ...]], tuple[FieldSpec, ...]],
+) -> ProjectDraft:
+    """Return the draft with the fields of a record changed."""
+
+    def changed(fields: tuple[FieldSpec, ...], where: Inside) -> tuple[FieldSpec, ...]:
+        if not where:
+            return change(fields)
+        return tuple(
+            f.model_copy(update={"fields": changed(f.fields, where[1:])}) if i == where[0] else f
+            for i, f in enumerate(fields)
+        )
+
+    return _change_fields(draft, at, side, lambda fields: changed(fields, inside))
 
 
 def _change_fields(

@@ -186,5 +186,8 @@ export default ({ data, parentElement, setTriggerValue }) => {
   box.replaceChildren(pages, record);
   pages.scrollTop = kept[0];
   record.scrollTop = kept[1];
-  if (own.path) select(own, own.path, "");
+  const focus = `${data.key} ${data.focus || ""}`;
+  if (data.focus && own.focus !== focus) select(own, data.focus, "row");
+  else if (own.path) select(own, own.path, "");
+  own.focus = focus;
 };

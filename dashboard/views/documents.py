@@ -195,11 +195,12 @@ def viewer_data(
     editable: bool = False,
     judged: bool = False,
     key: str = "",
+    focus: str = "",
 ) -> Json:
     """Return what the viewer draws as JSON values: pages, lines, and where each line's value stands.
 
     `evidence` is the answer's own; the place of every other value is looked for by code. Of a wrong value both places
-    count, that of the answer first. `key` tells one document from another.
+    count, that of the answer first. `key` tells one document from another; `focus` is the path that is chosen at first.
     """
     pages = [_page(document, page) for page in document.pages]
     known = {one.path: one for one in evidence}
@@ -210,7 +211,8 @@ def viewer_data(
         own = known.get(row.path)
         found = [own] if own is not None and own.page else places.get(row.path, [])
         lines.append({**row._asdict(), "places": [_place(one) for one in found]})
-    return {"key": key, "pages": pages, "rows": lines, "editable": editable, "judged": judged}
+    shared = {"key": key, "focus": focus, "pages": pages, "rows": lines}
+    return {**shared, "editable": editable, "judged": judged}
 
 
 @lru_cache(maxsize=64)

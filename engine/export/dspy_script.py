@@ -419,6 +419,10 @@ def _reward(step: StepSpec) -> str:
 
 def _type(spec: FieldSpec) -> str:
     """Return a field's type as source: parsed and written again, so that it can hold nothing but a type."""
+    if spec.fields:
+        raise ProgramFileError(
+            f"The field {spec.name!r} holds a record, which the DSPy script cannot say. Export records or json."
+        )
     if spec.choices:
         return type_text(spec.parsed_type.annotation)
     return ast.unparse(_DSPyNames().visit(ast.parse(spec.type.strip(), mode="eval")))

@@ -13,7 +13,9 @@ from dashboard.app_pages.results.charts import (
     step_credit_card,
 )
 from dashboard.app_pages.results.compare import candidate_compare, candidate_picker, heads
+from dashboard.app_pages.results.fields import field_view
 from dashboard.app_pages.results.hero import against_teacher, figures, hero, take_card
+from dashboard.app_pages.results.record import is_record
 from dashboard.app_pages.results.rows import row_matrix, split_choice
 from dashboard.components import ui
 from dashboard.components.page import tune_link
@@ -60,7 +62,7 @@ def results_view(run: RunRow) -> None:
         _without_result(run)
     try:
         runs = candidates.comparable(run, reading.runs(run.project_id))
-        steps = len(reading.run_spec(run).pipeline.steps)
+        spec = reading.run_spec(run).pipeline
     except ValueError:
         st.caption("This run was saved by another version of Tuneboard; its prompts cannot be compared here.")
         return
@@ -76,7 +78,9 @@ def results_view(run: RunRow) -> None:
         "Rows by prompt": lambda: candidate_matrix(run),
         "Family and cost": lambda: candidate_family(run, best, picked),
     }
-    if steps > 1:
+    if is_record(spec):
+        views["By field"] = lambda: field_view(run, picked)
+    if len(spec.steps) > 1:
         views["Which step"] = lambda: step_credit_card(run, best)
     for tab, view in zip(
         st.tabs(list(views), key="results_tab", on_change="rerun", bind="query-params"),

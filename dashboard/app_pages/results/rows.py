@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
+from dashboard.app_pages.results.record import is_record, record_card
 from dashboard.components import ui
 from dashboard.components.prompts import TALL, answer_head, calls_view, messages_view, took
 from dashboard.components.tables import data_table, label_column, row_column
@@ -57,13 +58,17 @@ def _whole_row(
                 type="tertiary",
                 on_click=ui.callback(st.query_params.pop, PARAM, None),
             )
+        beside = is_record(spec.pipeline)
+        if beside:
+            _record(run, answered, values)
         for name, value in values.items():
-            if name not in outputs:
+            if name not in outputs and not (beside and name == spec.pipeline.inputs[0].name):
                 st.caption(escape_markdown(name))
                 st.text(as_text(value))
-        with ui.row("row_expected"):
-            st.badge("The right answer", icon=":material/flag:")
-            st.text(answer_text(values, outputs), width="content")
+        if not beside:
+            with ui.row("row_expected"):
+                st.badge("The right answer", icon=":material/flag:")
+                st.text(answer_text(values, outputs), width="content")
         for at, (column, (one, outcome)) in enumerate(
             zip(st.columns(len(found), gap="medium"), answered, strict=True)
         ):
@@ -79,6 +84,19 @@ def _whole_row(
             title = f"The exact messages of “{escape_markdown(one.name, 60)}”"
             with st.expander(title, icon=":material/forum:", key=f"drill_messages_{at}"), ui.errors_shown():
                 _messages(spec, one, outcome, values, at)
+
+
+def _record(
+    run: RunRow, answered: Sequence[tuple[ComparedCandidate, Outcome]], values: Mapping[str, object]
+) -> None:
+    """Show the document next to the record that one of the prompts read."""
+    at = len(answered) - 1
+    if at:
+        names = list(distinct({c.key: c.name for c, _ in answered}).values())
+        at = ui.choose(
+            "Whose answer", range(len(names)), default=at, format_func=lambda i: names[i], key="record_of"
+        )
+    record_card(run, *answered[at], values)
 
 
 def _answer(one: ComparedCandidate, outcome: Outcome, outputs: Sequence[str], at: int) -> None:

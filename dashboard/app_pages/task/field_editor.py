@@ -14,9 +14,11 @@ from dashboard.state.drafts import Change
 from dashboard.state.steps import (
     HELP,
     TYPES,
+    Inside,
     Side,
     add_field,
     change_field,
+    change_inside,
     change_step,
     move_field,
     pipeline_of,
@@ -29,7 +31,11 @@ from dashboard.state.steps import (
 )
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
+from engine.pipeline.check import usable_name
 from engine.pipeline.spec import CHOICE, FieldSpec, PipelineSpec, StepSpec
+
+MEDIA = ("Image", "Sound", "PDF", "File", "Program code")
+"""Types that no field of a record has."""
 
 WIDTHS = [3.4, 2.9, 3.5, 1.4]
 NEW = "A new field"
@@ -180,6 +186,83 @@ def _row(project_id: str, at: int, side: Side, fields: tuple[FieldSpec, ...], pl
             help="The model must answer with exactly one of these. Type a new value and press Enter.",
             placeholder="Type a value and press Enter",
         )
+    if field.fields:
+        _record_editor(project_id, at, side, field, (place,))
+
+
+INSIDE_WIDTHS = [3.2, 2.9, 3.5, 0.7]
+
+
+def _record_editor(project_id: str, at: int, side: Side, record: FieldSpec, inside: Inside) -> None:
+    """Show the fields inside a record, and inside those."""
+    end = f"{side}_{'_'.join(map(str, inside))}_{revision(project_id)}_{ident(project_id, at)}"
+    with st.container(border=True, gap="xsmall", key=f"record_{end}"):
+        with ui.row(f"record_head_{end}", side="distribute"):
+            st.caption(f"Inside {escape_markdown(record.name, 40)}", width="content")
+
+            def add(fields: tuple[FieldSpec, ...]) -> tuple[FieldSpec, ...]:
+                return (*fields, FieldSpec(name=usable_name("field", [f.name for f in fields])))
+
+            act = ui.callback(_save, project_id, lambda draft: change_inside(draft, at, side, inside, add))
+            ui.button("Add a field inside", f"add_inside_{end}", icon="add", on_click=act, type="tertiary")
+        for place, field in enumerate(record.fields):
+            _inner_row(project_id, at, side, field, (*inside, place))
+
+
+def _inner_row(project_id: str, at: int, side: Side, field: FieldSpec, inside: Inside) -> None:
+    """Show one field of a record."""
+    key = f"{side}_{'_'.join(map(str, inside))}_{revision(project_id)}_{ident(project_id, at)}"
+    where = (project_id, at, side, inside)
+    name, kind, description, tools = st.columns(INSIDE_WIDTHS, vertical_alignment="center")
+    for column, part, value in ((name, "name", field.name), (description, "description", field.description)):
+        column.text_input(
+            f"{part.capitalize()} inside",
+            value,
+            label_visibility="collapsed",
+            placeholder="price" if part == "name" else "What it is, for the model",
+            **ui.saved(f"inner_{part}_{key}", _change_inner, *where, part),
+        )
+    titles = [t for t in TYPES if t not in MEDIA]
+    titles += [] if title_of(field) in titles else [title_of(field)]
+    kind.selectbox(
+        "Type inside",
+        titles,
+        index=titles.index(title_of(field)),
+        label_visibility="collapsed",
+        **ui.saved(f"inner_type_{key}", _change_inner, *where, "type"),
+    )
+    around, place = inside[:-1], inside[-1]
+
+    def remove(fields: tuple[FieldSpec, ...]) -> tuple[FieldSpec, ...]:
+        return (*fields[:place], *fields[place + 1 :])
+
+    with tools:
+        act = ui.callback(_save, project_id, lambda draft: change_inside(draft, at, side, around, remove))
+        ui.icon_button("delete", "Remove this field", f"inner_remove_{key}", on_click=act)
+    if field.choices or field.type == CHOICE:
+        st.multiselect(
+            "Allowed values",
+            list(field.choices),
+            default=list(field.choices),
+            accept_new_options=True,
+            **ui.saved(f"inner_choices_{key}_{len(field.choices)}", _change_inner, *where, "choices"),
+            placeholder="Type a value and press Enter",
+        )
+    if field.fields:
+        _record_editor(project_id, at, side, field, inside)
+
+
+def _change_inner(
+    project_id: str, at: int, side: Side, inside: Inside, part: str, value: str | list[str]
+) -> None:
+    """Save one part of a field of a record as its widget gives it."""
+    text = value.strip() if isinstance(value, str) else "\n".join(value)
+    around, place = inside[:-1], inside[-1]
+
+    def change(fields: tuple[FieldSpec, ...]) -> tuple[FieldSpec, ...]:
+        return tuple(_with_part(f, part, text) if i == place else f for i, f in enumerate(fields))
+
+    guarded(project_id, lambda draft: change_inside(draft, at, side, around, change))
 
 
 def _wiring(spec: PipelineSpec, at: int, side: Side) -> list[str]:
@@ -228,13 +311,16 @@ def _change(project_id: str, at: int, side: Side, place: int, part: str, value: 
         return
 
     values = _values_in_examples(project_id, at, side, place) if part == "type" else ()
+    guarded(
+        project_id,
+        lambda draft: change_field(draft, at, side, place, lambda f: _with_part(f, part, text, values)),
+    )
 
-    def change(field: FieldSpec) -> FieldSpec:
-        if part == "type":
-            return with_type(field, text, values)
-        if part == "choices":
-            choices = read_choices(text)
-            return field.model_copy(update={"choices": choices, "type": "str" if choices else CHOICE})
-        return field.model_copy(update={part: text})
 
-    guarded(project_id, lambda draft: change_field(draft, at, side, place, change))
+def _with_part(field: FieldSpec, part: str, text: str, values: tuple[str, ...] = ()) -> FieldSpec:
+    if part == "type":
+        return with_type(field, text, values)
+    if part == "choices":
+        choices = read_choices(text)
+        return field.model_copy(update={"choices": choices, "type": "str" if choices else CHOICE})
+    return field.model_copy(update={part: text})

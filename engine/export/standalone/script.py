@@ -164,7 +164,7 @@ def _parts(annotation: object, name: str) -> Iterator[Any]:
     ):
         raise ProgramFileError(
             f"The field {name!r} holds {type_text(annotation)}, which a script without Tuneboard cannot read. "
-            "Take the Python script with Tuneboard."
+            "Take the Pydantic module (records), or the Python script with Tuneboard."
         )
     yield annotation
     for one in inside:

@@ -197,7 +197,7 @@ def answer_field(field: Field, prompt: Prompt) -> Answer:
     if field.nullable and (found := _value_or_null(prompt, known)) is not None:
         return found
     if kind.startswith(("list", "set", "tuple", "frozenset", "sequence")):
-        return _list(field, prompt, known)
+        return _structure(field, prompt, known) if _holds_records(field) else _list(field, prompt, known)
     if field.choices:
         return choose(field, prompt, field.choices)
     if kind == "bool":
@@ -397,6 +397,13 @@ def _structure(field: Field, prompt: Prompt, known: Known) -> Answer:
         return Answer(json_value(value) or value, "it is the answer of the most similar example")
     schema = json_value(field.schema) or {}
     return Answer(_smallest(schema, schema.get("$defs", {}), prompt.text), "no example shows more")
+
+
+def _holds_records(field: Field) -> bool:
+    """Return whether a list's items are objects."""
+    schema = json_value(field.schema) if field.schema else {}
+    items = schema.get("items") if isinstance(schema, dict) else None
+    return isinstance(items, dict) and ("$ref" in items or items.get("type") == "object")
 
 
 def _smallest(schema: dict[str, Any], shared: dict[str, Any], text: str, depth: int = 0) -> Any:

@@ -8,7 +8,7 @@ from dashboard.state import steps as edits
 from dashboard.views.pipeline_picture import picture
 from engine.pipeline.check import spec_problems
 from engine.pipeline.importers.task import import_task
-from engine.pipeline.spec import Condition, CorpusSpec, Each, PipelineSpec
+from engine.pipeline.spec import Condition, CorpusSpec, Each, FieldSpec, PipelineSpec, StepSpec
 from engine.runs.spec import Named, ProjectDraft
 
 
@@ -131,3 +131,24 @@ def test_any_task_can_be_drawn(spec):
     drawn = picture(spec, {})
     assert drawn.width > 0
     assert drawn.data()["boxes"]
+
+
+def test_fields_inside_records_are_edited_by_their_place():
+    line = edits.with_type(FieldSpec(name="lines"), "List of records")
+    step = StepSpec(inputs=(FieldSpec(name="text"),), outputs=(FieldSpec(name="total"), line))
+    tax = edits.with_type(FieldSpec(name="tax"), "Record, or empty")
+    start = ProjectDraft(pipeline=PipelineSpec(steps=(step,)))
+
+    def deeper(fields):
+        return (*fields, tax)
+
+    changed = edits.change_inside(start, 0, "outputs", (1,), deeper)
+    changed = edits.change_inside(
+        changed, 0, "outputs", (1, 1), lambda fields: (*fields, FieldSpec(name="rate"))
+    )
+    lines = changed.pipeline.outputs[1]
+    assert (edits.title_of(lines), [f.name for f in lines.fields]) == ("List of records", ["name", "tax"])
+    assert (edits.title_of(lines.fields[1]), lines.fields[1].type) == ("Record, or empty", "Optional[record]")
+    assert [f.name for f in lines.fields[1].fields] == ["name", "rate"]
+    assert spec_problems(changed.pipeline) == []
+    assert edits.with_type(lines, "Text").fields == ()

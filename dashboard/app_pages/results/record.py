@@ -1,0 +1,63 @@
+"""One row of a run whose answer is a record: the document next to it, right answers corrected in place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from dashboard.components import ui
+from dashboard.components.document import document_view
+from dashboard.state import reading, records
+from dashboard.state.candidates import ComparedCandidate
+from dashboard.state.selection import read_only
+from dashboard.views.documents import record_rows, viewer_data
+from engine.pipeline.spec import PipelineSpec
+from engine.records import Outcome, json_value
+from engine.store.rows import RunRow
+
+PROBLEM = "correction_problem"
+
+
+def is_record(spec: PipelineSpec) -> bool:
+    """Return whether a task's answer is a record: several fields, or fields inside."""
+    return len(spec.outputs) > 1 or any(f.fields for f in spec.outputs)
+
+
+def record_card(
+    run: RunRow, one: ComparedCandidate, outcome: Outcome, values: Mapping[str, Any], *, focus: str = ""
+) -> None:
+    """Show a row's document next to what a prompt read out of it, the right answers to be corrected in place."""
+    spec = reading.run_spec(run)
+    row = None if read_only() else records.same_row(run.project_id, spec, outcome.row)
+    ui.problem_line(PROBLEM)
+    with ui.errors_shown():
+        table = reading.dataset(spec.dataset)
+        document = records.document_at(table, spec.pipeline, spec.mapping, outcome.row)
+        expected = records.answer_now(run.project_id, row) if row is not None else None
+        if expected is None:
+            expected = {f.name: json_value(values.get(f.name)) for f in spec.pipeline.outputs}
+        answer = {} if outcome.error is not None else dict(outcome.prediction)
+        lines = record_rows(spec.pipeline.outputs, expected, answer)
+        key = f"{run.id}_{one.key}_{outcome.row}"
+        data = viewer_data(document, lines, editable=row is not None, judged=True, key=key, focus=focus)
+        document_view(
+            data, f"record_{outcome.row}", None if row is None else _correction(run.project_id, row)
+        )
+    if row is not None:
+        st.caption(
+            "Corrections of right answers go into the project's examples, for the next run; this run's scores stay."
+        )
+    elif not read_only():
+        st.caption(
+            "This row is no longer in the project's examples, so its right answer cannot be corrected here."
+        )
+
+
+def _correction(project_id: str, row: int) -> Any:
+    def correct(act: str, path: str, text: str) -> None:
+        with ui.problem_kept(PROBLEM):
+            records.correct(project_id, row, act, path, text)
+
+    return correct
