@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -36,6 +37,7 @@ from engine.lm.client import LM
 from engine.records import Candidate, StepState, json_value
 from engine.runtime import context, current
 from engine.search.estimate import Estimate
+from engine.signature.nested import RECURSION, nested_fields
 from engine.streaming import StreamListener, StreamResponse, streamify
 
 OnError = Literal["raise", "return"]
@@ -49,6 +51,9 @@ OPTIMIZED = (
 """Arguments that take over what an optimization found before."""
 
 SAMPLES = 5
+RECURSIVE = "%s holds itself: descriptions are tuned %d levels deep, and those of its class hold below."
+
+_log = logging.getLogger(__name__)
 
 
 class Prompter:
@@ -98,6 +103,8 @@ class Prompter:
     def _set_prompts(self, system_prompt: str | None, instruction_prompt: str | None) -> None:
         self.system_prompt, self.instruction_prompt = system_prompt, instruction_prompt
         self.program = ReadRecord(signature_of(self.model, system_prompt or "", instruction_prompt or ""))
+        if self.model is not None and any(one.inside_itself for one in nested_fields(self.model)):
+            _log.warning(RECURSIVE, self.model.__name__, RECURSION)
 
     # What is tuned now
 

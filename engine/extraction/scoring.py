@@ -10,13 +10,12 @@ from typing import Any
 from engine import loop
 from engine.errors import ConfigurationError
 from engine.extraction.examples import Example
-from engine.extraction.reading import RECORD, TEXT
+from engine.extraction.reading import TEXT
 from engine.lm.base import BaseLM
 from engine.metrics.base import Case, Grade, Metric, as_grade
 from engine.metrics.json_fields import JSONMatch
 from engine.metrics.judge import Rubric
-from engine.metrics.matching import ExactMatch
-from engine.metrics.similarity import EditDistance, TokenF1
+from engine.metrics.similarity import TokenF1
 from engine.records import Example as Row
 from engine.records import Outcome, json_value
 
@@ -124,31 +123,21 @@ def metric_for(
         return _checked(evaluate_fn)
     if not labelled:
         return Unlabelled(field=output, criteria=CRITERIA, show_expected=False)
-    if evaluator_config:
-        return by_configuration(evaluator_config, output, weights)
-    if evaluate_fn is not None:
-        return named(str(evaluate_fn), output, weights)
-    return JSONMatch(field=output, weights=dict(weights)) if output == RECORD else TokenF1(field=TEXT)
-
-
-def named(name: str, output: str, weights: Mapping[str, float]) -> Any:
-    """Return the metric of a name. Raises ConfigurationError listing the names."""
-    if output == TEXT:
-        known: dict[str, Callable[[], Any]] = {
-            "exact": lambda: ExactMatch(field=TEXT),
-            "levenshtein": lambda: EditDistance(field=TEXT),
-        }
-        if name in known:
-            return known[name]()
-        raise ConfigurationError(f"There is no evaluator {name!r} of a text. There is: {', '.join(known)}.")
-    return by_configuration({"default": name}, output, weights)
-
-
-def by_configuration(config: Mapping[str, Any], output: str, weights: Mapping[str, float]) -> Any:
-    """Return the metric of an `evaluator_config`."""
-    if config.get("default", "exact") in ("exact", "string_check") and not config.get("field_overrides"):
-        return JSONMatch(field=output, weights=dict(weights))
-    raise ConfigurationError(f"There is no evaluator {config.get('default')!r}.")
+    config = (
+        {"default": evaluate_fn}
+        if evaluate_fn is not None and not evaluator_config
+        else evaluator_config or {}
+    )
+    if unknown := sorted(config.keys() - {"default", "field_overrides"}):
+        raise ConfigurationError(
+            f"evaluator_config has no {unknown[0]!r}. It has default, and field_overrides: path to evaluator."
+        )
+    if not config and output == TEXT:
+        return TokenF1(field=TEXT)
+    evaluators = {**(config.get("field_overrides") or {})}
+    if config.get("default") is not None:
+        evaluators["default"] = config["default"]
+    return JSONMatch(field=output, weights=dict(weights), evaluators=evaluators, best_match=True)
 
 
 def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
