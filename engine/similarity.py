@@ -395,37 +395,3 @@ def _words(text: str) -> list[str]:
 
 def _folded(text: str) -> str:
     return "".join(_WORDS.findall(text.casefold())).replace("_", "")
-
-
-def passage_around(text: str, value: object, around: int = 160) -> str:
-    """Return the passage of a text that a value stands in, else the line most like it, else the text's beginning.
-
-    >>> passage_around("Invoice 7. Due on May 3. Total: 1,200 EUR. Thank you.", 1200, around=8)
-    '... Total: 1,200 EUR. Th ...'
-    """
-    at, end = _place_of(text, value)
-    start, stop = max(0, at - around), min(len(text), end + around)
-    shown = " ".join(text[start:stop].split())
-    return f"{'... ' if start else ''}{shown}{' ...' if stop < len(text) else ''}"
-
-
-def _place_of(text: str, value: object) -> tuple[int, int]:
-    if isinstance(value, list | tuple | Mapping):
-        parts = list(value.values() if isinstance(value, Mapping) else value)
-        return next((_place_of(text, part) for part in parts if part not in (None, "", [], {})), (0, 0))
-    wanted = "" if value is None else str(value).strip()
-    if not wanted:
-        return 0, 0
-    # Spaces and the marks in numbers may differ between a value and its document.
-    loose = r"[\s,.'_-]*".join(
-        re.escape(char) for char in re.sub(r"[\s,'_-]+", "", wanted)[:80].removesuffix(".0")
-    )
-    if found := re.search(loose, text, re.IGNORECASE):
-        return found.span()
-    own, best, place = set(words(wanted)), 0, 0
-    start = 0
-    for line in text.splitlines(keepends=True):
-        if (score := len(own & set(words(line)))) > best:
-            best, place = score, start
-        start += len(line)
-    return place, place

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
+from engine.documents.evidence import evidence_for
+from engine.documents.paged import read_document
 from engine.optimizers.base import Optimizer, Options, option
 from engine.optimizers.shared.leaderboard import Leaderboard, lowered
 from engine.optimizers.shared.texts import (
@@ -23,11 +25,10 @@ from engine.optimizers.shared.texts import (
 from engine.records import Candidate, Evaluation, Outcome
 from engine.search.contract import Problem, Propose, Score, Search, is_cut
 from engine.signature import InputField, OutputField, Signature
-from engine.similarity import passage_around
 from engine.text import counted, listed
 
 _INDEX = re.compile(r"\[\d+\]")
-_SHOWN_ERRORS = 8
+_SHOWN_ERRORS, _AROUND = 8, 160
 
 
 class FieldByFieldOptions(Options):
@@ -262,6 +263,22 @@ def _shown_error(problem: Problem, part: Component, run: Outcome) -> dict[str, o
         "passage": passage_around(text, expected),
         "feedback": said[:600],
     }
+
+
+def passage_around(text: str, value: object) -> str:
+    """Return the passage of a document in which a value stands, however it is written there; else how the document begins.
+
+    >>> passage_around("Invoice 7. Total: 1,200 EUR." + 40 * " Thank you.", 1200)[:28]
+    'Invoice 7. Total: 1,200 EUR.'
+    """
+    if not text.strip():
+        return ""
+    document = read_document(text)
+    found = next((e for e in evidence_for(document, {"value": value}) if e.page), None)
+    page = document.pages[found.page - 1 if found else 0].text
+    at, end = (found.start, found.end) if found else (0, 0)
+    start, stop = max(0, at - _AROUND), min(len(page), end + _AROUND)
+    return f"{'... ' if start else ''}{page[start:stop].strip()}{' ...' if stop < len(page) else ''}"
 
 
 def _inside(value: Any, path: str) -> Any:

@@ -115,7 +115,7 @@ def test_a_field_that_is_right_is_not_asked_about():
     assert any("gross" in text for text in wanted)  # the passage it came from
 
 
-@pytest.mark.parametrize("rows", [1, 2, 3, 8, 20, 25])
+@pytest.mark.parametrize("rows", [1, 3, 22])
 def test_the_defaults_work_for_any_number_of_rows(rows):
     result = prompter().optimize(examples(rows), budget=engine.Budget(calls=300))
     assert result.optimized_score >= result.baseline_score
