@@ -22,7 +22,6 @@ class Invoice(BaseModel):
     date: str | None = Field(None, description="A date.")
     due: str | None = Field(None, description="Another date.")
     total: float | None = Field(None, description="An amount.")
-    customer: str | None = Field(None, description="A name.")
 
 
 class Place(BaseModel):
