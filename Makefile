@@ -17,7 +17,7 @@ export PIP_DEFAULT_TIMEOUT ?= 60
 export PIP_ROOT_USER_ACTION ?= ignore
 export UV_HTTP_TIMEOUT ?= 120
 
-.PHONY: run demo test test-faults check peers chromium weights unit browser test-weights golden bench bench-optimizers fix lock clean
+.PHONY: run demo test test-faults check peers chromium weights unit browser test-weights golden bench bench-optimizers bench-records fix lock clean
 
 run: $(READY)            ## open the dashboard on 127.0.0.1
 	$(BIN)/tuneboard open
@@ -68,6 +68,10 @@ bench: $(READY)          ## speed beside DSPy, printed as a table
 
 bench-optimizers: $(READY) ## every optimizer beside DSPy's on a model that can be taught
 	$(BIN)/python tests/benchmarks/optimizers.py
+
+bench-records: $(READY)  ## records from documents beside DSPydantic's, on a model that can be taught
+	$(BIN)/python .ci/peers.py dspydantic
+	$(BIN)/python tests/benchmarks/records.py
 
 fix: $(READY)            ## fix what the linter can fix
 	$(BIN)/ruff check --fix .

@@ -16,14 +16,24 @@ from fetching import run
 
 BENCH = Path(__file__).parents[1] / ".bench"
 DSPY = ("dspy==3.4.1", "optuna", "numpy")
+DSPYDANTIC = ("dspydantic==0.1.6", "dspy==3.4.1")
 PYODIDE = "pyodide@314.0.7"
 
 
 def dspy(home: Path) -> None:
     """Make an environment with DSPy."""
+    _environment(home, DSPY)
+
+
+def dspydantic(home: Path) -> None:
+    """Make an environment with DSPydantic, for `make bench-records`."""
+    _environment(home, DSPYDANTIC)
+
+
+def _environment(home: Path, packages: tuple[str, ...]) -> None:
     uv = str(Path(sys.executable).with_name("uv"))
     run([uv, "venv", "-q", "--clear", home], tries=2, seconds=120)
-    run([uv, "pip", "install", "-q", "--compile-bytecode", "--python", home, *DSPY], tries=2, seconds=300)
+    run([uv, "pip", "install", "-q", "--compile-bytecode", "--python", home, *packages], tries=2, seconds=300)
 
 
 def pyodide(home: Path) -> None:
@@ -41,9 +51,10 @@ def pyodide(home: Path) -> None:
 
 
 def main() -> None:
-    """Fetch what is not there yet."""
-    wanted: dict[str, Callable[[Path], None]] = {"dspy": dspy, "pyodide": pyodide}
-    for name, fetch in wanted.items():
+    """Fetch what is not there yet: what is named, else what the tests need."""
+    known: dict[str, Callable[[Path], None]] = {"dspy": dspy, "pyodide": pyodide, "dspydantic": dspydantic}
+    for name in sys.argv[1:] or ("dspy", "pyodide"):
+        fetch = known[name]
         ready = BENCH / name / ".ready"
         if ready.exists():
             continue

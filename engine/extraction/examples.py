@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.documents.paged import read_document
+from engine.documents.paged import PagedDocument, read_document
 from engine.errors import DatasetError
 from engine.records import Example as Row
 from engine.types.media import Image
@@ -61,6 +61,12 @@ class Example:
             return {"text": self.text} if self.text else {}
         return {str(key): str(value) for key, value in self.text.items()}
 
+    def documents(self) -> list[PagedDocument]:
+        """Return the text and every file as documents of pages, read now. Raises DatasetError."""
+        coded = [_decoded(str(data)) for data in several(self.image_base64)]
+        text = [read_document(self.document)] if self.document.strip() else []
+        return text + [opened(one) for one in (*several(self.image_path), *coded, *several(self.pdf_path))]
+
     def inputs(self) -> dict[str, Any]:
         """Return what a step reads of it: `document`, `pictures` and `placeholders`, those that there are.
 
@@ -89,12 +95,15 @@ def several(given: Any) -> list[Any]:
     return [given] if isinstance(given, str | Path) else list(given)
 
 
+def opened(source: Source | bytes) -> PagedDocument:
+    """Return a file, or a picture's bytes, as a document of pages. Raises DatasetError."""
+    name = "A picture in base 64" if isinstance(source, bytes) else ""
+    return read_document(Path(source) if isinstance(source, str) else source, name)
+
+
 def read(source: Source | bytes, dpi: int) -> tuple[str, list[Image]]:
     """Return a file's text, and pictures of the pages that have none. Raises DatasetError, naming the file."""
-    document = read_document(
-        Path(source) if isinstance(source, str) else source,
-        "" if isinstance(source, str | Path) else "A picture in base 64",
-    )
+    document = opened(source)
     several_pages = len(document.pages) > 1
     texts, pictures = [], []
     for page in document.pages:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic_core import from_json
 
 from engine import loop
+from engine.documents.evidence import Evidence, evidence_for
 from engine.errors import ConfigurationError
 from engine.extraction import saved as folders
 from engine.extraction.confidence import Calibration, Method, agreement, mean_probability, right_fields
@@ -303,6 +304,21 @@ class Prompter:
                     before = part
                     yield part
 
+    def predict_with_evidence(self, document: Any = None, **parts: Any) -> ExtractionResult:
+        """Return a record and where each of its values stands in the document: page, line, characters, boxes of a PDF."""
+        return loop.run(self.apredict_with_evidence(document, **parts))
+
+    async def apredict_with_evidence(self, document: Any = None, **parts: Any) -> ExtractionResult:
+        """Do what `predict_with_evidence` does, from async code. The confidence is the share of values that stand somewhere."""
+        example = Example(text=document, **parts) if parts else example_of(document)
+        record = await self.apredict(example)
+        values = dumped(record if self.model is not None else record.output)
+        found = await loop.in_thread(evidence_in, example, values)
+        share = sum(not one.marked for one in found) / len(found) if found else 0.0
+        by_field = {one.path: float(not one.marked) for one in found}
+        said = "share of values that stand in the document"
+        return ExtractionResult(record, share, by_field, said, evidence=found)
+
     # Confidence
 
     def predict_with_confidence(
@@ -485,6 +501,19 @@ def _lm_of(
         Cache(Path(cache) / "cache.sqlite3") if isinstance(cache, str | Path) else cache is not False
     )
     return LM(name, api_key=api_key, cache=keep)
+
+
+def evidence_in(example: Example, values: Any) -> tuple[Evidence, ...]:
+    """Return evidence for a record's values from the texts of a document, for each the first that there is."""
+    best: list[Evidence] = []
+    for document in example.documents():
+        found = evidence_for(document, values)
+        best = (
+            [new if old.marked else old for old, new in zip(best, found, strict=True)]
+            if best
+            else list(found)
+        )
+    return tuple(best)
 
 
 def _partial(text: str) -> Any:

@@ -10,8 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from engine.errors import ConfigurationError
-from engine.modules.module import Module
-from engine.modules.predict import Predict
+from engine.modules.extract import Extract
 from engine.prediction import Prediction
 from engine.records import Candidate, Demo
 from engine.signature import InputField, OutputField, Signature, make_signature
@@ -23,8 +22,8 @@ STEP = "read"
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
-class ReadRecord(Module):
-    """Reads one document: its prompts with placeholders filled, only the inputs that the document has.
+class ReadRecord(Extract):
+    """An `Extract` whose prompts have placeholders, shown only the inputs that the document has.
 
     >>> program = ReadRecord(signature_of(None, "", ""))
     >>> [path for path, _ in program.named_predictors()]
@@ -32,15 +31,13 @@ class ReadRecord(Module):
     """
 
     def __init__(self, signature: type[Signature]) -> None:
-        super().__init__()
-        self.read = Predict(signature)
+        super().__init__(signature, evidence=False)  # a Prompter looks for it where it is asked for
 
-    async def aforward(self, config: Mapping[str, Any] | None = None, **inputs: Any) -> Prediction:
-        """Return the record of one document; `config` are parameters of the request."""
-        given = {name: inputs[name] for name in (DOCUMENT, PICTURES) if inputs.get(name)}
-        filled = tuple(sorted((inputs.get(PLACEHOLDERS) or {}).items()))
-        signature = asked(self.read.signature, frozenset(given), filled)
-        return await self.read.acall(signature=signature, config=dict(config or {}), **given)
+    async def _asked(self, values: Mapping[str, Any], shown: type[Signature] | None = None) -> Prediction:
+        """Ask the step with its placeholders filled."""
+        given = {name: value for name, value in values.items() if name != PLACEHOLDERS}
+        filled = tuple(sorted((values.get(PLACEHOLDERS) or {}).items()))
+        return await super()._asked(given, shown or asked(self.read.signature, frozenset(given), filled))
 
 
 def signature_of(

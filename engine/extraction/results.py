@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from engine.documents.evidence import Evidence
 from engine.records import Candidate, Usage
 from engine.search.verdict import Verdict
 
@@ -115,7 +116,8 @@ class ExtractionResult:
     """A record and how sure it is, from 0 to 1, as a whole and by field.
 
     `method` says where the number comes from ("agreement of 5 answers"), `calibrated_on` on how many labelled rows it was
-    checked against what was right (0: it is the bare agreement).
+    checked against what was right (0: it is the bare agreement). `evidence` says where each value stands, checked by code;
+    one that stands nowhere is `marked`.
     """
 
     data: Any
@@ -124,3 +126,4 @@ class ExtractionResult:
     method: str = ""
     calibrated_on: int = 0
     raw_output: Any = None
+    evidence: tuple[Evidence, ...] = ()

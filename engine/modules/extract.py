@@ -126,12 +126,15 @@ class Extract(Module):
             answers, parts, [d for one in given.values() if isinstance(one, list) for d in one]
         )
 
-    async def _asked(self, values: Mapping[str, object]) -> Prediction:
-        """Ask the step once; natively for a record where the model can and no other layout was chosen."""
+    async def _asked(self, values: Mapping[str, Any], shown: type[Signature] | None = None) -> Prediction:
+        """Ask the step once; natively for a record where the model can and no other layout was chosen.
+
+        `shown` is what the model is shown in place of the step's signature.
+        """
         lm = self.read.lm or current().lm
         plain = self.read.adapter is None and current().adapter is None
         native = plain and lm is not None and lm.supports_response_format
-        signature = self.read.prompted()
+        signature = shown or self.read.prompted()
         for name, value in values.items():
             if name in signature.input_fields and (kind := _kind_of(value)) is not None:
                 signature = _retyped(signature, name, kind)

@@ -7,6 +7,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -32,8 +33,9 @@ def run(python: str, script: str, name: str, seed: int) -> dict[str, object]:
     """Return what one side measured, with a server of its own."""
     with ReaderProcess() as server:
         asked = [python, str(HERE / script), name, str(seed), server.url]
-        home = {**os.environ, "DSPY_CACHEDIR": f"/tmp/records_{os.getpid()}_{seed}_{name}"}
-        done = subprocess.run(asked, capture_output=True, text=True, check=False, cwd=HERE, env=home)
+        with tempfile.TemporaryDirectory() as cache:  # no answer of another run counts
+            home = {**os.environ, "DSPY_CACHEDIR": cache}
+            done = subprocess.run(asked, capture_output=True, text=True, check=False, cwd=HERE, env=home)
     if done.returncode:
         raise SystemExit(f"{script} failed on {name}:\n{done.stderr[-2000:]}")
     found: dict[str, object] = json.loads(done.stdout.strip().splitlines()[-1])
@@ -47,7 +49,7 @@ def main() -> None:
     if theirs.exists():
         sides.append(("DSPydantic 0.1.6", str(theirs), "records_dspydantic.py"))
     else:
-        print("DSPydantic is not installed (make peers): this engine alone is measured.")
+        print("DSPydantic is not installed (python .ci/peers.py dspydantic): this engine alone is measured.")
     for name, (fields, _) in SETS.items():
         print(f"| {name}, {len(SEEDS)} draws of rows | all fields | {' | '.join(fields)} | calls | seconds |")
         print(f"|{'---|' * (len(fields) + 4)}")

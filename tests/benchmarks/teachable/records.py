@@ -39,7 +39,20 @@ PARCELS = {
     "recipient.city": "text",
     "charged_weight": "amount",
 }
-MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
 _DATE = re.compile(
     rf"\d{{4}}-\d\d-\d\d|\d\d\.\d\d\.\d{{4}}|\d\d/\d\d/\d{{4}}|\d{{1,2}} (?:{'|'.join(MONTHS)}) \d{{4}}"
 )
@@ -294,7 +307,7 @@ class Reader:
         return (
             f"The value after {named}; null where there is none."
             if named
-            else given.get("current_description", "").strip() or "As written."
+            else given.get("current_description", "").split("\n\n")[0].strip() or "As written."
         )
 
 

@@ -387,3 +387,26 @@ def test_optimized_parts_are_taken_over():
 def test_bad_arguments_have_one_clear_message(make, said):
     with pytest.raises(ConfigurationError, match=re.escape(said)):
         make()
+
+
+def test_evidence_says_where_a_value_stands():
+    found = prompter().predict_with_evidence(document(1))
+    places = {one.path: one for one in found.evidence}
+    assert (places["number"].line, places["total"].quote) == (1, "11")
+    assert places["currency"].marked  # the class's default stands nowhere
+
+
+def test_long_documents_are_read_in_parts_and_joined():
+    def items(request):
+        names = re.findall(r"item (\w+)", shown(request)[1])
+        return {
+            "record": json.dumps(
+                {"number": "B1", "total": 1, "items": [{"name": n, "price": 1} for n in names]}
+            )
+        }
+
+    one = prompter(items)
+    one.program.longest = 3000
+    pages = "\f".join(f"item a{n} " + 300 * "word " for n in range(5))
+    assert [item.name for item in one.predict(pages).items] == [f"a{n}" for n in range(5)]
+    assert len(one.lm.requests) > 1
