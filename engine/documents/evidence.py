@@ -164,22 +164,39 @@ class _SearchedPage:
         ]
 
     @cached_property
+    def by_number(self) -> dict[float, list[Written]]:
+        """The numbers in the text by each of their readings."""
+        found: dict[float, list[Written]] = {}
+        for one in self.numbers:
+            for reading in one.readings:
+                if isinstance(reading, float):
+                    found.setdefault(_number_key(reading), []).append(one)
+        return found
+
+    @cached_property
     def dates(self) -> list[Written]:
         return list(dates_in(self.page.text))
+
+    @cached_property
+    def collapsed(self) -> str:
+        """The text in one case with single spaces: tells quickly what is not in `folded`."""
+        return " ".join(self.page.text.casefold().split())
 
     @cached_property
     def folded(self) -> tuple[str, list[int]]:
         """The text in one case with single spaces, and each character's place in the page's text."""
         characters: list[str] = []
         places: list[int] = []
-        for at, one in enumerate(self.page.text):
-            if one.isspace():
-                if characters and characters[-1] == " ":
-                    continue
-                one = " "
-            for part in one.casefold():
-                characters.append(part)
-                places.append(at)
+        for found in re.finditer(r"\s+|\S+", self.page.text):
+            word = found[0]
+            small = " " if word.isspace() else word.casefold()
+            if small == " " or len(small) == len(word):
+                characters.append(small)
+                places += range(found.start(), found.start() + len(small))
+                continue
+            for at, one in enumerate(word, found.start()):  # some letters become two
+                characters.append(one.casefold())
+                places += [at] * len(one.casefold())
         return "".join(characters), places
 
 
@@ -267,15 +284,16 @@ _SIGN_OF = {code: sign for sign in ("€", "$", "£", "¥", "₹") if (code := c
 
 
 def _number_places(pages: Sequence[_SearchedPage], value: float) -> Iterator[_Place]:
-    wanted = abs(float(value))
     written = f"{value:g}"
     for page in pages:
-        for one in page.numbers:
-            if any(
-                isinstance(r, float) and abs(abs(r) - wanted) <= 1e-9 * max(1.0, wanted) for r in one.readings
-            ):
-                same = page.page.text[one.start : one.end] == written
-                yield _Place(page, one.start, one.end, "exact" if same else "normalised")
+        for one in page.by_number.get(_number_key(float(value)), ()):
+            same = page.page.text[one.start : one.end] == written
+            yield _Place(page, one.start, one.end, "exact" if same else "normalised")
+
+
+def _number_key(value: float) -> float:
+    """Return what numbers that are the same in a document have in common; credits are often written without a minus."""
+    return float(f"{abs(value):.12g}")
 
 
 def _date_places(pages: Sequence[_SearchedPage], days: Sequence[datetime.date]) -> Iterator[_Place]:
@@ -298,7 +316,7 @@ def _text_places(pages: Sequence[_SearchedPage], text: str) -> Iterator[_Place]:
     if found:
         return
     wanted = " ".join(text.casefold().split())
-    for page in pages:
+    for page in (page for page in pages if wanted in page.collapsed):
         folded, places = page.folded
         for start in _occurrences(folded, wanted):
             found = True
@@ -309,16 +327,27 @@ def _text_places(pages: Sequence[_SearchedPage], text: str) -> Iterator[_Place]:
 
 def _occurrences(text: str, wanted: str) -> Iterator[int]:
     """Iterate over the places of a text, as whole words where it begins and ends with a letter or a digit."""
-    before = r"(?<!\w)" if wanted[0].isalnum() else ""
-    after = r"(?!\w)" if wanted[-1].isalnum() else ""
-    return (found.start() for found in re.finditer(before + re.escape(wanted) + after, text))
+    at = text.find(wanted)
+    while at >= 0:
+        end = at + len(wanted)
+        begins = at == 0 or not (wanted[0].isalnum() and _in_word(text[at - 1]))
+        ends = end == len(text) or not (wanted[-1].isalnum() and _in_word(text[end]))
+        if begins and ends:
+            yield at
+        at = text.find(wanted, at + 1)
+
+
+def _in_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
 
 
 def _similar_places(pages: Sequence[_SearchedPage], wanted: str) -> Iterator[_Place]:
     for page in pages:
-        folded, places = page.folded
-        if len(folded) < len(wanted) // 2:
+        if len(page.collapsed) < len(wanted) // 2 or not fuzz.partial_ratio(
+            wanted, page.collapsed, score_cutoff=ALIKE
+        ):
             continue
+        folded, places = page.folded
         near = fuzz.partial_ratio_alignment(wanted, folded, score_cutoff=ALIKE)
         if near is not None and near.dest_end > near.dest_start:
             start, end = places[near.dest_start], places[near.dest_end - 1] + 1

@@ -6,13 +6,14 @@ It knows documents and one step; how a record is asked for and repaired is the a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
+from engine import loop
 from engine.adapters.json import JSONAdapter
 from engine.documents.evidence import Evidence, evidence_for, next_to_name
 from engine.documents.paged import LONGEST_SIDE, PagedDocument, read_document
@@ -90,7 +91,7 @@ class Extract(Module):
 
     async def aforward(self, **inputs: object) -> Prediction:
         """Read one document, in one call or in several."""
-        given = {name: _opened(value, name) for name, value in inputs.items()}
+        given = await _apart(not all(isinstance(v, str) for v in inputs.values()), _all_opened, inputs)
         documents = [one for opened in given.values() if isinstance(opened, list) for one in opened]
         self._check_eyes(documents)
         if not documents:
@@ -104,27 +105,30 @@ class Extract(Module):
     ) -> Prediction:
         """Read a document in parts of a length; in shorter ones where that is too much for the model."""
         parts = _parts(given[long], longest) if isinstance(given[long], list) else []
-        rest = {name: _sent(given[name], inputs[name]) for name in inputs if name != long}
+        names = [name for name in inputs if name != long or len(parts) <= 1]
+        heavy = not all(isinstance(inputs[name], str) for name in names)
+        sent = await _apart(heavy, lambda: {name: _sent(given[name], inputs[name]) for name in names})
         gate = asyncio.Semaphore(_AT_ONCE)
 
         async def read(part: _Part) -> Prediction:
             async with gate:  # pictures of a long scan are never all in memory at once
-                return await self._asked({**rest, long: part.sent})
+                return await self._asked({**sent, long: await _apart(bool(part.scans), lambda: part.sent)})
 
+        answers: Sequence[Prediction]
         try:
             if len(parts) <= 1:
-                answers = [await self._asked({**rest, long: _sent(given[long], inputs[long])})]
+                answers = [await self._asked(sent)]
             else:
-                answers = await asyncio.gather(*map(read, parts))
+                answers = await _all_or_none([asyncio.ensure_future(read(part)) for part in parts])
         except ContextWindowExceededError:
             if longest <= _SHORTEST_PART or _length(given[long]) <= _SHORTEST_PART:
                 raise
             return await self._read(
                 inputs, given, long, max(_SHORTEST_PART, min(longest, _length(given[long])) // 2)
             )
-        return self._whole(
-            answers, parts, [d for one in given.values() if isinstance(one, list) for d in one]
-        )
+        documents = [d for one in given.values() if isinstance(one, list) for d in one]
+        heavy = sum(map(_length, given.values())) > _QUICK
+        return cast(Prediction, await _apart(heavy, self._whole, answers, parts, documents))
 
     async def _asked(self, values: Mapping[str, Any], shown: type[Signature] | None = None) -> Prediction:
         """Ask the step once; natively for a record where the model can and no other layout was chosen.
@@ -196,6 +200,28 @@ class _Found(NamedTuple):
 
 
 _NATIVE = JSONAdapter()
+
+
+_QUICK = 20_000
+"""Characters of a document in which evidence is found in no time to speak of."""
+
+
+async def _apart(heavy: bool, work: Callable[..., Any], *args: object) -> Any:
+    """Return what some work gives; heavy work is done in a thread, so that other documents go on."""
+    return await loop.in_thread(work, *args) if heavy else work(*args)
+
+
+async def _all_or_none(tasks: Sequence[asyncio.Future[Prediction]]) -> Sequence[Prediction]:
+    """Return what every task gives; the others are stopped where one fails, so that they cost nothing more."""
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _all_opened(inputs: Mapping[str, object]) -> dict[str, object]:
+    return {name: _opened(value, name) for name, value in inputs.items()}
 
 
 def _opened(value: object, name: str) -> object:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.dataset import read_dataset
+from engine.documents.paged import read_document
 from engine.errors import DatasetError
 from engine.records import content_hash
 
@@ -148,22 +149,7 @@ def _file(path: Path, name: str, chunk: int) -> Iterator[Passage]:
 
 def pdf_pages(data: bytes, name: str) -> list[str]:
     """Return a PDF's text page by page. Raises DatasetError when it is none, or needs a password."""
-    import pypdfium2
-
-    try:
-        document = pypdfium2.PdfDocument(data)
-    except pypdfium2.PdfiumError as error:
-        raise DatasetError(f"{name} cannot be read as a PDF: {error}") from None
-    texts = []
-    try:
-        for page in document:
-            part = page.get_textpage()
-            texts.append(part.get_text_bounded().replace("\r\n", "\n"))
-            part.close()
-            page.close()
-    finally:
-        document.close()
-    return texts
+    return [page.text for page in read_document(data, name).pages]
 
 
 def _table(path: Path, chunk: int, text_column: str | None, title_column: str | None) -> Iterator[Passage]:

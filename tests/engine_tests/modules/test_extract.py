@@ -183,7 +183,7 @@ def test_a_scan_is_sent_as_pictures():
     assert kinds.count("image_url") == 2
     assert found.evidence == []
     with context(lm=lm):
-        Extract(Order)(document=PDF.from_bytes(scan(25), "scan.pdf"))
+        Extract(Order)(document=PDF.from_bytes(scan(21), "scan.pdf"))
     assert len(lm.requests) == 3
 
 
