@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WEIGHTS := .venv-weights
+# They import torch at their top.
+TORCH_DOORS := engine/lm/local/weights.py engine/training/sft.py
 LOCK := .ci/requirements.txt
 UV := 0.13.9
 DENO := DENO_NO_UPDATE_CHECK=1 $(BIN)/deno
@@ -48,14 +50,15 @@ weights: $(READY)        ## torch, transformers, peft and trl, in an environment
 	$(BIN)/python .ci/weights.py
 
 unit: peers              ## engine and dashboard tests, docstring examples
-	$(BIN)/pytest -q -n auto --dist worksteal --doctest-modules engine dashboard tests/engine_tests tests/dashboard_tests tests/fault_tests tests/golden tests/test_architecture.py tests/test_docs.py
+	$(BIN)/pytest -q -n auto --dist worksteal --doctest-modules $(addprefix --ignore=,$(TORCH_DOORS)) engine dashboard tests/engine_tests tests/dashboard_tests tests/fault_tests tests/golden tests/test_architecture.py tests/test_docs.py
 
 browser: chromium        ## the whole flow in a real Chromium, screenshots in .screenshots/
 	@# A browser, a server and a worker share the machine with others: what fails is tried once more, and the summary names it.
 	$(BIN)/pytest -q -n 2 --dist loadfile --reruns 1 tests/browser_tests
 
 test-weights: weights    ## small models trained for real; skipped where torch cannot be had
-	OMP_NUM_THREADS=1 $$([ -e $(WEIGHTS)/.ready ] && echo $(WEIGHTS) || echo $(VENV))/bin/python -m pytest -q -n 2 tests/weights_tests
+	OMP_NUM_THREADS=1 $$([ -e $(WEIGHTS)/.ready ] && echo $(WEIGHTS) || echo $(VENV))/bin/python -m pytest -q -n 2 \
+	  --doctest-modules --doctest-ignore-import-errors $(TORCH_DOORS) tests/weights_tests
 
 test-faults: $(READY)    ## kills, faults of endpoints and other trouble, printed as a table; about half an hour
 	$(BIN)/python tests/fault_tests/table.py

@@ -6,6 +6,7 @@ machine may offer a build of its own. `weights.py` makes the environment once; `
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -25,6 +26,8 @@ TORCH = "torch==2.13.0"
 TORCH_NEEDS = ("filelock", "fsspec", "jinja2", "networkx", "setuptools", "sympy", "typing-extensions")
 """Its own dependencies on every system: pip finds them installed, at the versions of the lock."""
 
+WARM_UP = "import peft, torch; from transformers import AutoModelForCausalLM, LlamaForCausalLM; from trl import SFTTrainer, GRPOTrainer"
+
 
 def build(home: Path) -> None:
     """Make the environment."""
@@ -42,8 +45,10 @@ def build(home: Path) -> None:
         run([*uv, *locked], tries=1, seconds=200)
     except (OSError, subprocess.SubprocessError):  # it cannot reach the index that pip is set up for
         run([*pip, "--no-compile", *locked], tries=2, seconds=300)
-    # Compiling all of torch takes longer than using the part of it that is used.
     run([*pip, "--no-compile", TORCH], tries=2, seconds=400)
+    # Only what is used is compiled to bytecode, all of torch would take a minute; without it each process compiles again.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    run([python, "-c", WARM_UP], tries=1, seconds=300)
 
 
 def lock() -> None:

@@ -20,7 +20,8 @@ from typing import IO, Self
 class Child:
     """One child process; use it in a `with` block, at whose end it is ended.
 
-    `output` is what it writes. After `seconds` it is killed and `late` is True. Raises OSError where it cannot start.
+    `output` is what it writes. After `seconds` (None: no limit) it is killed and `late` is True. With `talks` its standard
+    input stays open after the request, for `tell`. Raises OSError where it cannot start.
 
     >>> with Child("this", b"", seconds=60) as child:
     ...     child.output.readline()
@@ -28,10 +29,16 @@ class Child:
     """
 
     def __init__(
-        self, module: str, request: bytes, *, seconds: float, env: Mapping[str, str] | None = None
+        self,
+        module: str,
+        request: bytes,
+        *,
+        seconds: float | None,
+        env: Mapping[str, str] | None = None,
+        talks: bool = False,
     ) -> None:
         self.late = False
-        self._request = request
+        self._request, self._talks = request, talks
         # A file, not a pipe: a child that writes many warnings does not wait for a reader.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
         try:
@@ -46,23 +53,34 @@ class Child:
         except BaseException:
             self._errors.close()
             raise
-        self._timer = threading.Timer(seconds, self._give_up)
+        self._timer = threading.Timer(threading.TIMEOUT_MAX if seconds is None else seconds, self._give_up)
         self._timer.daemon = True
         self._timer.start()
 
     def __enter__(self) -> Self:
-        assert self._process.stdin is not None  # noqa: S101 - a pipe
-        with suppress(
-            BrokenPipeError
-        ):  # it ended before it had read everything: its output says why, or ends
-            self._process.stdin.write(self._request)
-            self._process.stdin.close()
+        self.tell(self._request)
+        if not self._talks:
+            assert self._process.stdin is not None  # noqa: S101 - a pipe
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
         self.end()
         self._errors.close()
+
+    def tell(self, text: bytes) -> None:
+        """Write to the child's standard input; without effect where it has ended."""
+        assert self._process.stdin is not None  # noqa: S101 - a pipe
+        with suppress(BrokenPipeError):  # it has not read everything: its output says why, or ends
+            self._process.stdin.write(text)
+            self._process.stdin.flush()
+
+    @property
+    def code(self) -> int | None:
+        """How the child ended: its exit status, less than 0 for the signal that ended it; None while it runs."""
+        return self._process.poll()
 
     @property
     def output(self) -> IO[bytes]:

@@ -32,10 +32,10 @@ DOORS = {
     "litellm": {"engine/lm/litellm_gateway.py"},
     "optuna": {"engine/optimizers/shared/study.py"},
     "sqlite_utils": {"engine/lm/cache.py"},
-    "torch": {"engine/lm/local/weights.py", "engine/training/grpo_child.py"},
-    "transformers": {"engine/lm/local/weights.py", "engine/training/grpo_child.py"},
-    "peft": {"engine/lm/local/weights.py", "engine/training/grpo_child.py"},
-    "trl": {"engine/training/grpo_child.py"},
+    "torch": {"engine/lm/local/weights.py", "engine/training/grpo_child.py", "engine/training/sft.py"},
+    "transformers": {"engine/lm/local/weights.py", "engine/training/grpo_child.py", "engine/training/sft.py"},
+    "peft": {"engine/lm/local/weights.py", "engine/training/grpo_child.py", "engine/training/sft.py"},
+    "trl": {"engine/training/grpo_child.py", "engine/training/sft.py"},
 }
 
 

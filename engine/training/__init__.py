@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from engine.training.contract import Trainer
 
 TRAINERS: tuple[tuple[str, str], ...] = (
+    ("local", "engine.training.local:LocalTrainer"),
     ("openai", "engine.training.openai:OpenAITrainer"),
     ("file", "engine.training.file:FileTrainer"),
 )

@@ -1,0 +1,453 @@
+"""Training on this machine: a child process trains, checkpoint by checkpoint, and each is scored by the program's own metric.
+
+The child waits while a checkpoint is scored: on one machine both would share its cores and its memory, and where training
+ends early then depends on scores alone, not on which was quicker. Nothing here loads a heavy library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import orjson
+from pydantic import BaseModel, ValidationError
+
+from engine.children import Child
+from engine.errors import ConfigurationError, EngineError, ModelNotFoundError, TrainingError
+from engine.home import data_home
+from engine.lm.local.sources import CHECKPOINTS, LOCAL, find_source, missing_extra
+from engine.lm.tuned import PREFIX, TunedModel, get_tuned, model_folder, name_for, save_tuned, tuned_models
+from engine.loop import in_thread
+from engine.text import counted, duration, listed
+from engine.training.child import GO_ON, RESUMED_FROM, STOP, Message, Work, out_of_memory
+from engine.training.contract import Order, Progress, Trained, TrainingEstimate, Watch
+from engine.training.file import FOLDER, token_count
+
+MODULE = "engine.training.child"
+_STATE = "training.json"
+_SPEED = "speed.json"
+_POLL_SECONDS = 0.2
+_MEASURED = 5
+"""Steps after which the time that is left is known; the first ones are slower and do not count."""
+
+
+class Kept(BaseModel):
+    """What is known of a training, kept in the model's folder: scores by checkpoint, and what it has taken so far."""
+
+    scores: dict[int, float | None] = {}
+    step: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
+    loss: float | None = None
+    ended: Literal["", "finished", "early"] = ""
+
+    def best(self) -> int | None:
+        """Return the checkpoint with the best score, the first of equal ones; the last one where none has a score.
+
+        >>> Kept(scores={10: 0.5, 20: 0.75, 30: 0.75}).best()
+        20
+        """
+        scored = {step: score for step, score in self.scores.items() if score is not None}
+        if scored:
+            return max(sorted(scored), key=lambda step: scored[step])
+        return max(self.scores, default=None)
+
+    def worn_out(self, patience: int) -> bool:
+        """Return whether this many checkpoints since the best one have brought no better score.
+
+        >>> Kept(scores={10: 0.5, 20: 0.4, 30: 0.5}).worn_out(2)
+        True
+        """
+        best = self.best()
+        return best is not None and sum(step > best for step in self.scores) >= patience
+
+
+@dataclass(frozen=True)
+class LocalTrainer:
+    """Trains on this machine: on its GPU where there is one, else on its CPU."""
+
+    name: ClassVar[str] = "local"
+    title: ClassVar[str] = "On this machine"
+
+    def check(self, order: Order) -> list[str]:
+        """Return notes for the user. Raises ConfigurationError for a missing extra, a base that is not here, rows that cannot be learned."""
+        settings = order.settings
+        _check_extra()
+        base = find_base(settings.base_model)
+        if settings.method == "grpo":
+            raise ConfigurationError("This trainer trains on rows, not on rewards: choose lora or full.")
+        _check_rows(order)
+        notes = []
+        if not Path(base).is_dir() and base not in cached_bases():
+            notes.append(f"{base} is fetched from the Hugging Face hub when the training starts.")
+        long = sum(token_count(row) > settings.max_length for row in order.rows)
+        if long:
+            notes.append(
+                f"{counted(long, 'row')} of {len(order.rows):,} may be longer than {settings.max_length:,} tokens (max_length). "
+                "The tokens are counted when the training starts, and no answer is cut."
+            )
+        return notes
+
+    def estimate(self, order: Order) -> TrainingEstimate:
+        """Return rows and tokens of all epochs; seconds as quick as the last training of this base model was."""
+        tokens = int(sum(map(token_count, order.rows)) * order.settings.epochs)
+        speed = _speeds().get(_speed_key(order))
+        return TrainingEstimate(len(order.rows), tokens, 0.0, tokens / speed if speed else None)
+
+    async def train(self, order: Order, watch: Watch) -> Trained:
+        """Train, or go on from the last checkpoint. Raises TrainingError; the checkpoints are kept."""
+        self.check(order)
+        return await _Training(order, watch, name_for(order.settings.base_model, order.key)).run()
+
+
+@dataclass
+class _Training:
+    order: Order
+    watch: Watch
+    name: str
+    kept: Kept = field(init=False)
+    device: str = "cpu"
+    first: tuple[int, float] | None = None
+    """Step and seconds from which the speed is measured."""
+    estimated: bool = False
+
+    def __post_init__(self) -> None:
+        self.folder = model_folder(self.name)
+        self.base = find_base(self.order.settings.base_model)
+        try:
+            self.kept = Kept.model_validate_json((self.folder / _STATE).read_bytes())
+        except (OSError, ValidationError):
+            self.kept = Kept()
+
+    async def run(self) -> Trained:
+        """Train what is left to train, and keep the best checkpoint as the model."""
+        with suppress(EngineError):
+            if get_tuned(self.name).finished:
+                return self._trained(self.kept.ended or "finished")
+        if self.watch.stopped:
+            return self._trained("stopped") if self._checkpoints() else Trained("", "stopped")
+        ended = await self._trained_on()
+        if not self._checkpoints():
+            return Trained("", "stopped", seconds=self.kept.seconds, tokens=self.kept.tokens)
+        self._in_writing(lambda: self._keep_best(finished=ended != "stopped"))
+        return self._trained(ended)
+
+    async def _trained_on(self) -> Literal["finished", "early", "stopped"]:
+        """Train from the last checkpoint to the end; return how it ended."""
+        if not self.kept.ended:
+            self._in_writing(self._prepare)
+            last = max(self._checkpoints(), default=0)
+            go_on = True
+            if last and last in self._marks() and last not in self.kept.scores:
+                go_on = await self._judge(last)  # the process had died meanwhile
+            if go_on and not (last and last == self.kept.steps):
+                await self._with_child(last)
+            if not self._complete() and not self.kept.worn_out(self._patience):
+                return "stopped"
+            self.kept.ended = "finished" if self._complete() else "early"
+            self._in_writing(self._save)
+        return self.kept.ended or "finished"
+
+    def _complete(self) -> bool:
+        return 0 < self.kept.steps == max(self._checkpoints(), default=0)
+
+    @property
+    def _patience(self) -> int:
+        return self.order.settings.patience
+
+    # The child
+
+    async def _with_child(self, last: int) -> None:
+        settings = self.order.settings
+        work = Work(
+            base=self.base,
+            folder=str(self.folder),
+            settings=settings,
+            rows=self.order.rows,
+            resume=last,
+            seconds=self.kept.seconds,
+        )
+        request = orjson.dumps(work.model_dump(mode="json")) + b"\n"
+        self._note("The model is loaded." if not last else f"The training goes on from step {last}.")
+        child = Child(MODULE, request, seconds=None, talks=True, env=_environment())
+        try:
+            await in_thread(child.__enter__)
+            await self._follow(child)
+        finally:
+            child.end()  # first, so that a thread that still reads comes to the end of its output
+            await in_thread(child.__exit__)
+
+    async def _follow(self, child: Child) -> None:
+        """Read the child's lines until it has ended; tell it when the run is stopped. Raises TrainingError."""
+        told = False
+        while True:
+            reading = asyncio.ensure_future(in_thread(child.output.readline))
+            while not (await asyncio.wait([reading], timeout=_POLL_SECONDS))[0]:
+                if self.watch.stopped and not told:
+                    told = True
+                    child.tell(STOP)
+            line = reading.result()
+            if not line:
+                raise TrainingError(await in_thread(self._death, child))
+            message = Message.model_validate_json(line)
+            if message.kind == "failed":
+                raise TrainingError(f"{message.text}{self._kept_so_far()}")
+            if message.kind == "done":
+                child.end(grace=10)
+                return
+            self._took(message)
+            if message.kind == "checkpoint":
+                self._in_writing(self._save)
+                goes_on = message.step in self._marks() and await self._judge(message.step)
+                told = told or not goes_on
+                child.tell(GO_ON if goes_on else STOP)
+
+    def _took(self, message: Message) -> None:
+        kept, self.device = self.kept, message.device
+        kept.step, kept.steps = message.step, message.steps
+        kept.seconds, kept.tokens = message.seconds, message.tokens
+        if message.loss is not None:
+            kept.loss = message.loss
+        if message.kind == "progress":
+            self._note(self._time_left(message))
+
+    def _time_left(self, message: Message) -> str:
+        """Return how long the rest takes, once, measured over the first steps; "" before and after."""
+        if self.first is None and message.step:
+            self.first = (message.step, message.seconds)
+        if self.first is None or self.estimated or message.step - self.first[0] < _MEASURED:
+            return ""
+        self.estimated = True
+        each = (message.seconds - self.first[1]) / (message.step - self.first[0])
+        where = "GPU" if self.device == "cuda" else "CPU" if self.device == "cpu" else self.device
+        return (
+            f"About {duration(each * (message.steps - message.step))} of training are left on this {where}, as quick as the first "
+            "steps were; scoring checkpoints is not counted."
+        )
+
+    def _death(self, child: Child) -> str:
+        """Return why a child has ended without a last line."""
+        child.end(grace=10)
+        code = child.code or 0
+        if code in (-9, 137):
+            why = out_of_memory(
+                self.order.settings, "The system ended the training process, most often for lack of memory:"
+            )
+        else:
+            why = f"The training process ended: {child.last_words() or f'its exit code was {code}'}"
+        return f"{why}{self._kept_so_far()}"
+
+    def _kept_so_far(self) -> str:
+        last = max(self._checkpoints(), default=0)
+        return f" It is trained up to step {last}: start the run again to go on from there." if last else ""
+
+    def _note(self, message: str = "") -> None:
+        kept = self.kept
+        self.watch.note(
+            Progress(kept.step, kept.steps, kept.loss, None, kept.seconds, kept.tokens, 0.0, message)
+        )
+
+    # Checkpoints
+
+    def _marks(self) -> set[int]:
+        """Return the steps of the planned checkpoints: those that are scored."""
+        number, steps = self.order.settings.checkpoints, self.kept.steps
+        return {max(1, round(steps * (n + 1) / number)) for n in range(number)}
+
+    def _checkpoints(self) -> list[int]:
+        folder = self.folder / CHECKPOINTS
+        return sorted(int(one.name) for one in folder.glob("*") if one.name.isdigit())
+
+    async def _judge(self, step: int) -> bool:
+        """Score a checkpoint; return whether the training goes on."""
+        number = sorted(self._marks()).index(step) + 1
+        score = await self.watch.score(f"{PREFIX}{self.name}@{step}", f"Checkpoint {number}")
+        if score is None and self.watch.stopped:
+            return False
+        self.kept.scores[step] = score
+        self._in_writing(self._save)
+        if self.order.settings.method == "full":
+            self._drop_worse()
+        return not self.watch.stopped and not self.kept.worn_out(self._patience)
+
+    def _drop_worse(self) -> None:
+        """Remove checkpoints of whole models that are neither the best nor the last."""
+        wanted = {self.kept.best(), max(self._checkpoints(), default=0)}
+        for step in self._checkpoints():
+            if step not in wanted:
+                shutil.rmtree(self.folder / CHECKPOINTS / str(step), ignore_errors=True)
+
+    # The model's folder
+
+    def _in_writing(self, work: Callable[[], None]) -> None:
+        """Write to the model's folder. Raises TrainingError where that fails."""
+        try:
+            work()
+        except OSError as error:
+            raise TrainingError(
+                f"{self.folder} cannot be written ({error.strerror or error}): free some space, or choose another data folder."
+                f"{self._kept_so_far()}"
+            ) from error
+
+    def _prepare(self) -> None:
+        (self.folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+        for part in (self.folder / CHECKPOINTS).glob("*.part"):  # a process died while it wrote
+            shutil.rmtree(part, ignore_errors=True)
+        self._record(finished=False)
+
+    def _save(self) -> None:
+        _write_whole(self.folder / _STATE, self.kept.model_dump_json().encode())
+
+    def _record(self, *, finished: bool) -> None:
+        settings = self.order.settings
+        with suppress(EngineError):
+            if get_tuned(self.name).finished == finished:
+                return
+        save_tuned(
+            TunedModel(
+                name=self.name,
+                trainer=LocalTrainer.name,
+                base_model=self.base,
+                method=settings.method,
+                licence=settings.licence,
+                rows=len(self.order.rows),
+                created=datetime.now(UTC).isoformat(timespec="seconds"),
+                finished=finished,
+            )
+        )
+
+    def _keep_best(self, *, finished: bool) -> None:
+        """Put the best checkpoint's files into the model's folder, then the record that says so."""
+        chosen = self.kept.best()
+        step = chosen if chosen is not None else max(self._checkpoints())
+        for file in sorted((self.folder / CHECKPOINTS / str(step)).iterdir()):
+            if file.name not in RESUMED_FROM:
+                _link(file, self.folder / file.name)
+        if finished:
+            for name in RESUMED_FROM:
+                for state in (self.folder / CHECKPOINTS).glob(f"*/{name}"):
+                    state.unlink()
+            _note_speed(self.order, self.kept)
+        self._record(finished=finished)
+
+    def _trained(self, ended: Literal["finished", "early", "stopped"]) -> Trained:
+        kept, best = self.kept, self.kept.best()
+        return Trained(
+            PREFIX + self.name,
+            ended,
+            kept.tokens,
+            0.0,
+            kept.seconds,
+            kept.loss,
+            kept.scores.get(best) if best is not None else None,
+        )
+
+
+def find_base(base_model: str) -> str:
+    """Return the folder or hub's name of a base model; a tuned model is one as well.
+
+    Raises ConfigurationError for a folder or a tuned model that is not here, with the near names that are.
+    """
+    name = base_model if base_model.startswith((PREFIX, LOCAL)) else LOCAL + base_model
+    try:
+        source = find_source(name)
+    except (ModelNotFoundError, ConfigurationError) as error:
+        near = near_bases(base_model)
+        raise ConfigurationError(f"{error}{near}") from None
+    return str(source.adapter or source.base)
+
+
+def cached_bases() -> list[str]:
+    """Return names of models in the Hugging Face hub's cache on this machine."""
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    folder = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
+    found = (one.name.removeprefix("models--").replace("--", "/") for one in folder.glob("models--*"))
+    return sorted(found)
+
+
+def near_bases(base_model: str) -> str:
+    """Return a sentence with the base models on this machine that have a near name; "" where there are none."""
+    from rapidfuzz import fuzz, process
+
+    folder = Path(base_model.removeprefix(LOCAL)).expanduser().parent
+    here: Iterable[Path] = folder.glob("*/config.json") if folder.is_dir() else ()
+    names = [
+        *(str(one.parent) for one in here),
+        *(PREFIX + m.name for m in tuned_models() if m.kind == "local" and m.finished),
+        *cached_bases(),
+    ]
+    near = process.extract(base_model, names, scorer=fuzz.WRatio, limit=5, score_cutoff=50)
+    return f" Near names on this machine: {listed([name for name, *_ in near])}." if near else ""
+
+
+def _check_extra() -> None:
+    if missing_extra() or not all(importlib.util.find_spec(one) for one in ("trl", "datasets")):
+        raise ConfigurationError(
+            "Training on this machine needs PyTorch, transformers, peft and trl: pip install 'tuneboard[weights]'."
+        )
+
+
+def _check_rows(order: Order) -> None:
+    for number, row in enumerate(order.rows, 1):
+        last = row.messages[-1] if row.messages else {}
+        if last.get("role") != "assistant" or not last.get("content"):
+            raise ConfigurationError(f"Training row {number} does not end with an answer to learn.")
+
+
+def _speeds() -> dict[str, float]:
+    """Return tokens a second by base model and method, as the last trainings have measured them."""
+    try:
+        found = orjson.loads((data_home() / FOLDER / _SPEED).read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _speed_key(order: Order) -> str:
+    return f"{order.settings.base_model} {order.settings.method}"
+
+
+def _note_speed(order: Order, kept: Kept) -> None:
+    """Keep how quick a training was: in tokens as an estimate counts them."""
+    share = kept.step / kept.steps if kept.steps else 0.0
+    tokens = sum(map(token_count, order.rows)) * order.settings.epochs * share
+    if kept.seconds > 0 and tokens:
+        (data_home() / FOLDER).mkdir(parents=True, exist_ok=True)
+        speeds = {**_speeds(), _speed_key(order): tokens / kept.seconds}
+        _write_whole(data_home() / FOLDER / _SPEED, orjson.dumps(speeds))
+
+
+def _environment() -> dict[str, str]:
+    """Return the child's environment: quiet, and patient with the hub for seconds, not minutes."""
+    own = {
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_ETAG_TIMEOUT": "10",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    }
+    return {**own, **os.environ}
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    part = path.with_name(f"{path.name}.part")
+    part.write_bytes(content)
+    part.replace(path)
+
+
+def _link(file: Path, target: Path) -> None:
+    """Put a file to another place without a second copy where the disk can, whole or not at all."""
+    part = target.with_name(f"{target.name}.part")
+    part.unlink(missing_ok=True)
+    try:
+        os.link(file, part)
+    except OSError:
+        shutil.copyfile(file, part)
+    part.replace(target)

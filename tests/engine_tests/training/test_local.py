@@ -1,0 +1,87 @@
+"""What the local trainer says and remembers without loading a heavy library."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from engine.errors import ConfigurationError
+from engine.lm.tuned import TunedModel, save_tuned
+from engine.training import get_trainer
+from engine.training.child import Work, out_of_memory, reason
+from engine.training.contract import ChatRow, Order, TrainSettings
+from engine.training.local import Kept, LocalTrainer, find_base
+
+ROW = ChatRow(
+    ({"role": "user", "content": "Where is it?"}, {"role": "assistant", "content": "Here."}), "route"
+)
+
+
+@pytest.fixture(autouse=True)
+def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path
+
+
+def make_base(folder: Path) -> Path:
+    """Write a folder that looks like a model's."""
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"-")
+    return folder
+
+
+@pytest.mark.skipif(importlib.util.find_spec("trl") is not None, reason="trl is installed")
+def test_a_missing_extra_is_named(data_folder: Path) -> None:
+    base = make_base(data_folder / "tiny")
+    trainer = get_trainer("local")
+    with pytest.raises(ConfigurationError, match=r"pip install 'tuneboard\[weights\]'"):
+        trainer.check(Order(TrainSettings(base_model=str(base)), (ROW,)))
+
+
+def test_a_base_that_is_not_here_is_refused_with_the_near_ones(data_folder: Path) -> None:
+    make_base(data_folder / "models" / "qwen3-small")
+    save_tuned(TunedModel(name="router", trainer="local", base_model="m", finished=True))
+    with pytest.raises(
+        ConfigurationError, match=r"there is no folder .*Near names on this machine: .*qwen3-small"
+    ):
+        find_base(str(data_folder / "models" / "qwen3-smal"))
+    with pytest.raises(ConfigurationError, match=r"There is no tuned model 'tuned/rooter'. .*tuned/router"):
+        find_base("tuned/rooter")
+    (data_folder / "empty").mkdir()
+    with pytest.raises(ConfigurationError, match="holds no weights as safetensors"):
+        find_base(str(data_folder / "empty"))
+
+
+def test_folders_and_names_of_the_hub_are_bases(data_folder: Path) -> None:
+    base = make_base(data_folder / "tiny")
+    assert find_base(str(base)) == find_base(f"local/{base}") == str(base)
+    assert find_base("Qwen/Qwen3-0.6B") == "Qwen/Qwen3-0.6B"
+
+
+def test_an_estimate_needs_no_library_and_knows_no_time_before_the_first_training(data_folder: Path) -> None:
+    found = LocalTrainer().estimate(Order(TrainSettings(base_model="m", epochs=2), (ROW, ROW)))
+    assert (found.rows, found.usd, found.seconds) == (2, 0.0, None)
+    assert found.tokens == 2 * 2 * 13
+
+
+def test_the_best_checkpoint_is_the_first_of_equal_ones_and_the_last_where_none_has_a_score() -> None:
+    assert Kept(scores={5: 0.25, 10: 0.75, 15: 0.75}).best() == 10
+    assert Kept(scores={5: None, 10: None}).best() == 10
+    assert not Kept(scores={5: 0.25, 10: 0.75, 15: 0.75}).worn_out(2)
+    assert Kept(scores={5: 0.75, 10: 0.7, 15: None}).worn_out(2)
+
+
+def test_failures_become_one_sentence_that_says_what_to_do() -> None:
+    work = Work(base="m", folder="f", settings=TrainSettings(base_model="m", method="full"))
+    memory = "DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."
+    assert "choose lora instead of full, lower the batch size" in reason(RuntimeError(memory), work)
+    assert "CUDA out of memory" not in reason(RuntimeError("CUDA out of memory. Tried to"), work)
+    assert reason(RuntimeError("I/O error: No space left on device (os error 28)"), work).startswith(
+        "The disk is full"
+    )
+    assert reason(KeyError("odd"), work) == "The training of 'm' failed: KeyError: 'odd'"
+    assert "choose lora" not in out_of_memory(TrainSettings(base_model="m"), "Too big:")
