@@ -115,7 +115,12 @@ def reason(error: Exception, work: Work) -> str:
         return text
     if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in text:
         return f"The disk is full, so no checkpoint could be written in {work.folder}: free some space and start the run again."
-    if isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text:
+    if (
+        isinstance(error, MemoryError)
+        or "out of memory" in text
+        or "not enough memory" in text
+        or "allocate memory" in text
+    ):
         return out_of_memory(settings, "The memory does not hold the training of")
     return f"The training of {settings.base_model!r} failed: {type(error).__name__}: {shortened(' '.join(text.split()), 300)}"
 

@@ -19,6 +19,12 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 collect_ignore_glob = [] if importlib.util.find_spec("torch") else ["test_*.py"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the libraries for weights warn: they deprecate something with each version."""
+    for item in items:
+        item.add_marker(pytest.mark.filterwarnings("default"))
+
+
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """The folder of a model that answers `tiny_model.TASK` by chance; made once for all workers. Leave it as it is."""
