@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WEIGHTS := .venv-weights
 # They import torch at their top.
-TORCH_DOORS := engine/lm/local/weights.py engine/training/sft.py
+TORCH_DOORS := engine/lm/local/weights.py engine/training/sft.py engine/training/grpo_child.py
 LOCK := .ci/requirements.txt
 UV := 0.13.9
 DENO := DENO_NO_UPDATE_CHECK=1 $(BIN)/deno

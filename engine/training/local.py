@@ -30,6 +30,7 @@ from engine.text import counted, duration, listed
 from engine.training.child import GO_ON, RESUMED_FROM, STOP, Message, Work, out_of_memory
 from engine.training.contract import Order, Progress, Trained, TrainingEstimate, Watch
 from engine.training.file import FOLDER, token_count
+from engine.training.grpo import train_grpo
 
 MODULE = "engine.training.child"
 _STATE = "training.json"
@@ -83,8 +84,6 @@ class LocalTrainer:
         settings = order.settings
         _check_extra()
         base = find_base(settings.base_model)
-        if settings.method == "grpo":
-            raise ConfigurationError("This trainer trains on rows, not on rewards: choose lora or full.")
         _check_rows(order)
         notes = []
         if not Path(base).is_dir() and base not in cached_bases():
@@ -98,7 +97,9 @@ class LocalTrainer:
         return notes
 
     def estimate(self, order: Order) -> TrainingEstimate:
-        """Return rows and tokens of all epochs; seconds as quick as the last training of this base model was."""
+        """Return rows and tokens of all epochs (not known for "grpo"); seconds as quick as the last training of this base model was."""
+        if order.settings.method == "grpo":
+            return TrainingEstimate(len(order.row_ids), 0, 0.0)
         tokens = int(sum(map(token_count, order.rows)) * order.settings.epochs)
         speed = _speeds().get(_speed_key(order))
         return TrainingEstimate(len(order.rows), tokens, 0.0, tokens / speed if speed else None)
@@ -106,6 +107,8 @@ class LocalTrainer:
     async def train(self, order: Order, watch: Watch) -> Trained:
         """Train, or go on from the last checkpoint. Raises TrainingError; the checkpoints are kept."""
         self.check(order)
+        if order.settings.method == "grpo":
+            return await train_grpo(order, watch)
         return await _Training(order, watch, name_for(order.settings.base_model, order.key)).run()
 
 
