@@ -7,10 +7,11 @@ policy, writes its answers, and learns from the rewards. Nothing here loads torc
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,22 +62,29 @@ class _State:
         scored = [(score, -int(step)) for step, score in self.scores.items() if score is not None]
         return str(-max(scored)[1]) if scored else max(self.scores, key=int, default="")
 
+    @property
+    def worse(self) -> int:
+        """The number of checkpoints with a score since the best one."""
+        return sum(score is not None and int(step) > int(self.best) for step, score in self.scores.items())
+
+    @property
+    def done(self) -> int:
+        """The last round that has a checkpoint."""
+        return max((int(step) for step in self.scores), default=0)
+
 
 class PolicyLM(BaseLM):
     """The policy as it is now: a model whose answers the training process writes, those that wait together in a batch."""
 
-    def __init__(self, name: str, child: TrainingChild) -> None:
+    def __init__(self, name: str, child: TrainingChild, seeds: Iterator[int]) -> None:
         super().__init__(name, temperature=1.0, cache=False)
-        self._child, self._source = child, Source(name, name)
+        self._child, self._source, self._seeds = child, Source(name, name), seeds
 
     async def complete(self, request: Request) -> Reply:
         """Answer one request. Raises LMError."""
         started = time.perf_counter()
-        asked = {
-            "kind": "write",
-            "messages": [dict(m) for m in request.messages],
-            "params": dict(request.params),
-        }
+        params = {"seed": next(self._seeds), **request.params}
+        asked = {"kind": "write", "messages": [dict(m) for m in request.messages], "params": params}
         answer = await self._child.ask(asked)
         if (problem := answer.get("error")) is not None:
             kind = _ERRORS.get(str(answer.get("type")), ProviderFailureError)
@@ -105,7 +113,6 @@ class GrpoTraining:
         self._run = run
         self._started = time.monotonic()
         self._state = _State()
-        self._worse = 0
         self._last = Progress(0, order.settings.rounds)
 
     async def train(self) -> Trained:
@@ -116,11 +123,13 @@ class GrpoTraining:
             return self._trained(self._state.ended)
         self._save_record(finished=False)
         settings = self.order.settings
+        if self._state.done >= settings.rounds:  # its process had died just before the end
+            return self._keep("finished")
         asked = {
             "folder": str(self.folder),
             "base": base_of(settings.base_model),
             "settings": settings.model_dump(mode="json"),
-            "done": max((int(step) for step in self._state.scores), default=0),
+            "done": self._state.done,
         }
         async with TrainingChild(CHILD, self.folder / "training.log") as child:
             try:
@@ -135,27 +144,29 @@ class GrpoTraining:
 
     async def _follow(self, child: TrainingChild) -> str:
         """Answer the child until it has finished; return how it ended."""
-        policy = PolicyLM(f"{PREFIX}{self.name}", child)
         async for message in child.messages():
             kind = message["kind"]
             if kind == "failed":
                 raise TrainingError(str(message["message"]))
             if kind == "round":
-                groups = None if self.watch.stopped else await self._groups(policy, int(message["round"]))
+                groups = None if self.watch.stopped else await self._groups(child, int(message["round"]))
                 await child.send({"kind": "stop"} if groups is None else {"kind": "groups", "groups": groups})
             elif kind == "progress":
                 self._note(message)
             elif kind == "saved":
                 await self._score(str(message["step"]))
-                enough = self._worse >= self.order.settings.patience
+                enough = self._state.worse >= self.order.settings.patience
                 await child.send({"kind": "end" if enough and not self.watch.stopped else "go"})
             elif kind == "done":
                 return str(message["ended"])
         raise ChildEndedError("its process closed its output.")
 
-    async def _groups(self, policy: PolicyLM, number: int) -> list[list[dict[str, Any]]] | None:
+    async def _groups(self, child: TrainingChild, number: int) -> list[list[dict[str, Any]]] | None:
         """Run the program on this round's rows; return the calls of its steps in groups, or None once it was stopped."""
         settings = self.order.settings
+        # A seed for each question in turn: the same training draws the same answers.
+        seeds = itertools.count(settings.seed * 10**9 + number * 10**6)
+        policy = PolicyLM(f"{PREFIX}{self.name}", child, seeds)
         rows = round_rows(self.order.row_ids, settings.batch_size, number, settings.seed)
         rollouts = await self.watch.rollouts(policy, rows, settings.group_size)
         if self.watch.stopped:
@@ -181,22 +192,19 @@ class GrpoTraining:
         self.watch.note(self._last)
 
     async def _score(self, step: str) -> None:
-        """Have the driver score a checkpoint, and count how many were no better than the best before."""
-        before = [score for score in self._state.scores.values() if score is not None]
-        label = f"round {step}"
-        score = None if self.watch.stopped else await self.watch.score(f"{PREFIX}{self.name}@{step}", label)
-        if score is not None:
-            self._worse = 0 if not before or score > max(before) else self._worse + 1
-        self._state.scores[step] = score
+        """Have the driver score a checkpoint."""
+        name = f"{PREFIX}{self.name}@{step}"
+        self._state.scores[step] = (
+            None if self.watch.stopped else await self.watch.score(name, f"round {step}")
+        )
         self._write_state("")
 
     def _keep(self, ended: str) -> Trained:
         """Put the best checkpoint to the model's own place, and record the end."""
         best = self._state.best
         if not best:
-            raise TrainingError(
-                "The training was stopped before its first checkpoint: there is no model to keep."
-            )
+            self._write_state(ended)
+            return Trained("", "stopped", self._state.tokens, 0.0, self._state.seconds)
         for file in (self.folder / "checkpoints" / best).iterdir():
             part = self.folder / f"{file.name}.part"
             shutil.copyfile(file, part)

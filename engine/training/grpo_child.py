@@ -31,6 +31,8 @@ from engine.lm.local.weights import Writer, chat_ids, load_base, write
 LEARNING_RATE = 2e-5
 """Of an adapter, where none is given."""
 
+_MOST_AT_ONCE = 32
+
 GATHER = 0.004
 """Seconds to wait for further questions before what waits is written as a batch."""
 
@@ -201,6 +203,10 @@ class Reports(transformers.TrainerCallback):  # type: ignore[misc]  # the librar
         self._rounds, self._folder, self._tokens = rounds, folder, 0
         self.ended = "finished"
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: object) -> None:  # noqa: ARG002 - trl's
+        """Note the tokens of the training before, which are counted already."""
+        self._tokens = int(state.num_input_tokens_seen)
+
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: object) -> None:  # noqa: ARG002 - trl's
         """Report a round's loss and reward."""
         if logs and "loss" in logs:
@@ -294,16 +300,23 @@ def _prompts(count: int) -> Any:
 
 def _arguments(settings: dict[str, Any], folder: Path, groups: int) -> Any:
     cuda, size = torch.cuda.is_available(), settings["group_size"]
+    # As many groups at once as give whole batches of at most this many rows; the round stays one step.
+    at_once = max(
+        n for n in range(1, groups + 1) if groups % n == 0 and (n == 1 or n * size <= _MOST_AT_ONCE)
+    )
     return trl.GRPOConfig(
         output_dir=str(folder / "trainer"),
         max_steps=settings["rounds"],
-        per_device_train_batch_size=size,
-        gradient_accumulation_steps=groups,
+        per_device_train_batch_size=size * at_once,
+        gradient_accumulation_steps=groups // at_once,
         num_generations=size,
         learning_rate=settings["learning_rate"] or LEARNING_RATE,
+        warmup_steps=max(
+            1, settings["rounds"] // 10
+        ),  # the first rounds' rewards are few, and Adam's first steps large
         save_strategy="steps",
         save_steps=max(1, -(-settings["rounds"] // settings["checkpoints"])),
-        save_total_limit=1,
+        save_total_limit=2,
         logging_steps=1,
         report_to="none",
         disable_tqdm=True,
