@@ -81,7 +81,11 @@ class ProgramFile(BaseModel):
 
     @field_serializer("candidate", mode="wrap")
     def _with_id(self, candidate: Candidate, dump: SerializerFunctionWrapHandler) -> dict[str, object]:
-        return {"id": candidate.id, **dump(candidate)}
+        dumped: dict[str, Any] = dump(candidate)
+        for step in dumped["steps"].values():
+            if step.get("weights", "") is None:  # older versions know no such key
+                del step["weights"]
+        return {"id": candidate.id, **dumped}
 
     @property
     def models(self) -> tuple[ModelChoice, ...]:

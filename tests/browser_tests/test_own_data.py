@@ -67,7 +67,7 @@ def test_an_unseen_table_becomes_a_tuned_task(new_page, tmp_path: Path):
     page.locator(".st-key-expert summary").first.click()
     needs = page.locator("[class*=st-key-optimizer_need_]")
     needs.get_by_text("The model itself").click()
-    expect(page.locator(".st-key-no_weights")).to_contain_text("training file")
+    expect(page.locator(".st-key-optimizer_body_BootstrapFinetune")).to_contain_text("teacher")
     needs.get_by_text("Solved examples", exact=True).click()
     settled(page)
     press(page, "choose_BootstrapFewShotWithRandomSearch")

@@ -110,6 +110,11 @@ DETAILS = {
         "Thorough",
         "Finds what good answers have that bad ones lack, and says so. Good for tools.",
     ),
+    "BootstrapFinetune": (
+        "Takes long",
+        "A teacher answers your rows; a small model is trained on what it got right.",
+    ),
+    "GRPO": ("Takes long", "A model tries your rows many times and learns from its better tries."),
     "BetterTogether": ("Most thorough", "Each optimizer of the chain starts from the last one's result."),
     "GEPA": ("Thorough", "Reads what went wrong, row by row, and rewrites the instruction to fix it."),
     "InferRules": ("Quick", "States rules that were read off your rows, and shows solved rows."),
@@ -157,9 +162,6 @@ def optimizer_cards(now: Current) -> None:
     )
     if need != EVERYTHING:
         st.caption(NEEDS[need][1])
-    if need == "weights":
-        _weights()
-        return
     options = STRUCTURE if need == "structure" else {}
     shown = [o for o in OPTIMIZERS if need in (EVERYTHING, o.changes) or o.name in options]
     # What is chosen and what is advised comes first, else the order of the registry; of all, one of each kind leads.
@@ -221,17 +223,6 @@ def _card(
             type="primary" if advised and not now.draft.optimizer else "secondary",
             on_click=ui.callback(_choose, now.id, optimizer.name, wanted),
         )
-
-
-def _weights() -> None:
-    """Say why weights are not trained here, and what helps with it."""
-    with ui.nothing_here(
-        "no_weights",
-        "Not from here",
-        "No way of tuning here trains a model: that takes a provider or a machine that can. What helps is a good prompt "
-        "first: after a run, the Export page holds what it answered rightly as a training file, as providers take it.",
-    ):
-        ui.link("export", "Go to Export", "ios_share")
 
 
 def advised_optimizer(draft: ProjectDraft, rows: int) -> tuple[str, str]:
