@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from engine.documents import Evidence, Page, PagedDocument, evidence_for
+from engine.metrics.json_fields import JSONMatch
 from engine.metrics.matching import same
 from engine.pipeline.spec import FieldSpec
 from engine.records import leaves
@@ -37,19 +38,48 @@ class RecordRow(NamedTuple):
 # The record
 
 
+Grades = Mapping[str, Status]
+"""Path of a value -> what a metric says of it."""
+
+
 def record_rows(
-    fields: Sequence[FieldSpec], expected: Mapping[str, object], answer: Mapping[str, object] | None = None
+    fields: Sequence[FieldSpec],
+    expected: Mapping[str, object],
+    answer: Mapping[str, object] | None = None,
+    grades: Grades | None = None,
 ) -> list[RecordRow]:
     """Return a record's lines in the order of its fields. Without an answer nothing is judged.
+
+    Values are judged by `grades`, where they are there; else they are compared as they are.
 
     >>> line = FieldSpec(name="lines", type="list[record]", fields=(FieldSpec(name="price"),))
     >>> rows = record_rows([line], {"lines": [{"price": 1}]}, {"lines": [{"price": 2}, {"price": 3}]})
     >>> [(r.path, r.status) for r in rows if r.kind == "leaf"]
     [('lines[0].price', 'wrong'), ('lines[1].price', 'invented')]
     """
-    return [
+    rows = [
         row for f in fields for row in _rows(f, f.name, 0, expected.get(f.name), _answered(answer, f.name))
     ]
+    known = grades or {}
+    return [row._replace(status=known.get(row.path, row.status)) for row in rows]
+
+
+def graded_answer(
+    expected: Mapping[str, object], answer: Mapping[str, object], metric: object
+) -> tuple[Mapping[str, object], Grades]:
+    """Return an answer with the items of its lists in the places of those they were compared with, and its grades.
+
+    Without a metric that compares field by field, and alone, the answer stays as it is and has no grades.
+    """
+    if not isinstance(metric, JSONMatch) or metric.awaits:
+        return answer, {}
+    wanted = {name: expected[name] for name in expected if name in answer}
+    found = metric.compare(wanted, {name: answer[name] for name in wanted}).fields
+    placed: Json = {}
+    for one in found:
+        if one.got is not None:
+            placed = with_value(placed, one.path, one.got)
+    return {**answer, **{name: placed.get(name) for name in wanted}}, {one.path: one.status for one in found}
 
 
 _NOT_ASKED: Any = object()

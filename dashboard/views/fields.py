@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from dashboard.views.documents import RecordRow, Status, record_rows
+from dashboard.views.documents import RecordRow, Status, graded_answer, record_rows
 from engine.pipeline.records import paths
 from engine.pipeline.spec import FieldSpec
 from engine.records import Candidate, Outcome, json_value
@@ -61,15 +61,18 @@ def field_results(
     before: Sequence[Outcome],
     after: Sequence[Outcome],
     candidates: tuple[Candidate, Candidate],
+    metric: object = None,
 ) -> list[FieldResult]:
     """Return each field's results, in the order of the record; fields without a value on any row are left out.
 
-    `values` are the rows' fields by row id, with the right answers. A field in the records of a list counts once a row: as the
+    Values are judged by `metric`, where it compares field by field. `values` are the rows' fields by row id, with the right answers. A field in the records of a list counts once a row: as the
     share of its values that are right.
     """
     first, second = ({o.row: o for o in some} for some in (before, after))
     shared = [row for row in second if row in first and row in values]
-    judged = {row: [_judged(fields, values[row], one[row]) for one in (first, second)] for row in shared}
+    judged = {
+        row: [_judged(fields, values[row], one[row], metric) for one in (first, second)] for row in shared
+    }
     found = []
     for path, field in paths(fields):
         if field.fields:
@@ -88,13 +91,14 @@ def field_results(
 
 
 def _judged(
-    fields: Sequence[FieldSpec], values: Mapping[str, Any], outcome: Outcome
+    fields: Sequence[FieldSpec], values: Mapping[str, Any], outcome: Outcome, metric: object
 ) -> dict[str, list[RecordRow]]:
     """Return a row's values by the field's path without places; a row that failed has none of them right."""
     expected = {f.name: json_value(values.get(f.name)) for f in fields}
     answer = {} if outcome.error is not None else dict(outcome.prediction)
+    placed, grades = graded_answer(expected, answer, metric)
     found: dict[str, list[RecordRow]] = {}
-    for line in record_rows(fields, expected, answer):
+    for line in record_rows(fields, expected, placed, grades):
         if line.kind == "leaf":
             found.setdefault(_INDEX.sub("", line.path), []).append(line)
     return found

@@ -243,7 +243,7 @@ def _placed(program: ProgramFile, made: Module) -> Iterable[_Placed]:
     before = dict(build_program(program.pipeline).named_predictors())
     for path, tuned in made.named_predictors():
         owner = owners[path.partition(".")[0]]
-        if owner.strategy in ("predict", "chain_of_thought"):
+        if owner.strategy in ("predict", "chain_of_thought", "extract"):
             yield _alone(owner, tuned)
         else:
             yield _inside(owner.name, sibling_path(path), before[path], tuned)

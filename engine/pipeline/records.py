@@ -22,6 +22,9 @@ FEWEST_ROWS = 12
 LONGEST_CHOICE = 20
 """Characters; longer texts are names of things rather than kinds of them."""
 
+DATE = "As in 2026-05-31"
+"""Description of a text that is a date."""
+
 DEEPEST = 6
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -63,7 +66,7 @@ def _field(name: str, values: Sequence[object], depth: int) -> FieldSpec:
     else:
         kind, choices = _scalar(there), _choices(there)
     optional = len(there) < len(values)
-    description = "As in 2026-05-31" if _are_dates(there) else ""
+    description = DATE if _are_dates(there) else ""
     kind = f"Optional[{kind}]" if optional else kind
     return FieldSpec(name=name, type=kind, choices=choices, fields=fields, description=description)
 

@@ -95,7 +95,15 @@ def _record_type(field: FieldSpec, inside: str) -> FieldType:
 
 
 Strategy = Literal[
-    "predict", "chain_of_thought", "react", "program_of_thought", "best_of_n", "refine", "retrieve", "tool"
+    "predict",
+    "chain_of_thought",
+    "extract",
+    "react",
+    "program_of_thought",
+    "best_of_n",
+    "refine",
+    "retrieve",
+    "tool",
 ]
 AdapterName = Literal["chat", "json", "xml", "two_step"]
 

@@ -12,6 +12,7 @@ from engine.adapters.values import UnreadableError, format_value, parse_value
 from engine.errors import SandboxError, ToolError
 from engine.modules.best_of_n import BestOfN, Refine
 from engine.modules.code_act import ProgramOfThought
+from engine.modules.extract import EVIDENCE, QUOTES, Extract
 from engine.modules.module import Module
 from engine.modules.predict import ChainOfThought, Predict
 from engine.modules.react import OUTPUT_LIMIT, ReAct
@@ -186,6 +187,7 @@ def _sampled(kind: type[BestOfN], signature: type[Signature], options: StepOptio
 STRATEGIES: dict[str, Callable[[type[Signature], StepOptions], Module]] = {
     "predict": lambda signature, _options: Predict(signature),
     "chain_of_thought": lambda signature, _options: ChainOfThought(signature),
+    "extract": lambda signature, _options: Extract(signature),
     "react": lambda signature, options: ReAct(signature, step_tools(options), options.max_iters or 10),
     "program_of_thought": lambda signature, options: ProgramOfThought(signature, options.max_iters or 3),
     "best_of_n": lambda signature, options: _sampled(BestOfN, signature, options),
@@ -198,6 +200,7 @@ STRATEGIES: dict[str, Callable[[type[Signature], StepOptions], Module]] = {
 
 RESERVED: dict[str, frozenset[str]] = {
     "chain_of_thought": frozenset({"reasoning"}),
+    "extract": frozenset({EVIDENCE, QUOTES}),
     "react": frozenset(
         {"reasoning", "trajectory", "max_iters", "next_thought", "next_tool_name", "next_tool_args"}
     ),

@@ -6,6 +6,8 @@ What cannot be used is one sentence, and the rest goes on. It knows no pages and
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import io
 import json
 import zipfile
@@ -22,7 +24,7 @@ from engine.documents import read_document
 from engine.errors import DatasetError, EngineError
 from engine.pipeline.check import usable_name
 from engine.pipeline.importers.task import Imported, import_task
-from engine.pipeline.records import infer_fields, renamed
+from engine.pipeline.records import DATE, infer_fields, paths, renamed
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.runs.attachments import LARGEST, keep_file
 from engine.runs.spec import Named, ProjectDraft
@@ -296,6 +298,7 @@ def record_project(pile: Pile, written: str = "") -> RecordProject:
         outputs = infer_fields([*pile.answers.values()], taken) if pile.answers else ()
     kind = "str" if pile.has_text else _media_kind(pile)
     step = StepSpec(
+        strategy="extract",
         name="read" if "read" not in {f.name for f in outputs} else "step_1",
         instructions=(imported.step.instructions if imported else "") or INSTRUCTIONS,
         inputs=(FieldSpec(name=usable_name(DOCUMENT, [f.name for f in outputs]), type=kind),),
@@ -307,10 +310,25 @@ def record_project(pile: Pile, written: str = "") -> RecordProject:
     draft = ProjectDraft(
         pipeline=PipelineSpec(steps=(step,)),
         mapping=mapping,
-        metric=Named(name="JSONMatch", options={"every_output": True}) if outputs else None,
+        metric=_metric(outputs) if outputs else None,
         adapter="chat",
     )
     return RecordProject(_table(pile, outputs), draft, imported.notes if imported else ())
+
+
+def _metric(outputs: Sequence[FieldSpec]) -> Named:
+    """Return the comparison of records with their fields compared by their types: dates as dates, amounts as numbers."""
+    by_path = {path: _comparison(one) for path, one in paths(outputs)}
+    chosen = ", ".join(f"{path}={how}" for path, how in by_path.items() if how)
+    options: dict[str, object] = {"every_output": True, "best_match": True}
+    return Named(name="JSONMatch", options={**options, "evaluators": chosen} if chosen else options)
+
+
+def _comparison(one: FieldSpec) -> str:
+    plain = one.parsed_type.plain
+    if plain in (datetime.date, datetime.datetime) or one.description == DATE:
+        return "date"
+    return "number" if plain in (float, decimal.Decimal) else ""
 
 
 def _media_kind(pile: Pile) -> str:

@@ -26,6 +26,7 @@ WAYS = {
     "react": "uses tools",
     "tool": "uses a tool",
     "chain_of_thought": "thinks first",
+    "extract": "reads a record",
     "program_of_thought": "writes programs",
     "best_of_n": "best of several",
     "refine": "improves itself",

@@ -17,6 +17,7 @@ from dashboard.state.candidates import ComparedCandidate
 from dashboard.views.fields import FieldResult, WorstRow, field_results, field_table
 from dashboard.views.text import count, escape_markdown
 from engine.records import Outcome
+from engine.runs.spec import make_metric
 from engine.store.rows import RunRow
 
 
@@ -26,12 +27,13 @@ def field_view(run: RunRow, found: Sequence[ComparedCandidate]) -> None:
     if split is None:
         return
     first, last = found[0], found[-1]
-    spec = reading.run_spec(run).pipeline
+    whole = reading.run_spec(run)
+    spec = whole.pipeline
     before, after = (candidates.outcomes(one, split) for one in (first, last))
     values = reading.row_values(run, (o.row for o in after))
-    lines = field_results(
-        spec.outputs, values, before, after, (first.candidate.candidate, last.candidate.candidate)
-    )
+    prompts = (first.candidate.candidate, last.candidate.candidate)
+    metric = make_metric(whole.metric, whole.model)
+    lines = field_results(spec.outputs, values, before, after, prompts, metric)
     if not lines:
         st.caption(
             "The file with this run's rows is gone, or no row has an answer, so fields cannot be compared."

@@ -12,9 +12,10 @@ from dashboard.components.document import document_view
 from dashboard.state import reading, records
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.selection import read_only
-from dashboard.views.documents import record_rows, viewer_data
+from dashboard.views.documents import graded_answer, record_rows, viewer_data
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Outcome, json_value
+from engine.runs.spec import make_metric
 from engine.store.rows import RunRow
 
 PROBLEM = "correction_problem"
@@ -39,7 +40,8 @@ def record_card(
         if expected is None:
             expected = {f.name: json_value(values.get(f.name)) for f in spec.pipeline.outputs}
         answer = {} if outcome.error is not None else dict(outcome.prediction)
-        lines = record_rows(spec.pipeline.outputs, expected, answer)
+        placed, grades = graded_answer(expected, answer, make_metric(spec.metric, spec.model))
+        lines = record_rows(spec.pipeline.outputs, expected, placed, grades)
         key = f"{run.id}_{one.key}_{outcome.row}"
         data = viewer_data(document, lines, editable=row is not None, judged=True, key=key, focus=focus)
         document_view(

@@ -23,6 +23,10 @@ STRATEGIES = {
         "Think first",
         "The model writes down its reasoning, then answers. Better at sums and rules; about twice the tokens.",
     ),
+    "extract": (
+        "Read a record",
+        "Reads documents: long ones in parts, scans as pictures, and it is shown where each value stands.",
+    ),
     "program_of_thought": (
         "Write a program",
         "The model writes Python, which runs in a sandbox, and answers from what it gives. Two calls a row, or more.",

@@ -67,6 +67,8 @@ def test_answers_find_their_documents_in_every_form(files):
     total, lines = made.draft.pipeline.outputs
     assert (total.type, lines.type, lines.fields[0].name) == ("float", "list[record]", "unit_price")
     assert table.values("name")[0] == "in/doc-1.txt"
+    assert made.draft.pipeline.steps[0].strategy == "extract"
+    assert made.draft.metric.options["evaluators"] == "total=number"
     assert {row: e.total for row, e in usable.examples.items()} == {0: 1.5, 1: 2.5}
     assert usable.examples[1].lines[0].unit_price == 2
     # The third document has no answer: it stays in the table, and is named as a row without one.

@@ -1,0 +1,88 @@
+"""Records out of documents, in a browser: a zip becomes a task, is tuned with the stand-in, read field by field, corrected, exported."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+from browser_frame import press, settled, shoot, to_page
+from playwright.sync_api import Page, expect
+
+SHOPS = ("Ahorn", "Birke", "Eiche")
+GOODS = ("tea", "cups", "plates", "trays", "spoons")
+MARKUP = "<img src=x onerror=alert(1)>"
+
+
+def pile(number: int = 36) -> bytes:
+    """A zip of short bills with their answers, and a picture that no model can see."""
+    out, answers = io.BytesIO(), []
+    with zipfile.ZipFile(out, "w") as archive:
+        for n in range(number):
+            shop, goods, pieces = SHOPS[n % 3], GOODS[n % 5], 2 + n % 7
+            text = f"Bill of {shop} {MARKUP}\nFor {pieces} {goods}\nPlease pay {10 + n} euros\fThank you."
+            archive.writestr(f"bills/bill-{n:02}.txt", text)
+            lines = [{"article": goods, "pieces": pieces}]
+            answers.append({"file": f"bill-{n:02}.txt", "shop": shop, "euros": 10 + n, "lines": lines})
+        archive.writestr("bills/answers.json", json.dumps(answers))
+        archive.writestr("bills/photo.heic", b"\0\0\0\x18ftypheic" + b"\0" * 40)
+    return out.getvalue()
+
+
+def start(page: Page, file: Path) -> None:
+    page.get_by_role("button", name="New project").click()
+    press(page, "new_from_documents")
+    settled(page)
+    expect(page.get_by_text("Bring examples")).to_be_visible()
+    shoot(page, "documents_source")
+    page.locator("input[type=file]").first.set_input_files(file)
+    settled(page)
+    press(page, "use_documents")
+    expect(page.locator(".st-key-pile_problems")).to_contain_text("1 file was not used")
+    settled(page)
+
+
+def test_a_zip_of_documents_is_read_tuned_corrected_and_exported(new_page, tmp_path: Path):
+    file = tmp_path / "bills.zip"
+    file.write_bytes(pile())
+    page = new_page()
+    start(page, file)
+    page.get_by_role("tab", name="One by one").click()
+    viewer = page.locator(".tb-document")
+    viewer.get_by_role("button", name="euros").click()
+    chosen = viewer.locator("mark.chosen")
+    expect(chosen).to_have_text("10")
+    # Text of a document is text, whatever it holds.
+    expect(viewer).to_contain_text(MARKUP)
+    assert viewer.locator("img[onerror]").count() == 0
+    shoot(page, "documents_viewer")
+    to_page(page, "task")
+    expect(page.get_by_text("Inside lines")).to_be_visible()
+    shoot(page, "documents_task")
+    to_page(page, "tune")
+    expect(page.locator(".st-key-start_run button").first).to_be_enabled()
+    press(page, "start_run")
+    expect(page.locator(".st-key-run_head")).to_contain_text("Finished", timeout=300_000)
+    to_page(page, "results")
+    page.get_by_role("tab", name="By field").click()
+    expect(page.locator(".st-key-one_field")).to_be_visible()
+    settled(page)
+    shoot(page, "documents_by_field")
+    row = page.locator(
+        ".tb-document .row.leaf", has=page.get_by_role("button", name="The answer is right")
+    ).first
+    expected = row.locator(".answer").inner_text()
+    row.get_by_role("button", name="The answer is right").click()
+    settled(page)
+    expect(page.locator(".tb-document .row.chosen .expected")).to_have_count(0)
+    to_page(page, "examples")
+    expect(page.locator(".st-key-undo_examples button").first).to_be_enabled()
+    assert expected
+    to_page(page, "export")
+    with page.expect_download() as download:
+        press(page, "download_records")
+    text = Path(download.value.path()).read_text(encoding="utf-8")
+    assert "def extract(" in text
+    assert "class Record(pydantic.BaseModel)" in text
+    shoot(page, "documents_export")
