@@ -116,6 +116,13 @@ class JSONMatch(Metric):
         self.awaits = any(one.awaits for one in every)  # type: ignore[misc]  # its own, by its evaluators
         self.calls = sum(one.calls for one in every)  # type: ignore[misc]  # its own, by its evaluators
 
+    @property
+    def judge(self) -> str | None:
+        """The judge that all judging evaluators name; None where one of them asks the model in force."""
+        every = [*self._comparers.values(), self._default]
+        names = {one.options.judge for one in every if one.calls}
+        return names.pop() if len(names) == 1 else None
+
     def __call__(
         self, example: Mapping[str, object], prediction: Mapping[str, object], trace: object = None
     ) -> Grade:

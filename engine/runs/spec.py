@@ -244,7 +244,7 @@ def judge_of(metric: Metric, model: ModelChoice) -> ModelChoice | None:
     """Return the model that a metric asks: its own judge, else the model that answers; None where it asks none."""
     if not metric.calls:
         return None
-    own = getattr(metric.options, "judge", None)
+    own = getattr(metric.options, "judge", None) or getattr(metric, "judge", None)
     return ModelChoice(name=own) if own else model
 
 

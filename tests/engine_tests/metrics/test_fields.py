@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from engine import Example, context
 from engine.errors import ConfigurationError, UnknownNameError
+from engine.lm.choice import ModelChoice
 from engine.lm.offline.learner import OfflineLM
 from engine.metrics.base import explained, grade
 from engine.metrics.comparers import EVALUATORS, make_comparer, parse_comparers, register_evaluator
 from engine.metrics.json_fields import JSONMatch, _assigned
+from engine.runs.spec import judge_of
 from engine.testing import DummyLM
 
 RIGHT = {
@@ -150,6 +152,13 @@ def test_a_judge_marks_one_field_and_never_the_stand_in():
     assert found.objective_scores == {"note": 0.5, "n": 1.0}
     with context(lm=OfflineLM()), pytest.raises(ConfigurationError, match="stand-in cannot"):
         metric(row, Example(r={"note": "delayed", "n": 1}))
+
+
+def test_a_run_knows_the_judge_of_a_field():
+    named = JSONMatch(evaluators="note=score_judge(judge='openai/gpt-4o'), n=number")
+    assert judge_of(named, ModelChoice(name="offline/learner")).name == "openai/gpt-4o"
+    assert judge_of(JSONMatch(evaluators="note=score_judge"), ModelChoice(name="openai/m")).name == "openai/m"
+    assert judge_of(JSONMatch(evaluators="n=number"), ModelChoice(name="openai/m")) is None
 
 
 def test_a_judge_of_a_label_is_asked_for_unknown_labels_only():
