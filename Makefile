@@ -19,7 +19,7 @@ export PIP_DEFAULT_TIMEOUT ?= 60
 export PIP_ROOT_USER_ACTION ?= ignore
 export UV_HTTP_TIMEOUT ?= 120
 
-.PHONY: run demo test test-faults check peers chromium weights unit browser test-weights golden bench bench-optimizers bench-records fix lock clean
+.PHONY: run demo test test-faults check peers chromium weights unit browser test-weights golden bench bench-optimizers bench-records bench-weights fix lock clean
 
 run: $(READY)            ## open the dashboard on 127.0.0.1
 	$(BIN)/tuneboard open
@@ -75,6 +75,9 @@ bench-optimizers: $(READY) ## every optimizer beside DSPy's on a model that can 
 bench-records: $(READY)  ## records from documents beside DSPydantic's, on a model that can be taught
 	$(BIN)/python .ci/peers.py dspydantic
 	$(BIN)/python tests/benchmarks/records.py
+
+bench-weights: weights   ## what training on this machine costs beyond plain trl, printed as a table
+	OMP_NUM_THREADS=1 $(WEIGHTS)/bin/python tests/benchmarks/weights.py
 
 fix: $(READY)            ## fix what the linter can fix
 	$(BIN)/ruff check --fix .
