@@ -58,6 +58,8 @@ class Optimizer:
     title: ClassVar[str] = ""
     options_model: ClassVar[type[Options]] = Options
     changes: ClassVar[Changes] = "both"
+    takes_unlabelled: ClassVar[bool] = False
+    """Whether training rows without any answer are of use to it."""
 
     options: Options
 

@@ -67,6 +67,7 @@ class BootstrapFinetune(TrainingOptimizer):
 
     name = "BootstrapFinetune"
     title = "Train a model on right answers"
+    takes_unlabelled = True
     options_model = BootstrapFinetuneOptions
     options: BootstrapFinetuneOptions
 

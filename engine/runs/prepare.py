@@ -73,12 +73,13 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
     if not usable.examples:
         raise DatasetError(_no_rows(dataset, usable, spec.excluded))
     split = split_of(spec, usable)
+    bare = unlabelled_rows(spec, dataset, usable) if optimizer.takes_unlabelled else {}
     lm = make_lm(spec.model)
     settings = Settings(
         program=program,
         metric=metric,
-        rows=usable.examples,
-        train=split.train,
+        rows={**usable.examples, **bare},
+        train=(*split.train, *bare),
         validation=split.validation,
         lm=lm,
         prompt_lm=make_lm(spec.prompt_model) if spec.prompt_model else None,
@@ -90,7 +91,7 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
         payer=payer,
         frozen=spec.frozen,
         feedback=feedback_by_row(spec.feedback),
-        row_numbers=row_numbers(dataset, usable.examples),
+        row_numbers=row_numbers(dataset, (*usable.examples, *bare)),
     )
     check_frozen(spec.frozen, seed_of(program), changes=optimizer.changes, who=spec.optimizer.name)
     needed = reserved_calls(program, split, settings.judge_calls)
@@ -99,9 +100,13 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
             f"The budget of {spec.budget.calls:,} calls is too small: scoring the starting prompt and the final test "
             f"take {needed:,} calls before any search. Allow more calls, or use fewer validation and test rows."
         )
-    left_out = len({problem.row for problem in usable.problems})
+    left_out = len({problem.row for problem in usable.problems}) - len(bare)
     rows = counted(left_out, "row is", "rows are")
     notes = [f"{rows} left out because they cannot be used."] if left_out else []
+    if bare:
+        notes.append(
+            f"{counted(len(bare), 'row')} without an answer: the teacher answers what is trained on."
+        )
     return Prepared(spec, split, optimizer, settings, (*notes, *split.notes, *optimizer.check(settings)))
 
 
@@ -143,6 +148,22 @@ def usable_examples(
     inputs, outputs = field_types(pipeline)
     parse = parse_cell if dataset.local_files else partial(parse_cell, local_files=False)
     return usable_rows(dataset, mapping, inputs=inputs, outputs=outputs, parse=parse, rows=rows)
+
+
+def unlabelled_rows(spec: RunSpec, dataset: Dataset, usable: UsableRows) -> dict[int, Example]:
+    """Return the rows without any answer whose inputs can be used, by row id: a teacher can answer them."""
+    inputs, outputs = field_types(spec.pipeline)
+    answers = [dataset.values(spec.mapping[name]) for name in outputs]
+    bare = [
+        row
+        for row in range(len(dataset))
+        if row not in usable.examples
+        and row not in spec.excluded
+        and not any(a[row].strip() for a in answers)
+    ]
+    parse = parse_cell if dataset.local_files else partial(parse_cell, local_files=False)
+    found = usable_rows(dataset, spec.mapping, inputs=inputs, outputs={}, parse=parse, rows=bare)
+    return dict(found.examples)
 
 
 def row_numbers(table: Dataset | None, rows: Iterable[int]) -> dict[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from run_setup import COLOURS, add_data, spec
 from small_optimizers import HintLM, TwoSteps
 
 import engine
@@ -17,8 +18,11 @@ from engine.optimizers.better_together import BetterTogether
 from engine.optimizers.finetune import BootstrapFinetune
 from engine.optimizers.grpo import GRPO
 from engine.records import Example
+from engine.runs.prepare import prepare
+from engine.runs.spec import Named
 from engine.search.driver import Driver
 from engine.search.settings import Stop
+from engine.store.store import Store
 from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings, toy_trainer
 from engine.testing.training import LookupTrainer
 from engine.training.contract import Order
@@ -108,6 +112,24 @@ def test_rows_without_labels_are_learned_where_nothing_can_judge_them():
     assert {row.row for row in trainer.orders[0].rows} == set(range(18))
     _, trainer = run(BootstrapFinetune(toy_metric), teacher_lm=KnowingLM(), rows=bare)
     assert {row.row for row in trainer.orders[0].rows} == set(range(18))
+
+
+def test_a_run_takes_rows_without_an_answer_for_the_teacher_alone(tmp_path):
+    lines = [
+        "text,shelf",
+        *(f"a thing {i},{COLOURS[i % len(COLOURS)]}" for i in range(40)),
+        "more,",
+        "and more,",
+    ]
+    data = add_data(tmp_path, "\n".join(lines).encode())
+    with Store.open(tmp_path) as store:
+        tuned = prepare(
+            store, spec(data, optimizer=Named(name="BootstrapFinetune", options={"trainer": "file"}))
+        )
+        other = prepare(store, spec(data))
+    assert set(tuned.settings.train) - set(tuned.split.train) == {40, 41}
+    assert "2 rows without an answer: the teacher answers what is trained on." in tuned.notes
+    assert not {40, 41} & set(other.settings.rows)
 
 
 @pytest.mark.parametrize("optimizer", [BootstrapFinetune, GRPO])
