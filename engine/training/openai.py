@@ -11,7 +11,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
 
@@ -73,7 +73,7 @@ class OpenAITrainer:
 
     name: ClassVar[str] = "openai"
     title: ClassVar[str] = "At a provider"
-    first_wait: float = 2.0
+    first_wait: float = 1.0
     longest_wait: float = 60.0
 
     def check(self, order: Order) -> list[str]:
@@ -251,7 +251,7 @@ class _Training:
             lambda: self._list(f"/fine_tuning/jobs/{self.job.job}/events?limit=100")
         )
         found, message = self.progress, STATES.get(str(job.get("status")), "")
-        step, steps, loss = found.step, found.steps, found.loss
+        step, steps, loss, points = found.step, found.steps, found.loss, list[tuple[int, float]]()
         for event in sorted(events, key=lambda e: e.get("created_at") or 0):
             if event.get("id") in self.events:
                 continue
@@ -261,12 +261,17 @@ class _Training:
                 at = int(data["step"])
                 step, steps = max(step, at), int(_number(data.get("total_steps")) or steps)
                 loss = _number(data.get("train_loss")) if at == step else loss
+                points += [(at, loss)] if at == step and loss is not None else []
             elif event.get("level") in ("warn", "error") and event.get("message"):
                 message = f"{self.route.host}: {_short(event['message'], self.key)}"
         tokens = job.get("trained_tokens") or (self.planned * step // steps if steps else 0)
         cost = _cost(self.order.settings, tokens)
-        self.progress = Progress(step, max(steps, step), loss, None, self._seconds, tokens, cost, message)
-        self.watch.note(self.progress)
+        now = Progress(step, max(steps, step), loss, None, self._seconds, tokens, cost, message)
+        for at, value in points[:-1]:  # several steps since the last look
+            self.watch.note(replace(found, step=at, steps=now.steps, loss=value, message=""))
+        # The same message again says nothing new.
+        self.watch.note(replace(now, message="") if message == found.message else now)
+        self.progress = now
 
     async def _best_checkpoint(self) -> str | None:
         """Return the checkpoint with the lowest validation loss, else the last one; None where there is none."""

@@ -3,7 +3,7 @@
     with FineTuningServer(learned=lambda rows: lambda body: "billing") as server:
         trainer.train(order_at(server.url), watch)
 
-It checks an upload line by line as the provider does, and a job moves on by one state each time it is looked at:
+It checks an upload line by line as the provider does, and a job moves on by one state each time it is looked at (`hurried`: as far as it goes):
 validating_files, queued, running (`steps` times, with a metrics event each), succeeded. `hold` keeps a running job where
 it is; `fail_at` lets it fail at a step. A tuned model answers chat completions as `learned(rows)` says, other models as
 `answer` says. It is made to misbehave like `OpenAIServer`: `refuse(path, status, ...)` for the next requests of a path.
@@ -60,6 +60,7 @@ class FineTuningServer(OpenAIServer):
         self.jobs: dict[str, dict[str, Any]] = {}
         self.asked: list[str] = []
         self.hold_at: int | None = None
+        self.hurried = False
         self.fail_at: int | None = None
         self.rows: dict[str, Rows] = {}
         self.events: dict[str, list[dict[str, Any]]] = {}
@@ -192,10 +193,17 @@ class FineTuningServer(OpenAIServer):
             return _error(404, f"Could not find fine tune: {name}", "fine_tune_not_found")
         shown = self._shown(name)
         self._move_on(name)
+        while self.hurried and self._goes_on(name):
+            self._move_on(name)
         return web.json_response(shown)
 
     def _shown(self, name: str) -> dict[str, Any]:
         return {key: value for key, value in self.jobs[name].items() if key != "step"}
+
+    def _goes_on(self, name: str) -> bool:
+        job = self.jobs[name]
+        ended = job["status"] in ("succeeded", "failed", "cancelled")
+        return not ended and (job["status"] != "running" or job["step"] != self.hold_at)
 
     def _move_on(self, name: str) -> None:
         job = self.jobs[name]

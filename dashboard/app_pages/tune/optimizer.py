@@ -88,7 +88,7 @@ NEEDS: dict[str, tuple[str, str, str]] = {
     ),
     "weights": (
         "The model itself",
-        "Trains the model's weights on your rows, at a provider or on a machine that can train.",
+        "Trains the model's weights on your rows, on this machine or at a provider.",
         ":material/memory:",
     ),
     "nothing": ("Nothing", "Only measures.", ":material/straighten:"),
@@ -162,6 +162,8 @@ def optimizer_cards(now: Current) -> None:
     )
     if need != EVERYTHING:
         st.caption(NEEDS[need][1])
+    if need == "weights":
+        st.caption("The recipe “Make a small model do this”, above, sets the first of them up step by step.")
     options = STRUCTURE if need == "structure" else {}
     shown = [o for o in OPTIMIZERS if need in (EVERYTHING, o.changes) or o.name in options]
     # What is chosen and what is advised comes first, else the order of the registry; of all, one of each kind leads.

@@ -17,7 +17,7 @@ from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 from engine.lm.choice import find_route, is_offline
 from engine.lm.local.sources import LOCAL, is_local, missing_extra
-from engine.registry import OPTIMIZERS, TRAINERS, get_trainer
+from engine.registry import TRAINERS, get_trainer
 from engine.runs.spec import ModelChoice, Named, ProjectDraft
 
 OPTIMIZER = "BootstrapFinetune"
@@ -29,6 +29,9 @@ ABOUT = {
     "file": "Writes the right answers as a training file, for a trainer of your own. Nothing is trained here.",
 }
 EXAMPLES = {"local": "Qwen/Qwen3-0.6B, or a folder", "openai": "gpt-4o-mini-2024-07-18", "file": "any name"}
+SET = ("trainer", "base_model", "method", "licence", "base_url", "key_env")
+"""The options that the form sets; the others are for experts and stay."""
+USUAL = {"trainer": "local", "method": "lora"}
 METHODS = {"lora": "A small addition (LoRA)", "full": "All of its weights"}
 
 
@@ -43,7 +46,8 @@ class Recipe(NamedTuple):
 
     def applied(self, draft: ProjectDraft) -> ProjectDraft:
         """Return a draft that is set to the recipe; its other settings stay."""
-        kept = draft.optimizer.options if draft.optimizer and draft.optimizer.name == OPTIMIZER else {}
+        given = draft.optimizer.options if draft.optimizer and draft.optimizer.name == OPTIMIZER else {}
+        kept = {name: value for name, value in given.items() if name not in SET}
         seconds = None if self.minutes is None else 60 * self.minutes
         changes: dict[str, Any] = {
             "optimizer": Named(name=OPTIMIZER, options={**kept, **self.options}),
@@ -72,8 +76,6 @@ def student_of(trainer: str, base: str, address: str, key_env: str) -> ModelChoi
 
 def small_model(now: Current) -> None:
     """Show the recipe, folded away until it is used."""
-    if OPTIMIZER not in {one.name for one in OPTIMIZERS}:
-        return
     chosen = now.draft.optimizer is not None and now.draft.optimizer.name == OPTIMIZER
     with st.expander(
         "Make a small model do this", icon=":material/model_training:", expanded=chosen, key="small_model"
@@ -144,7 +146,7 @@ def _form(now: Current) -> tuple[Recipe | None, str]:
             find_route(student.name, student.base_url)
     except EngineError as error:
         return None, str(error)
-    plain = {name: value for name, value in options.items() if value}
+    plain = {name: value for name, value in options.items() if value and value != USUAL.get(name)}
     return Recipe(plain, teacher, student, usd, minutes), ""
 
 
@@ -223,7 +225,13 @@ def _use(now: Current, recipe: Recipe) -> None:
     except EngineError as error:
         st.caption(ui.mark("error", str(error)))
         return
-    # Their widgets keep what they showed; they are drawn again with the recipe's.
-    for name in ("budget_calls", "budget_usd", "budget_seconds", "model", "teacher_model"):
-        st.session_state.pop(f"{name}_{now.id}", None)
+    # Other widgets of the page show the same settings; they are drawn after this one.
+    shown: dict[str, object] = {
+        "budget_calls": None,
+        "budget_usd": recipe.usd,
+        "budget_seconds": recipe.minutes,
+    }
+    shown |= {"teacher_model": recipe.teacher, **({"model": recipe.student} if recipe.student else {})}
+    for name, value in shown.items():
+        st.session_state[f"{name}_{now.id}"] = value
     st.rerun()

@@ -20,7 +20,7 @@ from engine.errors import EngineError
 from engine.lm.choice import is_offline
 from engine.runs.spec import Feedback, ModelChoice, RunSpec
 from engine.store.rows import FeedbackRow, RunRow
-from engine.text import dollars, duration
+from engine.text import dollars, duration, price
 
 if TYPE_CHECKING:
     from engine.search.estimate import Estimate, Range
@@ -205,6 +205,7 @@ def start_card(now: Current, *, planned: bool) -> Estimate | None:
         spec, found, reason = _ready(now)
         if found is not None:
             _figures(found)
+            _training(found)
             if found.cut and not planned:
                 st.caption(ui.mark("content_cut", found.cut))
         elif not reason:
@@ -277,6 +278,18 @@ def _figures(found: Estimate) -> None:
             with st.container(gap="xxsmall", key=f"estimate_{name.lower()}"):
                 st.caption(name, help=what)
                 st.markdown(f"**{escape_markdown(text)}**")
+
+
+def _training(found: Estimate) -> None:
+    """Say what of it is the training of a model."""
+    one = found.training
+    if one is None:
+        return
+    time = "time not known" if one.seconds is None else duration(one.seconds)
+    parts = (f"about {count(one.rows, 'row')} to learn", f"{_about(one.tokens)} tokens", price(one.usd), time)
+    st.caption(
+        escape_markdown(f"Of this the training: {', '.join(parts)}."), help=explain("training of a model")
+    )
 
 
 def _span(span: Range, write: Callable[[float], str]) -> str:

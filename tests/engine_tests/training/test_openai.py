@@ -45,6 +45,9 @@ def test_a_model_is_trained_recorded_and_answers(server):
     assert [p.step for p in watch.seen if p.loss][-1] == server.steps
     losses = [p.loss for p in watch.seen if p.loss]
     assert losses == sorted(losses, reverse=True)
+    assert len(set(losses)) == server.steps
+    messages = [p.message for p in watch.seen if p.message]
+    assert len(messages) == len(set(messages))
     record = get_tuned(trained.model)
     assert (record.kind, record.rows, record.finished, record.licence) == ("hosted", 12, True, "apache-2.0")
     assert server.jobs["ftjob-1"]["hyperparameters"] == {"n_epochs": 2}

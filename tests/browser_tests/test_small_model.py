@@ -1,0 +1,78 @@
+"""The recipe "Make a small model do this" walked through in a browser, against a local server that trains and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from browser_frame import press, settled, shoot
+from dashboard_server import Server
+from fine_tuning_server import FineTuningServer
+from playwright.sync_api import Page, expect
+from run_setup import PIPELINE, add_data, csv_bytes
+from shelves import learned, untrained
+
+from dashboard.state import drafts
+from engine.runs.spec import ModelChoice, Named, ProjectDraft
+
+
+@pytest.fixture
+def trainer() -> Iterator[FineTuningServer]:
+    with FineTuningServer(learned, untrained, steps=3) as running:
+        running.hurried, running.hold_at = True, 2
+        yield running
+
+
+@pytest.fixture
+def project(server: Server, trainer: FineTuningServer, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("TUNEBOARD_HOME", str(server.home))
+    drafts.add_model(ModelChoice(name="openai/large-teacher", base_url=trainer.url))
+    draft = ProjectDraft(
+        pipeline=PIPELINE,
+        dataset=add_data(server.home, csv_bytes(80)),
+        mapping={"text": "text", "shelf": "shelf"},
+        metric=Named(name="ExactMatch"),
+    )
+    return drafts.create_project("Shelves", draft)
+
+
+def pick(page: Page, label: str, option: str) -> None:
+    page.get_by_role("combobox", name=label, exact=True).click()
+    page.get_by_role("option", name=option).first.click()
+    settled(page)
+
+
+def fill(page: Page, label: str, text: str) -> None:
+    box = page.get_by_label(label, exact=True)
+    box.fill(text)
+    box.press("Enter")
+    settled(page)
+
+
+def test_a_small_model_is_made_and_set_against_the_large_one(
+    new_page: Callable[..., Page], project: str, trainer: FineTuningServer
+) -> None:
+    page = new_page(f"tune?project={project}", height=1900)
+    page.get_by_text("Make a small model do this").click()
+    pick(page, "Where is it trained?", "At a provider")
+    pick(page, "Teacher, the large model", "large-teacher")
+    fill(page, "Base model", "small-base")
+    fill(page, "Licence of the base model, as you know it", "mit")
+    fill(page, "Address (only for another provider or server)", trainer.url)
+    press(page, "use_small_model")
+    expect(page.get_by_text("Of this the training: about")).to_be_visible()
+    shoot(page, "small-model-recipe")
+    press(page, "start_run")
+    chart = page.get_by_role("img", name="step 2 of 3")
+    expect(chart).to_be_visible()
+    shoot(page, "small-model-training")
+    trainer.hold_at = None
+    expect(page.get_by_text("Finished", exact=True).first).to_be_visible()
+    run = page.url.partition("run=")[2].partition("&")[0]
+    results = new_page(f"results?project={project}&run={run}", height=1500)
+    expect(results.get_by_text("Small against large, on the test rows")).to_be_visible()
+    expect(results.get_by_text("the small model scores 100.0 %, its teacher 100.0 %")).to_be_visible()
+    shoot(results, "small-model-results")
+    settings = new_page("settings", height=1500)
+    expect(settings.get_by_text(f"run {run}, licence mit")).to_be_visible()
+    shoot(settings, "small-model-settings")
