@@ -191,7 +191,7 @@ class Adapter:
 
     def value_text(self, one: FieldPlan, value: object) -> str:
         """Return an output's value as text."""
-        return format_value(revived(value, one.annotation) if one.rich else value, one.annotation)
+        return format_value(revived(value, one.annotation) if one.rich else one.keyed(value), one.annotation)
 
     def write(self, plan: Plan, values: Values) -> str:
         """Return an assistant's turn that gives these outputs; absent ones as NOT_SUPPLIED."""

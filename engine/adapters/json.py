@@ -134,7 +134,10 @@ class JSONAdapter(Adapter):
     def write(self, plan: Plan, values: Values) -> str:
         """Return the outputs as a JSON object, indented by two spaces."""
         return _object(
-            {f.name: jsonable(values[f.name]) if f.present(values) else NOT_SUPPLIED for f in plan.outputs}
+            {
+                f.name: jsonable(f.keyed(values[f.name])) if f.present(values) else NOT_SUPPLIED
+                for f in plan.outputs
+            }
         )
 
     def params(self, signature: type[Signature], lm: BaseLM) -> dict[str, Any]:

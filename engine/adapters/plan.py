@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
 from weakref import WeakKeyDictionary
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from engine.adapters.notes import output_note, rules_in_words
 from engine.adapters.values import (
@@ -23,11 +23,13 @@ from engine.adapters.values import (
     fitted,
     format_value,
     holds_types,
+    jsonable,
     reader_for,
 )
 from engine.errors import AdapterParseError, SignatureError
 from engine.records import Demo, Example
 from engine.signature.grammar import is_class, type_text, without_none
+from engine.signature.nested import keyed, nested_fields
 from engine.types.base import Type
 from engine.types.textual import Citations, Document, History, Reasoning, citable, history_of
 from engine.types.tool import ToolCallResults, ToolCalls, ToolForm, tools_of
@@ -77,6 +79,12 @@ class FieldPlan:
         if not self.info.is_required():
             return self.info.get_default(call_default_factory=True, validated_data={})
         return None if self.nullable else MISSING
+
+    def keyed(self, value: Any) -> Any:
+        """Return an output's value as JSON under the keys that its type's schema has; what holds no record as it is."""
+        if not isinstance(value, Mapping | list | BaseModel) or not nested_fields(self.annotation):
+            return value
+        return keyed(jsonable(value), self.annotation)
 
     def present(self, values: Values) -> bool:
         """Return whether the field has a value among these."""

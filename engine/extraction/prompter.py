@@ -229,7 +229,7 @@ class Prompter:
         """Return the record of one document: a text, a dict, an `Example`, or the arguments of `predict` by name."""
         example = Example(text=document, **parts) if parts else example_of(document)
         with self._context():
-            inputs = await loop.in_thread(self._inputs, example)
+            inputs = await self._read_inputs(example)
             return self._record(await self.program.acall(**inputs))
 
     def predict_batch(
@@ -337,7 +337,7 @@ class Prompter:
         """Do what `predict_with_confidence` does, from async code."""
         example = Example(text=document, **parts) if parts else example_of(document)
         with self._context():
-            inputs = await loop.in_thread(self._inputs, example)
+            inputs = await self._read_inputs(example)
             first, bare = await self._bare_confidence(inputs, samples, method)
         record = self._record(first)
         known = self.calibration if self.calibration and self.calibration.method == method else None
@@ -471,6 +471,13 @@ class Prompter:
         if PLACEHOLDERS not in inputs and self._has_placeholders:
             inputs[PLACEHOLDERS] = example.placeholders
         return inputs
+
+    async def _read_inputs(self, example: Example) -> dict[str, Any]:
+        """Return what the step reads; files are read in a thread."""
+        if example.image_path or example.image_base64 or example.pdf_path:
+            found: dict[str, Any] = await loop.in_thread(self._inputs, example)
+            return found
+        return self._inputs(example)
 
     @property
     def _has_placeholders(self) -> bool:

@@ -129,6 +129,29 @@ def below(descriptions: Mapping[str, str], name: str) -> dict[str, str]:
     return {path.removeprefix(lead): text for path, text in descriptions.items() if path.startswith(lead)}
 
 
+def keyed(value: Any, annotation: object) -> Any:
+    """Return a record's JSON values, named by field, under the keys of its schema (aliases).
+
+    >>> from pydantic import Field, create_model
+    >>> Bill = create_model("Bill", total=(int, Field(alias="totalDue")))
+    >>> keyed([{"total": 3}], list[Bill])
+    [{'totalDue': 3}]
+    """
+    keys = {one.path: one.keys[-1] for one in nested_fields(annotation)}
+    if all(path.rpartition(".")[2] == key for path, key in keys.items()):
+        return value
+    return _renamed(value, "", keys)
+
+
+def _renamed(value: Any, at: str, keys: Mapping[str, str]) -> Any:
+    if isinstance(value, list):
+        return [_renamed(item, at, keys) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    paths = {name: f"{at}.{name}" if at else str(name) for name in value}
+    return {keys.get(paths[name], name): _renamed(item, paths[name], keys) for name, item in value.items()}
+
+
 def with_descriptions(schema: Json, annotation: object, descriptions: Mapping[str, str]) -> Json:
     """Return a type's JSON schema with descriptions by path.
 

@@ -120,6 +120,23 @@ def test_aliases_are_the_keys_of_json_and_names_those_of_paths():
     assert schema["properties"]["items"]["items"]["properties"]["unitPrice"]["description"] == "Net, each."
 
 
+@pytest.mark.parametrize("adapter", [ChatAdapter(), JSONAdapter(), BAMLAdapter()])
+def test_an_answer_of_the_models_own_is_shown_under_the_keys_it_must_write(adapter):
+    step = engine.Predict(signature_of(Invoice))
+    step.adapter = adapter
+    reply = {"invoice": {"number": "a1", "buyer": {"city": "Graz"}, "items": [{"unitPrice": 2}]}}
+    written = orjson.dumps(reply if adapter.name != "chat" else reply["invoice"]).decode()
+    text = f"[[ ## invoice ## ]]\n{written}" if adapter.name == "chat" else written
+    lm = ScriptedLM([text, text])
+    with engine.context(lm=lm):
+        found = step(text="x").invoice
+        step.demos = [engine.Example(text="x", invoice=found)]
+        step(text="y")
+    shown = next(m["content"] for m in lm.requests[1].messages if m["role"] == "assistant")
+    assert "unitPrice" in shown
+    assert '"price"' not in shown
+
+
 def test_a_union_is_described_in_each_member_that_has_the_field():
     signature = signature_of(Owner).with_updated_fields("invoice.pet.tricks", desc="What it can do.")
     text = orjson.dumps(response_format(signature)).decode()
