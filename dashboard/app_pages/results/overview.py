@@ -15,7 +15,6 @@ from dashboard.app_pages.results.charts import (
 from dashboard.app_pages.results.compare import candidate_compare, candidate_picker, heads
 from dashboard.app_pages.results.fields import field_view
 from dashboard.app_pages.results.hero import against_teacher, figures, hero, take_card
-from dashboard.app_pages.results.record import is_record
 from dashboard.app_pages.results.rows import row_matrix, split_choice
 from dashboard.components import ui
 from dashboard.components.page import tune_link
@@ -26,6 +25,7 @@ from dashboard.state import candidates, reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.snapshot import chart
 from dashboard.views.comparison import spread, spread_figure
+from dashboard.views.documents import is_record
 from dashboard.views.score_chart import score_chart
 from dashboard.views.text import distinct, escape_markdown
 from engine.store.rows import RunRow

@@ -13,17 +13,11 @@ from dashboard.state import reading, records
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.selection import read_only
 from dashboard.views.documents import graded_answer, record_rows, viewer_data
-from engine.pipeline.spec import PipelineSpec
 from engine.records import Outcome, json_value
 from engine.runs.spec import make_metric
 from engine.store.rows import RunRow
 
 PROBLEM = "correction_problem"
-
-
-def is_record(spec: PipelineSpec) -> bool:
-    """Return whether a task's answer is a record: several fields, or fields inside."""
-    return len(spec.outputs) > 1 or any(f.fields for f in spec.outputs)
 
 
 def record_card(

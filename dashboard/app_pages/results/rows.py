@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from dashboard.app_pages.results.record import is_record, record_card
+from dashboard.app_pages.results.record import record_card
 from dashboard.components import ui
 from dashboard.components.prompts import TALL, answer_head, calls_view, messages_view, took
 from dashboard.components.tables import data_table, label_column, row_column
@@ -26,6 +26,7 @@ from dashboard.views.comparison import (
     filtered,
     table,
 )
+from dashboard.views.documents import is_record
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, distinct, escape_markdown
 from engine.records import Outcome, json_value

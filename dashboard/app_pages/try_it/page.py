@@ -7,14 +7,18 @@ import streamlit as st
 
 from dashboard.app_pages.try_it.answers import attempts_view, chat_view, input_form, stream_attempts
 from dashboard.components import ui
+from dashboard.components.document import document_view
 from dashboard.components.page import Current, current
 from dashboard.components.runs import current_run, run_picker
 from dashboard.components.wizard import no_project, project_bar, step_bar
-from dashboard.state import candidates, models, playground, reading
+from dashboard.state import candidates, models, playground, reading, records
 from dashboard.state.models import asked_models, models_of_steps, title_of
+from dashboard.views.documents import is_record, record_rows, viewer_data
 from dashboard.views.text import escape_markdown
 from dashboard.views.wizard import steps
 from engine.errors import EngineError
+from engine.records import json_value
+from engine.runs.playground import PlaygroundAnswer
 
 ROWS = 100
 
@@ -106,6 +110,7 @@ def _ask(
     try:
         found = stream_attempts(trial.request(chosen, values, expected), chosen, names)
         st.session_state[f"try_attempts_{key}"] = (found, expected)
+        st.session_state[f"try_inputs_{key}"] = values
         st.session_state.pop(f"try_problem_{key}", None)
     except EngineError as error:
         st.session_state[f"try_problem_{key}"] = error
@@ -126,7 +131,36 @@ def _answers(trial: playground.Playground, key: str) -> None:
             else "Write an input and press Answer it. After a run, the tuned prompt answers next to this one.",
         )
         return
-    attempts_view(attempts, {p.id: p.name for p in trial.prompts}, trial.pipeline.outputs, expected)
+    names = {p.id: p.name for p in trial.prompts}
+    attempts_view(attempts, names, trial.pipeline.outputs, expected)
+    if is_record(trial.pipeline):
+        with ui.errors_shown():
+            _beside(trial, attempts[-1], names, st.session_state.get(f"try_inputs_{key}", {}), expected)
+
+
+def _beside(
+    trial: playground.Playground,
+    attempt: PlaygroundAnswer,
+    names: Mapping[str, str],
+    inputs: Mapping[str, object],
+    expected: Mapping[str, object],
+) -> None:
+    """Show the text that was read next to the record that the last prompt read out of it."""
+    text = inputs.get(trial.pipeline.inputs[0].name)
+    if attempt.error or not isinstance(text, str) or not text.strip():
+        return
+    outputs = trial.pipeline.outputs
+    if expected:
+        rows = record_rows(
+            outputs, {name: json_value(value) for name, value in expected.items()}, attempt.answer
+        )
+    else:
+        rows = record_rows(outputs, attempt.answer)
+    with ui.card("try_record"):
+        name = escape_markdown(names.get(attempt.name, attempt.name), 80)
+        st.markdown(f"**Where the values stand** · {name}")
+        document = records.text_document(text)
+        document_view(viewer_data(document, rows, judged=bool(expected), key=text[:200]), "try_document")
 
 
 shown = current()
