@@ -246,6 +246,22 @@ class StepState:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class PartCredit:
+    """What a rule or an example of a step's prompt does: validation rows that it fixes and breaks, of those it bears on.
+
+    `kind` is "rule" or "example". The counts are estimated from the scores of a search unless `measured` by taking the part out.
+    """
+
+    step: str
+    kind: str
+    text: str
+    fixed: int
+    broken: int
+    rows: int
+    measured: bool = False
+
+
 @dataclass(frozen=True)
 class Candidate:
     """One setting of everything that can be tuned: step path -> state.

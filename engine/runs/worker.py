@@ -19,6 +19,9 @@ What is kept of a run when it ends, its result, is a dict of JSON values:
     stopped, reason  how the search ended: finished, budget, stopped or failed, and the sentence
     usage, seconds   what the whole run took
     export_path, script_path            the exported program and the script that runs it
+    static           where the best prompt shows each input other examples: the figures of the best prompt that shows all the
+                     same, as of the best one; tested where the budget leaves calls for it. Else None
+    credits          what each rule and example of the best prompt does: see `engine.records.PartCredit`
     proof            for each exported file that was scored again: see `engine.runs.exports.prove`
 """
 
@@ -31,7 +34,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -59,6 +62,7 @@ from engine.search.driver import Driver
 from engine.search.settings import SearchResult, Trial
 from engine.search.verdict import verdict
 from engine.statistics import mean_interval
+from engine.search.verdict import best_static, verdict
 from engine.store.rows import RunRow
 from engine.store.store import FILE_NAME, Store
 
@@ -268,12 +272,15 @@ class _Job:
         )
         _check_tested(before, after)
         teacher = await self._teacher(driver, prepared, search)
+        static = await self._tested_static(driver, search.best, split.test, len(split.validation))
         metric, rows = prepared.settings.metric, prepared.settings.rows
         figure = await asyncio.to_thread(whole_set_figure, metric, rows, before, after)
         result = {
             **self._result(driver, prepared, search, before, after),
             "teacher": teacher,
             "whole_set": figure,
+            "static": static,
+            "credits": [asdict(credit) for credit in search.credits],
         }
         await watch.no_trouble()
         self._phase("Writing the exports")
@@ -296,6 +303,18 @@ class _Job:
         self._phase("Testing the teacher on the same rows")
         tested = await driver.score_teacher(prepared.split.test)
         return {"model": choice.name, **summary(driver.seed, None, tested)}
+
+    async def _tested_static(
+        self, driver: Driver, best: Candidate, rows: Sequence[int], validation_rows: int
+    ) -> dict[str, Any] | None:
+        """Return the figures of the best static prompt, tested where the calls left pay for it."""
+        static = best_static(driver.trials, best)
+        if static is None or static.id == driver.seed.id:
+            return None  # the start was tested
+        left = driver.ledger.calls_left
+        affordable = left is None or left >= len(rows) * driver.settings.calls_a_row
+        tested = await driver.score(static, rows, label="static") if affordable else Evaluation(static.id, ())
+        return summary(static, validation_score(driver.trials, static, validation_rows), tested)
 
     def _result(
         self, driver: Driver, prepared: Prepared, search: SearchResult, before: Evaluation, after: Evaluation

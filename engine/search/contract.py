@@ -18,7 +18,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from engine.records import Candidate, Evaluation, TraceStep
+from engine.records import Candidate, Evaluation, PartCredit, TraceStep
 from engine.search.freeze import Freeze, Part, is_frozen, restored
 
 if TYPE_CHECKING:
@@ -76,11 +76,13 @@ class Propose:
 class Keep:
     """Ask: make this candidate the search's result unless another is kept later. Costs nothing; answered by None.
 
-    A search that ends without one keeps the candidate it started from.
+    A search that ends without one keeps the candidate it started from. `credits` say what its rules and examples do, where
+    the search has found that out.
     """
 
     candidate: Candidate
     score: float | None = None
+    credits: tuple[PartCredit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

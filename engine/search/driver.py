@@ -18,7 +18,7 @@ from typing import Any, cast
 from engine import loop
 from engine.errors import BudgetExhaustedError, RunError
 from engine.modules.predict import Predict
-from engine.records import Candidate, Evaluation, Outcome
+from engine.records import Candidate, Evaluation, Outcome, PartCredit
 from engine.search import events
 from engine.search.budget import Amount, Ledger
 from engine.search.contract import (
@@ -76,6 +76,7 @@ class Driver:
             settings, self.ledger, self._slots, self._scoring, self._score_now, self._record
         )
         self._validation, self._train = frozenset(settings.validation), frozenset(settings.train)
+        self._credits: tuple[PartCredit, ...] = ()
         self._best, self._best_score = self.seed, None  # type: tuple[Candidate, float | None]
         rows = settings.validation or settings.train
         self._handler = RequestHandler(
@@ -154,6 +155,7 @@ class Driver:
             trials=tuple(self.trials),
             stopped=closing or "finished",
             reason="",
+            credits=self._credits,
             usage=self.ledger.spent,
             seconds=self.ledger.seconds,
         )
@@ -321,7 +323,7 @@ class Driver:
     async def _keep(self, ask: Keep) -> None:
         self._found(ask.candidate)
         changed = ask.candidate.id != self._best.id or ask.score != self._best_score
-        self._best, self._best_score = ask.candidate, ask.score
+        self._best, self._best_score, self._credits = ask.candidate, ask.score, ask.credits
         if changed:
             self._record(events.NewBest(ask.candidate, ask.score))
 

@@ -36,6 +36,7 @@ from engine.search.contract import (
 from engine.search.settings import Settings, make_problem, seed_of
 from engine.search.stand_ins import StandInLM, price_of, with_stand_ins
 from engine.search.training import order_of, trainer_of, with_weights
+from engine.search.verdict import retrieves
 from engine.training.contract import Trained, TrainingEstimate
 
 if TYPE_CHECKING:
@@ -242,6 +243,10 @@ class _Simulation:
         before = self.totals.calls
         if test_rows:
             finals = [seed] if best.id == seed.id else [seed, best]
+            if retrieves(best):  # the best static prompt is tested, too
+                finals.append(
+                    replace(best, steps={p: replace(s, nearest=0, demos=()) for p, s in best.steps.items()})
+                )
             await self._batch([Score(c, test_rows) for c in finals])
         self.final_calls = self.totals.calls - before
         return self

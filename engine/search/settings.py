@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from engine.adapters.chat import ChatAdapter
 from engine.modules.react import ToolStep
-from engine.records import Candidate, Evaluation, Example, Outcome, Usage, json_value, whole_trials
+from engine.records import (
+    Candidate,
+    Evaluation,
+    Example,
+    Outcome,
+    PartCredit,
+    Usage,
+    json_value,
+    whole_trials,
+)
 from engine.runtime import context, current
 from engine.search.budget import Amount, Budget, Ledger
 from engine.search.contract import Meter, Problem
@@ -163,6 +172,7 @@ class SearchResult:
     reason: str
     usage: Usage
     seconds: float
+    credits: tuple[PartCredit, ...] = ()
 
     @property
     def evaluations(self) -> tuple[Evaluation, ...]:

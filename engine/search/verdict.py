@@ -1,20 +1,25 @@
-"""Comparisons on the same rows: the verdict on the best prompt, and the credit of each step's changes."""
+"""Comparisons on the same rows: the verdict on the best prompt, the best static one, and the credit of each step's changes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from engine.records import Candidate, Evaluation
 from engine.search.wording import change_in_points, verdict_sentence
 from engine.statistics import paired_interval
+
+if TYPE_CHECKING:
+    from engine.search.settings import Trial
 
 Kind = Literal["better", "worse", "too_close", "not_enough", "unchanged"]
 
 # Fewer test rows than this decide nothing; nor does an interval wider than this on either side.
 MIN_ROWS = 8
 MAX_HALF_WIDTH = 0.25
+# The number of rows that a static prompt's assumed difference to the best counts as.
+_DOUBT_ROWS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,8 @@ class Credit:
     """Every step's credit in the program's order, and the number of pairs that changed several steps at once.
 
     Evidence is a candidate and a parent that differ in a single step, both scored on the same rows: the difference is
-    that step's gain. Pairs that differ in several steps prove nothing about one, and are only counted.
+    that step's gain. Pairs that differ in several steps prove nothing about one, and are only counted: of such a pair
+    those count instead that lack one step's change and have all others.
     """
 
     steps: tuple[StepCredit, ...]
@@ -144,6 +150,35 @@ class Credit:
         )
 
 
+def best_static(trials: Iterable[Trial], best: Candidate) -> Candidate | None:
+    """Return the best prompt that shows each input the same: None where `best` does, or where none was scored.
+
+    Candidates are judged by their difference to the best on the validation rows that both ran. As long as there are few such
+    rows, a candidate is taken to be ten points worse.
+    """
+    if not retrieves(best):
+        return None
+    scores: dict[str, dict[int, float]] = {}
+    known: dict[str, Candidate] = {}
+    for trial in trials:
+        if trial.split == "validation":
+            known[trial.candidate_id] = trial.candidate
+            scores.setdefault(trial.candidate_id, {}).update(trial.evaluation.scores)
+    ours = scores.get(best.id, {})
+
+    def expected(candidate: Candidate) -> float:
+        own = scores[candidate.id]
+        differences = [own[row] - ours[row] for row in own if row in ours]
+        return (sum(differences) - 0.1 * _DOUBT_ROWS) / (len(differences) + _DOUBT_ROWS)
+
+    return max((c for c in known.values() if not retrieves(c)), key=expected, default=None)
+
+
+def retrieves(candidate: Candidate) -> bool:
+    """Return whether a prompt shows each input other examples."""
+    return any(state.nearest and state.demos for state in candidate.steps.values())
+
+
 def step_credit(candidates: Sequence[Candidate], scores: Mapping[str, Scores], best: str) -> Credit:
     """Return each step's credit. `scores` is candidate id -> row -> score, `best` the id of the best candidate.
 
@@ -159,6 +194,7 @@ def step_credit(candidates: Sequence[Candidate], scores: Mapping[str, Scores], b
         path: [] for path in (by_id[best] if best in by_id else next(iter(candidates), Candidate({}))).steps
     }
     together = 0
+    way = _way(by_id, best)
     for child in by_id.values():
         for parent in (by_id[p] for p in dict.fromkeys(child.parents) if p in by_id):
             changed = [path for path, state in child.steps.items() if parent.steps.get(path) != state]
@@ -166,7 +202,17 @@ def step_credit(candidates: Sequence[Candidate], scores: Mapping[str, Scores], b
             found = _change(changed[0], parent, child, scores) if len(changed) == 1 else None
             if found is not None and found.step in changes:
                 changes[found.step].append(found)
-    way = _way(by_id, best)
+            # Made of several changes at once: the candidate that lacks one step's shows what that step's brought.
+            for path in changed if len(changed) > 1 else ():
+                lacking = (
+                    by_id.get(child.with_step(path, **_state(parent, path)).id)
+                    if path in parent.steps
+                    else None
+                )
+                found = None if lacking is None else _change(path, lacking, child, scores)
+                if found is not None and path in changes:
+                    changes[path].append(found)
+                    way |= {(found.parent, child.id)} if child.id == best else set()
     steps = []
     for step, own in changes.items():
         kept = [c.gain for c in own if (c.parent, c.child) in way]
@@ -203,6 +249,11 @@ def _what(step: str, parent: Candidate, child: Candidate) -> str:
         ("the tuned model", before.weights != after.weights),
     )
     return " and ".join(name for name, differs in parts if differs)
+
+
+def _state(candidate: Candidate, path: str) -> dict[str, Any]:
+    state = candidate.steps[path]
+    return {f.name: getattr(state, f.name) for f in fields(state)}
 
 
 def _way(by_id: Mapping[str, Candidate], best: str) -> set[tuple[str, str]]:

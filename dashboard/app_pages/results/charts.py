@@ -37,12 +37,11 @@ from engine.text import signed
 @reading.kept(16, "Comparing each prompt with what it came from")
 def credit_of(run: RunRow, best: str) -> Credit:
     """Return each step's credit in a run."""
-    scores, trials = candidates.row_scores(run), candidates.whole(run)
-    by_candidate = {
-        candidate: scores[found["validation"].number]
-        for candidate, found in trials.items()
-        if "validation" in found and found["validation"].number in scores
-    }
+    # Some searches score a candidate block by block: its trials together are what is known of it.
+    scores = candidates.row_scores(run)
+    by_candidate: dict[str, dict[int, float]] = {}
+    for trial in reading.snapshot(run).trials:
+        by_candidate.setdefault(trial.candidate_id, {}).update(scores.get(trial.number, {}))
     return step_credit([c.candidate for c in candidates.everything(run)], by_candidate, best)
 
 
@@ -112,6 +111,30 @@ def _changes(found: Credit, numbers: Mapping[str, int]) -> None:
                 "Gain": gain_column(explain("gain", "Here: of the second prompt over the first."), "small"),
             },
         )
+
+
+def part_credit_table(found: Sequence[Mapping[str, Any]]) -> None:
+    """Show what each rule and example of the best prompt fixes and breaks, the most useful first."""
+    st.caption(
+        "Estimated from the search's own scores: rows to choose by that share a rare word with the rule or example, "
+        "and whether prompts with it scored more or less on them than prompts without it."
+    )
+    ranked = sorted(found, key=lambda c: (c["broken"] - c["fixed"], -c["rows"]))
+    data_table(
+        [
+            {
+                "Step": c["step"],
+                "Kind": c["kind"],
+                "Rule or example": c["text"],
+                "Rows fixed": c["fixed"],
+                "Rows broken": c["broken"],
+                "Of rows": c["rows"],
+            }
+            for c in ranked
+        ],
+        "part_credit_table",
+        {"Rule or example": st.column_config.TextColumn(width="large")},
+    )
 
 
 def candidate_table(candidates: Sequence[CandidateRow], best_id: str) -> None:

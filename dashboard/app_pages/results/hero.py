@@ -168,6 +168,9 @@ def _offers(run: RunRow, result: Mapping[str, Any]) -> list[Offer]:
         wanted.insert(
             len(wanted) - 1, (candidates.by_number(run, cheap.number), f"Prompt {cheap.number}", why)
         )
+    if static := result.get("static"):
+        why = "Shows each input the same: nothing is looked up. The best of that kind."
+        wanted.insert(len(wanted) - 1, (static["candidate"], "The best fixed prompt", why))
     if run.taken in entries:
         wanted.append((run.taken, f"Prompt {entries[run.taken].number}", "You took it."))
     offers: dict[str, Offer] = {}

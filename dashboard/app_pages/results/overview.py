@@ -10,6 +10,7 @@ from dashboard.app_pages.results.charts import (
     candidate_family,
     candidate_matrix,
     candidate_table,
+    part_credit_table,
     step_credit_card,
 )
 from dashboard.app_pages.results.compare import candidate_compare, candidate_picker, heads
@@ -82,6 +83,8 @@ def results_view(run: RunRow) -> None:
         views["By field"] = lambda: field_view(run, picked)
     if len(spec.steps) > 1:
         views["Which step"] = lambda: step_credit_card(run, best)
+    if credits_found := (run.result or {}).get("credits"):
+        views["Which rule"] = lambda: part_credit_table(credits_found)
     for tab, view in zip(
         st.tabs(list(views), key="results_tab", on_change="rerun", bind="query-params"),
         views.values(),

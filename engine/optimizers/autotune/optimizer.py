@@ -11,7 +11,7 @@ from engine.optimizers.base import Optimizer, Options, option
 from engine.records import Example
 from engine.search.contract import Problem, Search
 
-Part = Literal["rules", "examples", "nearest", "reasoning", "layout", "model", "runs"]
+Part = Literal["rules", "examples", "nearest", "reasoning", "layout", "model", "runs", "readable"]
 """Parts of the method that an ablation can leave out."""
 
 
@@ -53,11 +53,13 @@ class Autotune(Optimizer):
     A check scores the starting prompt, and labelled rows as examples, on some rows; readers write rules meanwhile.
     Rounds race combinations of rules, examples, reasoning and (where answers cannot be read) adapters on one shared
     row order, while the next rules are written. A factorial model of all scores picks the racers by Thompson sampling.
-    Finals settle between the best few. The start is kept unless it is beaten with a probability of 0.95 (0.8 for 10
+    Before the finals the winner is raced with contradicting and harmful rules left out and with its rules merged (a shorter
+    prompt wins where the longer one is not better), and scored without retrieval. Finals settle between the best few. The start is kept unless it is beaten with a probability of 0.95 (0.8 for 10
     points or more where words predict the labels); differences are shrunk (Gelman, Hill, Yajima 2012, arXiv 0907.2478).
 
     Calls, for B planned calls (the budget's, or 250 c + 4 V c with c calls a row and V <= 100 validation rows): at most
-    0.15 B until it is known that there is nothing to gain (8 rows a candidate are the least), 6 a step and round for
+    0.15 B until it is known that there is nothing to gain (8 rows a candidate are the least; 0.25 B where rules written
+    from runs are still to be raced: the search does not end before), 6 a step and round for
     rules, 8 to 24 rows for each of 2 to 5 combinations a round, and at most B in all.
 
     `tests/benchmarks/README.md` shows what each part gains. Sources: arXiv 2510.04618, 2606.30840, 2405.17202, 2504.16005, 2402.09723, 2604.14585, 2101.06804 (nearest rows as

@@ -150,6 +150,16 @@ class LabelCheck:
         share, right = max(((n / len(rows), n) for n, rows in self._word_matches(rule)), default=(0.0, 0))
         return right if share >= 0.5 else 0
 
+    def telling_words(self, rule: str) -> frozenset[str]:
+        """Return the words of a rule that few labelled rows have; none for a rule that names no label's value, or several."""
+        words = text_words(rule)
+        named = {v for values in self._values.values() for v in values if v in words}
+        if len(named) != 1:
+            return frozenset()
+        return frozenset(
+            w for w in words if w not in named and 1 <= len(self._rows.get(w, ())) <= self._size // 4
+        )
+
     def _word_matches(self, rule: str) -> list[tuple[int, list[dict[str, str]]]]:
         """Return for each informative word of a rule the number of rows with the named value, and the rows."""
         words = text_words(rule)

@@ -12,6 +12,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from engine.optimizers.autotune.evidence import Evidence
+from engine.optimizers.autotune.readable import Winner, shorter_as_good
 from engine.optimizers.autotune.rules import is_label, rule_asks, rules_of, words_predict_labels
 from engine.optimizers.autotune.space import Added, Combination, LevelMaker, Space
 from engine.optimizers.shared.texts import answers_by_key
@@ -30,6 +31,8 @@ _BLOCK = 24
 _FINALS_SHARE, _CHECK_SHARE = 0.05, 0.15
 # The share of the calls that the check's runs on training rows may take.
 _RUNS_SHARE = 0.25
+# The share of the calls that each prompt made for readers may take, and the least rows it is worth having for.
+_READABLE_SHARE, _LEAST_READABLE = 0.04, 8
 # The share of the calls by which the check may take longer, so that rules written from runs are raced before it ends.
 _INFORMED_SHARE = 0.1
 # Reasoning first is tried where it takes no more than this part of the calls (one twelfth).
@@ -84,6 +87,8 @@ class AutotuneSearch:
         self.learns_from_runs = options.uses("runs") and (self.has_hidden_fields or self.is_open_ended)
         self.has_labels = any(n in row for n in problem.output_fields)
         self.cut, self.kept, self._ending = False, self.space.start, ""
+        # Versions of the best with fewer rules.
+        self._shorter: list[Combination] = []
         self._rows_asked: dict[Combination, int] = {}
         self._reply_counts: dict[Combination, int] = {}
         self._by_candidate: dict[str, Combination] = {}
@@ -150,6 +155,8 @@ class AutotuneSearch:
             elif self._is_stale(before):
                 self._ending = "The chance of a further useful gain became small, so the search stopped."
                 break
+        if not self.cut:
+            yield from self._make_readable()
         if not self.cut:
             yield from self._finals()
         yield [self._settled()]
@@ -243,6 +250,27 @@ class AutotuneSearch:
         if other:
             looked[self._best_with(other)] = min(len(self.order), more)
         yield from self._batch([self._score(c, n, f"a closer look, {n} rows") for c, n in looked.items()])
+
+    def _make_readable(self) -> Search:
+        """Race the best with fewer rules and with merged ones, and score it without retrieval, where there are calls for it."""
+        best = self.evidence.best()
+        winner = Winner(self.problem, self.space, self.evidence, best)
+        rows = min(_BLOCK, len(self.order), int(_READABLE_SHARE * self.planned / self.per_row))
+        if best == self.space.start or rows < _LEAST_READABLE or not self.options.uses("readable"):
+            return
+        writing = winner.merge_asks(self._rollout + 1)
+        others = [*winner.static(self.levels.add_fixed_examples()), *winner.without_each_step()]
+        if pruned := winner.pruned(self.levels.label_check):
+            self._shorter.append(self._best_with(pruned))
+            others += self._shorter
+        asks = [
+            self._score(c, max(rows, self._rows_asked.get(c, 0)), f"readable, {rows} rows") for c in others
+        ]
+        answers = yield from self._batch([*asks, *chain.from_iterable(writing.values())])
+        merged = winner.merged(_proposed_rules(writing, answers[len(asks) :]))
+        if merged and not self.cut:
+            self._shorter.append(self._best_with(merged))
+            yield from self._batch([self._score(self._shorter[-1], rows, f"merged rules, {rows} rows")])
 
     def _finals(self) -> Search:
         """Score the few best on ever more rows while it is in doubt which is best, then confirm the winner."""
@@ -443,6 +471,8 @@ class AutotuneSearch:
     def _is_hopeless(self) -> bool:
         """Return whether the best so far is unlikely to be usefully better than the start, from enough rows to say so."""
         start, evidence, predicted = self.space.start, self.evidence, self.words_predict_labels
+        if self.problem.simulated and self.learns_from_runs and evidence.mean(start) < 1:
+            return False  # invented answers do not get better where real ones are taught by feedback
         chance = evidence.useful_gain_chance()
         if predicted is False:
             return chance < _LEAST_CHANCE_UNPREDICTED
@@ -464,6 +494,8 @@ class AutotuneSearch:
     def _settled(self, why: str = "") -> Keep:
         """Return the ask to keep the best if it surely beats the start, else the start with the reason `why`."""
         best, start = self.evidence.best(), self.space.start
+        if self.options.uses("readable"):
+            best = shorter_as_good(self.evidence, self.space, best, self._shorter)
         large = self.words_predict_labels and self.evidence.difference(best, start)[0] >= _LARGE_GAIN
         least = _NEARLY_SURE if large else _SURE
         if best != start and (why or self.evidence.certainty(best) < least):
@@ -473,7 +505,8 @@ class AutotuneSearch:
         known = self.evidence.scores.get(best, {})
         score = sum(known[r] for r in rows) / len(rows) if rows else None
         candidate = self.space.candidate(best)
-        return Keep(replace(candidate, reason=why) if why and best == start else candidate, score)
+        candidate = replace(candidate, reason=why) if why and best == start else candidate
+        return Keep(candidate, score, Winner(self.problem, self.space, self.evidence, best).credits())
 
     def _closing_message(self) -> str:
         """Return what was found, and why the search stopped."""

@@ -169,7 +169,7 @@ class LevelMaker:
 
     def add_rules(self, proposals: Mapping[str, Sequence[Sequence[str]]]) -> Added:
         """Turn proposals (step path -> rules of each reader) into levels of rules."""
-        check = self._label_check = self._label_check or LabelCheck(self._problem)
+        check = self.label_check
         best, space = self._evidence.best(), self._space
         added: Added = []
         for path, readings in proposals.items():
@@ -208,6 +208,24 @@ class LevelMaker:
             if number >= before:
                 added.append((place, number))
         return added
+
+    def add_fixed_examples(self) -> Added:
+        """Add to each step the few examples that show most, the same for each input."""
+        added: Added = []
+        for place in self._space.places("examples") if self._options.uses("examples") else ():
+            pool = self._pool(self._space.factors[place][0])
+            if rows := covering_rows(self._problem, list(pool), self._options.max_examples):
+                title = f"{len(rows)} examples that between them show the most"
+                added.append(
+                    (place, self._space.add(place, Level(title, demos=tuple(pool[r] for r in rows))))
+                )
+        return added
+
+    @property
+    def label_check(self) -> LabelCheck:
+        """The check of rules against labelled rows."""
+        self._label_check = self._label_check or LabelCheck(self._problem)
+        return self._label_check
 
     def add_reasoning(self) -> Added:
         """Add to each step the level that turns its reasoning first on or off, where nothing depends on it."""

@@ -10,6 +10,7 @@ from engine.adapters.chat import ChatAdapter
 from engine.lm.base import BaseLM, Choice, Reply
 from engine.modules.predict import Predict
 from engine.optimizers.autotune.optimizer import Autotune
+from engine.optimizers.autotune.readable import without_contradictions
 from engine.optimizers.autotune.rules import LabelCheck, covering_rows, merged_rules, rules_of
 from engine.records import Example
 from engine.search.budget import Budget
@@ -42,7 +43,9 @@ def test_the_rows_most_like_an_input_are_shown_and_never_the_row_itself():
     assert run(toy_settings(ToyLM()), leave_out=("nearest",)).best.steps["self"].nearest == 0
 
 
-@pytest.mark.parametrize("left_out", ["rules", "examples", "nearest", "reasoning", "layout", "model", "runs"])
+@pytest.mark.parametrize(
+    "left_out", ["rules", "examples", "nearest", "reasoning", "layout", "model", "runs", "readable"]
+)
 def test_every_part_can_be_left_out(left_out):
     result = run(toy_settings(ToyLM(), budget=Budget(calls=120)), leave_out=(left_out,))
     assert result.stopped == "finished"
@@ -117,6 +120,31 @@ def test_rules_are_read_from_lists_and_from_running_text():
     text = Proposal(({"rules": "One rule here. Another rule here."},))
     assert rules_of([lists])[0] == rules_of([text])[0] == ["One rule here.", "Another rule here."]
     assert rules_of([Proposal(())]) == []
+
+
+def test_every_rule_and_example_of_the_winner_has_its_credit():
+    result = run(
+        toy_settings(
+            ToyLM(),
+            rows=toy_rows(48),
+            train=tuple(range(24)),
+            validation=tuple(range(24, 48)),
+            budget=Budget(calls=400),
+        )
+    )
+    state = result.best.steps["self"]
+    kinds = [c.kind for c in result.credits]
+    assert kinds.count("example") == len(state.demos)
+    assert kinds.count("rule") == state.instructions.count("\n- ")
+    assert sum(c.fixed for c in result.credits) > sum(c.broken for c in result.credits)
+    # What shows each input other examples was also scored without that.
+    assert state.nearest == 0 or any(t.label.startswith("readable") for t in result.trials)
+
+
+def test_of_rules_that_contradict_each_other_the_supported_one_stays():
+    check = LabelCheck(problem_of(rows=toy_rows(), train=tuple(range(36))))
+    rules = ["Where apple occurs the label is green", "With apple the label is red", "Read closely."]
+    assert without_contradictions(rules, check) == rules[1:]
 
 
 def test_rules_that_the_rows_speak_against_are_found():

@@ -90,6 +90,20 @@ def test_every_optimizer_ends_with_the_result_validated(home, name):
     assert result["best"]["test"] is not None
 
 
+def test_next_to_a_prompt_that_retrieves_the_best_static_one_is_tested(home):
+    run_id = add_run(home, optimizer=Named(name="Autotune"), budget=Budget(calls=600))
+    assert work(home, run_id) == 0
+    with Store.open(home, read_only=True) as store:
+        result = store.runs.get(run_id).result
+        states = {c.id: c.candidate.steps for c in store.trials.candidates(run_id)}
+    retrieving = any(s.nearest for s in states[result["best_candidate"]].values())
+    assert (result["static"] is not None) == retrieving
+    if retrieving:
+        assert result["static"]["test"] is not None
+        assert not any(s.nearest for s in states[result["static"]["candidate"]].values())
+    assert {"step", "kind", "text", "fixed", "broken"} <= set(result["credits"][0])
+
+
 def run_killed_at(home, server, run_id, points):
     """Run a worker, killing it at each number of served answers, when it has kept them all; then let it end."""
     for point in points:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from engine.records import Candidate, Demo, StepState
-from engine.search.verdict import step_credit
+from engine.records import Candidate, Demo, Evaluation, Outcome, StepState
+from engine.search.settings import Trial
+from engine.search.verdict import best_static, step_credit
 
 START = Candidate({"find": StepState("Find."), "say": StepState("Say.")})
 FOUND = START.with_step("find", instructions="Find all.").derived("more", START)
@@ -32,6 +33,32 @@ def test_a_change_of_several_steps_credits_none():
     assert [s.changes for s in found.steps] == [(), ()]
     assert found.together == 1
     assert "several steps at once" in found.sentence
+
+
+def test_a_prompt_that_lacks_one_steps_change_credits_that_step():
+    lacking = START.with_step("say", instructions="y").derived("one", START)
+    known = {**scores(start=[0, 0], both=[1, 1]), lacking.id: {0: 0, 1: 1}}
+    find, say = step_credit([START, BOTH, lacking], known, BOTH.id).steps
+    assert (find.kept, say.mean) == (0.5, 0.5)
+
+
+def test_the_best_static_prompt_is_judged_on_the_rows_of_the_best():
+    demo = Demo({"a": "1", "b": "2"})
+    best = START.with_step("say", demos=(demo,) * 9, nearest=4)
+    fixed, lucky = START.with_step("say", demos=(demo,)), FOUND
+
+    def trial(number, candidate, found):
+        outcomes = tuple(Outcome(row, score) for row, score in enumerate(found))
+        return Trial(number, candidate, "", "validation", Evaluation(candidate.id, outcomes), complete=True)
+
+    trials = [
+        trial(0, START, [0] * 30),
+        trial(1, best, [1] * 30),
+        trial(2, fixed, [1] * 28 + [0, 0]),
+        trial(3, lucky, [1, 1]),
+    ]
+    assert best_static(trials, best) == fixed
+    assert best_static(trials, fixed) is None
 
 
 def test_a_change_off_the_way_to_the_best_is_told_and_not_kept():
