@@ -60,9 +60,8 @@ from engine.runs.recorder import PatientWriter, StoreRecorder, StoreRequests, Wa
 from engine.runs.spec import RunSpec
 from engine.search.driver import Driver
 from engine.search.settings import SearchResult, Trial
-from engine.search.verdict import verdict
-from engine.statistics import mean_interval
 from engine.search.verdict import best_static, verdict
+from engine.statistics import mean_interval
 from engine.store.rows import RunRow
 from engine.store.store import FILE_NAME, Store
 
