@@ -256,7 +256,7 @@ class AutotuneSearch:
         best = self.evidence.best()
         winner = Winner(self.problem, self.space, self.evidence, best)
         rows = min(_BLOCK, len(self.order), int(_READABLE_SHARE * self.planned / self.per_row))
-        if best == self.space.start or rows < _LEAST_READABLE or not self.options.uses("readable"):
+        if rows < _LEAST_READABLE or not self.options.uses("readable") or not self._is_sure(best):
             return
         writing = winner.merge_asks(self._rollout + 1)
         others = [*winner.static(self.levels.add_fixed_examples()), *winner.without_each_step()]
@@ -494,11 +494,9 @@ class AutotuneSearch:
     def _settled(self, why: str = "") -> Keep:
         """Return the ask to keep the best if it surely beats the start, else the start with the reason `why`."""
         best, start = self.evidence.best(), self.space.start
-        if self.options.uses("readable"):
+        if self._shorter and self._is_sure(best):
             best = shorter_as_good(self.evidence, self.space, best, self._shorter)
-        large = self.words_predict_labels and self.evidence.difference(best, start)[0] >= _LARGE_GAIN
-        least = _NEARLY_SURE if large else _SURE
-        if best != start and (why or self.evidence.certainty(best) < least):
+        if best != start and (why or not self._is_sure(best)):
             best = self._readable_start()
         self.kept = best
         rows = self.order[: self._rows_asked.get(best, 0)]
@@ -507,6 +505,14 @@ class AutotuneSearch:
         candidate = self.space.candidate(best)
         candidate = replace(candidate, reason=why) if why and best == start else candidate
         return Keep(candidate, score, Winner(self.problem, self.space, self.evidence, best).credits())
+
+    def _is_sure(self, combination: Combination) -> bool:
+        """Return whether a combination surely beats the start."""
+        start = self.space.start
+        large = self.words_predict_labels and self.evidence.difference(combination, start)[0] >= _LARGE_GAIN
+        return combination != start and self.evidence.certainty(combination) >= (
+            _NEARLY_SURE if large else _SURE
+        )
 
     def _closing_message(self) -> str:
         """Return what was found, and why the search stopped."""
