@@ -28,7 +28,7 @@ from engine.training import sft
 from engine.training.child import Channel, Message, Work
 from engine.training.contract import ChatRow, TrainSettings
 
-WIDTH, ROWS, EPOCHS, ROUNDS = 192, 64, 2, 3
+WIDTH, ROWS, EPOCHS, ROUNDS = 192, 64, 1, 2
 
 
 class Unheard(Channel):
@@ -107,11 +107,12 @@ def timed(run: Callable[[], object]) -> tuple[float, float]:
 def overhead(folder: Path) -> str:
     """Measure both sides in turns; return a row of the guide's table."""
     model = base(folder / "base")
-    settings = TrainSettings(base_model=model, epochs=EPOCHS, learning_rate=1e-3)
+    settings = TrainSettings(base_model=model, epochs=EPOCHS, learning_rate=1e-3, checkpoints=2)
     found: dict[Any, list[tuple[float, float]]] = {ours: [], plain: []}
     for number in range(ROUNDS):
         for side, times in found.items():
             times.append(timed(side(model, folder / f"{side.__name__}{number}", settings)))
+            print(f"{side.__name__}: {times[-1][0]:.2f} s of CPU", file=sys.stderr, flush=True)
     least = {side: tuple(map(min, zip(*times, strict=True))) for side, times in found.items()}
     (cpu, wall), (plain_cpu, plain_wall) = least[ours], least[plain]
     steps = ROWS // settings.batch_size * EPOCHS
