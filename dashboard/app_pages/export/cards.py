@@ -153,6 +153,8 @@ def form_cards(run: RunRow, path: Path) -> None:
         for form in EXPORTS:
             if form.name in ("json", "python"):
                 continue
+            if form.name == "weights" and not program.candidate.tuned_models:
+                continue  # there are no weights to take along
             with ui.tile(f"form_{form.name}"):
                 with st.container(gap="xsmall", key=f"form_text_{form.name}"):
                     st.markdown(f"**{form.title}**")
