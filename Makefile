@@ -76,8 +76,9 @@ bench-records: $(READY)  ## records from documents beside DSPydantic's, on a mod
 	$(BIN)/python .ci/peers.py dspydantic
 	$(BIN)/python tests/benchmarks/records.py
 
-bench-weights: weights   ## what training on this machine costs beyond plain trl, printed as a table
+bench-weights: weights   ## training on this machine next to plain trl, and answers in batches, printed as tables
 	OMP_NUM_THREADS=1 $(WEIGHTS)/bin/python tests/benchmarks/weights.py
+	OMP_NUM_THREADS=1 $(WEIGHTS)/bin/python tests/benchmarks/local_models.py
 
 fix: $(READY)            ## fix what the linter can fix
 	$(BIN)/ruff check --fix .

@@ -77,14 +77,15 @@ def _order(base, **changes) -> Order:
 
 
 def test_rewards_and_the_held_out_score_rise(tiny_base):
-    watch, order = TeamWatch(), _order(tiny_base, batch_size=12, rounds=30, checkpoints=3, patience=9)
+    watch, order = TeamWatch(), _order(tiny_base, batch_size=12, rounds=20, checkpoints=2)
     before = loop.run(watch.score(f"local/{tiny_base}", "before"))
     trained = loop.run(train_grpo(order, watch))
     rewards = [note.reward for note in watch.notes]
-    assert sum(rewards[-10:]) >= sum(rewards[:10]) + 1.0, rewards
-    assert trained.score == max(watch.scores[f"round {n}"] for n in (10, 20, 30)) > before, watch.scores
+    assert sum(rewards[-8:]) >= sum(rewards[:8]) + 0.8, rewards
+    assert trained.score == max(watch.scores[f"round {n}"] for n in (10, 20)), watch.scores
+    assert trained.score >= before + 0.05, (before, watch.scores)
     assert loop.run(watch.score(trained.model, "after")) == trained.score
-    assert [note.step for note in watch.notes] == list(range(1, 31))
+    assert [note.step for note in watch.notes] == list(range(1, 21))
     assert all(note.loss is not None and note.tokens > 0 for note in watch.notes)
     record = get_tuned(trained.model)
     assert (record.method, record.finished, record.rows) == ("grpo", True, len(TRAIN))
@@ -94,18 +95,8 @@ def test_rewards_and_the_held_out_score_rise(tiny_base):
     assert again.rounds == 0
 
 
-def test_a_stopped_training_keeps_what_it_has_and_goes_on_later(tiny_base):
-    order = _order(tiny_base, rounds=4, checkpoints=2, batch_size=2)
-    stopped = loop.run(train_grpo(order, TeamWatch(stop_after=4)))
-    assert (stopped.ended, get_tuned(stopped.model).finished) == ("stopped", False)
-    assert engine.LM(stopped.model, cache=False, max_tokens=2)("Hi")
-    resumed = TeamWatch()
-    done = loop.run(train_grpo(order, resumed))
-    assert (done.ended, resumed.rounds, list(resumed.scores)) == ("finished", 2, ["round 4"])
-
-
-def test_a_killed_training_is_one_sentence_and_goes_on_from_its_checkpoint(tiny_base, data_folder):
-    order = _order(tiny_base, rounds=3, checkpoints=3, batch_size=2, patience=9)
+def test_a_killed_training_goes_on_from_its_checkpoint_and_a_stopped_one_keeps_what_it_has(tiny_base):
+    order = _order(tiny_base, rounds=4, checkpoints=4, batch_size=2, patience=9)
 
     def kill(number):
         if number == 2:
@@ -114,9 +105,14 @@ def test_a_killed_training_is_one_sentence_and_goes_on_from_its_checkpoint(tiny_
 
     with pytest.raises(TrainingError, match=r"was killed.*start the run again"):
         loop.run(train_grpo(order, TeamWatch(on_round=kill)))
-    again = TeamWatch()
-    assert loop.run(train_grpo(order, again)).ended == "finished"
-    assert (again.rounds, list(again.scores)) == (2, ["round 2", "round 3"])
+    again = TeamWatch(stop_after=2)
+    stopped = loop.run(train_grpo(order, again))
+    assert (stopped.ended, list(again.scores), get_tuned(stopped.model).finished) == (
+        "stopped",
+        ["round 2"],
+        False,
+    )
+    assert engine.LM(stopped.model, cache=False, max_tokens=2)("Hi")
 
 
 def test_unreadable_answers_are_worth_less_than_wrong_ones_and_groups_are_whole():

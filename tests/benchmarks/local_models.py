@@ -1,6 +1,6 @@
 """Tokens a second of models of this machine: requests that are made at once, against the same ones after one another.
 
-Run it in the environment with torch: `.venv-weights/bin/python tests/benchmarks/bench_local_models.py`.
+Run it in the environment with torch: `.venv-weights/bin/python tests/benchmarks/local_models.py`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def measured(name: str, prompts: list[str]) -> tuple[float, float, bool]:
 def main() -> None:
     """Measure the tiny model and a larger one."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=64)
+    parser.add_argument("--rows", type=int, default=24)
     rows = parser.parse_args().rows
     prompts = [row["message"] for row in tiny_model.team_rows(rows, seed=3)]
     where = (
