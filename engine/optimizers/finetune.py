@@ -96,7 +96,7 @@ class BootstrapFinetune(TrainingOptimizer):
         solved: dict[int, Outcome] = (yield from together(first))[1]
         chosen = self._chosen(problem, solved, wrong)
         if not chosen:
-            return no_row_passed(solved, wrong)
+            return no_row_passed(wrong)
         calls = [(row, call) for row, outcome in chosen.items() for call in outcome.trace]
         student, settings = self.student(problem), self.train_settings()
         asks = [
@@ -144,13 +144,12 @@ _NEED_NO_LABEL = ("Regex", "PythonMetric", "WeightedSum")
 """Metrics without a judge that can score an answer alone."""
 
 
-def no_row_passed(solved: Mapping[int, Outcome], wrong: Mapping[int, Outcome]) -> str:
+def no_row_passed(wrong: Mapping[int, Outcome]) -> str:
     """Return why there is nothing to train on: how many rows failed, with what, and how near the best came.
 
-    >>> no_row_passed({}, {0: Outcome(0, 0.4, feedback="Too long."), 1: Outcome(1, 0.0, error="No reply.")})[:80]
+    >>> no_row_passed({0: Outcome(0, 0.4, feedback="Too long."), 1: Outcome(1, 0.0, error="No reply.")})[:80]
     "No answer of the teacher passed the metric, so nothing was trained: 1 row failed"
     """
-    del solved
     failed = [o for o in wrong.values() if o.error is not None]
     low = sorted((o for o in wrong.values() if o.error is None), key=lambda o: -o.score)
     parts = [f"{counted(len(failed), 'row')} failed (the first: {failed[0].error})"] if failed else []

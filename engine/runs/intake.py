@@ -262,7 +262,8 @@ def _typed(cell: str, kind: str, *, whole: bool) -> object:
         return None
     try:
         if kind == "number":
-            return int(text) if whole else float(text)
+            plain = text.replace(",", "")  # "1,234" is a number too
+            return int(plain) if whole else float(plain)
         if kind == "json" or text[0] in "[{":
             return json.loads(text)
     except (ValueError, RecursionError):

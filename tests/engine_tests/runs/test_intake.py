@@ -127,3 +127,9 @@ def test_a_record_is_inferred_with_what_may_be_missing():
         ("who", "record", ()),
     ]
     assert fields[1].description == "As in 2026-05-31"
+
+
+def test_a_number_with_separators_in_a_table_is_a_number():
+    table = b'file,total\na.txt,"1,234.5"\nb.txt,7\n'
+    pile = read_pile([PileFile("a.txt", b"one"), PileFile("b.txt", b"two"), PileFile("answers.csv", table)])
+    assert [pile.answers[at] for at in (0, 1)] == [{"total": 1234.5}, {"total": 7}]
