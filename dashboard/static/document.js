@@ -104,7 +104,9 @@ const valueParts = (own, row, cell) => {
   if (own.data.judged) {
     const answer = make("span", `answer ${row.status}`, row.answer || "(nothing)");
     parts.push(answer);
-    if (row.status && row.status !== "right") parts.push(make("span", "expected", `right: ${row.expected || "(nothing)"}`));
+    if (row.status && row.status !== "right") {
+      parts.push(make("span", "expected", `right: ${row.expected || "(nothing)"}`));
+    }
   } else {
     parts.push(make("span", "answer", row.expected || "(empty)"));
     if (row.expected && !row.places.length && own.data.pages.some((p) => p.text)) {
