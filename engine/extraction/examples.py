@@ -44,6 +44,12 @@ class Example:
     pdf_dpi: int = 150
     name: str = field(default="", kw_only=True)
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str | Mapping | None):
+            raise DatasetError(
+                f"A document's text is a text or a dict of values, not {type(self.text).__name__}."
+            )
+
     @property
     def document(self) -> str:
         """The plain text: of a dict the value of a usual key, else all values joined."""

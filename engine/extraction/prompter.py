@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -210,7 +211,7 @@ class Prompter:
 
     def predict(
         self,
-        text: str | Placeholders | None = None,
+        text: str | Placeholders | Example | None = None,
         image_path: Sources = None,
         image_base64: str | Sequence[str] | None = None,
         pdf_path: Sources = None,
@@ -218,10 +219,12 @@ class Prompter:
     ) -> Any:
         """Return the record of one document, an instance of the user's class (of a text: `.output`).
 
-        A dict of values as `text` fills placeholders. Raises DatasetError for a document that cannot be used, AdapterParseError
+        A dict of values as `text` fills placeholders; an `Example` holds everything itself. Raises DatasetError for a document that cannot be used, AdapterParseError
         for an answer that stays unreadable after one repair, and LMError as models do.
         """
-        return loop.run(self.apredict(Example(text, image_path, image_base64, pdf_path, pdf_dpi=pdf_dpi)))
+        if isinstance(text, Example) and image_path is image_base64 is pdf_path is None:
+            return loop.run(self.apredict(text))
+        return loop.run(self.apredict(Example(text, image_path, image_base64, pdf_path, pdf_dpi=pdf_dpi)))  # type: ignore[arg-type]  # an Example with files is refused
 
     run = predict
 
@@ -255,16 +258,19 @@ class Prompter:
         self, documents: Iterable[Any], max_concurrency: int | None = None, on_error: OnError = "raise"
     ) -> AsyncIterator[tuple[int, Any]]:
         """Iterate over (place, record) as they come: for more documents than fit into memory."""
-        if on_error not in ("raise", "return"):
-            raise ConfigurationError(f"on_error is 'raise' or 'return', not {on_error!r}.")
-        size = max_concurrency or current().num_threads or 16
+        size = _batch_size(documents, max_concurrency, on_error)
         waiting = enumerate(documents)
         done: asyncio.Queue[tuple[int, Any] | None] = asyncio.Queue(2 * size)
         failed: list[Exception] = []
 
         async def work() -> None:
-            for place, document in waiting:
-                if failed:
+            while not failed:
+                try:
+                    place, document = next(waiting)
+                except StopIteration:
+                    return
+                except Exception as error:  # noqa: BLE001 - the rest is not known: raised below
+                    failed.append(error)
                     return
                 try:
                     record = await self.apredict(document)
@@ -293,7 +299,10 @@ class Prompter:
         run = streamify(self.program, stream_listeners=[listener], async_streaming=False)
         written, before = "", None
         with self._context():
-            for item in run(**self._inputs(example)):
+            scope = copy_context()  # the caller's own stays as it is between two pieces
+        pieces = run(**self._inputs(example))
+        try:
+            while (item := scope.run(next, pieces, None)) is not None:
                 if not isinstance(item, StreamResponse):
                     if hasattr(item, self._output):
                         yield self._record(item)
@@ -303,6 +312,8 @@ class Prompter:
                 if part is not None and part != before:
                     before = part
                     yield part
+        finally:
+            pieces.close()
 
     def predict_with_evidence(self, document: Any = None, **parts: Any) -> ExtractionResult:
         """Return a record and where each of its values stands in the document: page, line, characters, boxes of a PDF."""
@@ -457,8 +468,9 @@ class Prompter:
             system_prompt=found.system_prompt,
             instruction_prompt=found.instruction_prompt,
         )
-        made._take(Candidate.from_dict(found.tuned))
-        made.calibration = None if found.calibration is None else Calibration.from_json(found.calibration)
+        with folders.damage_named(folder):
+            made._take(Candidate.from_dict(found.tuned))
+            made.calibration = None if found.calibration is None else Calibration.from_json(found.calibration)
         return made
 
     # Inside
@@ -521,6 +533,17 @@ def evidence_in(example: Example, values: Any) -> tuple[Evidence, ...]:
             else list(found)
         )
     return tuple(best)
+
+
+def _batch_size(documents: object, given: int | None, on_error: str) -> int:
+    """Return how many documents of a batch are read at once. Raises ConfigurationError for arguments that do not fit."""
+    if on_error not in ("raise", "return"):
+        raise ConfigurationError(f"on_error is 'raise' or 'return', not {on_error!r}.")
+    if isinstance(documents, str | Mapping | Example):
+        raise ConfigurationError("A batch takes a list of documents. Read a single one with predict.")
+    if given is not None and given < 1:
+        raise ConfigurationError(f"A batch reads some documents at once: give at least 1, not {given}.")
+    return given or current().num_threads or 16
 
 
 def _partial(text: str) -> Any:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from engine.errors import ProgramFileError, ProgramFileMissingError
+from engine.errors import EngineError, ProgramFileError, ProgramFileMissingError
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +33,9 @@ class Saved:
     schema: dict[str, Any] | None = None
     calibration: dict[str, Any] | None = None
     tuned: dict[str, Any] | None = None
+
+
+_SAVED = TypeAdapter(Saved)
 
 
 def write(folder: str | Path, saved: Saved) -> None:
@@ -60,8 +65,29 @@ def _own(path: Path) -> Saved:
         raise ProgramFileError(
             f"{str(path)!r} was saved by a newer version (form {version!r}). Update Tuneboard to load it."
         )
-    known = Saved.__dataclass_fields__
-    return Saved(**{name: value for name, value in data.items() if name in known})
+    return _checked(path, data)
+
+
+def _checked(path: Path, data: Mapping[str, object]) -> Saved:
+    with damage_named(path):
+        return _SAVED.validate_python(data)
+
+
+@contextmanager
+def damage_named(folder: str | Path) -> Iterator[None]:
+    """Turn what damaged data raises into a ProgramFileError that names the folder."""
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ProgramFileError(
+            f"The Prompter in {str(folder)!r} is damaged: {where}: {first['msg']}. Save it again."
+        ) from None
+    except (LookupError, TypeError, ValueError, AttributeError, EngineError) as error:
+        raise ProgramFileError(
+            f"The Prompter in {str(folder)!r} does not fit or is damaged: {error}. Save it again."
+        ) from None
 
 
 def _theirs(path: Path, model: type[BaseModel] | None) -> Saved:
@@ -85,12 +111,15 @@ def _theirs(path: Path, model: type[BaseModel] | None) -> Saved:
             model and model.__name__,
             ", ".join(sorted(own ^ theirs)),
         )
-    return Saved(
-        system_prompt=state.get("optimized_system_prompt"),
-        instruction_prompt=state.get("optimized_instruction_prompt"),
-        descriptions=dict(state.get("optimized_descriptions") or {}),
-        demos=list(state.get("optimized_demos") or []),
-        schema=schema,
+    return _checked(
+        path,
+        {
+            "system_prompt": state.get("optimized_system_prompt"),
+            "instruction_prompt": state.get("optimized_instruction_prompt"),
+            "descriptions": state.get("optimized_descriptions") or {},
+            "demos": state.get("optimized_demos") or [],
+            "schema": schema,
+        },
     )
 
 

@@ -85,12 +85,16 @@ def plan_of(options: Mapping[str, Any]) -> Plan:
 
 @dataclass(frozen=True)
 class Rows:
-    """Examples as rows that a program runs on; `left_out` says which could not be used and why."""
+    """Examples as rows that a program runs on, and their numbers (from 1) in the list that was given.
+
+    `left_out` says which could not be used and why.
+    """
 
     rows: tuple[Row, ...]
     sources: Mapping[int, Example]
     left_out: tuple[str, ...]
     labelled: bool
+    numbers: tuple[int, ...]
 
 
 def rows_of(examples: Sequence[Example], model: type[BaseModel] | None) -> Rows:
@@ -101,6 +105,7 @@ def rows_of(examples: Sequence[Example], model: type[BaseModel] | None) -> Rows:
     rows: list[Row] = []
     sources: dict[int, Example] = {}
     problems: list[str] = []
+    numbers: list[int] = []
     labelled = any(example.expected_output is not None for example in examples)
     for number, example in enumerate(examples, start=1):
         try:
@@ -112,12 +117,13 @@ def rows_of(examples: Sequence[Example], model: type[BaseModel] | None) -> Rows:
             continue
         rows.append(Row(values).with_inputs(DOCUMENT, PICTURES, "placeholders"))
         sources[id(rows[-1])] = example
+        numbers.append(number)
     for problem in problems:
         _log.warning("%s", problem)
     if not rows:
         first = problems[0] if problems else "The list is empty."
         raise ConfigurationError(f"There is no example to tune with. {first}")
-    return Rows(tuple(rows), sources, tuple(problems), labelled)
+    return Rows(tuple(rows), sources, tuple(problems), labelled, tuple(numbers))
 
 
 def label_of(expected: Any, model: type[BaseModel] | None) -> Any:
@@ -376,7 +382,7 @@ def task_of(
         seed=plan.seed,
         prompt_lm=plan.prompt_lm or made.prompt_lm,
         payer=plan.payer,
-        row_numbers={i: i + 1 for i in range(len(rows.rows))},
+        row_numbers=dict(enumerate(rows.numbers)),
     )
     if plan.verbose:
         _log.info(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import orjson
@@ -198,15 +198,21 @@ class JSONMatch(Metric):
         if self.options.best_match:
             pairs = [pair for pair in pairs if not _both_empty(pair)]
         if self.options.extra_fields_are_wrong:
+            around = _around(expected)
             pairs += [
-                _Pair(path, self._weight(path), _ABSENT, found[path])
-                for path in found
-                if path not in expected and found[path] is not _ABSENT
+                _Pair(path, self._weight(path), _ABSENT, value)
+                for path, value in found.items()
+                if path not in expected
+                and value is not _ABSENT
+                # A record or list left empty is what its fields miss, and nothing extra.
+                and not (path in around and _is_empty(value))
             ]
         return pairs
 
     def _score(self, pair: _Pair, case: Case) -> float:
         if not pair.compared:
+            if self.options.best_match and _is_empty(pair.wanted) and _is_empty(pair.got):
+                return 1.0
             return float(
                 pair.wanted is not _ABSENT and pair.got is not _ABSENT and same(pair.wanted, pair.got)
             )
@@ -315,6 +321,11 @@ class _Pair(NamedTuple):
 
 def _is_empty(value: object) -> bool:
     return value is None or value in ("", [], {})
+
+
+def _around(paths: Iterable[str]) -> set[str]:
+    """Return the paths of everything that holds one of these."""
+    return {path[:at] for path in paths for at, letter in enumerate(path) if letter in ".[" or not at}
 
 
 def _both_empty(pair: _Pair) -> bool:

@@ -10,10 +10,12 @@ import datetime
 import decimal
 import io
 import json
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -34,7 +36,7 @@ Json = dict[str, Any]
 
 MOST_FILES = 5000
 MOST_UNPACKED = 500 * 2**20
-"""Bytes of an archive's files together."""
+"""Bytes of all archives' files together."""
 
 ANSWERS = (".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".parquet")
 NAME, FILE, DOCUMENT = "name", "file", "document"
@@ -93,6 +95,9 @@ def read_pile(files: Sequence[PileFile]) -> Pile:
     pile = Pile()
     sources: list[PileFile] = []
     for one in _unpacked(files, pile.problems):
+        if not PurePosixPath(one.name).name:
+            pile.problems.append(PileProblem(one.name, "It has no name. Give it one."))
+            continue
         ending = PurePosixPath(one.name).suffix.lower()
         if ending in ANSWERS:
             sources.append(one)
@@ -115,37 +120,60 @@ def read_pile(files: Sequence[PileFile]) -> Pile:
 
 def _unpacked(files: Sequence[PileFile], problems: list[PileProblem]) -> Iterator[PileFile]:
     """Iterate over files, those in archives in their place."""
-    number = 0
+    number, left = 0, MOST_UNPACKED
     for one in files:
-        inside = _archive(one, problems) if one.name.lower().endswith(".zip") else [one]
-        for found in inside:
+        packed = one.name.lower().endswith(".zip")
+        for found in _archive(one, left, problems) if packed else [one]:
             number += 1
+            left -= len(found.content) if packed else 0
             if number > MOST_FILES:
                 problems.append(PileProblem(one.name, f"Only the first {MOST_FILES:,} files were read."))
                 return
             yield found
 
 
-def _archive(archive: PileFile, problems: list[PileProblem]) -> Iterator[PileFile]:
-    left = MOST_UNPACKED
+def _archive(archive: PileFile, left: int, problems: list[PileProblem]) -> Iterator[PileFile]:
+    """Iterate over an archive's files, `left` bytes of them; one that is damaged leaves the others."""
     try:
         with zipfile.ZipFile(io.BytesIO(archive.content)) as opened:
-            for info in opened.infolist():
-                path = PurePosixPath(info.filename.replace("\\", "/"))
-                hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
-                if info.is_dir() or hidden:
-                    continue
+            shown = (info for info in opened.infolist() if not (info.is_dir() or _is_hidden(info)))
+            for info in islice(shown, MOST_FILES + 1):
+                path = _path_of(info)
                 if info.flag_bits & 1:
                     problems.append(PileProblem(str(path), "It is locked with a password. Unlock it first."))
                     continue
                 if info.file_size > min(left, 10 * LARGEST):
                     problems.append(PileProblem(str(path), "It is too large to be unpacked here."))
                     continue
-                content = opened.open(info).read(info.file_size + 1)
-                left -= len(content)
+                left -= info.file_size  # no more than this is unpacked, whatever the file holds
+                try:
+                    content = opened.read(info)
+                except _DAMAGED:
+                    problems.append(PileProblem(str(path), "It is damaged in its archive. Pack it again."))
+                    continue
                 yield PileFile("/".join(p for p in path.parts if p not in ("..", "/")), content)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, ValueError, RuntimeError):
+    except _DAMAGED:
         problems.append(PileProblem(archive.name, "This archive is damaged or of a kind not known here."))
+
+
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    NotImplementedError,
+    EOFError,
+    OSError,
+    ValueError,
+    RuntimeError,
+)
+
+
+def _path_of(info: zipfile.ZipInfo) -> PurePosixPath:
+    return PurePosixPath(info.filename.replace("\\", "/"))
+
+
+def _is_hidden(info: zipfile.ZipInfo) -> bool:
+    return any(part.startswith((".", "__MACOSX")) and part.strip(".") for part in _path_of(info).parts)
 
 
 def read_file(one: PileFile) -> Page:
@@ -225,9 +253,13 @@ def _record(data: Json) -> Json:
     """Return the answer in a wrapping such as {"expected_output": {...}}, else the data itself."""
     for key in ("record", "answer", "expected", "expected_output", "output", "labels"):
         inside = data.get(key)
-        if isinstance(inside, dict) and len(data) <= 3:
+        if isinstance(inside, dict) and data.keys() - {key} <= _NEXT_TO_ANSWER:
             return inside
     return data
+
+
+_NEXT_TO_ANSWER = frozenset({"file", "filename", "name", "id", "text", "document", "input", "input_data"})
+"""Keys next to a wrapped answer; with any other key the whole is the answer."""
 
 
 def _file_key(rows: Sequence[Mapping[str, object]], places: Mapping[str, list[int]]) -> str:

@@ -15,7 +15,8 @@ from pydantic import BaseModel, Field, field_validator
 import engine
 from engine.errors import ConfigurationError, DatasetError, ProgramFileError
 from engine.extraction import Example
-from engine.extraction.tuning import Plan, divided
+from engine.extraction.tuning import Plan, divided, rows_of
+from engine.runtime import current
 from engine.testing import ScriptedLM
 
 
@@ -245,6 +246,7 @@ def test_rows_that_do_not_validate_are_left_out_with_their_reason():
     result = prompter().optimize(rows, optimizer="labeledfewshot")
     assert "Row 6 is left out: field 'total'" in result.left_out[0]
     assert "Row 7 is left out" in result.left_out[1]
+    assert rows_of([Example(), *rows[:2]], Bill).numbers == (2, 3)
     with pytest.raises(ConfigurationError, match="no example to tune with"):
         prompter().optimize(rows[5:])
 
@@ -279,6 +281,30 @@ def test_batches_keep_order_bound_concurrency_and_return_errors():
         one.predict_batch([Example(pdf_path="missing.pdf")])
 
 
+def test_a_batch_whose_documents_cannot_be_listed_fails_and_is_never_cut_short():
+    def broken():
+        yield document(1)
+        raise OSError("the folder is gone")
+
+    for on_error in ("raise", "return"):
+        with pytest.raises(OSError, match="the folder is gone"):
+            prompter().predict_batch(broken(), on_error=on_error)
+    with pytest.raises(ConfigurationError, match="at least 1, not -1"):
+        prompter().predict_batch([document(1)], max_workers=-1)
+    with pytest.raises(ConfigurationError, match="list of documents"):
+        prompter().predict_batch(document(1))
+
+
+def test_an_example_is_a_document_wherever_one_is_read():
+    one = Example(text=document(4))
+    assert prompter().predict(one).number == "B4"
+    assert next(reversed(list(prompter().stream(one)))).number == "B4"
+    with pytest.raises(DatasetError, match="not Example"):
+        asyncio.run(prompter().apredict(one, pdf_dpi=100))
+    with pytest.raises(DatasetError, match="not int"):
+        prompter().predict(5)
+
+
 def test_async_reading():
     async def both():
         one = prompter()
@@ -293,6 +319,16 @@ def test_a_stream_gives_partial_records_and_then_the_record():
     items = list(one.stream(document(1)))
     assert type(items[-1]) is Bill
     assert all(isinstance(item, dict) for item in items[:-1])
+
+
+def test_a_stream_leaves_the_callers_model_alone():
+    theirs = ScriptedLM(reads)
+    with engine.context(lm=theirs):
+        items = prompter().stream(document(1))
+        next(items)
+        assert current().lm is theirs
+        items.close()
+    assert current().lm is not theirs
 
 
 def test_confidence_is_the_agreement_of_answers_and_can_be_calibrated():
@@ -331,6 +367,26 @@ def test_a_folder_keeps_everything(tmp_path):
     assert other.predict({"text": document(3), "kind": "bills"}).total == 23
     again = engine.Prompter.from_optimization_result(Bill, result, one.lm)
     assert again.optimized_descriptions == one.optimized_descriptions
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tuned": {}},
+        {"tuned": {"steps": {"read": {"instructions": 3}}}},
+        {"tuned": {"steps": {"other": {"instructions": "Read."}}}},
+        {"system_prompt": 3},
+        {"calibration": {"points": 5}},
+        {"demos": 5},
+    ],
+    ids=str,
+)
+def test_a_damaged_folder_is_one_error_that_names_it(tmp_path, change):
+    prompter().save(tmp_path)
+    file = tmp_path / "prompter.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(ProgramFileError, match=re.escape(str(tmp_path))):
+        engine.Prompter.load(tmp_path, Bill)
 
 
 def test_folders_of_dspydantic_are_read_and_other_major_versions_refused(tmp_path):

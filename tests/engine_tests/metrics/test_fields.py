@@ -86,6 +86,21 @@ def test_a_list_scores_its_f1():
     assert statuses(metric.compare({"tags": []}, {"tags": ["a"]})) == {"tags[0]": "invented"}
 
 
+@pytest.mark.parametrize("best_match", [False, True])
+def test_a_record_or_list_left_empty_is_missing_and_no_extra_field(best_match):
+    metric = JSONMatch(best_match=best_match)
+    who = {"city": "Rome", "street": "Via"}
+    found = metric.compare({"n": 1, "who": who}, {"n": 1, "who": None})
+    assert statuses(found) == {"n": "right", "who.city": "missing", "who.street": "missing"}
+    assert found.score == pytest.approx(1 / 3)
+    assert "not expected" not in found.feedback
+    assert statuses(metric.compare({"tags": ["a"]}, {"tags": []})) == {"tags[0]": "missing"}
+
+
+def test_ways_to_leave_a_field_of_a_record_empty_are_one():
+    assert JSONMatch(best_match=True).compare({"n": 1, "note": None}, {"n": 1, "note": ""}).score == 1.0
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(1, 5).flatmap(

@@ -97,6 +97,31 @@ def test_what_cannot_be_used_is_one_sentence_and_the_rest_goes_on():
         read_pile([PileFile("photo.heic", HEIC)])
 
 
+@pytest.mark.parametrize("name", [".", "\\", "//"])
+def test_a_file_without_a_name_is_named_as_a_problem_and_the_rest_goes_on(name):
+    found = read_pile([packed(**{"a.txt": "A", name: "B", "c.txt": "C"}), PileFile("", b"x")])
+    assert [d.name for d in found.documents] == ["a.txt", "c.txt"]
+    assert all("no name" in p.sentence for p in found.problems)
+    assert found.problems
+
+
+def test_a_damaged_file_of_an_archive_or_one_whose_size_is_a_lie_leaves_the_others():
+    whole = packed(**{"a.txt": "first one", "b.txt": "second one", "../c.txt": "third one"}).content
+    torn = whole.replace(b"second one", b"second 0ne", 1)
+    entry = whole.rindex(b"b.txt") - 46
+    lie = whole[: entry + 24] + (3).to_bytes(4, "little") + whole[entry + 28 :]
+    for content in (torn, lie):
+        found = read_pile([PileFile("pile.zip", content)])
+        assert [d.name for d in found.documents] == ["a.txt", "c.txt"]
+        assert [p.file for p in found.problems] == ["b.txt"]
+
+
+def test_a_record_with_a_record_called_like_a_wrapping_keeps_its_other_fields():
+    answers = [{"file": "doc-1", "labels": {"kind": "a"}, "total": 3}]
+    found = read_pile([packed(**texts(1), **{"answers.json": json.dumps(answers)})])
+    assert found.answers == {0: {"labels": {"kind": "a"}, "total": 3}}
+
+
 def test_answers_that_do_not_fit_a_class_are_named_by_row_and_field():
     answers = [{"file": "doc-1", "total": "much"}, {"file": "doc-2", "total": 2.5}, {"file": "doc-3"}]
     pile = packed(**texts(), **{"answers.json": json.dumps(answers)})
