@@ -219,8 +219,9 @@ class Prompter:
     ) -> Any:
         """Return the record of one document, an instance of the user's class (of a text: `.output`).
 
-        A dict of values as `text` fills placeholders; an `Example` holds everything itself. Raises DatasetError for a document that cannot be used, AdapterParseError
-        for an answer that stays unreadable after one repair, and LMError as models do.
+        A dict of values as `text` fills placeholders; an `Example` holds everything itself. Raises DatasetError for a
+        document that cannot be used, AdapterParseError for an answer that stays unreadable after one repair, and LMError
+        as models do.
         """
         if isinstance(text, Example) and image_path is image_base64 is pdf_path is None:
             return loop.run(self.apredict(text))

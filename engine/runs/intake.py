@@ -145,9 +145,15 @@ def _archive(archive: PileFile, left: int, problems: list[PileProblem]) -> Itera
                 if info.file_size > min(left, 10 * LARGEST):
                     problems.append(PileProblem(str(path), "It is too large to be unpacked here."))
                     continue
+                if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    # Others are unpacked as a whole before their size is looked at.
+                    problems.append(
+                        PileProblem(str(path), "It is packed in an unusual way. Use an ordinary zip.")
+                    )
+                    continue
                 left -= info.file_size  # no more than this is unpacked, whatever the file holds
                 try:
-                    content = opened.read(info)
+                    content = opened.open(info).read(info.file_size + 1)
                 except _DAMAGED:
                     problems.append(PileProblem(str(path), "It is damaged in its archive. Pack it again."))
                     continue

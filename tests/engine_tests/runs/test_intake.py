@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -114,6 +115,25 @@ def test_a_damaged_file_of_an_archive_or_one_whose_size_is_a_lie_leaves_the_othe
         found = read_pile([PileFile("pile.zip", content)])
         assert [d.name for d in found.documents] == ["a.txt", "c.txt"]
         assert [p.file for p in found.problems] == ["b.txt"]
+
+
+def test_a_file_that_unpacks_to_more_than_its_archive_says_takes_no_more_memory():
+    for kind in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", kind) as archive:
+            archive.writestr("bomb.txt", b"\0" * 48_000_000)
+            archive.writestr(zipfile.ZipInfo("a.txt"), "Total 1")
+        whole = out.getvalue()
+        entry = whole.rindex(b"bomb.txt") - 46
+        lie = whole[: entry + 24] + (40_000).to_bytes(4, "little") + whole[entry + 28 :]
+        tracemalloc.start()
+        try:
+            found = read_pile([PileFile("pile.zip", lie)])
+            assert tracemalloc.get_traced_memory()[1] < 16_000_000
+        finally:
+            tracemalloc.stop()
+        assert [d.name for d in found.documents] == ["a.txt"]
+        assert [p.file for p in found.problems] == ["bomb.txt"]
 
 
 def test_a_record_with_a_record_called_like_a_wrapping_keeps_its_other_fields():
