@@ -14,7 +14,7 @@ from pydantic_core import from_json
 
 from engine import loop
 from engine.documents.evidence import Evidence, evidence_for
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, EngineError
 from engine.extraction import saved as folders
 from engine.extraction.confidence import Calibration, Method, agreement, mean_probability, right_fields
 from engine.extraction.examples import Example, Placeholders, Sources, example_of
@@ -404,30 +404,39 @@ class Prompter:
     async def acalibrate(
         self, examples: Sequence[Example], *, samples: int = SAMPLES, method: Method = "samples"
     ) -> Calibration:
-        """Do what `calibrate` does, from async code."""
+        """Do what `calibrate` does, from async code. Rows that fail are left out; raises ConfigurationError if all do."""
         pairs: list[tuple[float, bool]] = []
+        problems: list[str] = []
+        slots = asyncio.Semaphore(current().num_threads or 16)
 
-        async def one(example: Example) -> None:
-            label = label_of(example.expected_output, self.model)
-            expected = (
-                label
-                if self.model is None
-                else dumped(self.model.model_validate(label, by_alias=True, by_name=True))
-            )
-            first, bare = await self._bare_confidence(self._inputs(example), samples, method)
-            right = right_fields(dumped(first[self._output]), expected)
-            pairs.extend((confidence, right[path]) for path, confidence in bare.items())
+        async def one(number: int, example: Example) -> None:
+            async with slots:
+                try:
+                    pairs.extend(await self._judged_confidence(example, samples, method))
+                except (EngineError, ValueError) as error:
+                    problems.append(f"Row {number}: {error}")
+                    _log.warning("Left out of the calibration: %s", problems[-1])
 
         with self._context():
-            slots = asyncio.Semaphore(current().num_threads or 16)
-
-            async def bounded(example: Example) -> None:
-                async with slots:
-                    await one(example)
-
-            await asyncio.gather(*(bounded(example) for example in examples))
-        self.calibration = Calibration.of(pairs, rows=len(examples), method=method)
+            await asyncio.gather(*(one(number, example) for number, example in enumerate(examples, 1)))
+        if problems and len(problems) == len(examples):
+            raise ConfigurationError(f"No row can be used to calibrate. {problems[0]}")
+        self.calibration = Calibration.of(pairs, rows=len(examples) - len(problems), method=method)
         return self.calibration
+
+    async def _judged_confidence(
+        self, example: Example, samples: int, method: Method
+    ) -> list[tuple[float, bool]]:
+        """Return the bare confidence of each value of a labelled row, and whether the value is right."""
+        label = label_of(example.expected_output, self.model)
+        expected = (
+            label
+            if self.model is None
+            else dumped(self.model.model_validate(label, by_alias=True, by_name=True))
+        )
+        first, bare = await self._bare_confidence(await self._read_inputs(example), samples, method)
+        right = right_fields(dumped(first[self._output]), expected)
+        return [(confidence, right[path]) for path, confidence in bare.items()]
 
     # Folders
 

@@ -150,8 +150,9 @@ def _validated(expected: Any, model: type[BaseModel]) -> BaseModel:
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
     try:
-        if not isinstance(given, str):
-            return model.model_validate(given, by_name=True, by_alias=True)
+        if isinstance(given, str):
+            return model.model_validate_json(given, by_name=True, by_alias=True)
+        return model.model_validate(given, by_name=True, by_alias=True)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in problem["loc"]) or "the whole record"

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, field_validator
 import engine
 from engine.errors import ConfigurationError, DatasetError, ProgramFileError
 from engine.extraction import Example
-from engine.extraction.tuning import Plan, divided, rows_of
+from engine.extraction.tuning import Plan, divided, label_of, rows_of
 from engine.runtime import current
 from engine.testing import ScriptedLM
 
@@ -350,6 +350,21 @@ def test_confidence_is_the_agreement_of_answers_and_can_be_calibrated():
     sure = one.predict_with_confidence(document(4))
     assert "calibrated on 10 rows" in sure.method
     assert 0 < sure.confidence < 1
+
+
+def test_rows_that_fail_are_left_out_of_a_calibration():
+    rows = [Example(text=document(1)), Example(pdf_path="missing.pdf", expected_output="{}"), *examples(4)]
+    found = prompter().calibrate(rows, samples=2)
+    assert found.rows == 4
+    with pytest.raises(ConfigurationError, match="Row 1: it has no expected output"):
+        prompter().calibrate(rows[:1], samples=2)
+
+
+def test_a_right_answer_as_json_may_name_fields_by_name_or_alias():
+    class Due(BaseModel):
+        total: float = Field(alias="totalDue")
+
+    assert [label_of(text, Due) for text in ('{"total": 3}', '{"totalDue": 3}')] == [{"totalDue": 3.0}] * 2
 
 
 def test_a_folder_keeps_everything(tmp_path):
