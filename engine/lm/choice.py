@@ -49,9 +49,18 @@ class ModelChoice(BaseModel):
     @field_validator("key_env")
     @classmethod
     def _is_a_name(cls, name: str | None) -> str | None:
-        if name and not re.fullmatch(r"[A-Za-z_][\w().-]*", name, re.ASCII):
-            raise ValueError(f"{name[:40]!r} is no name of an environment variable, such as MY_API_KEY")
-        return name
+        return name and variable_name(name)
+
+
+def variable_name(name: str) -> str:
+    """Return the name of an environment variable. Raises ValueError for what is none, such as a key itself.
+
+    >>> variable_name("MY_API_KEY")
+    'MY_API_KEY'
+    """
+    if not re.fullmatch(r"[A-Za-z_][\w().-]*", name, re.ASCII):
+        raise ValueError(f"{name[:40]!r} is no name of an environment variable, such as MY_API_KEY")
+    return name
 
 
 def without_password(url: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
@@ -16,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from engine import evaluate
 from engine.adapters.chat import ChatAdapter
-from engine.errors import AdapterParseError, BudgetExhaustedError, EngineError
+from engine.errors import AdapterParseError, BudgetExhaustedError, ConfigurationError, EngineError
 from engine.lm.history import callers
-from engine.records import Candidate, Evaluation, Outcome, TraceStep, Usage, json_value
+from engine.records import Candidate, Evaluation, Outcome, TraceStep, Usage, content_hash, json_value
 from engine.search import events
 from engine.search.budget import Ledger
 from engine.search.contract import Score, Train, Training
@@ -76,12 +77,37 @@ def trainer_of(settings: Settings, name: str) -> Trainer:
 def order_of(settings: Settings, ask: Train) -> Order:
     """Return what a trainer is asked for."""
     rows = chat_rows(settings.program.with_candidate(ask.candidate), settings.adapter, ask.calls)
-    return Order(_with_base_model(settings, ask.settings), rows, ask.rows)
+    return Order(
+        _with_base_model(settings, ask.settings), rows, ask.rows, _task(settings, ask) if ask.rows else ""
+    )
+
+
+def _task(settings: Settings, ask: Train) -> str:
+    """Return a hash of what the rewards of rollouts depend on, the same in every process."""
+    program = settings.program.with_candidate(ask.candidate)
+    metric = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(settings.metric))  # a function's address in memory
+    return content_hash(
+        [
+            ask.candidate.id,
+            list(ask.steps),
+            [[path, step.signature.dump_state()] for path, step in program.named_predictors()],
+            [[row, json_value(dict(settings.rows[row]))] for row in ask.rows],
+            metric,
+            type(settings.adapter).__name__,
+        ]
+    )
 
 
 def check_training(settings: Settings, training: TrainSettings) -> list[str]:
     """Return a trainer's notes on a training whose rows are not there yet. Raises ConfigurationError for what cannot work."""
-    return trainer_of(settings, training.trainer).check(Order(_with_base_model(settings, training)))
+    trainer, order = trainer_of(settings, training.trainer), Order(_with_base_model(settings, training))
+    notes = trainer.check(order)
+    if settings.budget.usd is not None and trainer.estimate(order).usd is None:
+        raise ConfigurationError(
+            f"The price of training {order.settings.base_model!r} is not known, so a budget in money cannot be kept. "
+            "Set a budget in calls or tokens instead."
+        )
+    return notes
 
 
 def _with_base_model(settings: Settings, training: TrainSettings) -> TrainSettings:
@@ -97,6 +123,13 @@ def with_weights(candidate: Candidate, steps: Sequence[str], model: str, reason:
     for path in steps:
         made = made.with_step(path, weights=model)
     return made.derived(reason, candidate)
+
+
+def _unwritable(error: OSError) -> str:
+    return (
+        f"{error.filename or 'The data folder'} cannot be written ({error.strerror or error}): free some space, or choose another "
+        "data folder, and start the run again. What was trained before is kept."
+    )
 
 
 @dataclass
@@ -145,6 +178,8 @@ class Trainings:
             trained = await trainer.train(order, watch)
         except EngineError as error:
             return Training(problem=str(error))
+        except OSError as error:
+            return Training(problem=_unwritable(error))
         finally:
             for task in following:
                 task.cancel()

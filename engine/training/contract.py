@@ -62,18 +62,23 @@ class ChatRow:
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be trained: chat rows (none for "grpo", whose rows are `row_ids` for rollouts) and settings."""
+    """What is to be trained: chat rows (none for "grpo", whose rows are `row_ids` for rollouts) and settings.
+
+    `task` is a hash of what rollouts depend on: the prompt, the rows' values and the metric. Row ids alone are the same in
+    every dataset.
+    """
 
     settings: TrainSettings
     rows: tuple[ChatRow, ...] = ()
     row_ids: tuple[int, ...] = ()
+    task: str = ""
 
     @cached_property
     def key(self) -> str:
         """Twelve hex digits that name the training: of everything that decides its result."""
         rows = [asdict(row) for row in self.rows]
         settings = self.settings.model_dump(exclude={"licence"})
-        return content_hash([settings, rows, list(self.row_ids)])[:12]
+        return content_hash([settings, rows, list(self.row_ids), *filter(None, [self.task])])[:12]
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,6 +172,7 @@ class GrpoTraining:
         if self.watch.stopped:
             return None
         if not rollouts:
+            await child.check()
             raise TrainingError(
                 "The program asked none of the steps that are trained, so there is nothing to learn from."
             )

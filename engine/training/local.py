@@ -31,6 +31,7 @@ from engine.training.child import GO_ON, RESUMED_FROM, STOP, Message, Work, out_
 from engine.training.contract import Order, Progress, Trained, TrainingEstimate, Watch
 from engine.training.file import FOLDER, token_count
 from engine.training.grpo import train_grpo
+from engine.training.turns import only_training
 
 MODULE = "engine.training.child"
 _STATE = "training.json"
@@ -107,9 +108,11 @@ class LocalTrainer:
     async def train(self, order: Order, watch: Watch) -> Trained:
         """Train, or go on from the last checkpoint. Raises TrainingError; the checkpoints are kept."""
         self.check(order)
-        if order.settings.method == "grpo":
-            return await train_grpo(order, watch)
-        return await _Training(order, watch, name_for(order.settings.base_model, order.key)).run()
+        name = name_for(order.settings.base_model, order.key)
+        async with only_training(model_folder(name), watch):
+            if order.settings.method == "grpo":
+                return await train_grpo(order, watch)
+            return await _Training(order, watch, name).run()
 
 
 @dataclass

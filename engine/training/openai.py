@@ -29,6 +29,7 @@ from engine.lm.tuned import PREFIX, TunedModel, get_tuned, model_folder, name_fo
 from engine.text import counted, dollars, listed
 from engine.training.contract import Order, Progress, Trained, TrainingEstimate, TrainSettings, Watch
 from engine.training.file import token_count, training_lines
+from engine.training.turns import only_training
 
 T = TypeVar("T")
 
@@ -118,6 +119,10 @@ class OpenAITrainer:
         """Train, or follow the job that there is. Raises TrainingError; what was spent is in the message."""
         self.check(order)
         name = name_for(order.settings.base_model, order.key)
+        async with only_training(model_folder(name), watch):
+            return await self._trained(order, watch, name)
+
+    async def _trained(self, order: Order, watch: Watch, name: str) -> Trained:
         try:
             if get_tuned(name).finished:
                 job = _kept(name)
@@ -162,16 +167,14 @@ class _Training:
             self._keep(Job(file=self.job.file))
         if not model:
             raise TrainingError(NO_MODEL)
-        finished = ended["status"] == "succeeded"
+        finished, found = ended["status"] == "succeeded", self.progress
+        spent = {"tokens": found.tokens, "usd": found.usd, "loss": found.loss}
+        if finished:  # before the record: the process may end while the model is scored
+            self._keep(self.job.model_copy(update=spent))
         self._record(str(model), finished=finished)
         score = await self.watch.score(PREFIX + self.name, "Trained model")
-        found = self.progress
         if finished:
-            self._keep(
-                self.job.model_copy(
-                    update={"tokens": found.tokens, "usd": found.usd, "loss": found.loss, "score": score}
-                )
-            )
+            self._keep(self.job.model_copy(update={"score": score}))
         return Trained(
             PREFIX + self.name,
             "finished" if finished else "stopped",

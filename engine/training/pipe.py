@@ -88,6 +88,11 @@ class TrainingChild:
         finally:
             del self._asked[number]
 
+    async def check(self) -> None:
+        """Raise ChildEndedError where the process has ended."""
+        if self._process is not None and self._process.returncode is not None:
+            raise ChildEndedError(await self._end())
+
     async def messages(self) -> AsyncIterator[dict[str, Any]]:
         """Iterate over messages that answer nothing. Raises ChildEndedError when the process has ended."""
         while (message := await self._others.get()) is not None:

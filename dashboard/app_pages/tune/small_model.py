@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
+from dashboard.app_pages.tune.optimizer import LIMITS
 from dashboard.components import ui
-from dashboard.components.forms import model_choice
+from dashboard.components.forms import model_choice, problems
 from dashboard.components.page import Current
 from dashboard.state import drafts, reading
 from dashboard.state.models import title_of
@@ -15,8 +16,9 @@ from dashboard.state.selection import read_only
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
-from engine.lm.choice import find_route, is_offline
+from engine.lm.choice import find_route, is_offline, without_password
 from engine.lm.local.sources import LOCAL, is_local, missing_extra
+from engine.optimizers.finetune import BootstrapFinetuneOptions
 from engine.registry import TRAINERS, get_trainer
 from engine.runs.spec import ModelChoice, Named, ProjectDraft
 
@@ -139,23 +141,26 @@ def _form(now: Current) -> tuple[Recipe | None, str]:
     if trainer != "file" and not base:
         return None, "Name the base model first."
     options = {"trainer": trainer, "base_model": base or "any", "method": method, "licence": licence}
-    options |= {"base_url": address, "key_env": variable}
+    options |= {"base_url": without_password(address), "key_env": variable}
+    plain = {name: value for name, value in options.items() if value and value != USUAL.get(name)}
+    if wrong := problems(BootstrapFinetuneOptions, plain):
+        return None, " ".join(wrong)
     try:
         student = student_of(trainer, base, address, variable)
         if student is not None:
             find_route(student.name, student.base_url)
     except EngineError as error:
         return None, str(error)
-    plain = {name: value for name, value in options.items() if value and value != USUAL.get(name)}
     return Recipe(plain, teacher, student, usd, minutes), ""
 
 
 def _limits(now: Current) -> tuple[float | None, float | None]:
     """Ask for the most dollars and minutes."""
     budget = now.draft.budget
+    least_usd, least_minutes = LIMITS["usd"][3], LIMITS["seconds"][3]
     usd = st.number_input(
         "At most, in US dollars",
-        0.01,
+        least_usd,
         None,
         budget.usd,
         key=f"small_usd_{now.id}",
@@ -164,7 +169,7 @@ def _limits(now: Current) -> tuple[float | None, float | None]:
     )
     minutes = st.number_input(
         "At most, in minutes",
-        0.1,
+        least_minutes,
         None,
         None if budget.seconds is None else budget.seconds / 60,
         key=f"small_minutes_{now.id}",

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from pydantic import field_validator
+
+from engine.lm.choice import variable_name, without_password
 from engine.optimizers.base import Optimizer, Options, option
 from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.records import Candidate, TraceStep
@@ -55,6 +58,19 @@ class TrainOptions(Options):
         None, "Variable of the key", "Name of the environment variable with its key."
     )
     seed: int = option(0, "Seed", "Another number shuffles and samples in another way.")
+
+    @field_validator("base_url")
+    @classmethod
+    def _has_no_password(cls, url: str | None) -> str | None:
+        """Refuse an address with a password: options are saved, shown and exported."""
+        if url and without_password(url) != url:
+            raise ValueError("write the address without a user name and password")
+        return url
+
+    @field_validator("key_env")
+    @classmethod
+    def _is_a_name(cls, name: str | None) -> str | None:
+        return name and variable_name(name)
 
     def train_settings(self, **changes: Any) -> TrainSettings:
         """Return the settings of a training."""

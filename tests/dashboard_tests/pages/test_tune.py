@@ -244,3 +244,22 @@ def test_the_recipe_for_a_small_model_writes_an_ordinary_draft(project, monkeypa
     assert app.selectbox(key=f"model_{project}").value == found.model
     assert "Of this the training: about" in said(app)
     assert not app.button(key="start_run").disabled
+
+
+def test_the_recipe_stores_no_password_or_key_and_keeps_small_limits(project, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    drafts.update(project, budget=Budget(usd=0.01, seconds=3))
+    app = start(project)
+    assert not app.exception
+    app.selectbox(key=f"small_trainer_{project}").set_value("openai").run()
+    app.text_input(key=f"small_base_{project}_openai").set_value("tiny").run()
+    app.text_input(key=f"small_key_{project}").set_value("sk-this is a key").run()
+    app.button(key="use_small_model").click().run()
+    assert not app.exception
+    assert "is no name of an environment variable" in said(app)
+    app.text_input(key=f"small_key_{project}").set_value("MY_KEY").run()
+    app.text_input(key=f"small_address_{project}").set_value("https://me:secret@example.org/v1").run()
+    app.button(key="use_small_model").click().run()
+    assert not app.exception
+    assert draft(project).optimizer.options["base_url"] == "https://example.org/v1"
+    assert "secret" not in draft(project).model_dump_json()

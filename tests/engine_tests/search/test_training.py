@@ -9,6 +9,8 @@ import pytest
 
 from engine import loop
 from engine.adapters.json import JSONAdapter
+from engine.errors import ConfigurationError
+from engine.metrics import ExactMatch
 from engine.modules.predict import Predict
 from engine.records import Candidate, StepState, TraceStep
 from engine.search import events
@@ -18,9 +20,10 @@ from engine.search.driver import Driver
 from engine.search.estimate import estimate
 from engine.search.freeze import Freeze
 from engine.search.settings import Settings, Stop
-from engine.search.training import chat_rows
+from engine.search.training import chat_rows, check_training, order_of
 from engine.testing.contract import ToyLM, toy_settings, toy_trainer
-from engine.training.contract import TrainSettings
+from engine.testing.training import LookupTrainer
+from engine.training.contract import Order, Trained, TrainingEstimate, TrainSettings
 
 SETTINGS = TrainSettings(base_model="tiny", checkpoints=3)
 GRPO = SETTINGS.model_copy(update={"method": "grpo", "rounds": 3, "batch_size": 6, "group_size": 3})
@@ -203,6 +206,46 @@ def test_a_training_driven_again_gives_the_same_answer() -> None:
     assert (again.best.id, again.score, other.trained) == (first.best.id, first.score, answer.trained)
     assert lm.paid == paid
     assert again.usage.calls == first.usage.calls
+
+
+@pytest.mark.parametrize("change", ["rows", "metric", "prompt"])
+def test_reinforcement_on_another_task_is_another_training(change: str) -> None:
+    settings = toy_settings(ToyLM())
+    ask = Train(settings.program.candidate(), ("self",), GRPO, rows=settings.train)
+    key = order_of(settings, ask).key
+    assert order_of(toy_settings(ToyLM()), ask).key == key  # after a kill it goes on
+    if change == "rows":
+        settings = replace(settings, rows={n: row.copy(label="pink") for n, row in settings.rows.items()})
+    elif change == "metric":
+        settings = replace(settings, metric=ExactMatch())
+    else:
+        ask = replace(ask, candidate=ask.candidate.with_step("self", instructions="Another task."))
+    assert order_of(settings, ask).key != key
+
+
+def test_a_disk_that_fails_is_a_problem_and_the_start_is_kept() -> None:
+    class NoRoom(LookupTrainer):
+        async def train(self, order: object, watch: object) -> Trained:
+            raise OSError(28, "No space left on device", "/data/models/tiny/model.json")
+
+    result, answer, seen, _ = run(toy_settings(ToyLM(), trainers=(NoRoom(),)))
+    assert answer.problem == (
+        "/data/models/tiny/model.json cannot be written (No space left on device): free some space, or choose another data "
+        "folder, and start the run again. What was trained before is kept."
+    )
+    assert result.best.id == result.seed.id
+    assert seen.of(events.TrainingEnded)[0].ended == "failed"
+
+
+def test_a_limit_in_money_needs_the_price_of_the_training() -> None:
+    class Unpriced(LookupTrainer):
+        def estimate(self, order: Order) -> TrainingEstimate:
+            return TrainingEstimate(0, 0)
+
+    settings = toy_settings(ToyLM(), trainers=(Unpriced(),), budget=Budget(usd=1))
+    with pytest.raises(ConfigurationError, match="price of training 'tiny' is not known"):
+        check_training(settings, SETTINGS)
+    check_training(replace(settings, budget=Budget(tokens=1000)), SETTINGS)
 
 
 def test_a_frozen_step_is_not_trained() -> None:

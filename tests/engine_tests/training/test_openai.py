@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from dataclasses import replace
@@ -89,6 +90,38 @@ def test_a_killed_process_neither_uploads_nor_trains_again(server, tmp_path):
     server.hold_at = None
     assert train(order(server.url)).ended == "finished"
     assert (len(server.jobs), len(server.files)) == (1, 1)
+
+
+def test_what_was_paid_is_known_after_a_kill_while_the_model_is_scored(server):
+    class Killed(Notes):
+        async def score(self, model: str, label: str) -> float | None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(TRAINER.train(order(server.url), Killed()))
+    again = train(order(server.url))
+    assert again.tokens == server.jobs["ftjob-1"]["trained_tokens"]
+    assert len(server.jobs) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(server, tmp_path):
+    (tmp_path / "models").write_text("in the way")
+    with pytest.raises(
+        TrainingError, match=r"models.* cannot be written .*: free some space, or choose another"
+    ):
+        train(order(server.url))
+    assert not server.asked
+
+
+def test_two_runs_with_the_same_training_pay_for_one(server):
+    async def both():
+        watches = Notes(), Notes()
+        return await asyncio.gather(*(TRAINER.train(order(server.url), one) for one in watches)), watches
+
+    (first, second), watches = loop.run(both())
+    assert first.model == second.model
+    assert (len(server.jobs), len(server.files)) == (1, 1)
+    assert any("Another run trains this model now" in p.message for one in watches for p in one.seen)
 
 
 @pytest.mark.parametrize("lost", ["POST /files", "POST /fine_tuning/jobs"])
