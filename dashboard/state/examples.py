@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from dashboard.state import launching, reading
 from dashboard.state.drafts import Change, ChangedElsewhereError, edit_seen
@@ -32,6 +32,13 @@ SOURCE = "edit"
 _KEPT = {"dataset", "mapping", "excluded", "synthetic", "feedback"}
 
 
+class TaskChange(TypedDict, total=False):
+    """What changes in the task with its rows: the task, or the columns (by field) that some fields are filled from."""
+
+    pipeline: PipelineSpec
+    mapping: Mapping[str, str]
+
+
 def change_rows(
     project_id: str,
     what: str,
@@ -41,35 +48,27 @@ def change_rows(
     cells: Mapping[tuple[int, str], str] | None = None,
     added: Sequence[Mapping[str, str]] = (),
     synthetic: bool = False,
-    pipeline: PipelineSpec | None = None,
+    also: TaskChange | None = None,
 ) -> tuple[ProjectDraft, Edited]:
     """Store a new version of a project's table and make it the project's; rows left out or marked are followed.
 
     `table` is the version the edit was made on. With `synthetic` the added rows are marked as written by a model;
-    `pipeline` is the task that goes with the new rows, where it changes too.
+    `also` is what changes in the task; columns that it names and the table does not have are made, blank.
     Raises DatasetError for what is not there, ChangedElsewhereError where the project has other examples by now.
     """
-    from engine.dataset import read_dataset
     from engine.dataset.table import edited
-    from engine.store.rows import FROM_ELSEWHERE
 
-    made = edited(table, cells=cells, added=added)
-    read = read_dataset(made.content, made.name)
-    with writing() as store:
-        dataset_id = store.datasets.add(
-            read.name,
-            made.content,
-            read.content_hash,
-            read.columns,
-            len(read),
-            SOURCE if table.local_files else FROM_ELSEWHERE,
-        )
+    task: TaskChange = also or {}
+    columns = task.get("mapping", {})
+    made = edited(table, cells=cells, added=added, columns=[*columns.values()])
+    dataset_id = _stored(made, local_files=table.local_files)
 
     def change(draft: ProjectDraft) -> ProjectDraft:
         written = [made.rows[row] for row in draft.synthetic if row in made.rows]
         return draft.model_copy(
             update={
-                **({"pipeline": pipeline} if pipeline is not None else {}),
+                "pipeline": task.get("pipeline", draft.pipeline),
+                "mapping": {**draft.mapping, **columns},
                 "dataset": dataset_id,
                 "excluded": {made.rows[row]: why for row, why in draft.excluded.items() if row in made.rows},
                 "synthetic": (*written, *(made.added if synthetic else ())),
@@ -90,6 +89,17 @@ def change_rows(
     with writing() as store:
         _carry(store, project_id, dataset_id, made.rows)
     return after, made
+
+
+def _stored(made: Edited, *, local_files: bool) -> str:
+    """Store a version of a table; return its id."""
+    from engine.dataset import read_dataset
+    from engine.store.rows import FROM_ELSEWHERE
+
+    read = read_dataset(made.content, made.name)
+    source = SOURCE if local_files else FROM_ELSEWHERE
+    with writing() as store:
+        return store.datasets.add(read.name, made.content, read.content_hash, read.columns, len(read), source)
 
 
 def leave_out(project_id: str, what: str, rows: Mapping[int, str], *, seen: str = "") -> ProjectDraft:

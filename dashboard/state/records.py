@@ -20,7 +20,7 @@ from engine.errors import DatasetError, EngineError
 from engine.pipeline.records import paths
 from engine.pipeline.spec import FieldSpec, PipelineSpec
 from engine.runs.attachments import attached_path
-from engine.runs.intake import FILE, NAME, PileFile, PileProblem, read_pile, record_project
+from engine.runs.intake import ANSWER, DOCUMENT, FILE, NAME, PileFile, PileProblem, read_pile, record_project
 from engine.runs.spec import ProjectDraft, RunSpec
 
 LARGEST_PILE = 500 * 2**20
@@ -104,6 +104,11 @@ def text_document(text: str) -> PagedDocument:
     return _text(text, "")
 
 
+def from_documents(table: Dataset) -> bool:
+    """Return whether a table was made of documents."""
+    return {NAME, FILE, DOCUMENT} <= set(table.columns)
+
+
 def record_at(table: Dataset, spec: PipelineSpec, mapping: Mapping[str, str], row: int) -> dict[str, Any]:
     """Return the right answer of a row as JSON values by output; a cell that is no such value stays a text."""
     (cells,) = table.rows(row, row + 1)
@@ -132,10 +137,31 @@ def _cell_value(cell: str, field: FieldSpec) -> Any:
     return text
 
 
+def columns_to_make(spec: PipelineSpec, mapping: Mapping[str, str], table: Dataset) -> dict[str, str]:
+    """Return the fields of a record that no column holds the right answers of, with the name of the column to make."""
+    missing = [f.name for f in spec.outputs if mapping.get(f.name) not in table.columns]
+    return {name: f"{ANSWER}{name}" for name in missing}
+
+
+def make_columns(project_id: str, seen: str = "") -> None:
+    """Make a blank column for the right answers of each field that has none; it can be undone there.
+
+    Raises EngineError, also where another tab has changed the examples.
+    """
+    draft = reading.draft(project_id)
+    if draft.dataset is None or draft.pipeline is None:
+        raise DatasetError("The project has no examples any more. Load the page again.")
+    table = reading.dataset(draft.dataset)
+    made = columns_to_make(draft.pipeline, draft.mapping, table)
+    examples.change_rows(
+        project_id, "Make columns for the right answers", table, seen=seen, also={"mapping": made}
+    )
+
+
 def correct(project_id: str, row: int, act: str, path: str, text: str) -> None:
     """Save a correction of a row's right answer in the project's examples; it can be undone there.
 
-    `act` is "corrected" (the value at `path` becomes what `text` means), "added" (an empty item in the list at `path`) or
+    Columns for right answers that are missing are made. `act` is "corrected" (the value at `path` becomes what `text` means), "added" (an empty item in the list at `path`) or
     "removed" (the item at `path`). Raises EngineError, also where another tab has changed the examples.
     """
     draft = reading.draft(project_id)
@@ -144,14 +170,15 @@ def correct(project_id: str, row: int, act: str, path: str, text: str) -> None:
     table = reading.dataset(draft.dataset)
     root = re.split(r"[.\[]", path)[0]
     field = next((f for f in draft.pipeline.outputs if f.name == root), None)
-    column = draft.mapping.get(root, "")
-    if field is None or column not in table.columns or row >= len(table):
+    if field is None or row >= len(table):
         raise DatasetError(f"The examples have no answer {root!r} in this row any more. Load the page again.")
     record = {root: record_at(table, draft.pipeline, draft.mapping, row)[root]}
     record = _corrected(record, field, act, path, text)
     cell = cell_text(record[root])
     what = f"Correct {path} in row {table.row_number(row)}"
-    examples.change_rows(project_id, what, table, cells={(row, column): cell})
+    made = columns_to_make(draft.pipeline, draft.mapping, table)
+    column = made.get(root) or draft.mapping[root]
+    examples.change_rows(project_id, what, table, cells={(row, column): cell}, also={"mapping": made})
 
 
 def _corrected(record: dict[str, Any], field: FieldSpec, act: str, path: str, text: str) -> dict[str, Any]:

@@ -115,7 +115,7 @@ const valueParts = (own, row, cell) => {
   }
   if (!own.data.editable) return parts;
   const buttons = make("span", "buttons");
-  const pencil = make("button", "", "Correct");
+  const pencil = make("button", "", row.expected || own.data.judged ? "Correct" : "Fill in");
   pencil.onclick = (event) => {
     event.stopPropagation();
     edit(own, row, cell);

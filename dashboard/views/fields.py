@@ -158,20 +158,28 @@ def _worst(outcome: Outcome, score: float, lines: Sequence[RecordRow]) -> WorstR
     return WorstRow(outcome.row, number, score, line.path, line.status, line.expected, answer)
 
 
-def field_table(found: Sequence[FieldResult]) -> list[dict[str, object]]:
-    """Return a line for each field; scores from 0 to 100."""
+def field_table(found: Sequence[FieldResult], *, compared: bool = True) -> list[dict[str, object]]:
+    """Return a line for each field; scores from 0 to 100. Where one prompt is `compared` with none, it has one score."""
     return [
         {
             "Field": one.path,
-            "Before": round(100 * one.before, 1),
-            "After": round(100 * one.after, 1),
-            "Change in points": one.change,
-            "After lies between": f"{percent(one.after_low, 0)} and {percent(one.after_high, 0)}",
+            **(_before_and_after(one) if compared else {"Score": round(100 * one.after, 1)}),
+            f"{'After' if compared else 'Score'} lies between": (
+                f"{percent(one.after_low, 0)} and {percent(one.after_high, 0)}"
+            ),
             "Wrong": one.counts.get("wrong", 0),
             "Missing": one.counts.get("missing", 0),
             "Invented": one.counts.get("invented", 0),
             "Rows": one.rows,
-            "Description": "changed" if one.said_before != one.said_after else "",
+            **({"Description": "changed" if one.said_before != one.said_after else ""} if compared else {}),
         }
         for one in found
     ]
+
+
+def _before_and_after(one: FieldResult) -> dict[str, object]:
+    return {
+        "Before": round(100 * one.before, 1),
+        "After": round(100 * one.after, 1),
+        "Change in points": one.change,
+    }

@@ -282,11 +282,13 @@ def edited(
     cells: Mapping[tuple[int, str], str] | None = None,
     added: Sequence[Mapping[str, str]] = (),
     dropped: Collection[int] = (),
+    columns: Collection[str] = (),
 ) -> Edited:
     """Return a table with cells (row id, column) replaced, rows added at the end and rows dropped, as a CSV file.
 
-    Rows that are blank altogether are dropped, as they are when a file is read. Raises DatasetError for a column or
-    a row that is not there, and when no row would be left.
+    `columns` are needed: those that the table does not have are added, blank; cells may fill them. Rows that are blank
+    altogether are dropped, as they are when a file is read. Raises DatasetError for a column or a row that is not
+    there, and when no row would be left.
 
     >>> from engine.dataset import read_dataset
     >>> data = read_dataset(b"q,a\\n1+1,2\\n1+2,3\\n", "sums.csv")
@@ -295,28 +297,31 @@ def edited(
     ([{'q': '1+1', 'a': 'two'}, {'q': '2+2', 'a': '4'}], {0: 0}, (1,))
     """
     changes = cells or {}
-    _check(dataset, changes, added, dropped)
-    columns: dict[str, list[str]] = {c: dataset.values(c) for c in dataset.columns}
+    names = (*dataset.columns, *(c for c in columns if c not in dataset.columns))
+    _check(dataset, changes, added, dropped, names)
+    texts: dict[str, list[str]] = {
+        c: dataset.values(c) if c in dataset.columns else [""] * len(dataset) for c in names
+    }
     for (row, column), text in changes.items():
-        columns[column][row] = text
+        texts[column][row] = text
     for row_values in added:
-        for column in dataset.columns:
-            columns[column].append(str(row_values.get(column, "")))
+        for column in names:
+            texts[column].append(str(row_values.get(column, "")))
     total = len(dataset) + len(added)
     touched = {row for row, _ in changes} | set(range(len(dataset), total))
-    gone = set(dropped) | {row for row in touched if not any(columns[c][row] for c in dataset.columns)}
+    gone = set(dropped) | {row for row in touched if not any(texts[c][row] for c in names)}
     if len(gone) >= total:
         raise DatasetError("No row would be left. Keep at least one.")
     if gone:
         kept = [row for row in range(total) if row not in gone]
-        columns = {c: [values[row] for row in kept] for c, values in columns.items()}
+        texts = {c: [values[row] for row in kept] for c, values in texts.items()}
         place = {row: at for at, row in enumerate(kept)}
     else:
         place = {row: row for row in range(total)}
     old = {row: at for row, at in place.items() if row < len(dataset)}
     new = tuple(at for row, at in place.items() if row >= len(dataset))
     stem = dataset.name.rpartition(".")[0] if "." in dataset.name else dataset.name
-    return Edited(f"{stem or 'rows'}.csv", csv_bytes(columns), old, new)
+    return Edited(f"{stem or 'rows'}.csv", csv_bytes(texts), old, new)
 
 
 def csv_bytes(columns: Mapping[str, Sequence[str]]) -> bytes:
@@ -346,6 +351,7 @@ def _check(
     cells: Mapping[tuple[int, str], str],
     added: Sequence[Mapping[str, str]],
     dropped: Collection[int],
+    columns: Collection[str],
 ) -> None:
     size = len(dataset)
     for row in {*(row for row, _ in cells), *dropped}:
@@ -354,7 +360,7 @@ def _check(
                 f"There is no row {row + 1} in {dataset.name!r}; it has {size:,}. Load the page again."
             )
     for column in {*(column for _, column in cells), *(c for values in added for c in values)}:
-        if column not in dataset.columns:
+        if column not in columns:
             raise DatasetError(missing_column(dataset, column))
     if len(added) > MOST_ADDED:
         raise DatasetError(

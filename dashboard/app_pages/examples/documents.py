@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard.app_pages.examples.grid import forget_rows
+from dashboard.app_pages.examples.grid import edit_rows, forget_rows, problem_key
 from dashboard.components import ui
 from dashboard.components.guard import forget_seen, renew
 from dashboard.components.page import Current
 from dashboard.components.tables import data_table
 from dashboard.state import records
-from dashboard.views.text import count
+from dashboard.views.text import count, escape_markdown
 from engine.errors import DatasetError
+from engine.pipeline.spec import PipelineSpec
 
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+    from engine.dataset import Dataset
 
 DOCUMENTS = "Documents"
 FILES, FOLDER = "Files or a zip", "A folder"
@@ -52,7 +55,7 @@ def documents_form(now: Current) -> None:
     )
     st.caption(
         "The right answers name their document in a column such as *file*, or lie next to it as `name.json`. "
-        "They may be missing: then you fill them in next to each document. Everything stays on this machine."
+        "They may be missing: name the fields, then fill the answers in next to each document. Everything stays on this machine."
     )
     way = ui.choose("The record", (INFERRED, WRITTEN, BY_HAND), default=INFERRED, key="documents_record")
     st.caption(ABOUT[way])
@@ -86,6 +89,36 @@ def _take(now: Current, files: Sequence[UploadedFile], written: str, *, inferred
     forget_seen(now.id, "examples")
     forget_rows(now.id)
     renew(now.id)
+
+
+def answers_card(now: Current, spec: PipelineSpec, table: Dataset) -> None:
+    """Lead from documents without right answers to the place where they are filled in."""
+    if not spec.outputs:
+        what = "Say on the Task page what is to be read out of a document. Then the right answers are filled in here."
+        with ui.nothing_here("name_fields", "The record has no fields yet", what):
+            ui.link("task", "Name the fields", "edit_note")
+        return
+    missing = records.columns_to_make(spec, now.draft.mapping, table)
+    names = ", ".join(escape_markdown(name, 40) for name in missing)
+    what = (
+        f"No column holds the right answers of {names}. Make blank columns, then fill them in under One by one, next to each "
+        "document, or in the rows below."
+    )
+    with ui.nothing_here("no_answers", "The right answers are missing", what):
+        ui.button(
+            "Make the columns",
+            "make_columns",
+            icon="view_column",
+            type="primary",
+            on_click=ui.callback(_make_columns, now.id),
+        )
+
+
+def _make_columns(project_id: str) -> None:
+    with ui.problem_kept(problem_key(project_id)):
+        edit_rows(project_id, lambda _table, seen: records.make_columns(project_id, seen))
+    st.session_state["example_tabs"] = "One by one"
+    renew(project_id)
 
 
 def pile_report(now: Current) -> None:

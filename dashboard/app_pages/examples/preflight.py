@@ -145,7 +145,8 @@ def _apply(project_id: str, finding: Finding, fix: Fix) -> None:
             examples.leave_out(project_id, what, fix.exclude, seen=seen)
             return
         task = _merged(draft.pipeline, fix, table, mapping) if finding.kind == "spelling" else None
-        examples.change_rows(project_id, what, table, cells=cells, seen=seen, pipeline=task)
+        also: examples.TaskChange = {"pipeline": task} if task is not None else {}
+        examples.change_rows(project_id, what, table, cells=cells, seen=seen, also=also)
 
     with ui.problem_kept(problem_key(project_id)):
         if edit_rows(project_id, change):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import streamlit as st
 
 from dashboard.app_pages.examples.add import add_rows, synthetic_note
-from dashboard.app_pages.examples.documents import pile_report
+from dashboard.app_pages.examples.documents import answers_card, pile_report
 from dashboard.app_pages.examples.grid import example_grid, forget_rows, undo_button
 from dashboard.app_pages.examples.preflight import preflight_card, split_editor
 from dashboard.app_pages.examples.source import example_source, picture_strip
@@ -17,7 +17,8 @@ from dashboard.components import ui
 from dashboard.components.guard import forget_seen, guarded, renew, watch
 from dashboard.components.page import Current, sample_values
 from dashboard.components.tables import bar_column, data_table, in_percent
-from dashboard.state import drafts, reading
+from dashboard.state import drafts, reading, records
+from dashboard.state.selection import read_only
 from dashboard.state.steps import title_of
 from dashboard.views.glossary import NUMBERED, explain
 from dashboard.views.text import count, escape_markdown
@@ -60,7 +61,9 @@ def _card(
         if known:
             filled, distinct = found[column].filled, found[column].distinct
             colour = "green" if filled >= 0.9 else "orange" if filled >= 0.7 else "red"
-            st.caption(f":{colour}[{100 * filled:.0f} % filled] · {distinct:,} different values")
+            share = f"{100 * filled:.0f} % filled"
+            shown = share if field.parsed_type.optional else f":{colour}[{share}]"
+            st.caption(f"{shown} · {count(distinct, 'different value')}")
             sample_values(_short(sample, 120) for sample in found[column].samples[:2])
         else:
             st.caption(f"{title_of(field)}. Choose the column that holds it.")
@@ -235,7 +238,7 @@ def _problem_table(found: Sequence[RowProblem], good: int, answers: Collection[s
         empty = [p.column in answers for p in found if p.message.endswith("is empty.")]
         if any(empty):
             st.caption(
-                "A row without its right answer can be neither learned from nor tested on. Fill it in, in the grid below."
+                "A row without its right answer can be neither learned from nor tested on. Fill it in below."
             )
         if not all(empty):
             st.caption(
@@ -282,16 +285,17 @@ def examples_of(now: Current, dataset_id: str) -> None:
     if spec is not None and fields:
         st.markdown("##### Fields and their columns")
         mapping_cards(now, spec, dataset_id)
+    read = spec if fits or _is_readable(spec, now.draft.mapping, table) else None
     if not fits:
-        _offer_task(now, dataset_id)
+        _to_do(now, read, table)
     # Checking and dividing many rows takes a second or two: the rows themselves are shown first, below.
     checks = st.container(key="row_checks")
     tabs = ["Rows", "One by one", "Add rows", "Columns"]
     rows, single, adding, columns = st.tabs(tabs, key="example_tabs", on_change="rerun")
     if single.open:
         with single:
-            if fits and spec is not None:
-                document_tab(now, spec, table)
+            if read is not None:
+                document_tab(now, read, table)
             else:
                 st.caption("Make the task first: then each row can be read next to its right answer.")
     if rows.open:
@@ -311,6 +315,21 @@ def examples_of(now: Current, dataset_id: str) -> None:
                 split_editor(now)
             with ui.errors_shown():
                 preflight_card(now)
+
+
+def _to_do(now: Current, read: PipelineSpec | None, table: Dataset) -> None:
+    """Offer what is missing: the task, or the columns of right answers where documents can be read already."""
+    if read is None:
+        _offer_task(now, now.draft.dataset or "")
+    elif not read_only():
+        answers_card(now, read, table)
+
+
+def _is_readable(spec: PipelineSpec | None, mapping: Mapping[str, str], table: Dataset) -> bool:
+    """Return whether rows are documents that a task reads, with or without right answers."""
+    if spec is None or not spec.inputs or not records.from_documents(table):
+        return False
+    return all(mapping.get(f.name) in table.columns for f in spec.inputs)
 
 
 def _file_line(now: Current, table: Dataset) -> None:

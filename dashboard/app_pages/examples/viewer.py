@@ -51,6 +51,11 @@ def document_tab(now: Current, spec: PipelineSpec, table: Dataset) -> None:
         document_view(data, f"document_{now.id}", lambda *change: _correct(now.id, row, *change))
         for note in document.notes:
             st.caption(escape_markdown(note))
+    if not spec.outputs:
+        st.caption(
+            "Its right answer is filled in here, once the fields of the record are named on the Task page."
+        )
+        return
     st.caption(
         "Press a field to see where its value stands, or a marked place to see its field. What was not found in the text is "
         "worth a second look. Corrections go into the examples at once; Undo takes them back."

@@ -41,11 +41,12 @@ def field_view(run: RunRow, found: Sequence[ComparedCandidate]) -> None:
         return
     share = "The share of the rows' values that are right, as the metric counts them."
     event = data_table(
-        field_table(lines),
+        field_table(lines, compared=first is not last),
         f"field_table_{run.id}_{split}",
         {
             "Before": bar_column(f"{first.name}. {share}", width="small"),
             "After": bar_column(f"{last.name}. {share}", width="small"),
+            "Score": bar_column(f"{last.name}. {share}", width="small"),
             "Change in points": st.column_config.TextColumn(
                 help="With its 95 % interval over the same rows."
             ),
@@ -58,9 +59,11 @@ def field_view(run: RunRow, found: Sequence[ComparedCandidate]) -> None:
     picked = event.selection.rows
     worst = min(range(len(lines)), key=lambda at: lines[at].after)
     one = lines[picked[0] if picked and picked[0] < len(lines) else worst]
+    shown = f"**{escape_markdown(last.name, 60)}** alone: pick another prompt above to compare it"
+    if first is not last:
+        shown = f"**{escape_markdown(first.name, 60)}** before, **{escape_markdown(last.name, 60)}** after"
     st.caption(
-        f"**{escape_markdown(first.name, 60)}** before, **{escape_markdown(last.name, 60)}** after. Select a field; below is "
-        f"{'the one selected' if picked else 'the one with the lowest score'}."
+        f"{shown}. Select a field; below is {'the one selected' if picked else 'the one with the lowest score'}."
     )
     _one_field(run, last, one, {o.row: o for o in after}, values)
 

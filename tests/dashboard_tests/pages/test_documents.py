@@ -12,6 +12,7 @@ from page_frame import open_page, said, stored_draft
 from dashboard.state import drafts, examples, reading, records
 from dashboard.views.documents import record_rows, viewer_data
 from engine.errors import DatasetError
+from engine.pipeline.spec import FieldSpec, PipelineSpec
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +86,36 @@ def test_answers_are_corrected_in_place_by_path_and_undone():
     assert answer(project, 3)["lines"] == [{"article": "Tea", "price": 3}]
     with pytest.raises(DatasetError, match="'gone'"):
         records.correct(project, 3, "corrected", "gone", "x")
+
+
+def test_documents_without_answers_get_columns_for_them_once_their_fields_are_named():
+    project = drafts.create_project(drafts.UNTITLED)
+    files = [(f"bill-{n}.txt", f"Bill B-{n}\nTotal {n}.50 EUR".encode()) for n in range(12)]
+    records.take_pile(project, files, "", inferred=True)
+    app = open_page("examples", project=project)
+    assert "The record has no fields yet" in said(app)
+    app.session_state["example_tabs"] = "One by one"
+    app.run()
+    assert "Its right answer is filled in here" in said(app)
+    (step,) = stored_draft(project).pipeline.steps
+    outputs = (FieldSpec(name="number"), FieldSpec(name="total", type="float"))
+    spec = PipelineSpec(steps=(step.model_copy(update={"outputs": outputs}),))
+    drafts.update(project, pipeline=spec)
+    # A correction makes the columns that it needs.
+    records.correct(project, 3, "corrected", "total", "3.5")
+    assert answer(project, 3) == {"number": None, "total": 3.5}
+    examples.undo(project)
+    assert "correct_total" not in reading.dataset(stored_draft(project).dataset).columns
+    app = open_page("examples", project=project)
+    assert "No column holds the right answers of number, total" in said(app)
+    app.button(key="make_columns").click().run()
+    assert not app.exception
+    draft = stored_draft(project)
+    assert draft.mapping == {"document": "document", "number": "correct_number", "total": "correct_total"}
+    assert reading.dataset(draft.dataset).values("correct_total") == [""] * 12
+    assert "The right answers are missing" not in said(app)
+    records.correct(project, 5, "corrected", "number", "B-5")
+    assert answer(project, 5) == {"number": "B-5", "total": None}
 
 
 def test_a_document_is_read_next_to_its_answer(home):

@@ -40,6 +40,8 @@ def test_each_field_has_its_scores_interval_counts_and_worst_rows():
     assert (price.counts["wrong"], price.counts["invented"], price.counts["missing"]) == (1, 1, 2)
     assert price.worst[0].answer == "failed"
     assert [line["Description"] for line in field_table([total, price])] == ["changed", ""]
+    (alone,) = field_table([total], compared=False)
+    assert (alone["Score"], "Before" in alone, "Change in points" in alone) == (50.0, False, False)
 
 
 def test_the_metrics_own_score_of_a_field_counts():

@@ -52,6 +52,14 @@ def test_a_row_blanked_altogether_is_gone_and_the_others_are_followed():
     assert read_dataset(made.content, made.name).values("q") == ["2", "3", "4"]
 
 
+def test_columns_that_are_needed_are_made_blank_and_filled():
+    data = read_dataset(b"q,a\n1,x\n2,y\n", "x.csv")
+    made = edited(data, cells={(1, "b"): "z"}, added=[{"q": "3", "b": "w"}], columns=["a", "b"])
+    read = read_dataset(made.content, made.name)
+    assert read.columns == ("q", "a", "b")
+    assert (read.values("a"), read.values("b")) == (["x", "y", ""], ["", "z", "w"])
+
+
 def test_what_is_not_there_is_a_sentence():
     data = read_dataset(b"q,a\n1,x\n", "x.csv")
     for wrong, words in (
