@@ -471,13 +471,8 @@ class Prompter:
                 "optimized_demos": found.demos,
             }
             return cls(model, lm, **making, **theirs)
-        made = cls(
-            model,
-            lm,
-            **making,
-            system_prompt=found.system_prompt,
-            instruction_prompt=found.instruction_prompt,
-        )
+        prompts = {"system_prompt": found.system_prompt, "instruction_prompt": found.instruction_prompt}
+        made = cls(model, lm, **{**prompts, **making})
         with folders.damage_named(folder):
             made._take(Candidate.from_dict(found.tuned))
             made.calibration = None if found.calibration is None else Calibration.from_json(found.calibration)

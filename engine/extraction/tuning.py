@@ -318,6 +318,7 @@ class Task:
         tuned = self.program.with_candidate(best).read.signature
         inside = {n.partition(".")[2]: n for n in tuned.described_fields if n.startswith(f"{output}.")}
         first, second = (field_means(e.outcomes) for e in evaluations)
+        second = second if kept else first
         return OptimizationResult(
             baseline_score=judged.baseline,
             optimized_score=judged.best if kept else judged.baseline,

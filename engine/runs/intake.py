@@ -204,18 +204,20 @@ def _places(documents: Sequence[Page]) -> dict[str, list[int]]:
 
 def _take_answers(source: PileFile, places: Mapping[str, list[int]], pile: Pile) -> None:
     """Put the answers of one file to their documents. Raises EngineError where it holds none."""
-    unknown: list[str] = []
+    wrong: dict[str, list[str]] = {}
     for name, answer in _answers_in(source, places):
-        found = places.get(name.strip().replace("\\", "/").casefold())
-        if not found:
-            unknown.append(name)
+        found = places.get(name.strip().replace("\\", "/").casefold(), [])
+        if len(found) == 1 and found[0] not in pile.answers:
+            pile.answers[found[0]] = answer
             continue
-        for place in found:
-            pile.answers[place] = answer
-    if unknown:
-        shown = ", ".join(unknown[:3]) + (" …" if len(unknown) > 3 else "")
-        them = counted(len(unknown), "answer is", "answers are")
-        pile.problems.append(PileProblem(source.name, f"{them} for no document of the pile: {shown}."))
+        why = (
+            "for several documents of that name" if len(found) > 1 else "for a document that has one already"
+        )
+        wrong.setdefault(why if found else "for no document of the pile", []).append(name)
+    for why, names in wrong.items():
+        shown = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+        them = counted(len(names), "answer is", "answers are")
+        pile.problems.append(PileProblem(source.name, f"{them} {why}: {shown}."))
 
 
 def _answers_in(source: PileFile, places: Mapping[str, list[int]]) -> list[tuple[str, Json]]:

@@ -380,6 +380,8 @@ def test_a_folder_keeps_everything(tmp_path):
     other = engine.Prompter.load(tmp_path / "saved", Bill, lm=one.lm)
     assert other.program.candidate().id == one.program.candidate().id
     assert other.predict({"text": document(3), "kind": "bills"}).total == 23
+    renamed = engine.Prompter.load(tmp_path / "saved", Bill, lm=one.lm, instruction_prompt="Read on.")
+    assert renamed.instruction_prompt == "Read on."
     again = engine.Prompter.from_optimization_result(Bill, result, one.lm)
     assert again.optimized_descriptions == one.optimized_descriptions
 

@@ -178,3 +178,14 @@ def test_a_number_with_separators_in_a_table_is_a_number():
     table = b'file,total\na.txt,"1,234.5"\nb.txt,7\n'
     pile = read_pile([PileFile("a.txt", b"one"), PileFile("b.txt", b"two"), PileFile("answers.csv", table)])
     assert [pile.answers[at] for at in (0, 1)] == [{"total": 1234.5}, {"total": 7}]
+
+
+def test_an_answer_for_several_documents_or_a_second_one_is_named_and_not_taken():
+    files = [PileFile("x/1.txt", b"one"), PileFile("y/1.txt", b"two"), PileFile("z/2.txt", b"three")]
+    answers = b"file,total\n1.txt,5\nx/1.txt,6\n2.txt,7\n2.txt,8\n"
+    pile = read_pile([*files, PileFile("answers.csv", answers)])
+    assert pile.answers == {0: {"total": 6}, 2: {"total": 7}}
+    assert [p.sentence for p in pile.problems] == [
+        "1 answer is for several documents of that name: 1.txt.",
+        "1 answer is for a document that has one already: 2.txt.",
+    ]
