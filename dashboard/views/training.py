@@ -182,7 +182,7 @@ def training_end(event: EventRow) -> str:
     """Return a finished training's figures in words.
 
     >>> training_end(EventRow(1, 0.0, ENDED, "", {"rows": 40, "tokens": 12000, "usd": 0.5, "seconds": 90}))
-    '40 rows to learn · 12k tokens · $0.50 · 90.0 s'
+    '40 rows to learn · 12.0k tokens · $0.50 · 1 min 30 s'
     """
     data = event.data
     usd = data.get("usd")

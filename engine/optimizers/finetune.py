@@ -148,7 +148,7 @@ def no_row_passed(wrong: Mapping[int, Outcome]) -> str:
     """Return why there is nothing to train on: how many rows failed, with what, and how near the best came.
 
     >>> no_row_passed({0: Outcome(0, 0.4, feedback="Too long."), 1: Outcome(1, 0.0, error="No reply.")})[:80]
-    "No answer of the teacher passed the metric, so nothing was trained: 1 row failed"
+    'No answer of the teacher passed the metric, so nothing was trained: 1 row failed'
     """
     failed = [o for o in wrong.values() if o.error is not None]
     low = sorted((o for o in wrong.values() if o.error is None), key=lambda o: -o.score)

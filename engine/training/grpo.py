@@ -259,10 +259,10 @@ class GrpoTraining:
 
 
 def round_rows(rows: Sequence[int], size: int, number: int, seed: int) -> list[int]:
-    """Return the rows of one round: all rows in a seeded order, one part after the other, in a new order each time.
+    """Return the rows of one round, each once: all rows in a seeded order, part after part, in a new order each time.
 
     >>> [round_rows((1, 2, 3), 2, n, 0) for n in range(3)]
-    [[1, 3], [2, 3], [1, 2]]
+    [[2, 3], [1], [3, 2]]
     """
     size = min(size, len(rows))
     found: list[int] = []
