@@ -30,7 +30,8 @@ demo: $(READY)           ## tune the sample task in the terminal, no key needed
 test: $(READY)           ## everything CI runs
 	@# What the tests need is fetched while the code is checked.
 	$(MAKE) -j 4 check peers chromium weights
-	$(MAKE) unit browser test-weights
+	$(MAKE) unit browser
+	$(MAKE) test-weights WHICH='not slow'
 
 check: $(READY)          ## style, syntax, types, import contracts
 	$(BIN)/ruff format --check .
@@ -56,8 +57,8 @@ browser: chromium        ## the whole flow in a real Chromium, screenshots in .s
 	@# A browser, a server and a worker share the machine with others: what fails is tried once more, and the summary names it.
 	$(BIN)/pytest -q -n 2 --dist loadfile --reruns 1 tests/browser_tests
 
-test-weights: weights    ## small models trained for real; skipped where torch cannot be had
-	OMP_NUM_THREADS=1 $$([ -e $(WEIGHTS)/.ready ] && echo $(WEIGHTS) || echo $(VENV))/bin/python -m pytest -q -n 2 \
+test-weights: weights    ## small models trained for real, about four minutes; `make test` leaves out the slow ones
+	OMP_NUM_THREADS=1 $$([ -e $(WEIGHTS)/.ready ] && echo $(WEIGHTS) || echo $(VENV))/bin/python -m pytest -q -n 2 -m "$(WHICH)" \
 	  --doctest-modules --doctest-ignore-import-errors $(TORCH_DOORS) tests/weights_tests
 
 test-faults: $(READY)    ## kills, faults of endpoints and other trouble, printed as a table; about half an hour

@@ -197,8 +197,9 @@ class _Training:
         told = False
         while True:
             reading = asyncio.ensure_future(in_thread(child.output.readline))
-            while not (await asyncio.wait([reading], timeout=_POLL_SECONDS))[0]:
-                if self.watch.stopped and not told:
+            while not reading.done():
+                await asyncio.wait([reading], timeout=_POLL_SECONDS)
+                if self.watch.stopped and not told:  # also where line comes upon line
                     told = True
                     child.tell(STOP)
             line = reading.result()

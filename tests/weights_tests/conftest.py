@@ -1,6 +1,6 @@
 """Tests with torch: `make test-weights`, or `OMP_NUM_THREADS=1 .venv-weights/bin/python -m pytest tests/weights_tests` after `make weights`.
 
-In an environment without torch they are skipped.
+In an environment without torch they are skipped. `make test` runs all but those marked slow.
 """
 
 from __future__ import annotations

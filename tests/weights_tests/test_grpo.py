@@ -76,16 +76,17 @@ def _order(base, **changes) -> Order:
     )
 
 
+@pytest.mark.slow
 def test_rewards_and_the_held_out_score_rise(tiny_base):
-    watch, order = TeamWatch(), _order(tiny_base, batch_size=12, rounds=20, checkpoints=2)
+    watch, order = TeamWatch(), _order(tiny_base, batch_size=12, rounds=30, checkpoints=3)
     before = loop.run(watch.score(f"local/{tiny_base}", "before"))
     trained = loop.run(train_grpo(order, watch))
     rewards = [note.reward for note in watch.notes]
     assert sum(rewards[-8:]) >= sum(rewards[:8]) + 0.8, rewards
-    assert trained.score == max(watch.scores[f"round {n}"] for n in (10, 20)), watch.scores
-    assert trained.score >= before + 0.05, (before, watch.scores)
+    assert trained.score == max(watch.scores[f"round {n}"] for n in (10, 20, 30)), watch.scores
+    assert trained.score >= before + 0.1, (before, watch.scores)
     assert loop.run(watch.score(trained.model, "after")) == trained.score
-    assert [note.step for note in watch.notes] == list(range(1, 21))
+    assert [note.step for note in watch.notes] == list(range(1, 31))
     assert all(note.loss is not None and note.tokens > 0 for note in watch.notes)
     record = get_tuned(trained.model)
     assert (record.method, record.finished, record.rows) == ("grpo", True, len(TRAIN))
@@ -95,6 +96,7 @@ def test_rewards_and_the_held_out_score_rise(tiny_base):
     assert again.rounds == 0
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_from_its_checkpoint_and_a_stopped_one_keeps_what_it_has(tiny_base):
     order = _order(tiny_base, rounds=4, checkpoints=4, batch_size=2, patience=9)
 

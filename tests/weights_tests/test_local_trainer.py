@@ -145,6 +145,7 @@ train(small_order(Path(sys.argv[1])), Dying((0.2,)))
 """
 
 
+@pytest.mark.slow
 def test_a_killed_child_and_a_killed_worker_lose_nothing(
     tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +222,7 @@ def test_a_stopped_training_keeps_what_it_has(tiny_base: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_all_weights_end_early_and_only_what_is_needed_is_kept(tiny_base: Path) -> None:
     order, watch = small_order(tiny_base, method="full", patience=2), ScriptedWatch((0.6, 0.5, 0.6, 0.9))
     trained = train(order, watch)
@@ -233,6 +235,7 @@ def test_all_weights_end_early_and_only_what_is_needed_is_kept(tiny_base: Path) 
     assert AutoModelForCausalLM.from_pretrained(model_folder(trained.model)).config.num_hidden_layers == 2
 
 
+@pytest.mark.slow
 def test_rows_that_would_be_cut_are_refused_before_a_step(tiny_base: Path) -> None:
     order = small_order(tiny_base, max_length=198)
     with pytest.raises(
