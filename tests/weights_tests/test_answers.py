@@ -162,9 +162,9 @@ def test_a_cancelled_call_stops_being_written_and_the_next_is_answered(tiny_base
     lm = engine.LM(f"local/{tiny_base}", cache=False)
 
     async def given_up():
-        # "text" goes on to the end of the context: seconds of writing, which are given up after the first piece.
-        work = asyncio.ensure_future(lm.acall("Hi", temperature=3.0, n=4, max_tokens=900))
-        await asyncio.sleep(0.3)
+        # Many long texts: seconds of writing, which are given up at once.
+        work = asyncio.ensure_future(lm.acall("Hi", temperature=3.0, n=32, max_tokens=900))
+        await asyncio.sleep(0.05)
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
         return work.cancelled()
