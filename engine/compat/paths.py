@@ -89,7 +89,7 @@ PATHS: dict[str, str] = {
     "streaming.streamify": "streamify streaming_response",
     "streaming.streaming_listener": "StreamListener",
     "teleprompt": "AvatarOptimizer BetterTogether BootstrapFewShot BootstrapFewShotWithOptuna BootstrapFewShotWithRandomSearch "
-    "BootstrapFinetune GRPO "
+    "BootstrapFinetune "
     "BootstrapRS COPRO Ensemble GEPA InferRules KNNFewShot LabeledFewShot MIPRO MIPROv2 SIMBA Teleprompter",
     "teleprompt.avatar_optimizer": "AvatarOptimizer",
     "teleprompt.bettertogether": "BetterTogether",
