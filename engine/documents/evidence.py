@@ -233,7 +233,7 @@ def _best(pages: Sequence[_SearchedPage], path: str, value: object, near: _Near 
 
 
 def next_to_name(page: Page, start: int, path: str) -> bool:
-    """Return whether a place on a page comes after a word of the value's own name, in the same line.
+    r"""Return whether a place on a page comes after a word of the value's own name, in the same line.
 
     >>> next_to_name(Page(1, "Net 5\nTotal 5"), 12, "sums.total")
     True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -41,7 +40,9 @@ def document_tab(now: Current, spec: PipelineSpec, table: Dataset) -> None:
         )
         for icon, title, by in (("chevron_left", "The one before", -1), ("chevron_right", "The next one", 1)):
             why_not = "" if 0 <= row + by < len(table) else "There is none."
-            ui.icon_button(icon, title, f"document_{by}", on_click=_turn(key, row + by), why_not=why_not)
+            ui.icon_button(
+                icon, title, f"document_{by}", on_click=ui.callback(_turn, key, row + by), why_not=why_not
+            )
     if problem := st.session_state.pop(problem_key(now.id), None):
         st.markdown(ui.mark("error", problem))
     with ui.errors_shown():
@@ -62,11 +63,8 @@ def document_tab(now: Current, spec: PipelineSpec, table: Dataset) -> None:
     )
 
 
-def _turn(key: str, row: int) -> Callable[[], None]:
-    def turn() -> None:
-        st.session_state[key] = row
-
-    return turn
+def _turn(key: str, row: int) -> None:
+    st.session_state[key] = row
 
 
 def _correct(project_id: str, row: int, act: str, path: str, text: str) -> None:

