@@ -55,12 +55,15 @@ class Box(NamedTuple):
 class Page:
     """One page: its number (from 1) and its text, lines between newlines; "" for a picture of text.
 
+    `blank` says that there is nothing to see on it either, such as the back of a sheet.
+
     >>> Page(1, "Invoice 7\\nTotal 12.50").line_at(12)
     2
     """
 
     number: int
     text: str
+    blank: bool = False
 
     @property
     def lines(self) -> list[str]:
@@ -97,6 +100,14 @@ class PagedDocument:
     def has_text(self) -> bool:
         """Whether there is text to read: False for a scan or a photograph."""
         return any(page.text.strip() for page in self.pages)
+
+    @property
+    def scans(self) -> tuple[int, ...]:
+        """The numbers of the pages that can be read only by looking at them: pictures of text, not blank pages."""
+        if self.form == "text":
+            return ()
+        bare = [page for page in self.pages if not page.text.strip()]
+        return tuple(page.number for page in bare if not (page.blank and self.has_text))
 
     def picture(self, page: int, longest_side: int = LONGEST_SIDE) -> bytes:
         """Return a page (from 1) drawn as a PNG. Raises DatasetError for a text, which has no picture."""
@@ -234,14 +245,33 @@ def _read_pdf(data: bytes, name: str) -> PagedDocument:
             words = page.get_textpage()
             text = _plain(words.get_text_range())
             words.close()
+            blank = not text.strip() and _is_blank(page)
             page.close()
             characters += len(text)
             if characters > MOST_CHARACTERS:
                 raise DatasetError(
                     f"{name!r} has more than {MOST_CHARACTERS:,} characters, which is the most that is read. Divide it."
                 )
-            pages.append(Page(number, text))
+            pages.append(Page(number, text, blank))
     return PagedDocument(name, "pdf", data, tuple(pages), ())
+
+
+def _is_blank(page: Any) -> bool:
+    """Return whether a PDF's page without text shows nothing to read: no picture, and a few strokes at most."""
+    import pypdfium2.raw as pdfium
+
+    if pdfium.FPDFPage_GetAnnotCount(page.raw):
+        return False
+    strokes = 0
+    for one in page.get_objects():
+        strokes += one.type == pdfium.FPDF_PAGEOBJ_PATH
+        if strokes > _FEW_STROKES or one.type in (pdfium.FPDF_PAGEOBJ_IMAGE, pdfium.FPDF_PAGEOBJ_SHADING):
+            return False
+    return True
+
+
+_FEW_STROKES = 20
+"""Lines and areas of a page that are taken for its frame; letters drawn as outlines are more."""
 
 
 def _plain(text: str) -> str:

@@ -111,11 +111,11 @@ def read(source: Source | bytes, dpi: int) -> tuple[str, list[Image]]:
     """Return a file's text, and pictures of the pages that have none. Raises DatasetError, naming the file."""
     document = opened(source)
     several_pages = len(document.pages) > 1
-    texts, pictures = [], []
+    texts, pictures, scans = [], [], set(document.scans)
     for page in document.pages:
         if page.text.strip():
             texts.append(f"[Page {page.number}]\n{page.text.strip()}" if several_pages else page.text.strip())
-        elif document.form != "text":
+        elif page.number in scans:
             pictures.append(Image(document.picture(page.number, dpi * INCHES)))
     return "\n\n".join(texts), pictures
 

@@ -6,6 +6,7 @@ It knows documents and one step; how a record is asked for and repaired is the a
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import lru_cache
@@ -16,7 +17,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from engine import loop
 from engine.adapters.json import JSONAdapter
 from engine.documents.evidence import Evidence, evidence_for, next_to_name
-from engine.documents.paged import LONGEST_SIDE, PagedDocument, read_document
+from engine.documents.paged import PagedDocument, read_document
 from engine.errors import AdapterParseError, ContextWindowExceededError, DatasetError
 from engine.lm.choice import is_offline
 from engine.modules.module import Module
@@ -25,6 +26,7 @@ from engine.prediction import Prediction
 from engine.records import json_value
 from engine.runtime import context, current
 from engine.signature import OutputField, Signature, ensure_signature
+from engine.text import counted
 from engine.types.base import split_data_uri
 from engine.types.media import PDF, File, Image
 from engine.types.textual import Document
@@ -50,11 +52,12 @@ class Extract(Module):
     """Read a typed record out of a document: a text, a `PDF`, an `Image`, several of them, or a `PagedDocument`.
 
     The outputs are the record: a Pydantic model, or several fields. A model with native structured output is asked by JSON
-    schema; a damaged reply is salvaged, and one that does not validate is sent back once with the error. A PDF with text is
-    read as text; a scan is sent as pictures of its pages. A text longer than `longest` characters is read in parts, by pages
-    or sections: lists are joined without repeats, and of several values for a field the one with evidence counts, then the
-    commonest. The prediction's `evidence` holds where each value stands (see `Evidence.to_json`); a value that stands
-    nowhere is marked "none". With `quotes` the model is asked for the words it read each value from, and these are checked.
+    schema; a damaged reply is salvaged, and one that does not validate is sent back once with the error. Pages with text
+    are read as text; scanned ones are sent as pictures, next to the text of the others. A text longer than `longest`
+    characters is read in parts, by pages or sections: lists are joined, and of several values for a field the one with
+    evidence counts, then the commonest. The prediction's `evidence` holds where each value stands (see `Evidence.to_json`);
+    a value that stands nowhere is marked "none". With `quotes` the model is asked for the words it read each value from,
+    and these are checked.
     Raises DatasetError for a document that cannot be read. The step inside is `read`.
 
     >>> from engine import context
@@ -112,7 +115,7 @@ class Extract(Module):
 
         async def read(part: _Part) -> Prediction:
             async with gate:  # pictures of a long scan are never all in memory at once
-                return await self._asked({**sent, long: await _apart(bool(part.scans), lambda: part.sent)})
+                return await self._asked({**sent, long: await _apart(part.has_scans, lambda: part.sent)})
 
         answers: Sequence[Prediction]
         try:
@@ -128,7 +131,8 @@ class Extract(Module):
             )
         documents = [d for one in given.values() if isinstance(one, list) for d in one]
         heavy = sum(map(_length, given.values())) > _QUICK
-        return cast(Prediction, await _apart(heavy, self._whole, answers, parts, documents))
+        overlap = any(isinstance(one, list) for name, one in given.items() if name != long)
+        return cast(Prediction, await _apart(heavy, self._whole, answers, parts, documents, overlap))
 
     async def _asked(self, values: Mapping[str, Any], shown: type[Signature] | None = None) -> Prediction:
         """Ask the step once; natively for a record where the model can and no other layout was chosen.
@@ -148,18 +152,22 @@ class Extract(Module):
             return found
 
     def _whole(
-        self, answers: Sequence[Prediction], parts: Sequence[_Part], documents: Sequence[PagedDocument]
+        self,
+        answers: Sequence[Prediction],
+        parts: Sequence[_Part],
+        documents: Sequence[PagedDocument],
+        overlap: bool,
     ) -> Prediction:
-        """Return one answer made of the parts' answers, with its evidence."""
+        """Return one answer made of the parts' answers, with its evidence; `overlap`: a document went with every part."""
         names = [name for name in self.signature.output_fields if name != QUOTES]
         if len(answers) == 1:
             values = dict(answers[0])
         else:
             records = [
-                _Found({n: json_value(a[n]) for n in names}, part.text)
+                _Found({n: json_value(a[n]) for n in names}, part, overlap)
                 for a, part in zip(answers, parts, strict=True)
             ]
-            merged = {name: _merged([_Found(r.value[name], r.text) for r in records], name) for name in names}
+            merged = {name: _merged([r.inside(name) for r in records], name) for name in names}
             values = {name: _typed(merged[name], self.signature.annotation(name), name) for name in names}
         quotes = {q.path: q.text for a in answers for q in a.get(QUOTES) or ()}
         values.pop(QUOTES, None)
@@ -171,32 +179,66 @@ class Extract(Module):
 
     def _check_eyes(self, documents: Sequence[PagedDocument]) -> None:
         lm = self.read.lm or current().lm
-        blind = next((one for one in documents if not one.has_text), None)
-        if lm is None or blind is None or (lm.supports_vision is not False and not is_offline(lm.model)):
+        unseen = next((one for one in documents if one.scans), None)
+        if lm is None or unseen is None or (lm.supports_vision is not False and not is_offline(lm.model)):
             return
-        what = "a scan" if blind.form == "pdf" else "a picture"
         raise DatasetError(
-            f"{blind.name!r} is {what} without text, and {lm.model} sees no pictures. Choose a model that sees pictures, or give the text."
+            f"{unseen.name!r} {_to_be_seen(unseen)}, and {lm.model} sees no pictures. Choose a model that sees pictures, or give the text."
         )
 
 
-class _Part(NamedTuple):
-    """A part of a document: its text, or the pages that are pictures; those are drawn when they are sent."""
+def _to_be_seen(document: PagedDocument) -> str:
+    if not document.has_text:
+        return f"is {'a scan' if document.form == 'pdf' else 'a picture'} without text"
+    numbers = [str(number) for number in document.scans]
+    listed = ", ".join(numbers[:5]) + (" …" if len(numbers) > 5 else "")
+    return f"has {counted(len(numbers), 'page that is a picture', 'pages that are pictures')} (page {listed})"
 
-    text: str
-    scans: tuple[tuple[PagedDocument, int], ...] = ()
+
+class _Scan(NamedTuple):
+    """A page that is a picture; it is drawn when it is sent."""
+
+    document: PagedDocument
+    page: int
+
+
+class _Part(NamedTuple):
+    """A part of a document: texts, and pages that are pictures, in the document's order."""
+
+    pieces: tuple[str | _Scan, ...]
+
+    @property
+    def text(self) -> str:
+        """The text that there is."""
+        return "\n\n".join(one for one in self.pieces if isinstance(one, str))
+
+    @property
+    def has_scans(self) -> bool:
+        """Whether pages have to be drawn."""
+        return any(isinstance(one, _Scan) for one in self.pieces)
 
     @property
     def sent(self) -> object:
-        """What the model is sent."""
-        return [Image(one.picture(number)) for one, number in self.scans] if self.scans else self.text
+        """What the model is sent: the text; pictures; or both in turn."""
+        if not self.has_scans:
+            return self.text
+        sent = [
+            Document(one) if isinstance(one, str) else Image(one.document.picture(one.page))
+            for one in self.pieces
+        ]
+        return sent[0] if len(sent) == 1 else sent
 
 
 class _Found(NamedTuple):
-    """A value, and the text of the part that it was read from."""
+    """A value, and the part that it was read from; `overlap`: other documents went with that part and every other."""
 
     value: Any
-    text: str
+    part: _Part
+    overlap: bool
+
+    def inside(self, key: str) -> _Found:
+        """Return what a record has for a key."""
+        return self._replace(value=self.value.get(key))
 
 
 _NATIVE = JSONAdapter()
@@ -258,44 +300,41 @@ def _sent(opened: object, value: object) -> object:
     """Return what is sent to the model for an input: text where there is one, else pictures of pages."""
     if not isinstance(opened, list) or isinstance(value, str | Document):
         return value
-    if all(one.has_text for one in opened):
-        return "\n\n".join(_numbered(one) for one in opened)
     if isinstance(value, Image) and not opened[0].notes and len(opened[0].pages) == 1:
         return value  # small enough as it is
-    pictures: list[object] = []
-    for one in opened:
-        pictures += (
-            [Image(picture) for picture in one.pictures(LONGEST_SIDE)] if one.form != "text" else [one.text]
-        )
-    return pictures[0] if len(pictures) == 1 else pictures
+    return _Part(tuple(_pieces(opened))).sent
 
 
-def _numbered(document: PagedDocument) -> str:
-    """Return a document's text; where it has several pages, each with its number."""
-    if len(document.pages) == 1:
-        return document.pages[0].text
-    return "\n\n".join(PAGE.format(number=page.number, text=page.text.strip("\n")) for page in document.pages)
+def _pieces(documents: Sequence[PagedDocument], longest: int = sys.maxsize) -> Iterator[str | _Scan]:
+    """Iterate over the pages of documents: texts of at most a length, each with its page's number, and pictures."""
+    for one in documents:
+        scans = set(one.scans)
+        for page in one.pages:
+            if page.number in scans:
+                yield _Scan(one, page.number)
+            elif len(one.pages) == 1:
+                yield from _sections(page.text, longest)
+            elif page.text.strip():
+                for piece in _sections(page.text, longest):
+                    yield PAGE.format(number=page.number, text=piece.strip("\n"))
 
 
 def _parts(documents: Sequence[PagedDocument], longest: int) -> list[_Part]:
     """Return the parts of documents: whole pages together up to a length, sections of a page that is longer.
 
-    Pages that are pictures are parts of `_PICTURES` each. Raises DatasetError for too many parts.
+    A part has at most `_PICTURES` pages that are pictures. Raises DatasetError for too many parts.
     """
-    texts: list[str] = []
-    pictures: list[tuple[PagedDocument, int]] = []
-    for one in documents:
-        for page in one.pages:
-            if one.form != "text" and not page.text.strip() and not one.has_text:
-                pictures.append((one, page.number))
-            else:
-                several = len(one.pages) > 1
-                texts += [
-                    PAGE.format(number=page.number, text=piece.strip("\n")) if several else piece
-                    for piece in _sections(page.text, longest)
-                ]
-    parts = [_Part(text) for text in _grouped(texts, longest)]
-    parts += [_Part("", tuple(pictures[at : at + _PICTURES])) for at in range(0, len(pictures), _PICTURES)]
+    parts: list[_Part] = []
+    group: list[str | _Scan] = []
+    for piece in _pieces(documents, longest):
+        scans = sum(isinstance(one, _Scan) for one in (*group, piece))
+        length = sum(len(one) for one in (*group, piece) if isinstance(one, str))
+        if group and (scans > _PICTURES or length > longest):
+            parts.append(_Part(tuple(group)))
+            group = []
+        group.append(piece)
+    if group:
+        parts.append(_Part(tuple(group)))
     if len(parts) > MOST_PARTS:
         raise DatasetError(
             f"{documents[0].name!r} takes {len(parts):,} calls to read; at most {MOST_PARTS} are made. Divide it."
@@ -305,17 +344,6 @@ def _parts(documents: Sequence[PagedDocument], longest: int) -> list[_Part]:
 
 _PICTURES = 20
 """Pages of a scan in one call."""
-
-
-def _grouped(texts: Sequence[str], longest: int) -> Iterator[str]:
-    group: list[str] = []
-    for text in texts:
-        if group and sum(map(len, group)) + len(text) > longest:
-            yield "\n\n".join(group)
-            group = []
-        group.append(text)
-    if group:
-        yield "\n\n".join(group)
 
 
 def _sections(text: str, longest: int) -> Iterator[str]:
@@ -336,7 +364,9 @@ def _kind_of(value: object) -> Any:
         return str
     if isinstance(value, Image):
         return Image
-    return list[Image] if isinstance(value, list) and any(isinstance(one, Image) for one in value) else None
+    if not isinstance(value, list) or not any(isinstance(one, Image) for one in value):
+        return None
+    return list[Image] if all(isinstance(one, Image) for one in value) else list[Image | Document]
 
 
 @lru_cache(maxsize=256)
@@ -357,32 +387,43 @@ def _merged(found: Sequence[_Found], path: str) -> Any:
     if not filled:
         return found[0].value
     if all(isinstance(one.value, list) for one in filled):
-        return _joined([one.value for one in filled])
+        return _joined(filled)
     if all(isinstance(one.value, dict) for one in filled):
         keys = dict.fromkeys(key for one in filled for key in one.value)
-        return {
-            key: _merged([_Found(one.value.get(key), one.text) for one in filled], f"{path}.{key}")
-            for key in keys
-        }
+        return {key: _merged([one.inside(key) for one in filled], f"{path}.{key}") for key in keys}
     counts = [sum(other.value == one.value for other in filled) for one in filled]
     best = max(range(len(filled)), key=lambda at: (_stands(filled[at], path), counts[at], -at))
     return filled[best].value
 
 
-def _joined(lists: Sequence[list[Any]]) -> list[Any]:
-    """Return the items of several parts in order; one that an earlier part has given already comes once."""
+def _joined(lists: Sequence[_Found]) -> list[Any]:
+    """Return the items of several parts in order; equal items of two parts are two items.
+
+    Of a document that went with every part each of them gives the same items: an item that an earlier part has given, and
+    that does not stand in its own part, comes once.
+    """
     whole: list[Any] = []
-    for part in lists:
+    for one in lists:
         before = list(whole)
-        whole += [item for item in part if item not in before]
+        whole += [
+            item
+            for item in one.value
+            if not one.overlap or item not in before or one.part.has_scans or _stands_whole(item, one.part)
+        ]
     return whole
+
+
+def _stands_whole(item: object, part: _Part) -> bool:
+    """Return whether all values of an item stand in a part."""
+    found = evidence_for(read_document(part.text), {"item": item}) if part.text.strip() else ()
+    return bool(found) and not any(one.marked for one in found)
 
 
 def _stands(one: _Found, path: str) -> int:
     """Return how well a value stands in its part: 2 next to its name, 1 elsewhere, 0 nowhere."""
-    if not one.text.strip():
+    if not one.part.text.strip():
         return 0
-    document = read_document(one.text)
+    document = read_document(one.part.text)
     found = evidence_for(document, {path.rpartition(".")[2]: one.value})
     if not found or any(e.marked for e in found):
         return 0

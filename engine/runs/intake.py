@@ -186,7 +186,7 @@ def read_file(one: PileFile) -> Page:
     """Return one document. Raises DatasetError with what keeps it from being read."""
     found = read_document(one.content, PurePosixPath(one.name).name)
     kept = "" if found.form == "text" else keep_file(one.name, one.content)
-    return Page(one.name, kept, found.text if found.has_text else "")
+    return Page(one.name, kept, "" if found.scans else found.text)
 
 
 # Answers

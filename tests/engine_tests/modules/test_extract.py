@@ -19,6 +19,7 @@ from engine.lm.offline.learner import OfflineLM
 from engine.modules.extract import Extract, Quote
 from engine.testing import ScriptedLM
 from sample_data.invoices import file_of, papers
+from tests.support.mixed_pdf import mixed_pdf
 
 PAPERS = tuple(papers())
 
@@ -144,7 +145,7 @@ def test_a_long_document_is_read_in_parts_and_merged():
     assert all("[Page" in shown(lm, call) for call in range(4))
     assert found.customer == "Al"
     assert found.total == 2.0
-    assert found.pots == ["1001", "1002", "2001", "4001", "4001"]
+    assert found.pots == ["1001", "1002", "1002", "2001", "4001", "4001"]
     assert next(one for one in found.evidence if one["path"] == "total")["page"] == 4
 
 
@@ -193,6 +194,74 @@ def test_a_scan_and_a_model_without_eyes_is_one_sentence():
         pytest.raises(DatasetError, match=r"'scan.pdf' is a scan without text, and offline"),
     ):
         Extract(Order)(document=PDF.from_bytes(scan(1), "scan.pdf"))
+
+
+def message_parts(lm: ScriptedLM, call: int = 0) -> list[str]:
+    """Return the parts of a call's message in order: "picture", or the text."""
+    content = lm.requests[call].messages[-1]["content"]
+    content = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    return ["picture" if part["type"] == "image_url" else part["text"] for part in content]
+
+
+def test_scanned_pages_go_as_pictures_next_to_the_text_of_the_others():
+    lm = ScriptedLM(lambda request: {"customer": "Al", "total": None, "pots": []})
+    with context(lm=lm):
+        Extract(Order)(document=PDF.from_bytes(mixed_pdf("tst-"), "mixed.pdf"))
+    first, picture, last = message_parts(lm)
+    assert picture == "picture"
+    assert "[Page 1]" in first
+    assert "[Page 3]" in last
+    assert all("283,58" in text for text in (first, last))
+
+
+def test_parts_of_a_long_document_keep_scanned_pages_in_their_place():
+    lm = ScriptedLM(lambda request: {"customer": "Al", "total": None, "pots": []})
+    with context(lm=lm):
+        Extract(Order, longest=2000)(document=PDF.from_bytes(mixed_pdf("tstttts"), "mixed.pdf"))
+    calls = [message_parts(lm, call) for call in range(len(lm.requests))]
+    assert len(calls) > 1
+    assert sum(parts.count("picture") for parts in calls) == 2
+    assert sorted(parts.index("picture") for parts in calls if "picture" in parts) == [1, 1]
+
+
+@pytest.mark.parametrize("pages", ["ts", "ts-s"])
+def test_a_page_that_a_model_without_eyes_cannot_read_is_one_sentence(pages: str):
+    with (
+        context(lm=OfflineLM()),
+        pytest.raises(DatasetError, match=r"'mixed.pdf' has .* picture.* \(page 2.*\), and offline"),
+    ):
+        Extract(Order)(document=PDF.from_bytes(mixed_pdf(pages), "mixed.pdf"))
+
+
+def test_an_empty_page_needs_no_eyes():
+    with context(lm=OfflineLM()):
+        assert Extract(Order)(document=PDF.from_bytes(mixed_pdf("t-"), "mixed.pdf")).pots is not None
+
+
+def line_items(*, shared: object = None) -> list[Item]:
+    """Return the lines read from two pages that hold the same line each."""
+
+    class Lines(Signature):
+        """Read the lines."""
+
+        document: str = InputField()
+        terms: str = InputField()
+        lines: list[Item] = OutputField()
+
+    lm = ScriptedLM(lambda request: {"lines": [{"article": "Pot", "quantity": 2}] * (shared is None or 1)})
+    page = "\n".join([*(f"{n}. nothing" for n in range(150)), "Pot x 2" if shared is None else "nothing"])
+    with context(lm=lm):
+        found = Extract(Lines, longest=2500)(document=f"{page}\f{page}", terms=shared or "")
+    assert len(lm.requests) == 2
+    return list(found.lines)
+
+
+def test_equal_lines_of_two_pages_are_two_lines():
+    assert line_items() == [Item(article="Pot", quantity=2)] * 2
+
+
+def test_a_line_of_a_document_that_goes_with_every_part_is_one_line():
+    assert line_items(shared="Pot x 2") == [Item(article="Pot", quantity=2)]
 
 
 def test_a_large_picture_is_scaled_down():

@@ -16,6 +16,7 @@ from engine.errors import DatasetError
 from engine.pipeline.records import infer_fields
 from engine.runs.intake import PileFile, read_pile, record_project
 from engine.runs.prepare import usable_examples
+from tests.support.mixed_pdf import mixed_pdf
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -189,3 +190,10 @@ def test_an_answer_for_several_documents_or_a_second_one_is_named_and_not_taken(
         "1 answer is for several documents of that name: 1.txt.",
         "1 answer is for a document that has one already: 2.txt.",
     ]
+
+
+def test_a_pdf_with_scanned_pages_is_kept_as_a_file_so_that_they_are_seen():
+    found = read_pile([PileFile("a.pdf", mixed_pdf("ts"))])
+    assert not found.has_text
+    assert record_project(found).draft.pipeline.steps[0].inputs[0].type == "PDF"
+    assert read_pile([PileFile("a.pdf", mixed_pdf("t-"))]).has_text
