@@ -151,6 +151,13 @@ LONGEST = 180.0
 """Seconds after which a child is ended."""
 
 
+NO_ANSWER = "The model did not answer within {seconds:.0f} seconds. Try again, ask for less, or test it on the Settings page."
+TOO_LATE: dict[TaskName, str] = {
+    "pile": "The documents could not be read within {seconds:.0f} seconds. Give fewer of them at once, or divide the largest."
+}
+"""Messages for a child that was ended for taking too long, where it asks no model."""
+
+
 def ask_child(
     task: TaskName, request: BaseModel, keys: Mapping[str, str] | None = None, *, timeout: float = LONGEST
 ) -> Iterator[ChildAnswer]:
@@ -172,12 +179,10 @@ def ask_child(
                 child.end(grace=2.0)
                 return
         if child.late:
-            raise RunError(
-                f"The model did not answer within {timeout:.0f} seconds. Try again, ask for less, or test it on the "
-                "Settings page."
-            )
+            raise RunError(TOO_LATE.get(task, NO_ANSWER).format(seconds=timeout))
         reason = child.last_words() or "it gave no reason"
-        raise RunError(f"The process that asks the model ended early: {reason}")
+        work = "reads the documents" if task == "pile" else "asks the model"
+        raise RunError(f"The process that {work} ended early: {reason}")
 
 
 def child_result(

@@ -6,11 +6,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, get_origin
 
 import streamlit as st
 
-from dashboard.state import drafts, examples, reading
+from dashboard.state import drafts, examples, launching, reading
 from dashboard.views.documents import record_value, with_value, without_item
 from engine.dataset import Dataset, read_dataset
 from engine.dataset.structured import cell_text
@@ -20,11 +21,23 @@ from engine.errors import DatasetError, EngineError
 from engine.pipeline.records import paths
 from engine.pipeline.spec import FieldSpec, PipelineSpec
 from engine.runs.attachments import attached_path
-from engine.runs.intake import ANSWER, DOCUMENT, FILE, NAME, PileFile, PileProblem, read_pile, record_project
+from engine.runs.intake import (
+    ANSWER,
+    DOCUMENT,
+    FILE,
+    NAME,
+    PileProblem,
+    PileRequest,
+    PileSource,
+    PileTaken,
+)
 from engine.runs.spec import ProjectDraft, RunSpec
 
 LARGEST_PILE = 500 * 2**20
 """Bytes of files taken in at once."""
+
+LONGEST_READING = 300.0
+"""Seconds after which the reading of a pile is ended."""
 
 
 def take_pile(
@@ -32,22 +45,27 @@ def take_pile(
 ) -> ProjectDraft:
     """Make a project's task and examples of documents. `written` gives the record; `inferred`: else the answers do.
 
-    What could not be used is kept for `problems_of`. Raises EngineError where nothing can be.
+    It is read by a child process, limited in time and memory. What could not be used is kept for `problems_of`. Raises
+    EngineError where nothing can be.
     """
-    pile = read_pile([PileFile(name, content) for name, content in files])
-    if not (inferred or written):
-        pile.answers.clear()
-    made = record_project(pile, written)
-    table = read_dataset(made.table, "documents.csv")
-    dataset_id = drafts.add_file(table, made.table, "upload")
+    with TemporaryDirectory(prefix="tuneboard-") as folder:
+        sources = []
+        for number, (name, content) in enumerate(files):
+            path = Path(folder) / str(number)
+            path.write_bytes(content)
+            sources.append(PileSource(name=name, path=str(path)))
+        request = PileRequest(files=tuple(sources), written=written, inferred=inferred)
+        made = PileTaken.model_validate(launching.child_result("pile", request, timeout=LONGEST_READING))
+    content = made.table.encode()
+    table = read_dataset(content, "documents.csv")
+    dataset_id = drafts.add_file(table, content, "upload")
     reading.dataset(dataset_id, table)
     examples.use_table(project_id, dataset_id, made.draft.mapping)
     after = drafts.update(
         project_id, pipeline=made.draft.pipeline, mapping=made.draft.mapping, metric=made.draft.metric
     )
     drafts.name_after(project_id, files[0][0] if len(files) == 1 else "Records from documents.zip")
-    found = [*pile.problems, *(PileProblem("the record", note) for note in made.notes)]
-    st.session_state[_key(project_id)] = found
+    st.session_state[_key(project_id)] = [*made.problems]
     st.session_state["piles_taken"] = taken_piles() + 1
     return after
 

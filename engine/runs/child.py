@@ -1,4 +1,6 @@
-"""The short-lived process that asks a model for a page, so that a page never loads a model client and can end a call.
+"""The short-lived process that works for a page: it asks a model, or reads a pile of documents from outside.
+
+So a page never loads a model client, can end a call, and outlives a file that takes too much time or memory.
 
     python -m engine.runs.child < request.json
 
@@ -17,11 +19,12 @@ from pydantic import BaseModel, ValidationError
 
 from engine.errors import EngineError
 from engine.lm.choice import ModelChoice
+from engine.runs.intake import PileRequest, take_pile
 from engine.runs.new_rows import NewRowsRequest, write_rows
 from engine.runs.playground import PlaygroundRequest, PreviewRequest, answer_input, answer_rows
 from engine.runs.spec import Frozen
 
-TaskName = Literal["playground", "preview", "new_rows", "connection"]
+TaskName = Literal["playground", "preview", "new_rows", "connection", "pile"]
 Put = Callable[[Any], None]
 """Takes a part of the result as it comes."""
 
@@ -59,11 +62,16 @@ async def _connection(request: ConnectionRequest, _put: Put) -> object:
     return await check_connection(request.model, request.api_key, request.timeout)
 
 
+async def _pile(request: PileRequest, _put: Put) -> object:
+    return take_pile(request)
+
+
 TASKS: dict[TaskName, tuple[type[BaseModel], Callable[[Any, Put], Coroutine[Any, Any, object]]]] = {
     "playground": (PlaygroundRequest, lambda asked, put: answer_input(asked, put if asked.stream else None)),
     "preview": (PreviewRequest, _preview),
     "new_rows": (NewRowsRequest, lambda asked, _put: write_rows(asked)),
     "connection": (ConnectionRequest, _connection),
+    "pile": (PileRequest, _pile),
 }
 """Task -> its request, and the function that carries it out; it may put parts of its result first."""
 

@@ -1,7 +1,8 @@
 """A pile of documents with right answers -> a table of examples and the task that reads records out of them.
 
 The pile is files, some of them archives; the answers are a table, a JSON file, or one JSON file next to each document.
-What cannot be used is one sentence, and the rest goes on. It knows no pages and no models.
+What cannot be used is one sentence, and the rest goes on. A page has it done by the short-lived process, which is limited
+in time and memory (`take_pile`). It knows no pages and no models.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ import json
 import lzma
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pydantic import BaseModel
+
+from engine.children import limit_memory
 from engine.dataset import profile, read_dataset
 from engine.dataset.structured import cell_text
 from engine.dataset.table import csv_bytes
@@ -29,7 +33,7 @@ from engine.pipeline.importers.task import Imported, import_task
 from engine.pipeline.records import DATE, infer_fields, paths, renamed
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.runs.attachments import LARGEST, keep_file
-from engine.runs.spec import Named, ProjectDraft
+from engine.runs.spec import Frozen, Named, ProjectDraft
 from engine.text import counted
 
 Json = dict[str, Any]
@@ -37,6 +41,9 @@ Json = dict[str, Any]
 MOST_FILES = 5000
 MOST_UNPACKED = 500 * 2**20
 """Bytes of all archives' files together."""
+
+MOST_MEMORY = 3 * 2**30
+"""Bytes of memory in which a pile is read."""
 
 ANSWERS = (".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".parquet")
 NAME, FILE, DOCUMENT = "name", "file", "document"
@@ -90,7 +97,7 @@ class Pile:
         return all(one.text.strip() for one in self.documents)
 
 
-def read_pile(files: Sequence[PileFile]) -> Pile:
+def read_pile(files: Iterable[PileFile]) -> Pile:
     """Return the documents and answers in some files. Raises DatasetError where there is no document."""
     pile = Pile()
     sources: list[PileFile] = []
@@ -118,7 +125,7 @@ def read_pile(files: Sequence[PileFile]) -> Pile:
     return pile
 
 
-def _unpacked(files: Sequence[PileFile], problems: list[PileProblem]) -> Iterator[PileFile]:
+def _unpacked(files: Iterable[PileFile], problems: list[PileProblem]) -> Iterator[PileFile]:
     """Iterate over files, those in archives in their place."""
     number, left = 0, MOST_UNPACKED
     for one in files:
@@ -166,12 +173,13 @@ _DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
-    NotImplementedError,
+    NotImplementedError,  # zipfile's, for an archive's newer version, patched data and strong encryption
     EOFError,
     OSError,
     ValueError,
-    RuntimeError,
+    RuntimeError,  # zipfile's, for a file that turns out to be locked
 )
+"""Errors of zipfile for archives that are damaged or of a kind it does not know."""
 
 
 def _path_of(info: zipfile.ZipInfo) -> PurePosixPath:
@@ -389,3 +397,49 @@ def _table(pile: Pile, outputs: Sequence[FieldSpec]) -> bytes:
         values = [one.get(output.name) if isinstance(one, Mapping) else None for one in answers]
         columns[f"{ANSWER}{output.name}"] = [cell_text(value) for value in values]
     return csv_bytes(columns)
+
+
+# In a process of its own
+
+
+class PileSource(Frozen):
+    """One file as it was brought: its name, and where it is now."""
+
+    name: str
+    path: str
+
+
+class PileRequest(Frozen):
+    """A pile to take in, in `memory` bytes. `written` gives the record; else the answers do where it is `inferred`."""
+
+    files: tuple[PileSource, ...]
+    written: str = ""
+    inferred: bool = True
+    memory: int = MOST_MEMORY
+
+
+class PileTaken(BaseModel):
+    """What a pile became: the table as CSV, the draft without it, and what could not be used."""
+
+    table: str
+    draft: ProjectDraft
+    problems: tuple[PileProblem, ...] = ()
+
+
+def take_pile(request: PileRequest) -> PileTaken:
+    """Read a pile from its files, in little memory. Raises EngineError where nothing can be used.
+
+    It limits the memory of the whole process: it is a task of `engine.runs.child`.
+    """
+    limit_memory(request.memory)
+    try:
+        pile = read_pile(PileFile(one.name, Path(one.path).read_bytes()) for one in request.files)
+        if not (request.inferred or request.written):
+            pile.answers.clear()
+        made = record_project(pile, request.written)
+        problems = (*pile.problems, *(PileProblem("the record", note) for note in made.notes))
+        return PileTaken(table=made.table.decode(), draft=made.draft, problems=problems)
+    except MemoryError:
+        raise DatasetError(
+            f"The documents take more than {request.memory / 2**30:.1f} GB of memory to read. Give fewer of them at once."
+        ) from None
