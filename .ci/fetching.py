@@ -1,4 +1,4 @@
-"""Running the commands that fetch things: with nobody to ask, a limit of time, and another try after a failure."""
+"""Running the commands that fetch things: without questions, with a time limit and another try after a failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fetch what the tests compare with and need beside the lock: DSPy in an environment of its own, and Pyodide's folder.
+"""Fetch what the tests compare with and need besides the lock: DSPy in a separate environment, and Pyodide's folder.
 
 Both go into .bench/ once. Where one cannot be had, a line says so, and the tests that need it skip with their reason.
 """

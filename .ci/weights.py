@@ -1,7 +1,7 @@
 """The environment in which weights are trained and tested: `.venv-weights`, which sees all that `.venv` has.
 
 It holds what the extra `weights` adds, and nothing twice. torch is installed by pip alone and without hashes, so that a
-machine may offer a build of its own. `weights.py` makes the environment once; `weights.py lock` resolves the versions again.
+machine may offer its own build. `weights.py` makes the environment once; `weights.py lock` resolves the versions again.
 """
 
 from __future__ import annotations

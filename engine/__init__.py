@@ -20,7 +20,7 @@ The packages, top to bottom; nothing imports upwards (checked by `lint-imports`)
     modules       strategies for answering one signature; metrics: how good an answer is
     retrieval     passages for a query
     adapters      a signature as messages, a reply as typed fields; lm: models, cache, prices; tools: functions, sandbox
-    documents     pages of texts, PDFs and pictures, and where a value stands in them
+    documents     pages of texts, PDFs and pictures, and where a value is found in them
     types         field values beyond JSON: images, sound, files, documents; dataset: tables of examples
     signature     typed contracts; loop: the event loop all model calls run on
     prediction    a program's answer
@@ -231,7 +231,7 @@ _PACKAGES = {
     "streaming": "engine.streaming",
     "types": "engine.types",
 }
-"""Packages that can be reached as attributes without an import of their own."""
+"""Packages that can be reached as attributes without a separate import."""
 
 
 def __getattr__(name: str) -> Any:

@@ -79,7 +79,7 @@ class Child:
 
     @property
     def code(self) -> int | None:
-        """How the child ended: its exit status, less than 0 for the signal that ended it; None while it runs."""
+        """The child's exit status, negative for the signal that ended it; None while it runs."""
         return self._process.poll()
 
     @property
@@ -119,7 +119,7 @@ class Child:
 
 
 def limit_memory(most: int) -> None:
-    """Let this process have at most so many bytes of its own; MemoryError comes beyond. Without effect on Windows."""
+    """Limit this process's memory to `most` bytes; more raises MemoryError. Without effect on Windows."""
     try:
         import resource
     except ImportError:

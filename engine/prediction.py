@@ -1,4 +1,4 @@
-"""What a program answers: a `Prediction`, and the `Completions` it was chosen from.
+"""A program's answer: a `Prediction`, and the `Completions` it was chosen from.
 
 They know nothing of models, prompts or metrics.
 """

@@ -48,7 +48,7 @@ class Example(Mapping[str, Any]):
 
     @property
     def knows_inputs(self) -> bool:
-        """Whether `with_inputs` has said which keys are inputs."""
+        """True if `with_inputs` has said which keys are inputs."""
         return self._input_keys is not None
 
     @property
@@ -163,7 +163,7 @@ def _rebuild_example(cls: type[Example], values: dict[str, object], keys: frozen
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What calls cost: tokens in and out, US dollars (None: price unknown), and calls made.
+    """Usage of model calls: tokens in and out, US dollars (None: price unknown), and calls made.
 
     `calls` counts paid calls; an answer from the cache adds to `cached` instead.
 
@@ -203,7 +203,7 @@ class Demo:
 
 @dataclass(frozen=True, slots=True)
 class StepState:
-    """What may change in one step.
+    """The parts of one step that may change.
 
     `nearest` demos are shown (0: all), `reason_first` adds or drops reasoning, `adapter` is a name. `weights` is the name of
     the tuned model that answers this step, such as "tuned/abc"; None: the model in force.
@@ -248,7 +248,7 @@ class StepState:
 
 @dataclass(frozen=True, slots=True)
 class PartCredit:
-    """What a rule or an example of a step's prompt does: validation rows that it fixes and breaks, of those it bears on.
+    """The effect of one rule or example of a step's prompt: validation rows that it fixes and breaks.
 
     `kind` is "rule" or "example". The counts are estimated from the scores of a search unless `measured` by taking the part out.
     """
@@ -420,7 +420,7 @@ class RowTrial(Protocol):
 
     @property
     def complete(self) -> bool:
-        """Whether all of them have an outcome."""
+        """True if all of them have an outcome."""
 
 
 _Trial = TypeVar("_Trial", bound=RowTrial)
@@ -488,7 +488,7 @@ def content_hash(value: object) -> str:
 
 def json_form(value: object) -> object:
     """Return a value that orjson cannot write as one that it can, at last its text; for `orjson.dumps(..., default=json_form)`."""
-    if isinstance(value, float):  # a grade: orjson writes no number of a class of its own
+    if isinstance(value, float):  # a grade: orjson refuses subclasses of float
         return float(value)
     if isinstance(value, Mapping):
         return dict(value)

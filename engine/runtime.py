@@ -185,7 +185,7 @@ class UsageTracker:
 
 
 def _numbers(usage: Usage | Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the numbers of one call; None stands for an answer from the cache."""
+    """Return the numbers of one call; None means an answer from the cache."""
     if usage is None:
         return {"cached": 1}
     if isinstance(usage, Mapping):

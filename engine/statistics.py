@@ -1,4 +1,4 @@
-"""How sure a number is: every interval, of a mean score and of a difference in pairs; and how far two graders agree.
+"""Confidence intervals of mean scores and of paired differences, and the agreement of two graders.
 
 A mean of right and wrong has Wilson's interval (1927, "Probable inference, the law of succession, and statistical
 inference"), one of graded scores Student's t (1908, "The probable error of a mean"). A mean of paired differences has

@@ -201,7 +201,7 @@ class Line(NamedTuple):
 
     @property
     def changed(self) -> bool:
-        """Whether the two sides differ."""
+        """True if the two sides differ."""
         return self.before != self.after
 
 

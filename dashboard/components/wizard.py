@@ -99,7 +99,7 @@ def _next_button(found: tuple[Step, ...], here: str) -> None:
 
 
 def project_bar(now: Current, runs: Sequence[RunRow]) -> None:
-    """Show the project, with the way to the others, how its newest run stands, and what its runs have cost.
+    """Show the project, with the way to the others, the state of its newest run, and what its runs have cost.
 
     A select box keeps the name that was picked, not the project. Its key holds all names, so that a project that
     takes over a name that another one had is not opened in its place.

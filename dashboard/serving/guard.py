@@ -54,7 +54,7 @@ class Token:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        # Cookies hold for all ports of a machine: each server has one of its own.
+        # Cookies hold for all ports of a machine: each server has its own.
         name = f"{COOKIE}-{re.sub('[^0-9]', '', headers.get('host', '').rpartition(':')[2])}"
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         # Other programs' cookies come along, of whatever form: Starlette reads each for itself, as browsers do.

@@ -32,7 +32,7 @@ LOOK_ANYWAY_SECONDS = 1.0
 """A run whose process has died changes nothing in the store: it is looked at this often."""
 
 LOCKED_SECONDS = 2.0
-"""When another program holds the database for longer than this, the tabs get a message; it is tried again and again."""
+"""Seconds that another program may hold the database before the tabs get a message; reading is retried all the time."""
 
 BUSY_SHARE = 3.0
 """Working a change out may take a third of the time at most: a run of 10,000 trials sends changes less often."""

@@ -33,7 +33,7 @@ _KEPT = {"dataset", "mapping", "excluded", "synthetic", "feedback"}
 
 
 class TaskChange(TypedDict, total=False):
-    """What changes in the task with its rows: the task, or the columns (by field) that some fields are filled from."""
+    """A change of the task that comes with new rows: the task, or the columns (by field) that some fields are filled from."""
 
     pipeline: PipelineSpec
     mapping: Mapping[str, str]

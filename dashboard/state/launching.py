@@ -99,7 +99,7 @@ def ask(run_id: str, kind: str, content: Mapping[str, object]) -> int:
 def resume(run_id: str, keys: Mapping[str, str] | None = None) -> None:
     """Let a paused run go on; start its process again where it has ended.
 
-    A process of its own that lives and has said nothing for a minute is ended first. Raises RunError where nothing could be started.
+    A worker of this run that has sent no heartbeat for a minute is ended first. Raises RunError where nothing could be started.
     """
     with writing() as store:
         run = store.runs.get(run_id)

@@ -41,7 +41,7 @@ def asked_models(model: ModelChoice | None, pipeline: PipelineSpec | None) -> li
 
 
 def models_of_steps(pipeline: PipelineSpec | None) -> list[tuple[str, str]]:
-    """Return (step, what it asks) of the steps with a model of their own.
+    """Return (step, what it asks) of the steps with a separate model.
 
     >>> from engine.pipeline.spec import PipelineSpec, StepSpec
     >>> models_of_steps(PipelineSpec(steps=(StepSpec(name="sort", model="openai/gpt-5-mini"), StepSpec())))
@@ -76,7 +76,7 @@ def not_in_settings(choice: ModelChoice, saved: Sequence[ModelChoice]) -> str:
 
 
 def own_key_variable(address: str) -> str:
-    """Return the name of the variable for the key of an address of one's own.
+    """Return the name of the variable for the key of the user's own address.
 
     >>> own_key_variable("https://llm.example.org:8443/v1")
     'TUNEBOARD_LLM_EXAMPLE_ORG_KEY'

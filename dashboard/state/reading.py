@@ -34,7 +34,7 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 WHAT_ROWS_NEED = {"dataset", "pipeline", "mapping", "split", "excluded", "synthetic"}
-"""What of a draft decides which rows are used, and for what."""
+"""The fields of a draft that decide the rows in use and their split."""
 
 HASHED: dict[str | type[Any], Callable[[Any], object]] = {
     RunRow: lambda run: (run.id, run.revision),

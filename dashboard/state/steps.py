@@ -39,7 +39,7 @@ MAY_BE_EMPTY = ", or empty"
 
 HELP = (
     "Text: any words. Text, or empty: rows without it are used too. Whole number: 3. Number: 3.5. Yes or no: true or false. One of a list: exactly one "
-    "of the values you allow. List: several values. Names and values: a small record such as size: large. Record: fields of its own, "
+    "of the values you allow. List: several values. Names and values: a small record such as size: large. Record: several fields, "
     "which you name below it; List of records: several of them, such as the lines of an invoice. Image, PDF and File: uploaded, a path on this machine, a web address or "
     "a data URI. Sound: a path or a data URI. Program code: source text."
 )
@@ -181,7 +181,7 @@ def move_step(draft: ProjectDraft, at: int, by: int) -> ProjectDraft:
 
 
 def duplicate_step(draft: ProjectDraft, at: int) -> ProjectDraft:
-    """Return the draft with a copy of a step after it; the copy's outputs have names of their own."""
+    """Return the draft with a copy of a step after it; the copy's outputs get new names."""
     steps = list(pipeline_of(draft).steps)
     if at >= len(steps):
         return draft

@@ -232,7 +232,7 @@ def viewer_data(
     key: str = "",
     focus: str = "",
 ) -> Json:
-    """Return what the viewer draws as JSON values: pages, lines, and where each line's value stands.
+    """Return what the viewer draws as JSON values: pages, lines, and the line and value of each mark.
 
     `evidence` is the answer's own; the place of every other value is looked for by code. Of a wrong value both places
     count, that of the answer first. `key` tells one document from another; `focus` is the path that is chosen at first.

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     Call = Callable[[BaseLM, Request], Awaitable[Reply]]
     ExpectedCall = tuple[list[Turn], str, BaseLM | None]
-    """What is sent, what comes back, and the model that is asked (None: the step's)."""
+    """A request, its reply, and the model that is asked (None: the step's)."""
 
 PIECES = (
     "format_system_message",

@@ -96,7 +96,7 @@ class Plan:
     """A signature's fields, ready for use.
 
     `earlier` is the input that holds earlier turns; it is none of `inputs`, since it comes before them. `native`
-    names the outputs that some models give in a form of their own, by type, and the input with the tools.
+    names the outputs that some models return natively, by type, and the input with the tools.
     """
 
     inputs: tuple[FieldPlan, ...]
@@ -418,7 +418,7 @@ class Rendered:
 
 
 def answer_turns(values: Values, said: str, known: Collection[str]) -> list[Turn]:
-    """Return what was answered in an earlier turn: `said`, and tool calls and what they gave as messages of their own.
+    """Return what was answered in an earlier turn: `said`, and tool calls with their results as separate messages.
 
     Calls and results are such where the signature as it is asked does not know their field. Results that do not answer
     each call by its id come as a user's message.

@@ -122,12 +122,12 @@ _extractions: WeakKeyDictionary[type[Signature], type[Signature]] = WeakKeyDicti
 
 ANSWER = "free_answer"
 STYLE = """\
-Answer in your own words, in any form, with every detail that matters. No layout is needed, but somebody else must be \
+Answer in your own words, in any form, with every detail that matters. No layout is needed, but another reader must be \
 able to fill in the output fields from your answer."""
 NOTES = "What they will write there:"
-REMINDER = "Now answer, and say in so many words what these are: {names}."
+REMINDER = "Now answer, and state explicitly what these are: {names}."
 EXTRACT = """\
-Somebody was asked to do a task and answered in free words. Take {names} out of the answer, exactly as it states them. \
-Do not do the task anew and do not correct the answer.
+A task was given and answered in free words. Take {names} out of the answer, exactly as it states them. \
+Do not do the task again and do not correct the answer.
 
 The task was: {task}"""

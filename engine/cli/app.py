@@ -122,7 +122,7 @@ Token = Annotated[
     bool,
     typer.Option(
         "--token",
-        help="Let nobody in without a token: the printed address has it, a browser keeps it in a cookie.",
+        help="Require a token: the printed address has it, a browser keeps it in a cookie.",
     ),
 ]
 

@@ -1,4 +1,4 @@
-"""What this installation has and lacks, as a table. Keys are named, never shown; nothing is called."""
+"""The installed and the missing parts, as a table. Keys are named, never shown; nothing is called."""
 
 from __future__ import annotations
 

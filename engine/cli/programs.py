@@ -88,7 +88,7 @@ def export_program(run_id: str, form: str, output: Path | None, candidate: str |
 
 
 AROUND = ("report", "results-csv", "results-xlsx", "results-json", "training")
-"""What can be exported of a run, besides its program."""
+"""Exports of a run other than its program."""
 
 
 def _form(name: str) -> ExportFormat:

@@ -1,6 +1,6 @@
 """`ReActV2`: DSPy's agent that keeps its steps as a conversation and hands its answer to a tool named `submit`.
 
-`engine.ReAct` is the engine's own agent: its steps are one text, its answer is a call of its own, and optimizers tune it.
+`engine.ReAct` is the engine's own agent: its steps are one text, its answer is a separate call, and optimizers tune it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class ReActV2(Module):
         self.react = Predict(_turn(self.signature, list(self.tools)))
 
     async def aforward(self, **given: Any) -> Prediction:
-        """Run the agent. Raises RunError if it gives no answer even when it is told to."""
+        """Run the agent. Raises RunError if it gives no answer even when asked for one."""
         most = given.pop("max_iters", self.max_iters)
         history = given.pop("history", None) or History(messages=[])
         history = history if isinstance(history, History) else History.model_validate(history)
@@ -125,7 +125,7 @@ def _check_names(signature: type[Signature]) -> None:
     taken = [name for name in ("history", "termination_reason") if name in signature.output_fields]
     taken += [name for name in ("history", "tools") if name in signature.input_fields]
     if taken:
-        raise SignatureError(f"ReActV2 has a field {taken[0]!r} of its own. Rename yours.")
+        raise SignatureError(f"ReActV2 needs the field name {taken[0]!r} itself. Rename yours.")
 
 
 def _submit_tool(signature: type[Signature]) -> Tool:

@@ -146,14 +146,14 @@ def HotPotF1(prediction: str, answers_list: Iterable[str]) -> float:  # noqa: N8
 
 
 class ScoreWithFeedback(Prediction):
-    """What a GEPA metric of DSPy's returns: a score and why, in words."""
+    """Return value of a GEPA metric of DSPy's: a score and feedback."""
 
     score: float
     feedback: str
 
 
 DSPyTrace = list[tuple[Any, dict[str, Any], Prediction]]
-"""What a program did: predictor, inputs and prediction of each step."""
+"""Trace of a program: predictor, inputs and prediction of each step."""
 
 
 class ReflectiveExample(TypedDict):

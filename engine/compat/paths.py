@@ -225,7 +225,7 @@ def is_path(path: str) -> bool:
 
 
 def found(name: str) -> Any:
-    """Return what a name of DSPy's stands for. Raises AttributeError if it is not here."""
+    """Return the engine's object for a name of DSPy's. Raises AttributeError if it is not here."""
     home, _, attribute = HOMES.get(name, "").partition(":")
     return getattr(importlib.import_module(home), attribute) if home else _public(name)
 

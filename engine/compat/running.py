@@ -20,7 +20,7 @@ from engine.errors import ConfigurationError
 
 
 class _DSPyFinder:
-    """Finds `dspy` and all below it, before any installed DSPy. It stands first, so it is asked for every import."""
+    """Finds `dspy` and all below it, before any installed DSPy. It is the first finder, so it sees every import."""
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None = None, *_: object) -> ModuleSpec | None:

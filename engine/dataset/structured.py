@@ -79,7 +79,7 @@ def read_json(text: str, name: str) -> RawTable:
             return read_json_lines(text, name)
         raise DatasetError(
             f"{name!r} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}. "
-            "Mend it there, or save the table as CSV."
+            "Correct it there, or save the table as CSV."
         ) from None
     except RecursionError:
         raise DatasetError(f"{name!r} is nested too deeply to be a table. {_WANTED}") from None

@@ -67,10 +67,10 @@ def older_objects_left_alone() -> Iterator[None]:
 
 
 Limit = int | AbstractAsyncContextManager[Any]
-"""How many rows at once: a number, or something entered around each row (a semaphore, shared or not)."""
+"""A limit of rows at once: a number, or something entered around each row (a semaphore, shared or not)."""
 
 SUGGESTION_KEEPS = 0.8
-"""What is left of a row's score for each suggestion that its answer does not follow."""
+"""Factor on a row's score for each suggestion that its answer does not follow."""
 
 _MOST_WORKERS = 1024
 _TRUSTED_AFTER = 3

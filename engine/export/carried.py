@@ -30,7 +30,7 @@ class Place(NamedTuple):
 
     @property
     def standard(self) -> bool:
-        """Whether it is the standard library's."""
+        """True if it is the standard library's."""
         return self.module.partition(".")[0] in sys.stdlib_module_names
 
 

@@ -1,4 +1,4 @@
-"""What a run came to, as one picture: before and after, the interval of the gain, the test rows that turned.
+"""The result of a run as one picture: before and after, the interval of the gain, the test rows that turned.
 
 The report and the Results page show the same one: `hero.html.j2` draws it, `hero.css` styles it. Texts are escaped.
 """

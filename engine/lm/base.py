@@ -156,7 +156,7 @@ class BaseLM:
     """Set where `complete` notes its calls in the history itself."""
     _response_method: ClassVar[str] = ""
     _answers: ClassVar[tuple[Callable[..., Awaitable[Reply]], ...]] = ()
-    """Each `complete` that a nearer `forward` or `aforward` stands over, the nearest first."""
+    """Each `complete` that a nearer `forward` or `aforward` overrides, the nearest first."""
     _call_method: ClassVar[str] = ""
 
     def __init__(
@@ -225,7 +225,7 @@ class BaseLM:
         return await self.complete(request)
 
     async def _answer_below(self, place: int, request: Request) -> Reply:
-        """Answer by one of `_answers`. Raises ConfigurationError where there are not so many."""
+        """Answer by one of `_answers`. Raises ConfigurationError where there is no such index."""
         if place >= len(self._answers):
             raise self._cannot_answer()
         token = _reached.set((self, own_call.get(), place + 1))
@@ -414,7 +414,7 @@ _reached: ContextVar[tuple[BaseLM | None, OwnCall | None, int]] = ContextVar(
 def models_shared(memo: dict[int, object]) -> Iterator[None]:
     """Make deep copies with this memo share their models inside the `with` block, as the copies of a program do.
 
-    Elsewhere a deep copy of a model is a model of its own. The memo's key is that of a class, which is never copied.
+    Elsewhere a deep copy of a model is independent of it. The memo's key is that of a class, which is never copied.
     """
     outermost = not shared_in(memo)
     memo[id(BaseLM)] = BaseLM
@@ -519,7 +519,7 @@ class FallbackLM(BaseLM):
 
     @property
     def capabilities(self) -> frozenset[str]:  # type: ignore[override]  # those of its models
-        """What all of them can do, since it is not in the prompt; a JSON schema, where the first takes it, is left out for others."""
+        """The abilities that all of them have. A JSON schema that the first one takes is left out for the others."""
         found = {word for word, name in _SUPPORTS.items() if all(getattr(lm, name) for lm in self.lms)}
         return frozenset(found | ({"json_schema"} if self.lms[0].supports_response_format else set()))
 

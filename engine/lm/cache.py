@@ -178,7 +178,7 @@ class Cache:
 
     @property
     def unkept(self) -> bool:
-        """Whether replies wait in memory because they could not be written."""
+        """True if replies wait in memory because they could not be written."""
         return bool(self._unkept)
 
     def settle(self, seconds: float = 0.1) -> str:
@@ -371,7 +371,7 @@ def configure_cache(
     enable_memory_cache: bool = True,
     disk_cache_dir: str | Path | None = None,
 ) -> None:
-    """Choose where every model of this process keeps its answers, other than those with a cache of their own.
+    """Choose where the models of this process keep their answers. Models with a separate cache keep it.
 
     On disk they lie in `disk_cache_dir`, or in the data folder; without the disk they live as long as the process; without
     both nothing is kept. Nothing is ever pickled.

@@ -291,7 +291,7 @@ _COMPATIBLE = {
         """.split()  # noqa: SIM905 - many short words
     },
 }
-"""Providers that litellm speaks the OpenAI protocol to, and that have no entry of their own here -> how their domain begins."""
+"""Providers that litellm reaches by the OpenAI protocol and that have no separate entry here -> how their domain begins."""
 
 
 def _prefix_only(prefix: str, base_url: str) -> bool:
@@ -315,7 +315,7 @@ def _own(prefix: str, title: str, port: int, *models: str, key_env: str | None =
 def _by_litellm(
     prefix: str, title: str, key_env: str | None = None, *models: str, own_address: bool = False
 ) -> Provider:
-    """Return a provider with a protocol of its own."""
+    """Return a provider with a separate protocol."""
     return Provider(prefix, title, "litellm", None, key_env, models, own_address=own_address)
 
 
@@ -400,6 +400,6 @@ _ALIASES: tuple[Provider, ...] = (
     _by_litellm("huggingface", "Hugging Face", "HF_TOKEN"),
     _by_litellm("databricks", "Databricks", "DATABRICKS_API_KEY", own_address=True),
 )
-"""Known, but not listed: other names for the same, and providers with a protocol of their own."""
+"""Known, but not listed: other names for the same, and providers with a separate protocol."""
 
 _BY_PREFIX = {p.prefix: p for p in (*_ALIASES, *PROVIDERS)}

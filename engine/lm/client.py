@@ -257,7 +257,7 @@ class LM(BaseLM):
 
     @property
     def supports_vision(self) -> bool | None:
-        """Whether it sees pictures, as far as the price table says."""
+        """True if it sees pictures, as far as the price table says."""
         return None if self.known_price is None else self.known_price.vision
 
     @cached_property
@@ -312,7 +312,7 @@ class LM(BaseLM):
 
     @property
     def may_say_nothing(self) -> bool:
-        """Whether an answer with nothing in it is one: a text may be complete as it is, and weights here do not fail that way."""
+        """True if an empty answer is accepted: a completed text may need no more, and local weights have no such fault."""
         return self.model_type == "text" or self.route.protocol == "local"
 
     def cache_for(self, request: Request) -> tuple[Request, Cache | None]:

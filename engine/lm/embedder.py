@@ -66,7 +66,7 @@ class OpenAIEmbeddings(OpenAITransport):
 
 
 class Embedder:
-    """Texts -> float32 vectors, one row a text, by a model's name or a function of one's own.
+    """Texts -> float32 vectors, one row a text, by a model's name or the user's own function.
 
     `model` is "offline/hashing", a name such as "openai/text-embedding-3-small" (any provider the LM client knows), or
     a function of a list of texts, plain or async. `batch_size` texts go in one request. Further keywords are those of

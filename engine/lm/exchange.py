@@ -85,12 +85,12 @@ class Reply:
 
     @property
     def blank(self) -> bool:
-        """Whether no completion has anything in it: neither text nor a call of a tool."""
+        """True if no completion has anything in it: neither text nor a call of a tool."""
         return not any(choice.text or choice.tool_calls for choice in self.choices)
 
     @property
     def faulty(self) -> bool:
-        """Whether it is blank through the endpoint's fault: nothing was cut off, and no filter has held it back."""
+        """True if it is blank through the endpoint's fault: nothing was cut off, and no filter has held it back."""
         return self.blank and not any(one.finish_reason in _HELD_BACK for one in self.choices)
 
 

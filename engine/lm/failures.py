@@ -61,8 +61,8 @@ def from_status(place: Place, status: int, body: bytes, headers: Mapping[str, st
     return error
 
 
-def _of_status(place: Place, status: int, told: tuple[str, str], headers: Mapping[str, str]) -> LMError:
-    said, code = told
+def _of_status(place: Place, status: int, reported: tuple[str, str], headers: Mapping[str, str]) -> LMError:
+    said, code = reported
     quote = f" It said: {said}" if said else ""
     wait = retry_after(headers)
     host, name = place.host, f"model {place.model!r}"

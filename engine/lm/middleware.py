@@ -375,7 +375,7 @@ class AdaptiveLimiter:
 
     @property
     def silent(self) -> bool:
-        """Whether the endpoint has let `SILENT_REQUESTS` time out, and has never answered anything, be it a refusal."""
+        """True if the endpoint has let `SILENT_REQUESTS` time out, and has never answered anything, be it a refusal."""
         return not self._heard and self._timeouts >= SILENT_REQUESTS
 
     async def acquire(self) -> int:

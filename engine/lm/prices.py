@@ -118,7 +118,7 @@ def _price(model: str, overrides: Path | None) -> Price | None:
     own = _parse(entry)
     if own is None or usual is None:
         return usual if entry is None else own
-    # A price of one's own says what the model costs; what it takes is still known from the table.
+    # The user's own price replaces the cost; limits of the model still come from the table.
     return own._replace(
         **{
             name: getattr(usual, name)

@@ -138,7 +138,7 @@ class Metric(ABC):
     cons: ClassVar[tuple[str, ...]] = ()
     Options: ClassVar[type[MetricOptions]] = MetricOptions
     awaits: ClassVar[bool] = False
-    """Whether its verdict takes a model, an embedder or a sandbox: async code then awaits `acall`."""
+    """True if its verdict takes a model, an embedder or a sandbox: async code then awaits `acall`."""
     calls: ClassVar[int] = 0
     """Model calls it makes for one output of one row."""
 

@@ -1,4 +1,4 @@
-"""Ways to compare one field's value with the expected one, by name: what `JSONMatch` is told to use for which field.
+"""Ways to compare one field's value with the expected one, by name: what `JSONMatch` uses for which field.
 
 The names that DSPydantic's users know, and more. `register_evaluator` adds one's own.
 """
@@ -84,7 +84,7 @@ class Exact(Comparer):
     name = "exact"
 
     class Options(Comparer.Options):
-        """What counts."""
+        """Options of the comparison."""
 
         case_sensitive: bool = True
         strip_whitespace: bool = True
@@ -132,7 +132,7 @@ class TextSimilarity(_Likeness):
     awaits = True
 
     class Options(_Likeness.Options):
-        """Which embeddings; the offline ones compare words and letters."""
+        """Choice of the embeddings; the offline ones compare words and letters."""
 
         model: str = ""
         embedder: Any = None
@@ -162,7 +162,7 @@ class Number(Comparer):
     name = "number"
 
     class Options(Comparer.Options):
-        """How far off is still right."""
+        """Tolerance of the comparison."""
 
         tolerance: float = Field(0.0, ge=0)
         relative: bool = False
@@ -172,7 +172,7 @@ class Number(Comparer):
         return float(self.near(read_numbers(expected), read_numbers(got)))
 
     def near(self, wanted: tuple[float, ...], found: tuple[float, ...]) -> bool:
-        """Whether a reading of one is near enough to a reading of the other."""
+        """True if a reading of one is near enough to a reading of the other."""
         for one in wanted:
             allowed = self.options.tolerance * (abs(one) if self.options.relative else 1)
             if any(abs(one - other) <= allowed + 1e-9 * max(1.0, abs(one)) for other in found):
@@ -207,7 +207,7 @@ class Date(Comparer):
     name = "date"
 
     class Options(Comparer.Options):
-        """How far off is still right."""
+        """Tolerance of the comparison."""
 
         days: int = Field(0, ge=0)
 
@@ -222,7 +222,7 @@ class _Judged(Comparer):
     calls = 1
 
     class Options(Comparer.Options):
-        """Who judges: `lm`, a model in Python, or `judge`, its name; else the model in force. Never the offline stand-in."""
+        """Choice of the judge: `lm`, a model in Python, or `judge`, its name; else the configured model. Never the offline stand-in."""
 
         lm: Any = None
         judge: str | None = None

@@ -124,7 +124,7 @@ class Rubric(Judge):
     cons = ("Costs one more call a row, and needs a real model as judge.",)
 
     class Options(Judge.Options):
-        """What the judge looks for."""
+        """Criteria of the judge."""
 
         criteria: str = Field(
             "The answer is correct.\nThe answer is complete.",
@@ -196,7 +196,7 @@ class _Semantic(Judge):
     """Shared by both judges: the field "response" where there is one, and the rule for traces."""
 
     class Options(Judge.Options):
-        """When an answer counts as right where only right and wrong count."""
+        """Threshold from which an answer counts as right."""
 
         threshold: float = Field(
             0.66,
@@ -231,7 +231,7 @@ class _Semantic(Judge):
 
 
 class SemanticF1(_Semantic):
-    """Whether answer and expected text say the same: F1 of what is covered and what is right, by a judge.
+    """Agreement of answer and expected text: F1 of coverage and correctness, by a judge.
 
     One call. Recall is the share of the expected text's ideas that the answer holds, precision the share of the
     answer's ideas that the expected text holds.
@@ -257,7 +257,7 @@ class SemanticF1(_Semantic):
     cons = ("Costs one more call a row, and needs a real model as judge.",)
 
     class Options(_Semantic.Options):
-        """How the judge works."""
+        """Options of the judge."""
 
         decompositional: bool = Field(
             False,
@@ -282,7 +282,7 @@ class SemanticF1(_Semantic):
 
 
 class CompleteAndGrounded(_Semantic):
-    """Whether an answer says all that was expected, and nothing that its context does not say. Two calls.
+    """Completeness and groundedness of an answer: all that was expected, and only what its context says. Two calls.
 
     The context is the prediction's `context` (what a retrieval step found), or the row's.
 

@@ -66,7 +66,7 @@ class ExactMatch(Metric):
     cons = ("A right answer in other words counts as wrong.",)
 
     class Options(MetricOptions):
-        """What counts as the same."""
+        """Options of the comparison."""
 
         every_output: bool = Field(
             True,
@@ -108,7 +108,7 @@ def wrong(accepted: Sequence[object], answer: object) -> str:
 
 
 def same(expected: Any, answer: Any, strict: bool = False) -> bool:
-    """Whether two values are the same answer: texts as texts, numbers as numbers, lists item by item."""
+    """True if two values are the same answer: texts as texts, numbers as numbers, lists item by item."""
     if expected == answer:
         return True
     if isinstance(expected, Mapping) and isinstance(answer, Mapping):
@@ -127,7 +127,7 @@ def same(expected: Any, answer: Any, strict: bool = False) -> bool:
 
 
 def answer_exact_match(example: Any, pred: Any, trace: Any = None, frac: float = 1.0) -> Grade:  # noqa: ARG001 - DSPy's signature
-    """Whether `pred.answer` is `example.answer` (or one of them), normalised; with `frac` < 1, their F1 reaches it.
+    """True if `pred.answer` is `example.answer` (or one of them), normalised; with `frac` < 1, their F1 reaches it.
 
     The grade is 1 or 0, counts as True or False, and says what was wrong.
 
@@ -145,7 +145,7 @@ def answer_exact_match(example: Any, pred: Any, trace: Any = None, frac: float =
 
 
 def EM(prediction: str, answers_list: Sequence[str]) -> bool:  # noqa: N802 - DSPy's name
-    """Whether a text equals one of several, after `normalize_text`.
+    """True if a text equals one of several, after `normalize_text`.
 
     >>> EM("The Seine!", ["Rhine", "Seine"])
     True
@@ -187,7 +187,7 @@ class Contains(Metric):
     cons = ("An answer that lists everything is right as well.", "'not Paris' contains Paris.")
 
     class Options(MetricOptions):
-        """What counts as mentioned."""
+        """Options of the search for the text."""
 
         whole_words: bool = Field(
             True,
@@ -224,7 +224,7 @@ class Contains(Metric):
 
 
 def answer_passage_match(example: Any, pred: Any, trace: object = None) -> Grade:  # noqa: ARG001 - DSPy's signature
-    """Whether one of the passages in `pred.context` holds one of the accepted answers, word for word.
+    """True if one of the passages in `pred.context` holds one of the accepted answers, word for word.
 
     The grade is 1 or 0, counts as True or False, and says what was not found.
 
@@ -367,7 +367,7 @@ class NumberWithin(Metric):
     cons = ("Only the last number of a text is read.",)
 
     class Options(MetricOptions):
-        """How far off is still right."""
+        """Tolerance of the comparison."""
 
         tolerance: float = Field(
             0.0,

@@ -41,7 +41,7 @@ class EditDistance(Metric):
     cons = ("Two different numbers can be one letter apart.",)
 
     class Options(MetricOptions):
-        """How strict the comparison is."""
+        """Options of the comparison."""
 
         strict: bool = Field(
             False,
@@ -76,7 +76,7 @@ class EditDistance(Metric):
 
 
 class TokenF1(Metric):
-    """How many words the answer and the expected text share, 0 to 1 (F1 of the SQuAD evaluation).
+    """Share of words that answer and expected text have in common, 0 to 1 (F1 of the SQuAD evaluation).
 
     A list expected where the answer is one text holds every accepted answer; the best one counts.
 
@@ -149,7 +149,7 @@ class ROUGE(Metric):
     cons = ("A good summary in other words scores low.",)
 
     class Options(MetricOptions):
-        """Which ROUGE."""
+        """Choice of the ROUGE variant."""
 
         kind: Literal["rouge1", "rouge2", "rougeL"] = Field(
             "rougeL",
@@ -302,7 +302,7 @@ class EmbeddingSimilarity(AwaitedMetric):
     cons = ("'It is' and 'it is not' are near each other.",)
 
     class Options(MetricOptions):
-        """Which embeddings, and from where on an answer counts."""
+        """Choice of the embeddings, and the threshold from which an answer counts."""
 
         model: str = Field(
             OFFLINE_EMBEDDINGS,

@@ -83,7 +83,7 @@ class MacroF1(WholeSetMetric):
 
 
 class Correlation(WholeSetMetric):
-    """How well answered numbers follow the expected ones, over all rows; below 0 counts as 0.
+    """Correlation of answered and expected numbers over all rows; below 0 counts as 0.
 
     >>> Correlation().total([(1, 10), (2, 20), (3, 90)]).score
     1.0
@@ -100,7 +100,7 @@ class Correlation(WholeSetMetric):
     cons = ("Needs many rows; single rows are graded by how far off they are.",)
 
     class Options(MetricOptions):
-        """Which correlation."""
+        """Choice of the correlation."""
 
         kind: Literal["pearson", "spearman"] = Field(
             "spearman", title="Kind", description="spearman compares orders, pearson the values themselves."

@@ -331,5 +331,5 @@ class MultiChainComparison(Module):
         return f"{thought} {self.last}: {attempt.get(self.last)}".strip()
 
 
-ATTEMPT = "somebody's reasoning and answer, which may be wrong"
+ATTEMPT = "the reasoning and answer of one attempt, which may be wrong"
 RATIONALE = "What the attempts get right and wrong, put together step by step"

@@ -42,7 +42,7 @@ class CallRange(NamedTuple):
 
     @property
     def usual(self) -> int:
-        """What to plan with while nothing is known: a third of the way, for most runs end long before the limit."""
+        """The call count to plan with before any run: a third of the range, since most runs end long before the limit."""
         return self.least + round((self.most - self.least) / 3)
 
     def __add__(self, other: object) -> CallRange:
@@ -85,7 +85,7 @@ class Module:
     _acall: ClassVar[Callable[..., Coroutine[Any, Any, Any]]]
     """The nearest `acall` that was written as one; `acall` itself may stand for a `__call__` of the user's."""
     _called: ClassVar[bool] = False
-    """Whether a class between Module and this one overrides `__call__` alone, which its `acall` stands for."""
+    """True where a class between Module and this one overrides `__call__` alone; its `acall` then runs that override."""
     _has_conditions: ClassVar[bool] = False
     _compiled: bool = False
 
@@ -124,7 +124,7 @@ class Module:
         return await loop.in_thread(self.forward, *args, **kwargs)
 
     def forward(self, *args: object, **kwargs: object) -> Any:
-        """What the program does; define it, or `aforward` in async code."""
+        """Run the program's own steps. Define this method, or `aforward` in async code."""
         if self.aforward is None:
             raise ConfigurationError(
                 f"{type(self).__name__} cannot be called: define forward(self, ...) or aforward."
@@ -181,7 +181,7 @@ class Module:
 
     @property
     def call_range(self) -> CallRange:
-        """How many model calls one run may take: what the parts take together; a loop of one's own is not seen.
+        """The number of model calls one run may take: the sum over its parts. A loop in the user's own code is not seen.
 
         Override it in a module that calls its parts more or less often than once.
         """
@@ -335,7 +335,7 @@ def _call_over(below: Acall) -> Acall:
 
 
 async def _below_call(self: Module, *args: object, **kwargs: object) -> Any:
-    """Go on from an overridden `__call__`: with the `acall` below the one that stands for it, or else with the nearest."""
+    """Continue from an overridden `__call__`: with the `acall` below the one that runs the override, else the nearest."""
     program, meant = _running.get()
     acall = meant if program is self and meant is not None else type(self)._acall
     with _run_as(None if acall is Module.acall else self):
@@ -343,7 +343,7 @@ async def _below_call(self: Module, *args: object, **kwargs: object) -> Any:
 
 
 _running: ContextVar[tuple[Module | None, Acall | None]] = ContextVar("engine_running", default=(None, None))
-"""The program whose overridden `__call__` has begun, and what its super() means where it stands for an `acall`."""
+"""The program whose overridden `__call__` is running, and the `acall` that its super() continues with."""
 
 
 @contextmanager

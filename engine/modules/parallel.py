@@ -122,6 +122,6 @@ class Parallel(Module):
         if isinstance(example, dict):
             return await _called(program, **example)
         if isinstance(program, Parallel) and isinstance(example, list):
-            return await program.acall(example)  # pairs of its own
+            return await program.acall(example)  # a Parallel inside a Parallel gets its list of pairs
         given = example if isinstance(example, tuple | list) else (example,)
         return await _called(program, *given)

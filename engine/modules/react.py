@@ -121,7 +121,7 @@ def _nothing(*_args: object, **_kwargs: object) -> str:
 
 TOOLS_LEAD = "Tools:"
 THEIR_LEAD, OUR_LEAD = "must be one of:", "must be one of those below."
-"""What comes before the list of tools in DSPy's instructions for ReAct, and what takes its place."""
+"""The text before the list of tools in DSPy's instructions for ReAct, and its replacement."""
 
 OUTPUT_LIMIT = 10_000
 """Characters of one observation that are shown to the model."""
@@ -379,4 +379,4 @@ will be added to the trajectory. When you know enough, call the tool finish."""
 FINISH_DESC = "Says that you know enough to give {outputs}."
 FINISH = "finish"
 FINISHED = "Done."
-"""What `finish` returns; known by identity, since a tool may return the same words."""
+"""The return value of `finish`; compared by identity, since a tool may return the same words."""

@@ -57,7 +57,7 @@ def load_adapter(saved: Mapping[str, Any]) -> Adapter:
 
 
 _NOT_TAKEN_OVER = ("api_base", "base_url", "model_list")
-"""Where a saved model was reached is written down but never followed on loading: a file must not redirect calls."""
+"""The address of a saved model is written down but ignored on loading: a file must not redirect calls."""
 
 
 def copied(value: object, memo: dict[int, object]) -> Any:

@@ -59,7 +59,7 @@ class Optimizer:
     options_model: ClassVar[type[Options]] = Options
     changes: ClassVar[Changes] = "both"
     takes_unlabelled: ClassVar[bool] = False
-    """Whether training rows without any answer are of use to it."""
+    """True if the optimizer can use training rows without any answer."""
 
     options: Options
 
@@ -137,8 +137,8 @@ class Optimizer:
         settings = optimizer.settings(student, trainset, valset, teacher, budget)
         check_frozen(frozen, seed_of(student), changes=self.changes, who=self.name)
         settings = replace(settings, frozen=tuple(frozen))
-        for remark in optimizer.check(settings):
-            _log.info("%s: %s", self.name, remark)
+        for warning in optimizer.check(settings):
+            _log.info("%s: %s", self.name, warning)
         inputs = {"student": student, "trainset": trainset, "valset": valset, "teacher": teacher}
         with observed("compile", optimizer, inputs) as note:
             try:

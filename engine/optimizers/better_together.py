@@ -121,7 +121,7 @@ class BetterTogether(Optimizer):
         self.trainers = tuple(t for step in self._chain for one in step for t in one.trainers)
 
     def check(self, settings: Settings) -> list[str]:
-        """Return what the chain's optimizers remark. Raises ConfigurationError for a set-up that cannot work."""
+        """Return the warnings of the chain's optimizers. Raises ConfigurationError for a set-up that cannot work."""
         return list(dict.fromkeys(r for step in self._chain for one in step for r in one.check(settings)))
 
     def with_options(self, changes: Mapping[str, object]) -> Self:

@@ -214,7 +214,7 @@ RESERVED: dict[str, frozenset[str]] = {
 
 _MATHS = "from math import acos, asin, atan, ceil, cos, e, exp, factorial, floor, log, log10, log2, pi, sin, sqrt, tan"
 JUDGE = """\
-Somebody was given this task: {task}
+A model was given this task: {task}
 Rate their result ({outputs}) by these criteria, strictly and without favour: {criteria}"""
 NOTHING_FOUND = "Nothing was found."
 CORRECTNESS = "the result is right, complete, and in the form that was asked for."

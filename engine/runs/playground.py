@@ -109,7 +109,7 @@ class PlaygroundAnswer(BaseModel):
 
     @property
     def cached(self) -> bool:
-        """Whether every call was answered from the cache."""
+        """True if every call was answered from the cache."""
         return bool(self.calls) and all(c.cached for c in self.calls)
 
 

@@ -1,4 +1,4 @@
-"""What a run is, as data: everything needed to do it again.
+"""A run as data: everything needed to repeat it.
 
 A project's draft is the same thing with parts still missing; `ProjectDraft.problems` lists
 what is missing, and `to_run` makes a `RunSpec` of a complete one. No key is ever in here:
@@ -117,7 +117,7 @@ class Problem:
 
 
 class ProjectDraft(Setup):
-    """What a project has so far; the wizard edits it and every edit is saved.
+    """A project's unfinished task, data and settings; the wizard edits it and every edit is saved.
 
     >>> [problem.step for problem in ProjectDraft().problems()]
     ['task', 'examples', 'metric', 'tune']

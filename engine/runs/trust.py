@@ -1,4 +1,4 @@
-"""What a run from another person would do with this machine's files, addresses and keys; the user agrees to it once."""
+"""The files, addresses and keys of this machine that an imported run would use; the user agrees to them once."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ class Proposed(Event):
 
 @dataclass(frozen=True, slots=True)
 class TrainingProgress(Event):
-    """How far a training is: trainings count from 1; `score` (0-1) is a checkpoint's on the validation rows, where it is one.
+    """Progress of a training: trainings count from 1; `score` (0-1) is a checkpoint's on the validation rows, where it is one.
 
     `loss` and `reward` (0-1) are those of the last steps. `seconds`, `tokens` and `usd` are what it has taken so far.
     """

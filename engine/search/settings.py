@@ -47,7 +47,7 @@ class Settings:
     demonstrations, `teacher_lm` and `teacher_adapter` are another model and adapter that do. `payer` is the run's name in the call cache: replies it paid for before (it was killed, it is
     driven again) count as spent, other cached replies are free. `seconds_before` is what an earlier process of the run
     has used of the time limit. `feedback` is people's words on earlier answers, by row; `row_numbers` as people count.
-    `trainers` are trainers of one's own, which come before the registered ones of the same name.
+    `trainers` are the user's own trainers; they replace registered ones of the same name.
     """
 
     program: Module
@@ -104,7 +104,7 @@ class Settings:
 
     @property
     def has_teacher(self) -> bool:
-        """Whether another program, model or adapter than the student's solves rows."""
+        """True if another program, model or adapter than the student's solves rows."""
         return any(one is not None for one in (self.teacher, self.teacher_lm, self.teacher_adapter))
 
     @property

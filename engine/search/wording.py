@@ -37,7 +37,7 @@ def _obstacle(end: SearchResult, asked: int, usable: int) -> str:
     if outcomes and all(o.score <= 0 for o in outcomes):
         feedback = next((o.feedback for o in outcomes if o.feedback), "")
         first = f" Of the first it says: {feedback[:200]}" if feedback else ""
-        return f"Every answer scored 0, so prompts could not be told apart: look at the metric.{first}"
+        return f"Every answer scored 0, so prompts could not be compared: look at the metric.{first}"
     if outcomes and all(o.score >= 1 for o in outcomes):
         return "Every answer scored 100 %, so there was nothing to gain."
     if asked and not usable:

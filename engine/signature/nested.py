@@ -17,7 +17,7 @@ from pydantic import AliasChoices, BaseModel
 from engine.signature.grammar import UNIONS
 
 RECURSION = 2
-"""How often a model is described inside itself; deeper ones keep what their class says."""
+"""Depth to which a model is described inside itself; deeper levels keep the class's descriptions."""
 
 MOST_PATHS = 500
 """Paths of one field; a type with more is described by path up to there."""

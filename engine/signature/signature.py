@@ -225,7 +225,7 @@ class SignatureMeta(type):
         return make_signature(*args, **kwargs)
 
     def __setattr__(cls, name: str, value: object) -> None:
-        if name.startswith("_"):  # so that cloudpickle can fill in a class that it has made anew
+        if name.startswith("_"):  # so that cloudpickle can fill in a class that it has rebuilt
             super().__setattr__(name, value)
             return
         raise SignatureError(

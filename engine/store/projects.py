@@ -1,4 +1,4 @@
-"""What users make, in the store: projects, datasets, settings, feedback on answers, kept programs."""
+"""The users' part of the store: projects, datasets, settings, feedback on answers, kept programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the store hands out: frozen records, one for each kind of row.
+"""The store's frozen records, one class for each kind of row.
 
 Times are seconds since 1970 (UTC), as `time.time()` gives them, to be shown and for nothing else: that clock can be set back.
 Money is US dollars.
@@ -109,7 +109,7 @@ class RunRow:
 
     @property
     def is_over(self) -> bool:
-        """Whether the run has ended, well or not (a lost run can go on, so it has not)."""
+        """True if the run has ended, well or not (a lost run can go on, so it has not)."""
         return self.state in OVER
 
 
@@ -144,7 +144,7 @@ class TrialRow:
 
     @property
     def complete(self) -> bool:
-        """Whether all of its rows were scored."""
+        """True if all of its rows were scored."""
         return self.state == "finished"
 
 
@@ -202,7 +202,7 @@ class RequestRow:
 
     @property
     def refused(self) -> bool:
-        """Whether it was answered, and not done."""
+        """True if it was answered, and not done."""
         return self.answer.startswith(NOT_DONE)
 
 

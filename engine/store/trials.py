@@ -1,4 +1,4 @@
-"""What happened in a run: candidates, trials, the outcome of every row, and events.
+"""The history of runs in the store: candidates, trials, the outcome of every row, and events.
 
 Writing the same trial again replaces it, so that a run driven again from its start ends with each trial once.
 """

@@ -49,7 +49,7 @@ class StreamResponse:
 
 @dataclass(frozen=True, slots=True)
 class StatusMessage:
-    """What the program is doing, in words.
+    """A message about the program's progress.
 
     >>> StatusMessage("Calling the tool search ...").message
     'Calling the tool search ...'
@@ -136,7 +136,7 @@ class StreamListener:
 Put = Callable[[Any], None]
 
 _END = object()
-"""What is put after the last piece."""
+"""Marker put after the last piece."""
 
 
 def streamify(

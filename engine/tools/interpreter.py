@@ -48,7 +48,7 @@ no other packages (no numpy, no pandas). Print what you want to see."""
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What code came to: the value of its last expression, what it printed, and what it handed to SUBMIT, if it did."""
+    """The result of running code: the value of its last expression, its printed text, and the values given to SUBMIT."""
 
     value: Any = None
     printed: str = ""
@@ -270,7 +270,7 @@ def _fits(value: object, most: int) -> bool:
 
 
 class _Part:
-    """What fits of a value that is too long."""
+    """The part of a too long value that is kept."""
 
     def __init__(self, room: int) -> None:
         self._room = room
@@ -351,7 +351,7 @@ class PythonInterpreter(Sandbox):
             raise
         except MontyError as error:
             raise feed.failure(error) from None
-        except RuntimeError as error:  # a worker that is gone where its end was not an error of its own
+        except RuntimeError as error:  # the worker is gone without an error it could report
             raise SandboxError(f"The sandbox broke off: {error}.") from None
         except TimeoutError:
             raise SandboxError(NO_WORKER) from None

@@ -120,7 +120,7 @@ class _Work(HostSide):
     """One execution in a process: messages to and from it."""
 
     unharmed = False
-    """Whether the process can go on after an error."""
+    """True if the process can go on after an error."""
 
     def __init__(self, sandbox: Sandbox, process: asyncio.subprocess.Process) -> None:
         super().__init__(sandbox)

@@ -178,7 +178,7 @@ class ToolCalls(Items[ToolCall]):
 
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_results: ToolCallResults | None = Field(default=None, repr=False)
-    """What the calls gave, where they are kept together, as in an earlier turn of a History."""
+    """Results of the calls, where both are kept together, as in an earlier turn of a History."""
 
     _item_key = ("name", "function")
 

@@ -1,4 +1,4 @@
-"""How quickly the dashboard shows things: first page, page changes, a new trial, a large table, many sessions and tabs.
+"""Response times of the dashboard: first page, page changes, a new trial, a large table, many sessions and tabs.
 
 A real server in a process of its own, a real Chromium, real websockets, a real store that is being written to.
 """
@@ -224,7 +224,7 @@ def _write(home: Path, run: str, stop: threading.Event) -> None:
 
 
 class _Sessions(NamedTuple):
-    """What many sessions on one run saw: times of single reruns, of reruns asked for at once, and the server's share."""
+    """Measurements of many sessions on one run: times of single reruns, of reruns asked for at once, and the server's share."""
 
     single: list[float]
     together: list[float]

@@ -1,4 +1,4 @@
-"""What single parts cost: importing, one prompt and its reply, agents, many calls at once, keyword search."""
+"""Costs of single parts: importing, one prompt and its reply, agents, many calls at once, keyword search."""
 
 from __future__ import annotations
 

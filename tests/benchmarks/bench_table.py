@@ -1,4 +1,4 @@
-"""What a benchmark yields, and the table of all of them. Knows nothing of what is measured."""
+"""Rows that a benchmark yields, and the table of all of them. Knows nothing about the measured code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """How many times ours theirs takes."""
+        """Their figure as a multiple of ours."""
         return min(self.theirs) / min(self.ours) if self.ours and self.theirs and min(self.ours) > 0 else None
 
     @property
@@ -43,7 +43,7 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether every target that could be checked was met; None if there was nothing to check."""
+        """True if every target that could be checked was met; None if there was nothing to check."""
         if not self.ours:
             return False
         checks = [not self.missed] if self.missed else []
@@ -55,7 +55,7 @@ class Row:
 
 
 Benchmark = Callable[[], Sequence[Row]]
-"""What a bench_*.py file offers: a function without arguments that measures and returns its rows."""
+"""The contract of a bench_*.py file: a function without arguments that measures and returns its rows."""
 
 HEADINGS = ("Benchmark", "Tuneboard", "DSPy", "DSPy / ours", "Target", "Met")
 

@@ -46,7 +46,7 @@ class Case(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Whether the run lay in the range."""
+        """True if the run lay in the range."""
         return self.low <= self.real <= self.high
 
     @property

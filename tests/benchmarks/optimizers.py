@@ -50,7 +50,7 @@ TIMEOUT = 900.0
 
 @dataclass(frozen=True)
 class Line:
-    """What the runs of one optimizer on one task gave, a value a seed."""
+    """Results of one optimizer on one task, one value per seed."""
 
     task: str
     who: str
@@ -66,7 +66,7 @@ class Line:
         return _standard_error([float(f[name]) for f in self.found])
 
     def beside_ideal(self, name: str, threads: int, seconds: float = 1.0) -> str:
-        """How many times the ideal a value is: a run's calls, `threads` at a time, but at least those of one row in turn."""
+        """A value as a multiple of the ideal: a run's calls, `threads` at a time, but at least those of one row in turn."""
         chain = len(world(self.task, 0).steps)
         ideal = [max(float(f["calls"]) / threads, chain) for f in self.found if f["calls"]]
         if not ideal or any(name not in f for f in self.found):

@@ -1,4 +1,4 @@
-"""What both libraries' tuning jobs share: options, the server's counters. Standard library only."""
+"""Shared parts of both libraries' tuning jobs: options, the server's counters. Standard library only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What browser tests do over and over: wait, go to a page, take a picture."""
+"""Helpers for browser tests: wait, go to a page, take a picture."""
 
 from __future__ import annotations
 

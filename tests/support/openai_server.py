@@ -52,7 +52,7 @@ Answer = Callable[[dict[str, Any]], Any]
 
 @dataclass
 class Failure:
-    """How to misbehave, and for how many requests (None: until `recover`)."""
+    """A fault to show, and the number of requests it lasts (None: until `recover`)."""
 
     status: int = 200
     body: bytes = b""

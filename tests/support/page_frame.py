@@ -1,4 +1,4 @@
-"""What tests of single pages do over and over: open one without a browser, read what it says, look at the draft."""
+"""Helpers for tests of single pages: open one without a browser, read its text, look at the draft."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a page and Streamlit's server say to each other: whether all that was asked for is answered, on however slow a machine."""
+"""Messages between a page and Streamlit's server: tells when every request is answered, however slow the machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 
 class Traffic:
-    """What a page is waiting for: a run of its script that it asked for and that has not ended."""
+    """A script run that the page asked for and that has not ended."""
 
     def __init__(self) -> None:
         self.waiting = False

@@ -146,7 +146,7 @@ def wait_for_looks(home: Path, run_id: str) -> None:
 
 
 def answers_kept(home: Path) -> int:
-    """How many answers the runs of a data folder have kept."""
+    """Return the number of answers that the runs of a data folder have kept."""
     path = home / "cache.sqlite3"
     if not path.exists():
         return 0

@@ -1,4 +1,4 @@
-"""What a script can see of a screenshot: holes in the page, and text that runs out of its box.
+"""Automatic checks of a screenshot: holes in the page, and text that runs out of its box.
 
 Used by `browser_frame.shoot` for every picture that browser tests take.
 """

@@ -1,4 +1,4 @@
-"""Where examples come from: a file, pasted rows, pictures and PDFs, a sample, an earlier file. Nothing is fetched from an address."""
+"""Sources of examples: a file, pasted rows, pictures and PDFs, a sample, an earlier file. Nothing is fetched from an address."""
 
 from __future__ import annotations
 

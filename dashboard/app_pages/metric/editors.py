@@ -1,4 +1,4 @@
-"""Metrics with an editor of their own: a judge's criteria, metrics with weights, and the user's own Python code."""
+"""Editors of the metrics that have one: a judge's criteria, metrics with weights, and the user's own Python code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run came to, on top; below it its prompts and rows, each kind of view in a tab."""
+"""The result of a run on top; below it its prompts and rows, each kind of view in a tab."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ADVICE = {
     "too_close": "More test rows would tell them apart; until then the cheaper of the two is as good a choice.",
     "worse": "Stay with the starting prompt, or try another way of tuning.",
 }
-"""What may help after a verdict without a clear gain."""
+"""Advice after a verdict without a clear gain."""
 
 
 def results_view(run: RunRow) -> None:

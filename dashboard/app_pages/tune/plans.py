@@ -1,4 +1,4 @@
-"""How much to spend, as plans with their price for this very data; everything else is for experts."""
+"""Spending plans with their price for this data; everything else is under Expert."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Plan(NamedTuple):
     calls: int | None
 
     def chosen(self, draft: ProjectDraft) -> bool:
-        """Whether a project is set to it."""
+        """True if a project is set to it."""
         return (draft.optimizer, draft.budget.calls) == (self.optimizer, self.calls)
 
 
@@ -134,5 +134,5 @@ def _choose(project_id: str, plan: Plan) -> None:
         return draft.model_copy(update={"optimizer": plan.optimizer, "budget": budget})
 
     drafts.edit(project_id, change)
-    # The field keeps what it showed; it is drawn anew with the plan's.
+    # The field keeps what it showed; it is drawn again with the plan's.
     st.session_state.pop(f"budget_calls_{project_id}", None)

@@ -21,7 +21,7 @@ REPLACED_HERE = {
     "engine.export.standalone.runner.read": f"{HERE}.checked_read",
     "engine.adapters.notes.checkable": f"{HERE}.as_it_is",
 }
-"""What is otherwise where pydantic is there."""
+"""Definitions that replace others where pydantic is installed."""
 
 
 class RecordError(Exception):

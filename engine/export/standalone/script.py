@@ -220,7 +220,7 @@ PARTS = {
     "nearest": "engine.similarity.NearestTexts",
     "bm25": f"{HERE}.BM25",
 }
-"""What only some programs need: layouts, the choice of examples, searches."""
+"""Parts that only some programs need: layouts, the choice of examples, searches."""
 
 ALWAYS = (
     "engine.export.standalone.runner.main",

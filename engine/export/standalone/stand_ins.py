@@ -1,4 +1,4 @@
-"""What a script has in the place of installed packages: JSON, BM25, checks of values; plainer, with the same answers.
+"""Replacements for packages that a script does without: JSON, BM25, checks of values. Simpler, with the same answers.
 
 The code is copied into exported scripts, for Python 3.9; see `engine.export.carried`.
 """
@@ -34,7 +34,7 @@ REPLACED = {
     "engine.signature.grammar.UNIONS": f"{HERE}.UNIONS",
     "engine.types.base.Type": f"{HERE}.Type",
 }
-"""What needs a package -> what a script has instead."""
+"""Code that needs a package -> its replacement in a script."""
 
 NOTES: dict[Any, str] = {}
 """Type -> what a value of it must be, as errors put it; filled from the program."""

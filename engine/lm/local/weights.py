@@ -51,7 +51,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class Writer:
-    """A model that is ready to write, with its tokenizer: what `write` needs, whoever has loaded or trains it.
+    """A model that is ready to write, with its tokenizer: what `write` needs, in training and in answering.
 
     `limit` is the longest prompt and answer together, in tokens; `ends` are the tokens that end an answer.
     """

@@ -29,7 +29,7 @@ Lessons = tuple[tuple[str, str], ...]
 """Texts, each with the piece that was copied from it."""
 
 Signs = tuple[str, ...]
-"""What a piece is known by: its form, first word, last word and length, and the words before and after it."""
+"""Features of a piece: its form, first word, last word and length, and the words before and after it."""
 
 Pieces = tuple[tuple[str, Signs], ...]
 
@@ -307,7 +307,7 @@ def _body(passage: str) -> str:
 EDGE = ".,;:!?()[]\"'“”«»"
 _WEIGHTS = (1.0, 0.4, 1.2, 0.3, 0.8, 0.5)
 FITS = 0.1
-"""What it counts that a sentence holds words of the kind that the question asks for."""
+"""Weight of a sentence that holds words of the kind that the question asks for."""
 _OBSERVATION = re.compile(r"^Observation: (.*?)(?=\n\nStep \d+\n|\Z)", re.MULTILINE | re.DOTALL)
 _QUOTED = re.compile(r"^\[\d+\] (?:«««\n(.*?)\n»»»|«(.*?)»)\s*$", re.MULTILINE | re.DOTALL)
 _NAME = r"[A-Z][\w'-]+(?: (?:of |de |the )?[A-Z][\w'-]+)+|(?<=[a-z,;:(] )[A-Z][\w'-]+"

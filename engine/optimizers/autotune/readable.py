@@ -18,7 +18,7 @@ from engine.search.contract import Problem, Propose
 from engine.signature import InputField, OutputField, Signature
 from engine.text import counted
 
-# A shorter prompt wins where the longer one is better by no more than this, judged on at least so many rows of both.
+# A shorter prompt wins where the longer one is better by no more than this, judged on at least this many rows of both.
 _NO_BETTER, _LEAST_ROWS = 0.005, 16
 # The least difference of mean scores by which a row counts as fixed or broken.
 _COUNTS = 0.1

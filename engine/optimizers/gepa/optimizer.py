@@ -89,7 +89,7 @@ class GEPAOptions(Options):
     reflection_prompt_template: str | None = option(
         None,
         "Own words for the writer",
-        "The prompt of the model that rewrites; <curr_param> stands for the text, <side_info> for the runs.",
+        "The prompt of the model that rewrites; <curr_param> is replaced by the text, <side_info> by the runs.",
     )
     reflection_prompt_templates: dict[str, str] = option(
         {},

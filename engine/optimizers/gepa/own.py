@@ -19,7 +19,7 @@ CHOSEN = "components"
 
 
 class SelectionState(NamedTuple):
-    """What a component selector gets to see: the prompts so far, the components, and the number of texts rewritten."""
+    """The arguments of a component selector: the prompts so far, the components, and the number of texts rewritten."""
 
     program_candidates: list[Candidate]
     list_of_named_predictors: list[str]
@@ -27,7 +27,7 @@ class SelectionState(NamedTuple):
 
 
 class OwnWords(Signature):
-    """Stands for a user's own function where an estimate invents what it returns."""
+    """Replaces a user's own function in an estimate, which invents its results."""
 
     texts: str = InputField(desc="Which texts are wanted.")
     proposed_instructions: str = OutputField(desc="The new text.")

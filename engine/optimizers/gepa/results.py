@@ -86,7 +86,7 @@ class GEPAResults:
 
     @property
     def best_outputs_valset(self) -> dict[int, list[tuple[int, Prediction]]]:
-        """What those candidates answered: (place, prediction) by validation row."""
+        """Answers of those candidates: (place, prediction) by validation row."""
         return {
             row: [(i, Prediction(self._evaluations[i].outcomes[row].prediction)) for i in sorted(places)]
             for row, places in self.per_val_instance_best_candidates.items()

@@ -134,7 +134,7 @@ class _Run:
         return Prediction(answer)
 
     def _searched(self, step: StepSpec, query: object) -> Prediction:
-        """Note a search, whose one input and one output have no name of their own."""
+        """Record a search as a step; its one input and one output are unnamed."""
         name = next((n for n, held in self._known.items() if held is query), None)
         if name is None or step.name in self.calls:
             raise PipelineError(

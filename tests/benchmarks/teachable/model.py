@@ -74,7 +74,7 @@ def _outputs(made: World, request: Request, fields: Sequence[str], digest: str) 
 
 
 def _cost(made: World, request: Request, step: Step, load: int) -> float:
-    """What the prompt takes from the chance to be right: its length, examples off the topic, reasoning that is missing or hurts."""
+    """Loss of accuracy caused by the prompt: its length, examples off the topic, reasoning that is missing or hurts."""
     nature, cost = made.nature, 0.0
     cost += min(nature.most_load, nature.load * max(0, load - nature.free_load))
     if nature.distraction:

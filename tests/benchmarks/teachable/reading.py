@@ -1,4 +1,4 @@
-"""How the teachable model reads: the layout of a request, what a prompt teaches, what it gives evidence for.
+"""Reading of requests by the teachable model: their layout, the rules they teach, the evidence they give.
 
 It reads any prompt in the chat layout, and plain text; it knows no optimizer's prompts.
 """
@@ -131,7 +131,7 @@ def evidence(made: World, text: str) -> dict[Rule, float]:
 
 
 def _share(made: World, rule: Rule, after: frozenset[str], tail: str) -> float:
-    """How easily a rule is noticed in what stands after a row."""
+    """Return how easily a rule is noticed in the text after a row."""
     if not rule.words:
         return 0.35 if _PLAIN_AMOUNT.search(tail) else 0.0
     if rule.value in after:

@@ -16,7 +16,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Rule:
-    """Where all `words` occur in a step's input, `field` is `value`. `known`: the model needs no teaching."""
+    """A rule: if all `words` occur in a step's input, `field` is `value`. `known`: the model needs no teaching."""
 
     field: str
     words: tuple[str, ...]
@@ -37,7 +37,7 @@ class Step:
 
     @property
     def decides(self) -> tuple[str, ...]:
-        """What rules of this step say: its outputs, or the points of its free text."""
+        """The outputs that rules of this step set, or the points of its free text."""
         return self.points or self.writes
 
 

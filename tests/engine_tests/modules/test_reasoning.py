@@ -1,4 +1,4 @@
-"""Whether a step reasons first is part of what can be tuned: applied, saved, exported, and nothing else changes."""
+"""Reasoning first is part of what can be tuned: applied, saved, exported, and nothing else changes."""
 
 import json
 

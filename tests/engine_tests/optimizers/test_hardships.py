@@ -52,7 +52,7 @@ class RowlessLM(ToyLM):
 
 
 def says(result):
-    """Whether a result says in sentences how it ended."""
+    """Closing messages of a result, read as sentences."""
     return result.reason.strip().endswith((".", "!", "?", ")")) and len(result.reason.split()) >= 4
 
 
