@@ -67,9 +67,14 @@ def save_tuned(model: TunedModel) -> None:
     """Write a tuned model's record, whole or not at all."""
     folder = model_folder(model.name)
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{_FILE}.part"
-    part.write_text(model.model_dump_json(indent=2), encoding="utf-8")
-    part.replace(folder / _FILE)
+    write_whole(folder / _FILE, model.model_dump_json(indent=2).encode())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_bytes(content)
+    part.replace(path)
 
 
 def get_tuned(name: str) -> TunedModel:

@@ -1,7 +1,8 @@
 """The child process of a training on this machine: it talks with the worker in lines, and lives no longer than it.
 
-The first line that it reads is the order. It writes one JSON object a line: progress, checkpoints, and how it ended. After a
-checkpoint it waits for "go on" or "stop"; "stop" may come at any time. Nothing here loads a heavy library: the method's file does.
+The first line that it reads is the `Work`; later ones are JSON objects whose `kind` is "go_on" or "stop" (after a checkpoint;
+"stop" may come at any time), "groups" (rollouts of a round) or "write" (a question to the model in training). It writes one
+`Message` a line. Nothing here loads a heavy library: the method's file does.
 """
 
 from __future__ import annotations
@@ -11,19 +12,25 @@ import os
 import queue
 import sys
 import threading
-from typing import BinaryIO, Literal
+from collections.abc import Callable
+from typing import Any, BinaryIO, Literal
 
 import orjson
 from pydantic import BaseModel
 
 from engine.errors import EngineError
+from engine.lm.local.jobs import Completion
 from engine.text import shortened
 from engine.training.contract import ChatRow, TrainSettings
 
-GO_ON, STOP = b"go on\n", b"stop\n"
 STATE, OPTIMIZER, SCHEDULE = "trainer_state.json", "optimizer.safetensors", "schedule.json"
 RESUMED_FROM = (STATE, OPTIMIZER, SCHEDULE)
 """Files of a checkpoint that only going on with the training needs."""
+
+GATHER = 0.004
+"""Seconds to wait for further questions before those that wait are answered as a batch."""
+
+_MOST_QUESTIONS = 256
 
 
 class Work(BaseModel):
@@ -41,43 +48,72 @@ class Work(BaseModel):
 
 
 class Message(BaseModel):
-    """A line from the child."""
+    """A line from the child. A "round" asks for the rollouts of round `step`.
 
-    kind: Literal["progress", "checkpoint", "done", "failed"]
+    "written" answers the question `id`: with completions, or with `error`, the name of the error whose message is `text`.
+    """
+
+    kind: Literal["progress", "checkpoint", "round", "written", "done", "failed"]
     step: int = 0
     steps: int = 0
     loss: float | None = None
+    reward: float | None = None
     seconds: float = 0.0
     tokens: int = 0
     device: str = ""
     text: str = ""
+    id: int = 0
+    completions: tuple[Completion, ...] = ()
+    error: str = ""
 
 
 class Channel:
-    """Both directions of the talk. `stopping` is set once the worker has asked to stop."""
+    """Both directions of the talk. `stopping` is set once the worker has asked to stop; `answer` answers questions."""
 
     def __init__(self, output: BinaryIO) -> None:
         self.stopping = threading.Event()
+        self.answer: Callable[[list[dict[str, Any]]], None] = lambda _questions: None
         self._output = output
-        self._answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
 
     def listen(self) -> None:
         """Read what the worker says, on a thread; end the process where the worker has ended."""
         for line in sys.stdin.buffer:
-            if line == STOP:
+            said = orjson.loads(line)
+            if said["kind"] == "stop":
                 self.stopping.set()
-            self._answers.put(line == GO_ON)
+            self._waiting.put(said)
         os._exit(3)  # at once, also in the midst of a calculation
 
     def send(self, message: Message) -> None:
         """Write a line."""
-        self._output.write(orjson.dumps(message.model_dump()) + b"\n")
+        self._output.write(orjson.dumps(message.model_dump(exclude_defaults=True)) + b"\n")
         self._output.flush()
+
+    def wait(self, kind: str) -> dict[str, Any] | None:
+        """Wait for a line of this kind and return it, or None where the worker asks to stop. Questions are answered meanwhile."""
+        while True:
+            lines = self._next()
+            if questions := [line for line in lines if line["kind"] == "write"]:
+                self.answer(questions)
+            for line in lines:
+                if line["kind"] in (kind, "stop"):
+                    return line if line["kind"] == kind else None
 
     def goes_on_after(self, message: Message) -> bool:
         """Report a checkpoint and wait for the worker's decision, which its score decides."""
         self.send(message)
-        return self._answers.get()
+        return self.wait("go_on") is not None
+
+    def _next(self) -> list[dict[str, Any]]:
+        """Return the next line; with a question, also those that come right behind it."""
+        found = [self._waiting.get()]
+        while found[-1]["kind"] == "write" and len(found) < _MOST_QUESTIONS:
+            try:
+                found.append(self._waiting.get(timeout=GATHER))
+            except queue.Empty:
+                break
+        return found
 
 
 def main() -> None:
@@ -88,19 +124,27 @@ def main() -> None:
     channel = Channel(output)
     work = Work.model_validate_json(sys.stdin.buffer.readline())
     threading.Thread(target=channel.listen, daemon=True).start()
-    os.environ.setdefault(
-        "CUDA_VISIBLE_DEVICES", "0"
-    )  # several would share each batch, and change the result
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    # Several GPUs would share each batch, and change the result.
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
+    os.environ |= {"HF_HUB_DISABLE_TELEMETRY": "1", "TRL_EXPERIMENTAL_SILENCE": "1"}
     try:
-        # Imported here: it takes seconds, in which the worker may end.
-        from engine.training import sft
-
-        sft.train(work, channel)
+        _train(work, channel)
     except Exception as error:  # noqa: BLE001 - the last words of a process; the worker raises them
         channel.send(Message(kind="failed", text=reason(error, work)))
         os._exit(1)
     channel.send(Message(kind="done"))
+
+
+def _train(work: Work, channel: Channel) -> None:
+    # Imported here: it takes seconds, in which the worker may end.
+    if work.settings.method == "grpo":
+        from engine.training import grpo_child
+
+        grpo_child.train(work, channel)
+    else:
+        from engine.training import sft
+
+        sft.train(work, channel)
 
 
 def reason(error: Exception, work: Work) -> str:
@@ -115,22 +159,20 @@ def reason(error: Exception, work: Work) -> str:
         return text
     if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in text:
         return f"The disk is full, so no checkpoint could be written in {work.folder}: free some space and start the run again."
-    if (
-        isinstance(error, MemoryError)
-        or "out of memory" in text
-        or "not enough memory" in text
-        or "allocate memory" in text
-    ):
+    lacks = ("out of memory", "not enough memory", "allocate memory")
+    if isinstance(error, MemoryError) or any(words in text for words in lacks):
         return out_of_memory(settings, "The memory does not hold the training of")
     return f"The training of {settings.base_model!r} failed: {type(error).__name__}: {shortened(' '.join(text.split()), 300)}"
 
 
 def out_of_memory(settings: TrainSettings, what: str) -> str:
     """Return the message for a training that needs more memory than there is."""
+    grpo = settings.method == "grpo"
+    rows = f"{settings.group_size} tries of a row" if grpo else f"{settings.batch_size} rows"
     lora = "" if settings.method != "full" else "choose lora instead of full, "
     return (
-        f"{what} {settings.base_model!r} with {settings.batch_size} rows at once: {lora}lower the batch size or the length of "
-        "the rows, or take a smaller base model."
+        f"{what} {settings.base_model!r} with {rows} at once: {lora}lower the {'group' if grpo else 'batch'} size or the "
+        "length of the rows, or take a smaller base model."
     )
 
 

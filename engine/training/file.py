@@ -15,6 +15,8 @@ import orjson
 from engine.errors import ConfigurationError, TrainingError
 from engine.home import data_home
 from engine.lm.exchange import jsonable
+from engine.lm.tuned import write_whole
+from engine.text import counted
 from engine.training.contract import ChatRow, Order, Progress, Trained, TrainingEstimate, Watch
 
 FOLDER = "training"
@@ -36,6 +38,14 @@ def token_count(row: ChatRow) -> int:
     7
     """
     return sum(4 + _tokens(message.get("content")) for message in row.messages)
+
+
+def long_rows(order: Order, what_happens: str) -> list[str]:
+    """Return a note on rows that may be longer than `max_length` allows, and what happens to them; none where there are none."""
+    most = order.settings.max_length
+    long = sum(token_count(row) > most for row in order.rows)
+    rows = f"{counted(long, 'row')} of {len(order.rows):,}"
+    return [f"{rows} may be longer than {most:,} tokens (max_length). {what_happens}"] if long else []
 
 
 def _tokens(content: object) -> int:
@@ -73,11 +83,9 @@ class FileTrainer:
 
 def write_lines(rows: Iterable[ChatRow], path: Path) -> None:
     """Write the rows' training file, whole or not at all. Raises TrainingError."""
-    part = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(training_lines(rows))
-        part.replace(path)
+        write_whole(path, training_lines(rows))
     except OSError as error:
         raise TrainingError(
             f"The training file {path} cannot be written: {error.strerror or error}."

@@ -6,7 +6,6 @@ ends early then depends on scores alone, not on which was quicker. Nothing here 
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import os
 import shutil
@@ -20,20 +19,27 @@ from typing import ClassVar, Literal
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from engine.children import Child
 from engine.errors import ConfigurationError, EngineError, ModelNotFoundError, TrainingError
 from engine.home import data_home
 from engine.lm.local.sources import CHECKPOINTS, LOCAL, find_source, missing_extra
-from engine.lm.tuned import PREFIX, TunedModel, get_tuned, model_folder, name_for, save_tuned, tuned_models
-from engine.loop import in_thread
-from engine.text import counted, duration, listed
-from engine.training.child import GO_ON, RESUMED_FROM, STOP, Message, Work, out_of_memory
+from engine.lm.tuned import (
+    PREFIX,
+    TunedModel,
+    get_tuned,
+    model_folder,
+    name_for,
+    save_tuned,
+    tuned_models,
+    write_whole,
+)
+from engine.text import duration, listed
+from engine.training.child import RESUMED_FROM, Message, Work
 from engine.training.contract import Order, Progress, Trained, TrainingEstimate, Watch
-from engine.training.file import FOLDER, token_count
-from engine.training.grpo import train_grpo
+from engine.training.file import FOLDER, long_rows, token_count
+from engine.training.grpo import round_groups
+from engine.training.pipe import MODULE, ChildEndedError, TrainingChild
 from engine.training.turns import only_training
 
-MODULE = "engine.training.child"
 _STATE = "training.json"
 _SPEED = "speed.json"
 _POLL_SECONDS = 0.2
@@ -89,12 +95,7 @@ class LocalTrainer:
         notes = []
         if not Path(base).is_dir() and base not in cached_bases():
             notes.append(f"{base} is fetched from the Hugging Face hub when the training starts.")
-        long = sum(token_count(row) > settings.max_length for row in order.rows)
-        if long:
-            notes.append(
-                f"{counted(long, 'row')} of {len(order.rows):,} may be longer than {settings.max_length:,} tokens (max_length). "
-                "The tokens are counted when the training starts, and no answer is cut."
-            )
+        notes += long_rows(order, "The tokens are counted when the training starts, and no answer is cut.")
         return notes
 
     def estimate(self, order: Order) -> TrainingEstimate:
@@ -108,18 +109,21 @@ class LocalTrainer:
     async def train(self, order: Order, watch: Watch) -> Trained:
         """Train, or go on from the last checkpoint. Raises TrainingError; the checkpoints are kept."""
         self.check(order)
+        if not (order.rows or order.row_ids):
+            raise TrainingError("There are no training rows, so there is nothing to learn from.")
         name = name_for(order.settings.base_model, order.key)
         async with only_training(model_folder(name), watch):
-            if order.settings.method == "grpo":
-                return await train_grpo(order, watch)
-            return await _Training(order, watch, name).run()
+            return await LocalTraining(order, watch, name).run()
 
 
 @dataclass
-class _Training:
+class LocalTraining:
+    """One training, from its start or its last checkpoint to its end; `module` is the child process that trains."""
+
     order: Order
     watch: Watch
     name: str
+    module: str = MODULE
     kept: Kept = field(init=False)
     device: str = "cpu"
     first: tuple[int, float] | None = None
@@ -173,50 +177,45 @@ class _Training:
     # The child
 
     async def _with_child(self, last: int) -> None:
-        settings = self.order.settings
         work = Work(
             base=self.base,
             folder=str(self.folder),
-            settings=settings,
+            settings=self.order.settings,
             rows=self.order.rows,
             resume=last,
             seconds=self.kept.seconds,
         )
-        request = orjson.dumps(work.model_dump(mode="json")) + b"\n"
         self._note("The model is loaded." if not last else f"The training goes on from step {last}.")
-        child = Child(MODULE, request, seconds=None, talks=True, env=_environment())
         try:
-            await in_thread(child.__enter__)
-            await self._follow(child)
-        finally:
-            child.end()  # first, so that a thread that still reads comes to the end of its output
-            await in_thread(child.__exit__)
+            async with TrainingChild(work, self.module) as child:
+                await self._follow(child)
+        except ChildEndedError as error:
+            raise TrainingError(f"{error}{self._kept_so_far()}") from error
 
-    async def _follow(self, child: Child) -> None:
-        """Read the child's lines until it has ended; tell it when the run is stopped. Raises TrainingError."""
-        told = False
+    async def _follow(self, child: TrainingChild) -> None:
+        """Do what the child asks for until it is done; say so where the run is stopped. Raises ChildEndedError."""
+        stopping = False
         while True:
-            reading = asyncio.ensure_future(in_thread(child.output.readline))
-            while not reading.done():
-                await asyncio.wait([reading], timeout=_POLL_SECONDS)
-                if self.watch.stopped and not told:  # also where line comes upon line
-                    told = True
-                    child.tell(STOP)
-            line = reading.result()
-            if not line:
-                raise TrainingError(await in_thread(self._death, child))
-            message = Message.model_validate_json(line)
-            if message.kind == "failed":
-                raise TrainingError(f"{message.text}{self._kept_so_far()}")
+            if self.watch.stopped and not stopping:  # also where message comes upon message
+                stopping = True
+                await child.tell("stop")
+            message = await child.next(_POLL_SECONDS)
+            if message is None:
+                continue
             if message.kind == "done":
-                child.end(grace=10)
                 return
+            if message.kind == "round":
+                groups = await round_groups(
+                    self.order, self.watch, child, f"{PREFIX}{self.name}", message.step
+                )
+                await (child.tell("stop") if groups is None else child.tell("groups", groups=groups))
+                continue
             self._took(message)
             if message.kind == "checkpoint":
                 self._in_writing(self._save)
                 goes_on = message.step in self._marks() and await self._judge(message.step)
-                told = told or not goes_on
-                child.tell(GO_ON if goes_on else STOP)
+                stopping = stopping or not goes_on
+                await child.tell("go_on" if goes_on else "stop")
 
     def _took(self, message: Message) -> None:
         kept, self.device = self.kept, message.device
@@ -225,7 +224,7 @@ class _Training:
         if message.loss is not None:
             kept.loss = message.loss
         if message.kind == "progress":
-            self._note(self._time_left(message))
+            self._note(self._time_left(message), message.reward)
 
     def _time_left(self, message: Message) -> str:
         """Return how long the rest takes, once, measured over the first steps; "" before and after."""
@@ -241,26 +240,14 @@ class _Training:
             "steps were; scoring checkpoints is not counted."
         )
 
-    def _death(self, child: Child) -> str:
-        """Return why a child has ended without a last line."""
-        child.end(grace=10)
-        code = child.code or 0
-        if code in (-9, 137):
-            why = out_of_memory(
-                self.order.settings, "The system ended the training process, most often for lack of memory:"
-            )
-        else:
-            why = f"The training process ended: {child.last_words() or f'its exit code was {code}'}"
-        return f"{why}{self._kept_so_far()}"
-
     def _kept_so_far(self) -> str:
         last = max(self._checkpoints(), default=0)
         return f" It is trained up to step {last}: start the run again to go on from there." if last else ""
 
-    def _note(self, message: str = "") -> None:
+    def _note(self, message: str = "", reward: float | None = None) -> None:
         kept = self.kept
         self.watch.note(
-            Progress(kept.step, kept.steps, kept.loss, None, kept.seconds, kept.tokens, 0.0, message)
+            Progress(kept.step, kept.steps, kept.loss, reward, kept.seconds, kept.tokens, 0.0, message)
         )
 
     # Checkpoints
@@ -312,7 +299,7 @@ class _Training:
         self._record(finished=False)
 
     def _save(self) -> None:
-        _write_whole(self.folder / _STATE, self.kept.model_dump_json().encode())
+        write_whole(self.folder / _STATE, self.kept.model_dump_json().encode())
 
     def _record(self, *, finished: bool) -> None:
         settings = self.order.settings
@@ -326,7 +313,7 @@ class _Training:
                 base_model=self.base,
                 method=settings.method,
                 licence=settings.licence,
-                rows=len(self.order.rows),
+                rows=len(self.order.rows or self.order.row_ids),
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
                 finished=finished,
             )
@@ -430,23 +417,7 @@ def _note_speed(order: Order, kept: Kept) -> None:
     if kept.seconds > 0 and tokens:
         (data_home() / FOLDER).mkdir(parents=True, exist_ok=True)
         speeds = {**_speeds(), _speed_key(order): tokens / kept.seconds}
-        _write_whole(data_home() / FOLDER / _SPEED, orjson.dumps(speeds))
-
-
-def _environment() -> dict[str, str]:
-    """Return the child's environment: quiet, and patient with the hub for seconds, not minutes."""
-    own = {
-        "TOKENIZERS_PARALLELISM": "false",
-        "HF_HUB_ETAG_TIMEOUT": "10",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    }
-    return {**own, **os.environ}
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(content)
-    part.replace(path)
+        write_whole(data_home() / FOLDER / _SPEED, orjson.dumps(speeds))
 
 
 def _link(file: Path, target: Path) -> None:

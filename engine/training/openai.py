@@ -25,10 +25,10 @@ from engine.lm.choice import ModelChoice, Route, find_route
 from engine.lm.failures import Place
 from engine.lm.keys import Secret, key_for, without_keys
 from engine.lm.openai_http import Answered, ask_endpoint
-from engine.lm.tuned import PREFIX, TunedModel, get_tuned, model_folder, name_for, save_tuned
-from engine.text import counted, dollars, listed
+from engine.lm.tuned import PREFIX, TunedModel, get_tuned, model_folder, name_for, save_tuned, write_whole
+from engine.text import dollars, listed
 from engine.training.contract import Order, Progress, Trained, TrainingEstimate, TrainSettings, Watch
-from engine.training.file import token_count, training_lines
+from engine.training.file import long_rows, token_count, training_lines
 from engine.training.turns import only_training
 
 T = TypeVar("T")
@@ -102,12 +102,7 @@ class OpenAITrainer:
         notes = [f"The training rows are sent to {route.host}. The model stays there."]
         if settings.learning_rate is not None:
             notes.append("The provider chooses the learning rate: the one that is set has no effect.")
-        long = sum(token_count(row) > settings.max_length for row in order.rows)
-        if long:
-            notes.append(
-                f"{counted(long, 'row')} of {len(order.rows)} may be longer than {settings.max_length:,} tokens: a provider "
-                "cuts or refuses what is too long for its model."
-            )
+        notes += long_rows(order, "A provider cuts or refuses what is too long for its model.")
         return notes
 
     def estimate(self, order: Order) -> TrainingEstimate:
@@ -332,9 +327,7 @@ class _Training:
         folder = model_folder(self.name)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            part = folder / "job.json.part"
-            part.write_text(job.model_dump_json(), encoding="utf-8")
-            part.replace(folder / "job.json")
+            write_whole(folder / "job.json", job.model_dump_json().encode())
         except OSError as error:
             raise TrainingError(f"{folder} cannot be written: {error.strerror or error}.") from error
 

@@ -1,139 +1,124 @@
-"""A training's child process and the pipe to it: one JSON object a line, both ways. It knows nothing of what is trained."""
+"""The worker's end of the talk with a training's child process (`engine.training.child`); it knows nothing of what is trained."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
-from pathlib import Path
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Self
 
 import orjson
+from pydantic import ValidationError
 
-from engine.errors import EngineError
+from engine.children import Child
+from engine.errors import TrainingError
+from engine.loop import in_thread
+from engine.training.child import Message, Work, out_of_memory
 
-LONGEST_LINE = 2**28
-"""Bytes of one message: a round's groups hold every prompt of it."""
+MODULE = "engine.training.child"
 
 
-class ChildEndedError(EngineError):
-    """The training's process ended before its work was done."""
+class ChildEndedError(TrainingError):
+    """The child has failed, or has ended before its work was done; the message says why."""
 
 
 class TrainingChild:
-    """A training's process; use it in an `async with` block, at whose end it is ended with all that it started.
+    """A training's process; use it in an `async with` block, at whose end it is ended with all that it started."""
 
-    `log` gets what it writes to standard error. Messages that answer an `ask` go to it, all others to `messages`.
-    """
-
-    def __init__(self, module: str, log: Path) -> None:
-        self._module, self._log = module, log
-        self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._others: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-        self._writing = asyncio.Lock()
+    def __init__(self, work: Work, module: str = MODULE) -> None:
+        self._work = work
+        request = orjson.dumps(work.model_dump(mode="json")) + b"\n"
+        self._child = Child(module, request, seconds=None, talks=True, env=_environment())
+        self._messages: asyncio.Queue[Message | None] = asyncio.Queue()
+        self._asked: dict[int, asyncio.Future[Message]] = {}
         self._number = 0
-        self._process: asyncio.subprocess.Process | None = None
+        self._writing = asyncio.Lock()
+        self._end = ""
         self._reader: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        with self._log.open("ab") as errors:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", self._module),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=errors,
-                limit=LONGEST_LINE,
-                start_new_session=True,
-                env={**os.environ, "TOKENIZERS_PARALLELISM": "false"},
-            )
+        try:
+            await in_thread(self._child.__enter__)
+        except BaseException:
+            await self.__aexit__()
+            raise
         self._reader = asyncio.create_task(self._read())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._process is not None  # noqa: S101 - entered
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        try:
-            await asyncio.wait_for(self._process.wait(), 0.5)
-        except (TimeoutError, asyncio.CancelledError):
-            self._kill()
-        await self._process.wait()
+        self._child.end()  # first, so that a thread that still reads comes to the end of its output
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)
+        await in_thread(self._child.__exit__)
 
-    async def send(self, message: Mapping[str, object]) -> None:
-        """Send a message. Raises ChildEndedError where nothing reads it."""
-        assert self._process is not None  # noqa: S101 - entered
-        assert self._process.stdin is not None  # noqa: S101 - a pipe
+    async def tell(self, kind: str, **more: object) -> None:
+        """Send a line; without effect where the child has ended."""
+        line = orjson.dumps({"kind": kind, **more}) + b"\n"
         async with self._writing:
-            try:
-                self._process.stdin.write(orjson.dumps(message) + b"\n")
-                await self._process.stdin.drain()
-            except (ConnectionError, RuntimeError):
-                raise ChildEndedError(await self._end()) from None
+            await in_thread(self._child.tell, line)
 
-    async def ask(self, message: Mapping[str, object]) -> dict[str, Any]:
-        """Send a message and return its answer. Raises ChildEndedError where none comes."""
+    async def ask(self, messages: Sequence[object], params: Mapping[str, object]) -> Message:
+        """Ask the model in training, and return its answer. Raises ChildEndedError where none comes."""
+        self.check()
         self._number += 1
         number = self._number
-        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._asked[number] = answer
         try:
-            await self.send({**message, "id": number})
+            await self.tell("write", id=number, messages=list(messages), params=dict(params))
             return await answer
         finally:
             del self._asked[number]
 
-    async def check(self) -> None:
-        """Raise ChildEndedError where the process has ended."""
-        if self._process is not None and self._process.returncode is not None:
-            raise ChildEndedError(await self._end())
+    async def next(self, seconds: float) -> Message | None:
+        """Return the next message, or None where none comes in this time. Raises ChildEndedError with the reason."""
+        try:
+            message = await asyncio.wait_for(self._messages.get(), seconds)
+        except TimeoutError:
+            return None
+        if message is None:
+            raise ChildEndedError(self._end)
+        if message.kind == "failed":
+            raise ChildEndedError(message.text)
+        return message
 
-    async def messages(self) -> AsyncIterator[dict[str, Any]]:
-        """Iterate over messages that answer nothing. Raises ChildEndedError when the process has ended."""
-        while (message := await self._others.get()) is not None:
-            yield message
-        raise ChildEndedError(await self._end())
+    def check(self) -> None:
+        """Raise ChildEndedError where the process has ended."""
+        if self._end:
+            raise ChildEndedError(self._end)
 
     async def _read(self) -> None:
-        assert self._process is not None  # noqa: S101 - entered
-        assert self._process.stdout is not None  # noqa: S101 - a pipe
-        with suppress(
-            ValueError, ConnectionError
-        ):  # no JSON, or longer than any message: it is treated as its end
-            while line := await self._process.stdout.readline():
-                message = orjson.loads(line)
-                waiting = self._asked.get(message.get("id", 0))
-                if waiting is None:
-                    self._others.put_nowait(message)
-                elif not waiting.done():
-                    waiting.set_result(message)
-        end = ChildEndedError(await self._end())
+        while (line := await in_thread(self._child.output.readline)).endswith(b"\n"):
+            try:
+                message = Message.model_validate_json(line)
+            except ValidationError:
+                break  # the end of one that knows another protocol
+            if message.kind != "written":
+                self._messages.put_nowait(message)
+            elif (waiting := self._asked.get(message.id)) is not None and not waiting.done():
+                waiting.set_result(message)
+        self._end = await in_thread(self._last_words)  # also after a line that breaks off
         for waiting in self._asked.values():
             if not waiting.done():
-                waiting.set_exception(end)
-        self._others.put_nowait(None)
+                waiting.set_exception(ChildEndedError(self._end))
+        self._messages.put_nowait(None)
 
-    async def _end(self) -> str:
-        """Return how the process ended, in a sentence."""
-        assert self._process is not None  # noqa: S101 - entered
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._process.wait(), 5)
-        code = self._process.returncode
-        if code == -signal.SIGKILL:
-            return "its process was killed, most likely because the memory did not suffice."
-        lines = self._log.read_text("utf-8", "replace").strip().splitlines() if self._log.exists() else []
-        return f"its process ended with code {code}{f' ({lines[-1][:200]})' if lines else ''}; {self._log} has more."
+    def _last_words(self) -> str:
+        """Return why the child has ended."""
+        self._child.end(grace=10)
+        code = self._child.code or 0
+        if code in (-9, 137):
+            what = "The system ended the training process, most often for lack of memory:"
+            return out_of_memory(self._work.settings, what)
+        return f"The training process ended: {self._child.last_words() or f'its exit code was {code}'}"
 
-    def _kill(self) -> None:
-        if self._process is None or self._process.returncode is not None:
-            return  # its number may be another process's by now
-        try:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        except (AttributeError, ProcessLookupError):  # no groups on this system, or it has just ended
-            with suppress(ProcessLookupError):
-                self._process.kill()
+
+def _environment() -> dict[str, str]:
+    """Return the child's environment: quiet, and patient with the hub for seconds, not minutes."""
+    own = {
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_ETAG_TIMEOUT": "10",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    }
+    return {**own, **os.environ}

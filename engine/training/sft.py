@@ -1,6 +1,6 @@
 """Supervised training with trl, in the child process: chat rows, loss on the last message alone. One of the doors to torch.
 
-Checkpoints are a model's files, with the state of the optimizer next to them while they may be resumed from; all of it is
+Reports and checkpoints are the same for reinforcement (`engine.training.grpo_child`). Checkpoints are a model's files, with the state of the optimizer next to them while they may be resumed from; all of it is
 safetensors and JSON.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from engine.text import counted
 from engine.training.child import OPTIMIZER, RESUMED_FROM, SCHEDULE, STATE, Channel, Message, Work
 from engine.training.contract import ChatRow, TrainSettings
 
-RATES = {"lora": 2e-4, "full": 2e-5}
+RATES = {"lora": 2e-4, "full": 2e-5, "grpo": 2e-5}
 """Learning rates where none is set: trl's for all weights, and ten times as much for an adapter, as trl advises."""
 
 LARGE = 200_000_000
@@ -45,9 +45,15 @@ def train(work: Work, channel: Channel) -> None:
     check_fit(model, tokenizer, work.settings.base_model)
     rows = encoded(work.rows, Writer(model, tokenizer), work.settings)
     trainer = make_trainer(model, tokenizer, rows, work.settings, Path(work.folder))
-    trainer.add_callback(_Reporter(work, channel, trainer, sum(len(row["input_ids"]) for row in rows)))
-    resume = Path(work.folder, CHECKPOINTS, str(work.resume)) if work.resume else None
-    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    epoch = sum(len(row["input_ids"]) for row in rows)
+    reporter = Reporter(work, channel, trainer, lambda state: int(epoch * (state.epoch or 0.0)))
+    trainer.add_callback(reporter)
+    trainer.train(resume_from_checkpoint=resumed_from(work))
+
+
+def resumed_from(work: Work) -> str | None:
+    """Return the folder of the checkpoint that the training goes on from; None for a new one."""
+    return str(Path(work.folder, CHECKPOINTS, str(work.resume))) if work.resume else None
 
 
 def check_fit(model: Any, tokenizer: Any, name: str) -> None:
@@ -169,11 +175,22 @@ def adapter_config(settings: TrainSettings) -> peft.LoraConfig:
     )
 
 
-class _Reporter(transformers.TrainerCallback):  # type: ignore[misc]  # it has no types where it is not installed
-    """Follows a training: progress, checkpoints, stop, and the state with which it goes on."""
+class Reporter(transformers.TrainerCallback):  # type: ignore[misc]  # it has no types where it is not installed
+    """Follows a training: progress, checkpoints, stop, and the state with which it goes on.
 
-    def __init__(self, work: Work, channel: Channel, trainer: Any, tokens: int) -> None:
-        self._work, self._channel, self._trainer, self._tokens = work, channel, trainer, tokens
+    `tokens` returns the tokens that were seen up to a state, `reward` the last round's reward.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        channel: Channel,
+        trainer: Any,
+        tokens: Callable[[Any], int],
+        reward: Callable[[], float | None] = lambda: None,
+    ) -> None:
+        self._work, self._channel, self._trainer = work, channel, trainer
+        self._tokens, self._reward = tokens, reward
         self._folder = Path(work.folder, CHECKPOINTS)
         self._marks: set[int] = set()
         self._begun, self._waited = time.monotonic(), 0.0
@@ -208,6 +225,12 @@ class _Reporter(transformers.TrainerCallback):  # type: ignore[misc]  # it has n
         if stopping or not goes_on:
             control.should_training_stop = True
 
+    def keep_last(self, state: Any) -> None:
+        """Keep a checkpoint of a training that was stopped between two steps, where its last step has none."""
+        if state.global_step and not (self._folder / str(state.global_step)).is_dir():
+            self._save(state)
+            self._channel.send(self._message("checkpoint", state))
+
     def on_log(self, _args: Any, state: Any, _control: Any, logs: Any = None, **_: Any) -> None:
         """Report the loss."""
         if logs and "loss" in logs:
@@ -222,8 +245,9 @@ class _Reporter(transformers.TrainerCallback):  # type: ignore[misc]  # it has n
             step=state.global_step,
             steps=state.max_steps,
             loss=loss,
+            reward=self._reward(),
             seconds=self._work.seconds + time.monotonic() - self._begun - self._waited,
-            tokens=int(self._tokens * (state.epoch or 0.0)),
+            tokens=self._tokens(state),
             device=self._trainer.args.device.type,
         )
 

@@ -66,7 +66,9 @@ def ours(model: str, folder: Path, settings: TrainSettings) -> Callable[[], obje
     trainer = sft.make_trainer(loaded, tokenizer, encoded, settings, folder)
     channel = Unheard(io.BytesIO())  # type: ignore[arg-type]
     work = Work(base=model, folder=str(folder), settings=settings)
-    trainer.add_callback(sft._Reporter(work, channel, trainer, sum(len(r["input_ids"]) for r in encoded)))
+    tokens = sum(len(row["input_ids"]) for row in encoded)
+    reporter = sft.Reporter(work, channel, trainer, lambda state: int(tokens * (state.epoch or 0.0)))
+    trainer.add_callback(reporter)
     return lambda: trainer.train()
 
 

@@ -1,0 +1,94 @@
+"""The talk between the worker and a training's child process, with a child that needs no torch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import training_child
+from training_orders import ROWS, Notes
+
+from engine import loop
+from engine.errors import TrainingError
+from engine.lm.tuned import get_tuned, model_folder
+from engine.training.child import Work
+from engine.training.contract import Order, Rollout, Trained, TrainSettings
+from engine.training.local import LocalTraining
+from engine.training.pipe import ChildEndedError, TrainingChild
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path / "home"))
+    path = [str(Path(training_child.__file__).parent), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, path)))
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "model.safetensors").write_bytes(b"-")
+
+
+def order(tmp_path: Path, fault: str = "", **changes: object) -> Order:
+    settings = {"base_model": str(tmp_path / "base"), "licence": fault, "patience": 9, **changes}
+    rows = () if changes.get("method") == "grpo" else ROWS
+    return Order(TrainSettings.model_validate(settings), rows, () if rows else (0, 1))
+
+
+def train(wanted: Order, watch: Notes) -> Trained:
+    return loop.run(LocalTraining(wanted, watch, "tiny-1", "training_child").run())
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("3 half", r"ended the training process, most often for lack of memory: .*lower the batch size"),
+        ("3 killed", r"ended the training process, most often for lack of memory: .*lower the batch size"),
+        ("3 odd", r"The training process ended: It speaks another language\."),
+    ],
+)
+def test_a_child_that_dies_is_one_sentence_and_the_next_start_goes_on(
+    tmp_path: Path, fault: str, message: str
+) -> None:
+    with pytest.raises(TrainingError, match=f"{message}.* It is trained up to step 2: start the run again"):
+        train(order(tmp_path, fault), Notes())
+    assert not get_tuned("tiny-1").finished
+    watch = Notes()
+    trained = train(order(tmp_path), watch)
+    assert (trained.model, trained.ended, trained.score, trained.tokens) == (
+        "tuned/tiny-1",
+        "finished",
+        0.75,
+        40,
+    )
+    assert watch.scored == ["tuned/tiny-1@3", "tuned/tiny-1@4"]
+    assert get_tuned("tiny-1").finished
+    assert (
+        model_folder("tiny-1") / "adapter_model.safetensors"
+    ).read_text() == "1"  # the first of equal ones
+
+
+@pytest.mark.parametrize("method", ["lora", "grpo"])
+def test_a_stop_keeps_what_there_is(tmp_path: Path, method: str) -> None:
+    class Rolling(Notes):
+        async def rollouts(self, model: object, rows: object, group_size: int) -> list[Rollout]:
+            return [Rollout("0", ({"role": "user", "content": "Hi"},), "yes", 1.0)] * 2
+
+    trained = train(order(tmp_path, method=method), Rolling(stop_at=2))
+    assert trained.ended == "stopped"
+    assert (model_folder("tiny-1") / "adapter_model.safetensors").is_file()
+    assert not get_tuned("tiny-1").finished
+
+
+def test_a_process_that_ends_while_it_answers_is_named_and_not_the_program(tmp_path: Path) -> None:
+    wanted = order(tmp_path, "1 killed", method="grpo", group_size=4)
+    work = Work(base="tiny", folder=str(tmp_path), settings=wanted.settings)
+
+    async def ask() -> None:
+        async with TrainingChild(work, "training_child") as child:
+            await child.tell("groups", groups=[])
+            with pytest.raises(ChildEndedError):
+                await child.ask([], {})
+            child.check()
+
+    with pytest.raises(ChildEndedError, match="lower the group size"):
+        loop.run(ask())
