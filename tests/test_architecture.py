@@ -29,7 +29,7 @@ HEAVY = {
     "rich",
 }
 DOORS = {
-    "litellm": {"engine/lm/litellm_gateway.py"},
+    "litellm": {"engine/lm/transports/litellm_gateway.py"},
     "optuna": {"engine/optimizers/shared/study.py"},
     "sqlite_utils": {"engine/lm/cache.py"},
     "torch": {"engine/lm/local/weights.py", "engine/training/grpo_child.py", "engine/training/sft.py"},

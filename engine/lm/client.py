@@ -20,12 +20,12 @@ from engine.lm import streaming
 from engine.lm.base import BaseLM, Message, Reply, Request, shared_in
 from engine.lm.cache import Cache, chosen_cache, default_cache
 from engine.lm.choice import ModelChoice, Route, find_route, is_offline, is_reasoning_model, without_password
-from engine.lm.failures import unsendable
 from engine.lm.keys import Secret, key_for, without_secrets
 from engine.lm.local.sources import find_source, hosted_choice
 from engine.lm.middleware import answer_of
 from engine.lm.options import OF_TRIES, Options, for_direct, read_options, under_one_name
 from engine.lm.prices import Price, price
+from engine.lm.transports.failures import unsendable
 
 TIMEOUT = 120.0
 """Seconds that one try may take, unless another time is given."""
@@ -365,14 +365,14 @@ class LM(BaseLM):
 
             return LocalTransport
         if self.route.protocol == "litellm":
-            from engine.lm import litellm_gateway
+            from engine.lm.transports import litellm_gateway
 
             return litellm_gateway.TRANSPORTS[self.model_type]
         if self.model_type != "chat":
-            from engine.lm import responses
+            from engine.lm.transports import responses
 
             return responses.TRANSPORTS[self.model_type]
-        from engine.lm.openai_http import OpenAITransport
+        from engine.lm.transports.openai_http import OpenAITransport
 
         return OpenAITransport
 

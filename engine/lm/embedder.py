@@ -17,7 +17,7 @@ from engine.lm.base import Choice, Reply, Request
 from engine.lm.choice import OFFLINE_EMBEDDINGS
 from engine.lm.client import LM, Transport
 from engine.lm.exchange import texts_of, vector_of, vectors_of
-from engine.lm.openai_http import OpenAITransport
+from engine.lm.transports.openai_http import OpenAITransport
 from engine.records import Usage
 from engine.similarity import DIMENSIONS, hashed
 
@@ -41,7 +41,7 @@ class EmbeddingLM(LM):
                 f"{self.model!r} writes text and has no embeddings: use 'offline/hashing'."
             )
         if self.route.protocol == "litellm":
-            from engine.lm.litellm_gateway import LiteLLMEmbeddings
+            from engine.lm.transports.litellm_gateway import LiteLLMEmbeddings
 
             return LiteLLMEmbeddings
         return OpenAIEmbeddings

@@ -48,8 +48,8 @@ from engine.errors import (
 )
 from engine.lm import history
 from engine.lm.exchange import Choice, Reply, Request
-from engine.lm.failures import blank, silent
 from engine.lm.keys import without_secrets
+from engine.lm.transports.failures import blank, silent
 from engine.records import Usage
 from engine.runtime import current
 

@@ -20,11 +20,11 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from engine.errors import ConfigurationError, EngineError, LMError, MissingKeyError, TrainingError
-from engine.lm import failures
 from engine.lm.choice import ModelChoice, Route, find_route
-from engine.lm.failures import Place
 from engine.lm.keys import Secret, key_for, without_keys
-from engine.lm.openai_http import Answered, ask_endpoint
+from engine.lm.transports import failures
+from engine.lm.transports.failures import Place
+from engine.lm.transports.openai_http import Answered, ask_endpoint
 from engine.lm.tuned import PREFIX, TunedModel, get_tuned, model_folder, name_for, save_tuned, write_whole
 from engine.text import dollars, listed
 from engine.training.contract import Order, Progress, Trained, TrainingEstimate, TrainSettings, Watch

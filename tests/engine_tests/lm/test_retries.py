@@ -17,9 +17,9 @@ from engine.errors import BadReplyError, InvalidRequestError, LMError, ProviderF
 from engine.lm.base import Choice, Reply
 from engine.lm.cache import Cache
 from engine.lm.client import LM
-from engine.lm.failures import retry_after
 from engine.lm.middleware import AdaptiveLimiter, seconds_to_wait
-from engine.lm.openai_http import OpenAITransport
+from engine.lm.transports.failures import retry_after
+from engine.lm.transports.openai_http import OpenAITransport
 
 
 def make_lm(server, **settings):

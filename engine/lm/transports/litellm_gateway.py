@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import orjson
 
 from engine.errors import ConfigurationError, LMError, ModelNotFoundError
-from engine.lm import failures, responses, streaming
+from engine.lm import streaming
 from engine.lm.base import Choice, Reply, Request
 from engine.lm.choice import is_reasoning_model
 from engine.lm.exchange import choice_of, drop_sampling, for_reasoning, texts_of, usage_of, vectors_of
-from engine.lm.failures import Place
 from engine.lm.keys import Secret, without_keys
 from engine.lm.options import refuse_of_model
+from engine.lm.transports import failures, responses
+from engine.lm.transports.failures import Place
 from engine.records import Usage
 
 if TYPE_CHECKING:

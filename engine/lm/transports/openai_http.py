@@ -27,13 +27,14 @@ from yarl import URL
 
 from engine.addresses import limited_body
 from engine.errors import LMError
-from engine.lm import failures, streaming
+from engine.lm import streaming
 from engine.lm.base import Choice, Reply, Request
 from engine.lm.choice import is_reasoning_model
 from engine.lm.exchange import choice_of, counted_usage, for_reasoning, jsonable, usage_of
-from engine.lm.failures import Place
 from engine.lm.keys import Secret
 from engine.lm.options import OF_CALL, refuse_of_model, unheard_of_call
+from engine.lm.transports import failures
+from engine.lm.transports.failures import Place
 from engine.records import Usage
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import orjson
 import pytest
 from openai_server import OpenAIServer
 
-from engine.lm.openai_http import PromptRequest
+from engine.lm.transports.openai_http import PromptRequest
 
 BODY = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 from engine.lm.base import Choice, Message, Request
 from engine.lm.exchange import choice_of
-from engine.lm.openai_http import OpenAITransport
 from engine.lm.streaming import Assembly, Chunk
+from engine.lm.transports.openai_http import OpenAITransport
 
 
 class ResponsesTransport(OpenAITransport):
