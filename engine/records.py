@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum
@@ -10,6 +11,8 @@ from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 import orjson
+
+from engine.text import as_text
 
 
 class Example(Mapping[str, Any]):
@@ -462,6 +465,38 @@ def json_value(value: object) -> Any:
 
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
+def value_text(value: object, longest_item: int = 60) -> str:
+    """Return a value as pages and reports show it: short items in a line, longer ones and records one below the other.
+
+    Scalars and records are written as in JSON, without quotes around a text.
+
+    >>> value_text(True), value_text(7.0), value_text(None), value_text(["a", "b"]), value_text({"name": "Tea"})
+    ('true', '7', '', 'a, b', '{"name": "Tea"}')
+    >>> print(value_text([{"name": "Tea"}, {"name": "Cups"}]))
+    1. {"name": "Tea"}
+    2. {"name": "Cups"}
+    """
+    if isinstance(value, list | tuple | set | frozenset):
+        items = [value_text(item, longest_item) for item in value]
+        if len(items) > 1 and any(len(item) > longest_item or item.startswith("{") for item in items):
+            return "\n".join(f"{number}. {item}" for number, item in enumerate(items, 1))
+        return ", ".join(items)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    if isinstance(value, Mapping) or _is_record(value):
+        return json.dumps(json_value(value), ensure_ascii=False, default=str)
+    return as_text(value)
+
+
+def _is_record(value: object) -> bool:
+    """Return whether a value has fields and no text form for people: a dataclass or a pydantic model."""
+    if is_dataclass(value):
+        return not isinstance(value, type)
+    return hasattr(type(value), "model_fields") and type(value).__str__.__module__.startswith("pydantic")
 
 
 def leaves(value: object, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from dashboard.state import reading
 from dashboard.state.selection import writing
-from dashboard.views.comparison import as_text
+from engine.records import value_text
 from engine.runs.spec import Feedback
 from engine.store.rows import FeedbackRow
 
@@ -73,8 +73,8 @@ def answer_text(answer: Mapping[str, object], outputs: Sequence[str]) -> str:
     'billing'
     """
     if len(outputs) == 1:
-        return as_text(answer.get(outputs[0], ""))
-    return "\n".join(f"{name}: {as_text(answer.get(name, ''))}" for name in outputs)
+        return value_text(answer.get(outputs[0], ""))
+    return "\n".join(f"{name}: {value_text(answer.get(name, ''))}" for name in outputs)
 
 
 def grade_key(answer: Mapping[str, object], outputs: Sequence[str]) -> str:

@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 from dashboard.state import launching, models, reading
 from dashboard.state.candidates import score_words
 from dashboard.state.examples import split_of
-from dashboard.views.comparison import as_text
 from engine.pipeline.spec import FieldSpec, PipelineSpec
-from engine.records import Candidate, Outcome, json_value
+from engine.records import Candidate, Outcome, json_value, value_text
 from engine.runs.playground import Piece, PlaygroundAnswer, PlaygroundRequest, PreviewRequest
 from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec
 from engine.store.rows import CandidateRow
@@ -145,7 +144,7 @@ def widget_value(field: FieldSpec, value: object) -> object:
     """
     kind = kind_of(field)
     if kind == LIST:
-        return [as_text(item) for item in value] if isinstance(value, list | tuple) else []
+        return [value_text(item) for item in value] if isinstance(value, list | tuple) else []
     if kind in MEDIA:
         return None if value is None else json_value(value)
     if value is None:
@@ -155,7 +154,7 @@ def widget_value(field: FieldSpec, value: object) -> object:
     if kind == JSON:
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     if kind in (TEXT, CHOICE):
-        return as_text(getattr(value, "value", value))
+        return value_text(getattr(value, "value", value))
     return value
 
 
@@ -229,7 +228,7 @@ def extras(attempt: PlaygroundAnswer, outputs: Sequence[FieldSpec]) -> list[tupl
         for name, value in step.outputs.items():
             if last and name in final:
                 continue
-            found.append((f"{name}, from {step.path}" if several else name, as_text(value)))
+            found.append((f"{name}, from {step.path}" if several else name, value_text(value)))
     return found
 
 

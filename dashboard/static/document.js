@@ -77,8 +77,8 @@ const select = (own, path, from) => {
 };
 const edit = (own, row, cell) => {
   const input = make("textarea");
-  input.value = row.expected;
-  input.rows = row.expected.length > 40 ? 3 : 1;
+  input.value = row.expected_cell;
+  input.rows = row.expected_cell.length > 40 ? 3 : 1;
   input.setAttribute("aria-label", `The right answer for ${row.path}`);
   const buttons = make("span", "buttons");
   const save = make("button", "", "Save"), cancel = make("button", "", "Cancel");
@@ -125,7 +125,7 @@ const valueParts = (own, row, cell) => {
     const accept = make("button", "", "The answer is right");
     accept.onclick = (event) => {
       event.stopPropagation();
-      own.trigger("corrected", { path: row.path, value: row.answer, at: Date.now() });
+      own.trigger("corrected", { path: row.path, value: row.answer_cell, at: Date.now() });
       accept.disabled = true;
     };
     buttons.append(accept);

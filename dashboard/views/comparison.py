@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
-from engine import text
-from engine.records import Outcome
+from engine.records import Outcome, value_text
 
 Show = Literal["All rows", "Only differences", "Improved", "Regressed", "Unchanged", "Still wrong", "Failed"]
 SHOWS: tuple[Show, ...] = get_args(Show)
@@ -21,9 +20,6 @@ BANDS = {
     "Failed": "$muted",
 }
 """The bands of a row's score with their colours."""
-
-LONG_ITEM = 60
-"""Lists with an item of more characters are written one item a line."""
 
 SHORT_ANSWER = 40
 """Answers up to this many characters are a cause in themselves: one was taken for another."""
@@ -117,7 +113,7 @@ def table(
         cells["Expected"] = _answer(known, outputs)
         for name, outcome in zip(names, row.outcomes, strict=True):
             cells[name] = cell(outcome, _wrong_outputs(outcome, known, outputs), named=len(outputs) > 1)
-        found.append(cells | {name: as_text(v) for name, v in known.items() if name not in outputs})
+        found.append(cells | {name: value_text(v) for name, v in known.items() if name not in outputs})
     return found
 
 
@@ -192,11 +188,6 @@ def spread_figure(names: Sequence[str], spreads: Sequence[Mapping[str, int]]) ->
     }
 
 
-def as_text(value: object) -> str:
-    """Return a value as a person would write it: short items in a line, passages one below the other."""
-    return text.as_text(value, longest_item=LONG_ITEM)
-
-
 def _band(outcome: Outcome) -> str:
     """Return the band of a row's score."""
     if outcome.error is not None:
@@ -211,7 +202,7 @@ def _cause(outcome: Outcome, values: Mapping[str, object], outputs: Sequence[str
     if outcome.error is not None:
         return f"failed: {' '.join(outcome.error.split()[:7])}"
     for name in outputs:
-        right, answer = as_text(values.get(name, "")), as_text(outcome.prediction.get(name, ""))
+        right, answer = value_text(values.get(name, "")), value_text(outcome.prediction.get(name, ""))
         if right != answer and right and max(len(right), len(answer)) <= SHORT_ANSWER:
             prefix = f"{name}: " if len(outputs) > 1 else ""
             return f"{prefix}{right} taken for {answer or 'nothing'}"
@@ -223,12 +214,14 @@ def _wrong_outputs(outcome: Outcome, values: Mapping[str, object], outputs: Sequ
     if len(outputs) == 1:
         return outputs
     return [
-        n for n in outputs if n not in values or as_text(values[n]) != as_text(outcome.prediction.get(n, ""))
+        n
+        for n in outputs
+        if n not in values or value_text(values[n]) != value_text(outcome.prediction.get(n, ""))
     ]
 
 
 def _answer(values: Mapping[str, object], outputs: Sequence[str], *, named: bool = False) -> str:
     """Return the answer in one line, with the fields' names if there are several."""
     if len(outputs) == 1 and not named:
-        return as_text(values.get(outputs[0], ""))
-    return " · ".join(f"{name}: {as_text(values[name])}" for name in outputs if name in values)
+        return value_text(values.get(outputs[0], ""))
+    return " · ".join(f"{name}: {value_text(values[name])}" for name in outputs if name in values)

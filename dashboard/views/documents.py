@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
+from engine.dataset.structured import cell_text
 from engine.documents import Evidence, Page, PagedDocument, evidence_for
 from engine.metrics.json_fields import JSONMatch
 from engine.metrics.matching import same
 from engine.pipeline.spec import FieldSpec, PipelineSpec
-from engine.records import leaves
+from engine.records import leaves, value_text
 
 Status = Literal["", "right", "wrong", "missing", "invented"]
 Json = dict[str, Any]
@@ -23,6 +24,7 @@ class RecordRow(NamedTuple):
     """One line of a record: its path ("lines[0].price"), what was expected and answered, and whether that is right.
 
     `kind` is leaf for a value, record for one that holds others, list for several records and item for one of them.
+    The values are as they are shown; the cells are as the file of examples holds them, to be edited.
     """
 
     path: str
@@ -33,6 +35,8 @@ class RecordRow(NamedTuple):
     answer: str = ""
     status: Status = ""
     about: str = ""
+    expected_cell: str = ""
+    answer_cell: str = ""
 
 
 # The record
@@ -99,8 +103,9 @@ def _answered(answer: object, name: str) -> object:
 def _rows(field: FieldSpec, path: str, depth: int, expected: Any, answer: Any) -> Iterator[RecordRow]:
     if not field.fields:
         status = _status(expected, answer)
-        got = "" if answer is _NOT_ASKED else value_text(answer)
-        yield RecordRow(path, field.name, depth, "leaf", value_text(expected), got, status, field.description)
+        got = None if answer is _NOT_ASKED else answer
+        shown, cells = (value_text(expected), value_text(got)), (cell_text(expected), cell_text(got))
+        yield RecordRow(path, field.name, depth, "leaf", *shown, status, field.description, *cells)
         return
     if not field.parsed_type.is_list:
         yield RecordRow(path, field.name, depth, "record", about=field.description)
@@ -144,17 +149,6 @@ def _status(expected: object, answer: object) -> Status:
 
 def _blank(value: object) -> bool:
     return value is None or value == "" or value == [] or value == {}
-
-
-def value_text(value: object) -> str:
-    """Return a value as a cell shows it.
-
-    >>> value_text(None), value_text(["a"]), value_text(True)
-    ('', '["a"]', 'true')
-    """
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
@@ -260,7 +254,7 @@ def _page(document: PagedDocument, page: Page) -> Json:
 
 def _values(row: RecordRow, *, judged: bool) -> list[object]:
     """Return the values of a line to look for: the answer, then the right answer where it is another."""
-    texts = [row.answer, row.expected] if judged else [row.expected]
+    texts = [row.answer_cell, row.expected_cell] if judged else [row.expected_cell]
     return [_read(text) for text in dict.fromkeys(texts) if text]
 
 

@@ -13,9 +13,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.export.hero import VERDICTS, Turn, hero, templates, turn_word
-from engine.records import Candidate, Demo, whole_trials
+from engine.records import Candidate, Demo, value_text, whole_trials
 from engine.text import (
-    as_text,
     chosen_from,
     counted,
     difference,
@@ -152,7 +151,7 @@ def _changes(start: Candidate, tuned: Candidate) -> list[dict[str, Any]]:
 def _examples(demos: Sequence[Demo]) -> dict[str, Any]:
     names = list(dict.fromkeys(name for demo in demos for name in demo.values))
     lines = [
-        [*(_cut(as_text(d.values.get(n))) for n in names), "the model" if d.augmented else "the data"]
+        [*(_cut(value_text(d.values.get(n))) for n in names), "the model" if d.augmented else "the data"]
         for d in demos
     ]
     return {"head": [*names, "Made by"], "lines": lines}
@@ -166,7 +165,7 @@ def _rows(rows: Sequence[ReportRow], title: str) -> dict[str, Any]:
         [
             str(row.number),
             *([f"{percent(row.before_score, 0)} → {percent(row.after_score, 0)}"] if graded else []),
-            *(_cut(as_text(row.inputs.get(n))) for n in names),
+            *(_cut(value_text(row.inputs.get(n))) for n in names),
             _cut(_answer(row.expected)),
             _cut(_answer(row.before)),
             _cut(row.error or _answer(row.after)),
@@ -205,8 +204,8 @@ def _cost(usage: Mapping[str, Any], seconds: float) -> list[tuple[str, str]]:
 
 def _answer(values: Mapping[str, object]) -> str:
     if len(values) == 1:
-        return as_text(next(iter(values.values())))
-    return "\n".join(f"{name}: {as_text(value)}" for name, value in values.items())
+        return value_text(next(iter(values.values())))
+    return "\n".join(f"{name}: {value_text(value)}" for name, value in values.items())
 
 
 def _cut(text: str) -> str:

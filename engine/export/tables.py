@@ -15,8 +15,8 @@ from typing import Any
 import orjson
 
 from engine.export.report import ReportRow
-from engine.records import json_form
-from engine.text import as_text, harmless, is_formula
+from engine.records import json_form, value_text
+from engine.text import harmless, is_formula
 
 LONGEST_CELL = 32_000
 """Excel takes 32,767 characters in a cell and calls the file damaged where there are more."""
@@ -110,7 +110,7 @@ def results_json(rows: Sequence[ReportRow]) -> bytes:
 
 
 def _cell(value: object) -> object:
-    return value if isinstance(value, bool | int | float) else as_text(value)
+    return value if isinstance(value, bool | int | float) else value_text(value)
 
 
 def _change(row: ReportRow) -> str:

@@ -15,10 +15,12 @@ from dashboard.components.forms import options_form
 from dashboard.components.page import Current
 from dashboard.components.tables import worked_table
 from dashboard.state import drafts, reading
+from dashboard.views.documents import is_record
 from dashboard.views.glossary import explain
 from engine.errors import UnknownNameError
 from engine.lm.choice import is_offline
 from engine.metrics.base import Metric
+from engine.pipeline.spec import PipelineSpec
 from engine.registry import METRICS, get_metric
 from engine.runs.spec import Named
 
@@ -81,7 +83,7 @@ _USUAL = ("ExactMatch", "Contains", "TokenF1", "NumberWithin")
 def metric_cards(now: Current) -> None:
     """Show the usual metrics and the one in use, and all others folded away; choosing one is saved at once."""
     chosen = now.draft.metric.name if now.draft.metric else ""
-    first = [metric for metric in METRICS if metric.name in (*_USUAL, chosen)]
+    first = [metric for metric in METRICS if metric.name in (*_USUAL, chosen, advised_metric(now))]
     others = [metric for metric in METRICS if metric not in first]
     _cards(now, first, "metric_cards")
     with st.expander(f"{len(others)} more metrics: spelling, JSON, summaries, judges, your own code"):
@@ -98,13 +100,24 @@ def _cards(now: Current, metrics: list[type[Metric]], key: str) -> None:
 
 def advised_metric(now: Current) -> str:
     """Return the metric that fits the task's answers best."""
-    outputs = now.draft.pipeline.outputs if now.draft.pipeline else ()
-    if not outputs:
+    spec = now.draft.pipeline
+    if spec is None or not spec.outputs:
         return ""
-    last = outputs[-1]
-    if last.parsed_type.plain is float:
+    exact = [bool(f.choices) or f.parsed_type.plain in (bool, int) for f in spec.outputs]
+    if spec.steps[-1].strategy == "extract" or (is_record(spec) and not all(exact)):
+        return RECORDS
+    if spec.outputs[-1].parsed_type.plain is float:
         return "NumberWithin"
-    return "ExactMatch" if last.choices or last.parsed_type.plain in (bool, int) else "TokenF1"
+    return "ExactMatch" if exact[-1] else "TokenF1"
+
+
+RECORDS = "JSONMatch"
+"""The metric for records."""
+
+
+def usual_options(name: str, spec: PipelineSpec | None) -> dict[str, object]:
+    """Return the options that a metric starts with: for a record all of its fields count, and lists item by item."""
+    return {"every_output": True, "best_match": True} if name == RECORDS and spec and is_record(spec) else {}
 
 
 def _card(now: Current, metric: type[Metric], chosen: str, advised: str) -> None:
@@ -123,7 +136,11 @@ def _card(now: Current, metric: type[Metric], chosen: str, advised: str) -> None
             f"use_{metric.name}",
             "This metric is in use already." if mine else "",
             type="primary" if not chosen and fits else "secondary",
-            on_click=ui.callback(drafts.update, now.id, metric=Named(name=metric.name)),
+            on_click=ui.callback(
+                drafts.update,
+                now.id,
+                metric=Named(name=metric.name, options=usual_options(metric.name, now.draft.pipeline)),
+            ),
         )
 
 

@@ -12,11 +12,10 @@ from dashboard.state.drafts import state_of
 from dashboard.state.feedback import answer_text, grade_key
 from dashboard.state.models import asked_models, title_of
 from dashboard.state.playground import Preview
-from dashboard.views.comparison import as_text
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
-from engine.records import Outcome
+from engine.records import Outcome, value_text
 from engine.registry import get_metric
 from engine.runs.playground import error_line
 from engine.runs.spec import ModelChoice
@@ -122,7 +121,7 @@ def _table_row(shown: Preview, outcome: Outcome, outputs: list[str]) -> dict[str
         "Model says": answer_text(outcome.prediction, outputs) if outcome.prediction else "(no answer)",
         "Score": in_percent(None if outcome.error else outcome.score),
         "Why": _last_line(outcome.error) if outcome.error else outcome.feedback,
-        **{name: as_text(v) for name, v in values.items() if name not in outputs},
+        **{name: value_text(v) for name, v in values.items() if name not in outputs},
     }
 
 
@@ -220,7 +219,7 @@ def _headline(found: Agreement, graded: int, rows: int) -> None:
 def _grading_card(now: Current, dataset: str, shown: Preview, outcome: Outcome, mine: float | None) -> None:
     outputs, values = now.outputs, shown.rows.get(outcome.row, {})
     with ui.card(f"grade_{outcome.row}"):
-        _inputs({name: as_text(value) for name, value in values.items() if name not in outputs})
+        _inputs({name: value_text(value) for name, value in values.items() if name not in outputs})
         for column, title, text in zip(
             st.columns(2, gap="medium"),
             ("The right answer in your data", "The model says"),

@@ -25,10 +25,9 @@ from dashboard.views.candidate_charts import (
     variants,
     variants_figure,
 )
-from dashboard.views.comparison import as_text
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, escape_markdown
-from engine.records import whole_trials
+from engine.records import value_text, whole_trials
 from engine.search.verdict import Credit, step_credit
 from engine.store.rows import CandidateRow, RunRow
 from engine.text import signed
@@ -197,7 +196,7 @@ def candidate_matrix(run: RunRow) -> None:
         st.caption(f"The start and the best prompts are shown; {found.left_out:,} others are left out.")
     values = reading.row_values(run, found.rows)
     inputs = [f.name for f in reading.run_spec(run).pipeline.inputs]
-    texts = {row: as_text(v.get(inputs[0], "")) if inputs else "" for row, v in values.items()}
+    texts = {row: value_text(v.get(inputs[0], "")) if inputs else "" for row, v in values.items()}
     plot(
         matrix_figure(found, reading.row_numbers(run.spec["dataset"], found.rows), texts),
         key="matrix",

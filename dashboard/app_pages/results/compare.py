@@ -11,11 +11,10 @@ from dashboard.components.prompts import prompt_diff, prompt_text
 from dashboard.components.tables import data_table
 from dashboard.state import candidates
 from dashboard.state.candidates import MOST, ComparedCandidate, key_of
-from dashboard.views.comparison import as_text
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, distinct, escape_markdown, upper_first
 from engine.errors import EngineError
-from engine.records import Demo, StepState
+from engine.records import Demo, StepState, value_text
 from engine.store.rows import RunRow
 
 
@@ -209,7 +208,7 @@ def _shown_demos(demos: Sequence[Demo], others: Sequence[Demo], key: str) -> Non
     lines = [
         {
             "Only here": "" if dict(demo.values) in known else "yes",
-            **{name: as_text(value) for name, value in demo.values.items()},
+            **{name: value_text(value) for name, value in demo.values.items()},
             "Made by": "the model's own correct answer" if demo.augmented else "your data",
         }
         for demo in demos

@@ -19,7 +19,6 @@ from dashboard.views.comparison import (
     SHOWS,
     ComparedRow,
     Show,
-    as_text,
     causes,
     compared_rows,
     counts,
@@ -29,7 +28,7 @@ from dashboard.views.comparison import (
 from dashboard.views.documents import is_record
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, distinct, escape_markdown
-from engine.records import Outcome, json_value
+from engine.records import Outcome, json_value, value_text
 from engine.runs.playground import PlaygroundAnswer, PlaygroundRequest
 from engine.runs.report import step_calls
 from engine.runs.spec import RunSpec
@@ -65,7 +64,7 @@ def _whole_row(
         for name, value in values.items():
             if name not in outputs and not (beside and name == spec.pipeline.inputs[0].name):
                 st.caption(escape_markdown(name))
-                st.text(as_text(value))
+                st.text(value_text(value))
         if not beside:
             with ui.row("row_expected"):
                 st.badge("The right answer", icon=":material/flag:")
@@ -105,7 +104,7 @@ def _answer(one: ComparedCandidate, outcome: Outcome, outputs: Sequence[str], at
     for name in outputs:
         if name in outcome.prediction:
             st.caption(escape_markdown(name))
-            st.text(as_text(outcome.prediction[name]) or "(empty)")
+            st.text(value_text(outcome.prediction[name]) or "(empty)")
     if outcome.feedback and outcome.score < 1:
         st.caption("The metric says")
         st.text(outcome.feedback)
@@ -179,7 +178,7 @@ def _messages(
                 if call.outputs:
                     read = ":material/reply: Read from the answer"
                     st.caption(read if sent else "No model is asked; it gave")
-                    ui.plain_code("\n".join(f"{name}: {as_text(v)}" for name, v in call.outputs.items()))
+                    ui.plain_code("\n".join(f"{name}: {value_text(v)}" for name, v in call.outputs.items()))
     _replay(spec, one, values, at)
 
 

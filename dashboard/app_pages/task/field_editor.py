@@ -37,7 +37,7 @@ from engine.pipeline.spec import CHOICE, FieldSpec, PipelineSpec, StepSpec
 MEDIA = ("Image", "Sound", "PDF", "File", "Program code")
 """Types that no field of a record has."""
 
-WIDTHS = [3.4, 2.9, 3.5, 1.4]
+WIDTHS = [2.6, 3.8, 3.0, 1.4]
 NEW = "A new field"
 TITLES = {
     "inputs": (
@@ -103,7 +103,9 @@ def field_editor(project_id: str, spec: PipelineSpec, at: int, side: Side) -> No
                 else f"No field yet. Add one: for example {EXAMPLES[side]}"
             )
             return
-        for label, column in zip(("Name", "Type", "Description", ""), st.columns(WIDTHS), strict=True):
+        for label, column in zip(
+            ("Name", "Type", "Description", ""), st.columns(WIDTHS, gap="xsmall"), strict=True
+        ):
             column.caption(label, help=HELP if label == "Type" else None)
         for place in range(len(fields)):
             _row(project_id, at, side, fields, place)
@@ -145,7 +147,7 @@ def _row(project_id: str, at: int, side: Side, fields: tuple[FieldSpec, ...], pl
     field = fields[place]
     key = f"{side}_{place}_{revision(project_id)}_{ident(project_id, at)}"
     where = (project_id, at, side, place)
-    name, kind, description, tools = st.columns(WIDTHS, vertical_alignment="center")
+    name, kind, description, tools = st.columns(WIDTHS, gap="xsmall", vertical_alignment="center")
     for column, part, value, example in (
         (name, "name", field.name, "message"),
         (description, "description", field.description, "What it is, for the model"),
@@ -176,7 +178,7 @@ def _row(project_id: str, at: int, side: Side, fields: tuple[FieldSpec, ...], pl
         act = ui.callback(_save, project_id, lambda draft: remove_field(draft, at, side, place))
         ui.icon_button("delete", "Remove this field", f"remove_{key}", on_click=act)
     if field.choices or field.type == CHOICE:
-        _, values = st.columns([WIDTHS[0], sum(WIDTHS[1:])])
+        _, values = st.columns([WIDTHS[0], sum(WIDTHS[1:])], gap="xsmall")
         values.multiselect(
             "Allowed values",
             list(field.choices),
@@ -190,7 +192,7 @@ def _row(project_id: str, at: int, side: Side, fields: tuple[FieldSpec, ...], pl
         _record_editor(project_id, at, side, field, (place,))
 
 
-INSIDE_WIDTHS = [3.2, 2.9, 3.5, 0.7]
+INSIDE_WIDTHS = [2.6, 3.9, 3.0, 0.7]
 
 
 def _record_editor(project_id: str, at: int, side: Side, record: FieldSpec, inside: Inside) -> None:
@@ -213,7 +215,7 @@ def _inner_row(project_id: str, at: int, side: Side, field: FieldSpec, inside: I
     """Show one field of a record."""
     key = f"{side}_{'_'.join(map(str, inside))}_{revision(project_id)}_{ident(project_id, at)}"
     where = (project_id, at, side, inside)
-    name, kind, description, tools = st.columns(INSIDE_WIDTHS, vertical_alignment="center")
+    name, kind, description, tools = st.columns(INSIDE_WIDTHS, gap="xsmall", vertical_alignment="center")
     for column, part, value in ((name, "name", field.name), (description, "description", field.description)):
         column.text_input(
             f"{part.capitalize()} inside",

@@ -11,6 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.components import ui
 from dashboard.components.prompts import TALL, answer_head, calls_view, took
+from dashboard.state.feedback import answer_text
 from dashboard.state.playground import (
     CHOICE,
     FLAG,
@@ -32,11 +33,11 @@ from dashboard.state.playground import (
     uploaded,
     widget_value,
 )
-from dashboard.views.comparison import as_text
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
 from engine.pipeline.spec import FieldSpec
+from engine.records import value_text
 from engine.runs.playground import Piece, PlaygroundAnswer, PlaygroundRequest
 
 OWN = -1
@@ -91,7 +92,7 @@ def _fill(key: str, fields: Sequence[FieldSpec], rows: Mapping[int, Mapping[str,
 
 
 def _row_name(number: int, values: Mapping[str, object], fields: Sequence[FieldSpec]) -> str:
-    flat = " ".join(as_text(values.get(fields[0].name, "")).split()) if fields else ""
+    flat = " ".join(value_text(values.get(fields[0].name, "")).split()) if fields else ""
     return f"Row {number}: {flat[:80]}{'…' if len(flat) > 80 else ''}"
 
 
@@ -205,7 +206,7 @@ def attempts_view(
     if expected:
         with ui.row(f"try_expected{key}"):
             st.badge("The right answer", icon=":material/flag:")
-            st.text(" · ".join(as_text(expected.get(f.name, "")) for f in outputs), width="content")
+            st.text(answer_text(expected, [f.name for f in outputs]), width="content")
     columns = st.columns(len(attempts), gap="medium")
     for at, (column, attempt) in enumerate(zip(columns, attempts, strict=True)):
         with column, ui.card(f"attempt_{key}{at}", height="stretch"):
@@ -234,7 +235,7 @@ def _attempt(attempt: PlaygroundAnswer, name: str, outputs: Sequence[FieldSpec],
     answer_head(name, f"attempt_head_{at}", attempt.score, attempt.error)
     for field in outputs:
         if field.name in attempt.answer:
-            answer = as_text(attempt.answer[field.name]) or "(empty)"
+            answer = value_text(attempt.answer[field.name]) or "(empty)"
             _value(field.name, answer, key=f"answer_{at}_{field.name}")
     if attempt.feedback and attempt.score is not None and attempt.score < 1:
         _value("The metric says", attempt.feedback, key=f"feedback_{at}")
@@ -263,7 +264,7 @@ def _trace(attempt: PlaygroundAnswer, at: str) -> None:
             for title, values in (("Went in", step.inputs), ("Came out", step.outputs)):
                 if values:
                     st.caption(title)
-                    lines = "\n".join(f"{name}: {as_text(value)}" for name, value in values.items())
+                    lines = "\n".join(f"{name}: {value_text(value)}" for name, value in values.items())
                     ui.plain_code(lines[:LONGEST_TRACE])
 
 
@@ -295,7 +296,7 @@ def chat_view(
     given = dict(others())
     for number, (inputs, attempts) in enumerate(turns):
         with st.chat_message("user"):
-            st.text(as_text(inputs.get(talk.message, "")))
+            st.text(value_text(inputs.get(talk.message, "")))
         attempts_view(attempts, names, trial.pipeline.outputs, {}, key=f"turn{number}_")
     reason = reason or missing([f for f in trial.pipeline.inputs if f.name != talk.message], given)
     with st.container(key="chat_box"):  # in the page, not pinned below it

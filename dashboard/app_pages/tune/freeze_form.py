@@ -10,11 +10,10 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.page import Current
 from dashboard.state import drafts
-from dashboard.views.comparison import as_text
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
-from engine.records import Candidate, StepState, content_hash
+from engine.records import Candidate, StepState, content_hash, value_text
 from engine.search.freeze import Freeze, Part, demo_key
 
 TITLES: dict[Part, str] = {
@@ -155,7 +154,7 @@ def _step(now: Current, path: str, state: StepState) -> None:
     if state.demos and not on & {"step", "demos"}:
         st.caption("Single solved examples:")
         for demo in state.demos:
-            words = ", ".join(f"{name}: {as_text(value)}" for name, value in demo.values.items())
+            words = ", ".join(f"{name}: {value_text(value)}" for name, value in demo.values.items())
             _frozen_row(now, Freeze(step=path, part="demo", text=demo_key(demo)), escape_markdown(words, 160))
 
 

@@ -7,7 +7,6 @@ from run_setup import PIPELINE
 
 from dashboard.state.candidates import trials_by_split
 from dashboard.views.comparison import (
-    as_text,
     causes,
     compared_rows,
     counts,
@@ -18,7 +17,7 @@ from dashboard.views.comparison import (
 )
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
-from engine.records import Outcome, TraceStep, Usage
+from engine.records import Outcome, TraceStep, Usage, value_text
 from engine.runs.report import step_calls
 from engine.store.rows import TrialRow
 
@@ -125,9 +124,9 @@ def test_wrong_rows_are_grouped_by_cause():
 
 
 def test_short_lists_are_one_line_and_passages_one_below_the_other():
-    assert as_text(["red", "blue"]) == "red, blue"
-    assert as_text(["red", "x" * 61]) == f"1. red\n2. {'x' * 61}"
-    assert as_text(["x" * 61]) == "x" * 61
+    assert value_text(["red", "blue"]) == "red, blue"
+    assert value_text(["red", "x" * 61]) == f"1. red\n2. {'x' * 61}"
+    assert value_text(["x" * 61]) == "x" * 61
 
 
 def test_only_whole_trials_count():
