@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 MOST_UNDONE = 30
 SOURCE = "edit"
+DOCUMENTS = "Documents or pictures"
+"""Title of the way to bring examples that takes files one row each."""
+
 _KEPT = {"dataset", "mapping", "excluded", "synthetic", "feedback"}
 
 

@@ -41,11 +41,16 @@ LONGEST_READING = 300.0
 
 
 def take_pile(
-    project_id: str, files: Sequence[tuple[str, bytes]], written: str, *, inferred: bool
+    project_id: str,
+    files: Sequence[tuple[str, bytes]],
+    written: str,
+    *,
+    inferred: bool,
+    own_task: bool = False,
 ) -> ProjectDraft:
     """Make a project's task and examples of documents. `written` gives the record; `inferred`: else the answers do.
 
-    It is read by a child process, limited in time and memory. What could not be used is kept for `problems_of`. Raises
+    With `own_task` the project keeps the task and the metric that it has. It is read by a child process, limited in time and memory. What could not be used is kept for `problems_of`. Raises
     EngineError where nothing can be.
     """
     with TemporaryDirectory(prefix="tuneboard-") as folder:
@@ -60,14 +65,26 @@ def take_pile(
     table = read_dataset(content, "documents.csv")
     dataset_id = drafts.add_file(table, content, "upload")
     reading.dataset(dataset_id, table)
-    examples.use_table(project_id, dataset_id, made.draft.mapping)
-    after = drafts.update(
-        project_id, pipeline=made.draft.pipeline, mapping=made.draft.mapping, metric=made.draft.metric
-    )
+    own = reading.draft(project_id)
+    task = own if own_task and own.pipeline is not None else made.draft
+    mapping = _mapping_of(own.pipeline, table) if task is own and own.pipeline else made.draft.mapping
+    examples.use_table(project_id, dataset_id, mapping)
+    after = drafts.update(project_id, pipeline=task.pipeline, mapping=mapping, metric=task.metric)
     drafts.name_after(project_id, files[0][0] if len(files) == 1 else "Records from documents.zip")
     st.session_state[_key(project_id)] = [*made.problems]
     st.session_state["piles_taken"] = taken_piles() + 1
     return after
+
+
+def _mapping_of(spec: PipelineSpec, table: Dataset) -> dict[str, str]:
+    """Return the columns of a table of documents that fill a task's fields."""
+    first = spec.inputs[0]
+    answers = {f.name: f"{ANSWER}{f.name}" for f in spec.outputs if f"{ANSWER}{f.name}" in table.columns}
+    return {first.name: FILE if first.parsed_type.names & MEDIA else DOCUMENT, **answers}
+
+
+MEDIA = {"Image", "PDF", "File"}
+"""Types of a field that is filled from a file."""
 
 
 def taken_piles() -> int:

@@ -1,7 +1,7 @@
 """Cells that name a file: a picture or a PDF on this machine becomes the value of an Image, File, PDF or Audio field.
 
-A table may come from anybody, so only what is by its own bytes a picture, a PDF or a sound is read: no other file
-of this machine can be named in a table and sent to a model. Of a table in an imported project only files of the
+A table may come from anybody, so only what is by its own bytes a picture, a PDF or a sound is read, and texts that were
+kept in the data folder: no other file of this machine can be named in a table and sent to a model. Of a table in an imported project only files of the
 data folder are read.
 """
 
@@ -20,7 +20,9 @@ from engine.types.media import PDF, Audio, File, Image, media_type
 
 FOLDER = "files"
 LARGEST = 20 * 2**20
-EXTENSIONS = ("png", "jpg", "jpeg", "gif", "webp", "bmp", "pdf")
+TEXT = ".txt"
+"""Ending of the texts that are kept."""
+
 _KINDS: tuple[Any, ...] = (Image, File, PDF, Audio)
 _ADDRESS = re.compile(r"(?:data|https?|gs):|\s*[{\[]", re.IGNORECASE)
 
@@ -46,11 +48,14 @@ def attached_path(text: str, *, local_files: bool = True) -> Path | None:
     if not local_files and Path(text).name != text:
         return None
     path = Path(text).expanduser()
-    if not path.is_absolute():
+    kept = not path.is_absolute()
+    if kept:
         path = data_home() / FOLDER / Path(text).name
     try:
         if not path.is_file() or path.stat().st_size > LARGEST:
             return None
+        if kept and path.suffix == TEXT:
+            return path
         with path.open("rb") as file:
             return path if _known(file.read(64), path.name) else None
     except OSError:
@@ -58,7 +63,7 @@ def attached_path(text: str, *, local_files: bool = True) -> Path | None:
 
 
 def keep_file(name: str, content: bytes) -> str:
-    """Keep a picture or a PDF in the data folder; return the text that names it in a cell. Raises DatasetError."""
+    """Keep a picture, a PDF or a text in the data folder; return the text that names it in a cell. Raises DatasetError."""
     kept = kept_name(name, content)
     folder = data_home() / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,7 +74,7 @@ def keep_file(name: str, content: bytes) -> str:
 def kept_name(name: str, content: bytes) -> str:
     """Return the name under which a file is kept: the start of its hash and a plain name; a kept file's is its own.
 
-    Raises DatasetError for a file that is too large, or no picture, PDF or sound.
+    Raises DatasetError for a file that is too large, or no picture, PDF, sound or text.
 
     >>> kept_name("../My dot.gif", b"GIF89a")
     '610f5ae4d76e-My_dot.gif'
@@ -78,7 +83,7 @@ def kept_name(name: str, content: bytes) -> str:
         raise DatasetError(
             f"{name!r} has {len(content) / 2**20:.0f} MB; at most {LARGEST // 2**20} MB can be used."
         )
-    if not _known(content[:64], name):
+    if not (_known(content[:64], name) or name.endswith(TEXT)):
         raise DatasetError(
             f"{name!r} is no picture, PDF or sound that is known here. Use PNG, JPEG, GIF, WebP or PDF."
         )

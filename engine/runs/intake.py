@@ -32,7 +32,7 @@ from engine.pipeline.check import usable_name
 from engine.pipeline.importers.task import Imported, import_task
 from engine.pipeline.records import DATE, infer_fields, paths, renamed
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
-from engine.runs.attachments import LARGEST, keep_file
+from engine.runs.attachments import LARGEST, TEXT, keep_file
 from engine.runs.spec import Frozen, Named, ProjectDraft
 from engine.text import counted
 
@@ -383,13 +383,21 @@ def _comparison(one: FieldSpec) -> str:
 def _media_kind(pile: Pile) -> str:
     pictures = sum(bool(one.kept) and not one.name.lower().endswith(".pdf") for one in pile.documents)
     pdfs = sum(one.name.lower().endswith(".pdf") for one in pile.documents)
+    if not all(one.kept for one in pile.documents):
+        return "File"
     return "Image" if pictures and not pdfs else "PDF" if pdfs and not pictures else "File"
 
 
+def _kept_text(one: Page) -> str:
+    return keep_file(f"{PurePosixPath(one.name).stem}{TEXT}", one.text.encode())
+
+
 def _table(pile: Pile, outputs: Sequence[FieldSpec]) -> bytes:
+    # Next to pictures a text is a file too, so that every row has one.
+    texts = {} if pile.has_text else {one.name: _kept_text(one) for one in pile.documents if not one.kept}
     columns: dict[str, list[str]] = {
         NAME: [one.name for one in pile.documents],
-        FILE: [one.kept for one in pile.documents],
+        FILE: [one.kept or texts.get(one.name, "") for one in pile.documents],
         DOCUMENT: [one.text for one in pile.documents],
     }
     answers = [renamed(pile.answers.get(at, {}), outputs) for at in range(len(pile.documents))]

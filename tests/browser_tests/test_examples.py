@@ -249,14 +249,14 @@ def test_pictures_are_uploaded_and_become_rows(new_page, server):
     page.get_by_role("button", name="New project").click()
     press(page, "new_from_rows")
     settled(page)
-    page.get_by_text("Pictures or PDFs", exact=True).click()
+    page.get_by_text("Documents or pictures", exact=True).click()
     settled(page)
     pictures = [
         {"name": f"<b>{i}.png", "mimeType": "image/png", "buffer": DOT + bytes([i])} for i in range(3)
     ]
     page.locator("input[type=file]").first.set_input_files(pictures)
     settled(page)
-    press(page, "use_files")
+    press(page, "use_documents")
     expect(page.locator(".st-key-file_line")).to_contain_text("3 rows")
     kept = sorted(file.name.partition("-")[2] for file in (server.home / "files").iterdir())
     assert kept == ["_b_0.png", "_b_1.png", "_b_2.png"]

@@ -22,12 +22,17 @@ if TYPE_CHECKING:
 
     from engine.dataset import Dataset
 
-DOCUMENTS = "Documents"
 FILES, FOLDER = "Files or a zip", "A folder"
-INFERRED, WRITTEN, BY_HAND = "From the right answers", "From a class or a schema", "I fill in a form"
+INFERRED, WRITTEN, BY_HAND, OWN = (
+    "From the right answers",
+    "From a class or a schema",
+    "I fill in a form",
+    "The task stays as it is",
+)
 ABOUT = {
     INFERRED: "The fields and their types are taken from the right answers.",
     WRITTEN: "A Pydantic class (read, never run), a JSON Schema, or a short form such as `document -> supplier, total: float`.",
+    OWN: "The documents become rows for the task that this project has: its fields, instructions and metric stay.",
     BY_HAND: "You name the fields on the Task page, records and lists inside them too.",
 }
 CLASS = """class Line(BaseModel):
@@ -57,7 +62,9 @@ def documents_form(now: Current) -> None:
         "The right answers name their document in a column such as *file*, or lie next to it as `name.json`. "
         "They may be missing: name the fields, then fill the answers in next to each document. Everything stays on this machine."
     )
-    way = ui.choose("The record", (INFERRED, WRITTEN, BY_HAND), default=INFERRED, key="documents_record")
+    own = now.draft.pipeline is not None and bool(now.draft.pipeline.inputs)
+    ways = ((OWN,) if own else ()) + (INFERRED, WRITTEN, BY_HAND)
+    way = ui.choose("The record", ways, default=ways[0], key=f"documents_record_{own}")
     st.caption(ABOUT[way])
     written = ""
     if way == WRITTEN:
@@ -71,7 +78,7 @@ def documents_form(now: Current) -> None:
     )
     if pressed and files:
         with ui.problem_kept(PROBLEM), st.spinner("Reading the documents"):
-            _take(now, files, written if way == WRITTEN else "", inferred=way == INFERRED)
+            _take(now, files, written if way == WRITTEN else "", way)
         st.rerun()
 
 
@@ -81,11 +88,17 @@ def _missing(files: Sequence[UploadedFile] | None, way: str, written: str) -> st
     return "Paste the class or the schema first." if way == WRITTEN and not written.strip() else ""
 
 
-def _take(now: Current, files: Sequence[UploadedFile], written: str, *, inferred: bool) -> None:
+def _take(now: Current, files: Sequence[UploadedFile], written: str, way: str) -> None:
     """Make the project of what was chosen. Raises EngineError where nothing can be used."""
     if sum(f.size for f in files) > records.LARGEST_PILE:
         raise DatasetError("These files are too large together. Upload a part of them.")
-    records.take_pile(now.id, [(f.name, f.getvalue()) for f in files], written, inferred=inferred)
+    records.take_pile(
+        now.id,
+        [(f.name, f.getvalue()) for f in files],
+        written,
+        inferred=way in (INFERRED, OWN),
+        own_task=way == OWN,
+    )
     forget_seen(now.id, "examples")
     forget_rows(now.id)
     renew(now.id)

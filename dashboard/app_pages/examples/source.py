@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard.app_pages.examples.documents import DOCUMENTS, documents_form
+from dashboard.app_pages.examples.documents import documents_form
 from dashboard.app_pages.examples.grid import forget_rows
 from dashboard.components import ui
 from dashboard.components.guard import forget_seen
 from dashboard.components.page import Current
-from dashboard.state import drafts, examples, reading
+from dashboard.state import drafts, examples, reading, records
 from dashboard.views.text import count, distinct, escape_markdown
 from engine.errors import DatasetError
 from engine.pipeline.spec import PipelineSpec
-from engine.runs.attachments import EXTENSIONS, attached_path, keep_file
+from engine.runs.attachments import TEXT, attached_path
 from engine.store.rows import DatasetRow
 
 if TYPE_CHECKING:
@@ -27,37 +26,8 @@ if TYPE_CHECKING:
     from engine.dataset import Dataset
 
 
-KINDS = {"Image", "PDF", "File"}
 SHOWN = 8
 LARGEST_SHOWN = 4 * 2**20
-
-
-def _files(now: Current) -> None:
-    """Let the user choose pictures and PDFs; a table of them, one row each, becomes the examples."""
-    files = st.file_uploader(
-        "Pictures or PDFs, one row each",
-        type=list(EXTENSIONS),
-        accept_multiple_files=True,
-        key=f"attach_{now.id}_{_taken()}",
-        max_upload_size=20,
-    )
-    st.caption("They stay on this machine. The right answers are filled in below, in the grid.")
-    answer = st.text_input("What the answer is called", "answer", key=f"attach_answer_{now.id}")
-    why_not = "" if files else "Choose files first."
-    if ui.button("Use these files", "use_files", why_not, type="primary"):
-        with ui.problem_kept(PROBLEM):
-            name, content = table_of([(f.name, f.getvalue()) for f in files], answer)
-            _take(now.id, content, name, "upload")
-        st.rerun()
-
-
-def table_of(files: Sequence[tuple[str, bytes]], answer: str) -> tuple[str, bytes]:
-    """Keep files; return a CSV file that names them: columns name, file and the answer, blank. Raises DatasetError."""
-    from engine.dataset.table import csv_bytes
-
-    kept = [keep_file(name, content) for name, content in files]
-    column = answer.strip() if answer.strip() not in ("", "name", "file") else "answer"
-    return "files.csv", csv_bytes({"name": [n for n, _ in files], "file": kept, column: [""] * len(files)})
 
 
 def picture_strip(now: Current, table: Dataset) -> None:
@@ -65,7 +35,7 @@ def picture_strip(now: Current, table: Dataset) -> None:
     spec = now.draft.pipeline or PipelineSpec()
     for field in (*spec.inputs, *spec.outputs):
         column = now.draft.mapping.get(field.name)
-        if column not in table.columns or not field.parsed_type.names & KINDS:
+        if column not in table.columns or not field.parsed_type.names & records.MEDIA:
             continue
         st.caption(f"The first rows of {escape_markdown(column, 60)}:")
         with ui.row(f"pictures_{field.name}", "top"):
@@ -78,6 +48,8 @@ def _thumbnail(cell: str, row: int) -> None:
         content = _picture(cell)
         if content is not None:
             st.image(content, width=96)
+        elif cell.endswith(TEXT) and attached_path(cell) is not None:
+            st.markdown(":material/description: text")
         elif attached_path(cell) is not None or cell.startswith("data:application/pdf"):
             st.markdown(":material/picture_as_pdf: PDF")
         elif cell.startswith(("http://", "https://")):
@@ -106,8 +78,7 @@ def _picture(cell: str) -> bytes | None:
 WAYS = (
     "Upload a file",
     "Paste a table",
-    DOCUMENTS,
-    "Pictures or PDFs",
+    examples.DOCUMENTS,
     "Use a sample",
     "A file from before",
 )
@@ -119,16 +90,14 @@ def example_source(now: Current) -> None:
     """Let the user bring examples; what was chosen is stored at once."""
     ways = WAYS if _stored() else WAYS[:-1]
     way = ui.choose(
-        "Where from", ways, default=st.session_state.get("source_first", WAYS[0]), key="source_way"
+        "Where from", ways, default=st.session_state.get("source_first") or WAYS[0], key="source_way"
     )
     if way == "Upload a file":
         _upload(now)
     elif way == "Paste a table":
         _paste(now)
-    elif way == DOCUMENTS:
+    elif way == examples.DOCUMENTS:
         documents_form(now)
-    elif way == "Pictures or PDFs":
-        _files(now)
     elif way == "Use a sample":
         _samples(now)
     else:

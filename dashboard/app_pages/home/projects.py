@@ -12,6 +12,7 @@ from dashboard.components import ui
 from dashboard.components.page import open_page, step_chips
 from dashboard.components.runs import STATES
 from dashboard.state import drafts, reading
+from dashboard.state.examples import DOCUMENTS
 from dashboard.state.project_file import AttachedFile, attached
 from dashboard.state.selection import read_only
 from dashboard.views.history import best_scores, curve
@@ -54,8 +55,7 @@ def new_project() -> None:
         )
         if own or blank or documents:
             project = drafts.create_project(name.strip() or drafts.UNTITLED)
-            if documents:
-                st.session_state["source_first"] = "Documents"
+            st.session_state["source_first"] = DOCUMENTS if documents else None
             open_page("task" if blank else "examples", project=project)
         st.file_uploader(
             "Or open a project file",

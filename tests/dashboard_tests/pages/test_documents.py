@@ -12,7 +12,7 @@ from page_frame import open_page, said, stored_draft
 from dashboard.state import drafts, examples, reading, records
 from dashboard.views.documents import record_rows, viewer_data
 from engine.errors import DatasetError
-from engine.pipeline.spec import FieldSpec, PipelineSpec
+from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def pile(number: int = 12) -> bytes:
 def test_a_pile_becomes_a_project_and_names_what_it_could_not_use():
     project = drafts.create_project(drafts.UNTITLED)
     app = open_page("examples", project=project)
-    app.segmented_control(key="source_way").set_value("Documents").run()
+    app.segmented_control(key="source_way").set_value("Documents or pictures").run()
     app.button(key="use_documents").click().run()
     assert "Choose documents first." in said(app)
     app.file_uploader[0].upload("bills.zip", pile(), "application/zip").run()
@@ -145,3 +145,47 @@ def test_a_rows_document_and_its_record_are_what_the_viewer_draws():
     (place,) = by_path["total"]["places"]
     assert data["pages"][0]["text"][place["start"] : place["end"]] == "3.50"
     assert by_path["lines[0].price"]["places"][0]["page"] == 1
+
+
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
+)
+
+
+def test_texts_and_pictures_in_one_pile_are_all_files_of_the_task():
+    project = drafts.create_project(drafts.UNTITLED)
+    answers = [{"file": f"bill-{n}.{('txt', 'png')[n % 2]}", "number": f"B-{n}"} for n in range(12)]
+    files = [(one["file"], f"Bill B-{n}".encode() if n % 2 == 0 else PNG) for n, one in enumerate(answers)]
+    records.take_pile(project, [*files, ("answers.json", json.dumps(answers).encode())], "", inferred=True)
+    draft = stored_draft(project)
+    table = reading.dataset(draft.dataset)
+    assert draft.mapping["document"] == "file"
+    assert all(table.values("file"))
+    document = records.document_at(table, draft.pipeline, draft.mapping, 0)
+    assert [page.text for page in document.pages] == ["Bill B-0"]
+    app = open_page("examples", project=project)
+    assert not app.exception
+    assert "cannot be used" not in said(app)
+    assert "not found" not in said(app)
+
+
+def test_documents_become_rows_of_the_task_that_a_project_has():
+    project = drafts.create_project(drafts.UNTITLED)
+    step = StepSpec(
+        inputs=(FieldSpec(name="photo", type="Image"),),
+        outputs=(FieldSpec(name="animal"), FieldSpec(name="age")),
+    )
+    spec = PipelineSpec(steps=(step,))
+    drafts.update(project, pipeline=spec)
+    answers = [{"file": f"{n}.png", "animal": "cat"} for n in range(3)]
+    app = open_page("examples", project=project)
+    app.segmented_control(key="source_way").set_value("Documents or pictures").run()
+    assert "its fields, instructions and metric stay" in said(app)
+    files = [(f"{n}.png", PNG + bytes([n])) for n in range(3)]
+    upload = [*files, ("answers.json", json.dumps(answers).encode())]
+    records.take_pile(project, upload, "", inferred=True, own_task=True)
+    draft = stored_draft(project)
+    assert draft.pipeline == spec
+    assert draft.mapping == {"photo": "file", "animal": "correct_animal"}
+    app = open_page("examples", project=project)
+    assert "No column holds the right answers of age" in said(app)

@@ -226,18 +226,17 @@ def test_the_offline_model_says_why_it_writes_no_rows():
 
 
 def test_pictures_become_rows_of_an_image_task(home):
-    from dashboard.app_pages.examples.source import table_of
     from dashboard.app_pages.examples.table import with_attachments
     from engine.dataset import profile
+    from engine.runs.attachments import keep_file
 
     png = bytes.fromhex(
         "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
     )
-    name, content = table_of([(f"{i}.png", png + bytes([i])) for i in range(12)], "animal")
-    read = read_dataset(content, name)
-    assert read.columns == ("name", "file", "animal")
-    filled = content.replace(b'""', b'"cat"', 6).replace(b'""', b'"dog"')
-    read = read_dataset(filled, name)
+    kept = [keep_file(f"{i}.png", png + bytes([i])) for i in range(12)]
+    lines = [f"{name[13:]},{name},{'cat' if i < 6 else 'dog'}" for i, name in enumerate(kept)]
+    filled = "\n".join(["name,file,animal", *lines]).encode()
+    read = read_dataset(filled, "files.csv")
     spec = infer_pipeline(read, {"name": "ignore", "file": "input", "animal": "output"})
     typed = with_attachments(spec, {p.name: p for p in profile(read)}, infer_mapping(read, spec))
     assert typed.inputs[0].type == "Image"

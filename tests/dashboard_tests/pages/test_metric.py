@@ -140,3 +140,15 @@ def test_a_judge_is_checked_against_a_persons_grades(project):
     assert set(kept.values()) == {0.0}
     assert len(kept) == 6
     assert "0 of 6 answers get the same grade" in said(app)
+
+
+def test_a_record_is_advised_field_by_field_and_starts_with_all_of_its_fields():
+    invoices = next(one for one in SAMPLES if one.name == "invoices")
+    project = drafts.project_from_sample(invoices)
+    drafts.update(project, metric=None)
+    app = start(project)
+    fitting = said(app).split("Fits your answers")[0]
+    assert "JSON, field by field" in fitting
+    app.button(key="use_JSONMatch").click().run()
+    assert not app.exception
+    assert metric(project).options == {"every_output": True, "best_match": True}
