@@ -242,13 +242,13 @@ class LM(BaseLM):
 
         Raises LMError after the retries, MissingKeyError before anything is sent.
         """
-        return await answer_of(self, _with_schema(request))
+        return await answer_of(self, with_schema(request))
 
     async def recall(self, request: Request) -> Reply | None:
         """Return the kept answer to a request, or None where it would have to be asked for (never of the offline model)."""
         if self.route.protocol == "offline":
             return await LM.complete(self, request)
-        request, cache = self.cache_for(_with_schema(request))
+        request, cache = self.cache_for(with_schema(request))
         return None if cache is None else cache.get(self.cache_key(request), faulty=self.may_say_nothing)
 
     def price(self) -> tuple[float, float] | None:
@@ -314,6 +314,11 @@ class LM(BaseLM):
     def may_say_nothing(self) -> bool:
         """True if an empty answer is accepted: a completed text may need no more, and local weights have no such fault."""
         return self.model_type == "text" or self.route.protocol == "local"
+
+    @property
+    def computes(self) -> bool:
+        """Whether answers are computed by the process that asks, and nothing is sent anywhere."""
+        return self.route.protocol in ("offline", "local")
 
     def cache_for(self, request: Request) -> tuple[Request, Cache | None]:
         """Return the request without its own cache setting, and the cache that holds for it."""
@@ -405,7 +410,7 @@ class LM(BaseLM):
         return (found or Price(*own, own[0]))._replace(input=own[0], output=own[1], cached_input=own[0])
 
 
-def _with_schema(request: Request) -> Request:
+def with_schema(request: Request) -> Request:
     """A pydantic model given as response_format is sent, and kept, as its JSON schema."""
     wanted = request.params.get("response_format")
     if not isinstance(wanted, type) or not hasattr(wanted, "model_json_schema"):

@@ -22,7 +22,7 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -328,8 +328,17 @@ async def limited(lm: LM, request: Request, send: Send) -> Reply:
 
 
 def transmitted(lm: LM, request: Request) -> Awaitable[Reply]:
-    """Send the request to the endpoint, once."""
+    """Send the request to the endpoint, once; a model that computes here may compute elsewhere."""
+    computer = computed_by.get()
+    if computer is not None and lm.computes:
+        return computer(lm, request)
     return lm.transport().send(request)
+
+
+computed_by: ContextVar[Callable[[LM, Request], Awaitable[Reply]] | None] = ContextVar(
+    "engine_lm_computed_by", default=None
+)
+"""The process that answers for models that compute, where it is not this one: a worker of a run that is spread over several."""
 
 
 IN_LM = (recorded, cached, completed, retried, limited)

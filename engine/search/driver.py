@@ -20,6 +20,7 @@ from engine.errors import BudgetExhaustedError, RunError
 from engine.modules.predict import Predict
 from engine.records import Candidate, Evaluation, Outcome, PartCredit
 from engine.search import events
+from engine.search.backends.contract import Backend
 from engine.search.budget import Amount, Ledger
 from engine.search.contract import (
     Ask,
@@ -54,6 +55,7 @@ class Driver:
         recorder: Recorder | None = None,
         control: Control | None = None,
         requests: Requests | None = None,
+        backend: Backend | None = None,
     ) -> None:
         self.settings = settings
         self.ledger = Ledger(
@@ -71,7 +73,7 @@ class Driver:
         self._numbers: dict[str, int] = {}
         self._answered: dict[Asked, Evaluation] = {}
         self._again: dict[Asked, Evaluation] = {}
-        self._scoring = Scoring(settings, self.ledger, self._slots)
+        self._scoring = Scoring(settings, self.ledger, self._slots, backend)
         self.trainings = Trainings(
             settings, self.ledger, self._slots, self._scoring, self._score_now, self._record
         )

@@ -1,13 +1,12 @@
 """Runs of the rows of `Score` asks, none of them twice, with the right program, model and metric.
 
-It records nothing and decides nothing about the budget: calls pass the ledger's gate.
+It records nothing and decides nothing about the budget: calls pass the ledger's gate. Where rows run is the backend's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
-import inspect
 from collections import ChainMap
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -15,9 +14,10 @@ from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from engine import evaluate, runtime
-from engine.metrics.base import Metric
-from engine.records import Candidate, Outcome, StepState, Usage, json_value
+from engine import runtime
+from engine.records import Candidate, Outcome, Usage, json_value
+from engine.search.backends.contract import Backend, Heard, Work, picks, takes_trace
+from engine.search.backends.local import Local
 from engine.search.budget import Ledger
 from engine.search.contract import Score
 from engine.search.settings import Control, Settings, Stop
@@ -25,7 +25,6 @@ from engine.search.settings import Control, Settings, Stop
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
     from engine.lm.base import BaseLM
-    from engine.modules.module import Module
 
 
 class Slots:
@@ -114,8 +113,11 @@ _Cell = tuple[str, int, bool, int, bool]
 class Scoring:
     """Runs the rows of one run, and remembers their outcomes."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, slots: Slots) -> None:
+    def __init__(
+        self, settings: Settings, ledger: Ledger, slots: Slots, backend: Backend | None = None
+    ) -> None:
         self._settings, self._ledger, self._slots = settings, ledger, slots
+        self._backend = backend or Local(settings)
         # Of rows that did not fail, and of running ones.
         self._outcomes: dict[_Cell, asyncio.Future[Outcome | None]] = {}
         self._strict = takes_trace(settings.metric)
@@ -132,7 +134,7 @@ class Scoring:
         jobs: list[Coroutine[object, object, None]] = []
         for row in dict.fromkeys(ask.rows):
             own = self._without_row(ask.candidate, row) if ask.hide_own_row else ask.candidate
-            chosen = _OWN_HIDDEN if ask.hide_own_row and any(map(_picks, own.steps.values())) else ""
+            chosen = _OWN_HIDDEN if ask.hide_own_row and any(map(picks, own.steps.values())) else ""
             cell = (own.id + chosen, row, taught, ask.rollout, ask.trace)
             # A run with a trace serves an ask without one too, unless the metric is stricter with one.
             same = (cell,) if self._strict else (cell, (*cell[:4], True))
@@ -175,7 +177,6 @@ class Scoring:
         self, ask: Score, place: int, candidate: Candidate, cells: dict[int, _Cell], note: OnOutcome
     ) -> None:
         settings = self._settings
-        program = (ask.teacher and settings.teacher) or settings.program
         rollout = ask.rollout or None
         gate = self._ledger.gate(rollout=rollout, temperature=1.0 if rollout else None)
         # A row that fails is forgotten, and another ask may run it again meanwhile: each ask ends its own rows only.
@@ -198,15 +199,10 @@ class Scoring:
             with self.context(taught[0], gate, taught[1]):
                 if ask.teacher and settings.teacher_lm is not None:
                     candidate = _untuned(candidate)  # the teacher's model answers
-                await evaluate.run_rows(
-                    _hiding(program.with_candidate(candidate), settings, ask),
-                    [(row, settings.rows[row]) for row in cells],
-                    _with_trace(settings.metric) if ask.trace and self._strict else settings.metric,
-                    limit=self._slots.at(place),
-                    on_outcome=on_outcome,
-                    on_failure=self._note_failure,
-                    trace=ask.trace,
-                )
+                inputs = settings.rows[ask.rows[0]].input_keys if ask.hide_own_row and ask.rows else ()
+                work = Work(candidate, ask.teacher, ask.trace, tuple(sorted(inputs)))
+                heard = Heard(self._slots.at(place), on_outcome, self._note_failure)
+                await self._backend.run(work, list(cells), heard)
         finally:
             for cell, future in own.items():
                 if not future.done():
@@ -227,7 +223,7 @@ class Scoring:
         inputs = {name: json_value(value) for name, value in self._settings.rows[row].inputs().items()}
         steps = {}
         for path, state in candidate.steps.items():
-            if _picks(state):
+            if picks(state):
                 steps[path] = state  # hidden when the examples are picked: see _hiding
                 continue
             demos = tuple(d for d in state.demos if not _made_from(d.values, inputs))
@@ -244,42 +240,8 @@ def _untuned(candidate: Candidate) -> Candidate:
     return candidate
 
 
-def _picks(state: StepState) -> bool:
-    """Return whether a step picks its examples by the input."""
-    return 0 < state.nearest < len(state.demos)
-
-
-def _hiding(program: Module, settings: Settings, ask: Score) -> Module:
-    """Return the program; its steps that pick examples by the input skip those made from that very row."""
-    if ask.hide_own_row:
-        inputs = settings.rows[ask.rows[0]].input_keys if ask.rows else frozenset()
-        for step in program.predictors():
-            if step.nearest:
-                step.hides = tuple(name for name in step.signature.input_fields if name in inputs)
-    return program
-
-
 _OWN_HIDDEN = "~"
 """Marks the runs of a candidate whose steps hide each row's own example."""
-
-
-def takes_trace(metric: Any) -> bool:
-    """Return whether a user's metric takes a trace, and so may be stricter when rows become examples."""
-    if isinstance(metric, Metric):
-        return False
-    try:
-        return "trace" in inspect.signature(metric).parameters
-    except (TypeError, ValueError):
-        return False
-
-
-def _with_trace(metric: Any) -> Any:
-    """Return the metric called with the steps of the row's run, by which DSPy's metrics recognize bootstrapping."""
-
-    def strict(example: Any, prediction: Any) -> Any:
-        return metric(example, prediction, trace=list(runtime.current().trace or ()))
-
-    return strict
 
 
 def _made_from(demo: Mapping[str, object], inputs: Mapping[str, object]) -> bool:

@@ -1,0 +1,244 @@
+"""The one door to Ray (https://docs.ray.io): a cluster found or started, a worker in an actor on each of its CPUs.
+
+Ray pickles the calls of its actors and their results with cloudpickle. All of it is made by this run's own processes, and
+Ray runs whatever who reaches its ports sends: a cluster is inside the trust boundary, as the user's own account is, and so
+its ports belong on loopback or in a private network. Nothing that comes from elsewhere (files, replies, pages) is unpickled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import socket
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine import loop
+from engine.errors import ConfigurationError, RunError
+from engine.home import data_home
+from engine.lm.client import LM
+from engine.search.backends import messages
+from engine.search.backends.worker import Worker, fingerprint
+from engine.search.backends.workers import LinkLostError, Workers
+from engine.search.budget import Budget
+
+if TYPE_CHECKING:
+    from engine.search.backends.contract import BackendChoice
+    from engine.search.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 60.0
+ANSWER_SECONDS = 3.0
+"""Seconds: an address where nothing listens is refused after these, before Ray tries it for minutes."""
+
+MOST_WORKERS = 256
+
+NAMESPACE = "tuneboard"
+
+
+@contextlib.asynccontextmanager
+async def ray_workers(choice: BackendChoice, settings: Settings) -> AsyncIterator[Workers]:
+    """Connect to a cluster and start a worker on each of its CPUs, as a backend for a run with these settings.
+
+    Raises ConfigurationError where Ray is not installed or a model cannot be asked by workers, and RunError for an address
+    where no cluster answers, and for a cluster with another Ray, Python or Tuneboard.
+    """
+    ray = imported(choice.address)
+    models = [lm for lm in (settings.lm, settings.teacher_lm, *settings.own_models) if lm is not None]
+    known = [lm for lm in models if isinstance(lm, LM)]
+    for lm in models:
+        messages.model_as_bytes(lm)  # type: ignore[arg-type]  # it refuses what is none
+    try:
+        await asyncio.wait_for(loop.in_thread(connect, ray, choice.address), CONNECT_SECONDS)
+    except TimeoutError:
+        raise RunError(_unanswered(choice.address)) from None
+    try:
+        cpus = int(ray.cluster_resources().get("CPU", 0))
+        if cpus < 1:
+            raise RunError(f"The Ray cluster at {choice.address!r} has no CPU. Start a node with one.")
+        data = ray.cloudpickle.dumps(messages.SetUp(_shared(settings), str(data_home())))
+        start = partial(_started, ray, ray.put(data))
+        async with Workers(start, min(cpus, settings.concurrency, MOST_WORKERS), known) as workers:
+            yield workers
+    finally:
+        await loop.in_thread(ray.shutdown)
+
+
+def imported(address: str) -> Any:
+    """Return the library, set so that it reports nothing to its makers. Raises ConfigurationError where it is missing."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if on_this_machine(address):
+        # Ray reads it when it is imported: otherwise it turns 127.0.0.1 into the machine's address in the network.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+    try:
+        import ray
+    except ImportError:
+        raise ConfigurationError(
+            "The backend 'ray' needs Ray, which is not installed: pip install 'tuneboard[ray]'."
+        ) from None
+    logging.getLogger("ray").setLevel(logging.ERROR)  # its notes would go to the terminal
+    return ray
+
+
+def connect(ray: Any, address: str) -> None:
+    """Connect this process to a cluster, or start one for it on this machine. Raises RunError."""
+    options: dict[str, Any] = {
+        "namespace": NAMESPACE,
+        "log_to_driver": False,
+        "configure_logging": False,
+        "logging_level": logging.ERROR,
+    }
+    if address == "local":
+        options |= {"address": "local", "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    else:
+        options["address"] = _listening(address)
+    try:
+        ray.init(**options)
+    except RuntimeError as error:
+        if "ersion mismatch" in str(error):
+            found = re.findall(r"(?:Ray|Python): *\S+", str(error))
+            raise RunError(
+                f"The Ray cluster at {address!r} has another Ray or Python than this one ({', '.join(found)}). "
+                "Install the same ones on all its machines."
+            ) from error
+        raise RunError(f"Ray could not connect to {address!r}: {error}") from error
+    except (ConnectionError, TimeoutError, ValueError, OSError) as error:
+        raise RunError(_unanswered(address)) from error
+
+
+def on_this_machine(address: str) -> bool:
+    """Return whether a cluster is reached over loopback."""
+    host = (running() if address == "auto" else address).rpartition(":")[0] or address
+    return address == "local" or host.strip("[]") in ("127.0.0.1", "localhost", "::1")
+
+
+def running() -> str:
+    """Return the address of the cluster that runs on this machine, or ""."""
+    if found := os.environ.get("RAY_ADDRESS", ""):
+        return found
+    # Where Ray itself notes it and looks for "auto"; read here so that its absence is noticed before Ray starts a cluster.
+    note = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()) / "ray" / "ray_current_cluster"
+    try:
+        return note.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+
+
+def _listening(address: str) -> str:
+    """Return a cluster's host:port. Raises RunError where nothing listens, ConfigurationError where it is no address."""
+    found = running() if address == "auto" else address
+    if not found:
+        raise RunError(
+            "No Ray cluster runs on this machine. Start one (`ray start --head`), give the address of another one, or "
+            "use --address local, which starts one for the run."
+        )
+    host, _, port = found.rpartition(":")
+    if not host or not port.isdecimal() or "/" in host:
+        raise ConfigurationError(f"{found!r} is no address of a Ray cluster: write host:port, auto or local.")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
+    except (OSError, OverflowError):
+        raise RunError(_unanswered(found)) from None
+    return found
+
+
+def _unanswered(address: str) -> str:
+    return f"No Ray cluster answers at {address!r}. Look whether it is running, and whether this machine reaches it."
+
+
+def _shared(settings: Settings) -> Settings:
+    """Return the settings without what only the driver needs."""
+    return replace(settings, trainers=(), frozen=(), prompt_lm=None, payer=None, budget=Budget(), feedback={})
+
+
+async def _started(ray: Any, set_up: Any) -> RayLink:
+    """Start a worker. Raises RunError where it has no Tuneboard, or another one."""
+    # Concurrently: `take`, `give` and what Ray itself asks.
+    actor_class = ray.remote(num_cpus=1, max_concurrency=4, max_restarts=0)(RayWorker)
+    link = RayLink(ray, actor_class.options(scheduling_strategy="SPREAD").remote())
+    try:
+        theirs = await link.result(link.actor.hello.remote())
+        if theirs != fingerprint():
+            raise RunError(
+                f"The Ray cluster has another Tuneboard ({theirs}) than this machine ({fingerprint()}). Install the same "
+                "one on all its machines, and start its nodes again."
+            )
+        await link.result(link.actor.set_up.remote(set_up))
+    except LinkLostError as error:
+        link.close()
+        if "ModuleNotFoundError" in str(error) or "ImportError" in str(error):
+            raise RunError(
+                "The Ray cluster has no Tuneboard like this machine's. Install the same one in the Python of all its "
+                f"machines. ({_last_line(error)})"
+            ) from error
+        raise
+    except BaseException:
+        link.close()
+        raise
+    return link
+
+
+def _last_line(error: Exception) -> str:
+    return next((line.strip() for line in reversed(str(error).splitlines()) if "Error" in line), "")[:300]
+
+
+class RayWorker:
+    """A worker in an actor. It is no subclass: Ray would run the methods of a class with async ones on one loop, in turn."""
+
+    def __init__(self) -> None:
+        self._worker = Worker()
+
+    def hello(self) -> str:
+        """Return what must be the same here and at the driver."""
+        return fingerprint()
+
+    def set_up(self, data: Any) -> None:
+        """Take the run's program, metric and rows, from Ray's object store."""
+        from ray import cloudpickle
+
+        self._worker.set_up(cloudpickle.loads(data))
+
+    def take(self, data: bytes) -> None:
+        """Do what messages ask, soon."""
+        self._worker.take(data)
+
+    def give(self) -> bytes:
+        """Return what there is to report."""
+        return self._worker.give()
+
+
+class RayLink:
+    """The way to a worker in an actor."""
+
+    def __init__(self, ray: Any, actor: Any) -> None:
+        self._ray, self.actor = ray, actor
+
+    async def send(self, data: bytes) -> None:
+        """Have the worker take messages."""
+        await self.result(self.actor.take.remote(data))
+
+    async def receive(self) -> bytes:
+        """Return what the worker reports."""
+        found: bytes = await self.result(self.actor.give.remote())
+        return found
+
+    async def result(self, reference: Any) -> Any:
+        """Return what an actor's call comes to. Raises LinkLostError."""
+        try:
+            return await asyncio.wrap_future(reference.future())
+        except self._ray.exceptions.RayError as error:
+            raise LinkLostError(str(error)) from error
+
+    def close(self) -> None:
+        """End the worker's process."""
+        with contextlib.suppress(Exception):  # it may be gone, and so may the cluster
+            self._ray.kill(self.actor)
