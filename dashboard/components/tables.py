@@ -77,10 +77,19 @@ def before_and_after() -> dict[str, Any]:
     }
 
 
-def small_table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
-    """Show a table of a few lines as text; the first column reads from the left, the others are figures."""
+def small_table(
+    head: Sequence[str], lines: Iterable[Sequence[str]], notes: Sequence[str] | None = None
+) -> None:
+    """Show a table of a few lines as text; the first column reads from the left, the others are figures.
+
+    `notes` are small texts below the first cell of each line.
+    """
     top = "".join(f"<th>{escape(name)}</th>" for name in head)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>" for line in lines)
+    body = ""
+    for at, (first, *others) in enumerate(lines):
+        below = f"<em>{escape(notes[at])}</em>" if notes and notes[at] else ""
+        cells = [f"{escape(first)}{below}", *map(escape, others)]
+        body += f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
     st.html(f'<table class="tb-table tb-figures"><tr>{top}</tr>{body}</table>')
 
 

@@ -11,6 +11,7 @@ import streamlit as st
 from dashboard.state import launching
 from dashboard.state.reading import setting
 from dashboard.state.selection import read_only
+from dashboard.views.text import model_name
 from engine.errors import ConfigurationError, RunError
 from engine.lm.choice import ModelChoice, find_provider, is_offline, key_variable
 from engine.lm.keys import find_key
@@ -31,7 +32,7 @@ def title_of(choice: ModelChoice) -> str:
     where = urlsplit(choice.base_url).netloc.rpartition("@")[2] if choice.base_url else ""
     heat = "" if choice.temperature is None else f", temperature {choice.temperature:g}"
     longest = "" if choice.max_tokens is None else f", at most {choice.max_tokens:,} tokens"
-    return f"{choice.name}{f' at {where}' if where else ''}{heat}{longest}"
+    return f"{model_name(choice.name)}{f' at {where}' if where else ''}{heat}{longest}"
 
 
 def asked_models(model: ModelChoice | None, pipeline: PipelineSpec | None) -> list[ModelChoice]:

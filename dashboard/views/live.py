@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from dashboard.views.text import count, upper_first
+from engine.optimizers.few_shot import SOLVING
 from engine.store.rows import EventRow, RequestRow, RunRow, TrialRow
 from engine.store.runs import budget_now
 from engine.text import dollars, duration, percent, price, short
@@ -92,11 +93,15 @@ class _RunNames:
     def _trial_sentence(self, trial: TrialRow) -> str:
         kind = ROWS.get(trial.split, "row")
         cut = f", cut short: {trial.rows_total:,} were planned" if trial.state == "stopped" else ""
-        name = self.name(trial.candidate_id)
+        name = "The teacher" if trial.split == "teacher" else self.name(trial.candidate_id)
         if trial.answered_score is None:
             return f"{name}: {'all ' if trial.failed > 1 else ''}{count(trial.failed, kind)} failed{cut}."
         failed = f", {count(trial.failed, 'row')} failed" if trial.failed else ""
         rows = count(trial.rows_done - trial.failed, kind)
+        if (
+            trial.split == "train" and trial.label == SOLVING
+        ):  # the teacher answers there, which may be another model
+            return f"{upper_first(SOLVING)}: {100 * trial.answered_score:.0f} % on {rows}{failed}{cut}."
         return f"{name} scored {100 * trial.answered_score:.0f} % on {rows}{failed}{cut}."
 
     def _trials_sentence(self, same: Sequence[EventRow]) -> str:

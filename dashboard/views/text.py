@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Hashable, Mapping
+from pathlib import Path
 from typing import TypeVar
 
+from engine.lm.local.sources import LOCAL
 from engine.text import counted
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -33,6 +35,16 @@ def escape_markdown(text: str, longest: int = 400) -> str:
     if len(flat) > longest:
         flat = f"{flat[:longest].rstrip()}…"
     return _MARKS.sub(r"\\\1", _ADDRESS.sub("\u2060", flat))
+
+
+def model_name(name: str) -> str:
+    """Return a model's name as users read it: of a folder on this machine its last part first.
+
+    >>> model_name("openai/gpt-5-mini"), model_name("local//models/small"), model_name("local/Qwen/Qwen3-0.6B")
+    ('openai/gpt-5-mini', 'small (in /models)', 'local/Qwen/Qwen3-0.6B')
+    """
+    path = Path(name.removeprefix(LOCAL))
+    return f"{path.name} (in {path.parent})" if name.startswith(LOCAL) and path.is_absolute() else name
 
 
 def upper_first(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from dashboard.views.text import model_name
 from engine.runs.spec import RunSpec
 from engine.store.rows import EventRow
 from engine.text import percent, price, short, time_taken
@@ -133,6 +134,11 @@ class Line(NamedTuple):
     cost: str
     seconds: str
 
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """All but the model: a line of the table."""
+        return self.name, self.score, self.likely, self.cost, self.seconds
+
 
 def compared(result: Mapping[str, Any], spec: RunSpec) -> list[Line]:
     """Return tuned, untuned and teacher on the test rows; none for a run that tuned no model."""
@@ -141,7 +147,7 @@ def compared(result: Mapping[str, Any], spec: RunSpec) -> list[Line]:
         return []
     lines = [
         _line("Small model, tuned", ", ".join(map(str, tuned)), result["best"]),
-        _line("Before tuning", spec.model.name, result["baseline"]),
+        _line("Small model, before", spec.model.name, result["baseline"]),
     ]
     if teacher := result.get("teacher"):
         lines.append(_line("Large model (teacher)", str(teacher.get("model") or ""), teacher))
@@ -152,7 +158,7 @@ def _line(name: str, model: str, figures: Mapping[str, Any]) -> Line:
     likely, cost = figures.get("likely"), figures.get("cost_per_row")
     return Line(
         name,
-        model,
+        model_name(model),
         percent(figures.get("test")),
         f"{percent(max(0.0, likely[0]), 0)} to {percent(min(1.0, likely[1]), 0)}" if likely else "not known",
         price(None if cost is None else 1000 * cost),

@@ -27,6 +27,8 @@ MAX_ERRORS = option(
     "Stop looking for examples after this many rows failed; empty: try all rows.",
     ge=1,
 )
+SOLVING = "looking for solved rows"
+"""Label of trials in which a teacher solves training rows."""
 _MAX_ROUNDS = option(1, "Tries a row", "How often a row is tried; later tries are fresh samples.", ge=1)
 
 
@@ -260,9 +262,8 @@ def bootstrap(
             else:
                 break
             attempts.setdefault(attempt, []).append(row)
-        label = "looking for solved rows"
         asks = [
-            Score(teacher, tuple(rows), label, trace=True, teacher=True, rollout=attempt, hide_own_row=True)
+            Score(teacher, tuple(rows), SOLVING, trace=True, teacher=True, rollout=attempt, hide_own_row=True)
             for attempt, rows in attempts.items()
         ]
         asked += sum(map(len, attempts.values()))

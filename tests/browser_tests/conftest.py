@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,6 +13,10 @@ from browser_frame import BACKSTOP, settled
 from dashboard_server import BROWSERS, FLAGS, Server
 from page_traffic import follow
 from playwright.sync_api import Browser, Error, Page, Playwright, Request, expect, sync_playwright
+
+collect_ignore = (
+    [] if importlib.util.find_spec("torch") else ["test_small_model_here.py"]
+)  # `make test-weights` has torch
 
 expect.set_options(timeout=1000 * BACKSTOP)
 

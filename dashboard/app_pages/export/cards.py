@@ -17,7 +17,7 @@ from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
 from engine.export.container import own_key_variables, serve_command
 from engine.export.formats import EXPORTS, get_export
-from engine.export.program import read_program
+from engine.export.program import ProgramFile, read_program
 from engine.home import data_home
 from engine.lm.choice import is_offline
 from engine.store.rows import RunRow, VersionRow
@@ -150,16 +150,19 @@ def form_cards(run: RunRow, path: Path) -> None:
     program = read_program(path)
     st.markdown("##### Other forms")
     with st.grid(3, min_column_width=260, key="export_forms"):
-        for form in EXPORTS:
+        # A program with a trained model is taken with it, so that this comes first.
+        first = ("weights", "container") if program.candidate.tuned_models else ()
+        for form in sorted(EXPORTS, key=lambda form: form.name not in first):
             if form.name in ("json", "python"):
                 continue
-            if form.name == "weights" and not program.candidate.tuned_models:
-                continue  # there are no weights to take along
             with ui.tile(f"form_{form.name}"):
                 with st.container(gap="xsmall", key=f"form_text_{form.name}"):
                     st.markdown(f"**{form.title}**")
                     st.caption(form.plain)
                 label, key = f"Download {form.file_name}", f"download_{form.name}"
+                if form.name == "weights" and (why_not := no_model(run, program)):
+                    ui.button(label, key, why_not)
+                    continue
                 try:
                     # A large one is made when it is asked for.
                     made = partial(form.content, program) if form.on_demand else form.content(program)
@@ -169,6 +172,15 @@ def form_cards(run: RunRow, path: Path) -> None:
                     ui.download(label, made, form.file_name, key)
         with ui.tile("form_training"):
             _training(run)
+
+
+def no_model(run: RunRow, program: ProgramFile) -> str:
+    """Return why a program has no trained model to take along; "" where it has one."""
+    if program.candidate.tuned_models:
+        return ""
+    if (run.result or {}).get("tuned_models"):
+        return "The prompt taken asks no trained model. Take the best one on the Results page."
+    return "This run trained no model. “Make a small model do this” on the Tune page does."
 
 
 def _training(run: RunRow) -> None:

@@ -86,8 +86,8 @@ def against_teacher(run: RunRow, result: Mapping[str, Any]) -> None:
     with ui.card("against_teacher", "Small against large, on the test rows", explain("teacher")):
         if sentence := comparison_sentence(result):
             st.caption(escape_markdown(sentence))
-        head = ("", "Model", "Score", "Likely between", "Cost of 1,000 rows", "Time of a row")
-        small_table(head, lines)
+        head = ("", "Score", "Likely between", "Cost of 1,000 rows", "Time of a row")
+        small_table(head, [line.figures for line in lines], [line.model for line in lines])
         st.caption(
             "Likely between: where the score on all rows like these lies, 95 times of 100. More test rows make it narrower."
         )

@@ -209,6 +209,8 @@ def _draw(run_id: str, was_over: bool) -> None:
     left, right = st.columns([5, 3], gap="medium")
     with left:
         chosen = _score_chart(shown["chart"], live)
+        with st.container():
+            _training_card(shown["training"], live)
     with right:
         trial = _best_known(seen.trials, chosen if chosen is not None else shown["leader"])
         with st.container():
@@ -223,8 +225,6 @@ def _draw(run_id: str, was_over: bool) -> None:
                 "empty": "The steps of the search appear here.",
             },
         )
-    with st.container():
-        _training_card(shown["training"], live)
     if run.is_over != was_over:
         st.rerun()
 

@@ -10,6 +10,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.app_pages.tune.optimizer import advised_optimizer
+from dashboard.app_pages.tune.small_model import OPTIMIZER as SMALL_MODEL
 from dashboard.components import ui
 from dashboard.components.page import Current
 from dashboard.state import drafts, reading
@@ -96,8 +97,11 @@ def plan_cards(now: Current, found: Sequence[Plan]) -> Callable[[Estimate | None
                 elif not read_only():
                     ui.button("Choose", f"set_plan_{plan.name}", on_click=ui.callback(_choose, now.id, plan))
     if own and now.draft.optimizer is not None:
+        name = now.draft.optimizer.name
         st.caption(
-            f":material/tune: You have settings of your own: {escape_markdown(now.draft.optimizer.name)}. They are below."
+            ":material/model_training: A small model is trained, as set below."
+            if name == SMALL_MODEL
+            else f":material/tune: You have settings of your own: {escape_markdown(name)}. They are below."
         )
     return partial(_write_prices, places)
 

@@ -232,6 +232,7 @@ def _use(now: Current, recipe: Recipe) -> None:
         return
     # Other widgets of the page show the same settings; they are drawn after this one.
     shown: dict[str, object] = {
+        "optimizer_need": "weights",
         "budget_calls": None,
         "budget_usd": recipe.usd,
         "budget_seconds": recipe.minutes,

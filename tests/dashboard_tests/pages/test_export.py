@@ -57,6 +57,20 @@ def test_a_finished_run_shows_its_proof_and_every_form(home):
     assert f"prompt's {reading.right_rows(reading.run(run_id))} right answers as JSON Lines" in shown
 
 
+def test_a_program_is_taken_with_its_model_only_where_one_was_trained(home):
+    run_id, project = finished(home)
+    button = start(project=project, run=run_id).button(key="download_weights")
+    assert button.disabled
+    assert "This run trained no model" in button.help
+    with Store.open() as store:
+        result = {**store.runs.get(run_id).result, "tuned_models": ["tuned/small-1"]}
+        store.runs.save_result(run_id, result)
+    assert (
+        "Take the best one on the Results page"
+        in start(project=project, run=run_id).button(key="download_weights").help
+    )
+
+
 def test_a_version_is_kept_used_and_put_back(home):
     run_id, project = finished(home)
     with Store.open() as store:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dashboard.views.live import feed
 from engine.records import Usage
 from engine.store.rows import EventRow, TrialRow
@@ -21,6 +23,8 @@ TRIALS = [
     trial(5, "c", "validation", None, 0, "stopped"),
     trial(6, "b", "validation", None, 0, "stopped"),
     trial(7, "b", "validation", 0.0, 24, failed=24),
+    replace(trial(8, "a", "train", 0.5, 24), label="looking for solved rows"),
+    trial(9, "a", "teacher", 0.9, 20),
 ]
 
 
@@ -58,6 +62,14 @@ def test_a_failed_row_has_the_number_it_has_in_the_file_and_a_cut_trial_says_so(
     ]
 
 
+def test_what_a_teacher_answers_is_not_called_the_starting_prompt():
+    solved, tested = (("trial_finished", "Trial scored.", {"trial": number}) for number in (8, 9))
+    assert [text for _, text in said(solved, tested)] == [
+        "Looking for solved rows: 50 % on 24 training rows.",
+        "The teacher scored 90 % on 20 test rows.",
+    ]
+
+
 def test_what_repeats_is_one_line_under_the_first_ones_id():
     asked = ("proposed", "Asked the prompt model.", {"label": "rules for route", "asked": 1, "received": 1})
     nothing = ("proposed", "Asked the prompt model.", {"label": "rules for route", "asked": 1, "received": 0})
@@ -72,8 +84,8 @@ def test_what_repeats_is_one_line_under_the_first_ones_id():
 
 def test_an_event_that_is_not_known_says_itself():
     assert said(
-        ("note", "<b>Something</b> happened.", {}), ("trial_finished", "Trial 9 scored.", {"trial": 9})
+        ("note", "<b>Something</b> happened.", {}), ("trial_finished", "Trial 99 scored.", {"trial": 99})
     ) == [
         (10, "<b>Something</b> happened."),
-        (11, "Trial 9 scored."),
+        (11, "Trial 99 scored."),
     ]
