@@ -7,7 +7,6 @@ weights. "tuned/NAME" is its name wherever a model is named; "tuned/NAME@STEP" i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -85,17 +84,6 @@ def get_tuned(name: str) -> TunedModel:
     except (OSError, ValidationError):
         known = [PREFIX + m.name for m in tuned_models()]
         raise UnknownNameError("tuned model", name, known) from None
-
-
-def note_run(names: Iterable[str], run: str) -> None:
-    """Write into the records of tuned models in which run they were trained, where that is not known yet."""
-    for name in names:
-        try:
-            model = get_tuned(name)
-        except ConfigurationError:
-            continue  # a trainer's of one's own, with no record
-        if not model.run:
-            save_tuned(model.model_copy(update={"run": run}))
 
 
 def tuned_models() -> list[TunedModel]:

@@ -50,7 +50,6 @@ from engine.errors import EngineError, RunError, StoreError, StoreLockedError
 from engine.lm import cache
 from engine.lm.choice import is_offline
 from engine.lm.connection import check_connection
-from engine.lm.tuned import note_run
 from engine.metrics.whole_set import whole_set_figure
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate, Evaluation, whole_trials
@@ -215,7 +214,8 @@ class _Job:
             await check_step_models(prepared.spec.pipeline)
         for note in prepared.notes:
             self._note(note, "info")
-        settings = replace(prepared.settings, seconds_before=self.run.seconds)
+        started = self.home / "training" / "started" / run_id
+        settings = replace(prepared.settings, seconds_before=self.run.seconds, started=started)
         driver = Driver(settings, self.recorder, watch, requests)
         silence = asyncio.create_task(
             report_silence(
@@ -338,7 +338,6 @@ class _Job:
 
     def _store_result(self, search: SearchResult, result: Mapping[str, Any], driver: Driver) -> None:
         store, run_id = self.store, self.run.id
-        note_run(search.best.tuned_models, run_id)
         with store.transaction():
             store.trials.drop_earlier(run_id)
             store.trials.mark_best(run_id, search.best.id)

@@ -114,7 +114,7 @@ class TrainingProgress(Event):
 class TrainingEnded(Event):
     """A training has ended with a model (its name, "" for none), a file, or a problem.
 
-    `ended` is "finished", "early", "stopped" or "failed"; `score` (0-1) is the model's on the validation rows.
+    `ended` is "finished", "early", "stopped", "already" (trained by an earlier run) or "failed"; `score` (0-1) is the model's on the validation rows.
     """
 
     kind: ClassVar[str] = "training_ended"
@@ -204,13 +204,17 @@ def _training_step(event: TrainingProgress) -> str:
 def _end_of_training(event: TrainingEnded) -> str:
     name = event.label or f"Training {event.training}"
     spent = [counted(event.tokens, "token")] if event.tokens else []
-    spent += [f"{event.usd:.2f} US dollars"] if event.usd is not None else []
+    spent += [f"{event.usd:.2f} US dollars"] if event.usd is not None and event.ended != "already" else []
     taken = f" It took {' and '.join(spent)}." if spent else ""
     if event.problem:
         return f"{name} failed: {event.problem}{taken}"
     if not event.model:
         return f"{name}: the training file is at {event.file}."
-    ends = {"early": " ended early, as it no longer gained", "stopped": " was stopped; its best is kept"}
+    ends = {
+        "early": " ended early, as it no longer gained",
+        "stopped": " was stopped; its best is kept",
+        "already": " was trained already by an earlier run",
+    }
     score = "" if event.score is None else f", {_percent(event.score)} on the validation rows"
     return f"{name}{ends.get(event.ended, ' is finished')}: {event.model}{score}.{taken}"
 

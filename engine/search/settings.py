@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from engine.adapters.chat import ChatAdapter
@@ -47,7 +48,8 @@ class Settings:
     demonstrations, `teacher_lm` and `teacher_adapter` are another model and adapter that do. `payer` is the run's name in the call cache: replies it paid for before (it was killed, it is
     driven again) count as spent, other cached replies are free. `seconds_before` is what an earlier process of the run
     has used of the time limit. `feedback` is people's words on earlier answers, by row; `row_numbers` as people count.
-    `trainers` are the user's own trainers; they replace registered ones of the same name.
+    `trainers` are the user's own trainers; they replace registered ones of the same name. `started` is the folder in which
+    the run keeps the orders of trainings that it starts, for when it is driven again.
     """
 
     program: Module
@@ -70,6 +72,7 @@ class Settings:
     feedback: Mapping[int, str] = field(default_factory=dict)
     row_numbers: Mapping[int, int] = field(default_factory=dict)
     trainers: tuple[Trainer, ...] = ()
+    started: Path | None = None
 
     @property
     def calls_a_row(self) -> int:

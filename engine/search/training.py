@@ -10,7 +10,7 @@ import copy
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from engine.search.scoring import Scoring, Slots
 from engine.search.settings import Settings
 from engine.training import get_trainer
 from engine.training.contract import ChatRow, Order, Progress, Rollout, Trained, Trainer, TrainSettings
+from engine.training.orders import StartedOrders, read_order, write_order
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
@@ -77,13 +78,12 @@ def trainer_of(settings: Settings, name: str) -> Trainer:
 def order_of(settings: Settings, ask: Train) -> Order:
     """Return what a trainer is asked for."""
     rows = chat_rows(settings.program.with_candidate(ask.candidate), settings.adapter, ask.calls)
-    return Order(
-        _with_base_model(settings, ask.settings), rows, ask.rows, _task(settings, ask) if ask.rows else ""
-    )
+    training, task = _with_base_model(settings, ask.settings), _task(settings, ask)
+    return Order(training, rows, ask.rows, task, settings.payer or "")
 
 
 def _task(settings: Settings, ask: Train) -> str:
-    """Return a hash of what the rewards of rollouts depend on, the same in every process."""
+    """Return a hash of what rewards and the scores of checkpoints depend on, the same in every process."""
     program = settings.program.with_candidate(ask.candidate)
     metric = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(settings.metric))  # a function's address in memory
     return content_hash(
@@ -91,7 +91,7 @@ def _task(settings: Settings, ask: Train) -> str:
             ask.candidate.id,
             list(ask.steps),
             [[path, step.signature.dump_state()] for path, step in program.named_predictors()],
-            [[row, json_value(dict(settings.rows[row]))] for row in ask.rows],
+            [[row, json_value(dict(settings.rows[row]))] for row in (*ask.rows, *settings.validation)],
             metric,
             type(settings.adapter).__name__,
         ]
@@ -134,7 +134,10 @@ def _unwritable(error: OSError) -> str:
 
 @dataclass
 class Trainings:
-    """The trainings of one run. `score` answers a `Score` ask as a trial; `running` while one is under way."""
+    """The trainings of one run. `score` answers a `Score` ask as a trial; `running` is how many are under way.
+
+    Trainings on this machine take turns, hosted ones run at once.
+    """
 
     settings: Settings
     ledger: Ledger
@@ -142,40 +145,61 @@ class Trainings:
     scoring: Scoring
     score: Callable[[Score], Awaitable[Evaluation]]
     record: Callable[[events.Event], None]
-    running: bool = False
-    _done: dict[tuple[str, tuple[str, ...], str], Training] = field(default_factory=dict)
+    running: int = 0
+    _answers: dict[tuple[str, tuple[str, ...], str], asyncio.Task[Training]] = field(default_factory=dict)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        self._started = StartedOrders(self.settings.started)
 
     async def answer(self, ask: Train) -> Training:
         """Train, or return what the same training gave before. What goes wrong is the answer's `problem`."""
-        async with self._turn:
-            order = order_of(self.settings, ask)
-            key = (ask.candidate.id, ask.steps, order.key)
-            if key in self._done:
-                return self._done[key]
-            if self.ledger.closed is not None:
+        order = order_of(self.settings, ask)
+        place = self._started.place(order, ask.steps)
+        started = read_order(place)
+        order = started or order
+        key = (ask.candidate.id, ask.steps, order.key)
+        if key not in self._answers:
+            # One that had started is ended by its trainer, which may have a job at a provider.
+            if self.ledger.closed is not None and started is None:
                 return Training(problem=self.ledger.closed)
             if not ask.steps:
                 return Training(problem="Every step that would be trained is frozen.")
-            self.running = True
-            watch = DriverWatch(self, ask, len(self._done) + 1)
-            try:
-                answer = await self._train(ask, order, watch)
-            finally:
-                self.running = False
-            watch.end(answer, len(order.rows or order.row_ids))
-            self._done[key] = answer
-            return answer
+            watch = DriverWatch(self, ask, len(self._answers) + 1)
+            begin = None if started else lambda: write_order(place, order)
+            self._answers[key] = asyncio.create_task(self._answer(ask, order, watch, begin))
+        try:
+            return await self._answers[key]
+        except BaseException:
+            self._answers.pop(key).cancel()
+            raise
 
-    async def _train(self, ask: Train, order: Order, watch: DriverWatch) -> Training:
+    async def _answer(
+        self, ask: Train, order: Order, watch: DriverWatch, begin: Callable[[], None] | None
+    ) -> Training:
+        self.running += 1
+        try:
+            answer = await self._train(ask, order, watch, begin)
+        finally:
+            self.running -= 1
+        watch.end(answer, len(order.rows or order.row_ids))
+        return answer
+
+    async def _train(
+        self, ask: Train, order: Order, watch: DriverWatch, begin: Callable[[], None] | None
+    ) -> Training:
+        """Train in turn; `begin` is called before the start of a training that had not started yet."""
         following = [asyncio.create_task(one()) for one in (watch.follow_control, watch.follow_clock)]
         try:
             trainer = trainer_of(self.settings, ask.settings.trainer)
-            for note in trainer.check(order):
-                self.record(events.Note(note))
-            if problem := self._too_dear(trainer, order):
-                return Training(problem=problem)
-            trained = await trainer.train(order, watch)
+            async with nullcontext() if getattr(trainer, "hosted", False) else self._turn:
+                for note in trainer.check(order):
+                    self.record(events.Note(note))
+                if begin is not None:
+                    if problem := self._too_dear(trainer, order):
+                        return Training(problem=problem)
+                    begin()
+                trained = await trainer.train(order, watch)
         except EngineError as error:
             return Training(problem=str(error))
         except OSError as error:

@@ -33,7 +33,7 @@ class TrainSettings(BaseModel):
     trainer: str = "local"
     base_model: str
     method: Literal["lora", "full", "grpo"] = "lora"
-    epochs: float = Field(default=3, gt=0)
+    epochs: float = Field(default=3.0, gt=0)
     batch_size: int = Field(default=8, ge=1)
     learning_rate: float | None = Field(default=None, gt=0)
     max_length: int = Field(default=2048, ge=16)
@@ -64,14 +64,15 @@ class ChatRow:
 class Order:
     """What is to be trained: chat rows (none for "grpo", whose rows are `row_ids` for rollouts) and settings.
 
-    `task` is a hash of what rollouts depend on: the prompt, the rows' values and the metric. Row ids alone are the same in
-    every dataset.
+    `task` is a hash of what rewards and the scores of checkpoints depend on: the prompt, the rows' values and the metric.
+    `run` is the run that pays for the training; it is no part of the key.
     """
 
     settings: TrainSettings
     rows: tuple[ChatRow, ...] = ()
     row_ids: tuple[int, ...] = ()
     task: str = ""
+    run: str = ""
 
     @cached_property
     def key(self) -> str:
@@ -144,11 +145,12 @@ class TrainingEstimate:
 class Trained:
     """The end of a training. `model` is the name of the tuned model, "tuned/NAME"; "" for a trainer that only writes a file.
 
-    `ended` is "finished", "early" (no gain for a while) or "stopped" (by the user or the budget; the best checkpoint is kept).
+    `ended` is "finished", "early" (no gain for a while), "stopped" (by the user or the budget; the best checkpoint is kept) or
+    "already" (trained by an earlier run). `tokens` and `usd` are what the order's run has to count.
     """
 
     model: str
-    ended: Literal["finished", "early", "stopped"] = "finished"
+    ended: Literal["finished", "early", "stopped", "already"] = "finished"
     tokens: int = 0
     usd: float | None = None
     seconds: float = 0.0
@@ -158,9 +160,10 @@ class Trained:
 
 
 class Trainer(Protocol):
-    """A way to train: one file each; `engine.registry.TRAINERS` lists them. Made without arguments.
+    """A way to train: one file each; `engine.training.TRAINERS` lists them. Made without arguments.
 
-    A trainer of one's own may have `models`, a mapping of the names of its tuned models to models that answer in this process.
+    It may have `hosted`, True where it trains elsewhere, so that several trainings may run at once. A user's own trainer may
+    have `models`, a mapping of the names of its tuned models to models that answer in this process.
     """
 
     name: ClassVar[str]
@@ -173,11 +176,11 @@ class Trainer(Protocol):
         """
 
     def estimate(self, order: Order) -> TrainingEstimate:
-        """Return what the training takes, without starting it and without loading a heavy library."""
+        """Return what the training takes, without starting it and without loading a heavy library: nothing where it is done."""
 
     async def train(self, order: Order, watch: Watch) -> Trained:
         """Train, or go on with the training of the same key. Raises TrainingError with a message for the user.
 
-        Progress counts from the beginning of the training, also where an earlier process began it. The tuned model answers
-        as its best scored checkpoint, so that it is not scored again.
+        Steps count from the beginning of the training; tokens and dollars are those of the order's run, also where an
+        earlier process of it began. The tuned model answers as its best scored checkpoint, so that it is not scored again.
         """

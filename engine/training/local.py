@@ -21,7 +21,15 @@ from pydantic import BaseModel, ValidationError
 
 from engine.errors import ConfigurationError, EngineError, ModelNotFoundError, TrainingError
 from engine.home import data_home
-from engine.lm.local.sources import CHECKPOINTS, LOCAL, find_source, missing_extra
+from engine.lm.local.sources import (
+    CHECKPOINTS,
+    LOCAL,
+    base_chain,
+    find_source,
+    fingerprint,
+    is_trained,
+    missing_extra,
+)
 from engine.lm.tuned import (
     PREFIX,
     TunedModel,
@@ -32,13 +40,14 @@ from engine.lm.tuned import (
     tuned_models,
     write_whole,
 )
+from engine.records import content_hash
 from engine.text import duration, listed
 from engine.training.child import RESUMED_FROM, Message, Work
 from engine.training.contract import Order, Progress, Trained, TrainingEstimate, Watch
 from engine.training.file import FOLDER, long_rows, token_count
 from engine.training.grpo import round_groups
 from engine.training.pipe import MODULE, ChildEndedError, TrainingChild
-from engine.training.turns import only_training
+from engine.training.turns import Share, only_training
 
 _STATE = "training.json"
 _SPEED = "speed.json"
@@ -57,6 +66,7 @@ class Kept(BaseModel):
     tokens: int = 0
     loss: float | None = None
     ended: Literal["", "finished", "early"] = ""
+    share: Share = Share()
 
     def best(self) -> int | None:
         """Return the checkpoint with the best score, the first of equal ones; the last one where none has a score.
@@ -100,6 +110,8 @@ class LocalTrainer:
 
     def estimate(self, order: Order) -> TrainingEstimate:
         """Return rows and tokens of all epochs (not known for "grpo"); seconds as quick as the last training of this base model was."""
+        if self._is_trained(order):
+            return TrainingEstimate(len(order.rows or order.row_ids), 0, 0.0, 0.0)
         if order.settings.method == "grpo":
             return TrainingEstimate(len(order.row_ids), 0, 0.0)
         tokens = int(sum(map(token_count, order.rows)) * order.settings.epochs)
@@ -111,9 +123,23 @@ class LocalTrainer:
         self.check(order)
         if not (order.rows or order.row_ids):
             raise TrainingError("There are no training rows, so there is nothing to learn from.")
-        name = name_for(order.settings.base_model, order.key)
+        name = self.model_name(order)
         async with only_training(model_folder(name), watch):
             return await LocalTraining(order, watch, name).run()
+
+    def model_name(self, order: Order) -> str:
+        """Return the name of the model that an order makes. It changes with the base model's weights, where they are here.
+
+        Raises ConfigurationError for a base that is not here.
+        """
+        base = order.settings.base_model
+        marks = [mark for one in base_chain(find_base(base)) if (mark := fingerprint(Path(one)))]
+        return name_for(base, content_hash([order.key, marks])[:12] if marks else order.key)
+
+    def _is_trained(self, order: Order) -> bool:
+        with suppress(EngineError):
+            return is_trained(self.model_name(order))
+        return False
 
 
 @dataclass
@@ -140,14 +166,17 @@ class LocalTraining:
 
     async def run(self) -> Trained:
         """Train what is left to train, and keep the best checkpoint as the model."""
-        with suppress(EngineError):
-            if get_tuned(self.name).finished:
-                return self._trained(self.kept.ended or "finished")
-        if self.watch.stopped:
-            return self._trained("stopped") if self._checkpoints() else Trained("", "stopped")
-        ended = await self._trained_on()
+        if is_trained(self.name):
+            mine = self.kept.share.is_of(self.order.run)
+            return self._trained((self.kept.ended or "finished") if mine else "already")
+        best = self.kept.best()
+        if best is not None and best not in self._checkpoints():  # its files were removed
+            shutil.rmtree(self.folder / CHECKPOINTS, ignore_errors=True)
+            self.kept = Kept()
+        self.kept.share = self.kept.share.taken_over(self.order.run, self.kept.tokens)
+        ended = "stopped" if self.watch.stopped else await self._trained_on()
         if not self._checkpoints():
-            return Trained("", "stopped", seconds=self.kept.seconds, tokens=self.kept.tokens)
+            return Trained("", "stopped", seconds=self.kept.seconds, tokens=self._tokens)
         self._in_writing(lambda: self._keep_best(finished=ended != "stopped"))
         return self._trained(ended)
 
@@ -169,6 +198,11 @@ class LocalTraining:
 
     def _complete(self) -> bool:
         return 0 < self.kept.steps == max(self._checkpoints(), default=0)
+
+    @property
+    def _tokens(self) -> int:
+        """Tokens that the order's run has to count."""
+        return max(0, self.kept.tokens - self.kept.share.tokens)
 
     @property
     def _patience(self) -> int:
@@ -247,7 +281,7 @@ class LocalTraining:
     def _note(self, message: str = "", reward: float | None = None) -> None:
         kept = self.kept
         self.watch.note(
-            Progress(kept.step, kept.steps, kept.loss, reward, kept.seconds, kept.tokens, 0.0, message)
+            Progress(kept.step, kept.steps, kept.loss, reward, kept.seconds, self._tokens, 0.0, message)
         )
 
     # Checkpoints
@@ -302,9 +336,10 @@ class LocalTraining:
         write_whole(self.folder / _STATE, self.kept.model_dump_json().encode())
 
     def _record(self, *, finished: bool) -> None:
-        settings = self.order.settings
+        settings, run = self.order.settings, self.order.run
         with suppress(EngineError):
-            if get_tuned(self.name).finished == finished:
+            known = get_tuned(self.name)
+            if (known.finished, known.run) == (finished, run):
                 return
         save_tuned(
             TunedModel(
@@ -314,6 +349,7 @@ class LocalTraining:
                 method=settings.method,
                 licence=settings.licence,
                 rows=len(self.order.rows or self.order.row_ids),
+                run=run,
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
                 finished=finished,
             )
@@ -333,14 +369,14 @@ class LocalTraining:
             _note_speed(self.order, self.kept)
         self._record(finished=finished)
 
-    def _trained(self, ended: Literal["finished", "early", "stopped"]) -> Trained:
-        kept, best = self.kept, self.kept.best()
+    def _trained(self, ended: Literal["finished", "early", "stopped", "already"]) -> Trained:
+        kept, best, new = self.kept, self.kept.best(), ended != "already"
         return Trained(
             PREFIX + self.name,
             ended,
-            kept.tokens,
+            self._tokens if new else 0,
             0.0,
-            kept.seconds,
+            kept.seconds if new else 0.0,
             kept.loss,
             kept.scores.get(best) if best is not None else None,
         )

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
+from urllib.parse import quote
 
 import aiohttp
 import orjson
@@ -22,6 +24,7 @@ from pydantic import BaseModel, ValidationError
 from engine.errors import ConfigurationError, EngineError, LMError, MissingKeyError, TrainingError
 from engine.lm.choice import ModelChoice, Route, find_route
 from engine.lm.keys import Secret, key_for, without_keys
+from engine.lm.local.sources import is_trained
 from engine.lm.transports import failures
 from engine.lm.transports.failures import Place
 from engine.lm.transports.openai_http import Answered, ask_endpoint
@@ -29,12 +32,14 @@ from engine.lm.tuned import PREFIX, TunedModel, get_tuned, model_folder, name_fo
 from engine.text import dollars, listed
 from engine.training.contract import Order, Progress, Trained, TrainingEstimate, TrainSettings, Watch
 from engine.training.file import long_rows, token_count, training_lines
-from engine.training.turns import only_training
+from engine.training.turns import Share, only_training
 
 T = TypeVar("T")
 
 FEWEST_ROWS = 10
 """Rows that OpenAI asks for at least."""
+MOST_PAGES = 100
+"""Pages of a list that are read at most."""
 TRIES = 8
 """Failures in a row (no connection, limits, 5xx) after which the training is left to the provider and the run ends."""
 PRICES = {
@@ -65,7 +70,7 @@ class Job(BaseModel):
     tokens: int = 0
     usd: float | None = None
     loss: float | None = None
-    score: float | None = None
+    share: Share = Share()
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,7 @@ class OpenAITrainer:
 
     name: ClassVar[str] = "openai"
     title: ClassVar[str] = "At a provider"
+    hosted: ClassVar[bool] = True
     first_wait: float = 1.0
     longest_wait: float = 60.0
 
@@ -107,26 +113,19 @@ class OpenAITrainer:
 
     def estimate(self, order: Order) -> TrainingEstimate:
         """Return rows, tokens of all epochs and dollars. The provider's queue decides the time, so it is not known."""
-        tokens = sum(map(token_count, order.rows)) * _epochs(order.settings)
+        tokens = 0 if is_trained(self.model_name(order)) else planned_tokens(order)
         return TrainingEstimate(len(order.rows), tokens, _cost(order.settings, tokens))
+
+    def model_name(self, order: Order) -> str:
+        """Return the name of the model that an order makes, whatever judges it: the provider picks no checkpoint by that."""
+        return name_for(order.settings.base_model, replace(order, task="").key)
 
     async def train(self, order: Order, watch: Watch) -> Trained:
         """Train, or follow the job that there is. Raises TrainingError; what was spent is in the message."""
         self.check(order)
-        name = name_for(order.settings.base_model, order.key)
+        name = self.model_name(order)
         async with only_training(model_folder(name), watch):
-            return await self._trained(order, watch, name)
-
-    async def _trained(self, order: Order, watch: Watch, name: str) -> Trained:
-        try:
-            if get_tuned(name).finished:
-                job = _kept(name)
-                return Trained(PREFIX + name, tokens=job.tokens, usd=job.usd, loss=job.loss, score=job.score)
-        except EngineError:
-            pass  # not trained yet
-        if watch.stopped:
-            raise TrainingError(NO_MODEL)
-        return await _Training(self, order, watch, name).run()
+            return await _Training(self, order, watch, name).run()
 
 
 @dataclass
@@ -146,52 +145,72 @@ class _Training:
         self.route = _route(self.order.settings)
         self.key = key_for(self.route, self.order.settings.key_env)
         self.job = _kept(self.name)
-        self.planned = self.trainer.estimate(self.order).tokens
+        self.planned = planned_tokens(self.order)
 
     async def run(self) -> Trained:
         """Upload, create the job, follow it to its end, and record the model."""
-        if not self.job.job:
-            await self._start()
-        ended = await self._follow()
-        if ended["status"] == "failed":
+        run = self.order.run
+        if is_trained(self.name):
+            return await self._scored("finished" if self.job.share.is_of(run) else "already")
+        self._keep(
+            self.job.model_copy(
+                update={"share": self.job.share.taken_over(run, self.job.tokens, self.job.usd)}
+            )
+        )
+        if not self.job.job and not await self._start():
+            with suppress(EngineError):  # an earlier stop kept a checkpoint
+                get_tuned(self.name)
+                return await self._scored("stopped")
+            raise TrainingError(NO_MODEL)
+        job = await self._follow()
+        if job["status"] == "failed":
             self._keep(Job(file=self.job.file))  # the next start makes a new job of the same file
-            raise TrainingError(self._failure(ended))
-        model = ended.get("fine_tuned_model")
-        if ended["status"] == "cancelled":
+            raise TrainingError(self._failure(job))
+        model = job.get("fine_tuned_model")
+        if job["status"] == "cancelled":
             model = await self._best_checkpoint()
-            self._keep(Job(file=self.job.file))
+            self._keep(self.job.model_copy(update={"job": ""}))
+        elif not model:
+            raise TrainingError(
+                f"{self.route.host} says that {self.job.job} succeeded, and names no model: look at the job there, and start the "
+                "run again to read it again."
+            )
         if not model:
             raise TrainingError(NO_MODEL)
-        finished, found = ended["status"] == "succeeded", self.progress
-        spent = {"tokens": found.tokens, "usd": found.usd, "loss": found.loss}
-        if finished:  # before the record: the process may end while the model is scored
-            self._keep(self.job.model_copy(update=spent))
+        finished = job["status"] == "succeeded"
         self._record(str(model), finished=finished)
+        return await self._scored("finished" if finished else "stopped")
+
+    async def _scored(self, ended: Literal["finished", "stopped", "already"]) -> Trained:
+        """Have the model scored, and return it with what this run has to count."""
         score = await self.watch.score(PREFIX + self.name, "Trained model")
-        if finished:
-            self._keep(self.job.model_copy(update={"score": score}))
-        return Trained(
-            PREFIX + self.name,
-            "finished" if finished else "stopped",
-            found.tokens,
-            found.usd,
-            self._seconds,
-            found.loss,
-            score,
-        )
+        tokens, usd = (0, 0.0) if ended == "already" else self._own(self.job.tokens, self.job.usd)
+        seconds = 0.0 if ended == "already" else self._seconds
+        return Trained(PREFIX + self.name, ended, tokens, usd, seconds, self.job.loss, score)
+
+    def _own(self, tokens: int, usd: float | None) -> tuple[int, float | None]:
+        """Return what this run has to count of a job's tokens and dollars."""
+        share = self.job.share
+        return max(0, tokens - share.tokens), None if usd is None else max(0.0, usd - share.usd)
 
     # The job
 
-    async def _start(self) -> None:
-        self._note("The training file is uploaded.")
-        file = self.job.file or await self._patiently(self._uploaded)
-        self._keep(Job(file=file))
-        job = await self._patiently(lambda: self._created(file))
-        self._keep(Job(file=file, job=job))
+    async def _start(self) -> bool:
+        """Upload and create the job; return whether there is one. A stopped run makes none, and looks for the one it made."""
+        if not self.watch.stopped:
+            self._note("The training file is uploaded.")
+            file = self.job.file or await self._patiently(self._uploaded)
+            self._keep(self.job.model_copy(update={"file": file}))
+        if not self.job.file:
+            return False
+        job = await self._patiently(self._job_id)
+        new = {"tokens": 0, "usd": None, "loss": None, "share": Share(run=self.order.run)}
+        self._keep(self.job.model_copy(update={"job": job, **(new if job else {})}))
+        return bool(job)
 
     async def _uploaded(self) -> str:
         """Return the id of the training file at the provider; upload it where it is not there."""
-        title = f"tuneboard-{self.order.key}.jsonl"
+        title = f"tuneboard-{self.name.rpartition('-')[2]}.jsonl"
         for entry in await self._list("/files?purpose=fine-tune"):
             if entry.get("filename") == title and entry.get("status") not in ("error", "deleted"):
                 return str(entry["id"])
@@ -201,15 +220,20 @@ class _Training:
         form.add_field("file", content, filename=title, content_type="application/jsonl")
         return str((await self._ask("POST", "/files", form, "training file"))["id"])
 
-    async def _created(self, file: str) -> str:
-        """Return the id of the job with this file; create it where there is none that runs or has run."""
+    async def _job_id(self) -> str:
+        """Return the id of the job with this file; create it where there is none that runs or has run, but not once stopped."""
         for entry in await self._list("/fine_tuning/jobs?limit=100"):
-            if entry.get("training_file") == file and entry.get("status") not in ("failed", "cancelled"):
+            ended = entry.get("status") in ("failed", "cancelled")
+            if entry.get("training_file") == self.job.file and not ended:
                 return str(entry["id"])
+        return "" if self.watch.stopped else await self._created()
+
+    async def _created(self) -> str:
+        """Create the job; return its id."""
         settings = self.order.settings
         body = {
             "model": self.route.model,
-            "training_file": file,
+            "training_file": self.job.file,
             "seed": settings.seed,
             "suffix": "tuneboard",
             "method": {
@@ -245,16 +269,16 @@ class _Training:
 
     async def _read_events(self, job: Mapping[str, Any]) -> None:
         """Report what is new of a job: steps, loss, and its tokens and dollars so far."""
-        events = await self._patiently(
-            lambda: self._list(f"/fine_tuning/jobs/{self.job.job}/events?limit=100")
-        )
+        path = f"/fine_tuning/jobs/{self.job.job}/events?limit=100"
+        events = await self._patiently(lambda: self._list(path, self.events))
         found, message = self.progress, STATES.get(str(job.get("status")), "")
         step, steps, loss, points = found.step, found.steps, found.loss, list[tuple[int, float]]()
+        events.reverse()  # the newest come first, several of them in the same second
         for event in sorted(events, key=lambda e: e.get("created_at") or 0):
             if event.get("id") in self.events:
                 continue
             self.events.add(str(event.get("id")))
-            data = event.get("data") or {}
+            data = _object(event.get("data"))
             if event.get("type") == "metrics" and _number(data.get("step")) is not None:
                 at = int(data["step"])
                 step, steps = max(step, at), int(_number(data.get("total_steps")) or steps)
@@ -264,7 +288,9 @@ class _Training:
                 message = f"{self.route.host}: {_short(event['message'], self.key)}"
         tokens = job.get("trained_tokens") or (self.planned * step // steps if steps else 0)
         cost = _cost(self.order.settings, tokens)
-        now = Progress(step, max(steps, step), loss, None, self._seconds, tokens, cost, message)
+        if (tokens, loss) != (self.job.tokens, self.job.loss):
+            self._keep(self.job.model_copy(update={"tokens": tokens, "usd": cost, "loss": loss}))
+        now = Progress(step, max(steps, step), loss, None, self._seconds, *self._own(tokens, cost), message)
         for at, value in points[:-1]:  # several steps since the last look
             self.watch.note(replace(found, step=at, steps=now.steps, loss=value, message=""))
         # The same message again says nothing new.
@@ -279,7 +305,7 @@ class _Training:
         ]
 
         def order(checkpoint: Mapping[str, Any]) -> tuple[float, float]:
-            loss = _number((checkpoint.get("metrics") or {}).get("full_valid_loss"))
+            loss = _number(_object(checkpoint.get("metrics")).get("full_valid_loss"))
             return (math.inf if loss is None else loss, -(_number(checkpoint.get("step_number")) or 0))
 
         return str(min(found, key=order)["fine_tuned_model_checkpoint"]) if found else None
@@ -297,6 +323,7 @@ class _Training:
                 method=settings.method,
                 licence=settings.licence,
                 rows=len(self.order.rows),
+                run=self.order.run,
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
                 finished=finished,
                 hosted=hosted,
@@ -304,8 +331,8 @@ class _Training:
         )
 
     def _failure(self, job: Mapping[str, Any]) -> str:
-        error = job.get("error") or {}
-        why = _short(error.get("message") or "it gave no reason", self.key)
+        error = _object(job.get("error"))
+        why = _short(error.get("message") or job.get("error") or "it gave no reason", self.key)
         spent = self.progress
         cost = "" if spent.usd is None else f", {dollars(spent.usd)}"
         paid = f" It had trained {spent.tokens:,} tokens{cost}." if spent.tokens else " Nothing was trained."
@@ -395,19 +422,33 @@ class _Training:
             raise failures.bad_reply(place, answered.body, answered.headers.get("Content-Type", ""))
         return found
 
-    async def _list(self, path: str) -> Sequence[Mapping[str, Any]]:
-        """Return the entries of a list; none from a server that keeps no such list."""
+    async def _list(self, path: str, known: Collection[str] = ()) -> list[Mapping[str, Any]]:
+        """Return the entries of a list, page after page up to one with a known entry; none where a server keeps no such list."""
+        found: dict[str, Mapping[str, Any]] = {}
+        for _ in range(MOST_PAGES):
+            after = f"{'&' if '?' in path else '?'}after={quote(next(reversed(found)))}" if found else ""
+            entries, more = await self._page(f"{path}{after}")
+            new = {str(one.get("id")): one for one in entries if str(one.get("id")) not in found}
+            found |= new
+            if not more or not new or any(one in known for one in new):
+                break
+        return list(found.values())
+
+    async def _page(self, path: str) -> tuple[list[Mapping[str, Any]], bool]:
+        """Return one page of a list, and whether there are more."""
         answered = await self._send("GET", path)
         if answered.status in (400, 404, 405, 501):
-            return []
+            return [], False
         if answered.status >= 300:
             raise failures.from_status(self._place(path), answered.status, answered.body, answered.headers)
         try:
-            found = orjson.loads(answered.body)
+            found = _object(orjson.loads(answered.body))
         except orjson.JSONDecodeError:
-            return []
-        entries = found.get("data") if isinstance(found, dict) else None
-        return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
+            return [], False
+        entries = found.get("data")
+        if not isinstance(entries, list):
+            return [], False
+        return [one for one in entries if isinstance(one, dict)], found.get("has_more") is True
 
     async def _near_models(self, said: str, code: str) -> str:
         """Return the server's models with a near name as a sentence, where a refusal is about the model."""
@@ -431,6 +472,11 @@ def _route(settings: TrainSettings) -> Route:
     return route
 
 
+def planned_tokens(order: Order) -> int:
+    """Return about how many tokens a job trains: those of the rows in all epochs."""
+    return sum(map(token_count, order.rows)) * _epochs(order.settings)
+
+
 def _epochs(settings: TrainSettings) -> int:
     return max(1, math.ceil(settings.epochs))
 
@@ -449,6 +495,10 @@ def _kept(name: str) -> Job:
         return Job.model_validate_json((model_folder(name) / "job.json").read_bytes())
     except (OSError, ValidationError):
         return Job()
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _number(value: object) -> float | None:

@@ -1,4 +1,4 @@
-"""One training at a time of the same model: runs with the same training share its folder, and would train and pay twice."""
+"""Runs with the same training share its folder: one at a time trains, and each counts what it has paid itself."""
 
 from __future__ import annotations
 
@@ -8,11 +8,35 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from engine.errors import TrainingError
 from engine.training.contract import Progress, Watch
 
 _FILE = "training.lock"
 _POLL_SECONDS = 0.2
+
+
+class Share(BaseModel):
+    """The run that trains, and what the training had taken before that run: its own share is the rest."""
+
+    run: str = ""
+    tokens: int = 0
+    usd: float = 0.0
+
+    def taken_over(self, run: str, tokens: int, usd: float | None = None) -> Share:
+        """Return the share once a run goes on with a training that has taken so much.
+
+        A run without a name counts only what is new, as it does with kept replies.
+
+        >>> Share(run="a").taken_over("a", 20), Share(run="a").taken_over("b", 20)
+        (Share(run='a', tokens=0, usd=0.0), Share(run='b', tokens=20, usd=0.0))
+        """
+        return self if self.is_of(run) else Share(run=run, tokens=tokens, usd=usd or 0.0)
+
+    def is_of(self, run: str) -> bool:
+        """Return whether this run has trained last."""
+        return bool(run) and run == self.run
 
 
 @asynccontextmanager

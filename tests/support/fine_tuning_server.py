@@ -6,7 +6,7 @@
 It checks an upload line by line as the provider does, and a job moves on by one state each time it is looked at (`hurried`: as far as it goes):
 validating_files, queued, running (`steps` times, with a metrics event each), succeeded. `hold` keeps a running job where
 it is; `fail_at` lets it fail at a step. A tuned model answers chat completions as `learned(rows)` says, other models as
-`answer` says. It is made to misbehave like `OpenAIServer`: `refuse(path, status, ...)` for the next requests of a path.
+`answer` says. `event_data` replaces the data of events, a `nameless` job succeeds without naming its model. It is made to misbehave like `OpenAIServer`: `refuse(path, status, ...)` for the next requests of a path.
 """
 
 from __future__ import annotations
@@ -62,6 +62,8 @@ class FineTuningServer(OpenAIServer):
         self.hold_at: int | None = None
         self.hurried = False
         self.fail_at: int | None = None
+        self.event_data: Any = None
+        self.nameless = False
         self.rows: dict[str, Rows] = {}
         self.events: dict[str, list[dict[str, Any]]] = {}
         self.tuned: dict[str, Answer] = {}
@@ -148,7 +150,7 @@ class FineTuningServer(OpenAIServer):
         return web.json_response(self.files[made])
 
     async def _files(self, request: web.Request) -> web.Response:
-        return _listed(list(self.files.values()))
+        return _page(request, list(self.files.values()))
 
     async def _create(self, request: web.Request) -> web.Response:
         body = orjson.loads(await request.read())
@@ -185,7 +187,7 @@ class FineTuningServer(OpenAIServer):
         return web.json_response(self._shown(made))
 
     async def _jobs(self, request: web.Request) -> web.Response:
-        return _listed([self._shown(name) for name in reversed(self.jobs)])
+        return _page(request, [self._shown(name) for name in reversed(self.jobs)])
 
     async def _job(self, request: web.Request) -> web.Response:
         name = request.match_info["id"]
@@ -238,11 +240,11 @@ class FineTuningServer(OpenAIServer):
             tokens = epochs * sum(len(str(m["content"])) // 4 + 4 for row in rows for m in row["messages"])
             job |= {
                 "status": "succeeded",
-                "fine_tuned_model": self._name(name, job),
+                "fine_tuned_model": None if self.nameless else self._name(name, job),
                 "trained_tokens": tokens,
                 "finished_at": int(time.time()),
             }
-            self.tuned[job["fine_tuned_model"]] = self.learned(rows)
+            self.tuned[self._name(name, job)] = self.learned(rows)
 
     @staticmethod
     def _name(name: str, job: Mapping[str, Any]) -> str:
@@ -279,12 +281,12 @@ class FineTuningServer(OpenAIServer):
                 "level": level,
                 "message": message,
                 "type": kind,
-                "data": data or {},
+                "data": (data or {}) if self.event_data is None else self.event_data,
             }
         )
 
     async def _events_of(self, request: web.Request) -> web.Response:
-        return _listed(self.events.get(request.match_info["id"], [])[::-1])
+        return _page(request, self.events.get(request.match_info["id"], [])[::-1])
 
     async def _checkpoints(self, request: web.Request) -> web.Response:
         name = request.match_info["id"]
@@ -305,7 +307,7 @@ class FineTuningServer(OpenAIServer):
             self.tuned.setdefault(
                 checkpoint["fine_tuned_model_checkpoint"], self.learned(self.rows[job["training_file"]])
             )
-        return _listed(found[::-1])
+        return _page(request, found[::-1])
 
     async def _cancel(self, request: web.Request) -> web.Response:
         job = self.jobs[request.match_info["id"]]
@@ -321,6 +323,16 @@ class FineTuningServer(OpenAIServer):
 def _error(status: int, message: str, code: str | None) -> web.Response:
     error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
     return web.json_response({"error": error}, status=status)
+
+
+def _page(request: web.Request, entries: list[dict[str, Any]]) -> web.Response:
+    """Return the entries behind `after`, 100 at most, as the provider lists them."""
+    after, limit = request.query.get("after"), min(100, int(request.query.get("limit", 20)))
+    ids = [entry["id"] for entry in entries]
+    start = ids.index(after) + 1 if after in ids else 0
+    part = entries[start : start + limit]
+    more = start + limit < len(entries)
+    return web.json_response({"object": "list", "data": part, "has_more": more})
 
 
 def _listed(entries: list[dict[str, Any]]) -> web.Response:

@@ -36,6 +36,6 @@ def chat(question: str, answer: str, step: str = "sort") -> ChatRow:
 ROWS = tuple(chat(f"thing number {i}", f"shelf {i % 3}") for i in range(12))
 
 
-def order(url: str, rows: tuple[ChatRow, ...] = ROWS, **changes: object) -> Order:
+def order(url: str, rows: tuple[ChatRow, ...] = ROWS, run: str = "run-1", **changes: object) -> Order:
     values = {"trainer": "openai", "base_model": "small-base", "base_url": url, "epochs": 2, **changes}
-    return Order(TrainSettings.model_validate(values), rows)
+    return Order(TrainSettings.model_validate(values), rows, run=run)

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import orjson
 
-from engine.errors import ConfigurationError, ModelNotFoundError, UnknownNameError
+from engine.errors import ConfigurationError, EngineError, ModelNotFoundError, UnknownNameError
 from engine.lm.choice import ModelChoice
 from engine.lm.tuned import PREFIX, TunedModel, get_tuned, model_folder
 
 LOCAL = "local/"
 CHECKPOINTS = "checkpoints"
+_ADAPTER = "adapter_config.json"
 NEEDED = ("torch", "transformers", "peft")
 _SMALL = 64 * 2**20
 """Bytes of a file up to which its content is hashed; of a longer one, its size and time count."""
@@ -105,6 +106,12 @@ def find_source(name: str) -> Source:
 
 
 def _tuned_source(name: str) -> Source:
+    folder, record = _tuned_folder(name)
+    return _folder_source(name, folder, record.base_model)
+
+
+def _tuned_folder(name: str) -> tuple[Path, TunedModel]:
+    """Return the folder of a tuned model's weights, or of its checkpoint's, and its record. Raises ModelNotFoundError."""
     try:
         record = get_tuned(name)
     except UnknownNameError as error:
@@ -122,7 +129,7 @@ def _tuned_source(name: str) -> Source:
             f"The tuned model {PREFIX}{record.name} has {what} in {folder}: let its training finish, or train it again.",
             model=name,
         )
-    return _folder_source(name, folder, record.base_model)
+    return folder, record
 
 
 def _folder_source(name: str, folder: Path, base: str) -> Source:
@@ -131,15 +138,48 @@ def _folder_source(name: str, folder: Path, base: str) -> Source:
             f"{name!r}: the folder {folder} holds no weights as safetensors, the only form that is read.",
             model=name,
         )
-    settings = folder / "adapter_config.json"
-    if not settings.is_file():
+    if not (folder / _ADAPTER).is_file():
         return Source(name, str(folder), None, fingerprint(folder))
-    if not base:
-        try:
-            base = str(orjson.loads(settings.read_bytes())["base_model_name_or_path"])
-        except (OSError, ValueError, KeyError, TypeError):
-            raise ModelNotFoundError(f"{settings} does not name its base model.", model=name) from None
-    return Source(name, base_of(base), folder, fingerprint(folder))
+    base = base_of(base or _named_base(folder))
+    base_chain(base, folder)
+    return Source(name, base, folder, fingerprint(folder))
+
+
+def _named_base(folder: Path) -> str:
+    """Return the base model that an adapter names. Raises ModelNotFoundError where it names none."""
+    try:
+        return str(orjson.loads((folder / _ADAPTER).read_bytes())["base_model_name_or_path"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ModelNotFoundError(f"{folder / _ADAPTER} does not name its base model.") from None
+
+
+def base_chain(base: str, *above: Path) -> list[str]:
+    """Return what a base model is made of: itself and, while that is an adapter's folder, the base of it.
+
+    `above` are adapters on it. Raises ModelNotFoundError for an adapter that is its own base, directly or through others.
+    """
+    found = [base]
+    known = {one.resolve() for one in above}
+    while (folder := Path(found[-1])).is_dir():
+        if folder.resolve() in known:
+            raise ModelNotFoundError(
+                f"The adapter in {folder} is its own base model, directly or through others: correct base_model_name_or_path in "
+                f"its {_ADAPTER}."
+            )
+        known.add(folder.resolve())
+        if not (folder / _ADAPTER).is_file():
+            break
+        found.append(base_of(_named_base(folder)))
+    return found
+
+
+def is_trained(name: str) -> bool:
+    """Return whether the training of a tuned model has come to its end and its weights are there, or a provider has them."""
+    try:
+        record = get_tuned(name)
+        return record.finished and (record.hosted is not None or bool(find_source(PREFIX + record.name)))
+    except EngineError:
+        return False
 
 
 def base_of(model: str) -> str:
@@ -149,8 +189,7 @@ def base_of(model: str) -> str:
     """
     if not model.startswith(PREFIX):
         return str(Path(model.removeprefix(LOCAL)).expanduser())
-    source = find_source(model)
-    return str(source.adapter or source.base)
+    return str(_tuned_folder(model)[0])
 
 
 def fingerprint(folder: Path) -> str:
@@ -164,7 +203,7 @@ def _weight_files(folder: Path) -> list[Path]:
         for pattern in (
             "*.safetensors",
             "config.json",
-            "adapter_config.json",
+            _ADAPTER,
             "tokenizer.json",
             "chat_template.jinja",
         ):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import inspect
-import json
 import logging
 import os
 import random
@@ -34,7 +33,7 @@ from engine.errors import (
 )
 from engine.lm.exchange import Message
 from engine.lm.local.jobs import Completion, Job
-from engine.lm.local.sources import Source
+from engine.lm.local.sources import Source, base_chain
 
 MOST_ROWS = 64
 """Completions written at once: beyond this a batch gains little and the first answer waits for the last."""
@@ -172,9 +171,8 @@ def load_base(base: str) -> tuple[Any, Any]:
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # it warns of threads that started before a fork
     transformers.utils.logging.disable_progress_bar()
-    settings = Path(base) / "adapter_config.json"
-    if settings.is_file():
-        model, tokenizer = load_base(str(json.loads(settings.read_text("utf-8"))["base_model_name_or_path"]))
+    if below := base_chain(base)[1:]:
+        model, tokenizer = load_base(below[0])
         return peft.PeftModel.from_pretrained(model, base).merge_and_unload(), tokenizer
     # On a CPU whole floats are quicker, and one answer differs least between batches.
     kind: Any = "auto" if torch.cuda.is_available() else torch.float32

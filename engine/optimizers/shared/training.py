@@ -13,7 +13,7 @@ from engine.lm.choice import variable_name, without_password
 from engine.optimizers.base import Optimizer, Options, option
 from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.records import Candidate, TraceStep
-from engine.search.contract import Problem, Steps, Train, Training
+from engine.search.contract import Keep, Problem, Steps, Train, Training
 from engine.search.training import check_training, with_weights
 from engine.text import counted
 from engine.training.contract import TrainSettings
@@ -205,13 +205,18 @@ def _plain(value: object) -> str:
 def trained_together(
     leaderboard: Leaderboard, student: Candidate, asks: Sequence[Train]
 ) -> Steps[list[Training]]:
-    """Train, note every model's score, and of models for single steps the program that has all of them; keep the best."""
+    """Train, note every model's score, and of models for single steps the program that has all of them; keep the best.
+
+    Without validation rows nothing can be compared: the tuned program is kept.
+    """
     answers: list[Training] = list((yield asks))
     made = [(ask, a) for ask, a in zip(asks, answers, strict=True) if a.candidate is not None]
     for _, answer in made:
         if answer.candidate is None or answer.evaluation is None:
             continue
-        if keep := leaderboard.note_known(answer.candidate, answer.evaluation):
+        if not leaderboard.validation:
+            yield [Keep(answer.candidate, None)]
+        elif keep := leaderboard.note_known(answer.candidate, answer.evaluation):
             yield keep
     if len(made) > 1:
         whole = student
@@ -219,7 +224,10 @@ def trained_together(
             if answer.trained is not None:
                 whole = with_weights(whole, ask.steps, answer.trained.model, "")
         whole = whole.derived(f"{counted(len(made), 'tuned model')} together.", student)
-        yield from leaderboard.validate([whole], "tuned models together")
+        if leaderboard.validation:
+            yield from leaderboard.validate([whole], "tuned models together")
+        else:
+            yield [Keep(whole, None)]
     return answers
 
 

@@ -15,7 +15,7 @@ from engine.errors import ProgramFileError
 from engine.export.formats import get_export
 from engine.export.program import ProgramFile, program_file
 from engine.export.weights import LARGEST
-from engine.lm.tuned import TunedModel, model_folder, note_run, save_tuned
+from engine.lm.tuned import TunedModel, get_tuned, model_folder, save_tuned
 from engine.pipeline.build import build_program
 from engine.runs.spec import ModelChoice
 
@@ -124,7 +124,7 @@ def test_the_command_line_lists_models_with_their_lineage_and_serves_them(tmp_pa
     assert "no tuned model yet" in listed.output
     local()
     hosted()
-    note_run(["tuned/small-1", "tuned/of-a-test"], "abc123")
+    save_tuned(get_tuned("tuned/small-1").model_copy(update={"run": "abc123"}))
     listed = CliRunner().invoke(app, ["models", "--home", str(tmp_path)]).output
     assert "tuned/small-1 · Qwen/small, lora on 30 rows by local, run abc123, licence apache-2.0" in listed
     shown = CliRunner().invoke(app, ["models", "tuned/small-1", "--home", str(tmp_path)]).output

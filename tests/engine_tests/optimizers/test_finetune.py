@@ -179,6 +179,22 @@ def test_the_better_of_start_and_model_is_kept():
     assert result.best.id == result.seed.id
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "steps"),
+    [
+        (BootstrapFinetune(), {"self"}),
+        (GRPO(rounds=2, batch_size=4, group_size=2), {"self"}),
+        (BootstrapFinetune(multitask=False), {"first", "second"}),
+    ],
+)
+def test_without_validation_rows_the_tuned_model_is_the_result(optimizer, steps):
+    lm = HintLM() if len(steps) == 2 else None
+    program = {"program": TwoSteps()} if len(steps) == 2 else {}
+    result, _ = run(optimizer, lm, validation=(), teacher_lm=lm or KnowingLM(), **program)
+    assert result.score is None
+    assert {path for path, state in result.best.steps.items() if state.weights} == steps
+
+
 def test_the_file_trainer_leaves_a_file_and_no_model(tmp_path, monkeypatch):
     monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
     result, _ = run(BootstrapFinetune(trainer="file"), teacher_lm=KnowingLM())

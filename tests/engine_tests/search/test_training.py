@@ -223,6 +223,94 @@ def test_reinforcement_on_another_task_is_another_training(change: str) -> None:
     assert order_of(settings, ask).key != key
 
 
+@pytest.mark.parametrize("change", ["validation", "metric"])
+def test_checkpoints_chosen_by_another_metric_or_other_rows_are_another_training(change: str) -> None:
+    settings = toy_settings(ToyLM())
+    calls = calls_of_rows(settings)
+    ask = Train(settings.program.candidate(), ("self",), SETTINGS, calls)
+    key = order_of(settings, ask).key
+    assert order_of(toy_settings(ToyLM()), ask).key == key
+    if change == "metric":
+        settings = replace(settings, metric=ExactMatch())
+    else:
+        settings = replace(settings, validation=settings.validation[1:])
+    assert order_of(settings, ask).key != key
+
+
+def calls_of_rows(settings: Settings) -> tuple[tuple[int, TraceStep], ...]:
+    rows = settings.rows
+    return tuple(
+        (i, TraceStep("self", {"text": rows[i]["text"]}, {"label": rows[i]["label"]})) for i in settings.train
+    )
+
+
+def failing_once(failed: list[int]):
+    """A search that trains on the labels of the training rows but the failed ones."""
+
+    def search(problem: Problem) -> Search:
+        calls = tuple(call for call in calls_of(problem) if call[0] not in failed)
+        (answer,) = yield [Train(problem.seed, ("self",), SETTINGS, calls, label="tuned")]
+        if answer.candidate is not None:
+            yield [Keep(answer.candidate, None)]
+        return answer.problem or None
+
+    return search
+
+
+def test_a_run_driven_again_goes_on_with_the_rows_it_started_with(tmp_path) -> None:
+    lm = ToyLM()
+    trainer = replace(toy_trainer(lm), fail_after=8)
+    settings = toy_settings(lm, trainers=(trainer,), payer="run-1", started=tmp_path)
+    loop.run(Driver(settings).search(failing_once([0])))
+    trainer.fail_after = None
+    result = loop.run(Driver(settings).search(failing_once([])))  # row 0 passes this time
+    first, second = trainer.orders
+    assert (second, len(second.rows), second.run) == (first, 17, "run-1")
+    assert result.best.steps["self"].weights == f"tuned/{first.key}"
+    loop.run(Driver(replace(settings, payer="run-2", started=tmp_path / "run-2")).search(failing_once([])))
+    assert len(trainer.orders[-1].rows) == 18
+
+
+def test_a_training_that_had_started_is_stopped_and_not_forgotten(tmp_path) -> None:
+
+    class Hosted(LookupTrainer):
+        stopped: list[bool] = []
+
+        async def train(self, order, watch):
+            self.stopped.append(watch.stopped)
+            return Trained("tuned/half", "stopped", 5)
+
+    settings = toy_settings(
+        ToyLM(), trainers=(Hosted(),), payer="run-1", started=tmp_path, budget=Budget(tokens=10**6)
+    )
+    for closed in (False, True):
+        driver = Driver(settings)
+        if closed:
+            driver.ledger.close("The budget is used up.", "budget")
+        ask = Train(driver.seed, ("self",), SETTINGS, calls_of_rows(settings))
+        answer = loop.run(driver.trainings.answer(ask))
+        assert answer.trained is not None
+        assert answer.trained.model == "tuned/half"
+    assert Hosted.stopped == [False, True]
+
+
+def test_what_an_earlier_run_trained_counts_nothing() -> None:
+    class Kept(LookupTrainer):
+        async def train(self, order, watch):
+            trained = await super().train(order, watch)
+            return replace(trained, ended="already", tokens=0, usd=0.0)
+
+        def estimate(self, order):
+            return TrainingEstimate(len(order.rows), 0, 0.0)
+
+    lm = ToyLM()
+    toy = toy_trainer(lm)
+    _, answer, seen, _ = run(toy_settings(lm, trainers=(Kept(toy.reply, toy.guesses),)))
+    (end,) = seen.of(events.TrainingEnded)
+    assert end.ended == "already"
+    assert end.text.startswith(f"tuned was trained already by an earlier run: {answer.trained.model}, 100 %")
+
+
 def test_a_disk_that_fails_is_a_problem_and_the_start_is_kept() -> None:
     class NoRoom(LookupTrainer):
         async def train(self, order: object, watch: object) -> Trained:
@@ -277,11 +365,15 @@ def test_an_estimate_counts_rows_tokens_rollouts_and_checkpoints() -> None:
     assert rollouts.calls.typical == 3 * 18 + 3 * 6 * 3
 
 
-def test_two_trainings_in_a_batch_run_one_after_the_other() -> None:
+@pytest.mark.parametrize(("hosted", "together"), [(False, 1), (True, 2)])
+def test_trainings_of_a_batch_share_this_machine_and_run_at_once_elsewhere(
+    hosted: bool, together: int
+) -> None:
     running, most = 0, 0
     lm = ToyLM()
+    toy = toy_trainer(lm)
 
-    class Watched(type(toy_trainer(lm))):
+    class Watched(type(toy)):
         async def train(self, order, watch):
             nonlocal running, most
             running += 1
@@ -292,6 +384,8 @@ def test_two_trainings_in_a_batch_run_one_after_the_other() -> None:
             finally:
                 running -= 1
 
+    Watched.hosted = hosted
+
     def search(problem: Problem) -> Search:
         calls = calls_of(problem)
         asks = [Train(problem.seed, ("self",), SETTINGS, part) for part in (calls[:9], calls[9:], calls[:9])]
@@ -299,9 +393,12 @@ def test_two_trainings_in_a_batch_run_one_after_the_other() -> None:
         assert first is same
         assert first.candidate.id != second.candidate.id
 
-    toy = toy_trainer(lm)
-    loop.run(Driver(toy_settings(lm, trainers=(Watched(toy.reply, toy.guesses),))).search(search))
-    assert most == 1
+    seen = Seen()
+    driver = Driver(toy_settings(lm, trainers=(Watched(toy.reply, toy.guesses),)), seen)
+    loop.run(driver.search(search))
+    assert most == together
+    assert {e.training for e in seen.of(events.TrainingEnded)} == {1, 2}
+    assert not driver.trainings.running
 
 
 def test_the_teacher_is_scored_on_the_test_rows_as_its_own_kind_of_trial() -> None:

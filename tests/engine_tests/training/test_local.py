@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
 
 from engine.errors import ConfigurationError
-from engine.lm.tuned import TunedModel, save_tuned
+from engine.lm.local.sources import is_trained
+from engine.lm.tuned import TunedModel, model_folder, save_tuned
 from engine.training import get_trainer
 from engine.training.child import Work, out_of_memory, reason
 from engine.training.contract import ChatRow, Order, TrainSettings
@@ -54,6 +56,23 @@ def test_a_base_that_is_not_here_is_refused_with_the_near_ones(data_folder: Path
     (data_folder / "empty").mkdir()
     with pytest.raises(ConfigurationError, match="holds no weights as safetensors"):
         find_base(str(data_folder / "empty"))
+
+
+def test_an_adapter_that_is_its_own_base_is_one_sentence(data_folder: Path) -> None:
+    first, second = (make_base(data_folder / name) for name in ("first", "second"))
+    for folder, base in ((first, second), (second, first)):
+        (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base)}))
+    with pytest.raises(
+        ConfigurationError, match="is its own base model, directly or through others: correct"
+    ):
+        find_base(str(first))
+    save_tuned(TunedModel(name="loop", trainer="local", base_model="tuned/loop", finished=True))
+    make_base(model_folder("loop") / "checkpoints" / "1")
+    (model_folder("loop") / "model.safetensors").write_bytes(b"-")
+    (model_folder("loop") / "adapter_config.json").write_text("{}")
+    with pytest.raises(ConfigurationError, match="is its own base model"):
+        find_base("tuned/loop")
+    assert not is_trained("loop")
 
 
 def test_folders_and_names_of_the_hub_are_bases(data_folder: Path) -> None:

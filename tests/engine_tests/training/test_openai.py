@@ -67,6 +67,86 @@ def test_a_finished_training_is_not_started_again(server):
     assert len(server.jobs) == 2
 
 
+def test_another_run_and_another_metric_pay_nothing_for_a_finished_training(server):
+    first = train(order(server.url))
+    assert TRAINER.estimate(order(server.url)).tokens == 0
+    watch = Notes()
+    again = train(replace(order(server.url, run="run-2"), task="another metric"), watch)
+    assert (again.model, again.ended, again.tokens) == (first.model, "already", 0)
+    assert watch.scored == [first.model]
+    assert len(server.jobs) == 1
+    assert get_tuned(first.model).run == "run-1"
+
+
+def test_a_run_that_takes_over_a_running_job_counts_its_own_share(server):
+    server.hold_at = 2
+    for _ in range(20):
+        server.refuse("GET /fine_tuning/jobs/ftjob-1/checkpoints", 500)
+
+    class Gone(Notes):
+        def note(self, progress: Progress) -> None:
+            super().note(progress)
+            if progress.step == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(TRAINER.train(order(server.url), Gone()))
+    server.hold_at = None
+    server._refusals.clear()
+    second = train(order(server.url, run="run-2"))
+    assert 0 < second.tokens < server.jobs["ftjob-1"]["trained_tokens"]
+
+
+def test_a_start_of_a_stopped_run_cancels_the_job_that_goes_on_there(server, tmp_path):
+    server.hold_at = 3
+    path = str(Path(__file__).parents[2] / "support")
+    code = CHILD.format(path=path, url=server.url)
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for(lambda: server.jobs and server.jobs["ftjob-1"]["step"] == 3, process=child)
+    kill(child)
+    stopped = Notes(stop_at=0)
+    stopped.note(Progress(0, 0))
+    trained = train(order(server.url), stopped)
+    assert trained.ended == "stopped"
+    assert server.jobs["ftjob-1"]["status"] == "cancelled"
+
+
+def test_data_of_an_event_that_is_a_text_is_no_reason_to_stop(server):
+    server.event_data = "step 1 of 4"
+    assert train(order(server.url)).ended == "finished"
+
+
+def test_a_job_that_succeeded_without_a_model_says_so(server):
+    server.nameless = True
+    with pytest.raises(TrainingError, match=r"says that ftjob-1 succeeded, and names no model"):
+        train(order(server.url))
+
+
+def test_long_lists_are_read_page_by_page(server):
+    server.steps = 250
+    server.hurried = True
+    watch = Notes()
+    train(order(server.url), watch)
+    assert [p.step for p in watch.seen if p.loss][:250] == list(range(1, 251))
+    for number in range(150):  # others' jobs since then
+        server.jobs[f"other-{number}"] = {
+            **server.jobs["ftjob-1"],
+            "id": f"other-{number}",
+            "training_file": "x",
+        }
+    for file in tmp_jobs(server):
+        file.unlink()
+    assert train(order(server.url)).ended == "finished"
+    assert sum(name.startswith("ftjob") for name in server.jobs) == 1
+
+
+def tmp_jobs(server) -> list[Path]:
+    """Return the files in which this machine remembers its trainings."""
+    from engine.home import data_home
+
+    return [*data_home().rglob("job.json"), *data_home().rglob("model.json")]
+
+
 CHILD = """
 import sys
 sys.path.insert(0, {path!r})
@@ -164,14 +244,17 @@ def test_stop_cancels_the_job_and_keeps_the_best_checkpoint(server):
 
 
 def test_stop_before_anything_was_trained_has_no_model(server):
+    class Late(Notes):
+        @property
+        def stopped(self) -> bool:
+            return bool(server.jobs)
+
     server.hold_at = 0
     with pytest.raises(TrainingError, match="before its first checkpoint"):
-        train(order(server.url), Notes(stop_at=0))
+        train(order(server.url), Late())
     assert server.jobs["ftjob-1"]["status"] == "cancelled"
-    watch = Notes(stop_at=0)
-    watch.seen.append(Progress(0, 0))
     with pytest.raises(TrainingError, match="before its first checkpoint"):
-        train(order(server.url, seed=5), watch)
+        train(order(server.url, seed=5), Notes(stop_at=0))  # stopped while the file is uploaded
     assert len(server.jobs) == 1
 
 

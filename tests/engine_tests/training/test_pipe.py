@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 import training_child
 from training_orders import ROWS, Notes
 
+import engine.lm.local.sources
 from engine import loop
 from engine.errors import TrainingError
 from engine.lm.tuned import get_tuned, model_folder
 from engine.training.child import Work
-from engine.training.contract import Order, Rollout, Trained, TrainSettings
-from engine.training.local import LocalTraining
+from engine.training.contract import Order, Progress, Rollout, Trained, TrainSettings
+from engine.training.local import LocalTrainer, LocalTraining
 from engine.training.pipe import ChildEndedError, TrainingChild
 
 
@@ -28,10 +30,10 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (base / "model.safetensors").write_bytes(b"-")
 
 
-def order(tmp_path: Path, fault: str = "", **changes: object) -> Order:
+def order(tmp_path: Path, fault: str = "", run: str = "", **changes: object) -> Order:
     settings = {"base_model": str(tmp_path / "base"), "licence": fault, "patience": 9, **changes}
     rows = () if changes.get("method") == "grpo" else ROWS
-    return Order(TrainSettings.model_validate(settings), rows, () if rows else (0, 1))
+    return Order(TrainSettings.model_validate(settings), rows, () if rows else (0, 1), run=run)
 
 
 def train(wanted: Order, watch: Notes) -> Trained:
@@ -50,10 +52,10 @@ def test_a_child_that_dies_is_one_sentence_and_the_next_start_goes_on(
     tmp_path: Path, fault: str, message: str
 ) -> None:
     with pytest.raises(TrainingError, match=f"{message}.* It is trained up to step 2: start the run again"):
-        train(order(tmp_path, fault), Notes())
+        train(order(tmp_path, fault, "run-1"), Notes())
     assert not get_tuned("tiny-1").finished
     watch = Notes()
-    trained = train(order(tmp_path), watch)
+    trained = train(order(tmp_path, run="run-1"), watch)
     assert (trained.model, trained.ended, trained.score, trained.tokens) == (
         "tuned/tiny-1",
         "finished",
@@ -92,3 +94,50 @@ def test_a_process_that_ends_while_it_answers_is_named_and_not_the_program(tmp_p
 
     with pytest.raises(ChildEndedError, match="lower the group size"):
         loop.run(ask())
+
+
+def test_a_stop_before_the_start_keeps_the_best_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError):
+        train(order(tmp_path, "3 killed"), Notes())
+    watch = Notes(stop_at=0)
+    watch.note(Progress(0, 0))
+    stopped = train(order(tmp_path), watch)
+    assert (stopped.model, stopped.ended) == ("tuned/tiny-1", "stopped")
+    assert (model_folder("tiny-1") / "adapter_model.safetensors").read_text() == "1"
+    assert engine.lm.local.sources.find_source(stopped.model).adapter == model_folder("tiny-1")
+
+
+def test_a_run_counts_only_what_it_has_trained_itself(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError):
+        train(order(tmp_path, "3 killed", run="first"), Notes())
+    watch = Notes()
+    assert train(order(tmp_path, run="second"), watch).tokens == max(p.tokens for p in watch.seen) == 20
+    again = train(order(tmp_path, run="second"), Notes())
+    assert (again.ended, again.tokens) == ("finished", 20)
+    watch = Notes()
+    third = train(order(tmp_path, run="third"), watch)
+    assert (third.model, third.ended, third.tokens, third.score) == ("tuned/tiny-1", "already", 0, 0.75)
+    assert not watch.seen
+    assert get_tuned("tiny-1").run == "second"
+
+
+def test_a_finished_model_whose_weights_are_gone_is_trained_again(tmp_path: Path) -> None:
+    train(order(tmp_path), Notes())
+    weights = model_folder("tiny-1") / "adapter_model.safetensors"
+    weights.unlink()
+    assert train(order(tmp_path), watch := Notes()).tokens == 0  # its checkpoints are there
+    assert weights.is_file()
+    assert not watch.scored
+    shutil.rmtree(model_folder("tiny-1") / "checkpoints")
+    weights.unlink()
+    assert train(order(tmp_path), watch).tokens == 40
+    assert weights.is_file()
+    assert len(watch.scored) == 4
+
+
+def test_another_base_at_the_same_place_is_another_training(tmp_path: Path) -> None:
+    first = LocalTrainer().model_name(order(tmp_path))
+    assert LocalTrainer().model_name(order(tmp_path)) == first
+    (tmp_path / "base" / "model.safetensors").write_bytes(b"new")
+    assert LocalTrainer().model_name(order(tmp_path)) != first
+    assert LocalTrainer().model_name(order(tmp_path, base_model="a/b")).startswith("b-")
