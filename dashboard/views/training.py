@@ -150,7 +150,9 @@ def compared(result: Mapping[str, Any], spec: RunSpec) -> list[Line]:
         _line("Small model, before", spec.model.name, result["baseline"]),
     ]
     if teacher := result.get("teacher"):
-        lines.append(_line("Large model (teacher)", str(teacher.get("model") or ""), teacher))
+        prompt = f", with {teacher['prompt']}" if teacher.get("prompt") else ""
+        line = _line("Large model (teacher)", str(teacher.get("model") or ""), teacher)
+        lines.append(line._replace(model=f"{line.model}{prompt}"))
     return lines
 
 

@@ -63,6 +63,11 @@ class Optimizer:
 
     options: Options
 
+    @property
+    def answers_unlabelled(self) -> bool:
+        """Whether this one, with its options, wants training rows without any answer."""
+        return self.takes_unlabelled
+
     def __init__(
         self,
         metric: Any = None,

@@ -51,6 +51,11 @@ class BootstrapFinetuneOptions(TrainOptions):
         1, "Tries a row", "How often a row is tried; later tries are fresh samples.", ge=1
     )
     max_errors: int | None = MAX_ERRORS
+    unlabelled: bool = option(
+        True,
+        "Rows without an answer",
+        "On: the teacher answers them too. A judge filters its answers; a metric that needs the right answer lets them pass.",
+    )
 
 
 class BootstrapFinetune(TrainingOptimizer):
@@ -70,6 +75,11 @@ class BootstrapFinetune(TrainingOptimizer):
     takes_unlabelled = True
     options_model = BootstrapFinetuneOptions
     options: BootstrapFinetuneOptions
+
+    @property
+    def answers_unlabelled(self) -> bool:
+        """Whether rows without any answer are wanted."""
+        return self.options.unlabelled
 
     async def acompile(
         self, student: Module, *, trainset: Sequence[Example], teacher: Any = None, **arguments: Any
@@ -110,11 +120,13 @@ class BootstrapFinetune(TrainingOptimizer):
 
     def _rows(self, problem: Problem) -> tuple[int, ...]:
         """Return the rows that the teacher answers: as many as leave enough to score the start and the checkpoints."""
-        left = problem.meter.rows_left
+        left, rows = problem.meter.rows_left, problem.train
+        if not self.options.unlabelled:
+            rows = tuple(row for row in rows if _labelled(problem, row))
         if math.isinf(left):
-            return problem.train
+            return rows
         scored = (1 + self.options.checkpoints) * len(problem.validation)
-        return problem.train[: max(1, int(left) - scored, int(left) // 3)]
+        return rows[: max(1, int(left) - scored, int(left) // 3)]
 
     def _chosen(
         self, problem: Problem, solved: Mapping[int, Outcome], wrong: Mapping[int, Outcome]
@@ -133,11 +145,20 @@ class BootstrapFinetune(TrainingOptimizer):
 
     def _unjudged(self, problem: Problem, outcome: Outcome) -> bool:
         """Return whether an answer is readable and its row has no label that the metric could compare it with."""
-        values = problem.rows[outcome.row]
-        if not outcome.prediction or any(values.get(name) is not None for name in problem.output_fields):
+        if not outcome.prediction or _labelled(problem, outcome.row):
             return False
-        judged = isinstance(self.metric, Metric) and (self.metric.calls or self.metric.name in _NEED_NO_LABEL)
-        return outcome.error is not None or (isinstance(self.metric, Metric) and not judged)
+        return outcome.error is not None or (
+            isinstance(self.metric, Metric) and not judges_alone(self.metric)
+        )
+
+
+def _labelled(problem: Problem, row: int) -> bool:
+    return any(problem.rows[row].get(name) is not None for name in problem.output_fields)
+
+
+def judges_alone(metric: Metric) -> bool:
+    """Return whether a metric can score an answer without the right one: a judge, a pattern, a Python function."""
+    return bool(metric.calls) or metric.name in _NEED_NO_LABEL
 
 
 _NEED_NO_LABEL = ("Regex", "PythonMetric", "WeightedSum")

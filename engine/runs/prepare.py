@@ -33,7 +33,7 @@ from engine.runs.spec import (
 from engine.search.freeze import check_frozen
 from engine.search.settings import Settings, seed_of
 from engine.store.rows import FROM_ELSEWHERE
-from engine.text import counted
+from engine.text import counted, listed
 
 if TYPE_CHECKING:
     from engine.modules.module import Module
@@ -73,7 +73,7 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
     if not usable.examples:
         raise DatasetError(_no_rows(dataset, usable, spec.excluded))
     split = split_of(spec, usable)
-    bare = unlabelled_rows(spec, dataset, usable) if optimizer.takes_unlabelled else {}
+    bare = unlabelled_rows(spec, dataset, usable) if optimizer.answers_unlabelled else {}
     lm = make_lm(spec.model)
     settings = Settings(
         program=program,
@@ -84,6 +84,7 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
         lm=lm,
         prompt_lm=make_lm(spec.prompt_model) if spec.prompt_model else None,
         teacher_lm=make_lm(spec.teacher_model) if spec.teacher_model else None,
+        teacher=teacher_program(spec, program) if optimizer.changes == "weights" else None,
         adapter=make_adapter(spec.adapter),
         budget=spec.budget,
         concurrency=spec.concurrency,
@@ -108,6 +109,20 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
             f"{counted(len(bare), 'row')} without an answer: the teacher answers what is trained on."
         )
     return Prepared(spec, split, optimizer, settings, (*notes, *split.notes, *optimizer.check(settings)))
+
+
+def teacher_program(spec: RunSpec, program: Module) -> Module | None:
+    """Return the program with its teacher's prompt; None where the teacher has none. Raises RunError where it does not fit."""
+    if spec.teacher_prompt is None:
+        return None
+    title, prompt = spec.teacher_prompt.title, spec.teacher_prompt.prompt
+    steps = program.candidate().steps.keys()
+    if prompt.steps.keys() != steps:
+        raise RunError(
+            f"The teacher's prompt ({title}) has the steps {listed([*prompt.steps])}, and the task now has {listed([*steps])}. "
+            "Choose another teacher on the Tune page."
+        )
+    return program.with_candidate(prompt)
 
 
 def feedback_by_row(feedback: Sequence[Feedback]) -> dict[int, str]:

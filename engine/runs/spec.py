@@ -24,6 +24,7 @@ from engine.errors import (
 )
 from engine.lm.choice import ModelChoice, find_route
 from engine.pipeline.spec import AdapterName, PipelineSpec
+from engine.records import Candidate
 from engine.search.budget import Budget
 from engine.search.freeze import Freeze, check_frozen
 
@@ -67,11 +68,19 @@ class Feedback(Frozen):
     answer: str = ""
 
 
+class TeacherPrompt(Frozen):
+    """A tuned prompt that a training's teacher answers with, and its name for users."""
+
+    title: str
+    prompt: Candidate
+
+
 class Setup(Frozen):
     """The settings of a project, and of the runs started from it. `mapping` is field name -> column of the dataset.
 
     `excluded` is row -> why it is left out. `synthetic` rows, written by a model, are never test rows. `frozen`
     is what the search must not change. `feedback` is users' words on earlier answers, for the search to learn from.
+    `teacher_prompt` counts where a model is trained; without it the teacher answers with the task's own prompt.
     """
 
     pipeline: PipelineSpec | None = None
@@ -84,6 +93,7 @@ class Setup(Frozen):
     model: ModelChoice | None = None
     prompt_model: ModelChoice | None = None
     teacher_model: ModelChoice | None = None
+    teacher_prompt: TeacherPrompt | None = None
     adapter: AdapterName = "chat"
     concurrency: int = Field(default=16, ge=1, le=1024)
     seed: int = 0

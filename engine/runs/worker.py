@@ -13,8 +13,8 @@ What is kept of a run when it ends, its result, is a dict of JSON values:
     best_candidate, seed_candidate      their ids
     taken_candidate  the id of the prompt that the exports hold: the best where it is surely better, else the start,
                      until the user takes another one
-    teacher          where a model was tuned that another one taught: `model`, the teacher's name, and its figures on the
-                     same test rows, as in `best`; else None
+    teacher          where a model was tuned that another one taught: `model`, the teacher's name, `prompt`, the name of its
+                     own prompt ("": the task's), and its figures on the same test rows, as in `best`; else None
     tuned_models     names of the tuned models that the best prompt is answered by
     stopped, reason  how the search ended: finished, budget, stopped or failed, and the sentence
     usage, seconds   what the whole run took
@@ -296,12 +296,14 @@ class _Job:
         self, driver: Driver, prepared: Prepared, search: SearchResult
     ) -> dict[str, Any] | None:
         """Return what the model that taught a tuned one scores on the test rows; None where there is none."""
-        choice = prepared.spec.teacher_model
+        spec = prepared.spec
+        choice = spec.teacher_model or (spec.model if prepared.settings.teacher else None)
         if choice is None or not search.best.tuned_models or search.stopped == "stopped":
             return None
         self._phase("Testing the teacher on the same rows")
         tested = await driver.score_teacher(prepared.split.test)
-        return {"model": choice.name, **summary(driver.seed, None, tested)}
+        title = spec.teacher_prompt.title if spec.teacher_prompt else ""
+        return {"model": choice.name, "prompt": title, **summary(driver.seed, None, tested)}
 
     async def _tested_static(
         self, driver: Driver, best: Candidate, rows: Sequence[int], validation_rows: int

@@ -118,10 +118,15 @@ class Driver:
         return answers[0], answers[1]
 
     async def score_teacher(self, rows: Sequence[int]) -> Evaluation:
-        """Score the starting prompt on test rows as its teacher answers, after `compare`: as many rows as the budget has left."""
+        """Score the teacher on test rows, after `compare`: as many rows as the budget has left.
+
+        A teacher without its own program answers with the starting prompt.
+        """
+        own = self.settings.teacher
+        candidate = self.seed if own is None else own.candidate()
         left = self.ledger.calls_left
         asked = tuple(rows if left is None else rows[: left // self.settings.calls_a_row])
-        answers = await loop.here_or_there(self._batch([Score(self.seed, asked, "teacher", teacher=True)]))
+        answers = await loop.here_or_there(self._batch([Score(candidate, asked, "teacher", teacher=True)]))
         return cast(Evaluation, answers[0])
 
     # The search

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import streamlit as st
@@ -18,9 +19,11 @@ from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 from engine.lm.choice import find_route, is_offline, without_password
 from engine.lm.local.sources import LOCAL, is_local, missing_extra
-from engine.optimizers.finetune import BootstrapFinetuneOptions
+from engine.optimizers.finetune import BootstrapFinetuneOptions, judges_alone
+from engine.pipeline.build import build_program
+from engine.records import Candidate
 from engine.registry import TRAINERS, get_trainer
-from engine.runs.spec import ModelChoice, Named, ProjectDraft
+from engine.runs.spec import ModelChoice, Named, ProjectDraft, TeacherPrompt, make_metric
 
 OPTIMIZER = "BootstrapFinetune"
 """The optimizer whose options the recipe sets."""
@@ -31,17 +34,18 @@ ABOUT = {
     "file": "Writes the right answers as a training file, for a trainer of your own. Nothing is trained here.",
 }
 EXAMPLES = {"local": "Qwen/Qwen3-0.6B, or a folder", "openai": "gpt-4o-mini-2024-07-18", "file": "any name"}
-SET = ("trainer", "base_model", "method", "licence", "base_url", "key_env")
+SET = ("trainer", "base_model", "method", "licence", "base_url", "key_env", "unlabelled")
 """The options that the form sets; the others are for experts and stay."""
-USUAL = {"trainer": "local", "method": "lora"}
+USUAL = {"trainer": "local", "method": "lora", "unlabelled": True}
 METHODS = {"lora": "A small addition (LoRA)", "full": "All of its weights"}
 
 
 class Recipe(NamedTuple):
-    """What the form holds: the options of the optimizer, who teaches, who learns, and the limits."""
+    """What the form holds: the options of the optimizer, who teaches with which prompt, who learns, and the limits."""
 
     options: dict[str, Any]
     teacher: ModelChoice
+    prompt: TeacherPrompt | None
     student: ModelChoice | None
     usd: float | None
     minutes: float | None
@@ -54,6 +58,7 @@ class Recipe(NamedTuple):
         changes: dict[str, Any] = {
             "optimizer": Named(name=OPTIMIZER, options={**kept, **self.options}),
             "teacher_model": self.teacher,
+            "teacher_prompt": self.prompt,
             "budget": draft.budget.model_copy(update={"calls": None, "usd": self.usd, "seconds": seconds}),
         }
         if self.student is not None:
@@ -114,6 +119,7 @@ def _form(now: Current) -> tuple[Recipe | None, str]:
     trainer = _trainer(now, given)
     left, right = st.columns(2, gap="medium")
     with left:
+        prompt = _teacher_prompt(now, mine=mine)
         teacher = _teacher(now, mine=mine)
         base = st.text_input(
             "Base model",
@@ -137,12 +143,19 @@ def _form(now: Current) -> tuple[Recipe | None, str]:
                 "What is trained?", METHODS, given.get("method", "lora"), key=f"small_method_{now.id}"
             )
         address, variable = _place(now, given) if trainer == "openai" else ("", "")
+        unlabelled = _rows_without_answer(now, given)
         usd, minutes = _limits(now)
     if trainer != "file" and not base:
         return None, "Name the base model first."
-    options = {"trainer": trainer, "base_model": base or "any", "method": method, "licence": licence}
+    options: dict[str, Any] = {
+        "trainer": trainer,
+        "base_model": base or "any",
+        "method": method,
+        "licence": licence,
+    }
+    options["unlabelled"] = unlabelled
     options |= {"base_url": without_password(address), "key_env": variable}
-    plain = {name: value for name, value in options.items() if value and value != USUAL.get(name)}
+    plain = {name: v for name, v in options.items() if v not in ("", None) and v != USUAL.get(name)}
     if wrong := problems(BootstrapFinetuneOptions, plain):
         return None, " ".join(wrong)
     try:
@@ -151,7 +164,7 @@ def _form(now: Current) -> tuple[Recipe | None, str]:
             find_route(student.name, student.base_url)
     except EngineError as error:
         return None, str(error)
-    return Recipe(plain, teacher, student, usd, minutes), ""
+    return Recipe(plain, teacher, prompt, student, usd, minutes), ""
 
 
 def _limits(now: Current) -> tuple[float | None, float | None]:
@@ -188,6 +201,84 @@ def _trainer(now: Current, given: dict[str, Any]) -> str:
     if trainer == "local" and (missing := missing_extra()):
         st.markdown(ui.mark("download", f"{missing} The other ways work without."))
     return trainer
+
+
+FILTERED = "Of these answers, those that your metric finds good are learned."
+UNFILTERED = "Your metric needs the right answer, so all answers to such rows that can be read are learned. A judge as the metric filters them."
+PLAIN = ""
+"""The choice of no tuned prompt for the teacher."""
+MOST = 20
+
+
+def _teacher_prompt(now: Current, *, mine: bool) -> TeacherPrompt | None:
+    """Let the user choose a larger model, or a program that was tuned already: its prompt, and the model it was tuned with."""
+    kept = now.draft.teacher_prompt if mine else None
+    known = tuned_prompts(now.id, now.draft)
+    titles = {
+        PLAIN: "A larger model, with the task's prompt",
+        **{key: one.title for key, one in known.items()},
+    }
+    at = next((key for key, one in known.items() if kept and one.prompt.id == kept.prompt.id), PLAIN)
+    if kept is not None and at == PLAIN:  # its run is gone
+        at, titles["kept"] = "kept", kept.title
+    key = f"small_teacher_prompt_{now.id}"
+    picked = ui.pick(
+        "Who teaches?",
+        titles,
+        at,
+        key=key,
+        help="A program that was tuned already teaches with its prompt; the model below answers, at first the one it was tuned "
+        "with. Programs that a trained model answers are not listed.",
+        on_change=ui.callback(_with_its_model, now.id, key),
+    )
+    return kept if kept is not None and picked == at else known.get(picked)
+
+
+def tuned_prompts(project_id: str, draft: ProjectDraft) -> dict[str, TeacherPrompt]:
+    """Return what a project's versions and runs have found for the steps that its task has now, by a key, the newest first."""
+    try:
+        steps = build_program(draft.pipeline).candidate().steps.keys() if draft.pipeline else set()
+    except EngineError:
+        return {}
+    found: dict[str, TeacherPrompt] = {}
+    for version in reading.versions(project_id)[:MOST]:
+        prompt = Candidate.from_dict(version.content["candidate"])
+        found[f"version {version.number}"] = TeacherPrompt(title=f"Version {version.number}", prompt=prompt)
+    for run in [r for r in reading.runs(project_id) if r.result and r.taken][:MOST]:
+        with suppress(EngineError):
+            if run.taken != (run.result or {}).get("seed_candidate"):
+                title = f"The prompt of “{run.title}”"
+                found[f"run {run.id}"] = TeacherPrompt(title=title, prompt=reading.prompt(run, run.taken))
+    return {k: t for k, t in found.items() if t.prompt.steps.keys() == steps and not t.prompt.tuned_models}
+
+
+def _with_its_model(project_id: str, key: str) -> None:
+    """Put the model that a chosen program was tuned with into the field below."""
+    kind, _, name = str(st.session_state.get(key, "")).partition(" ")
+    with suppress(EngineError, ValueError):
+        if kind == "run":
+            model: ModelChoice | None = reading.run_spec(reading.run(name)).model
+        else:
+            contents = (v.content for v in reading.versions(project_id) if str(v.number) == name)
+            model = next((ModelChoice.model_validate(c["model"]) for c in contents if c.get("model")), None)
+        if model is not None:
+            st.session_state[f"small_teacher_{project_id}"] = model
+
+
+def _rows_without_answer(now: Current, given: dict[str, Any]) -> bool:
+    """Let the user say whether the teacher also answers rows that have no answer; say what becomes of its answers."""
+    wanted = st.toggle(
+        "Also rows without an answer",
+        bool(given.get("unlabelled", True)),
+        key=f"small_unlabelled_{now.id}",
+        help="The teacher answers them. They are only learned from: to choose and to test takes rows with an answer.",
+    )
+    metric = now.draft.metric
+    if wanted and metric is not None:
+        with suppress(EngineError):
+            alone = judges_alone(make_metric(metric, now.draft.model or ModelChoice()))
+            st.caption(FILTERED if alone else UNFILTERED)
+    return wanted
 
 
 def _teacher(now: Current, *, mine: bool) -> ModelChoice:

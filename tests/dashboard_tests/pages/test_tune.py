@@ -13,6 +13,7 @@ from dashboard.app_pages.tune.plans import plans_of
 from dashboard.state import drafts, feedback, launching, reading
 from dashboard.state.examples import split_of
 from dashboard.state.steps import change_step
+from engine.pipeline.build import build_program
 from engine.pipeline.templates import SAMPLES
 from engine.registry import OPTIMIZERS
 from engine.runs.spec import ModelChoice, Named
@@ -244,6 +245,43 @@ def test_the_recipe_for_a_small_model_writes_an_ordinary_draft(project, monkeypa
     assert app.selectbox(key=f"model_{project}").value == found.model
     assert "Of this the training: about" in said(app)
     assert not app.button(key="start_run").disabled
+
+
+def test_a_tuned_prompt_can_teach_with_the_model_it_was_tuned_with(project):
+    large = ModelChoice(name="openai/large", base_url="http://127.0.0.1:9/v1")
+    drafts.add_model(large)
+    found = draft(project)
+    seed = build_program(found.pipeline).candidate()
+    (step,) = seed.steps
+    prompt = seed.with_step(step, instructions="Sort it with care.").derived("Better.", seed)
+    with Store.open() as store:
+        run_spec = found.model_copy(update={"model": large}).to_run("")
+        run = store.runs.create(project, run_spec.model_dump(mode="json"), "A good run")
+        store.trials.add_candidate(run, prompt)
+        result = {"best_candidate": prompt.id, "seed_candidate": seed.id, "verdict": {}}
+        store.runs.save_result(run, result)
+    app = start(project)
+    app.selectbox(key=f"small_teacher_prompt_{project}").set_value(f"run {run}").run()
+    assert app.selectbox(key=f"small_teacher_{project}").value == large
+    app.toggle(key=f"small_unlabelled_{project}").set_value(False).run()
+    app.text_input(key=f"small_base_{project}_local").set_value("Qwen/Qwen3-0.6B").run()
+    app.button(key="use_small_model").click().run()
+    assert not app.exception
+    found = draft(project)
+    assert (found.teacher_model, found.teacher_prompt.prompt.id) == (large, prompt.id)
+    assert found.teacher_prompt.title == "The prompt of “A good run”"
+    assert found.optimizer.options["unlabelled"] is False
+    assert "What it takes is on the side" in said(app)
+    app.selectbox(key=f"small_teacher_prompt_{project}").set_value("").run()
+    app.button(key="use_small_model").click().run()
+    assert draft(project).teacher_prompt is None
+
+
+def test_the_recipe_says_what_becomes_of_rows_without_an_answer(project):
+    assert "Your metric needs the right answer" in said(start(project))
+    drafts.update(project, metric=Named(name="Rubric", options={"judge": "openai/gpt-5-mini"}))
+    shown = said(start(project))
+    assert "those that your metric finds good are learned" in shown
 
 
 def test_the_recipe_stores_no_password_or_key_and_keeps_small_limits(project, monkeypatch):

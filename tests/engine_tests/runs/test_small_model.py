@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 from fine_tuning_server import FineTuningServer
-from run_setup import add_data, add_run, csv_bytes
+from run_setup import PIPELINE, add_data, add_run, csv_bytes
 from shelves import learned, untrained
 
 from engine.export.formats import get_export
 from engine.export.program import read_program
 from engine.lm.tuned import get_tuned
-from engine.runs.spec import ModelChoice, Named
+from engine.pipeline.build import build_program
+from engine.records import Candidate
+from engine.runs.spec import ModelChoice, Named, TeacherPrompt
 from engine.runs.worker import work
 from engine.store.store import Store
 
@@ -32,10 +34,13 @@ def options(url: str, **more: object) -> dict[str, object]:
     return {"trainer": "openai", "base_model": "small-base", "base_url": url, "licence": "mit", **more}
 
 
-def add(home: Path, url: str, **more: object) -> str:
+def add(
+    home: Path, url: str, dataset: str = "", teacher_prompt: TeacherPrompt | None = None, **more: object
+) -> str:
     return add_run(
         home,
-        dataset=add_data(home, csv_bytes(80)),
+        dataset=dataset or add_data(home, csv_bytes(80)),
+        teacher_prompt=teacher_prompt,
         model=ModelChoice(name="openai/small-base", base_url=url),
         teacher_model=ModelChoice(name="openai/large-teacher", base_url=url),
         optimizer=Named(name="BootstrapFinetune", options=options(url, **more)),
@@ -98,3 +103,38 @@ def test_only_a_file(server, tmp_path):
     lines = Path(end.data["file"]).read_text().splitlines()
     assert len(lines) == end.data["rows"] == 32
     assert not server.jobs
+
+
+def test_a_tuned_prompt_teaches(server, tmp_path):
+    prompt = build_program(PIPELINE).candidate().with_step("sort", instructions="Think of the shelves.")
+    run = add(tmp_path, server.url, teacher_prompt=TeacherPrompt(title="Version 2", prompt=prompt))
+    assert work(tmp_path, run) == 0
+    with Store.open(tmp_path) as store:
+        result = store.runs.get(run).result
+        assert store.runs.get(run).spec["teacher_prompt"]["title"] == "Version 2"
+    assert (result["teacher"]["prompt"], result["teacher"]["test"]) == ("Version 2", 1.0)
+    asked = {
+        model: [str(r["messages"][0]["content"]) for r in server.requests if r["model"].startswith(model)]
+        for model in ("large", "ft:")
+    }
+    assert all("Think of the shelves." in text for text in asked["large"])
+    assert asked["ft:"]
+    assert not any("Think of the shelves." in text for text in asked["ft:"])
+    other = Candidate({"elsewhere": prompt.steps["sort"]})
+    refused = add(tmp_path, server.url, teacher_prompt=TeacherPrompt(title="Version 3", prompt=other))
+    assert work(tmp_path, refused) != 0
+    with Store.open(tmp_path) as store:
+        assert "has the steps elsewhere, and the task now has sort" in store.runs.get(refused).message
+
+
+@pytest.mark.parametrize(("unlabelled", "learned_rows"), [(True, 42), (False, 32)])
+def test_rows_without_an_answer_are_answered_where_that_is_wanted(server, tmp_path, unlabelled, learned_rows):
+    bare = b"\n".join(b"a new lamp number %d," % n for n in range(10))
+    data = add_data(tmp_path, csv_bytes(80) + b"\n" + bare)
+    run = add(tmp_path, server.url, dataset=data, unlabelled=unlabelled)
+    assert work(tmp_path, run) == 0
+    with Store.open(tmp_path) as store:
+        (end,) = [e for e in store.events.all(run) if e.kind == "training_ended"]
+        notes = [e.text for e in store.events.all(run) if e.kind == "note"]
+    assert end.data["rows"] == learned_rows
+    assert any("10 rows without an answer" in note for note in notes) == unlabelled
