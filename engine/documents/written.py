@@ -6,6 +6,7 @@ A text may be read in two ways ("1,234", "03/04/2026"): all readings are given, 
 from __future__ import annotations
 
 import datetime
+import math
 import re
 from collections.abc import Iterator
 from decimal import Decimal
@@ -25,8 +26,12 @@ class Written(NamedTuple):
 _MINUS = "-\u2212\u2013"
 _SPACES = " \u00a0\u202f\u2009"
 _NUMBER = re.compile(
-    rf"(?<![\w.,])[(+{re.escape(_MINUS)}]?(?:\d{{1,3}}(?:[.,'\u2019{_SPACES}]\d{{3}})+(?!\d)(?:[.,]\d+)?|\d+(?:[.,]\d+)*)(?!\w)"
+    rf"(?<![\w.,])[(+{re.escape(_MINUS)}]?"
+    rf"(?:\d{{1,3}}(?:[.,'\u2019{_SPACES}]\d{{3}})+(?!\d)(?:[.,]\d+)?|\d+(?:[.,]\d+)*|\.\d+)(?!\w)"
+    # A minus behind the amount, as bookkeepers write it; "5-10" and "5-fold" have none.
+    rf"(?:[{re.escape(_MINUS)}](?![\w.,])(?!\s*\d)|[{_SPACES}][-\u2212](?=\s*\Z))?"
 )
+_SCIENTIFIC = re.compile(r"\s*([+-]?\d+(?:\.\d+)?[eE][+-]?\d{1,3})\s*")
 _LONGEST = 40
 
 
@@ -46,8 +51,8 @@ def numbers_in(text: str) -> Iterator[Written]:
 @lru_cache(maxsize=4096)
 def _number_readings(text: str) -> tuple[float, ...]:
     """Return what digits with points, commas and spaces may mean, the likelier reading first."""
-    sign = -1.0 if text[0] in f"({_MINUS}" else 1.0
-    digits = re.sub(rf"[{_SPACES}'\u2019]", "", text.lstrip(f"(+{_MINUS}"))
+    sign = -1.0 if text[0] in f"({_MINUS}" or text[-1] in _MINUS else 1.0
+    digits = re.sub(rf"[{_SPACES}'\u2019]", "", text.strip(f"(+{_MINUS}"))
     marks = [c for c in digits if c in ".,"]
     kinds = set(marks)
     if not marks:
@@ -60,7 +65,7 @@ def _number_readings(text: str) -> tuple[float, ...]:
         return (parted,)
     if len(marks) > 1:
         return (whole,) if after == 3 else ()
-    if after != 3:
+    if after != 3 or not last:
         return (parted,)
     return (whole, parted) if marks[0] == "," else (parted, whole)
 
@@ -68,8 +73,8 @@ def _number_readings(text: str) -> tuple[float, ...]:
 def read_numbers(value: object) -> tuple[float, ...]:
     """Return the readings of a value that is a number, or a text with one number in it; () for none.
 
-    >>> read_numbers("12,50 €"), read_numbers(3), read_numbers("none"), read_numbers(True)
-    ((12.5,), (3.0,), (), ())
+    >>> read_numbers("12,50 €"), read_numbers("1.234,50-"), read_numbers("1e5"), read_numbers("none"), read_numbers(True)
+    ((12.5,), (-1234.5,), (100000.0,), (), ())
     """
     if isinstance(value, bool) or value is None:
         return ()
@@ -80,6 +85,9 @@ def read_numbers(value: object) -> tuple[float, ...]:
             return ()
     if not isinstance(value, str):
         return ()
+    if (scientific := _SCIENTIFIC.fullmatch(value)) is not None:
+        number = float(scientific[1])
+        return (number,) if math.isfinite(number) else ()
     found = list(numbers_in(_without_signs(value)))
     return tuple(one for one in found[0].readings if isinstance(one, float)) if len(found) == 1 else ()
 
@@ -107,12 +115,16 @@ _MONTHS = {
 }
 _DATE = re.compile(
     r"(?<![\w.])(?:"
-    r"(?P<y>\d{4})[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})"
+    r"(?P<y>\d{4})[-/.年](?P<m>\d{1,2})[-/.月](?P<d>\d{1,2})日?"
     r"|(?P<a>\d{1,2})[-/.](?P<b>\d{1,2})[-/.](?P<c>\d{4}|\d{2})"
     r"|(?P<day>\d{1,2})(?:st|nd|rd|th|\.|er)?\s+(?:of\s+)?(?P<month>[^\W\d_]{3,10})\.?,?\s+(?P<year>\d{4})"
+    r"|(?P<day3>\d{1,2})(?P<mark>[-/]?)(?P<month3>[^\W\d_]{3,10})(?P=mark)(?P<year3>\d{4}|\d{2})"
+    r"|(?P<year4>\d{4})[\s/-](?P<month4>[^\W\d_]{3,10})\.?[\s/-](?P<day4>\d{1,2})"
     r"|(?P<month2>[^\W\d_]{3,10})\.?\s+(?P<day2>\d{1,2})(?:st|nd|rd|th)?,?\s+(?P<year2>\d{4})"
     r")(?!\d)"
 )
+_COMPACT = re.compile(r"\s*(\d{4})(\d\d)(\d\d)\s*")
+"""A value that is a date without marks; in a document such digits may be anything."""
 
 
 def dates_in(text: str) -> Iterator[Written]:
@@ -133,14 +145,16 @@ def _date_readings(parts: dict[str, str | None]) -> Iterator[datetime.date]:
     if parts["y"]:
         triples = [(parts["y"], parts["m"], parts["d"])]
     elif parts["a"]:
-        century = "20" if len(parts["c"] or "") == 2 else ""
-        year = f"{century}{parts['c']}"
+        year = _whole_year(parts["c"])
         triples = [(year, parts["b"], parts["a"]), (year, parts["a"], parts["b"])]
     else:
-        name = (parts["month"] or parts["month2"] or "").casefold()
-        if name not in _MONTHS:
+        year, name, day = (
+            next((v for at in ("", "2", "3", "4") if (v := parts[f"{part}{at}"])), "")
+            for part in ("year", "month", "day")
+        )
+        if name.casefold() not in _MONTHS:
             return
-        triples = [(parts["year"] or parts["year2"], str(_MONTHS[name]), parts["day"] or parts["day2"])]
+        triples = [(_whole_year(year), str(_MONTHS[name.casefold()]), day)]
     seen = set()
     for year_, month, day in triples:
         try:
@@ -150,6 +164,10 @@ def _date_readings(parts: dict[str, str | None]) -> Iterator[datetime.date]:
         if made not in seen:
             seen.add(made)
             yield made
+
+
+def _whole_year(text: str | None) -> str:
+    return f"20{text}" if len(text or "") == 2 else text or ""
 
 
 def read_dates(value: object) -> tuple[datetime.date, ...]:
@@ -164,6 +182,8 @@ def read_dates(value: object) -> tuple[datetime.date, ...]:
         return (value,)
     if not isinstance(value, str):
         return ()
+    if (compact := _COMPACT.fullmatch(value)) is not None:
+        value = "-".join(compact.groups())
     found = list(dates_in(value))
     return tuple(d for d in found[0].readings if isinstance(d, datetime.date)) if len(found) == 1 else ()
 

@@ -7,36 +7,39 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from engine.metrics.json_fields import JSONMatch
 from engine.metrics.matching import same
 from engine.records import leaves
 
 Method = Literal["samples", "logprobs"]
 
-_ABSENT = object()
-
 
 def agreement(answers: Sequence[Any]) -> dict[str, float]:
     """Return, for each value of the first answer by its path, the share of the other answers that have the same.
 
-    >>> agreement([{"a": 1, "b": "x"}, {"a": 1, "b": "y"}])
-    {'a': 1.0, 'b': 0.0}
+    The items of lists agree with those that are most like them, wherever they stand.
+
+    >>> agreement([{"a": 1, "b": ["x", "y"]}, {"a": 1, "b": ["y", "z"]}])
+    {'a': 1.0, 'b[0]': 0.0, 'b[1]': 1.0}
     """
-    first, *others = [dict(leaves(answer)) for answer in answers]
-    if not others:
-        return dict.fromkeys(first, 1.0)
+    first, *others = answers
+    each = [right_fields(first, other) for other in others]
     return {
-        path: sum(path in other and same(value, other[path]) for other in others) / len(others)
-        for path, value in first.items()
+        path: sum(other[path] for other in each) / len(each) if each else 1.0 for path, _ in leaves(first)
     }
 
 
 def right_fields(answer: Any, expected: Any) -> dict[str, bool]:
-    """Return, for each value of an answer by its path, whether it is right."""
-    wanted = dict(leaves(expected))
-    return {
-        path: path in wanted and same(wanted.get(path, _ABSENT), value)
-        for path, value in dict(leaves(answer)).items()
-    }
+    """Return, for each value of an answer by its path, whether it is right; the items of lists in any order.
+
+    >>> right_fields({"lines": [{"n": 2}, {"n": 1}]}, {"lines": [{"n": 1}, {"n": 2}]})
+    {'lines[0].n': True, 'lines[1].n': True}
+    """
+    wanted = dict(leaves(_ALIGN.aligned(answer, expected)))
+    return {path: path in wanted and same(wanted[path], value) for path, value in leaves(answer)}
+
+
+_ALIGN = JSONMatch(best_match=True)
 
 
 def mean_probability(logprobs: Any) -> float | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import orjson
-from pydantic import Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from engine import loop
 from engine.errors import EngineError
@@ -16,6 +16,7 @@ from engine.metrics.base import Case, FieldGrade, Grade, Metric, MetricOptions, 
 from engine.metrics.comparers import Comparer, Same, make_comparer, parse_comparers, written_comparers
 from engine.metrics.matching import same
 from engine.records import json_value, leaves
+from engine.signature.nested import named
 from engine.text import quoted
 
 _MOST_NAMED = 6
@@ -31,7 +32,8 @@ class JSONMatch(Metric):
     "items[0].price"); values compare as in `ExactMatch`, or by the field's evaluator: `evaluators` is path (without
     places in lists) or "default" -> a name, {"type": name, "config": {...}}, a class or a function; see
     `engine.metrics.comparers`. With weights or evaluators the outputs of a row are one structure, so paths begin with the
-    output's name. The grade's `fields` tell right, wrong, missing and invented values apart.
+    output's name. The grade's `fields` tell right, wrong, missing and invented values apart; an invented value scores 0 in
+    `objective_scores`.
 
     >>> JSONMatch(weights={"price": 3}).compare({"name": "Tea", "price": 4}, {"name": "tea", "price": 5})
     Grade(score=0.25, feedback='price: expected 4, got 5.')
@@ -182,9 +184,9 @@ class JSONMatch(Metric):
         return self._graded(pairs, await asyncio.gather(*map(score, pairs)))
 
     def _sides(self, case: Case) -> tuple[Any, Any]:
-        wanted, got = _data(case.expected), _data(case.answer)
+        wanted, got = _plain_sides(case.expected, case.answer)
         if self.options.best_match:
-            return wanted, self._aligned(wanted, got, "")
+            return wanted, self.aligned(wanted, got)
         return (_sorted(wanted), _sorted(got)) if self.options.any_order else (wanted, got)
 
     def _pairs(self, wanted: object, got: object) -> list[_Pair]:
@@ -240,7 +242,7 @@ class JSONMatch(Metric):
                 continue
             graded = pair.grade(score)
             fields.append(graded)
-            if pair.wanted is not _ABSENT and pair.path:
+            if pair.path:
                 each[pair.path] = score
             if score < 1:
                 wrong.append(_sentence(pair))
@@ -258,17 +260,23 @@ class JSONMatch(Metric):
 
     # Lists
 
-    def _aligned(self, wanted: Any, got: Any, path: str) -> Any:
-        """Return an answer with its lists' items in the places of the expected items they are most like."""
+    def aligned(self, wanted: Any, got: Any, path: str = "") -> Any:
+        """Return an answer (JSON values) with its lists' items in the places of the expected items they are most like.
+
+        An expected item without a like has a value in its place that equals nothing; the answer's own rest comes last.
+
+        >>> JSONMatch().aligned(["tea", "milk"], ["rum", "milk", "tea"])
+        ['tea', 'milk', 'rum']
+        """
         if isinstance(wanted, dict) and isinstance(got, dict):
             below = {k: f"{path}.{k}" if path else str(k) for k in got}
-            return {k: self._aligned(wanted[k], v, below[k]) if k in wanted else v for k, v in got.items()}
+            return {k: self.aligned(wanted[k], v, below[k]) if k in wanted else v for k, v in got.items()}
         if not (isinstance(wanted, list) and isinstance(got, list) and wanted and got):
             return got
         placed: list[Any] = [_ABSENT] * len(wanted)
         rest = list(range(len(got)))
         for expected, answer in _matches(self._likeness(wanted, got, path), len(got)):
-            placed[expected] = self._aligned(wanted[expected], got[answer], path)
+            placed[expected] = self.aligned(wanted[expected], got[answer], path)
             rest.remove(answer)
         return placed + [got[at] for at in rest]
 
@@ -444,6 +452,24 @@ def _data(value: object) -> object:
         except orjson.JSONDecodeError:
             return value
     return json_value(value)
+
+
+def _plain_sides(expected: object, answer: object) -> tuple[Any, Any]:
+    """Return both sides as JSON values; those of models by their fields' names, whichever names the other side has."""
+    both = _data(expected), _data(answer)
+    if (kind := _model_in(expected) or _model_in(answer)) is not None:
+        return named(both[0], kind), named(both[1], kind)
+    for side in (expected, answer):  # the outputs of a row, some of which are models
+        for key, value in side.items() if isinstance(side, Mapping) else ():
+            if (kind := _model_in(value)) is not None:
+                both = tuple({**one, key: named(one[key], kind)} if key in one else one for one in both)  # type: ignore[assignment]  # two of them
+    return both
+
+
+def _model_in(value: object) -> type[BaseModel] | None:
+    """Return the class of a model, or of the models in a list."""
+    first = value[0] if isinstance(value, list | tuple) and value else value
+    return type(first) if isinstance(first, BaseModel) else None
 
 
 def _sorted(value: object) -> object:

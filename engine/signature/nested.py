@@ -143,6 +143,36 @@ def keyed(value: Any, annotation: object) -> Any:
     return _renamed(value, "", keys)
 
 
+def named(value: Any, annotation: object) -> Any:
+    """Return a record's JSON values under its fields' names, whether they come by name or under the keys of its schema.
+
+    >>> from pydantic import Field, create_model
+    >>> Bill = create_model("Bill", total=(int, Field(alias="totalDue")))
+    >>> named([{"totalDue": 3}, {"total": 4}], list[Bill])
+    [{'total': 3}, {'total': 4}]
+    """
+    names = {
+        (around, one.keys[-1]): name
+        for one in nested_fields(annotation)
+        for around, _, name in [one.path.rpartition(".")]
+        if name != one.keys[-1]
+    }
+    return _named(value, "", names) if names else value
+
+
+def _named(value: Any, at: str, names: Mapping[tuple[str, str], str]) -> Any:
+    if isinstance(value, list):
+        return [_named(item, at, names) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    own = {name for (around, _), name in names.items() if around == at}
+    made = {}
+    for key, item in value.items():
+        name = key if key in own else names.get((at, key), key)  # an alias may be another field's name
+        made[name] = _named(item, f"{at}.{name}" if at else str(name), names)
+    return made
+
+
 def _renamed(value: Any, at: str, keys: Mapping[str, str]) -> Any:
     if isinstance(value, list):
         return [_renamed(item, at, keys) for item in value]

@@ -221,6 +221,34 @@ def test_12_the_users_class_keeps_validators_aliases_and_limits():
             made(**wrong)
 
 
+class Part(BaseModel):
+    unit_price: int = Field(alias="unitPrice")
+
+
+class Aliased(BaseModel):
+    number: str = Field(alias="invoiceNo")
+    parts: list[Part] = Field(default_factory=list, validation_alias="partList")
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"invoiceNo": "A", "partList": [{"unitPrice": 2}]},
+        {"number": "A", "parts": [{"unit_price": 2}]},
+        {"invoiceNo": "A", "parts": [{"unit_price": 2}]},
+    ],
+)
+def test_12_answers_under_the_fields_names_and_under_their_aliases_are_read(reply, native):
+    class Model(ScriptedLM):
+        supports_response_format = native
+
+    one = engine.Prompter(Aliased, Model([json.dumps({"record": reply})] if native else [{"record": reply}]))
+    found = one.predict("x")
+    assert (found.number, found.parts[0].unit_price, len(one.lm.requests)) == ("A", 2, 1)
+    assert found.model_dump(by_alias=True)["invoiceNo"] == "A"
+
+
 def test_13_text_and_every_picture_count_also_during_an_optimization(files):
     rows = [
         Example(
@@ -255,6 +283,22 @@ def test_15_confidence_comes_from_several_answers():
     assert len(draws) == 4
     assert (found.by_field["kind"], found.by_field["total"]) == (1, 0)
     assert "agreement of 4 answers" in found.method
+
+
+def test_15_confidence_of_list_items_does_not_depend_on_their_places():
+    draws = []
+
+    def shuffled(request):
+        draws.append(request)
+        return {
+            "record": {
+                "number": "A",
+                "parts": [{"unitPrice": n} for n in [1, 2, 3][: 3 - len(draws) % 2][::-1]],
+            }
+        }
+
+    found = engine.Prompter(Aliased, ScriptedLM(shuffled)).predict_with_confidence("x", samples=5)
+    assert found.by_field == {"number": 1, "parts[0].unit_price": 1, "parts[1].unit_price": 1}
 
 
 def test_16_calls_are_those_of_the_optimization_and_the_score_is_on_rows_held_out():

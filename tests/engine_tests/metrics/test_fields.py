@@ -9,8 +9,10 @@ from itertools import permutations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel, Field
 
 from engine import Example, context
+from engine.documents.written import numbers_in
 from engine.errors import ConfigurationError, UnknownNameError
 from engine.lm.choice import ModelChoice
 from engine.lm.offline.learner import OfflineLM
@@ -50,6 +52,36 @@ def test_wrong_missing_and_invented_are_told_apart():
     assert "total: expected 10.0, but it is missing." in found.feedback
     assert pickle.loads(pickle.dumps(found)).fields == found.fields
     assert explained(found, {}, {}).fields == found.fields
+
+
+def test_an_invented_value_lowers_its_fields_score():
+    found = JSONMatch().compare({"total": 1}, {"total": 1, "note": "x"})
+    assert found.objective_scores == {"total": 1.0, "note": 0.0}
+    metric = JSONMatch(best_match=True)
+    found = metric.compare({"lines": [{"n": 1}], "due": None}, {"lines": [{"n": 2}, {"n": 1}], "due": "soon"})
+    assert found.objective_scores == {"lines[0].n": 1.0, "due": 0.0, "lines[1].n": 0.0}
+    assert JSONMatch(extra_fields_are_wrong=False).compare({"a": 1}, {"a": 1, "b": 2}).objective_scores == {
+        "a": 1.0
+    }
+
+
+class Place(BaseModel):
+    city_name: str = Field(alias="cityName")
+
+
+class Person(BaseModel):
+    full_name: str = Field(alias="fullName")
+    places: list[Place] = []
+
+
+@pytest.mark.parametrize("by_alias", [False, True])
+def test_a_model_compares_with_answers_under_its_fields_names_and_under_its_aliases(by_alias):
+    model = Person(fullName="Ann", places=[Place(cityName="Graz")])
+    plain = model.model_dump(by_alias=by_alias)
+    assert JSONMatch().compare(plain, model).score == 1
+    assert JSONMatch().compare(model, plain).score == 1
+    row = Example(text="t", who=plain, n=1).with_inputs("text")
+    assert JSONMatch(every_output=True, weights="n=2")(row, Example(who=model, n=1)).score == 1
 
 
 def test_fields_of_several_outputs_are_named_by_output():
@@ -244,3 +276,30 @@ def test_every_name_of_the_guide_is_known():
         grade(JSONMatch(evaluators="a=date"), {"a": {"a": "1.2.2026"}}, {"a": {"a": "2026-02-01"}}).score
         == 1.0
     )
+
+
+@pytest.mark.parametrize(
+    ("expected", "written"),
+    [
+        (100_000, "1e5"), (12.5, "1.25E1"), (0.002, "2e-3"), (-1234.5, "1.234,50-"), (-1234.5, "1,234.50- EUR"),
+        (-12, "12-"), (-12, "12 \u2212"), (0.5, ".5"), (5, "5,-"), (-5, "(5.00)"),
+    ],
+)  # fmt: skip
+def test_numbers_as_they_are_written(expected, written):
+    assert make_comparer("number").score(expected, written) == 1
+    assert make_comparer("currency").score(expected, written) == 1
+    assert make_comparer("number").score(expected + 1, written) == 0
+
+
+def test_a_dash_after_a_number_is_no_minus_where_something_follows():
+    assert make_comparer("number").score(-5, "5-10") == 0
+    assert make_comparer("number").score(-5, "5-fold") == 0
+    assert [n.readings for n in numbers_in("pages 5-10, credit 7,50-\n")] == [(5.0,), (10.0,), (-7.5,)]
+
+
+@pytest.mark.parametrize(
+    "written", ["31-Mar-2026", "31-Mar-26", "31MAR2026", "20260331", "2026 March 31", "31/Mar/2026", "31. M\u00e4rz 2026"]
+)  # fmt: skip
+def test_dates_as_they_are_written(written):
+    assert make_comparer("date").score("2026-03-31", written) == 1
+    assert make_comparer("date").score("2026-03-30", written) == 0
