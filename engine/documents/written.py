@@ -148,9 +148,9 @@ def _date_readings(parts: dict[str, str | None]) -> Iterator[datetime.date]:
         year = _whole_year(parts["c"])
         triples = [(year, parts["b"], parts["a"]), (year, parts["a"], parts["b"])]
     else:
+        forms = ("", "2", "3", "4")
         year, name, day = (
-            next((v for at in ("", "2", "3", "4") if (v := parts[f"{part}{at}"])), "")
-            for part in ("year", "month", "day")
+            "".join(parts[f"{part}{form}"] or "" for form in forms) for part in ("year", "month", "day")
         )
         if name.casefold() not in _MONTHS:
             return

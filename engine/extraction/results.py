@@ -15,10 +15,16 @@ Phase = Literal["baseline", "fields", "skipped", "system_prompt", "instruction_p
 
 @dataclass(frozen=True, slots=True)
 class FieldScore:
-    """The mean score of one field on the rows held out, before and after; None where no row had it."""
+    """The mean score of one field on the rows held out, before and after; None where no row had it.
+
+    `wrong`, `missing` and `invented` count its values after, where they are compared by code.
+    """
 
     before: float | None
     after: float | None
+    wrong: int = 0
+    missing: int = 0
+    invented: int = 0
 
 
 @dataclass(frozen=True, slots=True)

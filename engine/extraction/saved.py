@@ -13,6 +13,8 @@ import orjson
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from engine.errors import EngineError, ProgramFileError, ProgramFileMissingError
+from engine.extraction.fields import TextOutput
+from engine.signature.nested import nested_fields
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +52,13 @@ def read(folder: str | Path, model: type[BaseModel] | None) -> Saved:
     """Return what a folder holds. Raises ProgramFileError for one that cannot be read or was saved by a newer version."""
     path = Path(folder)
     if (path / FILE).is_file():
-        return _own(path)
+        found = _own(path)
+        if found.schema is None and model is not None:
+            raise ProgramFileError(
+                f"{str(path)!r} was saved for answers in text. Load it without {model.__name__}."
+            )
+        check_class(path, model, found.schema)
+        return found
     if (path / THEIRS[0]).is_file():
         return _theirs(path, model)
     raise ProgramFileMissingError(
@@ -102,25 +110,66 @@ def _theirs(path: Path, model: type[BaseModel] | None) -> Saved:
     if parts[1:2] != [THEIR_VERSION[1]]:
         _log.warning("%s was saved by DSPydantic %s and is read as one of 0.1.", path, text)
     schema = _json(path / THEIRS[2]) if (path / THEIRS[2]).is_file() else None
-    own = None if model is None else set(model.model_json_schema().get("properties", {}))
-    theirs = set((schema or {}).get("properties", {}))
-    if own is not None and schema is not None and own != theirs:
-        _log.warning(
-            "%s was saved with other fields than %s has: %s.",
-            path,
-            model and model.__name__,
-            ", ".join(sorted(own ^ theirs)),
-        )
+    check_class(path, model, schema)
     return _checked(
         path,
         {
             "system_prompt": state.get("optimized_system_prompt"),
             "instruction_prompt": state.get("optimized_instruction_prompt"),
-            "descriptions": state.get("optimized_descriptions") or {},
+            "descriptions": _known_descriptions(path, model, state.get("optimized_descriptions") or {}),
             "demos": state.get("optimized_demos") or [],
             "schema": schema,
         },
     )
+
+
+def check_class(path: Path, model: type[BaseModel] | None, schema: Mapping[str, Any] | None) -> None:
+    """Warn of a class with other fields than the one that a folder was saved with.
+
+    Raises ProgramFileError where no field is the same, and where a class is needed and missing.
+    """
+    saved = set((schema or {}).get("properties", {}))
+    if not saved or (model is None and saved == set(TextOutput.model_fields)):
+        return
+    title = str((schema or {}).get("title", "")) or "a class"
+    if model is None:
+        raise ProgramFileError(
+            f"{str(path)!r} was saved for records of {title}. Give the class too, as in Prompter.load(folder, {title})."
+        )
+    own = set(model.model_json_schema().get("properties", {}))
+    if not saved & own:
+        raise ProgramFileError(
+            f"{str(path)!r} was saved for records of {title} with the fields {_listed(saved)}, and {model.__name__} has "
+            f"none of them. Load it with the class that it was saved with."
+        )
+    if saved != own:
+        _log.warning(
+            "%s was saved with other fields than %s has. Only in the folder: %s. Only in the class: %s.",
+            path,
+            model.__name__,
+            _listed(saved - own),
+            _listed(own - saved),
+        )
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
+
+
+def _known_descriptions(path: Path, model: type[BaseModel] | None, descriptions: Any) -> Any:
+    """Return the descriptions of fields that the class has, and warn of the others."""
+    if model is None or not isinstance(descriptions, Mapping):
+        return descriptions
+    known = {one.path for one in nested_fields(model)}
+    unknown = {str(name) for name in descriptions if name not in known}
+    if unknown:
+        _log.warning(
+            "%s describes fields that %s does not have, which are left out: %s.",
+            path,
+            model.__name__,
+            _listed(unknown),
+        )
+    return {name: text for name, text in descriptions.items() if name in known}
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -165,6 +166,23 @@ def field_means(outcomes: Iterable[Outcome]) -> dict[str, float]:
             values.setdefault(path, []).append(sum(scores) / len(scores))
     failed = sum(o.error is not None for o in outcomes)
     return {path: sum(scores) / (len(scores) + failed) for path, scores in values.items()}
+
+
+def field_errors(
+    outcomes: Iterable[Outcome], rows: Mapping[int, Row], metric: RecordScore
+) -> dict[str, Counter[str]]:
+    """Return how many values of each field are wrong, missing and invented; {} where no code compares them.
+
+    Rows that failed are not counted: their errors are in the report.
+    """
+    found: dict[str, Counter[str]] = {}
+    if metric.awaits or not isinstance(metric.inner, JSONMatch):
+        return found
+    for outcome in outcomes:
+        if outcome.error is None:
+            for one in metric(rows[outcome.row], outcome.prediction).fields:
+                found.setdefault(plain_path(one.path), Counter())[one.status] += 1
+    return found
 
 
 def dumped(value: Any) -> Any:

@@ -17,7 +17,7 @@ from engine.extraction.examples import Example
 from engine.extraction.fields import TextOutput
 from engine.extraction.reading import DOCUMENT, PICTURES, RECORD, STEP, TEXT, ReadRecord, placeholders_in
 from engine.extraction.results import FieldOptimizationProgress, FieldScore, OptimizationResult
-from engine.extraction.scoring import RecordScore, dumped, field_means, metric_for, wanted
+from engine.extraction.scoring import RecordScore, dumped, field_errors, field_means, metric_for, wanted
 from engine.optimizers.base import Optimizer
 from engine.optimizers.better_together import BetterTogether
 from engine.optimizers.choose import choose_optimizer
@@ -37,6 +37,7 @@ from engine.text import counted
 _log = logging.getLogger(__name__)
 
 OnProgress = Callable[[FieldOptimizationProgress], object]
+ERRORS = ("wrong", "missing", "invented")
 PROMPTS = ("descriptions", "system_prompt", "instruction_prompt", "demos")
 """Parts that can be frozen by name, next to fields by path."""
 
@@ -319,6 +320,8 @@ class Task:
         inside = {n.partition(".")[2]: n for n in tuned.described_fields if n.startswith(f"{output}.")}
         first, second = (field_means(e.outcomes) for e in evaluations)
         second = second if kept else first
+        last = evaluations[1 if kept else 0]
+        errors = field_errors(last.outcomes, self.settings.rows, self.metric)
         return OptimizationResult(
             baseline_score=judged.baseline,
             optimized_score=judged.best if kept else judged.baseline,
@@ -331,7 +334,12 @@ class Task:
             optimized_instruction_prompt=state.field_descriptions.get(DOCUMENT),
             optimized_demos=[dict(demo.values) for demo in state.demos],
             field_scores={
-                p: FieldScore(first.get(p), second.get(p)) for p in dict.fromkeys((*first, *second))
+                p: FieldScore(
+                    first.get(p),
+                    second.get(p),
+                    **{name: errors[p][name] for name in ERRORS if p in errors},
+                )
+                for p in dict.fromkeys((*first, *second))
             },
             candidate=best,
             seed=found.seed,

@@ -456,14 +456,14 @@ def _data(value: object) -> object:
 
 def _plain_sides(expected: object, answer: object) -> tuple[Any, Any]:
     """Return both sides as JSON values; those of models by their fields' names, whichever names the other side has."""
-    both = _data(expected), _data(answer)
+    sides: list[Any] = [_data(expected), _data(answer)]
     if (kind := _model_in(expected) or _model_in(answer)) is not None:
-        return named(both[0], kind), named(both[1], kind)
+        return named(sides[0], kind), named(sides[1], kind)
     for side in (expected, answer):  # the outputs of a row, some of which are models
         for key, value in side.items() if isinstance(side, Mapping) else ():
             if (kind := _model_in(value)) is not None:
-                both = tuple({**one, key: named(one[key], kind)} if key in one else one for one in both)  # type: ignore[assignment]  # two of them
-    return both
+                sides = [{**one, key: named(one[key], kind)} if key in one else one for one in sides]
+    return sides[0], sides[1]
 
 
 def _model_in(value: object) -> type[BaseModel] | None:

@@ -406,23 +406,26 @@ def test_a_damaged_folder_is_one_error_that_names_it(tmp_path, change):
         engine.Prompter.load(tmp_path, Bill)
 
 
-def test_folders_of_dspydantic_are_read_and_other_major_versions_refused(tmp_path):
-    demo = {"input_data": {"text": document(7)}, "expected_output": {"number": "B7", "total": 27}}
-    state = {
-        "optimized_descriptions": {"total": RULE, "items.price": "Net."},
-        "optimized_system_prompt": "Read.",
-        "optimized_instruction_prompt": "A bill.",
-        "optimized_demos": [demo],
-    }
+def write_theirs(folder, **state):
+    """Write a folder as DSPydantic 0.1.6 does."""
+    metadata = {"version": "0.1.6", "model_id": "", "model_config": {}, "metadata": {}}
     for name, data in (
-        (
-            "dspydantic_metadata.json",
-            {"version": "0.1.6", "model_id": "", "model_config": {}, "metadata": {}},
-        ),
-        ("optimized_state.json", state),
+        ("dspydantic_metadata.json", metadata),
+        ("optimized_state.json", {f"optimized_{key}": value for key, value in state.items()}),
         ("model_schema.json", Bill.model_json_schema()),
     ):
-        (tmp_path / name).write_text(json.dumps(data))
+        (folder / name).write_text(json.dumps(data))
+
+
+def test_folders_of_dspydantic_are_read_and_other_major_versions_refused(tmp_path):
+    demo = {"input_data": {"text": document(7)}, "expected_output": {"number": "B7", "total": 27}}
+    write_theirs(
+        tmp_path,
+        descriptions={"total": RULE, "items.price": "Net."},
+        system_prompt="Read.",
+        instruction_prompt="A bill.",
+        demos=[demo],
+    )
     one = engine.Prompter.load(tmp_path, Bill, lm=ScriptedLM(reads))
     assert one.predict(document(3)).total == 23
     assert one.optimized_descriptions["items.price"] == "Net."
@@ -483,3 +486,52 @@ def test_long_documents_are_read_in_parts_and_joined():
     pages = "\f".join(f"item a{n} " + 300 * "word " for n in range(5))
     assert [item.name for item in one.predict(pages).items] == [f"a{n}" for n in range(5)]
     assert len(one.lm.requests) > 1
+
+
+class Receipt(BaseModel):
+    total: int
+    shop: str = ""
+
+
+class Parcel(BaseModel):
+    weight: float
+
+
+def test_a_folder_is_loaded_with_the_class_it_was_saved_with(tmp_path, caplog):
+    prompter().save(tmp_path / "records")
+    engine.Prompter(None, ScriptedLM([])).save(tmp_path / "text")
+    engine.Prompter.load(tmp_path / "records", Receipt)
+    assert "Only in the folder: currency, day, items, number. Only in the class: shop." in caplog.text
+    for folder, given, said in (
+        (
+            "records",
+            Parcel,
+            "for records of Bill with the fields currency, day, items, number, total, and Parcel has none",
+        ),
+        ("records", None, r"Give the class too, as in Prompter.load\(folder, Bill\)"),
+        ("text", Parcel, "answers in text. Load it without Parcel"),
+    ):
+        with pytest.raises(ProgramFileError, match=said):
+            engine.Prompter.load(tmp_path / folder, given)
+    assert engine.Prompter.load(tmp_path / "text").model is None
+
+
+def test_a_folder_of_dspydantic_with_a_key_that_the_class_does_not_have_is_read(tmp_path, caplog):
+    write_theirs(tmp_path, descriptions={"total": "With tax.", "gone": "Old."})
+    assert engine.Prompter.load(tmp_path, Bill).optimized_descriptions["total"] == "With tax."
+    assert "which are left out: gone." in caplog.text
+
+
+class Note(BaseModel):
+    total: int | None = None
+    due: str | None = None
+    tax: int | None = None
+
+
+def test_results_by_field_tell_wrong_missing_and_invented_values_apart():
+    answer = {"record": {"total": 1, "due": "soon"}}
+    rows = [Example(text=f"No. {n}", expected_output={"total": 2, "tax": 3}) for n in range(10)]
+    one = prompter(lambda _request: answer, Note)
+    found = one.optimize(rows, optimizer="labeledfewshot", frozen=("demos",)).field_scores
+    counts = {path: (s.after, s.wrong, s.missing, s.invented) for path, s in found.items()}
+    assert counts == {"total": (0, 2, 0, 0), "due": (0, 0, 0, 2), "tax": (0, 0, 2, 0)}
