@@ -7,12 +7,12 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import ctypes
 import io
 import json
 import random
-import sys
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -96,20 +96,10 @@ _CUSTOMERS = [
     "Northlight Cycles",
     "Pereira Translations",
 ]
-_MONTHS = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-]  # whatever the locale
+MONTHS = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip  # whatever the locale
 
 
 class _Draft(NamedTuple):
@@ -218,7 +208,7 @@ def _number(value: float, style: str) -> str:
 
 def _date(day: date, style: str) -> str:
     if style == "long":
-        return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
+        return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
     return day.strftime({"dots": "%d.%m.%Y", "us": "%m/%d/%Y", "iso": "%Y-%m-%d"}[style])
 
 
@@ -495,5 +485,18 @@ def write_files(folder: Path, forms: tuple[Form, ...] = FORMS) -> None:
     (folder / "answers.jsonl").write_text("\n".join(answers) + "\n", encoding="utf-8")
 
 
+def main() -> None:
+    """Write the files to a folder."""
+    parser = argparse.ArgumentParser(
+        description="Write the sample's invoices and delivery notes to a folder."
+    )
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=Path("invoices"), help="made where it is missing"
+    )
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=FORMS, help="default: %(default)s")
+    given = parser.parse_args()
+    write_files(given.folder, tuple(given.forms))
+
+
 if __name__ == "__main__":
-    write_files(Path(sys.argv[1] if len(sys.argv) > 1 else "invoices"))
+    main()

@@ -230,8 +230,7 @@ _CALENDAR = (datetime.datetime, datetime.date, datetime.time, datetime.timedelta
 
 def _structured(annotation: object) -> Reader:
     """Read everything pydantic has a schema for: models, typed dicts, dataclasses, dates, decimals."""
-    # Pydantic reads a model by its fields' aliases alone; an answer under the fields' names means the same.
-    validate = _validator(annotation, by_name=True)
+    validate = _validator(annotation)
     calendar = is_class(annotation, _CALENDAR)
     number = is_class(annotation, decimal.Decimal)
     scalar = calendar or number or _schema_type(annotation) == "string"
@@ -264,8 +263,8 @@ def _decoded(text: str, annotation: object) -> object:
         refuse(annotation, text)
 
 
-def _validator(annotation: object, *, by_name: bool | None = None) -> Callable[[Any], Any]:
-    """Return pydantic's validation of a type, its first complaint turned into a clause; `by_name`: by alias and by name."""
+def _validator(annotation: object) -> Callable[[Any], Any]:
+    """Return pydantic's validation of a type, its first complaint turned into a clause."""
     from pydantic import TypeAdapter, ValidationError
     from pydantic.errors import PydanticUserError
 
@@ -280,7 +279,8 @@ def _validator(annotation: object, *, by_name: bool | None = None) -> Callable[[
 
     def validate(value: object) -> Any:
         try:
-            return validate_python(value, by_name=by_name, by_alias=by_name)
+            # By itself pydantic reads a model's aliases alone; an answer under the fields' names means the same.
+            return validate_python(value, by_name=True, by_alias=True)
         except ValidationError as error:
             raise UnreadableError(_complaint(error.errors(include_url=False)[0])) from None
 

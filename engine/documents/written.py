@@ -156,9 +156,9 @@ def _date_readings(parts: dict[str, str | None]) -> Iterator[datetime.date]:
             return
         triples = [(_whole_year(year), str(_MONTHS[name.casefold()]), day)]
     seen = set()
-    for year_, month, day in triples:
+    for triple in triples:
         try:
-            made = datetime.date(int(year_ or 0), int(month or 0), int(day or 0))
+            made = datetime.date(*(int(part or 0) for part in triple))
         except ValueError:
             continue
         if made not in seen:

@@ -10,12 +10,19 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1] / "support")]
 
 from openai_server import ServerProcess
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    import engine
 
 LATENCY, CONCURRENCY = 0.2, 64
 PAGES = 500
@@ -39,69 +46,75 @@ def prompter(url: str, documents: int) -> dict[str, float]:
     """Read many documents with `Prompter.apredict_each`, one after the other out of a generator."""
     import asyncio
 
-    from pydantic import BaseModel
-
     import engine
-    from sample_data.invoices import papers
 
-    class Invoice(BaseModel):
-        number: str
-        customer: str
-        total: float | None
-        lines: list[dict[str, object]]
+    program = engine.Prompter(model=_record(), lm=_model(url))
 
-    texts = [paper.text for paper in papers()]
-    lm = engine.LM("openai/m", api_base=url, api_key="sk-local", cache=False, capabilities={"json_schema"})
-    program = engine.Prompter(model=Invoice, lm=lm)
+    async def read(number: int) -> int:
+        return sum([type(record) is program.model async for _, record in _each(number)])
 
-    async def read(number: int) -> float:
-        start = time.monotonic()
-        given = (f"Copy {at}\n{texts[at % len(texts)]}" for at in range(number))
-        done = 0
-        async for _, record in program.apredict_each(given, max_concurrency=CONCURRENCY):
-            done += isinstance(record, Invoice)
-        if done != number:
-            raise SystemExit(f"{number - done} documents were not read.")
-        return time.monotonic() - start
+    def _each(number: int) -> AsyncIterator[tuple[int, Any]]:
+        return program.apredict_each(_copies(number), max_concurrency=CONCURRENCY)
 
-    asyncio.run(read(CONCURRENCY))  # opens the connections
-    early, cpu = highest_mb(), time.process_time()
-    seconds = asyncio.run(read(documents))
-    cpu_ms = 1000 * (time.process_time() - cpu) / documents
-    return {"seconds": seconds, "cpu_ms": cpu_ms, "grown_mb": highest_mb() - early}
+    return _timed(lambda number: asyncio.run(read(number)), documents)
 
 
 def extract(url: str, documents: int) -> dict[str, float]:
     """Read many documents with `Extract`, evidence included."""
-    from pydantic import BaseModel
-
     import engine
+
+    signature = engine.make_signature(
+        {"document": (str, engine.InputField()), "record": (_record(), engine.OutputField())}
+    )
+    program, lm = engine.Extract(signature), _model(url)
+
+    def read(number: int) -> int:
+        rows = [engine.Example(document=text).with_inputs("document") for text in _copies(number)]
+        with engine.context(lm=lm):
+            return sum(one is not None for one in program.batch(rows, num_threads=CONCURRENCY))
+
+    return _timed(read, documents)
+
+
+def _record() -> type[BaseModel]:
+    from pydantic import create_model
+
+    fields: dict[str, Any] = {
+        "number": str,
+        "customer": str,
+        "total": float | None,
+        "lines": list[dict[str, object]],
+    }
+    return create_model("Invoice", **fields)
+
+
+def _model(url: str) -> engine.LM:
+    import engine
+
+    return engine.LM("openai/m", api_base=url, api_key="sk-local", cache=False, capabilities={"json_schema"})
+
+
+def _copies(number: int) -> Iterator[str]:
+    """Iterate over a number of documents, no two of them equal."""
+    texts = _texts()
+    return (f"Copy {at}\n{texts[at % len(texts)]}" for at in range(number))
+
+
+@cache
+def _texts() -> list[str]:
     from sample_data.invoices import papers
 
-    class Invoice(BaseModel):
-        number: str
-        customer: str
-        total: float | None
-        lines: list[dict[str, object]]
+    return [paper.text for paper in papers()]
 
-    texts = [paper.text for paper in papers()]
-    lm = engine.LM("openai/m", api_base=url, api_key="sk-local", cache=False, capabilities={"json_schema"})
-    signature = engine.make_signature(
-        {"document": (str, engine.InputField()), "record": (Invoice, engine.OutputField())}
-    )
-    program = engine.Extract(signature)
-    rows = [
-        engine.Example(document=f"Copy {at}\n{texts[at % len(texts)]}").with_inputs("document")
-        for at in range(documents)
-    ]
-    with engine.context(lm=lm):
-        program.batch(rows[:CONCURRENCY], num_threads=CONCURRENCY)
-        early, cpu, start = highest_mb(), time.process_time(), time.monotonic()
-        found = program.batch(rows, num_threads=CONCURRENCY)
-        seconds = time.monotonic() - start
-        cpu_ms = 1000 * (time.process_time() - cpu) / documents
-    if any(one is None for one in found):
-        raise SystemExit("Some documents were not read.")
+
+def _timed(read: Callable[[int], int], documents: int) -> dict[str, float]:
+    """Return what it takes to read documents; `read` returns how many it has read."""
+    read(CONCURRENCY)  # opens the connections
+    early, cpu, start = highest_mb(), time.process_time(), time.monotonic()
+    if (done := read(documents)) != documents:
+        raise SystemExit(f"{documents - done} documents were not read.")
+    seconds = time.monotonic() - start
+    cpu_ms = 1000 * (time.process_time() - cpu) / documents
     return {"seconds": seconds, "cpu_ms": cpu_ms, "grown_mb": highest_mb() - early}
 
 
@@ -109,9 +122,9 @@ def large_pdf(_url: str, pages: int) -> dict[str, float]:
     """Read a PDF of many pages within 1 GB, draw three of them, and look for a record of forty values."""
     import engine
     from engine.children import limit_memory
-    from sample_data.invoices import Paper, file_of, papers
+    from sample_data.invoices import Paper, file_of
 
-    texts = [paper.text for paper in papers()]
+    texts = _texts()
     whole = "\f".join(
         f"Sheet {at + 1}\n{texts[at % len(texts)].partition(chr(12))[0]}" for at in range(pages)
     )

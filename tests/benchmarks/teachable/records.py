@@ -23,7 +23,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[3]
-sys.path[:0] = [str(ROOT / "tests" / "benchmarks"), str(ROOT / "tests" / "support")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "benchmarks"), str(ROOT / "tests" / "support")]
+
+from sample_data.invoices import MONTHS
 
 INVOICES = {
     "number": "id",
@@ -39,20 +41,6 @@ PARCELS = {
     "recipient.city": "text",
     "charged_weight": "amount",
 }
-MONTHS = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-]
 _DATE = re.compile(
     rf"\d{{4}}-\d\d-\d\d|\d\d\.\d\d\.\d{{4}}|\d\d/\d\d/\d{{4}}|\d{{1,2}} (?:{'|'.join(MONTHS)}) \d{{4}}"
 )
