@@ -202,7 +202,8 @@ class Problem:
     budget. `frozen` are the parts that stay as they are in the first candidate: the driver ensures that, and
     `may_change` saves calls that could change nothing. `feedback` is people's feedback on earlier answers, by row;
     outcomes carry it too. `layouts` are the adapters that may be tried in a step, by path: none where a person has
-    chosen one. In a `simulated` search (an estimate) answers are invented: not worth the import of a heavy library.
+    chosen one. `optional_inputs` are inputs that some rows do without, such as the pictures of a text; what rows lack
+    besides comes from the program's own steps. In a `simulated` search (an estimate) answers are invented: not worth the import of a heavy library.
     """
 
     seed: Candidate
@@ -221,6 +222,7 @@ class Problem:
     frozen: tuple[Freeze, ...] = ()
     feedback: Mapping[int, str] = field(default_factory=dict)
     layouts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    optional_inputs: frozenset[str] = frozenset()
     simulated: bool = False
 
     def may_change(self, path: str, part: Part) -> bool:

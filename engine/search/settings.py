@@ -198,6 +198,8 @@ def make_problem(settings: Settings, *, calls: int | None = None) -> Problem:
     ids = dict.fromkeys((*settings.train, *settings.validation))
     first = next((settings.rows[i] for i in ids), None)
     inputs = tuple(n for n in first if n in first.input_keys) if first is not None else ()
+    declared = {n for i in ids for n in settings.rows[i].input_keys}
+    optional = frozenset(n for n in declared if not all(n in settings.rows[i] for i in ids))
     rows = {i: {n: json_value(v) for n, v in settings.rows[i].items()} for i in ids}
     return Problem(
         seed=seed_of(program),
@@ -218,6 +220,7 @@ def make_problem(settings: Settings, *, calls: int | None = None) -> Problem:
             path: LAYOUTS for path, step in program.named_predictors() if _default_layout(step, settings)
         },
         feedback={row: words for row, words in settings.feedback.items() if row in ids},
+        optional_inputs=optional,
     )
 
 

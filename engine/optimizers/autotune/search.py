@@ -79,7 +79,9 @@ class AutotuneSearch:
         row = problem.rows[self.order[0]] if self.order else {}
         # Fields that only runs show: what passes between steps, a reasoning.
         self.has_hidden_fields = any(
-            n not in row for s in signatures for n in (*s.input_fields, *s.output_fields)
+            n not in row and n not in problem.optional_inputs
+            for s in signatures
+            for n in (*s.input_fields, *s.output_fields)
         )
         # Of answers that are no labels, runs show more of a mistake than right and wrong.
         self.is_open_ended = not all(is_label(problem, n) for n in problem.output_fields)

@@ -252,7 +252,7 @@ class LevelMaker:
         """Return rows as demonstrations of a step: their own values where these suffice, else solved runs."""
         problem = self._problem
         signature = problem.signatures[path]
-        fields = (*signature.input_fields, *signature.output_fields)
+        fields = {*signature.input_fields, *signature.output_fields} - problem.optional_inputs
         # A large table may be sorted, so its rows come in the drawn order.
         rows = list(problem.train if len(problem.train) <= _POOL else self._train_order)
         if any(n in problem.input_fields for n in signature.input_fields):

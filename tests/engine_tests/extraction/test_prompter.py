@@ -535,3 +535,16 @@ def test_results_by_field_tell_wrong_missing_and_invented_values_apart():
     found = one.optimize(rows, optimizer="labeledfewshot", frozen=("demos",)).field_scores
     counts = {path: (s.after, s.wrong, s.missing, s.invented) for path, s in found.items()}
     assert counts == {"total": (0, 2, 0, 0), "due": (0, 0, 0, 2), "tax": (0, 0, 2, 0)}
+
+
+def test_autotune_shows_rows_that_lack_an_optional_input_as_examples():
+    """The rows have no pictures, which the step may read too."""
+
+    def answer(request):
+        solved = len(request.messages) > 2
+        return {"record": {"total": 2 if solved else 1}}
+
+    rows = [Example(text=f"No. {n}", expected_output={"total": 2}) for n in range(50)]
+    found = prompter(answer, Receipt).optimize(rows, optimizer="autotune", budget=engine.Budget(calls=300))
+    assert (found.baseline_score, found.optimized_score) == (0.5, 1)
+    assert found.optimized_demos
