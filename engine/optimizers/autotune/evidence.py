@@ -24,6 +24,8 @@ _LEAST_SPREAD = 0.3
 # Standard deviations of the factorial model's priors, in logits.
 _LEVEL_SD, _COMBINATION_SD, _ROW_SD, _MEAN_SD = 0.8, 0.25, 1.5, 2.0
 _NEWTON_STEPS = 8
+# Draws of right or wrong that one score is taken for at most: the fields of a record are not independent of each other.
+_MOST_DRAWS = 4.0
 
 
 class Evidence:
@@ -149,6 +151,23 @@ def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) ->
     return mean * prior / (prior + error), math.sqrt(prior * error / (prior + error))
 
 
+def _draws_each(cells: Sequence[tuple[Any, Hashable, int, float]]) -> float:
+    """Return how many draws of right or wrong a score says as much as: 1 where each is 0 or 1, more for shares of fields.
+
+    A mean of m draws with chance p spreads by p (1 - p) / m, so what scores hold inside, s (1 - s), is (1 - 1/m) p (1 - p).
+    What makes rows differ counts as spread too, so the number is rather too small.
+
+    >>> _draws_each([((), "a", r, float(r % 2)) for r in range(8)]), _draws_each([((), "a", r, 0.5) for r in range(8)])
+    (1.0, 4.0)
+    """
+    own: dict[Hashable, list[float]] = {}
+    for _, combination, _, score in cells:
+        own.setdefault(combination, []).append(score)
+    inside = math.fsum(s * (1 - s) for scores in own.values() for s in scores)
+    most = math.fsum(len(s) * (mean := math.fsum(s) / len(s)) * (1 - mean) for s in own.values())
+    return min(_MOST_DRAWS, 1 / max(1e-9, 1 - inside / most)) if most > 0 else 1.0
+
+
 class FactorialModel:
     """The effect of each level on the score, estimated from cells (terms, combination, row, score from 0 to 1).
 
@@ -180,21 +199,23 @@ class FactorialModel:
             design[i, [0, *self._places(terms, own)]], scores[i], at[i] = 1.0, score, rows[row]
         sds = {"mean": _MEAN_SD, "level": _LEVEL_SD, "own": _COMBINATION_SD}
         precision = np.array([sds[kind] ** -2 for kind, _ in self._index])
-        self._fit(design, at, scores, precision, len(rows))
+        self._fit(design, at, scores, precision, len(rows), _draws_each(cells))
         self._rng = np.random.default_rng(seed)
 
-    def _fit(self, design: Any, at: Any, scores: Any, precision: Any, size: int) -> None:
-        """Fit by Newton's method. Row difficulties are independent of each other, so they are eliminated first.
+    def _fit(self, design: Any, at: Any, scores: Any, precision: Any, size: int, draws: float) -> None:
+        """Fit by Newton's method, a score counting as so many `draws` of right or wrong.
 
+        Row difficulties are independent of each other, so they are eliminated first.
         The remaining system has the size of the levels, however many rows there are (Schur complement).
         """
         np = self._np
         theta, rows = np.zeros(design.shape[1]), np.zeros(size)
         for _ in range(_NEWTON_STEPS):
             chance = 1.0 / (1.0 + np.exp(-np.clip(design @ theta + rows[at], -30, 30)))
-            weight = np.maximum(chance * (1.0 - chance), 1e-4)
-            level_gradient = design.T @ (scores - chance) - precision * theta
-            row_gradient = np.bincount(at, scores - chance, size) - _ROW_SD**-2 * rows
+            weight = draws * np.maximum(chance * (1.0 - chance), 1e-4)
+            missed = draws * (scores - chance)
+            level_gradient = design.T @ missed - precision * theta
+            row_gradient = np.bincount(at, missed, size) - _ROW_SD**-2 * rows
             own = np.bincount(at, weight, size) + _ROW_SD**-2
             between = np.zeros((size, design.shape[1]))
             np.add.at(between, at, design * weight[:, None])
