@@ -38,6 +38,9 @@ _log = logging.getLogger(__name__)
 
 OnProgress = Callable[[FieldOptimizationProgress], object]
 ERRORS = ("wrong", "missing", "invented")
+_EXAMPLES_FIRST = 20
+"""Rows from which on descriptions are tuned last: measured on the sample's invoices, see the benchmarks' guide."""
+
 PROMPTS = ("descriptions", "system_prompt", "instruction_prompt", "demos")
 """Parts that can be frozen by name, next to fields by path."""
 
@@ -241,10 +244,15 @@ def optimizer_for(plan: Plan, metric: Any, rows: int) -> tuple[Optimizer, str]:
         explains = metric.inner if isinstance(metric, RecordScore) else metric
         name, why = choose_optimizer(rows, explains, budget=plan.budget)
         chosen = _by_name(name)(**plan.optimizer_options)
-        made = BetterTogether(None, fields=fields, examples=chosen, strategy="fields -> examples")
+        first, then = ("examples", "fields") if rows >= _EXAMPLES_FIRST else ("fields", "examples")
+        made = BetterTogether(None, fields=fields, examples=chosen, strategy=f"{first} -> {then}")
         if rows <= 2:
-            made, name = fields, fields.name
-        why = f"Descriptions are tuned field by field, then {name}: {why[:1].lower()}{why[1:]}"
+            made = fields
+            why = "Descriptions are tuned field by field: the rows are too few for more."
+        elif first == "fields":
+            why = f"Descriptions are tuned field by field, then {name}: {why[:1].lower()}{why[1:]}"
+        else:
+            why = f"{name}, then descriptions are tuned field by field. {why}"
     else:
         kind, why = _by_name(str(plan.optimizer)), ""
         options = dict(plan.optimizer_options)

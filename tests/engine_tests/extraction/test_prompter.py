@@ -548,3 +548,12 @@ def test_autotune_shows_rows_that_lack_an_optional_input_as_examples():
     found = prompter(answer, Receipt).optimize(rows, optimizer="autotune", budget=engine.Budget(calls=300))
     assert (found.baseline_score, found.optimized_score) == (0.5, 1)
     assert found.optimized_demos
+
+
+@pytest.mark.parametrize(
+    ("rows", "first"), [(2, "Descriptions"), (12, "Descriptions"), (30, "Autotune, then descriptions")]
+)
+def test_the_optimizer_follows_the_number_of_rows(rows, first):
+    given = [Example(text=f"No. {n}", expected_output={"total": 2}) for n in range(rows)]
+    found = prompter(lambda _request: {"record": {"total": 2}}, Receipt).optimize(given)
+    assert found.advice.startswith(first)
