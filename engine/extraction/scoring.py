@@ -13,7 +13,7 @@ from engine.errors import ConfigurationError
 from engine.extraction.examples import Example
 from engine.extraction.reading import TEXT
 from engine.lm.base import BaseLM
-from engine.metrics.base import Case, Grade, Metric, as_grade
+from engine.metrics.base import Grade, Metric, as_grade
 from engine.metrics.json_fields import JSONMatch
 from engine.metrics.judge import Rubric
 from engine.metrics.similarity import TokenF1
@@ -96,14 +96,11 @@ class Unlabelled(Rubric):
     name = "Unlabelled"
 
     async def acall(
-        self,
-        example: Mapping[str, object],
-        prediction: Mapping[str, object],
-        trace: object = None,  # noqa: ARG002 - what metrics are called with
+        self, example: Mapping[str, object], prediction: Mapping[str, object], trace: object = None
     ) -> Grade:
         """Judge one prediction by the document alone."""
-        name = str(self.options.field)
-        return await self.acompare(Case(name, "(not known)", prediction[name], example, prediction))
+        row = Row(example).copy(**{str(self.options.field): "(not known)"})
+        return await super().acall(row, prediction, trace)
 
 
 def metric_for(

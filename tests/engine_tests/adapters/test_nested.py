@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime
 import re
-from typing import Annotated, Literal
+from typing import Literal
 
 import orjson
 import pytest
 from pydantic import BaseModel, Field, field_validator
+from record_classes import Node, Owner
 
 import engine
 from engine.adapters import BAMLAdapter, ChatAdapter, JSONAdapter, XMLAdapter
@@ -42,25 +43,6 @@ class Invoice(BaseModel):
     @classmethod
     def _upper(cls, value: str) -> str:
         return value.upper()
-
-
-class Node(BaseModel):
-    name: str
-    children: list[Node] = []
-
-
-class Cat(BaseModel):
-    kind: Literal["cat"]
-    lives: int
-
-
-class Dog(BaseModel):
-    kind: Literal["dog"]
-    tricks: list[str]
-
-
-class Owner(BaseModel):
-    pet: Annotated[Cat | Dog, Field(discriminator="kind")]
 
 
 def signature_of(model):

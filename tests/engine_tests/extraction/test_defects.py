@@ -8,11 +8,11 @@ import io
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Literal
 
 import pytest
 from PIL import Image as Picture
 from pydantic import BaseModel, Field, create_model, field_validator, model_validator
+from record_classes import Dog, Node, Owner
 
 import engine
 from engine.errors import ConfigurationError, DatasetError
@@ -329,30 +329,11 @@ def test_a_field_with_the_name_of_a_python_keyword():
     assert one.optimize(rows).baseline_score == 1
 
 
-class Node(BaseModel):
-    name: str
-    children: list[Node] = []
-
-
 def test_a_recursive_model_is_tuned_to_a_depth_and_says_so(caplog):
     reply = {"record": '{"name": "a", "children": [{"name": "b", "children": []}]}'}
     one = engine.Prompter(Node, ScriptedLM(lambda _r: reply))
     assert one.predict("x").children[0].name == "b"
     assert "Node holds itself: descriptions are tuned 2 levels deep" in caplog.text
-
-
-class Cat(BaseModel):
-    kind: Literal["cat"]
-    lives: int
-
-
-class Dog(BaseModel):
-    kind: Literal["dog"]
-    tricks: list[str]
-
-
-class Owner(BaseModel):
-    pet: Annotated[Cat | Dog, Field(discriminator="kind")]
 
 
 def test_unions_are_read_as_their_member():

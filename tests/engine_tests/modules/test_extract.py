@@ -10,6 +10,7 @@ from typing import Literal
 
 import pypdfium2
 import pytest
+from mixed_pdf import mixed_pdf
 from PIL import Image as Pictures
 from pydantic import BaseModel, Field
 
@@ -19,7 +20,6 @@ from engine.lm.offline.learner import OfflineLM
 from engine.modules.extract import Extract, Quote
 from engine.testing import ScriptedLM
 from sample_data.invoices import file_of, papers
-from tests.support.mixed_pdf import mixed_pdf
 
 PAPERS = tuple(papers())
 

@@ -10,13 +10,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from mixed_pdf import mixed_pdf
 
 from engine.dataset import read_dataset
 from engine.errors import DatasetError
 from engine.pipeline.records import infer_fields
 from engine.runs.intake import PileFile, read_pile, record_project
 from engine.runs.prepare import usable_examples
-from tests.support.mixed_pdf import mixed_pdf
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
