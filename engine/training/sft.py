@@ -33,6 +33,7 @@ RATES = {"lora": 2e-4, "full": 2e-5, "grpo": 2e-5}
 LARGE = 200_000_000
 """Weights from which activations are calculated again instead of kept: less memory for a third more time."""
 
+_PICKLES = (".pt", ".pth", ".bin", ".pkl")
 _LINES = 200
 """Lines of progress, at most: enough for a curve."""
 
@@ -52,8 +53,18 @@ def train(work: Work, channel: Channel) -> None:
 
 
 def resumed_from(work: Work) -> str | None:
-    """Return the folder of the checkpoint that the training goes on from; None for a new one."""
-    return str(Path(work.folder, CHECKPOINTS, str(work.resume))) if work.resume else None
+    """Return the folder of the checkpoint that the training goes on from; None for a new one.
+
+    Raises TrainingError where it holds a pickle: none is written here, and trl would read it.
+    """
+    if not work.resume:
+        return None
+    folder = Path(work.folder, CHECKPOINTS, str(work.resume))
+    if foreign := sorted(file.name for file in folder.iterdir() if file.suffix in _PICKLES):
+        raise TrainingError(
+            f"{folder} holds {', '.join(foreign)}, which no training here has written: remove it, and start the run again."
+        )
+    return str(folder)
 
 
 def check_fit(model: Any, tokenizer: Any, name: str) -> None:

@@ -72,9 +72,8 @@ def _order(base, **changes) -> Order:
         "rank": 8,
         "checkpoints": 2,
     }
-    return Order(
-        TrainSettings(base_model=str(base), **{**settings, **changes}), row_ids=tuple(range(len(TRAIN)))
-    )
+    chosen = TrainSettings(base_model=str(base), **{**settings, **changes})
+    return Order(chosen, row_ids=tuple(range(len(TRAIN))), run="run-1")
 
 
 @pytest.mark.slow

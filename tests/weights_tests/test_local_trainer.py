@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from engine.lm.tuned import get_tuned, model_folder
 from engine.training.child import Work, reason
 from engine.training.contract import ChatRow, Order, Progress, Trained, TrainSettings
 from engine.training.local import LocalTrainer
-from engine.training.sft import check_fit, encoded
+from engine.training.sft import check_fit, encoded, resumed_from
 
 
 @dataclass
@@ -86,7 +87,7 @@ def small_order(base: Path, **settings: Any) -> Order:
     chosen = TrainSettings(
         base_model=str(base), **{"epochs": 1, "batch_size": 2, "learning_rate": 5e-3, **settings}
     )
-    return Order(chosen, training_rows(16))
+    return Order(chosen, training_rows(16), run="run-1")
 
 
 def train(order: Order, watch: ScriptedWatch) -> Trained:
@@ -104,7 +105,7 @@ def test_a_tiny_model_learns_from_chance_to_the_task(tiny_base: Path) -> None:
     settings = TrainSettings(
         base_model=str(tiny_base), epochs=4, learning_rate=5e-3, checkpoints=2, licence="MIT"
     )
-    order, watch = Order(settings, training_rows(96)), HeldOut()
+    order, watch = Order(settings, training_rows(96), run="run-1"), HeldOut()
     assert LocalTrainer().estimate(order).seconds is None
     before = asyncio.run(held_out_score(f"local/{tiny_base}"))
     trained = train(order, watch)
@@ -122,11 +123,14 @@ def test_a_tiny_model_learns_from_chance_to_the_task(tiny_base: Path) -> None:
     assert any("left on this" in note.message for note in watch.notes)
     assert watch.notes[-1].loss is not None
     assert watch.notes[-1].loss < 0.05
-    assert LocalTrainer().estimate(order).seconds is not None
+    assert LocalTrainer().estimate(Order(settings, training_rows(95))).seconds is not None
     again = HeldOut()
     assert train(order, again) == trained
     assert not again.scored
     assert not again.notes
+    assert LocalTrainer().estimate(order).tokens == 0
+    other = train(replace(order, run="run-2"), again)
+    assert (other.model, other.ended, other.tokens) == (trained.model, "already", 0)
     assert not list(model_folder(trained.model).rglob("optimizer*"))
 
 
@@ -243,6 +247,17 @@ def test_rows_that_would_be_cut_are_refused_before_a_step(tiny_base: Path) -> No
         match=r"of 16 training rows (is|are) too long, .*: training row \d+ \(step team\) has \d+ tokens, and the setting max_length allows 198",
     ):
         train(order, ScriptedWatch())
+
+
+def test_a_checkpoint_with_a_foreign_pickle_is_not_read(tmp_path: Path) -> None:
+    work = Work(base="m", folder=str(tmp_path), settings=TrainSettings(base_model="m"), resume=2)
+    folder = tmp_path / "checkpoints" / "2"
+    folder.mkdir(parents=True)
+    (folder / "trainer_state.json").write_text("{}")
+    assert resumed_from(work) == str(folder)
+    (folder / "optimizer.pt").write_bytes(pickle.dumps(print))
+    with pytest.raises(TrainingError, match=r"checkpoints/2 holds optimizer\.pt, .*: remove it"):
+        resumed_from(work)
 
 
 def test_bad_bases_are_one_sentence(tiny_base: Path) -> None:
