@@ -101,6 +101,7 @@ def trained_weights(model: str, step: int | None = None) -> dict[str, torch.Tens
     return load_file(file)
 
 
+@pytest.mark.slow
 def test_a_tiny_model_learns_from_chance_to_the_task(tiny_base: Path) -> None:
     settings = TrainSettings(
         base_model=str(tiny_base), epochs=4, learning_rate=5e-3, checkpoints=2, licence="MIT"
@@ -123,15 +124,6 @@ def test_a_tiny_model_learns_from_chance_to_the_task(tiny_base: Path) -> None:
     assert any("left on this" in note.message for note in watch.notes)
     assert watch.notes[-1].loss is not None
     assert watch.notes[-1].loss < 0.05
-    assert LocalTrainer().estimate(Order(settings, training_rows(95))).seconds is not None
-    again = HeldOut()
-    assert train(order, again) == trained
-    assert not again.scored
-    assert not again.notes
-    assert LocalTrainer().estimate(order).tokens == 0
-    other = train(replace(order, run="run-2"), again)
-    assert (other.model, other.ended, other.tokens) == (trained.model, "already", 0)
-    assert not list(model_folder(trained.model).rglob("optimizer*"))
 
 
 KILLED = """
@@ -210,7 +202,7 @@ def env_with(folder: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(folder.parent / "support")])}
 
 
-def test_a_stopped_training_keeps_what_it_has(tiny_base: Path) -> None:
+def test_a_stopped_training_keeps_what_it_has_and_goes_on_from_there(tiny_base: Path) -> None:
     order, watch = small_order(tiny_base, checkpoints=1), ScriptedWatch(stop_at=2)
     trained = train(order, watch)
     assert (trained.ended, trained.score) == ("stopped", None)
@@ -224,6 +216,27 @@ def test_a_stopped_training_keeps_what_it_has(tiny_base: Path) -> None:
         torch.equal(one, trained_weights(trained.model)[name])
         for name, one in trained_weights(trained.model, max(kept)).items()
     )
+    watch = ScriptedWatch((0.3,))
+    finished = train(order, watch)
+    assert (finished.model, finished.ended, finished.score) == (trained.model, "finished", 0.3)
+    assert watch.scored == [f"{trained.model}@8"]
+    assert watch.notes[0].message == f"The training goes on from step {max(kept)}."
+    assert watch.notes[-1].step == 8
+    assert get_tuned(trained.model).finished
+    assert not list(model_folder(trained.model).rglob("optimizer*"))
+    assert_is_trained_once(order, finished)
+
+
+def assert_is_trained_once(order: Order, trained: Trained) -> None:
+    """A finished training is not started again, counts once for its run and not at all for another."""
+    watch = ScriptedWatch()
+    assert train(order, watch) == trained
+    assert LocalTrainer().estimate(order).tokens == 0
+    other = train(replace(order, run="run-2"), watch)
+    assert (other.model, other.ended, other.tokens) == (trained.model, "already", 0)
+    assert not watch.scored
+    assert not watch.notes
+    assert LocalTrainer().estimate(replace(order, rows=order.rows[1:])).seconds is not None
 
 
 @pytest.mark.slow
