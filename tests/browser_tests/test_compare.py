@@ -113,6 +113,18 @@ def test_a_row_is_read_to_its_messages_and_feedback_reaches_the_tune_page(page, 
     shoot(page, "tune_feedback")
 
 
+def test_a_pressed_cell_of_the_confusion_matrix_shows_its_rows(page):
+    tab(page, "By label")
+    page.locator(".st-key-label_of").get_by_role("radio", name="Start").click()
+    settled(page)
+    matrix = page.locator("[class*=st-key-confusion_] canvas").first
+    box = matrix.bounding_box()
+    page.mouse.click(box["x"] + box["width"] - 12, box["y"] + 35 + 17)
+    expect(page).to_have_url(re.compile("cell="))
+    expect(page.locator(".st-key-row_table")).to_be_visible()
+    shoot(page, "results_labels")
+
+
 def test_both_prompts_answer_as_they_write(page, runs, endpoint):
     endpoint.hold_after = 5  # it has begun, and does not end before it was seen
     page.goto(page.url.replace("/results?", "/try_it?"))

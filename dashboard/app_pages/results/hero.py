@@ -158,6 +158,8 @@ def _offers(run: RunRow, result: Mapping[str, Any]) -> list[Offer]:
     cheap = as_good(found)
     surely = kind == "better"
     safe = "Not as good." if surely else "The safe choice: nothing is surely better."
+    # The prompts that were tested have one number on this page: that of the test rows.
+    tested = {best: result["best"]["tokens_per_row"], start: result["baseline"]["tokens_per_row"]}
     wanted = [(start, "The starting prompt", safe)]
     if best != start:
         why = "Surely better than the start." if surely else "Not surely better than the start."
@@ -176,7 +178,8 @@ def _offers(run: RunRow, result: Mapping[str, Any]) -> list[Offer]:
     offers: dict[str, Offer] = {}
     for candidate, title, why in wanted:
         if candidate in entries:
-            used = f"{short(tokens[candidate])} tokens a row" if candidate in tokens else ""
+            a_row = tested.get(candidate) or tokens.get(candidate)
+            used = "" if a_row is None else f"{short(a_row)} tokens a row"
             facts = " · ".join(f for f in (score_words(entries[candidate]), used) if f)
             offers.setdefault(candidate, Offer(candidate, title, why, facts))
     return list(offers.values())

@@ -16,6 +16,7 @@ from dashboard.app_pages.results.charts import (
 from dashboard.app_pages.results.compare import candidate_compare, candidate_picker, heads
 from dashboard.app_pages.results.fields import field_view
 from dashboard.app_pages.results.hero import against_teacher, figures, hero, take_card
+from dashboard.app_pages.results.labels import label_view
 from dashboard.app_pages.results.rows import row_matrix, split_choice
 from dashboard.components import ui
 from dashboard.components.page import tune_link
@@ -74,13 +75,17 @@ def results_view(run: RunRow) -> None:
     views: dict[str, Callable[[], None]] = {
         "Prompts side by side": lambda: candidate_compare(picked),
         "Rows": lambda: row_matrix(run, picked),
+    }
+    if is_record(spec):
+        views["By field"] = lambda: field_view(run, picked)
+    else:
+        views["By label"] = lambda: label_view(run, picked)
+    views |= {
         "Scores": lambda: _scores(picked),
         "All prompts": lambda: _all(run, best),
         "Rows by prompt": lambda: candidate_matrix(run),
         "Family and cost": lambda: candidate_family(run, best, picked),
     }
-    if is_record(spec):
-        views["By field"] = lambda: field_view(run, picked)
     if len(spec.steps) > 1:
         views["Which step"] = lambda: step_credit_card(run, best)
     if credits_found := (run.result or {}).get("credits"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import streamlit as st
 
@@ -214,21 +215,42 @@ PARAM = "row"
 FILTER = "rows"
 
 
+class Compared(NamedTuple):
+    """The rows of a split that every prompt was scored on. `values` are the examples' fields by row id."""
+
+    split: str
+    outputs: tuple[str, ...]
+    rows: tuple[ComparedRow, ...]
+    values: Mapping[int, Mapping[str, object]]
+
+
+def compared_on(run: RunRow, found: Sequence[ComparedCandidate], *, key: str) -> Compared | None:
+    """Let the user choose the split; return its rows, or None (with the reason shown) where there are none."""
+    split = split_choice(found, key=key)
+    if split is None:
+        return None
+    outputs = reading.output_fields(run)
+    rows = compared_rows([candidates.outcomes(c, split) for c in found], outputs)
+    return Compared(split, outputs, rows, reading.row_values(run, (line.row for line in rows)))
+
+
 def row_matrix(run: RunRow, found: Sequence[ComparedCandidate]) -> None:
     """Show the rows a filter lets through, and the selected one whole."""
-    split = split_choice(found)
-    if split is None:
-        return
-    outputs = reading.output_fields(run)
-    lined = compared_rows([candidates.outcomes(c, split) for c in found], outputs)
-    values = reading.row_values(run, (line.row for line in lined))
-    picked = _filtered(lined, values, outputs)
+    compared = compared_on(run, found, key="compare_split")
+    if compared is not None:
+        row_table(run, found, compared, _filtered(compared.rows, compared.values, compared.outputs))
+
+
+def row_table(
+    run: RunRow, found: Sequence[ComparedCandidate], compared: Compared, picked: Sequence[ComparedRow]
+) -> None:
+    """Show rows by prompt as a table, and the selected one whole."""
     if not picked:
         st.caption("No such rows. Choose another filter above.")
         return
     names = list(distinct({c.key: c.name for c in found}).values())
-    cells = table(picked[:MOST_LINES], values, outputs, names)
-    several = len(outputs) > 1
+    cells = table(picked[:MOST_LINES], compared.values, compared.outputs, names)
+    several = len(compared.outputs) > 1
     # Several outputs in a cell are long, and would push the other prompts out of sight.
     narrow = {n: st.column_config.TextColumn(width="medium") for n in ("Expected", *names) if several}
     change = "The later prompts against the first one. Mixed: one did better, another worse."
@@ -250,9 +272,9 @@ def row_matrix(run: RunRow, found: Sequence[ComparedCandidate]) -> None:
         f"think of an answer.{hidden}"
     )
     wanted = st.query_params.get(PARAM, "")
-    line = next((one for one in lined if str(one.number) == wanted), None)
+    line = next((one for one in compared.rows if str(one.number) == wanted), None)
     if line is not None:
-        _whole_row(run, found, line, values.get(line.row, {}), tested=split == "test")
+        _whole_row(run, found, line, compared.values.get(line.row, {}), tested=compared.split == "test")
 
 
 def split_choice(found: Sequence[ComparedCandidate], *, key: str = "compare_split") -> str | None:

@@ -23,6 +23,7 @@ APP = str(Path(__file__).parents[3] / "dashboard" / "app.py")
 TABS = (
     "Prompts side by side",
     "Rows",
+    "By label",
     "Scores",
     "All prompts",
     "Rows by prompt",
@@ -109,6 +110,21 @@ def test_rows_are_filtered_and_one_is_read_whole(project, finished):
     assert "The right answer" in told
     assert "tokens" in told
     assert any("[[ ## queue ## ]]" in c.value for c in app.code), "the exact messages are there"
+
+
+def test_a_cell_of_the_confusion_matrix_filters_the_rows(project, finished):
+    app = open_page(project, finished, "By label")
+    scores = table(app, "Label")
+    assert set(scores) >= {"Rows", "Start: found", "Best: found", "Best: right"}
+    matrix = next(d.value for d in app.dataframe if d.value.index.name == "Right label")
+    cells = [(right, answer, int(n)) for right, line in matrix.iterrows() for answer, n in line.items() if n]
+    assert sum(n for *_, n in cells) == scores["Rows"].sum(), "every row is in one cell"
+    right, answer, n = max((c for c in cells if c[0] != c[1]), key=lambda c: c[2])
+    app = open_page(project, finished, "By label", cell=f"{right}>{answer}")
+    shown = table(app, "Expected")
+    assert len(shown) == n
+    assert set(shown["Expected"]) == {right}
+    assert all(answer in cell for cell in shown["Best"])
 
 
 def test_feedback_on_an_answer_is_kept_and_shown_on_the_tune_page(project, finished):
