@@ -208,34 +208,83 @@ def run(
     raise typer.Exit(run_target(target, trust=trust))
 
 
+Program = Annotated[Path, typer.Argument(metavar="PROGRAM.json", help="An exported program.")]
+Table = Annotated[Path, typer.Argument(metavar="DATA", help="A CSV, TSV, JSON, JSONL, XLSX or Parquet file.")]
+Metric = Annotated[
+    str | None,
+    typer.Option(help="How answers are scored. By default the metric that the program was tuned by."),
+]
+MetricOption = Annotated[
+    list[str] | None, typer.Option(metavar="NAME=VALUE", help="An option of the metric.")
+]
+FieldColumn = Annotated[
+    list[str] | None, typer.Option(metavar="FIELD=COLUMN", help="The column that fills a field.")
+]
+OtherModel = Annotated[str | None, typer.Option(help="Another model than the one it was tuned with.")]
+ModelAddress = Annotated[str | None, typer.Option(help="That model's address.")]
+
+
 @app.command("eval")
 @plain_errors
 def evaluate(  # noqa: PLR0913 - one parameter for each option of the command
-    program: Annotated[Path, typer.Argument(metavar="PROGRAM.json", help="An exported program.")],
-    data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="A CSV, TSV, JSON, JSONL, XLSX or Parquet file.")
-    ],
+    program: Program,
+    data: Table,
     home: Home = None,
-    metric: Annotated[str, typer.Option(help="How answers are scored.")] = "ExactMatch",
-    option: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An option of the metric.")
-    ] = None,
-    field: Annotated[
-        list[str] | None, typer.Option(metavar="FIELD=COLUMN", help="The column that fills a field.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="Another model than the one it was tuned with.")] = None,
-    base_url: Annotated[str | None, typer.Option(help="That model's address.")] = None,
+    metric: Metric = None,
+    option: MetricOption = None,
+    field: FieldColumn = None,
+    model: OtherModel = None,
+    base_url: ModelAddress = None,
     output: Annotated[
         Path | None, typer.Option(help="Write every row's answer and score to this CSV file.")
     ] = None,
 ) -> None:
     """Score an exported program on the rows of a file."""
     _use(home)
-    from engine.cli.programs import evaluate_file
+    from engine.cli.programs import RowTable, evaluate_file
     from engine.lm.choice import ModelChoice
 
     another = ModelChoice(name=model, base_url=base_url) if model else None
-    raise typer.Exit(evaluate_file(program, data, metric, option or (), field or (), another, output))
+    table = RowTable(data, metric, option or (), field or (), another)
+    raise typer.Exit(evaluate_file(program, table, output))
+
+
+@app.command()
+@plain_errors
+def check(  # noqa: PLR0913 - one parameter for each option of the command
+    program: Program,
+    data: Table,
+    home: Home = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="OLD.json", help="Fail where the program is surely worse than this one."),
+    ] = None,
+    at_least: Annotated[
+        float | None,
+        typer.Option(metavar="PERCENT", help="Fail where the score is surely below this, 0 to 100."),
+    ] = None,
+    metric: Metric = None,
+    option: MetricOption = None,
+    field: FieldColumn = None,
+    model: OtherModel = None,
+    base_url: ModelAddress = None,
+    junit: Annotated[
+        Path | None, typer.Option(help="Write a JUnit file with one test case for each row.")
+    ] = None,
+    summary: Annotated[
+        Path | None,
+        typer.Option(help="Add a Markdown summary to this file, such as $GITHUB_STEP_SUMMARY."),
+    ] = None,
+) -> None:
+    """Check a program before it is used: exit code 1 only where it is surely worse."""
+    _use(home)
+    from engine.cli.check import Reports, check_program
+    from engine.cli.programs import RowTable
+    from engine.lm.choice import ModelChoice
+
+    another = ModelChoice(name=model, base_url=base_url) if model else None
+    table = RowTable(data, metric, option or (), field or (), another)
+    raise typer.Exit(check_program(program, table, against, at_least, Reports(junit, summary)))
 
 
 @app.command()
@@ -248,7 +297,7 @@ def export(
         typer.Option(
             "--format",
             help="What to write. Of the run: report, results-csv, results-xlsx, results-json, training. Its program: json, "
-            "python, python_tuneboard, records, schema, dspy, dspy_state, messages, messages_json, openai_request, markdown, weights, container.",
+            "python, python_tuneboard, records, schema, dspy, dspy_state, messages, messages_json, openai_request, markdown, workflow, weights, container.",
         ),
     ] = "json",
     output: Annotated[

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 
@@ -20,52 +22,90 @@ from engine.records import Outcome
 from engine.runs.exports import take_prompt
 from engine.runs.prepare import usable_examples
 from engine.runs.spec import ModelChoice, Named, make_metric
+from engine.statistics import Interval, mean_interval
 from engine.store.store import Store
-from engine.text import harmless
+from engine.text import counted, harmless, percent
 
 
-def evaluate_file(
-    program: Path,
-    data: Path,
-    metric_name: str,
-    options: Sequence[str],
-    columns: Sequence[str],
-    model: ModelChoice | None,
-    output: Path | None,
-) -> int:
-    """Score a program on a file's rows, print the result, and return the exit code (1: no row worked).
+class ScoredRows(NamedTuple):
+    """A program's answers to a file's rows, by row number as people count them, and the metric's title."""
 
-    `options` of the metric are NAME=VALUE texts, `columns` FIELD=COLUMN; `model` is another one than the program's own.
+    outcomes: Sequence[Outcome]
+    interval: Interval
+    metric: str
+
+    @property
+    def failed(self) -> Sequence[Outcome]:
+        """The rows that ended with an error."""
+        return [o for o in self.outcomes if o.error is not None]
+
+    @property
+    def sentence(self) -> str:
+        """The score in words."""
+        low, high = self.interval.low, self.interval.high
+        return (
+            f"{percent(self.interval.mean)} over {counted(len(self.outcomes), 'row')} (95 % interval {100 * low:.0f} to "
+            f"{100 * high:.0f} %), {len(self.failed)} failed. Scored by {self.metric.lower()}."
+        )
+
+
+class RowTable(NamedTuple):
+    """A table of examples, how it is scored, and how its columns fill the fields; `model` is another one than the program's own.
+
+    Without `metric` the one counts that the program was tuned by. `options` of the metric are NAME=VALUE texts, `columns`
+    FIELD=COLUMN.
     """
+
+    data: Path
+    metric: str | None = None
+    options: Sequence[str] = ()
+    columns: Sequence[str] = ()
+    model: ModelChoice | None = None
+
+    def score(self, content: ProgramFile, console: Console) -> ScoredRows:
+        """Answer and score every usable row; the others are printed. Raises DatasetError where there is none."""
+        named = self._metric(content)
+        metric = make_metric(named, self.model or content.model or ModelChoice())
+        dataset = read_dataset(
+            file_bytes(self.data, DatasetError, "the path of a table of examples"), self.data.name
+        )
+        usable = usable_examples(content.pipeline, dataset, _mapping(content, dataset, self.columns))
+        for problem in usable.problems[:5]:
+            console.print(f"Row {problem.row} is left out: {problem.message}", highlight=False, markup=False)
+        if len(usable.problems) > 5:
+            console.print(f"... and {len(usable.problems) - 5} more rows.", highlight=False)
+        if not usable.examples:
+            raise DatasetError(f"No row of {self.data.name!r} can be used. Fix the rows named above.")
+        lm = make_lm(self.model) if self.model else None
+        result = Evaluate(devset=list(usable.examples.values()), metric=metric)(content.build(lm=lm))
+        numbers = (dataset.row_number(row) for row in usable.examples)
+        outcomes = [
+            replace(o, row=number, number=number) for number, o in zip(numbers, result.outcomes, strict=True)
+        ]
+        return ScoredRows(outcomes, mean_interval([o.score for o in outcomes]), metric.title)
+
+    def _metric(self, content: ProgramFile) -> Named:
+        about = content.metadata
+        options = dict(_pair(text, "--option") for text in self.options)
+        if self.metric is None and about.get("metric"):
+            return Named(
+                name=str(about["metric"]), options={**dict(about.get("metric_options") or {}), **options}
+            )
+        return Named(name=self.metric or "ExactMatch", options=options)
+
+
+def evaluate_file(program: Path, table: RowTable, output: Path | None) -> int:
+    """Score a program on a file's rows, print the result, and return the exit code (1: no row worked)."""
     content = read_program(program)
-    named = Named(name=metric_name, options=dict(_pair(text, "--option") for text in options))
-    metric = make_metric(named, model or content.model or ModelChoice())
-    dataset = read_dataset(file_bytes(data, DatasetError, "the path of a table of examples"), data.name)
-    usable = usable_examples(content.pipeline, dataset, _mapping(content, dataset, columns))
     console = Console()
-    for problem in usable.problems[:5]:
-        console.print(f"Row {problem.row} is left out: {problem.message}", highlight=False, markup=False)
-    if len(usable.problems) > 5:
-        console.print(f"... and {len(usable.problems) - 5} more rows.", highlight=False)
-    if not usable.examples:
-        raise DatasetError(f"No row of {data.name!r} can be used. Fix the rows named above.")
-    lm = make_lm(model) if model else None
-    result = Evaluate(devset=list(usable.examples.values()), metric=metric)(content.build(lm=lm))
-    outcomes: Sequence[Outcome] = result.outcomes
-    failed = [o for o in outcomes if o.error is not None]
-    low, high = result.interval.low, result.interval.high
-    console.print(
-        f"{result.score:.1f} % over {len(outcomes):,} rows (95 % interval {low:.0f} to {high:.0f} %), "
-        f"{len(failed)} failed. Scored by {metric.title.lower()}.",
-        highlight=False,
-    )
-    if failed:
-        console.print(f"The first failure: {failed[0].error}", highlight=False, markup=False)
+    found = table.score(content, console)
+    console.print(found.sentence, highlight=False, markup=False, soft_wrap=True)
+    if found.failed:
+        console.print(f"The first failure: {found.failed[0].error}", highlight=False, markup=False)
     if output is not None:
-        numbers = [dataset.row_number(row) for row in usable.examples]
-        _saved(output, _table(content, numbers, outcomes), make_folder=False)
+        save_file(output, _answers(content, found), make_folder=False)
         console.print(f"Answers: {output}", highlight=False, markup=False, soft_wrap=True)
-    return 1 if len(failed) == len(outcomes) else 0
+    return 1 if len(found.failed) == len(found.outcomes) else 0
 
 
 def export_program(run_id: str, form: str, output: Path | None, candidate: str | None) -> None:
@@ -74,7 +114,7 @@ def export_program(run_id: str, form: str, output: Path | None, candidate: str |
     with Store.open(home) as store:
         if form in AROUND:
             name, content = _around(store, run_id, form)
-            path = _saved(home / "exports" / run_id / name, content)
+            path = save_file(home / "exports" / run_id / name, content)
         else:
             kind = _form(form)
             program = Path(take_prompt(home, store, run_id, candidate)["export_path"])
@@ -83,7 +123,7 @@ def export_program(run_id: str, form: str, output: Path | None, candidate: str |
                 # Some forms are made only on demand; a program that the form cannot hold raises here.
                 path.write_bytes(kind.content(read_program(program)))
     if output is not None:
-        path = _saved(output, path.read_bytes())
+        path = save_file(output, path.read_bytes())
     Console().print(str(path), highlight=False, markup=False, soft_wrap=True)
 
 
@@ -110,7 +150,8 @@ def _around(store: Store, run_id: str, form: str) -> tuple[str, bytes]:
     return f"results.{kind}", run_results(store, run_id, kind)
 
 
-def _saved(path: Path, content: bytes, *, make_folder: bool = True) -> Path:
+def save_file(path: Path, content: bytes, *, make_folder: bool = True) -> Path:
+    """Write a file and return its path. Raises ConfigurationError where it cannot be written."""
     try:
         if make_folder:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -149,15 +190,15 @@ def file_bytes(path: Path, kind: type[EngineError], wanted: str) -> bytes:
         raise kind(f"The file {str(path)!r} cannot be read: {error.strerror or error}.") from error
 
 
-def _table(content: ProgramFile, numbers: Sequence[int], outcomes: Sequence[Outcome]) -> bytes:
+def _answers(content: ProgramFile, found: ScoredRows) -> bytes:
     """Return every row's answer and score as CSV."""
     names = [f.name for f in content.pipeline.outputs]
     file = io.StringIO(newline="")
     writer = csv.writer(file)
     writer.writerow(["row", *map(harmless, names), "score", "feedback", "error"])
-    for number, o in zip(numbers, outcomes, strict=True):
+    for o in found.outcomes:
         answers = [o.prediction.get(name, "") for name in names]
-        cells = [number, *answers, o.score, o.feedback, o.error or ""]
+        cells = [o.row, *answers, o.score, o.feedback, o.error or ""]
         writer.writerow(
             [harmless(str(cell)) if isinstance(cell, str | list | dict) else cell for cell in cells]
         )

@@ -124,6 +124,7 @@ def _program(run: RunRow, spec: RunSpec, candidate: Candidate, result: Mapping[s
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "optimizer": spec.optimizer.name,
         "metric": spec.metric.name,
+        **({"metric_options": spec.metric.options} if spec.metric.options else {}),
         "baseline": (result.get("baseline") or {}).get("test"),
         "score": tested.get(candidate.id, {}).get("test"),
         "verdict": " ".join(

@@ -19,7 +19,7 @@ RUN = "7df051aefb49"
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "help": (
         "--help",
-        *(f"{name} --help" for name in ("open", "demo", "run", "eval", "export", "serve", "doctor")),
+        *(f"{name} --help" for name in ("open", "demo", "run", "eval", "check", "export", "serve", "doctor")),
         "--version",
     ),
     "doctor": ("doctor",),
