@@ -26,6 +26,7 @@ from engine.extraction.reading import (
     STEP,
     TEXT,
     ReadRecord,
+    inputs_of,
     placeholders_in,
     signature_of,
     tuned_candidate,
@@ -484,7 +485,7 @@ class Prompter:
         return context() if self.lm is None else context(lm=self.lm)
 
     def _inputs(self, example: Example) -> dict[str, Any]:
-        inputs = example.inputs()
+        inputs = inputs_of(example, self.program)
         if PLACEHOLDERS not in inputs and self._has_placeholders:
             inputs[PLACEHOLDERS] = example.placeholders
         return inputs

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from engine.errors import ConfigurationError
+from engine.extraction.examples import Example
 from engine.modules.extract import Extract
 from engine.prediction import Prediction
 from engine.records import Candidate, Demo
@@ -38,6 +39,14 @@ class ReadRecord(Extract):
         given = {name: value for name, value in values.items() if name != PLACEHOLDERS}
         filled = tuple(sorted((values.get(PLACEHOLDERS) or {}).items()))
         return await super()._asked(given, shown or asked(self.read.signature, frozenset(given), filled))
+
+
+def inputs_of(example: Example, program: ReadRecord) -> dict[str, Any]:
+    """Return what the step reads of a document. Raises DatasetError, naming the file, also where the model cannot see it."""
+    inputs = example.inputs()
+    if PICTURES in inputs and program.is_blind:
+        program.check_eyes(example.documents())
+    return inputs
 
 
 def signature_of(

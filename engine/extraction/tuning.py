@@ -15,7 +15,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from engine.errors import ConfigurationError, DatasetError, EngineError, RunError
 from engine.extraction.examples import Example
 from engine.extraction.fields import TextOutput
-from engine.extraction.reading import DOCUMENT, PICTURES, RECORD, STEP, TEXT, ReadRecord, placeholders_in
+from engine.extraction.reading import (
+    DOCUMENT,
+    PICTURES,
+    RECORD,
+    STEP,
+    TEXT,
+    ReadRecord,
+    inputs_of,
+    placeholders_in,
+)
 from engine.extraction.results import FieldOptimizationProgress, FieldScore, OptimizationResult
 from engine.extraction.scoring import RecordScore, dumped, field_errors, field_means, metric_for, wanted
 from engine.optimizers.base import Optimizer
@@ -101,7 +110,7 @@ class Rows:
     numbers: tuple[int, ...]
 
 
-def rows_of(examples: Sequence[Example], model: type[BaseModel] | None) -> Rows:
+def rows_of(examples: Sequence[Example], model: type[BaseModel] | None, program: ReadRecord) -> Rows:
     """Return examples as rows; one that cannot be used is left out, with a message that names row, field and reason.
 
     Raises ConfigurationError where none is left.
@@ -113,7 +122,7 @@ def rows_of(examples: Sequence[Example], model: type[BaseModel] | None) -> Rows:
     labelled = any(example.expected_output is not None for example in examples)
     for number, example in enumerate(examples, start=1):
         try:
-            values = example.inputs()
+            values = inputs_of(example, program)
             if labelled:
                 values[TEXT if model is None else RECORD] = label_of(example.expected_output, model)
         except (DatasetError, ValueError) as error:
@@ -306,6 +315,9 @@ class Task:
             if error.__cause__ is None or isinstance(error.__cause__, EngineError):
                 raise
             raise error.__cause__ from None  # the metric's or the model class's own error, on every row
+        outcomes = [outcome for one in (*found.evaluations, before, after) for outcome in one.outcomes]
+        if outcomes and all(outcome.error is not None for outcome in outcomes):
+            raise RunError(f"Every row failed, the first with: {outcomes[0].error}")
         judged = verdict(before, after)
         kept = judged.best >= judged.baseline
         recorder.complete(judged)
@@ -368,7 +380,7 @@ def task_of(
     program: ReadRecord, model: type[BaseModel] | None, examples: Sequence[Example], plan: Plan
 ) -> Task:
     """Return the optimization of a program on some examples. Raises ConfigurationError."""
-    rows = rows_of(examples, model)
+    rows = rows_of(examples, model, program)
     output = TEXT if model is None else RECORD
     excluded = dict.fromkeys(plan.exclude_fields or (), 0.0)
     inner = metric_for(

@@ -96,7 +96,7 @@ class Extract(Module):
         """Read one document, in one call or in several."""
         given = await _apart(not all(isinstance(v, str) for v in inputs.values()), _all_opened, inputs)
         documents = [one for opened in given.values() if isinstance(opened, list) for one in opened]
-        self._check_eyes(documents)
+        self.check_eyes(documents)
         if not documents:
             return await self._asked(inputs)
         # Of several inputs the longest is the one that is divided.
@@ -177,13 +177,20 @@ class Extract(Module):
             values[EVIDENCE] = [one.to_json() for one in _evidence(documents, record, quotes, single)]
         return Prediction.of(values)
 
-    def _check_eyes(self, documents: Sequence[PagedDocument]) -> None:
+    @property
+    def is_blind(self) -> bool:
+        """Whether the model in force is known to see no pictures."""
         lm = self.read.lm or current().lm
+        return lm is not None and (lm.supports_vision is False or is_offline(lm.model))
+
+    def check_eyes(self, documents: Sequence[PagedDocument]) -> None:
+        """Raise DatasetError for a document with pages that are pictures where the model sees none."""
         unseen = next((one for one in documents if one.scans), None)
-        if lm is None or unseen is None or (lm.supports_vision is not False and not is_offline(lm.model)):
+        if unseen is None or not self.is_blind:
             return
+        lm = self.read.lm or current().lm
         raise DatasetError(
-            f"{unseen.name!r} {_to_be_seen(unseen)}, and {lm.model} sees no pictures. Choose a model that sees pictures, or give the text."
+            f"{unseen.name!r} {_to_be_seen(unseen)}, and {lm and lm.model} sees no pictures. Choose a model that sees pictures, or give the text."
         )
 
 

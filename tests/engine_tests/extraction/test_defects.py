@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, create_model, field_validator, model_vali
 from record_classes import Dog, Node, Owner
 
 import engine
-from engine.errors import ConfigurationError, DatasetError
+from engine.errors import ConfigurationError, DatasetError, RunError
 from engine.extraction import Example, FieldOptimizationProgress, create_optimized_model
 from engine.testing import ScriptedLM
 
@@ -380,3 +380,26 @@ def test_progress_is_told_by_phase():
 def test_an_unknown_evaluator_lists_the_names():
     with pytest.raises(ConfigurationError, match="levenshtein"):
         tuned(examples(4), evaluator_config={"default": "levenstein"})
+
+
+class Blind(ScriptedLM):
+    supports_vision = False
+
+
+def test_a_scan_and_a_model_without_eyes_is_one_sentence_with_the_files_name_and_the_rest_goes_on(files):
+    one = engine.Prompter(Bill, Blind(model))
+    said = r"'two.pdf' is a scan without text, and scripted sees no pictures"
+    with pytest.raises(DatasetError, match=said):
+        one.predict(pdf_path=files / "two.pdf")
+    right = {"kind": "bill", "total": 1}
+    result = one.optimize([*examples(5), Example(pdf_path=files / "two.pdf", expected_output=right)])
+    assert re.search(f"Row 6 is left out: {said}", result.left_out[0])
+    assert result.test_size == 1
+
+
+def test_an_evaluator_that_always_fails_is_an_error():
+    def broken(_example, _record):
+        raise ZeroDivisionError("division")
+
+    with pytest.raises(RunError, match=r"Every row failed, the first with: ZeroDivisionError"):
+        tuned(examples(5), evaluate_fn=broken)

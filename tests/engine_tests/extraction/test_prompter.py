@@ -246,7 +246,7 @@ def test_rows_that_do_not_validate_are_left_out_with_their_reason():
     result = prompter().optimize(rows, optimizer="labeledfewshot")
     assert "Row 6 is left out: field 'total'" in result.left_out[0]
     assert "Row 7 is left out" in result.left_out[1]
-    assert rows_of([Example(), *rows[:2]], Bill).numbers == (2, 3)
+    assert rows_of([Example(), *rows[:2]], Bill, prompter().program).numbers == (2, 3)
     with pytest.raises(ConfigurationError, match="no example to tune with"):
         prompter().optimize(rows[5:])
 
