@@ -32,6 +32,18 @@ SOURCE = "edit"
 DOCUMENTS = "Documents or pictures"
 """Title of the way to bring examples that takes files one row each."""
 
+
+def template(spec: PipelineSpec) -> bytes:
+    """Return an empty table as CSV: a column for each field of the task, in a form that spreadsheets open.
+
+    >>> from engine.pipeline.spec import FieldSpec, StepSpec
+    >>> step = StepSpec(name="route", inputs=(FieldSpec(name="text"),), outputs=(FieldSpec(name="team"),))
+    >>> template(PipelineSpec(steps=(step,))).decode("utf-8-sig")
+    'text,team\\r\\n'
+    """
+    return (",".join(f.name for f in (*spec.inputs, *spec.outputs)) + "\r\n").encode("utf-8-sig")
+
+
 _KEPT = {"dataset", "mapping", "excluded", "synthetic", "feedback"}
 
 

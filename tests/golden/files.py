@@ -15,9 +15,9 @@ LONGEST_LINE = 300
 RENEW = "If the difference is meant, run `make golden` and give the reason in the commit message."
 
 
-def write(made: Mapping[str, str]) -> None:
-    """Write texts by path; remove what else is in their folders."""
-    for path in leftover(made):
+def write(made: Mapping[str, str], *, tidy: bool = True) -> None:
+    """Write texts by path; `tidy` removes other files from their folders."""
+    for path in leftover(made) if tidy else ():
         (FOLDER / path).unlink()
     for name, text in made.items():
         path = FOLDER / name

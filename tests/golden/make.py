@@ -1,5 +1,7 @@
 """Writes the golden files again (`make golden`): what the engine does now, as text that the tests compare with.
 
+`python tests/golden/make.py pages/examples` writes only those whose path begins so.
+
 Golden files hold on to today's behaviour while code moves. Where one differs the difference is a bug, or it is meant:
 then the file is written again, and the commit message gives the reason.
 """
@@ -33,4 +35,8 @@ GOLDEN: dict[str, Callable[[], str]] = {
 """Golden file -> what makes its text."""
 
 if __name__ == "__main__":
-    write({path: make() for path, make in GOLDEN.items()})
+    wanted = tuple(sys.argv[1:])
+    write(
+        {path: make() for path, make in GOLDEN.items() if not wanted or path.startswith(wanted)},
+        tidy=not wanted,
+    )

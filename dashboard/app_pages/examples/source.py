@@ -129,6 +129,9 @@ def _upload(now: Current) -> None:
         **ui.saved(f"upload_{now.id}_{_taken()}", _take_upload, now.id),
     )
     st.caption("CSV, TSV, Excel, JSON, JSON Lines or Parquet. It stays on this machine.")
+    if now.draft.pipeline is not None:
+        template = examples.template(now.draft.pipeline)
+        ui.download("Download an empty table with the task's columns", template, "examples.csv", "template")
 
 
 def _paste(now: Current) -> None:

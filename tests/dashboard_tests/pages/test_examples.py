@@ -17,6 +17,7 @@ from dashboard.state import drafts, examples, reading
 from dashboard.state.drafts import ChangedElsewhereError, state_of
 from dashboard.state.examples import findings_of, split_of
 from engine.dataset import read_dataset
+from engine.errors import DatasetError
 from engine.pipeline.infer import infer_mapping, infer_pipeline
 from engine.runs.spec import ModelChoice
 from engine.store.store import Store
@@ -171,6 +172,17 @@ def test_a_finding_is_fixed_on_the_page_and_undone(kind):
         assert after.pipeline.outputs[0].choices == ("billing", "shipping")
     app.button(key="undo_examples").click().run()
     assert draft(project) == before
+
+
+def test_a_filled_template_fits_the_task():
+    project = drafts.create_project("mine", draft(mine()).model_copy(update={"dataset": None, "mapping": {}}))
+    app = start("examples", project=project)
+    assert "template" in [b.key for b in app.get("download_button")]
+    empty = examples.template(draft(project).pipeline)
+    with pytest.raises(DatasetError, match="row"):
+        read_dataset(empty, "examples.csv")
+    filled = read_dataset(empty + b"a letter,billing\r\n", "examples.csv")
+    assert infer_mapping(filled, draft(project).pipeline) == {"message": "message", "team": "team"}
 
 
 def test_good_rows_say_so():
