@@ -78,7 +78,7 @@ class Example:
 
         Files are read now. Raises DatasetError, naming the file, for one that cannot be used, and where there is nothing.
         """
-        text, pictures = [self.document] if self.document else [], list[Image]()
+        text, pictures = [self.document] if self.document.strip() else [], list[Image]()
         coded = [_decoded(str(data)) for data in several(self.image_base64)]
         for source in (*several(self.image_path), *coded, *several(self.pdf_path)):
             words, pages = read(source, self.pdf_dpi)

@@ -557,3 +557,9 @@ def test_the_optimizer_follows_the_number_of_rows(rows, first):
     given = [Example(text=f"No. {n}", expected_output={"total": 2}) for n in range(rows)]
     found = prompter(lambda _request: {"record": {"total": 2}}, Receipt).optimize(given)
     assert found.advice.startswith(first)
+
+
+@pytest.mark.parametrize("text", [None, "", " \n\t", {"text": " "}])
+def test_a_document_without_a_word_is_empty(text):
+    with pytest.raises(DatasetError, match="The document is empty"):
+        prompter().predict(text)
