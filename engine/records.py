@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum
@@ -513,6 +514,18 @@ def leaves(value: object, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from leaves(item, f"{path}[{i}]")
     else:
         yield path, value
+
+
+def plain_path(path: str) -> str:
+    """Return a path without the places of lists.
+
+    >>> plain_path("items[0].price")
+    'items.price'
+    """
+    return _PLACE.sub("", path)
+
+
+_PLACE = re.compile(r"\[\d+\]")
 
 
 def content_hash(value: object) -> str:

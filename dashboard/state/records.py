@@ -20,6 +20,7 @@ from engine.documents.paged import PAGE_BREAK
 from engine.errors import DatasetError, EngineError
 from engine.pipeline.records import paths
 from engine.pipeline.spec import FieldSpec, PipelineSpec
+from engine.records import plain_path
 from engine.runs.attachments import attached_path
 from engine.runs.intake import (
     ANSWER,
@@ -50,8 +51,8 @@ def take_pile(
 ) -> ProjectDraft:
     """Make a project's task and examples of documents. `written` gives the record; `inferred`: else the answers do.
 
-    With `own_task` the project keeps the task and the metric that it has. It is read by a child process, limited in time and memory. What could not be used is kept for `problems_of`. Raises
-    EngineError where nothing can be.
+    With `own_task` the project keeps the task and the metric that it has. The files are read by a child process, limited in
+    time and memory. What could not be used is kept for `problems_of`. Raises EngineError where nothing can be.
     """
     with TemporaryDirectory(prefix="tuneboard-") as folder:
         sources = []
@@ -222,7 +223,7 @@ def _corrected(record: dict[str, Any], field: FieldSpec, act: str, path: str, te
     if act == "added":
         there = record_value(record, path)
         return with_value(record, f"{path}[{len(there) if isinstance(there, list) else 0}]", {})
-    plain = re.sub(r"\[\d+\]", "", path)
+    plain = plain_path(path)
     leaf = next((f for name, f in paths([field]) if name == plain), field)
     return with_value(record, path, _cell_value(text, leaf))
 

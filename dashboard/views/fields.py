@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,14 +9,12 @@ from typing import Any, NamedTuple
 from dashboard.views.documents import RecordRow, Status, graded_answer, record_rows
 from engine.pipeline.records import paths
 from engine.pipeline.spec import FieldSpec
-from engine.records import Candidate, Outcome, json_value
+from engine.records import Candidate, Outcome, json_value, plain_path
 from engine.statistics import mean_interval, paired_interval
 from engine.text import percent
 
 MOST_WORST = 12
 """Rows that are listed for one field."""
-
-_INDEX = re.compile(r"\[\d+\]")
 
 
 class WorstRow(NamedTuple):
@@ -100,7 +97,7 @@ def _judged(
     found: dict[str, list[RecordRow]] = {}
     for line in record_rows(fields, expected, placed, grades):
         if line.kind == "leaf":
-            found.setdefault(_INDEX.sub("", line.path), []).append(line)
+            found.setdefault(plain_path(line.path), []).append(line)
     return found
 
 
@@ -108,7 +105,7 @@ def _score(lines: Sequence[RecordRow], outcome: Outcome, path: str) -> float:
     """Return a field's score in a row: the metric's own where it has one, else the share of values that are right."""
     if outcome.error is not None:
         return 0.0
-    own = [s for name, s in (outcome.objective_scores or {}).items() if _INDEX.sub("", name) == path]
+    own = [s for name, s in (outcome.objective_scores or {}).items() if plain_path(name) == path]
     if own:
         return sum(own) / len(own)
     return sum(line.status == "right" for line in lines) / len(lines)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -18,24 +17,13 @@ from engine.metrics.json_fields import JSONMatch
 from engine.metrics.judge import Rubric
 from engine.metrics.similarity import TokenF1
 from engine.records import Example as Row
-from engine.records import Outcome, json_value
-
-_INDEX = re.compile(r"\[\d+\]")
+from engine.records import Outcome, json_value, plain_path
 
 CRITERIA = (
     "Every value of the record stands in the document, and nothing is invented.",
     "No value that the document has for a field is missing.",
     "Each value is in the field that it belongs to, in the form its description asks for.",
 )
-
-
-def plain_path(path: str) -> str:
-    """Return a path without the places of lists.
-
-    >>> plain_path("items[0].price")
-    'items.price'
-    """
-    return _INDEX.sub("", path)
 
 
 class RecordScore(Metric):

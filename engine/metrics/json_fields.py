@@ -15,7 +15,7 @@ from engine.errors import EngineError
 from engine.metrics.base import Case, FieldGrade, Grade, Metric, MetricOptions, WorkedExample
 from engine.metrics.comparers import Comparer, Same, make_comparer, parse_comparers, written_comparers
 from engine.metrics.matching import same
-from engine.records import json_value, leaves
+from engine.records import json_value, leaves, plain_path
 from engine.signature.nested import named
 from engine.text import quoted
 
@@ -362,7 +362,7 @@ def _nearest(path: str, named: Mapping[str, object]) -> str:
     """Return the longest of some names that is the field's or that of an object around it, list positions aside."""
     if not named:
         return ""
-    plain = "".join(part.split("]")[-1] for part in path.split("["))
+    plain = plain_path(path)
     while plain:
         if plain in named:
             return plain

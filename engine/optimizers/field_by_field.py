@@ -6,7 +6,6 @@ compares a new description of every field at once.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -22,12 +21,11 @@ from engine.optimizers.shared.texts import (
     step_values,
     tunable_parts,
 )
-from engine.records import Candidate, Evaluation, Outcome
+from engine.records import Candidate, Evaluation, Outcome, plain_path
 from engine.search.contract import Problem, Propose, Score, Search, is_cut
 from engine.signature import InputField, OutputField, Signature
 from engine.text import counted, listed
 
-_INDEX = re.compile(r"\[\d+\]")
 _SHOWN_ERRORS, _AROUND = 8, 160
 
 
@@ -199,13 +197,9 @@ def own_scores(part: Component, outcome: Outcome) -> list[float]:
     if not part.field or not scores:
         return [outcome.score]
     if not inside:
-        named = [s for path, s in scores.items() if _plain(path) == part.field]
+        named = [s for path, s in scores.items() if plain_path(path) == part.field]
         return named or [outcome.score]
-    return [s for path, s in scores.items() if _plain(path) in (inside, part.field)]
-
-
-def _plain(path: str) -> str:
-    return _INDEX.sub("", path)
+    return [s for path, s in scores.items() if plain_path(path) in (inside, part.field)]
 
 
 def wrong_runs(part: Component, outcomes: Sequence[Outcome], good_enough: float) -> list[Outcome]:
@@ -255,7 +249,7 @@ def _shown_error(problem: Problem, part: Component, run: Outcome) -> dict[str, o
     expected = _inside({n: row[n] for n in names if n in row}, part.field)
     answered = _inside({n: run.prediction[n] for n in names if n in run.prediction}, part.field)
     text = "\n".join(str(row[name]) for name in problem.input_fields if isinstance(row.get(name), str))
-    lines = [line for line in run.feedback.split(". ") if inside and _plain(line).startswith(inside)]
+    lines = [line for line in run.feedback.split(". ") if inside and plain_path(line).startswith(inside)]
     said = ". ".join(lines) or run.feedback if part.is_description else run.feedback
     return {
         "expected": expected,
