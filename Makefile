@@ -58,7 +58,7 @@ browser: chromium        ## the whole flow in a real Chromium, screenshots in .s
 	$(BIN)/pytest -q -n 2 --dist loadfile --reruns 1 tests/browser_tests
 
 test-weights: weights chromium ## small models trained for real, one of them from the browser, about five minutes; `make test` leaves out the slow ones
-	OMP_NUM_THREADS=1 $$([ -e $(WEIGHTS)/.ready ] && echo $(WEIGHTS) || echo $(VENV))/bin/python -m pytest -q -n 2 -m "$(WHICH)" \
+	OMP_NUM_THREADS=1 $$([ -e $(WEIGHTS)/.ready ] && echo $(WEIGHTS) || echo $(VENV))/bin/python -m pytest -q -n 2 --dist worksteal -m "$(WHICH)" \
 	  --doctest-modules --doctest-ignore-import-errors $(TORCH_DOORS) tests/weights_tests tests/browser_tests/test_small_model_here.py
 
 test-faults: $(READY)    ## kills, faults of endpoints and other trouble, printed as a table; about half an hour

@@ -30,6 +30,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -234,6 +235,8 @@ class _Job:
                 lambda: store.runs.set_meters(run_id, driver.ledger.spent, driver.ledger.seconds)
             )
             await self.writer.all_written()
+        if store.runs.get(run_id).state == "finished":  # it is not driven again
+            shutil.rmtree(started, ignore_errors=True)
 
     def _phase(self, phase: str) -> None:
         self.writer.write(lambda: self.store.runs.set_phase(self.run.id, phase))

@@ -147,6 +147,7 @@ class Trainings:
     record: Callable[[events.Event], None]
     running: int = 0
     _answers: dict[tuple[str, tuple[str, ...], str], asyncio.Task[Training]] = field(default_factory=dict)
+    _promised: dict[DriverWatch, float] = field(default_factory=dict)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
@@ -171,7 +172,8 @@ class Trainings:
         try:
             return await self._answers[key]
         except BaseException:
-            self._answers.pop(key).cancel()
+            if (task := self._answers.pop(key, None)) is not None:
+                task.cancel()
             raise
 
     async def _answer(
@@ -195,9 +197,9 @@ class Trainings:
             async with nullcontext() if getattr(trainer, "hosted", False) else self._turn:
                 for note in trainer.check(order):
                     self.record(events.Note(note))
+                if problem := self._too_dear(trainer, order, watch, started=begin is None):
+                    return Training(problem=problem)
                 if begin is not None:
-                    if problem := self._too_dear(trainer, order):
-                        return Training(problem=problem)
                     begin()
                 trained = await trainer.train(order, watch)
         except EngineError as error:
@@ -205,6 +207,7 @@ class Trainings:
         except OSError as error:
             return Training(problem=_unwritable(error))
         finally:
+            self._promised.pop(watch, None)
             for task in following:
                 task.cancel()
             await asyncio.gather(*following, return_exceptions=True)
@@ -214,12 +217,20 @@ class Trainings:
             return Training(trained=trained, problem=why)
         return await self._judged(ask, trained, watch)
 
-    def _too_dear(self, trainer: Trainer, order: Order) -> str:
-        """Return a message where the budget cannot pay for a training that has its price, or for the beginning of another."""
+    def _too_dear(self, trainer: Trainer, order: Order, watch: DriverWatch, *, started: bool) -> str:
+        """Return a message where the budget cannot pay for a training that has its price, or for the beginning of another.
+
+        What trainings under way will still cost counts as spent. One that had started before goes on in any case.
+        """
         forecast = trainer.estimate(order)
-        if forecast.usd and (left := self.ledger.affords(0, forecast.usd)):
+        promised = sum(max(0.0, usd - other.usd) for other, usd in self._promised.items())
+        self._promised[watch] = forecast.usd or 0.0
+        if started:
+            return ""
+        if forecast.usd and (left := self.ledger.affords(0, forecast.usd + promised)):
+            others = f", {promised:,.2f} of them for trainings under way" if promised else ""
             return (
-                f"The training would cost about {forecast.usd:,.2f} US dollars, and {left} are left of the budget. "
+                f"The training would cost about {forecast.usd:,.2f} US dollars, and {left} are left of the budget{others}. "
                 "Raise the budget, or train on fewer rows or epochs."
             )
         self.ledger.spend(Usage(), ahead=forecast.tokens // 100 + 1)
@@ -244,7 +255,7 @@ class DriverWatch:
     def __init__(self, trainings: Trainings, ask: Train, number: int) -> None:
         self._run, self._ask, self._number = trainings, ask, number
         self._scored: list[Evaluation] = []
-        self._tokens, self._usd = 0, 0.0
+        self._tokens, self.usd = 0, 0.0
         self._last, self._shown_step = Progress(0, 0), -1
         self._samples = count(1)
         self._started = time.monotonic()
@@ -267,12 +278,12 @@ class DriverWatch:
 
     def spent(self, tokens: int, usd: float | None, ahead: int = 0) -> None:
         """Count what the whole training has spent so far, beyond what is counted already."""
-        more, dollars = max(0, tokens - self._tokens), max(0.0, (usd or 0.0) - self._usd)
-        self._tokens, self._usd = self._tokens + more, self._usd + dollars
+        more, dollars = max(0, tokens - self._tokens), max(0.0, (usd or 0.0) - self.usd)
+        self._tokens, self.usd = self._tokens + more, self.usd + dollars
         self._run.ledger.spend(Usage(input_tokens=more, cost=dollars if usd is not None else None), ahead)
 
     async def score(self, model: str, label: str) -> float | None:
-        """Return the program's mean score on the validation rows with this model, a trial of its own; None where it has none."""
+        """Return the program's mean score on the validation rows with this model, a separate trial; None where it has none."""
         if self.stopped:
             return None
         reason = f"{self._ask.label or 'A training'}: {label or 'a checkpoint'}, {model}."
@@ -362,7 +373,7 @@ class DriverWatch:
                 rows=rows,
                 seconds=trained.seconds if trained else time.monotonic() - self._started,
                 tokens=self._tokens,
-                usd=self._usd or (trained.usd if trained else None),
+                usd=self.usd or (trained.usd if trained else None),
                 file=trained.file if trained else "",
                 problem=answer.problem,
             )

@@ -1,4 +1,4 @@
-"""The contract between the driver and a trainer, the same for a machine of one's own and for a provider.
+"""The contract between the driver and a trainer, the same for this machine and for a provider.
 
 A trainer gets an `Order` and a `Watch`. It reports progress to the watch, has it score checkpoints, looks whether it was
 stopped, and returns the tuned model. The order's key names the training: the same order started again goes on from its
@@ -132,7 +132,7 @@ class Watch(Protocol):
 class TrainingEstimate:
     """What a training takes: chat rows, tokens of all epochs, US dollars and seconds; None for what is not known.
 
-    It costs 0 dollars on a machine of one's own.
+    It costs 0 dollars on this machine.
     """
 
     rows: int

@@ -1,4 +1,4 @@
-"""The training file alone, in the chat format that fine-tuning takes: for anyone's own trainer.
+"""The training file alone, in the chat format that fine-tuning takes: for any other trainer.
 
 One line a conversation: {"messages": [system, user, ..., assistant]}; the last message is the one to learn. The same
 lines are uploaded to a provider and exported from a run.

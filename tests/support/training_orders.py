@@ -1,4 +1,4 @@
-"""Orders of trainings for tests, and a watch that keeps what it is told."""
+"""Orders of trainings for tests, and a watch that keeps what is reported."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from engine.training.contract import ChatRow, Order, Progress, Rollout, TrainSet
 
 
 class Notes:
-    """A watch that keeps what it is told, and is stopped when it has been told of a step."""
+    """A watch that keeps what is reported, and is stopped once a step is."""
 
     def __init__(self, stop_at: int | None = None) -> None:
         self.stop_at = stop_at

@@ -79,7 +79,7 @@ class TrainOptions(Options):
 
 
 class TrainingOptimizer(Optimizer):
-    """Base of optimizers that train weights. `trainer` is a registered one's name, or a trainer of one's own.
+    """Base of optimizers that train weights. `trainer` is a registered one's name, or the user's own trainer.
 
     `train_kwargs` are more options by name, also by the names that DSPy's users give; what is not known is named in a warning.
     """

@@ -75,6 +75,7 @@ def test_a_small_model_learns_what_the_large_one_does(server, tmp_path):
     assert b"ft:small-base" in get_export("python").content(program)
     with zipfile.ZipFile(io.BytesIO(get_export("weights").content(program))) as made:
         assert json.loads(made.read(f"weights/models/{record.name}/model.json"))["run"] == run
+    assert not list((tmp_path / "training").rglob("*.json"))  # orders that were started are needed no more
     # The same run again, as after a kill: nothing is trained or uploaded again.
     with Store.open(tmp_path) as store:
         store.runs.set_state(run, "stopped")

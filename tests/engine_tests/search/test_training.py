@@ -166,6 +166,31 @@ def test_a_price_that_the_budget_does_not_cover_is_refused_before_the_start() ->
     assert not dear.orders
 
 
+def test_trainings_at_once_share_the_money_that_is_left() -> None:
+    lm = ToyLM()
+    toy = toy_trainer(lm)
+
+    class Hosted(LookupTrainer):
+        hosted = True
+
+    dear = Hosted(toy.reply, toy.guesses, price=1.0)
+    answers: list[Training] = []
+
+    def search(problem: Problem) -> Search:
+        calls = calls_of(problem)
+        answers.extend(
+            (yield [Train(problem.seed, ("self",), SETTINGS, part) for part in (calls[:9], calls[9:])])
+        )
+
+    driver = Driver(toy_settings(lm, trainers=(dear,)))
+    driver.ledger.budget = Budget(usd=10)
+    loop.run(driver.search(search))
+    first, second = answers
+    assert first.problem == ""
+    assert "10.00 US dollars are left of the budget, 9.00 of them for trainings under way" in second.problem
+    assert len(dear.orders) == 1
+
+
 def test_a_provider_that_fails_half_way_is_said_with_what_was_spent() -> None:
     lm = ToyLM()
     weak = replace(toy_trainer(lm), fail_after=8, price=0.01)
