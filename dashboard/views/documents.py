@@ -13,7 +13,7 @@ from engine.dataset.structured import cell_text
 from engine.documents import Evidence, Page, PagedDocument, evidence_for
 from engine.metrics.json_fields import JSONMatch
 from engine.metrics.matching import same
-from engine.pipeline.spec import FieldSpec, PipelineSpec
+from engine.pipeline.spec import FieldSpec
 from engine.records import leaves, value_text
 
 Status = Literal["", "right", "wrong", "missing", "invented"]
@@ -40,11 +40,6 @@ class RecordRow(NamedTuple):
 
 
 # The record
-
-
-def is_record(spec: PipelineSpec) -> bool:
-    """Return whether a task's answer is a record: several fields, or fields inside."""
-    return len(spec.outputs) > 1 or any(f.fields for f in spec.outputs)
 
 
 Grades = Mapping[str, Status]

@@ -7,23 +7,27 @@ module is what standalone scripts carry; it needs pydantic and no Tuneboard. The
 from __future__ import annotations
 
 import ast
+import asyncio
 import builtins
 import re
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import pydantic
 
 from engine.adapters.json import JSON_MODE, response_format
-from engine.errors import ProgramFileError
+from engine.errors import ProgramFileError, RunError
 from engine.export.carried import carried
 from engine.export.program import ProgramFile, json_text, quotable
 from engine.export.standalone.extraction import REPLACED_HERE
 from engine.export.standalone.script import PARTS, literal, program_data, type_literal
 from engine.export.standalone.stand_ins import REPLACED
+from engine.modules.module import Module
 from engine.pipeline.importers.task import import_task
 from engine.pipeline.records import with_descriptions
 from engine.pipeline.spec import RECORD, FieldSpec, StepSpec
+from engine.prediction import Prediction
 from engine.signature.grammar import read_type
 
 NEEDS_PYDANTIC = ("engine.adapters.values._validator", "engine.signature.grammar.UNIONS")
@@ -103,6 +107,49 @@ def schema_text(program: ProgramFile) -> str:
         if said and "$ref" not in part:
             part.setdefault("description", said)
     return json_text(found)
+
+
+Ask = Callable[[Any, Sequence[Mapping[str, Any]], Mapping[str, Any]], str]
+"""Takes a step's model, the messages and the request's other parameters; returns the reply's text."""
+
+
+class RecordProgram(Module):
+    """A record module's own code inside Tuneboard: it answers rows, and `ask` is called in place of an endpoint, in a thread.
+
+    `text` is the module as it was written. A class that a user gave is replaced by one written out of the fields: no code of
+    a user is run. Raises ProgramFileError where the text is not what the program makes.
+    """
+
+    def __init__(self, program: ProgramFile, text: str, lm: object, ask: Ask) -> None:
+        super().__init__()
+        if text != record_module(program):
+            raise ProgramFileError("The module's text is not what the program makes.")
+        steps = tuple(one.model_copy(update={"source": ""}) for one in program.pipeline.steps)
+        pipeline = program.pipeline.model_copy(update={"steps": steps})
+        code = record_module(program.model_copy(update={"pipeline": pipeline}))
+        # Under the name of a module that is there: dataclasses look theirs up.
+        self.names: dict[str, Any] = {"__name__": __name__}
+        exec(code, self.names)  # noqa: S102 - written by this file alone, of data and types
+        classes = [one for one in self.names.values() if isinstance(one, type)]
+        for one in classes:
+            if issubclass(one, pydantic.BaseModel) and one is not pydantic.BaseModel:
+                one.model_rebuild(_types_namespace=self.names)
+        self.names["complete"] = lambda model, messages, more: (ask(model, messages, more), "")
+        own = {path.partition(".")[0]: one.lm for path, one in program.build().named_predictors()}
+        for step in self.names["EXTRACTOR"].program(**_NOWHERE).steps:
+            step.model = own.get(step.name) or lm
+
+    async def aforward(self, **inputs: object) -> Prediction:
+        """Return the record of one row. Raises RunError."""
+        try:
+            found = await asyncio.to_thread(self.names["EXTRACTOR"].extract, inputs, **_NOWHERE)
+        except self.names["RecordError"] as error:
+            raise RunError(str(error)) from None
+        return Prediction(**{name: getattr(found, name) for name in type(found).model_fields})
+
+
+_NOWHERE = {"model": "none", "base_url": "http://localhost", "key_variable": None}
+"""The model of a module that asks no endpoint."""
 
 
 # Classes written out

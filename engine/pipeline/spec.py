@@ -275,6 +275,11 @@ class PipelineSpec(_Frozen):
         return self.steps[-1].makes
 
     @property
+    def has_record(self) -> bool:
+        """Whether the answer is a record: several fields, or fields inside."""
+        return len(self.outputs) > 1 or any(f.fields for f in self.outputs)
+
+    @property
     def models(self) -> tuple[ModelChoice, ...]:
         """Models that are steps' own, each once."""
         return tuple(dict.fromkeys(m for step in self.steps for m in step.models))

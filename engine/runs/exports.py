@@ -7,6 +7,7 @@ single character of difference shows, and no call is paid for.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -20,9 +21,12 @@ import orjson
 from engine import evaluate, loop, runtime
 from engine.adapters.chat import ChatAdapter
 from engine.adapters.values import format_value
-from engine.errors import EngineError, RunError
+from engine.errors import EngineError, ProgramFileError, RunError
 from engine.export.formats import EXPORTS, get_export
 from engine.export.program import ProgramFile, program_file, read_program, to_text, write_text
+from engine.export.record_module import RecordProgram
+from engine.modules.module import Module
+from engine.prediction import Prediction
 from engine.records import Candidate, Evaluation, whole_trials
 from engine.runs.prepare import prepare, with_result
 from engine.runs.spec import RunSpec
@@ -32,7 +36,6 @@ from engine.store.store import Store
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
     from engine.lm.base import BaseLM, Reply, Request
-    from engine.modules.module import Module
     from engine.runtime import Send
     from engine.search.settings import Settings
 
@@ -174,7 +177,7 @@ def use_none(home: Path, store: Store, project_id: str) -> None:
 
 
 async def prove(path: Path, settings: Settings, tested: Evaluation) -> list[dict[str, object]]:
-    """Score the program file at `path` and the messages file next to it on the rows of a test; pays for nothing.
+    """Score the program file at `path`, and the messages and the record module next to it, on a test's rows; pays for nothing.
 
     Returns for each file, as JSON values: `same` of `rows` test rows scored exactly as in the run's own test, `unknown`
     rows asked something whose answer is not kept, so they could not be checked without paying, `score` is the mean over the
@@ -182,7 +185,8 @@ async def prove(path: Path, settings: Settings, tested: Evaluation) -> list[dict
     every row scored the same, `sentence` says it in words. Rows that failed in the test are left out. Raises
     ProgramFileError where the program file cannot be read.
     """
-    program = read_program(path).build(lm=settings.lm)
+    file = read_program(path)
+    program = file.build(lm=settings.lm)
     proofs = [await _proof(program, path.name, settings, tested)]
     messages = path.with_name(get_export("messages_json").file_name)
     if messages.exists():
@@ -196,7 +200,38 @@ async def prove(path: Path, settings: Settings, tested: Evaluation) -> list[dict
             usual = step.adapter or runtime.current().adapter or ChatAdapter()
             step.adapter = _filling(usual, templates[name])
         proofs.append(await _proof(program, messages.name, settings, tested, note))
+    module = path.with_name(get_export("records").file_name)
+    if module.exists() and file.pipeline.has_record:
+        made = _module_program(file, module.read_text(encoding="utf-8"), settings)
+        proofs.append(await _proof(made, module.name, settings, tested))
     return proofs
+
+
+def _module_program(file: ProgramFile, text: str, settings: Settings) -> Module:
+    """Return what answers as an exported record module does, with the kept replies; no row where its text was changed."""
+    running = asyncio.get_running_loop()
+
+    def ask(lm: Any, messages: Sequence[Any], params: Mapping[str, Any]) -> str:
+        reply = asyncio.run_coroutine_threadsafe(lm.recall(lm.request(messages, **params)), running).result()
+        if reply is None:
+            raise RunError(NOT_KEPT)
+        return str(reply.text)
+
+    try:
+        return RecordProgram(file, text, settings.lm, ask)
+    except ProgramFileError as error:
+        return _Unusable(str(error))
+
+
+class _Unusable(Module):
+    """A program that answers no row."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+    async def aforward(self, **_inputs: object) -> Prediction:
+        raise RunError(self.reason)
 
 
 async def _proof(

@@ -15,7 +15,6 @@ from dashboard.components.forms import options_form
 from dashboard.components.page import Current
 from dashboard.components.tables import worked_table
 from dashboard.state import drafts, reading
-from dashboard.views.documents import is_record
 from dashboard.views.glossary import explain
 from engine.errors import UnknownNameError
 from engine.lm.choice import is_offline
@@ -104,7 +103,7 @@ def advised_metric(now: Current) -> str:
     if spec is None or not spec.outputs:
         return ""
     exact = [bool(f.choices) or f.parsed_type.plain in (bool, int) for f in spec.outputs]
-    if spec.steps[-1].strategy == "extract" or (is_record(spec) and not all(exact)):
+    if spec.steps[-1].strategy == "extract" or (spec.has_record and not all(exact)):
         return RECORDS
     if spec.outputs[-1].parsed_type.plain is float:
         return "NumberWithin"
@@ -117,7 +116,7 @@ RECORDS = "JSONMatch"
 
 def usual_options(name: str, spec: PipelineSpec | None) -> dict[str, object]:
     """Return the options that a metric starts with: for a record all of its fields count, and lists item by item."""
-    return {"every_output": True, "best_match": True} if name == RECORDS and spec and is_record(spec) else {}
+    return {"every_output": True, "best_match": True} if name == RECORDS and spec and spec.has_record else {}
 
 
 def _card(now: Current, metric: type[Metric], chosen: str, advised: str) -> None:

@@ -27,7 +27,6 @@ from dashboard.state import candidates, reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.snapshot import chart
 from dashboard.views.comparison import spread, spread_figure
-from dashboard.views.documents import is_record
 from dashboard.views.score_chart import score_chart
 from dashboard.views.text import distinct, escape_markdown
 from engine.store.rows import RunRow
@@ -74,6 +73,7 @@ def results_view(run: RunRow) -> None:
         return
     views: dict[str, Callable[[], None]] = {
         "Prompts side by side": lambda: candidate_compare(picked),
+        **({"By field": lambda: field_view(run, picked)} if spec.has_record else {}),
         "Rows": lambda: row_matrix(run, picked),
     }
     if is_record(spec):

@@ -26,7 +26,6 @@ from dashboard.views.comparison import (
     filtered,
     table,
 )
-from dashboard.views.documents import is_record
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, distinct, escape_markdown
 from engine.records import Outcome, json_value, value_text
@@ -59,7 +58,7 @@ def _whole_row(
                 type="tertiary",
                 on_click=ui.callback(st.query_params.pop, PARAM, None),
             )
-        beside = is_record(spec.pipeline)
+        beside = spec.pipeline.has_record
         if beside:
             _record(run, answered, values)
         for name, value in values.items():

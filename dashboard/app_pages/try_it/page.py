@@ -13,12 +13,13 @@ from dashboard.components.runs import current_run, run_picker
 from dashboard.components.wizard import no_project, project_bar, step_bar
 from dashboard.state import candidates, models, playground, reading, records
 from dashboard.state.models import asked_models, models_of_steps, title_of
-from dashboard.views.documents import is_record, record_rows, viewer_data
+from dashboard.views.documents import graded_answer, record_rows, viewer_data
 from dashboard.views.text import escape_markdown
 from dashboard.views.wizard import steps
 from engine.errors import EngineError
 from engine.records import json_value
 from engine.runs.playground import PlaygroundAnswer
+from engine.runs.spec import make_metric
 
 ROWS = 100
 
@@ -133,7 +134,7 @@ def _answers(trial: playground.Playground, key: str) -> None:
         return
     names = {p.id: p.name for p in trial.prompts}
     attempts_view(attempts, names, trial.pipeline.outputs, expected)
-    if is_record(trial.pipeline):
+    if trial.pipeline.has_record:
         with ui.errors_shown():
             _beside(trial, attempts[-1], names, st.session_state.get(f"try_inputs_{key}", {}), expected)
 
@@ -150,12 +151,11 @@ def _beside(
     if attempt.error or not isinstance(text, str) or not text.strip():
         return
     outputs = trial.pipeline.outputs
+    rows = record_rows(outputs, attempt.answer)
     if expected:
-        rows = record_rows(
-            outputs, {name: json_value(value) for name, value in expected.items()}, attempt.answer
-        )
-    else:
-        rows = record_rows(outputs, attempt.answer)
+        right = {name: json_value(value) for name, value in expected.items()}
+        metric = make_metric(trial.metric, trial.model) if trial.metric else None
+        rows = record_rows(outputs, right, *graded_answer(right, attempt.answer, metric))
     with ui.card("try_record"):
         name = escape_markdown(names.get(attempt.name, attempt.name), 80)
         st.markdown(f"**Where the values stand** · {name}")
