@@ -12,6 +12,7 @@ import decimal
 import io
 import json
 import lzma
+import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -129,6 +130,8 @@ def _unpacked(files: Iterable[PileFile], problems: list[PileProblem]) -> Iterato
     """Iterate over files, those in archives in their place."""
     number, left = 0, MOST_UNPACKED
     for one in files:
+        if _is_hidden(PurePosixPath(one.name)):
+            continue
         packed = one.name.lower().endswith(".zip")
         for found in _archive(one, left, problems) if packed else [one]:
             number += 1
@@ -143,7 +146,7 @@ def _archive(archive: PileFile, left: int, problems: list[PileProblem]) -> Itera
     """Iterate over an archive's files, `left` bytes of them; one that is damaged leaves the others."""
     try:
         with zipfile.ZipFile(io.BytesIO(archive.content)) as opened:
-            shown = (info for info in opened.infolist() if not (info.is_dir() or _is_hidden(info)))
+            shown = (i for i in opened.infolist() if not (i.is_dir() or _is_hidden(_path_of(i))))
             for info in islice(shown, MOST_FILES + 1):
                 path = _path_of(info)
                 if info.flag_bits & 1:
@@ -186,8 +189,10 @@ def _path_of(info: zipfile.ZipInfo) -> PurePosixPath:
     return PurePosixPath(info.filename.replace("\\", "/"))
 
 
-def _is_hidden(info: zipfile.ZipInfo) -> bool:
-    return any(part.startswith((".", "__MACOSX")) and part.strip(".") for part in _path_of(info).parts)
+def _is_hidden(path: PurePosixPath) -> bool:
+    """Return whether a file is one that a system leaves behind in folders and archives."""
+    left_behind = path.name.casefold() in ("thumbs.db", "desktop.ini")
+    return left_behind or any(part.startswith((".", "__MACOSX")) and part.strip(".") for part in path.parts)
 
 
 def read_file(one: PileFile) -> Page:
@@ -286,11 +291,22 @@ def _file_key(rows: Sequence[Mapping[str, object]], places: Mapping[str, list[in
         for key in keys
     }
     best = max(found, key=lambda key: found[key], default="")
-    if not best or not found[best]:
+    if best and found[best]:
+        return best
+    named = next((key for key in keys if key.strip().casefold() in _FILE_COLUMNS), None)
+    if named is None:
         raise DatasetError(
             "No column of it names the documents. Add a column with their file names, such as: file."
         )
-    return best
+    given = ", ".join(list(dict.fromkeys(str(row.get(named, "")) for row in rows))[:3])
+    known = ", ".join(sorted(name for name in places if "." in name and "/" not in name)[:3])
+    raise DatasetError(
+        f"Its column {named!r} names none of the documents: it has {given}, and the documents are {known}."
+    )
+
+
+_FILE_COLUMNS = ("file", "filename", "file_name", "document", "name", "path")
+"""Columns that are meant to name the documents."""
 
 
 def _typed_columns(table: Any, columns: Sequence[str]) -> dict[str, list[object]]:
@@ -300,8 +316,19 @@ def _typed_columns(table: Any, columns: Sequence[str]) -> dict[str, list[object]
     for column in columns:
         one = found[column]
         cells = table.values(column)
-        made[column] = [_typed(cell, one.kind, whole=one.whole) for cell in cells]
+        if all(_COMMA.fullmatch(cell.strip()) for cell in cells if cell.strip()) and any(
+            map(str.strip, cells)
+        ):
+            made[column] = [
+                float(c.replace(".", "").replace(",", ".")) if (c := cell.strip()) else None for cell in cells
+            ]
+        else:
+            made[column] = [_typed(cell, one.kind, whole=one.whole) for cell in cells]
     return made
+
+
+_COMMA = re.compile(r"-?(\d{1,3}(\.\d{3})+|\d+),\d{1,2}")
+"""A number with a decimal comma, as in 1.234,50."""
 
 
 def _typed(cell: str, kind: str, *, whole: bool) -> object:
@@ -339,12 +366,11 @@ def record_project(pile: Pile, written: str = "") -> RecordProject:
     Without it the record's type is inferred from the answers; without either the task has no outputs yet.
     Raises EngineError for a text that cannot be read.
     """
-    taken = [DOCUMENT]
     imported: Imported | None = import_task(written) if written.strip() else None
     if imported is not None:
         outputs = imported.step.outputs
     else:
-        outputs = infer_fields([*pile.answers.values()], taken) if pile.answers else ()
+        outputs = infer_fields([*pile.answers.values()]) if pile.answers else ()
     kind = "str" if pile.has_text else _media_kind(pile)
     step = StepSpec(
         strategy="extract",
@@ -362,7 +388,19 @@ def record_project(pile: Pile, written: str = "") -> RecordProject:
         metric=_metric(outputs) if outputs else None,
         adapter="chat",
     )
-    return RecordProject(_table(pile, outputs), draft, imported.notes if imported else ())
+    return RecordProject(_table(pile, outputs), draft, tuple(_notes(pile, imported, outputs)))
+
+
+def _notes(pile: Pile, imported: Imported | None, outputs: Sequence[FieldSpec]) -> Iterator[str]:
+    """Yield what is worth knowing of the record's fields; the input is always the document."""
+    if imported is not None:
+        about_input = f"the input {imported.step.inputs[0].name!r}."
+        yield from (note for note in imported.notes if not note.endswith(about_input))
+        return
+    keys = dict.fromkeys(str(key) for answer in pile.answers.values() for key in answer)
+    for key, one in zip(keys, outputs, strict=False):
+        if one.name != re.sub(r"\W+", "_", key).strip("_").casefold():
+            yield f"{key!r} cannot be a field name; it is called {one.name!r} here."
 
 
 def _metric(outputs: Sequence[FieldSpec]) -> Named:
@@ -407,6 +445,10 @@ def _table(pile: Pile, outputs: Sequence[FieldSpec]) -> bytes:
     return csv_bytes(columns)
 
 
+THE_RECORD = "the record"
+"""Name under which what is worth knowing of the record's fields is listed."""
+
+
 # In a process of its own
 
 
@@ -445,7 +487,7 @@ def take_pile(request: PileRequest) -> PileTaken:
         if not (request.inferred or request.written):
             pile.answers.clear()
         made = record_project(pile, request.written)
-        problems = (*pile.problems, *(PileProblem("the record", note) for note in made.notes))
+        problems = (*pile.problems, *(PileProblem(THE_RECORD, note) for note in made.notes))
         return PileTaken(table=made.table.decode(), draft=made.draft, problems=problems)
     except MemoryError:
         raise DatasetError(

@@ -39,7 +39,7 @@ def start(page: Page, file: Path) -> None:
     page.locator("input[type=file]").first.set_input_files(file)
     settled(page)
     press(page, "use_documents")
-    expect(page.locator(".st-key-pile_problems")).to_contain_text("1 file was not used")
+    expect(page.locator(".st-key-pile_problems")).to_contain_text("1 file has a problem")
     settled(page)
 
 

@@ -18,6 +18,7 @@ from golden.internals import FILE_NAME, PROVIDERS
 FROZEN = Path(__file__).parent / "frozen"
 _MASKS = (
     (re.compile(r"\b[0-9a-f]{12}\b"), "ID"),
+    (re.compile(r"(?<=Made by Tuneboard on )\d+ \w+ \d{4}"), "DAY"),
     (re.compile(r"\b(\d+ min )?\d+(\.\d+)? (s|ms)\b"), "TIME"),
     (re.compile(r"\b[\d.,]+ (bytes|kB|KB|MB)"), "SIZE"),
 )

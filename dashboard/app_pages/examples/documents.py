@@ -16,6 +16,7 @@ from dashboard.state import records
 from dashboard.views.text import count, escape_markdown
 from engine.errors import DatasetError
 from engine.pipeline.spec import PipelineSpec
+from engine.runs.intake import THE_RECORD
 
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
@@ -135,14 +136,18 @@ def _make_columns(project_id: str) -> None:
 
 
 def pile_report(now: Current) -> None:
-    """List what could not be used of the documents taken last."""
+    """List what could not be used of the documents taken last, and what is worth knowing of their fields."""
     found = records.problems_of(now.id)
     if not found:
         return
+    files = {p.file for p in found if p.file != THE_RECORD}
+    title = f"{count(len(files), 'file has', 'files have')} a problem" if files else "About the record"
     with ui.card("pile_problems"):
         with ui.row("pile_problems_head", side="distribute"):
             st.markdown(
-                f":orange[:material/report:] **{count(len(found), 'file was', 'files were')} not used**; the rest is here.",
+                f":orange[:material/report:] **{title}**; the rest is here."
+                if files
+                else f":material/info: **{title}**",
                 width="content",
             )
             ui.button(
@@ -152,7 +157,12 @@ def pile_report(now: Current) -> None:
                 type="tertiary",
                 on_click=ui.callback(records.forget, now.id),
             )
-        lines = [{"File": p.file, "Why": p.sentence} for p in found[:MOST_SHOWN]]
+        for p in found:
+            if p.file == THE_RECORD:
+                st.caption(escape_markdown(p.sentence))
+        lines = [{"File": p.file, "Why": p.sentence} for p in found[:MOST_SHOWN] if p.file != THE_RECORD]
+        if not lines:
+            return
         data_table(
             lines, "pile_table", {"Why": st.column_config.TextColumn(width="large")}, most=6, height=260
         )

@@ -47,7 +47,7 @@ def test_a_pile_becomes_a_project_and_names_what_it_could_not_use():
     draft = stored_draft(project)
     assert [f.name for f in draft.pipeline.outputs] == ["number", "total"]
     assert draft.metric.name == "JSONMatch"
-    assert "1 file was not used" in said(app)
+    assert "1 file has a problem" in said(app)
     assert draft.mapping["total"] == "correct_total"
 
 

@@ -197,3 +197,49 @@ def test_a_pdf_with_scanned_pages_is_kept_as_a_file_so_that_they_are_seen():
     assert not found.has_text
     assert record_project(found).draft.pipeline.steps[0].inputs[0].type == "PDF"
     assert read_pile([PileFile("a.pdf", mixed_pdf("t-"))]).has_text
+
+
+def test_files_that_a_system_leaves_behind_are_no_documents():
+    junk = ("__MACOSX/a/._x.txt", "a/.DS_Store", "a/Thumbs.db", "desktop.ini")
+    files = [PileFile(name, b"\0\5junk") for name in junk] + [PileFile("a/x.txt", b"Total 3")]
+    for given in (files, [packed(**{one.name: one.content for one in files})]):
+        pile = read_pile(given)
+        assert [one.name for one in pile.documents] == ["a/x.txt"]
+        assert pile.problems == []
+
+
+def test_answers_whose_names_fit_no_document_show_both_names():
+    files = [PileFile("d0.txt", b"Total 3"), PileFile("answers.csv", b"file;total\nq1.txt;3\nq2.txt;4\n")]
+    pile = read_pile(files)
+    (problem,) = pile.problems
+    assert problem.sentence == (
+        "Its column 'file' names none of the documents: it has q1.txt, q2.txt, and the documents are d0.txt."
+    )
+
+
+def test_a_decimal_comma_is_a_number():
+    text = "file;total;note\na.txt;7,00;1,5 kg\nb.txt;1.234,50;x\nc.txt;;y\n"
+    files = [PileFile(f"{name}.txt", b"A bill") for name in "abc"]
+    pile = read_pile([*files, PileFile("answers.csv", text.encode())])
+    assert [pile.answers[at]["total"] for at in range(3)] == [7.0, 1234.5, None]
+    made = record_project(pile)
+    assert [f.type for f in made.draft.pipeline.outputs] == ["Optional[float]", "str"]
+
+
+def test_a_key_that_is_no_field_name_is_named_and_one_called_like_the_input_is_kept():
+    answers = json.dumps([{"file": "a.txt", "class": "x", "document": "y", "Total amount": 3}])
+    made = record_project(
+        read_pile([PileFile("a.txt", b"A bill"), PileFile("answers.json", answers.encode())])
+    )
+    (step,) = made.draft.pipeline.steps
+    assert [f.name for f in step.outputs] == ["class_value", "document", "total_amount"]
+    assert made.notes == ("'class' cannot be a field name; it is called 'class_value' here.",)
+    assert made.draft.mapping[step.inputs[0].name] == "document"
+    assert b'"a.txt","","A bill","x","y","3"' in made.table
+
+
+def test_a_class_brings_no_word_of_an_input_that_is_not_there():
+    made = record_project(
+        read_pile([PileFile("a.txt", b"A bill")]), "class Bill(BaseModel):\n    total: float\n"
+    )
+    assert made.notes == ()
