@@ -75,12 +75,7 @@ def results_view(run: RunRow) -> None:
         "Prompts side by side": lambda: candidate_compare(picked),
         **({"By field": lambda: field_view(run, picked)} if spec.has_record else {}),
         "Rows": lambda: row_matrix(run, picked),
-    }
-    if is_record(spec):
-        views["By field"] = lambda: field_view(run, picked)
-    else:
-        views["By label"] = lambda: label_view(run, picked)
-    views |= {
+        **({} if spec.has_record else {"By label": lambda: label_view(run, picked)}),
         "Scores": lambda: _scores(picked),
         "All prompts": lambda: _all(run, best),
         "Rows by prompt": lambda: candidate_matrix(run),
