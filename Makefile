@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WEIGHTS := .venv-weights
+RAY := .venv-ray
 # They import torch at their top.
 TORCH_DOORS := engine/lm/local/weights.py engine/training/sft.py engine/training/grpo_child.py
 LOCK := .ci/requirements.txt
@@ -19,7 +20,7 @@ export PIP_DEFAULT_TIMEOUT ?= 60
 export PIP_ROOT_USER_ACTION ?= ignore
 export UV_HTTP_TIMEOUT ?= 120
 
-.PHONY: run demo test test-faults check peers chromium weights unit browser test-weights golden bench bench-optimizers bench-records bench-weights fix lock clean
+.PHONY: run demo test test-faults check peers chromium weights cluster unit browser test-weights test-ray golden bench bench-optimizers bench-records bench-weights bench-ray fix lock clean
 
 run: $(READY)            ## open the dashboard on 127.0.0.1
 	$(BIN)/tuneboard open
@@ -29,8 +30,9 @@ demo: $(READY)           ## tune the sample task in the terminal, no key needed
 
 test: $(READY)           ## everything CI runs
 	@# What the tests need is fetched while the code is checked.
-	$(MAKE) -j 4 check peers chromium weights
+	$(MAKE) -j 5 check peers chromium weights cluster
 	$(MAKE) unit browser
+	$(MAKE) test-ray WHICH='not slow'
 	$(MAKE) test-weights WHICH='not slow'
 
 check: $(READY)          ## style, syntax, types, import contracts
@@ -50,6 +52,9 @@ chromium: $(READY)       ## a browser, if there is none yet
 weights: $(READY)        ## torch, transformers, peft and trl, in an environment of their own
 	$(BIN)/python .ci/weights.py
 
+cluster: $(READY)        ## Ray, in an environment of its own
+	$(BIN)/python .ci/cluster.py
+
 unit: peers              ## engine and dashboard tests, docstring examples
 	$(BIN)/pytest -q -n auto --dist worksteal --doctest-modules $(addprefix --ignore=,$(TORCH_DOORS)) engine dashboard tests/engine_tests tests/dashboard_tests tests/fault_tests tests/golden tests/test_architecture.py tests/test_docs.py
 
@@ -60,6 +65,9 @@ browser: chromium        ## the whole flow in a real Chromium, screenshots in .s
 test-weights: weights chromium ## small models trained for real, one of them from the browser, about five minutes; `make test` leaves out the slow ones
 	OMP_NUM_THREADS=1 $$([ -e $(WEIGHTS)/.ready ] && echo $(WEIGHTS) || echo $(VENV))/bin/python -m pytest -q -n 2 --dist worksteal -m "$(WHICH)" \
 	  --doctest-modules --doctest-ignore-import-errors $(TORCH_DOORS) tests/weights_tests tests/browser_tests/test_small_model_here.py
+
+test-ray: cluster        ## runs on a real Ray cluster of two nodes, with a worker killed; half a minute
+	@[ ! -e $(RAY)/.ready ] || $(RAY)/bin/python -m pytest -q -m "$(WHICH)" tests/ray_tests
 
 test-faults: $(READY)    ## kills, faults of endpoints and other trouble, printed as a table; about half an hour
 	$(BIN)/python tests/fault_tests/table.py
@@ -81,6 +89,9 @@ bench-weights: weights   ## training on this machine next to plain trl, and answ
 	OMP_NUM_THREADS=1 $(WEIGHTS)/bin/python tests/benchmarks/weights.py
 	OMP_NUM_THREADS=1 $(WEIGHTS)/bin/python tests/benchmarks/local_models.py
 
+bench-ray: cluster       ## a run's rows on a Ray cluster next to this machine alone, printed as a table
+	$(RAY)/bin/python tests/benchmarks/cluster.py
+
 fix: $(READY)            ## fix what the linter can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -91,6 +102,7 @@ lock: $(READY)           ## resolve the dependencies again, hashes included
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o $(LOCK)
 	$(BIN)/python .ci/weights.py lock
+	$(BIN)/python .ci/cluster.py lock
 
 $(READY): pyproject.toml $(LOCK)
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Tuneboard needs Python 3.11 or newer; this is ' + sys.version.split()[0] + '. Name another one with: make PYTHON=python3.12')"
@@ -103,4 +115,4 @@ $(READY): pyproject.toml $(LOCK)
 	@touch $@
 
 clean:                   ## remove everything that was built
-	rm -rf $(VENV) $(WEIGHTS) .screenshots .bench .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(WEIGHTS) $(RAY) .screenshots .bench .mypy_cache .ruff_cache .pytest_cache

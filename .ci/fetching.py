@@ -1,14 +1,22 @@
-"""Running the commands that fetch things: without questions, with a time limit and another try after a failure."""
+"""Running the commands that fetch things: without questions, with a time limit and another try after a failure.
+
+Environments for extras are made here too: each sees all that `.venv` has, and holds what its lock adds, nothing twice.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
+import venv
 from collections.abc import Sequence
 from pathlib import Path
+
+MAIN_LOCK = Path(__file__).with_name("requirements.txt")
 
 APT = """
 APT::Get::Assume-Yes "true";
@@ -53,3 +61,32 @@ def environment() -> dict[str, str]:
         "UV_HTTP_TIMEOUT": "120",
         **os.environ,
     }
+
+
+def make_environment(home: Path, lock: Path) -> tuple[Path, list[str | Path]]:
+    """Make an environment next to this one with what a lock adds; return its Python, and pip's command to install more."""
+    venv.create(home, clear=True, symlinks=sys.platform != "win32")
+    python = home / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    name = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    packages = Path(run([python, "-c", name], tries=1, seconds=60).strip())
+    shared = sysconfig.get_path("purelib")
+    # Not the folder's name alone: an editable install is a .pth file in it, which is to be read as well.
+    (packages / "shared.pth").write_text(f"import site; site.addsitedir({shared!r})\n", encoding="utf-8")
+    locked = ["--no-deps", "--require-hashes", "-r", lock]
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-compile"]
+    try:
+        uv = [sys.executable, "-m", "uv", "pip", "install", "-q", "--python", python]
+        run([*uv, *locked], tries=1, seconds=200)
+    except (OSError, subprocess.SubprocessError):  # it cannot reach the index that pip is set up for
+        run([*pip, *locked], tries=2, seconds=300)
+    return python, pip
+
+
+def locked_names(lock: Path) -> list[str]:
+    """Return the packages in a lock."""
+    return sorted(set(re.findall(r"^[A-Za-z0-9_.-]+(?===)", lock.read_text(encoding="utf-8"), re.MULTILINE)))
+
+
+def without_hashes(lock: Path) -> str:
+    """Return a lock as constraints."""
+    return re.sub(r" \\$|^ +--hash.*\n", "", lock.read_text(encoding="utf-8"), flags=re.MULTILINE)

@@ -7,21 +7,17 @@ machine may offer its own build. `weights.py` makes the environment once; `weigh
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
-import venv
 from pathlib import Path
 
-from fetching import run
+from fetching import MAIN_LOCK, locked_names, make_environment, run, without_hashes
 
 ROOT = Path(__file__).parents[1]
 HOME = ROOT / ".venv-weights"
 LOCK = Path(__file__).with_name("weights.txt")
-MAIN_LOCK = Path(__file__).with_name("requirements.txt")
 TORCH = "torch==2.13.0"
 TORCH_NEEDS = ("filelock", "fsspec", "jinja2", "networkx", "setuptools", "sympy", "typing-extensions")
 """Its own dependencies on every system: pip finds them installed, at the versions of the lock."""
@@ -31,21 +27,8 @@ WARM_UP = "import peft, torch; from transformers import AutoModelForCausalLM, Ll
 
 def build(home: Path) -> None:
     """Make the environment."""
-    venv.create(home, clear=True, symlinks=sys.platform != "win32")
-    python = home / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    name = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    packages = Path(run([python, "-c", name], tries=1, seconds=60).strip())
-    shared = sysconfig.get_path("purelib")
-    # Not the folder's name alone: an editable install is a .pth file in it, which is to be read as well.
-    (packages / "shared.pth").write_text(f"import site; site.addsitedir({shared!r})\n", encoding="utf-8")
-    locked = ["--no-deps", "--require-hashes", "-r", LOCK]
-    pip = [sys.executable, "-m", "pip", "--python", python, "install", "-q"]
-    uv = [sys.executable, "-m", "uv", "pip", "install", "-q", "--python", python]
-    try:
-        run([*uv, *locked], tries=1, seconds=200)
-    except (OSError, subprocess.SubprocessError):  # it cannot reach the index that pip is set up for
-        run([*pip, "--no-compile", *locked], tries=2, seconds=300)
-    run([*pip, "--no-compile", TORCH], tries=2, seconds=400)
+    python, pip = make_environment(home, LOCK)
+    run([*pip, TORCH], tries=2, seconds=400)
     # Only what is used is compiled to bytecode, all of torch would take a minute; without it each process compiles again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     run([python, "-c", WARM_UP], tries=1, seconds=300)
@@ -53,8 +36,7 @@ def build(home: Path) -> None:
 
 def lock() -> None:
     """Resolve the extra again, at the main lock's versions wherever both have a package; write what it adds."""
-    pinned = re.sub(r" \\$|^ +--hash.*\n", "", MAIN_LOCK.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    names = sorted(set(re.findall(r"^[A-Za-z0-9_.-]+", pinned, flags=re.MULTILINE)))
+    pinned, names = without_hashes(MAIN_LOCK), locked_names(MAIN_LOCK)
     with tempfile.TemporaryDirectory() as folder:
         files = {
             "main.txt": pinned,

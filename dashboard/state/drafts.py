@@ -14,6 +14,7 @@ from dashboard.state.selection import check, read_only, writing
 from engine.errors import StoreError
 from engine.runs.spec import ModelChoice, ProjectDraft, sample_bytes, sample_draft
 from engine.runs.trust import ADDRESSES, note_addresses
+from engine.search.backends.contract import BackendChoice
 from engine.store.rows import FROM_ELSEWHERE, ProjectRow
 from engine.store.store import Store
 
@@ -170,6 +171,14 @@ def _change_models(choice: ModelChoice, instead: list[dict[str, object]]) -> Non
         asked = store.settings.get(ADDRESSES, [])
         if agreed & set(asked):
             store.settings.set(ADDRESSES, [address for address in asked if address not in agreed])
+
+
+def set_backend(field: str, value: str) -> None:
+    """Change where the rows of new runs are answered: its "name" or its "address"; without an address it is "auto"."""
+    with writing() as store, store.transaction():
+        now = store.settings.get("backend", {})
+        changed = BackendChoice.model_validate({**now, field: value.strip() or "auto"})
+        store.settings.set("backend", changed.model_dump())
 
 
 def clear_answers() -> int:

@@ -19,6 +19,7 @@ from engine.home import data_home
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate, Outcome
 from engine.runs.spec import ModelChoice, ProjectDraft, RunSpec
+from engine.search.backends.contract import BackendChoice
 from engine.store.connection import BUSY_SECONDS
 from engine.store.rows import CandidateRow, DatasetRow, ProjectRow, RunRow, VersionRow
 from engine.store.store import FILE_NAME, Store
@@ -131,6 +132,11 @@ def setting(key: str, default: object = None) -> Any:
     """Return a stored setting."""
     with reading() as store:
         return store.settings.get(key, default)
+
+
+def backend() -> BackendChoice:
+    """Return where the rows of new runs are answered."""
+    return BackendChoice.model_validate(setting("backend", {}))
 
 
 def tuned() -> list[TunedModel]:

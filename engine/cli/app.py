@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
 
 import typer
 
@@ -28,6 +28,9 @@ from engine.errors import (
     SignatureError,
 )
 from engine.home import ENVIRONMENT_VARIABLE, data_home
+
+if TYPE_CHECKING:
+    from engine.search.backends.contract import BackendChoice
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -200,12 +203,35 @@ def run(
             "--trust", help="Agree to the addresses, keys and files of this machine that the file names."
         ),
     ] = False,
+    backend: Annotated[
+        str | None,
+        typer.Option(help="Where rows are answered: local, or ray (a Ray cluster); else as the run says."),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="The Ray cluster: auto (the one that runs here), local (one started for the run), or host:port."
+        ),
+    ] = None,
 ) -> None:
     """Carry out a run: one described in a file, or a stored one (also to resume it)."""
     _use(home)
     from engine.cli.tune import run_target
 
-    raise typer.Exit(run_target(target, trust=trust))
+    raise typer.Exit(run_target(target, trust=trust, backend=_backend(backend, address)))
+
+
+def _backend(name: str | None, address: str | None) -> BackendChoice | None:
+    """Return the backend that the options name; None where they name none."""
+    from engine.errors import UnknownNameError
+    from engine.search.backends.contract import BACKENDS, BackendChoice
+
+    if name is None and address is None:
+        return None
+    chosen = name or "ray"  # only Ray has an address
+    if chosen not in BACKENDS:
+        raise UnknownNameError("backend", chosen, BACKENDS)
+    return BackendChoice.model_validate({"name": chosen, "address": address or "auto"})
 
 
 Program = Annotated[Path, typer.Argument(metavar="PROGRAM.json", help="An exported program.")]

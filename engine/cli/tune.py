@@ -7,7 +7,7 @@ import json
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import typer
@@ -21,9 +21,10 @@ from engine.dataset import read_dataset
 from engine.errors import DatasetError, NotFoundError, RunError, StoreError
 from engine.home import data_home
 from engine.runs.prepare import check_keys, estimate_run
-from engine.runs.spec import Named, RunSpec
+from engine.runs.spec import Named, RunSpec, no_gain_by_ray
 from engine.runs.trust import agree, not_agreed, wishes
 from engine.runs.worker import work
+from engine.search.backends.contract import BackendChoice
 from engine.store.rows import RunRow, TrialRow
 from engine.store.store import Store
 from engine.text import duration, percent, price
@@ -52,14 +53,15 @@ def run_demo(optimizer: str | None, sample: str | None) -> int:
     return carry_out(run_id, console)
 
 
-def run_target(target: str, *, trust: bool = False) -> int:
-    """Carry out the run that a file describes or that an id names; return the exit code.
+def run_target(target: str, *, trust: bool = False, backend: BackendChoice | None = None) -> int:
+    """Carry out the run that a file describes or that an id names, on a backend; return the exit code.
 
     What a file would send elsewhere, or read outside its own folder, is asked about once; `trust` agrees to it.
     """
     path = Path(target)
     if path.suffix == ".json" or path.is_file():
         spec, content = _read_spec(path)
+        spec = spec if backend is None else spec.model_copy(update={"backend": backend})
         with Store.open() as store:
             _check_trust(store, spec, path, content, trust)
             if content is not None:
@@ -69,7 +71,7 @@ def run_target(target: str, *, trust: bool = False) -> int:
             run_id = _created(store, spec, path.stem, path.stem)
     else:
         run_id = target
-    return carry_out(run_id, Console())
+    return carry_out(run_id, Console(), backend)
 
 
 def _check_trust(store: Store, spec: RunSpec, path: Path, content: bytes | None, trust: bool) -> None:
@@ -88,12 +90,13 @@ def _check_trust(store: Store, spec: RunSpec, path: Path, content: bytes | None,
     agree(store, asked)
 
 
-def carry_out(run_id: str, console: Console) -> int:
+def carry_out(run_id: str, console: Console, backend: BackendChoice | None = None) -> int:
     """Carry out a stored run with a progress bar, print its report, and return the exit code."""
     with Store.open(read_only=True) as store:
         store.runs.get(run_id)  # an unknown id is reported before a bar is drawn
+    _say_no_gain(run_id, console, backend)
     with progress(run_id, console):
-        code = work(data_home(), run_id)
+        code = work(data_home(), run_id, backend)
     with Store.open(read_only=True) as store:
         run = store.runs.get(run_id)
     if run.state == "failed":
@@ -101,6 +104,15 @@ def carry_out(run_id: str, console: Console) -> int:
         return code or 1
     report(run, console)
     return code
+
+
+def _say_no_gain(run_id: str, console: Console, backend: BackendChoice | None) -> None:
+    """Say where a run on Ray is no faster; a spec that cannot be read is reported by the run itself."""
+    with Store.open(read_only=True) as store, suppress(ValidationError):
+        spec = RunSpec.model_validate(store.runs.get(run_id).spec)
+        note = no_gain_by_ray(spec if backend is None else spec.model_copy(update={"backend": backend}))
+        if note:
+            console.print(note, highlight=False)
 
 
 def report(run: RunRow, console: Console) -> None:

@@ -25,6 +25,7 @@ from engine.errors import (
 from engine.lm.choice import ModelChoice, find_route
 from engine.pipeline.spec import AdapterName, PipelineSpec
 from engine.records import Candidate
+from engine.search.backends.contract import BackendChoice
 from engine.search.budget import Budget
 from engine.search.freeze import Freeze, check_frozen
 
@@ -80,7 +81,8 @@ class Setup(Frozen):
 
     `excluded` is row -> why it is left out. `synthetic` rows, written by a model, are never test rows. `frozen`
     is what the search must not change. `feedback` is users' words on earlier answers, for the search to learn from.
-    `teacher_prompt` counts where a model is trained; without it the teacher answers with the task's own prompt.
+    `teacher_prompt` counts where a model is trained; without it the teacher answers with the task's own prompt. `backend` is
+    where rows are answered; the scores do not depend on it.
     """
 
     pipeline: PipelineSpec | None = None
@@ -101,6 +103,7 @@ class Setup(Frozen):
     synthetic: tuple[int, ...] = ()
     frozen: tuple[Freeze, ...] = ()
     feedback: tuple[Feedback, ...] = ()
+    backend: BackendChoice = BackendChoice()
 
 
 class RunSpec(Setup):
@@ -317,6 +320,24 @@ def check_model_keys(pipeline: PipelineSpec, *choices: ModelChoice | None) -> No
                 raise ConfigurationError(
                     f"The step {step.name!r} cannot ask the model {choice.name!r}: {error}"
                 ) from error
+
+
+def no_gain_by_ray(spec: Setup) -> str:
+    """Return a message where a run on Ray is no faster than one on this machine alone; "" where it may be, or is not on Ray."""
+    if spec.backend.name == "local" or spec.pipeline is None:
+        return ""
+    asked = (spec.model, *spec.pipeline.models)
+    weights = any(choice and find_route(choice.name, choice.base_url).protocol == "local" for choice in asked)
+    heavy = any(
+        step.strategy == "program_of_thought" or step.options.retriever == "embeddings"
+        for step in spec.pipeline.steps
+    )
+    if weights or heavy or (spec.metric is not None and spec.metric.name == "PythonMetric"):
+        return ""
+    return (
+        "This run gains nothing from a Ray cluster: its time is spent waiting for answers, and one machine waits for "
+        "many at once. Models that run on your own machines, searches by embeddings and code in the sandbox do gain."
+    )
 
 
 def sample_bytes(file: str) -> bytes:

@@ -35,7 +35,7 @@ def wishes(spec: RunSpec, folder: Path, table: Dataset | None) -> list[str]:
 
     `table` is the spec's table, where that is a file.
     """
-    return list(dict.fromkeys([*_sent(models_of(spec)), *_read(spec, folder, table)]))
+    return list(dict.fromkeys([*_sent(models_of(spec)), *_spread(spec), *_read(spec, folder, table)]))
 
 
 def _sent(models: Iterable[ModelChoice]) -> Iterator[str]:
@@ -49,6 +49,14 @@ def _sent(models: Iterable[ModelChoice]) -> Iterator[str]:
         with_key = f", with the key in {key}" if key else ""
         if key or (model.base_url and not _is_own_machine(model.base_url)):
             yield f"{_sends_rows(where)}{with_key}"
+
+
+def _spread(spec: RunSpec) -> Iterator[str]:
+    backend = spec.backend
+    if backend.name == "ray" and backend.address not in ("auto", "local"):
+        host = backend.address.rpartition(":")[0].strip("[]")
+        if host not in _OWN_MACHINE:
+            yield f"runs on the Ray cluster at {backend.address}, which gets its rows and can run code here"
 
 
 def _sends_rows(where: str) -> str:

@@ -35,9 +35,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median_high
@@ -57,7 +57,8 @@ from engine.records import Candidate, Evaluation, whole_trials
 from engine.runs.exports import export_run, prove
 from engine.runs.prepare import Prepared, check_keys, prepare
 from engine.runs.recorder import PatientWriter, StoreRecorder, StoreRequests, Watch
-from engine.runs.spec import RunSpec
+from engine.runs.spec import RunSpec, no_gain_by_ray
+from engine.search.backends.contract import Backend, BackendChoice
 from engine.search.driver import Driver
 from engine.search.settings import SearchResult, Trial
 from engine.search.verdict import best_static, verdict
@@ -121,8 +122,10 @@ async def check_step_models(pipeline: PipelineSpec) -> None:
 _log = logging.getLogger("engine.runs")
 
 
-def work(home: Path, run_id: str) -> int:
+def work(home: Path, run_id: str, backend: BackendChoice | None = None) -> int:
     """Carry out a run of the data folder's store, to its end; return 0, or 1 where it failed.
+
+    `backend` is where its rows are answered, instead of where its settings say.
 
     SIGTERM and SIGINT stop the run and keep the best so far; a second one gives up at once. Raises
     NotFoundError or RunError when there is no such run or another process works on it. Every other
@@ -132,7 +135,7 @@ def work(home: Path, run_id: str) -> int:
         run = patiently(lambda: store.runs.claim(run_id, os.getpid()))
         _log.info("Process %s works on run %s.", os.getpid(), run_id)
         writer = PatientWriter()
-        job = _Job(home, store, run, writer, StoreRecorder(store, run_id, writer))
+        job = _Job(home, store, run, writer, StoreRecorder(store, run_id, writer), backend)
         return job.carry_out()
 
 
@@ -154,6 +157,7 @@ class _Job:
     run: RunRow
     writer: PatientWriter
     recorder: StoreRecorder
+    backend: BackendChoice | None = None
     taken: bool = False
 
     def carry_out(self) -> int:
@@ -215,9 +219,29 @@ class _Job:
             await check_step_models(prepared.spec.pipeline)
         for note in prepared.notes:
             self._note(note, "info")
-        started = self.home / "training" / "started" / run_id
-        settings = replace(prepared.settings, seconds_before=self.run.seconds, started=started)
-        driver = Driver(settings, self.recorder, watch, requests)
+        async with self._on_backend(prepared) as backend:
+            started = self.home / "training" / "started" / self.run.id
+            settings = replace(prepared.settings, seconds_before=self.run.seconds, started=started)
+            driver = Driver(settings, self.recorder, watch, requests, backend)
+            await self._drive(driver, prepared, watch, requests)
+
+    @asynccontextmanager
+    async def _on_backend(self, prepared: Prepared) -> AsyncIterator[Backend | None]:
+        """Yield where rows are answered; None is this process."""
+        choice = self.backend or prepared.spec.backend
+        if choice.name == "local":
+            yield None
+            return
+        from engine.search.backends.ray import ray_workers
+
+        self._phase("Starting workers on the Ray cluster")
+        if note := no_gain_by_ray(prepared.spec.model_copy(update={"backend": choice})):
+            self._note(note, "info")
+        async with ray_workers(choice, prepared.settings) as workers:
+            yield workers
+
+    async def _drive(self, driver: Driver, prepared: Prepared, watch: Watch, requests: StoreRequests) -> None:
+        store, run_id = self.store, self.run.id
         silence = asyncio.create_task(
             report_silence(
                 lambda: driver.ledger.replies,

@@ -20,6 +20,7 @@ from engine.lm.connection import LocalServer, local_servers, providers_with_key
 from engine.lm.local.sources import model_title
 from engine.lm.tuned import PREFIX
 from engine.runs.spec import ModelChoice
+from engine.search.backends.contract import BackendName
 from engine.text import price, short
 
 SHOWN = 8
@@ -419,6 +420,34 @@ def storage_card() -> None:
         st.code(str(data_home()), language=None)
         st.caption(
             "Projects, runs, files and exports, on this machine only. Set TUNEBOARD_HOME to use another folder."
+        )
+
+
+BACKEND_TITLES: dict[BackendName, str] = {"local": "On this machine", "ray": "On a Ray cluster"}
+
+
+def backend_card() -> None:
+    """Let the user choose where the rows of new runs are answered."""
+    chosen = reading.backend()
+    with ui.card("backend_card", "Where rows are answered"):
+        ui.pick(
+            "Where rows are answered",
+            BACKEND_TITLES,
+            chosen.name,
+            label_visibility="collapsed",
+            **ui.saved("backend_name", drafts.set_backend, "name"),
+        )
+        if chosen.name == "local":
+            return
+        st.text_input(
+            "Address of the cluster",
+            chosen.address,
+            help="auto: the cluster that runs on this machine. local: one that is started for each run. Else host:port.",
+            **ui.saved("backend_address", drafts.set_backend, "address"),
+        )
+        st.caption(
+            "Models that run on your own machines, searches by embeddings and code in the sandbox get faster. Calls to a "
+            "provider do not: one machine waits for many at once. Needs tuneboard[ray]; keys stay on this machine."
         )
 
 

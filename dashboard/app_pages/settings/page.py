@@ -3,6 +3,7 @@
 import streamlit as st
 
 from dashboard.app_pages.settings.cards import (
+    backend_card,
     found_models,
     model_form,
     model_list,
@@ -25,6 +26,7 @@ with left:
     model_form()
 with right:
     st.markdown("##### On this machine")
+    backend_card()
     spending_card()
     storage_card()
 note = st.session_state.pop("key_note", "")

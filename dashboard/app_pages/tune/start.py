@@ -18,7 +18,7 @@ from dashboard.views.glossary import explain
 from dashboard.views.text import count, distinct, escape_markdown
 from engine.errors import EngineError
 from engine.lm.choice import is_offline
-from engine.runs.spec import Feedback, ModelChoice, RunSpec
+from engine.runs.spec import Feedback, ModelChoice, RunSpec, no_gain_by_ray
 from engine.store.rows import FeedbackRow, RunRow
 from engine.text import dollars, duration, price
 
@@ -121,7 +121,7 @@ def _differences(run: RunRow, spec: RunSpec) -> None:
 
 def _run_spec(now: Current, stored: str, **changes: object) -> RunSpec:
     """Return the run that would start now, on the file with a hash. Raises EngineError where something is missing."""
-    changes["model"] = now.draft.model or ModelChoice()
+    changes |= {"model": now.draft.model or ModelChoice(), "backend": reading.backend()}
     return now.draft.model_copy(update=changes).to_run(stored)
 
 
@@ -206,6 +206,8 @@ def start_card(now: Current, *, planned: bool) -> Estimate | None:
         if found is not None:
             _figures(found)
             _training(found)
+            if spec is not None and (note := no_gain_by_ray(spec)):
+                st.caption(ui.mark("hub", note))
             if found.cut and not planned:
                 st.caption(ui.mark("content_cut", found.cut))
         elif not reason:

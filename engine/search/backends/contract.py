@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from engine.search.settings import Settings
 
 BackendName = Literal["local", "ray"]
+BACKENDS: tuple[BackendName, ...] = ("local", "ray")
 
 
 class BackendChoice(BaseModel):

@@ -46,6 +46,17 @@ def test_a_fresh_install_says_what_is_there():
     assert "Nothing yet: no run was started." in shown
 
 
+def test_the_backend_of_new_runs_is_chosen_here(home):
+    app = start()
+    assert reading.backend().name == "local"
+    app.selectbox(key="backend_name").select("ray").run()
+    assert "Calls to a provider do not" in said(app)
+    app.text_input(key="backend_address").set_value("10.0.0.7:6379").run()
+    assert (reading.backend().name, reading.backend().address) == ("ray", "10.0.0.7:6379")
+    app.text_input(key="backend_address").set_value(" ").run()
+    assert reading.backend().address == "auto"
+
+
 def test_a_server_of_this_machine_is_found_and_its_model_added(monkeypatch):
     with OpenAIServer(models=("tiny",)) as server:
         monkeypatch.setenv("OLLAMA_API_BASE", server.url)
