@@ -45,8 +45,10 @@ NAMESPACE = "tuneboard"
 
 
 @contextlib.asynccontextmanager
-async def ray_workers(choice: BackendChoice, settings: Settings) -> AsyncIterator[Workers]:
-    """Connect to a cluster and start a worker on each of its CPUs, as a backend for a run with these settings.
+async def ray_workers(
+    choice: BackendChoice, settings: Settings, *, most: int = MOST_WORKERS
+) -> AsyncIterator[Workers]:
+    """Connect to a cluster and start a worker on each of its CPUs, `most` at most, as a backend for a run with these settings.
 
     Raises ConfigurationError where Ray is not installed or a model cannot be asked by workers, and RunError for an address
     where no cluster answers, and for a cluster with another Ray, Python or Tuneboard.
@@ -66,7 +68,7 @@ async def ray_workers(choice: BackendChoice, settings: Settings) -> AsyncIterato
             raise RunError(f"The Ray cluster at {choice.address!r} has no CPU. Start a node with one.")
         data = ray.cloudpickle.dumps(messages.SetUp(_shared(settings), str(data_home())))
         start = partial(_started, ray, ray.put(data))
-        async with Workers(start, min(cpus, settings.concurrency, MOST_WORKERS), known) as workers:
+        async with Workers(start, min(cpus, settings.concurrency, most), known) as workers:
             yield workers
     finally:
         await loop.in_thread(ray.shutdown)
@@ -75,6 +77,8 @@ async def ray_workers(choice: BackendChoice, settings: Settings) -> AsyncIterato
 def imported(address: str) -> Any:
     """Return the library, set so that it reports nothing to its makers. Raises ConfigurationError where it is missing."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # Its own handler would end this process three seconds after a SIGTERM, which asks a run to stop and test its best.
+    os.environ["RAY_DISABLE_FAILURE_SIGNAL_HANDLER"] = "1"
     if on_this_machine(address):
         # Ray reads it when it is imported: otherwise it turns 127.0.0.1 into the machine's address in the network.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")

@@ -17,6 +17,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 from engine.errors import EngineError, RunError
+from engine.evaluate.rows import older_objects_left_alone
 from engine.lm import middleware
 from engine.records import Outcome
 from engine.search.backends import messages
@@ -187,7 +188,8 @@ class Workers:
         pulling = min(getattr(heard.limit, "size", len(rows)), len(rows))
         tasks = [asyncio.create_task(self._pull(job, waiting, heard)) for _ in range(pulling)]
         try:
-            await asyncio.gather(*tasks)
+            with older_objects_left_alone():
+                await asyncio.gather(*tasks)
         finally:
             for task in tasks:
                 task.cancel()
