@@ -219,11 +219,13 @@ class _Job:
             await check_step_models(prepared.spec.pipeline)
         for note in prepared.notes:
             self._note(note, "info")
+        started = self.home / "training" / "started" / run_id
         async with self._on_backend(prepared) as backend:
-            started = self.home / "training" / "started" / self.run.id
             settings = replace(prepared.settings, seconds_before=self.run.seconds, started=started)
             driver = Driver(settings, self.recorder, watch, requests, backend)
             await self._drive(driver, prepared, watch, requests)
+        if store.runs.get(run_id).state == "finished":  # it is not driven again
+            shutil.rmtree(started, ignore_errors=True)
 
     @asynccontextmanager
     async def _on_backend(self, prepared: Prepared) -> AsyncIterator[Backend | None]:
@@ -259,8 +261,6 @@ class _Job:
                 lambda: store.runs.set_meters(run_id, driver.ledger.spent, driver.ledger.seconds)
             )
             await self.writer.all_written()
-        if store.runs.get(run_id).state == "finished":  # it is not driven again
-            shutil.rmtree(started, ignore_errors=True)
 
     def _phase(self, phase: str) -> None:
         self.writer.write(lambda: self.store.runs.set_phase(self.run.id, phase))
