@@ -291,7 +291,7 @@ SAMPLES: tuple[Sample, ...] = (
         columns={f.name: f"correct_{f.name}" for f in _INVOICE.outputs},
         pipeline=PipelineSpec(steps=(_INVOICE,)),
         metric=("JSONMatch", {"every_output": True}),
-        optimizer=("BootstrapFewShotWithRandomSearch", {"num_candidate_programs": 6}),
+        budget={"calls": 400},
     ),
 )
 
