@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -43,6 +44,23 @@ def start(page: Page, file: Path) -> None:
     settled(page)
 
 
+def correct_what_is_wrong(page: Page) -> tuple[str, str, str]:
+    """Find a field by its mark, take a wrong answer for the right one; return the row's number, the path and the answer."""
+    viewer = page.locator(".tb-document")
+    viewer.locator("mark").first.click()
+    expect(viewer.locator(".row.chosen")).to_have_count(1)
+    row = viewer.locator(".row.leaf", has=page.get_by_role("button", name="The answer is right")).first
+    expect(row.locator(".expected")).to_contain_text("right: ")
+    path, answer = row.get_attribute("data-path") or "", row.locator(".answer").inner_text()
+    worst = page.locator(".st-key-one_field [data-testid=stSelectbox] input").first.input_value()
+    row.get_by_role("button", name="The answer is right").click()
+    settled(page)
+    expect(viewer.locator(f".row[data-path='{path}'] .expected")).to_have_count(0)
+    found = re.match(r"Row ([\d,]+): ", worst)
+    assert found, worst
+    return found[1].replace(",", ""), path, answer
+
+
 def test_a_zip_of_documents_is_read_tuned_corrected_and_exported(new_page, tmp_path: Path):
     file = tmp_path / "bills.zip"
     file.write_bytes(pile())
@@ -69,16 +87,15 @@ def test_a_zip_of_documents_is_read_tuned_corrected_and_exported(new_page, tmp_p
     expect(page.locator(".st-key-one_field")).to_be_visible()
     settled(page)
     shoot(page, "documents_by_field")
-    row = page.locator(
-        ".tb-document .row.leaf", has=page.get_by_role("button", name="The answer is right")
-    ).first
-    expected = row.locator(".answer").inner_text()
-    row.get_by_role("button", name="The answer is right").click()
-    settled(page)
-    expect(page.locator(".tb-document .row.chosen .expected")).to_have_count(0)
+    number, path, answer = correct_what_is_wrong(page)
     to_page(page, "examples")
     expect(page.locator(".st-key-undo_examples button").first).to_be_enabled()
-    assert expected
+    page.get_by_role("tab", name="One by one").click()
+    settled(page)
+    page.get_by_role("combobox", name="Document", exact=True).fill(f"{number}: ")
+    page.get_by_role("option").first.click()
+    settled(page)
+    expect(page.locator(f".tb-document .row[data-path='{path}'] .answer")).to_have_text(answer)
     to_page(page, "export")
     with page.expect_download() as download:
         press(page, "download_records")

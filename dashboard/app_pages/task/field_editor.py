@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.components import ui
 from dashboard.components.guard import guarded, renew, revision
@@ -179,17 +181,23 @@ def _row(project_id: str, at: int, side: Side, fields: tuple[FieldSpec, ...], pl
         ui.icon_button("delete", "Remove this field", f"remove_{key}", on_click=act)
     if field.choices or field.type == CHOICE:
         _, values = st.columns([WIDTHS[0], sum(WIDTHS[1:])], gap="xsmall")
-        values.multiselect(
-            "Allowed values",
-            list(field.choices),
-            default=list(field.choices),
-            accept_new_options=True,
-            **ui.saved(f"choices_{key}_{len(field.choices)}", _change, *where, "choices"),
-            help="The model must answer with exactly one of these. Type a new value and press Enter.",
-            placeholder="Type a value and press Enter",
-        )
+        saved = ui.saved(f"choices_{key}_{len(field.choices)}", _change, *where, "choices")
+        _allowed_values(values, field, saved)
     if field.fields:
         _record_editor(project_id, at, side, field, (place,))
+
+
+def _allowed_values(box: DeltaGenerator, field: FieldSpec, saved: Mapping[str, Any]) -> None:
+    """Show the values that a field may have; `saved` is how a change is saved."""
+    box.multiselect(
+        "Allowed values",
+        list(field.choices),
+        default=list(field.choices),
+        accept_new_options=True,
+        **saved,
+        help="The model must answer with exactly one of these. Type a new value and press Enter.",
+        placeholder="Type a value and press Enter",
+    )
 
 
 INSIDE_WIDTHS = [2.6, 3.9, 3.0, 0.7]
@@ -242,14 +250,8 @@ def _inner_row(project_id: str, at: int, side: Side, field: FieldSpec, inside: I
         act = ui.callback(_save, project_id, lambda draft: change_inside(draft, at, side, around, remove))
         ui.icon_button("delete", "Remove this field", f"inner_remove_{key}", on_click=act)
     if field.choices or field.type == CHOICE:
-        st.multiselect(
-            "Allowed values",
-            list(field.choices),
-            default=list(field.choices),
-            accept_new_options=True,
-            **ui.saved(f"inner_choices_{key}_{len(field.choices)}", _change_inner, *where, "choices"),
-            placeholder="Type a value and press Enter",
-        )
+        saved = ui.saved(f"inner_choices_{key}_{len(field.choices)}", _change_inner, *where, "choices")
+        _allowed_values(st.container(), field, saved)
     if field.fields:
         _record_editor(project_id, at, side, field, inside)
 
