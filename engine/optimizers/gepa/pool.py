@@ -109,7 +109,10 @@ class Pool:
         marks = {i: self.members[i].marks(self.frontier_type) for i in places}
         fronts = []
         for at in dict.fromkeys(at for own in marks.values() for at in own):
-            best = max(own[at] for own in marks.values() if at in own)
+            known = [own[at] for own in marks.values() if at in own]
+            best = max(known)
+            if not best and len(known) < len(places):
+                continue  # a value that some have invented is nothing to lead in
             fronts.append({i for i in places if marks[i].get(at) == best})
         left = set().union(*fronts)
         for i in sorted(left, key=lambda i: (self.members[i].mean, -i)):

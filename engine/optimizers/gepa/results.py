@@ -156,7 +156,10 @@ def _winners(scores: Sequence[Mapping[Any, float]]) -> dict[Any, set[int]]:
     """Return the places with the best score, by name."""
     found: dict[Any, set[int]] = {}
     for name in dict.fromkeys(name for one in scores for name in one):
-        best = max(one[name] for one in scores if name in one)
+        known = [one[name] for one in scores if name in one]
+        best = max(known)
+        if not best and len(known) < len(scores):
+            continue  # a value that some have invented is nothing to lead in
         found[name] = {i for i, one in enumerate(scores) if one.get(name) == best}
     return found
 

@@ -232,3 +232,12 @@ def test_gepa_ends_with_as_many_prompts_and_proposals_as_allowed():
     tuner = GEPA(ExactMatch(), max_metric_calls=900, max_candidate_proposals=3, task_model=lm)
     told = tuner.compile(student, trainset=list(ROWS.values())[:18], valset=list(ROWS.values())[18:])
     assert "3 texts were rewritten" in told.tuning.reason
+
+
+def test_an_invented_value_is_nothing_to_lead_in():
+    pool = Pool("objective")
+    for at, objectives in enumerate(({"right": 1.0}, {"right": 0.5, "invented": 0.0})):
+        score = sum(objectives.values()) / len(objectives)
+        evaluation = Evaluation(str(at), (Outcome(0, score, objective_scores=objectives),))
+        pool.add(Member.of(Candidate({"a": StepState(str(at))}), evaluation))
+    assert pool.frontier() == {0: 1}
