@@ -327,7 +327,10 @@ def export(
         ),
     ] = "json",
     output: Annotated[
-        Path | None, typer.Option(help="Where to write it; else next to the run's other exports.")
+        Path | None,
+        typer.Option(
+            help="Where to write it; else next to the run's other exports. weights and container: a folder, or a file.zip."
+        ),
     ] = None,
     candidate: Annotated[
         str | None, typer.Option(help="Take another candidate than the one taken so far, by its id.")

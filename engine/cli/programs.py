@@ -118,12 +118,19 @@ def export_program(run_id: str, form: str, output: Path | None, candidate: str |
         else:
             kind = _form(form)
             program = Path(take_prompt(home, store, run_id, candidate)["export_path"])
+            if output is not None and kind.is_folder and output.suffix != ".zip":
+                _written(kind.write_folder(read_program(program), output))
+                return
             path = program.with_name(kind.file_name)
             if kind.on_demand or not path.exists():
                 # Some forms are made only on demand; a program that the form cannot hold raises here.
                 path.write_bytes(kind.content(read_program(program)))
     if output is not None:
         path = save_file(output, path.read_bytes())
+    _written(path)
+
+
+def _written(path: Path) -> None:
     Console().print(str(path), highlight=False, markup=False, soft_wrap=True)
 
 

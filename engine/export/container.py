@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import re
+import shlex
 import zipfile
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -20,7 +21,7 @@ from urllib.parse import urlsplit
 
 from engine.errors import ProgramFileError
 from engine.export.program import ProgramFile, to_text
-from engine.export.weights import WEIGHTS, lineage, models_of, tuned_of, weight_files
+from engine.export.weights import WEIGHTS, Parts, lineage, models_of, tuned_of, weight_files
 from engine.lm.choice import key_variable
 
 PORT = 8600
@@ -28,7 +29,7 @@ PORT = 8600
 
 def dockerfile(program: ProgramFile, wheel: str) -> str:
     """Return the Dockerfile's text, for a wheel of that name; its first lines say how to build and start it."""
-    given = " ".join(f"-e {name}" for name in variables(program))
+    given = _given(program)
     command = ["tuneboard", "serve", "program.json", "--host", "0.0.0.0", "--port", str(PORT)]  # noqa: S104 - in a container
     for name in own_key_variables(program):
         command += ["--key-env", name]
@@ -43,6 +44,14 @@ def dockerfile(program: ProgramFile, wheel: str) -> str:
         given=given,
         command=json.dumps(command),
     )
+
+
+def _given(program: ProgramFile) -> str:
+    """Return the options of `docker run`: variables, and folders with base models, which are at the same place inside."""
+    bases = dict.fromkeys(m.base_model for m in tuned_of(program) if m.hosted is None and m.method != "full")
+    folders = [base for base in bases if Path(base).is_absolute() and base.isprintable()]
+    mounts = [f"-v {shlex.quote(f'{folder}:{folder}:ro')}" for folder in folders]
+    return " ".join([*(f"-e {name}" for name in variables(program)), *mounts])
 
 
 def variables(program: ProgramFile) -> list[str]:
@@ -117,7 +126,7 @@ def wheel() -> tuple[str, bytes]:
     return f"{named}-py3-none-any.whl", zipped(files)
 
 
-def zipped(files: dict[str, bytes]) -> bytes:
+def zipped(files: Parts) -> bytes:
     """Return files by path as a zip. The same files give the same bytes; what is a zip itself is not pressed again."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as made:
@@ -127,7 +136,7 @@ def zipped(files: dict[str, bytes]) -> bytes:
             entry.compress_type = (
                 zipfile.ZIP_STORED if path.endswith((".whl", ".safetensors")) else zipfile.ZIP_DEFLATED
             )
-            made.writestr(entry, data)
+            made.writestr(entry, data.read_bytes() if isinstance(data, Path) else data)
     return out.getvalue()
 
 
@@ -151,8 +160,8 @@ def _about(known: Distribution, folder: str) -> Iterator[tuple[str, bytes]]:
         yield f"{folder}/licenses/LICENSE", licence.encode()
 
 
-def container(program: ProgramFile) -> bytes:
-    """Return the folder as a zip.
+def container(program: ProgramFile) -> Parts:
+    """Return the folder's files.
 
     Raises ProgramFileError for a program that searches a corpus too large for its file, and where Tuneboard is not
     installed as a package.
@@ -166,7 +175,7 @@ def container(program: ProgramFile) -> bytes:
     name, package = wheel()
     weights = weight_files(program)
     along = f"!{WEIGHTS}\n" if weights else ""
-    files = {
+    return {
         "Dockerfile": dockerfile(program, name).encode(),
         ".dockerignore": f"*\n!program.json\n!{name}\n{along}".encode(),
         "README.md": _readme(program).encode(),
@@ -174,7 +183,6 @@ def container(program: ProgramFile) -> bytes:
         name: package,
         **weights,
     }
-    return zipped(files)
 
 
 def _readme(program: ProgramFile) -> str:
@@ -183,7 +191,7 @@ def _readme(program: ProgramFile) -> str:
         title=program.title.replace("`", "'"),
         port=PORT,
         exports="".join(f'export {name}="..."\n' for name in names[1:]),
-        given=" ".join(f"-e {name}" for name in names),
+        given=_given(program),
     )
     models = models_of(program)
     hosts = [urlsplit(model.base_url or "").hostname for model in models]

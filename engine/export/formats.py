@@ -7,8 +7,9 @@ file or folder; adding one is that and one line in `EXPORTS`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
@@ -19,7 +20,17 @@ from engine.export.dspy_script import dspy_script, state_text
 from engine.export.program import ProgramFile, json_text, literal, quotable, to_text
 from engine.export.record_module import record_module, schema_text
 from engine.export.standalone.script import standalone_script
-from engine.export.weights import lineage, portable, tuned_of, weight_files, with_provider_names
+from engine.export.weights import (
+    LARGEST,
+    Parts,
+    lineage,
+    portable,
+    tuned_of,
+    weight_files,
+    weights_size,
+    with_provider_names,
+    write_folder,
+)
 from engine.lm.choice import ModelChoice, key_variable
 from engine.pipeline.spec import FieldSpec, StepSpec
 from engine.records import json_form
@@ -172,10 +183,10 @@ def python_script(program: ProgramFile) -> str:
     return re.sub(r"@([A-Z]+)@", lambda mark: texts[mark[1]], _SCRIPT)
 
 
-def program_with_weights(program: ProgramFile) -> bytes:
-    """Return the program with its tuned models as a zip: program.json, the weights, a script that asks both, and a README.
+def program_with_weights(program: ProgramFile) -> Parts:
+    """Return the program with its tuned models: program.json, the weights, a script that asks both, and a README.
 
-    Raises ProgramFileError for a program that asks no tuned model, and for weights that are gone or too large.
+    Raises ProgramFileError for a program that asks no tuned model, and for weights that are gone.
     """
     weights = weight_files(program)
     if not weights:
@@ -189,13 +200,12 @@ def program_with_weights(program: ProgramFile) -> bytes:
         options=" ".join(f'--{f.name} "..."' for f in program.pipeline.inputs),
         lineage=lineage(program),
     )
-    files = {
+    return {
         "README.md": text.encode(),
         "program.json": to_text(program).encode(),
         "program_tuneboard.py": python_script(program).encode(),
         **weights,
     }
-    return zipped(files)
 
 
 def workflow(program: ProgramFile) -> str:
@@ -356,13 +366,45 @@ class ExportFormat:
     title: str
     plain: str
     file_name: str
-    render: Callable[[ProgramFile], str | bytes]
+    render: Callable[[ProgramFile], str | bytes | Parts]
     on_demand: bool = False
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether it has several files, which go into one zip or into a folder."""
+        return self.file_name.endswith(".zip")
+
     def content(self, program: ProgramFile) -> bytes:
-        """Return the file's bytes. Raises ProgramFileError."""
+        """Return the file's bytes, of a folder as a zip. Raises ProgramFileError, also for what is too large for a zip."""
         made = self.render(program)
-        return made.encode() if isinstance(made, str) else made
+        if isinstance(made, str):
+            return made.encode()
+        if isinstance(made, bytes):
+            return made
+        if problem := self._too_large(made):
+            raise ProgramFileError(problem)
+        return zipped(made)
+
+    def write_folder(self, program: ProgramFile, folder: Path) -> Path:
+        """Write the files of a form that is a folder, also very large ones; return the folder. Raises ProgramFileError."""
+        made = self.render(program)
+        if not isinstance(made, Mapping):
+            raise ProgramFileError(f"{self.title} is one file. Name a file for it.")
+        return write_folder(made, folder)
+
+    def too_large(self, program: ProgramFile) -> str:
+        """Return what to do with a program whose weights are too large for a zip; "" where they fit. Raises ProgramFileError."""
+        made = self.render(program)
+        return self._too_large(made) if isinstance(made, Mapping) else ""
+
+    def _too_large(self, parts: Parts) -> str:
+        size = weights_size(parts)
+        if size <= LARGEST:
+            return ""
+        return (
+            f"The weights take {size / 1e9:.1f} GB, too much for a zip. Write them as a folder: "
+            f"tuneboard export RUN_ID --format {self.name} --output FOLDER"
+        )
 
 
 EXPORTS: tuple[ExportFormat, ...] = (

@@ -5,7 +5,8 @@ The files are laid out as in the data folder, so that a Tuneboard whose data fol
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from engine.pipeline.spec import StepSpec
 
 WEIGHTS = "weights"
 LARGEST = 1_000_000_000
-"""Bytes of weights that go into a zip; larger ones are copied by hand."""
+"""Bytes of weights that go into a zip; larger ones are written as a folder."""
+Parts = Mapping[str, bytes | Path]
+"""Files of an export by their path in it: their content, or the file on this machine that is copied."""
 
 _WANTED = (".safetensors", ".json", ".jinja", ".txt", ".model")
 """Ends of the names of files that go along: weights, and what reads and writes text for them."""
@@ -41,26 +44,43 @@ def models_of(program: ProgramFile) -> list[ModelChoice]:
     return [*program.models, *(m.hosted for m in tuned_of(program) if m.hosted is not None)]
 
 
-def weight_files(program: ProgramFile) -> dict[str, bytes]:
+def weight_files(program: ProgramFile) -> dict[str, Path]:
     """Return the tuned models' records and weights by path, below `weights`; nothing for a program that asks none.
 
-    Raises ProgramFileError for weights that are gone or too large for a zip.
+    Raises ProgramFileError for weights that are gone.
     """
-    files: dict[str, bytes] = {}
-    size = 0
+    files: dict[str, Path] = {}
     for model in tuned_of(program):
         folder = model_folder(model.name)
         found = [folder / "model.json", *([] if model.hosted else _files(folder))]
-        size += sum(path.stat().st_size for path in found)
-        if size > LARGEST:
-            raise ProgramFileError(
-                f"The weights of {PREFIX}{model.name} take {size / 1e9:.1f} GB, too much for a zip. Copy the folder {folder} to "
-                f"{WEIGHTS}/{FOLDER}/{model.name} next to the program file."
-            )
         if not model.hosted and not any(path.suffix == ".safetensors" for path in found):
             raise ProgramFileError(f"The weights of {PREFIX}{model.name} are not in {folder} any more.")
-        files |= {f"{WEIGHTS}/{FOLDER}/{model.name}/{path.name}": path.read_bytes() for path in found}
+        files |= {f"{WEIGHTS}/{FOLDER}/{model.name}/{path.name}": path for path in found}
     return files
+
+
+def weights_size(parts: Parts) -> int:
+    """Return the bytes of the files that are copied into an export."""
+    return sum(part.stat().st_size for part in parts.values() if isinstance(part, Path))
+
+
+def write_folder(parts: Parts, folder: Path) -> Path:
+    """Write an export as a folder, file by file. Raises ProgramFileError where it is not empty or cannot be written."""
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ProgramFileError(f"{folder} is there already. Name a new or an empty folder.")
+        for name, part in parts.items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(part, Path):
+                shutil.copyfile(part, target)
+            else:
+                target.write_bytes(part)
+    except OSError as error:
+        raise ProgramFileError(
+            f"{folder} cannot be written ({error.strerror or error}): free some space, or name another folder."
+        ) from error
+    return folder
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -164,6 +164,10 @@ def form_cards(run: RunRow, path: Path) -> None:
                     ui.button(label, key, why_not)
                     continue
                 try:
+                    if form.is_folder and (why_not := form.too_large(program)):
+                        st.caption(escape_markdown(why_not.replace("RUN_ID", run.id)))
+                        ui.button(label, key, "It is too large for a zip.")
+                        continue
                     # A large one is made when it is asked for.
                     made = partial(form.content, program) if form.on_demand else form.content(program)
                 except EngineError as error:

@@ -9,6 +9,9 @@ from page_frame import open_page, said
 from run_setup import add_data, spec
 
 from dashboard.state import reading
+from engine.export.program import read_program, to_text
+from engine.export.weights import LARGEST
+from engine.lm.tuned import TunedModel, model_folder, save_tuned
 from engine.runs.exports import keep_version
 from engine.runs.spec import Named, ProjectDraft
 from engine.runs.worker import work
@@ -69,6 +72,24 @@ def test_a_program_is_taken_with_its_model_only_where_one_was_trained(home):
         "Take the best one on the Results page"
         in start(project=project, run=run_id).button(key="download_weights").help
     )
+
+
+def test_weights_too_large_for_a_zip_come_with_the_command_that_writes_them(home):
+    run_id, project = finished(home)
+    save_tuned(TunedModel(name="big", trainer="local", base_model="Qwen/big", finished=True))
+    with (model_folder("big") / "model.safetensors").open("wb") as file:
+        file.truncate(LARGEST)  # a hole: it takes no room on the disk
+    path = Path(reading.run(run_id).result["export_path"])
+    program = read_program(path)
+    tuned = program.candidate.with_step(next(iter(program.candidate.steps)), weights="tuned/big")
+    path.write_text(to_text(program.model_copy(update={"candidate": tuned})))
+    app = start(project=project, run=run_id)
+    for form in ("weights", "container"):
+        assert app.button(key=f"download_{form}").disabled
+        assert any(
+            f"tuneboard export {run_id} --format {form} --output FOLDER" in c.value.replace("\\", "")
+            for c in app.caption
+        )
 
 
 def test_a_version_is_kept_used_and_put_back(home):

@@ -24,7 +24,7 @@ from ports import own_port
 from run_setup import PIPELINE
 
 from engine.errors import ProgramFileError
-from engine.export.container import container, serve_command, wheel
+from engine.export.container import container, serve_command, wheel, zipped
 from engine.export.program import ProgramFile, program_file
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import CorpusSpec, FieldSpec, PipelineSpec, StepOptions, StepSpec
@@ -38,7 +38,7 @@ def content(**changes) -> ProgramFile:
 
 
 def files(program: ProgramFile) -> dict[str, bytes]:
-    with zipfile.ZipFile(io.BytesIO(container(program))) as made:
+    with zipfile.ZipFile(io.BytesIO(zipped(container(program)))) as made:
         assert made.testzip() is None
         return {name: made.read(name) for name in made.namelist()}
 
@@ -63,7 +63,7 @@ def test_the_folder_names_variables_and_holds_no_key(monkeypatch):
 
 
 def test_the_same_program_gives_the_same_bytes():
-    assert container(content()) == container(content())
+    assert zipped(container(content())) == zipped(container(content()))
 
 
 def test_a_corpus_that_does_not_fit_is_said(tmp_path: Path):

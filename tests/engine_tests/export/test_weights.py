@@ -7,7 +7,7 @@ import json
 import zipfile
 
 import pytest
-from run_setup import PIPELINE
+from run_setup import PIPELINE, add_run
 from typer.testing import CliRunner
 
 from engine.cli.app import app
@@ -18,6 +18,7 @@ from engine.export.weights import LARGEST
 from engine.lm.tuned import TunedModel, get_tuned, model_folder, save_tuned
 from engine.pipeline.build import build_program
 from engine.runs.spec import ModelChoice
+from engine.store.store import Store
 
 
 @pytest.fixture(autouse=True)
@@ -25,9 +26,9 @@ def _own_home(tmp_path, monkeypatch):
     monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
 
 
-def local(name: str = "small-1") -> TunedModel:
+def local(name: str = "small-1", base_model: str = "Qwen/small") -> TunedModel:
     model = TunedModel(
-        name=name, trainer="local", base_model="Qwen/small", licence="apache-2.0", rows=30, finished=True
+        name=name, trainer="local", base_model=base_model, licence="apache-2.0", rows=30, finished=True
     )
     save_tuned(model)
     folder = model_folder(name)
@@ -82,6 +83,16 @@ def test_the_container_serves_the_weights():
     assert "weights/models/small-1/adapter_model.safetensors" in found
 
 
+def test_a_base_model_in_a_folder_is_mounted_into_the_container():
+    local("small-2", base_model="/models/my base")
+    found = unzipped("container", program("tuned/small-2"))
+    mount = "-v '/models/my base:/models/my base:ro'"
+    assert mount in found["Dockerfile"].decode().splitlines()[1]
+    assert mount in found["README.md"].decode()
+    local("small-3", base_model="/models/x\nRUN evil")
+    assert "evil" not in unzipped("container", program("tuned/small-3"))["Dockerfile"].decode()
+
+
 def test_a_hosted_model_is_named_and_needs_its_key():
     hosted()
     content = program("tuned/big-1")
@@ -111,12 +122,53 @@ def test_weights_that_are_gone_or_too_large_or_none_are_one_sentence():
     content = program("tuned/small-1")
     with (model_folder("small-1") / "model.safetensors").open("wb") as file:
         file.truncate(LARGEST)  # a hole: it takes no room on the disk
-    with pytest.raises(ProgramFileError, match="too much for a zip"):
+    with pytest.raises(
+        ProgramFileError, match=r"1\.0 GB, too much for a zip. .* --format weights --output FOLDER"
+    ):
         get_export("weights").content(content)
+    assert "--format container" in get_export("container").too_large(content)
     with pytest.raises(ProgramFileError, match="no weights to take along"):
         get_export("weights").content(program_file(PIPELINE, build_program(PIPELINE).candidate()))
     with pytest.raises(ProgramFileError, match="tuned model that is not here"):
         get_export("container").content(program("tuned/elsewhere"))
+
+
+def test_the_command_line_writes_weights_as_a_folder(tmp_path):
+    local()
+    seed = build_program(PIPELINE).candidate()
+    tuned = seed.with_step("sort", weights="tuned/small-1").derived("Tuned.", seed)
+    run = add_run(tmp_path)
+    with Store.open(tmp_path) as store:
+        store.trials.add_candidate(run, seed)
+        store.trials.add_candidate(run, tuned)
+        store.runs.save_result(
+            run,
+            {
+                "best_candidate": tuned.id,
+                "seed_candidate": seed.id,
+                "verdict": {"kind": "better", "sentence": ""},
+            },
+        )
+    with (model_folder("small-1") / "model.safetensors").open("wb") as file:
+        file.truncate(LARGEST)
+    command = ["export", run, "--home", str(tmp_path), "--format", "weights"]
+    refused = CliRunner().invoke(app, command)
+    assert refused.exit_code == 2
+    assert "too much for a zip" in refused.output
+    with (model_folder("small-1") / "model.safetensors").open("wb") as file:
+        file.truncate(1000)  # a whole gigabyte would be written to the disk
+    folder = tmp_path / "taken"
+    done = CliRunner().invoke(app, [*command, "--output", str(folder)])
+    assert done.exit_code == 0, done.output
+    assert (folder / "weights/models/small-1/model.safetensors").stat().st_size == 1000
+    assert {one.name for one in folder.iterdir()} == {
+        "README.md",
+        "program.json",
+        "program_tuneboard.py",
+        "weights",
+    }
+    again = CliRunner().invoke(app, [*command, "--output", str(folder)])
+    assert "is there already. Name a new or an empty folder." in " ".join(again.output.split())
 
 
 def test_the_command_line_lists_models_with_their_lineage_and_serves_them(tmp_path):
