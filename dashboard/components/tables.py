@@ -82,14 +82,15 @@ def small_table(
 ) -> None:
     """Show a table of a few lines as text; the first column reads from the left, the others are figures.
 
-    `notes` are small texts below the first cell of each line.
+    `notes` are small texts below the first cell of each line. On a narrow screen each line becomes a list.
     """
     top = "".join(f"<th>{escape(name)}</th>" for name in head)
     body = ""
     for at, (first, *others) in enumerate(lines):
         below = f"<em>{escape(notes[at])}</em>" if notes and notes[at] else ""
-        cells = [f"{escape(first)}{below}", *map(escape, others)]
-        body += f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+        figures = zip(head[1:], others, strict=True)
+        cells = "".join(f'<td data-name="{escape(name)}">{escape(cell)}</td>' for name, cell in figures)
+        body += f"<tr><td>{escape(first)}{below}</td>{cells}</tr>"
     st.html(f'<table class="tb-table tb-figures"><tr>{top}</tr>{body}</table>')
 
 

@@ -1,7 +1,7 @@
 """What training on this machine costs beyond plain trl, on the same rows: `make bench-weights`, in `.venv-weights`.
 
-Both train the same small model in this process, in turns; the least of the rounds counts. CPU seconds leave out what other
-programs on the machine do.
+Both train the same small model in this process, in turns, each first in every second round; the first round warms up and does
+not count, of the others the least does. CPU seconds leave out what other programs on the machine do.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from engine.training import sft
 from engine.training.child import Channel, Message, Work
 from engine.training.contract import ChatRow, TrainSettings
 
-WIDTH, ROWS, EPOCHS, ROUNDS = 192, 64, 1, 2
+WIDTH, ROWS, EPOCHS, ROUNDS = 192, 64, 3, 3
 
 
 class Unheard(Channel):
@@ -111,10 +111,12 @@ def overhead(folder: Path) -> str:
     model = base(folder / "base")
     settings = TrainSettings(base_model=model, epochs=EPOCHS, learning_rate=1e-3, checkpoints=2)
     found: dict[Any, list[tuple[float, float]]] = {ours: [], plain: []}
-    for number in range(ROUNDS):
-        for side, times in found.items():
-            times.append(timed(side(model, folder / f"{side.__name__}{number}", settings)))
-            print(f"{side.__name__}: {times[-1][0]:.2f} s of CPU", file=sys.stderr, flush=True)
+    for number in range(ROUNDS + 1):
+        for side in (ours, plain) if number % 2 else (plain, ours):
+            times = timed(side(model, folder / f"{side.__name__}{number}", settings))
+            print(f"round {number}, {side.__name__}: {times[0]:.2f} s of CPU", file=sys.stderr, flush=True)
+            if number:
+                found[side].append(times)
     least = {side: tuple(map(min, zip(*times, strict=True))) for side, times in found.items()}
     (cpu, wall), (plain_cpu, plain_wall) = least[ours], least[plain]
     steps = ROWS // settings.batch_size * EPOCHS

@@ -283,6 +283,8 @@ def _cached_parts(run_id: str, revision: int, state: str, _seen: Snapshot) -> di
 def _message(run: RunRow) -> None:
     if run.is_over and run.result:
         verdict_card(run.result["verdict"])
+        if run.result["verdict"].get("kind") == "unchanged" and run.result.get("reason"):
+            st.caption(ui.mark("help", str(run.result["reason"])))
     if not run.message:
         return
     show = {"failed": st.error, "lost": st.warning, "stopped": st.info}.get(run.state, st.caption)

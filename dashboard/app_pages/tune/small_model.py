@@ -24,6 +24,7 @@ from engine.pipeline.build import build_program
 from engine.records import Candidate
 from engine.registry import TRAINERS, get_trainer
 from engine.runs.spec import ModelChoice, Named, ProjectDraft, TeacherPrompt, make_metric
+from engine.training.local import LocalTrainer, find_base
 
 OPTIMIZER = "BootstrapFinetune"
 """The optimizer whose options the recipe sets."""
@@ -159,6 +160,8 @@ def _form(now: Current) -> tuple[Recipe | None, str]:
     if wrong := problems(BootstrapFinetuneOptions, plain):
         return None, " ".join(wrong)
     try:
+        if trainer == LocalTrainer.name:
+            find_base(base)
         student = student_of(trainer, base, address, variable)
         if student is not None:
             find_route(student.name, student.base_url)
