@@ -145,6 +145,17 @@ def from_documents(table: Dataset) -> bool:
     return {NAME, FILE, DOCUMENT} <= set(table.columns)
 
 
+def pictures_without_text(draft: ProjectDraft) -> int:
+    """Return the number of a project's documents that only a model with eyes can read."""
+    if draft.dataset is None or draft.pipeline is None:
+        return 0
+    table = reading.dataset(draft.dataset)
+    columns = {draft.mapping.get(f.name) for f in draft.pipeline.inputs}
+    if not from_documents(table) or FILE not in columns:
+        return 0
+    return sum(not text.strip() for text in table.values(DOCUMENT))
+
+
 def record_at(table: Dataset, spec: PipelineSpec, mapping: Mapping[str, str], row: int) -> dict[str, Any]:
     """Return the right answer of a row as JSON values by output; a cell that is no such value stays a text."""
     (cells,) = table.rows(row, row + 1)

@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.forms import model_choice
 from dashboard.components.page import Current, open_page
-from dashboard.state import drafts, feedback, launching, models, reading
+from dashboard.state import drafts, feedback, launching, models, reading, records
 from dashboard.state.examples import split_of
 from dashboard.state.models import asked_models, models_of_steps
 from dashboard.views import history
@@ -54,6 +54,10 @@ def model_picker(now: Current) -> None:
                 "A small stand-in that runs on this machine: free and instant, and better prompts really do raise "
                 "its score. A real model understands far more."
             )
+            with ui.errors_shown():
+                if blind := records.pictures_without_text(now.draft):
+                    what = f"It has no eyes: {count(blind, 'document is a picture', 'documents are pictures')} that it cannot read."
+                    st.caption(ui.mark("visibility_off", f"{what} Choose a model that sees."))
         for name, what in models_of_steps(now.draft.pipeline):
             st.caption(f":material/alt_route: The step **{escape_markdown(name)}** {escape_markdown(what)}.")
         named = sum(getattr(now.draft, field) is not None for field in OTHERS)

@@ -167,6 +167,9 @@ def test_texts_and_pictures_in_one_pile_are_all_files_of_the_task():
     assert not app.exception
     assert "cannot be used" not in said(app)
     assert "not found" not in said(app)
+    app = open_page("tune", project=project)
+    assert not app.exception
+    assert "It has no eyes: 6 documents are pictures that it cannot read." in said(app)
 
 
 def test_documents_become_rows_of_the_task_that_a_project_has():
