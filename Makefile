@@ -76,7 +76,7 @@ golden: $(READY)         ## write the golden files again, after a change of beha
 	$(BIN)/python tests/golden/make.py
 
 bench: $(READY)          ## speed beside DSPy, printed as a table
-	$(BIN)/python tests/benchmarks/run.py
+	$(BIN)/python tests/benchmarks/speed/run.py
 
 bench-optimizers: $(READY) ## every optimizer beside DSPy's on a model that can be taught
 	$(BIN)/python tests/benchmarks/optimizers.py

@@ -12,10 +12,10 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import tiny_model
 import torch
+from support.training import tiny_model
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 import engine

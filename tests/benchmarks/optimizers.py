@@ -20,9 +20,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS), str(TESTS / "benchmarks" / "speed")]
 
-from bench_children import HERE, note, peer
+from bench_children import note, peer
 from teachable.server import TeachableProcess
 from teachable.worlds import KEPT_TASKS, MORE_TASKS, TASKS, world
 
@@ -125,7 +126,7 @@ class Bench:
     ) -> Line | None:
         common = ["--url", self._url, "--task", task, "--threads", str(self._threads)]
         common += ["--set", json.dumps(options)]
-        command = [python, str(HERE / script), optimizer, *common]
+        command = [python, str(TESTS / "benchmarks" / script), optimizer, *common]
         found = []
         if who == "ours":
             budgets = [calls] if isinstance(calls, int) else calls

@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from openai_server import ServerProcess
+from support.servers.openai_server import ServerProcess
 from teachable.records import SETS
 
 SEEDS = (1, 2, 3)

@@ -14,14 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "support"), str(Path(__file__).parents[2])]
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 import datasets
 import peft
-import tiny_model
 import torch
 import transformers
 import trl
+from support.training import tiny_model
 
 from engine.lm.local.weights import Writer, load_base
 from engine.training import sft

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from urllib.parse import urlparse
 
 import pytest
-from browser_frame import BACKSTOP, settled
-from dashboard_server import BROWSERS, FLAGS, Server
-from page_traffic import follow
 from playwright.sync_api import Browser, Error, Page, Playwright, Request, expect, sync_playwright
+from support.pages.browser_frame import BACKSTOP, settled
+from support.pages.dashboard_server import BROWSERS, FLAGS, Server
+from support.pages.page_traffic import follow
 
 collect_ignore = (
     [] if importlib.util.find_spec("torch") else ["test_small_model_here.py"]

@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable
 
 import pytest
-from browser_frame import press, settled, shoot
-from dashboard_server import Server
-from openai_server import OpenAIServer
 from playwright.sync_api import Page, expect
-from run_setup import PIPELINE, answer, csv_bytes, server_model
+from support.pages.browser_frame import press, settled, shoot
+from support.pages.dashboard_server import Server
+from support.run_setup import PIPELINE, answer, csv_bytes, server_model
+from support.servers.openai_server import OpenAIServer
 
 from engine.runs.spec import Named, ProjectDraft
 
@@ -26,7 +26,7 @@ def endpoint():
 @pytest.fixture(scope="module")
 def runs(server: Server, endpoint: OpenAIServer) -> tuple[str, list[str]]:
     """A project with two finished runs that can be compared, made by real worker processes."""
-    from run_setup import start_worker
+    from support.run_setup import start_worker
 
     from dashboard.state import drafts, reading
     from engine.dataset import read_dataset

@@ -8,8 +8,8 @@ import re
 import zipfile
 from pathlib import Path
 
-from browser_frame import press, settled, shoot, to_page
 from playwright.sync_api import Page, expect
+from support.pages.browser_frame import press, settled, shoot, to_page
 
 SHOPS = ("Ahorn", "Birke", "Eiche")
 GOODS = ("tea", "cups", "plates", "trays", "spoons")

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from browser_frame import press, settled, shoot, still, within
-from openai_server import OpenAIServer
 from playwright.sync_api import Error, Page, expect
-from run_setup import wait_for
+from support.pages.browser_frame import press, settled, shoot, still, within
+from support.run_setup import wait_for
+from support.servers.openai_server import OpenAIServer
 
 from dashboard.state import drafts, reading
 from engine.runs.spec import ModelChoice

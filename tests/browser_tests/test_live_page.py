@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from browser_frame import settled, shoot, within
-from live_runs import on_chart, own_run, tireless_project, trial
 from playwright.sync_api import expect
-from ports import own_port
+from support.pages.browser_frame import settled, shoot, within
+from support.pages.live_runs import on_chart, own_run, tireless_project, trial
+from support.ports import own_port
 
 from engine.store.store import Store
 

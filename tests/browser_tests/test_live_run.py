@@ -7,11 +7,11 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from browser_frame import press, settled, shoot
-from live_runs import tireless, tireless_project
-from openai_server import OpenAIServer
 from playwright.sync_api import Page, expect
-from run_setup import wait_for
+from support.pages.browser_frame import press, settled, shoot
+from support.pages.live_runs import tireless, tireless_project
+from support.run_setup import wait_for
+from support.servers.openai_server import OpenAIServer
 
 from engine.store.store import Store
 

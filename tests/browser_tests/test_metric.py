@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from browser_frame import press, settled, shoot
-from dashboard_server import Server
-from openai_server import OpenAIServer
 from playwright.sync_api import Page, expect
+from support.pages.browser_frame import press, settled, shoot
+from support.pages.dashboard_server import Server
+from support.servers.openai_server import OpenAIServer
 
 from engine.metrics.similarity import EditDistance
 from engine.pipeline.templates import SAMPLES

@@ -6,8 +6,8 @@ import random
 from pathlib import Path
 
 import pytest
-from browser_frame import press, settled, shoot, to_page
 from playwright.sync_api import Page, expect
+from support.pages.browser_frame import press, settled, shoot, to_page
 
 WORDS = {
     "alpha": ("kettle", "teapot", "mug", "saucer", "spoon"),

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser_frame import press, shoot, to_page
-from dashboard_server import Server
 from playwright.sync_api import expect
+from support.pages.browser_frame import press, shoot, to_page
+from support.pages.dashboard_server import Server
 
 from dashboard.state import drafts, launching, reading
 from engine.home import READ_ONLY_VARIABLE

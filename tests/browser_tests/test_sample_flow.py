@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from browser_frame import press, settled, shoot, to_page
 from playwright.sync_api import Page, expect
+from support.pages.browser_frame import press, settled, shoot, to_page
 
 from engine.store.store import Store
 

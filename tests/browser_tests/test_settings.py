@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser_frame import press, settled, shoot, to_page
-from dashboard_server import Server
-from openai_server import OpenAIServer
 from playwright.sync_api import Page, expect
+from support.pages.browser_frame import press, settled, shoot, to_page
+from support.pages.dashboard_server import Server
+from support.servers.openai_server import OpenAIServer
 
 from dashboard.state import drafts
 from engine.pipeline.templates import SAMPLES

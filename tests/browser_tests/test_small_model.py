@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from browser_frame import press, settled, shoot
-from dashboard_server import Server
-from fine_tuning_server import FineTuningServer
 from playwright.sync_api import Page, expect
-from run_setup import PIPELINE, add_data, csv_bytes
-from shelves import learned, untrained
+from support.pages.browser_frame import press, settled, shoot
+from support.pages.dashboard_server import Server
+from support.run_setup import PIPELINE, add_data, csv_bytes
+from support.servers.fine_tuning_server import FineTuningServer
+from support.servers.shelves import learned, untrained
 
 from dashboard.state import drafts
 from engine.runs.spec import ModelChoice, Named, ProjectDraft

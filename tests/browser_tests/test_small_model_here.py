@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_model
-from browser_frame import press, settled, shoot, to_page
-from dashboard_server import Server
-from openai_server import OpenAIServer
 from playwright.sync_api import Page, expect
-from run_setup import add_data
+from support.pages.browser_frame import press, settled, shoot, to_page
+from support.pages.dashboard_server import Server
+from support.run_setup import add_data
+from support.servers.openai_server import OpenAIServer
+from support.training import tiny_model
 
 from dashboard.state import drafts
 from engine.lm import prices

@@ -7,8 +7,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from browser_frame import press, settled, shoot, to_page
 from playwright.sync_api import Page, expect
+from support.pages.browser_frame import press, settled, shoot, to_page
 
 
 @pytest.fixture(scope="module")

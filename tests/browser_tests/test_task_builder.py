@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from browser_frame import press, settled, shoot, to_page
 from playwright.sync_api import Page, expect
+from support.pages.browser_frame import press, settled, shoot, to_page
 
 EVIL = "<img src=x onerror=alert(1)> ![x](http://example.invalid/p.png)"
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from browser_frame import press, settled, shoot
-from dashboard_server import Server
-from openai_server import OpenAIServer, default_answer
 from playwright.sync_api import Page, expect
+from support.pages.browser_frame import press, settled, shoot
+from support.pages.dashboard_server import Server
+from support.servers.openai_server import OpenAIServer, default_answer
 
 from dashboard.state import drafts, launching
 from engine.pipeline.templates import SAMPLES

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.bench_table import HEADINGS, Row, cells, markdown_table, text_table
+from benchmarks.speed.bench_table import HEADINGS, Row, cells, markdown_table, text_table
 
 
 def test_best_is_compared_and_the_median_shown() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openai_server import OpenAIServer
+from support.servers.openai_server import OpenAIServer
 
 import engine
 from engine.errors import ConfigurationError

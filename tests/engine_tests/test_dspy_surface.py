@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 import pytest
-from dspy_peer import in_dspy
+from support.peers.dspy_peer import in_dspy
 
 import engine
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from dspy_peer import in_dspy
+from support.peers.dspy_peer import in_dspy
 
 import engine
 from engine.errors import AdapterParseError, EngineError, SandboxError

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import cloudpickle
-import dspy_peer
 import pytest
+from support.peers import dspy_peer
 
 import engine
 from engine.errors import AdapterParseError, BudgetExhaustedError, EngineError, UnknownNameError

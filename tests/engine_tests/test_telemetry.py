@@ -5,11 +5,11 @@ import json
 import threading
 
 import pytest
-from openai_server import OpenAIServer
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from support.servers.openai_server import OpenAIServer
 
 import engine
 from engine.errors import LMError

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from fault_tests.check import Check, Finding
-from run_setup import add_run
+from support.run_setup import add_run
 
 from engine.store.store import Store
 

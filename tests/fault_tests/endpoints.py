@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 from fault_tests.check import Check, Finding
-from openai_server import Failure, OpenAIServer, body_hash
-from run_setup import add_run, answer, server_model, start_worker
-from small_optimizers import SMALL
+from support.run_setup import add_run, answer, server_model, start_worker
+from support.servers.openai_server import Failure, OpenAIServer, body_hash
+from support.small_optimizers import SMALL
 
 from engine.registry import OPTIMIZERS
 from engine.runs.spec import Named

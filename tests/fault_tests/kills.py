@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from fault_tests.check import Check, Finding
-from openai_server import OpenAIServer
-from run_setup import add_run, answer, kill, server_model, start_worker, wait_for
-from small_optimizers import SMALL
+from support.run_setup import add_run, answer, kill, server_model, start_worker, wait_for
+from support.servers.openai_server import OpenAIServer
+from support.small_optimizers import SMALL
 
 from engine.registry import OPTIMIZERS
 from engine.runs.spec import Named

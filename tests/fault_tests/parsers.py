@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from bombs import HEADER, workbook
 from fault_tests.check import Check, Finding
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from support.bombs import HEADER, workbook
 
 from dashboard.state.project_file import unpack
 from engine.adapters import ADAPTERS, ChatAdapter

@@ -11,8 +11,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from fault_tests.check import Check, Finding
-from openai_server import OpenAIServer
-from run_setup import add_run, answer, server_model, start_worker, wait_for
+from support.run_setup import add_run, answer, server_model, start_worker, wait_for
+from support.servers.openai_server import OpenAIServer
 
 from engine.errors import StoreError
 from engine.store.store import FILE_NAME, Store

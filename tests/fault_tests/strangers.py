@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fault_tests.check import Check, Finding
-from openai_server import OpenAIServer
+from support.servers.openai_server import OpenAIServer
 
 from dashboard.state import drafts, launching
 from dashboard.state.project_file import pack

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bombs import BOMBS
 from fault_tests.check import Check, Finding
+from support.bombs import BOMBS
 
 MOST_MB = 1000
 MOST_SECONDS = 10.0

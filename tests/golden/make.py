@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from golden import commands, exports, frozen_files, messages, pages, searches
 from golden.files import write

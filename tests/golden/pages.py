@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from golden.internals import Store
 from golden.machine import frozen_home, masked, same_machine, words_of_html
-from page_frame import APP
 from streamlit.testing.v1 import AppTest
+from support.pages.page_frame import APP
 
 TEXTS = ("title", "header", "subheader", "markdown", "caption", "text", "success", "info", "warning", "error")
 TABS = {

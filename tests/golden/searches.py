@@ -24,7 +24,7 @@ from golden.internals import (
     run,
     toy_settings,
 )
-from small_optimizers import HintLM, TwoSteps, small
+from support.small_optimizers import HintLM, TwoSteps, small
 
 import engine
 

@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
-from run_setup import add_data, csv_bytes, spec
+from support.run_setup import add_data, csv_bytes, spec
 
 from engine.runs.spec import Named, ProjectDraft
 from engine.runs.worker import work

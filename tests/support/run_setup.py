@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from openai_server import default_answer
+from support.servers.openai_server import default_answer
 
 from engine.dataset import read_dataset
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec

@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """The folder of a model that answers `tiny_model.TASK` by chance; made once for all workers. Leave it as it is."""
-    from tiny_model import tiny_model
+    from support.training.tiny_model import tiny_model
 
     shared = tmp_path_factory.getbasetemp()
     if worker_id != "master":

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import peft
 import pytest
-import tiny_model
 import torch
+from support.training import tiny_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import engine

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import tiny_model
+from support.training import tiny_model
 
 import engine
 from engine.lm.tuned import get_tuned, tuned_models

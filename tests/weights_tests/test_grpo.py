@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import psutil
 import pytest
-import tiny_model
+from support.training import tiny_model
 
 import engine
 from engine import loop

@@ -13,9 +13,9 @@ from typing import Any
 
 import psutil
 import pytest
-import tiny_model
 import torch
 from safetensors.torch import load_file
+from support.training import tiny_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import engine
@@ -199,7 +199,7 @@ def training_children(everywhere: str = "") -> list[psutil.Process]:
 def env_with(folder: Path) -> dict[str, str]:
     import os
 
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(folder.parent / "support")])}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(folder.parent)])}
 
 
 def test_a_stopped_training_keeps_what_it_has_and_goes_on_from_there(tiny_base: Path) -> None:

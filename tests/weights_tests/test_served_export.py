@@ -13,8 +13,8 @@ from typing import Any
 
 import peft
 import tiny_model
-from ports import own_port
-from run_setup import wait_for
+from support.ports import own_port
+from support.run_setup import wait_for
 from transformers import AutoModelForCausalLM
 
 from engine.export.formats import get_export

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import tiny_model
 import torch
+from support.training import tiny_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 

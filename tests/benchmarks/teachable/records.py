@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[3]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "benchmarks"), str(ROOT / "tests" / "support")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "benchmarks"), str(ROOT / "tests")]
 
 from sample_data.invoices import MONTHS
 
@@ -314,7 +314,7 @@ def _descriptions(schema: Any, definitions: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Serve until stopped."""
-    from openai_server import BareServer, _http, _runner
+    from support.servers.openai_server import BareServer, _http, _runner
 
     class Server(BareServer):
         """Answers with the reader."""

@@ -15,11 +15,11 @@ from pathlib import Path
 
 sys.path[:0] = [
     str(Path(__file__).resolve().parents[1]),
-    str(Path(__file__).resolve().parents[2] / "support"),
+    str(Path(__file__).resolve().parents[2]),
 ]
 
 import orjson
-from openai_server import BareServer, ServerProcess, _http, _runner
+from support.servers.openai_server import BareServer, ServerProcess, _http, _runner
 from teachable.model import Model
 
 

@@ -7,7 +7,7 @@ import json
 import zipfile
 
 import pytest
-from page_frame import open_page, said, stored_draft
+from support.pages.page_frame import open_page, said, stored_draft
 
 from dashboard.state import drafts, examples, reading, records
 from dashboard.views.documents import record_rows, viewer_data

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from large_store import LargeStore, fill
 from streamlit.testing.v1 import AppTest
+from support.large_store import LargeStore, fill
 
 from engine.store.store import Store
 

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
-from openai_server import OpenAIServer
-from page_frame import open_page, said
-from page_frame import stored_draft as draft
 from streamlit.testing.v1 import AppTest
+from support.pages.page_frame import open_page, said
+from support.pages.page_frame import stored_draft as draft
+from support.servers.openai_server import OpenAIServer
 
 from dashboard.app_pages.examples.grid import USE, WHY
 from dashboard.state import drafts, examples, reading

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from page_frame import open_page, said
-from run_setup import add_data, spec
+from support.pages.page_frame import open_page, said
+from support.run_setup import add_data, spec
 
 from dashboard.state import reading
 from engine.export.program import read_program, to_text

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from page_frame import open_page, said
-from page_frame import open_page as start
 from streamlit.testing.v1 import AppTest
+from support.pages.page_frame import open_page, said
+from support.pages.page_frame import open_page as start
 
 from dashboard.state import drafts, reading
 from dashboard.views.glossary import TERMS, explain

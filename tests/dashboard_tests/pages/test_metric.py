@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from openai_server import OpenAIServer
-from page_frame import open_page, said
+from support.pages.page_frame import open_page, said
+from support.servers.openai_server import OpenAIServer
 
 from dashboard.app_pages.metric.cards import worked_scores
 from dashboard.state import drafts, feedback, reading

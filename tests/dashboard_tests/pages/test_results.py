@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
-from page_frame import said
-from page_frame import stored_draft as draft
 from streamlit.testing.v1 import AppTest
+from support.pages.page_frame import said
+from support.pages.page_frame import stored_draft as draft
 
 from dashboard.state import candidates, drafts, feedback, launching, reading
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec

@@ -7,7 +7,7 @@ import io
 import json
 
 import pytest
-from page_frame import open_page, said, stored_draft
+from support.pages.page_frame import open_page, said, stored_draft
 
 from dashboard.state import candidates, drafts, feedback, launching, reading
 from engine.dataset import read_dataset

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
-from openai_server import OpenAIServer
-from page_frame import open_page, said
-from run_setup import add_data, spec
+from support.pages.page_frame import open_page, said
+from support.run_setup import add_data, spec
+from support.servers.openai_server import OpenAIServer
 
 from dashboard.state import drafts, reading
 from dashboard.views.history import by_project

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from page_frame import open_page, said
-from page_frame import stored_draft as draft
+from support.pages.page_frame import open_page, said
+from support.pages.page_frame import stored_draft as draft
 
 from dashboard.state import drafts, reading, steps
 from engine.lm.choice import ModelChoice

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from openai_server import OpenAIServer
 from page_frame import open_page, said, stored_draft
-from run_setup import PIPELINE, add_data, add_run, csv_bytes, server_model
+from support.run_setup import PIPELINE, add_data, add_run, csv_bytes, server_model
 
 from dashboard.state import drafts
 from engine.lm.local.sources import missing_extra

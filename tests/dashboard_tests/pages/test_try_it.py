@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from openai_server import OpenAIServer
-from page_frame import open_page, said
+from support.pages.page_frame import open_page, said
+from support.servers.openai_server import OpenAIServer
 
 from dashboard.state import drafts, playground, reading
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec

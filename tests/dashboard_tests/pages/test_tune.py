@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from page_frame import open_page, said
-from page_frame import stored_draft as draft
+from support.pages.page_frame import open_page, said
+from support.pages.page_frame import stored_draft as draft
 
 from dashboard.app_pages.tune.optimizer import advised_optimizer
 from dashboard.app_pages.tune.plans import plans_of

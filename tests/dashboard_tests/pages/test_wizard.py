@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from page_frame import open_page as start
-from page_frame import said
-from page_frame import stored_draft as draft
-from run_setup import wait_for
+from support.pages.page_frame import open_page as start
+from support.pages.page_frame import said
+from support.pages.page_frame import stored_draft as draft
+from support.run_setup import wait_for
 
 from dashboard.state import drafts, reading
 from engine.pipeline.templates import SAMPLES

@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
-from dashboard_server import Server
-from ports import own_port
-from run_setup import wait_for
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
+from support.pages.dashboard_server import Server
+from support.ports import own_port
+from support.run_setup import wait_for
 
 from dashboard.serving.front import Front
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 import streamlit as st
-from run_setup import csv_bytes, spec
+from support.run_setup import csv_bytes, spec
 
 from dashboard.serving.hosting import warm
 from dashboard.state import examples, reading

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from page_frame import open_page, said, stored_draft
+from support.pages.page_frame import open_page, said, stored_draft
 
 from dashboard.state import drafts, selection
 from engine.errors import StoreError

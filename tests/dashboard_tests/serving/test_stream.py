@@ -6,11 +6,11 @@ import os
 import sqlite3
 
 import pytest
-from run_setup import add_run, wait_for
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
+from support.run_setup import add_run, wait_for
 
 from dashboard.serving import stream
 from dashboard.serving.stream import Tab

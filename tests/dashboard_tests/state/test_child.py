@@ -6,8 +6,8 @@ import json
 import sys
 
 import pytest
-from openai_server import OpenAIServer
-from run_setup import PIPELINE, answer, server_model
+from support.run_setup import PIPELINE, answer, server_model
+from support.servers.openai_server import OpenAIServer
 
 from dashboard.state import launching
 from dashboard.state.playground import answer_input

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from run_setup import wait_for
+from support.run_setup import wait_for
 
 from dashboard.state import launching
 from engine.errors import NotFoundError, RunError

@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 
 import pytest
-from page_frame import open_page as start
-from page_frame import said
 from streamlit.testing.v1 import AppTest
+from support.pages.page_frame import open_page as start
+from support.pages.page_frame import said
 
 from dashboard.state import drafts, launching, reading
 from dashboard.state.models import asked_models, refusal

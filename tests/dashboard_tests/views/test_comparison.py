@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from run_setup import PIPELINE
+from support.run_setup import PIPELINE
 
 from dashboard.state.candidates import trials_by_split
 from dashboard.views.comparison import (

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from page_frame import open_page
-from run_setup import add_data, spec
+from support.pages.page_frame import open_page
+from support.run_setup import add_data, spec
 
 from dashboard.views.glossary import TERMS, explain
 from engine.runs.spec import ProjectDraft

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from page_frame import open_page, said
-from run_setup import PIPELINE, add_data, spec
+from support.pages.page_frame import open_page, said
+from support.run_setup import PIPELINE, add_data, spec
 
 from dashboard.state import drafts, reading
 from dashboard.views import history

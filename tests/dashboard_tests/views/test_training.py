@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from run_setup import spec
+from support.run_setup import spec
 
 from dashboard.views.training import PROGRESS, compared, comparison_sentence, curves, training_chart
 from engine.store.rows import EventRow

@@ -8,8 +8,8 @@ from typing import Literal, TypedDict
 
 import orjson
 import pytest
-from program_files import save_program
 from pydantic import BaseModel, Field
+from support.program_files import save_program
 
 from engine import (
     BAMLAdapter,

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 import pytest
-from openai_server import OpenAIServer
+from support.servers.openai_server import OpenAIServer
 
 from engine import (
     ChatAdapter,
@@ -347,7 +347,7 @@ def test_citations_of_claude_through_litellm():
             env={
                 **os.environ,
                 "ANTHROPIC_API_KEY": "k",
-                "PYTHONPATH": os.pathsep.join(["tests/support", "tests/engine_tests/adapters"]),
+                "PYTHONPATH": os.pathsep.join(["tests", "tests/engine_tests/adapters"]),
             },
             cwd=Path(__file__).parents[3],
             capture_output=True,

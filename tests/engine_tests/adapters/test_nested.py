@@ -9,7 +9,7 @@ from typing import Literal
 import orjson
 import pytest
 from pydantic import BaseModel, Field, field_validator
-from record_classes import Node, Owner
+from support.record_classes import Node, Owner
 
 import engine
 from engine.adapters import BAMLAdapter, ChatAdapter, JSONAdapter, XMLAdapter

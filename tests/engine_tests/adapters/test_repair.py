@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from openai_server import OpenAIServer
+from support.servers.openai_server import OpenAIServer
 
 from engine import Evaluate, ExactMatch, Example, Predict, context
 from engine.adapters import ADAPTERS, Adapter, ChatAdapter, JSONAdapter, TwoStepAdapter, XMLAdapter

@@ -7,9 +7,9 @@ import xml.etree.ElementTree as ET
 
 import pytest
 import yaml
-from openai_server import OpenAIServer
-from program_files import save_program
-from run_setup import PIPELINE, answer, csv_bytes, server_model
+from support.program_files import save_program
+from support.run_setup import PIPELINE, answer, csv_bytes, server_model
+from support.servers.openai_server import OpenAIServer
 from typer.testing import CliRunner
 
 from engine.cli.app import app

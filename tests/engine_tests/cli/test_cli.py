@@ -12,10 +12,10 @@ import urllib.request
 from importlib.metadata import version
 
 import pytest
-from openai_server import OpenAIServer
-from ports import own_port
-from program_files import save_program
-from run_setup import PIPELINE, add_run, answer, csv_bytes, server_model, spec, wait_for
+from support.ports import own_port
+from support.program_files import save_program
+from support.run_setup import PIPELINE, add_run, answer, csv_bytes, server_model, spec, wait_for
+from support.servers.openai_server import OpenAIServer
 from typer.testing import CliRunner
 
 import engine

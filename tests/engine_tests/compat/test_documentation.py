@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from documentation_blocks import blocks_of
-from documentation_peers import (
+from support.peers.documentation_blocks import blocks_of
+from support.peers.documentation_peers import (
     BETTER,
     DIFFERENT,
     FOLDER,
@@ -17,10 +17,10 @@ from documentation_peers import (
     table,
     without_messages,
 )
-from dspy_peer import peer
+from support.peers.dspy_peer import peer
 
 GUIDE = (Path(__file__).parents[3] / "engine" / "README.md").read_text()
-RENEW = "Renew it: python tests/support/documentation_peers.py"
+RENEW = "Renew it: python tests/support/peers/documentation_peers.py"
 LISTED = {**DIFFERENT, **BETTER}
 
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from dspy_peer import in_dspy
+from support.peers.dspy_peer import in_dspy
 
 import engine
 from engine.compat.paths import HOMES, MISSING, PATHS

@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from bombs import BOMBS, repeated_parquet, workbook
+from support.bombs import BOMBS, repeated_parquet, workbook
 
 from engine.dataset import read_dataset
 from engine.dataset.unpacking import SMALL_WORKBOOK, _safe_rows

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from openai_server import OpenAIServer
+from support.servers.openai_server import OpenAIServer
 
 import engine
 from sample_data.invoices import papers

@@ -6,7 +6,7 @@ import json
 import pickle
 
 import pytest
-from openai_server import OpenAIServer
+from support.servers.openai_server import OpenAIServer
 
 import engine
 from engine.errors import ConfigurationError, RunError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from run_setup import add_data, spec
+from support.run_setup import add_data, spec
 
 from engine.errors import DatasetError
 from engine.runs.prepare import prepare

@@ -19,9 +19,9 @@ from email.parser import Parser
 from pathlib import Path
 
 import pytest
-from openai_server import OpenAIServer
-from ports import own_port
-from run_setup import PIPELINE
+from support.ports import own_port
+from support.run_setup import PIPELINE
+from support.servers.openai_server import OpenAIServer
 
 from engine.errors import ProgramFileError
 from engine.export.container import container, serve_command, wheel, zipped

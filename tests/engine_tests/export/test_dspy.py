@@ -7,9 +7,9 @@ import sys
 
 import orjson
 import pytest
-from dspy_peer import in_dspy
-from openai_server import OpenAIServer
-from run_setup import COLOURS, THINGS
+from support.peers.dspy_peer import in_dspy
+from support.run_setup import COLOURS, THINGS
+from support.servers.openai_server import OpenAIServer
 
 import engine
 from engine.errors import ProgramFileError

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dspy_peer import in_dspy
-from openai_server import OpenAIServer
+from support.peers.dspy_peer import in_dspy
+from support.servers.openai_server import OpenAIServer
 
 import engine
 from engine.export.dspy_script import dspy_script, import_dspy

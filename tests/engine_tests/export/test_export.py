@@ -8,8 +8,8 @@ import sys
 
 import openpyxl
 import pytest
-from program_files import save_program
-from run_setup import COLOURS, PIPELINE, THINGS
+from support.program_files import save_program
+from support.run_setup import COLOURS, PIPELINE, THINGS
 
 import engine
 from engine.errors import ProgramFileError

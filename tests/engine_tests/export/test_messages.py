@@ -2,8 +2,8 @@
 
 import json
 
-from openai_server import OpenAIServer
-from run_setup import PIPELINE
+from support.run_setup import PIPELINE
+from support.servers.openai_server import OpenAIServer
 
 import engine
 from engine.export.formats import EXPORTS, messages_json, messages_text, openai_requests

@@ -1,6 +1,6 @@
 """The Markdown page of a program: everything in it, nothing read as markup."""
 
-from run_setup import PIPELINE
+from support.run_setup import PIPELINE
 
 from engine.export.formats import markdown_page
 from engine.export.program import program_file

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program_files import save_program
+from support.program_files import save_program
 
 import engine
 from engine.errors import PipelineError, ProgramFileError

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 
 import openpyxl
 import pytest
-from run_setup import COLOURS, THINGS, add_data, spec
+from support.run_setup import COLOURS, THINGS, add_data, spec
 
 from engine.errors import RunError, UnknownNameError
 from engine.export.hero import hero, hero_html, interval_bar

@@ -7,7 +7,7 @@ import json
 import zipfile
 
 import pytest
-from run_setup import PIPELINE, add_run
+from support.run_setup import PIPELINE, add_run
 from typer.testing import CliRunner
 
 from engine.cli.app import app

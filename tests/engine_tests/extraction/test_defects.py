@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image as Picture
 from pydantic import BaseModel, Field, create_model, field_validator, model_validator
-from record_classes import Dog, Node, Owner
+from support.record_classes import Dog, Node, Owner
 
 import engine
 from engine.errors import ConfigurationError, DatasetError, RunError

@@ -12,7 +12,7 @@ import textwrap
 import time
 
 import pytest
-from openai_server import OpenAIServer
+from support.servers.openai_server import OpenAIServer
 
 from engine.errors import LMError, ProviderFailureError
 from engine.lm.base import Choice, Reply

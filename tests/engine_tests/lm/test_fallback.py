@@ -1,7 +1,7 @@
 """Several models in order: the next is asked when one fails for good, over real HTTP."""
 
 import pytest
-from openai_server import OpenAIServer
+from support.servers.openai_server import OpenAIServer
 
 import engine
 from engine.errors import ConfigurationError, InvalidRequestError, LMError

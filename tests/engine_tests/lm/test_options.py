@@ -8,8 +8,8 @@ import logging
 from typing import Any
 
 import pytest
-from dspy_peer import in_dspy
-from openai_server import Failure, OpenAIServer
+from support.peers.dspy_peer import in_dspy
+from support.servers.openai_server import Failure, OpenAIServer
 
 import engine
 from engine.errors import ConfigurationError, InvalidRequestError

@@ -8,8 +8,8 @@ import pickle
 import threading
 
 import pytest
-from dspy_peer import in_dspy
-from openai_server import OpenAIServer
+from support.peers.dspy_peer import in_dspy
+from support.servers.openai_server import OpenAIServer
 
 import engine
 from engine import loop

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from openai_server import OpenAIServer
+from support.servers.openai_server import OpenAIServer
 
 from engine import Example, Predict, context
 from engine.lm.cache import Cache

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from openai_server import OpenAIServer
+from support.servers.openai_server import OpenAIServer
 from tenacity import AsyncRetrying, RetryCallState
 
 from engine.errors import BadReplyError, InvalidRequestError, LMError, ProviderFailureError, RateLimitedError

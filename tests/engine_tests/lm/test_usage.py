@@ -8,7 +8,7 @@ import io
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from openai_server import OpenAIServer
+from support.servers.openai_server import OpenAIServer
 
 import engine
 import engine.runtime

@@ -9,9 +9,9 @@ import json
 import math
 
 import pytest
-from dspy_peer import in_dspy
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.peers.dspy_peer import in_dspy
 
 import engine
 from engine import (

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dspy_peer import in_dspy
+from support.peers.dspy_peer import in_dspy
 
 import engine
 from engine.errors import ProgramFileError

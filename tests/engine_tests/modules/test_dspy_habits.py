@@ -9,7 +9,7 @@ from typing import Any
 
 import pydantic
 import pytest
-from dspy_peer import in_dspy
+from support.peers.dspy_peer import in_dspy
 
 import engine
 from engine.errors import ConfigurationError, EngineError

@@ -10,9 +10,9 @@ from typing import Literal
 
 import pypdfium2
 import pytest
-from mixed_pdf import mixed_pdf
 from PIL import Image as Pictures
 from pydantic import BaseModel, Field
+from support.mixed_pdf import mixed_pdf
 
 from engine import PDF, Image, InputField, OutputField, Signature, context
 from engine.errors import AdapterParseError, ContextWindowExceededError, DatasetError

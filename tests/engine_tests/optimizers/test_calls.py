@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from small_optimizers import HintLM, TwoSteps
+from support.small_optimizers import HintLM, TwoSteps
 
 from engine import loop
 from engine.modules.module import Module

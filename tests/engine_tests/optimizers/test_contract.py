@@ -1,7 +1,7 @@
 """Every registered optimizer passes the contract."""
 
 import pytest
-from small_optimizers import small
+from support.small_optimizers import small
 
 from engine.optimizers.base import Optimizer
 from engine.registry import OPTIMIZERS

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from run_setup import COLOURS, add_data, spec
-from small_optimizers import HintLM, TwoSteps
+from support.run_setup import COLOURS, add_data, spec
+from support.small_optimizers import HintLM, TwoSteps
 
 import engine
 from engine import loop

@@ -1,7 +1,7 @@
 """What no optimizer may break on: bad proposers, bad metrics, few rows, tiny budgets; and results as starts."""
 
 import pytest
-from small_optimizers import HintLM, TwoSteps, small
+from support.small_optimizers import HintLM, TwoSteps, small
 
 from engine import loop
 from engine.errors import ConfigurationError, InvalidRequestError, RunError

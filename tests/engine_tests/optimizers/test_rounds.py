@@ -8,7 +8,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from small_optimizers import HintLM, TwoSteps
+from support.small_optimizers import HintLM, TwoSteps
 
 from engine import loop
 from engine.lm.base import Choice

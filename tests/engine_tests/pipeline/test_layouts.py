@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dspy_peer import in_dspy
-from openai_server import OpenAIServer
-from program_files import save_program
-from run_setup import spec as run_spec
+from support.peers.dspy_peer import in_dspy
+from support.program_files import save_program
+from support.run_setup import spec as run_spec
+from support.servers.openai_server import OpenAIServer
 
 from engine import LM, ChainOfThought, JSONAdapter, Predict, ReAct, Tool, TwoStepAdapter, XMLAdapter, context
 from engine.errors import MissingKeyError, PipelineError

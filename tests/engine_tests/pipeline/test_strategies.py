@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from program_files import save_program
+from support.program_files import save_program
 
 import engine
 from engine import Evaluate, Example, context

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from openai_server import OpenAIServer
+from support.servers.openai_server import OpenAIServer
 
 from engine import BM25, Embedder, Embeddings
 from engine.errors import ProgramFileError

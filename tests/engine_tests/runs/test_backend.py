@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import run_setup
+from support import run_setup
 from typer.testing import CliRunner
 
 from engine.cli.app import app

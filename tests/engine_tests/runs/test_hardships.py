@@ -3,9 +3,9 @@
 import io
 
 import pytest
-from openai_server import OpenAIServer
 from rich.console import Console
-from run_setup import add_data, add_run, answer, csv_bytes, server_model
+from support.run_setup import add_data, add_run, answer, csv_bytes, server_model
+from support.servers.openai_server import OpenAIServer
 
 from engine.cli.tune import report
 from engine.errors import EngineError

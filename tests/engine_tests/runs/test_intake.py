@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from mixed_pdf import mixed_pdf
+from support.mixed_pdf import mixed_pdf
 
 from engine.dataset import read_dataset
 from engine.errors import DatasetError

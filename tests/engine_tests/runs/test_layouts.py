@@ -7,7 +7,7 @@ import sys
 
 import orjson
 import pytest
-from run_setup import spec
+from support.run_setup import spec
 
 from engine import loop
 from engine.export.formats import python_script

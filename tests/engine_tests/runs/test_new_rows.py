@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from openai_server import OpenAIServer
+from support.servers.openai_server import OpenAIServer
 
 from engine import loop
 from engine.dataset import read_dataset

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program_files import save_program
-from run_setup import add_data, add_run
 from starlette.testclient import TestClient
+from support.program_files import save_program
+from support.run_setup import add_data, add_run
 
 import engine
 from engine.errors import PipelineError, RunError

@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from openai_server import OpenAIServer
-from run_setup import PIPELINE, answer, server_model
+from support.run_setup import PIPELINE, answer, server_model
+from support.servers.openai_server import OpenAIServer
 
 from engine import loop
 from engine.pipeline.build import build_program

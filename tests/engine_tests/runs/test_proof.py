@@ -6,7 +6,7 @@ from pathlib import Path
 import orjson
 import pytest
 from openai_server import OpenAIServer
-from run_setup import add_data, add_run, answer, server_model
+from support.run_setup import add_data, add_run, answer, server_model
 
 from engine import loop
 from engine.pipeline.importers.task import import_task

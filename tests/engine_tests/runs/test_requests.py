@@ -1,8 +1,7 @@
 """What people ask of a run under way: a prompt of their own scored, a larger budget; and all of it again after a kill."""
 
 import pytest
-from openai_server import OpenAIServer
-from run_setup import (
+from support.run_setup import (
     COLOURS,
     THINGS,
     add_run,
@@ -13,6 +12,7 @@ from run_setup import (
     wait_for,
     wait_for_looks,
 )
+from support.servers.openai_server import OpenAIServer
 
 from engine.runs.recorder import StoreRequests
 from engine.runs.worker import work

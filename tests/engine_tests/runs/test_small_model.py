@@ -8,9 +8,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from fine_tuning_server import FineTuningServer
-from run_setup import PIPELINE, add_data, add_run, csv_bytes
-from shelves import learned, untrained
+from support.run_setup import PIPELINE, add_data, add_run, csv_bytes
+from support.servers.fine_tuning_server import FineTuningServer
+from support.servers.shelves import learned, untrained
 
 from engine.export.formats import get_export
 from engine.export.program import read_program

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from run_setup import PIPELINE, add_data, csv_bytes, spec
+from support.run_setup import PIPELINE, add_data, csv_bytes, spec
 
 from engine.errors import ConfigurationError, DatasetError, EngineError, RunError
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dspy_peer import in_dspy
-from openai_server import OpenAIServer, body_hash
-from program_files import save_program
-from run_setup import add_data, add_run, csv_bytes, spec
 from starlette.testclient import TestClient
+from support.peers.dspy_peer import in_dspy
+from support.program_files import save_program
+from support.run_setup import add_data, add_run, csv_bytes, spec
+from support.servers.openai_server import OpenAIServer, body_hash
 
 from engine import loop
 from engine.errors import MissingKeyError, PipelineError

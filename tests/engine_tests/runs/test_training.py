@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from run_setup import PIPELINE, add_run, csv_bytes
+from support.run_setup import PIPELINE, add_run, csv_bytes
 from typer.testing import CliRunner
 
 from engine.adapters import ChatAdapter

@@ -1,7 +1,7 @@
 """Versions of a project's program: kept, used, rolled back, and the file that follows."""
 
 import pytest
-from run_setup import add_run
+from support.run_setup import add_run
 
 import engine
 from engine.errors import NotFoundError, RunError

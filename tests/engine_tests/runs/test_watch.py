@@ -8,7 +8,7 @@ import time
 from contextlib import closing
 
 import pytest
-from run_setup import add_run, wait_for
+from support.run_setup import add_run, wait_for
 
 from engine import loop
 from engine.errors import NotFoundError

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from run_setup import COLOURS, add_run
+from support.run_setup import COLOURS, add_run
 
 from engine.cli.tune import report
 from engine.metrics import ExactMatch

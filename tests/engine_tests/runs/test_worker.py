@@ -6,9 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from openai_server import OpenAIServer
-from ports import own_port
-from run_setup import (
+from support.ports import own_port
+from support.run_setup import (
     add_data,
     add_run,
     answer,
@@ -20,6 +19,7 @@ from run_setup import (
     wait_for,
     wait_for_looks,
 )
+from support.servers.openai_server import OpenAIServer
 
 import engine
 from engine.errors import NotFoundError, RunError

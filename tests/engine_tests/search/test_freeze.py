@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from run_setup import PIPELINE, add_data, spec
+from support.run_setup import PIPELINE, add_data, spec
 
 from engine import loop
 from engine.errors import ConfigurationError
@@ -175,7 +175,7 @@ def test_a_metric_without_words_still_tells_the_right_answer_beside_a_remark() -
     "name", ["GEPA", "SIMBA", "AvatarOptimizer", "COPRO", "MIPROv2", "InferRules", "Autotune"]
 )
 def test_remarks_reach_whoever_writes_wordings(name: str) -> None:
-    from small_optimizers import SMALL
+    from support.small_optimizers import SMALL
 
     from engine.registry import get_optimizer
 

@@ -8,8 +8,8 @@ import contextlib
 from dataclasses import replace
 
 import pytest
-import run_setup
-from openai_server import OpenAIServer
+from support import run_setup
+from support.servers.openai_server import OpenAIServer
 
 from engine import loop
 from engine.errors import ConfigurationError, RunError

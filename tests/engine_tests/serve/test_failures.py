@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import uvicorn
-from asking import ask
-from run_setup import wait_for
+from support.asking import ask
+from support.run_setup import wait_for
 
 from engine import Module, Predict, Prediction, ReAct, Signature, Tool, context
 from engine.errors import ToolError

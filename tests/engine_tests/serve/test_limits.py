@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from run_setup import wait_for
+from support.run_setup import wait_for
 
 from engine.serve.server import LimitedProtocol, server_of
 

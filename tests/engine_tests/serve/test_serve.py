@@ -12,11 +12,11 @@ import time
 import urllib.request
 
 import pytest
-from asking import ask
-from openai_server import OpenAIServer
-from ports import own_port
-from program_files import save_program
-from run_setup import wait_for
+from support.asking import ask
+from support.ports import own_port
+from support.program_files import save_program
+from support.run_setup import wait_for
+from support.servers.openai_server import OpenAIServer
 
 from engine.export.container import own_key_variables, serve_command
 from engine.export.program import read_program

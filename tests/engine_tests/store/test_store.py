@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from run_setup import wait_for
+from support.run_setup import wait_for
 
 from engine.errors import NotFoundError, RunError, StoreError, StoreLockedError
 from engine.records import Candidate, Demo, Outcome, StepState, TraceStep, Usage

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from openai_server import OpenAIServer
+from support.servers.openai_server import OpenAIServer
 
 import engine
 from engine.streaming import StreamListener, StreamResponse, streamify

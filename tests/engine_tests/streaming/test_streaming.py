@@ -9,8 +9,8 @@ import textwrap
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openai_server import OpenAIServer
-from run_setup import wait_for
+from support.run_setup import wait_for
+from support.servers.openai_server import OpenAIServer
 
 import engine
 from engine.adapters import XMLAdapter

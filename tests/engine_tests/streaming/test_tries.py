@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from openai_server import OpenAIServer
+from support.servers.openai_server import OpenAIServer
 
 import engine
 from engine.errors import ConstraintError

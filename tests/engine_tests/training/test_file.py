@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from training_orders import ROWS, Notes, order
+from support.training.training_orders import ROWS, Notes, order
 
 from engine import loop
 from engine.errors import ConfigurationError, TrainingError

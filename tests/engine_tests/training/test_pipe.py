@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-import training_child
-from training_orders import ROWS, Notes
+from support.training import training_child
+from support.training.training_orders import ROWS, Notes
 
 import engine.lm.local.sources
 from engine import loop

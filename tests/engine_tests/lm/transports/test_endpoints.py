@@ -6,7 +6,7 @@ import pickle
 import socket
 
 import pytest
-from openai_server import OpenAIServer
+from support.servers.openai_server import OpenAIServer
 
 import engine
 from engine.callbacks import BaseCallback

@@ -8,9 +8,9 @@ from typing import Literal
 
 import pydantic
 import pytest
-from dspy_peer import in_dspy
-from openai_server import OpenAIServer
-from responses_form import call, message
+from support.peers.dspy_peer import in_dspy
+from support.servers.openai_server import OpenAIServer
+from support.servers.responses_form import call, message
 
 import engine
 from engine import loop

@@ -12,11 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import jobs_work
 import orjson
-from openai_server import BareServer, ServerProcess, default_answer, run_server
+from support.servers.openai_server import BareServer, ServerProcess, default_answer, run_server
 
 
 class VariedServerProcess(ServerProcess):

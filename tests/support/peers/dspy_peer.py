@@ -16,7 +16,7 @@ import pytest
 @cache
 def peer() -> str | None:
     """A Python that has DSPy, or None; an installation that was broken off is none."""
-    places = (os.environ.get("TUNEBOARD_BENCH_PEER"), Path(__file__).parents[2] / ".bench/dspy/bin/python")
+    places = (os.environ.get("TUNEBOARD_BENCH_PEER"), Path(__file__).parents[3] / ".bench/dspy/bin/python")
     found = (str(place) for place in places if place and Path(place).exists())
     return next((one for one in found if _imports_dspy(one)), None)
 

@@ -31,6 +31,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -40,11 +41,12 @@ import urllib.request
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import orjson
-import responses_form
 from aiohttp import web
+from support.servers import responses_form
 
 Answer = Callable[[dict[str, Any]], Any]
 """Body of the request -> the text (or a list of texts, one for each completion, or a whole reply dict)."""
@@ -536,7 +538,8 @@ class ServerProcess:
         self.url = ""
 
     def __enter__(self) -> ServerProcess:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
+        env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True, env=env)
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().strip()
         if not self.url:

@@ -10,7 +10,7 @@ import time
 import jobs_work
 from bench_children import ROOT, both, peer, values
 from bench_table import Row
-from openai_server import ServerProcess
+from support.servers.openai_server import ServerProcess
 
 from engine.retrieval import BM25
 

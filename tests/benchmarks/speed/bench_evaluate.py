@@ -9,7 +9,7 @@ from pathlib import Path
 import jobs_work
 from bench_children import REPEATS, both, job, note, their_job, values
 from bench_table import Row
-from openai_server import ServerProcess
+from support.servers.openai_server import ServerProcess
 
 ROWS = 1000
 LATENCY = 0.2

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench_table import Row
-from dashboard_server import BROWSERS, FLAGS, Server
+from support.pages.dashboard_server import BROWSERS, FLAGS, Server
 
 from engine.records import Candidate, Outcome, StepState
 from engine.store.store import Store

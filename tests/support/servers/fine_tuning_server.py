@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 from aiohttp import web
-from openai_server import Answer, OpenAIServer, default_answer
+from support.servers.openai_server import Answer, OpenAIServer, default_answer
 
 Rows = list[dict[str, Any]]
 

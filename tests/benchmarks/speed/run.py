@@ -1,4 +1,4 @@
-"""Measure the engine next to DSPy and print a table: `make bench`, or `python tests/benchmarks/run.py --only cpu,imports`.
+"""Measure the engine next to DSPy and print a table: `make bench`, or `python tests/benchmarks/speed/run.py --only cpu,imports`.
 
 Each benchmark is a function in a bench_*.py file that returns rows; the tuple below is all there is to register.
 """
@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import bench_dashboard
 import bench_evaluate

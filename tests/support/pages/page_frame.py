@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 from engine.runs.spec import ProjectDraft
 from engine.store.store import Store
 
-APP = str(Path(__file__).parents[2] / "dashboard" / "app.py")
+APP = str(Path(__file__).parents[3] / "dashboard" / "app.py")
 
 
 def open_page(page: str = "home", **params: str) -> AppTest:

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from openai_server import Answer, default_answer
 from playwright.sync_api import Page
+from support.servers.openai_server import Answer, default_answer
 
 from dashboard.state import drafts, launching
 from engine.pipeline.templates import SAMPLES

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from page_traffic import is_answered
 from playwright.sync_api import Error, Page
-from screenshots import TALLEST_HOLE, blank, faint_texts, spilled_texts, tallest_hole
+from support.pages.page_traffic import is_answered
+from support.pages.screenshots import TALLEST_HOLE, blank, faint_texts, spilled_texts, tallest_hole
 
-SHOTS = Path(__file__).parents[2] / ".screenshots"
+SHOTS = Path(__file__).parents[3] / ".screenshots"
 BACKSTOP = 120.0
 """Seconds after which something that is waited for will not come, on any machine."""
 

@@ -1,6 +1,6 @@
 """The code blocks of `tests/engine_tests/compat/documentation`, run here and in DSPy, and the table of the engine's guide.
 
-    python tests/support/documentation_peers.py      # runs all in both, renews printed.json and prints the table
+    python tests/support/peers/documentation_peers.py      # runs all in both, renews printed.json and prints the table
 
 The blocks follow DSPy's documentation page by page: the same names, arguments and habits, with data of their own.
 `printed.json` holds what DSPy prints, so that the blocks are compared where DSPy is not installed, too.
@@ -16,11 +16,13 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from documentation_blocks import blocks_of
-from dspy_peer import peer
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from support.peers.documentation_blocks import blocks_of
+from support.peers.dspy_peer import peer
 
 RUNNER = Path(__file__).with_name("documentation_blocks.py")
-FOLDER = Path(__file__).parents[1] / "engine_tests" / "compat" / "documentation"
+FOLDER = Path(__file__).parents[2] / "engine_tests" / "compat" / "documentation"
 PRINTED = FOLDER / "printed.json"
 SECTIONS = sorted(file.stem for file in FOLDER.glob("*.md"))
 Results = dict[str, dict[str, str]]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from fine_tuning_server import Rows
-from openai_server import Answer
-from run_setup import COLOURS, THINGS
+from support.run_setup import COLOURS, THINGS
+from support.servers.fine_tuning_server import Rows
+from support.servers.openai_server import Answer
 
 
 def reply(shelf: str) -> str:
