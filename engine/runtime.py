@@ -228,7 +228,7 @@ def _changed(runtime: Runtime, settings: dict[str, Any]) -> Runtime:
     if isinstance(given := known.get("lm"), str):
         raise ConfigurationError(f"lm takes a model, not its name: lm=engine.LM({given!r}).")
     if own:
-        import difflib  # here: most processes give no settings of their own
+        import difflib  # here: most processes change no settings
 
         for name in own.keys() - _OF_DSPY.keys() - runtime.own.keys():
             near = difflib.get_close_matches(name, [*Runtime.__dataclass_fields__, *_OF_DSPY], 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -14,6 +15,12 @@ SOURCES = sorted([*(ROOT / "engine").rglob("*.py"), *(ROOT / "dashboard").rglob(
 LONGEST_FILE = 600
 LONGEST_FUNCTION = 60
 FULLEST_FOLDER = 21
+QUESTIONS = {"What", "Which", "How", "Whether", "Where", "Who", "Whose", "Why"}
+AVOIDED = re.compile(
+    r"\b(whoever|anew|beside|somebody|nobody|told|stands|mends?|of (its|their|one's) own|so many)\b", re.I
+)
+"""Words that docstrings do without: plainer ones say the same."""
+
 HEAVY = {
     "litellm",
     "optuna",
@@ -82,6 +89,27 @@ def test_folders_stay_readable_at_a_glance() -> None:
 
 def test_every_module_has_a_docstring() -> None:
     assert not [name(path) for path in SOURCES if not ast.get_docstring(tree_of(path))]
+
+
+def docstrings(tree: ast.Module) -> list[str]:
+    """Return the docstrings of a file; those of signatures are prompts."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return [
+        ast.get_docstring(node) or ""
+        for node in ast.walk(tree)
+        if isinstance(node, documented)
+        and not (isinstance(node, ast.ClassDef) and any(ast.unparse(b) == "Signature" for b in node.bases))
+    ]
+
+
+def test_docstrings_are_in_plain_english() -> None:
+    found = [
+        f"{name(path)}: {text.splitlines()[0]}"
+        for path in SOURCES
+        for text in docstrings(tree_of(path))
+        if text.split(" ")[0] in QUESTIONS or AVOIDED.search(text)
+    ]
+    assert not found, "\n".join(found)
 
 
 def test_third_party_packages_with_one_door_are_imported_there_only() -> None:

@@ -1,8 +1,8 @@
-"""Documents: pages of text, PDFs and pictures, and where a value stands in them.
+"""Documents: pages of text, PDFs and pictures, and the places of values in them.
 
     paged     bytes or a path -> PagedDocument: pages with their text, boxes of characters, pictures of pages
     written   numbers, dates and amounts of money as people write them
-    evidence  value -> where it stands in a document, checked by code
+    evidence  value -> its place in a document, checked by code
 
 A document that cannot be used is a DatasetError with one sentence. This package knows no models and no prompts.
 """

@@ -1,4 +1,4 @@
-"""Evidence: where each value of a record stands in a document, found and checked by code.
+"""Evidence: the place of each value of a record in a document, found and checked by code.
 
 A text is looked for as it is, then without regard to case and spaces, then by likeness; a number, a date or a currency in
 every way of writing it. It asks no model: a quote that a model gave is checked like anything else.
@@ -43,7 +43,7 @@ class Evidence:
 
     `path` is the value's ("total", "lines[0].price"); `how` it was found: "exact", "normalised" (another case, other
     spaces, another way to write a number or a date), "similar" (by likeness `score`, 0 to 1) or "none". `page` and `line`
-    count from 1, 0 where there is none; `start` and `end` are characters of the page's text, `quote` is what stands there,
+    count from 1, 0 where there is none; `start` and `end` are characters of the page's text, `quote` is the text at that place,
     `boxes` its rectangles where the document is a PDF with text. `quoted` says that the model's own quote led there.
 
     >>> Evidence.from_json(Evidence("total", "none").to_json()).marked
@@ -63,7 +63,7 @@ class Evidence:
 
     @property
     def marked(self) -> bool:
-        """Whether the value is to be marked: it stands nowhere in the document."""
+        """True if the value is to be marked: it was not found in the document."""
         return self.how == "none"
 
     def to_json(self) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def evidence_for(
 
 
 class _Near(NamedTuple):
-    """What is known of an item's place (page, character): where its first value was found, and where the item before it."""
+    """Known places (page, character) of an item: of its first value, and of the item before it."""
 
     anchor: tuple[int, int] | None
     floor: tuple[int, int] | None
@@ -247,7 +247,7 @@ _ORDER: dict[How, int] = {"exact": 0, "normalised": 0, "similar": 1, "none": 2}
 
 
 def _quoted(pages: Sequence[_SearchedPage], path: str, value: object, quote: str) -> Evidence | None:
-    """Return the place of a value inside a quote, where the quote stands in the document and holds the value."""
+    """Return the place of a value inside a quote, where the document holds the quote and the quote holds the value."""
     if not quote.strip():
         return None
     for outer in _text_places(pages, quote):

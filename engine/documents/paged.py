@@ -71,7 +71,7 @@ class Page:
         return self.text.split("\n")
 
     def line_at(self, character: int) -> int:
-        """Return the number (from 1) of the line that a character of the text stands in."""
+        """Return the number (from 1) of the line that holds a character of the text."""
         return self.text.count("\n", 0, character) + 1
 
 
@@ -98,7 +98,7 @@ class PagedDocument:
 
     @property
     def has_text(self) -> bool:
-        """Whether there is text to read: False for a scan or a photograph."""
+        """True if there is text to read: False for a scan or a photograph."""
         return any(page.text.strip() for page in self.pages)
 
     @property

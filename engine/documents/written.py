@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 
 class Written(NamedTuple):
-    """A number or a date in a text: where it stands, and what it may mean."""
+    """A number or a date in a text: its place, and its possible readings."""
 
     start: int
     end: int

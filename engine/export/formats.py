@@ -371,7 +371,7 @@ class ExportFormat:
 
     @property
     def is_folder(self) -> bool:
-        """Whether it has several files, which go into one zip or into a folder."""
+        """True if it has several files, which go into one zip or into a folder."""
         return self.file_name.endswith(".zip")
 
     def content(self, program: ProgramFile) -> bytes:

@@ -249,7 +249,7 @@ class Prompter:
         """Return the records of some documents in their order, a bounded number at once (16, or the setting in force).
 
         Documents may come from an iterator: each is taken, and its files are read, when its turn comes. With "return" an
-        error stands in its document's place; with "raise" the first one is raised once those under way have ended.
+        error takes its document's place; with "raise" the first one is raised once those under way have ended.
         """
         found: dict[int, Any] = {}
         async for place, record in self.apredict_each(documents, max_concurrency, on_error):
@@ -318,7 +318,7 @@ class Prompter:
             pieces.close()
 
     def predict_with_evidence(self, document: Any = None, **parts: Any) -> ExtractionResult:
-        """Return a record and where each of its values stands in the document: page, line, characters, boxes of a PDF."""
+        """Return a record and the place of each value in the document: page, line, characters, boxes of a PDF."""
         return loop.run(self.apredict_with_evidence(document, **parts))
 
     async def apredict_with_evidence(self, document: Any = None, **parts: Any) -> ExtractionResult:

@@ -44,7 +44,7 @@ class FieldOptimizationProgress:
 
 @dataclass(frozen=True)
 class OptimizationResult:
-    """What an optimization found and what it took.
+    """The result of an optimization and its usage.
 
     Scores are means from 0 to 1 on the rows held out, on which nothing was chosen; `verdict` compares them row by row with
     a 95 % interval and says it in a sentence. `kept` is False where the tuned prompt was worse there, and the prompts are
@@ -122,8 +122,8 @@ class ExtractionResult:
     """A record and how sure it is, from 0 to 1, as a whole and by field.
 
     `method` says where the number comes from ("agreement of 5 answers"), `calibrated_on` on how many labelled rows it was
-    checked against what was right (0: it is the bare agreement). `evidence` says where each value stands, checked by code;
-    one that stands nowhere is `marked`.
+    checked against what was right (0: it is the bare agreement). `evidence` is the place of each value, checked by code;
+    one that was not found is `marked`.
     """
 
     data: Any

@@ -26,7 +26,7 @@ THEIR_VERSION = (0, 1)
 
 @dataclass(frozen=True)
 class Saved:
-    """What a folder holds: prompts, descriptions by path, demos, the model's schema, and how confidence was calibrated."""
+    """Content of a folder: prompts, descriptions by path, demos, the model's schema, and how confidence was calibrated."""
 
     system_prompt: str | None = None
     instruction_prompt: str | None = None

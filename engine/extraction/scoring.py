@@ -1,4 +1,4 @@
-"""How good a record is, by field: metrics by their names, users' functions, models as judges."""
+"""Scores of a record by field: metrics by their names, users' functions, models as judges."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from engine.records import Example as Row
 from engine.records import Outcome, json_value, plain_path
 
 CRITERIA = (
-    "Every value of the record stands in the document, and nothing is invented.",
+    "Every value of the record is in the document, and nothing is invented.",
     "No value that the document has for a field is missing.",
     "Each value is in the field that it belongs to, in the form its description asks for.",
 )
@@ -180,7 +180,7 @@ def dumped(value: Any) -> Any:
 def wanted(
     paths: Sequence[str], include: Sequence[str] | None, exclude: Sequence[str] | None
 ) -> frozenset[str]:
-    """Return the paths that are included and not excluded; a path stands for everything inside it, too.
+    """Return the paths that are included and not excluded; a path includes everything inside it.
 
     >>> sorted(wanted(["a", "a.b", "c"], None, ["a"]))
     ['c']

@@ -55,7 +55,7 @@ PROMPTS = ("descriptions", "system_prompt", "instruction_prompt", "demos")
 
 
 class Plan(BaseModel):
-    """Everything `Prompter.optimize` can be told; see there."""
+    """The options of `Prompter.optimize`; see there."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 

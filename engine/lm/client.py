@@ -317,7 +317,7 @@ class LM(BaseLM):
 
     @property
     def computes(self) -> bool:
-        """Whether answers are computed by the process that asks, and nothing is sent anywhere."""
+        """True if answers are computed by the asking process, and nothing is sent anywhere."""
         return self.route.protocol in ("offline", "local")
 
     def cache_for(self, request: Request) -> tuple[Request, Cache | None]:

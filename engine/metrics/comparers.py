@@ -1,6 +1,6 @@
 """Ways to compare one field's value with the expected one, by name: what `JSONMatch` uses for which field.
 
-The names that DSPydantic's users know, and more. `register_evaluator` adds one's own.
+The names that DSPydantic's users know, and more. `register_evaluator` adds the user's own.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class JSONMatch(Metric):
     cons = ("A right value in other words counts as wrong, unless its field is compared in another way.",)
 
     class Options(MetricOptions):
-        """Which fields count how much, and how they are compared."""
+        """Options: weights of fields and their comparisons."""
 
         weights: str = Field(
             "",
@@ -305,7 +305,7 @@ class _Pair(NamedTuple):
 
     @property
     def compared(self) -> bool:
-        """Whether there are two values to compare."""
+        """True if there are two values to compare."""
         return not any(one is _ABSENT or _is_empty(one) for one in (self.wanted, self.got))
 
     def within(self, case: Case) -> Case:
@@ -314,7 +314,7 @@ class _Pair(NamedTuple):
 
     @property
     def status(self) -> Literal["wrong", "missing", "invented"]:
-        """What is wrong with a value that is not right."""
+        """The kind of error of a wrong value."""
         if self.wanted is _ABSENT or _is_empty(self.wanted):
             return "missing" if self.got is _ABSENT else "invented"
         return "missing" if self.got is _ABSENT or _is_empty(self.got) else "wrong"

@@ -55,8 +55,8 @@ class Extract(Module):
     schema; a damaged reply is salvaged, and one that does not validate is sent back once with the error. Pages with text
     are read as text; scanned ones are sent as pictures, next to the text of the others. A text longer than `longest`
     characters is read in parts, by pages or sections: lists are joined, and of several values for a field the one with
-    evidence counts, then the commonest. The prediction's `evidence` holds where each value stands (see `Evidence.to_json`);
-    a value that stands nowhere is marked "none". With `quotes` the model is asked for the words it read each value from,
+    evidence counts, then the commonest. The prediction's `evidence` holds the place of each value (see `Evidence.to_json`);
+    a value that was not found is marked "none". With `quotes` the model is asked for the words it read each value from,
     and these are checked.
     Raises DatasetError for a document that cannot be read. The step inside is `read`.
 
@@ -179,7 +179,7 @@ class Extract(Module):
 
     @property
     def is_blind(self) -> bool:
-        """Whether the model in force is known to see no pictures."""
+        """True if the current model is known to see no pictures."""
         lm = self.read.lm or current().lm
         return lm is not None and (lm.supports_vision is False or is_offline(lm.model))
 
@@ -221,12 +221,12 @@ class _Part(NamedTuple):
 
     @property
     def has_scans(self) -> bool:
-        """Whether pages have to be drawn."""
+        """True if pages have to be drawn."""
         return any(isinstance(one, _Scan) for one in self.pieces)
 
     @property
     def sent(self) -> object:
-        """What the model is sent: the text; pictures; or both in turn."""
+        """The content for the model: text, pictures, or both in turn."""
         if not self.has_scans:
             return self.text
         sent = [
@@ -427,7 +427,7 @@ def _stands_whole(item: object, part: _Part) -> bool:
 
 
 def _stands(one: _Found, path: str) -> int:
-    """Return how well a value stands in its part: 2 next to its name, 1 elsewhere, 0 nowhere."""
+    """Return how well a value is supported by its part: 2 next to its name, 1 elsewhere, 0 not found."""
     if not one.part.text.strip():
         return 0
     document = read_document(one.part.text)

@@ -65,7 +65,7 @@ class Optimizer:
 
     @property
     def answers_unlabelled(self) -> bool:
-        """Whether this one, with its options, wants training rows without any answer."""
+        """True if this one, with its options, wants training rows without any answer."""
         return self.takes_unlabelled
 
     def __init__(

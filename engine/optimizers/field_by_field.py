@@ -260,7 +260,7 @@ def _shown_error(problem: Problem, part: Component, run: Outcome) -> dict[str, o
 
 
 def passage_around(text: str, value: object) -> str:
-    """Return the passage of a document in which a value stands, however it is written there; else how the document begins.
+    """Return the passage of a document that holds a value, however it is written there; else the document's beginning.
 
     >>> passage_around("Invoice 7. Total: 1,200 EUR." + 40 * " Thank you.", 1200)[:28]
     'Invoice 7. Total: 1,200 EUR.'

@@ -78,7 +78,7 @@ class BootstrapFinetune(TrainingOptimizer):
 
     @property
     def answers_unlabelled(self) -> bool:
-        """Whether rows without any answer are wanted."""
+        """True if rows without any answer are wanted."""
         return self.options.unlabelled
 
     async def acompile(

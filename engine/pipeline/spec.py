@@ -276,7 +276,7 @@ class PipelineSpec(_Frozen):
 
     @property
     def has_record(self) -> bool:
-        """Whether the answer is a record: several fields, or fields inside."""
+        """True if the answer is a record: several fields, or fields inside."""
         return len(self.outputs) > 1 or any(f.fields for f in self.outputs)
 
     @property

@@ -94,7 +94,7 @@ class Pile:
 
     @property
     def has_text(self) -> bool:
-        """Whether every document has a text, so that a model without eyes can read them all."""
+        """True if every document has a text, so that a model without eyes can read them all."""
         return all(one.text.strip() for one in self.documents)
 
 
@@ -353,7 +353,7 @@ def _typed(cell: str, kind: str, *, whole: bool) -> object:
 
 @dataclass(frozen=True, slots=True)
 class RecordProject:
-    """What a pile becomes: the table as a CSV file, and the draft without it."""
+    """The result of reading a pile: the table as a CSV file, and the draft without it."""
 
     table: bytes
     draft: ProjectDraft
@@ -449,7 +449,7 @@ THE_RECORD = "the record"
 """Name under which what is worth knowing of the record's fields is listed."""
 
 
-# In a process of its own
+# In a separate process
 
 
 class PileSource(Frozen):
@@ -469,7 +469,7 @@ class PileRequest(Frozen):
 
 
 class PileTaken(BaseModel):
-    """What a pile became: the table as CSV, the draft without it, and what could not be used."""
+    """The result of reading a pile: the table as CSV, the draft without it, and what could not be used."""
 
     table: str
     draft: ProjectDraft

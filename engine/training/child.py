@@ -34,7 +34,7 @@ _MOST_QUESTIONS = 256
 
 
 class Work(BaseModel):
-    """What the child is to do: train `base`, keep checkpoints in `folder`, go on from the checkpoint `resume` (0: begin).
+    """The child's task: train `base`, keep checkpoints in `folder`, go on from the checkpoint `resume` (0: begin).
 
     `seconds` is what the training has taken before.
     """

@@ -62,7 +62,7 @@ class ChatRow:
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be trained: chat rows (none for "grpo", whose rows are `row_ids` for rollouts) and settings.
+    """The order of a training: chat rows (none for "grpo", whose rows are `row_ids` for rollouts) and settings.
 
     `task` is a hash of what rewards and the scores of checkpoints depend on: the prompt, the rows' values and the metric.
     `run` is the run that pays for the training; it is no part of the key.
@@ -84,7 +84,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a training is: optimizer steps done of all, loss of the last ones, seconds, tokens seen and US dollars."""
+    """Progress of a training: optimizer steps done of all, loss of the last ones, seconds, tokens seen and US dollars."""
 
     step: int
     steps: int
@@ -130,7 +130,7 @@ class Watch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TrainingEstimate:
-    """What a training takes: chat rows, tokens of all epochs, US dollars and seconds; None for what is not known.
+    """Estimate of a training: chat rows, tokens of all epochs, US dollars and seconds; None for what is not known.
 
     It costs 0 dollars on this machine.
     """

@@ -108,10 +108,10 @@ class Rounds:
         """Return the groups of the next round. Raises Stopped."""
         self.policy.forget()
         self._channel.send(Message(kind="round", step=self.number))
-        told = self._channel.wait("groups")
-        if told is None:
+        line = self._channel.wait("groups")
+        if line is None:
             raise Stopped
-        groups: list[list[dict[str, Any]]] = told["groups"]
+        groups: list[list[dict[str, Any]]] = line["groups"]
         self.number += 1
         rewards = [one["reward"] for group in groups for one in group if one["reward"] is not None]
         self.reward = sum(rewards) / max(1, len(rewards))

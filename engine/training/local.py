@@ -57,7 +57,7 @@ _MEASURED = 5
 
 
 class Kept(BaseModel):
-    """What is known of a training, kept in the model's folder: scores by checkpoint, and what it has taken so far."""
+    """State of a training, kept in the model's folder: scores by checkpoint, and what it has taken so far."""
 
     scores: dict[int, float | None] = {}
     step: int = 0

@@ -63,7 +63,7 @@ STATES = {
 
 
 class Job(BaseModel):
-    """What is known of a training at the provider: kept in the model's folder as `job.json`."""
+    """State of a training at the provider: kept in the model's folder as `job.json`."""
 
     file: str = ""
     job: str = ""

@@ -16,10 +16,10 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from openai_server import ServerProcess
 from ray.cluster_utils import Cluster
+from support.servers.openai_server import ServerProcess
 
 import engine
 from engine import loop

@@ -1,4 +1,4 @@
-"""What both sides of the comparison on records share: models, rows, scores. Imported by both environments."""
+"""Shared parts of both sides of the comparison on records: models, rows, scores. Imported by both environments."""
 
 from __future__ import annotations
 

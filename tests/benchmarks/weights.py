@@ -1,4 +1,4 @@
-"""What training on this machine costs beyond plain trl, on the same rows: `make bench-weights`, in `.venv-weights`.
+"""The cost of training on this machine beyond plain trl, on the same rows: `make bench-weights`, in `.venv-weights`.
 
 Both train the same small model in this process, in turns, each first in every second round; the first round warms up and does
 not count, of the others the least does. CPU seconds leave out what other programs on the machine do.

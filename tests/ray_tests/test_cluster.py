@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from openai_server import OpenAIServer
 from ray_tests.conftest import worker_pids
 from support import run_setup
+from support.servers.openai_server import OpenAIServer
 
 from engine.lm import cache
 from engine.runs.worker import work

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from openai_server import OpenAIServer
 from ray.cluster_utils import Cluster
 from ray_tests.conftest import NODE
 from support import run_setup
+from support.servers.openai_server import OpenAIServer
 
 import engine
 from engine.runs.worker import work

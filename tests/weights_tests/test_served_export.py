@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import peft
-import tiny_model
 from support.ports import own_port
 from support.run_setup import wait_for
+from support.training import tiny_model
 from transformers import AutoModelForCausalLM
 
 from engine.export.formats import get_export

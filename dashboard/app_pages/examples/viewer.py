@@ -58,7 +58,7 @@ def document_tab(now: Current, spec: PipelineSpec, table: Dataset) -> None:
         )
         return
     st.caption(
-        "Press a field to see where its value stands, or a marked place to see its field. What was not found in the text is "
+        "Press a field to see the place of its value, or a marked place to see its field. What was not found in the text is "
         "worth a second look. Corrections go into the examples at once; Undo takes them back."
     )
 

@@ -25,7 +25,7 @@ STRATEGIES = {
     ),
     "extract": (
         "Read a record",
-        "Reads documents: long ones in parts, scans as pictures, and it is shown where each value stands.",
+        "Reads documents: long ones in parts, scans as pictures, and the place of each value is shown.",
     ),
     "program_of_thought": (
         "Write a program",

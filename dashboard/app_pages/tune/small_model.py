@@ -42,7 +42,7 @@ METHODS = {"lora": "A small addition (LoRA)", "full": "All of its weights"}
 
 
 class Recipe(NamedTuple):
-    """What the form holds: the options of the optimizer, who teaches with which prompt, who learns, and the limits."""
+    """Values of the form: the options of the optimizer, who teaches with which prompt, who learns, and the limits."""
 
     options: dict[str, Any]
     teacher: ModelChoice

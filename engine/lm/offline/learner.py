@@ -217,7 +217,7 @@ def _value_or_null(prompt: Prompt, known: Known) -> Answer | None:
     if codes and len(codes) >= 0.8 * len(values):
         span = copied_span(prompt.text, codes)
         fits = span is not None and shape_of(span) in {shape_of(v) for _, v in codes}
-        return Answer(span if fits else None, "the examples' values have a form of their own")
+        return Answer(span if fits else None, "the examples' values have another form")
     examples = [(question_of(d.inputs), str(v.strip().casefold() in _EMPTY)) for d, v in known]
     shares = vote(question_of(prompt.inputs), examples)
     null = shares.get("True", 0.0) > shares.get("False", 0.0)

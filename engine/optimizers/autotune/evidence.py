@@ -203,7 +203,7 @@ class FactorialModel:
         self._rng = np.random.default_rng(seed)
 
     def _fit(self, design: Any, at: Any, scores: Any, precision: Any, size: int, draws: float) -> None:
-        """Fit by Newton's method, a score counting as so many `draws` of right or wrong.
+        """Fit by Newton's method, a score counting as `draws` draws of right or wrong.
 
         Row difficulties are independent of each other, so they are eliminated first.
         The remaining system has the size of the levels, however many rows there are (Schur complement).

@@ -1,4 +1,4 @@
-"""What optimizers that train weights share: options of a training, rows that give their answer away, and the result's score."""
+"""Shared parts of optimizers that train weights: options of a training, rows that give their answer away, and the result's score."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """The limit that is entered around each row, and the receivers of its outcome and, before it, of what a failed one raised.
+    """The limit entered around each row, and the receivers of its outcome and, before that, of a failed row's error.
 
     `limit.size` is the most rows that may wait for it or run.
     """
@@ -68,7 +68,7 @@ class Backend(Protocol):
     """A place where rows are answered and scored."""
 
     async def run(self, work: Work, rows: Sequence[int], heard: Heard) -> None:
-        """Run rows, in the runtime in force. A failed row is an outcome; raises what `heard` raises, and RunError."""
+        """Run rows in the current runtime. A failed row is an outcome; raises what `heard` raises, and RunError."""
 
 
 def program_of(settings: Settings, work: Work) -> Module:

@@ -103,7 +103,7 @@ class Compute:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """From a worker: what came of it."""
+    """From a worker: the model's reply, or its error."""
 
     number: int
     reply: Reply | None

@@ -1,7 +1,7 @@
 """The one door to Ray (https://docs.ray.io): a cluster found or started, a worker in an actor on each of its CPUs.
 
 Ray pickles the calls of its actors and their results with cloudpickle. All of it is made by this run's own processes, and
-Ray runs whatever who reaches its ports sends: a cluster is inside the trust boundary, as the user's own account is, and so
+Ray runs code from anyone who reaches its ports: a cluster is inside the trust boundary, as the user's own account is, and so
 its ports belong on loopback or in a private network. Nothing that comes from elsewhere (files, replies, pages) is unpickled.
 """
 

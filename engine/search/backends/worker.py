@@ -60,7 +60,7 @@ class Worker:
         loop.get().call_soon_threadsafe(self._take, messages.unpacked(data))
 
     def give(self) -> bytes:
-        """Return what there is to report; wait for it, but not for ever."""
+        """Return the messages to report; wait for the first one at most `GIVE_SECONDS`."""
         found: list[object] = []
         try:
             found.append(self._outbox.get(timeout=GIVE_SECONDS))
@@ -174,7 +174,7 @@ _model = cache(messages.model_of)
 
 @cache
 def fingerprint() -> str:
-    """Return the version of Tuneboard and a hash of its engine's files: what both ends must have in common."""
+    """Return the version of Tuneboard and a hash of its engine's files, which must be equal at both ends."""
     folder = Path(__file__).parents[2]  # the engine
     digest = hashlib.sha256()
     for source in sorted(folder.rglob("*.py")):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from openai_server import OpenAIServer
-from page_frame import open_page, said, stored_draft
+from support.pages.page_frame import open_page, said, stored_draft
 from support.run_setup import PIPELINE, add_data, add_run, csv_bytes, server_model
+from support.servers.openai_server import OpenAIServer
 
 from dashboard.state import drafts
 from engine.lm.local.sources import missing_extra

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import orjson
 import pytest
-from openai_server import OpenAIServer
 from support.run_setup import add_data, add_run, answer, server_model
+from support.servers.openai_server import OpenAIServer
 
 from engine import loop
 from engine.pipeline.importers.task import import_task

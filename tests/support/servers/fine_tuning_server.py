@@ -84,7 +84,7 @@ class FineTuningServer(OpenAIServer):
         self._refusals.append((request, status, error, dict(headers or {}), after))
 
     def counted(self, request: str) -> int:
-        """How many requests began so."""
+        """Return the number of requests that began so."""
         return sum(asked.startswith(request) for asked in self.asked)
 
     def _answered(self, body: dict[str, Any]) -> Any:
