@@ -44,10 +44,14 @@ class UnknownNameError(ConfigurationError):
 
     >>> str(UnknownNameError("optimizer", "mipro3", ["MIPROv2", "BootstrapFewShot"]))
     "There is no optimizer 'mipro3'. Choose one of: BootstrapFewShot, MIPROv2."
+    >>> str(UnknownNameError("tuned model", "tuned/x", []))
+    "There is no tuned model 'tuned/x', and no other one either."
     """
 
     def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
-        super().__init__(f"There is no {kind} {name!r}. Choose one of: {', '.join(sorted(valid))}.")
+        names = ", ".join(sorted(valid))
+        rest = f". Choose one of: {names}." if names else ", and no other one either."
+        super().__init__(f"There is no {kind} {name!r}{rest}")
 
 
 class MissingKeyError(ConfigurationError):

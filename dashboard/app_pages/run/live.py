@@ -88,7 +88,7 @@ def _looked_at(trials: Sequence[TrialRow], row: CandidateRow) -> str:
         return ""
     last = max(seen, key=lambda t: t.finished_at or 0.0)
     score = last.answered_score
-    scored = "" if score is None else f", on which its parent scored {percent(score, 0)}"
+    scored = "" if score is None else f", where the answers scored {percent(score, 0)}"
     return f"Before it was made, the search looked at {count(last.rows_done, 'training row')} (trial {last.number}){scored}."
 
 
