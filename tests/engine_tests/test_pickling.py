@@ -70,9 +70,7 @@ def read_elsewhere(value: object, how: Any, folder: Path) -> str:
     """Return what another process says of a pickled value."""
     file = folder / "value.pkl"
     file.write_bytes(how.dumps(value))
-    path = (
-        f"import sys; sys.path[:0] = {[str(Path(__file__).parent), str(Path(dspy_peer.__file__).parent)]!r}\n"
-    )
+    path = f"import sys; sys.path[:0] = {[str(Path(__file__).parent), str(Path(dspy_peer.__file__).parents[2])]!r}\n"
     done = subprocess.run(
         [sys.executable, "-c", path + READ, str(file)],
         capture_output=True,

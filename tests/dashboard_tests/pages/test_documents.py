@@ -123,7 +123,7 @@ def test_a_document_is_read_next_to_its_answer(home):
     app.session_state["example_tabs"] = "One by one"
     app.run()
     assert not app.exception
-    assert "Press a field to see where its value stands" in said(app)
+    assert "Press a field to see the place of its value" in said(app)
 
 
 def test_a_rows_document_and_its_record_are_what_the_viewer_draws():
