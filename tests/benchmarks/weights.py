@@ -121,7 +121,7 @@ def overhead(folder: Path) -> str:
     (cpu, wall), (plain_cpu, plain_wall) = least[ours], least[plain]
     steps = ROWS // settings.batch_size * EPOCHS
     return (
-        f"| training, {steps} steps with {settings.checkpoints} checkpoints | {cpu:.1f} s ({wall:.1f} s of time) | plain trl: "
+        f"| training, {steps} steps with {settings.checkpoints} checkpoints | {cpu:.1f} s ({wall:.1f} s of time) | "
         f"{plain_cpu:.1f} s ({plain_wall:.1f} s) | {100 * (cpu / plain_cpu - 1):+.1f} % |"
     )
 
@@ -131,7 +131,7 @@ def main() -> None:
     torch.set_num_threads(1)
     transformers.utils.logging.set_verbosity_error()
     datasets.disable_progress_bars()
-    print("| what | Tuneboard, CPU seconds | beside it | difference |\n|---|---|---|---|")
+    print("| what | Tuneboard, CPU seconds | plain trl | difference |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         print(overhead(Path(folder)))
 
