@@ -13,7 +13,7 @@ import sysconfig
 import tempfile
 import time
 import venv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 MAIN_LOCK = Path(__file__).with_name("requirements.txt")
@@ -90,3 +90,36 @@ def locked_names(lock: Path) -> list[str]:
 def without_hashes(lock: Path) -> str:
     """Return a lock as constraints."""
     return re.sub(r" \\$|^ +--hash.*\n", "", lock.read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+
+def resolve(extra: str, lock: Path, *options: str | Path, without: Sequence[str] = ()) -> None:
+    """Resolve an extra again, at the main lock's versions wherever both have a package; write what it adds to its lock.
+
+    `options` go to uv as they are; packages in `without` are left out of the lock, as those of the main one are.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        constraints = Path(folder) / "main.txt"
+        constraints.write_text(without_hashes(MAIN_LOCK), encoding="utf-8")
+        command: list[str | Path] = [sys.executable, "-m", "uv", "pip", "compile", "-q", "pyproject.toml"]
+        command += ["--extra", extra, "--constraint", constraints, *options]
+        command += ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-emit-index-url"]
+        command += ["--no-annotate", "--no-header"]
+        for name in (*without, *locked_names(MAIN_LOCK)):
+            command += ["--no-emit-package", name]
+        lock.write_text(run(command, tries=2, seconds=300, cwd=lock.parents[1]), encoding="utf-8")
+
+
+def make_once(home: Path, wanted: str, untested: str, build: Callable[[], object]) -> None:
+    """Make an environment where there is none for this lock (`wanted`); where that fails, a line says what stays `untested`."""
+    ready = home / ".ready"
+    if ready.exists() and ready.read_text(encoding="utf-8") == wanted:
+        return
+    print(f"Making {home.name} (once)...", flush=True)
+    start = time.monotonic()
+    try:
+        build()
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"{home.name} could not be made ({error}): {untested} are not tested.", flush=True)
+        return
+    ready.write_text(wanted, encoding="utf-8")
+    print(f"Made {home.name} in {time.monotonic() - start:.0f} s.", flush=True)

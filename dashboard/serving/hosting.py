@@ -16,7 +16,7 @@ import threading
 sys.modules.setdefault("plotly.graph_objects", None)  # type: ignore[arg-type]  # how an import is refused
 import streamlit as st
 
-if sys.modules["plotly.graph_objects"] is None:
+if sys.modules["plotly.graph_objects"] is None:  # the refusal ends here: from now on it can be imported
     del sys.modules["plotly.graph_objects"]
 from starlette.routing import Mount, WebSocketRoute
 from streamlit.components.v2 import manifest_scanner

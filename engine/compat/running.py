@@ -148,7 +148,7 @@ def _files(target: str, as_module: bool, before: set[str]) -> Iterator[Path]:
     """Yield the script and the modules it imported that are not installed packages."""
     spec = importlib.util.find_spec(target) if as_module else None
     yield Path(spec.origin if spec and spec.origin else target)
-    for name in sys.modules.keys() - before:
+    for name in sys.modules.keys() - before:  # read only: the modules that the script has imported
         file = getattr(sys.modules[name], "__file__", None)
         if isinstance(file, str) and file.endswith(".py") and "site-packages" not in file:
             yield Path(file)

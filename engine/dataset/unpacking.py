@@ -74,8 +74,12 @@ def read_unpacked(data: bytes, name: str, kind: Kind) -> RawTable:
 def _is_small(data: bytes) -> bool:
     try:
         return unpacked_size(data) <= SMALL_WORKBOOK
-    except (zipfile.BadZipFile, ValueError, NotImplementedError):
-        return True  # no archive: that is what the reader says too
+    except (
+        zipfile.BadZipFile,
+        ValueError,
+        NotImplementedError,
+    ):  # the last is zipfile's, for kinds it does not know
+        return True  # not an archive that can be read: the reader reports it
 
 
 def _safe_rows(data: bytes) -> int:

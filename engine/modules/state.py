@@ -67,7 +67,7 @@ def copied(value: object, memo: dict[int, object]) -> Any:
     try:
         with models_shared(memo):
             return copy.deepcopy(value, memo)
-    except (TypeError, copy.Error, NotImplementedError, RecursionError):
+    except (TypeError, copy.Error, NotImplementedError, RecursionError):  # what refusing a copy raises
         # Locks, connections and some objects of libraries refuse a copy: the copy of the program shares them.
         return value
 

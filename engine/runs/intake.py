@@ -236,9 +236,9 @@ def _take_answers(source: PileFile, places: Mapping[str, list[int]], pile: Pile)
 def _answers_in(source: PileFile, places: Mapping[str, list[int]]) -> list[tuple[str, Json]]:
     if source.name.lower().endswith((".json", ".jsonl")):
         data = _json(source)
-        beside = next((n for n in (source.stem, PurePosixPath(source.stem).name) if n in places), None)
-        if isinstance(data, dict) and beside is not None:
-            return [(beside, _record(data))]
+        same_name = next((n for n in (source.stem, PurePosixPath(source.stem).name) if n in places), None)
+        if isinstance(data, dict) and same_name is not None:
+            return [(same_name, _record(data))]
         if isinstance(data, dict) and data and all(isinstance(v, dict) for v in data.values()):
             return [(str(name), _record(answer)) for name, answer in data.items()]
         if isinstance(data, list) and data and all(isinstance(row, dict) for row in data):

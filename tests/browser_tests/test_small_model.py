@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
-from support.pages.browser_frame import press, settled, shoot
+from support.pages.browser_frame import fill, pick, press, shoot
 from support.pages.dashboard_server import Server
 from support.run_setup import PIPELINE, add_data, csv_bytes
 from support.servers.fine_tuning_server import FineTuningServer
@@ -34,19 +34,6 @@ def project(server: Server, trainer: FineTuningServer, monkeypatch: pytest.Monke
         metric=Named(name="ExactMatch"),
     )
     return drafts.create_project("Shelves", draft)
-
-
-def pick(page: Page, label: str, option: str) -> None:
-    page.get_by_role("combobox", name=label, exact=True).click()
-    page.get_by_role("option", name=option).first.click()
-    settled(page)
-
-
-def fill(page: Page, label: str, text: str) -> None:
-    box = page.get_by_label(label, exact=True)
-    box.fill(text)
-    box.press("Enter")
-    settled(page)
 
 
 def test_a_small_model_is_made_and_set_against_the_large_one(

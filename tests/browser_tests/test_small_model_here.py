@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
-from support.pages.browser_frame import press, settled, shoot, to_page
+from support.pages.browser_frame import fill, pick, press, settled, shoot, to_page
 from support.pages.dashboard_server import Server
 from support.run_setup import add_data
 from support.servers.openai_server import OpenAIServer
@@ -91,19 +91,6 @@ def project(server: Server, teacher: OpenAIServer, monkeypatch: pytest.MonkeyPat
         metric=Named(name="ExactMatch"),
     )
     return drafts.create_project("Teams", draft)
-
-
-def pick(page: Page, label: str, option: str) -> None:
-    page.get_by_role("combobox", name=label, exact=True).click()
-    page.get_by_role("option", name=option).first.click()
-    settled(page)
-
-
-def fill(page: Page, label: str, text: str) -> None:
-    box = page.get_by_label(label, exact=True)
-    box.fill(text)
-    box.press("Enter")
-    settled(page)
 
 
 def test_a_small_model_is_trained_here_judged_exported_and_answers(

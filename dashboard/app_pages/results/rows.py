@@ -58,14 +58,14 @@ def _whole_row(
                 type="tertiary",
                 on_click=ui.callback(st.query_params.pop, PARAM, None),
             )
-        beside = spec.pipeline.has_record
-        if beside:
+        as_record = spec.pipeline.has_record
+        if as_record:
             _record(run, answered, values)
         for name, value in values.items():
-            if name not in outputs and not (beside and name == spec.pipeline.inputs[0].name):
+            if name not in outputs and not (as_record and name == spec.pipeline.inputs[0].name):
                 st.caption(escape_markdown(name))
                 st.text(value_text(value))
-        if not beside:
+        if not as_record:
             with ui.row("row_expected"):
                 st.badge("The right answer", icon=":material/flag:")
                 st.text(answer_text(values, outputs), width="content")

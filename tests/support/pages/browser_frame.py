@@ -108,3 +108,18 @@ def to_page(page: Page, name: str) -> None:
 def press(page: Page, key: str) -> None:
     """Press the button with this key. (Streamlit draws a button that has a tooltip twice.)"""
     page.locator(f".st-key-{key} button").first.click()
+
+
+def pick(page: Page, label: str, option: str) -> None:
+    """Choose an option of the list with this label."""
+    page.get_by_role("combobox", name=label, exact=True).click()
+    page.get_by_role("option", name=option).first.click()
+    settled(page)
+
+
+def fill(page: Page, label: str, text: str) -> None:
+    """Write a text into the field with this label."""
+    box = page.get_by_label(label, exact=True)
+    box.fill(text)
+    box.press("Enter")
+    settled(page)
