@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import datetime
 import json
+import math
 import re
 from decimal import Decimal
 from enum import Enum
 
 import pytest
 from pydantic import BaseModel, Field, field_validator
+from support.servers.openai_server import OpenAIServer
 
 import engine
 from engine.errors import ConfigurationError, DatasetError, ProgramFileError
@@ -350,6 +352,29 @@ def test_confidence_is_the_agreement_of_answers_and_can_be_calibrated():
     sure = one.predict_with_confidence(document(4))
     assert "calibrated on 10 rows" in sure.method
     assert 0 < sure.confidence < 1
+
+
+def test_confidence_by_the_probabilities_of_the_models_tokens():
+    content = json.dumps({"number": "b7", "total": 12})
+    message = {"role": "assistant", "content": f"[[ ## record ## ]]\n{content}\n\n[[ ## completed ## ]]"}
+    tokens = {"content": [{"token": "a", "logprob": 0.0}, {"token": "b", "logprob": -1.0}]}
+
+    def answer(body):
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        return {"choices": [choice | ({"logprobs": tokens} if sure else {})], "model": "m"}
+
+    sure = True
+    with OpenAIServer(answer) as server:
+        lm = engine.LM("openai/m", api_base=server.url, api_key="k", cache=False)
+        one = engine.Prompter(Bill, lm=lm)
+        found = one.predict_with_confidence(document(2), method="logprobs")
+        assert server.requests[-1]["logprobs"] is True
+        assert found.data.number == "B7"
+        assert found.confidence == pytest.approx(math.exp(-0.5))
+        assert "robabilit" in found.method
+        sure = False
+        with pytest.raises(ConfigurationError, match='method="samples"'):
+            one.predict_with_confidence(document(2), method="logprobs")
 
 
 def test_rows_that_fail_are_left_out_of_a_calibration():
