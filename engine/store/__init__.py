@@ -8,6 +8,7 @@ the only channel between them. It knows nothing of models, searches or pages.
     migrations  the schema in numbered steps
     rows        the records that the parts hand out
     projects    projects, datasets, settings, feedback and grades, kept programs
+    members     users' roles in projects
     runs        runs and user requests
     trials      candidates, trials, outcomes, events
 """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 
 def migrate(connection: sqlite3.Connection, *, upto: int = SCHEMA_VERSION) -> None:
@@ -117,6 +117,15 @@ _M007_CLAIMS = (
     "UPDATE runs SET heartbeat_at = NULL",
 )
 
+# On a server with users: who may do what in a project, and who has started a run ('' on a server without users).
+_M008_USERS = (
+    """CREATE TABLE members (
+        project_id TEXT NOT NULL, user TEXT NOT NULL, role TEXT NOT NULL,
+        PRIMARY KEY (project_id, user)) WITHOUT ROWID""",
+    "CREATE INDEX members_by_user ON members (user)",
+    "ALTER TABLE runs ADD COLUMN started_by TEXT NOT NULL DEFAULT ''",
+)
+
 STEPS = (
     _M001_TABLES,
     _M002_REVISION_AND_PHASE,
@@ -125,4 +134,5 @@ STEPS = (
     _M005_ROW_NUMBERS,
     _M006_FAILED_ROWS,
     _M007_CLAIMS,
+    _M008_USERS,
 )

@@ -10,17 +10,20 @@ from typing import Any
 
 from engine.errors import NotFoundError
 from engine.store.connection import StorePart, from_json, to_json
-from engine.store.rows import FROM_ELSEWHERE, DatasetRow, FeedbackRow, ProjectRow, VersionRow
+from engine.store.rows import FROM_ELSEWHERE, DatasetRow, FeedbackRow, MemberRow, ProjectRow, VersionRow
 
 
 class Projects(StorePart):
     """Reading and writing projects."""
 
-    def create(self, name: str, draft: Mapping[str, object]) -> str:
-        """Store a new project; return its id."""
+    def create(self, name: str, draft: Mapping[str, object], *, owner: str = "") -> str:
+        """Store a new project; return its id. On a server with users its creator is its owner."""
         now, project_id = time.time(), new_id()
         values = {"id": project_id, "name": name, "draft": draft, "created_at": now, "updated_at": now}
-        self._db.insert("projects", values)
+        with self._db.transaction():
+            self._db.insert("projects", values)
+            if owner:
+                self._db.insert("members", asdict(MemberRow(project_id, owner, "owner")))
         return project_id
 
     def all(self) -> list[ProjectRow]:
@@ -52,7 +55,7 @@ class Projects(StorePart):
         with self._db.transaction():
             for table in ("candidates", "trials", "outcomes", "events", "requests"):
                 self._db.write(f"DELETE FROM {table} WHERE run_id IN {runs}", (project_id,))  # noqa: S608 - fixed names
-            for table in ("feedback", "grades", "versions"):
+            for table in ("feedback", "grades", "versions", "members"):
                 self._db.write(f"DELETE FROM {table} WHERE project_id = ?", (project_id,))  # noqa: S608 - fixed names
             self._db.write("DELETE FROM runs WHERE project_id = ?", (project_id,))
             self._db.write("DELETE FROM projects WHERE id = ?", (project_id,))

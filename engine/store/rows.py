@@ -11,6 +11,10 @@ from typing import Any, Literal
 
 from engine.records import Candidate, Usage
 
+Role = Literal["owner", "editor", "viewer"]
+ROLES: tuple[Role, ...] = ("viewer", "editor", "owner")
+"""What a user may do in a project, each more than the one before: read; change and run; share and delete."""
+
 RunState = Literal["queued", "running", "paused", "finished", "stopped", "failed", "lost"]
 OVER: tuple[RunState, ...] = ("finished", "stopped", "failed")
 """States in which a run's process has ended as it should."""
@@ -44,6 +48,24 @@ class ProjectRow:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberRow:
+    """A user who may open a project, and in which role."""
+
+    project_id: str
+    user: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class UserSpend:
+    """Sums over the runs of one user; the user is "" for runs of a server without users."""
+
+    user: str
+    runs: int
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetRow:
     """A stored file, with its bytes as uploaded where it is read alone. `rows` is how many it had when it was read."""
 
@@ -64,7 +86,8 @@ class RunRow:
     `heartbeat_at` is when the run was last heard of, by the machine's own clock (`time.monotonic()`); `process` is the start of
     the process with the number `pid` (see `engine.store.processes`), and `claims` counts the processes that have worked on it.
     `revision` grows with every change of anything that belongs to the run. `note` is the user's own words, `tags` are
-    theirs too; `in_use` marks the run whose program is used, at most one in a project.
+    theirs too; `in_use` marks the run whose program is used, at most one in a project. `started_by` is the user who has started
+    it, "" on a server without users.
     """
 
     id: str
@@ -95,6 +118,7 @@ class RunRow:
     tags: tuple[str, ...] = ()
     process: str = ""
     claims: int = 0
+    started_by: str = ""
 
     @property
     def usage(self) -> Usage:

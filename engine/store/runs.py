@@ -22,6 +22,7 @@ from engine.store.rows import (
     RequestRow,
     RunRow,
     RunState,
+    UserSpend,
 )
 
 
@@ -34,12 +35,17 @@ class Runs(StorePart):
         spec: Mapping[str, object],
         title: str,
         estimate: Mapping[str, object] | None = None,
+        *,
+        started_by: str = "",
     ) -> str:
-        """Store a run, queued; return its id. A process started with that id claims it."""
+        """Store a run, queued; return its id. A process started with that id claims it.
+
+        `started_by` is the user's name on a server with users.
+        """
         run_id = new_id()
         values = {"id": run_id, "project_id": project_id, "title": title, "spec": spec}
         now = {"created_at": time.time(), "heartbeat_at": time.monotonic()}
-        self._db.insert("runs", {**values, **now, "estimate": estimate or None})
+        self._db.insert("runs", {**values, **now, "estimate": estimate or None, "started_by": started_by})
         return run_id
 
     def get(self, run_id: str) -> RunRow:
@@ -52,6 +58,18 @@ class Runs(StorePart):
         where, values = ("", ()) if project_id is None else ("WHERE project_id = ?", (project_id,))
         runs = self._db.records(RunRow, f"FROM runs {where} ORDER BY created_at DESC, rowid DESC", values)
         return [_as_it_is(run) for run in runs]
+
+    def spend(self, since: float = 0.0) -> list[UserSpend]:
+        """Return what each user's runs have used, by name: those created at `since` (seconds since 1970) or later.
+
+        Money is None where no run of the user has a known price.
+        """
+        rows = self._db.read(
+            "SELECT started_by, count(*), sum(calls), sum(cached), sum(input_tokens), sum(output_tokens), sum(cost) "
+            "FROM runs WHERE created_at >= ? GROUP BY started_by ORDER BY started_by",
+            (since,),
+        )
+        return [UserSpend(user, runs, Usage(*used)) for user, runs, *used in rows]
 
     def version(self, run_id: str) -> int:
         """Return a number that grows with every change of a run, but for its heartbeat. Costs some 20 µs."""

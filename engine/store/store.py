@@ -11,6 +11,7 @@ from pathlib import Path
 
 from engine.home import data_home
 from engine.store.connection import BUSY_SECONDS, Connection
+from engine.store.members import Members
 from engine.store.projects import Datasets, Feedback, Projects, Settings, Versions
 from engine.store.runs import Requests, Runs
 from engine.store.trials import Events, Trials
@@ -31,6 +32,7 @@ class Store:
     def __init__(self, path: Path, *, read_only: bool = False, busy_seconds: float = BUSY_SECONDS) -> None:
         self.connection = Connection(path, read_only=read_only, busy_seconds=busy_seconds)
         self.projects = Projects(self.connection)
+        self.members = Members(self.connection)
         self.datasets = Datasets(self.connection)
         self.settings = Settings(self.connection)
         self.runs = Runs(self.connection)

@@ -57,6 +57,7 @@ def test_old_files_are_brought_up_to_date_with_their_rows(tmp_path, version, rea
     with Store.open(tmp_path, read_only=read_only) as store:
         assert store.projects.get("p").draft == {"a": 1}
         assert store.runs.get("r").state == "finished"
+        assert (store.runs.get("r").started_by, store.members.of("p")) == ("", [])
         failed = 1 if version < 6 else 0  # counted by the step that has added the column
         assert (store.trials.all("r")[0].split, store.trials.all("r")[0].failed) == ("test", failed)
         fresh = sqlite3.connect(":memory:", isolation_level=None)

@@ -1,0 +1,72 @@
+"""Users' roles in projects, on a server with several users. It knows nothing of how users sign in."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from engine.errors import NotFoundError, StoreError
+from engine.store.connection import StorePart
+from engine.store.rows import ROLES, MemberRow, Role
+
+
+class Members(StorePart):
+    """Reading and writing the members of projects.
+
+    A project without members is one of before there were users. A project with members always has an owner.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from engine.store.store import Store
+    >>> with tempfile.TemporaryDirectory() as home, Store.open(Path(home)) as store:
+    ...     project = store.projects.create("Routing", {}, owner="ada")
+    ...     store.members.set_role(project, "bob", "viewer")
+    ...     [(member.user, member.role) for member in store.members.of(project)]
+    [('ada', 'owner'), ('bob', 'viewer')]
+    """
+
+    def of(self, project_id: str) -> list[MemberRow]:
+        """Return a project's members by role, the owner first, then by name."""
+        order = "FROM members WHERE project_id = ? ORDER BY role = 'viewer', role = 'editor', user"
+        return self._db.records(MemberRow, order, (project_id,))
+
+    def all(self) -> list[MemberRow]:
+        """Return the members of all projects, by project and name."""
+        return self._db.records(MemberRow, "FROM members ORDER BY project_id, user")
+
+    def role(self, project_id: str, user: str) -> Role | None:
+        """Return a user's role in a project; None where the user is no member of it."""
+        rows = self._db.read("SELECT role FROM members WHERE project_id = ? AND user = ?", (project_id, user))
+        return rows[0][0] if rows else None
+
+    def roles(self, user: str) -> dict[str, Role]:
+        """Return a user's role in each project that the user is a member of, by project id."""
+        return dict(self._db.read("SELECT project_id, role FROM members WHERE user = ?", (user,)))
+
+    def set_role(self, project_id: str, user: str, role: Role) -> None:
+        """Add a user to a project, or change the user's role. A new owner takes the place of the old one, who becomes an editor.
+
+        Raises StoreError for an unknown role, and where the project would have no owner any more; NotFoundError.
+        """
+        if role not in ROLES:
+            raise StoreError(f"There is no role {role!r}. The roles are {', '.join(ROLES)}.")
+        with self._db.transaction():
+            if not self._db.read("SELECT 1 FROM projects WHERE id = ?", (project_id,)):
+                raise NotFoundError(f"There is no project {project_id!r}. It may have been deleted.")
+            if role == "owner":
+                self._db.write(
+                    "UPDATE members SET role = 'editor' WHERE project_id = ? AND role = 'owner'",
+                    (project_id,),
+                )
+            else:
+                self._check_not_owner(project_id, user)
+            self._db.insert("members", asdict(MemberRow(project_id, user, role)), replace=True)
+
+    def remove(self, project_id: str, user: str) -> None:
+        """Take a user off a project; the user may be no member. Raises StoreError for its owner."""
+        with self._db.transaction():
+            self._check_not_owner(project_id, user)
+            self._db.write("DELETE FROM members WHERE project_id = ? AND user = ?", (project_id, user))
+
+    def _check_not_owner(self, project_id: str, user: str) -> None:
+        if self.role(project_id, user) == "owner":
+            raise StoreError(f"{user} owns this project. Make another user its owner first.")
