@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, expect
-from support.pages.browser_frame import press, settled, shoot
+from support.pages.browser_frame import press, press_first_row, settled, shoot
 from support.pages.dashboard_server import Server
 from support.run_setup import PIPELINE, answer, csv_bytes, server_model
 from support.servers.openai_server import OpenAIServer
@@ -91,8 +91,7 @@ def test_a_row_is_read_to_its_messages_and_feedback_reaches_the_tune_page(page, 
     settled(page)
     page.get_by_role("radio", name="All rows").click()
     settled(page)
-    box = page.locator(".st-key-row_table canvas").first.bounding_box()
-    page.mouse.click(box["x"] + 16, box["y"] + 35 + 17)
+    press_first_row(page, ".st-key-row_table")
     expect(page.locator(".st-key-whole_row")).to_contain_text("The right answer")
     expect(page).to_have_url(re.compile("row="))
     page.locator(".st-key-drill_messages_1 summary").click()
@@ -117,9 +116,7 @@ def test_a_pressed_cell_of_the_confusion_matrix_shows_its_rows(page):
     tab(page, "By label")
     page.locator(".st-key-label_of").get_by_role("radio", name="Start").click()
     settled(page)
-    matrix = page.locator("[class*=st-key-confusion_] canvas").first
-    box = matrix.bounding_box()
-    page.mouse.click(box["x"] + box["width"] - 12, box["y"] + 35 + 17)
+    press_first_row(page, "[class*=st-key-confusion_]", -12)
     expect(page).to_have_url(re.compile("cell="))
     expect(page.locator(".st-key-row_table")).to_be_visible()
     shoot(page, "results_labels")

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Error, Page, expect
-from support.pages.browser_frame import press, settled, shoot, still, within
+from support.pages.browser_frame import press, press_first_row, settled, shoot, within
 from support.run_setup import wait_for
 from support.servers.openai_server import OpenAIServer
 
 from dashboard.state import drafts, reading
 from engine.runs.spec import ModelChoice
 
-HEADER = 35
 DOT = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360606060000000050001a5f64540"
     "0000000049454e44ae426082"
@@ -76,12 +75,7 @@ def grid(page: Page):
 def to_cell(page: Page, row: int, column: int) -> None:
     """Go to a cell of the grid with the keyboard; `column` counts the row's number as 0."""
     expect(page.locator(".st-key-preflight")).to_be_visible()
-    target = grid(page)
-    target.scroll_into_view_if_needed()
-    still(page)
-    box = target.locator("canvas").first.bounding_box()
-    assert box
-    page.mouse.click(box["x"] + 30, box["y"] + HEADER + 17)
+    press_first_row(page, "[class*=st-key-grid_]", 30)
     for _ in range(row):
         page.keyboard.press("ArrowDown")
     for _ in range(column):

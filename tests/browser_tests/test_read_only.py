@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
-from support.pages.browser_frame import press, shoot, to_page
+from support.pages.browser_frame import press, press_first_row, shoot, to_page
 from support.pages.dashboard_server import Server
 
 from dashboard.state import drafts, launching, reading
@@ -77,9 +77,7 @@ def test_nothing_can_be_changed_or_started(new_page):
     expect(page.locator(".st-key-run_actions")).to_have_count(0)
     to_page(page, "history")
     expect(page.locator(".st-key-history_table")).to_contain_text(TITLE)
-    box = page.locator(".st-key-history_table canvas").first.bounding_box()
-    assert box is not None
-    page.mouse.click(box["x"] + 16, box["y"] + 35 + 17)
+    press_first_row(page, ".st-key-history_table")
     expect(page.locator(".st-key-run_card")).to_contain_text(TITLE)
     expect(page.locator(".st-key-run_card input")).to_have_count(0)
     expect(page.locator(".st-key-settings_again")).to_have_count(0)

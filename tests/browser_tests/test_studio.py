@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
-from support.pages.browser_frame import press, settled, shoot, to_page
+from support.pages.browser_frame import press, press_first_row, settled, shoot, to_page
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +67,7 @@ def test_results_are_downloaded(finished, form: str, tmp_path: Path):
 
 def test_the_history_opens_a_run_and_keeps_a_note(finished):
     to_page(finished, "History")
-    box = finished.locator(".st-key-history_table canvas").first.bounding_box()
-    finished.mouse.click(box["x"] + 16, box["y"] + 35 + 17)
+    press_first_row(finished, ".st-key-history_table")
     settled(finished)
     note = finished.locator("[class*=st-key-note_] input")
     note.fill("for the board")

@@ -123,3 +123,14 @@ def fill(page: Page, label: str, text: str) -> None:
     box.fill(text)
     box.press("Enter")
     settled(page)
+
+
+def press_first_row(page: Page, table: str, x: float = 16) -> None:
+    """Press a table's first row, `x` px from its left edge, or from its right one where `x` is negative."""
+    still(page)
+    canvas = page.locator(f"{table} canvas").first
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box, table
+    header, row = 35, 34
+    page.mouse.click(box["x"] + x % box["width"], box["y"] + header + row / 2)
