@@ -102,6 +102,10 @@ class StoreFullError(StoreError):
     """The disk has no room for what was to be written."""
 
 
+class AccessError(StoreError):
+    """A change, or a look, that the user has no right to on a server with several users."""
+
+
 class StoreTooNewError(StoreError):
     """The database was written by a newer version of Tuneboard."""
 

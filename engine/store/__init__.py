@@ -5,6 +5,7 @@ the only channel between them. It knows nothing of models, searches or pages.
 
     store       Store: the parts below over one connection
     connection  one open database file: opening, locking, errors, JSON in and out
+    access      what one user may read and change, kept by SQLite
     migrations  the schema in numbered steps
     rows        the records that the parts hand out
     projects    projects, datasets, settings, feedback and grades, kept programs

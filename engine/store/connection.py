@@ -20,7 +20,14 @@ from urllib.parse import quote
 
 import orjson
 
-from engine.errors import NotFoundError, StoreError, StoreFullError, StoreLockedError, StoreTooNewError
+from engine.errors import (
+    AccessError,
+    NotFoundError,
+    StoreError,
+    StoreFullError,
+    StoreLockedError,
+    StoreTooNewError,
+)
 from engine.records import json_form
 from engine.store.migrations import SCHEMA_VERSION, migrate
 
@@ -56,6 +63,12 @@ class Connection:
         """Close the file. Closing twice is harmless."""
         with self._lock:
             self._db.close()
+
+    def limit(self, statements: Iterable[str]) -> None:
+        """Limit this connection to what one user may: see `engine.store.access`."""
+        with self._lock, self._clear_errors():
+            for statement in statements:
+                self._db.execute(statement)
 
     def data_version(self) -> int:
         """Return a number that changes when another connection has written (compare on one connection)."""
@@ -252,6 +265,10 @@ class Connection:
                 f"The database {self.path} cannot be used: {text}. Check that the folder can be written "
                 "to and that the disk has room, or choose another folder with TUNEBOARD_HOME."
             ) from error
+        except sqlite3.IntegrityError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_TRIGGER:
+                raise AccessError(str(error)) from error  # from `engine.store.access`
+            raise
         except sqlite3.DatabaseError as error:
             raise StoreError(
                 f"The file {self.path} is damaged or not a Tuneboard database ({error}). "

@@ -12,13 +12,14 @@ from engine.store.rows import ROLES, MemberRow, Role
 class Members(StorePart):
     """Reading and writing the members of projects.
 
-    A project without members is one of before there were users. A project with members always has an owner.
+    A project without members is one of before there were users. A project has one owner at most, who can be replaced only.
 
     >>> import tempfile
     >>> from pathlib import Path
     >>> from engine.store.store import Store
     >>> with tempfile.TemporaryDirectory() as home, Store.open(Path(home)) as store:
-    ...     project = store.projects.create("Routing", {}, owner="ada")
+    ...     project = store.projects.create("Routing", {})
+    ...     store.members.set_role(project, "ada", "owner")
     ...     store.members.set_role(project, "bob", "viewer")
     ...     [(member.user, member.role) for member in store.members.of(project)]
     [('ada', 'owner'), ('bob', 'viewer')]
@@ -52,14 +53,14 @@ class Members(StorePart):
         with self._db.transaction():
             if not self._db.read("SELECT 1 FROM projects WHERE id = ?", (project_id,)):
                 raise NotFoundError(f"There is no project {project_id!r}. It may have been deleted.")
-            if role == "owner":
-                self._db.write(
-                    "UPDATE members SET role = 'editor' WHERE project_id = ? AND role = 'owner'",
-                    (project_id,),
-                )
-            else:
+            if role != "owner":
                 self._check_not_owner(project_id, user)
             self._db.insert("members", asdict(MemberRow(project_id, user, role)), replace=True)
+            if role == "owner":
+                self._db.write(
+                    "UPDATE members SET role = 'editor' WHERE project_id = ? AND role = 'owner' AND user != ?",
+                    (project_id, user),
+                )
 
     def remove(self, project_id: str, user: str) -> None:
         """Take a user off a project; the user may be no member. Raises StoreError for its owner."""

@@ -10,20 +10,17 @@ from typing import Any
 
 from engine.errors import NotFoundError
 from engine.store.connection import StorePart, from_json, to_json
-from engine.store.rows import FROM_ELSEWHERE, DatasetRow, FeedbackRow, MemberRow, ProjectRow, VersionRow
+from engine.store.rows import FROM_ELSEWHERE, DatasetRow, FeedbackRow, ProjectRow, VersionRow
 
 
 class Projects(StorePart):
     """Reading and writing projects."""
 
-    def create(self, name: str, draft: Mapping[str, object], *, owner: str = "") -> str:
-        """Store a new project; return its id. On a server with users its creator is its owner."""
+    def create(self, name: str, draft: Mapping[str, object]) -> str:
+        """Store a new project; return its id. A store that is opened for a user makes the user its owner."""
         now, project_id = time.time(), new_id()
         values = {"id": project_id, "name": name, "draft": draft, "created_at": now, "updated_at": now}
-        with self._db.transaction():
-            self._db.insert("projects", values)
-            if owner:
-                self._db.insert("members", asdict(MemberRow(project_id, owner, "owner")))
+        self._db.insert("projects", values)
         return project_id
 
     def all(self) -> list[ProjectRow]:
@@ -55,10 +52,13 @@ class Projects(StorePart):
         with self._db.transaction():
             for table in ("candidates", "trials", "outcomes", "events", "requests"):
                 self._db.write(f"DELETE FROM {table} WHERE run_id IN {runs}", (project_id,))  # noqa: S608 - fixed names
-            for table in ("feedback", "grades", "versions", "members"):
+            for table in ("feedback", "grades", "versions"):
                 self._db.write(f"DELETE FROM {table} WHERE project_id = ?", (project_id,))  # noqa: S608 - fixed names
             self._db.write("DELETE FROM runs WHERE project_id = ?", (project_id,))
             self._db.write("DELETE FROM projects WHERE id = ?", (project_id,))
+            self._db.write(
+                "DELETE FROM members WHERE project_id = ?", (project_id,)
+            )  # last: they give the right to it
 
 
 class Datasets(StorePart):

@@ -10,17 +10,22 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from engine.home import data_home
+from engine.store.access import limits
 from engine.store.connection import BUSY_SECONDS, Connection
 from engine.store.members import Members
 from engine.store.projects import Datasets, Feedback, Projects, Settings, Versions
 from engine.store.runs import Requests, Runs
 from engine.store.trials import Events, Trials
+from engine.users import User
 
 FILE_NAME = "tuneboard.db"
 
 
 class Store:
     """Projects, datasets, runs and what happened in them: parts over one connection.
+
+    For a `user` of a server with several, it holds the user's projects and refuses changes that the user has no right to
+    with AccessError; without one, all is open.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as home, Store.open(Path(home)) as store:
@@ -29,8 +34,17 @@ class Store:
     {'seed': 1}
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False, busy_seconds: float = BUSY_SECONDS) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        read_only: bool = False,
+        busy_seconds: float = BUSY_SECONDS,
+        user: User | None = None,
+    ) -> None:
         self.connection = Connection(path, read_only=read_only, busy_seconds=busy_seconds)
+        if user is not None:
+            self.connection.limit(limits(user, read_only=read_only))
         self.projects = Projects(self.connection)
         self.members = Members(self.connection)
         self.datasets = Datasets(self.connection)

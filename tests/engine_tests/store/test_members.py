@@ -14,8 +14,14 @@ def store(tmp_path):
         yield store
 
 
+def owned(store):
+    project = store.projects.create("P", {})
+    store.members.set_role(project, "ada", "owner")
+    return project
+
+
 def test_a_project_has_one_owner_who_can_give_it_away(store):
-    project = store.projects.create("P", {}, owner="ada")
+    project = owned(store)
     store.members.set_role(project, "bob", "viewer")
     store.members.set_role(project, "bob", "editor")
     assert store.members.roles("bob") == {project: "editor"}
@@ -30,7 +36,7 @@ def test_a_project_has_one_owner_who_can_give_it_away(store):
 
 
 def test_no_project_loses_its_owner(store):
-    project = store.projects.create("P", {}, owner="ada")
+    project = owned(store)
     with pytest.raises(StoreError, match="ada owns this project"):
         store.members.remove(project, "ada")
     with pytest.raises(StoreError, match="ada owns this project"):
@@ -43,7 +49,7 @@ def test_no_project_loses_its_owner(store):
 
 
 def test_a_deleted_projects_members_go_with_it(store):
-    kept, gone = (store.projects.create(name, {}, owner="ada") for name in "AB")
+    kept, gone = owned(store), owned(store)
     store.projects.delete(gone)
     assert store.members.roles("ada") == {kept: "owner"}
     assert store.members.of(store.projects.create("no users", {})) == []
