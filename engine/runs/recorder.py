@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from engine import loop
 from engine.errors import NotFoundError, StoreError, StoreFullError, StoreLockedError
 from engine.lm.cache import default_cache
-from engine.records import Candidate, Outcome
+from engine.records import Candidate, Outcome, Usage
 from engine.search.budget import Budget
 from engine.search.events import (
     BudgetSpent,
@@ -38,7 +38,7 @@ from engine.search.events import (
 )
 from engine.search.requests import Request
 from engine.search.settings import Stop
-from engine.store.rows import BUDGET, CANDIDATE, NOT_DONE, RequestRow, RunState
+from engine.store.rows import BUDGET, CANDIDATE, NOT_DONE, SCORE, RequestRow, RunState
 from engine.store.store import Store
 
 FLUSH_SECONDS = 0.15
@@ -105,11 +105,14 @@ class PatientWriter:
 class StoreRecorder:
     """The search's `Recorder`: every event is in the store at most 0.15 s later.
 
-    `flush` is called at the end of a trial and must be called once at the end of the run.
+    `flush` is called at the end of a trial and must be called once at the end of the run. `before` is what the run had used
+    before this search, and is not counted by it.
     """
 
-    def __init__(self, store: Store, run_id: str, writer: PatientWriter | None = None) -> None:
-        self._store = store
+    def __init__(
+        self, store: Store, run_id: str, writer: PatientWriter | None = None, before: Usage | None = None
+    ) -> None:
+        self._store, self._before = store, before or Usage()
         self._write = (writer or PatientWriter()).write
         self._run_id = run_id
         self._waiting: dict[int, list[Outcome]] = {}
@@ -123,7 +126,7 @@ class StoreRecorder:
             case RowScored():
                 self._gather(event)
             case BudgetSpent():
-                self._write(lambda: self._store.runs.set_meters(self._run_id, event.usage, event.seconds))
+                self.set_meters(event.usage, event.seconds)
             case TrialStarted():
                 self._write(lambda: self._start(event))
             case TrialFinished():
@@ -142,6 +145,11 @@ class StoreRecorder:
                 self._add(event, **asdict(event))
             case Note():
                 self._add(event, level=event.level)
+
+    def set_meters(self, usage: Usage, seconds: float) -> None:
+        """Store what has been used, with what was used before."""
+        whole = self._before + usage
+        self._write(lambda: self._store.runs.set_meters(self._run_id, whole, seconds))
 
     def flush(self) -> None:
         """Write every row that is still waiting."""
@@ -201,7 +209,7 @@ class StoreRequests:
     def __init__(self, store: Store, run_id: str, watch: Watch, writer: PatientWriter | None = None) -> None:
         self._store, self._run_id, self._watch = store, run_id, watch
         self._write = (writer or PatientWriter()).write
-        rows = store.requests.all(run_id)
+        rows = [row for row in store.requests.all(run_id) if row.kind != SCORE]
         self._again: dict[int, list[RequestRow]] = {}
         for row in rows:
             if row.batch is not None:

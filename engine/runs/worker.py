@@ -35,7 +35,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -54,6 +54,7 @@ from engine.lm.connection import check_connection
 from engine.metrics.whole_set import whole_set_figure
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate, Evaluation, whole_trials
+from engine.runs import more_scores
 from engine.runs.exports import export_run, prove
 from engine.runs.prepare import Prepared, check_keys, prepare
 from engine.runs.recorder import PatientWriter, StoreRecorder, StoreRequests, Watch
@@ -201,6 +202,9 @@ class _Job:
 
     def _ended(self, state: Any, sentence: str, code: int) -> int:
         try:
+            if self.run.result is not None:
+                patiently(lambda: more_scores.end_scoring(self.store, self.run, sentence))
+                return code
             patiently(lambda: self.store.runs.set_state(self.run.id, state, sentence))
         except StoreError:
             _log.exception("The end of run %s could not be stored.", self.run.id)
@@ -211,19 +215,24 @@ class _Job:
         store, run_id = self.store, self.run.id
         requests = StoreRequests(store, run_id, watch, self.writer)
         cache.payer.set(run_id)
-        self.writer.write(lambda: store.events.clear(run_id))
+        if self.run.result is None:
+            self.writer.write(lambda: store.events.clear(run_id))
         self._phase("Reading the data")
         prepared = await asyncio.to_thread(self._prepare)
         if prepared.spec.pipeline.models and not self.run.calls:  # a run that goes on has heard from them
             self._phase("Asking the steps' own models for a word")
             await check_step_models(prepared.spec.pipeline)
+        if self.run.result is not None:  # only scores are wanted: see `engine.runs.more_scores`
+            async with self._on_backend(prepared) as backend:
+                await self._score_more(prepared, watch, backend)
+            return
         for note in prepared.notes:
             self._note(note, "info")
         started = self.home / "training" / "started" / run_id
         async with self._on_backend(prepared) as backend:
             settings = replace(prepared.settings, seconds_before=self.run.seconds, started=started)
             driver = Driver(settings, self.recorder, watch, requests, backend)
-            await self._drive(driver, prepared, watch, requests)
+            await self._attended(driver, self._drive(driver, prepared, watch, requests))
         if store.runs.get(run_id).state == "finished":  # it is not driven again
             shutil.rmtree(started, ignore_errors=True)
 
@@ -242,7 +251,26 @@ class _Job:
         async with ray_workers(choice, prepared.settings) as workers:
             yield workers
 
+    async def _score_more(self, prepared: Prepared, watch: Watch, backend: Backend | None) -> None:
+        used, seconds = self.run.usage, self.run.seconds
+        while (request := more_scores.next_request(self.store, self.run)) is not None:
+            if watch.stopping:
+                more_scores.end_scoring(self.store, self.run, "you stopped it.")
+                return
+            self._phase(more_scores.PHASE)
+            self.recorder = StoreRecorder(self.store, self.run.id, self.writer, used)
+            settings = more_scores.settings_for(request, prepared, seconds)
+            driver = Driver(settings, self.recorder, watch, backend=backend)
+            work = more_scores.answer_request(request, driver, prepared, self.store, self.run, self.writer)
+            await self._attended(driver, work)
+            used, seconds = used + driver.ledger.spent, driver.ledger.seconds
+
     async def _drive(self, driver: Driver, prepared: Prepared, watch: Watch, requests: StoreRequests) -> None:
+        await self._phases(driver, prepared, watch)
+        requests.close()
+
+    async def _attended(self, driver: Driver, work: Awaitable[None]) -> None:
+        """Await what a driver does, report silences meanwhile, and store everything at its end."""
         store, run_id = self.store, self.run.id
         silence = asyncio.create_task(
             report_silence(
@@ -252,14 +280,11 @@ class _Job:
             )
         )
         try:
-            await self._phases(driver, prepared, watch)
-            requests.close()
+            await work
         finally:
             silence.cancel()
             self.recorder.flush()
-            self.writer.write(
-                lambda: store.runs.set_meters(run_id, driver.ledger.spent, driver.ledger.seconds)
-            )
+            self.recorder.set_meters(driver.ledger.spent, driver.ledger.seconds)
             await self.writer.all_written()
 
     def _phase(self, phase: str) -> None:
@@ -374,16 +399,7 @@ class _Job:
             store.runs.save_result(run_id, result)
             store.runs.set_phase(run_id, "")
             store.events.add(run_id, "verdict", result["verdict"]["sentence"], result["verdict"])
-            if search.stopped == "stopped":
-                store.runs.set_state(
-                    run_id, "stopped", "Stopped when asked; the best prompt so far was kept and tested."
-                )
-            elif search.stopped == "failed":
-                store.runs.set_state(run_id, "failed", search.reason)
-            else:
-                store.runs.set_state(
-                    run_id, "finished", "" if search.stopped == "finished" else search.reason
-                )
+            store.runs.set_state(run_id, *more_scores.state_of(result))
 
 
 def _check_tested(before: Evaluation, after: Evaluation) -> None:

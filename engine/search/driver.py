@@ -89,9 +89,20 @@ class Driver:
 
     # Evaluations outside the search
 
-    async def score(self, candidate: Candidate, rows: Sequence[int], *, label: str = "") -> Evaluation:
+    def count_on(self, trials: int, numbers: Mapping[str, int]) -> None:
+        """Number trials and candidates after those of a run that has ended: so many trials, and each candidate's number."""
+        self._trials_started = trials
+        self._numbers.update(numbers)
+
+    def know(self, candidate: Candidate, outcomes: Sequence[Outcome]) -> None:
+        """Remember a candidate's outcomes of an earlier process: these rows are not run again. Call it on the event loop."""
+        self._scoring.know(candidate, outcomes)
+
+    async def score(
+        self, candidate: Candidate, rows: Sequence[int], *, label: str = "", hide_own_row: bool = False
+    ) -> Evaluation:
         """Score a candidate on any rows, as a separate trial. Raises RunError if every row fails and no call has succeeded."""
-        ask = Score(candidate, tuple(rows), label=label)
+        ask = Score(candidate, tuple(rows), label=label, hide_own_row=hide_own_row)
         (evaluation,) = await loop.here_or_there(self._batch([ask]))
         return cast(Evaluation, evaluation)
 

@@ -207,14 +207,15 @@ class EventRow:
 
 
 NOT_DONE = "Not done: "
-BUDGET, CANDIDATE = "budget", "candidate"
+BUDGET, CANDIDATE, SCORE = "budget", "candidate", "score"
 
 
 @dataclass(frozen=True, slots=True)
 class RequestRow:
-    """One request. `kind` is "budget" or "candidate"; `answer` is "" while it has no answer.
+    """One request. `kind` is "budget", "candidate" or "score"; `answer` is "" while it has no answer.
 
-    `batch` counts the search's batches from 1: the one in which it was carried out, None before that.
+    `batch` counts the search's batches from 1: the one in which it was carried out, None before that. For a score, which is
+    asked for after the run's end, it is the number of the trial.
     """
 
     id: int

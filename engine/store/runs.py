@@ -18,6 +18,7 @@ from engine.store.rows import (
     LOST_AFTER,
     NEVER_STARTED_AFTER,
     OVER,
+    SCORE,
     SILENT_AFTER,
     RequestRow,
     RunRow,
@@ -80,7 +81,8 @@ class Runs(StorePart):
         """Take a run for a process, as running, its flags cleared; return it.
 
         What an earlier process recorded stays and is replaced as it happens again. Raises RunError when
-        another living process works on it or it has finished, NotFoundError when there is none.
+        another living process works on it or it has finished, NotFoundError when there is none. A run that was taken up
+        again for scores keeps its result.
         """
         start = process_start(pid)
         with self._db.transaction():
@@ -93,10 +95,11 @@ class Runs(StorePart):
                 )
             # What was asked for while its process was expected (`expect_process`) holds.
             kept = "CASE WHEN state = 'running' AND pid IS NULL THEN {0} ELSE 0 END"
+            result = "result" if self._scores_wanted(run_id) else "NULL"
             self._db.write(
                 f"UPDATE runs SET stop = {kept.format('stop')}, pause = {kept.format('pause')}, "  # noqa: S608 - fixed names
                 "state = 'running', message = '', phase = '', pid = ?, process = ?, claims = claims + 1, heartbeat_at = ?, "
-                "started_at = coalesce(started_at, ?), finished_at = NULL, result = NULL, "
+                f"started_at = coalesce(started_at, ?), finished_at = NULL, result = {result}, "
                 "revision = revision + 1 WHERE id = ?",
                 (pid, start, time.monotonic(), time.time(), run_id),
             )
@@ -134,12 +137,24 @@ class Runs(StorePart):
         self._db.update_run(run_id, pause=False)
 
     def expect_process(self, run_id: str) -> None:
-        """Mark a run that had ended as running again: its new process has been started, and must soon send a heartbeat."""
+        """Mark a run that had ended as running again: its new process has been started, and must soon send a heartbeat.
+
+        One that has finished runs again only for scores that were asked for.
+        """
+        finished = "" if self._scores_wanted(run_id) else "AND state != 'finished'"
         self._db.write(
-            "UPDATE runs SET state = 'running', message = '', phase = '', pid = NULL, process = '', heartbeat_at = ?, "
-            "stop = 0, pause = 0, finished_at = NULL, revision = revision + 1 WHERE id = ? AND state != 'finished'",
+            "UPDATE runs SET state = 'running', message = '', phase = '', pid = NULL, process = '', heartbeat_at = ?, "  # noqa: S608 - fixed words
+            f"stop = 0, pause = 0, finished_at = NULL, revision = revision + 1 WHERE id = ? {finished}",
             (time.monotonic(), run_id),
         )
+
+    def _scores_wanted(self, run_id: str) -> bool:
+        """Return whether a run that has a result was asked for scores, and has not answered."""
+        sql = (
+            "SELECT 1 FROM requests JOIN runs ON runs.id = run_id "
+            "WHERE run_id = ? AND kind = ? AND answer = '' AND result IS NOT NULL LIMIT 1"
+        )
+        return bool(self._db.read(sql, (run_id, SCORE)))
 
     def save_result(self, run_id: str, result: Mapping[str, object]) -> None:
         """Store what came out of a run (see `engine.runs.worker`)."""

@@ -1,0 +1,184 @@
+"""Scores that a user asks for after a run's end: a prompt on the rows of a split that it was not scored on.
+
+The run's worker is started again for them, so pause, stop, the meters and the call cache are those of any run. The verdict and
+the result stay as they were. A request is open until it is answered and keeps the number of its trial, so a process that
+follows a killed one does the same again; rows that have an outcome are not run again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from engine.errors import EngineError, RunError
+from engine.records import Candidate, Evaluation, Outcome
+from engine.runs.prepare import Prepared
+from engine.runs.recorder import PatientWriter
+from engine.search.budget import Budget
+from engine.search.driver import Driver
+from engine.search.settings import Settings
+from engine.store.rows import NOT_DONE, OVER, SCORE, RequestRow, RunRow, RunState
+from engine.store.store import Store
+from engine.text import counted, percent
+
+PHASE = "Scoring more rows"
+LABEL = "scored later"
+"""Label of a trial that was asked for after the run's end: on the test rows, after the choice."""
+
+ROOM = 2
+"""Calls allowed for a request: this many times those that its rows are expected to take."""
+
+STOPPED = "Stopped when asked; the best prompt so far was kept and tested."
+
+
+class ScoreRequest(BaseModel):
+    """Request for a prompt's score on all rows of a split; `calls` is the most that it may make.
+
+    >>> ScoreRequest(candidate=Candidate({}).as_dict(), split="test").prompt.id == Candidate({}).id
+    True
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    candidate: dict[str, Any]
+    split: Literal["validation", "test"]
+    calls: int | None = Field(default=None, ge=1)
+
+    @property
+    def prompt(self) -> Candidate:
+        """The prompt to score."""
+        return Candidate.from_dict(self.candidate)
+
+
+def most_calls(rows: int, calls_a_row: float) -> int:
+    """Return the most calls that a request for so many rows may make.
+
+    >>> most_calls(10, 1.5)
+    30
+    """
+    return max(1, math.ceil(ROOM * rows * calls_a_row))
+
+
+def known_outcomes(store: Store, run_id: str, candidate_id: str) -> dict[int, Outcome]:
+    """Return the answers that a run has of a candidate so far, by row; the latest of each row, without failed ones."""
+    found: dict[int, Outcome] = {}
+    for trial in store.trials.all(run_id):
+        if trial.candidate_id == candidate_id and trial.split in ("train", "validation", "test"):
+            found |= {o.row: o for o in store.trials.outcomes(run_id, trial.number) if o.error is None}
+    return found
+
+
+def next_request(store: Store, run: RunRow) -> RequestRow | None:
+    """Return the request to answer now. Without one the run is over again, as it was, and None is returned."""
+    with store.transaction():
+        waiting = [row for row in store.requests.open(run.id) if row.kind == SCORE]
+        if waiting:
+            return waiting[0]
+        end_scoring(store, run)
+    return None
+
+
+def end_scoring(store: Store, run: RunRow, reason: str = "") -> None:
+    """Store that a run is over again, as its result says; requests that are open are refused for the reason."""
+    with store.transaction():
+        for row in store.requests.open(run.id):
+            store.requests.answer(run.id, row.id, f"{NOT_DONE}{reason or 'the run has ended.'}")
+        store.trials.mark_best(run.id, str((run.result or {}).get("best_candidate", "")))
+        store.runs.set_phase(run.id, "")
+        store.runs.set_state(run.id, *state_of(run.result or {}))
+
+
+def state_of(result: Mapping[str, Any]) -> tuple[RunState, str]:
+    """Return the state and the message of a run with this result.
+
+    >>> state_of({"stopped": "budget", "reason": "The budget is used up."})
+    ('finished', 'The budget is used up.')
+    """
+    stopped, reason = result.get("stopped", "finished"), str(result.get("reason", ""))
+    if stopped == "stopped":
+        return "stopped", STOPPED
+    if stopped == "failed":
+        return "failed", reason
+    return "finished", "" if stopped == "finished" else reason
+
+
+def ask_score(store: Store, run_id: str, request: ScoreRequest) -> bool:
+    """Store a request for a score; return whether the run's process must be started for it.
+
+    Raises RunError where the run is still searching or has no result.
+    """
+    with store.transaction():
+        run = store.runs.get(run_id)
+        if run.result is None:
+            raise RunError("This run has no result yet. Wait for its end; then more rows can be scored.")
+        store.requests.add(run_id, SCORE, request.model_dump(mode="json"))
+        if run.state in OVER:
+            store.runs.expect_process(run_id)
+            return True
+    return run.state == "lost"
+
+
+def settings_for(row: RequestRow, prepared: Prepared, seconds: float) -> Settings:
+    """Return the settings for one request: its own limit of calls, and nothing counted twice that the run has paid for."""
+    calls = row.content.get("calls")
+    limit = Budget(calls=calls if isinstance(calls, int) and calls > 0 else None)
+    return replace(prepared.settings, budget=limit, payer=None, seconds_before=seconds)
+
+
+async def answer_request(
+    row: RequestRow, driver: Driver, prepared: Prepared, store: Store, run: RunRow, writer: PatientWriter
+) -> None:
+    """Score what a request asks for as a trial of the run, and answer it. Call it on the event loop."""
+
+    def answer(message: str) -> None:
+        writer.write(partial(store.requests.answer, run.id, row.id, message))
+
+    try:
+        request = ScoreRequest.model_validate(row.content)
+        candidate = request.prompt
+    except (ValidationError, KeyError, TypeError, ValueError, AttributeError):
+        answer(f"{NOT_DONE}it cannot be read.")
+        return
+    if problem := _problem(candidate, driver.seed):
+        answer(f"{NOT_DONE}{problem}")
+        return
+    trials = store.trials.all(run.id)
+    number = row.batch or 1 + max((t.number for t in trials), default=0)
+    writer.write(lambda: store.requests.begin(run.id, row.id, number))
+    driver.count_on(number - 1, {c.id: c.number for c in store.trials.candidate_index(run.id)})
+    rows = prepared.split.test if request.split == "test" else prepared.split.validation
+    known = known_outcomes(store, run.id, candidate.id)
+    driver.know(candidate, [known[r] for r in rows if r in known])
+    try:
+        # The search may show the model validation rows as examples: a row never sees its own answer.
+        hide = request.split == "validation"
+        evaluation = await driver.score(candidate, rows, label=LABEL, hide_own_row=hide)
+        new = [o for o in evaluation.outcomes if o.row not in known]
+        lost = not driver.ledger.replies and all(o.error is not None for o in new)
+        failure = new[0].error if new and lost else None
+    except EngineError as error:
+        evaluation, failure = Evaluation(candidate.id, ()), str(error)
+    if failure is not None:  # a model that cannot be reached says nothing of the prompt
+        usage = evaluation.usage if evaluation.outcomes else None
+        writer.write(lambda: store.trials.finish(run.id, number, usage=usage, state="stopped"))
+    answer(_answer(evaluation, len(rows), request.split, failure or "", driver.ledger.closed or ""))
+
+
+def _problem(candidate: Candidate, seed: Candidate) -> str:
+    if set(candidate.steps) != set(seed.steps):
+        return f"it must have the steps {', '.join(seed.steps)} and no others."
+    return ""
+
+
+def _answer(evaluation: Evaluation, rows: int, split: str, failure: str, closed: str) -> str:
+    done = len(evaluation.outcomes)
+    if failure:
+        return f"{NOT_DONE}no row was answered. The first problem: {failure}"
+    if done < rows:
+        return f"{NOT_DONE}{done} of {counted(rows, 'row')} are scored, and stay so. {closed}".strip()
+    return f"Done: it scores {percent(evaluation.score)} on the {counted(rows, f'{split} row')}."
