@@ -56,7 +56,7 @@ class ScoreRequest(BaseModel):
 
 
 def most_calls(rows: int, calls_a_row: float) -> int:
-    """Return the most calls that a request for so many rows may make.
+    """Return the most calls that a request for this number of rows may make.
 
     >>> most_calls(10, 1.5)
     30

@@ -90,7 +90,7 @@ class Driver:
     # Evaluations outside the search
 
     def count_on(self, trials: int, numbers: Mapping[str, int]) -> None:
-        """Number trials and candidates after those of a run that has ended: so many trials, and each candidate's number."""
+        """Number trials and candidates after those of a run that has ended: the number of its trials, and each candidate's number."""
         self._trials_started = trials
         self._numbers.update(numbers)
 
