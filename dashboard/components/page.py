@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from html import escape
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.state import reading
 from dashboard.state.selection import Selection, read_only
+from engine.errors import NotFoundError
 from engine.runs.spec import ProjectDraft
 from engine.store.rows import ProjectRow
 
@@ -66,7 +68,8 @@ def current() -> Current | None:
     selection = Selection.from_params(st.query_params)
     wanted = [selection.project]
     if selection.run and not selection.project:
-        wanted += [r.project_id for r in reading.runs() if r.id == selection.run]
+        with suppress(NotFoundError):
+            wanted.append(reading.run(selection.run).project_id)
     wanted.append(st.session_state.get("project", ""))
     chosen = next((by_id[i] for i in wanted if i in by_id), found[0] if found else None)
     if chosen is None:

@@ -48,11 +48,15 @@ def current_run() -> RunRow | None:
     return next((r for r in runs if r.id == selection.run), runs[0] if runs else None)
 
 
+MOST_PICKED = 100
+
+
 def run_picker(run_id: str) -> bool:
-    """Let the user look at another run of the project, when there are several; return whether there are."""
-    runs = {r.id: r for r in reading.runs(Selection.from_params(st.query_params).project)}
-    if len(runs) < 2:
+    """Let the user look at another of the project's newest runs, when there are several; return whether there are."""
+    every = reading.runs(Selection.from_params(st.query_params).project)
+    if len(every) < 2:
         return False
+    runs = {r.id: r for at, r in enumerate(every) if at < MOST_PICKED or r.id == run_id}
     picked = ui.pick(
         "Run",
         distinct({i: _name(r) for i, r in runs.items()}),

@@ -60,12 +60,15 @@ def kept(entries: int, spinner: str | bool = False) -> Callable[[Callable[_P, _T
 
         @wraps(make)
         def result(*args: _P.args, **named: _P.kwargs) -> _T:
-            home = os.environ.get("TUNEBOARD_HOME") or str(data_home())
-            return kept_result(*args, home=home, **named)  # type: ignore[no-any-return]
+            return kept_result(*args, home=_home(), **named)  # type: ignore[no-any-return]
 
         return result
 
     return decorate
+
+
+def _home() -> str:
+    return os.environ.get("TUNEBOARD_HOME") or str(data_home())
 
 
 @contextmanager
@@ -86,8 +89,7 @@ def projects(*, archived: bool = False) -> list[ProjectRow]:
     with reading() as store:
         found = [p for p in store.projects.all() if archived or not p.archived]
         if read_only():
-            tuned = {run.project_id for run in store.runs.all()}
-            found = [p for p in found if p.id in tuned]
+            found = [p for p in found if store.runs.count(p.id)]
     return found
 
 
@@ -246,9 +248,23 @@ def estimate(spec: RunSpec) -> Estimate:
 
 
 def runs(project_id: str = "") -> list[RunRow]:
-    """Return a project's runs, the newest first; all of them without a project."""
+    """Return a project's runs, the newest first; all of them without a project. Never change what they hold."""
+    known = _known_runs(home=_home())
     with reading() as store:
-        return store.runs.all(project_id or None)
+        found = store.runs.all(project_id or None, dict(known))
+    if len(known) > MOST_KNOWN:
+        known.clear()
+    known.update((run.id, run) for run in found[:MOST_KNOWN])
+    return found
+
+
+MOST_KNOWN = 5_000
+"""Runs that stay in memory as they were last read, some 15 KB each."""
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _known_runs(home: str) -> dict[str, RunRow]:  # noqa: ARG001 - the cache's key
+    return {}
 
 
 def run(run_id: str) -> RunRow:

@@ -52,7 +52,7 @@ def _home() -> Iterator[Finding]:
         with tempfile.TemporaryFile(dir=home):
             pass
         with Store.open(home) as store:
-            runs = len(store.runs.all())
+            runs = store.runs.count()
     except (OSError, EngineError) as error:
         yield "bad", "Data folder", f"{home}: {error}"
         return

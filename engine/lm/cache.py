@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -36,13 +36,23 @@ SCHEMA = (
     " calls INTEGER, input_tokens INTEGER, output_tokens INTEGER, cost FLOAT)"
 )
 SELECT = "SELECT model, reply, payer, calls, input_tokens, output_tokens, cost FROM replies WHERE key = ?"
-INSERT = "INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+# A reply that takes the place of another keeps its row id: see `Cache.size`.
+INSERT = (
+    "INSERT INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET model = excluded.model,"
+    " reply = excluded.reply, payer = excluded.payer, created_at = excluded.created_at, calls = excluded.calls,"
+    " input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens, cost = excluded.cost"
+)
+TOTALS = "CREATE TABLE IF NOT EXISTS totals (upto INTEGER, replies INTEGER, cost FLOAT)"
+SINCE = "SELECT count(*), total(cost), max(rowid) FROM replies WHERE rowid > ?"
 
 payer: ContextVar[str | None] = ContextVar("engine_lm_payer", default=None)
 """Id of the run that pays for the calls made here; the search driver sets it."""
 
 MOST_UNKEPT = 2048
 """Replies that wait in memory at most until they can be written."""
+
+MOST_SINCE = 1_000
+"""New replies from which on they are added to the totals, so that a look at a cache of millions need not count them."""
 
 LOCK_SECONDS = 10.0
 """Longest wait for another process that writes."""
@@ -209,16 +219,41 @@ class Cache:
         """Return how much is kept: replies, bytes on disk, and the US dollars paid for them."""
         try:
             with self._lock:
-                count, cost = self._open().execute("SELECT count(*), sum(cost) FROM replies").fetchone()
+                count, cost = self._totals(self._open())
         except sqlite3.Error as error:
             self._trouble(error, "read")
             count, cost = 0, 0.0
-        return count, sum(f.stat().st_size for f in self._files() if f.exists()), cost or 0.0
+        return count, sum(f.stat().st_size for f in self._files() if f.exists()), cost
+
+    def _totals(self, connection: sqlite3.Connection) -> tuple[int, float]:
+        """Return the number of replies and their cost: what was added up before, and what came since."""
+        before, last = (
+            _added_up(connection),
+            connection.execute("SELECT max(rowid) FROM replies").fetchone()[0],
+        )
+        if (last or 0) - before.upto >= MOST_SINCE:
+            try:
+                connection.execute(
+                    "BEGIN IMMEDIATE"
+                )  # until the totals are noted, no other process clears the cache
+                connection.execute(TOTALS)
+                before = _with_new(connection, _added_up(connection))
+                connection.execute("DELETE FROM totals")
+                connection.execute("INSERT INTO totals VALUES (?, ?, ?)", before)
+                connection.execute("COMMIT")
+            except sqlite3.OperationalError as error:  # a full disk, a lock: the next look tries again
+                log.debug("The totals of %s were not noted: %s", self.path, error)
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+        found = _with_new(connection, before)
+        return found.replies, found.cost
 
     def clear(self) -> int:
         """Forget every reply, also those that wait in memory; return how many there were."""
         with self._lock:
             connection = self._open()
+            connection.execute("DROP TABLE IF EXISTS totals")
             count = connection.execute("DELETE FROM replies").rowcount
             connection.execute("VACUUM")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -294,6 +329,27 @@ class Cache:
         """Return the database file and the two that SQLite keeps next to it."""
         path = self.path
         return [] if path is None else [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
+
+
+class _Totals(NamedTuple):
+    """Number and cost of the replies up to a row id."""
+
+    upto: int = 0
+    replies: int = 0
+    cost: float = 0.0
+
+
+def _added_up(connection: sqlite3.Connection) -> _Totals:
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'totals'").fetchone():
+        return _Totals()
+    row = connection.execute("SELECT upto, replies, cost FROM totals").fetchone()
+    return _Totals(*row) if row else _Totals()
+
+
+def _with_new(connection: sqlite3.Connection, before: _Totals) -> _Totals:
+    """Return the totals with the replies that came after them."""
+    count, cost, last = connection.execute(SINCE, (before.upto,)).fetchone()
+    return _Totals(last or before.upto, before.replies + count, before.cost + cost)
 
 
 def _unpaid(error: Exception) -> Exception:

@@ -248,6 +248,20 @@ class Connection:
                 self._depth -= 1
 
     @contextmanager
+    def one_look(self) -> Iterator[None]:
+        """Have all that is read inside show the file at one moment, whatever others write meanwhile."""
+        with self._lock, self._clear_errors():
+            if self._db.in_transaction:
+                yield
+                return
+            self._db.execute("BEGIN")
+            try:
+                yield
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("COMMIT")
+
+    @contextmanager
     def _clear_errors(self) -> Iterator[None]:
         try:
             yield

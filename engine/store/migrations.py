@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 
 
 def migrate(connection: sqlite3.Connection, *, upto: int = SCHEMA_VERSION) -> None:
@@ -126,6 +126,15 @@ _M008_USERS = (
     "ALTER TABLE runs ADD COLUMN started_by TEXT NOT NULL DEFAULT ''",
 )
 
+# A list of many runs is read from these indices alone, and a candidate's number is found without counting.
+_M009_LONG_HISTORIES = (
+    "DROP INDEX runs_by_project",
+    "DROP INDEX runs_by_time",
+    "CREATE INDEX runs_by_project ON runs (project_id, created_at, id, revision)",
+    "CREATE INDEX runs_by_time ON runs (created_at, id, revision)",
+    "CREATE INDEX candidates_by_number ON candidates (run_id, number)",
+)
+
 STEPS = (
     _M001_TABLES,
     _M002_REVISION_AND_PHASE,
@@ -135,4 +144,5 @@ STEPS = (
     _M006_FAILED_ROWS,
     _M007_CLAIMS,
     _M008_USERS,
+    _M009_LONG_HISTORIES,
 )

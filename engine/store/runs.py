@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -25,6 +25,9 @@ from engine.store.rows import (
     RunState,
     UserSpend,
 )
+
+MOST_AT_ONCE = 500
+"""Runs that one query reads by their ids."""
 
 
 class Runs(StorePart):
@@ -54,11 +57,35 @@ class Runs(StorePart):
         missing = f"There is no run {run_id!r}. It may have been deleted."
         return _as_it_is(self._db.record(RunRow, missing, "FROM runs WHERE id = ?", (run_id,)))
 
-    def all(self, project_id: str | None = None) -> list[RunRow]:
-        """Return runs, the newest first: a project's, or all."""
+    def all(self, project_id: str | None = None, known: Mapping[str, RunRow] | None = None) -> list[RunRow]:
+        """Return runs, the newest first: a project's, or all.
+
+        `known` are runs read before, by id. Those that are over and have not changed since are taken from there, at some
+        0.3 µs each instead of 30.
+        """
+        known = known or {}
         where, values = ("", ()) if project_id is None else ("WHERE project_id = ?", (project_id,))
-        runs = self._db.records(RunRow, f"FROM runs {where} ORDER BY created_at DESC, rowid DESC", values)
-        return [_as_it_is(run) for run in runs]
+        order = f"SELECT id, revision FROM runs {where} ORDER BY created_at DESC, rowid DESC"  # noqa: S608 - our own text
+        with self._db.one_look():
+            seen = self._db.read(order, values)
+            changed = [
+                run_id
+                for run_id, revision in seen
+                if (run := known.get(run_id)) is None or run.revision != revision or not run.is_over
+            ]
+            read = {run.id: run for run in self._read(changed)}
+        return [read.get(run_id) or known[run_id] for run_id, _ in seen]
+
+    def count(self, project_id: str | None = None) -> int:
+        """Return how many runs there are, in a project or in all."""
+        where, values = ("", ()) if project_id is None else ("WHERE project_id = ?", (project_id,))
+        return int(self._db.read(f"SELECT count(*) FROM runs {where}", values)[0][0])  # noqa: S608 - our own text
+
+    def _read(self, ids: Sequence[str]) -> Iterator[RunRow]:
+        for first in range(0, len(ids), MOST_AT_ONCE):
+            some = ids[first : first + MOST_AT_ONCE]
+            runs = self._db.records(RunRow, f"FROM runs WHERE id IN ({', '.join('?' * len(some))})", some)
+            yield from map(_as_it_is, runs)
 
     def spend(self, since: float = 0.0) -> list[UserSpend]:
         """Return what each user's runs have used, by name: those created at `since` (seconds since 1970) or later.

@@ -27,7 +27,8 @@ class Trials(StorePart):
             )
             if known:
                 return int(known[0][0])
-            number = int(self._db.read("SELECT count(*) FROM candidates WHERE run_id = ?", (run_id,))[0][0])
+            last = "SELECT coalesce(max(number), -1) FROM candidates WHERE run_id = ?"
+            number = 1 + int(self._db.read(last, (run_id,))[0][0])
             values = {"run_id": run_id, "id": candidate.id, "number": number, "content": candidate.as_dict()}
             self._db.insert("candidates", {**values, "created_at": time.time()})
             self._db.update_run(run_id)
@@ -51,16 +52,26 @@ class Trials(StorePart):
             self._db.update_run(run_id)
 
     def add_outcomes(self, run_id: str, trial: int, outcomes: Sequence[Outcome]) -> None:
-        """Store rows of a trial as they come in, in any order; its score becomes the mean so far."""
+        """Store rows of a trial as they come in, in any order; its score becomes the mean so far.
+
+        The rows stored before are not read again: a trial of many rows would cost their square.
+        """
+        rows = [outcome.row for outcome in outcomes]
+        failed, total = sum(o.error is not None for o in outcomes), sum(o.score for o in outcomes)
         with self._db.transaction():
+            known, had = self._db.read(
+                "SELECT count(*), coalesce(sum(score), 0) FROM outcomes "
+                "WHERE run_id = ? AND trial = ? AND row IN (SELECT value FROM json_each(?))",
+                (run_id, trial, rows),
+            )[0]
             self._db.write_many(
                 "INSERT OR REPLACE INTO outcomes (run_id, trial, row, score, content) VALUES (?, ?, ?, ?, ?)",
                 [(run_id, trial, o.row, o.score, to_json(o.to_json())) for o in outcomes],
             )
             self._db.write(
-                "UPDATE trials SET failed = failed + ?3, (rows_done, score) = (SELECT count(*), avg(score) "
-                "FROM outcomes WHERE run_id = ?1 AND trial = ?2) WHERE run_id = ?1 AND number = ?2",
-                (run_id, trial, sum(o.error is not None for o in outcomes)),
+                "UPDATE trials SET failed = failed + ?3, rows_done = rows_done + ?4, "
+                "score = (coalesce(score, 0) * rows_done + ?5) / nullif(rows_done + ?4, 0) WHERE run_id = ?1 AND number = ?2",
+                (run_id, trial, failed, len(set(rows)) - known, total - had),
             )
             self._db.update_run(run_id)
 
@@ -88,7 +99,8 @@ class Trials(StorePart):
         """Mark the trials of the best candidate so far, and no others."""
         with self._db.transaction():
             self._db.write(
-                "UPDATE trials SET is_best = (candidate_id = ?) WHERE run_id = ?", (candidate_id, run_id)
+                "UPDATE trials SET is_best = NOT is_best WHERE run_id = ?1 AND is_best != (candidate_id = ?2)",
+                (run_id, candidate_id),
             )
             self._db.update_run(run_id)
 

@@ -27,9 +27,11 @@ class LargeStore(NamedTuple):
     run: str
 
 
-def fill(home: Path, *, runs: int = RUNS, trials: int = TRIALS, rows: int = ROWS) -> LargeStore:
-    """Fill a data folder: one real run is done, and its records are multiplied."""
-    small, large = add_data(home), add_data(home, csv_bytes(rows), "year.csv")
+def fill(
+    home: Path, *, runs: int = RUNS, trials: int = TRIALS, rows: int = ROWS, longest: int = LONGEST_RUN
+) -> LargeStore:
+    """Fill a data folder: one real run is done, and its records are multiplied, to `longest` trials of the first run."""
+    small, large = add_data(home, csv_bytes(62)), add_data(home, csv_bytes(rows), "year.csv")
     with Store.open(home) as store:
         store.settings.set("welcomed", True)
         busy = store.projects.create("Busy", _draft(small))
@@ -40,8 +42,8 @@ def fill(home: Path, *, runs: int = RUNS, trials: int = TRIALS, rows: int = ROWS
     database = sqlite3.connect(home / FILE_NAME)
     with database:
         done = database.execute("SELECT max(number) FROM trials WHERE run_id = ?", (first,)).fetchone()[0]
-        _lengthen(database, first, done, min(LONGEST_RUN, trials - runs))
-        each = max(1, (trials - LONGEST_RUN) // max(1, runs - 1))
+        _lengthen(database, first, done, min(longest, trials - runs + 1))
+        each = max(1, (trials - longest) // max(1, runs - 1))
         for number in range(2, runs + 1):
             _copy(database, first, f"copy{number:04d}", number, each)
     database.close()
@@ -67,6 +69,11 @@ def _lengthen(database: sqlite3.Connection, run: str, done: int, wanted: int) ->
             f"INSERT INTO trials (number, {names}) SELECT ?, {names} FROM trials WHERE run_id = ? AND number = ?",
             (number, run, 1 + number % done),
         )
+        database.execute(
+            "INSERT INTO outcomes (run_id, trial, row, score, content) SELECT run_id, ?, row, score, content "
+            "FROM outcomes WHERE run_id = ? AND trial = ?",
+            (number, run, 1 + number % done),
+        )
 
 
 def _copy(database: sqlite3.Connection, run: str, new: str, number: int, trials: int) -> None:
@@ -76,9 +83,14 @@ def _copy(database: sqlite3.Connection, run: str, new: str, number: int, trials:
         f"INSERT INTO runs (id, title, created_at, {names}) SELECT ?, ?, created_at - ?, {names} FROM runs WHERE id = ?",
         (new, f"Run {number}", number * 60, run),
     )
-    for table, limit in (("candidates", 1_000), ("trials", trials)):
-        names = _names(database, table, ("run_id",))
+    for table, limit in (
+        ("candidates", "number <= 1000"),
+        ("trials", f"number <= {trials}"),
+        ("outcomes", f"trial <= {trials}"),
+        ("events", "TRUE"),
+    ):
+        names = _names(database, table, ("run_id",) if table != "events" else ("run_id", "id"))
         database.execute(
-            f"INSERT INTO {table} (run_id, {names}) SELECT ?, {names} FROM {table} WHERE run_id = ? AND number <= ?",
-            (new, run, limit),
+            f"INSERT INTO {table} (run_id, {names}) SELECT ?, {names} FROM {table} WHERE run_id = ? AND {limit}",
+            (new, run),
         )

@@ -26,15 +26,19 @@ from engine.text import percent, points_gained
 FIRST = ("State", "Run", "Before", "After", "Gain", "Verdict", "Started")
 """Columns that fit at a width of 1280 pixels."""
 MORE = ("Optimizer", "Model", "Calls", "Cost", "Took")
+MOST = 200
+"""Runs that the table shows at first; a filter looks through all of them."""
+SHOWN = "history_shown"
 WORDS = {state: word for state, (word, _, _) in STATES.items()}
 
 
 def history_table(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunRow]:
     """Show the runs a filter lets through; return the selected ones in the order shown."""
-    shown = _filtered(runs, names)
-    if not shown:
+    fitting = _filtered(runs, names)
+    if not fitting:
         st.caption("No run fits this filter. Clear it to see all of them.")
         return []
+    shown = fitting[: st.session_state.get(SHOWN, MOST)]
     lines = [history.table_row(run, names, WORDS) for run in shown]
     marked = any(line["Marks and note"] for line in lines)
     event = data_table(
@@ -51,11 +55,20 @@ def history_table(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunR
         placeholder="",
         on_select="rerun",
     )
-    st.caption(
-        f"{count(len(shown), 'run')}. Select one to open it, note something or use it again; "
-        "two to compare them. Press a column's name to sort."
-    )
+    newest = f"The newest {len(shown):,} of " if len(shown) < len(fitting) else ""
+    with ui.row("history_end"):
+        st.caption(
+            f"{newest}{count(len(fitting), 'run')}. Select one to open it, note something or use it again; "
+            "two to compare them. Press a column's name to sort.",
+            width="content",
+        )
+        if newest:
+            ui.button("Show older ones too", "history_older", icon="history", on_click=_show_more)
     return [shown[i] for i in event.selection.rows if i < len(shown)]
+
+
+def _show_more() -> None:
+    st.session_state[SHOWN] = st.session_state.get(SHOWN, MOST) + MOST
 
 
 def _filtered(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunRow]:
