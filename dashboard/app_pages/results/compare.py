@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.prompts import prompt_diff, prompt_text
 from dashboard.components.tables import data_table
-from dashboard.state import candidates
+from dashboard.state import candidates, more_scores
 from dashboard.state.candidates import MOST, ComparedCandidate, key_of
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, distinct, escape_markdown, upper_first
@@ -142,6 +142,8 @@ def heads(found: Sequence[ComparedCandidate]) -> None:
             scored = candidates.score_words(one.candidate)
             if one.candidate.tested is None:
                 scored = f":gray[{scored}]"
+            elif more_scores.after_choice(one):
+                scored += ", looked at after the choice"
             st.markdown(f"**{escape_markdown(one.name, 80)}** · {scored}", help=explain("practice score"))
             st.text(upper_first(one.candidate.candidate.reason) or "The starting prompt.")
 

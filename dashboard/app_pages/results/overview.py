@@ -17,6 +17,7 @@ from dashboard.app_pages.results.compare import candidate_compare, candidate_pic
 from dashboard.app_pages.results.fields import field_view
 from dashboard.app_pages.results.hero import against_teacher, figures, hero, take_card
 from dashboard.app_pages.results.labels import label_view
+from dashboard.app_pages.results.more_scores import scoring_under_way
 from dashboard.app_pages.results.rows import row_matrix, split_choice
 from dashboard.components import ui
 from dashboard.components.page import tune_link
@@ -71,6 +72,7 @@ def results_view(run: RunRow) -> None:
     if not picked:
         st.caption("The first prompt appears here as soon as it is found.")
         return
+    scoring_under_way([run, *(c.run for c in picked)])
     views: dict[str, Callable[[], None]] = {
         "Prompts side by side": lambda: candidate_compare(picked),
         **({"By field": lambda: field_view(run, picked)} if spec.has_record else {}),

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import streamlit as st
 
+from dashboard.app_pages.results.more_scores import AFTER, missing_rows_offer
 from dashboard.app_pages.results.record import record_card
 from dashboard.components import ui
 from dashboard.components.prompts import TALL, answer_head, calls_view, messages_view, took
 from dashboard.components.tables import data_table, label_column, row_column
-from dashboard.state import candidates, feedback, models, playground, reading
+from dashboard.state import candidates, feedback, models, more_scores, playground, reading
 from dashboard.state.candidates import SPLITS, ComparedCandidate
 from dashboard.state.feedback import answer_text
 from dashboard.state.models import asked_models
@@ -277,7 +278,10 @@ def row_table(
 
 
 def split_choice(found: Sequence[ComparedCandidate], *, key: str = "compare_split") -> str | None:
-    """Let the user choose the rows to compare on; return the split, or None (said why) where there is none."""
+    """Let the user choose the rows to compare on; return the split, or None (said why) where there is none.
+
+    Rows that some of the prompts lack can be scored.
+    """
     there = candidates.splits(found)
     if not there:
         missing = [c.name for c in found if not c.trials]
@@ -286,7 +290,17 @@ def split_choice(found: Sequence[ComparedCandidate], *, key: str = "compare_spli
             if missing
             else "These prompts were not scored on the same rows. The test rows are only for the start and the best."
         )
+        missing_rows_offer(found, key)
         return None
+    split = _one_of(there, key)
+    later = [c.name for c in found if split == "test" and more_scores.after_choice(c)]
+    if later:
+        st.caption(f"{escape_markdown(', '.join(later))}: {AFTER[:1].lower()}{AFTER[1:]}")
+    missing_rows_offer(found, key)
+    return split
+
+
+def _one_of(there: Sequence[str], key: str) -> str:
     if len(there) > 1:
         return ui.choose(
             "Rows",

@@ -13,7 +13,7 @@ from dashboard.state.snapshot import Snapshot
 from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 from engine.records import Candidate
-from engine.store.rows import BUDGET, CANDIDATE, CandidateRow, RequestRow
+from engine.store.rows import BUDGET, CANDIDATE, SCORE, CandidateRow, RequestRow
 from engine.store.runs import budget_now
 from engine.text import dollars, duration, short
 
@@ -36,7 +36,7 @@ def run_actions(seen: Snapshot) -> None:
                 disabled=run.pause_requested or run.stop_requested,
                 help="Calls already under way finish; nothing is lost.",
             )
-        if run.state in ("running", "paused"):
+        if run.state in ("running", "paused") and run.result is None:
             _request_buttons(seen)
         if run.state == "paused":
             ui.button(
@@ -57,12 +57,14 @@ def run_actions(seen: Snapshot) -> None:
             )
         if run.state in ("running", "paused", "queued"):
             st.button(
-                "Stop and keep the best",
+                "Stop and keep the best" if run.result is None else "Stop scoring",
                 icon=":material/stop:",
                 key="stop_run",
                 on_click=ui.callback(launching.stop, run.id),
                 disabled=run.stop_requested,
-                help="Ends the search now. The best prompt so far is kept and tested.",
+                help="Ends the search now. The best prompt so far is kept and tested."
+                if run.result is None
+                else "Ends the scoring now. The result stays as it is; rows that were scored are kept.",
             )
 
 
@@ -122,6 +124,8 @@ def run_requests(seen: Snapshot) -> None:
 def _wish(request: RequestRow) -> str:
     if request.kind == CANDIDATE:
         return "Your own prompt"
+    if request.kind == SCORE:
+        return f"A score on the {request.content.get('split', '')} rows"
     words = {
         "calls": "{:,} calls",
         "tokens": "{:,} tokens",

@@ -1,0 +1,161 @@
+"""What of the compared prompts was not scored, what scoring it takes, and the request for it. No widgets.
+
+The work is done by the run's own process: see `engine.runs.more_scores`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from dashboard.state import candidates, launching, reading
+from dashboard.state.candidates import ComparedCandidate
+from dashboard.state.selection import writing
+from engine.errors import RunError
+from engine.records import Candidate, Outcome, Usage
+from engine.runs.more_scores import LABEL, ScoreRequest, ask_score, end_scoring, known_outcomes, most_calls
+from engine.store.rows import SCORE, RunRow, TrialRow
+
+ScoredSplit = Literal["validation", "test"]
+
+
+class Missing(NamedTuple):
+    """Rows of a split that a prompt of a run was not scored on, and the calls and dollars that a row takes.
+
+    `usd` is None where the price is not known.
+    """
+
+    run: RunRow
+    candidate: Candidate
+    name: str
+    split: ScoredSplit
+    rows: int
+    calls: float
+    usd: float | None
+
+
+class Offer(NamedTuple):
+    """What is missing on one split, of all the prompts together."""
+
+    split: ScoredSplit
+    missing: tuple[Missing, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows to score."""
+        return sum(one.rows for one in self.missing)
+
+    @property
+    def usd(self) -> float | None:
+        """What they are expected to cost, in US dollars; None where the price is not known."""
+        costs = [one.rows * one.usd for one in self.missing if one.usd is not None]
+        return sum(costs) if len(costs) == len(self.missing) else None
+
+
+def offers(found: Sequence[ComparedCandidate]) -> list[Offer]:
+    """Return what can be scored so that every prompt is scored on the same rows, by split: of runs that have a result."""
+    made = []
+    splits: tuple[ScoredSplit, ...] = ("validation", "test")
+    for split in splits:
+        lacking = [c for c in found if split not in c.trials]
+        missing = [missing_rows(c.run, c.candidate.candidate, split, c.name) for c in lacking]
+        if missing and all(one is not None for one in missing):
+            made.append(Offer(split, tuple(one for one in missing if one is not None)))
+    return made
+
+
+def missing_rows(run: RunRow, candidate: Candidate, split: ScoredSplit, name: str = "") -> Missing | None:
+    """Return what scoring a prompt on a split takes; None where the run was not scored on such rows, or has no result."""
+    result = run.result or {}
+    start = candidates.whole(run).get(str(result.get("seed_candidate", "")), {}).get(split)
+    if start is None:
+        return None
+    known = _answers(run, candidate.id)
+    rows = [o.row for o in reading.outcomes(run, start.number)]
+    usage, answered = _measured(run, candidate)
+    a_row = (
+        (usage.calls / answered, None if usage.cost is None else usage.cost / answered)
+        if answered
+        else (1.0, None)
+    )
+    return Missing(run, candidate, name, split, len([r for r in rows if r not in known]), *a_row)
+
+
+def ask(missing: Sequence[Missing], keys: Mapping[str, str]) -> None:
+    """Ask the runs for the scores, and start the processes that give them. Raises RunError where nothing could be started."""
+    by_run: dict[str, list[Missing]] = {}
+    for one in missing:
+        by_run.setdefault(one.run.id, []).append(one)
+    for run_id, wanted in by_run.items():
+        with writing() as store:
+            lost = store.runs.get(run_id).state == "lost"
+            idle = [ask_score(store, run_id, _request(one)) for one in wanted]
+        if lost:
+            launching.resume(run_id, keys)
+        elif any(idle):
+            _start(run_id, keys)
+
+
+def _start(run_id: str, keys: Mapping[str, str]) -> None:
+    try:
+        launching.start(run_id, keys)
+    except RunError as error:
+        with writing() as store:
+            end_scoring(store, store.runs.get(run_id), str(error))
+        raise
+
+
+def _request(one: Missing) -> ScoreRequest:
+    calls = most_calls(max(1, one.rows), one.calls)
+    return ScoreRequest(candidate=one.candidate.as_dict(), split=one.split, calls=calls)
+
+
+class Progress(NamedTuple):
+    """Scores that are being made for a run: requests left, and rows done of the trial under way; why the last was not done."""
+
+    waiting: int
+    done: int
+    rows: int
+    refused: str
+
+
+def progress(run: RunRow) -> Progress:
+    """Return how far the scores are that a run was asked for after its end."""
+    seen = reading.snapshot(run)
+    asked = [r for r in seen.requests if r.kind == SCORE]
+    under_way = next((t for t in reversed(seen.trials) if t.label == LABEL and t.state == "running"), None)
+    refused = asked[-1].answer if asked and asked[-1].refused else ""
+    waiting = sum(not r.answer for r in asked)
+    return Progress(
+        waiting, under_way.rows_done if under_way else 0, under_way.rows_total if under_way else 0, refused
+    )
+
+
+def after_choice(found: ComparedCandidate) -> bool:
+    """Return whether a prompt was tested after the run's end, when its best prompt had been chosen."""
+    trial = found.trials.get("test")
+    return trial is not None and trial.label == LABEL
+
+
+def _answers(run: RunRow, candidate_id: str) -> dict[int, Outcome]:
+    with reading.reading() as store:
+        return known_outcomes(store, run.id, candidate_id)
+
+
+def _measured(run: RunRow, candidate: Candidate) -> tuple[Usage, int]:
+    """Return what rows of a prompt took, and how many they were: its own, else its parents', else the best prompt's."""
+    best = str((run.result or {}).get("best_candidate", ""))
+    trials = reading.snapshot(run).trials
+    for ids in ((candidate.id,), candidate.parents, (best,)):
+        paid = [
+            _paid(run, t) for t in trials if t.candidate_id in ids and t.usage.calls and t.split != "teacher"
+        ]
+        if rows := sum(n for _, n in paid):
+            return sum((usage for usage, _ in paid), Usage()), rows
+    return Usage(), 0
+
+
+def _paid(run: RunRow, trial: TrialRow) -> tuple[Usage, int]:
+    """Return what the rows of a trial took that the model answered, and how many they were."""
+    rows = [o.usage for o in reading.outcomes(run, trial.number) if o.usage.calls]
+    return sum(rows, Usage()), len(rows)

@@ -1,0 +1,103 @@
+"""Rows that a compared prompt lacks are scored from the results page, with the price before and the progress meanwhile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from support.pages.page_frame import said, stored_draft
+from support.run_setup import wait_for
+
+from dashboard.state import candidates, drafts, launching, reading
+from engine.pipeline.templates import SAMPLES
+from engine.runs.spec import Named
+from engine.runs.worker import work
+from engine.store.store import Store
+
+APP = str(Path(__file__).parents[3] / "dashboard" / "app.py")
+
+
+def open_page(project, run, tab="", **params):
+    app = AppTest.from_file(APP, default_timeout=180)
+    given = {"project": project, "run": run, **params}
+    app.query_params.update(given)
+    app.run()
+    app.query_params.update(given)
+    if tab:
+        app.session_state["results_tab"] = tab
+    app.switch_page("app_pages/results/page.py").run()
+    assert not app.exception, app.exception
+    return app
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def finished(home):
+    """A project and its run with prompts that were never tested."""
+    project = drafts.project_from_sample(SAMPLES[0])
+    options = {"num_candidate_programs": 3, "max_bootstrapped_demos": 2, "max_labeled_demos": 2}
+    optimizer = Named(name="BootstrapFewShotWithRandomSearch", options=options)
+    spec = stored_draft(project).model_copy(update={"optimizer": optimizer})
+    run = launching.create(project, spec.to_run(reading.datasets()[0].hash).model_dump(mode="json"), "A run")
+    assert work(home, run) == 0
+    return project, run
+
+
+def untested(run_id):
+    run = reading.run(run_id)
+    return next(c for c in candidates.index(run) if c.tested is None and c.id != run.taken)
+
+
+def compare_with(run_id, *ids):
+    start = candidates.index(reading.run(run_id))[0].id
+    return ",".join(f"{run_id}.{i}" for i in (start, *ids))
+
+
+def over(home, run_id):
+    def look():
+        with Store.open(home, read_only=True) as store:
+            return store.runs.get(run_id).is_over and not store.requests.open(run_id)
+
+    return wait_for(look)
+
+
+def button(app, words):
+    return next(b for b in app.button if words in b.label)
+
+
+def test_missing_test_rows_are_scored_on_request(finished, home):
+    project, run = finished
+    prompt = untested(run)
+    app = open_page(project, run, "Rows", compare=compare_with(run, prompt.id))
+    press = button(app, "missing test row")
+    assert "(free)" in press.label
+    before = reading.run(run).result
+    press.click().run()
+    assert not app.exception
+    over(home, run)
+    app = open_page(project, run, "Rows", compare=compare_with(run, prompt.id))
+    assert not [b for b in app.button if "missing test" in b.label]
+    assert reading.run(run).result == before
+    app = open_page(project, run, "Prompts side by side", compare=compare_with(run, prompt.id))
+    assert "looked at after the choice" in said(app)
+
+
+def test_a_read_only_look_offers_nothing(finished, monkeypatch):
+    project, run = finished
+    monkeypatch.setenv("TUNEBOARD_READ_ONLY", "1")
+    app = open_page(project, run, "Rows", compare=compare_with(run, untested(run).id))
+    assert not [b for b in app.button if "missing" in b.label]
+
+
+def test_what_was_not_done_says_why(finished, home):
+    project, run = finished
+    with Store.open(home) as store:
+        number = store.requests.add(run, "score", {"split": "test"})
+        store.requests.answer(run, number, "Not done: you stopped it.")
+    assert "you stopped it" in said(open_page(project, run))
