@@ -1,4 +1,4 @@
-"""What of the compared prompts was not scored, what scoring it takes, and the request for it. No widgets.
+"""Rows that compared prompts were not scored on, the calls and dollars that these take, and the request for them. No widgets.
 
 The work is done by the run's own process: see `engine.runs.more_scores`.
 """
@@ -35,7 +35,7 @@ class Missing(NamedTuple):
 
 
 class Offer(NamedTuple):
-    """What is missing on one split, of all the prompts together."""
+    """Rows of one split that are missing, of all the prompts together."""
 
     split: ScoredSplit
     missing: tuple[Missing, ...]
@@ -47,7 +47,7 @@ class Offer(NamedTuple):
 
     @property
     def usd(self) -> float | None:
-        """What they are expected to cost, in US dollars; None where the price is not known."""
+        """Their expected cost in US dollars; None where the price is not known."""
         costs = [one.rows * one.usd for one in self.missing if one.usd is not None]
         return sum(costs) if len(costs) == len(self.missing) else None
 
