@@ -17,9 +17,11 @@ st.set_page_config(page_title="Tuneboard", page_icon="🎛️", layout="wide", i
 LOOKING = read_only()
 
 
-def _page(name: str, title: str, icon: str, *, changes: bool = False, default: bool = False) -> StreamlitPage:
+def _page(
+    name: str, title: str, icon: str, *, changes: bool = False, default: bool = False, hidden: bool = False
+) -> StreamlitPage:
     """Return a page. One that only changes things is out of sight in a read-only dashboard."""
-    hidden = changes and LOOKING
+    hidden = hidden or (changes and LOOKING)
     return st.Page(
         f"app_pages/{name}/page.py",
         title=title,
@@ -36,10 +38,11 @@ set_up = [
     _page("metric", "Metric", "straighten", changes=True),
     _page("tune", "Tune", "tune", changes=True),
 ]
+review = _page("review", "Review", "fact_check", changes=True, hidden=True)
 settings = _page("settings", "Settings", "settings", changes=True)
 chosen = st.navigation(
     {
-        "": [_page("home", "Home", "home", default=True)],
+        "": [_page("home", "Home", "home", default=True), review],
         "Set up": set_up,
         "Outcome": [
             _page("run", "Run", "monitoring"),
@@ -55,7 +58,7 @@ try:
     if LOOKING:
         with st.sidebar:
             st.badge("Read-only look", icon=":material/visibility:", color="blue")
-    if LOOKING and chosen in (*set_up, settings):
+    if LOOKING and chosen in (*set_up, settings, review):
         read_only_notice()
     else:
         chosen.run()

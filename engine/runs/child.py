@@ -23,8 +23,9 @@ from engine.runs.intake import PileRequest, take_pile
 from engine.runs.new_rows import NewRowsRequest, write_rows
 from engine.runs.playground import PlaygroundRequest, PreviewRequest, answer_input, answer_rows
 from engine.runs.spec import Frozen
+from engine.runs.task_draft import TaskDraftRequest, draft_step
 
-TaskName = Literal["playground", "preview", "new_rows", "connection", "pile"]
+TaskName = Literal["playground", "preview", "new_rows", "connection", "pile", "task_draft"]
 Put = Callable[[Any], None]
 """Takes a part of the result as it comes."""
 
@@ -72,6 +73,7 @@ TASKS: dict[TaskName, tuple[type[BaseModel], Callable[[Any, Put], Coroutine[Any,
     "new_rows": (NewRowsRequest, lambda asked, _put: write_rows(asked)),
     "connection": (ConnectionRequest, _connection),
     "pile": (PileRequest, _pile),
+    "task_draft": (TaskDraftRequest, lambda asked, _put: draft_step(asked)),
 }
 """Task -> its request, and the function that carries it out; it may put parts of its result first."""
 

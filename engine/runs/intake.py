@@ -30,7 +30,8 @@ from engine.dataset.table import csv_bytes
 from engine.documents import read_document
 from engine.errors import DatasetError, EngineError
 from engine.pipeline.check import usable_name
-from engine.pipeline.importers.task import Imported, import_task
+from engine.pipeline.importers.step import Imported
+from engine.pipeline.importers.task import import_task
 from engine.pipeline.records import DATE, infer_fields, paths, renamed
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.runs.attachments import LARGEST, TEXT, keep_file

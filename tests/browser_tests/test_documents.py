@@ -32,14 +32,12 @@ def pile(number: int = 36) -> bytes:
 
 
 def start(page: Page, file: Path) -> None:
-    page.get_by_role("button", name="New project").click()
-    press(page, "new_from_documents")
+    page.locator("[class*=st-key-box_files_] input[type=file]").set_input_files(file)
     settled(page)
-    expect(page.get_by_text("Bring examples")).to_be_visible()
-    shoot(page, "documents_source")
-    page.locator("input[type=file]").first.set_input_files(file)
-    settled(page)
-    press(page, "use_documents")
+    press(page, "box_draft")
+    expect(page.get_by_text("Is this what you mean?")).to_be_visible()
+    shoot(page, "documents_review")
+    to_page(page, "examples")
     expect(page.locator(".st-key-pile_problems")).to_contain_text("1 file has a problem")
     settled(page)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Error, Page, expect
-from support.pages.browser_frame import press, press_first_row, settled, shoot, within
+from support.pages.browser_frame import press, press_first_row, settled, shoot, to_page, within
 from support.run_setup import wait_for
 from support.servers.openai_server import OpenAIServer
 
@@ -42,9 +42,9 @@ def examples(new_page, server, tmp_path, monkeypatch):
         file = tmp_path / name
         file.write_text(content)
         page = new_page(**how)
-        page.get_by_role("button", name="New project").click()
-        press(page, "new_from_rows")
+        press(page, "box_empty")
         settled(page)
+        to_page(page, "examples")
         page.locator("input[type=file]").first.set_input_files(file)
         settled(page)
         expect(page.locator(".st-key-make_task")).to_be_visible()
@@ -216,9 +216,9 @@ def test_other_files_are_read(examples, new_page, server, tmp_path: Path, form: 
         "parquet": lambda: frame.to_parquet(file),
     }[form]()
     page = new_page()
-    page.get_by_role("button", name="New project").click()
-    press(page, "new_from_rows")
+    press(page, "box_empty")
     settled(page)
+    to_page(page, "examples")
     page.locator("input[type=file]").first.set_input_files(file)
     settled(page)
     expect(page.locator(".st-key-file_line")).to_contain_text("30 rows")
@@ -240,9 +240,9 @@ def test_a_hundred_thousand_rows_stay_smooth(examples):
 
 def test_pictures_are_uploaded_and_become_rows(new_page, server):
     page = new_page()
-    page.get_by_role("button", name="New project").click()
-    press(page, "new_from_rows")
+    press(page, "box_empty")
     settled(page)
+    to_page(page, "examples")
     page.get_by_text("Documents or pictures", exact=True).click()
     settled(page)
     pictures = [

@@ -30,9 +30,9 @@ def unseen(rows: int = 90) -> str:
 
 
 def open_examples(page: Page) -> None:
-    page.get_by_role("button", name="New project").click()
-    press(page, "new_from_rows")
+    press(page, "box_empty")
     settled(page)
+    to_page(page, "examples")
     expect(page.get_by_text("Bring examples")).to_be_visible()
 
 
@@ -41,27 +41,21 @@ def upload(page: Page, path: Path) -> None:
     settled(page)
 
 
-def test_an_unseen_table_becomes_a_tuned_task(new_page, tmp_path: Path):
+def test_an_unseen_table_in_the_box_is_reviewed_and_becomes_a_tuned_task(new_page, tmp_path: Path):
     table = tmp_path / "shelves.csv"
     table.write_text(unseen())
     page = new_page()
-    open_examples(page)
-    shoot(page, "own_empty")
-    upload(page, table)
-    expect(page.locator(".st-key-offer_task")).to_be_visible()
-    shoot(page, "own_roles")
-    press(page, "make_task")
+    shoot(page, "box_home")
+    page.locator("[class*=st-key-box_files_] input[type=file]").set_input_files(table)
     settled(page)
-    expect(page.get_by_text("How the rows are divided")).to_be_visible()
-    shoot(page, "own_examples")
-    to_page(page, "task")
-    expect(page.locator(".st-key-prompt_text")).to_contain_text("alpha")
-    shoot(page, "own_task")
-    to_page(page, "metric")
-    press(page, "use_ExactMatch")
-    settled(page)
-    shoot(page, "own_metric")
-    to_page(page, "tune")
+    press(page, "box_draft")
+    expect(page.get_by_text("Is this what you mean?")).to_be_visible()
+    expect(page.get_by_text("Recognised: the table 'shelves.csv'.")).to_be_visible()
+    expect(page.locator(".st-key-review_task")).to_contain_text("alpha, beta, gamma")
+    expect(page.locator(".st-key-review_examples")).to_contain_text("90 rows")
+    expect(page.locator(".st-key-review_metric")).to_contain_text("Fits your answers")
+    shoot(page, "box_review")
+    press(page, "looks_right")
     expect(page.locator(".st-key-plan_Balanced")).to_contain_text("Chosen")
     shoot(page, "own_plans")
     page.locator(".st-key-expert summary").first.click()

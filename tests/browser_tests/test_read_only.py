@@ -45,7 +45,7 @@ def test_a_stakeholder_reads_the_verdict_and_takes_the_report(new_page, tmp_path
     expect(menu.get_by_role("link", name="Results")).to_be_visible()
     for hidden in ("Task", "Examples", "Metric", "Tune", "Settings"):
         expect(menu.get_by_role("link", name=hidden, exact=True)).to_have_count(0)
-    expect(page.locator(".st-key-new_project")).to_have_count(0)
+    expect(page.locator(".st-key-start_box")).to_have_count(0)
 
     to_page(page, "results")
     expect(page.locator(".st-key-verdict")).to_contain_text("test rows")

@@ -141,6 +141,7 @@ def test_a_project_is_duplicated_renamed_put_away_saved_and_opened_again(finishe
     started.value.save_as(file)
     assert json.loads(file.read_text())["format"] == "tuneboard.project"
     page.keyboard.press("Escape")
-    press(page, "new_project")
-    page.locator("input[type=file]").set_input_files(file)
-    expect(page.get_by_text("What should the model do?")).to_be_visible()
+    page.locator("[class*=st-key-box_files_] input[type=file]").set_input_files(file)
+    settled(page)
+    press(page, "box_draft")
+    expect(page.get_by_text("Is this what you mean?")).to_be_visible()

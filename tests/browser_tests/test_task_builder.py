@@ -11,22 +11,15 @@ from support.pages.browser_frame import press, settled, shoot, to_page
 EVIL = "<img src=x onerror=alert(1)> ![x](http://example.invalid/p.png)"
 
 
-def new_task(page: Page, name: str) -> None:
-    page.get_by_role("button", name="New project").click()
-    page.locator(".st-key-new_name input").fill(name)
-    page.locator(".st-key-new_name input").press("Enter")
-    settled(page)
-    press(page, "new_from_task")
+def new_task(page: Page) -> None:
+    press(page, "box_empty")
     settled(page)
     expect(page.get_by_text("How the task works")).to_be_visible()
 
 
-def import_text(page: Page, text: str, form: str = "") -> None:
-    page.get_by_role("button", name="Start from…").click()
-    if form:
-        page.locator(".st-key-import_form").get_by_text(form, exact=True).click()
-        settled(page)
-    box = page.locator("[class*=st-key-import_text_] textarea")
+def import_text(page: Page, text: str) -> None:
+    page.get_by_role("button", name="Start from a text").click()
+    box = page.locator(".st-key-import_text textarea")
     box.fill(text)
     box.press("Control+Enter")
     settled(page)
@@ -61,7 +54,7 @@ def test_from_an_empty_home_to_a_verdict_in_three_clicks(new_page):
 
 def test_several_steps_are_built_wired_and_drawn(new_page):
     page = new_page()
-    new_task(page, "Steps")
+    new_task(page)
     shoot(page, "builder_empty")
     import_text(page, "Sort this mail. Answer with one of: billing, shipping.\n\n{{mail}}")
     expect(page.locator(".st-key-prompt_text")).to_contain_text("billing")
@@ -90,15 +83,15 @@ def test_several_steps_are_built_wired_and_drawn(new_page):
 
 def test_a_task_starts_from_a_class_that_is_never_run(new_page):
     page = new_page()
-    new_task(page, "Class")
-    import_text(page, "class Order(BaseModel):\n    item: str\n    count: int", "Python class")
+    new_task(page)
+    import_text(page, "class Order(BaseModel):\n    item: str\n    count: int")
     expect(page.locator(".st-key-prompt_text")).to_contain_text("count")
 
 
 def test_two_tabs_do_not_overwrite_each_other(new_page):
     page = new_page()
-    new_task(page, "Tabs")
-    import_text(page, "mail -> team", "Short form")
+    new_task(page)
+    import_text(page, "mail -> team")
     other = new_page(page.url.split("/", 3)[3])
     area = "[class*=st-key-instruction_] textarea"
     page.locator(area).fill("From the first tab.")
@@ -116,8 +109,8 @@ def test_two_tabs_do_not_overwrite_each_other(new_page):
 
 def test_odd_names_are_drawn_as_text(new_page):
     page = new_page()
-    new_task(page, "Odd")
-    import_text(page, "mail -> team", "Short form")
+    new_task(page)
+    import_text(page, "mail -> team")
     name = page.locator("[class*=st-key-name_inputs_0] input")
     name.fill(EVIL)
     name.press("Enter")

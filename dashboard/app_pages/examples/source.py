@@ -89,9 +89,7 @@ PASTE = "message,queue\nWhere is my parcel?,shipping\nI was charged twice.,billi
 def example_source(now: Current) -> None:
     """Let the user bring examples; what was chosen is stored at once."""
     ways = WAYS if _stored() else WAYS[:-1]
-    way = ui.choose(
-        "Where from", ways, default=st.session_state.get("source_first") or WAYS[0], key="source_way"
-    )
+    way = ui.choose("Where from", ways, default=WAYS[0], key="source_way")
     if way == "Upload a file":
         _upload(now)
     elif way == "Paste a table":

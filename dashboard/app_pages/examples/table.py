@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -16,8 +16,9 @@ from dashboard.app_pages.examples.viewer import document_tab
 from dashboard.components import ui
 from dashboard.components.guard import forget_seen, guarded, renew, watch
 from dashboard.components.page import Current, sample_values
+from dashboard.components.roles import missing_role, role_cards
 from dashboard.components.tables import bar_column, data_table, in_percent
-from dashboard.state import drafts, reading, records
+from dashboard.state import reading, records, starting
 from dashboard.state.selection import read_only
 from dashboard.state.steps import title_of
 from dashboard.views.glossary import NUMBERED, explain
@@ -27,7 +28,7 @@ from engine.pipeline.spec import FieldSpec, PipelineSpec
 from engine.runs.spec import ProjectDraft
 
 if TYPE_CHECKING:
-    from engine.dataset import ColumnProfile, Dataset, Role, RowProblem
+    from engine.dataset import ColumnProfile, Dataset, RowProblem
 
 
 NONE = "Choose a column"
@@ -111,34 +112,15 @@ def _short(text: str, longest: int = 60) -> str:
     return flat if len(flat) <= longest else f"{flat[:longest].rstrip()}…"
 
 
-ROLES = {"input": "Input", "output": "Answer", "ignore": "Not used"}
-
-
 def _offer_task(now: Current, dataset_id: str) -> None:
     """Let the user say which columns are read and which are answered, and make the task of that."""
-    from engine.dataset import guess_roles
-
-    found = reading.profiles(dataset_id)
-    guessed = guess_roles(reading.dataset(dataset_id), found)
     with ui.card("offer_task", "Make the task from these columns"):
         st.caption(
             "Guessed from names and values; change what is wrong. The task's fields, types and allowed values "
             "are filled in from the rows, and you can edit them on the Task page."
         )
-        roles: dict[str, str] = {}
-        with st.grid(4, min_column_width=240, key="role_cards"):
-            for at, column in enumerate(found):
-                name = escape_markdown(column.name, 40)
-                with ui.card(f"role_card_{at}", name, height="stretch", gap="xsmall"):
-                    roles[column.name] = ui.choose(
-                        f"Role of {name}",
-                        list(ROLES),
-                        default=str(guessed[column.name]),
-                        format_func=lambda r: ROLES[r],
-                        key=f"role_{at}_{dataset_id}",
-                    )
-                    sample_values(" ".join(sample.split())[:120] for sample in column.samples[:2])
-        missing = _missing(roles)
+        roles = role_cards(now, dataset_id)
+        missing = missing_role(roles)
         ui.button(
             "Make the task",
             "make_task",
@@ -151,43 +133,11 @@ def _offer_task(now: Current, dataset_id: str) -> None:
             st.caption(ui.mark("pending", missing))
 
 
-def _missing(roles: dict[str, str]) -> str:
-    if "input" not in roles.values():
-        return "Mark at least one column as Input."
-    if "output" not in roles.values():
-        return "Mark at least one column as Answer: it holds what the model should say."
-    return ""
-
-
 def _make(project_id: str, dataset_id: str, roles: dict[str, str]) -> None:
-    from engine.pipeline.infer import infer_mapping, infer_pipeline
-
-    table = reading.dataset(dataset_id)
-    profiles = reading.profiles(dataset_id)
-    made = infer_pipeline(table, cast("dict[str, Role]", roles), profiles)
-    mapping = infer_mapping(table, made)
-    pipeline = with_attachments(made, {p.name: p for p in profiles}, mapping)
-    drafts.update(project_id, pipeline=pipeline, mapping=mapping, metric=None)
+    starting.set_roles(project_id, dataset_id, roles)
     # The Task page's widgets keep what they showed: new keys make them take the new task.
     renew(project_id)
     forget_seen(project_id, "examples")
-
-
-def with_attachments(
-    pipeline: PipelineSpec, profiles: Mapping[str, ColumnProfile], mapping: Mapping[str, str]
-) -> PipelineSpec:
-    """Return the task with the inputs whose cells name pictures or PDFs typed as such."""
-    from engine.runs.attachments import attached_path
-
-    def typed(field: FieldSpec) -> FieldSpec:
-        paths = [attached_path(cell) for cell in profiles[mapping[field.name]].samples]
-        if not paths or None in paths:
-            return field
-        pdf = all(str(path).lower().endswith(".pdf") for path in paths)
-        return field.model_copy(update={"type": "PDF" if pdf else "Image"})
-
-    steps = [s.model_copy(update={"inputs": tuple(map(typed, s.inputs))}) for s in pipeline.steps]
-    return PipelineSpec(steps=tuple(steps))
 
 
 LINES = 500

@@ -2,23 +2,23 @@
 
 import streamlit as st
 
-from dashboard.app_pages.home.projects import archived_projects, new_project, project_cards
+from dashboard.app_pages.home.projects import archived_projects, project_cards
 from dashboard.app_pages.home.welcome import first_steps, glossary_list, run_list, running_now, sample_gallery
 from dashboard.components import ui
 from dashboard.components.runs import goes_on
+from dashboard.components.start_box import start_box
 from dashboard.state import drafts, reading
 from dashboard.state.selection import read_only
 
 drafts.first_project()
 projects, runs = reading.projects(), reading.runs()
 names = {p.id: p.name for p in projects}
-with ui.row("page_head", "bottom"):
-    ui.page_title(
-        "Better prompts, measured",
-        "Describe a task, bring examples, set a budget: Tuneboard searches for a better prompt and proves it.",
-    )
-    if not read_only():
-        new_project()
+ui.page_title(
+    "Better prompts, measured",
+    "Describe a task, bring examples, set a budget: Tuneboard searches for a better prompt and proves it.",
+)
+if not read_only():
+    start_box()
 if not read_only() and not any(r.result or goes_on(r) for r in runs):
     first_steps(projects[0] if len(projects) == 1 else None)
 running_now(runs, names)
@@ -26,7 +26,7 @@ if projects:
     st.markdown("##### Projects")
     project_cards(projects, runs)
 elif not read_only():
-    st.caption("There is no project yet. Start with a sample below, or make your own with New project.")
+    st.caption("There is no project yet. Start with a sample below, or make your own in the box above.")
 if not read_only():
     archived_projects([p for p in reading.projects(archived=True) if p.archived])
 if runs:

@@ -12,7 +12,6 @@ from dashboard.components import ui
 from dashboard.components.page import open_page, step_chips
 from dashboard.components.runs import STATES
 from dashboard.state import drafts, reading
-from dashboard.state.examples import DOCUMENTS
 from dashboard.state.project_file import AttachedFile, attached
 from dashboard.state.selection import read_only
 from dashboard.views.history import best_scores, curve
@@ -24,60 +23,7 @@ from engine.store.rows import ProjectRow, RunRow
 from engine.text import percent
 
 if TYPE_CHECKING:
-    from streamlit.runtime.uploaded_file_manager import UploadedFile
-
-
-def new_project() -> None:
-    """Offer a new, empty project: from the user's own examples, or from its task."""
-    with st.popover("New project", icon=":material/add:", key="new_project", type="primary"):
-        name = st.text_input("Name", key="new_name", placeholder="For example: Route incoming mail")
-        own = ui.button(
-            "Start from my examples",
-            "new_from_rows",
-            type="primary",
-            icon="upload_file",
-            width="stretch",
-            help="Upload a table; the task is made from its columns.",
-        )
-        blank = ui.button(
-            "Start from the task",
-            "new_from_task",
-            icon="edit_note",
-            width="stretch",
-            help="Say what goes in and what comes out first.",
-        )
-        documents = ui.button(
-            "Read records out of documents",
-            "new_from_documents",
-            icon="description",
-            width="stretch",
-            help="Upload texts, pictures or PDFs; the fields to read come from right answers, a class or a form.",
-        )
-        if own or blank or documents:
-            project = drafts.create_project(name.strip() or drafts.UNTITLED)
-            st.session_state["source_first"] = DOCUMENTS if documents else None
-            open_page("task" if blank else "examples", project=project)
-        st.file_uploader(
-            "Or open a project file",
-            type=["json"],
-            max_upload_size=150,
-            **ui.saved(f"import_{st.session_state.get('imports_taken', 0)}", _import),
-            help="One that Tuneboard saved with Save as a file.",
-        )
-        problem = st.session_state.get("import_problem")
-        if problem:
-            st.text(problem)
-    opened = st.session_state.pop("imported_project", None)
-    if opened:
-        open_page("task", project=opened)
-
-
-def _import(uploaded: UploadedFile | None) -> None:
-    with ui.problem_kept("import_problem"):
-        if uploaded is not None:
-            taken = st.session_state.get("imports_taken", 0)
-            st.session_state["imports_taken"] = taken + 1
-            st.session_state["imported_project"] = drafts.import_project(uploaded.getvalue())
+    pass
 
 
 MENU = {

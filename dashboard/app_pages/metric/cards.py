@@ -19,8 +19,8 @@ from dashboard.views.glossary import explain
 from engine.errors import UnknownNameError
 from engine.lm.choice import is_offline
 from engine.metrics.base import Metric
-from engine.pipeline.spec import PipelineSpec
 from engine.registry import METRICS, get_metric
+from engine.runs.drafting import advised_metric, usual_options
 from engine.runs.spec import Named
 
 EDITORS: Mapping[str, tuple[str, Callable[[Current, Mapping[str, object]], None]]] = {
@@ -82,7 +82,7 @@ _USUAL = ("ExactMatch", "Contains", "TokenF1", "NumberWithin")
 def metric_cards(now: Current) -> None:
     """Show the usual metrics and the one in use, and all others folded away; choosing one is saved at once."""
     chosen = now.draft.metric.name if now.draft.metric else ""
-    first = [metric for metric in METRICS if metric.name in (*_USUAL, chosen, advised_metric(now))]
+    first = [metric for metric in METRICS if metric.name in (*_USUAL, chosen, _advised(now))]
     others = [metric for metric in METRICS if metric not in first]
     _cards(now, first, "metric_cards")
     with st.expander(f"{len(others)} more metrics: spelling, JSON, summaries, judges, your own code"):
@@ -91,32 +91,16 @@ def metric_cards(now: Current) -> None:
 
 def _cards(now: Current, metrics: list[type[Metric]], key: str) -> None:
     chosen = now.draft.metric.name if now.draft.metric else ""
-    advised = advised_metric(now)
+    advised = _advised(now)
     with st.grid(4, min_column_width=340, key=key):
         for metric in metrics:
             _card(now, metric, chosen, advised)
 
 
-def advised_metric(now: Current) -> str:
-    """Return the metric that fits the task's answers best."""
-    spec = now.draft.pipeline
-    if spec is None or not spec.outputs:
-        return ""
-    exact = [bool(f.choices) or f.parsed_type.plain in (bool, int) for f in spec.outputs]
-    if spec.steps[-1].strategy == "extract" or (spec.has_record and not all(exact)):
-        return RECORDS
-    if spec.outputs[-1].parsed_type.plain is float:
-        return "NumberWithin"
-    return "ExactMatch" if exact[-1] else "TokenF1"
-
-
-RECORDS = "JSONMatch"
-"""The metric for records."""
-
-
-def usual_options(name: str, spec: PipelineSpec | None) -> dict[str, object]:
-    """Return the options that a metric starts with: for a record all of its fields count, and lists item by item."""
-    return {"every_output": True, "best_match": True} if name == RECORDS and spec and spec.has_record else {}
+def _advised(now: Current) -> str:
+    """Return the name of the metric that fits the task's answers best, or ""."""
+    found = advised_metric(now.draft.pipeline)
+    return found.name if found else ""
 
 
 def _card(now: Current, metric: type[Metric], chosen: str, advised: str) -> None:

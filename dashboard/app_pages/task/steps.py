@@ -23,80 +23,45 @@ from dashboard.views.glossary import explain
 from dashboard.views.pipeline_picture import picture
 from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
-from engine.pipeline.importers.task import Form, Imported, guess_form, import_task
+from engine.pipeline.importers.task import FORMS, guess_form, import_task
 from engine.pipeline.spec import PipelineSpec
 
-FORMS: dict[Form, tuple[str, str, str]] = {
-    "signature": (
-        "Short form",
-        "Inputs, an arrow, answers, as in DSPy. Types are optional.",
-        "question, context: list[str] -> answer: str",
-    ),
-    "class": (
-        "Python class",
-        "The source of a Pydantic model, a dataclass or a DSPy signature. It is read, never run.",
-        "class Order(BaseModel):\n    item: str = Field(description='What was ordered')\n    count: int",
-    ),
-    "schema": (
-        "JSON Schema",
-        "Its properties become the answers. A tool's or a response format's schema is fine too.",
-        '{"properties": {"item": {"type": "string"}, "count": {"type": "integer"}}}',
-    ),
-    "prompt": (
-        "A prompt I have",
-        "Places such as {{mail}} or {mail} become inputs; the rest becomes the instruction.",
-        "Sort this mail. Answer with one of: billing, shipping, other.\n\n{{mail}}",
-    ),
-}
-"""Each form that a task is read from: its name, what it is, and an example."""
+HINT = """A prompt, a chat, a Python class or DSPy program, a JSON Schema, a short form, or one sentence. For example:
+
+Sort this mail. Answer with one of: billing, shipping, other.
+
+{{mail}}"""
 
 
 def _import_form(project_id: str, *, empty: bool) -> None:
     """Offer to start from a text; what it makes is shown before it replaces anything."""
-    with st.popover("Start from…", icon=":material/input:", key="import_task"):
-        form = ui.choose(
-            "Start from",
-            list(FORMS),
-            default="prompt",
-            format_func=lambda name: FORMS[name][0],
-            key="import_form",
-        )
-        title, what, example = FORMS[form]
-        st.caption(what)
+    with st.popover("Start from a text", icon=":material/input:", key="import_task"):
         text = st.text_area(
-            title,
-            key=f"import_text_{form}",
-            height=190,
-            width=560,
-            placeholder=example,
-            label_visibility="collapsed",
+            "A text", key="import_text", height=190, width=560, placeholder=HINT, label_visibility="collapsed"
         )
         if text.strip():
-            _imported_card(text, form)
+            _imported_card(text)
         ui.button(
             "Make the task of it" if empty else "Replace the task by it",
             "import_use",
             type="primary",
-            on_click=ui.with_value(f"import_text_{form}", _use, project_id, form),
+            on_click=ui.with_value("import_text", _use, project_id),
         )
         if not empty:
             st.caption("The steps as they are now are replaced. Your examples stay.")
 
 
-def _imported_card(text: str, form: Form) -> None:
+def _imported_card(text: str) -> None:
     """Show what a text would make, or why it cannot be read."""
     try:
-        found: Imported = import_task(text, form)
+        found = import_task(text)
     except EngineError as error:
         ui.show_error(error)
-        guess = guess_form(text)
-        if guess != form:
-            st.caption(f"It looks more like: {FORMS[guess][0]}.")
         return
     step = found.step
     names = [f"{f.name} ({'one of ' + str(len(f.choices)) if f.choices else f.type})" for f in step.outputs]
     st.markdown(
-        f":green[:material/check:] {count(len(step.inputs), 'input')}: "
+        f":green[:material/check:] Recognised: {FORMS[guess_form(text)]}. {count(len(step.inputs), 'input')}: "
         f"{escape_markdown(', '.join(f.name for f in step.inputs), 200)}. "
         f"{count(len(step.outputs), 'answer')}: {escape_markdown(', '.join(names), 400)}."
     )
@@ -104,12 +69,11 @@ def _imported_card(text: str, form: Form) -> None:
         st.caption(escape_markdown(note, 300))
 
 
-def _use(project_id: str, form: Form, text: str) -> None:
-    found = import_task(text, form)
+def _use(project_id: str, text: str) -> None:
+    found = import_task(text)
     if guarded(project_id, lambda draft: with_steps(draft, [found.step])):
         st.session_state.pop(f"step_at_{project_id}", None)
-        for name in FORMS:
-            st.session_state.pop(f"import_text_{name}", None)
+        st.session_state.pop("import_text", None)
         renew(project_id)
 
 

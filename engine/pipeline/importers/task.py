@@ -1,4 +1,4 @@
-"""A task written elsewhere -> a step: a signature string, a class's source text, a JSON Schema, a prompt.
+"""A task written elsewhere -> a step: a signature string, a class's source text, a JSON Schema, a saved state, a prompt.
 
 Everything is data from outside: source text is read as a syntax tree and never run. What cannot be carried
 over is listed in notes; what cannot be read is an error. It knows specs, no forms and no models.
@@ -10,31 +10,29 @@ import ast
 import json
 import re
 import textwrap
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from engine.errors import PipelineError, SignatureError
-from engine.pipeline.check import RECORDS_OWN, usable_name
-from engine.pipeline.spec import RECORD, FieldSpec, StepSpec
+from engine.pipeline.check import usable_name
+from engine.pipeline.importers.prompts import chat_step, is_sentence, messages_in, prompt_step, sentence_step
+from engine.pipeline.importers.step import Imported, imported_step
+from engine.pipeline.spec import RECORD, FieldSpec
 from engine.signature.grammar import UNREADABLE, read_field_type, side_arguments
 
-Form = Literal["signature", "class", "schema", "prompt"]
+Form = Literal["signature", "class", "schema", "state", "chat", "prompt", "sentence"]
 LONGEST = 200_000
-_HOLE = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
-_SINGLE_HOLE = re.compile(r"(?<![{$\w])\{([A-Za-z_]\w*)\}(?!\})")
-_LABEL_LINE = re.compile(r"^\W*([A-Za-z][A-Za-z _-]{0,30}?)\W*:\W*$")
-_CHOICES = re.compile(
-    r"\b(?:one of|either|choose from|options|categories|labels)\b[^:\n]{0,40}:\s*([^\n]+)", re.I
-)
 
-
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """A step made of a text, and sentences about what was guessed or left out."""
-
-    step: StepSpec
-    notes: tuple[str, ...] = ()
+FORMS: dict[Form, str] = {
+    "signature": "a short form of inputs and answers",
+    "class": "Python source with a class or a DSPy program",
+    "schema": "a JSON Schema",
+    "state": "a program saved by DSPy",
+    "chat": "the messages of a chat",
+    "prompt": "a prompt",
+    "sentence": "a sentence on what is wanted",
+}
+"""Each form that a task is read from, in words."""
 
 
 def guess_form(text: str) -> Form:
@@ -42,15 +40,31 @@ def guess_form(text: str) -> Form:
 
     >>> [guess_form(t) for t in ("a -> b", "class A(BaseModel): x: int", '{"type": "object"}', "Sort {{mail}}.")]
     ['signature', 'class', 'schema', 'prompt']
+    >>> guess_form('[{"role": "user", "content": "Hi"}]'), guess_form("Sort mails into new and old.")
+    ('chat', 'sentence')
     """
     text = text.strip()
-    if text.startswith("{") and re.search(r'"(properties|type|\$schema|parameters|schema)"\s*:', text):
-        return "schema"
-    if re.search(r"^\s*class\s+\w+\s*[(:]", text, re.MULTILINE):
+    if text[:1] in ("{", "[") and (form := _json_form(text)):
+        return form
+    if re.search(r"^\s*class\s+\w+\s*[(:]|^\s*(?:import|from)\s+dspy\b|\bdspy\.\w+\(", text, re.MULTILINE):
         return "class"
     if "->" in text and "\n" not in text and re.fullmatch(r"[\w\s,:\[\]|'\"().\->]+", text):
         return "signature"
-    return "prompt"
+    holes = re.search(r"\{\s*[A-Za-z_]\w*\s*\}", text)
+    return "sentence" if is_sentence(text) and not holes else "prompt"
+
+
+def _json_form(text: str) -> Form | None:
+    try:
+        data: object = json.loads(text)
+    except (ValueError, RecursionError):
+        data = None
+    if messages_in(data):
+        return "chat"
+    if _predictors(data):
+        return "state"
+    described = re.search(r'"(properties|type|\$schema|parameters|schema)"\s*:', text)
+    return "schema" if text.startswith("{") and described else None
 
 
 def import_task(text: str, form: Form | None = None) -> Imported:
@@ -68,57 +82,67 @@ def import_task(text: str, form: Form | None = None) -> Imported:
         raise PipelineError(
             f"This text has {len(text):,} characters; at most {LONGEST:,} can be read. Paste a part of it."
         )
-    read = {"signature": _signature, "class": _class, "schema": _schema, "prompt": _prompt}
+    read = {
+        "signature": _signature,
+        "class": _class,
+        "schema": _schema,
+        "state": _state,
+        "chat": chat_step,
+        "prompt": prompt_step,
+        "sentence": sentence_step,
+    }
     try:
         return read[form or guess_form(text)](text.strip())
     except RecursionError:
         raise PipelineError("This text is nested too deeply to be read. Paste a simpler one.") from None
 
 
-def _imported(
-    inputs: Iterable[FieldSpec],
-    outputs: Iterable[FieldSpec],
-    notes: Iterable[str] = (),
-    instructions: str = "",
-    source: str = "",
-) -> Imported:
-    """Return the step of some fields, with names and types that a field can have; without inputs it reads a text."""
-    inputs, outputs, notes = tuple(inputs), tuple(outputs), list(notes)
-    if not outputs:
-        raise PipelineError("There is no answer in this text: nothing says what should come out.")
-    if not inputs:
-        name = usable_name("text", [f.name for f in outputs])
-        inputs = (FieldSpec(name=name, description="The text to read"),)
-        notes.insert(0, f"{source} became the answers; what is read is the input {name!r}.")
-    names = {f.name for f in (*inputs, *outputs)}
-    taken: list[str] = []
-    sides = [tuple(_usable(f, taken, notes) for f in side) for side in (inputs, outputs)]
-    step = StepSpec(
-        name=next((n for n in ("answer", "solve") if n not in names), "step_1"),
-        instructions=instructions,
-        inputs=sides[0],
-        outputs=sides[1],
+# States
+
+
+def _predictors(data: object) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the predictors of a state that DSPy saved, each with its signature; none for other data."""
+    if not isinstance(data, dict):
+        return []
+    parts = {"": data} if isinstance(data.get("signature"), dict) else data
+    found = ((name, part.get("signature")) for name, part in parts.items() if isinstance(part, dict))
+    return [
+        (name, one) for name, one in found if isinstance(one, dict) and isinstance(one.get("fields"), list)
+    ]
+
+
+def _state(text: str) -> Imported:
+    """Return the step of a state: it says prefixes and descriptions of fields, of which the last is the answer."""
+    try:
+        saved = _predictors(json.loads(text))
+    except (ValueError, RecursionError):
+        saved = []
+    described = [f for f in saved[0][1]["fields"] if isinstance(f, dict)] if saved else []
+    if len(described) < 2:
+        raise PipelineError(
+            "This state has no signature with an input and an answer. Paste the program's source."
+        )
+    reasons = [str(f.get("prefix", "")).startswith("Reasoning") for f in described]
+    fields = [_saved_field(f) for f, hidden in zip(described, reasons, strict=True) if not hidden]
+    notes = [
+        f"The last field, {fields[-1].name!r}, was taken for the answer: a saved state does not say which fields are."
+    ]
+    if len(saved) > 1:
+        notes.append(f"Only its first step, {saved[0][0]!r}, was read; it has {len(saved)}.")
+    made = imported_step(fields[:-1], fields[-1:], notes, str(saved[0][1].get("instructions", "")))
+    return _thinking(made) if any(reasons) else made
+
+
+def _saved_field(saved: Mapping[str, object]) -> FieldSpec:
+    said, prefix = str(saved.get("description", "")), str(saved.get("prefix", ""))
+    plain = re.fullmatch(r"\$\{(\w+)\}", said)
+    return FieldSpec(
+        name=plain[1] if plain else usable_name(prefix.strip(": ")), description="" if plain else said
     )
-    return Imported(step, tuple(notes))
 
 
-def _usable(field: FieldSpec, taken: list[str], notes: list[str]) -> FieldSpec:
-    """Return a field with a name and a type that it can have; what was changed is noted."""
-    name, usable = field.name, usable_name(field.name)
-    fine = name == usable or (name.isidentifier() and not name.startswith("_") and usable == name.lower())
-    if name in taken or not fine:
-        name = usable_name(name, taken)
-        notes.append(f"{field.name!r} cannot be a field name; it is called {name!r} here.")
-    taken.append(name)
-    changes: dict[str, object] = {"name": name}
-    if field.fields:
-        inside: list[str] = list(RECORDS_OWN)
-        changes["fields"] = tuple(_usable(f, inside, notes) for f in field.fields)
-        return field.model_copy(update=changes)
-    if field.parsed_type.problem:
-        notes.append(f"The type {field.type!r} of {name!r} is not known here; it is a text for now.")
-        changes["type"] = "str"
-    return field.model_copy(update=changes)
+def _thinking(made: Imported) -> Imported:
+    return Imported(made.step.model_copy(update={"strategy": "chain_of_thought"}), made.notes)
 
 
 # Signatures
@@ -134,7 +158,7 @@ def _signature(text: str) -> Imported:
         inputs, outputs = ([_field(one) for one in side_arguments(side, text)] for side in sides)
     except SignatureError as error:
         raise PipelineError(str(error)) from None
-    return _imported(inputs, outputs)
+    return imported_step(inputs, outputs)
 
 
 def _field(declared: ast.arg) -> FieldSpec:
@@ -145,56 +169,6 @@ def _field(declared: ast.arg) -> FieldSpec:
     if found.problem.startswith("Literal"):
         raise PipelineError(f"The values of {name!r} cannot be read. Write them as Literal['a', 'b'].")
     return FieldSpec(name=name, type=re.sub(r"\b(?:typing|dspy)\.", "", written))
-
-
-# Prompts
-
-
-def _prompt(text: str) -> Imported:
-    hole = _HOLE if _HOLE.search(text) else _SINGLE_HOLE
-    names = list(dict.fromkeys(hole.findall(text)))
-    notes: list[str] = []
-    lines = text.splitlines()
-    output = ""
-    while lines and not lines[-1].strip():
-        lines.pop()
-    if lines and (label := _LABEL_LINE.match(lines[-1])) and not hole.search(lines[-1]):
-        output = usable_name(label[1])
-        lines.pop()
-    # A line that only hands over an input ("Question: {question}") is what the message layout does by itself.
-    kept = [line for line in lines if not _only_hands_over(line, hole)]
-    instructions = hole.sub(lambda m: f"`{usable_name(m[1])}`", "\n".join(kept)).strip()
-    inputs = [FieldSpec(name=n) for n in dict.fromkeys(usable_name(name) for name in names)]
-    if not inputs:
-        inputs = [FieldSpec(name="text", description="The text to read")]
-        notes.append("The prompt has no places such as {{question}}; what is read is the input 'text'.")
-    taken = [f.name for f in inputs]
-    output = output if output and output not in taken else usable_name("answer", taken)
-    choices = _choices(instructions)
-    if choices:
-        notes.append(f"The answer is one of the values the prompt lists: {', '.join(choices)}.")
-    else:
-        notes.append(f"The answer is the text {output!r}. Give it a type or allowed values below.")
-    return _imported(inputs, [FieldSpec(name=output, choices=choices)], notes, instructions)
-
-
-def _only_hands_over(line: str, hole: re.Pattern[str]) -> bool:
-    if not hole.search(line):
-        return False
-    left = hole.sub("", line)
-    return len(re.findall(r"\w+", left)) <= 3 and (":" in left or not re.search(r"\w", left))
-
-
-def _choices(text: str) -> tuple[str, ...]:
-    """Return the values that a prompt lists after words such as "one of:"; none where they are not plain."""
-    found = _CHOICES.search(text)
-    if found is None:
-        return ()
-    listed = re.split(r"\.(?:\s|$)", found[1])[0]
-    values = [v.strip(" '\"`*.()[]") for v in re.split(r",|;|\||/|\bor\b|\band\b", listed)]
-    values = [v for v in dict.fromkeys(values) if v]
-    plain = all(len(v) <= 40 and len(v.split()) <= 4 for v in values)
-    return tuple(values) if 2 <= len(values) <= 30 and plain else ()
 
 
 # JSON Schemas
@@ -230,7 +204,7 @@ def _schema(text: str) -> Imported:
     if not parts:
         raise PipelineError("The schema has no properties, so there is nothing to answer. Add at least one.")
     outputs = _properties(schema, named)
-    return _imported((), outputs, (), " ".join(description.split()), "The schema's properties")
+    return imported_step((), outputs, (), " ".join(description.split()), "The schema's properties")
 
 
 def _object_in(data: object, depth: int = 0) -> tuple[dict[str, Any] | None, str]:
@@ -372,6 +346,8 @@ def _class(text: str) -> Imported:
     models = {
         n: found for n, node in classes.items() if n not in enums and (found := _declared(node, classes))
     }
+    if not models and (written := _called_signature(tree)):
+        return written
     if not models:
         raise PipelineError(
             "There is no class with fields in this text. Paste one such as: class Order(BaseModel): item: str."
@@ -395,11 +371,28 @@ def _class(text: str) -> Imported:
     were = "was" if len(others) == 1 else "were"
     notes = [f"Only {name} was read; {', '.join(others)} {were} left aside."] if others else []
     doc = " ".join((ast.get_docstring(classes[name]) or "").split())
-    made = _imported(sides["InputField"], sides["OutputField"], notes, doc, f"The fields of {name}")
+    made = imported_step(sides["InputField"], sides["OutputField"], notes, doc, f"The fields of {name}")
     if sides["InputField"]:
-        return made
+        thinks = any(_last(n.func) == "ChainOfThought" for n in ast.walk(tree) if isinstance(n, ast.Call))
+        return _thinking(made) if thinks else made
     # A record's class: an export of the program can carry its validators.
     return Imported(made.step.model_copy(update={"source": text}), made.notes)
+
+
+def _called_signature(tree: ast.AST) -> Imported | None:
+    """Return the step of a signature that a program writes as a text, as in `dspy.Predict("question -> answer")`."""
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and n.args]
+    found = [
+        (_last(call.func), call.args[0].value)
+        for call in calls
+        if isinstance(call.args[0], ast.Constant) and "->" in str(call.args[0].value)
+    ]
+    if not found:
+        return None
+    made = _signature(str(found[0][1]))
+    if len(found) > 1:
+        made = Imported(made.step, (*made.notes, f"Only the first of its {len(found)} signatures was read."))
+    return _thinking(made) if found[0][0] == "ChainOfThought" else made
 
 
 Declared = dict[str, ast.AnnAssign]

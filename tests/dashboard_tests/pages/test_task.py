@@ -177,7 +177,7 @@ def test_a_step_that_asks_no_model_is_offered_none():
 def test_a_prompt_becomes_the_task():
     project = drafts.create_project("mine")
     app = start(project=project)
-    app.text_area(key="import_text_prompt").set_value("Sort {{mail}}. Answer with one of: x, y.").run()
+    app.text_area(key="import_text").set_value("Sort {{mail}}. Answer with one of: x, y.").run()
     app.button(key="import_use").click().run()
     step = draft(project).pipeline.steps[0]
     assert (step.inputs[0].name, step.outputs[0].choices) == ("mail", ("x", "y"))
@@ -187,11 +187,10 @@ def test_a_prompt_becomes_the_task():
 def test_a_text_that_cannot_be_read_is_one_sentence_and_stays():
     project = sample()
     app = start(project=project)
-    app.button_group(key="import_form").set_value("schema").run()
-    app.text_area(key="import_text_schema").set_value("{nope").run()
-    assert "not valid JSON" in said(app)
+    app.text_area(key="import_text").set_value("class A(BaseModel)\n  x: int").run()
+    assert "not Python that can be read" in said(app)
     app.button(key="import_use").click().run()
-    assert app.text_area(key="import_text_schema").value == "{nope"
+    assert app.text_area(key="import_text").value.startswith("class A")
     assert draft(project).pipeline.steps[0].name == "route"
 
 

@@ -1,0 +1,1 @@
+"""The review of a new project: its drafted task, rows, metric and split."""
