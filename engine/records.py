@@ -210,7 +210,7 @@ class StepState:
     """The parts of one step that may change.
 
     `nearest` demos are shown (0: all), `reason_first` adds or drops reasoning, `adapter` is a name. `weights` is the name of
-    the tuned model that answers this step, such as "tuned/abc"; None: the model in force.
+    the model that answers this step in place of the one in force: a tuned one such as "tuned/abc", or another of the run's.
     """
 
     instructions: str
@@ -290,7 +290,8 @@ class Candidate:
     @property
     def tuned_models(self) -> tuple[str, ...]:
         """The names of the tuned models that answer its steps, each once."""
-        return tuple(dict.fromkeys(s.weights for s in self.steps.values() if s.weights))
+        names = (s.weights for s in self.steps.values())
+        return tuple(dict.fromkeys(name for name in names if name and name.startswith("tuned/")))
 
     def with_step(self, path: str, **changes: Any) -> Candidate:
         """Return a copy with some of one step's values changed (parents and reason are kept)."""

@@ -216,6 +216,7 @@ def _without_keys(draft: ProjectDraft) -> ProjectDraft:
     changes: dict[str, object] = {
         name: bare(choice) for name in MODELS if (choice := getattr(draft, name)) is not None
     }
+    changes["models"] = tuple(map(bare, draft.models))
     if draft.pipeline is not None:
         changes["pipeline"] = draft.pipeline.with_models(bare)
     return draft.model_copy(update=changes)

@@ -213,12 +213,25 @@ def run(
             help="The Ray cluster: auto (the one that runs here), local (one started for the run), or host:port."
         ),
     ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Another model that may answer in place of the file's; give it again for more of them."
+        ),
+    ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            help='What is looked for: score, "cheapest within 2 points", "fastest within 2 points", or front.'
+        ),
+    ] = None,
 ) -> None:
     """Carry out a run: one described in a file, or a stored one (also to resume it)."""
     _use(home)
     from engine.cli.tune import run_target
 
-    raise typer.Exit(run_target(target, trust=trust, backend=_backend(backend, address)))
+    goal = {"models": model, "objective": objective}
+    raise typer.Exit(run_target(target, trust=trust, backend=_backend(backend, address), goal=goal))
 
 
 def _backend(name: str | None, address: str | None) -> BackendChoice | None:

@@ -6,9 +6,11 @@ import hashlib
 import json
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import typer
 from pydantic import ValidationError
@@ -18,13 +20,15 @@ from rich.table import Table
 
 from engine.cli.programs import file_bytes
 from engine.dataset import read_dataset
-from engine.errors import DatasetError, NotFoundError, RunError, StoreError
+from engine.errors import ConfigurationError, DatasetError, NotFoundError, RunError, StoreError
 from engine.home import data_home
+from engine.lm.choice import ModelChoice
 from engine.runs.prepare import check_keys, estimate_run
 from engine.runs.spec import Named, RunSpec, no_gain_by_ray
 from engine.runs.trust import agree, not_agreed, wishes
 from engine.runs.worker import work
 from engine.search.backends.contract import BackendChoice
+from engine.search.objective import Objective
 from engine.store.rows import RunRow, TrialRow
 from engine.store.store import Store
 from engine.text import duration, percent, price
@@ -53,14 +57,22 @@ def run_demo(optimizer: str | None, sample: str | None) -> int:
     return carry_out(run_id, console)
 
 
-def run_target(target: str, *, trust: bool = False, backend: BackendChoice | None = None) -> int:
+def run_target(
+    target: str,
+    *,
+    trust: bool = False,
+    backend: BackendChoice | None = None,
+    goal: Mapping[str, Any] = MappingProxyType({}),
+) -> int:
     """Carry out the run that a file describes or that an id names, on a backend; return the exit code.
 
-    What a file would send elsewhere, or read outside its own folder, is asked about once; `trust` agrees to it.
+    What a file would send elsewhere, or read outside its own folder, is asked about once; `trust` agrees to it. `goal` may
+    hold "models", names to compare too, and "objective" in words.
     """
     path = Path(target)
     if path.suffix == ".json" or path.is_file():
         spec, content = _read_spec(path)
+        spec = _with_goal(spec, goal)
         spec = spec if backend is None else spec.model_copy(update={"backend": backend})
         with Store.open() as store:
             _check_trust(store, spec, path, content, trust)
@@ -69,9 +81,34 @@ def run_target(target: str, *, trust: bool = False, backend: BackendChoice | Non
                 spec = spec.model_copy(update={"dataset": dataset, "dataset_hash": _hash(content)})
             check_keys(spec)
             run_id = _created(store, spec, path.stem, path.stem)
+    elif any(goal.values()):
+        raise RunError(
+            "A stored run keeps its models and its objective. Give the file of a new run to change them."
+        )
     else:
         run_id = target
     return carry_out(run_id, Console(), backend)
+
+
+def _with_goal(spec: RunSpec, goal: Mapping[str, Any]) -> RunSpec:
+    """Return a run with other models, at the same address where they have the same provider, and another objective."""
+    changes: dict[str, Any] = {}
+    if names := goal.get("models"):
+        provider = spec.model.name.partition("/")[0]
+        same = [name.partition("/")[0] == provider for name in names]
+        others = [
+            spec.model.model_copy(update={"name": name}) if alike else ModelChoice(name=name)
+            for name, alike in zip(names, same, strict=True)
+        ]
+        changes["models"] = (*spec.models, *others)
+    if words := goal.get("objective"):
+        try:
+            changes["objective"] = Objective.model_validate(words)
+        except ValidationError as error:
+            raise ConfigurationError(
+                f'{words!r} is no objective: write score, front, or for example "cheapest within 2 points".'
+            ) from error
+    return spec.model_copy(update=changes)
 
 
 def _check_trust(store: Store, spec: RunSpec, path: Path, content: bytes | None, trust: bool) -> None:
@@ -137,6 +174,8 @@ def report(run: RunRow, console: Console) -> None:
     console.print(result["verdict"]["sentence"], style="bold", highlight=False, markup=False)
     if whole := result.get("whole_set"):
         console.print(whole["sentence"], highlight=False, markup=False)
+    if compared := result.get("models"):
+        _print_models(compared, run, console)
     if result.get("reason") and result.get("stopped") == "finished":  # else it is printed above already
         console.print(f"How the search ended: {result['reason']}", highlight=False, markup=False)
     usage = result["usage"]
@@ -153,6 +192,38 @@ def report(run: RunRow, console: Console) -> None:
     console.print(f"Program: {result['export_path']}", soft_wrap=True, highlight=False, markup=False)
     console.print(f"Script:  {result['script_path']}", soft_wrap=True, highlight=False, markup=False)
     console.print("Run `tuneboard` to see every trial, prompt and row in the browser.", highlight=False)
+
+
+def _print_models(compared: Mapping[str, Any], run: RunRow, console: Console) -> None:
+    """Print the candidates that none beats and those with other models, and which model is good enough."""
+    front, best = set(compared["front"]), (run.result or {})["best_candidate"]
+    table = Table(show_edge=False, pad_edge=False)
+    for title in (
+        "Answered by",
+        "Validation rows",
+        "To the best, points",
+        "Price a row",
+        "Seconds a row",
+        "",
+    ):
+        table.add_column(title, justify="right" if title not in ("Answered by", "") else "left")
+    for one in sorted(compared["figures"], key=lambda f: -f["score"]):
+        if one["candidate"] not in front and not one["models"] and one["candidate"] != best:
+            continue
+        marks = ["kept"] if one["candidate"] == best else []
+        marks += ["not beaten"] if one["candidate"] in front else []
+        table.add_row(
+            ", ".join(one["models"]) or run.spec["model"]["name"],
+            percent(one["score"]),
+            "" if one["candidate"] == best else f"{100 * one['low']:+.0f} to {100 * one['high']:+.0f}",
+            "-" if one["cost"] is None else f"${one['cost']:.6f}",
+            "-" if one["seconds"] is None else f"{one['seconds']:.2f}",
+            ", ".join(marks),
+        )
+    console.print()
+    console.print(table)
+    if compared["sentence"]:
+        console.print(compared["sentence"], style="bold", highlight=False, markup=False)
 
 
 MOST_WISHES = 8

@@ -14,7 +14,8 @@ from engine.errors import ConfigurationError, ProgramFileError
 from engine.export.program import ProgramFile
 from engine.lm.choice import ModelChoice
 from engine.lm.tuned import FOLDER, PREFIX, TunedModel, get_tuned, model_folder
-from engine.pipeline.spec import StepSpec
+from engine.pipeline.spec import PipelineSpec, StepSpec
+from engine.records import Candidate
 
 WEIGHTS = "weights"
 LARGEST = 1_000_000_000
@@ -114,20 +115,25 @@ def with_provider_names(program: ProgramFile) -> ProgramFile:
         with suppress(ConfigurationError):  # not in this data folder: it keeps its name
             if (choice := get_tuned(name).hosted) is not None:
                 hosted[name] = choice
+    pipeline, candidate = with_step_models(program.pipeline, program.candidate, hosted)
+    return program.model_copy(update={"pipeline": pipeline, "candidate": candidate})
+
+
+def with_step_models(
+    pipeline: PipelineSpec, candidate: Candidate, choices: Mapping[str, ModelChoice]
+) -> tuple[PipelineSpec, Candidate]:
+    """Return a pipeline whose steps ask these models as their own, where a candidate's steps name them, and the candidate."""
     own: dict[str, ModelChoice] = {}
-    candidate = program.candidate
-    for path, state in program.candidate.steps.items():
-        if state.weights in hosted:
-            own[path.partition(".")[0]] = hosted[state.weights]
+    for path, state in candidate.steps.items():
+        if state.weights in choices:
+            own[path.partition(".")[0]] = choices[state.weights]
             candidate = candidate.with_step(path, weights=None)
-    if not own:
-        return program
 
     def step(one: StepSpec) -> StepSpec:
         return one.model_copy(update={"model": own[one.name]}) if one.name in own else one
 
-    pipeline = program.pipeline.model_copy(update={"steps": tuple(map(step, program.pipeline.steps))})
-    return program.model_copy(update={"pipeline": pipeline, "candidate": candidate})
+    made = pipeline.model_copy(update={"steps": tuple(map(step, pipeline.steps))}) if own else pipeline
+    return made, candidate
 
 
 def portable(program: ProgramFile) -> ProgramFile:

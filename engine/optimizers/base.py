@@ -22,9 +22,11 @@ from engine.search.budget import Budget
 from engine.search.contract import Problem, Search
 from engine.search.driver import Driver
 from engine.search.freeze import Changes, Freeze, check_frozen
+from engine.search.objective import Objective
 from engine.search.settings import Control, Recorder, SearchResult, Settings, seed_of
 
 if TYPE_CHECKING:
+    from engine.lm.base import BaseLM
     from engine.modules.module import Module
     from engine.training.contract import Trainer
 
@@ -50,7 +52,9 @@ class Optimizer:
     it may change. The constructor takes the metric and models for `compile`, and every option by name; an option that
     does not exist or does not fit raises ConfigurationError. `metric(example, prediction, trace=None)` returns a number
     from 0 to 1, a bool or a Grade. `prompt_model` writes instructions, `task_model` runs the program (both default to
-    the runtime's model), `teacher_settings={"lm": ..., "adapter": ...}` writes demonstrations.
+    the runtime's model), `teacher_settings={"lm": ..., "adapter": ...}` writes demonstrations. `models` may answer in place
+    of the task model, and `objective` decides between the programs found: "score", "cheapest within 2 points", "fastest
+    within 2 points" or "front" (see `engine.search.objective`).
     """
 
     reported_as: ClassVar[str] = "compile"
@@ -76,6 +80,8 @@ class Optimizer:
         task_model: Any = None,
         teacher_settings: Mapping[str, Any] | None = None,
         num_threads: int | None = None,
+        models: Sequence[Any] = (),
+        objective: Objective | str = "score",
         **options: Any,
     ) -> None:
         self.metric = metric
@@ -86,6 +92,11 @@ class Optimizer:
                 "%s: teacher_settings takes lm and adapter; %s changes nothing.", self.name, other[0]
             )
         self.trainers: tuple[Trainer, ...] = ()
+        self.models = tuple(models)
+        try:
+            self.objective = Objective.model_validate(objective)
+        except ValidationError as error:
+            raise ConfigurationError(str(error.errors()[0]["msg"]).removeprefix("Value error, ")) from None
         self.options = self._validated_options(options)
 
     def __init_subclass__(cls, **kwargs: object) -> None:
@@ -148,7 +159,8 @@ class Optimizer:
         with observed("compile", optimizer, inputs) as note:
             try:
                 result = await Driver(settings, recorder, control).search(optimizer.search)
-                return note(_compiled(student, result, optimizer.details(student, result)))
+                made = _compiled(student, result, optimizer.details(student, result))
+                return note(_answered_by(made, settings.models))
             except RunError as error:
                 own = error.__cause__
                 if own is None or isinstance(own, EngineError):
@@ -208,6 +220,8 @@ class Optimizer:
             concurrency=self.num_threads or now.num_threads,
             seed=int(getattr(self.options, "seed", 0)),
             trainers=self.trainers,
+            models={lm.model: lm for lm in self.models},
+            objective=self.objective,
         )
 
     def split(self, trainset: Sequence[Example]) -> tuple[Sequence[Example], Sequence[Example]]:
@@ -222,7 +236,7 @@ class Optimizer:
         other = type(self).from_options({**given, **changes}, self.metric)
         other.prompt_model, other.task_model = self.prompt_model, self.task_model
         other.teacher_settings, other.num_threads = self.teacher_settings, self.num_threads
-        other.trainers = self.trainers
+        other.trainers, other.models, other.objective = self.trainers, self.models, self.objective
         return other
 
     @classmethod
@@ -278,6 +292,14 @@ def _compiled(student: Module, result: SearchResult, details: Mapping[str, objec
     vars(program).update(details)
     program._compiled = True
     return program  # type: ignore[no-any-return]  # a Module with attributes that no class declares
+
+
+def _answered_by(program: Module, models: Mapping[str, BaseLM]) -> Module:
+    """Return the program, with each model of the run as the own model of the steps that it answers."""
+    for step in program.predictors():
+        if step.weights in models:
+            step.lm, step.weights = models[step.weights], None
+    return program
 
 
 def _check(student: Module, trainset: Sequence[Example], teacher: Module | None) -> None:

@@ -25,6 +25,7 @@ from engine.errors import EngineError, ProgramFileError, RunError
 from engine.export.formats import EXPORTS, get_export
 from engine.export.program import ProgramFile, program_file, read_program, to_text, write_text
 from engine.export.record_module import RecordProgram
+from engine.export.weights import with_step_models
 from engine.modules.module import Module
 from engine.prediction import Prediction
 from engine.records import Candidate, Evaluation, whole_trials
@@ -134,8 +135,9 @@ def _program(run: RunRow, spec: RunSpec, candidate: Candidate, result: Mapping[s
             result[part]["sentence"] for part in ("verdict", "whole_set") if best and result.get(part)
         ),
     }
+    pipeline, candidate = with_step_models(spec.pipeline, candidate, {m.name: m for m in spec.models})
     return program_file(
-        spec.pipeline, candidate, model=spec.model.model_dump(), adapter=spec.adapter, metadata=about
+        pipeline, candidate, model=spec.model.model_dump(), adapter=spec.adapter, metadata=about
     )
 
 

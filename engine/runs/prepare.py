@@ -36,6 +36,7 @@ from engine.store.rows import FROM_ELSEWHERE
 from engine.text import counted, listed
 
 if TYPE_CHECKING:
+    from engine.lm.base import BaseLM
     from engine.modules.module import Module
     from engine.optimizers.base import Optimizer
     from engine.search.estimate import Estimate
@@ -93,7 +94,10 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
         frozen=spec.frozen,
         feedback=feedback_by_row(spec.feedback),
         row_numbers=row_numbers(dataset, (*usable.examples, *bare)),
+        models=other_models(spec),
+        objective=spec.objective,
     )
+    check_prices(settings)
     check_frozen(spec.frozen, seed_of(program), changes=optimizer.changes, who=spec.optimizer.name)
     needed = reserved_calls(program, split, settings.judge_calls)
     if spec.budget.calls is not None and spec.budget.calls <= needed:
@@ -109,6 +113,29 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
             f"{counted(len(bare), 'row')} without an answer: the teacher answers what is trained on."
         )
     return Prepared(spec, split, optimizer, settings, (*notes, *split.notes, *optimizer.check(settings)))
+
+
+def other_models(spec: RunSpec) -> dict[str, BaseLM]:
+    """Return the models that may answer in place of the run's, by name. Raises RunError where two have the same name."""
+    others = [choice for choice in dict.fromkeys(spec.models) if choice != spec.model]
+    names = [spec.model.name, *(choice.name for choice in others)]
+    if twice := next((name for name in names if names.count(name) > 1), ""):
+        raise RunError(
+            f"Two of the models to compare are called {twice!r}. Models are told apart by name: leave one out."
+        )
+    return {choice.name: make_lm(choice) for choice in others}
+
+
+def check_prices(settings: Settings) -> None:
+    """Raise ConfigurationError where the cheapest program is asked for and a model's price is unknown."""
+    if settings.objective.goal != "cheapest":
+        return
+    for lm in (settings.lm, *settings.own_models):
+        if lm is not None and lm.price() is None:
+            raise ConfigurationError(
+                f"The price of the model {lm.model} is not known, so the cheapest program cannot be found. "
+                "Enter its price on the Settings page, or choose another objective."
+            )
 
 
 def teacher_program(spec: RunSpec, program: Module) -> Module | None:
@@ -144,7 +171,7 @@ def feedback_by_row(feedback: Sequence[Feedback]) -> dict[int, str]:
 def check_keys(spec: RunSpec) -> None:
     """Raise MissingKeyError where a model of the run needs a key and there is none."""
     judge = judge_of(make_metric(spec.metric, spec.model), spec.model)
-    check_model_keys(spec.pipeline, spec.model, spec.prompt_model, spec.teacher_model, judge)
+    check_model_keys(spec.pipeline, spec.model, spec.prompt_model, spec.teacher_model, judge, *spec.models)
 
 
 def reserved_calls(program: Module, split: Split, judge_calls: int = 0) -> int:

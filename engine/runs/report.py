@@ -20,6 +20,7 @@ from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate, Outcome, TraceStep, json_value, whole_trials
 from engine.runs.prepare import row_values, stored_dataset, with_result
 from engine.runs.spec import ModelChoice, RunSpec, make_adapter
+from engine.search.objective import Objective
 from engine.search.training import chat_rows
 from engine.store.rows import RunRow
 from engine.store.store import Store
@@ -112,6 +113,8 @@ def settings_of(store: Store, spec: RunSpec, run: RunRow) -> tuple[tuple[str, st
         ("Model", _model(spec.model)),
         *_models_of_steps(spec),
         ("Model that writes prompts", _model(spec.prompt_model) if spec.prompt_model else "the same"),
+        *([("Models compared", ", ".join(map(_model, spec.models)))] if spec.models else []),
+        *([("Objective", spec.objective.words)] if spec.objective != Objective() else []),
         ("Layout of messages", spec.adapter),
         ("Budget", ", ".join(limit for limit in limits if limit) or "no limit"),
         ("Seed", str(spec.seed)),

@@ -28,6 +28,7 @@ from engine.records import Candidate
 from engine.search.backends.contract import BackendChoice
 from engine.search.budget import Budget
 from engine.search.freeze import Freeze, check_frozen
+from engine.search.objective import Objective
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
@@ -81,8 +82,9 @@ class Setup(Frozen):
 
     `excluded` is row -> why it is left out. `synthetic` rows, written by a model, are never test rows. `frozen`
     is what the search must not change. `feedback` is users' words on earlier answers, for the search to learn from.
-    `teacher_prompt` counts where a model is trained; without it the teacher answers with the task's own prompt. `backend` is
-    where rows are answered; the scores do not depend on it.
+    `teacher_prompt` counts where a model is trained; without it the teacher answers with the task's own prompt. `models` may answer steps
+    in place of `model`, and `objective` decides between the programs found. `backend` is where rows are answered; the scores
+    do not depend on it.
     """
 
     pipeline: PipelineSpec | None = None
@@ -96,6 +98,8 @@ class Setup(Frozen):
     prompt_model: ModelChoice | None = None
     teacher_model: ModelChoice | None = None
     teacher_prompt: TeacherPrompt | None = None
+    models: tuple[ModelChoice, ...] = ()
+    objective: Objective = Objective()
     adapter: AdapterName = "chat"
     concurrency: int = Field(default=16, ge=1, le=1024)
     seed: int = 0

@@ -24,7 +24,7 @@ _OWN_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 def models_of(spec: RunSpec) -> list[ModelChoice]:
     """Return every model that a run asks, each once."""
-    named = (spec.model, spec.prompt_model, spec.teacher_model, *spec.pipeline.models)
+    named = (spec.model, spec.prompt_model, spec.teacher_model, *spec.models, *spec.pipeline.models)
     return list(dict.fromkeys(model for model in named if model is not None))
 
 

@@ -19,6 +19,8 @@ What is kept of a run when it ends, its result, is a dict of JSON values:
     stopped, reason  how the search ended: finished, budget, stopped or failed, and the sentence
     usage, seconds   what the whole run took
     export_path, script_path            the exported program and the script that runs it
+    models           where models were compared: `sentence` on which is good enough, `figures` of each candidate on the same
+                     validation rows (see `engine.search.objective.Figures`), `front` the ids that none beats. Else None
     static           where the best prompt shows each input other examples: the figures of the best prompt that shows all the
                      same, as of the best one; tested where the budget leaves calls for it. Else None
     credits          what each rule and example of the best prompt does: see `engine.records.PartCredit`
@@ -53,7 +55,7 @@ from engine.lm.choice import is_offline
 from engine.lm.connection import check_connection
 from engine.metrics.whole_set import whole_set_figure
 from engine.pipeline.spec import PipelineSpec
-from engine.records import Candidate, Evaluation, whole_trials
+from engine.records import Candidate, Evaluation, Outcome, whole_trials
 from engine.runs import more_scores
 from engine.runs.exports import export_run, prove
 from engine.runs.prepare import Prepared, check_keys, prepare
@@ -61,6 +63,7 @@ from engine.runs.recorder import PatientWriter, StoreRecorder, StoreRequests, Wa
 from engine.runs.spec import RunSpec, no_gain_by_ray
 from engine.search.backends.contract import Backend, BackendChoice
 from engine.search.driver import Driver
+from engine.search.objective import Objective, figures, front, good_enough
 from engine.search.settings import SearchResult, Trial
 from engine.search.verdict import best_static, verdict
 from engine.statistics import mean_interval
@@ -331,6 +334,7 @@ class _Job:
             "teacher": teacher,
             "whole_set": figure,
             "static": static,
+            "models": compared_models(driver.trials, search.best, prepared),
             "credits": [asdict(credit) for credit in search.credits],
         }
         await watch.no_trouble()
@@ -480,6 +484,26 @@ def summary(candidate: Candidate, validation: float | None, test: Evaluation) ->
         "seconds_per_row": median_high([o.seconds for o in done]) if done else None,
         "tokens_per_row": test.usage.tokens / n if n else None,
         "cost_per_row": (test.usage.cost or 0.0) / n if known else None,
+    }
+
+
+def compared_models(trials: Iterable[Trial], best: Candidate, prepared: Prepared) -> dict[str, Any] | None:
+    """Return the figures of every candidate that ran the best one's validation rows; None where there is nothing to compare."""
+    spec = prepared.spec
+    if not spec.models and spec.objective == Objective():
+        return None
+    scored: dict[str, tuple[Candidate, dict[int, Outcome]]] = {}
+    for trial in trials:
+        if trial.split == "validation":
+            known = scored.setdefault(trial.candidate_id, (trial.candidate, {}))[1]
+            known.update(
+                {o.row: o for o in trial.evaluation.outcomes if o.row not in known or o.usage.tokens}
+            )
+    found = figures(scored, best.id)
+    return {
+        "sentence": good_enough(scored, best.id, spec.model.name),
+        "figures": [one.as_dict() for one in found],
+        "front": [one.candidate for one in front(found)],
     }
 
 

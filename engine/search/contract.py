@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.records import Candidate, Evaluation, PartCredit, TraceStep
 from engine.search.freeze import Freeze, Part, is_frozen, restored
+from engine.search.objective import Objective
 
 if TYPE_CHECKING:
     from engine.signature import Signature
@@ -203,7 +204,8 @@ class Problem:
     `may_change` saves calls that could change nothing. `feedback` is people's feedback on earlier answers, by row;
     outcomes carry it too. `layouts` are the adapters that may be tried in a step, by path: none where a person has
     chosen one. `optional_inputs` are inputs that some rows do without, such as the pictures of a text; what rows lack
-    besides comes from the program's own steps. In a `simulated` search (an estimate) answers are invented: not worth the import of a heavy library.
+    besides comes from the program's own steps. `models` are names of models that may answer steps in place of the run's (a
+    step's `weights`), `objective` is what is looked for. In a `simulated` search (an estimate) answers are invented: not worth the import of a heavy library.
     """
 
     seed: Candidate
@@ -223,6 +225,8 @@ class Problem:
     feedback: Mapping[int, str] = field(default_factory=dict)
     layouts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     optional_inputs: frozenset[str] = frozenset()
+    models: tuple[str, ...] = ()
+    objective: Objective = field(default_factory=Objective)
     simulated: bool = False
 
     def may_change(self, path: str, part: Part) -> bool:

@@ -34,6 +34,7 @@ from engine.search.contract import (
     Train,
     drive,
 )
+from engine.search.model_choice import with_objective
 from engine.search.requests import FIRST_PLACE, RequestHandler, Requests
 from engine.search.scoring import Scoring, Slots
 from engine.search.settings import Control, Recorder, SearchResult, Settings, Trial, make_problem, seed_of
@@ -226,7 +227,7 @@ class Driver:
             calls, rows = calls_now, rows_now
             return answers
 
-        message = await drive(make, problem, answer)
+        message = await drive(with_objective(make), problem, answer)
         if not cut:
             await self._handler.handle(next(batches))
         return message if isinstance(message, str) else None

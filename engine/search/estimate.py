@@ -33,6 +33,7 @@ from engine.search.contract import (
     Training,
     drive,
 )
+from engine.search.model_choice import with_objective
 from engine.search.settings import Settings, make_problem, seed_of
 from engine.search.stand_ins import StandInLM, price_of, with_stand_ins
 from engine.search.training import order_of, trainer_of, with_weights
@@ -101,7 +102,9 @@ class _Renderer:
         settings = self._settings
         program = (teacher and settings.teacher) or settings.program
         adapter = (settings.teacher_adapter if teacher else None) or settings.adapter
-        stand_in = with_stand_ins(program.with_candidate(candidate), adapter, self._labels)
+        stand_in = with_stand_ins(
+            program.with_candidate(candidate), adapter, self._labels, models=settings.models
+        )
         lm = (settings.teacher_lm if teacher else None) or settings.lm or StandInLM()
         with runtime.context(lm=lm, middleware=(_only_stand_ins,), trace=None, history=False):
             outcomes = await evaluate.run_rows(
@@ -237,7 +240,7 @@ class _Simulation:
             return answers if calls <= ceiling else None
 
         if calls <= ceiling:
-            await drive(make, problem, answer)
+            await drive(with_objective(make), problem, answer)
         if baseline_rows and best.id != seed.id:
             await self._batch([Score(best, baseline_rows)])
         before = self.totals.calls

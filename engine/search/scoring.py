@@ -165,8 +165,9 @@ class Scoring:
         """Return the runtime of the run's calls: its own model and adapter (or the run's), gate, and a layer inside the gate."""
         layers = (gate,) if inside is None else (gate, inside)
         chosen: dict[str, object] = {"middleware": layers, "trace": None, "history": False}
-        if own := [models for one in self._settings.trainers if (models := getattr(one, "models", None))]:
-            chosen["models"] = ChainMap(*own)
+        own = [self._settings.models, *(getattr(one, "models", None) for one in self._settings.trainers)]
+        if any(own):
+            chosen["models"] = ChainMap(*(dict(models) for models in own if models))
         if (model := lm or self._settings.lm) is not None:
             chosen["lm"] = model
         if (written_by := adapter or self._settings.adapter) is not None:

@@ -28,6 +28,7 @@ from engine.search.budget import Amount, Budget, Ledger
 from engine.search.contract import Meter, Problem
 from engine.search.events import Event, Split
 from engine.search.freeze import Freeze
+from engine.search.objective import Objective
 from engine.text import counted
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ class Settings:
     driven again) count as spent, other cached replies are free. `seconds_before` is what an earlier process of the run
     has used of the time limit. `feedback` is people's words on earlier answers, by row; `row_numbers` as people count.
     `trainers` are the user's own trainers; they replace registered ones of the same name. `started` is the folder in which
-    the run keeps the orders of trainings that it starts, for when it is driven again.
+    the run keeps the orders of trainings that it starts, for when it is driven again. `models` are others, by name, that may
+    answer steps in place of `lm`; `objective` decides between the programs that were found.
     """
 
     program: Module
@@ -73,6 +75,8 @@ class Settings:
     row_numbers: Mapping[int, int] = field(default_factory=dict)
     trainers: tuple[Trainer, ...] = ()
     started: Path | None = None
+    models: Mapping[str, BaseLM] = field(default_factory=dict)
+    objective: Objective = field(default_factory=Objective)
 
     @property
     def calls_a_row(self) -> int:
@@ -97,12 +101,10 @@ class Settings:
 
     @property
     def own_models(self) -> tuple[BaseLM, ...]:
-        """The models set on single steps, and the second model of a two-step adapter."""
-        asked = (
-            lm
-            for p in self.program.predictors()
-            for lm in (p.lm, getattr(p.adapter, "extraction_model", None))
-        )
+        """The models set on single steps, the second model of a two-step adapter, and those in place of the run's."""
+        steps = self.program.predictors()
+        asked = [lm for p in steps for lm in (p.lm, getattr(p.adapter, "extraction_model", None))]
+        asked += self.models.values()
         return tuple({id(lm): lm for lm in asked if lm is not None}.values())
 
     @property
@@ -221,6 +223,8 @@ def make_problem(settings: Settings, *, calls: int | None = None) -> Problem:
         },
         feedback={row: words for row, words in settings.feedback.items() if row in ids},
         optional_inputs=optional,
+        models=tuple(settings.models),
+        objective=settings.objective,
     )
 
 

@@ -10,6 +10,7 @@ import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
@@ -103,13 +104,19 @@ def price_of(lm: BaseLM, input_tokens: float, output_tokens: float) -> float:
 
 
 def with_stand_ins(
-    program: Module, adapter: Adapter | None, labels: Mapping[str, Sequence[object]], *, number: int = 0
+    program: Module,
+    adapter: Adapter | None,
+    labels: Mapping[str, Sequence[object]],
+    *,
+    number: int = 0,
+    models: Mapping[str, BaseLM] = MappingProxyType({}),
 ) -> Module:
-    """Return a copy of the program whose steps invent their answers."""
+    """Return a copy of the program whose steps invent their answers, at the prices of the `models` they name."""
     copy = program.deepcopy()
     for step in copy.predictors():
         real = step.adapter or adapter or ChatAdapter()
         step.adapter = typing.cast(Adapter, StandInAdapter(real, labels, number))
+        step.lm = models.get(step.weights or "", step.lm)
         step.weights = None  # a model that may not exist yet
         if isinstance(step, ToolStep):
             step.unplug()

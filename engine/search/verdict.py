@@ -246,7 +246,7 @@ def _what(step: str, parent: Candidate, child: Candidate) -> str:
         ("tool descriptions", before.tool_descriptions != after.tool_descriptions),
         ("reasoning first", before.reason_first != after.reason_first),
         ("the answer's layout", before.adapter != after.adapter),
-        ("the tuned model", before.weights != after.weights),
+        ("the model", before.weights != after.weights),
     )
     return " and ".join(name for name, differs in parts if differs)
 

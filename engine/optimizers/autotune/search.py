@@ -165,13 +165,14 @@ class AutotuneSearch:
         return self._closing_message()
 
     def _others(self, number: int) -> list[Added]:
-        """Return what is tried apart from rules and examples: reasoning, and other layouts where answers are garbled."""
+        """Return what is tried apart from rules and examples: reasoning, other models, other layouts where answers are garbled."""
         # Where nothing says whether rules or examples can help at all, reasoning is part of the check.
         due = self._judged if self.words_predict_labels is not None else not number
         tries_reasoning = due and not self._tried_reasoning and self._affords_reasoning
         reasoning = self.levels.add_reasoning() if tries_reasoning else []
         self._tried_reasoning = self._tried_reasoning or tries_reasoning
         others = [reasoning] if reasoning else []
+        others += [] if number else self.levels.add_models()
         if not number and self._garbled_rows > _GARBLED_SHARE * self.rows_run:
             others += self.levels.add_layouts()
         return others

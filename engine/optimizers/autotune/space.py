@@ -25,7 +25,7 @@ Combination = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One setting of one factor: rules added to the instructions, examples, whether to reason first, or an adapter.
+    """One setting of one factor: rules added to the instructions, examples, whether to reason first, an adapter, or a model.
 
     `origin` is the level it was made from; of the examples `nearest` are shown (0: all).
     """
@@ -36,13 +36,15 @@ class Level:
     nearest: int = 0
     reason_first: bool | None = None
     adapter: str | None = None
+    weights: str | None = None
     origin: int | None = None
 
 
 class Space:
     """The factors, their levels so far (level 0 is the starting prompt's), and candidates made of them.
 
-    A factor is a step's path and what is chosen: its "rules", "examples", "reasoning" or "layout".
+    A factor is a step's path and what is chosen: its "rules", "examples", "reasoning" or "layout". The "model" is chosen for
+    all parts of a step, such as an agent's, together.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -59,6 +61,8 @@ class Space:
             for kind, part in parts
             if problem.may_change(path, part) and (kind != "layout" or path in problem.layouts)
         )
+        own = [path for path in self.seed.steps if problem.models and problem.may_change(path, "weights")]
+        self.factors += tuple((whole, "model") for whole in dict.fromkeys(p.partition(".")[0] for p in own))
         self.levels = [[Level("as they were")] for _ in self.factors]
         self._candidates: dict[Combination, Candidate] = {}
 
@@ -113,6 +117,10 @@ class Space:
             if not number:
                 continue
             path, level = self.factors[place][0], self.levels[place][number]
+            if level.weights is not None:
+                for part in (p for p in made.steps if p.partition(".")[0] == path):
+                    made = made.with_step(part, weights=level.weights)
+                continue
             changes: dict[str, object] = {"demos": level.demos, "nearest": level.nearest}
             if level.demos is None:
                 changes = {"reason_first": level.reason_first, "adapter": level.adapter}
@@ -236,6 +244,14 @@ class LevelMaker:
                 title = "reasons before it answers" if first else "answers without reasoning first"
                 added.append((place, self._space.add(place, Level(title, reason_first=first))))
         return added
+
+    def add_models(self) -> list[Added]:
+        """Add the other models to each step: one addition for all steps by model."""
+        places = self._space.places("model")
+        return [
+            [(p, self._space.add(p, Level(f"answered by {name}", weights=name))) for p in places]
+            for name in (self._problem.models if places else ())
+        ]
 
     def add_layouts(self) -> list[Added]:
         """Add the other adapters to each step: one addition for all steps by adapter."""

@@ -123,7 +123,9 @@ class Worker:
             "lm": (work.taught and settings.teacher_lm) or settings.lm,
             "adapter": (work.taught and settings.teacher_adapter) or settings.adapter,
         }
-        chosen = {name: value for name, value in given.items() if value is not None}
+        chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        if settings.models:
+            chosen["models"] = settings.models
         with runtime.context(middleware=(asked,), trace=None, history=False, **chosen):
             await evaluate.run_rows(
                 program,
