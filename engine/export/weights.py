@@ -125,8 +125,8 @@ def with_step_models(
     """Return a pipeline whose steps ask these models as their own, where a candidate's steps name them, and the candidate."""
     own: dict[str, ModelChoice] = {}
     for path, state in candidate.steps.items():
-        if state.weights in choices:
-            own[path.partition(".")[0]] = choices[state.weights]
+        if (choice := choices.get(state.weights or "")) is not None:
+            own[path.partition(".")[0]] = choice
             candidate = candidate.with_step(path, weights=None)
 
     def step(one: StepSpec) -> StepSpec:

@@ -297,8 +297,8 @@ def _compiled(student: Module, result: SearchResult, details: Mapping[str, objec
 def _answered_by(program: Module, models: Mapping[str, BaseLM]) -> Module:
     """Return the program, with each model of the run as the own model of the steps that it answers."""
     for step in program.predictors():
-        if step.weights in models:
-            step.lm, step.weights = models[step.weights], None
+        if (lm := models.get(step.weights or "")) is not None:
+            step.lm, step.weights = lm, None
     return program
 
 
