@@ -14,7 +14,7 @@ from dashboard.state.selection import writing
 from engine.errors import RunError
 from engine.records import Candidate, Outcome, Usage
 from engine.runs.more_scores import LABEL, ScoreRequest, ask_score, end_scoring, known_outcomes, most_calls
-from engine.store.rows import SCORE, RunRow, TrialRow
+from engine.store.rows import SCORE, CandidateRow, RunRow, TrialRow
 
 ScoredSplit = Literal["validation", "test"]
 
@@ -135,6 +135,23 @@ def after_choice(found: ComparedCandidate) -> bool:
     """Return whether a prompt was tested after the run's end, when its best prompt had been chosen."""
     trial = found.trials.get("test")
     return trial is not None and trial.label == LABEL
+
+
+MOST_MADE = 2
+"""Prompts that the user made lately and that are offered to be taken."""
+
+
+def made_by_hand(run: RunRow) -> list[CandidateRow]:
+    """Return the latest prompts that were made after the run's end and scored on all rows to choose by, with the highest score first."""
+    trials = reading.snapshot(run).trials
+    if not any(t.label == LABEL for t in trials):
+        return []
+    known = {t.candidate_id for t in trials if t.label != LABEL}
+    whole = candidates.whole(run)
+    made = [
+        c for c in candidates.everything(run) if c.id not in known and "validation" in whole.get(c.id, {})
+    ]
+    return sorted(made[-MOST_MADE:], key=lambda c: -(c.score or 0.0))
 
 
 def _answers(run: RunRow, candidate_id: str) -> dict[int, Outcome]:

@@ -112,30 +112,6 @@ def _changes(found: Credit, numbers: Mapping[str, int]) -> None:
         )
 
 
-def part_credit_table(found: Sequence[Mapping[str, Any]]) -> None:
-    """Show what each rule and example of the best prompt fixes and breaks, the most useful first."""
-    st.caption(
-        "Estimated from the search's own scores: rows to choose by that share a rare word with the rule or example, "
-        "and whether prompts with it scored more or less on them than prompts without it."
-    )
-    ranked = sorted(found, key=lambda c: (c["broken"] - c["fixed"], -c["rows"]))
-    data_table(
-        [
-            {
-                "Step": c["step"],
-                "Kind": c["kind"],
-                "Rule or example": c["text"],
-                "Rows fixed": c["fixed"],
-                "Rows broken": c["broken"],
-                "Of rows": c["rows"],
-            }
-            for c in ranked
-        ],
-        "part_credit_table",
-        {"Rule or example": st.column_config.TextColumn(width="large")},
-    )
-
-
 def candidate_table(candidates: Sequence[CandidateRow], best_id: str) -> None:
     """Show the candidates in the order found."""
     numbers = {c.id: c.number for c in candidates}

@@ -12,7 +12,7 @@ from dashboard.components import ui
 from dashboard.components.plot import own_element
 from dashboard.components.runs import figure
 from dashboard.components.tables import small_table
-from dashboard.state import candidates, reading
+from dashboard.state import candidates, more_scores, reading
 from dashboard.state.candidates import score_words
 from dashboard.state.selection import read_only, writing
 from dashboard.views.candidate_charts import as_good, variants
@@ -173,6 +173,14 @@ def _offers(run: RunRow, result: Mapping[str, Any]) -> list[Offer]:
     if static := result.get("static"):
         why = "Shows each input the same: nothing is looked up. The best of that kind."
         wanted.insert(len(wanted) - 1, (static["candidate"], "The best fixed prompt", why))
+    for made in more_scores.made_by_hand(run):
+        wanted.append(
+            (
+                made.id,
+                f"Prompt {made.number}",
+                f"You made it: {made.candidate.reason[:1].lower() + made.candidate.reason[1:]}",
+            )
+        )
     if run.taken in entries:
         wanted.append((run.taken, f"Prompt {entries[run.taken].number}", "You took it."))
     offers: dict[str, Offer] = {}

@@ -10,7 +10,6 @@ from dashboard.app_pages.results.charts import (
     candidate_family,
     candidate_matrix,
     candidate_table,
-    part_credit_table,
     step_credit_card,
 )
 from dashboard.app_pages.results.compare import candidate_compare, candidate_picker, heads
@@ -18,6 +17,7 @@ from dashboard.app_pages.results.fields import field_view
 from dashboard.app_pages.results.hero import against_teacher, figures, hero, take_card
 from dashboard.app_pages.results.labels import label_view
 from dashboard.app_pages.results.more_scores import scoring_under_way
+from dashboard.app_pages.results.parts import parts_view
 from dashboard.app_pages.results.rows import row_matrix, split_choice
 from dashboard.components import ui
 from dashboard.components.page import tune_link
@@ -82,11 +82,10 @@ def results_view(run: RunRow) -> None:
         "All prompts": lambda: _all(run, best),
         "Rows by prompt": lambda: candidate_matrix(run),
         "Family and cost": lambda: candidate_family(run, best, picked),
+        "Rules and examples": lambda: parts_view(picked),
     }
     if len(spec.steps) > 1:
         views["Which step"] = lambda: step_credit_card(run, best)
-    if credits_found := (run.result or {}).get("credits"):
-        views["Which rule"] = lambda: part_credit_table(credits_found)
     for tab, view in zip(
         st.tabs(list(views), key="results_tab", on_change="rerun", bind="query-params"),
         views.values(),

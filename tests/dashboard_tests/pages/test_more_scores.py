@@ -101,3 +101,32 @@ def test_what_was_not_done_says_why(finished, home):
         number = store.requests.add(run, "score", {"split": "test"})
         store.requests.answer(run, number, "Not done: you stopped it.")
     assert "you stopped it" in said(open_page(project, run))
+
+
+def test_a_version_without_an_example_is_a_prompt_of_the_run(finished, home):
+    project, run = finished
+    whole = candidates.whole(reading.run(run))
+    shows = [c for c in candidates.everything(reading.run(run)) if c.candidate.steps["route"].demos]
+    one = next(c for c in shows if "validation" in whole.get(c.id, {}))
+    compare = compare_with(run, one.id)
+    app = open_page(project, run, "Rules and examples", compare=compare)
+    press = button(app, "Score this version")
+    assert press.disabled
+    app.checkbox[0].uncheck().run()
+    app.toggle(key="parts_test").set_value(True).run()
+    press = button(app, "Score this version")
+    assert "(free)" in press.label
+    press.click().run()
+    assert not app.exception
+    over(home, run)
+    made = candidates.everything(reading.run(run))[-1]
+    assert made.candidate.parents == (one.id,)
+    assert made.candidate.reason.startswith(f"Like prompt {one.number}, without the example")
+    assert len(made.candidate.steps["route"].demos) == len(one.candidate.steps["route"].demos) - 1
+    assert made.score is not None
+    assert made.tested is not None
+    app = open_page(project, run, "Rules and examples", compare=compare)
+    assert "measured: " in app.checkbox[0].label
+    app = open_page(project, run, "Prompts side by side", compare=compare_with(run, made.id))
+    assert "You made it" in said(app)
+    assert app.button(key=f"take_{made.id}")

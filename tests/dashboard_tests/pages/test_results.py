@@ -28,6 +28,7 @@ TABS = (
     "All prompts",
     "Rows by prompt",
     "Family and cost",
+    "Rules and examples",
     "Which step",
 )
 

@@ -1,0 +1,104 @@
+"""The parts of a prompt that can be switched off: its rules, a line of a list each, and its solved examples."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from engine.records import Candidate, Demo, value_text
+from engine.text import counted
+
+_RULE = re.compile(r"\s*(?:[-*•]|\d{1,3}[.)])\s+(\S.*)")
+_HEADING = re.compile(r"\s*\S[^\n]{0,60}:\s*$")
+_LONGEST = 60
+"""Characters of a part's text in the sentence that says what a version leaves out."""
+
+
+class PromptPart(NamedTuple):
+    """One rule or solved example of a step. `place` is the line of the instructions, or the example's place, from 0."""
+
+    step: str
+    kind: Literal["rule", "example"]
+    place: int
+    text: str
+
+
+def prompt_parts(candidate: Candidate) -> list[PromptPart]:
+    """Return a prompt's rules and solved examples, by step, in their order.
+
+    >>> from engine.records import StepState
+    >>> found = prompt_parts(Candidate({"sort": StepState("Sort it.\\n\\nRules:\\n- Refunds are billing.\\n- Be brief.")}))
+    >>> [(part.place, part.text) for part in found]
+    [(3, 'Refunds are billing.'), (4, 'Be brief.')]
+    """
+    found: list[PromptPart] = []
+    for step, state in candidate.steps.items():
+        for place, line in enumerate(state.instructions.splitlines()):
+            if rule := _RULE.fullmatch(line):
+                found.append(PromptPart(step, "rule", place, rule[1].strip()))
+        found += [PromptPart(step, "example", place, _example_text(d)) for place, d in enumerate(state.demos)]
+    return found
+
+
+def without_parts(candidate: Candidate, parts: Iterable[PromptPart], name: str = "the prompt") -> Candidate:
+    """Return a prompt without some of its parts, a child of it; `name` is what its parent is called.
+
+    A heading whose rules are all gone goes with them.
+
+    >>> from engine.records import StepState
+    >>> whole = Candidate({"sort": StepState("Sort it.\\n\\nRules:\\n- Be brief.")})
+    >>> shorter = without_parts(whole, prompt_parts(whole), "prompt 3")
+    >>> shorter.steps["sort"].instructions, shorter.reason
+    ('Sort it.', 'Like prompt 3, without the rule “Be brief.”.')
+    """
+    left_out = list(parts)
+    made = candidate
+    for step, state in candidate.steps.items():
+        lines = {p.place for p in left_out if p.step == step and p.kind == "rule"}
+        demos = {p.place for p in left_out if p.step == step and p.kind == "example"}
+        changes: dict[str, object] = {}
+        if lines:
+            changes["instructions"] = _without_lines(state.instructions.splitlines(), lines)
+        if demos:
+            changes["demos"] = tuple(d for at, d in enumerate(state.demos) if at not in demos)
+        if changes:
+            made = made.with_step(step, **changes)
+    return made.derived(f"Like {name}, without {_named(left_out)}.", candidate)
+
+
+def _without_lines(lines: list[str], gone: set[int]) -> str:
+    kept = [(at, line) for at, line in enumerate(lines) if at not in gone]
+    headings = {
+        at
+        for at, line in enumerate(lines)
+        if _HEADING.fullmatch(line) and at + 1 in gone and not _rule_follows(lines, at, gone)
+    }
+    text = "\n".join(line for at, line in kept if at not in headings)
+    return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+def _rule_follows(lines: list[str], heading: int, gone: set[int]) -> bool:
+    """Return whether a rule that stays is in the list under a heading."""
+    for at in range(heading + 1, len(lines)):
+        if not _RULE.fullmatch(lines[at]):
+            return False
+        if at not in gone:
+            return True
+    return False
+
+
+def _example_text(demo: Demo) -> str:
+    return " · ".join(f"{name}: {value_text(value)}" for name, value in demo.values.items())
+
+
+def _named(parts: list[PromptPart]) -> str:
+    words = []
+    for kind in ("rule", "example"):
+        own = [p for p in parts if p.kind == kind]
+        if len(own) == 1:
+            words.append(f"the {kind} “{textwrap.shorten(own[0].text, _LONGEST, placeholder=' …')}”")
+        elif own:
+            words.append(counted(len(own), f"of its {kind}s", f"of its {kind}s"))
+    return " and ".join(words) or "nothing"
