@@ -1,4 +1,4 @@
-"""The dashboard's server: `python -m dashboard.server --port 8501` serves on loopback only.
+"""The dashboard's server: `python -m dashboard.server --port 8501` serves on loopback only, where no users were set up.
 
 Little is imported here, so that the browser is answered at once: `dashboard.serving.front` serves Streamlit's page and
 scripts while `dashboard.serving.hosting`, which is everything else, is being loaded.
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from dashboard.serving.front import Front
-from dashboard.serving.guard import TOKEN_VARIABLE
+from dashboard.serving.guard import TOKEN_VARIABLE, OneToken
+from engine.users import user_file
 
 if TYPE_CHECKING:
     import streamlit as st
@@ -30,7 +31,7 @@ TURN_SECONDS = 0.0005
 """The imports take turns with the browser's requests, which are short."""
 
 
-def serve(port: int) -> int:
+def serve(port: int, host: str = HOST) -> int:
     """Serve until interrupted; return the exit code. The pages' code is loaded while the browser loads its scripts."""
 
     def load() -> st.App:
@@ -49,11 +50,12 @@ def serve(port: int) -> int:
         server.should_exit = True
 
     # Taken out: the processes that this one starts have no use for it.
-    front = Front(load, load_rest, give_up, os.environ.pop(TOKEN_VARIABLE, ""))
+    token = os.environ.pop(TOKEN_VARIABLE, "")
+    front = Front(load, load_rest, give_up, user_file() or (OneToken(token) if token else None))
     server = uvicorn.Server(
         uvicorn.Config(
             front.app,
-            host=HOST,
+            host=host,
             port=port,
             ws="websockets-sansio",
             ws_max_size=MOST_BYTES,
@@ -73,7 +75,11 @@ def main() -> None:
     gc.disable()  # garbage is not looked for until everything is imported
     parser = argparse.ArgumentParser(prog="dashboard.server", description="Serve the Tuneboard dashboard.")
     parser.add_argument("--port", type=int, default=8501)
-    sys.exit(serve(parser.parse_args().port))
+    parser.add_argument("--host", default=HOST, help="Only with users: see `tuneboard open --users`.")
+    given = parser.parse_args()
+    if given.host != HOST and user_file() is None:
+        parser.error("Others could reach this address: give the server users (tuneboard open --users FILE).")
+    sys.exit(serve(given.port, given.host))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,11 @@ from engine.errors import ConfigurationError
 USERS_VARIABLE = "TUNEBOARD_USERS"
 """Variable that names the file of users; without it a dashboard has one user, who does not sign in."""
 
+URL_VARIABLE = "TUNEBOARD_URL"
+"""Variable that holds the address under which users reach a server that other machines can reach."""
+
 OIDC, ADMINISTRATOR = "oidc", "administrator"
+LOOPBACK = "127.0.0.1"
 _HASH = re.compile(r"sha256:[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]{0,99}|@[A-Za-z0-9][A-Za-z0-9.-]{0,99}")
 
@@ -51,6 +55,39 @@ class Entry:
     def user(self) -> User:
         """The user that it lets in."""
         return User(self.name, self.administrator)
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """Way of serving a dashboard to several people: the file of its users, where it listens, and the address users open.
+
+    Without any of these it serves one user of this machine.
+    """
+
+    users: Path | None = None
+    host: str = LOOPBACK
+    url: str = ""
+
+    def check(self) -> None:
+        """Raise ConfigurationError where others could come in without signing in, or would find no dashboard."""
+        if self.users is not None:
+            UserFile(self.users).entries()
+        elif self.host != LOOPBACK or self.url:
+            raise ConfigurationError(
+                "A dashboard that others can reach needs users: make a file of them with `tuneboard users add NAME`, "
+                "and give it with --users."
+            )
+        if self.host != LOOPBACK and not self.url:
+            raise ConfigurationError("Give the address under which users open the dashboard, with --url.")
+        if self.url and not re.fullmatch(r"https?://[A-Za-z0-9.\-]+(:[0-9]+)?/?", self.url):
+            raise ConfigurationError(
+                f"--url is an address such as https://tuneboard.example.org, not {self.url!r}."
+            )
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that tell the dashboard's server of it; empty ones where there are no users."""
+        users = str(self.users.expanduser().absolute()) if self.users else ""
+        return {USERS_VARIABLE: users, URL_VARIABLE: self.url}
 
 
 class UserFile:
@@ -103,6 +140,11 @@ class UserFile:
         if entry is None or (oidc is not None and oidc != (entry.way == OIDC)):
             return None
         return entry.user
+
+    @property
+    def has_oidc(self) -> bool:
+        """True if a user signs in at an OpenID Connect provider."""
+        return any(entry.way == OIDC for entry in self.entries())
 
     def proof(self, name: str) -> str:
         """Return what a user's cookie is bound to: the hash of the token, so that a new one ends older cookies; "" without."""

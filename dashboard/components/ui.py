@@ -10,6 +10,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from dashboard.state.users import acting_later
 from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 
@@ -212,7 +213,7 @@ def download(
     """Offer a file; what is not made yet is made when it is asked for."""
     st.download_button(
         label,
-        content,
+        acting_later(content) if callable(content) else content,
         file_name=file_name,
         mime=MIME.get(Path(file_name).suffix, "text/plain"),
         icon=":material/download:",

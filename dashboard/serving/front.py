@@ -24,7 +24,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dashboard.serving.guard import HEALTH, SameOrigin, Token
+from dashboard.serving.guard import HEALTH, Door, SameOrigin, SignIn
 
 # Nothing a page holds, an uploaded text included, can make the browser ask another machine for anything.
 # Streamlit needs inline styles, eval (its grid and charts) and blob modules (components).
@@ -46,7 +46,8 @@ POLICY = "; ".join(
 HEADERS = (
     (b"content-security-policy", POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
+    # Not "no-referrer": browsers then send forms without their origin, which `SameOrigin` looks at.
+    (b"referrer-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
 )
 DASHBOARD = Path(__file__).parents[1]
@@ -111,7 +112,7 @@ class CachedFiles(StaticFiles):
 class Front:
     """The server's app. `load` returns the site, `load_rest` loads what later pages need: both are called in threads.
 
-    With a `token` it answers only those who have it. `give_up` is called when the site cannot be loaded; `failed` is then True.
+    With a `door` it answers only users whom that lets in. `give_up` is called when the site cannot be loaded; `failed` is then True.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class Front:
         load: Callable[[], Site],
         load_rest: Callable[[], None],
         give_up: Callable[[], None],
-        token: str = "",
+        door: Door | None = None,
     ) -> None:
         self.failed = False
         self._load, self._give_up = load, give_up
@@ -141,7 +142,7 @@ class Front:
             middleware=[
                 Middleware(SecurityHeaders),
                 Middleware(SameOrigin),
-                *([Middleware(Token, token=token)] if token else ()),
+                *([Middleware(SignIn, door=door)] if door else ()),
             ],
             lifespan=self._lifespan,
         )

@@ -24,7 +24,8 @@ from streamlit.web import bootstrap
 
 from dashboard.serving import stream
 from dashboard.serving.front import DASHBOARD, CachedFiles, package_folder
-from dashboard.state import examples, reading
+from dashboard.serving.guard import USER_HEADER, own_hosts
+from dashboard.state import examples, reading, users
 from engine.errors import EngineError
 from engine.runs.spec import ModelChoice, ProjectDraft
 
@@ -50,7 +51,13 @@ def hosted(port: int) -> st.App:
             WebSocketRoute(stream.PATH, stream.live),
         ],
     )
-    bootstrap.load_config_options({"server.port": port})
+    bootstrap.load_config_options(
+        {
+            "server.port": port,
+            "server.allowedHosts": list(own_hosts()),
+            "server.trustedUserHeaders": {USER_HEADER: users.KEY},  # only the front sets it: see `SignIn`
+        }
+    )
     # Measured: reading what every installed package says of its components takes 0.18 s of CPU. None brings any for these
     # pages. tests/dashboard_tests/serving/test_hosting.py fails when Streamlit looks for them in another way.
     manifest_scanner.scan_component_manifests = list  # type: ignore[assignment]  # it finds none

@@ -19,13 +19,14 @@ from urllib.parse import urlparse
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from dashboard.serving.guard import from_elsewhere
-from dashboard.state import reading
+from dashboard.serving.guard import USER_HEADER, from_elsewhere, own_hosts
+from dashboard.state import reading, users
 from dashboard.state.snapshot import LATEST_EVENTS, Snapshot, parts
 from dashboard.views.training import PROGRESS
 from engine.errors import EngineError, NotFoundError
 from engine.store.rows import EventRow, TrialRow
 from engine.store.store import Store
+from engine.users import user_file
 
 POLL_SECONDS = 0.1
 LOOK_ANYWAY_SECONDS = 1.0
@@ -172,7 +173,7 @@ class Watcher:
         while True:
             with ExitStack() as stack:
                 try:
-                    store = stack.enter_context(reading.reading(LOCKED_SECONDS))
+                    store = stack.enter_context(users.opened(None, wait=LOCKED_SECONDS))
                     while self._round(store):
                         time.sleep(POLL_SECONDS)
                     return
@@ -182,14 +183,20 @@ class Watcher:
                     _log.exception("Looking at the store failed; trying again.")
                     self._trouble("Something inside Tuneboard went wrong; trying again.")
             time.sleep(LOOK_ANYWAY_SECONDS)
+            if not self._watched():  # also where the store could not be opened
+                return
+
+    def _watched(self) -> list[WatchedRun]:
+        """Return the runs to look at; where there are none, the thread ends."""
+        with self._lock:
+            if not self._runs:
+                self._thread = None
+            return list(self._runs.values())
 
     def _round(self, store: Store) -> bool:
         """Look at every watched run that may have changed; return False when there is none left to watch."""
-        with self._lock:
-            runs = list(self._runs.values())
-            if not runs:
-                self._thread = None
-                return False
+        if not (runs := self._watched()):
+            return False
         version = store.connection.data_version()
         if any(version != run.seen_version for run in runs):
             store.connection.check_version()
@@ -224,7 +231,6 @@ class Watcher:
 
 
 MOST_TABS = 400
-HOSTS = ("127.0.0.1", "localhost")
 PATH = "/live/{run_id}"
 
 _RUN_ID = re.compile(r"[0-9a-f]{12}")
@@ -236,7 +242,8 @@ watcher = Watcher()
 async def live(socket: WebSocket) -> None:
     """Send the state of a run, then every change, until the tab is closed."""
     run_id = str(socket.path_params["run_id"])
-    if not _is_own_page(socket) or not _RUN_ID.fullmatch(run_id):
+    seen = _is_own_page(socket) and _RUN_ID.fullmatch(run_id) and await _is_visible(socket, run_id)
+    if not seen:
         await socket.close(_POLICY_VIOLATION)
         return
     if watcher.tabs >= MOST_TABS:
@@ -245,7 +252,7 @@ async def live(socket: WebSocket) -> None:
     await socket.accept()
     tab = Tab(asyncio.get_running_loop())
     watcher.join(run_id, tab)
-    sending = asyncio.create_task(_send(socket, tab))
+    sending = asyncio.create_task(_send(socket, tab, run_id))
     try:
         while (await socket.receive())["type"] != "websocket.disconnect":
             pass
@@ -254,15 +261,34 @@ async def live(socket: WebSocket) -> None:
         sending.cancel()
 
 
-async def _send(socket: WebSocket, tab: Tab) -> None:
+async def _send(socket: WebSocket, tab: Tab, run_id: str) -> None:
     try:
         while True:
-            await socket.send_text(await tab.message())
+            message = await tab.message()
+            if not await _is_visible(socket, run_id):  # no member of its project any more
+                await socket.close(_POLICY_VIOLATION)
+                return
+            await socket.send_text(message)
     except (WebSocketDisconnect, RuntimeError):
         return  # the tab was closed meanwhile
+
+
+async def _is_visible(socket: WebSocket, run_id: str) -> bool:
+    """Return whether the socket's user may read a run; on a server without users everybody may."""
+    if user_file() is None:
+        return True
+    return await asyncio.to_thread(_reads, socket.headers.get(USER_HEADER, ""), run_id)
+
+
+def _reads(name: str, run_id: str) -> bool:
+    try:
+        with users.acting(name), reading.reading(LOCKED_SECONDS) as store:
+            return store.runs.version(run_id) >= 0
+    except EngineError:
+        return False
 
 
 def _is_own_page(socket: WebSocket) -> bool:
     """Return True if the page was served from here: websockets have no same-origin rule."""
     host = urlparse(f"//{socket.headers.get('host', '')}").hostname
-    return host in HOSTS and "origin" in socket.headers and not from_elsewhere(socket.headers)
+    return host in own_hosts() and "origin" in socket.headers and not from_elsewhere(socket.headers)

@@ -10,7 +10,8 @@ import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
-from dashboard.state.selection import check, read_only, writing
+from dashboard.state import users
+from dashboard.state.selection import WAIT, check, read_only, writing
 from engine.errors import StoreError
 from engine.runs.spec import ModelChoice, ProjectDraft, sample_bytes, sample_draft
 from engine.runs.trust import ADDRESSES, note_addresses
@@ -77,7 +78,8 @@ def import_project(content: bytes) -> str:
         for file in found.files:
             keep_file(file.name, file.content)
         dataset = add_file(rows, found.examples.content, FROM_ELSEWHERE)
-    with writing() as store:
+    # A note that warns all users: from anybody, and with a look at everybody's addresses.
+    with users.opened(None, read_only=False, wait=WAIT) as store:
         note_addresses(store, found.draft.model_dump(mode="json"))
     return create_project(found.name, found.draft.model_copy(update={"dataset": dataset}))
 
@@ -116,6 +118,8 @@ def update(project_id: str, **changes: object) -> ProjectDraft:
 
 def add_file(dataset: Dataset, content: bytes, source: str) -> str:
     """Store a file of examples; return the dataset's id. The same file again gives the same id."""
+    if not users.is_administrator():
+        source = FROM_ELSEWHERE  # its cells must not name files of the server
     with writing() as store:
         return store.datasets.add(
             dataset.name, content, dataset.content_hash, dataset.columns, len(dataset), source
@@ -143,7 +147,7 @@ def first_project() -> str | None:
     """Make the ready sample project of a fresh install, once; return its id, or None when it was made before."""
     from engine.pipeline.templates import SAMPLES
 
-    if read_only():
+    if read_only("") or not users.is_administrator():
         return None
     with writing() as store, store.transaction():
         if store.settings.get("welcomed") or store.projects.all():
@@ -186,6 +190,7 @@ def clear_answers() -> int:
     from engine.lm.cache import default_cache
 
     check()
+    users.check_administrator()
     return default_cache().clear()
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from dashboard.state import users
 from dashboard.state.selection import check, writing
 from engine.children import Child
 from engine.errors import RunError
@@ -38,7 +39,7 @@ def create(
             for address in addresses_in(spec):
                 if reason := address_refusal(address, noted):
                     raise RunError(reason)
-        return store.runs.create(project_id, spec, title, estimate)
+        return store.runs.create(project_id, spec, title, estimate, started_by=users.name())
 
 
 def start(run_id: str, keys: Mapping[str, str] | None = None) -> int:

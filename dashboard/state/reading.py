@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import streamlit as st
 
+from dashboard.state import users
 from dashboard.state.selection import read_only
 from dashboard.state.snapshot import Snapshot, read_snapshot
 from dashboard.views.prompts import messages, sample_call, text_of
@@ -22,7 +23,7 @@ from engine.runs.spec import ModelChoice, ProjectDraft, RunSpec
 from engine.search.backends.contract import BackendChoice
 from engine.store.connection import BUSY_SECONDS
 from engine.store.rows import CandidateRow, DatasetRow, ProjectRow, RunRow, VersionRow
-from engine.store.store import FILE_NAME, Store
+from engine.store.store import Store
 
 if TYPE_CHECKING:
     from dashboard.state.project_file import AttachedFile
@@ -73,8 +74,8 @@ def _home() -> str:
 
 @contextmanager
 def reading(wait: float = BUSY_SECONDS) -> Iterator[Store]:
-    """Open the store to read from it; `wait` is how many seconds another program may keep it locked."""
-    with Store(data_home() / FILE_NAME, read_only=True, busy_seconds=wait) as store:
+    """Open the store to read what the page's user may from it; `wait` is how many seconds another program may keep it locked."""
+    with users.opened(users.current(), wait=wait) as store:
         yield store
 
 
@@ -88,7 +89,7 @@ def projects(*, archived: bool = False) -> list[ProjectRow]:
     """
     with reading() as store:
         found = [p for p in store.projects.all() if archived or not p.archived]
-        if read_only():
+        if read_only(""):
             found = [p for p in found if store.runs.count(p.id)]
     return found
 

@@ -10,9 +10,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
+from dashboard.state import users
 from engine.errors import StoreError
-from engine.home import READ_ONLY_VARIABLE, data_home
-from engine.store.store import FILE_NAME, Store
+from engine.home import READ_ONLY_VARIABLE
+from engine.store.store import Store
 
 LONGEST = 120
 
@@ -57,18 +58,25 @@ WAIT = 5.0
 SENTENCE = "This is a read-only look: nothing can be changed or started here."
 
 
-def read_only() -> bool:
-    """Return whether nothing may be changed."""
-    return os.environ.get(READ_ONLY_VARIABLE, "") not in ("", "0")
+def read_only(project_id: str | None = None) -> bool:
+    """Return whether nothing may be changed in a project: the page's own without an id, that of new ones with "".
+
+    That is so in a read-only dashboard, and for viewers of the project.
+    """
+    whole = os.environ.get(READ_ONLY_VARIABLE, "") not in ("", "0")
+    return whole or (project_id != "" and users.only_views(project_id))
 
 
 def check() -> None:
-    """Raise StoreError where nothing may be changed."""
-    if read_only():
+    """Raise StoreError where nothing may be changed at all."""
+    if read_only(""):
         raise StoreError(SENTENCE)
 
 
 def writing() -> Store:
-    """Open the store to write to it. Raises StoreError where nothing may be changed."""
+    """Open the store to write what the page's user may to it. Raises StoreError where nothing may be changed.
+
+    What the user has no right to change raises AccessError when it is written.
+    """
     check()
-    return Store(data_home() / FILE_NAME, busy_seconds=WAIT)
+    return users.opened(users.current(), read_only=False, wait=WAIT)

@@ -28,6 +28,7 @@ from engine.errors import (
     SignatureError,
 )
 from engine.home import ENVIRONMENT_VARIABLE, data_home
+from engine.users import Team, UserFile
 
 if TYPE_CHECKING:
     from engine.search.backends.contract import BackendChoice
@@ -128,6 +129,14 @@ Token = Annotated[
         help="Require a token: the printed address has it, a browser keeps it in a cookie.",
     ),
 ]
+Users = Annotated[
+    Path | None,
+    typer.Option(
+        "--users",
+        metavar="FILE",
+        help="Let the users of a file sign in, each with own projects (tuneboard users).",
+    ),
+]
 
 
 def run_app() -> None:
@@ -157,7 +166,7 @@ def start(
         typer.echo(f"tuneboard {installed('tuneboard')}")
         return
     if context.invoked_subcommand is None:
-        _open(port, no_browser, read_only, token)
+        _open(port, no_browser, read_only, token, Team())
 
 
 @app.command("open")
@@ -168,10 +177,75 @@ def open_dashboard(
     no_browser: NoBrowser = False,
     read_only: ReadOnly = False,
     token: Token = False,
+    users: Users = None,
+    host: Annotated[
+        str,
+        typer.Option(help="Address to listen on; another one than this machine's needs --users and --url."),
+    ] = "127.0.0.1",
+    url: Annotated[
+        str, typer.Option(help="Address under which users open it, such as https://tuneboard.example.org")
+    ] = "",
 ) -> None:
     """Open the dashboard in the browser."""
     _use(home)
-    _open(port, no_browser, read_only, token)
+    _open(port, no_browser, read_only, token, Team(users, host, url))
+
+
+users_app = typer.Typer(
+    help="Add, list and remove the users of a dashboard that several people share.", no_args_is_help=True
+)
+app.add_typer(users_app, name="users")
+UserName = Annotated[
+    str, typer.Argument(help="A short name, or the e-mail of a user at an OpenID Connect provider.")
+]
+
+
+@users_app.command("add")
+@plain_errors
+def add_user(
+    name: UserName,
+    home: Home = None,
+    users: Users = None,
+    oidc: Annotated[
+        bool,
+        typer.Option(
+            "--oidc", help="The user signs in at the OpenID Connect provider; @example.org is a whole domain."
+        ),
+    ] = False,
+    administrator: Annotated[
+        bool,
+        typer.Option("--administrator", help="Sees every project, and may change the server's settings."),
+    ] = False,
+) -> None:
+    """Add a user and print the token to sign in with, once; a user who has one gets another. The first is an administrator."""
+    file = _users_file(home, users)
+    token = file.add(name, oidc=oidc, administrator=administrator)
+    typer.echo(f"{name} may sign in: the user is in {file.path}.")
+    if token:
+        typer.echo(f"The token, which is kept nowhere: {token}")
+
+
+@users_app.command("list")
+@plain_errors
+def list_users(home: Home = None, users: Users = None) -> None:
+    """Print the users and how each signs in."""
+    for entry in _users_file(home, users).entries():
+        way = "OpenID Connect" if entry.way == "oidc" else "token"
+        typer.echo(f"{entry.name}: {way}{', administrator' if entry.administrator else ''}")
+
+
+@users_app.command("remove")
+@plain_errors
+def remove_user(name: UserName, home: Home = None, users: Users = None) -> None:
+    """Remove a user, who is out at the next click. Projects and runs stay."""
+    file = _users_file(home, users)
+    file.remove(name)
+    typer.echo(f"{name} may not sign in any more.")
+
+
+def _users_file(home: Path | None, users: Path | None) -> UserFile:
+    _use(home)
+    return UserFile(users or data_home() / "users.txt")
 
 
 @app.command()
@@ -445,7 +519,9 @@ def _use(home: Path | None) -> None:
         os.environ[ENVIRONMENT_VARIABLE] = str(home.expanduser().absolute())
 
 
-def _open(port: int | None, no_browser: bool, read_only: bool, token: bool) -> None:
+def _open(port: int | None, no_browser: bool, read_only: bool, token: bool, team: Team) -> None:
     from engine.cli.serve import serve_dashboard
 
-    raise typer.Exit(serve_dashboard(port, browser=not no_browser, read_only=read_only, token=token))
+    raise typer.Exit(
+        serve_dashboard(port, browser=not no_browser, read_only=read_only, token=token, team=team)
+    )

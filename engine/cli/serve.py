@@ -28,6 +28,7 @@ from engine.export.program import ProgramFile, read_program
 from engine.home import ENVIRONMENT_VARIABLE, READ_ONLY_VARIABLE, data_home
 from engine.serve.contract import Contract, contract_of
 from engine.store.store import Store
+from engine.users import Team
 
 TOKEN_ENV = "TUNEBOARD_SERVE_TOKEN"  # noqa: S105 - the variable's name, not a token
 """The environment variable that holds the bearer token callers must send."""
@@ -145,7 +146,7 @@ def _bound(host: str, port: int) -> socket.socket:
 # The dashboard
 
 DASHBOARD_TOKEN = "TUNEBOARD_DASHBOARD_TOKEN"  # noqa: S105 - the variable's name, as `dashboard.serving.guard` reads it
-HOST = "127.0.0.1"
+HOST, EVERYWHERE = "127.0.0.1", "0.0.0.0"  # noqa: S104 - only with users: see `Team`
 FIRST_PORT = 8501
 PORTS = 100
 START_SECONDS = 60.0
@@ -153,41 +154,36 @@ LOOK_SECONDS = 0.2
 
 
 def serve_dashboard(
-    port: int | None, *, browser: bool = True, read_only: bool = False, token: bool = False
+    port: int | None,
+    *,
+    browser: bool = True,
+    read_only: bool = False,
+    token: bool = False,
+    team: Team | None = None,
 ) -> int:
     """Serve the dashboard until it is interrupted; return the server's exit code. With `read_only` nothing can be changed.
 
-    With `token` only who opens the printed address gets in: the one in TUNEBOARD_DASHBOARD_TOKEN, or a new one.
+    With `token` only who opens the printed address gets in: the one in TUNEBOARD_DASHBOARD_TOKEN, or a new one. A `team` with
+    users signs in instead.
 
     Raises ConfigurationError when the port is taken or the dashboard is not installed, StoreError when
     the data folder cannot be used.
     """
     if importlib.util.find_spec("dashboard") is None or importlib.util.find_spec("streamlit") is None:
         raise ConfigurationError("The dashboard is not installed. Run: pip install tuneboard")
+    team = _checked(team or Team(), token=token)
     Store.open().close()  # a folder that cannot be used is reported here, not on a page
     if port is not None and not _is_free(port):
         raise ConfigurationError(f"The port {port} is taken by another program. Choose another with --port.")
     chosen = port or free_port()
-    url = f"http://{HOST}:{chosen}"
+    url = f"http://{HOST if team.host == EVERYWHERE else team.host}:{chosen}"
     secret = (os.environ.get(DASHBOARD_TOKEN) or secrets.token_urlsafe(24)) if token else ""
     interrupted = _interrupted()
-    process = subprocess.Popen(  # noqa: S603 - our own module, a number
-        [sys.executable, "-P", "-m", "dashboard.server", "--port", str(chosen)],  # -P: see `engine.children`
-        env={
-            **os.environ,
-            ENVIRONMENT_VARIABLE: str(data_home()),
-            **({READ_ONLY_VARIABLE: "1"} if read_only else {}),
-            DASHBOARD_TOKEN: secret,
-        },
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,  # its own greeting; what goes wrong comes on stderr
-        # In its own session: Ctrl-C comes here alone, and this process ends the server in good order.
-        start_new_session=True,
-    )
+    process = _server(chosen, secret, team, read_only=read_only)
     try:
         if not _answers(url, process, interrupted):
             return 0 if interrupted() else process.returncode or 1
-        place = f"{url}/?{urlencode({'token': secret})}" if secret else url
+        place = f"{url}/?{urlencode({'token': secret})}" if secret else team.url or url
         _print(f"Tuneboard is at [link={place}]{place}[/link] (Ctrl-C ends it; runs in progress go on).")
         if browser:
             webbrowser.open(place)
@@ -196,6 +192,31 @@ def serve_dashboard(
         return process.returncode or 0
     finally:
         _end(process)
+
+
+def _server(port: int, secret: str, team: Team, *, read_only: bool) -> subprocess.Popen[bytes]:
+    given = ["--port", str(port), "--host", team.host]
+    return subprocess.Popen(  # noqa: S603 - our own module, a number and an address
+        [sys.executable, "-P", "-m", "dashboard.server", *given],  # -P: see `engine.children`
+        env={
+            **os.environ,
+            ENVIRONMENT_VARIABLE: str(data_home()),
+            **({READ_ONLY_VARIABLE: "1"} if read_only else {}),
+            DASHBOARD_TOKEN: secret,
+            **team.environment(),
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,  # its own greeting; what goes wrong comes on stderr
+        # In its own session: Ctrl-C comes here alone, and this process ends the server in good order.
+        start_new_session=True,
+    )
+
+
+def _checked(team: Team, *, token: bool) -> Team:
+    team.check()
+    if token and team.users is not None:
+        raise ConfigurationError("Users have a token each: leave out --token.")
+    return team
 
 
 def free_port(first: int = FIRST_PORT) -> int:

@@ -17,22 +17,22 @@ ui.page_title(
     "Better prompts, measured",
     "Describe a task, bring examples, set a budget: Tuneboard searches for a better prompt and proves it.",
 )
-if not read_only():
+if not read_only(""):
     start_box()
-if not read_only() and not any(r.result or goes_on(r) for r in runs):
+if not read_only("") and not any(r.result or goes_on(r) for r in runs):
     first_steps(projects[0] if len(projects) == 1 else None)
 running_now(runs, names)
 if projects:
     st.markdown("##### Projects")
     project_cards(projects, runs)
-elif not read_only():
+elif not read_only(""):
     st.caption("There is no project yet. Start with a sample below, or make your own in the box above.")
-if not read_only():
+if not read_only(""):
     archived_projects([p for p in reading.projects(archived=True) if p.archived])
 if runs:
     st.markdown("##### Runs")
     run_list(runs, names)
-if not read_only():
+if not read_only(""):
     st.markdown("##### Start from a sample")
     sample_gallery()
     glossary_list()

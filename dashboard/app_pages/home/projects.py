@@ -65,7 +65,7 @@ def _card(project: ProjectRow, runs: Sequence[RunRow], *, first: bool) -> None:
     with st.container(gap="xsmall", key=f"project_body_{project.id}"):
         with ui.row(f"project_head_{project.id}", side="distribute", wrap=False):
             st.markdown(f"**{escape_markdown(project.name, 60)}**", width="content")
-            if not read_only():
+            if not read_only(project.id):
                 _menu(project)
         try:
             found = steps(reading.draft_of(project), runs)
@@ -81,10 +81,10 @@ def _card(project: ProjectRow, runs: Sequence[RunRow], *, first: bool) -> None:
                 st.html(curve(scores), width="content")
         st.caption(_words(found, runs))
     target = _target(found, runs)
-    if read_only():
+    if read_only(project.id):
         target = "results" if any(r.result for r in runs) else "run"
     if ui.button(
-        f"{'Look at' if read_only() else 'Continue'}: {target.capitalize()}",
+        f"{'Look at' if read_only(project.id) else 'Continue'}: {target.capitalize()}",
         f"open_{project.id}",
         type="primary" if first else "secondary",
         icon="arrow_forward",

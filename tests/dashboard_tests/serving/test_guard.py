@@ -19,6 +19,7 @@ from support.ports import own_port
 from support.run_setup import wait_for
 
 from dashboard.serving.front import Front
+from dashboard.serving.guard import OneToken
 
 HERE = "http://127.0.0.1:8501"
 TOKEN = "a-token/with+signs&more"
@@ -47,7 +48,7 @@ def site():
 
 
 def client(token=""):
-    app = Front(site, lambda: None, lambda: None, token).app
+    app = Front(site, lambda: None, lambda: None, OneToken(token) if token else None).app
     return TestClient(app, base_url=HERE, follow_redirects=False)
 
 
@@ -80,7 +81,7 @@ def test_with_a_token_only_who_has_it_gets_in():
         for path in ("/", "/own", "/own?token=wrong", "/run?token=", "/static/js/x.js"):
             assert browser.get(path).status_code == 401
         assert browser.post("/own", params={"token": TOKEN}).status_code == 401
-        browser.cookies.set("tuneboard-token-8501", "wrong")
+        browser.cookies.set("tuneboard-user-8501", "wrong")
         assert browser.get("/own").status_code == 401
         browser.cookies.clear()
         host = {"host": "127.0.0.1:8501"}
@@ -90,7 +91,7 @@ def test_with_a_token_only_who_has_it_gets_in():
         assert (opened.status_code, opened.headers["location"]) == (303, "/own?page=2")
         cookie = opened.headers["set-cookie"].lower()
         assert "httponly" in cookie
-        assert "samesite=lax" in cookie
+        assert "samesite=strict" in cookie
         assert browser.get("/own").text == "from the site"
         host["cookie"] = opened.headers["set-cookie"].partition(";")[0]
         with browser.websocket_connect("/_stcore/stream", headers=host) as socket:

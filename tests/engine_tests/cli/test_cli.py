@@ -466,3 +466,17 @@ def test_the_help_of_export_names_every_format():
     output = "".join(CliRunner().invoke(app, ["export", "--help"]).output.split())
     names = (*AROUND, *(form.name for form in EXPORTS))
     assert [name for name in names if f"{name}," not in output and f"{name}." not in output] == []
+
+
+def test_users_are_added_with_a_token_printed_once_listed_and_removed(tmp_path):
+    file = tmp_path / "team.txt"
+    added = tuneboard("users", "add", "ada", "--users", file)
+    token = added.output.split()[-1]
+    assert added.exit_code == 0
+    assert token not in file.read_text()
+    assert tuneboard("users", "add", "@example.org", "--oidc", "--users", file).exit_code == 0
+    listed = tuneboard("users", "list", "--users", file).output.splitlines()
+    assert listed == ["ada: token, administrator", "@example.org: OpenID Connect"]
+    assert tuneboard("users", "remove", "ada", "--users", file).exit_code == 0
+    assert tuneboard("users", "remove", "ada", "--users", file).exit_code == 2
+    assert tuneboard("open", "--host", "0.0.0.0", "--no-browser").exit_code == 2
