@@ -66,8 +66,8 @@ test-weights: weights chromium ## small models trained for real, one of them fro
 	OMP_NUM_THREADS=1 $$([ -e $(WEIGHTS)/.ready ] && echo $(WEIGHTS) || echo $(VENV))/bin/python -m pytest -q -n 2 --dist worksteal -m "$(WHICH)" \
 	  --doctest-modules --doctest-ignore-import-errors $(TORCH_DOORS) tests/weights_tests tests/browser_tests/test_small_model_here.py
 
-test-ray: cluster        ## runs on a real Ray cluster of two nodes, with a worker killed; half a minute
-	@[ ! -e $(RAY)/.ready ] || $(RAY)/bin/python -m pytest -q -m "$(WHICH)" tests/ray_tests
+test-ray: cluster weights ## runs on a real Ray cluster of two nodes, with a worker killed; two minutes
+	@[ ! -e $(RAY)/.ready ] || PYTHONPATH="$$(echo $(CURDIR)/$(WEIGHTS)/lib/python*/site-packages)" OMP_NUM_THREADS=1 $(RAY)/bin/python -m pytest -q -m "$(WHICH)" tests/ray_tests
 
 test-faults: $(READY)    ## kills, faults of endpoints and other trouble, printed as a table; about half an hour
 	$(BIN)/python tests/fault_tests/table.py

@@ -58,6 +58,8 @@ class Driver:
         requests: Requests | None = None,
         backend: Backend | None = None,
     ) -> None:
+        if backend is not None:
+            settings = replace(settings, trainers=(*backend.trainers, *settings.trainers))
         self.settings = settings
         self.ledger = Ledger(
             settings.budget,

@@ -46,12 +46,22 @@ from engine.training.child import RESUMED_FROM, Message, Work
 from engine.training.contract import Order, Progress, Trained, TrainingEstimate, Watch
 from engine.training.file import FOLDER, long_rows, token_count
 from engine.training.grpo import round_groups
-from engine.training.pipe import MODULE, ChildEndedError, TrainingChild
+from engine.training.pipe import (
+    MODULE,
+    ChildEndedError,
+    ChildLostError,
+    Start,
+    TrainingChild,
+    start_here,
+)
 from engine.training.turns import Share, only_training
 
 _STATE = "training.json"
 _SPEED = "speed.json"
 _POLL_SECONDS = 0.2
+MOST_LOSSES = 3
+"""Machines that one training may lose before it fails."""
+
 _MEASURED = 5
 """Steps after which the time that is left is known; the first ones are slower and do not count."""
 
@@ -91,10 +101,14 @@ class Kept(BaseModel):
 
 @dataclass(frozen=True)
 class LocalTrainer:
-    """Trains on this machine: on its GPU where there is one, else on its CPU."""
+    """Trains on this machine: on its GPU where there is one, else on its CPU.
+
+    `start` starts the process that trains, elsewhere perhaps: on a machine that has the same data folder.
+    """
 
     name: ClassVar[str] = "local"
     title: ClassVar[str] = "On this machine"
+    start: Start = start_here
 
     def check(self, order: Order) -> list[str]:
         """Return notes for the user. Raises ConfigurationError for a missing extra, a base that is not here, rows that cannot be learned."""
@@ -115,7 +129,7 @@ class LocalTrainer:
         if order.settings.method == "grpo":
             return TrainingEstimate(len(order.row_ids), 0, 0.0)
         tokens = int(sum(map(token_count, order.rows)) * order.settings.epochs)
-        speed = _speeds().get(_speed_key(order))
+        speed = _speeds().get(_speed_key(order, self.start))
         return TrainingEstimate(len(order.rows), tokens, 0.0, tokens / speed if speed else None)
 
     async def train(self, order: Order, watch: Watch) -> Trained:
@@ -125,7 +139,7 @@ class LocalTrainer:
             raise TrainingError("There are no training rows, so there is nothing to learn from.")
         name = self.model_name(order)
         async with only_training(model_folder(name), watch):
-            return await LocalTraining(order, watch, name).run()
+            return await LocalTraining(order, watch, name, start=self.start).run()
 
     def model_name(self, order: Order) -> str:
         """Return the name of the model that an order makes. It changes with the base model's weights, where they are here.
@@ -144,12 +158,16 @@ class LocalTrainer:
 
 @dataclass
 class LocalTraining:
-    """One training, from its start or its last checkpoint to its end; `module` is the child process that trains."""
+    """One training, from its start or its last checkpoint to its end; `module` is the child process that trains.
+
+    Where the machine of that process is lost, the training goes on from the last checkpoint on another one.
+    """
 
     order: Order
     watch: Watch
     name: str
     module: str = MODULE
+    start: Start = start_here
     kept: Kept = field(init=False)
     device: str = "cpu"
     first: tuple[int, float] | None = None
@@ -182,19 +200,30 @@ class LocalTraining:
 
     async def _trained_on(self) -> Literal["finished", "early", "stopped"]:
         """Train from the last checkpoint to the end; return how it ended."""
-        if not self.kept.ended:
-            self._in_writing(self._prepare)
-            last = max(self._checkpoints(), default=0)
-            go_on = True
-            if last and last in self._marks() and last not in self.kept.scores:
-                go_on = await self._judge(last)  # the process had died meanwhile
-            if go_on and not (last and last == self.kept.steps):
-                await self._with_child(last)
+        losses = 0
+        while not self.kept.ended:
+            try:
+                await self._train_rest()
+            except ChildLostError as error:
+                losses += 1
+                if losses == MOST_LOSSES:
+                    raise TrainingError(f"{error}{self._kept_so_far()}") from error
+                self._note(str(error))
+                continue
             if not self._complete() and not self.kept.worn_out(self._patience):
                 return "stopped"
             self.kept.ended = "finished" if self._complete() else "early"
             self._in_writing(self._save)
-        return self.kept.ended or "finished"
+        return self.kept.ended
+
+    async def _train_rest(self) -> None:
+        self._in_writing(self._prepare)
+        last = max(self._checkpoints(), default=0)
+        go_on = True
+        if last and last in self._marks() and last not in self.kept.scores:
+            go_on = await self._judge(last)  # the process had died meanwhile
+        if go_on and not (last and last == self.kept.steps):
+            await self._with_child(last)
 
     def _complete(self) -> bool:
         return 0 < self.kept.steps == max(self._checkpoints(), default=0)
@@ -221,21 +250,26 @@ class LocalTraining:
         )
         self._note("The model is loaded." if not last else f"The training goes on from step {last}.")
         try:
-            async with TrainingChild(work, self.module) as child:
+            async with TrainingChild(work, self.module, self.start) as child:
                 await self._follow(child)
+        except ChildLostError:
+            raise
         except ChildEndedError as error:
             raise TrainingError(f"{error}{self._kept_so_far()}") from error
 
     async def _follow(self, child: TrainingChild) -> None:
-        """Do what the child asks for until it is done; say so where the run is stopped. Raises ChildEndedError."""
-        stopping = False
+        """Do what the child asks for until it is done; report to it that the run is stopped. Raises ChildEndedError."""
+        stopping = began = False
         while True:
             if self.watch.stopped and not stopping:  # also where message comes upon message
                 stopping = True
                 await child.tell("stop")
             message = await child.next(_POLL_SECONDS)
             if message is None:
+                if stopping and not began:
+                    return  # it still loads the model, or waits for a machine
                 continue
+            began = True
             if message.kind == "done":
                 return
             if message.kind == "round":
@@ -366,7 +400,7 @@ class LocalTraining:
             for name in RESUMED_FROM:
                 for state in (self.folder / CHECKPOINTS).glob(f"*/{name}"):
                     state.unlink()
-            _note_speed(self.order, self.kept)
+            _note_speed(self.order, self.kept, self.start)
         self._record(finished=finished)
 
     def _trained(self, ended: Literal["finished", "early", "stopped", "already"]) -> Trained:
@@ -442,17 +476,18 @@ def _speeds() -> dict[str, float]:
     return found if isinstance(found, dict) else {}
 
 
-def _speed_key(order: Order) -> str:
-    return f"{order.settings.base_model} {order.settings.method}"
+def _speed_key(order: Order, start: Start) -> str:
+    elsewhere = "" if start is start_here else " elsewhere"
+    return f"{order.settings.base_model} {order.settings.method}{elsewhere}"
 
 
-def _note_speed(order: Order, kept: Kept) -> None:
+def _note_speed(order: Order, kept: Kept, start: Start) -> None:
     """Keep how quick a training was: in tokens as an estimate counts them."""
     share = kept.step / kept.steps if kept.steps else 0.0
     tokens = sum(map(token_count, order.rows)) * order.settings.epochs * share
     if kept.seconds > 0 and tokens:
         (data_home() / FOLDER).mkdir(parents=True, exist_ok=True)
-        speeds = {**_speeds(), _speed_key(order): tokens / kept.seconds}
+        speeds = {**_speeds(), _speed_key(order, start): tokens / kept.seconds}
         write_whole(data_home() / FOLDER / _SPEED, orjson.dumps(speeds))
 
 

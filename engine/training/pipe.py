@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
-from typing import Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, Self
 
 import orjson
 from pydantic import ValidationError
@@ -22,18 +22,64 @@ class ChildEndedError(TrainingError):
     """The child has failed, or has ended before its work was done; the message says why."""
 
 
+class ChildLostError(ChildEndedError):
+    """The machine on which the child ran is lost; another one may go on from the last checkpoint."""
+
+
+class Lines(Protocol):
+    """Output of a process, line by line."""
+
+    def readline(self) -> bytes:
+        """Wait for the next line and return it; b"" at the end. May raise ChildLostError."""
+
+
+class Process(Protocol):
+    """A process that trains: `engine.children.Child`, or one on another machine. Its methods may wait, and run on threads."""
+
+    @property
+    def code(self) -> int | None:
+        """The exit status, negative for the signal that ended it; None while it runs."""
+
+    @property
+    def output(self) -> Lines:
+        """Standard output."""
+
+    def __enter__(self) -> object:
+        """Send the request."""
+
+    def __exit__(self, *_: object) -> None:
+        """End it, and forget it."""
+
+    def tell(self, text: bytes) -> None:
+        """Write to its standard input; without effect where it has ended."""
+
+    def last_words(self) -> str:
+        """Return the last line that it wrote to standard error; "" for none."""
+
+    def end(self, grace: float = 0.0) -> None:
+        """End it and all that it has started, after this many seconds to end by itself."""
+
+
+Start = Callable[[str, bytes], Process]
+"""Starts a Python module as the process of a training, given the request that is written to it first."""
+
+
+def start_here(module: str, request: bytes) -> Child:
+    """Start the process of a training on this machine."""
+    return Child(module, request, seconds=None, talks=True, env=_environment())
+
+
 class TrainingChild:
     """A training's process; use it in an `async with` block, at whose end it is ended with all that it started."""
 
-    def __init__(self, work: Work, module: str = MODULE) -> None:
+    def __init__(self, work: Work, module: str = MODULE, start: Start = start_here) -> None:
         self._work = work
-        request = orjson.dumps(work.model_dump(mode="json")) + b"\n"
-        self._child = Child(module, request, seconds=None, talks=True, env=_environment())
+        self._child = start(module, orjson.dumps(work.model_dump(mode="json")) + b"\n")
         self._messages: asyncio.Queue[Message | None] = asyncio.Queue()
         self._asked: dict[int, asyncio.Future[Message]] = {}
         self._number = 0
         self._writing = asyncio.Lock()
-        self._end = ""
+        self._end: ChildEndedError | None = None
         self._reader: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -78,30 +124,36 @@ class TrainingChild:
         except TimeoutError:
             return None
         if message is None:
-            raise ChildEndedError(self._end)
+            self.check()
+            return None
         if message.kind == "failed":
             raise ChildEndedError(message.text)
         return message
 
     def check(self) -> None:
         """Raise ChildEndedError where the process has ended."""
-        if self._end:
-            raise ChildEndedError(self._end)
+        if self._end is not None:
+            raise self._end
 
     async def _read(self) -> None:
-        while (line := await in_thread(self._child.output.readline)).endswith(b"\n"):
-            try:
-                message = Message.model_validate_json(line)
-            except ValidationError:
-                break  # the end of one that knows another protocol
-            if message.kind != "written":
-                self._messages.put_nowait(message)
-            elif (waiting := self._asked.get(message.id)) is not None and not waiting.done():
-                waiting.set_result(message)
-        self._end = await in_thread(self._last_words)  # also after a line that breaks off
+        try:
+            while (line := await in_thread(self._child.output.readline)).endswith(b"\n"):
+                try:
+                    message = Message.model_validate_json(line)
+                except ValidationError:
+                    break  # the end of one that knows another protocol
+                if message.kind != "written":
+                    self._messages.put_nowait(message)
+                elif (waiting := self._asked.get(message.id)) is not None and not waiting.done():
+                    waiting.set_result(message)
+            self._end = ChildEndedError(
+                await in_thread(self._last_words)
+            )  # also after a line that breaks off
+        except ChildEndedError as error:
+            self._end = error
         for waiting in self._asked.values():
             if not waiting.done():
-                waiting.set_exception(ChildEndedError(self._end))
+                waiting.set_exception(self._end)
         self._messages.put_nowait(None)
 
     def _last_words(self) -> str:

@@ -20,6 +20,7 @@ from engine.records import Candidate, Outcome, StepState
 if TYPE_CHECKING:
     from engine.modules.module import Module
     from engine.search.settings import Settings
+    from engine.training.contract import Trainer
 
 BackendName = Literal["local", "ray"]
 BACKENDS: tuple[BackendName, ...] = ("local", "ray")
@@ -65,7 +66,9 @@ class Heard:
 
 
 class Backend(Protocol):
-    """A place where rows are answered and scored."""
+    """A place where rows are answered and scored. `trainers` train there; they replace registered ones of the same name."""
+
+    trainers: Sequence[Trainer]
 
     async def run(self, work: Work, rows: Sequence[int], heard: Heard) -> None:
         """Run rows in the current runtime. A failed row is an outcome; raises what `heard` raises, and RunError."""

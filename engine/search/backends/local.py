@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 class Local:
-    """Runs rows in this process."""
+    """Runs rows in this process, and trains on this machine."""
+
+    trainers = ()
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

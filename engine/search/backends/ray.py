@@ -25,6 +25,7 @@ from engine.errors import ConfigurationError, RunError
 from engine.home import data_home
 from engine.lm.client import LM
 from engine.search.backends import messages
+from engine.search.backends.training_host import gpu_trainer
 from engine.search.backends.worker import Worker, fingerprint
 from engine.search.backends.workers import LinkLostError, Workers
 from engine.search.budget import Budget
@@ -50,6 +51,8 @@ async def ray_workers(
 ) -> AsyncIterator[Workers]:
     """Connect to a cluster and start a worker on each of its CPUs, `most` at most, as a backend for a run with these settings.
 
+    Where the cluster has a GPU, models are trained on it.
+
     Raises ConfigurationError where Ray is not installed or a model cannot be asked by workers, and RunError for an address
     where no cluster answers, and for a cluster with another Ray, Python or Tuneboard.
     """
@@ -68,7 +71,8 @@ async def ray_workers(
             raise RunError(f"The Ray cluster at {choice.address!r} has no CPU. Start a node with one.")
         data = ray.cloudpickle.dumps(messages.SetUp(_shared(settings), str(data_home())))
         start = partial(_started, ray, ray.put(data))
-        async with Workers(start, min(cpus, settings.concurrency, most), known) as workers:
+        trainers = [gpu_trainer(ray)] if ray.cluster_resources().get("GPU", 0) >= 1 else []
+        async with Workers(start, min(cpus, settings.concurrency, most), known, trainers) as workers:
             yield workers
     finally:
         await loop.in_thread(ray.shutdown)

@@ -27,6 +27,7 @@ from engine.text import counted
 if TYPE_CHECKING:
     from engine.lm.client import LM
     from engine.lm.exchange import Reply, Request
+    from engine.training.contract import Trainer
 
 _log = logging.getLogger(__name__)
 
@@ -136,13 +137,19 @@ class _Peer:
 
 
 class Workers:
-    """A backend of several processes. `start` starts one worker that is ready for this run; `models` are the run's own.
+    """A backend of several processes. `start` starts one worker that is ready for this run; `models` and `trainers` are the run's.
 
     Use it as `async with`: leaving it ends the workers.
     """
 
-    def __init__(self, start: Callable[[], Awaitable[Link]], size: int, models: Sequence[LM] = ()) -> None:
-        self._start, self._size = start, size
+    def __init__(
+        self,
+        start: Callable[[], Awaitable[Link]],
+        size: int,
+        models: Sequence[LM] = (),
+        trainers: Sequence[Trainer] = (),
+    ) -> None:
+        self._start, self._size, self.trainers = start, size, trainers
         self._peers: list[_Peer] = []
         self._models = {messages.model_as_bytes(model): model for model in models}
         self._numbers = count(1)
