@@ -20,7 +20,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from dashboard.state import users
-from dashboard.state.selection import check, writing
+from dashboard.state.selection import writing
 from engine.children import Child
 from engine.errors import RunError
 from engine.home import data_home
@@ -43,12 +43,15 @@ def create(
 
 
 def start(run_id: str, keys: Mapping[str, str] | None = None) -> int:
-    """Start a run's process; return its process id.
+    """Put a run at the end of the queue and start its process, which waits there for its turn; return its process id.
 
     `keys` (environment variable -> API key) go into the process's environment only. What it prints goes
-    to `log_path(run_id)`. Raises RunError when the process cannot be started.
+    to `log_path(run_id)`. Raises RunError when the process cannot be started; the run has failed then.
     """
-    check()
+    with (
+        writing() as store
+    ):  # at once: a page that is drawn before the process has come up must not take the run for over
+        store.queue.expect(run_id)
     home = data_home()
     log = log_path(run_id)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -65,9 +68,14 @@ def start(run_id: str, keys: Mapping[str, str] | None = None) -> int:
                 close_fds=True,
             )
     except OSError as error:
-        raise RunError(f"The run's process could not be started: {error.strerror or error}.") from error
+        message = f"The run's process could not be started: {error.strerror or error}."
+        with writing() as store:
+            store.runs.set_state(run_id, "failed", message)
+        raise RunError(message) from error
     # A child that has ended must be waited for, or it stays in the process table as a zombie.
     threading.Thread(target=process.wait, name=f"reap-{run_id}", daemon=True).start()
+    with writing() as store:
+        store.queue.name_process(run_id, process.pid)
     return process.pid
 
 
@@ -98,7 +106,7 @@ def ask(run_id: str, kind: str, content: Mapping[str, object]) -> int:
 
 
 def resume(run_id: str, keys: Mapping[str, str] | None = None) -> None:
-    """Let a paused run go on; start its process again where it has ended.
+    """Let a paused run go on; where its process has ended, start it again, at the end of the queue.
 
     A worker of this run that has sent no heartbeat for a minute is ended first. Raises RunError where nothing could be started.
     """
@@ -110,15 +118,7 @@ def resume(run_id: str, keys: Mapping[str, str] | None = None) -> None:
     if run.state == "lost":
         _end_silent(run)
     if run.state in ("lost", "stopped", "failed"):
-        # At once, not when the process has come up: a page that is drawn in between would take the run for over.
-        with writing() as store:
-            store.runs.expect_process(run_id)
-        try:
-            start(run_id, keys)
-        except RunError as error:
-            with writing() as store:
-                store.runs.set_state(run_id, "failed", str(error))
-            raise
+        start(run_id, keys)
 
 
 def _end_silent(run: RunRow) -> None:

@@ -29,6 +29,7 @@ from engine.runs.trust import agree, not_agreed, wishes
 from engine.runs.worker import work
 from engine.search.backends.contract import BackendChoice
 from engine.search.objective import Objective
+from engine.store.queue import WAITING
 from engine.store.rows import RunRow, TrialRow
 from engine.store.store import Store
 from engine.text import duration, percent, price
@@ -260,9 +261,12 @@ def progress(run_id: str, console: Console) -> Iterator[None]:
                     run, trials = store.runs.get(run_id), store.trials.all(run_id)
                 except StoreError:
                     continue
-                phase = "Paused" if run.state == "paused" else run.phase or "Getting ready"
+                phase = _phase(store, run)
                 if not console.is_terminal and phase != before:
-                    console.print(f"{phase} ...", highlight=False)
+                    if phase.startswith(WAITING):
+                        typer.echo(phase, err=True)
+                    else:
+                        console.print(f"{phase} ...", highlight=False)
                 before = phase
                 made, total = run.calls + run.cached, expected_calls(run)
                 bar.update(
@@ -281,6 +285,13 @@ def progress(run_id: str, console: Console) -> Iterator[None]:
         finally:
             done.set()
             thread.join()
+
+
+def _phase(store: Store, run: RunRow) -> str:
+    """Return what a run is doing; of one that waits for its turn its place in the queue."""
+    if run.state == "queued" and (place := store.queue.place(run.id)) is not None and not place.due:
+        return place.words
+    return "Paused" if run.state == "paused" else run.phase or "Getting ready"
 
 
 def _detail(run: RunRow, trials: list[TrialRow]) -> str:

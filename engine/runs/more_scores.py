@@ -118,7 +118,7 @@ def ask_score(store: Store, run_id: str, request: ScoreRequest) -> bool:
             raise RunError("This run has no result yet. Wait for its end; then more rows can be scored.")
         store.requests.add(run_id, SCORE, request.model_dump(mode="json"))
         if run.state in OVER:
-            store.runs.expect_process(run_id)
+            store.queue.expect(run_id)
             return True
     return run.state == "lost"
 

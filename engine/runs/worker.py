@@ -36,7 +36,6 @@ import shutil
 import signal
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -44,12 +43,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median_high
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import ValidationError
 
 from engine import loop
-from engine.errors import EngineError, RunError, StoreError, StoreLockedError
+from engine.errors import EngineError, RunError, StoreError
 from engine.lm import cache
 from engine.lm.choice import is_offline
 from engine.lm.connection import check_connection
@@ -61,6 +60,7 @@ from engine.runs.exports import export_run, prove
 from engine.runs.prepare import Prepared, check_keys, prepare
 from engine.runs.recorder import PatientWriter, StoreRecorder, StoreRequests, Watch
 from engine.runs.spec import RunSpec, no_gain_by_ray
+from engine.runs.turn import Turn, patiently
 from engine.search.backends.contract import Backend, BackendChoice
 from engine.search.driver import Driver
 from engine.search.objective import Objective, figures, front, good_enough
@@ -70,10 +70,7 @@ from engine.statistics import mean_interval
 from engine.store.rows import RunRow
 from engine.store.store import FILE_NAME, Store
 
-T = TypeVar("T")
-
 BUSY_SECONDS = 5.0
-PATIENCE_SECONDS = 120.0
 
 AFTER_SECONDS = 30.0
 LOOK_SECONDS = 1.0
@@ -131,27 +128,21 @@ def work(home: Path, run_id: str, backend: BackendChoice | None = None) -> int:
 
     `backend` is where its rows are answered, instead of where its settings say.
 
-    SIGTERM and SIGINT stop the run and keep the best so far; a second one gives up at once. Raises
-    NotFoundError or RunError when there is no such run or another process works on it. Every other
-    failure ends in the run's state and message, its traceback in `home/logs`.
+    It waits for its turn first. SIGTERM and SIGINT end the wait, or stop the run and keep the best so far; a second one gives
+    up at once. Raises NotFoundError or RunError when there is no such run or another process works on it. Every other failure
+    ends in the run's state and message, its traceback in `home/logs`.
     """
     with Store(home / FILE_NAME, busy_seconds=BUSY_SECONDS) as store, _log_file(home, run_id):
-        run = patiently(lambda: store.runs.claim(run_id, os.getpid()))
+        turn = Turn(store, run_id)
+        with _signals(turn, lambda: None):
+            run = turn.wait()
+        if run is None:
+            _log.info("Run %s was cancelled while it waited.", run_id)
+            return 0
         _log.info("Process %s works on run %s.", os.getpid(), run_id)
         writer = PatientWriter()
         job = _Job(home, store, run, writer, StoreRecorder(store, run_id, writer), backend)
         return job.carry_out()
-
-
-def patiently(action: Callable[[], T]) -> T:
-    """Return what an action on the store returns; while another program holds the store it is tried again, for two minutes."""
-    until = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            return action()
-        except StoreLockedError:
-            if time.monotonic() > until:
-                raise
 
 
 @dataclass
@@ -417,7 +408,7 @@ def _check_tested(before: Evaluation, after: Evaluation) -> None:
 
 
 @contextmanager
-def _signals(watch: Watch, give_up: Callable[[], None]) -> Iterator[None]:
+def _signals(watch: Watch | Turn, give_up: Callable[[], None]) -> Iterator[None]:
     """SIGTERM and SIGINT ask for a stop; a second one gives up. Only a main thread can do this."""
     if threading.current_thread() is not threading.main_thread():
         yield

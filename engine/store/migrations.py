@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 
 
 def migrate(connection: sqlite3.Connection, *, upto: int = SCHEMA_VERSION) -> None:
@@ -135,6 +135,14 @@ _M009_LONG_HISTORIES = (
     "CREATE INDEX candidates_by_number ON candidates (run_id, number)",
 )
 
+# The queue: a run's number in the order in which runs came to it, and in the order in which they began.
+_M010_QUEUE = (
+    "ALTER TABLE runs ADD COLUMN ticket INTEGER",
+    "ALTER TABLE runs ADD COLUMN turn INTEGER",
+    "CREATE INDEX runs_by_user ON runs (started_by, turn, ticket)",
+    "CREATE INDEX runs_open ON runs (state) WHERE state IN ('queued', 'running', 'paused')",
+)
+
 STEPS = (
     _M001_TABLES,
     _M002_REVISION_AND_PHASE,
@@ -145,4 +153,5 @@ STEPS = (
     _M007_CLAIMS,
     _M008_USERS,
     _M009_LONG_HISTORIES,
+    _M010_QUEUE,
 )

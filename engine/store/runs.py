@@ -105,7 +105,7 @@ class Runs(StorePart):
         return int(rows[0][0]) if rows else -1
 
     def claim(self, run_id: str, pid: int) -> RunRow:
-        """Take a run for a process, as running, its flags cleared; return it.
+        """Take a run for a process, as running, its flags cleared; return it. A run waits for its turn in `engine.store.queue`.
 
         What an earlier process recorded stays and is replaced as it happens again. Raises RunError when
         another living process works on it or it has finished, NotFoundError when there is none. A run that was taken up
@@ -113,16 +113,9 @@ class Runs(StorePart):
         """
         start = process_start(pid)
         with self._db.transaction():
-            run = self.get(run_id)
-            if run.state == "finished":
-                raise RunError(f"The run {run_id!r} has finished already. Start a new run to go further.")
-            if run.state in ("running", "paused") and run.pid != pid and process_lives(run.pid, run.process):
-                raise RunError(
-                    f"The run {run_id!r} is being worked on by process {run.pid}. Stop it first, or wait for its end."
-                )
-            # What was asked for while its process was expected (`expect_process`) holds.
-            kept = "CASE WHEN state = 'running' AND pid IS NULL THEN {0} ELSE 0 END"
-            result = "result" if self._scores_wanted(run_id) else "NULL"
+            check_free(self.get(run_id), pid)
+            kept = "CASE WHEN state = 'queued' THEN {0} ELSE 0 END"  # what was asked for while it waited holds
+            result = "result" if self.scores_wanted(run_id) else "NULL"
             self._db.write(
                 f"UPDATE runs SET stop = {kept.format('stop')}, pause = {kept.format('pause')}, "  # noqa: S608 - fixed names
                 "state = 'running', message = '', phase = '', pid = ?, process = ?, claims = claims + 1, heartbeat_at = ?, "
@@ -147,12 +140,15 @@ class Runs(StorePart):
         self._db.update_run(run_id, phase=phase)
 
     def request_stop(self, run_id: str) -> None:
-        """Ask the run's process to stop and keep the best so far. A run not yet started is stopped at once."""
+        """Ask the run's process to stop and keep the best so far. A run that waits for its turn is stopped at once.
+
+        One that has a result and waits to score more is left to its process, which ends it as its result says.
+        """
         self._db.update_run(run_id, stop=True, pause=False)
         self._db.write(
-            "UPDATE runs SET state = 'stopped', message = 'Stopped before it started.', finished_at = ? "
-            "WHERE id = ? AND state = 'queued' AND pid IS NULL",
-            (time.time(), run_id),
+            "UPDATE runs SET state = 'stopped', message = ?, finished_at = ? "
+            "WHERE id = ? AND state = 'queued' AND result IS NULL",
+            (CANCELLED, time.time(), run_id),
         )
 
     def request_pause(self, run_id: str) -> None:
@@ -163,19 +159,7 @@ class Runs(StorePart):
         """Take back a request to pause. (A run whose process ended is resumed by starting a new process.)"""
         self._db.update_run(run_id, pause=False)
 
-    def expect_process(self, run_id: str) -> None:
-        """Mark a run that had ended as running again: its new process has been started, and must soon send a heartbeat.
-
-        One that has finished runs again only for scores that were asked for.
-        """
-        finished = "" if self._scores_wanted(run_id) else "AND state != 'finished'"
-        self._db.write(
-            "UPDATE runs SET state = 'running', message = '', phase = '', pid = NULL, process = '', heartbeat_at = ?, "  # noqa: S608 - fixed words
-            f"stop = 0, pause = 0, finished_at = NULL, revision = revision + 1 WHERE id = ? {finished}",
-            (time.monotonic(), run_id),
-        )
-
-    def _scores_wanted(self, run_id: str) -> bool:
+    def scores_wanted(self, run_id: str) -> bool:
         """Return whether a run that has a result was asked for scores, and has not answered."""
         sql = (
             "SELECT 1 FROM requests JOIN runs ON runs.id = run_id "
@@ -250,9 +234,22 @@ class Requests(StorePart):
             self._db.update_run(run_id)
 
 
-def seconds_silent(run: RunRow) -> float:
-    """Return how long nothing was heard of a run. A heartbeat that is yet to come is of before the machine was started."""
-    silent = time.monotonic() - (run.heartbeat_at if run.heartbeat_at is not None else math.inf)
+CANCELLED = "Cancelled while it waited for its turn."
+
+
+def check_free(run: RunRow, pid: int) -> None:
+    """Raise RunError where a run has finished, or another living process than this one works on it."""
+    if run.state == "finished":
+        raise RunError(f"The run {run.id!r} has finished already. Start a new run to go further.")
+    if run.state in ("running", "paused") and run.pid != pid and process_lives(run.pid, run.process):
+        raise RunError(
+            f"The run {run.id!r} is being worked on by process {run.pid}. Stop it first, or wait for its end."
+        )
+
+
+def seconds_silent(heartbeat_at: float | None) -> float:
+    """Return the seconds since a heartbeat. One that is yet to come is of before the machine was started."""
+    silent = time.monotonic() - (heartbeat_at if heartbeat_at is not None else math.inf)
     return silent if silent >= 0 else math.inf
 
 
@@ -260,7 +257,7 @@ def _as_it_is(run: RunRow) -> RunRow:
     """Return a run as lost where its process has gone silent or never started."""
     if run.is_over:
         return run
-    silent = seconds_silent(run)
+    silent = seconds_silent(run.heartbeat_at)
     working = run.state in ("running", "paused")
     gone = silent > LOST_AFTER and run.pid is not None and not process_lives(run.pid, run.process)
     if working and silent > SILENT_AFTER and run.pid is not None and not gone:
@@ -272,6 +269,8 @@ def _as_it_is(run: RunRow) -> RunRow:
     elif working and (gone or silent > SILENT_AFTER):
         process = f"process ({run.pid})" if run.pid else "process"
         message = f"Its {process} ended without a word. Go on with it: nothing that was paid for is lost."
+    elif gone:
+        message = "Its process ended while it waited for its turn. Go on with it: it waits again."
     elif run.state == "queued" and silent > NEVER_STARTED_AFTER:
         message = "Its process never started. Go on with it, or look in the log."
     else:

@@ -14,6 +14,7 @@ from engine.store.access import limits
 from engine.store.connection import BUSY_SECONDS, Connection
 from engine.store.members import Members
 from engine.store.projects import Datasets, Feedback, Projects, Settings, Versions
+from engine.store.queue import Queue
 from engine.store.runs import Requests, Runs
 from engine.store.trials import Events, Trials
 from engine.users import User
@@ -50,6 +51,7 @@ class Store:
         self.datasets = Datasets(self.connection)
         self.settings = Settings(self.connection)
         self.runs = Runs(self.connection)
+        self.queue = Queue(self.connection, self.runs, self.settings)
         self.trials = Trials(self.connection)
         self.events = Events(self.connection)
         self.requests = Requests(self.connection)

@@ -88,10 +88,9 @@ def test_a_run_that_failed_is_going_on_as_soon_as_it_is_asked_to(home, run_id, m
     launching.resume(run_id)  # this process never says a word
     with Store.open(home) as store:
         run = store.runs.get(run_id)
-        assert (run.state, run.message, run.finished_at, run.is_over) == ("running", "", None, False)
+        assert (run.state, run.message, run.finished_at, run.is_over) == ("queued", "", None, False)
         store.runs.request_stop(run_id)  # while its process is on its way
-        claimed = store.runs.claim(run_id, os.getpid())
-        assert (claimed.pid, claimed.stop_requested) == (os.getpid(), True)
+        assert not store.queue.join(run_id, run.pid), "the run was cancelled"
         store.runs.set_state(run_id, "failed", "The server is away.")
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(RunError, match="could not be started"):
@@ -153,7 +152,7 @@ def test_a_process_of_a_run_that_lives_and_says_nothing_is_ended_before_the_run_
     launching.resume(run_id)
     stuck.wait(10)
     with Store.open(home) as store:
-        assert store.runs.get(run_id).state == "running"
+        assert store.runs.get(run_id).state == "queued"
 
 
 def test_a_silent_process_that_may_be_another_one_is_left_alone_and_the_run_goes_on(

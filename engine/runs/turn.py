@@ -1,0 +1,80 @@
+"""Waiting for a run's turn in the queue, in the run's own process (see `engine.store.queue`)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from engine.errors import StoreFullError, StoreLockedError
+from engine.runs.recorder import HEARTBEAT_SECONDS
+from engine.store.queue import Place
+from engine.store.rows import RunRow
+from engine.store.runs import CANCELLED
+from engine.store.store import Store
+
+T = TypeVar("T")
+
+LOOK_SECONDS = 0.5
+PATIENCE_SECONDS = 120.0
+_log = logging.getLogger("engine.runs")
+
+
+def patiently(action: Callable[[], T]) -> T:
+    """Return what an action on the store returns; while another program holds the store it is tried again, for two minutes."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return action()
+        except StoreLockedError:
+            if time.monotonic() > until:
+                raise
+
+
+class Turn:
+    """One process's wait for its run's turn. `stop` ends it, also from a signal's handler; the run is then stopped."""
+
+    def __init__(self, store: Store, run_id: str) -> None:
+        self._store, self._run_id, self._pid = store, run_id, os.getpid()
+        self._stop = threading.Event()
+        self._words = ""
+
+    @property
+    def stopping(self) -> bool:
+        """True if the wait was asked to end."""
+        return self._stop.is_set()
+
+    def stop(self) -> None:
+        """Ask the wait to end."""
+        self._stop.set()
+
+    def wait(self) -> RunRow | None:
+        """Return the run as soon as its turn has come, taken for this process; None where it was cancelled.
+
+        Raises RunError where another process works on it or it has finished, NotFoundError where there is none.
+        """
+        if not patiently(lambda: self._store.queue.join(self._run_id, self._pid)):
+            return None
+        beaten = time.monotonic()
+        while not self.stopping:
+            found: RunRow | Place | None = Place(0)
+            try:
+                if time.monotonic() - beaten >= HEARTBEAT_SECONDS:
+                    self._store.runs.heartbeat(self._run_id, self._pid)
+                    beaten = time.monotonic()
+                found = self._store.queue.begin(self._run_id, self._pid)
+            except (StoreLockedError, StoreFullError) as error:
+                _log.warning("The queue could not be read or written; trying again: %s", error)
+            if not isinstance(found, Place):
+                if found is None or not self.stopping:
+                    return found
+                break
+            if found.words != self._words:
+                self._words = found.words
+                _log.info("Run %s: %s", self._run_id, found.words)
+            self._stop.wait(LOOK_SECONDS)
+        self._store.runs.set_state(self._run_id, "stopped", CANCELLED)
+        return None
