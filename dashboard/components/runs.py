@@ -15,7 +15,7 @@ from engine.store.rows import RunRow
 from engine.text import signed
 
 STATES: dict[str, tuple[str, str, str]] = {
-    "queued": ("Starting", "gray", ":material/hourglass_empty:"),
+    "queued": ("Waiting", "gray", ":material/hourglass_empty:"),
     "running": ("Running", "blue", ":material/play_circle:"),
     "paused": ("Paused", "orange", ":material/pause_circle:"),
     "finished": ("Finished", "green", ":material/check_circle:"),

@@ -28,6 +28,7 @@ from engine.runs.child import ChildAnswer, ChildRequest, TaskName
 from engine.runs.trust import ADDRESSES, address_refusal, addresses_in
 from engine.store.processes import process_start
 from engine.store.rows import RunRow
+from engine.store.store import Store
 
 
 def create(
@@ -166,7 +167,10 @@ def ask_child(
 
     Raises RunError for a problem, for a child that ends without a result, and after `timeout` seconds.
     """
-    envelope = ChildRequest(task=task, content=request.model_dump(mode="json")).model_dump_json().encode()
+    content = request.model_dump(mode="json")
+    envelope = (
+        ChildRequest(task=task, content=content, at_once=_requests_at_once()).model_dump_json().encode()
+    )
     try:
         child = Child("engine.runs.child", envelope, seconds=timeout, env=_environment(keys))
     except OSError as error:
@@ -184,6 +188,11 @@ def ask_child(
         reason = child.last_words() or "it gave no reason"
         work = "reads the documents" if task == "pile" else "asks the model"
         raise RunError(f"The process that {work} ended early: {reason}")
+
+
+def _requests_at_once() -> int | None:
+    with Store.open(read_only=True) as store:
+        return store.queue.limits().requests
 
 
 def child_result(

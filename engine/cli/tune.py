@@ -261,7 +261,7 @@ def progress(run_id: str, console: Console) -> Iterator[None]:
                     run, trials = store.runs.get(run_id), store.trials.all(run_id)
                 except StoreError:
                     continue
-                phase = _phase(store, run)
+                phase = "Paused" if run.state == "paused" else run.phase or "Getting ready"
                 if not console.is_terminal and phase != before:
                     if phase.startswith(WAITING):
                         typer.echo(phase, err=True)
@@ -285,13 +285,6 @@ def progress(run_id: str, console: Console) -> Iterator[None]:
         finally:
             done.set()
             thread.join()
-
-
-def _phase(store: Store, run: RunRow) -> str:
-    """Return what a run is doing; of one that waits for its turn its place in the queue."""
-    if run.state == "queued" and (place := store.queue.place(run.id)) is not None and not place.due:
-        return place.words
-    return "Paused" if run.state == "paused" else run.phase or "Getting ready"
 
 
 def _detail(run: RunRow, trials: list[TrialRow]) -> str:

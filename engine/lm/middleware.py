@@ -23,6 +23,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -49,6 +50,7 @@ from engine.errors import (
 from engine.lm import history
 from engine.lm.exchange import Choice, Reply, Request
 from engine.lm.keys import without_secrets
+from engine.lm.slots import Slots, shared_limit
 from engine.lm.transports.failures import blank, silent
 from engine.records import Usage
 from engine.runtime import current
@@ -353,6 +355,9 @@ answer_of = chained(IN_LM, transmitted)
 SILENT_REQUESTS = 4
 """Time-outs without any answer before them after which an endpoint counts as silent: with four or more calls at once, the first."""
 
+SLOT_SECONDS = 0.02
+"""Seconds between two looks for a slot that other processes may have freed."""
+
 WINDOW = 60.0
 """Seconds over which requests and tokens are counted."""
 
@@ -363,7 +368,7 @@ class AdaptiveLimiter:
     Additive increase, multiplicative decrease, as TCP does it (Chiu and Jain, 1989): a 429 cuts the requests in
     flight, by half where nothing was answered since the last cut and by less the more was (as DCTCP does it, Alizadeh
     and others, 2010), and holds new ones back as long as the server asks; every answer after it lets a fraction more in.
-    Requests and tokens a minute can be limited too.
+    Requests and tokens a minute can be limited too, and with `slots` requests at once of several processes together.
 
     `acquire` before a request returns a ticket; afterwards call `succeeded` or `rate_limited` with it, and
     `release` in any case.
@@ -373,6 +378,7 @@ class AdaptiveLimiter:
         self.limit = math.inf
         self.active = self._timeouts = self._peak = self._answers = 0
         self._heard = False
+        self.slots: Slots | None = None
         self.requests_per_minute = requests_per_minute
         self.tokens_per_minute = tokens_per_minute
         self._era = 0
@@ -394,9 +400,13 @@ class AdaptiveLimiter:
                 await self._turn()
                 continue
             pause = self._pause()
-            if pause <= 0:
+            if pause > 0:
+                await asyncio.sleep(pause)
+                continue
+            if self.slots is None or self.slots.take():
                 break
-            await asyncio.sleep(pause)
+            with suppress(TimeoutError):  # another process gives no word when it frees a slot
+                await asyncio.wait_for(self._turn(), SLOT_SECONDS)
         self.active += 1
         self._peak = max(self._peak, self.active)
         if self.requests_per_minute is not None:
@@ -406,6 +416,10 @@ class AdaptiveLimiter:
     def release(self) -> None:
         """Note that a request is over, whatever came of it."""
         self.active -= 1
+        if self.slots is not None:
+            self.slots.give()
+            if not self.active and not self._waiting:
+                self.slots.leave()
         self._wake()
 
     def succeeded(self, ticket: int, tokens: int = 0) -> None:
@@ -459,6 +473,8 @@ class AdaptiveLimiter:
         try:
             await waiter
         except asyncio.CancelledError:
+            with suppress(ValueError):  # it was taken out when its turn came
+                self._waiting.remove(waiter)
             if waiter.done() and not waiter.cancelled():
                 # The turn was given to a request that is gone: pass it on.
                 self._wake()
@@ -479,6 +495,8 @@ def limiter_for(lm: LM) -> AdaptiveLimiter:
     limiter = here.get(lm.route.endpoint)
     if limiter is None:
         limiter = here[lm.route.endpoint] = AdaptiveLimiter()
+    if (shared := shared_limit.get()) is not None and not lm.computes and limiter.slots is None:
+        limiter.slots = shared.slots(lm.route.endpoint)
     if lm.rpm is not None:
         limiter.requests_per_minute = min(limiter.requests_per_minute or lm.rpm, lm.rpm)
     if lm.tpm is not None:

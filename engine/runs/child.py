@@ -18,7 +18,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ValidationError
 
 from engine.errors import EngineError
+from engine.home import data_home
 from engine.lm.choice import ModelChoice
+from engine.lm.slots import FOLDER, SharedLimit, shared_limit
 from engine.runs.intake import PileRequest, take_pile
 from engine.runs.new_rows import NewRowsRequest, write_rows
 from engine.runs.playground import PlaygroundRequest, PreviewRequest, answer_input, answer_rows
@@ -31,10 +33,14 @@ Put = Callable[[Any], None]
 
 
 class ChildRequest(BaseModel):
-    """A task and what it is asked, as that task's own request has it."""
+    """A task and what it is asked, as that task's own request has it.
+
+    `at_once` limits requests at once to one endpoint, together with the runs of the data folder; None is no limit.
+    """
 
     task: TaskName
     content: dict[str, Any]
+    at_once: int | None = None
 
 
 class ChildAnswer(BaseModel):
@@ -85,6 +91,8 @@ def answer_request(text: bytes, put: Put = lambda _: None) -> ChildAnswer:
     try:
         asked = ChildRequest.model_validate_json(text)
         request, carry_out = TASKS[asked.task]
+        if asked.at_once is not None:
+            shared_limit.set(SharedLimit(data_home() / FOLDER, asked.at_once))
         content: object = loop.run(carry_out(request.model_validate(asked.content), put))
         return ChildAnswer(content=content, final=True)
     except ValidationError as error:

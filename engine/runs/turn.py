@@ -13,7 +13,6 @@ from engine.errors import StoreFullError, StoreLockedError
 from engine.runs.recorder import HEARTBEAT_SECONDS
 from engine.store.queue import Place
 from engine.store.rows import RunRow
-from engine.store.runs import CANCELLED
 from engine.store.store import Store
 
 T = TypeVar("T")
@@ -35,7 +34,10 @@ def patiently(action: Callable[[], T]) -> T:
 
 
 class Turn:
-    """One process's wait for its run's turn. `stop` ends it, also from a signal's handler; the run is then stopped."""
+    """One process's wait for its run's turn; the run's phase says what it waits for.
+
+    `stop` ends the wait, also from a signal's handler.
+    """
 
     def __init__(self, store: Store, run_id: str) -> None:
         self._store, self._run_id, self._pid = store, run_id, os.getpid()
@@ -66,15 +68,13 @@ class Turn:
                     self._store.runs.heartbeat(self._run_id, self._pid)
                     beaten = time.monotonic()
                 found = self._store.queue.begin(self._run_id, self._pid)
+                if isinstance(found, Place) and found.words != self._words:
+                    self._words = found.words
+                    self._store.runs.set_phase(self._run_id, self._words)
+                    _log.info("Run %s: %s", self._run_id, self._words)
             except (StoreLockedError, StoreFullError) as error:
                 _log.warning("The queue could not be read or written; trying again: %s", error)
             if not isinstance(found, Place):
-                if found is None or not self.stopping:
-                    return found
-                break
-            if found.words != self._words:
-                self._words = found.words
-                _log.info("Run %s: %s", self._run_id, found.words)
+                return None if self.stopping else found
             self._stop.wait(LOOK_SECONDS)
-        self._store.runs.set_state(self._run_id, "stopped", CANCELLED)
         return None

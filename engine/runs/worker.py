@@ -52,6 +52,7 @@ from engine.errors import EngineError, RunError, StoreError
 from engine.lm import cache
 from engine.lm.choice import is_offline
 from engine.lm.connection import check_connection
+from engine.lm.slots import FOLDER, SharedLimit, shared_limit
 from engine.metrics.whole_set import whole_set_figure
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate, Evaluation, Outcome, whole_trials
@@ -137,12 +138,22 @@ def work(home: Path, run_id: str, backend: BackendChoice | None = None) -> int:
         with _signals(turn, lambda: None):
             run = turn.wait()
         if run is None:
-            _log.info("Run %s was cancelled while it waited.", run_id)
+            patiently(lambda: _cancelled(store, run_id))
             return 0
         _log.info("Process %s works on run %s.", os.getpid(), run_id)
         writer = PatientWriter()
         job = _Job(home, store, run, writer, StoreRecorder(store, run_id, writer), backend)
         return job.carry_out()
+
+
+def _cancelled(store: Store, run_id: str) -> None:
+    """Store that a run gave up its place in the queue; one that has a result is over again as it says."""
+    _log.info("Run %s was cancelled while it waited.", run_id)
+    run = store.runs.get(run_id)
+    if run.result is not None:
+        more_scores.end_scoring(store, run, "it was cancelled while it waited for its turn.")
+    else:
+        store.runs.request_stop(run_id)
 
 
 @dataclass
@@ -209,6 +220,7 @@ class _Job:
         store, run_id = self.store, self.run.id
         requests = StoreRequests(store, run_id, watch, self.writer)
         cache.payer.set(run_id)
+        shared_limit.set(SharedLimit(self.home / FOLDER, store.queue.limits().requests))
         if self.run.result is None:
             self.writer.write(lambda: store.events.clear(run_id))
         self._phase("Reading the data")
@@ -273,13 +285,23 @@ class _Job:
                 lambda message: self._note(message, "warning"),
             )
         )
+        limits = asyncio.create_task(self._follow_limits())
         try:
             await work
         finally:
             silence.cancel()
+            limits.cancel()
             self.recorder.flush()
             self.recorder.set_meters(driver.ledger.spent, driver.ledger.seconds)
             await self.writer.all_written()
+
+    async def _follow_limits(self) -> None:
+        """Follow changes of the limits until it is cancelled."""
+        shared = shared_limit.get()
+        while shared is not None:
+            await asyncio.sleep(LOOK_SECONDS)
+            with suppress(StoreError):  # the watch reports it
+                shared.set(self.store.queue.limits().requests)
 
     def _phase(self, phase: str) -> None:
         self.writer.write(lambda: self.store.runs.set_phase(self.run.id, phase))

@@ -146,7 +146,7 @@ class Runs(StorePart):
         """
         self._db.update_run(run_id, stop=True, pause=False)
         self._db.write(
-            "UPDATE runs SET state = 'stopped', message = ?, finished_at = ? "
+            "UPDATE runs SET state = 'stopped', message = ?, phase = '', finished_at = ? "
             "WHERE id = ? AND state = 'queued' AND result IS NULL",
             (CANCELLED, time.time(), run_id),
         )

@@ -178,7 +178,8 @@ def _cards(ids: list[str], names: Mapping[str, str]) -> None:
                     f"**{escape_markdown(names.get(run.project_id, run.title), 60)}** :{colour}[{icon} {word}]"
                 )
                 st.progress(min(1.0, progress(run)))
-                st.caption(f"{short(run.calls)} calls so far")
+                waits = run.phase if run.state == "queued" else ""
+                st.caption(waits or f"{short(run.calls)} calls so far")
                 ui.link("run", "Look at it", "monitoring", project=run.project_id, run=run.id)
     if not all(map(goes_on, runs)):
         st.rerun()

@@ -55,7 +55,15 @@ def run_actions(seen: Snapshot) -> None:
                 on_click=ui.callback(_go_on, run.id),
                 help="Starts its process again. Every call that was paid for is answered from the cache, so nothing is bought twice.",
             )
-        if run.state in ("running", "paused", "queued"):
+        if run.state == "queued":
+            ui.button(
+                "Cancel",
+                "cancel_run",
+                icon="close",
+                on_click=ui.callback(launching.stop, run.id),
+                help="The run gives up its place in the queue. You can go on with it later, at the end of the queue.",
+            )
+        if run.state in ("running", "paused"):
             st.button(
                 "Stop and keep the best" if run.result is None else "Stop scoring",
                 icon=":material/stop:",

@@ -196,10 +196,6 @@ def _feedback_row(now: Current, dataset: str, one: FeedbackRow, number: int, *, 
         ui.icon_button("close", "Delete this feedback.", f"forget_{key}", on_click=forget)
 
 
-MOST_AT_ONCE = 4
-"""Runs of one project at the same time: they share the machine and the model's limits."""
-
-
 def start_card(now: Current, *, planned: bool) -> Estimate | None:
     """Show what the run will take, and start it; return the estimate where there is one.
 
@@ -226,7 +222,9 @@ def start_card(now: Current, *, planned: bool) -> Estimate | None:
             st.caption("The run goes on when you close this tab. You can pause or stop it at any time.")
             if going := _going(now):
                 others = f"{count(going, 'run')} of this project {'is' if going == 1 else 'are'} going on"
-                st.caption(f":blue[:material/monitoring:] {others}; this one would run at the same time.")
+                st.caption(
+                    f":blue[:material/monitoring:] {others}; this one begins as soon as it has a place."
+                )
         if pressed and spec is not None and found is not None:
             _start(now, spec, found)
     return found
@@ -249,9 +247,6 @@ def _ready(now: Current) -> tuple[RunSpec | None, Estimate | None, str]:
     others = [m for m in (draft.prompt_model, draft.teacher_model, *draft.models) if m is not None]
     if reason := models.lacking([*asked_models(draft.model, draft.pipeline), *others]):
         return spec, found, reason
-    if _going(now) >= MOST_AT_ONCE:
-        full = f"{MOST_AT_ONCE} runs of this project are going on. Stop one, or wait for its end, before the next."
-        return spec, found, full
     return spec, found, ""
 
 

@@ -3,12 +3,15 @@
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
-from support.run_setup import add_data, add_run, answer, kill, server_model, start_worker, wait_for
+from support.run_setup import PIPELINE, add_data, add_run, answer, kill, server_model, start_worker, wait_for
 from support.servers.openai_server import OpenAIServer
 
+from dashboard.state import launching
+from engine.runs.playground import PreviewRequest
+from engine.runs.spec import Named
 from engine.store.processes import process_lives
 from engine.store.queue import SETTING
 from engine.store.store import Store
@@ -121,3 +124,23 @@ def test_a_run_waits_on_when_the_dashboard_that_has_started_it_is_killed(home, h
     held.release()
     assert first.wait(180) == 0
     wait_for(lambda: state(home, run_id) == "finished")
+
+
+def test_three_runs_at_once_and_a_preview_keep_to_the_limit_of_their_endpoint(home):
+    with Store.open(home) as store:
+        store.settings.set(SETTING, {"runs": 3, "requests": 5})
+    data = add_data(home)
+    with OpenAIServer(answer=answer, latency=0.02) as server, ExitStack() as stack:
+        model = server_model(server.url)
+        runs = [add_run(home, dataset=data, model=model, concurrency=16, seed=seed) for seed in range(3)]
+        server.hold(after=0)
+        workers = [stack.enter_context(worker(home, run)) for run in runs]
+        wait_for(lambda: [state(home, run) for run in runs] == ["running"] * 3)
+        wait_for(lambda: server.active == 5)
+        rows = {number: {"text": f"a red lamp {number}", "shelf": "red"} for number in range(8)}
+        asked = PreviewRequest(pipeline=PIPELINE, model=model, rows=rows, metric=Named(name="ExactMatch"))
+        server.release()
+        launching.child_result("preview", asked)
+        assert [process.wait(180) for process in workers] == [0, 0, 0]
+    assert server.peak == 5
+    assert [state(home, run) for run in runs] == ["finished"] * 3
