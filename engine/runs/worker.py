@@ -69,6 +69,7 @@ from engine.search.settings import SearchResult, Trial
 from engine.search.verdict import best_static, verdict
 from engine.statistics import mean_interval
 from engine.store.rows import RunRow
+from engine.store.runs import CANCELLED
 from engine.store.store import FILE_NAME, Store
 
 BUSY_SECONDS = 5.0
@@ -152,8 +153,9 @@ def _cancelled(store: Store, run_id: str) -> None:
     run = store.runs.get(run_id)
     if run.result is not None:
         more_scores.end_scoring(store, run, "it was cancelled while it waited for its turn.")
-    else:
-        store.runs.request_stop(run_id)
+    elif run.state in ("queued", "running"):
+        store.runs.set_phase(run_id, "")
+        store.runs.set_state(run_id, "stopped", CANCELLED)
 
 
 @dataclass

@@ -114,7 +114,9 @@ class Runs(StorePart):
         start = process_start(pid)
         with self._db.transaction():
             check_free(self.get(run_id), pid)
-            kept = "CASE WHEN state = 'queued' THEN {0} ELSE 0 END"  # what was asked for while it waited holds
+            kept = (
+                "CASE WHEN state = 'queued' THEN {0} ELSE 0 END"  # what was asked for while it waited holds
+            )
             result = "result" if self.scores_wanted(run_id) else "NULL"
             self._db.write(
                 f"UPDATE runs SET stop = {kept.format('stop')}, pause = {kept.format('pause')}, "  # noqa: S608 - fixed names
