@@ -55,7 +55,7 @@ def test_a_prompt_is_tested_after_the_end_and_the_verdict_stays(home):
         before, prompt = store.runs.get(run_id), untested(store, run_id)
         trials, kept = store.trials.all(run_id), answers_kept(home)
         assert ask_score(store, run_id, wanted(prompt))
-        assert store.runs.get(run_id).state == "running"
+        assert store.runs.get(run_id).state == "queued"
         assert work(home, run_id) == 0
         run = store.runs.get(run_id)
         assert (run.state, run.message, run.phase) == ("finished", "", "")
