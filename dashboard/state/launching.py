@@ -25,21 +25,23 @@ from engine.children import Child
 from engine.errors import RunError
 from engine.home import data_home
 from engine.runs.child import ChildAnswer, ChildRequest, TaskName
+from engine.runs.spending import check_larger, check_spending
 from engine.runs.trust import ADDRESSES, address_refusal, addresses_in
 from engine.store.processes import process_start
-from engine.store.rows import RunRow
+from engine.store.rows import BUDGET, RunRow
 from engine.store.store import Store
 
 
 def create(
     project_id: str, spec: Mapping[str, object], title: str, estimate: Mapping[str, object] | None = None
 ) -> str:
-    """Store a new run, queued; return its id. Raises RunError where it would ask an address that only a file has named."""
+    """Store a new run, queued; return its id. Raises RunError where it would ask an address that only a file has named, or pass its user's limits."""
     with writing() as store:
         if noted := store.settings.get(ADDRESSES, []):
             for address in addresses_in(spec):
                 if reason := address_refusal(address, noted):
                     raise RunError(reason)
+        check_spending(store, users.name(), spec, estimate)
         return store.runs.create(project_id, spec, title, estimate, started_by=users.name())
 
 
@@ -92,7 +94,7 @@ def stop(run_id: str) -> None:
         store.runs.request_stop(run_id)
 
 
-def ask(run_id: str, kind: str, content: Mapping[str, object]) -> int:
+def ask(run_id: str, kind: str, content: Mapping[str, Any]) -> int:
     """Ask a run under way for something: a larger budget, or a prompt to try. Return the request's id.
 
     Raises RunError when the run has no process that could answer.
@@ -103,6 +105,8 @@ def ask(run_id: str, kind: str, content: Mapping[str, object]) -> int:
             raise RunError(
                 "This run is not going on, so it cannot be asked for anything. Go on with it first."
             )
+        if kind == BUDGET:
+            check_larger(store, run, content.get("budget") or {})
         return store.requests.add(run_id, kind, content)
 
 
@@ -115,6 +119,8 @@ def resume(run_id: str, keys: Mapping[str, str] | None = None) -> None:
         run = store.runs.get(run_id)
         if run.state == "finished":
             raise RunError("This run has finished. Start a new one to go further.")
+        if run.state in ("lost", "stopped", "failed"):
+            check_spending(store, run.started_by, run.spec, run.estimate, run.id)
         store.runs.request_resume(run_id)
     if run.state == "lost":
         _end_silent(run)

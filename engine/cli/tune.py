@@ -25,6 +25,7 @@ from engine.home import data_home
 from engine.lm.choice import ModelChoice
 from engine.runs.prepare import check_keys, estimate_run
 from engine.runs.spec import Named, RunSpec, no_gain_by_ray
+from engine.runs.spending import check_spending
 from engine.runs.trust import agree, not_agreed, wishes
 from engine.runs.worker import work
 from engine.search.backends.contract import BackendChoice
@@ -348,6 +349,7 @@ def _created(store: Store, spec: RunSpec, title: str, project: str) -> str:
         raise DatasetError(
             f"There is no file and no stored dataset {spec.dataset!r}. Write the path as seen from the spec's folder."
         ) from error
+    check_spending(store, "", spec.model_dump(mode="json"), estimate)
     draft = spec.model_dump(mode="json", exclude={"dataset_hash"})
     known = next((p.id for p in store.projects.all() if p.name == project), None)
     if known is not None:

@@ -61,6 +61,7 @@ from engine.runs.exports import export_run, prove
 from engine.runs.prepare import Prepared, check_keys, prepare
 from engine.runs.recorder import PatientWriter, StoreRecorder, StoreRequests, Watch
 from engine.runs.spec import RunSpec, no_gain_by_ray
+from engine.runs.spending import limited_budget, used_up
 from engine.runs.turn import Turn, patiently
 from engine.search.backends.contract import Backend, BackendChoice
 from engine.search.driver import Driver
@@ -287,7 +288,7 @@ class _Job:
                 lambda message: self._note(message, "warning"),
             )
         )
-        limits = asyncio.create_task(self._follow_limits())
+        limits = asyncio.create_task(self._follow_limits(driver))
         try:
             await work
         finally:
@@ -297,13 +298,15 @@ class _Job:
             self.recorder.set_meters(driver.ledger.spent, driver.ledger.seconds)
             await self.writer.all_written()
 
-    async def _follow_limits(self) -> None:
-        """Follow changes of the limits until it is cancelled."""
+    async def _follow_limits(self, driver: Driver) -> None:
+        """Follow changes of the limits, and what the user's other runs use, until it is cancelled."""
         shared = shared_limit.get()
         while shared is not None:
             await asyncio.sleep(LOOK_SECONDS)
             with suppress(StoreError):  # the watch reports it
                 shared.set(self.store.queue.limits().requests)
+                if reason := used_up(self.store, self.run.started_by):
+                    driver.ledger.close(reason, "budget")
 
     def _phase(self, phase: str) -> None:
         self.writer.write(lambda: self.store.runs.set_phase(self.run.id, phase))
@@ -320,6 +323,9 @@ class _Job:
                 f"The run's settings cannot be read at {where!r}: {error.errors()[0]['msg']}."
             ) from error
         check_keys(spec)
+        if self.run.result is None:  # scores that are asked for later bring their own limit
+            limited = spec.model_copy(update={"budget": limited_budget(self.store, self.run, spec.budget)})
+            return replace(prepare(self.store, limited, payer=self.run.id), spec=spec)
         return prepare(self.store, spec, payer=self.run.id)
 
     async def _phases(self, driver: Driver, prepared: Prepared, watch: Watch) -> None:

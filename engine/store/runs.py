@@ -87,6 +87,13 @@ class Runs(StorePart):
             runs = self._db.records(RunRow, f"FROM runs WHERE id IN ({', '.join('?' * len(some))})", some)
             yield from map(_as_it_is, runs)
 
+    def under_way(self, user: str) -> list[RunRow]:
+        """Return a user's runs that wait or go on."""
+        where = "FROM runs WHERE state IN ('queued', 'running', 'paused') AND started_by = ?"
+        return [
+            run for run in map(_as_it_is, self._db.records(RunRow, where, (user,))) if run.state != "lost"
+        ]
+
     def spend(self, since: float = 0.0) -> list[UserSpend]:
         """Return what each user's runs have used, by name: those created at `since` (seconds since 1970) or later.
 

@@ -1,0 +1,139 @@
+"""Limits on what the runs of one user may use in a month, and what is left of them.
+
+A month is one of the calendar, in UTC, and a run counts in the month in which it was created: the only rule here that reads
+the wall clock.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from engine.errors import RunError
+from engine.records import Usage
+from engine.search.budget import Budget
+from engine.store.rows import RunRow
+from engine.store.store import Store
+from engine.text import counted, dollars
+
+NAMES = ("calls", "usd")
+WORDS: dict[str, Callable[[float], str]] = {"calls": lambda n: counted(int(n), "call"), "usd": dollars}
+
+
+class Left(NamedTuple):
+    """Amounts that a user's next run may use; infinite without a limit."""
+
+    calls: float = math.inf
+    usd: float = math.inf
+
+
+def month_start(now: float) -> float:
+    """Return the first second of a time's month, UTC.
+
+    >>> month_start(1_700_000_000.0)
+    1698796800.0
+    """
+    day = datetime.fromtimestamp(now, UTC)
+    return datetime(day.year, day.month, 1, tzinfo=UTC).timestamp()
+
+
+def left_for(store: Store, user: str, without: str = "") -> Left:
+    """Return what is left for a user this month, besides what the user's runs under way are expected to use still.
+
+    `without` is a run whose own use and expectation do not count.
+    """
+    limits = store.queue.limits()
+    if limits.calls is None and limits.usd is None:
+        return Left()
+    since = month_start(time.time())
+    spent = next((one.usage for one in store.runs.spend(since) if one.user == user), Usage())
+    used = {"calls": float(spent.calls), "usd": spent.cost or 0.0}
+    for run in store.runs.under_way(user):
+        own = {"calls": float(run.calls), "usd": run.cost or 0.0}
+        for name in NAMES:
+            if run.id == without:
+                used[name] -= own[name] if run.created_at >= since else 0.0
+            else:
+                used[name] += max(0.0, expected(name, run.spec.get("budget"), run.estimate) - own[name])
+    return Left(*((getattr(limits, name) or math.inf) - used[name] for name in NAMES))
+
+
+def expected(name: str, budget: Mapping[str, Any] | None, estimate: Mapping[str, Any] | None) -> float:
+    """Return the most calls, or dollars, that a run is expected to use; 0 where nothing is known.
+
+    >>> expected("calls", {"calls": 100}, {"calls": {"high": 300}})
+    100.0
+    """
+    known = [(budget or {}).get(name), ((estimate or {}).get(name) or {}).get("high")]
+    return min((float(one) for one in known if one is not None), default=0.0)
+
+
+def check_spending(
+    store: Store, user: str, spec: Mapping[str, Any], estimate: Mapping[str, Any] | None, run: str = ""
+) -> None:
+    """Raise RunError where a run would pass its user's limits of this month; `run` is its id where it was there before."""
+    limits, left = store.queue.limits(), left_for(store, user, run)
+    whose = "Your limit" if user else "The limit"
+    for name, words in WORDS.items():
+        limit = getattr(limits, name)
+        if limit is None:
+            continue
+        if name == "usd" and estimate is not None and estimate.get("usd") is None:
+            raise RunError(
+                f"{whose} of {words(limit)} a month cannot be kept, because the price of a model is not known. "
+                "Set its price on the Settings page."
+            )
+        most, rest = expected(name, spec.get("budget"), estimate), getattr(left, name)
+        if rest <= 0 < most:
+            raise RunError(f"{whose} of {words(limit)} a month is used up. It begins again next month.")
+        if most > rest:
+            raise RunError(
+                f"This run may take up to {words(most)}, and {words(rest)} are left of {whose.lower()} of {words(limit)} "
+                "a month. Give it a smaller budget, or fewer rows."
+            )
+
+
+def limited_budget(store: Store, run: RunRow, budget: Budget) -> Budget:
+    """Return a run's budget, at most what is left for its user. Raises RunError where nothing is."""
+    left = left_for(store, run.started_by, run.id)
+    most = {name: getattr(left, name) for name in NAMES if getattr(left, name) < math.inf}
+    for name, rest in most.items():
+        if rest <= 0:
+            limit = getattr(store.queue.limits(), name)
+            raise RunError(
+                f"The limit of {WORDS[name](limit)} a month is used up. Go on with the run next month."
+            )
+    changed = {name: min(rest, getattr(budget, name) or math.inf) for name, rest in most.items()}
+    if "calls" in changed:
+        changed["calls"] = int(changed["calls"])
+    return budget.model_copy(update=changed)
+
+
+def check_larger(store: Store, run: RunRow, budget: Mapping[str, Any]) -> None:
+    """Raise RunError where a larger budget of a run would pass its user's limits."""
+    left = left_for(store, run.started_by, run.id)
+    for name, words in WORDS.items():
+        wanted, rest = budget.get(name), getattr(left, name)
+        if wanted is not None and wanted > rest:
+            limit = getattr(store.queue.limits(), name)
+            raise RunError(
+                f"This run may use up to {words(max(0, rest))}: the limit is {words(limit)} a month for each user."
+            )
+
+
+def used_up(store: Store, user: str) -> str:
+    """Return why a user's runs may use no more this month, "" where they may."""
+    limits = store.queue.limits()
+    if limits.calls is None and limits.usd is None:
+        return ""
+    spent = next(
+        (one.usage for one in store.runs.spend(month_start(time.time())) if one.user == user), Usage()
+    )
+    for name, used in (("calls", spent.calls), ("usd", spent.cost or 0.0)):
+        limit = getattr(limits, name)
+        if limit is not None and used >= limit:
+            return f"The limit of {WORDS[name](limit)} a month is used up."
+    return ""
