@@ -185,6 +185,12 @@ def set_backend(field: str, value: str) -> None:
         store.settings.set("backend", changed.model_dump())
 
 
+def set_limit(name: str, value: float | None) -> None:
+    """Change a limit of the data folder (see `engine.store.queue.Limits`); None is no limit."""
+    with writing() as store, store.transaction():
+        store.queue.set_limit(name, value)
+
+
 def clear_answers() -> int:
     """Forget every answer kept for reuse; return how many there were."""
     from engine.lm.cache import default_cache

@@ -22,6 +22,8 @@ from engine.records import Candidate, Outcome
 from engine.runs.spec import ModelChoice, ProjectDraft, RunSpec
 from engine.search.backends.contract import BackendChoice
 from engine.store.connection import BUSY_SECONDS
+from engine.store.queue import SETTING as LIMITS
+from engine.store.queue import Limits
 from engine.store.rows import CandidateRow, DatasetRow, ProjectRow, RunRow, VersionRow
 from engine.store.store import Store
 
@@ -140,6 +142,11 @@ def setting(key: str, default: object = None) -> Any:
 def backend() -> BackendChoice:
     """Return where the rows of new runs are answered."""
     return BackendChoice.model_validate(setting("backend", {}))
+
+
+def limits() -> Limits:
+    """Return the limits of the data folder."""
+    return Limits.model_validate(setting(LIMITS, {}))
 
 
 def tuned() -> list[TunedModel]:

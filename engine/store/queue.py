@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from engine.errors import RunError
+from engine.errors import RunError, StoreError
 from engine.store.connection import Connection, StorePart
 from engine.store.processes import process_lives, process_start
 from engine.store.projects import Settings
@@ -99,6 +99,17 @@ class Queue(StorePart):
     def limits(self) -> Limits:
         """Return the limits that hold now."""
         return Limits.model_validate(self._settings.get(SETTING, {}))
+
+    def set_limit(self, name: str, value: float | None) -> None:
+        """Change a limit by the name of its field; None is no limit. Raises StoreError for a value that cannot be one."""
+        changed = {**self._settings.get(SETTING, {}), name: value}
+        try:
+            Limits.model_validate(changed)
+        except ValidationError as error:
+            raise StoreError(
+                f"{value!r} cannot be the limit {name!r}: {error.errors()[0]['msg']}."
+            ) from error
+        self._settings.set(SETTING, changed)
 
     def expect(self, run_id: str) -> None:
         """Put a run at the end of the queue: its process is about to be started, and must soon send a heartbeat.

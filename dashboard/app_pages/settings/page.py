@@ -11,6 +11,7 @@ from dashboard.app_pages.settings.cards import (
     storage_card,
     tuned_list,
 )
+from dashboard.app_pages.settings.limits import limits_card
 from dashboard.components import ui
 
 ui.page_title(
@@ -27,6 +28,7 @@ with left:
 with right:
     st.markdown("##### On this machine")
     backend_card()
+    limits_card()
     spending_card()
     storage_card()
 note = st.session_state.pop("key_note", "")

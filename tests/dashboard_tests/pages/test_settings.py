@@ -17,6 +17,7 @@ from engine.lm.tuned import TunedModel, save_tuned
 from engine.pipeline.templates import SAMPLES
 from engine.records import Usage
 from engine.runs.spec import ModelChoice, ProjectDraft
+from engine.store.queue import Limits, usual_runs
 from engine.store.store import Store
 
 APP = str(Path(__file__).parents[3] / "dashboard" / "app.py")
@@ -55,6 +56,19 @@ def test_the_backend_of_new_runs_is_chosen_here(home):
     assert (reading.backend().name, reading.backend().address) == ("ray", "10.0.0.7:6379")
     app.text_input(key="backend_address").set_value(" ").run()
     assert reading.backend().address == "auto"
+
+
+def test_limits_are_set_here_and_an_empty_field_is_no_limit(home):
+    app = start()
+    assert app.number_input(key="limit_runs").value == usual_runs()
+    assert app.number_input(key="limit_requests").value is None
+    app.number_input(key="limit_runs").set_value(3).run()
+    app.number_input(key="limit_requests").set_value(8).run()
+    app.number_input(key="limit_usd").set_value(25.5).run()
+    assert reading.limits() == Limits(runs=3, requests=8, usd=25.5)
+    app.number_input(key="limit_runs").set_value(None).run()
+    assert not app.exception
+    assert reading.limits() == Limits(runs=None, requests=8, usd=25.5)
 
 
 def test_a_server_of_this_machine_is_found_and_its_model_added(monkeypatch):

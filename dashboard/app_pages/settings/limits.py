@@ -1,0 +1,60 @@
+"""Limits of the data folder for all its users: runs at once, requests at once to an endpoint, and use in a month."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import streamlit as st
+
+from dashboard.components import ui
+from dashboard.state import drafts, reading
+from dashboard.state.selection import read_only
+from engine.store.queue import usual_runs
+
+
+class Limit(NamedTuple):
+    """A limit's title, the widget's step, and its explanation. The step's type is the value's."""
+
+    title: str
+    step: float
+    about: str
+
+
+LIMITS: dict[str, Limit] = {
+    "runs": Limit("Runs at once", 1, "Further runs wait for their turn. Users take turns."),
+    "runs_per_user": Limit("Runs at once of a user", 1, "A user's further runs wait until one of them ends."),
+    "requests": Limit(
+        "Requests at once to a model's endpoint",
+        1,
+        "By all runs and the playground together. Lower it where an endpoint refuses requests or gets slow.",
+    ),
+    "calls": Limit(
+        "Calls of a user in a month", 100, "A run that may pass it does not start; one that reaches it ends."
+    ),
+    "usd": Limit(
+        "US dollars of a user in a month",
+        1.0,
+        "At list prices, by runs. A run that may pass it does not start; one that reaches it ends.",
+    ),
+}
+
+
+def limits_card() -> None:
+    """Let the user set each limit; an empty field is no limit."""
+    now = reading.limits()
+    about = f"They hold for everyone who uses this data folder. Without a number for runs at once it is {usual_runs()} here."
+    with ui.card("limits_card", "Limits", about):
+        for name, limit in LIMITS.items():
+            value, key = getattr(now, name), f"limit_{name}"
+            # Only a field that begins empty can be emptied.
+            st.session_state.setdefault(key, None if value is None else type(limit.step)(value))
+            st.number_input(
+                limit.title,
+                min_value=type(limit.step)(1),
+                value=None,
+                step=limit.step,
+                placeholder="No limit",
+                help=limit.about,
+                disabled=read_only(),
+                **ui.saved(key, drafts.set_limit, name),
+            )
