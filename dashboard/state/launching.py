@@ -29,7 +29,6 @@ from engine.runs.spending import check_larger, check_spending
 from engine.runs.trust import ADDRESSES, address_refusal, addresses_in
 from engine.store.processes import process_start
 from engine.store.rows import BUDGET, RunRow
-from engine.store.store import Store
 
 
 def create(
@@ -197,7 +196,7 @@ def ask_child(
 
 
 def _requests_at_once() -> int | None:
-    with Store.open(read_only=True) as store:
+    with users.opened(None) as store:
         return store.queue.limits().requests
 
 
