@@ -11,17 +11,17 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import orjson
 from pydantic import BeforeValidator, PlainSerializer, ValidationError, field_validator, model_validator
 
 from engine.errors import ConfigurationError, DatasetError, EngineError
-from engine.lm.choice import ModelChoice
-from engine.pipeline.spec import CorpusSpec, PipelineSpec
+from engine.pipeline.spec import CorpusSpec
 from engine.runs.attachments import attached_path, kept_name
 from engine.runs.spec import Frozen, ProjectDraft
+from engine.runs.trust import harmless, is_shipped, with_corpora, without_keys
 from engine.store.rows import DatasetRow
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 
 FORMAT: Final = "tuneboard.project"
-MODELS = ("model", "prompt_model", "teacher_model")
 LARGEST: Final = 60 * 2**20
 """Bytes of pictures and other files that a project's file may carry."""
 
@@ -164,7 +163,7 @@ def pack(
     file = ProjectFile(
         version=2 if files else 1,
         name=name,
-        draft=_without_keys(_with_passages(draft)),
+        draft=without_keys(_with_passages(draft)),
         examples=None if examples is None else _Table(name=examples.name, content=examples.content),
         files=tuple(files),
     )
@@ -197,29 +196,7 @@ def unpack(content: bytes) -> ProjectFile:
         raise ConfigurationError(
             f"This project file is damaged at {where!r}: {error.errors()[0]['msg']}."
         ) from error
-    draft = _with_corpora(file.draft, lambda c: c if not c.file or _shipped(c) else CorpusSpec())
-    return file.model_copy(update={"draft": _without_keys(_without_classes(draft))})
-
-
-def _without_classes(draft: ProjectDraft) -> ProjectDraft:
-    """Leave out the classes that records were read from: an export would carry another person's code."""
-    if draft.pipeline is None:
-        return draft
-    steps = tuple(s.model_copy(update={"source": ""}) for s in draft.pipeline.steps)
-    return draft.model_copy(update={"pipeline": draft.pipeline.model_copy(update={"steps": steps})})
-
-
-def _without_keys(draft: ProjectDraft) -> ProjectDraft:
-    def bare(choice: ModelChoice) -> ModelChoice:
-        return choice.model_copy(update={"key_env": "" if choice.base_url else None})
-
-    changes: dict[str, object] = {
-        name: bare(choice) for name in MODELS if (choice := getattr(draft, name)) is not None
-    }
-    changes["models"] = tuple(map(bare, draft.models))
-    if draft.pipeline is not None:
-        changes["pipeline"] = draft.pipeline.with_models(bare)
-    return draft.model_copy(update=changes)
+    return file.model_copy(update={"draft": harmless(file.draft)})
 
 
 def _with_passages(draft: ProjectDraft) -> ProjectDraft:
@@ -227,28 +204,11 @@ def _with_passages(draft: ProjectDraft) -> ProjectDraft:
     from engine.pipeline.corpora import pinned
 
     def packed(corpus: CorpusSpec) -> CorpusSpec:
-        if not corpus.file or _shipped(corpus):
+        if not corpus.file or is_shipped(corpus):
             return corpus
         try:
             return pinned(corpus, LARGEST_CORPUS)
         except EngineError:
             return corpus
 
-    return _with_corpora(draft, packed)
-
-
-def _with_corpora(draft: ProjectDraft, change: Callable[[CorpusSpec], CorpusSpec]) -> ProjectDraft:
-    if draft.pipeline is None:
-        return draft
-    steps = tuple(
-        s.model_copy(update={"options": s.options.model_copy(update={"corpus": change(s.options.corpus)})})
-        for s in draft.pipeline.steps
-    )
-    return draft.model_copy(update={"pipeline": PipelineSpec(steps=steps)})
-
-
-def _shipped(corpus: CorpusSpec) -> bool:
-    """Return whether a corpus is one of those installed with Tuneboard."""
-    from engine.pipeline.corpora import SHIPPED
-
-    return corpus.file.startswith(SHIPPED) and ".." not in corpus.file
+    return with_corpora(draft, packed)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 import streamlit as st
 
@@ -273,6 +274,33 @@ MOST_KNOWN = 5_000
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _known_runs(home: str) -> dict[str, RunRow]:  # noqa: ARG001 - the cache's key
     return {}
+
+
+class ArchiveFile(NamedTuple):
+    """A file of runs that were put away: its runs, the newest first, and the names of their projects by id."""
+
+    path: Path
+    runs: Sequence[RunRow]
+    projects: Mapping[str, str]
+
+
+def archives() -> list[ArchiveFile]:
+    """Return the files in the data folder's archive, the newest first; those that cannot be read are left out."""
+    from engine.runs.archive import archives
+
+    found = []
+    for path in archives():
+        with suppress(EngineError, OSError):
+            found.append(_archive(str(path), path.stat().st_mtime_ns))
+    return found
+
+
+@kept(64)
+def _archive(path: str, changed: int) -> ArchiveFile:  # noqa: ARG001 - the cache's key
+    from engine.runs.archive import contents
+
+    runs, projects = contents(Path(path))
+    return ArchiveFile(Path(path), runs, {p.id: p.name for p in projects.values()})
 
 
 def run(run_id: str) -> RunRow:

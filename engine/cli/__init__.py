@@ -4,6 +4,7 @@
     serve       opening the dashboard, serving a program
     tune        demo, run: carrying out a run with a progress bar, and its report
     programs    eval, export
+    archive     runs put away in a file, and brought back
     doctor      what this installation has and lacks
 
 Nothing here computes: a command reads its arguments, calls the engine and prints. This is the only

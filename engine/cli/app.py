@@ -430,6 +430,41 @@ def export(
     export_program(run_id, form, output, candidate)
 
 
+@app.command("archive")
+@plain_errors
+def archive(
+    run_ids: Annotated[list[str], typer.Argument(metavar="RUN_ID...", help="Stored runs that have ended.")],
+    home: Home = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The file to write; else a new one in the data folder's archive.")
+    ] = None,
+) -> None:
+    """Put runs away: move them, with all that was recorded of them, into one file."""
+    _use(home)
+    from engine.cli.archive import archive_runs
+
+    archive_runs(run_ids, output)
+
+
+@app.command("unarchive")
+@plain_errors
+def unarchive(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of runs that were put away.")],
+    home: Home = None,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust", help="Keep the keys' names, files and programs that a file from elsewhere names."
+        ),
+    ] = False,
+) -> None:
+    """Bring back the runs that a file holds."""
+    _use(home)
+    from engine.cli.archive import unarchive_runs
+
+    unarchive_runs(file, trust=trust)
+
+
 @app.command()
 @plain_errors
 def models(

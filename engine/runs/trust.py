@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from engine.home import data_home
 from engine.lm.choice import ModelChoice, find_provider
+from engine.pipeline.spec import CorpusSpec, PipelineSpec
+from engine.runs.spec import ProjectDraft, RunSpec
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset
-    from engine.runs.spec import RunSpec
     from engine.store.store import Store
 
 AGREED, ADDRESSES = "agreed", "addresses_from_elsewhere"
 """Settings of the store: what was agreed to, as hashes, and addresses that came in a project's file and were not."""
+
+MODELS = ("model", "prompt_model", "teacher_model")
+Draft = TypeVar("Draft", ProjectDraft, RunSpec)
 
 _OWN_MACHINE = ("127.0.0.1", "localhost", "::1")
 
@@ -152,6 +156,54 @@ def addresses_in(value: object) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for one in value:
             yield from addresses_in(one)
+
+
+def harmless(draft: Draft) -> Draft:
+    """Return a draft or a run's spec from elsewhere without its keys' names, and without files and classes of another machine."""
+    return without_keys(
+        _without_classes(with_corpora(draft, lambda c: c if not c.file or is_shipped(c) else CorpusSpec()))
+    )
+
+
+def _without_classes(draft: Draft) -> Draft:
+    """Leave out the classes that records were read from: an export would carry another person's code."""
+    if draft.pipeline is None:
+        return draft
+    steps = tuple(s.model_copy(update={"source": ""}) for s in draft.pipeline.steps)
+    return draft.model_copy(update={"pipeline": draft.pipeline.model_copy(update={"steps": steps})})
+
+
+def without_keys(draft: Draft) -> Draft:
+    """Return a draft or a run's spec whose models name no variables with keys."""
+
+    def bare(choice: ModelChoice) -> ModelChoice:
+        return choice.model_copy(update={"key_env": "" if choice.base_url else None})
+
+    changes: dict[str, object] = {
+        name: bare(choice) for name in MODELS if (choice := getattr(draft, name)) is not None
+    }
+    changes["models"] = tuple(map(bare, draft.models))
+    if draft.pipeline is not None:
+        changes["pipeline"] = draft.pipeline.with_models(bare)
+    return draft.model_copy(update=changes)
+
+
+def with_corpora(draft: Draft, change: Callable[[CorpusSpec], CorpusSpec]) -> Draft:
+    """Return a draft or a run's spec with the texts of its steps that search changed."""
+    if draft.pipeline is None:
+        return draft
+    steps = tuple(
+        s.model_copy(update={"options": s.options.model_copy(update={"corpus": change(s.options.corpus)})})
+        for s in draft.pipeline.steps
+    )
+    return draft.model_copy(update={"pipeline": PipelineSpec(steps=steps)})
+
+
+def is_shipped(corpus: CorpusSpec) -> bool:
+    """Return whether a corpus is one of those installed with Tuneboard."""
+    from engine.pipeline.corpora import SHIPPED
+
+    return corpus.file.startswith(SHIPPED) and ".." not in corpus.file
 
 
 def _hash(wish: str) -> str:

@@ -248,6 +248,16 @@ class Connection:
                 self._depth -= 1
 
     @contextmanager
+    def attached(self, path: Path) -> Iterator[None]:
+        """Have another database file next to this one inside, its tables as `archive.NAME`, this one's as `main.NAME`."""
+        with self._lock, self._clear_errors():
+            self._db.execute("ATTACH ? AS archive", [str(path)])
+            try:
+                yield
+            finally:
+                self._db.execute("DETACH archive")
+
+    @contextmanager
     def one_look(self) -> Iterator[None]:
         """Have all that is read inside show the file at one moment, whatever others write meanwhile."""
         with self._lock, self._clear_errors():

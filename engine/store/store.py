@@ -11,6 +11,7 @@ from pathlib import Path
 
 from engine.home import data_home
 from engine.store.access import limits
+from engine.store.archive import Archive
 from engine.store.connection import BUSY_SECONDS, Connection
 from engine.store.members import Members
 from engine.store.projects import Datasets, Feedback, Projects, Settings, Versions
@@ -57,6 +58,7 @@ class Store:
         self.requests = Requests(self.connection)
         self.feedback = Feedback(self.connection)
         self.versions = Versions(self.connection)
+        self.archive = Archive(self.connection)
 
     @classmethod
     def open(cls, home: Path | None = None, *, read_only: bool = False) -> Store:

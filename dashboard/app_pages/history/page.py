@@ -2,19 +2,21 @@
 
 import streamlit as st
 
+from dashboard.app_pages.history.archive import archived_runs, put_away_offer
 from dashboard.app_pages.history.runs import history_table, run_card, run_compare
 from dashboard.components import ui
 from dashboard.components.page import tune_link
 from dashboard.state import reading
+from dashboard.state.selection import read_only
 
 ui.page_title("History", "All runs of all projects. Nothing is thrown away.")
 runs = reading.runs()
+names = {p.id: p.name for p in reading.projects(archived=True)}
 if not runs:
     what = "Every run is kept here with its settings and its result. Start one on the Tune page."
     with ui.nothing_here("no_history", "No runs yet", what):
         tune_link()
 else:
-    names = {p.id: p.name for p in reading.projects(archived=True)}
     picked = history_table(runs, names)
     if len(picked) == 1:
         tags = {tag for run in runs for tag in run.tags}
@@ -24,3 +26,7 @@ else:
         run_compare(older, newer)
     elif picked:
         st.caption(":orange[:material/pending:] Two runs can be compared at a time.")
+    if picked and not read_only():
+        put_away_offer(picked)
+if not read_only():
+    archived_runs(names)

@@ -480,3 +480,20 @@ def test_users_are_added_with_a_token_printed_once_listed_and_removed(tmp_path):
     assert tuneboard("users", "remove", "ada", "--users", file).exit_code == 0
     assert tuneboard("users", "remove", "ada", "--users", file).exit_code == 2
     assert tuneboard("open", "--host", "0.0.0.0", "--no-browser").exit_code == 2
+
+
+def test_runs_are_put_away_and_brought_back(home, tmp_path):
+    run = add_run(home)
+    with Store.open(home) as store:
+        refused(tuneboard("archive", run), 1, "has not ended")
+        store.runs.set_state(run, "stopped")
+        file = tmp_path / "old.tuneboard-runs"
+        result = tuneboard("archive", run, "--output", file)
+        assert result.exit_code == 0, result.output
+        assert "Put away 1 run in" in result.output
+        assert store.runs.all() == []
+        refused(tuneboard("archive", run), 2, "There is no run")
+        assert "Brought back 1 run." in tuneboard("unarchive", file).output
+        refused(tuneboard("unarchive", file), 1, "here already")
+        refused(tuneboard("unarchive", tmp_path / "none"), 1, "cannot be read")
+        assert [row.id for row in store.runs.all()] == [run]

@@ -1,0 +1,28 @@
+"""Runs put away in a file, and brought back, from the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from engine.runs.archive import bring_back, put_away
+from engine.store.store import Store
+from engine.text import counted
+
+
+def archive_runs(run_ids: Sequence[str], output: Path | None) -> None:
+    """Move runs into a file and print its path. Raises NotFoundError, StoreError."""
+    with Store.open() as store:
+        path = put_away(store, run_ids, output)
+    typer.echo(f"Put away {counted(len(set(run_ids)), 'run')} in {path}")
+    typer.echo(f"Bring them back with: tuneboard unarchive {path}")
+
+
+def unarchive_runs(path: Path, *, trust: bool) -> None:
+    """Add the runs of a file to the store again and print how many. Raises StoreError."""
+    with Store.open() as store:
+        found = bring_back(store, path, trust=trust)
+    left_out = f"; {counted(len(found.here), 'run')} left out, already here" if found.here else ""
+    typer.echo(f"Brought back {counted(len(found.runs), 'run')}{left_out}.")
