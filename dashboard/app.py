@@ -7,14 +7,26 @@ from streamlit.navigation.page import StreamlitPage
 
 from dashboard.components import ui
 from dashboard.components.page import read_only_notice
+from dashboard.state import users
 from dashboard.state.selection import read_only
+from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 
 HERE = Path(__file__).parent
 
 st.set_page_config(page_title="Tuneboard", page_icon="🎛️", layout="wide", initial_sidebar_state="auto")
 
-LOOKING = read_only()
+
+def _reads_only() -> bool:
+    """Return whether the page's project may only be read; the end of the script for a user who has been removed."""
+    try:
+        return read_only()
+    except EngineError as error:
+        ui.show_error(error)
+        st.stop()
+
+
+LOOKING, LOOKING_EVERYWHERE = _reads_only(), read_only("")
 
 
 def _page(
@@ -39,7 +51,8 @@ set_up = [
     _page("tune", "Tune", "tune", changes=True),
 ]
 review = _page("review", "Review", "fact_check", changes=True, hidden=True)
-settings = _page("settings", "Settings", "settings", changes=True)
+settings = _page("settings", "Settings", "settings", hidden=LOOKING_EVERYWHERE)
+changing = (*set_up, review, *([settings] if LOOKING_EVERYWHERE else ()))
 chosen = st.navigation(
     {
         "": [_page("home", "Home", "home", default=True), review],
@@ -57,8 +70,13 @@ chosen = st.navigation(
 try:
     if LOOKING:
         with st.sidebar:
-            st.badge("Read-only look", icon=":material/visibility:", color="blue")
-    if LOOKING and chosen in (*set_up, settings, review):
+            look = "Read-only look" if LOOKING_EVERYWHERE else "Viewer of this project"
+            st.badge(look, icon=":material/visibility:", color="blue")
+    if user := users.current():
+        with st.sidebar, ui.row("signed_in"):
+            st.markdown(f":material/account_circle: {escape_markdown(user.name, 60)}", width="stretch")
+            st.html('<a href="/sign-out">Sign out</a>', width="content")
+    if LOOKING and chosen in changing:
         read_only_notice()
     else:
         chosen.run()

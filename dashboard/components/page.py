@@ -14,6 +14,7 @@ from dashboard.state import reading
 from dashboard.state.selection import Selection, read_only
 from engine.errors import NotFoundError
 from engine.runs.spec import ProjectDraft
+from engine.store.access import NO_CHANGE
 from engine.store.rows import ProjectRow
 
 
@@ -95,5 +96,8 @@ def tune_link() -> None:
 def read_only_notice() -> None:
     """Say that this page is for changes, which are not possible here."""
     what = "Nothing can be changed or started here. Results, reports and the history are open to you."
-    with ui.nothing_here("only_looking", "This is a read-only look", what):
+    title = "This is a read-only look"
+    if not read_only(""):
+        title, what = "You are a viewer of this project", f"{NO_CHANGE} {what.partition('. ')[2]}"
+    with ui.nothing_here("only_looking", title, what):
         ui.link("home", "Go to Home", "home")

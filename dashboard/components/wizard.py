@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.page import Current, current, open_page
 from dashboard.components.runs import STATES
+from dashboard.components.share import share_button
 from dashboard.state import reading
 from dashboard.state.selection import read_only
 from dashboard.views.live import spent
@@ -113,6 +114,7 @@ def project_bar(now: Current, runs: Sequence[RunRow]) -> None:
             word, colour, icon = STATES[runs[0].state]
             ui.link("run", f":{colour}[{word}]", icon, project=now.id, run=runs[0].id)
             st.caption(f"{count(len(runs), 'run')} · {spent(runs)}", width="content")
+        share_button(now.project)
 
 
 def _switch(chosen: str) -> None:

@@ -122,12 +122,6 @@ def members(project_id: str) -> list[MemberRow]:
         return store.members.of(project_id)
 
 
-def owners() -> dict[str, str]:
-    """Return the owner of each project that this user may read, by project id."""
-    with opened(current()) as store:
-        return {member.project_id: member.user for member in store.members.all() if member.role == "owner"}
-
-
 def share(project_id: str, user_name: str, as_role: Role) -> None:
     """Give a user a role in a project. Raises AccessError for all but its owner and administrators, and for unknown users."""
     file, user = user_file(), current()

@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.page import open_page, step_chips
 from dashboard.components.runs import STATES
-from dashboard.state import drafts, reading
+from dashboard.state import drafts, reading, users
 from dashboard.state.project_file import AttachedFile, attached
 from dashboard.state.selection import read_only
 from dashboard.views.history import best_scores, curve
@@ -80,6 +80,8 @@ def _card(project: ProjectRow, runs: Sequence[RunRow], *, first: bool) -> None:
                 st.markdown(f"**{percent(scores[-1], 0)}**{start}", width="content")
                 st.html(curve(scores), width="content")
         st.caption(_words(found, runs))
+        if users.current() is not None:
+            st.caption(f":material/person: {escape_markdown(_owner(project.id))}")
     target = _target(found, runs)
     if read_only(project.id):
         target = "results" if any(r.result for r in runs) else "run"
@@ -91,6 +93,14 @@ def _card(project: ProjectRow, runs: Sequence[RunRow], *, first: bool) -> None:
         icon_position="right",
     ):
         open_page(target, project=project.id)
+
+
+def _owner(project_id: str) -> str:
+    """Return whose project it is, in words."""
+    owner = next((m.user for m in users.members(project_id) if m.role == "owner"), "")
+    if not owner:
+        return "The administrators'"
+    return "Yours" if owner == users.name() else f"{owner}'s"
 
 
 def _words(found: Sequence[Step], runs: Sequence[RunRow]) -> str:
@@ -121,7 +131,7 @@ def _menu(project: ProjectRow) -> None:
     }
     picked = st.menu_button(
         "",
-        list(MENU),
+        [act for act in MENU if act != "delete" or users.role(project.id) == "owner"],
         format_func=lambda name: MENU[name],
         icon=":material/more_vert:",
         key=f"menu_{project.id}",

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.tables import small_table
-from dashboard.state import drafts, models, reading
+from dashboard.state import drafts, models, reading, users
 from dashboard.state.models import own_key_variable, price_words, title_of
 from dashboard.state.selection import check, read_only
 from dashboard.views.glossary import explain
@@ -235,6 +235,7 @@ def _price_form(choice: ModelChoice, key: str) -> None:
 def _save(model: str, rates: tuple[float, float] | None) -> None:
     try:
         check()
+        users.check_administrator()
         prices.set_own_price(model, rates)
     except EngineError as error:
         st.caption(ui.mark("error", str(error)))
@@ -250,6 +251,7 @@ def model_list() -> None:
 
 def _model(choice: ModelChoice, key: str) -> None:
     is_there, sentence = models.key_state(choice)
+    administrator = users.is_administrator()
     with ui.card(key):
         with ui.row(f"{key}_head"):
             with st.container(gap="xxsmall", key=f"{key}_name"):
@@ -258,10 +260,10 @@ def _model(choice: ModelChoice, key: str) -> None:
                     f"{escape_markdown(price_words(choice))} · :{'green' if is_there else 'orange'}[{escape_markdown(sentence)}]"
                 )
             pressed = ui.button("Test connection", f"{key}_test", icon="network_check")
-            if not is_offline(choice):
+            if not is_offline(choice) and administrator:
                 remove = ui.callback(drafts.remove_model, choice)
                 ui.icon_button("delete", "Remove this model from the list", f"{key}_remove", on_click=remove)
-        if not is_offline(choice):
+        if not is_offline(choice) and administrator:
             _price_form(choice, key)
         variable = key_variable(choice)
         if variable:
@@ -316,7 +318,7 @@ def _key_form(variable: str, key: str, *, open_now: bool) -> None:
     """Let the user give a key: into the system's keyring where there is one, else for this page only."""
     from engine.lm.keys import has_keyring
 
-    keyring = has_keyring()
+    keyring = users.is_administrator() and has_keyring()  # the keyring's keys are for all users
     with st.expander("API key", icon=":material/key:", expanded=open_now, key=f"{key}_expander"):
         with st.form(f"{key}_form", border=False, clear_on_submit=True):
             typed = st.text_input(
@@ -335,7 +337,9 @@ def _key_form(variable: str, key: str, *, open_now: bool) -> None:
             )
             if st.form_submit_button("Use this key", key=f"{key}_submit"):
                 _use_key(variable, typed, keep)
-        forgotten = "" if keyring else "This system has no keyring, so a reload of the page forgets the key. "
+        forgotten = (
+            "" if keyring else "There is no keyring for it here, so a reload of the page forgets the key. "
+        )
         st.caption(
             f"{forgotten}Or set the environment variable {escape_markdown(variable)} before starting. "
             "Keys are never written to a file."
@@ -349,7 +353,7 @@ def _use_key(variable: str, typed: str, keep: bool) -> None:
         st.caption(":orange[:material/pending:] Paste a key first.")
         return
     models.remember(variable, typed)
-    if keep and not store_key(variable, typed.strip()):
+    if keep and users.is_administrator() and not store_key(variable, typed.strip()):
         st.session_state["key_note"] = (
             "This system has no keyring, so the key stays in this page's memory only."
         )

@@ -12,25 +12,36 @@ from dashboard.app_pages.settings.cards import (
     tuned_list,
 )
 from dashboard.app_pages.settings.limits import limits_card
+from dashboard.app_pages.settings.users import users_card
 from dashboard.components import ui
+from dashboard.state import users
 
 ui.page_title(
     "Settings",
     "Models are chosen for each project on its Tune page; here they are added, tested, priced and given keys.",
 )
+administrator = users.is_administrator()
+if not administrator:
+    st.caption(
+        "Models, prices and where runs work are set by an administrator. A key given here is for this page alone."
+    )
 left, right = st.columns([7, 4], gap="medium")
 with left:
     st.markdown("##### Models")
     model_list()
     tuned_list()
-    found_models()
-    model_form()
+    if administrator:
+        found_models()
+        model_form()
 with right:
-    st.markdown("##### On this machine")
-    backend_card()
-    limits_card()
+    st.markdown("##### On this machine" if administrator else "##### Your projects")
+    if administrator:
+        users_card()
+        backend_card()
+        limits_card()
     spending_card()
-    storage_card()
+    if administrator:
+        storage_card()
 note = st.session_state.pop("key_note", "")
 if note:
     st.toast(note, icon=":material/info:")

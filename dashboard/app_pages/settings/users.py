@@ -1,0 +1,50 @@
+"""The users of the server, for its administrators: how each signs in, and what their runs have used."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import streamlit as st
+
+from dashboard.components import ui
+from dashboard.components.tables import small_table
+from dashboard.state import users
+from engine.records import Usage
+from engine.store.rows import UserSpend
+from engine.text import price, short
+
+BEFORE = "Before there were users"
+
+
+def users_card() -> None:
+    """Show each user's runs, calls, tokens and money; nothing on a server without users."""
+    if users.current() is None:
+        return
+    start = datetime.now().astimezone().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    every = {one.user: one for one in users.spend()}
+    month = {one.user: one for one in users.spend(start.timestamp())}
+    names = list(dict.fromkeys([*users.known_names(), *every]))
+    with ui.card(
+        "users_card",
+        "Users",
+        "Runs that a user has started, and what they have used: this month, and in all below it. "
+        "`tuneboard users add NAME` adds a user, `tuneboard users remove NAME` ends all access at once.",
+    ):
+        small_table(
+            ("User", "Runs", "Calls", "Tokens", "Money"),
+            [(name or BEFORE, *_figures(month.get(name))) for name in names],
+            [f"in all: {_words(every.get(name))}" for name in names],
+        )
+        st.caption(f"This month, since {start:%d %B}.")
+
+
+def _figures(spent: UserSpend | None) -> tuple[str, str, str, str]:
+    usage = spent.usage if spent else Usage()
+    tokens = usage.input_tokens + usage.output_tokens
+    money = price(usage.cost) if spent and spent.runs else price(0.0)
+    return f"{spent.runs if spent else 0:,}", f"{usage.calls:,}", short(tokens), money
+
+
+def _words(spent: UserSpend | None) -> str:
+    runs, calls, tokens, money = _figures(spent)
+    return f"{runs} runs, {calls} calls, {tokens} tokens, {money}"

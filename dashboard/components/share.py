@@ -1,0 +1,110 @@
+"""The users of a project: who they are, and the dialog in which its owner shares it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard.components import ui
+from dashboard.state import users
+from dashboard.views.text import escape_markdown
+from engine.store.access import OWNER_ONLY
+from engine.store.rows import MemberRow, ProjectRow, Role
+
+TITLES: dict[Role, str] = {"viewer": "Viewer", "editor": "Editor", "owner": "Owner"}
+ABOUT = (
+    "Viewers read its runs, results and exports. Editors change it and start runs too. "
+    "Its one owner shares and deletes it: making another user its owner makes you an editor."
+)
+PROBLEM = "share_problem"
+
+
+def share_button(project: ProjectRow) -> None:
+    """Draw the button that opens the dialog; nothing on a server without users."""
+    if users.current() is None:
+        return
+    if ui.button(
+        "Share", f"share_{project.id}", icon="group_add", type="tertiary", help="See who is in this project"
+    ):
+        st.session_state.pop(PROBLEM, None)
+        _share(project)
+
+
+@st.dialog("Share the project")
+def _share(project: ProjectRow) -> None:
+    st.text(project.name)
+    why_not = "" if users.role(project.id) == "owner" else OWNER_ONLY
+    st.caption(why_not or ABOUT)
+    members = users.members(project.id)
+    if not members:
+        st.caption(
+            "It was made before there were users: only administrators see it. Sharing it makes you its owner."
+        )
+    for member in members:
+        _member(project.id, member, why_not)
+    if not why_not:
+        _add(project.id, {member.user for member in members})
+    ui.problem_line(PROBLEM)
+
+
+def _member(project_id: str, member: MemberRow, why_not: str) -> None:
+    reason = why_not or ("Make another user the owner first." if member.role == "owner" else "")
+    key = f"member_{project_id}_{member.user}"
+    with ui.row(f"{key}_row", wrap=False):
+        st.text(member.user, width="stretch")
+        st.selectbox(
+            f"Role of {member.user}",
+            list(TITLES),
+            index=list(TITLES).index(member.role),
+            format_func=lambda role: TITLES[role],
+            key=f"{key}_{member.role}",
+            label_visibility="collapsed",
+            disabled=bool(reason),
+            help=escape_markdown(reason) or None,
+            width=130,
+            on_change=lambda: _set(project_id, member.user, st.session_state[f"{key}_{member.role}"]),
+        )
+        ui.icon_button(
+            "person_remove",
+            f"Take {escape_markdown(member.user)} off this project",
+            f"{key}_off",
+            on_click=lambda: _take_off(project_id, member.user),
+            why_not=reason,
+        )
+
+
+def _add(project_id: str, there: set[str]) -> None:
+    with ui.row("share_add", "bottom", wrap=False):
+        name = st.selectbox(
+            "Add a user",
+            [one for one in users.known_names() if one not in there],
+            index=None,
+            key=f"share_user_{len(there)}",
+            placeholder="Name or e-mail",
+            accept_new_options=True,
+        )
+        roles: tuple[Role, ...] = ("viewer", "editor")
+        role = st.selectbox(
+            "As",
+            roles,
+            format_func=lambda role: TITLES[role],
+            key="share_role",
+            width=130,
+        )
+        st.button(
+            "Add",
+            key="share_go",
+            type="primary",
+            disabled=not name,
+            help=None if name else "Choose a user first.",
+            on_click=lambda: _set(project_id, str(name).strip(), role),
+        )
+
+
+def _set(project_id: str, user: str, role: Role) -> None:
+    with ui.problem_kept(PROBLEM):
+        users.share(project_id, user, role)
+
+
+def _take_off(project_id: str, user: str) -> None:
+    with ui.problem_kept(PROBLEM):
+        users.take_off(project_id, user)

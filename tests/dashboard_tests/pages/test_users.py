@@ -1,0 +1,196 @@
+"""Pages of several users: each sees own projects, viewers change nothing, owners share, administrators see what is spent."""
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from support.pages.page_frame import APP, said
+
+from dashboard.state import drafts, launching, models, reading, users
+from engine.errors import AccessError, NotFoundError, StoreError
+from engine.pipeline.templates import SAMPLES
+from engine.records import Usage
+from engine.store.rows import FROM_ELSEWHERE
+from engine.store.store import Store
+from engine.users import USERS_VARIABLE, UserFile
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """A server with an administrator (root), ada with a project, bob its editor, eve its viewer, and mallory."""
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+    monkeypatch.setenv(USERS_VARIABLE, str(tmp_path / "users.txt"))
+    for name in ("root", "ada", "bob", "eve", "mallory"):
+        UserFile(tmp_path / "users.txt").add(name)
+    return tmp_path
+
+
+@pytest.fixture
+def project():
+    with users.acting("ada"):
+        made = drafts.project_from_sample(SAMPLES[0])
+        drafts.rename_project(made, "Ada's secret")
+        users.share(made, "bob", "editor")
+        users.share(made, "eve", "viewer")
+    return made
+
+
+@pytest.fixture
+def run(project):
+    with users.acting("bob"):
+        spec = reading.draft(project).to_run(reading.datasets()[0].hash)
+        made = launching.create(project, spec.model_dump(mode="json"), "Bob's run")
+    with Store.open() as store:
+        store.runs.set_meters(made, Usage(12, 0, 3000, 400, 0.25), 1.0)
+    return made
+
+
+def page(user, name="home", **params):
+    app = AppTest.from_file(APP, default_timeout=180)
+    app.user = {users.KEY: user}
+    for key, value in params.items():
+        app.query_params[key] = value
+    app.run()
+    if name != "home":
+        for key, value in params.items():
+            app.query_params[key] = value
+        app.switch_page(f"app_pages/{name}/page.py").run()
+    assert not app.exception, app.exception
+    return app
+
+
+def test_each_user_sees_own_and_shared_projects_with_their_owner(project):
+    assert "Yours" in said(page("ada"))
+    for member in ("bob", "eve", "root"):
+        app = page(member)
+        assert "Ada's secret" in said(app)
+        assert "ada's" in said(app)
+        assert member in said(app)
+    assert "Ada's secret" not in said(page("mallory"))
+
+
+@pytest.mark.parametrize(
+    "name", ["task", "examples", "tune", "run", "results", "try_it", "export", "history"]
+)
+def test_a_link_to_a_project_of_others_leads_nowhere(project, run, name):
+    app = page("mallory", name, project=project, run=run)
+    assert "Ada's secret" not in said(app)
+    assert "Bob's run" not in said(app)
+    assert ("No runs yet" if name == "history" else "There is no project yet") in said(app)
+
+
+@pytest.mark.parametrize("name", ["task", "examples", "metric", "tune"])
+def test_a_viewer_reads_and_is_shown_why_nothing_can_be_changed(project, run, name):
+    app = page("eve", name, project=project)
+    assert "You are a viewer of this project" in said(app)
+    assert "Viewer of this project" in said(app)
+    assert "1 run · $0.25 spent" in said(page("eve", "run", project=project, run=run))
+
+
+def test_an_editor_works_on_it(project):
+    app = page("bob", "task", project=project)
+    assert "What should the model do?" in said(app)
+
+
+def test_a_user_who_was_removed_is_out_at_the_next_click(project, home):
+    app = page("eve")
+    UserFile(home / "users.txt").remove("eve")
+    app.run()
+    assert "You are signed out" in said(app)
+    assert "Ada's secret" not in said(app)
+
+
+def changes(project, run):
+    return (
+        lambda: drafts.rename_project(project, "Mine"),
+        lambda: drafts.update(project, seed=7),
+        lambda: drafts.set_archived(project),
+        lambda: drafts.set_note(run, "x"),
+        lambda: launching.create(project, {}, "T"),
+        lambda: launching.stop(run),
+        lambda: launching.resume(run),
+        lambda: drafts.delete_project(project),
+        lambda: users.share(project, "mallory", "editor"),
+        lambda: users.take_off(project, "bob"),
+    )
+
+
+@pytest.mark.parametrize("user", ["eve", "mallory"])
+def test_what_a_page_would_write_for_a_viewer_or_a_stranger_is_refused(project, run, user):
+    with users.acting(user):
+        for change in changes(project, run):
+            with pytest.raises(AccessError):
+                change()
+    with users.acting("mallory"):
+        for asked in (lambda: reading.draft(project), lambda: reading.run(run), lambda: reading.report(run)):
+            with pytest.raises(NotFoundError):
+                asked()
+        assert reading.projects() == reading.runs() == reading.datasets() == []
+
+
+def test_the_servers_settings_are_for_administrators(project):
+    with users.acting("ada"):
+        for change in (
+            lambda: drafts.set_backend("name", "ray"),
+            lambda: drafts.add_model(models.ModelChoice(name="openai/x", base_url="https://evil.example/v1")),
+            drafts.clear_answers,
+            users.spend,
+        ):
+            with pytest.raises(AccessError, match="administrator"):
+                change()
+    app = page("ada", "settings")
+    assert "set by an administrator" in said(app)
+    assert not {"add_model_button", "clear_cache", "found_again"} & {b.key for b in app.button}
+    keys = {b.key for b in page("root", "settings").button}
+    assert {"add_model_button", "clear_cache"} <= keys
+
+
+def test_administrators_see_what_each_user_has_spent(run):
+    app = page("root", "settings")
+    table = "\n".join(str(h.proto.body) for h in app.get("html"))
+    assert "<td>bob<em>" in table.replace("</em>", "<em>")
+    assert "in all: 1 runs, 12 calls, 3.4k tokens, $0.25" in table
+    assert "users_card" not in str(page("ada", "settings").get("html"))
+
+
+def test_an_owner_shares_gives_away_and_takes_off(project):
+    with users.acting("ada"):
+        with pytest.raises(AccessError, match="cannot sign in"):
+            users.share(project, "nobody@evil.example", "viewer")
+        users.take_off(project, "eve")
+        with pytest.raises(StoreError, match="owns this project"):
+            users.take_off(project, "ada")
+        users.share(project, "bob", "owner")
+        assert users.role(project) == "editor"
+    app = page("bob", "task", project=project)
+    app.button(key=f"share_{project}").click().run()
+    assert not app.exception
+    assert "ada" in said(app)
+    assert "share_go" in {b.key for b in app.button}
+    app = page("ada", "task", project=project)
+    app.button(key=f"share_{project}").click().run()
+    assert "share_go" not in {b.key for b in app.button}
+
+
+def test_files_of_users_name_no_files_of_the_server(project):
+    from engine.dataset import read_dataset
+
+    content = b"picture,label\n/etc/passwd,a\n"
+    with users.acting("bob"):
+        made = drafts.add_file(read_dataset(content, "x.csv"), content, "upload")
+    with Store.open() as store:
+        assert store.datasets.get(made).source == FROM_ELSEWHERE
+
+
+def test_a_key_typed_by_one_user_is_in_no_other_session(project):
+    one, other = page("ada", "settings"), page("bob", "settings")
+    one.session_state["page_keys"] = {"OPENAI_API_KEY": "sk-ada"}
+    one.run()
+    other.run()
+    assert "page_keys" not in other.session_state
+
+
+def test_without_users_nothing_changes(monkeypatch, tmp_path):
+    monkeypatch.setenv(USERS_VARIABLE, "")
+    app = page("mallory", "task", project=drafts.project_from_sample(SAMPLES[0]))
+    assert "What should the model do?" in said(app)
+    assert not [b for b in app.button if b.key and b.key.startswith("share_")]
+    assert users.name() == ""
