@@ -77,7 +77,7 @@ def prompt_diff(before: str, after: str, *, split: bool = True) -> None:
         st.caption("The same text, word for word.")
     else:
         st.caption(f"{counted(found.added, 'word')} added, {counted(found.removed, 'word')} removed")
-    _diff_box(_split(found) if split else _unified(found))
+    _diff_box(_split(found) if split else _unified(found), "diff split" if split else "diff")
 
 
 def prompt_text(text: str) -> None:
@@ -89,9 +89,9 @@ def prompt_text(text: str) -> None:
     )
 
 
-def _diff_box(rows: Iterable[str]) -> None:
+def _diff_box(rows: Iterable[str], kind: str = "diff") -> None:
     # A long prompt scrolls in its own box, so what follows it is never screens away.
-    table = f"<table class='diff'>{''.join(rows)}</table>"
+    table = f"<table class='{kind}'>{''.join(rows)}</table>"
     st.html(
         f"<div class='tb-diff' tabindex='0' role='region' aria-label='The text of the prompts'>{table}</div>"
     )
@@ -103,7 +103,8 @@ def _split(found: Difference) -> Iterable[str]:
         left += line.before is not None
         right += line.after is not None
         before = _side(line.before, left, "del", line.changed)
-        yield f"<tr>{before}{_side(line.after, right, 'ins', line.changed)}</tr>"
+        same = "" if line.changed else " class='same'"
+        yield f"<tr{same}>{before}{_side(line.after, right, 'ins', line.changed)}</tr>"
 
 
 def _side(segments: Sequence[Segment] | None, number: int, kind: str, changed: bool) -> str:

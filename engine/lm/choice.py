@@ -74,6 +74,10 @@ def without_password(url: str) -> str:
     return f"{scheme}{slashes}{place.rpartition('@')[2]}{''.join(path)}" if slashes and "@" in place else url
 
 
+PACED = "offline/paced"
+"""The offline model that takes about as long for an answer as a real one, for a demonstration."""
+
+
 def is_offline(model: ModelChoice | str) -> bool:
     """Return whether a model, by its settings or its name, runs inside the engine, with no network and no key.
 

@@ -161,21 +161,27 @@ def form_cards(run: RunRow, path: Path) -> None:
                     st.caption(form.plain)
                 label, key = f"Download {form.file_name}", f"download_{form.name}"
                 if form.name == "weights" and (why_not := no_model(run, program)):
-                    ui.button(label, key, why_not)
+                    _greyed(label, key, why_not)
                     continue
                 try:
                     if form.is_folder and (why_not := form.too_large(program)):
                         st.caption(escape_markdown(why_not.replace("RUN_ID", run.id)))
-                        ui.button(label, key, "It is too large for a zip.")
+                        _greyed(label, key, "It is too large for a zip.")
                         continue
                     # A large one is made when it is asked for.
                     made = partial(form.content, program) if form.on_demand else form.content(program)
                 except EngineError as error:
-                    ui.button(label, key, str(error))
+                    _greyed(label, key, str(error))
                 else:
                     ui.download(label, made, form.file_name, key)
         with ui.tile("form_training"):
             _training(run)
+
+
+def _greyed(label: str, key: str, why_not: str) -> None:
+    """Draw the button of a file that cannot be had, with the reason as text: a phone has no hover."""
+    ui.button(label, key, why_not)
+    st.caption(escape_markdown(why_not, 1000))
 
 
 def no_model(run: RunRow, program: ProgramFile) -> str:
@@ -200,7 +206,7 @@ def _training(run: RunRow) -> None:
     if rows:
         ui.download(label, partial(reading.results_file, run.id, "jsonl"), "training.jsonl", key)
     else:
-        ui.button(label, key, "The prompt got no row right outside the final test.")
+        _greyed(label, key, "The prompt got no row right outside the final test.")
 
 
 REFUSED = "version_refused"

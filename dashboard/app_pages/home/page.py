@@ -3,7 +3,14 @@
 import streamlit as st
 
 from dashboard.app_pages.home.projects import archived_projects, project_cards
-from dashboard.app_pages.home.welcome import first_steps, glossary_list, run_list, running_now, sample_gallery
+from dashboard.app_pages.home.welcome import (
+    first_steps,
+    glossary_list,
+    run_list,
+    running_now,
+    sample_gallery,
+    show_button,
+)
 from dashboard.components import ui
 from dashboard.components.runs import goes_on
 from dashboard.components.start_box import start_box
@@ -33,7 +40,9 @@ if runs:
     st.markdown("##### Runs")
     run_list(runs, names)
 if not read_only(""):
-    st.markdown("##### Start from a sample")
+    with ui.row("samples_head"):
+        st.markdown("##### Start from a sample", width="content")
+        show_button()
     sample_gallery()
     glossary_list()
 elif not projects:

@@ -11,11 +11,12 @@ from dashboard.components import ui
 from dashboard.components.page import open_page
 from dashboard.components.runs import STATE_COLOURS, STATES, goes_on
 from dashboard.components.tables import before_and_after, data_table, in_percent, label_column
-from dashboard.state import drafts, reading
+from dashboard.state import drafts, models, reading, show
 from dashboard.views.glossary import TERMS
 from dashboard.views.live import progress
 from dashboard.views.text import count, escape_markdown
 from dashboard.views.wizard import KINDS, grouped
+from engine.errors import EngineError
 from engine.pipeline.templates import SAMPLES, Sample
 from engine.store.rows import ProjectRow, RunRow
 from engine.text import duration, price, short
@@ -69,6 +70,22 @@ def _badges(sample: Sample) -> None:
         st.badge(count(len(spec.outputs), "answer"), color="orange")
         for way in dict.fromkeys(WAYS[s.strategy] for s in spec.steps if s.strategy in WAYS):
             st.badge(way, color="gray")
+
+
+def show_button() -> None:
+    """Offer the demonstration: a run that an audience can follow, in the presenter's view."""
+    if ui.button(
+        "Show how it works (1 minute)",
+        "show",
+        icon="present_to_all",
+        help="Tunes the first sample at the pace of a real model, free, in large type for an audience.",
+    ):
+        try:
+            project, run = show.start_show(models.for_process())
+        except EngineError as error:
+            ui.show_error(error)
+            return
+        st.switch_page(ui.page_path("run"), query_params={"project": project, "run": run, "present": "1"})
 
 
 STEPS = (

@@ -26,8 +26,8 @@ def candidate_picker(run: RunRow, best: str, runs: Sequence[RunRow]) -> list[Com
         c.key: f"{c.name} · {candidates.name_of(c.candidate, '')}" for c in picked if c.key not in names
     }
     keys = [c.key for c in picked]
-    key = _widget_key(run.id, keys)
     shown = distinct(names)
+    key = _widget_key(run.id, keys, [shown[k] for k in keys if k in shown])
     with ui.row("compared_bar", "bottom"):
         st.multiselect(
             "Prompts to compare",
@@ -92,11 +92,16 @@ def _another(run: RunRow, picked: Sequence[ComparedCandidate], runs: Sequence[Ru
         add_candidate(other.id, best, picked)
 
 
-def _widget_key(run_id: str, keys: Sequence[str]) -> str:
-    """Return the widget's key: a new one when the address says something else than the widget, and the address counts."""
+def _widget_key(run_id: str, keys: Sequence[str], names: Sequence[str]) -> str:
+    """Return the widget's key: a new one when the address says something else than the widget, and the address counts.
+
+    The browser keeps the names that were chosen: a score that is new makes it another widget too.
+    """
     version = int(st.session_state.get(f"compared_version_{run_id}", 0))
     said = st.session_state.get(f"compared_{run_id}_{version}")
-    if said is not None and list(said) != list(keys):
+    before = st.session_state.get(f"compared_names_{run_id}", names)
+    st.session_state[f"compared_names_{run_id}"] = names
+    if said is not None and (list(said) != list(keys) or list(before) != list(names)):
         version += 1
         st.session_state[f"compared_version_{run_id}"] = version
     return f"compared_{run_id}_{version}"

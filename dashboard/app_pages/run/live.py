@@ -10,6 +10,7 @@ import streamlit as st
 from dashboard.app_pages.run.requests import run_actions, run_requests
 from dashboard.components import ui
 from dashboard.components.plot import own_element, plot
+from dashboard.components.run_elements import meters_element, watch_element
 from dashboard.components.runs import STATES, goes_on, run_picker, state_badge, verdict_card
 from dashboard.components.tables import PERCENT, data_table, in_percent, row_column
 from dashboard.state import reading
@@ -145,19 +146,6 @@ _feed = own_element(
     "<div class='tb-feed' role='log' aria-label='What happened, the newest first' tabindex='0'></div>",
     "stream.js",
 )
-_meters = own_element(
-    "meters",
-    "<div class='tb-meters'></div><div class='tb-progress' role='progressbar' aria-label='How far the run is' "
-    "aria-valuemin='0' aria-valuemax='100' hidden><span></span><i></i></div>",
-    "stream.js",
-)
-_watch = own_element(
-    "watch",
-    "<div class='tb-watch'><label><input type='checkbox'>Notify me when it ends</label>"
-    "<label><input type='checkbox'>Play a sound</label><output role='status'></output></div>",
-    "stream.js",
-)
-
 MOST_LISTED = 6
 
 
@@ -201,9 +189,9 @@ def _draw(run_id: str, was_over: bool) -> None:
     # A message that comes and goes has its own container: otherwise the chart below is built again and loses its zoom.
     with st.container():
         _message(run)
-    _meters(key="meters", data={"meters": shown["meters"], "live": live})
+    meters_element(key="meters", data={"meters": shown["meters"], "live": live})
     # It triggers when the stage becomes another one: the page is then drawn again.
-    _watch(key="watch", data={"stage": shown["stage"], "live": live}, on_stage_change=lambda: None)
+    watch_element(key="watch", data={"stage": shown["stage"], "live": live}, on_stage_change=lambda: None)
     with st.container():
         run_requests(seen)
     left, right = st.columns([5, 3], gap="medium")

@@ -1,6 +1,7 @@
 """A run while it goes on."""
 
 from dashboard.app_pages.run.live import live_run, running_runs
+from dashboard.app_pages.run.present import present_run, presenting
 from dashboard.components import ui
 from dashboard.components.page import current, tune_link
 from dashboard.components.runs import current_run, goes_on
@@ -17,6 +18,8 @@ if run is None:
     what = "A run tries prompts on your examples and keeps the best. Start one on the Tune page."
     with ui.nothing_here("no_run", "No run yet", what):
         tune_link()
+elif presenting():
+    present_run(run.id)
 else:
     wizard_header("run", None if goes_on(run) else ENDED if run.result else BROKEN_OFF)
     running_runs(run.id)

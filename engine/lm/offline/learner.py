@@ -5,6 +5,7 @@ It is a small in-context learner. It knows only the messages of one request.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
 from collections import Counter
@@ -14,6 +15,7 @@ from typing import Any
 import orjson
 
 from engine.lm.base import BaseLM, Choice, Reply, Request
+from engine.lm.choice import PACED
 from engine.lm.offline.copying import (
     best_sentences,
     copied_number,
@@ -46,6 +48,8 @@ from engine.lm.offline.writing import described_sentence, wants_writing, write_f
 from engine.records import Usage
 
 MODEL = "offline/learner"
+LEAST_SECONDS, MOST_SECONDS = 0.5, 1.4
+"""Time of an answer of the paced model."""
 
 
 class OfflineLM(BaseLM):
@@ -66,7 +70,10 @@ class OfflineLM(BaseLM):
         super().__init__(model, **params)
 
     async def complete(self, request: Request) -> Reply:
-        """Answer at once; raises nothing."""
+        """Answer at once, or at the pace of a real model where it is the paced one; raises nothing."""
+        if self.model == PACED:
+            pace = random.Random(request.key()).random()
+            await asyncio.sleep(LEAST_SECONDS + pace * (MOST_SECONDS - LEAST_SECONDS))
         count = max(int(request.params.get("n") or 1), 1)
         texts = [reply_text(request, position) for position in range(count)]
         read = sum(_tokens(content_text(m)) for m in request.messages)

@@ -62,9 +62,11 @@ def test_a_finished_run_shows_its_proof_and_every_form(home):
 
 def test_a_program_is_taken_with_its_model_only_where_one_was_trained(home):
     run_id, project = finished(home)
-    button = start(project=project, run=run_id).button(key="download_weights")
+    app = start(project=project, run=run_id)
+    button = app.button(key="download_weights")
     assert button.disabled
     assert "This run trained no model" in button.help
+    assert "This run trained no model" in said(app)  # a phone has no hover
     with Store.open() as store:
         result = {**store.runs.get(run_id).result, "tuned_models": ["tuned/small-1"]}
         store.runs.save_result(run_id, result)

@@ -1,0 +1,97 @@
+"""The presenter's view of a run: its chart while it goes on, its result when it has ended, and nothing else, in large type.
+
+The address says it (`present=1`), so the view is a link. It fits 1280 by 720 pixels, and is larger on a larger screen.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from dashboard.components import ui
+from dashboard.components.plot import plot
+from dashboard.components.run_elements import meters_element, watch_element
+from dashboard.components.runs import state_badge
+from dashboard.state import reading
+from dashboard.state.snapshot import parts
+from dashboard.views.text import escape_markdown
+from engine.store.rows import RunRow
+
+PARAM = "present"
+TALL, SHORT = 460, 370
+"""Pixels of the chart while the run goes on, and below its result."""
+
+
+def presenting() -> bool:
+    """Return whether the address asks for the presenter's view."""
+    return st.query_params.get(PARAM) == "1"
+
+
+def present_button() -> None:
+    """Draw the button that opens the presenter's view; the key P presses it."""
+    if st.button(
+        "Present",
+        icon=":material/present_to_all:",
+        key="present_run",
+        shortcut="P",
+        help="The chart and the result alone, in large type, for an audience. The same key leads back.",
+    ):
+        st.query_params[PARAM] = "1"
+        st.rerun()  # the whole page: the button is in a part that is drawn by itself
+
+
+def present_run(run_id: str) -> None:
+    """Show a run to an audience and keep it up to date."""
+    ui.page_style()
+    st.html(f"<style>{ui.static_text('present.css')}</style>")
+    st.fragment(_guarded)(run_id, reading.run(run_id).is_over)
+
+
+def _guarded(run_id: str, was_over: bool) -> None:
+    with ui.errors_shown():  # a fragment runs by itself: what `app.py` catches is not around it
+        _draw(run_id, was_over)
+
+
+def _draw(run_id: str, was_over: bool) -> None:
+    seen = reading.snapshot(reading.run(run_id))
+    run, live = seen.run, "" if seen.run.is_over else seen.run.id
+    shown = parts(seen)
+    with ui.row("present_head"):
+        st.subheader(escape_markdown(run.title, 90), anchor=False, width="stretch")
+        state_badge(run)
+        if st.button("Leave", key="present_leave", type="tertiary", shortcut="P"):
+            st.query_params.pop(PARAM, None)
+            st.rerun()
+    # It triggers when the stage becomes another one: the view is then drawn again.
+    watch_element(key="watch", data={"stage": shown["stage"], "live": live}, on_stage_change=lambda: None)
+    if run.is_over and run.result:
+        st.html(reading.hero(run))
+        left, right = st.columns([3, 2], gap="medium")
+        with left:
+            _chart(shown["chart"], live, SHORT)
+        with right:
+            _winner(run)
+    else:
+        meters_element(key="meters", data={"meters": shown["meters"], "live": live})
+        _chart(shown["chart"], live, TALL)
+    if run.is_over != was_over:
+        st.rerun()
+
+
+def _chart(chart: dict[str, Any], live: str, height: int) -> None:
+    plot(
+        chart["figure"],
+        key=f"present_{height}",
+        label=chart["label"],
+        stamp=chart["stamp"],
+        live=live,
+        height=height,
+        empty="The first dot appears as soon as the starting prompt has answered its first row.",
+    )
+
+
+def _winner(run: RunRow) -> None:
+    best = reading.prompt(run, str((run.result or {}).get("best_candidate", "")))
+    state = next(iter(best.steps.values()))
+    ui.plain_code(state.instructions.strip() or "(no instruction)", height=SHORT)
