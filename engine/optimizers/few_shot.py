@@ -286,18 +286,18 @@ def bootstrap(
 
 
 def at_once(missing: int, solved: int, asked: int) -> int:
-    """Return how many rows to ask for so that mostly no more are solved than are missing: half a standard error away.
+    """Return how many rows to ask for so that mostly all that are missing are solved: a standard error above the mean.
 
-    And never for more than were asked for before. To ask for as many as are missing would take no row too many, but
-    far more rounds: 20 instead of 6 where one row in ten is solved.
+    First for half a standard error less than the mean, and never for more than were asked for before. To ask for as many as
+    are missing would take no row too many, but far more rounds: 20 instead of 6 where one row in ten is solved.
 
     >>> at_once(4, 0, 0), at_once(2, 2, 5), at_once(4, 0, 5), at_once(4, 0, 40)
-    (5, 3, 5, 40)
+    (5, 5, 5, 40)
     """
     share = (solved + 2) / (asked + 3)
-    spread = 0.5 * math.sqrt(share * (1 - share))
-    most = (math.sqrt(spread**2 + 4 * share * missing) - spread) / (2 * share)
-    return max(missing, min(math.floor(most**2), asked or missing + 1))
+    spread = (1.0 if asked else -0.5) * math.sqrt(share * (1 - share))
+    most = (math.sqrt(spread**2 + 4 * share * missing) + spread) / (2 * share)
+    return max(missing, min(math.floor(most**2), asked or missing + missing // 2))
 
 
 # Rounds of a hurry that ask for no row too many.

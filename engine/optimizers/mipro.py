@@ -193,7 +193,7 @@ class MIPROv2(Optimizer):
                     wanted = problem.rng.randint(1, o.max_bootstrapped_demos)
                 jobs.append(bootstrap(teacher, order, wanted, rules, wrong))
         # Last, because nothing waits for it: what takes several rounds goes first.
-        jobs.append(_baseline(Score(problem.seed, validation, label="starting prompt")))
+        jobs.append(_baseline(problem.seed, validation, _PARTS if plan.minibatch else 1))
         notes, *solved, baseline = yield from together(jobs)
         return notes, solved, wrong, baseline
 
@@ -209,9 +209,19 @@ class MIPROv2(Optimizer):
         return list({s.id: s for s in sets}.values())
 
 
-def _baseline(ask: Score) -> Search:
-    (evaluation,) = yield [ask]
+def _baseline(seed: Candidate, validation: tuple[int, ...], parts: int) -> Search:
+    """Score the starting prompt, a part of the rows in each batch, so that it fills the rounds in which rows are solved.
+
+    Each ask has the rows of those before, which are known, so the last is a whole trial.
+    """
+    size = len(validation)
+    for part in range(1, parts + 1):
+        (evaluation,) = yield [Score(seed, validation[: -(-size * part // parts)], label="starting prompt")]
     return evaluation
+
+
+# Parts of the starting prompt's score.
+_PARTS = 3
 
 
 class BayesianSignatureOptions(MIPROv2Options):

@@ -32,7 +32,7 @@ SHOWN_RUNS = 8
 class Plan:
     """The size of a search: candidates and instructions a step, trials, rows. `minibatch` 0: all rows each time.
 
-    `readers` take notes on `rows_a_reader` training rows each. Of the trials a budget in calls may leave fewer.
+    `readers` take notes on `rows_a_reader` training rows each; the `finals` best of a wave are scored in full. Of the trials a budget in calls may leave fewer.
     """
 
     candidates: int
@@ -43,6 +43,7 @@ class Plan:
     wave: int
     readers: int = 0
     rows_a_reader: int = 0
+    finals: int = 1
 
 
 # Least validation rows of a small budget, which gives up rows for at least this number of candidates in full.
@@ -74,7 +75,11 @@ def make_plan(o: MIPROv2Options, problem: Problem) -> Plan:
     small = o.auto is not None and rows <= _SMALL_VALIDATION
     mini = 0 if not o.minibatch or small or o.minibatch_size >= rows else o.minibatch_size
     wave = o.minibatch_full_eval_steps if mini else _TRIALS_A_WAVE
-    return Plan(n, instructions, trials, rows, mini, wave, readers, read)
+    # A second wave of a trial or two would learn little from the first one, and waits as long.
+    chosen = "minibatch_full_eval_steps" in o.model_fields_set or problem.meter.limit is not None
+    one = wave < trials <= 1.6 * wave and not chosen
+    wave, finals = (trials, 2) if one else (wave, 1)
+    return Plan(n, instructions, trials, rows, mini, wave, readers, read, finals)
 
 
 def different_draws(draws: int, combinations: int) -> int:
@@ -230,7 +235,7 @@ class Trials:
         """Return what deserves a full score: the best that waits, and after the last trial as many as a budget pays for."""
         waiting = self._waiting()
         if self._meter.limit is None:
-            return waiting[:1]
+            return waiting[: self._plan.finals]
         chosen: list[Combination] = []
         last = not self._left or self._room(waiting[:1]) <= 0
         for combination in waiting[: _FINALISTS if last else 1]:

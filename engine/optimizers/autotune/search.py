@@ -269,6 +269,9 @@ class AutotuneSearch:
         asks = [
             self._score(c, max(rows, self._rows_asked.get(c, 0)), f"readable, {rows} rows") for c in others
         ]
+        # The finals do not wait for these.
+        asked = sum(len(ask.rows) - self._rows_asked.get(c, 0) for ask, c in zip(asks, others, strict=True))
+        asks += self._final_asks(asked * self.per_row + len(writing))
         answers = yield from self._batch([*asks, *chain.from_iterable(writing.values())])
         merged = winner.merged(_proposed_rules(writing, answers[len(asks) :]))
         if merged and not self.cut:
@@ -278,21 +281,23 @@ class AutotuneSearch:
     def _finals(self) -> Search:
         """Score the few best on ever more rows while it is in doubt which is best, then confirm the winner."""
         yield from self._confirm(most=2 * _BLOCK)
-        while not self.cut:
-            few = self.evidence.finalists()
-            asked = [self._rows_asked.get(c, 0) for c in few]
-            rows = int((self.planned - self.spent) / self.per_row / max(1, len(few)))
-            least = min(asked, default=0)
-            goal = min(len(self.order), max(least, *asked) + _BLOCK, least + rows)
-            asks = [
-                self._score(c, goal, f"finals, {goal} rows") for c in few if self._rows_asked.get(c, 0) < goal
-            ]
-            if len(few) < 2 or not asks or goal < least + 4:
-                break
+        while not self.cut and (asks := self._final_asks()):
             yield from self._batch(asks)
             self.evidence.drop_unlikely()
         if not self.cut:
             yield from self._confirm()
+
+    def _final_asks(self, other_calls: float = 0) -> list[Ask]:
+        """Return the asks for more rows of the few best next to other calls, none where there is one or no calls for it."""
+        few = self.evidence.finalists()
+        asked = [self._rows_asked.get(c, 0) for c in few]
+        rows = int((self.planned - self.spent - other_calls) / self.per_row / max(1, len(few)))
+        least = min(asked, default=0)
+        goal = min(len(self.order), max(least, *asked) + _BLOCK, least + rows)
+        if len(few) < 2 or goal < least + 4:
+            return []
+        known = zip(few, asked, strict=True)
+        return [self._score(c, goal, f"finals, {goal} rows") for c, n in known if n < goal]
 
     def _confirm(self, most: int = 10**9) -> Search:
         """Score the start on the rows of the best, if it is in doubt that the best beats it."""

@@ -92,6 +92,11 @@ class Evolution:
             return None
         idle = 0
         while True:
+            if children and self._overlaps:
+                # The next proposals do not wait for the full scores of these.
+                children = yield from self._validate_and_go_on(children)
+                idle = 0
+                continue
             if children is not None:
                 found = yield from self._validate(children)
                 idle = 0 if found else idle + self._width(idle)
@@ -148,15 +153,55 @@ class Evolution:
             return f"{rounds} brought nothing new; the best prompt is kept."
         return None
 
-    def _round(self, n: int) -> Steps[list[_Child]]:
-        """Run one round of up to `n` proposals; return the children to score in full."""
-        o, pool = self.options, self.pool
+    @property
+    def _overlaps(self) -> bool:
+        """True if proposals are taken while others are scored in full: of several steps, whose calls wait for each other.
+
+        With one step it saves little, and the parents' full scores are worth the wait (tests/benchmarks/README.md).
+        """
+        return len(self.problem.signatures) > 1 and self.options.score_threshold is None
+
+    def _validate_and_go_on(self, accepted: Sequence[_Child]) -> Steps[list[_Child] | None]:
+        """Score accepted children in full, and meanwhile take the next proposals, half of them from these children.
+
+        Returns the next children; None where there is no room for proposals, or an end that must be looked at first.
+        """
+        chosen = self._paid_for(accepted)
+        planned = len(chosen) * len(self.problem.validation)
+        n = self._room(planned=planned) if chosen and self._ending(0) is None else 0
+        full = self.options.max_tracked_candidates
+        if not n or (full is not None and len(self.pool.members) + len(chosen) >= full):
+            yield from self._validate(accepted)
+            return None
+        others, merge = self._selected(n), self._merge()
+        places = [self.pool.add(Member(c, {}, parents)) for c, parents in chosen]
+        taken = [places[i // 2 % len(places)] if i % 2 == 0 else other for i, other in enumerate(others)]
+        found, following = yield from together(
+            [
+                self._leaderboard.validate([c for c, _ in chosen]),
+                self._propose([self._proposal(place) for place in taken], merge),
+            ]
+        )
+        for place, (candidate, parents), evaluation in zip(places, chosen, found, strict=True):
+            self.pool.members[place] = Member.of(candidate, evaluation, parents)
+        return following if self._leaderboard.open else None
+
+    def _selected(self, n: int) -> list[int]:
+        """Return the places of the parents of `n` proposals."""
+        o = self.options
         parents = [
-            pool.select(o.candidate_selection_strategy, self.problem.rng, epsilon=o.epsilon, top_k=o.top_k)
+            self.pool.select(
+                o.candidate_selection_strategy, self.problem.rng, epsilon=o.epsilon, top_k=o.top_k
+            )
             for _ in range(min(n, o.num_parents or n))
         ]
-        proposals = [self._proposal(parents[i % len(parents)]) for i in range(n)]
-        return (yield from self._propose(proposals, self._merge()))
+        return [parents[i % len(parents)] for i in range(n)]
+
+    def _round(self, n: int) -> Steps[list[_Child]]:
+        """Run one round of up to `n` proposals; return the children to score in full."""
+        return (
+            yield from self._propose([self._proposal(place) for place in self._selected(n)], self._merge())
+        )
 
     def _propose(self, proposals: Sequence[_Proposal], merge: _Merge | None) -> Steps[list[_Child]]:
         """Run the parents, reflect and try the children; return those to score in full."""
@@ -334,13 +379,15 @@ class Evolution:
 
     def _validate(self, accepted: Sequence[_Child]) -> Steps[int]:
         """Score accepted candidates on every validation row, as many as are paid for, and put them in the pool."""
-        room = self._rows_left // max(1, len(self.problem.validation))
-        chosen = accepted[:room]
+        chosen = self._paid_for(accepted)
         evaluations = yield from self._leaderboard.validate([c for c, _ in chosen])
         for (candidate, parents), evaluation in zip(chosen, evaluations, strict=True):
             if len(evaluation.outcomes) == len(self.problem.validation):
                 self.pool.add(Member.of(candidate, evaluation, parents))
         return len(evaluations)
+
+    def _paid_for(self, accepted: Sequence[_Child]) -> Sequence[_Child]:
+        return accepted[: self._rows_left // max(1, len(self.problem.validation))]
 
 
 def _rewrite(
