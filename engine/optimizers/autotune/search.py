@@ -287,7 +287,7 @@ class AutotuneSearch:
         if not self.cut:
             yield from self._confirm()
 
-    def _final_asks(self, other_calls: float = 0) -> list[Ask]:
+    def _final_asks(self, other_calls: float = 0) -> list[Score]:
         """Return the asks for more rows of the few best next to other calls, none where there is one or no calls for it."""
         few = self.evidence.finalists()
         asked = [self._rows_asked.get(c, 0) for c in few]
