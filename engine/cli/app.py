@@ -548,6 +548,21 @@ def doctor(home: Home = None) -> None:
     raise typer.Exit(examine())
 
 
+@app.command()
+@plain_errors
+def deploy(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A folder for the files; made if missing.")
+    ],
+) -> None:
+    """Write what a dashboard for a team is started from: for Docker Compose and for systemd."""
+    from engine.cli.deploy import write_deploy_folder
+
+    for path in write_deploy_folder(folder):
+        typer.echo(str(path))
+    typer.echo("The first lines of compose.yaml and of tuneboard.service say how to start it.")
+
+
 def _use(home: Path | None) -> None:
     # Through the environment: the cache, the store and every child process read it there.
     if home is not None:
