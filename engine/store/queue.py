@@ -33,7 +33,7 @@ def usual_runs() -> int:
 
 
 class Limits(BaseModel):
-    """Limits of a data folder, for all its users; None means no limit of that kind.
+    """Limits of a data folder, for all its users; None means no limit of that kind, but for `runs`: see `places`.
 
     `runs` and `runs_per_user` are runs at once, `requests` those at once to one model endpoint, by all runs and the
     playground. `calls` and `usd` (US dollars) are for each user and month.
@@ -44,11 +44,16 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    runs: int | None = Field(default_factory=usual_runs, ge=1)
+    runs: int | None = Field(default=None, ge=1)
     runs_per_user: int | None = Field(default=None, ge=1)
     requests: int | None = Field(default=None, ge=1)
     calls: int | None = Field(default=None, ge=1)
     usd: float | None = Field(default=None, gt=0)
+
+    @property
+    def places(self) -> int:
+        """Runs that go on at once."""
+        return self.runs or usual_runs()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +181,7 @@ class Queue(StorePart):
         if run_id not in order:
             return None
         before = order.index(run_id)
-        return Place(before, due=limits.runs is None or before + sum(holding.values()) < limits.runs)
+        return Place(before, due=before + sum(holding.values()) < limits.places)
 
     def _waits(self, run_id: str, pid: int) -> bool:
         """Return whether a process's run still waits; False where it was cancelled."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.state import drafts, reading
+from dashboard.state import drafts, reading, users
 from dashboard.state.selection import read_only
 from engine.store.queue import usual_runs
 
@@ -40,10 +40,9 @@ LIMITS: dict[str, Limit] = {
 
 
 def limits_card() -> None:
-    """Let the user set each limit; an empty field is no limit."""
-    now = reading.limits()
-    about = f"They hold for everyone who uses this data folder. Without a number for runs at once it is {usual_runs()} here."
-    with ui.card("limits_card", "Limits", about):
+    """Let an administrator set each limit; an empty field is none, or for runs at once the usual number."""
+    now, fixed = reading.limits(), read_only("") or not users.is_administrator()
+    with ui.card("limits_card", "Limits", "They hold for everyone who uses this data folder."):
         for name, limit in LIMITS.items():
             value, key = getattr(now, name), f"limit_{name}"
             # Only a field that begins empty can be emptied.
@@ -53,8 +52,8 @@ def limits_card() -> None:
                 min_value=type(limit.step)(1),
                 value=None,
                 step=limit.step,
-                placeholder="No limit",
+                placeholder=f"One for each core ({usual_runs()})" if name == "runs" else "No limit",
                 help=limit.about,
-                disabled=read_only(),
+                disabled=fixed,
                 **ui.saved(key, drafts.set_limit, name),
             )

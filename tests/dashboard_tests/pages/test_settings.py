@@ -58,9 +58,9 @@ def test_the_backend_of_new_runs_is_chosen_here(home):
     assert reading.backend().address == "auto"
 
 
-def test_limits_are_set_here_and_an_empty_field_is_no_limit(home):
+def test_limits_are_set_and_taken_back_here(home):
     app = start()
-    assert app.number_input(key="limit_runs").value == usual_runs()
+    assert app.number_input(key="limit_runs").value is None
     assert app.number_input(key="limit_requests").value is None
     app.number_input(key="limit_runs").set_value(3).run()
     app.number_input(key="limit_requests").set_value(8).run()
@@ -68,7 +68,8 @@ def test_limits_are_set_here_and_an_empty_field_is_no_limit(home):
     assert reading.limits() == Limits(runs=3, requests=8, usd=25.5)
     app.number_input(key="limit_runs").set_value(None).run()
     assert not app.exception
-    assert reading.limits() == Limits(runs=None, requests=8, usd=25.5)
+    assert reading.limits() == Limits(requests=8, usd=25.5)
+    assert reading.limits().places == usual_runs()
 
 
 def test_a_server_of_this_machine_is_found_and_its_model_added(monkeypatch):

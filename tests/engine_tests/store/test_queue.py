@@ -74,10 +74,10 @@ def test_as_many_runs_begin_as_there_are_places_in_the_order_in_which_they_came(
 
 
 def test_without_settings_there_is_a_place_for_each_core(store):
-    assert store.queue.limits() == Limits(runs=usual_runs())
-    assert usual_runs() >= 2
+    assert store.queue.limits() == Limits()
+    assert store.queue.limits().places == usual_runs() >= 2
     limit(store, runs=None)
-    assert store.queue.limits().runs is None
+    assert store.queue.limits().places == usual_runs()
 
 
 def test_a_paused_run_keeps_its_place_and_an_ended_process_frees_it_at_once(store, pids):
