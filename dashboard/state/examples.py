@@ -15,6 +15,7 @@ from dashboard.state import launching, reading
 from dashboard.state.drafts import Change, ChangedElsewhereError, edit_seen
 from dashboard.state.models import for_process
 from dashboard.state.selection import check, writing
+from dashboard.views.prompts import calls_a_row, messages, text_of
 from engine.errors import EngineError, RunError
 from engine.lm.choice import is_offline
 from engine.pipeline.spec import PipelineSpec
@@ -240,6 +241,42 @@ def findings_of(draft: ProjectDraft) -> tuple[Finding, ...]:
             left_out=frozenset(draft.excluded),
         )
     )
+
+
+MANY_ROWS = 3000
+"""Rows from which a sample is offered."""
+
+SAMPLE = 300
+CALL_TOKENS = 60
+"""Tokens of a usual answer, for a price before there is an estimate."""
+
+
+def rows_to_use(draft: ProjectDraft) -> int:
+    """Return how many rows a run could use: those of the table that are not left out."""
+    stored = next((d for d in reading.datasets() if d.id == draft.dataset), None)
+    return 0 if stored is None else stored.rows - len(draft.excluded)
+
+
+def plan_price(draft: ProjectDraft, sample: int | None) -> tuple[int, float | None]:
+    """Return the calls of the Balanced plan on a sample (None: on all rows), and US dollars; None: price not known.
+
+    Raises EngineError where the rows cannot be divided.
+    """
+    from engine.lm.prices import price
+    from engine.optimizers.choose import plans
+
+    pipeline = draft.pipeline or PipelineSpec()
+    split = split_of(draft.model_copy(update={"split": draft.split.model_copy(update={"sample": sample})}))
+    calls = plans(len(split.validation), len(split.test), calls_a_row(pipeline, adapter=draft.adapter))[
+        "Balanced"
+    ]
+    model = draft.model or ModelChoice()
+    if is_offline(model):
+        return calls, 0.0
+    known = price(model.name)
+    sent = messages(pipeline, reading.first_row(draft), adapter=draft.adapter)
+    letters = sum(len(text_of(message)) for _, turns in sent for message in turns)
+    return calls, None if known is None else calls * known.cost(letters // 4, CALL_TOKENS)
 
 
 ROWS_AS_EXAMPLES = 60

@@ -28,7 +28,7 @@ from engine.dataset.profiling import (
     profile,
 )
 from engine.dataset.reading import EXTENSIONS, paste_dataset, read_dataset
-from engine.dataset.splitting import Split, split_rows
+from engine.dataset.splitting import Split, sample_rows, split_rows
 from engine.dataset.table import Dataset, RowProblem
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "paste_dataset",
     "profile",
     "read_dataset",
+    "sample_rows",
     "split_rows",
     "usable_rows",
 ]

@@ -49,7 +49,7 @@ class ColumnProfile:
 
     `filled` is the share of rows with something in them, 0 to 1; `distinct` the number of different
     values, blank ones aside; `samples` a few of them in file order; `top_values` the most frequent ones
-    with their counts, of a category all of them. `whole` says that a number column holds whole numbers only; `longest` is the
+    with their counts, of a category all of them, of whole numbers as many. `whole` says that a number column holds whole numbers only; `longest` is the
     length in characters of the longest of the values judged.
     """
 
@@ -94,8 +94,9 @@ def _profile_column(name: str, cells: object) -> ColumnProfile:
     frequent = counts.take(ranked)
     values: list[str] = frequent.field("values").to_pylist()
     times: list[int] = frequent.field("counts").to_pylist()
-    kind = _kind(values, len(counts), len(present))
-    listed = MOST_CHOICES if kind == "category" else TOP_VALUES
+    kind = _kind(name, values, len(counts), len(present))
+    whole = kind == "number" and all(_WHOLE.fullmatch(v) for v in values)
+    listed = MOST_CHOICES if kind == "category" or whole else TOP_VALUES
     return ColumnProfile(
         name=name,
         kind=kind,
@@ -105,12 +106,12 @@ def _profile_column(name: str, cells: object) -> ColumnProfile:
         samples=tuple(counts.field("values")[:SAMPLES].to_pylist()),
         top_values=tuple(zip(values[:listed], times[:listed], strict=True)),
         longest=max(map(len, values), default=0),
-        whole=kind == "number" and all(_WHOLE.fullmatch(v) for v in values),
+        whole=whole,
     )
 
 
-def _kind(values: list[str], distinct: int, present: int) -> Kind:
-    """Judge a column by its most frequent values."""
+def _kind(name: str, values: list[str], distinct: int, present: int) -> Kind:
+    """Judge a column by its most frequent values; fewer repeats suffice where its name says that it is a category."""
     if not values:
         return "empty"
     folded = {v.casefold() for v in values}
@@ -123,7 +124,7 @@ def _kind(values: list[str], distinct: int, present: int) -> Kind:
     if all(v[0] in "[{" and v[-1] in "]}" for v in values):
         return "json"
     short = all(len(v) <= LONGEST_CATEGORY and "\n" not in v for v in values)
-    often = 2 if distinct <= TOP_VALUES else 3
+    often = 2 if distinct <= TOP_VALUES or _CATEGORY_NAMES & set(_tokens(name)[-1:]) else 3
     repeated = present >= often * distinct and distinct <= MOST_CHOICES
     return "category" if short and (repeated or distinct == 1) else "text"
 
@@ -160,6 +161,7 @@ _LABEL_NAMES = _words(
     "class category sentiment intent queue topic tag aspect polarity emotion department priority rating stars score "
     "summary translation verdict decision severity urgency route team type grade"
 )
+_CATEGORY_NAMES = _words("label class category intent")
 _INPUT_NAMES = _words(
     "text message body content comment review description email document passage article question query prompt problem "
     "input subject title context utterance"

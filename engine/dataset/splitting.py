@@ -22,7 +22,8 @@ from engine.text import counted
 SIDES = ("train", "validation", "test")
 SMALLEST = {"train": 4, "validation": 3, "test": 3}
 _PURPOSE = {"train": "to learn from", "validation": "to choose by", "test": "for the final test"}
-MOST_STRATA = 50
+MOST_STRATA = 300
+"""Different answers that rows are spread by: as many as a category may have."""
 
 
 class Shares(Protocol):
@@ -132,6 +133,40 @@ def _with_synthetic(
         verb = "repeat" if left_out > 1 else "repeats"
         notes.append(f"{left_out:,} of them {verb} a row that is kept apart, and will not be used.")
     return replace(split, train=tuple(sorted((*split.train, *kept))), notes=(*split.notes, *notes))
+
+
+def sample_rows(
+    rows: Mapping[int, Mapping[str, object]],
+    count: int,
+    seed: int,
+    *,
+    outputs: Collection[str] | None = None,
+) -> tuple[int, ...]:
+    """Return the ids of about `count` rows, drawn by chance, with every label in its share; of equal inputs one.
+
+    A label keeps at least one row for each side of a split where `count` allows. The same seed and rows give the same.
+
+    >>> rows = {i: {"text": str(i), "label": "ab"[i % 4 == 0]} for i in range(400)}
+    >>> drawn = sample_rows(rows, 40, 0, outputs=["label"])
+    >>> len(drawn), sum(rows[i]["label"] == "b" for i in drawn)
+    (40, 10)
+    """
+    if count >= len(rows):
+        return tuple(rows)
+    asked, answers = _field_names(rows, None, outputs)
+    label = _label(rows, answers)
+    labels = dict(zip(rows, _column(rows, label), strict=True)) if label is not None else {}
+    strata = _strata(_groups(rows, asked, seed), labels)
+    least = 3 if 3 * len(strata) <= count else 1
+    left, groups_left = count, sum(map(len, strata))
+    found: list[int] = []
+    for stratum in strata:  # rare labels first: what they take beyond their share, the frequent ones give
+        share = round(left * len(stratum) / max(1, groups_left))
+        taken = min(len(stratum), left, max(least, share))
+        found.extend(group[0] for group in stratum[:taken])
+        left -= taken
+        groups_left -= len(stratum)
+    return tuple(sorted(found))
 
 
 def rows_needed(shares: Sequence[float]) -> int:

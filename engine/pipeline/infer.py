@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from engine.dataset.profiling import ColumnProfile, Role, guess_roles, profile
+from engine.dataset.profiling import MOST_CHOICES, ColumnProfile, Role, guess_roles, profile
 from engine.dataset.table import Dataset
 from engine.errors import PipelineError
 from engine.pipeline.check import usable_name
@@ -19,6 +19,7 @@ from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 MOSTLY_FILLED = 0.95
 MOST_CODES = 12
 _CLASS_NAME = re.compile(r"label|class|categor|intent|target|type|idx|index", re.IGNORECASE)
+_CODE_NAME = re.compile(r"label|class|categor|intent", re.IGNORECASE)
 _NOTE = re.compile(r"\s*[(\[][^()\[\]]{1,80}[)\]]\s*$")
 _PUZZLES = frozenset(("question", "problem", "puzzle", "exercise"))
 
@@ -116,10 +117,25 @@ def _is_text_list(text: str) -> bool:
     return isinstance(value, list) and all(isinstance(v, str) for v in value)
 
 
+def _is_coded(column: ColumnProfile) -> bool:
+    """Return whether whole numbers are codes of classes: a few, or many without gaps, each in several rows."""
+    if not column.whole or column.distinct < 2 or not _CLASS_NAME.search(column.name):
+        return False
+    if column.distinct <= MOST_CODES:
+        return True
+    if (
+        column.distinct > MOST_CHOICES
+        or column.rows < 3 * column.distinct
+        or not _CODE_NAME.search(column.name)
+    ):
+        return False
+    codes = [int(value.replace(",", "")) for value, _ in column.top_values]
+    return max(codes) - min(codes) + 1 == len(codes) and min(codes) in (0, 1)
+
+
 def _choices(column: ColumnProfile) -> tuple[str, ...]:
     """Return a category's values (or a class's numbers) in the alphabet's order; of two that differ in case the more frequent one."""
-    coded = column.whole and 2 <= column.distinct <= MOST_CODES and _CLASS_NAME.search(column.name)
-    if not (column.few or coded) or _type(column) == "bool":
+    if not (column.few or _is_coded(column)) or _type(column) == "bool":
         return ()
     by_text: dict[str, str] = {}
     for value, _ in column.top_values:

@@ -265,7 +265,8 @@ def advised_metric(spec: PipelineSpec | None) -> Named | None:
     exact = [bool(f.choices) or f.parsed_type.plain in (bool, int) for f in spec.outputs]
     if spec.steps[-1].strategy == "extract" or (spec.has_record and not all(exact)):
         return Named(name=RECORDS, options=usual_options(RECORDS, spec))
-    if spec.outputs[-1].parsed_type.plain is float:
+    last = spec.outputs[-1]
+    if last.parsed_type.plain in (int, float) and not last.choices:
         return Named(name="NumberWithin")
     return Named(name="ExactMatch" if exact[-1] else "TokenF1")
 

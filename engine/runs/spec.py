@@ -53,12 +53,16 @@ class Named(Frozen):
 
 
 class SplitSpec(Frozen):
-    """Shares of the rows for searching, choosing and the final test; they add up to 1."""
+    """Shares of the rows for searching, choosing and the final test; they add up to 1.
+
+    With `sample` only this number of rows is divided, drawn with the seed; the others stay in the table, unused.
+    """
 
     train: float = Field(default=0.4, gt=0, lt=1)
     validation: float = Field(default=0.3, gt=0, lt=1)
     test: float = Field(default=0.3, gt=0, lt=1)
     seed: int = 0
+    sample: int | None = Field(default=None, ge=10)
 
 
 class Feedback(Frozen):

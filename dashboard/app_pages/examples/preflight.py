@@ -10,6 +10,7 @@ from dashboard.app_pages.examples.grid import edit_rows, problem_key, show_rows
 from dashboard.components import ui
 from dashboard.components.guard import guarded, renew
 from dashboard.components.page import Current, share_bar
+from dashboard.components.sampling import sample_offer
 from dashboard.components.tables import data_table, row_column
 from dashboard.state import examples, reading
 from dashboard.state.examples import findings_of, split_of
@@ -164,6 +165,7 @@ PARTS = (
 def split_editor(now: Current) -> None:
     """Show and change the split; the sizes shown are the real ones."""
     shares = now.draft.split
+    sample_offer(now)
     with ui.card(
         "split_card",
         "How the rows are divided",
@@ -227,7 +229,11 @@ def _changed(project_id: str) -> None:
 
     def change(draft: ProjectDraft) -> ProjectDraft:
         shares = SplitSpec(
-            train=low / 100, validation=round((high - low) / 100, 4), test=round(1 - high / 100, 4), seed=seed
+            train=low / 100,
+            validation=round((high - low) / 100, 4),
+            test=round(1 - high / 100, 4),
+            seed=seed,
+            sample=draft.split.sample,
         )
         return draft.model_copy(update={"split": shares})
 

@@ -8,6 +8,7 @@ from dashboard.components import ui
 from dashboard.components.guard import forget_seen, renew
 from dashboard.components.page import Current, share_bar
 from dashboard.components.roles import missing_role, role_cards
+from dashboard.components.sampling import sample_offer
 from dashboard.state import drafts, examples, reading, starting
 from dashboard.state.models import title_of as model_title
 from dashboard.state.steps import title_of
@@ -90,8 +91,13 @@ def task_card(now: Current) -> None:
             for title, colour, fields in (("Input", "blue", spec.inputs), ("Answer", "orange", spec.outputs)):
                 for field in fields:
                     _field_line(title, colour, field)
-            if step.strategy == "chain_of_thought":
-                st.caption(":material/psychology: It thinks first, then answers.")
+            if step.strategy in ("predict", "chain_of_thought"):
+                st.toggle(
+                    "Think first",
+                    step.strategy == "chain_of_thought",
+                    **ui.saved(f"review_think_{now.id}_{step.strategy}", _set_thinking, now.id),
+                    help="The model reasons before it answers: better at sums and rules; about twice the tokens.",
+                )
             ui.link("task", "Change the fields", "edit_note", project=now.id)
         _roles(now)
 
@@ -108,15 +114,24 @@ def _field_line(title: str, colour: str, field: FieldSpec) -> None:
 
 
 def _set_instruction(project_id: str, text: str) -> None:
+    _change_step(project_id, instructions=text)
+
+
+def _change_step(project_id: str, **changes: object) -> None:
     def change(draft: ProjectDraft) -> ProjectDraft:
         if draft.pipeline is None:
             return draft
         *others, last = draft.pipeline.steps
-        spec = PipelineSpec(steps=(*others, last.model_copy(update={"instructions": text})))
-        return draft.model_copy(update={"pipeline": spec})
+        return draft.model_copy(
+            update={"pipeline": PipelineSpec(steps=(*others, last.model_copy(update=changes)))}
+        )
 
     drafts.edit(project_id, change)
     renew(project_id)
+
+
+def _set_thinking(project_id: str, thinks: bool) -> None:
+    _change_step(project_id, strategy="chain_of_thought" if thinks else "predict")
 
 
 def _roles(now: Current) -> None:
@@ -190,4 +205,5 @@ def examples_card(now: Current) -> None:
             share_bar(zip(names, split.sizes, strict=True))
             train, validation, test = split.sizes
             st.caption(f"{train:,} to learn from, {validation:,} to choose by, {test:,} for the final test.")
+            sample_offer(now)
         ui.link("examples", "Change the rows or the split", "table_rows", project=now.id)

@@ -308,3 +308,18 @@ def test_a_project_without_a_name_is_named_after_its_file(home):
         drafts.name_after(project, "support_tickets 2024.csv")
     drafts.name_after(mine, "another.csv")
     assert {p.id: p.name for p in reading.projects()} == {mine: "Support tickets 2024", named: "Mail"}
+
+
+def test_a_sample_of_many_rows_is_offered_with_both_prices_and_taken_back():
+    project = mine(
+        "message,team\n" + "".join(f"letter {i} of many,{'abc'[i % 3]}\n" for i in range(3200)), "many.csv"
+    )
+    drafts.update(project, model=ModelChoice(name="openai/gpt-4o-mini"))
+    app = start(project=project)
+    assert "3,200 rows are more than a search needs" in said(app)
+    assert said(app).count("about $") >= 2
+    app.button(key="sample_some").click().run()
+    assert sum(split_of(draft(project)).sizes) == 300
+    assert "300 of 3,200 rows are used" in said(app)
+    app.button(key="sample_none").click().run()
+    assert draft(project).split.sample is None
