@@ -49,10 +49,11 @@ _KEPT = {"dataset", "mapping", "excluded", "synthetic", "feedback"}
 
 
 class TaskChange(TypedDict, total=False):
-    """A change of the task that comes with new rows: the task, or the columns (by field) that some fields are filled from."""
+    """A change that comes with new rows: the task, the columns (by field) that some fields are filled from, or columns to make."""
 
     pipeline: PipelineSpec
     mapping: Mapping[str, str]
+    columns: Sequence[str]
 
 
 def change_rows(
@@ -75,8 +76,8 @@ def change_rows(
     from engine.dataset.table import edited
 
     task: TaskChange = also or {}
-    columns = task.get("mapping", {})
-    made = edited(table, cells=cells, added=added, columns=[*columns.values()])
+    filled = task.get("mapping", {})
+    made = edited(table, cells=cells, added=added, columns=[*filled.values(), *task.get("columns", ())])
     dataset_id = _stored(made, local_files=table.local_files)
 
     def change(draft: ProjectDraft) -> ProjectDraft:
@@ -84,7 +85,7 @@ def change_rows(
         return draft.model_copy(
             update={
                 "pipeline": task.get("pipeline", draft.pipeline),
-                "mapping": {**draft.mapping, **columns},
+                "mapping": {**draft.mapping, **filled},
                 "dataset": dataset_id,
                 "excluded": {made.rows[row]: why for row, why in draft.excluded.items() if row in made.rows},
                 "synthetic": (*written, *(made.added if synthetic else ())),

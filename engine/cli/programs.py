@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from engine.dataset import Dataset, guess_mapping, read_dataset
+from engine.dataset import Dataset, guess_mapping, logs, read_dataset
 from engine.errors import ConfigurationError, DatasetError, EngineError, UnknownNameError
 from engine.evaluate import Evaluate
 from engine.export.formats import EXPORTS, ExportFormat, get_export
@@ -28,11 +28,15 @@ from engine.text import counted, harmless, percent
 
 
 class ScoredRows(NamedTuple):
-    """A program's answers to a file's rows, by row number as people count them, and the metric's title."""
+    """A program's answers to a file's rows, by row number as people count them, and the metric's title.
+
+    `compared` says how the answers of a log and the program's agree; "" where the file is no log.
+    """
 
     outcomes: Sequence[Outcome]
     interval: Interval
     metric: str
+    compared: str = ""
 
     @property
     def failed(self) -> Sequence[Outcome]:
@@ -82,7 +86,8 @@ class RowTable(NamedTuple):
         outcomes = [
             replace(o, row=number, number=number) for number, o in zip(numbers, result.outcomes, strict=True)
         ]
-        return ScoredRows(outcomes, mean_interval([o.score for o in outcomes]), metric.title)
+        compared = _next_to_log(dataset, [*usable.examples], outcomes)
+        return ScoredRows(outcomes, mean_interval([o.score for o in outcomes]), metric.title, compared)
 
     def _metric(self, content: ProgramFile) -> Named:
         about = content.metadata
@@ -94,12 +99,33 @@ class RowTable(NamedTuple):
         return Named(name=self.metric or "ExactMatch", options=options)
 
 
+def _next_to_log(dataset: Dataset, rows: Sequence[int], outcomes: Sequence[Outcome]) -> str:
+    """Return how a program's answers agree with a log's, by what users thought of those; "" for a table that is no log."""
+    if logs.OUTPUT not in dataset.columns:
+        return ""
+    thumbs = dataset.values(logs.THUMBS) if logs.THUMBS in dataset.columns else [""] * len(dataset)
+    worked = [(row, o) for row, o in zip(rows, outcomes, strict=True) if o.error is None]
+    same = {row for row, o in worked if o.score >= 1}
+    parts = [f"{len(same):,} of {counted(len(worked), 'answer')} are the log's"]
+    for word, title in (("up", "thumbs-up"), ("down", "thumbs-down")):
+        judged = [row for row, _ in worked if thumbs[row] == word]
+        if judged:
+            kept = sum(row in same for row in judged)
+            number = kept if word == "up" else len(judged) - kept
+            parts.append(
+                f"of {len(judged):,} with a {title}, {number:,} {'stay' if word == 'up' else 'change'}"
+            )
+    return f"Next to the log: {'; '.join(parts)}."
+
+
 def evaluate_file(program: Path, table: RowTable, output: Path | None) -> int:
     """Score a program on a file's rows, print the result, and return the exit code (1: no row worked)."""
     content = read_program(program)
     console = Console()
     found = table.score(content, console)
     console.print(found.sentence, highlight=False, markup=False, soft_wrap=True)
+    if found.compared:
+        console.print(found.compared, highlight=False, markup=False, soft_wrap=True)
     if found.failed:
         console.print(f"The first failure: {found.failed[0].error}", highlight=False, markup=False)
     if output is not None:

@@ -1,8 +1,11 @@
 """Files and tables of examples: read, profiled, split, and made into rows a program can run on.
 
     reading     bytes, a path or a paste -> Dataset: CSV, TSV, encodings, limits
+    logs        logs of model calls: chat completions, OpenTelemetry spans, exports of Langfuse and Phoenix
+    logged      the parts of their records
+    doubt       which rows to label first
     structured  JSON, JSON Lines, Excel, Parquet
-    unpacking   Excel and Parquet in a child process with limits
+    unpacking   Excel, Parquet and large JSON in a child process with limits
     table       the Dataset record, column names, rows by number; a table with changes as a new file
     profiling   what each column holds; which is an input, which the answer, which field it fills
     examples    rows -> typed Examples, and the rows that cannot be used

@@ -272,7 +272,7 @@ def _aside(column: ColumnProfile) -> bool:
     """Return whether a column is neither: nothing in it, a row's identity, or a note about where it came from."""
     tokens = _tokens(column.name)
     last = tokens[-1] if tokens else ""
-    if column.kind == "empty" or column.name.casefold().startswith("unnamed"):
+    if column.kind == "empty" or column.name.casefold().startswith(("unnamed", "log_")):
         return True
     if _names_answer(column.name):
         return False

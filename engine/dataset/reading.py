@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
 
-from engine.dataset.structured import read_json, read_json_lines
+from engine.dataset.structured import read_json
 from engine.dataset.table import Dataset, RawTable, RowProblem, build_dataset
 from engine.dataset.unpacking import read_unpacked
 from engine.errors import DatasetError
@@ -112,9 +112,9 @@ def _read_text(text: str, name: str, extension: str, utf8: bytes | None) -> RawT
     if not text.strip():
         raise DatasetError(f"{name!r} is empty. Upload a table with column names in its first row.")
     if extension in ("jsonl", "ndjson"):
-        return read_json_lines(text, name)
+        return read_unpacked(text.encode("utf-8", "replace"), name, "json_lines")
     if extension == "json" or (extension not in EXTENSIONS and text.lstrip()[0] in "[{"):
-        return read_json(text, name)
+        return read_unpacked(text.encode("utf-8", "replace"), name, "json")
     if text.lstrip()[:9].lower() in ("<!doctype", "<html>") or text.lstrip()[:5].lower() == "<html":
         raise DatasetError(f"{name!r} is a web page, not a table. Download the table itself as CSV.")
     return read_separated(text, name, utf8=utf8, prefer="\t" if extension == "tsv" else "")

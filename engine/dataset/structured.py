@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from engine.dataset.logs import read_log
 from engine.dataset.table import RawTable, RowProblem, arrow_text, check_columns
 from engine.errors import DatasetError
 
@@ -87,6 +88,8 @@ def read_json(text: str, name: str) -> RawTable:
         raise DatasetError(
             f"{name!r} holds a number that is too long to read. Put it in quotes, as text."
         ) from None
+    if isinstance(data, dict) and (log := read_log([data], name)) is not None:
+        return log
     notes: list[str] = []
     return _from_items([(i + 1, item) for i, item in enumerate(_rows_in(data, name, notes))], name, notes)
 
@@ -138,6 +141,10 @@ def _from_items(
     items: Sequence[tuple[int, object]], name: str, notes: list[str], problems: list[RowProblem] | None = None
 ) -> RawTable:
     problems = problems or []
+    log = read_log([item for _, item in items], name)
+    if log is not None:
+        log.problems.extend(problems)
+        return log
     columns: dict[str, None] = {}
     rows: list[tuple[int, dict[str, object]]] = []
     for number, item in items:

@@ -1,4 +1,4 @@
-"""Workbooks and Parquet files read in a child process with limits: a small file of these kinds can unpack to anything.
+"""Workbooks, Parquet files and large JSON read in a child process with limits: they can take far more memory than bytes.
 
     python -m engine.dataset.unpacking < request
 
@@ -15,17 +15,32 @@ import os
 import re
 import sys
 import zipfile
+from collections.abc import Callable
 from typing import Any, Literal
 
 from engine.children import Child, limit_memory
-from engine.dataset.structured import TooLargeError, read_parquet, read_workbook, too_large, unpacked_size
-from engine.dataset.table import RawTable, arrow_text
+from engine.dataset.structured import (
+    TooLargeError,
+    read_json,
+    read_json_lines,
+    read_parquet,
+    read_workbook,
+    too_large,
+    unpacked_size,
+)
+from engine.dataset.table import RawTable, RowProblem, arrow_text
 from engine.errors import DatasetError
 
-Kind = Literal["parquet", "workbook"]
+Kind = Literal["parquet", "workbook", "json", "json_lines"]
 
 MOST_MEMORY = 900_000_000
 """Bytes that the child may have."""
+
+MOST_JSON_MEMORY = 3_000_000_000
+"""The same for JSON, whose values take several times their text until they are columns."""
+
+SMALL_JSON = 4_000_000
+"""Bytes of JSON up to which it is read without a child."""
 
 SECONDS = 8.0
 SECONDS_PER_MB = 2.0
@@ -35,7 +50,12 @@ SMALL_WORKBOOK = 4_000_000
 """Unpacked bytes up to which a workbook is read without a child: an archive gives no more than it says, and the worst case
 of this much XML takes half a gigabyte of memory."""
 
-_READERS = {"parquet": read_parquet, "workbook": read_workbook}
+_READERS: dict[Kind, Callable[[bytes, str], RawTable]] = {
+    "parquet": read_parquet,
+    "workbook": read_workbook,
+    "json": lambda data, name: read_json(data.decode(), name),
+    "json_lines": lambda data, name: read_json_lines(data.decode(), name),
+}
 
 
 def read_unpacked(data: bytes, name: str, kind: Kind) -> RawTable:
@@ -43,6 +63,8 @@ def read_unpacked(data: bytes, name: str, kind: Kind) -> RawTable:
 
     What certainly stays small is read here, since a child takes a quarter of a second to start.
     """
+    if kind in ("json", "json_lines") and len(data) <= SMALL_JSON:
+        return _READERS[kind](data, name)
     if kind == "workbook" and _is_small(data):
         return read_workbook(data, name)
     if kind == "parquet" and (rows := _safe_rows(data)):
@@ -133,7 +155,8 @@ def _answered(child: Child) -> RawTable | None:
     except (pa.ArrowException, OSError):
         return None
     numbers = columns.pop().to_pylist() if head["numbered"] else None
-    return RawTable(head["header"], columns, [], head["notes"], numbers, head["first_number"])
+    problems = [RowProblem(*problem) for problem in head["problems"]]
+    return RawTable(head["header"], columns, problems, head["notes"], numbers, head["first_number"])
 
 
 def _ended_early(name: str, last_words: str) -> DatasetError:
@@ -154,6 +177,7 @@ def _write(table: RawTable, out: Any) -> None:
         "header": list(table.header),
         "notes": table.notes,
         "numbered": table.numbers is not None,
+        "problems": [(p.row, p.column, p.message) for p in table.problems],
         "first_number": table.first_number,
     }
     columns = [arrow_text(cells) for cells in table.cells]
@@ -168,9 +192,9 @@ def _write(table: RawTable, out: Any) -> None:
 
 def main() -> None:
     """Answer the request on standard input."""
-    limit_memory(MOST_MEMORY)
     out, sys.stdout = sys.stdout.buffer, sys.stderr  # libraries print too
     asked = json.loads(sys.stdin.buffer.readline())
+    limit_memory(MOST_JSON_MEMORY if asked["kind"].startswith("json") else MOST_MEMORY)
     try:
         _write(_READERS[asked["kind"]](sys.stdin.buffer.read(), asked["name"]), out)
     except DatasetError as error:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
-from engine.dataset import ColumnProfile, Dataset, guess_mapping, paste_dataset
+from engine.dataset import ColumnProfile, Dataset, guess_mapping, logs, paste_dataset
 from engine.errors import DatasetError, EngineError
+from engine.pipeline.check import usable_name
 from engine.pipeline.importers.prompts import messages_in
 from engine.pipeline.importers.step import Imported
 from engine.pipeline.importers.task import FORMS, Form, guess_form, import_task
@@ -213,7 +215,10 @@ def draft_task(
             made = infer_pipeline(table, profiles=profiles)
         except EngineError as error:
             return DraftedTask(None, {}, None, (str(error),))
-        return DraftedTask(made, infer_mapping(table, made), advised_metric(made))
+        mapping = infer_mapping(table, made)
+        if logs.OUTPUT in table.columns:
+            made, mapping = _of_log(made, mapping, table)
+        return DraftedTask(made, mapping, advised_metric(made), table.notes)
     assert imported is not None  # noqa: S101 - the cases above
     spec, mapping = PipelineSpec(steps=(imported.step,)), {}
     if table is not None:
@@ -247,6 +252,26 @@ def _with_values(
     last = spec.steps[-1]
     last = last.model_copy(update={"outputs": tuple(map(typed, last.outputs))})
     return PipelineSpec(steps=(*spec.steps[:-1], last))
+
+
+def _of_log(
+    spec: PipelineSpec, mapping: Mapping[str, str], table: Dataset
+) -> tuple[PipelineSpec, dict[str, str]]:
+    """Return the task of a log's table with the instructions that most of its calls had, and its answer named so."""
+    step = spec.steps[-1]
+    names = {f.name for f in step.inputs}
+    answer = usable_name("answer", names)
+    outputs = tuple(
+        f.model_copy(update={"name": answer}) if mapping.get(f.name) == logs.OUTPUT else f
+        for f in step.outputs
+    )
+    renamed = {(answer if column == logs.OUTPUT else name): column for name, column in mapping.items()}
+    said = Counter(table.values(logs.SYSTEM) if logs.SYSTEM in table.columns else ())
+    text, times = said.most_common(1)[0] if said else ("", 0)
+    changes: dict[str, object] = {"outputs": outputs, "name": "solve" if answer == step.name else step.name}
+    if text.strip() and 2 * times > len(table):
+        changes["instructions"] = text.strip()
+    return PipelineSpec(steps=(step.model_copy(update=changes),)), renamed
 
 
 RECORDS = "JSONMatch"

@@ -126,7 +126,10 @@ def _upload(now: Current) -> None:
         max_upload_size=100,
         **ui.saved(f"upload_{now.id}_{_taken()}", _take_upload, now.id),
     )
-    st.caption("CSV, TSV, Excel, JSON, JSON Lines or Parquet. It stays on this machine.")
+    st.caption(
+        "CSV, TSV, Excel, JSON, JSON Lines or Parquet; also logs of model calls: chat completions, OpenTelemetry spans, "
+        "exports of Langfuse and Phoenix. It stays on this machine."
+    )
     if now.draft.pipeline is not None:
         template = examples.template(now.draft.pipeline)
         ui.download("Download an empty table with the task's columns", template, "examples.csv", "template")

@@ -10,6 +10,7 @@ import streamlit as st
 from dashboard.app_pages.examples.add import add_rows, synthetic_note
 from dashboard.app_pages.examples.documents import answers_card, pile_report
 from dashboard.app_pages.examples.grid import example_grid, forget_rows, undo_button
+from dashboard.app_pages.examples.labelling import label_tab
 from dashboard.app_pages.examples.preflight import preflight_card, split_editor
 from dashboard.app_pages.examples.source import example_source, picture_strip
 from dashboard.app_pages.examples.viewer import document_tab
@@ -240,8 +241,20 @@ def examples_of(now: Current, dataset_id: str) -> None:
         _to_do(now, read, table)
     # Checking and dividing many rows takes a second or two: the rows themselves are shown first, below.
     checks = st.container(key="row_checks")
-    tabs = ["Rows", "One by one", "Add rows", "Columns"]
-    rows, single, adding, columns = st.tabs(tabs, key="example_tabs", on_change="rerun")
+    _row_tabs(now, read, table)
+    with checks:
+        usable = _row_problems(dataset_id, spec if fits else None, now.draft.mapping, now.draft.excluded)
+        if fits and usable and spec is not None:
+            with ui.errors_shown():
+                split_editor(now)
+            with ui.errors_shown():
+                preflight_card(now)
+
+
+def _row_tabs(now: Current, read: PipelineSpec | None, table: Dataset) -> None:
+    """Show the rows: as a grid, one by one, to label, to add to, or as columns."""
+    tabs = ["Rows", "One by one", "Label", "Add rows", "Columns"]
+    rows, single, labels, adding, columns = st.tabs(tabs, key="example_tabs", on_change="rerun")
     if single.open:
         with single:
             if read is not None:
@@ -252,19 +265,15 @@ def examples_of(now: Current, dataset_id: str) -> None:
         with rows:
             example_grid(now)
             picture_strip(now, table)
+    if labels.open:
+        with labels:
+            label_tab(now, table)
     if adding.open:
         with adding:
             add_rows(now, table)
     if columns.open:
         with columns:
-            _columns_table(reading.profiles(dataset_id), now.draft.mapping)
-    with checks:
-        usable = _row_problems(dataset_id, spec if fits else None, now.draft.mapping, now.draft.excluded)
-        if fits and usable and spec is not None:
-            with ui.errors_shown():
-                split_editor(now)
-            with ui.errors_shown():
-                preflight_card(now)
+            _columns_table(reading.profiles(now.draft.dataset or ""), now.draft.mapping)
 
 
 def _to_do(now: Current, read: PipelineSpec | None, table: Dataset) -> None:

@@ -294,6 +294,26 @@ def test_a_formula_in_an_answer_is_text_in_the_file_of_answers(tmp_path):
     assert row["note"] == "'=cmd|' /C calc'!A0"
 
 
+def test_eval_compares_a_program_with_a_log_and_what_its_users_thought(tmp_path):
+    def line(n: int) -> str:
+        asked = {"role": "user", "content": f"a lamp {n}"}
+        said = {"role": "assistant", "content": "red" if n % 2 else "green"}
+        thumbs = {0: "down", 1: "up"}.get(n)
+        return json.dumps(
+            {"messages": [asked], "response": {"choices": [{"message": said}]}, "feedback": thumbs}
+        )
+
+    (tmp_path / "logs.jsonl").write_text("\n".join(line(n) for n in range(10)))
+    with OpenAIServer(lambda _: chat_answer({"shelf": "red"})) as server:
+        model = ("--model", "openai/test-model", "--base-url", server.url)
+        result = tuneboard("eval", write_program(tmp_path), "logs.jsonl", *model)
+    assert result.exit_code == 0, result.output
+    assert (
+        "Next to the log: 5 of 10 answers are the log's; of 1 with a thumbs-up, 1 stay; of 1" in result.stdout
+    )
+    assert "thumbs-down, 1 change" in result.stdout
+
+
 def test_eval_takes_columns_options_and_another_model(tmp_path):
     (tmp_path / "rows.csv").write_bytes(csv_bytes(20).replace(b"text,shelf", b"what,where"))
     fields = ("--field", "text=what", "--field", "shelf=where")

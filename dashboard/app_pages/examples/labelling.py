@@ -1,0 +1,140 @@
+"""Labelling by keyboard: one row at a time, the most doubtful first; accept its answer, correct it, or skip it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from dashboard.app_pages.examples.grid import edit_rows, problem_key
+from dashboard.components import ui
+from dashboard.components.guard import renew
+from dashboard.components.page import Current
+from dashboard.state import labelling, playground
+from dashboard.state.models import lacking, title_of
+from dashboard.state.selection import read_only
+from dashboard.views.text import count, escape_markdown
+from engine.errors import EngineError
+from engine.pipeline.spec import FieldSpec
+from engine.runs.spec import ModelChoice
+
+if TYPE_CHECKING:
+    from engine.dataset import Dataset
+
+LONGEST = 6000
+KEYS = 9
+"""Allowed values that have a key: 1 to 9."""
+
+
+def label_tab(now: Current, table: Dataset) -> None:
+    """Show the row whose answer is most in doubt, with a key for each thing that can be done with it."""
+    field = labelling.labelled_field(now.draft, table)
+    if field is None:
+        st.caption(
+            "Rows are labelled here when the task has one answer that is a text or a value, and a column for it."
+        )
+        return
+    queue = labelling.queue(now.id, now.draft, table)
+    done = len(labelling.labelled_rows(table))
+    with ui.row("label_head", side="distribute"):
+        st.markdown(f"**{count(len(queue), 'row')} to label**, {done:,} labelled", width="content")
+        _ask_prompt(now, [doubt.row for doubt in queue])
+    if problem := st.session_state.pop(problem_key(now.id), None):
+        st.markdown(ui.mark("error", problem))
+    if not queue:
+        st.caption(
+            ui.mark("check_circle", "Every row is labelled, or was settled by its user's thumbs-up.", "green")
+        )
+        return
+    row, reason = queue[0]
+    (cells,) = table.rows(row, row + 1)
+    column = now.draft.mapping[field.name]
+    with ui.card("label_card"):
+        st.caption(f"Row {table.row_number(row)}. {reason}")
+        for one in now.draft.pipeline.inputs if now.draft.pipeline else ():
+            text = cells.get(now.draft.mapping.get(one.name, ""), "")
+            st.caption(f"**{escape_markdown(one.name, 60)}**")
+            st.text(text[:LONGEST] + (" …" if len(text) > LONGEST else ""))
+        comment = cells.get(labelling.COMMENT, "")
+        if comment:
+            st.caption(f"Its user wrote: {escape_markdown(comment, 400)}")
+        st.caption(f"**{escape_markdown(field.name, 60)}**, as it is now")
+        st.text(cells.get(column, "") or "(blank)")
+        for said in sorted(labelling.answers_of(now.id).get(row, ())):
+            st.caption("The current prompt answers")
+            st.text(said[:LONGEST])
+        if not read_only():
+            _actions(now, field, row, cells.get(column, ""))
+
+
+def _actions(now: Current, field: FieldSpec, row: int, answer: str) -> None:
+    with ui.row("label_actions", "bottom"):
+        st.button(
+            "Accept",
+            key="label_accept",
+            shortcut="a",
+            type="primary",
+            disabled=not answer.strip(),
+            on_click=ui.callback(_label, now.id, row, answer),
+        )
+        st.button("Skip", key="label_skip", shortcut="s", on_click=ui.callback(labelling.skip, now.id, row))
+        st.button("Leave out", key="label_out", shortcut="x", on_click=ui.callback(_leave_out, now.id, row))
+    if field.choices:
+        with ui.row("label_values"):
+            for at, value in enumerate(field.choices[:KEYS]):
+                st.button(
+                    escape_markdown(value, 60),
+                    key=f"label_value_{at}",
+                    shortcut=str(at + 1),
+                    on_click=ui.callback(_label, now.id, row, value),
+                )
+        if len(field.choices) > KEYS:
+            picked = st.selectbox(
+                "Another value",
+                field.choices[KEYS:],
+                index=None,
+                key=f"label_pick_{row}",
+                placeholder="Type to find it",
+            )
+            if picked is not None:
+                _label(now.id, row, picked)
+                st.rerun()
+    else:
+        key = f"label_text_{now.id}_{row}"
+        st.text_input(
+            "The right answer (Enter saves it)",
+            answer,
+            key=key,
+            on_change=ui.with_value(key, _label, now.id, row),
+        )
+
+
+def _label(project_id: str, row: int, answer: str) -> None:
+    with ui.problem_kept(problem_key(project_id)):
+        edit_rows(project_id, lambda _table, _seen: labelling.label(project_id, row, answer))
+    renew(project_id)
+
+
+def _leave_out(project_id: str, row: int) -> None:
+    with ui.problem_kept(problem_key(project_id)):
+        edit_rows(project_id, lambda _table, _seen: labelling.leave_out(project_id, row))
+    renew(project_id)
+
+
+def _ask_prompt(now: Current, rows: list[int]) -> None:
+    """Offer to answer the next rows with the current prompt, so that those where it disagrees come first."""
+    known = labelling.answers_of(now.id)
+    asked = [row for row in rows if row not in known][: labelling.ASKED]
+    if not asked or read_only():
+        return
+    model = now.draft.model or ModelChoice()
+    why_not = playground.why_not(now.draft) or lacking([model])
+    label = f"Find disagreements in the next {len(asked)}"
+    what = f"{count(len(asked), 'call')} to {escape_markdown(title_of(model))}."
+    if ui.button(label, "label_ask", why_not, icon="rule", help=what):
+        try:
+            with st.spinner("Asking the model"):
+                labelling.ask(now.id, now.draft, asked)
+        except EngineError as error:
+            st.session_state[problem_key(now.id)] = str(error)
+        st.rerun()

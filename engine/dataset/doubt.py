@@ -1,0 +1,61 @@
+"""Rows to label, ordered by how doubtful their right answer is. It knows no models: answers are passed in."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from engine.dataset.splitting import folded
+
+
+class Doubt(NamedTuple):
+    """A row still to be labelled, and why it comes where it comes."""
+
+    row: int
+    reason: str
+
+
+DOWN, DISAGREE, SPLIT, UNKNOWN, AGREE = (
+    "Its user gave a thumbs-down.",
+    "The current prompt answers differently.",
+    "Two prompts disagree.",
+    "Nothing else has answered it yet.",
+    "The current prompt agrees.",
+)
+REASONS = (DOWN, DISAGREE, SPLIT, UNKNOWN, AGREE)
+"""Reasons for doubt, the strongest first."""
+
+
+def label_order(
+    answers: Mapping[int, str],
+    *,
+    thumbs: Mapping[int, str],
+    others: Mapping[int, Collection[str]],
+    labelled: Collection[int] = (),
+) -> list[Doubt]:
+    """Return the rows to label, the most doubtful first; equally doubtful rows stay in file order.
+
+    `answers` is row -> the answer that it has now, `thumbs` row -> "up" or "down", `others` row -> what prompts answered.
+    A thumbs-up settles a row as well as a label does, unless a prompt disagrees.
+
+    >>> [d.row for d in label_order({0: "a", 1: "a", 2: "b"}, thumbs={1: "down"}, others={0: ["a"], 2: ["a"]})]
+    [1, 2, 0]
+    """
+    done = frozenset(labelled)
+    found = []
+    for row, answer in answers.items():
+        if row in done:
+            continue
+        said = {folded(one) for one in others.get(row, ())}
+        if thumbs.get(row) == "down":
+            reason = DOWN
+        elif said and folded(answer) not in said:
+            reason = DISAGREE
+        elif len(said) > 1:
+            reason = SPLIT
+        elif thumbs.get(row) == "up":
+            continue
+        else:
+            reason = AGREE if said else UNKNOWN
+        found.append(Doubt(row, reason))
+    return sorted(found, key=lambda doubt: (REASONS.index(doubt.reason), doubt.row))

@@ -1,0 +1,207 @@
+"""Logs of model calls -> rows: JSON Lines of chat completions, OpenTelemetry spans, exports of Langfuse and Phoenix.
+
+Of each call its input, its output, the model and what its user thought of it; nothing else of a log is copied, and
+texts that look like keys are blanked. It knows tables and no tasks.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from engine.dataset.logged import (
+    READERS,
+    Json,
+    LogForm,
+    LoggedCall,
+    attributes_of,
+    messages_of,
+    records_in,
+    reply_of,
+    request_of,
+)
+from engine.dataset.table import RawTable
+from engine.errors import DatasetError
+from engine.text import counted
+
+LOG_FORMS: dict[LogForm, str] = {
+    "chat": "a log of chat completions",
+    "otel": "OpenTelemetry spans of model calls",
+    "langfuse": "an export of Langfuse",
+    "phoenix": "an export of Phoenix",
+}
+"""Each form of log, in words."""
+
+INPUT, OUTPUT = "input", "logged_answer"
+MODEL, THUMBS, COMMENT, SYSTEM = "log_model", "log_thumbs", "log_comment", "log_system"
+COLUMNS = (INPUT, OUTPUT, MODEL, THUMBS, COMMENT, SYSTEM)
+"""Columns of the table of a log; `log_thumbs` is up, down or blank. Columns that no call fills are left out."""
+
+LOOKED_AT = 20
+"""Records that decide on a log's form."""
+
+
+def log_form(records: Sequence[object]) -> LogForm | None:
+    """Return the form of a log by its first records; None where they are no log.
+
+    >>> log_form([{"messages": [{"role": "user", "content": "Hi"}], "response": {"choices": []}}])
+    'chat'
+    >>> log_form([{"text": "a", "label": "b"}]) is None
+    True
+    """
+    shown = [r for r in records[:LOOKED_AT] if isinstance(r, Mapping)]
+    if not shown:
+        return None
+    for form, fits in _FITS.items():
+        if 2 * sum(map(fits, shown)) > len(shown):
+            return form
+    return None
+
+
+def _is_otel(record: Json) -> bool:
+    if "resourceSpans" in record or "resource_spans" in record:
+        return True
+    attributes = attributes_of(record)
+    return any(key.startswith("gen_ai.") for key in attributes)
+
+
+def _is_phoenix(record: Json) -> bool:
+    keys = set(record) | set(attributes_of(record))
+    return any(
+        key.startswith(
+            ("attributes.llm.", "attributes.input.", "llm.input_messages", "openinference.", "input.value")
+        )
+        for key in keys
+    ) or ("span_kind" in record and "attributes" in record)
+
+
+def _is_langfuse(record: Json) -> bool:
+    traced = {
+        "traceId",
+        "trace_id",
+        "observations",
+        "scores",
+        "sessionId",
+        "session_id",
+        "userId",
+        "user_id",
+    } & set(record)
+    return bool(traced) and "input" in record and "output" in record
+
+
+def _is_chat(record: Json) -> bool:
+    request, reply = request_of(record), reply_of(record)
+    return bool(messages_of(request.get("messages") or request.get("input"))) and (
+        bool(reply) or messages_of(request.get("messages"))[-1].get("role") == "assistant"
+    )
+
+
+# More telling forms first: a span of Phoenix may hold messages too.
+_FITS: dict[LogForm, Callable[[Json], bool]] = {
+    "otel": _is_otel,
+    "phoenix": _is_phoenix,
+    "langfuse": _is_langfuse,
+    "chat": _is_chat,
+}
+
+
+def log_calls(records: Iterable[object], form: LogForm) -> Iterator[LoggedCall]:
+    """Iterate over the calls in a log's records; spans and observations that are no model calls are left aside.
+
+    >>> line = {"messages": [{"role": "user", "content": "Hi"}], "response": {"choices": [{"message": {"content": "Ho"}}]}}
+    >>> [(c.input, c.output) for c in log_calls([line], "chat")]
+    [('Hi', 'Ho')]
+    """
+    read = READERS[form]
+    for record in records_in(records, form):
+        call = read(record)
+        call = _without_marks(call) if call is not None else None
+        if call is not None and (call.input.strip() or call.variables) and call.output.strip():
+            yield call
+
+
+def read_log(records: Sequence[object], name: str, notes: Sequence[str] = ()) -> RawTable | None:
+    """Return the calls of a log as a table of texts, named inputs in separate columns; None where it is no log.
+
+    Raises DatasetError for a log without a call that can be used.
+    """
+    form = log_form(records)
+    if form is None:
+        return None
+    found = list(log_calls(records, form))
+    if not found:
+        raise DatasetError(
+            f"{name!r} is {LOG_FORMS[form]}, but it holds no call with an input and an answer. Export the texts too."
+        )
+    table = _log_table(found)
+    about = (
+        f"This is {LOG_FORMS[form]}: {counted(len(found), 'call')} became rows. Answers are the log's own."
+    )
+    table.notes[:0] = [about, *notes]
+    return table
+
+
+def _log_table(found: Sequence[LoggedCall]) -> RawTable:
+    names = list(dict.fromkeys(name for call in found for name, _ in call.variables))
+    taken = set(COLUMNS)
+    named = {name: (f"input_{name}" if name in taken else name) for name in names}
+    columns: dict[str, list[str]] = {named[n]: [dict(c.variables).get(n, "") for c in found] for n in names}
+    plain = {
+        INPUT: [c.input for c in found],
+        OUTPUT: [c.output for c in found],
+        MODEL: [c.model for c in found],
+        THUMBS: [c.thumbs for c in found],
+        COMMENT: [c.comment for c in found],
+        SYSTEM: [c.system for c in found],
+    }
+    columns |= {name: cells for name, cells in plain.items() if any(cells) or name in (INPUT, OUTPUT)}
+    blanked = {name: [without_secrets(cell) for cell in cells] for name, cells in columns.items()}
+    gone = sum(a != b for name in columns for a, b in zip(columns[name], blanked[name], strict=True))
+    notes = [f"{gone:,} texts held what looks like a key; it was blanked."] if gone else []
+    return RawTable(list(blanked), list(blanked.values()), [], notes, first_number=1)
+
+
+_MARK = re.compile(r"^\[\[ ## (\w+) ## \]\]\s*$", re.M)
+_NO_ANSWERS = ("reasoning", "completed")
+
+
+def _without_marks(call: LoggedCall) -> LoggedCall:
+    """Return a call whose texts are in the layout of fields between marks with named inputs and the answer alone."""
+    asked, answered = _marked(call.input), _marked(call.output)
+    answers = {name: text for name, text in answered.items() if name not in _NO_ANSWERS}
+    if asked and not call.variables:
+        call = replace(call, input="", variables=tuple(asked.items()))
+    if len(answers) == 1:
+        call = replace(call, output=next(iter(answers.values())))
+    elif answers:
+        call = replace(call, output=json.dumps(answers, ensure_ascii=False))
+    return call
+
+
+def _marked(text: str) -> dict[str, str]:
+    """Return the fields of a message by name; none where it has no marks. The last one ends at an empty line."""
+    parts = _MARK.split(text)
+    found = {name: part.strip() for name, part in zip(parts[1::2], parts[2::2], strict=True)}
+    if found and "Respond with the corresponding output fields" in parts[-1]:
+        name = parts[-2]
+        found[name] = found[name].partition("Respond with the corresponding output fields")[0].strip()
+    return found
+
+
+_SECRETS = re.compile(
+    r"\b(?:sk|pk|rk)-(?:[A-Za-z0-9]+-)*[A-Za-z0-9_]{16,}|\bBearer\s+[A-Za-z0-9._~+/-]{16,}=*|\bAKIA[0-9A-Z]{16}\b"
+    r"|\bgh[pousr]_[A-Za-z0-9]{20,}|\bxox[abprs]-[A-Za-z0-9-]{10,}|\bAIza[0-9A-Za-z_-]{30,}"
+    r"|\beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{5,}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"
+)
+
+
+def without_secrets(text: str) -> str:
+    """Return a text with what looks like an API key, a token or a private key blanked.
+
+    >>> without_secrets("use sk-proj-abcdefghijklmnop1234 please")
+    'use [key removed] please'
+    """
+    return _SECRETS.sub("[key removed]", text)
