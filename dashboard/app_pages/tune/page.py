@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard.app_pages.tune.freeze_form import freeze_form
 from dashboard.app_pages.tune.optimizer import budget_form, optimizer_cards, optimizer_options
-from dashboard.app_pages.tune.plans import plan_cards, plans_of, preset
+from dashboard.app_pages.tune.plans import plan_cards, plans_of, preset, what_is_missing
 from dashboard.app_pages.tune.small_model import OPTIMIZER, small_model
 from dashboard.app_pages.tune.start import compare_guard, feedback_card, model_picker, start_card
 from dashboard.components.wizard import wizard_header
@@ -15,10 +15,11 @@ if now is not None:
         st.rerun()
     choices, side = st.columns([8, 3], gap="medium")
     with choices:
-        found = plans_of(now.draft)
+        ready = not what_is_missing(now)
+        found = plans_of(now.draft) if ready else []
         write_prices = plan_cards(now, found)
         small_model(now)
-        own = not any(plan.chosen(now.draft) for plan in found)
+        own = ready and not any(plan.chosen(now.draft) for plan in found)
         with st.expander(
             "Expert: every way of tuning, its options, limits",
             icon=":material/tune:",

@@ -12,12 +12,13 @@ from streamlit.delta_generator import DeltaGenerator
 from dashboard.app_pages.tune.optimizer import advised_optimizer
 from dashboard.app_pages.tune.small_model import OPTIMIZER as SMALL_MODEL
 from dashboard.components import ui
-from dashboard.components.page import Current
+from dashboard.components.page import Current, open_page
 from dashboard.state import drafts, reading
 from dashboard.state.examples import split_of
 from dashboard.state.selection import read_only
 from dashboard.views.prompts import calls_a_row
 from dashboard.views.text import escape_markdown
+from dashboard.views.wizard import STEPS
 from engine.errors import EngineError
 from engine.optimizers.choose import plans
 from engine.pipeline.spec import PipelineSpec
@@ -78,6 +79,20 @@ def preset(now: Current) -> bool:
     if draft.budget.calls is not None:
         found = found._replace(calls=draft.budget.calls)
     _choose(now.id, found)
+    return True
+
+
+def what_is_missing(now: Current) -> bool:
+    """Show what is missing before a plan can be chosen, with one button to its page; return whether anything is."""
+    first = next((p for p in now.draft.problems() if p.step != "tune"), None)
+    if first is None:
+        return False
+    with ui.nothing_here("tune_missing", "Not ready to tune yet", escape_markdown(first.sentence)):
+        title = dict(STEPS)[first.step]
+        if ui.button(
+            f"Go to {title}", "tune_missing_go", type="primary", icon="arrow_forward", icon_position="right"
+        ):
+            open_page(first.step)
     return True
 
 

@@ -238,7 +238,7 @@ def test_the_offline_model_says_why_it_writes_no_rows():
 
 
 def test_pictures_become_rows_of_an_image_task(home):
-    from dashboard.app_pages.examples.table import with_attachments
+    from dashboard.state.starting import with_attachments
     from engine.dataset import profile
     from engine.runs.attachments import keep_file
 

@@ -301,3 +301,12 @@ def test_the_recipe_stores_no_password_or_key_and_keeps_small_limits(project, mo
     assert not app.exception
     assert draft(project).optimizer.options["base_url"] == "https://example.org/v1"
     assert "secret" not in draft(project).model_dump_json()
+
+
+def test_without_a_metric_the_page_says_so_and_leads_there_with_one_button(project):
+    drafts.update(project, metric=None, optimizer=None)
+    app = open_page("tune", project=project)
+    assert "Not ready to tune yet" in said(app)
+    assert "Choose how an answer is scored." in said(app)
+    app.button(key="tune_missing_go").click().run()
+    assert "What counts as a good answer?" in said(app)
