@@ -24,7 +24,7 @@ from dashboard.state.selection import writing
 from engine.children import Child
 from engine.errors import RunError
 from engine.home import data_home
-from engine.runs.child import ChildAnswer, ChildRequest, TaskName
+from engine.runs.child_request import ChildAnswer, ChildRequest, TaskName
 from engine.runs.spending import check_larger, check_spending
 from engine.runs.trust import ADDRESSES, address_refusal, addresses_in
 from engine.store.processes import process_start

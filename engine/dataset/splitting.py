@@ -22,8 +22,9 @@ from engine.text import counted
 SIDES = ("train", "validation", "test")
 SMALLEST = {"train": 4, "validation": 3, "test": 3}
 _PURPOSE = {"train": "to learn from", "validation": "to choose by", "test": "for the final test"}
-MOST_STRATA = 300
-"""Different answers that rows are spread by: as many as a category may have."""
+MOST_STRATA = 50
+MANY_STRATA = 300
+"""Different answers that rows are spread by where there are ten rows of each: as many as a category may have."""
 
 
 class Shares(Protocol):
@@ -221,7 +222,8 @@ def _check_answers(rows: Mapping[int, Mapping[str, object]], answers: Sequence[s
 
 def _label(rows: Mapping[int, Mapping[str, object]], answers: Sequence[str]) -> str | None:
     texts = ((answer, (_text(values[answer]) for values in rows.values())) for answer in answers)
-    return first_with_few_values(texts, min(MOST_STRATA, len(rows) // 2))
+    most = max(min(MOST_STRATA, len(rows) // 2), min(MANY_STRATA, len(rows) // 10))
+    return first_with_few_values(texts, most)
 
 
 def first_with_few_values(columns: Iterable[tuple[str, Iterable[str]]], most: int) -> str | None:

@@ -13,50 +13,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from engine.errors import EngineError
 from engine.home import data_home
-from engine.lm.choice import ModelChoice
 from engine.lm.slots import FOLDER, SharedLimit, shared_limit
+from engine.runs.child_request import ChildAnswer, ChildRequest, ConnectionRequest, TaskName
 from engine.runs.intake import PileRequest, take_pile
 from engine.runs.new_rows import NewRowsRequest, write_rows
 from engine.runs.playground import PlaygroundRequest, PreviewRequest, answer_input, answer_rows
-from engine.runs.spec import Frozen
 from engine.runs.task_draft import TaskDraftRequest, draft_step
 
-TaskName = Literal["playground", "preview", "new_rows", "connection", "pile", "task_draft"]
 Put = Callable[[Any], None]
 """Takes a part of the result as it comes."""
-
-
-class ChildRequest(BaseModel):
-    """A task and what it is asked, as that task's own request has it.
-
-    `at_once` limits requests at once to one endpoint, together with the runs of the data folder; None is no limit.
-    """
-
-    task: TaskName
-    content: dict[str, Any]
-    at_once: int | None = None
-
-
-class ChildAnswer(BaseModel):
-    """A part of a result, the whole one (`final`), or the message of what went wrong."""
-
-    content: Any = None
-    problem: str = ""
-    final: bool = False
-
-
-class ConnectionRequest(Frozen):
-    """The model to ask for one word, with a key that is not stored yet; `timeout` in seconds."""
-
-    model: ModelChoice
-    api_key: str | None = None
-    timeout: float = 20.0
 
 
 async def _preview(request: PreviewRequest, _put: Put) -> object:

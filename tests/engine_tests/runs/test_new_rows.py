@@ -15,7 +15,8 @@ from engine.dataset import read_dataset
 from engine.errors import DatasetError
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.runs.attachments import attached_path, keep_file
-from engine.runs.child import ChildRequest, answer_request
+from engine.runs.child import answer_request
+from engine.runs.child_request import ChildRequest
 from engine.runs.new_rows import NewRowsRequest, write_rows
 from engine.runs.prepare import usable_examples
 from engine.runs.spec import ModelChoice

@@ -14,7 +14,8 @@ from engine import loop
 from engine.errors import RunError
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
-from engine.runs.child import ChildRequest, answer_request
+from engine.runs.child import answer_request
+from engine.runs.child_request import ChildRequest
 from engine.runs.playground import PlaygroundRequest, answer_input
 from engine.runs.spec import ModelChoice, Named
 

@@ -13,7 +13,8 @@ from support.servers.openai_server import OpenAIServer
 from engine import loop
 from engine.pipeline.build import build_program
 from engine.records import Outcome
-from engine.runs.child import ChildRequest, answer_request
+from engine.runs.child import answer_request
+from engine.runs.child_request import ChildRequest
 from engine.runs.playground import PreviewRequest, answer_rows, error_line
 from engine.runs.spec import ModelChoice, Named
 
