@@ -154,8 +154,8 @@ def sample_rows(
     """
     if count >= len(rows):
         return tuple(rows)
-    asked, answers = _field_names(rows, None, outputs)
-    label = _label(rows, answers)
+    asked, _ = _field_names(rows, None, outputs)
+    label = label_of(rows, outputs)
     labels = dict(zip(rows, _column(rows, label), strict=True)) if label is not None else {}
     strata = _strata(_groups(rows, asked, seed), labels)
     least = 3 if 3 * len(strata) <= count else 1
@@ -168,6 +168,11 @@ def sample_rows(
         left -= taken
         groups_left -= len(stratum)
     return tuple(sorted(found))
+
+
+def label_of(rows: Mapping[int, Mapping[str, object]], outputs: Collection[str] | None = None) -> str | None:
+    """Return the answer that rows are spread by: the first one with few different values; None where there is none."""
+    return _label(rows, _field_names(rows, None, outputs)[1])
 
 
 def rows_needed(shares: Sequence[float]) -> int:

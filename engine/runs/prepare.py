@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from engine.dataset import Dataset, Split, UsableRows, read_dataset, sample_rows, split_rows, usable_rows
+from engine.dataset.splitting import label_of
 from engine.dataset.table import FIRST_ROW
 from engine.errors import ConfigurationError, DatasetError, EngineError, RunError
 from engine.lm.client import make_lm
@@ -218,12 +219,14 @@ def split_of(setup: Setup, usable: UsableRows) -> Split:
     """Return which rows a run would learn from, choose by and test on. Raises DatasetError when there are too few."""
     kept = without_rows(usable, setup.excluded).examples
     outputs = [f.name for f in setup.pipeline.outputs] if setup.pipeline else []
+    label = None
     if setup.split.sample is not None:
         written = frozenset(setup.synthetic)
         real = {row: example for row, example in kept.items() if row not in written}
+        label = label_of(real, outputs)  # of all rows: the sample may have too few of each for it to be found
         drawn = {*sample_rows(real, setup.split.sample, setup.split.seed, outputs=outputs), *written}
         kept = {row: example for row, example in kept.items() if row in drawn}
-    return split_rows(kept, setup.split, outputs=outputs, synthetic=setup.synthetic)
+    return split_rows(kept, setup.split, outputs=outputs, stratify_by=label, synthetic=setup.synthetic)
 
 
 def without_rows(usable: UsableRows, excluded: Collection[int]) -> UsableRows:
