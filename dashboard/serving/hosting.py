@@ -28,6 +28,7 @@ from dashboard.serving.guard import USER_HEADER, own_hosts
 from dashboard.state import examples, reading, users
 from engine.errors import EngineError
 from engine.runs.spec import ModelChoice, ProjectDraft
+from engine.users import user_file
 
 FIRST_PAGE = (
     *(f"dashboard.app_pages.home.{name}" for name in ("projects", "welcome")),
@@ -84,7 +85,8 @@ def load_rest() -> None:
             importlib.import_module(".".join(path.with_suffix("").relative_to(DASHBOARD.parent).parts))
     gc.collect()
     gc.freeze()
-    warm()
+    if user_file() is None:  # with users it is not known whose pages are next
+        warm()
     gc.freeze()  # without a collection: it would walk all rows of a large table
 
 

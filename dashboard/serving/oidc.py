@@ -11,21 +11,22 @@ import json
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
+import streamlit  # noqa: F401 - first: its parts cannot be imported alone
+from streamlit.auth_util import encode_provider_token, get_origin_from_redirect_uri, get_secrets_auth_section
+from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
+from streamlit.web.server.starlette.starlette_websocket import _get_signed_cookie_with_chunks
+
 LOGOUT = "/auth/logout"
 PATHS = ("/auth/login", "/oauth2callback", LOGOUT)
 
 
 def is_set_up() -> bool:
     """Return whether secrets.toml has an [auth] section."""
-    from streamlit.auth_util import get_secrets_auth_section
-
     return bool(get_secrets_auth_section())
 
 
 def login_path() -> str:
     """Return the path that leads to the provider, good for two minutes. With several providers it is the first."""
-    from streamlit.auth_util import encode_provider_token, get_secrets_auth_section
-
     section = get_secrets_auth_section().to_dict()
     named = [name for name, value in section.items() if isinstance(value, dict) and "client_id" in value]
     provider = "default" if "client_id" in section or not named else named[0]
@@ -37,10 +38,6 @@ def user_in(cookies: Mapping[str, str]) -> str:
 
     An e-mail that the provider has not verified does not count.
     """
-    from streamlit.auth_util import get_origin_from_redirect_uri
-    from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
-    from streamlit.web.server.starlette.starlette_websocket import _get_signed_cookie_with_chunks
-
     if USER_COOKIE_NAME not in cookies:
         return ""
     found = _get_signed_cookie_with_chunks(dict(cookies), USER_COOKIE_NAME)
