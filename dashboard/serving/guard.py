@@ -222,14 +222,13 @@ class SignIn:
             if len(body) > LONGEST_FORM:
                 return self._page(request, 413, "This is no token.")
         form = dict(parse_qsl(body.decode("latin-1")))
+        to = form.get("to", "/")
         if self._wrong[_address(request)] >= MOST_WRONG:
-            return self._page(request, 429, "Too many wrong tokens at once. Try again in a few seconds.")
+            return self._page(request, 429, "Too many wrong tokens at once. Try again in a few seconds.", to)
         user = self._door.by_token(form.get("token", "").strip())
-        if user is None:
-            return await self._wrong_token(request)
-        return self._let_in(request, user, form.get("to", "/"))
+        return await self._wrong_token(request, to) if user is None else self._let_in(request, user, to)
 
-    async def _wrong_token(self, request: Request) -> Response:
+    async def _wrong_token(self, request: Request, to: str = "") -> Response:
         address = _address(request)
         if self._wrong[address] < MOST_WRONG:
             self._wrong[address] += 1
@@ -238,7 +237,9 @@ class SignIn:
             finally:
                 self._wrong[address] -= 1
                 self._wrong += Counter()  # forgets the addresses that wait no more
-        return self._page(request, 401, "This token is not known here. Ask your administrator for a new one.")
+        return self._page(
+            request, 401, "This token is not known here. Ask your administrator for a new one.", to
+        )
 
     def _let_in(self, request: Request, user: User, to: str) -> Response:
         # Only a path: an address that begins with two slashes would lead to another machine.
@@ -262,7 +263,7 @@ class SignIn:
         answer.delete_cookie(name, httponly=True, samesite="strict")
         return answer
 
-    def _page(self, connection: HTTPConnection, status: int, problem: str = "") -> Response:
+    def _page(self, connection: HTTPConnection, status: int, problem: str = "", to: str = "") -> Response:
         path = connection.scope["path"]
         query = connection.scope["query_string"].decode("latin-1")
         other = ""
@@ -271,7 +272,7 @@ class SignIn:
             if name := _oidc().user_in(connection.cookies):
                 problem = problem or f"{name} may not come in here. Ask your administrator."
                 other += f'<a href="{SIGN_OUT}">Use another account</a>'
-        to = "/" if path.startswith(SIGN_IN) else f"{path}?{query}" if query else path
+        to = to or ("/" if path.startswith(SIGN_IN) else f"{path}?{query}" if query else path)
         hint = (
             "The address that was printed where Tuneboard was started has the token."
             if isinstance(self._door, OneToken)

@@ -33,10 +33,10 @@ with left:
     if administrator:
         found_models()
         model_form()
+        users_card()
 with right:
     st.markdown("##### On this machine" if administrator else "##### Your projects")
     if administrator:
-        users_card()
         backend_card()
         limits_card()
     spending_card()

@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.tables import small_table
 from dashboard.state import users
+from dashboard.views.text import count
 from engine.records import Usage
 from engine.store.rows import UserSpend
 from engine.text import price, short
@@ -41,10 +42,10 @@ def users_card() -> None:
 def _figures(spent: UserSpend | None) -> tuple[str, str, str, str]:
     usage = spent.usage if spent else Usage()
     tokens = usage.input_tokens + usage.output_tokens
-    money = price(usage.cost) if spent and spent.runs else price(0.0)
+    money = price(usage.cost) if spent and usage.cost != 0 else "$0"
     return f"{spent.runs if spent else 0:,}", f"{usage.calls:,}", short(tokens), money
 
 
 def _words(spent: UserSpend | None) -> str:
-    runs, calls, tokens, money = _figures(spent)
-    return f"{runs} runs, {calls} calls, {tokens} tokens, {money}"
+    _, calls, tokens, money = _figures(spent)
+    return f"{count(spent.runs if spent else 0, 'run')}, {calls} calls, {tokens} tokens, {money}"

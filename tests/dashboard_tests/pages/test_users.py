@@ -147,7 +147,7 @@ def test_administrators_see_what_each_user_has_spent(run):
     app = page("root", "settings")
     table = "\n".join(str(h.proto.body) for h in app.get("html"))
     assert "<td>bob<em>" in table.replace("</em>", "<em>")
-    assert "in all: 1 runs, 12 calls, 3.4k tokens, $0.25" in table
+    assert "in all: 1 run, 12 calls, 3.4k tokens, $0.25" in table
     assert "users_card" not in str(page("ada", "settings").get("html"))
 
 

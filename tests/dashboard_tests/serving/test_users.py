@@ -171,7 +171,9 @@ def test_a_removed_user_is_out_at_the_next_request_and_the_next_message(client, 
 def test_wrong_tokens_are_slow_few_at_once_and_hold_up_no_right_one(client, tokens, monkeypatch):
     monkeypatch.setattr(guard, "WRONG_SECONDS", 0.5)
     started = time.monotonic()
-    assert sign_in(client, "wrong").status_code == 401
+    wrong = sign_in(client, "wrong", to="/results?project=1")
+    assert wrong.status_code == 401
+    assert 'value="/results?project=1"' in wrong.text
     assert time.monotonic() - started >= 0.5
     with ThreadPoolExecutor(20) as pool:
         statuses = [a.status_code for a in pool.map(lambda n: sign_in(client, f"wrong{n}"), range(20))]
