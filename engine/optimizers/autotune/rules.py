@@ -152,13 +152,37 @@ class LabelCheck:
 
     def telling_words(self, rule: str) -> frozenset[str]:
         """Return the words of a rule that few labelled rows have; none for a rule that names no label's value, or several."""
-        words = text_words(rule)
-        named = {v for values in self._values.values() for v in values if v in words}
-        if len(named) != 1:
+        words, value = text_words(rule), self._value_of(rule)
+        if not value:
             return frozenset()
         return frozenset(
-            w for w in words if w not in named and 1 <= len(self._rows.get(w, ())) <= self._size // 4
+            w for w in words if w != value and 1 <= len(self._rows.get(w, ())) <= self._size // 4
         )
+
+    def without_repeats(self, rules: Sequence[str]) -> tuple[str, ...]:
+        """Return the rules without those that another one makes superfluous: it names the same value by fewer of the same words.
+
+        Of rules with the same value and the same telling words the shortest stays.
+        """
+        found = [(rule, self._value_of(rule), self.telling_words(rule)) for rule in rules]
+
+        def implied(at: int) -> bool:
+            rule, value, own = found[at]
+            return any(
+                other == value
+                and bool(words)
+                and (words < own or (words == own and (len(r), i) < (len(rule), at)))
+                for i, (r, other, words) in enumerate(found)
+                if i != at
+            )
+
+        return tuple(rule for at, rule in enumerate(rules) if not found[at][1] or not implied(at))
+
+    def _value_of(self, rule: str) -> str:
+        """Return the one label's value that a rule names, "" for none or several."""
+        words = text_words(rule)
+        named = {v for values in self._values.values() for v in values if v in words}
+        return named.pop() if len(named) == 1 else ""
 
     def _word_matches(self, rule: str) -> list[tuple[int, list[dict[str, str]]]]:
         """Return for each informative word of a rule the number of rows with the named value, and the rows."""

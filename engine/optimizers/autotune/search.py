@@ -50,6 +50,8 @@ _LEAST_CHANCE, _LEAST_CHANCE_HIGH_SCORE, _LEAST_CHANCE_UNPREDICTED = 0.5, 0.4, 0
 _CLEAR_CHANCE = 0.9
 # The probability of being better that a successor of the start needs; less for a large gain where words predict labels.
 _SURE, _NEARLY_SURE, _LARGE_GAIN = 0.95, 0.8, 0.1
+# With fewer rows in all, rules of several steps are written once.
+_FEW_ROWS = 40
 # The first word of the labels of runs on training rows.
 _TRAIN_LABEL = "looking"
 
@@ -87,6 +89,12 @@ class AutotuneSearch:
         self.is_open_ended = not all(is_label(problem, n) for n in problem.output_fields)
         # Rules are written from runs where these show what the rows do not.
         self.learns_from_runs = options.uses("runs") and (self.has_hidden_fields or self.is_open_ended)
+        # Few rows in all: rules are written once, when runs show what passes between the steps.
+        self.writes_once = (
+            self.has_hidden_fields
+            and self.learns_from_runs
+            and (self.planned < _FEW_ROWS * problem.calls_per_row)
+        )
         self.has_labels = any(n in row for n in problem.output_fields)
         self.cut, self.kept, self._ending = False, self.space.start, ""
         # Versions of the best with fewer rules.
@@ -203,7 +211,7 @@ class AutotuneSearch:
         writing = self._rule_asks(start, number=0)
         answers = yield from self._batch([*asks, *chain.from_iterable(writing.values())])
         self._cost_of_new_row = self.mean_per_row
-        if not self.has_labels and self.learns_from_runs and not self.cut:
+        if self._awaits_runs and not self.cut:
             # Rows without labels say nothing until they were run.
             asks, writing = [], self._rule_asks(start, number=1)
             answers = yield from self._batch([*chain.from_iterable(writing.values())])
@@ -219,6 +227,7 @@ class AutotuneSearch:
             upto = min(len(self.order), self._rows_asked.get(combination, 0) + block)
             asks.append(self._score(combination, upto, f"race, {upto} rows"))
         more = number + 1 < self.options.max_rounds and self.before_finals > 0.25 * self.planned
+        more = more and not self.writes_once
         cost = len(wanted) * block * self.per_row + self._writing_calls
         if more and self._needs_traces(cost):
             best = wanted[0] if wanted else self.evidence.best()
@@ -375,6 +384,11 @@ class AutotuneSearch:
         return max(1, min(6, int(most / self.per_row / self._check_rows())))
 
     @property
+    def _awaits_runs(self) -> bool:
+        """True if the first rules are written from runs."""
+        return self.learns_from_runs and (self.writes_once or not self.has_labels)
+
+    @property
     def _affords_reasoning(self) -> bool:
         return self.planned >= _REASONING_SHARE * _BLOCK * self.problem.calls_per_row
 
@@ -450,7 +464,7 @@ class AutotuneSearch:
         asks: dict[str, list[Propose]] = {}
         if not self.options.uses("rules") or not self.readers:
             return asks
-        if not number and not self.has_labels and self.learns_from_runs:
+        if not number and self._awaits_runs:
             return asks
         candidate = self.space.candidate(combination)
         learned_from = set(self.train_order)

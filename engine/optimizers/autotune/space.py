@@ -186,7 +186,7 @@ class LevelMaker:
             # Rules that are no better than none so far may only need more of them.
             base = next((c for c in (best, *self._evidence.ranked()) if c[place]), best)
             current = space.rules(base, path)
-            rules = merged_rules(current, readings)
+            rules = check.without_repeats(merged_rules(current, readings))
             if rules and rules != current:
                 n, new = sum(bool(rules) for rules in readings), len(set(rules) - set(current))
                 title = f"{len(rules)} rules ({new} new) from {counted(n, 'reading')} of the rows"

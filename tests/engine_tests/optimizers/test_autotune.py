@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from support.small_optimizers import HintLM, TwoSteps
 
 from engine import loop
 from engine.adapters.chat import ChatAdapter
@@ -14,7 +15,7 @@ from engine.optimizers.autotune.readable import without_contradictions
 from engine.optimizers.autotune.rules import LabelCheck, covering_rows, merged_rules, rules_of
 from engine.records import Example
 from engine.search.budget import Budget
-from engine.search.contract import Problem, Proposal, Score, relay
+from engine.search.contract import Problem, Proposal, Propose, Score, relay
 from engine.search.driver import Driver
 from engine.search.settings import make_problem
 from engine.testing.contract import ToyLM, toy_rows, toy_settings
@@ -145,6 +146,39 @@ def test_of_rules_that_contradict_each_other_the_supported_one_stays():
     check = LabelCheck(problem_of(rows=toy_rows(), train=tuple(range(36))))
     rules = ["Where apple occurs the label is green", "With apple the label is red", "Read closely."]
     assert without_contradictions(rules, check) == rules[1:]
+
+
+def test_of_rules_that_say_the_same_of_the_same_words_the_most_general_stays():
+    seen = [("lift stuck", "facilities"), ("lift loud", "facilities"), ("badge lost", "security")] * 8
+    seen += [(f"other{i}", ("facilities", "security")[i % 2]) for i in range(72)]
+    rows = {i: Example(text=text, team=team).with_inputs("text") for i, (text, team) in enumerate(seen)}
+    check = LabelCheck(problem_of(rows=rows, train=tuple(rows), validation=tuple(rows)))
+    rules = (
+        "Where the lift is stuck, the team is facilities.",
+        "Anything about a lift: facilities.",
+        "A lift that is loud goes to facilities.",
+        "Anything of a lift: facilities.",
+        "A lost badge goes to security.",
+        "Read the whole message.",
+    )
+    assert check.without_repeats(rules) == (rules[3], rules[4], rules[5])
+
+
+def test_with_few_calls_the_rules_of_several_steps_are_written_once_and_from_runs():
+    batches = []
+    settings = toy_settings(
+        HintLM(),
+        program=TwoSteps(),
+        rows=toy_rows(80),
+        train=tuple(range(40)),
+        validation=tuple(range(40, 80)),
+        budget=Budget(calls=60),
+    )
+    loop.run(Driver(settings).search(lambda problem: relay(Autotune().search(problem), batches.append)))
+    writing = [at for at, asks in enumerate(batches) if any(isinstance(a, Propose) for a in asks)]
+    assert len(writing) == 1
+    assert {a.label for a in batches[writing[0]]} == {"rules for first", "rules for second"}
+    assert any(a.trace for asks in batches[: writing[0]] for a in asks if isinstance(a, Score))
 
 
 def test_rules_that_the_rows_speak_against_are_found():
