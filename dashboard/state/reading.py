@@ -25,7 +25,7 @@ from engine.search.backends.contract import BackendChoice
 from engine.store.connection import BUSY_SECONDS
 from engine.store.queue import SETTING as LIMITS
 from engine.store.queue import Limits
-from engine.store.rows import CandidateRow, DatasetRow, ProjectRow, RunRow, VersionRow
+from engine.store.rows import CandidateRow, DatasetRow, LinkRow, ProjectRow, RunRow, VersionRow
 from engine.store.store import Store
 
 if TYPE_CHECKING:
@@ -358,6 +358,12 @@ def report(run_id: str) -> str:
 
     with reading() as store:
         return run_report(store, run_id)
+
+
+def links(run_id: str) -> list[LinkRow]:
+    """Return the links to a run's report that work."""
+    with reading() as store:
+        return store.links.of_run(run_id)
 
 
 def results_file(run_id: str, form: str) -> bytes:

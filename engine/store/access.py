@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from engine.users import User
 
 OF_PROJECT = ("runs", "feedback", "grades", "versions", "members")
-OF_RUN = ("candidates", "trials", "outcomes", "events", "requests")
+OF_RUN = ("candidates", "trials", "outcomes", "events", "requests", "links")
 WITHOUT_ROWID = ("trials", "members")
 """Tables by what their rows belong to; `projects`, `datasets` and `settings` have rules for themselves."""
 

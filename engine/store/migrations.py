@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 
 
 def migrate(connection: sqlite3.Connection, *, upto: int = SCHEMA_VERSION) -> None:
@@ -143,6 +143,13 @@ _M010_QUEUE = (
     "CREATE INDEX runs_open ON runs (state) WHERE state IN ('queued', 'running', 'paused')",
 )
 
+# Links that show the report of one run to others, by the hashes of their tokens.
+_M011_LINKS = (
+    """CREATE TABLE links (
+        hash TEXT PRIMARY KEY, run_id TEXT NOT NULL, created_at REAL NOT NULL, ends_at REAL NOT NULL)""",
+    "CREATE INDEX links_by_run ON links (run_id)",
+)
+
 STEPS = (
     _M001_TABLES,
     _M002_REVISION_AND_PHASE,
@@ -154,4 +161,5 @@ STEPS = (
     _M008_USERS,
     _M009_LONG_HISTORIES,
     _M010_QUEUE,
+    _M011_LINKS,
 )

@@ -233,6 +233,16 @@ class RequestRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkRow:
+    """A link that shows a run's report until `ends_at`. `hash` is that of its token."""
+
+    hash: str
+    run_id: str
+    created_at: float
+    ends_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class FeedbackRow:
     """A user's feedback on one answer: `thumbs` is 1, -1 or 0; `row` is the dataset's; `run_id` is where it was read."""
 

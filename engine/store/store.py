@@ -13,6 +13,7 @@ from engine.home import data_home
 from engine.store.access import limits
 from engine.store.archive import Archive
 from engine.store.connection import BUSY_SECONDS, Connection
+from engine.store.links import Links
 from engine.store.members import Members
 from engine.store.projects import Datasets, Feedback, Projects, Settings, Versions
 from engine.store.queue import Queue
@@ -56,6 +57,7 @@ class Store:
         self.trials = Trials(self.connection)
         self.events = Events(self.connection)
         self.requests = Requests(self.connection)
+        self.links = Links(self.connection)
         self.feedback = Feedback(self.connection)
         self.versions = Versions(self.connection)
         self.archive = Archive(self.connection)

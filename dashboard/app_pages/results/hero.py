@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
+from dashboard.app_pages.results.share import share_link
 from dashboard.components import ui
 from dashboard.components.plot import own_element
 from dashboard.components.runs import figure
@@ -51,6 +52,7 @@ def hero(run: RunRow, result: Mapping[str, Any]) -> None:
             ui.link("try_it", "Try it", "science", project=run.project_id, run=run.id)
             report = partial(reading.report, run.id)
             ui.download("Share the report", report, "report.html", "share_report")
+            share_link(run)
 
 
 def figures(result: Mapping[str, Any]) -> None:

@@ -31,6 +31,7 @@ def home(tmp_path):
         store.trials.add_outcomes(run, 1, [Outcome(0, 1.0)])
         store.events.add(run, "note", "x")
         store.requests.add(run, "budget", {})
+        store.links.make(run, 7)
         store.feedback.save(project, dataset, FEEDBACK)
         store.feedback.save_grade(project, dataset, 1, "a", 1.0)
         store.versions.add(project, run, candidate.id, {})
@@ -110,6 +111,7 @@ def changes(store, project, run, dataset):
         "outcomes": lambda: store.trials.add_outcomes(run, 1, [Outcome(7, 1.0)]),
         "event": lambda: store.events.add(run, "note", "x"),
         "request": lambda: store.requests.add(run, "budget", {}),
+        "link": lambda: store.links.make(run, 7),
         "feedback": lambda: store.feedback.save(project, dataset, FEEDBACK),
         "no feedback": lambda: store.feedback.delete(project, dataset, 1, "c"),
         "grade": lambda: store.feedback.save_grade(project, dataset, 2, "b", 1.0),
