@@ -175,13 +175,14 @@ class Queue(StorePart):
         """Return a waiting run's place; None where it does not wait."""
         limits = self.limits()
         holding, waiting = self._entries()
-        order, blocked = fair_order(holding, waiting, self._last_turns(waiting), limits.runs_per_user)
-        if run_id in blocked:
-            return Place(0, limits.runs_per_user)
-        if run_id not in order:
+        users = {one.id: one.user for one in waiting}
+        if run_id not in users:
             return None
-        before = order.index(run_id)
-        return Place(before, due=before + sum(holding.values()) < limits.places)
+        order, held_back = fair_order(holding, waiting, self._last_turns(waiting), limits.runs_per_user)
+        before = [*order, *held_back].index(run_id)
+        if limits.runs_per_user is not None and holding[users[run_id]] >= limits.runs_per_user:
+            return Place(before, limits.runs_per_user)
+        return Place(before, due=run_id in order and before + sum(holding.values()) < limits.places)
 
     def _waits(self, run_id: str, pid: int) -> bool:
         """Return whether a process's run still waits; False where it was cancelled."""
@@ -215,8 +216,8 @@ class Queue(StorePart):
 
 def fair_order(
     holding: Mapping[str, int], waiting: Sequence[_Entry], last: Mapping[str, int], per_user: int | None
-) -> tuple[list[str], set[str]]:
-    """Return the waiting runs' ids in the order in which they begin, and those that their user's own limit holds back.
+) -> tuple[list[str], list[str]]:
+    """Return the waiting runs' ids in the order in which they begin, and after them those that their user's own limit holds back.
 
     Users take turns: the next place goes to the user whose last run began longest ago (`last`), and among a user's runs, and
     users who never had one, to the one that came first.
@@ -227,7 +228,7 @@ def fair_order(
     while True:
         allowed = [one for one in rest if per_user is None or held[one.user] < per_user]
         if not allowed:
-            return order, {one.id for one in rest}
+            return order, [one.id for one in rest]
         first = min(allowed, key=lambda one: (last[one.user], one.ticket or 0))
         rest.remove(first)
         order.append(first.id)

@@ -101,6 +101,19 @@ def test_a_busy_process_leaves_a_later_one_its_share(callers):
         assert server.peak <= 4
 
 
+def test_slots_that_cannot_be_shared_out_evenly_go_round(callers):
+    with OpenAIServer(latency=0.05) as server:
+        busy = [callers(server.url, name, 2, 400) for name in ("first", "second")]
+        late = callers(server.url, "late", 2, 10)
+        for process in busy:
+            begin(process)
+        wait_for(lambda: min(asked_by(server, name) for name in ("first", "second")) > 10)
+        begin(late)
+        assert late.stdout.readline() == "done\n"
+        assert max(asked_by(server, name) for name in ("first", "second")) < 400, "they are still at work"
+        assert server.peak <= 2
+
+
 def test_the_limit_can_change_and_end_meanwhile(tmp_path):
     slots = Slots(tmp_path / "one.lock", 1)
     assert (slots.take(), slots.take()) == (True, False)

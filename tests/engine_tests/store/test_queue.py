@@ -143,9 +143,16 @@ def test_a_users_limit_holds_back_that_user_alone(store, pids):
     place = store.queue.begin(second, pids[1])
     assert place.words == "Waiting: your limit is 1 run at once."
     assert store.queue.begin(other, pids[2]).state == "running"
-    assert store.queue.begin(more, pids[3]) == Place(0, own_limit=1)
+    assert store.queue.begin(more, pids[3]) == Place(1, own_limit=1)
     store.runs.set_state(first, "stopped")
     assert store.queue.begin(second, pids[1]).state == "running"
+
+
+def test_a_run_waits_for_its_users_limit_only_where_the_user_has_reached_it(store, pids):
+    limit(store, runs=1, runs_per_user=2)
+    first, _, third, _ = joined(store, pids[:4], "", "", "", "")
+    store.queue.begin(first, pids[0])
+    assert store.queue.begin(third, pids[2]).words == "Waiting: 1 run before this one."
 
 
 def test_the_fair_order_of_many(store):
@@ -155,9 +162,9 @@ def test_the_fair_order_of_many(store):
 
     waiting = [Run(n, "a") for n in range(4)] + [Run(4, "b"), Run(5, "c"), Run(6, "b")]
     last = {"a": 7, "b": 0, "c": 9}
-    assert fair_order(Counter(), waiting, last, None) == (["b4", "a0", "c5", "b6", "a1", "a2", "a3"], set())
+    assert fair_order(Counter(), waiting, last, None) == (["b4", "a0", "c5", "b6", "a1", "a2", "a3"], [])
     order, blocked = fair_order(Counter(a=1), waiting, last, 2)
-    assert (order, blocked) == (["b4", "a0", "c5", "b6"], {"a1", "a2", "a3"})
+    assert (order, blocked) == (["b4", "a0", "c5", "b6"], ["a1", "a2", "a3"])
 
 
 def test_a_cancelled_run_does_not_begin(store, pids):
