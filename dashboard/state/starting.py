@@ -11,6 +11,7 @@ import streamlit as st
 from dashboard.state import drafts, launching, models, reading, records
 from dashboard.state.selection import check
 from engine.dataset import paste_dataset, read_dataset
+from engine.dataset.memory import LARGE, release_memory
 from engine.errors import EngineError, RunError
 from engine.export.program import parse_program
 from engine.lm.choice import is_offline
@@ -73,6 +74,9 @@ def start_project(text: str, files: Sequence[BroughtFile]) -> str:
         if project:
             drafts.delete_project(project)
         raise
+    finally:
+        if sum(len(file.content) for file in files) > LARGE:
+            release_memory()
     return project
 
 
@@ -142,7 +146,7 @@ def _stored_table(brought: Brought) -> tuple[Dataset | None, str]:
     return table, dataset_id
 
 
-LONGEST_TITLE = 48
+LONGEST_TITLE = 36
 
 
 def _title(instructions: str) -> str:

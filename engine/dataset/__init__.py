@@ -10,6 +10,7 @@
     profiling   what each column holds; which is an input, which the answer, which field it fills
     examples    rows -> typed Examples, and the rows that cannot be used
     preflight   what is doubtful in a table (blanks, repeats, leaks, odd answers), and what would fix it
+    memory      memory given back to the system after a large file
     splitting   seeded, stratified, leak-free train, validation and test rows
 
 Everything is text until a signature says otherwise: "007" stays "007", "NA" stays "NA". A row that

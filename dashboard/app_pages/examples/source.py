@@ -166,6 +166,7 @@ def _taken() -> int:
 def _take(project_id: str, content: bytes, name: str, source: str) -> None:
     """Make a file the project's examples. Raises EngineError where it cannot be read."""
     from engine.dataset import paste_dataset, read_dataset
+    from engine.dataset.memory import LARGE, release_memory
 
     if source == "upload":
         st.session_state["uploads_taken"] = _taken() + 1
@@ -178,6 +179,8 @@ def _take(project_id: str, content: bytes, name: str, source: str) -> None:
     _use_dataset(project_id, dataset_id)
     if source == "upload":
         drafts.name_after(project_id, name)
+    if len(content) > LARGE:
+        release_memory()
 
 
 def _stored() -> list[DatasetRow]:
