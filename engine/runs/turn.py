@@ -53,6 +53,15 @@ class Turn:
         """Ask the wait to end."""
         self._stop.set()
 
+    def look(self) -> RunRow | Place | None:
+        """Return what `Queue.begin` says, and note in the run's phase what it waits for."""
+        found = self._store.queue.begin(self._run_id, self._pid)
+        if isinstance(found, Place) and found.words != self._words:
+            self._words = found.words
+            self._store.runs.set_phase(self._run_id, self._words)
+            _log.info("Run %s: %s", self._run_id, self._words)
+        return found
+
     def wait(self) -> RunRow | None:
         """Return the run as soon as its turn has come, taken for this process; None where it was cancelled.
 
@@ -67,11 +76,7 @@ class Turn:
                 if time.monotonic() - beaten >= HEARTBEAT_SECONDS:
                     self._store.runs.heartbeat(self._run_id, self._pid)
                     beaten = time.monotonic()
-                found = self._store.queue.begin(self._run_id, self._pid)
-                if isinstance(found, Place) and found.words != self._words:
-                    self._words = found.words
-                    self._store.runs.set_phase(self._run_id, self._words)
-                    _log.info("Run %s: %s", self._run_id, self._words)
+                found = self.look()
             except (StoreLockedError, StoreFullError) as error:
                 _log.warning("The queue could not be read or written; trying again: %s", error)
             if not isinstance(found, Place):
