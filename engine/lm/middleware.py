@@ -362,12 +362,31 @@ WINDOW = 60.0
 """Seconds over which requests and tokens are counted."""
 
 
+_FEW = 4
+"""Requests in flight from which on a single refusal does not cut them: the second one does."""
+
+
+@dataclass(slots=True)
+class _Wave:
+    """The requests up to a cut: how many were in flight at most, were answered, and were refused."""
+
+    peak: int = 0
+    answered: int = 0
+    refused: int = 1
+
+    @property
+    def limit(self) -> float:
+        """Requests in flight from now on: at least half of those before."""
+        return max(1.0, int(self.peak * (1 - self.refused / (self.refused + self.answered) / 2)))
+
+
 class AdaptiveLimiter:
     """The limits of one endpoint on one event loop: none, until the endpoint objects.
 
     Additive increase, multiplicative decrease, as TCP does it (Chiu and Jain, 1989): a 429 cuts the requests in
     flight, by half where nothing was answered since the last cut and by less the more was (as DCTCP does it, Alizadeh
     and others, 2010), and holds new ones back as long as the server asks; every answer after it lets a fraction more in.
+    What was in flight at the cut counts when it is answered or refused: one refusal among many is no reason to halve.
     Requests and tokens a minute can be limited too, and with `slots` requests at once of several processes together.
 
     `acquire` before a request returns a ticket; afterwards call `succeeded` or `rate_limited` with it, and
@@ -376,12 +395,13 @@ class AdaptiveLimiter:
 
     def __init__(self, requests_per_minute: int | None = None, tokens_per_minute: int | None = None) -> None:
         self.limit = math.inf
-        self.active = self._timeouts = self._peak = self._answers = 0
+        self.active = self._timeouts = self._peak = self._answers = self._refused = 0
         self._heard = False
         self.slots: Slots | None = None
         self.requests_per_minute = requests_per_minute
         self.tokens_per_minute = tokens_per_minute
         self._era = 0
+        self._wave = _Wave()
         self._closed_until = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._starts: deque[float] = deque()
@@ -429,10 +449,16 @@ class AdaptiveLimiter:
         if self.tokens_per_minute is not None:
             self._tokens.append((time.monotonic(), tokens))
             self._token_sum += tokens
-        if ticket == self._era and self.limit is not math.inf:
+        if self.limit is math.inf:
+            return
+        if ticket == self._era:
             self.limit += 1 / self.limit
-            if self.limit > _NO_LIMIT:
-                self.limit = math.inf
+        elif ticket == self._era - 1:
+            self._wave.answered += 1
+            self.limit = max(self.limit, self._wave.limit)
+            self._wake()
+        if self.limit > _NO_LIMIT:
+            self.limit = math.inf
 
     def failed(self, error: LMError) -> None:
         """Note another failure: a time-out, or a sign of life."""
@@ -447,10 +473,15 @@ class AdaptiveLimiter:
         now = time.monotonic()
         self._closed_until = max(self._closed_until, now + min(retry_after or 0.0, WINDOW))
         if ticket == self._era:
+            self._refused += 1
+            if self._refused == 1 and self._peak >= _FEW:
+                return  # one of many: the endpoint may have meant that one alone
             self._era += 1
-            share = 1 / (1 + self._answers)
-            self.limit = max(1.0, int(self._peak * (1 - share / 2)))
-            self._peak = self._answers = 0
+            self._wave = _Wave(self._peak, self._answers, self._refused)
+            self.limit = self._wave.limit
+            self._peak = self._answers = self._refused = 0
+        elif ticket == self._era - 1:
+            self._wave.refused += 1
 
     def _pause(self) -> float:
         now = time.monotonic()

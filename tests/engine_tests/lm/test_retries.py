@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gzip
+import math
 import socket
 import threading
 import time
@@ -248,6 +249,27 @@ def test_the_limit_halves_once_for_a_wave_and_grows_back():
             limiter.succeeded(await limiter.acquire())
             limiter.release()
         assert 4 < limiter.limit < 6
+
+    asyncio.run(main())
+
+
+def test_one_refusal_among_many_answers_is_no_reason_to_halve():
+    async def main():
+        limiter = AdaptiveLimiter()
+        first, second, *others = [await limiter.acquire() for _ in range(16)]
+        limiter.release()
+        limiter.rate_limited(first)
+        assert limiter.limit == math.inf
+        limiter.release()
+        limiter.rate_limited(second)
+        assert limiter.limit == 8
+        waiting = asyncio.create_task(limiter.acquire())
+        await asyncio.sleep(0)
+        for ticket in others:
+            limiter.release()
+            limiter.succeeded(ticket)
+        assert limiter.limit == 15
+        await asyncio.wait_for(waiting, 60)
 
     asyncio.run(main())
 
