@@ -27,6 +27,7 @@ from engine.lm.keys import Secret, without_keys
 from engine.lm.options import refuse_of_model
 from engine.lm.transports import failures, responses
 from engine.lm.transports.failures import Place
+from engine.lm.transports.openai_http import OpenAITransport
 from engine.records import Usage
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class LiteLLMTransport:
 
     function = "acompletion"
     streams = True
+    longest = OpenAITransport.longest
+    """Characters of a streamed reply. One in a piece is read by litellm, which has no limit."""
     assembly: Callable[[], streaming.Assembly] = streaming.Assembly
     streamed: ClassVar[Mapping[str, object]] = {"stream": True, "stream_options": {"include_usage": True}}
 
@@ -87,9 +90,13 @@ class LiteLLMTransport:
         async def answer() -> Any:
             response = await getattr(litellm, self.function)(**params)
             if listener is not None:
+                size = 0
                 async for event in response:
                     chunk = assembly.add_event(event.model_dump())
                     if chunk is not None:
+                        size += len(chunk.text) + len(chunk.reasoning)
+                        if size > self.longest:
+                            raise failures.too_long(self.place, self.longest)
                         listener.feed(chunk)
             return response
 
@@ -130,6 +137,8 @@ class LiteLLMTransport:
 
     def _failure(self, error: Exception) -> LMError:
         """Return litellm's error as the engine's: by the words it hides the cause in, then by its HTTP status."""
+        if isinstance(error, LMError):
+            return error
         kind = type(error).__name__
         message = without_keys(str(error), self.place.key).partition("\nTraceback")[0]
         if isinstance(error, TimeoutError) or kind in ("Timeout", "APITimeoutError"):

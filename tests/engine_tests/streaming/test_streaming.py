@@ -332,3 +332,31 @@ def test_providers_of_litellms_stream_too():
     assert answer == ANSWER
     assert tokens > 0
     assert cost > 0
+
+
+def test_a_stream_of_litellms_that_does_not_end_is_given_up():
+    code = """
+    import sys
+    import engine
+    from engine.lm.transports.litellm_gateway import LiteLLMTransport
+
+    LiteLLMTransport.longest = 200
+    lm = engine.LM("anthropic/claude-sonnet-4-5", api_base=sys.argv[1], api_key="k", cache=False, num_retries=0)
+    stream = engine.streamify(
+        engine.Predict("question -> answer"), stream_listeners=[engine.StreamListener("answer")], async_streaming=False
+    )
+    try:
+        with engine.context(lm=lm):
+            list(stream(question="?"))
+    except engine.errors.LMError as error:
+        print(error)
+    """
+    with OpenAIServer(answer=f"[[ ## answer ## ]]\n{ANSWER * 50}\n\n[[ ## completed ## ]]") as server:
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code), server.url.removesuffix("/v1")],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert "it was not read to its end" in done.stdout, (done.stdout, done.stderr[-2000:])
