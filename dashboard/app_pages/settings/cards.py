@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from dashboard.components import ui
@@ -123,8 +125,9 @@ def model_form() -> None:
             key="new_needs_key",
             help=explain("key", "It is given after adding the model."),
         )
-        variable, temperature, longest = _details(picked)
-        if needs_key and not variable.strip():
+        details = _details(picked)
+        variable = details.pop("key_env")
+        if needs_key and not variable:
             variable = own_key_variable(address)
         wrong = _wrong(name, address)
         if ui.press("Add this model", wrong, key="add_model_button", type="primary", icon="add") and name:
@@ -132,9 +135,8 @@ def model_form() -> None:
                 ModelChoice(
                     name=name.strip(),
                     base_url=address.strip() or None,
-                    key_env=variable.strip() or None,
-                    temperature=temperature,
-                    max_tokens=longest,
+                    key_env=variable or None,
+                    **details,
                 )
             )
             st.session_state["model_added"] = True
@@ -144,7 +146,8 @@ def model_form() -> None:
         _hint(provider, own=bool(address.strip()))
 
 
-def _details(picked: str) -> tuple[str, float | None, int | None]:
+def _details(picked: str) -> dict[str, Any]:
+    """Return the fields of a model's choice that few models need, by name."""
     with st.expander("Details", icon=":material/page_info:", key="new_details"):
         variable = st.text_input(
             "Environment variable that holds the key",
@@ -152,7 +155,7 @@ def _details(picked: str) -> tuple[str, float | None, int | None]:
             placeholder="The provider's usual one",
             help="Only its name is stored, never the key.",
         )
-        left, right = st.columns(2)
+        left, middle, right = st.columns(3)
         temperature = left.number_input(
             "Temperature",
             0.0,
@@ -163,7 +166,7 @@ def _details(picked: str) -> tuple[str, float | None, int | None]:
             placeholder="The model's own",
             help="How freely it words its answers: 0 is the most even.",
         )
-        longest = right.number_input(
+        longest = middle.number_input(
             "Longest answer, in tokens",
             1,
             1_000_000,
@@ -172,7 +175,18 @@ def _details(picked: str) -> tuple[str, float | None, int | None]:
             key=f"new_max_tokens_{picked}",
             placeholder="The model's own",
         )
-    return variable, temperature, longest
+        seconds = right.number_input(
+            "Longest wait for an answer, in seconds",
+            1,
+            86_400,
+            None,
+            step=10,
+            key=f"new_timeout_{picked}",
+            placeholder="120",
+            help="Then the request is made again. A run ends when the first requests all take longer.",
+        )
+    named = {"key_env": variable.strip(), "temperature": temperature, "max_tokens": longest}
+    return {**named, "timeout": seconds}
 
 
 def _wrong(name: str | None, address: str) -> str:
