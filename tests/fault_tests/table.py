@@ -20,6 +20,7 @@ from fault_tests import (  # noqa: E402 - the folder must be on the path first
     endpoints,
     grading,
     kills,
+    other_environments,
     parsers,
     sandbox,
     storage,
@@ -30,6 +31,7 @@ from fault_tests.check import Check, Finding, markdown_table  # noqa: E402
 
 CHECKS: tuple[Check, ...] = (
     kills.CHECK,
+    *other_environments.CHECKS,
     clocks.CHECK,
     *endpoints.CHECKS,
     *storage.CHECKS,
@@ -51,13 +53,13 @@ def main() -> int:
     parser.add_argument("--small", action="store_true", help="the small part that is in `make test`")
     parser.add_argument("--markdown", type=Path, help="write the table to this file too")
     parser.add_argument(
-        "--seconds",
+        "--minutes",
         type=float,
-        default=parsers.DEFAULT_SECONDS,
-        help="CPU time of each parser (600 is the goal)",
+        default=parsers.DEFAULT_SECONDS / 60,
+        help="CPU time of each parser (10 is the goal)",
     )
     options = parser.parse_args()
-    os.environ[parsers.SECONDS] = str(options.seconds)
+    os.environ[parsers.SECONDS] = str(60 * options.minutes)
     wanted = options.only.split(",")
     if unknown := sorted(set(wanted) - set(names)):
         parser.error(f"there is no check {unknown[0]!r}; choose from {', '.join(names)}")
