@@ -82,9 +82,9 @@ def scoring_under_way(runs: Sequence[RunRow]) -> None:
     """Show the scores that are being made for these runs, and why the last ones were not; nothing where there are none."""
     for run in {r.id: r for r in runs if r.result}.values():
         now = more_scores.progress(run)
-        if run.state in ("running", "paused", "queued"):
+        if goes_on(run) and now.waiting:
             st.fragment(_progress, run_every=LOOK_SECONDS)(run.id)
-        elif now.waiting:
+        elif now.waiting and not run.is_over:
             with ui.row(f"scoring_{run.id}"):
                 st.caption(ui.mark("link_off", run.message or "Scoring was interrupted."))
                 if not read_only():
@@ -94,7 +94,7 @@ def scoring_under_way(runs: Sequence[RunRow]) -> None:
                         on_click=ui.callback(_go_on, run.id),
                         icon="play_arrow",
                     )
-        elif now.refused:
+        elif now.refused and run.is_over:
             st.caption(ui.mark("block", now.refused))
 
 

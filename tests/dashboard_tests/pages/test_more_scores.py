@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,9 +14,10 @@ from support.run_setup import wait_for
 
 from dashboard.state import candidates, drafts, launching, reading
 from engine.pipeline.templates import SAMPLES
+from engine.runs.more_scores import ScoreRequest, ask_score
 from engine.runs.spec import Named
 from engine.runs.worker import work
-from engine.store.store import Store
+from engine.store.store import FILE_NAME, Store
 
 APP = str(Path(__file__).parents[3] / "dashboard" / "app.py")
 
@@ -130,3 +134,24 @@ def test_a_version_without_an_example_is_a_prompt_of_the_run(finished, home):
     app = open_page(project, run, "Prompts side by side", compare=compare_with(run, made.id))
     assert "You made it" in said(app)
     assert app.button(key=f"take_{made.id}")
+
+
+def test_scoring_whose_process_was_killed_goes_on_by_a_press(finished, home):
+    project, run = finished
+    prompt = untested(run)
+    with Store.open(home) as store:
+        candidate = store.trials.candidate(run, prompt.id)
+        ask_score(store, run, ScoreRequest(candidate=candidate.as_dict(), split="test"))
+        before = store.runs.get(run).result
+    with closing(sqlite3.connect(home / FILE_NAME)) as other, other:
+        silent = (time.monotonic() - 3600, run)
+        other.execute(
+            "UPDATE runs SET state = 'running', pid = 999999, heartbeat_at = ? WHERE id = ?", silent
+        )
+    app = open_page(project, run, "Rows", compare=compare_with(run, prompt.id))
+    assert "nothing that was paid for is lost" in said(app)
+    app.button(key=f"scoring_on_{run}").click().run()
+    assert not app.exception
+    over(home, run)
+    assert reading.run(run).result == before
+    assert next(c for c in candidates.index(reading.run(run)) if c.id == prompt.id).tested is not None
