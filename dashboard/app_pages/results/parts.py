@@ -25,6 +25,7 @@ OPEN, TALL = 12, 360
 """With more parts than these their list scrolls, in a box of this many pixels."""
 TITLES = {"rule": "Rules", "example": "Solved examples"}
 MOST_ROWS = 6
+NOTHING_OFF = "Switch off at least one rule or example first."
 
 
 class Effect(NamedTuple):
@@ -113,11 +114,15 @@ def _version(one: ComparedCandidate, off: Sequence[PromptPart]) -> None:
             f"Compare with prompt {entry.number}", "parts_compare", on_click=ui.callback(_compare, one, child)
         )
         return
+    if not off:
+        ui.button("Score this version", "parts_score_now", NOTHING_OFF, icon="playlist_add_check")
+        st.caption(NOTHING_OFF)
+        return
     with ui.row("parts_score", "center"):
         tested = st.toggle("On the test rows, too", key="parts_test", persist_state="session")
         splits: list[more_scores.ScoredSplit] = ["validation", "test"] if tested else ["validation"]
         wanted = [more_scores.missing_rows(run, child, split) for split in splits]
-        why_not = _why_not(one, off) or (
+        why_not = _why_not(one) or (
             "" if all(wanted) else "The run has no whole score of its start to compare with."
         )
         rows = sum(m.rows for m in wanted if m is not None)
@@ -131,9 +136,7 @@ def _version(one: ComparedCandidate, off: Sequence[PromptPart]) -> None:
         )
 
 
-def _why_not(one: ComparedCandidate, off: Sequence[PromptPart]) -> str:
-    if not off:
-        return "Switch off at least one rule or example first."
+def _why_not(one: ComparedCandidate) -> str:
     if goes_on(one.run):
         return "The run is at work. Wait for its end."
     if one.run.result is None:
