@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from dashboard.state import launching, reading
+from dashboard.state import launching, reading, users
 from dashboard.state.drafts import Change, ChangedElsewhereError, edit_seen
 from dashboard.state.models import for_process
 from dashboard.state.selection import check, writing
@@ -114,7 +114,8 @@ def _stored(made: Edited, *, local_files: bool) -> str:
     from engine.store.rows import FROM_ELSEWHERE
 
     read = read_dataset(made.content, made.name)
-    source = SOURCE if local_files else FROM_ELSEWHERE
+    # A user who is no administrator may not write the names of the server's files into cells.
+    source = SOURCE if local_files and users.is_administrator() else FROM_ELSEWHERE
     with writing() as store:
         return store.datasets.add(read.name, made.content, read.content_hash, read.columns, len(read), source)
 

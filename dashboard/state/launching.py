@@ -22,13 +22,14 @@ from pydantic import BaseModel, ValidationError
 from dashboard.state import users
 from dashboard.state.selection import writing
 from engine.children import Child
-from engine.errors import RunError
+from engine.errors import AccessError, RunError
 from engine.home import data_home
 from engine.runs.child_request import ChildAnswer, ChildRequest, TaskName
 from engine.runs.spending import check_larger, check_spending
 from engine.runs.trust import ADDRESSES, address_refusal, addresses_in
 from engine.store.processes import process_start
 from engine.store.rows import BUDGET, RunRow
+from engine.store.store import Store
 
 
 def create(
@@ -40,8 +41,19 @@ def create(
             for address in addresses_in(spec):
                 if reason := address_refusal(address, noted):
                     raise RunError(reason)
+        if not users.is_administrator():
+            _check_addresses(store, spec)
         check_spending(store, users.name(), spec, estimate)
         return store.runs.create(project_id, spec, title, estimate, started_by=users.name())
+
+
+def _check_addresses(store: Store, spec: Mapping[str, object]) -> None:
+    """Raise AccessError for an address that no administrator has added: a run sends keys of the server to it."""
+    added = set(addresses_in(store.settings.get("models", [])))
+    if others := sorted(set(addresses_in(spec)) - added):
+        raise AccessError(
+            f"This run would ask {others[0]}, which no administrator has added on the Settings page. Ask for it there."
+        )
 
 
 def start(run_id: str, keys: Mapping[str, str] | None = None) -> int:

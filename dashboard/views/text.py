@@ -19,17 +19,19 @@ _Key = TypeVar("_Key", bound=Hashable)
 
 count = counted
 
-_ADDRESS = re.compile(r"(?<=:)(?=//)|(?<=\bwww)(?=\.)", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?<=:)(?=//)|(?<=\bwww)(?=\.)|(?<=[\w.+-])(?=@\w)", re.IGNORECASE)
 _MARKS = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>:$~&@^=/\"'])")
 
 
 def escape_markdown(text: str, longest: int = 400) -> str:
     """Return text with every Markdown character escaped, on one line, cut where it is too long.
 
-    A web address gets a character of no width, or it would become a link even so.
+    A web address, or one of e-mail, gets a character of no width, or it would become a link even so.
 
     >>> escape_markdown("![x](http://a)").replace("\\u2060", "^")
     '\\\\!\\\\[x\\\\]\\\\(http\\\\:^\\\\/\\\\/a\\\\)'
+    >>> escape_markdown("ada@example").replace("\\u2060", "^")
+    'ada^\\\\@example'
     """
     flat = " ".join(text.split())
     if len(flat) > longest:

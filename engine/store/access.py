@@ -20,6 +20,10 @@ OWNER_ONLY = "Only the owner of this project may delete or share it."
 ADMINISTRATOR_ONLY = "Only an administrator of this server may change its settings."
 
 
+_PROJECT_OF_SETTING = "substr({0}.key, instr({0}.key, ':') + 1)"
+"""A setting of a project has its id at the end of its key, behind a colon; others are the server's."""
+
+
 def limits(user: User, *, read_only: bool) -> Iterator[str]:
     """Iterate over the statements that limit a connection, opened to read or to write, to what a user may."""
     if read_only:
@@ -43,6 +47,7 @@ def _views(user: str) -> Iterator[str]:
         f"UNION SELECT json_extract(spec, '$.dataset') FROM main.runs WHERE project_id IN {projects})"
     )
     seen = {"projects": f"id IN {projects}", "datasets": f"id IN {datasets}"}
+    seen["settings"] = f"instr(key, ':') = 0 OR {_PROJECT_OF_SETTING.format('settings')} IN {projects}"
     seen |= dict.fromkeys(OF_PROJECT, f"project_id IN {projects}")
     seen |= dict.fromkeys(OF_RUN, f"run_id IN {runs}")
     for table, rule in seen.items():
@@ -80,7 +85,10 @@ def _triggers(user: str) -> Iterator[str]:
             for row in rows
         )
         yield refuse("members", act, unless, OWNER_ONLY)
-        yield refuse("settings", act, "0", ADMINISTRATOR_ONLY)
+        unless = " AND ".join(
+            f"{role(_PROJECT_OF_SETTING.format(row))} IN ('editor', 'owner')" for row in rows
+        )
+        yield refuse("settings", act, unless, ADMINISTRATOR_ONLY)
     yield refuse("datasets", "UPDATE", "0", NO_CHANGE)
 
 

@@ -4,7 +4,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from support.pages.page_frame import APP, said
 
-from dashboard.state import drafts, launching, models, reading, users
+from dashboard.state import drafts, examples, launching, models, reading, users
 from engine.errors import AccessError, NotFoundError, StoreError
 from engine.pipeline.templates import SAMPLES
 from engine.records import Usage
@@ -176,8 +176,21 @@ def test_files_of_users_name_no_files_of_the_server(project):
     content = b"picture,label\n/etc/passwd,a\n"
     with users.acting("bob"):
         made = drafts.add_file(read_dataset(content, "x.csv"), content, "upload")
+        table = reading.dataset(reading.draft(project).dataset)
+        after, _ = examples.change_rows(project, "x", table, cells={(0, table.columns[0]): "/etc/passwd"})
+        assert not reading.dataset(after.dataset).local_files
     with Store.open() as store:
         assert store.datasets.get(made).source == FROM_ELSEWHERE
+
+
+def test_a_run_asks_no_address_that_no_administrator_has_added(project):
+    spec = {"model": {"name": "openai/x", "base_url": "https://llm.example/v1", "key_env": "OPENAI_API_KEY"}}
+    with users.acting("bob"), pytest.raises(AccessError, match="no administrator has added"):
+        launching.create(project, spec, "T")
+    with users.acting("root"):
+        drafts.add_model(models.ModelChoice.model_validate(spec["model"]))
+    with users.acting("bob"):
+        launching.create(project, spec, "T")
 
 
 def test_a_key_typed_by_one_user_is_in_no_other_session(project):

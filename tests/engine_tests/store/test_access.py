@@ -195,6 +195,18 @@ def test_settings_and_files_of_others_are_for_administrators(home):
         store.settings.set("models", [])
 
 
+def test_settings_of_a_project_belong_to_its_members(home):
+    project, _, _ = ids(home)
+    with opened(home, User("bob")) as store:
+        store.settings.set(f"undo:{project}", ["secret"])
+    for user in ("eve", "mallory"):
+        with opened(home, User(user)) as store, pytest.raises(AccessError):
+            store.settings.set(f"undo:{project}", [])
+        with opened(home, User(user), read_only=True) as store:
+            assert store.settings.get(f"undo:{project}") == (["secret"] if user == "eve" else None)
+            assert store.settings.get("models") is None
+
+
 def test_a_refused_change_leaves_nothing_of_its_transaction(home):
     project, _, _ = ids(home)
     with opened(home, User("eve")) as store:
