@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -16,6 +17,7 @@ from dashboard.state import users
 from dashboard.state.selection import read_only
 from dashboard.state.snapshot import Snapshot, read_snapshot
 from dashboard.views.prompts import messages, sample_call, text_of
+from engine.dataset.memory import release_memory
 from engine.errors import EngineError, NotFoundError, RunError, StoreError
 from engine.home import data_home
 from engine.pipeline.spec import PipelineSpec
@@ -50,6 +52,10 @@ HASHED: dict[str | type[Any], Callable[[Any], object]] = {
 """Kind of argument of what is kept -> what tells two of them apart."""
 
 
+LONG_MAKING = 0.5
+"""Seconds: work on rows that takes longer has taken memory too, of which most is not needed afterwards."""
+
+
 def kept(entries: int, spinner: str | bool = False) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
     """Return a decorator that keeps results, shared between sessions: never change them.
 
@@ -60,7 +66,11 @@ def kept(entries: int, spinner: str | bool = False) -> Callable[[Callable[_P, _T
         @st.cache_resource(max_entries=entries, show_spinner=spinner, hash_funcs=HASHED)
         @wraps(make)
         def kept_result(*args: Any, home: str, **named: Any) -> Any:  # noqa: ARG001 - part of the cache's key
-            return make(*args, **named)
+            started = time.perf_counter()
+            made = make(*args, **named)
+            if time.perf_counter() - started > LONG_MAKING:
+                release_memory()
+            return made
 
         @wraps(make)
         def result(*args: _P.args, **named: _P.kwargs) -> _T:

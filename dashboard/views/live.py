@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from dashboard.views.text import count, upper_first
-from engine.optimizers.few_shot import SOLVING
+from engine.search.wording import SOLVING
 from engine.store.rows import EventRow, RequestRow, RunRow, TrialRow
 from engine.store.runs import budget_now
 from engine.text import dollars, duration, percent, price, short

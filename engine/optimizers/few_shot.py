@@ -13,6 +13,7 @@ from engine.modules.module import Module
 from engine.optimizers.base import Optimizer, Options, option
 from engine.records import Candidate, Demo, Example, Outcome
 from engine.search.contract import Keep, Problem, Score, Search, Steps, is_cut
+from engine.search.wording import SOLVING
 from engine.similarity import rarity, total_weight, words
 from engine.text import counted
 
@@ -27,8 +28,6 @@ MAX_ERRORS = option(
     "Stop looking for examples after this many rows failed; empty: try all rows.",
     ge=1,
 )
-SOLVING = "looking for solved rows"
-"""Label of trials in which a teacher solves training rows."""
 _MAX_ROUNDS = option(1, "Tries a row", "How often a row is tried; later tries are fresh samples.", ge=1)
 
 

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from engine.search.settings import SearchResult
     from engine.search.verdict import Verdict
 
+SOLVING = "looking for solved rows"
+"""Label of trials on training rows whose right answers become examples; pages name them so."""
+
 
 def closing_message(message: str, cause: str, end: SearchResult, asked: int, usable: int) -> str:
     """Return the message at the end of a search; its own `message` is used unless it was cut short or every row scored 0.
