@@ -71,6 +71,9 @@ def install(folder: Path, root: Path) -> Path:
             shutil.copy(found, root / target.strip("/"))
         elif word == "RUN" and "pip install" in rest:
             (wheel,) = root.glob("tmp/*.whl")
+            named = ["sh", "-c", "echo " + re.findall('".*?"', rest)[0].replace("/tmp/", f"{root}/tmp/")]
+            asked = subprocess.run(named, capture_output=True, text=True, check=True).stdout.strip()
+            assert asked == f"{wheel}[team]"
             pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index"]
             subprocess.run([*pip, "--target", str(root / "site"), str(wheel)], check=True)
     (root / "data").mkdir()
