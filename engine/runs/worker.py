@@ -339,7 +339,7 @@ class _Job:
         validated = validation_score(driver.trials, search.best, len(split.validation))
         if search.stopped == "finished" and validated is None:
             self._phase("Scoring the result on all validation rows")
-            await driver.score(search.best, split.validation, label="result")
+            await driver.score(search.best, split.validation, label="result", hide_own_row=True)
         await watch.no_trouble()
         self._phase("Testing on rows the search never saw")
         before, after = await driver.compare(

@@ -93,7 +93,7 @@ class RequestHandler:
             return None
         own = self._known_score(best, trials)
         if own is None and self._ledger.closed is None:
-            own = (await self._score(Score(best, self._rows, label="result"))).score
+            own = (await self._score(Score(best, self._rows, label="result", hide_own_row=True))).score
         rival, high = max(self._rivals.values(), key=lambda scored: scored[1])
         return Keep(rival, high) if high > (own if own is not None else score or 0.0) else None
 
@@ -134,7 +134,7 @@ class RequestHandler:
         if self._ledger.closed is not None:
             return f"the search is over. {self._ledger.closed}", False
         try:
-            evaluation = await self._score(Score(candidate, self._rows, label=BY_HAND))
+            evaluation = await self._score(Score(candidate, self._rows, label=BY_HAND, hide_own_row=True))
         except EngineError as error:
             return str(error), False
         rows, wanted = len(evaluation.outcomes), len(self._rows)

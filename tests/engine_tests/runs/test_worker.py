@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import subprocess
+import zlib
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from support.run_setup import (
     wait_for,
     wait_for_looks,
 )
-from support.servers.openai_server import OpenAIServer
+from support.servers.openai_server import OpenAIServer, default_answer
 
 import engine
 from engine.errors import NotFoundError, RunError
@@ -438,3 +439,34 @@ def test_data_that_is_gone_or_changed_fails_in_a_sentence(home):
             run = store.runs.get(run_id)
         assert run.state == "failed"
         assert expected in run.message
+
+
+def test_the_result_is_scored_on_rows_to_choose_by_without_their_own_answers(tmp_path):
+    def answered(body):
+        """Right where the very text is shown as an example; else for things that are shown, but for three texts in ten."""
+        asked = str(body["messages"][-1]["content"])
+        if "a " not in asked or "program_description" in str(body["messages"]):
+            return default_answer(body)
+        text = next((line for line in asked.splitlines() if line.startswith("a ")), "")
+        shown = any(text in str(m["content"]) for m in body["messages"][1:-1])
+        right = answer(body)
+        wrong = {"red": "green", "green": "blue", "blue": "red"}
+        if not text or shown or zlib.crc32(text.encode()) % 10 >= 3:
+            return right
+        return next((right.replace(shelf, other) for shelf, other in wrong.items() if shelf in right), right)
+
+    with OpenAIServer(answered) as server:
+        run_id = add_run(
+            tmp_path,
+            dataset=add_data(tmp_path, csv_bytes(300)),
+            model=server_model(server.url),
+            optimizer=Named(name="Autotune", options={"proposals": 0, "leave_out": ["readable"]}),
+            budget=Budget(calls=600),
+        )
+        assert work(tmp_path, run_id) == 0
+    with Store.open(tmp_path) as store:
+        result = store.runs.get(run_id).result
+        best = store.trials.candidate(run_id, result["best_candidate"])
+    assert any(state.nearest for state in best.steps.values()), result["reason"]
+    assert result["best"]["validation"] < 0.9
+    assert abs(result["best"]["validation"] - result["best"]["test"]) < 0.2
