@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from dashboard.app_pages.run.present import present_button
 from dashboard.app_pages.run.requests import run_actions, run_requests
 from dashboard.components import ui
 from dashboard.components.plot import own_element, plot
@@ -14,6 +15,7 @@ from dashboard.components.run_elements import meters_element, watch_element
 from dashboard.components.runs import STATES, goes_on, run_picker, state_badge, verdict_card
 from dashboard.components.tables import PERCENT, data_table, in_percent, row_column
 from dashboard.state import reading
+from dashboard.state.selection import read_only
 from dashboard.state.snapshot import Snapshot, parts
 from dashboard.views.glossary import explain
 from dashboard.views.live import progress
@@ -167,15 +169,15 @@ def running_runs(run_id: str) -> None:
 
 def live_run(run_id: str) -> None:
     """Show a run and keep it up to date until it is over."""
-    st.fragment(_guarded_run)(run_id, reading.run(run_id).is_over)
+    st.fragment(_guarded_run)(run_id, reading.run(run_id).state)
 
 
-def _guarded_run(run_id: str, was_over: bool) -> None:
+def _guarded_run(run_id: str, state: str) -> None:
     with ui.errors_shown():  # a fragment runs by itself: what `app.py` catches is not around it
-        _draw(run_id, was_over)
+        _draw(run_id, state)
 
 
-def _draw(run_id: str, was_over: bool) -> None:
+def _draw(run_id: str, state: str) -> None:
     seen = reading.snapshot(reading.run(run_id))
     run, live = seen.run, "" if seen.run.is_over else seen.run.id
     shown = _cached_parts(run.id, run.revision, run.state, seen)
@@ -184,6 +186,8 @@ def _draw(run_id: str, was_over: bool) -> None:
         if not run_picker(run.id):
             st.subheader(escape_markdown(run.title, 120), anchor=False, width="content")
         state_badge(run)
+        if not read_only():
+            present_button()
     with actions:
         run_actions(seen)
     # A message that comes and goes has its own container: otherwise the chart below is built again and loses its zoom.
@@ -213,8 +217,8 @@ def _draw(run_id: str, was_over: bool) -> None:
                 "empty": "The steps of the search appear here.",
             },
         )
-    if run.is_over != was_over:
-        st.rerun()
+    if run.state != state:
+        st.rerun()  # the page's head names it too
 
 
 def _training_card(chart: dict[str, Any], live: str) -> None:

@@ -34,6 +34,7 @@ def present_button() -> None:
         "Present",
         icon=":material/present_to_all:",
         key="present_run",
+        type="tertiary",
         shortcut="P",
         help="The chart and the result alone, in large type, for an audience. The same key leads back.",
     ):

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from dashboard.app_pages.run.present import present_button
 from dashboard.components import ui
 from dashboard.state import launching, models, reading
 from dashboard.state.selection import read_only
@@ -28,7 +27,6 @@ def run_actions(seen: Snapshot) -> None:
     if read_only():
         return
     with ui.row("run_actions", "top", side="right"):
-        present_button()
         if run.state == "running":
             st.button(
                 "Pause",
