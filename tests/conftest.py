@@ -1,14 +1,21 @@
-"""What holds for every test: none of them may fail by chance, and there are as many at once as there are cores."""
+"""Rules for every test: none may fail by chance, none sees the user's data folder, and as many run at once as there are cores."""
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 MOST_WORKERS = 8
+
+if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has its parent's
+    os.environ["TUNEBOARD_HOME"] = tempfile.mkdtemp(prefix="tuneboard-tests-")
+    atexit.register(shutil.rmtree, os.environ["TUNEBOARD_HOME"], ignore_errors=True)
 
 # The same examples each time, and no limit of time for one: a machine may be slow, and may do other things.
 settings.register_profile(

@@ -61,13 +61,15 @@ def _member(project_id: str, member: MemberRow, why_not: str) -> None:
             disabled=bool(reason),
             help=escape_markdown(reason) or None,
             width=130,
-            on_change=lambda: _set(project_id, member.user, st.session_state[f"{key}_{member.role}"]),
+            on_change=ui.callback(
+                lambda: _set(project_id, member.user, st.session_state[f"{key}_{member.role}"])
+            ),
         )
         ui.icon_button(
             "person_remove",
             f"Take {escape_markdown(member.user)} off this project",
             f"{key}_off",
-            on_click=lambda: _take_off(project_id, member.user),
+            on_click=ui.callback(_take_off, project_id, member.user),
             why_not=reason,
         )
 
@@ -96,7 +98,7 @@ def _add(project_id: str, there: set[str]) -> None:
             type="primary",
             disabled=not name,
             help=None if name else "Choose a user first.",
-            on_click=lambda: _set(project_id, str(name).strip(), role),
+            on_click=ui.callback(_set, project_id, str(name).strip(), role),
         )
 
 

@@ -63,7 +63,9 @@ def history_table(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunR
             width="content",
         )
         if newest:
-            ui.button("Show older ones too", "history_older", icon="history", on_click=_show_more)
+            ui.button(
+                "Show older ones too", "history_older", icon="history", on_click=ui.callback(_show_more)
+            )
     return [shown[i] for i in event.selection.rows if i < len(shown)]
 
 
