@@ -1,4 +1,4 @@
-"""Rules for every test: none may fail by chance, none sees the user's data folder, and as many run at once as there are cores."""
+"""Rules for every test: none may fail by chance, none sees the user's data folder, and they keep all cores busy."""
 
 from __future__ import annotations
 
@@ -26,11 +26,14 @@ settings.load_profile("steady")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int | None:
-    """Return what `-n auto` means: the cores that are ours. (A container may have two of its machine's sixty-four.)"""
+    """Return what `-n auto` means: one more than the cores that are ours, as tests wait for servers and processes too.
+
+    A container may have two of its machine's sixty-four.
+    """
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, MOST_WORKERS, round(allotted(Path("/sys/fs/cgroup")) or cores)))
+    return 1 + max(1, min(cores, MOST_WORKERS, round(allotted(Path("/sys/fs/cgroup")) or cores)))
 
 
 def allotted(groups: Path) -> float | None:

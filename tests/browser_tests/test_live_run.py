@@ -94,6 +94,7 @@ def test_a_prompt_by_hand_and_a_larger_budget_while_it_runs(server, project, new
     page = new_page(f"tune?project={project}")
     run = start(page)
     expect(page.locator(".plot[data-points]")).to_be_visible()
+    settled(page)  # a page that is drawn again closes its dialog
     press(page, "own_prompt")
     dialog = page.get_by_role("dialog")
     press(page, "own_score")
