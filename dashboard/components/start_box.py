@@ -55,7 +55,7 @@ def start_box() -> None:
             from dashboard.state import (
                 starting,  # not for a first page: readers and importers take a while to load
             )
-            from engine.runs.drafting import BroughtFile
+            from engine.runs.attachments import BroughtFile
 
             with ui.problem_kept(PROBLEM), st.spinner("Reading"):
                 brought = [BroughtFile(f.name, f.getvalue()) for f in files or ()]

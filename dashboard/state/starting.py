@@ -17,9 +17,9 @@ from engine.export.program import parse_program
 from engine.lm.choice import is_offline
 from engine.lm.prices import price
 from engine.pipeline.spec import FieldSpec, PipelineSpec
+from engine.runs.attachments import BroughtFile
 from engine.runs.drafting import (
     Brought,
-    BroughtFile,
     DraftedTask,
     advised_metric,
     draft_task,

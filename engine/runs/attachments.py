@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 import re
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from engine.adapters.values import parse_value
@@ -25,6 +26,24 @@ TEXT = ".txt"
 
 _KINDS: tuple[Any, ...] = (Image, File, PDF, Audio)
 _ADDRESS = re.compile(r"(?:data|https?|gs):|\s*[{\[]", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class BroughtFile:
+    """A file that a user brings: its name, or its path inside a pile, and its bytes."""
+
+    name: str
+    content: bytes
+
+    @property
+    def ending(self) -> str:
+        """Ending of the name, in small letters."""
+        return PurePosixPath(self.name).suffix.lower()
+
+    @property
+    def stem(self) -> str:
+        """The path without its ending, by which answers are found too."""
+        return str(PurePosixPath(self.name).with_suffix("")).casefold()
 
 
 def parse_cell(text: str, annotation: Any, *, local_files: bool = True) -> object:

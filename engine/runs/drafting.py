@@ -1,6 +1,6 @@
-"""Whatever a user brings to start with -> the parts of a project: recognised, then drafted. No pages and no models.
+"""The parts of a project from a text and files that a user starts with: recognised, then drafted. No pages and no models.
 
-A text, files, or both: a prompt, a chat, a class, a schema, a saved program, a sentence, a table, documents, a project.
+They can be a prompt, a chat, a class, a schema, a saved program, a sentence, a table, documents, a project.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Literal
 
 from engine.dataset import ColumnProfile, Dataset, guess_mapping, logs, paste_dataset
@@ -21,6 +20,7 @@ from engine.pipeline.importers.step import Imported
 from engine.pipeline.importers.task import FORMS, Form, guess_form, import_task
 from engine.pipeline.infer import infer_mapping, infer_pipeline
 from engine.pipeline.spec import FieldSpec, PipelineSpec
+from engine.runs.attachments import BroughtFile
 from engine.runs.spec import Named
 from engine.text import counted
 
@@ -28,19 +28,6 @@ Source = Literal["upload", "paste"]
 TABLES = (".csv", ".tsv", ".xlsx", ".parquet", ".jsonl", ".ndjson")
 TEXTS = (".txt", ".md", ".prompt", ".py", ".json")
 PROJECT, PROGRAM = "tuneboard.project", "tuneboard.program"
-
-
-@dataclass(frozen=True, slots=True)
-class BroughtFile:
-    """One file: its name and its bytes."""
-
-    name: str
-    content: bytes
-
-    @property
-    def ending(self) -> str:
-        """The name's ending, in small letters."""
-        return PurePosixPath(self.name).suffix.lower()
 
 
 @dataclass(frozen=True, slots=True)

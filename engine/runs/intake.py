@@ -34,7 +34,7 @@ from engine.pipeline.importers.step import Imported
 from engine.pipeline.importers.task import import_task
 from engine.pipeline.records import DATE, infer_fields, paths, renamed
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
-from engine.runs.attachments import LARGEST, TEXT, keep_file
+from engine.runs.attachments import LARGEST, TEXT, BroughtFile, keep_file
 from engine.runs.spec import Frozen, Named, ProjectDraft
 from engine.text import counted
 
@@ -53,19 +53,6 @@ ANSWER = "correct_"
 """Beginning of the columns of right answers."""
 
 INSTRUCTIONS = "Read the document and fill in the record."
-
-
-@dataclass(frozen=True, slots=True)
-class PileFile:
-    """One file: its path inside the pile, and its bytes."""
-
-    name: str
-    content: bytes
-
-    @property
-    def stem(self) -> str:
-        """The path without its ending, by which answers are found too."""
-        return str(PurePosixPath(self.name).with_suffix("")).casefold()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +86,10 @@ class Pile:
         return all(one.text.strip() for one in self.documents)
 
 
-def read_pile(files: Iterable[PileFile]) -> Pile:
+def read_pile(files: Iterable[BroughtFile]) -> Pile:
     """Return the documents and answers in some files. Raises DatasetError where there is no document."""
     pile = Pile()
-    sources: list[PileFile] = []
+    sources: list[BroughtFile] = []
     for one in _unpacked(files, pile.problems):
         if not PurePosixPath(one.name).name:
             pile.problems.append(PileProblem(one.name, "It has no name. Give it one."))
@@ -127,7 +114,7 @@ def read_pile(files: Iterable[PileFile]) -> Pile:
     return pile
 
 
-def _unpacked(files: Iterable[PileFile], problems: list[PileProblem]) -> Iterator[PileFile]:
+def _unpacked(files: Iterable[BroughtFile], problems: list[PileProblem]) -> Iterator[BroughtFile]:
     """Iterate over files, those in archives in their place."""
     number, left = 0, MOST_UNPACKED
     for one in files:
@@ -143,7 +130,7 @@ def _unpacked(files: Iterable[PileFile], problems: list[PileProblem]) -> Iterato
             yield found
 
 
-def _archive(archive: PileFile, left: int, problems: list[PileProblem]) -> Iterator[PileFile]:
+def _archive(archive: BroughtFile, left: int, problems: list[PileProblem]) -> Iterator[BroughtFile]:
     """Iterate over an archive's files, `left` bytes of them; one that is damaged leaves the others."""
     try:
         with zipfile.ZipFile(io.BytesIO(archive.content)) as opened:
@@ -168,7 +155,7 @@ def _archive(archive: PileFile, left: int, problems: list[PileProblem]) -> Itera
                 except _DAMAGED:
                     problems.append(PileProblem(str(path), "It is damaged in its archive. Pack it again."))
                     continue
-                yield PileFile("/".join(p for p in path.parts if p not in ("..", "/")), content)
+                yield BroughtFile("/".join(p for p in path.parts if p not in ("..", "/")), content)
     except _DAMAGED:
         problems.append(PileProblem(archive.name, "This archive is damaged or of a kind not known here."))
 
@@ -196,7 +183,7 @@ def _is_hidden(path: PurePosixPath) -> bool:
     return left_behind or any(part.startswith((".", "__MACOSX")) and part.strip(".") for part in path.parts)
 
 
-def read_file(one: PileFile) -> Page:
+def read_file(one: BroughtFile) -> Page:
     """Return one document. Raises DatasetError with what keeps it from being read."""
     found = read_document(one.content, PurePosixPath(one.name).name)
     kept = "" if found.form == "text" else keep_file(one.name, one.content)
@@ -216,7 +203,7 @@ def _places(documents: Sequence[Page]) -> dict[str, list[int]]:
     return found
 
 
-def _take_answers(source: PileFile, places: Mapping[str, list[int]], pile: Pile) -> None:
+def _take_answers(source: BroughtFile, places: Mapping[str, list[int]], pile: Pile) -> None:
     """Put the answers of one file to their documents. Raises EngineError where it holds none."""
     wrong: dict[str, list[str]] = {}
     for name, answer in _answers_in(source, places):
@@ -234,7 +221,7 @@ def _take_answers(source: PileFile, places: Mapping[str, list[int]], pile: Pile)
         pile.problems.append(PileProblem(source.name, f"{them} {why}: {shown}."))
 
 
-def _answers_in(source: PileFile, places: Mapping[str, list[int]]) -> list[tuple[str, Json]]:
+def _answers_in(source: BroughtFile, places: Mapping[str, list[int]]) -> list[tuple[str, Json]]:
     if source.name.lower().endswith((".json", ".jsonl")):
         data = _json(source)
         same_name = next((n for n in (source.stem, PurePosixPath(source.stem).name) if n in places), None)
@@ -257,7 +244,7 @@ def _answers_in(source: PileFile, places: Mapping[str, list[int]]) -> list[tuple
     return [(str(row[key]), {c: typed[c][at] for c in typed}) for at, row in enumerate(rows)]
 
 
-def _json(source: PileFile) -> Any:
+def _json(source: BroughtFile) -> Any:
     text = source.content.decode("utf-8-sig", "replace")
     try:
         if source.name.lower().endswith(".jsonl"):
@@ -484,7 +471,7 @@ def take_pile(request: PileRequest) -> PileTaken:
     """
     limit_memory(request.memory)
     try:
-        pile = read_pile(PileFile(one.name, Path(one.path).read_bytes()) for one in request.files)
+        pile = read_pile(BroughtFile(one.name, Path(one.path).read_bytes()) for one in request.files)
         if not (request.inferred or request.written):
             pile.answers.clear()
         made = record_project(pile, request.written)

@@ -30,7 +30,7 @@ FORMS: dict[Form, str] = {
     "state": "a program saved by DSPy",
     "chat": "the messages of a chat",
     "prompt": "a prompt",
-    "sentence": "a sentence on what is wanted",
+    "sentence": "a description in your own words",
 }
 """Each form that a task is read from, in words."""
 

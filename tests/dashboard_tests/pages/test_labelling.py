@@ -10,7 +10,7 @@ from support.pages.page_frame import open_page, said, stored_draft
 from dashboard.state import labelling, reading, starting
 from engine.dataset.logs import OUTPUT
 from engine.errors import DatasetError
-from engine.runs.drafting import BroughtFile
+from engine.runs.attachments import BroughtFile
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from engine.export.program import program_file, to_text
 from engine.pipeline.build import build_program
 from engine.pipeline.importers.task import import_task
 from engine.pipeline.spec import PipelineSpec
-from engine.runs.drafting import BroughtFile
+from engine.runs.attachments import BroughtFile
 from engine.runs.spec import ModelChoice
 
 ROWS = "mail,team\n" + "".join(
@@ -52,7 +52,7 @@ def test_rows_pasted_into_the_box_are_ready_to_tune_after_one_look():
 
 def test_a_sentence_is_drafted_without_a_model_and_says_so():
     app = draft_in_box("Sort customer mails into billing, shipping or other.")
-    assert "a sentence on what is wanted" in said(app)
+    assert "a description in your own words" in said(app)
     assert "without a model" in said(app)
     assert not [b for b in app.button if b.key == "draft_by_model"]
     assert stored_draft(newest()).pipeline.outputs[0].choices == ("billing", "shipping", "other")

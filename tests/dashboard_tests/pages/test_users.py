@@ -1,8 +1,7 @@
 """Pages of several users: each sees own projects, viewers change nothing, owners share, administrators see what is spent."""
 
 import pytest
-from streamlit.testing.v1 import AppTest
-from support.pages.page_frame import APP, said
+from support.pages.page_frame import open_page, said
 
 from dashboard.state import drafts, examples, launching, models, reading, users
 from engine.errors import AccessError, NotFoundError, StoreError
@@ -44,17 +43,7 @@ def run(project):
 
 
 def page(user, name="home", **params):
-    app = AppTest.from_file(APP, default_timeout=180)
-    app.user = {users.KEY: user}
-    for key, value in params.items():
-        app.query_params[key] = value
-    app.run()
-    if name != "home":
-        for key, value in params.items():
-            app.query_params[key] = value
-        app.switch_page(f"app_pages/{name}/page.py").run()
-    assert not app.exception, app.exception
-    return app
+    return open_page(name, user={users.KEY: user}, **params)
 
 
 def test_each_user_sees_own_and_shared_projects_with_their_owner(project):

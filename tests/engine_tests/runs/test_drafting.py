@@ -10,7 +10,8 @@ from engine.dataset import profile, read_dataset
 from engine.errors import DatasetError
 from engine.pipeline.build import build_program
 from engine.pipeline.importers.task import import_task
-from engine.runs.drafting import BroughtFile, draft_task, imported_of, is_table, recognise
+from engine.runs.attachments import BroughtFile
+from engine.runs.drafting import draft_task, imported_of, is_table, recognise
 
 ROWS = b"mail,team\n" + b"".join(
     f"the {('bill', 'parcel')[i % 2]} {i},{('billing', 'shipping')[i % 2]}\n".encode() for i in range(30)
@@ -41,7 +42,7 @@ PDF = BroughtFile("bill.pdf", b"%PDF-1.4")
     ("text", "files", "line"),
     [
         ("Sort it: {{mail}}", (), "a prompt"),
-        ("Sort mails into new and old.", (), "a sentence on what is wanted"),
+        ("Sort mails into new and old.", (), "a description in your own words"),
         (CHAT, (), "the messages of a chat"),
         ("", (BroughtFile("state.json", STATE.encode()),), "a program saved by DSPy"),
         ("", (BroughtFile("qa.py", b'import dspy\nqa = dspy.Predict("a -> b")\n'),), "Python source with a class or a DSPy program"),

@@ -15,7 +15,8 @@ from support.mixed_pdf import mixed_pdf
 from engine.dataset import read_dataset
 from engine.errors import DatasetError
 from engine.pipeline.records import infer_fields
-from engine.runs.intake import PileFile, read_pile, record_project
+from engine.runs.attachments import BroughtFile
+from engine.runs.intake import read_pile, record_project
 from engine.runs.prepare import usable_examples
 
 PNG = base64.b64decode(
@@ -29,19 +30,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
 
 
-def packed(**files: bytes | str) -> PileFile:
+def packed(**files: bytes | str) -> BroughtFile:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         for name, content in files.items():
             archive.writestr(name, content)
-    return PileFile("pile.zip", out.getvalue())
+    return BroughtFile("pile.zip", out.getvalue())
 
 
 def texts(number: int = 3) -> dict[str, bytes | str]:
     return {f"in/doc-{n}.txt": f"Total {n}.50 on 2026-05-0{n}" for n in range(1, number + 1)}
 
 
-def rows_of(*files: PileFile, written: str = ""):
+def rows_of(*files: BroughtFile, written: str = ""):
     made = record_project(read_pile(files), written)
     table = read_dataset(made.table, "documents.csv")
     return made, table, usable_examples(made.draft.pipeline, table, made.draft.mapping)
@@ -84,7 +85,7 @@ def test_what_cannot_be_used_is_one_sentence_and_the_rest_goes_on():
             "__MACOSX/._x": b"x", "odd.json": "[1]", "bad.csv": "total,date\n3,now\n",
             "more.json": '[{"file": "doc-1", "total": 1}, {"file": "doc-9", "total": 2}]',
         }),
-        PileFile("broken.zip", b"PK no"),
+        BroughtFile("broken.zip", b"PK no"),
     ])  # fmt: skip
     said = {p.file: p.sentence for p in found.problems}
     assert [d.name for d in found.documents] == ["in/doc-1.txt"]
@@ -96,12 +97,12 @@ def test_what_cannot_be_used_is_one_sentence_and_the_rest_goes_on():
     assert "No column of it names the documents" in said["bad.csv"]
     assert all(s.endswith((".", ")")) for s in said.values())
     with pytest.raises(DatasetError, match="no document that can be read"):
-        read_pile([PileFile("photo.heic", HEIC)])
+        read_pile([BroughtFile("photo.heic", HEIC)])
 
 
 @pytest.mark.parametrize("name", [".", "\\", "//"])
 def test_a_file_without_a_name_is_named_as_a_problem_and_the_rest_goes_on(name):
-    found = read_pile([packed(**{"a.txt": "A", name: "B", "c.txt": "C"}), PileFile("", b"x")])
+    found = read_pile([packed(**{"a.txt": "A", name: "B", "c.txt": "C"}), BroughtFile("", b"x")])
     assert [d.name for d in found.documents] == ["a.txt", "c.txt"]
     assert all("no name" in p.sentence for p in found.problems)
     assert found.problems
@@ -113,7 +114,7 @@ def test_a_damaged_file_of_an_archive_or_one_whose_size_is_a_lie_leaves_the_othe
     entry = whole.rindex(b"b.txt") - 46
     lie = whole[: entry + 24] + (3).to_bytes(4, "little") + whole[entry + 28 :]
     for content in (torn, lie):
-        found = read_pile([PileFile("pile.zip", content)])
+        found = read_pile([BroughtFile("pile.zip", content)])
         assert [d.name for d in found.documents] == ["a.txt", "c.txt"]
         assert [p.file for p in found.problems] == ["b.txt"]
 
@@ -129,7 +130,7 @@ def test_a_file_that_unpacks_to_more_than_its_archive_says_takes_no_more_memory(
         lie = whole[: entry + 24] + (40_000).to_bytes(4, "little") + whole[entry + 28 :]
         tracemalloc.start()
         try:
-            found = read_pile([PileFile("pile.zip", lie)])
+            found = read_pile([BroughtFile("pile.zip", lie)])
             assert tracemalloc.get_traced_memory()[1] < 16_000_000
         finally:
             tracemalloc.stop()
@@ -153,7 +154,7 @@ def test_answers_that_do_not_fit_a_class_are_named_by_row_and_field():
 
 
 def test_pictures_are_kept_as_files_and_a_pile_without_answers_has_no_outputs_yet():
-    made = record_project(read_pile([PileFile("a.png", PNG)]))
+    made = record_project(read_pile([BroughtFile("a.png", PNG)]))
     assert made.draft.pipeline.inputs[0].type == "Image"
     assert made.draft.mapping == {"document": "file"}
     assert made.draft.pipeline.outputs == ()
@@ -177,14 +178,16 @@ def test_a_record_is_inferred_with_what_may_be_missing():
 
 def test_a_number_with_separators_in_a_table_is_a_number():
     table = b'file,total\na.txt,"1,234.5"\nb.txt,7\n'
-    pile = read_pile([PileFile("a.txt", b"one"), PileFile("b.txt", b"two"), PileFile("answers.csv", table)])
+    pile = read_pile(
+        [BroughtFile("a.txt", b"one"), BroughtFile("b.txt", b"two"), BroughtFile("answers.csv", table)]
+    )
     assert [pile.answers[at] for at in (0, 1)] == [{"total": 1234.5}, {"total": 7}]
 
 
 def test_an_answer_for_several_documents_or_a_second_one_is_named_and_not_taken():
-    files = [PileFile("x/1.txt", b"one"), PileFile("y/1.txt", b"two"), PileFile("z/2.txt", b"three")]
+    files = [BroughtFile("x/1.txt", b"one"), BroughtFile("y/1.txt", b"two"), BroughtFile("z/2.txt", b"three")]
     answers = b"file,total\n1.txt,5\nx/1.txt,6\n2.txt,7\n2.txt,8\n"
-    pile = read_pile([*files, PileFile("answers.csv", answers)])
+    pile = read_pile([*files, BroughtFile("answers.csv", answers)])
     assert pile.answers == {0: {"total": 6}, 2: {"total": 7}}
     assert [p.sentence for p in pile.problems] == [
         "1 answer is for several documents of that name: 1.txt.",
@@ -193,15 +196,15 @@ def test_an_answer_for_several_documents_or_a_second_one_is_named_and_not_taken(
 
 
 def test_a_pdf_with_scanned_pages_is_kept_as_a_file_so_that_they_are_seen():
-    found = read_pile([PileFile("a.pdf", mixed_pdf("ts"))])
+    found = read_pile([BroughtFile("a.pdf", mixed_pdf("ts"))])
     assert not found.has_text
     assert record_project(found).draft.pipeline.steps[0].inputs[0].type == "PDF"
-    assert read_pile([PileFile("a.pdf", mixed_pdf("t-"))]).has_text
+    assert read_pile([BroughtFile("a.pdf", mixed_pdf("t-"))]).has_text
 
 
 def test_files_that_a_system_leaves_behind_are_no_documents():
     junk = ("__MACOSX/a/._x.txt", "a/.DS_Store", "a/Thumbs.db", "desktop.ini")
-    files = [PileFile(name, b"\0\5junk") for name in junk] + [PileFile("a/x.txt", b"Total 3")]
+    files = [BroughtFile(name, b"\0\5junk") for name in junk] + [BroughtFile("a/x.txt", b"Total 3")]
     for given in (files, [packed(**{one.name: one.content for one in files})]):
         pile = read_pile(given)
         assert [one.name for one in pile.documents] == ["a/x.txt"]
@@ -209,7 +212,10 @@ def test_files_that_a_system_leaves_behind_are_no_documents():
 
 
 def test_answers_whose_names_fit_no_document_show_both_names():
-    files = [PileFile("d0.txt", b"Total 3"), PileFile("answers.csv", b"file;total\nq1.txt;3\nq2.txt;4\n")]
+    files = [
+        BroughtFile("d0.txt", b"Total 3"),
+        BroughtFile("answers.csv", b"file;total\nq1.txt;3\nq2.txt;4\n"),
+    ]
     pile = read_pile(files)
     (problem,) = pile.problems
     assert problem.sentence == (
@@ -219,8 +225,8 @@ def test_answers_whose_names_fit_no_document_show_both_names():
 
 def test_a_decimal_comma_is_a_number():
     text = "file;total;note\na.txt;7,00;1,5 kg\nb.txt;1.234,50;x\nc.txt;;y\n"
-    files = [PileFile(f"{name}.txt", b"A bill") for name in "abc"]
-    pile = read_pile([*files, PileFile("answers.csv", text.encode())])
+    files = [BroughtFile(f"{name}.txt", b"A bill") for name in "abc"]
+    pile = read_pile([*files, BroughtFile("answers.csv", text.encode())])
     assert [pile.answers[at]["total"] for at in range(3)] == [7.0, 1234.5, None]
     made = record_project(pile)
     assert [f.type for f in made.draft.pipeline.outputs] == ["Optional[float]", "str"]
@@ -229,7 +235,7 @@ def test_a_decimal_comma_is_a_number():
 def test_a_key_that_is_no_field_name_is_named_and_one_called_like_the_input_is_kept():
     answers = json.dumps([{"file": "a.txt", "class": "x", "document": "y", "Total amount": 3}])
     made = record_project(
-        read_pile([PileFile("a.txt", b"A bill"), PileFile("answers.json", answers.encode())])
+        read_pile([BroughtFile("a.txt", b"A bill"), BroughtFile("answers.json", answers.encode())])
     )
     (step,) = made.draft.pipeline.steps
     assert [f.name for f in step.outputs] == ["class_value", "document", "total_amount"]
@@ -240,6 +246,6 @@ def test_a_key_that_is_no_field_name_is_named_and_one_called_like_the_input_is_k
 
 def test_a_class_brings_no_word_of_an_input_that_is_not_there():
     made = record_project(
-        read_pile([PileFile("a.txt", b"A bill")]), "class Bill(BaseModel):\n    total: float\n"
+        read_pile([BroughtFile("a.txt", b"A bill")]), "class Bill(BaseModel):\n    total: float\n"
     )
     assert made.notes == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
@@ -12,9 +13,11 @@ from engine.store.store import Store
 APP = str(Path(__file__).parents[3] / "dashboard" / "app.py")
 
 
-def open_page(page: str = "home", **params: str) -> AppTest:
-    """Open a page with these query parameters; it must not raise."""
+def open_page(page: str = "home", *, user: Mapping[str, str] | None = None, **params: str) -> AppTest:
+    """Open a page with these query parameters, signed in as `user`; it must not raise."""
     app = AppTest.from_file(APP, default_timeout=180)
+    if user is not None:
+        app.user = dict(user)
     for name, value in params.items():
         app.query_params[name] = value
     app.run()
