@@ -50,7 +50,7 @@ from engine.errors import (
 from engine.lm import history
 from engine.lm.exchange import Choice, Reply, Request
 from engine.lm.keys import without_secrets
-from engine.lm.slots import Slots, shared_limit
+from engine.lm.slots import EndpointSlots, shared_limit
 from engine.lm.transports.failures import blank, silent
 from engine.records import Usage
 from engine.runtime import current
@@ -397,7 +397,7 @@ class AdaptiveLimiter:
         self.limit = math.inf
         self.active = self._timeouts = self._peak = self._answers = self._refused = 0
         self._heard = False
-        self.slots: Slots | None = None
+        self.slots: EndpointSlots | None = None
         self.requests_per_minute = requests_per_minute
         self.tokens_per_minute = tokens_per_minute
         self._era = 0

@@ -31,7 +31,7 @@ _PROCESSES_FROM = 1 << 20
 """The byte from which on each process that asks holds one, after those for requests."""
 
 
-class Slots:
+class EndpointSlots:
     """The slots of one endpoint, for this process. Safe to use from several threads.
 
     At most `limit` requests of all processes together hold one. While several processes ask, none takes more than its
@@ -136,7 +136,7 @@ class SharedLimit:
 
     def __init__(self, folder: Path, limit: int | None) -> None:
         self._folder, self._limit = folder, limit
-        self._slots: dict[str, Slots] = {}
+        self._slots: dict[str, EndpointSlots] = {}
 
     def set(self, limit: int | None) -> None:
         """Change the limit; requests under way finish."""
@@ -144,7 +144,7 @@ class SharedLimit:
         for slots in self._slots.values():
             slots.limit = limit
 
-    def slots(self, endpoint: str) -> Slots:
+    def slots(self, endpoint: str) -> EndpointSlots:
         """Return the slots of an endpoint, the same ones each time."""
         if endpoint not in self._slots:
             name = hashlib.sha256(endpoint.encode()).hexdigest()[:24]
@@ -152,12 +152,12 @@ class SharedLimit:
         return self._slots[endpoint]
 
 
-def _slots_at(path: Path, limit: int | None) -> Slots:
+def _slots_at(path: Path, limit: int | None) -> EndpointSlots:
     """Return this process's only object for a file: closing a second one would free the locks of the first."""
     with _opening:
         key = str(path.absolute())
         if key not in _opened:
-            _opened[key] = Slots(path, limit)
+            _opened[key] = EndpointSlots(path, limit)
         _opened[key].limit = limit
         return _opened[key]
 
@@ -169,4 +169,4 @@ shared_limit: ContextVar[SharedLimit | None] = ContextVar("engine_lm_shared_limi
 """The limit that holds for requests made here; None: none is shared with other processes."""
 
 _opening = threading.Lock()
-_opened: dict[str, Slots] = {}
+_opened: dict[str, EndpointSlots] = {}

@@ -8,7 +8,7 @@ import pytest
 from support.run_setup import wait_for
 from support.servers.openai_server import OpenAIServer
 
-from engine.lm.slots import Slots
+from engine.lm.slots import EndpointSlots
 
 CALLER = """
 import asyncio, sys
@@ -115,7 +115,7 @@ def test_slots_that_cannot_be_shared_out_evenly_go_round(callers):
 
 
 def test_the_limit_can_change_and_end_meanwhile(tmp_path):
-    slots = Slots(tmp_path / "one.lock", 1)
+    slots = EndpointSlots(tmp_path / "one.lock", 1)
     assert (slots.take(), slots.take()) == (True, False)
     slots.limit = 2
     wait_for(slots.take)
