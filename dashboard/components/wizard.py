@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.page import Current, current, open_page
-from dashboard.components.runs import STATES
+from dashboard.components.runs import STATES, goes_on
 from dashboard.components.share import share_button
 from dashboard.state import reading
 from dashboard.state.selection import read_only
@@ -111,7 +111,9 @@ def project_bar(now: Current, runs: Sequence[RunRow]) -> None:
         save = ui.saved(key, _switch)
         ui.pick("Project", found, now.id, label_visibility="collapsed", width=300, **save)
         if runs:
-            word, colour, icon = STATES[runs[0].state]
+            # One word while it goes on: the head is not drawn again each time that the state changes.
+            going = ("Under way", "blue", ":material/play_circle:")
+            word, colour, icon = going if goes_on(runs[0]) else STATES[runs[0].state]
             ui.link("run", f":{colour}[{word}]", icon, project=now.id, run=runs[0].id)
             st.caption(f"{count(len(runs), 'run')} · {spent(runs)}", width="content")
         share_button(now.project)

@@ -169,15 +169,15 @@ def running_runs(run_id: str) -> None:
 
 def live_run(run_id: str) -> None:
     """Show a run and keep it up to date until it is over."""
-    st.fragment(_guarded_run)(run_id, reading.run(run_id).state)
+    st.fragment(_guarded_run)(run_id, reading.run(run_id).is_over)
 
 
-def _guarded_run(run_id: str, state: str) -> None:
+def _guarded_run(run_id: str, was_over: bool) -> None:
     with ui.errors_shown():  # a fragment runs by itself: what `app.py` catches is not around it
-        _draw(run_id, state)
+        _draw(run_id, was_over)
 
 
-def _draw(run_id: str, state: str) -> None:
+def _draw(run_id: str, was_over: bool) -> None:
     seen = reading.snapshot(reading.run(run_id))
     run, live = seen.run, "" if seen.run.is_over else seen.run.id
     shown = _cached_parts(run.id, run.revision, run.state, seen)
@@ -217,8 +217,8 @@ def _draw(run_id: str, state: str) -> None:
                 "empty": "The steps of the search appear here.",
             },
         )
-    if run.state != state:
-        st.rerun()  # the page's head names it too
+    if run.is_over != was_over:
+        st.rerun()
 
 
 def _training_card(chart: dict[str, Any], live: str) -> None:
