@@ -35,10 +35,12 @@ def title_of(choice: ModelChoice) -> str:
     return f"{model_name(choice.name)}{f' at {where}' if where else ''}{heat}{longest}"
 
 
-def asked_models(model: ModelChoice | None, pipeline: PipelineSpec | None) -> list[ModelChoice]:
-    """Return every model that answers rows, each once: the project's own first, then those of its steps."""
+def asked_models(
+    model: ModelChoice | None, pipeline: PipelineSpec | None, others: Sequence[ModelChoice] = ()
+) -> list[ModelChoice]:
+    """Return every model that answers rows, each once: the project's own first, then those of its steps, then others."""
     steps = pipeline.models if pipeline is not None else ()
-    return list(dict.fromkeys([model or ModelChoice(), *steps]))
+    return list(dict.fromkeys([model or ModelChoice(), *steps, *others]))
 
 
 def models_of_steps(pipeline: PipelineSpec | None) -> list[tuple[str, str]]:

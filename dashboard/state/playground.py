@@ -54,7 +54,7 @@ class Prompt(NamedTuple):
 
 
 class Playground(NamedTuple):
-    """Everything but the input. `run` is "" for a draft that has no results yet."""
+    """Everything but the input. `run` is "" for a draft that has no results yet; `models` are others that prompts may name."""
 
     pipeline: PipelineSpec
     prompts: tuple[Prompt, ...]
@@ -64,6 +64,7 @@ class Playground(NamedTuple):
     model: ModelChoice
     adapter: Any
     run: str = ""
+    models: tuple[ModelChoice, ...] = ()
 
     def request(
         self,
@@ -81,6 +82,7 @@ class Playground(NamedTuple):
             expected=dict(expected),
             metric=self.metric,
             model=self.model,
+            models=self.models,
             adapter=self.adapter,
             own_inputs={prompt: dict(own) for prompt, own in (own_inputs or {}).items()},
         )
@@ -97,7 +99,9 @@ def of_run(
     first = seed if seed in known else prompts[0].id
     wanted = (id_ for id_ in (taken, best) if id_ in known and id_ != seed)
     second = next(wanted, best if best in known else prompts[-1].id)
-    return Playground(spec.pipeline, prompts, first, second, spec.metric, spec.model, spec.adapter, run)
+    return Playground(
+        spec.pipeline, prompts, first, second, spec.metric, spec.model, spec.adapter, run, spec.models
+    )
 
 
 def of_draft(draft: ProjectDraft) -> Playground:

@@ -14,6 +14,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.errors import EngineError, RunError
+from engine.export.weights import with_step_models
 from engine.pipeline.spec import AdapterName, PipelineSpec
 from engine.records import Candidate, Example, Outcome, TraceStep, json_value
 from engine.runs.spec import (
@@ -45,16 +46,23 @@ class ModelRequest(Frozen):
 class PlaygroundRequest(ModelRequest):
     """An input and the prompts that answer it. `candidates` holds prompts as `Candidate.as_dict` writes them, by any name.
 
+    `models` are others than the task's own, which steps of the prompts may name.
     With `expected` (output field -> value) and a metric the answers are scored too. `own_inputs` holds what only
     one prompt is given, by its name: the conversation it has had, which is its own.
     """
 
     candidates: dict[str, dict[str, Any]] = Field(min_length=1)
+    models: tuple[ModelChoice, ...] = ()
     inputs: dict[str, Any]
     expected: dict[str, Any] = Field(default_factory=dict)
     metric: Named | None = None
     own_inputs: dict[str, dict[str, Any]] = Field(default_factory=dict)
     stream: bool = False
+
+    def task_of(self, name: str) -> tuple[PipelineSpec, Candidate]:
+        """Return the task and a prompt; the models that its steps name are the steps' own, with address and settings."""
+        candidate = Candidate.from_dict(self.candidates[name])
+        return with_step_models(self.pipeline, candidate, {model.name: model for model in self.models})
 
 
 class Piece(BaseModel):
@@ -125,7 +133,8 @@ async def answer_input(request: PlaygroundRequest, put: Put | None = None) -> tu
     from engine.lm.choice import is_offline
     from engine.lm.client import make_lm
 
-    check_model_keys(request.pipeline, request.model)
+    for name in request.candidates:
+        check_model_keys(request.task_of(name)[0], request.model)
     examples = {
         name: example_of(
             request.pipeline, {**request.inputs, **request.own_inputs.get(name, {})}, request.expected
@@ -175,8 +184,8 @@ async def _answered(
         if put is not None and piece.chunk:
             put(Piece(name=name, step=piece.predict_name, field=piece.signature_field_name, text=piece.chunk))
 
-    candidate = Candidate.from_dict(request.candidates[name])
-    program = build_program(request.pipeline).with_candidate(candidate)
+    pipeline, candidate = request.task_of(name)
+    program = build_program(pipeline).with_candidate(candidate)
     metric: Any = _unscored
     if scored := request.metric is not None and bool(request.expected):
         metric = make_metric(request.metric, request.model)
@@ -239,13 +248,12 @@ AT_ONCE = 8
 class PreviewRequest(ModelRequest):
     """The rows to answer and how to score them. `rows` is row id -> field -> value, right answers included.
 
-    Without `candidate` the task is answered as it is. Rows in `answers` (row id -> output -> value) are not
-    answered, only scored: that asks no model but a judge.
+    The task is answered as it is. Rows in `answers` (row id -> output -> value) are not answered, only scored: that asks no
+    model but a judge.
     """
 
     rows: dict[int, dict[str, Any]] = Field(min_length=1, max_length=MOST_ROWS)
     metric: Named
-    candidate: dict[str, Any] | None = None
     answers: dict[int, dict[str, Any]] = Field(default_factory=dict)
 
 
@@ -272,8 +280,6 @@ async def answer_rows(request: PreviewRequest) -> tuple[Outcome, ...]:
     if judge := judge_of(metric, request.model):
         check_key(judge)
     program = build_program(request.pipeline)
-    if request.candidate is not None:
-        program = program.with_candidate(Candidate.from_dict(request.candidate))
     with context(lm=make_lm(request.model), adapter=make_adapter(request.adapter)):
         outcomes = await run_rows(program, asked, metric, limit=AT_ONCE)
         graded = await _graded(request, rows, metric)

@@ -69,7 +69,7 @@ def score_button(
 def asked(run: RunRow) -> list[ModelChoice]:
     """Return the models that a run asks for its rows."""
     spec = reading.run_spec(run)
-    return models.asked_models(spec.model, spec.pipeline)
+    return models.asked_models(spec.model, spec.pipeline, spec.models)
 
 
 def _ask(missing: Sequence[Missing], then: Callable[[], None]) -> None:

@@ -191,7 +191,7 @@ def _replay(spec: RunSpec, one: ComparedCandidate, values: Mapping[str, object],
     if ui.button(
         "Show the model's own words",
         f"replay_button_{at}",
-        models.refusal(asked_models(spec.model, spec.pipeline)) or ("" if values else GONE),
+        models.refusal(asked_models(spec.model, spec.pipeline, spec.models)) or ("" if values else GONE),
         icon="replay",
         help="Makes the same calls again: the cache answers them, so as a rule nothing is paid.",
     ):
@@ -200,6 +200,7 @@ def _replay(spec: RunSpec, one: ComparedCandidate, values: Mapping[str, object],
             candidates={one.candidate.id: one.candidate.candidate.as_dict()},
             inputs={f.name: json_value(values.get(f.name)) for f in spec.pipeline.inputs},
             model=spec.model,
+            models=spec.models,
             adapter=spec.adapter,
         )
         with st.spinner("Asking again"):

@@ -51,7 +51,7 @@ def try_page(now: Current) -> None:
         run_picker(trial.run)
     key = trial.run or now.id
     talk = playground.talk_of(trial.pipeline)
-    refusal = models.refusal(asked_models(trial.model, trial.pipeline))
+    refusal = models.refusal(asked_models(trial.model, trial.pipeline, trial.models))
     if talk is not None and _as_chat(key):
         with st.container(border=len(trial.prompts) > 1, key="try_prompts"):
             chosen = _prompts(trial, key, side_by_side=True)

@@ -244,8 +244,8 @@ def _ready(now: Current) -> tuple[RunSpec | None, Estimate | None, str]:
     except EngineError as error:
         return None, None, str(error)
     draft = now.draft
-    others = [m for m in (draft.prompt_model, draft.teacher_model, *draft.models) if m is not None]
-    if reason := models.lacking([*asked_models(draft.model, draft.pipeline), *others]):
+    writers = [m for m in (draft.prompt_model, draft.teacher_model) if m is not None]
+    if reason := models.lacking([*asked_models(draft.model, draft.pipeline, draft.models), *writers]):
         return spec, found, reason
     return spec, found, ""
 

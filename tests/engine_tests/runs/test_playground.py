@@ -11,7 +11,7 @@ from support.run_setup import PIPELINE, answer, server_model
 from support.servers.openai_server import OpenAIServer
 
 from engine import loop
-from engine.errors import RunError
+from engine.errors import MissingKeyError, RunError
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.runs.child import answer_request
@@ -50,6 +50,31 @@ def test_every_prompt_answers_with_its_messages_and_what_they_took():
     assert second.tokens > 50
     assert second.cost == 0
     assert first.score is None
+
+
+def test_a_prompt_that_another_model_answers_asks_it_at_its_address():
+    with OpenAIServer(answer) as own, OpenAIServer(answer) as elsewhere:
+        start = build_program(PIPELINE).candidate()
+        moved = start.with_step("sort", weights="openai/middle")
+        asked = request(
+            candidates={"start": start.as_dict(), "moved": moved.as_dict()},
+            model=server_model(own.url),
+            models=(ModelChoice(name="openai/middle", base_url=elsewhere.url),),
+        )
+        first, second = loop.run(answer_input(asked))
+    assert (first.error, second.error) == ("", "")
+    assert [body["model"] for body in own.requests] == ["test-model"]
+    assert [body["model"] for body in elsewhere.requests] == ["middle"]
+
+
+def test_the_key_of_a_model_that_a_prompt_names_is_needed_by_that_prompt_alone(monkeypatch):
+    monkeypatch.delenv("MIDDLES_KEY", raising=False)
+    start = build_program(PIPELINE).candidate()
+    moved = start.with_step("sort", weights="openai/middle")
+    locked = (ModelChoice(name="openai/middle", base_url="http://127.0.0.1:9/v1", key_env="MIDDLES_KEY"),)
+    loop.run(answer_input(request(candidates={"start": start.as_dict()}, models=locked)))
+    with pytest.raises(MissingKeyError, match="MIDDLES_KEY"):
+        loop.run(answer_input(request(candidates={"moved": moved.as_dict()}, models=locked)))
 
 
 def test_a_right_answer_is_scored():

@@ -11,7 +11,6 @@ from support.run_setup import PIPELINE, answer, server_model
 from support.servers.openai_server import OpenAIServer
 
 from engine import loop
-from engine.pipeline.build import build_program
 from engine.records import Outcome
 from engine.runs.child import answer_request
 from engine.runs.child_request import ChildRequest
@@ -46,14 +45,6 @@ def test_rows_are_answered_by_the_task_as_it_stands_and_scored():
         assert row.score == float(row.prediction["shelf"] == ROWS[row.row]["shelf"])
         assert row.usage.calls == 1
         assert row.feedback
-
-
-def test_a_given_prompt_is_used():
-    start = build_program(PIPELINE).candidate()
-    with OpenAIServer(answer=answer) as server:
-        other = start.with_step("sort", instructions="Say on which shelf it belongs, please.")
-        loop.run(answer_rows(request(candidate=other.as_dict(), model=server_model(server.url))))
-        assert all("please" in str(r["messages"][0]) for r in server.requests)
 
 
 def test_given_answers_are_graded_and_no_model_is_asked():
