@@ -185,9 +185,17 @@ def model_choice(
     )
     if note:
         st.caption(ui.mark("help", note))
-    if chosen is not None and not is_offline(chosen):
-        is_there, sentence = key_state(chosen)
-        st.caption(
-            f":{'green' if is_there else 'orange'}[:material/key:] {escape_markdown(sentence)}  \n"
-            f":gray[:material/payments:] {escape_markdown(price_words(chosen))}"
-        )
+    if chosen is not None:
+        model_facts(chosen)
+
+
+def model_facts(choice: ModelChoice, *, named: bool = False) -> None:
+    """Show where a model's key is and its price, `named` after its name; nothing for the offline one."""
+    if is_offline(choice):
+        return
+    is_there, sentence = key_state(choice)
+    st.caption(
+        (f"**{escape_markdown(title_of(choice))}**  \n" if named else "")
+        + f":{'green' if is_there else 'orange'}[:material/key:] {escape_markdown(sentence)}  \n"
+        f":gray[:material/payments:] {escape_markdown(price_words(choice))}"
+    )

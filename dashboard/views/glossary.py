@@ -97,6 +97,11 @@ TERMS: tuple[Term, ...] = (
         "Cohen's kappa",
         "How often a metric's scores and your own grades are the same, beyond what chance would give: 1 is always, 0 is by chance.",
     ),
+    Term(
+        "objective",
+        "goal, Pareto front",
+        "What decides between programs: the score alone, or the price or time of an answer among those that score nearly as well.",
+    ),
     Term("run", "experiment", "One search for a better prompt, from the start to the final test."),
     Term("candidate", "trial prompt", "One prompt that a run tries."),
     Term("baseline", "seed prompt", "Your prompt as it was before tuning; everything is compared with it."),

@@ -22,7 +22,6 @@ from engine.cli.programs import file_bytes
 from engine.dataset import read_dataset
 from engine.errors import ConfigurationError, DatasetError, NotFoundError, RunError, StoreError
 from engine.home import data_home
-from engine.lm.choice import ModelChoice
 from engine.runs.prepare import check_keys, estimate_run
 from engine.runs.spec import Named, RunSpec, no_gain_by_ray
 from engine.runs.spending import check_spending
@@ -96,13 +95,7 @@ def _with_goal(spec: RunSpec, goal: Mapping[str, Any]) -> RunSpec:
     """Return a run with other models, at the same address where they have the same provider, and another objective."""
     changes: dict[str, Any] = {}
     if names := goal.get("models"):
-        provider = spec.model.name.partition("/")[0]
-        same = [name.partition("/")[0] == provider for name in names]
-        others = [
-            spec.model.model_copy(update={"name": name}) if alike else ModelChoice(name=name)
-            for name, alike in zip(names, same, strict=True)
-        ]
-        changes["models"] = (*spec.models, *others)
+        changes["models"] = (*spec.models, *map(spec.model.named, names))
     if words := goal.get("objective"):
         try:
             changes["objective"] = Objective.model_validate(words)
@@ -209,15 +202,18 @@ def _print_models(compared: Mapping[str, Any], run: RunRow, console: Console) ->
         "",
     ):
         table.add_column(title, justify="right" if title not in ("Answered by", "") else "left")
-    for one in sorted(compared["figures"], key=lambda f: -f["score"]):
+    for one in sorted(compared["figures"], key=lambda f: -(f["score"] or 0.0)):
         if one["candidate"] not in front and not one["models"] and one["candidate"] != best:
             continue
         marks = ["kept"] if one["candidate"] == best else []
         marks += ["not beaten"] if one["candidate"] in front else []
+        marks += [f"{one['failed']} of {one['rows']} rows failed"] if one["failed"] else []
         table.add_row(
             ", ".join(one["models"]) or run.spec["model"]["name"],
-            percent(one["score"]),
-            "" if one["candidate"] == best else f"{100 * one['low']:+.0f} to {100 * one['high']:+.0f}",
+            "failed" if one["score"] is None else percent(one["score"]),
+            ""
+            if one["candidate"] == best or one["score"] is None
+            else f"{100 * one['low']:+.0f} to {100 * one['high']:+.0f}",
             "-" if one["cost"] is None else f"${one['cost']:.6f}",
             "-" if one["seconds"] is None else f"{one['seconds']:.2f}",
             ", ".join(marks),

@@ -37,6 +37,16 @@ def templates() -> jinja2.Environment:
     return jinja2.Environment(loader=jinja2.PackageLoader("engine.export", ""), autoescape=True)
 
 
+def result_sentences(result: Mapping[str, Any]) -> list[str]:
+    """Return what a run came to in words: the verdict, the number of the whole set, which model is good enough.
+
+    >>> result_sentences({"verdict": {"sentence": "Better."}, "models": {"sentence": ""}})
+    ['Better.']
+    """
+    parts = (result.get(name) or {} for name in ("verdict", "whole_set", "models"))
+    return [part["sentence"] for part in parts if part.get("sentence")]
+
+
 def hero_html(result: Mapping[str, Any], rows: Sequence[Turn]) -> str:
     """Return the picture of a run's result as HTML with its style."""
     module: Any = templates().get_template("hero.html.j2").module

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from engine.export.hero import VERDICTS, Turn, hero, templates, turn_word
+from engine.export.hero import VERDICTS, Turn, hero, result_sentences, templates, turn_word
 from engine.records import Candidate, Demo, value_text, whole_trials
 from engine.text import (
     chosen_from,
@@ -83,7 +83,7 @@ def report_html(
             project=project,
             ended=f"{run.state.capitalize()} on {ended.strftime('%d %B %Y at %H:%M')}",
             made=datetime.now().astimezone().strftime("%d %B %Y"),
-            sentences=[result[name]["sentence"] for name in ("verdict", "whole_set") if result.get(name)],
+            sentences=result_sentences(result),
             verdict=VERDICTS.get(str(verdict.get("kind")), VERDICTS["too_close"]),
             hero=hero(result, turns),
             caution=chosen_from(len(candidates)) if chosen else "",

@@ -51,6 +51,15 @@ class ModelChoice(BaseModel):
     def _is_a_name(cls, name: str | None) -> str | None:
         return name and variable_name(name)
 
+    def named(self, name: str) -> ModelChoice:
+        """Return another model by its name alone: at this one's address and with its settings where the provider is the same.
+
+        >>> ModelChoice(name="openai/a", base_url="http://localhost:8000/v1").named("openai/b").base_url
+        'http://localhost:8000/v1'
+        """
+        alike = self.name.partition("/")[0] == name.partition("/")[0]
+        return self.model_copy(update={"name": name}) if alike else ModelChoice(name=name)
+
 
 def variable_name(name: str) -> str:
     """Return the name of an environment variable. Raises ValueError for what is none, such as a key itself.

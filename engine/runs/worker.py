@@ -19,8 +19,7 @@ What is kept of a run when it ends, its result, is a dict of JSON values:
     stopped, reason  how the search ended: finished, budget, stopped or failed, and the sentence
     usage, seconds   what the whole run took
     export_path, script_path            the exported program and the script that runs it
-    models           where models were compared: `sentence` on which is good enough, `figures` of each candidate on the same
-                     validation rows (see `engine.search.objective.Figures`), `front` the ids that none beats. Else None
+    models           where models were compared: see `engine.search.objective.comparison`. Else None
     static           where the best prompt shows each input other examples: the figures of the best prompt that shows all the
                      same, as of the best one; tested where the budget leaves calls for it. Else None
     credits          what each rule and example of the best prompt does: see `engine.records.PartCredit`
@@ -54,7 +53,6 @@ from engine.lm.choice import is_offline
 from engine.lm.connection import check_connection
 from engine.lm.slots import FOLDER, SharedLimit, shared_limit
 from engine.metrics.whole_set import whole_set_figure
-from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate, Evaluation, Outcome, whole_trials
 from engine.runs import more_scores
 from engine.runs.exports import export_run, prove
@@ -65,7 +63,7 @@ from engine.runs.spending import limited_budget, used_up
 from engine.runs.turn import Turn, patiently
 from engine.search.backends.contract import Backend, BackendChoice
 from engine.search.driver import Driver
-from engine.search.objective import Objective, figures, front, good_enough
+from engine.search.objective import Objective, comparison
 from engine.search.settings import SearchResult, Trial
 from engine.search.verdict import best_static, verdict
 from engine.statistics import mean_interval
@@ -111,16 +109,16 @@ CERTAIN = ("key", "model", "unreachable", "reply", "settings")
 """Problems that asking again will not fix. A slow or busy model is left to the run, which waits and asks again."""
 
 
-async def check_step_models(pipeline: PipelineSpec) -> None:
-    """Raise RunError, naming step and model, where a step's own model cannot answer. One small call for each model."""
-    choices = [choice for choice in pipeline.models if not is_offline(choice)]
+async def check_other_models(spec: RunSpec) -> None:
+    """Raise RunError, naming it, where a step's own model or one to compare cannot answer. One small call for each model."""
+    own = spec.pipeline.models
+    choices = [choice for choice in dict.fromkeys((*own, *spec.models)) if not is_offline(choice)]
     reports = await asyncio.gather(*(check_connection(choice) for choice in choices))
     for choice, (problem, message) in zip(choices, reports, strict=True):
         if problem in CERTAIN:
-            step = next(s.name for s in pipeline.steps if choice in s.models)
-            raise RunError(
-                f"The step {step!r} asks the model {choice.name!r}, which does not answer. {message}"
-            )
+            step = next((s.name for s in spec.pipeline.steps if choice in s.models), None)
+            asks = "Compared is" if step is None else f"The step {step!r} asks"
+            raise RunError(f"{asks} the model {choice.name!r}, which does not answer. {message}")
 
 
 _log = logging.getLogger("engine.runs")
@@ -228,9 +226,11 @@ class _Job:
             self.writer.write(lambda: store.events.clear(run_id))
         self._phase("Reading the data")
         prepared = await asyncio.to_thread(self._prepare)
-        if prepared.spec.pipeline.models and not self.run.calls:  # a run that goes on has heard from them
-            self._phase("Asking the steps' own models for a word")
-            await check_step_models(prepared.spec.pipeline)
+        if (
+            prepared.spec.pipeline.models or prepared.spec.models
+        ) and not self.run.calls:  # a run that goes on has heard from them
+            self._phase("Asking the other models for a word")
+            await check_other_models(prepared.spec)
         if self.run.result is not None:  # only scores are wanted: see `engine.runs.more_scores`
             async with self._on_backend(prepared) as backend:
                 await self._score_more(prepared, watch, backend)
@@ -355,7 +355,7 @@ class _Job:
             "teacher": teacher,
             "whole_set": figure,
             "static": static,
-            "models": compared_models(driver.trials, search.best, prepared),
+            "models": compared_models(driver.trials, search.best, prepared.spec),
             "credits": [asdict(credit) for credit in search.credits],
         }
         await watch.no_trouble()
@@ -508,9 +508,8 @@ def summary(candidate: Candidate, validation: float | None, test: Evaluation) ->
     }
 
 
-def compared_models(trials: Iterable[Trial], best: Candidate, prepared: Prepared) -> dict[str, Any] | None:
-    """Return the figures of every candidate that ran the best one's validation rows; None where there is nothing to compare."""
-    spec = prepared.spec
+def compared_models(trials: Iterable[Trial], best: Candidate, spec: RunSpec) -> dict[str, Any] | None:
+    """Return how the models do that answered validation rows; None where there is nothing to compare."""
     if not spec.models and spec.objective == Objective():
         return None
     scored: dict[str, tuple[Candidate, dict[int, Outcome]]] = {}
@@ -520,12 +519,7 @@ def compared_models(trials: Iterable[Trial], best: Candidate, prepared: Prepared
             known.update(
                 {o.row: o for o in trial.evaluation.outcomes if o.row not in known or o.usage.tokens}
             )
-    found = figures(scored, best.id)
-    return {
-        "sentence": good_enough(scored, best.id, spec.model.name),
-        "figures": [one.as_dict() for one in found],
-        "front": [one.candidate for one in front(found)],
-    }
+    return comparison(scored, best.id, spec.model.name)
 
 
 def validation_score(trials: Iterable[Trial], candidate: Candidate, rows: int) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -89,6 +89,7 @@ class Ledger:
     `spent` is what counts against the limits. A cached reply costs nothing, except one that `payer`
     (this run, before it was killed) paid for: it counts once a key, so that a run driven again decides
     everything as it did before. `replies` are those with content. `closed` is the message why no further call is made.
+    Failures of `spare` models, which the run can do without, do not end it.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Ledger:
         payer: str | None = None,
         seconds_before: float = 0.0,
         failures_later: int = FAILURES_LATER,
+        spare: Collection[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.budget = budget
@@ -111,7 +113,7 @@ class Ledger:
         self._reserved, self._settled = Amount(), asyncio.Event()
         self._counted: set[str] = set()
         self._replayed: set[str] = set()
-        self._failures_later = failures_later
+        self._failures_later, self._spare = failures_later, frozenset(spare)
         self._failures = self._longest_output = self._known_sizes = self._latency_count = self._pausers = 0
         self._tokens_per_byte = self._latency_sum = 0.0
         self._clock, self._started = clock, clock() - seconds_before
@@ -251,7 +253,7 @@ class Ledger:
             elif isinstance(error, LMError):
                 self.spent += Usage(calls=1)
             if isinstance(error, LMError | ConfigurationError):
-                self._note_failure(error)
+                self._note_failure(lm, error)
             raise
         finally:
             self._reserved -= need
@@ -326,10 +328,10 @@ class Ledger:
     def _spent_amount(self) -> Amount:
         return Amount(self.spent.calls, self.spent.tokens, self.spent.cost or 0.0)
 
-    def _note_failure(self, error: Exception) -> None:
+    def _note_failure(self, lm: BaseLM, error: Exception) -> None:
         own_fault = isinstance(error, ContextWindowExceededError | InvalidRequestError)
-        if self.replies and own_fault:
-            return  # the cause is this candidate's prompt, not the endpoint
+        if self.replies and (own_fault or lm.model in self._spare):
+            return  # the cause is this candidate, its prompt or its model, not the run's endpoint
         self._failures += 1
         silent = not self.replies and isinstance(error, SilentEndpointError)
         if silent or self._failures >= (self._failures_later if self.replies else FAILURES_AT_START):

@@ -66,6 +66,7 @@ class Driver:
             payer=settings.payer,
             seconds_before=settings.seconds_before,
             failures_later=max(25, 2 * settings.concurrency),
+            spare=settings.models,
         )
         others = (settings.prompt_lm, settings.teacher_lm, *settings.own_models)
         self.ledger.check_prices(settings.lm, *others)

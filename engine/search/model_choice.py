@@ -11,7 +11,8 @@ from typing import Any
 
 from engine.records import Candidate, Evaluation, Outcome
 from engine.search.contract import Ask, Keep, MakeSearch, Problem, Score, Search, relay
-from engine.search.objective import Figures, chosen, figures
+from engine.search.objective import chosen, figures
+from engine.search.wording import kept_sentence
 from engine.text import listed
 
 # Rows of the first look, after which models that are surely too bad are left out.
@@ -54,7 +55,7 @@ class _Comparison:
             if best.candidate != kept.id:
                 made = self.scored[best.candidate][0]
                 yield [replace(self.keep or Keep(made), candidate=made, score=best.score)]
-                reason = _reason(found[0], best, self.problem)
+                reason = kept_sentence(found[0], best, self.problem.objective)
                 return f"{message} {reason}" if isinstance(message, str) and message else reason
         return message
 
@@ -118,15 +119,3 @@ def _new(
 ) -> Iterator[tuple[int, Outcome]]:
     """Iterate over outcomes that say what a row costs: one that was known in this run already says nothing of it."""
     return ((o.row, o) for o in outcomes if o.row in rows and (o.row not in known or o.usage.tokens))
-
-
-def _reason(before: Figures, best: Figures, problem: Problem) -> str:
-    names = listed(best.models) or "the first model"
-    goal = {"cheapest": "the cheapest", "fastest": "the fastest"}.get(problem.objective.goal, "surely better")
-    within = (
-        f" within {problem.objective.within:g} points of the best" if problem.objective.chooses_by_use else ""
-    )
-    return (
-        f"Kept is {goal}{within}, answered by {names}: {100 * best.score:.0f} % of {best.rows} validation rows, "
-        f"against {100 * before.score:.0f} %."
-    )

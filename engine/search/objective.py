@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import fmean, median
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from engine.records import Candidate, Outcome
-from engine.statistics import paired_interval
-from engine.text import counted, listed, percent
+from engine.search.wording import good_enough_sentence
+from engine.statistics import mean_interval, paired_interval
 
 Goal = Literal["score", "cheapest", "fastest", "front"]
 
@@ -59,64 +59,79 @@ class Objective(BaseModel):
 class Figures:
     """One candidate's figures on `rows` rows that the best ran too; `low` and `high` bound its difference to the best.
 
-    `models` are the names of the models that answer in place of the run's. `cost` (US dollars) and `seconds` are those of
-    a row, None where unknown: rows that the call cache answered have no time. So a run that is driven again after it was
-    killed knows the times of fewer rows.
+    `models` are the names of the models that answer in place of the run's; `prompt` is the id of the same prompt without
+    them. `likely` bounds the score. A row that `failed` counts as 0, unless all did: then nothing is known of the score.
+    `cost` (US dollars) and `seconds` are those of a row, None where unknown: rows that the call cache answered have no time.
+    So a run that is driven again after it was killed knows the times of fewer rows.
     """
 
     candidate: str
+    prompt: str
     models: tuple[str, ...]
     score: float
+    likely: tuple[float, float]
     difference: float
     low: float
     high: float
     cost: float | None
     seconds: float | None
     rows: int
+    failed: int
+
+    @property
+    def answered(self) -> bool:
+        """False if every row failed."""
+        return self.failed < self.rows
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the figures as JSON-ready values."""
-        return {**asdict(self), "models": list(self.models)}
+        """Return the figures as JSON-ready values; the score of a candidate whose rows all failed is None."""
+        return {**asdict(self), "models": list(self.models), "score": self.score if self.answered else None}
 
 
 Scored = Mapping[str, tuple[Candidate, Mapping[int, Outcome]]]
 """Candidate's id -> the candidate, and its outcomes by row."""
 
 
-def figures(scored: Scored, best: str) -> list[Figures]:
-    """Return the figures of each candidate that ran every row of the best one; the best comes first.
+def figures(scored: Scored, best: str, *, partial: bool = False) -> list[Figures]:
+    """Return the figures of each candidate that ran every row of the best one (`partial`: any of them); the best comes first.
 
     >>> from engine.records import StepState
     >>> a, b = (Candidate({"s": StepState("Sort.", weights=name)}) for name in (None, "other/model"))
     >>> runs = {c.id: (c, {row: Outcome(row, 1.0, seconds=s) for row in range(8)}) for c, s in ((a, 2.0), (b, 1.0))}
-    >>> [(one.models, one.difference, one.seconds) for one in figures(runs, a.id)]
-    [((), 0.0, 2.0), (('other/model',), 0.0, 1.0)]
+    >>> [(one.models, one.difference, one.seconds, one.prompt == a.id) for one in figures(runs, a.id)]
+    [((), 0.0, 2.0, True), (('other/model',), 0.0, 1.0, True)]
     """
-    if best not in scored or not scored[best][1]:
-        return []
-    theirs = scored[best][1]
+    theirs = scored[best][1] if best in scored else {}
     found = []
-    for name, (candidate, own) in scored.items():
-        if not theirs.keys() <= own.keys():
-            continue
-        outcomes = [own[row] for row in theirs]
-        differences = [own[row].score - theirs[row].score for row in theirs]
-        binary = all(o.score in (0.0, 1.0) for o in (*outcomes, *theirs.values()))
-        low, high = (0.0, 0.0) if name == best else paired_interval(differences, binary=binary)
-        found.append(
-            Figures(
-                name,
-                _models(candidate),
-                fmean(o.score for o in outcomes),
-                fmean(differences),
-                low,
-                high,
-                _cost(outcomes),
-                _seconds(outcomes),
-                len(outcomes),
-            )
-        )
+    for candidate, own in scored.values():
+        pairs = [(own[row], theirs[row]) for row in theirs if row in own]
+        if pairs and (partial or len(pairs) == len(theirs)):
+            found.append(_figures(candidate, pairs, is_best=candidate.id == best))
     return sorted(found, key=lambda f: f.candidate != best)
+
+
+def _figures(candidate: Candidate, pairs: Sequence[tuple[Outcome, Outcome]], *, is_best: bool) -> Figures:
+    """Return a candidate's figures from its outcomes, each with the best one's of the same row."""
+    outcomes = [own for own, _ in pairs]
+    differences = [own.score - their.score for own, their in pairs]
+    binary = all(o.score in (0.0, 1.0) for pair in pairs for o in pair)
+    low, high = (0.0, 0.0) if is_best else paired_interval(differences, binary=binary)
+    score = mean_interval([o.score for o in outcomes])
+    prompt = replace(candidate, steps={p: replace(s, weights=None) for p, s in candidate.steps.items()})
+    return Figures(
+        candidate.id,
+        prompt.id,
+        _models(candidate),
+        score.mean,
+        (max(0.0, score.low), min(1.0, score.high)),
+        fmean(differences),
+        low,
+        high,
+        _cost(outcomes),
+        _seconds(outcomes),
+        len(outcomes),
+        sum(o.error is not None for o in outcomes),
+    )
 
 
 def _cost(outcomes: Sequence[Outcome]) -> float | None:
@@ -127,7 +142,7 @@ def _cost(outcomes: Sequence[Outcome]) -> float | None:
 
 
 def _seconds(outcomes: Sequence[Outcome]) -> float | None:
-    times = [o.seconds for o in outcomes if o.seconds and not o.usage.cached]
+    times = [o.seconds for o in outcomes if o.seconds and not o.usage.cached and o.error is None]
     return median(times) if times else None
 
 
@@ -140,7 +155,9 @@ def chosen(found: Sequence[Figures], objective: Objective) -> Figures:
     best = max((f for f in found if f is found[0] or f.low > 0), key=lambda f: f.difference)
     if not objective.chooses_by_use:
         return best
-    near = [f for f in found if f.difference >= best.difference - objective.within / 100 - 1e-9]
+    near = [
+        f for f in found if f.answered and f.difference >= best.difference - objective.within / 100 - 1e-9
+    ]
     known = [(value, -f.score, n, f) for n, f in enumerate(near) if (value := _use(f, objective)) is not None]
     if _use(best, objective) is None or not known:
         return best
@@ -153,7 +170,7 @@ def _use(found: Figures, objective: Objective) -> float | None:
 
 def front(found: Sequence[Figures]) -> list[Figures]:
     """Return the candidates that no other one beats: at least as good in score, price and time, and better in one."""
-    return [f for f in found if not any(_beats(other, f) for other in found)]
+    return [f for f in found if f.answered and not any(_beats(other, f) for other in found if other.answered)]
 
 
 def _beats(ours: Figures, theirs: Figures) -> bool:
@@ -164,45 +181,61 @@ def _beats(ours: Figures, theirs: Figures) -> bool:
     return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
 
 
-def good_enough(scored: Scored, best: str, own: str) -> str:
-    """Say which models are the cheapest that are not surely worse than the best ones; `own` is the run's own model.
+def comparison(scored: Scored, best: str, own: str) -> dict[str, Any]:
+    """Return what a run that compared models came to, as JSON-ready values; `own` is the run's own model.
 
-    Of each choice of models the prompt with the highest score counts, on the rows of the candidate `best`.
+    `figures` are those of all candidates that ran the rows of the best, and of each choice of models without one the figures
+    on the most rows. `front` are the ids of those that none beats. `sentence` and `good_enough`, an id, are those of
+    `good_enough`.
     """
-    rows = scored[best][1].keys() if best in scored else ()
-    same = {
-        n: (c, {row: known[row] for row in rows})
-        for n, (c, known) in scored.items()
-        if known.keys() >= set(rows)
+    every = figures(scored, best, partial=True)
+    whole = [f for f in every if f.rows == every[0].rows]
+    compared = {f.models for f in whole}
+    others = [f for f in _by_models(every).values() if f.models not in compared]
+    sentence, enough = good_enough(scored, best, own)
+    return {
+        "sentence": sentence,
+        "good_enough": enough,
+        "figures": [f.as_dict() for f in (*whole, *others)],
+        "front": [f.candidate for f in front(whole)],
     }
-    ranked = sorted(figures(same, best), key=_by_score)
-    by_models: dict[tuple[str, ...], Figures] = {}
-    for one in sorted(figures(same, ranked[0].candidate) if ranked else (), key=_by_score):
-        by_models.setdefault(one.models, one)
-    if len(by_models) < 2:
-        return ""
-    top, on = ranked[0], f"On {counted(ranked[0].rows, 'validation row')}"
-    able = [f for f in by_models.values() if f.candidate == top.candidate or f.high >= 0]
-    if any(f.cost is None for f in able):
-        names = listed([_named(f, own) for f in able])
-        return f"{on} these are not surely worse than the best: {names}. Not all of their prices are known."
-    cheapest = min(able, key=lambda f: (f.cost or 0.0, -f.score))
-    if cheapest.candidate == top.candidate:
-        return f"{on} {_named(top, own)} scores best, {percent(top.score)}, and every cheaper choice is surely worse."
-    share = f", at {100 * (cheapest.cost or 0.0) / top.cost:.0f} % of the price" if top.cost else ""
-    return (
-        f"{on} {_named(cheapest, own)} is the cheapest that is not surely worse than the best, {_named(top, own)}: "
-        f"{percent(cheapest.score)} against {percent(top.score)}{share}."
-    )
 
 
-def _by_score(found: Figures) -> tuple[float, bool, float]:
-    """Return what sorts by score, of equal ones the cheaper first."""
-    return -found.score, found.cost is None, found.cost or 0.0
+def good_enough(scored: Scored, best: str, own: str) -> tuple[str, str]:
+    """Return which models are the cheapest that are not surely worse than the best, in words, and that one's candidate.
+
+    Of each choice of models the prompt with the highest score counts, on the rows of the candidate `best`. Both are "" where
+    there is nothing to compare; no candidate is named where prices are unknown. `own` is the run's own model.
+    """
+    ranked = sorted(figures(scored, best), key=_by_score)
+    if not ranked:
+        return "", ""
+    rows = scored[best][1]
+    same = {n: (c, {r: known[r] for r in rows if r in known}) for n, (c, known) in scored.items()}
+    found = _by_models(figures(same, ranked[0].candidate, partial=True))
+    if len(found) < 2:
+        return "", ""
+    top = found[ranked[0].models]
+    whole = [f for f in found.values() if f.answered and f.rows == top.rows]
+    able = [f for f in whole if f is top or f.high >= 0]
+    priced = [f for f in able if f.cost is not None]
+    cheapest = min(priced, key=lambda f: (f.cost or 0.0, -f.score)) if len(priced) == len(able) > 0 else None
+    return good_enough_sentence(
+        top, cheapest, list(found.values()), own
+    ), cheapest.candidate if cheapest else ""
 
 
-def _named(found: Figures, own: str) -> str:
-    return listed(found.models) or own
+def _by_models(found: Sequence[Figures]) -> dict[tuple[str, ...], Figures]:
+    """Return the figures of each choice of models: those on the most rows, of these with the highest score."""
+    best: dict[tuple[str, ...], Figures] = {}
+    for one in sorted(found, key=lambda f: (-f.rows, *_by_score(f))):
+        best.setdefault(one.models, one)
+    return best
+
+
+def _by_score(found: Figures) -> tuple[bool, float, bool, float]:
+    """Return what sorts by score, of equal ones the cheaper first, and those that never answered last."""
+    return not found.answered, -found.score, found.cost is None, found.cost or 0.0
 
 
 def _models(candidate: Candidate) -> tuple[str, ...]:

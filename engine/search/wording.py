@@ -1,13 +1,15 @@
-"""Sentences for the user: how a search ended, the verdict, the change of a score. It must not know any algorithm."""
+"""Sentences for the user: how a search ended, the verdict, which model is good enough, the change of a score. It must not know any algorithm."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from engine.records import whole_trials
-from engine.text import counted, signed
+from engine.text import counted, listed, percent, signed
 
 if TYPE_CHECKING:
+    from engine.search.objective import Figures, Objective
     from engine.search.settings import SearchResult
     from engine.search.verdict import Verdict
 
@@ -107,6 +109,57 @@ def runs_sentence(verdict: Verdict) -> str:
         "worse": "The first run's prompt is better: the second has",
     }
     return f"{known.get(verdict.kind, 'Too close to call: the second has')} {scores} on {rows} ({interval})."
+
+
+def good_enough_sentence(top: Figures, cheapest: Figures | None, found: Sequence[Figures], own: str) -> str:
+    """Return which model is good enough in words.
+
+    `found` are the figures of each choice of models, compared with `top`, the best. The `cheapest` that is not surely worse
+    is None where not all prices are known. `own` is the run's own model.
+    """
+
+    def names(some: Iterable[Figures]) -> str:
+        return listed([answered_by(f, own) for f in some])
+
+    able = [f for f in found if f.answered and (f is top or f.high >= 0)]
+    silent, unsure = [f for f in found if not f.answered], [f for f in able if f.rows < top.rows]
+    on = f"On {counted(top.rows, 'validation row')}"
+    more = f" All rows of {names(silent)} failed." if silent else ""
+    if unsure:
+        more += f" Not scored on all of them: {names(unsure)}."
+    if not top.answered:
+        return more.strip()
+    if cheapest is None:
+        sure = names(f for f in able if f not in unsure)
+        return (
+            f"{on} these are not surely worse than the best: {sure}. Not all of their prices are known.{more}"
+        )
+    if cheapest.candidate == top.candidate:
+        dearer = all(
+            f.cost is not None and f.cost >= (top.cost or 0.0) for f in found if f.answered and f is not top
+        )
+        rest = "is the cheapest, too" if dearer else "every cheaper choice is surely worse"
+        return f"{on} {names([top])} scores best, {percent(top.score)}, and {rest}.{more}"
+    share = f", at {100 * (cheapest.cost or 0.0) / top.cost:.0f} % of the price" if top.cost else ""
+    return (
+        f"{on} {names([cheapest])} is the cheapest that is not surely worse than the best, {names([top])}: "
+        f"{percent(cheapest.score)} against {percent(top.score)}{share}.{more}"
+    )
+
+
+def kept_sentence(before: Figures, kept: Figures, objective: Objective) -> str:
+    """Return in words that another model is kept for its use, or for its score; `before` is the prompt as the search left it."""
+    goal = {"cheapest": "the cheapest", "fastest": "the fastest"}.get(objective.goal, "surely better")
+    within = f" within {objective.within:g} points of the best" if objective.chooses_by_use else ""
+    return (
+        f"Kept is {goal}{within}, answered by {answered_by(kept, 'the first model')}: {100 * kept.score:.0f} % of "
+        f"{kept.rows} validation rows, against {100 * before.score:.0f} %."
+    )
+
+
+def answered_by(figures: Figures, own: str) -> str:
+    """Return the models that answer a candidate: `own` where it names none."""
+    return listed(figures.models) or own
 
 
 def change_in_points(gain: float) -> str:

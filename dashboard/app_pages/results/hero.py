@@ -20,7 +20,7 @@ from dashboard.views.candidate_charts import as_good, variants
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
 from dashboard.views.training import compared, comparison_sentence
-from engine.export.hero import VERDICTS
+from engine.export.hero import VERDICTS, result_sentences
 from engine.home import data_home
 from engine.records import whole_trials
 from engine.store.rows import RunRow
@@ -39,9 +39,7 @@ def hero(run: RunRow, result: Mapping[str, Any]) -> None:
         st.markdown(f"##### :{COLOURS[look]}[{title}]", help=terms)
         st.html(reading.hero(run))
         with st.container(key="verdict"):
-            whole = result.get("whole_set")
-            sentences = [result["verdict"]["sentence"], *([whole["sentence"]] if whole else [])]
-            st.caption("  \n".join(escape_markdown(s, 1000) for s in sentences))
+            st.caption("  \n".join(escape_markdown(s, 1000) for s in result_sentences(result)))
         with ui.row("hero_buttons"):
             text = reading.prompt_text(run)
             _copy(

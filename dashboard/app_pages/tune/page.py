@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from dashboard.app_pages.tune.compare_models import compare_models
 from dashboard.app_pages.tune.freeze_form import freeze_form
 from dashboard.app_pages.tune.optimizer import budget_form, optimizer_cards, optimizer_options
 from dashboard.app_pages.tune.plans import plan_cards, plans_of, preset, what_is_missing
@@ -19,6 +20,7 @@ if now is not None:
         found = plans_of(now.draft) if ready else []
         write_prices = plan_cards(now, found)
         small_model(now)
+        compare_models(now)
         own = ready and not any(plan.chosen(now.draft) for plan in found)
         with st.expander(
             "Expert: every way of tuning, its options, limits",

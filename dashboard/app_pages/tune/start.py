@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from dashboard.app_pages.tune.compare_models import wrong_model
 from dashboard.components import ui
 from dashboard.components.forms import model_choice
 from dashboard.components.page import Current, open_page
@@ -235,6 +236,8 @@ def _ready(now: Current) -> tuple[RunSpec | None, Estimate | None, str]:
     problems = now.draft.problems()
     if problems:
         return None, None, problems[0].sentence
+    if wrong := wrong_model(now.draft.models):
+        return None, None, wrong
     try:
         stored = next((d for d in reading.datasets() if d.id == now.draft.dataset), None)
         if stored is None:

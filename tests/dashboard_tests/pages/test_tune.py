@@ -20,6 +20,7 @@ from engine.runs.spec import ModelChoice, Named
 from engine.runs.worker import work
 from engine.search.budget import Budget
 from engine.search.freeze import Freeze
+from engine.search.objective import Objective
 from engine.store.store import Store
 
 APP = str(Path(__file__).parents[3] / "dashboard" / "app.py")
@@ -53,6 +54,63 @@ def test_the_models_of_a_run_are_chosen_apart(project):
     assert "openai/gpt-5-mini: No key yet" in said(app)
     app.selectbox(key=f"prompt_model_{project}").set_value("The same model").run()
     assert draft(project).prompt_model is None
+    assert not app.button(key="start_run").disabled
+
+
+LOCAL = ModelChoice(name="openai/large", base_url="http://127.0.0.1:9/v1")
+
+
+def test_models_to_compare_are_chosen_or_typed_and_the_estimate_covers_them(project):
+    known = ModelChoice(name="ollama/llama3.2")
+    drafts.add_model(known)
+    drafts.update(project, model=LOCAL, budget=Budget(calls=2000), optimizer=Named(name="LabeledFewShot"))
+    app = start(project)
+    before = reading.estimate(draft(project).to_run(reading.datasets()[0].hash)).calls.low
+    picker = app.multiselect(key=f"compare_models_{project}")
+    assert "openai/large at 127.0.0.1:9" not in picker.options, "it is compared anyway"
+    picker.set_value([known, "openai/small"]).run()
+    assert draft(project).models == (known, LOCAL.named("openai/small"))
+    app.selectbox(key=f"objective_goal_{project}").set_value("front").run()
+    assert draft(project).objective == Objective(goal="front")
+    after = reading.estimate(draft(project).to_run(reading.datasets()[0].hash)).calls.low
+    assert after >= before + 2 * len(split_of(draft(project)).validation)
+    assert not app.button(key="start_run").disabled
+    app = start(project)
+    assert app.multiselect(key=f"compare_models_{project}").value == list(draft(project).models)
+    assert any("openai/small at 127.0.0.1:9 · front" in e.label.replace("\\", "") for e in app.expander)
+
+
+@pytest.mark.parametrize(
+    ("models", "objective", "words"),
+    [
+        (["gpt5"], "score", "There is no model 'gpt5'. Write it as provider/model"),
+        (["openai/"], "score", "'openai/' names no model"),
+        (["groq/llama"], "score", "groq/llama: No key yet. Give one on the Settings page"),
+        (
+            ["ollama/llama3.2"],
+            "cheapest",
+            "The price of the model openai/large is not known, so the cheapest program cannot be found. Enter its price",
+        ),
+    ],
+)
+def test_what_cannot_be_compared_is_one_sentence_before_the_start(
+    project, monkeypatch, models, objective, words
+):
+    monkeypatch.delenv("GROQ_API_KEY", raising=False)
+    drafts.update(project, model=LOCAL, optimizer=Named(name="LabeledFewShot"), budget=Budget(calls=2000))
+    app = start(project)
+    app.multiselect(key=f"compare_models_{project}").set_value(models).run()
+    app.selectbox(key=f"objective_goal_{project}").set_value(objective).run()
+    assert words in said(app)
+    assert app.button(key="start_run").disabled
+
+
+def test_a_model_without_a_price_is_not_refused_where_the_price_decides_nothing(project):
+    drafts.update(project, model=LOCAL, optimizer=Named(name="LabeledFewShot"), budget=Budget(calls=2000))
+    app = start(project)
+    app.selectbox(key=f"objective_goal_{project}").set_value("fastest").run()
+    app.number_input(key=f"objective_within_{project}").set_value(3.0).run()
+    assert draft(project).objective == Objective(goal="fastest", within=3.0)
     assert not app.button(key="start_run").disabled
 
 

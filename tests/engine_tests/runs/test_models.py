@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.run_setup import COLOURS, THINGS, add_data, add_run, csv_bytes, server_model, spec
-from support.servers.openai_server import OpenAIServer, default_answer
+from support.servers.openai_server import Failure, OpenAIServer, default_answer
 from typer.testing import CliRunner
 
 import engine
@@ -24,7 +24,7 @@ from engine.runs.report import settings_of
 from engine.runs.spec import Named, RunSpec
 from engine.runs.worker import work
 from engine.search.budget import Budget
-from engine.search.objective import Objective, chosen, figures, front, good_enough
+from engine.search.objective import Objective, chosen, comparison, figures, front, good_enough
 from engine.store.store import Store
 
 PRICES = {"openai/test-model": 10.0, "openai/middle": 2.0, "openai/small": 0.1}
@@ -212,18 +212,110 @@ def test_the_command_line_adds_models_and_an_objective_and_prints_the_table(
 
 
 def test_the_cheapest_that_is_not_surely_worse_is_named_in_one_sentence():
-    def candidate(name: str | None, wrong: int, cost: float) -> tuple[Candidate, dict[int, Outcome]]:
-        made = Candidate({"sort": StepState("Sort.", weights=name)})
-        usage = Usage(1, input_tokens=10, cost=cost)
-        return made, {row: Outcome(row, float(row >= wrong), usage=usage) for row in range(40)}
-
-    runs = [candidate(None, 0, 1.0), candidate("middle", 1, 0.25), candidate("small", 20, 0.01)]
+    runs = [answered(None, 0, 1.0), answered("middle", 1, 0.25), answered("small", 20, 0.01)]
     scored = {c.id: (c, known) for c, known in runs}
-    words = [good_enough(scored, c.id, "large") for c, _ in runs]
-    assert set(words) == {
+    found = {good_enough(scored, c.id, "large") for c, _ in runs}
+    words = (
         "On 40 validation rows middle is the cheapest that is not surely worse than the best, large: 97.5 % against "
         "100.0 %, at 25 % of the price."
-    }
+    )
+    assert found == {(words, runs[1][0].id)}
+
+
+def answered(
+    name: str | None, wrong: int, cost: float | None, rows: int = 40, error: str | None = None
+) -> tuple[Candidate, dict[int, Outcome]]:
+    """A prompt answered by a model, with its outcomes; the first rows are wrong."""
+    made = Candidate({"sort": StepState("Sort.", weights=name)})
+    usage = Usage(1, input_tokens=10, cost=cost)
+    return made, {row: Outcome(row, float(row >= wrong), error=error, usage=usage) for row in range(rows)}
+
+
+@pytest.mark.parametrize(
+    ("others", "words"),
+    [
+        (
+            [answered("dead", 40, None, error="It is gone."), answered("small", 20, 0.01)],
+            "large scores best, 100.0 %, and every cheaper choice is surely worse. All rows of dead failed.",
+        ),
+        ([answered("dear", 1, 2.0)], "large scores best, 100.0 %, and is the cheapest, too."),
+        (
+            [answered("small", 20, 0.01, rows=24)],
+            "large scores best, 100.0 %, and every cheaper choice is surely worse.",
+        ),
+        (
+            [answered("middle", 1, 0.5), answered("new", 0, 0.1, rows=8)],
+            "middle is the cheapest that is not surely worse than the best, large: 97.5 % against 100.0 %, at 50 % of the "
+            "price. Not scored on all of them: new.",
+        ),
+        (
+            [answered("middle", 1, None), answered("small", 20, 0.01)],
+            "these are not surely worse than the best: large and middle. Not all of their prices are known.",
+        ),
+    ],
+)
+def test_the_sentence_claims_no_more_than_the_rows_show(
+    others: list[tuple[Candidate, dict[int, Outcome]]], words: str
+):
+    best = answered(None, 0, 1.0)
+    scored = {c.id: (c, known) for c, known in (best, *others)}
+    assert good_enough(scored, best[0].id, "large")[0] == f"On 40 validation rows {words}"
+
+
+def test_a_model_whose_rows_all_failed_has_no_score_and_is_never_chosen():
+    best, dead = answered(None, 0, 1.0), answered("dead", 40, 0.0, error="It is gone.")
+    scored = {c.id: (c, known) for c, known in (best, dead)}
+    found = comparison(scored, best[0].id, "large")
+    assert [(f["score"], f["failed"], f["prompt"]) for f in found["figures"]] == [
+        (1.0, 0, best[0].id),
+        (None, 40, best[0].id),
+    ]
+    assert found["front"] == [best[0].id]
+    anything = Objective(goal="cheapest", within=100)
+    assert chosen(figures(scored, best[0].id), anything).candidate == best[0].id
+    assert comparison({best[0].id: best}, best[0].id, "large")["sentence"] == ""
+
+
+def test_a_compared_model_that_dies_does_not_end_the_run(server: OpenAIServer, tmp_path: Path):
+    """The others are compared, and the report says which one failed."""
+    from engine.runs.report import run_report
+
+    def gone(body: dict[str, Any]) -> Failure | None:
+        real = any(t in str(body["messages"][-1]["content"]) for t in THINGS)
+        return Failure(401, b"{}") if body["model"] == "small" and real else None
+
+    server.faults = gone
+    run_id = add_run(tmp_path, dataset=add_data(tmp_path, csv_bytes(110)), **models(server))
+    result = finished(tmp_path, run_id)
+    small = [f for f in result["models"]["figures"] if f["models"] == ["openai/small"]]
+    assert [(f["score"], f["failed"] == f["rows"] > 25) for f in small] == [(None, True)]
+    assert result["models"]["sentence"].endswith("All rows of openai/small failed.")
+    assert "openai/middle scores best" in result["models"]["sentence"]
+    with Store.open(tmp_path) as store:
+        assert result["models"]["sentence"] in run_report(store, run_id)
+        assert store.runs.get(run_id).state == "finished"
+
+
+def test_a_compared_model_that_cannot_answer_is_reported_before_anything_is_paid_for(
+    server: OpenAIServer, tmp_path: Path
+):
+    server.models = ("test-model", "middle")
+    run_id = add_run(tmp_path, **models(server))
+    assert work(tmp_path, run_id) == 1
+    with Store.open(tmp_path) as store:
+        run = store.runs.get(run_id)
+    assert run.message.startswith(
+        "Compared is the model 'openai/small', which does not answer. Unknown model."
+    )
+    assert run.calls == 0
+
+
+def test_the_offline_model_can_be_compared(server: OpenAIServer, tmp_path: Path):
+    others = (ModelChoice(), models(server)["models"][0])
+    run_id = add_run(tmp_path, objective="cheapest within 5 points", **{**models(server), "models": others})
+    result = finished(tmp_path, run_id)
+    offline = [f for f in result["models"]["figures"] if f["models"] == ["offline/learner"]]
+    assert offline[0]["cost"] == 0.0
 
 
 def test_an_objective_is_read_from_words():

@@ -1,0 +1,122 @@
+"""Other models that the run compares with its own, and what decides between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from dashboard.components import ui
+from dashboard.components.forms import model_facts
+from dashboard.components.page import Current
+from dashboard.state import drafts, reading
+from dashboard.state.models import title_of
+from dashboard.views.glossary import explain
+from dashboard.views.text import escape_markdown
+from engine.errors import ConfigurationError
+from engine.lm.choice import find_route
+from engine.runs.spec import ModelChoice, ProjectDraft
+from engine.search.objective import Goal, Objective
+from engine.text import listed
+
+GOALS: dict[Goal, str] = {
+    "score": "The best score",
+    "cheapest": "The cheapest that is nearly as good",
+    "fastest": "The fastest that is nearly as good",
+    "front": "All that none beats in score, price and time",
+}
+
+
+def compare_models(now: Current) -> None:
+    """Show the models to compare and the goal, folded away until they are used; every change is saved."""
+    draft, own = now.draft, now.draft.model or ModelChoice()
+    title = "Compare models"
+    with st.expander(
+        f"{title} · {_summary(draft)}" if _used(draft) else title,
+        icon=":material/balance:",
+        expanded=_used(draft),
+        key="compare_models",
+    ):
+        st.caption(
+            "At the end the best prompt is answered by these models too, on the rows to choose by. It takes some of the calls "
+            "above, at most half of them.",
+            help=explain("objective"),
+        )
+        known = dict.fromkeys([*(m for m in reading.choosable_models() if m != own), *draft.models])
+        key = f"compare_models_{now.id}"
+        st.multiselect(
+            "Other models",
+            list(known),
+            list(draft.models),
+            format_func=lambda m: m if isinstance(m, str) else title_of(m),
+            accept_new_options=True,
+            placeholder="Choose, or type a name: provider/model",
+            help="A name that you type is asked at its provider, or at your own model's address where the provider is the same. "
+            "One with another address is added on the Settings page.",
+            key=key,
+            on_change=ui.callback(_save_models, now.id, key),
+        )
+        for choice in draft.models:
+            model_facts(choice, named=True)
+        with ui.row("compare_goal", "bottom"):
+            goal = ui.pick(
+                "What counts",
+                GOALS,
+                draft.objective.goal,
+                width=330,
+                **ui.saved(f"objective_goal_{now.id}", _save_objective, now.id, "goal"),
+            )
+            if goal in ("cheapest", "fastest"):
+                st.number_input(
+                    "Points it may score lower",
+                    0.0,
+                    100.0,
+                    draft.objective.within,
+                    step=1.0,
+                    format="%g",
+                    width=190,
+                    **ui.saved(f"objective_within_{now.id}", _save_objective, now.id, "within"),
+                )
+
+
+def wrong_model(models: Sequence[ModelChoice]) -> str:
+    """Return what is wrong with the name of one of these models, or "".
+
+    >>> wrong_model([ModelChoice(name="openai/gpt-5-mini"), ModelChoice(name="gpt5")])
+    "There is no model 'gpt5'. Write it as provider/model, for example openai/gpt-5-mini."
+    """
+    for choice in models:
+        try:
+            route = find_route(choice.name, choice.base_url)
+        except ConfigurationError as error:
+            return str(error)
+        if route.provider is None and not choice.base_url and "/" not in choice.name:
+            return f"There is no model {choice.name!r}. Write it as provider/model, for example openai/gpt-5-mini."
+    return ""
+
+
+def _used(draft: ProjectDraft) -> bool:
+    return bool(draft.models) or draft.objective != Objective()
+
+
+def _summary(draft: ProjectDraft) -> str:
+    names = [escape_markdown(title_of(choice), 40) for choice in draft.models]
+    return " · ".join([*([listed(names)] if names else []), draft.objective.words])
+
+
+def _save_models(project_id: str, key: str) -> None:
+    """Save the models chosen; those typed become models at the address that suits them."""
+
+    def change(draft: ProjectDraft) -> ProjectDraft:
+        own = draft.model or ModelChoice()
+        chosen = [m if isinstance(m, ModelChoice) else own.named(m.strip()) for m in st.session_state[key]]
+        return draft.model_copy(update={"models": tuple(dict.fromkeys(chosen))})
+
+    st.session_state[key] = list(drafts.edit(project_id, change).models)
+
+
+def _save_objective(project_id: str, part: str, value: object) -> None:
+    def change(draft: ProjectDraft) -> ProjectDraft:
+        return draft.model_copy(update={"objective": draft.objective.model_copy(update={part: value})})
+
+    drafts.edit(project_id, change)
