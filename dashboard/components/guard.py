@@ -13,7 +13,7 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.page import Current
 from dashboard.state import reading
-from dashboard.state.drafts import Change, ChangedElsewhereError, Part, edit_seen, state_of
+from dashboard.state.editing.drafts import Change, ChangedElsewhereError, Part, edit_seen, state_of
 
 Edit = Callable[[str], object]
 """Saves an edit; it gets the state of the part as this tab last showed it ("": whatever is stored)."""

@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.views.prompts import text_of
 from dashboard.views.text import escape_markdown
-from engine.runs.playground import ModelCall
+from engine.runs.child.playground import ModelCall
 from engine.text import Difference, Segment, counted, difference, price, short
 
 TALL = 520

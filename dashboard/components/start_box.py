@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.page import open_page
-from dashboard.state import drafts
+from dashboard.state.editing import drafts
 
 PROBLEM = "start_problem"
 LARGEST = 150
@@ -52,10 +52,8 @@ def start_box() -> None:
             open_page("task", project=drafts.create_project(drafts.UNTITLED))
         project = ""
         if pressed:
-            from dashboard.state import (
-                starting,  # not for a first page: readers and importers take a while to load
-            )
-            from engine.runs.attachments import BroughtFile
+            from dashboard.state.editing import starting
+            from engine.runs.intake.attachments import BroughtFile
 
             with ui.problem_kept(PROBLEM), st.spinner("Reading"):
                 brought = [BroughtFile(f.name, f.getvalue()) for f in files or ()]

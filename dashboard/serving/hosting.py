@@ -25,7 +25,8 @@ from streamlit.web import bootstrap
 from dashboard.serving import stream
 from dashboard.serving.front import DASHBOARD, CachedFiles, package_folder
 from dashboard.serving.guard import USER_HEADER, own_hosts
-from dashboard.state import examples, reading, users
+from dashboard.state import reading, users
+from dashboard.state.editing import examples
 from engine.errors import EngineError
 from engine.runs.spec import ModelChoice, ProjectDraft
 from engine.users import user_file

@@ -49,7 +49,7 @@ class SharedReports:
     def _answer(self, token: str) -> Response:
         """Return the report that a token shows. What it needs is loaded at the first link that is opened."""
         from engine.errors import EngineError, NotFoundError
-        from engine.runs.report import run_report
+        from engine.runs.results.report import run_report
         from engine.store.store import Store
 
         try:

@@ -24,7 +24,7 @@ from dashboard.state.selection import writing
 from engine.children import Child
 from engine.errors import AccessError, RunError
 from engine.home import data_home
-from engine.runs.child_request import ChildAnswer, ChildRequest, TaskName
+from engine.runs.child.request import ChildAnswer, ChildRequest, TaskName
 from engine.runs.spending import check_larger, check_spending
 from engine.runs.trust import ADDRESSES, address_refusal, addresses_in
 from engine.store.processes import process_start
@@ -189,7 +189,7 @@ def ask_child(
         ChildRequest(task=task, content=content, at_once=_requests_at_once()).model_dump_json().encode()
     )
     try:
-        child = Child("engine.runs.child", envelope, seconds=timeout, env=_environment(keys))
+        child = Child("engine.runs.child.process", envelope, seconds=timeout, env=_environment(keys))
     except OSError as error:
         raise RunError(f"The process that asks the model could not be started: {error}.") from error
     with child:

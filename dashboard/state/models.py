@@ -17,7 +17,7 @@ from engine.lm.choice import ModelChoice, find_provider, is_offline, key_variabl
 from engine.lm.keys import find_key
 from engine.lm.local.sources import answering, check_local
 from engine.pipeline.spec import PipelineSpec
-from engine.runs.child_request import ConnectionRequest
+from engine.runs.child.request import ConnectionRequest
 from engine.runs.trust import ADDRESSES, address_refusal
 
 

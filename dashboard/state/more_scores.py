@@ -1,6 +1,6 @@
 """Rows that compared prompts were not scored on, the calls and dollars that these take, and the request for them. No widgets.
 
-The work is done by the run's own process: see `engine.runs.more_scores`.
+The work is done by the run's own process: see `engine.runs.results.more_scores`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,14 @@ from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.selection import writing
 from engine.errors import RunError
 from engine.records import Candidate, Outcome, Usage
-from engine.runs.more_scores import LABEL, ScoreRequest, ask_score, end_scoring, known_outcomes, most_calls
+from engine.runs.results.more_scores import (
+    LABEL,
+    ScoreRequest,
+    ask_score,
+    end_scoring,
+    known_outcomes,
+    most_calls,
+)
 from engine.store.rows import SCORE, CandidateRow, RunRow, TrialRow
 
 ScoredSplit = Literal["validation", "test"]

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 from dashboard.state import launching, models, reading
 from dashboard.state.candidates import score_words
-from dashboard.state.examples import split_of
+from dashboard.state.editing.examples import split_of
 from engine.pipeline.spec import FieldSpec, PipelineSpec
 from engine.records import Candidate, Outcome, json_value, value_text
-from engine.runs.playground import Piece, PlaygroundAnswer, PlaygroundRequest, PreviewRequest
+from engine.runs.child.playground import Piece, PlaygroundAnswer, PlaygroundRequest, PreviewRequest
 from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec
 from engine.store.rows import CandidateRow
 from engine.types import Audio, Code, Document, File, History, Image

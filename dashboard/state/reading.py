@@ -31,7 +31,7 @@ from engine.store.rows import CandidateRow, DatasetRow, LinkRow, ProjectRow, Run
 from engine.store.store import Store
 
 if TYPE_CHECKING:
-    from dashboard.state.project_file import AttachedFile
+    from dashboard.state.editing.project_file import AttachedFile
     from engine.dataset import ColumnProfile, Dataset, UsableRows
     from engine.lm.tuned import TunedModel
     from engine.search.estimate import Estimate
@@ -125,7 +125,7 @@ def draft(project_id: str) -> ProjectDraft:
 
 def project_file(project: ProjectRow, files: Sequence[AttachedFile] = ()) -> bytes:
     """Return a project's set-up, its examples and the files given as one file. Raises StoreError."""
-    from dashboard.state.project_file import pack
+    from dashboard.state.editing.project_file import pack
 
     draft = draft_of(project)
     table = None
@@ -296,7 +296,7 @@ class ArchiveFile(NamedTuple):
 
 def archives() -> list[ArchiveFile]:
     """Return the files in the data folder's archive, the newest first; those that cannot be read are left out."""
-    from engine.runs.archive import archives
+    from engine.runs.results.archive import archives
 
     found = []
     for path in archives():
@@ -307,7 +307,7 @@ def archives() -> list[ArchiveFile]:
 
 @kept(64)
 def _archive(path: str, changed: int) -> ArchiveFile:  # noqa: ARG001 - the cache's key
-    from engine.runs.archive import contents
+    from engine.runs.results.archive import contents
 
     runs, projects = contents(Path(path))
     return ArchiveFile(Path(path), runs, {p.id: p.name for p in projects.values()})
@@ -351,7 +351,7 @@ def outcomes(run: RunRow, trial: int) -> list[Outcome]:
 
 def test_outcomes(run_id: str) -> list[list[Outcome]]:
     """Return the test rows' outcomes of the starting prompt and of the best one (empty where not tested)."""
-    from engine.runs.report import tested
+    from engine.runs.results.report import tested
 
     with reading() as store:
         return tested(store, store.runs.get(run_id))
@@ -364,7 +364,7 @@ def output_fields(run: RunRow) -> tuple[str, ...]:
 
 def report(run_id: str) -> str:
     """Return a run's report as HTML text."""
-    from engine.runs.report import run_report
+    from engine.runs.results.report import run_report
 
     with reading() as store:
         return run_report(store, run_id)
@@ -378,7 +378,7 @@ def links(run_id: str) -> list[LinkRow]:
 
 def results_file(run_id: str, form: str) -> bytes:
     """Return a run's test rows with both answers as a file: csv, xlsx or json; or the file to train with: jsonl."""
-    from engine.runs.report import run_results, training_file
+    from engine.runs.results.report import run_results, training_file
 
     with reading() as store:
         return training_file(store, run_id) if form == "jsonl" else run_results(store, run_id, form)
@@ -386,7 +386,7 @@ def results_file(run_id: str, form: str) -> bytes:
 
 def right_rows(run: RunRow) -> int:
     """Return how many rows outside the final test the prompt taken from a run got right."""
-    from engine.runs.report import right_rows
+    from engine.runs.results.report import right_rows
 
     with reading() as store:
         return len(right_rows(store, run))
@@ -407,7 +407,7 @@ def prompt(run: RunRow, candidate_id: str) -> Candidate:
 @kept(8)
 def hero(run: RunRow) -> str:
     """Return the picture of what a run came to as HTML."""
-    from engine.runs.report import hero_of
+    from engine.runs.results.report import hero_of
 
     with reading() as store:
         return hero_of(store, run)
@@ -417,7 +417,7 @@ def hero(run: RunRow) -> str:
 def prompt_text(run: RunRow) -> str:
     """Return the messages of the prompt taken from a run as text to paste."""
     from engine.export.formats import get_export
-    from engine.runs.exports import taken_program
+    from engine.runs.results.exports import taken_program
 
     with reading() as store:
         return get_export("messages").content(taken_program(store, run.id)).decode()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dashboard.state import drafts, launching, reading
+from dashboard.state import launching, reading
+from dashboard.state.editing import drafts
 from engine.lm.choice import PACED, ModelChoice
 from engine.pipeline.templates import SAMPLES
 from engine.runs.spec import Named, sample_draft

@@ -229,7 +229,9 @@ def progress(run: RunRow, trials: Sequence[TrialRow] = ()) -> float:
     """Return the share of the expected calls that were made, 0 to 1; 1 for a run that is over."""
     if run.is_over:
         return 1.0
-    if run.result is not None:  # only rows that were asked for after the end: see `engine.runs.more_scores`
+    if (
+        run.result is not None
+    ):  # only rows that were asked for after the end: see `engine.runs.results.more_scores`
         return trials[-1].rows_done / max(1, trials[-1].rows_total) if trials else 0.0
     left, done = calls_left(run, trials), run.calls + run.cached
     return min(0.99, done / max(1.0, done + left)) if left is not None else 0.0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from engine.runs.archive import bring_back, put_away
+from engine.runs.results.archive import bring_back, put_away
 from engine.store.store import Store
 from engine.text import counted
 

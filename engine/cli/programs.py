@@ -19,8 +19,8 @@ from engine.export.program import ProgramFile, read_program
 from engine.home import data_home
 from engine.lm.client import make_lm
 from engine.records import Outcome
-from engine.runs.exports import take_prompt
 from engine.runs.prepare import usable_examples
+from engine.runs.results.exports import take_prompt
 from engine.runs.spec import ModelChoice, Named, make_metric
 from engine.statistics import Interval, mean_interval
 from engine.store.store import Store
@@ -173,7 +173,7 @@ def _form(name: str) -> ExportFormat:
 
 def _around(store: Store, run_id: str, form: str) -> tuple[str, bytes]:
     """Return the name and the content of a file on a run."""
-    from engine.runs.report import run_report, run_results, training_file
+    from engine.runs.results.report import run_report, run_results, training_file
 
     if form == "report":
         return "report.html", run_report(store, run_id).encode("utf-8", "replace")

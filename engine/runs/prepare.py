@@ -19,7 +19,7 @@ from engine.pipeline.build import build_program
 from engine.pipeline.corpora import with_passages
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Example
-from engine.runs.attachments import parse_cell
+from engine.runs.intake.attachments import parse_cell
 from engine.runs.spec import (
     Feedback,
     RunSpec,

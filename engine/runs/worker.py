@@ -23,7 +23,7 @@ What is kept of a run when it ends, its result, is a dict of JSON values:
     static           where the best prompt shows each input other examples: the figures of the best prompt that shows all the
                      same, as of the best one; tested where the budget leaves calls for it. Else None
     credits          what each rule and example of the best prompt does: see `engine.records.PartCredit`
-    proof            for each exported file that was scored again: see `engine.runs.exports.prove`
+    proof            for each exported file that was scored again: see `engine.runs.results.exports.prove`
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ from engine.lm.connection import check_connection
 from engine.lm.slots import FOLDER, SharedLimit, shared_limit
 from engine.metrics.whole_set import whole_set_figure
 from engine.records import Candidate, Evaluation, Outcome, whole_trials
-from engine.runs import more_scores
-from engine.runs.exports import export_run, prove
 from engine.runs.prepare import Prepared, check_keys, prepare
 from engine.runs.recorder import PatientWriter, StoreRecorder, StoreRequests, Watch
+from engine.runs.results import more_scores
+from engine.runs.results.exports import export_run, prove
 from engine.runs.spec import RunSpec, no_gain_by_ray
 from engine.runs.spending import limited_budget, used_up
 from engine.runs.turn import Turn, patiently
@@ -231,7 +231,7 @@ class _Job:
         ) and not self.run.calls:  # a run that goes on has heard from them
             self._phase("Asking the other models for a word")
             await check_other_models(prepared.spec)
-        if self.run.result is not None:  # only scores are wanted: see `engine.runs.more_scores`
+        if self.run.result is not None:  # only scores are wanted: see `engine.runs.results.more_scores`
             async with self._on_backend(prepared) as backend:
                 await self._score_more(prepared, watch, backend)
             return

@@ -28,7 +28,8 @@ def runs(server: Server, endpoint: OpenAIServer) -> tuple[str, list[str]]:
     """A project with two finished runs that can be compared, made by real worker processes."""
     from support.run_setup import start_worker
 
-    from dashboard.state import drafts, reading
+    from dashboard.state import reading
+    from dashboard.state.editing import drafts
     from engine.dataset import read_dataset
     from engine.store.store import Store
 

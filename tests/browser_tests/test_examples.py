@@ -13,7 +13,8 @@ from support.pages.browser_frame import press, press_first_row, settled, shoot, 
 from support.run_setup import wait_for
 from support.servers.openai_server import OpenAIServer
 
-from dashboard.state import drafts, reading
+from dashboard.state import reading
+from dashboard.state.editing import drafts
 from engine.runs.spec import ModelChoice
 
 DOT = bytes.fromhex(

@@ -34,7 +34,7 @@ def endpoint() -> Iterator[OpenAIServer]:
 
 @pytest.fixture
 def page(new_page: Callable[..., Page], server: Server, endpoint: OpenAIServer, monkeypatch) -> Page:
-    from dashboard.state import drafts
+    from dashboard.state.editing import drafts
 
     monkeypatch.setenv("TUNEBOARD_HOME", str(server.home))
     project = drafts.project_from_sample(SAMPLES[0])
@@ -69,7 +69,8 @@ def test_a_judge_is_checked_against_a_persons_grades(page):
 
 
 def test_code_is_tested_in_the_sandbox(page):
-    from dashboard.state import drafts, reading
+    from dashboard.state import reading
+    from dashboard.state.editing import drafts
 
     drafts.update(
         reading.projects()[0].id, metric=Named(name="PythonMetric", options={"code": "answer.no\n1"})

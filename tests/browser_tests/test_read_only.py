@@ -11,7 +11,8 @@ from playwright.sync_api import expect
 from support.pages.browser_frame import press, press_first_row, shoot, to_page
 from support.pages.dashboard_server import Server
 
-from dashboard.state import drafts, launching, reading
+from dashboard.state import launching, reading
+from dashboard.state.editing import drafts
 from engine.home import READ_ONLY_VARIABLE
 from engine.pipeline.templates import SAMPLES
 from engine.runs.spec import Named, ProjectDraft

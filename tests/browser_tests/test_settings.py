@@ -12,7 +12,7 @@ from support.pages.browser_frame import press, settled, shoot, to_page
 from support.pages.dashboard_server import Server
 from support.servers.openai_server import OpenAIServer
 
-from dashboard.state import drafts
+from dashboard.state.editing import drafts
 from engine.pipeline.templates import SAMPLES
 from engine.runs.spec import ModelChoice, Named
 

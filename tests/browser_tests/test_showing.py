@@ -9,7 +9,8 @@ from playwright.sync_api import expect
 from support.pages.browser_frame import settled, shoot
 from support.pages.dashboard_server import Server
 
-from dashboard.state import candidates, drafts, launching, reading
+from dashboard.state import candidates, launching, reading
+from dashboard.state.editing import drafts
 from engine.pipeline.templates import SAMPLES
 from engine.runs.spec import Named, ProjectDraft
 from engine.runs.worker import work

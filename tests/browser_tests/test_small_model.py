@@ -12,7 +12,7 @@ from support.run_setup import PIPELINE, add_data, csv_bytes
 from support.servers.fine_tuning_server import FineTuningServer
 from support.servers.shelves import learned, untrained
 
-from dashboard.state import drafts
+from dashboard.state.editing import drafts
 from engine.runs.spec import ModelChoice, Named, ProjectDraft
 
 

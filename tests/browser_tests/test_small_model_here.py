@@ -25,7 +25,7 @@ from support.run_setup import add_data
 from support.servers.openai_server import OpenAIServer
 from support.training import tiny_model
 
-from dashboard.state import drafts
+from dashboard.state.editing import drafts
 from engine.lm import prices
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.runs.spec import ModelChoice, Named, ProjectDraft

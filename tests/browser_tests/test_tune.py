@@ -12,7 +12,8 @@ from support.pages.browser_frame import press, settled, shoot
 from support.pages.dashboard_server import Server
 from support.servers.openai_server import OpenAIServer, default_answer
 
-from dashboard.state import drafts, launching
+from dashboard.state import launching
+from dashboard.state.editing import drafts
 from engine.pipeline.templates import SAMPLES
 from engine.runs.spec import ModelChoice, Named
 from engine.search.budget import Budget

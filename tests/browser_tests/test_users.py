@@ -13,7 +13,8 @@ from support.pages.browser_frame import press, settled, to_page
 from support.pages.dashboard_server import Server
 from support.pages.page_traffic import follow
 
-from dashboard.state import drafts, launching, reading, users
+from dashboard.state import launching, reading, users
+from dashboard.state.editing import drafts
 from engine.pipeline.templates import SAMPLES
 from engine.runs.spec import Named
 from engine.runs.worker import work

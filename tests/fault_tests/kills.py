@@ -48,6 +48,8 @@ def killed_and_whole(folder: Path, name: str, kills: int) -> tuple[int, bool]:
         run_id = add_run(broken, **changes)
         done = 0
         for point in sorted(chance.sample(range(1, max(kills + 2, bought)), kills)):
+            if _has_finished(broken, run_id):
+                break
             process = start_worker(broken, run_id)
             wait_for(lambda p=point, child=process: child.poll() is not None or _served(server) >= p)
             if process.poll() is None:
@@ -70,7 +72,14 @@ def _served(server: OpenAIServer) -> int:
     return len(server.served)
 
 
+def _has_finished(home: Path, run_id: str) -> bool:
+    with Store.open(home, read_only=True) as store:
+        return store.runs.get(run_id).state == "finished"
+
+
 def _to_its_end(home: Path, run_id: str) -> None:
+    if _has_finished(home, run_id):  # its last process was quicker than the signal
+        return
     process = start_worker(home, run_id)
     _, errors = process.communicate(timeout=300)
     if process.returncode:

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from support.bombs import HEADER, workbook
 
-from dashboard.state.project_file import unpack
+from dashboard.state.editing.project_file import unpack
 from engine.adapters import ADAPTERS, ChatAdapter
 from engine.dataset import paste_dataset, read_dataset
 from engine.errors import EngineError

@@ -12,8 +12,9 @@ from pathlib import Path
 from fault_tests.check import Check, Finding
 from support.servers.openai_server import OpenAIServer
 
-from dashboard.state import drafts, launching
-from dashboard.state.project_file import pack
+from dashboard.state import launching
+from dashboard.state.editing import drafts
+from dashboard.state.editing.project_file import pack
 from engine.errors import EngineError, RunError
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.runs.prepare import stored_dataset, usable_examples

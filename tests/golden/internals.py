@@ -1,6 +1,6 @@
 """Everything the golden files reach for below the public names: a move in the engine is followed here only."""
 
-from dashboard.state.drafts import import_project
+from dashboard.state.editing.drafts import import_project
 from engine.cli.app import app as command_line
 from engine.export.formats import EXPORTS
 from engine.export.program import program_file

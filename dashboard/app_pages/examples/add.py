@@ -11,12 +11,13 @@ from dashboard.app_pages.examples.grid import edit_rows, show_rows
 from dashboard.components import ui
 from dashboard.components.guard import renew
 from dashboard.components.page import Current
-from dashboard.state import examples, models
+from dashboard.state import models
+from dashboard.state.editing import examples
 from dashboard.state.models import title_of
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
-from engine.runs.new_rows import NewRows
+from engine.runs.child.new_rows import NewRows
 from engine.runs.spec import ModelChoice
 
 if TYPE_CHECKING:

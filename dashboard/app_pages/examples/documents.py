@@ -12,11 +12,11 @@ from dashboard.components import ui
 from dashboard.components.guard import forget_seen, renew
 from dashboard.components.page import Current
 from dashboard.components.tables import data_table
-from dashboard.state import records
+from dashboard.state.editing import records
 from dashboard.views.text import count, escape_markdown
 from engine.errors import DatasetError
 from engine.pipeline.spec import PipelineSpec
-from engine.runs.intake import THE_RECORD
+from engine.runs.intake.pile import THE_RECORD
 
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile

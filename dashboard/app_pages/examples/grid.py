@@ -11,7 +11,8 @@ from dashboard.components import ui
 from dashboard.components.guard import forget_seen, guarded_edit, renew, revision
 from dashboard.components.page import Current
 from dashboard.components.tables import row_column
-from dashboard.state import examples, reading
+from dashboard.state import reading
+from dashboard.state.editing import examples
 from dashboard.state.selection import read_only
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, escape_markdown

@@ -10,7 +10,8 @@ from dashboard.app_pages.examples.grid import edit_rows, problem_key
 from dashboard.components import ui
 from dashboard.components.guard import renew
 from dashboard.components.page import Current
-from dashboard.state import labelling, playground
+from dashboard.state import playground
+from dashboard.state.editing import labelling
 from dashboard.state.models import lacking, title_of
 from dashboard.state.selection import read_only
 from dashboard.views.text import count, escape_markdown

@@ -12,8 +12,9 @@ from dashboard.components.guard import guarded, renew
 from dashboard.components.page import Current, share_bar
 from dashboard.components.sampling import sample_offer
 from dashboard.components.tables import data_table, row_column
-from dashboard.state import examples, reading
-from dashboard.state.examples import findings_of, split_of
+from dashboard.state import reading
+from dashboard.state.editing import examples
+from dashboard.state.editing.examples import findings_of, split_of
 from dashboard.state.selection import read_only
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, escape_markdown

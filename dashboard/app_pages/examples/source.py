@@ -13,11 +13,12 @@ from dashboard.app_pages.examples.grid import forget_rows
 from dashboard.components import ui
 from dashboard.components.guard import forget_seen
 from dashboard.components.page import Current
-from dashboard.state import drafts, examples, reading, records
+from dashboard.state import reading
+from dashboard.state.editing import drafts, examples, records
 from dashboard.views.text import count, distinct, escape_markdown
 from engine.errors import DatasetError
 from engine.pipeline.spec import PipelineSpec
-from engine.runs.attachments import TEXT, attached_path
+from engine.runs.intake.attachments import TEXT, attached_path
 from engine.store.rows import DatasetRow
 
 if TYPE_CHECKING:

@@ -19,9 +19,10 @@ from dashboard.components.guard import forget_seen, guarded, renew, watch
 from dashboard.components.page import Current, sample_values
 from dashboard.components.roles import missing_role, role_cards
 from dashboard.components.tables import bar_column, data_table, in_percent
-from dashboard.state import reading, records, starting
+from dashboard.state import reading
+from dashboard.state.editing import records, starting
+from dashboard.state.editing.steps import title_of
 from dashboard.state.selection import read_only
-from dashboard.state.steps import title_of
 from dashboard.views.glossary import NUMBERED, explain
 from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError

@@ -11,13 +11,13 @@ from dashboard.components import ui
 from dashboard.components.document import document_view
 from dashboard.components.guard import renew
 from dashboard.components.page import Current
-from dashboard.state import records
+from dashboard.state.editing import records
 from dashboard.state.selection import read_only
 from dashboard.views.documents import record_rows, viewer_data
 from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 from engine.pipeline.spec import PipelineSpec
-from engine.runs.intake import NAME
+from engine.runs.intake.pile import NAME
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset

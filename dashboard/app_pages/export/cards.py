@@ -214,7 +214,7 @@ REFUSED = "version_refused"
 
 def version_list(run: RunRow) -> None:
     """Show the versions of the run's project, and keep the prompt taken as one."""
-    from engine.runs.exports import program_path
+    from engine.runs.results.exports import program_path
 
     kept = reading.versions(run.project_id)
     with ui.card("versions"):
@@ -278,7 +278,7 @@ def _keep_form(run: RunRow, kept: list[VersionRow]) -> None:
 
 
 def _keep_version(run_id: str) -> None:
-    from engine.runs.exports import keep_version
+    from engine.runs.results.exports import keep_version
 
     # Read here: what was typed just before the button was pressed is newer than the last drawing of the page.
     words = str(st.session_state.get(f"version_note_{run_id}", ""))
@@ -288,7 +288,7 @@ def _keep_version(run_id: str) -> None:
 
 def _use(project_id: str, number: int | None) -> None:
     """Put a version into use, or none."""
-    from engine.runs.exports import use_none, use_version
+    from engine.runs.results.exports import use_none, use_version
 
     with ui.problem_kept(REFUSED), writing() as store:
         if number is None:

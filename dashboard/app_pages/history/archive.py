@@ -16,7 +16,7 @@ from dashboard.state import reading
 from dashboard.state.selection import writing
 from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
-from engine.runs.archive import FOLDER, SUFFIX, bring_back, put_away
+from engine.runs.results.archive import FOLDER, SUFFIX, bring_back, put_away
 from engine.store.archive import BroughtBack
 from engine.store.rows import RunRow
 from engine.users import USERS_VARIABLE

@@ -11,7 +11,8 @@ from dashboard.components.page import open_page
 from dashboard.components.prompts import prompt_diff
 from dashboard.components.runs import STATE_COLOURS, STATES, figure, state_badge, verdict_card
 from dashboard.components.tables import before_and_after, data_table, gain_column, label_column
-from dashboard.state import drafts, reading
+from dashboard.state import reading
+from dashboard.state.editing import drafts
 from dashboard.state.selection import read_only, writing
 from dashboard.views import history
 from dashboard.views.glossary import explain
@@ -313,7 +314,7 @@ REFUSED = "in_use_refused"
 
 
 def _use(run: RunRow, in_use: bool) -> None:
-    from engine.runs.exports import keep_version, use_none, use_version
+    from engine.runs.results.exports import keep_version, use_none, use_version
 
     with ui.problem_kept(REFUSED), writing() as store:
         if in_use:

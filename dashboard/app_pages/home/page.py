@@ -14,7 +14,8 @@ from dashboard.app_pages.home.welcome import (
 from dashboard.components import ui
 from dashboard.components.runs import goes_on
 from dashboard.components.start_box import start_box
-from dashboard.state import drafts, reading
+from dashboard.state import reading
+from dashboard.state.editing import drafts
 from dashboard.state.selection import read_only
 
 drafts.first_project()

@@ -11,8 +11,9 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.page import open_page, step_chips
 from dashboard.components.runs import STATES
-from dashboard.state import drafts, reading, users
-from dashboard.state.project_file import AttachedFile, attached
+from dashboard.state import reading, users
+from dashboard.state.editing import drafts
+from dashboard.state.editing.project_file import AttachedFile, attached
 from dashboard.state.selection import read_only
 from dashboard.views.history import best_scores, curve
 from dashboard.views.live import spent

@@ -11,7 +11,8 @@ from dashboard.components import ui
 from dashboard.components.page import open_page
 from dashboard.components.runs import STATE_COLOURS, STATES, goes_on
 from dashboard.components.tables import before_and_after, data_table, in_percent, label_column
-from dashboard.state import drafts, models, reading, show
+from dashboard.state import models, reading, show
+from dashboard.state.editing import drafts
 from dashboard.views.glossary import TERMS
 from dashboard.views.live import progress
 from dashboard.views.text import count, escape_markdown

@@ -14,13 +14,14 @@ from dashboard.components import ui
 from dashboard.components.forms import options_form
 from dashboard.components.page import Current
 from dashboard.components.tables import worked_table
-from dashboard.state import drafts, reading
+from dashboard.state import reading
+from dashboard.state.editing import drafts
 from dashboard.views.glossary import explain
 from engine.errors import UnknownNameError
 from engine.lm.choice import is_offline
 from engine.metrics.base import Metric
 from engine.registry import METRICS, get_metric
-from engine.runs.drafting import advised_metric, usual_options
+from engine.runs.intake.drafting import advised_metric, usual_options
 from engine.runs.spec import Named
 
 EDITORS: Mapping[str, tuple[str, Callable[[Current, Mapping[str, object]], None]]] = {

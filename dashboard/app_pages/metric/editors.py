@@ -12,8 +12,9 @@ from dashboard.components import ui
 from dashboard.components.page import Current
 from dashboard.components.prompts import messages_view
 from dashboard.components.tables import WHOLE_PERCENT, data_table, in_percent
-from dashboard.state import drafts, playground, reading
-from dashboard.state.drafts import state_of
+from dashboard.state import playground, reading
+from dashboard.state.editing import drafts
+from dashboard.state.editing.drafts import state_of
 from dashboard.state.feedback import answer_text
 from dashboard.views.glossary import explain
 from engine.errors import EngineError

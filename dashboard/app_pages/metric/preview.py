@@ -8,7 +8,7 @@ from dashboard.components import ui
 from dashboard.components.page import Current
 from dashboard.components.tables import bar_column, data_table, in_percent, row_column
 from dashboard.state import feedback, models, playground
-from dashboard.state.drafts import state_of
+from dashboard.state.editing.drafts import state_of
 from dashboard.state.feedback import answer_text, grade_key
 from dashboard.state.models import asked_models, title_of
 from dashboard.state.playground import Preview
@@ -17,7 +17,7 @@ from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
 from engine.records import Outcome, value_text
 from engine.registry import get_metric
-from engine.runs.playground import error_line
+from engine.runs.child.playground import error_line
 from engine.runs.spec import ModelChoice
 from engine.statistics import Agreement, agreement, level
 

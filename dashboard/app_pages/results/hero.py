@@ -142,7 +142,7 @@ def _offer(run: RunRow, offer: Offer) -> None:
 
 
 def _take(run_id: str, candidate: str) -> None:
-    from engine.runs.exports import take_prompt
+    from engine.runs.results.exports import take_prompt
 
     with ui.problem_kept(REFUSED), writing() as store:
         take_prompt(data_home(), store, run_id, candidate)

@@ -15,7 +15,7 @@ from dashboard.state.candidates import PARAM, ComparedCandidate, key_of
 from dashboard.state.selection import read_only
 from dashboard.views.text import count, distinct, escape_markdown
 from engine.records import Candidate
-from engine.runs.prompt_parts import PromptPart, prompt_parts, without_parts
+from engine.runs.results.prompt_parts import PromptPart, prompt_parts, without_parts
 
 MOST = 40
 """Parts of each kind that are listed."""

@@ -9,8 +9,9 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.document import document_view
-from dashboard.state import reading, records
+from dashboard.state import reading
 from dashboard.state.candidates import ComparedCandidate
+from dashboard.state.editing import records
 from dashboard.state.selection import read_only
 from dashboard.views.documents import graded_answer, record_rows, viewer_data
 from engine.records import Outcome, json_value

@@ -30,8 +30,8 @@ from dashboard.views.comparison import (
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, distinct, escape_markdown
 from engine.records import Outcome, json_value, value_text
-from engine.runs.playground import PlaygroundAnswer, PlaygroundRequest
-from engine.runs.report import step_calls
+from engine.runs.child.playground import PlaygroundAnswer, PlaygroundRequest
+from engine.runs.results.report import step_calls
 from engine.runs.spec import RunSpec
 from engine.store.rows import FeedbackRow, RunRow
 

@@ -9,14 +9,15 @@ from dashboard.components.guard import forget_seen, renew
 from dashboard.components.page import Current, share_bar
 from dashboard.components.roles import missing_role, role_cards
 from dashboard.components.sampling import sample_offer
-from dashboard.state import drafts, examples, reading, starting
+from dashboard.state import reading
+from dashboard.state.editing import drafts, examples, starting
+from dashboard.state.editing.steps import title_of
 from dashboard.state.models import title_of as model_title
-from dashboard.state.steps import title_of
 from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
 from engine.pipeline.spec import FieldSpec, PipelineSpec
 from engine.registry import METRICS
-from engine.runs.drafting import advised_metric, usual_options
+from engine.runs.intake.drafting import advised_metric, usual_options
 from engine.runs.spec import Named, ProjectDraft
 from engine.text import dollars
 

@@ -8,7 +8,8 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.tables import small_table
-from dashboard.state import drafts, models, reading, users
+from dashboard.state import models, reading, users
+from dashboard.state.editing import drafts
 from dashboard.state.models import own_key_variable, price_words, title_of
 from dashboard.state.selection import check, read_only
 from dashboard.views.glossary import explain

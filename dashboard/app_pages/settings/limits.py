@@ -7,7 +7,8 @@ from typing import NamedTuple
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.state import drafts, reading, users
+from dashboard.state import reading, users
+from dashboard.state.editing import drafts
 from dashboard.state.selection import read_only
 from engine.store.queue import usual_runs
 

@@ -12,8 +12,8 @@ from streamlit.delta_generator import DeltaGenerator
 from dashboard.components import ui
 from dashboard.components.guard import guarded, renew, revision
 from dashboard.state import reading
-from dashboard.state.drafts import Change
-from dashboard.state.steps import (
+from dashboard.state.editing.drafts import Change
+from dashboard.state.editing.steps import (
     HELP,
     TYPES,
     Inside,

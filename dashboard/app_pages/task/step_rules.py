@@ -12,8 +12,8 @@ from dashboard.components import ui
 from dashboard.components.forms import model_choice
 from dashboard.components.guard import guarded, revision
 from dashboard.state import reading
+from dashboard.state.editing.steps import change_step, pipeline_of, read_choices, readable
 from dashboard.state.models import not_in_settings, title_of
-from dashboard.state.steps import change_step, pipeline_of, read_choices, readable
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
 from engine.lm.choice import ModelChoice

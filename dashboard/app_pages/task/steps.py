@@ -9,8 +9,8 @@ from dashboard.app_pages.task.task_form import TITLES
 from dashboard.components import ui
 from dashboard.components.guard import guarded, renew, revision
 from dashboard.components.plot import own_element
-from dashboard.state.drafts import Change
-from dashboard.state.steps import (
+from dashboard.state.editing.drafts import Change
+from dashboard.state.editing.steps import (
     NEW_STEPS,
     NewStep,
     add_step,

@@ -38,7 +38,7 @@ from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
 from engine.pipeline.spec import FieldSpec
 from engine.records import value_text
-from engine.runs.playground import Piece, PlaygroundAnswer, PlaygroundRequest
+from engine.runs.child.playground import Piece, PlaygroundAnswer, PlaygroundRequest
 
 OWN = -1
 LARGEST = 20

@@ -11,14 +11,15 @@ from dashboard.components.document import document_view
 from dashboard.components.page import Current, current
 from dashboard.components.runs import current_run, run_picker
 from dashboard.components.wizard import no_project, project_bar, step_bar
-from dashboard.state import candidates, models, playground, reading, records
+from dashboard.state import candidates, models, playground, reading
+from dashboard.state.editing import records
 from dashboard.state.models import asked_models, models_of_steps, title_of
 from dashboard.views.documents import graded_answer, record_rows, viewer_data
 from dashboard.views.text import escape_markdown
 from dashboard.views.wizard import steps
 from engine.errors import EngineError
 from engine.records import json_value
-from engine.runs.playground import PlaygroundAnswer
+from engine.runs.child.playground import PlaygroundAnswer
 from engine.runs.spec import make_metric
 
 ROWS = 100

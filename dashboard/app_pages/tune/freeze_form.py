@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.page import Current
-from dashboard.state import drafts
+from dashboard.state.editing import drafts
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError

@@ -9,7 +9,8 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.forms import options_form
 from dashboard.components.page import Current
-from dashboard.state import drafts, reading
+from dashboard.state import reading
+from dashboard.state.editing import drafts
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
 from engine.optimizers.base import Optimizer

@@ -13,8 +13,9 @@ from dashboard.app_pages.tune.optimizer import advised_optimizer
 from dashboard.app_pages.tune.small_model import OPTIMIZER as SMALL_MODEL
 from dashboard.components import ui
 from dashboard.components.page import Current, open_page
-from dashboard.state import drafts, reading
-from dashboard.state.examples import split_of
+from dashboard.state import reading
+from dashboard.state.editing import drafts
+from dashboard.state.editing.examples import split_of
 from dashboard.state.selection import read_only
 from dashboard.views.prompts import calls_a_row
 from dashboard.views.text import escape_markdown

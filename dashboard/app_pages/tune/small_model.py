@@ -11,7 +11,8 @@ from dashboard.app_pages.tune.optimizer import LIMITS
 from dashboard.components import ui
 from dashboard.components.forms import model_choice, problems
 from dashboard.components.page import Current
-from dashboard.state import drafts, reading
+from dashboard.state import reading
+from dashboard.state.editing import drafts
 from dashboard.state.models import title_of
 from dashboard.state.selection import read_only
 from dashboard.views.glossary import explain

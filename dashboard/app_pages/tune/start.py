@@ -11,8 +11,9 @@ from dashboard.app_pages.tune.compare_models import wrong_model
 from dashboard.components import ui
 from dashboard.components.forms import model_choice
 from dashboard.components.page import Current, open_page
-from dashboard.state import drafts, feedback, launching, models, reading, records
-from dashboard.state.examples import split_of
+from dashboard.state import feedback, launching, models, reading
+from dashboard.state.editing import drafts, records
+from dashboard.state.editing.examples import split_of
 from dashboard.state.models import asked_models, models_of_steps
 from dashboard.views import history
 from dashboard.views.glossary import explain

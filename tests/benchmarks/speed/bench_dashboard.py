@@ -376,7 +376,8 @@ CANDIDATE = Candidate({"route": StepState("Choose the queue.")})
 def _watched_run(home: Path) -> tuple[str, str]:
     """Store the sample project and a run of it that this process pretends to work on."""
     os.environ["TUNEBOARD_HOME"] = str(home)
-    from dashboard.state import drafts, launching
+    from dashboard.state import launching
+    from dashboard.state.editing import drafts
     from engine.pipeline.templates import SAMPLES
 
     project = drafts.project_from_sample(SAMPLES[0])
@@ -392,7 +393,7 @@ def _watched_run(home: Path) -> tuple[str, str]:
 def _long_history(home: Path, runs: int = 200, trials: int = 50, rows: int = 100_000) -> None:
     """Store a project with many rows, runs and trials."""
     os.environ["TUNEBOARD_HOME"] = str(home)
-    from dashboard.state import drafts
+    from dashboard.state.editing import drafts
     from engine.pipeline.templates import SAMPLES
 
     project = drafts.project_from_sample(SAMPLES[0])

@@ -12,12 +12,10 @@ from dashboard.state import reading
 from engine.export.program import read_program, to_text
 from engine.export.weights import LARGEST
 from engine.lm.tuned import TunedModel, model_folder, save_tuned
-from engine.runs.exports import keep_version
+from engine.runs.results.exports import keep_version
 from engine.runs.spec import Named, ProjectDraft
 from engine.runs.worker import work
 from engine.store.store import Store
-
-APP = str(Path(__file__).parents[3] / "dashboard" / "app.py")
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import pytest
 from support.pages.page_frame import open_page, said
 from support.run_setup import add_run
 
-from engine.runs.archive import archives, put_away
+from engine.runs.results.archive import archives, put_away
 from engine.store.store import Store
 
 

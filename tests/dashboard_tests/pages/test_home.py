@@ -12,7 +12,8 @@ from streamlit.testing.v1 import AppTest
 from support.pages.page_frame import open_page, said
 from support.pages.page_frame import open_page as start
 
-from dashboard.state import drafts, reading
+from dashboard.state import reading
+from dashboard.state.editing import drafts
 from dashboard.views.glossary import TERMS, explain
 from dashboard.views.history import best_scores
 from dashboard.views.wizard import KINDS, grouped, kinds_of

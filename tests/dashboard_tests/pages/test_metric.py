@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from support.pages.page_frame import open_page, said
 from support.servers.openai_server import OpenAIServer
 
 from dashboard.app_pages.metric.cards import worked_scores
-from dashboard.state import drafts, feedback, reading
+from dashboard.state import feedback, reading
+from dashboard.state.editing import drafts
 from engine.pipeline.templates import SAMPLES
 from engine.registry import METRICS
 from engine.runs.spec import ModelChoice, Named
-
-APP = str(Path(__file__).parents[3] / "dashboard" / "app.py")
 
 
 @pytest.fixture(autouse=True)

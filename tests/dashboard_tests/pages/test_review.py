@@ -8,12 +8,13 @@ import pytest
 from support.pages.page_frame import open_page, said, stored_draft
 from support.servers.openai_server import OpenAIServer
 
-from dashboard.state import drafts, reading, starting
+from dashboard.state import reading
+from dashboard.state.editing import drafts, starting
 from engine.export.program import program_file, to_text
 from engine.pipeline.build import build_program
 from engine.pipeline.importers.task import import_task
 from engine.pipeline.spec import PipelineSpec
-from engine.runs.attachments import BroughtFile
+from engine.runs.intake.attachments import BroughtFile
 from engine.runs.spec import ModelChoice
 
 ROWS = "mail,team\n" + "".join(

@@ -9,7 +9,8 @@ import json
 import pytest
 from support.pages.page_frame import open_page, said, stored_draft
 
-from dashboard.state import candidates, drafts, feedback, launching, reading
+from dashboard.state import candidates, feedback, launching, reading
+from dashboard.state.editing import drafts
 from engine.dataset import read_dataset
 from engine.pipeline.templates import SAMPLES
 from engine.runs.spec import sample_bytes

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import streamlit as st
 from support.pages.page_frame import open_page, said
 from support.run_setup import add_data, spec
 from support.servers.openai_server import OpenAIServer
 
-from dashboard.state import drafts, reading
+from dashboard.state import reading
+from dashboard.state.editing import drafts
 from dashboard.views.history import by_project
 from engine.lm.prices import own_prices, price, set_own_price
 from engine.lm.tuned import TunedModel, save_tuned
@@ -20,7 +19,6 @@ from engine.runs.spec import ModelChoice, ProjectDraft
 from engine.store.queue import Limits, usual_runs
 from engine.store.store import Store
 
-APP = str(Path(__file__).parents[3] / "dashboard" / "app.py")
 NOWHERE = "http://127.0.0.1:9/v1"
 
 

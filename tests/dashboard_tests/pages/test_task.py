@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from support.pages.page_frame import open_page, said
 from support.pages.page_frame import stored_draft as draft
 
-from dashboard.state import drafts, reading, steps
+from dashboard.state import reading
+from dashboard.state.editing import drafts, steps
 from engine.lm.choice import ModelChoice
 from engine.pipeline.spec import CorpusSpec
-
-APP = str(Path(__file__).parents[3] / "dashboard" / "app.py")
 
 
 @pytest.fixture(autouse=True)

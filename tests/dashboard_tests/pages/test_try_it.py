@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import pytest
 from support.pages.page_frame import open_page, said
 from support.servers.openai_server import OpenAIServer
 
-from dashboard.state import drafts, playground, reading
+from dashboard.state import playground, reading
+from dashboard.state.editing import drafts
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.pipeline.templates import SAMPLES
 from engine.records import TraceStep
-from engine.runs.playground import PlaygroundAnswer
+from engine.runs.child.playground import PlaygroundAnswer
 from engine.runs.spec import ModelChoice
 from engine.runs.worker import work
-
-APP = str(Path(__file__).parents[3] / "dashboard" / "app.py")
 
 
 @pytest.fixture(autouse=True)

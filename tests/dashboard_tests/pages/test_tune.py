@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from support.pages.page_frame import open_page, said
 from support.pages.page_frame import stored_draft as draft
 
 from dashboard.app_pages.tune.optimizer import advised_optimizer
 from dashboard.app_pages.tune.plans import plans_of
-from dashboard.state import drafts, feedback, launching, reading
-from dashboard.state.examples import split_of
-from dashboard.state.steps import change_step
+from dashboard.state import feedback, launching, reading
+from dashboard.state.editing import drafts
+from dashboard.state.editing.examples import split_of
+from dashboard.state.editing.steps import change_step
 from engine.pipeline.build import build_program
 from engine.pipeline.templates import SAMPLES
 from engine.registry import OPTIMIZERS
@@ -22,8 +21,6 @@ from engine.search.budget import Budget
 from engine.search.freeze import Freeze
 from engine.search.objective import Objective
 from engine.store.store import Store
-
-APP = str(Path(__file__).parents[3] / "dashboard" / "app.py")
 
 
 @pytest.fixture(autouse=True)

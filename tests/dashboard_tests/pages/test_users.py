@@ -3,7 +3,8 @@
 import pytest
 from support.pages.page_frame import open_page, said
 
-from dashboard.state import drafts, examples, launching, models, reading, users
+from dashboard.state import launching, models, reading, users
+from dashboard.state.editing import drafts, examples
 from engine.errors import AccessError, NotFoundError, StoreError
 from engine.pipeline.templates import SAMPLES
 from engine.records import Usage

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import pytest
 from support.pages.page_frame import open_page as start
@@ -11,12 +10,12 @@ from support.pages.page_frame import said
 from support.pages.page_frame import stored_draft as draft
 from support.run_setup import wait_for
 
-from dashboard.state import drafts, reading
+from dashboard.state import reading
+from dashboard.state.editing import drafts
 from engine.pipeline.templates import SAMPLES
 from engine.runs.spec import ModelChoice, Named
 from engine.store.store import Store
 
-APP = str(Path(__file__).parents[3] / "dashboard" / "app.py")
 PAGES = ("home", "task", "examples", "metric", "tune", "settings")
 ROWS = "message,team\n" + "\n".join(
     f"{'the bill' if i % 2 else 'the parcel'} number {i} is wrong,{'billing' if i % 2 else 'shipping'}"

@@ -11,7 +11,8 @@ import streamlit as st
 from support.run_setup import csv_bytes, spec
 
 from dashboard.serving.hosting import warm
-from dashboard.state import examples, reading
+from dashboard.state import reading
+from dashboard.state.editing import examples
 from engine.errors import DatasetError, RunError
 from engine.runs.spec import ModelChoice, ProjectDraft
 from engine.search.budget import Budget

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from support.pages.page_frame import open_page, said, stored_draft
 
-from dashboard.state import drafts, selection
+from dashboard.state import selection
+from dashboard.state.editing import drafts
 from engine.errors import StoreError
 from engine.pipeline.templates import SAMPLES
 from engine.store.store import FILE_NAME, Store

@@ -13,9 +13,9 @@ from dashboard.state import launching
 from dashboard.state.playground import answer_input
 from engine.errors import RunError
 from engine.pipeline.build import build_program
-from engine.runs.child_request import ConnectionRequest
-from engine.runs.intake import PileRequest, PileSource, PileTaken
-from engine.runs.playground import PlaygroundRequest, PreviewRequest
+from engine.runs.child.playground import PlaygroundRequest, PreviewRequest
+from engine.runs.child.request import ConnectionRequest
+from engine.runs.intake.pile import PileRequest, PileSource, PileTaken
 from engine.runs.spec import ModelChoice, Named
 
 

@@ -11,20 +11,20 @@ from streamlit.testing.v1 import AppTest
 from support.pages.page_frame import open_page as start
 from support.pages.page_frame import said
 
-from dashboard.state import drafts, launching, reading
+from dashboard.state import launching, reading
+from dashboard.state.editing import drafts
+from dashboard.state.editing.project_file import attached, pack, unpack
 from dashboard.state.models import asked_models, refusal
-from dashboard.state.project_file import attached, pack, unpack
 from engine.dataset import read_dataset
 from engine.errors import ConfigurationError, RunError, StoreError
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.pipeline.templates import SAMPLES
-from engine.runs.attachments import keep_file
+from engine.runs.intake.attachments import keep_file
 from engine.runs.spec import ModelChoice, ProjectDraft, RunSpec
 from engine.runs.trust import agree, wishes
 from engine.runs.worker import work
 from engine.store.store import Store
 
-APP = str(Path(__file__).parents[3] / "dashboard" / "app.py")
 PAGES = (
     "home",
     "task",
@@ -328,7 +328,7 @@ def test_a_sample_is_stored_as_the_reader_of_uploads_would_store_it(home):
 
 
 def test_texts_to_search_travel_inside_and_no_file_of_this_machine_can_be_named(tmp_path):
-    from dashboard.state.project_file import pack, unpack
+    from dashboard.state.editing.project_file import pack, unpack
     from engine.pipeline.spec import CorpusSpec, FieldSpec, PipelineSpec, StepOptions, StepSpec
 
     def draft(corpus):

@@ -1,4 +1,5 @@
-from dashboard.state import drafts, reading
+from dashboard.state import reading
+from dashboard.state.editing import drafts
 from engine.dataset import read_dataset
 
 TABLE = b"text,shelf\na lamp,red\na cup,blue\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dashboard.state import steps as edits
+from dashboard.state.editing import steps as edits
 from dashboard.views.pipeline_picture import picture
 from engine.pipeline.check import spec_problems
 from engine.pipeline.importers.task import import_task

@@ -18,7 +18,7 @@ from dashboard.views.comparison import (
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.records import Outcome, TraceStep, Usage, value_text
-from engine.runs.report import step_calls
+from engine.runs.results.report import step_calls
 from engine.store.rows import TrialRow
 
 

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import pytest
 from support.pages.page_frame import open_page, said
 from support.run_setup import PIPELINE, add_data, spec
 
-from dashboard.state import drafts, reading
+from dashboard.state import reading
+from dashboard.state.editing import drafts
 from dashboard.views import history
 from engine.records import Outcome
-from engine.runs.exports import use_version
+from engine.runs.results.exports import use_version
 from engine.runs.spec import ModelChoice, Named, ProjectDraft, SplitSpec
 from engine.runs.worker import work
 from engine.search.wording import runs_sentence
 from engine.store.store import Store
 
-APP = str(Path(__file__).parents[3] / "dashboard" / "app.py")
 LABELED = Named(name="LabeledFewShot")
 
 

@@ -10,7 +10,7 @@ from engine.dataset import guess_roles, profile, read_dataset
 from engine.dataset.doubt import label_order
 from engine.dataset.logs import COMMENT, INPUT, MODEL, OUTPUT, SYSTEM, THUMBS
 from engine.errors import DatasetError
-from engine.runs.drafting import BroughtFile, draft_task, recognise
+from engine.runs.intake.drafting import BroughtFile, draft_task, recognise
 
 SYSTEM_TEXT = "Sort the mail. Answer with one of: billing, shipping."
 KEY = "sk-proj-abcdEFGH1234abcdEFGH1234"

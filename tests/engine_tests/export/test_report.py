@@ -16,7 +16,7 @@ from engine.errors import RunError, UnknownNameError
 from engine.export.hero import hero, hero_html, interval_bar
 from engine.export.report import HEIGHT, WIDTH, Dot, score_chart
 from engine.export.tables import harmless
-from engine.runs.report import run_report, run_results
+from engine.runs.results.report import run_report, run_results
 from engine.runs.worker import work
 from engine.store.store import Store
 

@@ -13,7 +13,7 @@ from engine import loop
 from engine.export.formats import python_script
 from engine.export.program import program_file
 from engine.pipeline.build import build_program
-from engine.runs.playground import PlaygroundRequest, answer_input
+from engine.runs.child.playground import PlaygroundRequest, answer_input
 
 LAYOUTS = ["chat", "json", "xml", "two_step"]
 

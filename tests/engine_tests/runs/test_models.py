@@ -20,7 +20,7 @@ from engine.lm.prices import set_own_price
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.records import Candidate, Outcome, StepState, Usage
 from engine.runs.prepare import estimate_run, prepare
-from engine.runs.report import settings_of
+from engine.runs.results.report import settings_of
 from engine.runs.spec import Named, RunSpec
 from engine.runs.worker import work
 from engine.search.budget import Budget
@@ -97,7 +97,7 @@ def test_the_cheapest_model_within_some_points_is_kept_and_its_export_asks_it(
 
 
 def test_an_export_of_another_model_asks_it_at_its_address(server: OpenAIServer, tmp_path: Path):
-    from engine.runs.exports import take_prompt
+    from engine.runs.results.exports import take_prompt
 
     run_id = add_run(tmp_path, objective="cheapest within 2 points", **models(server))
     result = finished(tmp_path, run_id)

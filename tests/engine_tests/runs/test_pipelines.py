@@ -17,7 +17,7 @@ from engine.export.program import load_program, program_file, read_program
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import Condition, CorpusSpec, Each, FieldSpec, PipelineSpec, StepOptions, StepSpec
 from engine.pipeline.templates import SAMPLES, Sample, get_sample
-from engine.runs.playground import PlaygroundRequest, answer_input
+from engine.runs.child.playground import PlaygroundRequest, answer_input
 from engine.runs.prepare import estimate_run, prepare
 from engine.runs.spec import Named, RunSpec, sample_bytes, sample_draft
 from engine.runs.worker import work

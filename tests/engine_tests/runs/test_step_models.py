@@ -25,11 +25,11 @@ from engine.lm.connection import QUESTION
 from engine.pipeline.build import build_program
 from engine.pipeline.check import spec_problems
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
-from engine.runs.child import answer_request
-from engine.runs.child_request import ChildRequest
-from engine.runs.playground import PlaygroundRequest, PreviewRequest, answer_input, answer_rows
+from engine.runs.child.playground import PlaygroundRequest, PreviewRequest, answer_input, answer_rows
+from engine.runs.child.process import answer_request
+from engine.runs.child.request import ChildRequest
 from engine.runs.prepare import check_keys, estimate_run
-from engine.runs.report import settings_of
+from engine.runs.results.report import settings_of
 from engine.runs.spec import Named, ProjectDraft, RunSpec
 from engine.runs.worker import work
 from engine.search.budget import Budget

@@ -13,7 +13,7 @@ from engine.cli.app import app
 from engine.errors import RunError
 from engine.pipeline.build import build_program
 from engine.records import Outcome
-from engine.runs.report import right_rows, training_file
+from engine.runs.results.report import right_rows, training_file
 from engine.runs.spec import Named
 from engine.runs.worker import work
 from engine.store.store import Store

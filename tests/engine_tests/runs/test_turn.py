@@ -10,7 +10,7 @@ from support.run_setup import PIPELINE, add_data, add_run, answer, kill, server_
 from support.servers.openai_server import OpenAIServer
 
 from dashboard.state import launching
-from engine.runs.playground import PreviewRequest
+from engine.runs.child.playground import PreviewRequest
 from engine.runs.spec import Named
 from engine.store.processes import process_lives
 from engine.store.queue import SETTING

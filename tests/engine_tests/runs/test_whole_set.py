@@ -15,7 +15,7 @@ from engine.cli.tune import report
 from engine.metrics import ExactMatch
 from engine.metrics.whole_set import Correlation, MacroF1, whole_set_figure
 from engine.records import Evaluation, Outcome
-from engine.runs.report import run_report
+from engine.runs.results.report import run_report
 from engine.runs.spec import Named
 from engine.runs.worker import work
 from engine.store.store import Store

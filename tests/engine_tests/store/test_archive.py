@@ -17,7 +17,7 @@ from support.run_setup import add_data, add_run, server_model, spec
 
 from engine.errors import AccessError, EngineError, NotFoundError, StoreError, StoreTooNewError
 from engine.records import Candidate, Outcome, StepState
-from engine.runs.archive import archives, bring_back, contents, put_away
+from engine.runs.results.archive import archives, bring_back, contents, put_away
 from engine.store.migrations import SCHEMA_VERSION
 from engine.store.rows import FROM_ELSEWHERE, FeedbackRow
 from engine.store.store import FILE_NAME, Store
@@ -250,7 +250,7 @@ def test_only_who_may_change_a_run_can_put_it_away(home):
 PUT_AWAY = """
 import sys
 from pathlib import Path
-from engine.runs.archive import put_away
+from engine.runs.results.archive import put_away
 from engine.store.store import Store
 with Store.open() as store:
     print("now", flush=True)

@@ -14,7 +14,8 @@ from typing import Any
 from playwright.sync_api import Page
 from support.servers.openai_server import Answer, default_answer
 
-from dashboard.state import drafts, launching
+from dashboard.state import launching
+from dashboard.state.editing import drafts
 from engine.pipeline.templates import SAMPLES
 from engine.records import Candidate, Outcome, StepState
 from engine.runs.recorder import Watch

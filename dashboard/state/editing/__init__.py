@@ -1,0 +1,1 @@
+"""Changes to a project and its draft. No widgets."""

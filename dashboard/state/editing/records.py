@@ -1,0 +1,264 @@
+"""Documents that were brought, and the right answers to them: taken in, and corrected in place."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, get_origin
+
+import streamlit as st
+
+from dashboard.state import launching, reading
+from dashboard.state.editing import drafts, examples
+from dashboard.views.documents import record_value, with_value, without_item
+from engine.dataset import Dataset, read_dataset
+from engine.dataset.structured import cell_text
+from engine.documents import Page, PagedDocument, read_document
+from engine.documents.paged import PAGE_BREAK
+from engine.errors import DatasetError, EngineError
+from engine.pipeline.records import paths
+from engine.pipeline.spec import FieldSpec, PipelineSpec
+from engine.records import plain_path
+from engine.runs.intake.attachments import attached_path
+from engine.runs.intake.pile import (
+    ANSWER,
+    DOCUMENT,
+    FILE,
+    NAME,
+    PileProblem,
+    PileRequest,
+    PileSource,
+    PileTaken,
+)
+from engine.runs.spec import ProjectDraft, RunSpec
+
+LARGEST_PILE = 500 * 2**20
+"""Bytes of files taken in at once."""
+
+LONGEST_READING = 300.0
+"""Seconds after which the reading of a pile is ended."""
+
+
+def take_pile(
+    project_id: str,
+    files: Sequence[tuple[str, bytes]],
+    written: str,
+    *,
+    inferred: bool,
+    own_task: bool = False,
+) -> ProjectDraft:
+    """Make a project's task and examples of documents. `written` gives the record; `inferred`: else the answers do.
+
+    With `own_task` the project keeps the task and the metric that it has. The files are read by a child process, limited in
+    time and memory. What could not be used is kept for `problems_of`. Raises EngineError where nothing can be.
+    """
+    with TemporaryDirectory(prefix="tuneboard-") as folder:
+        sources = []
+        for number, (name, content) in enumerate(files):
+            path = Path(folder) / str(number)
+            path.write_bytes(content)
+            sources.append(PileSource(name=name, path=str(path)))
+        request = PileRequest(files=tuple(sources), written=written, inferred=inferred)
+        made = PileTaken.model_validate(launching.child_result("pile", request, timeout=LONGEST_READING))
+    content = made.table.encode()
+    table = read_dataset(content, "documents.csv")
+    dataset_id = drafts.add_file(table, content, "upload")
+    reading.dataset(dataset_id, table)
+    own = reading.draft(project_id)
+    task = own if own_task and own.pipeline is not None else made.draft
+    mapping = _mapping_of(own.pipeline, table) if task is own and own.pipeline else made.draft.mapping
+    examples.use_table(project_id, dataset_id, mapping)
+    after = drafts.update(project_id, pipeline=task.pipeline, mapping=mapping, metric=task.metric)
+    drafts.name_after(project_id, files[0][0] if len(files) == 1 else "Records from documents.zip")
+    st.session_state[_key(project_id)] = [*made.problems]
+    st.session_state["piles_taken"] = taken_piles() + 1
+    return after
+
+
+def _mapping_of(spec: PipelineSpec, table: Dataset) -> dict[str, str]:
+    """Return the columns of a table of documents that fill a task's fields."""
+    first = spec.inputs[0]
+    answers = {f.name: f"{ANSWER}{f.name}" for f in spec.outputs if f"{ANSWER}{f.name}" in table.columns}
+    return {first.name: FILE if first.parsed_type.names & MEDIA else DOCUMENT, **answers}
+
+
+MEDIA = {"Image", "PDF", "File"}
+"""Types of a field that is filled from a file."""
+
+
+def taken_piles() -> int:
+    """Return how many piles were taken: a part of the key of the box for files, which is empty after each."""
+    return int(st.session_state.get("piles_taken", 0))
+
+
+def problems_of(project_id: str) -> list[PileProblem]:
+    """Return what could not be used of the documents that this tab took last."""
+    found: list[PileProblem] = st.session_state.get(_key(project_id), [])
+    return found
+
+
+def forget(project_id: str) -> None:
+    """Forget what could not be used."""
+    st.session_state.pop(_key(project_id), None)
+
+
+def _key(project_id: str) -> str:
+    return f"pile_problems_{project_id}"
+
+
+# One document and its record
+
+
+def document_at(table: Dataset, spec: PipelineSpec, mapping: Mapping[str, str], row: int) -> PagedDocument:
+    """Return the document of a row: its file where it has one, else the text of the first input. Raises DatasetError."""
+    (cells,) = table.rows(row, row + 1)
+    column = mapping.get(spec.inputs[0].name, "")
+    named = [cells.get(FILE, ""), cells.get(column, "")]
+    for cell in named:
+        path = attached_path(cell, local_files=table.local_files) if cell else None
+        if path is not None:
+            return _file(str(path), cells.get(NAME, "") or path.name)
+    return _text(cells.get(column, "") or " ", cells.get(NAME, ""))
+
+
+@reading.kept(16)
+def _file(path: str, name: str) -> PagedDocument:
+    return read_document(Path(path), name)
+
+
+@reading.kept(16)
+def _text(text: str, name: str) -> PagedDocument:
+    return PagedDocument(
+        name, "text", b"", tuple(Page(n, page) for n, page in enumerate(text.split(PAGE_BREAK), 1)), ()
+    )
+
+
+def text_document(text: str) -> PagedDocument:
+    """Return a text as a document."""
+    return _text(text, "")
+
+
+def from_documents(table: Dataset) -> bool:
+    """Return whether a table was made of documents."""
+    return {NAME, FILE, DOCUMENT} <= set(table.columns)
+
+
+def pictures_without_text(draft: ProjectDraft) -> int:
+    """Return the number of a project's documents that only a model with eyes can read."""
+    if draft.dataset is None or draft.pipeline is None:
+        return 0
+    table = reading.dataset(draft.dataset)
+    columns = {draft.mapping.get(f.name) for f in draft.pipeline.inputs}
+    if not from_documents(table) or FILE not in columns:
+        return 0
+    return sum(not text.strip() for text in table.values(DOCUMENT))
+
+
+def record_at(table: Dataset, spec: PipelineSpec, mapping: Mapping[str, str], row: int) -> dict[str, Any]:
+    """Return the right answer of a row as JSON values by output; a cell that is no such value stays a text."""
+    (cells,) = table.rows(row, row + 1)
+    return {f.name: _cell_value(cells.get(mapping.get(f.name, ""), ""), f) for f in spec.outputs}
+
+
+def answer_now(project_id: str, row: int) -> dict[str, Any]:
+    """Return the right answer of a row of the project's examples as they are now."""
+    draft = reading.draft(project_id)
+    if draft.dataset is None or draft.pipeline is None:
+        return {}
+    return record_at(reading.dataset(draft.dataset), draft.pipeline, draft.mapping, row)
+
+
+def _cell_value(cell: str, field: FieldSpec) -> Any:
+    """Return what a cell or a typed text means in a field; None for a blank one."""
+    text = cell.strip()
+    if not text:
+        return None
+    plain = field.parsed_type.plain
+    if field.fields or field.parsed_type.is_list or plain in (int, float, bool) or get_origin(plain) is dict:
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            return text
+    return text
+
+
+def columns_to_make(spec: PipelineSpec, mapping: Mapping[str, str], table: Dataset) -> dict[str, str]:
+    """Return the fields of a record that no column holds the right answers of, with the name of the column to make."""
+    missing = [f.name for f in spec.outputs if mapping.get(f.name) not in table.columns]
+    return {name: f"{ANSWER}{name}" for name in missing}
+
+
+def make_columns(project_id: str, seen: str = "") -> None:
+    """Make a blank column for the right answers of each field that has none; it can be undone there.
+
+    Raises EngineError, also where another tab has changed the examples.
+    """
+    draft = reading.draft(project_id)
+    if draft.dataset is None or draft.pipeline is None:
+        raise DatasetError("The project has no examples any more. Load the page again.")
+    table = reading.dataset(draft.dataset)
+    made = columns_to_make(draft.pipeline, draft.mapping, table)
+    examples.change_rows(
+        project_id, "Make columns for the right answers", table, seen=seen, also={"mapping": made}
+    )
+
+
+def correct(project_id: str, row: int, act: str, path: str, text: str) -> None:
+    """Save a correction of a row's right answer in the project's examples; it can be undone there.
+
+    Columns for right answers that are missing are made. `act` is "corrected" (the value at `path` becomes what `text` means), "added" (an empty item in the list at `path`) or
+    "removed" (the item at `path`). Raises EngineError, also where another tab has changed the examples.
+    """
+    draft = reading.draft(project_id)
+    if draft.dataset is None or draft.pipeline is None:
+        raise DatasetError("The project has no examples to correct any more.")
+    table = reading.dataset(draft.dataset)
+    root = re.split(r"[.\[]", path)[0]
+    field = next((f for f in draft.pipeline.outputs if f.name == root), None)
+    if field is None or row >= len(table):
+        raise DatasetError(f"The examples have no answer {root!r} in this row any more. Load the page again.")
+    record = {root: record_at(table, draft.pipeline, draft.mapping, row)[root]}
+    record = _corrected(record, field, act, path, text)
+    cell = cell_text(record[root])
+    what = f"Correct {path} in row {table.row_number(row)}"
+    made = columns_to_make(draft.pipeline, draft.mapping, table)
+    column = made.get(root) or draft.mapping[root]
+    examples.change_rows(project_id, what, table, cells={(row, column): cell}, also={"mapping": made})
+
+
+def _corrected(record: dict[str, Any], field: FieldSpec, act: str, path: str, text: str) -> dict[str, Any]:
+    if act == "removed":
+        return without_item(record, path)
+    if act == "added":
+        there = record_value(record, path)
+        return with_value(record, f"{path}[{len(there) if isinstance(there, list) else 0}]", {})
+    plain = plain_path(path)
+    leaf = next((f for name, f in paths([field]) if name == plain), field)
+    return with_value(record, path, _cell_value(text, leaf))
+
+
+def same_row(project_id: str, spec: RunSpec, row: int) -> int | None:
+    """Return the row of the project's examples as they are now that a run's row is; None where it is gone.
+
+    Edits make new versions of the table: there the row is found by its inputs.
+    """
+    draft = reading.draft(project_id)
+    if draft.dataset is None or draft.pipeline is None or draft.pipeline.inputs != spec.pipeline.inputs:
+        return None
+    if draft.dataset == spec.dataset:
+        return row
+    try:
+        before, now = reading.dataset(spec.dataset), reading.dataset(draft.dataset)
+    except EngineError:
+        return None
+    (cells,) = before.rows(row, row + 1)
+    wanted = {
+        draft.mapping.get(f.name, ""): cells.get(spec.mapping[f.name], "") for f in spec.pipeline.inputs
+    }
+    if not wanted.keys() <= set(now.columns):
+        return None
+    columns = {c: now.values(c) for c in wanted}
+    return next((r for r in range(len(now)) if all(columns[c][r] == wanted[c] for c in wanted)), None)

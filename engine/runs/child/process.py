@@ -1,0 +1,89 @@
+"""The short-lived process that works for a page: it asks a model, or reads a pile of documents from outside.
+
+So a page never loads a model client, can end a call, and outlives a file that takes too much time or memory.
+
+    python -m engine.runs.child.process < request.json
+
+One `ChildRequest` comes as JSON on standard input; each line of standard output is a `ChildAnswer`, the last of
+them the result. Keys come in the environment, or in the request where one is tested before it is kept; they are
+never arguments. It knows no store: a request carries all that its task needs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from engine.errors import EngineError
+from engine.home import data_home
+from engine.lm.slots import FOLDER, SharedLimit, shared_limit
+from engine.runs.child.new_rows import NewRowsRequest, write_rows
+from engine.runs.child.playground import PlaygroundRequest, PreviewRequest, answer_input, answer_rows
+from engine.runs.child.request import ChildAnswer, ChildRequest, ConnectionRequest, TaskName
+from engine.runs.child.task_draft import TaskDraftRequest, draft_step
+from engine.runs.intake.pile import PileRequest, take_pile
+
+Put = Callable[[Any], None]
+"""Takes a part of the result as it comes."""
+
+
+async def _preview(request: PreviewRequest, _put: Put) -> object:
+    return [outcome.to_json() for outcome in await answer_rows(request)]
+
+
+async def _connection(request: ConnectionRequest, _put: Put) -> object:
+    from engine.lm.connection import check_connection
+
+    return await check_connection(request.model, request.api_key, request.timeout)
+
+
+async def _pile(request: PileRequest, _put: Put) -> object:
+    return take_pile(request)
+
+
+TASKS: dict[TaskName, tuple[type[BaseModel], Callable[[Any, Put], Coroutine[Any, Any, object]]]] = {
+    "playground": (PlaygroundRequest, lambda asked, put: answer_input(asked, put if asked.stream else None)),
+    "preview": (PreviewRequest, _preview),
+    "new_rows": (NewRowsRequest, lambda asked, _put: write_rows(asked)),
+    "connection": (ConnectionRequest, _connection),
+    "pile": (PileRequest, _pile),
+    "task_draft": (TaskDraftRequest, lambda asked, _put: draft_step(asked)),
+}
+"""Task -> its request, and the function that carries it out; it may put parts of its result first."""
+
+
+def answer_request(text: bytes, put: Put = lambda _: None) -> ChildAnswer:
+    """Return the result of a request's JSON text; what goes wrong is its problem. `put` takes parts of it as they come."""
+    from engine import loop
+
+    try:
+        asked = ChildRequest.model_validate_json(text)
+        request, carry_out = TASKS[asked.task]
+        if asked.at_once is not None:
+            shared_limit.set(SharedLimit(data_home() / FOLDER, asked.at_once))
+        content: object = loop.run(carry_out(request.model_validate(asked.content), put))
+        return ChildAnswer(content=content, final=True)
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        problem = f"The request cannot be read at {where!r}: {error.errors()[0]['msg']}."
+        return ChildAnswer(problem=problem, final=True)
+    except EngineError as error:
+        return ChildAnswer(problem=str(error), final=True)
+
+
+def main() -> None:
+    """Answer the request on standard input."""
+    out, sys.stdout = sys.stdout, sys.stderr  # libraries print too: the lines of `out` are answers alone
+
+    def write(answer: ChildAnswer) -> None:
+        out.write(f"{answer.model_dump_json()}\n")
+        out.flush()
+
+    write(answer_request(sys.stdin.buffer.read(), lambda part: write(ChildAnswer(content=part))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,483 @@
+"""A pile of documents with right answers -> a table of examples and the task that reads records out of them.
+
+The pile is files, some of them archives; the answers are a table, a JSON file, or one JSON file next to each document.
+What cannot be used is one sentence, and the rest goes on. A page has it done by the short-lived process, which is limited
+in time and memory (`take_pile`). It knows no pages and no models.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import io
+import json
+import lzma
+import re
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pydantic import BaseModel
+
+from engine.children import limit_memory
+from engine.dataset import profile, read_dataset
+from engine.dataset.structured import cell_text
+from engine.dataset.table import csv_bytes
+from engine.documents import read_document
+from engine.errors import DatasetError, EngineError
+from engine.pipeline.check import usable_name
+from engine.pipeline.importers.step import Imported
+from engine.pipeline.importers.task import import_task
+from engine.pipeline.records import DATE, infer_fields, paths, renamed
+from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
+from engine.runs.intake.attachments import LARGEST, TEXT, BroughtFile, keep_file
+from engine.runs.spec import Frozen, Named, ProjectDraft
+from engine.text import counted
+
+Json = dict[str, Any]
+
+MOST_FILES = 5000
+MOST_UNPACKED = 500 * 2**20
+"""Bytes of all archives' files together."""
+
+MOST_MEMORY = 3 * 2**30
+"""Bytes of memory in which a pile is read."""
+
+ANSWERS = (".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".parquet")
+NAME, FILE, DOCUMENT = "name", "file", "document"
+ANSWER = "correct_"
+"""Beginning of the columns of right answers."""
+
+INSTRUCTIONS = "Read the document and fill in the record."
+
+
+@dataclass(frozen=True, slots=True)
+class PileProblem:
+    """Something that cannot be used: the file, and why."""
+
+    file: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One document ready for the table: its name, the name under which its file is kept ("": a text), and its text."""
+
+    name: str
+    kept: str
+    text: str
+
+
+@dataclass
+class Pile:
+    """Documents and answers of a pile. `answers` is the place of a document -> its right answer."""
+
+    documents: list[Page] = field(default_factory=list)
+    answers: dict[int, Json] = field(default_factory=dict)
+    problems: list[PileProblem] = field(default_factory=list)
+
+    @property
+    def has_text(self) -> bool:
+        """True if every document has a text, so that a model without eyes can read them all."""
+        return all(one.text.strip() for one in self.documents)
+
+
+def read_pile(files: Iterable[BroughtFile]) -> Pile:
+    """Return the documents and answers in some files. Raises DatasetError where there is no document."""
+    pile = Pile()
+    sources: list[BroughtFile] = []
+    for one in _unpacked(files, pile.problems):
+        if not PurePosixPath(one.name).name:
+            pile.problems.append(PileProblem(one.name, "It has no name. Give it one."))
+            continue
+        ending = PurePosixPath(one.name).suffix.lower()
+        if ending in ANSWERS:
+            sources.append(one)
+            continue
+        try:
+            pile.documents.append(read_file(one))
+        except DatasetError as error:
+            pile.problems.append(PileProblem(one.name, str(error)))
+    if not pile.documents:
+        first = f" {pile.problems[0].sentence}" if pile.problems else ""
+        raise DatasetError(f"There is no document that can be read. Choose texts, pictures or PDFs.{first}")
+    places = _places(pile.documents)
+    for source in sources:
+        try:
+            _take_answers(source, places, pile)
+        except EngineError as error:
+            pile.problems.append(PileProblem(source.name, str(error)))
+    return pile
+
+
+def _unpacked(files: Iterable[BroughtFile], problems: list[PileProblem]) -> Iterator[BroughtFile]:
+    """Iterate over files, those in archives in their place."""
+    number, left = 0, MOST_UNPACKED
+    for one in files:
+        if _is_hidden(PurePosixPath(one.name)):
+            continue
+        packed = one.name.lower().endswith(".zip")
+        for found in _archive(one, left, problems) if packed else [one]:
+            number += 1
+            left -= len(found.content) if packed else 0
+            if number > MOST_FILES:
+                problems.append(PileProblem(one.name, f"Only the first {MOST_FILES:,} files were read."))
+                return
+            yield found
+
+
+def _archive(archive: BroughtFile, left: int, problems: list[PileProblem]) -> Iterator[BroughtFile]:
+    """Iterate over an archive's files, `left` bytes of them; one that is damaged leaves the others."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(archive.content)) as opened:
+            shown = (i for i in opened.infolist() if not (i.is_dir() or _is_hidden(_path_of(i))))
+            for info in islice(shown, MOST_FILES + 1):
+                path = _path_of(info)
+                if info.flag_bits & 1:
+                    problems.append(PileProblem(str(path), "It is locked with a password. Unlock it first."))
+                    continue
+                if info.file_size > min(left, 10 * LARGEST):
+                    problems.append(PileProblem(str(path), "It is too large to be unpacked here."))
+                    continue
+                if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    # Others are unpacked as a whole before their size is looked at.
+                    problems.append(
+                        PileProblem(str(path), "It is packed in an unusual way. Use an ordinary zip.")
+                    )
+                    continue
+                left -= info.file_size  # no more than this is unpacked, whatever the file holds
+                try:
+                    content = opened.open(info).read(info.file_size + 1)
+                except _DAMAGED:
+                    problems.append(PileProblem(str(path), "It is damaged in its archive. Pack it again."))
+                    continue
+                yield BroughtFile("/".join(p for p in path.parts if p not in ("..", "/")), content)
+    except _DAMAGED:
+        problems.append(PileProblem(archive.name, "This archive is damaged or of a kind not known here."))
+
+
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    NotImplementedError,  # zipfile's, for an archive's newer version, patched data and strong encryption
+    EOFError,
+    OSError,
+    ValueError,
+    RuntimeError,  # zipfile's, for a file that turns out to be locked
+)
+"""Errors of zipfile for archives that are damaged or of a kind it does not know."""
+
+
+def _path_of(info: zipfile.ZipInfo) -> PurePosixPath:
+    return PurePosixPath(info.filename.replace("\\", "/"))
+
+
+def _is_hidden(path: PurePosixPath) -> bool:
+    """Return whether a file is one that a system leaves behind in folders and archives."""
+    left_behind = path.name.casefold() in ("thumbs.db", "desktop.ini")
+    return left_behind or any(part.startswith((".", "__MACOSX")) and part.strip(".") for part in path.parts)
+
+
+def read_file(one: BroughtFile) -> Page:
+    """Return one document. Raises DatasetError with what keeps it from being read."""
+    found = read_document(one.content, PurePosixPath(one.name).name)
+    kept = "" if found.form == "text" else keep_file(one.name, one.content)
+    return Page(one.name, kept, "" if found.scans else found.text)
+
+
+# Answers
+
+
+def _places(documents: Sequence[Page]) -> dict[str, list[int]]:
+    """Return the documents' places by each name that an answer may call them by."""
+    found: dict[str, list[int]] = {}
+    for place, one in enumerate(documents):
+        path = PurePosixPath(one.name.casefold())
+        for name in {str(path), path.name, str(path.with_suffix("")), path.stem}:
+            found.setdefault(name, []).append(place)
+    return found
+
+
+def _take_answers(source: BroughtFile, places: Mapping[str, list[int]], pile: Pile) -> None:
+    """Put the answers of one file to their documents. Raises EngineError where it holds none."""
+    wrong: dict[str, list[str]] = {}
+    for name, answer in _answers_in(source, places):
+        found = places.get(name.strip().replace("\\", "/").casefold(), [])
+        if len(found) == 1 and found[0] not in pile.answers:
+            pile.answers[found[0]] = answer
+            continue
+        why = (
+            "for several documents of that name" if len(found) > 1 else "for a document that has one already"
+        )
+        wrong.setdefault(why if found else "for no document of the pile", []).append(name)
+    for why, names in wrong.items():
+        shown = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+        them = counted(len(names), "answer is", "answers are")
+        pile.problems.append(PileProblem(source.name, f"{them} {why}: {shown}."))
+
+
+def _answers_in(source: BroughtFile, places: Mapping[str, list[int]]) -> list[tuple[str, Json]]:
+    if source.name.lower().endswith((".json", ".jsonl")):
+        data = _json(source)
+        same_name = next((n for n in (source.stem, PurePosixPath(source.stem).name) if n in places), None)
+        if isinstance(data, dict) and same_name is not None:
+            return [(same_name, _record(data))]
+        if isinstance(data, dict) and data and all(isinstance(v, dict) for v in data.values()):
+            return [(str(name), _record(answer)) for name, answer in data.items()]
+        if isinstance(data, list) and data and all(isinstance(row, dict) for row in data):
+            key = _file_key(data, places)
+            return [
+                (str(row.get(key, "")), _record({k: v for k, v in row.items() if k != key})) for row in data
+            ]
+        raise DatasetError(
+            'It holds no answers by file. Write a list such as [{"file": "a.pdf", "total": 12.5}], or one object by file name.'
+        )
+    table = read_dataset(source.content, source.name)
+    rows: list[Json] = [dict(row) for row in table.rows()]
+    key = _file_key(rows, places)
+    typed = _typed_columns(table, [c for c in table.columns if c != key])
+    return [(str(row[key]), {c: typed[c][at] for c in typed}) for at, row in enumerate(rows)]
+
+
+def _json(source: BroughtFile) -> Any:
+    text = source.content.decode("utf-8-sig", "replace")
+    try:
+        if source.name.lower().endswith(".jsonl"):
+            return [json.loads(line) for line in text.splitlines() if line.strip()]
+        return json.loads(text)
+    except RecursionError:
+        raise DatasetError("It is nested too deeply.") from None
+    except json.JSONDecodeError as error:
+        raise DatasetError(f"It is not valid JSON: line {error.lineno}: {error.msg}.") from None
+    except ValueError:
+        raise DatasetError("It holds a number that is too long to read.") from None
+
+
+def _record(data: Json) -> Json:
+    """Return the answer in a wrapping such as {"expected_output": {...}}, else the data itself."""
+    for key in ("record", "answer", "expected", "expected_output", "output", "labels"):
+        inside = data.get(key)
+        if isinstance(inside, dict) and data.keys() - {key} <= _NEXT_TO_ANSWER:
+            return inside
+    return data
+
+
+_NEXT_TO_ANSWER = frozenset({"file", "filename", "name", "id", "text", "document", "input", "input_data"})
+"""Keys next to a wrapped answer; with any other key the whole is the answer."""
+
+
+def _file_key(rows: Sequence[Mapping[str, object]], places: Mapping[str, list[int]]) -> str:
+    """Return the column whose values name the documents. Raises DatasetError."""
+    keys = dict.fromkeys(key for row in rows for key in row)
+    found = {
+        key: sum(str(row.get(key, "")).strip().replace("\\", "/").casefold() in places for row in rows)
+        for key in keys
+    }
+    best = max(found, key=lambda key: found[key], default="")
+    if best and found[best]:
+        return best
+    named = next((key for key in keys if key.strip().casefold() in _FILE_COLUMNS), None)
+    if named is None:
+        raise DatasetError(
+            "No column of it names the documents. Add a column with their file names, such as: file."
+        )
+    given = ", ".join(list(dict.fromkeys(str(row.get(named, "")) for row in rows))[:3])
+    known = ", ".join(sorted(name for name in places if "." in name and "/" not in name)[:3])
+    raise DatasetError(
+        f"Its column {named!r} names none of the documents: it has {given}, and the documents are {known}."
+    )
+
+
+_FILE_COLUMNS = ("file", "filename", "file_name", "document", "name", "path")
+"""Columns that are meant to name the documents."""
+
+
+def _typed_columns(table: Any, columns: Sequence[str]) -> dict[str, list[object]]:
+    """Return a table's columns with the values their texts mean; a blank cell is None."""
+    found = {p.name: p for p in profile(table)}
+    made: dict[str, list[object]] = {}
+    for column in columns:
+        one = found[column]
+        cells = table.values(column)
+        if all(_COMMA.fullmatch(cell.strip()) for cell in cells if cell.strip()) and any(
+            map(str.strip, cells)
+        ):
+            made[column] = [
+                float(c.replace(".", "").replace(",", ".")) if (c := cell.strip()) else None for cell in cells
+            ]
+        else:
+            made[column] = [_typed(cell, one.kind, whole=one.whole) for cell in cells]
+    return made
+
+
+_COMMA = re.compile(r"-?(\d{1,3}(\.\d{3})+|\d+),\d{1,2}")
+"""A number with a decimal comma, as in 1.234,50."""
+
+
+def _typed(cell: str, kind: str, *, whole: bool) -> object:
+    text = cell.strip()
+    if not text:
+        return None
+    try:
+        if kind == "number":
+            plain = text.replace(",", "")  # "1,234" is a number too
+            return int(plain) if whole else float(plain)
+        if kind == "json" or text[0] in "[{":
+            return json.loads(text)
+    except (ValueError, RecursionError):
+        return cell
+    if kind == "yes_no" and text.casefold() in ("true", "false"):
+        return text.casefold() == "true"
+    return cell
+
+
+# The draft
+
+
+@dataclass(frozen=True, slots=True)
+class RecordProject:
+    """The result of reading a pile: the table as a CSV file, and the draft without it."""
+
+    table: bytes
+    draft: ProjectDraft
+    notes: tuple[str, ...] = ()
+
+
+def record_project(pile: Pile, written: str = "") -> RecordProject:
+    """Return the table and the task of a pile. `written` is a class, a JSON Schema or a signature that gives the record.
+
+    Without it the record's type is inferred from the answers; without either the task has no outputs yet.
+    Raises EngineError for a text that cannot be read.
+    """
+    imported: Imported | None = import_task(written) if written.strip() else None
+    if imported is not None:
+        outputs = imported.step.outputs
+    else:
+        outputs = infer_fields([*pile.answers.values()]) if pile.answers else ()
+    kind = "str" if pile.has_text else _media_kind(pile)
+    step = StepSpec(
+        strategy="extract",
+        name="read" if "read" not in {f.name for f in outputs} else "step_1",
+        instructions=(imported.step.instructions if imported else "") or INSTRUCTIONS,
+        inputs=(FieldSpec(name=usable_name(DOCUMENT, [f.name for f in outputs]), type=kind),),
+        outputs=outputs,
+        source=imported.step.source if imported else "",
+    )
+    mapping = {step.inputs[0].name: DOCUMENT if kind == "str" else FILE}
+    mapping |= {f.name: f"{ANSWER}{f.name}" for f in outputs}
+    draft = ProjectDraft(
+        pipeline=PipelineSpec(steps=(step,)),
+        mapping=mapping,
+        metric=_metric(outputs) if outputs else None,
+        adapter="chat",
+    )
+    return RecordProject(_table(pile, outputs), draft, tuple(_notes(pile, imported, outputs)))
+
+
+def _notes(pile: Pile, imported: Imported | None, outputs: Sequence[FieldSpec]) -> Iterator[str]:
+    """Yield what is worth knowing of the record's fields; the input is always the document."""
+    if imported is not None:
+        about_input = f"the input {imported.step.inputs[0].name!r}."
+        yield from (note for note in imported.notes if not note.endswith(about_input))
+        return
+    keys = dict.fromkeys(str(key) for answer in pile.answers.values() for key in answer)
+    for key, one in zip(keys, outputs, strict=False):
+        if one.name != re.sub(r"\W+", "_", key).strip("_").casefold():
+            yield f"{key!r} cannot be a field name; it is called {one.name!r} here."
+
+
+def _metric(outputs: Sequence[FieldSpec]) -> Named:
+    """Return the comparison of records with their fields compared by their types: dates as dates, amounts as numbers."""
+    by_path = {path: _comparison(one) for path, one in paths(outputs)}
+    chosen = ", ".join(f"{path}={how}" for path, how in by_path.items() if how)
+    options: dict[str, object] = {"every_output": True, "best_match": True}
+    return Named(name="JSONMatch", options={**options, "evaluators": chosen} if chosen else options)
+
+
+def _comparison(one: FieldSpec) -> str:
+    plain = one.parsed_type.plain
+    if plain in (datetime.date, datetime.datetime) or one.description == DATE:
+        return "date"
+    return "number" if plain in (float, decimal.Decimal) else ""
+
+
+def _media_kind(pile: Pile) -> str:
+    pictures = sum(bool(one.kept) and not one.name.lower().endswith(".pdf") for one in pile.documents)
+    pdfs = sum(one.name.lower().endswith(".pdf") for one in pile.documents)
+    if not all(one.kept for one in pile.documents):
+        return "File"
+    return "Image" if pictures and not pdfs else "PDF" if pdfs and not pictures else "File"
+
+
+def _kept_text(one: Page) -> str:
+    return keep_file(f"{PurePosixPath(one.name).stem}{TEXT}", one.text.encode())
+
+
+def _table(pile: Pile, outputs: Sequence[FieldSpec]) -> bytes:
+    # Next to pictures a text is a file too, so that every row has one.
+    texts = {} if pile.has_text else {one.name: _kept_text(one) for one in pile.documents if not one.kept}
+    columns: dict[str, list[str]] = {
+        NAME: [one.name for one in pile.documents],
+        FILE: [one.kept or texts.get(one.name, "") for one in pile.documents],
+        DOCUMENT: [one.text for one in pile.documents],
+    }
+    answers = [renamed(pile.answers.get(at, {}), outputs) for at in range(len(pile.documents))]
+    for output in outputs:
+        values = [one.get(output.name) if isinstance(one, Mapping) else None for one in answers]
+        columns[f"{ANSWER}{output.name}"] = [cell_text(value) for value in values]
+    return csv_bytes(columns)
+
+
+THE_RECORD = "the record"
+"""Name under which what is worth knowing of the record's fields is listed."""
+
+
+# In a separate process
+
+
+class PileSource(Frozen):
+    """One file as it was brought: its name, and where it is now."""
+
+    name: str
+    path: str
+
+
+class PileRequest(Frozen):
+    """A pile to take in, in `memory` bytes. `written` gives the record; else the answers do where it is `inferred`."""
+
+    files: tuple[PileSource, ...]
+    written: str = ""
+    inferred: bool = True
+    memory: int = MOST_MEMORY
+
+
+class PileTaken(BaseModel):
+    """The result of reading a pile: the table as CSV, the draft without it, and what could not be used."""
+
+    table: str
+    draft: ProjectDraft
+    problems: tuple[PileProblem, ...] = ()
+
+
+def take_pile(request: PileRequest) -> PileTaken:
+    """Read a pile from its files, in little memory. Raises EngineError where nothing can be used.
+
+    It limits the memory of the whole process: it is a task of `engine.runs.child.process`.
+    """
+    limit_memory(request.memory)
+    try:
+        pile = read_pile(BroughtFile(one.name, Path(one.path).read_bytes()) for one in request.files)
+        if not (request.inferred or request.written):
+            pile.answers.clear()
+        made = record_project(pile, request.written)
+        problems = (*pile.problems, *(PileProblem(THE_RECORD, note) for note in made.notes))
+        return PileTaken(table=made.table.decode(), draft=made.draft, problems=problems)
+    except MemoryError:
+        raise DatasetError(
+            f"The documents take more than {request.memory / 2**30:.1f} GB of memory to read. Give fewer of them at once."
+        ) from None

@@ -1,0 +1,1 @@
+"""What is made of a run that has ended: reports, exports, later scores, archives."""
