@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from dashboard.views.text import model_name
 from engine.runs.spec import RunSpec
 from engine.store.rows import EventRow
-from engine.text import percent, price, short, time_taken
+from engine.text import percent, price, time_taken
 
-PROGRESS, ENDED = "training_progress", "training_ended"
+PROGRESS = "training_progress"
 
 
 class Curve(NamedTuple):
@@ -184,20 +184,3 @@ def comparison_sentence(result: Mapping[str, Any]) -> str:
         return text
     share = 100 * own / large
     return f"{text} A row costs {'less than 1' if 0 < share < 1 else f'{share:.0f}'} % of what the teacher takes."
-
-
-def training_end(event: EventRow) -> str:
-    """Return a finished training's figures in words.
-
-    >>> training_end(EventRow(1, 0.0, ENDED, "", {"rows": 40, "tokens": 12000, "usd": 0.5, "seconds": 90}))
-    '40 rows to learn · 12.0k tokens · $0.50 · 1 min 30 s'
-    """
-    data = event.data
-    usd = data.get("usd")
-    facts = [
-        f"{int(data.get('rows') or 0):,} rows to learn",
-        f"{short(data['tokens'])} tokens" if data.get("tokens") else "",
-        price(usd) if usd is not None else "price not known",
-        time_taken(data.get("seconds")) if data.get("seconds") else "",
-    ]
-    return " · ".join(fact for fact in facts if fact)
