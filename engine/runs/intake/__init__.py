@@ -1,1 +1,1 @@
-"""Reading what a user brings: files, piles of documents, and drafts of a project from them."""
+"""Files, piles of documents and drafts of a project: all that a user brings."""

@@ -1,1 +1,1 @@
-"""What is made of a run that has ended: reports, exports, later scores, archives."""
+"""Reports, exports, later scores and archives of runs that have ended."""
