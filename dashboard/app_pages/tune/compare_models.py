@@ -9,7 +9,8 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.forms import model_facts
 from dashboard.components.page import Current
-from dashboard.state import drafts, reading
+from dashboard.state import reading
+from dashboard.state.editing import drafts
 from dashboard.state.models import title_of
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown

@@ -278,7 +278,7 @@ def test_a_model_whose_rows_all_failed_has_no_score_and_is_never_chosen():
 
 def test_a_compared_model_that_dies_does_not_end_the_run(server: OpenAIServer, tmp_path: Path):
     """The others are compared, and the report says which one failed."""
-    from engine.runs.report import run_report
+    from engine.runs.results.report import run_report
 
     def gone(body: dict[str, Any]) -> Failure | None:
         real = any(t in str(body["messages"][-1]["content"]) for t in THINGS)
