@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from support.peers.dspy_peer import in_dspy
 from support.servers.openai_server import OpenAIServer
+from support.step_fields import fields
 
 import engine
 from engine.errors import ProgramFileError
@@ -28,10 +29,6 @@ from engine.retrieval import BM25, Embeddings
 HOUSE = CorpusSpec(
     passages=("Refunds take five days.", "Parcels go out on Mondays.", "Phones answer until six.")
 )
-
-
-def fields(*names: str) -> tuple[FieldSpec, ...]:
-    return tuple(FieldSpec(name=n.partition(":")[0], type=n.partition(":")[2] or "str") for n in names)
 
 
 def pipeline(*steps: StepSpec) -> PipelineSpec:

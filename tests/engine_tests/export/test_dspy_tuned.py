@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from support.peers.dspy_peer import in_dspy
 from support.servers.openai_server import OpenAIServer
+from support.step_fields import fields
 
 import engine
 from engine.export.dspy_script import dspy_script, import_dspy
 from engine.export.program import ProgramFile, program_file
 from engine.pipeline.build import build_program
-from engine.pipeline.spec import CorpusSpec, FieldSpec, PipelineSpec, StepOptions, StepSpec
+from engine.pipeline.spec import CorpusSpec, PipelineSpec, StepOptions, StepSpec
 from engine.records import Demo
 
 MESSAGES = (
@@ -36,10 +37,6 @@ ROWS = [
     "Straße und Käse",
 ]
 PASSAGES = CorpusSpec(passages=("Refunds take five days.", "Parcels go out on Mondays.", "Log in by mail."))
-
-
-def fields(*names: str) -> tuple[FieldSpec, ...]:
-    return tuple(FieldSpec(name=n.partition(":")[0], type=n.partition(":")[2] or "str") for n in names)
 
 
 STEPS = PipelineSpec(

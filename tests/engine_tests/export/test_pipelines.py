@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.program_files import save_program
+from support.step_fields import fields
 
 import engine
 from engine.errors import PipelineError, ProgramFileError
@@ -20,10 +21,6 @@ from engine.pipeline.spec import Condition, CorpusSpec, Each, FieldSpec, Pipelin
 
 OFFLINE = {"name": "offline/learner"}
 HOUSE = ("Refunds take five days.", "Parcels go out on Mondays.", "Phones answer until six.")
-
-
-def fields(*names: str) -> tuple[FieldSpec, ...]:
-    return tuple(FieldSpec(name=n.partition(":")[0], type=n.partition(":")[2] or "str") for n in names)
 
 
 def rich(corpus: CorpusSpec) -> PipelineSpec:
