@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import streamlit as st
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dashboard.components import ui
 from dashboard.components.page import open_page
 from dashboard.state.editing import drafts
+
+if TYPE_CHECKING:
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 PROBLEM = "start_problem"
 LARGEST = 150
@@ -61,4 +69,16 @@ def start_box() -> None:
         ui.problem_line(PROBLEM)
     if project:
         st.session_state["starts_taken"] = taken + 1
+        drop_uploads(files or ())
         open_page("review", project=project)
+
+
+def drop_uploads(files: Sequence[UploadedFile]) -> None:
+    """Drop the bytes of files that have been used.
+
+    Otherwise Streamlit keeps them until the tab's session ends. There is no public way; its chat input does the same.
+    """
+    context = get_script_run_ctx()
+    if context is not None and isinstance(context.uploaded_file_mgr, MemoryUploadedFileManager):
+        for file in files:
+            context.uploaded_file_mgr.remove_file(session_id=context.session_id, file_id=file.file_id)

@@ -279,10 +279,8 @@ def some_rows(draft: ProjectDraft, count: int) -> dict[int, dict[str, Any]]:
     """Return rows to try as field -> JSON value by row id, spread over the training rows. Raises EngineError."""
     if draft.pipeline is None or draft.dataset is None:
         return {}
-    usable = reading.usable(draft.dataset, draft.pipeline, draft.mapping).examples
-    train = split_of(draft).train
-    rows = [row for row in sorted(train) if row in usable and row not in draft.excluded]
-    return {row: json_value(dict(usable[row])) for row in spread(rows, count)}
+    rows = spread(split_of(draft).train, count)
+    return {row: json_value(dict(one)) for row, one in reading.examples_at(draft, rows).items()}
 
 
 def spread(rows: Sequence[int], count: int) -> list[int]:

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
@@ -17,11 +17,11 @@ from dashboard.state import users
 from dashboard.state.selection import read_only
 from dashboard.state.snapshot import Snapshot, read_snapshot
 from dashboard.views.prompts import messages, sample_call, text_of
-from engine.dataset.memory import release_memory
+from engine.dataset.memory import LARGE, release_memory
 from engine.errors import EngineError, NotFoundError, RunError, StoreError
 from engine.home import data_home
 from engine.pipeline.spec import PipelineSpec
-from engine.records import Candidate, Outcome
+from engine.records import Candidate, Example, Outcome
 from engine.runs.spec import ModelChoice, ProjectDraft, RunSpec
 from engine.search.backends.contract import BackendChoice
 from engine.store.connection import BUSY_SECONDS
@@ -32,7 +32,7 @@ from engine.store.store import Store
 
 if TYPE_CHECKING:
     from dashboard.state.editing.project_file import AttachedFile
-    from engine.dataset import ColumnProfile, Dataset, UsableRows
+    from engine.dataset import ColumnProfile, Dataset, RowProblem
     from engine.lm.tuned import TunedModel
     from engine.search.estimate import Estimate
 
@@ -188,9 +188,21 @@ def cache_size() -> tuple[int, int, float]:
 # ---- a dataset as read
 
 
-@kept(8, "Reading the file")
 def dataset(dataset_id: str, _table: Dataset | None = None) -> Dataset:
-    """Return a stored file as a table; one that has just been read is `_table`. Raises DatasetError, NotFoundError."""
+    """Return a stored file as a table; one that has just been read is `_table`. Raises DatasetError, NotFoundError.
+
+    Of large files only the last two are kept in memory.
+    """
+    return (_large_table if _file_size(dataset_id) > LARGE else _table_of)(dataset_id, _table)
+
+
+@kept(256)
+def _file_size(dataset_id: str) -> int:
+    with reading() as store:
+        return store.datasets.size(dataset_id)
+
+
+def _read(dataset_id: str, _table: Dataset | None) -> Dataset:
     from engine.dataset import read_dataset
     from engine.store.rows import FROM_ELSEWHERE
 
@@ -199,6 +211,16 @@ def dataset(dataset_id: str, _table: Dataset | None = None) -> Dataset:
     with reading() as store:
         row = store.datasets.get(dataset_id)
     return replace(read_dataset(row.content, row.name), local_files=row.source != FROM_ELSEWHERE)
+
+
+@kept(8, "Reading the file")
+def _table_of(dataset_id: str, _table: Dataset | None) -> Dataset:
+    return _read(dataset_id, _table)
+
+
+@kept(2, "Reading the file")
+def _large_table(dataset_id: str, _table: Dataset | None) -> Dataset:
+    return _read(dataset_id, _table)
 
 
 def row_numbers(dataset_id: str | None, rows: Iterable[int]) -> dict[int, int]:
@@ -222,12 +244,41 @@ def profiles(dataset_id: str) -> tuple[ColumnProfile, ...]:
     return profile(dataset(dataset_id))
 
 
+@dataclass(frozen=True, slots=True)
+class UsableIds:
+    """Ids of the rows that a task can use: those below `total` that are not `left_out`. `problems` say why."""
+
+    total: int
+    left_out: frozenset[int]
+    problems: tuple[RowProblem, ...]
+
+    def __contains__(self, row: int) -> bool:
+        return 0 <= row < self.total and row not in self.left_out
+
+    def __len__(self) -> int:
+        return self.total - len(self.left_out)
+
+
 @kept(16, "Checking every row")
-def usable(dataset_id: str, pipeline: PipelineSpec, mapping: dict[str, str]) -> UsableRows:
-    """Return the rows that the task can use, and a problem for each that it cannot. Raises EngineError."""
+def usable(dataset_id: str, pipeline: PipelineSpec, mapping: dict[str, str]) -> UsableIds:
+    """Return the rows that the task can use, and a problem for each that it cannot. Raises EngineError.
+
+    Their values are made when they are asked for (`examples_at`): all of a large file take twice its size in memory.
+    """
     from engine.runs.prepare import usable_examples
 
-    return usable_examples(pipeline, dataset(dataset_id), mapping)
+    table = dataset(dataset_id)
+    found = usable_examples(pipeline, table, mapping)
+    left_out = frozenset(row for row in range(len(table)) if row not in found.examples)
+    return UsableIds(len(table), left_out, found.problems)
+
+
+def examples_at(draft: ProjectDraft, rows: Iterable[int]) -> dict[int, Example]:
+    """Return those of some rows of a draft that its task can use. Raises EngineError."""
+    from engine.runs.prepare import usable_examples
+
+    pipeline = draft.pipeline or PipelineSpec()
+    return usable_examples(pipeline, dataset(draft.dataset or ""), draft.mapping, list(rows)).examples
 
 
 def first_row(draft: ProjectDraft) -> dict[str, object]:

@@ -57,12 +57,13 @@ def usable_rows(
     """
     fields = {**inputs, **outputs}
     _check_mapping(dataset, mapping, inputs, outputs)
-    chosen = list(rows) if rows is not None else None
+    # Made at once: ids made between rows that are given up later would keep their memory from being given back.
+    ids = list(rows if rows is not None else range(len(dataset)))
     columns: list[list[object]] = []
     wrong: dict[int, tuple[str, str]] = {}
     for field, annotation in fields.items():
         cells = dataset.values(mapping[field])
-        picked = cells if chosen is None else [cells[row] for row in chosen]
+        picked = cells if rows is None else [cells[row] for row in ids]
         values, failed = _read_column(picked, annotation, parse)
         columns.append(values)
         for at, sentence in failed.items():
@@ -70,8 +71,7 @@ def usable_rows(
     keys, names = frozenset(inputs), list(fields)
     examples: dict[int, Example] = {}
     problems: list[RowProblem] = []
-    for at, line in enumerate(zip(*columns, strict=True)):
-        row = at if chosen is None else chosen[at]
+    for at, (row, line) in enumerate(zip(ids, zip(*columns, strict=True), strict=True)):
         if at in wrong:
             column, sentence = wrong[at]
             problems.append(RowProblem(dataset.row_number(row), column, f"{column!r} {sentence}"))

@@ -97,13 +97,19 @@ class Datasets(StorePart):
 
     def get(self, dataset_id: str) -> DatasetRow:
         """Return a dataset with its bytes. Raises NotFoundError."""
-        missing = f"There is no dataset {dataset_id!r}. Upload the file again."
-        return self._db.record(DatasetRow, missing, "FROM datasets WHERE id = ?", (dataset_id,))
+        return self._db.record(DatasetRow, _missing(dataset_id), "FROM datasets WHERE id = ?", (dataset_id,))
 
     def all(self) -> list[DatasetRow]:
         """Return all datasets without their bytes, the newest first."""
         order = "FROM datasets ORDER BY created_at DESC, rowid DESC"
         return self._db.records(DatasetRow, order, leave_out="content")
+
+    def size(self, dataset_id: str) -> int:
+        """Return the bytes of a dataset's file. Raises NotFoundError."""
+        found = self._db.read("SELECT length(content) FROM datasets WHERE id = ?", (dataset_id,))
+        if not found:
+            raise NotFoundError(_missing(dataset_id))
+        return int(found[0][0])
 
     def drop_unused(self, dataset_id: str) -> bool:
         """Delete a dataset that no project's draft and no run uses; return whether it was deleted."""
@@ -115,6 +121,10 @@ class Datasets(StorePart):
                 (dataset_id,),
             )
         )
+
+
+def _missing(dataset_id: str) -> str:
+    return f"There is no dataset {dataset_id!r}. Upload the file again."
 
 
 class Settings(StorePart):

@@ -162,7 +162,7 @@ def _row_problems(
             return False
         gone = {table.row_number(row) for row in excluded if row < len(table)}
         found += [p for p in usable.problems if p.row not in gone]
-        good = sum(row not in excluded for row in usable.examples) if excluded else len(usable.examples)
+        good = len(usable) - sum(row in usable for row in excluded)
     if found:
         answers = {mapping.get(f.name) for f in pipeline.outputs} if pipeline is not None else set()
         _problem_table(found, good, answers)

@@ -84,8 +84,7 @@ def ask(project_id: str, draft: ProjectDraft, rows: Sequence[int]) -> None:
     field = labelled_field(draft, table)
     if field is None or draft.pipeline is None:
         raise DatasetError("The task has no single answer to label.")
-    usable = reading.usable(draft.dataset or "", draft.pipeline, draft.mapping).examples
-    wanted = {row: json_value(dict(usable[row])) for row in rows if row in usable}
+    wanted = {row: json_value(dict(one)) for row, one in reading.examples_at(draft, rows).items()}
     if not wanted:
         raise DatasetError("None of these rows can be answered: their inputs or answers do not fit the task.")
     found = playground.answer_rows(draft, wanted)
