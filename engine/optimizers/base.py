@@ -72,6 +72,11 @@ class Optimizer:
         """True if this one, with its options, wants training rows without any answer."""
         return self.takes_unlabelled
 
+    @property
+    def retrieves(self) -> bool:
+        """True if its prompts may show each input other examples, and others of them the same to each."""
+        return False
+
     def __init__(
         self,
         metric: Any = None,

@@ -12,20 +12,20 @@ from engine.metrics.base import Metric
 from engine.search.budget import Budget
 from engine.text import counted
 
-PASSES = {"Quick": 2, "Balanced": 8, "Thorough": 24}
-"""Plan -> how many prompts its search can score on all rows to choose by."""
+PASSES = {"Quick": 2, "Balanced": 8.5, "Thorough": 24}
+"""Plan -> how many times its search can go over all rows to choose by."""
 
 
 def plans(validation: int, test: int, calls_a_row: int = 1) -> dict[str, int]:
-    """Return the budget of each plan in calls: the start on the rows to choose by, the search, the final test of two prompts.
+    """Return the budget of each plan in calls: the start on the rows to choose by, the search, the final test of three prompts.
 
     `validation` and `test` are numbers of rows. In whole fifties, so that the same task keeps its plans when a row more
     or less is found.
 
     >>> plans(75, 74)
-    {'Quick': 400, 'Balanced': 850, 'Thorough': 2050}
+    {'Quick': 450, 'Balanced': 950, 'Thorough': 2100}
     """
-    base = validation + 2 * test
+    base = validation + 3 * test
     calls = {name: calls_a_row * (base + passes * validation) for name, passes in PASSES.items()}
     return {name: 50 * math.ceil(number / 50) for name, number in calls.items()}
 

@@ -218,7 +218,7 @@ SAMPLES: tuple[Sample, ...] = (
         plain="Messages to a company that rents out room displays; each goes to one of six teams, by house rules.",
         file="support_tickets.csv",
         pipeline=PipelineSpec(steps=(_ROUTING,)),
-        budget={"calls": 850},
+        budget={"calls": 950},
     ),
     Sample(
         name="reviews",
@@ -226,7 +226,7 @@ SAMPLES: tuple[Sample, ...] = (
         plain="Reviews from an outdoor shop; each has a main aspect and a sentiment, ironic ones included.",
         file="reviews.csv",
         pipeline=PipelineSpec(steps=(_REVIEW,)),
-        budget={"calls": 750},
+        budget={"calls": 800},
     ),
     Sample(
         name="math_problems",
@@ -291,7 +291,7 @@ SAMPLES: tuple[Sample, ...] = (
         columns={f.name: f"correct_{f.name}" for f in _INVOICE.outputs},
         pipeline=PipelineSpec(steps=(_INVOICE,)),
         metric=("JSONMatch", {"every_output": True}),
-        budget={"calls": 400},
+        budget={"calls": 450},
     ),
 )
 

@@ -97,6 +97,7 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
         row_numbers=row_numbers(dataset, (*usable.examples, *bare)),
         models=other_models(spec),
         objective=spec.objective,
+        tested_prompts=3 if optimizer.retrieves else 2,
     )
     check_prices(settings)
     check_frozen(spec.frozen, seed_of(program), changes=optimizer.changes, who=spec.optimizer.name)

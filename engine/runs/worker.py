@@ -35,7 +35,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -62,6 +62,7 @@ from engine.runs.spec import RunSpec, no_gain_by_ray
 from engine.runs.spending import limited_budget, used_up
 from engine.runs.turn import Turn, patiently
 from engine.search.backends.contract import Backend, BackendChoice
+from engine.search.budget import Amount
 from engine.search.driver import Driver
 from engine.search.objective import Objective, comparison
 from engine.search.settings import SearchResult, Trial
@@ -347,7 +348,7 @@ class _Job:
         )
         _check_tested(before, after)
         teacher = await self._teacher(driver, prepared, search)
-        static = await self._tested_static(driver, search.best, split.test, len(split.validation))
+        static = await self._tested_static(driver, after, search.best, len(split.validation))
         metric, rows = prepared.settings.metric, prepared.settings.rows
         figure = await asyncio.to_thread(whole_set_figure, metric, rows, before, after)
         result = {
@@ -383,15 +384,17 @@ class _Job:
         return {"model": choice.name, "prompt": title, **summary(driver.seed, None, tested)}
 
     async def _tested_static(
-        self, driver: Driver, best: Candidate, rows: Sequence[int], validation_rows: int
+        self, driver: Driver, after: Evaluation, best: Candidate, validation_rows: int
     ) -> dict[str, Any] | None:
-        """Return the figures of the best static prompt, tested where the calls left pay for it."""
+        """Return the figures of the best static prompt, tested on the rows of the best one where what is left pays for it."""
         static = best_static(driver.trials, best)
         if static is None or static.id == driver.seed.id:
             return None  # the start was tested
-        left = driver.ledger.calls_left
-        affordable = left is None or left >= len(rows) * driver.settings.calls_a_row
-        tested = await driver.score(static, rows, label="static") if affordable else Evaluation(static.id, ())
+        rows = [outcome.row for outcome in after.outcomes]
+        need = Amount(len(rows) * driver.settings.calls_a_row, after.usage.tokens, after.usage.cost or 0.0)
+        tested = Evaluation(static.id, ())
+        if not driver.ledger.affords(need):
+            tested = await driver.score(static, rows, label="static")
         return summary(static, validation_score(driver.trials, static, validation_rows), tested)
 
     def _result(

@@ -171,12 +171,12 @@ class Ledger:
         if limit is not None and self.closed is None and self.seconds >= limit - self._kept_back.seconds:
             self.close(f"The time limit of {limit:,.0f} seconds is used up.", "budget")
 
-    def affords(self, tokens: float, usd: float) -> str:
-        """Return "" where so much may still be spent, else how much is left of what is short."""
+    def affords(self, need: Amount) -> str:
+        """Return "" where so much may still be spent besides time, else how much is left of what is short."""
         amount = self._spent_amount() + self._kept_back
-        for name, need in (("tokens", tokens), ("usd", usd)):
+        for name in ("calls", "tokens", "usd"):
             limit = getattr(self.budget, name)
-            if limit is not None and getattr(amount, name) + need > limit:
+            if limit is not None and getattr(amount, name) + getattr(need, name) > limit:
                 return _LIMITS[name].format(max(0, limit - getattr(amount, name)))
         return ""
 

@@ -246,7 +246,7 @@ class _Simulation:
         before = self.totals.calls
         if test_rows:
             finals = [seed] if best.id == seed.id else [seed, best]
-            if retrieves(best):  # the best static prompt is tested, too
+            if self.settings.tested_prompts > len(finals) and retrieves(best):  # the best static prompt, too
                 finals.append(
                     replace(best, steps={p: replace(s, nearest=0, demos=()) for p, s in best.steps.items()})
                 )

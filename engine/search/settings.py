@@ -51,7 +51,8 @@ class Settings:
     has used of the time limit. `feedback` is people's words on earlier answers, by row; `row_numbers` as people count.
     `trainers` are the user's own trainers; they replace registered ones of the same name. `started` is the folder in which
     the run keeps the orders of trainings that it starts, for when it is driven again. `models` are others, by name, that may
-    answer steps in place of `lm`; `objective` decides between the programs that were found.
+    answer steps in place of `lm`; `objective` decides between the programs that were found. `tested_prompts` is how many the
+    final test compares: 3 where the best may show each input other examples, as the best that does not is tested too.
     """
 
     program: Module
@@ -77,6 +78,7 @@ class Settings:
     started: Path | None = None
     models: Mapping[str, BaseLM] = field(default_factory=dict)
     objective: Objective = field(default_factory=Objective)
+    tested_prompts: int = 2
 
     @property
     def calls_a_row(self) -> int:
@@ -90,8 +92,8 @@ class Settings:
             return max(1, self.program.calls_a_row)
 
     def keep_back_final_test(self, ledger: Ledger, rows: int, outcomes: Iterable[Outcome] = ()) -> None:
-        """Keep back what two prompts over the test rows take, judged by outcomes so far; at most half of what is left."""
-        runs = 2 * rows
+        """Keep back what the prompts tested over the test rows take, judged by outcomes so far; at most half of what is left."""
+        runs = self.tested_prompts * rows
         known = [o.usage for o in outcomes if o.usage.tokens]
         # The best prompt is longer than the first: a quarter more, and what the evaluations so far showed.
         share = 1.25 * runs / max(1, len(known))

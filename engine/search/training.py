@@ -21,7 +21,7 @@ from engine.errors import AdapterParseError, BudgetExhaustedError, Configuration
 from engine.lm.history import callers
 from engine.records import Candidate, Evaluation, Outcome, TraceStep, Usage, content_hash, json_value
 from engine.search import events
-from engine.search.budget import Ledger
+from engine.search.budget import Amount, Ledger
 from engine.search.contract import Score, Train, Training
 from engine.search.scoring import Scoring, Slots
 from engine.search.settings import Settings
@@ -227,7 +227,7 @@ class Trainings:
         self._promised[watch] = forecast.usd or 0.0
         if started:
             return ""
-        if forecast.usd and (left := self.ledger.affords(0, forecast.usd + promised)):
+        if forecast.usd and (left := self.ledger.affords(Amount(usd=forecast.usd + promised))):
             others = f", {promised:,.2f} of them for trainings under way" if promised else ""
             return (
                 f"The training would cost about {forecast.usd:,.2f} US dollars, and {left} are left of the budget{others}. "

@@ -66,7 +66,7 @@ def test_the_run_is_drawn(finished):
     tools = finished.locator(".plot .modebar-btn").evaluate_all("all => all.map((b) => b.dataset.title)")
     assert {"Zoom", "Download plot as a PNG"} <= set(tools)
     assert not any("hare" in tool for tool in tools), "a chart leaves this machine only as a download"
-    expect(finished.locator("[data-meter=calls]")).to_contain_text("of 850")
+    expect(finished.locator("[data-meter=calls]")).to_contain_text("of 950")
     shoot(finished, "run")
     for width in (1920, 1280):
         finished.set_viewport_size({"width": width, "height": 900})

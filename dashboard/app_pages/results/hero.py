@@ -159,7 +159,8 @@ def _offers(run: RunRow, result: Mapping[str, Any]) -> list[Offer]:
     surely = kind == "better"
     safe = "Not as good." if surely else "The safe choice: nothing is surely better."
     # The prompts that were tested have one number on this page: that of the test rows.
-    tested = {best: result["best"]["tokens_per_row"], start: result["baseline"]["tokens_per_row"]}
+    figures = (result["best"], result["baseline"], result.get("static") or {})
+    tested = {f.get("candidate"): f.get("tokens_per_row") for f in figures}
     wanted = [(start, "The starting prompt", safe)]
     if best != start:
         why = "Surely better than the start." if surely else "Not surely better than the start."
@@ -172,6 +173,8 @@ def _offers(run: RunRow, result: Mapping[str, Any]) -> list[Offer]:
         )
     if static := result.get("static"):
         why = "Shows each input the same: nothing is looked up. The best of that kind."
+        if static["test"] is None:
+            why += " It was not tested: too little of the budget was left."
         wanted.insert(len(wanted) - 1, (static["candidate"], "The best fixed prompt", why))
     for made in more_scores.made_by_hand(run):
         wanted.append(

@@ -75,6 +75,12 @@ class Autotune(Optimizer):
     changes = "both"
     options: AutotuneOptions
 
+    @property
+    def retrieves(self) -> bool:
+        """True unless examples are left out."""
+        left_out = self.options.leave_out
+        return self.options.max_examples > 0 and "examples" not in left_out and "nearest" not in left_out
+
     def search(self, problem: Problem) -> Search:
         """Check, race in rounds, settle."""
         rng = random.Random(f"{self.options.seed}:{problem.rng.getrandbits(64)}")

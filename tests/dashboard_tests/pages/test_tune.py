@@ -250,12 +250,12 @@ def test_a_project_without_a_way_of_tuning_gets_the_plan_in_the_middle(project):
     drafts.update(project, optimizer=None, budget=Budget(usd=1.0))
     app = start(project)
     assert draft(project).optimizer == Named(name="Autotune")
-    assert draft(project).budget == Budget(calls=850, usd=1.0)  # a plan is a number of calls, and no more
+    assert draft(project).budget == Budget(calls=950, usd=1.0)  # a plan is a number of calls, and no more
     assert not next(e for e in app.expander if e.label.startswith("Expert")).proto.expanded
     assert [b.disabled for b in app.button if b.key == "start_run"] == [False]
     app.button(key="set_plan_Thorough").click().run()
-    assert draft(project).budget == Budget(calls=2050, usd=1.0)
-    assert app.number_input(key=f"budget_calls_{project}").value == 2050
+    assert draft(project).budget == Budget(calls=2100, usd=1.0)
+    assert app.number_input(key=f"budget_calls_{project}").value == 2100
     assert "free" in said(app)
 
 

@@ -1,6 +1,7 @@
 """The worker process: a run from claim to export, killed anywhere and resumed, paused, stopped, failed."""
 
 import contextlib
+import hashlib
 import signal
 import subprocess
 import zlib
@@ -23,8 +24,10 @@ from support.run_setup import (
 from support.servers.openai_server import OpenAIServer, default_answer
 
 import engine
+from engine.dataset import read_dataset
 from engine.errors import NotFoundError, RunError
-from engine.runs.spec import Named
+from engine.pipeline.templates import get_sample
+from engine.runs.spec import Named, sample_bytes, sample_draft
 from engine.runs.worker import work
 from engine.search.budget import Budget
 from engine.store.store import Store
@@ -92,16 +95,29 @@ def test_every_optimizer_ends_with_the_result_validated(home, name):
 
 
 def test_next_to_a_prompt_that_retrieves_the_best_static_one_is_tested(home):
-    run_id = add_run(home, optimizer=Named(name="Autotune"), budget=Budget(calls=600))
+    sample = get_sample("support_tickets")
+    content = sample_bytes(sample.file)
+    table, digest = read_dataset(content, sample.file), hashlib.sha256(content).hexdigest()
+    with Store.open(home) as store:
+        stored = store.datasets.add(sample.file, content, digest, table.columns, len(table), "sample")
+        draft = sample_draft(sample, stored)
+        changes = {"budget": Budget(calls=330), "split": draft.split.model_copy(update={"sample": 100})}
+        run = draft.model_copy(update=changes).to_run(digest)
+        run_id = store.runs.create(store.projects.create("P", {}), run.model_dump(mode="json"), "A run")
     assert work(home, run_id) == 0
     with Store.open(home, read_only=True) as store:
-        result = store.runs.get(run_id).result
+        run, trials = store.runs.get(run_id), store.trials.all(run_id)
         states = {c.id: c.candidate.steps for c in store.trials.candidates(run_id)}
-    retrieving = any(s.nearest for s in states[result["best_candidate"]].values())
-    assert (result["static"] is not None) == retrieving
-    if retrieving:
-        assert result["static"]["test"] is not None
-        assert not any(s.nearest for s in states[result["static"]["candidate"]].values())
+    result, static = run.result, run.result["static"]
+    assert any(s.nearest for s in states[result["best_candidate"]].values())
+    assert not any(s.nearest for s in states[static["candidate"]].values())
+    assert run.calls == 330  # the search had used up what was not kept for the three
+    assert [(t.label, t.rows_done) for t in trials if t.split == "test"] == [
+        ("baseline", 30),
+        ("best", 30),
+        ("static", 30),
+    ]
+    assert static["test"] is not None
     assert {"step", "kind", "text", "fixed", "broken"} <= set(result["credits"][0])
 
 
