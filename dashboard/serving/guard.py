@@ -35,6 +35,10 @@ WRONG_SECONDS, MOST_WRONG = 2.0, 5
 """A wrong token is answered this late; from one address this many may wait, and further ones are not looked at."""
 
 LONGEST_FORM = 4096
+FILES = "/media/"
+MOST_FILES = 10_000
+"""Files of one user's pages that are remembered; the ones sent longest ago are forgotten first."""
+
 _PAGE = Path(__file__).parents[1] / "static" / "sign_in.html"
 
 
@@ -140,16 +144,47 @@ class Cookies:
         return hmac.new(self._key, f"{rest}|{self._door.proof(name)}".encode(), hashlib.sha256).hexdigest()
 
 
+class SentFiles:
+    """Addresses of pictures and downloads that each user's pages were sent. Streamlit answers to them whoever asks.
+
+    >>> sent = SentFiles()
+    >>> sent.note("ada", b"...\x12\x0f/media/0a1b.png...")
+    >>> sent.may_read("ada", "/media/0a1b.png"), sent.may_read("bob", "/media/0a1b.png")
+    (True, False)
+    """
+
+    _address = re.compile(rb"/media/(\w+)")
+
+    def __init__(self) -> None:
+        self._ids: dict[str, dict[bytes, None]] = {}
+
+    def note(self, name: str, message: bytes) -> None:
+        """Remember the files that a message to a user's page names."""
+        for found in self._address.findall(message):
+            ids = self._ids.setdefault(name, {})
+            ids.pop(found, None)
+            ids[found] = None
+            if len(ids) > MOST_FILES:
+                del ids[next(iter(ids))]
+
+    def may_read(self, name: str, path: str) -> bool:
+        """Return whether a user's pages were sent the file at a path."""
+        found = self._address.match(path.encode())
+        return found is not None and found[1] in self._ids.get(name, {})
+
+
 class SignIn:
     """Middleware that answers who has not signed in with the page to do so, and nothing else.
 
     A user signs in with a token, typed on that page (one without a name: also in the address, as ?token=...), or at an OpenID
-    Connect provider where Streamlit is set up for one. Each message of an open socket is checked again.
+    Connect provider where Streamlit is set up for one. Each message of an open socket is checked again. Files that pages show or
+    offer are sent to users whose pages were sent their addresses.
     """
 
     def __init__(self, app: ASGIApp, door: Door) -> None:
         self._app, self._door, self._cookies = app, door, Cookies(door)
         self._wrong: Counter[str] = Counter()
+        self._files = SentFiles()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass a request on."""
@@ -161,6 +196,8 @@ class SignIn:
         if scope["type"] == "http" and (answer := await self._own_page(Request(scope, receive), user)):
             answer.headers["cache-control"] = "no-store"
             await answer(scope, receive, send)
+        elif user is not None and path.startswith(FILES) and not self._files.may_read(user.name, path):
+            await _refuse(scope, receive, send, 404, "Your pages show no such file. Open the page again.")
         elif user is not None:
             await self._pass_on(user, connection, receive, send)
         elif self._has_oidc and path in _oidc().PATHS:
@@ -182,7 +219,13 @@ class SignIn:
                 return {"type": "websocket.disconnect", "code": 1008}
             return message
 
-        await self._app(scope, receive_checked, send)
+        async def send_noted(message: Message) -> None:
+            if data := message.get("bytes"):
+                self._files.note(user.name, data)
+            await send(message)
+
+        is_socket = scope["type"] == "websocket"
+        await self._app(scope, receive_checked, send_noted if is_socket else send)
 
     @property
     def _has_oidc(self) -> bool:

@@ -99,6 +99,9 @@ def test_a_viewer_downloads_and_is_out_when_removed(signed_in, team: Team):
     assert "<html" in Path(started.value.path()).read_text()[:200].lower()
     with pytest.raises(urllib.error.HTTPError, match="401"):
         urllib.request.urlopen(started.value.url)
+    other = signed_in("root", "")
+    assert page.context.request.get(started.value.url).status == 200
+    assert other.context.request.get(started.value.url).status == 404
     team.file.remove("bob")
     page.get_by_role("link", name="History").click()
     page.wait_for_timeout(500)

@@ -28,8 +28,11 @@ async def echo(socket):
     await socket.accept()
     with suppress(WebSocketDisconnect):
         while True:
-            await socket.receive_text()
-            await socket.send_text(socket.headers[USER_HEADER])
+            asked = await socket.receive_text()
+            if asked.startswith("show "):
+                await socket.send_bytes(b"\x0a" + asked.removeprefix("show ").encode())
+            else:
+                await socket.send_text(socket.headers[USER_HEADER])
 
 
 def site():
@@ -110,6 +113,29 @@ def test_a_token_is_asked_for_once_and_a_strict_cookie_kept(client, tokens):
     assert tokens["bob"] not in answer.headers["set-cookie"]
     assert client.get("/own").json() == ["bob"]
     assert socket_opens(client, cookie=f"{NAME}={cookie_of(answer)}") == "bob"
+
+
+def test_a_file_is_sent_only_to_the_user_whose_page_shows_it(client, tokens, monkeypatch):
+    monkeypatch.setattr(guard, "MOST_FILES", 2)
+    cookies = {name: {"cookie": f"{NAME}={cookie_of(sign_in(client, tokens[name]))}"} for name in tokens}
+    client.cookies.clear()
+
+    def statuses(path):
+        return [client.get(path, headers=cookies[name]).status_code for name in ("ada", "bob")]
+
+    def show(name, path):
+        with client.websocket_connect("/_stcore/stream", headers=SOCKET | cookies[name]) as socket:
+            socket.send_text(f"show {path}")
+            socket.receive_bytes()
+
+    assert statuses("/media/0a1b.png") == [404, 404]
+    show("ada", "/media/0a1b.png")
+    assert statuses("/media/0a1b.png") == [200, 404]
+    show("bob", "/media/0a1b.png")
+    assert statuses("/media/0a1b.png") == [200, 200]
+    for number in range(2):
+        show("ada", f"/media/{number}.png")
+    assert statuses("/media/0a1b.png") == [404, 200]
 
 
 def test_no_browser_can_say_who_it_is(client, tokens):
