@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import copy
+import hashlib
 import logging
 import sqlite3
 import threading
@@ -20,7 +21,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -31,28 +32,35 @@ from engine.records import Usage
 
 log = logging.getLogger(__name__)
 
+# One tree, by a number that follows from the key: a look-up among ten million answers reads one page that is in no cache of the
+# processor, where a table with an index of its keys had it read four. Two keys with one number take each other's place.
 SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, model TEXT, reply TEXT, payer TEXT, created_at FLOAT,"
-    " calls INTEGER, input_tokens INTEGER, output_tokens INTEGER, cost FLOAT)"
+    "CREATE TABLE IF NOT EXISTS answers (id INTEGER PRIMARY KEY, key BLOB, model TEXT, reply TEXT, payer TEXT,"
+    " created_at FLOAT, calls INTEGER, input_tokens INTEGER, output_tokens INTEGER, cost FLOAT)",
+    "CREATE TABLE IF NOT EXISTS kept (replies INTEGER, cost FLOAT)",
+    "CREATE TRIGGER IF NOT EXISTS added AFTER INSERT ON answers BEGIN"
+    " UPDATE kept SET replies = replies + 1, cost = cost + NEW.cost; END",
+    "CREATE TRIGGER IF NOT EXISTS replaced AFTER UPDATE ON answers BEGIN"
+    " UPDATE kept SET cost = cost + NEW.cost - OLD.cost; END",
 )
-SELECT = "SELECT model, reply, payer, calls, input_tokens, output_tokens, cost FROM replies WHERE key = ?"
-# A reply that takes the place of another keeps its row id: see `Cache.size`.
+SELECT = (
+    "SELECT model, reply, payer, calls, input_tokens, output_tokens, cost FROM answers WHERE id = ? AND key = ?"
+)
 INSERT = (
-    "INSERT INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET model = excluded.model,"
-    " reply = excluded.reply, payer = excluded.payer, created_at = excluded.created_at, calls = excluded.calls,"
-    " input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens, cost = excluded.cost"
+    "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET key = excluded.key,"
+    " model = excluded.model, reply = excluded.reply, payer = excluded.payer, created_at = excluded.created_at,"
+    " calls = excluded.calls, input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,"
+    " cost = excluded.cost"
 )
-TOTALS = "CREATE TABLE IF NOT EXISTS totals (upto INTEGER, replies INTEGER, cost FLOAT)"
-SINCE = "SELECT count(*), total(cost), max(rowid) FROM replies WHERE rowid > ?"
+# What earlier versions kept is read where it is.
+OLD_TABLE = "SELECT 1 FROM sqlite_master WHERE name = 'replies'"
+OLD_SELECT = "SELECT model, reply, payer, calls, input_tokens, output_tokens, cost FROM replies WHERE key = ?"
 
 payer: ContextVar[str | None] = ContextVar("engine_lm_payer", default=None)
 """Id of the run that pays for the calls made here; the search driver sets it."""
 
 MOST_UNKEPT = 2048
 """Replies that wait in memory at most until they can be written."""
-
-MOST_SINCE = 1_000
-"""New replies from which on they are added to the totals, so that a look at a cache of millions need not count them."""
 
 LOCK_SECONDS = 10.0
 """Longest wait for another process that writes."""
@@ -94,6 +102,7 @@ class Cache:
         self.path = Path(path) if path is not None else None
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        self._has_older = False
         self._in_flight: dict[tuple[int, str], asyncio.Future[Reply | None]] = {}
         self._unkept: dict[str, tuple[object, ...]] = {}
 
@@ -140,10 +149,13 @@ class Cache:
     def get(self, key: str, *, faulty: bool = False) -> Reply | None:
         """Return the reply kept under a key, marked as cached, or None; one that is `faulty` where that is asked for alone."""
         if self._unkept and (unkept := self._unkept.get(key)) is not None:
-            return _kept(key, (unkept[1], unkept[2], unkept[3], *unkept[5:]))
+            return _kept(key, (*unkept[2:5], *unkept[6:]))
         try:
             with self._lock:
-                row = self._open().execute(SELECT, (key,)).fetchone()
+                connection = self._open()
+                row = connection.execute(SELECT, place_of(key)).fetchone()
+                if row is None and self._has_older:
+                    row = connection.execute(OLD_SELECT, (key,)).fetchone()
         except sqlite3.Error as error:
             self._trouble(error, "read")
             return None
@@ -170,7 +182,7 @@ class Cache:
         )
         used = reply.usage
         spent = (used.calls, used.input_tokens, used.output_tokens, used.cost)
-        row = (key, reply.model, data.decode(), payer, time.time(), *spent)
+        row = (*place_of(key), reply.model, data.decode(), payer, time.time(), *spent)
         if self._unkept:  # what holds this one up too need not be waited for again
             self._unkept[key] = row
             self.settle()
@@ -219,42 +231,23 @@ class Cache:
         """Return how much is kept: replies, bytes on disk, and the US dollars paid for them."""
         try:
             with self._lock:
-                count, cost = self._totals(self._open())
+                count, cost = self._open().execute("SELECT replies, cost FROM kept").fetchone()
         except sqlite3.Error as error:
             self._trouble(error, "read")
             count, cost = 0, 0.0
         return count, sum(f.stat().st_size for f in self._files() if f.exists()), cost
 
-    def _totals(self, connection: sqlite3.Connection) -> tuple[int, float]:
-        """Return the number of replies and their cost: what was added up before, and what came since."""
-        before, last = (
-            _added_up(connection),
-            connection.execute("SELECT max(rowid) FROM replies").fetchone()[0],
-        )
-        if (last or 0) - before.upto >= MOST_SINCE:
-            try:
-                connection.execute(
-                    "BEGIN IMMEDIATE"
-                )  # until the totals are noted, no other process clears the cache
-                connection.execute(TOTALS)
-                before = _with_new(connection, _added_up(connection))
-                connection.execute("DELETE FROM totals")
-                connection.execute("INSERT INTO totals VALUES (?, ?, ?)", before)
-                connection.execute("COMMIT")
-            except sqlite3.OperationalError as error:  # a full disk, a lock: the next look tries again
-                log.debug("The totals of %s were not noted: %s", self.path, error)
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-        found = _with_new(connection, before)
-        return found.replies, found.cost
-
     def clear(self) -> int:
         """Forget every reply, also those that wait in memory; return how many there were."""
         with self._lock:
             connection = self._open()
-            connection.execute("DROP TABLE IF EXISTS totals")
-            count = connection.execute("DELETE FROM replies").rowcount
+            connection.execute("BEGIN IMMEDIATE")
+            with connection:
+                (count,) = connection.execute("SELECT replies FROM kept").fetchone()
+                connection.execute("DELETE FROM answers")
+                connection.execute("UPDATE kept SET replies = 0, cost = 0.0")
+                if self._has_older:
+                    connection.execute("DELETE FROM replies")
             connection.execute("VACUUM")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             count += len(self._unkept)
@@ -280,19 +273,21 @@ class Cache:
             connection.close()
 
     def _open(self) -> sqlite3.Connection:
-        if self._connection is not None:
-            return self._connection
+        if self._connection is None:
+            self._connection = self._new_connection()
+            self._has_older = bool(self._connection.execute(OLD_TABLE).fetchone())
+        return self._connection
+
+    def _new_connection(self) -> sqlite3.Connection:
         try:
-            self._connection = _connect(self.path)
+            return _connect(self.path)
         except sqlite3.DatabaseError as error:
             if self.path is None or not _is_damage(error):
-                self._connection = self._in_memory(error)
-            else:
-                self._set_aside(self.path, error)
-                self._connection = _connect(self.path)
+                return self._in_memory(error)
+            self._set_aside(self.path, error)
+            return _connect(self.path)
         except OSError as error:
-            self._connection = self._in_memory(error)
-        return self._connection
+            return self._in_memory(error)
 
     def _in_memory(self, error: Exception) -> sqlite3.Connection:
         log.warning(
@@ -331,25 +326,10 @@ class Cache:
         return [] if path is None else [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
 
 
-class _Totals(NamedTuple):
-    """Number and cost of the replies up to a row id."""
-
-    upto: int = 0
-    replies: int = 0
-    cost: float = 0.0
-
-
-def _added_up(connection: sqlite3.Connection) -> _Totals:
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'totals'").fetchone():
-        return _Totals()
-    row = connection.execute("SELECT upto, replies, cost FROM totals").fetchone()
-    return _Totals(*row) if row else _Totals()
-
-
-def _with_new(connection: sqlite3.Connection, before: _Totals) -> _Totals:
-    """Return the totals with the replies that came after them."""
-    count, cost, last = connection.execute(SINCE, (before.upto,)).fetchone()
-    return _Totals(last or before.upto, before.replies + count, before.cost + cost)
+def place_of(key: str) -> tuple[int, bytes]:
+    """Return the number under which a key's answer is kept, and what is compared with it there."""
+    digest = hashlib.blake2b(key.encode(), digest_size=24).digest()
+    return int.from_bytes(digest[:8], "big", signed=True), digest[8:]
 
 
 def _unpaid(error: Exception) -> Exception:
@@ -407,12 +387,24 @@ def _connected(path: Path | None) -> sqlite3.Connection:
         # NORMAL loses nothing when the process is killed, only when the machine is.
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("PRAGMA mmap_size=268435456")
-        connection.execute(SCHEMA)
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'kept'").fetchone():
+            _make_tables(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    """Make the tables, once; what an earlier version kept is counted in."""
+    connection.execute("BEGIN IMMEDIATE")
+    with connection:
+        for statement in SCHEMA:
+            connection.execute(statement)
+        before: tuple[int, float] = (0, 0.0)
+        if connection.execute(OLD_TABLE).fetchone():
+            before = connection.execute("SELECT count(*), total(cost) FROM replies").fetchone()
+        connection.execute("INSERT INTO kept SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM kept)", before)
 
 
 def _is_damage(error: sqlite3.Error) -> bool:

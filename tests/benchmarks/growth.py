@@ -27,7 +27,7 @@ from support.pages.page_frame import open_page
 from support.run_setup import add_data, add_run, csv_bytes
 
 from engine.lm.base import Choice, Reply
-from engine.lm.cache import Cache
+from engine.lm.cache import Cache, place_of
 from engine.records import Usage
 from engine.runs.spec import Named
 from engine.runs.worker import work
@@ -40,7 +40,7 @@ CALLS = (100_000, 1_000_000, 10_000_000)
 PAGES = ("home", "history", "run", "results", "tune", "settings")
 REPEATS = 5
 SAMPLE = 2_000
-"""Look-ups and writes of which the median counts."""
+"""Look-ups and writes of one turn."""
 
 LOGARITHM, LINEAR = "logarithm", "linear"
 
@@ -111,24 +111,35 @@ def tables(folder: Path) -> list[Line]:
 
 
 def calls(folder: Path) -> list[Line]:
-    """Measure a cache with more and more answers."""
-    found: list[tuple[float, ...]] = []
-    for number in CALLS:
-        with _data_folder(folder / f"calls-{number}") as home:
-            path = home / "cache.sqlite3"
-            _fill_cache(path, number)
-            found.append(_cache_times(path))
+    """Measure caches with more and more answers, in turns: CPU time, which the machine's other work adds less to."""
+    paths = [folder / str(number) / "cache.sqlite3" for number in CALLS]
+    for path, number in zip(paths, CALLS, strict=True):
+        path.parent.mkdir(parents=True)
+        _fill_cache(path, number)
+    sizes = [path.stat().st_size / 1e6 for path in paths]
+    rounds: list[list[tuple[float, ...]]] = [[] for _ in CALLS]
+    for turn in range(REPEATS):
+        for times, path, number in zip(rounds, paths, CALLS, strict=True):
+            times.append(_cache_times(path, number, turn))
     names = (
-        ("Call cache on disk", "MB", LINEAR),
-        ("Look-up of a kept answer, median", "us", LOGARITHM),
-        ("Look-up of an answer that is not there, median", "us", LOGARITHM),
-        ("Keeping a new answer, median", "us", LOGARITHM),
-        ("Opening the cache and one look-up", "ms", LOGARITHM),
-        ("Size of the cache, as on the Settings page", "ms", LOGARITHM),
+        ("Look-up of a kept answer", "us"),
+        ("Look-up of an answer that is not there", "us"),
+        ("Keeping a new answer", "us"),
+        ("Opening the cache and one look-up", "us"),
+        ("Size of the cache, as on the Settings page", "us"),
     )
     return [
-        Line(name, unit, CALLS, values, grow)
-        for (name, unit, grow), values in zip(names, zip(*found, strict=True), strict=True)
+        Line("Call cache on disk", "MB", CALLS, sizes, LINEAR),
+        *(
+            Line(
+                name,
+                unit,
+                CALLS,
+                [1e6 * statistics.median(times[at] for times in turns) for turns in rounds],
+                LOGARITHM,
+            )
+            for at, (name, unit) in enumerate(names)
+        ),
     ]
 
 
@@ -139,50 +150,44 @@ def _reply(number: int) -> Reply:
     )
 
 
-def _fill_cache(path: Path, wanted: int) -> None:
-    """Make a cache with a number of answers: copies of one that the product wrote, under other keys of the same length.
+def _key(number: int) -> str:
+    return f"{number:064x}"
 
-    The keys ascend, evenly spread: SQLite would take an hour to sort in ten million at random.
-    """
+
+def _fill_cache(path: Path, wanted: int) -> None:
+    """Make a cache with a number of answers: copies of one that the product wrote, in the order in which they lie in the file."""
     cache = Cache(path)
-    cache.put("0" * 64, _reply(0), "0123456789ab")
+    cache.put(_key(0), _reply(0), "0123456789ab")
     cache.close()
     database = sqlite3.connect(path, isolation_level=None)
     database.execute("PRAGMA journal_mode = OFF")
     database.execute("PRAGMA synchronous = OFF")
-    database.execute(
-        "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < ?1 - 1) "
-        "INSERT INTO replies SELECT printf('%016x', n * (9223372036854775807 / ?1)) || lower(hex(randomblob(24))), model, "
-        "replace(reply, 'billing 0', 'billing ' || n), payer, created_at, calls, input_tokens, output_tokens, cost "
-        "FROM many CROSS JOIN replies WHERE key = ?2",
-        (wanted, "0" * 64),
+    database.execute("BEGIN")
+    database.executemany(
+        "INSERT INTO answers SELECT ?1, ?2, model, replace(reply, 'billing 0', 'billing ' || hex(?2)), payer, created_at, calls, "
+        "input_tokens, output_tokens, cost FROM answers WHERE id = ?3",
+        ((*place, place_of(_key(0))[0]) for place in sorted(place_of(_key(n)) for n in range(1, wanted))),
     )
+    database.execute("COMMIT")
     database.execute("PRAGMA journal_mode = WAL")
     database.close()
 
 
-def _cache_times(path: Path) -> tuple[float, ...]:
-    database = sqlite3.connect(path)
-    last = database.execute("SELECT max(rowid) FROM replies").fetchone()[0]
-    step = max(1, last // SAMPLE)
-    keys = [
-        row[0]
-        for at in range(1, last, step)
-        for row in database.execute("SELECT key FROM replies WHERE rowid = ?", (at,))
-    ]
-    database.close()
+def _cache_times(path: Path, number: int, turn: int) -> tuple[float, ...]:
+    """Return CPU seconds of what is done with a cache of a number of answers, with other answers in each turn."""
+    known = [_key((turn * SAMPLE + n) * (number // (SAMPLE * REPEATS)) + 1) for n in range(SAMPLE)]
+    new = [_key(number + turn * SAMPLE + n) for n in range(SAMPLE)]
     cache = Cache(path)
-    size = path.stat().st_size / 1e6
     cache.size()
-    opened = _least(lambda: _one_look(path, keys[0]))
-    known = _median(lambda key: cache.get(key), keys)
-    unknown = _median(lambda key: cache.get(key), [f"{n:064d}" for n in range(1, SAMPLE)])
-    new = _median(
-        lambda key: cache.put(key, _reply(1)), [f"{n:032x}{time.time_ns():032x}" for n in range(SAMPLE)]
+    found = (
+        _mean(cache.get, known),
+        _mean(cache.get, new),
+        _mean(lambda key: cache.put(key, _reply(1)), new),
+        _mean(lambda key: _one_look(path, key), known[:100]),
+        _mean(lambda _: cache.size(), known[:100]),
     )
-    counted = _least(cache.size)
     cache.close()
-    return size, 1e6 * known, 1e6 * unknown, 1e6 * new, 1000 * opened, 1000 * counted
+    return found
 
 
 def _one_look(path: Path, key: str) -> None:
@@ -225,13 +230,11 @@ def _least(action: Callable[[], object], clock: Callable[[], float] = time.perf_
     return min(times)
 
 
-def _median(action: Callable[[str], object], keys: Sequence[str]) -> float:
-    times = []
+def _mean(action: Callable[[str], object], keys: Sequence[str]) -> float:
+    started = time.process_time()
     for key in keys:
-        started = time.perf_counter()
         action(key)
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
+    return (time.process_time() - started) / len(keys)
 
 
 @contextmanager

@@ -152,7 +152,7 @@ def answers_kept(home: Path) -> int:
         return 0
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)) as kept:
         try:
-            return int(kept.execute("SELECT count(*) FROM replies").fetchone()[0])
+            return int(kept.execute("SELECT replies FROM kept").fetchone()[0])
         except sqlite3.OperationalError:  # its table is being made
             return 0
 

@@ -228,7 +228,7 @@ def test_one_unreadable_row_is_only_a_miss(cache, caplog):
     cache.put("k", Reply((Choice("x"),)))
     cache.close()
     with sqlite3.connect(cache.path) as direct:
-        direct.execute("UPDATE replies SET reply = '{\"choices\": [' WHERE key = 'k'")
+        direct.execute("UPDATE answers SET reply = '{\"choices\": ['")
     direct.close()
     assert cache.get("k") is None
     assert "unreadable" in caplog.text
@@ -381,13 +381,35 @@ def test_what_waits_in_memory_is_written_at_the_end_of_the_process(cache):
 def test_a_row_of_an_earlier_version_is_read(cache):
     kept = '{"choices":[{"text":"hello","finish":"stop","tool_calls":[{"id":"1"}]}],"seconds":0.5}'
     cache.put("k", Reply(()))
-    cache._open().execute("UPDATE replies SET reply = ?", (kept,))
+    cache._open().execute("UPDATE answers SET reply = ?", (kept,))
     assert cache.get("k").choices == (Choice("hello", "stop", tool_calls=({"id": "1"},)),)
+
+
+def test_answers_in_the_table_of_earlier_versions_are_found_counted_and_cleared(cache):
+    text = '{"choices":[{"text":"hello","finish_reason":"stop"}],"seconds":0.5}'
+    with contextlib.closing(sqlite3.connect(cache.path)) as older, older:
+        older.execute(
+            "CREATE TABLE replies (key TEXT PRIMARY KEY, model TEXT, reply TEXT, payer TEXT, created_at FLOAT,"
+            " calls INTEGER, input_tokens INTEGER, output_tokens INTEGER, cost FLOAT)"
+        )
+        older.execute("CREATE TABLE totals (upto INTEGER, replies INTEGER, cost FLOAT)")
+        rows = [(f"k{number}", "m", text, "run-1", 0.0, 1, 10, 5, 0.5) for number in range(20)]
+        older.executemany("INSERT INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        older.execute("INSERT INTO totals VALUES (5, 5, 2.5)")
+    found = cache.get("k7")
+    assert (found.text, found.payer, found.usage) == ("hello", "run-1", Usage(1, 0, 10, 5, 0.5))
+    cache.put("new", Reply((Choice("x"),), Usage(1, 0, 10, 5, 0.5)))
+    assert cache.size()[::2] == (21, 10.5)
+    cache.close()
+    assert cache.size()[::2] == (21, 10.5)
+    assert cache.clear() == 21
+    assert cache.get("k7") is None
+    assert cache.size()[0] == 0
 
 
 def test_rows_are_json_that_can_be_read_without_this_code(cache):
     cache.put("k", Reply((Choice("hello"),)))
-    (text,) = cache._open().execute("SELECT reply FROM replies").fetchone()
+    (text,) = cache._open().execute("SELECT reply FROM answers").fetchone()
     assert json.loads(text)["choices"][0]["text"] == "hello"
 
 

@@ -9,7 +9,7 @@ import pytest
 from support.large_store import fill
 
 from engine.lm.base import Choice, Reply
-from engine.lm.cache import MOST_SINCE, Cache
+from engine.lm.cache import Cache
 from engine.records import Candidate, Outcome, StepState, Usage
 from engine.store.rows import RunRow
 from engine.store.store import Store
@@ -146,7 +146,7 @@ def test_the_size_of_a_large_cache_is_known_without_counting(tmp_path):
     path = tmp_path / "cache.sqlite3"
     cache = Cache(path)
     reply = Reply((Choice("yes"),), Usage(1, 0, 10, 5, 0.5), "m")
-    wanted = 3 * MOST_SINCE
+    wanted = 3_000
     cache._open().execute("BEGIN")
     for number in range(wanted):
         cache.put(str(number), reply)
