@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
@@ -12,10 +12,10 @@ from engine.home import data_home
 from engine.lm.choice import ModelChoice, find_provider
 from engine.pipeline.spec import CorpusSpec, PipelineSpec
 from engine.runs.spec import ProjectDraft, RunSpec
+from engine.store.store import Store
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset
-    from engine.store.store import Store
 
 AGREED, ADDRESSES = "agreed", "addresses_from_elsewhere"
 """Settings of the store: what was agreed to, as hashes, and addresses that came in a project's file and were not."""
@@ -118,22 +118,23 @@ def agree(store: Store, asked: Iterable[str]) -> None:
         store.settings.set(AGREED, list(dict.fromkeys([*agreed, *map(_hash, asked)])))
 
 
-def note_addresses(store: Store, draft: Mapping[str, object]) -> None:
-    """Remember the addresses in a project's file that nothing may be sent to until the user has entered them.
+def note_addresses(store: Store, brought: Mapping[str, object] | Sequence[Mapping[str, object]]) -> None:
+    """Remember the addresses in drafts and specs from elsewhere that nothing may be sent to until the user has entered them.
 
-    Addresses of this machine, and those that a project here uses or a user has entered or agreed to, are left out.
+    Addresses of this machine, and those that a project here uses or a user has entered or agreed to, are left out. On a
+    server with users any of them may add to this list, which warns all, with a look at all projects: the file is opened again.
     """
-    with store.transaction():
-        here = [store.settings.get("models", []), *(project.draft for project in store.projects.all())]
+    with Store(store.connection.path) as whole, whole.transaction():
+        here = [whole.settings.get("models", []), *(project.draft for project in whole.projects.all())]
         known = {address for one in here for address in addresses_in(one)}
         noted = {
             address
-            for address in addresses_in(draft)
+            for address in addresses_in(brought)
             if address not in known
             and not _is_own_machine(address)
-            and not_agreed(store, [_sends_rows(address)])
+            and not_agreed(whole, [_sends_rows(address)])
         }
-        store.settings.set(ADDRESSES, sorted({*store.settings.get(ADDRESSES, []), *noted}))
+        whole.settings.set(ADDRESSES, sorted({*whole.settings.get(ADDRESSES, []), *noted}))
 
 
 def address_refusal(address: str | None, noted: Collection[str]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from dashboard.state import users
-from dashboard.state.selection import WAIT, check, read_only, writing
+from dashboard.state.selection import check, read_only, writing
 from engine.errors import StoreError
 from engine.runs.spec import ModelChoice, ProjectDraft, sample_bytes, sample_draft
 from engine.runs.trust import ADDRESSES, note_addresses
@@ -78,8 +78,7 @@ def import_project(content: bytes) -> str:
         for file in found.files:
             keep_file(file.name, file.content)
         dataset = add_file(rows, found.examples.content, FROM_ELSEWHERE)
-    # A note that warns all users: from anybody, and with a look at everybody's addresses.
-    with users.opened(None, read_only=False, wait=WAIT) as store:
+    with writing() as store:
         note_addresses(store, found.draft.model_dump(mode="json"))
     return create_project(found.name, found.draft.model_copy(update={"dataset": dataset}))
 

@@ -75,6 +75,7 @@ def archives() -> list[Path]:
 def _make_harmless(store: Store, file: Store, name: str) -> None:
     """Take out of a stranger's file what `harmless` takes out of specs, and its programs. Raises StoreError for a forged one."""
     write = file.connection.write
+    brought = []
     try:
         for run in file.runs.all():
             if run.state not in OVER or not _ID.fullmatch(run.id) or not _ID.fullmatch(run.project_id):
@@ -82,14 +83,15 @@ def _make_harmless(store: Store, file: Store, name: str) -> None:
                     f"The file {name} holds a run that cannot have been put away: {run.id[:20]!r}."
                 )
             spec = harmless(RunSpec.model_validate(run.spec)).model_dump(mode="json")
-            note_addresses(store, spec)
+            brought.append(spec)
             write("UPDATE runs SET spec = ? WHERE id = ?", (spec, run.id))
         for project in file.projects.all():
             draft = harmless(ProjectDraft.model_validate(project.draft)).model_dump(mode="json")
-            note_addresses(store, draft)
+            brought.append(draft)
             write("UPDATE projects SET draft = ? WHERE id = ?", (draft, project.id))
     except (ValidationError, ValueError, TypeError) as error:
         raise StoreError(f"The file {name} is damaged, or was made by another program.") from error
+    note_addresses(store, brought)
     write("UPDATE runs SET in_use = 0, result = json_remove(result, '$.export_path', '$.script_path')")
     write("UPDATE datasets SET source = ?", (FROM_ELSEWHERE,))
     write("DELETE FROM versions")

@@ -247,6 +247,30 @@ def test_only_who_may_change_a_run_can_put_it_away(home):
         assert bring_back(store, path).runs == (run,)
 
 
+def test_an_editor_brings_runs_from_elsewhere_into_own_projects(home, tmp_path):
+    """Also where the file names an address: the note on it concerns the whole server, which only administrators set up."""
+    run = finished_run(home, model=server_model("https://gateway.example/v1"))
+    with Store.open(home) as store:
+        project = store.runs.get(run).project_id
+        for name, role in (("ada", "owner"), ("bob", "editor"), ("eve", "viewer")):
+            store.members.set_role(project, name, role)
+        path = put_away(store, [run], tmp_path / "moved")
+    for name in ("eve", "zoe"):
+        with Store(home / FILE_NAME, user=User(name)) as store, pytest.raises(AccessError):
+            bring_back(store, path)
+    with Store(home / FILE_NAME, user=User("bob")) as store:
+        assert bring_back(store, path).runs == (run,)
+    with Store.open(home) as store:
+        assert store.members.role(project, "bob") == "editor"
+        moved = put_away(store, [run], tmp_path / "again")
+        store.projects.delete(project)
+    with Store(home / FILE_NAME, user=User("zoe")) as store:
+        assert bring_back(store, moved).runs == (run,)
+    with Store.open(home) as store:
+        assert store.members.role(project, "zoe") == "owner"
+        assert store.settings.get("addresses_from_elsewhere", []) == ["https://gateway.example/v1"]
+
+
 PUT_AWAY = """
 import sys
 from pathlib import Path
