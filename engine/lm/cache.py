@@ -43,9 +43,7 @@ SCHEMA = (
     "CREATE TRIGGER IF NOT EXISTS replaced AFTER UPDATE ON answers BEGIN"
     " UPDATE kept SET cost = cost + NEW.cost - OLD.cost; END",
 )
-SELECT = (
-    "SELECT model, reply, payer, calls, input_tokens, output_tokens, cost FROM answers WHERE id = ? AND key = ?"
-)
+SELECT = "SELECT model, reply, payer, calls, input_tokens, output_tokens, cost FROM answers WHERE id = ? AND key = ?"
 INSERT = (
     "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET key = excluded.key,"
     " model = excluded.model, reply = excluded.reply, payer = excluded.payer, created_at = excluded.created_at,"

@@ -11,9 +11,8 @@ import orjson
 from fault_tests.check import Check, Finding
 from support.run_setup import add_run, answer, server_model, start_worker
 from support.servers.openai_server import Failure, OpenAIServer, body_hash
-from support.small_optimizers import SMALL
+from support.small_optimizers import PROMPT_OPTIMIZERS, SMALL
 
-from engine.registry import OPTIMIZERS
 from engine.runs.spec import Named
 from engine.store.rows import RunRow
 from engine.store.store import Store
@@ -71,7 +70,9 @@ def now_and_then() -> Callable[[dict[str, Any]], Failure | None]:
 
 def some_faults(folder: Path, small: bool) -> Finding:
     """Run every optimizer on a healthy endpoint and on one where a share of the calls fails first."""
-    names = ["BootstrapFewShotWithRandomSearch"] if small else [optimizer.name for optimizer in OPTIMIZERS]
+    names = (
+        ["BootstrapFewShotWithRandomSearch"] if small else [optimizer.name for optimizer in PROMPT_OPTIMIZERS]
+    )
     missed, most_requests, most_times = [], 0.0, 0.0
     for name in names:
         with OpenAIServer(answer, latency=LATENCY) as server:

@@ -9,19 +9,18 @@ from typing import Any
 from fault_tests.check import Check, Finding
 from support.run_setup import add_run, answer, kill, server_model, start_worker, wait_for
 from support.servers.openai_server import OpenAIServer
-from support.small_optimizers import SMALL
+from support.small_optimizers import PROMPT_OPTIMIZERS, SMALL
 
-from engine.registry import OPTIMIZERS
 from engine.runs.spec import Named
 from engine.store.store import Store
 
 KILLS = 4
-"""For each optimizer: 14 of them make 56 in all."""
+"""For each optimizer."""
 
 
 def measure(folder: Path, small: bool) -> Finding:
     """Run every optimizer once undisturbed and once killed several times, and compare what both end with."""
-    names = [optimizer.name for optimizer in OPTIMIZERS]
+    names = [optimizer.name for optimizer in PROMPT_OPTIMIZERS]
     kills = differing = 0
     different: list[str] = []
     for name in ["MIPROv2"] if small else names:

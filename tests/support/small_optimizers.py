@@ -9,6 +9,7 @@ from engine.modules.module import Module
 from engine.modules.predict import Predict
 from engine.optimizers.base import Optimizer
 from engine.records import Usage
+from engine.registry import OPTIMIZERS
 from engine.testing.contract import ToyLM
 
 SMALL: dict[str, dict[str, object]] = {
@@ -21,6 +22,10 @@ SMALL: dict[str, dict[str, object]] = {
     "InferRules": {"num_candidates": 3},
     "SIMBA": {"max_steps": 2, "bsize": 9, "num_candidates": 3},
 }
+
+
+PROMPT_OPTIMIZERS = tuple(o for o in OPTIMIZERS if o.changes != "weights")
+"""Those that need no model to train."""
 
 
 def small(optimizer: type[Optimizer]) -> Callable[[], Optimizer]:

@@ -8,14 +8,13 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from support.small_optimizers import HintLM, TwoSteps
+from support.small_optimizers import PROMPT_OPTIMIZERS, HintLM, TwoSteps
 
 from engine import loop
 from engine.lm.base import Choice
 from engine.metrics import ExactMatch
 from engine.modules.predict import Predict
 from engine.optimizers.few_shot import BootstrapFewShot
-from engine.registry import OPTIMIZERS
 from engine.search.budget import Budget
 from engine.search.driver import Driver
 from engine.testing.contract import toy_rows, toy_settings
@@ -79,7 +78,7 @@ def rounds(kind, program, budget=None, lm=None):
 
 
 @pytest.mark.parametrize(("program", "calls_a_row"), [(Predict("text -> label"), 1), (TwoSteps(), 2)])
-@pytest.mark.parametrize("kind", [o for o in OPTIMIZERS if o.changes != "weights"], ids=lambda o: o.name)
+@pytest.mark.parametrize("kind", PROMPT_OPTIMIZERS, ids=lambda o: o.name)
 def test_a_run_waits_at_most_twice_as_long_as_its_calls_take(kind, program, calls_a_row):
     # No run can end before the calls of one row have, one after the other.
     made = rounds(kind, program)
