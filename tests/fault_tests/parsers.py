@@ -5,9 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
-import resource
 import tempfile
-import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from fault_tests.check import Check, Finding
+from fault_tests.check import Check, Finding, cpu_seconds
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from support.bombs import HEADER, workbook
@@ -495,13 +493,13 @@ def failures(parser: Parser, seconds: float | None, examples: int = 300) -> tupl
     With `seconds` of CPU time (children's included) the seeds go on; without, one fixed seed is used.
     """
     asked = 0
-    began = _cpu()
+    began = cpu_seconds()
     for number in range(1_000_000):
         try:
             asked += _round(parser, number, max(1, examples // parser.cost))
         except Exception as error:  # noqa: BLE001 - that is what is looked for
             return asked, error
-        if seconds is None or _cpu() - began >= seconds:
+        if seconds is None or cpu_seconds() - began >= seconds:
             break
     return asked, None
 
@@ -528,10 +526,6 @@ def _round(parser: Parser, number: int, examples: int) -> int:
 
     ask()
     return asked
-
-
-def _cpu() -> float:
-    return time.process_time() + sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
 
 
 def measure(folder: Path, small: bool) -> Finding:
