@@ -145,7 +145,7 @@ class Cookies:
 
 
 class SentFiles:
-    """Addresses of pictures and downloads that each user's pages were sent. Streamlit answers to them whoever asks.
+    """Addresses of pictures and downloads that each user's pages were sent. Streamlit itself answers every user.
 
     >>> sent = SentFiles()
     >>> sent.note("ada", b"...\x12\x0f/media/0a1b.png...")
