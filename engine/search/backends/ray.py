@@ -112,6 +112,7 @@ def connect(ray: Any, address: str) -> None:
     try:
         ray.init(**options)
     except RuntimeError as error:
+        ray.shutdown()  # it may be half connected
         if "ersion mismatch" in str(error):
             found = re.findall(r"(?:Ray|Python): *\S+", str(error))
             raise RunError(
