@@ -118,13 +118,15 @@ class Evidence:
 
     def model(self) -> FactorialModel:
         """Return the factorial model of all scores; fitted once for each number of scores."""
-        cells = [
-            (self._space.terms(c), c, row, score)
-            for c, known in self.scores.items()
-            for row, score in known.items()
-        ]
-        if self._fitted is None or self._fitted[0] != len(cells):
-            self._fitted = len(cells), FactorialModel(cells, self._rng.randrange(2**31))
+        size = sum(map(len, self.scores.values()))
+        if self._fitted is None or self._fitted[0] != size:
+            cells = [
+                (terms, c, row, score)
+                for c, known in self.scores.items()
+                for terms in [self._space.terms(c)]
+                for row, score in known.items()
+            ]
+            self._fitted = size, FactorialModel(cells, self._rng.randrange(2**31))
         return self._fitted[1]
 
 
@@ -189,37 +191,45 @@ class FactorialModel:
         self._np: Any = np
         self._index: dict[tuple[str, Hashable], int] = {("mean", None): 0}
         rows: dict[int, int] = {}
+        combinations: dict[tuple[tuple[Hashable, ...], Hashable], int] = {}
         for terms, own, row, _ in cells:
             rows.setdefault(row, len(rows))
+            combinations.setdefault((terms, own), len(combinations))
+        for terms, own in combinations:
             for key in (*(("level", t) for t in terms), ("own", own)):
                 self._index.setdefault(key, len(self._index))
-        design, scores = np.zeros((len(cells), len(self._index))), np.zeros(len(cells))
-        at = np.zeros(len(cells), dtype=int)
-        for i, (terms, own, row, score) in enumerate(cells):
-            design[i, [0, *self._places(terms, own)]], scores[i], at[i] = 1.0, score, rows[row]
+        design = np.zeros((len(combinations), len(self._index)))
+        for (terms, own), i in combinations.items():
+            design[i, [0, *self._places(terms, own)]] = 1.0
+        totals, counts = np.zeros((2, len(combinations), len(rows)))
+        for terms, own, row, score in cells:
+            at = combinations[terms, own], rows[row]
+            totals[at] += score
+            counts[at] += 1.0
         sds = {"mean": _MEAN_SD, "level": _LEVEL_SD, "own": _COMBINATION_SD}
         precision = np.array([sds[kind] ** -2 for kind, _ in self._index])
-        self._fit(design, at, scores, precision, len(rows), _draws_each(cells))
+        draws = _draws_each(cells)
+        self._fit(design, draws * totals, draws * counts, precision)
         self._rng = np.random.default_rng(seed)
 
-    def _fit(self, design: Any, at: Any, scores: Any, precision: Any, size: int, draws: float) -> None:
-        """Fit by Newton's method, a score counting as `draws` draws of right or wrong.
+    def _fit(self, design: Any, totals: Any, counts: Any, precision: Any) -> None:
+        """Fit by Newton's method. `design`: combination x effect; `totals`, `counts`: right draws and draws, combination x row.
 
         Row difficulties are independent of each other, so they are eliminated first.
         The remaining system has the size of the levels, however many rows there are (Schur complement).
         """
         np = self._np
-        theta, rows = np.zeros(design.shape[1]), np.zeros(size)
+        theta, rows = np.zeros(design.shape[1]), np.zeros(counts.shape[1])
         for _ in range(_NEWTON_STEPS):
-            chance = 1.0 / (1.0 + np.exp(-np.clip(design @ theta + rows[at], -30, 30)))
-            weight = draws * np.maximum(chance * (1.0 - chance), 1e-4)
-            missed = draws * (scores - chance)
-            level_gradient = design.T @ missed - precision * theta
-            row_gradient = np.bincount(at, missed, size) - _ROW_SD**-2 * rows
-            own = np.bincount(at, weight, size) + _ROW_SD**-2
-            between = np.zeros((size, design.shape[1]))
-            np.add.at(between, at, design * weight[:, None])
-            hessian = (design.T * weight) @ design + np.diag(precision) - (between.T / own) @ between
+            chance = 1.0 / (1.0 + np.exp(-np.clip((design @ theta)[:, None] + rows, -30, 30)))
+            weight = counts * np.maximum(chance * (1.0 - chance), 1e-4)
+            missed = totals - counts * chance
+            level_gradient = design.T @ missed.sum(axis=1) - precision * theta
+            row_gradient = missed.sum(axis=0) - _ROW_SD**-2 * rows
+            own = weight.sum(axis=0) + _ROW_SD**-2
+            between = weight.T @ design
+            hessian = (design.T * weight.sum(axis=1)) @ design + np.diag(precision)
+            hessian -= (between.T / own) @ between
             step = np.linalg.solve(hessian, level_gradient - between.T @ (row_gradient / own))
             row_step = (row_gradient - between @ step) / own
             theta, rows = theta + step, rows + row_step

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.optimizers.autotune.evidence import Evidence
-from engine.optimizers.autotune.rules import LabelCheck, row_words, text_words
+from engine.optimizers.autotune.merging import text_words
+from engine.optimizers.autotune.rules import row_words
 from engine.optimizers.autotune.space import Added, Combination, Level, Space
 from engine.optimizers.shared.texts import step_values
 from engine.records import PartCredit
@@ -74,15 +75,15 @@ class Winner:
             for d in level.demos or ()
         )
 
-    def pruned(self, check: LabelCheck) -> Added:
-        """Return levels with fewer rules: without those that break more rows than they fix, and one of each contradicting pair."""
+    def pruned(self) -> Added:
+        """Return levels with fewer rules: without those that break more rows than they fix."""
         added: Added = []
         known = {(c.step, c.text): c for c in self.credits()}
         for place, number in enumerate(self.combination):
             rules = self.space.levels[place][number].rules
             path = self.space.factors[place][0]
             harmful = {r for r in rules if (c := known.get((path, r))) and c.broken > c.fixed}
-            kept = tuple(r for r in without_contradictions(rules, check) if r not in harmful)
+            kept = tuple(r for r in rules if r not in harmful)
             if kept and len(kept) < len(rules):
                 title = f"{counted(len(kept), 'rule')} ({len(rules) - len(kept)} left out for the evidence against them)"
                 added.append((place, self.space.add(place, Level(title, kept, origin=number))))
@@ -140,17 +141,6 @@ class Winner:
             tuple(0 if p in retrieving else at for p, at in enumerate(self.combination)),
         ]
         return list(dict.fromkeys(made))
-
-
-def without_contradictions(rules: Sequence[str], check: LabelCheck) -> list[str]:
-    """Return the rules with one of each pair that names the same words and another label: the one that more rows support."""
-    kept: dict[frozenset[str], str] = {}
-    for rule in rules:
-        key = check.telling_words(rule) or text_words(rule)
-        other = kept.get(key)
-        if other is None or check.support(rule) > check.support(other):
-            kept[key] = rule
-    return [rule for rule in rules if rule in kept.values()]
 
 
 def shorter_as_good(

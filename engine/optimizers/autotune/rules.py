@@ -1,4 +1,4 @@
-"""Rules: asks that have them written from labelled rows and runs, and reading and merging of the answers.
+"""Rules: asks that have them written from labelled rows and runs, and reading of the answers.
 
 Several readers write side by side. Each sees the labelled rows in another order and its share of the failures,
 grouped by what went wrong, with the nearest successes (Contrastive Reflection, arXiv 2606.30840; the failure modes of
@@ -14,20 +14,19 @@ import re
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from engine.optimizers.shared.texts import labelled_rows, run_values, step_values
 from engine.records import Outcome
 from engine.search.contract import Problem, Proposal, Propose
 from engine.signature import InputField, OutputField, Signature
-from engine.similarity import shared, words
+from engine.similarity import words
 
 # How often labels are shuffled, and by how many standard deviations words must say more of the real ones.
 # Tuned on 200 tables whose labels are random: all stayed under 3.
 _SHUFFLES, _CLEAR_DEVIATIONS = 24, 4.0
-# Rows that are read to see whether words predict labels, and that a rule is checked against.
-_ROWS, _ROWS_CHECKED = 400, 2000
+# Rows that are read to see whether words predict labels.
+_ROWS = 400
 
 
 def row_words(problem: Problem, row: int) -> frozenset[str]:
@@ -120,93 +119,12 @@ def _label_information(words: Mapping[int, frozenset[str]], labels: Mapping[int,
     return found
 
 
-class LabelCheck:
-    """A check of rules against the labelled rows, without a call.
-
-    A rule is contradicted when none of its words goes with the label it names. Nothing is said about rules that
-    name no label's value, or several, or no word of the inputs.
-    """
-
-    def __init__(self, problem: Problem) -> None:
-        self._values: dict[str, set[str]] = {}
-        self._rows: dict[str, list[dict[str, str]]] = {}
-        rows = problem.train[:_ROWS_CHECKED]
-        self._size = len(rows)
-        names = [n for n in problem.output_fields if is_label(problem, n)]
-        for row in rows:
-            labels = {n: str(problem.rows[row].get(n, "")).lower() for n in names}
-            for name, value in labels.items():
-                self._values.setdefault(name, set()).add(value)
-            for word in row_words(problem, row):
-                self._rows.setdefault(word, []).append(labels)
-
-    def contradicted(self, rule: str) -> bool:
-        """Return whether the rows contradict a rule."""
-        shares = [right / len(rows) for right, rows in self._word_matches(rule)]
-        return bool(shares) and max(shares) < 0.34
-
-    def support(self, rule: str) -> int:
-        """Return how many labelled rows have a rule's most telling word and the value it names; 0 for under half of the word's."""
-        share, right = max(((n / len(rows), n) for n, rows in self._word_matches(rule)), default=(0.0, 0))
-        return right if share >= 0.5 else 0
-
-    def telling_words(self, rule: str) -> frozenset[str]:
-        """Return the words of a rule that few labelled rows have; none for a rule that names no label's value, or several."""
-        words, value = text_words(rule), self._value_of(rule)
-        if not value:
-            return frozenset()
-        return frozenset(
-            w for w in words if w != value and 1 <= len(self._rows.get(w, ())) <= self._size // 4
-        )
-
-    def without_repeats(self, rules: Sequence[str]) -> tuple[str, ...]:
-        """Return the rules without those that another one makes superfluous: it names the same value by fewer of the same words.
-
-        Of rules with the same value and the same telling words the shortest stays.
-        """
-        found = [(rule, self._value_of(rule), self.telling_words(rule)) for rule in rules]
-
-        def implied(at: int) -> bool:
-            rule, value, own = found[at]
-            return any(
-                other == value
-                and bool(words)
-                and (words < own or (words == own and (len(r), i) < (len(rule), at)))
-                for i, (r, other, words) in enumerate(found)
-                if i != at
-            )
-
-        return tuple(rule for at, rule in enumerate(rules) if not found[at][1] or not implied(at))
-
-    def _value_of(self, rule: str) -> str:
-        """Return the one label's value that a rule names, "" for none or several."""
-        words = text_words(rule)
-        named = {v for values in self._values.values() for v in values if v in words}
-        return named.pop() if len(named) == 1 else ""
-
-    def _word_matches(self, rule: str) -> list[tuple[int, list[dict[str, str]]]]:
-        """Return for each informative word of a rule the number of rows with the named value, and the rows."""
-        words = text_words(rule)
-        named = [(name, value) for name, values in self._values.items() for value in values if value in words]
-        if len(named) != 1:
-            return []
-        name, value = named[0]
-        known = [self._rows[w] for w in words if 2 <= len(self._rows.get(w, ())) <= self._size // 4]
-        return [(sum(labels[name] == value for labels in rows), rows) for rows in known]
-
-
-@lru_cache(maxsize=4096)
-def text_words(text: str) -> frozenset[str]:
-    """Return the words of a text."""
-    return frozenset(words(text))
-
-
 # Failed runs that one reader sees, and successes next to them.
 _RUNS_EACH, _SUCCESSES_EACH = 10, 6
 # Labelled rows that one reader draws; its prompt has room for about a hundred.
 _ROWS_EACH = 2000
-# Characters of a rule; the likeness from which on two rules count as the same.
-_MAX_RULE, _SAME = 400, 0.5
+# Characters of a rule.
+_MAX_RULE = 400
 
 
 def rule_asks(
@@ -300,56 +218,6 @@ def rules_of(proposals: Sequence[Proposal], *, most: int = 60) -> list[list[str]
             rules = [re.sub(r"^\s*(?:[-*•]|\d+[.)])\s*", "", line).strip()[:_MAX_RULE] for line in lines]
             found.append([r for r in rules if len(r) > 8][:most])
     return found
-
-
-def merged_rules(
-    current: Sequence[str], proposals: Sequence[Sequence[str]], *, characters: int = 8000
-) -> tuple[str, ...]:
-    """Return the current rules with the proposals' merged in: alike rules once, a proposal's wording over the current.
-
-    Of alike proposed rules the one most like the others is kept, so that what several readers agree on wins.
-    The oldest go first where there is no room.
-    """
-    proposed = [rule for rules in proposals for rule in rules]
-    weights = _weights([*current, *proposed])
-    groups: list[list[str]] = []
-    for rule in proposed:
-        home = max(groups, key=lambda g: _alike(rule, g[0], weights), default=None)
-        if home is not None and _alike(rule, home[0], weights) >= _SAME:
-            home.append(rule)
-        else:
-            groups.append([rule])
-    new = [max(g, key=lambda r: sum(_alike(r, other, weights) for other in g)) for g in groups]
-    merged: list[str] = []
-    replaced: set[str] = set()
-    for rule in current:
-        like = max(new, key=lambda r: _alike(rule, r, weights), default=None)
-        if like is not None and like not in replaced and _alike(rule, like, weights) >= _SAME:
-            merged.append(like)
-            replaced.add(like)
-        elif like is None or _alike(rule, like, weights) < _SAME:
-            merged.append(rule)
-    merged += [rule for rule in new if rule not in replaced]
-    while merged and sum(map(len, merged)) > characters:
-        merged.pop(0)
-    return tuple(dict.fromkeys(merged))
-
-
-def _weights(rules: Sequence[str]) -> dict[str, float]:
-    """Return words' weights: less the more rules have a word, and 0 where an eighth of them do.
-
-    A word of one rule alone weighs less than one that two share: it may be mere wording.
-    """
-    counts = Counter(word for rule in rules for word in text_words(rule))
-    total = len(rules) + 1
-    least = max(2, total // 8) if total > 8 else total
-    weights = {w: math.log(total / n) ** 2 + 1e-6 if n <= least else 0.0 for w, n in counts.items()}
-    return {w: weight * (0.3 if counts[w] == 1 else 1.0) for w, weight in weights.items()}
-
-
-def _alike(a: str, b: str, weights: Mapping[str, float]) -> float:
-    """Return how much two rules share: the weight of common words over that of all, 0 to 1."""
-    return shared(text_words(a), text_words(b), weights, 1.0)
 
 
 class WriteRules(Signature):

@@ -272,7 +272,7 @@ class AutotuneSearch:
             return
         writing = winner.merge_asks(self._rollout + 1)
         others = [*winner.static(self.levels.add_fixed_examples()), *winner.without_each_step()]
-        if pruned := winner.pruned(self.levels.label_check):
+        if pruned := winner.pruned():
             self._shorter.append(self._best_with(pruned))
             others += self._shorter
         asks = [

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from engine.optimizers.autotune.rules import LabelCheck, covering_rows, merged_rules
+from engine.optimizers.autotune.merging import RuleCheck, merged_rules, text_words
+from engine.optimizers.autotune.rules import covering_rows
 from engine.optimizers.few_shot import labeled_demo
 from engine.optimizers.shared.texts import other_reasoning
 from engine.records import Candidate, Demo, Outcome
@@ -173,20 +174,19 @@ class LevelMaker:
         self.traces: dict[Combination, dict[int, Outcome]] = {}
         self._problem, self._options, self._evidence, self._space = problem, options, evidence, space
         self._order, self._train_order = order, train_order
-        self._label_check: LabelCheck | None = None
+        self._row_check: RuleCheck | None = None
 
     def add_rules(self, proposals: Mapping[str, Sequence[Sequence[str]]]) -> Added:
         """Turn proposals (step path -> rules of each reader) into levels of rules."""
-        check = self.label_check
         best, space = self._evidence.best(), self._space
         added: Added = []
         for path, readings in proposals.items():
-            place = space.places("rules", path)[0]
+            place, check = space.places("rules", path)[0], self._check(path)
             readings = [[rule for rule in rules if not check.contradicted(rule)] for rules in readings]
             # Rules that are no better than none so far may only need more of them.
             base = next((c for c in (best, *self._evidence.ranked()) if c[place]), best)
             current = space.rules(base, path)
-            rules = check.without_repeats(merged_rules(current, readings))
+            rules = check.without_repeats(merged_rules(current, readings, check))
             if rules and rules != current:
                 n, new = sum(bool(rules) for rules in readings), len(set(rules) - set(current))
                 title = f"{len(rules)} rules ({new} new) from {counted(n, 'reading')} of the rows"
@@ -229,11 +229,14 @@ class LevelMaker:
                 )
         return added
 
-    @property
-    def label_check(self) -> LabelCheck:
-        """The check of rules against labelled rows."""
-        self._label_check = self._label_check or LabelCheck(self._problem)
-        return self._label_check
+    def _check(self, path: str) -> RuleCheck:
+        """Return the check of a step's rules: against the rows, or against what the step read in runs."""
+        fields = self._problem.signatures[path].input_fields
+        if any(name in self._problem.input_fields for name in fields):
+            self._row_check = self._row_check or RuleCheck(self._problem)
+            return self._row_check
+        calls = (t for runs in self.traces.values() for o in runs.values() for t in o.trace if t.path == path)
+        return RuleCheck(self._problem, [text_words(" ".join(map(str, t.inputs.values()))) for t in calls])
 
     def add_reasoning(self) -> Added:
         """Add to each step the level that turns its reasoning first on or off, where nothing depends on it."""

@@ -11,8 +11,8 @@ from engine.adapters.chat import ChatAdapter
 from engine.lm.base import BaseLM, Choice, Reply
 from engine.modules.predict import Predict
 from engine.optimizers.autotune.optimizer import Autotune
-from engine.optimizers.autotune.readable import without_contradictions
-from engine.optimizers.autotune.rules import LabelCheck, covering_rows, merged_rules, rules_of
+from engine.optimizers.autotune.merging import RuleCheck, merged_rules, text_words
+from engine.optimizers.autotune.rules import covering_rows, rules_of
 from engine.records import Example
 from engine.search.budget import Budget
 from engine.search.contract import Problem, Proposal, Propose, Score, relay
@@ -110,7 +110,9 @@ def test_alike_rules_are_merged_and_a_new_wording_replaces_the_old():
     words = ("zorvex", "plim", "quarn", "tresk", "obdel", "wimf")
     current = [f"Where {word} occurs the answer is billing" for word in words]
     merged = merged_rules(
-        current, [["Where zorvex occurs the answer is shipping"], ["Where jolp occurs: returns"]]
+        current,
+        [["Where zorvex occurs the answer is shipping"], ["Where jolp occurs: returns"]],
+        RuleCheck(problem_of()),
     )
     assert len(merged) == 7
     assert merged[0].endswith("shipping")
@@ -143,16 +145,50 @@ def test_every_rule_and_example_of_the_winner_has_its_credit():
 
 
 def test_of_rules_that_contradict_each_other_the_supported_one_stays():
-    check = LabelCheck(problem_of(rows=toy_rows(), train=tuple(range(36))))
+    check = RuleCheck(problem_of(rows=toy_rows(), train=tuple(range(36))))
     rules = ["Where apple occurs the label is green", "With apple the label is red", "Read closely."]
-    assert without_contradictions(rules, check) == rules[1:]
+    assert merged_rules(rules, [], check) == tuple(rules[1:])
+
+
+def test_of_rules_that_contradict_each_other_without_labels_what_most_readers_say_stays():
+    inputs = [text_words(f"ticket {i} {w}") for i, w in enumerate(("zorvex", "plimox", "quarnu", "treska") * 4)]
+    check = RuleCheck(problem_of(), inputs)
+    current = ["Write plimox replies in a warm manner.", "Tickets with quarnu need a brief manner."]
+    readers = [
+        ["If the ticket says zorvex, the manner is brief."],
+        ["Choose a formal manner wherever zorvex occurs.", "If it says plimox, be formal in manner."],
+        ["Tickets with zorvex have the manner brief.", "Zorvex and treska: the closing is farewell."],
+    ]
+    merged = merged_rules(current, readers, check)
+    assert [sorted(text_words(rule) & {"brief", "formal", "warm", "farewell"}) for rule in merged] == [
+        ["formal"],  # a proposal corrects a current rule
+        ["brief"],
+        ["brief"],  # two of three readers
+        ["farewell"],  # more words of the inputs: an exception, not a contradiction
+    ]
+
+
+def test_what_each_reader_says_counts_as_agreement_and_not_as_mere_wording():
+    kinds = {"late": "overdue delivered", "wrong": "colour size", "price": "voucher invoice"}
+    rows = {
+        i: Example(text=f"order {i}: {kinds[kind].split()[i // 3 % 2]}", kind=kind).with_inputs("text")
+        for i in range(60)
+        for kind in [list(kinds)[i % 3]]
+    }
+    check = RuleCheck(problem_of(rows=rows, train=tuple(rows), validation=tuple(rows)))
+    readers = [
+        [f"The kind is {kind} when the text mentions {' or '.join(names.split())}." for kind, names in kinds.items()]
+        + [f"The kind is price when the text mentions voucher, invoice or word{reader}."]
+        for reader in range(6)
+    ]
+    assert len(merged_rules([], readers, check)) == 3
 
 
 def test_of_rules_that_say_the_same_of_the_same_words_the_most_general_stays():
     seen = [("lift stuck", "facilities"), ("lift loud", "facilities"), ("badge lost", "security")] * 8
     seen += [(f"other{i}", ("facilities", "security")[i % 2]) for i in range(72)]
     rows = {i: Example(text=text, team=team).with_inputs("text") for i, (text, team) in enumerate(seen)}
-    check = LabelCheck(problem_of(rows=rows, train=tuple(rows), validation=tuple(rows)))
+    check = RuleCheck(problem_of(rows=rows, train=tuple(rows), validation=tuple(rows)))
     rules = (
         "Where the lift is stuck, the team is facilities.",
         "Anything about a lift: facilities.",
@@ -182,7 +218,7 @@ def test_with_few_calls_the_rules_of_several_steps_are_written_once_and_from_run
 
 
 def test_rules_that_the_rows_speak_against_are_found():
-    check = LabelCheck(problem_of(rows=toy_rows(), train=tuple(range(36))))
+    check = RuleCheck(problem_of(rows=toy_rows(), train=tuple(range(36))))
     assert check.contradicted("Where apple occurs the label is green")
     assert not check.contradicted("Where apple occurs the label is red")
     assert not check.contradicted("Read closely.")

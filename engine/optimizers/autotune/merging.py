@@ -1,0 +1,193 @@
+"""Merging of rules: alike ones once, of those that contradict each other the one that rows or readers bear out.
+
+Nothing here yields or calls.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+
+from engine.optimizers.autotune.rules import is_label, row_words
+from engine.search.contract import Problem
+from engine.similarity import FUNCTION_WORDS, shared, words
+
+# Rows that a rule is checked against.
+_ROWS_CHECKED = 2000
+# The likeness from which on two rules count as the same.
+_SAME = 0.5
+
+
+@lru_cache(maxsize=4096)
+def text_words(text: str) -> frozenset[str]:
+    """Return the words of a text."""
+    return frozenset(words(text))
+
+
+class RuleCheck:
+    """A check of a step's rules against its inputs and the labelled rows, without a call.
+
+    A rule is contradicted when none of its words goes with the label it names. Nothing is said about rules that
+    name no label's value, or several, or no word of the inputs. For a step that reads what another one wrote, `runs`
+    are the words that it read; rows say nothing of its rules then.
+    """
+
+    def __init__(self, problem: Problem, runs: Iterable[frozenset[str]] = ()) -> None:
+        self._values: dict[str, set[str]] = {}
+        self._labels: dict[int, dict[str, str]] = {}
+        self._rows: dict[str, set[int]] = {}
+        known = dict(enumerate(runs))
+        # A word that more of the inputs have tells nothing.
+        self._most = len(known) // 2
+        if not known:
+            names = [n for n in problem.output_fields if is_label(problem, n)]
+            rows = problem.train[:_ROWS_CHECKED]
+            self._most = len(rows) // 4
+            for row in rows:
+                self._labels[row] = {n: str(problem.rows[row].get(n, "")).lower() for n in names}
+                for name, value in self._labels[row].items():
+                    self._values.setdefault(name, set()).add(value)
+                known[row] = row_words(problem, row)
+        for row, found in known.items():
+            for word in found:
+                self._rows.setdefault(word, set()).add(row)
+
+    def contradicted(self, rule: str) -> bool:
+        """Return whether the rows contradict a rule."""
+        shares = [right / size for right, size in self._word_matches(rule)]
+        return bool(shares) and max(shares) < 0.34
+
+    def support(self, rule: str) -> int:
+        """Return how many labelled rows have a rule's most telling word and the value it names; 0 for under half of the word's."""
+        share, right = max(((n / size, n) for n, size in self._word_matches(rule)), default=(0.0, 0))
+        return right if share >= 0.5 else 0
+
+    def net_support(self, rule: str) -> int:
+        """Return how many labelled rows bear a rule out less those that speak against it; 0 for a rule that names no value.
+
+        Rows with all of its telling words count; where there are none, rows with any of them.
+        """
+        named, found = self.named(rule), [self._rows[w] for w in self.telling_words(rule)]
+        if named is None or not found:
+            return 0
+        name, value = named
+        rows = set.intersection(*found) or set.union(*found)
+        return sum(1 if self._labels[row][name] == value else -1 for row in rows)
+
+    def telling_words(self, rule: str) -> frozenset[str]:
+        """Return the words of a rule that some of the inputs have, but few."""
+        named = self.named(rule)
+        return frozenset(
+            w
+            for w in text_words(rule) - FUNCTION_WORDS
+            if 1 <= len(self._rows.get(w, ())) <= self._most and (named is None or w != named[1])
+        )
+
+    def named(self, rule: str) -> tuple[str, str] | None:
+        """Return the one output and its value that a rule names; None for none or several."""
+        found = text_words(rule)
+        named = [(name, value) for name, values in self._values.items() for value in values if value in found]
+        return named[0] if len(named) == 1 else None
+
+    def without_repeats(self, rules: Sequence[str]) -> tuple[str, ...]:
+        """Return the rules without those that another one makes superfluous: it names the same value by fewer of the same words.
+
+        Of rules with the same value and the same telling words the shortest stays.
+        """
+        found = [(rule, self.named(rule), self.telling_words(rule)) for rule in rules]
+
+        def implied(at: int) -> bool:
+            rule, value, own = found[at]
+            return any(
+                other == value
+                and bool(words)
+                and (words < own or (words == own and (len(r), i) < (len(rule), at)))
+                for i, (r, other, words) in enumerate(found)
+                if i != at
+            )
+
+        return tuple(rule for at, rule in enumerate(rules) if not found[at][1] or not implied(at))
+
+    def _word_matches(self, rule: str) -> list[tuple[int, int]]:
+        """Return for each informative word of a rule how many of its rows have the value it names, and how many there are."""
+        named = self.named(rule)
+        if named is None:
+            return []
+        name, value = named
+        known = [self._rows[w] for w in text_words(rule) if 2 <= len(self._rows.get(w, ())) <= self._most]
+        return [(sum(self._labels[row][name] == value for row in rows), len(rows)) for rows in known]
+
+
+def merged_rules(
+    current: Sequence[str],
+    proposals: Sequence[Sequence[str]],
+    check: RuleCheck,
+    *,
+    characters: int = 8000,
+) -> tuple[str, ...]:
+    """Return the current rules with the proposals' merged in: one of those that speak of the same thing.
+
+    The one that most labelled rows bear out is kept, then a proposal's over the current, then the one most like the others:
+    what several readers agree on wins. The oldest go first where there is no room.
+    """
+    weights = _weights([current, *proposals])
+    proposed = {rule for rules in proposals for rule in rules}
+    groups: list[list[str]] = []
+    for rule in (*current, *(rule for rules in proposals for rule in rules)):
+        homes = [g for g in groups if _same_subject(rule, g[0], check, weights)]
+        if homes:
+            max(homes, key=lambda g: _alike(rule, g[0], weights)).append(rule)
+        else:
+            groups.append([rule])
+
+    def rank(rule: str, group: Sequence[str]) -> tuple[float, ...]:
+        agreed = math.fsum(_alike(rule, other, weights) for other in group)
+        return check.net_support(rule), rule in proposed, round(agreed, 9), -len(rule)
+
+    merged = [max(group, key=lambda rule: rank(rule, group)) for group in groups]
+    while merged and sum(map(len, merged)) > characters:
+        merged.pop(0)
+    return tuple(dict.fromkeys(merged))
+
+
+def _same_subject(one: str, other: str, check: RuleCheck, weights: Mapping[str, float]) -> bool:
+    """Return whether two rules speak of the same thing, be it with another value.
+
+    Rules that name the same words of the inputs do, unless they name values of two outputs; rules with other words only
+    where they name the same value, or none, and are alike.
+    """
+    values, told = [check.named(rule) for rule in (one, other)], [check.telling_words(r) for r in (one, other)]
+    if None not in values and values[0][0] != values[1][0]:  # type: ignore[index]  # neither is None
+        return False
+    alike = _alike(one, other, weights) >= _SAME
+    if not all(told):
+        return alike
+    common = told[0] & told[1]
+    if told[0] == told[1]:
+        return alike or bool((text_words(one) & text_words(other)) - common - FUNCTION_WORDS)
+    overlap = len(common) / len(told[0] | told[1])
+    return values[0] == values[1] and bool(common) and (alike or (values[0] is not None and overlap >= _SAME))
+
+
+def _weights(lists: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Return words' weights: less the more rules of a list have a word, and 0 where an eighth of a long list do.
+
+    Lists count apart: a word that each reader has in one rule is what they agree on, not mere wording.
+    A word of one rule alone weighs less than one that two share: it may be mere wording.
+    """
+    everywhere = Counter(word for rules in lists for rule in rules for word in text_words(rule))
+    shares: dict[str, float] = {}
+    for rules in lists:
+        total = len(rules) + 1
+        least = max(2, total // 8) if total > 8 else total
+        for word, n in Counter(word for rule in rules for word in text_words(rule)).items():
+            shares[word] = max(shares.get(word, 0.0), n / total if n <= least else 1.0)
+    weights = {word: math.log(1 / share) ** 2 + 1e-6 * (share < 1) for word, share in shares.items()}
+    return {word: weight * (0.3 if everywhere[word] == 1 else 1.0) for word, weight in weights.items()}
+
+
+def _alike(a: str, b: str, weights: Mapping[str, float]) -> float:
+    """Return how much two rules share: the weight of common words over that of all, 0 to 1."""
+    return shared(text_words(a), text_words(b), weights, 1.0)
