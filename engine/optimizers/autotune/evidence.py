@@ -15,6 +15,10 @@ from engine.optimizers.autotune.space import Combination, Space
 
 # A combination is dropped when its chance of beating the best is lower; finalists may have a third of it.
 DROP_BELOW = 0.3
+# A shorter prompt wins where the longer one is better by no more than this, judged on at least this many rows of both.
+_NO_BETTER, LEAST_ROWS = 0.005, 16
+# A prompt of this part of another's length is much shorter.
+_SHORTER = 0.8
 # The least gain in mean score that is worth a search; its chance from which on a new best counts as progress.
 USEFUL_GAIN, _MOVED_CHANCE = 0.02, 0.35
 # Prior of a difference before any row: most changes move the mean score by less than this.
@@ -97,9 +101,27 @@ class Evidence:
         self.dropped.update(c for c in others if self._chance(c, best) < DROP_BELOW)
 
     def finalists(self) -> list[Combination]:
-        """Return the best, and up to two that may yet turn out better than it."""
+        """Return the best, up to two that may yet turn out better than it, and a much shorter one that may be as good."""
         first, *others = self.ranked()[:3]
-        return [first, *(c for c in others if self._chance(c, first) >= DROP_BELOW / 3)]
+        found = [first, *(c for c in others if self._chance(c, first) >= DROP_BELOW / 3)]
+        most = _SHORTER * self._space.size(first)
+        rest = (c for c in self.scores if c not in (*found, *self.dropped, self._space.start))
+        chances = {c: self._chance(c, first) for c in rest if self._space.size(c) <= most}
+        rival = max(chances, key=chances.__getitem__, default=first)
+        return [*found, *([rival] if chances.get(rival, 0.0) >= DROP_BELOW else [])]
+
+    def as_good(self) -> list[Combination]:
+        """Return the best, and the combinations than which it is not better, on rows that say so; the shortest first."""
+        best = self.best()
+        least = max(LEAST_ROWS, len(self.scores.get(best, {})) // 2)
+        alike = [
+            c
+            for c, known in self.scores.items()
+            if c not in self.dropped
+            and len(known.keys() & self.scores[best].keys()) >= least
+            and self.difference(best, c)[0] <= _NO_BETTER
+        ]
+        return sorted(dict.fromkeys([best, *alike]), key=self._space.size)
 
     def sampled(self) -> Combination:
         """Draw a combination by Thompson sampling: the best one under one draw of what every level adds."""

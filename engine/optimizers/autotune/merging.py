@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from engine.optimizers.autotune.rules import is_label, row_words
+from engine.records import TraceStep
 from engine.search.contract import Problem
 from engine.similarity import FUNCTION_WORDS, shared, words
 
@@ -26,19 +27,24 @@ def text_words(text: str) -> frozenset[str]:
     return frozenset(words(text))
 
 
+def _words_of(values: Mapping[str, object]) -> frozenset[str]:
+    return text_words(" ".join(map(str, values.values())))
+
+
 class RuleCheck:
     """A check of a step's rules against its inputs and the labelled rows, without a call.
 
     A rule is contradicted when none of its words goes with the label it names. Nothing is said about rules that
     name no label's value, or several, or no word of the inputs. For a step that reads what another one wrote, `runs`
-    are the words that it read; rows say nothing of its rules then.
+    are its calls in runs, with the score of each run: what it wrote there is borne out by a good score.
     """
 
-    def __init__(self, problem: Problem, runs: Iterable[frozenset[str]] = ()) -> None:
+    def __init__(self, problem: Problem, runs: Sequence[tuple[TraceStep, float]] = ()) -> None:
         self._values: dict[str, set[str]] = {}
         self._labels: dict[int, dict[str, str]] = {}
         self._rows: dict[str, set[int]] = {}
-        known = dict(enumerate(runs))
+        known = {i: _words_of(call.inputs) for i, (call, _) in enumerate(runs)}
+        self._wrote = [(_words_of(call.outputs), score) for call, score in runs]
         # A word that more of the inputs have tells nothing.
         self._most = len(known) // 2
         if not known:
@@ -55,7 +61,9 @@ class RuleCheck:
                 self._rows.setdefault(word, set()).add(row)
 
     def contradicted(self, rule: str) -> bool:
-        """Return whether the rows contradict a rule."""
+        """Return whether the rows contradict a rule, or runs in which the step wrote something else ended well."""
+        if self._wrote:
+            return self._better_written(rule)
         shares = [right / size for right, size in self._word_matches(rule)]
         return bool(shares) and max(shares) < 0.34
 
@@ -65,16 +73,35 @@ class RuleCheck:
         return right if share >= 0.5 else 0
 
     def net_support(self, rule: str) -> int:
-        """Return how many labelled rows bear a rule out less those that speak against it; 0 for a rule that names no value.
+        """Return how many labelled rows, or runs that did as it says, bear a rule out less those that speak against it.
 
-        Rows with all of its telling words count; where there are none, rows with any of them.
+        0 for a rule that names no value.
         """
-        named, found = self.named(rule), [self._rows[w] for w in self.telling_words(rule)]
-        if named is None or not found:
-            return 0
-        name, value = named
-        rows = set.intersection(*found) or set.union(*found)
-        return sum(1 if self._labels[row][name] == value else -1 for row in rows)
+        rows, named = self._rows_of(rule), self.named(rule)
+        if self._wrote:
+            wrote = (self._wrote[row] for row in rows)
+            return sum(
+                1 if score >= 0.5 else -1 for said, score in wrote if said and said <= text_words(rule)
+            )
+        return sum(1 if self._labels[row][named[0]] == named[1] else -1 for row in rows) if named else 0
+
+    def _better_written(self, rule: str) -> bool:
+        """Return whether the step wrote something else than the rule says for the same inputs, in runs that mostly ended well."""
+        said, own = text_words(rule), 0
+        others: Counter[frozenset[str]] = Counter()
+        for row in self._rows_of(rule):
+            wrote, score = self._wrote[row]
+            if wrote <= said:
+                own += 1 if score >= 0.5 else -1
+            else:
+                others[wrote] += 1 if score >= 0.5 else -1
+        says_one = any(wrote and wrote <= said for wrote, _ in self._wrote)
+        return says_one and max(others.values(), default=0) >= max(2, own + 1)
+
+    def _rows_of(self, rule: str) -> set[int]:
+        """Return the inputs with all telling words of a rule; where there are none, those with any of them."""
+        found = [self._rows[w] for w in self.telling_words(rule)]
+        return (set.intersection(*found) or set.union(*found)) if found else set()
 
     def telling_words(self, rule: str) -> frozenset[str]:
         """Return the words of a rule that some of the inputs have, but few."""
@@ -158,12 +185,15 @@ def _same_subject(one: str, other: str, check: RuleCheck, weights: Mapping[str, 
     Rules that name the same words of the inputs do, unless they name values of two outputs; rules with other words only
     where they name the same value, or none, and are alike.
     """
-    values, told = [check.named(rule) for rule in (one, other)], [check.telling_words(r) for r in (one, other)]
+    values, told = (
+        [check.named(rule) for rule in (one, other)],
+        [check.telling_words(r) for r in (one, other)],
+    )
     if None not in values and values[0][0] != values[1][0]:  # type: ignore[index]  # neither is None
         return False
     alike = _alike(one, other, weights) >= _SAME
     if not all(told):
-        return alike
+        return alike and not any(told)
     common = told[0] & told[1]
     if told[0] == told[1]:
         return alike or bool((text_words(one) & text_words(other)) - common - FUNCTION_WORDS)

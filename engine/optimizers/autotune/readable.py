@@ -7,20 +7,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from engine.optimizers.autotune.evidence import Evidence
 from engine.optimizers.autotune.merging import text_words
 from engine.optimizers.autotune.rules import row_words
 from engine.optimizers.autotune.space import Added, Combination, Level, Space
 from engine.optimizers.shared.texts import step_values
-from engine.records import PartCredit
+from engine.records import Outcome, PartCredit
 from engine.search.contract import Problem, Propose
 from engine.signature import InputField, OutputField, Signature
 from engine.text import counted
 
-# A shorter prompt wins where the longer one is better by no more than this, judged on at least this many rows of both.
-_NO_BETTER, _LEAST_ROWS = 0.005, 16
 # The least difference of mean scores by which a row counts as fixed or broken.
 _COUNTS = 0.1
 # Rules that a rewriting must save to be worth a race.
@@ -29,18 +27,20 @@ _LEAST_SAVED = 0.2
 
 @dataclass(frozen=True)
 class Winner:
-    """A search's winning combination, with what is needed to say what each of its parts does."""
+    """A search's winning combination, with what is needed to say what each of its parts does; `runs` are its own, by row."""
 
     problem: Problem
     space: Space
     evidence: Evidence
     combination: Combination
+    runs: Mapping[int, Outcome] = field(default_factory=dict)
 
     def credits(self) -> tuple[PartCredit, ...]:
         """Return the credit of each rule and example, estimated from all scores of the search without a call.
 
         A row bears on a part that shares a word with it that few rows and few parts have. It counts as fixed where the
-        combinations with the part score more on it than those without, and as broken where they score less.
+        combinations with the part score more on it than those without, and as broken where they score less. Combinations
+        that are like the winner in all else count; where a row has none of them on one side, all do.
         """
         found: list[PartCredit] = []
         for place, number in enumerate(self.combination):
@@ -53,20 +53,43 @@ class Winner:
         levels = [set(self._texts(level)) for level in self.space.levels[place]]
         texts = self._texts(self.space.levels[place][self.combination[place]])
         rows = list(dict.fromkeys(row for known in self.evidence.scores.values() for row in known))
+        alike = {
+            c: known
+            for c, known in self.evidence.scores.items()
+            if (*c[:place], *c[place + 1 :]) == (*self.combination[:place], *self.combination[place + 1 :])
+        }
         found = []
-        for text, own in zip(texts, _rows_of(self.problem, rows, texts), strict=True):
+        for text, own in zip(texts, self._rows_of(path, rows, texts), strict=True):
             gains = []
             for row in own:
-                sides: tuple[list[float], list[float]] = ([], [])
-                for c, known in self.evidence.scores.items():
-                    if row in known:
-                        sides[text in levels[c[place]]].append(known[row])
-                if all(sides):
-                    without, with_it = (sum(s) / len(s) for s in sides)
-                    gains.append(with_it - without)
+                for like in (alike, self.evidence.scores):
+                    sides: tuple[list[float], list[float]] = ([], [])
+                    for c, known in like.items():
+                        if row in known:
+                            sides[text in levels[c[place]]].append(known[row])
+                    if all(sides):
+                        without, with_it = (sum(s) / len(s) for s in sides)
+                        gains.append(with_it - without)
+                        break
             fixed, broken = (sum(sign * g >= _COUNTS for g in gains) for sign in (1, -1))
             found.append(PartCredit(path, kind, text, fixed, broken, len(gains)))
         return found
+
+    def _rows_of(self, path: str, rows: Sequence[int], texts: Sequence[str]) -> list[list[int]]:
+        """Return for each text the rows for which the step reads a word of it that few rows and few texts have."""
+        by_row = {row: row_words(self.problem, row) for row in rows}
+        few_rows, few_texts = 4, 10
+        if not any(name in self.problem.input_fields for name in self.problem.signatures[path].input_fields):
+            # What another step wrote is one of a few values.
+            calls = {row: t.inputs for row, o in self.runs.items() for t in o.trace if t.path == path}
+            by_row = {row: text_words(" ".join(map(str, calls.get(row, {}).values()))) for row in rows}
+            few_rows = few_texts = 2
+        by_text = [text_words(text) for text in texts]
+        in_rows = Counter(word for found in by_row.values() for word in found)
+        in_texts = Counter(word for found in by_text for word in found)
+        most_rows, most_texts = max(1, len(rows) // few_rows), max(2, len(texts) // few_texts)
+        telling = {w for w, n in in_rows.items() if n <= most_rows and in_texts[w] <= most_texts}
+        return [[row for row, found in by_row.items() if found & words & telling] for words in by_text]
 
     def _texts(self, level: Level) -> tuple[str, ...]:
         inputs = self.problem.input_fields
@@ -141,30 +164,6 @@ class Winner:
             tuple(0 if p in retrieving else at for p, at in enumerate(self.combination)),
         ]
         return list(dict.fromkeys(made))
-
-
-def shorter_as_good(
-    evidence: Evidence, space: Space, best: Combination, others: Sequence[Combination]
-) -> Combination:
-    """Return the shortest of some combinations among those than which the best is not better, else the best."""
-    size = {c: len(str(space.candidate(c).steps)) for c in (best, *others)}
-    chosen = best
-    for other in others:
-        known = evidence.scores.get(other, {}).keys() & evidence.scores.get(best, {}).keys()
-        as_good = len(known) >= _LEAST_ROWS and evidence.difference(best, other)[0] <= _NO_BETTER
-        if as_good and size[other] < size[chosen]:
-            chosen = other
-    return chosen
-
-
-def _rows_of(problem: Problem, rows: Sequence[int], texts: Sequence[str]) -> list[list[int]]:
-    """Return for each text the rows that share a word with it that few rows and few texts have."""
-    by_row, by_text = {row: row_words(problem, row) for row in rows}, [text_words(text) for text in texts]
-    in_rows = Counter(word for found in by_row.values() for word in found)
-    in_texts = Counter(word for found in by_text for word in found)
-    most_rows, most_texts = max(1, len(rows) // 4), max(2, len(texts) // 10)
-    telling = {w for w, n in in_rows.items() if n <= most_rows and in_texts[w] <= most_texts}
-    return [[row for row, found in by_row.items() if found & words & telling] for words in by_text]
 
 
 class MergeRules(Signature):

@@ -11,8 +11,8 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from engine.optimizers.autotune.evidence import Evidence
-from engine.optimizers.autotune.readable import Winner, shorter_as_good
+from engine.optimizers.autotune.evidence import LEAST_ROWS, Evidence
+from engine.optimizers.autotune.readable import Winner
 from engine.optimizers.autotune.rules import is_label, rule_asks, rules_of, words_predict_labels
 from engine.optimizers.autotune.space import Added, Combination, LevelMaker, Space
 from engine.optimizers.shared.texts import answers_by_key
@@ -97,8 +97,6 @@ class AutotuneSearch:
         )
         self.has_labels = any(n in row for n in problem.output_fields)
         self.cut, self.kept, self._ending = False, self.space.start, ""
-        # Versions of the best with fewer rules.
-        self._shorter: list[Combination] = []
         self._rows_asked: dict[Combination, int] = {}
         self._reply_counts: dict[Combination, int] = {}
         self._by_candidate: dict[str, Combination] = {}
@@ -266,15 +264,16 @@ class AutotuneSearch:
     def _make_readable(self) -> Search:
         """Race the best with fewer rules and with merged ones, and score it without retrieval, where there are calls for it."""
         best = self.evidence.best()
-        winner = Winner(self.problem, self.space, self.evidence, best)
+        winner = self._winner(best)
         rows = min(_BLOCK, len(self.order), int(_READABLE_SHARE * self.planned / self.per_row))
         if rows < _LEAST_READABLE or not self.options.uses("readable") or not self._is_sure(best):
             return
-        writing = winner.merge_asks(self._rollout + 1)
+        # Fewer rows cannot show that a shorter prompt is as good.
+        races_shorter = rows >= min(LEAST_ROWS, len(self.order))
+        writing = winner.merge_asks(self._rollout + 1) if races_shorter else {}
         others = [*winner.static(self.levels.add_fixed_examples()), *winner.without_each_step()]
-        if pruned := winner.pruned():
-            self._shorter.append(self._best_with(pruned))
-            others += self._shorter
+        if pruned := winner.pruned() if races_shorter else []:
+            others.append(self._best_with(pruned))
         asks = [
             self._score(c, max(rows, self._rows_asked.get(c, 0)), f"readable, {rows} rows") for c in others
         ]
@@ -284,8 +283,7 @@ class AutotuneSearch:
         answers = yield from self._batch([*asks, *chain.from_iterable(writing.values())])
         merged = winner.merged(_proposed_rules(writing, answers[len(asks) :]))
         if merged and not self.cut:
-            self._shorter.append(self._best_with(merged))
-            yield from self._batch([self._score(self._shorter[-1], rows, f"merged rules, {rows} rows")])
+            yield from self._batch([self._score(self._best_with(merged), rows, f"merged rules, {rows} rows")])
 
     def _finals(self) -> Search:
         """Score the few best on ever more rows while it is in doubt which is best, then confirm the winner."""
@@ -378,7 +376,9 @@ class AutotuneSearch:
         Where no word predicts the labels, the check's share must leave room for a closer look, too.
         """
         if self._judged:
-            return max(1, min(5, int(self.before_finals / 3 / self.per_row / self._block)))
+            # The new levels together, by kind and by step, the best and one that is drawn.
+            several = len(self.space.seed.steps) * (len(self.space.seed.steps) > 1)
+            return max(1, min(5 + several, int(self.before_finals / 3 / self.per_row / self._block)))
         room = (self.for_check - self._writing_calls) * 0.6
         most = self.planned / 6 if self.words_predict_labels else room
         return max(1, min(6, int(most / self.per_row / self._check_rows())))
@@ -516,8 +516,8 @@ class AutotuneSearch:
     def _settled(self, why: str = "") -> Keep:
         """Return the ask to keep the best if it surely beats the start, else the start with the reason `why`."""
         best, start = self.evidence.best(), self.space.start
-        if self._shorter and self._is_sure(best):
-            best = shorter_as_good(self.evidence, self.space, best, self._shorter)
+        if self.options.uses("readable") and self._is_sure(best):
+            best = next(c for c in self.evidence.as_good() if self._is_sure(c))
         if best != start and (why or not self._is_sure(best)):
             best = self._readable_start()
         self.kept = best
@@ -526,7 +526,11 @@ class AutotuneSearch:
         score = sum(known[r] for r in rows) / len(rows) if rows else None
         candidate = self.space.candidate(best)
         candidate = replace(candidate, reason=why) if why and best == start else candidate
-        return Keep(candidate, score, Winner(self.problem, self.space, self.evidence, best).credits())
+        return Keep(candidate, score, self._winner(best).credits())
+
+    def _winner(self, best: Combination) -> Winner:
+        """Return what says what each part of a combination does."""
+        return Winner(self.problem, self.space, self.evidence, best, self.levels.traces.get(best, {}))
 
     def _is_sure(self, combination: Combination) -> bool:
         """Return whether a combination surely beats the start."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from engine.optimizers.autotune.merging import RuleCheck, merged_rules, text_words
+from engine.optimizers.autotune.merging import RuleCheck, merged_rules
 from engine.optimizers.autotune.rules import covering_rows
 from engine.optimizers.few_shot import labeled_demo
 from engine.optimizers.shared.texts import other_reasoning
-from engine.records import Candidate, Demo, Outcome
+from engine.records import Candidate, Demo, Outcome, TraceStep
 from engine.search.contract import Problem
 from engine.search.freeze import Part
 from engine.text import counted
@@ -109,6 +110,15 @@ class Space:
             return [title for titles in changed.values() for title in titles]
         return [f"{path}: {', '.join(titles)}" for path, titles in changed.items()]
 
+    def size(self, combination: Combination) -> int:
+        """Return about how many characters a combination's prompts have: texts, and the examples that one input is shown."""
+        total = 0
+        for state in self.candidate(combination).steps.values():
+            shown = min(state.nearest or len(state.demos), len(state.demos))
+            examples = sum(len(str(dict(demo.values))) for demo in state.demos)
+            total += len(state.instructions) + shown * examples // max(1, len(state.demos))
+        return total
+
     def candidate(self, combination: Combination) -> Candidate:
         """Return the candidate of a combination, with its lineage: it was made from the starting prompt."""
         if combination in self._candidates:
@@ -186,7 +196,8 @@ class LevelMaker:
             # Rules that are no better than none so far may only need more of them.
             base = next((c for c in (best, *self._evidence.ranked()) if c[place]), best)
             current = space.rules(base, path)
-            rules = check.without_repeats(merged_rules(current, readings, check))
+            still_right = [rule for rule in current if not check.contradicted(rule)]
+            rules = check.without_repeats(merged_rules(still_right, readings, check))
             if rules and rules != current:
                 n, new = sum(bool(rules) for rules in readings), len(set(rules) - set(current))
                 title = f"{len(rules)} rules ({new} new) from {counted(n, 'reading')} of the rows"
@@ -235,8 +246,12 @@ class LevelMaker:
         if any(name in self._problem.input_fields for name in fields):
             self._row_check = self._row_check or RuleCheck(self._problem)
             return self._row_check
-        calls = (t for runs in self.traces.values() for o in runs.values() for t in o.trace if t.path == path)
-        return RuleCheck(self._problem, [text_words(" ".join(map(str, t.inputs.values()))) for t in calls])
+        return RuleCheck(self._problem, self._calls(path))
+
+    def _calls(self, path: str) -> list[tuple[TraceStep, float]]:
+        """Return all calls of a step in runs with traces, with the score of each run."""
+        outcomes = (o for runs in self.traces.values() for o in runs.values() if o.error is None)
+        return [(t, o.score) for o in outcomes for t in o.trace if t.path == path]
 
     def add_reasoning(self) -> Added:
         """Add to each step the level that turns its reasoning first on or off, where nothing depends on it."""
@@ -282,14 +297,28 @@ class LevelMaker:
         return pool or self._solved(path, set(rows))
 
     def _solved(self, path: str, rows: set[int]) -> dict[int, Demo]:
-        """Return one right run of each row, of the combination with the highest expected score."""
+        """Return one right run of each row, of the combination with the highest expected score.
+
+        Only what the step wrote for the same inputs in runs that mostly ended well becomes an example.
+        """
         pool: dict[int, Demo] = {}
+        wrote: dict[str, Counter[str]] = {}
+        for call, score in self._calls(path):
+            wrote.setdefault(repr(call.inputs), Counter())[repr(call.outputs)] += 1 if score >= 0.5 else -1
         # The combinations with traces, the highest expected score first.
         traced = self.traces
         ranked = self._evidence.ranked([c for c in traced if c in self._evidence.scores] or None)
         for combination in [*(c for c in ranked if c in traced), *(c for c in traced if c not in ranked)]:
             for row, outcome in traced[combination].items():
                 calls = [t for t in outcome.trace if t.path == path]
-                if row in rows and row not in pool and calls and outcome.score >= 1 and outcome.error is None:
+                if (
+                    row not in rows
+                    or row in pool
+                    or not calls
+                    or outcome.score < 1
+                    or outcome.error is not None
+                ):
+                    continue
+                if wrote[repr(calls[-1].inputs)][repr(calls[-1].outputs)] > 0:
                     pool[row] = Demo({**calls[-1].inputs, **calls[-1].outputs}, augmented=True)
         return pool

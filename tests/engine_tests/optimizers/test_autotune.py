@@ -10,10 +10,10 @@ from engine import loop
 from engine.adapters.chat import ChatAdapter
 from engine.lm.base import BaseLM, Choice, Reply
 from engine.modules.predict import Predict
-from engine.optimizers.autotune.optimizer import Autotune
 from engine.optimizers.autotune.merging import RuleCheck, merged_rules, text_words
+from engine.optimizers.autotune.optimizer import Autotune
 from engine.optimizers.autotune.rules import covering_rows, rules_of
-from engine.records import Example
+from engine.records import Example, TraceStep
 from engine.search.budget import Budget
 from engine.search.contract import Problem, Proposal, Propose, Score, relay
 from engine.search.driver import Driver
@@ -151,8 +151,15 @@ def test_of_rules_that_contradict_each_other_the_supported_one_stays():
 
 
 def test_of_rules_that_contradict_each_other_without_labels_what_most_readers_say_stays():
-    inputs = [text_words(f"ticket {i} {w}") for i, w in enumerate(("zorvex", "plimox", "quarnu", "treska") * 4)]
-    check = RuleCheck(problem_of(), inputs)
+    seen = ("zorvex", "plimox", "quarnu", "treska")
+    rows = {
+        i: Example(text=f"ticket {i} {seen[i % 4]}", reply=f"Reply {i}.").with_inputs("text")
+        for i in range(40)
+    }
+    problem = problem_of(
+        program=Predict("text -> reply"), rows=rows, train=tuple(rows), validation=tuple(rows)
+    )
+    check = RuleCheck(problem)
     current = ["Write plimox replies in a warm manner.", "Tickets with quarnu need a brief manner."]
     readers = [
         ["If the ticket says zorvex, the manner is brief."],
@@ -168,6 +175,28 @@ def test_of_rules_that_contradict_each_other_without_labels_what_most_readers_sa
     ]
 
 
+def test_what_a_step_wrote_in_runs_that_ended_well_settles_its_rules_and_examples():
+    def call(topic, queue):
+        return TraceStep("second", {"topic": topic}, {"queue": queue})
+
+    runs = (
+        [(call("harbour", "falcon"), 1.0)] * 5
+        + [(call("harbour", "raven"), 1.0)]
+        + [(call("harbour", "raven"), 0.0)] * 3
+    )
+    runs += [(call("meadow", "swift"), 0.0), (call("quarry", "swift"), 1.0)] * 6
+    check = RuleCheck(problem_of(), runs)
+    rules = ["If it is harbour, the queue is raven.", "Tickets of harbour have the queue falcon."]
+    assert check.contradicted(rules[0])
+    assert not check.contradicted(rules[1])
+    assert not check.contradicted("If it is meadow, the queue is raven.")  # nothing better was written
+    assert (
+        merged_rules(rules[:1], [rules[1:]], check)
+        == merged_rules(rules[1:], [rules[:1]], check)
+        == (rules[1],)
+    )
+
+
 def test_what_each_reader_says_counts_as_agreement_and_not_as_mere_wording():
     kinds = {"late": "overdue delivered", "wrong": "colour size", "price": "voucher invoice"}
     rows = {
@@ -177,7 +206,10 @@ def test_what_each_reader_says_counts_as_agreement_and_not_as_mere_wording():
     }
     check = RuleCheck(problem_of(rows=rows, train=tuple(rows), validation=tuple(rows)))
     readers = [
-        [f"The kind is {kind} when the text mentions {' or '.join(names.split())}." for kind, names in kinds.items()]
+        [
+            f"The kind is {kind} when the text mentions {' or '.join(names.split())}."
+            for kind, names in kinds.items()
+        ]
         + [f"The kind is price when the text mentions voucher, invoice or word{reader}."]
         for reader in range(6)
     ]

@@ -5,9 +5,12 @@ import random
 
 import numpy as np
 
+from engine.modules.module import Module
+from engine.modules.predict import Predict
 from engine.optimizers.autotune.evidence import FactorialModel
 from engine.optimizers.autotune.optimizer import AutotuneOptions
 from engine.optimizers.autotune.search import AutotuneSearch
+from engine.records import Outcome, TraceStep
 from engine.search.settings import make_problem
 from engine.testing.contract import ToyLM, toy_rows, toy_settings
 
@@ -62,6 +65,35 @@ def test_the_model_is_the_one_it_says_it_is_however_it_is_solved():
     draws = [model.sample()["a"] for _ in range(4000)]
     assert abs(np.mean(draws) - theta[at["a"]]) < 0.05
     assert abs(np.std(draws) - math.sqrt(covariance[at["a"], at["a"]])) < 0.05
+
+
+class Chain(Module):
+    """Two steps of which the second reads only what the first wrote."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = Predict("text -> topic")
+        self.second = Predict("topic -> label")
+
+
+def test_an_inner_step_is_shown_only_what_ended_well_more_often_than_not():
+    search = AutotuneSearch(
+        make_problem(toy_settings(ToyLM(), program=Chain()), calls=400), AutotuneOptions(), random.Random(1)
+    )
+    wrote = [("harbour", "red", 1.0)] * 5 + [("harbour", "blue", 0.0)] * 3 + [("harbour", "blue", 1.0)]
+    wrote += [("meadow", "green", 0.0), ("meadow", "green", 0.0), ("meadow", "green", 1.0)]
+    search.levels.traces[search.space.start] = {
+        row: Outcome(row, score, trace=(TraceStep("second", {"topic": topic}, {"label": label}),))
+        for row, (topic, label, score) in zip(search.train_order, wrote, strict=False)
+    }
+    shown = [
+        dict(demo.values)
+        for place, number in search.levels.add_examples()
+        if search.space.factors[place] == ("second", "examples")
+        for demo in search.space.levels[place][number].demos or ()
+    ]
+    assert shown == [{"topic": "harbour", "label": "red"}] * len(shown)
+    assert shown
 
 
 def test_of_a_large_table_no_more_rows_are_drawn_than_there_can_be_calls_for():
