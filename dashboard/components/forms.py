@@ -190,12 +190,14 @@ def model_choice(
 
 
 def model_facts(choice: ModelChoice, *, named: bool = False) -> None:
-    """Show where a model's key is and its price, `named` after its name; nothing for the offline one."""
+    """Show where a model's key is and its price, `named` in one line after its name; nothing for the offline one."""
     if is_offline(choice):
         return
     is_there, sentence = key_state(choice)
+    facts = [
+        f":{'green' if is_there else 'orange'}[:material/key:] {escape_markdown(sentence)}",
+        f":gray[:material/payments:] {escape_markdown(price_words(choice))}",
+    ]
     st.caption(
-        (f"**{escape_markdown(title_of(choice))}**  \n" if named else "")
-        + f":{'green' if is_there else 'orange'}[:material/key:] {escape_markdown(sentence)}  \n"
-        f":gray[:material/payments:] {escape_markdown(price_words(choice))}"
+        " · ".join([f"**{escape_markdown(title_of(choice))}**", *facts]) if named else "  \n".join(facts)
     )

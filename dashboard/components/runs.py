@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import streamlit as st
 
 from dashboard.components import ui
+from dashboard.components.page import open_page
 from dashboard.state import reading
+from dashboard.state.editing import drafts
 from dashboard.state.selection import Selection
-from dashboard.views.text import distinct
+from dashboard.views.text import distinct, escape_markdown
+from engine.errors import EngineError
+from engine.runs.spec import ProjectDraft
 from engine.store.rows import RunRow
 from engine.text import signed
 
@@ -113,3 +117,20 @@ def verdict_card(verdict: Mapping[str, object]) -> None:
     box, icon = _LOOKS.get(str(verdict.get("kind")), _LOOKS["too_close"])
     with st.container(key="verdict"):
         box(str(verdict.get("sentence", "")), icon=icon)
+
+
+@st.dialog("Replace the project's set-up?")
+def replace_setup(run: RunRow, make: Callable[[], ProjectDraft]) -> None:
+    """Ask whether the set-up of a run's project is replaced by the draft that `make` returns; then open the Tune page."""
+    st.text(run.title)
+    st.caption(
+        "The project's present set-up is replaced by this run's. Runs and their results stay as they are."
+    )
+    if ui.confirmed("Leave it", "Replace and edit", "again"):
+        try:
+            draft = make()
+            drafts.edit(run.project_id, lambda _: draft)
+        except (EngineError, ValueError) as error:
+            st.caption(escape_markdown(str(error)))
+            return
+        open_page("tune", project=run.project_id)

@@ -191,7 +191,7 @@ TERMS: tuple[Term, ...] = (
         "prompt taken",
         "exported candidate",
         "The one of a run's prompts that its exports hold, that is tried, and that is kept as a version. You decide; "
-        "at first it is the best one where it is surely better, else the start.",
+        "at first it is the best one where it is surely better (or as good and cheaper or faster, where that is the goal), else the start.",
     ),
     Term(
         "proof",

@@ -8,8 +8,9 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from dashboard.state.models import models_of_steps, title_of
-from engine.records import Evaluation, Outcome
-from engine.runs.spec import Named, ProjectDraft, RunSpec, SplitSpec
+from engine.records import Candidate, Evaluation, Outcome
+from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec, SplitSpec
+from engine.search.objective import Objective
 from engine.search.verdict import Verdict, verdict
 from engine.store.rows import RunRow
 from engine.text import dollars, duration, listed, points_gained, price, short
@@ -129,6 +130,12 @@ def differences(left: RunSpec, right: RunSpec) -> list[Difference]:
     ]
 
 
+def same_test(left: RunSpec, right: RunSpec) -> bool:
+    """Return whether two runs test on the same rows with the same metric, with whatever model and prompt."""
+    decisive = ("Data", "Rows divided", "Rows left out", "Metric", "Columns")
+    return not any(d.what in decisive for d in differences(left, right))
+
+
 def why_not_comparable(differ: Iterable[Difference]) -> str:
     """Return why two runs' scores cannot be compared, in one sentence; "" when they can.
 
@@ -151,6 +158,16 @@ def verdict_between(left: Sequence[Outcome], right: Sequence[Outcome]) -> Verdic
 def draft_from(spec: RunSpec) -> ProjectDraft:
     """Return a run's settings as a draft to edit."""
     return ProjectDraft.model_validate(spec.model_dump(exclude={"dataset_hash"}))
+
+
+def draft_on(spec: RunSpec, prompt: Candidate, model: ModelChoice) -> ProjectDraft:
+    """Return a run's settings as a draft that tunes its prompt again on another model: the prompt's wording is the start."""
+    from engine.pipeline.build import with_wording  # it takes a while to load
+
+    pipeline = with_wording(spec.pipeline, prompt)
+    steps = tuple(step.model_copy(update={"model": None}) for step in pipeline.steps)
+    changes = {"pipeline": pipeline.model_copy(update={"steps": steps}), "model": model, "models": ()}
+    return draft_from(spec).model_copy(update={**changes, "objective": Objective()})
 
 
 VERDICTS = {

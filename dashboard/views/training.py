@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from dashboard.views.models import Line, line
 from dashboard.views.text import model_name
 from engine.runs.spec import RunSpec
 from engine.store.rows import EventRow
-from engine.text import percent, price, time_taken
+from engine.text import percent
 
 PROGRESS = "training_progress"
 
@@ -124,48 +125,20 @@ def _figure(one: Curve) -> dict[str, Any]:
     }
 
 
-class Line(NamedTuple):
-    """One of the compared programs: what it is, its model, and its score, price and time as text."""
-
-    name: str
-    model: str
-    score: str
-    likely: str
-    cost: str
-    seconds: str
-
-    @property
-    def figures(self) -> tuple[str, ...]:
-        """All but the model: a line of the table."""
-        return self.name, self.score, self.likely, self.cost, self.seconds
-
-
 def compared(result: Mapping[str, Any], spec: RunSpec) -> list[Line]:
     """Return tuned, untuned and teacher on the test rows; none for a run that tuned no model."""
     tuned = result.get("tuned_models") or ()
     if not tuned:
         return []
     lines = [
-        _line("Small model, tuned", ", ".join(map(str, tuned)), result["best"]),
-        _line("Small model, before", spec.model.name, result["baseline"]),
+        line("Small model, tuned", model_name(", ".join(map(str, tuned))), result["best"]),
+        line("Small model, before", model_name(spec.model.name), result["baseline"]),
     ]
     if teacher := result.get("teacher"):
         prompt = f", with {teacher['prompt']}" if teacher.get("prompt") else ""
-        line = _line("Large model (teacher)", str(teacher.get("model") or ""), teacher)
-        lines.append(line._replace(model=f"{line.model}{prompt}"))
+        name = model_name(str(teacher.get("model") or ""))
+        lines.append(line("Large model (teacher)", f"{name}{prompt}", teacher))
     return lines
-
-
-def _line(name: str, model: str, figures: Mapping[str, Any]) -> Line:
-    likely, cost = figures.get("likely"), figures.get("cost_per_row")
-    return Line(
-        name,
-        model_name(model),
-        percent(figures.get("test")),
-        f"{percent(max(0.0, likely[0]), 0)} to {percent(min(1.0, likely[1]), 0)}" if likely else "not known",
-        price(None if cost is None else 1000 * cost),
-        time_taken(figures.get("seconds_per_row")),
-    )
 
 
 def comparison_sentence(result: Mapping[str, Any]) -> str:

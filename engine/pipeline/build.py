@@ -18,6 +18,7 @@ from engine.pipeline.signatures import signature_of
 from engine.pipeline.spec import Condition, FieldSpec, PipelineSpec, StepSpec, exclude_each_other, holds
 from engine.pipeline.strategies import STRATEGIES
 from engine.prediction import Prediction
+from engine.records import Candidate, StepState
 from engine.runtime import context, current
 
 AT_ONCE = 8
@@ -198,3 +199,36 @@ def build_program(spec: PipelineSpec) -> Pipeline:
     if problems:
         raise PipelineError(problems[0])
     return Pipeline(spec)
+
+
+def with_wording(spec: PipelineSpec, candidate: Candidate) -> PipelineSpec:
+    """Return a pipeline whose steps have a candidate's instructions and field descriptions; its solved examples stay behind.
+
+    Of a step with several prompts, such as an agent, the one that begins as the step's own instructions counts.
+
+    >>> from engine.pipeline.spec import FieldSpec, StepSpec
+    >>> step = StepSpec(name="route", inputs=(FieldSpec(name="message"),), outputs=(FieldSpec(name="queue"),))
+    >>> spec = PipelineSpec(steps=(step,))
+    >>> tuned = build_program(spec).candidate().with_step("route", instructions="Choose the queue.")
+    >>> with_wording(spec, tuned).steps[0].instructions
+    'Choose the queue.'
+    """
+    start = build_program(spec).candidate().steps
+
+    def described(field: FieldSpec, state: StepState) -> FieldSpec:
+        text = state.field_descriptions.get(field.name, field.description)
+        return field.model_copy(update={"description": text})
+
+    def worded(step: StepSpec) -> StepSpec:
+        own = signature_of(step).instructions
+        for path, state in candidate.steps.items():
+            if path.partition(".")[0] == step.name and path in start and start[path].instructions == own:
+                fields = {
+                    side: tuple(described(f, state) for f in getattr(step, side))
+                    for side in ("inputs", "outputs")
+                }
+                said = step.instructions if state.instructions == own else state.instructions
+                return step.model_copy(update={"instructions": said, **fields})
+        return step
+
+    return spec.model_copy(update={"steps": tuple(map(worded, spec.steps))})

@@ -11,8 +11,8 @@ What is kept of a run when it ends, its result, is a dict of JSON values:
     baseline, best   the starting prompt and the chosen one: candidate, validation and test (scores 0 to 1 or
                      None), likely (the interval of the test score), rows, failed, and per row on the test rows: seconds, tokens, cost
     best_candidate, seed_candidate      their ids
-    taken_candidate  the id of the prompt that the exports hold: the best where it is surely better, else the start,
-                     until the user takes another one
+    taken_candidate  the id of the prompt that the exports hold: the best where it is surely better, or as good and cheaper or
+                     faster where that is the goal; else the start, until the user takes another one
     teacher          where a model was tuned that another one taught: `model`, the teacher's name, `prompt`, the name of its
                      own prompt ("": the task's), and its figures on the same test rows, as in `best`; else None
     tuned_models     names of the tuned models that the best prompt is answered by
@@ -361,9 +361,9 @@ class _Job:
         }
         await watch.no_trouble()
         self._phase("Writing the exports")
-        # What is not surely better does not leave the house by itself; the page and the command line can take it.
-        better = result["verdict"]["kind"] == "better"
-        taken, tested = (search.best, after) if better else (search.seed, before)
+        # What is neither surely better nor what was asked for does not leave the house by itself; the user can take it.
+        wanted = is_wanted(result, prepared.spec.objective)
+        taken, tested = (search.best, after) if wanted else (search.seed, before)
         result["taken_candidate"] = taken.id
         paths = export_run(self.home, self.run, prepared.spec, taken, result)
         self._phase("Checking that the exports answer the same")
@@ -509,6 +509,17 @@ def summary(candidate: Candidate, validation: float | None, test: Evaluation) ->
         "tokens_per_row": test.usage.tokens / n if n else None,
         "cost_per_row": (test.usage.cost or 0.0) / n if known else None,
     }
+
+
+def is_wanted(result: Mapping[str, Any], objective: Objective) -> bool:
+    """Return whether the best prompt is surely better than the start, or as good and cheaper or faster where that is the goal."""
+    kind, name = (
+        result["verdict"]["kind"],
+        "cost_per_row" if objective.goal == "cheapest" else "seconds_per_row",
+    )
+    before, after = result["baseline"][name], result["best"][name]
+    less = objective.chooses_by_use and before is not None and after is not None and after < before
+    return kind == "better" or (kind == "too_close" and bool(less))
 
 
 def compared_models(trials: Iterable[Trial], best: Candidate, spec: RunSpec) -> dict[str, Any] | None:

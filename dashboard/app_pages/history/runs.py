@@ -7,9 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.page import open_page
 from dashboard.components.prompts import prompt_diff
-from dashboard.components.runs import STATE_COLOURS, STATES, figure, state_badge, verdict_card
+from dashboard.components.runs import (
+    STATE_COLOURS,
+    STATES,
+    figure,
+    replace_setup,
+    state_badge,
+    verdict_card,
+)
 from dashboard.components.tables import before_and_after, data_table, gain_column, label_column
 from dashboard.state import reading
 from dashboard.state.editing import drafts
@@ -18,7 +24,6 @@ from dashboard.views import history
 from dashboard.views.glossary import explain
 from dashboard.views.history import Difference
 from dashboard.views.text import count, distinct, escape_markdown
-from engine.errors import EngineError
 from engine.home import data_home
 from engine.search.wording import runs_sentence
 from engine.store.rows import RunRow
@@ -286,23 +291,7 @@ def _actions(run: RunRow, project: str | None) -> None:
             help="Puts this run's task, data, metric, model and optimizer into the project's set-up, to change and run again.",
         )
     if again:
-        _again(run)
-
-
-@st.dialog("Use these settings again?")
-def _again(run: RunRow) -> None:
-    st.text(run.title)
-    st.caption(
-        "The project's present set-up is replaced by this run's. Runs and their results stay as they are."
-    )
-    if ui.confirmed("Leave it", "Replace and edit", "again"):
-        try:
-            draft = history.draft_from(reading.run_spec(run))
-            drafts.edit(run.project_id, lambda _: draft)
-        except (EngineError, ValueError) as error:
-            st.caption(escape_markdown(str(error)))
-            return
-        open_page("tune", project=run.project_id)
+        replace_setup(run, lambda: history.draft_from(reading.run_spec(run)))
 
 
 def _set_tags(run_id: str, tags: Sequence[str]) -> None:

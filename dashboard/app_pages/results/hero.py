@@ -18,6 +18,7 @@ from dashboard.state.candidates import score_words
 from dashboard.state.selection import read_only, writing
 from dashboard.views.candidate_charts import as_good, variants
 from dashboard.views.glossary import explain
+from dashboard.views.models import HEAD, LIKELY
 from dashboard.views.text import escape_markdown
 from dashboard.views.training import compared, comparison_sentence
 from engine.export.hero import VERDICTS, result_sentences
@@ -86,11 +87,8 @@ def against_teacher(run: RunRow, result: Mapping[str, Any]) -> None:
     with ui.card("against_teacher", "Small against large, on the test rows", explain("teacher")):
         if sentence := comparison_sentence(result):
             st.caption(escape_markdown(sentence))
-        head = ("", "Score", "Likely between", "Cost of 1,000 rows", "Time of a row")
-        small_table(head, [line.figures for line in lines], [line.model for line in lines])
-        st.caption(
-            "Likely between: where the score on all rows like these lies, 95 times of 100. More test rows make it narrower."
-        )
+        small_table(("", *HEAD), [line.figures for line in lines], [line.note for line in lines])
+        st.caption(LIKELY)
 
 
 def _card(name: str, value: str, change: float | None = None, **more: Any) -> None:
@@ -164,6 +162,11 @@ def _offers(run: RunRow, result: Mapping[str, Any]) -> list[Offer]:
     wanted = [(start, "The starting prompt", safe)]
     if best != start:
         why = "Surely better than the start." if surely else "Not surely better than the start."
+        if (
+            kind == "too_close"
+            and (saved := -_change(result["baseline"], result["best"], "cost_per_row")) > 0
+        ):
+            why = f"Neither surely better nor worse than the start, and {saved} % cheaper."
         wanted.insert(0, (best, "The best prompt", why))
     if cheap is not None and cheap.number:
         fewer = 100 * (1 - cheap.tokens / next(v.tokens for v in found if v.best))

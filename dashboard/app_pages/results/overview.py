@@ -16,6 +16,7 @@ from dashboard.app_pages.results.compare import candidate_compare, candidate_pic
 from dashboard.app_pages.results.fields import field_view
 from dashboard.app_pages.results.hero import against_teacher, figures, hero, take_card
 from dashboard.app_pages.results.labels import label_view
+from dashboard.app_pages.results.models import compared_figures, models_view
 from dashboard.app_pages.results.more_scores import scoring_under_way
 from dashboard.app_pages.results.parts import parts_view
 from dashboard.app_pages.results.rows import row_matrix, split_choice
@@ -64,7 +65,8 @@ def results_view(run: RunRow) -> None:
         _without_result(run)
     try:
         runs = candidates.comparable(run, reading.runs(run.project_id))
-        spec = reading.run_spec(run).pipeline
+        whole = reading.run_spec(run)
+        spec = whole.pipeline
     except ValueError:
         st.caption("This run was saved by another version of Tuneboard; its prompts cannot be compared here.")
         return
@@ -73,8 +75,10 @@ def results_view(run: RunRow) -> None:
         st.caption("The first prompt appears here as soon as it is found.")
         return
     scoring_under_way([run, *(c.run for c in picked)])
+    models = compared_figures(run, whole)
     views: dict[str, Callable[[], None]] = {
         "Prompts side by side": lambda: candidate_compare(picked),
+        **({"Models": lambda: models_view(run, whole, models)} if models else {}),
         **({"By field": lambda: field_view(run, picked)} if spec.has_record else {}),
         "Rows": lambda: row_matrix(run, picked),
         **({} if spec.has_record else {"By label": lambda: label_view(run, picked)}),

@@ -13,7 +13,7 @@ from dashboard.state import reading
 from dashboard.state.editing import drafts
 from dashboard.state.models import title_of
 from dashboard.views.glossary import explain
-from dashboard.views.text import escape_markdown
+from dashboard.views.text import escape_markdown, model_name
 from engine.errors import ConfigurationError
 from engine.lm.choice import find_route
 from engine.runs.spec import ModelChoice, ProjectDraft
@@ -39,8 +39,8 @@ def compare_models(now: Current) -> None:
         key="compare_models",
     ):
         st.caption(
-            "At the end the best prompt is answered by these models too, on the rows to choose by. It takes some of the calls "
-            "above, at most half of them.",
+            "At the end the best prompt is answered by these models too, on the rows to choose by. At most half of the calls "
+            "are kept for it.",
             help=explain("objective"),
         )
         known = dict.fromkeys([*(m for m in reading.choosable_models() if m != own), *draft.models])
@@ -101,7 +101,7 @@ def _used(draft: ProjectDraft) -> bool:
 
 
 def _summary(draft: ProjectDraft) -> str:
-    names = [escape_markdown(title_of(choice), 40) for choice in draft.models]
+    names = [escape_markdown(model_name(choice.name), 40) for choice in draft.models]
     return " · ".join([*([listed(names)] if names else []), draft.objective.words])
 
 

@@ -17,6 +17,7 @@ from engine.errors import EngineError, RunError
 from engine.export.program import parse_program
 from engine.lm.choice import is_offline
 from engine.lm.prices import price
+from engine.pipeline.build import with_wording
 from engine.pipeline.spec import FieldSpec, PipelineSpec
 from engine.runs.child.task_draft import TOKENS, TaskDraftAnswer, TaskDraftRequest
 from engine.runs.intake.attachments import BroughtFile
@@ -86,16 +87,11 @@ def _note(project_id: str, found: Guessed) -> None:
 
 
 def _from_program(content: bytes) -> str:
-    """Store a project with an exported program's task and its tuned instructions. Raises EngineError."""
+    """Store a project with an exported program's task and its tuned wording. Raises EngineError."""
     from dashboard.state.editing.project_file import ProjectFile
 
     program = parse_program(content)
-    steps = []
-    for step in program.pipeline.steps:
-        tuned = (s for path, s in program.candidate.steps.items() if path.split(".")[0] == step.name)
-        instructions = next((s.instructions for s in tuned if s.instructions), step.instructions)
-        steps.append(step.model_copy(update={"instructions": instructions}))
-    spec = PipelineSpec(steps=tuple(steps))
+    spec = with_wording(program.pipeline, program.candidate)
     draft = ProjectDraft(pipeline=spec, adapter=program.adapter, metric=advised_metric(spec))
     # By the way of a project's file, which takes along nothing of this machine and no keys.
     return drafts.import_project(ProjectFile(name=program.title, draft=draft).model_dump_json().encode())

@@ -74,7 +74,7 @@ def test_models_to_compare_are_chosen_or_typed_and_the_estimate_covers_them(proj
     assert not app.button(key="start_run").disabled
     app = start(project)
     assert app.multiselect(key=f"compare_models_{project}").value == list(draft(project).models)
-    assert any("openai/small at 127.0.0.1:9 · front" in e.label.replace("\\", "") for e in app.expander)
+    assert any("ollama/llama3.2 and openai/small · front" in e.label.replace("\\", "") for e in app.expander)
 
 
 @pytest.mark.parametrize(

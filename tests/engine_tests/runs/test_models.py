@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.run_setup import COLOURS, THINGS, add_data, add_run, csv_bytes, server_model, spec
-from support.servers.openai_server import Failure, OpenAIServer, default_answer
+from support.run_setup import COLOURS, THINGS, add_data, add_run, csv_bytes, spec
+from support.servers.openai_server import Failure, OpenAIServer
+from support.servers.shelves import PRICES, compared_models, of_three
 from typer.testing import CliRunner
 
 import engine
@@ -27,35 +28,22 @@ from engine.search.budget import Budget
 from engine.search.objective import Objective, chosen, comparison, figures, front, good_enough
 from engine.store.store import Store
 
-PRICES = {"openai/test-model": 10.0, "openai/middle": 2.0, "openai/small": 0.1}
-"""US dollars for a million tokens."""
-
-
-def shelf(body: dict[str, Any]) -> str:
-    """Answers right; the small model errs on every third thing."""
-    asked = str(body["messages"][-1]["content"])
-    thing = next((t for t in THINGS if t in asked), None)
-    if thing is None or "program_description" in str(body["messages"]):
-        return default_answer(body)
-    place = THINGS.index(thing) + (body["model"] == "small" and THINGS.index(thing) % 3 == 0)
-    return f"[[ ## shelf ## ]]\n{COLOURS[place % 3]}\n\n[[ ## completed ## ]]"
-
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
     monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
     for name, price in PRICES.items():
         set_own_price(name, (price, price))
-    with OpenAIServer(shelf) as server:
+    with OpenAIServer(of_three) as server:
         yield server
 
 
 def models(server: OpenAIServer) -> dict[str, Any]:
     """The settings of a run that compares three models of one server."""
-    others = tuple(ModelChoice(name=name, base_url=server.url) for name in ("openai/middle", "openai/small"))
+    own, *others = compared_models(server.url)
     return {
-        "model": server_model(server.url),
-        "models": others,
+        "model": own,
+        "models": tuple(others),
         "optimizer": Named(name="LabeledFewShot", options={"k": 2}),
     }
 
@@ -80,6 +68,7 @@ def test_the_cheapest_model_within_some_points_is_kept_and_its_export_asks_it(
     kept = next(f for f in result["models"]["figures"] if f["candidate"] == result["best_candidate"])
     assert kept["models"] == ["openai/middle"]
     assert kept["score"] == 1.0
+    assert (result["verdict"]["kind"], result["taken_candidate"]) == ("too_close", kept["candidate"])
     assert result["models"]["sentence"] == (
         "On 24 validation rows openai/middle scores best, 100.0 %, and every cheaper choice is surely worse."
     )
@@ -154,7 +143,7 @@ def test_of_two_steps_each_is_asked_of_the_cheaper_model_alone_too(server: OpenA
         ),
     )
     server.answer = lambda body: (
-        shelf(body)
+        of_three(body)
         if "on which shelf" in str(body["messages"])
         else "[[ ## note ## ]]\nseen\n\n[[ ## completed ## ]]"
     )

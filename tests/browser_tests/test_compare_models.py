@@ -1,0 +1,78 @@
+"""Which model is good enough, in a browser: three models of one server are compared, and the program moves to the cheapest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+from support.pages.browser_frame import press, settled, shoot
+from support.pages.dashboard_server import Server
+from support.run_setup import add_data, csv_bytes, spec
+from support.servers.openai_server import OpenAIServer
+from support.servers.shelves import PRICES, compared_models, of_three
+
+from dashboard.state.editing import drafts
+from engine.lm.prices import set_own_price
+from engine.runs.spec import Named, ProjectDraft
+
+
+@pytest.fixture
+def project(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A project on the dearest of three models, which all have their price."""
+    monkeypatch.setenv("TUNEBOARD_HOME", str(server.home))
+    with OpenAIServer(of_three) as endpoint:
+        own, *others = compared_models(endpoint.url)
+        for choice in (own, *others):
+            drafts.add_model(choice)
+            set_own_price(choice.name, (PRICES[choice.name], PRICES[choice.name]))
+        run = spec(
+            add_data(server.home, csv_bytes(120)),
+            model=own,
+            optimizer=Named(name="LabeledFewShot", options={"k": 2}),
+        )
+        draft = ProjectDraft.model_validate(run.model_dump(exclude={"dataset_hash"}))
+        yield drafts.create_project("Shelves", draft)
+
+
+def test_models_are_compared_and_the_program_moves_to_another(new_page: Callable[..., Page], project: str):
+    page = new_page(f"tune?project={project}", height=1900)
+    page.locator(".st-key-compare_models summary").click()
+    models = page.get_by_role("combobox", name="Other models")
+    for name in ("openai/middle", "openai/small"):
+        models.click()
+        page.get_by_role("option", name=name).first.click()
+        settled(page)
+    page.keyboard.press("Escape")
+    goal = page.get_by_role("combobox", name="What counts", exact=True)
+    goal.click()
+    page.get_by_role("option", name="The cheapest that is nearly as good").click()
+    settled(page)
+    within = page.get_by_label("Points it may score lower")
+    within.fill("2")
+    within.press("Enter")
+    expect(page.locator(".st-key-compare_models summary")).to_contain_text(
+        "openai/middle and openai/small · cheapest within 2 points"
+    )
+    shoot(page, "tune_compare_models")
+    press(page, "start_run")
+    expect(page.locator(".st-key-run_head")).to_contain_text("Finished")
+    page.get_by_role("link", name="Results").first.click()
+    settled(page)
+    sentence = "openai/middle scores best, 100.0 %, and every cheaper choice is surely worse."
+    expect(page.locator(".st-key-verdict")).to_contain_text(sentence)
+    page.get_by_role("tab", name="Models").click()
+    table = page.locator(".st-key-compared_models")
+    expect(table).to_contain_text("kept by the run, good enough and cheapest")
+    expect(table).to_contain_text("openai/small")
+    expect(page.locator(".st-key-models_chart .js-plotly-plot")).to_contain_text("middle")
+    shoot(page, "results_models")
+    compared = page.url
+    press(page, "move_model_go")
+    press(page, "again_yes")
+    expect(page.locator(".st-key-start_card")).to_be_visible()
+    expect(page.locator(".st-key-compare_models summary")).not_to_contain_text("cheapest")
+    press(page, "start_run")
+    expect(page.locator(".st-key-run_head")).to_contain_text("Finished")
+    page.goto(compared)
+    expect(page.locator(".st-key-tuned_on_each")).to_contain_text("openai/test-model")
