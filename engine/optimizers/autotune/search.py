@@ -145,6 +145,7 @@ class AutotuneSearch:
                 added += self.levels.add_examples()
             others = self._others(number)
             if not added and not others and number and not proposals:
+                self._ending = "The readers wrote nothing new, so the search stopped."
                 break
             proposals = yield from self._round(self._racers(added, number, others), number)
             if self.cut or not (self._judged or from_runs or not self._may_race_again(proposals)):
@@ -543,7 +544,7 @@ class AutotuneSearch:
     def _closing_message(self) -> str:
         """Return what was found, and why the search stopped."""
         kept, start = self.kept, self.space.start
-        why = self._ending or "The calls that were planned are used."
+        why = self._why_it_ended()
         if kept == self._readable_start() != start:
             return f"Only the layout of the answers was broken: {'; '.join(self.space.titles(kept))}. {why}"
         if kept == start:
@@ -555,6 +556,14 @@ class AutotuneSearch:
             f"Found: {'; '.join(self.space.titles(kept))}. On the {len(rows)} validation rows that both ran it scores "
             f"{100 * ours:.0f} %, the starting prompt {100 * theirs:.0f} %. {why}"
         )
+
+    def _why_it_ended(self) -> str:
+        """Return why the search ended, and how many calls were not made."""
+        left = self.planned - self.spent
+        if left <= 2 * _FINALS_SHARE * self.planned:
+            return self._ending or "The calls that were planned are used."
+        ending = self._ending or "All rounds are used, and no finalist is in doubt."
+        return f"{ending} {left:,} of the {self.planned:,} planned calls were not needed."
 
 
 def _proposed_rules(

@@ -37,6 +37,12 @@ def test_a_task_that_can_be_taught_is_taught_and_that_is_said():
     assert re.search(r"scores 100 %, the starting prompt \d+ %\.", result.reason)
 
 
+def test_calls_that_would_buy_nothing_are_not_made_and_that_is_said():
+    result = run(toy_settings(ToyLM(), budget=Budget(calls=5000)))
+    assert result.usage.calls < 2500
+    assert re.search(r"[\d,]+ of the 5,000 planned calls were not needed\.$", result.reason)
+
+
 def test_the_rows_most_like_an_input_are_shown_and_never_the_row_itself():
     result = run(toy_settings(ToyLM(), budget=Budget(calls=60)), proposals=0)
     state = result.best.steps["self"]
