@@ -17,8 +17,8 @@ from engine.similarity import FUNCTION_WORDS, shared, words
 
 # Rows that a rule is checked against.
 _ROWS_CHECKED = 2000
-# The likeness from which on two rules count as the same.
-_SAME = 0.5
+# The likeness from which on two rules count as the same; the least share of common input words of rules that are alike.
+_SAME, _LEAST_OVERLAP = 0.5, 1 / 3
 
 
 @lru_cache(maxsize=4096)
@@ -198,7 +198,9 @@ def _same_subject(one: str, other: str, check: RuleCheck, weights: Mapping[str, 
     if told[0] == told[1]:
         return alike or bool((text_words(one) & text_words(other)) - common - FUNCTION_WORDS)
     overlap = len(common) / len(told[0] | told[1])
-    return values[0] == values[1] and bool(common) and (alike or (values[0] is not None and overlap >= _SAME))
+    return values[0] == values[1] and (
+        (alike and overlap >= _LEAST_OVERLAP) or (values[0] is not None and overlap >= _SAME)
+    )
 
 
 def _weights(lists: Sequence[Sequence[str]]) -> dict[str, float]:
