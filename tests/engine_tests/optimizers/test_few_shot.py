@@ -85,7 +85,7 @@ def test_bootstrap_stops_at_the_solved_rows_it_wants():
     # Without examples the toy model knows only red: rows 0 and 3 are red, 1 and 2 are not.
     assert [d.values["text"] for d in demos(result)] == ["apple 0", "rose 3"]
     assert all(d.augmented for d in demos(result))
-    assert lm.paid == 4
+    assert lm.paid <= 5  # four, and a row that is asked for ahead
 
 
 def test_bootstrap_fills_up_with_labelled_rows():

@@ -100,4 +100,4 @@ class SelfTaughtLM(RoundsLM):
 def test_rare_solved_rows_are_looked_for_in_ever_larger_batches():
     made = rounds(BootstrapFewShot, Predict("text -> label"), lm=SelfTaughtLM())
     assert len(made) <= 8  # row by row it would be 38, four at a time some 20
-    assert sum(made) <= 42  # the fourth solved row is the 38th; a tenth more is what looking ahead may cost
+    assert sum(made) <= 57  # the fourth solved row is the 38th; in the mean looking ahead costs a third more
