@@ -3,7 +3,7 @@
 base             Optimizer, its Options, and `compile`, once for all
 few_shot         rows as examples: labelled, solved by a teacher, nearest; few_shot_search: random sets, a sampler's choice
 copro, infer_rules, avatar, gepa      wording: scored attempts, rules, contrasts, reflection
-mipro, simba, autotune/               wording and examples together
+mipro/, simba, autotune/              wording and examples together
 better_together, ensemble             chains of optimizers; programs that answer together
 choose           advice on the optimizer for a task
 shared/          leaderboard, texts (single texts of a prompt, values of prompts that write), the sampler (Optuna)

@@ -16,7 +16,7 @@ from engine.records import Candidate, Evaluation
 from engine.search.contract import Ask, Keep, Problem, Score, Search, is_cut
 
 if TYPE_CHECKING:
-    from engine.optimizers.mipro import MIPROv2Options
+    from engine.optimizers.mipro.optimizer import MIPROv2Options
 
 _AUTO: dict[str, tuple[int, int]] = {"light": (6, 100), "medium": (12, 300), "heavy": (18, 1000)}
 """Setting -> how many candidates, and at most how many validation rows."""

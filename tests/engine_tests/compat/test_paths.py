@@ -112,7 +112,7 @@ def test_a_missing_name_says_what_to_use() -> None:
 def test_tools_are_not_confused() -> None:
     module = importlib.import_module("engine.teleprompt")
     assert pickle.loads(pickle.dumps(module.MIPROv2)) is engine.MIPROv2
-    assert inspect.getmodule(module.MIPROv2) is importlib.import_module("engine.optimizers.mipro")
+    assert inspect.getmodule(module.MIPROv2) is importlib.import_module("engine.optimizers.mipro.optimizer")
     assert not hasattr(module, "__file__")
     assert not hasattr(module, "__wrapped__")
     assert inspect.getdoc(module)

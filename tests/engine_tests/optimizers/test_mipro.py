@@ -9,8 +9,7 @@ from engine.errors import ConfigurationError
 from engine.lm.base import Choice, Reply
 from engine.modules.module import Module
 from engine.modules.predict import Predict
-from engine.optimizers.mipro import MIPROv2Options
-from engine.optimizers.mipro_trials import make_plan
+from engine.optimizers.mipro import MIPROv2Options, make_plan
 from engine.optimizers.shared.study import Study
 from engine.records import Example
 from engine.search.budget import Budget
