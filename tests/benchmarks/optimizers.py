@@ -1,7 +1,7 @@
 """Measure the optimizers next to DSPy's on teachable tasks: `make bench-optimizers`, or `python tests/benchmarks/optimizers.py --quick`.
 
-Each run is a child process against the teachable server in a process of its own: same server, same rows, same
-seeds. A line of the table is one optimizer on one task: held-out score (mean over the seeds), calls, wall time.
+Each run is a child process with the same model, rows and seeds: DSPy's asks a local server, ours the model in its own
+process, or the server too where wall times are measured (`--latency`). `--markdown` writes the table of the guide.
 """
 
 from __future__ import annotations
@@ -45,13 +45,16 @@ PAIRS: tuple[tuple[str, str], ...] = (
 """Our optimizers and their DSPy counterparts ("": DSPy's cannot be run), each with its own default budget."""
 
 QUICK_PAIRS = PAIRS[:3]
+TAKES_MINUTES = ("BetterTogether",)
+"""Optimizers of DSPy that run on the first worlds only."""
+FIFTH = "Autotune, 1/5 of the calls of DSPy's best"
 PARTS = ("rules", "examples", "nearest", "reasoning", "model", "runs")
 TIMEOUT = 900.0
 
 
 @dataclass(frozen=True)
 class Line:
-    """Results of one optimizer on one task, one value per seed."""
+    """Results of one optimizer on one task, one for each seed, which each of them names."""
 
     task: str
     who: str
@@ -66,6 +69,13 @@ class Line:
         """Standard error of that mean."""
         return _standard_error([float(f[name]) for f in self.found])
 
+    def difference(self, other: Line) -> tuple[float, float]:
+        """Return by how much its scores are higher, seed by seed, and the standard error; of one seed its own scores' deviation."""
+        known = {f["seed"]: float(f["score"]) for f in other.found}
+        gains = [float(f["score"]) - known[f["seed"]] for f in self.found if f["seed"] in known]
+        alone = self.error("score") * len(self.found) ** 0.5
+        return statistics.fmean(gains), _standard_error(gains) if len(gains) > 1 else alone
+
     def beside_ideal(self, name: str, threads: int, seconds: float = 1.0) -> str:
         """A value as a multiple of the ideal: a run's calls, `threads` at a time, but at least those of one row in turn."""
         chain = len(world(self.task, 0).steps)
@@ -78,15 +88,15 @@ class Line:
 class Bench:
     """Runs jobs against one server."""
 
-    def __init__(self, url: str, seeds: Sequence[int], threads: int, known: Path | None = None) -> None:
-        self._url, self.seeds, self._threads = url, tuple(seeds), threads
-        self._known_at = known
+    def __init__(self, url: str, seeds: Sequence[int], options: argparse.Namespace) -> None:
+        self._url, self.seeds, self._threads = url, tuple(seeds), options.threads
+        self._peer_seeds = self.seeds[: options.peer_seeds or None]
+        self._ours_url = url if options.latency else ""
+        known = self._known_at = options.keep
         self._known: dict[str, dict[str, Any]] = {}
         if known is not None and known.exists():
             self._known = json.loads(known.read_text(encoding="utf-8"))
         self.lines: list[Line] = []
-        self.without_autotune = False
-        self.autotune_alone = False
 
     def ours(
         self, task: str, optimizer: str, calls: int | Sequence[int] = 0, title: str = "", **options: Any
@@ -99,17 +109,18 @@ class Bench:
     def with_counterpart(self, task: str, optimizer: str, line: Line | None) -> None:
         """Run one of ours next to its counterpart: by its default, and where that takes more calls, with theirs as budget."""
         ours = self.ours(task, optimizer)
-        if ours is None or line is None or len(line.found) != len(self.seeds):
+        if ours is None or line is None:
             return
         spent = [round(found["calls"]) for found in line.found]
         if all(spent) and ours.mean("calls") > line.mean("calls"):
             self.lines.remove(ours)
+            spent += [round(statistics.fmean(spent))] * (len(self.seeds) - len(spent))
             self.ours(task, optimizer, spent)
 
     def theirs(self, task: str, optimizer: str, title: str = "") -> Line | None:
         """Run one of DSPy's optimizers, `title` is ours; None where there is no DSPy, or no such optimizer."""
         python = peer()
-        if python is None or not optimizer:
+        if python is None or not optimizer or (optimizer in TAKES_MINUTES and task not in TASKS):
             return None
         return self._line(task, "DSPy", optimizer, title or optimizer, 0, python, "tune_dspy.py", {})
 
@@ -124,19 +135,21 @@ class Bench:
         script: str,
         options: Any,
     ) -> Line | None:
-        common = ["--url", self._url, "--task", task, "--threads", str(self._threads)]
+        url = self._ours_url if who == "ours" else self._url
+        common = ["--url", url, "--task", task, "--threads", str(self._threads)]
         common += ["--set", json.dumps(options)]
         command = [python, str(TESTS / "benchmarks" / script), optimizer, *common]
         found = []
         if who == "ours":
             budgets = [calls] if isinstance(calls, int) else calls
             flags = ["--seed", ",".join(map(str, self.seeds)), "--calls", ",".join(map(str, budgets))]
-            jobs = [[*command, *flags]]
+            jobs = [(self.seeds, [*command, *flags])]
         else:
-            jobs = [[*command, "--seed", str(seed), "--calls", "0"] for seed in self.seeds]
-        for job in jobs:
+            jobs = [((n,), [*command, "--seed", str(n), "--calls", "0"]) for n in self._peer_seeds]
+        for seeds, job in jobs:
             try:
-                found += self._measured(job, who)
+                results = self._measured(job, who)
+                found += [{**result, "seed": n} for n, result in zip(seeds, results, strict=True)]
             except (RuntimeError, subprocess.TimeoutExpired) as error:
                 note(f"  {who} {title} on {task}: {error}")
         if not found:
@@ -175,23 +188,21 @@ def _child(command: Sequence[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
-def compare(bench: Bench, task: str, pairs: Sequence[tuple[str, str]]) -> None:
-    """All optimizers on one task, then Autotune with a fifth of the best peer's calls and with as many."""
+def compare(bench: Bench, task: str, pairs: Sequence[tuple[str, str]], autotune: bool) -> None:
+    """All optimizers on one task, then Autotune, also with a fifth of the calls of DSPy's best."""
     bench.ours(task, "start")
     bench.ours(task, "ceiling")
     theirs: list[Line] = []
     for our_name, their_name in pairs:
         line = bench.theirs(task, their_name, our_name)
         theirs += [line] if line else []
-        if not bench.autotune_alone:
-            bench.with_counterpart(task, our_name, line)
-    if not bench.without_autotune:
-        bench.ours(task, "Autotune")
-    if theirs and task != "nothing" and not bench.without_autotune:
+        bench.with_counterpart(task, our_name, line)
+    if not autotune:
+        return
+    bench.ours(task, "Autotune")
+    if theirs and task != "nothing":
         best = max(theirs, key=lambda line: line.mean("score"))
-        calls = round(best.mean("calls"))
-        bench.ours(task, "Autotune", calls // 5, f"Autotune, 1/5 of DSPy {best.optimizer}'s calls")
-        bench.ours(task, "Autotune", calls, f"Autotune, DSPy {best.optimizer}'s calls")
+        bench.ours(task, "Autotune", max(1, round(best.mean("calls") / 5)), FIFTH)
 
 
 def sweep(bench: Bench, task: str, budgets: Sequence[int]) -> None:
@@ -211,7 +222,7 @@ def budget_table(lines: Sequence[Line]) -> str:
     for task in dict.fromkeys(line.task for line in lines):
         tried = [x for x in lines if x.task == task]
         swept = [x for x in tried if x.optimizer.startswith("Autotune")]
-        falls = [_fall(a, b) for a, b in pairwise(swept)]
+        falls = [before.difference(after) for before, after in pairwise(swept)]
         worst, error = max(falls, default=(0.0, 0.0))
         cells = [f"{x.mean('score'):.1f} ± {x.error('score'):.1f} ({x.mean('calls'):.0f})" for x in swept]
         known = {x.optimizer: f"{x.mean('score'):.1f}" for x in tried}
@@ -221,12 +232,6 @@ def budget_table(lines: Sequence[Line]) -> str:
     budgets = list(dict.fromkeys(x.optimizer.split()[1] for x in lines if x.optimizer.startswith("Autotune")))
     head = ["World", "Start", "Ceiling", *budgets, "Largest fall"]
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
-
-
-def _fall(before: Line, after: Line) -> tuple[float, float]:
-    """Return by how much the mean score falls from one line to the next, seed by seed, and its standard error."""
-    both = [float(a["score"]) - float(b["score"]) for a, b in zip(before.found, after.found, strict=False)]
-    return statistics.fmean(both), _standard_error(both)
 
 
 def _standard_error(values: Sequence[float]) -> float:
@@ -240,11 +245,55 @@ def ablate(bench: Bench, task: str, calls: int) -> None:
         bench.ours(task, "Autotune", calls, f"without {part}", leave_out=[part])
 
 
-def table(lines: Sequence[Line], *, markdown: bool, threads: int = 64, latency: float = 0.0) -> str:
-    """Return the table: a row for each optimizer on each task, DSPy's next to ours.
+def world_table(lines: Sequence[Line], threads: int) -> str:
+    """Return the table of worlds: for each a row of ours and one of DSPy's, with a column for each optimizer.
+
+    A cell has the mean score, its standard error where there are several seeds, and in brackets the calls and, of ours,
+    the waits next to the fewest. What is lower than DSPy's by more than the error of the difference
+    is in bold. The last row has the mean difference over the worlds, and its standard error.
+    """
+    known = {(line.task, line.optimizer, line.who): line for line in lines}
+    tasks, names = (list(dict.fromkeys(part)) for part in zip(*[key[:2] for key in known], strict=True))
+    body: list[list[str]] = []
+    for task in tasks:
+        label = f"{task} (kept aside)" if task in KEPT_TASKS else task
+        pairs = [[known.get((task, name, who)) for name in names] for who in ("ours", "DSPy")]
+        body.append([label, "ours", *(_cell(a, b, threads) for a, b in zip(*pairs, strict=True))])
+        if any(pairs[1]):
+            body.append(["", "DSPy", *(_cell(line, None, 0) for line in pairs[1])])
+    gains = [
+        [
+            known[task, name, "ours"].difference(known[task, name, "DSPy"])[0]
+            for task in tasks
+            if (task, name, "DSPy") in known and (task, name, "ours") in known
+        ]
+        for name in names
+    ]
+    means = [f"{statistics.fmean(some):+.1f} ± {_standard_error(some):.1f}" if some else "" for some in gains]
+    head = ["World", "", *names]
+    rows = [head, ["---"] * len(head), *body, ["all, mean", "difference", *means]]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _cell(line: Line | None, theirs: Line | None, threads: int) -> str:
+    """Return a cell of `world_table`; of ours, with `theirs` next to it."""
+    if line is None:
+        return ""
+    score = f"{line.mean('score'):.1f}"
+    gain, error = line.difference(theirs) if theirs else (0.0, 0.0)
+    if gain < -error:
+        score = f"**{score}**"
+    score += f" ± {line.error('score'):.1f}" if len(line.found) > 1 else ""
+    calls = f"{line.mean('calls'):.0f}"
+    waits = line.beside_ideal("rounds", threads) if threads else "-"
+    return score if calls == "0" else f"{score} ({calls}{'' if waits == '-' else f', {waits}'})"
+
+
+def table(lines: Sequence[Line], threads: int, latency: float) -> str:
+    """Return the table for the terminal: a row for each optimizer on each task, DSPy's next to ours.
 
     "Waits / ideal" says how many calls one after the other ours takes, next to the fewest that so many calls can take;
-    with a `latency` in seconds the wall time stands next to it, which a busy machine adds to.
+    with a `latency` in seconds the wall time is next to it, which a busy machine adds to.
     """
     head = ["Task", "Optimizer", "Score", "Calls", "CPU s", "Waits / ideal", "DSPy: score", "Calls", "CPU s"]
     head += ["Wall / ideal", "DSPy: wall / ideal"] if latency else []
@@ -263,9 +312,6 @@ def table(lines: Sequence[Line], *, markdown: bool, threads: int = 64, latency: 
         for line in both if latency else ():
             cells.append("-" if line is None else line.beside_ideal("wall", threads, latency))
         body.append(cells)
-    if markdown:
-        rows = [head, ["---"] * len(head), *body]
-        return "\n".join(f"| {' | '.join(row)} |" for row in rows)
     widths = [max(len(row[i]) for row in (head, *body)) for i in range(len(head))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -283,7 +329,7 @@ def main() -> int:
     parser.add_argument(
         "--tasks",
         default=",".join(TASKS),
-        help=f'some of: {", ".join((*TASKS, *MORE_TASKS, *KEPT_TASKS))}; or "more"',
+        help=f'some of: {", ".join((*TASKS, *MORE_TASKS, *KEPT_TASKS))}; "more", "kept" or "all"',
     )
     parser.add_argument(
         "--latency", type=float, default=0.0, help="seconds the server waits before each answer"
@@ -303,12 +349,15 @@ def main() -> int:
         type=Path,
         help="file of DSPy's results: what it holds is not run again, what it lacks is added",
     )
-    parser.add_argument("--no-autotune", action="store_true", help="leave Autotune's lines out")
-    parser.add_argument("--autotune-only", action="store_true", help="of ours, run Autotune alone")
+    parser.add_argument(
+        "--peer-seeds", type=int, default=0, help="DSPy's with the first so many seeds only; 0: with all"
+    )
     parser.add_argument("--peer-only", action="store_true", help="run DSPy's optimizers only")
-    parser.add_argument("--markdown", type=Path, help="write the table to this file too")
+    parser.add_argument("--markdown", type=Path, help="file that gets the table of worlds")
     options = parser.parse_args()
-    tasks = TASKS[:2] if options.quick else options.tasks.replace("more", ",".join(MORE_TASKS)).split(",")
+    groups = {"more": MORE_TASKS, "kept": KEPT_TASKS, "all": (*TASKS, *MORE_TASKS, *KEPT_TASKS)}
+    named = "classify,two_step" if options.quick else options.tasks
+    tasks = [task for name in named.split(",") for task in groups.get(name, (name,))]
     first, _, last = ("0-0" if options.quick else options.seeds).partition("-")
     seeds = range(int(first), int(last) + 1) if last else range(int(first))
     pairs = QUICK_PAIRS if options.quick else PAIRS
@@ -316,8 +365,7 @@ def main() -> int:
         pairs = tuple(pair for pair in PAIRS if pair[0] in options.only.split(","))
     # A sweep of our own searches needs no server next to it.
     with nullcontext() if options.budgets else TeachableProcess(options.latency) as server:
-        bench = Bench(server.url if server else "", seeds, options.threads, options.keep)
-        bench.without_autotune, bench.autotune_alone = options.no_autotune, options.autotune_only
+        bench = Bench(server.url if server else "", seeds, options)
         for task in tasks:
             if options.peer_only:
                 for _, name in pairs:
@@ -327,15 +375,18 @@ def main() -> int:
             elif options.ablate:
                 ablate(bench, task, options.calls)
             else:
-                compare(bench, task, pairs)
-    shown = {"threads": options.threads, "latency": options.latency}
+                compare(bench, task, pairs, not options.only or "Autotune" in options.only.split(","))
     if options.details:
         options.details.write_text(
             json.dumps([asdict(line) for line in bench.lines], indent=1), encoding="utf-8"
         )
-    print(budget_table(bench.lines) if options.budgets else table(bench.lines, markdown=False, **shown))
-    if options.markdown and not options.budgets:
-        options.markdown.write_text(table(bench.lines, markdown=True, **shown) + "\n", encoding="utf-8")
+    shown = (
+        budget_table(bench.lines) if options.budgets else table(bench.lines, options.threads, options.latency)
+    )
+    print(shown)
+    if options.markdown:
+        made = shown if options.budgets else world_table(bench.lines, options.threads)
+        options.markdown.write_text(made + "\n", encoding="utf-8")
     return 0
 
 

@@ -11,7 +11,7 @@ import zlib
 import dspy
 import numpy as np
 import tune_work as work
-from teachable.worlds import graded, world
+from teachable.worlds import graded, tools, world
 
 
 class Steps(dspy.Module):
@@ -42,6 +42,14 @@ def signature(made, step):
     """Return one step's signature."""
     s = made.steps[step]
     return dspy.Signature(f"{', '.join(s.reads)} -> {', '.join(s.writes)}", s.instructions)
+
+
+def program(made):
+    """Return the task's program."""
+    if made.nature.agent:
+        given = [dspy.Tool(*tool) for tool in tools(made)]
+        return dspy.ReAct(dspy.Signature(f"text -> {made.labels[0]}", made.steps[0].instructions), given, 1)
+    return Steps(made) if len(made.steps) > 1 else predictor(made, 0)
 
 
 def compiled(name, student, given, metric, told, train, validation):
@@ -131,7 +139,7 @@ def main():
     def exact(example, prediction, trace=None):
         return graded(made, example, lambda n: prediction[n], exact=True)[0]
 
-    student = Steps(made) if len(made.steps) > 1 else predictor(made, 0)
+    student = program(made)
     rows = {s: [dspy.Example(**r).with_inputs("text") for r in made.rows[s]] for s in made.rows}
     with contextlib.redirect_stdout(sys.stderr):
         meter = work.Meter(given.url)

@@ -11,7 +11,7 @@ from typing import Any
 import tune_work as work
 from teachable.local import TeachableLM
 from teachable.model import prose, sentence
-from teachable.worlds import World, graded, truth, world
+from teachable.worlds import World, graded, tools, truth, world
 
 import engine
 from engine.records import Demo
@@ -55,6 +55,10 @@ def signature(made: World, step: int) -> Any:
 
 def program(made: World) -> engine.Module:
     """Return the task's program."""
+    if made.nature.agent:
+        given = [engine.Tool(*tool) for tool in tools(made)]
+        fields: dict[str, Any] = {"text": (str, InputField()), made.labels[0]: (str, OutputField())}
+        return engine.ReAct(make_signature(fields, made.steps[0].instructions), given, 1)
     return Steps(made) if len(made.steps) > 1 else predictor(made, 0)
 
 
@@ -70,6 +74,10 @@ def taught(made: World, student: engine.Module) -> engine.Module:
     for path, step in zip(candidate.steps, made.steps, strict=True):
         own = [r for r in made.rules if r.field in step.decides]
         text = prose([sentence(r, r.value, rng) for r in own], rng)
+        if made.nature.agent:
+            plain = {name: f"Asks the {name} desk." for name in candidate.steps[path].tool_descriptions}
+            candidate = candidate.with_step(path, instructions=text, tool_descriptions=plain)
+            continue
         seen: dict[Any, Demo] = {}
         for row in made.rows["train"]:
             words = frozenset(row["text"].split())

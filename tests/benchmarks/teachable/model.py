@@ -42,7 +42,14 @@ class Model:
         request = read(messages)
         fields = [name for name in request.asked if name not in ("reasoning", "rationale")]
         own = {name for step in made.steps for name in step.writes}
+        if "next_tool_name" in fields:
+            tool = _outputs(made, request, made.steps[0].writes, digest)
+            thought = {"next_thought": "The words of the ticket decide.", "next_tool_args": "{}"}
+            return _laid_out(request, {**thought, "next_tool_name": next(iter(tool.values()))})
         if fields and own.issuperset(fields):
+            if made.nature.agent:
+                seen = " ".join(v for n, v in request.inputs.items() if n != "text")
+                return _laid_out(request, {fields[0]: _mentioned(made.values[fields[0]], seen)})
             return _laid_out(request, _outputs(made, request, fields, digest))
         return _written(made, request, random.Random(digest))
 
@@ -96,15 +103,20 @@ def _shown(made: World, request: Request, step: Step, name: str) -> dict[Rule, s
     found: dict[Rule, set[str]] = {}
     for inputs, outputs in request.shown:
         rule = applying(made, name, frozenset(" ".join(inputs.get(n, "") for n in step.reads).split()))
-        value = outputs.get(name, "")
+        value = outputs.get("next_tool_name" if made.nature.agent else name, "")
         if step.points:
-            said = outputs.get(step.writes[0], "").replace(",", " ").replace(".", " ").split()
-            value = next((word for word in said if word in made.values[name]), "")
+            value = _mentioned(made.values[name], outputs.get(step.writes[0], ""))
         if rule is not None and not rule.words and re.fullmatch(r"\d+\.\d\d", value):
             found.setdefault(rule, set()).add("plain")
         elif rule is not None and value in made.values.get(name, ()):
             found.setdefault(rule, set()).add(value)
     return found
+
+
+def _mentioned(values: Sequence[str], text: str) -> str:
+    """Return the first of the values that a text has as a word; empty if there is none."""
+    words = text.replace(",", " ").replace(".", " ").split()
+    return next((word for word in words if word in values), "")
 
 
 def _value(

@@ -50,7 +50,7 @@ class Nature:
     `label_noise` of the training and validation rows have a wrong label, and `judge_noise` of the answers get the opposite
     of their score. `off_topic` of the training rows belong to another task. Reasoning first adds `thinking` to the chance
     (if negative: takes it away), and the program does it from the start where it hurts. `together`: a rule is followed where it
-    is both stated and shown.
+    is both stated and shown. `agent`: the program is an agent that calls one tool, named by the first step, and then answers.
     """
 
     wrong_rules: float = 0.04
@@ -63,6 +63,7 @@ class Nature:
     off_topic: float = 0.0
     thinking: float = 0.0
     together: bool = False
+    agent: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +96,7 @@ MORE_TASKS = (
     "think_helps",
     "think_hurts",
     "together",
+    "agent",
 )
 KEPT_TASKS = ("kept_reply", "kept_chain")
 """Not to be looked at by the one who tunes an optimizer, until the end."""
@@ -157,6 +159,7 @@ _VALUES = {
     "manner": ("formal", "warm", "brief", "cheerful", "solemn"),
     "closing": ("regards", "cheers", "sincerely", "yours", "farewell", "greetings"),
     "queue": ("falcon", "heron", "osprey", "plover", "raven", "swift"),
+    "desk": ("granite", "willow", "harvest", "beacon", "copper", "velvet"),
 }
 
 
@@ -205,6 +208,24 @@ def final_value(made: World, name: str, value: str) -> str:
             rule = applying(made, step.writes[0], frozenset([value]))
             return "" if rule is None else final_value(made, step.writes[0], rule.value)
     return value
+
+
+def tools(made: World) -> list[tuple[Callable[[], str], str, str]]:
+    """Return an agent's tools with their names and descriptions, all but two of which state a wrong rule."""
+    desk = made.steps[0].writes[0]
+    names, rules = made.values[desk], [r for r in made.rules if r.field == desk]
+    found = []
+    for i, name in enumerate(names):
+        wrong = next(r for r in rules[i:] if r.value != name)
+        text = f'Asks the {name} desk. Choose {name} wherever "{wrong.words[0]}" occurs.'
+        found.append(
+            (_saying(final_value(made, desk, name)), name, text if i > 1 else f"Asks the {name} desk.")
+        )
+    return found
+
+
+def _saying(value: str) -> Callable[[], str]:
+    return lambda: f"It is {value}."
 
 
 def graded(
@@ -357,6 +378,20 @@ def _three_steps(rng: random.Random) -> World:
     return World("", steps, tuple(rules), {n: _VALUES[n] for n in names}, ("team",))
 
 
+def _agent(rng: random.Random) -> World:
+    rules = _rules("desk", 16, rng, known=0.1)
+    rules += [
+        Rule("remedy", (d,), r, 0.0, known=True)
+        for d, r in zip(_VALUES["desk"], _VALUES["remedy"], strict=True)
+    ]
+    steps = (
+        Step("act", "Find the remedy for the ticket: ask the right desk.", ("text",), ("desk",)),
+        Step("answer", "", ("desk",), ("remedy",)),
+    )
+    values = {n: _VALUES[n] for n in ("desk", "remedy")}
+    return World("", steps, tuple(rules), values, ("remedy",), Nature(agent=True))
+
+
 def _kept_reply(rng: random.Random) -> World:
     made = _feedback(rng)
     rules = list(made.rules)
@@ -388,6 +423,7 @@ _MAKERS: Mapping[str, Callable[[random.Random], World]] = {
     "think_helps": _classify_with(Nature(thinking=0.35)),
     "think_hurts": _classify_with(Nature(thinking=-0.35)),
     "together": _classify_with(Nature(together=True)),
+    "agent": _agent,
     "kept_reply": _kept_reply,
     "kept_chain": _kept_chain,
 }
