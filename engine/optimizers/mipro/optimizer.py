@@ -29,7 +29,7 @@ from engine.optimizers.few_shot import (
     with_solved,
 )
 from engine.optimizers.mipro.proposals import Runs, observe_data, propose_instructions
-from engine.optimizers.mipro.trials import SHOWN_RUNS, Plan, Trials, make_plan
+from engine.optimizers.mipro.trials import SHOWN_RUNS, Plan, Trials, make_plan, needs_runs
 from engine.optimizers.shared.texts import answers_by_key, other_reasoning, proposed_texts
 from engine.records import Candidate, Evaluation, Example
 from engine.search.contract import Keep, Problem, Score, Search, Steps, together
@@ -169,8 +169,7 @@ class MIPROv2(Optimizer):
         rules = Rules.of(self, hurry=True)
         wrong: Runs = {}
         jobs: list[Search] = [observe_data(problem, readers=plan.readers, rows_each=plan.rows_a_reader)]
-        if o.zero_shot and len(problem.signatures) > 1 and o.fewshot_aware_proposer:
-            # Only runs show what passes between steps.
+        if o.zero_shot and o.fewshot_aware_proposer and needs_runs(problem):
             jobs.append(bootstrap(problem.seed, problem.train, SHOWN_RUNS, rules, wrong))
         elif not o.zero_shot and o.max_bootstrapped_demos:
             teacher = teacher_of(problem, o.max_labeled_demos)

@@ -67,7 +67,9 @@ def make_plan(o: MIPROv2Options, problem: Problem) -> Plan:
     calls = problem.meter.calls_left
     if problem.meter.limit is not None:
         readers = min(readers, max(1, int(calls / (2 * _FEWEST_ROWS))))
-        wanted = (SHOWN_RUNS if steps > 1 else 0) if o.zero_shot else n * max(1, o.max_bootstrapped_demos)
+        wanted = n * max(1, o.max_bootstrapped_demos)
+        if o.zero_shot:
+            wanted = SHOWN_RUNS if needs_runs(problem) else 0
         solving = min(len(problem.train), 2 * wanted)
         row_cost = problem.meter.row_cost
         left = calls - steps * (instructions - 1) - readers - solving * row_cost
@@ -80,6 +82,12 @@ def make_plan(o: MIPROv2Options, problem: Problem) -> Plan:
     one = wave < trials <= 1.6 * wave and not chosen
     wave, finals = (trials, 2) if one else (wave, 1)
     return Plan(n, instructions, trials, rows, mini, wave, readers, read, finals)
+
+
+def needs_runs(problem: Problem) -> bool:
+    """Return whether labelled rows say too little: of several steps what passes between them, of unlabelled rows what is right."""
+    labels = any(name in problem.rows[row] for row in problem.train for name in problem.output_fields)
+    return len(problem.signatures) > 1 or not labels
 
 
 def different_draws(draws: int, combinations: int) -> int:

@@ -13,7 +13,7 @@ from engine.optimizers.gepa import auto_rows
 from engine.optimizers.gepa.pool import Member, Pool
 from engine.optimizers.infer_rules import LEAD_IN, InferRules
 from engine.optimizers.shared.texts import components_of
-from engine.records import Candidate, StepState
+from engine.records import Candidate, Example, StepState
 from engine.search.contract import Propose, Score, relay
 from engine.search.driver import Driver
 from engine.search.settings import make_problem
@@ -98,6 +98,15 @@ def test_bayesian_signature_optimizer_changes_wording_alone():
     result = run(BayesianSignatureOptimizer(n=4))
     assert result.score > 0.4
     assert result.best.steps["self"].demos == ()
+
+
+def test_wording_for_rows_without_labels_is_proposed_from_runs_and_their_feedback():
+    rows = {i: Example(text=row.text).with_inputs("text") for i, row in toy_rows(36).items()}
+    batches = asked(
+        BayesianSignatureOptimizer(n=2), rows=rows, metric=lambda *_: Grade(0.0, "Say the colour.")
+    )
+    ask = next(a for a in proposals(batches) if "failed_examples" in a.inputs)
+    assert {run["said_of_it"] for run in ask.inputs["failed_examples"]} == {"Say the colour."}
 
 
 # AvatarOptimizer
