@@ -92,12 +92,11 @@ def _add(project_id: str, there: set[str]) -> None:
             key="share_role",
             width=130,
         )
-        st.button(
+        ui.button(
             "Add",
-            key="share_go",
+            "share_go",
+            "" if name else "Choose a user first.",
             type="primary",
-            disabled=not name,
-            help=None if name else "Choose a user first.",
             on_click=ui.callback(_set, project_id, str(name).strip(), role),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 
@@ -165,11 +165,22 @@ def button(
     *,
     icon: str = "",
     on_click: Callable[[], None] | None = None,
+    reason_shown: bool = False,
     **options: Any,
 ) -> bool:
-    """Draw a button that is disabled, and says why, as long as there is a reason."""
-    options["help"] = escape_markdown(why_not) or options.get("help")
-    return st.button(label, key=key, icon=_icon(icon), disabled=bool(why_not), on_click=on_click, **options)
+    """Draw a button that is disabled as long as there is a reason, with the reason below it: a phone has no hover.
+
+    With `reason_shown` the page shows the reason elsewhere.
+    """
+    options["help"] = escape_markdown(why_not, 1000) or options.get("help")
+    below = why_not and not reason_shown
+    with st.container(gap="xxsmall", width=options.get("width", "content")) if below else nullcontext():
+        pressed = st.button(
+            label, key=key, icon=_icon(icon), disabled=bool(why_not), on_click=on_click, **options
+        )
+        if below:
+            st.caption(escape_markdown(why_not, 1000))
+    return pressed
 
 
 def _icon(name: str) -> str | None:

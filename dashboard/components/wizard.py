@@ -91,6 +91,7 @@ def _next_button(found: tuple[Step, ...], here: str) -> None:
         f"Next: {found[at + 1].title}",
         "next_step",
         "" if after else found[at].sentence,
+        reason_shown=True,
         type="primary",
         icon="arrow_forward",
         icon_position="right",

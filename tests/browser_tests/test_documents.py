@@ -95,6 +95,7 @@ def test_a_zip_of_documents_is_read_tuned_corrected_and_exported(new_page, tmp_p
     settled(page)
     expect(page.locator(f".tb-document .row[data-path='{path}'] .answer")).to_have_text(answer)
     to_page(page, "export")
+    page.locator(".st-key-other_forms summary").click()
     with page.expect_download() as download:
         press(page, "download_records")
     text = Path(download.value.path()).read_text(encoding="utf-8")

@@ -143,6 +143,7 @@ def test_the_exported_program_gives_the_same_answers(finished, server, tmp_path:
     tested = in_python(READ_RUN, server.home)
     assert len(tested) > 20
     assert in_python(ANSWER_ROWS, tmp_path, str(program), str(TICKETS), *tested) == tested
+    finished.locator(".st-key-other_forms summary").click()
     with finished.expect_download() as started:
         press(finished, "download_python_tuneboard")
     script = tmp_path / "program_tuneboard.py"

@@ -90,6 +90,7 @@ def test_a_version_is_kept_and_put_into_use_and_the_export_is_proven(finished):
     press(finished, "version_use_1")
     expect(finished.locator(".st-key-version_1")).to_contain_text("In use")
     shoot(finished, "export_versions")
+    finished.locator(".st-key-other_forms summary").click()
     with finished.expect_download() as started:
         press(finished, "download_container")
     assert started.value.suggested_filename == "program_container.zip"

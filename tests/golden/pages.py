@@ -63,7 +63,7 @@ PAGES: Mapping[str, Visit] = {
     "results-one-row": Visit("results", {"row": "9"}, {"results_tab": "Rows"}),
     "try_it": Visit("try_it"),
     "try_it-answered": Visit("try_it", pressed="try_it"),
-    "export": Visit("export"),
+    "export": Visit("export", session={"other_forms": True, "export_prompt": True}),
     "history": Visit("history"),
     "history-one-run": Visit("history", session=_rows(0)),
     "history-two-runs": Visit("history", session=_rows(0, 1)),

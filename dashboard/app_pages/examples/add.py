@@ -126,8 +126,6 @@ def _by_model(now: Current, table: Dataset) -> None:
             "Anything in particular", key=f"made_wish_{now.id}", placeholder="For example: more angry letters"
         )
         pressed = ui.button("Write rows", "write_rows", reason, icon="auto_awesome")
-    if reason:
-        st.caption(ui.mark("pending", reason))
     key = f"made_rows_{now.id}"
     if pressed:
         st.session_state.pop(key, None)

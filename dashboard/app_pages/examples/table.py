@@ -131,8 +131,6 @@ def _offer_task(now: Current, dataset_id: str) -> None:
             icon="auto_fix_high",
             on_click=ui.callback(_make, now.id, dataset_id, roles),
         )
-        if missing:
-            st.caption(ui.mark("pending", missing))
 
 
 def _make(project_id: str, dataset_id: str, roles: dict[str, str]) -> None:

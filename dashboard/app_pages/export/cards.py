@@ -16,7 +16,7 @@ from dashboard.views.glossary import explain
 from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
 from engine.export.container import own_key_variables, serve_command
-from engine.export.formats import EXPORTS, get_export
+from engine.export.formats import EXPORTS, ExportFormat, get_export
 from engine.export.program import ProgramFile, read_program
 from engine.home import data_home
 from engine.lm.choice import is_offline
@@ -114,10 +114,10 @@ def program_cards(run: RunRow, path: Path) -> None:
         st.code(serve_command(key_envs=own_key_variables(program)), language="bash")
     form, why_not = get_export("python"), ""
     try:
-        script = form.content(program).decode()
+        script = _content(form, program, path.parent).decode()
     except EngineError as error:
         form, why_not = get_export("python_tuneboard"), str(error)
-        script = form.content(program).decode()
+        script = _content(form, program, path.parent).decode()
     with right, ui.card("export_script", height="stretch"):
         st.markdown(f"**A Python script** · {'runs with Tuneboard' if why_not else 'runs on its own'}")
         offline = program.model is None or is_offline(program.model)
@@ -137,18 +137,35 @@ def program_cards(run: RunRow, path: Path) -> None:
             st.caption(f"The file goes on for {count(len(lines) - SHOWN_LINES, 'line')}.")
 
 
+def _content(form: ExportFormat, program: ProgramFile, folder: Path) -> bytes:
+    """Return a form's bytes: as it was written when the run ended, else made now. Raises ProgramFileError."""
+    written = folder / form.file_name
+    return written.read_bytes() if written.exists() else form.content(program)
+
+
 def messages_card(run: RunRow) -> None:
-    """Show what the model is sent for one row."""
-    with ui.card("export_prompt"):
-        st.markdown("**The exact messages** · what the model is sent for one row")
-        with st.container(height=420, border=False, key="export_messages"):
-            messages_view(reading.exact_messages(run))
+    """Show what the model is sent for one row, when it is opened."""
+    title = "The exact messages: what the model is sent for one row"
+    with st.expander(title, icon=":material/forum:", key="export_prompt", on_change="rerun") as box:
+        if box.open:
+            with st.container(height=420, border=False, key="export_messages"):
+                messages_view(reading.exact_messages(run))
 
 
-def form_cards(run: RunRow, path: Path) -> None:
-    """Offer the program's other forms, each with what it is for, and the rows to train a model with."""
+def other_forms(run: RunRow, path: Path) -> None:
+    """Offer the program's other forms, out of sight unless it has a trained model, which is taken along in one of them."""
     program = read_program(path)
-    st.markdown("##### Other forms")
+    title = "Other forms: for DSPy, as messages, a class, a container, a training file and more"
+    trained = bool(program.candidate.tuned_models)
+    with st.expander(
+        title, icon=":material/apps:", key="other_forms", expanded=trained, on_change="rerun"
+    ) as box:
+        if box.open:
+            _form_cards(run, program, path.parent)
+
+
+def _form_cards(run: RunRow, program: ProgramFile, folder: Path) -> None:
+    """Offer each form with what it is for, and the rows to train a model with."""
     with st.grid(3, min_column_width=260, key="export_forms"):
         # A program with a trained model is taken with it, so that this comes first.
         first = ("weights", "container") if program.candidate.tuned_models else ()
@@ -161,27 +178,22 @@ def form_cards(run: RunRow, path: Path) -> None:
                     st.caption(form.plain)
                 label, key = f"Download {form.file_name}", f"download_{form.name}"
                 if form.name == "weights" and (why_not := no_model(run, program)):
-                    _greyed(label, key, why_not)
+                    ui.button(label, key, why_not)
                     continue
                 try:
                     if form.is_folder and (why_not := form.too_large(program)):
-                        st.caption(escape_markdown(why_not.replace("RUN_ID", run.id)))
-                        _greyed(label, key, "It is too large for a zip.")
+                        ui.button(label, key, why_not.replace("RUN_ID", run.id))
                         continue
                     # A large one is made when it is asked for.
-                    made = partial(form.content, program) if form.on_demand else form.content(program)
+                    made = (
+                        partial(form.content, program) if form.on_demand else _content(form, program, folder)
+                    )
                 except EngineError as error:
-                    _greyed(label, key, str(error))
+                    ui.button(label, key, str(error))
                 else:
                     ui.download(label, made, form.file_name, key)
         with ui.tile("form_training"):
             _training(run)
-
-
-def _greyed(label: str, key: str, why_not: str) -> None:
-    """Draw the button of a file that cannot be had, with the reason as text: a phone has no hover."""
-    ui.button(label, key, why_not)
-    st.caption(escape_markdown(why_not, 1000))
 
 
 def no_model(run: RunRow, program: ProgramFile) -> str:
@@ -206,7 +218,7 @@ def _training(run: RunRow) -> None:
     if rows:
         ui.download(label, partial(reading.results_file, run.id, "jsonl"), "training.jsonl", key)
     else:
-        _greyed(label, key, "The prompt got no row right outside the final test.")
+        ui.button(label, key, "The prompt got no row right outside the final test.")
 
 
 REFUSED = "version_refused"

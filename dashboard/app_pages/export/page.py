@@ -5,8 +5,8 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.app_pages.export.cards import (
-    form_cards,
     messages_card,
+    other_forms,
     program_cards,
     proof_card,
     report_card,
@@ -42,5 +42,5 @@ else:
     proof_card(run)
     version_list(run)
     with ui.errors_shown():
-        form_cards(run, path)
+        other_forms(run, path)
     messages_card(run)

@@ -249,16 +249,13 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
             help="Words of your own to find runs by, such as a customer or a release.",
             **ui.saved(f"tags_{run.id}", _set_tags, run.id),
         )
-        with right:
-            st.toggle(
+        if run.result:
+            right.toggle(
                 "This program is in use",
                 run.in_use,
                 key=f"in_use_{run.id}_{run.in_use}",
-                disabled=not run.result,
                 help="Keeps its best prompt as a version of the project's program and puts it into use, instead of the one "
-                "that was. Earlier versions stay, and can be put back on the Export page."
-                if run.result
-                else "Only a run with a result can be in use.",
+                "that was. Earlier versions stay, and can be put back on the Export page.",
                 on_change=ui.callback(_use, run, not run.in_use),
             )
         _actions(run, project)

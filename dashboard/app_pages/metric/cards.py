@@ -115,17 +115,14 @@ def _card(now: Current, metric: type[Metric], chosen: str, advised: str) -> None
                 elif fits:
                     st.badge("Fits your answers")
             _description(metric)
-        ui.button(
-            "In use" if mine else "Use this",
-            f"use_{metric.name}",
-            "This metric is in use already." if mine else "",
-            type="primary" if not chosen and fits else "secondary",
-            on_click=ui.callback(
-                drafts.update,
-                now.id,
-                metric=Named(name=metric.name, options=usual_options(metric.name, now.draft.pipeline)),
-            ),
-        )
+        if not mine:
+            named = Named(name=metric.name, options=usual_options(metric.name, now.draft.pipeline))
+            ui.button(
+                "Use this",
+                f"use_{metric.name}",
+                type="primary" if not chosen and fits else "secondary",
+                on_click=ui.callback(drafts.update, now.id, metric=named),
+            )
 
 
 def _description(metric: type[Metric]) -> None:

@@ -270,6 +270,7 @@ def code_editor(now: Current, options: Mapping[str, object]) -> None:
                 "Test the code",
                 "test_code",
                 wrong or playground.why_not(now.draft),
+                reason_shown=bool(wrong),
                 icon="bug_report",
                 help="Runs it on a few rows in the sandbox. No model is asked.",
             ):

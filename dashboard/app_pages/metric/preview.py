@@ -40,7 +40,8 @@ def metric_preview(now: Current) -> None:
             ):
                 _ask(now, playground.TRIED)
                 st.rerun()
-            st.caption(escape_markdown(reason) or _asked_calls(now, playground.TRIED), width="content")
+            if not reason:
+                st.caption(_asked_calls(now, playground.TRIED), width="content")
         problem = st.session_state.get(f"preview_problem_{now.id}")
         if problem is not None:
             ui.show_error(problem)
@@ -169,8 +170,6 @@ def judge_check(now: Current) -> None:
                 if ui.button("Bring twenty answers", "bring_answers", reason, icon="download"):
                     _ask(now, playground.GRADED)
                     shown = shown_of(now)
-                if reason:
-                    st.caption(escape_markdown(reason), width="content")
         if shown is not None:
             st.fragment(_check)(now, shown, now.draft.dataset)
 

@@ -45,9 +45,10 @@ def candidate_picker(run: RunRow, best: str, runs: Sequence[RunRow]) -> list[Com
             icon=":material/add:",
             key=f"another_{len(picked)}",
             disabled=full,
-            help="Four stand side by side; take one out first." if full else None,
         ):
             _another(run, picked, runs)
+    if full:
+        st.caption("Four are the most side by side: take one out to add another one.")
     return picked
 
 

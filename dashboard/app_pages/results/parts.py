@@ -116,7 +116,6 @@ def _version(one: ComparedCandidate, off: Sequence[PromptPart]) -> None:
         return
     if not off:
         ui.button("Score this version", "parts_score_now", NOTHING_OFF, icon="playlist_add_check")
-        st.caption(NOTHING_OFF)
         return
     with ui.row("parts_score", "center"):
         tested = st.toggle("On the test rows, too", key="parts_test", persist_state="session")

@@ -88,15 +88,15 @@ def _request_buttons(seen: Snapshot) -> None:
     too_late = "" if run.phase in SEARCHING else "The search has ended; only the final test is left."
     now = budget_now(run.spec.get("budget") or {}, seen.requests)
     limits = {name: value for name, value in now.items() if value is not None}
-    reason = too_late or ("" if limits else "This run has no limit to raise.")
-    with st.popover(
-        "Raise the budget",
-        icon=":material/add_circle:",
-        key="raise_budget",
-        disabled=bool(reason),
-        help=reason or "Let the search use more than you first allowed. It counts at once.",
-    ):
-        _budget_form(run.id, limits)
+    if limits:
+        with st.popover(
+            "Raise the budget",
+            icon=":material/add_circle:",
+            key="raise_budget",
+            disabled=bool(too_late),
+            help="Let the search use more than you first allowed. It counts at once.",
+        ):
+            _budget_form(run.id, limits)
     if ui.button(
         "Try your own prompt",
         "own_prompt",

@@ -219,13 +219,13 @@ def _card(
                     st.badge(pace, color="gray")
             name = f"Its name in the literature and in code: {optimizer.name}."
             st.caption(f"{what.rstrip('.')} · {optimizer.name}", help=f"{does} {name}")
-        ui.button(
-            "Chosen" if mine else "Choose",
-            f"choose_{optimizer.name}",
-            "This one is chosen already." if mine else "",
-            type="primary" if advised and not now.draft.optimizer else "secondary",
-            on_click=ui.callback(_choose, now.id, optimizer.name, wanted),
-        )
+        if not mine:
+            ui.button(
+                "Choose",
+                f"choose_{optimizer.name}",
+                type="primary" if advised and not now.draft.optimizer else "secondary",
+                on_click=ui.callback(_choose, now.id, optimizer.name, wanted),
+            )
 
 
 def advised_optimizer(draft: ProjectDraft, rows: int) -> tuple[str, str]:

@@ -215,7 +215,13 @@ def start_card(now: Current, *, planned: bool) -> Estimate | None:
         elif not reason:
             st.caption("The estimate appears when the steps before are done.")
         pressed = ui.button(
-            "Start tuning", "start_run", reason, type="primary", icon="play_arrow", width="stretch"
+            "Start tuning",
+            "start_run",
+            reason,
+            reason_shown=True,
+            type="primary",
+            icon="play_arrow",
+            width="stretch",
         )
         if reason:
             with st.container(key="why_not"):

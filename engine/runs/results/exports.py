@@ -119,7 +119,7 @@ def _program(run: RunRow, spec: RunSpec, candidate: Candidate, result: Mapping[s
     best = candidate.id == result.get("best_candidate")
     tested = {
         (result.get(part) or {}).get("candidate"): result[part]
-        for part in ("baseline", "best")
+        for part in ("baseline", "best", "static")
         if result.get(part)
     }
     about = {

@@ -39,6 +39,13 @@ def start(**params):
     return open_page("export", **params)
 
 
+def opened(*folded, **params):
+    app = start(**params)
+    for key in folded or ("other_forms",):
+        app.session_state[key] = True
+    return app.run()
+
+
 def test_without_a_run_it_says_what_to_do(home):
     with Store.open() as store:
         store.projects.create("Empty", ProjectDraft().model_dump(mode="json"))
@@ -47,20 +54,23 @@ def test_without_a_run_it_says_what_to_do(home):
 
 def test_a_finished_run_shows_its_proof_and_every_form(home):
     run_id, project = finished(home)
-    shown = said(start(project=project, run=run_id))
-    assert "Proven to score the same" in shown
-    assert "every row as before" in shown
+    at_first = said(start(project=project, run=run_id))
+    assert "Proven to score the same" in at_first
+    assert "every row as before" in at_first
+    assert "runs on its own" in at_first
+    assert "tuneboard serve program.json" in at_first
+    assert "Markdown page" not in at_first  # what few need is made when it is asked for
+    shown = said(opened("other_forms", "export_prompt", project=project, run=run_id))
     assert "A folder to build a container from" in shown
-    assert "runs on its own" in shown
     assert "Python script with Tuneboard" in shown
     assert "Markdown page" in shown
-    assert "tuneboard serve program.json" in shown
+    assert "Say on which" in shown
     assert f"prompt's {reading.right_rows(reading.run(run_id))} right answers as JSON Lines" in shown
 
 
 def test_a_program_is_taken_with_its_model_only_where_one_was_trained(home):
     run_id, project = finished(home)
-    app = start(project=project, run=run_id)
+    app = opened(project=project, run=run_id)
     button = app.button(key="download_weights")
     assert button.disabled
     assert "This run trained no model" in button.help
@@ -70,7 +80,7 @@ def test_a_program_is_taken_with_its_model_only_where_one_was_trained(home):
         store.runs.save_result(run_id, result)
     assert (
         "Take the best one on the Results page"
-        in start(project=project, run=run_id).button(key="download_weights").help
+        in opened(project=project, run=run_id).button(key="download_weights").help
     )
 
 
