@@ -65,7 +65,7 @@ def project_cards(projects: Sequence[ProjectRow], runs: Sequence[RunRow]) -> Non
 def _card(project: ProjectRow, runs: Sequence[RunRow], *, first: bool) -> None:
     with st.container(gap="xsmall", key=f"project_body_{project.id}"):
         with ui.row(f"project_head_{project.id}", side="distribute", wrap=False):
-            st.markdown(f"**{escape_markdown(project.name, 60)}**", width="content")
+            st.markdown(f"**{escape_markdown(project.name, 60)}**", width="stretch")
             if not read_only(project.id):
                 _menu(project)
         try:

@@ -40,11 +40,22 @@ LIMITS: dict[str, Limit] = {
 }
 
 
+ALONE: dict[str, Limit] = {
+    "runs": Limit("Runs at once", 1, "Further runs wait for their turn."),
+    "requests": LIMITS["requests"],
+    "calls": Limit("Calls in a month", LIMITS["calls"].step, LIMITS["calls"].about),
+    "usd": Limit("US dollars in a month", LIMITS["usd"].step, LIMITS["usd"].about),
+}
+"""The limits in the words of a server without users, where a user's own number of runs is that of all."""
+
+
 def limits_card() -> None:
     """Let an administrator set each limit; an empty field is none, or for runs at once the usual number."""
     now, fixed = reading.limits(), read_only("") or not users.is_administrator()
-    with ui.card("limits_card", "Limits", "They hold for everyone who uses this data folder."):
-        for name, limit in LIMITS.items():
+    alone = users.current() is None
+    about = "For all projects together." if alone else "They hold for everyone who uses this data folder."
+    with ui.card("limits_card", "Limits", about):
+        for name, limit in (ALONE if alone else LIMITS).items():
             value, key = getattr(now, name), f"limit_{name}"
             # Only a field that begins empty can be emptied.
             st.session_state.setdefault(key, None if value is None else type(limit.step)(value))
