@@ -125,13 +125,13 @@ def dollars(amount: float) -> str:
     return f"${amount:.{places}f}".rstrip("0")
 
 
-def price(amount: float | None) -> str:
-    """Write what something cost, in words where there is no figure.
+def price(amount: float | None, before: str = "") -> str:
+    """Write what something cost, in words where there is no figure; `before` comes before a figure.
 
-    >>> price(None), price(0), price(1.5)
-    ('price not known', 'free', '$1.50')
+    >>> price(None), price(0), price(1.5, "about ")
+    ('price not known', 'free', 'about $1.50')
     """
-    return "price not known" if amount is None else dollars(amount) if amount else "free"
+    return "price not known" if amount is None else f"{before}{dollars(amount)}" if amount else "free"
 
 
 def chosen_from(total: int) -> str:

@@ -11,7 +11,7 @@ from dashboard.components import ui
 from dashboard.views.prompts import text_of
 from dashboard.views.text import escape_markdown
 from engine.runs.child.playground import ModelCall
-from engine.text import Difference, Segment, counted, difference, price, short
+from engine.text import Difference, Segment, counted, difference, percent, price, short
 
 TALL = 520
 """Pixels of a box of messages, which scrolls."""
@@ -44,7 +44,7 @@ def answer_head(name: str, key: str, score: float | None, error: str | None) -> 
         elif score is not None and score <= 0:
             st.badge("Wrong", color="red", icon=":material/close:")
         elif score is not None:
-            st.badge(f"{100 * score:.0f} %", color="orange", icon=":material/percent:")
+            st.badge(percent(score, 0), color="orange", icon=":material/percent:")
     if error:
         st.text(error)
 

@@ -12,7 +12,7 @@ from dashboard.state.selection import read_only
 from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 from engine.runs.spec import ProjectDraft
-from engine.text import dollars
+from engine.text import price
 
 
 def sample_offer(now: Current) -> None:
@@ -54,10 +54,9 @@ def sample_offer(now: Current) -> None:
             )
 
 
-def _words(price: tuple[int, float | None]) -> str:
-    calls, usd = price
-    money = "price not known" if usd is None else f"about {dollars(usd)}" if usd else "free"
-    return f"up to {calls:,} calls ({escape_markdown(money)})"
+def _words(takes: tuple[int, float | None]) -> str:
+    calls, usd = takes
+    return f"up to {calls:,} calls ({escape_markdown(price(usd, 'about '))})"
 
 
 def _set_sample(project_id: str, sample: int | None) -> None:

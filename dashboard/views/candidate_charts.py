@@ -11,6 +11,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 from engine.store.rows import CandidateRow, TrialRow
+from engine.text import percent
 
 MOST_CANDIDATES = 24
 MOST_ROWS = 300
@@ -209,7 +210,7 @@ def matrix_figure(found: Matrix, numbers: Mapping[int, int], texts: Mapping[int,
     labels = [f"Row {numbers[row]}" for row in found.rows]
     hover = [
         [
-            f"{label}, prompt {name}: <b>{'not scored' if s is None else f'{100 * s:.0f} %'}</b><br>{escape(texts.get(row, '')[:90])}"
+            f"{label}, prompt {name}: <b>{'not scored' if s is None else percent(s, 0)}</b><br>{escape(texts.get(row, '')[:90])}"
             for name, s in zip(found.candidates, line, strict=True)
         ]
         for row, label, line in zip(found.rows, labels, found.scores, strict=True)
@@ -289,7 +290,7 @@ def _axis(title: str, **more: object) -> dict[str, object]:
 
 
 def _node_text(node: Node) -> str:
-    score = "not scored" if node.score is None else f"{100 * node.score:.1f} %"
+    score = "not scored" if node.score is None else percent(node.score)
     reason = node.reason if len(node.reason) <= 160 else f"{node.reason[:160]}…"
     lines = [reason[i : i + 60] for i in range(0, len(reason), 60)]
     return f"Prompt {node.number}: <b>{score}</b><br>{'<br>'.join(map(escape, lines))}"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from engine.records import Outcome, value_text
+from engine.text import percent
 
 Show = Literal["All rows", "Only differences", "Improved", "Regressed", "Unchanged", "Still wrong", "Failed"]
 SHOWS: tuple[Show, ...] = get_args(Show)
@@ -125,7 +126,7 @@ def cell(outcome: Outcome, outputs: Sequence[str], *, named: bool = False) -> st
     """
     if outcome.error is not None:
         return f"⚠ failed: {outcome.error}"
-    mark = "✓" if outcome.score >= 1 else "✗" if outcome.score <= 0 else f"{100 * outcome.score:.0f} %"
+    mark = "✓" if outcome.score >= 1 else "✗" if outcome.score <= 0 else percent(outcome.score, 0)
     return f"{mark} {_answer(outcome.prediction, outputs, named=named)}".rstrip()
 
 

@@ -11,7 +11,7 @@ from engine.pipeline.records import paths
 from engine.pipeline.spec import FieldSpec
 from engine.records import Candidate, Outcome, json_value, plain_path
 from engine.statistics import mean_interval, paired_interval
-from engine.text import percent
+from engine.text import percent, points_gained, signed
 
 MOST_WORST = 12
 """Rows that are listed for one field."""
@@ -48,8 +48,8 @@ class FieldResult(NamedTuple):
     @property
     def change(self) -> str:
         """The difference in points with its interval, in words."""
-        low, high = (f"{100 * side:+.0f}" for side in (self.low, self.high))
-        return f"{100 * (self.after - self.before):+.0f} ({low} to {high})"
+        low, high = (signed(100 * side) for side in (self.low, self.high))
+        return f"{signed(points_gained(self.before, self.after))} ({low} to {high})"
 
 
 def field_results(

@@ -13,7 +13,7 @@ from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec, SplitSpe
 from engine.search.objective import Objective
 from engine.search.verdict import Verdict, verdict
 from engine.store.rows import RunRow
-from engine.text import dollars, duration, listed, points_gained, price, short
+from engine.text import dollars, duration, listed, percent, points_gained, price, short
 
 
 class Difference(NamedTuple):
@@ -197,7 +197,7 @@ def _step_models(spec: RunSpec) -> str:
 
 
 def _split(split: SplitSpec) -> str:
-    return f"{100 * split.train:.0f} % / {100 * split.validation:.0f} % / {100 * split.test:.0f} %, seed {split.seed}"
+    return f"{percent(split.train, 0)} / {percent(split.validation, 0)} / {percent(split.test, 0)}, seed {split.seed}"
 
 
 def _left_out(spec: RunSpec) -> str:

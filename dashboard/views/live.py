@@ -101,8 +101,8 @@ class _RunNames:
         if (
             trial.split == "train" and trial.label == SOLVING
         ):  # the teacher answers there, which may be another model
-            return f"{upper_first(SOLVING)}: {100 * trial.answered_score:.0f} % on {rows}{failed}{cut}."
-        return f"{name} scored {100 * trial.answered_score:.0f} % on {rows}{failed}{cut}."
+            return f"{upper_first(SOLVING)}: {percent(trial.answered_score, 0)} on {rows}{failed}{cut}."
+        return f"{name} scored {percent(trial.answered_score, 0)} on {rows}{failed}{cut}."
 
     def _trials_sentence(self, same: Sequence[EventRow]) -> str:
         found = [t for t in map(self.trial, same) if t is not None]
@@ -211,9 +211,10 @@ def meters(run: RunRow, requests: Iterable[RequestRow] = ()) -> tuple[Meter, ...
 
 def spent(runs: Iterable[RunRow]) -> str:
     """Return what runs have cost together, in words; those whose price is not known are not in it."""
-    costs = [run.cost for run in runs if run.cost is not None]
-    total = sum(costs)
-    return f"{dollars(total)} spent" if total else "nothing spent" if costs else "price not known"
+    asked = [run.cost for run in runs if run.calls]
+    total = sum(cost or 0.0 for cost in asked)
+    unknown = bool(asked) and all(cost is None for cost in asked)
+    return "price not known" if unknown else f"{dollars(total)} spent" if total else "nothing spent"
 
 
 def time_left(run: RunRow, trials: Sequence[TrialRow] = ()) -> str:

@@ -12,7 +12,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 from engine.store.rows import TrialRow
-from engine.text import listed
+from engine.text import listed, percent
 
 MOST_DRAWN = 700
 """Points of one series that are drawn; more are thinned out."""
@@ -174,7 +174,7 @@ def _origin(trial: TrialRow, parents: Mapping[str, Sequence[str]], numbers: Mapp
 
 def _hover(trial: TrialRow, origin: str) -> str:
     kind = {"train": "training", "validation": "validation"}.get(trial.split, trial.split)
-    score = f"{100 * trial.answered_score:.1f} %" if trial.answered_score is not None else "no score"
+    score = percent(trial.answered_score) if trial.answered_score is not None else "no score"
     failed = f", {trial.failed} failed" if trial.failed else ""
     return (
         f"<b>{score}</b> on {trial.rows_done} of {trial.rows_total} {kind} rows{failed}"

@@ -32,7 +32,7 @@ from engine.search.objective import Objective
 from engine.store.queue import WAITING
 from engine.store.rows import RunRow, TrialRow
 from engine.store.store import Store
-from engine.text import duration, percent, price
+from engine.text import duration, percent, price, signed
 
 
 def run_demo(optimizer: str | None, sample: str | None) -> int:
@@ -213,8 +213,8 @@ def _print_models(compared: Mapping[str, Any], run: RunRow, console: Console) ->
             "failed" if one["score"] is None else percent(one["score"]),
             ""
             if one["candidate"] == best or one["score"] is None
-            else f"{100 * one['low']:+.0f} to {100 * one['high']:+.0f}",
-            "-" if one["cost"] is None else f"${one['cost']:.6f}",
+            else f"{signed(100 * one['low'])} to {signed(100 * one['high'])}",
+            price(one["cost"]),
             "-" if one["seconds"] is None else f"{one['seconds']:.2f}",
             ", ".join(marks),
         )
@@ -287,7 +287,7 @@ def progress(run_id: str, console: Console) -> Iterator[None]:
 def _detail(run: RunRow, trials: list[TrialRow]) -> str:
     scored = (t for t in trials if t.split == "validation" and t.state == "finished")
     seen = [t.score for t in scored if t.score is not None]
-    best = f"best {100 * max(seen):.0f} %  " if seen else ""
+    best = f"best {percent(max(seen), 0)}  " if seen else ""
     return f"{best}{len(trials)} trials  {run.calls:,} calls"
 
 

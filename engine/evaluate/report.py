@@ -24,7 +24,7 @@ from engine.prediction import Prediction
 from engine.records import Example, Outcome, json_value
 from engine.runtime import current
 from engine.statistics import Interval, mean_interval, resampled_interval
-from engine.text import harmless
+from engine.text import harmless, percent
 
 if TYPE_CHECKING:
     from engine.modules.module import Module
@@ -62,7 +62,7 @@ class Progress:
         self._total, self._done = self._total + score, self._done + 1
         mean = self._total / self._done
         if self._bar is not None:
-            self._bar.update(self._task, advance=1, description=f"Mean score {100 * mean:.1f} %")
+            self._bar.update(self._task, advance=1, description=f"Mean score {percent(mean)}")
         if self._listener is not None:
             try:
                 self._listener(self._done, self._rows, mean)

@@ -64,9 +64,7 @@ def hero(result: Mapping[str, Any], rows: Sequence[Turn]) -> dict[str, Any]:
     counts = [] if kept else [_some(fixed, better=True), _some(broken, better=False)]
     same = len(rows) - len(fixed) - len(broken)
     counts += [f"{same:,} as before"] if same and not kept else []
-    priced = (
-        "free" if cost == 0 else "price not known" if cost is None else f"{price(1000 * cost)} per 1,000 rows"
-    )
+    priced = price(cost and 1000 * cost) + (" per 1,000 rows" if cost else "")
     return {
         "look": VERDICTS.get(str(verdict.get("kind")), VERDICTS["too_close"])[1],
         "before": "" if kept else percent(before, 0),

@@ -252,7 +252,7 @@ def _dots(trials: Sequence[TrialRow], candidates: Sequence[CandidateRow], best: 
         Dot(
             t.score,
             t.complete and t.rows_total == rows,
-            f"Prompt {numbers.get(t.candidate_id, '?')}: {100 * t.score:.1f} % on {t.rows_done} rows",
+            f"Prompt {numbers.get(t.candidate_id, '?')}: {percent(t.score)} on {t.rows_done} rows",
             t == whole.get(best),
         )
         for t in trials
@@ -278,8 +278,8 @@ def score_chart(dots: Sequence[Dot], baseline: float | None) -> dict[str, Any]:
             path += f"H{x:.1f}V{y(dot.score):.1f}" if path else f"M{x:.1f},{y(dot.score):.1f}"
             best = dot.score
     return {
-        "grid": [Mark(LEFT, y(value), f"{100 * value:.0f} %") for value in values],
-        "baseline": None if baseline is None else Mark(LEFT, y(baseline), f"{100 * baseline:.1f} %"),
+        "grid": [Mark(LEFT, y(value), percent(value, 0)) for value in values],
+        "baseline": None if baseline is None else Mark(LEFT, y(baseline), percent(baseline)),
         "path": f"{path}H{WIDTH - RIGHT}" if path else "",
         "dots": [Mark(x, y(dot.score), dot.text, dot.kind) for x, dot in zip(places, dots, strict=True)],
     }

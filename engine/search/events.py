@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from engine.records import Candidate, Evaluation, Outcome, Usage
-from engine.text import counted
+from engine.text import counted, percent
 
 Split = Literal["train", "validation", "test", "teacher"]
 
@@ -158,12 +158,12 @@ def _message(event: Event) -> str:
             return f"Trial {event.trial}{label} starts on {counted(len(event.rows), event.split + ' row')}."
         case RowScored(trial, outcome):
             row = outcome.row if outcome.number is None else outcome.number
-            scored = f"scored {_percent(outcome.score)}."
+            scored = f"scored {percent(outcome.score, 0)}."
             return f"Trial {trial}, row {row} {f'failed: {outcome.error}' if outcome.error else scored}"
         case TrialFinished():
             return _end_of_trial(event)
         case NewBest(candidate, score):
-            on_rows = "" if score is None else f", {_percent(score)} on the validation rows"
+            on_rows = "" if score is None else f", {percent(score, 0)} on the validation rows"
             return f"Best so far{on_rows}: {candidate.reason or 'no reason was given.'}"
         case Proposed(label, asked, received):
             usable = f"{received} of {counted(asked, 'answer')} usable"
@@ -187,14 +187,14 @@ def _end_of_trial(event: TrialFinished) -> str:
     errors = sum(o.error is not None for o in outcomes)
     failed = f", {counted(errors, 'row')} failed" if errors else ""
     cut = ", cut short" if event.partial else ""
-    scored = f"{_percent(event.evaluation.score)} over {counted(len(outcomes), 'row')}"
+    scored = f"{percent(event.evaluation.score, 0)} over {counted(len(outcomes), 'row')}"
     return f"Trial {event.trial} scored {scored}{failed}{cut}."
 
 
 def _training_step(event: TrainingProgress) -> str:
     name = event.label or f"Training {event.training}"
     if event.score is not None:
-        return f"{name}: {event.message or 'a checkpoint'} scored {_percent(event.score)} on the validation rows."
+        return f"{name}: {event.message or 'a checkpoint'} scored {percent(event.score, 0)} on the validation rows."
     figures = [("loss", event.loss), ("reward", event.reward)]
     known = "".join(f", {what} {value:.3f}" for what, value in figures if value is not None)
     text = f"{name}: step {event.step:,} of {event.steps:,}{known}."
@@ -215,9 +215,5 @@ def _end_of_training(event: TrainingEnded) -> str:
         "stopped": " was stopped; its best is kept",
         "already": " was trained already by an earlier run",
     }
-    score = "" if event.score is None else f", {_percent(event.score)} on the validation rows"
+    score = "" if event.score is None else f", {percent(event.score, 0)} on the validation rows"
     return f"{name}{ends.get(event.ended, ' is finished')}: {event.model}{score}.{taken}"
-
-
-def _percent(score: float) -> str:
-    return f"{100 * score:.0f} %"

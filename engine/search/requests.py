@@ -17,6 +17,7 @@ from engine.search.budget import Budget, Ledger
 from engine.search.contract import Keep, Score
 from engine.search.events import Note
 from engine.search.settings import Trial
+from engine.text import percent
 
 BY_HAND = "by hand"
 POLL_SECONDS = 0.1
@@ -141,4 +142,4 @@ class RequestHandler:
         if rows < wanted:
             return f"only {rows} of {wanted} rows could run. {self._ledger.closed or ''}".strip(), False
         self._rivals[candidate.id] = (candidate, evaluation.score)
-        return f"it scores {100 * evaluation.score:.1f} % on the {wanted} validation rows.", True
+        return f"it scores {percent(evaluation.score)} on the {wanted} validation rows.", True

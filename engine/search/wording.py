@@ -59,9 +59,9 @@ def _kept_candidate(end: SearchResult, *, cut: bool = False) -> str:
         if end.score is None:
             return "The prompt that was made is kept; it was not scored on all validation rows."
         start = whole.get(end.seed.id)
-        before = "" if start is None else f", the starting prompt {100 * start:.0f} %"
+        before = "" if start is None else f", the starting prompt {percent(start, 0)}"
         what = f"The best of {len(whole):,} prompts" if len(whole) > 1 else "The prompt that is kept"
-        return f"{what} scored {100 * end.score:.0f} % on validation rows{before}."
+        return f"{what} scored {percent(end.score, 0)} on validation rows{before}."
     if len(whole) > 1:
         return "Nothing that was tried scored better than the starting prompt, which is kept."
     if cut and end.trials:
@@ -98,7 +98,7 @@ def runs_sentence(verdict: Verdict) -> str:
     if not verdict.rows:
         return "They share no test rows, so nothing can be said about which prompt is better."
     rows = f"{verdict.rows:,} shared test rows"
-    scores = f"{100 * verdict.best:.1f} % against {100 * verdict.baseline:.1f} %"
+    scores = f"{percent(verdict.best)} against {percent(verdict.baseline)}"
     interval = (
         f"95 % interval of the difference {signed(100 * verdict.low)} to {signed(100 * verdict.high)} points"
     )

@@ -28,6 +28,7 @@ from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
 from engine.pipeline.spec import FieldSpec, PipelineSpec
 from engine.runs.spec import ProjectDraft
+from engine.text import percent
 
 if TYPE_CHECKING:
     from engine.dataset import ColumnProfile, Dataset, RowProblem
@@ -64,7 +65,7 @@ def _card(
         if known:
             filled, distinct = found[column].filled, found[column].distinct
             colour = "green" if filled >= 0.9 else "orange" if filled >= 0.7 else "red"
-            share = f"{100 * filled:.0f} % filled"
+            share = f"{percent(filled, 0)} filled"
             shown = share if field.parsed_type.optional else f":{colour}[{share}]"
             st.caption(f"{shown} · {count(distinct, 'different value')}")
             sample_values(_short(sample, 120) for sample in found[column].samples[:2])

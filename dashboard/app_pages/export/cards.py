@@ -21,6 +21,7 @@ from engine.export.program import ProgramFile, read_program
 from engine.home import data_home
 from engine.lm.choice import is_offline
 from engine.store.rows import RunRow, VersionRow
+from engine.text import percent
 
 
 def taken_note(run: RunRow) -> None:
@@ -255,7 +256,7 @@ def _version(version: VersionRow) -> None:
             st.badge("In use", icon=":material/verified:", color="green")
         score = metadata.get("score")
         made = datetime.fromtimestamp(version.created_at).astimezone()
-        facts = [f"{100 * score:.1f} % on its test rows"] if score is not None else []
+        facts = [f"{percent(score)} on its test rows"] if score is not None else []
         facts += [f"kept {made:%d %b %Y, %H:%M}", str(metadata.get("title") or "")]
         st.caption(escape_markdown(" · ".join(f for f in facts if f), 160))
         if version.note:

@@ -25,6 +25,7 @@ from engine.metrics.judge import Rubric
 from engine.metrics.python_code import PythonMetric
 from engine.records import Outcome
 from engine.runs.spec import ProjectDraft
+from engine.text import percent
 
 
 def _save_option(project_id: str, name: str, value: Callable[[Mapping[str, object]], object]) -> None:
@@ -177,7 +178,7 @@ def weights_editor(now: Current, options: Mapping[str, object]) -> None:
                 width=130,
                 **ui.saved(key, _set_weight, now.id, name),
             )
-            st.badge(f"{100 * weight / total:.0f} %")
+            st.badge(percent(weight / total, 0))
             ui.icon_button(
                 "close",
                 "Take this metric out.",
@@ -335,7 +336,7 @@ def _tested_rows(
     title: str, found: Sequence[Outcome], rows: Mapping[int, Mapping[str, object]], outputs: list[str]
 ) -> None:
     mean = playground.mean_score(found)
-    st.markdown(f"**{title}**{'' if mean is None else f': {100 * mean:.0f} %'}")
+    st.markdown(f"**{title}**{'' if mean is None else f': {percent(mean, 0)}'}")
     failed = next((o.error for o in found if o.error), None)
     if failed is not None:
         st.markdown(error_mark(failed, with_line=True))

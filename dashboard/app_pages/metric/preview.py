@@ -20,6 +20,7 @@ from engine.registry import get_metric
 from engine.runs.child.playground import error_line
 from engine.runs.spec import ModelChoice
 from engine.statistics import Agreement, agreement, level
+from engine.text import percent
 
 
 def metric_preview(now: Current) -> None:
@@ -94,7 +95,7 @@ def _preview_table(now: Current, shown: Preview) -> None:
     failed = [o.error for o in rows if o.error]
     calls = sum(o.usage.calls for o in rows)
     parts = [
-        "No row could be scored" if mean is None else f"The mean score is {100 * mean:.0f} %",
+        "No row could be scored" if mean is None else f"The mean score is {percent(mean, 0)}",
         count(calls, "call") if calls else "no call: answered from the cache",
         f"{count(len(failed), 'row')} failed" if failed else "",
     ]
@@ -241,7 +242,7 @@ def _grading_card(now: Current, dataset: str, shown: Preview, outcome: Outcome, 
             )
             if mine is not None and outcome.error is None:
                 st.badge(
-                    f"The metric says {100 * outcome.score:.0f} %",
+                    f"The metric says {percent(outcome.score, 0)}",
                     color="green" if level(outcome.score) == mine else "orange",
                 )
         if mine is not None and outcome.feedback:

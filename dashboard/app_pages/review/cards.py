@@ -19,7 +19,7 @@ from engine.pipeline.spec import FieldSpec, PipelineSpec
 from engine.registry import METRICS
 from engine.runs.intake.drafting import advised_metric, usual_options
 from engine.runs.spec import Named, ProjectDraft
-from engine.text import dollars
+from engine.text import price
 
 VALUES_SHOWN = 12
 PROBLEM = "review_problem"
@@ -35,8 +35,7 @@ def guessed_lines(now: Current) -> None:
         st.caption(f":material/info: {escape_markdown(note, 300)}")
     model = starting.drafting_model() if found.text else None
     if model is not None:
-        cost = starting.drafting_price(model)
-        about = "price not known" if cost is None else f"about {dollars(cost)}" if cost else "free"
+        about = price(starting.drafting_price(model), "about ")
         label = f"Draft it with {escape_markdown(model_title(model), 60)} ({escape_markdown(about)})"
         if ui.button(
             label, "draft_by_model", icon="auto_awesome", help="One call. It replaces the task below."
@@ -44,14 +43,8 @@ def guessed_lines(now: Current) -> None:
             with ui.problem_kept(PROBLEM), st.spinner("Asking the model"):
                 paid = starting.draft_by_model(now.id, model)
                 renew(now.id)
-                words = (
-                    "its price is not known"
-                    if paid is None
-                    else f"it cost {dollars(paid)}"
-                    if paid
-                    else "free"
-                )
-                st.toast(f"Drafted by the model: {escape_markdown(words)}.", icon=":material/auto_awesome:")
+                words = escape_markdown(price(paid, "it cost "))
+                st.toast(f"Drafted by the model: {words}.", icon=":material/auto_awesome:")
             st.rerun()
     ui.problem_line(PROBLEM)
 

@@ -160,7 +160,7 @@ def running_runs(run_id: str) -> None:
         st.caption("Also going on", width="content")
         for run in others[:MOST_LISTED]:
             word, _, icon = STATES[run.state]
-            share = f" · {100 * progress(run):.0f} %" if progress(run) else ""
+            share = f" · {percent(progress(run), 0)}" if progress(run) else ""
             label = f"{escape_markdown(run.title, 48)} · {word.lower()}{share}"
             ui.link("run", label, icon, project=run.project_id, run=run.id)
         if len(others) > MOST_LISTED:

@@ -15,7 +15,7 @@ from engine.errors import EngineError
 from engine.records import Candidate
 from engine.store.rows import BUDGET, CANDIDATE, SCORE, CandidateRow, RequestRow
 from engine.store.runs import budget_now
-from engine.text import dollars, duration, short
+from engine.text import dollars, duration, percent, short
 
 SEARCHING = ("", "Reading the data", "Scoring the starting prompt", "Searching")
 SHOWN = 4
@@ -248,7 +248,7 @@ def _name(row: CandidateRow) -> str:
 
 
 def _known_score(row: CandidateRow) -> str:
-    return "Not scored yet." if row.score is None else f"{100 * row.score:.1f} % on {row.rows} rows so far."
+    return "Not scored yet." if row.score is None else f"{percent(row.score)} on {row.rows} rows so far."
 
 
 def _ask(run_id: str, kind: str, content: dict[str, object]) -> None:

@@ -42,8 +42,12 @@ def users_card() -> None:
 def _figures(spent: UserSpend | None) -> tuple[str, str, str, str]:
     usage = spent.usage if spent else Usage()
     tokens = usage.input_tokens + usage.output_tokens
-    money = price(usage.cost) if spent and usage.cost != 0 else "$0"
-    return f"{spent.runs if spent else 0:,}", f"{usage.calls:,}", short(tokens), money
+    return (
+        f"{spent.runs if spent else 0:,}",
+        f"{usage.calls:,}",
+        short(tokens),
+        price(usage.cost if spent else 0.0),
+    )
 
 
 def _words(spent: UserSpend | None) -> str:

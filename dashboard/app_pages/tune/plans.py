@@ -24,7 +24,7 @@ from engine.errors import EngineError
 from engine.optimizers.choose import plans
 from engine.pipeline.spec import PipelineSpec
 from engine.runs.spec import Named, ProjectDraft
-from engine.text import dollars, duration
+from engine.text import duration, price
 
 if TYPE_CHECKING:
     from engine.search.estimate import Estimate
@@ -137,15 +137,9 @@ def _most(plan: Plan, expected: Estimate | None) -> str:
     if expected is None or not expected.calls.high:
         return text
     share = calls / expected.calls.high
-    money = (
-        ""
-        if expected.usd is None
-        else "free"
-        if not expected.usd.high
-        else dollars(share * expected.usd.high)
-    )
+    money = price(None if expected.usd is None else share * expected.usd.high)
     seconds = share * expected.seconds.high
-    return " · ".join(t for t in (text, money, duration(seconds) if seconds >= 1 else "1 s") if t)
+    return " · ".join((text, money, duration(seconds) if seconds >= 1 else "1 s"))
 
 
 def _choose(project_id: str, plan: Plan) -> None:

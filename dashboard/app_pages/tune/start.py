@@ -265,7 +265,8 @@ def _going(now: Current) -> int:
 
 
 def _figures(found: Estimate) -> None:
-    money = "not known" if found.usd is None else _span(found.usd, dollars) if found.usd.high else "free"
+    usd = found.usd
+    money = _span(usd, dollars) if usd and usd.high else price(None if usd is None else 0.0)
     cells = (
         (
             "Calls",

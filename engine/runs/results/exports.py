@@ -33,6 +33,7 @@ from engine.runs.prepare import prepare, with_result
 from engine.runs.spec import RunSpec
 from engine.store.rows import RunRow, VersionRow
 from engine.store.store import Store
+from engine.text import percent
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
@@ -266,7 +267,7 @@ def proof_sentence(file: str, rows: int, same: int, unknown: int, score: float |
     if not rows:
         return f"{file} could not be checked: the run has no tested rows."
     if same == rows and score is not None:
-        return f"{file} was read again and scored on the same {rows} test rows: {100 * score:.1f} %, every row as before."
+        return f"{file} was read again and scored on the same {rows} test rows: {percent(score)}, every row as before."
     if unknown == rows:
         return f"{file} was not checked: the answers of the test are not kept, and asking again would cost."
     checked = rows - unknown

@@ -24,7 +24,7 @@ from engine.search.objective import Objective
 from engine.search.training import chat_rows
 from engine.store.rows import RunRow
 from engine.store.store import Store
-from engine.text import dollars, duration
+from engine.text import dollars, duration, percent
 from engine.training.file import training_lines
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def settings_of(store: Store, spec: RunSpec, run: RunRow) -> tuple[tuple[str, st
         dollars(budget.usd) if budget.usd else "",
         duration(budget.seconds) if budget.seconds else "",
     ]
-    shares = f"{100 * split.train:.0f} % to learn from, {100 * split.validation:.0f} % to choose by, {100 * split.test:.0f} % for the final test"
+    shares = f"{percent(split.train, 0)} to learn from, {percent(split.validation, 0)} to choose by, {percent(split.test, 0)} for the final test"
     pairs = (
         ("Data", names.get(spec.dataset, "not in this store any more")),
         ("Data hash (SHA-256)", spec.dataset_hash or "not recorded"),
