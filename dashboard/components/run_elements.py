@@ -1,8 +1,16 @@
-"""Elements that follow a run: its figures with its progress, and the watch that has the page drawn again when the run does something else."""
+"""A run that is followed: its fragment, its figures with its progress, its chart, and the watch that has it drawn again."""
 
 from __future__ import annotations
 
-from dashboard.components.plot import own_element
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import streamlit as st
+
+from dashboard.components import ui
+from dashboard.components.plot import own_element, plot
+from dashboard.state import reading
+from dashboard.state.snapshot import Snapshot, parts
 
 meters_element = own_element(
     "meters",
@@ -10,9 +18,51 @@ meters_element = own_element(
     "aria-valuemin='0' aria-valuemax='100' hidden><span></span><i></i></div>",
     "stream.js",
 )
-watch_element = own_element(
+_watch = own_element(
     "watch",
     "<div class='tb-watch'><label><input type='checkbox'>Notify me when it ends</label>"
     "<label><input type='checkbox'>Play a sound</label><output role='status'></output></div>",
     "stream.js",
 )
+
+Parts = Mapping[str, Any]
+
+
+def follow(run_id: str, draw: Callable[[Snapshot, Parts, str], None]) -> None:
+    """Draw a run, and again when it does something else: `draw` gets its parts, and the id to follow, "" once it is over."""
+    st.fragment(_draw)(run_id, reading.run(run_id).is_over, draw)
+
+
+def _draw(run_id: str, was_over: bool, draw: Callable[[Snapshot, Parts, str], None]) -> None:
+    with ui.errors_shown():  # a fragment runs by itself: what `app.py` catches is not around it
+        seen = reading.snapshot(reading.run(run_id))
+        run = seen.run
+        draw(seen, _cached_parts(run.id, run.revision, run.state, seen), "" if run.is_over else run.id)
+        if run.is_over != was_over:
+            st.rerun()
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _cached_parts(run_id: str, revision: int, state: str, _seen: Snapshot) -> Parts:  # noqa: ARG001 - the cache's key
+    """Return a run's parts, worked out once for all sessions."""
+    return parts(_seen)
+
+
+def watch(shown: Parts, live: str) -> None:
+    """Have the run drawn again when its stage becomes another one."""
+    _watch(key="watch", data={"stage": shown["stage"], "live": live}, on_stage_change=lambda: None)
+
+
+def score_plot(shown: Parts, live: str, key: str, height: int, chosen: int | None = None) -> Any:
+    """Draw the chart of scores; return the trial clicked."""
+    chart = shown["chart"]
+    return plot(
+        chart["figure"],
+        key=key,
+        label=chart["label"],
+        stamp=chart["stamp"],
+        live=live,
+        chosen=chosen,
+        height=height,
+        empty="The first dot appears as soon as the starting prompt has answered its first row.",
+    )

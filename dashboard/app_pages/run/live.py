@@ -11,12 +11,12 @@ from dashboard.app_pages.run.present import present_button
 from dashboard.app_pages.run.requests import run_actions, run_requests
 from dashboard.components import ui
 from dashboard.components.plot import own_element, plot
-from dashboard.components.run_elements import meters_element, watch_element
+from dashboard.components.run_elements import Parts, follow, meters_element, score_plot, watch
 from dashboard.components.runs import STATES, goes_on, run_picker, state_badge, verdict_card
 from dashboard.components.tables import PERCENT, data_table, in_percent, row_column
 from dashboard.state import reading
 from dashboard.state.selection import read_only
-from dashboard.state.snapshot import Snapshot, parts
+from dashboard.state.snapshot import Snapshot
 from dashboard.views.glossary import explain
 from dashboard.views.live import progress
 from dashboard.views.text import count, escape_markdown, upper_first
@@ -169,18 +169,11 @@ def running_runs(run_id: str) -> None:
 
 def live_run(run_id: str) -> None:
     """Show a run and keep it up to date until it is over."""
-    st.fragment(_guarded_run)(run_id, reading.run(run_id).is_over)
+    follow(run_id, _draw)
 
 
-def _guarded_run(run_id: str, was_over: bool) -> None:
-    with ui.errors_shown():  # a fragment runs by itself: what `app.py` catches is not around it
-        _draw(run_id, was_over)
-
-
-def _draw(run_id: str, was_over: bool) -> None:
-    seen = reading.snapshot(reading.run(run_id))
-    run, live = seen.run, "" if seen.run.is_over else seen.run.id
-    shown = _cached_parts(run.id, run.revision, run.state, seen)
+def _draw(seen: Snapshot, shown: Parts, live: str) -> None:
+    run = seen.run
     name, actions = st.columns([5, 4], vertical_alignment="center")
     with name, ui.row("run_head"):
         if not run_picker(run.id):
@@ -194,13 +187,12 @@ def _draw(run_id: str, was_over: bool) -> None:
     with st.container():
         _message(run)
     meters_element(key="meters", data={"meters": shown["meters"], "live": live})
-    # It triggers when the stage becomes another one: the page is then drawn again.
-    watch_element(key="watch", data={"stage": shown["stage"], "live": live}, on_stage_change=lambda: None)
+    watch(shown, live)
     with st.container():
         run_requests(seen)
     left, right = st.columns([5, 3], gap="medium")
     with left:
-        chosen = _score_chart(shown["chart"], live)
+        chosen = _score_chart(shown, live)
         with st.container():
             _training_card(shown["training"], live)
     with right:
@@ -217,8 +209,6 @@ def _draw(run_id: str, was_over: bool) -> None:
                 "empty": "The steps of the search appear here.",
             },
         )
-    if run.is_over != was_over:
-        st.rerun()
 
 
 def _training_card(chart: dict[str, Any], live: str) -> None:
@@ -241,7 +231,7 @@ def _training_card(chart: dict[str, Any], live: str) -> None:
         )
 
 
-def _score_chart(chart: dict[str, Any], live: str) -> int | None:
+def _score_chart(shown: Parts, live: str) -> int | None:
     """Draw the chart of scores; return the chosen trial, which is kept in the address."""
     text = st.query_params.get("trial", "")
     chosen = int(text) if text.isdecimal() and len(text) < 9 else None
@@ -250,26 +240,11 @@ def _score_chart(chart: dict[str, Any], live: str) -> int | None:
         "Each dot is one: the larger and darker, the more rows it is known on; a ring says that it is being scored. Click one to see it.",
     )
     with ui.card("chart_card", "Scores of the prompts", about):
-        clicked = plot(
-            chart["figure"],
-            key="scores",
-            label=chart["label"],
-            stamp=chart["stamp"],
-            live=live,
-            chosen=chosen,
-            height=CHART_HEIGHT,
-            empty="The first dot appears as soon as the starting prompt has answered its first row.",
-        )
+        clicked = score_plot(shown, live, "scores", CHART_HEIGHT, chosen)
     if clicked is None or int(clicked) == chosen:
         return chosen
     st.query_params["trial"] = str(int(clicked))
     return int(clicked)
-
-
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _cached_parts(run_id: str, revision: int, state: str, _seen: Snapshot) -> dict[str, Any]:  # noqa: ARG001 - the cache's key
-    """Return a run's parts, worked out once for all sessions."""
-    return parts(_seen)
 
 
 def _message(run: RunRow) -> None:

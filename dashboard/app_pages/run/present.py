@@ -5,16 +5,13 @@ The address says it (`present=1`), so the view is a link. It fits 1280 by 720 pi
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.plot import plot
-from dashboard.components.run_elements import meters_element, watch_element
+from dashboard.components.run_elements import Parts, follow, meters_element, score_plot, watch
 from dashboard.components.runs import state_badge
 from dashboard.state import reading
-from dashboard.state.snapshot import parts
+from dashboard.state.snapshot import Snapshot
 from dashboard.views.text import escape_markdown
 from engine.store.rows import RunRow
 
@@ -46,50 +43,28 @@ def present_run(run_id: str) -> None:
     """Show a run to an audience and keep it up to date."""
     ui.page_style()
     st.html(f"<style>{ui.static_text('present.css')}</style>")
-    st.fragment(_guarded)(run_id, reading.run(run_id).is_over)
+    follow(run_id, _draw)
 
 
-def _guarded(run_id: str, was_over: bool) -> None:
-    with ui.errors_shown():  # a fragment runs by itself: what `app.py` catches is not around it
-        _draw(run_id, was_over)
-
-
-def _draw(run_id: str, was_over: bool) -> None:
-    seen = reading.snapshot(reading.run(run_id))
-    run, live = seen.run, "" if seen.run.is_over else seen.run.id
-    shown = parts(seen)
+def _draw(seen: Snapshot, shown: Parts, live: str) -> None:
+    run = seen.run
     with ui.row("present_head"):
         st.subheader(escape_markdown(run.title, 90), anchor=False, width="stretch")
         state_badge(run)
         if st.button("Leave", key="present_leave", type="tertiary", shortcut="P"):
             st.query_params.pop(PARAM, None)
             st.rerun()
-    # It triggers when the stage becomes another one: the view is then drawn again.
-    watch_element(key="watch", data={"stage": shown["stage"], "live": live}, on_stage_change=lambda: None)
+    watch(shown, live)
     if run.is_over and run.result:
         st.html(reading.hero(run))
         left, right = st.columns([3, 2], gap="medium")
         with left:
-            _chart(shown["chart"], live, SHORT)
+            score_plot(shown, live, f"present_{SHORT}", SHORT)
         with right:
             _winner(run)
     else:
         meters_element(key="meters", data={"meters": shown["meters"], "live": live})
-        _chart(shown["chart"], live, TALL)
-    if run.is_over != was_over:
-        st.rerun()
-
-
-def _chart(chart: dict[str, Any], live: str, height: int) -> None:
-    plot(
-        chart["figure"],
-        key=f"present_{height}",
-        label=chart["label"],
-        stamp=chart["stamp"],
-        live=live,
-        height=height,
-        empty="The first dot appears as soon as the starting prompt has answered its first row.",
-    )
+        score_plot(shown, live, f"present_{TALL}", TALL)
 
 
 def _winner(run: RunRow) -> None:
