@@ -45,7 +45,7 @@ def _trial_card(seen: Snapshot, trial: TrialRow, *, pinned: bool) -> None:
         with ui.row("trial_head", "top", side="distribute"):
             score = "" if trial.answered_score is None else f"{percent(trial.answered_score)} on "
             failed = f", {trial.failed} failed" if trial.failed else ""
-            best = ":green[:material/star:] Best so far: " if pinned else ""
+            best = f":green[:material/star:] {'Best' if run.is_over else 'Best so far'}: " if pinned else ""
             st.markdown(
                 f"{best}**{_name(row)}** · {score}{trial.rows_done} of {trial.rows_total} {trial.split} rows{failed}"
             )
