@@ -219,13 +219,14 @@ def _card(
                     st.badge(pace, color="gray")
             name = f"Its name in the literature and in code: {optimizer.name}."
             st.caption(f"{what.rstrip('.')} · {optimizer.name}", help=f"{does} {name}")
-        if not mine:
-            ui.button(
-                "Choose",
-                f"choose_{optimizer.name}",
-                type="primary" if advised and not now.draft.optimizer else "secondary",
-                on_click=ui.callback(_choose, now.id, optimizer.name, wanted),
-            )
+        ui.button(
+            "Chosen" if mine else "Choose",
+            f"choose_{optimizer.name}",
+            "This one is chosen already." if mine else "",
+            reason_shown=True,
+            type="primary" if advised and not now.draft.optimizer else "secondary",
+            on_click=ui.callback(_choose, now.id, optimizer.name, wanted),
+        )
 
 
 def advised_optimizer(draft: ProjectDraft, rows: int) -> tuple[str, str]:
