@@ -16,7 +16,7 @@ from engine.optimizers.autotune.space import Combination, Space
 # A combination is dropped when its chance of beating the best is lower; finalists may have a third of it.
 DROP_BELOW = 0.3
 # A shorter prompt wins where the longer one is better by no more than this, judged on at least this many rows of both.
-_NO_BETTER, LEAST_ROWS = 0.005, 16
+_NO_BETTER, LEAST_ROWS = 0.01, 16
 # A prompt of this part of another's length is much shorter.
 _SHORTER = 0.8
 # The least gain in mean score that is worth a search; its chance from which on a new best counts as progress.

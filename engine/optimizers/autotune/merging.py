@@ -198,9 +198,9 @@ def _same_subject(one: str, other: str, check: RuleCheck, weights: Mapping[str, 
     if told[0] == told[1]:
         return alike or bool((text_words(one) & text_words(other)) - common - FUNCTION_WORDS)
     overlap = len(common) / len(told[0] | told[1])
-    return values[0] == values[1] and (
-        (alike and overlap >= _LEAST_OVERLAP) or (values[0] is not None and overlap >= _SAME)
-    )
+    # Two lists of words for the same value.
+    listed = values[0] is not None and len(common) >= max(2, _SAME * min(map(len, told)))
+    return values[0] == values[1] and (listed or overlap >= (_LEAST_OVERLAP if alike else 1.0))
 
 
 def _weights(lists: Sequence[Sequence[str]]) -> dict[str, float]:

@@ -111,12 +111,14 @@ class Space:
         return [f"{path}: {', '.join(titles)}" for path, titles in changed.items()]
 
     def size(self, combination: Combination) -> int:
-        """Return about how many characters a combination's prompts have: texts, and the examples that one input is shown."""
+        """Return about how many characters a combination's prompts and reasoning have: texts, and the examples that one input is shown."""
         total = 0
         for state in self.candidate(combination).steps.values():
             shown = min(state.nearest or len(state.demos), len(state.demos))
             examples = sum(len(str(dict(demo.values))) for demo in state.demos)
             total += len(state.instructions) + shown * examples // max(1, len(state.demos))
+            if state.reason_first is not None:
+                total += _REASONING if state.reason_first else -_REASONING
         return total
 
     def candidate(self, combination: Combination) -> Candidate:
@@ -158,6 +160,8 @@ def with_rules(instructions: str, rules: Sequence[str]) -> str:
     return "\n".join([instructions, "", "Rules:", *(f"- {rule}" for rule in rules)]).strip()
 
 
+# Characters that a reasoning is taken to have.
+_REASONING = 400
 # Size of the pool of which each input is shown the most similar examples, and how many are shown. Eight shown gain
 # nothing over four (tests/benchmarks/README.md).
 _POOL, _NEAREST = 300, 4

@@ -10,6 +10,7 @@ from engine.modules.predict import Predict
 from engine.optimizers.autotune.evidence import FactorialModel
 from engine.optimizers.autotune.optimizer import AutotuneOptions
 from engine.optimizers.autotune.search import AutotuneSearch
+from engine.optimizers.autotune.space import Level
 from engine.records import Outcome, TraceStep
 from engine.search.settings import make_problem
 from engine.testing.contract import ToyLM, toy_rows, toy_settings
@@ -65,6 +66,31 @@ def test_the_model_is_the_one_it_says_it_is_however_it_is_solved():
     draws = [model.sample()["a"] for _ in range(4000)]
     assert abs(np.mean(draws) - theta[at["a"]]) < 0.05
     assert abs(np.std(draws) - math.sqrt(covariance[at["a"], at["a"]])) < 0.05
+
+
+def test_of_prompts_that_are_as_good_the_shortest_wins_and_a_reasoning_counts_as_text():
+    search = AutotuneSearch(
+        make_problem(toy_settings(ToyLM()), calls=400), AutotuneOptions(), random.Random(1)
+    )
+    space, evidence = search.space, search.evidence
+    (rules,) = space.places("rules")
+    (reasoning,) = space.places("reasoning")
+    space.add(rules, Level("many rules", rules=tuple(f"Rule {i} of many." for i in range(40))))
+    space.add(rules, Level("few rules", rules=("One rule.",)))
+    space.add(reasoning, Level("reasons", reason_first=True))
+
+    def combination(rule: int, reasons: int) -> tuple[int, ...]:
+        return tuple({rules: rule, reasoning: reasons}.get(p, 0) for p in range(len(space.factors)))
+
+    right = {row: float(row % 5 > 0) for row in range(40)}
+    evidence.scores[space.start] = dict.fromkeys(range(40), 0.0)
+    evidence.scores[combination(1, 0)] = {**right, 0: 1.0}
+    evidence.scores[combination(2, 0)] = evidence.scores[combination(2, 1)] = right
+    assert evidence.as_good()[0] == combination(2, 0)
+    evidence.scores[combination(2, 0)] = {row: right[row] for row in range(8)}  # too few rows to say so
+    assert evidence.as_good()[0] == combination(2, 1)
+    evidence.scores[combination(2, 1)] = {row: float(row % 2) for row in range(38)}
+    assert evidence.as_good() == [combination(1, 0)]
 
 
 class Chain(Module):
