@@ -15,6 +15,7 @@ from support.servers.shelves import PRICES, compared_models, of_three
 from dashboard.state.editing import drafts
 from engine.lm.prices import set_own_price
 from engine.runs.spec import Named, ProjectDraft
+from engine.store.store import Store
 
 
 @pytest.fixture
@@ -35,7 +36,9 @@ def project(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         yield drafts.create_project("Shelves", draft)
 
 
-def test_models_are_compared_and_the_program_moves_to_another(new_page: Callable[..., Page], project: str):
+def test_models_are_compared_and_the_program_moves_to_another(
+    server: Server, new_page: Callable[..., Page], project: str
+):
     page = new_page(f"tune?project={project}", height=1900)
     page.locator(".st-key-compare_models summary").click()
     models = page.get_by_role("combobox", name="Other models")
@@ -67,12 +70,14 @@ def test_models_are_compared_and_the_program_moves_to_another(new_page: Callable
     expect(table).to_contain_text("openai/small")
     expect(page.locator(".st-key-models_chart .js-plotly-plot")).to_contain_text("middle")
     shoot(page, "results_models")
-    compared = page.url
     press(page, "move_model_go")
     press(page, "again_yes")
     expect(page.locator(".st-key-start_card")).to_be_visible()
     expect(page.locator(".st-key-compare_models summary")).not_to_contain_text("cheapest")
     press(page, "start_run")
     expect(page.locator(".st-key-run_head")).to_contain_text("Finished")
-    page.goto(compared)
+    with Store.open(server.home, read_only=True) as store:
+        first = min(store.runs.all(project), key=lambda run: run.created_at)
+    page.goto(f"{server.url}/results?project={project}&run={first.id}&results_tab=Models")
+    settled(page)
     expect(page.locator(".st-key-tuned_on_each")).to_contain_text("openai/test-model")
