@@ -283,3 +283,16 @@ def test_a_tuned_model_is_set_against_its_teacher(project, home):
     (table,) = [h.value for h in app.get("html") if "Large model (teacher)" in str(h.value)]
     assert "tuned/small-1" in table
     assert "$10.00" in table
+
+
+def test_a_fixed_prompt_that_the_budget_left_untested_says_so(project, home):
+    run = add_run(project, "BootstrapFewShotWithRandomSearch")
+    assert work(home, run) == 0
+    untested = next(c.id for c in candidates.index(reading.run(run)) if c.tested is None)
+    with Store.open(home) as store:
+        result = dict(store.runs.get(run).result)
+        static = {**result["best"], "candidate": untested, "test": None, "tokens_per_row": None}
+        store.runs.save_result(run, {**result, "static": static})
+    shown = said(open_page(project, run))
+    assert "The best fixed prompt" in shown
+    assert "It was not tested: too little of the budget was left." in shown
