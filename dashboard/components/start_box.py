@@ -1,76 +1,90 @@
-"""The one box to start from: a text area and a place for files; what they are is recognised."""
+"""The one box for what a user brings: a text area and a place for files; what they are is recognised."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import streamlit as st
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dashboard.components import ui
-from dashboard.components.page import open_page
+from dashboard.components.page import Current, open_page
+from dashboard.components.tables import data_table
 from dashboard.state.editing import drafts
+from dashboard.views.text import count, escape_markdown
+from engine.dataset.memory import LARGE, release_memory
 
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-PROBLEM = "start_problem"
-LARGEST = 150
-"""Megabytes of one file; a project's file carries at most this."""
+    from engine.runs.intake.attachments import BroughtFile
 
-HINT = (
-    "Paste a prompt you have, a chat, a Python class, a JSON Schema or rows.\n"
-    "Or say it in a sentence: Sort customer mails into billing, shipping or other."
-)
+LARGEST = 200
+"""Megabytes of one file."""
+
 KINDS = (
-    "Tables (CSV, Excel, JSON, Parquet), documents or a zip of them, prompts, DSPy programs, "
+    "Tables (CSV, Excel, JSON, Parquet), logs of model calls, documents or a zip of them, prompts, DSPy programs, "
     "a project saved by Tuneboard. Everything stays on this machine."
 )
 
+Use = Callable[[str, "list[BroughtFile]"], str]
+"""Uses a text and files; returns what the page goes on with, never "". Raises EngineError where they cannot be used."""
 
-def start_box() -> None:
-    """Show the box; what it is given becomes a project, which opens for review."""
-    with ui.card(
-        "start_box", "New project", "One box for all you have; a text and a file may come together."
-    ):
-        taken = int(st.session_state.get("starts_taken", 0))
-        text_side, file_side = st.columns([3, 2], gap="medium")
-        with text_side:
-            text = st.text_area(
-                "A prompt, rows, or what you want in a sentence",
-                key=f"box_text_{taken}",
-                height=126,
-                placeholder=HINT,
-            )
-        with file_side:
-            files = st.file_uploader(
-                "Files",
-                accept_multiple_files=True,
-                max_upload_size=LARGEST,
-                key=f"box_files_{taken}",
-                help=KINDS,
-            )
-        with ui.row("start_actions"):
-            # Never disabled: a disabled button would swallow the click that leaves the box.
-            pressed = ui.button("Draft the project", "box_draft", type="primary", icon="auto_fix_high")
-            empty = ui.button("Start empty", "box_empty", type="tertiary")
-        if empty:
-            open_page("task", project=drafts.create_project(drafts.UNTITLED))
-        project = ""
-        if pressed:
-            from dashboard.state.editing import starting
-            from engine.runs.intake.attachments import BroughtFile
 
-            with ui.problem_kept(PROBLEM), st.spinner("Reading"):
-                brought = [BroughtFile(f.name, f.getvalue()) for f in files or ()]
-                project = starting.start_project(text, brought)
-        ui.problem_line(PROBLEM)
-    if project:
-        st.session_state["starts_taken"] = taken + 1
-        drop_uploads(files or ())
-        open_page("review", project=project)
+class BoxWords(NamedTuple):
+    """Words of a box: the title and the hint of its text, its button and that button's icon."""
+
+    title: str
+    hint: str
+    button: str
+    icon: str
+
+
+def brought_box(key: str, words: BoxWords, use: Use, more: Callable[[], object] = lambda: None) -> str:
+    """Show a box for a text and files; return what `use` makes of them when its button is pressed, else "".
+
+    What was used leaves the box, and so does a single file that cannot be used; more than that stays, with the reason below
+    the box. `more` draws next to the button.
+    """
+    taken = int(st.session_state.get(f"{key}_taken", 0))
+    text_side, file_side = st.columns([3, 2], gap="medium")
+    with text_side:
+        text = st.text_area(words.title, key=f"{key}_text_{taken}", height=126, placeholder=words.hint)
+    with file_side:
+        folder = st.session_state.get(f"{key}_folder", False)
+        files = st.file_uploader(
+            "A folder" if folder else "Files",
+            accept_multiple_files="directory" if folder else True,
+            max_upload_size=LARGEST,
+            key=f"{key}_files_{folder}_{taken}",
+            help=KINDS,
+        )
+        st.checkbox("A whole folder", key=f"{key}_folder")
+    with ui.row(f"{key}_actions"):
+        # Never disabled: a disabled button would swallow the click that leaves the box.
+        pressed = ui.button(words.button, f"{key}_use", type="primary", icon=words.icon)
+        more()
+    done = _used(key, use, text, files or []) if pressed else ""
+    ui.problem_line(f"{key}_problem")
+    return done
+
+
+def _used(key: str, use: Use, text: str, files: Sequence[UploadedFile]) -> str:
+    from engine.runs.intake.attachments import BroughtFile
+
+    done = ""
+    with ui.problem_kept(f"{key}_problem"), st.spinner("Reading"):
+        done = use(text, [BroughtFile(f.name, f.getvalue()) for f in files])
+    if sum(f.size for f in files) > LARGE:
+        release_memory()
+    if done or (len(files) == 1 and not text.strip()):
+        st.session_state[f"{key}_taken"] = int(st.session_state.get(f"{key}_taken", 0)) + 1
+        drop_uploads(files)
+        if not done:
+            st.rerun()  # the file that was given up is still drawn
+    return done
 
 
 def drop_uploads(files: Sequence[UploadedFile]) -> None:
@@ -82,3 +96,72 @@ def drop_uploads(files: Sequence[UploadedFile]) -> None:
     if context is not None and isinstance(context.uploaded_file_mgr, MemoryUploadedFileManager):
         for file in files:
             context.uploaded_file_mgr.remove_file(session_id=context.session_id, file_id=file.file_id)
+
+
+START = BoxWords(
+    "A prompt, rows, or what you want in a sentence",
+    "Paste a prompt you have, a chat, a Python class, a JSON Schema or rows.\n"
+    "Or say it in a sentence: Sort customer mails into billing, shipping or other.",
+    "Draft the project",
+    "auto_fix_high",
+)
+
+
+def start_box() -> None:
+    """Show the box on Home; what it is given becomes a project, which opens for review."""
+    about = "One box for all you have; a text and a file may come together."
+    with ui.card("start_box", "New project", about):
+        if project := brought_box("box", START, _start, _start_empty):
+            open_page("review", project=project)
+
+
+def _start(text: str, files: list[BroughtFile]) -> str:
+    from dashboard.state.editing import (
+        starting,
+    )  # not for a first page: readers and importers take a while to load
+
+    return starting.start_project(text, files)
+
+
+def _start_empty() -> None:
+    if ui.button("Start empty", "box_empty", type="tertiary"):
+        open_page("task", project=drafts.create_project(drafts.UNTITLED))
+
+
+MOST_SHOWN = 200
+
+
+def pile_report(now: Current) -> None:
+    """List what could not be used of the documents taken last, and what is worth knowing of their fields."""
+    from dashboard.state.editing import records
+    from engine.runs.intake.pile import THE_RECORD
+
+    found = records.problems_of(now.id)
+    if not found:
+        return
+    files = {p.file for p in found if p.file != THE_RECORD}
+    title = f"{count(len(files), 'file has', 'files have')} a problem" if files else "About the record"
+    with ui.card("pile_problems"):
+        with ui.row("pile_problems_head", side="distribute"):
+            st.markdown(
+                f":orange[:material/report:] **{title}**; the rest is here."
+                if files
+                else f":material/info: **{title}**",
+                width="content",
+            )
+            ui.button(
+                "Close",
+                "pile_close",
+                icon="close",
+                type="tertiary",
+                on_click=ui.callback(records.forget, now.id),
+            )
+        for p in found:
+            if p.file == THE_RECORD:
+                st.caption(escape_markdown(p.sentence))
+        lines = [{"File": p.file, "Why": p.sentence} for p in found[:MOST_SHOWN] if p.file != THE_RECORD]
+        if not lines:
+            return
+        data_table(
+            lines, "pile_table", {"Why": st.column_config.TextColumn(width="large")}, most=6, height=260
+        )

@@ -34,7 +34,7 @@ def pile(number: int = 36) -> bytes:
 def start(page: Page, file: Path) -> None:
     page.locator("[class*=st-key-box_files_] input[type=file]").set_input_files(file)
     settled(page)
-    press(page, "box_draft")
+    press(page, "box_use")
     expect(page.get_by_text("Is this what you mean?")).to_be_visible()
     shoot(page, "documents_review")
     to_page(page, "examples")

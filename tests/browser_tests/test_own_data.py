@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
-from support.pages.browser_frame import press, settled, shoot, to_page
+from support.pages.browser_frame import bring_rows, press, settled, shoot, to_page
 
 WORDS = {
     "alpha": ("kettle", "teapot", "mug", "saucer", "spoon"),
@@ -36,11 +36,6 @@ def open_examples(page: Page) -> None:
     expect(page.get_by_text("Bring examples")).to_be_visible()
 
 
-def upload(page: Page, path: Path) -> None:
-    page.locator("input[type=file]").first.set_input_files(path)
-    settled(page)
-
-
 def test_an_unseen_table_in_the_box_is_reviewed_and_becomes_a_tuned_task(new_page, tmp_path: Path):
     table = tmp_path / "shelves.csv"
     table.write_text(unseen())
@@ -48,7 +43,7 @@ def test_an_unseen_table_in_the_box_is_reviewed_and_becomes_a_tuned_task(new_pag
     shoot(page, "box_home")
     page.locator("[class*=st-key-box_files_] input[type=file]").set_input_files(table)
     settled(page)
-    press(page, "box_draft")
+    press(page, "box_use")
     expect(page.get_by_text("Is this what you mean?")).to_be_visible()
     expect(page.get_by_text("Recognised: the table 'shelves.csv'.")).to_be_visible()
     expect(page.locator(".st-key-review_task")).to_contain_text("alpha, beta, gamma")
@@ -86,9 +81,8 @@ def test_a_project_that_takes_its_files_name_stays_open_beside_an_older_one_with
         settled(page)
         open_examples(page)
     address = page.url
-    upload(page, table)
-    press(page, "make_task")
-    settled(page)
+    bring_rows(page, table)
+    to_page(page, "examples")
     expect(page.get_by_text("How the rows are divided")).to_be_visible()
     assert page.url == address
     expect(page.get_by_role("combobox", name="Project")).to_have_value("Shelves")
@@ -109,13 +103,15 @@ def test_a_file_that_cannot_be_used_is_explained_and_nothing_is_lost(
     file.write_bytes(content)
     page = new_page()
     open_examples(page)
-    upload(page, file)
-    expect(page.locator(".st-key-source_problem_line")).to_contain_text(words, ignore_case=True)
+    bring_rows(page, file)
+    expect(page.locator("[class*=st-key-source_][class*=_problem_line]")).to_contain_text(
+        words, ignore_case=True
+    )
     shoot(page, f"refused_{file.stem}")
     good = tmp_path / "good.csv"
     good.write_text(unseen(30))
-    upload(page, good)
-    expect(page.locator(".st-key-offer_task")).to_be_visible()
+    bring_rows(page, good)
+    expect(page.get_by_text("Is this what you mean?")).to_be_visible()
 
 
 def test_rows_with_problems_are_listed_by_number(new_page, tmp_path: Path):
@@ -123,9 +119,8 @@ def test_rows_with_problems_are_listed_by_number(new_page, tmp_path: Path):
     file.write_text(unseen(30) + "only one cell\n" + '"A small mug, 3 left",\n')
     page = new_page()
     open_examples(page)
-    upload(page, file)
-    press(page, "make_task")
-    settled(page)
+    bring_rows(page, file)
+    to_page(page, "examples")
     expect(page.locator(".st-key-row_problems")).to_contain_text("2")
     shoot(page, "own_problems")
 
@@ -139,9 +134,7 @@ def test_markup_in_the_data_is_shown_as_text(new_page, tmp_path: Path):
     file.write_text("text,<b>flag</b>\n" + "\n".join(rows) + "\n")
     page = new_page()
     open_examples(page)
-    upload(page, file)
-    press(page, "make_task")
-    settled(page)
+    bring_rows(page, file)
     for name in ("task", "examples", "tune"):
         to_page(page, name)
     assert page.locator("img[src*='example.invalid'], img[onerror]").count() == 0

@@ -144,5 +144,5 @@ def test_a_project_is_duplicated_renamed_put_away_saved_and_opened_again(finishe
     page.keyboard.press("Escape")
     page.locator("[class*=st-key-box_files_] input[type=file]").set_input_files(file)
     settled(page)
-    press(page, "box_draft")
+    press(page, "box_use")
     expect(page.get_by_text("Is this what you mean?")).to_be_visible()

@@ -1,4 +1,4 @@
-"""Adding rows: typed by hand, pasted from a spreadsheet, or written by the model and looked at first."""
+"""Adding rows: typed by hand, brought in the box, or written by the model and looked at first."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from dashboard.app_pages.examples.grid import edit_rows, show_rows
 from dashboard.components import ui
 from dashboard.components.guard import renew
 from dashboard.components.page import Current
+from dashboard.components.start_box import BoxWords, brought_box
 from dashboard.state import models
-from dashboard.state.editing import examples
+from dashboard.state.editing import examples, starting
 from dashboard.state.models import title_of
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, escape_markdown
-from engine.errors import EngineError
 from engine.runs.child.new_rows import NewRows
+from engine.runs.intake.attachments import BroughtFile
 from engine.runs.spec import ModelChoice
 
 if TYPE_CHECKING:
@@ -29,12 +30,15 @@ BLANK_ROWS = 3
 def add_rows(now: Current, table: Dataset) -> None:
     """Offer the ways to add rows to a project's table."""
     way = ui.choose(
-        "Add rows", ("By hand", "Paste", "Written by a model"), default="By hand", key=f"add_way_{now.id}"
+        "Add rows",
+        ("By hand", "Text or files", "Written by a model"),
+        default="By hand",
+        key=f"add_way_{now.id}",
     )
     if way == "By hand":
         _by_hand(now, table)
-    elif way == "Paste":
-        _paste(now, table)
+    elif way == "Text or files":
+        _brought(now, table)
     else:
         _by_model(now, table)
     if problem := st.session_state.get(_problem_key(now.id)):
@@ -59,32 +63,20 @@ def _by_hand(now: Current, table: Dataset) -> None:
     ui.button(_add_label(rows), "add_by_hand", why_not, type="primary", on_click=add)
 
 
-def _paste(now: Current, table: Dataset) -> None:
-    key = f"add_paste_{now.id}_{st.session_state.get(f'rows_added_{now.id}', 0)}"
-    text = st.text_area(
-        "Rows from a spreadsheet, with their column names",
-        key=key,
-        height=140,
-        placeholder="\t".join(table.columns),
-    )
-    rows, problem = _read(text, table)
-    if problem:
-        st.text(problem)
-    # Never disabled: a disabled button would swallow the click that leaves the box.
-    ui.button(
-        _add_label(rows),
-        "add_pasted",
-        type="primary",
-        on_click=ui.with_value(key, _add_pasted, now.id, table),
-    )
+BROUGHT = BoxWords("Rows from a spreadsheet, with their column names", "", "Add these rows", "add")
 
 
-def _add_pasted(project_id: str, table: Dataset, text: str) -> None:
-    rows, problem = _read(text, table)
-    if rows:
-        _add(project_id, rows, False)
-    else:
-        st.session_state[_problem_key(project_id)] = problem or "Paste rows first."
+def _brought(now: Current, table: Dataset) -> None:
+    def use(text: str, files: list[BroughtFile]) -> str:
+        rows, left = starting.rows_to_add(now.id, text, files)
+        _save(now.id, rows, made=False)
+        return f" Left aside, for the table has no such column: {', '.join(left[:6])}." if left else " "
+
+    words = BROUGHT._replace(hint="\t".join(table.columns))
+    if note := brought_box(f"add_{now.id}", words, use):
+        if note.strip():
+            st.toast(escape_markdown(note.strip(), 600), icon=":material/info:", duration="long")
+        st.rerun()
 
 
 def _add_label(rows: Sized) -> str:
@@ -93,27 +85,6 @@ def _add_label(rows: Sized) -> str:
 
 def _problem_key(project_id: str) -> str:
     return f"add_problem_{project_id}"
-
-
-def _read(text: str, table: Dataset) -> tuple[list[dict[str, str]], str]:
-    from engine.dataset import paste_dataset
-
-    if not text.strip():
-        return [], ""
-    try:
-        found = paste_dataset(text)
-    except EngineError as error:
-        return [], str(error)
-    known = {c.casefold(): c for c in table.columns}
-    columns = {c: known[c.casefold()] for c in found.columns if c.casefold() in known}
-    if not columns:
-        return (
-            [],
-            f"None of the pasted columns ({', '.join(found.columns[:6])}) is in the table: {', '.join(table.columns)}.",
-        )
-    left = [c for c in found.columns if c not in columns]
-    rows = [{columns[c]: row[c] for c in columns} for row in found.rows()]
-    return rows, f"Not in the table, and left aside: {', '.join(left[:6])}." if left else ""
 
 
 def _by_model(now: Current, table: Dataset) -> None:
@@ -161,6 +132,12 @@ def _review(now: Current, found: NewRows) -> None:
 
 
 def _add(project_id: str, rows: list[dict[str, str]], made: bool) -> None:
+    with ui.problem_kept(_problem_key(project_id)):
+        _save(project_id, rows, made=made)
+
+
+def _save(project_id: str, rows: list[dict[str, str]], *, made: bool) -> None:
+    """Add rows to the table, and show them. Raises EngineError."""
     what = f"Add {count(len(rows), 'row')}{' written by a model' if made else ''}"
     added: list[int] = []
 
@@ -168,14 +145,13 @@ def _add(project_id: str, rows: list[dict[str, str]], made: bool) -> None:
         _, edited = examples.change_rows(project_id, what, table, added=rows, synthetic=made, seen=seen)
         added.extend(edited.added)
 
-    with ui.problem_kept(_problem_key(project_id)):
-        if edit_rows(project_id, change):
-            taken = f"rows_added_{project_id}"
-            st.session_state[taken] = st.session_state.get(taken, 0) + 1
-            st.session_state.pop(f"made_rows_{project_id}", None)
-            renew(project_id)
-            show_rows(project_id, added)
-            st.toast(f"{what}: done. Undo takes it back.", icon=":material/check:")
+    if edit_rows(project_id, change):
+        taken = f"rows_added_{project_id}"
+        st.session_state[taken] = st.session_state.get(taken, 0) + 1
+        st.session_state.pop(f"made_rows_{project_id}", None)
+        renew(project_id)
+        show_rows(project_id, added)
+        st.toast(f"{what}: done. Undo takes it back.", icon=":material/check:")
 
 
 def _cell_text(value: object) -> str:

@@ -39,7 +39,12 @@ def edit_rows(project_id: str, change: Edit) -> bool:
 def show_rows(project_id: str, rows: Sequence[int]) -> None:
     """Show these rows in the grid."""
     st.session_state[f"grid_rows_{project_id}"] = tuple(rows)
-    st.session_state["example_tabs"] = "Rows"
+    open_tab("Rows")
+
+
+def open_tab(name: str) -> None:
+    """Open a tab of the rows at the next drawing of the page: its widget may be drawn already."""
+    st.session_state["example_tab_next"] = name
 
 
 def problem_key(project_id: str) -> str:

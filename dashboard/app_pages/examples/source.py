@@ -1,4 +1,4 @@
-"""Sources of examples: a file, pasted rows, pictures and PDFs, a sample, an earlier file. Nothing is fetched from an address."""
+"""Sources of examples: the box for what a user brings, samples, earlier files. Nothing is fetched from an address."""
 
 from __future__ import annotations
 
@@ -8,22 +8,18 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard.app_pages.examples.documents import documents_form
 from dashboard.app_pages.examples.grid import forget_rows
 from dashboard.components import ui
-from dashboard.components.guard import forget_seen
-from dashboard.components.page import Current
+from dashboard.components.guard import forget_seen, renew
+from dashboard.components.page import Current, open_page
+from dashboard.components.start_box import BoxWords, brought_box
 from dashboard.state import reading
-from dashboard.state.editing import drafts, examples, records
+from dashboard.state.editing import drafts, examples, records, starting
 from dashboard.views.text import count, distinct, escape_markdown
-from engine.errors import DatasetError
 from engine.pipeline.spec import PipelineSpec
-from engine.runs.intake.attachments import TEXT, attached_path
-from engine.store.rows import DatasetRow
+from engine.runs.intake.attachments import TEXT, BroughtFile, attached_path
 
 if TYPE_CHECKING:
-    from streamlit.runtime.uploaded_file_manager import UploadedFile
-
     from engine.dataset import Dataset
 
 
@@ -76,142 +72,57 @@ def _picture(cell: str) -> bytes | None:
     return content if content and media_type(content[:64]) is not None else None
 
 
-WAYS = (
-    "Upload a file",
-    "Paste a table",
-    examples.DOCUMENTS,
-    "Use a sample",
-    "A file from before",
+ROWS = BoxWords(
+    "Rows from a spreadsheet, with their column names",
+    "message,queue\nWhere is my parcel?,shipping\nI was charged twice.,billing",
+    "Use these rows",
+    "table_rows",
 )
-PROBLEM = "source_problem"
-PASTE = "message,queue\nWhere is my parcel?,shipping\nI was charged twice.,billing"
+ABOUT = (
+    "A table, a log of model calls (chat completions, OpenTelemetry spans, exports of Langfuse and Phoenix), or documents: "
+    "texts, pictures, PDFs. Their right answers come with them: a table that names each document in a column such as *file*, "
+    "or `name.json` next to it. They may be missing. A class or a JSON Schema as the text gives the record to read."
+)
 
 
 def example_source(now: Current) -> None:
-    """Let the user bring examples; what was chosen is stored at once."""
-    ways = WAYS if _stored() else WAYS[:-1]
-    way = ui.choose("Where from", ways, default=WAYS[0], key="source_way")
-    if way == "Upload a file":
-        _upload(now)
-    elif way == "Paste a table":
-        _paste(now)
-    elif way == examples.DOCUMENTS:
-        documents_form(now)
-    elif way == "Use a sample":
-        _samples(now)
-    else:
-        _before(now)
-    ui.problem_line(PROBLEM)
+    """Let the user bring rows in place of those that there are, or take a sample's or an earlier file's."""
+
+    def use(text: str, files: list[BroughtFile]) -> str:
+        return _page_after(starting.bring_rows(now.id, text, files))
+
+    page = brought_box(f"source_{now.id}", ROWS, use, lambda: _template(now))
+    st.caption(ABOUT)
+    page = page or _stored_rows(now)
+    if page:
+        forget_seen(now.id, "examples")
+        forget_rows(now.id)
+        renew(now.id)
+        open_page(page)
 
 
-def _use_dataset(project_id: str, dataset_id: str) -> None:
-    """Make a stored file the project's examples, with the columns guessed that fill the task's fields."""
-    from engine.dataset import guess_mapping
-
-    table, found = reading.dataset(dataset_id), reading.profiles(dataset_id)
-    project = next((p for p in reading.projects(archived=True) if p.id == project_id), None)
-    spec = reading.draft_of(project).pipeline if project else None
-    fields = [f.name for f in (*spec.inputs, *spec.outputs)] if spec else []
-    outputs = [f.name for f in spec.outputs] if spec else []
-    mapping = guess_mapping(table, fields, outputs=outputs, profiles=found) if fields else {}
-    examples.use_table(project_id, dataset_id, mapping)
-    forget_seen(project_id, "examples")
-    forget_rows(project_id)
+def _page_after(drafted: bool) -> str:
+    return "review" if drafted else "examples"
 
 
-def _upload(now: Current) -> None:
-    # Taking a file gives the box a new key: it is empty again, and the file is taken once only.
-    st.file_uploader(
-        "A table with column names in its first row",
-        type=["csv", "tsv", "txt", "xlsx", "json", "jsonl", "parquet"],
-        max_upload_size=100,
-        **ui.saved(f"upload_{now.id}_{_taken()}", _take_upload, now.id),
-    )
-    st.caption(
-        "CSV, TSV, Excel, JSON, JSON Lines or Parquet; also logs of model calls: chat completions, OpenTelemetry spans, "
-        "exports of Langfuse and Phoenix. It stays on this machine."
-    )
-    if now.draft.pipeline is not None:
-        template = examples.template(now.draft.pipeline)
-        ui.download("Download an empty table with the task's columns", template, "examples.csv", "template")
+def _template(now: Current) -> None:
+    if now.draft.pipeline is not None and now.draft.pipeline.inputs:
+        content = examples.template(now.draft.pipeline)
+        ui.download("An empty table with the task's columns", content, "examples.csv", "template")
 
 
-def _paste(now: Current) -> None:
-    key = f"paste_{now.id}"
-    st.text_area(
-        "Rows copied from a spreadsheet, with their column names", key=key, height=150, placeholder=PASTE
-    )
-    # Never disabled: a disabled button would swallow the click that leaves the box.
-    use = ui.with_value(key, _take_paste, now.id)
-    ui.button("Use these rows", "use_paste", type="primary", on_click=use)
-
-
-def _take_upload(project_id: str, uploaded: UploadedFile | None) -> None:
-    with ui.problem_kept(PROBLEM):
-        if uploaded is not None:
-            _take(project_id, uploaded.getvalue(), uploaded.name, "upload")
-
-
-def _take_paste(project_id: str, text: str) -> None:
-    with ui.problem_kept(PROBLEM):
-        if not text.strip():
-            raise DatasetError("Paste rows first.")
-        _take(project_id, text.encode("utf-8", "replace"), "pasted rows", "paste")
-
-
-def _taken() -> int:
-    """Return how many files were taken: a part of the keys of the boxes for files."""
-    return int(st.session_state.get("uploads_taken", 0))
-
-
-def _take(project_id: str, content: bytes, name: str, source: str) -> None:
-    """Make a file the project's examples. Raises EngineError where it cannot be read."""
-    from engine.dataset import paste_dataset, read_dataset
-    from engine.dataset.memory import LARGE, release_memory
-
-    if source == "upload":
-        st.session_state["uploads_taken"] = _taken() + 1
-        found = read_dataset(content, name)
-    else:
-        found = paste_dataset(content.decode("utf-8", "replace"), name)
-    dataset_id = drafts.add_file(found, content, source)
-    if source == "upload":  # pasted rows are read by other rules than the file they are kept as
-        reading.dataset(dataset_id, found)  # so that an upload is read once
-    _use_dataset(project_id, dataset_id)
-    if source == "upload":
-        drafts.name_after(project_id, name)
-    if len(content) > LARGE:
-        release_memory()
-
-
-def _stored() -> list[DatasetRow]:
-    """Return the files from before, without the versions that edits made of them."""
-    return [d for d in reading.datasets() if d.source != examples.SOURCE]
-
-
-def _samples(now: Current) -> None:
+def _stored_rows(now: Current) -> str:
+    """Offer the rows of samples and of files from before; return the page to go on with, or ""."""
     from engine.pipeline.templates import SAMPLES
 
-    with st.grid(3, key="sample_files"):
-        for sample in SAMPLES:
-            with ui.tile(f"sample_file_{sample.name}"):
-                with st.container(gap="xsmall", key=f"sample_text_{sample.name}"):
-                    st.markdown(f"**{sample.title}**")
-                    st.caption(sample.plain)
-                ui.button(
-                    "Use these rows",
-                    f"use_sample_{sample.name}",
-                    on_click=ui.callback(_use_sample, now.id, sample.file),
-                )
-
-
-def _use_sample(project_id: str, file: str) -> None:
-    _use_dataset(project_id, drafts.add_sample_file(file))
-
-
-def _before(now: Current) -> None:
-    stored = distinct({d.id: f"{d.name} · {count(d.rows, 'row')}" for d in _stored()})
-    picked = ui.pick("File", stored, key="before_file", label_visibility="collapsed")
-    ui.button(
-        "Use these rows", "use_before", type="primary", on_click=ui.callback(_use_dataset, now.id, picked)
-    )
+    files = [d for d in reading.datasets() if d.source not in (examples.SOURCE, "sample")]
+    names = distinct({d.id: f"{d.name} · {count(d.rows, 'row')}" for d in files})
+    names |= {sample.file: f"Sample: {sample.title}" for sample in SAMPLES}
+    with ui.row("stored_rows", "bottom"):
+        picked = ui.pick("Or rows that are here already", names, key=f"stored_{now.id}", width=320)
+        if not ui.button("Use them", "use_stored"):
+            return ""
+    with ui.errors_shown():
+        dataset = drafts.add_sample_file(picked) if picked in {s.file for s in SAMPLES} else picked
+        return _page_after(starting.use_rows(now.id, dataset))
+    return ""

@@ -8,16 +8,22 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard.app_pages.examples.add import add_rows, synthetic_note
-from dashboard.app_pages.examples.documents import answers_card, pile_report
-from dashboard.app_pages.examples.grid import example_grid, forget_rows, undo_button
+from dashboard.app_pages.examples.grid import (
+    edit_rows,
+    example_grid,
+    forget_rows,
+    open_tab,
+    problem_key,
+    undo_button,
+)
 from dashboard.app_pages.examples.labelling import label_tab
 from dashboard.app_pages.examples.preflight import preflight_card, split_editor
 from dashboard.app_pages.examples.source import example_source, picture_strip
 from dashboard.app_pages.examples.viewer import document_tab
 from dashboard.components import ui
 from dashboard.components.guard import forget_seen, guarded, renew, watch
-from dashboard.components.page import Current, sample_values
-from dashboard.components.roles import missing_role, role_cards
+from dashboard.components.page import Current, open_page, sample_values
+from dashboard.components.start_box import pile_report
 from dashboard.components.tables import bar_column, data_table, in_percent
 from dashboard.state import reading
 from dashboard.state.editing import records, starting
@@ -116,29 +122,46 @@ def _short(text: str, longest: int = 60) -> str:
 
 
 def _offer_task(now: Current, dataset_id: str) -> None:
-    """Let the user say which columns are read and which are answered, and make the task of that."""
-    with ui.card("offer_task", "Make the task from these columns"):
-        st.caption(
-            "Guessed from names and values; change what is wrong. The task's fields, types and allowed values "
-            "are filled in from the rows, and you can edit them on the Task page."
-        )
-        roles = role_cards(now, dataset_id)
-        missing = missing_role(roles)
+    """Offer to draft the task of the columns, where it is missing or does not fit them."""
+    what = "The task's fields, types and allowed values are filled in from the rows; you look it over before it is used."
+    with ui.nothing_here("offer_task", "The task does not fit these columns yet", what):
+        if ui.button("Draft the task from these columns", "make_task", icon="auto_fix_high"):
+            with ui.errors_shown():
+                starting.use_rows(now.id, dataset_id, redraft=True)
+                # The Task page's widgets keep what they showed: new keys make them take the new task.
+                renew(now.id)
+                forget_seen(now.id, "examples")
+                open_page("review")
+
+
+def answers_card(now: Current, spec: PipelineSpec, table: Dataset) -> None:
+    """Lead from documents without right answers to the place where they are filled in."""
+    if not spec.outputs:
+        what = "Say on the Task page what is to be read out of a document. Then the right answers are filled in here."
+        with ui.nothing_here("name_fields", "The record has no fields yet", what):
+            ui.link("task", "Name the fields", "edit_note")
+        return
+    missing = records.columns_to_make(spec, now.draft.mapping, table)
+    names = ", ".join(escape_markdown(name, 40) for name in missing)
+    what = (
+        f"No column holds the right answers of {names}. Make blank columns, then fill them in under One by one, next to each "
+        "document, or in the rows below."
+    )
+    with ui.nothing_here("no_answers", "The right answers are missing", what):
         ui.button(
-            "Make the task",
-            "make_task",
-            missing,
+            "Make the columns",
+            "make_columns",
+            icon="view_column",
             type="primary",
-            icon="auto_fix_high",
-            on_click=ui.callback(_make, now.id, dataset_id, roles),
+            on_click=ui.callback(_make_columns, now.id),
         )
 
 
-def _make(project_id: str, dataset_id: str, roles: dict[str, str]) -> None:
-    starting.set_roles(project_id, dataset_id, roles)
-    # The Task page's widgets keep what they showed: new keys make them take the new task.
+def _make_columns(project_id: str) -> None:
+    with ui.problem_kept(problem_key(project_id)):
+        edit_rows(project_id, lambda _table, seen: records.make_columns(project_id, seen))
+    open_tab("One by one")
     renew(project_id)
-    forget_seen(project_id, "examples")
 
 
 LINES = 500
@@ -254,6 +277,8 @@ def examples_of(now: Current, dataset_id: str) -> None:
 def _row_tabs(now: Current, read: PipelineSpec | None, table: Dataset) -> None:
     """Show the rows: as a grid, one by one, to label, to add to, or as columns."""
     tabs = ["Rows", "One by one", "Label", "Add rows", "Columns"]
+    if "example_tab_next" in st.session_state:
+        st.session_state["example_tabs"] = st.session_state.pop("example_tab_next")
     rows, single, labels, adding, columns = st.tabs(tabs, key="example_tabs", on_change="rerun")
     if single.open:
         with single:

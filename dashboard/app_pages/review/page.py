@@ -11,6 +11,7 @@ from dashboard.app_pages.review.cards import (
 )
 from dashboard.components import ui
 from dashboard.components.page import current, open_page
+from dashboard.components.start_box import pile_report
 from dashboard.components.wizard import no_project, project_bar
 from dashboard.state import reading
 
@@ -30,6 +31,7 @@ else:
         if ui.button("Looks right", "looks_right", type="primary", icon="check"):
             open_page(missing)
     guessed_lines(now)
+    pile_report(now)
     problems_card(now)
     task, rest = st.columns([3, 2], gap="medium")
     with task:

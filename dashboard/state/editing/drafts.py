@@ -46,10 +46,15 @@ def rename_project(project_id: str, name: str) -> None:
 def name_after(project_id: str, file_name: str) -> None:
     """Name a project without a name after the file its examples come from."""
     stem = " ".join(file_name.rpartition(".")[0].replace("_", " ").split())
+    name_untitled(project_id, stem[:1].upper() + stem[1:60])
+
+
+def name_untitled(project_id: str, name: str) -> None:
+    """Give a name to a project that has none yet."""
     with writing() as store, store.transaction():
         project = store.projects.get(project_id)
-        if stem and project.name == UNTITLED:
-            store.projects.save_draft(project_id, project.draft, name=stem[:1].upper() + stem[1:60])
+        if name and project.name == UNTITLED:
+            store.projects.save_draft(project_id, project.draft, name=name)
 
 
 def duplicate_project(project: ProjectRow) -> None:

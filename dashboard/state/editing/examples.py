@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 MOST_UNDONE = 30
 SOURCE = "edit"
-DOCUMENTS = "Documents or pictures"
-"""Title of the way to bring examples that takes files one row each."""
 
 
 def template(spec: PipelineSpec) -> bytes:
@@ -136,14 +134,14 @@ def take_back(project_id: str, what: str, rows: Collection[int], *, seen: str = 
     )
 
 
-def use_table(project_id: str, dataset_id: str, mapping: Mapping[str, str]) -> ProjectDraft:
-    """Make another table the project's: nothing of it is left out yet."""
+def use_table(project_id: str, dataset_id: str, mapping: Mapping[str, str], **task: object) -> ProjectDraft:
+    """Make another table the project's: nothing of it is left out yet. `task` are other parts of the draft."""
 
     def change(draft: ProjectDraft) -> ProjectDraft:
         fresh: dict[str, object] = (
             {"excluded": {}, "synthetic": (), "feedback": ()} if dataset_id != draft.dataset else {}
         )
-        return draft.model_copy(update={"dataset": dataset_id, "mapping": dict(mapping), **fresh})
+        return draft.model_copy(update={"dataset": dataset_id, "mapping": dict(mapping), **fresh, **task})
 
     return _saved(project_id, "Use other examples", change, "")
 

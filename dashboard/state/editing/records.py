@@ -22,7 +22,7 @@ from engine.errors import DatasetError, EngineError
 from engine.pipeline.records import paths
 from engine.pipeline.spec import FieldSpec, PipelineSpec
 from engine.records import plain_path
-from engine.runs.intake.attachments import attached_path
+from engine.runs.intake.attachments import BroughtFile, attached_path
 from engine.runs.intake.pile import (
     ANSWER,
     DOCUMENT,
@@ -42,27 +42,31 @@ LONGEST_READING = 300.0
 """Seconds after which the reading of a pile is ended."""
 
 
-def take_pile(
-    project_id: str,
-    files: Sequence[tuple[str, bytes]],
-    written: str,
-    *,
-    inferred: bool,
-    own_task: bool = False,
-) -> ProjectDraft:
-    """Make a project's task and examples of documents. `written` gives the record; `inferred`: else the answers do.
+def read_pile(files: Sequence[BroughtFile], written: str = "") -> PileTaken:
+    """Return the table and the task of documents; `written` gives the record, else the answers do.
 
-    With `own_task` the project keeps the task and the metric that it has. The files are read by a child process, limited in
-    time and memory. What could not be used is kept for `problems_of`. Raises EngineError where nothing can be.
+    They are read by a child process, limited in time and memory. Raises EngineError where nothing can be used.
     """
+    if sum(len(one.content) for one in files) > LARGEST_PILE:
+        raise DatasetError("These files are too large together. Bring a part of them.")
     with TemporaryDirectory(prefix="tuneboard-") as folder:
         sources = []
-        for number, (name, content) in enumerate(files):
+        for number, one in enumerate(files):
             path = Path(folder) / str(number)
-            path.write_bytes(content)
-            sources.append(PileSource(name=name, path=str(path)))
-        request = PileRequest(files=tuple(sources), written=written, inferred=inferred)
-        made = PileTaken.model_validate(launching.child_result("pile", request, timeout=LONGEST_READING))
+            path.write_bytes(one.content)
+            sources.append(PileSource(name=one.name, path=str(path)))
+        request = PileRequest(files=tuple(sources), written=written)
+        return PileTaken.model_validate(launching.child_result("pile", request, timeout=LONGEST_READING))
+
+
+def take_pile(
+    project_id: str, files: Sequence[BroughtFile], written: str = "", *, own_task: bool = False
+) -> ProjectDraft:
+    """Make a project's task and examples of documents; with `own_task` it keeps the task and the metric that it has.
+
+    What could not be used is kept for `problems_of`. Raises EngineError where nothing can be.
+    """
+    made = read_pile(files, written)
     content = made.table.encode()
     table = read_dataset(content, "documents.csv")
     dataset_id = drafts.add_file(table, content, "upload")
@@ -70,11 +74,9 @@ def take_pile(
     own = reading.draft(project_id)
     task = own if own_task and own.pipeline is not None else made.draft
     mapping = _mapping_of(own.pipeline, table) if task is own and own.pipeline else made.draft.mapping
-    examples.use_table(project_id, dataset_id, mapping)
-    after = drafts.update(project_id, pipeline=task.pipeline, mapping=mapping, metric=task.metric)
-    drafts.name_after(project_id, files[0][0] if len(files) == 1 else "Records from documents.zip")
+    after = examples.use_table(project_id, dataset_id, mapping, pipeline=task.pipeline, metric=task.metric)
+    drafts.name_after(project_id, files[0].name if len(files) == 1 else "Records from documents.zip")
     st.session_state[_key(project_id)] = [*made.problems]
-    st.session_state["piles_taken"] = taken_piles() + 1
     return after
 
 
@@ -87,11 +89,6 @@ def _mapping_of(spec: PipelineSpec, table: Dataset) -> dict[str, str]:
 
 MEDIA = {"Image", "PDF", "File"}
 """Types of a field that is filled from a file."""
-
-
-def taken_piles() -> int:
-    """Return how many piles were taken: a part of the key of the box for files, which is empty after each."""
-    return int(st.session_state.get("piles_taken", 0))
 
 
 def problems_of(project_id: str) -> list[PileProblem]:

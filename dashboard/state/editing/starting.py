@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import streamlit as st
 
 from dashboard.state import launching, models, reading
-from dashboard.state.editing import drafts, records
+from dashboard.state.editing import drafts, examples, records
 from dashboard.state.selection import check
-from engine.dataset import paste_dataset, read_dataset
-from engine.dataset.memory import LARGE, release_memory
-from engine.errors import EngineError, RunError
+from engine.dataset import guess_mapping, paste_dataset, read_dataset
+from engine.errors import DatasetError, EngineError, RunError
 from engine.export.program import parse_program
 from engine.lm.choice import is_offline
 from engine.lm.prices import price
@@ -28,6 +27,7 @@ from engine.runs.intake.drafting import (
     draft_task,
     imported_of,
     recognise,
+    recognise_rows,
 )
 from engine.runs.spec import ModelChoice, ProjectDraft
 
@@ -57,90 +57,146 @@ def start_project(text: str, files: Sequence[BroughtFile]) -> str:
     """Store a project made of what the user brought; return its id. Raises EngineError where it cannot be used."""
     check()
     brought = recognise(text, files)
-    if brought.project:
-        project = drafts.import_project(brought.project)
+    if brought.project or brought.program:
+        project = drafts.import_project(brought.project or _project_of(brought.program))
         _note(project, Guessed(brought.line))
         return project
-    if brought.program:
-        project = _from_program(brought.program)
-        _note(project, Guessed(brought.line))
-        return project
-    project = ""
+    project = drafts.create_project(drafts.UNTITLED)
     try:
-        if brought.documents:
-            project = drafts.create_project(drafts.UNTITLED)
-            _take_documents(project, brought)
-        else:
-            project = _from_text_and_table(brought)
+        _take(project, brought)
     except EngineError:
-        if project:
-            drafts.delete_project(project)
+        drafts.delete_project(project)
         raise
-    finally:
-        if sum(len(file.content) for file in files) > LARGE:
-            release_memory()
     return project
+
+
+def bring_rows(project_id: str, text: str, files: Sequence[BroughtFile]) -> bool:
+    """Make what the user brought the rows of a project; return whether its task was drafted too, to be reviewed.
+
+    A task that it has stays, unless a record's type comes with documents. Raises EngineError where there are no rows.
+    """
+    check()
+    return _take(project_id, recognise_rows(text, files))
+
+
+def use_rows(project_id: str, dataset_id: str, *, redraft: bool = False) -> bool:
+    """Make a stored file a project's rows, as `bring_rows` does; with `redraft` its task is drafted again."""
+    check()
+    table = reading.dataset(dataset_id)
+    brought = Brought(f"Drafted from the columns of {table.name!r}.")
+    return _use_table(project_id, brought, table, dataset_id, None if redraft else _task_of(project_id))
+
+
+def rows_to_add(
+    project_id: str, text: str, files: Sequence[BroughtFile]
+) -> tuple[list[dict[str, str]], list[str]]:
+    """Return what the user brought as rows by column of a project's table, and the columns that it does not have.
+
+    Raises EngineError where there are no rows, or none of their columns is in the table.
+    """
+    brought = recognise_rows(text, files)
+    found = _read_table(brought)
+    columns = reading.dataset(reading.draft(project_id).dataset or "").columns
+    known = {column.casefold(): column for column in columns}
+    names = {column: known[column.casefold()] for column in found.columns if column.casefold() in known}
+    if not names:
+        raise DatasetError(
+            f"None of the columns ({', '.join(found.columns[:6])}) is in the table: {', '.join(columns)}. Rename them."
+        )
+    rows = [{name: row[column] for column, name in names.items()} for row in found.rows()]
+    return rows, [column for column in found.columns if column not in names]
+
+
+def _task_of(project_id: str) -> PipelineSpec | None:
+    """Return the task that a project has; None where nothing goes into it yet."""
+    spec = reading.draft(project_id).pipeline
+    return spec if spec is not None and spec.inputs else None
+
+
+def _take(project_id: str, brought: Brought) -> bool:
+    """Make what was brought the rows, and the task where there is none; return whether the task was drafted."""
+    own, record = _task_of(project_id), brought.form in RECORD_FORMS
+    if own is not None and brought.task and not (record and brought.documents):
+        raise DatasetError(
+            "The project has a task already. Bring rows without the text of another one; the task is changed on the Task page."
+        )
+    if brought.documents:
+        return _take_documents(project_id, brought, own)
+    if brought.table is None:
+        return _use_table(project_id, brought, None, "", own)
+    table = _read_table(brought)
+    dataset_id = drafts.add_file(table, brought.table.content, brought.source)
+    if brought.source == "upload":  # pasted rows are read by other rules than the file they are kept as
+        reading.dataset(dataset_id, table)  # so that an upload is read once
+    return _use_table(project_id, brought, table, dataset_id, own)
 
 
 def _note(project_id: str, found: Guessed) -> None:
     st.session_state[f"guessed_{project_id}"] = found
 
 
-def _from_program(content: bytes) -> str:
-    """Store a project with an exported program's task and its tuned wording. Raises EngineError."""
+def _project_of(content: bytes) -> bytes:
+    """Return the project's file with an exported program's task and its tuned wording. Raises EngineError."""
     from dashboard.state.editing.project_file import ProjectFile
 
     program = parse_program(content)
     spec = with_wording(program.pipeline, program.candidate)
     draft = ProjectDraft(pipeline=spec, adapter=program.adapter, metric=advised_metric(spec))
     # By the way of a project's file, which takes along nothing of this machine and no keys.
-    return drafts.import_project(ProjectFile(name=program.title, draft=draft).model_dump_json().encode())
+    return ProjectFile(name=program.title, draft=draft).model_dump_json().encode()
 
 
-def _take_documents(project_id: str, brought: Brought) -> None:
-    """Make the task and the rows of documents; a prompt or a sentence with them stays the task."""
+def _take_documents(project_id: str, brought: Brought, own: PipelineSpec | None) -> bool:
+    """Make rows of documents, and their task unless there is one: a prompt or a sentence with them is the task."""
     record = brought.task if brought.form in RECORD_FORMS else ""
     made = imported_of(brought) if not record else None
     if made is not None:
         spec = PipelineSpec(steps=(made.step,))
         drafts.update(project_id, pipeline=spec, metric=advised_metric(spec))
-    files = [(f.name, f.content) for f in brought.documents]
-    records.take_pile(project_id, files, record, inferred=True, own_task=made is not None)
+    kept = made is not None or (own is not None and not record)
+    records.take_pile(project_id, brought.documents, record, own_task=kept)
+    if own is not None and kept:
+        return False
     _note(project_id, Guessed(brought.line, made.notes if made else (), brought.task))
+    return True
 
 
-def _from_text_and_table(brought: Brought) -> str:
-    table, dataset_id = _stored_table(brought)
-    imported = imported_of(brought)
+def _use_table(
+    project_id: str, brought: Brought, table: Dataset | None, dataset_id: str, own: PipelineSpec | None
+) -> bool:
+    """Make a table the rows of the task that there is, or of a drafted one; return whether it was drafted."""
     profiles = reading.profiles(dataset_id) if dataset_id else ()
+    if own is not None and table is not None:
+        outputs = [f.name for f in own.outputs]
+        mapping = guess_mapping(
+            table, [*(f.name for f in own.inputs), *outputs], outputs=outputs, profiles=profiles
+        )
+        examples.use_table(project_id, dataset_id, mapping)
+        return False
+    imported = imported_of(brought)
     made = draft_task(imported, table, profiles)
     if made.pipeline is not None and table is not None:
         typed = with_attachments(made.pipeline, {p.name: p for p in profiles}, made.mapping)
         made = replace(made, pipeline=typed)
-    draft = ProjectDraft(
-        pipeline=made.pipeline, mapping=made.mapping, metric=made.metric, dataset=dataset_id or None
-    )
-    project = drafts.create_project(drafts.UNTITLED, draft)
+    if table is not None:
+        examples.use_table(project_id, dataset_id, made.mapping, pipeline=made.pipeline, metric=made.metric)
+    else:
+        drafts.update(project_id, pipeline=made.pipeline, metric=made.metric)
     if imported is not None:
-        drafts.rename_project(project, _title(imported.step.instructions))
-    elif brought.table is not None and brought.source == "upload":
-        drafts.name_after(project, brought.table.name)
-    _note(project, Guessed(brought.line, made.notes, brought.task, by_columns=imported is None))
-    return project
+        drafts.name_untitled(project_id, _title(imported.step.instructions))
+    elif table is not None and brought.source == "upload":
+        drafts.name_after(project_id, table.name)
+    _note(project_id, Guessed(brought.line, made.notes, brought.task, by_columns=imported is None))
+    return True
 
 
-def _stored_table(brought: Brought) -> tuple[Dataset | None, str]:
-    """Return the table that was brought and the id it is stored under; None and "" without one."""
+def _read_table(brought: Brought) -> Dataset:
+    """Return the table that was brought, or that of the documents. Raises EngineError."""
     if brought.table is None:
-        return None, ""
+        made = records.read_pile(brought.documents, brought.task)
+        return read_dataset(made.table.encode(), "documents.csv")
     name, content = brought.table.name, brought.table.content
-    if brought.source == "paste":
-        table = paste_dataset(content.decode(), name)
-        return table, drafts.add_file(table, content, "paste")
-    table = read_dataset(content, name)
-    dataset_id = drafts.add_file(table, content, "upload")
-    reading.dataset(dataset_id, table)
-    return table, dataset_id
+    return paste_dataset(content.decode(), name) if brought.source == "paste" else read_dataset(content, name)
 
 
 LONGEST_TITLE = 36

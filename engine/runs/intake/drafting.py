@@ -26,6 +26,9 @@ from engine.text import counted
 
 Source = Literal["upload", "paste"]
 TABLES = (".csv", ".tsv", ".xlsx", ".parquet", ".jsonl", ".ndjson")
+NO_TABLES = (".xls", ".xlsm", ".ods", ".gz", ".bz2", ".db", ".sqlite")
+"""Endings of files that hold tables which cannot be read as they are: the reader of tables says what to do."""
+
 TEXTS = (".txt", ".md", ".prompt", ".py", ".json")
 PROJECT, PROGRAM = "tuneboard.project", "tuneboard.program"
 
@@ -78,6 +81,30 @@ def recognise(text: str, files: Sequence[BroughtFile] = ()) -> Brought:
     return Brought(f"Recognised: {' and '.join(parts)}.", task, form, table, source, documents)
 
 
+def recognise_rows(text: str, files: Sequence[BroughtFile] = ()) -> Brought:
+    """Return what a text and files are as rows of a project that there is: a text without files is a table.
+
+    Raises DatasetError where they hold no rows.
+
+    >>> recognise_rows("mail\\nhi").line
+    'Recognised: a table.'
+    """
+    if text.strip() and not files:
+        pasted = BroughtFile("pasted rows", text.encode("utf-8", "replace"))
+        return Brought("Recognised: a table.", table=pasted, source="paste")
+    if not files:
+        raise DatasetError("Paste rows, or drop files that hold them.")
+    found = recognise(text, files)
+    if found.table is not None or found.documents:
+        return found
+    if len(files) == 1 and files[0].ending in (".txt", ".md"):
+        return Brought("Recognised: 1 file with documents.", documents=tuple(files))
+    raise DatasetError(
+        f"{files[0].name!r} holds no rows. Bring a table, a log or documents here; a prompt, a program or a whole project is "
+        "brought on Home."
+    )
+
+
 def _saved_whole(content: bytes) -> Brought | None:
     """Return a project or a program that Tuneboard saved; None for anything else."""
     head = content[:400]
@@ -96,7 +123,7 @@ def _sorted_files(files: Sequence[BroughtFile]) -> tuple[BroughtFile | None, tup
     """Return the table, the documents and the text of a task among files."""
     if len(files) == 1:
         (one,) = files
-        if one.ending in TABLES:
+        if one.ending in (*TABLES, *NO_TABLES):
             return one, (), ""
         if one.ending in TEXTS:
             text = one.content.decode("utf-8-sig", "replace")

@@ -448,11 +448,10 @@ class PileSource(Frozen):
 
 
 class PileRequest(Frozen):
-    """A pile to take in, in `memory` bytes. `written` gives the record; else the answers do where it is `inferred`."""
+    """A pile to take in, in `memory` bytes. `written` gives the record, else the answers do."""
 
     files: tuple[PileSource, ...]
     written: str = ""
-    inferred: bool = True
     memory: int = MOST_MEMORY
 
 
@@ -472,8 +471,6 @@ def take_pile(request: PileRequest) -> PileTaken:
     limit_memory(request.memory)
     try:
         pile = read_pile(BroughtFile(one.name, Path(one.path).read_bytes()) for one in request.files)
-        if not (request.inferred or request.written):
-            pile.answers.clear()
         made = record_project(pile, request.written)
         problems = (*pile.problems, *(PileProblem(THE_RECORD, note) for note in made.notes))
         return PileTaken(table=made.table.decode(), draft=made.draft, problems=problems)

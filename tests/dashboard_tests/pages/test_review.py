@@ -32,7 +32,7 @@ def home(tmp_path, monkeypatch):
 def draft_in_box(text):
     app = open_page()
     app.text_area(key="box_text_0").set_value(text)
-    app.button(key="box_draft").click().run()
+    app.button(key="box_use").click().run()
     assert not app.exception, app.exception
     return app
 
@@ -74,11 +74,11 @@ def test_the_columns_roles_and_the_metric_are_changed_in_the_review():
 
 def test_nothing_and_nonsense_are_explained_in_the_box():
     app = open_page()
-    app.button(key="box_draft").click().run()
+    app.button(key="box_use").click().run()
     assert "Paste a text, drop a file" in said(app)
     before = len(reading.projects())
     app.text_area(key="box_text_0").set_value("class A(BaseModel)\n  x: int")
-    app.button(key="box_draft").click().run()
+    app.button(key="box_use").click().run()
     assert "not Python that can be read" in said(app)
     assert len(reading.projects()) == before
 

@@ -151,13 +151,19 @@ def test_a_step_may_use_tools_or_be_judged():
     assert not app.exception
 
 
+def bring(app, project, name, content):
+    """Put a file into the box of the Examples page and use it."""
+    app.file_uploader[0].upload(name, content, "text/csv").run()
+    app.button(key=f"source_{project}_use").click().run()
+    assert not app.exception, app.exception
+
+
 def test_an_unseen_file_becomes_a_task():
     project = drafts.create_project("mine")
     app = start("examples", project=project)
-    app.file_uploader(key=f"upload_{project}_0").upload("mail.csv", ROWS.encode(), "text/csv").run()
-    assert not app.exception
-    assert "Make the task from these columns" in said(app)
-    app.button(key="make_task").click().run()
+    bring(app, project, "mail.csv", ROWS.encode())
+    assert "Is this what you mean?" in said(app)
+    app = start("examples", project=project)
     found = draft(project)
     assert found.mapping == {"message": "message", "team": "team"}
     assert found.pipeline.outputs[0].choices == ("billing", "shipping")
@@ -167,12 +173,10 @@ def test_an_unseen_file_becomes_a_task():
 def test_a_pasted_table_is_taken():
     project = drafts.create_project("mine")
     app = start("examples", project=project)
-    app.session_state["source_way"] = "Paste a table"
-    app.run()
-    app.button(key="use_paste").click().run()
-    assert "Paste rows first." in said(app)
-    app.text_area(key=f"paste_{project}").set_value(ROWS.replace(",", "\t"))
-    app.button(key="use_paste").click().run()
+    app.button(key=f"source_{project}_use").click().run()
+    assert "Paste rows, or drop files" in said(app)
+    app.text_area(key=f"source_{project}_text_0").set_value(ROWS.replace(",", "\t"))
+    app.button(key=f"source_{project}_use").click().run()
     assert not app.exception
     assert draft(project).dataset
 
@@ -190,9 +194,8 @@ def test_a_pasted_table_is_taken():
 def test_a_bad_file_is_one_sentence_and_the_page_goes_on(name, content, words):
     project = drafts.create_project("mine")
     app = start("examples", project=project)
-    app.file_uploader(key=f"upload_{project}_0").upload(name, content, "text/csv").run()
-    assert not app.exception
-    problem = app.session_state["source_problem"]
+    bring(app, project, name, content)
+    problem = app.session_state[f"source_{project}_problem"]
     assert problem
     assert words in problem
     assert draft(project).dataset is None
@@ -202,8 +205,8 @@ def test_rows_that_cannot_be_used_are_listed_by_number():
     project = drafts.create_project("mine")
     app = start("examples", project=project)
     rows = ROWS.replace("the bill number 3 is wrong,billing", "a,b,c,d")
-    app.file_uploader(key=f"upload_{project}_0").upload("mail.csv", rows.encode(), "text/csv").run()
-    assert not app.exception
+    bring(app, project, "mail.csv", rows.encode())
+    app = start("examples", project=project)
     table = next(t.value for t in app.dataframe if "What is wrong" in t.value)
     assert list(table["Rows"]) == ["5"]
 
@@ -215,8 +218,7 @@ def test_a_missing_column_and_too_few_rows_are_sentences():
     assert not start("tune", project=project).exception
     table = b"message,plan,channel,queue\na,b,c,billing\nd,e,f,security\n"
     app = start("examples", project=project)
-    app.file_uploader(key=f"upload_{project}_0").upload("two.csv", table, "text/csv").run()
-    assert not app.exception
+    bring(app, project, "two.csv", table)
     assert "rows" in said(app)
     tune = start("tune", project=project)
     assert tune.button(key="start_run").disabled
@@ -238,10 +240,7 @@ def test_outside_text_is_never_markdown():
     rows = "![c](http://evil.example/c.png),team\n" + "\n".join(
         f"![v](http://evil.example/{i}.png),{'ab'[i % 2]}" for i in range(40)
     )
-    app.file_uploader(key=f"upload_{project}_0").upload(
-        "![f](http://evil.example/f.png).csv", rows.encode(), "text/csv"
-    ).run()
-    app.button(key="make_task").click().run()
+    bring(app, project, "![f](http://evil.example/f.png).csv", rows.encode())
     for page in ("home", "task", "examples", "metric", "tune"):
         app = start(page, project=project)
         for element in (*app.markdown, *app.caption, *app.title):

@@ -280,7 +280,7 @@ def test_a_read_only_dashboard_shows_outcomes_and_changes_nothing(looking, page)
         assert "This is a read-only look" in said(app)
     else:
         assert "This is a read-only look" not in said(app)
-    assert not [b for b in app.button if b.key in ("start_run", "settings_again", "clear_cache", "box_draft")]
+    assert not [b for b in app.button if b.key in ("start_run", "settings_again", "clear_cache", "box_use")]
 
 
 def test_every_door_is_shut_in_a_read_only_dashboard(looking):

@@ -110,6 +110,14 @@ def press(page: Page, key: str) -> None:
     page.locator(f".st-key-{key} button").first.click()
 
 
+def bring_rows(page: Page, files: Any) -> None:
+    """Put files into the box of the Examples page and use them."""
+    page.locator("[class*=st-key-source_] input[type=file]").set_input_files(files)
+    settled(page)
+    page.locator("[class*=st-key-source_][class*=_use] button").click()
+    settled(page)
+
+
 def pick(page: Page, label: str, option: str) -> None:
     """Choose an option of the list with this label."""
     page.get_by_role("combobox", name=label, exact=True).click()

@@ -10,10 +10,11 @@ import pytest
 from support.pages.page_frame import open_page, said, stored_draft
 
 from dashboard.state import reading
-from dashboard.state.editing import drafts, examples, records
+from dashboard.state.editing import drafts, examples, records, starting
 from dashboard.views.documents import record_rows, viewer_data
 from engine.errors import DatasetError
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
+from engine.runs.intake.attachments import BroughtFile
 
 
 @pytest.fixture(autouse=True)
@@ -39,12 +40,12 @@ def pile(number: int = 12) -> bytes:
 def test_a_pile_becomes_a_project_and_names_what_it_could_not_use():
     project = drafts.create_project(drafts.UNTITLED)
     app = open_page("examples", project=project)
-    app.segmented_control(key="source_way").set_value("Documents or pictures").run()
-    app.button(key="use_documents").click().run()
-    assert "Choose documents first." in said(app)
+    app.button(key=f"source_{project}_use").click().run()
+    assert "Paste rows, or drop files" in said(app)
     app.file_uploader[0].upload("bills.zip", pile(), "application/zip").run()
-    app.button(key="use_documents").click().run()
+    app.button(key=f"source_{project}_use").click().run()
     assert not app.exception
+    assert "Is this what you mean?" in said(app)
     draft = stored_draft(project)
     assert [f.name for f in draft.pipeline.outputs] == ["number", "total"]
     assert draft.metric.name == "JSONMatch"
@@ -59,8 +60,10 @@ def bills(number: int = 12) -> str:
         {"file": f"bill-{n}", "number": f"B-{n}", "total": n + 0.5, "lines": [{"article": "Tea", "price": n}]}
         for n in range(number)
     ]
-    files = [(f"bill-{n}.txt", f"Bill B-{n}\nTotal {n}.50 EUR\fTea {n}".encode()) for n in range(number)]
-    records.take_pile(project, [*files, ("answers.json", json.dumps(answers).encode())], "", inferred=True)
+    files = [
+        BroughtFile(f"bill-{n}.txt", f"Bill B-{n}\nTotal {n}.50 EUR\fTea {n}".encode()) for n in range(number)
+    ]
+    records.take_pile(project, [*files, BroughtFile("answers.json", json.dumps(answers).encode())])
     return project
 
 
@@ -91,8 +94,8 @@ def test_answers_are_corrected_in_place_by_path_and_undone():
 
 def test_documents_without_answers_get_columns_for_them_once_their_fields_are_named():
     project = drafts.create_project(drafts.UNTITLED)
-    files = [(f"bill-{n}.txt", f"Bill B-{n}\nTotal {n}.50 EUR".encode()) for n in range(12)]
-    records.take_pile(project, files, "", inferred=True)
+    files = [BroughtFile(f"bill-{n}.txt", f"Bill B-{n}\nTotal {n}.50 EUR".encode()) for n in range(12)]
+    records.take_pile(project, files)
     app = open_page("examples", project=project)
     assert "The record has no fields yet" in said(app)
     app.session_state["example_tabs"] = "One by one"
@@ -156,8 +159,11 @@ PNG = bytes.fromhex(
 def test_texts_and_pictures_in_one_pile_are_all_files_of_the_task():
     project = drafts.create_project(drafts.UNTITLED)
     answers = [{"file": f"bill-{n}.{('txt', 'png')[n % 2]}", "number": f"B-{n}"} for n in range(12)]
-    files = [(one["file"], f"Bill B-{n}".encode() if n % 2 == 0 else PNG) for n, one in enumerate(answers)]
-    records.take_pile(project, [*files, ("answers.json", json.dumps(answers).encode())], "", inferred=True)
+    files = [
+        BroughtFile(one["file"], f"Bill B-{n}".encode() if n % 2 == 0 else PNG)
+        for n, one in enumerate(answers)
+    ]
+    records.take_pile(project, [*files, BroughtFile("answers.json", json.dumps(answers).encode())])
     draft = stored_draft(project)
     table = reading.dataset(draft.dataset)
     assert draft.mapping["document"] == "file"
@@ -182,14 +188,36 @@ def test_documents_become_rows_of_the_task_that_a_project_has():
     spec = PipelineSpec(steps=(step,))
     drafts.update(project, pipeline=spec)
     answers = [{"file": f"{n}.png", "animal": "cat"} for n in range(3)]
-    app = open_page("examples", project=project)
-    app.segmented_control(key="source_way").set_value("Documents or pictures").run()
-    assert "its fields, instructions and metric stay" in said(app)
-    files = [(f"{n}.png", PNG + bytes([n])) for n in range(3)]
-    upload = [*files, ("answers.json", json.dumps(answers).encode())]
-    records.take_pile(project, upload, "", inferred=True, own_task=True)
+    files = [BroughtFile(f"{n}.png", PNG + bytes([n])) for n in range(3)]
+    open_page("examples", project=project)
+    assert not starting.bring_rows(
+        project, "", [*files, BroughtFile("answers.json", json.dumps(answers).encode())]
+    )
     draft = stored_draft(project)
     assert draft.pipeline == spec
     assert draft.mapping == {"photo": "file", "animal": "correct_animal"}
     app = open_page("examples", project=project)
     assert "No column holds the right answers of age" in said(app)
+
+
+def test_more_documents_are_added_to_those_that_are_there():
+    project = bills()
+    answer = {"file": "bill-12", "number": "B-12", "total": 12.5}
+    open_page("examples", project=project)
+    more = [
+        BroughtFile("bill-12.txt", b"Bill B-12"),
+        BroughtFile("answers.json", json.dumps([answer]).encode()),
+    ]
+    rows, left = starting.rows_to_add(project, "", more)
+    assert (rows[0]["name"], rows[0]["correct_number"], left) == ("bill-12.txt", "B-12", [])
+
+
+def test_a_text_or_a_whole_project_in_the_box_for_rows_is_refused_with_what_to_do():
+    project = bills()
+    open_page("examples", project=project)
+    with pytest.raises(DatasetError, match=r"'task.py' holds no rows. Bring a table"):
+        starting.bring_rows(project, "", [BroughtFile("task.py", b"import dspy")])
+    with pytest.raises(DatasetError, match="has a task already"):
+        starting.bring_rows(project, "Sort it: {{mail}}", [BroughtFile("rows.csv", b"a,b\n1,2\n")])
+    with pytest.raises(DatasetError, match="old Excel file"):
+        starting.bring_rows(project, "", [BroughtFile("rows.xls", b"\xd0\xcf\x11\xe0" + bytes(600))])
