@@ -298,13 +298,15 @@ def answer_rows(
     draft: ProjectDraft,
     rows: Mapping[int, Mapping[str, object]],
     answers: Mapping[int, Mapping[str, object]] | None = None,
+    candidate: Candidate | None = None,
 ) -> tuple[Outcome, ...]:
-    """Answer and score some rows; those with answers are only scored. Raises RunError."""
-    assert draft.pipeline is not None and draft.metric is not None  # noqa: S101, PT018 - `why_not` has been asked
+    """Answer and score some rows, with a candidate or the task as it is; those with answers are only scored. Raises RunError."""
+    assert draft.pipeline is not None  # noqa: S101 - `why_not` has been asked
     request = PreviewRequest(
         pipeline=draft.pipeline,
         rows={row: dict(values) for row, values in rows.items()},
         metric=draft.metric,
+        candidate=candidate.as_dict() if candidate is not None else None,
         answers={row: dict(answer) for row, answer in (answers or {}).items()},
         model=draft.model or ModelChoice(),
         adapter=draft.adapter,

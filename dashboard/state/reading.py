@@ -273,12 +273,13 @@ def usable(dataset_id: str, pipeline: PipelineSpec, mapping: dict[str, str]) -> 
     return UsableIds(len(table), left_out, found.problems)
 
 
-def examples_at(draft: ProjectDraft, rows: Iterable[int]) -> dict[int, Example]:
-    """Return those of some rows of a draft that its task can use. Raises EngineError."""
+def examples_at(draft: ProjectDraft, rows: Iterable[int], *, labelled: bool = True) -> dict[int, Example]:
+    """Return those of some rows of a draft that its task can use; without `labelled` their inputs. Raises EngineError."""
     from engine.runs.prepare import usable_examples
 
     pipeline = draft.pipeline or PipelineSpec()
-    return usable_examples(pipeline, dataset(draft.dataset or ""), draft.mapping, list(rows)).examples
+    table = dataset(draft.dataset or "")
+    return usable_examples(pipeline, table, draft.mapping, list(rows), labelled=labelled).examples
 
 
 def first_row(draft: ProjectDraft) -> dict[str, object]:

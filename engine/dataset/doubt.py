@@ -17,10 +17,10 @@ class Doubt(NamedTuple):
 
 DOWN, DISAGREE, SPLIT, UNKNOWN, AGREE = (
     "Its user gave a thumbs-down.",
-    "The current prompt answers differently.",
+    "No prompt that was asked gives the answer that it has.",
     "Two prompts disagree.",
     "Nothing else has answered it yet.",
-    "The current prompt agrees.",
+    "The prompts that were asked agree.",
 )
 REASONS = (DOWN, DISAGREE, SPLIT, UNKNOWN, AGREE)
 """Reasons for doubt, the strongest first."""
@@ -36,7 +36,8 @@ def label_order(
     """Return the rows to label, the most doubtful first; equally doubtful rows stay in file order.
 
     `answers` is row -> the answer that it has now, `thumbs` row -> "up" or "down", `others` row -> what prompts answered.
-    A thumbs-up settles a row as well as a label does, unless a prompt disagrees.
+    A thumbs-up settles a row as well as a label does, unless a prompt disagrees. Of a row without an answer it only counts
+    whether the prompts agree with each other.
 
     >>> [d.row for d in label_order({0: "a", 1: "a", 2: "b"}, thumbs={1: "down"}, others={0: ["a"], 2: ["a"]})]
     [1, 2, 0]
@@ -49,7 +50,7 @@ def label_order(
         said = {folded(one) for one in others.get(row, ())}
         if thumbs.get(row) == "down":
             reason = DOWN
-        elif said and folded(answer) not in said:
+        elif said and answer.strip() and folded(answer) not in said:
             reason = DISAGREE
         elif len(said) > 1:
             reason = SPLIT

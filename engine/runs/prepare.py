@@ -183,21 +183,27 @@ def reserved_calls(program: Module, split: Split, judge_calls: int = 0) -> int:
 
 
 def usable_examples(
-    pipeline: PipelineSpec, dataset: Dataset, mapping: Mapping[str, str], rows: Sequence[int] | None = None
+    pipeline: PipelineSpec,
+    dataset: Dataset,
+    mapping: Mapping[str, str],
+    rows: Sequence[int] | None = None,
+    *,
+    labelled: bool = True,
 ) -> UsableRows:
     """Return the rows a task can use, typed by its fields, and a problem for each row that it cannot use.
 
-    `rows` limits the work to some row ids. Raises DatasetError when a field has no column or its column is not in the data.
+    `rows` limits the work to some row ids; without `labelled` only the inputs are read. Raises DatasetError when a field has no column or its column is not in the data.
     """
     inputs, outputs = field_types(pipeline)
     parse = parse_cell if dataset.local_files else partial(parse_cell, local_files=False)
-    return usable_rows(dataset, mapping, inputs=inputs, outputs=outputs, parse=parse, rows=rows)
+    return usable_rows(
+        dataset, mapping, inputs=inputs, outputs=outputs if labelled else {}, parse=parse, rows=rows
+    )
 
 
 def unlabelled_rows(spec: RunSpec, dataset: Dataset, usable: UsableRows) -> dict[int, Example]:
     """Return the rows without any answer whose inputs can be used, by row id: a teacher can answer them."""
-    inputs, outputs = field_types(spec.pipeline)
-    answers = [dataset.values(spec.mapping[name]) for name in outputs]
+    answers = [dataset.values(spec.mapping[f.name]) for f in spec.pipeline.outputs]
     bare = [
         row
         for row in range(len(dataset))
@@ -205,9 +211,7 @@ def unlabelled_rows(spec: RunSpec, dataset: Dataset, usable: UsableRows) -> dict
         and row not in spec.excluded
         and not any(a[row].strip() for a in answers)
     ]
-    parse = parse_cell if dataset.local_files else partial(parse_cell, local_files=False)
-    found = usable_rows(dataset, spec.mapping, inputs=inputs, outputs={}, parse=parse, rows=bare)
-    return dict(found.examples)
+    return usable_examples(spec.pipeline, dataset, spec.mapping, bare, labelled=False).examples
 
 
 def row_numbers(table: Dataset | None, rows: Iterable[int]) -> dict[int, int]:

@@ -11,13 +11,15 @@ from dashboard.components import ui
 from dashboard.components.guard import renew
 from dashboard.components.page import Current
 from dashboard.state import playground
-from dashboard.state.editing import labelling
+from dashboard.state.editing import examples, labelling
 from dashboard.state.models import lacking, title_of
 from dashboard.state.selection import read_only
+from dashboard.views.prompts import calls_a_row
 from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
 from engine.pipeline.spec import FieldSpec
 from engine.runs.spec import ModelChoice
+from engine.text import price
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset
@@ -61,8 +63,8 @@ def label_tab(now: Current, table: Dataset) -> None:
             st.caption(f"Its user wrote: {escape_markdown(comment, 400)}")
         st.caption(f"**{escape_markdown(field.name, 60)}**, as it is now")
         st.text(cells.get(column, "") or "(blank)")
-        for said in sorted(labelling.answers_of(now.id).get(row, ())):
-            st.caption("The current prompt answers")
+        for said in sorted(set(labelling.answers_of(now.id).get(row, ()))):
+            st.caption("A prompt answers")
             st.text(said[:LONGEST])
         if not read_only():
             _actions(now, field, row, cells.get(column, ""))
@@ -123,15 +125,19 @@ def _leave_out(project_id: str, row: int) -> None:
 
 
 def _ask_prompt(now: Current, rows: list[int]) -> None:
-    """Offer to answer the next rows with the current prompt, so that those where it disagrees come first."""
+    """Offer to answer the next rows with the best prompts, so that those where they disagree come first."""
     known = labelling.answers_of(now.id)
     asked = [row for row in rows if row not in known][: labelling.ASKED]
     if not asked or read_only():
         return
     model = now.draft.model or ModelChoice()
+    pipeline, prompts = labelling.best_prompts(now.id, now.draft)
+    calls = len(asked) * len(prompts) * calls_a_row(pipeline, adapter=now.draft.adapter)
     why_not = playground.why_not(now.draft) or lacking([model])
-    label = f"Find disagreements in the next {len(asked)}"
-    what = f"{count(len(asked), 'call')} to {escape_markdown(title_of(model))}."
+    cost = escape_markdown(price(examples.calls_price(now.draft, calls), "about "))
+    label = f"Find disagreements in the next {len(asked)} ({count(calls, 'call')}, {cost})"
+    which = "the two best prompts of the last run" if len(prompts) > 1 else "the prompt as it is"
+    what = f"Asks {escape_markdown(title_of(model))} with {which}."
     if ui.button(label, "label_ask", why_not, icon="rule", help=what):
         try:
             with st.spinner("Asking the model"):

@@ -261,7 +261,6 @@ def plan_price(draft: ProjectDraft, sample: int | None) -> tuple[int, float | No
 
     Raises EngineError where the rows cannot be divided.
     """
-    from engine.lm.prices import price
     from engine.optimizers.choose import plans
 
     pipeline = draft.pipeline or PipelineSpec()
@@ -269,13 +268,20 @@ def plan_price(draft: ProjectDraft, sample: int | None) -> tuple[int, float | No
     calls = plans(len(split.validation), len(split.test), calls_a_row(pipeline, adapter=draft.adapter))[
         "Balanced"
     ]
-    model = draft.model or ModelChoice()
+    return calls, calls_price(draft, calls)
+
+
+def calls_price(draft: ProjectDraft, calls: int) -> float | None:
+    """Return about what some calls cost that answer rows like the first one, in US dollars; None: price not known."""
+    from engine.lm.prices import price
+
+    model, pipeline = draft.model or ModelChoice(), draft.pipeline or PipelineSpec()
     if is_offline(model):
-        return calls, 0.0
+        return 0.0
     known = price(model.name)
     sent = messages(pipeline, reading.first_row(draft), adapter=draft.adapter)
     letters = sum(len(text_of(message)) for _, turns in sent for message in turns)
-    return calls, None if known is None else calls * known.cost(letters // 4, CALL_TOKENS)
+    return None if known is None else calls * known.cost(letters // 4, CALL_TOKENS)
 
 
 ROWS_AS_EXAMPLES = 60

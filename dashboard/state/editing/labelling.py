@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard.state import playground, reading
+from dashboard.state import candidates, playground, reading
 from dashboard.state.editing import examples
 from engine.dataset.doubt import Doubt, label_order
 from engine.dataset.logs import COMMENT, THUMBS
 from engine.dataset.structured import cell_text
 from engine.errors import DatasetError
-from engine.pipeline.spec import FieldSpec
-from engine.records import json_value
+from engine.pipeline.spec import FieldSpec, PipelineSpec
+from engine.records import Candidate, json_value
 from engine.runs.child.playground import MOST_ROWS as ASKED
 from engine.runs.spec import ProjectDraft
 
@@ -26,6 +27,7 @@ __all__ = [
     "COMMENT",
     "answers_of",
     "ask",
+    "best_prompts",
     "label",
     "labelled_field",
     "labelled_rows",
@@ -73,22 +75,47 @@ def queue(project_id: str, draft: ProjectDraft, table: Dataset) -> list[Doubt]:
 
 
 def answers_of(project_id: str) -> dict[int, Collection[str]]:
-    """Return what the current prompt answered in this session, by row."""
+    """Return what prompts answered in this session, by row."""
     found: dict[int, Collection[str]] = st.session_state.get(f"label_answers_{project_id}", {})
     return found
 
 
+def best_prompts(project_id: str, draft: ProjectDraft) -> tuple[PipelineSpec, list[Candidate | None]]:
+    """Return the two best prompts of the last run with the task's fields, and its task; else the task as it is (None)."""
+    own = draft.pipeline or PipelineSpec()
+    for run in reading.runs(project_id):
+        spec = None
+        with suppress(ValueError):  # saved by another version
+            spec = reading.run_spec(run) if run.result else None
+        if spec is None or (spec.pipeline.inputs, spec.pipeline.outputs) != (own.inputs, own.outputs):
+            continue
+        best = str((run.result or {}).get("best_candidate", ""))
+        entries = [c for c in candidates.index(run) if c.score is not None]
+        entries.sort(key=lambda c: (c.id == best, c.rows, c.score or 0.0), reverse=True)
+        with reading.reading() as store:
+            found = [store.trials.candidate(run.id, c.id) for c in entries[:2]]
+        if found:
+            return spec.pipeline, [*found]
+    return own, [None]
+
+
 def ask(project_id: str, draft: ProjectDraft, rows: Sequence[int]) -> None:
-    """Answer rows with the current prompt and keep the answers. Raises EngineError."""
-    table = reading.dataset(draft.dataset or "")
-    field = labelled_field(draft, table)
-    if field is None or draft.pipeline is None:
+    """Answer rows with the best prompts and keep the answers. Raises EngineError."""
+    field = labelled_field(draft, reading.dataset(draft.dataset or ""))
+    if field is None:
         raise DatasetError("The task has no single answer to label.")
-    wanted = {row: json_value(dict(one)) for row, one in reading.examples_at(draft, rows).items()}
+    inputs = reading.examples_at(draft, rows, labelled=False)
+    wanted = {row: json_value(dict(one)) for row, one in inputs.items()}
     if not wanted:
-        raise DatasetError("None of these rows can be answered: their inputs or answers do not fit the task.")
-    found = playground.answer_rows(draft, wanted)
-    answers = {o.row: [cell_text(json_value(o.prediction.get(field.name)))] for o in found if not o.error}
+        raise DatasetError("None of these rows can be answered: their inputs do not fit the task.")
+    pipeline, prompts = best_prompts(project_id, draft)
+    asked = draft.model_copy(update={"pipeline": pipeline, "metric": None})
+    answers: dict[int, list[str]] = {}
+    for prompt in prompts:
+        for outcome in playground.answer_rows(asked, wanted, candidate=prompt):
+            if not outcome.error:
+                text = cell_text(json_value(outcome.prediction.get(field.name)))
+                answers.setdefault(outcome.row, []).append(text)
     st.session_state[f"label_answers_{project_id}"] = {**answers_of(project_id), **answers}
 
 

@@ -248,12 +248,13 @@ AT_ONCE = 8
 class PreviewRequest(ModelRequest):
     """The rows to answer and how to score them. `rows` is row id -> field -> value, right answers included.
 
-    The task is answered as it is. Rows in `answers` (row id -> output -> value) are not answered, only scored: that asks no
-    model but a judge.
+    The task is answered as it is, or with a `candidate`; without a metric answers are not scored. Rows in `answers` (row id
+    -> output -> value) are not answered, only scored: that asks no model but a judge.
     """
 
     rows: dict[int, dict[str, Any]] = Field(min_length=1, max_length=MOST_ROWS)
-    metric: Named
+    metric: Named | None = None
+    candidate: dict[str, Any] | None = None
     answers: dict[int, dict[str, Any]] = Field(default_factory=dict)
 
 
@@ -268,7 +269,7 @@ async def answer_rows(request: PreviewRequest) -> tuple[Outcome, ...]:
     from engine.pipeline.build import build_program
     from engine.runtime import context
 
-    metric = make_metric(request.metric, request.model)
+    metric: Any = make_metric(request.metric, request.model) if request.metric else _unscored
     inputs = [f.name for f in request.pipeline.inputs]
     rows = {
         row: example_of(request.pipeline, {n: values.get(n) for n in inputs}, values)
@@ -277,9 +278,11 @@ async def answer_rows(request: PreviewRequest) -> tuple[Outcome, ...]:
     asked = [(row, example) for row, example in rows.items() if row not in request.answers]
     if asked:
         check_model_keys(request.pipeline, request.model)
-    if judge := judge_of(metric, request.model):
+    if request.metric and (judge := judge_of(metric, request.model)):
         check_key(judge)
     program = build_program(request.pipeline)
+    if request.candidate is not None:
+        program = program.with_candidate(Candidate.from_dict(request.candidate))
     with context(lm=make_lm(request.model), adapter=make_adapter(request.adapter)):
         outcomes = await run_rows(program, asked, metric, limit=AT_ONCE)
         graded = await _graded(request, rows, metric)

@@ -6,12 +6,18 @@ import json
 
 import pytest
 from support.pages.page_frame import open_page, said, stored_draft
+from support.servers.openai_server import OpenAIServer
 
 from dashboard.state import reading
-from dashboard.state.editing import labelling, starting
+from dashboard.state.editing import drafts, examples, labelling, starting
 from engine.dataset.logs import OUTPUT
 from engine.errors import DatasetError
+from engine.pipeline.importers.task import import_task
+from engine.pipeline.spec import PipelineSpec
+from engine.records import Candidate, Outcome, StepState
 from engine.runs.intake.attachments import BroughtFile
+from engine.runs.spec import ModelChoice, Named
+from engine.store.store import Store
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +83,54 @@ def test_rows_where_the_current_prompt_disagrees_come_first():
     assert reasons[0].startswith("Its user")
 
 
+def finished_run(project: str, prompts: tuple[str, ...]) -> None:
+    """Store a run with a result, and a scored trial of each prompt."""
+    draft = stored_draft(project).model_copy(update={"optimizer": Named(name="LabeledFewShot")})
+    with Store.open() as store:
+        run = store.runs.create(project, draft.to_run("hash").model_dump(mode="json"), "A run")
+        for number, text in enumerate(prompts):
+            candidate = Candidate({draft.pipeline.steps[0].name: StepState(text)})
+            store.trials.add_candidate(run, candidate)
+            store.trials.start(run, number, candidate.id, "validation", "full validation", 1)
+            store.trials.add_outcomes(run, number, [Outcome(0, 1.0 - number / 4, {"answer": "billing"})])
+            store.trials.finish(run, number)
+        store.runs.save_result(run, {"best_candidate": "none of these"})
+        store.runs.set_state(run, "finished")
+
+
 def test_a_blank_label_is_refused():
     project = from_log()
     with pytest.raises(DatasetError, match="needs an answer"):
         labelling.label(project, 0, "  ")
+
+
+def test_rows_where_the_two_best_prompts_of_the_last_run_disagree_come_first(monkeypatch):
+    project = from_log()
+    drafts.update(
+        project,
+        pipeline=PipelineSpec(steps=(import_task("request -> answer: Literal['billing', 'shipping']").step,)),
+        mapping={"request": "input", "answer": OUTPUT},
+        metric=Named(name="ExactMatch"),
+    )
+    # Row 7 has no answer yet, and the two prompts answer it differently.
+    table = table_of(project)
+    examples.change_rows(project, "blank", table, cells={(7, OUTPUT): ""})
+    finished_run(project, ("Always say billing.", "Always say shipping."))
+
+    def answered(body: dict[str, object]) -> str:
+        text = str(body)
+        right = "billing" if "the bill" in text else "shipping"
+        return f"[[ ## answer ## ]]\n{'billing' if 'Always say billing' in text and 'parcel 7' in text else right}"
+
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    with OpenAIServer(answer=answered) as server:
+        drafts.update(project, model=ModelChoice(name="openai/test-model", base_url=server.url))
+        app = label_page(project)
+        (button,) = [b for b in app.button if b.key == "label_ask"]
+        assert "(58 calls, price not known)" in button.label
+        button.click().run(timeout=180)
+    assert not app.exception
+    assert app.session_state[f"label_answers_{project}"][7] == ["billing", "shipping"]
+    app.button(key="label_skip").click().run()
+    assert "Two prompts disagree." in said(app)
+    assert "the parcel 7" in said(app)
