@@ -71,7 +71,7 @@ test-weights: weights chromium ## small models trained for real, one of them fro
 test-ray: cluster weights ## runs on a real Ray cluster of two nodes, with a worker killed; two minutes
 	@[ ! -e $(RAY)/.ready ] || PYTHONPATH="$$(echo $(CURDIR)/$(WEIGHTS)/lib/python*/site-packages)" OMP_NUM_THREADS=1 $(RAY)/bin/python -m pytest -q -m "$(WHICH)" tests/ray_tests
 
-test-faults: $(READY) weights cluster ## kills, faults of endpoints and other trouble, printed as a table; about half an hour, and 13 times MINUTES
+test-faults: $(READY) weights cluster ## kills, faults of endpoints and other trouble, printed as a table; about half an hour, and 15 times MINUTES
 	$(BIN)/python tests/fault_tests/table.py --minutes $(MINUTES)
 
 golden: $(READY)         ## write the golden files again, after a change of behaviour that is meant

@@ -18,7 +18,7 @@ class Doubt(NamedTuple):
 DOWN, DISAGREE, SPLIT, UNKNOWN, AGREE = (
     "Its user gave a thumbs-down.",
     "No prompt that was asked gives the answer that it has.",
-    "Two prompts disagree.",
+    "Prompts disagree.",
     "Nothing else has answered it yet.",
     "The prompts that were asked agree.",
 )

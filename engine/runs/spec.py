@@ -177,7 +177,7 @@ class ProjectDraft(Setup):
 
 def _example_problems(draft: ProjectDraft, columns: Sequence[str] | None) -> Iterator[str]:
     if draft.dataset is None:
-        yield "Add examples first: upload a file, paste a table, or pick a sample."
+        yield "Add examples first: drop a file, paste a table, or pick a sample."
     elif draft.pipeline is not None:
         inputs, outputs = draft.pipeline.inputs, draft.pipeline.outputs
         for f in (*inputs, *outputs):

@@ -393,7 +393,7 @@ class _Job:
         rows = [outcome.row for outcome in after.outcomes]
         need = Amount(len(rows) * driver.settings.calls_a_row, after.usage.tokens, after.usage.cost or 0.0)
         tested = Evaluation(static.id, ())
-        if not driver.ledger.affords(need):
+        if not driver.ledger.shortage(need):
             tested = await driver.score(static, rows, label="static")
         return summary(static, validation_score(driver.trials, static, validation_rows), tested)
 

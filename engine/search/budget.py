@@ -171,8 +171,8 @@ class Ledger:
         if limit is not None and self.closed is None and self.seconds >= limit - self._kept_back.seconds:
             self.close(f"The time limit of {limit:,.0f} seconds is used up.", "budget")
 
-    def affords(self, need: Amount) -> str:
-        """Return "" where so much may still be spent besides time, else how much is left of what is short."""
+    def shortage(self, need: Amount) -> str:
+        """Return how much is left of the limit that a need would pass; "" for none. Time is not looked at."""
         amount = self._spent_amount() + self._kept_back
         for name in ("calls", "tokens", "usd"):
             limit = getattr(self.budget, name)

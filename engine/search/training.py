@@ -227,7 +227,7 @@ class Trainings:
         self._promised[watch] = forecast.usd or 0.0
         if started:
             return ""
-        if forecast.usd and (left := self.ledger.affords(Amount(usd=forecast.usd + promised))):
+        if forecast.usd and (left := self.ledger.shortage(Amount(usd=forecast.usd + promised))):
             others = f", {promised:,.2f} of them for trainings under way" if promised else ""
             return (
                 f"The training would cost about {forecast.usd:,.2f} US dollars, and {left} are left of the budget{others}. "

@@ -157,7 +157,7 @@ def test_what_is_kept_back_is_not_spent_until_it_is_freed():
     ledger, lm = Ledger(Budget(calls=10)), TestLM()
     ledger.keep_back(Amount(6))
     assert ledger.calls_left == 4
-    assert (ledger.affords(Amount(4, tokens=9)), ledger.affords(Amount(5))) == ("", "4 calls")
+    assert (ledger.shortage(Amount(4, tokens=9)), ledger.shortage(Amount(5))) == ("", "4 calls")
     with pytest.raises(BudgetExhaustedError, match="kept for the final test"):
         send(ledger, lm, 5)
     ledger.keep_back(Amount())

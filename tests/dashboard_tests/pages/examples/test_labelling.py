@@ -132,5 +132,5 @@ def test_rows_where_the_two_best_prompts_of_the_last_run_disagree_come_first(mon
     assert not app.exception
     assert app.session_state[f"label_answers_{project}"][7] == ["billing", "shipping"]
     app.button(key="label_skip").click().run()
-    assert "Two prompts disagree." in said(app)
+    assert "Prompts disagree." in said(app)
     assert "the parcel 7" in said(app)
