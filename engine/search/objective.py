@@ -234,7 +234,7 @@ def _by_models(found: Sequence[Figures]) -> dict[tuple[str, ...], Figures]:
 
 
 def _by_score(found: Figures) -> tuple[bool, float, bool, float]:
-    """Return what sorts by score, of equal ones the cheaper first, and those that never answered last."""
+    """Return a sort key: by score, of equal ones the cheaper first, those that never answered last."""
     return not found.answered, -found.score, found.cost is None, found.cost or 0.0
 
 

@@ -24,7 +24,7 @@ GOALS: dict[Goal, str] = {
     "score": "The best score",
     "cheapest": "The cheapest that is nearly as good",
     "fastest": "The fastest that is nearly as good",
-    "front": "All that none beats in score, price and time",
+    "front": "All that no other beats in score, price and time",
 }
 
 

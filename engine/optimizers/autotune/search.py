@@ -530,7 +530,7 @@ class AutotuneSearch:
         return Keep(candidate, score, self._winner(best).credits())
 
     def _winner(self, best: Combination) -> Winner:
-        """Return what says what each part of a combination does."""
+        """Return a combination with what its parts did."""
         return Winner(self.problem, self.space, self.evidence, best, self.levels.traces.get(best, {}))
 
     def _is_sure(self, combination: Combination) -> bool:
