@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
-from support.pages.browser_frame import press, settled, shoot
+from support.pages.browser_frame import fill, pick, press, settled, shoot
 from support.pages.dashboard_server import Server
 from support.run_setup import add_data, csv_bytes, spec
 from support.servers.openai_server import OpenAIServer
@@ -25,14 +25,13 @@ def project(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     with OpenAIServer(of_three) as endpoint:
         own, *others = compared_models(endpoint.url)
         for choice in (own, *others):
-            drafts.add_model(choice)
             set_own_price(choice.name, (PRICES[choice.name], PRICES[choice.name]))
         run = spec(
             add_data(server.home, csv_bytes(120)),
             model=own,
             optimizer=Named(name="LabeledFewShot", options={"k": 2}),
         )
-        draft = ProjectDraft.model_validate(run.model_dump(exclude={"dataset_hash"}))
+        draft = ProjectDraft.model_validate({**run.model_dump(exclude={"dataset_hash"}), "models": others})
         yield drafts.create_project("Shelves", draft)
 
 
@@ -40,20 +39,8 @@ def test_models_are_compared_and_the_program_moves_to_another(
     server: Server, new_page: Callable[..., Page], project: str
 ):
     page = new_page(f"tune?project={project}", height=1900)
-    page.locator(".st-key-compare_models summary").click()
-    models = page.get_by_role("combobox", name="Other models")
-    for name in ("openai/middle", "openai/small"):
-        models.click()
-        page.get_by_role("option", name=name).first.click()
-        settled(page)
-    page.keyboard.press("Escape")
-    goal = page.get_by_role("combobox", name="What counts", exact=True)
-    goal.click()
-    page.get_by_role("option", name="The cheapest that is nearly as good").click()
-    settled(page)
-    within = page.get_by_label("Points it may score lower")
-    within.fill("2")
-    within.press("Enter")
+    pick(page, "What counts", "The cheapest that is nearly as good")
+    fill(page, "Points it may score lower", "2")
     expect(page.locator(".st-key-compare_models summary")).to_contain_text(
         "openai/middle and openai/small · cheapest within 2 points"
     )
