@@ -58,17 +58,15 @@ def forget_rows(project_id: str) -> None:
 
 
 def undo_button(now: Current) -> None:
-    """Offer to take the latest edit of the rows back."""
-    if read_only():
-        return
+    """Offer to take the latest edit of the rows back, once there is one."""
     history = reading.setting(examples.key_of(now.id), [])
-    what = str(history[-1]["what"]) if history else ""
+    if read_only() or not history:
+        return
     ui.button(
         "Undo",
         "undo_examples",
-        "" if what else "Nothing was changed yet.",
         icon="undo",
-        help=f"Take back: {escape_markdown(what, 120)}",
+        help=f"Take back: {escape_markdown(str(history[-1]['what']), 120)}",
         on_click=ui.callback(_undo, now.id),
     )
 
