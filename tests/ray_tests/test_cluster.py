@@ -132,7 +132,6 @@ def test_a_wait_that_the_endpoint_asks_of_one_worker_holds_for_all(cluster, tmp_
     for refusal in refusals:
         meanwhile = [at for at, _ in arrivals if refusal < at < refusal + wait]
         assert len(meanwhile) < at_once, "only what was on its way may arrive"
-    assert len(refusals) < paid / 2
 
 
 def test_a_run_pauses_and_goes_on(cluster, tmp_path, monkeypatch):
