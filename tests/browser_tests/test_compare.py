@@ -71,6 +71,7 @@ def tab(page: Page, name: str) -> None:
 
 def test_a_prompt_of_another_run_is_set_beside(page):
     expect(page.locator(".st-key-verdict")).to_be_visible()
+    settled(page)
     page.get_by_role("button", name="Another one").click()
     page.locator(".st-key-another_run input").click()
     page.get_by_role("option", name="BootstrapFewShot").click()
