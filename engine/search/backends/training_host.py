@@ -55,7 +55,7 @@ class RayProcess:
         self._ray = ray
         self.code: int | None = None
         self._words = ""
-        # Each group is served in its order, by a thread of its own: a read that waits holds up no message.
+        # Each group is served in its order, by a separate thread: a read that waits holds up no message.
         # No CPU: those are the rows' workers'.
         actor_class = ray.remote(
             num_cpus=0, num_gpus=1, max_restarts=0, concurrency_groups={"reading": 1, "writing": 1}
