@@ -11,6 +11,7 @@ RAY := .venv-ray
 TORCH_DOORS := engine/lm/local/weights.py engine/training/sft.py engine/training/grpo_child.py
 LOCK := .ci/requirements.txt
 UV := 0.13.9
+ATHERIS := 3.0.0
 DENO := DENO_NO_UPDATE_CHECK=1 $(BIN)/deno
 SCRIPTS := dashboard/static/*.js
 STYLES := dashboard/static/*.css
@@ -72,6 +73,8 @@ test-ray: cluster weights ## runs on a real Ray cluster of two nodes, with a wor
 	@[ ! -e $(RAY)/.ready ] || PYTHONPATH="$$(echo $(CURDIR)/$(WEIGHTS)/lib/python*/site-packages)" OMP_NUM_THREADS=1 $(RAY)/bin/python -m pytest -q -m "$(WHICH)" tests/ray_tests
 
 test-faults: $(READY) weights cluster ## kills, faults of endpoints and other trouble, printed as a table; about half an hour, and 15 times MINUTES
+	@# A fuzzer led by coverage, which has wheels for Linux on x86-64 only; without it, made-up inputs follow no coverage.
+	-$(BIN)/uv pip install -q --python $(BIN)/python --only-binary :all: atheris==$(ATHERIS)
 	$(BIN)/python tests/fault_tests/table.py --minutes $(MINUTES)
 
 golden: $(READY)         ## write the golden files again, after a change of behaviour that is meant

@@ -6,6 +6,6 @@ from fault_tests.parsers import PARSERS, failures
 
 @pytest.mark.parametrize("parser", PARSERS, ids=lambda parser: parser.name)
 def test_nothing_but_the_engines_own_errors_comes_out(parser):
-    _, error = failures(parser, None, examples=60)
+    _, error = failures(parser, 60)
     if error is not None:
         raise error
