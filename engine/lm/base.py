@@ -81,10 +81,8 @@ def reply_of(found: object, lm: Any) -> Reply:
     )
     choices = tuple(map(exchange.choice_of, older))
     usage = exchange.usage_of(data.get("usage"), None) or Usage(calls=1)
-    prices = lm.price()
-    if prices is not None and usage.cost is None:
-        usage = replace(usage, cost=usage.input_tokens * prices[0] + usage.output_tokens * prices[1])
-    return Reply(choices, usage, str(data.get("model") or ""), cached=bool(data.get("cache_hit")))
+    reply = Reply(choices, usage, str(data.get("model") or ""), cached=bool(data.get("cache_hit")))
+    return exchange.priced(reply, lm.price())
 
 
 def response_of(reply: Reply) -> Response:

@@ -20,6 +20,7 @@ from engine.lm import streaming
 from engine.lm.base import BaseLM, Message, Reply, Request, shared_in
 from engine.lm.cache import Cache, chosen_cache, default_cache
 from engine.lm.choice import ModelChoice, Route, find_route, is_offline, is_reasoning_model, without_password
+from engine.lm.exchange import priced
 from engine.lm.keys import Secret, key_for, without_secrets
 from engine.lm.local.sources import find_source, hosted_choice
 from engine.lm.middleware import answer_of
@@ -249,7 +250,8 @@ class LM(BaseLM):
         if self.route.protocol == "offline":
             return await LM.complete(self, request)
         request, cache = self.cache_for(with_schema(request))
-        return None if cache is None else cache.get(self.cache_key(request), faulty=self.may_say_nothing)
+        kept = None if cache is None else cache.get(self.cache_key(request), faulty=self.may_say_nothing)
+        return kept and priced(kept, self.price())
 
     def price(self) -> tuple[float, float] | None:
         """Return US dollars per input and per output token, or None where the price is unknown."""

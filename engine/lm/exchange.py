@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from engine.records import Usage, content_hash
@@ -175,6 +175,15 @@ def counted_usage(request: Request, choices: tuple[Choice, ...], price: Price | 
     tokens_in = sum(len(str(m.get("content", ""))) // 4 + 4 for m in request.messages)
     tokens_out = sum(len(c.text) // 4 + 1 for c in choices)
     return Usage(1, 0, tokens_in, tokens_out, price.cost(tokens_in, tokens_out) if price else None)
+
+
+def priced(reply: Reply, prices: tuple[float, float] | None) -> Reply:
+    """Return a reply with its cost, by prices per token in and out, where it has none: its price was not known when it was kept."""
+    used = reply.usage
+    if used.cost is not None or prices is None:
+        return reply
+    cost = used.input_tokens * prices[0] + used.output_tokens * prices[1]
+    return replace(reply, usage=replace(used, cost=cost))
 
 
 def tokens_of(usage: Usage) -> dict[str, int]:

@@ -48,7 +48,7 @@ from engine.errors import (
     spent_by,
 )
 from engine.lm import history
-from engine.lm.exchange import Choice, Reply, Request
+from engine.lm.exchange import Choice, Reply, Request, priced
 from engine.lm.keys import without_secrets
 from engine.lm.slots import EndpointSlots, shared_limit
 from engine.lm.transports.failures import blank, silent
@@ -212,7 +212,8 @@ async def cached(lm: LM, request: Request, send: Send) -> Reply:
     request, cache = lm.cache_for(request)
     if cache is None:
         return await send(lm, request)
-    return await cache.fetch(lm.cache_key(request), lambda: send(lm, request), faulty=lm.may_say_nothing)
+    reply = await cache.fetch(lm.cache_key(request), lambda: send(lm, request), faulty=lm.may_say_nothing)
+    return priced(reply, lm.price())
 
 
 async def completed(lm: LM, request: Request, send: Send) -> Reply:

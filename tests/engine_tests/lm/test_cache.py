@@ -53,6 +53,26 @@ def test_the_second_time_nothing_is_sent_and_the_reply_says_so(cache):
     assert first.usage.calls == 1
 
 
+def test_an_answer_kept_before_its_price_was_known_has_the_price_of_today(cache):
+    with OpenAIServer("billing") as server:
+        before = ask(make_lm(server, cache))
+        priced = make_lm(server, cache, price=(1e-3, 1e-2))
+        found, recalled = (
+            ask(priced),
+            asyncio.run(priced.recall(priced.request(({"role": "user", "content": "hello"},)))),
+        )
+    used = before.usage
+    assert used.cost is None
+    assert used.tokens
+    assert found.usage.cost == recalled.usage.cost == used.input_tokens * 1e-3 + used.output_tokens * 1e-2
+
+
+def test_an_answer_kept_with_its_price_keeps_it(cache):
+    with OpenAIServer("billing") as server:
+        paid = ask(make_lm(server, cache, price=(1e-3, 1e-2)))
+        assert ask(make_lm(server, cache, price=(1.0, 1.0))).usage == paid.usage
+
+
 def test_whatever_changes_the_answer_changes_the_key_and_an_api_key_does_not(cache):
     with OpenAIServer("ok") as server, OpenAIServer("ok") as other:
         ask(make_lm(server, cache, api_key="sk-one"))
