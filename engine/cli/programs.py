@@ -49,7 +49,7 @@ class ScoredRows(NamedTuple):
         low, high = self.interval.low, self.interval.high
         return (
             f"{percent(self.interval.mean)} over {counted(len(self.outcomes), 'row')} (95 % interval {100 * low:.0f} to "
-            f"{100 * high:.0f} %), {len(self.failed)} failed. Scored by {self.metric.lower()}."
+            f"{percent(high, 0)}), {len(self.failed)} failed. Scored by {self.metric.lower()}."
         )
 
 

@@ -15,7 +15,7 @@ from typing import Literal
 
 from engine.dataset.splitting import first_with_few_values, folded
 from engine.similarity import merged_spellings, near_pairs, nearest_choice, odd_labels
-from engine.text import counted
+from engine.text import counted, percent
 
 Kind = Literal[
     "blank", "outside", "spelling", "duplicate", "conflict", "leak", "near", "odd", "long", "imbalance"
@@ -345,7 +345,7 @@ def _imbalance(table: Table, label: str, rows: Sequence[int]) -> Iterator[Findin
     words = []
     if times >= 0.8 * len(rows):
         words.append(
-            f"{100 * times / len(rows):.0f} % of the rows have the answer {most[:40]!r}; always saying so would score that."
+            f"{percent(times / len(rows), 0)} of the rows have the answer {most[:40]!r}; always saying so would score that."
         )
     if rare:
         shown = ", ".join(

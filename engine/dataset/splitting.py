@@ -17,7 +17,7 @@ from typing import Protocol
 
 from engine.errors import DatasetError
 from engine.records import Example, content_hash
-from engine.text import counted
+from engine.text import counted, percent
 
 SIDES = ("train", "validation", "test")
 SMALLEST = {"train": 4, "validation": 3, "test": 3}
@@ -187,9 +187,9 @@ def rows_needed(shares: Sequence[float]) -> int:
 def _checked_shares(split: Shares) -> tuple[float, float, float]:
     shares = (split.train, split.validation, split.test)
     if min(shares) <= 0 or abs(sum(shares) - 1) > 0.005:
-        parts = ", ".join(f"{side} {100 * share:.0f} %" for side, share in zip(SIDES, shares, strict=True))
+        parts = ", ".join(f"{side} {percent(share, 0)}" for side, share in zip(SIDES, shares, strict=True))
         raise DatasetError(
-            f"The shares ({parts}) add up to {100 * sum(shares):.0f} %. Make each more than 0 and the sum 100 %."
+            f"The shares ({parts}) add up to {percent(sum(shares), 0)}. Make each more than 0 and the sum 100 %."
         )
     return shares
 

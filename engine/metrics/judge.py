@@ -22,7 +22,7 @@ from engine.metrics.base import AwaitedMetric, Case, Grade, MetricOptions, Worke
 from engine.records import Example
 from engine.runtime import current
 from engine.signature import InputField, OutputField, Signature
-from engine.text import quoted
+from engine.text import percent, quoted
 
 
 class Judge(AwaitedMetric):
@@ -169,7 +169,7 @@ class Rubric(Judge):
         ]
         marks = given + [0.0] * (len(self.criteria) - len(given))
         failed = [
-            f"{quoted(line)} ({100 * mark:.0f} %)"
+            f"{quoted(line)} ({percent(mark, 0)})"
             for line, mark in zip(self.criteria, marks, strict=True)
             if mark < 1
         ]
@@ -277,7 +277,7 @@ class SemanticF1(_Semantic):
         )
         recall = checked_mark(found["recall"], "recall")
         precision = checked_mark(found["precision"], "precision")
-        said = f"It holds {100 * recall:.0f} % of what was expected, and {100 * precision:.0f} % of what it says is supported by it."
+        said = f"It holds {percent(recall, 0)} of what was expected, and {percent(precision, 0)} of what it says is supported by it."
         return Grade(harmonic(recall, precision), f"{said} {found['reasoning']}".strip())
 
 
@@ -331,7 +331,7 @@ class CompleteAndGrounded(_Semantic):
         )
         first = checked_mark(complete["completeness"], "completeness")
         second = checked_mark(grounded["groundedness"], "groundedness")
-        said = f"Complete: {100 * first:.0f} %. {complete['reasoning']} Grounded: {100 * second:.0f} %. {grounded['reasoning']}"
+        said = f"Complete: {percent(first, 0)}. {complete['reasoning']} Grounded: {percent(second, 0)}. {grounded['reasoning']}"
         return Grade(harmonic(first, second), said.strip())
 
 

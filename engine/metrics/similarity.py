@@ -12,7 +12,7 @@ from engine.lm.choice import OFFLINE_EMBEDDINGS
 from engine.metrics.base import AwaitedMetric, Case, Grade, Metric, MetricOptions, WorkedExample
 from engine.metrics.matching import accepted_answers, missing_words, token_f1
 from engine.similarity import unit
-from engine.text import as_text, normalize_text, plain_text, quoted
+from engine.text import as_text, normalize_text, percent, plain_text, quoted
 
 LONGEST_GRADED = 50_000
 """Characters of a text that are compared: some comparisons take the product of both lengths."""
@@ -246,7 +246,7 @@ def _partly(accepted: Sequence[object], answer: object, score: float, measure: s
     """Return the feedback on an answer that is partly right; `near` is the accepted one whose words it should have."""
     wanted = " or ".join(map(quoted, accepted)) or "nothing"
     lacks = missing_words(as_text(near), as_text(answer))
-    return f"Expected {wanted}, got {quoted(answer)}: {100 * score:.0f} % {measure}." + (
+    return f"Expected {wanted}, got {quoted(answer)}: {percent(score, 0)} {measure}." + (
         f" It lacks: {lacks}." if lacks else ""
     )
 

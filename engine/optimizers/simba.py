@@ -27,6 +27,7 @@ from engine.optimizers.shared.texts import (
 from engine.records import Candidate, Demo, Evaluation, Outcome
 from engine.search.contract import Ask, Keep, Problem, Propose, Score, Search, Steps, is_cut
 from engine.signature import InputField, OutputField, Signature
+from engine.text import percent
 
 
 class SIMBAOptions(Options):
@@ -291,16 +292,16 @@ def _changed(change: Change, advice: Mapping[str, str], longest: int) -> Candida
                 demo = Demo({**inputs, **calls[-1].outputs}, augmented=True)
                 if demo not in state.demos:
                     made = made.with_step(path, demos=(*state.demos, demo))
-        what, run = "Shows row {}, which a run scored {:.0f} %, as an example.", change.best
+        what, run = "Shows row {}, which a run scored {}, as an example.", change.best
     else:
         for path, text in advice.items():
             old = made.steps[path].instructions
             if text not in old:
                 made = made.with_step(path, instructions=f"{old}\n\n{text}"[-2 * MAX_TEXT :])
-        what, run = "Adds a rule from row {}, which a run scored {:.0f} %.", change.worst
+        what, run = "Adds a rule from row {}, which a run scored {}.", change.worst
     if made.id == change.base.id:
         return None
-    return made.derived(what.format(run.row, 100 * run.score), change.parent)
+    return made.derived(what.format(run.row, percent(run.score, 0)), change.parent)
 
 
 def _thinned(candidate: Candidate, max_demos: int, rng: random.Random) -> Candidate:

@@ -29,6 +29,7 @@ from engine.search.backends.contract import BackendChoice
 from engine.search.budget import Budget
 from engine.search.freeze import Freeze, check_frozen
 from engine.search.objective import Objective
+from engine.text import percent
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
@@ -197,7 +198,7 @@ def _example_problems(draft: ProjectDraft, columns: Sequence[str] | None) -> Ite
                 )
     total = draft.split.train + draft.split.validation + draft.split.test
     if abs(total - 1) > 0.005:
-        yield f"The shares of training, validation and test rows add up to {100 * total:.0f} %. Make it 100 %."
+        yield f"The shares of training, validation and test rows add up to {percent(total, 0)}. Make it 100 %."
 
 
 def _metric_problem(draft: ProjectDraft) -> str | None:

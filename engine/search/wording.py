@@ -140,7 +140,7 @@ def good_enough_sentence(top: Figures, cheapest: Figures | None, found: Sequence
         )
         rest = "is the cheapest, too" if dearer else "every cheaper choice is surely worse"
         return f"{on} {names([top])} scores best, {percent(top.score)}, and {rest}.{more}"
-    share = f", at {100 * (cheapest.cost or 0.0) / top.cost:.0f} % of the price" if top.cost else ""
+    share = f", at {percent((cheapest.cost or 0.0) / top.cost, 0)} of the price" if top.cost else ""
     return (
         f"{on} {names([cheapest])} is the cheapest that is not surely worse than the best, {names([top])}: "
         f"{percent(cheapest.score)} against {percent(top.score)}{share}.{more}"
@@ -152,8 +152,8 @@ def kept_sentence(before: Figures, kept: Figures, objective: Objective) -> str:
     goal = {"cheapest": "the cheapest", "fastest": "the fastest"}.get(objective.goal, "surely better")
     within = f" within {objective.within:g} points of the best" if objective.chooses_by_use else ""
     return (
-        f"Kept is {goal}{within}, answered by {answered_by(kept, 'the first model')}: {100 * kept.score:.0f} % of "
-        f"{kept.rows} validation rows, against {100 * before.score:.0f} %."
+        f"Kept is {goal}{within}, answered by {answered_by(kept, 'the first model')}: {percent(kept.score, 0)} of "
+        f"{kept.rows} validation rows, against {percent(before.score, 0)}."
     )
 
 

@@ -23,7 +23,7 @@ from engine.optimizers.shared.texts import (
 from engine.records import Candidate, Outcome
 from engine.search.contract import Ask, Problem, Propose, Score, Search, Steps, is_cut, relay, together
 from engine.signature import InputField, OutputField, Signature
-from engine.text import listed
+from engine.text import listed, percent
 
 if TYPE_CHECKING:
     from engine.optimizers.gepa.optimizer import GEPAOptions
@@ -141,7 +141,7 @@ class Evolution:
         """Return why the search should end here, None if it should not; "" leaves the reason to the driver."""
         o, score = self.options, self._leaderboard.score or 0.0
         if o.score_threshold is not None and score >= o.score_threshold:
-            return f"A prompt scored {100 * score:.0f} % on all validation rows, which is good enough."
+            return f"A prompt scored {percent(score, 0)} on all validation rows, which is good enough."
         if o.max_candidate_proposals is not None and self._rewritten_texts >= o.max_candidate_proposals:
             return f"{self._rewritten_texts} texts were rewritten, as many as were allowed; the best prompt is kept."
         if o.max_tracked_candidates is not None and len(self.pool.members) >= o.max_tracked_candidates:
