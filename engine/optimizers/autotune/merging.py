@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 from engine.optimizers.autotune.rules import is_label, row_words
@@ -31,6 +32,18 @@ def _words_of(values: Mapping[str, object]) -> frozenset[str]:
     return text_words(" ".join(map(str, values.values())))
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A rule's words, the one output and its value that it names (None for none or several), and its telling words.
+
+    Telling words are those that some of the inputs have, but few.
+    """
+
+    words: frozenset[str]
+    named: tuple[str, str] | None
+    telling: frozenset[str]
+
+
 class RuleCheck:
     """A check of a step's rules against its inputs and the labelled rows, without a call.
 
@@ -40,7 +53,8 @@ class RuleCheck:
     """
 
     def __init__(self, problem: Problem, runs: Sequence[tuple[TraceStep, float]] = ()) -> None:
-        self._values: dict[str, set[str]] = {}
+        self._readings: dict[str, _Reading] = {}
+        self._values: dict[tuple[str, str], frozenset[str]] = {}
         self._labels: dict[int, dict[str, str]] = {}
         self._rows: dict[str, set[int]] = {}
         known = {i: _words_of(call.inputs) for i, (call, _) in enumerate(runs)}
@@ -53,8 +67,7 @@ class RuleCheck:
             self._most = len(rows) // 4
             for row in rows:
                 self._labels[row] = {n: str(problem.rows[row].get(n, "")).lower() for n in names}
-                for name, value in self._labels[row].items():
-                    self._values.setdefault(name, set()).add(value)
+                self._values.update({known: text_words(known[1]) for known in self._labels[row].items()})
                 known[row] = row_words(problem, row)
         for row, found in known.items():
             for word in found:
@@ -77,7 +90,7 @@ class RuleCheck:
 
         0 for a rule that names no value.
         """
-        rows, named = self._rows_of(rule), self.named(rule)
+        rows, named = self._rows_of(rule), self.reading(rule).named
         if self._wrote:
             wrote = (self._wrote[row] for row in rows)
             return sum(
@@ -100,30 +113,30 @@ class RuleCheck:
 
     def _rows_of(self, rule: str) -> set[int]:
         """Return the inputs with all telling words of a rule; where there are none, those with any of them."""
-        found = [self._rows[w] for w in self.telling_words(rule)]
+        found = [self._rows[w] for w in self.reading(rule).telling]
         return (set.intersection(*found) or set.union(*found)) if found else set()
 
-    def telling_words(self, rule: str) -> frozenset[str]:
-        """Return the words of a rule that some of the inputs have, but few."""
-        named = self.named(rule)
-        return frozenset(
-            w
-            for w in text_words(rule) - FUNCTION_WORDS
-            if 1 <= len(self._rows.get(w, ())) <= self._most and (named is None or w != named[1])
-        )
-
-    def named(self, rule: str) -> tuple[str, str] | None:
-        """Return the one output and its value that a rule names; None for none or several."""
-        found = text_words(rule)
-        named = [(name, value) for name, values in self._values.items() for value in values if value in found]
-        return named[0] if len(named) == 1 else None
+    def reading(self, rule: str) -> _Reading:
+        """Return what a rule says; read once."""
+        if rule not in self._readings:
+            found = text_words(rule)
+            named = {known: own for known, own in self._values.items() if own and own <= found}
+            # "late" is not named where "very late" is.
+            whole = [
+                known for known, own in named.items() if not any(own < other for other in named.values())
+            ]
+            value = whole[0] if len(whole) == 1 else None
+            others = found - FUNCTION_WORDS - (self._values[value] if value else frozenset())
+            telling = frozenset(w for w in others if 1 <= len(self._rows.get(w, ())) <= self._most)
+            self._readings[rule] = _Reading(found, value, telling)
+        return self._readings[rule]
 
     def without_repeats(self, rules: Sequence[str]) -> tuple[str, ...]:
         """Return the rules without those that another one makes superfluous: it names the same value by fewer of the same words.
 
         Of rules with the same value and the same telling words the shortest stays.
         """
-        found = [(rule, self.named(rule), self.telling_words(rule)) for rule in rules]
+        found = [(rule, known.named, known.telling) for rule in rules for known in [self.reading(rule)]]
 
         def implied(at: int) -> bool:
             rule, value, own = found[at]
@@ -139,8 +152,7 @@ class RuleCheck:
 
     def _word_matches(self, rule: str) -> list[tuple[int, int]]:
         """Return for each informative word of a rule how many of its rows have the value it names, and how many there are."""
-        named = self.named(rule)
-        if named is None:
+        if (named := self.reading(rule).named) is None:
             return []
         name, value = named
         known = [self._rows[w] for w in text_words(rule) if 2 <= len(self._rows.get(w, ())) <= self._most]
@@ -185,22 +197,20 @@ def _same_subject(one: str, other: str, check: RuleCheck, weights: Mapping[str, 
     Rules that name the same words of the inputs do, unless they name values of two outputs; rules with other words only
     where they name the same value, or none, and are alike.
     """
-    values, told = (
-        [check.named(rule) for rule in (one, other)],
-        [check.telling_words(r) for r in (one, other)],
-    )
-    if None not in values and values[0][0] != values[1][0]:  # type: ignore[index]  # neither is None
+    a, b = check.reading(one), check.reading(other)
+    if a.named and b.named and a.named[0] != b.named[0]:
         return False
-    alike = _alike(one, other, weights) >= _SAME
-    if not all(told):
-        return alike and not any(told)
-    common = told[0] & told[1]
-    if told[0] == told[1]:
-        return alike or bool((text_words(one) & text_words(other)) - common - FUNCTION_WORDS)
-    overlap = len(common) / len(told[0] | told[1])
+    if not a.telling or not b.telling:
+        return a.telling == b.telling and _alike(one, other, weights) >= _SAME
+    common = a.telling & b.telling
+    if a.telling == b.telling:
+        return bool((a.words & b.words) - common - FUNCTION_WORDS) or _alike(one, other, weights) >= _SAME
+    if a.named != b.named or not common:
+        return False
     # Two lists of words for the same value.
-    listed = values[0] is not None and len(common) >= max(2, _SAME * min(map(len, told)))
-    return values[0] == values[1] and (listed or overlap >= (_LEAST_OVERLAP if alike else 1.0))
+    listed = a.named is not None and len(common) >= max(2, _SAME * min(len(a.telling), len(b.telling)))
+    overlap = len(common) / len(a.telling | b.telling)
+    return listed or (overlap >= _LEAST_OVERLAP and _alike(one, other, weights) >= _SAME)
 
 
 def _weights(lists: Sequence[Sequence[str]]) -> dict[str, float]:

@@ -43,15 +43,19 @@ def covering_rows(problem: Problem, rows: Sequence[int], k: int) -> list[int]:
     """
     words = {row: row_words(problem, row) for row in rows}
     weights = _word_weights(problem, words)
-    left, covered = list(rows), Counter[str]()
+    # Most words say nothing, and a row's worth changes only when a word of it is covered.
+    telling = {row: frozenset(w for w in own if weights.get(w)) for row, own in words.items()}
+    worth = {row: math.fsum(weights[w] for w in own) for row, own in telling.items()}
+    covered = Counter[str]()
     chosen: list[int] = []
-    while left and len(chosen) < k:
-        best = max(
-            left, key=lambda row: math.fsum(weights.get(w, 0.0) * 0.2 ** covered[w] for w in words[row])
-        )
-        left.remove(best)
+    while worth and len(chosen) < k:
+        best = max(worth, key=worth.__getitem__)
+        del worth[best]
         chosen.append(best)
-        covered.update(words[best])
+        covered.update(telling[best])
+        for row in worth:
+            if telling[row] & telling[best]:
+                worth[row] = math.fsum(weights[w] * 0.2 ** covered[w] for w in telling[row])
     return chosen
 
 

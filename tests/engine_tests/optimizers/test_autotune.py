@@ -264,6 +264,17 @@ def test_rules_that_the_rows_speak_against_are_found():
     assert check.support("Where apple occurs the label is green") == check.support("Read closely.") == 0
 
 
+def test_a_label_of_several_words_is_read_as_one():
+    seen = [("lift stuck", "Late"), ("badge lost", "Very late"), ("door open", "Not late")] * 8
+    seen += [(f"other{i}", ("Late", "Very late")[i % 2]) for i in range(72)]
+    rows = {i: Example(text=text, state=state).with_inputs("text") for i, (text, state) in enumerate(seen)}
+    check = RuleCheck(problem_of(rows=rows, train=tuple(rows), validation=tuple(rows)))
+    assert check.support("Where the badge is lost, the state is very late.") == 8
+    assert check.contradicted("Where the badge is lost, the state is late.")
+    assert check.support("A stuck lift is late.") == 8
+    assert not check.contradicted("A stuck lift is very late or not late.")  # names two
+
+
 def test_rows_that_cover_most_are_of_different_kinds():
     problem = problem_of()
     chosen = covering_rows(problem, problem.train, 12)
