@@ -26,19 +26,22 @@ from functools import lru_cache
 from statistics import NormalDist
 from typing import NamedTuple
 
+_UPPER = 0.975
+"""Share of a distribution below the upper end of a 95 % interval."""
+_NORMAL = NormalDist().inv_cdf(_UPPER)
+
 
 class Interval(NamedTuple):
-    """A mean and where the true one lies, in the unit of the scores, with the confidence it was computed for."""
+    """A mean and its 95 % interval, in the unit of the scores."""
 
     mean: float
     low: float
     high: float
     rows: int
-    confidence: float = 0.95
 
 
-def mean_interval(scores: Sequence[float], confidence: float = 0.95) -> Interval:
-    """Return the mean of some scores with its confidence interval.
+def mean_interval(scores: Sequence[float]) -> Interval:
+    """Return the mean of some scores with its 95 % interval.
 
     Without scores, or with a single graded one, the interval is as wide as scores go, 0 to 1.
 
@@ -49,21 +52,19 @@ def mean_interval(scores: Sequence[float], confidence: float = 0.95) -> Interval
     """
     n = len(scores)
     if n == 0:
-        return Interval(0.0, 0.0, 1.0, 0, confidence)
+        return Interval(0.0, 0.0, 1.0, 0)
     mean = math.fsum(scores) / n
     if all(score in (0, 1) for score in scores):
-        return Interval(mean, *_wilson(mean, n, confidence), n, confidence)
+        return Interval(mean, *_wilson(mean, n), n)
     if n == 1:
-        return Interval(mean, min(0.0, mean), max(1.0, mean), n, confidence)
+        return Interval(mean, min(0.0, mean), max(1.0, mean), n)
     spread = math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / (n - 1) / n)
-    margin = student_quantile((1 + confidence) / 2, n - 1) * spread
-    return Interval(mean, mean - margin, mean + margin, n, confidence)
+    margin = student_quantile(_UPPER, n - 1) * spread
+    return Interval(mean, mean - margin, mean + margin, n)
 
 
-def paired_interval(
-    differences: Sequence[float], *, binary: bool, confidence: float = 0.95
-) -> tuple[float, float]:
-    """Return the interval of the mean of paired differences of scores in 0 to 1; it stays within -1 to 1.
+def paired_interval(differences: Sequence[float], *, binary: bool) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of paired differences of scores in 0 to 1; it stays within -1 to 1.
 
     `binary` says that every score was 0 or 1: then the normal quantile is used (Agresti and Min),
     otherwise Student's t with one degree of freedom less than there are rows.
@@ -75,16 +76,13 @@ def paired_interval(
     mean = sum(differences) / n
     # The four half observations add 0 to the sum and 1 to the sum of squares.
     variance = max(0.0, (sum(d * d for d in differences) + 1) / n - mean * mean)
-    p = (1 + confidence) / 2
-    quantile = NormalDist().inv_cdf(p) if binary else student_quantile(p, max(1, len(differences) - 1))
+    quantile = _NORMAL if binary else student_quantile(_UPPER, max(1, len(differences) - 1))
     half = quantile * math.sqrt(variance / n)
     return max(-1.0, mean - half), min(1.0, mean + half)
 
 
-def resampled_interval(
-    rows: int, statistic: Callable[[Sequence[int]], float], confidence: float = 0.95
-) -> Interval:
-    """Return a number of a whole set of rows with its interval, by drawing the rows again and again (the bootstrap).
+def resampled_interval(rows: int, statistic: Callable[[Sequence[int]], float]) -> Interval:
+    """Return a number of a whole set of rows with its 95 % interval, by drawing the rows again and again (the bootstrap).
 
     `statistic` is given places of rows, with repeats. The draws are seeded, so the same rows give the same interval.
     Source: Efron 1979, "Bootstrap methods: another look at the jackknife".
@@ -94,13 +92,12 @@ def resampled_interval(
     """
     value = statistic(range(rows))
     if rows < 2:
-        return Interval(value, min(0.0, value), max(1.0, value), rows, confidence)
+        return Interval(value, min(0.0, value), max(1.0, value), rows)
     rng = random.Random(0)
     times = max(100, min(1000, 200_000 // rows))
     drawn = sorted(statistic(rng.choices(range(rows), k=rows)) for _ in range(times))
-    tail = (1 - confidence) / 2
-    low, high = drawn[int(tail * times)], drawn[min(times - 1, math.ceil((1 - tail) * times) - 1)]
-    return Interval(value, min(low, value), max(high, value), rows, confidence)
+    low, high = drawn[int((1 - _UPPER) * times)], drawn[math.ceil(_UPPER * times) - 1]
+    return Interval(value, min(low, value), max(high, value), rows)
 
 
 @lru_cache(maxsize=1024)
@@ -128,8 +125,8 @@ def _within(t: float, freedom: int) -> float:
     return (angle + math.sin(angle) * total) * 2 / math.pi if odd else math.sin(angle) * total
 
 
-def _wilson(share: float, n: int, confidence: float) -> tuple[float, float]:
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
+def _wilson(share: float, n: int) -> tuple[float, float]:
+    z = _NORMAL
     scale = 1 + z * z / n
     centre = (share + z * z / (2 * n)) / scale
     margin = z / scale * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))

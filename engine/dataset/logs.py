@@ -122,7 +122,7 @@ def log_calls(records: Iterable[object], form: LogForm) -> Iterator[LoggedCall]:
             yield call
 
 
-def read_log(records: Sequence[object], name: str, notes: Sequence[str] = ()) -> RawTable | None:
+def read_log(records: Sequence[object], name: str) -> RawTable | None:
     """Return the calls of a log as a table of texts, named inputs in separate columns; None where it is no log.
 
     Raises DatasetError for a log without a call that can be used.
@@ -139,7 +139,7 @@ def read_log(records: Sequence[object], name: str, notes: Sequence[str] = ()) ->
     about = (
         f"This is {LOG_FORMS[form]}: {counted(len(found), 'call')} became rows. Answers are the log's own."
     )
-    table.notes[:0] = [about, *notes]
+    table.notes.insert(0, about)
     return table
 
 

@@ -122,7 +122,7 @@ class EvaluationResult(Prediction):
         # A row asked several times is one row: counting it as several would narrow the interval without reason.
         scores = [sum(every[i::rows]) / times for i in range(rows)]
         graded = interval or mean_interval(scores)
-        percent = Interval(score, 100 * graded.low, 100 * graded.high, graded.rows, graded.confidence)
+        percent = Interval(score, 100 * graded.low, 100 * graded.high, graded.rows)
         known = {"results": results, "outcomes": tuple(outcomes), "interval": percent}
         for name, value in {**known, "repeats": tuple(repeats) or (score,)}.items():
             object.__setattr__(self, name, value)

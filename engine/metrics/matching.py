@@ -27,16 +27,16 @@ def token_f1(answer: list[str], expected: list[str]) -> float:
     return 2 * shared / (len(answer) + len(expected)) if shared else 0.0
 
 
-def missing_words(expected: str, answer: str, most: int = 8) -> str:
-    """Return the expected words that an answer lacks, quoted and cut to `most`; "" without any.
+def missing_words(expected: str, answer: str) -> str:
+    """Return the first eight expected words that an answer lacks, quoted; "" without any.
 
     >>> missing_words("red silk scarf", "a red scarf")
     "'silk'"
     """
     had = set(normalize_text(answer).split())
     missing = [word for word in dict.fromkeys(normalize_text(expected).split()) if word not in had]
-    more = ", ..." if len(missing) > most else ""
-    return ", ".join(repr(word) for word in missing[:most]) + more
+    more = ", ..." if len(missing) > 8 else ""
+    return ", ".join(repr(word) for word in missing[:8]) + more
 
 
 def accepted_answers(expected: Any, answer: Any) -> list[Any]:

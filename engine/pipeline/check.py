@@ -193,11 +193,8 @@ RECORDS_OWN = frozenset(name for name in dir(BaseModel) if not name.startswith("
 """Names that mean something else in every record."""
 
 
-def spec_problems(spec: PipelineSpec, columns: Sequence[str] | None = None) -> list[str]:
+def spec_problems(spec: PipelineSpec) -> list[str]:
     """Return what keeps a spec from being built, one sentence each; none: it can be built.
-
-    With `columns` (a table's, for a spec that is not mapped to them) every field the table must hold
-    is looked for there by its own name.
 
     >>> step = StepSpec(inputs=(FieldSpec(name="customer message"),), outputs=(FieldSpec(name="queue"),))
     >>> spec_problems(PipelineSpec(steps=(step,)))
@@ -211,12 +208,6 @@ def spec_problems(spec: PipelineSpec, columns: Sequence[str] | None = None) -> l
         if steps.count(name) > 1
     ]
     found += _wiring_problems(spec)
-    found += [
-        f"The {kind} {f.name!r} is not a column of the data. Its columns are: {', '.join(columns)}."
-        for kind, fields in (("input", spec.inputs), ("output", spec.outputs))
-        for f in fields
-        if columns is not None and f.name not in columns
-    ]
     return list(dict.fromkeys(found))
 
 

@@ -29,7 +29,7 @@ DEEPEST = 6
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
-def infer_fields(answers: Sequence[Mapping[str, object]], taken: Sequence[str] = ()) -> tuple[FieldSpec, ...]:
+def infer_fields(answers: Sequence[Mapping[str, object]]) -> tuple[FieldSpec, ...]:
     """Return the fields of records like these, in the order in which their keys appear first.
 
     A key that some records lack, or have as null, may be empty. A text with few different values becomes a choice.
@@ -40,7 +40,7 @@ def infer_fields(answers: Sequence[Mapping[str, object]], taken: Sequence[str] =
     """
     if not any(answers):
         raise PipelineError("The right answers hold no fields. Give at least one, such as: file, total.")
-    return _fields([{str(k): v for k, v in one.items()} for one in answers], taken, 0)
+    return _fields([{str(k): v for k, v in one.items()} for one in answers], (), 0)
 
 
 def _fields(records: Sequence[Json], taken: Sequence[str], depth: int) -> tuple[FieldSpec, ...]:

@@ -187,8 +187,8 @@ class Trials(StorePart):
             found.setdefault(trial, {})[row] = score
         return found
 
-    def row_tokens(self, run_id: str, split: str = "validation") -> dict[str, float]:
-        """Return how many tokens one row of a split takes on average, by candidate id.
+    def row_tokens(self, run_id: str) -> dict[str, float]:
+        """Return how many tokens one validation row takes on average, by candidate id.
 
         A row that a run has answered before is taken from its memory and counted as no tokens: such rows are left out.
         """
@@ -196,8 +196,8 @@ class Trials(StorePart):
             "SELECT candidate_id, avg(tokens) FROM (SELECT trials.candidate_id, "
             "json_extract(outcomes.content, '$.usage[2]') + json_extract(outcomes.content, '$.usage[3]') AS tokens "
             "FROM outcomes JOIN trials ON trials.run_id = outcomes.run_id AND trials.number = outcomes.trial "
-            "WHERE outcomes.run_id = ? AND trials.split = ?) WHERE tokens > 0 GROUP BY candidate_id",
-            (run_id, split),
+            "WHERE outcomes.run_id = ? AND trials.split = 'validation') WHERE tokens > 0 GROUP BY candidate_id",
+            (run_id,),
         )
         return dict(rows)
 

@@ -111,4 +111,3 @@ def test_rows_a_run_has_in_its_memory_do_not_make_a_prompt_look_cheap(tmp_path):
             store.trials.start(run, number, A.id, "validation", "", 2)
             store.trials.add_outcomes(run, number, outcomes)
         assert store.trials.row_tokens(run) == {A.id: 150.0}
-        assert store.trials.row_tokens(run, "test") == {}

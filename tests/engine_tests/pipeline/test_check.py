@@ -105,14 +105,6 @@ def test_wiring(steps: tuple[StepSpec, ...], words: str):
     assert any(words in sentence for sentence in problems(*steps))
 
 
-def test_fields_that_are_no_columns():
-    spec = PipelineSpec(steps=(step(inputs="text", outputs="label"),))
-    assert spec_problems(spec, ["text", "label"]) == []
-    assert spec_problems(spec, ["text", "queue"]) == [
-        "The output 'label' is not a column of the data. Its columns are: text, queue."
-    ]
-
-
 @pytest.mark.parametrize("text", ["", "?", "Größe", "a b", "1", "if", "__x__", "名前", "é/è"])
 def test_usable_names_are_usable(text: str):
     assert problems(step(inputs=usable_name(text))) == []
