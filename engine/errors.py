@@ -11,10 +11,13 @@ This module imports nothing of the engine.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from engine.lm.exchange import Reply
+
+
+T = TypeVar("T")
 
 
 class EngineError(Exception):
@@ -52,6 +55,13 @@ class UnknownNameError(ConfigurationError):
         names = ", ".join(sorted(valid))
         rest = f". Choose one of: {names}." if names else ", and no other one either."
         super().__init__(f"There is no {kind} {name!r}{rest}")
+
+
+def entry_named(kind: str, name: str, entries: Mapping[str, T]) -> T:
+    """Return the entry of a name. Raises UnknownNameError listing the names there are."""
+    if name not in entries:
+        raise UnknownNameError(kind, name, entries)
+    return entries[name]
 
 
 class MissingKeyError(ConfigurationError):

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from engine.adapters import ADAPTERS as ADAPTERS
 from engine.adapters import get_adapter as get_adapter
-from engine.errors import UnknownNameError
+from engine.errors import entry_named
 from engine.metrics.base import Metric
 from engine.metrics.custom import WeightedSum
 from engine.metrics.json_fields import JSONMatch
@@ -98,7 +98,4 @@ def name_of(entry: type) -> str:
 
 
 def _named(kind: str, name: str, entries: Iterable[type[T]]) -> type[T]:
-    known = {name_of(entry): entry for entry in entries}
-    if name not in known:
-        raise UnknownNameError(kind, name, known)
-    return known[name]
+    return entry_named(kind, name, {name_of(entry): entry for entry in entries})

@@ -355,10 +355,8 @@ def evaluate(  # noqa: PLR0913 - one parameter for each option of the command
     """Score an exported program on the rows of a file."""
     _use(home)
     from engine.cli.programs import RowTable, evaluate_file
-    from engine.lm.choice import ModelChoice
 
-    another = ModelChoice(name=model, base_url=base_url) if model else None
-    table = RowTable(data, metric, option or (), field or (), another)
+    table = RowTable(data, metric, option, field, model, base_url)
     raise typer.Exit(evaluate_file(program, table, output))
 
 
@@ -393,10 +391,8 @@ def check(  # noqa: PLR0913 - one parameter for each option of the command
     _use(home)
     from engine.cli.check import Reports, check_program
     from engine.cli.programs import RowTable
-    from engine.lm.choice import ModelChoice
 
-    another = ModelChoice(name=model, base_url=base_url) if model else None
-    table = RowTable(data, metric, option or (), field or (), another)
+    table = RowTable(data, metric, option, field, model, base_url)
     raise typer.Exit(check_program(program, table, against, at_least, Reports(junit, summary)))
 
 
@@ -489,14 +485,14 @@ def models(
 @app.command("serve")
 @plain_errors
 def serve(  # noqa: PLR0913 - one parameter for each option of the command
-    program: Annotated[Path, typer.Argument(metavar="PROGRAM.json", help="An exported program.")],
+    program: Program,
     home: Home = None,
     host: Annotated[
         str, typer.Option(help="Where to listen; others than this machine need a token.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to use.")] = 8600,
-    model: Annotated[str | None, typer.Option(help="Another model than the one it was tuned with.")] = None,
-    base_url: Annotated[str | None, typer.Option(help="That model's address.")] = None,
+    model: OtherModel = None,
+    base_url: ModelAddress = None,
     key_env: Annotated[
         list[str] | None,
         typer.Option(help="A variable with a key that may go to the address a model of the program has."),

@@ -62,25 +62,26 @@ class RowTable(NamedTuple):
 
     data: Path
     metric: str | None = None
-    options: Sequence[str] = ()
-    columns: Sequence[str] = ()
-    model: ModelChoice | None = None
+    options: Sequence[str] | None = None
+    columns: Sequence[str] | None = None
+    model: str | None = None
+    base_url: str | None = None
 
     def score(self, content: ProgramFile, console: Console) -> ScoredRows:
         """Answer and score every usable row; the others are printed. Raises DatasetError where there is none."""
-        named = self._metric(content)
-        metric = make_metric(named, self.model or content.model or ModelChoice())
+        another = ModelChoice(name=self.model, base_url=self.base_url) if self.model else None
+        metric = make_metric(self._metric(content), another or content.model or ModelChoice())
         dataset = read_dataset(
             file_bytes(self.data, DatasetError, "the path of a table of examples"), self.data.name
         )
-        usable = usable_examples(content.pipeline, dataset, _mapping(content, dataset, self.columns))
+        usable = usable_examples(content.pipeline, dataset, _mapping(content, dataset, self.columns or ()))
         for problem in usable.problems[:5]:
             console.print(f"Row {problem.row} is left out: {problem.message}", highlight=False, markup=False)
         if len(usable.problems) > 5:
             console.print(f"... and {len(usable.problems) - 5} more rows.", highlight=False)
         if not usable.examples:
             raise DatasetError(f"No row of {self.data.name!r} can be used. Fix the rows named above.")
-        lm = make_lm(self.model) if self.model else None
+        lm = make_lm(another) if another else None
         result = Evaluate(devset=list(usable.examples.values()), metric=metric)(content.build(lm=lm))
         numbers = (dataset.row_number(row) for row in usable.examples)
         outcomes = [
@@ -91,7 +92,7 @@ class RowTable(NamedTuple):
 
     def _metric(self, content: ProgramFile) -> Named:
         about = content.metadata
-        options = dict(_pair(text, "--option") for text in self.options)
+        options = dict(_pair(text, "--option") for text in self.options or ())
         if self.metric is None and about.get("metric"):
             return Named(
                 name=str(about["metric"]), options={**dict(about.get("metric_options") or {}), **options}

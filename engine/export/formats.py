@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from engine.errors import EngineError, ProgramFileError, UnknownNameError
+from engine.errors import EngineError, ProgramFileError, entry_named
 from engine.export.container import container, zipped
 from engine.export.dspy_script import dspy_script, state_text
 from engine.export.program import ProgramFile, json_text, literal, quotable, to_text
@@ -513,7 +513,4 @@ EXPORTS: tuple[ExportFormat, ...] = (
 
 def get_export(name: str) -> ExportFormat:
     """Return a form by its name. Raises UnknownNameError."""
-    known = {form.name: form for form in EXPORTS}
-    if name not in known:
-        raise UnknownNameError("export format", name, known)
-    return known[name]
+    return entry_named("export format", name, {form.name: form for form in EXPORTS})

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine import loop
 from engine.documents.written import currency_of, read_dates, read_numbers
-from engine.errors import ConfigurationError, UnknownNameError
+from engine.errors import ConfigurationError, entry_named
 from engine.metrics.base import Case
 from engine.metrics.judge import Rubric
 from engine.metrics.matching import same
@@ -459,9 +459,7 @@ def make_comparer(given: object) -> Comparer:
         config = {**(given.get("config") or {}), **{k: given[k] for k in _SHORT if k in given}}
         given = given.get("type") or given.get("class")
     if isinstance(given, str):
-        if given not in _KNOWN:
-            raise UnknownNameError("evaluator", given, _KNOWN)
-        given = _KNOWN[given]
+        given = entry_named("evaluator", given, _KNOWN)
     if isinstance(given, Comparer):
         return given
     if inspect.isclass(given):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.errors import UnknownNameError
+from engine.errors import entry_named
 from engine.pipeline.spec import Condition, CorpusSpec, FieldSpec, PipelineSpec, StepOptions, StepSpec
 
 
@@ -302,7 +302,4 @@ def get_sample(name: str) -> Sample:
     >>> get_sample("support_tickets").file
     'support_tickets.csv'
     """
-    known = {s.name: s for s in SAMPLES}
-    if name not in known:
-        raise UnknownNameError("sample", name, known)
-    return known[name]
+    return entry_named("sample", name, {s.name: s for s in SAMPLES})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, cast
 
-from engine.errors import UnknownNameError
+from engine.errors import entry_named
 
 if TYPE_CHECKING:
     from engine.training.contract import Trainer
@@ -23,8 +23,5 @@ TRAINERS: tuple[tuple[str, str], ...] = (
 
 def get_trainer(name: str) -> Trainer:
     """Return a trainer by its name; only its file is imported. Raises UnknownNameError listing the names there are."""
-    known = dict(TRAINERS)
-    if name not in known:
-        raise UnknownNameError("trainer", name, known)
-    module, _, attribute = known[name].partition(":")
+    module, _, attribute = entry_named("trainer", name, dict(TRAINERS)).partition(":")
     return cast("Trainer", getattr(importlib.import_module(module), attribute)())

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import EngineError, RunError, UnknownNameError
+from engine.errors import EngineError, RunError, entry_named
 from engine.export.hero import hero_html
 from engine.export.report import ReportRow, report_html
 from engine.export.tables import results_csv, results_json, results_xlsx
@@ -57,9 +57,8 @@ def run_results(store: Store, run_id: str, form: str) -> bytes:
 
     Raises NotFoundError, UnknownNameError, or RunError when there is no result yet.
     """
-    if form not in RESULTS:
-        raise UnknownNameError("results format", form, RESULTS)
-    return RESULTS[form](rows_of(store, with_result(store, run_id)))
+    write = entry_named("results format", form, RESULTS)
+    return write(rows_of(store, with_result(store, run_id)))
 
 
 def rows_of(store: Store, run: RunRow) -> tuple[ReportRow, ...]:
