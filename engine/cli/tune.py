@@ -21,6 +21,7 @@ from rich.table import Table
 from engine.cli.programs import file_bytes
 from engine.dataset import read_dataset
 from engine.errors import ConfigurationError, DatasetError, NotFoundError, RunError, StoreError
+from engine.export.hero import result_sentences
 from engine.home import data_home
 from engine.runs.prepare import check_keys, estimate_run
 from engine.runs.spec import Named, RunSpec, no_gain_by_ray
@@ -166,9 +167,8 @@ def report(run: RunRow, console: Console) -> None:
     console.print()
     console.print(table)
     console.print()
-    console.print(result["verdict"]["sentence"], style="bold", highlight=False, markup=False)
-    if whole := result.get("whole_set"):
-        console.print(whole["sentence"], highlight=False, markup=False)
+    for place, sentence in enumerate(result_sentences(result)):
+        console.print(sentence, style=None if place else "bold", highlight=False, markup=False)
     if compared := result.get("models"):
         _print_models(compared, run, console)
     if result.get("reason") and result.get("stopped") == "finished":  # else it is printed above already
@@ -184,6 +184,9 @@ def report(run: RunRow, console: Console) -> None:
             f"The program is the starting one, for none is surely better. To take the best: {take}",
             highlight=False,
         )
+    if static := result.get("static"):
+        take = f"tuneboard export {run.id} --candidate {static['candidate']}"
+        console.print(f"To take the best fixed prompt: {take}", highlight=False)
     console.print(f"Program: {result['export_path']}", soft_wrap=True, highlight=False, markup=False)
     console.print(f"Script:  {result['script_path']}", soft_wrap=True, highlight=False, markup=False)
     console.print("Run `tuneboard` to see every trial, prompt and row in the browser.", highlight=False)
@@ -220,8 +223,6 @@ def _print_models(compared: Mapping[str, Any], run: RunRow, console: Console) ->
         )
     console.print()
     console.print(table)
-    if compared["sentence"]:
-        console.print(compared["sentence"], style="bold", highlight=False, markup=False)
 
 
 MOST_WISHES = 8

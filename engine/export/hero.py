@@ -38,13 +38,24 @@ def templates() -> jinja2.Environment:
 
 
 def result_sentences(result: Mapping[str, Any]) -> list[str]:
-    """Return what a run came to in words: the verdict, the number of the whole set, which model is good enough.
+    """Return a run's result in words: the verdict, the number of the whole set, which model is good enough, the fixed prompt.
 
     >>> result_sentences({"verdict": {"sentence": "Better."}, "models": {"sentence": ""}})
     ['Better.']
     """
     parts = (result.get(name) or {} for name in ("verdict", "whole_set", "models"))
-    return [part["sentence"] for part in parts if part.get("sentence")]
+    return [part["sentence"] for part in parts if part.get("sentence")] + _fixed_sentences(
+        result.get("static")
+    )
+
+
+def _fixed_sentences(static: Mapping[str, Any] | None) -> list[str]:
+    if static is None:
+        return []
+    score = (
+        "was not tested" if static["test"] is None else f"scores {percent(static['test'])} on the test rows"
+    )
+    return [f"The best fixed prompt, which looks nothing up for an input, {score}."]
 
 
 def hero_html(result: Mapping[str, Any], rows: Sequence[Turn]) -> str:

@@ -94,7 +94,7 @@ def report_html(
             better=_rows(fixed, turn_word((r.turn for r in fixed), better=True)),
             worse=_rows(broken, turn_word((r.turn for r in broken), better=False)),
             wrong=_rows(wrong, "still wrong"),
-            prompts=_prompts(candidates, result["best_candidate"]),
+            prompts=_prompts(candidates, result),
             cost=_cost(result.get("usage") or {}, result.get("seconds") or 0.0),
             settings=settings,
             difference=difference,
@@ -177,12 +177,18 @@ def _rows(rows: Sequence[ReportRow], title: str) -> dict[str, Any]:
     return {"title": f"{title} ({len(rows):,})", "head": head, "lines": lines, "more": more}
 
 
-def _prompts(candidates: Sequence[CandidateRow], best: str) -> list[list[str]]:
+def _prompts(candidates: Sequence[CandidateRow], result: Mapping[str, Any]) -> list[list[str]]:
     """Return each prompt as a line of a table: number, score, its parents' numbers, and why it exists."""
     numbers = {c.id: c.number for c in candidates}
+    fixed = (result.get("static") or {}).get("candidate")
+    marks = {
+        fixed: " (best fixed)",
+        result["seed_candidate"]: " (start)",
+        result["best_candidate"]: " (best)",
+    }
     return [
         [
-            f"{c.number}{' (best)' if c.id == best else ' (start)' if not c.number else ''}",
+            f"{c.number}{marks.get(c.id, '')}",
             "" if c.score is None else f"{percent(c.score)} on {counted(c.rows, 'row')}",
             ", ".join(str(numbers[parent]) for parent in c.candidate.parents if parent in numbers),
             c.candidate.reason or "The starting prompt.",

@@ -179,7 +179,7 @@ def whole_set_figure(
 
     old, new = totals(range(len(shared)))
     same = baseline.candidate_id == best.candidate_id
-    _, low, high, _, _ = (0.0, 0.0, 0.0, 0, 0.0) if same else resampled_interval(len(shared), gained)
+    _, low, high, _ = (0.0, 0.0, 0.0, 0) if same else resampled_interval(len(shared), gained)
     rows = f"all {len(shared)} test rows" if len(shared) > 1 else "1 test row"
     said = f"{metric.title}, over {rows}: {new:.2f}"
     if same:

@@ -2,12 +2,14 @@
 
 import contextlib
 import hashlib
+import io
 import signal
 import subprocess
 import zlib
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from support.ports import own_port
 from support.run_setup import (
     add_data,
@@ -24,13 +26,16 @@ from support.run_setup import (
 from support.servers.openai_server import OpenAIServer, default_answer
 
 import engine
+from engine.cli.tune import report
 from engine.dataset import read_dataset
 from engine.errors import NotFoundError, RunError
 from engine.pipeline.templates import get_sample
+from engine.runs.results.report import run_report
 from engine.runs.spec import Named, sample_bytes, sample_draft
 from engine.runs.worker import work
 from engine.search.budget import Budget
 from engine.store.store import Store
+from engine.text import percent
 
 MIPRO = Named(name="MIPROv2", options={"auto": "light"})
 
@@ -117,7 +122,15 @@ def test_next_to_a_prompt_that_retrieves_the_best_static_one_is_tested(home):
         ("best", 30),
         ("static", 30),
     ]
-    assert static["test"] is not None
+    out = io.StringIO()
+    report(run, Console(file=out, width=300))
+    sentence = f"The best fixed prompt, which looks nothing up for an input, scores {percent(static['test'])} on the test rows."
+    with Store.open(home, read_only=True) as store:
+        page = run_report(store, run_id)
+    assert sentence in out.getvalue()
+    assert f"--candidate {static['candidate']}" in out.getvalue()
+    assert sentence in page
+    assert "(best fixed)" in page
     assert {"step", "kind", "text", "fixed", "broken"} <= set(result["credits"][0])
 
 
