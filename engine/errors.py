@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
+
     from engine.lm.exchange import Reply
 
 
@@ -62,6 +64,12 @@ def entry_named(kind: str, name: str, entries: Mapping[str, T]) -> T:
     if name not in entries:
         raise UnknownNameError(kind, name, entries)
     return entries[name]
+
+
+def first_problem(error: ValidationError, whole: str = "") -> tuple[str, str]:
+    """Return the place of the first problem in data, as a dotted path (`whole`: in all of it), and pydantic's message."""
+    first = error.errors(include_url=False)[0]
+    return ".".join(map(str, first["loc"])) or whole, first["msg"].removeprefix("Value error, ")
 
 
 class MissingKeyError(ConfigurationError):

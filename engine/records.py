@@ -537,6 +537,14 @@ def content_hash(value: object) -> str:
 
 def json_form(value: object) -> object:
     """Return a value that orjson cannot write as one that it can, at last its text; for `orjson.dumps(..., default=json_form)`."""
+    try:
+        return strict_json_form(value)
+    except TypeError:
+        return str(value)
+
+
+def strict_json_form(value: object) -> object:
+    """Return a value that orjson cannot write as one that it can. Raises TypeError where there is none."""
     if isinstance(value, float):  # a grade: orjson refuses subclasses of float
         return float(value)
     if isinstance(value, Mapping):
@@ -545,4 +553,4 @@ def json_form(value: object) -> object:
         return value.model_dump(mode="json")
     if isinstance(value, set | frozenset):
         return sorted(value, key=repr)
-    return str(value)
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON.")

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from engine.cli.programs import file_bytes
 from engine.dataset import read_dataset
-from engine.errors import ConfigurationError, DatasetError, NotFoundError, RunError, StoreError
+from engine.errors import ConfigurationError, DatasetError, NotFoundError, RunError, StoreError, first_problem
 from engine.export.hero import result_sentences
 from engine.home import data_home
 from engine.runs.prepare import check_keys, estimate_run
@@ -319,9 +319,8 @@ def _read_spec(path: Path) -> tuple[RunSpec, bytes | None]:
     except RecursionError:
         raise RunError(f"The file {path.name!r} is nested too deeply to be a run spec.") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the whole file"
-        raise RunError(f"The run spec {path.name!r} is wrong at {key!r}: {first['msg']}.") from error
+        key, message = first_problem(error, "the whole file")
+        raise RunError(f"The run spec {path.name!r} is wrong at {key!r}: {message}.") from error
     except ValueError:
         raise RunError(f"The file {path.name!r} holds a number that is too long to read.") from None
     data = path.parent / spec.dataset

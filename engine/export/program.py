@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from engine import runtime
-from engine.errors import EngineError, ProgramFileError, ProgramFileMissingError
+from engine.errors import EngineError, ProgramFileError, ProgramFileMissingError, first_problem
 from engine.lm.choice import ModelChoice
 from engine.lm.client import make_lm
 from engine.modules.state import refuse_pickle
@@ -228,10 +228,9 @@ def parse_program(text: bytes | str, name: str = "program.json") -> ProgramFile:
     try:
         return ProgramFile.model_validate(_checked(data, name))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the whole file"
-        unknown = first["type"] in ("unexpected_keyword_argument", "extra_forbidden")
-        what = "no program file has this key" if unknown else first["msg"].removeprefix("Value error, ")
+        key, message = first_problem(error, "the whole file")
+        unknown = error.errors()[0]["type"] in ("unexpected_keyword_argument", "extra_forbidden")
+        what = "no program file has this key" if unknown else message
         raise ProgramFileError(f"The file {name!r} is damaged at {key!r}: {what.rstrip('.')}.") from error
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from engine.errors import EngineError, ProgramFileError, ProgramFileMissingError
+from engine.errors import EngineError, ProgramFileError, ProgramFileMissingError, first_problem
 from engine.extraction.fields import TextOutput
 from engine.signature.nested import nested_fields
 
@@ -87,10 +87,9 @@ def damage_named(folder: str | Path) -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where, message = first_problem(error)
         raise ProgramFileError(
-            f"The Prompter in {str(folder)!r} is damaged: {where}: {first['msg']}. Save it again."
+            f"The Prompter in {str(folder)!r} is damaged: {where}: {message}. Save it again."
         ) from None
     except (LookupError, TypeError, ValueError, AttributeError, EngineError) as error:
         raise ProgramFileError(

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from engine.errors import ConfigurationError, DatasetError, EngineError, RunError
+from engine.errors import ConfigurationError, DatasetError, EngineError, RunError, first_problem
 from engine.extraction.examples import Example
 from engine.extraction.fields import TextOutput
 from engine.extraction.reading import (
@@ -87,13 +87,12 @@ def plan_of(options: Mapping[str, Any]) -> Plan:
     try:
         return Plan(**options)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
+        name, message = first_problem(error)
+        if error.errors()[0]["type"] == "extra_forbidden":
             raise ConfigurationError(
                 f"optimize() takes no {name!r}. It takes: {', '.join(Plan.model_fields)}."
             ) from None
-        raise ConfigurationError(f"optimize(): {name!r} does not fit: {first['msg']}.") from None
+        raise ConfigurationError(f"optimize(): {name!r} does not fit: {message}.") from None
 
 
 @dataclass(frozen=True)

@@ -195,19 +195,6 @@ def tokens_of(usage: Usage) -> dict[str, int]:
     }
 
 
-def jsonable(value: object) -> Any:
-    """Return a value that orjson cannot write as one that it can. Raises TypeError where there is none."""
-    if isinstance(value, float):
-        return float(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    if isinstance(value, set | frozenset):
-        return sorted(value, key=repr)
-    raise TypeError(f"{type(value).__name__} cannot be sent to a model as JSON.")
-
-
 def texts_of(messages: Sequence[Message]) -> list[str]:
     """Return the texts of an embedding request's messages."""
     return [str(message["content"]) for message in messages]

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine import loop
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, first_problem
 from engine.records import Example
 from engine.text import plain_text, quoted, shortened
 
@@ -148,9 +148,8 @@ class Metric(ABC):
         try:
             self.options = self.Options(**options)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "its options"
-            raise ConfigurationError(f"Metric {self.name}: {where}: {first['msg']}.") from error
+            where, message = first_problem(error, "its options")
+            raise ConfigurationError(f"Metric {self.name}: {where}: {message}.") from error
 
     def __call__(
         self,

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine import loop
 from engine.documents.written import currency_of, read_dates, read_numbers
-from engine.errors import ConfigurationError, entry_named
+from engine.errors import ConfigurationError, entry_named, first_problem
 from engine.metrics.base import Case
 from engine.metrics.judge import Rubric
 from engine.metrics.matching import same
@@ -43,9 +43,8 @@ class Comparer(ABC):
         try:
             self.options: Any = self.Options(**config)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "its options"
-            raise ConfigurationError(f"Evaluator {self.name!r}: {where}: {first['msg']}.") from None
+            where, message = first_problem(error, "its options")
+            raise ConfigurationError(f"Evaluator {self.name!r}: {where}: {message}.") from None
 
     @abstractmethod
     def score(self, expected: object, got: object) -> float:

@@ -18,7 +18,7 @@ from engine import loop
 from engine.adapters.json import JSONAdapter
 from engine.documents.evidence import Evidence, evidence_for, next_to_name
 from engine.documents.paged import PagedDocument, read_document
-from engine.errors import AdapterParseError, ContextWindowExceededError, DatasetError
+from engine.errors import AdapterParseError, ContextWindowExceededError, DatasetError, first_problem
 from engine.lm.choice import is_offline
 from engine.modules.module import Module
 from engine.modules.predict import Predict
@@ -442,10 +442,10 @@ def _typed(value: object, annotation: Any, name: str) -> Any:
     try:
         return TypeAdapter(annotation).validate_python(value, by_alias=True, by_name=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in (name, *first["loc"]))
+        where, message = first_problem(error)
+        path = f"{name}.{where}" if where else name
         raise AdapterParseError(
-            f"What the parts of the document say does not go together: {where}: {first['msg']}."
+            f"What the parts of the document say does not go together: {path}: {message}."
         ) from None
 
 

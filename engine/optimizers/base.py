@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine import loop, runtime
 from engine.callbacks import observed
-from engine.errors import ConfigurationError, EngineError, RunError
+from engine.errors import ConfigurationError, EngineError, RunError, first_problem
 from engine.modules.module import as_program
 from engine.records import Example, whole_trials
 from engine.search.budget import Budget
@@ -101,7 +101,7 @@ class Optimizer:
         try:
             self.objective = Objective.model_validate(objective)
         except ValidationError as error:
-            raise ConfigurationError(str(error.errors()[0]["msg"]).removeprefix("Value error, ")) from None
+            raise ConfigurationError(first_problem(error)[1]) from None
         self.options = self._validated_options(options)
 
     def __init_subclass__(cls, **kwargs: object) -> None:
@@ -253,10 +253,9 @@ class Optimizer:
         try:
             return cls.options_model(**options)
         except ValidationError as error:
-            first = error.errors()[0]
-            at = ".".join(str(part) for part in first["loc"])
+            at, message = first_problem(error)
             what = f"The option {at!r} of {cls.name} does not fit" if at else f"{cls.name}"
-            raise ConfigurationError(f"{what}: {first['msg'].removeprefix('Value error, ')}.") from None
+            raise ConfigurationError(f"{what}: {message}.") from None
 
 
 class CandidatePrograms(Sequence[dict[str, Any]]):

@@ -47,7 +47,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from engine import loop
-from engine.errors import EngineError, RunError, StoreError
+from engine.errors import EngineError, RunError, StoreError, first_problem
 from engine.lm import cache
 from engine.lm.choice import is_offline
 from engine.lm.connection import check_connection
@@ -319,10 +319,8 @@ class _Job:
         try:
             spec = RunSpec.model_validate(self.run.spec)
         except ValidationError as error:
-            where = ".".join(str(part) for part in error.errors()[0]["loc"])
-            raise RunError(
-                f"The run's settings cannot be read at {where!r}: {error.errors()[0]['msg']}."
-            ) from error
+            where, message = first_problem(error)
+            raise RunError(f"The run's settings cannot be read at {where!r}: {message}.") from error
         check_keys(spec)
         if self.run.result is None:  # scores that are asked for later bring their own limit
             limited = spec.model_copy(update={"budget": limited_budget(self.store, self.run, spec.budget)})

@@ -27,7 +27,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from engine.errors import ConfigurationError, EngineError, LMError
+from engine.errors import ConfigurationError, EngineError, LMError, first_problem
 from engine.serve.contract import RESPONSES, TOO_SLOW, Contract, failure_message, wrong_request
 from engine.streaming import StatusMessage, StreamListener, StreamResponse, streamify
 
@@ -354,8 +354,7 @@ def mcp_server(contract: Contract, seconds: float | None = None) -> Server[Any]:
             work = contract.program.acall(**contract.values(question))
             prediction = await asyncio.wait_for(work, seconds)
         except ValidationError as error:
-            first = error.errors()[0]
-            return _failed(f"The argument {'.'.join(map(str, first['loc']))!r} is wrong: {first['msg']}.")
+            return _failed("The argument {!r} is wrong: {}.".format(*first_problem(error)))
         except Exception as error:  # noqa: BLE001 - whatever a program raises is one failed answer
             return _failed(failure_message(error))
         answer = contract.answered(prediction)

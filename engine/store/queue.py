@@ -15,7 +15,7 @@ from itertools import count
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from engine.errors import RunError, StoreError
+from engine.errors import RunError, StoreError, first_problem
 from engine.store.connection import Connection, StorePart
 from engine.store.processes import process_lives, process_start
 from engine.store.projects import Settings
@@ -111,9 +111,7 @@ class Queue(StorePart):
         try:
             Limits.model_validate(changed)
         except ValidationError as error:
-            raise StoreError(
-                f"{value!r} cannot be the limit {name!r}: {error.errors()[0]['msg']}."
-            ) from error
+            raise StoreError(f"{value!r} cannot be the limit {name!r}: {first_problem(error)[1]}.") from error
         self._settings.set(SETTING, changed)
 
     def expect(self, run_id: str) -> None:

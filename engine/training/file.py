@@ -14,8 +14,8 @@ import orjson
 
 from engine.errors import ConfigurationError, TrainingError
 from engine.home import data_home
-from engine.lm.exchange import jsonable
 from engine.lm.tuned import write_whole
+from engine.records import strict_json_form
 from engine.text import counted
 from engine.training.contract import ChatRow, Order, Progress, Trained, TrainingEstimate, Watch
 
@@ -28,7 +28,9 @@ def training_lines(rows: Iterable[ChatRow]) -> bytes:
     >>> training_lines([ChatRow(({"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}))])
     b'{"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Hello"}]}\\n'
     """
-    return b"".join(orjson.dumps({"messages": row.messages}, default=jsonable) + b"\n" for row in rows)
+    return b"".join(
+        orjson.dumps({"messages": row.messages}, default=strict_json_form) + b"\n" for row in rows
+    )
 
 
 def token_count(row: ChatRow) -> int:

@@ -11,9 +11,8 @@ from pathlib import Path
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from engine.lm.exchange import jsonable
 from engine.lm.tuned import write_whole
-from engine.records import content_hash
+from engine.records import content_hash, strict_json_form
 from engine.training.contract import Order
 
 
@@ -50,7 +49,7 @@ def write_order(place: Path | None, order: Order) -> None:
     """Keep an order there. Raises OSError."""
     if place is not None:
         place.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(place, orjson.dumps(asdict(order), default=jsonable))
+        write_whole(place, orjson.dumps(asdict(order), default=strict_json_form))
 
 
 _ORDER = TypeAdapter(Order)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import orjson
 from pydantic import BeforeValidator, PlainSerializer, ValidationError, field_validator, model_validator
 
-from engine.errors import ConfigurationError, DatasetError, EngineError
+from engine.errors import ConfigurationError, DatasetError, EngineError, first_problem
 from engine.pipeline.spec import CorpusSpec
 from engine.runs.intake.attachments import attached_path, kept_name
 from engine.runs.spec import Frozen, ProjectDraft
@@ -192,10 +192,8 @@ def unpack(content: bytes) -> ProjectFile:
         caused = error.errors()[0].get("ctx", {}).get("error")
         if isinstance(caused, ConfigurationError):
             raise caused from None
-        where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "the whole file"
-        raise ConfigurationError(
-            f"This project file is damaged at {where!r}: {error.errors()[0]['msg']}."
-        ) from error
+        where, message = first_problem(error, "the whole file")
+        raise ConfigurationError(f"This project file is damaged at {where!r}: {message}.") from error
     return file.model_copy(update={"draft": harmless(file.draft)})
 
 

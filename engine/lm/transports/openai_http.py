@@ -30,12 +30,12 @@ from engine.errors import LMError
 from engine.lm import streaming
 from engine.lm.base import Choice, Reply, Request
 from engine.lm.choice import is_reasoning_model
-from engine.lm.exchange import choice_of, counted_usage, for_reasoning, jsonable, usage_of
+from engine.lm.exchange import choice_of, counted_usage, for_reasoning, usage_of
 from engine.lm.keys import Secret
 from engine.lm.options import OF_CALL, refuse_of_model, unheard_of_call
 from engine.lm.transports import failures
 from engine.lm.transports.failures import Place
-from engine.records import Usage
+from engine.records import Usage, strict_json_form
 
 if TYPE_CHECKING:
     from engine.lm.client import LM
@@ -238,7 +238,7 @@ class OpenAITransport:
         if extra:
             body |= extra
         try:
-            return orjson.dumps(body, default=jsonable)
+            return orjson.dumps(body, default=strict_json_form)
         except TypeError as error:
             raise failures.unsendable(self.place.model, error) from None
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from engine.errors import EngineError
+from engine.errors import EngineError, first_problem
 from engine.home import data_home
 from engine.lm.slots import FOLDER, SharedLimit, shared_limit
 from engine.runs.child.new_rows import NewRowsRequest, write_rows
@@ -67,9 +67,8 @@ def answer_request(text: bytes, put: Put = lambda _: None) -> ChildAnswer:
         content: object = loop.run(carry_out(request.model_validate(asked.content), put))
         return ChildAnswer(content=content, final=True)
     except ValidationError as error:
-        where = ".".join(str(part) for part in error.errors()[0]["loc"])
-        problem = f"The request cannot be read at {where!r}: {error.errors()[0]['msg']}."
-        return ChildAnswer(problem=problem, final=True)
+        where, message = first_problem(error)
+        return ChildAnswer(problem=f"The request cannot be read at {where!r}: {message}.", final=True)
     except EngineError as error:
         return ChildAnswer(problem=str(error), final=True)
 
