@@ -1,6 +1,6 @@
 """The folder of Tuneboard's files: the database, the call cache, exports and logs.
 
-It knows environment variables and the operating system's custom, and creates nothing but the folder.
+It knows environment variables, the operating system's custom, and how a file is written whole.
 """
 
 from __future__ import annotations
@@ -38,3 +38,11 @@ def data_home() -> Path:
             f"The data folder {home} cannot be made: {error.strerror or error}. Choose another with {ENVIRONMENT_VARIABLE}."
         ) from error
     return home
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all, and its folder. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)

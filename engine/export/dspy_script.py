@@ -28,8 +28,9 @@ from engine.export.dspy_parts import (
     SEARCHING,
     TOOL_CODE,
 )
-from engine.export.program import ProgramFile, json_text, literal, program_file, quotable, write_text
+from engine.export.program import ProgramFile, json_text, literal, program_file, quotable
 from engine.export.standalone.stand_ins import HERE, REPLACED
+from engine.home import write_whole
 from engine.lm.choice import ModelChoice, is_offline
 from engine.modules.module import Module
 from engine.modules.predict import FIELD, Predict, reasoning_first
@@ -104,7 +105,7 @@ METADATA: dict[str, Any] = {"dependency_versions": {}}
 
 def save_dspy(program: Module, path: str | Path) -> None:
     """Write a program's state file for DSPy: `program.load(path)` reads it there, into a program of the same steps."""
-    write_text(json_text(dspy_state(program)), path)
+    write_whole(Path(path), json_text(dspy_state(program)).encode())
 
 
 def state_text(program: ProgramFile) -> str:

@@ -167,15 +167,6 @@ def literal(value: object) -> str:
     return pprint.pformat(json_value(value), width=100, sort_dicts=False)
 
 
-def write_text(text: str, path: str | Path) -> None:
-    """Write a file that appears whole or not at all, and its folder."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(target)
-
-
 def to_text(program: ProgramFile) -> str:
     """Return the file's text, in the order of the format."""
     return json_text(program.model_dump(mode="json", exclude_none=True))

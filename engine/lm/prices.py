@@ -16,7 +16,7 @@ from typing import NamedTuple
 import orjson
 
 from engine.errors import ConfigurationError, StoreError
-from engine.home import data_home
+from engine.home import data_home, write_whole
 from engine.lm.choice import find_provider
 from engine.lm.local.sources import hosted_choice
 
@@ -98,10 +98,8 @@ def set_own_price(model: str, per_million: tuple[float, float] | None) -> None:
         entry = before if isinstance(before, dict) else {}
         names = ("input_cost_per_token", "output_cost_per_token")
         kept[model] = {**entry, **{n: p / 1e6 for n, p in zip(names, per_million, strict=True)}}
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_bytes(orjson.dumps(kept, option=orjson.OPT_INDENT_2))
-        partial.replace(path)
+        write_whole(path, orjson.dumps(kept, option=orjson.OPT_INDENT_2))
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror or error}.") from error
     _price.cache_clear()

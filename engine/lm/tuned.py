@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from engine.errors import ConfigurationError, UnknownNameError
-from engine.home import data_home
+from engine.home import data_home, write_whole
 from engine.lm.choice import ModelChoice
 
 PREFIX = "tuned/"
@@ -64,16 +64,7 @@ def name_for(base_model: str, key: str) -> str:
 
 def save_tuned(model: TunedModel) -> None:
     """Write a tuned model's record, whole or not at all."""
-    folder = model_folder(model.name)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / _FILE, model.model_dump_json(indent=2).encode())
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(content)
-    part.replace(path)
+    write_whole(model_folder(model.name) / _FILE, model.model_dump_json(indent=2).encode())
 
 
 def get_tuned(name: str) -> TunedModel:

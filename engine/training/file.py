@@ -13,8 +13,7 @@ from typing import ClassVar
 import orjson
 
 from engine.errors import ConfigurationError, TrainingError
-from engine.home import data_home
-from engine.lm.tuned import write_whole
+from engine.home import data_home, write_whole
 from engine.records import strict_json_form
 from engine.text import counted
 from engine.training.contract import ChatRow, Order, Progress, Trained, TrainingEstimate, Watch
@@ -86,7 +85,6 @@ class FileTrainer:
 def write_lines(rows: Iterable[ChatRow], path: Path) -> None:
     """Write the rows' training file, whole or not at all. Raises TrainingError."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, training_lines(rows))
     except OSError as error:
         raise TrainingError(

@@ -20,7 +20,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from engine.errors import ConfigurationError, EngineError, ModelNotFoundError, TrainingError
-from engine.home import data_home
+from engine.home import data_home, write_whole
 from engine.lm.local.sources import (
     CHECKPOINTS,
     LOCAL,
@@ -38,7 +38,6 @@ from engine.lm.tuned import (
     name_for,
     save_tuned,
     tuned_models,
-    write_whole,
 )
 from engine.records import content_hash
 from engine.text import duration, listed
@@ -486,7 +485,6 @@ def _note_speed(order: Order, kept: Kept, start: Start) -> None:
     share = kept.step / kept.steps if kept.steps else 0.0
     tokens = sum(map(token_count, order.rows)) * order.settings.epochs * share
     if kept.seconds > 0 and tokens:
-        (data_home() / FOLDER).mkdir(parents=True, exist_ok=True)
         speeds = {**_speeds(), _speed_key(order, start): tokens / kept.seconds}
         write_whole(data_home() / FOLDER / _SPEED, orjson.dumps(speeds))
 

@@ -22,13 +22,14 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from engine.errors import ConfigurationError, EngineError, LMError, MissingKeyError, TrainingError
+from engine.home import write_whole
 from engine.lm.choice import ModelChoice, Route, find_route
 from engine.lm.keys import Secret, key_for, without_keys
 from engine.lm.local.sources import is_trained
 from engine.lm.transports import failures
 from engine.lm.transports.failures import Place
 from engine.lm.transports.openai_http import Answered, ask_endpoint
-from engine.lm.tuned import PREFIX, TunedModel, get_tuned, model_folder, name_for, save_tuned, write_whole
+from engine.lm.tuned import PREFIX, TunedModel, get_tuned, model_folder, name_for, save_tuned
 from engine.text import dollars, listed
 from engine.training.contract import Order, Progress, Trained, TrainingEstimate, TrainSettings, Watch
 from engine.training.file import long_rows, token_count, training_lines
@@ -353,7 +354,6 @@ class _Training:
         self.job = job
         folder = model_folder(self.name)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             write_whole(folder / "job.json", job.model_dump_json().encode())
         except OSError as error:
             raise TrainingError(f"{folder} cannot be written: {error.strerror or error}.") from error

@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from engine.lm.tuned import write_whole
+from engine.home import write_whole
 from engine.records import content_hash, strict_json_form
 from engine.training.contract import Order
 
@@ -48,7 +48,6 @@ def read_order(place: Path | None) -> Order | None:
 def write_order(place: Path | None, order: Order) -> None:
     """Keep an order there. Raises OSError."""
     if place is not None:
-        place.parent.mkdir(parents=True, exist_ok=True)
         write_whole(place, orjson.dumps(asdict(order), default=strict_json_form))
 
 

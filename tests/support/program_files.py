@@ -1,8 +1,9 @@
 """Program files for tests."""
 
-from engine.export.program import program_file, to_text, write_text
+from engine.export.program import program_file, to_text
+from engine.home import write_whole
 
 
 def save_program(spec, candidate, path, **more):
     """Write a program file; `more` is what `program_file` takes."""
-    write_text(to_text(program_file(spec, candidate, **more)), path)
+    write_whole(path, to_text(program_file(spec, candidate, **more)).encode())

@@ -23,9 +23,10 @@ from engine.adapters.chat import ChatAdapter
 from engine.adapters.values import format_value
 from engine.errors import EngineError, ProgramFileError, RunError
 from engine.export.formats import EXPORTS, get_export
-from engine.export.program import ProgramFile, program_file, read_program, to_text, write_text
+from engine.export.program import ProgramFile, program_file, read_program, to_text
 from engine.export.record_module import RecordProgram
 from engine.export.weights import with_step_models
+from engine.home import write_whole
 from engine.modules.module import Module
 from engine.prediction import Prediction
 from engine.records import Candidate, Evaluation, whole_trials
@@ -63,7 +64,7 @@ def export_run(
                 # A form that cannot hold this program: asked for by name it gives the reason.
                 (folder / form.file_name).unlink(missing_ok=True)
                 continue
-            write_text(made.decode(), folder / form.file_name)
+            write_whole(folder / form.file_name, made)
     except OSError as error:
         raise RunError(
             f"The program could not be exported to {folder}: {error.strerror or error}."
@@ -166,7 +167,7 @@ def use_version(home: Path, store: Store, project_id: str, number: int) -> Path:
     version = store.versions.get(project_id, number)
     path = program_path(home, project_id)
     try:
-        write_text(to_text(ProgramFile.model_validate(version.content)), path)
+        write_whole(path, to_text(ProgramFile.model_validate(version.content)).encode())
     except OSError as error:
         raise RunError(f"The program could not be written to {path}: {error.strerror or error}.") from error
     store.versions.set_in_use(project_id, number)
