@@ -102,12 +102,12 @@ def listed(names: Sequence[str], last: str = "and") -> str:
 def short(number: float) -> str:
     """Write a large number briefly.
 
-    >>> short(950), short(15_300), short(2_500_000)
-    ('950', '15.3k', '2.5M')
+    >>> short(950), short(15_300), short(172_963), short(2_500_000)
+    ('950', '15.3k', '173k', '2.5M')
     """
     for size, unit in ((1_000_000, "M"), (1_000, "k")):
-        if number >= size:
-            return f"{number / size:.1f}{unit}"
+        if number >= 0.9995 * size:
+            return f"{number / size:.{0 if number >= 99.95 * size else 1}f}{unit}"
     return f"{number:.0f}"
 
 

@@ -185,14 +185,12 @@ def model_choice(
     )
     if note:
         st.caption(ui.mark("help", note))
-    if chosen is not None:
+    if chosen is not None and not is_offline(chosen):
         model_facts(chosen)
 
 
 def model_facts(choice: ModelChoice, *, named: bool = False) -> None:
-    """Show where a model's key is and its price, `named` in one line after its name; nothing for the offline one."""
-    if is_offline(choice):
-        return
+    """Show where a model's key is and its price, `named` in one line after its name."""
     is_there, sentence = key_state(choice)
     facts = [
         f":{'green' if is_there else 'orange'}[:material/key:] {escape_markdown(sentence)}",

@@ -14,6 +14,7 @@ from dashboard.state.editing import drafts
 from dashboard.state.selection import Selection
 from dashboard.views.text import distinct, escape_markdown
 from engine.errors import EngineError
+from engine.export.hero import VERDICTS
 from engine.runs.spec import ProjectDraft
 from engine.store.rows import RunRow
 from engine.text import signed
@@ -105,16 +106,16 @@ def figure(
 
 
 _LOOKS = {
-    "better": (st.success, ":material/trending_up:"),
-    "worse": (st.error, ":material/trending_down:"),
-    "too_close": (st.info, ":material/drag_handle:"),
-    "not_enough": (st.warning, ":material/help:"),
+    "good": (st.success, ":material/trending_up:"),
+    "bad": (st.error, ":material/trending_down:"),
+    "even": (st.warning, ":material/drag_handle:"),
 }
 
 
 def verdict_card(verdict: Mapping[str, object]) -> None:
     """Show the verdict's sentence in its colour."""
-    box, icon = _LOOKS.get(str(verdict.get("kind")), _LOOKS["too_close"])
+    _, look = VERDICTS.get(str(verdict.get("kind")), VERDICTS["too_close"])
+    box, icon = _LOOKS[look]
     with st.container(key="verdict"):
         box(str(verdict.get("sentence", "")), icon=icon)
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from dashboard.state.selection import read_only
 from dashboard.state.users import acting_later
 from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
@@ -181,6 +182,14 @@ def button(
         if below:
             st.caption(escape_markdown(why_not, 1000))
     return pressed
+
+
+def chosen_or_button(mine: bool, label: str, key: str, on_click: Callable[[], None], **options: Any) -> None:
+    """Draw a badge on the one thing of several that is chosen, and on each other the button that chooses it."""
+    if mine:
+        st.badge("Chosen", icon=":material/check:", color="green")
+    elif not read_only():
+        button(label, key, on_click=on_click, **options)
 
 
 def _icon(name: str) -> str | None:

@@ -6,7 +6,7 @@ A choice is written into the address as "run.candidate", so that every view is a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dashboard.state import reading
 from dashboard.state.reading import kept
@@ -138,6 +138,21 @@ def score_words(entry: CandidateEntry) -> str:
     if entry.score is None:
         return "not scored"
     return f"{percent(entry.score)} in practice ({counted(entry.rows, 'row')})"
+
+
+def change(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> int:
+    """Return the change of a figure in percent; 0 where one of the two is not known."""
+    was, now = before[name], after[name]
+    return round(100 * (now / was - 1)) if was and now else 0
+
+
+def why_best(result: Mapping[str, Any]) -> str:
+    """Say how the best prompt of a run compares with the starting one."""
+    kind = result["verdict"].get("kind")
+    saved = -change(result["baseline"], result["best"], "cost_per_row")
+    if kind == "too_close" and saved > 0:
+        return f"Neither surely better nor worse than the start, and {saved} % cheaper."
+    return "Surely better than the start." if kind == "better" else "Not surely better than the start."
 
 
 def chosen(run: RunRow, best: str, text: str, runs: Sequence[RunRow]) -> list[ComparedCandidate]:

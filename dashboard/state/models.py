@@ -13,7 +13,7 @@ from dashboard.state.reading import setting
 from dashboard.state.selection import read_only
 from dashboard.views.text import model_name
 from engine.errors import ConfigurationError, RunError
-from engine.lm.choice import ModelChoice, find_provider, is_offline, key_variable
+from engine.lm.choice import ModelChoice, find_provider, find_route, is_offline, key_variable
 from engine.lm.keys import find_key
 from engine.lm.local.sources import answering, check_local
 from engine.pipeline.spec import PipelineSpec
@@ -78,6 +78,22 @@ def not_in_settings(choice: ModelChoice, saved: Sequence[ModelChoice]) -> str:
     )
 
 
+def wrong_name(models: Sequence[ModelChoice]) -> str:
+    """Return what is wrong with the name or address of one of these models, or "".
+
+    >>> wrong_name([ModelChoice(name="openai/gpt-5-mini"), ModelChoice(name="gpt5")])
+    "There is no model 'gpt5'. Write it as provider/model, for example openai/gpt-5-mini."
+    """
+    for choice in models:
+        try:
+            route = find_route(choice.name, choice.base_url)
+        except ConfigurationError as error:
+            return str(error)
+        if route.provider is None and not choice.base_url and "/" not in choice.name:
+            return f"There is no model {choice.name!r}. Write it as provider/model, for example openai/gpt-5-mini."
+    return ""
+
+
 def own_key_variable(address: str) -> str:
     """Return the name of the variable for the key of the user's own address.
 
@@ -106,6 +122,9 @@ def price_words(choice: ModelChoice) -> str:
     return f"${1e6 * found.input:,.2f} in, ${1e6 * found.output:,.2f} out per million tokens"
 
 
+NOT_SURE = (
+    "Tuneboard cannot tell whether there is such a provider: test the connection on the Settings page first."
+)
 _MEMORY = "page_keys"
 
 
@@ -170,7 +189,8 @@ def key_state(choice: ModelChoice) -> tuple[bool, str]:
         return (False, str(error))
     variable = key_variable(choice)
     if not variable and not choice.base_url and not is_offline(choice) and find_provider(choice.name) is None:
-        return (True, "Key: whatever this provider's own variable holds in the environment.")
+        provider = choice.name.partition("/")[0]
+        return (True, f"{provider} is asked through litellm, with the key that litellm looks for. {NOT_SURE}")
     if is_offline(choice) or not variable:
         return (True, "No key needed.")
     if remembered(variable):

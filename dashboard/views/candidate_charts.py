@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
+from dashboard.views.text import upper_first
 from engine.store.rows import CandidateRow, TrialRow
 from engine.text import percent
 
@@ -168,7 +169,7 @@ def trade_off(found: Sequence[Variant]) -> str:
     """Say in one sentence what quality costs, or "" where there is no choice.
 
     >>> trade_off([Variant(0, 0.5, 100, False, False), Variant(1, 0.8, 400, False, True)])
-    'Prompt 1 scores 30 points more than prompt 0 and reads 4.0 times the tokens.'
+    'Prompt 1 scores 30 points more than the starting prompt and reads 4.0 times the tokens.'
     """
     front = sorted((v for v in found if not v.beaten), key=lambda v: v.tokens)
     if len(front) < 2 or not front[0].tokens:
@@ -176,7 +177,7 @@ def trade_off(found: Sequence[Variant]) -> str:
     cheap, dear = front[0], front[-1]
     gain = 100 * (dear.score - cheap.score)
     sentence = (
-        f"Prompt {dear.number} scores {gain:.{1 if gain < 10 else 0}f} points more than prompt {cheap.number} "
+        f"{upper_first(_name(dear))} scores {gain:.{1 if gain < 10 else 0}f} points more than {_name(cheap)} "
         f"and reads {dear.tokens / cheap.tokens:.1f} times the tokens."
     )
     return f"{sentence} {_as_good_words(found)}".strip()
@@ -189,9 +190,13 @@ def _as_good_words(found: Sequence[Variant]) -> str:
         return ""
     fewer_tokens = 100 * (1 - cheaper.tokens / best.tokens)
     return (
-        f"On these rows prompt {cheaper.number} is as good as the best prompt {best.number}, "
+        f"On these rows {_name(cheaper)} is as good as the best, {_name(best)}, "
         f"with {fewer_tokens:.0f} % fewer tokens."
     )
+
+
+def _name(one: Variant) -> str:
+    return f"prompt {one.number}" if one.number else "the starting prompt"
 
 
 def as_good(found: Sequence[Variant]) -> Variant | None:

@@ -132,10 +132,12 @@ def models_figure(found: Iterable[ModelFigures]) -> dict[str, Any] | None:
     if len(known) < 2:
         return None
     traces = [_points(kind, [f for f in known if f.kind == kind]) for kind in LOOKS]
+    dearest = max(f.dollars or 0.0 for f in known) or 1.0
     layout = {
         "xaxis": {
             "title": {"text": "Cost of 1,000 rows (US dollars)"},
-            "rangemode": "tozero",
+            # A little more than the points need, so that none covers the other axis's figures.
+            "range": [-0.06 * dearest, 1.1 * dearest],
             "tickprefix": "$",
         },
         "yaxis": {"title": {"text": "Score on validation rows (%)"}, "ticksuffix": " %"},

@@ -114,7 +114,7 @@ def score_chart(
             lost = known.failed and known.number not in sound
             (failing if lost or known.answered_score is None else prompts).append(point)
     chosen = {t.candidate_id for t in shown if over and t.is_best}
-    last = max((p.place for p in at.values()), default=1.0)
+    last = max((p.place for p in at.values()), default=0.0)
     leader, best = _best(prompts, chosen, last)
     return ScoreChart(
         baseline,
@@ -183,11 +183,11 @@ def _hover(trial: TrialRow, origin: str) -> str:
 
 
 def _places(trials: Sequence[TrialRow]) -> dict[int, float]:
-    """Return each trial's place: that of its prompt, 1, 2, 3 ... by first validation; tries on training rows evenly in between."""
+    """Return each trial's place: that of its prompt, 0 (the start), 1, 2 ... by first validation; a try on training rows in between."""
     places: dict[int, float] = {}
     of_candidate: dict[str, int] = {}
     between: list[int] = []
-    place = 0
+    place = -1
     for trial in [*trials, None]:
         if trial is not None and trial.split == "train":
             between.append(trial.number)
@@ -261,8 +261,8 @@ def score_figure(chart: ScoreChart) -> dict[str, object]:
     line to all that it came from, which the browser draws when the pointer is on it.
     """
     drawn = [*thinned(chart.prompts), *thinned(chart.failing), *chart.running]
-    last = max((p.place for p in (*drawn, *chart.training)), default=1.0)
-    ends = [0.4, last + 0.6]
+    last = max((p.place for p in (*drawn, *chart.training)), default=0.0)
+    ends = [-0.6, last + 0.6]
     best = [*chart.best, chart.best[-1]._replace(place=last + 0.4)] if chart.best else []
     settled, pending = _joined(chart)
     start = [chart.baseline] * 2 if chart.baseline is not None else []

@@ -100,16 +100,16 @@ def test_the_prompt_can_be_copied_and_another_one_taken(finished):
     assert "--- system ---" in finished.evaluate("navigator.clipboard.readText()")
     offers = finished.locator("[class*=st-key-offer_]:has(button)")
     start = offers.filter(has_text="The starting prompt").last
-    start.get_by_role("button", name="Take this one").click()
+    start.get_by_role("button", name="Choose").click()
     settled(finished)
-    expect(finished.locator(".st-key-offers")).to_contain_text("Taken")
+    expect(finished.locator(".st-key-offers")).to_contain_text("Chosen")
     to_page(finished, "export")
     expect(finished.locator(".st-key-taken_note")).to_contain_text(
         "This is the starting prompt, as you decided"
     )
     to_page(finished, "results")
     best = offers.filter(has_text="The best prompt").last
-    best.get_by_role("button", name="Take this one").click()
+    best.get_by_role("button", name="Choose").click()
     settled(finished)
     to_page(finished, "export")
     expect(finished.locator(".st-key-taken_note")).to_have_count(0)

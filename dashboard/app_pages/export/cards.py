@@ -27,22 +27,19 @@ from engine.text import percent
 def taken_note(run: RunRow) -> None:
     """Say which prompt the exports hold, where it is not the best one or the best one is not surely better."""
     result = run.result or {}
-    best, surely = result.get("best_candidate"), result["verdict"].get("kind") == "better"
+    best, surely = result["best_candidate"], result["verdict"].get("kind") == "better"
     if run.taken == best and surely:
         return
     entries = {c.id: c for c in candidates.index(run)}
-    name = candidates.name_of(entries[run.taken], str(best)) if run.taken in entries else "another prompt"
+    name = candidates.name_of(entries[run.taken], best) if run.taken in entries else "another prompt"
     with ui.row("taken_note"):
-        if run.taken == result.get("seed_candidate"):
+        start = run.taken == result.get("seed_candidate")
+        if start:
             why = "because no prompt is surely better" if not surely else "as you decided"
-            st.markdown(ui.mark("flag", f"This is the starting prompt, {why}.", "blue"), width="content")
+            note = f"This is the starting prompt, {why}."
         else:
-            warning = (
-                f"This is not surely better than the starting prompt: {name}."
-                if not surely
-                else f"You took {name}."
-            )
-            st.markdown(ui.mark("warning" if not surely else "flag", warning), width="content")
+            note = f"{name}. {candidates.why_best(result) if run.taken == best else 'You took it.'}"
+        st.markdown(ui.mark("flag", note, "blue" if start else "orange"), width="content")
         ui.link("results", "Decide on the Results page", "rule", project=run.project_id, run=run.id)
 
 

@@ -105,24 +105,18 @@ def _advised(now: Current) -> str:
 
 
 def _card(now: Current, metric: type[Metric], chosen: str, advised: str) -> None:
-    mine, fits = metric.name == chosen, metric.name == advised
+    fits = metric.name == advised
     with ui.tile(f"metric_{metric.name}"):
         with st.container(key=f"metric_body_{metric.name}"):
             with ui.row(f"metric_head_{metric.name}"):
                 st.markdown(f"**{metric.title}**", width="content")
-                if mine:
-                    st.badge("In use", icon=":material/check:", color="green")
-                elif fits:
-                    st.badge("Fits your answers")
+                if fits:
+                    st.badge("Fits your answers", icon=":material/thumb_up:", color="green")
             _description(metric)
-        if not mine:
-            named = Named(name=metric.name, options=usual_options(metric.name, now.draft.pipeline))
-            ui.button(
-                "Use this",
-                f"use_{metric.name}",
-                type="primary" if not chosen and fits else "secondary",
-                on_click=ui.callback(drafts.update, now.id, metric=named),
-            )
+        named = Named(name=metric.name, options=usual_options(metric.name, now.draft.pipeline))
+        use = ui.callback(drafts.update, now.id, metric=named)
+        primary = "primary" if not chosen and fits else "secondary"
+        ui.chosen_or_button(metric.name == chosen, "Choose", f"use_{metric.name}", use, type=primary)
 
 
 def _description(metric: type[Metric]) -> None:

@@ -15,7 +15,7 @@ from dashboard.components.runs import figure
 from dashboard.components.tables import small_table
 from dashboard.state import candidates, more_scores, reading
 from dashboard.state.candidates import score_words
-from dashboard.state.selection import read_only, writing
+from dashboard.state.selection import writing
 from dashboard.views.candidate_charts import as_good, variants
 from dashboard.views.glossary import explain
 from dashboard.views.models import HEAD, LIKELY
@@ -61,14 +61,14 @@ def figures(result: Mapping[str, Any]) -> None:
         _card(
             "Cost per 1,000 rows",
             price(None if after["cost_per_row"] is None else 1000 * after["cost_per_row"]),
-            _change(before, after, "cost_per_row"),
+            candidates.change(before, after, "cost_per_row"),
             less_is_better=True,
             help="What answering 1,000 rows with the best prompt costs; below, the change against the baseline.",
         )
         _card(
             "Tokens per row",
             NO_FIGURE if after["tokens_per_row"] is None else short(after["tokens_per_row"]),
-            _change(before, after, "tokens_per_row"),
+            candidates.change(before, after, "tokens_per_row"),
             less_is_better=True,
             help=explain("token", "Here: sent and received for a row with the best prompt."),
         )
@@ -94,11 +94,6 @@ def against_teacher(run: RunRow, result: Mapping[str, Any]) -> None:
 def _card(name: str, value: str, change: float | None = None, **more: Any) -> None:
     with ui.card(f"figure_{name.lower().replace(' ', '_').replace(',', '')}", height="stretch"):
         figure(name, value, change, **more)
-
-
-def _change(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> int:
-    was, now = before[name], after[name]
-    return round(100 * (now / was - 1)) if was and now else 0
 
 
 class Offer(NamedTuple):
@@ -132,11 +127,8 @@ def _offer(run: RunRow, offer: Offer) -> None:
             st.markdown(f"**{offer.title}**")
             st.markdown(offer.why)
             st.caption(escape_markdown(offer.facts, 200))
-        if offer.candidate == run.taken:
-            st.badge("Taken", icon=":material/check:", color="green")
-        elif not read_only():
-            take = ui.callback(_take, run.id, offer.candidate)
-            ui.button("Take this one", f"take_{offer.candidate}", on_click=take)
+        take = ui.callback(_take, run.id, offer.candidate)
+        ui.chosen_or_button(offer.candidate == run.taken, "Choose", f"take_{offer.candidate}", take)
 
 
 def _take(run_id: str, candidate: str) -> None:
@@ -149,25 +141,18 @@ def _take(run_id: str, candidate: str) -> None:
 def _offers(run: RunRow, result: Mapping[str, Any]) -> list[Offer]:
     """Return the best prompt, one as good and cheaper where there is one, and the start; one alone is no choice."""
     best, start = result["best_candidate"], result["seed_candidate"]
-    kind = result["verdict"].get("kind")
     entries = {c.id: c for c in candidates.index(run)}
     tokens = candidates.row_tokens(run)
     found = variants(candidates.everything(run), whole_trials(reading.snapshot(run).trials), tokens, best)
     cheap = as_good(found)
-    surely = kind == "better"
+    surely = result["verdict"].get("kind") == "better"
     safe = "Not as good." if surely else "The safe choice: nothing is surely better."
     # The prompts that were tested have one number on this page: that of the test rows.
     figures = (result["best"], result["baseline"], result.get("static") or {})
     tested = {f.get("candidate"): f.get("tokens_per_row") for f in figures}
     wanted = [(start, "The starting prompt", safe)]
     if best != start:
-        why = "Surely better than the start." if surely else "Not surely better than the start."
-        if (
-            kind == "too_close"
-            and (saved := -_change(result["baseline"], result["best"], "cost_per_row")) > 0
-        ):
-            why = f"Neither surely better nor worse than the start, and {saved} % cheaper."
-        wanted.insert(0, (best, "The best prompt", why))
+        wanted.insert(0, (best, "The best prompt", candidates.why_best(result)))
     if cheap is not None and cheap.number:
         fewer = 100 * (1 - cheap.tokens / next(v.tokens for v in found if v.best))
         why = f"As good on the rows to choose by, with {fewer:.0f} % fewer tokens."
@@ -175,7 +160,7 @@ def _offers(run: RunRow, result: Mapping[str, Any]) -> list[Offer]:
             len(wanted) - 1, (candidates.by_number(run, cheap.number), f"Prompt {cheap.number}", why)
         )
     if static := result.get("static"):
-        why = "Shows each input the same: nothing is looked up. The best of that kind."
+        why = "Sends every input with the same examples. The best prompt that does."
         if static["test"] is None:
             why += " It was not tested: too little of the budget was left."
         wanted.insert(len(wanted) - 1, (static["candidate"], "The best fixed prompt", why))

@@ -47,8 +47,8 @@ def models_view(run: RunRow, spec: RunSpec, found: Sequence[ModelFigures]) -> No
     with table:
         _lines("compared_models", "The best prompt on each model", [one.line for one in found])
         rows = count(max(f["rows"] for f in result["models"]["figures"]), "row")
-        other = "Every line is the same prompt, but for those that name another one. "
-        st.caption(f"{other}On the {rows} to choose by. {LIKELY}", help=explain("practice score"))
+        same = f"Each model answered the {rows} to choose by with the same prompt, unless its line names another."
+        st.caption(f"{same} {LIKELY}", help=explain("practice score"))
     if chart is not None:
         with chart:
             label = f"Score against price of {count(len(found), 'model')}"
@@ -92,8 +92,9 @@ def _move(run: RunRow, spec: RunSpec, found: Sequence[ModelFigures]) -> None:
             )
             pressed = ui.button("Tune it there", "move_model_go", icon="conversion_path")
         st.caption(
-            "Opens the Tune page with this run's settings and that model: the best prompt's wording is the start, examples "
-            "are found again. You see what it will take before you start it; the result then appears here, too."
+            "Opens the Tune page with this run's settings and that model. Only the wording of the best prompt moves: its solved "
+            "examples are not taken along, the new run finds its own. You see what it will take before you start it; the "
+            "result then appears here, too."
         )
     if pressed:
         replace_setup(run, lambda: draft_on(spec, reading.prompt(run, best), models[picked]))

@@ -66,11 +66,8 @@ def _trial_card(seen: Snapshot, trial: TrialRow, *, pinned: bool) -> None:
             if len(row.candidate.steps) > 1:
                 st.caption(path)
             ui.plain_code(state.instructions.strip() or "(no instruction)", height=140)
-            st.caption(
-                f"{count(len(state.demos), 'solved example')} shown to the model"
-                if state.demos
-                else "No solved examples shown"
-            )
+            shown = f"{min(state.nearest, len(state.demos))} of " if state.nearest else ""
+            st.caption(f"{shown}{count(len(state.demos), 'solved example')} shown to the model")
         with st.expander(
             f"The {count(trial.rows_done, 'row')} it was scored on", key="trial_rows", on_change="rerun"
         ) as rows:

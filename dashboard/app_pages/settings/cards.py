@@ -7,10 +7,11 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components import ui
+from dashboard.components.forms import model_facts
 from dashboard.components.tables import small_table
 from dashboard.state import models, reading, users
 from dashboard.state.editing import drafts
-from dashboard.state.models import own_key_variable, price_words, title_of
+from dashboard.state.models import own_key_variable, title_of, wrong_name
 from dashboard.state.selection import check, read_only
 from dashboard.views.glossary import explain
 from dashboard.views.history import by_project
@@ -18,7 +19,7 @@ from dashboard.views.text import count, distinct, escape_markdown
 from engine.errors import EngineError
 from engine.home import data_home
 from engine.lm import prices
-from engine.lm.choice import PROVIDERS, Provider, find_route, is_offline, key_variable
+from engine.lm.choice import PROVIDERS, Provider, find_provider, is_offline, key_variable
 from engine.lm.connection import LocalServer, local_servers, providers_with_key
 from engine.lm.local.sources import model_title
 from engine.lm.tuned import PREFIX
@@ -144,7 +145,7 @@ def model_form() -> None:
             st.rerun()
         if st.session_state.pop("model_added", False):
             st.toast("Added. Test the connection, then choose it on the Tune page.", icon=":material/check:")
-        _hint(provider, own=bool(address.strip()))
+        _hint(find_provider(name) if name and "/" in name else provider, own=bool(address.strip()))
 
 
 def _details(picked: str) -> dict[str, Any]:
@@ -193,11 +194,7 @@ def _details(picked: str) -> dict[str, Any]:
 def _wrong(name: str | None, address: str) -> str:
     if not name or not name.strip():
         return "Name the model first, as provider/model."
-    try:
-        find_route(name, address.strip() or None)
-    except EngineError as error:
-        return str(error)
-    return ""
+    return wrong_name([ModelChoice(name=name, base_url=address.strip() or None)])
 
 
 def _hint(provider: Provider | None, *, own: bool) -> None:
@@ -205,7 +202,8 @@ def _hint(provider: Provider | None, *, own: bool) -> None:
         st.caption("Only the server at this address is asked, directly.")
     elif provider is None:
         st.caption(
-            "Names that no provider above covers are sent through litellm, which knows over a hundred."
+            "Names that no provider above covers are sent through litellm, which knows over a hundred. "
+            "Test the connection after adding one."
         )
     elif provider.local:
         st.caption("Start its server on this machine first. Nothing leaves the machine.")
@@ -265,15 +263,12 @@ def model_list() -> None:
 
 
 def _model(choice: ModelChoice, key: str) -> None:
-    is_there, sentence = models.key_state(choice)
     administrator = users.is_administrator()
     with ui.card(key):
         with ui.row(f"{key}_head"):
             with st.container(gap="xxsmall", key=f"{key}_name"):
                 st.markdown(f"**{escape_markdown(title_of(choice), 80)}**")
-                st.caption(
-                    f"{escape_markdown(price_words(choice))} · :{'green' if is_there else 'orange'}[{escape_markdown(sentence)}]"
-                )
+                model_facts(choice)
             pressed = ui.button("Test connection", f"{key}_test", icon="network_check")
             if not is_offline(choice) and administrator:
                 remove = ui.callback(drafts.remove_model, choice)
@@ -282,7 +277,7 @@ def _model(choice: ModelChoice, key: str) -> None:
             _price_form(choice, key)
         variable = key_variable(choice)
         if variable:
-            _key_form(variable, key, open_now=not is_there)
+            _key_form(variable, key, open_now=not models.key_state(choice)[0])
         if pressed:
             _test(choice)
 
@@ -378,13 +373,10 @@ def _use_key(variable: str, typed: str, keep: bool) -> None:
 def _test(choice: ModelChoice) -> None:
     with st.spinner("Asking the model for one word"):
         problem, message = models.check_connection(choice)
-    with ui.row("test_report", "top"):
-        st.badge(
-            "It does not work" if problem else "It works",
-            icon=":material/error:" if problem else ":material/check_circle:",
-            color="red" if problem else "green",
+    with st.container(key="test_report"):
+        st.markdown(
+            ui.mark("error", message, "red") if problem else ui.mark("check_circle", message, "green")
         )
-        st.text(message)
 
 
 MOST = 12
@@ -403,7 +395,7 @@ def spending_card() -> None:
             st.caption("Nothing yet: no run was started.")
             return
         known = [s.cost for s in found if s.cost is not None]
-        st.metric("Together", price(sum(known) if known else None))
+        st.metric("In total", price(sum(known) if known else None))
         small_table(
             ("Project", "Money", "Calls", "Tokens"),
             [(s.project, price(s.cost), f"{s.calls:,}", short(s.tokens)) for s in found[:MOST]],

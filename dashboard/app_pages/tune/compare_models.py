@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import streamlit as st
 
 from dashboard.components import ui
@@ -14,8 +12,6 @@ from dashboard.state.editing import drafts
 from dashboard.state.models import title_of
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown, model_name
-from engine.errors import ConfigurationError
-from engine.lm.choice import find_route
 from engine.runs.spec import ModelChoice, ProjectDraft
 from engine.search.objective import Goal, Objective
 from engine.text import listed
@@ -78,22 +74,6 @@ def compare_models(now: Current) -> None:
                     width=190,
                     **ui.saved(f"objective_within_{now.id}", _save_objective, now.id, "within"),
                 )
-
-
-def wrong_model(models: Sequence[ModelChoice]) -> str:
-    """Return what is wrong with the name of one of these models, or "".
-
-    >>> wrong_model([ModelChoice(name="openai/gpt-5-mini"), ModelChoice(name="gpt5")])
-    "There is no model 'gpt5'. Write it as provider/model, for example openai/gpt-5-mini."
-    """
-    for choice in models:
-        try:
-            route = find_route(choice.name, choice.base_url)
-        except ConfigurationError as error:
-            return str(error)
-        if route.provider is None and not choice.base_url and "/" not in choice.name:
-            return f"There is no model {choice.name!r}. Write it as provider/model, for example openai/gpt-5-mini."
-    return ""
 
 
 def _used(draft: ProjectDraft) -> bool:

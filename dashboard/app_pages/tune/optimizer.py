@@ -210,23 +210,16 @@ def _card(
         with st.container(gap="xsmall", key=f"optimizer_body_{optimizer.name}"):
             st.markdown(f"**{optimizer.title}**")
             with ui.row(f"optimizer_tags_{optimizer.name}", "top", gap="xxsmall"):
-                if mine:
-                    st.badge("Chosen", icon=":material/check:", color="green")
-                elif advised:
+                if advised:
                     st.badge("Suits your rows", icon=":material/thumb_up:", color="green", help=advised)
                 st.badge(title, icon=icon)
                 if pace:
                     st.badge(pace, color="gray")
             name = f"Its name in the literature and in code: {optimizer.name}."
             st.caption(f"{what.rstrip('.')} · {optimizer.name}", help=f"{does} {name}")
-        ui.button(
-            "Chosen" if mine else "Choose",
-            f"choose_{optimizer.name}",
-            "This one is chosen already." if mine else "",
-            reason_shown=True,
-            type="primary" if advised and not now.draft.optimizer else "secondary",
-            on_click=ui.callback(_choose, now.id, optimizer.name, wanted),
-        )
+        choose = ui.callback(_choose, now.id, optimizer.name, wanted)
+        primary = "primary" if advised and not now.draft.optimizer else "secondary"
+        ui.chosen_or_button(mine, "Choose", f"choose_{optimizer.name}", choose, type=primary)
 
 
 def advised_optimizer(draft: ProjectDraft, rows: int) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from dashboard.app_pages.tune.compare_models import compare_models
 from dashboard.app_pages.tune.freeze_form import freeze_form
 from dashboard.app_pages.tune.optimizer import budget_form, optimizer_cards, optimizer_options
 from dashboard.app_pages.tune.plans import plan_cards, plans_of, preset, what_is_missing
-from dashboard.app_pages.tune.small_model import OPTIMIZER, small_model
+from dashboard.app_pages.tune.small_model import small_model
 from dashboard.app_pages.tune.start import compare_guard, feedback_card, model_picker, start_card
 from dashboard.components.wizard import wizard_header
 
@@ -16,18 +16,12 @@ if now is not None:
         st.rerun()
     choices, side = st.columns([8, 3], gap="medium")
     with choices:
-        ready = not what_is_missing(now)
-        found = plans_of(now.draft) if ready else []
+        found = [] if what_is_missing(now) else plans_of(now.draft)
         write_prices = plan_cards(now, found)
         small_model(now)
         compare_models(now)
-        own = ready and not any(plan.chosen(now.draft) for plan in found)
-        with st.expander(
-            "Expert: every way of tuning, its options, limits",
-            icon=":material/tune:",
-            key="expert",
-            expanded=own and (now.draft.optimizer is None or now.draft.optimizer.name != OPTIMIZER),
-        ):
+        title = "Expert: every way of tuning, its options, limits"
+        with st.expander(title, icon=":material/tune:", key="expert"):
             optimizer_cards(now)
             optimizer_options(now)
             budget_form(now)
@@ -39,4 +33,4 @@ if now is not None:
         model_picker(now)
         compare_guard(now)
         with start:
-            write_prices(start_card(now, planned=bool(found) and not own))
+            write_prices(start_card(now, planned=any(plan.chosen(now.draft) for plan in found)))

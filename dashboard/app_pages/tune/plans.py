@@ -23,6 +23,7 @@ from dashboard.views.wizard import STEPS
 from engine.errors import EngineError
 from engine.optimizers.choose import plans
 from engine.pipeline.spec import PipelineSpec
+from engine.registry import OPTIMIZERS
 from engine.runs.spec import Named, ProjectDraft
 from engine.text import duration, price
 
@@ -100,7 +101,6 @@ def what_is_missing(now: Current) -> bool:
 def plan_cards(now: Current, found: Sequence[Plan]) -> Callable[[Estimate | None], None]:
     """Show the plans; return what writes their prices into them when an estimate of the run is there."""
     places: list[tuple[Plan, DeltaGenerator]] = []
-    own = found and now.draft.optimizer is not None and not any(p.chosen(now.draft) for p in found)
     with st.grid(3, min_column_width=200, key="plans") if found else st.empty():
         for plan in found:
             with ui.tile(f"plan_{plan.name}"):
@@ -108,17 +108,14 @@ def plan_cards(now: Current, found: Sequence[Plan]) -> Callable[[Estimate | None
                     st.markdown(f"**{plan.name}**")
                     st.caption(ABOUT[plan.name])
                     places.append((plan, st.empty()))
-                if plan.chosen(now.draft):
-                    st.badge("Chosen", icon=":material/check:", color="green")
-                elif not read_only():
-                    ui.button("Choose", f"set_plan_{plan.name}", on_click=ui.callback(_choose, now.id, plan))
-    if own and now.draft.optimizer is not None:
-        name = now.draft.optimizer.name
-        st.caption(
-            ":material/model_training: A small model is trained, as set below."
-            if name == SMALL_MODEL
-            else f":material/tune: You have settings of your own: {escape_markdown(name)}. They are below."
-        )
+                choose = ui.callback(_choose, now.id, plan)
+                ui.chosen_or_button(plan.chosen(now.draft), "Choose", f"set_plan_{plan.name}", choose)
+    name = now.draft.optimizer.name if now.draft.optimizer else ""
+    if name == SMALL_MODEL:
+        st.caption(":material/model_training: A small model is trained, as set below.")
+    elif name and not any(p.chosen(now.draft) for p in found):
+        title = next((o.title for o in OPTIMIZERS if o.name == name), name)
+        st.caption(ui.mark("tune", f"Chosen: {title}. Change it and its limits under Expert, below.", "gray"))
     return partial(_write_prices, places)
 
 

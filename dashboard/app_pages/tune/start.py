@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard.app_pages.tune.compare_models import wrong_model
 from dashboard.components import ui
 from dashboard.components.forms import model_choice
 from dashboard.components.page import Current, open_page
+from dashboard.components.runs import goes_on
 from dashboard.state import feedback, launching, models, reading
 from dashboard.state.editing import drafts, records
 from dashboard.state.editing.examples import split_of
@@ -22,7 +22,7 @@ from engine.errors import EngineError
 from engine.lm.choice import is_offline
 from engine.runs.spec import Feedback, ModelChoice, RunSpec, no_gain_by_ray
 from engine.store.rows import FeedbackRow, RunRow
-from engine.text import dollars, duration, price
+from engine.text import dollars, duration, price, short
 
 if TYPE_CHECKING:
     from engine.search.estimate import Estimate, Range
@@ -243,7 +243,9 @@ def _ready(now: Current) -> tuple[RunSpec | None, Estimate | None, str]:
     problems = now.draft.problems()
     if problems:
         return None, None, problems[0].sentence
-    if wrong := wrong_model(now.draft.models):
+    draft = now.draft
+    asked = asked_models(draft.model, draft.pipeline, draft.models)
+    if wrong := models.wrong_name(asked):
         return None, None, wrong
     try:
         stored = next((d for d in reading.datasets() if d.id == now.draft.dataset), None)
@@ -253,15 +255,14 @@ def _ready(now: Current) -> tuple[RunSpec | None, Estimate | None, str]:
         found = reading.estimate(spec)
     except EngineError as error:
         return None, None, str(error)
-    draft = now.draft
     writers = [m for m in (draft.prompt_model, draft.teacher_model) if m is not None]
-    if reason := models.lacking([*asked_models(draft.model, draft.pipeline, draft.models), *writers]):
+    if reason := models.lacking([*asked, *writers]):
         return spec, found, reason
     return spec, found, ""
 
 
 def _going(now: Current) -> int:
-    return sum(run.state in ("queued", "running", "paused") for run in reading.runs(now.id))
+    return sum(map(goes_on, reading.runs(now.id)))
 
 
 def _figures(found: Estimate) -> None:
@@ -270,10 +271,10 @@ def _figures(found: Estimate) -> None:
     cells = (
         (
             "Calls",
-            _span(found.calls, _about),
+            _span(found.calls, lambda calls: f"{calls:,.0f}"),
             explain("call", "Here: all of a run's, the final test included."),
         ),
-        ("Tokens", _span(found.tokens, _about), explain("token")),
+        ("Tokens", _span(found.tokens, short), explain("token")),
         (
             "Money",
             money,
@@ -298,7 +299,7 @@ def _training(found: Estimate) -> None:
     if one is None:
         return
     time = "time not known" if one.seconds is None else duration(one.seconds)
-    parts = (f"about {count(one.rows, 'row')} to learn", f"{_about(one.tokens)} tokens", price(one.usd), time)
+    parts = (f"about {count(one.rows, 'row')} to learn", f"{short(one.tokens)} tokens", price(one.usd), time)
     st.caption(
         escape_markdown(f"Of this the training: {', '.join(parts)}."), help=explain("training of a model")
     )
@@ -307,17 +308,6 @@ def _training(found: Estimate) -> None:
 def _span(span: Range, write: Callable[[float], str]) -> str:
     low, high = write(span.low), write(span.high)
     return low if low == high else f"{low} to {high}"
-
-
-def _about(number: float) -> str:
-    """Return a number as short as an estimate needs it.
-
-    >>> _about(1000), _about(338_912), _about(2_040_000)
-    ('1,000', '339k', '2.0M')
-    """
-    if number < 10_000:
-        return f"{number:,.0f}"
-    return f"{number / 1e3:.0f}k" if number < 999_500 else f"{number / 1e6:.1f}M"
 
 
 def _start(now: Current, spec: RunSpec, found: Estimate) -> None:

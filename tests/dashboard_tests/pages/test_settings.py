@@ -93,6 +93,19 @@ def test_a_server_of_ones_own_is_added_with_the_click_that_leaves_its_address():
     assert [m.base_url for m in reading.saved_models()] == [None, "http://127.0.0.1:9/v1"]
 
 
+def test_a_name_of_no_known_provider_is_doubted_here_and_on_the_tune_page():
+    drafts.add_model(ModelChoice(name="foo/bar"))
+    doubt = "cannot tell whether there is such a provider"
+    assert doubt in said(start())
+    project = drafts.project_from_sample(SAMPLES[0])
+    drafts.update(project, model=ModelChoice(name="foo/bar"))
+    assert doubt in said(open_page("tune", project=project))
+    drafts.update(project, model=ModelChoice(name="gpt5"))
+    app = open_page("tune", project=project)
+    assert "There is no model 'gpt5'. Write it as provider/model" in said(app)
+    assert app.button(key="start_run").disabled
+
+
 def test_a_key_in_the_environment_offers_its_models(monkeypatch):
     monkeypatch.setenv("GROQ_API_KEY", "sk-secret-value")
     app = start()

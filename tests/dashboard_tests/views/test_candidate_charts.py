@@ -80,7 +80,10 @@ def test_a_prompt_that_is_dearer_and_no_better_is_beaten():
         (1, False, True),
         (2, True, False),
     ]
-    assert trade_off(found) == "Prompt 1 scores 25 points more than prompt 0 and reads 2.0 times the tokens."
+    assert (
+        trade_off(found)
+        == "Prompt 1 scores 25 points more than the starting prompt and reads 2.0 times the tokens."
+    )
     assert [t["name"] for t in variants_figure(found)["traces"]] == [
         "Beaten by another",
         "Worth a look",
@@ -92,7 +95,7 @@ def test_the_chosen_prompt_is_a_star_even_where_another_is_as_good_and_cheaper()
     found = variants([A, B], {A.id: TRIALS[1], B.id: TRIALS[1]}, {A.id: 200, B.id: 300}, B.id)
     assert [(v.number, v.beaten) for v in found] == [(1, False), (2, True)]
     assert (
-        trade_off(found) == "On these rows prompt 1 is as good as the best prompt 2, with 33 % fewer tokens."
+        trade_off(found) == "On these rows prompt 1 is as good as the best, prompt 2, with 33 % fewer tokens."
     )
     star = variants_figure(found)["traces"][-1]
     assert (star["name"], star["text"], star["x"]) == ("Chosen", ["2"], [300])

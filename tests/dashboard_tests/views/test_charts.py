@@ -42,9 +42,9 @@ def test_a_prompt_that_is_scored_on_more_rows_keeps_its_place_and_grows():
     more = replace(trial(3, 0.7, rows=40), candidate_id="c1")
     chart = score_chart([*race, more])
     assert [(p.trial, p.place, p.score, p.rows) for p in chart.prompts] == [
-        (0, 1, 30, 50),
-        (1, 2, 70, 40),
-        (2, 3, 60, 16),
+        (0, 0, 30, 50),
+        (1, 1, 70, 40),
+        (2, 2, 60, 16),
     ]
     sizes = next(t for t in score_figure(chart)["traces"] if t["name"] == "Prompts")["marker"]["size"]
     assert sizes[0] > sizes[1] > sizes[2]
@@ -70,7 +70,7 @@ def test_before_a_second_full_validation_best_so_far_follows_what_the_race_knows
 def test_prompts_stand_in_order_and_training_trials_between_them():
     chart = score_chart(TRIALS)
     places = {p.trial: p.place for series in (chart.prompts, chart.training, chart.running) for p in series}
-    assert places == {0: 1, 1: 2, 2: 2.5, 3: 3, 4: 4, 5: 5}
+    assert places == {0: 0, 1: 1, 2: 1.5, 3: 2, 4: 3, 5: 4}, "the start is prompt 0, as in the table below"
 
 
 def test_the_search_never_shows_test_rows():
