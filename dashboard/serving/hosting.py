@@ -27,6 +27,7 @@ from dashboard.serving.front import DASHBOARD, CachedFiles, package_folder
 from dashboard.serving.guard import USER_HEADER, own_hosts
 from dashboard.state import reading, users
 from dashboard.state.editing import examples
+from engine.dataset.memory import keep_little
 from engine.errors import EngineError
 from engine.runs.spec import ModelChoice, ProjectDraft
 from engine.users import user_file
@@ -69,6 +70,7 @@ def hosted(port: int) -> st.App:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # Streamlit makes it log every request
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("uvicorn.access").handlers.clear()
+    keep_little()
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
     gc.enable()

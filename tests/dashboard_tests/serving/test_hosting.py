@@ -101,3 +101,34 @@ def test_starting_loads_no_plotly_and_looks_for_no_components():
     """Fails when Streamlit loads Plotly or finds components in another way than `dashboard.serving.hosting` expects."""
     done = subprocess.run([sys.executable, "-c", STARTED], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+LARGE_BLOCKS = """
+import threading
+from dashboard.serving.hosting import hosted
+from engine.dataset.memory import release_memory
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+def read(all_started):
+    all_started.wait()
+    for size in (20_000_000, 15_000_000):  # the first one freed decides how much is kept of the second
+        b"x" * size
+
+hosted(8599)
+before = resident()
+together = threading.Barrier(4)
+threads = [threading.Thread(target=read, args=[together]) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+release_memory()
+print(resident() - before)
+"""
+
+
+def test_no_thread_that_read_a_large_file_keeps_its_memory():
+    done = subprocess.run([sys.executable, "-c", LARGE_BLOCKS], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 10_000_000
