@@ -32,10 +32,12 @@ else:
             open_page(missing)
     guessed_lines(now)
     pile_report(now)
-    problems_card(now)
+    problems = st.container()
     task, rest = st.columns([3, 2], gap="medium")
     with task:
         task_card(now)
     with rest:
         metric_card(now)
         examples_card(now)
+    with problems:  # filled last: looking 100,000 rows over takes seconds
+        problems_card(now)

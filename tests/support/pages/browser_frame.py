@@ -111,11 +111,16 @@ def press(page: Page, key: str) -> None:
 
 
 def bring_rows(page: Page, files: Any) -> None:
-    """Put files into the box of the Examples page and use them."""
+    """Put files into the box of the Examples page and use them; wait until all of it is shown."""
+    put_rows(page, files)
+    settled(page)
+
+
+def put_rows(page: Page, files: Any) -> None:
+    """Put files into the box of the Examples page and press its button."""
     page.locator("[class*=st-key-source_] input[type=file]").set_input_files(files)
     settled(page)
     page.locator("[class*=st-key-source_][class*=_use] button").click()
-    settled(page)
 
 
 def pick(page: Page, label: str, option: str) -> None:
