@@ -71,7 +71,7 @@ class GEPAOptions(Options):
     num_parallel_proposals: int = option(
         8,
         "Proposals at once",
-        "More is faster; fewer lets each learn from the last. Left alone, rounds that bring nothing grow.",
+        "More is faster; fewer lets each learn from the last. Left alone, it grows with several steps and after rounds that bring nothing.",
         ge=1,
     )
     num_parents: int | None = option(
@@ -83,7 +83,7 @@ class GEPAOptions(Options):
     validate_best: int | None = option(
         2,
         "Full scores a round",
-        "Number of a round's accepted changes that are scored; empty: all of them.",
+        "Number of a round's accepted changes that are scored; empty: all of them. Left alone, it grows with several steps.",
         ge=1,
     )
     reflection_prompt_template: str | None = option(

@@ -129,10 +129,18 @@ class Evolution:
         chosen = "num_parallel_proposals" in self.options.model_fields_set
         return 1 if chosen else max(1, min(_AT_ONCE, idle + 1, self.options.patience - idle))
 
+    def _grown(self, option: str, size: int) -> int:
+        """Return a size of a round: as it was chosen, else larger with several steps, since a round waits longer.
+
+        It waits for a row of the parent, a reflection and a row of the child: for three calls in turn with one step.
+        """
+        chosen = option in self.options.model_fields_set
+        return size if chosen else size * (2 * len(self.problem.signatures) + 1) // 3
+
     def _room(self, idle: int = 0, planned: int = 0) -> int:
         """Return how many proposals there is room for besides `planned` rows; one of them is scored in full."""
         o, room = self.options, self._rows_left - planned - len(self.problem.validation)
-        most = o.num_parallel_proposals * self._width(idle)
+        most = self._grown("num_parallel_proposals", o.num_parallel_proposals) * self._width(idle)
         if o.max_candidate_proposals is not None:
             most = min(most, o.max_candidate_proposals - self._rewritten_texts)
         return max(0, min(most, room // (2 * self._minibatch)))
@@ -375,7 +383,8 @@ class Evolution:
                 gain = sum(new - old for new, old in pairs) / max(1, len(pairs))
                 gains.append((gain, (child, (same[0].place,))))
         gains.sort(key=lambda found: -found[0])
-        return [child for gain, child in gains if gain >= least][: self.options.validate_best]
+        best = self.options.validate_best
+        return [c for gain, c in gains if gain >= least][: best and self._grown("validate_best", best)]
 
     def _validate(self, accepted: Sequence[_Child]) -> Steps[int]:
         """Score accepted candidates on every validation row, as many as are paid for, and put them in the pool."""

@@ -31,7 +31,7 @@ from engine.optimizers.few_shot import (
 from engine.optimizers.mipro.proposals import Runs, observe_data, propose_instructions
 from engine.optimizers.mipro.trials import SHOWN_RUNS, Plan, Trials, make_plan, needs_runs
 from engine.optimizers.shared.texts import answers_by_key, other_reasoning, proposed_texts
-from engine.records import Candidate, Evaluation, Example
+from engine.records import Candidate, Example
 from engine.search.contract import Keep, Problem, Score, Search, Steps, together
 from engine.search.freeze import Changes
 
@@ -126,25 +126,17 @@ class MIPROv2(Optimizer):
     options: MIPROv2Options
 
     def search(self, problem: Problem) -> Search:
-        """Prepare baseline, examples and summary at once; propose at once; then try combinations in waves."""
+        """Score the start while examples and proposals are made; then try combinations in waves."""
         o = self.options
         problem = replace(problem, rng=random.Random(f"{o.seed}:{problem.rng.getrandbits(64)}"))
         plan = make_plan(o, problem)
         validation = tuple(sorted(problem.rng.sample(problem.validation, plan.validation)))
-        notes, solved, wrong, baseline = yield from self._prepare(problem, plan, validation)
+        # The starting prompt's score comes last, because nothing waits for it before the trials.
+        (texts, demo_sets), baseline = yield from together(
+            [self._prepare(problem, plan), _baseline(problem, validation, plan)]
+        )
         if len(baseline.outcomes) < len(validation):
             return
-        demo_sets = self._demo_sets(problem, solved)
-        runs = {row: outcome for some in solved for row, outcome in some.items()}
-        wrong = {row: outcome for row, outcome in wrong.items() if row not in runs}
-        asks = {
-            path: propose_instructions(problem, path, plan.instructions - 1, o, notes, runs, wrong)
-            for path in problem.worded
-        }
-        _, *answers = yield [Keep(problem.seed, baseline.score), *chain.from_iterable(asks.values())]
-        texts = {path: [problem.seed.steps[path].instructions] for path in problem.signatures}
-        for path, proposals in answers_by_key(asks, answers).items():
-            texts[path] += [text for text in proposed_texts(proposals) if text not in texts[path]]
         tuned = [path for path in problem.signatures if o.tune_reasoning and problem.may_change(path, "step")]
         choices = {p: first for p in tuned if (first := other_reasoning(problem, p)) is not None}
         yield from Trials(problem, plan, baseline, texts, demo_sets, choices).search()
@@ -158,20 +150,33 @@ class MIPROv2(Optimizer):
         size = min(1000, max(1, int(0.8 * len(order))))
         return order[size:] or order[:1], order[:size]
 
-    def _prepare(
-        self, problem: Problem, plan: Plan, validation: tuple[int, ...]
-    ) -> Steps[tuple[str, list[Runs], Runs, Evaluation]]:
-        """Note what the data show, solve rows and score the starting prompt, all in shared batches.
+    def _prepare(self, problem: Problem, plan: Plan) -> Steps[tuple[dict[str, list[str]], list[Candidate]]]:
+        """Note what the data show and solve rows, then propose; return the texts of each step and the example sets."""
+        wrong: Runs = {}
+        jobs = [observe_data(problem, readers=plan.readers, rows_each=plan.rows_a_reader)]
+        notes, *solved = yield from together([*jobs, *self._solving(problem, plan, wrong)])
+        demo_sets = self._demo_sets(problem, solved)
+        runs = {row: outcome for some in solved for row, outcome in some.items()}
+        wrong = {row: outcome for row, outcome in wrong.items() if row not in runs}
+        asks = {
+            path: propose_instructions(problem, path, plan.instructions - 1, self.options, notes, runs, wrong)
+            for path in problem.worded
+        }
+        every = list(chain.from_iterable(asks.values()))
+        answers = (yield every) if every else []
+        texts = {path: [problem.seed.steps[path].instructions] for path in problem.signatures}
+        for path, proposals in answers_by_key(asks, answers).items():
+            texts[path] += [text for text in proposed_texts(proposals) if text not in texts[path]]
+        return texts, demo_sets
 
-        Returns the notes, the solved rows of each example set, rows that went wrong, and the start's evaluation.
-        """
+    def _solving(self, problem: Problem, plan: Plan, wrong: Runs) -> list[Search]:
+        """Return the searches for solved rows, one for each example set; rows that go wrong are added to `wrong`."""
         o = self.options
         rules = Rules.of(self, hurry=True)
-        wrong: Runs = {}
-        jobs: list[Search] = [observe_data(problem, readers=plan.readers, rows_each=plan.rows_a_reader)]
         if o.zero_shot and o.fewshot_aware_proposer and needs_runs(problem):
-            jobs.append(bootstrap(problem.seed, problem.train, SHOWN_RUNS, rules, wrong))
-        elif not o.zero_shot and o.max_bootstrapped_demos:
+            return [bootstrap(problem.seed, problem.train, SHOWN_RUNS, rules, wrong)]
+        jobs: list[Search] = []
+        if not o.zero_shot and o.max_bootstrapped_demos:
             teacher = teacher_of(problem, o.max_labeled_demos)
             for number in range(max(1, plan.candidates - (2 if o.max_labeled_demos else 1))):
                 order, wanted = list(problem.train), o.max_bootstrapped_demos
@@ -179,10 +184,7 @@ class MIPROv2(Optimizer):
                     problem.rng.shuffle(order)
                     wanted = problem.rng.randint(1, o.max_bootstrapped_demos)
                 jobs.append(bootstrap(teacher, order, wanted, rules, wrong))
-        # Last, because nothing waits for it: what takes several rounds goes first.
-        jobs.append(_baseline(problem.seed, validation, _PARTS if plan.minibatch else 1))
-        notes, *solved, baseline = yield from together(jobs)
-        return notes, solved, wrong, baseline
+        return jobs
 
     def _demo_sets(self, problem: Problem, solved: Sequence[Runs]) -> list[Candidate]:
         """Return example sets, each content once: the starting one, none, labelled rows, and the solved ones."""
@@ -196,19 +198,23 @@ class MIPROv2(Optimizer):
         return list({s.id: s for s in sets}.values())
 
 
-def _baseline(seed: Candidate, validation: tuple[int, ...], parts: int) -> Search:
-    """Score the starting prompt, a part of the rows in each batch, so that it fills the rounds in which rows are solved.
+def _baseline(problem: Problem, validation: tuple[int, ...], plan: Plan) -> Search:
+    """Score the starting prompt and keep it: a part of the rows in each batch, to fill the rounds in which rows are solved.
 
     Each ask has the rows of those before, which are known, so the last is a whole trial.
     """
+    parts = (_PARTS if len(problem.signatures) == 1 else _PARTS_OF_SEVERAL) if plan.minibatch else 1
     size = len(validation)
     for part in range(1, parts + 1):
-        (evaluation,) = yield [Score(seed, validation[: -(-size * part // parts)], label="starting prompt")]
+        rows = validation[: -(-size * part // parts)]
+        (evaluation,) = yield [Score(problem.seed, rows, label="starting prompt")]
+    if len(evaluation.outcomes) == size:
+        yield [Keep(problem.seed, evaluation.score)]
     return evaluation
 
 
-# Parts of the starting prompt's score.
-_PARTS = 3
+# Parts of the starting prompt's score; with several steps a batch waits for two calls in turn, and has time for more rows.
+_PARTS, _PARTS_OF_SEVERAL = 3, 2
 
 
 class BayesianSignatureOptions(MIPROv2Options):

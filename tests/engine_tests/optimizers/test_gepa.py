@@ -4,6 +4,7 @@ import random
 from dataclasses import make_dataclass
 
 import pytest
+from support.small_optimizers import TwoSteps
 
 from engine import GEPA, loop
 from engine.errors import ConfigurationError
@@ -222,6 +223,28 @@ def test_the_starting_prompt_is_scored_beside_the_first_proposals():
     labels = [ask.label for ask in first if isinstance(ask, Score)]
     assert labels[0] == "starting prompt"
     assert set(labels[1:]) == {"rows to learn from"}
+
+
+@pytest.mark.parametrize(
+    ("program", "options", "proposals"),
+    [
+        (Predict("text -> label"), {}, 8),
+        (TwoSteps(), {}, 13),
+        (TwoSteps(), {"num_parallel_proposals": 5}, 5),
+    ],
+)
+def test_a_round_of_several_steps_takes_more_proposals_unless_a_number_was_chosen(
+    program, options, proposals
+):
+    first = []
+
+    def watched(problem):
+        first.extend(next(GEPA(**options).search(problem)))
+        return
+        yield
+
+    loop.run(Driver(toy_settings(ToyLM(), program=program)).search(watched))
+    assert sum(ask.label == "rows to learn from" for ask in first) == proposals
 
 
 def test_gepa_ends_with_as_many_prompts_and_proposals_as_allowed():

@@ -13,6 +13,7 @@ from engine.optimizers.mipro import MIPROv2Options, make_plan
 from engine.optimizers.shared.study import Study
 from engine.records import Example
 from engine.search.budget import Budget
+from engine.search.contract import Score, relay
 from engine.search.driver import Driver
 from engine.search.settings import make_problem
 from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings
@@ -212,6 +213,20 @@ def test_every_row_is_read_twice_and_every_note_reaches_the_proposals():
         assert sum(f'"{text}"' in shown for shown in lm.read) >= 2, text
     for shown in lm.written:
         assert all(f"Noted by reader {i + 1}." in shown for i in range(8))
+
+
+def test_proposals_do_not_wait_for_the_starting_prompts_score():
+    batches = []
+
+    def note(asks):
+        batches.append(asks)
+
+    first = MIPROv2(max_bootstrapped_demos=1)
+
+    loop.run(Driver(toy_settings(ToyLM(), **LARGE)).search(lambda p: relay(first.search(p), note)))
+    together = [b for b in batches if any(getattr(a, "label", "").startswith("instructions") for a in b)]
+    assert len(together) == 1
+    assert any(isinstance(a, Score) and a.label == "starting prompt" for a in together[0])
 
 
 def test_readers_take_as_many_rows_as_they_are_told():
