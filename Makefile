@@ -67,7 +67,7 @@ browser: chromium        ## the whole flow in a real Chromium, screenshots in .s
 
 test-weights: weights chromium ## small models trained for real, one of them from the browser, about five minutes; `make test` leaves out the slow ones
 	OMP_NUM_THREADS=1 $$([ -e $(WEIGHTS)/.ready ] && echo $(WEIGHTS) || echo $(VENV))/bin/python -m pytest -q -n 2 --dist worksteal -m "$(WHICH)" \
-	  --doctest-modules --doctest-ignore-import-errors $(TORCH_DOORS) tests/weights_tests tests/browser_tests/test_small_model_here.py
+	  --doctest-modules --doctest-ignore-import-errors $(TORCH_DOORS) tests/weights_tests tests/browser_tests/tune/test_small_model_here.py
 
 test-ray: cluster weights ## runs on a real Ray cluster of two nodes, with a worker killed; two minutes
 	@[ ! -e $(RAY)/.ready ] || PYTHONPATH="$$(echo $(CURDIR)/$(WEIGHTS)/lib/python*/site-packages)" OMP_NUM_THREADS=1 $(RAY)/bin/python -m pytest -q -m "$(WHICH)" tests/ray_tests

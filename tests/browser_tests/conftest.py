@@ -15,7 +15,7 @@ from support.pages.dashboard_server import BROWSERS, FLAGS, Server
 from support.pages.page_traffic import follow
 
 collect_ignore = (
-    [] if importlib.util.find_spec("torch") else ["test_small_model_here.py"]
+    [] if importlib.util.find_spec("torch") else ["tune/test_small_model_here.py"]
 )  # `make test-weights` has torch
 
 expect.set_options(timeout=1000 * BACKSTOP)

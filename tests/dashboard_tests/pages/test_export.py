@@ -17,13 +17,7 @@ from engine.runs.spec import Named, ProjectDraft
 from engine.runs.worker import work
 from engine.store.store import Store
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    with Store.open() as store:
-        store.settings.set("welcomed", True)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("welcomed")
 
 
 def finished(home, project=None):

@@ -9,13 +9,7 @@ from support.run_setup import add_run
 from engine.runs.results.archive import archives, put_away
 from engine.store.store import Store
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    with Store.open(tmp_path) as store:
-        store.settings.set("welcomed", True)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("welcomed")
 
 
 def test_runs_that_were_put_away_are_listed_and_brought_back(home):

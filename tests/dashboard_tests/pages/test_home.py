@@ -25,10 +25,7 @@ from engine.store.store import Store
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def test_a_fresh_home_leads_to_a_first_run_and_shows_every_sample():

@@ -13,11 +13,7 @@ from engine.pipeline.templates import SAMPLES
 from engine.registry import METRICS
 from engine.runs.spec import ModelChoice, Named
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture

@@ -33,8 +33,7 @@ def csv_with_a_blank_line(rows):
 
 
 @pytest.fixture(params=[jsonl, csv_with_a_blank_line])
-def project(request, tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+def project(request, home):
     rows = list(csv.DictReader(sample_bytes(SAMPLES[0].file).decode().splitlines(keepends=True)))[:40]
     name, content = request.param(rows)
     project = drafts.project_from_sample(SAMPLES[0])

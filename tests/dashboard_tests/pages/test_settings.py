@@ -23,15 +23,10 @@ NOWHERE = "http://127.0.0.1:9/v1"
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+def bare_machine(welcomed, monkeypatch):
     for name in ("OLLAMA_API_BASE", "LM_STUDIO_API_BASE", "HOSTED_VLLM_API_BASE"):
         monkeypatch.setenv(name, NOWHERE)
-    for name in ("OPENAI_API_KEY", "GROQ_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    with Store.open() as store:
-        store.settings.set("welcomed", True)
-    return tmp_path
+    monkeypatch.delenv("GROQ_API_KEY", raising=False)
 
 
 def start():

@@ -11,11 +11,7 @@ from dashboard.state.editing import drafts, steps
 from engine.lm.choice import ModelChoice
 from engine.pipeline.spec import CorpusSpec
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def start(page="task", **params):

@@ -17,11 +17,7 @@ from engine.runs.child.playground import PlaygroundAnswer
 from engine.runs.spec import ModelChoice
 from engine.runs.worker import work
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def start(**params):

@@ -14,13 +14,11 @@ from engine.users import USERS_VARIABLE, UserFile
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
+def server(home, monkeypatch):
     """A server with an administrator (root), ada with a project, bob its editor, eve its viewer, and mallory."""
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    monkeypatch.setenv(USERS_VARIABLE, str(tmp_path / "users.txt"))
+    monkeypatch.setenv(USERS_VARIABLE, str(home / "users.txt"))
     for name in ("root", "ada", "bob", "eve", "mallory"):
-        UserFile(tmp_path / "users.txt").add(name)
-    return tmp_path
+        UserFile(home / "users.txt").add(name)
 
 
 @pytest.fixture

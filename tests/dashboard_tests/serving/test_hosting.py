@@ -19,12 +19,6 @@ from engine.search.budget import Budget
 from engine.store.store import FILE_NAME, Store
 
 
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    return tmp_path
-
-
 def project(home, content):
     digest = hashlib.sha256(content).hexdigest()
     with Store.open(home) as store:

@@ -20,12 +20,6 @@ from engine.users import User, token_hash
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
 def run(home):
     run_id = add_run(home, optimizer=Named(name="LabeledFewShot"))
     assert work(home, run_id) == 0

@@ -22,12 +22,6 @@ PAGE = {"origin": "http://127.0.0.1:8501", "host": "127.0.0.1:8501"}
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
 def run(home):
     run_id = add_run(home)
     with Store.open(home) as store:

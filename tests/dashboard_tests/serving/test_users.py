@@ -51,10 +51,9 @@ def site():
 
 
 @pytest.fixture
-def file(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    monkeypatch.setenv(USERS_VARIABLE, str(tmp_path / "users.txt"))
-    return UserFile(tmp_path / "users.txt")
+def file(home, monkeypatch):
+    monkeypatch.setenv(USERS_VARIABLE, str(home / "users.txt"))
+    return UserFile(home / "users.txt")
 
 
 @pytest.fixture

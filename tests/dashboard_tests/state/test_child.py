@@ -18,10 +18,7 @@ from engine.runs.child.request import ConnectionRequest
 from engine.runs.intake.pile import PileRequest, PileSource, PileTaken
 from engine.runs.spec import ModelChoice, Named
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def request(**changes):

@@ -19,12 +19,6 @@ from engine.store.store import Store
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
 def run_id(home):
     with Store.open(home) as store:
         project = store.projects.create("p", {})

@@ -1,6 +1,8 @@
 import gc
 import weakref
 
+import pytest
+
 from dashboard.state import reading
 from dashboard.state.editing import drafts
 from engine.dataset import Dataset, read_dataset
@@ -8,11 +10,12 @@ from engine.dataset.memory import LARGE
 from engine.pipeline.infer import infer_mapping, infer_pipeline
 from engine.runs.spec import ProjectDraft
 
+pytestmark = pytest.mark.usefixtures("home")
+
 TABLE = b"text,shelf\na lamp,red\na cup,blue\n"
 
 
-def test_an_upload_is_read_once(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+def test_an_upload_is_read_once():
     table = read_dataset(TABLE, "shelves.csv")
     dataset_id = drafts.add_file(table, TABLE, "upload")
     reading.dataset(dataset_id, table)
@@ -25,8 +28,7 @@ def large(number: int) -> tuple[bytes, Dataset]:
     return content, read_dataset(content, "shelves.csv")
 
 
-def test_of_large_tables_only_the_last_two_stay_in_memory(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+def test_of_large_tables_only_the_last_two_stay_in_memory():
     kept = []
     for number in range(4):
         content, table = large(number)
@@ -38,8 +40,7 @@ def test_of_large_tables_only_the_last_two_stay_in_memory(tmp_path, monkeypatch)
     assert [table() is None for table in kept] == [True, True, False, False]
 
 
-def test_usable_rows_are_known_by_id_and_made_when_asked_for(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+def test_usable_rows_are_known_by_id_and_made_when_asked_for():
     content = TABLE + b"a pot,\nan old jug,blue\n"
     table = read_dataset(content, "shelves.csv")
     spec = infer_pipeline(table, {"text": "input", "shelf": "output"})

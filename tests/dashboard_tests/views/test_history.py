@@ -24,12 +24,7 @@ LABELED = Named(name="LabeledFewShot")
 OWN = PIPELINE.steps[0].model_copy(update={"model": ModelChoice(name="openai/gpt-5-mini", temperature=0.7)})
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    with Store.open() as store:
-        store.settings.set("welcomed", True)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("welcomed")
 
 
 def start():

@@ -16,12 +16,7 @@ from engine.errors import DatasetError
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.runs.intake.attachments import BroughtFile
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def pile(number: int = 12) -> bytes:

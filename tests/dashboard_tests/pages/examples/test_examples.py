@@ -29,11 +29,7 @@ DIRTY = "message,team\n" + "".join(
 DIRTY += ",billing\nthe same again,billing\nThe same  again,billing\nplease read this letter,Biling\n"
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def start(page="examples", **params):

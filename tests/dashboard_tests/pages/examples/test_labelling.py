@@ -19,11 +19,7 @@ from engine.runs.intake.attachments import BroughtFile
 from engine.runs.spec import ModelChoice, Named
 from engine.store.store import Store
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def from_log() -> str:

@@ -34,12 +34,6 @@ def open_page(project, run, tab="", **params):
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
 def finished(home):
     """A project and its run with prompts that were never tested."""
     project = drafts.project_from_sample(SAMPLES[0])

@@ -12,11 +12,7 @@ from engine.pipeline.templates import SAMPLES
 from engine.runs.spec import Named
 from engine.runs.worker import work
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def finished_run(home):

@@ -15,13 +15,7 @@ from engine.runs.spec import Named
 from engine.runs.worker import work
 from engine.store.store import Store
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    with Store.open() as store:
-        store.settings.set("welcomed", True)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("welcomed")
 
 
 @pytest.mark.parametrize(

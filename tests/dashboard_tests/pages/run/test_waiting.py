@@ -16,12 +16,10 @@ from engine.store.store import Store
 
 
 @pytest.fixture
-def waiting(tmp_path, monkeypatch):
+def waiting(welcomed):
     """Yield the project and the id of a run that waits for another one."""
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    made = spec(add_data(tmp_path)).model_dump(mode="json")
+    made = spec(add_data(welcomed)).model_dump(mode="json")
     with Store.open() as store:
-        store.settings.set("welcomed", True)
         store.settings.set(SETTING, {"runs": 1})
         project = store.projects.create("Shelves", {k: v for k, v in made.items() if k != "dataset_hash"})
         first, run_id = (store.runs.create(project, made, title) for title in ("First", "Second"))
