@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from zlib import crc32
 
 if TYPE_CHECKING:
     import numpy as np
@@ -218,15 +217,16 @@ NEAR = 93
 """Percent of equal letters from which two texts are nearly the same."""
 
 LOOKED_AT = 20_000
-"""Rows whose answers are judged by their neighbours'; of more, as many evenly spread ones."""
-
-_NEAR_BY = 2000
-"""Rows among which neighbours are looked for, evenly spread."""
+"""Rows whose answers are judged by their words; of more, as many evenly spread ones."""
 
 _AT_ONCE = 1000
 _HEAD = 240
-_WIDTH = 1024
-_NEIGHBOURS = 7
+# With fewer texts, or more labels, no label is odd.
+_FEWEST, _MOST_LABELS = 20, 200
+# Texts of a label that a word is given beforehand as often as in all texts; how much likelier (logarithm) another label must
+# be; the share of texts whose words tell their label. Tuned on the samples with a tenth of the labels changed: 94 % of what
+# is found is wrong, and 0.4 % of the rows are found where nothing was changed.
+_SMOOTHED, _CLEARLY, _TOLD = 0.6, 4.0, 0.8
 _NUMBERS = re.compile(r"\d+")
 _WORDS = re.compile(r"\w+")
 
@@ -324,69 +324,75 @@ def _alike(texts: Mapping[int, str], pairs: Sequence[tuple[int, int]]) -> list[t
 
 
 def odd_labels(texts: Sequence[str], labels: Sequence[str]) -> tuple[dict[int, str], int]:
-    """Return places whose label differs from that of their neighbours -> the neighbours' label; and how many were looked at.
+    """Return places whose label speaks against their words -> the label that the words go with; and how many were looked at.
 
-    Neighbours are the texts that share most rare words, among at most 2,000 of all. Where these do not tell each
-    other's labels (less than 80 % right), nothing is odd: the labels follow something else than the words.
+    Naive Bayes over the words, each text judged by the others: another label must be about 50 times as likely, and no word
+    may go with the given one. Where words do not tell labels (less than 80 % right), nothing is odd. Of more than 20,000
+    texts as many are looked at, evenly spread. After confident learning (Northcutt, Jiang, Chuang 2021, arXiv 1911.00068).
+
+    >>> texts = [f"parcel {i} is late" if i % 2 else f"invoice {i} is wrong" for i in range(40)]
+    >>> odd_labels(texts, ["billing", *["shipping" if i % 2 else "billing" for i in range(1, 39)], "billing"])
+    ({39: 'shipping'}, 40)
     """
     import numpy as np
 
-    near = _spread(len(texts), _NEAR_BY)
-    if len(near) < 20:
-        return {}, len(near)
-    names, own = np.unique(np.array(labels, dtype=object), return_inverse=True)
-    weights = rarity([set(_words(texts[i])) for i in near])
-    known = _vectors([texts[i] for i in near], weights)
-    voting = np.eye(len(names), dtype=np.float32)[own[near]]
-
-    def votes(vectors: object, places: Any) -> tuple[Any, Any]:
-        """Return each text's share of votes by label, and whether it has near enough neighbours to say so."""
-        alike = vectors @ known.T
-        # No text votes for itself.
-        itself = np.minimum(np.searchsorted(near, places), len(near) - 1)
-        same = np.flatnonzero(near[itself] == places)
-        alike[same, itself[same]] = 0
-        nearest = np.argpartition(-alike, min(_NEIGHBOURS, alike.shape[1] - 1), axis=1)[:, :_NEIGHBOURS]
-        weights = np.square(np.take_along_axis(alike, nearest, axis=1))
-        found = np.einsum("rn,rnl->rl", weights, voting[nearest])
-        total = found.sum(axis=1)
-        return found / np.maximum(total, 1e-9)[:, None], total > _NEIGHBOURS * 0.09
-
-    share, sure = votes(known, near)
-    if sure.sum() < 20 or (share.argmax(axis=1) == own[near])[sure].mean() < 0.8:
-        return {}, len(near)
-    looked_at = _spread(len(texts), LOOKED_AT)
+    places = range(0, len(texts), max(1, -(-len(texts) // LOOKED_AT)))
+    names, own = np.unique(np.array([labels[i] for i in places], dtype=object), return_inverse=True)
+    if len(places) < _FEWEST or not 1 < len(names) <= _MOST_LABELS:
+        return {}, len(places)
+    found = [set(_words(texts[i])) for i in places]
+    in_texts = Counter(word for words in found for word in words)
+    index = {word: i for i, word in enumerate(sorted(word for word, n in in_texts.items() if n > 1))}
+    rows, words = (
+        np.array(
+            [(row, index[word]) for row, known in enumerate(found) for word in known if word in index],
+            dtype=int,
+        )
+        .reshape(-1, 2)
+        .T
+    )
+    counts = np.bincount(words * len(names) + own[rows], minlength=len(index) * len(names))
+    tells, *scores = _word_scores(counts.reshape(-1, len(names)), np.bincount(own))
+    column = np.where(tells, np.cumsum(tells) - 1, -1)[words]
     odd: dict[int, str] = {}
-    for start in range(0, len(looked_at), _AT_ONCE):
-        places = looked_at[start : start + _AT_ONCE]
-        share, sure = votes(_vectors([texts[i] for i in places], weights), places)
-        best, mine = share.argmax(axis=1), share[np.arange(len(places)), own[places]]
-        found = sure & (best != own[places]) & (share.max(axis=1) >= 0.8) & (mine <= 0.1)
-        odd |= {int(places[i]): str(names[best[i]]) for i in np.flatnonzero(found)}
-    return odd, len(looked_at)
+    right = judged = 0
+    for start in range(0, len(places), _AT_ONCE):
+        mine = own[start : start + _AT_ONCE]
+        here = (rows >= start) & (rows < start + _AT_ONCE) & (column >= 0)
+        present = np.zeros((len(mine), int(tells.sum())))
+        present[rows[here] - start, column[here]] = 1
+        likely, without, speak = (present @ each for each in scores)
+        own_place = np.arange(len(mine)), mine
+        base = np.log(np.bincount(own) / len(places))
+        likely = likely + base
+        given = likely[own_place] = without[own_place] + base[mine]
+        best = likely.argmax(axis=1)
+        known = present.any(axis=1)
+        right, judged = right + int((best == mine)[known].sum()), judged + int(known.sum())
+        doubtful = (likely.max(axis=1) - given >= _CLEARLY) & (speak[own_place] == 0)
+        odd |= {places[start + int(i)]: str(names[best[i]]) for i in np.flatnonzero(doubtful)}
+    return (odd if right >= _TOLD * max(judged, 1) else {}), len(places)
 
 
-def _spread(length: int, most: int) -> Any:
-    """Return at most `most` evenly spread places."""
+def _word_scores(counts: Any, sizes: Any) -> tuple[Any, Any, Any, Any]:
+    """Return which words tell of labels, and of those, word x label: how likely, the same without one text of the label, whether they speak for it.
+
+    `counts` is in how many texts of a label a word is, `sizes` how many texts a label has.
+    """
     import numpy as np
 
-    return np.arange(0, length, max(1, -(-length // most)))
-
-
-def _vectors(texts: Sequence[str], weights: Mapping[str, float]) -> Any:
-    """Return unit vectors of words weighted by rarity, words folded into a fixed width; a word never seen is as rare as can be."""
-    import numpy as np
-
-    rarest = max(weights.values(), default=1.0)
-    place: dict[str, int] = {}
-    made = np.zeros((len(texts), _WIDTH), dtype=np.float32)
-    for at, text in enumerate(texts):
-        for word, times in Counter(_words(text)).items():
-            if word not in place:
-                place[word] = crc32(word.encode("utf-8", "replace")) % _WIDTH
-            weight = weights.get(word, rarest)
-            made[at, place[word]] += weight * (1 + np.log(times) if times > 1 else 1.0)
-    return unit(made)
+    total = counts.sum(axis=1, keepdims=True)
+    shares = sizes / sizes.sum()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        information = np.where(counts > 0, counts * np.log(counts / total / shares), 0.0).sum(axis=1)
+    tells = information - np.minimum(total[:, 0], len(sizes)) > 1
+    counts, total = counts[tells], total[tells]
+    usual = _SMOOTHED * total / sizes.sum()
+    others = np.maximum(counts - 1, 0)
+    likely = np.log((counts + usual) / (sizes + _SMOOTHED))
+    without = np.log((others + usual) / (np.maximum(sizes - 1, 0) + _SMOOTHED))
+    speaks = (others >= 2) & (others / np.maximum(total - 1, 1) >= np.minimum(0.9, 2 * shares))
+    return tells, likely, without, speaks.astype(float)
 
 
 def _words(text: str) -> list[str]:

@@ -53,6 +53,7 @@ class Autotune(Optimizer):
     A check scores the starting prompt, and labelled rows as examples, on some rows; readers write rules meanwhile.
     Rounds race combinations of rules, examples, reasoning and (where answers cannot be read) adapters on one shared
     row order, while the next rules are written. A factorial model of all scores picks the racers by Thompson sampling.
+    Rows whose label their words speak against are shown to no model.
     Of rules that contradict each other the one is kept that labelled rows, runs that ended well, or most readers bear out.
     Before the finals the winner is raced without harmful rules and with its rules merged, and scored without retrieval.
     Finals settle between the best few and a much shorter one; of those that are as good the shortest wins. The start is kept unless it is beaten with a probability of 0.95 (0.8 for 10

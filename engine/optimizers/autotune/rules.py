@@ -13,20 +13,22 @@ import random
 import re
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from engine.optimizers.shared.texts import labelled_rows, run_values, step_values
 from engine.records import Outcome
 from engine.search.contract import Problem, Proposal, Propose
 from engine.signature import InputField, OutputField, Signature
-from engine.similarity import words
+from engine.similarity import odd_labels, words
 
 # How often labels are shuffled, and by how many standard deviations words must say more of the real ones.
 # Tuned on 200 tables whose labels are random: all stayed under 3.
 _SHUFFLES, _CLEAR_DEVIATIONS = 24, 4.0
 # Rows that are read to see whether words predict labels.
 _ROWS = 400
+# The share of rows with doubtful labels from which on these count as wrong.
+_WRONG_SHARE = 0.02
 
 
 def row_words(problem: Problem, row: int) -> frozenset[str]:
@@ -57,6 +59,15 @@ def covering_rows(problem: Problem, rows: Sequence[int], k: int) -> list[int]:
             if telling[row] & telling[best]:
                 worth[row] = math.fsum(weights[w] * 0.2 ** covered[w] for w in telling[row])
     return chosen
+
+
+def doubtful_rows(problem: Problem, rows: Sequence[int]) -> set[int]:
+    """Return the rows with a label that their words speak against; none if they are few: those may be rare exceptions."""
+    texts = [" ".join(str(problem.rows[row].get(n, "")) for n in problem.input_fields) for row in rows]
+    labels = [name for name in problem.output_fields if is_label(problem, name)]
+    odd = (odd_labels(texts, [str(problem.rows[row].get(name)) for row in rows])[0] for name in labels)
+    doubtful = {rows[at] for found in odd for at in found}
+    return doubtful if len(doubtful) >= _WRONG_SHARE * len(rows) else set()
 
 
 def words_predict_labels(problem: Problem, rng: random.Random) -> bool | None:
@@ -140,14 +151,16 @@ def rule_asks(
     n: int,
     rollout: int,
     rng: random.Random,
+    doubtful: Container[int] = (),
 ) -> list[Propose]:
-    """Return `n` asks for rules for a step, from its instructions and runs under them (or none). Calls: `n`."""
+    """Return `n` asks for rules for a step, from its instructions, runs (or none) and rows less the doubtful. Calls: `n`."""
     solved = [o for o in outcomes if o.score >= 1 and o.error is None]
     shares = _shares(failure_groups(problem, outcomes), n)
     asks = []
     for i in range(n):
         near = _nearest(problem, shares[i], solved)
-        rows = rng.sample(problem.train, min(_ROWS_EACH, len(problem.train)))
+        drawn = rng.sample(problem.train, min(_ROWS_EACH, len(problem.train)))
+        rows = [row for row in drawn if row not in doubtful]
         labelled = labelled_rows(problem, rows)
         labelled += labelled_rows(
             problem, rows[len(labelled) :]

@@ -18,6 +18,7 @@ from engine.optimizers.autotune.space import Added, Combination, LevelMaker, Spa
 from engine.optimizers.shared.texts import answers_by_key
 from engine.records import Evaluation
 from engine.search.contract import Ask, Keep, Problem, Propose, Score, Search
+from engine.text import counted
 
 if TYPE_CHECKING:
     from engine.optimizers.autotune.optimizer import AutotuneOptions
@@ -486,6 +487,7 @@ class AutotuneSearch:
                 n=self.readers,
                 rollout=self._rollout,
                 rng=self.rng,
+                doubtful=self.levels.doubtful,
             )
         return asks
 
@@ -558,12 +560,13 @@ class AutotuneSearch:
         )
 
     def _why_it_ended(self) -> str:
-        """Return why the search ended, and how many calls were not made."""
-        left = self.planned - self.spent
+        """Return why the search ended, how many calls were not made, and which rows taught nothing."""
+        left, hidden = self.planned - self.spent, len(self.levels.doubtful)
+        note = f" {counted(hidden, 'row')} with a doubtful label taught no model." if hidden else ""
         if left <= 2 * _FINALS_SHARE * self.planned:
-            return self._ending or "The calls that were planned are used."
+            return (self._ending or "The calls that were planned are used.") + note
         ending = self._ending or "All rounds are used, and no finalist is in doubt."
-        return f"{ending} {left:,} of the {self.planned:,} planned calls were not needed."
+        return f"{ending} {left:,} of the {self.planned:,} planned calls were not needed.{note}"
 
 
 def _proposed_rules(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from engine.optimizers.autotune.merging import RuleCheck, merged_rules
-from engine.optimizers.autotune.rules import covering_rows
+from engine.optimizers.autotune.rules import covering_rows, doubtful_rows
 from engine.optimizers.few_shot import labeled_demo
 from engine.optimizers.shared.texts import other_reasoning
 from engine.records import Candidate, Demo, Outcome, TraceStep
@@ -165,6 +165,8 @@ _REASONING = 400
 # Size of the pool of which each input is shown the most similar examples, and how many are shown. Eight shown gain
 # nothing over four (tests/benchmarks/README.md).
 _POOL, _NEAREST = 300, 4
+# Rows that are looked through for wrong labels.
+_ROWS_CHECKED = 2000
 
 Added = list[tuple[int, int]]
 """(factor, level) of what is new."""
@@ -173,7 +175,8 @@ Added = list[tuple[int, int]]
 class LevelMaker:
     """Adds levels to a space. `traces` are runs with traces by combination and row, filled by the search.
 
-    `order` and `train_order` are the validation and training rows in the order of the search.
+    `order` and `train_order` are the validation and training rows in the order of the search. `doubtful` are the rows of
+    both that are shown to no model: they are probably labelled wrongly.
     """
 
     def __init__(
@@ -189,6 +192,7 @@ class LevelMaker:
         self._problem, self._options, self._evidence, self._space = problem, options, evidence, space
         self._order, self._train_order = order, train_order
         self._row_check: RuleCheck | None = None
+        self.doubtful = doubtful_rows(problem, list(dict.fromkeys((*train_order, *order)))[:_ROWS_CHECKED])
 
     def add_rules(self, proposals: Mapping[str, Sequence[Sequence[str]]]) -> Added:
         """Turn proposals (step path -> rules of each reader) into levels of rules."""
@@ -296,7 +300,11 @@ class LevelMaker:
         if any(n in problem.input_fields for n in signature.input_fields):
             # A row never sees an example made from itself, so the validation rows can be examples too.
             rows = list(dict.fromkeys((*rows, *self._order)))
-        known = [row for row in rows[:_POOL] if all(n in problem.rows[row] for n in fields)]
+        known = [
+            row
+            for row in rows[:_POOL]
+            if row not in self.doubtful and all(n in problem.rows[row] for n in fields)
+        ]
         pool = {row: demo for row in known if (demo := labeled_demo(problem, path, row)) is not None}
         return pool or self._solved(path, set(rows))
 

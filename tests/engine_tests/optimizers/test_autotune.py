@@ -275,6 +275,30 @@ def test_a_label_of_several_words_is_read_as_one():
     assert not check.contradicted("A stuck lift is very late or not late.")  # names two
 
 
+def test_rows_whose_label_their_words_speak_against_teach_no_model():
+    class Listening(ToyLM):
+        heard = ""
+
+        async def complete(self, request):
+            if "labelled_examples" in request.messages[0]["content"]:
+                self.heard += request.messages[-1]["content"]
+            return await super().complete(request)
+
+    rows, model = toy_rows(120), Listening()
+    wrong = {
+        i: next(r.label for r in rows.values() if r.label != rows[i].label) for i in (3, 20, 41, 78, 100)
+    }
+    rows |= {i: Example(text=rows[i].text, label=label).with_inputs("text") for i, label in wrong.items()}
+    places = tuple(rows)
+    given = {"rows": rows, "train": places[::2], "validation": places[1::2], "budget": Budget(calls=200)}
+    result = run(toy_settings(model, **given))
+    assert "5 rows with a doubtful label taught no model." in result.reason
+    shown = {demo.values["text"] for t in result.trials for demo in t.candidate.steps["self"].demos}
+    assert rows[4].text in shown
+    assert re.search(rf"{rows[4].text}\b", model.heard)
+    assert not [i for i in wrong if rows[i].text in shown or re.search(rf"{rows[i].text}\b", model.heard)]
+
+
 def test_rows_that_cover_most_are_of_different_kinds():
     problem = problem_of()
     chosen = covering_rows(problem, problem.train, 12)
