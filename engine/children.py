@@ -1,7 +1,7 @@
 """Short-lived child processes of this Python: given a request, limited in time and memory, ended with all they started.
 
 A child is a module run with `python -P -m`: the request comes on its standard input, its answer goes to standard output.
-Nothing here knows what is asked.
+It must not know the questions.
 """
 
 from __future__ import annotations

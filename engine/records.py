@@ -254,7 +254,7 @@ class StepState:
 class PartCredit:
     """The effect of one rule or example of a step's prompt: validation rows that it fixes and breaks.
 
-    `kind` is "rule" or "example". The counts are estimated from the scores of a search unless `measured` by taking the part out.
+    `kind` is "rule" or "example". The counts are estimated from the scores of a search.
     """
 
     step: str
@@ -263,7 +263,6 @@ class PartCredit:
     fixed: int
     broken: int
     rows: int
-    measured: bool = False
 
 
 @dataclass(frozen=True)

@@ -87,11 +87,6 @@ def get_metric(name: str) -> type[Metric]:
     return _named("metric", name, METRICS)
 
 
-def get_module(name: str) -> type[Module]:
-    """Return a module's class by its name. Raises UnknownNameError."""
-    return _named("module", name, MODULES)
-
-
 def name_of(entry: type) -> str:
     """Return the name under which an entry is registered."""
     return str(getattr(entry, "name", None) or entry.__name__)

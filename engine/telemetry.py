@@ -271,7 +271,7 @@ def _arrow(signature: Any) -> str:
 
 
 def _message(message: Mapping[str, object]) -> dict[str, Any]:
-    """Return a message in the form of the conventions; what is no text is only named."""
+    """Return a message in the form of the conventions; a part that is no text is only named."""
     content = message.get("content")
     given = content if isinstance(content, list) else [{"type": "text", "text": content or ""}]
     parts = [

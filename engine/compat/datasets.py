@@ -51,7 +51,7 @@ class Dataset:
         dev_size: int | None = None,
         test_size: int | None = None,
     ) -> None:
-        """Change seeds and sizes; what is None stays."""
+        """Change seeds and sizes; None leaves one as it is."""
         changes = {
             "train_seed": train_seed,
             "train_size": train_size,

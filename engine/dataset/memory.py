@@ -23,7 +23,7 @@ def keep_little() -> None:
 
 
 def release_memory() -> None:
-    """Give unused memory back to the system. Without effect for what is still referred to.
+    """Give unused memory back to the system. Memory that is still in use stays.
 
     Measured on a table of 60 MB: profiling leaves 190 MB in Arrow's pool, of which it uses none any more.
     """

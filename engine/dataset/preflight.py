@@ -82,7 +82,7 @@ FEWEST = 20
 
 
 def preflight(table: Table) -> tuple[Finding, ...]:
-    """Return what is doubtful, what costs most first.
+    """Return doubtful things in a table, the most costly first.
 
     >>> cells = {"text": ["a b", "A  b", "c d", ""], "label": ["x", "y", "x", "x"]}
     >>> [(f.kind, f.rows) for f in preflight(Table(cells, ["text"], ["label"]))]
@@ -189,7 +189,7 @@ def _spelling(table: Table, rows: Sequence[int]) -> Iterator[Finding]:
 
 
 def _keys(table: Table, rows: Sequence[int]) -> dict[int, str]:
-    """Return what is asked in each row, without what makes no difference: case and space."""
+    """Return the question of each row, without differences of case and space."""
     columns = [table.cells[name] for name in table.inputs]
     return {row: "\x1f".join(folded(cells[row]) for cells in columns) for row in rows}
 

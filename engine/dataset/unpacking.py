@@ -72,7 +72,7 @@ def read_unpacked(data: bytes, name: str, kind: Kind) -> RawTable:
             return read_parquet(data, name, rows, _SMALL_PARQUET)
     request = json.dumps({"kind": kind, "name": name}).encode() + b"\n" + data
     seconds = SECONDS + SECONDS_PER_MB * len(data) / 1e6
-    # One thread and the system's memory: what is counted is what is needed, whatever the machine.
+    # One thread and the system's memory, so that the count is the same on every machine.
     env = {
         **os.environ,
         "ARROW_DEFAULT_MEMORY_POOL": "system",

@@ -127,7 +127,7 @@ def wheel() -> tuple[str, bytes]:
 
 
 def zipped(files: Parts) -> bytes:
-    """Return files by path as a zip. The same files give the same bytes; what is a zip itself is not pressed again."""
+    """Return files by path as a zip. The same files give the same bytes; a zip inside is not compressed again."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as made:
         for path, data in files.items():

@@ -92,7 +92,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def lineage(program: ProgramFile) -> str:
-    """Return what is to be known of a program's tuned models, as Markdown; "" for a program that asks none."""
+    """Return facts on a program's tuned models as Markdown; "" for a program that asks none."""
     lines = []
     for model in tuned_of(program):
         where = (

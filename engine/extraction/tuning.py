@@ -12,7 +12,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from engine.errors import ConfigurationError, DatasetError, EngineError, RunError, first_problem
+from engine.errors import (
+    ConfigurationError,
+    DatasetError,
+    EngineError,
+    RunError,
+    UnknownNameError,
+    first_problem,
+)
 from engine.extraction.examples import Example
 from engine.extraction.fields import TextOutput
 from engine.extraction.reading import (
@@ -280,8 +287,7 @@ def _by_name(name: str) -> type[Optimizer]:
     known["mipro"] = known["miprov2"]
     found = known.get(name.lower().replace("_", ""))
     if found is None:
-        names = ", ".join(sorted(kind.name for kind in OPTIMIZERS))
-        raise ConfigurationError(f"There is no optimizer {name!r}. There is: {names}, miprov2zeroshot.")
+        raise UnknownNameError("optimizer", name, [*(kind.name for kind in OPTIMIZERS), "miprov2zeroshot"])
     return found
 
 

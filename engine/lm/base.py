@@ -199,7 +199,7 @@ class BaseLM:
     async def complete(self, request: Request) -> Reply:
         """Answer one request. Raises LMError (see engine.errors) after its own retries.
 
-        Raises ConfigurationError where a subclass defines no way of answering, or returns what is no response.
+        Raises ConfigurationError where a subclass defines no way of answering, or returns no response.
         """
         way = self._response_method or self._call_method
         inside = running_call()

@@ -62,7 +62,7 @@ class ModelChoice(BaseModel):
 
 
 def variable_name(name: str) -> str:
-    """Return the name of an environment variable. Raises ValueError for what is none, such as a key itself.
+    """Return the name of an environment variable. Raises ValueError for anything else, such as a key itself.
 
     >>> variable_name("MY_API_KEY")
     'MY_API_KEY'

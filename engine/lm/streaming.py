@@ -75,7 +75,7 @@ class Assembly:
         self._usage: Any = None
 
     def add(self, data: bytes) -> Chunk | None:
-        """Take one event; return the piece it carries, if any. Raises ValueError for what is no JSON object."""
+        """Take one event; return the piece it carries, if any. Raises ValueError where it is no JSON object."""
         if data == b"[DONE]":
             self.done = True
             return None

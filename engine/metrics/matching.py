@@ -251,7 +251,7 @@ _MOST_SECONDS = 1.0
 
 @lru_cache(maxsize=512)
 def _compiled(pattern: str, ignore_case: bool = False) -> regex.Pattern[str]:
-    """Return a pattern for the engine that can be stopped. Raises ValueError for what is none in Python's own `re`."""
+    """Return a pattern for the engine that can be stopped. Raises ValueError where Python's own `re` refuses it."""
     import regex
 
     if len(pattern) > _LONGEST_PATTERN:

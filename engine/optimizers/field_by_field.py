@@ -276,7 +276,7 @@ def passage_around(text: str, value: object) -> str:
 
 
 def _inside(value: Any, path: str) -> Any:
-    """Return what is at a path; lists on the way give a list."""
+    """Return the value at a path; lists on the way give a list."""
     for name in path.split(".") if path else ():
         if isinstance(value, list):
             value = [item.get(name) if isinstance(item, dict) else None for item in value]

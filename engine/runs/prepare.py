@@ -123,7 +123,7 @@ def other_models(spec: RunSpec) -> dict[str, BaseLM]:
     names = [spec.model.name, *(choice.name for choice in others)]
     if twice := next((name for name in names if names.count(name) > 1), ""):
         raise RunError(
-            f"Two of the models to compare are called {twice!r}. Models are told apart by name: leave one out."
+            f"Two of the models to compare are called {twice!r}. Models are distinguished by name: leave one out."
         )
     return {choice.name: make_lm(choice) for choice in others}
 

@@ -217,7 +217,7 @@ class StoreRequests:
         self._seen = {row.id for row in rows if row.batch is not None or row.answer}
 
     def due(self, batch: int) -> Sequence[Request]:
-        """Return what is to be done now."""
+        """Return the next action."""
         rows = self._again.pop(batch, [])
         rows += [row for row in self._watch.requests if row.id not in self._seen]
         self._seen |= {row.id for row in rows}

@@ -48,9 +48,7 @@ def left_for(store: Store, user: str, without: str = "") -> Left:
     limits = store.queue.limits()
     if limits.calls is None and limits.usd is None:
         return Left()
-    since = month_start(time.time())
-    spent = next((one.usage for one in store.runs.spend(since) if one.user == user), Usage())
-    used = {"calls": float(spent.calls), "usd": spent.cost or 0.0}
+    since, used = month_start(time.time()), _used(store, user)
     for run in store.runs.under_way(user):
         own = {"calls": float(run.calls), "usd": run.cost or 0.0}
         for name in NAMES:
@@ -59,6 +57,13 @@ def left_for(store: Store, user: str, without: str = "") -> Left:
             else:
                 used[name] += max(0.0, expected(name, run.spec.get("budget"), run.estimate) - own[name])
     return Left(*((getattr(limits, name) or math.inf) - used[name] for name in NAMES))
+
+
+def _used(store: Store, user: str) -> dict[str, float]:
+    """Return what a user's runs of this month have used, by the name of its limit."""
+    found = store.runs.spend(month_start(time.time()))
+    spent = next((one.usage for one in found if one.user == user), Usage())
+    return {"calls": float(spent.calls), "usd": spent.cost or 0.0}
 
 
 def expected(name: str, budget: Mapping[str, Any] | None, estimate: Mapping[str, Any] | None) -> float:
@@ -129,10 +134,7 @@ def used_up(store: Store, user: str) -> str:
     limits = store.queue.limits()
     if limits.calls is None and limits.usd is None:
         return ""
-    spent = next(
-        (one.usage for one in store.runs.spend(month_start(time.time())) if one.user == user), Usage()
-    )
-    for name, used in (("calls", spent.calls), ("usd", spent.cost or 0.0)):
+    for name, used in _used(store, user).items():
         limit = getattr(limits, name)
         if limit is not None and used >= limit:
             return f"The limit of {WORDS[name](limit)} a month is used up."

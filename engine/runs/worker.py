@@ -64,7 +64,7 @@ from engine.runs.turn import Turn, patiently
 from engine.search.backends.contract import Backend, BackendChoice
 from engine.search.budget import Amount
 from engine.search.driver import Driver
-from engine.search.objective import Objective, comparison
+from engine.search.objective import Objective, add_scores, comparison
 from engine.search.settings import SearchResult, Trial
 from engine.search.verdict import best_static, verdict
 from engine.statistics import mean_interval
@@ -527,10 +527,7 @@ def compared_models(trials: Iterable[Trial], best: Candidate, spec: RunSpec) -> 
     scored: dict[str, tuple[Candidate, dict[int, Outcome]]] = {}
     for trial in trials:
         if trial.split == "validation":
-            known = scored.setdefault(trial.candidate_id, (trial.candidate, {}))[1]
-            known.update(
-                {o.row: o for o in trial.evaluation.outcomes if o.row not in known or o.usage.tokens}
-            )
+            add_scores(scored, trial.candidate, trial.evaluation.outcomes)
     return comparison(scored, best.id, spec.model.name)
 
 

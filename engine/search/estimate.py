@@ -476,7 +476,7 @@ def _times(forecast: TrainingEstimate, share: float) -> TrainingEstimate:
 
 
 def _together(forecasts: Sequence[TrainingEstimate]) -> TrainingEstimate | None:
-    """Return what some trainings take together; what is not known of one is not known of all."""
+    """Return what some trainings take together; a figure that one lacks is not known of all."""
     if not forecasts:
         return None
     dollars, times = [f.usd for f in forecasts], [f.seconds for f in forecasts]

@@ -5,13 +5,13 @@ It goes round any optimizer's search: a search for the best score needs to know 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.records import Candidate, Evaluation, Outcome
 from engine.search.contract import Ask, Keep, MakeSearch, Problem, Score, Search, relay
-from engine.search.objective import chosen, figures
+from engine.search.objective import add_scores, chosen, figures
 from engine.search.wording import kept_sentence
 from engine.text import listed
 
@@ -110,12 +110,4 @@ class _Comparison:
             if not isinstance(ask, Score) or ask.teacher or ask.rollout:
                 continue
             if isinstance(answer, Evaluation):
-                known = self.scored.setdefault(ask.candidate.id, (ask.candidate, {}))[1]
-                known.update(_new(answer.outcomes, known, chosen_from))
-
-
-def _new(
-    outcomes: Sequence[Outcome], known: Mapping[int, Outcome], rows: set[int]
-) -> Iterator[tuple[int, Outcome]]:
-    """Iterate over outcomes that say what a row costs: one that was known in this run already says nothing of it."""
-    return ((o.row, o) for o in outcomes if o.row in rows and (o.row not in known or o.usage.tokens))
+                add_scores(self.scored, ask.candidate, (o for o in answer.outcomes if o.row in chosen_from))

@@ -6,7 +6,7 @@ Compares candidates on the rows that both ran, by score, price and time. It must
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import fmean, median
 from typing import Any, Literal
@@ -90,6 +90,14 @@ class Figures:
 
 Scored = Mapping[str, tuple[Candidate, Mapping[int, Outcome]]]
 """Candidate's id -> the candidate, and its outcomes by row."""
+
+
+def add_scores(
+    scored: dict[str, tuple[Candidate, dict[int, Outcome]]], candidate: Candidate, outcomes: Iterable[Outcome]
+) -> None:
+    """Add a candidate's outcomes; one that replaces another must have asked a model, or it says nothing of the price."""
+    known = scored.setdefault(candidate.id, (candidate, {}))[1]
+    known.update((o.row, o) for o in outcomes if o.row not in known or o.usage.tokens)
 
 
 def figures(scored: Scored, best: str, *, partial: bool = False) -> list[Figures]:

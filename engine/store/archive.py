@@ -209,7 +209,7 @@ def _sync(path: Path) -> None:
 def opened(path: Path) -> Iterator[Path]:
     """Make a copy of a file of runs for as long as the block lasts, checked and with today's schema: a small store.
 
-    Raises StoreError for what is no such file, also where it has more in it than one has; StoreTooNewError.
+    Raises StoreError for any other file, also for one that holds more; StoreTooNewError.
     """
     refused = f"The file {path.name} holds no runs that were put away, or it is damaged."
     with tempfile.TemporaryDirectory(prefix="tuneboard-") as folder:

@@ -229,6 +229,13 @@ class Connection:
         self.write(sql, (*values.values(), run_id))
 
     @contextmanager
+    def changing(self, run_id: str) -> Iterator[None]:
+        """Make what is written inside one commit, counted as a change of a run."""
+        with self.transaction():
+            self.update_run(run_id)
+            yield
+
+    @contextmanager
     def transaction(self) -> Iterator[None]:
         """Make what is written inside one commit: all of it or nothing. May be nested."""
         with self._lock, self._clear_errors():

@@ -202,8 +202,7 @@ class Requests(StorePart):
 
     def add(self, run_id: str, kind: str, content: Mapping[str, Any]) -> int:
         """Store a request for a run's process; return its id."""
-        with self._db.transaction():
-            self._db.update_run(run_id)
+        with self._db.changing(run_id):
             values = {"run_id": run_id, "kind": kind, "content": {"asked": content}}
             return self._db.insert("requests", {**values, "created_at": time.time()})
 
@@ -226,21 +225,19 @@ class Requests(StorePart):
 
     def begin(self, run_id: str, request_id: int, batch: int) -> None:
         """Note in which batch a request is carried out; the first time counts."""
-        with self._db.transaction():
+        with self._db.changing(run_id):
             self._db.write(
                 "UPDATE requests SET content = json_set(content, '$.batch', ?) "
                 "WHERE id = ? AND run_id = ? AND json_extract(content, '$.batch') IS NULL",
                 (batch, request_id, run_id),
             )
-            self._db.update_run(run_id)
 
     def answer(self, run_id: str, request_id: int, answer: str) -> None:
         """Store the answer to a request; one that was not carried out starts with `NOT_DONE`."""
-        with self._db.transaction():
+        with self._db.changing(run_id):
             self._db.write(
                 "UPDATE requests SET answer = ? WHERE id = ? AND run_id = ?", (answer, request_id, run_id)
             )
-            self._db.update_run(run_id)
 
 
 CANCELLED = "Cancelled while it waited for its turn."

@@ -38,7 +38,7 @@ class Trials(StorePart):
         self, run_id: str, number: int, candidate_id: str, split: str, label: str, rows_total: int
     ) -> None:
         """Store a trial as running, with no rows yet; what an earlier process stored under its number goes."""
-        with self._db.transaction():
+        with self._db.changing(run_id):
             self._db.write("DELETE FROM outcomes WHERE run_id = ? AND trial = ?", (run_id, number))
             values: dict[str, object] = {
                 "run_id": run_id,
@@ -49,7 +49,6 @@ class Trials(StorePart):
             claim = self._db.read("SELECT claims FROM runs WHERE id = ?", (run_id,))
             values |= {"label": label, "rows_total": rows_total, "started_at": time.time()}
             self._db.insert("trials", {**values, "claim": claim[0][0] if claim else 0}, replace=True)
-            self._db.update_run(run_id)
 
     def add_outcomes(self, run_id: str, trial: int, outcomes: Sequence[Outcome]) -> None:
         """Store rows of a trial as they come in, in any order; its score becomes the mean so far.
@@ -58,7 +57,7 @@ class Trials(StorePart):
         """
         rows = [outcome.row for outcome in outcomes]
         failed, total = sum(o.error is not None for o in outcomes), sum(o.score for o in outcomes)
-        with self._db.transaction():
+        with self._db.changing(run_id):
             known, had = self._db.read(
                 "SELECT count(*), coalesce(sum(score), 0) FROM outcomes "
                 "WHERE run_id = ? AND trial = ? AND row IN (SELECT value FROM json_each(?))",
@@ -73,7 +72,6 @@ class Trials(StorePart):
                 "score = (coalesce(score, 0) * rows_done + ?5) / nullif(rows_done + ?4, 0) WHERE run_id = ?1 AND number = ?2",
                 (run_id, trial, failed, len(set(rows)) - known, total - had),
             )
-            self._db.update_run(run_id)
 
     def finish(
         self,
@@ -87,31 +85,28 @@ class Trials(StorePart):
     ) -> None:
         """Close a trial. Without a score the mean of its rows stays. `state` is finished or stopped."""
         meters = (*astuple(usage or Usage()), seconds)
-        with self._db.transaction():
+        with self._db.changing(run_id):
             self._db.write(
                 "UPDATE trials SET state = ?, score = coalesce(?, score), finished_at = ?, calls = ?, cached = ?, "
                 "input_tokens = ?, output_tokens = ?, cost = ?, seconds = ? WHERE run_id = ? AND number = ?",
                 (state, score, time.time(), *meters, run_id, number),
             )
-            self._db.update_run(run_id)
 
     def mark_best(self, run_id: str, candidate_id: str) -> None:
         """Mark the trials of the best candidate so far, and no others."""
-        with self._db.transaction():
+        with self._db.changing(run_id):
             self._db.write(
                 "UPDATE trials SET is_best = NOT is_best WHERE run_id = ?1 AND is_best != (candidate_id = ?2)",
                 (run_id, candidate_id),
             )
-            self._db.update_run(run_id)
 
     def drop_earlier(self, run_id: str) -> None:
         """Delete trials that an earlier process recorded and the one that has claimed the run last never came to."""
-        with self._db.transaction():
+        with self._db.changing(run_id):
             old = "run_id = ?1 AND claim < (SELECT claims FROM runs WHERE id = ?1)"
             trials = f"(SELECT number FROM trials WHERE {old})"  # noqa: S608 - our own text
             self._db.write(f"DELETE FROM outcomes WHERE run_id = ?1 AND trial IN {trials}", (run_id,))  # noqa: S608 - our own text
             self._db.write(f"DELETE FROM trials WHERE {old}", (run_id,))  # noqa: S608 - our own text
-            self._db.update_run(run_id)
 
     def all(self, run_id: str, first: int = 0) -> list[TrialRow]:
         """Return a run's trials by number, from `first` on."""
@@ -207,8 +202,7 @@ class Events(StorePart):
 
     def add(self, run_id: str, kind: str, text: str, data: Mapping[str, Any] | None = None) -> int:
         """Store that something happened; return its id, larger than any before."""
-        with self._db.transaction():
-            self._db.update_run(run_id)
+        with self._db.changing(run_id):
             values = {"run_id": run_id, "at": time.time(), "kind": kind, "text": text, "data": data or {}}
             return self._db.insert("events", values)
 

@@ -149,7 +149,7 @@ class _Job:
         return self._trained()
 
     async def _checkpoint(self, done: int, pairs: Sequence[Pair]) -> bool:
-        """Score what is known so far; return whether the training ends early."""
+        """Score the answers known so far; return whether the training ends early."""
         model = f"{self.name}@{done}"
         self._model(model, pairs)
         score = await self.watch.score(model, f"checkpoint {done}")
@@ -189,7 +189,7 @@ def _pair(row: ChatRow) -> Pair:
 
 
 def _better(rollouts: Sequence[Rollout]) -> list[Pair]:
-    """Return what is to be remembered: the best readable answer of each group whose rewards differ."""
+    """Return the answers to remember: the best readable answer of each group whose rewards differ."""
     groups: dict[str, list[Rollout]] = {}
     for rollout in rollouts:
         groups.setdefault(rollout.group, []).append(rollout)

@@ -130,7 +130,7 @@ class Watch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TrainingEstimate:
-    """Estimate of a training: chat rows, tokens of all epochs, US dollars and seconds; None for what is not known.
+    """Estimate of a training: chat rows, tokens of all epochs, US dollars and seconds; None where not known.
 
     It costs 0 dollars on this machine.
     """

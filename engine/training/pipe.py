@@ -1,4 +1,4 @@
-"""The worker's end of the talk with a training's child process (`engine.training.child`); it knows nothing of what is trained."""
+"""The worker's end of the talk with a training's child process (`engine.training.child`); it knows nothing of the training itself."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class Image(_Media):
     """A picture: `Image("https://...")`, `Image("data:image/png;base64,...")`, `Image(data_bytes)` or a PIL image.
 
     An address is handed to the model's provider, never fetched here; `Image.from_url` fetches, `Image.from_path` reads a
-    file. Addresses on this machine or a private network need `allow_private=True`. Raises ValueError for what is no
+    file. Addresses on this machine or a private network need `allow_private=True`. Raises ValueError for anything that is no
     picture.
 
     >>> Image("https://example.org/cat.png").format()
@@ -225,7 +225,7 @@ class Audio(_Media):
     """Sound as base-64 `data` in an `audio_format` (wav, mp3 ...).
 
     Made from `Audio(data=..., audio_format=...)`, a data URI, bytes, or a dict. `Audio.from_path` reads a file,
-    `Audio.from_url` downloads one, `Audio.from_array` takes samples. Raises ValueError for what is no sound.
+    `Audio.from_url` downloads one, `Audio.from_array` takes samples. Raises ValueError for anything that is no sound.
 
     >>> Audio(data="UklGRg==", audio_format="wav").format()
     [{'type': 'input_audio', 'input_audio': {'data': 'UklGRg==', 'format': 'wav'}}]

@@ -9,7 +9,6 @@ from engine.export.formats import EXPORTS, get_export
 TABLES = [
     (registry.get_optimizer, registry.OPTIMIZERS),
     (registry.get_metric, registry.METRICS),
-    (registry.get_module, registry.MODULES),
     (registry.get_adapter, registry.ADAPTERS),
 ]
 

@@ -348,7 +348,7 @@ def _from_passages(field: Field, prompt: Prompt, known: Known) -> Answer | None:
 
 
 def _when_nothing(text: str, counts: Counter[str]) -> str:
-    """Return what is answered when the passages do not say: as the instruction puts it, or an answer given twice."""
+    """Return the answer to give when the passages do not say: as the instruction puts it, or an answer given twice."""
     if otherwise := _OTHERWISE.search(text):
         return otherwise[1]
     return next(

@@ -233,7 +233,7 @@ class ResponseAssembly(Assembly):
         self._begun = False
 
     def add(self, data: bytes) -> Chunk | None:
-        """Take one event; return the piece it carries, if any. Raises ValueError for what is no JSON object."""
+        """Take one event; return the piece it carries, if any. Raises ValueError where it is no JSON object."""
         return None if data == b"[DONE]" else super().add(data)
 
     def add_event(self, event: Mapping[str, Any]) -> Chunk | None:

@@ -85,7 +85,7 @@ def make_plan(o: MIPROv2Options, problem: Problem) -> Plan:
 
 
 def needs_runs(problem: Problem) -> bool:
-    """Return whether labelled rows say too little: of several steps what passes between them, of unlabelled rows what is right."""
+    """Return whether labelled rows say too little: they lack the values between several steps, or right answers."""
     labels = any(name in problem.rows[row] for row in problem.train for name in problem.output_fields)
     return len(problem.signatures) > 1 or not labels
 
@@ -153,7 +153,7 @@ class Trials:
             answers = yield [*keep, *asks]
             evaluations = answers[len(keep) :]
             if is_cut(asks, evaluations):
-                self._left = 0  # the budget is spent: what is complete counts, and nothing more is asked
+                self._left = 0  # the budget is spent: complete scores count, and nothing more is asked
             keep = self._learn(wave, full, asks, evaluations)
             full = self._promising() if self._plan.minibatch and wave else []
 

@@ -380,7 +380,7 @@ def record_project(pile: Pile, written: str = "") -> RecordProject:
 
 
 def _notes(pile: Pile, imported: Imported | None, outputs: Sequence[FieldSpec]) -> Iterator[str]:
-    """Yield what is worth knowing of the record's fields; the input is always the document."""
+    """Yield notes on the record's fields; the input is always the document."""
     if imported is not None:
         about_input = f"the input {imported.step.inputs[0].name!r}."
         yield from (note for note in imported.notes if not note.endswith(about_input))
@@ -434,7 +434,7 @@ def _table(pile: Pile, outputs: Sequence[FieldSpec]) -> bytes:
 
 
 THE_RECORD = "the record"
-"""Name under which what is worth knowing of the record's fields is listed."""
+"""Name under which notes on the record's fields are listed."""
 
 
 # In a separate process
