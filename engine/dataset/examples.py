@@ -170,7 +170,7 @@ def _choice_reader(choices: Mapping[str, object], allowed: Sequence[str]) -> Cal
         if text.casefold() in folded:
             return folded[text.casefold()]
         listed = ", ".join(allowed[:12]) + (" ..." if len(allowed) > 12 else "")
-        raise _Unusable(f"is {_shown(text)}, which is not one of the allowed values: {listed}.")
+        raise _Unusable(f"is {_cut_cell(text)}, which is not one of the allowed values: {listed}.")
 
     return read
 
@@ -185,12 +185,12 @@ def _parsed(annotation: object, parse: Parse) -> Callable[[str], object]:
         try:
             return parse(text, annotation)
         except (ValueError, TypeError, EngineError):
-            raise _Unusable(f"is {_shown(text)}, which is not {_wanted(annotation)}.") from None
+            raise _Unusable(f"is {_cut_cell(text)}, which is not {_type_words(annotation)}.") from None
 
     return read
 
 
-def _wanted(annotation: object) -> str:
+def _type_words(annotation: object) -> str:
     """Return a type in plain words, with its article."""
     plain = {int: "a whole number", float: "a number", bool: "yes or no"}
     origin = get_origin(annotation) or annotation
@@ -213,5 +213,5 @@ _ATTACHED = {
 """Types above this layer whose cells may name a file."""
 
 
-def _shown(text: str) -> str:
+def _cut_cell(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:57] + "...")

@@ -50,7 +50,7 @@ def _flat_message(message: Json) -> Json:
     return {str(key).removeprefix("message."): value for key, value in message.items()}
 
 
-def _text(content: object) -> str:
+def _content_text(content: object) -> str:
     """Return a content as text: as it is, the texts among its parts, or a call of a tool as JSON."""
     if content is None:
         return ""
@@ -68,45 +68,49 @@ def _part(part: Json) -> str:
     return said if isinstance(said, str) else ""
 
 
-def _said(message: Json) -> str:
-    text = _text(message.get("parts") or message.get("contents") or message.get("content"))
+def _message_text(message: Json) -> str:
+    text = _content_text(message.get("parts") or message.get("contents") or message.get("content"))
     if text or not message.get("tool_calls"):
         return text
     return json.dumps(message["tool_calls"], ensure_ascii=False)
 
 
-def _asked(value: object) -> tuple[str, str]:
+def _question_of(value: object) -> tuple[str, str]:
     """Return the system's text and what was asked, of messages or any other input; of a conversation all turns."""
     messages = messages_of(value)
     if not messages:
         if isinstance(value, Mapping) and len(value) == 1:
             (value,) = value.values()
-        return "", _text(value)
-    system = "\n\n".join(_said(m) for m in messages if m["role"] in ("system", "developer"))
+        return "", _content_text(value)
+    system = "\n\n".join(_message_text(m) for m in messages if m["role"] in ("system", "developer"))
     turns = [m for m in messages if m["role"] not in ("system", "developer")]
     if len(turns) == 1:
-        return system, _said(turns[0])
-    return system, "\n\n".join(f"{m['role']}: {_said(m)}" for m in turns)
+        return system, _message_text(turns[0])
+    return system, "\n\n".join(f"{m['role']}: {_message_text(m)}" for m in turns)
 
 
 def _answered(value: object) -> str:
     """Return the answer in a reply: of a completion its first choice, of messages the last, else the value as text."""
     if isinstance(value, str) and (messages := messages_of(value)):
-        return _said(messages[-1])
+        return _message_text(messages[-1])
     if isinstance(value, Mapping):
         choices = value.get("choices")
         if choices == []:
             return ""
         if isinstance(choices, list) and isinstance(choices[0], Mapping):
             message = choices[0].get("message")
-            return _said(message) if isinstance(message, Mapping) else _text(choices[0].get("text"))
+            return (
+                _message_text(message)
+                if isinstance(message, Mapping)
+                else _content_text(choices[0].get("text"))
+            )
         for key in ("output_text", "content", "parts", "text", "answer", "output", "completion", "result"):
             if value.get(key):
                 return _answered(value[key])
-        return _said(value) if value.get("tool_calls") else _text(value)
+        return _message_text(value) if value.get("tool_calls") else _content_text(value)
     if messages := messages_of(value):
-        return _said(messages[-1])
-    return _text(value)
+        return _message_text(messages[-1])
+    return _content_text(value)
 
 
 def _thumbs(value: object) -> str:
@@ -231,8 +235,8 @@ def _chat_call(record: Json) -> LoggedCall | None:
     asked = messages_of(request.get("messages") or request.get("input"))
     answer = _answered(reply) if reply else ""
     if not answer and asked and asked[-1]["role"] == "assistant":  # as in a file to fine-tune with
-        asked, answer = asked[:-1], _said(asked[-1])
-    system, text = _asked(list(asked))
+        asked, answer = asked[:-1], _message_text(asked[-1])
+    system, text = _question_of(list(asked))
     model = (
         request.get("model")
         or record.get("model")
@@ -331,9 +335,9 @@ def _span_call(span: Json) -> LoggedCall | None:
         attributes.get("gen_ai.completion"), attributes.get("output.value"),
     )), "")  # fmt: skip
     instructions = attributes.get("gen_ai.system_instructions")
-    system, text = _asked(_plain(asked))
+    system, text = _question_of(_plain(asked))
     if instructions:
-        system = "\n\n".join(filter(None, (_text(_plain(instructions)), system)))
+        system = "\n\n".join(filter(None, (_content_text(_plain(instructions)), system)))
     model = (
         attributes.get("gen_ai.response.model")
         or attributes.get("gen_ai.request.model")
@@ -379,7 +383,7 @@ def _variables(value: object) -> tuple[tuple[str, str], ...]:
     if not isinstance(found, Mapping):
         return ()
     return tuple(
-        (str(name), _text(one)) for name, one in found.items() if re.fullmatch(r"\w{1,60}", str(name))
+        (str(name), _content_text(one)) for name, one in found.items() if re.fullmatch(r"\w{1,60}", str(name))
     )
 
 
@@ -402,7 +406,7 @@ def _langfuse_call(record: Json) -> LoggedCall | None:
         return None
     asked, answer = _plain(record.get("input")), _plain(record.get("output"))
     model = record.get("model") or record.get("provided_model_name") or record.get("providedModelName") or ""
-    system, text = _asked(asked)
+    system, text = _question_of(asked)
     named = (
         () if messages_of(asked) or not isinstance(asked, Mapping) or len(asked) < 2 else _variables(asked)
     )

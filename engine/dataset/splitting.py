@@ -226,7 +226,7 @@ def _check_answers(rows: Mapping[int, Mapping[str, object]], answers: Sequence[s
 
 
 def _label(rows: Mapping[int, Mapping[str, object]], answers: Sequence[str]) -> str | None:
-    texts = ((answer, (_text(values[answer]) for values in rows.values())) for answer in answers)
+    texts = ((answer, (_stable_text(values[answer]) for values in rows.values())) for answer in answers)
     most = max(min(MOST_STRATA, len(rows) // 2), min(MANY_STRATA, len(rows) // 10))
     return first_with_few_values(texts, most)
 
@@ -244,7 +244,7 @@ def first_with_few_values(columns: Iterable[tuple[str, Iterable[str]]], most: in
     return None
 
 
-def _text(value: object) -> str:
+def _stable_text(value: object) -> str:
     if isinstance(value, str):
         return value
     if type(value) in (int, bool):
@@ -258,7 +258,7 @@ def _number_hash(value: int, written: str) -> str:  # noqa: ARG001 - 1 and True 
 
 
 def _column(rows: Mapping[int, Mapping[str, object]], name: str) -> list[str]:
-    return [v if type(v) is str else _text(v) for v in [values[name] for values in rows.values()]]
+    return [v if type(v) is str else _stable_text(v) for v in [values[name] for values in rows.values()]]
 
 
 def folded(text: str) -> str:
@@ -324,7 +324,11 @@ def _notes(
         verb = "rows repeat" if repeats > 1 else "row repeats"
         notes.append(f"{repeats:,} {verb} the inputs of another row; such rows are kept on the same side.")
     conflicts = sum(
-        any(_text(rows[row][a]) != _text(rows[group[0]][a]) for row in group[1:] for a in answers)
+        any(
+            _stable_text(rows[row][a]) != _stable_text(rows[group[0]][a])
+            for row in group[1:]
+            for a in answers
+        )
         for group in groups
         if len(group) > 1
     )

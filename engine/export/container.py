@@ -29,7 +29,7 @@ PORT = 8600
 
 def dockerfile(program: ProgramFile, wheel: str) -> str:
     """Return the Dockerfile's text, for a wheel of that name; its first lines say how to build and start it."""
-    given = _given(program)
+    given = _docker_options(program)
     command = ["tuneboard", "serve", "program.json", "--host", "0.0.0.0", "--port", str(PORT)]  # noqa: S104 - in a container
     for name in own_key_variables(program):
         command += ["--key-env", name]
@@ -46,7 +46,7 @@ def dockerfile(program: ProgramFile, wheel: str) -> str:
     )
 
 
-def _given(program: ProgramFile) -> str:
+def _docker_options(program: ProgramFile) -> str:
     """Return the options of `docker run`: variables, and folders with base models, which are at the same place inside."""
     bases = dict.fromkeys(m.base_model for m in tuned_of(program) if m.hosted is None and m.method != "full")
     folders = [base for base in bases if Path(base).is_absolute() and base.isprintable()]
@@ -191,7 +191,7 @@ def _readme(program: ProgramFile) -> str:
         title=program.title.replace("`", "'"),
         port=PORT,
         exports="".join(f'export {name}="..."\n' for name in names[1:]),
-        given=_given(program),
+        given=_docker_options(program),
     )
     models = models_of(program)
     hosts = [urlsplit(model.base_url or "").hostname for model in models]

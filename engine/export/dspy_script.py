@@ -137,7 +137,7 @@ def _take_over(program: Module, saved: dict[str, Any]) -> None:
     if len(steps) == 1 and "signature" in saved:
         saved = {steps[0][0]: saved}
     for name, step in steps:
-        if (found := _found(saved, name)) is None:
+        if (found := _saved_step(saved, name)) is None:
             if not name.endswith(JUDGE_PATH):
                 continue  # named by what loads it
             found = step.dump_state()  # DSPy does not save what rates answers
@@ -152,7 +152,7 @@ def _take_over(program: Module, saved: dict[str, Any]) -> None:
     program.load_state(saved)
 
 
-def _found(saved: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+def _saved_step(saved: Mapping[str, Any], name: str) -> dict[str, Any] | None:
     """A step's state, also where DSPy's module for it reasons first and the pipeline's does not, or the other way round.
 
     The predictor that rates a step's answers is next to the step in our scripts.
@@ -197,7 +197,7 @@ def dspy_script(program: ProgramFile) -> str:
     steps = program.pipeline.steps
     made = built(program)
     placed = list(_placed(program, made))
-    parts = list(_parts(steps, placed))
+    parts = list(_code_parts(steps, placed))
     imports, code = carried_parts(parts)
     texts = {
         "TITLE": quotable(program.title),
@@ -280,7 +280,7 @@ def _inside(owner: str, path: str, before: Predict, tuned: Predict) -> _Placed:
     return _Placed(owner, path, tuned, tuple(lines))
 
 
-def _parts(steps: Sequence[StepSpec], placed: Sequence[_Placed]) -> Iterable[str]:
+def _code_parts(steps: Sequence[StepSpec], placed: Sequence[_Placed]) -> Iterable[str]:
     """Yield the pieces of code that these steps need."""
     searching = [step for step in steps if searches(step)]
     if searching:

@@ -34,11 +34,11 @@ class ReadRecord(Extract):
     def __init__(self, signature: type[Signature]) -> None:
         super().__init__(signature, evidence=False)  # a Prompter looks for it where it is asked for
 
-    async def _asked(self, values: Mapping[str, Any], shown: type[Signature] | None = None) -> Prediction:
+    async def _ask_step(self, values: Mapping[str, Any], shown: type[Signature] | None = None) -> Prediction:
         """Ask the step with its placeholders filled."""
         given = {name: value for name, value in values.items() if name != PLACEHOLDERS}
         filled = tuple(sorted((values.get(PLACEHOLDERS) or {}).items()))
-        return await super()._asked(given, shown or asked(self.read.signature, frozenset(given), filled))
+        return await super()._ask_step(given, shown or asked(self.read.signature, frozenset(given), filled))
 
 
 def inputs_of(example: Example, program: ReadRecord) -> dict[str, Any]:

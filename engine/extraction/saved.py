@@ -52,7 +52,7 @@ def read(folder: str | Path, model: type[BaseModel] | None) -> Saved:
     """Return what a folder holds. Raises ProgramFileError for one that cannot be read or was saved by a newer version."""
     path = Path(folder)
     if (path / FILE).is_file():
-        found = _own(path)
+        found = _read_own_form(path)
         if found.schema is None and model is not None:
             raise ProgramFileError(
                 f"{str(path)!r} was saved for answers in text. Load it without {model.__name__}."
@@ -66,7 +66,7 @@ def read(folder: str | Path, model: type[BaseModel] | None) -> Saved:
     )
 
 
-def _own(path: Path) -> Saved:
+def _read_own_form(path: Path) -> Saved:
     data = _json(path / FILE)
     version = data.pop("format", None)
     if not isinstance(version, int) or version > FORMAT:

@@ -493,12 +493,12 @@ class FallbackLM(BaseLM):
         problems: list[str] = []
         for lm in self.lms[:-1]:
             try:
-                return replace(await lm.answer(_own(lm, request)), name=lm.model)
+                return replace(await lm.answer(_own_request(lm, request)), name=lm.model)
             except (LMError, MissingKeyError) as error:
                 problems.append(f"{lm.model}: {error}")
         try:
             last = self.lms[-1]
-            return replace(await last.answer(_own(last, request)), name=last.model)
+            return replace(await last.answer(_own_request(last, request)), name=last.model)
         except (LMError, MissingKeyError) as error:
             if problems:
                 error.args = (f"No model answered. {' '.join(problems)} {self.lms[-1].model}: {error}",)
@@ -507,7 +507,7 @@ class FallbackLM(BaseLM):
     async def recall(self, request: Request) -> Reply | None:
         """Return the first model's kept answer, or the next one's."""
         for lm in self.lms:
-            if (reply := await lm.recall(_own(lm, request))) is not None:
+            if (reply := await lm.recall(_own_request(lm, request))) is not None:
                 return reply
         return None
 
@@ -530,7 +530,7 @@ class FallbackLM(BaseLM):
         return f"FallbackLM([{', '.join(map(repr, self.lms))}])"
 
 
-def _own(lm: BaseLM, request: Request) -> Request:
+def _own_request(lm: BaseLM, request: Request) -> Request:
     params = dict(request.params)
     if not lm.supports_response_format:
         params.pop("response_format", None)

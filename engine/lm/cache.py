@@ -147,7 +147,7 @@ class Cache:
     def get(self, key: str, *, faulty: bool = False) -> Reply | None:
         """Return the reply kept under a key, marked as cached, or None; one that is `faulty` where that is asked for alone."""
         if self._unkept and (unkept := self._unkept.get(key)) is not None:
-            return _kept(key, (*unkept[2:5], *unkept[6:]))
+            return _kept_reply(key, (*unkept[2:5], *unkept[6:]))
         try:
             with self._lock:
                 connection = self._open()
@@ -160,7 +160,7 @@ class Cache:
         if row is None:
             return None
         try:
-            reply = _kept(key, row)
+            reply = _kept_reply(key, row)
             # A faulty one was kept by an earlier version: an endpoint may have been repaired since.
             return reply if faulty or not reply.faulty else None
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
@@ -339,7 +339,7 @@ def _unpaid(error: Exception) -> Exception:
     return other
 
 
-def _kept(key: str, row: tuple[Any, ...]) -> Reply:
+def _kept_reply(key: str, row: tuple[Any, ...]) -> Reply:
     """Return the reply of a row. Raises ValueError, KeyError or TypeError for one that is damaged."""
     model, text, paid_by, calls, tokens_in, tokens_out, cost = row
     data = orjson.loads(text)

@@ -319,7 +319,7 @@ def _hosted(prefix: str, title: str, base_url: str, key_env: str, *models: str) 
     return Provider(prefix, title, "openai", base_url, key_env, models)
 
 
-def _own(prefix: str, title: str, port: int, *models: str, key_env: str | None = None) -> Provider:
+def _local(prefix: str, title: str, port: int, *models: str, key_env: str | None = None) -> Provider:
     """Return a server on the user's own machine."""
     url = f"http://localhost:{port}/v1"
     return Provider(prefix, title, "openai", url, key_env, models, local=True)
@@ -345,9 +345,9 @@ PROVIDERS: tuple[Provider, ...] = (
     ),
     _by_litellm("anthropic", "Anthropic", "ANTHROPIC_API_KEY", "claude-opus-4-8", "claude-sonnet-4-5"),
     _by_litellm("gemini", "Google Gemini", "GEMINI_API_KEY", "gemini-2.5-flash", "gemini-pro-latest"),
-    _own("ollama", "Ollama (this machine)", 11434, "llama3.2", "qwen3"),
-    _own("lm_studio", "LM Studio (this machine)", 1234, "qwen3-8b", key_env="LM_STUDIO_API_KEY"),
-    _own(
+    _local("ollama", "Ollama (this machine)", 11434, "llama3.2", "qwen3"),
+    _local("lm_studio", "LM Studio (this machine)", 1234, "qwen3-8b", key_env="LM_STUDIO_API_KEY"),
+    _local(
         "hosted_vllm",
         "vLLM or SGLang server",
         8000,
@@ -397,9 +397,9 @@ PROVIDERS: tuple[Provider, ...] = (
 _ALIASES: tuple[Provider, ...] = (
     Provider("tuned", "Tuned model (this machine)", "local", local=True),
     Provider("local", "Weights in a folder or of a hub (this machine)", "local", local=True),
-    _own("vllm", "vLLM server", 8000),
-    _own("sglang", "SGLang server", 30000),
-    _own("ollama_chat", "Ollama (this machine)", 11434),
+    _local("vllm", "vLLM server", 8000),
+    _local("sglang", "SGLang server", 30000),
+    _local("ollama_chat", "Ollama (this machine)", 11434),
     Provider("custom_openai", "OpenAI-protocol endpoint", "openai"),
     Provider("litellm_proxy", "LiteLLM proxy", "openai", None, "LITELLM_PROXY_API_KEY", own_address=True),
     _hosted("text-completion-openai", "OpenAI", "https://api.openai.com/v1", "OPENAI_API_KEY"),

@@ -462,7 +462,7 @@ def make_comparer(given: object) -> Comparer:
     if isinstance(given, Comparer):
         return given
     if inspect.isclass(given):
-        return given(**config) if issubclass(given, Comparer) else _Own(_made(given, config))
+        return given(**config) if issubclass(given, Comparer) else _Own(_user_comparer(given, config))
     if hasattr(given, "evaluate"):
         return _Own(given)
     if callable(given):
@@ -474,7 +474,7 @@ _SHORT = ("function",)
 """Settings that may stand next to "type", as DSPydantic's guide writes them."""
 
 
-def _made(cls: type[Any], config: dict[str, Any]) -> Any:
+def _user_comparer(cls: type[Any], config: dict[str, Any]) -> Any:
     """Return an instance of a user's class: it takes its config as one argument, as keywords, or not at all."""
     taken = [p for p in inspect.signature(cls).parameters.values() if p.kind is not p.VAR_KEYWORD]
     if any(p.name == "config" for p in taken):

@@ -226,7 +226,7 @@ class Refine(BestOfN):
         first = self.module.predictors()[0] if paths else adviser
         adviser.lm, adviser.adapter = first.lm, first.adapter
         try:
-            found = await self._asked(adviser, kwargs, done, "\n".join(calls))
+            found = await self._ask_adviser(adviser, kwargs, done, "\n".join(calls))
         except AdapterParseError:
             return {}  # advice that cannot be read is none; the next try is made without
         return {
@@ -235,7 +235,9 @@ class Refine(BestOfN):
             if str(found.advice.get(path, "N/A")).strip().upper() not in ("", "N/A")
         }
 
-    async def _asked(self, adviser: Predict, kwargs: dict[str, object], done: Try, calls: str) -> Prediction:
+    async def _ask_adviser(
+        self, adviser: Predict, kwargs: dict[str, object], done: Try, calls: str
+    ) -> Prediction:
         return await adviser.acall(
             steps="\n".join(f"{path}: {step.signature!r}" for path, step in self.module.named_predictors()),
             program_inputs=_json(kwargs),
@@ -322,11 +324,11 @@ class MultiChainComparison(Module):
             raise ConfigurationError(
                 f"MultiChainComparison was made for {self.M} attempts and got {len(completions)}. Set M to their number."
             )
-        attempts = {f"reasoning_attempt_{i}": self._text(one) for i, one in enumerate(completions, 1)}
+        attempts = {f"reasoning_attempt_{i}": self._attempt_text(one) for i, one in enumerate(completions, 1)}
         answer: Prediction = await self.predict.acall(**kwargs, **attempts)
         return answer
 
-    def _text(self, attempt: Mapping[str, object]) -> str:
+    def _attempt_text(self, attempt: Mapping[str, object]) -> str:
         thought = str(attempt.get("reasoning") or attempt.get("rationale") or "").strip()
         return f"{thought} {self.last}: {attempt.get(self.last)}".strip()
 

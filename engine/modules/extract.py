@@ -98,7 +98,7 @@ class Extract(Module):
         documents = [one for opened in given.values() if isinstance(opened, list) for one in opened]
         self.check_eyes(documents)
         if not documents:
-            return await self._asked(inputs)
+            return await self._ask_step(inputs)
         # Of several inputs the longest is the one that is divided.
         long = max(given, key=lambda name: _length(given[name]))
         return await self._read(inputs, given, long, self.longest)
@@ -107,7 +107,7 @@ class Extract(Module):
         self, inputs: dict[str, object], given: Mapping[str, Any], long: str, longest: int
     ) -> Prediction:
         """Read a document in parts of a length; in shorter ones where that is too much for the model."""
-        parts = _parts(given[long], longest) if isinstance(given[long], list) else []
+        parts = _document_parts(given[long], longest) if isinstance(given[long], list) else []
         names = [name for name in inputs if name != long or len(parts) <= 1]
         heavy = not all(isinstance(inputs[name], str) for name in names)
         sent = await _apart(heavy, lambda: {name: _sent(given[name], inputs[name]) for name in names})
@@ -115,12 +115,12 @@ class Extract(Module):
 
         async def read(part: _Part) -> Prediction:
             async with gate:  # pictures of a long scan are never all in memory at once
-                return await self._asked({**sent, long: await _apart(part.has_scans, lambda: part.sent)})
+                return await self._ask_step({**sent, long: await _apart(part.has_scans, lambda: part.sent)})
 
         answers: Sequence[Prediction]
         try:
             if len(parts) <= 1:
-                answers = [await self._asked(sent)]
+                answers = [await self._ask_step(sent)]
             else:
                 answers = await _all_or_none([asyncio.ensure_future(read(part)) for part in parts])
         except ContextWindowExceededError:
@@ -134,7 +134,7 @@ class Extract(Module):
         overlap = any(isinstance(one, list) for name, one in given.items() if name != long)
         return cast(Prediction, await _apart(heavy, self._whole, answers, parts, documents, overlap))
 
-    async def _asked(self, values: Mapping[str, Any], shown: type[Signature] | None = None) -> Prediction:
+    async def _ask_step(self, values: Mapping[str, Any], shown: type[Signature] | None = None) -> Prediction:
         """Ask the step once; natively for a record where the model can and no other layout was chosen.
 
         `shown` is what the model is shown in place of the step's signature.
@@ -326,7 +326,7 @@ def _pieces(documents: Sequence[PagedDocument], longest: int = sys.maxsize) -> I
                     yield PAGE.format(number=page.number, text=piece.strip("\n"))
 
 
-def _parts(documents: Sequence[PagedDocument], longest: int) -> list[_Part]:
+def _document_parts(documents: Sequence[PagedDocument], longest: int) -> list[_Part]:
     """Return the parts of documents: whole pages together up to a length, sections of a page that is longer.
 
     A part has at most `_PICTURES` pages that are pictures. Raises DatasetError for too many parts.
@@ -399,7 +399,7 @@ def _merged(found: Sequence[_Found], path: str) -> Any:
         keys = dict.fromkeys(key for one in filled for key in one.value)
         return {key: _merged([one.inside(key) for one in filled], f"{path}.{key}") for key in keys}
     counts = [sum(other.value == one.value for other in filled) for one in filled]
-    best = max(range(len(filled)), key=lambda at: (_stands(filled[at], path), counts[at], -at))
+    best = max(range(len(filled)), key=lambda at: (_support(filled[at], path), counts[at], -at))
     return filled[best].value
 
 
@@ -415,18 +415,18 @@ def _joined(lists: Sequence[_Found]) -> list[Any]:
         whole += [
             item
             for item in one.value
-            if not one.overlap or item not in before or one.part.has_scans or _stands_whole(item, one.part)
+            if not one.overlap or item not in before or one.part.has_scans or _is_in_part(item, one.part)
         ]
     return whole
 
 
-def _stands_whole(item: object, part: _Part) -> bool:
+def _is_in_part(item: object, part: _Part) -> bool:
     """Return whether all values of an item stand in a part."""
     found = evidence_for(read_document(part.text), {"item": item}) if part.text.strip() else ()
     return bool(found) and not any(one.marked for one in found)
 
 
-def _stands(one: _Found, path: str) -> int:
+def _support(one: _Found, path: str) -> int:
     """Return how well a value is supported by its part: 2 next to its name, 1 elsewhere, 0 not found."""
     if not one.part.text.strip():
         return 0

@@ -40,13 +40,13 @@ class Retrieve(Module):
         if rm is None:
             raise ConfigurationError(NO_RETRIEVER)
         wanted = k or self.k
-        work = _asked(rm, query, wanted, options)
+        work = _ask_retriever(rm, query, wanted, options)
         # Retrievers of our own say themselves that they were asked, with or without this module.
         own = getattr(rm, "reports_searches", False)
         return await (work if own else watched("retrieve", rm, {"query": query, "k": wanted}, work))
 
 
-async def _asked(rm: Any, query: str, k: int, options: dict[str, Any]) -> Prediction:
+async def _ask_retriever(rm: Any, query: str, k: int, options: dict[str, Any]) -> Prediction:
     if hasattr(rm, "acall"):
         found = await rm.acall(query, k, **options)
     else:

@@ -73,7 +73,7 @@ class FieldByField(Optimizer):
         """Score the start, then write, compare and join descriptions, round by round."""
         leaderboard = Leaderboard(problem)
         found = yield from leaderboard.validate([problem.seed], "starting prompt")
-        parts = self._parts(problem)
+        parts = self._texts_to_rewrite(problem)
         if not found or not parts:
             return None
         breadth, depth = self._plan(problem, len(parts))
@@ -98,7 +98,7 @@ class FieldByField(Optimizer):
                 break
         return None
 
-    def _parts(self, problem: Problem) -> tuple[Component, ...]:
+    def _texts_to_rewrite(self, problem: Problem) -> tuple[Component, ...]:
         """Return the texts to rewrite: outputs' descriptions by path, and the instructions."""
         found = []
         for part in tunable_parts(problem, fields=True):

@@ -109,7 +109,7 @@ def _condition_problems(spec: PipelineSpec, place: int, made: Made) -> Iterator[
     step = spec.steps[place]
     if step.when is None:
         return
-    name, known = step.when.field, _known(spec, step, made)
+    name, known = step.when.field, _known_fields(spec, step, made)
     if not name.strip():
         yield f"Choose the field that decides whether the step {step.name!r} runs."
     elif name not in known:
@@ -145,7 +145,7 @@ def _item_problems(spec: PipelineSpec, step: StepSpec, made: Made) -> Iterator[s
         )
     elif item in made or item in {f.name for other in spec.steps if other is not step for f in other.needs}:
         yield f"The item {item!r} of the step {step.name!r} is called like another field. Rename the input."
-    field = _known(spec, step, made).get(name)
+    field = _known_fields(spec, step, made).get(name)
     if field is not None and not field.parsed_type.is_list:
         kind = "a choice" if field.choices else field.type
         yield (
@@ -168,7 +168,7 @@ def _making_problems(step: StepSpec, field: FieldSpec, other: StepSpec, before: 
         )
 
 
-def _known(spec: PipelineSpec, step: StepSpec, made: Made) -> dict[str, FieldSpec]:
+def _known_fields(spec: PipelineSpec, step: StepSpec, made: Made) -> dict[str, FieldSpec]:
     """Return the fields there are when a step begins, by name: the task's inputs and what earlier steps made."""
     fields = {f.name: f for f in spec.inputs}
     # A list that only this step goes through is known by nothing but this step: nothing to compare it with.

@@ -48,7 +48,7 @@ class Search(Module):
         text = " ".join(map(str, query)) if isinstance(query, list | tuple) else str(query)
         found = list((await self.retrieve.acall(text)).passages) if query else []
         listed = self.signature.annotation(output) is not str
-        return _noted(self, inputs, {output: found if listed else format_value(found, str)})
+        return _noted_answer(self, inputs, {output: found if listed else format_value(found, str)})
 
 
 class ToolCall(Module):
@@ -82,10 +82,10 @@ class ToolCall(Module):
             raise ToolError(
                 f"The tool {self.tool.name!r} gave {text[:80]!r}, which is no value of {output!r}: {error}"
             ) from error
-        return _noted(self, inputs, {output: value})
+        return _noted_answer(self, inputs, {output: value})
 
 
-def _noted(step: Module, inputs: Mapping[str, object], values: dict[str, object]) -> Prediction:
+def _noted_answer(step: Module, inputs: Mapping[str, object], values: dict[str, object]) -> Prediction:
     """Return a step's answer, and note it in the trace among the steps that ask a model."""
     made = Prediction.of(values)
     if (trace := current().trace) is not None:

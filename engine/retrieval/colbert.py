@@ -53,12 +53,12 @@ class ColBERTv2(Searcher):
         wanted = min(checked_k(k or self.k), _MOST)
         key = query, wanted
         if key not in self._kept:
-            self._kept[key] = await loop.here_or_there(self._asked(query, wanted))
+            self._kept[key] = await loop.here_or_there(self._ask_server(query, wanted))
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         return self._kept[key]
 
-    async def _asked(self, query: str, k: int) -> list[Hit]:
+    async def _ask_server(self, query: str, k: int) -> list[Hit]:
         import aiohttp
 
         limit = aiohttp.ClientTimeout(total=self.timeout)

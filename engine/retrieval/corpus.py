@@ -205,7 +205,7 @@ def pieces(text: str, size: int = CHUNK) -> Iterator[str]:
         yield text
         return
     piece = ""
-    for part, glue in _parts(text, size):
+    for part, glue in _text_parts(text, size):
         if piece and len(piece) + len(glue) + len(part) > size:
             yield piece
             piece = part
@@ -215,7 +215,7 @@ def pieces(text: str, size: int = CHUNK) -> Iterator[str]:
         yield piece
 
 
-def _parts(text: str, size: int) -> Iterator[tuple[str, str]]:
+def _text_parts(text: str, size: int) -> Iterator[tuple[str, str]]:
     """The smallest parts to keep whole, each with what joins it to the one before."""
     for paragraph in filter(None, (p.strip() for p in re.split(r"\n\s*\n", text))):
         if len(paragraph) <= size:

@@ -398,7 +398,7 @@ class SignatureMeta(type):
         Types stay this signature's: a field that was saved with another one is named in a warning.
         """
         fields = dict(cls._fields)
-        for name, words in cls._named(state.get("fields", {})):
+        for name, words in cls._fields_by_name(state.get("fields", {})):
             if name not in fields:
                 continue
             was, now = words.get("type"), type_text(fields[name].annotation)
@@ -414,7 +414,7 @@ class SignatureMeta(type):
             fields[name] = info
         return _derive(cls, fields, state.get("instructions") or cls.instructions)
 
-    def _named(cls, saved: Any) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    def _fields_by_name(cls, saved: Any) -> Iterable[tuple[str, Mapping[str, Any]]]:
         """Return saved fields with their names; in DSPy's files they go by the order, or by their labels where that differs."""
         if isinstance(saved, Mapping):
             return saved.items()

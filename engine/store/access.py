@@ -33,14 +33,14 @@ def limits(user: User, *, read_only: bool) -> Iterator[str]:
     # Their creator owns new projects, an administrator too. The member is there before the project: see the rule for members.
     yield (
         "CREATE TEMP TRIGGER owner_of_project BEFORE INSERT ON main.projects BEGIN "
-        f"INSERT INTO members (project_id, user, role) VALUES (NEW.id, {_text(user.name)}, 'owner'); END"
+        f"INSERT INTO members (project_id, user, role) VALUES (NEW.id, {_sql_text(user.name)}, 'owner'); END"
     )
     if not user.administrator:
         yield from _triggers(user.name)
 
 
 def _views(user: str) -> Iterator[str]:
-    projects = f"(SELECT project_id FROM main.members WHERE user = {_text(user)})"
+    projects = f"(SELECT project_id FROM main.members WHERE user = {_sql_text(user)})"
     runs = f"(SELECT id FROM main.runs WHERE project_id IN {projects})"
     datasets = (
         f"(SELECT json_extract(draft, '$.dataset') FROM main.projects WHERE id IN {projects} "
@@ -57,15 +57,13 @@ def _views(user: str) -> Iterator[str]:
 
 def _triggers(user: str) -> Iterator[str]:
     def role(project: str) -> str:
-        return (
-            f"coalesce((SELECT role FROM members WHERE project_id = {project} AND user = {_text(user)}), '')"
-        )
+        return f"coalesce((SELECT role FROM members WHERE project_id = {project} AND user = {_sql_text(user)}), '')"
 
     def refuse(table: str, act: str, unless: str, message: str) -> str:
         # Refused statements are rolled back as a whole, and `Connection` raises AccessError with the message.
         return (
             f"CREATE TEMP TRIGGER {act.lower()}_{table} BEFORE {act} ON main.{table} WHEN NOT ({unless}) "
-            f"BEGIN SELECT RAISE(ABORT, {_text(message)}); END"
+            f"BEGIN SELECT RAISE(ABORT, {_sql_text(message)}); END"
         )
 
     changes = (("INSERT", ("NEW",)), ("UPDATE", ("OLD", "NEW")), ("DELETE", ("OLD",)))
@@ -92,6 +90,6 @@ def _triggers(user: str) -> Iterator[str]:
     yield refuse("datasets", "UPDATE", "0", NO_CHANGE)
 
 
-def _text(value: str) -> str:
+def _sql_text(value: str) -> str:
     """Return a text as SQL: views and triggers take no parameters."""
     return "'" + value.replace("'", "''") + "'"

@@ -134,7 +134,7 @@ class JSONReader(FieldReader):
         if not rest.startswith('"'):
             return _whole(rest, ended=ended)
         whole = _STRING.match(rest)
-        return _text(rest if whole is None else whole[0]), whole is not None
+        return _decoded_text(rest if whole is None else whole[0]), whole is not None
 
 
 def _key_end(reply: str, name: str) -> int | None:
@@ -152,7 +152,7 @@ def _key_end(reply: str, name: str) -> int | None:
     return None
 
 
-def _text(written: str) -> str:
+def _decoded_text(written: str) -> str:
     """Return a JSON text, decoded as far as it has come; an escape that is not complete waits for the next piece."""
     plain = re.sub(r"[\x00-\x1f]", lambda found: f"\\u{ord(found[0]):04x}", written)
     try:

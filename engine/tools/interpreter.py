@@ -413,7 +413,7 @@ class _Feed(HostSide):
         while not isinstance(at, MontyComplete):
             if isinstance(at, AsyncNameLookupSnapshot):
                 tool = self.sandbox.tools.get(at.variable_name)
-                given = {} if tool is None else {"value": _named(at.variable_name)}
+                given = {} if tool is None else {"value": _host_function(at.variable_name)}
                 at = await self._until_stop(at.resume(**given))
             elif not isinstance(at, AsyncFunctionSnapshot):
                 raise SandboxError(
@@ -450,7 +450,7 @@ class _Feed(HostSide):
         return SandboxError(shown(display() if display else text, LONGEST_TRACEBACK))
 
 
-def _named(name: str) -> Callable[..., object]:
+def _host_function(name: str) -> Callable[..., object]:
     """Return a function that carries a name into the sandbox; calls of it come back by that name."""
 
     def host(*_args: object, **_kwargs: object) -> None: ...

@@ -145,7 +145,7 @@ class _Training:
     def __post_init__(self) -> None:
         self.route = _route(self.order.settings)
         self.key = key_for(self.route, self.order.settings.key_env)
-        self.job = _kept(self.name)
+        self.job = _kept_job(self.name)
         self.planned = planned_tokens(self.order)
 
     async def run(self) -> Trained:
@@ -185,11 +185,11 @@ class _Training:
     async def _scored(self, ended: Literal["finished", "stopped", "already"]) -> Trained:
         """Have the model scored, and return it with what this run has to count."""
         score = await self.watch.score(PREFIX + self.name, "Trained model")
-        tokens, usd = (0, 0.0) if ended == "already" else self._own(self.job.tokens, self.job.usd)
+        tokens, usd = (0, 0.0) if ended == "already" else self._own_share(self.job.tokens, self.job.usd)
         seconds = 0.0 if ended == "already" else self._seconds
         return Trained(PREFIX + self.name, ended, tokens, usd, seconds, self.job.loss, score)
 
-    def _own(self, tokens: int, usd: float | None) -> tuple[int, float | None]:
+    def _own_share(self, tokens: int, usd: float | None) -> tuple[int, float | None]:
         """Return what this run has to count of a job's tokens and dollars."""
         share = self.job.share
         return max(0, tokens - share.tokens), None if usd is None else max(0.0, usd - share.usd)
@@ -265,7 +265,7 @@ class _Training:
     async def _cancel(self, path: str) -> None:
         answered = await self._send("POST", f"{path}/cancel")
         if answered.status >= 500 or answered.status == 429:
-            raise failures.from_status(self._place(path), answered.status, answered.body, answered.headers)
+            raise failures.from_status(self._place_of(path), answered.status, answered.body, answered.headers)
         # Any other refusal means that the job has just ended: the next look says how.
 
     async def _read_events(self, job: Mapping[str, Any]) -> None:
@@ -291,7 +291,9 @@ class _Training:
         cost = _cost(self.order.settings, tokens)
         if (tokens, loss) != (self.job.tokens, self.job.loss):
             self._keep(self.job.model_copy(update={"tokens": tokens, "usd": cost, "loss": loss}))
-        now = Progress(step, max(steps, step), loss, None, self._seconds, *self._own(tokens, cost), message)
+        now = Progress(
+            step, max(steps, step), loss, None, self._seconds, *self._own_share(tokens, cost), message
+        )
         for at, value in points[:-1]:  # several steps since the last look
             self.watch.note(replace(found, step=at, steps=now.steps, loss=value, message=""))
         # The same message again says nothing new.
@@ -390,19 +392,19 @@ class _Training:
 
     # Requests
 
-    def _place(self, path: str) -> Place:
+    def _place_of(self, path: str) -> Place:
         route, settings = self.route, self.order.settings
         env = settings.key_env or (route.provider.key_env if route.provider and not route.custom else None)
         return Place(route.host, route.name, f"{route.base_url}{path}", self.key, env, route.provider_name)
 
     async def _send(self, method: str, path: str, body: bytes | aiohttp.FormData | None = None) -> Answered:
-        return await ask_endpoint(self._place(path), method, body, seconds=300 if body else 60)
+        return await ask_endpoint(self._place_of(path), method, body, seconds=300 if body else 60)
 
     async def _ask(
         self, method: str, path: str, body: bytes | aiohttp.FormData | None, what: str
     ) -> dict[str, Any]:
         """Return an answer's JSON object. Raises TrainingError for a refusal of `what`, LMError for the rest."""
-        place, answered = self._place(path), await self._send(method, path, body)
+        place, answered = self._place_of(path), await self._send(method, path, body)
         if answered.status in (400, 404, 409, 413, 422):
             said, code = failures.server_message(answered.body, place)
             near = await self._near_models(said, code) if what == "training" and method == "POST" else ""
@@ -440,7 +442,7 @@ class _Training:
         if answered.status in (400, 404, 405, 501):
             return [], False
         if answered.status >= 300:
-            raise failures.from_status(self._place(path), answered.status, answered.body, answered.headers)
+            raise failures.from_status(self._place_of(path), answered.status, answered.body, answered.headers)
         try:
             found = _object(orjson.loads(answered.body))
         except orjson.JSONDecodeError:
@@ -490,7 +492,7 @@ def _cost(settings: TrainSettings, tokens: int) -> float | None:
     return None if per_million is None else tokens * per_million / 1e6
 
 
-def _kept(name: str) -> Job:
+def _kept_job(name: str) -> Job:
     try:
         return Job.model_validate_json((model_folder(name) / "job.json").read_bytes())
     except (OSError, ValidationError):

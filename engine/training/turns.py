@@ -48,7 +48,7 @@ async def only_training(folder: Path, watch: Watch) -> AsyncIterator[None]:
     """
     with closing(_opened(folder)) as lock:
         waited = False
-        while not _taken(lock, folder):
+        while not _take_lock(lock, folder):
             if watch.stopped:
                 raise TrainingError("The run was stopped while another run trained the same model.")
             if not waited:
@@ -70,7 +70,7 @@ def _opened(folder: Path) -> sqlite3.Connection:
         raise _unwritable(folder, error) from error
 
 
-def _taken(lock: sqlite3.Connection, folder: Path) -> bool:
+def _take_lock(lock: sqlite3.Connection, folder: Path) -> bool:
     """Take the lock where it is free."""
     try:
         lock.execute("BEGIN EXCLUSIVE")

@@ -100,11 +100,11 @@ class TrainingOptimizer(Optimizer):
         own = () if trainer is None or isinstance(trainer, str) else (trainer,)
         if trainer is not None:
             arguments["trainer"] = trainer if isinstance(trainer, str) else trainer.name
-        super().__init__(metric, **{**self._named(train_kwargs or {}), **arguments})
+        super().__init__(metric, **{**self._under_our_names(train_kwargs or {}), **arguments})
         self.trainers = own
 
     @classmethod
-    def _named(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+    def _under_our_names(cls, given: Mapping[str, Any]) -> dict[str, Any]:
         named = {_OTHER_NAMES.get(name, name): value for name, value in given.items()}
         if unknown := sorted(named.keys() - cls.options_model.model_fields.keys()):
             _log.warning("%s: train_kwargs has no %s; it changes nothing.", cls.name, ", ".join(unknown))

@@ -115,7 +115,7 @@ class _Run:
         """Note one call of a step and return its marked answer."""
         if step.strategy == "retrieve":
             return self._searched(step, given.get("query"))
-        lists = [self._place(step, name, value) for name, value in given.items()]
+        lists = [self._source_item(step, name, value) for name, value in given.items()]
         each = next(filter(None, reversed(lists)), None)
         if step.name in self.calls and (each is None or self.calls[step.name] != each):
             raise PipelineError(
@@ -144,7 +144,7 @@ class _Run:
         self._passages[step.name] = _items(step.name)
         return Prediction(passages=self._passages[step.name])
 
-    def _place(self, step: StepSpec, name: str, value: object) -> tuple[str, str] | None:
+    def _source_item(self, step: StepSpec, name: str, value: object) -> tuple[str, str] | None:
         """Check where a value comes from; (list, item) where it is an item of a list."""
         if name in self._known and (value is self._known[name] or value == self._known[name]):
             return None
@@ -221,11 +221,11 @@ def spec_of(program: Module) -> PipelineSpec:
         len({id(p.lm) for p in program.predictors()}) > 1
     ):  # one for all is the program's, and a run names its own
         steps = {name: _own_model(step, getattr(program, name)) for name, step in steps.items()}
-    runs = list(_runs(program, steps, _given(program)))
+    runs = list(_runs(program, steps, _input_names(program)))
     return _checked(list(_wired(steps, runs)))
 
 
-def _given(program: Module) -> list[str]:
+def _input_names(program: Module) -> list[str]:
     """The names that the program is called with."""
     call = type(program).aforward if type(program)._awaits else type(program).forward
     parameters = list(inspect.signature(call or Module.forward).parameters.values())[1:]

@@ -76,7 +76,7 @@ def attached_path(text: str, *, local_files: bool = True) -> Path | None:
         if kept and path.suffix == TEXT:
             return path
         with path.open("rb") as file:
-            return path if _known(file.read(64), path.name) else None
+            return path if _is_known_kind(file.read(64), path.name) else None
     except OSError:
         return None
 
@@ -102,7 +102,7 @@ def kept_name(name: str, content: bytes) -> str:
         raise DatasetError(
             f"{name!r} has {len(content) / 2**20:.0f} MB; at most {LARGEST // 2**20} MB can be used."
         )
-    if not (_known(content[:64], name) or name.endswith(TEXT)):
+    if not (_is_known_kind(content[:64], name) or name.endswith(TEXT)):
         raise DatasetError(
             f"{name!r} is no picture, PDF or sound that is known here. Use PNG, JPEG, GIF, WebP or PDF."
         )
@@ -111,7 +111,7 @@ def kept_name(name: str, content: bytes) -> str:
     return f"{start}{plain}"
 
 
-def _known(start: bytes, name: str) -> bool:
+def _is_known_kind(start: bytes, name: str) -> bool:
     sound = (mimetypes.guess_type(name)[0] or "").startswith("audio/") and (
         start[:4] in (b"RIFF", b"OggS", b"fLaC")
         or start[:3] == b"ID3"

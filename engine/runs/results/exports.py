@@ -83,7 +83,7 @@ def take_prompt(home: Path, store: Store, run_id: str, candidate_id: str | None 
     Where the prompt was tested, its new files are proven to score the same. A prompt of a run without a result is written
     too. Raises NotFoundError for an unknown run or candidate, RunError when none is named and there is no result yet.
     """
-    run, candidate = _taken(store, run_id, candidate_id)
+    run, candidate = _run_and_candidate(store, run_id, candidate_id)
     spec, result = RunSpec.model_validate(run.spec), dict(run.result or {})
     paths = export_run(home, run, spec, candidate, result)
     if not result or (candidate.id == run.taken and result.get("export_path") == paths["export_path"]):
@@ -103,11 +103,11 @@ def take_prompt(home: Path, store: Store, run_id: str, candidate_id: str | None 
 
 def taken_program(store: Store, run_id: str) -> ProgramFile:
     """Return the program with the prompt taken from a run. Raises NotFoundError, RunError."""
-    run, candidate = _taken(store, run_id, None)
+    run, candidate = _run_and_candidate(store, run_id, None)
     return _program(run, RunSpec.model_validate(run.spec), candidate, run.result or {})
 
 
-def _taken(store: Store, run_id: str, candidate_id: str | None) -> tuple[RunRow, Candidate]:
+def _run_and_candidate(store: Store, run_id: str, candidate_id: str | None) -> tuple[RunRow, Candidate]:
     """Return a run and one of its candidates, the one taken where none is named. Raises NotFoundError, RunError."""
     run = store.runs.get(run_id) if candidate_id else with_result(store, run_id)
     return run, store.trials.candidate(run_id, candidate_id or run.taken)
@@ -153,7 +153,7 @@ def keep_version(store: Store, run_id: str, candidate_id: str | None = None, not
 
     Keeping the same one again returns the version there is. Raises NotFoundError, or RunError when the run has no result.
     """
-    run, candidate = _taken(store, run_id, candidate_id)
+    run, candidate = _run_and_candidate(store, run_id, candidate_id)
     content = _program(run, RunSpec.model_validate(run.spec), candidate, run.result or {})
     number = store.versions.add(run.project_id, run_id, candidate.id, content.model_dump(mode="json"), note)
     return store.versions.get(run.project_id, number)

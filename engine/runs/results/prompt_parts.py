@@ -65,7 +65,7 @@ def without_parts(candidate: Candidate, parts: Iterable[PromptPart], name: str =
             changes["demos"] = tuple(d for at, d in enumerate(state.demos) if at not in demos)
         if changes:
             made = made.with_step(step, **changes)
-    return made.derived(f"Like {name}, without {_named(left_out)}.", candidate)
+    return made.derived(f"Like {name}, without {_parts_in_words(left_out)}.", candidate)
 
 
 def _without_lines(lines: list[str], gone: set[int]) -> str:
@@ -93,7 +93,7 @@ def _example_text(demo: Demo) -> str:
     return " · ".join(f"{name}: {value_text(value)}" for name, value in demo.values.items())
 
 
-def _named(parts: list[PromptPart]) -> str:
+def _parts_in_words(parts: list[PromptPart]) -> str:
     words = []
     for kind in ("rule", "example"):
         own = [p for p in parts if p.kind == kind]

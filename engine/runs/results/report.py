@@ -76,8 +76,8 @@ def rows_of(store: Store, run: RunRow) -> tuple[ReportRow, ...]:
                 numbers[row] if first.number is None else first.number,
                 {name: known.get(name) for name in inputs},
                 {name: known.get(name) for name in outputs},
-                _said(first, outputs),
-                _said(second, outputs),
+                _answer_values(first, outputs),
+                _answer_values(second, outputs),
                 first.score,
                 second.score,
                 second.error or "",
@@ -107,8 +107,8 @@ def settings_of(store: Store, spec: RunSpec, run: RunRow) -> tuple[tuple[str, st
         ("Data", names.get(spec.dataset, "not in this store any more")),
         ("Data hash (SHA-256)", spec.dataset_hash or "not recorded"),
         ("Rows divided", f"{shares}, seed {split.seed}"),
-        ("Metric", _named(spec.metric.name, spec.metric.options)),
-        ("Optimizer", _named(spec.optimizer.name, spec.optimizer.options)),
+        ("Metric", _name_and_options(spec.metric.name, spec.metric.options)),
+        ("Optimizer", _name_and_options(spec.optimizer.name, spec.optimizer.options)),
         ("Model", _model(spec.model)),
         *_models_of_steps(spec),
         ("Model that writes prompts", _model(spec.prompt_model) if spec.prompt_model else "the same"),
@@ -130,13 +130,13 @@ def tested(store: Store, run: RunRow) -> list[list[Outcome]]:
     return [store.trials.outcomes(run.id, trial.number) if trial else [] for trial in found]
 
 
-def _said(outcome: Outcome, outputs: Sequence[str]) -> dict[str, object]:
+def _answer_values(outcome: Outcome, outputs: Sequence[str]) -> dict[str, object]:
     if outcome.error is not None:
         return dict.fromkeys(outputs, "failed")
     return {name: outcome.prediction.get(name) for name in outputs}
 
 
-def _named(name: str, options: Mapping[str, object]) -> str:
+def _name_and_options(name: str, options: Mapping[str, object]) -> str:
     chosen = ", ".join(f"{key} {value}" for key, value in options.items())
     return f"{name} ({chosen})" if chosen else name
 
