@@ -69,22 +69,8 @@ def _closed(schema: object) -> Any:
 
 
 _UNSUPPORTED = frozenset(
-    {
-        "default",
-        "minimum",
-        "maximum",
-        "exclusiveMinimum",
-        "exclusiveMaximum",
-        "multipleOf",
-        "minLength",
-        "maxLength",
-        "minItems",
-        "maxItems",
-        "uniqueItems",
-        "pattern",
-        "format",
-        "title",
-    }
+    "default minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minLength maxLength minItems maxItems "
+    "uniqueItems pattern format title".split()
 )
 
 

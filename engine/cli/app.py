@@ -103,10 +103,20 @@ app = typer.Typer(
     no_args_is_help=False,
 )
 
+
+@plain_errors
+def _use(home: Path | None) -> Path | None:
+    # Through the environment: the cache, the store and every child process read it there.
+    if home is not None:
+        os.environ[ENVIRONMENT_VARIABLE] = str(home.expanduser().absolute())
+    return home
+
+
 Home = Annotated[
     Path | None,
     typer.Option(
         "--home",
+        callback=_use,
         metavar="FOLDER",
         help="Where data is kept (else TUNEBOARD_HOME, else the user's data folder).",
     ),
@@ -159,7 +169,6 @@ def start(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     """Build and tune LLM pipelines. Without a command, opens the dashboard in the browser."""
-    _use(home)
     if version:
         from importlib.metadata import version as installed
 
@@ -187,7 +196,6 @@ def open_dashboard(
     ] = "",
 ) -> None:
     """Open the dashboard in the browser."""
-    _use(home)
     _open(port, no_browser, read_only, token, Team(users, host, url))
 
 
@@ -218,7 +226,7 @@ def add_user(
     ] = False,
 ) -> None:
     """Add a user and print the token to sign in with, once; a user who has one gets another. The first is an administrator."""
-    file = _users_file(home, users)
+    file = _users_file(users)
     token = file.add(name, oidc=oidc, administrator=administrator)
     typer.echo(f"{name} may sign in: the user is in {file.path}.")
     if token:
@@ -229,7 +237,7 @@ def add_user(
 @plain_errors
 def list_users(home: Home = None, users: Users = None) -> None:
     """Print the users and how each signs in."""
-    for entry in _users_file(home, users).entries():
+    for entry in _users_file(users).entries():
         way = "OpenID Connect" if entry.way == "oidc" else "token"
         typer.echo(f"{entry.name}: {way}{', administrator' if entry.administrator else ''}")
 
@@ -238,13 +246,12 @@ def list_users(home: Home = None, users: Users = None) -> None:
 @plain_errors
 def remove_user(name: UserName, home: Home = None, users: Users = None) -> None:
     """Remove a user, who is out at the next click. Projects and runs stay."""
-    file = _users_file(home, users)
+    file = _users_file(users)
     file.remove(name)
     typer.echo(f"{name} may not sign in any more.")
 
 
-def _users_file(home: Path | None, users: Path | None) -> UserFile:
-    _use(home)
+def _users_file(users: Path | None) -> UserFile:
     return UserFile(users or data_home() / "users.txt")
 
 
@@ -258,7 +265,6 @@ def demo(
     sample: Annotated[str | None, typer.Option(help="Which sample to tune; else the first.")] = None,
 ) -> None:
     """Tune a sample task in the terminal, offline: no key and no network needed."""
-    _use(home)
     from engine.cli.tune import run_demo
 
     raise typer.Exit(run_demo(optimizer, sample))
@@ -301,7 +307,6 @@ def run(
     ] = None,
 ) -> None:
     """Carry out a run: one described in a file, or a stored one (also to resume it)."""
-    _use(home)
     from engine.cli.tune import run_target
 
     goal = {"models": model, "objective": objective}
@@ -353,7 +358,6 @@ def evaluate(  # noqa: PLR0913 - one parameter for each option of the command
     ] = None,
 ) -> None:
     """Score an exported program on the rows of a file."""
-    _use(home)
     from engine.cli.programs import RowTable, evaluate_file
 
     table = RowTable(data, metric, option, field, model, base_url)
@@ -388,7 +392,6 @@ def check(  # noqa: PLR0913 - one parameter for each option of the command
     ] = None,
 ) -> None:
     """Check a program before it is used: exit code 1 only where it is surely worse."""
-    _use(home)
     from engine.cli.check import Reports, check_program
     from engine.cli.programs import RowTable
 
@@ -420,7 +423,6 @@ def export(
     ] = None,
 ) -> None:
     """Export the program that a run made."""
-    _use(home)
     from engine.cli.programs import export_program
 
     export_program(run_id, form, output, candidate)
@@ -436,7 +438,6 @@ def archive(
     ] = None,
 ) -> None:
     """Put runs away: move them, with all that was recorded of them, into one file."""
-    _use(home)
     from engine.cli.archive import archive_runs
 
     archive_runs(run_ids, output)
@@ -455,7 +456,6 @@ def unarchive(
     ] = False,
 ) -> None:
     """Bring back the runs that a file holds."""
-    _use(home)
     from engine.cli.archive import unarchive_runs
 
     unarchive_runs(file, trust=trust)
@@ -473,7 +473,6 @@ def models(
     ] = None,
 ) -> None:
     """List the tuned models, each with what it was made of."""
-    _use(home)
     from engine.cli.models import list_models, show_model
 
     if name is None:
@@ -505,7 +504,6 @@ def serve(  # noqa: PLR0913 - one parameter for each option of the command
     stdio: Annotated[bool, typer.Option("--stdio", help="Serve MCP on standard input and output.")] = False,
 ) -> None:
     """Serve an exported program over HTTP (docs, streaming, MCP), or over MCP on standard streams."""
-    _use(home)
     from engine.cli.serve import TOKEN_ENV, Address, serve_program
 
     serve_program(
@@ -528,7 +526,6 @@ def as_dspy(
     home: Home = None,
 ) -> None:
     """Run an unchanged program written for DSPy: `import dspy` is answered by the engine."""
-    _use(home)
     from engine.compat.running import run as run_as_dspy
 
     raise SystemExit(run_as_dspy(arguments))
@@ -538,7 +535,6 @@ def as_dspy(
 @plain_errors
 def doctor(home: Home = None) -> None:
     """Show what this installation has and lacks."""
-    _use(home)
     from engine.cli.doctor import examine
 
     raise typer.Exit(examine())
@@ -557,12 +553,6 @@ def deploy(
     for path in write_deploy_folder(folder):
         typer.echo(str(path))
     typer.echo("The first lines of compose.yaml and of tuneboard.service say how to start it.")
-
-
-def _use(home: Path | None) -> None:
-    # Through the environment: the cache, the store and every child process read it there.
-    if home is not None:
-        os.environ[ENVIRONMENT_VARIABLE] = str(home.expanduser().absolute())
 
 
 def _open(port: int | None, no_browser: bool, read_only: bool, token: bool, team: Team) -> None:

@@ -225,27 +225,12 @@ _INSTEAD = {
     "selection_strategy": "use validate_best",
 }
 
-OBSERVERS = (
-    "failure_score",
-    "add_format_failure_as_feedback",
-    "warn_on_score_mismatch",
-    "track_best_outputs",
-    "use_wandb",
-    "wandb_api_key",
-    "wandb_init_kwargs",
-    "wandb_attach_existing",
-    "use_mlflow",
-    "mlflow_tracking_uri",
-    "mlflow_experiment_name",
-    "mlflow_attach_existing",
-    "tracking_key_prefix",
-    "cache_evaluation",
-    "callbacks",
-    "display_progress_bar",
-    "logger",
-    "raise_on_exception",
-    "run_dir",
-    "use_cloudpickle",
+OBSERVERS = tuple(
+    (
+        "failure_score add_format_failure_as_feedback warn_on_score_mismatch track_best_outputs use_wandb wandb_api_key "
+        "wandb_init_kwargs wandb_attach_existing use_mlflow mlflow_tracking_uri mlflow_experiment_name mlflow_attach_existing "
+        "tracking_key_prefix cache_evaluation callbacks display_progress_bar logger raise_on_exception run_dir use_cloudpickle"
+    ).split()
 )
 """Arguments that only watch a run, or are decided here: a row that fails scores 0 and says why."""
 

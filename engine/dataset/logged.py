@@ -123,48 +123,15 @@ def _thumbs(value: object) -> str:
         return "up" if value else "down"
     if isinstance(value, int | float):
         return "down" if value <= 0 or (value < 0.5) else "up"
-    word = str(value or "").strip().casefold().replace("_", " ").replace("-", " ")
-    if word in (
-        "down",
-        "thumbs down",
-        "thumb down",
-        "bad",
-        "negative",
-        "wrong",
-        "incorrect",
-        "false",
-        "👎",
-        "dislike",
-        "no",
-    ):
-        return "down"
-    good = (
-        "up",
-        "thumbs up",
-        "thumb up",
-        "good",
-        "positive",
-        "right",
-        "correct",
-        "true",
-        "👍",
-        "like",
-        "yes",
-    )
-    return "up" if word in good else ""
+    word = re.sub(r"[\s_]", "-", str(value or "").strip().casefold())
+    return "down" if word in _BAD else "up" if word in _GOOD else ""
 
 
-_FEEDBACK = (
-    "feedback",
-    "user_feedback",
-    "rating",
-    "thumbs",
-    "score",
-    "scores",
-    "evaluations",
-    "annotations",
-    "label",
-)
+_BAD = "down thumbs-down thumb-down bad negative wrong incorrect false 👎 dislike no".split()
+_GOOD = "up thumbs-up thumb-up good positive right correct true 👍 like yes".split()
+
+
+_FEEDBACK = "feedback user_feedback rating thumbs score scores evaluations annotations label".split()
 _ABOUT_USER = re.compile(r"user|feedback|thumb|rating|correct|quality|helpful|label|annotat", re.I)
 
 

@@ -77,18 +77,11 @@ def _is_phoenix(record: Json) -> bool:
     ) or ("span_kind" in record and "attributes" in record)
 
 
+_TRACED = frozenset("traceId trace_id observations scores sessionId session_id userId user_id".split())
+
+
 def _is_langfuse(record: Json) -> bool:
-    traced = {
-        "traceId",
-        "trace_id",
-        "observations",
-        "scores",
-        "sessionId",
-        "session_id",
-        "userId",
-        "user_id",
-    } & set(record)
-    return bool(traced) and "input" in record and "output" in record
+    return not _TRACED.isdisjoint(record) and "input" in record and "output" in record
 
 
 def _is_chat(record: Json) -> bool:

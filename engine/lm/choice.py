@@ -301,7 +301,7 @@ _COMPATIBLE = {
         for prefix in """
         anyscale baseten cerebras deepinfra empower featherless_ai galadriel github heroku hyperbolic inception
         lambda_ai modelscope moonshot morph nebius novita nscale nvidia_nim perplexity sambanova v0
-        """.split()  # noqa: SIM905 - many short words
+        """.split()
     },
 }
 """Providers that litellm reaches by the OpenAI protocol and that have no separate entry here -> how their domain begins."""

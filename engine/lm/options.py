@@ -145,7 +145,7 @@ _OF_LITELLM = frozenset(
     allowed_openai_params api_type api_version azure_ad_token azure_ad_token_provider base_model caching client
     context_window_fallback_dict fallbacks litellm_call_id litellm_metadata litellm_params mock_response model_info
     model_list no-log retry_policy retry_strategy stream stream_options stream_timeout tags
-    """.split()  # noqa: SIM905 - many short words
+    """.split()
 )
 """Options of litellm's client for other providers, for its proxy or for its own records."""
 

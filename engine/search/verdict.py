@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.records import Candidate, Evaluation
@@ -204,11 +204,9 @@ def step_credit(candidates: Sequence[Candidate], scores: Mapping[str, Scores], b
                 changes[found.step].append(found)
             # Made of several changes at once: the candidate that lacks one step's shows what that step's brought.
             for path in changed if len(changed) > 1 else ():
-                lacking = (
-                    by_id.get(child.with_step(path, **_state(parent, path)).id)
-                    if path in parent.steps
-                    else None
-                )
+                if path not in parent.steps:
+                    continue
+                lacking = by_id.get(replace(child, steps={**child.steps, path: parent.steps[path]}).id)
                 found = None if lacking is None else _change(path, lacking, child, scores)
                 if found is not None and path in changes:
                     changes[path].append(found)
@@ -249,11 +247,6 @@ def _what(step: str, parent: Candidate, child: Candidate) -> str:
         ("the model", before.weights != after.weights),
     )
     return " and ".join(name for name, differs in parts if differs)
-
-
-def _state(candidate: Candidate, path: str) -> dict[str, Any]:
-    state = candidate.steps[path]
-    return {f.name: getattr(state, f.name) for f in fields(state)}
 
 
 def _way(by_id: Mapping[str, Candidate], best: str) -> set[tuple[str, str]]:

@@ -32,13 +32,13 @@ ToolCallResults ToolCalls TwoStepAdapter Type XMLAdapter adapters asyncify clien
 configure_dspy_loggers context disable_litellm_logging disable_logging dsp enable_litellm_logging enable_logging
 ensure_signature evaluate infer_prefix inspect_history is_retryable_lm_error load majority make_signature predict
 primitives retrievers settings signatures streamify streaming syncify teleprompt track_usage utils
-""".split()  # noqa: SIM905 - many short words
+""".split()
 """Names of `dspy` that are names of `engine`."""
 
 NOT_HERE = """
 CodeInterpreter FinalOutput Flex LocalInterpreter OldField Provider SandboxSerializable
 TrainingJob bootstrap_trace_data lm15 load_settings propose resolve_interpreter_factory threading
-""".split()  # noqa: SIM905 - many short words
+""".split()
 """Names of `dspy` that are none of `engine`: its own folders, what the guide sends elsewhere, and what is not there."""
 
 ARGUMENTS = {

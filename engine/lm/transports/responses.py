@@ -85,7 +85,7 @@ def response_request(chat: Mapping[str, Any], *, developer: bool = False) -> dic
 _REPLACED = frozenset(
     """
     messages max_tokens max_completion_tokens response_format verbosity reasoning_effort tools tool_choice logprobs n
-    """.split()  # noqa: SIM905 - many short words
+    """.split()
 )
 """Parameters of a chat request with another form; there is no `n`: the client asks once for each completion."""
 

@@ -11,7 +11,7 @@ KNOWN = """
 background conversation include input instructions max_output_tokens max_tool_calls metadata model parallel_tool_calls
 previous_response_id prompt prompt_cache_key reasoning safety_identifier service_tier store stream stream_options temperature
 text tool_choice tools top_logprobs top_p truncation user
-""".split()  # noqa: SIM905 - many short words
+""".split()
 """Parameters of /responses; it refuses all others."""
 
 ITEMS = {
