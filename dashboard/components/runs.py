@@ -12,7 +12,7 @@ from dashboard.components.page import open_page
 from dashboard.state import reading
 from dashboard.state.editing import drafts
 from dashboard.state.selection import Selection
-from dashboard.views.text import distinct, escape_markdown
+from dashboard.views.text import distinct
 from engine.errors import EngineError
 from engine.export.hero import VERDICTS
 from engine.runs.spec import ProjectDraft
@@ -132,6 +132,6 @@ def replace_setup(run: RunRow, make: Callable[[], ProjectDraft]) -> None:
             draft = make()
             drafts.edit(run.project_id, lambda _: draft)
         except (EngineError, ValueError) as error:
-            st.caption(escape_markdown(str(error)))
+            ui.show_error(str(error))
             return
         open_page("tune", project=run.project_id)

@@ -95,10 +95,9 @@ def mark(icon: str, text: str, colour: str = "orange") -> str:
     return f":{colour}[:material/{icon}:] {escape_markdown(text, 1000)}"
 
 
-def show_error(error: EngineError) -> None:
+def show_error(error: EngineError | str) -> None:
     """Show an error's message; it names the thing and says what to do."""
-    with card(f"error_{abs(hash(str(error)))}"):
-        st.markdown(mark("error", str(error)))
+    st.markdown(mark("error", str(error), "red"))
 
 
 @contextmanager
@@ -123,9 +122,8 @@ def problem_kept(key: str) -> Iterator[None]:
 def problem_line(key: str) -> None:
     """Show the message that `problem_kept` has kept."""
     if problem := st.session_state.get(key):
-        with row(f"{key}_line"):
-            st.badge("Not usable", icon=":material/error:", color="red")
-            st.text(problem)
+        with st.container(key=f"{key}_line"):
+            show_error(problem)
 
 
 def callback(

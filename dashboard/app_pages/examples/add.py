@@ -41,8 +41,7 @@ def add_rows(now: Current, table: Dataset) -> None:
         _brought(now, table)
     else:
         _by_model(now, table)
-    if problem := st.session_state.get(_problem_key(now.id)):
-        st.text(problem)
+    ui.problem_line(_problem_key(now.id))
 
 
 def _by_hand(now: Current, table: Dataset) -> None:

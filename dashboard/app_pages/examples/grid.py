@@ -127,7 +127,7 @@ def edit_long_cell(project_id: str, row: int, column: str, number: int) -> None:
                     ),
                 )
             except EngineError as error:
-                st.caption(ui.mark("error", str(error), "red"))
+                ui.show_error(error)
                 return
             if saved:
                 renew(project_id)
@@ -165,8 +165,7 @@ def example_grid(now: Current) -> None:
         return
     long = _editor(now.id, draft, table, shown, at)
     _long_cells(now.id, long, {row: table.row_number(row) for row, _ in long})
-    if problem := st.session_state.pop(problem_key(now.id), None):
-        st.markdown(ui.mark("error", problem))
+    ui.problem_line(problem_key(now.id))
     if st.session_state.pop(f"grid_changed_{now.id}", False) and len(table) <= SMALL:
         st.rerun()
     st.caption(
@@ -342,11 +341,10 @@ def _save_table(
         (row, column), *_ = new
         change = f"Change {column} in row {table.row_number(row)}"
         edits.append(lambda now, seen: examples.change_rows(project_id, change, now, cells=new, seen=seen))
-    try:
+    with ui.problem_kept(problem_key(project_id)):
         for edit in edits:
             edit_rows(project_id, edit)
-    except EngineError as error:
-        st.session_state[problem_key(project_id)] = str(error)
+    if problem_key(project_id) in st.session_state:
         renew(project_id)
     if edits:
         st.session_state[f"grid_changed_{project_id}"] = True

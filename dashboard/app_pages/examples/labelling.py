@@ -16,7 +16,6 @@ from dashboard.state.models import lacking, title_of
 from dashboard.state.selection import read_only
 from dashboard.views.prompts import calls_a_row
 from dashboard.views.text import count, escape_markdown
-from engine.errors import EngineError
 from engine.pipeline.spec import FieldSpec
 from engine.runs.spec import ModelChoice
 from engine.text import price
@@ -42,8 +41,7 @@ def label_tab(now: Current, table: Dataset) -> None:
     with ui.row("label_head", side="distribute"):
         st.markdown(f"**{count(len(queue), 'row')} to label**, {done:,} labelled", width="content")
         _ask_prompt(now, [doubt.row for doubt in queue])
-    if problem := st.session_state.pop(problem_key(now.id), None):
-        st.markdown(ui.mark("error", problem))
+    ui.problem_line(problem_key(now.id))
     if not queue:
         st.caption(
             ui.mark("check_circle", "Every row is labelled, or was settled by its user's thumbs-up.", "green")
@@ -139,9 +137,6 @@ def _ask_prompt(now: Current, rows: list[int]) -> None:
     which = "the two best prompts of the last run" if len(prompts) > 1 else "the prompt as it is"
     what = f"Asks {escape_markdown(title_of(model))} with {which}."
     if ui.button(label, "label_ask", why_not, icon="rule", help=what):
-        try:
-            with st.spinner("Asking the model"):
-                labelling.ask(now.id, now.draft, asked)
-        except EngineError as error:
-            st.session_state[problem_key(now.id)] = str(error)
+        with ui.problem_kept(problem_key(now.id)), st.spinner("Asking the model"):
+            labelling.ask(now.id, now.draft, asked)
         st.rerun()

@@ -15,7 +15,6 @@ from dashboard.state.editing import records
 from dashboard.state.selection import read_only
 from dashboard.views.documents import record_rows, viewer_data
 from dashboard.views.text import escape_markdown
-from engine.errors import EngineError
 from engine.pipeline.spec import PipelineSpec
 from engine.runs.intake.pile import NAME
 
@@ -43,8 +42,7 @@ def document_tab(now: Current, spec: PipelineSpec, table: Dataset) -> None:
             ui.icon_button(
                 icon, title, f"document_{by}", on_click=ui.callback(_turn, key, row + by), why_not=why_not
             )
-    if problem := st.session_state.pop(problem_key(now.id), None):
-        st.markdown(ui.mark("error", problem))
+    ui.problem_line(problem_key(now.id))
     with ui.errors_shown():
         document = records.document_at(table, spec, now.draft.mapping, row)
         lines = record_rows(spec.outputs, records.record_at(table, spec, now.draft.mapping, row))
@@ -68,8 +66,6 @@ def _turn(key: str, row: int) -> None:
 
 
 def _correct(project_id: str, row: int, act: str, path: str, text: str) -> None:
-    try:
+    with ui.problem_kept(problem_key(project_id)):
         edit_rows(project_id, lambda _table, _seen: records.correct(project_id, row, act, path, text))
-    except EngineError as error:
-        st.session_state[problem_key(project_id)] = str(error)
     renew(project_id)

@@ -232,8 +232,7 @@ def version_list(run: RunRow) -> None:
             "**Versions** · which program is in use",
             help=explain("version", "Going back to an earlier one is one press."),
         )
-        if refused := st.session_state.pop(REFUSED, ""):
-            st.caption(ui.mark("error", refused))
+        ui.problem_line(REFUSED)
         if not kept:
             st.caption("No version yet. Keep this prompt as the first one.")
         for version in kept:

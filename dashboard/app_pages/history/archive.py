@@ -14,7 +14,7 @@ from dashboard.components import ui
 from dashboard.components.tables import small_table
 from dashboard.state import reading
 from dashboard.state.selection import writing
-from dashboard.views.text import count, escape_markdown
+from dashboard.views.text import count
 from engine.errors import EngineError
 from engine.runs.results.archive import FOLDER, SUFFIX, bring_back, put_away
 from engine.store.archive import BroughtBack
@@ -56,7 +56,7 @@ def _confirm(picked: Sequence[RunRow]) -> None:
             with writing() as store:
                 put_away(store, [run.id for run in picked])
         except EngineError as error:
-            st.caption(escape_markdown(str(error)))
+            ui.show_error(error)
             return
         st.session_state.pop("history_table", None)
         st.rerun()

@@ -220,8 +220,7 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
         elif run.message:
             st.caption(escape_markdown(run.message))
         st.caption(escape_markdown(_facts(run, project)))
-        if refused := st.session_state.pop(REFUSED, ""):
-            st.caption(ui.mark("error", refused))
+        ui.problem_line(f"in_use_refused_{run.id}")
         if run.tags:
             with ui.row("run_tags", "top", gap="xxsmall"):
                 for tag in run.tags:
@@ -296,13 +295,10 @@ def _set_tags(run_id: str, tags: Sequence[str]) -> None:
         store.runs.set_tags(run_id, tags)
 
 
-REFUSED = "in_use_refused"
-
-
 def _use(run: RunRow, in_use: bool) -> None:
     from engine.runs.results.exports import keep_version, use_none, use_version
 
-    with ui.problem_kept(REFUSED), writing() as store:
+    with ui.problem_kept(f"in_use_refused_{run.id}"), writing() as store:
         if in_use:
             use_version(data_home(), store, run.project_id, keep_version(store, run.id).number)
         else:

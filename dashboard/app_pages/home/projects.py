@@ -178,7 +178,7 @@ def save_as_file(project: ProjectRow) -> None:
         files = _files(project)
         content = reading.project_file(project, files)
     except EngineError as error:
-        st.caption(escape_markdown(str(error)))
+        ui.show_error(error)
         return
     ui.download("Download project.json", content, "project.json", "project_download", primary=True)
 

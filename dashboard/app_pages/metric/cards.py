@@ -50,7 +50,7 @@ def metric_options(now: Current) -> None:
     try:
         metric = get_metric(chosen.name)
     except UnknownNameError as error:
-        st.caption(ui.mark("error", str(error), "red"))
+        ui.show_error(error)
         return
     model = metric.Options
     own, editor = EDITORS.get(chosen.name, ("", None))

@@ -14,7 +14,6 @@ from dashboard.state.models import asked_models, title_of
 from dashboard.state.playground import Preview
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, escape_markdown
-from engine.errors import EngineError
 from engine.records import Outcome, value_text
 from engine.registry import get_metric
 from engine.runs.child.playground import error_line
@@ -43,9 +42,7 @@ def metric_preview(now: Current) -> None:
                 st.rerun()
             if not reason:
                 st.caption(_asked_calls(now, playground.TRIED), width="content")
-        problem = st.session_state.get(f"preview_problem_{now.id}")
-        if problem is not None:
-            ui.show_error(problem)
+        ui.problem_line(f"preview_problem_{now.id}")
         if shown is not None:
             _preview_table(now, shown)
 
@@ -63,20 +60,16 @@ def shown_of(now: Current) -> Preview | None:
 
 def _ask(now: Current, number: int, *, again: Preview | None = None) -> None:
     """Answer and score rows, or score the answers of an earlier preview again; keep the result in this session."""
-    st.session_state.pop(f"preview_problem_{now.id}", None)
-    try:
-        with st.spinner("Scoring" if again else "Answering and scoring"):
-            rows = dict(again.rows) if again else playground.some_rows(now.draft, number)
-            answers = again.answers if again else {}
-            known = shown_of(now)
-            if again is None and known is not None and len(rows) > len(known.rows):
-                answers = {row: a for row, a in known.answers.items() if row in rows}
-            found = playground.answer_rows(now.draft, rows, answers)
-    except EngineError as error:
-        st.session_state[f"preview_problem_{now.id}"] = error
-        return
-    stamps = state_of(now.draft, "answers"), state_of(now.draft, "metric")
-    st.session_state[f"preview_{now.id}"] = Preview(found, rows, *stamps)
+    spinner = st.spinner("Scoring" if again else "Answering and scoring")
+    with ui.problem_kept(f"preview_problem_{now.id}"), spinner:
+        rows = dict(again.rows) if again else playground.some_rows(now.draft, number)
+        answers = again.answers if again else {}
+        known = shown_of(now)
+        if again is None and known is not None and len(rows) > len(known.rows):
+            answers = {row: a for row, a in known.answers.items() if row in rows}
+        found = playground.answer_rows(now.draft, rows, answers)
+        stamps = state_of(now.draft, "answers"), state_of(now.draft, "metric")
+        st.session_state[f"preview_{now.id}"] = Preview(found, rows, *stamps)
 
 
 def _preview_table(now: Current, shown: Preview) -> None:

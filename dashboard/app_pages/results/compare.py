@@ -87,7 +87,7 @@ def _another(run: RunRow, picked: Sequence[ComparedCandidate], runs: Sequence[Ru
         try:
             add_candidate(other.id, candidates.by_number(other, int(number)), picked)
         except EngineError as error:
-            st.caption(ui.mark("error", str(error), "red"))
+            ui.show_error(error)
     best = str((other.result or {}).get("best_candidate", ""))
     if other.id != run.id and best and ui.button("Its best prompt", "another_best"):
         add_candidate(other.id, best, picked)

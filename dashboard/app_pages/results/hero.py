@@ -105,17 +105,13 @@ class Offer(NamedTuple):
     facts: str
 
 
-REFUSED = "take_refused"
-
-
 def take_card(run: RunRow, result: Mapping[str, Any]) -> None:
     """Let the user decide which prompt Export, Try it and Versions use."""
     offers = _offers(run, result)
     if len(offers) < 2:
         return
     with ui.card("take", "Which prompt do you take?", explain("prompt taken")):
-        if refused := st.session_state.pop(REFUSED, ""):
-            st.caption(ui.mark("error", refused))
+        ui.problem_line(f"take_refused_{run.id}")
         with st.grid(len(offers), min_column_width=240, key="offers"):
             for offer in offers:
                 _offer(run, offer)
@@ -134,7 +130,7 @@ def _offer(run: RunRow, offer: Offer) -> None:
 def _take(run_id: str, candidate: str) -> None:
     from engine.runs.results.exports import take_prompt
 
-    with ui.problem_kept(REFUSED), writing() as store:
+    with ui.problem_kept(f"take_refused_{run_id}"), writing() as store:
         take_prompt(data_home(), store, run_id, candidate)
 
 

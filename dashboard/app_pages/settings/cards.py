@@ -251,7 +251,7 @@ def _save(model: str, rates: tuple[float, float] | None) -> None:
         users.check_administrator()
         prices.set_own_price(model, rates)
     except EngineError as error:
-        st.caption(ui.mark("error", str(error)))
+        ui.show_error(error)
         return
     st.rerun()
 
@@ -316,7 +316,7 @@ def _serving(name: str, key: str) -> None:
             try:
                 command = serving_command(name, server)
             except EngineError as error:
-                st.caption(ui.mark("error", str(error)))
+                ui.show_error(error)
                 return
             st.caption(SERVER_TITLES.get(server, server))
             if server == "ollama":
@@ -374,9 +374,10 @@ def _test(choice: ModelChoice) -> None:
     with st.spinner("Asking the model for one word"):
         problem, message = models.check_connection(choice)
     with st.container(key="test_report"):
-        st.markdown(
-            ui.mark("error", message, "red") if problem else ui.mark("check_circle", message, "green")
-        )
+        if problem:
+            ui.show_error(message)
+        else:
+            st.markdown(ui.mark("check_circle", message, "green"))
 
 
 MOST = 12

@@ -155,7 +155,7 @@ def _upload(project_id: str, at: int, key: str) -> None:
     try:
         columns = columns_of(files[0].name, files[0].getvalue())
     except EngineError as error:
-        st.text(str(error))
+        ui.show_error(error)
         return
     column = st.selectbox("Column with the texts", columns, key=f"corpus_column_{key}") if columns else ""
     contents = [(f.name, f.getvalue()) for f in files]
@@ -182,7 +182,7 @@ def _try(options: StepOptions, key: str) -> None:
     try:
         found = CorpusRetriever(corpus, options.retriever)(query, options.k).passages
     except EngineError as error:
-        st.text(str(error))
+        ui.show_error(error)
         return
     if not found:
         st.caption("Nothing was found.")

@@ -17,7 +17,6 @@ from dashboard.state.models import asked_models, models_of_steps, title_of
 from dashboard.views.documents import graded_answer, record_rows, viewer_data
 from dashboard.views.text import escape_markdown
 from dashboard.views.wizard import steps
-from engine.errors import EngineError
 from engine.records import json_value
 from engine.runs.child.playground import PlaygroundAnswer
 from engine.runs.spec import make_metric
@@ -109,19 +108,15 @@ def _ask(
     """Answer an input, and keep the answers or the error in the session."""
     expected = {f.name: row[f.name] for f in trial.pipeline.outputs if f.name in row}
     names = {p.id: p.name for p in trial.prompts}
-    try:
+    with ui.problem_kept(f"try_problem_{key}"):
         found = stream_attempts(trial.request(chosen, values, expected), chosen, names)
         st.session_state[f"try_attempts_{key}"] = (found, expected)
         st.session_state[f"try_inputs_{key}"] = values
-        st.session_state.pop(f"try_problem_{key}", None)
-    except EngineError as error:
-        st.session_state[f"try_problem_{key}"] = error
 
 
 def _answers(trial: playground.Playground, key: str) -> None:
-    problem = st.session_state.get(f"try_problem_{key}")
-    if problem is not None:
-        ui.show_error(problem)
+    if f"try_problem_{key}" in st.session_state:
+        ui.problem_line(f"try_problem_{key}")
         return
     attempts, expected = st.session_state.get(f"try_attempts_{key}", ((), {}))
     if not attempts:

@@ -323,7 +323,7 @@ def _use(now: Current, recipe: Recipe) -> None:
         if recipe.student is not None and recipe.student not in reading.saved_models():
             drafts.add_model(recipe.student)
     except EngineError as error:
-        st.caption(ui.mark("error", str(error)))
+        ui.show_error(error)
         return
     # Other widgets of the page show the same settings; they are drawn after this one.
     shown: dict[str, object] = {

@@ -1,7 +1,9 @@
-"""Every widget's callback reports errors on the page."""
+"""Errors on a page: every callback reports its own, and they have one look."""
 
 import ast
 from pathlib import Path
+
+from streamlit.testing.v1 import AppTest
 
 DASHBOARD = Path(__file__).parents[3] / "dashboard"
 NO_CALLBACK = ("ignore", "rerun")
@@ -35,3 +37,31 @@ def test_every_callback_shows_errors_of_the_store():
                     f"{path.relative_to(DASHBOARD)}:{value.lineno} {node.arg}={ast.unparse(value)}"
                 )
     assert missing == [], "wrap it: on_click=ui.callback(...)"
+
+
+def test_an_error_is_shown_until_the_next_attempt_works_and_its_text_is_no_markdown():
+    def page():
+        import streamlit as st
+
+        from dashboard.components import ui
+        from engine.errors import DatasetError
+
+        def attempt(name):
+            with ui.problem_kept("problem"):
+                if name:
+                    raise DatasetError(f"'{name}' is empty. Upload another file.")
+
+        st.button("Bad", key="bad", on_click=attempt, args=["![x](http://a.b)"])
+        st.button("Good", key="good", on_click=attempt, args=[""])
+        st.button("Other", key="other")
+        ui.problem_line("problem")
+
+    app = AppTest.from_function(page).run()
+    app.button(key="bad").click().run()
+    (shown,) = app.markdown
+    assert shown.value.startswith(":red[:material/error:] ")
+    assert "![x](" not in shown.value
+    app.button(key="other").click().run()
+    assert len(app.markdown) == 1
+    app.button(key="good").click().run()
+    assert not app.markdown
