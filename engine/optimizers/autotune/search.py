@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # Rows that a combination gets in one race, where there are calls for it.
 _BLOCK = 24
+# Share of the calls left that one batch of finals plans with: rows may cost more than those before.
+_FINALS_FILL = 0.85
 # The shares of the calls that are kept for the finals, and that the check may take.
 _FINALS_SHARE, _CHECK_SHARE = 0.05, 0.15
 # The share of the calls that the check's runs on training rows may take.
@@ -297,16 +299,18 @@ class AutotuneSearch:
             yield from self._confirm()
 
     def _final_asks(self, other_calls: float = 0) -> list[Score]:
-        """Return the asks for more rows of the few best next to other calls, none where there is one or no calls for it."""
+        """Return the asks for more rows of the few best next to other calls, none where there is one or no calls for it.
+
+        The calls go to those with the fewest rows, so that few batches use them up.
+        """
         few = self.evidence.finalists()
         asked = [self._rows_asked.get(c, 0) for c in few]
-        rows = int((self.planned - self.spent - other_calls) / self.per_row / max(1, len(few)))
-        least = min(asked, default=0)
-        goal = min(len(self.order), max(least, *asked) + _BLOCK, least + rows)
-        if len(few) < 2 or goal < least + 4:
-            return []
+        rows = _FINALS_FILL * (self.planned - self.spent - other_calls) / self.per_row
+        most = min(len(self.order), max(asked) + _BLOCK)
+        goals = range(most, min(asked) + 3, -1)
+        goal = next((g for g in goals if sum(g - n for n in asked if n < g) <= rows), 0)
         known = zip(few, asked, strict=True)
-        return [self._score(c, goal, f"finals, {goal} rows") for c, n in known if n < goal]
+        return [self._score(c, goal, f"finals, {goal} rows") for c, n in known if n < goal and len(few) > 1]
 
     def _confirm(self, most: int = 10**9) -> Search:
         """Score the start on the rows of the best, if it is in doubt that the best beats it."""
