@@ -62,7 +62,7 @@ def _field(name: str, values: Sequence[object], depth: int) -> FieldSpec:
     if there and all(isinstance(v, Mapping) for v in there) and depth < DEEPEST and any(there):
         kind, fields = RECORD, _fields([_plain(v) for v in there], tuple(RECORDS_OWN), depth + 1)
     elif there and all(isinstance(v, list | tuple) for v in there):
-        kind, fields = _list_type([item for v in there for item in _items(v)], depth)
+        kind, fields = _list_type([item for v in there if isinstance(v, list | tuple) for item in v], depth)
     else:
         kind, choices = _scalar(there), _choices(there)
     optional = len(there) < len(values)
@@ -105,10 +105,6 @@ def _are_dates(values: Sequence[object]) -> bool:
 
 def _plain(value: Any) -> Json:
     return {str(k): v for k, v in value.items()}
-
-
-def _items(value: Any) -> list[object]:
-    return list(value)
 
 
 def renamed(value: object, fields: Sequence[FieldSpec]) -> object:

@@ -82,6 +82,7 @@ class Searcher(ABC):
     k: int
     callbacks: Sequence[Any] = ()
     reports_searches = True
+    with_scores = False
 
     async def acall(self, query: str, k: int | None = None) -> Prediction:
         """Search, in async code: a Prediction with `passages` (texts) and `indices` (places in the corpus)."""
@@ -91,7 +92,8 @@ class Searcher(ABC):
     async def answered(self, query: str, k: int | None) -> Prediction:
         """Return what a search found as a Prediction."""
         hits = await self.search(query, k)
-        return Prediction(passages=[h.long_text for h in hits], indices=[h.index for h in hits])
+        scores: dict[str, Any] = {"scores": [h.score for h in hits]} if self.with_scores else {}
+        return Prediction(passages=[h.long_text for h in hits], indices=[h.index for h in hits], **scores)
 
     @abstractmethod
     async def search(self, query: str, k: int | None = None) -> list[Hit]:

@@ -18,7 +18,6 @@ import orjson
 from engine import loop
 from engine.errors import ConfigurationError
 from engine.lm.embedder import Embedder
-from engine.prediction import Prediction
 from engine.retrieval.base import Hit, Retriever, checked_k
 from engine.retrieval.corpus import CHUNK, Corpus
 from engine.similarity import search_words, unit
@@ -316,11 +315,4 @@ class EmbeddingsWithScores(Embeddings):
     ([0, 1], True)
     """
 
-    async def answered(self, query: str, k: int | None) -> Prediction:
-        """Return what a search found, with scores."""
-        hits = await self.search(query, k)
-        return Prediction(
-            passages=[h.long_text for h in hits],
-            indices=[h.index for h in hits],
-            scores=[h.score for h in hits],
-        )
+    with_scores = True

@@ -28,7 +28,7 @@ from engine.text import dollars, duration, percent
 from engine.training.file import training_lines
 
 if TYPE_CHECKING:
-    from engine.modules.predict import Predict
+    pass
 
 
 def run_report(store: Store, run_id: str) -> str:
@@ -169,7 +169,8 @@ def step_calls(
     From the stored trace where there is one. Else from the row's `values` and the answer, which holds what every step
     wrote: then steps that call several times (tools, tries) show the calls whose inputs are known. Raises EngineError.
     """
-    steps, writer = _steps(pipeline, candidate), make_adapter(adapter)
+    writer = make_adapter(adapter)
+    steps = dict(build_program(pipeline).with_candidate(candidate).named_predictors())
     found = []
     for call in trace_of(steps, values, outcome):
         messages: Sequence[Mapping[str, Any]] = ()
@@ -178,10 +179,6 @@ def step_calls(
             messages = own.format(step.prompted(), step.demos_for(inputs), inputs)
         found.append((call, messages))
     return found
-
-
-def _steps(pipeline: PipelineSpec, candidate: Candidate) -> dict[str, Predict]:
-    return dict(build_program(pipeline).with_candidate(candidate).named_predictors())
 
 
 def trace_of(steps: Mapping[str, Any], values: Mapping[str, Any], outcome: Outcome) -> tuple[TraceStep, ...]:
