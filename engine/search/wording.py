@@ -150,7 +150,8 @@ def good_enough_sentence(top: Figures, cheapest: Figures | None, found: Sequence
 def kept_sentence(before: Figures, kept: Figures, objective: Objective) -> str:
     """Return in words that another model is kept for its use, or for its score; `before` is the prompt as the search left it."""
     goal = {"cheapest": "the cheapest", "fastest": "the fastest"}.get(objective.goal, "surely better")
-    within = f" within {objective.within:g} points of the best" if objective.chooses_by_use else ""
+    points = f"{objective.within:g} point{'' if objective.within == 1 else 's'}"
+    within = f" within {points} of the best" if objective.chooses_by_use else ""
     return (
         f"Kept is {goal}{within}, answered by {answered_by(kept, 'the first model')}: {percent(kept.score, 0)} of "
         f"{kept.rows} validation rows, against {percent(before.score, 0)}."

@@ -29,10 +29,10 @@ def document_tab(now: Current, spec: PipelineSpec, table: Dataset) -> None:
     rows = range(len(table))
     with ui.row("document_choice", "bottom"):
         row = st.selectbox(
-            "Document",
+            "Document" if names else "Row",
             rows,
             format_func=lambda r: (
-                f"{table.row_number(r)}: {names[r][:80]}" if names else f"Row {table.row_number(r)}"
+                f"{table.row_number(r)}: {names[r][:80]}" if names else str(table.row_number(r))
             ),
             key=key,
             width=380,

@@ -110,6 +110,8 @@ def plan_cards(now: Current, found: Sequence[Plan]) -> Callable[[Estimate | None
                     places.append((plan, st.empty()))
                 choose = ui.callback(_choose, now.id, plan)
                 ui.chosen_or_button(plan.chosen(now.draft), "Choose", f"set_plan_{plan.name}", choose)
+    if found:
+        st.caption(UP_TO)
     name = now.draft.optimizer.name if now.draft.optimizer else ""
     if name == SMALL_MODEL:
         st.caption(":material/model_training: A small model is trained, as set below.")
@@ -121,7 +123,7 @@ def plan_cards(now: Current, found: Sequence[Plan]) -> Callable[[Estimate | None
 
 def _write_prices(places: list[tuple[Plan, DeltaGenerator]], expected: Estimate | None) -> None:
     for plan, place in places:
-        place.markdown(f"up to {escape_markdown(_most(plan, expected))}", help=UP_TO)
+        place.markdown(f"up to {escape_markdown(_most(plan, expected))}")
 
 
 UP_TO = "Limits are hard: not one call more is made. The search stops by itself when nothing is to be gained."
