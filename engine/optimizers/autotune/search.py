@@ -266,18 +266,24 @@ class AutotuneSearch:
         yield from self._batch([self._score(c, n, f"a closer look, {n} rows") for c, n in looked.items()])
 
     def _make_readable(self) -> Search:
-        """Race the best with fewer rules and with merged ones, and score it without retrieval, where there are calls for it."""
+        """Race the best with fewer rules and with merged ones, and score it without retrieval, with half of the calls left.
+
+        The finals have the other half.
+        """
         best = self.evidence.best()
         winner = self._winner(best)
         rows = min(_BLOCK, len(self.order), int(_READABLE_SHARE * self.planned / self.per_row))
+        each = rows * max(self.per_row, self._cost_of_new_row)
+        room = int((self.planned - self.spent) / 2 / max(1.0, each))
         if rows < _LEAST_READABLE or not self.options.uses("readable") or not self._is_sure(best):
             return
         # Fewer rows cannot show that a shorter prompt is as good.
         races_shorter = rows >= min(LEAST_ROWS, len(self.order))
-        writing = winner.merge_asks(self._rollout + 1) if races_shorter else {}
-        others = [*winner.static(self.levels.add_fixed_examples()), *winner.without_each_step()]
+        others = winner.static(self.levels.add_fixed_examples())
         if pruned := winner.pruned() if races_shorter else []:
             others.append(self._best_with(pruned))
+        others = [*others, *winner.without_each_step()][:room]
+        writing = winner.merge_asks(self._rollout + 1) if races_shorter and len(others) < room else {}
         asks = [
             self._score(c, max(rows, self._rows_asked.get(c, 0)), f"readable, {rows} rows") for c in others
         ]

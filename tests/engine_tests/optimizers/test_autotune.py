@@ -255,6 +255,24 @@ def test_with_few_calls_the_rules_of_several_steps_are_written_once_and_from_run
     assert any(a.trace for asks in batches[: writing[0]] for a in asks if isinstance(a, Score))
 
 
+@pytest.mark.parametrize("calls", [400, 500, 650])
+def test_prompts_that_are_read_more_easily_leave_half_of_the_calls_to_the_finals(calls):
+    shares = []
+
+    def search(problem):
+        def note(asks):
+            left = problem.meter.limit - problem.meter.made
+            rows = sum(len(a.rows) for a in asks if isinstance(a, Score) and "readable" in a.label)
+            shares.append(rows * problem.calls_per_row / left if rows else 0)
+
+        return relay(Autotune().search(problem), note)
+
+    rows = {"rows": toy_rows(160), "train": tuple(range(80)), "validation": tuple(range(80, 160))}
+    settings = toy_settings(HintLM(), program=TwoSteps(), **rows, budget=Budget(calls=calls))
+    assert loop.run(Driver(settings).search(search)).stopped == "finished"
+    assert 0 < max(shares) <= 0.5
+
+
 def test_rules_that_the_rows_speak_against_are_found():
     check = RuleCheck(problem_of(rows=toy_rows(), train=tuple(range(36))))
     assert check.contradicted("Where apple occurs the label is green")
