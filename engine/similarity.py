@@ -223,6 +223,8 @@ _AT_ONCE = 1000
 _HEAD = 240
 # With fewer texts, or more labels, no label is odd.
 _FEWEST, _MOST_LABELS = 20, 200
+# Words that are used: those that tell most of the labels.
+_MOST_WORDS = 2000
 # Texts of a label that a word is given beforehand as often as in all texts; how much likelier (logarithm) another label must
 # be; the share of texts whose words tell their label. Tuned on the samples with a tenth of the labels changed: 94 % of what
 # is found is wrong, and 0.4 % of the rows are found where nothing was changed.
@@ -385,7 +387,8 @@ def _word_scores(counts: Any, sizes: Any) -> tuple[Any, Any, Any, Any]:
     shares = sizes / sizes.sum()
     with np.errstate(divide="ignore", invalid="ignore"):
         information = np.where(counts > 0, counts * np.log(counts / total / shares), 0.0).sum(axis=1)
-    tells = information - np.minimum(total[:, 0], len(sizes)) > 1
+    beyond_chance = information - np.minimum(total[:, 0], len(sizes))
+    tells = beyond_chance > np.sort(np.append(beyond_chance, [1.0] * _MOST_WORDS))[-_MOST_WORDS]
     counts, total = counts[tells], total[tells]
     usual = _SMOOTHED * total / sizes.sum()
     others = np.maximum(counts - 1, 0)
