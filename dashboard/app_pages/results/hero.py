@@ -156,7 +156,7 @@ def _offers(run: RunRow, result: Mapping[str, Any]) -> list[Offer]:
             len(wanted) - 1, (candidates.by_number(run, cheap.number), f"Prompt {cheap.number}", why)
         )
     if static := result.get("static"):
-        why = "Sends every input with the same examples. The best prompt that does."
+        why = "Sends every input with the same examples: nothing is looked up."
         if static["test"] is None:
             why += " It was not tested: too little of the budget was left."
         wanted.insert(len(wanted) - 1, (static["candidate"], "The best fixed prompt", why))
