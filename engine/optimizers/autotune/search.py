@@ -18,7 +18,7 @@ from engine.optimizers.autotune.space import Added, Combination, LevelMaker, Spa
 from engine.optimizers.shared.texts import answers_by_key
 from engine.records import Evaluation
 from engine.search.contract import Ask, Keep, Problem, Propose, Score, Search
-from engine.text import counted
+from engine.text import counted, percent
 
 if TYPE_CHECKING:
     from engine.optimizers.autotune.optimizer import AutotuneOptions
@@ -157,10 +157,10 @@ class AutotuneSearch:
                 self._judged = True
                 yield from self._look_again()
                 if self.options.stop_early and not self.cut and self._is_hopeless():
-                    start = 100 * self.evidence.mean(self.space.start)
+                    start = percent(self.evidence.mean(self.space.start), 0)
                     self._ending = (
                         f"Nothing to gain was found: after {self.spent} calls neither rules nor examples did clearly "
-                        f"better than the starting prompt's {start:.0f} %, so it is kept."
+                        f"better than the starting prompt's {start}, so it is kept."
                     )
                     yield [self._settled(self._ending)]
                     return self._ending if self.kept == self.space.start else self._closing_message()
@@ -563,10 +563,15 @@ class AutotuneSearch:
             return f"Nothing that was tried surely beats the starting prompt, so it is kept. {why}"
         scores = self.evidence.scores
         rows = [row for row in scores[kept] if row in scores.get(start, {})]
-        ours, theirs = (sum(scores[c][r] for r in rows) / max(1, len(rows)) for c in (kept, start))
+        ours, theirs = (
+            percent(sum(scores[c][r] for r in rows) / max(1, len(rows)), 0) for c in (kept, start)
+        )
+        short = (
+            "" if kept == self.evidence.best() else "It is the shortest of those that score about as well. "
+        )
         return (
             f"Found: {'; '.join(self.space.titles(kept))}. On the {len(rows)} validation rows that both ran it scores "
-            f"{100 * ours:.0f} %, the starting prompt {100 * theirs:.0f} %. {why}"
+            f"{ours}, the starting prompt {theirs}. {short}{why}"
         )
 
     def _why_it_ended(self) -> str:
