@@ -16,12 +16,7 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))
 
-import atheris  # noqa: E402 - the folder must be on the path first
-
-with atheris.instrument_imports(include=["engine", "dashboard"]):
-    from fault_tests import parsers
-
-from fault_tests.check import cpu_seconds  # noqa: E402
+from fault_tests.check import cpu_seconds  # noqa: E402 - the folder must be on the path first
 from hypothesis import given  # noqa: E402
 
 SEEDS = 64
@@ -30,8 +25,14 @@ LONGEST_SECONDS = 600
 MEGABYTES = 4096
 
 
-def fuzz(parser: parsers.Parser, seconds: float) -> None:
+def fuzz(name: str, seconds: float) -> None:
     """Ask a parser until the time is over, print what was found, and end the process."""
+    import atheris  # not in the lock: `make test-faults` installs it
+
+    with atheris.instrument_imports(include=["engine", "dashboard"]):
+        from fault_tests import parsers
+
+    parser = next(p for p in parsers.PARSERS if p.name == name)
     inputs = 0
     errors: dict[str, str] = {}
     began = cpu_seconds()
@@ -73,4 +74,4 @@ def _place(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    fuzz(next(p for p in parsers.PARSERS if p.name == sys.argv[1]), float(sys.argv[2]))
+    fuzz(sys.argv[1], float(sys.argv[2]))

@@ -122,6 +122,11 @@ class AutotuneSearch:
         return min(3.0 * most, max(0.5, self.mean_per_row))
 
     @property
+    def per_new_row(self) -> float:
+        """Calls that a row takes of which no step is kept yet: as in the check, if rows take fewer by now."""
+        return max(self.per_row, self._cost_of_new_row)
+
+    @property
     def mean_per_row(self) -> float:
         """Mean calls of the rows so far."""
         return (self.spent - self.samples) / max(1, self.rows_run)
@@ -257,7 +262,7 @@ class AutotuneSearch:
             return
         tries_reasoning = self.words_predict_labels and self._affords_reasoning
         other = self.levels.add_reasoning() if tries_reasoning else []
-        more = int(self.for_check / max(self._cost_of_new_row, self.per_row) / (2 + bool(other)))
+        more = int(self.for_check / self.per_new_row / (2 + bool(other)))
         if more < 1:
             return
         looked = {c: min(len(self.order), self._rows_asked[c] + more) for c in (start, best)}
@@ -273,8 +278,7 @@ class AutotuneSearch:
         best = self.evidence.best()
         winner = self._winner(best)
         rows = min(_BLOCK, len(self.order), int(_READABLE_SHARE * self.planned / self.per_row))
-        each = rows * max(self.per_row, self._cost_of_new_row)
-        room = int((self.planned - self.spent) / 2 / max(1.0, each))
+        room = int((self.planned - self.spent) / 2 / max(1.0, rows * self.per_new_row))
         if rows < _LEAST_READABLE or not self.options.uses("readable") or not self._is_sure(best):
             return
         # Fewer rows cannot show that a shorter prompt is as good.
@@ -289,7 +293,8 @@ class AutotuneSearch:
         ]
         # The finals do not wait for these.
         asked = sum(len(ask.rows) - self._rows_asked.get(c, 0) for ask, c in zip(asks, others, strict=True))
-        asks += self._final_asks(asked * self.per_row + len(writing))
+        asked += rows if writing else 0  # for the merged rules
+        asks += self._final_asks(asked * self.per_new_row + len(writing))
         answers = yield from self._batch([*asks, *chain.from_iterable(writing.values())])
         merged = winner.merged(_proposed_rules(writing, answers[len(asks) :]))
         if merged and not self.cut:
@@ -311,7 +316,7 @@ class AutotuneSearch:
         """
         few = self.evidence.finalists()
         asked = [self._rows_asked.get(c, 0) for c in few]
-        rows = _FINALS_FILL * (self.planned - self.spent - other_calls) / self.per_row
+        rows = _FINALS_FILL * (self.planned - self.spent - other_calls) / self.per_new_row
         most = min(len(self.order), max(asked) + _BLOCK)
         goals = range(most, min(asked) + 3, -1)
         goal = next((g for g in goals if sum(g - n for n in asked if n < g) <= rows), 0)
