@@ -92,7 +92,7 @@ def test_zoom_legend_and_choice_survive_new_trials(project, new_page, watched):
     assert page.evaluate(f"{chart}.mark") == "the same element"
     assert page.evaluate(f"{chart}.layout.xaxis.range.map(Number)") == zoom
     assert page.evaluate(f"{chart}.data.find((t) => t.name === 'Best so far').visible") == "legendonly"
-    assert page.evaluate(f"{chart}.data.find((t) => t.uid === 'chosen').x") == [3]
+    assert page.evaluate(f"{chart}.data.find((t) => t.uid === 'chosen').x") == [2]
     expect(page.locator(".st-key-trial_card")).to_be_visible()
     page.reload()
     settled(page)

@@ -50,7 +50,10 @@ def project(server: Server, endpoint: OpenAIServer, monkeypatch: pytest.MonkeyPa
 @pytest.fixture
 def page(new_page: Callable[..., Page], project: str) -> Page:
     # So high that nothing has to be scrolled to: a list that is open closes when its page is scrolled.
-    return new_page(f"tune?project={project}", height=1900)
+    page = new_page(f"tune?project={project}", height=1900)
+    settled(page)
+    page.locator(".st-key-expert summary").first.click()
+    return page
 
 
 def pick(page: Page, label: str, option: str) -> None:
