@@ -221,15 +221,15 @@ def number_text(text: str) -> str:
     return re.sub(r"[, _\u00a0\u202f\u2009']", "", text) if _GROUPED.fullmatch(text) else text
 
 
-_PLAIN_INT = re.compile(r"\s*[+-]?[0-9]+\s*")
-_PLAIN_FLOAT = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
+_PLAIN_INT = re.compile(r"[+-]?[0-9]+")
+_PLAIN_FLOAT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 def int_text(text: str) -> int:
     """Read a whole number; "42.0" and "1,234" are ones."""
-    if _PLAIN_INT.fullmatch(text) and len(text) < 4000:
-        return int(text)
-    plain = number_text(text)
+    plain = text.strip()  # `int` and `float` refuse some white space that `strip` takes off
+    if not _PLAIN_INT.fullmatch(plain):
+        plain = number_text(plain)
     if _PLAIN_INT.fullmatch(plain) and len(plain) < 4000:
         return int(plain)
     if _PLAIN_FLOAT.fullmatch(plain):
@@ -241,7 +241,9 @@ def int_text(text: str) -> int:
 
 def float_text(text: str) -> float:
     """Read a finite number."""
-    plain = text if _PLAIN_FLOAT.fullmatch(text) else number_text(text)
+    plain = text.strip()
+    if not _PLAIN_FLOAT.fullmatch(plain):
+        plain = number_text(plain)
     if not _PLAIN_FLOAT.fullmatch(plain):
         refuse(float, text)
     number = float(plain)

@@ -9,7 +9,7 @@ are never in it, so that what is trained can be tested on them. The idea is that
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.errors import EngineError, RunError, entry_named
 from engine.export.hero import hero_html
@@ -26,9 +26,6 @@ from engine.store.rows import RunRow
 from engine.store.store import Store
 from engine.text import dollars, duration, percent
 from engine.training.file import training_lines
-
-if TYPE_CHECKING:
-    pass
 
 
 def run_report(store: Store, run_id: str) -> str:
