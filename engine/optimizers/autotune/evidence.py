@@ -89,6 +89,11 @@ class Evidence:
         tried = [c for c in self.scores if c != self._space.start]
         return max((self.chance_over_start(c, USEFUL_GAIN) for c in tried), default=0.0)
 
+    def has_effect(self) -> bool:
+        """Return whether any row scored otherwise than with the start, better or worse."""
+        start = self.scores.get(self._space.start, {})
+        return any(start.get(row, one) != one for known in self.scores.values() for row, one in known.items())
+
     def has_moved(self, before: Combination) -> bool:
         """Return whether the best is another one than before, and likely a useful gain over it."""
         after = self.best()

@@ -46,9 +46,11 @@ _GARBLED_SHARE = 0.1
 _ENOUGH_ROWS = 20
 # A start that scores this is hard to beat.
 _HIGH_SCORE = 0.85
-# The chance of a useful gain below which the check ends the search. Most is asked for where no word of the inputs
-# predicts the labels: the best is then the luckiest of several tries.
-_LEAST_CHANCE, _LEAST_CHANCE_HIGH_SCORE, _LEAST_CHANCE_UNPREDICTED = 0.5, 0.4, 0.99
+# The chance of a useful gain below which the check ends the search: low, or a lucky score of the start would end it,
+# but higher where nothing that was tried changed a score. Most is asked for where no word of the inputs predicts the
+# labels: the best is then the luckiest of several tries.
+_LEAST_CHANCE, _LEAST_CHANCE_NO_EFFECT = 0.2, 0.5
+_LEAST_CHANCE_HIGH_SCORE, _LEAST_CHANCE_UNPREDICTED = 0.4, 0.99
 # A useful gain that is this likely after the check needs no closer look.
 _CLEAR_CHANCE = 0.9
 # The probability of being better that a successor of the start needs; less for a large gain where words predict labels.
@@ -519,7 +521,8 @@ class AutotuneSearch:
         if predicted and evidence.mean(start) >= _HIGH_SCORE:
             return chance < _LEAST_CHANCE_HIGH_SCORE
         enough = min(_ENOUGH_ROWS if predicted else _BLOCK // 2, len(self.order))
-        return chance < _LEAST_CHANCE and len(evidence.scores.get(start, {})) >= enough
+        least = _LEAST_CHANCE if evidence.has_effect() else _LEAST_CHANCE_NO_EFFECT
+        return chance < least and len(evidence.scores.get(start, {})) >= enough
 
     def _is_stale(self, before: Combination) -> bool:
         """Return whether two races in a row (three, if nothing helped yet) did not move the best by a useful amount.

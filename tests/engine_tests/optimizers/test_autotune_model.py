@@ -4,6 +4,7 @@ import math
 import random
 
 import numpy as np
+import pytest
 
 from engine.modules.module import Module
 from engine.modules.predict import Predict
@@ -130,3 +131,22 @@ def test_of_a_large_table_no_more_rows_are_drawn_than_there_can_be_calls_for():
     search = AutotuneSearch(problem, AutotuneOptions(), random.Random(1))
     assert len(set(search.order)) == len(set(search.train_order)) == 200
     assert max(search.order) > 4000
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_a_lucky_start_does_not_end_the_check_where_something_that_was_tried_changes_answers(changed):
+    search = AutotuneSearch(
+        make_problem(toy_settings(ToyLM()), calls=400), AutotuneOptions(), random.Random(1)
+    )
+    space, evidence = search.space, search.evidence
+    (rules,) = space.places("rules")
+    start = {row: float(row % 2) for row in range(32)}
+    evidence.scores[space.start] = start
+    for number in range(4):
+        at = space.add(rules, Level(f"rules {number}", rules=(f"Rule {number}.",)))
+        tried = tuple(at if place == rules else 0 for place in range(len(space.factors)))
+        evidence.scores[tried] = {row: start[row] for row in range(16)}
+        if changed:
+            evidence.scores[tried] |= {0: 1.0, 1: 0.0}
+    assert 0.2 < evidence.useful_gain_chance() < 0.5
+    assert search._is_hopeless() is not changed
