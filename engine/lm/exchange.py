@@ -6,7 +6,7 @@ litellm gives its replies the same shape. It knows no network and no cache.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -171,10 +171,30 @@ def usage_of(usage: object, price: Price | None) -> Usage | None:
 
 
 def counted_usage(request: Request, choices: tuple[Choice, ...], price: Price | None) -> Usage:
-    """Count for a server that counts no tokens: four characters a token, as for English text."""
-    tokens_in = sum(len(str(m.get("content", ""))) // 4 + 4 for m in request.messages)
-    tokens_out = sum(len(c.text) // 4 + 1 for c in choices)
+    """Count for a server that counts no tokens."""
+    tokens_in, tokens_out = message_tokens(request.messages), sum(text_tokens(c.text) for c in choices)
     return Usage(1, 0, tokens_in, tokens_out, price.cost(tokens_in, tokens_out) if price else None)
+
+
+def text_tokens(text: str) -> int:
+    """Return about how many tokens a text has: one for four bytes of UTF-8, as in English."""
+    return -(-(len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))) // 4)
+
+
+def message_tokens(messages: Iterable[Message]) -> int:
+    """Return about how many tokens messages have: their texts', four a message, 1,000 for a part that is not text (an image).
+
+    >>> message_tokens([{"role": "user", "content": "Where is it?"}])
+    7
+    """
+    total = 0
+    for message in messages:
+        content = message.get("content") or ()
+        for part in (content,) if isinstance(content, str) else content:
+            text = part.get("text") if isinstance(part, Mapping) else part
+            total += text_tokens(text) if isinstance(text, str) else 1000
+        total += 4
+    return total
 
 
 def priced(reply: Reply, prices: tuple[float, float] | None) -> Reply:

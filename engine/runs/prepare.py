@@ -99,7 +99,7 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
         objective=spec.objective,
         tested_prompts=3 if optimizer.retrieves else 2,
     )
-    check_prices(settings)
+    settings.check_prices()
     check_frozen(spec.frozen, seed_of(program), changes=optimizer.changes, who=spec.optimizer.name)
     needed = reserved_calls(program, split, settings.judge_calls)
     if spec.budget.calls is not None and spec.budget.calls <= needed:
@@ -126,18 +126,6 @@ def other_models(spec: RunSpec) -> dict[str, BaseLM]:
             f"Two of the models to compare are called {twice!r}. Models are distinguished by name: leave one out."
         )
     return {choice.name: make_lm(choice) for choice in others}
-
-
-def check_prices(settings: Settings) -> None:
-    """Raise ConfigurationError where the cheapest program is asked for and a model's price is unknown."""
-    if settings.objective.goal != "cheapest":
-        return
-    for lm in (settings.lm, *settings.own_models):
-        if lm is not None and lm.price() is None:
-            raise ConfigurationError(
-                f"The price of the model {lm.model} is not known, so the cheapest program cannot be found. "
-                "Enter its price on the Settings page, or choose another objective."
-            )
 
 
 def teacher_program(spec: RunSpec, program: Module) -> Module | None:

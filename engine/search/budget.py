@@ -24,6 +24,7 @@ from engine.errors import (
     SilentEndpointError,
     spent_by,
 )
+from engine.lm.exchange import message_tokens
 from engine.lm.middleware import answer
 from engine.records import Usage
 
@@ -115,7 +116,7 @@ class Ledger:
         self._replayed: set[str] = set()
         self._failures_later, self._spare = failures_later, frozenset(spare)
         self._failures = self._longest_output = self._known_sizes = self._latency_count = self._pausers = 0
-        self._tokens_per_byte = self._latency_sum = 0.0
+        self._tokens_per_estimated = self._latency_sum = 0.0
         self._clock, self._started = clock, clock() - seconds_before
         self._paused_since: float | None = None
 
@@ -136,17 +137,6 @@ class Ledger:
         """Calls left besides those kept back; None without a limit."""
         kept = self.spent.calls + int(self._kept_back.calls)
         return None if self.budget.calls is None else max(0, self.budget.calls - kept)
-
-    def check_prices(self, *models: BaseLM | None) -> None:
-        """Raise ConfigurationError where a money budget cannot be kept because a price is unknown."""
-        if self.budget.usd is None:
-            return
-        for lm in models:
-            if lm is not None and lm.price() is None:
-                raise ConfigurationError(
-                    f"The price of the model {lm.model} is not known, so a budget in money cannot be kept. "
-                    "Set a budget in calls or tokens instead."
-                )
 
     def keep_back(self, need: Amount, *, most: float = 1.0) -> None:
         """Keep this much for the final comparison, at most this share of what is left; `Amount()` frees it."""
@@ -242,7 +232,7 @@ class Ledger:
 
     async def send(self, lm: BaseLM, request: Request, send: Send = answer) -> Reply:
         """Make one call. Raises BudgetExhaustedError with the reason if there is no budget, and LMError as the model does."""
-        size = _prompt_bytes(request) if self._counts_amounts else 0
+        size = message_tokens(request.messages) if self._counts_amounts else 0
         need = await self._reserve(lm, request, size)
         try:
             reply = await send(lm, request)
@@ -278,7 +268,7 @@ class Ledger:
 
     def _need(self, lm: BaseLM, request: Request, size: int) -> Amount:
         known = self._known_sizes >= _SIZES_TO_TRUST
-        prompt = int(size * (1.1 * self._tokens_per_byte if known else 0.6)) + 8
+        prompt = int(size * (1.1 * self._tokens_per_estimated if known else 2.4)) + 8
         limit = request.params.get("max_tokens") or request.params.get("max_completion_tokens")
         if limit is None:
             # Nothing bounds the reply, so twice the longest seen is the best there is.
@@ -309,7 +299,7 @@ class Ledger:
         self._known_sizes += 1
         self._longest_output = max(self._longest_output, usage.output_tokens)
         if size:
-            self._tokens_per_byte = max(self._tokens_per_byte, usage.input_tokens / size)
+            self._tokens_per_estimated = max(self._tokens_per_estimated, usage.input_tokens / size)
         if not reply.cached:
             self._latency_sum += reply.seconds
             self._latency_count += 1
@@ -340,16 +330,3 @@ class Ledger:
     def _wake(self) -> None:
         self._settled.set()
         self._settled = asyncio.Event()
-
-
-def _prompt_bytes(request: Request) -> int:
-    """Return the bytes of UTF-8 in the messages; a part that is not text (an image) counts as 4,000."""
-    total = 0
-    for message in request.messages:
-        content = message.get("content") or ""
-        parts = [content] if isinstance(content, str) else content
-        for part in parts:
-            text = part if isinstance(part, str) else part.get("text")
-            total += 4000 if text is None else len(text) if text.isascii() else len(text.encode())
-        total += 16
-    return total

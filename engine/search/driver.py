@@ -68,8 +68,7 @@ class Driver:
             failures_later=max(25, 2 * settings.concurrency),
             spare=settings.models,
         )
-        others = (settings.prompt_lm, settings.teacher_lm, *settings.own_models)
-        self.ledger.check_prices(settings.lm, *others)
+        settings.check_prices()
         self.seed = seed_of(settings.program)
         self.trials: list[Trial] = []
         self._recorder = recorder

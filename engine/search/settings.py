@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from engine.adapters.chat import ChatAdapter
+from engine.errors import ConfigurationError
 from engine.modules.react import ToolStep
 from engine.records import (
     Candidate,
@@ -108,6 +109,18 @@ class Settings:
         asked = [lm for p in steps for lm in (p.lm, getattr(p.adapter, "extraction_model", None))]
         asked += self.models.values()
         return tuple({id(lm): lm for lm in asked if lm is not None}.values())
+
+    def check_prices(self) -> None:
+        """Raise ConfigurationError where a limit in money, or the cheapest program, needs a price that is not known."""
+        asked, problem = [self.lm, *self.own_models], ""
+        if self.objective.goal == "cheapest":
+            problem = "the cheapest program cannot be found. Enter its price on the Settings page, or choose another objective"
+        if self.budget.usd is not None:
+            asked += self.prompt_lm, self.teacher_lm
+            problem = "a budget in money cannot be kept. Set a budget in calls or tokens instead"
+        for lm in asked if problem else ():
+            if lm is not None and lm.price() is None:
+                raise ConfigurationError(f"The price of the model {lm.model} is not known, so {problem}.")
 
     @property
     def has_teacher(self) -> bool:

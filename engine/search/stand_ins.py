@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from engine.adapters.base import Adapter
 from engine.adapters.chat import ChatAdapter
 from engine.lm.base import BaseLM, Choice, Reply, Request
+from engine.lm.exchange import message_tokens, text_tokens
 from engine.modules.react import ToolStep
 from engine.pipeline.strategies import ToolCall
 from engine.records import Usage
@@ -25,8 +26,6 @@ from engine.records import Usage
 if TYPE_CHECKING:
     from engine.modules.module import Module
     from engine.signature import Signature
-
-_BYTES_A_TOKEN, _TOKENS_A_MESSAGE = 4, 4
 
 # Typical lengths, in characters, of texts that are not known yet.
 _LENGTHS = {
@@ -79,8 +78,7 @@ class StandInAdapter:
         values = {name: self._value(name, signature) for name in signature.output_fields}
         self._number += 1
         for messages, answer, own in self._real.calls(signature, demos, inputs, values):
-            read = sum(_tokens(m["content"]) + _TOKENS_A_MESSAGE for m in messages)
-            written = _tokens(answer)
+            read, written = message_tokens(messages), text_tokens(answer)
             usage = Usage(1, 0, read, written, price_of(own or lm, read, written))
             model = StandInLM(Reply((Choice(""),), usage))
             await call(model, lm.request(messages, rollout_id=rollout_id, **params))
@@ -160,9 +158,3 @@ def _invented_text(name: str, number: int) -> str:
     length = _LENGTHS.get(name, _OTHER_TEXT)
     start = f"Text {number}. "
     return start + ("word " * (length // 5))[: max(0, length - len(start))]
-
-
-def _tokens(content: Any) -> int:
-    if isinstance(content, str):
-        return -(-len(content.encode()) // _BYTES_A_TOKEN)
-    return sum(_tokens(part.get("text") or "x" * 4000) for part in content)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.lm.exchange import message_tokens
 from engine.records import content_hash
 
 if TYPE_CHECKING:
@@ -80,6 +81,11 @@ class Order:
         rows = [asdict(row) for row in self.rows]
         settings = self.settings.model_dump(exclude={"licence"})
         return content_hash([settings, rows, list(self.row_ids), *filter(None, [self.task])])[:12]
+
+    @property
+    def tokens(self) -> int:
+        """About how many tokens the chat rows have, once each."""
+        return sum(message_tokens(row.messages) for row in self.rows)
 
 
 @dataclass(frozen=True, slots=True)

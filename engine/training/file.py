@@ -14,6 +14,7 @@ import orjson
 
 from engine.errors import ConfigurationError, TrainingError
 from engine.home import data_home, write_whole
+from engine.lm.exchange import message_tokens
 from engine.records import strict_json_form
 from engine.text import counted
 from engine.training.contract import ChatRow, Order, Progress, Trained, TrainingEstimate, Watch
@@ -32,28 +33,12 @@ def training_lines(rows: Iterable[ChatRow]) -> bytes:
     )
 
 
-def token_count(row: ChatRow) -> int:
-    """Return about how many tokens a conversation has: four bytes a token, and four tokens a message.
-
-    >>> token_count(ChatRow(({"role": "user", "content": "Where is it?"},)))
-    7
-    """
-    return sum(4 + _tokens(message.get("content")) for message in row.messages)
-
-
 def long_rows(order: Order, what_happens: str) -> list[str]:
     """Return a note on rows that may be longer than `max_length` allows, and what happens to them; none where there are none."""
     most = order.settings.max_length
-    long = sum(token_count(row) > most for row in order.rows)
+    long = sum(message_tokens(row.messages) > most for row in order.rows)
     rows = f"{counted(long, 'row')} of {len(order.rows):,}"
     return [f"{rows} may be longer than {most:,} tokens (max_length). {what_happens}"] if long else []
-
-
-def _tokens(content: object) -> int:
-    if isinstance(content, str):
-        return -(-len(content.encode()) // 4)
-    parts = content if isinstance(content, list | tuple) else []
-    return sum(_tokens(part.get("text") or "x" * 4000) for part in parts if isinstance(part, dict))
 
 
 class FileTrainer:
@@ -72,7 +57,7 @@ class FileTrainer:
 
     def estimate(self, order: Order) -> TrainingEstimate:
         """Return the file's rows and tokens; it costs nothing."""
-        return TrainingEstimate(len(order.rows), sum(map(token_count, order.rows)), 0.0, 0.0)
+        return TrainingEstimate(len(order.rows), order.tokens, 0.0, 0.0)
 
     async def train(self, order: Order, watch: Watch) -> Trained:
         """Write the file to `training/KEY.jsonl` in the data folder. Raises TrainingError where it cannot be written."""

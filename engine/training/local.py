@@ -43,7 +43,7 @@ from engine.records import content_hash
 from engine.text import duration, listed
 from engine.training.child import RESUMED_FROM, Message, Work
 from engine.training.contract import Order, Progress, Trained, TrainingEstimate, Watch
-from engine.training.file import FOLDER, long_rows, token_count
+from engine.training.file import FOLDER, long_rows
 from engine.training.grpo import round_groups
 from engine.training.pipe import (
     MODULE,
@@ -127,7 +127,7 @@ class LocalTrainer:
             return TrainingEstimate(len(order.rows or order.row_ids), 0, 0.0, 0.0)
         if order.settings.method == "grpo":
             return TrainingEstimate(len(order.row_ids), 0, 0.0)
-        tokens = int(sum(map(token_count, order.rows)) * order.settings.epochs)
+        tokens = int(order.tokens * order.settings.epochs)
         speed = _speeds().get(_speed_key(order, self.start))
         return TrainingEstimate(len(order.rows), tokens, 0.0, tokens / speed if speed else None)
 
@@ -483,7 +483,7 @@ def _speed_key(order: Order, start: Start) -> str:
 def _note_speed(order: Order, kept: Kept, start: Start) -> None:
     """Keep how quick a training was: in tokens as an estimate counts them."""
     share = kept.step / kept.steps if kept.steps else 0.0
-    tokens = sum(map(token_count, order.rows)) * order.settings.epochs * share
+    tokens = order.tokens * order.settings.epochs * share
     if kept.seconds > 0 and tokens:
         speeds = {**_speeds(), _speed_key(order, start): tokens / kept.seconds}
         write_whole(data_home() / FOLDER / _SPEED, orjson.dumps(speeds))

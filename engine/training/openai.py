@@ -32,7 +32,7 @@ from engine.lm.transports.openai_http import Answered, ask_endpoint
 from engine.lm.tuned import PREFIX, TunedModel, get_tuned, model_folder, name_for, save_tuned
 from engine.text import dollars, listed
 from engine.training.contract import Order, Progress, Trained, TrainingEstimate, TrainSettings, Watch
-from engine.training.file import long_rows, token_count, training_lines
+from engine.training.file import long_rows, training_lines
 from engine.training.turns import Share, only_training
 
 T = TypeVar("T")
@@ -476,7 +476,7 @@ def _route(settings: TrainSettings) -> Route:
 
 def planned_tokens(order: Order) -> int:
     """Return about how many tokens a job trains: those of the rows in all epochs."""
-    return sum(map(token_count, order.rows)) * _epochs(order.settings)
+    return order.tokens * _epochs(order.settings)
 
 
 def _epochs(settings: TrainSettings) -> int:

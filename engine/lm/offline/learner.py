@@ -17,6 +17,7 @@ import orjson
 
 from engine.lm.base import BaseLM, Choice, Reply, Request
 from engine.lm.choice import PACED
+from engine.lm.exchange import text_tokens
 from engine.lm.offline.copying import (
     best_sentences,
     copied_number,
@@ -79,8 +80,8 @@ class OfflineLM(BaseLM):
         texts = [reply_text(request, position) for position in range(count)]
         if (left := due - time.monotonic()) > 0:  # on a slow machine the answer itself takes some of the time
             await asyncio.sleep(left)
-        read = sum(_tokens(content_text(m)) for m in request.messages)
-        usage = Usage(calls=1, input_tokens=read, output_tokens=sum(map(_tokens, texts)), cost=0.0)
+        read = sum(text_tokens(content_text(m)) for m in request.messages)
+        usage = Usage(calls=1, input_tokens=read, output_tokens=sum(map(text_tokens, texts)), cost=0.0)
         return Reply(tuple(Choice(t, "stop") for t in texts), usage, self.model)
 
     def price(self) -> tuple[float, float] | None:
@@ -129,11 +130,6 @@ def _written(task: Task, values: Mapping[str, object]) -> str:
         return orjson.dumps(values, option=orjson.OPT_INDENT_2).decode()
     template, end = _LAYOUTS[task.layout]
     return "\n".join(template.format(name=name, value=as_text(v)) for name, v in values.items()) + end
-
-
-def _tokens(text: str) -> int:
-    """Return about how many tokens a text has, at four characters each."""
-    return (len(text) + 3) // 4
 
 
 # Agents

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+import engine
 from engine.errors import (
     AuthenticationFailedError,
     BudgetExhaustedError,
@@ -15,6 +16,7 @@ from engine.lm.base import BaseLM, Choice, Reply
 from engine.records import Usage
 from engine.search.budget import FAILURES_AT_START, Amount, Budget, Ledger
 from engine.search.contract import Meter
+from engine.search.settings import Settings
 
 
 class TestLM(BaseLM):
@@ -133,8 +135,9 @@ def test_money_is_kept_and_needs_a_price():
     with pytest.raises(BudgetExhaustedError, match="US dollars"):
         send(ledger, lm, 100)
     assert 0.05 < ledger.spent.cost <= 0.1
+    settings = Settings(engine.Predict("a -> b"), None, {}, (), (), TestLM(), budget=ledger.budget)
     with pytest.raises(ConfigurationError, match=r"price of the model test/model is not known"):
-        ledger.check_prices(TestLM())
+        settings.check_prices()
 
 
 def test_time_is_checked_before_each_call_and_pauses_do_not_count():
