@@ -1,4 +1,4 @@
-"""Registered optimizers with options that make a toy run short, and a toy program of two steps."""
+"""Registered optimizers with options that make a toy run short, and toy programs of two steps."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -44,6 +44,18 @@ class TwoSteps(Module):
     async def aforward(self, text):
         hint = (await self.first.acall(text=text)).hint
         return await self.second.acall(text=text, hint=hint)
+
+
+class Relay(Module):
+    """The toy task in two steps of which the second reads only what the first wrote."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = Predict("text -> hint")
+        self.second = Predict("hint -> label")
+
+    async def aforward(self, text: str) -> object:
+        return await self.second.acall(hint=(await self.first.acall(text=text)).hint)
 
 
 class HintLM(ToyLM):

@@ -5,9 +5,8 @@ import random
 
 import numpy as np
 import pytest
+from support.small_optimizers import Relay
 
-from engine.modules.module import Module
-from engine.modules.predict import Predict
 from engine.optimizers.autotune.evidence import FactorialModel
 from engine.optimizers.autotune.optimizer import AutotuneOptions
 from engine.optimizers.autotune.search import AutotuneSearch
@@ -94,24 +93,15 @@ def test_of_prompts_that_are_as_good_the_shortest_wins_and_a_reasoning_counts_as
     assert evidence.as_good() == [combination(1, 0)]
 
 
-class Chain(Module):
-    """Two steps of which the second reads only what the first wrote."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = Predict("text -> topic")
-        self.second = Predict("topic -> label")
-
-
 def test_an_inner_step_is_shown_only_what_ended_well_more_often_than_not():
     search = AutotuneSearch(
-        make_problem(toy_settings(ToyLM(), program=Chain()), calls=400), AutotuneOptions(), random.Random(1)
+        make_problem(toy_settings(ToyLM(), program=Relay()), calls=400), AutotuneOptions(), random.Random(1)
     )
     wrote = [("harbour", "red", 1.0)] * 5 + [("harbour", "blue", 0.0)] * 3 + [("harbour", "blue", 1.0)]
     wrote += [("meadow", "green", 0.0), ("meadow", "green", 0.0), ("meadow", "green", 1.0)]
     search.levels.traces[search.space.start] = {
-        row: Outcome(row, score, trace=(TraceStep("second", {"topic": topic}, {"label": label}),))
-        for row, (topic, label, score) in zip(search.train_order, wrote, strict=False)
+        row: Outcome(row, score, trace=(TraceStep("second", {"hint": hint}, {"label": label}),))
+        for row, (hint, label, score) in zip(search.train_order, wrote, strict=False)
     }
     shown = [
         dict(demo.values)
@@ -119,7 +109,7 @@ def test_an_inner_step_is_shown_only_what_ended_well_more_often_than_not():
         if search.space.factors[place] == ("second", "examples")
         for demo in search.space.levels[place][number].demos or ()
     ]
-    assert shown == [{"topic": "harbour", "label": "red"}] * len(shown)
+    assert shown == [{"hint": "harbour", "label": "red"}] * len(shown)
     assert shown
 
 

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from support.small_optimizers import Relay
 
 from engine import loop
 from engine.lm.base import BaseLM, Choice, Reply
@@ -57,18 +58,6 @@ class DeafLM(BaseLM):
         }
         text = "".join(f"[[ ## {name} ## ]]\n{value}\n\n" for name, value in values.items())
         return Reply((Choice(f"{text}[[ ## completed ## ]]"),))
-
-
-class Relay(Module):
-    """Two steps of which the second reads only what the first wrote."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = Predict("text -> topic")
-        self.second = Predict("topic -> label")
-
-    async def aforward(self, text: str) -> object:
-        return await self.second.acall(topic=(await self.first.acall(text=text)).topic)
 
 
 def rows(kind: str, n: int = 200) -> dict[int, Example]:

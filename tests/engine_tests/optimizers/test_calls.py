@@ -3,10 +3,9 @@
 import math
 
 import pytest
-from support.small_optimizers import HintLM, TwoSteps
+from support.small_optimizers import HintLM, Relay, TwoSteps
 
 from engine import loop
-from engine.modules.module import Module
 from engine.modules.predict import Predict
 from engine.optimizers.few_shot_search import BootstrapFewShotWithOptuna
 from engine.registry import OPTIMIZERS
@@ -105,18 +104,6 @@ def test_a_docstring_has_a_source_the_calls_and_an_example(kind):
     assert "Source" in text
     assert "Calls" in text
     assert f">>> {kind.__name__}(" in text
-
-
-class Relay(Module):
-    """Two steps of which the second reads only what the first wrote: one thing, whatever the row."""
-
-    def __init__(self):
-        super().__init__()
-        self.first = Predict("text -> hint")
-        self.second = Predict("hint -> label")
-
-    async def aforward(self, text):
-        return await self.second.acall(hint=(await self.first.acall(text=text)).hint)
 
 
 def test_what_the_cache_spares_pays_for_more_trials():

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import pytest
+from support.small_optimizers import TwoSteps
 
 from engine import MIPROv2, context, loop
 from engine.errors import ConfigurationError
 from engine.lm.base import Choice, Reply
-from engine.modules.module import Module
 from engine.modules.predict import Predict
 from engine.optimizers.mipro import MIPROv2Options, make_plan
 from engine.optimizers.shared.study import Study
@@ -19,17 +19,6 @@ from engine.search.settings import make_problem
 from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings
 
 LARGE = {"rows": toy_rows(160), "train": tuple(range(40)), "validation": tuple(range(40, 160))}
-
-
-class TwoSteps(Module):
-    def __init__(self):
-        super().__init__()
-        self.first = Predict("text -> hint")
-        self.second = Predict("text, hint -> label")
-
-    async def aforward(self, text):
-        hint = (await self.first.acall(text=text)).hint
-        return await self.second.acall(text=text, hint=hint)
 
 
 class ProposerLM(ToyLM):

@@ -6,13 +6,13 @@ from typing import Literal
 
 import pytest
 from pydantic import BaseModel
+from support.small_optimizers import Relay
 
 from engine import loop
 from engine.adapters.two_step import TwoStepAdapter
 from engine.lm.base import BaseLM
 from engine.metrics.base import Grade, Metric
 from engine.modules.best_of_n import BestOfN
-from engine.modules.module import Module
 from engine.modules.predict import ChainOfThought, Predict
 from engine.modules.react import ReAct
 from engine.optimizers.base import Optimizer
@@ -151,18 +151,6 @@ def test_an_estimate_imports_no_sampler() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-
-
-class Relay(Module):
-    """Two steps of which the second reads only what the first wrote."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = Predict("text -> topic")
-        self.second = Predict("topic -> label")
-
-    async def aforward(self, text: str) -> object:
-        return await self.second.acall(topic=(await self.first.acall(text=text)).topic)
 
 
 class KeepingLM(ToyLM):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import orjson
 import pytest
 from pydantic import TypeAdapter
+from support.pictures import PNG
 
 from engine import (
     PDF,
@@ -43,9 +43,6 @@ from engine.records import Candidate, json_value
 from engine.testing import ScriptedLM
 from engine.types import ToolCallResult
 
-PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
 ADAPTERS = [ChatAdapter(), JSONAdapter(), XMLAdapter(), TwoStepAdapter()]
 
 

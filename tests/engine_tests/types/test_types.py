@@ -12,6 +12,7 @@ import orjson
 import PIL.Image
 import pytest
 from pydantic import BaseModel, ValidationError
+from support.pictures import PNG
 
 from engine import (
     PDF,
@@ -44,9 +45,6 @@ from engine.runs.prepare import usable_examples
 from engine.testing import ScriptedLM
 from engine.types.media import download
 
-PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
 URI = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
 
 

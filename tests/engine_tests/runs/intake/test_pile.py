@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import tracemalloc
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.mixed_pdf import mixed_pdf
+from support.pictures import PNG
 
 from engine.dataset import read_dataset
 from engine.errors import DatasetError
@@ -19,9 +19,6 @@ from engine.runs.intake.attachments import BroughtFile
 from engine.runs.intake.pile import read_pile, record_project
 from engine.runs.prepare import usable_examples
 
-PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
 HEIC = b"\0\0\0\x18ftypheic" + b"\0" * 40
 
 
