@@ -99,6 +99,29 @@ def listed(names: Sequence[str], last: str = "and") -> str:
     return f"{', '.join(names[:-1])} {last} {names[-1]}" if len(names) > 1 else "".join(names)
 
 
+def cut(text: str, limit: int) -> str:
+    """Return a text; of a long one the start, `limit` characters with the dots at its end.
+
+    >>> cut("billing", 7), cut("a long text", 7)
+    ('billing', 'a lo...')
+    """
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """Return the first names, with dots where there are more.
+
+    >>> first_of(["a", "b", "c"], 2), first_of(["a"], 2)
+    ('a, b ...', 'a')
+    """
+    return ", ".join(names[:most]) + (" ..." if len(names) > most else "")
+
+
+def one_case(text: str) -> str:
+    """Return a text without what makes no difference in a question or an answer: case and space."""
+    return " ".join(text.casefold().split())
+
+
 def short(number: float) -> str:
     """Write a large number briefly.
 
@@ -308,7 +331,6 @@ def _words(text: str) -> int:
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _EDGES = " \t\r\n.,;:!?\"'`*_()[]{}<>"
-_LONGEST_SHOWN = 120
 
 
 def normalize_text(text: str) -> str:
@@ -345,5 +367,4 @@ def quoted(value: object) -> str:
         return "nothing"
     if isinstance(value, int | float):
         return str(value)
-    text = as_text(value)
-    return repr(text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "...")
+    return repr(cut(as_text(value), 120))

@@ -26,7 +26,7 @@ from engine.adapters.values import (
     jsonable,
     reader_for,
 )
-from engine.errors import AdapterParseError, SignatureError
+from engine.errors import AdapterParseError, SignatureError, first_problem
 from engine.records import Demo, Example
 from engine.signature.grammar import is_class, type_text, without_none
 from engine.signature.nested import keyed, nested_fields
@@ -312,8 +312,9 @@ def _native_value(kind: type, name: str, choice: Choice) -> object:
     try:
         return made.from_dict_list(given)
     except ValidationError as error:
-        said = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-        raise AdapterParseError(f"Output field {name!r}: {said}.", reply=repr(list(given))) from None
+        raise AdapterParseError(
+            f"Output field {name!r}: {first_problem(error)[1]}.", reply=repr(list(given))
+        ) from None
 
 
 def _tools(plan: Plan, signature: type[Signature], inputs: Values) -> list[ToolForm]:

@@ -34,7 +34,7 @@ from engine.adapters.scalars import (
     shown,
     unfenced,
 )
-from engine.errors import ConfigurationError, SignatureError
+from engine.errors import ConfigurationError, SignatureError, first_problem
 from engine.signature.grammar import UNIONS, NoneType, is_class, type_text
 from engine.types.base import Part, Type
 from engine.types.tool import ToolForm
@@ -478,5 +478,4 @@ def fitted(value: object, annotation: object, name: str) -> object:
     try:
         return _input_check(annotation)(value)
     except ValidationError as error:
-        said = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-        raise ConfigurationError(f"Input {name!r} cannot be used: {said}") from None
+        raise ConfigurationError(f"Input {name!r} cannot be used: {first_problem(error)[1]}") from None

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
-from rich.console import Console
+import typer
 
 from engine.cli.programs import RowTable, ScoredRows, save_file
 from engine.errors import ConfigurationError
 from engine.export.program import read_program
 from engine.records import Evaluation, Outcome, value_text
 from engine.search.verdict import verdict
-from engine.text import counted, percent
+from engine.text import counted, cut, percent
 
 MOST_LISTED = 20
 
@@ -49,14 +49,13 @@ def check_program(
         )
     if at_least is not None and not (math.isfinite(at_least) and 0 <= at_least <= 100):
         raise ConfigurationError(f"--at-least is a percentage from 0 to 100, not {at_least:g}.")
-    console = Console()
     content = read_program(program)
     older = None if against is None else read_program(against)
-    new = table.score(content, console)
-    old = None if older is None else table.score(older, Console(quiet=True))
+    new = table.score(content)
+    old = None if older is None else table.score(older, quiet=True)
     findings = _findings(new, old, at_least)
     for line in (new.sentence, *(f.sentence for f in findings)):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        typer.echo(line)
     if reports.junit is not None:
         save_file(reports.junit, _junit(content.title, new, old, findings), make_folder=False)
     if reports.summary is not None:
@@ -150,8 +149,7 @@ def _markdown(title: str, new: ScoredRows, old: ScoredRows | None, findings: Seq
 def _answer(outcome: Outcome) -> str:
     """Return a row's answer, or its error, on one line of at most 120 characters."""
     text = outcome.error or ", ".join(value_text(v) for v in outcome.prediction.values())
-    short = " ".join(text.split())
-    return short if len(short) <= 120 else f"{short[:119]}…"
+    return cut(" ".join(text.split()), 120)
 
 
 def _cell(text: str) -> str:

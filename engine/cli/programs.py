@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from rich.console import Console
+import typer
 
 from engine.dataset import Dataset, guess_mapping, logs, read_dataset
 from engine.errors import ConfigurationError, DatasetError, EngineError, UnknownNameError
@@ -67,18 +67,18 @@ class RowTable(NamedTuple):
     model: str | None = None
     base_url: str | None = None
 
-    def score(self, content: ProgramFile, console: Console) -> ScoredRows:
-        """Answer and score every usable row; the others are printed. Raises DatasetError where there is none."""
+    def score(self, content: ProgramFile, *, quiet: bool = False) -> ScoredRows:
+        """Answer and score every usable row; unless `quiet`, the others are printed. Raises DatasetError where there is none."""
         another = ModelChoice(name=self.model, base_url=self.base_url) if self.model else None
         metric = make_metric(self._metric(content), another or content.model or ModelChoice())
         dataset = read_dataset(
             file_bytes(self.data, DatasetError, "the path of a table of examples"), self.data.name
         )
         usable = usable_examples(content.pipeline, dataset, _mapping(content, dataset, self.columns or ()))
-        for problem in usable.problems[:5]:
-            console.print(f"Row {problem.row} is left out: {problem.message}", highlight=False, markup=False)
-        if len(usable.problems) > 5:
-            console.print(f"... and {len(usable.problems) - 5} more rows.", highlight=False)
+        for problem in () if quiet else usable.problems[:5]:
+            typer.echo(f"Row {problem.row} is left out: {problem.message}")
+        if len(usable.problems) > 5 and not quiet:
+            typer.echo(f"... and {len(usable.problems) - 5} more rows.")
         if not usable.examples:
             raise DatasetError(f"No row of {self.data.name!r} can be used. Fix the rows named above.")
         lm = make_lm(another) if another else None
@@ -122,16 +122,15 @@ def _next_to_log(dataset: Dataset, rows: Sequence[int], outcomes: Sequence[Outco
 def evaluate_file(program: Path, table: RowTable, output: Path | None) -> int:
     """Score a program on a file's rows, print the result, and return the exit code (1: no row worked)."""
     content = read_program(program)
-    console = Console()
-    found = table.score(content, console)
-    console.print(found.sentence, highlight=False, markup=False, soft_wrap=True)
+    found = table.score(content)
+    typer.echo(found.sentence)
     if found.compared:
-        console.print(found.compared, highlight=False, markup=False, soft_wrap=True)
+        typer.echo(found.compared)
     if found.failed:
-        console.print(f"The first failure: {found.failed[0].error}", highlight=False, markup=False)
+        typer.echo(f"The first failure: {found.failed[0].error}")
     if output is not None:
         save_file(output, _answers(content, found), make_folder=False)
-        console.print(f"Answers: {output}", highlight=False, markup=False, soft_wrap=True)
+        typer.echo(f"Answers: {output}")
     return 1 if len(found.failed) == len(found.outcomes) else 0
 
 
@@ -146,7 +145,7 @@ def export_program(run_id: str, form: str, output: Path | None, candidate: str |
             kind = _form(form)
             program = Path(take_prompt(home, store, run_id, candidate)["export_path"])
             if output is not None and kind.is_folder and output.suffix != ".zip":
-                _written(kind.write_folder(read_program(program), output))
+                typer.echo(kind.write_folder(read_program(program), output))
                 return
             path = program.with_name(kind.file_name)
             if kind.on_demand or not path.exists():
@@ -154,11 +153,7 @@ def export_program(run_id: str, form: str, output: Path | None, candidate: str |
                 path.write_bytes(kind.content(read_program(program)))
     if output is not None:
         path = save_file(output, path.read_bytes())
-    _written(path)
-
-
-def _written(path: Path) -> None:
-    Console().print(str(path), highlight=False, markup=False, soft_wrap=True)
+    typer.echo(path)
 
 
 AROUND = ("report", "results-csv", "results-xlsx", "results-json", "training")

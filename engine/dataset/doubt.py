@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from engine.dataset.splitting import folded
+from engine.text import one_case
 
 
 class Doubt(NamedTuple):
@@ -47,10 +47,10 @@ def label_order(
     for row, answer in answers.items():
         if row in done:
             continue
-        said = {folded(one) for one in others.get(row, ())}
+        said = {one_case(one) for one in others.get(row, ())}
         if thumbs.get(row) == "down":
             reason = DOWN
-        elif said and answer.strip() and folded(answer) not in said:
+        elif said and answer.strip() and one_case(answer) not in said:
             reason = DISAGREE
         elif len(said) > 1:
             reason = SPLIT

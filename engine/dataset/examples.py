@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args, get_origin
 from engine.dataset.table import Dataset, RowProblem, missing_column
 from engine.errors import DatasetError, EngineError
 from engine.records import Example
+from engine.text import cut, first_of
 
 Parse = Callable[[str, Any], Any]
 
@@ -169,8 +170,9 @@ def _choice_reader(choices: Mapping[str, object], allowed: Sequence[str]) -> Cal
             return choices[text]
         if text.casefold() in folded:
             return folded[text.casefold()]
-        listed = ", ".join(allowed[:12]) + (" ..." if len(allowed) > 12 else "")
-        raise _Unusable(f"is {_cut_cell(text)}, which is not one of the allowed values: {listed}.")
+        raise _Unusable(
+            f"is {cut(text, 60)!r}, which is not one of the allowed values: {first_of(allowed, 12)}."
+        )
 
     return read
 
@@ -185,7 +187,7 @@ def _parsed(annotation: object, parse: Parse) -> Callable[[str], object]:
         try:
             return parse(text, annotation)
         except (ValueError, TypeError, EngineError):
-            raise _Unusable(f"is {_cut_cell(text)}, which is not {_type_words(annotation)}.") from None
+            raise _Unusable(f"is {cut(text, 60)!r}, which is not {_type_words(annotation)}.") from None
 
     return read
 
@@ -211,7 +213,3 @@ _ATTACHED = {
     "Audio": "a sound: the path of one on this machine or a data URI",
 }
 """Types above this layer whose cells may name a file."""
-
-
-def _cut_cell(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:57] + "...")

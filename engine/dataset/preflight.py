@@ -13,9 +13,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from engine.dataset.splitting import first_with_few_values, folded
+from engine.dataset.splitting import first_with_few_values
 from engine.similarity import merged_spellings, near_pairs, nearest_choice, odd_labels
-from engine.text import counted, percent
+from engine.text import counted, one_case, percent
 
 Kind = Literal[
     "blank", "outside", "spelling", "duplicate", "conflict", "leak", "near", "odd", "long", "imbalance"
@@ -191,11 +191,11 @@ def _spelling(table: Table, rows: Sequence[int]) -> Iterator[Finding]:
 def _keys(table: Table, rows: Sequence[int]) -> dict[int, str]:
     """Return the question of each row, without differences of case and space."""
     columns = [table.cells[name] for name in table.inputs]
-    return {row: "\x1f".join(folded(cells[row]) for cells in columns) for row in rows}
+    return {row: "\x1f".join(one_case(cells[row]) for cells in columns) for row in rows}
 
 
 def _answer(table: Table, row: int) -> tuple[str, ...]:
-    return tuple(folded(table.cells[name][row]) for name in table.outputs)
+    return tuple(one_case(table.cells[name][row]) for name in table.outputs)
 
 
 def _repeats(table: Table, rows: Sequence[int], keys: Mapping[int, str]) -> Iterator[Finding]:

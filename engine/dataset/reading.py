@@ -52,7 +52,7 @@ def read_dataset(source: bytes | Path, name: str = "") -> Dataset:
         data = bytes(source)
     _check_size(len(data), name)
     if not data.strip(b" \t\r\n\0\xef\xbb\xbf\xff\xfe"):
-        raise DatasetError(f"{name!r} is empty. Upload a table with column names in its first row.")
+        raise _empty(name)
     return build_dataset(name, _read(data, name), hashlib.sha256(data).hexdigest())
 
 
@@ -108,9 +108,13 @@ def _read(data: bytes, name: str) -> RawTable:
     return table
 
 
+def _empty(name: str) -> DatasetError:
+    return DatasetError(f"{name!r} is empty. Upload a table with column names in its first row.")
+
+
 def _read_text(text: str, name: str, extension: str, utf8: bytes | None) -> RawTable:
     if not text.strip():
-        raise DatasetError(f"{name!r} is empty. Upload a table with column names in its first row.")
+        raise _empty(name)
     if extension in ("jsonl", "ndjson"):
         return read_unpacked(text.encode("utf-8", "replace"), name, "json_lines")
     if extension == "json" or (extension not in EXTENSIONS and text.lstrip()[0] in "[{"):
@@ -321,7 +325,7 @@ def _read_with_python(text: str, name: str, separator: str, notes: list[str]) ->
             else:
                 problems.append(RowProblem(number, "", _ragged(fitted, header, separator)))
     if header is None:
-        raise DatasetError(f"{name!r} is empty. Upload a table with column names in its first row.")
+        raise _empty(name)
     plain = not numbers or (numbers[-1] - numbers[0] == len(numbers) - 1 and numbers[0] == 2)
     cells: list[object] = list(zip(*rows, strict=True)) if rows else [[] for _ in header]
     return RawTable(header, cells, problems, notes, None if plain else numbers)

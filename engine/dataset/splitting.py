@@ -17,7 +17,7 @@ from typing import Protocol
 
 from engine.errors import DatasetError
 from engine.records import Example, content_hash
-from engine.text import counted, percent
+from engine.text import counted, first_of, one_case, percent
 
 SIDES = ("train", "validation", "test")
 SMALLEST = {"train": 4, "validation": 3, "test": 3}
@@ -261,14 +261,9 @@ def _column(rows: Mapping[int, Mapping[str, object]], name: str) -> list[str]:
     return [v if type(v) is str else _stable_text(v) for v in [values[name] for values in rows.values()]]
 
 
-def folded(text: str) -> str:
-    """Return a text without what makes no difference in a question or an answer: case and space."""
-    return " ".join(text.casefold().split())
-
-
 def _all_folded(texts: list[str]) -> list[str]:
     """Return the texts folded; a repeated one is folded once."""
-    known = {text: folded(text) for text in set(texts)}
+    known = {text: one_case(text) for text in set(texts)}
     return [known[text] for text in texts]
 
 
@@ -342,6 +337,6 @@ def _notes(
         scarce = sorted({labels[row] for row, values in rows.items() if isinstance(values[label], str)})
         scarce = [value for value in scarce if any(not counts[side][value] for side in SIDES)]
         if scarce:
-            named = ", ".join(repr(v) for v in scarce[:5]) + (" ..." if len(scarce) > 5 else "")
+            named = first_of([repr(value) for value in scarce], 5)
             notes.append(f"Too few rows for every side to have some: {label} {named}.")
     return tuple(notes)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import DatasetError
-from engine.text import harmless
+from engine.text import first_of, harmless
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -246,7 +246,7 @@ def _no_rows(name: str, columns: list[str], problems: list[RowProblem]) -> str:
             "Check which character separates the columns and that texts with that character are in quotes."
         )
     return (
-        f"{name!r} has column names ({', '.join(columns[:5])}{', ...' if len(columns) > 5 else ''}) "
+        f"{name!r} has column names ({first_of(columns, 5)}) "
         "but no rows below them. Add at least ten rows of examples."
     )
 

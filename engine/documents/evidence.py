@@ -26,6 +26,7 @@ from engine.documents.written import (
     read_numbers,
 )
 from engine.records import json_value, leaves
+from engine.text import one_case
 
 How = Literal["exact", "normalised", "similar", "none"]
 
@@ -180,7 +181,7 @@ class _SearchedPage:
     @cached_property
     def collapsed(self) -> str:
         """The text in one case with single spaces: tells quickly what is not in `folded`."""
-        return " ".join(self.page.text.casefold().split())
+        return one_case(self.page.text)
 
     @cached_property
     def folded(self) -> tuple[str, list[int]]:
@@ -315,7 +316,7 @@ def _text_places(pages: Sequence[_SearchedPage], text: str) -> Iterator[_Place]:
             yield _Place(page, start, start + len(text), "exact")
     if found:
         return
-    wanted = " ".join(text.casefold().split())
+    wanted = one_case(text)
     for page in (page for page in pages if wanted in page.collapsed):
         folded, places = page.folded
         for start in _occurrences(folded, wanted):

@@ -24,7 +24,7 @@ from engine.prediction import Prediction
 from engine.records import Example, Outcome, json_value
 from engine.runtime import current
 from engine.statistics import Interval, mean_interval, resampled_interval
-from engine.text import harmless, percent
+from engine.text import cut, harmless, percent
 
 if TYPE_CHECKING:
     from engine.modules.module import Module
@@ -380,8 +380,7 @@ def _show(records: Sequence[Mapping[str, object]], total: int) -> None:
 def _short(value: object) -> str:
     from rich.markup import escape
 
-    text = str(_cell(value))
-    return escape(text if len(text) <= _CELL else text[: _CELL - 3] + "...")
+    return escape(cut(str(_cell(value)), _CELL))
 
 
 def fresh(program: Module, time: int) -> Module:

@@ -204,12 +204,8 @@ def labelled_fields(example: Mapping[str, object], prediction: Mapping[str, obje
 
 def graded_field(example: Mapping[str, object], prediction: Mapping[str, object]) -> str:
     """Return the last of the prediction's fields that the example has a label for, else its last field."""
-    labelled = labelled_fields(example, prediction)
-    if labelled:
-        return labelled[-1]
-    inputs = example.input_keys if isinstance(example, Example) and example.knows_inputs else frozenset()
-    labels = [name for name in example if name not in inputs]
-    return next(reversed(list(prediction)), labels[-1] if labels else "answer")
+    named = labelled_fields(example, prediction) or [*prediction] or labelled_fields(example, example)
+    return named[-1] if named else "answer"
 
 
 def joined(grades: Mapping[str, Grade]) -> Grade:

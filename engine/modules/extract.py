@@ -26,7 +26,7 @@ from engine.prediction import Prediction
 from engine.records import json_value
 from engine.runtime import context, current
 from engine.signature import OutputField, Signature, ensure_signature
-from engine.text import counted
+from engine.text import counted, first_of
 from engine.types.base import split_data_uri
 from engine.types.media import PDF, File, Image
 from engine.types.textual import Document
@@ -198,8 +198,7 @@ def _to_be_seen(document: PagedDocument) -> str:
     if not document.has_text:
         return f"is {'a scan' if document.form == 'pdf' else 'a picture'} without text"
     numbers = [str(number) for number in document.scans]
-    listed = ", ".join(numbers[:5]) + (" …" if len(numbers) > 5 else "")
-    return f"has {counted(len(numbers), 'page that is a picture', 'pages that are pictures')} (page {listed})"
+    return f"has {counted(len(numbers), 'page that is a picture', 'pages that are pictures')} (page {first_of(numbers, 5)})"
 
 
 class _Scan(NamedTuple):

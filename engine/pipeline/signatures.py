@@ -11,6 +11,7 @@ from typing import Any
 from engine.errors import SignatureError
 from engine.pipeline.spec import FieldSpec, StepSpec
 from engine.signature import InputField, OutputField, Signature, make_signature
+from engine.text import listed
 
 
 @lru_cache(maxsize=256)
@@ -44,9 +45,7 @@ def instruction_default(step: StepSpec) -> str:
     >>> instruction_default(StepSpec(inputs=(FieldSpec(name="message"),), outputs=(FieldSpec(name="queue"),)))
     'Read the message and give the queue.'
     """
-    return f"Read the {_listed(step.inputs)} and give the {_listed(step.answers)}."
-
-
-def _listed(fields: tuple[FieldSpec, ...]) -> str:
-    names = [f.name.replace("_", " ") for f in fields]
-    return " and the ".join([", the ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+    read, given = (
+        listed([f"the {f.name.replace('_', ' ')}" for f in side]) for side in (step.inputs, step.answers)
+    )
+    return f"Read {read} and give {given}."

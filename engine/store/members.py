@@ -39,10 +39,6 @@ class Members(StorePart):
         rows = self._db.read("SELECT role FROM members WHERE project_id = ? AND user = ?", (project_id, user))
         return rows[0][0] if rows else None
 
-    def roles(self, user: str) -> dict[str, Role]:
-        """Return a user's role in each project that the user is a member of, by project id."""
-        return dict(self._db.read("SELECT project_id, role FROM members WHERE user = ?", (user,)))
-
     def set_role(self, project_id: str, user: str, role: Role) -> None:
         """Add a user to a project, or change the user's role. A new owner takes the place of the old one, who becomes an editor.
 

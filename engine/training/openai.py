@@ -30,7 +30,7 @@ from engine.lm.transports import failures
 from engine.lm.transports.failures import Place
 from engine.lm.transports.openai_http import Answered, ask_endpoint
 from engine.lm.tuned import PREFIX, TunedModel, get_tuned, model_folder, name_for, save_tuned
-from engine.text import dollars, listed
+from engine.text import cut, dollars, listed
 from engine.training.contract import Order, Progress, Trained, TrainingEstimate, TrainSettings, Watch
 from engine.training.file import long_rows, training_lines
 from engine.training.turns import Share, only_training
@@ -508,5 +508,4 @@ def _number(value: object) -> float | None:
 
 
 def _short(text: object, key: Secret) -> str:
-    flat = without_keys(" ".join(str(text).split()), key)
-    return flat if len(flat) <= 300 else f"{flat[:299]}…"
+    return cut(without_keys(" ".join(str(text).split()), key), 300)

@@ -34,6 +34,7 @@ from engine.errors import (
 from engine.lm.exchange import Message
 from engine.lm.local.jobs import Completion, Job
 from engine.lm.local.sources import Source, base_chain
+from engine.text import cut
 
 MOST_ROWS = 64
 """Completions written at once: beyond this a batch gains little and the first answer waits for the last."""
@@ -207,8 +208,7 @@ def _not_loaded(base: str, error: Exception) -> ModelNotFoundError:
 
 
 def _short(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 160 else f"{text[:159]}…"
+    return cut(" ".join(str(error).split()) or type(error).__name__, 160)
 
 
 def context_length(config: Any, tokenizer: Any) -> int:

@@ -48,6 +48,7 @@ from engine.lm.offline.reading import (
 from engine.lm.offline.text import first_sentence, numbers_in, plain_number, similarities, vote
 from engine.lm.offline.writing import described_sentence, wants_writing, write_fields
 from engine.records import Usage
+from engine.text import cut
 
 MODEL = "offline/learner"
 LEAST_SECONDS, MOST_SECONDS = 0.5, 1.4
@@ -113,15 +114,10 @@ def reply_text(request: Request, position: int = 0) -> str:
         values = {"next_tool_name": tool, "next_tool_args": args, "next_thought": reason}
         answers |= {name: Answer(value, reason) for name, value in values.items() if name in answers}
     why = " ".join(
-        f"{name.replace('_', ' ').capitalize()} is {_shortened(a.value)}: {a.why}."
+        f"{name.replace('_', ' ').capitalize()} is {cut(as_text(a.value), 60)}: {a.why}."
         for name, a in answers.items()
     )
     return _written(prompt.task, {name: answers[name].value if name in answers else why for name in names})
-
-
-def _shortened(value: object) -> str:
-    text = as_text(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _written(task: Task, values: Mapping[str, object]) -> str:

@@ -16,6 +16,7 @@ from engine.lm.offline.copying import word_weights
 from engine.lm.offline.labels import SIGNS, sign_between
 from engine.lm.offline.reading import Demo, Prompt, Values, as_text, json_value
 from engine.lm.offline.text import COMMON, numbers_in, sentences, stem, stems, tokens
+from engine.text import listed
 
 Evidence = dict[tuple[str, str], Counter[str]]
 """(output field, value) -> words with their weight."""
@@ -199,7 +200,7 @@ def rule_sentences(evidence: Evidence, words_each: int) -> list[str]:
         RULE.format(
             field=name.replace("_", " "),
             value=value,
-            words=_listed([f"'{w}'" if w == "?" else w for w, _ in top]),
+            words=listed([f"'{w}'" if w == "?" else w for w, _ in top], "or"),
         )
         for (name, value), top in sorted(found.items(), key=lambda item: -item[1][0][1])
     ]
@@ -232,7 +233,7 @@ def form_sentences(rows: Sequence[Demo]) -> list[str]:
         elif len(whole) >= 0.6 * len(known):
             weights = word_weights(whole)
             words = sorted((w for w in weights if w.isalpha()), key=lambda w: (-weights[w], w))[:8]
-            found.append(COPIED.format(field=field, words=_listed(words)))
+            found.append(COPIED.format(field=field, words=listed(words, "or")))
     return found
 
 
@@ -244,10 +245,6 @@ def described_sentence(name: str, instruction: str, inputs: Values) -> str | Non
             wanted = set(stems(words))
             return max(some, key=lambda s: len(wanted & set(stems(s))))
     return None
-
-
-def _listed(words: Sequence[str]) -> str:
-    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 FEW, MANY = 8, 0.7

@@ -30,6 +30,7 @@ from engine.errors import (
 )
 from engine.lm.exchange import Reply
 from engine.lm.keys import NO_KEY, Secret, without_keys
+from engine.text import cut
 
 E = TypeVar("E", bound=LMError)
 
@@ -287,7 +288,7 @@ def server_message(body: bytes, place: Place) -> tuple[str, str]:
         else:
             text = str(error)
     text = " ".join(without_keys(text, place.key).split())
-    return (text if len(text) <= 200 else text[:199] + "…"), code
+    return cut(text, 200), code
 
 
 def _host_of(location: str) -> str:

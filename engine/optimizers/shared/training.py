@@ -15,7 +15,7 @@ from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.records import Candidate, TraceStep
 from engine.search.contract import Keep, Problem, Steps, Train, Training
 from engine.search.training import check_training, with_weights
-from engine.text import counted
+from engine.text import counted, one_case
 from engine.training.contract import TrainSettings
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def leak(problem: Problem) -> str:
         if len(labelled) < _FEWEST or len({str(row[output]) for row in labelled}) < 2:
             continue
         for name in problem.input_fields:
-            same = sum(_plain(row.get(name)) == _plain(row[output]) for row in labelled)
+            same = sum(one_case(str(row.get(name))) == one_case(str(row[output])) for row in labelled)
             if same >= _LEAKING * len(labelled):
                 return (
                     f"The input {name!r} holds the answer {output!r} in {same} of {len(labelled)} rows: a model trained on "
@@ -196,10 +196,6 @@ def leak(problem: Problem) -> str:
 
 
 _FEWEST, _LEAKING = 5, 0.9
-
-
-def _plain(value: object) -> str:
-    return " ".join(str(value).casefold().split())
 
 
 def trained_together(

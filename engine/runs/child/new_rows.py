@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from engine.errors import EngineError, RunError
 from engine.pipeline.spec import FieldSpec
 from engine.runs.child.playground import ModelRequest
+from engine.text import one_case
 
 MOST = 100
 A_CALL = 10
@@ -126,7 +127,7 @@ def _fitting(row: object, fields: Sequence[FieldSpec]) -> tuple[dict[str, str], 
 
 
 def _key(row: Mapping[str, str], inputs: Sequence[FieldSpec]) -> tuple[str, ...]:
-    return tuple(" ".join(row.get(f.name, "").casefold().split()) for f in inputs)
+    return tuple(one_case(row.get(f.name, "")) for f in inputs)
 
 
 WRITE = """\

@@ -36,7 +36,7 @@ from engine.pipeline.records import DATE, infer_fields, paths, renamed
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.runs.intake.attachments import LARGEST, TEXT, BroughtFile, keep_file
 from engine.runs.spec import Frozen, Named, ProjectDraft
-from engine.text import counted
+from engine.text import counted, first_of
 
 Json = dict[str, Any]
 
@@ -216,9 +216,8 @@ def _take_answers(source: BroughtFile, places: Mapping[str, list[int]], pile: Pi
         )
         wrong.setdefault(why if found else "for no document of the pile", []).append(name)
     for why, names in wrong.items():
-        shown = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
         them = counted(len(names), "answer is", "answers are")
-        pile.problems.append(PileProblem(source.name, f"{them} {why}: {shown}."))
+        pile.problems.append(PileProblem(source.name, f"{them} {why}: {first_of(names, 3)}."))
 
 
 def _answers_in(source: BroughtFile, places: Mapping[str, list[int]]) -> list[tuple[str, Json]]:

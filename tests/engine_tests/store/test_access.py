@@ -164,7 +164,7 @@ def test_owners_share_give_away_and_delete(home):
         acts = owners(store, project)
         for name in ("share", "grant", "take off"):
             acts[name]()
-        assert store.members.roles("eve") == {project: "editor"}
+        assert store.members.role(project, "eve") == "editor"
         store.projects.delete(store.projects.create("Another", {}))
         acts["take over"]()
         assert store.members.role(project, "ada") == "editor"
