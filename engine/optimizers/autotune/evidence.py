@@ -21,6 +21,17 @@ _NO_BETTER, LEAST_ROWS = 0.01, 16
 _SHORTER = 0.8
 # The least gain in mean score that is worth a search; its chance from which on a new best counts as progress.
 USEFUL_GAIN, _MOVED_CHANCE = 0.02, 0.35
+# The probability of being better that a successor of the start needs; less for a large gain where words predict labels.
+_SURE, _NEARLY_SURE, _LARGE_GAIN = 0.95, 0.8, 0.1
+# The rows of the start from which on a gain can be called unlikely, and where words predict labels.
+_ENOUGH_ROWS, _ENOUGH_ROWS_PREDICTED = 12, 20
+# A start that scores this is hard to beat.
+_HIGH_SCORE = 0.85
+# The chance of a useful gain below which it is unlikely: low, or a lucky score of the start would end a search, but
+# higher where nothing that was tried changed a score. Most is asked for where no word of the inputs predicts the
+# labels: the best is then the luckiest of several tries.
+_LEAST_CHANCE, _LEAST_CHANCE_NO_EFFECT = 0.2, 0.5
+_LEAST_CHANCE_HIGH_SCORE, _LEAST_CHANCE_UNPREDICTED = 0.4, 0.99
 # Prior of a difference before any row: most changes move the mean score by less than this.
 _DIFFERENCE_SD = 0.2
 # A paired difference is never taken to be surer than one row in ten changing would make it.
@@ -35,13 +46,16 @@ _MOST_DRAWS = 4.0
 class Evidence:
     """Scores so far, and the combinations they make look best. `scores` maps combination -> row -> score.
 
-    Without `use_model` (an ablation) combinations are ranked by paired differences to the start alone.
+    `predicted` says whether words of the inputs predict the labels (None: not known). Without `use_model` (an
+    ablation) combinations are ranked by paired differences to the start alone.
     """
 
-    def __init__(self, space: Space, rng: random.Random, *, use_model: bool = True) -> None:
+    def __init__(
+        self, space: Space, rng: random.Random, *, predicted: bool | None = None, use_model: bool = True
+    ) -> None:
         self.scores: dict[Combination, dict[int, float]] = {}
         self.dropped: set[Combination] = set()
-        self._space, self._rng, self._use_model = space, rng, use_model
+        self._space, self._rng, self._use_model, self._predicted = space, rng, use_model, predicted
         self._fitted: tuple[int, FactorialModel] | None = None
 
     def ranked(self, among: Sequence[Combination] | None = None) -> list[Combination]:
@@ -89,10 +103,29 @@ class Evidence:
         tried = [c for c in self.scores if c != self._space.start]
         return max((self.chance_over_start(c, USEFUL_GAIN) for c in tried), default=0.0)
 
-    def has_effect(self) -> bool:
-        """Return whether any row scored otherwise than with the start, better or worse."""
-        start = self.scores.get(self._space.start, {})
-        return any(start.get(row, one) != one for known in self.scores.values() for row, one in known.items())
+    def is_sure(self, combination: Combination) -> bool:
+        """Return whether a combination surely beats the start."""
+        start = self._space.start
+        large = self._predicted and self.difference(combination, start)[0] >= _LARGE_GAIN
+        return combination != start and self.certainty(combination) >= (_NEARLY_SURE if large else _SURE)
+
+    def is_hopeless(self, rows: int) -> bool:
+        """Return whether a useful gain is unlikely, from enough of the `rows` there are to say so."""
+        chance, predicted, known = (
+            self.useful_gain_chance(),
+            self._predicted,
+            self.scores.get(self._space.start, {}),
+        )
+        if predicted is False:
+            return chance < _LEAST_CHANCE_UNPREDICTED
+        if predicted and self.mean(self._space.start) >= _HIGH_SCORE:
+            return chance < _LEAST_CHANCE_HIGH_SCORE
+        if len(known) < min(_ENOUGH_ROWS_PREDICTED if predicted else _ENOUGH_ROWS, rows):
+            return False
+        changed = any(
+            known.get(row, one) != one for tried in self.scores.values() for row, one in tried.items()
+        )
+        return chance < (_LEAST_CHANCE if changed else _LEAST_CHANCE_NO_EFFECT)
 
     def has_moved(self, before: Combination) -> bool:
         """Return whether the best is another one than before, and likely a useful gain over it."""

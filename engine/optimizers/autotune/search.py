@@ -42,19 +42,8 @@ _INFORMED_SHARE = 0.1
 _REASONING_SHARE = 12
 # Other layouts are tried when a larger share of the rows took more calls than the program makes.
 _GARBLED_SHARE = 0.1
-# The rows of the start from which on the check can end the search where words predict labels.
-_ENOUGH_ROWS = 20
-# A start that scores this is hard to beat.
-_HIGH_SCORE = 0.85
-# The chance of a useful gain below which the check ends the search: low, or a lucky score of the start would end it,
-# but higher where nothing that was tried changed a score. Most is asked for where no word of the inputs predicts the
-# labels: the best is then the luckiest of several tries.
-_LEAST_CHANCE, _LEAST_CHANCE_NO_EFFECT = 0.2, 0.5
-_LEAST_CHANCE_HIGH_SCORE, _LEAST_CHANCE_UNPREDICTED = 0.4, 0.99
 # A useful gain that is this likely after the check needs no closer look.
 _CLEAR_CHANCE = 0.9
-# The probability of being better that a successor of the start needs; less for a large gain where words predict labels.
-_SURE, _NEARLY_SURE, _LARGE_GAIN = 0.95, 0.8, 0.1
 # With fewer rows in all, rules of several steps are written once.
 _FEW_ROWS = 40
 # The first word of the labels of runs on training rows.
@@ -78,10 +67,11 @@ class AutotuneSearch:
         self.order, self.train_order = (
             rng.sample(rows, min(most, len(rows))) for rows in (problem.validation, problem.train)
         )
-        self.evidence = Evidence(self.space, rng, use_model=options.uses("model"))
+        predicted = words_predict_labels(problem, random.Random(rng.random()))
+        self.words_predict_labels = predicted
+        self.evidence = Evidence(self.space, rng, predicted=predicted, use_model=options.uses("model"))
         self.levels = LevelMaker(problem, options, self.evidence, self.space, self.order, self.train_order)
         self.samples = self.rows_run = 0
-        self.words_predict_labels = words_predict_labels(problem, random.Random(rng.random()))
         signatures = problem.signatures.values()
         row = problem.rows[self.order[0]] if self.order else {}
         # Fields that only runs show: what passes between steps, a reasoning.
@@ -281,7 +271,7 @@ class AutotuneSearch:
         winner = self._winner(best)
         rows = min(_BLOCK, len(self.order), int(_READABLE_SHARE * self.planned / self.per_row))
         room = int((self.planned - self.spent) / 2 / max(1.0, rows * self.per_new_row))
-        if rows < _LEAST_READABLE or not self.options.uses("readable") or not self._is_sure(best):
+        if rows < _LEAST_READABLE or not self.options.uses("readable") or not self.evidence.is_sure(best):
             return
         # Fewer rows cannot show that a shorter prompt is as good.
         races_shorter = rows >= min(LEAST_ROWS, len(self.order))
@@ -511,18 +501,11 @@ class AutotuneSearch:
     # Stopping
 
     def _is_hopeless(self) -> bool:
-        """Return whether the best so far is unlikely to be usefully better than the start, from enough rows to say so."""
-        start, evidence, predicted = self.space.start, self.evidence, self.words_predict_labels
-        if self.problem.simulated and self.learns_from_runs and evidence.mean(start) < 1:
+        """Return whether a useful gain is unlikely; never in an estimate of a search that learns from runs."""
+        evidence = self.evidence
+        if self.problem.simulated and self.learns_from_runs and evidence.mean(self.space.start) < 1:
             return False  # invented answers do not get better where real ones are taught by feedback
-        chance = evidence.useful_gain_chance()
-        if predicted is False:
-            return chance < _LEAST_CHANCE_UNPREDICTED
-        if predicted and evidence.mean(start) >= _HIGH_SCORE:
-            return chance < _LEAST_CHANCE_HIGH_SCORE
-        enough = min(_ENOUGH_ROWS if predicted else _BLOCK // 2, len(self.order))
-        least = _LEAST_CHANCE if evidence.has_effect() else _LEAST_CHANCE_NO_EFFECT
-        return chance < least and len(evidence.scores.get(start, {})) >= enough
+        return evidence.is_hopeless(len(self.order))
 
     def _is_stale(self, before: Combination) -> bool:
         """Return whether two races in a row (three, if nothing helped yet) did not move the best by a useful amount.
@@ -537,9 +520,9 @@ class AutotuneSearch:
     def _settled(self, why: str = "") -> Keep:
         """Return the ask to keep the best if it surely beats the start, else the start with the reason `why`."""
         best, start = self.evidence.best(), self.space.start
-        if self.options.uses("readable") and self._is_sure(best):
-            best = next(c for c in self.evidence.as_good() if self._is_sure(c))
-        if best != start and (why or not self._is_sure(best)):
+        if self.options.uses("readable") and self.evidence.is_sure(best):
+            best = next(c for c in self.evidence.as_good() if self.evidence.is_sure(c))
+        if best != start and (why or not self.evidence.is_sure(best)):
             best = self._readable_start()
         self.kept = best
         rows = self.order[: self._rows_asked.get(best, 0)]
@@ -552,14 +535,6 @@ class AutotuneSearch:
     def _winner(self, best: Combination) -> Winner:
         """Return a combination with what its parts did."""
         return Winner(self.problem, self.space, self.evidence, best, self.levels.traces.get(best, {}))
-
-    def _is_sure(self, combination: Combination) -> bool:
-        """Return whether a combination surely beats the start."""
-        start = self.space.start
-        large = self.words_predict_labels and self.evidence.difference(combination, start)[0] >= _LARGE_GAIN
-        return combination != start and self.evidence.certainty(combination) >= (
-            _NEARLY_SURE if large else _SURE
-        )
 
     def _closing_message(self) -> str:
         """Return what was found, and why the search stopped."""

@@ -139,4 +139,4 @@ def test_a_lucky_start_does_not_end_the_check_where_something_that_was_tried_cha
         if changed:
             evidence.scores[tried] |= {0: 1.0, 1: 0.0}
     assert 0.2 < evidence.useful_gain_chance() < 0.5
-    assert search._is_hopeless() is not changed
+    assert evidence.is_hopeless(100) is not changed
