@@ -18,41 +18,37 @@ from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+_AS_THEY_ARE = {
+    "engine.compat.agents": "ReActV2",
+    "engine.compat.objects": "LMBillingError LMCollectionLimitError LMLockTimeoutError "
+    "LMStreamAssemblyError LMUnsupportedFeatureError configure_dspy_loggers disable_litellm_logging "
+    "disable_logging enable_litellm_logging enable_logging is_retryable_lm_error",
+    "engine.signature.signature": "SignatureMeta infer_prefix",
+}
+"""Module -> DSPy's names in it, which are public as they are."""
+
 RENAMED: dict[str, tuple[str, str]] = {
     "BaseModule": ("engine.modules.module", "Module"),
     "CodeExecutionError": ("engine.errors", "SandboxError"),
     "CodeInterpreterError": ("engine.errors", "SandboxError"),
     "DSPyError": ("engine.errors", "EngineError"),
     "LMAuthError": ("engine.errors", "AuthenticationFailedError"),
-    "LMBillingError": ("engine.compat.objects", "LMBillingError"),
-    "LMCollectionLimitError": ("engine.compat.objects", "LMCollectionLimitError"),
     "LMConfigurationError": ("engine.errors", "ConfigurationError"),
     "LMInvalidRequestError": ("engine.errors", "InvalidRequestError"),
-    "LMLockTimeoutError": ("engine.compat.objects", "LMLockTimeoutError"),
     "LMNotConfiguredError": ("engine.errors", "ConfigurationError"),
     "LMProviderError": ("engine.errors", "LMError"),
     "LMRateLimitError": ("engine.errors", "RateLimitedError"),
     "LMServerError": ("engine.errors", "ProviderFailureError"),
-    "LMStreamAssemblyError": ("engine.compat.objects", "LMStreamAssemblyError"),
     "LMTransportError": ("engine.errors", "UnreachableError"),
     "LMUnexpectedError": ("engine.errors", "BadReplyError"),
-    "LMUnsupportedFeatureError": ("engine.compat.objects", "LMUnsupportedFeatureError"),
     "LMUnsupportedModelError": ("engine.errors", "ModelNotFoundError"),
     "BootstrapRS": ("engine.optimizers.few_shot_search", "BootstrapFewShotWithRandomSearch"),
     "MIPRO": ("engine.optimizers.mipro", "MIPROv2"),
     "OldInputField": ("engine.signature", "InputField"),
     "OldOutputField": ("engine.signature", "OutputField"),
-    "ReActV2": ("engine.compat.agents", "ReActV2"),
-    "SignatureMeta": ("engine.signature.signature", "SignatureMeta"),
     "Teleprompter": ("engine.optimizers.base", "Optimizer"),
-    "configure_dspy_loggers": ("engine.compat.objects", "configure_dspy_loggers"),
-    "disable_litellm_logging": ("engine.compat.objects", "disable_litellm_logging"),
-    "disable_logging": ("engine.compat.objects", "disable_logging"),
-    "enable_litellm_logging": ("engine.compat.objects", "enable_litellm_logging"),
-    "enable_logging": ("engine.compat.objects", "enable_logging"),
-    "infer_prefix": ("engine.signature.signature", "infer_prefix"),
-    "is_retryable_lm_error": ("engine.compat.objects", "is_retryable_lm_error"),
     "load": ("engine.export.program", "load_program"),
+    **{name: (home, name) for home, names in _AS_THEY_ARE.items() for name in names.split()},
 }
 """DSPy's name -> the module and the name here."""
 

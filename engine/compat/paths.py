@@ -125,28 +125,18 @@ PATHS: dict[str, str] = {
 }
 """DSPy's module path -> the names in it. A name is the engine's public name, or is in `HOMES`."""
 
+_NAMES = {
+    "engine.callbacks": "with_callbacks",
+    "engine.compat.datasets": "DataLoader Dataset GSM8K HotPotQA",
+    "engine.compat.objects": "DSPyTrace HotPotF1 ReflectiveExample ScoreWithFeedback "
+    "answer_exact_match_str deduplicate dotdict flatten gsm8k_metric parse_integer_answer",
+    "engine.modules.best_of_n": "OfferFeedback",
+    "engine.runtime": "UsageTracker",
+    "engine.testing": "DummyLM DummyVectorizer",
+}
 HOMES: dict[str, str] = {
     "ACTIVE_CALL_ID": "engine.callbacks:active_call_id",
-    "DSPyTrace": "engine.compat.objects:DSPyTrace",
-    "DataLoader": "engine.compat.datasets:DataLoader",
-    "Dataset": "engine.compat.datasets:Dataset",
-    "DummyLM": "engine.testing:DummyLM",
-    "DummyVectorizer": "engine.testing:DummyVectorizer",
-    "F1": "engine.metrics:F1",
-    "GSM8K": "engine.compat.datasets:GSM8K",
-    "HotPotF1": "engine.compat.objects:HotPotF1",
-    "HotPotQA": "engine.compat.datasets:HotPotQA",
-    "OfferFeedback": "engine.modules.best_of_n:OfferFeedback",
-    "ReflectiveExample": "engine.compat.objects:ReflectiveExample",
-    "ScoreWithFeedback": "engine.compat.objects:ScoreWithFeedback",
-    "UsageTracker": "engine.runtime:UsageTracker",
-    "answer_exact_match_str": "engine.compat.objects:answer_exact_match_str",
-    "deduplicate": "engine.compat.objects:deduplicate",
-    "dotdict": "engine.compat.objects:dotdict",
-    "flatten": "engine.compat.objects:flatten",
-    "gsm8k_metric": "engine.compat.objects:gsm8k_metric",
-    "parse_integer_answer": "engine.compat.objects:parse_integer_answer",
-    "with_callbacks": "engine.callbacks:with_callbacks",
+    **{name: f"{home}:{name}" for home, names in _NAMES.items() for name in names.split()},
 }
 """Names that are not public here -> where they are."""
 

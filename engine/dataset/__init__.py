@@ -25,23 +25,18 @@ from engine.dataset.examples import UsableRows, usable_rows
 from engine.dataset.profiling import (
     KIND_TITLES,
     ColumnProfile,
-    Kind,
-    Role,
     guess_mapping,
     guess_roles,
     profile,
 )
-from engine.dataset.reading import EXTENSIONS, paste_dataset, read_dataset
+from engine.dataset.reading import paste_dataset, read_dataset
 from engine.dataset.splitting import Split, sample_rows, split_rows
 from engine.dataset.table import Dataset, RowProblem
 
 __all__ = [
-    "EXTENSIONS",
     "KIND_TITLES",
     "ColumnProfile",
     "Dataset",
-    "Kind",
-    "Role",
     "RowProblem",
     "Split",
     "UsableRows",

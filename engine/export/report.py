@@ -17,6 +17,7 @@ from engine.records import Candidate, Demo, value_text, whole_trials
 from engine.text import (
     chosen_from,
     counted,
+    cut,
     difference,
     duration,
     percent,
@@ -151,7 +152,10 @@ def _changes(start: Candidate, tuned: Candidate) -> list[dict[str, Any]]:
 def _examples(demos: Sequence[Demo]) -> dict[str, Any]:
     names = list(dict.fromkeys(name for demo in demos for name in demo.values))
     lines = [
-        [*(_cut(value_text(d.values.get(n))) for n in names), "the model" if d.augmented else "the data"]
+        [
+            *(cut(value_text(d.values.get(n)), LONGEST_CELL) for n in names),
+            "the model" if d.augmented else "the data",
+        ]
         for d in demos
     ]
     return {"head": [*names, "Made by"], "lines": lines}
@@ -165,10 +169,10 @@ def _rows(rows: Sequence[ReportRow], title: str) -> dict[str, Any]:
         [
             str(row.number),
             *([f"{percent(row.before_score, 0)} → {percent(row.after_score, 0)}"] if graded else []),
-            *(_cut(value_text(row.inputs.get(n))) for n in names),
-            _cut(_answer(row.expected)),
-            _cut(_answer(row.before)),
-            _cut(row.error or _answer(row.after)),
+            *(cut(value_text(row.inputs.get(n)), LONGEST_CELL) for n in names),
+            cut(_answer(row.expected), LONGEST_CELL),
+            cut(_answer(row.before), LONGEST_CELL),
+            cut(row.error or _answer(row.after), LONGEST_CELL),
         ]
         for row in rows[:ROWS_SHOWN]
     ]
@@ -212,10 +216,6 @@ def _answer(values: Mapping[str, object]) -> str:
     if len(values) == 1:
         return value_text(next(iter(values.values())))
     return "\n".join(f"{name}: {value_text(value)}" for name, value in values.items())
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST_CELL else f"{text[:LONGEST_CELL].rstrip()} …"
 
 
 # Charts: scores and their places on a canvas

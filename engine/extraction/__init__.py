@@ -18,22 +18,16 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_HOMES = {
-    "Example": "examples",
-    "ExtractionResult": "results",
-    "FieldOptimizationProgress": "results",
-    "OptimizationResult": "results",
-    "Prompter": "prompter",
-    "apply_optimized_descriptions": "fields",
-    "create_optimized_model": "fields",
-    "create_output_model": "fields",
-    "extract_field_descriptions": "fields",
-    "extract_field_types": "fields",
-    "image_to_base64": "examples",
-    "pdf_to_base64_images": "examples",
-    "prepare_input_data": "examples",
+_NAMES = {
+    "examples": "Example image_to_base64 pdf_to_base64_images prepare_input_data",
+    "fields": "apply_optimized_descriptions create_optimized_model create_output_model "
+    "extract_field_descriptions extract_field_types",
+    "prompter": "Prompter",
+    "results": "ExtractionResult FieldOptimizationProgress OptimizationResult",
 }
-"""Public name -> the module that defines it."""
+"""Module -> the public names that it defines."""
+
+_HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
 
 __all__ = sorted(_HOMES)
 

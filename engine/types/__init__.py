@@ -14,25 +14,15 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_HOMES = {
-    "Audio": "media",
-    "Citation": "textual",
-    "Citations": "textual",
-    "Code": "textual",
-    "Document": "textual",
-    "File": "media",
-    "History": "textual",
-    "Image": "media",
-    "PDF": "media",
-    "Reasoning": "textual",
-    "ToolCall": "tool",
-    "ToolCallResult": "tool",
-    "ToolCallResults": "tool",
-    "ToolCalls": "tool",
-    "ToolForm": "tool",
-    "Type": "base",
+_NAMES = {
+    "base": "Type",
+    "media": "Audio File Image PDF",
+    "textual": "Citation Citations Code Document History Reasoning",
+    "tool": "ToolCall ToolCallResult ToolCallResults ToolCalls ToolForm",
 }
-"""Public name -> the module that defines it."""
+"""Module -> the public names that it defines."""
+
+_HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
 
 __all__ = sorted(_HOMES)
 

@@ -5,15 +5,6 @@ proposals   notes on the data, proposed instructions, and the prompts that write
 trials      the plan, and combinations tried in waves
 """
 
-from engine.optimizers.mipro.optimizer import BayesianSignatureOptimizer, MIPROv2, MIPROv2Options
-from engine.optimizers.mipro.proposals import ObserveRows, ProposeInstructions
-from engine.optimizers.mipro.trials import make_plan
+from engine.optimizers.mipro.optimizer import BayesianSignatureOptimizer, MIPROv2
 
-__all__ = [
-    "BayesianSignatureOptimizer",
-    "MIPROv2",
-    "MIPROv2Options",
-    "ObserveRows",
-    "ProposeInstructions",
-    "make_plan",
-]
+__all__ = ["BayesianSignatureOptimizer", "MIPROv2"]

@@ -103,14 +103,17 @@ def take_prompt(home: Path, store: Store, run_id: str, candidate_id: str | None 
 
 def taken_program(store: Store, run_id: str) -> ProgramFile:
     """Return the program with the prompt taken from a run. Raises NotFoundError, RunError."""
-    run, candidate = _run_and_candidate(store, run_id, None)
-    return _program(run, RunSpec.model_validate(run.spec), candidate, run.result or {})
+    return _run_program(*_run_and_candidate(store, run_id, None))
 
 
 def _run_and_candidate(store: Store, run_id: str, candidate_id: str | None) -> tuple[RunRow, Candidate]:
     """Return a run and one of its candidates, the one taken where none is named. Raises NotFoundError, RunError."""
     run = store.runs.get(run_id) if candidate_id else with_result(store, run_id)
     return run, store.trials.candidate(run_id, candidate_id or run.taken)
+
+
+def _run_program(run: RunRow, candidate: Candidate) -> ProgramFile:
+    return _program(run, RunSpec.model_validate(run.spec), candidate, run.result or {})
 
 
 def _program(run: RunRow, spec: RunSpec, candidate: Candidate, result: Mapping[str, Any]) -> ProgramFile:
@@ -154,7 +157,7 @@ def keep_version(store: Store, run_id: str, candidate_id: str | None = None, not
     Keeping the same one again returns the version there is. Raises NotFoundError, or RunError when the run has no result.
     """
     run, candidate = _run_and_candidate(store, run_id, candidate_id)
-    content = _program(run, RunSpec.model_validate(run.spec), candidate, run.result or {})
+    content = _run_program(run, candidate)
     number = store.versions.add(run.project_id, run_id, candidate.id, content.model_dump(mode="json"), note)
     return store.versions.get(run.project_id, number)
 

@@ -9,7 +9,8 @@ from engine import MIPROv2, context, loop
 from engine.errors import ConfigurationError
 from engine.lm.base import Choice, Reply
 from engine.modules.predict import Predict
-from engine.optimizers.mipro import MIPROv2Options, make_plan
+from engine.optimizers.mipro.optimizer import MIPROv2Options
+from engine.optimizers.mipro.trials import make_plan
 from engine.optimizers.shared.study import Study
 from engine.records import Example
 from engine.search.budget import Budget

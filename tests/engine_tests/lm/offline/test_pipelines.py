@@ -19,7 +19,7 @@ from engine.lm.offline.copying import (
     taught_answer,
 )
 from engine.lm.offline.learner import OfflineLM, reply_text
-from engine.optimizers.mipro import ProposeInstructions
+from engine.optimizers.mipro.proposals import ProposeInstructions
 from engine.pipeline.build import Pipeline, build_program
 from engine.pipeline.templates import get_sample
 from engine.runs.spec import sample_bytes

@@ -14,7 +14,7 @@ from support.good_instructions import GOOD_JUDGE, GOOD_ROUTE
 
 from engine.adapters.chat import ChatAdapter
 from engine.lm.offline.learner import OfflineLM, reply_text
-from engine.optimizers.mipro import ObserveRows, ProposeInstructions
+from engine.optimizers.mipro.proposals import ObserveRows, ProposeInstructions
 from engine.signature import InputField, OutputField, Signature
 
 LM, CHAT = OfflineLM(), ChatAdapter()
