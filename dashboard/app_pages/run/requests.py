@@ -11,7 +11,6 @@ from dashboard.state import launching, models, reading
 from dashboard.state.selection import read_only
 from dashboard.state.snapshot import Snapshot
 from dashboard.views.text import escape_markdown
-from engine.errors import EngineError
 from engine.records import Candidate
 from engine.store.rows import BUDGET, CANDIDATE, SCORE, CandidateRow, RequestRow
 from engine.store.runs import budget_now
@@ -74,13 +73,16 @@ def run_actions(seen: Snapshot) -> None:
                 if run.result is None
                 else "Ends the scoring now. The result stays as it is; rows that were scored are kept.",
             )
+    ui.problem_line(_problem_key(run.id))
+
+
+def _problem_key(run_id: str) -> str:
+    return f"run_problem_{run_id}"
 
 
 def _go_on(run_id: str) -> None:
-    try:
+    with ui.problem_kept(_problem_key(run_id)):
         launching.resume(run_id, models.for_process())
-    except EngineError as error:
-        st.toast(escape_markdown(str(error)), icon=":material/error:")
 
 
 def _request_buttons(seen: Snapshot) -> None:
@@ -252,9 +254,6 @@ def _known_score(row: CandidateRow) -> str:
 
 
 def _ask(run_id: str, kind: str, content: dict[str, object]) -> None:
-    try:
+    with ui.problem_kept(_problem_key(run_id)):
         launching.ask(run_id, kind, content)
-    except EngineError as error:
-        st.toast(escape_markdown(str(error)), icon=":material/error:")
-        return
     st.rerun()

@@ -235,6 +235,7 @@ def start_card(now: Current, *, planned: bool) -> Estimate | None:
                 )
         if pressed and spec is not None and found is not None:
             _start(now, spec, found)
+        ui.problem_line(f"start_problem_{now.id}")
     return found
 
 
@@ -311,11 +312,8 @@ def _span(span: Range, write: Callable[[float], str]) -> str:
 
 
 def _start(now: Current, spec: RunSpec, found: Estimate) -> None:
-    try:
+    with ui.problem_kept(f"start_problem_{now.id}"):
         title = f"{now.project.name} with {spec.optimizer.name}"
         run_id = launching.create(now.id, spec.model_dump(mode="json"), title, found.as_dict())
         launching.start(run_id, models.for_process())
-    except EngineError as error:
-        st.toast(escape_markdown(str(error)), icon=":material/error:")
-        return
-    open_page("run", run=run_id)
+        open_page("run", run=run_id)

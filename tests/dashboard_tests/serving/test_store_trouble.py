@@ -77,6 +77,10 @@ def test_a_locked_store_says_so_and_the_next_click_is_saved(home, project, monke
     (toast,) = app.toast
     assert "Another program holds the database" in toast.value
     assert "How should it be improved?" in said(app)
+    app.button(key="start_run").click().run()
+    app.run()  # the message stays until the next attempt
+    assert not app.exception
+    assert "Another program holds the database" in said(app)
     holder.execute("ROLLBACK")
     holder.close()
     app.button(key="choose_SIMBA").click().run()

@@ -46,6 +46,12 @@ def test_the_run_page_says_what_a_run_waits_for_and_cancels_it(waiting):
     assert not app.exception
     assert "Cancelled while it waited for its turn." in said(app)
     assert app.button(key="restart_run").label == "Go on with this run"
+    with Store.open() as store:
+        store.runs.set_state(run_id, "finished")  # in another tab
+    app.button(key="restart_run").click().run()
+    app.run()  # the message stays until the next attempt
+    assert not app.exception
+    assert "This run has finished." in said(app)
 
 
 def test_home_says_what_a_run_waits_for(waiting):
