@@ -53,6 +53,28 @@ def current_run() -> RunRow | None:
     return next((r for r in runs if r.id == selection.run), runs[0] if runs else None)
 
 
+PRESENT = "present"
+"""Parameter of a run's address: "1" is the presenter's view."""
+
+
+def open_presenter(project_id: str, run_id: str) -> None:
+    """Open the presenter's view of a run."""
+    st.switch_page(ui.page_path("run"), query_params={"project": project_id, "run": run_id, PRESENT: "1"})
+
+
+def present_button(run: RunRow) -> None:
+    """Draw the button that opens the presenter's view; the key P presses it."""
+    if st.button(
+        "Present",
+        icon=":material/present_to_all:",
+        key="present_run",
+        type="tertiary",
+        shortcut="P",
+        help="The chart and the result alone, in large type, for an audience. The same key leads to the run's page.",
+    ):
+        open_presenter(run.project_id, run.id)
+
+
 MOST_PICKED = 100
 
 

@@ -95,6 +95,15 @@ def mark(icon: str, text: str, colour: str = "orange") -> str:
     return f":{colour}[:material/{icon}:] {escape_markdown(text, 1000)}"
 
 
+LONGEST = 6000
+
+
+def named_text(name: str, text: str) -> None:
+    """Show a text letter for letter below its name; a very long one is cut."""
+    st.caption(escape_markdown(name))
+    st.text(text[:LONGEST] + (" …" if len(text) > LONGEST else ""))
+
+
 def show_error(error: EngineError | str) -> None:
     """Show an error's message; it names the thing and says what to do."""
     st.markdown(mark("error", str(error), "red"))

@@ -58,7 +58,7 @@ def wizard_header(here: str, words: tuple[str, str] | None = None) -> Current | 
             st.caption(purpose)
         _next_button(found, here)
     step = next(s for s in found if s.name == here)
-    if step.state == "attention" and here in SET_UP:
+    if here in SET_UP and step.state != "complete" and (here, step.state) != ("tune", "blocked"):
         st.markdown(ui.mark("pending", step.sentence))
     return now
 

@@ -31,7 +31,7 @@ def start_show(keys: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _project() -> str:
-    known = (p for p in reading.projects() if p.name == TITLE and reading.draft_of(p).model == MODEL)
+    known = (p for p in reading.projects() if p.name.startswith(TITLE) and reading.draft_of(p).model == MODEL)
     if (found := next(known, None)) is not None:
         return found.id
     sample = SAMPLES[0]

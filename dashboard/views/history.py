@@ -8,6 +8,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from dashboard.state.models import models_of_steps, title_of
+from engine.export.hero import VERDICTS
 from engine.records import Candidate, Evaluation, Outcome
 from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec, SplitSpec
 from engine.search.objective import Objective
@@ -65,7 +66,7 @@ def table_row(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -
         "Gain": points_gained(judged["baseline"], judged["best"], 1)
         if judged and kind != "unchanged"
         else None,
-        "Verdict": VERDICTS.get(kind, ""),
+        "Verdict": VERDICTS[kind][0] if kind in VERDICTS else "",
         "Started": datetime.fromtimestamp(run.created_at).astimezone(),
         "Optimizer": run.spec.get("optimizer", {}).get("name", ""),
         "Model": run.spec.get("model", {}).get("name", ""),
@@ -168,15 +169,6 @@ def draft_on(spec: RunSpec, prompt: Candidate, model: ModelChoice) -> ProjectDra
     steps = tuple(step.model_copy(update={"model": None}) for step in pipeline.steps)
     changes = {"pipeline": pipeline.model_copy(update={"steps": steps}), "model": model, "models": ()}
     return draft_from(spec).model_copy(update={**changes, "objective": Objective()})
-
-
-VERDICTS = {
-    "better": "better",
-    "worse": "worse",
-    "too_close": "too close",
-    "not_enough": "too few rows",
-    "unchanged": "nothing better",
-}
 
 
 def _search_text(run: RunRow, names: Mapping[str, str]) -> str:

@@ -121,15 +121,8 @@ def _after(set_up: Sequence[Step], runs: Sequence[RunRow]) -> tuple[Step, Step, 
 
 
 def next_step(found: Sequence[Step], here: str) -> Step | None:
-    """Return where to go from a page: the first open step, or the page after when this one is done.
-
-    None on the last page, and where the open step is this very page.
-    """
-    names = [s.name for s in found]
-    at = names.index(here)
-    current = found[at]
-    if current.state == "attention" and here in SET_UP:
-        return None
-    if here == "export":
+    """Return the page after this one; None on the last page, and on one of the set-up that is not done."""
+    at = [s.name for s in found].index(here)
+    if here == "export" or (here in SET_UP and found[at].state != "complete"):
         return None
     return found[at + 1]

@@ -23,7 +23,6 @@ from engine.text import price
 if TYPE_CHECKING:
     from engine.dataset import Dataset
 
-LONGEST = 6000
 KEYS = 9
 """Allowed values that have a key: 1 to 9."""
 
@@ -38,8 +37,13 @@ def label_tab(now: Current, table: Dataset) -> None:
         return
     queue = labelling.queue(now.id, now.draft, table)
     done = len(labelling.labelled_rows(table))
+    column = now.draft.mapping[field.name]
+    answers = table.values(column)
+    blank = sum(not answers[doubt.row].strip() for doubt in queue)
+    to_do = [f"{count(blank, 'row')} to label"] if blank else []
+    to_do += [f"{count(len(queue) - blank, 'answer')} to check"] if len(queue) > blank else []
     with ui.row("label_head", side="distribute"):
-        st.markdown(f"**{count(len(queue), 'row')} to label**, {done:,} labelled", width="content")
+        st.markdown(f"**{', '.join(to_do) or 'Nothing to label'}**, {done:,} labelled", width="content")
         _ask_prompt(now, [doubt.row for doubt in queue])
     ui.problem_line(problem_key(now.id))
     if not queue:
@@ -49,23 +53,18 @@ def label_tab(now: Current, table: Dataset) -> None:
         return
     row, reason = queue[0]
     (cells,) = table.rows(row, row + 1)
-    column = now.draft.mapping[field.name]
     with ui.card("label_card"):
         st.caption(f"Row {table.row_number(row)}. {reason}")
         for one in now.draft.pipeline.inputs if now.draft.pipeline else ():
-            text = cells.get(now.draft.mapping.get(one.name, ""), "")
-            st.caption(f"**{escape_markdown(one.name, 60)}**")
-            st.text(text[:LONGEST] + (" …" if len(text) > LONGEST else ""))
+            ui.named_text(one.name, cells.get(now.draft.mapping.get(one.name, ""), ""))
         comment = cells.get(labelling.COMMENT, "")
         if comment:
             st.caption(f"Its user wrote: {escape_markdown(comment, 400)}")
-        st.caption(f"**{escape_markdown(field.name, 60)}**, as it is now")
-        st.text(cells.get(column, "") or "(blank)")
+        ui.named_text(f"{field.name}, as it is now", answers[row] or "(blank)")
         for said in sorted(set(labelling.answers_of(now.id).get(row, ()))):
-            st.caption("A prompt answers")
-            st.text(said[:LONGEST])
+            ui.named_text("A prompt answers", said)
         if not read_only():
-            _actions(now, field, row, cells.get(column, ""))
+            _actions(now, field, row, answers[row])
 
 
 def _actions(now: Current, field: FieldSpec, row: int, answer: str) -> None:

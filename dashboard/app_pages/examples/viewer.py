@@ -44,6 +44,9 @@ def document_tab(now: Current, spec: PipelineSpec, table: Dataset) -> None:
             )
     ui.problem_line(problem_key(now.id))
     with ui.errors_shown():
+        (cells,) = table.rows(row, row + 1)
+        for other in spec.inputs[1:]:
+            ui.named_text(other.name, cells.get(now.draft.mapping.get(other.name, ""), ""))
         document = records.document_at(table, spec, now.draft.mapping, row)
         lines = record_rows(spec.outputs, records.record_at(table, spec, now.draft.mapping, row))
         data = viewer_data(document, lines, editable=not read_only(), key=f"{now.draft.dataset}_{row}")

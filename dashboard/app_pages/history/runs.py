@@ -121,9 +121,9 @@ def _columns() -> dict[str, object]:
     marks = f"Whether its program is in use, its tags, and your own words. {explain('in use')}"
     return {
         "State": label_column(STATE_COLOURS, width=92),
-        "Run": st.column_config.TextColumn(width=190, help=explain("run")),
-        "Verdict": st.column_config.TextColumn(width=105, help=explain("verdict")),
-        "Marks and note": st.column_config.TextColumn(width=140, help=marks),
+        "Run": st.column_config.TextColumn(width=180, help=explain("run")),
+        "Verdict": st.column_config.TextColumn(width=170, help=explain("verdict")),
+        "Marks and note": st.column_config.TextColumn(width=125, help=marks),
         **before_and_after(),
         "Gain": gain_column(explain("gain"), 70),
         "Started": st.column_config.DatetimeColumn(format="D MMM, HH:mm", width=105),
@@ -227,8 +227,7 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
                     st.badge(escape_markdown(tag, 40), color="gray")
         if read_only():
             if run.note:
-                st.caption("Note")
-                st.text(run.note)
+                ui.named_text("Note", run.note)
             _actions(run, project)
             return
         left, middle, right = st.columns([4, 3, 3], gap="medium", vertical_alignment="bottom")

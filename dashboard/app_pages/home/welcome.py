@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.page import open_page
-from dashboard.components.runs import STATE_COLOURS, STATES, goes_on
+from dashboard.components.runs import STATE_COLOURS, STATES, goes_on, open_presenter
 from dashboard.components.tables import before_and_after, data_table, in_percent, label_column
 from dashboard.state import models, reading, show
 from dashboard.state.editing import drafts
@@ -86,7 +86,7 @@ def show_button() -> None:
         except EngineError as error:
             ui.show_error(error)
             return
-        st.switch_page(ui.page_path("run"), query_params={"project": project, "run": run, "present": "1"})
+        open_presenter(project, run)
 
 
 STEPS = (

@@ -239,8 +239,7 @@ def _grading_card(now: Current, dataset: str, shown: Preview, outcome: Outcome, 
                     color="green" if level(outcome.score) == mine else "orange",
                 )
         if mine is not None and outcome.feedback:
-            st.caption("Why, in the metric's words")
-            st.text(outcome.feedback)
+            ui.named_text("Why, in the metric's words", outcome.feedback)
 
 
 def _inputs(inputs: dict[str, str]) -> None:
@@ -248,7 +247,6 @@ def _inputs(inputs: dict[str, str]) -> None:
     short = {name: text for name, text in inputs.items() if len(text) <= SHORT and "\n" not in text}
     for name, text in inputs.items():
         if name not in short or len(inputs) == 1:
-            st.caption(escape_markdown(name))
-            st.text(text)
+            ui.named_text(name, text)
     if short and len(inputs) > 1:
         st.text(" · ".join(f"{name}: {text}" for name, text in short.items()))

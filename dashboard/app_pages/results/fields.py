@@ -81,8 +81,7 @@ def _one_field(
             st.caption("Its description, before and after")
             prompt_diff(field.said_before, field.said_after)
         elif field.said_after:
-            st.caption("Its description, which was not changed")
-            st.text(field.said_after)
+            ui.named_text("Its description, which was not changed", field.said_after)
         if not field.worst:
             st.caption("Right in every row.")
             return

@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard.app_pages.results.share import share_link
 from dashboard.components import ui
 from dashboard.components.plot import own_element
-from dashboard.components.runs import figure
+from dashboard.components.runs import figure, present_button
 from dashboard.components.tables import small_table
 from dashboard.state import candidates, more_scores, reading
 from dashboard.state.candidates import score_words
@@ -52,6 +52,7 @@ def hero(run: RunRow, result: Mapping[str, Any]) -> None:
             report = partial(reading.report, run.id)
             ui.download("Share the report", report, "report.html", "share_report")
             share_link(run)
+            present_button(run)
 
 
 def figures(result: Mapping[str, Any]) -> None:

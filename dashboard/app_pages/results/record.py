@@ -14,7 +14,7 @@ from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.editing import records
 from dashboard.state.selection import read_only
 from dashboard.views.documents import graded_answer, record_rows, viewer_data
-from engine.records import Outcome, json_value
+from engine.records import Outcome, json_value, value_text
 from engine.runs.spec import make_metric
 from engine.store.rows import RunRow
 
@@ -24,13 +24,15 @@ PROBLEM = "correction_problem"
 def record_card(
     run: RunRow, one: ComparedCandidate, outcome: Outcome, values: Mapping[str, Any], *, focus: str = ""
 ) -> None:
-    """Show a row's document next to what a prompt read out of it, the right answers to be corrected in place."""
+    """Show a row's inputs, its document next to what a prompt read out of it; right answers are corrected in place."""
     spec = reading.run_spec(run)
     row = None if read_only() else records.same_row(run.project_id, spec, outcome.row)
     ui.problem_line(PROBLEM)
     with ui.errors_shown():
         table = reading.dataset(spec.dataset)
         document = records.document_at(table, spec.pipeline, spec.mapping, outcome.row)
+        for other in spec.pipeline.inputs[1:]:
+            ui.named_text(other.name, value_text(values.get(other.name)))
         expected = records.answer_now(run.project_id, row) if row is not None else None
         if expected is None:
             expected = {f.name: json_value(values.get(f.name)) for f in spec.pipeline.outputs}

@@ -59,14 +59,12 @@ def _whole_row(
                 type="tertiary",
                 on_click=ui.callback(st.query_params.pop, PARAM, None),
             )
-        as_record = spec.pipeline.has_record
-        if as_record:
+        if spec.pipeline.has_record:
             _record(run, answered, values)
-        for name, value in values.items():
-            if name not in outputs and not (as_record and name == spec.pipeline.inputs[0].name):
-                st.caption(escape_markdown(name))
-                st.text(value_text(value))
-        if not as_record:
+        else:
+            for name, value in values.items():
+                if name not in outputs:
+                    ui.named_text(name, value_text(value))
             with ui.row("row_expected"):
                 st.badge("The right answer", icon=":material/flag:")
                 st.text(answer_text(values, outputs), width="content")
@@ -104,11 +102,9 @@ def _answer(one: ComparedCandidate, outcome: Outcome, outputs: Sequence[str], at
     answer_head(one.name, f"drill_head_{at}", outcome.score, outcome.error)
     for name in outputs:
         if name in outcome.prediction:
-            st.caption(escape_markdown(name))
-            st.text(value_text(outcome.prediction[name]) or "(empty)")
+            ui.named_text(name, value_text(outcome.prediction[name]) or "(empty)")
     if outcome.feedback and outcome.score < 1:
-        st.caption("The metric says")
-        st.text(outcome.feedback)
+        ui.named_text("The metric says", outcome.feedback)
     usage = outcome.usage
     cache = f", {usage.cached} from the cache" if usage.cached else ""
     took(outcome.seconds, usage.cost, usage.tokens, f"{count(usage.calls + usage.cached, 'call')}{cache}")
@@ -126,8 +122,7 @@ def _opinion(
     reason = given.reason if given is not None else ""
     if read_only():
         if reason:
-            st.caption("Feedback on it")
-            st.text(reason)
+            ui.named_text("Feedback on it", reason)
         return
     key = f"{one.key}_{outcome.row}".replace(".", "_")
     answer = answer_text(outcome.prediction, [f.name for f in spec.pipeline.outputs])

@@ -7,12 +7,11 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.app_pages.run.present import present_button
 from dashboard.app_pages.run.requests import run_actions, run_requests
 from dashboard.components import ui
 from dashboard.components.plot import own_element, plot
 from dashboard.components.run_elements import Parts, follow, meters_element, score_plot, watch
-from dashboard.components.runs import STATES, goes_on, run_picker, state_badge, verdict_card
+from dashboard.components.runs import STATES, goes_on, present_button, run_picker, state_badge, verdict_card
 from dashboard.components.tables import PERCENT, data_table, in_percent, row_column
 from dashboard.state import reading
 from dashboard.state.selection import read_only
@@ -177,7 +176,7 @@ def _draw(seen: Snapshot, shown: Parts, live: str) -> None:
             st.subheader(escape_markdown(run.title, 120), anchor=False, width="content")
         state_badge(run)
         if not read_only():
-            present_button()
+            present_button(run)
     with actions:
         run_actions(seen)
     # A message that comes and goes has its own container: otherwise the chart below is built again and loses its zoom.

@@ -9,34 +9,19 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.run_elements import Parts, follow, meters_element, score_plot, watch
-from dashboard.components.runs import state_badge
+from dashboard.components.runs import PRESENT, state_badge
 from dashboard.state import reading
 from dashboard.state.snapshot import Snapshot
 from dashboard.views.text import escape_markdown
 from engine.store.rows import RunRow
 
-PARAM = "present"
 TALL, SHORT = 460, 370
 """Pixels of the chart while the run goes on, and below its result."""
 
 
 def presenting() -> bool:
     """Return whether the address asks for the presenter's view."""
-    return st.query_params.get(PARAM) == "1"
-
-
-def present_button() -> None:
-    """Draw the button that opens the presenter's view; the key P presses it."""
-    if st.button(
-        "Present",
-        icon=":material/present_to_all:",
-        key="present_run",
-        type="tertiary",
-        shortcut="P",
-        help="The chart and the result alone, in large type, for an audience. The same key leads back.",
-    ):
-        st.query_params[PARAM] = "1"
-        st.rerun()  # the whole page: the button is in a part that is drawn by itself
+    return st.query_params.get(PRESENT) == "1"
 
 
 def present_run(run_id: str) -> None:
@@ -52,7 +37,7 @@ def _draw(seen: Snapshot, shown: Parts, live: str) -> None:
         st.subheader(escape_markdown(run.title, 90), anchor=False, width="stretch")
         state_badge(run)
         if st.button("Leave", key="present_leave", type="tertiary", shortcut="P"):
-            st.query_params.pop(PARAM, None)
+            st.query_params.pop(PRESENT, None)
             st.rerun()
     watch(shown, live)
     if run.is_over and run.result:

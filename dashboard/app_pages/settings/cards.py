@@ -421,6 +421,8 @@ def storage_card() -> None:
             st.metric("Answers", f"{answers:,}")
             st.metric("On disk", _bytes(size))
             st.metric("They cost", price(cost))
+        if not answers:
+            st.caption("The offline model's answers are not kept: it answers again at once, for free.")
         ui.button(
             "Clear them",
             "clear_cache",

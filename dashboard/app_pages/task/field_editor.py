@@ -105,10 +105,11 @@ def field_editor(project_id: str, spec: PipelineSpec, at: int, side: Side) -> No
                 else f"No field yet. Add one: for example {EXAMPLES[side]}"
             )
             return
-        for label, column in zip(
-            ("Name", "Type", "Description", ""), st.columns(WIDTHS, gap="xsmall"), strict=True
-        ):
-            column.caption(label, help=HELP if label == "Type" else None)
+        with st.container(key=f"{side}_columns"):
+            for label, column in zip(
+                ("Name", "Type", "Description", ""), st.columns(WIDTHS, gap="xsmall"), strict=True
+            ):
+                column.caption(label, help=HELP if label == "Type" else None)
         for place in range(len(fields)):
             _row(project_id, at, side, fields, place)
         if len(spec.steps) > 1:
@@ -167,6 +168,7 @@ def _row(project_id: str, at: int, side: Side, fields: tuple[FieldSpec, ...], pl
         titles,
         index=titles.index(title_of(field)),
         label_visibility="collapsed",
+        help=HELP,
         **ui.saved(f"type_{key}", _change, *where, "type"),
     )
     moves = (
@@ -194,6 +196,7 @@ def _allowed_values(box: DeltaGenerator, field: FieldSpec, saved: Mapping[str, A
         list(field.choices),
         default=list(field.choices),
         accept_new_options=True,
+        wrap=True,
         **saved,
         help="The model must answer with exactly one of these. Type a new value and press Enter.",
         placeholder="Type a value and press Enter",

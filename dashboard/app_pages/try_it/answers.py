@@ -270,8 +270,7 @@ def _trace(attempt: PlaygroundAnswer, at: str) -> None:
 
 def _value(title: str, text: str, *, key: str) -> None:
     with st.container(gap="xxsmall", key=key):
-        st.caption(escape_markdown(title))
-        st.text(text)
+        ui.named_text(title, text)
 
 
 Turn = tuple[dict[str, Any], tuple[PlaygroundAnswer, ...]]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from itertools import count
 from typing import TYPE_CHECKING, Literal
 
 from dashboard.state import users
@@ -32,7 +33,13 @@ UNTITLED = "Untitled project"
 def create_project(name: str, draft: ProjectDraft | None = None) -> str:
     """Store a new project; return its id."""
     with writing() as store:
-        return store.projects.create(name, (draft or ProjectDraft()).model_dump(mode="json"))
+        return store.projects.create(_free(store, name), (draft or ProjectDraft()).model_dump(mode="json"))
+
+
+def _free(store: Store, name: str) -> str:
+    """Return a name with a number behind it where another project has it already."""
+    taken = {p.name for p in store.projects.all()} - {UNTITLED}
+    return next(one for n in count(1) if (one := name if n == 1 else f"{name} ({n})") not in taken)
 
 
 def rename_project(project_id: str, name: str) -> None:
@@ -54,13 +61,13 @@ def name_untitled(project_id: str, name: str) -> None:
     with writing() as store, store.transaction():
         project = store.projects.get(project_id)
         if name and project.name == UNTITLED:
-            store.projects.save_draft(project_id, project.draft, name=name)
+            store.projects.save_draft(project_id, project.draft, name=_free(store, name))
 
 
 def duplicate_project(project: ProjectRow) -> None:
     """Store a copy of a project's set-up, without its runs."""
     with writing() as store:
-        store.projects.create(f"{project.name} (copy)", project.draft)
+        store.projects.create(_free(store, f"{project.name} (copy)"), project.draft)
 
 
 def delete_project(project_id: str) -> None:

@@ -38,6 +38,7 @@ def test_a_fresh_install_says_what_is_there():
     shown = said(start())
     assert "No model server answers here" in shown
     assert "Nothing yet: no run was started." in shown
+    assert "The offline model's answers are not kept" in shown
 
 
 def test_the_backend_of_new_runs_is_chosen_here(home):

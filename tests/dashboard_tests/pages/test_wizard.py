@@ -73,6 +73,20 @@ def test_an_empty_project_says_what_to_do_on_each_page():
     assert app.button(key="start_run").disabled
 
 
+def test_the_metric_page_of_an_empty_project_leads_no_further_and_says_what_comes_first():
+    project = drafts.create_project("mine")
+    app = start("metric", project=project)
+    assert app.button(key="next_step").disabled
+    assert "First finish Task: Describe the task first" in said(app)
+    project = drafts.project_from_sample(SAMPLES[0])
+    drafts.update(project, metric=None)
+    app = start("metric", project=project)
+    assert app.button(key="next_step").disabled
+    assert "Choose how an answer is scored." in said(app)
+    app.button(key="use_ExactMatch").click().run()
+    assert not app.button(key="next_step").disabled
+
+
 def test_a_field_is_added_edited_and_kept_over_a_refresh():
     project = drafts.create_project("mine")
     app = start("task", project=project)

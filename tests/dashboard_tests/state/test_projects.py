@@ -47,6 +47,24 @@ def row_of(project):
     return next(p for p in reading.projects(archived=True) if p.id == project)
 
 
+def test_projects_of_one_name_are_numbered():
+    first, second = (drafts.project_from_sample(SAMPLES[0]) for _ in range(2))
+    assert row_of(second).name == f"{row_of(first).name} (2)"
+    for _ in range(2):
+        drafts.duplicate_project(row_of(first))
+    named = drafts.create_project(drafts.UNTITLED)
+    drafts.name_after(named, "Route_support tickets.csv")
+    assert {p.name.removeprefix(row_of(first).name) for p in reading.projects()} == {
+        "",
+        " (2)",
+        " (3)",
+        " (copy)",
+        " (copy) (2)",
+    }
+    drafts.create_project(drafts.UNTITLED)
+    assert row_of(drafts.create_project(drafts.UNTITLED)).name == drafts.UNTITLED
+
+
 def test_a_project_goes_out_as_a_file_and_comes_back_whole():
     project = drafts.project_from_sample(SAMPLES[0])
     content = reading.project_file(row_of(project))

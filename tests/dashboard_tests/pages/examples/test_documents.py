@@ -14,6 +14,7 @@ from dashboard.state.editing import drafts, examples, records, starting
 from dashboard.views.documents import record_rows, viewer_data
 from engine.errors import DatasetError
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
+from engine.pipeline.templates import SAMPLES
 from engine.runs.intake.attachments import BroughtFile
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -123,6 +124,15 @@ def test_a_document_is_read_next_to_its_answer(home):
     app.run()
     assert not app.exception
     assert "Press a field to see the place of its value" in said(app)
+
+
+def test_every_input_of_a_row_is_shown_next_to_its_answer():
+    project = drafts.project_from_sample(SAMPLES[0])
+    app = open_page("examples", project=project)
+    app.session_state["example_tabs"] = "One by one"
+    app.run()
+    (cells,) = reading.dataset(stored_draft(project).dataset).rows(0, 1)
+    assert {cells["plan"], cells["channel"]} <= {text.value for text in app.text}
 
 
 def test_a_rows_document_and_its_record_are_what_the_viewer_draws():

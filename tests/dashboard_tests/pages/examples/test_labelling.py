@@ -52,12 +52,12 @@ def table_of(project: str):
 def test_a_log_is_labelled_by_keys_in_the_order_of_doubt():
     project = from_log()
     app = label_page(project)
-    assert "**29 rows to label**, 0 labelled" in said(app)
+    assert "**29 answers to check**, 0 labelled" in said(app)
     assert "Row 4. Its user gave a thumbs-down." in said(app)
     app.button(key="label_value_0").click().run()
     assert not app.exception
     assert table_of(project).values(OUTPUT)[3] == "billing"
-    assert "**28 rows to label**, 1 labelled" in said(app)
+    assert "**28 answers to check**, 1 labelled" in said(app)
     assert not app.toast
     assert "Nothing else has answered it yet." in said(app)
     app.button(key="label_skip").click().run()
@@ -122,6 +122,7 @@ def test_rows_where_the_two_best_prompts_of_the_last_run_disagree_come_first(mon
     with OpenAIServer(answer=answered) as server:
         drafts.update(project, model=ModelChoice(name="openai/test-model", base_url=server.url))
         app = label_page(project)
+        assert "**1 row to label, 28 answers to check**, 0 labelled" in said(app)
         (button,) = [b for b in app.button if b.key == "label_ask"]
         assert "(58 calls, price not known)" in button.label
         button.click().run(timeout=180)

@@ -35,12 +35,14 @@ def test_an_audience_sees_the_result_and_nothing_to_press(home):
     assert app.title
 
 
-def test_every_run_offers_the_view(home):
+def test_every_run_offers_the_view_on_its_page_and_with_its_result(home):
     project, run = finished_run(home)
-    app = open_page("run", project=project, run=run)
-    app.button(key="present_run").click().run()
-    assert not app.exception
-    assert app.query_params["present"] in ("1", ["1"])
+    for page in ("run", "results"):
+        app = open_page(page, project=project, run=run)
+        app.button(key="present_run").click().run()
+        assert not app.exception
+        assert [b.label for b in app.button] == ["Leave"]
+        assert app.query_params["present"] in ("1", ["1"])
 
 
 def test_the_demonstration_keeps_its_project(home):
