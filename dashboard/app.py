@@ -8,7 +8,7 @@ from streamlit.navigation.page import StreamlitPage
 from dashboard.components import ui
 from dashboard.components.page import read_only_notice
 from dashboard.state import users
-from dashboard.state.selection import read_only
+from dashboard.state.writing import read_only
 from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 

@@ -102,9 +102,9 @@ def _settle(project_id: str, part: Part, again: bool) -> None:
         st.session_state[_seen(project_id, part)] = state_of(reading.draft(project_id), part)
 
 
-def forget_seen(project_id: str, part: Part) -> None:
-    """Take what is stored now for what this tab shows: it has changed the part itself."""
-    st.session_state.pop(_seen(project_id, part), None)
+def forget_seen(project_id: str) -> None:
+    """Take the examples stored now for what this tab shows: it has changed them itself."""
+    st.session_state.pop(_seen(project_id, "examples"), None)
 
 
 def _seen(project_id: str, part: Part) -> str:

@@ -11,7 +11,7 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.state import reading
-from dashboard.state.selection import Selection, read_only
+from dashboard.state.writing import read_only
 from engine.errors import NotFoundError
 from engine.runs.spec import ProjectDraft
 from engine.store.access import NO_CHANGE
@@ -66,11 +66,11 @@ def current() -> Current | None:
     """Return the page's project and write it into the address; None when there is no project at all."""
     found = reading.projects()
     by_id = {p.id: p for p in found}
-    selection = Selection.from_params(st.query_params)
-    wanted = [selection.project]
-    if selection.run and not selection.project:
+    asked, run_id = (st.query_params.get(name, "") for name in ("project", "run"))
+    wanted = [asked]
+    if run_id and not asked:
         with suppress(NotFoundError):
-            wanted.append(reading.run(selection.run).project_id)
+            wanted.append(reading.run(run_id).project_id)
     wanted.append(st.session_state.get("project", ""))
     chosen = next((by_id[i] for i in wanted if i in by_id), found[0] if found else None)
     if chosen is None:
@@ -83,8 +83,9 @@ def current() -> Current | None:
 
 def open_page(name: str, **changes: str) -> None:
     """Open another page of the same project."""
-    chosen = Selection(project=st.session_state.get("project", "")).with_(**changes)
-    st.switch_page(ui.page_path(name), query_params=chosen.params())
+    st.switch_page(
+        ui.page_path(name), query_params={"project": st.session_state.get("project", ""), **changes}
+    )
 
 
 def tune_link() -> None:

@@ -11,7 +11,6 @@ from dashboard.components import ui
 from dashboard.components.page import open_page
 from dashboard.state import reading
 from dashboard.state.editing import drafts
-from dashboard.state.selection import Selection
 from dashboard.views.text import distinct
 from engine.errors import EngineError
 from engine.export.hero import VERDICTS
@@ -48,9 +47,8 @@ def state_badge(run: RunRow) -> None:
 
 def current_run() -> RunRow | None:
     """Return the run to show, or None when there is none."""
-    selection = Selection.from_params(st.query_params)
-    runs = reading.runs(selection.project)
-    return next((r for r in runs if r.id == selection.run), runs[0] if runs else None)
+    runs = reading.runs(st.query_params.get("project", ""))
+    return next((r for r in runs if r.id == st.query_params.get("run")), runs[0] if runs else None)
 
 
 PRESENT = "present"
@@ -59,7 +57,7 @@ PRESENT = "present"
 
 def open_presenter(project_id: str, run_id: str) -> None:
     """Open the presenter's view of a run."""
-    st.switch_page(ui.page_path("run"), query_params={"project": project_id, "run": run_id, PRESENT: "1"})
+    open_page("run", project=project_id, run=run_id, **{PRESENT: "1"})
 
 
 def present_button(run: RunRow) -> None:
@@ -80,7 +78,7 @@ MOST_PICKED = 100
 
 def run_picker(run_id: str) -> bool:
     """Let the user look at another of the project's newest runs, when there are several; return whether there are."""
-    every = reading.runs(Selection.from_params(st.query_params).project)
+    every = reading.runs(st.query_params.get("project", ""))
     if len(every) < 2:
         return False
     runs = {r.id: r for at, r in enumerate(every) if at < MOST_PICKED or r.id == run_id}

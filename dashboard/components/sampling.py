@@ -8,7 +8,7 @@ from dashboard.components import ui
 from dashboard.components.guard import guarded
 from dashboard.components.page import Current
 from dashboard.state.editing import examples
-from dashboard.state.selection import read_only
+from dashboard.state.writing import read_only
 from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 from engine.runs.spec import ProjectDraft

@@ -10,8 +10,8 @@ from typing import Any, Literal, ParamSpec, TypeVar
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard.state.selection import read_only
 from dashboard.state.users import acting_later
+from dashboard.state.writing import read_only
 from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 
@@ -191,12 +191,12 @@ def button(
     return pressed
 
 
-def chosen_or_button(mine: bool, label: str, key: str, on_click: Callable[[], None], **options: Any) -> None:
+def chosen_or_button(mine: bool, key: str, on_click: Callable[[], None], **options: Any) -> None:
     """Draw a badge on the one thing of several that is chosen, and on each other the button that chooses it."""
     if mine:
         st.badge("Chosen", icon=":material/check:", color="green")
     elif not read_only():
-        button(label, key, on_click=on_click, **options)
+        button("Choose", key, on_click=on_click, **options)
 
 
 def _icon(name: str) -> str | None:

@@ -11,7 +11,7 @@ from dashboard.components.page import Current, current, open_page
 from dashboard.components.runs import STATES, goes_on
 from dashboard.components.share import share_button
 from dashboard.state import reading
-from dashboard.state.selection import read_only
+from dashboard.state.writing import read_only
 from dashboard.views.live import spent
 from dashboard.views.text import count, distinct, escape_markdown
 from dashboard.views.wizard import SET_UP, Step, next_step, steps

@@ -111,20 +111,14 @@ def listed(run: RunRow, best: str) -> list[CandidateEntry]:
     return sorted(ranked[:LISTED], key=lambda c: c.number)
 
 
-def name_of(entry: CandidateEntry | CandidateRow, best: str, run: RunRow | None = None) -> str:
-    """Return a prompt's name in words; `run` for one from another run.
+def name_of(entry: CandidateEntry | CandidateRow, best: str) -> str:
+    """Return a prompt's name in words.
 
     >>> name_of(CandidateEntry("a", 3, 0.8, 40, 0.72), "a")
     'Prompt 3 · best · 72.0 % on the test rows'
     """
     what = "Start" if entry.number == 0 else f"Prompt {entry.number}"
-    parts = [
-        what,
-        "best" if entry.id == best else "",
-        score_words(entry),
-        run.title if run is not None else "",
-    ]
-    return " · ".join(p for p in parts if p)
+    return f"{what}{' · best' if entry.id == best else ''} · {score_words(entry)}"
 
 
 def score_words(entry: CandidateEntry) -> str:

@@ -1,6 +1,6 @@
 """Users' feedback on answers for the next run, and their grades to check a judge against.
 
-Reading goes through `dashboard.state.reading`, writing through `dashboard.state.selection`, as everywhere. No Streamlit in here.
+Reading goes through `dashboard.state.reading`, writing through `dashboard.state.writing`, as everywhere. No Streamlit in here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 
 from dashboard.state import reading
-from dashboard.state.selection import writing
+from dashboard.state.writing import writing
 from engine.records import value_text
 from engine.runs.spec import Feedback
 from engine.store.rows import FeedbackRow

@@ -20,7 +20,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from dashboard.state import users
-from dashboard.state.selection import writing
+from dashboard.state.writing import writing
 from engine.children import Child
 from engine.errors import AccessError, RunError
 from engine.home import data_home

@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard.state import launching
 from dashboard.state.reading import setting
-from dashboard.state.selection import read_only
+from dashboard.state.writing import read_only
 from dashboard.views.text import model_name
 from engine.errors import ConfigurationError, RunError
 from engine.lm.choice import ModelChoice, find_provider, find_route, is_offline, key_variable

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from dashboard.state import candidates, launching, reading
 from dashboard.state.candidates import ComparedCandidate
-from dashboard.state.selection import writing
+from dashboard.state.writing import writing
 from engine.errors import RunError
 from engine.records import Candidate, Outcome, Usage
 from engine.runs.results.more_scores import (

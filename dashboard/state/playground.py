@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from dashboard.state import launching, models, reading
 from dashboard.state.candidates import score_words
 from dashboard.state.editing.examples import split_of
+from dashboard.views.text import prompt_name, upper_first
 from engine.pipeline.spec import FieldSpec, PipelineSpec
 from engine.records import Candidate, Outcome, json_value, value_text
 from engine.runs.child.playground import Piece, PlaygroundAnswer, PlaygroundRequest, PreviewRequest
@@ -237,8 +238,7 @@ def extras(attempt: PlaygroundAnswer, outputs: Sequence[FieldSpec]) -> list[tupl
 
 
 def _name(candidate: CandidateRow, best: str) -> str:
-    what = "Starting prompt" if candidate.number == 0 else f"Prompt {candidate.number}"
-    return f"{what} · {score_words(candidate)}{' · best' if candidate.id == best else ''}"
+    return f"{upper_first(prompt_name(candidate.number))} · {score_words(candidate)}{' · best' if candidate.id == best else ''}"
 
 
 TRIED = 10

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
-from dashboard.views.text import upper_first
+from dashboard.views.text import prompt_name, upper_first
 from engine.store.rows import CandidateRow, TrialRow
 from engine.text import percent
 
@@ -177,8 +177,8 @@ def trade_off(found: Sequence[Variant]) -> str:
     cheap, dear = front[0], front[-1]
     gain = 100 * (dear.score - cheap.score)
     sentence = (
-        f"{upper_first(_name(dear))} scores {gain:.{1 if gain < 10 else 0}f} points more than {_name(cheap)} "
-        f"and reads {dear.tokens / cheap.tokens:.1f} times the tokens."
+        f"{upper_first(prompt_name(dear.number))} scores {gain:.{1 if gain < 10 else 0}f} points more than "
+        f"{prompt_name(cheap.number)} and reads {dear.tokens / cheap.tokens:.1f} times the tokens."
     )
     return f"{sentence} {_as_good_words(found)}".strip()
 
@@ -190,13 +190,9 @@ def _as_good_words(found: Sequence[Variant]) -> str:
         return ""
     fewer_tokens = 100 * (1 - cheaper.tokens / best.tokens)
     return (
-        f"On these rows {_name(cheaper)} is as good as the best, {_name(best)}, "
+        f"On these rows {prompt_name(cheaper.number)} is as good as the best, {prompt_name(best.number)}, "
         f"with {fewer_tokens:.0f} % fewer tokens."
     )
-
-
-def _name(one: Variant) -> str:
-    return f"prompt {one.number}" if one.number else "the starting prompt"
 
 
 def as_good(found: Sequence[Variant]) -> Variant | None:

@@ -214,7 +214,6 @@ SIDE = 1100
 def viewer_data(
     document: PagedDocument,
     rows: Sequence[RecordRow],
-    evidence: Sequence[Evidence] = (),
     *,
     editable: bool = False,
     judged: bool = False,
@@ -223,18 +222,14 @@ def viewer_data(
 ) -> Json:
     """Return what the viewer draws as JSON values: pages, lines, and the line and value of each mark.
 
-    `evidence` is the answer's own; the place of every other value is looked for by code. Of a wrong value both places
-    count, that of the answer first. `key` tells one document from another; `focus` is the path that is chosen at first.
+    Of a wrong value both places count, that of the answer first. `key` tells one document from another; `focus` is the path that is chosen at first.
     """
     pages = [_page(document, page) for page in document.pages]
-    known = {one.path: one for one in evidence}
     shown = {r.path: _values(r, judged=judged) for r in rows if r.kind == "leaf"}
     places = _places(document, [{p: v[at] for p, v in shown.items() if len(v) > at} for at in range(2)])
     lines = []
     for row in rows:
-        own = known.get(row.path)
-        found = [own] if own is not None and own.page else places.get(row.path, [])
-        lines.append({**row._asdict(), "places": [_place(one) for one in found]})
+        lines.append({**row._asdict(), "places": [_place(one) for one in places.get(row.path, ())]})
     shared = {"key": key, "focus": focus, "pages": pages, "rows": lines}
     return {**shared, "editable": editable, "judged": judged}
 

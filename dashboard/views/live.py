@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from dashboard.views.text import count, upper_first
+from dashboard.views.text import count, prompt_name, upper_first
 from engine.search.wording import SOLVING
 from engine.store.rows import EventRow, RequestRow, RunRow, TrialRow
 from engine.store.runs import budget_now
@@ -43,7 +43,7 @@ class _RunNames:
     def name(self, candidate: object) -> str:
         """Return a prompt's name."""
         number = self.numbers.get(str(candidate))
-        return "A prompt" if number is None else "The starting prompt" if not number else f"Prompt {number}"
+        return "A prompt" if number is None else upper_first(prompt_name(number))
 
     def trial(self, event: EventRow) -> TrialRow | None:
         """Return the trial that an event is about."""

@@ -241,11 +241,11 @@ def _links(
     )
 
 
-def thinned(points: Sequence[Point], most: int = MOST_DRAWN) -> list[Point]:
+def thinned(points: Sequence[Point]) -> list[Point]:
     """Return few enough points to draw: of each stretch the lowest, the highest and the last. Figures use them all."""
-    if len(points) <= most:
+    if len(points) <= MOST_DRAWN:
         return list(points)
-    size = -(-3 * len(points) // most)
+    size = -(-3 * len(points) // MOST_DRAWN)
     kept: dict[int, Point] = {}
     for start in range(0, len(points), size):
         stretch = points[start : start + size]

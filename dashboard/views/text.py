@@ -58,6 +58,15 @@ def upper_first(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}"
 
 
+def prompt_name(number: int) -> str:
+    """Return a run's prompt as a sentence names it.
+
+    >>> prompt_name(0), prompt_name(3)
+    ('the starting prompt', 'prompt 3')
+    """
+    return f"prompt {number}" if number else "the starting prompt"
+
+
 def distinct(names: Mapping[_Key, str]) -> dict[_Key, str]:
     """Return the names with a number behind those seen before: choices differ by their text alone.
 

@@ -13,7 +13,7 @@ from dashboard.components.page import Current
 from dashboard.components.tables import row_column
 from dashboard.state import reading
 from dashboard.state.editing import examples
-from dashboard.state.selection import read_only
+from dashboard.state.writing import read_only
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
@@ -34,6 +34,15 @@ def edit_rows(project_id: str, change: Edit) -> bool:
         change(reading.dataset(reading.draft(project_id).dataset or ""), seen)
 
     return guarded_edit(project_id, edit, "examples")
+
+
+def save_rows(project_id: str, change: Edit) -> bool:
+    """Make an edit and show what is stored; an error is kept for the page. Return whether it was saved."""
+    saved = False
+    with ui.problem_kept(problem_key(project_id)):
+        saved = edit_rows(project_id, change)
+    renew(project_id)
+    return saved
 
 
 def show_rows(project_id: str, rows: Sequence[int]) -> None:
@@ -74,7 +83,7 @@ def undo_button(now: Current) -> None:
 def _undo(project_id: str) -> None:
     with ui.problem_kept(problem_key(project_id)):
         examples.undo(project_id)
-    forget_seen(project_id, "examples")
+    forget_seen(project_id)
     forget_rows(project_id)
     renew(project_id)
 

@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard.app_pages.examples.grid import edit_rows, problem_key
+from dashboard.app_pages.examples.grid import problem_key, save_rows
 from dashboard.components import ui
-from dashboard.components.guard import renew
 from dashboard.components.page import Current
 from dashboard.state import playground
 from dashboard.state.editing import examples, labelling
 from dashboard.state.models import lacking, title_of
-from dashboard.state.selection import read_only
+from dashboard.state.writing import read_only
 from dashboard.views.prompts import calls_a_row
 from dashboard.views.text import count, escape_markdown
+from engine.dataset.logs import COMMENT
 from engine.pipeline.spec import FieldSpec
+from engine.runs.child.playground import MOST_ROWS
 from engine.runs.spec import ModelChoice
 from engine.text import price
 
@@ -57,7 +58,7 @@ def label_tab(now: Current, table: Dataset) -> None:
         st.caption(f"Row {table.row_number(row)}. {reason}")
         for one in now.draft.pipeline.inputs if now.draft.pipeline else ():
             ui.named_text(one.name, cells.get(now.draft.mapping.get(one.name, ""), ""))
-        comment = cells.get(labelling.COMMENT, "")
+        comment = cells.get(COMMENT, "")
         if comment:
             st.caption(f"Its user wrote: {escape_markdown(comment, 400)}")
         ui.named_text(f"{field.name}, as it is now", answers[row] or "(blank)")
@@ -110,21 +111,17 @@ def _actions(now: Current, field: FieldSpec, row: int, answer: str) -> None:
 
 
 def _label(project_id: str, row: int, answer: str) -> None:
-    with ui.problem_kept(problem_key(project_id)):
-        edit_rows(project_id, lambda _table, _seen: labelling.label(project_id, row, answer))
-    renew(project_id)
+    save_rows(project_id, lambda _table, _seen: labelling.label(project_id, row, answer))
 
 
 def _leave_out(project_id: str, row: int) -> None:
-    with ui.problem_kept(problem_key(project_id)):
-        edit_rows(project_id, lambda _table, _seen: labelling.leave_out(project_id, row))
-    renew(project_id)
+    save_rows(project_id, lambda _table, _seen: labelling.leave_out(project_id, row))
 
 
 def _ask_prompt(now: Current, rows: list[int]) -> None:
     """Offer to answer the next rows with the best prompts, so that those where they disagree come first."""
     known = labelling.answers_of(now.id)
-    asked = [row for row in rows if row not in known][: labelling.ASKED]
+    asked = [row for row in rows if row not in known][:MOST_ROWS]
     if not asked or read_only():
         return
     model = now.draft.model or ModelChoice()

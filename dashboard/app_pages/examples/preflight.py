@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard.app_pages.examples.grid import edit_rows, problem_key, show_rows
+from dashboard.app_pages.examples.grid import save_rows, show_rows
 from dashboard.components import ui
-from dashboard.components.guard import guarded, renew
+from dashboard.components.guard import guarded
 from dashboard.components.page import Current, share_bar
 from dashboard.components.sampling import sample_offer
 from dashboard.components.tables import data_table, row_column
 from dashboard.state import reading
 from dashboard.state.editing import examples
 from dashboard.state.editing.examples import findings_of, split_of
-from dashboard.state.selection import read_only
+from dashboard.state.writing import read_only
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, escape_markdown
 from engine.pipeline.spec import PipelineSpec
@@ -150,10 +150,8 @@ def _apply(project_id: str, finding: Finding, fix: Fix) -> None:
         also: examples.TaskChange = {"pipeline": task} if task is not None else {}
         examples.change_rows(project_id, what, table, cells=cells, seen=seen, also=also)
 
-    with ui.problem_kept(problem_key(project_id)):
-        if edit_rows(project_id, change):
-            st.toast(f"{escape_markdown(fix.label, 80)}: done. Undo takes it back.", icon=":material/check:")
-            renew(project_id)
+    if save_rows(project_id, change):
+        st.toast(f"{escape_markdown(fix.label, 80)}: done. Undo takes it back.", icon=":material/check:")
 
 
 PARTS = (

@@ -95,7 +95,7 @@ def example_source(now: Current) -> None:
     st.caption(ABOUT)
     page = page or _stored_rows(now)
     if page:
-        forget_seen(now.id, "examples")
+        forget_seen(now.id)
         forget_rows(now.id)
         renew(now.id)
         open_page(page)

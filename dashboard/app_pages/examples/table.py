@@ -9,11 +9,10 @@ import streamlit as st
 
 from dashboard.app_pages.examples.add import add_rows, synthetic_note
 from dashboard.app_pages.examples.grid import (
-    edit_rows,
     example_grid,
     forget_rows,
     open_tab,
-    problem_key,
+    save_rows,
     undo_button,
 )
 from dashboard.app_pages.examples.labelling import label_tab
@@ -28,7 +27,7 @@ from dashboard.components.tables import bar_column, data_table, in_percent
 from dashboard.state import reading
 from dashboard.state.editing import records, starting
 from dashboard.state.editing.steps import title_of
-from dashboard.state.selection import read_only
+from dashboard.state.writing import read_only
 from dashboard.views.glossary import NUMBERED, explain
 from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
@@ -130,7 +129,7 @@ def _offer_task(now: Current, dataset_id: str) -> None:
                 starting.use_rows(now.id, dataset_id, redraft=True)
                 # The Task page's widgets keep what they showed: new keys make them take the new task.
                 renew(now.id)
-                forget_seen(now.id, "examples")
+                forget_seen(now.id)
                 open_page("review")
 
 
@@ -158,10 +157,8 @@ def answers_card(now: Current, spec: PipelineSpec, table: Dataset) -> None:
 
 
 def _make_columns(project_id: str) -> None:
-    with ui.problem_kept(problem_key(project_id)):
-        edit_rows(project_id, lambda _table, seen: records.make_columns(project_id, seen))
+    save_rows(project_id, lambda _table, seen: records.make_columns(project_id, seen))
     open_tab("One by one")
-    renew(project_id)
 
 
 LINES = 500

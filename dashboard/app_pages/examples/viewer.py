@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard.app_pages.examples.grid import edit_rows, problem_key
+from dashboard.app_pages.examples.grid import problem_key, save_rows
 from dashboard.components import ui
 from dashboard.components.document import document_view
-from dashboard.components.guard import renew
 from dashboard.components.page import Current
 from dashboard.state.editing import records
-from dashboard.state.selection import read_only
+from dashboard.state.writing import read_only
 from dashboard.views.documents import record_rows, viewer_data
 from dashboard.views.text import escape_markdown
 from engine.pipeline.spec import PipelineSpec
@@ -69,6 +68,4 @@ def _turn(key: str, row: int) -> None:
 
 
 def _correct(project_id: str, row: int, act: str, path: str, text: str) -> None:
-    with ui.problem_kept(problem_key(project_id)):
-        edit_rows(project_id, lambda _table, _seen: records.correct(project_id, row, act, path, text))
-    renew(project_id)
+    save_rows(project_id, lambda _table, _seen: records.correct(project_id, row, act, path, text))

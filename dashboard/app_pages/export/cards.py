@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.prompts import messages_view
 from dashboard.state import candidates, reading
-from dashboard.state.selection import read_only, writing
+from dashboard.state.writing import read_only, writing
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError

@@ -13,7 +13,7 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.tables import small_table
 from dashboard.state import reading
-from dashboard.state.selection import writing
+from dashboard.state.writing import writing
 from dashboard.views.text import count
 from engine.errors import EngineError
 from engine.runs.results.archive import FOLDER, SUFFIX, bring_back, put_away

@@ -7,7 +7,7 @@ from dashboard.app_pages.history.runs import history_table, run_card, run_compar
 from dashboard.components import ui
 from dashboard.components.page import tune_link
 from dashboard.state import reading
-from dashboard.state.selection import read_only
+from dashboard.state.writing import read_only
 
 ui.page_title("History", "All runs of all projects. Nothing is thrown away.")
 runs = reading.runs()

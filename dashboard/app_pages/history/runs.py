@@ -19,7 +19,7 @@ from dashboard.components.runs import (
 from dashboard.components.tables import before_and_after, data_table, gain_column, label_column
 from dashboard.state import reading
 from dashboard.state.editing import drafts
-from dashboard.state.selection import read_only, writing
+from dashboard.state.writing import read_only, writing
 from dashboard.views import history
 from dashboard.views.glossary import explain
 from dashboard.views.history import Difference

@@ -16,7 +16,7 @@ from dashboard.components.runs import goes_on
 from dashboard.components.start_box import start_box
 from dashboard.state import reading
 from dashboard.state.editing import drafts
-from dashboard.state.selection import read_only
+from dashboard.state.writing import read_only
 
 drafts.first_project()
 projects, runs = reading.projects(), reading.runs()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -14,7 +13,7 @@ from dashboard.components.runs import STATES
 from dashboard.state import reading, users
 from dashboard.state.editing import drafts
 from dashboard.state.editing.project_file import AttachedFile, attached
-from dashboard.state.selection import read_only
+from dashboard.state.writing import read_only
 from dashboard.views.history import best_scores, curve
 from dashboard.views.live import spent
 from dashboard.views.text import count, escape_markdown
@@ -22,10 +21,6 @@ from dashboard.views.wizard import Step, steps
 from engine.errors import ConfigurationError, EngineError
 from engine.store.rows import ProjectRow, RunRow
 from engine.text import percent
-
-if TYPE_CHECKING:
-    pass
-
 
 MENU = {
     "rename": "Rename",

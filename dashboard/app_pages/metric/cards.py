@@ -116,7 +116,7 @@ def _card(now: Current, metric: type[Metric], chosen: str, advised: str) -> None
         named = Named(name=metric.name, options=usual_options(metric.name, now.draft.pipeline))
         use = ui.callback(drafts.update, now.id, metric=named)
         primary = "primary" if not chosen and fits else "secondary"
-        ui.chosen_or_button(metric.name == chosen, "Choose", f"use_{metric.name}", use, type=primary)
+        ui.chosen_or_button(metric.name == chosen, f"use_{metric.name}", use, type=primary)
 
 
 def _description(metric: type[Metric]) -> None:

@@ -15,7 +15,7 @@ from dashboard.components.runs import figure, present_button
 from dashboard.components.tables import small_table
 from dashboard.state import candidates, more_scores, reading
 from dashboard.state.candidates import score_words
-from dashboard.state.selection import writing
+from dashboard.state.writing import writing
 from dashboard.views.candidate_charts import as_good, variants
 from dashboard.views.glossary import explain
 from dashboard.views.models import HEAD, LIKELY
@@ -125,7 +125,7 @@ def _offer(run: RunRow, offer: Offer) -> None:
             st.markdown(offer.why)
             st.caption(escape_markdown(offer.facts, 200))
         take = ui.callback(_take, run.id, offer.candidate)
-        ui.chosen_or_button(offer.candidate == run.taken, "Choose", f"take_{offer.candidate}", take)
+        ui.chosen_or_button(offer.candidate == run.taken, f"take_{offer.candidate}", take)
 
 
 def _take(run_id: str, candidate: str) -> None:

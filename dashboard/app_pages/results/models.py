@@ -14,7 +14,7 @@ from dashboard.components.runs import replace_setup
 from dashboard.components.tables import small_table
 from dashboard.state import candidates, reading
 from dashboard.state.models import title_of
-from dashboard.state.selection import read_only
+from dashboard.state.writing import read_only
 from dashboard.views.glossary import explain
 from dashboard.views.history import draft_on, same_test
 from dashboard.views.models import (

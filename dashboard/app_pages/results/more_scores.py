@@ -11,7 +11,7 @@ from dashboard.components.runs import goes_on
 from dashboard.state import launching, models, more_scores, reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.more_scores import Missing, Offer
-from dashboard.state.selection import read_only
+from dashboard.state.writing import read_only
 from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 from engine.runs.spec import ModelChoice

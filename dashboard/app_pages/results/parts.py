@@ -12,8 +12,8 @@ from dashboard.components import ui
 from dashboard.components.runs import goes_on
 from dashboard.state import candidates, more_scores
 from dashboard.state.candidates import PARAM, ComparedCandidate, key_of
-from dashboard.state.selection import read_only
-from dashboard.views.text import count, distinct, escape_markdown
+from dashboard.state.writing import read_only
+from dashboard.views.text import count, distinct, escape_markdown, prompt_name
 from engine.records import Candidate
 from engine.runs.results.prompt_parts import PromptPart, prompt_parts, without_parts
 
@@ -106,7 +106,7 @@ def _version(one: ComparedCandidate, off: Sequence[PromptPart]) -> None:
     if read_only():
         return
     run, parent = one.run, one.candidate.candidate
-    child = without_parts(parent, off, _called(one))
+    child = without_parts(parent, off, prompt_name(one.candidate.number))
     entry = next((c for c in candidates.index(run) if c.id == child.id), None) if off else None
     if entry is not None and "validation" in candidates.whole(run).get(child.id, {}):
         st.caption(f"This version is prompt {entry.number} of the run.")
@@ -145,10 +145,6 @@ def _why_not(one: ComparedCandidate) -> str:
 
 def _compare(one: ComparedCandidate, child: Candidate) -> None:
     st.query_params[PARAM] = f"{one.key},{key_of(one.run.id, child.id)}"
-
-
-def _called(one: ComparedCandidate) -> str:
-    return "the starting prompt" if one.candidate.number == 0 else f"prompt {one.candidate.number}"
 
 
 def _effects(one: ComparedCandidate, parts: Sequence[PromptPart]) -> dict[PromptPart, Effect]:

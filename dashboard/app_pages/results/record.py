@@ -12,7 +12,7 @@ from dashboard.components.document import document_view
 from dashboard.state import reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.editing import records
-from dashboard.state.selection import read_only
+from dashboard.state.writing import read_only
 from dashboard.views.documents import graded_answer, record_rows, viewer_data
 from engine.records import Outcome, json_value, value_text
 from engine.runs.spec import make_metric

@@ -16,7 +16,7 @@ from dashboard.state import candidates, feedback, models, more_scores, playgroun
 from dashboard.state.candidates import SPLITS, ComparedCandidate
 from dashboard.state.feedback import answer_text
 from dashboard.state.models import asked_models
-from dashboard.state.selection import read_only
+from dashboard.state.writing import read_only
 from dashboard.views.comparison import (
     SHOWS,
     ComparedRow,

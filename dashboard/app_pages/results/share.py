@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.serving.shared import PATH
 from dashboard.state import reading
-from dashboard.state.selection import read_only, writing
+from dashboard.state.writing import read_only, writing
 from dashboard.views.text import count
 from engine.store.links import DAYS
 from engine.store.rows import RunRow

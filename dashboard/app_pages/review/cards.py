@@ -6,16 +6,15 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.guard import forget_seen, renew
-from dashboard.components.page import Current, share_bar
-from dashboard.components.roles import missing_role, role_cards
+from dashboard.components.page import Current, sample_values, share_bar
 from dashboard.components.sampling import sample_offer
 from dashboard.state import reading
 from dashboard.state.editing import drafts, examples, starting
-from dashboard.state.editing.steps import title_of
+from dashboard.state.editing.steps import change_step, pipeline_of, title_of
 from dashboard.state.models import title_of as model_title
 from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
-from engine.pipeline.spec import FieldSpec, PipelineSpec
+from engine.pipeline.spec import FieldSpec
 from engine.registry import METRICS
 from engine.runs.intake.drafting import advised_metric, usual_options
 from engine.runs.spec import Named, ProjectDraft
@@ -113,12 +112,8 @@ def _set_instruction(project_id: str, text: str) -> None:
 
 def _change_step(project_id: str, **changes: object) -> None:
     def change(draft: ProjectDraft) -> ProjectDraft:
-        if draft.pipeline is None:
-            return draft
-        *others, last = draft.pipeline.steps
-        return draft.model_copy(
-            update={"pipeline": PipelineSpec(steps=(*others, last.model_copy(update=changes)))}
-        )
+        last = len(pipeline_of(draft).steps) - 1
+        return change_step(draft, last, lambda step: step.model_copy(update=changes))
 
     drafts.edit(project_id, change)
     renew(project_id)
@@ -146,7 +141,7 @@ def _roles(now: Current) -> None:
         with ui.errors_shown():
             starting.set_roles(now.id, dataset, roles)
             renew(now.id)
-            forget_seen(now.id, "examples")
+            forget_seen(now.id)
             st.rerun()
 
 
@@ -201,3 +196,41 @@ def examples_card(now: Current) -> None:
             st.caption(f"{train:,} to learn from, {validation:,} to choose by, {test:,} for the final test.")
             sample_offer(now)
         ui.link("examples", "Change the rows or the split", "table_rows", project=now.id)
+
+
+ROLES = {"input": "Input", "output": "Answer", "ignore": "Not used"}
+
+
+def role_cards(now: Current, dataset_id: str) -> dict[str, str]:
+    """Show a card for each column with some of its values; return column -> role as chosen, or as guessed until then."""
+    from engine.dataset import guess_roles
+
+    found = reading.profiles(dataset_id)
+    guessed = guess_roles(reading.dataset(dataset_id), found)
+    roles: dict[str, str] = {}
+    with st.grid(4, min_column_width=240, key="role_cards"):
+        for at, column in enumerate(found):
+            name = escape_markdown(column.name, 40)
+            with ui.card(f"role_card_{at}", name, height="stretch", gap="xsmall"):
+                roles[column.name] = ui.choose(
+                    f"Role of {name}",
+                    list(ROLES),
+                    default=str(guessed[column.name]),
+                    format_func=lambda r: ROLES[r],
+                    key=f"role_{at}_{dataset_id}_{now.id}",
+                )
+                sample_values(" ".join(sample.split())[:120] for sample in column.samples[:2])
+    return roles
+
+
+def missing_role(roles: dict[str, str]) -> str:
+    """Return what is missing for a task to be made of columns with these roles, or "".
+
+    >>> missing_role({"text": "input", "id": "ignore"})
+    'Mark at least one column as Answer: it holds what the model should say.'
+    """
+    if "input" not in roles.values():
+        return "Mark at least one column as Input."
+    if "output" not in roles.values():
+        return "Mark at least one column as Answer: it holds what the model should say."
+    return ""

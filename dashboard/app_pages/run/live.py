@@ -14,11 +14,11 @@ from dashboard.components.run_elements import Parts, follow, meters_element, sco
 from dashboard.components.runs import STATES, goes_on, present_button, run_picker, state_badge, verdict_card
 from dashboard.components.tables import PERCENT, data_table, in_percent, row_column
 from dashboard.state import reading
-from dashboard.state.selection import read_only
 from dashboard.state.snapshot import Snapshot
+from dashboard.state.writing import read_only
 from dashboard.views.glossary import explain
 from dashboard.views.live import progress
-from dashboard.views.text import count, escape_markdown, upper_first
+from dashboard.views.text import count, escape_markdown, prompt_name, upper_first
 from engine.records import Outcome
 from engine.store.rows import CandidateRow, RunRow, TrialRow
 from engine.text import duration, percent, short
@@ -44,9 +44,10 @@ def _trial_card(seen: Snapshot, trial: TrialRow, *, pinned: bool) -> None:
         with ui.row("trial_head", "top", side="distribute"):
             score = "" if trial.answered_score is None else f"{percent(trial.answered_score)} on "
             failed = f", {trial.failed} failed" if trial.failed else ""
+            name = upper_first(prompt_name(row.number)) if row is not None else "Prompt"
             best = f":green[:material/star:] {'Best' if run.is_over else 'Best so far'}: " if pinned else ""
             st.markdown(
-                f"{best}**{_name(row)}** · {score}{trial.rows_done} of {trial.rows_total} {trial.split} rows{failed}"
+                f"{best}**{name}** · {score}{trial.rows_done} of {trial.rows_total} {trial.split} rows{failed}"
             )
             if not pinned:
                 close = ui.callback(st.query_params.pop, "trial", None)
@@ -91,16 +92,10 @@ def _looked_at(trials: Sequence[TrialRow], row: CandidateRow) -> str:
     return f"Before it was made, the search looked at {count(last.rows_done, 'training row')} (trial {last.number}){scored}."
 
 
-def _name(row: CandidateRow | None) -> str:
-    if row is None:
-        return "Prompt"
-    return "Starting prompt" if row.number == 0 else f"Prompt {row.number}"
-
-
 def _why(row: CandidateRow, found: dict[str, CandidateRow]) -> str:
     reason = upper_first(row.candidate.reason) or "The starting prompt."
     numbers = sorted(found[p].number for p in row.candidate.parents if p in found)
-    parents = [f"prompt {number}" if number else "the starting prompt" for number in numbers]
+    parents = [prompt_name(number) for number in numbers]
     return f"{reason}\nIt comes from {' and '.join(parents)}." if parents else reason
 
 

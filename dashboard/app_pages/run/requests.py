@@ -8,9 +8,9 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.state import launching, models, reading
-from dashboard.state.selection import read_only
 from dashboard.state.snapshot import Snapshot
-from dashboard.views.text import escape_markdown
+from dashboard.state.writing import read_only
+from dashboard.views.text import escape_markdown, prompt_name
 from engine.records import Candidate
 from engine.store.rows import BUDGET, CANDIDATE, SCORE, CandidateRow, RequestRow
 from engine.store.runs import budget_now
@@ -195,7 +195,7 @@ def _own_prompt(run_id: str) -> None:
     # Names without scores: a select box keeps a name, and a score that changes meanwhile would make it another one.
     picked = ui.pick(
         "Start from",
-        {i: _name(c) for i, c in found.items()},
+        {i: prompt_name(c.number) for i, c in found.items()},
         best.id,
         key=f"own_from_{run_id}",
         persist_state="session",
@@ -232,9 +232,7 @@ def _written(origin: Candidate, texts: dict[str, str], *, keep_demos: bool, numb
         if not keep_demos:
             changes["demos"] = ()
         mine = mine.with_step(path, **changes)
-    return mine.derived(
-        f"Written by hand, from {'the starting prompt' if not number else f'prompt {number}'}.", origin
-    )
+    return mine.derived(f"Written by hand, from {prompt_name(number)}.", origin)
 
 
 def _problem(mine: Candidate, found: dict[str, CandidateRow], texts: dict[str, str]) -> str:
@@ -242,11 +240,9 @@ def _problem(mine: Candidate, found: dict[str, CandidateRow], texts: dict[str, s
     if empty:
         return f"Write an instruction{'' if len(texts) == 1 else f' for {empty[0]}'}."
     known = found.get(mine.id)
-    return "" if known is None else f"This is the same as {_name(known)}. Change something first."
-
-
-def _name(row: CandidateRow) -> str:
-    return "the starting prompt" if row.number == 0 else f"prompt {row.number}"
+    return (
+        "" if known is None else f"This is the same as {prompt_name(known.number)}. Change something first."
+    )
 
 
 def _known_score(row: CandidateRow) -> str:

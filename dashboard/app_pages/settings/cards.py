@@ -12,7 +12,7 @@ from dashboard.components.tables import small_table
 from dashboard.state import models, reading, users
 from dashboard.state.editing import drafts
 from dashboard.state.models import own_key_variable, title_of, wrong_name
-from dashboard.state.selection import check, read_only
+from dashboard.state.writing import check, read_only
 from dashboard.views.glossary import explain
 from dashboard.views.history import by_project
 from dashboard.views.text import count, distinct, escape_markdown

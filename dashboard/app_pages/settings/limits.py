@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.state import reading, users
 from dashboard.state.editing import drafts
-from dashboard.state.selection import read_only
+from dashboard.state.writing import read_only
 from engine.store.queue import usual_runs
 
 

@@ -11,7 +11,7 @@ import streamlit as st
 
 from dashboard.app_pages.task.field_editor import set_option, set_options
 from dashboard.components import ui
-from dashboard.state.selection import check
+from dashboard.state.writing import check
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError, PipelineError

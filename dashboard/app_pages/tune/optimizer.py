@@ -219,7 +219,7 @@ def _card(
             st.caption(f"{what.rstrip('.')} · {optimizer.name}", help=f"{does} {name}")
         choose = ui.callback(_choose, now.id, optimizer.name, wanted)
         primary = "primary" if advised and not now.draft.optimizer else "secondary"
-        ui.chosen_or_button(mine, "Choose", f"choose_{optimizer.name}", choose, type=primary)
+        ui.chosen_or_button(mine, f"choose_{optimizer.name}", choose, type=primary)
 
 
 def advised_optimizer(draft: ProjectDraft, rows: int) -> tuple[str, str]:

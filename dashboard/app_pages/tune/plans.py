@@ -16,7 +16,7 @@ from dashboard.components.page import Current, open_page
 from dashboard.state import reading
 from dashboard.state.editing import drafts
 from dashboard.state.editing.examples import split_of
-from dashboard.state.selection import read_only
+from dashboard.state.writing import read_only
 from dashboard.views.prompts import calls_a_row
 from dashboard.views.text import escape_markdown
 from dashboard.views.wizard import STEPS
@@ -109,7 +109,7 @@ def plan_cards(now: Current, found: Sequence[Plan]) -> Callable[[Estimate | None
                     st.caption(ABOUT[plan.name])
                     places.append((plan, st.empty()))
                 choose = ui.callback(_choose, now.id, plan)
-                ui.chosen_or_button(plan.chosen(now.draft), "Choose", f"set_plan_{plan.name}", choose)
+                ui.chosen_or_button(plan.chosen(now.draft), f"set_plan_{plan.name}", choose)
     if found:
         st.caption(UP_TO)
     name = now.draft.optimizer.name if now.draft.optimizer else ""

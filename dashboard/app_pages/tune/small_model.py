@@ -14,7 +14,7 @@ from dashboard.components.page import Current
 from dashboard.state import reading
 from dashboard.state.editing import drafts
 from dashboard.state.models import title_of
-from dashboard.state.selection import read_only
+from dashboard.state.writing import read_only
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
 from engine.errors import EngineError

@@ -228,7 +228,7 @@ def start_card(now: Current, *, planned: bool) -> Estimate | None:
                 st.markdown(ui.mark("pending", reason))
         else:
             st.caption("The run goes on when you close this tab. You can pause or stop it at any time.")
-            if going := _going(now):
+            if going := sum(map(goes_on, reading.runs(now.id))):
                 others = f"{count(going, 'run')} of this project {'is' if going == 1 else 'are'} going on"
                 st.caption(
                     f":blue[:material/monitoring:] {others}; this one begins as soon as it has a place."
@@ -260,10 +260,6 @@ def _ready(now: Current) -> tuple[RunSpec | None, Estimate | None, str]:
     if reason := models.lacking([*asked, *writers]):
         return spec, found, reason
     return spec, found, ""
-
-
-def _going(now: Current) -> int:
-    return sum(map(goes_on, reading.runs(now.id)))
 
 
 def _figures(found: Estimate) -> None:

@@ -12,7 +12,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Literal
 
 from dashboard.state import users
-from dashboard.state.selection import check, read_only, writing
+from dashboard.state.writing import check, read_only, writing
 from engine.errors import StoreError
 from engine.runs.spec import ModelChoice, ProjectDraft, sample_bytes, sample_draft
 from engine.runs.trust import ADDRESSES, note_addresses

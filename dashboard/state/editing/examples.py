@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from dashboard.state import launching, reading, users
 from dashboard.state.editing.drafts import Change, ChangedElsewhereError, edit_seen
 from dashboard.state.models import for_process
-from dashboard.state.selection import check, writing
+from dashboard.state.writing import check, writing
 from dashboard.views.prompts import calls_a_row, messages, text_of
 from engine.errors import EngineError, RunError
 from engine.lm.choice import is_offline

@@ -11,30 +11,15 @@ import streamlit as st
 from dashboard.state import candidates, playground, reading
 from dashboard.state.editing import examples
 from engine.dataset.doubt import Doubt, label_order
-from engine.dataset.logs import COMMENT, THUMBS
+from engine.dataset.logs import THUMBS
 from engine.dataset.structured import cell_text
 from engine.errors import DatasetError
 from engine.pipeline.spec import FieldSpec, PipelineSpec
 from engine.records import Candidate, json_value
-from engine.runs.child.playground import MOST_ROWS as ASKED
 from engine.runs.spec import ProjectDraft
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset
-
-__all__ = [
-    "ASKED",
-    "COMMENT",
-    "answers_of",
-    "ask",
-    "best_prompts",
-    "label",
-    "labelled_field",
-    "labelled_rows",
-    "leave_out",
-    "queue",
-    "skip",
-]
 
 LABELLED = "labelled"
 """Column that says of a row that a person looked at its answer."""

@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard.state import launching, models, reading
 from dashboard.state.editing import drafts, examples, records
-from dashboard.state.selection import check
+from dashboard.state.writing import check
 from engine.dataset import guess_mapping, paste_dataset, read_dataset
 from engine.errors import DatasetError, EngineError, RunError
 from engine.export.program import parse_program

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from support.pages.page_frame import open_page, said, stored_draft
 
-from dashboard.state import selection
+from dashboard.state import writing
 from dashboard.state.editing import drafts
 from engine.errors import StoreError
 from engine.pipeline.templates import SAMPLES
@@ -68,7 +68,7 @@ def full_disk() -> Iterator[None]:
 
 
 def test_a_locked_store_says_so_and_the_next_click_is_saved(home, project, monkeypatch):
-    monkeypatch.setattr(selection, "WAIT", 0.3)
+    monkeypatch.setattr(writing, "WAIT", 0.3)
     app = open_page("tune", project=project)
     holder = sqlite3.connect(home / FILE_NAME, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")

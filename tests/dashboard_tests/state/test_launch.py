@@ -185,5 +185,5 @@ def test_an_unknown_run_is_a_sentence(home):
 
 
 def test_launch_knows_no_streamlit():
-    code = "import sys, dashboard.state.launching, dashboard.state.selection; assert 'streamlit' not in sys.modules"
+    code = "import sys, dashboard.state.launching, dashboard.state.writing; assert 'streamlit' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

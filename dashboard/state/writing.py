@@ -1,0 +1,38 @@
+"""The rights of the page's user to change something, and the store opened for it. It knows nothing of Streamlit."""
+
+from __future__ import annotations
+
+import os
+
+from dashboard.state import users
+from engine.errors import StoreError
+from engine.home import READ_ONLY_VARIABLE
+from engine.store.store import Store
+
+WAIT = 5.0
+"""Seconds that a click waits for another program to let go of the database."""
+SENTENCE = "This is a read-only look: nothing can be changed or started here."
+
+
+def read_only(project_id: str | None = None) -> bool:
+    """Return whether nothing may be changed in a project: the page's own without an id, that of new ones with "".
+
+    That is so in a read-only dashboard, and for viewers of the project.
+    """
+    whole = os.environ.get(READ_ONLY_VARIABLE, "") not in ("", "0")
+    return whole or (project_id != "" and users.only_views(project_id))
+
+
+def check() -> None:
+    """Raise StoreError where nothing may be changed at all."""
+    if read_only(""):
+        raise StoreError(SENTENCE)
+
+
+def writing() -> Store:
+    """Open the store to write what the page's user may to it. Raises StoreError where nothing may be changed.
+
+    What the user has no right to change raises AccessError when it is written.
+    """
+    check()
+    return users.opened(users.current(), read_only=False, wait=WAIT)
