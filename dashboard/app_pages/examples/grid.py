@@ -16,7 +16,6 @@ from dashboard.state.editing import examples
 from dashboard.state.writing import read_only
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, escape_markdown
-from engine.errors import EngineError
 from engine.runs.spec import ProjectDraft
 
 if TYPE_CHECKING:
@@ -124,21 +123,18 @@ def edit_long_cell(project_id: str, row: int, column: str, number: int) -> None:
     )
     if read_only():
         return
-    if ui.button("Save", "save_long_cell", type="primary"):
+    if not ui.button("Save", "save_long_cell", type="primary"):
+        return
+    with ui.errors_shown():
         # A browser ends lines in one way only, and that alone is no change.
         if (text or "").splitlines() != before.splitlines():
             what = f"Change {column} in row {number}"
-            try:
-                saved = edit_rows(
-                    project_id,
-                    lambda table, seen: examples.change_rows(
-                        project_id, what, table, cells={(row, column): text or ""}, seen=seen
-                    ),
-                )
-            except EngineError as error:
-                ui.show_error(error)
-                return
-            if saved:
+            if edit_rows(
+                project_id,
+                lambda table, seen: examples.change_rows(
+                    project_id, what, table, cells={(row, column): text or ""}, seen=seen
+                ),
+            ):
                 renew(project_id)
         st.rerun()
 

@@ -15,7 +15,6 @@ from dashboard.components.tables import small_table
 from dashboard.state import reading
 from dashboard.state.writing import writing
 from dashboard.views.text import count
-from engine.errors import EngineError
 from engine.runs.results.archive import FOLDER, SUFFIX, bring_back, put_away
 from engine.store.archive import BroughtBack
 from engine.store.rows import RunRow
@@ -52,14 +51,11 @@ def _confirm(picked: Sequence[RunRow]) -> None:
         "deleted. Programs that were kept as versions stay. The runs can be brought back on this page."
     )
     if ui.confirmed("Leave them", "Put away", "put_away_sure"):
-        try:
+        with ui.errors_shown():
             with writing() as store:
                 put_away(store, [run.id for run in picked])
-        except EngineError as error:
-            ui.show_error(error)
-            return
-        st.session_state.pop("history_table", None)
-        st.rerun()
+            st.session_state.pop("history_table", None)
+            st.rerun()
 
 
 def archived_runs(names: Mapping[str, str]) -> None:

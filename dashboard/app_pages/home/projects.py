@@ -169,13 +169,9 @@ def save_as_file(project: ProjectRow) -> None:
         "Its task, metric, settings and examples in one file, to keep or to open on another machine. "
         "Pictures and PDFs uploaded for its rows are in it; runs and keys are not."
     )
-    try:
-        files = _files(project)
-        content = reading.project_file(project, files)
-    except EngineError as error:
-        ui.show_error(error)
-        return
-    ui.download("Download project.json", content, "project.json", "project_download", primary=True)
+    with ui.errors_shown():
+        content = reading.project_file(project, _files(project))
+        ui.download("Download project.json", content, "project.json", "project_download", primary=True)
 
 
 def _files(project: ProjectRow) -> Sequence[AttachedFile]:

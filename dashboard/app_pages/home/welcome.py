@@ -17,7 +17,6 @@ from dashboard.views.glossary import TERMS
 from dashboard.views.live import progress
 from dashboard.views.text import count, escape_markdown
 from dashboard.views.wizard import KINDS, grouped
-from engine.errors import EngineError
 from engine.pipeline.templates import SAMPLES, Sample
 from engine.store.rows import ProjectRow, RunRow
 from engine.text import duration, price, short
@@ -81,12 +80,8 @@ def show_button() -> None:
         icon="present_to_all",
         help="Tunes the first sample at the pace of a real model, free, in large type for an audience.",
     ):
-        try:
-            project, run = show.start_show(models.for_process())
-        except EngineError as error:
-            ui.show_error(error)
-            return
-        open_presenter(project, run)
+        with ui.errors_shown():
+            open_presenter(*show.start_show(models.for_process()))
 
 
 STEPS = (

@@ -13,7 +13,6 @@ from dashboard.state import candidates, more_scores
 from dashboard.state.candidates import MOST, ComparedCandidate, key_of
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, distinct, escape_markdown, upper_first
-from engine.errors import EngineError
 from engine.records import Demo, StepState, value_text
 from engine.store.rows import RunRow
 
@@ -84,10 +83,8 @@ def _another(run: RunRow, picked: Sequence[ComparedCandidate], runs: Sequence[Ru
         )
     )
     if ui.button("Compare", "another_add", type="primary"):
-        try:
+        with ui.errors_shown():
             add_candidate(other.id, candidates.by_number(other, int(number)), picked)
-        except EngineError as error:
-            ui.show_error(error)
     best = str((other.result or {}).get("best_candidate", ""))
     if other.id != run.id and best and ui.button("Its best prompt", "another_best"):
         add_candidate(other.id, best, picked)

@@ -16,7 +16,6 @@ from dashboard.state.writing import check, read_only
 from dashboard.views.glossary import explain
 from dashboard.views.history import by_project
 from dashboard.views.text import count, distinct, escape_markdown
-from engine.errors import EngineError
 from engine.home import data_home
 from engine.lm import prices
 from engine.lm.choice import PROVIDERS, Provider, find_provider, is_offline, key_variable
@@ -246,14 +245,11 @@ def _price_form(choice: ModelChoice, key: str) -> None:
 
 
 def _save(model: str, rates: tuple[float, float] | None) -> None:
-    try:
+    with ui.errors_shown():
         check()
         users.check_administrator()
         prices.set_own_price(model, rates)
-    except EngineError as error:
-        ui.show_error(error)
-        return
-    st.rerun()
+        st.rerun()
 
 
 def model_list() -> None:
@@ -308,16 +304,12 @@ SERVER_TITLES = {"vllm": "vLLM", "sglang": "SGLang", "ollama": "Ollama, with wei
 def _serving(name: str, key: str) -> None:
     from engine.lm.local.serving import SERVERS, serving_command
 
-    with st.expander("Serve it", icon=":material/dns:", key=key):
+    with st.expander("Serve it", icon=":material/dns:", key=key), ui.errors_shown():
         st.caption(
             "It answers inside Tuneboard without a server. For other programs, or for speed on a graphics card:"
         )
         for server in SERVERS:
-            try:
-                command = serving_command(name, server)
-            except EngineError as error:
-                ui.show_error(error)
-                return
+            command = serving_command(name, server)
             st.caption(SERVER_TITLES.get(server, server))
             if server == "ollama":
                 command = f"tuneboard models {name} --merge merged/{name.removeprefix(PREFIX)}\n{command}"

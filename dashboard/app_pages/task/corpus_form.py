@@ -179,15 +179,12 @@ def _try(options: StepOptions, key: str) -> None:
         return
     from engine.pipeline.corpora import CorpusRetriever
 
-    try:
+    with ui.errors_shown():
         found = CorpusRetriever(corpus, options.retriever)(query, options.k).passages
-    except EngineError as error:
-        ui.show_error(error)
-        return
-    if not found:
-        st.caption("Nothing was found.")
-    for passage in found:
-        ui.plain_code(passage)
+        if not found:
+            st.caption("Nothing was found.")
+        for passage in found:
+            ui.plain_code(passage)
 
 
 def _use_text(project_id: str, at: int, key: str, text: str) -> None:

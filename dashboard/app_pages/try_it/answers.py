@@ -35,7 +35,6 @@ from dashboard.state.playground import (
 )
 from dashboard.views.glossary import explain
 from dashboard.views.text import count, escape_markdown
-from engine.errors import EngineError
 from engine.pipeline.spec import FieldSpec
 from engine.records import value_text
 from engine.runs.child.playground import Piece, PlaygroundAnswer, PlaygroundRequest
@@ -307,10 +306,7 @@ def chat_view(
     own = {p: {talk.history: turns_of(turns, p, talk.history)} for p in chosen} if talk.history else {}
     with st.chat_message("user"):
         st.text(message)
-    try:
+    with ui.errors_shown():
         found = stream_attempts(trial.request(chosen, inputs, {}, own), chosen, names)
-    except EngineError as error:
-        ui.show_error(error)
-        return
-    st.session_state[key] = [*turns, (inputs, found)]
-    st.rerun()
+        st.session_state[key] = [*turns, (inputs, found)]
+        st.rerun()
