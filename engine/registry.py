@@ -79,12 +79,12 @@ def get_optimizer(name: str) -> type[Optimizer]:
     >>> get_optimizer("MIPROv2").__name__
     'MIPROv2'
     """
-    return _named("optimizer", name, OPTIMIZERS)
+    return _entry("optimizer", name, OPTIMIZERS)
 
 
 def get_metric(name: str) -> type[Metric]:
     """Return a metric's class by its name. Raises UnknownNameError."""
-    return _named("metric", name, METRICS)
+    return _entry("metric", name, METRICS)
 
 
 def name_of(entry: type) -> str:
@@ -92,5 +92,5 @@ def name_of(entry: type) -> str:
     return str(getattr(entry, "name", None) or entry.__name__)
 
 
-def _named(kind: str, name: str, entries: Iterable[type[T]]) -> type[T]:
+def _entry(kind: str, name: str, entries: Iterable[type[T]]) -> type[T]:
     return entry_named(kind, name, {name_of(entry): entry for entry in entries})

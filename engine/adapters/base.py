@@ -256,7 +256,7 @@ class Adapter:
 
         It is a text, or a list of parts where a picture, a file or the like is among the inputs.
         """
-        rendered = self._of(signature)
+        rendered = self._rendered_for(signature)
         content = rendered.user(inputs)["content"] if main_request else rendered.given(inputs)
         if isinstance(content, str):
             return "\n\n".join(piece for piece in (prefix, content, suffix) if piece)
@@ -273,13 +273,13 @@ class Adapter:
 
     def format_demos(self, signature: type[Signature], demos: Demos) -> list[Turn]:
         """Return demonstrations as turns, incomplete ones first."""
-        return [dict(turn) for turn in self._of(signature).demo_turns(demos)] if demos else []
+        return [dict(turn) for turn in self._rendered_for(signature).demo_turns(demos)] if demos else []
 
     def format_conversation_history(
         self, signature: type[Signature], history_field_name: str, inputs: dict[str, Any]
     ) -> list[Turn]:
         """Return the earlier turns of a conversation, which an input of the type History holds."""
-        return self._of(signature).earlier_turns(inputs.get(history_field_name))
+        return self._rendered_for(signature).earlier_turns(inputs.get(history_field_name))
 
     def user_message_output_requirements(self, signature: type[Signature]) -> str:
         """Return the sentence that closes the last user message, under DSPy's name; see `reminder`."""
@@ -292,7 +292,7 @@ class Adapter:
 
         Inputs that the signature does not know are left out; absent ones take their default, else are left out too.
         """
-        rendered = self._of(signature)
+        rendered = self._rendered_for(signature)
         messages: list[dict[str, object]] = [{"role": "system", "content": rendered.system}]
         if demos:
             messages += self.format_demos(signature, demos)
@@ -306,7 +306,7 @@ class Adapter:
 
     def format_demo(self, signature: type[Signature], demo: Demonstration) -> list[Turn]:
         """Return one demonstration's two turns, or nothing if it lacks every input or every output."""
-        return self._of(signature).turns(values_of(demo))[1]
+        return self._rendered_for(signature).turns(values_of(demo))[1]
 
     def answer(self, signature: type[Signature], values: Mapping[str, Any]) -> str:
         """Return the assistant's turn that gives these outputs, as a perfect model would write it."""
@@ -318,7 +318,7 @@ class Adapter:
         """Return every call that a model which answers these values takes."""
         return [(self.format(signature, demos, inputs), self.answer(signature, values), None)]
 
-    def _of(self, signature: type[Signature]) -> Rendered:
+    def _rendered_for(self, signature: type[Signature]) -> Rendered:
         rendered = self._rendered.get(signature)
         if rendered is None:
             plan = plan_of(signature)

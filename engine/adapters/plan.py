@@ -151,11 +151,11 @@ def plan_of(signature: type[Signature]) -> Plan:
     """Return a signature's plan, made on first use."""
     plan = _plans.get(signature)
     if plan is None:
-        plan = _plans[signature] = _made(signature)
+        plan = _plans[signature] = _new_plan(signature)
     return plan
 
 
-def _made(signature: type[Signature]) -> Plan:
+def _new_plan(signature: type[Signature]) -> Plan:
     def planned(name: str, info: FieldInfo, output: bool) -> FieldPlan:
         annotation, nested = signature.annotation(name), signature.descriptions_inside(name)
         return FieldPlan(
@@ -279,12 +279,12 @@ def native_of(
             added["tools"] = [tool.format_as_litellm_function_call() for tool in tools]
             if layout.parallel_tool_calls is not None:
                 added |= {"parallel_tool_calls": layout.parallel_tool_calls, "tool_choice": "auto"}
-    if _wanted(layout, plan, Reasoning) and lm.supports_reasoning:
+    if _is_native(layout, plan, Reasoning) and lm.supports_reasoning:
         effort = params.get("reasoning_effort", lm.params.get("reasoning_effort", EFFORT))
         if effort not in _NO_EFFORT:
             carried[Reasoning] = plan.native[Reasoning]
             added["reasoning_effort"] = effort
-    if _wanted(layout, plan, Citations) and lm.supports_citations:
+    if _is_native(layout, plan, Citations) and lm.supports_citations:
         documents = [name for name in signature.input_fields if _holds(signature.annotation(name), Document)]
         if any(name in inputs for name in documents):
             carried[Citations] = plan.native[Citations]
@@ -293,7 +293,7 @@ def native_of(
             }
     if not carried:
         return None
-    return Native(_without(signature, (*carried.values(), *left_out)), carried, added, given)
+    return Native(_signature_without(signature, (*carried.values(), *left_out)), carried, added, given)
 
 
 def thoughts_of(signature: type[Signature], choice: Choice) -> Native | None:
@@ -301,7 +301,7 @@ def thoughts_of(signature: type[Signature], choice: Choice) -> Native | None:
     name = plan_of(signature).native.get(Reasoning)
     if name is None or not choice.reasoning:
         return None
-    return Native(_without(signature, (name,)), {Reasoning: name}, {}, {})
+    return Native(_signature_without(signature, (name,)), {Reasoning: name}, {}, {})
 
 
 def _native_value(kind: type, name: str, choice: Choice) -> object:
@@ -325,11 +325,11 @@ def _tools(plan: Plan, signature: type[Signature], inputs: Values) -> list[ToolF
     return [] if value is None else tools_of(fitted(value, signature.annotation(name), name))
 
 
-def _wanted(layout: Adapter, plan: Plan, kind: type) -> bool:
+def _is_native(layout: Adapter, plan: Plan, kind: type) -> bool:
     return kind in plan.native and kind in layout.native_response_types
 
 
-def _without(signature: type[Signature], names: tuple[str, ...]) -> type[Signature]:
+def _signature_without(signature: type[Signature], names: tuple[str, ...]) -> type[Signature]:
     known = _reduced.setdefault(signature, {})
     made = known.get(names)
     if made is None:

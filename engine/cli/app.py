@@ -175,7 +175,7 @@ def start(
         typer.echo(f"tuneboard {installed('tuneboard')}")
         return
     if context.invoked_subcommand is None:
-        _open(port, no_browser, read_only, token, Team())
+        _serve(port, no_browser, read_only, token, Team())
 
 
 @app.command("open")
@@ -196,7 +196,7 @@ def open_dashboard(
     ] = "",
 ) -> None:
     """Open the dashboard in the browser."""
-    _open(port, no_browser, read_only, token, Team(users, host, url))
+    _serve(port, no_browser, read_only, token, Team(users, host, url))
 
 
 users_app = typer.Typer(
@@ -555,7 +555,7 @@ def deploy(
     typer.echo("The first lines of compose.yaml and of tuneboard.service say how to start it.")
 
 
-def _open(port: int | None, no_browser: bool, read_only: bool, token: bool, team: Team) -> None:
+def _serve(port: int | None, no_browser: bool, read_only: bool, token: bool, team: Team) -> None:
     from engine.cli.serve import serve_dashboard
 
     raise typer.Exit(

@@ -139,7 +139,7 @@ def export_program(run_id: str, form: str, output: Path | None, candidate: str |
     home = data_home()
     with Store.open(home) as store:
         if form in AROUND:
-            name, content = _around(store, run_id, form)
+            name, content = _run_file(store, run_id, form)
             path = save_file(home / "exports" / run_id / name, content)
         else:
             kind = _form(form)
@@ -167,7 +167,7 @@ def _form(name: str) -> ExportFormat:
         raise UnknownNameError("export format", name, [*(form.name for form in EXPORTS), *AROUND]) from error
 
 
-def _around(store: Store, run_id: str, form: str) -> tuple[str, bytes]:
+def _run_file(store: Store, run_id: str, form: str) -> tuple[str, bytes]:
     """Return the name and the content of a file on a run."""
     from engine.runs.results.report import run_report, run_results, training_file
 

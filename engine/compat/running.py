@@ -91,7 +91,7 @@ def missing_names(file: Path) -> list[Use]:
     parts = ((line, _missing_part(name)) for line, name in sorted(_names(tree), reverse=True))
     uses = {name: line for line, name in parts if name}
     return sorted(
-        (Use(f"dspy.{name}", file, line, _instead(name)) for name, line in uses.items()),
+        (Use(f"dspy.{name}", file, line, _advice(name)) for name, line in uses.items()),
         key=lambda use: (use.line, use.name),
     )
 
@@ -139,7 +139,7 @@ def _is_public(name: str) -> bool:
     return name in engine.__all__
 
 
-def _instead(name: str) -> str:
+def _advice(name: str) -> str:
     parts = name.split(".")
     return next((paths.MISSING[part] for part in reversed(parts) if part in paths.MISSING), "")
 

@@ -162,7 +162,7 @@ _NO_ANSWERS = ("reasoning", "completed")
 
 def _without_marks(call: LoggedCall) -> LoggedCall:
     """Return a call whose texts are in the layout of fields between marks with named inputs and the answer alone."""
-    asked, answered = _marked(call.input), _marked(call.output)
+    asked, answered = _marked_fields(call.input), _marked_fields(call.output)
     answers = {name: text for name, text in answered.items() if name not in _NO_ANSWERS}
     if asked and not call.variables:
         call = replace(call, input="", variables=tuple(asked.items()))
@@ -173,7 +173,7 @@ def _without_marks(call: LoggedCall) -> LoggedCall:
     return call
 
 
-def _marked(text: str) -> dict[str, str]:
+def _marked_fields(text: str) -> dict[str, str]:
     """Return the fields of a message by name; none where it has no marks. The last one ends at an empty line."""
     parts = _MARK.split(text)
     found = {name: part.strip() for name, part in zip(parts[1::2], parts[2::2], strict=True)}

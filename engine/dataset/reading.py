@@ -147,14 +147,14 @@ def decode(data: bytes, name: str) -> Decoded:
     """
     for mark, codec, title in _MARKS:
         if data.startswith(mark):
-            return _marked(data[len(mark) :], codec, title, name)
+            return _decoded_as(data[len(mark) :], codec, title, name)
     sample = data[:4096]
     if sample.count(0) > len(sample) // 5:
         # UTF-16 without a mark: Latin letters leave every other byte 0.
         even, odd, half = sample[0::2].count(0), sample[1::2].count(0), len(sample) // 2
         if max(even, odd) <= half * 0.4 or min(even, odd) >= half * 0.1:
             raise _not_text(name)
-        return _marked(data, "utf-16-le" if odd > even else "utf-16-be", "UTF-16", name)
+        return _decoded_as(data, "utf-16-le" if odd > even else "utf-16-be", "UTF-16", name)
     if sum(sample.count(c) for c in _CONTROLS) > max(8, len(sample) // 50):
         raise _not_text(name)
     try:
@@ -164,7 +164,7 @@ def decode(data: bytes, name: str) -> Decoded:
     return _without_nuls(text, data, ())
 
 
-def _marked(data: bytes, codec: str, title: str, name: str) -> Decoded:
+def _decoded_as(data: bytes, codec: str, title: str, name: str) -> Decoded:
     notes: tuple[str, ...] = (f"The file is encoded in {title} and was read as such.",) if title else ()
     try:
         text = data.decode(codec)

@@ -72,7 +72,7 @@ def hero(result: Mapping[str, Any], rows: Sequence[Turn]) -> dict[str, Any]:
     kept = verdict.get("kind") == "unchanged"
     fixed, broken = turned(rows)
     cost = (result.get("best") or {}).get("cost_per_row")
-    counts = [] if kept else [_some(fixed, better=True), _some(broken, better=False)]
+    counts = [] if kept else [_turned_rows(fixed, better=True), _turned_rows(broken, better=False)]
     same = len(rows) - len(fixed) - len(broken)
     counts += [f"{same:,} as before"] if same and not kept else []
     priced = price(cost and 1000 * cost) + (" per 1,000 rows" if cost else "")
@@ -127,7 +127,7 @@ def interval_bar(low: float | None, high: float | None, gain: float) -> dict[str
     return {"zero": place(0.0), "low": place(low), "width": width, "gain": place(gain)}
 
 
-def _some(rows: Sequence[Turn], *, better: bool) -> str:
+def _turned_rows(rows: Sequence[Turn], *, better: bool) -> str:
     return f"{len(rows):,} {turn_word(rows, better=better)}"
 
 

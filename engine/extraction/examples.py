@@ -152,8 +152,10 @@ def prepare_input_data(
     return Example(text, image_path, image_base64, pdf_path, pdf_dpi=pdf_dpi).inputs()
 
 
-def example_of(given: Any) -> Example:
-    """Return what a user gives as a document, a text, a dict or an Example, as an Example."""
+def example_of(given: Any, **parts: Any) -> Example:
+    """Return what a user gives as a document, a text, a dict or an Example, as an Example; `parts` are more of its arguments."""
+    if parts:
+        return Example(text=given, **parts)
     if isinstance(given, Example):
         return given
     if isinstance(given, Row):

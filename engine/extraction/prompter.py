@@ -232,7 +232,7 @@ class Prompter:
 
     async def apredict(self, document: Any = None, **parts: Any) -> Any:
         """Return the record of one document: a text, a dict, an `Example`, or the arguments of `predict` by name."""
-        example = Example(text=document, **parts) if parts else example_of(document)
+        example = example_of(document, **parts)
         with self._context():
             inputs = await self._read_inputs(example)
             return self._record(await self.program.acall(**inputs))
@@ -284,7 +284,7 @@ class Prompter:
                 await done.put((place, record))
 
         workers = [asyncio.ensure_future(work()) for _ in range(size)]
-        end = asyncio.ensure_future(_ended(workers, done))
+        end = asyncio.ensure_future(_report_end(workers, done))
         try:
             while (item := await done.get()) is not None:
                 yield item
@@ -296,7 +296,7 @@ class Prompter:
 
     def stream(self, document: Any = None, **parts: Any) -> Iterator[Any]:
         """Iterate over what is known of the record while it is written (a dict, or the text so far), and at last the record."""
-        example = Example(text=document, **parts) if parts else example_of(document)
+        example = example_of(document, **parts)
         listener = StreamListener(self._output, self.program.read, "read")
         run = streamify(self.program, stream_listeners=[listener], async_streaming=False)
         written, before = "", None
@@ -323,7 +323,7 @@ class Prompter:
 
     async def apredict_with_evidence(self, document: Any = None, **parts: Any) -> ExtractionResult:
         """Do what `predict_with_evidence` does, from async code. The confidence is the share of values that stand somewhere."""
-        example = Example(text=document, **parts) if parts else example_of(document)
+        example = example_of(document, **parts)
         record = await self.apredict(example)
         values = dumped(record if self.model is not None else record.output)
         found = await loop.in_thread(evidence_in, example, values)
@@ -348,7 +348,7 @@ class Prompter:
         self, document: Any = None, *, samples: int = SAMPLES, method: Method = "samples", **parts: Any
     ) -> ExtractionResult:
         """Do what `predict_with_confidence` does, from async code."""
-        example = Example(text=document, **parts) if parts else example_of(document)
+        example = example_of(document, **parts)
         with self._context():
             inputs = await self._read_inputs(example)
             first, bare = await self._bare_confidence(inputs, samples, method)
@@ -561,6 +561,6 @@ def _partial(text: str) -> Any:
         return None
 
 
-async def _ended(workers: Sequence[asyncio.Future[None]], done: asyncio.Queue[Any]) -> None:
+async def _report_end(workers: Sequence[asyncio.Future[None]], done: asyncio.Queue[Any]) -> None:
     await asyncio.gather(*workers, return_exceptions=True)
     await done.put(None)

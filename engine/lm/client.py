@@ -100,7 +100,7 @@ def marked(messages: Sequence[Message], mark: Mapping[str, object]) -> tuple[Mes
     if asking and asking[-1] > 0:
         fixed.add(asking[-1] - 1)
     return tuple(
-        {**message, "content": _marked(message.get("content"), mark)} if i in fixed else message
+        {**message, "content": _with_cache_mark(message.get("content"), mark)} if i in fixed else message
         for i, message in enumerate(messages)
     )
 
@@ -118,11 +118,11 @@ def marked_at(messages: Sequence[Message], points: Sequence[Mapping[str, Any]]) 
             chosen = index is None or int(index) % len(messages) == i
             if chosen and role in (None, message.get("role")):
                 mark = point.get("control") or KEEP
-                marked_messages[i] = {**message, "content": _marked(message.get("content"), mark)}
+                marked_messages[i] = {**message, "content": _with_cache_mark(message.get("content"), mark)}
     return tuple(marked_messages)
 
 
-def _marked(content: object, mark: Mapping[str, object]) -> object:
+def _with_cache_mark(content: object, mark: Mapping[str, object]) -> object:
     if isinstance(content, str) and content.strip():  # an empty text may carry no mark
         content = [{"type": "text", "text": content}]
     if isinstance(content, list) and content and isinstance(content[-1], Mapping):

@@ -247,6 +247,11 @@ def grade(metric: Scorer, example: object, prediction: object, trace: object = N
     return as_grade(result)
 
 
+def any_answer(example: object, prediction: object, trace: object = None) -> float:  # noqa: ARG001 - a metric's signature
+    """Score 1 for every row that has an answer: what no metric means."""
+    return 1.0
+
+
 LONGEST_FEEDBACK = 20_000
 """Characters of a row's feedback that are kept."""
 

@@ -200,7 +200,7 @@ class JSONMatch(Metric):
         if self.options.best_match:
             pairs = [pair for pair in pairs if not _both_empty(pair)]
         if self.options.extra_fields_are_wrong:
-            around = _around(expected)
+            around = _paths_around(expected)
             pairs += [
                 _Pair(path, self._weight(path), _ABSENT, value)
                 for path, value in found.items()
@@ -331,7 +331,7 @@ def _is_empty(value: object) -> bool:
     return value is None or value in ("", [], {})
 
 
-def _around(paths: Iterable[str]) -> set[str]:
+def _paths_around(paths: Iterable[str]) -> set[str]:
     """Return the paths of everything that holds one of these."""
     return {path[:at] for path in paths for at, letter in enumerate(path) if letter in ".[" or not at}
 

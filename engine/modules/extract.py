@@ -110,7 +110,9 @@ class Extract(Module):
         parts = _document_parts(given[long], longest) if isinstance(given[long], list) else []
         names = [name for name in inputs if name != long or len(parts) <= 1]
         heavy = not all(isinstance(inputs[name], str) for name in names)
-        sent = await _apart(heavy, lambda: {name: _sent(given[name], inputs[name]) for name in names})
+        sent = await _apart(
+            heavy, lambda: {name: _message_value(given[name], inputs[name]) for name in names}
+        )
         gate = asyncio.Semaphore(_AT_ONCE)
 
         async def read(part: _Part) -> Prediction:
@@ -302,7 +304,7 @@ def _length(opened: object) -> int:
     return sum(len(page.text) for one in opened for page in one.pages) if isinstance(opened, list) else -1
 
 
-def _sent(opened: object, value: object) -> object:
+def _message_value(opened: object, value: object) -> object:
     """Return what is sent to the model for an input: text where there is one, else pictures of pages."""
     if not isinstance(opened, list) or isinstance(value, str | Document):
         return value

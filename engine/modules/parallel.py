@@ -36,12 +36,12 @@ def asyncify(
     async def call(*args: object, **kwargs: object) -> Any:
         most = current().own.get("async_max_workers") if max_workers is None else max_workers
         if most is None:
-            return await _called(program, *args, **kwargs)
+            return await _call(program, *args, **kwargs)
         here = asyncio.get_running_loop()
         if here not in limits:
             limits[here] = asyncio.Semaphore(most or 1)
         async with limits[here]:
-            return await _called(program, *args, **kwargs)
+            return await _call(program, *args, **kwargs)
 
     return _named_like(program, call)
 
@@ -65,7 +65,7 @@ def syncify(program: Callable[..., object]) -> Any:
     return _named_like(program, call)
 
 
-async def _called(program: Callable[..., object], *args: object, **kwargs: object) -> Any:
+async def _call(program: Callable[..., object], *args: object, **kwargs: object) -> Any:
     if isinstance(program, Module):
         return await program.acall(*args, **kwargs)
     return await loop.called(program, *args, **kwargs)
@@ -120,8 +120,8 @@ class Parallel(Module):
         if isinstance(example, Example) and self.access_examples:
             example = example.input_values() if example.knows_inputs else example.plain_values()
         if isinstance(example, dict):
-            return await _called(program, **example)
+            return await _call(program, **example)
         if isinstance(program, Parallel) and isinstance(example, list):
             return await program.acall(example)  # a Parallel inside a Parallel gets its list of pairs
         given = example if isinstance(example, tuple | list) else (example,)
-        return await _called(program, *given)
+        return await _call(program, *given)

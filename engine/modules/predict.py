@@ -223,7 +223,7 @@ class Predict(Module):
             self._near = tuple(self.demos), _indexed(texts)
         near: NearestTexts = self._near[1]  # type: ignore[index]  # made just now
         most = len(self.demos) if self.hides else self.nearest
-        return self._chosen(near.nearest(text_of_values(inputs, names), most), inputs)
+        return self._nearest_demos(near.nearest(text_of_values(inputs, names), most), inputs)
 
     async def demos_by_vectors(self, inputs: Mapping[str, object]) -> list[Any]:
         """Return what `demos_for` returns, by the step's `vectorizer`."""
@@ -237,13 +237,15 @@ class Predict(Module):
             self._near = tuple(self.demos), KNN(self.nearest, rows, self.vectorizer)
         near: KNN = self._near[1]  # type: ignore[index]  # made just now
         most = len(self.demos) if self.hides else self.nearest
-        return self._chosen(await near.places({n: inputs[n] for n in names if n in inputs}, most), inputs)
+        return self._nearest_demos(
+            await near.places({n: inputs[n] for n in names if n in inputs}, most), inputs
+        )
 
     def _indexed(self) -> bool:
         known = self._near
         return known is not None and len(known[0]) == len(self.demos) and all(map(is_, known[0], self.demos))
 
-    def _chosen(self, ranked: Sequence[int], inputs: Mapping[str, object]) -> list[Any]:
+    def _nearest_demos(self, ranked: Sequence[int], inputs: Mapping[str, object]) -> list[Any]:
         shown = (self.demos[place] for place in ranked)
         if self.hides:
             # While it is being scored a row must not find its own answer among the examples.

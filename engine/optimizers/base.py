@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from engine import loop, runtime
 from engine.callbacks import observed
 from engine.errors import ConfigurationError, EngineError, RunError, first_problem
+from engine.metrics.base import any_answer
 from engine.modules.module import as_program
 from engine.records import Example, whole_trials
 from engine.search.budget import Budget
@@ -64,6 +65,10 @@ class Optimizer:
     changes: ClassVar[Changes] = "both"
     takes_unlabelled: ClassVar[bool] = False
     """True if the optimizer can use training rows without any answer."""
+    kept: ClassVar[tuple[str, ...]] = tuple(
+        "prompt_model task_model teacher_settings num_threads trainers models objective".split()
+    )
+    """Attributes, besides options and metric, that an optimizer with other options keeps."""
 
     options: Options
 
@@ -211,7 +216,7 @@ class Optimizer:
         now = runtime.current()
         return Settings(
             program=student,
-            metric=self.metric if self.metric is not None else _any_answer,
+            metric=self.metric if self.metric is not None else any_answer,
             rows=dict(enumerate(examples.values())),
             train=tuple(ids[id(e)] for e in train),
             validation=tuple(ids[id(e)] for e in validation),
@@ -239,9 +244,8 @@ class Optimizer:
             return self
         given = {name: getattr(self.options, name) for name in self.options.model_fields_set}
         other = type(self).from_options({**given, **changes}, self.metric)
-        other.prompt_model, other.task_model = self.prompt_model, self.task_model
-        other.teacher_settings, other.num_threads = self.teacher_settings, self.num_threads
-        other.trainers, other.models, other.objective = self.trainers, self.models, self.objective
+        for name in self.kept:
+            setattr(other, name, getattr(self, name))
         return other
 
     @classmethod
@@ -355,8 +359,3 @@ def _examples(rows: Sequence[Any], student: Module) -> list[Example]:
 
 
 _log = logging.getLogger(__name__)
-
-
-def _any_answer(example: object, prediction: object, trace: object = None) -> float:  # noqa: ARG001 - a metric's signature
-    """Score 1 for every row that has an answer: what no metric means."""
-    return 1.0

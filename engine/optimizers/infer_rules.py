@@ -63,13 +63,15 @@ class InferRules(Optimizer):
         n = max(1, min(o.num_candidates, room - 2))
         asks = [self._ask(problem, path, rng) for _ in range(n) for path in problem.worded]
         solving_rows = bootstrap(teacher, problem.train, o.max_bootstrapped_demos, rules)
-        answers, solved = yield from together([self._written(problem, leaderboard, asks), solving_rows])
+        answers, solved = yield from together(
+            [self._score_and_write(problem, leaderboard, asks), solving_rows]
+        )
         if not leaderboard.open:
             return
         shown = with_solved(problem, solved, o.max_labeled_demos)
         yield from leaderboard.validate([shown, *self._candidates(problem, shown, answers)])
 
-    def _written(
+    def _score_and_write(
         self, problem: Problem, leaderboard: Leaderboard, asks: Sequence[Propose]
     ) -> Steps[Sequence[Any]]:
         """Score the start, and if that goes well have the rules written; return the answers."""

@@ -192,7 +192,7 @@ class _Pool:
         self._values.append(list(values))
 
     def choose(self, temperature: float) -> Candidate:
-        return self.candidates[self._drawn(self._top(), temperature)]
+        return self.candidates[self._drawn_place(self._top(), temperature)]
 
     def draw(self, rows: Sequence[int], runs: int) -> dict[tuple[int, int], list[int]]:
         """Say who runs which rows: (place of the member, number of the run) -> rows."""
@@ -200,7 +200,7 @@ class _Pool:
         plan: dict[tuple[int, int], list[int]] = {}
         for sample in range(runs):
             for row in rows:
-                place = self._drawn(top, self._options.temperature_for_sampling)
+                place = self._drawn_place(top, self._options.temperature_for_sampling)
                 plan.setdefault((place, sample), []).append(row)
         return plan
 
@@ -238,7 +238,7 @@ class _Pool:
         """Return the mean gain over the starting prompt, held back a little while few rows are known."""
         return sum(self._values[place]) / (len(self._values[place]) + 4)
 
-    def _drawn(self, places: Sequence[int], temperature: float) -> int:
+    def _drawn_place(self, places: Sequence[int], temperature: float) -> int:
         merits = [self._merit(i) for i in places]
         weights = [math.exp((merit - max(merits)) / temperature) for merit in merits]
         return self._rng.choices(list(places), weights)[0]

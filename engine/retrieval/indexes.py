@@ -55,11 +55,11 @@ class BM25(Retriever):
         ids = [
             [known.setdefault(word, len(known)) for word in search_words(text)] for text in self.corpus.texts
         ]
-        self._index = self._new()
+        self._index = self._new_index()
         if self._vocabulary:
             self._index.index((ids, self._vocabulary), show_progress=False)
 
-    def _new(self) -> bm25s.BM25:
+    def _new_index(self) -> bm25s.BM25:
         import bm25s
 
         return bm25s.BM25(method="lucene", **self._settings)
@@ -100,7 +100,7 @@ class BM25(Retriever):
         made = cls.__new__(cls)
         made.corpus, made._settings = corpus, settings
         made._vocabulary = orjson.loads((folder / "vocabulary.json").read_bytes())
-        made._index = made._new()
+        made._index = made._new_index()
         if made._vocabulary:
             import bm25s
 

@@ -48,7 +48,7 @@ def left_for(store: Store, user: str, without: str = "") -> Left:
     limits = store.queue.limits()
     if limits.calls is None and limits.usd is None:
         return Left()
-    since, used = month_start(time.time()), _used(store, user)
+    since, used = month_start(time.time()), _used_this_month(store, user)
     for run in store.runs.under_way(user):
         own = {"calls": float(run.calls), "usd": run.cost or 0.0}
         for name in NAMES:
@@ -59,7 +59,7 @@ def left_for(store: Store, user: str, without: str = "") -> Left:
     return Left(*((getattr(limits, name) or math.inf) - used[name] for name in NAMES))
 
 
-def _used(store: Store, user: str) -> dict[str, float]:
+def _used_this_month(store: Store, user: str) -> dict[str, float]:
     """Return what a user's runs of this month have used, by the name of its limit."""
     found = store.runs.spend(month_start(time.time()))
     spent = next((one.usage for one in found if one.user == user), Usage())
@@ -134,7 +134,7 @@ def used_up(store: Store, user: str) -> str:
     limits = store.queue.limits()
     if limits.calls is None and limits.usd is None:
         return ""
-    for name, used in _used(store, user).items():
+    for name, used in _used_this_month(store, user).items():
         limit = getattr(limits, name)
         if limit is not None and used >= limit:
             return f"The limit of {WORDS[name](limit)} a month is used up."

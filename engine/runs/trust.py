@@ -39,10 +39,10 @@ def wishes(spec: RunSpec, folder: Path, table: Dataset | None) -> list[str]:
 
     `table` is the spec's table, where that is a file.
     """
-    return list(dict.fromkeys([*_sent(models_of(spec)), *_spread(spec), *_read(spec, folder, table)]))
+    return list(dict.fromkeys([*_model_wishes(models_of(spec)), *_spread(spec), *_read(spec, folder, table)]))
 
 
-def _sent(models: Iterable[ModelChoice]) -> Iterator[str]:
+def _model_wishes(models: Iterable[ModelChoice]) -> Iterator[str]:
     for model in models:
         if model.name.startswith("local/") and not model.base_url:
             yield f"loads the model {model.name.removeprefix('local/')}"
@@ -78,14 +78,14 @@ def _read(spec: RunSpec, folder: Path, table: Dataset | None) -> Iterator[str]:
     from engine.pipeline.corpora import SHIPPED, corpus_path
     from engine.runs.intake.attachments import attached_path
 
-    if table is not None and not _inside(folder / spec.dataset, folder):
+    if table is not None and not _is_inside(folder / spec.dataset, folder):
         yield f"reads the file {(folder / spec.dataset).resolve()}"
     for step in spec.pipeline.steps:
         file = step.options.corpus.file
         if (
             file
             and not (file.startswith(SHIPPED) and ".." not in file)
-            and not _inside(corpus_path(file), folder)
+            and not _is_inside(corpus_path(file), folder)
         ):
             yield f"reads the texts in {corpus_path(file).resolve()}"
     if table is None:
@@ -96,11 +96,11 @@ def _read(spec: RunSpec, folder: Path, table: Dataset | None) -> Iterator[str]:
             continue
         for cell in dict.fromkeys(table.values(column)):
             path = attached_path(cell)
-            if path is not None and not _inside(path, folder):
+            if path is not None and not _is_inside(path, folder):
                 yield f"reads the file {path.resolve()}"
 
 
-def _inside(path: Path, folder: Path) -> bool:
+def _is_inside(path: Path, folder: Path) -> bool:
     found = path.resolve()
     return any(found.is_relative_to(one.resolve()) for one in (folder, data_home()))
 

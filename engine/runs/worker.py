@@ -196,7 +196,9 @@ class _Job:
                 if self.taken:
                     _log.warning("Run %s was deleted or taken over by another process.", run_id)
                     return 1
-                return self._ended("stopped", "Stopped at once; it was not tested. You can go on with it.", 0)
+                return self._store_end(
+                    "stopped", "Stopped at once; it was not tested. You can go on with it.", 0
+                )
             except EngineError as error:
                 return self._failed(str(error))
             except Exception as error:  # noqa: BLE001 - whatever it is, the run must not stay "running"
@@ -205,9 +207,9 @@ class _Job:
 
     def _failed(self, sentence: str) -> int:
         _log.exception("Run %s failed: %s", self.run.id, sentence)
-        return self._ended("failed", sentence, 1)
+        return self._store_end("failed", sentence, 1)
 
-    def _ended(self, state: Any, sentence: str, code: int) -> int:
+    def _store_end(self, state: Any, sentence: str, code: int) -> int:
         try:
             if self.run.result is not None:
                 patiently(lambda: more_scores.end_scoring(self.store, self.run, sentence))

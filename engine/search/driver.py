@@ -153,7 +153,7 @@ class Driver:
         if test_rows:
             outcomes = [o for t in self.trials for o in t.evaluation.outcomes]
             self.settings.keep_back_final_test(self.ledger, test_rows, outcomes)
-        self._found(self.seed)
+        self._note_candidate(self.seed)
         message = ""
         try:
             message = await self._rounds(make) or ""
@@ -274,7 +274,7 @@ class Driver:
         return await self._answer_score(ask, FIRST_PLACE, self._trials_started)
 
     async def _answer_score(self, ask: Score, place: int, number: int) -> Evaluation:
-        self._found(ask.candidate)
+        self._note_candidate(ask.candidate)
         split = self._split(ask)
         self._record(events.TrialStarted(number, ask.candidate, ask.rows, split, ask.label))
         started = time.monotonic()
@@ -342,7 +342,7 @@ class Driver:
         return Proposal(outputs)
 
     async def _keep(self, ask: Keep) -> None:
-        self._found(ask.candidate)
+        self._note_candidate(ask.candidate)
         changed = ask.candidate.id != self._best.id or ask.score != self._best_score
         self._best, self._best_score, self._credits = ask.candidate, ask.score, ask.credits
         if changed:
@@ -350,7 +350,7 @@ class Driver:
 
     # Events
 
-    def _found(self, candidate: Candidate) -> None:
+    def _note_candidate(self, candidate: Candidate) -> None:
         if candidate.id not in self._numbers:
             self._numbers[candidate.id] = len(self._numbers)
             self._record(events.CandidateFound(candidate, self._numbers[candidate.id]))

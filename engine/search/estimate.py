@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from engine import evaluate, loop, runtime
 from engine.lm.base import BaseLM, Choice, Reply, Request
 from engine.lm.choice import is_offline
+from engine.metrics.base import any_answer
 from engine.modules.module import Module
 from engine.modules.predict import Predict
 from engine.records import Candidate, Evaluation, Outcome, Usage, content_hash
@@ -110,7 +111,7 @@ class _Renderer:
             outcomes = await evaluate.run_rows(
                 stand_in,
                 [(row, settings.rows[row]) for row in rows[:_SAMPLE]],
-                _right,
+                any_answer,
                 limit=_SAMPLE,
                 trace=True,
             )
@@ -356,10 +357,6 @@ async def _only_stand_ins(lm: BaseLM, request: Request, send: Send) -> Reply:
     if isinstance(lm, StandInLM):
         return await send(lm, request)
     return Reply((Choice(""),))
-
-
-def _right(example: object, prediction: object, trace: object = None) -> float:  # noqa: ARG001 - a metric's signature
-    return 1.0
 
 
 RETRIED, UNFORESEEN = 1.05, 1.15

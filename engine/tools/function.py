@@ -219,9 +219,9 @@ class Tool(ToolForm):
 
     async def acall(self, **kwargs: object) -> Any:
         """Call the tool in async code; a plain function runs in a worker thread."""
-        return await watched("tool", self, kwargs, self._called(kwargs))
+        return await watched("tool", self, kwargs, self._call_in_time(kwargs))
 
-    async def _called(self, kwargs: dict[str, Any]) -> Any:
+    async def _call_in_time(self, kwargs: dict[str, Any]) -> Any:
         given = self._read(kwargs)
         first = [given.pop(name) for name in self._by_position if name in given]
         work = self.func(*first, **given) if self._awaits else loop.in_thread(self.func, *first, **given)
@@ -286,7 +286,7 @@ class Tool(ToolForm):
 
         async def call(**given: Any) -> Any:
             answer = await loop.here_or_there(session.call_tool(tool.name, given))
-            text = "\n".join(_text(part) for part in answer.content)
+            text = "\n".join(_part_text(part) for part in answer.content)
             if _either(answer, "is_error", "isError"):
                 raise ToolError(f"The tool {tool.name!r} failed: {text}")
             structured = _either(answer, "structured_content", "structuredContent")
@@ -350,7 +350,7 @@ def _name(func: Callable[..., object]) -> str:
     return name if name.isidentifier() else type(func).__name__
 
 
-def _text(part: object) -> str:
+def _part_text(part: object) -> str:
     """Return one part of an MCP tool's answer as text."""
     text = getattr(part, "text", None)
     return text if isinstance(text, str) else f"({getattr(part, 'type', 'other')} content)"

@@ -286,13 +286,13 @@ class _Part:
         if depth > _DEEPEST:
             return "... (nested too deeply) ..."
         if isinstance(value, Mapping):
-            pairs = self._taken(value.items(), lambda pair: (pair[0], self.of(pair[1], depth + 1)))
+            pairs = self._parts_that_fit(value.items(), lambda pair: (pair[0], self.of(pair[1], depth + 1)))
             made = dict(pairs)
             return made if len(pairs) == len(value) else {**made, "...": _left_out(len(value) - len(pairs))}
-        items = self._taken(value, lambda item: self.of(item, depth + 1))
+        items = self._parts_that_fit(value, lambda item: self.of(item, depth + 1))
         return items if len(items) == len(value) else [*items, _left_out(len(value) - len(items))]
 
-    def _taken(self, items: Iterable[Any], part: Callable[[Any], Any]) -> list[Any]:
+    def _parts_that_fit(self, items: Iterable[Any], part: Callable[[Any], Any]) -> list[Any]:
         found = []
         for item in items:
             if self._room <= 0:

@@ -67,7 +67,7 @@ no other processes, no input(), and no packages beyond the standard library. Pri
         """End the process; variables are forgotten."""
         process, self._process = self._process, None
         if process is not None:
-            ended = loop.submit(_ended(process))
+            ended = loop.submit(_end_process(process))
             if not loop.on_loop():
                 ended.result()
 
@@ -82,7 +82,7 @@ no other processes, no input(), and no packages beyond the standard library. Pri
             if not work.unharmed:
                 self._process = None
                 with observed("interpreter_shutdown", self, {}):
-                    await _ended(process)
+                    await _end_process(process)
             raise
 
     async def _started(self) -> asyncio.subprocess.Process:
@@ -107,10 +107,10 @@ no other processes, no input(), and no packages beyond the standard library. Pri
                 assert process.stdout is not None  # noqa: S101 - piped above
                 first = await asyncio.wait_for(process.stdout.readline(), _START_SECONDS)
             except BaseException:
-                await _ended(process)
+                await _end_process(process)
                 raise
             if b"ready" not in first:
-                await _ended(process)
+                await _end_process(process)
                 raise SandboxError(f"Pyodide did not start from {str(folder)!r}. Unpack it there again.")
         self._process = process
         return process
@@ -202,7 +202,7 @@ def deno_program() -> str:
     return found
 
 
-async def _ended(process: asyncio.subprocess.Process) -> None:
+async def _end_process(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.kill()
     await process.wait()

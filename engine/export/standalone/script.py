@@ -52,7 +52,7 @@ def program_data(program: ProgramFile, *, by_class: bool = False) -> dict[str, A
     pipeline = program.pipeline
     for step in pipeline.steps:
         if step.strategy in BEYOND:
-            raise _beyond(step, BEYOND[step.strategy])
+            raise _unsupported(step, BEYOND[step.strategy])
     built = {path.partition(".")[0]: one for path, one in program.build().named_predictors()}
     # The allowed values of an input are not enforced.
     inputs = {f.name: str if f.type == "str" else field_type(f) for f in pipeline.inputs}
@@ -75,7 +75,7 @@ def program_data(program: ProgramFile, *, by_class: bool = False) -> dict[str, A
     }
 
 
-def _beyond(step: StepSpec, what: str) -> ProgramFileError:
+def _unsupported(step: StepSpec, what: str) -> ProgramFileError:
     return ProgramFileError(
         f"The step {step.name!r} {what}, which a script without Tuneboard cannot. Take the Python script with Tuneboard."
     )
@@ -91,9 +91,9 @@ def _wiring(step: StepSpec) -> dict[str, object]:
 def _search(step: StepSpec) -> dict[str, Any]:
     """Return the data of a step that searches."""
     if step.options.retriever != "bm25":
-        raise _beyond(step, "searches by meaning")
+        raise _unsupported(step, "searches by meaning")
     if not step.options.corpus.passages:
-        raise _beyond(step, "searches a file that is too large to go along")
+        raise _unsupported(step, "searches a file that is too large to go along")
     return {
         **_wiring(step),
         "takes": {f.name: field_type(f) for f in step.inputs},
@@ -107,9 +107,9 @@ def _step(program: ProgramFile, step: StepSpec, asked: Predict) -> dict[str, Any
     """Return the data of a step that asks a model."""
     signature, adapter = asked.signature, asked.adapter or ChatAdapter()
     if type(adapter) not in LAYOUTS:
-        raise _beyond(step, "answers in free words that a second call reads")
+        raise _unsupported(step, "answers in free words that a second call reads")
     if step.model is not None and is_offline(step.model):
-        raise _beyond(step, "asks Tuneboard's offline stand-in")
+        raise _unsupported(step, "asks Tuneboard's offline stand-in")
     plan, model = plan_of(signature), step.model or program.model
     system, *turns, last = adapter.format(signature, asked.demos, {})
     data: dict[str, object] = {
@@ -146,11 +146,11 @@ def noted(fields: Iterable[tuple[str, object]]) -> dict[Any, str]:
 
     Raises ProgramFileError, naming the field, for a type that takes Tuneboard.
     """
-    every = (one for name, kind in fields for one in _parts(kind, name))
+    every = (one for name, kind in fields for one in _types_inside(kind, name))
     return {one: note for one in every if (note := output_note(one))}
 
 
-def _parts(annotation: object, name: str) -> Iterator[Any]:
+def _types_inside(annotation: object, name: str) -> Iterator[Any]:
     """Yield a type, and the types in it. Raises ProgramFileError, naming the field, for one that takes Tuneboard."""
     origin, args = get_origin(annotation), get_args(annotation)
     container: object = origin or annotation
@@ -168,7 +168,7 @@ def _parts(annotation: object, name: str) -> Iterator[Any]:
         )
     yield annotation
     for one in inside:
-        yield from _parts(one, name)
+        yield from _types_inside(one, name)
 
 
 # Models

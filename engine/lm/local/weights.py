@@ -393,7 +393,7 @@ def _write_batch(writer: Writer, rows: list[_Row]) -> None:
         out = writer.model(
             input_ids=feed, attention_mask=mask, past_key_values=past, use_cache=True, **more, **last_only
         )
-        tokens, chances = _drawn(out.logits[:, -1, :].float(), rows)
+        tokens, chances = _next_tokens(out.logits[:, -1, :].float(), rows)
         for row, token, chance in zip(rows, tokens, chances, strict=True):
             if not row.gone:
                 _take(writer, row, token, chance, started)
@@ -410,7 +410,7 @@ def _write_batch(writer: Writer, rows: list[_Row]) -> None:
             rows = [rows[place] for place in going]
 
 
-def _drawn(logits: Any, rows: Sequence[_Row]) -> tuple[list[int], list[float]]:
+def _next_tokens(logits: Any, rows: Sequence[_Row]) -> tuple[list[int], list[float]]:
     """Return the next token of each row and its log probability: the likeliest at temperature 0, else one drawn by its dice."""
     best = logits.argmax(-1)
     if any(row.job.temperature > 0 for row in rows):

@@ -103,9 +103,9 @@ def reply_text(request: Request, position: int = 0) -> str:
     answered = dict(lines(prompt.text, names))
     if len(answered) == len(names):
         # The input holds every output line by line: an answer in free form, from which they are to be taken.
-        return _written(prompt.task, answered)
+        return _in_layout(prompt.task, answered)
     if wants_writing(prompt):
-        return _written(prompt.task, write_fields(prompt, rng if sampled else None))
+        return _in_layout(prompt.task, write_fields(prompt, rng if sampled else None))
     if temperature > 0:
         prompt = prompt._replace(noise=lambda: rng.gauss(0, 0.12 * min(temperature, 2.0)))
     answers = {f.name: answer_field(f, prompt) for f in prompt.task.outputs if f.name not in REASONING}
@@ -117,10 +117,10 @@ def reply_text(request: Request, position: int = 0) -> str:
         f"{name.replace('_', ' ').capitalize()} is {cut(as_text(a.value), 60)}: {a.why}."
         for name, a in answers.items()
     )
-    return _written(prompt.task, {name: answers[name].value if name in answers else why for name in names})
+    return _in_layout(prompt.task, {name: answers[name].value if name in answers else why for name in names})
 
 
-def _written(task: Task, values: Mapping[str, object]) -> str:
+def _in_layout(task: Task, values: Mapping[str, object]) -> str:
     """Return the outputs in the layout that the prompt showed."""
     if task.layout == "json":
         return orjson.dumps(values, option=orjson.OPT_INDENT_2).decode()
@@ -209,7 +209,7 @@ def answer_field(field: Field, prompt: Prompt) -> Answer:
         return _number(field, prompt, known)
     if kind.startswith("dict") or (field.schema and kind not in ("str", "any")):
         return _structure(field, prompt, known)
-    return _from_passages(field, prompt, known) or _text(field, prompt, known)
+    return _from_passages(field, prompt, known) or _text_answer(field, prompt, known)
 
 
 def _value_or_null(prompt: Prompt, known: Known) -> Answer | None:
@@ -272,7 +272,7 @@ def _any_number(field: Field, prompt: Prompt, known: Known) -> tuple[float, str]
 # Text
 
 
-def _text(field: Field, prompt: Prompt, known: Known) -> Answer:
+def _text_answer(field: Field, prompt: Prompt, known: Known) -> Answer:
     if not known:
         return _undemonstrated(field, prompt)
     values = [v for _, v in known]

@@ -202,17 +202,12 @@ class LiteLLMText(LiteLLMTransport):
 class LiteLLMEmbeddings(LiteLLMTransport):
     """One embedding model of a provider that litellm speaks to."""
 
-    async def send(self, request: Request) -> Reply:
-        """Send one request. Raises LMError for everything that can go wrong on the way."""
-        litellm = await _litellm()
-        params = {**self._fixed, "input": texts_of(request.messages), **request.params, **self._key()}
-        started = time.perf_counter()
-        try:
-            response = await self._in_time(litellm.aembedding(**params))
-        except Exception as error:  # noqa: BLE001 - litellm raises what its providers' libraries raise
-            # Not chained: litellm's errors can hold the request, and with it the key.
-            raise self._failure(error) from None
-        return self._reply(response.model_dump(), response, request, started)
+    function = "aembedding"
+    streams = False
+
+    def _shaped(self, params: dict[str, Any]) -> dict[str, Any]:
+        texts = texts_of(params.pop("messages"))
+        return {"input": texts, **params}
 
     def _choices(self, data: Mapping[str, Any], request: Request) -> tuple[Choice, ...]:
         return vectors_of(data["data"], len(request.messages))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import field_validator, model_validator
@@ -158,6 +158,7 @@ class GEPA(Optimizer):
     title = "Learn better wording from mistakes"
     options_model = GEPAOptions
     changes = "wording"
+    kept = (*Optimizer.kept, "instruction_proposer", "component_selector")
     options: GEPAOptions
 
     def __init__(
@@ -178,13 +179,6 @@ class GEPA(Optimizer):
         if component_selector is not None and self.component_selector is None:
             arguments["component_selector"] = component_selector
         super().__init__(metric, **arguments)
-
-    def with_options(self, changes: Mapping[str, object]) -> Self:
-        """Return the optimizer with some options overridden."""
-        other = super().with_options(changes)
-        other.instruction_proposer = self.instruction_proposer
-        other.component_selector = self.component_selector
-        return other
 
     def search(self, problem: Problem) -> Search:
         """Score the starting prompt, then evolve in rounds until the rows are used up."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import field_validator
 
@@ -85,6 +85,7 @@ class TrainingOptimizer(Optimizer):
     """
 
     changes = "weights"
+    kept = (*Optimizer.kept, "adapter")
     options: TrainOptions
 
     def __init__(
@@ -109,12 +110,6 @@ class TrainingOptimizer(Optimizer):
         if unknown := sorted(named.keys() - cls.options_model.model_fields.keys()):
             _log.warning("%s: train_kwargs has no %s; it changes nothing.", cls.name, ", ".join(unknown))
         return {name: value for name, value in named.items() if name not in unknown}
-
-    def with_options(self, changes: Mapping[str, object]) -> Self:
-        """Return the optimizer with some options overridden."""
-        other = super().with_options(changes)
-        other.adapter = self.adapter
-        return other
 
     def settings(self, *given: Any, **named: Any) -> Settings:
         """Return the run's settings; steps are asked through this optimizer's adapter where it has one."""

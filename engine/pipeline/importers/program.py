@@ -96,7 +96,7 @@ class _Run:
         self._known: dict[str, Any] = {}
         read = {f.name: f for step in reversed(steps.values()) for f in reversed(step.inputs)}
         # What no step reads by its name is a list, whose items a step may read.
-        self._known = {n: self._marked(read[n], closed=False) if n in read else _items(n) for n in inputs}
+        self._known = {n: self._stand_in(read[n], closed=False) if n in read else _items(n) for n in inputs}
         program = program.deepcopy()
         for name, step in steps.items():
             setattr(program, name, _Stand(self, step))
@@ -124,7 +124,7 @@ class _Run:
         self.calls[step.name] = each
         answer = {}
         for f in step.answers:
-            answer[f.name] = self._marked(f, closed=each is None)
+            answer[f.name] = self._stand_in(f, closed=each is None)
             if each is not None:
                 self._made.setdefault(f.name, []).append(answer[f.name])
             else:
@@ -169,7 +169,7 @@ class _Run:
             f"The step {step.name!r} is given {name!r}, which forward makes itself. A spec can only hand fields on."
         )
 
-    def _marked(self, f: FieldSpec, *, closed: bool) -> object:
+    def _stand_in(self, f: FieldSpec, *, closed: bool) -> object:
         values = _values(f)
         if values:
             picked = self._choices.get(f.name, values[0]) if closed else values[0]

@@ -191,12 +191,12 @@ def _rated(found: re.Match[str]) -> Sides:
     )
 
 
-def _one(output: str, *, kind: str = "str", thinks: bool = False) -> Callable[[re.Match[str]], Sides]:
+def _one_output(output: str, *, kind: str = "str", thinks: bool = False) -> Callable[[re.Match[str]], Sides]:
     """Return what makes one input of the words after the verb, and one output with this name."""
     return lambda found: ([_field(found["what"])], [FieldSpec(name=output, type=kind)], thinks)
 
 
-def _written(found: re.Match[str]) -> Sides:
+def _written_output(found: re.Match[str]) -> Sides:
     return [_field(found["what"])], [FieldSpec(name=_noun(found["out"], "answer"))], False
 
 
@@ -219,13 +219,16 @@ _SENTENCES: tuple[tuple[str, Callable[[re.Match[str]], Sides]], ...] = (
         r"(?:extract|read|pull|get|find(?: out)?|collect|list)\s+(?P<what>.+?)\s+(?:out of|from|in)\s+(?P<source>.+)$",
         _extracted,
     ),
-    (r"(?:summari[sz]e|sum up|condense|shorten)\s+(?P<what>.+)$", _one("summary")),
-    (r"translate\s+(?P<what>.+?)\s+(?:in)?to\s+.+$", _one("translation")),
-    (r"(?:solve|calculate|compute|work out)\s+(?P<what>.+)$", _one("answer", kind="float", thinks=True)),
-    (r"(?:answer|reply to|respond to)\s+(?P<what>.+)$", _one("answer")),
+    (r"(?:summari[sz]e|sum up|condense|shorten)\s+(?P<what>.+)$", _one_output("summary")),
+    (r"translate\s+(?P<what>.+?)\s+(?:in)?to\s+.+$", _one_output("translation")),
+    (
+        r"(?:solve|calculate|compute|work out)\s+(?P<what>.+)$",
+        _one_output("answer", kind="float", thinks=True),
+    ),
+    (r"(?:answer|reply to|respond to)\s+(?P<what>.+)$", _one_output("answer")),
     (
         r"(?:write|draft|compose|generate|suggest|create)\s+(?P<out>.+?)\s+(?:for|to|about|from|based on)\s+(?P<what>.+)$",
-        _written,
+        _written_output,
     ),
 )
 """What a sentence begins with -> its fields."""

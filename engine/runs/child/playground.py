@@ -145,15 +145,16 @@ async def answer_input(request: PlaygroundRequest, put: Put | None = None) -> tu
     if is_offline(request.model):
         # Free and quick; else the first prompt's time would be that of loading the stand-in's words.
         name = next(iter(request.candidates))
-        await _answered(request, name, examples[name], lm)
-    answers = [_answered(request, name, example, lm, put) for name, example in examples.items()]
+        await _prompt_answer(request, name, examples[name], lm)
+    answers = [_prompt_answer(request, name, example, lm, put) for name, example in examples.items()]
     return tuple(await asyncio.gather(*answers))
 
 
-async def _answered(
+async def _prompt_answer(
     request: PlaygroundRequest, name: str, example: Example, lm: BaseLM, put: Put | None = None
 ) -> PlaygroundAnswer:
     from engine.evaluate.rows import run_rows
+    from engine.metrics.base import any_answer
     from engine.pipeline.build import build_program
     from engine.runtime import context
     from engine.streaming import every_field
@@ -186,7 +187,7 @@ async def _answered(
 
     pipeline, candidate = request.task_of(name)
     program = build_program(pipeline).with_candidate(candidate)
-    metric: Any = _unscored
+    metric: Any = any_answer
     if scored := request.metric is not None and bool(request.expected):
         metric = make_metric(request.metric, request.model)
     stream = None if put is None else every_field(program, write)
@@ -202,10 +203,6 @@ async def _answered(
         seconds=outcome.seconds,
         calls=tuple(calls),
     )
-
-
-def _unscored(_example: object, _prediction: object, _trace: object = None) -> float:
-    return 1.0
 
 
 def example_of(
@@ -266,10 +263,11 @@ async def answer_rows(request: PreviewRequest) -> tuple[Outcome, ...]:
     """
     from engine.evaluate.rows import run_rows
     from engine.lm.client import make_lm
+    from engine.metrics.base import any_answer
     from engine.pipeline.build import build_program
     from engine.runtime import context
 
-    metric: Any = make_metric(request.metric, request.model) if request.metric else _unscored
+    metric: Any = make_metric(request.metric, request.model) if request.metric else any_answer
     inputs = [f.name for f in request.pipeline.inputs]
     rows = {
         row: example_of(request.pipeline, {n: values.get(n) for n in inputs}, values)
