@@ -134,7 +134,7 @@ def _warm_project(draft: ProjectDraft) -> None:
     reading.usable(draft.dataset, draft.pipeline, draft.mapping)
     examples.split_of(draft)
     examples.findings_of(draft)
-    stored = next((d for d in reading.datasets() if d.id == draft.dataset), None)
+    stored = reading.examples_file(draft)
     if stored is not None and not draft.problems():
         # As the card of the Tune page asks, for a project without feedback.
         start = draft.model_copy(update={"model": draft.model or ModelChoice(), "feedback": ()})

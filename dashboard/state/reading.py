@@ -144,6 +144,11 @@ def datasets() -> list[DatasetRow]:
         return store.datasets.all()
 
 
+def examples_file(draft: ProjectDraft) -> DatasetRow | None:
+    """Return the stored file of a draft's examples, without its bytes; None where there is none (any more)."""
+    return next((d for d in datasets() if d.id == draft.dataset), None)
+
+
 def setting(key: str, default: object = None) -> Any:
     """Return a stored setting."""
     with reading() as store:

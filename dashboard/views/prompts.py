@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.lm.exchange import message_tokens
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate
 
@@ -33,6 +34,11 @@ def messages(
         writer = step.adapter or chosen
         found.append((path, writer.format(step.prompted(), step.demos_for(inputs), inputs)))
     return found
+
+
+def tokens_of(sent: Sequence[tuple[str, list[dict[str, Any]]]]) -> int:
+    """Return about how many tokens `messages` have together."""
+    return sum(message_tokens(turns) for _, turns in sent)
 
 
 def calls_a_row(pipeline: PipelineSpec, *, adapter: str = "chat") -> int:

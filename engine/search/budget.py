@@ -33,12 +33,13 @@ if TYPE_CHECKING:
     from engine.runtime import Middleware, Send
 
 _ROLLOUTS = 1000
-_LIMITS = {
+LIMIT_WORDS = {
     "calls": "{:,} calls",
     "tokens": "{:,} tokens",
     "usd": "{:,.2f} US dollars",
     "seconds": "{:,.0f} seconds",
 }
+"""Limit -> how a value of it is written."""
 
 
 class Budget(BaseModel):
@@ -152,7 +153,7 @@ class Ledger:
         for name in ("tokens", "usd"):
             limit = getattr(self.budget, name)
             if limit is not None and getattr(amount, name) > limit:
-                self.close(f"The budget of {_LIMITS[name].format(limit)} is used up.", "budget")
+                self.close(f"The budget of {LIMIT_WORDS[name].format(limit)} is used up.", "budget")
         self.check_time()
 
     def check_time(self) -> None:
@@ -167,7 +168,7 @@ class Ledger:
         for name in ("calls", "tokens", "usd"):
             limit = getattr(self.budget, name)
             if limit is not None and getattr(amount, name) + getattr(need, name) > limit:
-                return _LIMITS[name].format(max(0, limit - getattr(amount, name)))
+                return LIMIT_WORDS[name].format(max(0, limit - getattr(amount, name)))
         return ""
 
     # Closing and pausing
@@ -197,7 +198,7 @@ class Ledger:
         if self.closing == "budget":
             self.closed, self.closing = None, None
         self._wake()
-        return " and ".join(_LIMITS[name].format(value) for name, value in raised.items())
+        return " and ".join(LIMIT_WORDS[name].format(value) for name, value in raised.items())
 
     def pause(self) -> None:
         """Stop the clock; each pause needs its `unpause`."""
@@ -309,7 +310,7 @@ class Ledger:
         for name in ("calls", "tokens", "usd"):
             limit = getattr(self.budget, name)
             if limit is not None and getattr(amount, name) > limit:
-                words = _LIMITS[name].format(limit)
+                words = LIMIT_WORDS[name].format(limit)
                 if name == "calls":
                     return f"The budget of {words} is used up{kept}."
                 return f"The next call could pass the budget of {words}{kept}."

@@ -12,6 +12,7 @@ from dashboard.state.snapshot import Snapshot
 from dashboard.state.writing import read_only
 from dashboard.views.text import escape_markdown, prompt_name
 from engine.records import Candidate
+from engine.search.budget import LIMIT_WORDS
 from engine.store.rows import BUDGET, CANDIDATE, SCORE, CandidateRow, RequestRow
 from engine.store.runs import budget_now
 from engine.text import dollars, duration, percent, short
@@ -136,14 +137,8 @@ def _wish(request: RequestRow) -> str:
         return "Your own prompt"
     if request.kind == SCORE:
         return f"A score on the {request.content.get('split', '')} rows"
-    words = {
-        "calls": "{:,} calls",
-        "tokens": "{:,} tokens",
-        "usd": "{:,.2f} dollars",
-        "seconds": "{:,.0f} seconds",
-    }
     wanted = request.content.get("budget") or {}
-    named = [words[k].format(v) for k, v in wanted.items() if k in words and isinstance(v, int | float)]
+    named = [LIMIT_WORDS[limit].format(value) for limit, value in wanted.items() if value is not None]
     return f"Up to {' and '.join(named)}" if named else "A larger budget"
 
 

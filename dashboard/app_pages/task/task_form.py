@@ -12,7 +12,7 @@ from dashboard.components import ui
 from dashboard.components.guard import renew, revision
 from dashboard.components.prompts import messages_view
 from dashboard.views.glossary import explain
-from dashboard.views.prompts import calls_a_row, messages, text_of
+from dashboard.views.prompts import calls_a_row, messages, tokens_of
 from dashboard.views.text import count, escape_markdown
 from engine.errors import EngineError
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
@@ -236,9 +236,8 @@ def prompt_preview(pipeline: PipelineSpec, values: Mapping[str, object], *, adap
                 if len(sent) > 1:
                     st.text(path)
                 messages_view(turns, user="One row, as the model reads it", answer="An answer")
-        letters = sum(len(text_of(m)) for _, turns in sent for m in turns)
         st.caption(
             f"{count(calls, 'call')} for each row{' in this step' if several else ''}, "
-            f"about {count(max(1, letters // 4), 'token')} {'in' if calls == len(sent) else 'in what is shown'}.",
+            f"about {count(tokens_of(sent), 'token')} {'in' if calls == len(sent) else 'in what is shown'}.",
             help=explain("token"),
         )

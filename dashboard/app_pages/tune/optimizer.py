@@ -9,8 +9,8 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.forms import options_form
 from dashboard.components.page import Current
-from dashboard.state import reading
 from dashboard.state.editing import drafts
+from dashboard.state.editing.examples import rows_to_use
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
 from engine.optimizers.base import Optimizer
@@ -148,7 +148,7 @@ def optimizer_cards(now: Current) -> None:
     """Show the optimizers by need; choosing one is saved at once."""
     chosen = now.draft.optimizer.name if now.draft.optimizer else ""
     given = now.draft.optimizer.options if now.draft.optimizer else {}
-    rows = sum(d.rows for d in reading.datasets() if d.id == now.draft.dataset) - len(now.draft.excluded)
+    rows = rows_to_use(now.draft)
     advised, why = advised_optimizer(now.draft, rows)
     # Pills, as they go on in a second line where six of them are too wide for one.
     need = st.pills(

@@ -13,9 +13,8 @@ from dashboard.app_pages.tune.optimizer import advised_optimizer
 from dashboard.app_pages.tune.small_model import OPTIMIZER as SMALL_MODEL
 from dashboard.components import ui
 from dashboard.components.page import Current, open_page
-from dashboard.state import reading
 from dashboard.state.editing import drafts
-from dashboard.state.editing.examples import split_of
+from dashboard.state.editing.examples import rows_to_use, split_of
 from dashboard.state.writing import read_only
 from dashboard.views.prompts import calls_a_row
 from dashboard.views.text import escape_markdown
@@ -73,8 +72,7 @@ def preset(now: Current) -> bool:
         return False
     found = next((p for p in plans_of(draft) if p.name == PRESET), None)
     if found is None:
-        rows = sum(d.rows for d in reading.datasets() if d.id == draft.dataset) - len(draft.excluded)
-        advised, _ = advised_optimizer(draft, rows)
+        advised, _ = advised_optimizer(draft, rows_to_use(draft))
         if not advised:
             return False
         found = Plan("", Named(name=advised), draft.budget.calls)

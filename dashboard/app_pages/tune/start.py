@@ -88,7 +88,8 @@ def compare_guard(now: Current) -> None:
     if not done:
         return
     try:
-        spec = _run_spec(now, next((d.hash for d in reading.datasets() if d.id == now.draft.dataset), ""))
+        stored = reading.examples_file(now.draft)
+        spec = _run_spec(now, stored.hash if stored else "")
     except EngineError:
         return
     about = explain("comparable", "Only then can the next run's scores be compared with an earlier run's.")
@@ -249,7 +250,7 @@ def _ready(now: Current) -> tuple[RunSpec | None, Estimate | None, str]:
     if wrong := models.wrong_name(asked):
         return None, None, wrong
     try:
-        stored = next((d for d in reading.datasets() if d.id == now.draft.dataset), None)
+        stored = reading.examples_file(now.draft)
         if stored is None:
             return None, None, "The examples of this project are gone. Bring them again on the Examples page."
         spec = _run_spec(now, stored.hash, feedback=used_feedback(now))

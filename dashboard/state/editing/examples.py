@@ -15,7 +15,7 @@ from dashboard.state import launching, reading, users
 from dashboard.state.editing.drafts import Change, ChangedElsewhereError, edit_seen
 from dashboard.state.models import for_process
 from dashboard.state.writing import check, writing
-from dashboard.views.prompts import calls_a_row, messages, text_of
+from dashboard.views.prompts import calls_a_row, messages, tokens_of
 from engine.errors import EngineError, RunError
 from engine.lm.choice import is_offline
 from engine.pipeline.spec import PipelineSpec
@@ -252,7 +252,7 @@ CALL_TOKENS = 60
 
 def rows_to_use(draft: ProjectDraft) -> int:
     """Return how many rows a run could use: those of the table that are not left out."""
-    stored = next((d for d in reading.datasets() if d.id == draft.dataset), None)
+    stored = reading.examples_file(draft)
     return 0 if stored is None else stored.rows - len(draft.excluded)
 
 
@@ -280,8 +280,7 @@ def calls_price(draft: ProjectDraft, calls: int) -> float | None:
         return 0.0
     known = price(model.name)
     sent = messages(pipeline, reading.first_row(draft), adapter=draft.adapter)
-    letters = sum(len(text_of(message)) for _, turns in sent for message in turns)
-    return None if known is None else calls * known.cost(letters // 4, CALL_TOKENS)
+    return None if known is None else calls * known.cost(tokens_of(sent), CALL_TOKENS)
 
 
 ROWS_AS_EXAMPLES = 60
