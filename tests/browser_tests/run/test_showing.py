@@ -47,7 +47,7 @@ def server(shown: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def test_an_audience_sees_the_result_alone_and_one_key_leads_there_and_back(new_page, shown):
-    page = new_page(f"results?{shown['address']}", height=720)
+    page = new_page(f"run?{shown['address']}", height=720)
     expect(page.locator(".st-key-present_run")).to_be_visible()
     settled(page)
     page.keyboard.press("p")
