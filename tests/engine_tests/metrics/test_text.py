@@ -111,10 +111,11 @@ def test_numbers_of_a_whole_set():
     assert Correlation().total([(1, 1)]).score == 0.0
 
 
-def test_hosted_embeddings_go_through_the_client(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["openai/embed", "mistral/mistral-embed"], ids=["itself", "by litellm"])
+def test_hosted_embeddings_go_through_the_client(tmp_path, monkeypatch, name):
     monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
     with OpenAIServer(answer=lambda body: "x") as server:
-        embed = Embedder("openai/embed", batch_size=2, api_base=server.url, api_key="sk-test")
+        embed = Embedder(name, batch_size=2, api_base=server.url, api_key="sk-test")
         first = embed(["a", "bb", "ccc"])
         assert first.shape[0] == 3
         assert server.calls == 2
