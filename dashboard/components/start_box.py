@@ -13,8 +13,9 @@ from dashboard.components import ui
 from dashboard.components.page import Current, open_page
 from dashboard.components.tables import data_table
 from dashboard.state.editing import drafts
-from dashboard.views.text import count, escape_markdown
+from dashboard.views.text import escape_markdown
 from engine.dataset.memory import LARGE, release_memory
+from engine.text import counted
 
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
@@ -140,7 +141,7 @@ def pile_report(now: Current) -> None:
     if not found:
         return
     files = {p.file for p in found if p.file != THE_RECORD}
-    title = f"{count(len(files), 'file has', 'files have')} a problem" if files else "About the record"
+    title = f"{counted(len(files), 'file has', 'files have')} a problem" if files else "About the record"
     with ui.card("pile_problems"):
         with ui.row("pile_problems_head", side="distribute"):
             st.markdown(

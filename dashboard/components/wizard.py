@@ -13,10 +13,11 @@ from dashboard.components.share import share_button
 from dashboard.state import reading
 from dashboard.state.writing import read_only
 from dashboard.views.live import spent
-from dashboard.views.text import count, distinct, escape_markdown
+from dashboard.views.text import distinct, escape_markdown
 from dashboard.views.wizard import SET_UP, Step, next_step, steps
 from engine.records import content_hash
 from engine.store.rows import RunRow
+from engine.text import counted
 
 PURPOSE = {
     "task": ("What should the model do?", "Say what goes in, what comes out, and how to decide."),
@@ -116,7 +117,7 @@ def project_bar(now: Current, runs: Sequence[RunRow]) -> None:
             going = ("Under way", "blue", ":material/play_circle:")
             word, colour, icon = going if goes_on(runs[0]) else STATES[runs[0].state]
             ui.link("run", f":{colour}[{word}]", icon, project=now.id, run=runs[0].id)
-            st.caption(f"{count(len(runs), 'run')} · {spent(runs)}", width="content")
+            st.caption(f"{counted(len(runs), 'run')} · {spent(runs)}", width="content")
         share_button(now.project)
 
 

@@ -7,11 +7,11 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from dashboard.views.text import count, prompt_name, upper_first
+from dashboard.views.text import prompt_name, upper_first
 from engine.search.wording import SOLVING
 from engine.store.rows import EventRow, RequestRow, RunRow, TrialRow
 from engine.store.runs import budget_now
-from engine.text import dollars, duration, percent, price, short
+from engine.text import counted, dollars, duration, percent, price, short
 
 LATEST = 150
 KINDS = {"new_best": "best", "error": "error", "row_scored": "error"}
@@ -88,16 +88,16 @@ class _RunNames:
         found = max(scored, key=lambda t: (t.complete, t.rows_done), default=None)
         if found is None or found.answered_score is None:
             return ""
-        return f" with {percent(found.answered_score, 0)} on {count(found.rows_done - found.failed, 'validation row')}"
+        return f" with {percent(found.answered_score, 0)} on {counted(found.rows_done - found.failed, 'validation row')}"
 
     def _trial_sentence(self, trial: TrialRow) -> str:
         kind = ROWS.get(trial.split, "row")
         cut = f", cut short: {trial.rows_total:,} were planned" if trial.state == "stopped" else ""
         name = "The teacher" if trial.split == "teacher" else self.name(trial.candidate_id)
         if trial.answered_score is None:
-            return f"{name}: {'all ' if trial.failed > 1 else ''}{count(trial.failed, kind)} failed{cut}."
-        failed = f", {count(trial.failed, 'row')} failed" if trial.failed else ""
-        rows = count(trial.rows_done - trial.failed, kind)
+            return f"{name}: {'all ' if trial.failed > 1 else ''}{counted(trial.failed, kind)} failed{cut}."
+        failed = f", {counted(trial.failed, 'row')} failed" if trial.failed else ""
+        rows = counted(trial.rows_done - trial.failed, kind)
         if (
             trial.split == "train" and trial.label == SOLVING
         ):  # the teacher answers there, which may be another model
@@ -107,12 +107,12 @@ class _RunNames:
     def _trials_sentence(self, same: Sequence[EventRow]) -> str:
         found = [t for t in map(self.trial, same) if t is not None]
         scores = sorted(100 * (t.answered_score or 0.0) for t in found)
-        rows = count(sum(t.rows_done for t in found), "training row")
-        prompts = count(len({t.candidate_id for t in found}), "prompt")
+        rows = counted(sum(t.rows_done for t in found), "training row")
+        prompts = counted(len({t.candidate_id for t in found}), "prompt")
         between = (
             f"{scores[0]:.0f} %" if scores[0] == scores[-1] else f"{scores[0]:.0f} to {scores[-1]:.0f} %"
         )
-        return f"Looked at {rows} in {count(len(found), 'trial')} of {prompts}: {between}."
+        return f"Looked at {rows} in {counted(len(found), 'trial')} of {prompts}: {between}."
 
 
 def _groups(events: Sequence[EventRow], known: _RunNames) -> Iterator[list[EventRow]]:
@@ -142,7 +142,7 @@ def _proposals_sentence(same: Sequence[EventRow]) -> str:
     what = str(event.data.get("label") or "") or "new prompts"
     usable = "all usable" if received == asked else "none usable" if not received else f"{received:,} usable"
     usable = "usable" if asked == received == 1 else usable
-    return f"Asked the model that writes prompts for {what}: {count(asked, 'answer')}, {usable}."
+    return f"Asked the model that writes prompts for {what}: {counted(asked, 'answer')}, {usable}."
 
 
 def _failure(event: EventRow) -> str:

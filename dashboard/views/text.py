@@ -13,11 +13,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from engine.lm.local.sources import LOCAL
-from engine.text import counted
 
 _Key = TypeVar("_Key", bound=Hashable)
-
-count = counted
 
 _ADDRESS = re.compile(r"(?<=:)(?=//)|(?<=\bwww)(?=\.)|(?<=[\w.+-])(?=@\w)", re.IGNORECASE)
 _MARKS = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>:$~&@^=/\"'])")

@@ -16,10 +16,11 @@ from dashboard.state import models
 from dashboard.state.editing import examples, starting
 from dashboard.state.models import title_of
 from dashboard.views.glossary import explain
-from dashboard.views.text import count, escape_markdown
+from dashboard.views.text import escape_markdown
 from engine.runs.child.new_rows import NewRows
 from engine.runs.intake.attachments import BroughtFile
 from engine.runs.spec import ModelChoice
+from engine.text import counted
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset
@@ -79,7 +80,7 @@ def _brought(now: Current, table: Dataset) -> None:
 
 
 def _add_label(rows: Sized) -> str:
-    return f"Add {count(len(rows), 'row')}" if rows else "Add rows"
+    return f"Add {counted(len(rows), 'row')}" if rows else "Add rows"
 
 
 def _problem_key(project_id: str) -> str:
@@ -109,7 +110,7 @@ def _review(now: Current, found: NewRows) -> None:
     import pandas as pd
 
     for why, times in found.left_out.items():
-        st.caption(f"Left aside: {count(times, 'row')} {escape_markdown(why, 80)}.")
+        st.caption(f"Left aside: {counted(times, 'row')} {escape_markdown(why, 80)}.")
     if not found.rows:
         st.caption("No row came that fits the task.")
         return
@@ -137,7 +138,7 @@ def _add(project_id: str, rows: list[dict[str, str]], made: bool) -> None:
 
 def _save(project_id: str, rows: list[dict[str, str]], *, made: bool) -> None:
     """Add rows to the table, and show them. Raises EngineError."""
-    what = f"Add {count(len(rows), 'row')}{' written by a model' if made else ''}"
+    what = f"Add {counted(len(rows), 'row')}{' written by a model' if made else ''}"
     added: list[int] = []
 
     def change(table: Dataset, seen: str) -> None:
@@ -162,5 +163,5 @@ def synthetic_note(now: Current) -> None:
     made = len(now.draft.synthetic)
     if made:
         st.caption(
-            f":material/auto_awesome: {count(made, 'row')} written by a model: learned from only, never tested on."
+            f":material/auto_awesome: {counted(made, 'row')} written by a model: learned from only, never tested on."
         )

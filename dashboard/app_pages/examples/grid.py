@@ -15,8 +15,9 @@ from dashboard.state import reading
 from dashboard.state.editing import examples
 from dashboard.state.writing import read_only
 from dashboard.views.glossary import explain
-from dashboard.views.text import count, escape_markdown
+from dashboard.views.text import escape_markdown
 from engine.runs.spec import ProjectDraft
+from engine.text import counted
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset
@@ -99,7 +100,7 @@ def _long_cells(project_id: str, cells: Mapping[Cell, int], numbers: Mapping[int
         cell = st.selectbox(
             "Texts too long for the grid",
             list(cells),
-            format_func=lambda c: f"Row {numbers[c[0]]}, {c[1][:60]}: {count(cells[c], 'character')}",
+            format_func=lambda c: f"Row {numbers[c[0]]}, {c[1][:60]}: {counted(cells[c], 'character')}",
             key=f"long_cell_{project_id}_{hash(tuple(cells))}",
             width=380,
         )
@@ -163,7 +164,7 @@ def example_grid(now: Current) -> None:
         with ui.row("grid_pages"):
             at = st.pagination(pages, key=f"row_page_{now.id}_{pages}")
             first, last = (at - 1) * PAGE + 1, min(at * PAGE, len(rows))
-            st.caption(f"{first:,} to {last:,} of {count(len(rows), 'row')}", width="content")
+            st.caption(f"{first:,} to {last:,} of {counted(len(rows), 'row')}", width="content")
     shown = rows[(at - 1) * PAGE : at * PAGE]
     if not shown:
         st.caption("No such rows.")
@@ -337,10 +338,10 @@ def _save_table(
     fresh = {r: why for r, why in out.items() if draft.excluded.get(r) != why}
     edits: list[Edit] = []
     if fresh:
-        what = f"Leave out {count(len(fresh), 'row')}"
+        what = f"Leave out {counted(len(fresh), 'row')}"
         edits.append(lambda _, seen: examples.leave_out(project_id, what, fresh, seen=seen))
     if back:
-        again = f"Take back {count(len(back), 'row')}"
+        again = f"Take back {counted(len(back), 'row')}"
         edits.append(lambda _, seen: examples.take_back(project_id, again, back, seen=seen))
     if new:
         (row, column), *_ = new

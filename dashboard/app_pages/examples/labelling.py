@@ -14,12 +14,12 @@ from dashboard.state.editing import examples, labelling
 from dashboard.state.models import lacking, title_of
 from dashboard.state.writing import read_only
 from dashboard.views.prompts import calls_a_row
-from dashboard.views.text import count, escape_markdown
+from dashboard.views.text import escape_markdown
 from engine.dataset.logs import COMMENT
 from engine.pipeline.spec import FieldSpec
 from engine.runs.child.playground import MOST_ROWS
 from engine.runs.spec import ModelChoice
-from engine.text import price
+from engine.text import counted, price
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset
@@ -41,8 +41,8 @@ def label_tab(now: Current, table: Dataset) -> None:
     column = now.draft.mapping[field.name]
     answers = table.values(column)
     blank = sum(not answers[doubt.row].strip() for doubt in queue)
-    to_do = [f"{count(blank, 'row')} to label"] if blank else []
-    to_do += [f"{count(len(queue) - blank, 'answer')} to check"] if len(queue) > blank else []
+    to_do = [f"{counted(blank, 'row')} to label"] if blank else []
+    to_do += [f"{counted(len(queue) - blank, 'answer')} to check"] if len(queue) > blank else []
     with ui.row("label_head", side="distribute"):
         st.markdown(f"**{', '.join(to_do) or 'Nothing to label'}**, {done:,} labelled", width="content")
         _ask_prompt(now, [doubt.row for doubt in queue])
@@ -129,7 +129,7 @@ def _ask_prompt(now: Current, rows: list[int]) -> None:
     calls = len(asked) * len(prompts) * calls_a_row(pipeline, adapter=now.draft.adapter)
     why_not = playground.why_not(now.draft) or lacking([model])
     cost = escape_markdown(price(examples.calls_price(now.draft, calls), "about "))
-    label = f"Find disagreements in the next {len(asked)} ({count(calls, 'call')}, {cost})"
+    label = f"Find disagreements in the next {len(asked)} ({counted(calls, 'call')}, {cost})"
     which = "the two best prompts of the last run" if len(prompts) > 1 else "the prompt as it is"
     what = f"Asks {escape_markdown(title_of(model))} with {which}."
     if ui.button(label, "label_ask", why_not, icon="rule", help=what):

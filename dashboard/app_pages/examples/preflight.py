@@ -17,10 +17,11 @@ from dashboard.state.editing import examples
 from dashboard.state.editing.examples import findings_of, split_of
 from dashboard.state.writing import read_only
 from dashboard.views.glossary import explain
-from dashboard.views.text import count, escape_markdown
+from dashboard.views.text import escape_markdown
 from engine.pipeline.spec import PipelineSpec
 from engine.runs.spec import ProjectDraft, SplitSpec
 from engine.similarity import LOOKED_AT
+from engine.text import counted
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset
@@ -53,7 +54,7 @@ def preflight_card(now: Current) -> None:
             st.markdown("**Before you spend anything**", help=explain("leak"), width="content")
             if found:
                 rows = len({r for f in found for r in f.rows})
-                st.badge(f"{count(len(found), 'thing')} to look at, {count(rows, 'row')}", color="orange")
+                st.badge(f"{counted(len(found), 'thing')} to look at, {counted(rows, 'row')}", color="orange")
             else:
                 st.badge("Nothing doubtful", icon=":material/check:", color="green")
         if not found:
@@ -71,7 +72,7 @@ def preflight_card(now: Current) -> None:
 def _finding(now: Current, table: Dataset, finding: Finding) -> None:
     colour, icon = ICONS[finding.kind]
     with st.expander(
-        f":{colour}[:material/{icon}:] **{escape_markdown(finding.title, 80)}** · {count(len(finding.rows), 'row')}",
+        f":{colour}[:material/{icon}:] **{escape_markdown(finding.title, 80)}** · {counted(len(finding.rows), 'row')}",
         key=f"finding_{finding.kind}_{now.id}_{len(finding.rows)}",
         on_change="rerun",
     ) as box:
@@ -85,7 +86,7 @@ def _finding(now: Current, table: Dataset, finding: Finding) -> None:
                     f"fix_{finding.kind}_{at}",
                     type="primary" if at == 0 else "secondary",
                     on_click=ui.callback(_apply, now.id, finding, fix),
-                    help=f"{'Leaves out' if fix.exclude else 'Changes'} {count(fix.rows, 'row')}. It can be undone.",
+                    help=f"{'Leaves out' if fix.exclude else 'Changes'} {counted(fix.rows, 'row')}. It can be undone.",
                 )
             ui.button(
                 "Show them in the grid",

@@ -15,9 +15,10 @@ from dashboard.components.page import Current, open_page
 from dashboard.components.start_box import BoxWords, brought_box
 from dashboard.state import reading
 from dashboard.state.editing import drafts, examples, records, starting
-from dashboard.views.text import count, distinct, escape_markdown
+from dashboard.views.text import distinct, escape_markdown
 from engine.pipeline.spec import PipelineSpec
 from engine.runs.intake.attachments import TEXT, BroughtFile, attached_path
+from engine.text import counted
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset
@@ -116,7 +117,7 @@ def _stored_rows(now: Current) -> str:
     from engine.pipeline.templates import SAMPLES
 
     files = [d for d in reading.datasets() if d.source not in (examples.SOURCE, "sample")]
-    names = distinct({d.id: f"{d.name} · {count(d.rows, 'row')}" for d in files})
+    names = distinct({d.id: f"{d.name} · {counted(d.rows, 'row')}" for d in files})
     names |= {sample.file: f"Sample: {sample.title}" for sample in SAMPLES}
     with ui.row("stored_rows", "bottom"):
         picked = ui.pick("Or rows that are here already", names, key=f"stored_{now.id}", width=320)

@@ -29,11 +29,11 @@ from dashboard.state.editing import records, starting
 from dashboard.state.editing.steps import title_of
 from dashboard.state.writing import read_only
 from dashboard.views.glossary import NUMBERED, explain
-from dashboard.views.text import count, escape_markdown
+from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 from engine.pipeline.spec import FieldSpec, PipelineSpec
 from engine.runs.spec import ProjectDraft
-from engine.text import percent
+from engine.text import counted, percent
 
 if TYPE_CHECKING:
     from engine.dataset import ColumnProfile, Dataset, RowProblem
@@ -72,7 +72,7 @@ def _card(
             colour = "green" if filled >= 0.9 else "orange" if filled >= 0.7 else "red"
             share = f"{percent(filled, 0)} filled"
             shown = share if field.parsed_type.optional else f":{colour}[{share}]"
-            st.caption(f"{shown} · {count(distinct, 'different value')}")
+            st.caption(f"{shown} · {counted(distinct, 'different value')}")
             sample_values(_short(sample, 120) for sample in found[column].samples[:2])
         else:
             st.caption(f"{title_of(field)}. Choose the column that holds it.")
@@ -192,7 +192,7 @@ def _problem_table(found: Sequence[RowProblem], good: int, answers: Collection[s
     left_out = len({p.row for p in found})
     with ui.card("row_problems"):
         st.markdown(
-            f":orange[:material/report:] **{count(left_out, 'row')} cannot be used** and will be left out; "
+            f":orange[:material/report:] **{counted(left_out, 'row')} cannot be used** and will be left out; "
             f"the other {good:,} can."
         )
         lines = problem_lines(found)
@@ -318,10 +318,10 @@ def _file_line(now: Current, table: Dataset) -> None:
 
     with ui.row("file_line"):
         left = len(now.draft.excluded)
-        out = f" · {count(left, 'row')} left out" if left else ""
+        out = f" · {counted(left, 'row')} left out" if left else ""
         st.markdown(
-            f":material/description: **{escape_markdown(table.name, 60)}** · {count(len(table), 'row')} · "
-            f"{count(len(table.columns), 'column')}{out}",
+            f":material/description: **{escape_markdown(table.name, 60)}** · {counted(len(table), 'row')} · "
+            f"{counted(len(table.columns), 'column')}{out}",
             width="content",
         )
         with st.popover("Use other examples", icon=":material/swap_horiz:", key="source_popover"):

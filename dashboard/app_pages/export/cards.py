@@ -13,7 +13,7 @@ from dashboard.components.prompts import messages_view
 from dashboard.state import candidates, reading
 from dashboard.state.writing import read_only, writing
 from dashboard.views.glossary import explain
-from dashboard.views.text import count, escape_markdown
+from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 from engine.export.container import own_key_variables, serve_command
 from engine.export.formats import EXPORTS, ExportFormat, get_export
@@ -21,7 +21,7 @@ from engine.export.program import ProgramFile, read_program
 from engine.home import data_home
 from engine.lm.choice import is_offline
 from engine.store.rows import RunRow, VersionRow
-from engine.text import percent
+from engine.text import counted, percent
 
 
 def taken_note(run: RunRow) -> None:
@@ -132,7 +132,7 @@ def program_cards(run: RunRow, path: Path) -> None:
         lines = script.splitlines()
         st.code("\n".join(lines[:SHOWN_LINES]), height=300)
         if len(lines) > SHOWN_LINES:
-            st.caption(f"The file goes on for {count(len(lines) - SHOWN_LINES, 'line')}.")
+            st.caption(f"The file goes on for {counted(len(lines) - SHOWN_LINES, 'line')}.")
 
 
 def _content(form: ExportFormat, program: ProgramFile, folder: Path) -> bytes:
@@ -209,7 +209,7 @@ def _training(run: RunRow) -> None:
     with st.container(gap="xsmall", key="form_text_training"):
         st.markdown("**Training file**")
         st.caption(
-            f"The prompt's {count(rows, 'right answer')} as JSON Lines, to train a model of your own at a provider. "
+            f"The prompt's {counted(rows, 'right answer')} as JSON Lines, to train a model of your own at a provider. "
             "Test rows are not in it."
         )
     label, key = "Download training.jsonl", "download_training"

@@ -14,10 +14,10 @@ from dashboard.components import ui
 from dashboard.components.tables import small_table
 from dashboard.state import reading
 from dashboard.state.writing import writing
-from dashboard.views.text import count
 from engine.runs.results.archive import FOLDER, SUFFIX, bring_back, put_away
 from engine.store.archive import BroughtBack
 from engine.store.rows import RunRow
+from engine.text import counted
 from engine.users import USERS_VARIABLE
 
 MOST = 20
@@ -30,7 +30,7 @@ def put_away_offer(picked: Sequence[RunRow]) -> None:
         going = f"{going} has not ended. Stop it, or go on with it, first."
     with ui.row("put_away_row"):
         pressed = ui.button(
-            f"Put away {count(len(picked), 'run')}",
+            f"Put away {counted(len(picked), 'run')}",
             "put_away",
             going,
             icon="archive",
@@ -89,7 +89,7 @@ def _may_see(runs: Sequence[RunRow], names: Mapping[str, str]) -> bool:
 def _file(file: reading.ArchiveFile) -> None:
     with ui.card(f"archive_{file.path.stem}"):
         with ui.row(f"archive_head_{file.path.stem}"):
-            st.markdown(f"**{count(len(file.runs), 'run')}**", width="content")
+            st.markdown(f"**{counted(len(file.runs), 'run')}**", width="content")
             st.caption(f"{file.path.name} · {file.path.stat().st_size / 1e6:,.1f} MB", width="stretch")
             ui.button(
                 "Bring back",
@@ -133,4 +133,4 @@ def _uploaded(uploaded: st.runtime.uploaded_file_manager.UploadedFile | None) ->
 
 def _say(found: BroughtBack) -> None:
     left_out = f"; {len(found.here):,} left out, already here" if found.here else ""
-    st.toast(f"Brought back {count(len(found.runs), 'run')}{left_out}.", icon=":material/unarchive:")
+    st.toast(f"Brought back {counted(len(found.runs), 'run')}{left_out}.", icon=":material/unarchive:")

@@ -23,11 +23,11 @@ from dashboard.state.writing import read_only, writing
 from dashboard.views import history
 from dashboard.views.glossary import explain
 from dashboard.views.history import Difference
-from dashboard.views.text import count, distinct, escape_markdown
+from dashboard.views.text import distinct, escape_markdown
 from engine.home import data_home
 from engine.search.wording import runs_sentence
 from engine.store.rows import RunRow
-from engine.text import percent, points_gained
+from engine.text import counted, percent, points_gained
 
 FIRST = ("State", "Run", "Before", "After", "Gain", "Verdict", "Started")
 """Columns that fit at a width of 1280 pixels."""
@@ -64,7 +64,7 @@ def history_table(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunR
     newest = f"The newest {len(shown):,} of " if len(shown) < len(fitting) else ""
     with ui.row("history_end"):
         st.caption(
-            f"{newest}{count(len(fitting), 'run')}. Select one to open it, note something or use it again; "
+            f"{newest}{counted(len(fitting), 'run')}. Select one to open it, note something or use it again; "
             "two to compare them. Press a column's name to sort.",
             width="content",
         )
@@ -263,7 +263,7 @@ def _facts(run: RunRow, project: str | None) -> str:
     """Return how a run was made and what it took, in one line."""
     line = history.table_row(run, {}, WORDS)
     facts = [project or "a deleted project", line["Optimizer"], line["Model"]]
-    facts += [count(run.calls, "call"), line["Cost"], line["Took"]]
+    facts += [counted(run.calls, "call"), line["Cost"], line["Took"]]
     return " · ".join(fact for fact in facts if fact)
 
 

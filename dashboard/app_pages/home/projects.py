@@ -16,11 +16,11 @@ from dashboard.state.editing.project_file import AttachedFile, attached
 from dashboard.state.writing import read_only
 from dashboard.views.history import best_scores, curve
 from dashboard.views.live import spent
-from dashboard.views.text import count, escape_markdown
+from dashboard.views.text import escape_markdown
 from dashboard.views.wizard import Step, steps
 from engine.errors import ConfigurationError, EngineError
 from engine.store.rows import ProjectRow, RunRow
-from engine.text import percent
+from engine.text import counted, percent
 
 MENU = {
     "rename": "Rename",
@@ -53,7 +53,7 @@ def project_cards(projects: Sequence[ProjectRow], runs: Sequence[RunRow]) -> Non
                 _card(project, [r for r in runs if r.project_id == project.id], first=at == 0)
     if len(projects) > SHOWN:
         st.caption(
-            f"{count(len(projects) - SHOWN, 'older project')} can be opened with the switch in the side bar."
+            f"{counted(len(projects) - SHOWN, 'older project')} can be opened with the switch in the side bar."
         )
 
 
@@ -103,7 +103,7 @@ def _words(found: Sequence[Step], runs: Sequence[RunRow]) -> str:
     if runs:
         word, colour, icon = STATES[runs[0].state]
         at = datetime.fromtimestamp(runs[0].created_at).astimezone().strftime("%d %b, %H:%M")
-        return f":{colour}[{icon} {word}] · {count(len(runs), 'run')}, the last on {at} · {spent(runs)}"
+        return f":{colour}[{icon} {word}] · {counted(len(runs), 'run')}, the last on {at} · {spent(runs)}"
     where = next((s for s in found if s.state == "attention"), found[-1])
     return escape_markdown(where.sentence, 140)
 
@@ -188,11 +188,11 @@ def _files(project: ProjectRow) -> Sequence[AttachedFile]:
         return ()
     if stay:
         st.caption(
-            f":orange[:material/warning:] {count(stay, 'cell names', 'cells name')} a file by where it lies on this "
+            f":orange[:material/warning:] {counted(stay, 'cell names', 'cells name')} a file by where it lies on this "
             "machine: these files stay here. Upload them instead to take them along."
         )
     if files:
-        st.caption(f":material/attach_file: {count(len(files), 'picture or file', 'pictures and files')}.")
+        st.caption(f":material/attach_file: {counted(len(files), 'picture or file', 'pictures and files')}.")
     return files
 
 

@@ -15,11 +15,11 @@ from dashboard.state import models, reading, show
 from dashboard.state.editing import drafts
 from dashboard.views.glossary import TERMS
 from dashboard.views.live import progress
-from dashboard.views.text import count, escape_markdown
+from dashboard.views.text import escape_markdown
 from dashboard.views.wizard import KINDS, grouped
 from engine.pipeline.templates import SAMPLES, Sample
 from engine.store.rows import ProjectRow, RunRow
-from engine.text import duration, price, short
+from engine.text import counted, duration, price, short
 
 ALL = "All"
 WAYS = {
@@ -64,10 +64,10 @@ def _badges(sample: Sample) -> None:
     spec = sample.pipeline
     with ui.row(f"sample_badges_{sample.name}", "top", gap="xxsmall"):
         if len(spec.steps) > 1:
-            st.badge(count(len(spec.steps), "step"))
+            st.badge(counted(len(spec.steps), "step"))
         else:
-            st.badge(count(len(spec.inputs), "input"))
-        st.badge(count(len(spec.outputs), "answer"), color="orange")
+            st.badge(counted(len(spec.inputs), "input"))
+        st.badge(counted(len(spec.outputs), "answer"), color="orange")
         for way in dict.fromkeys(WAYS[s.strategy] for s in spec.steps if s.strategy in WAYS):
             st.badge(way, color="gray")
 

@@ -13,13 +13,13 @@ from dashboard.state.feedback import answer_text, grade_key
 from dashboard.state.models import asked_models, title_of
 from dashboard.state.playground import Preview
 from dashboard.views.glossary import explain
-from dashboard.views.text import count, escape_markdown
+from dashboard.views.text import escape_markdown
 from engine.records import Outcome, value_text
 from engine.registry import get_metric
 from engine.runs.child.playground import error_line
 from engine.runs.spec import ModelChoice
 from engine.statistics import Agreement, agreement, level
-from engine.text import percent
+from engine.text import counted, percent
 
 
 def metric_preview(now: Current) -> None:
@@ -89,8 +89,8 @@ def _preview_table(now: Current, shown: Preview) -> None:
     calls = sum(o.usage.calls for o in rows)
     parts = [
         "No row could be scored" if mean is None else f"The mean score is {percent(mean, 0)}",
-        count(calls, "call") if calls else "no call: answered from the cache",
-        f"{count(len(failed), 'row')} failed" if failed else "",
+        counted(calls, "call") if calls else "no call: answered from the cache",
+        f"{counted(len(failed), 'row')} failed" if failed else "",
     ]
     st.caption(" · ".join(p for p in parts if p))
     has_code = now.draft.metric is not None and now.draft.metric.name == "PythonMetric"
@@ -126,7 +126,7 @@ def _asked_calls(now: Current, number: int) -> str:
     judge = get_metric(draft.metric.name)(**draft.metric.options).calls if draft.metric else 0
     by_judge = f", {number * judge} of them to the judge" if judge else ""
     model = escape_markdown(title_of(draft.model or ModelChoice()))
-    return f"At least {count(number * (steps + judge), 'call')} to {model}{by_judge}."
+    return f"At least {counted(number * (steps + judge), 'call')} to {model}{by_judge}."
 
 
 def _last_line(error: str) -> str:
@@ -196,7 +196,7 @@ def _check(now: Current, shown: Preview, dataset: str) -> None:
 
 def _headline(found: Agreement, graded: int, rows: int) -> None:
     if not graded:
-        st.markdown(f":gray[:material/balance:] {count(rows, 'answer')} to grade.")
+        st.markdown(f":gray[:material/balance:] {counted(rows, 'answer')} to grade.")
         return
     colour = "gray"
     if found.kappa is not None:

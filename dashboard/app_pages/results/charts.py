@@ -26,11 +26,11 @@ from dashboard.views.candidate_charts import (
     variants_figure,
 )
 from dashboard.views.glossary import explain
-from dashboard.views.text import count, escape_markdown
+from dashboard.views.text import escape_markdown
 from engine.records import value_text, whole_trials
 from engine.search.verdict import Credit, step_credit
 from engine.store.rows import CandidateRow, RunRow
-from engine.text import signed
+from engine.text import counted, signed
 
 
 @reading.kept(16, "Comparing each prompt with what it came from")
@@ -79,7 +79,7 @@ def _steps(found: Credit) -> None:
     )
     if found.together:
         st.caption(
-            f"{count(found.together, 'change')} touched several steps at once; no single step is credited with those."
+            f"{counted(found.together, 'change')} touched several steps at once; no single step is credited with those."
         )
 
 
@@ -87,7 +87,7 @@ def _changes(found: Credit, numbers: Mapping[str, int]) -> None:
     changes = sorted((c for s in found.steps for c in s.changes), key=lambda c: -abs(c.gain))
     if not changes:
         return
-    with st.expander(f"All {count(len(changes), 'change')} of a single step", key="credit_changes"):
+    with st.expander(f"All {counted(len(changes), 'change')} of a single step", key="credit_changes"):
         data_table(
             [
                 {
@@ -146,7 +146,7 @@ def candidate_table(candidates: Sequence[CandidateRow], best_id: str) -> None:
 
 
 def _matrix_summary(found: Matrix) -> str:
-    rows = count(len(found.rows), "row")
+    rows = counted(len(found.rows), "row")
     if len(found.candidates) == 1:
         return f"Only one prompt was scored on all {rows} to choose by, so there is nothing to compare yet."
     summary = f"{rows} against {len(found.candidates)} prompts."

@@ -12,9 +12,10 @@ from dashboard.components.tables import data_table
 from dashboard.state import candidates, more_scores
 from dashboard.state.candidates import MOST, ComparedCandidate, key_of
 from dashboard.views.glossary import explain
-from dashboard.views.text import count, distinct, escape_markdown, upper_first
+from dashboard.views.text import distinct, escape_markdown, upper_first
 from engine.records import Demo, StepState, value_text
 from engine.store.rows import RunRow
+from engine.text import counted
 
 
 def candidate_picker(run: RunRow, best: str, runs: Sequence[RunRow]) -> list[ComparedCandidate]:
@@ -75,9 +76,9 @@ def _another(run: RunRow, picked: Sequence[ComparedCandidate], runs: Sequence[Ru
     )
     left = len(runs) - 1
     st.caption(
-        f"It has {count(total, 'prompt')}. "
+        f"It has {counted(total, 'prompt')}. "
         + (
-            f"{count(left, 'other run')} can be compared."
+            f"{counted(left, 'other run')} can be compared."
             if left
             else "No other run can be compared with this one."
         )

@@ -15,10 +15,11 @@ from dashboard.components.tables import bar_column, data_table
 from dashboard.state import candidates, reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.views.fields import FieldResult, WorstRow, field_results, field_table
-from dashboard.views.text import count, escape_markdown
+from dashboard.views.text import escape_markdown
 from engine.records import Outcome
 from engine.runs.spec import make_metric
 from engine.store.rows import RunRow
+from engine.text import counted
 
 
 def field_view(run: RunRow, found: Sequence[ComparedCandidate]) -> None:
@@ -92,7 +93,7 @@ def _one_field(
             key=f"worst_{field.path}_{run.id}_{len(field.worst)}",
         )
         if worst is not None:
-            st.caption(f"{count(len(field.worst), 'row')} not right, the worst first.")
+            st.caption(f"{counted(len(field.worst), 'row')} not right, the worst first.")
             record_card(run, one, outcomes[worst.row], values.get(worst.row, {}), focus=worst.path)
 
 

@@ -19,8 +19,9 @@ from dashboard.views.labels import (
     mistaken,
     score_table,
 )
-from dashboard.views.text import count, distinct, escape_markdown
+from dashboard.views.text import distinct, escape_markdown
 from engine.store.rows import RunRow
+from engine.text import counted
 
 MANY = 12
 """With more labels than these only those with mistakes are shown at first."""
@@ -52,7 +53,7 @@ def label_view(run: RunRow, found: Sequence[ComparedCandidate]) -> None:
     cell = _matrix(tables[at], f"{run.id}_{output}_{at}")
     if cell is not None:
         ids = set(tables[at].rows[cell])
-        st.markdown(f"**{count(len(ids), 'row')}** · right: {_name(cell[0])} · answered: {_name(cell[1])}")
+        st.markdown(f"**{counted(len(ids), 'row')}** · right: {_name(cell[0])} · answered: {_name(cell[1])}")
         row_table(run, found, compared, [row for row in compared.rows if row.row in ids])
 
 

@@ -26,9 +26,10 @@ from dashboard.views.models import (
     models_figure,
     tuned_on_each,
 )
-from dashboard.views.text import count, escape_markdown, model_name
+from dashboard.views.text import escape_markdown, model_name
 from engine.runs.spec import RunSpec
 from engine.store.rows import RunRow
+from engine.text import counted
 
 
 def compared_figures(run: RunRow, spec: RunSpec) -> list[ModelFigures]:
@@ -46,12 +47,12 @@ def models_view(run: RunRow, spec: RunSpec, found: Sequence[ModelFigures]) -> No
     table, chart = st.columns([3, 2], gap="medium") if figure else (st.container(), None)
     with table:
         _lines("compared_models", "The best prompt on each model", [one.line for one in found])
-        rows = count(max(f["rows"] for f in result["models"]["figures"]), "row")
+        rows = counted(max(f["rows"] for f in result["models"]["figures"]), "row")
         same = f"Each model answered the {rows} to choose by with the same prompt, unless its line names another."
         st.caption(f"{same} {LIKELY}", help=explain("practice score"))
     if chart is not None:
         with chart:
-            label = f"Score against price of {count(len(found), 'model')}"
+            label = f"Score against price of {counted(len(found), 'model')}"
             plot(figure, key="models_chart", label=label, height=300, stamp=run.id)
     if lines := tuned_on_each(_runs(run, spec)):
         _lines("tuned_on_each", "Tuned on each model", lines)

@@ -13,9 +13,10 @@ from dashboard.components.runs import goes_on
 from dashboard.state import candidates, more_scores
 from dashboard.state.candidates import PARAM, ComparedCandidate, key_of
 from dashboard.state.writing import read_only
-from dashboard.views.text import count, distinct, escape_markdown, prompt_name
+from dashboard.views.text import distinct, escape_markdown, prompt_name
 from engine.records import Candidate
 from engine.runs.results.prompt_parts import PromptPart, prompt_parts, without_parts
+from engine.text import counted
 
 MOST = 40
 """Parts of each kind that are listed."""
@@ -126,7 +127,7 @@ def _version(one: ComparedCandidate, off: Sequence[PromptPart]) -> None:
         )
         rows = sum(m.rows for m in wanted if m is not None)
         score_button(
-            f"Score this version on {count(rows, 'row')}",
+            f"Score this version on {counted(rows, 'row')}",
             [m for m in wanted if m is not None],
             "parts_score_now",
             "Makes a new prompt of this run, which can be compared, taken and exported like the others. The verdict stays.",

@@ -28,12 +28,13 @@ from dashboard.views.comparison import (
     table,
 )
 from dashboard.views.glossary import explain
-from dashboard.views.text import count, distinct, escape_markdown
+from dashboard.views.text import distinct, escape_markdown
 from engine.records import Outcome, json_value, value_text
 from engine.runs.child.playground import PlaygroundAnswer, PlaygroundRequest
 from engine.runs.results.report import step_calls
 from engine.runs.spec import RunSpec
 from engine.store.rows import FeedbackRow, RunRow
+from engine.text import counted
 
 
 def _whole_row(
@@ -107,7 +108,7 @@ def _answer(one: ComparedCandidate, outcome: Outcome, outputs: Sequence[str], at
         ui.named_text("The metric says", outcome.feedback)
     usage = outcome.usage
     cache = f", {usage.cached} from the cache" if usage.cached else ""
-    took(outcome.seconds, usage.cost, usage.tokens, f"{count(usage.calls + usage.cached, 'call')}{cache}")
+    took(outcome.seconds, usage.cost, usage.tokens, f"{counted(usage.calls + usage.cached, 'call')}{cache}")
 
 
 def _opinion(
@@ -261,7 +262,7 @@ def row_table(
     )
     st.session_state["row_table_rows"] = [line.number for line in picked[:MOST_LINES]]
     more = len(picked) - MOST_LINES
-    hidden = f" {count(more, 'more row')} not shown: narrow the filter." if more > 0 else ""
+    hidden = f" {counted(more, 'more row')} not shown: narrow the filter." if more > 0 else ""
     wrong_ones = "; of several outputs the wrong ones are shown" if several else ""
     st.caption(
         f"✓ right, ✗ wrong, a number: partly right{wrong_ones}. Select a row to read it whole, with its messages, and to say what you "

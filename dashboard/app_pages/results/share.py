@@ -11,9 +11,9 @@ from dashboard.components import ui
 from dashboard.serving.shared import PATH
 from dashboard.state import reading
 from dashboard.state.writing import read_only, writing
-from dashboard.views.text import count
 from engine.store.links import DAYS
 from engine.store.rows import RunRow
+from engine.text import counted
 
 USUAL_DAYS = 7
 PROBLEM = "share_link_problem"
@@ -28,7 +28,7 @@ def share_link(run: RunRow) -> None:
             "Anyone who has the link can read the report, the test rows in it included, without signing in, and nothing else. "
             "It ends by itself, or at once when you end it here."
         )
-        days = ui.pick("It works for", {d: count(d, "day") for d in DAYS}, USUAL_DAYS, key="link_days")
+        days = ui.pick("It works for", {d: counted(d, "day") for d in DAYS}, USUAL_DAYS, key="link_days")
         ui.button("Make a link", "link_make", icon="add_link", on_click=ui.callback(_make, run.id, days))
         ui.problem_line(PROBLEM)
         if token := st.session_state.get(_key(run.id)):
@@ -39,7 +39,7 @@ def share_link(run: RunRow) -> None:
         if working := reading.links(run.id):
             last = datetime.fromtimestamp(max(link.ends_at for link in working)).astimezone()
             st.caption(
-                f"{count(len(working), 'link')} to this report: the last ends on {last.strftime('%d %b %Y, %H:%M')}."
+                f"{counted(len(working), 'link')} to this report: the last ends on {last.strftime('%d %b %Y, %H:%M')}."
             )
             ui.button("End all links now", "link_end", icon="link_off", on_click=ui.callback(_end, run.id))
 

@@ -12,13 +12,13 @@ from dashboard.state import reading
 from dashboard.state.editing import drafts, examples, starting
 from dashboard.state.editing.steps import change_step, pipeline_of, title_of
 from dashboard.state.models import title_of as model_title
-from dashboard.views.text import count, escape_markdown
+from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 from engine.pipeline.spec import FieldSpec
 from engine.registry import METRICS
 from engine.runs.intake.drafting import advised_metric, usual_options
 from engine.runs.spec import Named, ProjectDraft
-from engine.text import price
+from engine.text import counted, price
 
 VALUES_SHOWN = 12
 PROBLEM = "review_problem"
@@ -55,7 +55,7 @@ def problems_card(now: Current) -> None:
         found = examples.findings_of(now.draft) if not lines else ()
     except EngineError as error:
         lines, found = [str(error)], ()
-    lines += [f"{one.title}: {count(len(one.rows), 'row')}." for one in found]
+    lines += [f"{one.title}: {counted(len(one.rows), 'row')}." for one in found]
     if not lines:
         return
     with ui.card("review_problems", "Problems found"):
@@ -182,7 +182,7 @@ def examples_card(now: Current) -> None:
             return
         table = reading.dataset(dataset)
         st.markdown(
-            f":material/description: **{escape_markdown(table.name, 60)}** · {count(len(table), 'row')}"
+            f":material/description: **{escape_markdown(table.name, 60)}** · {counted(len(table), 'row')}"
         )
         try:
             split = examples.split_of(now.draft) if now.draft.pipeline else None

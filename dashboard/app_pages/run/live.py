@@ -18,10 +18,10 @@ from dashboard.state.snapshot import Snapshot
 from dashboard.state.writing import read_only
 from dashboard.views.glossary import explain
 from dashboard.views.live import progress
-from dashboard.views.text import count, escape_markdown, prompt_name, upper_first
+from dashboard.views.text import escape_markdown, prompt_name, upper_first
 from engine.records import Outcome
 from engine.store.rows import CandidateRow, RunRow, TrialRow
-from engine.text import duration, percent, short
+from engine.text import counted, duration, percent, short
 
 ROWS_SHOWN = 200
 
@@ -67,9 +67,9 @@ def _trial_card(seen: Snapshot, trial: TrialRow, *, pinned: bool) -> None:
                 st.caption(path)
             ui.plain_code(state.instructions.strip() or "(no instruction)", height=140)
             shown = f"{min(state.nearest, len(state.demos))} of " if state.nearest else ""
-            st.caption(f"{shown}{count(len(state.demos), 'solved example')} shown to the model")
+            st.caption(f"{shown}{counted(len(state.demos), 'solved example')} shown to the model")
         with st.expander(
-            f"The {count(trial.rows_done, 'row')} it was scored on", key="trial_rows", on_change="rerun"
+            f"The {counted(trial.rows_done, 'row')} it was scored on", key="trial_rows", on_change="rerun"
         ) as rows:
             if rows.open:
                 _rows(run, trial)
@@ -89,7 +89,7 @@ def _looked_at(trials: Sequence[TrialRow], row: CandidateRow) -> str:
     last = max(seen, key=lambda t: t.finished_at or 0.0)
     score = last.answered_score
     scored = "" if score is None else f", where the answers scored {percent(score, 0)}"
-    return f"Before it was made, the search looked at {count(last.rows_done, 'training row')} (trial {last.number}){scored}."
+    return f"Before it was made, the search looked at {counted(last.rows_done, 'training row')} (trial {last.number}){scored}."
 
 
 def _why(row: CandidateRow, found: dict[str, CandidateRow]) -> str:

@@ -15,7 +15,7 @@ from dashboard.state.models import own_key_variable, title_of, wrong_name
 from dashboard.state.writing import check, read_only
 from dashboard.views.glossary import explain
 from dashboard.views.history import by_project
-from dashboard.views.text import count, distinct, escape_markdown
+from dashboard.views.text import distinct, escape_markdown
 from engine.home import data_home
 from engine.lm import prices
 from engine.lm.choice import PROVIDERS, Provider, find_provider, is_offline, key_variable
@@ -24,7 +24,7 @@ from engine.lm.local.sources import model_title
 from engine.lm.tuned import PREFIX
 from engine.runs.spec import ModelChoice
 from engine.search.backends.contract import BackendName
-from engine.text import price, short
+from engine.text import counted, price, short
 
 SHOWN = 8
 
@@ -394,11 +394,11 @@ def spending_card() -> None:
             [(s.project, price(s.cost), f"{s.calls:,}", short(s.tokens)) for s in found[:MOST]],
         )
         if len(found) > MOST:
-            st.caption(f"And {count(len(found) - MOST, 'project')} that spent less.")
+            st.caption(f"And {counted(len(found) - MOST, 'project')} that spent less.")
         unpriced = sum(s.unpriced for s in found)
         if unpriced:
             st.caption(
-                f":orange[:material/help:] {count(unpriced, 'run')} used a model whose price is not known. "
+                f":orange[:material/help:] {counted(unpriced, 'run')} used a model whose price is not known. "
                 "Set it next to the model, for the runs to come."
             )
 
@@ -461,7 +461,7 @@ def backend_card() -> None:
 def _clear_dialog() -> None:
     answers, _, _ = reading.cache_size()
     st.write(
-        f"{count(answers, 'answer')} will be forgotten. Runs that are repeated or resumed will pay again."
+        f"{counted(answers, 'answer')} will be forgotten. Runs that are repeated or resumed will pay again."
     )
     if ui.confirmed("Keep them", "Clear", "clear"):
         drafts.clear_answers()

@@ -9,10 +9,9 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.tables import small_table
 from dashboard.state import users
-from dashboard.views.text import count
 from engine.records import Usage
 from engine.store.rows import UserSpend
-from engine.text import price, short
+from engine.text import counted, price, short
 
 BEFORE = "Before there were users"
 
@@ -52,4 +51,4 @@ def _figures(spent: UserSpend | None) -> tuple[str, str, str, str]:
 
 def _words(spent: UserSpend | None) -> str:
     _, calls, tokens, money = _figures(spent)
-    return f"{count(spent.runs if spent else 0, 'run')}, {calls} calls, {tokens} tokens, {money}"
+    return f"{counted(spent.runs if spent else 0, 'run')}, {calls} calls, {tokens} tokens, {money}"

@@ -13,10 +13,11 @@ from dashboard.app_pages.task.field_editor import set_option, set_options
 from dashboard.components import ui
 from dashboard.state.writing import check
 from dashboard.views.glossary import explain
-from dashboard.views.text import count, escape_markdown
+from dashboard.views.text import escape_markdown
 from engine.errors import EngineError, PipelineError
 from engine.home import data_home
 from engine.pipeline.spec import CorpusSpec, StepOptions, StepSpec
+from engine.text import counted
 
 TABLES = ("csv", "tsv", "json", "jsonl", "xlsx", "parquet")
 TEXTS = ("txt", "md", "pdf")
@@ -78,7 +79,7 @@ def columns_of(name: str, content: bytes) -> tuple[str, ...]:
 def _contents(corpus: CorpusSpec) -> str:
     """Return in words what a corpus holds."""
     if corpus.passages:
-        return f"{count(len(corpus.passages), 'passage')}, kept with the task"
+        return f"{counted(len(corpus.passages), 'passage')}, kept with the task"
     if corpus.file:
         column = f", column {corpus.column}" if corpus.column else ""
         return f"the file {Path(corpus.file).name}{column}"

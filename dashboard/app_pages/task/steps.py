@@ -21,10 +21,11 @@ from dashboard.state.editing.steps import (
 )
 from dashboard.views.glossary import explain
 from dashboard.views.pipeline_picture import picture
-from dashboard.views.text import count, escape_markdown
+from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 from engine.pipeline.importers.task import FORMS, guess_form, import_task
 from engine.pipeline.spec import PipelineSpec
+from engine.text import counted
 
 HINT = """A prompt, a chat, a Python class or DSPy program, a JSON Schema, a short form, or one sentence. For example:
 
@@ -61,9 +62,9 @@ def _imported_card(text: str) -> None:
     step = found.step
     names = [f"{f.name} ({'one of ' + str(len(f.choices)) if f.choices else f.type})" for f in step.outputs]
     st.markdown(
-        f":green[:material/check:] Recognised: {FORMS[guess_form(text)]}. {count(len(step.inputs), 'input')}: "
+        f":green[:material/check:] Recognised: {FORMS[guess_form(text)]}. {counted(len(step.inputs), 'input')}: "
         f"{escape_markdown(', '.join(f.name for f in step.inputs), 200)}. "
-        f"{count(len(step.outputs), 'answer')}: {escape_markdown(', '.join(names), 400)}."
+        f"{counted(len(step.outputs), 'answer')}: {escape_markdown(', '.join(names), 400)}."
     )
     for note in found.notes[:4]:
         st.caption(escape_markdown(note, 300))

@@ -13,9 +13,10 @@ from dashboard.components.guard import renew, revision
 from dashboard.components.prompts import messages_view
 from dashboard.views.glossary import explain
 from dashboard.views.prompts import calls_a_row, messages, tokens_of
-from dashboard.views.text import count, escape_markdown
+from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
+from engine.text import counted
 
 STRATEGIES = {
     "predict": ("Answer directly", "The quickest and cheapest: the model answers at once."),
@@ -237,7 +238,7 @@ def prompt_preview(pipeline: PipelineSpec, values: Mapping[str, object], *, adap
                     st.text(path)
                 messages_view(turns, user="One row, as the model reads it", answer="An answer")
         st.caption(
-            f"{count(calls, 'call')} for each row{' in this step' if several else ''}, "
-            f"about {count(tokens_of(sent), 'token')} {'in' if calls == len(sent) else 'in what is shown'}.",
+            f"{counted(calls, 'call')} for each row{' in this step' if several else ''}, "
+            f"about {counted(tokens_of(sent), 'token')} {'in' if calls == len(sent) else 'in what is shown'}.",
             help=explain("token"),
         )

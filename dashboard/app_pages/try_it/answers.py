@@ -34,10 +34,11 @@ from dashboard.state.playground import (
     widget_value,
 )
 from dashboard.views.glossary import explain
-from dashboard.views.text import count, escape_markdown
+from dashboard.views.text import escape_markdown
 from engine.pipeline.spec import FieldSpec
 from engine.records import value_text
 from engine.runs.child.playground import Piece, PlaygroundAnswer, PlaygroundRequest
+from engine.text import counted
 
 OWN = -1
 LARGEST = 20
@@ -242,7 +243,7 @@ def _attempt(attempt: PlaygroundAnswer, name: str, outputs: Sequence[FieldSpec],
     # An agent writes dozens of them: those are read step by step.
     for number, (title, text) in enumerate(more if len(more) <= MOST_EXTRAS else ()):
         _value(f"On the way: {title}", text, key=f"extra_{at}_{number}")
-    calls = count(len(attempt.calls), "call")
+    calls = counted(len(attempt.calls), "call")
     took(attempt.seconds, attempt.cost, attempt.tokens, calls, cached=attempt.cached)
     if len(attempt.steps) > 1:
         _trace(attempt, at)

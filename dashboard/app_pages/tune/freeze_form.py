@@ -11,10 +11,11 @@ from dashboard.components import ui
 from dashboard.components.page import Current
 from dashboard.state.editing import drafts
 from dashboard.views.glossary import explain
-from dashboard.views.text import count, escape_markdown
+from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 from engine.records import Candidate, StepState, content_hash, value_text
 from engine.search.freeze import Freeze, Part, demo_key
+from engine.text import counted
 
 TITLES: dict[Part, str] = {
     "step": "Everything in it",
@@ -92,7 +93,7 @@ def _summary(frozen: Sequence[Freeze]) -> str:
     """
     pieces = sum(f.part in ("sentence", "demo") for f in frozen)
     whole = len(frozen) - pieces
-    words = [count(n, word) for n, word in ((pieces, "sentence"), (whole, "part")) if n]
+    words = [counted(n, word) for n, word in ((pieces, "sentence"), (whole, "part")) if n]
     return f"{' and '.join(words)} {'is kept as it is' if len(frozen) == 1 else 'are kept as they are'}"
 
 

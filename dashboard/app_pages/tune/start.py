@@ -17,12 +17,12 @@ from dashboard.state.editing.examples import split_of
 from dashboard.state.models import asked_models, models_of_steps
 from dashboard.views import history
 from dashboard.views.glossary import explain
-from dashboard.views.text import count, distinct, escape_markdown
+from dashboard.views.text import distinct, escape_markdown
 from engine.errors import EngineError
 from engine.lm.choice import is_offline
 from engine.runs.spec import Feedback, ModelChoice, RunSpec, no_gain_by_ray
 from engine.store.rows import FeedbackRow, RunRow
-from engine.text import dollars, duration, price, short
+from engine.text import counted, dollars, duration, price, short
 
 if TYPE_CHECKING:
     from engine.search.estimate import Estimate, Range
@@ -58,7 +58,7 @@ def model_picker(now: Current) -> None:
             )
             with ui.errors_shown():
                 if blind := records.pictures_without_text(now.draft):
-                    what = f"It has no eyes: {count(blind, 'document is a picture', 'documents are pictures')} that it cannot read."
+                    what = f"It has no eyes: {counted(blind, 'document is a picture', 'documents are pictures')} that it cannot read."
                     st.caption(ui.mark("visibility_off", f"{what} Choose a model that sees."))
         for name, what in models_of_steps(now.draft.pipeline):
             st.caption(f":material/alt_route: The step **{escape_markdown(name)}** {escape_markdown(what)}.")
@@ -156,13 +156,13 @@ def feedback_card(now: Current) -> None:
         "feedback on an answer",
         "Given on the Results page; ways of tuning that write instructions read it with its row.",
     )
-    title = f"Feedback on {count(used, 'answer') if used else 'no answer'} will be used"
+    title = f"Feedback on {counted(used, 'answer') if used else 'no answer'} will be used"
     with ui.card("feedback_card", title, about):
         if used:
             st.toggle("Use it in the next run", True, key=f"use_feedback_{now.id}", persist_state="session")
         if used < len(found):
             st.caption(
-                f"Feedback on {count(len(found) - used, 'row')} of the final test is left out: a search that "
+                f"Feedback on {counted(len(found) - used, 'row')} of the final test is left out: a search that "
                 "knew it would spoil the test."
             )
         with st.expander("Read it", key="feedback_list"):
@@ -230,7 +230,7 @@ def start_card(now: Current, *, planned: bool) -> Estimate | None:
         else:
             st.caption("The run goes on when you close this tab. You can pause or stop it at any time.")
             if going := sum(map(goes_on, reading.runs(now.id))):
-                others = f"{count(going, 'run')} of this project {'is' if going == 1 else 'are'} going on"
+                others = f"{counted(going, 'run')} of this project {'is' if going == 1 else 'are'} going on"
                 st.caption(
                     f":blue[:material/monitoring:] {others}; this one begins as soon as it has a place."
                 )
@@ -297,7 +297,12 @@ def _training(found: Estimate) -> None:
     if one is None:
         return
     time = "time not known" if one.seconds is None else duration(one.seconds)
-    parts = (f"about {count(one.rows, 'row')} to learn", f"{short(one.tokens)} tokens", price(one.usd), time)
+    parts = (
+        f"about {counted(one.rows, 'row')} to learn",
+        f"{short(one.tokens)} tokens",
+        price(one.usd),
+        time,
+    )
     st.caption(
         escape_markdown(f"Of this the training: {', '.join(parts)}."), help=explain("training of a model")
     )
