@@ -147,7 +147,7 @@ class Optimizer:
         *,
         trainset: Sequence[Example],
         valset: Sequence[Example] | None = None,
-        teacher: Module | None = None,
+        teacher: Module | Sequence[Module] | None = None,
         budget: Budget | None = None,
         frozen: Sequence[Freeze] = (),
         recorder: Recorder | None = None,
@@ -156,10 +156,10 @@ class Optimizer:
     ) -> Module:
         """Do what `compile` does, from async code.
 
-        `budget` limits what it may spend and `frozen` what it may change; `recorder` hears what happens and
+        `teacher` may be a list of one program. `budget` limits what it may spend and `frozen` what it may change; `recorder` hears what happens and
         `control` can pause and stop it. `changes` override options for this call.
         """
-        optimizer = self.with_options(changes)
+        optimizer, teacher = self.with_options(changes), self.one_teacher(teacher)
         settings = optimizer.settings(student, trainset, valset, teacher, budget)
         check_frozen(frozen, seed_of(student), changes=self.changes, who=self.name)
         settings = replace(settings, frozen=tuple(frozen))
@@ -205,9 +205,9 @@ class Optimizer:
         budget: Budget | None = None,
     ) -> Settings:
         """Return the run's settings for a program and rows, with the models this optimizer was given."""
-        _check(student, trainset, teacher)
-        trainset = _examples(trainset, student)
-        valset = None if valset is None else _examples(valset, student)
+        check_programs(student, trainset, teacher)
+        trainset = as_examples(trainset, student)
+        valset = None if valset is None else as_examples(valset, student)
         if valset is not None and not valset:
             raise ConfigurationError("The valset is empty: give at least one example, or leave it out.")
         train, validation = self.split(trainset) if valset is None else (trainset, valset)
@@ -234,6 +234,16 @@ class Optimizer:
             objective=self.objective,
         )
 
+    def one_teacher(self, given: Any) -> Any:
+        """Return a teacher that may have come in a list, as DSPy's do. Raises ConfigurationError for several."""
+        if not isinstance(given, list | tuple):
+            return given
+        if len(given) > 1:
+            raise ConfigurationError(
+                f"{self.name} takes one teacher. Compile with each, or give an Ensemble of them."
+            )
+        return given[0] if given else None
+
     def split(self, trainset: Sequence[Example]) -> tuple[Sequence[Example], Sequence[Example]]:
         """Return (train, validation) examples where no valset is given: the trainset serves as both."""
         return trainset, trainset
@@ -243,9 +253,10 @@ class Optimizer:
         if not changes:
             return self
         given = {name: getattr(self.options, name) for name in self.options.model_fields_set}
-        other = type(self).from_options({**given, **changes}, self.metric)
+        other = type(self)(**{"metric": self.metric, **given, **changes})
         for name in self.kept:
-            setattr(other, name, getattr(self, name))
+            if name not in changes and not (name == "trainers" and "trainer" in changes):
+                setattr(other, name, getattr(self, name))
         return other
 
     @classmethod
@@ -310,7 +321,8 @@ def _answered_by(program: Module, models: Mapping[str, BaseLM]) -> Module:
     return program
 
 
-def _check(student: Module, trainset: Sequence[Example], teacher: Module | None) -> None:
+def check_programs(student: Module, trainset: Sequence[Example], teacher: Module | None) -> None:
+    """Raise ConfigurationError for a program without steps, no rows, or a teacher with other steps."""
     ours = dict(as_program(student).named_predictors())
     if not ours:
         raise ConfigurationError("The program has no step that calls a model, so there is nothing to tune.")
@@ -329,7 +341,7 @@ def _check(student: Module, trainset: Sequence[Example], teacher: Module | None)
             )
 
 
-def _examples(rows: Sequence[Any], student: Module) -> list[Example]:
+def as_examples(rows: Sequence[Any], student: Module) -> list[Example]:
     """Return rows as examples that know their inputs; of one that does not, these are the fields that the steps read.
 
     Raises ConfigurationError for a row without any.

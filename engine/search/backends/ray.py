@@ -57,7 +57,8 @@ async def ray_workers(
     where no cluster answers, and for a cluster with another Ray, Python or Tuneboard.
     """
     ray = imported(choice.address)
-    models = [lm for lm in (settings.lm, settings.teacher_lm, *settings.own_models) if lm is not None]
+    teachers = [part.teacher_lm for part in (settings, *settings.parts.values())]
+    models = [lm for lm in (settings.lm, *teachers, *settings.own_models) if lm is not None]
     known = [lm for lm in models if isinstance(lm, LM)]
     for lm in models:
         messages.model_as_bytes(lm)  # type: ignore[arg-type]  # it refuses what is none
