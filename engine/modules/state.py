@@ -182,6 +182,10 @@ def read(path: Path) -> dict[str, Any]:
         raise ProgramFileError(
             f"{path.name} is JSON but not a saved program: it should be one object with an entry for each step."
         )
+    if data.get("format") == "tuneboard.program":
+        raise ProgramFileError(
+            f"{path.name} holds a whole program, not the state of its steps. Load it with engine.load({path.name!r})."
+        )
     return data
 
 

@@ -148,7 +148,7 @@ class Optimizer:
         trainset: Sequence[Example],
         valset: Sequence[Example] | None = None,
         teacher: Module | Sequence[Module] | None = None,
-        budget: Budget | None = None,
+        budget: Budget | int | None = None,
         frozen: Sequence[Freeze] = (),
         recorder: Recorder | None = None,
         control: Control | None = None,
@@ -202,7 +202,7 @@ class Optimizer:
         trainset: Sequence[Example],
         valset: Sequence[Example] | None = None,
         teacher: Module | None = None,
-        budget: Budget | None = None,
+        budget: Budget | int | None = None,
     ) -> Settings:
         """Return the run's settings for a program and rows, with the models this optimizer was given."""
         check_programs(student, trainset, teacher)
@@ -226,7 +226,7 @@ class Optimizer:
             teacher_adapter=self.teacher_settings.get("adapter"),
             teacher=teacher,
             adapter=now.adapter,
-            budget=budget or Budget(),
+            budget=Budget.of(budget),
             concurrency=self.num_threads or now.num_threads,
             seed=int(getattr(self.options, "seed", 0)),
             trainers=self.trainers,

@@ -148,7 +148,7 @@ class BetterTogether(Optimizer):
         trainset: Sequence[Example],
         valset: Sequence[Example] | None = None,
         teacher: Module | None = None,
-        budget: Budget | None = None,
+        budget: Budget | int | None = None,
     ) -> Settings:
         """Return the run's settings, and those of each part that has models, a teacher or rows to itself."""
         whole = super().settings(student, trainset, valset, teacher, budget)
