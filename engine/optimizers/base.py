@@ -6,6 +6,7 @@ Models, metric and threads given to a constructor are only kept for `compile`, t
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -46,6 +47,28 @@ def option(default: Any, title: str, description: str, **limits: Any) -> Any:
 TUNE_FIELDS = option(False, "Descriptions of fields too", "Rewrite the descriptions of the fields as well.")
 
 
+class _Parameters:
+    """`__signature__` of an optimizer's class: what its constructors take, and every option with its type and default."""
+
+    def __get__(self, _: object, cls: type[Optimizer]) -> inspect.Signature:
+        known: dict[str, inspect.Parameter] = {}
+        for init in (vars(base)["__init__"] for base in cls.__mro__[:-1] if "__init__" in vars(base)):
+            for name, parameter in list(inspect.signature(init).parameters.items())[1:]:
+                # What a class passes on to the next one's constructor is given by name.
+                kind = parameter.kind if init is cls.__init__ else max(parameter.kind, parameter.KEYWORD_ONLY)
+                known.setdefault(name, parameter.replace(kind=kind))
+            rest = [name for name, parameter in known.items() if parameter.kind is parameter.VAR_KEYWORD]
+            if not rest:
+                return inspect.Signature(list(known.values()))
+            del known[rest[0]]
+        options = cls.options_model.model_fields
+        for name, field in options.items():
+            kind = known[name].kind if name in known else inspect.Parameter.KEYWORD_ONLY
+            default = field.get_default(call_default_factory=True)
+            known[name] = inspect.Parameter(name, kind, default=default, annotation=field.annotation)
+        return inspect.Signature(sorted(known.values(), key=lambda p: (p.kind, p.name not in options)))
+
+
 class Optimizer:
     """An algorithm and its options. A subclass defines `search`; or, as in DSPy, `compile` alone, which then does it all.
 
@@ -71,6 +94,7 @@ class Optimizer:
     """Attributes, besides options and metric, that an optimizer with other options keeps."""
 
     options: Options
+    __signature__ = _Parameters()
 
     @property
     def answers_unlabelled(self) -> bool:

@@ -114,9 +114,15 @@ class BetterTogether(Optimizer):
     kept = tuple(name for name in Optimizer.kept if name != "trainers")
     options: BetterTogetherOptions
 
-    def __init__(self, metric: Any = None, **arguments: Any) -> None:
+    def __init__(
+        self,
+        metric: Any = None,
+        *,
+        optimizer_compile_args: Mapping[str, Mapping[str, Any]] | None = None,
+        **arguments: Any,
+    ) -> None:
         self.optimizers = {n: o for n, o in arguments.items() if isinstance(o, Optimizer)}
-        self._changes: Mapping[str, Mapping[str, Any]] = arguments.pop("optimizer_compile_args", None) or {}
+        self._changes = optimizer_compile_args or {}
         if self.optimizers and "strategy" not in arguments:
             arguments["strategy"] = " -> ".join(self.optimizers)
         super().__init__(metric, **{n: a for n, a in arguments.items() if n not in self.optimizers})
