@@ -37,7 +37,7 @@ primitives retrievers settings signatures streamify streaming syncify teleprompt
 
 NOT_HERE = """
 CodeInterpreter FinalOutput Flex LocalInterpreter OldField Provider SandboxSerializable
-TrainingJob bootstrap_trace_data lm15 load_settings propose resolve_interpreter_factory threading
+TrainingJob bootstrap_trace_data load_settings propose resolve_interpreter_factory threading
 """.split()
 """Names of `dspy` that are none of `engine`: its own folders, what the guide sends elsewhere, and what is not there."""
 
