@@ -98,30 +98,22 @@ def _lm(arguments: Arguments) -> Arguments:
     """Translate an engine of the user's into a transport. Raises ConfigurationError for what would ask another endpoint."""
     if arguments.pop("provider", None) is not None:
         raise ConfigurationError(
-            "LM: provider has no effect on the answers, and a model is trained by engine.BootstrapFinetune(trainer=...)."
+            "LM: provider trains models; here engine.BootstrapFinetune(trainer=...) does."
         )
     engine, other = arguments.get("engine"), arguments.pop("async_engine", None)
     if engine is None or isinstance(engine, str):
         if other is not None:
             raise ConfigurationError("LM: async_engine goes with engine=, an object of your own.")
         return {n: v for n, v in arguments.items() if engine is None or n != "transport"}
-    if own := [n for n in _CONNECTION if arguments.get(n) is not None]:
+    if own := [name for name in _CONNECTION if arguments.get(name) is not None]:
         raise ConfigurationError(f"LM: {own[0]} is of a connection that the engine has itself: set it there.")
     from engine.compat.lm15 import EngineTransport
 
-    del arguments["engine"]
-    return {**arguments, "transport": EngineTransport(engine, other)}
+    transport = EngineTransport(other or engine)
+    return {**{n: v for n, v in arguments.items() if n != "engine"}, "transport": transport}
 
 
-_CONNECTION = (
-    "api_key",
-    "api_base",
-    "base_url",
-    "headers",
-    "extra_headers",
-    "organization",
-    "custom_llm_provider",
-)
+_CONNECTION = "api_key api_base base_url headers extra_headers organization custom_llm_provider".split()
 
 
 def _without_none(*names: str) -> Callable[[Arguments], Arguments]:

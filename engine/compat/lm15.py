@@ -5,59 +5,40 @@ Parts of a message that are no text, and parameters without a name in `Config`, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from collections import namedtuple
+from typing import Any
 
 from engine import loop
 from engine.errors import ConfigurationError, EngineError, LMError
 from engine.lm import exchange
 from engine.records import Usage as EngineUsage
 
-
-@dataclass(frozen=True)
-class TextPart:
-    """A text, as a part of a message."""
-
-    text: str
-    type: str = field(default="text", init=False)
-
-
-@dataclass(frozen=True)
-class ThinkingPart(TextPart):
-    """A model's reasoning, as a part of its message."""
-
-    type: str = field(default="thinking", init=False)
+TextPart = namedtuple("TextPart", "text type", defaults=["text"])
+ThinkingPart = namedtuple("ThinkingPart", "text type", defaults=["thinking"])
+ToolCallPart = namedtuple("ToolCallPart", "id name input type", defaults=["tool_call"])
+Config = namedtuple("Config", "max_tokens temperature top_p stop seed extensions", defaults=[None] * 6)
+Request = namedtuple("Request", "model messages system tools config", defaults=[None, (), Config()])
+Usage = namedtuple("Usage", "input_tokens output_tokens total_tokens", defaults=[None] * 3)
+Response = namedtuple(
+    "Response", "id model message finish_reason usage logprobs", defaults=["stop", Usage(), None]
+)
 
 
-@dataclass(frozen=True)
-class ToolCallPart:
-    """A call of a tool, as a part of a model's message."""
-
-    id: str
-    name: str
-    input: dict[str, Any]
-    type: str = field(default="tool_call", init=False)
-
-
-@dataclass(frozen=True)
-class Message:
-    """A message; its content may be given as a text, a part, or several.
+class Message(namedtuple("Message", "role parts")):
+    """A message; its content may be given as a text, a part, or a list of them.
 
     >>> Message.user("Hi").parts, Message.assistant([ThinkingPart("Hm."), "Hello"]).text
     ((TextPart(text='Hi', type='text'),), 'Hello')
     """
 
-    role: str
-    parts: tuple[Any, ...]
-
     @classmethod
-    def user(cls, content: Any, role: str = "user") -> Self:
+    def user(cls, content: Any, role: str = "user") -> Message:
         """Return a user's message."""
-        given = content if isinstance(content, list | tuple) else [content]
-        return cls(role, tuple(TextPart(part) if isinstance(part, str) else part for part in given))
+        parts = content if isinstance(content, list) else [content]
+        return cls(role, tuple(TextPart(part) if isinstance(part, str) else part for part in parts))
 
     @classmethod
-    def assistant(cls, content: Any) -> Self:
+    def assistant(cls, content: Any) -> Message:
         """Return a model's message."""
         return cls.user(content, "assistant")
 
@@ -67,65 +48,20 @@ class Message:
         return "".join(part.text for part in self.parts if getattr(part, "type", "") == "text")
 
 
-@dataclass(frozen=True)
-class Config:
-    """Parameters of a request; those without a name of their own are `extensions`."""
-
-    max_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    stop: tuple[str, ...] = ()
-    seed: int | None = None
-    extensions: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class Request:
-    """A request; the system message is apart from the others."""
-
-    model: str
-    messages: tuple[Message, ...]
-    system: str | None = None
-    tools: tuple[Any, ...] = ()
-    config: Config = field(default_factory=Config)
-
-
-@dataclass(frozen=True)
-class Usage:
-    """Tokens of a response; None where they were not counted."""
-
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    total_tokens: int | None = None
-
-
-@dataclass(frozen=True)
-class Response:
-    """A model's answer."""
-
-    id: str | None
-    model: str
-    message: Message
-    finish_reason: str = "stop"
-    usage: Usage = Usage()
-    logprobs: Any = None
-
-
 class EngineTransport:
-    """Asks an engine of the user's: an object with `complete(Request) -> Response`, or one whose `complete` is async."""
+    """Asks an engine of the user's: an object with `complete(Request) -> Response`, plain or async."""
 
-    def __init__(self, engine: Any, async_engine: Any = None) -> None:
-        for name, given in (("engine", engine), ("async_engine", async_engine or engine)):
-            if not callable(getattr(given, "complete", None)):
-                raise ConfigurationError(
-                    f"LM: {name} is 'auto', 'litellm', or an object with complete(Request) -> Response."
-                )
-        self.engine = async_engine or engine
+    def __init__(self, engine: Any) -> None:
+        if not callable(getattr(engine, "complete", None)):
+            raise ConfigurationError(
+                f"LM: engine is 'auto', 'litellm', or an object with complete(Request) -> Response, not {engine!r}."
+            )
+        self.engine = engine
 
     async def send(self, request: exchange.Request) -> exchange.Reply:
         """Ask once. Raises LMError with what the engine raised."""
         try:
-            return reply_of(await loop.called(self.engine.complete, request_of(request)), request.model)
+            return _reply_of(await loop.called(self.engine.complete, request_of(request)))
         except EngineError:
             raise
         except Exception as error:
@@ -133,38 +69,28 @@ class EngineTransport:
             raise LMError(f"{name}, the engine of {request.model!r}, failed: {error!r}") from error
 
 
-def request_of(request: exchange.Request) -> Request:
-    """Return a request in an engine's form.
+def request_of(request: exchange.Request) -> Any:
+    """Return a request in an engine's form; system messages are apart from the others.
 
     >>> request_of(exchange.Request("m", ({"role": "user", "content": "Hi"},), {"seed": 1, "n": 2})).config.extensions
     {'n': 2}
     """
-    spoken = [m for m in request.messages if m["role"] != "system"]
-    told = [str(m["content"]) for m in request.messages if m["role"] == "system"]
-    parts = (
-        [p.get("text", p) for p in c] if isinstance(c := m["content"], list) else c or "" for m in spoken
-    )
-    messages = tuple(Message.user(part, str(m["role"])) for part, m in zip(parts, spoken, strict=True))
-    known = {f.name for f in fields(Config)}
-    config = {name: value for name, value in request.params.items() if name in known}
-    rest = {name: value for name, value in request.params.items() if name not in known}
-    return Request(
-        request.model, messages, "\n\n".join(told) or None, config=Config(**config, extensions=rest or None)
-    )
+    told, spoken = [], []
+    for message in request.messages:
+        given = message["content"] or ""
+        parts = [part.get("text", part) for part in given] if isinstance(given, list) else given
+        (told if message["role"] == "system" else spoken).append(Message.user(parts, str(message["role"])))
+    config = {name: value for name, value in request.params.items() if name in Config._fields}
+    rest = {name: value for name, value in request.params.items() if name not in config}
+    system = "\n\n".join(message.text for message in told) or None
+    return Request(request.model, tuple(spoken), system, (), Config(**{"extensions": rest or None, **config}))
 
 
-def reply_of(response: Any, model: str) -> exchange.Reply:
-    """Return an engine's response as a reply. Raises AttributeError for what is no response."""
-    parts = response.message.parts
-    texts = {kind: "".join(p.text for p in parts if p.type == kind) for kind in ("text", "thinking")}
-    calls = tuple(
-        {"id": p.id, "type": "function", "function": {"name": p.name, "arguments": p.input}}
-        for p in parts
-        if p.type == "tool_call"
-    )
-    used = response.usage
+def _reply_of(response: Any) -> exchange.Reply:
+    parts, used = response.message.parts, response.usage
+    text, thinking = ("".join(p.text for p in parts if p.type == kind) for kind in ("text", "thinking"))
+    calls = [(p.id, {"name": p.name, "arguments": p.input}) for p in parts if p.type == "tool_call"]
+    calls = [{"id": name, "type": "function", "function": function} for name, function in calls]
+    choice = exchange.Choice(text, response.finish_reason, thinking or None, tuple(calls), response.logprobs)
     usage = EngineUsage(1, 0, used.input_tokens or 0, used.output_tokens or 0)
-    choice = exchange.Choice(
-        texts["text"], response.finish_reason, texts["thinking"] or None, calls, response.logprobs
-    )
-    return exchange.Reply((choice,), usage, str(response.model or model))
+    return exchange.Reply((choice,), usage, response.model)

@@ -177,7 +177,7 @@ class LM(BaseLM):
     provider's environment variable (or the one named by `key_env`) and the system's keyring are looked into.
     `api_base` (or `base_url`) is the address of an endpoint that speaks the OpenAI protocol.
 
-    `transport` sends the requests in place of the endpoint that the name stands for.
+    `transport` sends the requests, whatever endpoint the name has.
 
     `model_type` is "chat", "responses" (OpenAI's newer form, which some models need) or "text" (a prompt to complete).
 

@@ -180,8 +180,8 @@ class Optimizer:
     ) -> Module:
         """Do what `compile` does, from async code.
 
-        `teacher` may be a list of one program. `budget` limits what it may spend and `frozen` what it may change; `recorder` hears what happens and
-        `control` can pause and stop it. `changes` override options for this call.
+        `teacher` may be a list of one program. `budget` limits what it may spend and `frozen` what it may change;
+        `recorder` hears what happens and `control` can pause and stop it. `changes` override options for this call.
         """
         optimizer, teacher = self.with_options(changes), self.one_teacher(teacher)
         settings = optimizer.settings(student, trainset, valset, teacher, budget)

@@ -135,18 +135,17 @@ class BetterTogether(Optimizer):
     def check(self, settings: Settings) -> list[str]:
         """Return the warnings of the chain's optimizers. Raises ConfigurationError for a set-up that cannot work."""
         for name, part in self._parts.items():
-            other = part.task_model not in (None, settings.lm) and "task_model"
-            other = other or (not {lm.model for lm in part.models} <= settings.models.keys() and "models")
-            if other or part.objective not in (Objective(), settings.objective):
-                raise ConfigurationError(
-                    f"BetterTogether: {other or 'objective'} is the same for all steps. Give it to BetterTogether, not to {name!r}."
-                )
-            if part.metric is not None and part.metric is not self.metric:
-                _log.warning(
-                    "BetterTogether scores all steps by its own metric: that of %r changes nothing.", name
-                )
-        warnings = (w for name, part in self._parts.items() for w in part.check(settings.part(name)))
-        return list(dict.fromkeys(warnings))
+            fits = {
+                "task_model": part.task_model in (None, settings.lm),
+                "models": {lm.model for lm in part.models} <= settings.models.keys(),
+                "objective": part.objective in (Objective(), settings.objective),
+            }
+            _refuse([given for given, right in fits.items() if not right], name, "BetterTogether")
+            if part.metric not in (None, self.metric):
+                _log.warning("BetterTogether scores by its own metric: that of %r changes nothing.", name)
+        return list(
+            dict.fromkeys(w for name, part in self._parts.items() for w in part.check(settings.part(name)))
+        )
 
     def settings(
         self,
@@ -219,15 +218,10 @@ class BetterTogether(Optimizer):
 
     def _part(self, name: str) -> Optimizer:
         """Return an optimizer of the chain with its compile arguments but those of the rows and the teacher."""
-        changes = dict(self._changes.get(name, {}))
-        for refused in ("student", "valset", "budget"):
-            if changes.pop(refused, None) is not None:
-                raise ConfigurationError(
-                    f"BetterTogether: {refused} is the same for all steps. Give it to compile(), not to {name!r}."
-                )
-        return self._optimizer(name).with_options(
-            {key: value for key, value in changes.items() if key not in ("teacher", "trainset")}
-        )
+        changes = self._changes.get(name, {})
+        _refuse([given for given in ("student", "valset", "budget") if given in changes], name, "compile()")
+        rest = {key: value for key, value in changes.items() if key not in ("teacher", "trainset")}
+        return self._optimizer(name).with_options(rest)
 
     def _optimizer(self, name: str) -> Optimizer:
         if name in self.optimizers:
@@ -240,6 +234,13 @@ class BetterTogether(Optimizer):
                 f"The chain names {name!r}, which is no optimizer. It may name: {given}."
             )
         return known[name](metric=self.metric)
+
+
+def _refuse(given: Sequence[str], part: str, owner: str) -> None:
+    if given:
+        raise ConfigurationError(
+            f"BetterTogether: {given[0]} is the same for all steps. Give it to {owner}, not to {part!r}."
+        )
 
 
 def chain_of(strategy: str) -> list[list[str]]:

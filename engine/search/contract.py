@@ -34,7 +34,8 @@ class Score:
     """Ask: run this candidate on these rows and score it. Answered by an `Evaluation`.
 
     `rows` are row ids, answered in this order. With `trace` the outcomes carry each step's inputs and outputs.
-    `teacher` runs it on the teacher model, `part` on that of this part of a chain. `rollout` other than 0 asks for a fresh sample at temperature 1.
+    `teacher` runs it on the teacher model, that of the `part` of a chain where one is named. `rollout` other than 0
+    asks for a fresh sample at temperature 1.
     `hide_own_row` hides from each row a demonstration made from it. `label` describes the trial in a few words.
     """
 
@@ -326,7 +327,7 @@ def _with_frozen_parts(search: Search, problem: Problem) -> Search:
 
     def restored_ask(ask: Ask) -> Ask:
         # A teacher is another program, and what it answers is no result.
-        of_teacher = isinstance(ask, Score) and ask.teacher and problem.teacher is not None
+        of_teacher = isinstance(ask, Score) and ask.teacher and problem.parts.get(ask.part, problem).teacher
         if isinstance(ask, Propose) or of_teacher:
             return ask
         if isinstance(ask, Train):

@@ -18,8 +18,8 @@ SOLVING = "looking for solved rows"
 
 
 def closing_message(message: str, cause: str, end: SearchResult, asked: int, usable: int) -> str:
-    """Return the message at the end of a search; its own `message` is used unless it was cut short, after a
-    word on rows that all scored 0.
+    """Return the message at the end of a search; its own `message`, after what hindered it, unless it
+    was cut short.
 
     `cause` is why it was cut short ("" if it was not), `asked` and `usable` the number of texts asked for and received.
     """

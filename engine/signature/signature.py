@@ -181,10 +181,13 @@ def _default_instructions(cls: SignatureMeta) -> str:
     return f"Read {read} and write {written}."
 
 
-_ModelMeta = abc.ABCMeta if typing.TYPE_CHECKING else type(pydantic.BaseModel)
+if typing.TYPE_CHECKING:
+    from abc import ABCMeta as ModelMeta
+else:
+    ModelMeta = type(pydantic.BaseModel)
 
 
-class SignatureMeta(_ModelMeta):
+class SignatureMeta(ModelMeta):
     """The class of signatures: collects a class body's fields, and carries what can be asked of them.
 
     It is derived from that of pydantic's models so that one may be a base too: it brings its fields, and no values.
@@ -443,7 +446,8 @@ class SignatureMeta(_ModelMeta):
         fields: dict[str, Any] = {name: (field.annotation, field) for name, field in cls._fields.items()}
         config = pydantic.ConfigDict(arbitrary_types_allowed=True)
         model = pydantic.create_model(cls.__name__, __doc__=cls.instructions, __config__=config, **fields)
-        return model.model_json_schema(**options)
+        schema: dict[str, Any] = model.model_json_schema(**options)
+        return schema
 
     def _field(cls, name: str) -> FieldInfo:
         try:

@@ -31,7 +31,7 @@ ProgramOfThought PythonInterpreter RLM ReAct ReActV2 Reasoning Refine Retrieve S
 ToolCallResults ToolCalls TwoStepAdapter Type XMLAdapter adapters asyncify clients configure configure_cache
 configure_dspy_loggers context disable_litellm_logging disable_logging dsp enable_litellm_logging enable_logging
 ensure_signature evaluate infer_prefix inspect_history is_retryable_lm_error load majority make_signature predict
-primitives retrievers settings signatures streamify streaming syncify teleprompt track_usage utils
+lm15 primitives retrievers settings signatures streamify streaming syncify teleprompt track_usage utils
 """.split()
 """Names of `dspy` that are names of `engine`."""
 

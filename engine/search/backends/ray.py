@@ -167,7 +167,9 @@ def _unanswered(address: str) -> str:
 
 def _shared(settings: Settings) -> Settings:
     """Return the settings without what only the driver needs."""
-    return replace(settings, trainers=(), frozen=(), prompt_lm=None, payer=None, budget=Budget(), feedback={})
+    parts = {name: _shared(part) for name, part in settings.parts.items()}
+    changes = {"trainers": (), "frozen": (), "feedback": {}, "parts": parts}
+    return replace(settings, prompt_lm=None, payer=None, budget=Budget(), **changes)
 
 
 async def _started(ray: Any, set_up: Any) -> RayLink:

@@ -55,11 +55,7 @@ def test_an_engine_of_ones_own_is_asked_and_no_provider(kind, adapter, monkeypat
     with OpenAIServer(ANSWER) as provider:
         monkeypatch.setenv("OPENAI_API_BASE", provider.url)
         monkeypatch.setenv("OPENAI_API_KEY", "sk-provider")
-        answer = (
-            ANSWER
-            if isinstance(adapter, engine.ChatAdapter) and not isinstance(adapter, engine.JSONAdapter)
-            else '{"answer": "Paris"}'
-        )
+        answer = ANSWER if type(adapter) is engine.ChatAdapter else '{"answer": "Paris"}'
         own, other = Own(answer), OwnAsync(answer)
         lm = engine.LM(
             model="openai/gpt-4o-mini",
@@ -124,10 +120,10 @@ def test_no_other_endpoint_is_asked_instead(tmp_path: Path) -> None:
     own = Own()
     refused = {
         "engine is 'auto', 'litellm', or an object with complete": {"engine": object()},
-        "async_engine is 'auto', 'litellm', or an object": {"engine": own, "async_engine": object()},
+        "with complete.Request. -> Response, not <object": {"engine": own, "async_engine": object()},
         "async_engine goes with engine=": {"async_engine": own},
         "api_key is of a connection that the engine has itself": {"engine": own, "api_key": "sk-1"},
-        "provider has no effect on the answers": {"provider": object()},
+        "provider trains models": {"provider": object()},
     }
     for match, arguments in refused.items():
         with pytest.raises(ConfigurationError, match=match):

@@ -21,6 +21,8 @@ from engine.records import Example
 from engine.runs.prepare import prepare
 from engine.runs.spec import Named
 from engine.search.driver import Driver
+from engine.search.estimate import estimate
+from engine.search.freeze import Freeze
 from engine.search.settings import Stop
 from engine.store.store import Store
 from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings, toy_trainer
@@ -399,3 +401,19 @@ def test_compile_arguments_are_those_of_the_call():
     assert (changed.metric, changed.task_model) == (len, tuner.task_model)
     knn = engine.KNNFewShot(2, ROWS, len).with_options({"k": 3})
     assert (knn.options.k, knn.trainset, knn.vectorizer) == (3, ROWS, len)
+
+
+def test_an_estimate_and_frozen_parts_know_the_parts_of_a_chain():
+    lm, teacher = ToyLM(), taught_program()
+    tuner = BetterTogether(
+        toy_metric,
+        w=tuned_alone(toy_trainer(lm)),
+        task_model=lm,
+        optimizer_compile_args={"w": {"teacher": teacher, "teacher_settings": {"lm": KnowingLM()}}},
+    )
+    program = Predict("text -> label")
+    expected = estimate(tuner.search, tuner.settings(program, ROWS[:18], ROWS[18:]))
+    frozen = [Freeze(step="self", part="instructions")]
+    made = tuner.compile(program, trainset=ROWS[:18], valset=ROWS[18:], frozen=frozen)
+    assert made.score == 100.0
+    assert expected.calls.low <= made.tuning.usage.calls <= expected.calls.high
