@@ -16,9 +16,13 @@ from engine.records import Usage as EngineUsage
 TextPart = namedtuple("TextPart", "text type", defaults=["text"])
 ThinkingPart = namedtuple("ThinkingPart", "text type", defaults=["thinking"])
 ToolCallPart = namedtuple("ToolCallPart", "id name input type", defaults=["tool_call"])
-Config = namedtuple("Config", "max_tokens temperature top_p stop seed extensions", defaults=[None] * 6)
+Config = namedtuple(
+    "Config",
+    "max_tokens temperature top_p stop seed extensions",
+    defaults=[None, None, None, None, None, None],
+)
 Request = namedtuple("Request", "model messages system tools config", defaults=[None, (), Config()])
-Usage = namedtuple("Usage", "input_tokens output_tokens total_tokens", defaults=[None] * 3)
+Usage = namedtuple("Usage", "input_tokens output_tokens total_tokens", defaults=[None, None, None])
 Response = namedtuple(
     "Response", "id model message finish_reason usage logprobs", defaults=["stop", Usage(), None]
 )
@@ -75,7 +79,8 @@ def request_of(request: exchange.Request) -> Any:
     >>> request_of(exchange.Request("m", ({"role": "user", "content": "Hi"},), {"seed": 1, "n": 2})).config.extensions
     {'n': 2}
     """
-    told, spoken = [], []
+    told: list[Message] = []
+    spoken: list[Message] = []
     for message in request.messages:
         given = message["content"] or ""
         parts = [part.get("text", part) for part in given] if isinstance(given, list) else given
@@ -89,8 +94,11 @@ def request_of(request: exchange.Request) -> Any:
 def _reply_of(response: Any) -> exchange.Reply:
     parts, used = response.message.parts, response.usage
     text, thinking = ("".join(p.text for p in parts if p.type == kind) for kind in ("text", "thinking"))
-    calls = [(p.id, {"name": p.name, "arguments": p.input}) for p in parts if p.type == "tool_call"]
-    calls = [{"id": name, "type": "function", "function": function} for name, function in calls]
+    calls = [
+        {"id": p.id, "type": "function", "function": {"name": p.name, "arguments": p.input}}
+        for p in parts
+        if p.type == "tool_call"
+    ]
     choice = exchange.Choice(text, response.finish_reason, thinking or None, tuple(calls), response.logprobs)
     usage = EngineUsage(1, 0, used.input_tokens or 0, used.output_tokens or 0)
     return exchange.Reply((choice,), usage, response.model)

@@ -183,8 +183,8 @@ class Optimizer:
         `teacher` may be a list of one program. `budget` limits what it may spend and `frozen` what it may change;
         `recorder` hears what happens and `control` can pause and stop it. `changes` override options for this call.
         """
-        optimizer, teacher = self.with_options(changes), self.one_teacher(teacher)
-        settings = optimizer.settings(student, trainset, valset, teacher, budget)
+        optimizer = self.with_options(changes)
+        settings = optimizer.settings(student, trainset, valset, self.one_teacher(teacher), budget)
         check_frozen(frozen, seed_of(student), changes=self.changes, who=self.name)
         settings = replace(settings, frozen=tuple(frozen))
         for warning in optimizer.check(settings):

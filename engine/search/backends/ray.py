@@ -168,8 +168,8 @@ def _unanswered(address: str) -> str:
 def _shared(settings: Settings) -> Settings:
     """Return the settings without what only the driver needs."""
     parts = {name: _shared(part) for name, part in settings.parts.items()}
-    changes = {"trainers": (), "frozen": (), "feedback": {}, "parts": parts}
-    return replace(settings, prompt_lm=None, payer=None, budget=Budget(), **changes)
+    bare = replace(settings, trainers=(), frozen=(), prompt_lm=None, payer=None, feedback={})
+    return replace(bare, budget=Budget(), parts=parts)
 
 
 async def _started(ray: Any, set_up: Any) -> RayLink:
