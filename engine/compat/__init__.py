@@ -5,6 +5,7 @@ Here are DSPy's names for what has another name. The other modules:
     paths       one table of DSPy's module paths, and the finder that serves them
     arguments   DSPy's arguments that have no effect here, or another name; options of the gepa package
     datasets    DataLoader and Dataset
+    lm15        request and response of `LM(engine=...)`
     agents      ReActV2
     objects     DSPy's small functions and types that the engine itself has no use for
     running     `import dspy` answered by the engine: for `tuneboard as-dspy` and notebooks

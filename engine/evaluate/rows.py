@@ -119,7 +119,8 @@ class Runner:
     def __init__(self, program: Module, metric: Scorer, trace: bool, note: Note) -> None:
         self.program = as_program(program)
         self.score = _MetricRunner(metric)
-        self.paths = {id(part): path for path, part in self.program.named_sub_modules()} if trace else None
+        parts = self.program.named_sub_modules() if trace else ()
+        self.paths = {id(part): path.removeprefix("self.") for path, part in parts} if trace else None
         self.note = note
         self.on_failure: Callable[[Exception], None] | None = None
         self.failure: BaseException | None = None

@@ -196,6 +196,10 @@ class BaseLM:
         """The parameters of every call, under DSPy's name: the same dict as `params`."""
         return self.params
 
+    @kwargs.setter
+    def kwargs(self, params: dict[str, Any]) -> None:
+        self.params = params
+
     async def complete(self, request: Request) -> Reply:
         """Answer one request. Raises LMError (see engine.errors) after its own retries.
 

@@ -204,11 +204,10 @@ class Module:
     def named_sub_modules(
         self, type_: type[object] | None = None, skip_compiled: bool = False
     ) -> Iterator[tuple[str, object]]:
-        """Iterate over this program and every module inside it, with paths ("self" for itself); those of `type_` alone."""
-        wanted = type_ or Module
-        found = [("self", self), *((path, part) for path, part in self._named_parts() if part is not self)]
-        kept = ((path, part) for path, part in found if not (skip_compiled and part._compiled))
-        return iter([(path, part) for path, part in kept if isinstance(part, wanted)])
+        """Iterate over this program and every module inside it, with paths ("self", "self.step"); those of `type_` alone."""
+        parts = [p for p in self._named_parts(not skip_compiled) if not (skip_compiled and p[1]._compiled)]
+        named = (("self" if part is self else f"self.{path}", part) for path, part in parts)
+        return iter([(path, part) for path, part in named if isinstance(part, type_ or Module)])
 
     def map_named_predictors(self, function: Callable[[Predict], object]) -> Self:
         """Put `function(step)` in each step's place."""
@@ -216,12 +215,12 @@ class Module:
             state.replace_part(self, path, function(step))
         return self
 
-    def _named_parts(self) -> list[tuple[str, Module]]:
+    def _named_parts(self, compiled: bool = False) -> list[tuple[str, Module]]:
         found: list[tuple[str, Module]] = []
         seen: set[int] = set()
 
         def visit(module: Module, path: str) -> None:
-            if id(module) in seen or (module._compiled and path):
+            if id(module) in seen or (module._compiled and path and not compiled):
                 return
             seen.add(id(module))
             found.append((path or "self", module))

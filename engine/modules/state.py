@@ -146,7 +146,7 @@ def save(program: Module, path: Path, save_program: bool) -> None:
 def _dspy_paths(program: Module) -> Iterator[tuple[str, str]]:
     """Iterate over the paths of steps that DSPy's files name otherwise: here, there."""
     for at, part in program.named_sub_modules():
-        lead = "" if at == "self" else f"{at}."
+        lead = f"{at}.".removeprefix("self.")
         for path, theirs in getattr(part, "saved_as", {}).items():
             yield f"{lead}{path}", f"{lead}{theirs}"
 
@@ -181,6 +181,10 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ProgramFileError(
             f"{path.name} is JSON but not a saved program: it should be one object with an entry for each step."
+        )
+    if data.get("format") == "tuneboard.program":
+        raise ProgramFileError(
+            f"{path.name} holds a whole program, not the state of its steps. Load it with engine.load({path.name!r})."
         )
     return data
 

@@ -6,6 +6,7 @@ Models, metric and threads given to a constructor are only kept for `compile`, t
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -46,6 +47,28 @@ def option(default: Any, title: str, description: str, **limits: Any) -> Any:
 TUNE_FIELDS = option(False, "Descriptions of fields too", "Rewrite the descriptions of the fields as well.")
 
 
+class _Parameters:
+    """`__signature__` of an optimizer's class: what its constructors take, and every option with its type and default."""
+
+    def __get__(self, _: object, cls: type[Optimizer]) -> inspect.Signature:
+        known: dict[str, inspect.Parameter] = {}
+        for init in (vars(base)["__init__"] for base in cls.__mro__[:-1] if "__init__" in vars(base)):
+            for name, parameter in list(inspect.signature(init).parameters.items())[1:]:
+                # What a class passes on to the next one's constructor is given by name.
+                kind = parameter.kind if init is cls.__init__ else max(parameter.kind, parameter.KEYWORD_ONLY)
+                known.setdefault(name, parameter.replace(kind=kind))
+            rest = [name for name, parameter in known.items() if parameter.kind is parameter.VAR_KEYWORD]
+            if not rest:
+                return inspect.Signature(list(known.values()))
+            del known[rest[0]]
+        options = cls.options_model.model_fields
+        for name, field in options.items():
+            kind = known[name].kind if name in known else inspect.Parameter.KEYWORD_ONLY
+            default = field.get_default(call_default_factory=True)
+            known[name] = inspect.Parameter(name, kind, default=default, annotation=field.annotation)
+        return inspect.Signature(sorted(known.values(), key=lambda p: (p.kind, p.name not in options)))
+
+
 class Optimizer:
     """An algorithm and its options. A subclass defines `search`; or, as in DSPy, `compile` alone, which then does it all.
 
@@ -71,6 +94,7 @@ class Optimizer:
     """Attributes, besides options and metric, that an optimizer with other options keeps."""
 
     options: Options
+    __signature__ = _Parameters()
 
     @property
     def answers_unlabelled(self) -> bool:
@@ -147,8 +171,8 @@ class Optimizer:
         *,
         trainset: Sequence[Example],
         valset: Sequence[Example] | None = None,
-        teacher: Module | None = None,
-        budget: Budget | None = None,
+        teacher: Module | Sequence[Module] | None = None,
+        budget: Budget | int | None = None,
         frozen: Sequence[Freeze] = (),
         recorder: Recorder | None = None,
         control: Control | None = None,
@@ -156,11 +180,11 @@ class Optimizer:
     ) -> Module:
         """Do what `compile` does, from async code.
 
-        `budget` limits what it may spend and `frozen` what it may change; `recorder` hears what happens and
-        `control` can pause and stop it. `changes` override options for this call.
+        `teacher` may be a list of one program. `budget` limits what it may spend and `frozen` what it may change;
+        `recorder` hears what happens and `control` can pause and stop it. `changes` override options for this call.
         """
         optimizer = self.with_options(changes)
-        settings = optimizer.settings(student, trainset, valset, teacher, budget)
+        settings = optimizer.settings(student, trainset, valset, self.one_teacher(teacher), budget)
         check_frozen(frozen, seed_of(student), changes=self.changes, who=self.name)
         settings = replace(settings, frozen=tuple(frozen))
         for warning in optimizer.check(settings):
@@ -202,12 +226,12 @@ class Optimizer:
         trainset: Sequence[Example],
         valset: Sequence[Example] | None = None,
         teacher: Module | None = None,
-        budget: Budget | None = None,
+        budget: Budget | int | None = None,
     ) -> Settings:
         """Return the run's settings for a program and rows, with the models this optimizer was given."""
-        _check(student, trainset, teacher)
-        trainset = _examples(trainset, student)
-        valset = None if valset is None else _examples(valset, student)
+        check_programs(student, trainset, teacher)
+        trainset = as_examples(trainset, student)
+        valset = None if valset is None else as_examples(valset, student)
         if valset is not None and not valset:
             raise ConfigurationError("The valset is empty: give at least one example, or leave it out.")
         train, validation = self.split(trainset) if valset is None else (trainset, valset)
@@ -226,13 +250,23 @@ class Optimizer:
             teacher_adapter=self.teacher_settings.get("adapter"),
             teacher=teacher,
             adapter=now.adapter,
-            budget=budget or Budget(),
+            budget=Budget.of(budget),
             concurrency=self.num_threads or now.num_threads,
             seed=int(getattr(self.options, "seed", 0)),
             trainers=self.trainers,
             models={lm.model: lm for lm in self.models},
             objective=self.objective,
         )
+
+    def one_teacher(self, given: Any) -> Any:
+        """Return a teacher that may have come in a list, as DSPy's do. Raises ConfigurationError for several."""
+        if not isinstance(given, list | tuple):
+            return given
+        if len(given) > 1:
+            raise ConfigurationError(
+                f"{self.name} takes one teacher. Compile with each, or give an Ensemble of them."
+            )
+        return given[0] if given else None
 
     def split(self, trainset: Sequence[Example]) -> tuple[Sequence[Example], Sequence[Example]]:
         """Return (train, validation) examples where no valset is given: the trainset serves as both."""
@@ -243,9 +277,10 @@ class Optimizer:
         if not changes:
             return self
         given = {name: getattr(self.options, name) for name in self.options.model_fields_set}
-        other = type(self).from_options({**given, **changes}, self.metric)
+        other = type(self)(**{"metric": self.metric, **given, **changes})
         for name in self.kept:
-            setattr(other, name, getattr(self, name))
+            if name not in changes and not (name == "trainers" and "trainer" in changes):
+                setattr(other, name, getattr(self, name))
         return other
 
     @classmethod
@@ -310,7 +345,8 @@ def _answered_by(program: Module, models: Mapping[str, BaseLM]) -> Module:
     return program
 
 
-def _check(student: Module, trainset: Sequence[Example], teacher: Module | None) -> None:
+def check_programs(student: Module, trainset: Sequence[Example], teacher: Module | None) -> None:
+    """Raise ConfigurationError for a program without steps, no rows, or a teacher with other steps."""
     ours = dict(as_program(student).named_predictors())
     if not ours:
         raise ConfigurationError("The program has no step that calls a model, so there is nothing to tune.")
@@ -329,7 +365,7 @@ def _check(student: Module, trainset: Sequence[Example], teacher: Module | None)
             )
 
 
-def _examples(rows: Sequence[Any], student: Module) -> list[Example]:
+def as_examples(rows: Sequence[Any], student: Module) -> list[Example]:
     """Return rows as examples that know their inputs; of one that does not, these are the fields that the steps read.
 
     Raises ConfigurationError for a row without any.

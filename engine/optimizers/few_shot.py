@@ -139,6 +139,7 @@ class KNNFewShot(Optimizer):
     title = "Show the rows most like each input"
     options_model = KNNFewShotOptions
     changes = "examples"
+    kept = (*Optimizer.kept, "trainset", "vectorizer")
     options: KNNFewShotOptions
 
     def __init__(

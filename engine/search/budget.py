@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from engine.errors import (
     BudgetExhaustedError,
@@ -43,10 +43,10 @@ LIMIT_WORDS = {
 
 
 class Budget(BaseModel):
-    """Limits on a run; None means no limit of that kind. `usd` is US dollars.
+    """Limits on a run; None means no limit of that kind. `usd` is US dollars. Wherever one is taken, a number means calls.
 
-    >>> Budget(calls=100).calls
-    100
+    >>> Budget(calls=100) == Budget.of(100)
+    True
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,6 +55,21 @@ class Budget(BaseModel):
     tokens: int | None = Field(default=None, ge=1)
     usd: float | None = Field(default=None, gt=0)
     seconds: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_calls(cls, given: object) -> object:
+        return {"calls": given} if isinstance(given, int | float) else given
+
+    @classmethod
+    def of(cls, given: object) -> Budget:
+        """Return a budget in any form, None meaning no limits. Raises ConfigurationError for what is none."""
+        try:
+            return cls.model_validate({} if given is None else given)
+        except ValidationError:
+            raise ConfigurationError(
+                f"A budget is a number of calls, or Budget(calls=50, usd=2.5); not {given!r}."
+            ) from None
 
 
 @dataclass(frozen=True, slots=True)

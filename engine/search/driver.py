@@ -81,6 +81,7 @@ class Driver:
             settings, self.ledger, self._slots, self._scoring, self._score_now, self._record
         )
         self._validation, self._train = frozenset(settings.validation), frozenset(settings.train)
+        self._train = self._train.union(*(part.train for part in settings.parts.values()))
         self._credits: tuple[PartCredit, ...] = ()
         self._best, self._best_score = self.seed, None  # type: tuple[Candidate, float | None]
         rows = settings.validation or settings.train
@@ -323,7 +324,7 @@ class Driver:
             gate = self.ledger.gate(rollout=1000 * ask.rollout + i + 1, temperature=temperature)
             async with self._slots.at(place):
                 try:
-                    with self._scoring.context(self.settings.prompt_lm, gate):
+                    with self._scoring.context(self.settings.part(ask.part).prompt_lm, gate):
                         if ask.writer is not None:
                             return dict(await loop.called(ask.writer))
                         prediction = await program.acall(**ask.inputs)

@@ -80,7 +80,7 @@ class _Renderer:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._costs: dict[tuple[str, bool], tuple[dict[Calls, _Cost], tuple[Outcome, ...]]] = {}
+        self._costs: dict[tuple[str, bool | str], tuple[dict[Calls, _Cost], tuple[Outcome, ...]]] = {}
         self._problem: Problem | None = None
         self._labels: dict[str, list[Any]] = {}
         for row in (settings.train or settings.validation)[:200]:
@@ -95,18 +95,19 @@ class _Renderer:
         return replace(self._problem, rng=random.Random(self._settings.seed), meter=meter, simulated=True)
 
     async def row_costs(
-        self, candidate: Candidate, rows: Sequence[int], *, teacher: bool
+        self, candidate: Candidate, rows: Sequence[int], *, teacher: bool | str
     ) -> tuple[dict[Calls, _Cost], tuple[Outcome, ...]]:
         """Return the costs of a row of this candidate, and some outcomes with traces; `rows` are some to render."""
         if known := self._costs.get((candidate.id, teacher)):
             return known
         settings = self._settings
-        program = (teacher and settings.teacher) or settings.program
-        adapter = (settings.teacher_adapter if teacher else None) or settings.adapter
+        part = settings.part(str(teacher))
+        program = (teacher and part.teacher) or settings.program
+        adapter = (part.teacher_adapter if teacher else None) or settings.adapter
         stand_in = with_stand_ins(
             program.with_candidate(candidate), adapter, self._labels, models=settings.models
         )
-        lm = (settings.teacher_lm if teacher else None) or settings.lm or StandInLM()
+        lm = (part.teacher_lm if teacher else None) or settings.lm or StandInLM()
         with runtime.context(lm=lm, middleware=(_only_stand_ins,), trace=None, history=False):
             outcomes = await evaluate.run_rows(
                 stand_in,
@@ -135,7 +136,7 @@ class _Renderer:
     async def proposal(self, ask: Propose, number: int) -> tuple[dict[str, Any], Usage]:
         """Return invented outputs for a proposal, and its usage."""
         program = with_stand_ins(Predict(ask.signature), self._settings.adapter, {}, number=number)
-        lm = self._settings.prompt_lm or self._settings.lm or StandInLM()
+        lm = self._settings.part(ask.part).prompt_lm or self._settings.lm or StandInLM()
         with runtime.context(lm=lm, middleware=(), history=False), runtime.noted_replies() as replies:
             prediction = await program.acall(**ask.inputs)
         return dict(prediction), sum((r.usage for r in replies), Usage())
@@ -167,10 +168,12 @@ class _Reuse:
         columns = row.input_keys if row is not None and row.knows_inputs else frozenset()
         self._inner = {path for path, step in steps if columns.isdisjoint(step.signature.input_fields)}
         self._keys: dict[str, dict[str, str]] = {}
-        self._seen: dict[tuple[str, bool, int], set[int]] = {}
-        self._seen_by_step: dict[tuple[str, str, bool, int], set[int]] = {}
+        self._seen: dict[tuple[str, bool | str, int], set[int]] = {}
+        self._seen_by_step: dict[tuple[str, str, bool | str, int], set[int]] = {}
 
-    def new(self, candidate: Candidate, rows: Sequence[int], taught: bool, rollout: int) -> tuple[int, float]:
+    def new(
+        self, candidate: Candidate, rows: Sequence[int], taught: bool | str, rollout: int
+    ) -> tuple[int, float]:
         """Return how many of these rows are new, and for how many rows' worth of calls; remember them."""
         seen = self._seen.setdefault((candidate.id, taught, rollout), set())
         fresh = [row for row in dict.fromkeys(rows) if row not in seen]
@@ -276,11 +279,12 @@ class _Simulation:
     async def _score(self, ask: Score, work: list[tuple[float, float]], *, free: bool = False) -> Evaluation:
         if not ask.rows:
             return Evaluation(ask.candidate.id, ())
-        taught = ask.teacher and self.settings.has_teacher
+        part = self.settings.part(ask.part)
+        taught = ask.teacher and part.has_teacher and (ask.part or True)
         costs, known = await self.renderer.row_costs(ask.candidate, ask.rows, teacher=taught)
         rows, times = self._reuse.new(ask.candidate, ask.rows, taught, ask.rollout)
         self._rows_run += 0 if free else rows
-        lm = (self.settings.teacher_lm if taught else None) or self.settings.lm
+        lm = (part.teacher_lm if taught else None) or self.settings.lm
         self._spend(lm, costs[self.rates.calls], 0 if free else times, work)
         rates = self.rates
         own = rates.seed if ask.candidate.id == self._seed_id else rates.other
@@ -301,7 +305,7 @@ class _Simulation:
             number = 0 if self.rates.calls == "least" else self._proposals
             values, usage = await self.renderer.proposal(ask, number)
             outputs.append(values)
-            lm = self.settings.prompt_lm or self.settings.lm
+            lm = self.settings.part(ask.part).prompt_lm or self.settings.lm
             self._spend(lm, (1, usage.input_tokens, usage.output_tokens, usage.cost or 0.0), 1, work)
         return Proposal(tuple(outputs))
 

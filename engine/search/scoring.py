@@ -106,8 +106,8 @@ class _Queue:
 
 OnOutcome = Callable[[Outcome], None]
 
-# Candidate, row, by the teacher, rollout, with trace: what makes one program run different from another.
-_Cell = tuple[str, int, bool, int, bool]
+# Candidate, row, by the (or a part's) teacher, rollout, with trace: what makes one program run different from another.
+_Cell = tuple[str, int, bool | str, int, bool]
 
 
 class Scoring:
@@ -129,7 +129,7 @@ class Scoring:
 
         A row already scored is passed on at once; a row that another ask is running is waited for.
         """
-        taught = ask.teacher and self._settings.has_teacher
+        taught = ask.teacher and self._settings.part(ask.part).has_teacher and (ask.part or True)
         groups: dict[str, tuple[Candidate, dict[int, _Cell]]] = {}
         jobs: list[Coroutine[object, object, None]] = []
         for row in dict.fromkeys(ask.rows):
@@ -196,12 +196,13 @@ class Scoring:
             note(outcome)
 
         try:
-            taught = (settings.teacher_lm, settings.teacher_adapter) if ask.teacher else (None, None)
+            part = settings.part(ask.part)
+            taught = (part.teacher_lm, part.teacher_adapter) if ask.teacher else (None, None)
             with self.context(taught[0], gate, taught[1]):
-                if ask.teacher and settings.teacher_lm is not None:
+                if taught[0] is not None:
                     candidate = _untuned(candidate)  # the teacher's model answers
                 inputs = settings.rows[ask.rows[0]].input_keys if ask.hide_own_row and ask.rows else ()
-                work = Work(candidate, ask.teacher, ask.trace, tuple(sorted(inputs)))
+                work = Work(candidate, ask.teacher, ask.trace, tuple(sorted(inputs)), ask.part)
                 heard = Heard(self._slots.at(place), on_outcome, self._note_failure)
                 await self._backend.run(work, list(cells), heard)
         finally:

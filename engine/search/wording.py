@@ -18,7 +18,8 @@ SOLVING = "looking for solved rows"
 
 
 def closing_message(message: str, cause: str, end: SearchResult, asked: int, usable: int) -> str:
-    """Return the message at the end of a search; its own `message` is used unless it was cut short or every row scored 0.
+    """Return the message at the end of a search; its own `message`, after what hindered it, unless it
+    was cut short.
 
     `cause` is why it was cut short ("" if it was not), `asked` and `usable` the number of texts asked for and received.
     """
@@ -31,7 +32,7 @@ def closing_message(message: str, cause: str, end: SearchResult, asked: int, usa
         if end.best.id == end.seed.id:
             return "There was nothing to change: the starting prompt is kept."
         return "The prompt that was made is kept; making it took no row, so it has no score yet."
-    return f"{obstacle} {_kept_candidate(end)}".strip()
+    return f"{obstacle} {message or _kept_candidate(end)}".strip()
 
 
 def _obstacle(end: SearchResult, asked: int, usable: int) -> str:

@@ -44,13 +44,15 @@ class BackendChoice(BaseModel):
 class Work:
     """One candidate to run rows with: by the student's program or the teacher's, with a trace or without.
 
-    `hidden` are the input fields by which a step recognizes, and leaves out, the example made from the row itself.
+    `part` is that of a chain whose teacher it is. `hidden` are the input fields by which a step recognizes, and leaves
+    out, the example made from the row itself.
     """
 
     candidate: Candidate
     taught: bool = False
     trace: bool = False
     hidden: tuple[str, ...] = ()
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,8 @@ class Backend(Protocol):
 
 def program_of(settings: Settings, work: Work) -> Module:
     """Return the program that answers: the candidate's, whose steps skip the row's own example where that is asked for."""
-    program = ((work.taught and settings.teacher) or settings.program).with_candidate(work.candidate)
+    teacher = settings.part(work.part).teacher if work.taught else None
+    program = (teacher or settings.program).with_candidate(work.candidate)
     if work.hidden:
         for step in program.predictors():
             if step.nearest:

@@ -28,7 +28,7 @@ def test_an_ignored_argument_is_taken_and_an_unknown_one_is_not() -> None:
 def test_ignored_arguments_reach_the_members_of_a_chain() -> None:
     changes = {"p": {"requires_permission_to_run": False, "num_candidate_programs": 2}}
     made = engine.BetterTogether(strategy="p", optimizer_compile_args=changes)
-    assert made._chain[0][0].options.num_candidate_programs == 2
+    assert made._parts["p"].options.num_candidate_programs == 2
 
 
 def test_older_and_other_names() -> None:

@@ -224,7 +224,7 @@ def test_settings_that_cannot_be():
         LM("openai/m", timeout=0)
     with pytest.raises(ConfigurationError, match="model_type"):
         LM("openai/m", model_type="speech")
-    with pytest.raises(ConfigurationError, match="engine is 'auto' or 'litellm'"):
+    with pytest.raises(ConfigurationError, match="engine is 'auto', 'litellm', or an object"):
         LM("openai/m", engine=object())
 
 
