@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.export.hero import VERDICTS, Turn, hero, result_sentences, templates, turn_word
-from engine.records import Candidate, Demo, value_text, whole_trials
+from engine.records import Candidate, Demo, value_text
 from engine.text import (
     chosen_from,
     counted,
@@ -28,6 +28,7 @@ from engine.text import (
 )
 
 if TYPE_CHECKING:
+    from engine.search.leader import Lead
     from engine.store.rows import CandidateRow, RunRow, TrialRow
 
 ROWS_SHOWN = 60
@@ -63,8 +64,12 @@ def report_html(
     trials: Sequence[TrialRow],
     rows: Sequence[ReportRow],
     settings: Sequence[tuple[str, str]],
+    leads: Sequence[Lead] = (),
 ) -> str:
-    """Return the whole file's text. `settings` are (name, value) in plain words; the run has a result."""
+    """Return the whole file's text. `settings` are (name, value) in plain words, `leads` the best prompts so far.
+
+    The run has a result.
+    """
     result = run.result or {}
     baseline, best = result.get("baseline") or {}, result.get("best") or {}
     by_id = {c.id: c.candidate for c in candidates}
@@ -89,7 +94,7 @@ def report_html(
             hero=hero(result, turns),
             caution=chosen_from(len(candidates)) if chosen else "",
             figures=_figures(baseline, best),
-            scores=score_chart(dots, baseline.get("validation")),
+            scores=score_chart(dots, leads, baseline.get("validation")),
             sizes=SIZES,
             changes=_changes(by_id[result["seed_candidate"]], by_id[result["best_candidate"]]),
             better=_rows(fixed, turn_word((r.turn for r in fixed), better=True)),
@@ -222,22 +227,23 @@ def _answer(values: Mapping[str, object]) -> str:
 
 WIDTH, HEIGHT = 960, 300
 LEFT, RIGHT, TOP, BOTTOM = 52, 16, 14, 40
-SIZES = {"best": 7, "whole": 5, "part": 4}
+SIZES = {"chosen": 7, "whole": 5, "part": 4}
 """Kind of a dot -> its radius."""
 
 
 class Dot(NamedTuple):
-    """One evaluation on the chart: its score (0 to 1), whether on all validation rows, and what it was."""
+    """A prompt on the chart: its number, its score (0 to 1), whether on all validation rows, and what it was."""
 
+    number: int
     score: float
     whole: bool
     text: str
-    best: bool = False
+    chosen: bool = False
 
     @property
     def kind(self) -> str:
         """The class of its look."""
-        return "best" if self.best else "whole" if self.whole else "part"
+        return "chosen" if self.chosen else "whole" if self.whole else "part"
 
 
 class Mark(NamedTuple):
@@ -249,43 +255,57 @@ class Mark(NamedTuple):
     kind: str = ""
 
 
-def _dots(trials: Sequence[TrialRow], candidates: Sequence[CandidateRow], best: str) -> list[Dot]:
-    """Return the trials on validation rows as dots, in order."""
-    numbers = {c.id: c.number for c in candidates}
-    whole = whole_trials(trials)
-    rows = max((t.rows_total for t in whole.values()), default=0)
+def _dots(trials: Sequence[TrialRow], candidates: Sequence[CandidateRow], chosen: str) -> list[Dot]:
+    """Return a dot for each prompt that was scored on validation rows, from its trial on the most of them."""
+    scored = [t for t in trials if t.split == "validation" and t.answered_score is not None]
+    rows = max((t.rows_total for t in scored), default=0)
+    known = {
+        t.candidate_id: t for t in sorted(scored, key=lambda t: (-t.failed, t.rows_done - t.failed, t.number))
+    }
     return [
         Dot(
-            t.score,
+            c.number,
+            t.answered_score or 0.0,
             t.complete and t.rows_total == rows,
-            f"Prompt {numbers.get(t.candidate_id, '?')}: {percent(t.score)} on {t.rows_done} rows",
-            t == whole.get(best),
+            f"Prompt {c.number}: {percent(t.answered_score)} on {t.rows_done} rows",
+            c.id == chosen,
         )
-        for t in trials
-        if t.split == "validation" and t.score is not None
+        for c in candidates
+        if (t := known.get(c.id)) is not None
     ]
 
 
-def score_chart(dots: Sequence[Dot], baseline: float | None) -> dict[str, Any]:
-    """Return the chart of a search: the grid, the baseline, the path of the best so far, a dot for each prompt scored."""
-    scores = [dot.score for dot in dots] + ([baseline] if baseline is not None else [])
-    low = max(0.0, min(scores, default=0.0) - 0.08)
+def score_chart(dots: Sequence[Dot], leads: Sequence[Lead], baseline: float | None) -> dict[str, Any]:
+    """Return the chart of a search: the grid, the baseline, the best so far with its interval, a dot for each prompt scored."""
+    scores = [*(dot.score for dot in dots), *(lead.score.low for lead in leads)]
+    low = max(0.0, min([*scores, *([baseline] if baseline is not None else [])], default=0.0) - 0.08)
     step = 0.2 if low < 0.6 else 0.1
     low = math.floor(low / step + 1e-9) * step
+    last = max((dot.number for dot in dots), default=0)
+
+    def x(number: float) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * (number + 0.5) / (last + 1)
 
     def y(score: float) -> float:
         return TOP + (HEIGHT - TOP - BOTTOM) * (1 - (score - low) / max(1e-9, 1 - low))
 
     values = [low + number * step for number in range(round((1 - low) / step) + 1)]
-    places = [LEFT + (WIDTH - LEFT - RIGHT) * (at + 0.5) / len(dots) for at in range(len(dots))]
-    path, best = "", -1.0
-    for x, dot in zip(places, dots, strict=True):
-        if dot.whole and dot.score > best:
-            path += f"H{x:.1f}V{y(dot.score):.1f}" if path else f"M{x:.1f},{y(dot.score):.1f}"
-            best = dot.score
+    spans = list(zip(leads, [*(lead.place for lead in leads[1:]), last + 0.5], strict=False))
+    top = [(x(at), y(lead.score.high)) for lead, until in spans for at in (lead.place, until)]
+    bottom = [(x(at), y(lead.score.low)) for lead, until in reversed(spans) for at in (until, lead.place)]
+    line = [(x(at), y(lead.score.mean)) for lead, until in spans for at in (lead.place, until)]
     return {
         "grid": [Mark(LEFT, y(value), percent(value, 0)) for value in values],
-        "baseline": None if baseline is None else Mark(LEFT, y(baseline), percent(baseline)),
-        "path": f"{path}H{WIDTH - RIGHT}" if path else "",
-        "dots": [Mark(x, y(dot.score), dot.text, dot.kind) for x, dot in zip(places, dots, strict=True)],
+        "numbers": [
+            Mark(x(number), HEIGHT - BOTTOM, str(number)) for number in range(0, last + 1, 1 + last // 20)
+        ],
+        "baseline": None if baseline is None else Mark(LEFT, y(baseline), percent(baseline, 0)),
+        "band": _points([*top, *bottom]),
+        "path": _points(line),
+        "dots": [Mark(x(dot.number), y(dot.score), dot.text, dot.kind) for dot in dots],
     }
+
+
+def _points(corners: Sequence[tuple[float, float]]) -> str:
+    """Return corners as the points of a line in SVG."""
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)

@@ -12,6 +12,7 @@ from typing import Any
 
 from engine.errors import NotFoundError
 from engine.records import Candidate, Outcome, Usage
+from engine.search.leader import LeaderPath
 from engine.store.connection import StorePart, from_json, to_json
 from engine.store.rows import CandidateEntry, CandidateRow, EventRow, TrialRow
 
@@ -181,6 +182,27 @@ class Trials(StorePart):
         for trial, row, score in rows:
             found.setdefault(trial, {})[row] = score
         return found
+
+    def leader_path(
+        self, run_id: str, trials: Sequence[TrialRow], path: LeaderPath | None = None
+    ) -> LeaderPath:
+        """Return the leaders of a run after each of its trials; a `path` that is known is extended, and reads only what is new."""
+        path = path or LeaderPath()
+        if not (pending := path.pending(trials)):
+            return path
+        rows = self._db.read(
+            "SELECT outcomes.trial, outcomes.row, CASE WHEN trials.failed > 0 AND "
+            "json_extract(outcomes.content, '$.error') IS NOT NULL THEN NULL ELSE outcomes.score END "
+            "FROM outcomes JOIN trials ON trials.run_id = outcomes.run_id AND trials.number = outcomes.trial "
+            "WHERE outcomes.run_id = ? AND trials.split = 'validation' AND outcomes.trial >= ?",
+            (run_id, min(t.number for t in pending)),
+        )
+        scores: dict[int, dict[int, float | None]] = {}
+        for trial, row, score in rows:
+            scores.setdefault(trial, {})[row] = score
+        numbers = dict(self._db.read("SELECT id, number FROM candidates WHERE run_id = ?", (run_id,)))
+        path.extend(pending, scores, numbers)
+        return path
 
     def row_tokens(self, run_id: str) -> dict[str, float]:
         """Return how many tokens one validation row takes on average, by candidate id.

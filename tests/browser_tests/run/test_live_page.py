@@ -39,7 +39,7 @@ def test_stored_trials_are_on_the_chart_at_once_without_a_rerun(project, new_pag
     page.locator(".plot").wait_for(state="attached")
     trial(store, run, 1)
     on_chart(page, 1)
-    expect(page.locator(".st-key-trial_card")).to_contain_text(
+    expect(page.locator(".st-key-prompt_card")).to_contain_text(
         "Best so far"
     )  # none of the others will be better
     settled(page)
@@ -81,8 +81,8 @@ def test_zoom_legend_and_choice_survive_new_trials(project, new_page, watched):
     )
     page.evaluate("document.querySelector('.plot').mark = 'the same element'")
     page.evaluate("""document.querySelector('.plot').emit('plotly_click', {points: [{customdata: 3}]})""")
-    expect(page.locator(".st-key-trial_card")).to_contain_text("30.0 % on 1 of 1 validation rows")
-    expect(page).to_have_url(re.compile("trial=3"))
+    expect(page.locator(".st-key-prompt_card")).to_contain_text("Prompt 3 · 30 % on 1 of 1 validation rows")
+    expect(page).to_have_url(re.compile("prompt=3"))
     for number in range(6, 12):
         trial(store, run, number, 0.9)
         on_chart(page, number)
@@ -92,13 +92,13 @@ def test_zoom_legend_and_choice_survive_new_trials(project, new_page, watched):
     assert page.evaluate(f"{chart}.mark") == "the same element"
     assert page.evaluate(f"{chart}.layout.xaxis.range.map(Number)") == zoom
     assert page.evaluate(f"{chart}.data.find((t) => t.name === 'Best so far').visible") == "legendonly"
-    assert page.evaluate(f"{chart}.data.find((t) => t.uid === 'chosen').x") == [2]
-    expect(page.locator(".st-key-trial_card")).to_be_visible()
+    assert page.evaluate(f"{chart}.data.find((t) => t.uid === 'chosen').x") == [3]
+    expect(page.locator(".st-key-prompt_card")).to_be_visible()
     page.reload()
     settled(page)
-    expect(page.locator(".st-key-trial_card")).to_contain_text("30.0 %")
-    page.locator(".st-key-trial_rows summary").click()
-    expect(page.locator(".st-key-trial_card [data-testid=stDataFrame]").first).to_be_visible()
+    expect(page.locator(".st-key-prompt_card")).to_contain_text("30 %")
+    page.locator(".st-key-prompt_rows summary").click()
+    expect(page.locator(".st-key-prompt_card [data-testid=stDataFrame]").first).to_be_visible()
     shoot(page, "run_trial")
 
 

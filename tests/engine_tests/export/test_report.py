@@ -18,6 +18,8 @@ from engine.export.report import HEIGHT, WIDTH, Dot, score_chart
 from engine.export.tables import harmless
 from engine.runs.results.report import run_report, run_results
 from engine.runs.worker import work
+from engine.search.leader import Lead
+from engine.statistics import Interval
 from engine.store.store import Store
 
 NASTY = (
@@ -183,13 +185,18 @@ def test_formulas_are_made_harmless(text):
 
 
 @pytest.mark.parametrize(
-    "dots", [[], [Dot(1.0, True, "all")], [Dot(0.0, False, "none"), Dot(1.0, True, "x", True)]]
+    "dots", [[], [Dot(0, 1.0, True, "all")], [Dot(0, 0.0, False, "none"), Dot(7, 1.0, True, "x", True)]]
 )
 def test_the_chart_is_drawn_for_any_run(dots):
-    chart = score_chart(dots, 0.5 if dots else None)
+    leads = [Lead(1, dot.number, "c", Interval(dot.score, 0.0, 1.0, 8), 8) for dot in dots]
+    chart = score_chart(dots, leads, 0.5 if dots else None)
     assert [dot.text for dot in chart["dots"]] == [dot.text for dot in dots]
     assert all(0 <= mark.x <= WIDTH and 0 <= mark.y <= HEIGHT for mark in (*chart["grid"], *chart["dots"]))
-    assert bool(chart["path"]) is any(dot.whole for dot in dots)
+    assert chart["path"].count(",") == 2 * len(dots)
+    assert chart["band"].count(",") == 4 * len(dots)
+    if len(dots) > 1:
+        start, last = (next(mark.x for mark in chart["numbers"] if mark.text == n) for n in ("0", "7"))
+        assert [dot.x for dot in chart["dots"]] == [start, last], "a dot is at the number of its prompt"
 
 
 @pytest.mark.parametrize("bounds", [(0.0, 0.0, 0.0), (-1.0, 1.0, 0.0), (0.1, 0.4, 0.25), (-0.4, -0.1, -0.2)])

@@ -1,0 +1,120 @@
+"""The leader of a search: the best prompt by what is known, with its doubt, after each trial that has ended.
+
+Pages, terminal, log and report all show it. It follows trials in the order in which they ended, so nothing that comes
+later changes what was shown. Two prompts are compared on the rows that both answered: of two that ran equally many rows the
+higher score leads, of others the one that ran more, unless the other one is better by a standard deviation. A prompt
+with more failed rows than the leader cannot take its place. The score of a leader that ran only some of the validation
+rows is drawn towards that of the prompt that answered the most, mostly the start (`engine.statistics.paired_difference`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING, NamedTuple
+
+from engine.statistics import Interval, mean_interval, paired_difference
+
+if TYPE_CHECKING:
+    from engine.store.rows import TrialRow
+
+Scores = Mapping[int, Mapping[int, float | None]]
+"""Trial -> validation row -> score from 0 to 1, None for a row that failed."""
+
+
+class Lead(NamedTuple):
+    """The leading prompt after a trial had ended.
+
+    `place` is the highest number of the prompts scored by then. `score` is its likely score on all `total` validation rows
+    (0 to 1) with the 95 % interval, from the rows it has answered.
+    """
+
+    trial: int
+    place: int
+    candidate: str
+    score: Interval
+    total: int
+
+
+class _Prompt:
+    """What is known of a prompt: the rows it ran, the scores of those it answered, the last trial that added rows."""
+
+    def __init__(self, candidate: str) -> None:
+        self.candidate, self.trial = candidate, 0
+        self.rows: set[int] = set()
+        self.scores: dict[int, float] = {}
+
+    @property
+    def failed(self) -> int:
+        return len(self.rows) - len(self.scores)
+
+
+class LeaderPath:
+    """The leaders of a run, one for each time that the leader or its likely score changed: see the module."""
+
+    def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        self.leads: list[Lead] = []
+        self._ended: dict[int, float | None] = {}
+        self._prompts: dict[str, _Prompt] = {}
+        self._rows: set[int] = set()
+        self._leader = self._most = _Prompt("")
+        self._place = 0
+
+    def pending(self, trials: Iterable[TrialRow]) -> list[TrialRow]:
+        """Return the trials to add, as they ended; all of them again where a process has begun old ones again."""
+        trials = [t for t in trials if t.split == "validation"]
+        if any(self._ended.get(t.number, t.finished_at) != t.finished_at for t in trials):
+            self._forget()
+        ended = (t for t in trials if t.state != "running" and t.number not in self._ended)
+        return sorted(ended, key=lambda t: (t.finished_at or 0.0, t.number))
+
+    def extend(self, pending: Sequence[TrialRow], scores: Scores, numbers: Mapping[str, int]) -> None:
+        """Add trials in the order in which they ended; `numbers` are those of the prompts, by candidate id."""
+        for trial in pending:
+            self._ended[trial.number] = trial.finished_at
+            if known := scores.get(trial.number):
+                self._place = max(self._place, numbers.get(trial.candidate_id, 0))
+                self._add(trial, known)
+
+    def _add(self, trial: TrialRow, scores: Mapping[int, float | None]) -> None:
+        prompt = self._prompts.setdefault(trial.candidate_id, _Prompt(trial.candidate_id))
+        prompt.trial = trial.number if scores.keys() - prompt.rows else prompt.trial
+        prompt.rows |= scores.keys()
+        prompt.scores |= {row: score for row, score in scores.items() if score is not None}
+        self._rows |= scores.keys()
+        if len(prompt.scores) > len(self._most.scores):
+            self._most = prompt
+        for rival in self._prompts.values() if prompt is self._leader else (prompt,):
+            if self._beats(rival, self._leader):
+                self._leader = rival
+        if self._leader.scores:
+            lead = Lead(
+                trial.number, self._place, self._leader.candidate, self._likely_score(), len(self._rows)
+            )
+            if not self.leads or self.leads[-1][2:] != lead[2:]:
+                self.leads.append(lead)
+
+    def _beats(self, rival: _Prompt, leader: _Prompt) -> bool:
+        if not (rival.scores and leader.scores):
+            return bool(rival.scores)
+        whole = len(rival.rows) == len(self._rows)
+        if rival.failed != leader.failed and len(leader.rows) == len(self._rows):
+            return whole and rival.failed < leader.failed
+        share = min(len(rival.rows), len(leader.rows)) / len(self._rows)
+        gain, deviation = paired_difference(rival.scores, leader.scores, share)
+        if len(rival.rows) == len(leader.rows):
+            return (round(gain, 9), leader.trial) > (0, rival.trial)
+        return gain > (-deviation if len(rival.rows) > len(leader.rows) else deviation)
+
+    def _likely_score(self) -> Interval:
+        """Return the leader's likely score on all rows; its mean where it ran them all."""
+        known, mean = self._leader, fmean(self._leader.scores.values())
+        share = len(known.rows) / len(self._rows)
+        if known is not self._most and share < 1:
+            gain, _ = paired_difference(known.scores, self._most.scores, share)
+            mean = min(1.0, max(0.0, fmean(self._most.scores.values()) + gain))
+        score = mean_interval(list(known.scores.values()), mean)
+        return score._replace(low=max(0.0, score.low), high=min(1.0, score.high))
