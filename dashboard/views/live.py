@@ -28,11 +28,11 @@ def feed(
     """Return the latest events as lines, the newest last: id, time of day, kind, sentence.
 
     The keys of `parents` are the candidates in the order found, which is how they are numbered. The line of a trial
-    after which another prompt is the best so far names it; see `engine.search.leader`.
+    after which another prompt leads names it (`leads`); the prompts that the search itself keeps meanwhile are left out.
     """
     known = _RunNames(trials, parents, leads)
     lines = []
-    for same in _groups([e for e in events[-LATEST:] if not known.is_leader_event(e)], known):
+    for same in _groups([e for e in events[-LATEST:] if e.kind != "new_best"], known):
         at = datetime.fromtimestamp(same[-1].at).astimezone().strftime("%H:%M:%S")
         leading = known.leader_sentence(same[-1])
         kind = "best" if leading else _css_class(same[0])
@@ -47,7 +47,6 @@ class _RunNames:
         self, trials: Sequence[TrialRow], parents: Mapping[str, Sequence[str]], leads: Sequence[Lead]
     ) -> None:
         self.trials = {t.number: t for t in trials}
-        self.leads = leads
         previous = [None, *(lead.candidate for lead in leads)]
         self.new_leads = {n.trial: n for n, old in zip(leads, previous, strict=False) if n.candidate != old}
         self.numbers = {candidate: number for number, candidate in enumerate(parents)}
@@ -67,8 +66,6 @@ class _RunNames:
         event = same[-1]
         if event.kind == "proposed":
             return _proposals_sentence(same)
-        if event.kind == "new_best" and event.data.get("candidate") in self.numbers:
-            return self._choice_sentence(event)
         if event.kind == "candidate_found" and "number" in event.data:
             number = event.data["number"]
             reason = event.text.partition(": ")[2]
@@ -97,19 +94,6 @@ class _RunNames:
             return ""
         about = "" if lead.score.rows == lead.total else "about "
         return f"Best so far: {_lower_first(self.name(lead.candidate))} with {about}{percent(lead.score.mean, 0)}."
-
-    def is_leader_event(self, event: EventRow) -> bool:
-        """Return whether an event says that the search chooses the prompt that was the best so far at that time."""
-        if event.kind != "new_best":
-            return False
-        ended = {n: t.finished_at or 0.0 for n, t in self.trials.items()}
-        known = [lead for lead in self.leads if ended.get(lead.trial, 0.0) <= event.at]
-        return bool(known) and known[-1].candidate == event.data.get("candidate")
-
-    def _choice_sentence(self, event: EventRow) -> str:
-        reason = event.text.partition(": ")[2]
-        name = _lower_first(self.name(event.data["candidate"]))
-        return f"The search chooses {name} for now. {upper_first(reason)}"
 
     def _trial_sentence(self, trial: TrialRow) -> str:
         kind = ROWS.get(trial.split, "row")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
-from engine.search.leader import Lead
+from engine.search.leader import Lead, known_trials, outlines
 from engine.store.rows import TrialRow
 from engine.text import listed, percent
 
@@ -27,8 +27,7 @@ _Path = tuple[list[float | None], list[float | None]]
 class Point(NamedTuple):
     """A prompt on the chart, or a try of one on training rows: its number, its score in percent, and its text on hover.
 
-    `trial` is the trial whose score it is, `rows` the number of rows in it that were answered, `share` their share of the
-    validation rows.
+    `rows` is on how many rows the score is known, `share` their share of the validation rows.
     """
 
     number: int
@@ -37,7 +36,6 @@ class Point(NamedTuple):
     candidate: str = ""
     share: float = 1.0
     rows: int = 1
-    trial: int = 0
 
 
 class Link(NamedTuple):
@@ -76,17 +74,17 @@ def score_chart(
 ) -> ScoreChart:
     """Return what the live chart shows of a run's trials; `parents` is candidate id -> ids it came from, in the order found.
 
-    The baseline is the latest full validation of the starting candidate. `leads` are the best prompts so far (see
+    The baseline is the starting prompt's score on all validation rows. `leads` are the best prompts so far (see
     `engine.search.leader`), `chosen` is the id of the prompt that the run chose at its end. Test trials are left out: the search
     never sees them.
     """
-    shown, parents = of_search(trials), parents or {}
+    shown, parents = [t for t in trials if t.split not in ("test", "teacher")], parents or {}
     numbers = {c: n for n, c in enumerate(dict.fromkeys([*parents, *(t.candidate_id for t in shown)]))}
-    whole = _all_rows(shown)
-    sound, known_by = _sound_trials(shown, whole), known_trials(trials)
-    start = next((t.candidate_id for t in shown if t.label == "baseline"), None)
-    scored = [100 * (t.answered_score or 0.0) for t in shown if t.number in sound and t.candidate_id == start]
-    baseline = scored[-1] if scored else None
+    known_by = known_trials(shown)
+    whole = max((t.rows_total for t in shown if t.split == "validation"), default=0)
+    full = [t for t in known_by.values() if t.complete and t.rows_total >= whole and t.failed < t.rows_done]
+    least_failed = min((t.failed for t in full), default=0)
+    baseline = next((100 * (t.answered_score or 0.0) for t in full if numbers[t.candidate_id] == 0), None)
     training = [
         _point(t, numbers, t.answered_score, parents)
         for t in shown
@@ -106,8 +104,8 @@ def score_chart(
         if last.state == "running":
             running.append(point)
         if known is not None:
-            lost = known.failed and known.number not in sound
-            (failing if lost or known.answered_score is None else prompts).append(point)
+            lost = known.failed > least_failed or known.answered_score is None
+            (failing if lost else prompts).append(point)
     leader = at.get(leads[-1].candidate) if leads else None
     return ScoreChart(
         baseline,
@@ -129,47 +127,6 @@ def _at_likely_score(point: Point, lead: Lead) -> Point:
     return point._replace(score=round(100 * score.mean, 1), text=f"{likely}<br>{point.text}")
 
 
-def of_search(trials: Sequence[TrialRow]) -> list[TrialRow]:
-    """Return the trials of the search itself: not those on test rows."""
-    return [t for t in trials if t.split not in ("test", "teacher")]
-
-
-def _all_rows(trials: Sequence[TrialRow]) -> int:
-    return max((t.rows_total for t in trials if t.split == "validation"), default=0)
-
-
-def known_trials(trials: Sequence[TrialRow]) -> dict[str, TrialRow]:
-    """Return the trial by which each prompt is known best: without failed rows if there is one, on the most rows, the last."""
-    shown = of_search(trials)
-    sound = _sound_trials(shown, _all_rows(shown))
-    known: dict[str, TrialRow] = {}
-
-    def rank(trial: TrialRow) -> tuple[object, ...]:
-        return trial.number in sound, not trial.failed, trial.rows_done - trial.failed, trial.number
-
-    for trial in shown:
-        before = known.get(trial.candidate_id)
-        scored = trial.split != "train" and (trial.state != "running" or trial.rows_done)
-        if scored and (before is None or rank(trial) > rank(before)):
-            known[trial.candidate_id] = trial
-    return known
-
-
-def _sound_trials(trials: Sequence[TrialRow], whole: int) -> set[int]:
-    """Return the finished trials on all rows in which the fewest rows failed, and not all of them."""
-    full = [
-        t
-        for t in trials
-        if t.split != "train"
-        and t.state != "running"
-        and t.complete
-        and t.rows_total >= whole
-        and t.failed < t.rows_done
-    ]
-    least = min((t.failed for t in full), default=0)
-    return {t.number for t in full if t.failed == least}
-
-
 def _point(
     trial: TrialRow,
     numbers: Mapping[str, int],
@@ -179,8 +136,8 @@ def _point(
 ) -> Point:
     candidate, rows = trial.candidate_id, trial.rows_done - trial.failed
     share = min(1.0, rows / whole) if whole else 1.0
-    text = _hover(trial, _origin(candidate, parents, numbers))
-    return Point(numbers[candidate], round(100 * score, 1), text, candidate, share, rows, trial.number)
+    text = _hover(trial, _origin(candidate, parents, numbers), max(whole, trial.rows_total))
+    return Point(numbers[candidate], round(100 * score, 1), text, candidate, share, rows)
 
 
 def _origin(candidate: str, parents: Mapping[str, Sequence[str]], numbers: Mapping[str, int]) -> str:
@@ -193,12 +150,12 @@ def _origin(candidate: str, parents: Mapping[str, Sequence[str]], numbers: Mappi
     return f"Prompt {number}, from {origin}" if origin else f"Prompt {number}"
 
 
-def _hover(trial: TrialRow, origin: str) -> str:
+def _hover(trial: TrialRow, origin: str, whole: int) -> str:
     kind = {"train": "training", "validation": "validation"}.get(trial.split, trial.split)
     score = percent(trial.answered_score) if trial.answered_score is not None else "no score"
     failed = f", {trial.failed} failed" if trial.failed else ""
     return (
-        f"<b>{score}</b> on {trial.rows_done} of {trial.rows_total} {kind} rows{failed}"
+        f"<b>{score}</b> on {trial.rows_done} of {whole} {kind} rows{failed}"
         f"<br>{escape(origin)}<br>{escape(trial.label or 'scored')}"
     )
 
@@ -237,12 +194,12 @@ def score_figure(chart: ScoreChart) -> dict[str, object]:
     drawn = [*thinned(chart.prompts), *thinned(chart.failing), *chart.running]
     last = max((p.number for p in (*drawn, *chart.training)), default=0)
     ends = [-0.6, last + 0.6]
-    best = chart.best[:: max(1, len(chart.best) // MOST_DRAWN)]
-    best = best if best[-1:] == chart.best[-1:] else (*best, chart.best[-1])
+    line, outline = outlines(chart.best, last + 0.4, most=MOST_DRAWN)
+    best = [x for x, _ in line], [round(100 * score, 1) for _, score in line]
     settled, pending = _joined(chart)
     start = [chart.baseline] * 2 if chart.baseline is not None else []
     traces = [
-        _band(best, last + 0.4),
+        _band(outline),
         {
             **_line("Came from", *settled, {"color": "$muted", "width": 1.1}),
             "opacity": 0.4,
@@ -253,12 +210,10 @@ def score_figure(chart: ScoreChart) -> dict[str, object]:
             "showlegend": False,
         },
         _line("Start", ends if start else [], start, {"dash": "dash", "color": "$muted"}),
-        _line(
-            "Best so far",
-            [*(lead.place for lead in best), *[last + 0.4] * bool(best)],
-            [round(100 * lead.score.mean, 1) for lead in (*best, *best[-1:])],
-            {"shape": "hv", "color": "$good", "width": 2.4},
-        ),
+        {
+            **_line("Best so far", *best, {"color": "$good", "width": 2.4}),
+            "legendgroup": "best",
+        },
         _dots("Prompts", thinned(chart.prompts), {"color": "$accent"}),
         _dots("With failed rows", thinned(chart.failing), {"color": "$bad", "symbol": "x"}),
         {**_dots("Being scored", chart.running, RING), "showlegend": False},
@@ -266,7 +221,7 @@ def score_figure(chart: ScoreChart) -> dict[str, object]:
         _dots("Chosen at the end", [chart.chosen] if chart.chosen else [], CHOSEN),
         _strip(thinned(chart.training)),
     ]
-    scores = [p.score for p in drawn] + start + [100 * lead.score.low for lead in best]
+    scores = [p.score for p in drawn] + start + [100 * lead.score.low for lead in chart.best]
     low = max(-2.0, min(scores, default=0.0) - 8)
     axis = {"title": {"text": "Practice score (%)"}, "range": [low, 103], "ticksuffix": " %"}
     strip = {"visible": False, "range": [-15, 115], "domain": [0, 0.1], "fixedrange": True}
@@ -286,14 +241,11 @@ def score_figure(chart: ScoreChart) -> dict[str, object]:
     }
 
 
-def _band(best: Sequence[Lead], end: float) -> dict[str, Any]:
-    """Return the interval about the best-so-far line as a filled outline with the line's steps."""
-    spans = list(zip(best, [*(lead.place for lead in best[1:]), end], strict=False))
-    top = [(x, lead.score.high) for lead, until in spans for x in (lead.place, until)]
-    bottom = [(x, lead.score.low) for lead, until in reversed(spans) for x in (until, lead.place)]
-    outline = [(x, round(100 * score, 1)) for x, score in (*top, *bottom)]
-    shape = _line("95 % interval", [x for x, _ in outline], [y for _, y in outline], {"width": 0})
-    return {**shape, "fill": "toself", "fillcolor": "$good", "opacity": 0.14}
+def _band(outline: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    """Return the interval about the best-so-far line, filled."""
+    corners = [x for x, _ in outline], [round(100 * score, 1) for _, score in outline]
+    look = {"fill": "toself", "fillcolor": "$good", "opacity": 0.14, "showlegend": False}
+    return {**_line("95 % interval", *corners, {"width": 0}), **look, "legendgroup": "best"}
 
 
 def _strip(points: Sequence[Point]) -> dict[str, Any]:
@@ -375,7 +327,7 @@ LEADER = {
 }
 CHOSEN = {
     "color": "rgba(0,0,0,0)",
-    "size": 16,
+    "size": 13,
     "opacity": 1,
     "symbol": "diamond",
     "line": {"color": "$text", "width": 2},

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.export.hero import VERDICTS, Turn, hero, result_sentences, templates, turn_word
 from engine.records import Candidate, Demo, value_text
+from engine.search.leader import Lead, known_trials, outlines
 from engine.text import (
     chosen_from,
     counted,
@@ -28,7 +29,6 @@ from engine.text import (
 )
 
 if TYPE_CHECKING:
-    from engine.search.leader import Lead
     from engine.store.rows import CandidateRow, RunRow, TrialRow
 
 ROWS_SHOWN = 60
@@ -257,21 +257,18 @@ class Mark(NamedTuple):
 
 def _dots(trials: Sequence[TrialRow], candidates: Sequence[CandidateRow], chosen: str) -> list[Dot]:
     """Return a dot for each prompt that was scored on validation rows, from its trial on the most of them."""
-    scored = [t for t in trials if t.split == "validation" and t.answered_score is not None]
-    rows = max((t.rows_total for t in scored), default=0)
-    known = {
-        t.candidate_id: t for t in sorted(scored, key=lambda t: (-t.failed, t.rows_done - t.failed, t.number))
-    }
+    known = {c: t for c, t in known_trials(trials).items() if t.answered_score is not None}
+    rows = max((t.rows_total for t in known.values()), default=0)
     return [
         Dot(
             c.number,
-            t.answered_score or 0.0,
-            t.complete and t.rows_total == rows,
-            f"Prompt {c.number}: {percent(t.answered_score)} on {t.rows_done} rows",
+            trial.answered_score or 0.0,
+            trial.rows_total == rows,
+            f"Prompt {c.number}: {percent(trial.answered_score or 0.0)} on {trial.rows_done} rows",
             c.id == chosen,
         )
         for c in candidates
-        if (t := known.get(c.id)) is not None
+        if (trial := known.get(c.id)) is not None
     ]
 
 
@@ -290,22 +287,14 @@ def score_chart(dots: Sequence[Dot], leads: Sequence[Lead], baseline: float | No
         return TOP + (HEIGHT - TOP - BOTTOM) * (1 - (score - low) / max(1e-9, 1 - low))
 
     values = [low + number * step for number in range(round((1 - low) / step) + 1)]
-    spans = list(zip(leads, [*(lead.place for lead in leads[1:]), last + 0.5], strict=False))
-    top = [(x(at), y(lead.score.high)) for lead, until in spans for at in (lead.place, until)]
-    bottom = [(x(at), y(lead.score.low)) for lead, until in reversed(spans) for at in (until, lead.place)]
-    line = [(x(at), y(lead.score.mean)) for lead, until in spans for at in (lead.place, until)]
+    line, band = outlines(leads, last + 0.5)
     return {
         "grid": [Mark(LEFT, y(value), percent(value, 0)) for value in values],
         "numbers": [
             Mark(x(number), HEIGHT - BOTTOM, str(number)) for number in range(0, last + 1, 1 + last // 20)
         ],
         "baseline": None if baseline is None else Mark(LEFT, y(baseline), percent(baseline, 0)),
-        "band": _points([*top, *bottom]),
-        "path": _points(line),
+        "band": " ".join(f"{x(at):.1f},{y(score):.1f}" for at, score in band),
+        "path": " ".join(f"{x(at):.1f},{y(score):.1f}" for at, score in line),
         "dots": [Mark(x(dot.number), y(dot.score), dot.text, dot.kind) for dot in dots],
     }
-
-
-def _points(corners: Sequence[tuple[float, float]]) -> str:
-    """Return corners as the points of a line in SVG."""
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)

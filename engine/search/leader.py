@@ -118,3 +118,26 @@ class LeaderPath:
             mean = min(1.0, max(0.0, fmean(self._most.scores.values()) + gain))
         score = mean_interval(list(known.scores.values()), mean)
         return score._replace(low=max(0.0, score.low), high=min(1.0, score.high))
+
+
+def known_trials(trials: Iterable[TrialRow]) -> dict[str, TrialRow]:
+    """Return the trial on validation rows by which each prompt is known best: the last on the most rows that were answered."""
+    scored = [t for t in trials if t.split == "validation" and (t.state != "running" or t.rows_done)]
+    return {t.candidate_id: t for t in sorted(scored, key=lambda t: (t.rows_done - t.failed, t.number))}
+
+
+Corners = Sequence[tuple[float, float]]
+"""Points of a line: number of the prompt, score."""
+
+
+def outlines(leads: Sequence[Lead], end: float, most: int = 1000) -> tuple[Corners, Corners]:
+    """Return the line of the best so far up to `end`, and the outline of its interval.
+
+    Of more than about `most` leads some are left out.
+    """
+    shown = [*leads[:-1][:: 1 + len(leads) // most], *leads[-1:]]
+    spans = list(zip(shown, [*(lead.place for lead in shown[1:]), end], strict=False))
+    top = [(x, lead.score.high) for lead, until in spans for x in (lead.place, until)]
+    bottom = [(x, lead.score.low) for lead, until in reversed(spans) for x in (until, lead.place)]
+    line = [(x, lead.score.mean) for lead, until in spans for x in (lead.place, until)]
+    return line, [*top, *bottom]

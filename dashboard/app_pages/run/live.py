@@ -26,10 +26,9 @@ from dashboard.state.snapshot import Snapshot
 from dashboard.state.writing import read_only
 from dashboard.views.glossary import explain
 from dashboard.views.live import ROWS, progress
-from dashboard.views.score_chart import known_trials, of_search
 from dashboard.views.text import escape_markdown, prompt_name, upper_first
 from engine.records import Outcome, Usage
-from engine.search.leader import Lead
+from engine.search.leader import known_trials
 from engine.store.rows import CandidateRow, RunRow, TrialRow
 from engine.text import counted, duration, percent, short
 
@@ -40,24 +39,28 @@ def _prompt_card(seen: Snapshot, number: int, *, pinned: bool) -> None:
     """Show a prompt by its number, with its rows; `pinned`: the best so far, as no other was chosen."""
     run, found = seen.run, {c.id: c for c in reading.candidates(seen.run.id)}
     row = next((c for c in found.values() if c.number == number), None)
-    trials = [t for t in of_search(seen.trials) if row is not None and t.candidate_id == row.id]
+    trials = [
+        t for t in seen.trials if row and t.candidate_id == row.id and t.split in ("train", "validation")
+    ]
     if row is None or not trials:
         return
-    trial = known_trials(seen.trials).get(row.id, trials[-1])
+    trial, lead = known_trials(seen.trials).get(row.id, trials[-1]), seen.leads[-1] if seen.leads else None
     with ui.card("prompt_card"):
         with ui.row("prompt_head", "top", side="distribute"):
             score = "" if trial.answered_score is None else f"{percent(trial.answered_score, 0)} on "
             failed = f", {trial.failed} failed" if trial.failed else ""
             best = f":green[:material/star:] {'Best' if run.is_over else 'Best so far'}: " if pinned else ""
+            rows = max(t.rows_total for t in seen.trials if t.split == trial.split)
             st.markdown(
-                f"{best}**{upper_first(prompt_name(number))}** · {score}{trial.rows_done} of {trial.rows_total} "
+                f"{best}**{upper_first(prompt_name(number))}** · {score}{trial.rows_done} of {rows} "
                 f"{ROWS[trial.split]}s{failed}"
             )
             if not pinned:
                 close = ui.callback(st.query_params.pop, PROMPT, None)
                 ui.icon_button("close", "Close", "prompt_close", on_click=close)
-        if seen.leads and seen.leads[-1].candidate == row.id:
-            st.caption(_likely_score(seen.leads[-1]))
+        if lead is not None and lead.candidate == row.id:
+            mean, low, high = (percent(share, 0) for share in lead.score[:3])
+            st.caption(f"Likely score {mean}, 95 % interval {low} to {high}.")
         chosen = found.get(str((run.result or {}).get("best_candidate")))
         if pinned and chosen is not None and chosen.id != row.id:
             st.caption(f"The search chose {prompt_name(chosen.number)}.")
@@ -80,15 +83,6 @@ def _prompt_card(seen: Snapshot, number: int, *, pinned: bool) -> None:
         ) as rows:
             if rows.open:
                 _rows(run, trial)
-
-
-def _likely_score(lead: Lead) -> str:
-    score = lead.score
-    likely = f"{percent(score.mean, 0)}, 95 % interval {percent(score.low, 0)} to {percent(score.high, 0)}"
-    known = (
-        "" if score.rows == lead.total else f", from {score.rows} of {counted(lead.total, 'validation row')}"
-    )
-    return f"Likely score: {likely}{known}."
 
 
 def _looked_at(trials: Sequence[TrialRow], row: CandidateRow) -> str:

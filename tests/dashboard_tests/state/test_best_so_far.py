@@ -81,10 +81,10 @@ def _at(store, end, time, path):
 
 
 def _line(moment):
-    """Return the corners of the best-so-far line on the page but for its end, which goes on with the chart."""
+    """Return where the steps of the best-so-far line on the page begin; the last one goes on to the chart's end."""
     traces = {t["name"]: t for t in moment.parts["chart"]["figure"]["traces"]}
     line = traces["Best so far"]
-    return list(zip(line["x"], line["y"], strict=True))[:-1]
+    return list(zip(line["x"], line["y"], strict=True))[::2]
 
 
 def test_the_line_at_any_moment_is_the_finished_line_up_to_then(replay):

@@ -43,10 +43,10 @@ def test_a_prompt_that_is_scored_on_more_rows_keeps_its_number_and_grows():
     race = [trial(0, 0.3, label="baseline"), trial(1, 0.8, rows=16), trial(2, 0.6, rows=16)]
     more = replace(trial(3, 0.7, rows=40), candidate_id="c1")
     chart = score_chart([*race, more])
-    assert [(p.number, p.trial, p.score, p.rows) for p in chart.prompts] == [
-        (0, 0, 30, 50),
-        (1, 3, 70, 40),
-        (2, 2, 60, 16),
+    assert [(p.number, p.score, p.rows) for p in chart.prompts] == [
+        (0, 30, 50),
+        (1, 70, 40),
+        (2, 60, 16),
     ]
     sizes = next(t for t in score_figure(chart)["traces"] if t["name"] == "Prompts")["marker"]["size"]
     assert sizes[0] > sizes[1] > sizes[2]
@@ -67,8 +67,8 @@ def test_the_best_so_far_is_a_line_with_a_band_that_later_leads_leave_as_they_ar
     corners = [list(zip(t["Best so far"]["x"], t["Best so far"]["y"], strict=True)) for t in lines]
     assert corners == [
         [(0, 40), (5.4, 40)],
-        [(0, 40), (1, 45), (5.4, 45)],
-        [(0, 40), (1, 45), (3, 60), (5.4, 60)],
+        [(0, 40), (1, 40), (1, 45), (5.4, 45)],
+        [(0, 40), (1, 40), (1, 45), (3, 45), (3, 60), (5.4, 60)],
     ]
     band = lines[1]["95 % interval"]
     assert band["x"] == [0, 1, 1, 5.4, 5.4, 1, 1, 0]
@@ -81,7 +81,7 @@ def test_the_star_is_at_the_number_of_the_leader_and_where_the_line_ends():
     assert (chart.leader.number, chart.leader.score, chart.leader.candidate) == (1, 45, "c1")
     assert "Best so far: 45.0 %" in chart.leader.text
     assert "95 % interval 20.0 % to 70.0 %" in chart.leader.text
-    assert "50.0 %</b> on 20 of 20 validation rows" in chart.leader.text, "and what it scored there"
+    assert "50.0 %</b> on 20 of 50 validation rows" in chart.leader.text, "and what it scored there"
 
 
 def test_a_chosen_prompt_that_is_not_the_leader_is_a_mark_and_no_other_past():
@@ -105,7 +105,7 @@ def test_a_prompt_is_at_its_own_number_also_where_it_only_ran_training_rows():
 
 def test_the_search_never_shows_test_rows():
     chart = score_chart(TRIALS)
-    assert all(p.trial != 6 for series in (chart.prompts, chart.training, chart.running) for p in series)
+    assert "c6" not in {p.candidate for some in (chart.prompts, chart.training, chart.running) for p in some}
 
 
 def test_an_empty_run_has_an_empty_chart():
@@ -131,12 +131,12 @@ PARENTS = {"c0": (), "c1": ("c0",), "c3": ("c0",), "c4": ("c3", "c1"), "c5": ("c
 
 def test_a_prompt_is_joined_to_its_parents_and_one_being_scored_is_pending():
     chart = score_chart(TRIALS, PARENTS)
-    assert [(x.parent.trial, x.child.trial, x.pending) for x in chart.links] == [
-        (0, 1, False),
-        (0, 3, False),
-        (3, 4, False),
-        (1, 4, False),
-        (3, 5, True),
+    assert [(x.parent.candidate, x.child.candidate, x.pending) for x in chart.links] == [
+        ("c0", "c1", False),
+        ("c0", "c3", False),
+        ("c3", "c4", False),
+        ("c1", "c4", False),
+        ("c3", "c5", True),
     ]
     assert score_figure(chart)["lineage"] == {"1": [0], "2": [0], "3": [2, 1], "4": [2]}
     assert "Prompt 3, from 1 and 2" in chart.prompts[3].text

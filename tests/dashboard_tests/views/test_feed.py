@@ -58,13 +58,10 @@ def test_a_trial_after_which_another_prompt_leads_names_it_with_its_likely_score
     ]
 
 
-def test_the_search_s_own_choice_is_a_line_only_where_it_is_not_the_best_so_far():
-    def choice(candidate):
-        text = "Best so far, 80 % on the validation rows: asks first."
-        return "new_best", text, {"candidate": candidate, "score": 0.8}
-
-    assert said(choice("a"), choice("b"), leads=[lead(1, "a", 0.3)]) == [
-        (11, "The search chooses prompt 1 for now. Asks first.")
+def test_a_prompt_that_the_search_keeps_meanwhile_is_no_second_best_so_far():
+    text = "Best so far, 80 % on the validation rows: asks first."
+    assert said(("new_best", text, {"candidate": "b", "score": 0.8}), ("note", "Hello.", {})) == [
+        (11, "Hello.")
     ]
 
 
