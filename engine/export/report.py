@@ -73,7 +73,6 @@ def report_html(
     result = run.result or {}
     baseline, best = result.get("baseline") or {}, result.get("best") or {}
     by_id = {c.id: c.candidate for c in candidates}
-    dots = _dots(trials, candidates, result["best_candidate"])
     turns = [r.turn for r in rows]
     fixed = [r for r in rows if r.after_score > r.before_score]
     broken = [r for r in rows if r.after_score < r.before_score]
@@ -94,7 +93,7 @@ def report_html(
             hero=hero(result, turns),
             caution=chosen_from(len(candidates)) if chosen else "",
             figures=_figures(baseline, best),
-            scores=score_chart(dots, leads, baseline.get("validation")),
+            scores=score_chart(trials, candidates, leads, result["best_candidate"]),
             sizes=SIZES,
             changes=_changes(by_id[result["seed_candidate"]], by_id[result["best_candidate"]]),
             better=_rows(fixed, turn_word((r.turn for r in fixed), better=True)),
@@ -231,21 +230,6 @@ SIZES = {"chosen": 7, "whole": 5, "part": 4}
 """Kind of a dot -> its radius."""
 
 
-class Dot(NamedTuple):
-    """A prompt on the chart: its number, its score (0 to 1), whether on all validation rows, and what it was."""
-
-    number: int
-    score: float
-    whole: bool
-    text: str
-    chosen: bool = False
-
-    @property
-    def kind(self) -> str:
-        """The class of its look."""
-        return "chosen" if self.chosen else "whole" if self.whole else "part"
-
-
 class Mark(NamedTuple):
     """Something at a place of a chart: a line of the grid with its label, or a dot with what it says."""
 
@@ -255,30 +239,20 @@ class Mark(NamedTuple):
     kind: str = ""
 
 
-def _dots(trials: Sequence[TrialRow], candidates: Sequence[CandidateRow], chosen: str) -> list[Dot]:
-    """Return a dot for each prompt that was scored on validation rows, from its trial on the most of them."""
+def score_chart(
+    trials: Sequence[TrialRow], candidates: Sequence[CandidateRow], leads: Sequence[Lead], chosen: str
+) -> dict[str, Any]:
+    """Return the chart of a search: the grid, the best so far with its interval, a dot for each prompt scored.
+
+    `chosen` is the id of the prompt chosen at the end; the first of the candidates is the baseline.
+    """
     known = {c: t for c, t in known_trials(trials).items() if t.answered_score is not None}
     rows = max((t.rows_total for t in known.values()), default=0)
-    return [
-        Dot(
-            c.number,
-            trial.answered_score or 0.0,
-            trial.rows_total == rows,
-            f"Prompt {c.number}: {percent(trial.answered_score or 0.0)} on {trial.rows_done} rows",
-            c.id == chosen,
-        )
-        for c in candidates
-        if (trial := known.get(c.id)) is not None
-    ]
-
-
-def score_chart(dots: Sequence[Dot], leads: Sequence[Lead], baseline: float | None) -> dict[str, Any]:
-    """Return the chart of a search: the grid, the baseline, the best so far with its interval, a dot for each prompt scored."""
-    scores = [*(dot.score for dot in dots), *(lead.score.low for lead in leads)]
-    low = max(0.0, min([*scores, *([baseline] if baseline is not None else [])], default=0.0) - 0.08)
+    dots = [(c, t, t.answered_score or 0.0) for c in candidates if (t := known.get(c.id)) is not None]
+    low = max(0.0, min([*(dot[2] for dot in dots), *(lead.score.low for lead in leads)], default=0.0) - 0.08)
     step = 0.2 if low < 0.6 else 0.1
     low = math.floor(low / step + 1e-9) * step
-    last = max((dot.number for dot in dots), default=0)
+    last = max((c.number for c, _, _ in dots), default=0)
 
     def x(number: float) -> float:
         return LEFT + (WIDTH - LEFT - RIGHT) * (number + 0.5) / (last + 1)
@@ -286,15 +260,22 @@ def score_chart(dots: Sequence[Dot], leads: Sequence[Lead], baseline: float | No
     def y(score: float) -> float:
         return TOP + (HEIGHT - TOP - BOTTOM) * (1 - (score - low) / max(1e-9, 1 - low))
 
+    def mark(candidate: CandidateRow, trial: TrialRow, score: float) -> Mark:
+        kind = "chosen" if candidate.id == chosen else "whole" if trial.rows_total == rows else "part"
+        text = f"Prompt {candidate.number}: {percent(score)} on {trial.rows_done} rows"
+        return Mark(x(candidate.number), y(score), text, kind)
+
     values = [low + number * step for number in range(round((1 - low) / step) + 1)]
-    line, band = outlines(leads, last + 0.5)
+    path, band = (
+        " ".join(f"{x(at):.1f},{y(score):.1f}" for at, score in corners)
+        for corners in outlines(leads, last + 0.5)
+    )
+    start = next((score for c, _, score in dots if c.number == 0), None)
     return {
         "grid": [Mark(LEFT, y(value), percent(value, 0)) for value in values],
-        "numbers": [
-            Mark(x(number), HEIGHT - BOTTOM, str(number)) for number in range(0, last + 1, 1 + last // 20)
-        ],
-        "baseline": None if baseline is None else Mark(LEFT, y(baseline), percent(baseline, 0)),
-        "band": " ".join(f"{x(at):.1f},{y(score):.1f}" for at, score in band),
-        "path": " ".join(f"{x(at):.1f},{y(score):.1f}" for at, score in line),
-        "dots": [Mark(x(dot.number), y(dot.score), dot.text, dot.kind) for dot in dots],
+        "numbers": [Mark(x(n), HEIGHT - BOTTOM, str(n)) for n in range(0, last + 1, 1 + last // 20)],
+        "baseline": None if start is None else Mark(LEFT, y(start), percent(start, 0)),
+        "band": band,
+        "path": path,
+        "dots": [mark(*dot) for dot in dots],
     }

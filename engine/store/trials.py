@@ -93,14 +93,6 @@ class Trials(StorePart):
                 (state, score, time.time(), *meters, run_id, number),
             )
 
-    def mark_best(self, run_id: str, candidate_id: str) -> None:
-        """Mark the trials of the best candidate so far, and no others."""
-        with self._db.changing(run_id):
-            self._db.write(
-                "UPDATE trials SET is_best = NOT is_best WHERE run_id = ?1 AND is_best != (candidate_id = ?2)",
-                (run_id, candidate_id),
-            )
-
     def drop_earlier(self, run_id: str) -> None:
         """Delete trials that an earlier process recorded and the one that has claimed the run last never came to."""
         with self._db.changing(run_id):
@@ -113,11 +105,11 @@ class Trials(StorePart):
         """Return a run's trials by number, from `first` on."""
         rows = self._db.read(
             "SELECT number, candidate_id, split, label, score, rows_total, rows_done, state, started_at, "
-            "finished_at, calls, cached, input_tokens, output_tokens, cost, seconds, is_best, failed "
+            "finished_at, calls, cached, input_tokens, output_tokens, cost, seconds, failed "
             "FROM trials WHERE run_id = ? AND number >= ? ORDER BY number",
             (run_id, first),
         )
-        return [TrialRow(*(*r[:10], Usage(*r[10:15]), r[15], bool(r[16]), r[17])) for r in rows]
+        return [TrialRow(*r[:10], Usage(*r[10:15]), *r[15:]) for r in rows]
 
     def candidates(self, run_id: str) -> list[CandidateRow]:
         """Return a run's candidates in the order found."""

@@ -69,7 +69,7 @@ def replay(request, tmp_path_factory):
 def _at(store, end, time, path):
     """Return the run as it was: trials that had not ended go on, those that had not begun are not there yet."""
     trials = [
-        t if t.finished_at <= time else replace(t, state="running", finished_at=None, is_best=False)
+        t if t.finished_at <= time else replace(t, state="running", finished_at=None)
         for t in end.trials
         if t.started_at <= time
     ]

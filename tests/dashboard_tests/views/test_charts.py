@@ -14,9 +14,7 @@ def trial(
     number, score, *, label="full validation", split="validation", rows=50, done=None, state="finished"
 ):
     done = rows if done is None else done
-    return TrialRow(
-        number, f"c{number}", split, label, score, rows, done, state, 0.0, 1.0, Usage(), 1.0, False
-    )
+    return TrialRow(number, f"c{number}", split, label, score, rows, done, state, 0.0, 1.0, Usage(), 1.0)
 
 
 TRIALS = [

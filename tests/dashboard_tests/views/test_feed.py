@@ -14,7 +14,7 @@ PARENTS = {"a": (), "b": ("a",), "c": ("a",)}
 
 
 def trial(number, candidate, split, score, rows, state="finished", failed=0):
-    return TrialRow(number, candidate, split, "", score, 24, rows, state, 0, 1, Usage(), 1.0, False, failed)
+    return TrialRow(number, candidate, split, "", score, 24, rows, state, 0, 1, Usage(), 1.0, failed)
 
 
 TRIALS = [
