@@ -18,6 +18,9 @@ from engine.statistics import Interval, mean_interval, paired_difference
 if TYPE_CHECKING:
     from engine.store.rows import TrialRow
 
+_FEWEST_ROWS = 4
+"""Rows that a prompt must have run to lead, unless there are fewer."""
+
 Scores = Mapping[int, Mapping[int, float | None]]
 """Trial -> validation row -> score from 0 to 1, None for a row that failed."""
 
@@ -98,8 +101,10 @@ class LeaderPath:
                 self.leads.append(lead)
 
     def _beats(self, rival: _Prompt, leader: _Prompt) -> bool:
-        if not (rival.scores and leader.scores):
-            return bool(rival.scores)
+        if not rival.scores or len(rival.rows) < min(_FEWEST_ROWS, len(self._rows)):
+            return False
+        if not leader.scores:
+            return True
         whole = len(rival.rows) == len(self._rows)
         if rival.failed != leader.failed and len(leader.rows) == len(self._rows):
             return whole and rival.failed < leader.failed

@@ -109,7 +109,7 @@ class Trials(StorePart):
             "FROM trials WHERE run_id = ? AND number >= ? ORDER BY number",
             (run_id, first),
         )
-        return [TrialRow(*r[:10], Usage(*r[10:15]), *r[15:]) for r in rows]
+        return [TrialRow(*(*r[:10], Usage(*r[10:15]), *r[15:])) for r in rows]
 
     def candidates(self, run_id: str) -> list[CandidateRow]:
         """Return a run's candidates in the order found."""
