@@ -21,7 +21,7 @@ MOST_DRAWN = 700
 MOST_LINKS = 60
 """Lines between prompts that are always drawn; with more of them only the one under the pointer has its own."""
 
-_Path = tuple[list[float | None], list[float | None]]
+_Path = tuple[Sequence[float | None], Sequence[float | None]]
 
 
 class Point(NamedTuple):
@@ -194,26 +194,31 @@ def score_figure(chart: ScoreChart) -> dict[str, object]:
     drawn = [*thinned(chart.prompts), *thinned(chart.failing), *chart.running]
     last = max((p.number for p in (*drawn, *chart.training)), default=0)
     ends = [-0.6, last + 0.6]
-    line, outline = outlines(chart.best, last + 0.4, most=MOST_DRAWN)
-    best = [x for x, _ in line], [round(100 * score, 1) for _, score in line]
-    settled, pending = _joined(chart)
+    line, outline = outlines(chart.best, last + 0.4)
+    settled = [link for link in chart.links if not link.pending]
+    pending = [link for link in chart.links if link.pending]
     start = [chart.baseline] * 2 if chart.baseline is not None else []
     traces = [
-        _band(outline),
+        {**_steps("95 % interval", outline, {"width": 0}), **BAND},
         {
-            **_line("Came from", *settled, {"color": "$muted", "width": 1.1}),
+            **_line(
+                "Came from",
+                *_joined(settled if len(settled) <= MOST_LINKS else []),
+                {"color": "$muted", "width": 1.1},
+            ),
             "opacity": 0.4,
             "showlegend": False,
         },
         {
-            **_line("Being tried", *pending, {"color": "$warn", "width": 1.4, "dash": "dot"}),
+            **_line(
+                "Being tried",
+                *_joined(pending[-MOST_LINKS:]),
+                {"color": "$warn", "width": 1.4, "dash": "dot"},
+            ),
             "showlegend": False,
         },
         _line("Start", ends if start else [], start, {"dash": "dash", "color": "$muted"}),
-        {
-            **_line("Best so far", *best, {"color": "$good", "width": 2.4}),
-            "legendgroup": "best",
-        },
+        _steps("Best so far", line, {"color": "$good", "width": 2.4}),
         _dots("Prompts", thinned(chart.prompts), {"color": "$accent"}),
         _dots("With failed rows", thinned(chart.failing), {"color": "$bad", "symbol": "x"}),
         {**_dots("Being scored", chart.running, RING), "showlegend": False},
@@ -241,13 +246,6 @@ def score_figure(chart: ScoreChart) -> dict[str, object]:
     }
 
 
-def _band(outline: Sequence[tuple[float, float]]) -> dict[str, Any]:
-    """Return the interval about the best-so-far line, filled."""
-    corners = [x for x, _ in outline], [round(100 * score, 1) for _, score in outline]
-    look = {"fill": "toself", "fillcolor": "$good", "opacity": 0.14, "showlegend": False}
-    return {**_line("95 % interval", *corners, {"width": 0}), **look, "legendgroup": "best"}
-
-
 def _strip(points: Sequence[Point]) -> dict[str, Any]:
     """Return the tries on training rows, below the chart: few rows each, so their height is only a hint."""
     marker = {"color": "$muted", "size": 6, "symbol": "square", "opacity": 0.7}
@@ -263,21 +261,11 @@ def _lineage(links: Iterable[Link], drawn: set[int]) -> dict[str, list[int]]:
     return dict(origins)
 
 
-def _joined(chart: ScoreChart) -> tuple[_Path, _Path]:
-    """Return the lines between parents and children as two broken paths: settled (none where they are too many) and pending."""
-    settled = [link for link in chart.links if not link.pending]
-    paths: list[_Path] = []
-    for links in (
-        settled if len(settled) <= MOST_LINKS else [],
-        [link for link in chart.links if link.pending],
-    ):
-        xs: list[float | None] = []
-        ys: list[float | None] = []
-        for link in links[-MOST_LINKS:]:
-            xs += [link.parent.number, link.child.number, None]
-            ys += [link.parent.score, link.child.score, None]
-        paths.append((xs, ys))
-    return paths[0], paths[1]
+def _joined(links: Sequence[Link]) -> _Path:
+    """Return the lines between parents and children as one broken path."""
+    ends = [(link.parent, link.child) for link in links]
+    numbers = [n for parent, child in ends for n in (parent.number, child.number, None)]
+    return numbers, [score for parent, child in ends for score in (parent.score, child.score, None)]
 
 
 def _tick(last: int) -> int:
@@ -296,6 +284,11 @@ def _line(name: str, x: Sequence[object], y: Sequence[object], line: dict[str, o
         "line": line,
         "hoverinfo": "skip",
     }
+
+
+def _steps(name: str, corners: Sequence[tuple[float, float]], line: dict[str, object]) -> dict[str, Any]:
+    scores = [round(100 * score, 1) for _, score in corners]
+    return {**_line(name, [place for place, _ in corners], scores, line), "legendgroup": "best"}
 
 
 def _dots(name: str, points: Sequence[Point], marker: dict[str, object]) -> dict[str, Any]:
@@ -317,6 +310,7 @@ def _dots(name: str, points: Sequence[Point], marker: dict[str, object]) -> dict
     }
 
 
+BAND = {"fill": "toself", "fillcolor": "$good", "opacity": 0.14, "showlegend": False}
 RING = {"color": "rgba(0,0,0,0)", "size": 18, "opacity": 0.9, "line": {"color": "$warn", "width": 2}}
 LEADER = {
     "color": "$good",

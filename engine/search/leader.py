@@ -10,6 +10,7 @@ rows is drawn towards that of the prompt that answered the most, mostly the star
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 _FEWEST_ROWS = 4
 """Rows that a prompt must have run to lead, unless there are fewer."""
-
-Scores = Mapping[int, Mapping[int, float | None]]
-"""Trial -> validation row -> score from 0 to 1, None for a row that failed."""
 
 
 class Lead(NamedTuple):
@@ -39,13 +37,14 @@ class Lead(NamedTuple):
     total: int
 
 
+@dataclass(eq=False, slots=True)
 class _Prompt:
-    """What is known of a prompt: the rows it ran, the scores of those it answered, the last trial that added rows."""
+    """What is known of a prompt: the last trial that added rows, the rows it ran, the scores of those it answered."""
 
-    def __init__(self, candidate: str) -> None:
-        self.candidate, self.trial = candidate, 0
-        self.rows: set[int] = set()
-        self.scores: dict[int, float] = {}
+    candidate: str
+    trial: int = 0
+    rows: set[int] = field(default_factory=set)
+    scores: dict[int, float] = field(default_factory=dict)
 
     @property
     def failed(self) -> int:
@@ -74,8 +73,16 @@ class LeaderPath:
         ended = (t for t in trials if t.state != "running" and t.number not in self._ended)
         return sorted(ended, key=lambda t: (t.finished_at or 0.0, t.number))
 
-    def extend(self, pending: Sequence[TrialRow], scores: Scores, numbers: Mapping[str, int]) -> None:
-        """Add trials in the order in which they ended; `numbers` are those of the prompts, by candidate id."""
+    def extend(
+        self,
+        pending: Sequence[TrialRow],
+        scores: Mapping[int, Mapping[int, float | None]],
+        numbers: Mapping[str, int],
+    ) -> None:
+        """Add trials in the order in which they ended; `numbers` are those of the prompts, by candidate id.
+
+        `scores` are those of validation rows by trial and row, 0 to 1, None for a row that failed.
+        """
         for trial in pending:
             self._ended[trial.number] = trial.finished_at
             if known := scores.get(trial.number):
@@ -131,17 +138,11 @@ def known_trials(trials: Iterable[TrialRow]) -> dict[str, TrialRow]:
     return {t.candidate_id: t for t in sorted(scored, key=lambda t: (t.rows_done - t.failed, t.number))}
 
 
-Corners = Sequence[tuple[float, float]]
-"""Points of a line: number of the prompt, score."""
-
-
-def outlines(leads: Sequence[Lead], end: float, most: int = 1000) -> tuple[Corners, Corners]:
-    """Return the line of the best so far up to `end`, and the outline of its interval.
-
-    Of more than about `most` leads some are left out.
-    """
-    shown = [*leads[:-1][:: 1 + len(leads) // most], *leads[-1:]]
-    spans = list(zip(shown, [*(lead.place for lead in shown[1:]), end], strict=False))
+def outlines(
+    leads: Sequence[Lead], end: float
+) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+    """Return the corners (place, score) of the best-so-far line up to the place `end`, and of its interval's outline."""
+    spans = list(zip(leads, [*(lead.place for lead in leads[1:]), end], strict=False))
     top = [(x, lead.score.high) for lead, until in spans for x in (lead.place, until)]
     bottom = [(x, lead.score.low) for lead, until in reversed(spans) for x in (until, lead.place)]
     line = [(x, lead.score.mean) for lead, until in spans for x in (lead.place, until)]

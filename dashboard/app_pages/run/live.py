@@ -50,9 +50,9 @@ def _prompt_card(seen: Snapshot, number: int, *, pinned: bool) -> None:
             score = "" if trial.answered_score is None else f"{percent(trial.answered_score, 0)} on "
             failed = f", {trial.failed} failed" if trial.failed else ""
             best = f":green[:material/star:] {'Best' if run.is_over else 'Best so far'}: " if pinned else ""
-            rows = max(t.rows_total for t in seen.trials if t.split == trial.split)
+            most = max(t.rows_total for t in seen.trials if t.split == trial.split)
             st.markdown(
-                f"{best}**{upper_first(prompt_name(number))}** · {score}{trial.rows_done} of {rows} "
+                f"{best}**{upper_first(prompt_name(number))}** · {score}{trial.rows_done} of {most} "
                 f"{ROWS[trial.split]}s{failed}"
             )
             if not pinned:

@@ -127,8 +127,8 @@ def test_trials_that_a_new_process_begins_again_begin_the_path_again():
     assert path.leads == []
 
 
-def test_many_leads_are_thinned_for_drawing_and_the_last_stays():
-    leads = [lead._replace(place=n) for n in range(900) for lead in path_of(("s", START)).leads]
-    line, band = outlines(leads, 900.0, most=100)
-    assert len(line) <= 220
-    assert (line[-1][0], line[-2][0], len(band)) == (900.0, 899, 2 * len(line))
+def test_line_and_band_have_the_same_steps():
+    leads = path_of(("s", START), ("a", right(range(15)))).leads
+    line, band = outlines(leads, 3.4)
+    assert line == [(0, 0.5), (1, 0.5), (1, 0.75), (3.4, 0.75)]
+    assert [place for place, _ in band] == [0, 1, 1, 3.4, 3.4, 1, 1, 0]
