@@ -39,7 +39,7 @@ class Lead(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class _Prompt:
-    """What is known of a prompt: the last trial that added rows, the rows it ran, the scores of those it answered."""
+    """Facts of a prompt: the last trial that added rows, the rows it ran, the scores of those it answered."""
 
     candidate: str
     trial: int = 0
@@ -59,7 +59,7 @@ class LeaderPath:
 
     def _forget(self) -> None:
         self.leads: list[Lead] = []
-        self._ended: dict[int, float | None] = {}
+        self._ended: list[tuple[float, int]] = []
         self._prompts: dict[str, _Prompt] = {}
         self._rows: set[int] = set()
         self._leader = self._most = _Prompt("")
@@ -67,11 +67,11 @@ class LeaderPath:
 
     def pending(self, trials: Iterable[TrialRow]) -> list[TrialRow]:
         """Return the trials to add, as they ended; all of them again where a process has begun old ones again."""
-        trials = [t for t in trials if t.split == "validation"]
-        if any(self._ended.get(t.number, t.finished_at) != t.finished_at for t in trials):
+        validated = (t for t in trials if t.split == "validation" and t.state != "running")
+        ended = sorted(validated, key=_end)
+        if self._ended != [_end(t) for t in ended[: len(self._ended)]]:
             self._forget()
-        ended = (t for t in trials if t.state != "running" and t.number not in self._ended)
-        return sorted(ended, key=lambda t: (t.finished_at or 0.0, t.number))
+        return ended[len(self._ended) :]
 
     def extend(
         self,
@@ -84,7 +84,7 @@ class LeaderPath:
         `scores` are those of validation rows by trial and row, 0 to 1, None for a row that failed.
         """
         for trial in pending:
-            self._ended[trial.number] = trial.finished_at
+            self._ended.append(_end(trial))
             if known := scores.get(trial.number):
                 self._place = max(self._place, numbers.get(trial.candidate_id, 0))
                 self._add(trial, known)
@@ -130,6 +130,10 @@ class LeaderPath:
             mean = min(1.0, max(0.0, fmean(self._most.scores.values()) + gain))
         score = mean_interval(list(known.scores.values()), mean)
         return score._replace(low=max(0.0, score.low), high=min(1.0, score.high))
+
+
+def _end(trial: TrialRow) -> tuple[float, int]:
+    return trial.finished_at or 0.0, trial.number
 
 
 def known_trials(trials: Iterable[TrialRow]) -> dict[str, TrialRow]:
