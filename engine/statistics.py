@@ -94,17 +94,18 @@ def paired_difference(
     """
     paired = [ours[row] - theirs[row] for row in ours if row in theirs]
     if not paired:
-        return 0.0, _DIFFERENCE_SD
+        return 0.0, DIFFERENCE_SD
     n = len(paired)
     mean = sum(paired) / n
     spread = math.sqrt(sum((d - mean) ** 2 for d in paired) / n)
     error = max(spread, _LEAST_SPREAD) ** 2 / n * (1 - known)
-    prior = _DIFFERENCE_SD**2
+    prior = DIFFERENCE_SD**2
     return mean * prior / (prior + error), math.sqrt(prior * error / (prior + error))
 
 
-# Prior of a difference before any row: most changes move the mean score by less than this.
-_DIFFERENCE_SD = 0.2
+DIFFERENCE_SD = 0.2
+"""Prior of a difference before any row: most changes move the mean score by less than this."""
+
 # A paired difference is never taken to be surer than one row in ten changing would make it.
 _LEAST_SPREAD = 0.3
 

@@ -4,7 +4,7 @@ Pages, terminal, log and report all show it. It follows trials in the order in w
 later changes what was shown. Two prompts are compared on the rows that both answered: of two that ran equally many rows the
 higher score leads, of others the one that ran more, unless the other one is better by a standard deviation. A prompt
 with more failed rows than the leader cannot take its place. The score of a leader that ran only some of the validation
-rows is drawn towards that of the prompt that answered the most, mostly the start (`engine.statistics.paired_difference`).
+rows is drawn towards that of the prompt that answered the most, mostly the start.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine.statistics import Interval, mean_interval, paired_difference
+from engine.statistics import DIFFERENCE_SD, Interval, mean_interval, paired_difference
 
 if TYPE_CHECKING:
     from engine.store.rows import TrialRow
@@ -122,13 +122,13 @@ class LeaderPath:
         return gain > (-deviation if len(rival.rows) > len(leader.rows) else deviation)
 
     def _likely_score(self) -> Interval:
-        """Return the leader's likely score on all rows; its mean where it ran them all."""
-        known, mean = self._leader, fmean(self._leader.scores.values())
-        share = len(known.rows) / len(self._rows)
-        if known is not self._most and share < 1:
-            gain, _ = paired_difference(known.scores, self._most.scores, share)
-            mean = min(1.0, max(0.0, fmean(self._most.scores.values()) + gain))
-        score = mean_interval(list(known.scores.values()), mean)
+        """Return the leader's likely score on all rows: its mean, drawn to that of the prompt that answered the most rows."""
+        scores, most = list(self._leader.scores.values()), list(self._most.scores.values())
+        mean, towards = fmean(scores), fmean(most)
+        spread = max(fmean((s - mean) ** 2 for s in scores), fmean((s - towards) ** 2 for s in most))
+        error = spread / len(scores) * (1 - len(self._leader.rows) / len(self._rows))
+        weight = DIFFERENCE_SD**2 / (DIFFERENCE_SD**2 + error)
+        score = mean_interval(scores, weight * mean + (1 - weight) * towards)
         return score._replace(low=max(0.0, score.low), high=min(1.0, score.high))
 
 

@@ -43,6 +43,13 @@ def test_all_right_on_few_rows_is_no_hundred_percent_and_its_interval_is_wide():
     assert lead.score.rows == 8
 
 
+def test_the_likely_score_is_between_what_it_scored_and_the_start_also_on_rows_that_were_hard_for_the_start():
+    hard = right(range(0, 16, 2), range(0, 20, 2))
+    lead = path_of(("s", START), ("a", hard)).leads[-1]
+    assert (lead.candidate, lead.score.rows) == ("a", 10)
+    assert 0.5 < lead.score.mean < 0.8
+
+
 def test_few_lucky_rows_do_not_lead_unless_there_are_no_more():
     assert path_of(("s", START), ("a", {0: 1.0, 2: 1.0, 4: 1.0})).leads[-1].candidate == "s"
     assert path_of(("s", {0: 0.0, 1: 0.0}), ("a", {0: 1.0, 1: 1.0})).leads[-1].candidate == "a"
