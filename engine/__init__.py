@@ -42,7 +42,7 @@ The words:
     outcome              one row answered and scored, or failed: the only record of it
     optimizer            the algorithm; search: its generator; ask: what that yields
     budget               the limits; ledger: enforces them; meter: what a search sees of it; estimate: the forecast
-    leaderboard          candidates ranked by what is known
+    leaderboard          candidates ranked by what is known; leader: the best candidate by what is known now
     frozen part          what an optimizer must not change
     user request         what a person asks of a running search
     playground, preview  a prompt tried on one input; a few rows answered before a run

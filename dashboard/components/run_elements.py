@@ -54,7 +54,7 @@ def watch(shown: Parts, live: str) -> None:
 
 
 def score_plot(shown: Parts, live: str, key: str, height: int, chosen: int | None = None) -> Any:
-    """Draw the chart of scores; return the trial clicked."""
+    """Draw the chart of scores; return the number of the prompt clicked."""
     chart = shown["chart"]
     return plot(
         chart["figure"],

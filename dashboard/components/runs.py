@@ -54,6 +54,9 @@ def current_run() -> RunRow | None:
 PRESENT = "present"
 """Parameter of a run's address: "1" is the presenter's view."""
 
+PROMPT = "prompt"
+"""Parameter of a run's address: the number of the prompt that is looked at."""
+
 
 def open_presenter(project_id: str, run_id: str) -> None:
     """Open the presenter's view of a run."""
@@ -91,7 +94,7 @@ def run_picker(run_id: str) -> bool:
         width=420,
     )
     if picked != run_id:
-        st.query_params.pop("trial", None)
+        st.query_params.pop(PROMPT, None)
         st.query_params["run"] = picked
         st.rerun()
     return True

@@ -162,9 +162,8 @@ def chosen(run: RunRow, best: str, text: str, runs: Sequence[RunRow]) -> list[Co
         return found
     entries = index(run)
     start = next((c.id for c in entries if c.number == 0), "")
-    scored = [c for c in entries if c.score is not None and c.number]
-    leader = max(scored, key=lambda c: (c.rows, c.score or 0.0), default=None)
-    wanted = dict.fromkeys((start, best or (leader.id if leader else "")))
+    leads = reading.snapshot(run).leads
+    wanted = dict.fromkeys((start, best or (leads[-1].candidate if leads else "")))
     made = (compared(run, candidate, best, home=run.id) for candidate in wanted if candidate)
     return [c for c in made if c is not None]
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -29,6 +29,7 @@ from engine.runs.spending import check_spending
 from engine.runs.trust import agree, not_agreed, wishes
 from engine.runs.worker import work
 from engine.search.backends.contract import BackendChoice
+from engine.search.leader import Lead, LeaderPath
 from engine.search.objective import Objective
 from engine.store.queue import WAITING
 from engine.store.rows import RunRow, TrialRow
@@ -252,11 +253,12 @@ def progress(run_id: str, console: Console) -> Iterator[None]:
     done = threading.Event()
 
     def follow() -> None:
-        before = ""
+        before, leaders = "", LeaderPath()
         with Store.open(read_only=True) as store:
             while not done.wait(POLL_SECONDS):
                 try:
                     run, trials = store.runs.get(run_id), store.trials.all(run_id)
+                    leads = store.trials.leader_path(run_id, trials, leaders).leads
                 except StoreError:
                     continue
                 phase = "Paused" if run.state == "paused" else run.phase or "Getting ready"
@@ -272,7 +274,7 @@ def progress(run_id: str, console: Console) -> Iterator[None]:
                     description=phase,
                     total=None if total is None else max(total, made + 1),
                     completed=made,
-                    detail=_detail(run, trials),
+                    detail=_detail(run, trials, leads),
                 )
 
     thread = threading.Thread(target=follow, name="progress", daemon=True)
@@ -285,10 +287,8 @@ def progress(run_id: str, console: Console) -> Iterator[None]:
             thread.join()
 
 
-def _detail(run: RunRow, trials: list[TrialRow]) -> str:
-    scored = (t for t in trials if t.split == "validation" and t.state == "finished")
-    seen = [t.score for t in scored if t.score is not None]
-    best = f"best {percent(max(seen), 0)}  " if seen else ""
+def _detail(run: RunRow, trials: Sequence[TrialRow], leads: Sequence[Lead]) -> str:
+    best = f"best so far {percent(leads[-1].score.mean, 0)}  " if leads else ""
     return f"{best}{len(trials)} trials  {run.calls:,} calls"
 
 

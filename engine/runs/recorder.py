@@ -117,7 +117,6 @@ class StoreRecorder:
         self._run_id = run_id
         self._waiting: dict[int, list[Outcome]] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._best: str | None = None
         self._failures: Counter[int] = Counter()
 
     def record(self, event: Event) -> None:
@@ -136,8 +135,6 @@ class StoreRecorder:
                 self._write(lambda: self._store.trials.add_candidate(self._run_id, event.candidate))
                 self._add(event, candidate=event.candidate.id, number=event.number)
             case NewBest():
-                self._best = event.candidate.id
-                self._write(lambda: self._store.trials.mark_best(self._run_id, event.candidate.id))
                 self._add(event, candidate=event.candidate.id, score=event.score)
             case Proposed():
                 self._add(event, label=event.label, asked=event.asked, received=event.received)
@@ -191,8 +188,6 @@ class StoreRecorder:
                 seconds=event.seconds,
                 state="stopped" if event.partial else "finished",
             )
-            if found.candidate_id == self._best:
-                self._store.trials.mark_best(self._run_id, found.candidate_id)
             data = {"trial": event.trial, "candidate": found.candidate_id, "score": found.score}
             self._store.events.add(self._run_id, event.kind, event.text, data)
 

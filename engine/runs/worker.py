@@ -368,7 +368,7 @@ class _Job:
         paths = export_run(self.home, self.run, prepared.spec, taken, result)
         self._phase("Checking that the exports answer the same")
         proofs = await prove(Path(paths["export_path"]), driver.settings, tested)
-        self._conclude(search, {**result, **paths, "proof": proofs}, driver)
+        self._conclude({**result, **paths, "proof": proofs}, driver)
 
     async def _teacher(
         self, driver: Driver, prepared: Prepared, search: SearchResult
@@ -414,15 +414,14 @@ class _Job:
             "seconds": driver.ledger.seconds,
         }
 
-    def _conclude(self, search: SearchResult, result: Mapping[str, Any], driver: Driver) -> None:
+    def _conclude(self, result: Mapping[str, Any], driver: Driver) -> None:
         self.recorder.flush()
-        self.writer.write(lambda: self._store_result(search, result, driver))
+        self.writer.write(lambda: self._store_result(result, driver))
 
-    def _store_result(self, search: SearchResult, result: Mapping[str, Any], driver: Driver) -> None:
+    def _store_result(self, result: Mapping[str, Any], driver: Driver) -> None:
         store, run_id = self.store, self.run.id
         with store.transaction():
             store.trials.drop_earlier(run_id)
-            store.trials.mark_best(run_id, search.best.id)
             store.runs.set_meters(run_id, driver.ledger.spent, driver.ledger.seconds)
             store.runs.save_result(run_id, result)
             store.runs.set_phase(run_id, "")

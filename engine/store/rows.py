@@ -158,7 +158,6 @@ class TrialRow:
     finished_at: float | None
     usage: Usage
     seconds: float
-    is_best: bool
     failed: int = 0
 
     @property

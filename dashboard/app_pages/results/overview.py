@@ -27,9 +27,8 @@ from dashboard.components.runs import goes_on
 from dashboard.components.tables import data_table
 from dashboard.state import candidates, reading
 from dashboard.state.candidates import ComparedCandidate
-from dashboard.state.snapshot import chart
+from dashboard.state.snapshot import parts
 from dashboard.views.comparison import spread, spread_figure
-from dashboard.views.score_chart import score_chart
 from dashboard.views.text import distinct, escape_markdown
 from engine.store.rows import RunRow
 from engine.text import chosen_from
@@ -158,9 +157,6 @@ def _scores(picked: Sequence[ComparedCandidate]) -> None:
 
 
 def _all(run: RunRow, best: str) -> None:
-    seen = reading.snapshot(run)
-    drawn = chart(
-        score_chart(seen.trials, seen.parents, over=run.is_over), len(seen.trials), over=run.is_over
-    )
+    drawn = parts(reading.snapshot(run))["chart"]
     plot(drawn["figure"], key="final_scores", label=drawn["label"], stamp=drawn["stamp"])
     candidate_table(candidates.everything(run), best)

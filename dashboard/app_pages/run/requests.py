@@ -186,12 +186,12 @@ def _own_prompt(run_id: str) -> None:
     if not found:
         st.caption("The run has no prompt yet. The first is there shortly.")
         return
-    best = max(found.values(), key=lambda c: (c.rows, c.score or 0.0, -c.number))
+    leads = reading.snapshot(reading.run(run_id)).leads
     # Names without scores: a select box keeps a name, and a score that changes meanwhile would make it another one.
     picked = ui.pick(
         "Start from",
         {i: prompt_name(c.number) for i, c in found.items()},
-        best.id,
+        leads[-1].candidate if leads else next(iter(found)),
         key=f"own_from_{run_id}",
         persist_state="session",
     )

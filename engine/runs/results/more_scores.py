@@ -88,7 +88,6 @@ def end_scoring(store: Store, run: RunRow, reason: str = "") -> None:
     with store.transaction():
         for row in store.requests.open(run.id):
             store.requests.answer(run.id, row.id, f"{NOT_DONE}{reason or 'the run has ended.'}")
-        store.trials.mark_best(run.id, str((run.result or {}).get("best_candidate", "")))
         store.runs.set_phase(run.id, "")
         store.runs.set_state(run.id, *state_of(run.result or {}))
 

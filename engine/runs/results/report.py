@@ -35,13 +35,15 @@ def run_report(store: Store, run_id: str) -> str:
         project = store.projects.get(run.project_id).name
     except EngineError:
         project = "A deleted project"
+    trials = store.trials.all(run_id)
     return report_html(
         run,
         project,
         store.trials.candidates(run_id),
-        store.trials.all(run_id),
+        trials,
         rows_of(store, run),
         settings_of(store, RunSpec.model_validate(run.spec), run),
+        store.trials.leader_path(run_id, trials).leads,
     )
 
 

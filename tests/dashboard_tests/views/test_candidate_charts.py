@@ -24,7 +24,7 @@ def candidate(number, *parents, score=0.5):
 
 def trial(number, of, score, tokens=100, rows=4, split="validation"):
     usage = Usage(4, 0, tokens * rows, 0, None)
-    return TrialRow(number, of.id, split, "", score, rows, rows, "finished", 0, 1, usage, 1.0, False)
+    return TrialRow(number, of.id, split, "", score, rows, rows, "finished", 0, 1, usage, 1.0)
 
 
 START, A, B = (candidate(0), candidate(1), candidate(2))

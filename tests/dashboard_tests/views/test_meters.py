@@ -17,7 +17,7 @@ def run(**changes):
 
 
 def trial(of, split, rows, done):
-    return TrialRow(1, of, split, "", 0.5, rows, done, "running", 0, None, Usage(), 1.0, False)
+    return TrialRow(1, of, split, "", 0.5, rows, done, "running", 0, None, Usage(), 1.0)
 
 
 def test_meters_show_use_against_the_limit():

@@ -76,7 +76,7 @@ def test_a_run_from_start_to_export(home):
         assert all(len(store.trials.outcomes(run_id, t.number)) == t.rows_total for t in trials)
         best = next(c for c in store.trials.candidates(run_id) if c.id == result["best_candidate"])
         assert best.score == result["best"]["validation"]
-        assert any(t.is_best and t.candidate_id == best.id for t in trials)
+        assert any(t.candidate_id == best.id for t in trials)
         kinds = [e.kind for e in store.events.all(run_id)]
         assert {"candidate_found", "trial_finished", "verdict"} <= set(kinds)
     assert result["verdict"]["sentence"]

@@ -40,7 +40,6 @@ def recorded(store: Store, run: str, rows: int = 3) -> None:
     store.trials.start(run, 1, candidate.id, "validation", "first", rows)
     store.trials.add_outcomes(run, 1, [Outcome(i, 1 / (i + 3), {"shelf": "rød \x00"}) for i in range(rows)])
     store.trials.finish(run, 1)
-    store.trials.mark_best(run, candidate.id)
     store.events.add(run, "note", "It began.", {"x": [1, 2.5]})
     store.requests.add(run, "budget", {"calls": 5})
     store.runs.save_result(run, {"verdict": {"kind": "better"}, "export_path": "/etc/hostname"})
