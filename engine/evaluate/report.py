@@ -9,7 +9,7 @@ import statistics
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, Unpack
 
 import orjson
 
@@ -105,6 +105,7 @@ class EvaluationResult(Prediction):
     results: list[Row]
     outcomes: tuple[Outcome, ...]
     interval: Interval
+    score: float
     repeats: tuple[float, ...]
 
     def __init__(
@@ -146,6 +147,16 @@ class EvaluationResult(Prediction):
         return f"EvaluationResult(score={self.score}, results=<list of {len(self.results)} results>)"
 
 
+class EvaluateOptions(TypedDict, total=False):
+    """The rarer arguments of `Evaluate`."""
+
+    repeats: int
+    on_progress: OnProgress | None
+    save_as_csv: str | Path | None
+    save_as_json: str | Path | None
+    provide_traceback: bool | None
+
+
 class Evaluate:
     """Scores programs on `devset` with `metric`, `num_threads` rows at once.
 
@@ -177,7 +188,7 @@ class Evaluate:
         display_table: bool | int = False,
         max_errors: int | None = None,
         failure_score: float = 0.0,
-        **options: Any,
+        **options: Unpack[EvaluateOptions],
     ) -> None:
         self.devset = devset
         self.metric = metric
@@ -186,9 +197,12 @@ class Evaluate:
         self.display_table = display_table
         self.max_errors = max_errors
         self.failure_score = failure_score
-        self.repeats: int = options.pop("repeats", 1)
-        self.on_progress: OnProgress | None = options.pop("on_progress", None)
-        self.save_as_csv, self.save_as_json = _destinations(options)
+        self.repeats = options.get("repeats", 1)
+        self.on_progress = options.get("on_progress")
+        unknown = options.keys() - EvaluateOptions.__annotations__.keys() - {"callback_metadata"}
+        if unknown:
+            raise ConfigurationError(_takes_no(min(unknown)))
+        self.save_as_csv, self.save_as_json = options.get("save_as_csv"), options.get("save_as_json")
 
     def __call__(
         self,
@@ -389,11 +403,3 @@ def fresh(program: Module, time: int) -> Module:
     for step in made.predictors():
         step.update_config(rollout_id=time)
     return made
-
-
-def _destinations(options: dict[str, object]) -> tuple[Any, Any]:
-    """Return save_as_csv and save_as_json; DSPy's other arguments (provide_traceback) change nothing here."""
-    unknown = options.keys() - {"save_as_csv", "save_as_json", "provide_traceback", "callback_metadata"}
-    if unknown:
-        raise ConfigurationError(_takes_no(min(unknown)))
-    return options.get("save_as_csv"), options.get("save_as_json")

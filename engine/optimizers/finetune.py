@@ -12,8 +12,7 @@ from typing import Any
 
 from engine.errors import ConfigurationError
 from engine.metrics.base import Metric
-from engine.modules.module import Module
-from engine.optimizers.base import option
+from engine.optimizers.base import Program, option
 from engine.optimizers.few_shot import MAX_ERRORS, METRIC_THRESHOLD, Rules, bootstrap, teacher_of
 from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.optimizers.shared.training import (
@@ -82,8 +81,8 @@ class BootstrapFinetune(TrainingOptimizer):
         return self.options.unlabelled
 
     async def acompile(
-        self, student: Module, *, trainset: Sequence[Example], teacher: Any = None, **arguments: Any
-    ) -> Module:
+        self, student: Program, *, trainset: Sequence[Example], teacher: Any = None, **arguments: Any
+    ) -> Program:
         """Do what `compile` does, from async code; `teacher` may be a list of one program."""
         if isinstance(teacher, list | tuple):
             if len(teacher) > 1:
