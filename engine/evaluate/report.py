@@ -15,9 +15,9 @@ import orjson
 
 from engine import loop
 from engine.callbacks import observed
-from engine.errors import ConfigurationError, RunError
+from engine.errors import ConfigurationError, MetricError, RunError
 from engine.evaluate.rows import Runner, refuse_rows_without_inputs
-from engine.metrics.base import Grade, Scorer, metric_name
+from engine.metrics.base import Grade, Scorer, metric_name, usable_metric
 from engine.metrics.whole_set import WholeSetMetric
 from engine.modules.module import as_program
 from engine.prediction import Prediction
@@ -256,12 +256,18 @@ class Evaluate:
                         f"Gave up after {len(failed)} failed rows of {len(results)}. The last: {failed[-1]}"
                     )
 
+        def end_if_unusable(failure: Exception) -> None:
+            if isinstance(failure, MetricError) and len(failed) == len(results):
+                raise failure
+
         rows = list(enumerate(self.devset))
         limit = max(1, self.num_threads or current().num_threads)
         try:
             for time in range(times):
                 asked = program if time == 0 else fresh(program, time)
-                await loop.here_or_there(Runner(asked, chosen, False, note).run(rows, limit))
+                runner = Runner(asked, chosen, False, note)
+                runner.on_failure = end_if_unusable
+                await loop.here_or_there(runner.run(rows, limit))
                 every += [results[i] for i in range(len(rows))]
         finally:
             progress.close()
@@ -278,7 +284,7 @@ class Evaluate:
             raise ConfigurationError(
                 "Evaluate needs a metric, for example Evaluate(devset=rows, metric=ExactMatch())."
             )
-        plan.metric = chosen
+        plan.metric = chosen = usable_metric(chosen)
         if not isinstance(plan.repeats, int) or plan.repeats < 1:
             raise ConfigurationError(f"repeats is a whole number from 1, not {plan.repeats!r}.")
         if not plan.devset:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from engine import loop, runtime
 from engine.callbacks import observed
 from engine.errors import ConfigurationError, EngineError, RunError, first_problem
-from engine.metrics.base import any_answer
+from engine.metrics.base import any_answer, usable_metric
 from engine.modules.module import as_program
 from engine.records import Example, whole_trials
 from engine.search.budget import Budget
@@ -97,7 +97,7 @@ class Optimizer:
         objective: Objective | str = "score",
         **options: Any,
     ) -> None:
-        self.metric = metric
+        self.metric = None if metric is None else usable_metric(metric)
         self.prompt_model, self.task_model = prompt_model, task_model
         self.teacher_settings, self.num_threads = dict(teacher_settings or {}), num_threads
         if other := sorted(self.teacher_settings.keys() - {"lm", "adapter"}):
