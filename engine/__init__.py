@@ -25,7 +25,7 @@ The packages, top to bottom; nothing imports upwards (checked by `lint-imports`)
     signature     typed contracts; loop: the event loop all model calls run on
     prediction    a program's answer
     records       the frozen nouns everything else passes around; home, addresses
-    callbacks     hooks round calls
+    callbacks     hooks round calls; progress: one line on how far a search is
     runtime       model, adapter, middleware and observers in force, in a context variable
     errors        every exception; statistics, text, similarity: pure functions; children: short-lived child processes
     public_names  the lists of public names, in `__init__.pyi`

@@ -6,7 +6,6 @@ import copy
 import csv
 import logging
 import statistics
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, Unpack
@@ -21,10 +20,11 @@ from engine.metrics.base import Grade, Scorer, metric_name, usable_metric
 from engine.metrics.whole_set import WholeSetMetric
 from engine.modules.module import as_program
 from engine.prediction import Prediction
+from engine.progress import ProgressLine
 from engine.records import Example, Outcome, json_value
 from engine.runtime import current
 from engine.statistics import Interval, mean_interval, resampled_interval
-from engine.text import cut, harmless, percent
+from engine.text import counted, cut, harmless, percent
 
 if TYPE_CHECKING:
     from engine.modules.module import Module
@@ -37,32 +37,19 @@ _log = logging.getLogger(__name__)
 
 
 class Progress:
-    """Counts rows, draws a bar when `shown`, and reports to `listener`; an error in the listener is logged and changes nothing."""
+    """Counts rows, shows a line when `shown`, and reports to `listener`; an error in the listener is logged and changes nothing."""
 
     def __init__(self, rows: int, listener: OnProgress | None, *, shown: bool) -> None:
         self._rows, self._listener = rows, listener
         self._total, self._done = 0.0, 0
-        self._bar: Any = None
-        if shown:
-            from rich import progress
-            from rich.console import Console
-
-            columns = (
-                progress.TextColumn("{task.description}"),
-                progress.BarColumn(),
-                progress.MofNCompleteColumn(),
-                progress.TimeRemainingColumn(),
-            )
-            self._bar = progress.Progress(*columns, console=Console(file=sys.stderr))
-            self._task = self._bar.add_task("Evaluating", total=rows)
-            self._bar.start()
+        self._line = ProgressLine(shown=shown)
 
     def advance(self, score: float) -> None:
         """A row is done."""
         self._total, self._done = self._total + score, self._done + 1
         mean = self._total / self._done
-        if self._bar is not None:
-            self._bar.update(self._task, advance=1, description=f"Mean score {percent(mean)}")
+        done = f"{self._done} of {counted(self._rows, 'row')}"
+        self._line.show(f"Mean score {percent(mean)}", self._done, self._rows, done)
         if self._listener is not None:
             try:
                 self._listener(self._done, self._rows, mean)
@@ -71,8 +58,7 @@ class Progress:
 
     def close(self) -> None:
         """The evaluation is over."""
-        if self._bar is not None:
-            self._bar.stop()
+        self._line.close()
 
 
 Row = tuple[Example, Prediction, Any]

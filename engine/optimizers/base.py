@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
@@ -24,6 +25,7 @@ from engine.search.contract import Problem, Search
 from engine.search.driver import Driver
 from engine.search.freeze import Changes, Freeze, check_frozen
 from engine.search.objective import Objective
+from engine.search.progress import SearchProgress
 from engine.search.settings import Control, Recorder, SearchResult, Settings, seed_of
 
 if TYPE_CHECKING:
@@ -146,7 +148,8 @@ class Optimizer:
         """Run the search and return a tuned copy of `student`, which is left as it is.
 
         The valset is used as it is; without one, `split` divides the trainset. `arguments` are the others of `acompile`:
-        frozen, recorder, control, and options to override. The copy carries `score` (percent on the validation rows, None where
+        frozen, recorder, control, and options to override. Progress is shown on one line of stderr, unless
+        `engine.configure(progress=False)`. The copy carries `score` (percent on the validation rows, None where
         nothing was scored), `candidate_programs` (dicts with score, subscores by row, candidate and program, best first),
         `trial_logs`, `total_calls`, `prompt_model_total_calls` and `tuning` (the whole `SearchResult`). Raises ConfigurationError for a set-up that cannot work, and RunError when no row
         can be run at all, or the program's own error where it is that on every row.
@@ -181,7 +184,9 @@ class Optimizer:
         inputs = {"student": student, "trainset": trainset, "valset": valset, "teacher": teacher}
         with observed("compile", optimizer, inputs) as note:
             try:
-                result = await Driver(settings, recorder, control).search(optimizer.search)
+                shown = SearchProgress(settings.budget, recorder, shown=runtime.current().progress)
+                with closing(shown):
+                    result = await Driver(settings, shown, control).search(optimizer.search)
                 made = _compiled(student, result, optimizer.details(student, result))
                 compiled: Program = note(_answered_by(made, settings.models))
                 return compiled
