@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import time
-from typing import TextIO
+from typing import IO
 
 from engine.text import cut, duration
 
@@ -22,7 +22,7 @@ _BAR = 20
 class ProgressLine:
     """Writes phase, bar, figures and time to a stream (stderr by default); nothing unless `shown`."""
 
-    def __init__(self, stream: TextIO | None = None, *, shown: bool = True) -> None:
+    def __init__(self, stream: IO[str] | None = None, *, shown: bool = True) -> None:
         self._stream = stream or sys.stderr
         self._shown = shown and self._stream is not None
         terminal = self._shown and self._stream.isatty() and os.environ.get("TERM") != "dumb"
