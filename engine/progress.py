@@ -1,6 +1,6 @@
 """One line on the progress of a search or an evaluation, for `compile`, `Evaluate` and the command line.
 
-On a terminal and in a notebook the line is written over itself; elsewhere it comes now and then as a line of its own.
+On a terminal and in a notebook the line is written over itself; elsewhere a new line comes now and then.
 """
 
 from __future__ import annotations

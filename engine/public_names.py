@@ -40,7 +40,7 @@ def homes(package: str) -> Mapping[str, tuple[str, str]]:
 
 
 def find(package: str, name: str) -> Any:
-    """Return what a public name stands for; for `__all__` the list of them, without packages.
+    """Return the value of a public name; for `__all__` the list of names, without packages.
 
     Raises AttributeError for a name that is not in the stub.
     """

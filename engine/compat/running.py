@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from engine.compat import paths
 from engine.errors import ConfigurationError
-from engine.public_names import homes
+from engine.public_names import find
 
 
 class _DSPyFinder:
@@ -126,7 +126,7 @@ def _missing_part(name: str) -> str:
     path = ""
     for part in name.split("."):
         below = f"{path}.{part}".lstrip(".")
-        if part in paths.names_in(path) or part.startswith("__") or (not path and part in homes("engine")):
+        if part in paths.names_in(path) or part.startswith("__") or (not path and part in find("engine", "__all__")):
             return ""
         if not paths.is_path(below):
             return below
