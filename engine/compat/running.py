@@ -126,7 +126,11 @@ def _missing_part(name: str) -> str:
     path = ""
     for part in name.split("."):
         below = f"{path}.{part}".lstrip(".")
-        if part in paths.names_in(path) or part.startswith("__") or (not path and part in find("engine", "__all__")):
+        if (
+            part in paths.names_in(path)
+            or part.startswith("__")
+            or (not path and part in find("engine", "__all__"))
+        ):
             return ""
         if not paths.is_path(below):
             return below

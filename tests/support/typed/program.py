@@ -10,6 +10,8 @@ from pydantic import BaseModel
 
 import engine
 from engine import ChainOfThought, Example, Predict, Prediction
+from engine.extraction import ExtractionResult, OptimizationResult
+from engine.types import Image
 
 Team = Literal["billing", "shipping", "returns"]
 
@@ -134,6 +136,13 @@ def build(model: engine.BaseLM | None = None) -> Desk:
     print(Shortest(metric=Polite(field="answer")).compile(Echo(), trainset=ROWS))
     print(tuned.tone, [path for path, _ in tuned.named_predictors()])
     return tuned
+
+
+def records(prompter: engine.Prompter, rows: Sequence[Any]) -> OptimizationResult:
+    """Read an order from a picture, then tune how it is read."""
+    found = prompter.predict_with_confidence(Image(url="data:image/png;base64,AAAA"))
+    assert_type(found, ExtractionResult)
+    return prompter.optimize(rows, optimizer="gepa", budget=engine.Budget(calls=50))
 
 
 def kept(program: Desk, path: Path) -> Desk:
