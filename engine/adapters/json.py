@@ -76,8 +76,9 @@ def _described(schema: dict[str, Any], words: str) -> dict[str, Any]:
     """Return a schema whose description also says this."""
     if not words:
         return schema
-    sentence = f"{words[0].upper()}{words[1:]}."
-    return {**schema, "description": f"{schema.get('description', '')} {sentence}".strip()}
+    known = schema.get("description", "").strip()
+    lead = f"{known}{'' if known.endswith(('.', '!', '?')) else '.'} " if known else ""
+    return {**schema, "description": f"{lead}{words[0].upper()}{words[1:]}."}
 
 
 _UNSUPPORTED = frozenset(

@@ -28,7 +28,7 @@ class Color(enum.Enum):
 
 class Line(BaseModel):
     due: dt.date | None = Field(description="When it is to be paid.")
-    price: Decimal
+    price: Annotated[Decimal, Field(ge=0, description="Net")]
     code: Annotated[str, Field(min_length=2, max_length=9)] | None = None
 
 
@@ -129,7 +129,10 @@ def test_the_form_is_in_the_description_next_to_what_the_field_means() -> None:
         schema["$defs"]["Line"]["properties"]["code"]["anyOf"][0]["description"]
         == "Length at least 2, length at most 9."
     )
-    assert schema["$defs"]["Line"]["properties"]["price"] == {"type": "number"}
+    assert schema["$defs"]["Line"]["properties"]["price"] == {
+        "type": "number",
+        "description": "Net. At least 0.",
+    }
     assert "format" not in json.dumps(schema)
     plain = response_format(engine.make_signature("text -> day: Optional[date], n: int"))
     properties = plain["json_schema"]["schema"]["properties"]
