@@ -15,7 +15,6 @@ from typing import Any
 import typer
 from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from engine.cli.programs import file_bytes
@@ -23,6 +22,7 @@ from engine.dataset import read_dataset
 from engine.errors import ConfigurationError, DatasetError, NotFoundError, RunError, StoreError, first_problem
 from engine.export.hero import result_sentences
 from engine.home import data_home
+from engine.progress import ProgressLine
 from engine.runs.prepare import check_keys, estimate_run
 from engine.runs.spec import Named, RunSpec, no_gain_by_ray
 from engine.runs.spending import check_spending
@@ -240,16 +240,7 @@ def progress(run_id: str, console: Console) -> Iterator[None]:
     The bar follows the calls against the budget or the estimate; next to it are the phase, the best score so far and the
     calls.
     """
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=28),
-        TextColumn("{task.fields[detail]}"),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    task = bar.add_task("Getting ready", total=None, detail="")
+    line = ProgressLine(console.file, shown=console.is_terminal)
     done = threading.Event()
 
     def follow() -> None:
@@ -269,22 +260,16 @@ def progress(run_id: str, console: Console) -> Iterator[None]:
                         console.print(f"{phase} ...", highlight=False)
                 before = phase
                 made, total = run.calls + run.cached, expected_calls(run)
-                bar.update(
-                    task,
-                    description=phase,
-                    total=None if total is None else max(total, made + 1),
-                    completed=made,
-                    detail=_detail(run, trials, leads),
-                )
+                line.show(phase, made, total, _detail(run, trials, leads))
 
     thread = threading.Thread(target=follow, name="progress", daemon=True)
-    with bar:
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        line.close(erase=True)
 
 
 def _detail(run: RunRow, trials: Sequence[TrialRow], leads: Sequence[Lead]) -> str:

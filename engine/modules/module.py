@@ -27,6 +27,7 @@ from engine.runtime import tracked
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM
     from engine.modules.predict import Predict
+    from engine.prediction import Prediction
 
 
 class CallRange(NamedTuple):
@@ -79,7 +80,12 @@ class Module:
     saved_as: ClassVar[Mapping[str, str]] = {}
     """A step's path in files of DSPy, by its path here, where they differ."""
 
-    aforward: ClassVar[Callable[..., Coroutine[Any, Any, Any]] | None] = None
+    if TYPE_CHECKING:
+
+        async def aforward(self, *args: Any, **kwargs: Any) -> Any:
+            """Run the program's own steps, in async code."""
+    else:
+        aforward = None
     _plain: ClassVar[bool] = True
     _awaits: ClassVar[bool] = False
     _acall: ClassVar[Callable[..., Coroutine[Any, Any, Any]]]
@@ -123,7 +129,7 @@ class Module:
             return await self.aforward(*args, **kwargs)
         return await loop.in_thread(self.forward, *args, **kwargs)
 
-    def forward(self, *args: object, **kwargs: object) -> Any:
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program's own steps. Define this method, or `aforward` in async code."""
         if self.aforward is None:
             raise ConfigurationError(
@@ -314,6 +320,18 @@ class Module:
 
 
 Module._acall = Module.acall
+
+
+class Answerer(Module):
+    """Base of the modules whose answer is a Prediction, as type checkers are to know."""
+
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Prediction:
+            """Run the program and wait for its prediction."""
+
+        async def acall(self, *args: Any, **kwargs: Any) -> Prediction:
+            """Run the program in async code."""
 
 
 Acall = Callable[..., Coroutine[Any, Any, Any]]

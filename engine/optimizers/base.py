@@ -9,15 +9,16 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine import loop, runtime
 from engine.callbacks import observed
 from engine.errors import ConfigurationError, EngineError, RunError, first_problem
-from engine.metrics.base import any_answer
+from engine.metrics.base import any_answer, usable_metric
 from engine.modules.module import as_program
 from engine.records import Example, whole_trials
 from engine.search.budget import Budget
@@ -25,12 +26,16 @@ from engine.search.contract import Problem, Search
 from engine.search.driver import Driver
 from engine.search.freeze import Changes, Freeze, check_frozen
 from engine.search.objective import Objective
+from engine.search.progress import SearchProgress
 from engine.search.settings import Control, Recorder, SearchResult, Settings, seed_of
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM
     from engine.modules.module import Module
     from engine.training.contract import Trainer
+
+Program = TypeVar("Program", bound="Module")
+"""The class of a program: a tuned copy has the same."""
 
 
 class Options(BaseModel):
@@ -118,7 +123,7 @@ class Optimizer:
         objective: Objective | str = "score",
         **options: Any,
     ) -> None:
-        self.metric = metric
+        self.metric = None if metric is None else usable_metric(metric)
         self.prompt_model, self.task_model = prompt_model, task_model
         self.teacher_settings, self.num_threads = dict(teacher_settings or {}), num_threads
         if other := sorted(self.teacher_settings.keys() - {"lm", "adapter"}):
@@ -154,20 +159,31 @@ class Optimizer:
         own = type(self).search is Optimizer.search
         return dict(vars(self)) if own else self.options.model_dump()
 
-    def compile(self, student: Module, *, trainset: Sequence[Example], **arguments: Any) -> Module:
+    def compile(
+        self,
+        student: Program,
+        *,
+        trainset: Sequence[Example],
+        valset: Sequence[Example] | None = None,
+        teacher: Module | Sequence[Module] | None = None,
+        budget: Budget | None = None,
+        **arguments: Any,
+    ) -> Program:
         """Run the search and return a tuned copy of `student`, which is left as it is.
 
-        `arguments` are those of `acompile`: valset (used as it is; without one, `split` divides the trainset), teacher,
-        budget, frozen, recorder, and options to override. The copy carries `score` (percent on the validation rows, None where
+        The valset is used as it is; without one, `split` divides the trainset. `arguments` are the others of `acompile`:
+        frozen, recorder, control, and options to override. Progress is shown on one line of stderr, unless
+        `engine.configure(progress=False)`. The copy carries `score` (percent on the validation rows, None where
         nothing was scored), `candidate_programs` (dicts with score, subscores by row, candidate and program, best first),
         `trial_logs`, `total_calls`, `prompt_model_total_calls` and `tuning` (the whole `SearchResult`). Raises ConfigurationError for a set-up that cannot work, and RunError when no row
         can be run at all, or the program's own error where it is that on every row.
         """
-        return loop.run(self.acompile(student, trainset=trainset, **arguments))
+        given: dict[str, Any] = {"valset": valset, "teacher": teacher, "budget": budget, **arguments}
+        return loop.run(self.acompile(student, trainset=trainset, **given))
 
     async def acompile(
         self,
-        student: Module,
+        student: Program,
         *,
         trainset: Sequence[Example],
         valset: Sequence[Example] | None = None,
@@ -177,7 +193,7 @@ class Optimizer:
         recorder: Recorder | None = None,
         control: Control | None = None,
         **changes: Any,
-    ) -> Module:
+    ) -> Program:
         """Do what `compile` does, from async code.
 
         `teacher` may be a list of one program. `budget` limits what it may spend and `frozen` what it may change;
@@ -192,9 +208,12 @@ class Optimizer:
         inputs = {"student": student, "trainset": trainset, "valset": valset, "teacher": teacher}
         with observed("compile", optimizer, inputs) as note:
             try:
-                result = await Driver(settings, recorder, control).search(optimizer.search)
+                shown = SearchProgress(settings.budget, recorder, shown=runtime.current().progress)
+                with closing(shown):
+                    result = await Driver(settings, shown, control).search(optimizer.search)
                 made = _compiled(student, result, optimizer.details(student, result))
-                return note(_answered_by(made, settings.models))
+                compiled: Program = note(_answered_by(made, settings.models))
+                return compiled
             except RunError as error:
                 own = error.__cause__
                 if own is None or isinstance(own, EngineError):
@@ -327,7 +346,7 @@ class CandidatePrograms(Sequence[dict[str, Any]]):
         return self
 
 
-def _compiled(student: Module, result: SearchResult, details: Mapping[str, object]) -> Module:
+def _compiled(student: Program, result: SearchResult, details: Mapping[str, object]) -> Program:
     program: Any = student.with_candidate(result.best)
     program.score = None if result.score is None else round(100 * result.score, 2)
     program.candidate_programs = CandidatePrograms(student, result)
@@ -337,7 +356,7 @@ def _compiled(student: Module, result: SearchResult, details: Mapping[str, objec
     return program  # type: ignore[no-any-return]  # a Module with attributes that no class declares
 
 
-def _answered_by(program: Module, models: Mapping[str, BaseLM]) -> Module:
+def _answered_by(program: Program, models: Mapping[str, BaseLM]) -> Program:
     """Return the program, with each model of the run as the own model of the steps that it answers."""
     for step in program.predictors():
         if (lm := models.get(step.weights or "")) is not None:

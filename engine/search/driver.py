@@ -16,7 +16,7 @@ from itertools import count
 from typing import Any, cast
 
 from engine import loop
-from engine.errors import BudgetExhaustedError, RunError
+from engine.errors import BudgetExhaustedError, MetricError, RunError
 from engine.modules.predict import Predict
 from engine.records import Candidate, Evaluation, Outcome, PartCredit
 from engine.search import events
@@ -163,7 +163,7 @@ class Driver:
                 await self._keep(better)
             # A closed ledger cut the search short, or at least its last batch.
             closing, cause = self.ledger.closing, self.ledger.closed or ""
-        except RunError:
+        except (RunError, MetricError):
             raise
         except Exception as error:  # noqa: BLE001 - a defect of one algorithm must not lose the run's results
             _log.exception("The search failed.")

@@ -86,12 +86,13 @@ class LeaderPath:
         for trial in pending:
             self._ended.append(_end(trial))
             if known := scores.get(trial.number):
-                self._place = max(self._place, numbers.get(trial.candidate_id, 0))
-                self._add(trial, known)
+                self.add(trial.number, trial.candidate_id, numbers.get(trial.candidate_id, 0), known)
 
-    def _add(self, trial: TrialRow, scores: Mapping[int, float | None]) -> None:
-        prompt = self._prompts.setdefault(trial.candidate_id, _Prompt(trial.candidate_id))
-        prompt.trial = trial.number if scores.keys() - prompt.rows else prompt.trial
+    def add(self, trial: int, candidate: str, number: int, scores: Mapping[int, float | None]) -> None:
+        """Add a trial that has ended, with the scores of its rows: `candidate` is the prompt's id, `number` its number."""
+        self._place = max(self._place, number)
+        prompt = self._prompts.setdefault(candidate, _Prompt(candidate))
+        prompt.trial = trial if scores.keys() - prompt.rows else prompt.trial
         prompt.rows |= scores.keys()
         prompt.scores |= {row: score for row, score in scores.items() if score is not None}
         self._rows |= scores.keys()
@@ -101,9 +102,7 @@ class LeaderPath:
             if self._beats(rival, self._leader):
                 self._leader = rival
         if self._leader.scores:
-            lead = Lead(
-                trial.number, self._place, self._leader.candidate, self._likely_score(), len(self._rows)
-            )
+            lead = Lead(trial, self._place, self._leader.candidate, self._likely_score(), len(self._rows))
             if not self.leads or self.leads[-1][2:] != lead[2:]:
                 self.leads.append(lead)
 

@@ -15,6 +15,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from engine import runtime
+from engine.errors import MetricError
 from engine.records import Candidate, Outcome, Usage, json_value
 from engine.search.backends.contract import Backend, Heard, Work, picks, takes_trace
 from engine.search.backends.local import Local
@@ -121,7 +122,7 @@ class Scoring:
         # Of rows that did not fail, and of running ones.
         self._outcomes: dict[_Cell, asyncio.Future[Outcome | None]] = {}
         self._strict = takes_trace(settings.metric)
-        self.rows_run = 0
+        self.rows_run, self._graded = 0, False
         self.last_failure: Exception | None = None
 
     async def run(self, ask: Score, place: int, note: OnOutcome) -> None:
@@ -153,6 +154,7 @@ class Scoring:
         """Remember outcomes as this candidate's: it answers as the one that was scored."""
         for outcome in outcomes:
             if outcome.error is None:
+                self._graded = True
                 known = asyncio.get_running_loop().create_future()
                 known.set_result(
                     replace(outcome, usage=Usage(cached=outcome.usage.calls + outcome.usage.cached))
@@ -193,6 +195,7 @@ class Scoring:
             own[cell].set_result(known)
             if outcome.error is not None:
                 self._forget(cell, own[cell])
+            self._graded = self._graded or outcome.error is None
             note(outcome)
 
         try:
@@ -213,6 +216,9 @@ class Scoring:
 
     def _note_failure(self, failure: Exception) -> None:
         self.last_failure = failure
+        if isinstance(failure, MetricError) and not self._graded:
+            self._ledger.close(str(failure), "failed")  # so that asks of the same batch make no calls
+            raise failure
 
     def _forget(self, cell: _Cell, future: asyncio.Future[Outcome | None]) -> None:
         if self._outcomes.get(cell) is future:

@@ -17,7 +17,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 from pydantic.fields import FieldInfo
@@ -474,6 +474,17 @@ class Signature(metaclass=SignatureMeta):
     <class 'int'>
     """
 
+    if TYPE_CHECKING:
+
+        def __new__(  # type: ignore[misc]  # a call makes a class
+            cls, signature: str | Mapping[str, Any], instructions: str | None = None, **options: Any
+        ) -> type[Signature]:
+            """Make a new signature of a text or a dict."""
+
+
+AnySignature = str | Mapping[str, Any] | type[Signature]
+"""A signature in any of its forms: a text, a dict of fields, a class."""
+
 
 def _pickled(cls: SignatureMeta) -> Any:
     """Return what pickle keeps of a signature: where its class is found, else its fields and its instruction."""
@@ -519,7 +530,7 @@ def make_signature(
     return _build(signature_name, fields, instructions)
 
 
-def ensure_signature(signature: Any, instructions: str | None = None) -> Any:
+def ensure_signature(signature: AnySignature | None, instructions: str | None = None) -> Any:
     """Return a signature class whatever form it was given in; None stays None.
 
     Raises SignatureError for instructions next to a class, which has its own.

@@ -5,6 +5,7 @@ A backend decides nothing about budget, limits, cache or order: it runs rows in 
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -110,6 +111,7 @@ def takes_trace(metric: Any) -> bool:
 def with_trace(metric: Any) -> Any:
     """Return the metric called with the steps of the row's run, by which DSPy's metrics recognize bootstrapping."""
 
+    @functools.wraps(metric)
     def strict(example: Any, prediction: Any) -> Any:
         return metric(example, prediction, trace=list(runtime.current().trace or ()))
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import engine
-from engine.compat import RENAMED
+from engine import public_names
 from engine.compat.arguments import IGNORED, TRANSLATED
 from engine.optimizers.mipro import MIPROv2
 from engine.testing import ScriptedLM
@@ -53,7 +53,7 @@ def test_the_engine_itself_knows_nothing_of_the_layer() -> None:
 
 
 def test_every_entry_is_of_a_public_name() -> None:
-    renamed = {name for _, name in RENAMED.values()}
+    renamed = {name for _, name in public_names.homes("engine").values()}
     for path in {*IGNORED, *TRANSLATED} - {"Optimizer"}:
         name = path.partition(".")[0]
         assert hasattr(engine, name) or name in renamed, path
