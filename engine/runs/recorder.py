@@ -112,7 +112,7 @@ class StoreRecorder:
     def __init__(
         self, store: Store, run_id: str, writer: PatientWriter | None = None, before: Usage | None = None
     ) -> None:
-        self._store, self._before = store, before or Usage()
+        self._store, self.before = store, before or Usage()
         self._write = (writer or PatientWriter()).write
         self._run_id = run_id
         self._waiting: dict[int, list[Outcome]] = {}
@@ -148,7 +148,7 @@ class StoreRecorder:
 
     def set_meters(self, usage: Usage, seconds: float) -> None:
         """Store what has been used, with what was used before."""
-        whole = self._before + usage
+        whole = self.before + usage
         self._write(lambda: self._store.runs.set_meters(self._run_id, whole, seconds))
 
     def flush(self) -> None:
@@ -275,8 +275,8 @@ class Watch:
 
     `taken_away` is called once, from the thread, when the run now belongs to another process or is
     deleted, and `stuck` when a stop is asked for and the event loop is blocked. `stop()` asks for a stop from inside the
-    process (a signal). `requests` are those without an answer. `trouble` says why nothing more may be asked for now, such as a
-    full disk, "" where there is no reason.
+    process (a signal); once `testing`, only one that is `untested` stops the run. `requests` are those without an answer.
+    `trouble` says why nothing more may be asked for now, such as a full disk, "" where there is no reason.
     """
 
     def __init__(
@@ -297,7 +297,7 @@ class Watch:
         self._taken_away, self._stuck, self._stuck_after = taken_away, stuck, stuck_after
         self._loop_lives = threading.Event()
         self._asked_loop_at: float | None = None
-        self.stopping = self._pause_asked = False
+        self.stopping = self.untested = self.testing = self._pause_asked = False
         self._said, self.trouble = "", self._find_trouble()
         self.requests: Sequence[RequestRow] = ()
         self._done = threading.Event()
@@ -319,7 +319,7 @@ class Watch:
         """Return at once, wait while a pause is asked for or there is trouble, or raise Stop when a stop is asked for."""
         if (self._pause_asked or self._trouble_now()) and not self.stopping:
             await self._wait()
-        if self.stopping:
+        if self.stopping and (self.untested or not self.testing):
             raise Stop
 
     async def no_trouble(self) -> None:
@@ -387,6 +387,7 @@ class Watch:
                 run = self._store.runs.get(self._run_id)
                 if run.stop_requested:  # never written back as False: a signal may have set it meanwhile
                     self.stopping = True
+                self.untested = run.stop_untested
                 if self.stopping and self._loop_is_stuck():
                     self._stuck()
                     return

@@ -9,6 +9,7 @@
     events.py      events of a run, as records with a message each
     freeze.py      frozen parts, and the candidate that keeps them
     estimate.py    the calls, tokens, money and time of a run, from the search driven with invented answers
+    final_test.py  what the final test still takes
     verdict.py     better, worse, too close to call or not enough rows; the credit of each step's changes
     wording.py     the user's sentences on endings and verdicts
 

@@ -139,6 +139,11 @@ class Ledger:
         kept = self.spent.calls + int(self._kept_back.calls)
         return None if self.budget.calls is None else max(0, self.budget.calls - kept)
 
+    @property
+    def calls_for_test(self) -> int | None:
+        """Calls left for the final test, those kept back included; None without a limit."""
+        return None if self.budget.calls is None else max(0, self.budget.calls - self.spent.calls)
+
     def keep_back(self, need: Amount, *, most: float = 1.0) -> None:
         """Keep this much for the final comparison, at most this share of what is left; `Amount()` frees it."""
         spent, limits = replace(self._spent_amount(), seconds=self.seconds), self.budget.model_dump()
@@ -162,9 +167,12 @@ class Ledger:
         if limit is not None and self.closed is None and self.seconds >= limit - self._kept_back.seconds:
             self.close(f"The time limit of {limit:,.0f} seconds is used up.", "budget")
 
-    def shortage(self, need: Amount) -> str:
-        """Return how much is left of the limit that a need would pass; "" for none. Time is not looked at."""
-        amount = self._spent_amount() + self._kept_back
+    def shortage(self, need: Amount, *, in_final_test: bool = False) -> str:
+        """Return how much is left of the limit that a need would pass; "" for none. Time is not looked at.
+
+        In the final test what was kept back for it may be used.
+        """
+        amount = self._spent_amount() + (Amount() if in_final_test else self._kept_back)
         for name in ("calls", "tokens", "usd"):
             limit = getattr(self.budget, name)
             if limit is not None and getattr(amount, name) + getattr(need, name) > limit:

@@ -12,13 +12,14 @@ import logging
 import time
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from typing import Any, cast
 
 from engine import loop
 from engine.errors import BudgetExhaustedError, RunError
 from engine.modules.predict import Predict
-from engine.records import Candidate, Evaluation, Outcome, PartCredit
+from engine.records import Candidate, Evaluation, Outcome, PartCredit, whole_trials
 from engine.search import events
 from engine.search.backends.contract import Backend
 from engine.search.budget import Amount, Ledger
@@ -34,6 +35,7 @@ from engine.search.contract import (
     Train,
     drive,
 )
+from engine.search.final_test import FinalTestCost, cost_of_rows
 from engine.search.model_choice import with_objective
 from engine.search.requests import FIRST_PLACE, RequestHandler, Requests
 from engine.search.scoring import Scoring, Slots
@@ -90,6 +92,20 @@ class Driver:
         self._trials_started = self._texts_asked = self._texts_usable = 0
         self._spending_recorded_at = 0.0
 
+    @property
+    def likely_best(self) -> Candidate:
+        """The prompt kept so far, or the one that has scored higher on all validation rows in the batch under way."""
+        whole = whole_trials(self.trials, rows=len(self.settings.validation))
+        kept = whole.get(self._best.id)
+        top = max(whole.values(), key=lambda trial: trial.evaluation.score, default=kept)
+        if kept is None or top is None or top.evaluation.score <= kept.evaluation.score:
+            return self._best
+        return top.candidate
+
+    def number_of(self, candidate: Candidate) -> int:
+        """Return a candidate's number in the order found; 0 is the start."""
+        return self._numbers.get(candidate.id, 0)
+
     # Evaluations outside the search
 
     def count_on(self, trials: int, numbers: Mapping[str, int]) -> None:
@@ -110,26 +126,81 @@ class Driver:
         return cast(Evaluation, evaluation)
 
     async def compare(
-        self, first: Candidate, second: Candidate, rows: Sequence[int], *, labels: tuple[str, str] = ("", "")
+        self,
+        first: Candidate,
+        second: Candidate,
+        rows: Sequence[int],
+        *,
+        labels: tuple[str, str] = ("", ""),
+        can_stop: bool = False,
     ) -> tuple[Evaluation, Evaluation]:
         """Score two candidates on the same rows, for the verdict; a spent or stopped search does not prevent it.
 
         Rows run side by side, so what a short budget leaves is still paired. The time limit does not apply here: the
-        search has kept this time back.
+        search has kept this time back. `can_stop`: the control knows that this is the test, and may stop it.
         """
         self.ledger.keep_back(Amount())
-        if self.ledger.closing == "stopped":
+        if self.ledger.closing == "stopped" and not can_stop:
             self._slots.ignore_control()
         self.ledger.reopen()
-        candidates = 1 if first.id == second.id else 2
-        left = self.ledger.calls_left
-        asked = tuple(rows if left is None else rows[: left // (self.settings.calls_a_row * candidates)])
+        asked = await loop.here_or_there(self._rows_with_room({first.id: first, second.id: second}, rows))
         if first.id == second.id:
             only = await self.score(first, asked, label=labels[0])
             return only, only
         asks = [Score(first, asked, labels[0]), Score(second, asked, labels[1])]
         answers = await loop.here_or_there(self._batch(asks, in_turn=False))
         return answers[0], answers[1]
+
+    async def _rows_with_room(
+        self, candidates: Mapping[str, Candidate], rows: Sequence[int]
+    ) -> tuple[int, ...]:
+        """Return the test rows that the limit of calls leaves room for, with each of the candidates."""
+        left, a_row = self.ledger.calls_for_test, self.settings.calls_a_row
+        if left is None or left >= a_row * len(candidates) * len(rows):
+            return tuple(rows)
+        known = [await self._scoring.known_rows(candidate, rows) for candidate in candidates.values()]
+        asked = []
+        for row in rows:
+            need = a_row * sum(one.get(row, True) for one in known)
+            if need <= left:
+                asked.append(row)
+                left -= need
+        return tuple(asked)
+
+    async def test_cost(
+        self,
+        best: Candidate,
+        static: Candidate | None,
+        rows: Sequence[int],
+        usual: tuple[float | None, float | None] = (None, None),
+        *,
+        limited: bool = True,
+    ) -> FinalTestCost:
+        """Return what the final test of the start, the best and the best static prompt still takes: see `cost_of_rows`.
+
+        With `limited` it is what the budget leaves room for. Call it on the event loop.
+        """
+        pair = {self.seed.id: self.seed, best.id: best}
+        tested = await self._rows_with_room(pair, rows) if limited else rows
+        missing = [
+            len(tested) - len(await self._scoring.known_rows(candidate, tested))
+            for candidate in (*pair.values(), static)
+            if candidate is not None
+        ]
+        outcomes = [o for t in self.trials for o in t.evaluation.outcomes]
+        settings = self.settings
+        cost = partial(
+            cost_of_rows,
+            a_row=settings.calls_a_row,
+            outcomes=outcomes,
+            usual=usual,
+            at_once=settings.concurrency,
+        )
+        whole = cost(sum(missing))
+        need = Amount(whole.calls, 0, whole.usd or 0.0)
+        if limited and static is not None and self.ledger.shortage(need, in_final_test=True):
+            return cost(sum(missing[:-1]))
+        return whole
 
     async def score_teacher(self, rows: Sequence[int]) -> Evaluation:
         """Score the teacher on test rows, after `compare`: as many rows as the budget has left.

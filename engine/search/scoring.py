@@ -9,12 +9,14 @@ import asyncio
 import heapq
 from collections import ChainMap
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from engine import runtime
+from engine.errors import BudgetExhaustedError
+from engine.lm.choice import is_offline
 from engine.records import Candidate, Outcome, Usage, json_value
 from engine.search.backends.contract import Backend, Heard, Work, picks, takes_trace
 from engine.search.backends.local import Local
@@ -24,7 +26,8 @@ from engine.search.settings import Control, Settings, Stop
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
-    from engine.lm.base import BaseLM
+    from engine.lm.base import BaseLM, Reply, Request
+    from engine.runtime import Send
 
 
 class Slots:
@@ -121,6 +124,7 @@ class Scoring:
         # Of rows that did not fail, and of running ones.
         self._outcomes: dict[_Cell, asyncio.Future[Outcome | None]] = {}
         self._strict = takes_trace(settings.metric)
+        self._looked_up: dict[tuple[str, int], bool | None] = {}
         self.rows_run = 0
         self.last_failure: Exception | None = None
 
@@ -154,10 +158,41 @@ class Scoring:
         for outcome in outcomes:
             if outcome.error is None:
                 known = asyncio.get_running_loop().create_future()
+                usage = outcome.usage
                 known.set_result(
-                    replace(outcome, usage=Usage(cached=outcome.usage.calls + outcome.usage.cached))
+                    replace(outcome, usage=replace(usage, calls=0, cached=usage.calls + usage.cached))
                 )
                 self._outcomes.setdefault((candidate.id, outcome.row, False, 0, False), known)
+
+    async def known_rows(self, candidate: Candidate, rows: Sequence[int]) -> dict[int, bool]:
+        """Return the rows that a candidate can be scored on without asking the model: their outcome, or the first answer, is known.
+
+        The value is True where the budget counts the row again: this run paid for it before it was killed.
+        """
+        program = self._settings.program.with_candidate(candidate)
+        found: Reply | None = None
+
+        async def look(lm: BaseLM, request: Request, send: Send) -> Reply:  # noqa: ARG001 - nothing is sent
+            nonlocal found
+            found = None if is_offline(lm.model) else await lm.recall(request)
+            raise BudgetExhaustedError("Only looked up.")
+
+        known: dict[int, bool] = {}
+        for row in rows:
+            outcome = self._outcomes.get((candidate.id, row, False, 0, False))
+            if outcome is not None and outcome.done():
+                known[row] = False
+                continue
+            if (candidate.id, row) not in self._looked_up:
+                found = None
+                with self.context(None, look), suppress(Exception):
+                    await program.acall(**self._settings.rows[row].inputs())
+                self._looked_up[candidate.id, row] = (
+                    found and bool(self._settings.payer) and found.payer == self._settings.payer
+                )
+            if (counts := self._looked_up[candidate.id, row]) is not None:
+                known[row] = counts
+        return known
 
     def context(
         self, lm: BaseLM | None, gate: object, adapter: Adapter | None = None, inside: object = None

@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.records import Candidate, Evaluation
-from engine.search.wording import change_in_points, verdict_sentence
+from engine.search.wording import change_in_points, untested_sentence, verdict_sentence
 from engine.statistics import paired_interval
 
 if TYPE_CHECKING:
     from engine.search.settings import Trial
 
-Kind = Literal["better", "worse", "too_close", "not_enough", "unchanged"]
+Kind = Literal["better", "worse", "too_close", "not_enough", "unchanged", "not_tested"]
 
 # Fewer test rows than this decide nothing; nor does an interval wider than this on either side.
 MIN_ROWS = 8
@@ -81,6 +81,19 @@ def _kind(n: int, low: float, high: float) -> Kind:
     if high < 0:
         return "worse"
     return "not_enough" if (high - low) / 2 > MAX_HALF_WIDTH else "too_close"
+
+
+def not_tested(result: Mapping[str, Any], number: int, rows: int) -> dict[str, Any]:
+    """Return the verdict of a run that was stopped without its final test; `number` is the best prompt's, `rows` the validation rows."""
+    figures = dict.fromkeys(("baseline", "best", "difference", "low", "high"))
+    counts = dict.fromkeys(("rows", "won", "lost", "failed"), 0)
+    before, after = result["baseline"]["validation"], result["best"]["validation"]
+    return {
+        "kind": "not_tested",
+        "sentence": untested_sentence(number, before, after, rows),
+        **figures,
+        **counts,
+    }
 
 
 Scores = Mapping[int, float]
