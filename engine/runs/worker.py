@@ -73,12 +73,11 @@ from engine.search.objective import Objective, add_scores, comparison
 from engine.search.settings import SearchResult, Trial
 from engine.search.verdict import best_static, not_tested, verdict
 from engine.statistics import mean_interval
-from engine.store.rows import NOT_DONE, RequestRow, RunRow
+from engine.store.rows import NOT_DONE, TESTING, RequestRow, RunRow
 from engine.store.runs import CANCELLED
 from engine.store.store import FILE_NAME, Store
 
 BUSY_SECONDS = 5.0
-TESTING = "Testing on rows the search never saw"
 
 AFTER_SECONDS = 30.0
 LOOK_SECONDS = 1.0

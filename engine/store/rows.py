@@ -22,6 +22,9 @@ OVER: tuple[RunState, ...] = ("finished", "stopped", "failed")
 FROM_ELSEWHERE = "project file"
 """Source of a stored table that came with a project's file: its cells name files of the data folder only."""
 
+TESTING = "Testing on rows the search never saw"
+"""Phase of a run: its final test."""
+
 LOST_AFTER = 10.0
 """A run whose process is gone and has been silent for this many seconds is lost (its process was killed)."""
 

@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboard.app_pages.results.share import share_link
 from dashboard.components import ui
+from dashboard.components.final_test import finish_test
 from dashboard.components.plot import own_element
 from dashboard.components.runs import figure, present_button
 from dashboard.components.tables import small_table
@@ -41,6 +42,7 @@ def hero(run: RunRow, result: Mapping[str, Any]) -> None:
         st.html(reading.hero(run))
         with st.container(key="verdict"):
             st.caption("  \n".join(escape_markdown(s, 1000) for s in result_sentences(result)))
+        finish_test(run)
         with ui.row("hero_buttons"):
             text = reading.prompt_text(run)
             _copy(

@@ -7,7 +7,10 @@ import pytest
 from support.run_setup import (
     add_run,
     answer,
+    held_run,
     kill,
+    let_end,
+    served,
     server_model,
     start_worker,
     wait_for,
@@ -37,32 +40,9 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
-def served(server):
-    return sum(server.served.values())
-
-
 def price_of(store, run_id):
     """What the run's page says of its final test."""
     return FinalTestCost.stored((store.runs.get(run_id).estimate or {}).get("final_test"))
-
-
-def held_run(home, server, store, at, **changes):
-    """A run in its own process, whose model holds its answers from the one numbered `at` on."""
-    run_id = add_run(home, model=server_model(server.url), concurrency=2, **changes)
-    server.hold(after=at)
-    process = start_worker(home, run_id)
-    wait_for(lambda: server.held == 2, process=process)
-    wait_for_looks(home, run_id)
-    return run_id, process
-
-
-def end(server, process):
-    """Let the model answer, and the run end; return how many calls that were not under way were answered meanwhile."""
-    before, under_way = served(server), server.held
-    server.release()
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors.decode()
-    return served(server) - before - under_way
 
 
 def figures(store, run_id):
@@ -78,11 +58,11 @@ def figures(store, run_id):
 @pytest.mark.parametrize("at", [3, 45, 70])
 def test_a_stop_makes_the_calls_that_its_price_says(home, at):
     with OpenAIServer(answer) as server, Store.open(home) as store:
-        run_id, process = held_run(home, server, store, at)
+        run_id, process = held_run(home, server, at)
         said = wait_for(lambda: price_of(store, run_id))
         store.runs.request_stop(run_id)
         wait_for_looks(home, run_id)
-        assert end(server, process) == said.calls > 0
+        assert let_end(server, process) == said.calls > 0
         run = store.runs.get(run_id)
         assert run.state == "stopped"
         assert run.result["final_test"] is None
@@ -98,18 +78,18 @@ def test_answers_in_the_cache_are_not_in_the_price(home):
             "name": "BootstrapFewShotWithRandomSearch",
             "options": {"num_candidate_programs": 4, "max_bootstrapped_demos": 1, "max_labeled_demos": 5},
         }  # other prompts than the first run's, but for the start
-        run_id, process = held_run(home, server, store, 14, optimizer=changed)
+        run_id, process = held_run(home, server, 14, optimizer=changed)
         said = wait_for(lambda: price_of(store, run_id))
         store.runs.request_stop(run_id)
         wait_for_looks(home, run_id)
         assert said.words == "0 calls, every answer is known", "the start is still the best"
-        assert end(server, process) == 0
+        assert let_end(server, process) == 0
         assert store.runs.get(run_id).result["verdict"]["rows"] == rows
 
 
 def test_before_a_row_is_measured_the_price_is_the_estimates_and_then_its_own(home):
     with OpenAIServer(answer) as server, Store.open(home) as store:
-        run_id, process = held_run(home, server, store, 0)
+        run_id, process = held_run(home, server, 0)
         with store.transaction():
             pass
         kill(process)
@@ -129,11 +109,11 @@ def test_before_a_row_is_measured_the_price_is_the_estimates_and_then_its_own(ho
 
 def test_stopped_without_the_test_nothing_is_called_and_nothing_is_proven(home):
     with OpenAIServer(answer) as server, Store.open(home) as store:
-        run_id, process = held_run(home, server, store, 70)
+        run_id, process = held_run(home, server, 70)
         said = price_of(store, run_id)
         store.runs.request_stop(run_id, untested=True)
         wait_for_looks(home, run_id)
-        assert end(server, process) == 0
+        assert let_end(server, process) == 0
         run = store.runs.get(run_id)
         assert (run.state, run.result["stopped"]) == ("stopped", "stopped")
         assert "without the final test" in run.message
@@ -182,14 +162,14 @@ def whole(tmp_path_factory):
 def test_a_stop_in_the_final_test_leaves_it_whole(home, whole, how):
     calls, expected = whole
     with OpenAIServer(answer) as server, Store.open(home) as store:
-        run_id, process = held_run(home, server, store, calls - 6)
+        run_id, process = held_run(home, server, calls - 6)
         assert store.runs.get(run_id).phase.startswith("Testing")
         if how == "page":
             store.runs.request_stop(run_id)
         else:
             process.send_signal(signal.SIGTERM)
         wait_for_looks(home, run_id)
-        end(server, process)
+        let_end(server, process)
         assert store.runs.get(run_id).state == "finished"
         assert figures(store, run_id) == expected
 
@@ -197,10 +177,10 @@ def test_a_stop_in_the_final_test_leaves_it_whole(home, whole, how):
 def test_a_test_that_was_stopped_gives_no_verdict_and_is_finished_later(home, whole):
     calls, expected = whole
     with OpenAIServer(answer) as server, Store.open(home) as store:
-        run_id, process = held_run(home, server, store, calls - 6)
+        run_id, process = held_run(home, server, calls - 6)
         store.runs.request_stop(run_id, untested=True)
         wait_for_looks(home, run_id)
-        assert end(server, process) == 0
+        assert let_end(server, process) == 0
         run = store.runs.get(run_id)
         assert (run.state, run.result["verdict"]["kind"]) == ("stopped", "not_tested")
         assert run.result["final_test"]["calls"] == calls - served(server) == 4
@@ -220,10 +200,10 @@ def test_a_test_that_was_stopped_gives_no_verdict_and_is_finished_later(home, wh
 
 def test_finishing_that_is_stopped_leaves_the_result_as_it_was(home):
     with OpenAIServer(answer) as server, Store.open(home) as store:
-        run_id, process = held_run(home, server, store, 45)
+        run_id, process = held_run(home, server, 45)
         store.runs.request_stop(run_id, untested=True)
         wait_for_looks(home, run_id)
-        end(server, process)
+        let_end(server, process)
         before = store.runs.get(run_id).result
         ask_final_test(store, run_id)
         server.hold(after=4)
@@ -231,7 +211,7 @@ def test_finishing_that_is_stopped_leaves_the_result_as_it_was(home):
         wait_for(lambda: server.held == 2, process=process)
         store.runs.request_stop(run_id)
         wait_for_looks(home, run_id)
-        end(server, process)
+        let_end(server, process)
         run = store.runs.get(run_id)
         assert (run.state, run.result) == ("stopped", before)
         assert store.requests.all(run_id)[-1].refused
@@ -264,7 +244,7 @@ def test_rows_that_a_limit_leaves_out_are_said_and_can_be_scored(home):
 
 def test_a_second_signal_says_what_the_test_would_take(home):
     with OpenAIServer(answer) as server, Store.open(home) as store:
-        run_id, process = held_run(home, server, store, 45)
+        run_id, process = held_run(home, server, 45)
         said = price_of(store, run_id)
         for _ in range(2):
             process.send_signal(signal.SIGTERM)
