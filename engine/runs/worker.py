@@ -293,19 +293,14 @@ class _Job:
         self, request: RequestRow, driver: Driver, prepared: Prepared, watch: Watch
     ) -> None:
         """Finish the final test of a run that is over: score the rows that are missing, and write the result again."""
-        store, run_id = self.store, self.run.id
-        found = store.runs.get(run_id).result or {}
-        best = store.trials.candidate(run_id, found["best_candidate"])
-        static = store.trials.candidate(run_id, found["static"]["candidate"]) if found.get("static") else None
-        more_scores.begin(request, driver, store, run_id, self.writer)
-        for candidate in filter(None, (driver.seed, best, static)):
-            driver.know(candidate, [*more_scores.known_outcomes(store, run_id, candidate.id).values()])
-        try:
-            done = await self._finish(driver, prepared, watch, found, best, static)
-            answer = "Done: the final test is complete." if done else f"{NOT_DONE}{driver.ledger.closed}"
-        except EngineError as error:
-            answer = f"{NOT_DONE}{error}"
-        self.writer.write(partial(store.requests.answer, run_id, request.id, answer))
+        found = self.store.runs.get(self.run.id).result or {}
+        more_scores.begin(request, driver, self.store, self.run.id, self.writer)
+        for candidate in filter(None, (driver.seed, *self._prompts(found))):
+            known = more_scores.known_outcomes(self.store, self.run.id, candidate.id)
+            driver.know(candidate, [*known.values()])
+        done = await self._finish(driver, prepared, watch, found)
+        answer = "Done: the verdict is written again." if done else f"{NOT_DONE}you stopped it."
+        self.writer.write(partial(self.store.requests.answer, self.run.id, request.id, answer))
 
     async def _drive(self, driver: Driver, prepared: Prepared, watch: Watch, requests: StoreRequests) -> None:
         following = asyncio.create_task(self._follow_test_cost(driver, prepared))
@@ -375,22 +370,20 @@ class _Job:
         if search.stopped == "finished" and validated is None:
             self._phase("Scoring the result on all validation rows")
             await driver.score(search.best, split.validation, label="result", hide_own_row=True)
-        static = static_to_test(driver, search.best)
-        found = self._untested(driver, prepared, search, static)
-        await self._finish(driver, prepared, watch, found, search.best, static)
+        await watch.no_trouble()
+        await self._finish(driver, prepared, watch, self._untested(driver, prepared, search))
 
-    def _untested(
-        self, driver: Driver, prepared: Prepared, search: SearchResult, static: Candidate | None
-    ) -> dict[str, Any]:
+    def _untested(self, driver: Driver, prepared: Prepared, search: SearchResult) -> dict[str, Any]:
         """Return the result of a search as it is without the final test."""
         best, rows = search.best, len(prepared.split.validation)
+        prompts = (("baseline", driver.seed), ("best", best), ("static", static_to_test(driver, best)))
         found = {
             name: one and summary(one, validation_score(driver.trials, one, rows), Evaluation(one.id, ()))
-            for name, one in (("baseline", driver.seed), ("best", best), ("static", static))
+            for name, one in prompts
         }
         return {
             **found,
-            "verdict": not_tested(found, driver.number_of(best), rows),
+            "verdict": not_tested(found, self.store.trials.add_candidate(self.run.id, best), rows),
             "best_candidate": best.id,
             "seed_candidate": search.seed.id,
             "tuned_models": list(best.tuned_models),
@@ -402,22 +395,21 @@ class _Job:
             "credits": [asdict(credit) for credit in search.credits],
         }
 
+    def _prompts(self, found: Mapping[str, Any]) -> tuple[Candidate, Candidate | None]:
+        """Return the best prompt of a result, and the best static one where it has one."""
+        stored, static = partial(self.store.trials.candidate, self.run.id), found.get("static")
+        return stored(found["best_candidate"]), static and stored(static["candidate"])
+
     async def _finish(
-        self,
-        driver: Driver,
-        prepared: Prepared,
-        watch: Watch,
-        found: Mapping[str, Any],
-        best: Candidate,
-        static: Candidate | None,
+        self, driver: Driver, prepared: Prepared, watch: Watch, found: Mapping[str, Any]
     ) -> bool:
         """Test the best prompt, and the best static one, against the start; then write verdict, exports and proof.
 
         `found` is the result so far. Returns False where a test that was asked for later was stopped: its rows are stored,
         and the run's result stays as it was.
         """
-        await watch.no_trouble()
         seed, rows, later = driver.seed, prepared.split.test, self.run.result is not None
+        best, static = self._prompts(found)
         before, after = Evaluation(seed.id, ()), Evaluation(best.id, ())
         watch.testing, stopped = not later, watch.untested and not later
         if not stopped:
@@ -431,8 +423,13 @@ class _Job:
         result = {**found, "final_test": None}
         if scored < len(rows):
             why = "" if stopped else closed or "The limit of calls was reached."
-            cost = await self._test_cost(driver, prepared, best, static, limited=False)
-            result["final_test"] = {"rows": len(rows), "scored": scored, "why": why, **asdict(cost)}
+            cost = await driver.test_cost(best, static, rows, limited=False)
+            result["final_test"] = {
+                "rows": len(rows),
+                "scored": scored,
+                "why": why,
+                **asdict(cost.completed(self.run.estimate)),
+            }
         if not stopped:
             result |= {
                 "verdict": verdict(before, after).as_dict(),
@@ -458,27 +455,13 @@ class _Job:
         self._conclude(best, {**result, **paths, "proof": proof}, driver)
         return True
 
-    async def _test_cost(
-        self,
-        driver: Driver,
-        prepared: Prepared,
-        best: Candidate,
-        static: Candidate | None,
-        *,
-        limited: bool = True,
-    ) -> FinalTestCost:
-        """Return what the final test still takes; before any row is measured, as the estimate says."""
-        estimate = self.run.estimate or {}
-        calls, usd, seconds = ((estimate.get(n) or {}).get("high") for n in ("calls", "usd", "seconds"))
-        usual = tuple(value / calls if calls and value is not None else None for value in (usd, seconds))
-        return await driver.test_cost(best, static, prepared.split.test, usual, limited=limited)
-
     async def _follow_test_cost(self, driver: Driver, prepared: Prepared) -> None:
         """Store what the final test still takes whenever that changes, until it is cancelled."""
         words = ""
         while True:
             best = driver.likely_best
-            cost = await self._test_cost(driver, prepared, best, static_to_test(driver, best))
+            cost = await driver.test_cost(best, static_to_test(driver, best), prepared.split.test)
+            cost = cost.completed(self.run.estimate)
             if cost.words != words:
                 words = cost.words
                 self.writer.write(partial(self.store.runs.set_test_cost, self.run.id, asdict(cost)))
@@ -506,6 +489,8 @@ class _Job:
         tested = Evaluation(static.id, ())
         if not driver.ledger.shortage(need):
             tested = await driver.score(static, rows, label="static")
+        if len(tested.outcomes) < len(rows):  # a limit or a stop cut it short: a part says too little
+            tested = Evaluation(static.id, ())
         return summary(static, found["validation"], tested)
 
     def _conclude(self, best: Candidate, result: Mapping[str, Any], driver: Driver) -> None:

@@ -139,11 +139,6 @@ class Ledger:
         kept = self.spent.calls + int(self._kept_back.calls)
         return None if self.budget.calls is None else max(0, self.budget.calls - kept)
 
-    @property
-    def calls_for_test(self) -> int | None:
-        """Calls left for the final test, those kept back included; None without a limit."""
-        return None if self.budget.calls is None else max(0, self.budget.calls - self.spent.calls)
-
     def keep_back(self, need: Amount, *, most: float = 1.0) -> None:
         """Keep this much for the final comparison, at most this share of what is left; `Amount()` frees it."""
         spent, limits = replace(self._spent_amount(), seconds=self.seconds), self.budget.model_dump()

@@ -12,14 +12,13 @@ import logging
 import time
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import count
 from typing import Any, cast
 
 from engine import loop
 from engine.errors import BudgetExhaustedError, RunError
 from engine.modules.predict import Predict
-from engine.records import Candidate, Evaluation, Outcome, PartCredit, whole_trials
+from engine.records import Candidate, Evaluation, Outcome, PartCredit, Usage, whole_trials
 from engine.search import events
 from engine.search.backends.contract import Backend
 from engine.search.budget import Amount, Ledger
@@ -35,7 +34,7 @@ from engine.search.contract import (
     Train,
     drive,
 )
-from engine.search.final_test import FinalTestCost, cost_of_rows
+from engine.search.final_test import FinalTestCost
 from engine.search.model_choice import with_objective
 from engine.search.requests import FIRST_PLACE, RequestHandler, Requests
 from engine.search.scoring import Scoring, Slots
@@ -102,10 +101,6 @@ class Driver:
             return self._best
         return top.candidate
 
-    def number_of(self, candidate: Candidate) -> int:
-        """Return a candidate's number in the order found; 0 is the start."""
-        return self._numbers.get(candidate.id, 0)
-
     # Evaluations outside the search
 
     def count_on(self, trials: int, numbers: Mapping[str, int]) -> None:
@@ -143,7 +138,7 @@ class Driver:
         if self.ledger.closing == "stopped" and not can_stop:
             self._slots.ignore_control()
         self.ledger.reopen()
-        asked = await loop.here_or_there(self._rows_with_room({first.id: first, second.id: second}, rows))
+        asked = self._rows_with_room(1 if first.id == second.id else 2, rows)
         if first.id == second.id:
             only = await self.score(first, asked, label=labels[0])
             return only, only
@@ -151,56 +146,31 @@ class Driver:
         answers = await loop.here_or_there(self._batch(asks, in_turn=False))
         return answers[0], answers[1]
 
-    async def _rows_with_room(
-        self, candidates: Mapping[str, Candidate], rows: Sequence[int]
-    ) -> tuple[int, ...]:
-        """Return the test rows that the limit of calls leaves room for, with each of the candidates."""
-        left, a_row = self.ledger.calls_for_test, self.settings.calls_a_row
-        if left is None or left >= a_row * len(candidates) * len(rows):
-            return tuple(rows)
-        known = [await self._scoring.known_rows(candidate, rows) for candidate in candidates.values()]
-        asked = []
-        for row in rows:
-            need = a_row * sum(one.get(row, True) for one in known)
-            if need <= left:
-                asked.append(row)
-                left -= need
-        return tuple(asked)
+    def _rows_with_room(self, prompts: int, rows: Sequence[int]) -> tuple[int, ...]:
+        """Return the test rows that the limit of calls leaves room for; in the test what was kept back for it is used."""
+        limit, a_row = self.ledger.budget.calls, self.settings.calls_a_row
+        left = len(rows) if limit is None else max(0, limit - self.ledger.spent.calls) // (a_row * prompts)
+        return tuple(rows[:left])
 
     async def test_cost(
-        self,
-        best: Candidate,
-        static: Candidate | None,
-        rows: Sequence[int],
-        usual: tuple[float | None, float | None] = (None, None),
-        *,
-        limited: bool = True,
+        self, best: Candidate, static: Candidate | None, rows: Sequence[int], *, limited: bool = True
     ) -> FinalTestCost:
-        """Return what the final test of the start, the best and the best static prompt still takes: see `cost_of_rows`.
+        """Return what the final test of the start, the best and the best static prompt still takes, by what rows took so far.
 
         With `limited` it is what the budget leaves room for. Call it on the event loop.
         """
-        pair = {self.seed.id: self.seed, best.id: best}
-        tested = await self._rows_with_room(pair, rows) if limited else rows
-        missing = [
-            len(tested) - len(await self._scoring.known_rows(candidate, tested))
-            for candidate in (*pair.values(), static)
-            if candidate is not None
-        ]
-        outcomes = [o for t in self.trials for o in t.evaluation.outcomes]
-        settings = self.settings
-        cost = partial(
-            cost_of_rows,
-            a_row=settings.calls_a_row,
-            outcomes=outcomes,
-            usual=usual,
-            at_once=settings.concurrency,
-        )
-        whole = cost(sum(missing))
-        need = Amount(whole.calls, 0, whole.usd or 0.0)
-        if limited and static is not None and self.ledger.shortage(need, in_final_test=True):
-            return cost(sum(missing[:-1]))
-        return whole
+        pair = tuple({self.seed.id: self.seed, best.id: best}.values())
+        tested = self._rows_with_room(len(pair), rows) if limited else tuple(rows)
+        usage = sum((trial.evaluation.usage for trial in self.trials), Usage())
+        calls, each = 0, max(1, usage.calls)
+        for candidate in filter(None, (*pair, static)):
+            more = calls + self.settings.calls_a_row * await self._scoring.unknown_rows(candidate, tested)
+            need = Amount(more, more * usage.tokens / each, more * (usage.cost or 0.0) / each)
+            if candidate in pair or not (limited and self.ledger.shortage(need, in_final_test=True)):
+                calls = more
+        usd = None if usage.cost is None or not usage.calls else calls * usage.cost / each
+        latency = self.ledger.mean_latency
+        return FinalTestCost(calls, usd, latency and latency * calls / self.settings.concurrency)
 
     async def score_teacher(self, rows: Sequence[int]) -> Evaluation:
         """Score the teacher on test rows, after `compare`: as many rows as the budget has left.

@@ -1,13 +1,11 @@
-"""The final test of a run: what it still takes, before it is made and where rows of it are missing."""
+"""The cost of a run's final test: before it is made, and where rows of it are missing."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from engine.records import Outcome
 from engine.text import counted, duration, price
 
 
@@ -30,28 +28,14 @@ class FinalTestCost:
         parts = [price(self.usd, "about "), *took] if self.calls else ["every answer is known"]
         return ", ".join([counted(self.calls, "call"), *parts])
 
+    def completed(self, estimate: Mapping[str, Any] | None) -> FinalTestCost:
+        """Return the cost with what a run's estimate says of a call, where none was measured."""
+        high = {name: one.get("high") for name, one in (estimate or {}).items() if isinstance(one, Mapping)}
+        share = self.calls / high["calls"] if high.get("calls") else 0.0
+        missing = {n: high[n] * share for n in ("usd", "seconds") if getattr(self, n) is None and high.get(n)}
+        return replace(self, **missing) if share else self
+
     @classmethod
     def stored(cls, values: Mapping[str, Any] | None) -> FinalTestCost | None:
         """Return the cost that a run has stored, in its estimate or its result; None where there is none."""
         return cls(values["calls"], values.get("usd"), values.get("seconds")) if values else None
-
-
-def cost_of_rows(
-    rows: int, a_row: int, outcomes: Iterable[Outcome], usual: tuple[float | None, float | None], at_once: int
-) -> FinalTestCost:
-    """Return what scoring rows takes, `at_once` at a time, as the outcomes so far say.
-
-    Without any, a row takes `a_row` calls, and a call the `usual` US dollars and seconds.
-    """
-    seen = [o for o in outcomes if o.usage.tokens]
-    timed, made = [o for o in seen if o.usage.calls], sum(o.usage.calls + o.usage.cached for o in seen)
-    calls = math.ceil(rows * made / len(seen) - 1e-9) if seen else rows * a_row
-    usd, seconds = usual
-    if seen:
-        costs = [o.usage.cost for o in seen]
-        usd = None if None in costs else sum(filter(None, costs)) / made
-    if timed:
-        seconds = (
-            sum(o.seconds for o in timed) / sum(o.usage.calls for o in timed) / max(1, min(at_once, rows))
-        )
-    return FinalTestCost(calls, *(None if one is None else calls * one for one in (usd, seconds)))

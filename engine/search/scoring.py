@@ -124,7 +124,7 @@ class Scoring:
         # Of rows that did not fail, and of running ones.
         self._outcomes: dict[_Cell, asyncio.Future[Outcome | None]] = {}
         self._strict = takes_trace(settings.metric)
-        self._looked_up: dict[tuple[str, int], bool | None] = {}
+        self._in_cache: dict[_Cell, bool] = {}
         self.rows_run = 0
         self.last_failure: Exception | None = None
 
@@ -164,35 +164,23 @@ class Scoring:
                 )
                 self._outcomes.setdefault((candidate.id, outcome.row, False, 0, False), known)
 
-    async def known_rows(self, candidate: Candidate, rows: Sequence[int]) -> dict[int, bool]:
-        """Return the rows that a candidate can be scored on without asking the model: their outcome, or the first answer, is known.
-
-        The value is True where the budget counts the row again: this run paid for it before it was killed.
-        """
+    async def unknown_rows(self, candidate: Candidate, rows: Sequence[int]) -> int:
+        """Return on how many rows a candidate has no outcome, and its first answer is not in the call cache either."""
         program = self._settings.program.with_candidate(candidate)
-        found: Reply | None = None
 
         async def look(lm: BaseLM, request: Request, send: Send) -> Reply:  # noqa: ARG001 - nothing is sent
-            nonlocal found
-            found = None if is_offline(lm.model) else await lm.recall(request)
+            self._in_cache[cell] = not is_offline(lm.model) and await lm.recall(request) is not None
             raise BudgetExhaustedError("Only looked up.")
 
-        known: dict[int, bool] = {}
+        unknown = 0
         for row in rows:
-            outcome = self._outcomes.get((candidate.id, row, False, 0, False))
-            if outcome is not None and outcome.done():
-                known[row] = False
-                continue
-            if (candidate.id, row) not in self._looked_up:
-                found = None
+            cell: _Cell = (candidate.id, row, False, 0, False)
+            if cell not in self._outcomes and cell not in self._in_cache:
+                self._in_cache[cell] = False
                 with self.context(None, look), suppress(Exception):
                     await program.acall(**self._settings.rows[row].inputs())
-                self._looked_up[candidate.id, row] = (
-                    found and bool(self._settings.payer) and found.payer == self._settings.payer
-                )
-            if (counts := self._looked_up[candidate.id, row]) is not None:
-                known[row] = counts
-        return known
+            unknown += cell not in self._outcomes and not self._in_cache[cell]
+        return unknown
 
     def context(
         self, lm: BaseLM | None, gate: object, adapter: Adapter | None = None, inside: object = None

@@ -84,15 +84,17 @@ def _kind(n: int, low: float, high: float) -> Kind:
 
 
 def not_tested(result: Mapping[str, Any], number: int, rows: int) -> dict[str, Any]:
-    """Return the verdict of a run that was stopped without its final test; `number` is the best prompt's, `rows` the validation rows."""
+    """Return the verdict of a run without its final test, of the best prompt's number, and scores on `rows` validation rows."""
+    sentence = untested_sentence(number, result["baseline"]["validation"], result["best"]["validation"], rows)
     figures = dict.fromkeys(("baseline", "best", "difference", "low", "high"))
-    counts = dict.fromkeys(("rows", "won", "lost", "failed"), 0)
-    before, after = result["baseline"]["validation"], result["best"]["validation"]
     return {
         "kind": "not_tested",
-        "sentence": untested_sentence(number, before, after, rows),
+        "sentence": sentence,
         **figures,
-        **counts,
+        "rows": 0,
+        "won": 0,
+        "lost": 0,
+        "failed": 0,
     }
 
 

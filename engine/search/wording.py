@@ -99,18 +99,14 @@ def untested_sentence(number: int, before: float | None, after: float | None, ro
     >>> untested_sentence(5, 0.61, 0.88, 60)[:88]
     'Not tested yet: prompt 5 scored 88 % of 60 validation rows against 61 % for the start. F'
     """
-    on = f"of {counted(rows, 'validation row')}"
-    start = "" if before is None else f" The start scored {percent(before, 0)} {on}."
+    start = "" if before is None else f" against {percent(before, 0)} for the start"
+    known = f"prompt {number} scored {percent(after, 0)} of {counted(rows, 'validation row')}{start}"
+    if after is None:
+        known = f"prompt {number} was not scored on all validation rows"
     if not number:
-        known = f"the starting prompt is still the best.{start} Finish the test to score it"
-    elif after is None or before is None:
-        known = f"prompt {number} was not scored on all validation rows.{start} Finish the test to compare it with the start"
-    else:
-        known = (
-            f"prompt {number} scored {percent(after, 0)} {on} against {percent(before, 0)} for the start. "
-            "Finish the test to compare them"
-        )
-    return f"Not tested yet: {known} on rows that the search never saw."
+        known = "no other prompt was better than the start"
+    compare = "Finish the test to compare them" if number else "Finish the test to score it"
+    return f"Not tested yet: {known}. {compare} on rows that the search never saw."
 
 
 def runs_sentence(verdict: Verdict) -> str:

@@ -10,9 +10,8 @@ import streamlit as st
 
 from dashboard.app_pages.results.share import share_link
 from dashboard.components import ui
-from dashboard.components.final_test import finish_test
 from dashboard.components.plot import own_element
-from dashboard.components.runs import figure, present_button
+from dashboard.components.runs import figure, finish_test, present_button
 from dashboard.components.tables import small_table
 from dashboard.state import candidates, more_scores, reading
 from dashboard.state.candidates import score_words

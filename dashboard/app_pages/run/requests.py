@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.final_test import finish_test
+from dashboard.components.runs import finish_test
 from dashboard.state import launching, models, reading
 from dashboard.state.snapshot import Snapshot
 from dashboard.state.writing import read_only
@@ -67,10 +68,7 @@ def run_actions(seen: Snapshot) -> None:
             )
         if run.state in ("running", "paused") and run.result is None:
             with st.popover(
-                "Stop and keep the best",
-                icon=":material/stop:",
-                key="stop_menu",
-                disabled=run.stop_untested,
+                "Stop and keep the best", icon=":material/stop:", key="stop_menu", disabled=run.stop_untested
             ):
                 _stop_choices(run)
         elif run.state in ("running", "paused"):
@@ -87,29 +85,19 @@ def run_actions(seen: Snapshot) -> None:
 
 
 def _stop_choices(run: RunRow) -> None:
-    """Offer to stop with the final test, at its price, and without it; in the test itself only without."""
+    """Offer to stop with the final test, at its price, and without it; once the test has begun only without."""
     cost = FinalTestCost.stored((run.estimate or {}).get("final_test"))
-    price = f": {cost.words}" if cost else ""
-    testing = run.phase == TESTING
-    if testing or run.stop_requested:
-        st.caption(f"The search has ended. What is left of the final test{escape_markdown(price)}.")
-    else:
-        st.caption(
-            f"Ends the search now and keeps the best prompt so far. The final test{escape_markdown(price)}."
-        )
-        ui.button(
-            "Stop and test",
-            "stop_run",
-            icon="stop",
-            type="primary",
-            on_click=ui.callback(launching.stop, run.id),
-        )
-    ui.button(
-        "Stop without the test",
-        "stop_untested",
-        icon="stop",
-        on_click=ui.callback(launching.stop, run.id, untested=True),
+    ended, price = run.phase == TESTING or run.stop_requested, f": {cost.words}" if cost else ""
+    what = (
+        "What is left of the final test"
+        if ended
+        else "Ends the search and keeps the best prompt so far. The final test"
     )
+    st.caption(escape_markdown(f"{what}{price}."))
+    stop = partial(ui.callback, launching.stop, run.id)
+    if not ended:
+        ui.button("Stop and test", "stop_run", icon="stop", type="primary", on_click=stop())
+    ui.button("Stop without the test", "stop_untested", icon="stop", on_click=stop(untested=True))
     st.caption("Without the test there is no verdict. *Finish the test* makes it later.")
 
 

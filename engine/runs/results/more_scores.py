@@ -131,18 +131,17 @@ def ask_score(store: Store, run_id: str, request: ScoreRequest) -> bool:
 
 def ask_final_test(store: Store, run_id: str) -> bool:
     """Store a request for the rows that a run's final test lacks, as `ask_score` does. Raises RunError where none is missing."""
-    left = (store.runs.get(run_id).result or {}).get("final_test")
-    if not left:
+    if not (store.runs.get(run_id).result or {}).get("final_test"):
         raise RunError("No row of this run's final test is missing.")
-    calls = most_calls(1, left["calls"])
-    return ask_score(store, run_id, ScoreRequest(candidate=None, split="test", calls=calls))
+    return ask_score(store, run_id, ScoreRequest(candidate=None, split="test"))
 
 
 def settings_for(row: RequestRow, prepared: Prepared, seconds: float) -> Settings:
     """Return the settings for one request: its own limit of calls, and nothing counted twice that the run has paid for."""
-    calls = row.content.get("calls")
-    limit = Budget(calls=calls if isinstance(calls, int) and calls > 0 else None)
-    return replace(prepared.settings, budget=limit, payer=None, seconds_before=seconds)
+    calls, settings = row.content.get("calls"), prepared.settings
+    most = most_calls(3 * max(len(prepared.split.test), len(prepared.split.validation)), settings.calls_a_row)
+    limit = Budget(calls=calls if isinstance(calls, int) and calls > 0 else most)
+    return replace(settings, budget=limit, payer=None, seconds_before=seconds)
 
 
 def begin(row: RequestRow, driver: Driver, store: Store, run_id: str, writer: PatientWriter) -> int:
