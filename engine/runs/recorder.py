@@ -408,3 +408,35 @@ class Watch:
                         "The run's flags could not be read, or its heartbeat not stored; trying again: %s",
                         error,
                     )
+
+
+AFTER_SECONDS = 30.0
+LOOK_SECONDS = 1.0
+
+
+async def report_silence(
+    answers: Callable[[], int],
+    waiting: Callable[[], bool],
+    report: Callable[[str], object],
+    *,
+    after: float = AFTER_SECONDS,
+    look: float = LOOK_SECONDS,
+) -> None:
+    """Report each silence once: `answers()` has not changed for `after` seconds while `waiting()` was true.
+
+    Runs until it is cancelled.
+    """
+    seen, since, reported = answers(), 0.0, False
+    while True:
+        await asyncio.sleep(look)
+        now = answers()
+        if now != seen or not waiting():
+            seen, since, reported = now, 0.0, False
+            continue
+        since += look
+        if since >= after and not reported:
+            reported = True
+            report(
+                f"The model has not answered for {after:.0f} seconds. The run goes on waiting, and tries again what "
+                "does not come; stop it if the model's address is wrong."
+            )

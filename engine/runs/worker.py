@@ -53,15 +53,13 @@ from pydantic import ValidationError
 from engine import loop
 from engine.errors import EngineError, RunError, StoreError, first_problem
 from engine.lm import cache
-from engine.lm.choice import is_offline
-from engine.lm.connection import check_connection
 from engine.lm.slots import FOLDER, SharedLimit, shared_limit
 from engine.metrics.whole_set import whole_set_figure
 from engine.records import Candidate, Evaluation, Outcome, whole_trials
-from engine.runs.prepare import Prepared, check_keys, prepare
-from engine.runs.recorder import PatientWriter, StoreRecorder, StoreRequests, Watch
+from engine.runs.prepare import Prepared, check_keys, check_other_models, prepare
+from engine.runs.recorder import PatientWriter, StoreRecorder, StoreRequests, Watch, report_silence
 from engine.runs.results import more_scores
-from engine.runs.results.exports import export_run, prove
+from engine.runs.results.exports import export_run, prove, take_prompt
 from engine.runs.spec import RunSpec, no_gain_by_ray
 from engine.runs.spending import limited_budget, used_up
 from engine.runs.turn import Turn, patiently
@@ -78,54 +76,7 @@ from engine.store.runs import CANCELLED
 from engine.store.store import FILE_NAME, Store
 
 BUSY_SECONDS = 5.0
-
-AFTER_SECONDS = 30.0
 LOOK_SECONDS = 1.0
-
-
-async def report_silence(
-    answers: Callable[[], int],
-    waiting: Callable[[], bool],
-    report: Callable[[str], object],
-    *,
-    after: float = AFTER_SECONDS,
-    look: float = LOOK_SECONDS,
-) -> None:
-    """Report each silence once: `answers()` has not changed for `after` seconds while `waiting()` was true.
-
-    Runs until it is cancelled.
-    """
-    seen, since, reported = answers(), 0.0, False
-    while True:
-        await asyncio.sleep(look)
-        now = answers()
-        if now != seen or not waiting():
-            seen, since, reported = now, 0.0, False
-            continue
-        since += look
-        if since >= after and not reported:
-            reported = True
-            report(
-                f"The model has not answered for {after:.0f} seconds. The run goes on waiting, and tries again what "
-                "does not come; stop it if the model's address is wrong."
-            )
-
-
-CERTAIN = ("key", "model", "unreachable", "reply", "settings")
-"""Problems that asking again will not fix. A slow or busy model is left to the run, which waits and asks again."""
-
-
-async def check_other_models(spec: RunSpec) -> None:
-    """Raise RunError, naming it, where a step's own model or one to compare cannot answer. One small call for each model."""
-    own = spec.pipeline.models
-    choices = [choice for choice in dict.fromkeys((*own, *spec.models)) if not is_offline(choice)]
-    reports = await asyncio.gather(*(check_connection(choice) for choice in choices))
-    for choice, (problem, message) in zip(choices, reports, strict=True):
-        if problem in CERTAIN:
-            step = next((s.name for s in spec.pipeline.steps if choice in s.models), None)
-            asks = "Compared is" if step is None else f"The step {step!r} asks"
-            raise RunError(f"{asks} the model {choice.name!r}, which does not answer. {message}")
-
 
 _log = logging.getLogger("engine.runs")
 
@@ -453,6 +404,9 @@ class _Job:
         self._phase("Checking that the exports answer the same")
         proof = [] if stopped else await prove(Path(paths["export_path"]), driver.settings, tested)
         self._conclude(best, {**result, **paths, "proof": proof}, driver)
+        usual = best if is_wanted(found, prepared.spec.objective) else seed
+        if later and found["taken_candidate"] != usual.id:  # the user has decided, and that stays
+            await asyncio.to_thread(take_prompt, self.home, self.store, self.run.id, found["taken_candidate"])
         return True
 
     async def _follow_test_cost(self, driver: Driver, prepared: Prepared) -> None:
@@ -514,7 +468,7 @@ class _Job:
 
 def static_to_test(driver: Driver, best: Candidate) -> Candidate | None:
     """Return the best static prompt that the final test scores next to the start and the best."""
-    static = best_static(driver.trials, best)
+    static = best_static((trial for trial in driver.trials if trial.complete), best)
     return None if static is None or static.id == driver.seed.id else static
 
 

@@ -164,7 +164,10 @@ class Driver:
         usage = sum((trial.evaluation.usage for trial in self.trials), Usage())
         calls, each = 0, max(1, usage.calls)
         for candidate in filter(None, (*pair, static)):
-            more = calls + self.settings.calls_a_row * await self._scoring.unknown_rows(candidate, tested)
+            own = [t.evaluation for t in self.trials if t.candidate_id == candidate.id and t.rows_total]
+            made = sum(e.usage.calls + e.usage.cached for e in own)
+            a_row = made / sum(len(e.outcomes) for e in own) if made else self.settings.calls_a_row
+            more = calls + round(a_row * await self._scoring.unknown_rows(candidate, tested))
             need = Amount(more, more * usage.tokens / each, more * (usage.cost or 0.0) / each)
             if candidate in pair or not (limited and self.ledger.shortage(need, in_final_test=True)):
                 calls = more

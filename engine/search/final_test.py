@@ -11,7 +11,7 @@ from engine.text import counted, duration, price
 
 @dataclass(frozen=True, slots=True)
 class FinalTestCost:
-    """What the final test still takes: calls to the model, US dollars and seconds; None where that is not known.
+    """Cost of what is left of a final test: calls to the model, US dollars and seconds; None where that is not known.
 
     >>> FinalTestCost(386, 0.06, 30.2).words
     '386 calls, about $0.06, 30 s'

@@ -175,11 +175,14 @@ class Scoring:
         unknown = 0
         for row in rows:
             cell: _Cell = (candidate.id, row, False, 0, False)
-            if cell not in self._outcomes and cell not in self._in_cache:
+            outcome = self._outcomes.get(cell)
+            if outcome is not None and outcome.done():
+                continue
+            if cell not in self._in_cache:
                 self._in_cache[cell] = False
                 with self.context(None, look), suppress(Exception):
                     await program.acall(**self._settings.rows[row].inputs())
-            unknown += cell not in self._outcomes and not self._in_cache[cell]
+            unknown += not self._in_cache[cell]
         return unknown
 
     def context(

@@ -18,7 +18,9 @@ from support.run_setup import (
 )
 from support.servers.openai_server import OpenAIServer
 
+from engine import load
 from engine.export.hero import result_sentences
+from engine.runs.results.exports import take_prompt
 from engine.runs.results.more_scores import ask_final_test
 from engine.runs.results.report import run_report
 from engine.runs.worker import work
@@ -164,6 +166,7 @@ def test_a_stop_in_the_final_test_leaves_it_whole(home, whole, how):
     with OpenAIServer(answer) as server, Store.open(home) as store:
         run_id, process = held_run(home, server, calls - 6)
         assert store.runs.get(run_id).phase.startswith("Testing")
+        assert 4 <= wait_for(lambda: price_of(store, run_id)).calls <= 24
         if how == "page":
             store.runs.request_stop(run_id)
         else:
@@ -253,3 +256,20 @@ def test_a_second_signal_says_what_the_test_would_take(home):
         run = store.runs.get(run_id)
         assert run.state == "stopped"
         assert f"it was not tested. The final test takes {said.calls} calls" in run.message
+
+
+def test_a_prompt_that_the_user_took_before_the_test_stays_taken(home):
+    with OpenAIServer(answer) as server, Store.open(home) as store:
+        run_id, process = held_run(home, server, 70)
+        store.runs.request_stop(run_id, untested=True)
+        wait_for_looks(home, run_id)
+        let_end(server, process)
+        other = store.trials.candidates(run_id)[1].id
+        assert other not in (store.runs.get(run_id).taken, store.runs.get(run_id).result["best_candidate"])
+        take_prompt(home, store, run_id, other)
+        ask_final_test(store, run_id)
+        assert work(home, run_id) == 0
+        run = store.runs.get(run_id)
+        assert run.result["final_test"] is None
+        assert run.taken == other
+        assert load(run.result["export_path"]).candidate().id == other
