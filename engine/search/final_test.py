@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from engine.text import counted, duration, price
@@ -30,10 +30,14 @@ class FinalTestCost:
 
     def completed(self, estimate: Mapping[str, Any] | None) -> FinalTestCost:
         """Return the cost with what a run's estimate says of a call, where none was measured."""
-        high = {name: one.get("high") for name, one in (estimate or {}).items() if isinstance(one, Mapping)}
-        share = self.calls / high["calls"] if high.get("calls") else 0.0
-        missing = {n: high[n] * share for n in ("usd", "seconds") if getattr(self, n) is None and high.get(n)}
-        return replace(self, **missing) if share else self
+        names = ("calls", "usd", "seconds")
+        calls, usd, seconds = (((estimate or {}).get(name) or {}).get("high") for name in names)
+        usual = [one * self.calls / calls if calls and one is not None else None for one in (usd, seconds)]
+        return FinalTestCost(
+            self.calls,
+            usual[0] if self.usd is None else self.usd,
+            usual[1] if self.seconds is None else self.seconds,
+        )
 
     @classmethod
     def stored(cls, values: Mapping[str, Any] | None) -> FinalTestCost | None:
