@@ -9,12 +9,14 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.page import open_page
-from dashboard.state import reading
+from dashboard.state import models, more_scores, reading
 from dashboard.state.editing import drafts
+from dashboard.state.writing import read_only
 from dashboard.views.text import distinct
 from engine.errors import EngineError
 from engine.export.hero import VERDICTS
 from engine.runs.spec import ProjectDraft
+from engine.search.final_test import FinalTestCost
 from engine.store.rows import RunRow
 from engine.text import signed
 
@@ -141,6 +143,29 @@ def verdict_card(verdict: Mapping[str, object]) -> None:
     box, icon = _LOOKS[look]
     with st.container(key="verdict"):
         box(str(verdict.get("sentence", "")), icon=icon)
+
+
+def finish_test(run: RunRow) -> None:
+    """Offer to score the test rows that a run's final test lacks, at their price; nothing where it lacks none, or goes on."""
+    cost = FinalTestCost.stored((run.result or {}).get("final_test"))
+    if cost is None or not run.is_over or read_only():
+        return
+    spec, problem = reading.run_spec(run), f"finish_test_{run.id}"
+    ui.button(
+        f"Finish the test ({cost.words})".replace("$", "\\$"),
+        "finish_test",
+        models.refusal(models.asked_models(spec.model, spec.pipeline, spec.models)),
+        icon="fact_check",
+        type="primary",
+        help="Scores the missing test rows, and writes the verdict and the exports again. Nothing is paid for twice.",
+        on_click=ui.callback(_finish_test, run.id, problem),
+    )
+    ui.problem_line(problem)
+
+
+def _finish_test(run_id: str, problem: str) -> None:
+    with ui.problem_kept(problem):
+        more_scores.ask_test(run_id, models.for_process())
 
 
 @st.dialog("Replace the project's set-up?")

@@ -146,6 +146,8 @@ def why_best(result: Mapping[str, Any]) -> str:
     saved = -change(result["baseline"], result["best"], "cost_per_row")
     if kind == "too_close" and saved > 0:
         return f"Neither surely better nor worse than the start, and {saved} % cheaper."
+    if kind == "not_tested":
+        return "Not tested yet."
     return "Surely better than the start." if kind == "better" else "Not surely better than the start."
 
 

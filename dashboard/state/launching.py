@@ -99,10 +99,10 @@ def pause(run_id: str) -> None:
         store.runs.request_pause(run_id)
 
 
-def stop(run_id: str) -> None:
-    """Ask a run to stop, keep the best so far and test it."""
+def stop(run_id: str, *, untested: bool = False) -> None:
+    """Ask a run to stop, keep the best so far and test it, unless it is to be `untested`."""
     with writing() as store:
-        store.runs.request_stop(run_id)
+        store.runs.request_stop(run_id, untested=untested)
 
 
 def ask(run_id: str, kind: str, content: Mapping[str, Any]) -> int:

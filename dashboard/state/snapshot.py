@@ -66,9 +66,10 @@ def parts(seen: Snapshot) -> dict[str, Any]:
 
 def stage(run: RunRow, requests: Sequence[RequestRow], leader: int | None = None) -> str:
     """Return a text that changes when the page's own parts must: state, flags, requests, answers, the leading prompt."""
-    flags = f"{'p' if run.pause_requested else ''}{'s' if run.stop_requested else ''}"
+    flags = f"{'p' if run.pause_requested else ''}{'u' if run.stop_untested else 's' if run.stop_requested else ''}"
     asked = "".join("a" if r.answer else "b" if r.batch is not None else "w" for r in requests)
-    return f"{run.state} {flags} {asked} {'' if leader is None else leader} {run.message}".strip()
+    price = (run.estimate or {}).get("final_test", {}).get("calls", "")
+    return f"{run.state} {flags} {asked} {'' if leader is None else leader} {price} {run.message}".strip()
 
 
 def chart(scores: ScoreChart, trials: int, *, over: bool = False) -> dict[str, Any]:

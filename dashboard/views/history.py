@@ -55,16 +55,16 @@ def table_row(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -
     A project is named where it is called otherwise than the run, and equal prompts have no gain.
     """
     judged = (run.result or {}).get("verdict", {})
-    kind = str(judged.get("kind", ""))
+    kind, tested = str(judged.get("kind", "")), judged.get("baseline") is not None
     project = names.get(run.project_id, "deleted")
     marks = ["in use" if run.in_use else "", ", ".join(run.tags), run.note]
     return {
         "State": [words[run.state]],
         "Run": run.title if project == run.title else f"{run.title} · {project}",
-        "Before": round(100 * judged["baseline"], 1) if judged else None,
-        "After": round(100 * judged["best"], 1) if judged else None,
+        "Before": round(100 * judged["baseline"], 1) if tested else None,
+        "After": round(100 * judged["best"], 1) if tested else None,
         "Gain": points_gained(judged["baseline"], judged["best"], 1)
-        if judged and kind != "unchanged"
+        if tested and kind != "unchanged"
         else None,
         "Verdict": VERDICTS[kind][0] if kind in VERDICTS else "",
         "Started": datetime.fromtimestamp(run.created_at).astimezone(),
@@ -83,7 +83,9 @@ def best_scores(runs: Sequence[RunRow]) -> list[float]:
     `runs` are a project's, the newest first. Those on other data, rows, or by another metric than the newest are left
     out, and a best prompt counts where it is surely better.
     """
-    judged = [run for run in runs if run.result and run.result.get("verdict")]
+    judged = [
+        run for run in runs if run.result and (run.result.get("verdict") or {}).get("baseline") is not None
+    ]
     alike = [run for run in reversed(judged) if _test_of(run) == _test_of(judged[0])]
     verdicts = [(run.result or {})["verdict"] for run in alike]
     scores = [(v["baseline"], v["best" if v.get("kind") == "better" else "baseline"]) for v in verdicts]

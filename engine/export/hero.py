@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from engine.search.final_test import FinalTestCost
 from engine.text import counted, percent, points_gained, price, signed
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ VERDICTS = {
     "too_close": ("Too close to call", "even"),
     "not_enough": ("Not enough rows to tell", "even"),
     "unchanged": ("No better prompt was found", "even"),
+    "not_tested": ("Not tested yet", "even"),
 }
 """Kind of a verdict -> its title, and its look."""
 
@@ -44,9 +46,18 @@ def result_sentences(result: Mapping[str, Any]) -> list[str]:
     ['Better.']
     """
     parts = (result.get(name) or {} for name in ("verdict", "whole_set", "models"))
-    return [part["sentence"] for part in parts if part.get("sentence")] + _fixed_sentences(
-        result.get("static")
-    )
+    said = [part["sentence"] for part in parts if part.get("sentence")]
+    return said + _missing_rows(result.get("final_test")) + _fixed_sentences(result.get("static"))
+
+
+def _missing_rows(left: Mapping[str, Any] | None) -> list[str]:
+    cost = FinalTestCost.stored(left)
+    if left is None or cost is None:
+        return []
+    if not left["why"]:
+        return [f"The final test takes {cost.words}."]
+    scored = f"{left['scored']} of {counted(left['rows'], 'test row')} were scored"
+    return [f"{scored}: {left['why']} The missing rows take {cost.words}."]
 
 
 def _fixed_sentences(static: Mapping[str, Any] | None) -> list[str]:
@@ -69,7 +80,7 @@ def hero(result: Mapping[str, Any], rows: Sequence[Turn]) -> dict[str, Any]:
     """Return what the picture says, in words and shares of its width."""
     verdict = result["verdict"]
     before, after = (verdict["baseline"], verdict["best"])
-    kept = verdict.get("kind") == "unchanged"
+    kept, untested = verdict.get("kind") in ("unchanged", "not_tested"), after is None
     fixed, broken = turned(rows)
     cost = (result.get("best") or {}).get("cost_per_row")
     counts = [] if kept else [_turned_rows(fixed, better=True), _turned_rows(broken, better=False)]
@@ -79,13 +90,13 @@ def hero(result: Mapping[str, Any], rows: Sequence[Turn]) -> dict[str, Any]:
     return {
         "look": VERDICTS.get(str(verdict.get("kind")), VERDICTS["too_close"])[1],
         "before": "" if kept else percent(before, 0),
-        "after": percent(after, 0),
+        "after": "" if untested else percent(after, 0),
         "gain": "" if kept else _points(points_gained(before, after)),
         "between": "" if kept else _between(verdict),
         "bar": None if kept else interval_bar(verdict.get("low"), verdict.get("high"), after - before),
         "turned": ", ".join(counts[:2]),
         "dots": [] if kept else list(_dots(fixed, broken)),
-        "line": " · ".join([*([", ".join(counts)] if counts and rows else []), priced]),
+        "line": "" if untested else " · ".join([*([", ".join(counts)] if counts and rows else []), priced]),
     }
 
 

@@ -166,7 +166,7 @@ class Optimizer:
         trainset: Sequence[Example],
         valset: Sequence[Example] | None = None,
         teacher: Module | Sequence[Module] | None = None,
-        budget: Budget | None = None,
+        budget: Budget | int | None = None,
         **arguments: Any,
     ) -> Program:
         """Run the search and return a tuned copy of `student`, which is left as it is.

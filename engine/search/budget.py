@@ -177,9 +177,12 @@ class Ledger:
         if limit is not None and self.closed is None and self.seconds >= limit - self._kept_back.seconds:
             self.close(f"The time limit of {limit:,.0f} seconds is used up.", "budget")
 
-    def shortage(self, need: Amount) -> str:
-        """Return how much is left of the limit that a need would pass; "" for none. Time is not looked at."""
-        amount = self._spent_amount() + self._kept_back
+    def shortage(self, need: Amount, *, in_final_test: bool = False) -> str:
+        """Return how much is left of the limit that a need would pass; "" for none. Time is not looked at.
+
+        In the final test what was kept back for it may be used.
+        """
+        amount = self._spent_amount() + (Amount() if in_final_test else self._kept_back)
         for name in ("calls", "tokens", "usd"):
             limit = getattr(self.budget, name)
             if limit is not None and getattr(amount, name) + getattr(need, name) > limit:

@@ -9,13 +9,14 @@ import asyncio
 import heapq
 from collections import ChainMap
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from engine import runtime
-from engine.errors import MetricError
+from engine.errors import BudgetExhaustedError, MetricError
+from engine.lm.choice import is_offline
 from engine.records import Candidate, Outcome, Usage, json_value
 from engine.search.backends.contract import Backend, Heard, Work, picks, takes_trace
 from engine.search.backends.local import Local
@@ -25,7 +26,8 @@ from engine.search.settings import Control, Settings, Stop
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
-    from engine.lm.base import BaseLM
+    from engine.lm.base import BaseLM, Reply, Request
+    from engine.runtime import Send
 
 
 class Slots:
@@ -122,6 +124,7 @@ class Scoring:
         # Of rows that did not fail, and of running ones.
         self._outcomes: dict[_Cell, asyncio.Future[Outcome | None]] = {}
         self._strict = takes_trace(settings.metric)
+        self._in_cache: dict[_Cell, bool] = {}
         self.rows_run, self._graded = 0, False
         self.last_failure: Exception | None = None
 
@@ -156,10 +159,32 @@ class Scoring:
             if outcome.error is None:
                 self._graded = True
                 known = asyncio.get_running_loop().create_future()
+                usage = outcome.usage
                 known.set_result(
-                    replace(outcome, usage=Usage(cached=outcome.usage.calls + outcome.usage.cached))
+                    replace(outcome, usage=replace(usage, calls=0, cached=usage.calls + usage.cached))
                 )
                 self._outcomes.setdefault((candidate.id, outcome.row, False, 0, False), known)
+
+    async def unknown_rows(self, candidate: Candidate, rows: Sequence[int]) -> int:
+        """Return on how many rows a candidate has no outcome, and its first answer is not in the call cache either."""
+        program = self._settings.program.with_candidate(candidate)
+
+        async def look(lm: BaseLM, request: Request, send: Send) -> Reply:  # noqa: ARG001 - nothing is sent
+            self._in_cache[cell] = not is_offline(lm.model) and await lm.recall(request) is not None
+            raise BudgetExhaustedError("Only looked up.")
+
+        unknown = 0
+        for row in rows:
+            cell: _Cell = (candidate.id, row, False, 0, False)
+            outcome = self._outcomes.get(cell)
+            if outcome is not None and outcome.done():
+                continue
+            if cell not in self._in_cache:
+                self._in_cache[cell] = False
+                with self.context(None, look), suppress(Exception):
+                    await program.acall(**self._settings.rows[row].inputs())
+            unknown += not self._in_cache[cell]
+        return unknown
 
     def context(
         self, lm: BaseLM | None, gate: object, adapter: Adapter | None = None, inside: object = None

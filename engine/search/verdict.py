@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.records import Candidate, Evaluation
-from engine.search.wording import change_in_points, verdict_sentence
+from engine.search.wording import change_in_points, untested_sentence, verdict_sentence
 from engine.statistics import paired_interval
 
 if TYPE_CHECKING:
     from engine.search.settings import Trial
 
-Kind = Literal["better", "worse", "too_close", "not_enough", "unchanged"]
+Kind = Literal["better", "worse", "too_close", "not_enough", "unchanged", "not_tested"]
 
 # Fewer test rows than this decide nothing; nor does an interval wider than this on either side.
 MIN_ROWS = 8
@@ -81,6 +81,21 @@ def _kind(n: int, low: float, high: float) -> Kind:
     if high < 0:
         return "worse"
     return "not_enough" if (high - low) / 2 > MAX_HALF_WIDTH else "too_close"
+
+
+def not_tested(result: Mapping[str, Any], number: int, rows: int) -> dict[str, Any]:
+    """Return the verdict of a run without its final test, of the best prompt's number, and scores on `rows` validation rows."""
+    sentence = untested_sentence(number, result["baseline"]["validation"], result["best"]["validation"], rows)
+    figures = dict.fromkeys(("baseline", "best", "difference", "low", "high"))
+    return {
+        "kind": "not_tested",
+        "sentence": sentence,
+        **figures,
+        "rows": 0,
+        "won": 0,
+        "lost": 0,
+        "failed": 0,
+    }
 
 
 Scores = Mapping[int, float]

@@ -94,6 +94,22 @@ def verdict_sentence(verdict: Verdict, *, binary: bool) -> str:
     return f"{sentence} {counted(failed, 'row')} failed with an error and {'counts' if failed == 1 else 'count'} as 0."
 
 
+def untested_sentence(number: int, before: float | None, after: float | None, rows: int) -> str:
+    """Return what is known of the best prompt, by its number, without the final test: mean scores on the validation rows.
+
+    >>> untested_sentence(5, 0.61, 0.88, 60)[:88]
+    'Not tested yet: prompt 5 scored 88 % of 60 validation rows against 61 % for the start. F'
+    """
+    start = "" if before is None else f" against {percent(before, 0)} for the start"
+    known = f"prompt {number} scored {percent(after, 0)} of {counted(rows, 'validation row')}{start}"
+    if after is None:
+        known = f"prompt {number} was not scored on all validation rows"
+    if not number:
+        known = "no other prompt was better than the start"
+    compare = "Finish the test to compare them" if number else "Finish the test to score it"
+    return f"Not tested yet: {known}. {compare} on rows that the search never saw."
+
+
 def runs_sentence(verdict: Verdict) -> str:
     """Return a verdict on the best prompts of two runs in words: the second's against the first's on shared test rows."""
     if not verdict.rows:

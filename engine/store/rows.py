@@ -22,6 +22,9 @@ OVER: tuple[RunState, ...] = ("finished", "stopped", "failed")
 FROM_ELSEWHERE = "project file"
 """Source of a stored table that came with a project's file: its cells name files of the data folder only."""
 
+TESTING = "Testing on rows the search never saw"
+"""Phase of a run: its final test."""
+
 LOST_AFTER = 10.0
 """A run whose process is gone and has been silent for this many seconds is lost (its process was killed)."""
 
@@ -87,7 +90,7 @@ class RunRow:
     the process with the number `pid` (see `engine.store.processes`), and `claims` counts the processes that have worked on it.
     `revision` grows with every change of anything that belongs to the run. `note` is the user's own words, `tags` are
     theirs too; `in_use` marks the run whose program is used, at most one in a project. `started_by` is the user who has started
-    it, "" on a server without users; `ticket` numbers runs in the order in which they came to the queue (`engine.store.queue`).
+    it, "" on a server without users; `stop_untested`: it was asked to stop without the final test; `ticket` numbers runs in the order in which they came to the queue (`engine.store.queue`).
     """
 
     id: str
@@ -120,6 +123,7 @@ class RunRow:
     claims: int = 0
     started_by: str = ""
     ticket: int | None = None
+    stop_untested: bool = field(default=False, metadata={"column": "stop > 1"})
 
     @property
     def usage(self) -> Usage:

@@ -148,7 +148,7 @@ def run_compare(left: RunRow, right: RunRow) -> None:
         for column, run in zip(st.columns(2, gap="medium"), (left, right), strict=True):
             judged = (run.result or {}).get("verdict", {})
             with column, ui.card(f"side_{run.id}", escape_markdown(run.title, 100), height="stretch"):
-                if judged:
+                if judged.get("best") is not None:
                     figure(
                         "Best prompt on the test rows",
                         percent(judged["best"]),
@@ -156,7 +156,7 @@ def run_compare(left: RunRow, right: RunRow) -> None:
                         "points over its baseline",
                     )
                 else:
-                    st.caption("No result.")
+                    st.caption("Not tested yet." if judged else "No result.")
         _table(differ)
         if left.result and right.result:
             with ui.errors_shown():

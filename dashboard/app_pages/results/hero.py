@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard.app_pages.results.share import share_link
 from dashboard.components import ui
 from dashboard.components.plot import own_element
-from dashboard.components.runs import figure, present_button
+from dashboard.components.runs import figure, finish_test, present_button
 from dashboard.components.tables import small_table
 from dashboard.state import candidates, more_scores, reading
 from dashboard.state.candidates import score_words
@@ -41,6 +41,7 @@ def hero(run: RunRow, result: Mapping[str, Any]) -> None:
         st.html(reading.hero(run))
         with st.container(key="verdict"):
             st.caption("  \n".join(escape_markdown(s, 1000) for s in result_sentences(result)))
+        finish_test(run)
         with ui.row("hero_buttons"):
             text = reading.prompt_text(run)
             _copy(

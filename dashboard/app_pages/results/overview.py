@@ -51,14 +51,15 @@ def results_view(run: RunRow) -> None:
         kind = str(verdict.get("kind"))
         hero(run, result)
         tried = len(candidates.index(run))
-        notes = [chosen_from(tried)] if tried > 1 and kind != "unchanged" else []
+        notes = [chosen_from(tried)] if tried > 1 and kind not in ("unchanged", "not_tested") else []
         if kind == "unchanged" and result.get("reason"):
             notes.append(escape_markdown(str(result["reason"])))
         notes += [ADVICE[kind]] if kind in ADVICE else []
         if notes:
             st.caption("  \n".join(notes))
         take_card(run, result)
-        figures(result)
+        if kind != "not_tested":
+            figures(result)
         against_teacher(run, result)
     else:
         _without_result(run)

@@ -9,9 +9,8 @@ from engine.errors import ConfigurationError, DatasetError, EngineError, RunErro
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.records import Candidate, Evaluation, Outcome, StepState, Usage
 from engine.runs.prepare import estimate_run, prepare, reserved_calls
-from engine.runs.recorder import FLUSH_SECONDS, REPORTED_FAILURES, StoreRecorder
+from engine.runs.recorder import FLUSH_SECONDS, REPORTED_FAILURES, StoreRecorder, report_silence
 from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec, SplitSpec
-from engine.runs.worker import report_silence
 from engine.search.budget import Budget
 from engine.search.events import (
     BudgetSpent,
