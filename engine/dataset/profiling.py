@@ -13,6 +13,7 @@ from difflib import SequenceMatcher
 from typing import Literal
 
 from engine.dataset.table import Dataset
+from engine.written import convention_of, is_date, plain_numbers, unit_of
 
 Kind = Literal["number", "yes_no", "category", "date", "text", "json", "empty"]
 
@@ -34,12 +35,9 @@ MOST_CHOICES = 300
 LONGEST_CATEGORY = 60
 JUDGED_VALUES = 400
 
-_NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9]\d*|[1-9]\d{0,2}(?:,\d{3})+)(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?")
-_WHOLE = re.compile(r"[+-]?(?:0|[1-9]\d*|[1-9]\d{0,2}(?:,\d{3})+)")
-_DATE = re.compile(
-    r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})"
-    r"(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
-)
+_CODED = re.compile(r"[+-]?0\d")
+"""Start of digits that are no number but a code, such as 007."""
+
 _YES_NO = ({"yes", "no"}, {"true", "false"}, {"y", "n"}, {"t", "f"}, {"0", "1"})
 
 
@@ -50,7 +48,8 @@ class ColumnProfile:
     `filled` is the share of rows with something in them, 0 to 1; `distinct` the number of different
     values, blank ones aside; `samples` a few of them in file order; `top_values` the most frequent ones
     with their counts, of a category all of them, of whole numbers as many. `whole` says that a number column holds whole numbers only; `longest` is the
-    length in characters of the longest of the values judged.
+    length in characters of the longest of the values judged; `unit` what its numbers
+    count, where their text says so: "EUR", "percent".
     """
 
     name: str
@@ -62,6 +61,7 @@ class ColumnProfile:
     top_values: tuple[tuple[str, int], ...]
     longest: int = 0
     whole: bool = False
+    unit: str = ""
 
     @property
     def few(self) -> bool:
@@ -95,7 +95,8 @@ def _profile_column(name: str, cells: object) -> ColumnProfile:
     values: list[str] = frequent.field("values").to_pylist()
     times: list[int] = frequent.field("counts").to_pylist()
     kind = _kind(name, values, len(counts), len(present))
-    whole = kind == "number" and all(_WHOLE.fullmatch(v) for v in values)
+    numbers = _numbers(values) if kind == "number" else []
+    whole = kind == "number" and not any(set(".eE") & set(number) for number in numbers)
     listed = MOST_CHOICES if kind == "category" or whole else TOP_VALUES
     return ColumnProfile(
         name=name,
@@ -107,6 +108,7 @@ def _profile_column(name: str, cells: object) -> ColumnProfile:
         top_values=tuple(zip(values[:listed], times[:listed], strict=True)),
         longest=max(map(len, values), default=0),
         whole=whole,
+        unit=unit_of(values[0]) if kind == "number" else "",
     )
 
 
@@ -117,9 +119,9 @@ def _kind(name: str, values: list[str], distinct: int, present: int) -> Kind:
     folded = {v.casefold() for v in values}
     if distinct <= 6 and len(folded) == 2 and folded in _YES_NO:
         return "yes_no"
-    if all(_NUMBER.fullmatch(v) for v in values):
+    if _numbers(values):
         return "number"
-    if all(_DATE.fullmatch(v) for v in values):
+    if all(map(is_date, values)):
         return "date"
     if all(v[0] in "[{" and v[-1] in "]}" for v in values):
         return "json"
@@ -127,6 +129,15 @@ def _kind(name: str, values: list[str], distinct: int, present: int) -> Kind:
     often = 2 if distinct <= TOP_VALUES or _CATEGORY_NAMES & set(_tokens(name)[-1:]) else 3
     repeated = present >= often * distinct and distinct <= MOST_CHOICES
     return "category" if short and (repeated or distinct == 1) else "text"
+
+
+def _numbers(values: Sequence[str]) -> list[str]:
+    """Return the numbers that a column's values are, in plain digits; [] unless all are numbers that count the same."""
+    if any(_CODED.match(value) or not any(c.isdigit() for c in value[:40]) for value in values):
+        return []
+    convention = convention_of(values)
+    readings = [plain_numbers(value, convention) for value in values]
+    return [one[0] for one in readings] if all(readings) and len(set(map(unit_of, values))) == 1 else []
 
 
 Role = Literal["input", "output", "ignore"]

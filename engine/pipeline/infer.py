@@ -76,8 +76,9 @@ def infer_names(columns: Sequence[str]) -> dict[str, str]:
 
 
 def _described(column: ColumnProfile) -> str:
-    """Return the column's name where its note in brackets says more than the field's name does."""
-    return column.name.strip() if _NOTE.search(column.name) and len(column.name) <= 120 else ""
+    """Return the column's name where its note in brackets says more than the field's name does, else what it counts."""
+    noted = _NOTE.search(column.name) and len(column.name) <= 120
+    return column.name.strip() if noted else f"In {column.unit}." if column.unit else ""
 
 
 def infer_mapping(dataset: Dataset, spec: PipelineSpec) -> dict[str, str]:
@@ -87,9 +88,9 @@ def infer_mapping(dataset: Dataset, spec: PipelineSpec) -> dict[str, str]:
 
 
 def _input(column: ColumnProfile, name: str) -> FieldSpec:
-    kind = _type(column)
+    kind = "str" if column.unit else _type(column)  # the model reads "12 EUR" as it is
     kind = kind if column.filled >= MOSTLY_FILLED else f"Optional[{kind}]"
-    return FieldSpec(name=name, type=kind, description=_described(column))
+    return FieldSpec(name=name, type=kind, description="" if column.unit else _described(column))
 
 
 def _output(column: ColumnProfile, name: str) -> FieldSpec:
@@ -129,7 +130,7 @@ def _is_coded(column: ColumnProfile) -> bool:
         or not _CODE_NAME.search(column.name)
     ):
         return False
-    codes = [int(value.replace(",", "")) for value, _ in column.top_values]
+    codes = [int(re.sub(r"[^\d-]", "", value)) for value, _ in column.top_values]
     return max(codes) - min(codes) + 1 == len(codes) and min(codes) in (0, 1)
 
 
