@@ -7,7 +7,7 @@ keeps 100,000 rows well under a second. Kinds are for showing and guessing only:
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal
@@ -167,7 +167,11 @@ _SYNONYMS: tuple[frozenset[str], ...] = tuple(
 _ANSWER_NAMES = _words(
     "label labels target answer answers output expected completion gold truth response solution result y"
 )
-_ANSWER_MARKS = frozenset(("expected", "gold", "target", "correct", "is"))
+_ANSWER_MARKS = frozenset(("expected", "gold", "target", "correct", "final", "is"))
+_REPLY_NAMES = _words("reply replies resolution outcome followup")
+_LATER_NAMES = _REPLY_NAMES | _words(
+    "answer response result solution status resolved closed closing fix feedback satisfaction csat refund decision verdict"
+)
 _LABEL_NAMES = _words(
     "class category sentiment intent queue topic tag aspect polarity emotion department priority rating stars score "
     "summary translation verdict decision severity urgency route team type grade"
@@ -176,6 +180,11 @@ _CATEGORY_NAMES = _words("label class category intent")
 _INPUT_NAMES = _words(
     "text message body content comment review description email document passage article question query prompt problem "
     "input subject title context utterance"
+)
+_THING_NAMES = _words(
+    "name names surname lastname firstname person people author speaker guest customer client supplier vendor company "
+    "contact sender recipient patient employee manager owner username user email phone address city id uuid code ref "
+    "reference number no nr sku iban"
 )
 _ID_NAMES = _words("id uuid guid index idx key row no nr number rownum")
 _ASIDE_NAMES = _words(
@@ -195,16 +204,53 @@ def guess_roles(dataset: Dataset, profiles: Sequence[ColumnProfile] | None = Non
     """
     columns = profiles if profiles is not None else profile(dataset)
     usable = [c for c in columns if not _aside(c)]
+    if len(usable) == 1 and columns[-1].kind == "number" and columns[-1].distinct < columns[-1].rows:
+        usable = list(
+            dict.fromkeys([*usable, columns[-1]])
+        )  # "number" is rather an answer where nothing else is one
     usable = usable or [c for c in columns if c.kind != "empty"]
     outputs = {c.name for c in _outputs(usable)}
-    inputs = {c.name for c in usable} - outputs
+    replies = {c.name for c in usable if outputs and _reads_as_reply(c.name)}
+    inputs = {c.name for c in usable} - outputs - replies
     if usable and not inputs and len(outputs) > 1:
         # Something has to be read: the column with the longest texts.
         inputs = {max(usable, key=lambda c: c.longest).name}
         outputs -= inputs
+    inputs = inputs or replies - outputs
     return {
         c.name: "output" if c.name in outputs else "input" if c.name in inputs else "ignore" for c in columns
     }
+
+
+def role_doubts(columns: Sequence[ColumnProfile], roles: Mapping[str, str]) -> dict[str, str]:
+    """Return what a user should be asked about the roles: column -> question.
+
+    >>> from engine.dataset.reading import read_dataset
+    >>> rows = read_dataset(b"ticket,label,reply\\nWhere is it?,a,On its way.\\nPay me back,b,We did.\\n", "x.csv")
+    >>> list(role_doubts(profile(rows), guess_roles(rows)))
+    ['reply']
+    """
+    answers = [c for c in columns if roles.get(c.name) == "output"]
+    short = [c for c in answers if c.longest <= LONGEST_CATEGORY]
+    doubts = {}
+    for column in columns:
+        name, role = column.name, roles.get(column.name)
+        if answers and role != "output" and _reads_as_reply(name):
+            first = f"{name!r} reads like an answer, too: is it known before {answers[0].name!r}?"
+            used = (
+                "It is not used now."
+                if role == "ignore"
+                else "It is an input now: then the model is shown it."
+            )
+            doubts[name] = f"{first} {used} Choose Input only if it is, Answer if the model should write it."
+        elif (
+            role == "output" and column.kind == "text" and short and column not in short and not _marked(name)
+        ):
+            doubts[name] = (
+                f"{short[0].name!r} and {name!r} both read like answers: should the model give both? "
+                "If not, set one of them to Not used."
+            )
+    return doubts
 
 
 def guess_mapping(
@@ -314,12 +360,39 @@ def _outputs(columns: Sequence[ColumnProfile]) -> list[ColumnProfile]:
     return [(few or others or list(columns))[-1]]
 
 
+def _marked(name: str) -> bool:
+    return bool(_ANSWER_MARKS & set(_tokens(name)[:1]))
+
+
+def _reads_as_reply(name: str) -> bool:
+    return bool(_REPLY_NAMES & set(_tokens(name)[-1:]))
+
+
+def names_things(name: str) -> bool:
+    """True where a column's name says that it holds names or codes: others than those in a table will come.
+
+    >>> names_things("customer_name"), names_things("order_ref"), names_things("class name"), names_things("queue")
+    (True, True, False, False)
+    """
+    tokens = _tokens(name)
+    return bool(_THING_NAMES & set(tokens[-1:])) and not (_LABEL_NAMES | _CATEGORY_NAMES) & set(tokens)
+
+
+def comes_later(name: str) -> bool:
+    """True where a column's name says that it is filled in after the answer.
+
+    >>> comes_later("ticket_status"), comes_later("status_page_text")
+    (True, False)
+    """
+    return bool(_LATER_NAMES & set(_tokens(name)[-1:]))
+
+
 def _names_answer(name: str) -> bool:
     tokens = _tokens(name)
     if len(tokens) > 1 and tokens[-1] in _ID_NAMES:
         tokens = tokens[:-1]  # "answer_idx" and "label_id" name an answer; "id" alone does not
-        return tokens[-1] in _ANSWER_NAMES | {"class"} or tokens[0] in _ANSWER_MARKS
-    return bool(tokens) and (tokens[-1] in _ANSWER_NAMES or tokens[0] in _ANSWER_MARKS)
+        return tokens[-1] in _ANSWER_NAMES | {"class"} or _marked(name)
+    return bool(tokens) and (tokens[-1] in _ANSWER_NAMES or _marked(name))
 
 
 def _label_like(column: ColumnProfile) -> bool:

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from engine.dataset.profiling import MOST_CHOICES, ColumnProfile, Role, guess_roles, profile
+from engine.dataset.profiling import MOST_CHOICES, ColumnProfile, Role, guess_roles, names_things, profile
 from engine.dataset.table import Dataset
 from engine.errors import PipelineError
 from engine.pipeline.check import usable_name
@@ -136,7 +136,8 @@ def _is_coded(column: ColumnProfile) -> bool:
 
 def _choices(column: ColumnProfile) -> tuple[str, ...]:
     """Return a category's values (or a class's numbers) in the alphabet's order; of two that differ in case the more frequent one."""
-    if not (column.few or _is_coded(column)) or _type(column) == "bool":
+    listed = column.few and not names_things(column.name)
+    if not (listed or _is_coded(column)) or _type(column) == "bool":
         return ()
     by_text: dict[str, str] = {}
     for value, _ in column.top_values:

@@ -202,8 +202,12 @@ ROLES = {"input": "Input", "output": "Answer", "ignore": "Not used"}
 
 
 def role_cards(now: Current, dataset_id: str) -> dict[str, str]:
-    """Show a card for each column with some of its values; return column -> role as chosen, or as guessed until then."""
+    """Show a card for each column with some of its values, then what is doubtful in the roles.
+
+    Returns column -> role as chosen, or as guessed until then.
+    """
     from engine.dataset import guess_roles
+    from engine.dataset.profiling import role_doubts
 
     found = reading.profiles(dataset_id)
     guessed = guess_roles(reading.dataset(dataset_id), found)
@@ -220,6 +224,8 @@ def role_cards(now: Current, dataset_id: str) -> dict[str, str]:
                     key=f"role_{at}_{dataset_id}_{now.id}",
                 )
                 sample_values(" ".join(sample.split())[:120] for sample in column.samples[:2])
+    for question in role_doubts(found, roles).values():
+        st.markdown(ui.mark("help", question))
     return roles
 
 
