@@ -10,6 +10,7 @@ import datetime
 import math
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
@@ -73,13 +74,9 @@ def numbers_in(text: str, *, in_words: bool = False) -> Iterator[Written]:
 def _plain_readings(text: str, decimal: str = "") -> tuple[str, ...]:
     """Return what digits with points, commas and spaces may mean, in plain digits, the likelier reading first."""
     sign = "-" if text[0] in f"({_MINUS}" or text[-1] in _MINUS else ""
-    digits, _, power = (
-        re.sub(rf"[{_GROUPS}(+{re.escape(_MINUS)}€$£¥₹]", "", re.sub("[eE]-", "E~", text))
-        .upper()
-        .partition("E")
-    )
-    power = f"E{power.replace('~', '-')}" if power else ""
-    readings = [f"{sign}{reading}{power}" for reading in _digit_readings(digits, decimal)]
+    number, mark, power = text.rstrip(f"{_SPACES}{_MINUS}").lower().partition("e")
+    digits = re.sub(r"[^\d.,]", "", number)
+    readings = [f"{sign}{reading}{mark}{power}" for reading in _digit_readings(digits, decimal)]
     # In brackets: an amount to take off, as bookkeepers write it, or a number in brackets.
     return tuple(readings + [one[1:] for one in readings if text[0] == "("])
 
@@ -108,13 +105,9 @@ def read_numbers(value: object) -> tuple[float, ...]:
     >>> read_numbers("12,50 €"), read_numbers("1.234,50-"), read_numbers("1e5"), read_numbers("none"), read_numbers(True)
     ((12.5,), (-1234.5,), (100000.0,), (), ())
     """
-    if isinstance(value, bool) or value is None:
-        return ()
-    if isinstance(value, int | float | Decimal):
-        try:
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        with suppress(OverflowError):
             return (float(value),)
-        except OverflowError:
-            return ()
     if not isinstance(value, str):
         return ()
     written = list(numbers_in(_without_currency(value)))
@@ -129,10 +122,8 @@ def last_number(value: object) -> tuple[float, ...]:
     """
     if isinstance(value, int | float | Decimal):
         return tuple(n for n in read_numbers(value + 0) if math.isfinite(n))
-    readings: tuple[object, ...] = ()
-    for written in numbers_in(as_text(value), in_words=True):
-        readings = written.readings
-    return tuple(n for n in readings if isinstance(n, float))
+    *_, last = ((), *(number.readings for number in numbers_in(as_text(value), in_words=True)))
+    return tuple(n for n in last if isinstance(n, float))
 
 
 def plain_numbers(text: str, convention: Convention = _UNKNOWN) -> tuple[str, ...]:
@@ -149,19 +140,13 @@ def plain_numbers(text: str, convention: Convention = _UNKNOWN) -> tuple[str, ..
     # "(3)" is the third of a list, "(3.00)" an amount to take off.
     readable = len(bare) <= _LONGEST and not re.fullmatch(r"\(\d+\)", bare)
     match = _NUMBER.match(bare) if readable else None
-    return (
-        _plain_readings(match[0], convention.decimal)
-        if match and bare[match.end() :] in ("", ")", ",-")
-        else ()
-    )
+    if match is None or bare[match.end() :] not in ("", ")", ",-"):
+        return ()
+    return _plain_readings(match[0], convention.decimal)
 
 
 def unit_of(text: str) -> str:
-    """Return what a number counts, as far as its text says: "EUR", "percent" or "".
-
-    >>> unit_of("1.234,50 €"), unit_of("12,5 %"), unit_of("12")
-    ('EUR', 'percent', '')
-    """
+    """Return what a number counts, as far as its text says: "EUR", "percent" or ""."""
     return "percent" if text.rstrip().endswith("%") else currency_of(text)
 
 
@@ -247,12 +232,12 @@ def _date_readings(parts: dict[str, str | None]) -> Iterator[datetime.date]:
     seen = set()
     for triple in triples:
         try:
-            day = datetime.date(*(int(part or 0) for part in triple))
+            reading = datetime.date(*(int(part or 0) for part in triple))
         except ValueError:
             continue
-        if day not in seen:
-            seen.add(day)
-            yield day
+        if reading not in seen:
+            seen.add(reading)
+            yield reading
 
 
 def _whole_year(text: str | None) -> str:

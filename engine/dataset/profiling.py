@@ -205,9 +205,8 @@ def guess_roles(dataset: Dataset, profiles: Sequence[ColumnProfile] | None = Non
     columns = profiles if profiles is not None else profile(dataset)
     usable = [c for c in columns if not _aside(c)]
     if len(usable) == 1 and columns[-1].kind == "number" and columns[-1].distinct < columns[-1].rows:
-        usable = list(
-            dict.fromkeys([*usable, columns[-1]])
-        )  # "number" is rather an answer where nothing else is one
+        # A last column that is called "number" is an answer where nothing else is one.
+        usable = list(dict.fromkeys([*usable, columns[-1]]))
     usable = usable or [c for c in columns if c.kind != "empty"]
     outputs = {c.name for c in _outputs(usable)}
     replies = {c.name for c in usable if outputs and _reads_as_reply(c.name)}
@@ -231,26 +230,20 @@ def role_doubts(columns: Sequence[ColumnProfile], roles: Mapping[str, str]) -> d
     ['reply']
     """
     answers = [c for c in columns if roles.get(c.name) == "output"]
-    short = [c for c in answers if c.longest <= LONGEST_CATEGORY]
+    short = next((c.name for c in answers if c.longest <= LONGEST_CATEGORY), "")
     doubts = {}
     for column in columns:
-        name, role = column.name, roles.get(column.name)
-        if answers and role != "output" and _reads_as_reply(name):
-            first = f"{name!r} reads like an answer, too: is it known before {answers[0].name!r}?"
-            used = (
-                "It is not used now."
-                if role == "ignore"
-                else "It is an input now: then the model is shown it."
-            )
-            doubts[name] = f"{first} {used} Choose Input only if it is, Answer if the model should write it."
-        elif (
-            role == "output" and column.kind == "text" and short and column not in short and not _marked(name)
-        ):
+        name = column.name
+        if answers and column not in answers and _reads_as_reply(name):
             doubts[name] = (
-                f"{short[0].name!r} and {name!r} both read like answers: should the model give both? "
-                "If not, set one of them to Not used."
+                f"Is {name!r} known before {answers[0].name!r}? It reads like an answer, too. Choose Input only if it is, "
+                "Answer if the model should write it."
             )
-    return doubts
+        elif short and column in answers and column.kind == "text" and column.longest > LONGEST_CATEGORY:
+            doubts[name] = (
+                f"Should the model give both {short!r} and {name!r}? If not, set one of them to Not used."
+            )
+    return {name: doubt for name, doubt in doubts.items() if not _marked(name)}
 
 
 def guess_mapping(
@@ -369,21 +362,13 @@ def _reads_as_reply(name: str) -> bool:
 
 
 def names_things(name: str) -> bool:
-    """True where a column's name says that it holds names or codes: others than those in a table will come.
-
-    >>> names_things("customer_name"), names_things("order_ref"), names_things("class name"), names_things("queue")
-    (True, True, False, False)
-    """
+    """True where a column's name says that it holds names or codes: others than those in a table will come."""
     tokens = _tokens(name)
     return bool(_THING_NAMES & set(tokens[-1:])) and not (_LABEL_NAMES | _CATEGORY_NAMES) & set(tokens)
 
 
 def comes_later(name: str) -> bool:
-    """True where a column's name says that it is filled in after the answer.
-
-    >>> comes_later("ticket_status"), comes_later("status_page_text")
-    (True, False)
-    """
+    """True where a column's name says that it is filled in after the answer."""
     return bool(_LATER_NAMES & set(_tokens(name)[-1:]))
 
 

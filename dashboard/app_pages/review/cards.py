@@ -55,7 +55,10 @@ def problems_card(now: Current) -> None:
         found = examples.findings_of(now.draft) if not lines else ()
     except EngineError as error:
         lines, found = [str(error)], ()
-    lines += [f"{one.title}: {counted(len(one.rows), 'row')}." for one in found]
+    lines += [
+        one.sentence if one.kind == "column" else f"{one.title}: {counted(len(one.rows), 'row')}."
+        for one in found
+    ]
     if not lines:
         return
     with ui.card("review_problems", "Problems found"):

@@ -149,11 +149,11 @@ TICKETS = "ticket,label,reply\n" + "".join(
 
 def test_a_second_answer_column_is_asked_about_and_named_as_a_leak_where_it_becomes_an_input():
     app = draft_in_box(TICKETS)
-    question = "'reply' reads like an answer, too: is it known before 'label'? It is not used now."
+    question = "Is 'reply' known before 'label'? It reads like an answer, too."
     assert question in said(app).replace("\\", "")
     assert set(stored_draft(newest()).mapping) == {"ticket", "label"}
-    assert "gives the answer away" not in said(app)
+    assert "alone tells" not in said(app)
     chosen = next(c for c in app.button_group if c.key.startswith("role_2_"))
     chosen.set_value("input").run()
     assert {f.name for f in stored_draft(newest()).pipeline.inputs} == {"ticket", "reply"}
-    assert "reply gives the answer away" in said(app)
+    assert "reply alone tells label in 100 % of the rows" in said(app)
