@@ -48,6 +48,7 @@ _BODY = (
 _BEHIND = rf"(?:[{re.escape(_MINUS)}](?![\w.,])(?!\s*\d)|[{_SPACES}][-\u2212](?=\s*\Z))?"
 _NUMBER = re.compile(rf"(?<![\w.,]){_BODY}(?!\w){_BEHIND}")
 _IN_WORDS = re.compile(rf"(?<!\d)(?<!\d[.,])(?:(?<!\w)|(?=[\d.])){_BODY}{_BEHIND}")
+_LAST_DIGIT = re.compile(r"\d\D*\Z")
 _LONGEST = 40
 
 
@@ -122,7 +123,10 @@ def last_number(value: object) -> tuple[float, ...]:
     """
     if isinstance(value, int | float | Decimal):
         return tuple(n for n in read_numbers(value + 0) if math.isfinite(n))
-    *_, last = ((), *(number.readings for number in numbers_in(as_text(value), in_words=True)))
+    text = as_text(value)
+    digit = _LAST_DIGIT.search(text)
+    tail = text[max(0, digit.start() - 2 * _LONGEST) : digit.start() + 4] if digit else ""
+    *_, last = ((), *(number.readings for number in numbers_in(tail, in_words=True)))
     return tuple(n for n in last if isinstance(n, float))
 
 

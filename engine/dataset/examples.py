@@ -7,6 +7,7 @@ this layer is below the adapters and must not know them.
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -182,10 +183,11 @@ def _choice_reader(choices: Mapping[str, object], allowed: Sequence[str]) -> Cal
 def _parsed(annotation: object, parse: Parse, cells: Sequence[str]) -> Callable[[str], object]:
     numeric, dated = annotation in (int, float, Decimal), annotation is datetime.date
     convention = convention_of(cells[:JUDGED_CELLS]) if numeric or dated else Convention()
+    plain = re.compile(r"[+-]?\d+" if convention.decimal == "," else r"[+-]?\d+(?:\.\d+)?")
 
     def read(cell: str) -> Any:
         text = cell.strip()
-        if numeric and (numbers := plain_numbers(text, convention)):
+        if numeric and not plain.fullmatch(text) and (numbers := plain_numbers(text, convention)):
             whole = [number for number in numbers if annotation is int and "." not in number]
             text = (whole or numbers)[0]
         elif dated and (days := read_dates(text, convention)):
