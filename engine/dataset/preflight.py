@@ -19,18 +19,8 @@ from engine.similarity import merged_spellings, near_pairs, nearest_choice, odd_
 from engine.text import counted, one_case, percent
 
 Kind = Literal[
-    "blank",
-    "outside",
-    "spelling",
-    "duplicate",
-    "conflict",
-    "column",
-    "leak",
-    "near",
-    "odd",
-    "long",
-    "imbalance",
-]
+    "blank", "outside", "spelling", "duplicate", "conflict", "column", "leak", "near", "odd", "long", "imbalance",
+]  # fmt: skip
 Cells = Mapping[str, Sequence[str]]
 
 

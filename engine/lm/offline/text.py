@@ -84,7 +84,8 @@ def number_places(text: str) -> list[tuple[int, int, float]]:
     digits = [
         (number.start, number.end, value)
         for number in written.numbers_in(text, in_words=True)
-        if abs(value := float(str(number.readings[0]))) < _LARGEST and not text[: number.start][-1:].isalpha()
+        if abs(value := float(str(number.readings[0]))) < _LARGEST
+        and not text[max(0, number.start - 1) : number.start].isalpha()
     ]
     return sorted(words + digits)
 
