@@ -27,7 +27,7 @@ The packages, top to bottom; nothing imports upwards (checked by `lint-imports`)
     records       the frozen nouns everything else passes around; home, addresses
     callbacks     hooks round calls; progress: one line on how far a search is
     runtime       model, adapter, middleware and observers in force, in a context variable
-    errors        every exception; statistics, text, similarity: pure functions; children: short-lived child processes
+    errors        every exception; statistics, text, similarity, written (numbers and dates): pure functions; children: child processes
     public_names  the lists of public names, in `__init__.pyi`
     testing       stand-in models, and the contract tests of an optimizer
 

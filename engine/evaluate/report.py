@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import io
 import logging
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from engine import loop
 from engine.callbacks import observed
 from engine.errors import ConfigurationError, MetricError, RunError
 from engine.evaluate.rows import Runner, refuse_rows_without_inputs
+from engine.home import write_whole
 from engine.metrics.base import Grade, Scorer, metric_name, usable_metric
 from engine.metrics.whole_set import WholeSetMetric
 from engine.modules.module import as_program
@@ -306,7 +308,7 @@ class Evaluate:
             _write_csv(Path(self.save_as_csv), table(result, name))
         if self.save_as_json:
             data = orjson.dumps(table(result, name), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
-            Path(self.save_as_json).write_bytes(data)
+            write_whole(Path(self.save_as_json), data)
         if self.display_table:
             shown = _TABLE_ROWS if self.display_table is True else int(self.display_table)
             _show(table(result, name)[:shown], len(results))
@@ -358,10 +360,11 @@ def table(result: EvaluationResult, metric_name: str = "score") -> list[dict[str
 
 def _write_csv(path: Path, records: list[dict[str, object]]) -> None:
     columns = list(dict.fromkeys(name for record in records for name in record))
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, restval="")
-        writer.writerow({name: harmless(name) for name in columns})
-        writer.writerows({name: _cell(value) for name, value in record.items()} for record in records)
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, columns, restval="")
+    writer.writerow({name: harmless(name) for name in columns})
+    writer.writerows({name: _cell(value) for name, value in record.items()} for record in records)
+    write_whole(path, file.getvalue().encode())
 
 
 def _cell(value: object) -> object:

@@ -26,6 +26,7 @@ from engine.errors import (
     RunError,
     StepMissingError,
 )
+from engine.home import write_whole
 from engine.lm.base import BaseLM, models_shared
 from engine.lm.keys import without_secrets
 from engine.runtime import current
@@ -139,8 +140,7 @@ def save(program: Module, path: Path, save_program: bool) -> None:
     # Under DSPy's path as well, so that the file can be read there.
     theirs = {old: steps[path] for path, old in _dspy_paths(program) if path in steps and old not in steps}
     data = {**steps, **theirs, "metadata": metadata}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
+    write_whole(path, orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
 
 
 def _dspy_paths(program: Module) -> Iterator[tuple[str, str]]:
