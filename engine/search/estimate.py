@@ -395,8 +395,9 @@ async def _only_stand_ins(lm: BaseLM, request: Request, send: Send) -> Reply:
     return Reply((Choice(""),))
 
 
-RETRIED, UNFORESEEN = 1.05, 1.15
-"""Room above the most that was simulated: for replies asked for again, and for a search that follows its scores.
+RETRIED, UNFORESEEN, UNSTEADY = 1.05, 1.15, 1.4
+"""Room above the most that was simulated: for replies asked for again, and for a search that follows its scores; and
+above and below the usual time: for a model that answers faster or slower than before.
 
 Tuned on every optimizer and sample, see `tests/benchmarks/estimates.py`.
 """
@@ -444,11 +445,13 @@ class Estimate:
         With several models to compare a search may end at once, with one that is right throughout: the low ends stay.
         """
         narrow, wide = (math.inf, math.inf) if compares_models else (3, 4)
+        usual, limit = self.seconds.typical, budget.seconds or math.inf
+        slowest = max(self.seconds.high, min(UNSTEADY * usual, limit))
         return Estimate(
             self.calls.with_room(budget.calls, narrow),
             self.tokens.with_room(budget.tokens, wide),
             None if self.usd is None else self.usd.with_room(budget.usd, wide),
-            self.seconds.with_room(budget.seconds, wide),
+            Range(min(self.seconds.low, usual / UNSTEADY), usual, slowest).with_room(budget.seconds, wide),
             self.cut,
             self.final_calls,
             self.training,

@@ -1,6 +1,6 @@
 """The time that is estimated for a run, next to what the run takes at a server that answers late."""
 
-from support.run_setup import PIPELINE, add_data, add_run, csv_bytes, server_model, spec
+from support.run_setup import PIPELINE, add_data, add_run, answer, csv_bytes, server_model, spec
 from support.servers.openai_server import OpenAIServer
 
 from engine.lm.client import make_lm
@@ -15,7 +15,7 @@ from engine.store.store import Store
 def test_after_a_preview_and_after_a_run_the_time_of_a_run_is_known(tmp_path, monkeypatch):
     monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
-    with OpenAIServer(latency=1.0) as server:
+    with OpenAIServer(answer, latency=1.0) as server:
         data = add_data(tmp_path, csv_bytes(100))
         chosen = {
             "model": server_model(server.url),
