@@ -224,11 +224,22 @@ def spent(runs: Iterable[RunRow]) -> str:
 
 def time_left(run: RunRow, trials: Sequence[TrialRow] = ()) -> str:
     """Return how long a running run will go on, in words, or "" when nothing can be said."""
-    left, done = calls_left(run, trials), run.calls + run.cached
-    if run.result is not None or run.state != "running" or left is None or done < 5:
+    seconds = seconds_left(run, trials)
+    if run.result is not None or run.state != "running" or seconds is None:
         return ""
-    seconds = run.seconds * left / done
     return "nearly done" if seconds < 2 else f"about {duration(seconds)} left"
+
+
+def seconds_left(run: RunRow, trials: Sequence[TrialRow] = ()) -> float | None:
+    """Return how long a run will go on: at first by the pace of its estimate, later more and more by that of its calls."""
+    left, done = calls_left(run, trials), run.calls + run.cached
+    if left is None or run.estimate is None or done < 5:
+        return None
+    pace = run.seconds / done
+    calls, seconds = (run.estimate.get(name) or {} for name in ("calls", "seconds"))
+    expected = seconds["typical"] / max(1, calls["typical"]) if seconds and "typical" in calls else pace
+    share = done / (done + left)
+    return left * (share * pace + (1 - share) * expected)
 
 
 def progress(run: RunRow, trials: Sequence[TrialRow] = ()) -> float:

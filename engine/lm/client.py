@@ -26,6 +26,7 @@ from engine.lm.local.sources import find_source, hosted_choice
 from engine.lm.middleware import answer_of
 from engine.lm.options import OF_TRIES, Options, for_direct, read_options, under_one_name
 from engine.lm.prices import Price, price
+from engine.lm.speeds import Speed, speeds
 from engine.lm.transports.failures import unsendable
 
 TIMEOUT = 120.0
@@ -264,6 +265,10 @@ class LM(BaseLM):
         """Return US dollars per input and per output token, or None where the price is unknown."""
         return None if self.known_price is None else (self.known_price.input, self.known_price.output)
 
+    def speed(self) -> Speed:
+        """Return the speed measured on earlier calls of this model at this address."""
+        return speeds().get(self.place, Speed())
+
     @property
     def supports_vision(self) -> bool | None:
         """True if it sees pictures, as far as the price table says."""
@@ -418,6 +423,11 @@ class LM(BaseLM):
     def _endpoint(self) -> str:
         name = endpoint_id(self.route)
         return name if self.model_type == "chat" else f"{name} {self.model_type}"
+
+    @cached_property
+    def place(self) -> str:
+        """The name of this model at this address in what was measured of its speed."""
+        return hashlib.sha256(f"{self.model}\n{self.route.endpoint}".encode()).hexdigest()[:24]
 
     @cached_property
     def known_price(self) -> Price | None:

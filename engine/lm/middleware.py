@@ -9,7 +9,7 @@
         cached         a kept reply, or the next layers and the reply kept
         completed      all `n` completions, also where the endpoint gives one at a time
         retried        again after a failure that may pass
-        limited        the endpoint's limits; a call that waits for its next try takes none of them
+        limited        the endpoint's limits, and its speed measured; a call that waits for its next try takes none of them
         transmitted    one request, once, by the transport
 
 It knows models by their public side and nothing of any provider's protocol.
@@ -47,7 +47,7 @@ from engine.errors import (
     UnreachableError,
     spent_by,
 )
-from engine.lm import history
+from engine.lm import history, speeds
 from engine.lm.exchange import Choice, Reply, Request, priced
 from engine.lm.keys import without_secrets
 from engine.lm.slots import EndpointSlots, shared_limit
@@ -327,6 +327,7 @@ async def limited(lm: LM, request: Request, send: Send) -> Reply:
     finally:
         limiter.release()
     limiter.succeeded(ticket, reply.usage.tokens)
+    speeds.note(lm.place, reply.seconds, reply.usage.output_tokens)
     return reply
 
 

@@ -299,7 +299,7 @@ def estimate_run(store: Store, spec: RunSpec) -> Estimate:
     found = estimate(
         prepared.optimizer.search, prepared.settings, baseline_rows=split.validation, test_rows=split.test
     )
-    return found.with_room(spec.budget)
+    return found.with_room(spec.budget, compares_models=bool(prepared.settings.models))
 
 
 def _no_rows(dataset: Dataset, usable: UsableRows, excluded: Collection[int]) -> str:

@@ -57,14 +57,14 @@ def test_models_to_compare_are_chosen_or_typed_and_the_estimate_covers_them(proj
     drafts.add_model(known)
     drafts.update(project, model=LOCAL, budget=Budget(calls=2000), optimizer=Named(name="LabeledFewShot"))
     app = start(project)
-    before = reading.estimate(draft(project).to_run(reading.datasets()[0].hash)).calls.low
+    before = reading.estimate(draft(project).to_run(reading.datasets()[0].hash)).calls.typical
     picker = app.multiselect(key=f"compare_models_{project}")
     assert "openai/large at 127.0.0.1:9" not in picker.options, "it is compared anyway"
     picker.set_value([known, "openai/small"]).run()
     assert draft(project).models == (known, LOCAL.named("openai/small"))
     app.selectbox(key=f"objective_goal_{project}").set_value("front").run()
     assert draft(project).objective == Objective(goal="front")
-    after = reading.estimate(draft(project).to_run(reading.datasets()[0].hash)).calls.low
+    after = reading.estimate(draft(project).to_run(reading.datasets()[0].hash)).calls.typical
     assert after >= before + 2 * len(split_of(draft(project)).validation)
     assert not app.button(key="start_run").disabled
     app = start(project)

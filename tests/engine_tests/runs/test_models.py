@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,36 @@ def test_of_two_steps_each_is_asked_of_the_cheaper_model_alone_too(server: OpenA
     tried = {tuple(f["models"]) for f in result["models"]["figures"]}
     assert ("openai/small in first",) in tried
     assert ("openai/middle in sort",) in tried
+
+
+@pytest.mark.parametrize("erring", [False, True])
+@pytest.mark.parametrize("optimizer", ["LabeledFewShot", "Autotune"])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_calls_of_a_comparison_lie_in_the_estimate_also_where_models_are_left_out_early(
+    server: OpenAIServer, tmp_path: Path, seed: int, optimizer: str, erring: bool
+):
+    def answer(body: dict[str, Any]) -> str:
+        text = of_three(body)
+        if "[[ ## shelf ## ]]" not in text:  # a prompt or rules: another text each time
+            return text.replace("ok", f"Read text {len(server.requests)} for what the thing is made of.")
+        asked = hashlib.sha256(str(body["messages"][-1]).encode()).digest()[0]
+        return text if not erring or asked > 60 else text.replace("red", "blue")
+
+    server.answer = answer
+    data = add_data(tmp_path, csv_bytes(160))
+    chosen = {
+        **models(server),
+        "optimizer": Named(name=optimizer),
+        "seed": seed,
+        "budget": Budget(calls=1200),
+    }
+    with Store.open(tmp_path) as store:
+        found = estimate_run(store, spec(data, **chosen))
+    run_id = add_run(tmp_path, dataset=data, **chosen)
+    finished(tmp_path, run_id)
+    with Store.open(tmp_path) as store:
+        run = store.runs.get(run_id)
+    assert found.calls.low <= run.calls + run.cached <= found.calls.high
 
 
 def test_the_comparison_fits_the_budget_and_the_estimate_covers_it(server: OpenAIServer, tmp_path: Path):
