@@ -65,6 +65,12 @@ def renew(project_id: str) -> None:
     st.session_state[f"fields_revision_{project_id}"] = revision(project_id) + 1
 
 
+def widget_key(name: str, project_id: str) -> str:
+    """Return the key of a project's widget: another one after each `renew`, so that it shows what is stored."""
+    number = revision(project_id)
+    return f"{name}_{project_id}_r{number}" if number else f"{name}_{project_id}"
+
+
 def revision(project_id: str) -> int:
     """Return the values in the keys of a project's widgets."""
     return int(st.session_state.get(f"fields_revision_{project_id}", 0))
