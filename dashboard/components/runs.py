@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 import streamlit as st
@@ -30,9 +30,19 @@ STATES: dict[str, tuple[str, str, str]] = {
 STATE_COLOURS = {word: colour for word, colour, _ in STATES.values()}
 
 
-def goes_on(run: RunRow) -> bool:
-    """Return whether a run has not ended, in any way."""
-    return run.state in ("queued", "running", "paused")
+EVERY = 2.0
+"""Seconds between two looks at the runs that go on."""
+
+
+def follow_ends(runs: Iterable[RunRow]) -> None:
+    """Draw the page again as soon as one of the runs that go on does so no more."""
+    if going := {run.id for run in runs if run.goes_on}:
+        st.fragment(_look, run_every=EVERY)(going)
+
+
+def _look(going: set[str]) -> None:
+    if not going <= {run.id for run in reading.runs() if run.goes_on}:
+        st.rerun()
 
 
 def state_badge(run: RunRow) -> None:
@@ -100,7 +110,7 @@ def run_picker(run_id: str) -> bool:
 def _name(run: RunRow) -> str:
     at = datetime.fromtimestamp(run.created_at).astimezone().strftime("%d %b %H:%M")
     # Only how a run ended: the picker is not drawn again while a run goes on, and the run's badge shows the rest.
-    return f"{run.title} · {at} · {STATES[run.state][0].lower() if run.is_over else 'going on'}"
+    return f"{run.title} · {at} · {STATES[run.state][0].lower() if not run.goes_on else 'going on'}"
 
 
 def figure(

@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.page import Current, current, open_page
-from dashboard.components.runs import STATES, goes_on
+from dashboard.components.runs import STATES, follow_ends
 from dashboard.components.share import share_button
 from dashboard.state import reading
 from dashboard.state.writing import read_only
@@ -115,10 +115,11 @@ def project_bar(now: Current, runs: Sequence[RunRow]) -> None:
         if runs:
             # One word while it goes on: the head is not drawn again each time that the state changes.
             going = ("Under way", "blue", ":material/play_circle:")
-            word, colour, icon = going if goes_on(runs[0]) else STATES[runs[0].state]
+            word, colour, icon = going if runs[0].goes_on else STATES[runs[0].state]
             ui.link("run", f":{colour}[{word}]", icon, project=now.id, run=runs[0].id)
             st.caption(f"{counted(len(runs), 'run')} · {spent(runs)}", width="content")
         share_button(now.project)
+    follow_ends(reading.runs())
 
 
 def _switch(chosen: str) -> None:

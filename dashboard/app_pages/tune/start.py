@@ -11,7 +11,6 @@ from dashboard.components import ui
 from dashboard.components.forms import model_choice
 from dashboard.components.guard import guarded, widget_key
 from dashboard.components.page import Current, open_page
-from dashboard.components.runs import goes_on
 from dashboard.state import feedback, launching, models, reading
 from dashboard.state.editing import records
 from dashboard.state.editing.examples import split_of
@@ -234,7 +233,7 @@ def start_card(now: Current, *, planned: bool) -> Estimate | None:
                 st.markdown(ui.mark("pending", reason))
         else:
             st.caption("The run goes on when you close this tab. You can pause or stop it at any time.")
-            if going := sum(map(goes_on, reading.runs(now.id))):
+            if going := sum(run.goes_on for run in reading.runs(now.id)):
                 others = f"{counted(going, 'run')} of this project {'is' if going == 1 else 'are'} going on"
                 st.caption(
                     f":blue[:material/monitoring:] {others}; this one begins as soon as it has a place."
