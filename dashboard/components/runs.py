@@ -55,10 +55,24 @@ def state_badge(run: RunRow) -> None:
     st.badge(word, color=colour, icon=icon)  # type: ignore[arg-type]  # the table above holds only valid colours
 
 
+SHOWN_RUN = "shown_run"
+
+
+def shown_run(project_id: str) -> RunRow | None:
+    """Return the run in the address, else the one shown last, else the project's newest; None when there is none."""
+    runs = reading.runs(project_id)
+    wanted = (st.query_params.get("run"), st.session_state.get(SHOWN_RUN))
+    return next((run for i in wanted for run in runs if run.id == i), runs[0] if runs else None)
+
+
 def current_run() -> RunRow | None:
-    """Return the run to show, or None when there is none."""
-    runs = reading.runs(st.query_params.get("project", ""))
-    return next((r for r in runs if r.id == st.query_params.get("run")), runs[0] if runs else None)
+    """Return the run to show and write it into the address; None when there is none."""
+    run = shown_run(st.query_params.get("project", ""))
+    if run is not None:
+        st.session_state[SHOWN_RUN] = run.id
+        if st.query_params.get("run") != run.id:
+            st.query_params["run"] = run.id
+    return run
 
 
 PRESENT = "present"

@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.page import Current, current, open_page
-from dashboard.components.runs import STATES, follow_ends
+from dashboard.components.runs import SHOWN_RUN, STATES, follow_ends, shown_run
 from dashboard.components.share import share_button
 from dashboard.state import reading
 from dashboard.state.writing import read_only
@@ -57,7 +57,7 @@ def wizard_header(here: str, words: tuple[str, str] | None = None) -> Current | 
         with st.container(gap="xxsmall", key="page_title"):
             st.title(title, anchor=False)
             st.caption(purpose)
-        _next_button(found, here)
+        _next_button(found, here, now.id)
     step = next(s for s in found if s.name == here)
     if here in SET_UP and step.state != "complete" and (here, step.state) != ("tune", "blocked"):
         st.markdown(ui.mark("pending", step.sentence))
@@ -75,13 +75,19 @@ def step_bar(found: tuple[Step, ...], here: str, project_id: str) -> None:
                 ui.page_path(step.name),
                 label=f":{colour}[{icon}] {bold}{step.title}{bold}",
                 help=escape_markdown(step.sentence),
-                query_params={"project": project_id},
+                query_params=_address(step.name, project_id),
             )
             if at < len(shown) - 1:
                 st.markdown(":gray[:material/chevron_right:]", width="content")
 
 
-def _next_button(found: tuple[Step, ...], here: str) -> None:
+def _address(page: str, project_id: str) -> dict[str, str]:
+    """Return the parameters of a step's address: its project, and for pages of a run the run that is shown."""
+    run = None if page in SET_UP else shown_run(project_id)
+    return {"project": project_id} | ({"run": run.id} if run else {})
+
+
+def _next_button(found: tuple[Step, ...], here: str, project_id: str) -> None:
     after = next_step(found, here)
     at = [s.name for s in found].index(here)
     if here == "tune":
@@ -98,11 +104,11 @@ def _next_button(found: tuple[Step, ...], here: str) -> None:
         icon_position="right",
     )
     if pressed and after is not None:
-        open_page(after.name)
+        open_page(after.name, **_address(after.name, project_id))
 
 
 def project_bar(now: Current, runs: Sequence[RunRow]) -> None:
-    """Show the project, with the way to the others, the state of its newest run, and what its runs have cost.
+    """Show the project, with the way to the others, the state of the run shown last, and what its runs have cost.
 
     A select box keeps the name that was picked, not the project. Its key holds all names, so that a project that
     takes over a name that another one had is not opened in its place.
@@ -112,11 +118,11 @@ def project_bar(now: Current, runs: Sequence[RunRow]) -> None:
     with ui.row("project_bar"):
         save = ui.saved(key, _switch)
         ui.pick("Project", found, now.id, label_visibility="collapsed", width=300, **save)
-        if runs:
+        if run := shown_run(now.id):
             # One word while it goes on: the head is not drawn again each time that the state changes.
             going = ("Under way", "blue", ":material/play_circle:")
-            word, colour, icon = going if runs[0].goes_on else STATES[runs[0].state]
-            ui.link("run", f":{colour}[{word}]", icon, project=now.id, run=runs[0].id)
+            word, colour, icon = going if run.goes_on else STATES[run.state]
+            ui.link("run", f":{colour}[{word}]", icon, project=now.id, run=run.id)
             st.caption(f"{counted(len(runs), 'run')} · {spent(runs)}", width="content")
         share_button(now.project)
     follow_ends(reading.runs())
@@ -124,6 +130,7 @@ def project_bar(now: Current, runs: Sequence[RunRow]) -> None:
 
 def _switch(chosen: str) -> None:
     st.session_state["project"] = chosen
+    st.session_state.pop(SHOWN_RUN, None)
     st.query_params.from_dict({"project": chosen})
 
 
