@@ -57,7 +57,7 @@ def wizard_header(here: str, words: tuple[str, str] | None = None) -> Current | 
         with st.container(gap="xxsmall", key="page_title"):
             st.title(title, anchor=False)
             st.caption(purpose)
-        _next_button(found, here, now.id)
+        _next_button(found, here)
     step = next(s for s in found if s.name == here)
     if here in SET_UP and step.state != "complete" and (here, step.state) != ("tune", "blocked"):
         st.markdown(ui.mark("pending", step.sentence))
@@ -66,6 +66,7 @@ def wizard_header(here: str, words: tuple[str, str] | None = None) -> Current | 
 
 def step_bar(found: tuple[Step, ...], here: str, project_id: str) -> None:
     """Show the steps with their state, as links; `here` is the name of the one that is open."""
+    run = {"run": shown.id} if (shown := shown_run(project_id)) else {}
     with ui.row("stepper", gap="xxsmall"):
         shown = found[len(SET_UP) :] if read_only() else found
         for at, step in enumerate(shown):
@@ -75,19 +76,13 @@ def step_bar(found: tuple[Step, ...], here: str, project_id: str) -> None:
                 ui.page_path(step.name),
                 label=f":{colour}[{icon}] {bold}{step.title}{bold}",
                 help=escape_markdown(step.sentence),
-                query_params=_address(step.name, project_id),
+                query_params={"project": project_id, **({} if step.name in SET_UP else run)},
             )
             if at < len(shown) - 1:
                 st.markdown(":gray[:material/chevron_right:]", width="content")
 
 
-def _address(page: str, project_id: str) -> dict[str, str]:
-    """Return the parameters of a step's address: its project, and for pages of a run the run that is shown."""
-    run = None if page in SET_UP else shown_run(project_id)
-    return {"project": project_id} | ({"run": run.id} if run else {})
-
-
-def _next_button(found: tuple[Step, ...], here: str, project_id: str) -> None:
+def _next_button(found: tuple[Step, ...], here: str) -> None:
     after = next_step(found, here)
     at = [s.name for s in found].index(here)
     if here == "tune":
@@ -104,7 +99,7 @@ def _next_button(found: tuple[Step, ...], here: str, project_id: str) -> None:
         icon_position="right",
     )
     if pressed and after is not None:
-        open_page(after.name, **_address(after.name, project_id))
+        open_page(after.name)  # the session knows the run that is shown
 
 
 def project_bar(now: Current, runs: Sequence[RunRow]) -> None:

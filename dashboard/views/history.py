@@ -11,7 +11,7 @@ from dashboard.state.models import models_of_steps, title_of
 from engine.export.hero import VERDICTS
 from engine.records import Candidate, Evaluation, Outcome
 from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec, SplitSpec
-from engine.search.budget import LIMIT_WORDS
+from engine.search.budget import LIMIT_WORDS, Budget
 from engine.search.objective import Objective
 from engine.search.verdict import Verdict, verdict
 from engine.store.rows import RunRow
@@ -132,30 +132,20 @@ def differences(left: RunSpec, right: RunSpec) -> list[Difference]:
     ]
 
 
-SETTINGS = {"prompt_model": "the model that writes instructions", "optimizer": "the way of tuning"}
-"""Fields of a run's settings that users know by another name."""
-
-
 def what_changed(before: RunSpec, now: RunSpec) -> str:
-    """Return what differs in a run's settings from those of before, in words; "" where nothing does.
-
-    >>> spec = RunSpec(pipeline={}, dataset="d", mapping={}, metric={"name": "F1"}, optimizer={"name": "GEPA"})
-    >>> budget = spec.budget.model_copy(update={"calls": 300})
-    >>> what_changed(spec, spec.model_copy(update={"budget": budget, "seed": 1}))
-    'the limit of calls was changed to 300 and the seed was changed'
-    """
+    """Return what differs in a run's settings from those of before, in words; "" where nothing does."""
     parts = []
-    for name, words in LIMIT_WORDS.items():
-        amount, _, unit = words.partition(" ")
-        value = getattr(now.budget, name)
-        if value != getattr(before.budget, name):
-            change = "removed" if value is None else f"changed to {amount.format(value)}"
-            parts.append(f"the limit of {unit} was {change}")
-    for name in RunSpec.model_fields:
-        value = getattr(now, name)
-        if name != "budget" and value != getattr(before, name):
-            to = f" to {value.name}" if isinstance(value, Named | ModelChoice) else ""
-            parts.append(f"{SETTINGS.get(name, f'the {name}'.replace('_', ' '))} was changed{to}")
+    for what, old in before:
+        new = getattr(now, what)
+        if isinstance(new, Budget):
+            for name, words in LIMIT_WORDS.items():
+                amount, _, unit = words.partition(" ")
+                if (limit := getattr(new, name)) != getattr(old, name):
+                    change = "removed" if limit is None else f"changed to {amount.format(limit)}"
+                    parts.append(f"the limit of {unit} was {change}")
+        elif new != old:
+            to = f" to {new.name}" if isinstance(new, Named | ModelChoice) else ""
+            parts.append(f"the {what.replace('_', ' ')} was changed{to}")
     return listed(parts)
 
 

@@ -27,9 +27,6 @@ from engine.text import counted, dollars, duration, price, short
 if TYPE_CHECKING:
     from engine.search.estimate import Estimate, Range
 
-    Start = tuple[RunSpec, Estimate]
-    """A run to start, and what it will take: both as the page shows them."""
-
 OTHERS = {
     "prompt_model": (
         "Writes new instructions",
@@ -43,7 +40,6 @@ OTHERS = {
 """The models of a draft next to the answering one: field -> what its model does, and more about it."""
 
 SAME = "The same model"
-LOOK_AGAIN = "Look at what it will take again, then start."
 
 
 def model_picker(now: Current) -> None:
@@ -320,13 +316,16 @@ def _span(span: Range, write: Callable[[float], str]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _start(now: Current, shown: Start, ready: tuple[RunSpec | None, Estimate | None]) -> None:
+def _start(
+    now: Current, shown: tuple[RunSpec, Estimate], ready: tuple[RunSpec | None, Estimate | None]
+) -> None:
     """Start the run that the page has shown, unless what is stored has become another one since (`ready`)."""
     spec, found = shown
     with ui.problem_kept(f"start_problem_{now.id}"):
         if ready != shown:
             changed = history.what_changed(spec, ready[0]) if ready[0] is not None else ""
-            raise RunError(f"Nothing was started: {changed or 'the estimate was changed'}. {LOOK_AGAIN}")
+            reason = changed or "the estimate was changed"
+            raise RunError(f"Nothing was started: {reason}. Look at what it will take again, then start.")
         title = f"{now.project.name} with {spec.optimizer.name}"
         run_id = launching.create(now.id, spec.model_dump(mode="json"), title, found.as_dict())
         launching.start(run_id, models.for_process())
