@@ -24,6 +24,11 @@ def guarded(project_id: str, change: Change, part: Part = "task") -> bool:
     return guarded_edit(project_id, lambda seen: edit_seen(project_id, change, part, seen), part)
 
 
+def guarded_update(project_id: str, part: Part, **changes: object) -> bool:
+    """Set some fields of a draft that belong to the part, as `guarded` does."""
+    return guarded(project_id, lambda draft: draft.model_copy(update=changes), part)
+
+
 def guarded_edit(project_id: str, edit: Edit, part: Part) -> bool:
     """Make an edit of the part as this tab last showed it; return whether it was saved, else keep it for a choice.
 

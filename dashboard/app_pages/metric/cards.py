@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from dashboard.app_pages.metric.editors import code_editor, criteria_editor, weights_editor
 from dashboard.components import ui
 from dashboard.components.forms import options_form
-from dashboard.components.guard import guarded, widget_key
+from dashboard.components.guard import guarded_update, widget_key
 from dashboard.components.page import Current
 from dashboard.components.tables import worked_table
 from dashboard.state import reading
@@ -74,11 +74,7 @@ def metric_options(now: Current) -> None:
             hidden=hidden,
         )
         if values is not None and {**kept, **values} != chosen.options:
-            _save(now.id, Named(name=chosen.name, options={**kept, **values}))
-
-
-def _save(project_id: str, metric: Named) -> None:
-    guarded(project_id, lambda draft: draft.model_copy(update={"metric": metric}), "metric")
+            guarded_update(now.id, "metric", metric=Named(name=chosen.name, options={**kept, **values}))
 
 
 _USUAL = ("ExactMatch", "Contains", "TokenF1", "NumberWithin")
@@ -118,7 +114,7 @@ def _card(now: Current, metric: type[Metric], chosen: str, advised: str) -> None
                     st.badge("Fits your answers", icon=":material/thumb_up:", color="green")
             _description(metric)
         named = Named(name=metric.name, options=usual_options(metric.name, now.draft.pipeline))
-        use = ui.callback(_save, now.id, named)
+        use = ui.callback(guarded_update, now.id, "metric", metric=named)
         primary = "primary" if not chosen and fits else "secondary"
         ui.chosen_or_button(metric.name == chosen, f"use_{metric.name}", use, type=primary)
 

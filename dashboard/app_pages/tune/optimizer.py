@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.forms import options_form
-from dashboard.components.guard import guarded, renew, widget_key
+from dashboard.components.guard import guarded, guarded_update, renew, widget_key
 from dashboard.components.page import Current
 from dashboard.state.editing.examples import rows_to_use
 from dashboard.views.glossary import explain
@@ -252,14 +252,10 @@ def optimizer_options(now: Current) -> None:
         key = widget_key(f"optimizer_{found.name}", now.id)
         values = options_form(found.options_model, chosen.options, key=key)
     if values is not None and values != chosen.options:
-        _save_optimizer(now.id, Named(name=found.name, options=values))
+        guarded_update(now.id, "tuning", optimizer=Named(name=found.name, options=values))
         st.rerun()
 
 
 def _choose(project_id: str, name: str, options: Mapping[str, object] | None = None) -> None:
-    _save_optimizer(project_id, Named(name=name, options=dict(options or {})))
+    guarded_update(project_id, "tuning", optimizer=Named(name=name, options=dict(options or {})))
     renew(project_id)  # the options that are drawn next
-
-
-def _save_optimizer(project_id: str, optimizer: Named) -> None:
-    guarded(project_id, lambda draft: draft.model_copy(update={"optimizer": optimizer}), "tuning")

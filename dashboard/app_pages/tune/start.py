@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.forms import model_choice
-from dashboard.components.guard import guarded, widget_key
+from dashboard.components.guard import guarded_update, widget_key
 from dashboard.components.page import Current, open_page
 from dashboard.state import feedback, launching, models, reading
 from dashboard.state.editing import records
@@ -75,8 +75,7 @@ def model_picker(now: Current) -> None:
 
 
 def _set_model(project_id: str, field: str, chosen: ModelChoice | str) -> None:
-    model = None if chosen == SAME else chosen
-    guarded(project_id, lambda draft: draft.model_copy(update={field: model}), "tuning")
+    guarded_update(project_id, "tuning", **{field: None if chosen == SAME else chosen})
 
 
 MOST = 50
