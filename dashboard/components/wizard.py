@@ -66,7 +66,7 @@ def wizard_header(here: str, words: tuple[str, str] | None = None) -> Current | 
 
 def step_bar(found: tuple[Step, ...], here: str, project_id: str) -> None:
     """Show the steps with their state, as links; `here` is the name of the one that is open."""
-    run = {"run": shown.id} if (shown := shown_run(project_id)) else {}
+    run = {"run": row.id} if (row := shown_run(project_id)) else {}
     with ui.row("stepper", gap="xxsmall"):
         shown = found[len(SET_UP) :] if read_only() else found
         for at, step in enumerate(shown):
