@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 import streamlit as st
@@ -32,9 +32,19 @@ STATES: dict[str, tuple[str, str, str]] = {
 STATE_COLOURS = {word: colour for word, colour, _ in STATES.values()}
 
 
-def goes_on(run: RunRow) -> bool:
-    """Return whether a run has not ended, in any way."""
-    return run.state in ("queued", "running", "paused")
+EVERY = 2.0
+"""Seconds between two looks at the runs that go on."""
+
+
+def follow_ends(runs: Iterable[RunRow]) -> None:
+    """Draw the page again as soon as one of the runs that go on does so no more."""
+    if going := {run.id for run in runs if run.goes_on}:
+        st.fragment(_look, run_every=EVERY)(going)
+
+
+def _look(going: set[str]) -> None:
+    if not going <= {run.id for run in reading.runs() if run.goes_on}:
+        st.rerun()
 
 
 def state_badge(run: RunRow) -> None:
@@ -47,10 +57,24 @@ def state_badge(run: RunRow) -> None:
     st.badge(word, color=colour, icon=icon)  # type: ignore[arg-type]  # the table above holds only valid colours
 
 
+SHOWN_RUN = "shown_run"
+
+
+def shown_run(project_id: str) -> RunRow | None:
+    """Return the run in the address, else the one shown last, else the project's newest; None when there is none."""
+    runs = reading.runs(project_id)
+    wanted = (st.query_params.get("run"), st.session_state.get(SHOWN_RUN))
+    return next((run for i in wanted for run in runs if run.id == i), runs[0] if runs else None)
+
+
 def current_run() -> RunRow | None:
-    """Return the run to show, or None when there is none."""
-    runs = reading.runs(st.query_params.get("project", ""))
-    return next((r for r in runs if r.id == st.query_params.get("run")), runs[0] if runs else None)
+    """Return the run to show and write it into the address; None when there is none."""
+    run = shown_run(st.query_params.get("project", ""))
+    if run is not None:
+        st.session_state[SHOWN_RUN] = run.id
+        if st.query_params.get("run") != run.id:
+            st.query_params["run"] = run.id
+    return run
 
 
 PRESENT = "present"
@@ -105,7 +129,7 @@ def run_picker(run_id: str) -> bool:
 def _name(run: RunRow) -> str:
     at = datetime.fromtimestamp(run.created_at).astimezone().strftime("%d %b %H:%M")
     # Only how a run ended: the picker is not drawn again while a run goes on, and the run's badge shows the rest.
-    return f"{run.title} · {at} · {STATES[run.state][0].lower() if run.is_over else 'going on'}"
+    return f"{run.title} · {at} · {STATES[run.state][0].lower() if not run.goes_on else 'going on'}"
 
 
 def figure(

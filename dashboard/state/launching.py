@@ -112,7 +112,7 @@ def ask(run_id: str, kind: str, content: Mapping[str, Any]) -> int:
     """
     with writing() as store:
         run = store.runs.get(run_id)
-        if run.state not in ("queued", "running", "paused"):
+        if not run.goes_on:
             raise RunError(
                 "This run is not going on, so it cannot be asked for anything. Go on with it first."
             )

@@ -93,7 +93,7 @@ def _meters(seen: Snapshot) -> dict[str, Any]:
             for m in meters(run, seen.requests)
         ],
         "share": progress(run, seen.trials),
-        "words": "" if run.is_over else f"{words[:1].upper()}{words[1:]}{f' · {left}' if left else ''}",
+        "words": "" if not run.goes_on else f"{words[:1].upper()}{words[1:]}{f' · {left}' if left else ''}",
     }
 
 
@@ -107,7 +107,7 @@ def _end(run: RunRow) -> dict[str, Any]:
         "lost": "was interrupted",
     }
     return {
-        "over": run.is_over or run.state == "lost",
+        "over": not run.goes_on,
         "title": f"{run.title} {words.get(run.state, 'goes on')}",
         "text": str(verdict.get("sentence") or run.message),
     }

@@ -11,6 +11,7 @@ from dashboard.state.models import models_of_steps, title_of
 from engine.export.hero import VERDICTS
 from engine.records import Candidate, Evaluation, Outcome
 from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec, SplitSpec
+from engine.search.budget import LIMIT_WORDS, Budget
 from engine.search.objective import Objective
 from engine.search.verdict import Verdict, verdict
 from engine.store.rows import RunRow
@@ -131,6 +132,23 @@ def differences(left: RunSpec, right: RunSpec) -> list[Difference]:
         for what, first, second, matters in pairs
         if first != second
     ]
+
+
+def what_changed(before: RunSpec, now: RunSpec) -> str:
+    """Return what differs in a run's settings from those of before, in words; "" where nothing does."""
+    parts = []
+    for what, old in before:
+        new = getattr(now, what)
+        if isinstance(new, Budget):
+            for name, words in LIMIT_WORDS.items():
+                amount, _, unit = words.partition(" ")
+                if (limit := getattr(new, name)) != getattr(old, name):
+                    change = "removed" if limit is None else f"changed to {amount.format(limit)}"
+                    parts.append(f"the limit of {unit} was {change}")
+        elif new != old:
+            to = f" to {new.name}" if isinstance(new, Named | ModelChoice) else ""
+            parts.append(f"the {what.replace('_', ' ')} was changed{to}")
+    return listed(parts)
 
 
 def same_test(left: RunSpec, right: RunSpec) -> bool:

@@ -25,8 +25,11 @@ FROM_ELSEWHERE = "project file"
 TESTING = "Testing on rows the search never saw"
 """Phase of a run: its final test."""
 
-LOST_AFTER = 10.0
+LOST_AFTER = 3.0
 """A run whose process is gone and has been silent for this many seconds is lost (its process was killed)."""
+
+NO_TURN_AFTER = 10.0
+"""A waiting run whose process lives and has been silent for this many seconds gets no turn."""
 
 SILENT_AFTER = 60.0
 """Seconds that a living or starting process may be silent: a busy machine, a laptop that slept."""
@@ -140,6 +143,11 @@ class RunRow:
     def is_over(self) -> bool:
         """True if the run has ended, well or not (a lost run can go on, so it has not)."""
         return self.state in OVER
+
+    @property
+    def goes_on(self) -> bool:
+        """True if a process works on the run or is expected to; a lost run neither goes on nor is over."""
+        return self.state != "lost" and not self.is_over
 
 
 @dataclass(frozen=True, slots=True)

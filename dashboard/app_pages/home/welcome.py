@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.page import open_page
-from dashboard.components.runs import STATE_COLOURS, STATES, goes_on, open_presenter
+from dashboard.components.runs import EVERY, STATE_COLOURS, STATES, open_presenter
 from dashboard.components.tables import before_and_after, data_table, in_percent, label_column
 from dashboard.state import models, reading, show
 from dashboard.state.editing import drafts
@@ -168,13 +168,12 @@ def _table_row(run: RunRow, names: Mapping[str, str]) -> dict[str, object]:
     }
 
 
-EVERY = 2.0
 CARDS_SHOWN = 6
 
 
 def running_now(runs: Sequence[RunRow], names: Mapping[str, str]) -> None:
     """Show the runs that go on, kept up to date. `names` is project id -> name."""
-    going = [r.id for r in runs if goes_on(r)]
+    going = [r.id for r in runs if r.goes_on]
     if not going:
         return
     st.markdown("##### Running now")
@@ -194,5 +193,5 @@ def _cards(ids: list[str], names: Mapping[str, str]) -> None:
                 waits = run.phase if run.state == "queued" else ""
                 st.caption(waits or f"{short(run.calls)} calls so far")
                 ui.link("run", "Look at it", "monitoring", project=run.project_id, run=run.id)
-    if not all(map(goes_on, runs)):
+    if not all(run.goes_on for run in runs):
         st.rerun()

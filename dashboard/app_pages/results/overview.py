@@ -23,7 +23,6 @@ from dashboard.app_pages.results.rows import row_matrix, split_choice
 from dashboard.components import ui
 from dashboard.components.page import tune_link
 from dashboard.components.plot import plot
-from dashboard.components.runs import goes_on
 from dashboard.components.tables import data_table
 from dashboard.state import candidates, reading
 from dashboard.state.candidates import ComparedCandidate
@@ -104,7 +103,7 @@ def nothing_yet(run: RunRow | None) -> None:
     """Say why there are no results, and where to go."""
     if run is None:
         what = "Start a run on the Tune page; its verdict, prompts and rows will be shown here."
-    elif not goes_on(run):
+    elif not run.goes_on:
         what = escape_markdown(run.message) or "This run ended before there was anything to compare."
     else:
         what = "The run has only begun; its first prompt appears here when it has answered its rows."
@@ -116,7 +115,7 @@ def nothing_yet(run: RunRow | None) -> None:
 
 
 def _without_result(run: RunRow) -> None:
-    if not goes_on(run):
+    if not run.goes_on:
         title, what = (
             "This run has no verdict",
             escape_markdown(run.message) or "It ended before the final test.",
@@ -129,12 +128,12 @@ def _without_result(run: RunRow) -> None:
         )
     with ui.nothing_here("no_verdict", title, what), ui.row("no_verdict_bar"):
         _watch(run)
-        if goes_on(run):
+        if run.goes_on:
             ui.button("Look again", "look_again", icon="refresh")
 
 
 def _watch(run: RunRow) -> None:
-    ui.link("run", "Watch it" if goes_on(run) else "Look at the run", "monitoring", run=run.id)
+    ui.link("run", "Watch it" if run.goes_on else "Look at the run", "monitoring", run=run.id)
 
 
 def _scores(picked: Sequence[ComparedCandidate]) -> None:

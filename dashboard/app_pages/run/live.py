@@ -11,15 +11,7 @@ from dashboard.app_pages.run.requests import run_actions, run_requests
 from dashboard.components import ui
 from dashboard.components.plot import own_element, plot
 from dashboard.components.run_elements import Parts, follow, meters_element, score_plot, watch
-from dashboard.components.runs import (
-    PROMPT,
-    STATES,
-    goes_on,
-    present_button,
-    run_picker,
-    state_badge,
-    verdict_card,
-)
+from dashboard.components.runs import PROMPT, STATES, present_button, run_picker, state_badge, verdict_card
 from dashboard.components.tables import PERCENT, data_table, in_percent, row_column
 from dashboard.state import reading
 from dashboard.state.snapshot import Snapshot
@@ -154,7 +146,7 @@ MOST_LISTED = 6
 
 def running_runs(run_id: str) -> None:
     """Show the other runs that go on, each a link; nothing where there is none."""
-    others = [r for r in reading.runs() if goes_on(r) and r.id != run_id]
+    others = [r for r in reading.runs() if r.goes_on and r.id != run_id]
     if not others:
         return
     with ui.row("running_runs"):

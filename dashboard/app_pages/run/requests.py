@@ -147,7 +147,7 @@ def run_requests(seen: Snapshot) -> None:
                 icon, colour = ("block", "orange") if request.refused else ("check_circle", "green")
             answer = request.answer or (
                 "The run ended before it came to this."
-                if seen.run.is_over
+                if not seen.run.goes_on
                 else "Being tried now: its rows come before those of the search."
                 if request.batch is not None
                 else "Waiting: the run sees it shortly."

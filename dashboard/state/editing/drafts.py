@@ -211,12 +211,14 @@ def clear_answers() -> int:
     return default_cache().clear()
 
 
-Part = Literal["task", "examples", "answers", "metric"]
+Part = Literal["task", "examples", "answers", "metric", "tuning"]
 PARTS: dict[Part, set[str]] = {
     "task": {"pipeline"},
     "examples": {"dataset", "mapping", "split", "excluded", "synthetic"},
     "answers": {"pipeline", "dataset", "mapping", "model", "adapter"},
     "metric": {"metric"},
+    "tuning": {"optimizer", "budget", "objective", "frozen", "models", "teacher_prompt"}
+    | {"model", "prompt_model", "teacher_model"},
 }
 
 
