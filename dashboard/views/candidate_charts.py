@@ -291,7 +291,7 @@ def _axis(title: str, **more: object) -> dict[str, object]:
 
 
 def _node_text(node: Node) -> str:
-    score = "not scored" if node.score is None else percent(node.score)
+    score = "not scored" if node.score is None else percent(node.score, 1)
     reason = node.reason if len(node.reason) <= 160 else f"{node.reason[:160]}…"
     lines = [reason[i : i + 60] for i in range(0, len(reason), 60)]
     return f"Prompt {node.number}: <b>{score}</b><br>{'<br>'.join(map(escape, lines))}"

@@ -174,7 +174,7 @@ def _origin(trial: TrialRow, parents: Mapping[str, Sequence[str]], numbers: Mapp
 
 def _hover(trial: TrialRow, origin: str) -> str:
     kind = {"train": "training", "validation": "validation"}.get(trial.split, trial.split)
-    score = percent(trial.answered_score) if trial.answered_score is not None else "no score"
+    score = percent(trial.answered_score, 1) if trial.answered_score is not None else "no score"
     failed = f", {trial.failed} failed" if trial.failed else ""
     return (
         f"<b>{score}</b> on {trial.rows_done} of {trial.rows_total} {kind} rows{failed}"

@@ -62,7 +62,7 @@ class Progress:
         self._total, self._done = self._total + score, self._done + 1
         mean = self._total / self._done
         if self._bar is not None:
-            self._bar.update(self._task, advance=1, description=f"Mean score {percent(mean)}")
+            self._bar.update(self._task, advance=1, description=f"Mean score {percent(mean, 1)}")
         if self._listener is not None:
             try:
                 self._listener(self._done, self._rows, mean)

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from engine.export.hero import VERDICTS, Turn, hero, result_sentences, templates, turn_word
+from engine.export.hero import VERDICTS, Turn, hero, result_sentences, shown, templates, turn_word
 from engine.records import Candidate, Demo, value_text, whole_trials
 from engine.text import (
+    change_in_percent,
     chosen_from,
     counted,
     cut,
@@ -65,8 +66,8 @@ def report_html(
     settings: Sequence[tuple[str, str]],
 ) -> str:
     """Return the whole file's text. `settings` are (name, value) in plain words; the run has a result."""
-    result = run.result or {}
-    baseline, best = result.get("baseline") or {}, result.get("best") or {}
+    result, own = run.result or {}, shown(run.result)
+    baseline, best = own.get("baseline") or {}, own.get("best") or {}
     by_id = {c.id: c.candidate for c in candidates}
     dots = _dots(trials, candidates, result["best_candidate"])
     turns = [r.turn for r in rows]
@@ -74,8 +75,8 @@ def report_html(
     broken = [r for r in rows if r.after_score < r.before_score]
     wrong = [r for r in rows if r.before_score < 1 and r.after_score < 1]
     ended = datetime.fromtimestamp(run.finished_at or run.created_at).astimezone()
-    verdict = result["verdict"]
-    chosen = len(candidates) > 1 and verdict.get("kind") != "unchanged"
+    verdict = own["verdict"]
+    chosen = len(candidates) > 1 and verdict.get("kind") != "unchanged" and not result.get("taken")
     return (
         templates()
         .get_template("report.html.j2")
@@ -91,7 +92,7 @@ def report_html(
             figures=_figures(baseline, best),
             scores=score_chart(dots, baseline.get("validation")),
             sizes=SIZES,
-            changes=_changes(by_id[result["seed_candidate"]], by_id[result["best_candidate"]]),
+            changes=_changes(by_id[result["seed_candidate"]], by_id[own["best_candidate"]]),
             better=_rows(fixed, turn_word((r.turn for r in fixed), better=True)),
             worse=_rows(broken, turn_word((r.turn for r in broken), better=False)),
             wrong=_rows(wrong, "still wrong"),
@@ -124,8 +125,7 @@ def _figures(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[
 
 
 def _change(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> str:
-    was, now = before.get(name), after.get(name)
-    change = round(100 * (now / was - 1)) if was and now else 0
+    change = change_in_percent(before.get(name), after.get(name))
     return f"{signed(change)} % against the baseline" if change else ""
 
 
@@ -190,10 +190,11 @@ def _prompts(candidates: Sequence[CandidateRow], result: Mapping[str, Any]) -> l
         result["seed_candidate"]: " (start)",
         result["best_candidate"]: " (best)",
     }
+    taken = (result.get("taken") or {}).get("best_candidate")
     return [
         [
-            f"{c.number}{marks.get(c.id, '')}",
-            "" if c.score is None else f"{percent(c.score)} on {counted(c.rows, 'row')}",
+            f"{c.number}{marks.get(c.id, '')}{' (taken)' if c.id == taken else ''}",
+            "" if c.score is None else f"{percent(c.score, 1)} on {counted(c.rows, 'row')}",
             ", ".join(str(numbers[parent]) for parent in c.candidate.parents if parent in numbers),
             c.candidate.reason or "The starting prompt.",
         ]
@@ -258,7 +259,7 @@ def _dots(trials: Sequence[TrialRow], candidates: Sequence[CandidateRow], best: 
         Dot(
             t.score,
             t.complete and t.rows_total == rows,
-            f"Prompt {numbers.get(t.candidate_id, '?')}: {percent(t.score)} on {t.rows_done} rows",
+            f"Prompt {numbers.get(t.candidate_id, '?')}: {percent(t.score, 1)} on {t.rows_done} rows",
             t == whole.get(best),
         )
         for t in trials
