@@ -118,7 +118,7 @@ def figure(
         name,
         value,
         # Streamlit takes a figure for falling only when it begins with a hyphen, which is no minus.
-        delta=f"{signed(change, 0 if unit == '%' else 1)} {unit}" if change else None,
+        delta=f"{signed(change)} {unit}" if change else None,
         delta_arrow="up" if rising else "down",
         delta_color="green" if rising != less_is_better else "red",
         help=help or None,

@@ -8,13 +8,13 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from dashboard.state.models import models_of_steps, title_of
-from engine.export.hero import VERDICTS
+from engine.export.hero import VERDICTS, result_shown
 from engine.records import Candidate, Evaluation, Outcome
 from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec, SplitSpec
 from engine.search.objective import Objective
 from engine.search.verdict import Verdict, verdict
 from engine.store.rows import RunRow
-from engine.text import dollars, duration, listed, percent, points_gained, price, short
+from engine.text import dollars, duration, in_percent, listed, percent, points_gained, price, short
 
 
 class Difference(NamedTuple):
@@ -54,18 +54,16 @@ def table_row(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -
 
     A project is named where it is called otherwise than the run, and equal prompts have no gain.
     """
-    judged = (run.result or {}).get("verdict", {})
+    judged = result_shown(run.result).get("verdict", {})
     kind = str(judged.get("kind", ""))
     project = names.get(run.project_id, "deleted")
     marks = ["in use" if run.in_use else "", ", ".join(run.tags), run.note]
     return {
         "State": [words[run.state]],
         "Run": run.title if project == run.title else f"{run.title} · {project}",
-        "Before": round(100 * judged["baseline"], 1) if judged else None,
-        "After": round(100 * judged["best"], 1) if judged else None,
-        "Gain": points_gained(judged["baseline"], judged["best"], 1)
-        if judged and kind != "unchanged"
-        else None,
+        "Before": in_percent(judged.get("baseline"), 0),
+        "After": in_percent(judged.get("best"), 0),
+        "Gain": points_gained(judged["baseline"], judged["best"]) if judged and kind != "unchanged" else None,
         "Verdict": VERDICTS[kind][0] if kind in VERDICTS else "",
         "Started": datetime.fromtimestamp(run.created_at).astimezone(),
         "Optimizer": run.spec.get("optimizer", {}).get("name", ""),
@@ -85,7 +83,7 @@ def best_scores(runs: Sequence[RunRow]) -> list[float]:
     """
     judged = [run for run in runs if run.result and run.result.get("verdict")]
     alike = [run for run in reversed(judged) if _test_of(run) == _test_of(judged[0])]
-    verdicts = [(run.result or {})["verdict"] for run in alike]
+    verdicts = [result_shown(run.result)["verdict"] for run in alike]
     scores = [(v["baseline"], v["best" if v.get("kind") == "better" else "baseline"]) for v in verdicts]
     return [scores[0][0], *accumulate((best for _, best in scores), max)] if scores else []
 

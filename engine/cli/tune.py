@@ -21,7 +21,7 @@ from rich.table import Table
 from engine.cli.programs import file_bytes
 from engine.dataset import read_dataset
 from engine.errors import ConfigurationError, DatasetError, NotFoundError, RunError, StoreError, first_problem
-from engine.export.hero import result_sentences, shown
+from engine.export.hero import result_sentences, result_shown
 from engine.home import data_home
 from engine.runs.prepare import check_keys, estimate_run
 from engine.runs.spec import Named, RunSpec, no_gain_by_ray
@@ -159,7 +159,7 @@ def report(run: RunRow, console: Console) -> None:
     table = Table(show_edge=False, pad_edge=False)
     for title in ("", "Baseline", "Taken" if result.get("taken") else "Best"):
         table.add_column(title, justify="left" if not title else "right")
-    before, after = result["baseline"], shown(result)["best"]
+    before, after = result["baseline"], result_shown(result)["best"]
     for name, split in (("Test rows", "test"), ("Validation rows", "validation")):
         table.add_row(name, percent(before[split], 1), percent(after[split], 1))
     table.add_row("Tokens per row", _number(before["tokens_per_row"]), _number(after["tokens_per_row"]))

@@ -39,12 +39,12 @@ def templates() -> jinja2.Environment:
     return jinja2.Environment(loader=jinja2.PackageLoader("engine.export", ""), autoescape=True)
 
 
-def shown(result: Mapping[str, Any] | None) -> dict[str, Any]:
+def result_shown(result: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return a run's result with the verdict and figures of the prompt taken in the place of the best one's.
 
     It stays the best one's where the start was taken or a prompt that was not tested. Empty before there is a result.
 
-    >>> shown({"best_candidate": "a", "verdict": {}, "taken": {"best_candidate": "b"}})["best_candidate"]
+    >>> result_shown({"best_candidate": "a", "verdict": {}, "taken": {"best_candidate": "b"}})["best_candidate"]
     'b'
     """
     return {**(result or {}), **((result or {}).get("taken") or {})}
@@ -56,7 +56,7 @@ def result_sentences(result: Mapping[str, Any]) -> list[str]:
     >>> result_sentences({"verdict": {"sentence": "Better."}, "models": {"sentence": ""}})
     ['Better.']
     """
-    parts = [shown(result).get(name) or {} for name in ("verdict", "whole_set", "models")]
+    parts = [result_shown(result).get(name) or {} for name in ("verdict", "whole_set", "models")]
     return [
         *(part["sentence"] for part in parts if part.get("sentence")),
         *_taken_sentences(result),
@@ -115,7 +115,7 @@ def hero_html(result: Mapping[str, Any], rows: Sequence[Turn]) -> str:
 
 def hero(result: Mapping[str, Any], rows: Sequence[Turn]) -> dict[str, Any]:
     """Return what the picture says of the prompt that is shown, in words and shares of its width."""
-    own = shown(result)
+    own = result_shown(result)
     verdict = own["verdict"]
     before, after = (verdict["baseline"], verdict["best"])
     kept = verdict.get("kind") == "unchanged"

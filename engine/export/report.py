@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from engine.export.hero import VERDICTS, Turn, hero, result_sentences, shown, templates, turn_word
+from engine.export.hero import VERDICTS, Turn, hero, result_sentences, result_shown, templates, turn_word
 from engine.records import Candidate, Demo, value_text, whole_trials
 from engine.text import (
     change_in_percent,
@@ -66,7 +66,7 @@ def report_html(
     settings: Sequence[tuple[str, str]],
 ) -> str:
     """Return the whole file's text. `settings` are (name, value) in plain words; the run has a result."""
-    result, own = run.result or {}, shown(run.result)
+    result, own = run.result or {}, result_shown(run.result)
     baseline, best = own.get("baseline") or {}, own.get("best") or {}
     by_id = {c.id: c.candidate for c in candidates}
     dots = _dots(trials, candidates, result["best_candidate"])

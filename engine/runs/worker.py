@@ -14,7 +14,7 @@ What is kept of a run when it ends, its result, is a dict of JSON values:
     taken_candidate  the id of the prompt that the exports hold: the best where it is surely better, or as good and cheaper or
                      faster where that is the goal; else the start, until the user takes another one
     taken            where the user took a prompt that was tested and is neither the best nor the start: its verdict, figures
-                     and id under the names that the best one's have here; pages show these (see `engine.export.hero.shown`)
+                     and id under the names that the best one's have here; pages show these (see `engine.export.hero.result_shown`)
     teacher          where a model was tuned that another one taught: `model`, the teacher's name, `prompt`, the name of its
                      own prompt ("": the task's), and its figures on the same test rows, as in `best`; else None
     tuned_models     names of the tuned models that the best prompt is answered by

@@ -24,6 +24,7 @@ from dashboard.views import history
 from dashboard.views.glossary import explain
 from dashboard.views.history import Difference
 from dashboard.views.text import distinct, escape_markdown
+from engine.export.hero import result_shown
 from engine.home import data_home
 from engine.search.wording import runs_sentence
 from engine.store.rows import RunRow
@@ -146,13 +147,13 @@ def run_compare(left: RunRow, right: RunRow) -> None:
             return
         _guard(left, right, differ)
         for column, run in zip(st.columns(2, gap="medium"), (left, right), strict=True):
-            judged = (run.result or {}).get("verdict", {})
+            judged = result_shown(run.result).get("verdict", {})
             with column, ui.card(f"side_{run.id}", escape_markdown(run.title, 100), height="stretch"):
                 if judged:
                     figure(
-                        "Best prompt on the test rows",
+                        "Its prompt on the test rows",
                         percent(judged["best"]),
-                        points_gained(judged["baseline"], judged["best"], 1),
+                        points_gained(judged["baseline"], judged["best"]),
                         "points over its baseline",
                     )
                 else:
@@ -195,9 +196,7 @@ def _table(differ: Sequence[Difference]) -> None:
 
 
 def _prompts(left: RunRow, right: RunRow) -> None:
-    first, second = (
-        reading.prompt(run, (run.result or {}).get("best_candidate", "")) for run in (left, right)
-    )
+    first, second = (reading.prompt(run, result_shown(run.result)["best_candidate"]) for run in (left, right))
     with st.expander("Their best prompts, word by word", key="compare_prompts"):
         for path in first.steps.keys() & second.steps.keys():
             if len(second.steps) > 1:
@@ -216,7 +215,7 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
             if run.in_use:
                 st.badge("In use", icon=":material/verified:", color="green")
         if run.result:
-            verdict_card(run.result["verdict"])
+            verdict_card(result_shown(run.result)["verdict"])
         elif run.message:
             st.caption(escape_markdown(run.message))
         st.caption(escape_markdown(_facts(run, project)))

@@ -10,16 +10,17 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.page import open_page
 from dashboard.components.runs import STATE_COLOURS, STATES, goes_on, open_presenter
-from dashboard.components.tables import before_and_after, data_table, in_percent, label_column
+from dashboard.components.tables import before_and_after, data_table, label_column
 from dashboard.state import models, reading, show
 from dashboard.state.editing import drafts
 from dashboard.views.glossary import TERMS
 from dashboard.views.live import progress
 from dashboard.views.text import escape_markdown
 from dashboard.views.wizard import KINDS, grouped
+from engine.export.hero import result_shown
 from engine.pipeline.templates import SAMPLES, Sample
 from engine.store.rows import ProjectRow, RunRow
-from engine.text import counted, duration, price, short
+from engine.text import counted, duration, in_percent, price, short
 
 ALL = "All"
 WAYS = {
@@ -154,14 +155,14 @@ def run_list(runs: Sequence[RunRow], names: Mapping[str, str]) -> None:
 
 
 def _table_row(run: RunRow, names: Mapping[str, str]) -> dict[str, object]:
-    verdict = (run.result or {}).get("verdict", {})
+    verdict = result_shown(run.result).get("verdict", {})
     return {
         "State": [STATES[run.state][0]],
         "Project": names.get(run.project_id, "deleted"),
         "Run": run.title,
         "Started": datetime.fromtimestamp(run.created_at).astimezone().strftime("%d %b, %H:%M"),
-        "Before": in_percent(verdict.get("baseline")),
-        "After": in_percent(verdict.get("best")),
+        "Before": in_percent(verdict.get("baseline"), 0),
+        "After": in_percent(verdict.get("best"), 0),
         "Calls": short(run.calls),
         "Cost": "" if run.cost is None else price(run.cost),
         "Took": duration(run.seconds),

@@ -25,7 +25,7 @@ from engine.export.hero import VERDICTS, result_sentences
 from engine.home import data_home
 from engine.records import whole_trials
 from engine.store.rows import RunRow
-from engine.text import price, short, time_taken
+from engine.text import change_in_percent, price, short, time_taken
 
 NO_FIGURE = "not known"
 COLOURS = {"good": "green", "bad": "red", "even": "orange"}
@@ -33,50 +33,51 @@ _copy = own_element("copy", "<button type='button'></button>")
 
 
 def hero(run: RunRow, result: Mapping[str, Any]) -> None:
-    """Show what a run came to, and what can be done with it."""
+    """Show what a run came to, and what can be done with it; `result` is that of the prompt shown."""
     with ui.card("hero"):
         title, look = VERDICTS.get(str(result["verdict"].get("kind")), VERDICTS["too_close"])
         terms = "\n\n".join(explain(term) for term in ("baseline", "best prompt", "likely gain"))
         st.markdown(f"##### :{COLOURS[look]}[{title}]", help=terms)
         st.html(reading.hero(run))
         with st.container(key="verdict"):
-            st.caption("  \n".join(escape_markdown(s, 1000) for s in result_sentences(result)))
+            st.caption("  \n".join(escape_markdown(s, 1000) for s in result_sentences(run.result or {})))
+        copied = candidates.copied_prompt(run)
         with ui.row("hero_buttons"):
-            text = reading.prompt_text(run)
-            _copy(
-                data={"text": text, "label": "Copy the prompt", "done": "Copied"},
-                key="copy_prompt",
-                width="content",
-            )
+            if copied.candidate:
+                data = {"text": reading.prompt_text(run, copied.candidate), "label": "Copy the prompt"}
+                _copy(data={**data, "done": "Copied"}, key="copy_prompt", width="content")
+            if copied.as_program:
+                ui.link("export", "Take it as a program", "ios_share", project=run.project_id, run=run.id)
             ui.link("try_it", "Try it", "science", project=run.project_id, run=run.id)
             report = partial(reading.report, run.id)
             ui.download("Share the report", report, "report.html", "share_report")
             share_link(run)
             present_button(run)
+        st.caption(escape_markdown(copied.about, 400))
 
 
 def figures(result: Mapping[str, Any]) -> None:
-    """Show what a row takes with the best prompt, against the starting one."""
+    """Show what a row takes with the prompt shown, against the starting one."""
     before, after = result["baseline"], result["best"]
     with st.grid(3, key="figures", min_column_width=200):
         _card(
             "Cost per 1,000 rows",
             price(None if after["cost_per_row"] is None else 1000 * after["cost_per_row"]),
-            candidates.change(before, after, "cost_per_row"),
+            change_in_percent(before["cost_per_row"], after["cost_per_row"]),
             less_is_better=True,
-            help="What answering 1,000 rows with the best prompt costs; below, the change against the baseline.",
+            help="What answering 1,000 rows with this prompt costs; below, the change against the baseline.",
         )
         _card(
             "Tokens per row",
             NO_FIGURE if after["tokens_per_row"] is None else short(after["tokens_per_row"]),
-            candidates.change(before, after, "tokens_per_row"),
+            change_in_percent(before["tokens_per_row"], after["tokens_per_row"]),
             less_is_better=True,
-            help=explain("token", "Here: sent and received for a row with the best prompt."),
+            help=explain("token", "Here: sent and received for a row with this prompt."),
         )
         _card(
             "Time per row",
             time_taken(after["seconds_per_row"]),
-            help="The median time one row took with the best prompt. Rows run at the same time, so a batch takes less than their sum.",
+            help="The median time one row took with this prompt. Rows run at the same time, so a batch takes less than their sum.",
         )
 
 
@@ -151,13 +152,15 @@ def _offers(run: RunRow, result: Mapping[str, Any]) -> list[Offer]:
     if best != start:
         wanted.insert(0, (best, "The best prompt", candidates.why_best(result)))
     if cheap is not None and cheap.number:
-        fewer = 100 * (1 - cheap.tokens / next(v.tokens for v in found if v.best))
-        why = f"As good on the rows to choose by, with {fewer:.0f} % fewer tokens."
+        fewer = -change_in_percent(next(v.tokens for v in found if v.best), cheap.tokens)
+        why = f"As good on the rows to choose by, with {fewer} % fewer tokens."
         wanted.insert(
             len(wanted) - 1, (candidates.by_number(run, cheap.number), f"Prompt {cheap.number}", why)
         )
     if static := result.get("static"):
         why = "Sends every input with the same examples: nothing is looked up."
+        if against := static.get("validation_against_best"):
+            why += f" {candidates.practice_words(against)}"
         if static["test"] is None:
             why += " It was not tested: too little of the budget was left."
         wanted.insert(len(wanted) - 1, (static["candidate"], "The best fixed prompt", why))

@@ -31,6 +31,7 @@ from dashboard.state.snapshot import chart
 from dashboard.views.comparison import spread, spread_figure
 from dashboard.views.score_chart import score_chart
 from dashboard.views.text import distinct, escape_markdown
+from engine.export.hero import result_shown
 from engine.store.rows import RunRow
 from engine.text import chosen_from
 
@@ -48,18 +49,18 @@ def results_view(run: RunRow) -> None:
     result = run.result or {}
     best = str(result.get("best_candidate", ""))
     if result:
-        verdict = result["verdict"]
-        kind = str(verdict.get("kind"))
-        hero(run, result)
+        own = result_shown(result)
+        kind = str(own["verdict"].get("kind"))
+        hero(run, own)
         tried = len(candidates.index(run))
-        notes = [chosen_from(tried)] if tried > 1 and kind != "unchanged" else []
+        notes = [chosen_from(tried)] if tried > 1 and kind != "unchanged" and not own.get("taken") else []
         if kind == "unchanged" and result.get("reason"):
             notes.append(escape_markdown(str(result["reason"])))
         notes += [ADVICE[kind]] if kind in ADVICE else []
         if notes:
             st.caption("  \n".join(notes))
         take_card(run, result)
-        figures(result)
+        figures(own)
         against_teacher(run, result)
     else:
         _without_result(run)

@@ -23,7 +23,7 @@ from engine.adapters.chat import ChatAdapter
 from engine.adapters.values import format_value
 from engine.errors import EngineError, ProgramFileError, RunError
 from engine.export.formats import EXPORTS, get_export
-from engine.export.hero import shown
+from engine.export.hero import result_shown
 from engine.export.program import ProgramFile, program_file, read_program, to_text
 from engine.export.record_module import RecordProgram
 from engine.export.weights import with_step_models
@@ -127,7 +127,7 @@ def _program(run: RunRow, spec: RunSpec, candidate: Candidate, result: Mapping[s
 
     Its score is that on the test rows; the verdict is stated with the prompt that it is about.
     """
-    own = shown(result)
+    own = result_shown(result)
     best = candidate.id == own.get("best_candidate")
     scored = [result.get("baseline"), result.get("best"), result.get("static"), own.get("best")]
     tested = {figures["candidate"]: figures for figures in scored if figures}

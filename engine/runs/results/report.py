@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from engine.errors import EngineError, RunError, entry_named
-from engine.export.hero import hero_html, shown
+from engine.export.hero import hero_html, result_shown
 from engine.export.report import ReportRow, report_html
 from engine.export.tables import results_csv, results_json, results_xlsx
 from engine.pipeline.build import build_program
@@ -122,7 +122,7 @@ def settings_of(store: Store, spec: RunSpec, run: RunRow) -> tuple[tuple[str, st
 
 def tested(store: Store, run: RunRow) -> list[list[Outcome]]:
     """Return the test rows' outcomes of the starting prompt and of the one shown (empty where not tested)."""
-    trials, result = whole_trials(store.trials.all(run.id), "test"), shown(run.result)
+    trials, result = whole_trials(store.trials.all(run.id), "test"), result_shown(run.result)
     found = [trials.get(result.get(name, "")) for name in ("seed_candidate", "best_candidate")]
     return [store.trials.outcomes(run.id, trial.number) if trial else [] for trial in found]
 

@@ -81,7 +81,7 @@ def test_zoom_legend_and_choice_survive_new_trials(project, new_page, watched):
     )
     page.evaluate("document.querySelector('.plot').mark = 'the same element'")
     page.evaluate("""document.querySelector('.plot').emit('plotly_click', {points: [{customdata: 3}]})""")
-    expect(page.locator(".st-key-trial_card")).to_contain_text("30.0 % on 1 of 1 validation rows")
+    expect(page.locator(".st-key-trial_card")).to_contain_text("30 % on 1 of 1 validation rows")
     expect(page).to_have_url(re.compile("trial=3"))
     for number in range(6, 12):
         trial(store, run, number, 0.9)
@@ -96,7 +96,7 @@ def test_zoom_legend_and_choice_survive_new_trials(project, new_page, watched):
     expect(page.locator(".st-key-trial_card")).to_be_visible()
     page.reload()
     settled(page)
-    expect(page.locator(".st-key-trial_card")).to_contain_text("30.0 %")
+    expect(page.locator(".st-key-trial_card")).to_contain_text("30 %")
     page.locator(".st-key-trial_rows summary").click()
     expect(page.locator(".st-key-trial_card [data-testid=stDataFrame]").first).to_be_visible()
     shoot(page, "run_trial")

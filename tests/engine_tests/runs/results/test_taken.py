@@ -10,7 +10,7 @@ from rich.console import Console
 from support.fixed_prompt_run import fixed_prompt_run
 
 from engine.cli.tune import report
-from engine.export.hero import result_sentences, shown
+from engine.export.hero import result_sentences, result_shown
 from engine.records import Outcome
 from engine.runs.results.exports import take_prompt
 from engine.runs.results.more_scores import end_scoring
@@ -52,7 +52,7 @@ def test_a_taken_prompt_is_what_every_text_and_file_of_the_run_shows(home):
         was = store.runs.get(ids.run)
         paths = take_prompt(home, store, ids.run, ids.fixed)
         run = store.runs.get(ids.run)
-        own = shown(run.result)
+        own = result_shown(run.result)
         assert (own["best_candidate"], own["best"]["candidate"]) == (ids.fixed, ids.fixed)
         assert own["best"]["test"] == run.result["static"]["test"]
         assert run.result["verdict"] == was.result["verdict"], "what the search found stays known"
@@ -84,7 +84,7 @@ def test_taking_the_search_s_choice_again_shows_its_figures_again(home):
         take_prompt(home, store, ids.run, ids.best)
         again = store.runs.get(ids.run)
         assert result_sentences(again.result) == result_sentences(before.result)
-        assert shown(again.result)["best"] == before.result["best"]
+        assert result_shown(again.result)["best"] == before.result["best"]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_taken_prompt_without_figures_against_the_start_is_named(home, which, 
         take_prompt(home, store, ids.run, getattr(ids, which))
         run = store.runs.get(ids.run)
         assert sentence in result_sentences(run.result)
-        assert shown(run.result)["best_candidate"] == ids.best
+        assert result_shown(run.result)["best_candidate"] == ids.best
 
 
 def test_a_taken_prompt_that_is_tested_later_is_shown_from_then_on(home):
@@ -114,6 +114,6 @@ def test_a_taken_prompt_that_is_tested_later_is_shown_from_then_on(home):
         store.trials.add_outcomes(ids.run, 99, [Outcome(row, 1.0) for row in rows])
         store.trials.finish(ids.run, 99)
         end_scoring(store, run)
-        own = shown(store.runs.get(ids.run).result)
+        own = result_shown(store.runs.get(ids.run).result)
         assert (own["best_candidate"], own["best"]["test"]) == (ids.untested, 1.0)
         assert own["verdict"]["sentence"].startswith("Better: 100 % of test rows right")
