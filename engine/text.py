@@ -129,9 +129,8 @@ def printed_change(before: float, after: float, low: float, high: float) -> Prin
     >>> printed_change(0.506, 0.514, 0.0055, 0.0105).interval
     '0 to +1'
     """
-    first, second = round(100 * before), round(100 * after)
-    gain = second - first
-    return PrintedChange(first, second, min(round(100 * low), gain), max(round(100 * high), gain))
+    first, second, bottom, top = (round(in_percent(share, 0)) for share in (before, after, low, high))
+    return PrintedChange(first, second, min(bottom, second - first), max(top, second - first))
 
 
 def change_in_percent(before: float | None, after: float | None) -> int:
@@ -251,12 +250,15 @@ def in_percent(share: float, digits: int = 1) -> float: ...
 @overload
 def in_percent(share: float | None, digits: int = 1) -> float | None: ...
 def in_percent(share: float | None, digits: int = 1) -> float | None:
-    """Return a share of 1 as a number of percent, rounded as `percent` writes it.
+    """Return a share of 1 as a number of percent, rounded as `percent` writes it; a half is rounded away from 0.
 
-    >>> in_percent(0.81251), in_percent(None)
-    (81.3, None)
+    >>> in_percent(0.81251), in_percent(0.625, 0), in_percent(-0.575, 0), in_percent(None)
+    (81.3, 63.0, -58.0, None)
     """
-    return None if share is None else round(100 * share, digits)
+    if share is None:
+        return None
+    scale = 10**digits
+    return math.copysign(math.floor(round(abs(100 * share) * scale, 6) + 0.5) / scale, share) + 0.0
 
 
 def time_taken(seconds: float | None) -> str:

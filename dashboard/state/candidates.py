@@ -145,6 +145,12 @@ def why_best(result: Mapping[str, Any]) -> str:
     return "Surely better than the start." if kind == "better" else "Not surely better than the start."
 
 
+def taken_words(run: RunRow) -> str:
+    """Return the verdict on the prompt taken; "" where the run has none on it: of the start, or of one that was not tested."""
+    result = result_shown(run.result)
+    return str(result["verdict"]["sentence"]) if run.taken == result.get("best_candidate") else ""
+
+
 def practice_words(against: Mapping[str, Any]) -> str:
     """Say how a prompt did against the search's choice on the rows to choose by, and how sure that is.
 
