@@ -100,10 +100,7 @@ def in_points(gain: float, digits: int = 0) -> str:
 
 
 class PrintedChange(NamedTuple):
-    """Two scores and the 95 % interval of their difference as every text shows them: whole points, which add up.
-
-    What is called sure is read from these numbers, so that no text claims more than it shows.
-    """
+    """Two scores and the 95 % interval of their difference as every text shows them; what is called sure is read from these."""
 
     before: int
     after: int

@@ -12,7 +12,7 @@ from dashboard.state import reading
 from dashboard.state.reading import kept
 from dashboard.views import history
 from engine.errors import NotFoundError
-from engine.export.hero import printed_of, result_shown
+from engine.export.hero import result_shown
 from engine.records import Outcome, whole_trials
 from engine.search.verdict import retrieves
 from engine.store.rows import CandidateEntry, CandidateRow, RunRow, TrialRow
@@ -149,17 +149,6 @@ def taken_words(run: RunRow) -> str:
     """Return the verdict on the prompt taken; "" where the run has none on it: of the start, or of one that was not tested."""
     result = result_shown(run.result)
     return str(result["verdict"]["sentence"]) if run.taken == result.get("best_candidate") else ""
-
-
-def practice_words(against: Mapping[str, Any]) -> str:
-    """Say how a prompt did against the search's choice on the rows to choose by, and how sure that is.
-
-    >>> practice_words({"kind": "too_close", "baseline": 0.9, "best": 0.85, "low": -0.12, "high": 0.02})
-    'On the rows to choose by, 85 against 90 %: no sure difference (\u221212 to +2).'
-    """
-    change = printed_of(against)
-    sure = {"better": "surely more", "worse": "surely less"}.get(against["kind"], "no sure difference")
-    return f"On the rows to choose by, {change.after} against {change.before} %: {sure} ({change.interval})."
 
 
 class CopiedPrompt(NamedTuple):

@@ -84,21 +84,24 @@ def _fixed_sentences(result: Mapping[str, Any]) -> list[str]:
     static = result.get("static")
     if static is None or static["candidate"] == result.get("taken_candidate"):
         return []
-    name = "The best fixed prompt, which looks nothing up for an input,"
+    name, against = "The best fixed prompt, which looks nothing up for an input,", static.get("against_best")
     if static["test"] is None:
         return [f"{name} was not tested."]
-    against = static.get("against_best")
     if against is None:
         return [f"{name} scores {percent(static['test'])} on the test rows."]
-    change = printed_of(against)
-    scores, interval = f"{change.after} against {change.before} %", f"({change.interval})"
-    if against["kind"] == "better":
-        return [
-            f"On the test rows the fixed prompt was better: {scores}, surely {interval}. "
-            "It was not chosen by test rows; take it if you agree."
-        ]
-    doubt = "surely less" if against["kind"] == "worse" else "no sure difference"
-    return [f"{name} scores {scores} of the best one on the test rows: {doubt} {interval}."]
+    if against["kind"] != "better":
+        return [f"{name} scores on the test rows, against the best one: {compared_scores(against)}."]
+    return [
+        f"On the test rows the fixed prompt was better: {compared_scores(against)}. "
+        "It was not chosen by test rows; take it if you agree."
+    ]
+
+
+def compared_scores(verdict: Mapping[str, Any]) -> str:
+    """Return a stored verdict's scores, how sure their difference is, and its interval in words."""
+    change = printed_of(verdict)
+    sure = "surely" if verdict["kind"] in ("better", "worse") else "no sure difference"
+    return f"{change.after} against {change.before} %, {sure} ({change.interval})"
 
 
 def printed_of(verdict: Mapping[str, Any]) -> PrintedChange:

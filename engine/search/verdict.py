@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.records import Candidate, Evaluation
-from engine.search.wording import change_in_points, verdict_sentence
+from engine.search.wording import verdict_sentence
 from engine.statistics import paired_interval
-from engine.text import PrintedChange, printed_change
+from engine.text import PrintedChange, in_percent, in_points, printed_change
 
 if TYPE_CHECKING:
     from engine.search.settings import Trial
@@ -43,11 +43,6 @@ class Verdict:
     won: int
     lost: int
     failed: int = 0
-
-    @property
-    def same(self) -> int:
-        """Number of rows on which both scored the same."""
-        return self.rows - self.won - self.lost
 
     @property
     def printed(self) -> PrintedChange:
@@ -155,11 +150,11 @@ class Credit:
         kept = [s for s in tried if s.kept]
         if kept:
             most = max(kept, key=lambda s: abs(s.kept or 0.0))
-            return f"On the way to the best prompt, the step {most.step!r} moved the score most: {change_in_points(most.kept or 0.0)}."
+            gain = in_points(in_percent(most.kept or 0.0, 0))
+            return f"On the way to the best prompt, the step {most.step!r} moved the score most: {gain}."
         most = max(tried, key=lambda s: abs(s.mean))
-        return (
-            f"Changing the step {most.step!r} moved the score most: {change_in_points(most.mean)} on average."
-        )
+        gain = in_points(in_percent(most.mean, 0))
+        return f"Changing the step {most.step!r} moved the score most: {gain} on average."
 
 
 def best_static(trials: Iterable[Trial], best: Candidate) -> Candidate | None:
@@ -199,7 +194,7 @@ def step_credit(candidates: Sequence[Candidate], scores: Mapping[str, Scores], b
     >>> better = start.with_step("say", instructions="Say it briefly.").derived("why", start)
     >>> found = step_credit([start, better], {start.id: {1: 0, 2: 1}, better.id: {1: 1, 2: 1}}, better.id)
     >>> found.sentence
-    "On the way to the best prompt, the step 'say' moved the score most: 50 points up."
+    "On the way to the best prompt, the step 'say' moved the score most: +50 points."
     """
     by_id = {c.id: c for c in candidates}
     changes: dict[str, list[StepChange]] = {

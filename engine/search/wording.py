@@ -157,12 +157,3 @@ def kept_sentence(before: Figures, kept: Figures, objective: Objective) -> str:
 def answered_by(figures: Figures, own: str) -> str:
     """Return the models that answer a candidate: `own` where it names none."""
     return listed(figures.models) or own
-
-
-def change_in_points(gain: float) -> str:
-    """Return a change of a score.
-
-    >>> change_in_points(0.5), change_in_points(-0.01)
-    ('50 points up', '1 point down')
-    """
-    return f"{counted(round(100 * abs(gain)), 'point')} {'down' if gain < 0 else 'up'}"

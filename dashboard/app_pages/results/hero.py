@@ -21,7 +21,7 @@ from dashboard.views.glossary import explain
 from dashboard.views.models import HEAD, LIKELY
 from dashboard.views.text import escape_markdown
 from dashboard.views.training import compared, comparison_sentence
-from engine.export.hero import VERDICTS, result_sentences
+from engine.export.hero import VERDICTS, compared_scores, result_sentences
 from engine.home import data_home
 from engine.records import whole_trials
 from engine.store.rows import RunRow
@@ -150,7 +150,8 @@ def _offers(run: RunRow, result: Mapping[str, Any]) -> list[Offer]:
     tested = {f.get("candidate"): f.get("tokens_per_row") for f in figures}
     wanted = [(start, "The starting prompt", safe)]
     if best != start:
-        wanted.insert(0, (best, "The best prompt", candidates.why_best(result)))
+        title = "The search's choice" if result.get("static") else "The best prompt"
+        wanted.insert(0, (best, title, candidates.why_best(result)))
     if cheap is not None and cheap.number:
         fewer = -change_in_percent(next(v.tokens for v in found if v.best), cheap.tokens)
         why = f"As good on the rows to choose by, with {fewer} % fewer tokens."
@@ -160,7 +161,7 @@ def _offers(run: RunRow, result: Mapping[str, Any]) -> list[Offer]:
     if static := result.get("static"):
         why = "Sends every input with the same examples: nothing is looked up."
         if against := static.get("validation_against_best"):
-            why += f" {candidates.practice_words(against)}"
+            why += f" On the rows to choose by: {compared_scores(against)}."
         if static["test"] is None:
             why += " It was not tested: too little of the budget was left."
         wanted.insert(len(wanted) - 1, (static["candidate"], "The best fixed prompt", why))

@@ -88,6 +88,7 @@ def test_pages_get_their_percent_and_points_from_one_place():
         "dashboard/components/page.py": "the width of a bar",
         "dashboard/views/history.py": "the height of a column",
         "dashboard/views/comparison.py": "the length of a bar",
+        "dashboard/views/live.py": "a range of scores",
         "dashboard/views/score_chart.py": "the places of dots",
         "dashboard/views/training.py": "the places of dots",
         "dashboard/app_pages/examples/preflight.py": "the marks of a slider",

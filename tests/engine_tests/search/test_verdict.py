@@ -104,7 +104,7 @@ def whole(text):
 def test_better_and_worse_are_said_exactly_where_the_printed_interval_excludes_no_change(scores, times):
     pairs = scores * times
     v = verdict(evaluation("a", [a for a, _ in pairs]), evaluation("b", [b for _, b in pairs]))
-    assert v.won + v.lost + v.same == v.rows == len(pairs)
+    assert v.won + v.lost + sum(a == b for a, b in pairs) == v.rows == len(pairs)
     if v.rows < MIN_ROWS:
         assert v.kind == "not_enough"
         return

@@ -86,6 +86,6 @@ def test_where_no_fixed_prompt_was_scored_there_is_nothing_to_copy(home):
 def test_the_fixed_prompt_says_how_it_did_on_the_rows_that_choose_and_how_sure_that_is(home):
     ids = fixed_prompt_run(home)
     assert re.search(
-        r"On the rows to choose by, \d+ against \d+ %: no sure difference \(\S+ to \S+\)\.",
+        r"On the rows to choose by: \d+ against \d+ %, no sure difference \(\S+ to \S+\)\.",
         said(page("results", ids)),
     )
