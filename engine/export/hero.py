@@ -72,10 +72,10 @@ def _taken_sentences(result: Mapping[str, Any]) -> list[str]:
     if taken == result.get("seed_candidate"):
         return ["Taken is the starting prompt; these are the figures of the best one against it."]
     if not result.get("taken"):
-        return ["The prompt taken was not tested; these are the figures of the best one."]
+        return ["Another prompt was taken; these are the figures of the best one."]
     chosen = f"the search's choice scores {percent(result['best']['test'])} on the test rows"
     return [
-        f"You took this prompt; {chosen}. If the test rows made you take it, it looks better on them than it is."
+        f"You took this prompt; {chosen}. If the test rows made you take it, it may look better on them than it is."
     ]
 
 

@@ -91,7 +91,7 @@ def test_taking_the_search_s_choice_again_shows_its_figures_again(home):
     ("which", "sentence"),
     [
         ("start", "Taken is the starting prompt; these are the figures of the best one against it."),
-        ("untested", "The prompt taken was not tested; these are the figures of the best one."),
+        ("untested", "Another prompt was taken; these are the figures of the best one."),
     ],
 )
 def test_a_taken_prompt_without_figures_against_the_start_is_named(home, which, sentence):
