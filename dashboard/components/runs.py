@@ -27,6 +27,7 @@ STATES: dict[str, tuple[str, str, str]] = {
     "failed": ("Failed", "red", ":material/error:"),
     "lost": ("Interrupted", "red", ":material/link_off:"),
 }
+STATE_WORDS = {state: word for state, (word, _, _) in STATES.items()}
 STATE_COLOURS = {word: colour for word, colour, _ in STATES.values()}
 
 

@@ -14,7 +14,7 @@ from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec, SplitSpe
 from engine.search.objective import Objective
 from engine.search.verdict import Verdict, verdict
 from engine.store.rows import RunRow
-from engine.text import dollars, duration, in_percent, listed, percent, points_gained, price, short
+from engine.text import duration, in_percent, listed, percent, points_gained, price
 
 
 class Difference(NamedTuple):
@@ -119,7 +119,7 @@ def differences(left: RunSpec, right: RunSpec) -> list[Difference]:
         ("Columns", left.mapping, right.mapping, True),
         ("Layout of messages", left.adapter, right.adapter, True),
         ("Optimizer", _named(left.optimizer), _named(right.optimizer), False),
-        ("Budget", _budget(left), _budget(right), False),
+        ("Budget", left.budget.words, right.budget.words, False),
         ("Seed", left.seed, right.seed, False),
     )
     return [
@@ -198,17 +198,6 @@ def _left_out(spec: RunSpec) -> str:
 def _named(named: Named) -> str:
     options = ", ".join(f"{k} {v}" for k, v in sorted(named.options.items()))
     return f"{named.name} ({options})" if options else named.name
-
-
-def _budget(spec: RunSpec) -> str:
-    budget = spec.budget
-    parts = (
-        f"{budget.calls:,} calls" if budget.calls else "",
-        f"{short(budget.tokens)} tokens" if budget.tokens else "",
-        dollars(budget.usd) if budget.usd else "",
-        duration(budget.seconds) if budget.seconds else "",
-    )
-    return ", ".join(p for p in parts if p) or "no limit"
 
 
 def _both_texts(what: str, left: Any, right: Any) -> tuple[str, str]:

@@ -9,7 +9,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from engine.text import counted, in_points, percent, points_gained, price, printed_change
+from engine.text import (
+    change_in_percent,
+    counted,
+    in_points,
+    percent,
+    points_gained,
+    price,
+    printed_change,
+    short,
+    time_taken,
+)
 
 if TYPE_CHECKING:
     import jinja2
@@ -144,6 +154,18 @@ def hero(result: Mapping[str, Any], rows: Sequence[Turn]) -> dict[str, Any]:
         "dots": [] if kept else list(_dots(fixed, broken)),
         "line": " · ".join([*([", ".join(counts)] if counts and rows else []), priced]),
     }
+
+
+def row_figures(result: Mapping[str, Any]) -> list[tuple[str, str, int]]:
+    """Return what a row takes with the prompt shown: name, value, and the change against the start in percent (0: none)."""
+    before, after = (result_shown(result).get(part) or {} for part in ("baseline", "best"))
+    cost, tokens = after.get("cost_per_row"), after.get("tokens_per_row")
+    values = (
+        ("Cost per 1,000 rows", price(None if cost is None else 1000 * cost), "cost_per_row"),
+        ("Tokens per row", "not known" if tokens is None else short(tokens), "tokens_per_row"),
+        ("Time per row", time_taken(after.get("seconds_per_row")), ""),
+    )
+    return [(name, value, change_in_percent(before.get(key), after.get(key))) for name, value, key in values]
 
 
 def turned(rows: Iterable[Turn]) -> tuple[list[Turn], list[Turn]]:

@@ -12,10 +12,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from engine.export.hero import VERDICTS, Turn, hero, result_sentences, result_shown, templates, turn_word
+from engine.export.hero import (
+    VERDICTS,
+    Turn,
+    hero,
+    result_sentences,
+    result_shown,
+    row_figures,
+    templates,
+    turn_word,
+)
 from engine.records import Candidate, Demo, value_text, whole_trials
 from engine.text import (
-    change_in_percent,
     chosen_from,
     counted,
     cut,
@@ -25,7 +33,6 @@ from engine.text import (
     price,
     short,
     signed,
-    time_taken,
 )
 
 if TYPE_CHECKING:
@@ -67,7 +74,7 @@ def report_html(
 ) -> str:
     """Return the whole file's text. `settings` are (name, value) in plain words; the run has a result."""
     result, own = run.result or {}, result_shown(run.result)
-    baseline, best = own.get("baseline") or {}, own.get("best") or {}
+    baseline = own.get("baseline") or {}
     by_id = {c.id: c.candidate for c in candidates}
     dots = _dots(trials, candidates, result["best_candidate"])
     turns = [r.turn for r in rows]
@@ -89,7 +96,10 @@ def report_html(
             verdict=VERDICTS.get(str(verdict.get("kind")), VERDICTS["too_close"]),
             hero=hero(result, turns),
             caution=chosen_from(len(candidates)) if chosen else "",
-            figures=_figures(baseline, best),
+            figures=[
+                (n, value, f"{signed(c)} % against the baseline" if c else "")
+                for n, value, c in row_figures(result)
+            ],
             scores=score_chart(dots, baseline.get("validation")),
             sizes=SIZES,
             changes=_changes(by_id[result["seed_candidate"]], by_id[own["best_candidate"]]),
@@ -104,29 +114,6 @@ def report_html(
             open_rows=ROWS_OPEN,
         )
     )
-
-
-def _figures(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Return what a row takes: name, value, note."""
-    tokens, cost = after.get("tokens_per_row"), after.get("cost_per_row")
-    return [
-        (
-            "Tokens per row",
-            "not known" if tokens is None else short(tokens),
-            _change(before, after, "tokens_per_row"),
-        ),
-        (
-            "Cost per 1,000 rows",
-            price(None if cost is None else 1000 * cost),
-            _change(before, after, "cost_per_row"),
-        ),
-        ("Time per row", time_taken(after.get("seconds_per_row")), "the median"),
-    ]
-
-
-def _change(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> str:
-    change = change_in_percent(before.get(name), after.get(name))
-    return f"{signed(change)} % against the baseline" if change else ""
 
 
 def _changes(start: Candidate, tuned: Candidate) -> list[dict[str, Any]]:

@@ -27,6 +27,7 @@ from engine.errors import (
 from engine.lm.exchange import message_tokens
 from engine.lm.middleware import answer
 from engine.records import Usage
+from engine.text import counted, dollars, duration, short
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM, Reply, Request
@@ -55,6 +56,17 @@ class Budget(BaseModel):
     tokens: int | None = Field(default=None, ge=1)
     usd: float | None = Field(default=None, gt=0)
     seconds: float | None = Field(default=None, gt=0)
+
+    @property
+    def words(self) -> str:
+        """The limits in words."""
+        limits = (
+            self.calls and counted(self.calls, "call"),
+            self.tokens and f"{short(self.tokens)} tokens",
+            self.usd and dollars(self.usd),
+            self.seconds and duration(self.seconds),
+        )
+        return ", ".join(limit for limit in limits if limit) or "no limit"
 
 
 @dataclass(frozen=True, slots=True)

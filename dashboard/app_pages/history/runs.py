@@ -10,6 +10,7 @@ from dashboard.components import ui
 from dashboard.components.prompts import prompt_diff
 from dashboard.components.runs import (
     STATE_COLOURS,
+    STATE_WORDS,
     STATES,
     figure,
     replace_setup,
@@ -36,7 +37,6 @@ MORE = ("Optimizer", "Model", "Calls", "Cost", "Took")
 MOST = 200
 """Runs that the table shows at first; a filter looks through all of them."""
 SHOWN = "history_shown"
-WORDS = {state: word for state, (word, _, _) in STATES.items()}
 
 
 def history_table(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunRow]:
@@ -46,7 +46,7 @@ def history_table(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunR
         st.caption("No run fits this filter. Clear it to see all of them.")
         return []
     shown = fitting[: st.session_state.get(SHOWN, MOST)]
-    lines = [history.table_row(run, names, WORDS) for run in shown]
+    lines = [history.table_row(run, names, STATE_WORDS) for run in shown]
     marked = any(line["Marks and note"] for line in lines)
     event = data_table(
         lines,
@@ -95,7 +95,7 @@ def _filtered(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunRow]:
         state = st.selectbox(
             "State",
             ["", *there],
-            format_func=lambda s: WORDS.get(s, "All states"),
+            format_func=lambda s: STATE_WORDS.get(s, "All states"),
             key="history_state",
             width=160,
         )
@@ -260,7 +260,7 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
 
 def _facts(run: RunRow, project: str | None) -> str:
     """Return how a run was made and what it took, in one line."""
-    line = history.table_row(run, {}, WORDS)
+    line = history.table_row(run, {}, STATE_WORDS)
     facts = [project or "a deleted project", line["Optimizer"], line["Model"]]
     facts += [counted(run.calls, "call"), line["Cost"], line["Took"]]
     return " · ".join(fact for fact in facts if fact)

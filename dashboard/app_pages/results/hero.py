@@ -21,13 +21,12 @@ from dashboard.views.glossary import explain
 from dashboard.views.models import HEAD, LIKELY
 from dashboard.views.text import escape_markdown
 from dashboard.views.training import compared, comparison_sentence
-from engine.export.hero import VERDICTS, compared_scores, result_sentences
+from engine.export.hero import VERDICTS, compared_scores, result_sentences, row_figures
 from engine.home import data_home
 from engine.records import whole_trials
 from engine.store.rows import RunRow
-from engine.text import change_in_percent, price, short, time_taken
+from engine.text import change_in_percent, short
 
-NO_FIGURE = "not known"
 COLOURS = {"good": "green", "bad": "red", "even": "orange"}
 _copy = own_element("copy", "<button type='button'></button>")
 
@@ -56,29 +55,20 @@ def hero(run: RunRow, result: Mapping[str, Any]) -> None:
         st.caption(escape_markdown(copied.about, 400))
 
 
+ABOUT_FIGURES = (
+    "What answering 1,000 rows with this prompt costs; below, the change against the baseline.",
+    explain("token", "Here: sent and received for a row with this prompt."),
+    "The median time one row took with this prompt. Rows run at the same time, so a batch takes less than their sum.",
+)
+
+
 def figures(result: Mapping[str, Any]) -> None:
     """Show what a row takes with the prompt shown, against the starting one."""
-    before, after = result["baseline"], result["best"]
     with st.grid(3, key="figures", min_column_width=200):
-        _card(
-            "Cost per 1,000 rows",
-            price(None if after["cost_per_row"] is None else 1000 * after["cost_per_row"]),
-            change_in_percent(before["cost_per_row"], after["cost_per_row"]),
-            less_is_better=True,
-            help="What answering 1,000 rows with this prompt costs; below, the change against the baseline.",
-        )
-        _card(
-            "Tokens per row",
-            NO_FIGURE if after["tokens_per_row"] is None else short(after["tokens_per_row"]),
-            change_in_percent(before["tokens_per_row"], after["tokens_per_row"]),
-            less_is_better=True,
-            help=explain("token", "Here: sent and received for a row with this prompt."),
-        )
-        _card(
-            "Time per row",
-            time_taken(after["seconds_per_row"]),
-            help="The median time one row took with this prompt. Rows run at the same time, so a batch takes less than their sum.",
-        )
+        for (name, value, change), about in zip(row_figures(result), ABOUT_FIGURES, strict=True):
+            key = f"figure_{name.lower().replace(' ', '_').replace(',', '')}"
+            with ui.card(key, height="stretch"):
+                figure(name, value, change, less_is_better=True, help=about)
 
 
 def against_teacher(run: RunRow, result: Mapping[str, Any]) -> None:
@@ -91,11 +81,6 @@ def against_teacher(run: RunRow, result: Mapping[str, Any]) -> None:
             st.caption(escape_markdown(sentence))
         small_table(("", *HEAD), [line.figures for line in lines], [line.note for line in lines])
         st.caption(LIKELY)
-
-
-def _card(name: str, value: str, change: float | None = None, **more: Any) -> None:
-    with ui.card(f"figure_{name.lower().replace(' ', '_').replace(',', '')}", height="stretch"):
-        figure(name, value, change, **more)
 
 
 class Offer(NamedTuple):

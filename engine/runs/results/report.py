@@ -24,7 +24,7 @@ from engine.search.objective import Objective
 from engine.search.training import chat_rows
 from engine.store.rows import RunRow
 from engine.store.store import Store
-from engine.text import dollars, duration, percent
+from engine.text import percent
 from engine.training.file import training_lines
 
 
@@ -92,13 +92,6 @@ def settings_of(store: Store, spec: RunSpec, run: RunRow) -> tuple[tuple[str, st
     """Return what a run was set to, as (name, value) in plain words."""
     result, split = run.result or {}, spec.split
     names = {d.id: f"{d.name}, {d.rows:,} rows" for d in store.datasets.all()}
-    budget = spec.budget
-    limits = [
-        f"{budget.calls:,} calls" if budget.calls else "",
-        f"{budget.tokens:,} tokens" if budget.tokens else "",
-        dollars(budget.usd) if budget.usd else "",
-        duration(budget.seconds) if budget.seconds else "",
-    ]
     shares = f"{percent(split.train, 0)} to learn from, {percent(split.validation, 0)} to choose by, {percent(split.test, 0)} for the final test"
     pairs = (
         ("Data", names.get(spec.dataset, "not in this store any more")),
@@ -112,7 +105,7 @@ def settings_of(store: Store, spec: RunSpec, run: RunRow) -> tuple[tuple[str, st
         *([("Models compared", ", ".join(map(_model, spec.models)))] if spec.models else []),
         *([("Objective", spec.objective.words)] if spec.objective != Objective() else []),
         ("Layout of messages", spec.adapter),
-        ("Budget", ", ".join(limit for limit in limits if limit) or "no limit"),
+        ("Budget", spec.budget.words),
         ("Seed", str(spec.seed)),
         ("The search ended", result.get("reason") or result.get("stopped") or run.state),
         ("Run", run.id),
