@@ -96,10 +96,7 @@ def report_html(
             verdict=VERDICTS.get(str(verdict.get("kind")), VERDICTS["too_close"]),
             hero=hero(result, turns),
             caution=chosen_from(len(candidates)) if chosen else "",
-            figures=[
-                (n, value, f"{signed(c)} % against the baseline" if c else "")
-                for n, value, c in row_figures(result)
-            ],
+            figures=[(name, value, _note(name, change)) for name, value, change in row_figures(result)],
             scores=score_chart(dots, baseline.get("validation")),
             sizes=SIZES,
             changes=_changes(by_id[result["seed_candidate"]], by_id[own["best_candidate"]]),
@@ -114,6 +111,12 @@ def report_html(
             open_rows=ROWS_OPEN,
         )
     )
+
+
+def _note(name: str, change: int) -> str:
+    if name == "Time per row":
+        return "the median"
+    return f"{signed(change)} % against the baseline" if change else ""
 
 
 def _changes(start: Candidate, tuned: Candidate) -> list[dict[str, Any]]:
