@@ -29,6 +29,7 @@ STATES: dict[str, tuple[str, str, str]] = {
     "failed": ("Failed", "red", ":material/error:"),
     "lost": ("Interrupted", "red", ":material/link_off:"),
 }
+STATE_WORDS = {state: word for state, (word, _, _) in STATES.items()}
 STATE_COLOURS = {word: colour for word, colour, _ in STATES.values()}
 
 
@@ -147,7 +148,7 @@ def figure(
         name,
         value,
         # Streamlit takes a figure for falling only when it begins with a hyphen, which is no minus.
-        delta=f"{signed(change, 0 if unit == '%' else 1)} {unit}" if change else None,
+        delta=f"{signed(change)} {unit}" if change else None,
         delta_arrow="up" if rising else "down",
         delta_color="green" if rising != less_is_better else "red",
         help=help or None,

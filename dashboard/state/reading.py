@@ -475,13 +475,13 @@ def hero(run: RunRow) -> str:
 
 
 @kept(8)
-def prompt_text(run: RunRow) -> str:
-    """Return the messages of the prompt taken from a run as text to paste."""
+def prompt_text(run: RunRow, candidate_id: str) -> str:
+    """Return the messages of one of a run's prompts as text to paste."""
     from engine.export.formats import get_export
     from engine.runs.results.exports import taken_program
 
     with reading() as store:
-        return get_export("messages").content(taken_program(store, run.id)).decode()
+        return get_export("messages").content(taken_program(store, run.id, candidate_id)).decode()
 
 
 def row_values(run: RunRow, rows: Iterable[int]) -> dict[int, dict[str, Any]]:

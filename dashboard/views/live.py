@@ -12,7 +12,7 @@ from engine.search.leader import Lead
 from engine.search.wording import SOLVING
 from engine.store.rows import EventRow, RequestRow, RunRow, TrialRow
 from engine.store.runs import budget_now
-from engine.text import counted, dollars, duration, percent, price, short
+from engine.text import counted, dollars, duration, in_percent, percent, price, short
 
 LATEST = 150
 KINDS = {"error": "error", "row_scored": "error"}
@@ -111,7 +111,7 @@ class _RunNames:
 
     def _trials_sentence(self, same: Sequence[EventRow]) -> str:
         found = [t for t in map(self.trial, same) if t is not None]
-        scores = sorted(100 * (t.answered_score or 0.0) for t in found)
+        scores = sorted(in_percent(t.answered_score or 0.0, 0) for t in found)
         rows = counted(sum(t.rows_done for t in found), "training row")
         prompts = counted(len({t.candidate_id for t in found}), "prompt")
         between = (

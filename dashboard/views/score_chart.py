@@ -152,7 +152,7 @@ def _origin(candidate: str, parents: Mapping[str, Sequence[str]], numbers: Mappi
 
 def _hover(trial: TrialRow, origin: str, whole: int) -> str:
     kind = {"train": "training", "validation": "validation"}.get(trial.split, trial.split)
-    score = percent(trial.answered_score) if trial.answered_score is not None else "no score"
+    score = percent(trial.answered_score, 1) if trial.answered_score is not None else "no score"
     failed = f", {trial.failed} failed" if trial.failed else ""
     return (
         f"<b>{score}</b> on {trial.rows_done} of {whole} {kind} rows{failed}"

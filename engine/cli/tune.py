@@ -20,7 +20,7 @@ from rich.table import Table
 from engine.cli.programs import file_bytes
 from engine.dataset import read_dataset
 from engine.errors import ConfigurationError, DatasetError, NotFoundError, RunError, StoreError, first_problem
-from engine.export.hero import result_sentences
+from engine.export.hero import result_sentences, result_shown
 from engine.home import data_home
 from engine.progress import ProgressLine
 from engine.runs.prepare import check_keys, estimate_run
@@ -34,7 +34,7 @@ from engine.search.objective import Objective
 from engine.store.queue import WAITING
 from engine.store.rows import RunRow, TrialRow
 from engine.store.store import Store
-from engine.text import duration, percent, price, signed
+from engine.text import duration, percent, price, printed_change
 
 
 def run_demo(optimizer: str | None, sample: str | None) -> int:
@@ -158,11 +158,11 @@ def report(run: RunRow, console: Console) -> None:
         console.print(f"Go on with: tuneboard run {run.id}", highlight=False)
         return
     table = Table(show_edge=False, pad_edge=False)
-    for title in ("", "Baseline", "Best"):
+    for title in ("", "Baseline", "Taken" if result.get("taken") else "Best"):
         table.add_column(title, justify="left" if not title else "right")
-    before, after = result["baseline"], result["best"]
-    table.add_row("Test rows", percent(before["test"]), percent(after["test"]))
-    table.add_row("Validation rows", percent(before["validation"]), percent(after["validation"]))
+    before, after = result["baseline"], result_shown(result)["best"]
+    for name, split in (("Test rows", "test"), ("Validation rows", "validation")):
+        table.add_row(name, percent(before[split], 1), percent(after[split], 1))
     table.add_row("Tokens per row", _number(before["tokens_per_row"]), _number(after["tokens_per_row"]))
     table.add_row("Failed test rows", str(before["failed"]), str(after["failed"]))
     console.print()
@@ -179,12 +179,9 @@ def report(run: RunRow, console: Console) -> None:
     cached = f" ({usage['cached']:,} more from the cache)" if usage["cached"] else ""
     took = f"{usage['calls']:,} calls{cached}, {tokens:,} tokens, {price(usage['cost'])}, {duration(result['seconds'])}"
     console.print(took, highlight=False)
-    if run.taken != result["best_candidate"]:
+    if run.taken == result["seed_candidate"] != result["best_candidate"]:
         take = f"tuneboard export {run.id} --candidate {result['best_candidate']}"
-        console.print(
-            f"The program is the starting one, for none is surely better. To take the best: {take}",
-            highlight=False,
-        )
+        console.print(f"To take the best prompt: {take}", highlight=False)
     if static := result.get("static"):
         take = f"tuneboard export {run.id} --candidate {static['candidate']}"
         console.print(f"To take the best fixed prompt: {take}", highlight=False)
@@ -214,16 +211,19 @@ def _print_models(compared: Mapping[str, Any], run: RunRow, console: Console) ->
         marks += [f"{one['failed']} of {one['rows']} rows failed"] if one["failed"] else []
         table.add_row(
             ", ".join(one["models"]) or run.spec["model"]["name"],
-            "failed" if one["score"] is None else percent(one["score"]),
-            ""
-            if one["candidate"] == best or one["score"] is None
-            else f"{signed(100 * one['low'])} to {signed(100 * one['high'])}",
+            "failed" if one["score"] is None else percent(one["score"], 1),
+            "" if one["candidate"] == best or one["score"] is None else _interval(one),
             price(one["cost"]),
             "-" if one["seconds"] is None else f"{one['seconds']:.2f}",
             ", ".join(marks),
         )
     console.print()
     console.print(table)
+
+
+def _interval(one: Mapping[str, Any]) -> str:
+    score = one["score"]
+    return printed_change(score - one["difference"], score, one["low"], one["high"]).interval
 
 
 MOST_WISHES = 8

@@ -51,7 +51,7 @@ class Progress:
         self._total, self._done = self._total + score, self._done + 1
         mean = self._total / self._done
         done = f"{self._done} of {counted(self._rows, 'row')}"
-        self._line.show(f"Mean score {percent(mean)}", self._done, self._rows, done)
+        self._line.show(f"Mean score {percent(mean, 1)}", self._done, self._rows, done)
         if self._listener is not None:
             try:
                 self._listener(self._done, self._rows, mean)

@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from engine.export.hero import VERDICTS, Turn, hero, result_sentences, templates, turn_word
+from engine.export.hero import (
+    VERDICTS,
+    Turn,
+    hero,
+    result_sentences,
+    result_shown,
+    row_figures,
+    templates,
+    turn_word,
+)
 from engine.records import Candidate, Demo, value_text
 from engine.search.leader import Lead, known_trials, outlines
 from engine.text import (
@@ -25,7 +34,6 @@ from engine.text import (
     price,
     short,
     signed,
-    time_taken,
 )
 
 if TYPE_CHECKING:
@@ -70,16 +78,15 @@ def report_html(
 
     The run has a result.
     """
-    result = run.result or {}
-    baseline, best = result.get("baseline") or {}, result.get("best") or {}
+    result, own = run.result or {}, result_shown(run.result)
     by_id = {c.id: c.candidate for c in candidates}
     turns = [r.turn for r in rows]
     fixed = [r for r in rows if r.after_score > r.before_score]
     broken = [r for r in rows if r.after_score < r.before_score]
     wrong = [r for r in rows if r.before_score < 1 and r.after_score < 1]
     ended = datetime.fromtimestamp(run.finished_at or run.created_at).astimezone()
-    verdict = result["verdict"]
-    chosen = len(candidates) > 1 and verdict.get("kind") != "unchanged"
+    verdict = own["verdict"]
+    chosen = len(candidates) > 1 and verdict.get("kind") != "unchanged" and not result.get("taken")
     return (
         templates()
         .get_template("report.html.j2")
@@ -92,10 +99,10 @@ def report_html(
             verdict=VERDICTS.get(str(verdict.get("kind")), VERDICTS["too_close"]),
             hero=hero(result, turns),
             caution=chosen_from(len(candidates)) if chosen else "",
-            figures=_figures(baseline, best),
+            figures=[(name, value, _note(name, change)) for name, value, change in row_figures(result)],
             scores=score_chart(trials, candidates, leads, result["best_candidate"]),
             sizes=SIZES,
-            changes=_changes(by_id[result["seed_candidate"]], by_id[result["best_candidate"]]),
+            changes=_changes(by_id[result["seed_candidate"]], by_id[own["best_candidate"]]),
             better=_rows(fixed, turn_word((r.turn for r in fixed), better=True)),
             worse=_rows(broken, turn_word((r.turn for r in broken), better=False)),
             wrong=_rows(wrong, "still wrong"),
@@ -109,27 +116,9 @@ def report_html(
     )
 
 
-def _figures(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Return what a row takes: name, value, note."""
-    tokens, cost = after.get("tokens_per_row"), after.get("cost_per_row")
-    return [
-        (
-            "Tokens per row",
-            "not known" if tokens is None else short(tokens),
-            _change(before, after, "tokens_per_row"),
-        ),
-        (
-            "Cost per 1,000 rows",
-            price(None if cost is None else 1000 * cost),
-            _change(before, after, "cost_per_row"),
-        ),
-        ("Time per row", time_taken(after.get("seconds_per_row")), "the median"),
-    ]
-
-
-def _change(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> str:
-    was, now = before.get(name), after.get(name)
-    change = round(100 * (now / was - 1)) if was and now else 0
+def _note(name: str, change: int) -> str:
+    if name == "Time per row":
+        return "the median"
     return f"{signed(change)} % against the baseline" if change else ""
 
 
@@ -194,10 +183,11 @@ def _prompts(candidates: Sequence[CandidateRow], result: Mapping[str, Any]) -> l
         result["seed_candidate"]: " (start)",
         result["best_candidate"]: " (best)",
     }
+    taken = (result.get("taken") or {}).get("best_candidate")
     return [
         [
-            f"{c.number}{marks.get(c.id, '')}",
-            "" if c.score is None else f"{percent(c.score)} on {counted(c.rows, 'row')}",
+            f"{c.number}{marks.get(c.id, '')}{' (taken)' if c.id == taken else ''}",
+            "" if c.score is None else f"{percent(c.score, 1)} on {counted(c.rows, 'row')}",
             ", ".join(str(numbers[parent]) for parent in c.candidate.parents if parent in numbers),
             c.candidate.reason or "The starting prompt.",
         ]

@@ -14,6 +14,8 @@ What is kept of a run when it ends, its result, is a dict of JSON values:
     best_candidate, seed_candidate      their ids
     taken_candidate  the id of the prompt that the exports hold: the best where it is surely better, or as good and cheaper or
                      faster where that is the goal; else the start, until the user takes another one
+    taken            where the user took a prompt that was tested and is neither the best nor the start: its verdict, figures
+                     and id under the names that the best one's have here; pages show these (see `engine.export.hero.result_shown`)
     teacher          where a model was tuned that another one taught: `model`, the teacher's name, `prompt`, the name of its
                      own prompt ("": the task's), and its figures on the same test rows, as in `best`; else None
     tuned_models     names of the tuned models that the best prompt is answered by
@@ -24,7 +26,8 @@ What is kept of a run when it ends, its result, is a dict of JSON values:
     export_path, script_path            the exported program and the script that runs it
     models           where models were compared: see `engine.search.objective.comparison`. Else None
     static           where the best prompt shows each input other examples: the figures of the best prompt that shows all the
-                     same, as of the best one; tested where the budget leaves calls for it. Else None
+                     same, as of the best one; tested where the budget leaves calls for it. `against_best` and
+                     `validation_against_best` are the verdicts on it against the best one. Else None
     credits          what each rule and example of the best prompt does: see `engine.records.PartCredit`
     proof            for each exported file that was scored again: see `engine.runs.results.exports.prove`
 """
@@ -44,7 +47,6 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from statistics import median_high
 from types import FrameType
 from typing import Any
 
@@ -60,6 +62,7 @@ from engine.runs.prepare import Prepared, check_keys, check_other_models, prepar
 from engine.runs.recorder import PatientWriter, StoreRecorder, StoreRequests, Watch, report_silence
 from engine.runs.results import more_scores
 from engine.runs.results.exports import export_run, prove, take_prompt
+from engine.runs.results.taken import summary
 from engine.runs.spec import RunSpec, no_gain_by_ray
 from engine.runs.spending import limited_budget, used_up
 from engine.runs.turn import Turn, patiently
@@ -70,10 +73,10 @@ from engine.search.final_test import FinalTestCost
 from engine.search.objective import Objective, add_scores, comparison
 from engine.search.settings import SearchResult, Trial
 from engine.search.verdict import best_static, not_tested, verdict
-from engine.statistics import mean_interval
 from engine.store.rows import NOT_DONE, TESTING, RequestRow, RunRow
 from engine.store.runs import CANCELLED
 from engine.store.store import FILE_NAME, Store
+from engine.text import change_in_percent
 
 BUSY_SECONDS = 5.0
 LOOK_SECONDS = 1.0
@@ -329,7 +332,7 @@ class _Job:
         best, rows = search.best, len(prepared.split.validation)
         prompts = (("baseline", driver.seed), ("best", best), ("static", static_to_test(driver, best)))
         found = {
-            name: one and summary(one, validation_score(driver.trials, one, rows), Evaluation(one.id, ()))
+            name: one and summary(one.id, validation_score(driver.trials, one, rows), Evaluation(one.id, ()))
             for name, one in prompts
         }
         return {
@@ -384,8 +387,8 @@ class _Job:
         if not stopped:
             result |= {
                 "verdict": verdict(before, after).as_dict(),
-                "baseline": summary(seed, found["baseline"]["validation"], before),
-                "best": summary(best, found["best"]["validation"], after),
+                "baseline": summary(seed.id, found["baseline"]["validation"], before),
+                "best": summary(best.id, found["best"]["validation"], after),
                 "teacher": await self._teacher(driver, prepared, best, found["stopped"]),
                 "static": static and await self._tested_static(driver, after, static, found["static"]),
                 "whole_set": await asyncio.to_thread(
@@ -432,7 +435,7 @@ class _Job:
         self._phase("Testing the teacher on the same rows")
         tested = await driver.score_teacher(prepared.split.test)
         title = spec.teacher_prompt.title if spec.teacher_prompt else ""
-        return {"model": choice.name, "prompt": title, **summary(driver.seed, None, tested)}
+        return {"model": choice.name, "prompt": title, **summary(driver.seed.id, None, tested)}
 
     async def _tested_static(
         self, driver: Driver, after: Evaluation, static: Candidate, found: Mapping[str, Any]
@@ -445,7 +448,13 @@ class _Job:
             tested = await driver.score(static, rows, label="static")
         if len(tested.outcomes) < len(rows):  # a limit or a stop cut it short: a part says too little
             tested = Evaluation(static.id, ())
-        return summary(static, found["validation"], tested)
+        whole = whole_trials(driver.trials, rows=len(driver.settings.validation))
+        chosen_by = [whole[name].evaluation for name in (after.candidate_id, static.id) if name in whole]
+        return {
+            **summary(static.id, found["validation"], tested),
+            "against_best": verdict(after, tested).as_dict() if tested.outcomes else None,
+            "validation_against_best": verdict(*chosen_by).as_dict() if len(chosen_by) == 2 else None,
+        }
 
     def _conclude(self, result: Mapping[str, Any], driver: Driver) -> None:
         self.recorder.flush()
@@ -533,25 +542,6 @@ def _log_file(home: Path, run_id: str) -> Iterator[None]:
         handler.close()
 
 
-def summary(candidate: Candidate, validation: float | None, test: Evaluation) -> dict[str, Any]:
-    """Return one candidate's figures."""
-    done = [o for o in test.outcomes if o.error is None]
-    n = len(test.outcomes)
-    known = bool(done) and all(o.usage.cost is not None for o in done)
-    likely = mean_interval([o.score for o in test.outcomes])
-    return {
-        "candidate": candidate.id,
-        "validation": validation,
-        "test": test.score if n else None,
-        "likely": [likely.low, likely.high] if n else None,
-        "rows": n,
-        "failed": n - len(done),
-        "seconds_per_row": median_high([o.seconds for o in done]) if done else None,
-        "tokens_per_row": test.usage.tokens / n if n else None,
-        "cost_per_row": (test.usage.cost or 0.0) / n if known else None,
-    }
-
-
 def is_wanted(result: Mapping[str, Any], objective: Objective) -> bool:
     """Return whether the best prompt is surely better than the start, or as good and cheaper or faster where that is the goal."""
     kind, name = (
@@ -559,8 +549,8 @@ def is_wanted(result: Mapping[str, Any], objective: Objective) -> bool:
         "cost_per_row" if objective.goal == "cheapest" else "seconds_per_row",
     )
     before, after = result["baseline"][name], result["best"][name]
-    less = objective.chooses_by_use and before is not None and after is not None and after < before
-    return kind == "better" or (kind == "too_close" and bool(less))
+    less = objective.chooses_by_use and change_in_percent(before, after) < 0
+    return kind == "better" or (kind == "too_close" and less)
 
 
 def compared_models(trials: Iterable[Trial], best: Candidate, spec: RunSpec) -> dict[str, Any] | None:

@@ -27,6 +27,7 @@ from engine.errors import (
 from engine.lm.exchange import message_tokens
 from engine.lm.middleware import answer
 from engine.records import Usage
+from engine.text import counted, dollars, duration, short
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM, Reply, Request
@@ -70,6 +71,17 @@ class Budget(BaseModel):
             raise ConfigurationError(
                 f"A budget is a number of calls, or Budget(calls=50, usd=2.5); not {given!r}."
             ) from None
+
+    @property
+    def words(self) -> str:
+        """The limits in words."""
+        limits = (
+            self.calls and counted(self.calls, "call"),
+            self.tokens and f"{short(self.tokens)} tokens",
+            self.usd and dollars(self.usd),
+            self.seconds and duration(self.seconds),
+        )
+        return ", ".join(limit for limit in limits if limit) or "no limit"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dashboard.components import ui
 from dashboard.components.guard import guarded, widget_key
 from dashboard.components.page import Current
 from dashboard.components.prompts import messages_view
-from dashboard.components.tables import WHOLE_PERCENT, data_table, in_percent
+from dashboard.components.tables import WHOLE_PERCENT, data_table
 from dashboard.state import playground, reading
 from dashboard.state.editing.drafts import state_of
 from dashboard.state.feedback import answer_text
@@ -25,7 +25,7 @@ from engine.metrics.judge import Rubric
 from engine.metrics.python_code import PythonMetric
 from engine.records import Outcome
 from engine.runs.spec import ProjectDraft
-from engine.text import percent
+from engine.text import in_percent, percent
 
 
 def _save_option(project_id: str, name: str, value: Callable[[Mapping[str, object]], object]) -> None:

@@ -29,6 +29,7 @@ from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.snapshot import parts
 from dashboard.views.comparison import spread, spread_figure
 from dashboard.views.text import distinct, escape_markdown
+from engine.export.hero import result_shown
 from engine.store.rows import RunRow
 from engine.text import chosen_from
 
@@ -46,11 +47,12 @@ def results_view(run: RunRow) -> None:
     result = run.result or {}
     best = str(result.get("best_candidate", ""))
     if result:
-        verdict = result["verdict"]
-        kind = str(verdict.get("kind"))
-        hero(run, result)
+        own = result_shown(result)
+        kind = str(own["verdict"].get("kind"))
+        hero(run, own)
         tried = len(candidates.index(run))
-        notes = [chosen_from(tried)] if tried > 1 and kind not in ("unchanged", "not_tested") else []
+        new = tried > 1 and kind not in ("unchanged", "not_tested") and not own.get("taken")
+        notes = [chosen_from(tried)] if new else []
         if kind == "unchanged" and result.get("reason"):
             notes.append(escape_markdown(str(result["reason"])))
         notes += [ADVICE[kind]] if kind in ADVICE else []
@@ -58,7 +60,7 @@ def results_view(run: RunRow) -> None:
             st.caption("  \n".join(notes))
         take_card(run, result)
         if kind != "not_tested":
-            figures(result)
+            figures(own)
         against_teacher(run, result)
     else:
         _without_result(run)

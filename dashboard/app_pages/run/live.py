@@ -12,17 +12,18 @@ from dashboard.components import ui
 from dashboard.components.plot import own_element, plot
 from dashboard.components.run_elements import Parts, follow, meters_element, score_plot, watch
 from dashboard.components.runs import PROMPT, STATES, present_button, run_picker, state_badge, verdict_card
-from dashboard.components.tables import PERCENT, data_table, in_percent, row_column
+from dashboard.components.tables import PERCENT, data_table, row_column
 from dashboard.state import reading
 from dashboard.state.snapshot import Snapshot
 from dashboard.state.writing import read_only
 from dashboard.views.glossary import explain
 from dashboard.views.live import ROWS, progress
 from dashboard.views.text import escape_markdown, prompt_name, upper_first
+from engine.export.hero import result_shown
 from engine.records import Outcome, Usage
 from engine.search.leader import known_trials
 from engine.store.rows import CandidateRow, RunRow, TrialRow
-from engine.text import counted, duration, percent, short
+from engine.text import counted, duration, in_percent, percent, short
 
 ROWS_SHOWN = 200
 
@@ -242,7 +243,7 @@ def _score_chart(shown: Parts, live: str) -> int | None:
 
 def _message(run: RunRow) -> None:
     if run.is_over and run.result:
-        verdict_card(run.result["verdict"])
+        verdict_card(result_shown(run.result)["verdict"])
         if run.result["verdict"].get("kind") == "unchanged" and run.result.get("reason"):
             st.caption(ui.mark("help", str(run.result["reason"])))
     if not run.message:

@@ -1,7 +1,8 @@
 """Scores that a user asks for after a run's end: a prompt on the rows of a split that it was not scored on.
 
 The run's worker is started again for them, so pause, stop, the meters and the call cache are those of any run. The verdict and
-the result stay as they were, but where rows of the final test itself are scored. A request is open until it is answered and keeps the number of its trial, so a process that
+the result stay as they were, but where rows of the final test itself are scored; a prompt that the user took and that is
+tested now gets its own. A request is open until it is answered and keeps the number of its trial, so a process that
 follows a killed one does the same again; rows that have an outcome are not run again.
 """
 
@@ -19,6 +20,7 @@ from engine.errors import EngineError, RunError
 from engine.records import Candidate, Evaluation, Outcome
 from engine.runs.prepare import Prepared
 from engine.runs.recorder import PatientWriter
+from engine.runs.results.taken import taken_figures
 from engine.search.budget import Budget
 from engine.search.driver import Driver
 from engine.search.settings import Settings
@@ -92,6 +94,8 @@ def end_scoring(store: Store, run: RunRow, reason: str = "") -> None:
         for row in store.requests.open(run.id):
             store.requests.answer(run.id, row.id, f"{NOT_DONE}{reason or 'the run has ended.'}")
         result = store.runs.get(run.id).result or {}  # the final test may have been finished meanwhile
+        if result and not result.get("taken") and (figures := taken_figures(store, run, run.taken)):
+            store.runs.save_result(run.id, {**result, "taken": figures})
         store.runs.set_phase(run.id, "")
         store.runs.set_state(run.id, *state_of(result))
 

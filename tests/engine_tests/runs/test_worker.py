@@ -124,7 +124,8 @@ def test_next_to_a_prompt_that_retrieves_the_best_static_one_is_tested(home):
     ]
     out = io.StringIO()
     report(run, Console(file=out, width=300))
-    sentence = f"The best fixed prompt, which looks nothing up for an input, scores {percent(static['test'])} on the test rows."
+    scores = f"{percent(static['test']).removesuffix(' %')} against {percent(result['best']['test'])}"
+    sentence = f"The best fixed prompt, which looks nothing up for an input, scores on the test rows, against the best one: {scores}, "
     with Store.open(home, read_only=True) as store:
         page = run_report(store, run_id)
     assert sentence in out.getvalue()
