@@ -186,10 +186,14 @@ def short(number: float) -> str:
 def dollars(amount: float) -> str:
     """Write US dollars with as many digits as matter.
 
-    >>> dollars(0), dollars(0.00008), dollars(1.5)
-    ('$0', '$0.00008', '$1.50')
+    >>> dollars(0), dollars(0.00008), dollars(1.5), dollars(-3), dollars(math.inf)
+    ('$0', '$0.00008', '$1.50', '-$3.00', 'not known')
     """
-    if not amount:
+    if amount < 0:
+        return f"-{dollars(-amount)}"
+    if not math.isfinite(amount):
+        return "not known"
+    if not amount >= 1e-12:
         return "$0"
     if amount >= 0.1:
         return f"${amount:,.2f}"
@@ -222,9 +226,11 @@ def chosen_from(total: int) -> str:
 def duration(seconds: float) -> str:
     """Write a stretch of time.
 
-    >>> duration(4.2), duration(75), duration(7320)
-    ('4 s', '1 min 15 s', '2 h 2 min')
+    >>> duration(4.2), duration(75), duration(7320), duration(math.nan)
+    ('4 s', '1 min 15 s', '2 h 2 min', 'not known')
     """
+    if not math.isfinite(seconds):
+        return "not known"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -25,7 +25,7 @@ from engine.errors import (
     spent_by,
 )
 from engine.lm.exchange import message_tokens
-from engine.lm.middleware import answer
+from engine.lm.middleware import another_request, answer
 from engine.records import Usage
 from engine.text import counted, dollars, duration, short
 
@@ -264,23 +264,39 @@ class Ledger:
     async def send(self, lm: BaseLM, request: Request, send: Send = answer) -> Reply:
         """Make one call. Raises BudgetExhaustedError with the reason if there is no budget, and LMError as the model does."""
         size = message_tokens(request.messages) if self._counts_amounts else 0
-        need = await self._reserve(lm, request, size)
+        held, counted = [await self._reserve(lm, request, size)], Usage()
+
+        async def another(used: Usage) -> None:
+            nonlocal counted
+            if used.calls:  # the request before is over: what it held is spent
+                counted += used
+                self.spent += used
+                self._free(held.pop())
+            held.append(await self._reserve(lm, request, size))
+
+        before = another_request.set(another)
         try:
             reply = await send(lm, request)
         except Exception as error:
             # A model's failure may have been billed, and a row that always fails must not call forever.
             if (spent := spent_by(error)) is not None:
-                self.spent += spent.usage
+                self.spent += spent.usage - counted
             elif isinstance(error, LMError):
                 self.spent += Usage(calls=1)
             if isinstance(error, LMError | ConfigurationError):
                 self._note_failure(lm, error)
             raise
         finally:
-            self._reserved -= need
-            self._wake()
-        self._settle(reply, size)
+            another_request.reset(before)
+            self._free(*held)
+        self._settle(replace(reply, usage=reply.usage - counted) if counted.calls else reply, size)
         return reply
+
+    def _free(self, *held: Amount) -> None:
+        """Give reserved amounts back."""
+        for amount in held:
+            self._reserved -= amount
+        self._wake()
 
     async def _reserve(self, lm: BaseLM, request: Request, size: int) -> Amount:
         need = self._need(lm, request, size) if self._counts_amounts else Amount(1)
