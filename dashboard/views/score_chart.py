@@ -123,7 +123,8 @@ def score_chart(
 def _at_likely_score(point: Point, lead: Lead) -> Point:
     """Return the leader's point at its likely score, with the doubt about it in its text."""
     score = lead.score
-    likely = f"<b>Best so far: {percent(score.mean)}</b>, 95 % interval {percent(score.low)} to {percent(score.high)}"
+    mean, low, high = (percent(share, 1) for share in score[:3])
+    likely = f"<b>Best so far: {mean}</b>, 95 % interval {low} to {high}"
     return point._replace(score=round(100 * score.mean, 1), text=f"{likely}<br>{point.text}")
 
 

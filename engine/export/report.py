@@ -252,7 +252,7 @@ def score_chart(
 
     def mark(candidate: CandidateRow, trial: TrialRow, score: float) -> Mark:
         kind = "chosen" if candidate.id == chosen else "whole" if trial.rows_total == rows else "part"
-        text = f"Prompt {candidate.number}: {percent(score)} on {trial.rows_done} rows"
+        text = f"Prompt {candidate.number}: {percent(score, 1)} on {trial.rows_done} rows"
         return Mark(x(candidate.number), y(score), text, kind)
 
     values = [low + number * step for number in range(round((1 - low) / step) + 1)]

@@ -207,7 +207,7 @@ class BetterTogether(Optimizer):
                 part, rng = problem.parts.get(name, problem), Random(problem.rng.getrandbits(64))
                 part = replace(part, seed=current, train=tuple(trains.get(name, train)), meter=meter, rng=rng)
                 search = self._parts[name].search(replace(part, simulated=problem.simulated))
-                runs.append(_result(search, name if name in problem.parts else ""))
+                runs.append(_result(search, name if name in problem.parts else "", leaderboard))
             results = (yield from together([*first, *runs]))[len(first) :]
             first = []
             found = list({c.id: c for c in results if c is not None and c.id != current.id}.values())
@@ -262,19 +262,29 @@ def _calls_of_a_branch(problem: Problem, steps: int, branches: int, starting: bo
     return max(0, int(left // branches))
 
 
-def _result(search: Search, part: str) -> Steps[Candidate | None]:
-    """Run a part's search and return what it kept last, without its `Keep` asks: only the chain's best is kept."""
+def _result(search: Search, part: str, leaderboard: Leaderboard) -> Steps[Candidate | None]:
+    """Run a part's search and return what it kept last. Its `Keep` asks are left out: only the chain's best is kept.
+
+    What the part scores on all validation rows is noted at once, for a budget that ends inside the step.
+    """
     kept: list[Candidate | None] = [None]
+    best: list[Ask] = []
 
     def paid(asks: Sequence[Ask]) -> list[Ask]:
         kept.extend(a.candidate for a in asks if isinstance(a, Keep))
-        return [
+        own = [
             replace(a, part=part) if isinstance(a, Propose) or (isinstance(a, Score) and a.teacher) else a
             for a in asks
             if not isinstance(a, Keep)
         ]
+        keep, best[:] = best[:], []
+        return [*own, *keep]
 
     def answers_in_place(asks: Sequence[Ask], received: Sequence[object]) -> list[object]:
+        paid_asks = [a for a in asks if not isinstance(a, Keep)]
+        for ask, answer in zip(paid_asks, received, strict=False):
+            if isinstance(ask, Score) and not (ask.teacher or ask.rollout):
+                best[:] = leaderboard.note([ask], [answer]) or best
         rest = iter(received)
         return [None if isinstance(a, Keep) else next(rest) for a in asks]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import streamlit as st
 
@@ -94,10 +93,11 @@ def _stop_choices(run: RunRow) -> None:
         else "Ends the search and keeps the best prompt so far. The final test"
     )
     st.caption(escape_markdown(f"{what}{price}."))
-    stop = partial(ui.callback, launching.stop, run.id)
+    stop = ui.callback(launching.stop, run.id)
     if not ended:
-        ui.button("Stop and test", "stop_run", icon="stop", type="primary", on_click=stop())
-    ui.button("Stop without the test", "stop_untested", icon="stop", on_click=stop(untested=True))
+        ui.button("Stop and test", "stop_run", icon="stop", type="primary", on_click=stop)
+    stop = ui.callback(launching.stop, run.id, untested=True)
+    ui.button("Stop without the test", "stop_untested", icon="stop", on_click=stop)
     st.caption("Without the test there is no verdict. *Finish the test* makes it later.")
 
 

@@ -270,7 +270,7 @@ def proof_sentence(file: str, rows: int, same: int, unknown: int, score: float |
     """Return the result of scoring a file again in words; see `prove`.
 
     >>> proof_sentence("program.json", 60, 60, 0, 0.45)
-    'program.json was read again and scored on the same 60 test rows: 45.0 %, every row as before.'
+    'program.json was read again and scored on the same 60 test rows: 45 %, every row as before.'
     """
     if not rows:
         return f"{file} could not be checked: the run has no tested rows."

@@ -250,7 +250,9 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("name", ["oobabooga/http://127.0.0.1:9912/x", "openai/https://example.org", "http://a"])
+@pytest.mark.parametrize(
+    "name", ["oobabooga/http://127.0.0.1:9912/x", "openai/https://example.org", "http://a"]
+)
 def test_an_address_in_a_name_is_refused(name):
     with pytest.raises(ConfigurationError, match="as its base URL"):
         LM(name, api_key="sk-test")

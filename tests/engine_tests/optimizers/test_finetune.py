@@ -396,9 +396,10 @@ def test_what_a_part_cannot_have_to_itself_is_refused():
 
 def test_compile_arguments_are_those_of_the_call():
     tuner = engine.BootstrapFewShot(toy_metric, task_model=ToyLM(), max_labeled_demos=0)
-    changed = tuner.with_options({"teacher_settings": {"lm": KnowingLM()}, "metric": len})
+    exact = engine.ExactMatch()
+    changed = tuner.with_options({"teacher_settings": {"lm": KnowingLM()}, "metric": exact})
     assert type(changed.teacher_settings["lm"]) is KnowingLM
-    assert (changed.metric, changed.task_model) == (len, tuner.task_model)
+    assert (changed.metric, changed.task_model) == (exact, tuner.task_model)
     knn = engine.KNNFewShot(2, ROWS, len).with_options({"k": 3})
     assert (knn.options.k, knn.trainset, knn.vectorizer) == (3, ROWS, len)
 
