@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from engine.runtime import Middleware, Send
 
 _ROLLOUTS = 1000
-LIMIT_WORDS = {
+LIMIT_WORDS: dict[str, Callable[[float], str]] = {
     "calls": "{:,} calls".format,
     "tokens": "{:,} tokens".format,
     "usd": "{:,.2f} US dollars".format,
