@@ -99,12 +99,6 @@ class Exact(Comparer):
         return float(texts[0] == texts[1])
 
 
-class _Threshold(Comparer.Options):
-    """From where on a likeness counts."""
-
-    threshold: float = Field(0.0, ge=0, le=1)
-
-
 class Levenshtein(Comparer):
     """`EditDistance` letter by letter; below `threshold` 0.
 
@@ -113,7 +107,11 @@ class Levenshtein(Comparer):
     """
 
     name = "levenshtein"
-    Options = _Threshold
+
+    class Options(Comparer.Options):
+        """From where on a likeness counts."""
+
+        threshold: float = Field(0.0, ge=0, le=1)
 
     def score(self, expected: object, got: object) -> float:
         """Return the likeness of two texts."""
@@ -139,7 +137,7 @@ class TextSimilarity(_Awaited):
 
     name = "text_similarity"
 
-    class Options(_Threshold):
+    class Options(Levenshtein.Options):
         """Choice of the embeddings; the offline ones compare words and letters."""
 
         model: str = ""
