@@ -49,7 +49,7 @@ def wizard_header(here: str, words: tuple[str, str] | None = None) -> Current | 
         no_project()
         return None
     runs = reading.runs(now.id)
-    project_bar(now, runs)
+    project_bar(now, runs, live=here == "run")
     found = steps(now.draft, runs)
     step_bar(found, here, now.id)
     title, purpose = words or PURPOSE[here]
@@ -102,25 +102,28 @@ def _next_button(found: tuple[Step, ...], here: str) -> None:
         open_page(after.name)  # the session knows the run that is shown
 
 
-def project_bar(now: Current, runs: Sequence[RunRow]) -> None:
+def project_bar(now: Current, runs: Sequence[RunRow], *, live: bool = False) -> None:
     """Show the project, with the way to the others, the state of the run shown last, and what its runs have cost.
+
+    `live`: the page itself follows the run that is shown.
 
     A select box keeps the name that was picked, not the project. Its key holds all names, so that a project that
     takes over a name that another one had is not opened in its place.
     """
-    found = distinct({p.id: p.name for p in reading.projects()})
+    found, followed = distinct({p.id: p.name for p in reading.projects()}), ""
     key = f"project_switch_{now.id}_{content_hash(found)}"
     with ui.row("project_bar"):
         save = ui.saved(key, _switch)
         ui.pick("Project", found, now.id, label_visibility="collapsed", width=300, **save)
         if run := shown_run(now.id):
+            followed = run.id if live else ""
             # One word while it goes on: the head is not drawn again each time that the state changes.
             going = ("Under way", "blue", ":material/play_circle:")
             word, colour, icon = going if run.goes_on else STATES[run.state]
             ui.link("run", f":{colour}[{word}]", icon, project=now.id, run=run.id)
             st.caption(f"{counted(len(runs), 'run')} · {spent(runs)}", width="content")
         share_button(now.project)
-    follow_ends(reading.runs())
+    follow_ends(r for r in reading.runs() if r.id != followed)
 
 
 def _switch(chosen: str) -> None:

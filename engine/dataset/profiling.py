@@ -183,7 +183,7 @@ _INPUT_NAMES = _words(
 )
 _THING_NAMES = _words(
     "name names surname lastname firstname person people author speaker guest customer client supplier vendor company "
-    "contact sender recipient patient employee manager owner username user email phone address city id uuid code ref "
+    "contact sender recipient patient employee manager owner username user email phone address city id uuid ref "
     "reference number no nr sku iban"
 )
 _ID_NAMES = _words("id uuid guid index idx key row no nr number rownum")
@@ -362,7 +362,7 @@ def _reads_as_reply(name: str) -> bool:
 
 
 def names_things(name: str) -> bool:
-    """True where a column's name says that it holds names or codes: others than those in a table will come."""
+    """True where a column's name says that it holds names or ids: others than those in a table will come."""
     tokens = _tokens(name)
     return bool(_THING_NAMES & set(tokens[-1:])) and not (_LABEL_NAMES | _CATEGORY_NAMES) & set(tokens)
 

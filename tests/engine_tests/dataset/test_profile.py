@@ -175,8 +175,8 @@ def test_a_last_column_of_numbers_is_the_answer(name: str):
     )
 
 
-@pytest.mark.parametrize("name", ["customer_name", "manager", "order_ref", "product code", "guest"])
-def test_names_and_codes_with_few_values_stay_text(name: str):
+@pytest.mark.parametrize("name", ["customer_name", "manager", "order_ref", "sku", "guest"])
+def test_names_and_ids_with_few_values_stay_text(name: str):
     from engine.pipeline.infer import infer_pipeline
 
     data = table(text=MESSAGES, **{name: ["Ada Holm", "Bela Okafor", "Cy Twombly"] * 4})
