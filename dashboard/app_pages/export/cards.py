@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -134,10 +135,10 @@ def program_cards(run: RunRow, path: Path) -> None:
         )
 
 
-def _content(form: ExportFormat, program: ProgramFile, folder: Path) -> bytes:
-    """Return a form's bytes: as it was written when the run ended, else made now. Raises ProgramFileError."""
+def _content(form: ExportFormat, program: ProgramFile, folder: Path) -> bytes | Callable[[], bytes]:
+    """Return what reads the file that was written when the run ended, else the form's bytes. Raises ProgramFileError."""
     written = folder / form.file_name
-    return written.read_bytes() if written.exists() else form.content(program)
+    return written.read_bytes if written.exists() else form.content(program)
 
 
 def messages_card(run: RunRow) -> None:
