@@ -46,7 +46,7 @@ check: $(READY)          ## style, syntax, types, import contracts
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-peers: $(READY)          ## DSPy and Pyodide, which some tests compare with
+peers: $(READY)          ## DSPy and Pyodide, which some tests compare with, and pyright
 	$(BIN)/python .ci/peers.py
 
 chromium: $(READY)       ## a browser, if there is none yet

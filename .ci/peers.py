@@ -1,6 +1,6 @@
-"""Fetch what the tests compare with and need besides the lock: DSPy in a separate environment, and Pyodide's folder.
+"""Fetch what the tests compare with and need besides the lock: DSPy in a separate environment, Pyodide's folder, pyright.
 
-Both go into .bench/ once. Where one cannot be had, a line says so, and the tests that need it skip with their reason.
+All go into .bench/ once. Where one cannot be had, a line says so, and the tests that need it skip with their reason.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ DSPY = ("dspy==3.4.1", "optuna", "numpy", "bm25s", "platformdirs", "rapidfuzz")
 DSPYDANTIC = ("dspydantic==0.1.6", "dspy==3.4.1")
 PACKAGES = {"dspy": DSPY, "dspydantic": DSPYDANTIC}
 PYODIDE = "pyodide@314.0.7"
+PYRIGHT = "pyright@1.1.414"
 
 
 def dspy(home: Path) -> None:
@@ -40,22 +41,36 @@ def _environment(home: Path, packages: tuple[str, ...]) -> None:
 
 def pyodide(home: Path) -> None:
     """Unpack Pyodide's package."""
-    shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(parents=True)
-    npm = shutil.which("npm") or "npm"
-    printed = run([npm, "pack", "--silent", PYODIDE], tries=2, seconds=200, cwd=home).split()
-    if not printed:
-        raise OSError("npm packed nothing")
-    with tarfile.open(home / printed[-1]) as archive:
-        archive.extractall(home, filter="data")
+    _unpacked(PYODIDE, home)
     for file in (home / "package").iterdir():
         file.rename(home / file.name)
 
 
+def pyright(home: Path) -> None:
+    """Unpack pyright, which Deno runs."""
+    _unpacked(PYRIGHT, home)
+
+
+def _unpacked(package: str, home: Path) -> None:
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    npm = shutil.which("npm") or "npm"
+    printed = run([npm, "pack", "--silent", package], tries=2, seconds=200, cwd=home).split()
+    if not printed:
+        raise OSError("npm packed nothing")
+    with tarfile.open(home / printed[-1]) as archive:
+        archive.extractall(home, filter="data")
+
+
 def main() -> None:
     """Fetch what is not there yet: what is named, else what the tests need."""
-    known: dict[str, Callable[[Path], None]] = {"dspy": dspy, "pyodide": pyodide, "dspydantic": dspydantic}
-    for name in sys.argv[1:] or ("dspy", "pyodide"):
+    known: dict[str, Callable[[Path], None]] = {
+        "dspy": dspy,
+        "pyodide": pyodide,
+        "pyright": pyright,
+        "dspydantic": dspydantic,
+    }
+    for name in sys.argv[1:] or ("dspy", "pyodide", "pyright"):
         fetch, packages = known[name], " ".join(PACKAGES.get(name, ()))
         ready = BENCH / name / ".ready"
         if ready.exists() and ready.read_text() == packages:

@@ -25,9 +25,10 @@ The packages, top to bottom; nothing imports upwards (checked by `lint-imports`)
     signature     typed contracts; loop: the event loop all model calls run on
     prediction    a program's answer
     records       the frozen nouns everything else passes around; home, addresses
-    callbacks     hooks round calls
+    callbacks     hooks round calls; progress: one line on how far a search is
     runtime       model, adapter, middleware and observers in force, in a context variable
-    errors        every exception; statistics, text, similarity: pure functions; children: short-lived child processes
+    errors        every exception; statistics, text, similarity, written (numbers and dates): pure functions; children: child processes
+    public_names  the lists of public names, in `__init__.pyi`
     testing       stand-in models, and the contract tests of an optimizer
 
 The words:
@@ -42,7 +43,7 @@ The words:
     outcome              one row answered and scored, or failed: the only record of it
     optimizer            the algorithm; search: its generator; ask: what that yields
     budget               the limits; ledger: enforces them; meter: what a search sees of it; estimate: the forecast
-    leaderboard          candidates ranked by what is known
+    leaderboard          candidates ranked by what is known; leader: the best candidate by what is known now
     frozen part          what an optimizer must not change
     user request         what a person asks of a running search
     playground, preview  a prompt tried on one input; a few rows answered before a run
@@ -61,120 +62,28 @@ A program in five lines, with the names users of DSPy know:
 from __future__ import annotations
 
 import importlib
+from types import ModuleType
 from typing import Any
 
-from engine.compat import RENAMED, advice, module_at, open_packages
-
-_NAMES: dict[str, str] = {
-    "engine.adapters.baml": "BAMLAdapter",
-    "engine.adapters.base": "Adapter",
-    "engine.adapters.chat": "ChatAdapter",
-    "engine.adapters.json": "JSONAdapter",
-    "engine.adapters.two_step": "TwoStepAdapter",
-    "engine.adapters.xml": "XMLAdapter",
-    "engine.callbacks": "BaseCallback",
-    "engine.dataset": "Dataset read_dataset",
-    "engine.documents.evidence": "Evidence evidence_for",
-    "engine.documents.paged": "PagedDocument read_document",
-    "engine.errors": "AdapterParseError ConfigurationError ContextWindowExceededError EngineError "
-    "LMError LMTimeoutError SignatureError",
-    "engine.evaluate": "Evaluate EvaluationResult",
-    "engine.export.dspy_script": "import_dspy save_dspy",
-    "engine.extraction.prompter": "Prompter",
-    "engine.lm.base": "BaseLM FallbackLM",
-    "engine.lm.cache": "configure_cache",
-    "engine.lm.client": "LM",
-    "engine.lm.embedder": "Embedder",
-    "engine.lm.history": "inspect_history",
-    "engine.metrics.base": "FieldGrade Grade Metric",
-    "engine.metrics.comparers": "register_evaluator",
-    "engine.metrics.custom": "WeightedSum",
-    "engine.metrics.json_fields": "JSONMatch",
-    "engine.metrics.judge": "CompleteAndGrounded Rubric SemanticF1",
-    "engine.metrics.matching": "Contains EM ExactMatch NumberWithin Regex answer_exact_match "
-    "answer_passage_match",
-    "engine.metrics.python_code": "PythonMetric",
-    "engine.metrics.similarity": "BLEU ChrF EditDistance EmbeddingSimilarity F1 ROUGE TokenF1",
-    "engine.metrics.whole_set": "Correlation MacroF1",
-    "engine.modules.assertions": "Assert Suggest",
-    "engine.modules.best_of_n": "BestOfN MultiChainComparison Refine majority",
-    "engine.modules.code_act": "CodeAct ProgramOfThought",
-    "engine.modules.extract": "Extract",
-    "engine.modules.module": "Module",
-    "engine.modules.parallel": "Parallel asyncify syncify",
-    "engine.modules.predict": "ChainOfThought Predict",
-    "engine.modules.react": "ReAct",
-    "engine.modules.retrieve": "KNN Retrieve",
-    "engine.modules.rlm": "RLM",
-    "engine.optimizers.autotune.optimizer": "Autotune",
-    "engine.optimizers.avatar": "AvatarOptimizer",
-    "engine.optimizers.better_together": "BetterTogether",
-    "engine.optimizers.choose": "choose_optimizer",
-    "engine.optimizers.copro": "COPRO",
-    "engine.optimizers.ensemble": "Ensemble",
-    "engine.optimizers.few_shot": "BootstrapFewShot KNNFewShot LabeledFewShot",
-    "engine.optimizers.few_shot_search": "BootstrapFewShotWithOptuna BootstrapFewShotWithRandomSearch",
-    "engine.optimizers.field_by_field": "FieldByField",
-    "engine.optimizers.finetune": "BootstrapFinetune",
-    "engine.optimizers.gepa": "GEPA",
-    "engine.optimizers.grpo": "GRPO",
-    "engine.optimizers.infer_rules": "InferRules",
-    "engine.optimizers.mipro": "BayesianSignatureOptimizer MIPROv2",
-    "engine.optimizers.simba": "SIMBA",
-    "engine.pipeline.build": "build_program",
-    "engine.pipeline.importers.program": "spec_of",
-    "engine.prediction": "Completions Prediction",
-    "engine.records": "Candidate Demo Example Outcome Usage",
-    "engine.retrieval.colbert": "ColBERTv2",
-    "engine.retrieval.corpus": "read_corpus",
-    "engine.retrieval.indexes": "BM25 Embeddings EmbeddingsWithScores",
-    "engine.runtime": "configure context settings track_usage",
-    "engine.search.budget": "Budget",
-    "engine.search.freeze": "Freeze",
-    "engine.signature": "InputField OutputField Signature ensure_signature make_signature",
-    "engine.streaming": "StatusMessage StatusMessageProvider StreamListener StreamResponse streamify "
-    "streaming_response",
-    "engine.telemetry": "OpenTelemetryCallback",
-    "engine.text": "normalize_text",
-    "engine.tools.function": "Tool",
-    "engine.tools.interpreter": "PythonInterpreter",
-    "engine.tools.pyodide": "PyodideInterpreter",
-    "engine.types.base": "Type",
-    "engine.types.media": "Audio File Image PDF",
-    "engine.types.textual": "Citations Code Document History Reasoning",
-    "engine.types.tool": "ToolCall ToolCallResults ToolCalls",
-}
-"""Module -> the public names that it defines."""
-
-_HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
-
-__all__ = sorted([*_HOMES, *RENAMED])
-
-
-_PACKAGES = frozenset(
-    "adapters callbacks dataset errors evaluate lm metrics modules optimizers retrieval signature streaming types".split()
-)
-"""Packages that can be reached as attributes without a separate import."""
+from engine import public_names
+from engine.compat import advice, module_at, open_packages
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PACKAGES:
-        package = importlib.import_module(f"engine.{name}")
-        open_packages()
-        return package
     if name == "__version__":
         return importlib.import_module("importlib.metadata").version("tuneboard")
-    home, attribute = RENAMED.get(name) or (_HOMES.get(name), name)
-    if home is None:
+    try:
+        value = public_names.find("engine", name)
+    except AttributeError as error:
         if not name.startswith("_") and (module := module_at(name)) is not None:
             return module
-        raise AttributeError(f"module 'engine' has no attribute {name!r}{advice(name)}")
-    adapted = importlib.import_module("engine.compat.arguments").adapted
-    value = adapted(getattr(importlib.import_module(home), attribute))
+        raise AttributeError(f"{error}{advice(name)}") from None
     open_packages()
+    if not isinstance(value, ModuleType | list):
+        value = importlib.import_module("engine.compat.arguments").adapted(value)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, *_PACKAGES])
+    return sorted(public_names.homes("engine"))

@@ -72,6 +72,10 @@ def first_problem(error: ValidationError, whole: str = "") -> tuple[str, str]:
     return ".".join(map(str, first["loc"])) or whole, first["msg"].removeprefix("Value error, ")
 
 
+class MetricError(ConfigurationError):
+    """A metric that cannot be called with an example and a prediction, or that returns no number."""
+
+
 class MissingKeyError(ConfigurationError):
     """A model needs an API key and none was found."""
 

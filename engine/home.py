@@ -6,6 +6,8 @@ It knows environment variables, the operating system's custom, and how a file is
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
 from pathlib import Path
 
 from engine.errors import StoreError
@@ -40,9 +42,27 @@ def data_home() -> Path:
     return home
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all, and its folder. Raises OSError."""
+def write_whole(path: Path, content: bytes, *, private: bool = False) -> None:
+    """Write a file, whole or not at all, and its folder; a file that is replaced keeps its permissions. Raises OSError.
+
+    Only its owner may read a file that is `private`. A device or a pipe, such as /dev/stdout, is written to as it is.
+    """
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
+    path = path.resolve()  # of a link, the file that it leads to is replaced
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+    partial = path.with_name(f".{path.name[:100]}-{secrets.token_hex(4)}.partial")
+    try:
+        with partial.open("xb") as file:
+            if private:
+                partial.chmod(0o600)
+            elif path.exists():
+                shutil.copymode(path, partial)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

@@ -196,6 +196,10 @@ class Usage:
             cost,
         )
 
+    def __sub__(self, other: Usage) -> Usage:
+        cost = None if other.cost is None else -other.cost
+        return self + Usage(-other.calls, -other.cached, -other.input_tokens, -other.output_tokens, cost)
+
 
 @dataclass(frozen=True, slots=True)
 class Demo:

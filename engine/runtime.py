@@ -45,7 +45,7 @@ class Runtime:
     in force: `context(middleware=(mine, *current().middleware))`. Observers: `callbacks` (see `engine.callbacks`), `trace`
     (a list that collects one (predictor, inputs, prediction) for each step's call), `stream` (round each step's call
     when a program is streamed) and `attempt` (the current run of a program that may run again). With `track_usage`
-    predictions know what the calls behind them cost; `history` keeps the last calls, `max_history_size` of each model and
+    predictions know what the calls behind them cost; with `progress` a search shows a line on it; `history` keeps the last calls, `max_history_size` of each model and
     of the process. `models` are models by name that answer for steps with these `weights`, such as a server that has
     loaded a tuned model: `context(models={"tuned/abc": engine.LM("openai/abc", base_url=...)})`.
     """
@@ -61,6 +61,7 @@ class Runtime:
     history: bool = True
     max_history_size: int = 1000
     track_usage: bool = False
+    progress: bool = True
     num_threads: int = 8
     max_errors: int | None = None
     models: Mapping[str, BaseLM] = field(default_factory=dict)

@@ -336,12 +336,28 @@ def odd_labels(texts: Sequence[str], labels: Sequence[str]) -> tuple[dict[int, s
     >>> odd_labels(texts, ["billing", *["shipping" if i % 2 else "billing" for i in range(1, 39)], "billing"])
     ({39: 'shipping'}, 40)
     """
+    odd, right, judged, looked_at = _judged(texts, labels)
+    return (odd if right >= _TOLD * max(judged, 1) else {}), looked_at
+
+
+def told_share(texts: Sequence[str], labels: Sequence[str]) -> float:
+    """Return the share of texts whose label the words tell, each text judged by the others; 0.0 of too few texts.
+
+    >>> told_share(["sent out", "paid back"] * 30, ["shipping", "billing"] * 30)
+    1.0
+    """
+    _, right, _, looked_at = _judged(texts, labels)
+    return right / max(looked_at, 1)
+
+
+def _judged(texts: Sequence[str], labels: Sequence[str]) -> tuple[dict[int, str], int, int, int]:
+    """Return the odd labels, how many texts' labels the words tell, in how many texts they could, and how many were looked at."""
     import numpy as np
 
     places = range(0, len(texts), max(1, -(-len(texts) // LOOKED_AT)))
     names, own = np.unique(np.array([labels[i] for i in places], dtype=object), return_inverse=True)
     if len(places) < _FEWEST or not 1 < len(names) <= _MOST_LABELS:
-        return {}, len(places)
+        return {}, 0, 0, len(places)
     found = [set(_words(texts[i])) for i in places]
     in_texts = Counter(word for words in found for word in words)
     index = {word: i for i, word in enumerate(sorted(word for word, n in in_texts.items() if n > 1))}
@@ -373,7 +389,7 @@ def odd_labels(texts: Sequence[str], labels: Sequence[str]) -> tuple[dict[int, s
         right, judged = right + int((best == mine)[known].sum()), judged + int(known.sum())
         doubtful = (likely.max(axis=1) - given >= _CLEARLY) & (speak[own_place] == 0)
         odd |= {places[start + int(i)]: str(names[best[i]]) for i in np.flatnonzero(doubtful)}
-    return (odd if right >= _TOLD * max(judged, 1) else {}), len(places)
+    return odd, right, judged, len(places)
 
 
 def _word_scores(counts: Any, sizes: Any) -> tuple[Any, Any, Any, Any]:

@@ -40,8 +40,8 @@ class Interval(NamedTuple):
     rows: int
 
 
-def mean_interval(scores: Sequence[float]) -> Interval:
-    """Return the mean of some scores with its 95 % interval.
+def mean_interval(scores: Sequence[float], mean: float | None = None) -> Interval:
+    """Return the mean of some scores with its 95 % interval; with `mean`, the interval about a better estimate of it.
 
     Without scores, or with a single graded one, the interval is as wide as scores go, 0 to 1.
 
@@ -53,12 +53,13 @@ def mean_interval(scores: Sequence[float]) -> Interval:
     n = len(scores)
     if n == 0:
         return Interval(0.0, 0.0, 1.0, 0)
-    mean = math.fsum(scores) / n
+    observed = math.fsum(scores) / n
+    mean = observed if mean is None else mean
     if all(score in (0, 1) for score in scores):
         return Interval(mean, *_wilson(mean, n), n)
     if n == 1:
         return Interval(mean, min(0.0, mean), max(1.0, mean), n)
-    spread = math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / (n - 1) / n)
+    spread = math.sqrt(math.fsum((score - observed) ** 2 for score in scores) / (n - 1) / n)
     margin = student_quantile(_UPPER, n - 1) * spread
     return Interval(mean, mean - margin, mean + margin, n)
 
@@ -79,6 +80,34 @@ def paired_interval(differences: Sequence[float], *, binary: bool) -> tuple[floa
     quantile = _NORMAL if binary else student_quantile(_UPPER, max(1, len(differences) - 1))
     half = quantile * math.sqrt(variance / n)
     return max(-1.0, mean - half), min(1.0, mean + half)
+
+
+def paired_difference(
+    ours: Mapping[int, float], theirs: Mapping[int, float], known: float = 0.0
+) -> tuple[float, float]:
+    """Return mean and standard deviation of a difference of scores by row, shrunk the more the fewer rows both have.
+
+    `known` is the share of all rows that both have: nothing is shrunk where it is 1. Racing as in CAPO (arXiv 2504.16005).
+
+    >>> paired_difference({1: 1.0, 2: 1.0}, {1: 0.0, 2: 1.0}, known=1.0)
+    (0.5, 0.0)
+    """
+    paired = [ours[row] - theirs[row] for row in ours if row in theirs]
+    if not paired:
+        return 0.0, DIFFERENCE_SD
+    n = len(paired)
+    mean = sum(paired) / n
+    spread = math.sqrt(sum((d - mean) ** 2 for d in paired) / n)
+    error = max(spread, _LEAST_SPREAD) ** 2 / n * (1 - known)
+    prior = DIFFERENCE_SD**2
+    return mean * prior / (prior + error), math.sqrt(prior * error / (prior + error))
+
+
+DIFFERENCE_SD = 0.2
+"""Prior of a difference before any row: most changes move the mean score by less than this."""
+
+# A paired difference is never taken to be surer than one row in ten changing would make it.
+_LEAST_SPREAD = 0.3
 
 
 def resampled_interval(rows: int, statistic: Callable[[Sequence[int]], float]) -> Interval:

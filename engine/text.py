@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from enum import Enum
 from itertools import zip_longest
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, overload
 
 
 def as_text(value: object, longest_item: int | None = None) -> str:
@@ -87,7 +87,56 @@ def points_gained(before: float, after: float, digits: int = 0) -> float:
     >>> points_gained(0.4249, 0.8151), points_gained(0.4249, 0.8151, 1)
     (40.0, 39.0)
     """
-    return round(round(100 * after, digits) - round(100 * before, digits), digits)
+    return round(in_percent(after, digits) - in_percent(before, digits), digits)
+
+
+def in_points(gain: float, digits: int = 0) -> str:
+    """Write a difference that is given in points.
+
+    >>> in_points(55.0), in_points(1), in_points(4.2, 1)
+    ('+55 points', '+1 point', '+4.2 points')
+    """
+    return f"{signed(gain, digits)} {'point' if abs(round(gain, digits)) == 1 else 'points'}"
+
+
+class PrintedChange(NamedTuple):
+    """Two scores and the 95 % interval of their difference as every text shows them; what is called sure is read from these."""
+
+    before: int
+    after: int
+    low: int
+    high: int
+
+    @property
+    def gain(self) -> int:
+        """The difference shown."""
+        return self.after - self.before
+
+    @property
+    def interval(self) -> str:
+        """The interval in words."""
+        return f"{signed(self.low)} to {signed(self.high)}"
+
+
+def printed_change(before: float, after: float, low: float, high: float) -> PrintedChange:
+    """Return a comparison of two scores, 0 to 1, as it is printed; the interval printed holds the gain printed.
+
+    >>> printed_change(0.625, 0.8, 0.004, 0.22).interval, printed_change(0.506, 0.514, 0.0055, 0.0105).gain
+    ('0 to +22', 0)
+    >>> printed_change(0.506, 0.514, 0.0055, 0.0105).interval
+    '0 to +1'
+    """
+    first, second, bottom, top = (round(in_percent(share, 0)) for share in (before, after, low, high))
+    return PrintedChange(first, second, min(bottom, second - first), max(top, second - first))
+
+
+def change_in_percent(before: float | None, after: float | None) -> int:
+    """Return the change of an amount in whole percent; 0 where it cannot be seen, or one of the two is not known.
+
+    >>> change_in_percent(753, 751), change_in_percent(400, 300), change_in_percent(None, 3)
+    (0, -25, 0)
+    """
+    return round(100 * (after / before - 1)) if before and after else 0
 
 
 def listed(names: Sequence[str], last: str = "and") -> str:
@@ -137,10 +186,14 @@ def short(number: float) -> str:
 def dollars(amount: float) -> str:
     """Write US dollars with as many digits as matter.
 
-    >>> dollars(0), dollars(0.00008), dollars(1.5)
-    ('$0', '$0.00008', '$1.50')
+    >>> dollars(0), dollars(0.00008), dollars(1.5), dollars(-3), dollars(math.inf)
+    ('$0', '$0.00008', '$1.50', '-$3.00', 'not known')
     """
-    if not amount:
+    if amount < 0:
+        return f"-{dollars(-amount)}"
+    if not math.isfinite(amount):
+        return "not known"
+    if not amount >= 1e-12:
         return "$0"
     if amount >= 0.1:
         return f"${amount:,.2f}"
@@ -173,9 +226,11 @@ def chosen_from(total: int) -> str:
 def duration(seconds: float) -> str:
     """Write a stretch of time.
 
-    >>> duration(4.2), duration(75), duration(7320)
-    ('4 s', '1 min 15 s', '2 h 2 min')
+    >>> duration(4.2), duration(75), duration(7320), duration(math.nan)
+    ('4 s', '1 min 15 s', '2 h 2 min', 'not known')
     """
+    if not math.isfinite(seconds):
+        return "not known"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -184,13 +239,29 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def percent(share: float | None, digits: int = 1) -> str:
-    """Write a share of 1 as percent.
+def percent(share: float | None, digits: int = 0) -> str:
+    """Write a share of 1 as percent: whole on pages and in sentences, one decimal in tables, files and on hover.
 
-    >>> percent(0.6543), percent(None)
-    ('65.4 %', 'not known')
+    >>> percent(0.6543), percent(0.6543, 1), percent(None)
+    ('65 %', '65.4 %', 'not known')
     """
-    return "not known" if share is None else f"{100 * share:.{digits}f} %"
+    return "not known" if share is None else f"{in_percent(share, digits):.{digits}f} %"
+
+
+@overload
+def in_percent(share: float, digits: int = 1) -> float: ...
+@overload
+def in_percent(share: float | None, digits: int = 1) -> float | None: ...
+def in_percent(share: float | None, digits: int = 1) -> float | None:
+    """Return a share of 1 as a number of percent, rounded as `percent` writes it; a half is rounded away from 0.
+
+    >>> in_percent(0.81251), in_percent(0.625, 0), in_percent(-0.575, 0), in_percent(None)
+    (81.3, 63.0, -58.0, None)
+    """
+    if share is None:
+        return None
+    scale = 10**digits
+    return math.copysign(math.floor(round(abs(100 * share) * scale, 6) + 0.5) / scale, share) + 0.0
 
 
 def time_taken(seconds: float | None) -> str:

@@ -17,11 +17,11 @@ import hmac
 import os
 import re
 import secrets
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import ConfigurationError
+from engine.home import write_whole
 
 USERS_VARIABLE = "TUNEBOARD_USERS"
 """Variable that names the file of users; without it a dashboard has one user, who does not sign in."""
@@ -180,12 +180,7 @@ class UserFile:
     def _write(self, entries: list[Entry]) -> None:
         lines = [f"{e.name} {e.way}{f' {ADMINISTRATOR}' if e.administrator else ''}\n" for e in entries]
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            # In one step: a server that reads it meanwhile sees the old file or the new one. Only its owner may read it.
-            number, name = tempfile.mkstemp(dir=self.path.parent, prefix=".users-")
-            with os.fdopen(number, "w", encoding="utf-8") as file:
-                file.write("".join(lines))
-            Path(name).replace(self.path)
+            write_whole(self.path, "".join(lines).encode(), private=True)
         except OSError as error:
             raise ConfigurationError(
                 f"The file of users {self.path} cannot be written: {error.strerror or error}."

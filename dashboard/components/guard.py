@@ -24,6 +24,11 @@ def guarded(project_id: str, change: Change, part: Part = "task") -> bool:
     return guarded_edit(project_id, lambda seen: edit_seen(project_id, change, part, seen), part)
 
 
+def guarded_update(project_id: str, part: Part, **changes: object) -> bool:
+    """Set some fields of a draft that belong to the part, as `guarded` does."""
+    return guarded(project_id, lambda draft: draft.model_copy(update=changes), part)
+
+
 def guarded_edit(project_id: str, edit: Edit, part: Part) -> bool:
     """Make an edit of the part as this tab last showed it; return whether it was saved, else keep it for a choice.
 
@@ -63,6 +68,12 @@ def watch(now: Current, part: Part) -> bool:
 def renew(project_id: str) -> None:
     """Give the widgets new keys: they keep what was typed under their key, and should show what is stored."""
     st.session_state[f"fields_revision_{project_id}"] = revision(project_id) + 1
+
+
+def widget_key(name: str, project_id: str) -> str:
+    """Return the key of a project's widget: another one after each `renew`, so that it shows what is stored."""
+    number = revision(project_id)
+    return f"{name}_{project_id}_r{number}" if number else f"{name}_{project_id}"
 
 
 def revision(project_id: str) -> int:

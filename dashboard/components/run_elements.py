@@ -30,15 +30,15 @@ Parts = Mapping[str, Any]
 
 def follow(run_id: str, draw: Callable[[Snapshot, Parts, str], None]) -> None:
     """Draw a run, and again when it does something else: `draw` gets its parts, and the id to follow, "" once it is over."""
-    st.fragment(_draw)(run_id, reading.run(run_id).is_over, draw)
+    st.fragment(_draw)(run_id, reading.run(run_id).goes_on, draw)
 
 
-def _draw(run_id: str, was_over: bool, draw: Callable[[Snapshot, Parts, str], None]) -> None:
+def _draw(run_id: str, went_on: bool, draw: Callable[[Snapshot, Parts, str], None]) -> None:
     with ui.errors_shown():  # a fragment runs by itself: what `app.py` catches is not around it
         seen = reading.snapshot(reading.run(run_id))
         run = seen.run
         draw(seen, _cached_parts(run.id, run.revision, run.state, seen), "" if run.is_over else run.id)
-        if run.is_over != was_over:
+        if run.goes_on != went_on:
             st.rerun()
 
 
@@ -54,7 +54,7 @@ def watch(shown: Parts, live: str) -> None:
 
 
 def score_plot(shown: Parts, live: str, key: str, height: int, chosen: int | None = None) -> Any:
-    """Draw the chart of scores; return the trial clicked."""
+    """Draw the chart of scores; return the number of the prompt clicked."""
     chart = shown["chart"]
     return plot(
         chart["figure"],

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.page import open_page
-from dashboard.state import reading
+from dashboard.state import models, more_scores, reading
 from dashboard.state.editing import drafts
+from dashboard.state.writing import read_only
 from dashboard.views.text import distinct
 from engine.errors import EngineError
 from engine.export.hero import VERDICTS
 from engine.runs.spec import ProjectDraft
+from engine.search.final_test import FinalTestCost
 from engine.store.rows import RunRow
 from engine.text import signed
 
@@ -27,12 +29,23 @@ STATES: dict[str, tuple[str, str, str]] = {
     "failed": ("Failed", "red", ":material/error:"),
     "lost": ("Interrupted", "red", ":material/link_off:"),
 }
+STATE_WORDS = {state: word for state, (word, _, _) in STATES.items()}
 STATE_COLOURS = {word: colour for word, colour, _ in STATES.values()}
 
 
-def goes_on(run: RunRow) -> bool:
-    """Return whether a run has not ended, in any way."""
-    return run.state in ("queued", "running", "paused")
+EVERY = 2.0
+"""Seconds between two looks at the runs that go on."""
+
+
+def follow_ends(runs: Iterable[RunRow]) -> None:
+    """Draw the page again as soon as one of the runs that go on does so no more."""
+    if going := {run.id for run in runs if run.goes_on}:
+        st.fragment(_look, run_every=EVERY)(going)
+
+
+def _look(going: set[str]) -> None:
+    if not going <= {run.id for run in reading.runs() if run.goes_on}:
+        st.rerun()
 
 
 def state_badge(run: RunRow) -> None:
@@ -45,14 +58,31 @@ def state_badge(run: RunRow) -> None:
     st.badge(word, color=colour, icon=icon)  # type: ignore[arg-type]  # the table above holds only valid colours
 
 
+SHOWN_RUN = "shown_run"
+
+
+def shown_run(project_id: str) -> RunRow | None:
+    """Return the run in the address, else the one shown last, else the project's newest; None when there is none."""
+    runs = reading.runs(project_id)
+    wanted = (st.query_params.get("run"), st.session_state.get(SHOWN_RUN))
+    return next((run for i in wanted for run in runs if run.id == i), runs[0] if runs else None)
+
+
 def current_run() -> RunRow | None:
-    """Return the run to show, or None when there is none."""
-    runs = reading.runs(st.query_params.get("project", ""))
-    return next((r for r in runs if r.id == st.query_params.get("run")), runs[0] if runs else None)
+    """Return the run to show and write it into the address; None when there is none."""
+    run = shown_run(st.query_params.get("project", ""))
+    if run is not None:
+        st.session_state[SHOWN_RUN] = run.id
+        if st.query_params.get("run") != run.id:
+            st.query_params["run"] = run.id
+    return run
 
 
 PRESENT = "present"
 """Parameter of a run's address: "1" is the presenter's view."""
+
+PROMPT = "prompt"
+"""Parameter of a run's address: the number of the prompt that is looked at."""
 
 
 def open_presenter(project_id: str, run_id: str) -> None:
@@ -91,7 +121,7 @@ def run_picker(run_id: str) -> bool:
         width=420,
     )
     if picked != run_id:
-        st.query_params.pop("trial", None)
+        st.query_params.pop(PROMPT, None)
         st.query_params["run"] = picked
         st.rerun()
     return True
@@ -100,7 +130,7 @@ def run_picker(run_id: str) -> bool:
 def _name(run: RunRow) -> str:
     at = datetime.fromtimestamp(run.created_at).astimezone().strftime("%d %b %H:%M")
     # Only how a run ended: the picker is not drawn again while a run goes on, and the run's badge shows the rest.
-    return f"{run.title} · {at} · {STATES[run.state][0].lower() if run.is_over else 'going on'}"
+    return f"{run.title} · {at} · {STATES[run.state][0].lower() if not run.goes_on else 'going on'}"
 
 
 def figure(
@@ -118,7 +148,7 @@ def figure(
         name,
         value,
         # Streamlit takes a figure for falling only when it begins with a hyphen, which is no minus.
-        delta=f"{signed(change, 0 if unit == '%' else 1)} {unit}" if change else None,
+        delta=f"{signed(change)} {unit}" if change else None,
         delta_arrow="up" if rising else "down",
         delta_color="green" if rising != less_is_better else "red",
         help=help or None,
@@ -138,6 +168,29 @@ def verdict_card(verdict: Mapping[str, object]) -> None:
     box, icon = _LOOKS[look]
     with st.container(key="verdict"):
         box(str(verdict.get("sentence", "")), icon=icon)
+
+
+def finish_test(run: RunRow) -> None:
+    """Offer to score the test rows that a run's final test lacks, at their price; nothing where it lacks none, or goes on."""
+    cost = FinalTestCost.stored((run.result or {}).get("final_test"))
+    if cost is None or not run.is_over or read_only():
+        return
+    spec, problem = reading.run_spec(run), f"finish_test_{run.id}"
+    ui.button(
+        f"Finish the test ({cost.words})".replace("$", "\\$"),
+        "finish_test",
+        models.refusal(models.asked_models(spec.model, spec.pipeline, spec.models)),
+        icon="fact_check",
+        type="primary",
+        help="Scores the missing test rows, and writes the verdict and the exports again. Nothing is paid for twice.",
+        on_click=ui.callback(_finish_test, run.id, problem),
+    )
+    ui.problem_line(problem)
+
+
+def _finish_test(run_id: str, problem: str) -> None:
+    with ui.problem_kept(problem):
+        more_scores.ask_test(run_id, models.for_process())
 
 
 @st.dialog("Replace the project's set-up?")

@@ -15,15 +15,13 @@ from dashboard.components.tables import data_table
 from dashboard.state.editing import drafts
 from dashboard.views.text import escape_markdown
 from engine.dataset.memory import LARGE, release_memory
+from engine.dataset.reading import LARGEST_FILE
 from engine.text import counted
 
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
     from engine.runs.intake.attachments import BroughtFile
-
-LARGEST = 200
-"""Megabytes of one file."""
 
 KINDS = (
     "Tables (CSV, Excel, JSON, Parquet), logs of model calls, documents or a zip of them, prompts, DSPy programs, "
@@ -58,7 +56,7 @@ def brought_box(key: str, words: BoxWords, use: Use, more: Callable[[], object] 
         files = st.file_uploader(
             "A folder" if folder else "Files",
             accept_multiple_files="directory" if folder else True,
-            max_upload_size=LARGEST,
+            max_upload_size=LARGEST_FILE // 1_000_000,
             key=f"{key}_files_{folder}_{taken}",
             help=KINDS,
         )

@@ -12,16 +12,7 @@ from dashboard.views.glossary import NUMBERED, explain
 
 WHOLE_PERCENT = "%.0f %%"
 PERCENT = "%.1f %%"
-"""Format of a percentage in a column, as everywhere else: Streamlit's own form has no space before the sign."""
-
-
-def in_percent(share: float | None) -> float | None:
-    """Return a share from 0 to 1 as percent.
-
-    >>> in_percent(0.8125), in_percent(None)
-    (81.25, None)
-    """
-    return None if share is None else 100 * share
+"""Formats of a percentage in a column: Streamlit's own form has no space before the sign."""
 
 
 def data_table(
@@ -58,7 +49,7 @@ def bar_column(about: str, number_format: str = WHOLE_PERCENT, **options: Any) -
 
 def gain_column(about: str, width: Any = None) -> Any:
     """Return a column of differences in points."""
-    return st.column_config.NumberColumn(format="%+.1f", width=width, help=about)
+    return st.column_config.NumberColumn(format="%+.0f", width=width, help=about)
 
 
 def label_column(colours: Mapping[str, str], **options: Any) -> Any:
@@ -67,9 +58,9 @@ def label_column(colours: Mapping[str, str], **options: Any) -> Any:
 
 
 def before_and_after() -> dict[str, Any]:
-    """Return the columns "Before" and "After", whose values are those of `in_percent`."""
+    """Return the columns "Before" and "After" of whole percent."""
     return {
-        name: st.column_config.NumberColumn(format=PERCENT, width="small", help=explain(term, what))
+        name: st.column_config.NumberColumn(format=WHOLE_PERCENT, width="small", help=explain(term, what))
         for name, term, what in (
             ("Before", "baseline", "Here: its score on the test rows."),
             ("After", "best prompt", "Here: its score on the same test rows."),

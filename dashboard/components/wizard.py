@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.page import Current, current, open_page
-from dashboard.components.runs import STATES, goes_on
+from dashboard.components.runs import SHOWN_RUN, STATES, follow_ends, shown_run
 from dashboard.components.share import share_button
 from dashboard.state import reading
 from dashboard.state.writing import read_only
@@ -66,6 +66,7 @@ def wizard_header(here: str, words: tuple[str, str] | None = None) -> Current | 
 
 def step_bar(found: tuple[Step, ...], here: str, project_id: str) -> None:
     """Show the steps with their state, as links; `here` is the name of the one that is open."""
+    run = {"run": row.id} if (row := shown_run(project_id)) else {}
     with ui.row("stepper", gap="xxsmall"):
         shown = found[len(SET_UP) :] if read_only() else found
         for at, step in enumerate(shown):
@@ -75,7 +76,7 @@ def step_bar(found: tuple[Step, ...], here: str, project_id: str) -> None:
                 ui.page_path(step.name),
                 label=f":{colour}[{icon}] {bold}{step.title}{bold}",
                 help=escape_markdown(step.sentence),
-                query_params={"project": project_id},
+                query_params={"project": project_id, **({} if step.name in SET_UP else run)},
             )
             if at < len(shown) - 1:
                 st.markdown(":gray[:material/chevron_right:]", width="content")
@@ -98,11 +99,11 @@ def _next_button(found: tuple[Step, ...], here: str) -> None:
         icon_position="right",
     )
     if pressed and after is not None:
-        open_page(after.name)
+        open_page(after.name)  # the session knows the run that is shown
 
 
 def project_bar(now: Current, runs: Sequence[RunRow]) -> None:
-    """Show the project, with the way to the others, the state of its newest run, and what its runs have cost.
+    """Show the project, with the way to the others, the state of the run shown last, and what its runs have cost.
 
     A select box keeps the name that was picked, not the project. Its key holds all names, so that a project that
     takes over a name that another one had is not opened in its place.
@@ -112,17 +113,19 @@ def project_bar(now: Current, runs: Sequence[RunRow]) -> None:
     with ui.row("project_bar"):
         save = ui.saved(key, _switch)
         ui.pick("Project", found, now.id, label_visibility="collapsed", width=300, **save)
-        if runs:
+        if run := shown_run(now.id):
             # One word while it goes on: the head is not drawn again each time that the state changes.
             going = ("Under way", "blue", ":material/play_circle:")
-            word, colour, icon = going if goes_on(runs[0]) else STATES[runs[0].state]
-            ui.link("run", f":{colour}[{word}]", icon, project=now.id, run=runs[0].id)
+            word, colour, icon = going if run.goes_on else STATES[run.state]
+            ui.link("run", f":{colour}[{word}]", icon, project=now.id, run=run.id)
             st.caption(f"{counted(len(runs), 'run')} · {spent(runs)}", width="content")
         share_button(now.project)
+    follow_ends(reading.runs())
 
 
 def _switch(chosen: str) -> None:
     st.session_state["project"] = chosen
+    st.session_state.pop(SHOWN_RUN, None)
     st.query_params.from_dict({"project": chosen})
 
 

@@ -24,6 +24,7 @@ from dashboard.state import reading, users
 from dashboard.state.snapshot import LATEST_EVENTS, Snapshot, parts
 from dashboard.views.training import PROGRESS
 from engine.errors import EngineError, NotFoundError
+from engine.search.leader import LeaderPath
 from engine.store.rows import EventRow, TrialRow
 from engine.store.store import Store
 from engine.users import user_file
@@ -90,6 +91,7 @@ class WatchedRun:
         self._parents: dict[str, tuple[str, ...]] = {}
         self._events: deque[EventRow] = deque(maxlen=LATEST_EVENTS)
         self._training: list[EventRow] = []
+        self._leaders = LeaderPath()
         self._process: tuple[Any, ...] = ()
 
     def changes(self, store: Store) -> dict[str, str]:
@@ -115,13 +117,15 @@ class WatchedRun:
         self._events.extend(store.events.all(self.run_id, after=last, latest=LATEST_EVENTS))
         trained = self._training[-1].id if self._training else 0
         self._training += store.events.of_kind(self.run_id, PROGRESS, trained)
+        trials = list(self._trials.values())
         seen = Snapshot(
             run,
-            list(self._trials.values()),
+            trials,
             self._parents,
             list(self._events),
             store.requests.all(self.run_id),
             self._training,
+            store.trials.leader_path(self.run_id, trials, self._leaders).leads,
         )
         texts = {name: json.dumps(value) for name, value in {**parts(seen), "trouble": ""}.items()}
         changed = {name: text for name, text in texts.items() if self.sent.get(name) != text}

@@ -12,9 +12,11 @@ from dashboard.state import reading
 from dashboard.state.reading import kept
 from dashboard.views import history
 from engine.errors import NotFoundError
+from engine.export.hero import result_shown
 from engine.records import Outcome, whole_trials
+from engine.search.verdict import retrieves
 from engine.store.rows import CandidateEntry, CandidateRow, RunRow, TrialRow
-from engine.text import counted, percent
+from engine.text import change_in_percent, counted, percent
 
 MOST = 4
 LISTED = 150
@@ -115,7 +117,7 @@ def name_of(entry: CandidateEntry | CandidateRow, best: str) -> str:
     """Return a prompt's name in words.
 
     >>> name_of(CandidateEntry("a", 3, 0.8, 40, 0.72), "a")
-    'Prompt 3 · best · 72.0 % on the test rows'
+    'Prompt 3 · best · 72 % on the test rows'
     """
     what = "Start" if entry.number == 0 else f"Prompt {entry.number}"
     return f"{what}{' · best' if entry.id == best else ''} · {score_words(entry)}"
@@ -125,7 +127,7 @@ def score_words(entry: CandidateEntry) -> str:
     """Return a prompt's score in words: that on the test rows, or before the final test the search's own.
 
     >>> score_words(CandidateEntry("a", 3, 0.8, 40, 0.72)), score_words(CandidateEntry("a", 3, 0.8, 40, None))
-    ('72.0 % on the test rows', '80.0 % in practice (40 rows)')
+    ('72 % on the test rows', '80 % in practice (40 rows)')
     """
     if entry.tested is not None:
         return f"{percent(entry.tested)} on the test rows"
@@ -134,19 +136,44 @@ def score_words(entry: CandidateEntry) -> str:
     return f"{percent(entry.score)} in practice ({counted(entry.rows, 'row')})"
 
 
-def change(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> int:
-    """Return the change of a figure in percent; 0 where one of the two is not known."""
-    was, now = before[name], after[name]
-    return round(100 * (now / was - 1)) if was and now else 0
-
-
 def why_best(result: Mapping[str, Any]) -> str:
     """Say how the best prompt of a run compares with the starting one."""
     kind = result["verdict"].get("kind")
-    saved = -change(result["baseline"], result["best"], "cost_per_row")
+    saved = -change_in_percent(result["baseline"]["cost_per_row"], result["best"]["cost_per_row"])
     if kind == "too_close" and saved > 0:
         return f"Neither surely better nor worse than the start, and {saved} % cheaper."
+    if kind == "not_tested":
+        return "Not tested yet."
     return "Surely better than the start." if kind == "better" else "Not surely better than the start."
+
+
+def taken_words(run: RunRow) -> str:
+    """Return the verdict on the prompt taken; "" where the run has none on it: of the start, or of one that was not tested."""
+    result = result_shown(run.result)
+    return str(result["verdict"]["sentence"]) if run.taken == result.get("best_candidate") else ""
+
+
+class CopiedPrompt(NamedTuple):
+    """The prompt that *Copy the prompt* copies ("": none), what is said of it, and whether the one taken needs a program."""
+
+    candidate: str
+    about: str
+    as_program: bool
+
+
+@kept(16)
+def copied_prompt(run: RunRow) -> CopiedPrompt:
+    """Return which fixed prompt with a score is copied: the one taken, or where that looks examples up the best fixed one."""
+    result, entries = run.result or {}, {c.id: c for c in index(run)}
+    if not retrieves(reading.prompt(run, run.taken)):
+        return CopiedPrompt(run.taken, f"The prompt to copy: {score_words(entries[run.taken])}.", False)
+    why = "The prompt taken looks examples up for each input, which only a program can do."
+    for other in ((result.get("static") or {}).get("candidate"), result.get("best_candidate")):
+        if other in entries and not retrieves(reading.prompt(run, other)):
+            return CopiedPrompt(
+                other, f"{why} The prompt to copy is the best fixed one: {score_words(entries[other])}.", True
+            )
+    return CopiedPrompt("", f"{why} No fixed prompt to copy was scored.", True)
 
 
 def chosen(run: RunRow, best: str, text: str, runs: Sequence[RunRow]) -> list[ComparedCandidate]:
@@ -162,9 +189,9 @@ def chosen(run: RunRow, best: str, text: str, runs: Sequence[RunRow]) -> list[Co
         return found
     entries = index(run)
     start = next((c.id for c in entries if c.number == 0), "")
-    scored = [c for c in entries if c.score is not None and c.number]
-    leader = max(scored, key=lambda c: (c.rows, c.score or 0.0), default=None)
-    wanted = dict.fromkeys((start, best or (leader.id if leader else "")))
+    leads = reading.snapshot(run).leads
+    chosen = str(result_shown(run.result).get("best_candidate", "")) or best
+    wanted = dict.fromkeys((start, chosen or (leads[-1].candidate if leads else "")))
     made = (compared(run, candidate, best, home=run.id) for candidate in wanted if candidate)
     return [c for c in made if c is not None]
 

@@ -20,16 +20,16 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from dashboard.state import users
-from dashboard.state.writing import writing
+from dashboard.state.writing import check_endpoints, writing
 from engine.children import Child
-from engine.errors import AccessError, RunError
+from engine.errors import RunError
 from engine.home import data_home
+from engine.lm.keys import SECRET_VARIABLE
 from engine.runs.child.request import ChildAnswer, ChildRequest, TaskName
 from engine.runs.spending import check_larger, check_spending
-from engine.runs.trust import ADDRESSES, address_refusal, addresses_in
+from engine.runs.trust import ADDRESSES, address_refusal, addresses_in, key_variables
 from engine.store.processes import process_start
 from engine.store.rows import BUDGET, RunRow
-from engine.store.store import Store
 
 
 def create(
@@ -41,19 +41,9 @@ def create(
             for address in addresses_in(spec):
                 if reason := address_refusal(address, noted):
                     raise RunError(reason)
-        if not users.is_administrator():
-            _check_addresses(store, spec)
+        check_endpoints(store, spec)
         check_spending(store, users.name(), spec, estimate)
         return store.runs.create(project_id, spec, title, estimate, started_by=users.name())
-
-
-def _check_addresses(store: Store, spec: Mapping[str, object]) -> None:
-    """Raise AccessError for an address that no administrator has added: a run sends keys of the server to it."""
-    added = set(addresses_in(store.settings.get("models", [])))
-    if others := sorted(set(addresses_in(spec)) - added):
-        raise AccessError(
-            f"This run would ask {others[0]}, which no administrator has added on the Settings page. Ask for it there."
-        )
 
 
 def start(run_id: str, keys: Mapping[str, str] | None = None) -> int:
@@ -62,9 +52,10 @@ def start(run_id: str, keys: Mapping[str, str] | None = None) -> int:
     `keys` (environment variable -> API key) go into the process's environment only. What it prints goes
     to `log_path(run_id)`. Raises RunError when the process cannot be started; the run has failed then.
     """
-    with (
-        writing() as store
-    ):  # at once: a page that is drawn before the process has come up must not take the run for over
+    with writing() as store:
+        spec = store.runs.get(run_id).spec
+        check_endpoints(store, spec)
+        # At once: a page that is drawn before the process has come up must not take the run for over.
         store.queue.expect(run_id)
     home = data_home()
     log = log_path(run_id)
@@ -76,7 +67,7 @@ def start(run_id: str, keys: Mapping[str, str] | None = None) -> int:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=_environment(keys),
+                env=_environment(keys, spec),
                 cwd=home,
                 start_new_session=True,
                 close_fds=True,
@@ -99,10 +90,10 @@ def pause(run_id: str) -> None:
         store.runs.request_pause(run_id)
 
 
-def stop(run_id: str) -> None:
-    """Ask a run to stop, keep the best so far and test it."""
+def stop(run_id: str, *, untested: bool = False) -> None:
+    """Ask a run to stop, keep the best so far and test it, unless it is to be `untested`."""
     with writing() as store:
-        store.runs.request_stop(run_id)
+        store.runs.request_stop(run_id, untested=untested)
 
 
 def ask(run_id: str, kind: str, content: Mapping[str, Any]) -> int:
@@ -112,7 +103,7 @@ def ask(run_id: str, kind: str, content: Mapping[str, Any]) -> int:
     """
     with writing() as store:
         run = store.runs.get(run_id)
-        if run.state not in ("queued", "running", "paused"):
+        if not run.goes_on:
             raise RunError(
                 "This run is not going on, so it cannot be asked for anything. Go on with it first."
             )
@@ -157,8 +148,14 @@ def _end_silent(run: RunRow) -> None:
         ) from error
 
 
-def _environment(keys: Mapping[str, str] | None) -> dict[str, str]:
-    return {**os.environ, **(keys or {}), "TUNEBOARD_HOME": str(data_home())}
+def _environment(keys: Mapping[str, str] | None, asked: object) -> dict[str, str]:
+    """Return a child's environment: of all secrets the keys of the models that it asks alone."""
+    needed = key_variables(asked)
+    every = {**os.environ, **(keys or {})}
+    passed = {
+        k: v for k, v in every.items() if needed is None or k in needed or not SECRET_VARIABLE.search(k)
+    }
+    return {**passed, "TUNEBOARD_HOME": str(data_home())}
 
 
 def log_path(run_id: str) -> Path:
@@ -188,8 +185,11 @@ def ask_child(
     envelope = (
         ChildRequest(task=task, content=content, at_once=_requests_at_once()).model_dump_json().encode()
     )
+    with users.opened(None) as store:
+        check_endpoints(store, content)
     try:
-        child = Child("engine.runs.child.process", envelope, seconds=timeout, env=_environment(keys))
+        environment = _environment(keys, content)
+        child = Child("engine.runs.child.process", envelope, seconds=timeout, env=environment)
     except OSError as error:
         raise RunError(f"The process that asks the model could not be started: {error}.") from error
     with child:

@@ -16,6 +16,7 @@ from engine.records import Candidate, Outcome, Usage
 from engine.runs.results.more_scores import (
     LABEL,
     ScoreRequest,
+    ask_final_test,
     ask_score,
     end_scoring,
     known_outcomes,
@@ -97,13 +98,22 @@ def ask(missing: Sequence[Missing], keys: Mapping[str, str]) -> None:
         with writing() as store:
             lost = store.runs.get(run_id).state == "lost"
             idle = [ask_score(store, run_id, _request(one)) for one in wanted]
-        if lost:
-            launching.resume(run_id, keys)
-        elif any(idle):
-            _start(run_id, keys)
+        _start(run_id, keys, lost=lost, idle=any(idle))
 
 
-def _start(run_id: str, keys: Mapping[str, str]) -> None:
+def ask_test(run_id: str, keys: Mapping[str, str]) -> None:
+    """Ask a run for the rows that its final test lacks, as `ask` does."""
+    with writing() as store:
+        lost = store.runs.get(run_id).state == "lost"
+        idle = ask_final_test(store, run_id)
+    _start(run_id, keys, lost=lost, idle=idle)
+
+
+def _start(run_id: str, keys: Mapping[str, str], *, lost: bool, idle: bool) -> None:
+    if lost:
+        launching.resume(run_id, keys)
+    if lost or not idle:
+        return
     try:
         launching.start(run_id, keys)
     except RunError as error:
@@ -130,12 +140,11 @@ def progress(run: RunRow) -> Progress:
     """Return how far the scores are that a run was asked for after its end."""
     seen = reading.snapshot(run)
     asked = [r for r in seen.requests if r.kind == SCORE]
-    under_way = next((t for t in reversed(seen.trials) if t.label == LABEL and t.state == "running"), None)
+    under_way = [t for t in seen.trials if t.state == "running"]
     refused = asked[-1].answer if asked and asked[-1].refused else ""
     waiting = sum(not r.answer for r in asked)
-    return Progress(
-        waiting, under_way.rows_done if under_way else 0, under_way.rows_total if under_way else 0, refused
-    )
+    done, rows = sum(t.rows_done for t in under_way), sum(t.rows_total for t in under_way)
+    return Progress(waiting, done, rows, refused)
 
 
 def after_choice(found: ComparedCandidate) -> bool:

@@ -300,7 +300,7 @@ def first_row(draft: ProjectDraft) -> dict[str, object]:
 
 
 @kept(64, "Working out what this will take")
-def _estimate(spec: RunSpec, prices: str) -> Estimate | RunError:  # noqa: ARG001 - part of the cache's key
+def _estimate(spec: RunSpec, known: str) -> Estimate | RunError:  # noqa: ARG001 - part of the cache's key
     from engine.runs.prepare import estimate_run
 
     with reading() as store:
@@ -312,9 +312,13 @@ def _estimate(spec: RunSpec, prices: str) -> Estimate | RunError:  # noqa: ARG00
 
 def estimate(spec: RunSpec) -> Estimate:
     """Return what a run will take, worked out by driving the same search against a stand-in. Raises EngineError."""
+    from engine.lm.client import shared_lm
     from engine.lm.prices import own_prices
 
-    found = _estimate(spec, repr(own_prices()))
+    asked = (spec.model, spec.prompt_model, spec.teacher_model, *spec.models)
+    # To one digit: a run that goes on measures its model all the time.
+    speeds = [f"{shared_lm(model).speed().seconds_for(60):.1g}" for model in asked if model is not None]
+    found = _estimate(spec, f"{own_prices()} {speeds}")
     if isinstance(found, RunError):
         raise RunError(str(found))
     return found
@@ -471,13 +475,13 @@ def hero(run: RunRow) -> str:
 
 
 @kept(8)
-def prompt_text(run: RunRow) -> str:
-    """Return the messages of the prompt taken from a run as text to paste."""
+def prompt_text(run: RunRow, candidate_id: str) -> str:
+    """Return the messages of one of a run's prompts as text to paste."""
     from engine.export.formats import get_export
     from engine.runs.results.exports import taken_program
 
     with reading() as store:
-        return get_export("messages").content(taken_program(store, run.id)).decode()
+        return get_export("messages").content(taken_program(store, run.id, candidate_id)).decode()
 
 
 def row_values(run: RunRow, rows: Iterable[int]) -> dict[int, dict[str, Any]]:

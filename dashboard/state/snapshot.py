@@ -11,15 +11,19 @@ from typing import Any, NamedTuple
 from dashboard.views.live import LATEST, feed, meters, progress, time_left
 from dashboard.views.score_chart import ScoreChart, score_chart, score_figure
 from dashboard.views.training import PROGRESS, training_chart
+from engine.search.leader import Lead
 from engine.store.rows import EventRow, RequestRow, RunRow, TrialRow
 from engine.store.store import Store
-from engine.text import counted
+from engine.text import counted, percent
 
 LATEST_EVENTS = LATEST
 
 
 class Snapshot(NamedTuple):
-    """Facts of a run: `parents` is candidate id -> ids it came from, `events` the latest, `training` all of trainings."""
+    """Facts of a run: `parents` is candidate id -> ids it came from, `events` the latest, `training` all of trainings.
+
+    `leads` are the best prompts so far, one after the other.
+    """
 
     run: RunRow
     trials: Sequence[TrialRow]
@@ -27,24 +31,28 @@ class Snapshot(NamedTuple):
     events: Sequence[EventRow]
     requests: Sequence[RequestRow]
     training: Sequence[EventRow] = ()
+    leads: Sequence[Lead] = ()
 
 
 def read_snapshot(store: Store, run_id: str) -> Snapshot:
     """Read what a run's page shows. Raises NotFoundError, StoreError."""
+    run, trials = store.runs.get(run_id), store.trials.all(run_id)
     return Snapshot(
-        store.runs.get(run_id),
-        store.trials.all(run_id),
+        run,
+        trials,
         store.trials.parents(run_id),
         store.events.all(run_id, latest=LATEST_EVENTS),
         store.requests.all(run_id),
         store.events.of_kind(run_id, PROGRESS),
+        store.trials.leader_path(run_id, trials).leads,
     )
 
 
 def parts(seen: Snapshot) -> dict[str, Any]:
-    """Return every part of a run's page, by name."""
-    scores = score_chart(seen.trials, seen.parents, over=seen.run.is_over)
-    leader = scores.leader.trial if scores.leader else None
+    """Return every part of a run's page, by name; "leader" is the best prompt's number, None before there is one."""
+    chosen = str((seen.run.result or {}).get("best_candidate", ""))
+    scores = score_chart(seen.trials, seen.parents, seen.leads, chosen)
+    leader = scores.leader.number if scores.leader else None
     return {
         "stage": f"{stage(seen.run, seen.requests, leader)}{' training' if seen.training else ''}",
         "leader": leader,
@@ -52,21 +60,22 @@ def parts(seen: Snapshot) -> dict[str, Any]:
         "meters": _meters(seen),
         "chart": chart(scores, len(seen.trials), over=seen.run.is_over),
         "training": training_chart(seen.training),
-        "feed": feed(seen.events, seen.trials, seen.parents),
+        "feed": feed(seen.events, seen.trials, seen.parents, seen.leads),
     }
 
 
 def stage(run: RunRow, requests: Sequence[RequestRow], leader: int | None = None) -> str:
-    """Return a text that changes when the page's own parts must: state, flags, requests, answers, the leading prompt's trial."""
-    flags = f"{'p' if run.pause_requested else ''}{'s' if run.stop_requested else ''}"
+    """Return a text that changes when the page's own parts must: state, flags, requests, answers, the leading prompt."""
+    flags = f"{'p' if run.pause_requested else ''}{'u' if run.stop_untested else 's' if run.stop_requested else ''}"
     asked = "".join("a" if r.answer else "b" if r.batch is not None else "w" for r in requests)
-    return f"{run.state} {flags} {asked} {leader or ''} {run.message}".strip()
+    price = (run.estimate or {}).get("final_test", {}).get("calls", "")
+    return f"{run.state} {flags} {asked} {'' if leader is None else leader} {price} {run.message}".strip()
 
 
 def chart(scores: ScoreChart, trials: int, *, over: bool = False) -> dict[str, Any]:
     """Return the chart of scores: the figure (None before there is a dot) and the text for a screen reader."""
     drawn = any((scores.prompts, scores.training, scores.running, scores.failing))
-    best = f", the best {scores.leader.score:.1f} %" if scores.leader else ""
+    best = f", the best so far {percent(scores.best[-1].score.mean, 0)}" if scores.best else ""
     known = len(scores.prompts) + len(scores.failing)
     return {
         "figure": score_figure(scores) if drawn else None,
@@ -84,7 +93,7 @@ def _meters(seen: Snapshot) -> dict[str, Any]:
             for m in meters(run, seen.requests)
         ],
         "share": progress(run, seen.trials),
-        "words": "" if run.is_over else f"{words[:1].upper()}{words[1:]}{f' · {left}' if left else ''}",
+        "words": "" if not run.goes_on else f"{words[:1].upper()}{words[1:]}{f' · {left}' if left else ''}",
     }
 
 
@@ -98,7 +107,7 @@ def _end(run: RunRow) -> dict[str, Any]:
         "lost": "was interrupted",
     }
     return {
-        "over": run.is_over or run.state == "lost",
+        "over": not run.goes_on,
         "title": f"{run.title} {words.get(run.state, 'goes on')}",
         "text": str(verdict.get("sentence") or run.message),
     }

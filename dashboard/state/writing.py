@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from dashboard.state import users
-from engine.errors import StoreError
+from engine.errors import AccessError, StoreError
 from engine.home import READ_ONLY_VARIABLE
+from engine.runs.trust import endpoint_refusal
 from engine.store.store import Store
 
 WAIT = 5.0
@@ -36,3 +37,15 @@ def writing() -> Store:
     """
     check()
     return users.opened(users.current(), read_only=False, wait=WAIT)
+
+
+def check_endpoints(store: Store, value: object, added: object = None) -> None:
+    """Raise AccessError where something would be sent for this page's user to where an administrator's models do not lead.
+
+    It is the one door for all that leaves: runs, the child process of every page, and what is saved in a draft. `added` are
+    the endpoints that are allowed instead of the models of the Settings page.
+    """
+    if users.is_administrator():
+        return
+    if reason := endpoint_refusal(value, store.settings.get("models", []) if added is None else added):
+        raise AccessError(reason)

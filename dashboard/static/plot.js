@@ -21,7 +21,7 @@ const coloured = (value, style) => {
   }
   return value;
 };
-// The chosen trial gets a ring, drawn here, so that a click shows at once.
+// The chosen prompt gets a ring, drawn here, so that a click shows at once.
 const ring = (traces, chosen, style) => {
   for (const trace of traces) {
     const at = (trace.customdata ?? []).findIndex((item) => String(item) === String(chosen));
@@ -46,7 +46,9 @@ const lineage = (figure, trial) => {
   const places = new Map();
   for (const trace of figure.traces) {
     if (trace.yaxis === "y2") continue;
-    (trace.customdata ?? []).forEach((key, at) => places.set(key, [trace.x[at], trace.y[at]]));
+    (trace.customdata ?? []).forEach((key, at) =>
+      places.has(key) || places.set(key, [trace.x[at], trace.y[at]])
+    );
   }
   const x = [], y = [], seen = new Set([trial]);
   for (const child of seen) {
@@ -88,7 +90,7 @@ const draw = (box, own) => {
     size: 13,
   };
   const { traces: plain, layout } = coloured(data.figure, style);
-  const marked = own.chosen ? ring(plain, own.chosen, style) : plain;
+  const marked = own.chosen != null ? ring(plain, own.chosen, style) : plain;
   const traces = data.figure.lineage
     ? [...marked, lineageTrace(data.figure, own.pointed ?? own.chosen, style)]
     : marked;
@@ -184,7 +186,7 @@ const draw = (box, own) => {
         const chosen = event.points?.[0]?.customdata;
         if (chosen === undefined) return;
         own.chosen = own.marks ? chosen : undefined;
-        if (own.chosen) draw(box, own);
+        if (own.chosen != null) draw(box, own);
         own.trigger("clicked", Array.isArray(chosen) ? chosen[0] : chosen);
       });
     })

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from dashboard.views.text import prompt_name, upper_first
 from engine.store.rows import CandidateRow, TrialRow
-from engine.text import percent
+from engine.text import change_in_percent, counted, in_percent, percent, points_gained
 
 MOST_CANDIDATES = 24
 MOST_ROWS = 300
@@ -175,9 +175,11 @@ def trade_off(found: Sequence[Variant]) -> str:
     if len(front) < 2 or not front[0].tokens:
         return _as_good_words(found)
     cheap, dear = front[0], front[-1]
-    gain = 100 * (dear.score - cheap.score)
+    gain = round(points_gained(cheap.score, dear.score))
+    if gain < 1:
+        return _as_good_words(found)
     sentence = (
-        f"{upper_first(prompt_name(dear.number))} scores {gain:.{1 if gain < 10 else 0}f} points more than "
+        f"{upper_first(prompt_name(dear.number))} scores {counted(gain, 'point')} more than "
         f"{prompt_name(cheap.number)} and reads {dear.tokens / cheap.tokens:.1f} times the tokens."
     )
     return f"{sentence} {_as_good_words(found)}".strip()
@@ -188,21 +190,24 @@ def _as_good_words(found: Sequence[Variant]) -> str:
     cheaper, best = as_good(found), next((v for v in found if v.best), None)
     if cheaper is None or best is None:
         return ""
-    fewer_tokens = 100 * (1 - cheaper.tokens / best.tokens)
     return (
         f"On these rows {prompt_name(cheaper.number)} is as good as the best, {prompt_name(best.number)}, "
-        f"with {fewer_tokens:.0f} % fewer tokens."
+        f"with {-change_in_percent(best.tokens, cheaper.tokens)} % fewer tokens."
     )
 
 
 def as_good(found: Sequence[Variant]) -> Variant | None:
     """Return the cheapest prompt that scores no less than the best one on the rows to choose by; None without one.
 
+    It is cheaper by a percent of the tokens at least.
+
     >>> as_good([Variant(0, 0.5, 100, False, False), Variant(1, 0.8, 400, True, True), Variant(2, 0.8, 300, False, False)]).number
     2
     """
     best = next((v for v in found if v.best), None)
-    others = [v for v in found if best is not None and v.score >= best.score and v.tokens < best.tokens]
+    others = [
+        v for v in found if best and v.score >= best.score and change_in_percent(best.tokens, v.tokens) < 0
+    ]
     return min(others, key=lambda v: v.tokens, default=None)
 
 
@@ -275,7 +280,7 @@ def variants_figure(found: Sequence[Variant]) -> dict[str, object]:
     traces = []
     for name, marker in markers.items():
         group = [v for v in found if name == (chosen if v.best else beaten if v.beaten else worth)]
-        points = [(v.number, v.tokens, round(100 * v.score, 1)) for v in group]
+        points = [(v.number, v.tokens, in_percent(v.score)) for v in group]
         if group:
             dots = _dots(name, points, marker, hover)
             traces.append(dots | ({"mode": "markers"} if name == beaten else {}))
@@ -291,7 +296,7 @@ def _axis(title: str, **more: object) -> dict[str, object]:
 
 
 def _node_text(node: Node) -> str:
-    score = "not scored" if node.score is None else percent(node.score)
+    score = "not scored" if node.score is None else percent(node.score, 1)
     reason = node.reason if len(node.reason) <= 160 else f"{node.reason[:160]}…"
     lines = [reason[i : i + 60] for i in range(0, len(reason), 60)]
     return f"Prompt {node.number}: <b>{score}</b><br>{'<br>'.join(map(escape, lines))}"

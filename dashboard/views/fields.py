@@ -11,7 +11,7 @@ from engine.pipeline.records import paths
 from engine.pipeline.spec import FieldSpec
 from engine.records import Candidate, Outcome, json_value, plain_path
 from engine.statistics import mean_interval, paired_interval
-from engine.text import percent, points_gained, signed
+from engine.text import in_percent, percent, printed_change, signed
 
 MOST_WORST = 12
 """Rows that are listed for one field."""
@@ -48,8 +48,8 @@ class FieldResult(NamedTuple):
     @property
     def change(self) -> str:
         """The difference in points with its interval, in words."""
-        low, high = (signed(100 * side) for side in (self.low, self.high))
-        return f"{signed(points_gained(self.before, self.after))} ({low} to {high})"
+        printed = printed_change(self.before, self.after, self.low, self.high)
+        return f"{signed(printed.gain)} ({printed.interval})"
 
 
 def field_results(
@@ -160,7 +160,7 @@ def field_table(found: Sequence[FieldResult], *, compared: bool = True) -> list[
     return [
         {
             "Field": one.path,
-            **(_before_and_after(one) if compared else {"Score": round(100 * one.after, 1)}),
+            **(_before_and_after(one) if compared else {"Score": in_percent(one.after, 0)}),
             f"{'After' if compared else 'Score'} lies between": (
                 f"{percent(one.after_low, 0)} and {percent(one.after_high, 0)}"
             ),
@@ -176,7 +176,7 @@ def field_table(found: Sequence[FieldResult], *, compared: bool = True) -> list[
 
 def _before_and_after(one: FieldResult) -> dict[str, object]:
     return {
-        "Before": round(100 * one.before, 1),
-        "After": round(100 * one.after, 1),
+        "Before": in_percent(one.before, 0),
+        "After": in_percent(one.after, 0),
         "Change in points": one.change,
     }

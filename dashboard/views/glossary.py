@@ -106,6 +106,12 @@ TERMS: tuple[Term, ...] = (
     Term("candidate", "trial prompt", "One prompt that a run tries."),
     Term("baseline", "seed prompt", "Your prompt as it was before tuning; everything is compared with it."),
     Term("best prompt", "winner", "The candidate that a run chose; it is what you take away."),
+    Term(
+        "best so far",
+        "leader",
+        "The prompt whose score on the validation rows is surest to be the highest. One that ran only some of these rows is "
+        "compared on them with the start, and its score is drawn towards the start's. The band is the 95 % interval of the score.",
+    ),
     Term("gain", "improvement", "What the best prompt scores above the baseline, in points of 100."),
     Term(
         "likely gain",

@@ -8,13 +8,14 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from dashboard.state.models import models_of_steps, title_of
-from engine.export.hero import VERDICTS
+from engine.export.hero import VERDICTS, result_shown
 from engine.records import Candidate, Evaluation, Outcome
 from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec, SplitSpec
+from engine.search.budget import LIMIT_WORDS, Budget
 from engine.search.objective import Objective
 from engine.search.verdict import Verdict, verdict
 from engine.store.rows import RunRow
-from engine.text import dollars, duration, listed, percent, points_gained, price, short
+from engine.text import duration, in_percent, listed, percent, points_gained, price
 
 
 class Difference(NamedTuple):
@@ -54,18 +55,16 @@ def table_row(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -
 
     A project is named where it is called otherwise than the run, and equal prompts have no gain.
     """
-    judged = (run.result or {}).get("verdict", {})
-    kind = str(judged.get("kind", ""))
+    judged = result_shown(run.result).get("verdict", {})
+    kind, tested = str(judged.get("kind", "")), judged.get("baseline") is not None
     project = names.get(run.project_id, "deleted")
     marks = ["in use" if run.in_use else "", ", ".join(run.tags), run.note]
     return {
         "State": [words[run.state]],
         "Run": run.title if project == run.title else f"{run.title} · {project}",
-        "Before": round(100 * judged["baseline"], 1) if judged else None,
-        "After": round(100 * judged["best"], 1) if judged else None,
-        "Gain": points_gained(judged["baseline"], judged["best"], 1)
-        if judged and kind != "unchanged"
-        else None,
+        "Before": in_percent(judged.get("baseline"), 0),
+        "After": in_percent(judged.get("best"), 0),
+        "Gain": points_gained(judged["baseline"], judged["best"]) if tested and kind != "unchanged" else None,
         "Verdict": VERDICTS[kind][0] if kind in VERDICTS else "",
         "Started": datetime.fromtimestamp(run.created_at).astimezone(),
         "Optimizer": run.spec.get("optimizer", {}).get("name", ""),
@@ -83,9 +82,11 @@ def best_scores(runs: Sequence[RunRow]) -> list[float]:
     `runs` are a project's, the newest first. Those on other data, rows, or by another metric than the newest are left
     out, and a best prompt counts where it is surely better.
     """
-    judged = [run for run in runs if run.result and run.result.get("verdict")]
+    judged = [
+        run for run in runs if run.result and (run.result.get("verdict") or {}).get("baseline") is not None
+    ]
     alike = [run for run in reversed(judged) if _test_of(run) == _test_of(judged[0])]
-    verdicts = [(run.result or {})["verdict"] for run in alike]
+    verdicts = [result_shown(run.result)["verdict"] for run in alike]
     scores = [(v["baseline"], v["best" if v.get("kind") == "better" else "baseline"]) for v in verdicts]
     return [scores[0][0], *accumulate((best for _, best in scores), max)] if scores else []
 
@@ -121,7 +122,7 @@ def differences(left: RunSpec, right: RunSpec) -> list[Difference]:
         ("Columns", left.mapping, right.mapping, True),
         ("Layout of messages", left.adapter, right.adapter, True),
         ("Optimizer", _named(left.optimizer), _named(right.optimizer), False),
-        ("Budget", _budget(left), _budget(right), False),
+        ("Budget", left.budget.words, right.budget.words, False),
         ("Seed", left.seed, right.seed, False),
     )
     return [
@@ -129,6 +130,23 @@ def differences(left: RunSpec, right: RunSpec) -> list[Difference]:
         for what, first, second, matters in pairs
         if first != second
     ]
+
+
+def what_changed(before: RunSpec, now: RunSpec) -> str:
+    """Return what differs in a run's settings from those of before, in words; "" where nothing does."""
+    parts = []
+    for what, old in before:
+        new = getattr(now, what)
+        if isinstance(new, Budget):
+            for name, words in LIMIT_WORDS.items():
+                amount, _, unit = words.partition(" ")
+                if (limit := getattr(new, name)) != getattr(old, name):
+                    change = "removed" if limit is None else f"changed to {amount.format(limit)}"
+                    parts.append(f"the limit of {unit} was {change}")
+        elif new != old:
+            to = f" to {new.name}" if isinstance(new, Named | ModelChoice) else ""
+            parts.append(f"the {what.replace('_', ' ')} was changed{to}")
+    return listed(parts)
 
 
 def same_test(left: RunSpec, right: RunSpec) -> bool:
@@ -200,17 +218,6 @@ def _left_out(spec: RunSpec) -> str:
 def _named(named: Named) -> str:
     options = ", ".join(f"{k} {v}" for k, v in sorted(named.options.items()))
     return f"{named.name} ({options})" if options else named.name
-
-
-def _budget(spec: RunSpec) -> str:
-    budget = spec.budget
-    parts = (
-        f"{budget.calls:,} calls" if budget.calls else "",
-        f"{short(budget.tokens)} tokens" if budget.tokens else "",
-        dollars(budget.usd) if budget.usd else "",
-        duration(budget.seconds) if budget.seconds else "",
-    )
-    return ", ".join(p for p in parts if p) or "no limit"
 
 
 def _both_texts(what: str, left: Any, right: Any) -> tuple[str, str]:

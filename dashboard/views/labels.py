@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from dashboard.views.comparison import ComparedRow
 from engine.records import value_text
+from engine.text import in_percent
 
 MOST_LABELS = 300
 LONGEST = 60
@@ -118,7 +119,7 @@ def score_table(scores: Sequence[Sequence[LabelScore]], names: Sequence[str]) ->
     for same in zip(*scores, strict=True):
         line: dict[str, Any] = {"Label": same[0].label, "Rows": same[0].rows}
         for name, one in zip(names, same, strict=True):
-            line[f"{name}: found"] = None if one.recall is None else 100 * one.recall
-            line[f"{name}: right"] = None if one.precision is None else 100 * one.precision
+            line[f"{name}: found"] = in_percent(one.recall, 0)
+            line[f"{name}: right"] = in_percent(one.precision, 0)
         lines.append(line)
     return lines

@@ -8,36 +8,47 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from dashboard.views.text import prompt_name, upper_first
+from engine.search.leader import Lead
 from engine.search.wording import SOLVING
 from engine.store.rows import EventRow, RequestRow, RunRow, TrialRow
 from engine.store.runs import budget_now
-from engine.text import counted, dollars, duration, percent, price, short
+from engine.text import counted, dollars, duration, in_percent, percent, price, short
 
 LATEST = 150
-KINDS = {"new_best": "best", "error": "error", "row_scored": "error"}
+KINDS = {"error": "error", "row_scored": "error"}
 ROWS = {"train": "training row", "validation": "validation row", "test": "test row", "teacher": "test row"}
 
 
 def feed(
-    events: Sequence[EventRow], trials: Sequence[TrialRow], parents: Mapping[str, Sequence[str]]
+    events: Sequence[EventRow],
+    trials: Sequence[TrialRow],
+    parents: Mapping[str, Sequence[str]],
+    leads: Sequence[Lead] = (),
 ) -> dict[str, Any]:
     """Return the latest events as lines, the newest last: id, time of day, kind, sentence.
 
-    The keys of `parents` are the candidates in the order found, which is how they are numbered.
+    The keys of `parents` are the candidates in the order found, which is how they are numbered. The line of a trial
+    after which another prompt leads names it (`leads`); the prompts that the search itself keeps meanwhile are left out.
     """
-    known = _RunNames(trials, parents)
+    known = _RunNames(trials, parents, leads)
     lines = []
-    for same in _groups(events[-LATEST:], known):
+    for same in _groups([e for e in events[-LATEST:] if e.kind != "new_best"], known):
         at = datetime.fromtimestamp(same[-1].at).astimezone().strftime("%H:%M:%S")
-        lines.append([same[0].id, at, _css_class(same[0]), known.sentence(same)])
+        leading = known.leader_sentence(same[-1])
+        kind = "best" if leading else _css_class(same[0])
+        lines.append([same[0].id, at, kind, f"{known.sentence(same)} {leading}".rstrip()])
     return {"lines": lines}
 
 
 class _RunNames:
     """The names of a run's prompts and trials, and the sentences of its events."""
 
-    def __init__(self, trials: Sequence[TrialRow], parents: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self, trials: Sequence[TrialRow], parents: Mapping[str, Sequence[str]], leads: Sequence[Lead]
+    ) -> None:
         self.trials = {t.number: t for t in trials}
+        previous = [None, *(lead.candidate for lead in leads)]
+        self.new_leads = {n.trial: n for n, old in zip(leads, previous, strict=False) if n.candidate != old}
         self.numbers = {candidate: number for number, candidate in enumerate(parents)}
 
     def name(self, candidate: object) -> str:
@@ -55,8 +66,6 @@ class _RunNames:
         event = same[-1]
         if event.kind == "proposed":
             return _proposals_sentence(same)
-        if event.kind == "new_best" and event.data.get("candidate") in self.numbers:
-            return self._best_sentence(event)
         if event.kind == "candidate_found" and "number" in event.data:
             number = event.data["number"]
             reason = event.text.partition(": ")[2]
@@ -77,18 +86,14 @@ class _RunNames:
             return f"Cut short before the first row: {', '.join(names)}."
         return self._trials_sentence(same) if len(same) > 1 else self._trial_sentence(trial)
 
-    def _best_sentence(self, event: EventRow) -> str:
-        reason = event.text.partition(": ")[2]
-        name = _lower_first(self.name(event.data["candidate"]))
-        return f"Best so far: {name}{self._figure(event.data['candidate'])}. {upper_first(reason)}"
-
-    def _figure(self, candidate: object) -> str:
-        """Return what a prompt scored on the most validation rows: a search may expect more of it, or less."""
-        scored = [t for t in self.trials.values() if t.candidate_id == candidate and t.split == "validation"]
-        found = max(scored, key=lambda t: (t.complete, t.rows_done), default=None)
-        if found is None or found.answered_score is None:
+    def leader_sentence(self, event: EventRow) -> str:
+        """Return which prompt is the best so far after a trial and its likely score; "" where that was so before."""
+        trial = self.trial(event)
+        lead = self.new_leads.get(trial.number) if event.kind == "trial_finished" and trial else None
+        if lead is None:
             return ""
-        return f" with {percent(found.answered_score, 0)} on {counted(found.rows_done - found.failed, 'validation row')}"
+        about = "" if lead.score.rows == lead.total else "about "
+        return f"Best so far: {_lower_first(self.name(lead.candidate))} with {about}{percent(lead.score.mean, 0)}."
 
     def _trial_sentence(self, trial: TrialRow) -> str:
         kind = ROWS.get(trial.split, "row")
@@ -106,7 +111,7 @@ class _RunNames:
 
     def _trials_sentence(self, same: Sequence[EventRow]) -> str:
         found = [t for t in map(self.trial, same) if t is not None]
-        scores = sorted(100 * (t.answered_score or 0.0) for t in found)
+        scores = sorted(in_percent(t.answered_score or 0.0, 0) for t in found)
         rows = counted(sum(t.rows_done for t in found), "training row")
         prompts = counted(len({t.candidate_id for t in found}), "prompt")
         between = (
@@ -219,11 +224,22 @@ def spent(runs: Iterable[RunRow]) -> str:
 
 def time_left(run: RunRow, trials: Sequence[TrialRow] = ()) -> str:
     """Return how long a running run will go on, in words, or "" when nothing can be said."""
-    left, done = calls_left(run, trials), run.calls + run.cached
-    if run.result is not None or run.state != "running" or left is None or done < 5:
+    seconds = seconds_left(run, trials)
+    if run.result is not None or run.state != "running" or seconds is None:
         return ""
-    seconds = run.seconds * left / done
     return "nearly done" if seconds < 2 else f"about {duration(seconds)} left"
+
+
+def seconds_left(run: RunRow, trials: Sequence[TrialRow] = ()) -> float | None:
+    """Return how long a run will go on: at first by the pace of its estimate, later more and more by that of its calls."""
+    left, done = calls_left(run, trials), run.calls + run.cached
+    if left is None or run.estimate is None or done < 5:
+        return None
+    pace = run.seconds / done
+    calls, seconds = (run.estimate.get(name) or {} for name in ("calls", "seconds"))
+    expected = seconds["typical"] / max(1, calls["typical"]) if seconds and "typical" in calls else pace
+    share = done / (done + left)
+    return left * (share * pace + (1 - share) * expected)
 
 
 def progress(run: RunRow, trials: Sequence[TrialRow] = ()) -> float:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from dashboard.views.text import model_name
 from engine.runs.spec import RunSpec
 from engine.store.rows import RunRow
-from engine.text import counted, listed, percent, price, time_taken
+from engine.text import counted, in_percent, listed, percent, price, time_taken
 
 HEAD = ("Score", "Likely between", "Cost of 1,000 rows", "Time of a row")
 """Names of a line's figures, after the first column."""
@@ -148,7 +148,7 @@ def models_figure(found: Iterable[ModelFigures]) -> dict[str, Any] | None:
 
 def _points(kind: str, group: Sequence[ModelFigures]) -> dict[str, Any]:
     name, marker = LOOKS[kind]
-    scores = [100 * (f.score or 0.0) for f in group]
+    scores = [in_percent(f.score or 0.0) for f in group]
     return {
         "type": "scatter",
         "mode": "markers+text",
@@ -158,8 +158,8 @@ def _points(kind: str, group: Sequence[ModelFigures]) -> dict[str, Any]:
         "error_y": {
             "type": "data",
             "symmetric": False,
-            "array": [100 * f.likely[1] - s for f, s in zip(group, scores, strict=True)],
-            "arrayminus": [s - 100 * f.likely[0] for f, s in zip(group, scores, strict=True)],
+            "array": [in_percent(f.likely[1]) - s for f, s in zip(group, scores, strict=True)],
+            "arrayminus": [s - in_percent(f.likely[0]) for f, s in zip(group, scores, strict=True)],
             "color": "$muted",
             "thickness": 1.5,
         },

@@ -146,7 +146,7 @@ def comparison_sentence(result: Mapping[str, Any]) -> str:
 
     >>> best, teacher = {"test": 0.8, "cost_per_row": 0.0002}, {"test": 0.9, "cost_per_row": 0.01, "rows": 20}
     >>> comparison_sentence({"best": best, "teacher": teacher})
-    'On the test rows the small model scores 80.0 %, its teacher 90.0 %. A row costs 2 % of what the teacher takes.'
+    'On the test rows the small model scores 80 %, its teacher 90 %. A row costs 2 % of what the teacher takes.'
     """
     best, teacher = result.get("best") or {}, result.get("teacher") or {}
     if best.get("test") is None or teacher.get("test") is None:
@@ -155,5 +155,5 @@ def comparison_sentence(result: Mapping[str, Any]) -> str:
     own, large = best.get("cost_per_row"), teacher.get("cost_per_row")
     if own is None or not large:
         return text
-    share = 100 * own / large
-    return f"{text} A row costs {'less than 1' if 0 < share < 1 else f'{share:.0f}'} % of what the teacher takes."
+    share = "less than 1 %" if 0 < own / large < 0.01 else percent(own / large)
+    return f"{text} A row costs {share} of what the teacher takes."

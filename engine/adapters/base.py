@@ -320,14 +320,14 @@ class Adapter:
 
     def _rendered_for(self, signature: type[Signature]) -> Rendered:
         rendered = self._rendered.get(signature)
-        if rendered is None:
+        if rendered is None or rendered.task is not signature._instructions:
             plan = plan_of(signature)
             slots = tuple((f, *_marks_of(self.marks, f.name)) for f in plan.inputs)
             # A signature whose outputs all come natively asks for no text.
             reminder = self.user_message_output_requirements(signature) if plan.outputs else ""
             system = "" if self._pieced else self.format_system_message(signature)
             earlier = ((plan.earlier, *_marks_of(self.marks, plan.earlier.name)),) if plan.earlier else ()
-            rendered = Rendered(plan, slots, system, reminder, self.write, earlier)
+            rendered = Rendered(plan, slots, system, reminder, self.write, earlier, signature._instructions)
             if self._pieced:  # a subclass's own pieces may change from call to call
                 rendered.system = self.format_system_message(signature)
                 rendered.write = lambda _plan, values: self.format_assistant_message_content(

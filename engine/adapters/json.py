@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary, WeakSet
 import orjson
 
 from engine.adapters.base import NOT_SUPPLIED, Adapter
-from engine.adapters.notes import json_schema
+from engine.adapters.notes import form_in_words, json_schema
 from engine.adapters.plan import FieldPlan, Plan, Values, plan_of, typed
 from engine.adapters.scalars import loose_object
 from engine.adapters.values import jsonable
@@ -29,11 +29,11 @@ def response_format(signature: type[Signature]) -> dict[str, Any]:
     properties: dict[str, object] = {}
     definitions: dict[str, object] = {}
     for field in plan_of(signature).outputs:
-        schema = json_schema(field.annotation, field.nested)
+        schema = json_schema(field.annotation, field.nested, decimals_as_numbers=True)
         if not schema:
             return JSON_MODE
         definitions.update(schema.pop("$defs", {}))
-        properties[field.name] = schema
+        properties[field.name] = _described(schema, field.rules)
     try:
         closed = _closed({"type": "object", "properties": properties})
         if definitions:
@@ -47,9 +47,13 @@ def response_format(signature: type[Signature]) -> dict[str, Any]:
 
 
 def _closed(schema: object) -> Any:
-    """Return a schema with every object closed; raises ValueError for an object with free keys."""
+    """Return a schema with every object closed; what a strict one cannot hold is in the descriptions.
+
+    Raises ValueError for an object with free keys.
+    """
     if not isinstance(schema, dict):
         return schema
+    schema = _described(schema, form_in_words(schema))
     kept = {k: v for k, v in schema.items() if k not in _UNSUPPORTED}
     if kept.get("type") == "object" or "properties" in kept:
         if "properties" not in kept:
@@ -66,6 +70,15 @@ def _closed(schema: object) -> Any:
         if key in kept:
             kept[key] = [_closed(part) for part in kept[key]]
     return kept
+
+
+def _described(schema: dict[str, Any], words: str) -> dict[str, Any]:
+    """Return a schema whose description also says this."""
+    if not words:
+        return schema
+    known = schema.get("description", "").strip()
+    lead = f"{known}{'' if known.endswith(('.', '!', '?')) else '.'} " if known else ""
+    return {**schema, "description": f"{lead}{words[0].upper()}{words[1:]}."}
 
 
 _UNSUPPORTED = frozenset(

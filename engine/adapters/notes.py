@@ -69,16 +69,24 @@ _SIMPLE_NOTES = (
 )
 
 
-def json_schema(annotation: object, nested: Mapping[str, str] | None = None) -> dict[str, Any] | None:
+def json_schema(
+    annotation: object, nested: Mapping[str, str] | None = None, *, decimals_as_numbers: bool = False
+) -> dict[str, Any] | None:
     """Return a type's JSON schema, `type` first, titles left out; None where it has none.
 
-    `nested` are descriptions by path that take the place of the type's own.
+    `nested` are descriptions by path that take the place of the type's own. pydantic's schema of a Decimal also takes a text.
     """
     from pydantic import TypeAdapter
     from pydantic.errors import PydanticUserError
+    from pydantic.json_schema import GenerateJsonSchema
 
+    class Numbers(GenerateJsonSchema):
+        def decimal_schema(self, schema: Any) -> dict[str, Any]:
+            return self.float_schema(schema)
+
+    generator = Numbers if decimals_as_numbers else GenerateJsonSchema
     try:
-        schema = TypeAdapter(checkable(annotation)).json_schema()
+        schema = TypeAdapter(checkable(annotation)).json_schema(schema_generator=generator)
     except (PydanticUserError, TypeError):
         return None
     tidy = _tidy(with_descriptions(schema, annotation, nested) if nested else schema)
@@ -132,6 +140,38 @@ def rules_in_words(constraints: Iterable[object]) -> str:
             words.append("a finite number")
     return ", ".join(words)
 
+
+def form_in_words(schema: Mapping[str, Any]) -> str:
+    """Return the format and the limits of a JSON schema as a clause ("" when there are none).
+
+    >>> form_in_words({"type": "string", "format": "date", "maxLength": 10})
+    'a date as in 2024-05-31, length at most 10'
+    """
+    form, templates = _FORMATS.get(schema.get("format", "")), dict(_RULES)
+    limits = [templates[rule].format(schema[key]) for key, rule in _LIMITS.items() if key in schema]
+    return ", ".join(limits if form is None else [form, *limits])
+
+
+_FORMATS = {
+    "date": "a date as in 2024-05-31",
+    "date-time": "a date and time as in 2024-05-31T14:30:00",
+    "time": "a time of day as in 14:30:00",
+    "duration": "a duration as in P1DT2H30M",
+    "uuid": "a UUID as in 0b1d9a6c-3c55-4d2a-9c1e-5f0c8f6f2a11",
+    "uri": "an address as in https://example.org/page",
+    "email": "an e-mail address as in name@example.org",
+    "ipv4": "an IP address as in 192.0.2.1",
+    "ipv6": "an IP address as in 2001:db8::1",
+    "ipvanyaddress": "an IP address as in 192.0.2.1",
+}
+"""JSON schema's formats, and pydantic's, in words."""
+
+_LIMITS = {
+    **{"exclusiveMinimum": "gt", "minimum": "ge", "exclusiveMaximum": "lt", "maximum": "le"},
+    **{"multipleOf": "multiple_of", "minLength": "min_length", "maxLength": "max_length"},
+    **{"minItems": "min_length", "maxItems": "max_length", "pattern": "pattern"},
+}
+"""Limits in a JSON schema -> the same as pydantic's."""
 
 _RULES = (
     ("gt", "greater than {}"),

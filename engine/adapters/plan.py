@@ -361,6 +361,7 @@ class Rendered:
     reminder: str
     write: Write
     earlier: tuple[Slot, ...] = ()
+    task: str | None = None
     demos: OrderedDict[tuple[int, ...], tuple[list[Any], list[Turn]]] = field(default_factory=OrderedDict)
 
     def user(self, inputs: Values) -> Turn:

@@ -14,6 +14,7 @@ import orjson
 
 from engine.adapters.notes import output_note
 from engine.signature.grammar import type_text
+from engine.written import plain_numbers
 
 _FENCE = re.compile(r"\s*```[\w+-]*[ \t]*\n?(.*?)\n?\s*```\s*", re.DOTALL)
 _INNER_FENCE = re.compile(r"```[\w+-]*[ \t]*\n(.*?)```", re.DOTALL)
@@ -212,13 +213,16 @@ def bool_text(text: str) -> bool:
     return found
 
 
-_GROUPED = re.compile(r"[+-]?\d{1,3}(?:([, _\u00a0\u202f\u2009'])\d{3})(?:\1\d{3})*(?:\.\d+)?")
+def number_text(text: str, *, whole: bool = False) -> str:
+    """Return a number's text in plain digits, as it is read most likely; any other text without wrapping.
 
-
-def number_text(text: str) -> str:
-    """Return a number's text without wrapping and thousands separators."""
+    With `whole` a reading that is a whole number goes first. A percent sign stays: 50 % may mean 0.5.
+    """
     text = bare(text)
-    return re.sub(r"[, _\u00a0\u202f\u2009']", "", text) if _GROUPED.fullmatch(text) else text
+    readings = () if text.endswith("%") else plain_numbers(text)
+    if whole:
+        readings = tuple(sorted(readings, key=lambda reading: not _PLAIN_INT.fullmatch(reading)))
+    return readings[0] if readings else text
 
 
 _PLAIN_INT = re.compile(r"[+-]?[0-9]+")
@@ -226,16 +230,14 @@ _PLAIN_FLOAT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)
 
 
 def int_text(text: str) -> int:
-    """Read a whole number; "42.0" and "1,234" are ones."""
+    """Read a whole number; "42.0", "1,234" and "1.234" are ones."""
     plain = text.strip()  # `int` and `float` refuse some white space that `strip` takes off
     if not _PLAIN_INT.fullmatch(plain):
-        plain = number_text(plain)
+        plain = number_text(plain, whole=True)
     if _PLAIN_INT.fullmatch(plain) and len(plain) < 4000:
         return int(plain)
-    if _PLAIN_FLOAT.fullmatch(plain):
-        number = float(plain)
-        if number.is_integer():
-            return int(number)
+    if _PLAIN_FLOAT.fullmatch(plain) and (number := float(plain)).is_integer():
+        return int(number)
     refuse(int, text)
 
 
@@ -244,10 +246,7 @@ def float_text(text: str) -> float:
     plain = text.strip()
     if not _PLAIN_FLOAT.fullmatch(plain):
         plain = number_text(plain)
-    if not _PLAIN_FLOAT.fullmatch(plain):
-        refuse(float, text)
-    number = float(plain)
-    if not math.isfinite(number):
+    if not _PLAIN_FLOAT.fullmatch(plain) or not math.isfinite(number := float(plain)):
         refuse(float, text)
     return number
 

@@ -108,7 +108,7 @@ class _ExtractionError(AdapterParseError):
 def extraction_of(signature: type[Signature]) -> type[Signature]:
     """Return the second call's signature: a free answer in, the same outputs out."""
     made = _extractions.get(signature)
-    if made is None:
+    if made is None or signature.instructions not in made.instructions:
         outputs = {
             name: (signature.annotation(name), field) for name, field in signature.output_fields.items()
         }

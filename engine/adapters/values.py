@@ -38,6 +38,7 @@ from engine.errors import ConfigurationError, SignatureError, first_problem
 from engine.signature.grammar import UNIONS, NoneType, is_class, type_text
 from engine.types.base import Part, Type
 from engine.types.tool import ToolForm
+from engine.written import read_dates
 
 __all__ = ["Reader", "UnreadableError", "format_value", "parse_value", "reader_for", "type_text"]
 
@@ -244,6 +245,8 @@ def _structured(annotation: object) -> Reader:
         if not scalar:
             return json(_decoded(written, annotation))
         plain = number_text(written) if number else bare(written)
+        if annotation is datetime.date and len(days := read_dates(plain)) == 1:
+            plain = days[0].isoformat()
         if calendar and plain.replace(".", "").isdigit():
             refuse(annotation, written)
         return validate(plain)

@@ -196,6 +196,8 @@ def open_dashboard(
     ] = "",
 ) -> None:
     """Open the dashboard in the browser."""
+    if users is not None and not users.exists() and (stored := data_home() / users).exists():
+        users = stored  # where `tuneboard users add` has put it
     _serve(port, no_browser, read_only, token, Team(users, host, url))
 
 

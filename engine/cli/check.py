@@ -73,7 +73,7 @@ def _findings(new: ScoredRows, old: ScoredRows | None, at_least: float | None) -
         below = round(100 * new.interval.high, 6) < at_least
         word = "Failed: the score is surely below" if below else "Passed: the score is not surely below"
         found.append(
-            Finding(below, f"{word} {at_least:g} % (it may be as high as {percent(new.interval.high)}).")
+            Finding(below, f"{word} {at_least:g} % (it may be as high as {percent(new.interval.high, 1)}).")
         )
     if old is not None:
         compared = verdict(Evaluation("old", tuple(old.outcomes)), Evaluation("new", tuple(new.outcomes)))
@@ -99,8 +99,8 @@ def _junit(title: str, new: ScoredRows, old: ScoredRows | None, findings: Sequen
         row = ET.SubElement(suite, "testcase", classname="rows", name=name, time=f"{outcome.seconds:.3f}")
         if outcome.error is not None:
             ET.SubElement(row, "error", message=outcome.error)
-        was = f", {percent(before[outcome.row])} before" if outcome.row in before else ""
-        ET.SubElement(row, "system-out").text = f"{percent(outcome.score)}{was}: {_answer(outcome)}"
+        was = f", {percent(before[outcome.row], 1)} before" if outcome.row in before else ""
+        ET.SubElement(row, "system-out").text = f"{percent(outcome.score, 1)}{was}: {_answer(outcome)}"
     suite.set("tests", str(len(new.outcomes) + 1))
     suite.set("failures", str(int(bool(failures))))
     suite.set("errors", str(len(new.failed)))

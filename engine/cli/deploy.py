@@ -7,6 +7,7 @@ from pathlib import Path
 
 from engine.errors import ConfigurationError
 from engine.export.container import wheel
+from engine.home import write_whole
 
 FILES = ("compose.yaml", "Dockerfile", "tuneboard.service")
 
@@ -27,11 +28,11 @@ def write_deploy_folder(folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob("tuneboard-*.whl"):
             old.unlink()  # the image takes the only one there is
-        (folder / name).write_bytes(content)
+        write_whole(folder / name, content)
         written.append(folder / name)
         for file in FILES:
             if not (folder / file).exists():
-                (folder / file).write_text((source / file).read_text(encoding="utf-8"), encoding="utf-8")
+                write_whole(folder / file, (source / file).read_bytes())
                 written.append(folder / file)
     except OSError as error:
         raise ConfigurationError(

@@ -16,7 +16,7 @@ from engine.errors import ConfigurationError, DatasetError, EngineError, Unknown
 from engine.evaluate import Evaluate
 from engine.export.formats import EXPORTS, ExportFormat, get_export
 from engine.export.program import ProgramFile, read_program
-from engine.home import data_home
+from engine.home import data_home, write_whole
 from engine.lm.client import make_lm
 from engine.records import Outcome
 from engine.runs.prepare import usable_examples
@@ -150,7 +150,7 @@ def export_program(run_id: str, form: str, output: Path | None, candidate: str |
             path = program.with_name(kind.file_name)
             if kind.on_demand or not path.exists():
                 # Some forms are made only on demand; a program that the form cannot hold raises here.
-                path.write_bytes(kind.content(read_program(program)))
+                write_whole(path, kind.content(read_program(program)))
     if output is not None:
         path = save_file(output, path.read_bytes())
     typer.echo(path)
@@ -182,9 +182,9 @@ def _run_file(store: Store, run_id: str, form: str) -> tuple[str, bytes]:
 def save_file(path: Path, content: bytes, *, make_folder: bool = True) -> Path:
     """Write a file and return its path. Raises ConfigurationError where it cannot be written."""
     try:
-        if make_folder:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        if not make_folder:
+            path.parent.stat()
+        write_whole(path, content)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror or error}.") from error
     return path

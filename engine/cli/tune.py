@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -15,25 +15,26 @@ from typing import Any
 import typer
 from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from engine.cli.programs import file_bytes
 from engine.dataset import read_dataset
 from engine.errors import ConfigurationError, DatasetError, NotFoundError, RunError, StoreError, first_problem
-from engine.export.hero import result_sentences
+from engine.export.hero import result_sentences, result_shown
 from engine.home import data_home
+from engine.progress import ProgressLine
 from engine.runs.prepare import check_keys, estimate_run
 from engine.runs.spec import Named, RunSpec, no_gain_by_ray
 from engine.runs.spending import check_spending
 from engine.runs.trust import agree, not_agreed, wishes
 from engine.runs.worker import work
 from engine.search.backends.contract import BackendChoice
+from engine.search.leader import Lead, LeaderPath
 from engine.search.objective import Objective
 from engine.store.queue import WAITING
 from engine.store.rows import RunRow, TrialRow
 from engine.store.store import Store
-from engine.text import duration, percent, price, signed
+from engine.text import duration, percent, price, printed_change
 
 
 def run_demo(optimizer: str | None, sample: str | None) -> int:
@@ -157,11 +158,11 @@ def report(run: RunRow, console: Console) -> None:
         console.print(f"Go on with: tuneboard run {run.id}", highlight=False)
         return
     table = Table(show_edge=False, pad_edge=False)
-    for title in ("", "Baseline", "Best"):
+    for title in ("", "Baseline", "Taken" if result.get("taken") else "Best"):
         table.add_column(title, justify="left" if not title else "right")
-    before, after = result["baseline"], result["best"]
-    table.add_row("Test rows", percent(before["test"]), percent(after["test"]))
-    table.add_row("Validation rows", percent(before["validation"]), percent(after["validation"]))
+    before, after = result["baseline"], result_shown(result)["best"]
+    for name, split in (("Test rows", "test"), ("Validation rows", "validation")):
+        table.add_row(name, percent(before[split], 1), percent(after[split], 1))
     table.add_row("Tokens per row", _number(before["tokens_per_row"]), _number(after["tokens_per_row"]))
     table.add_row("Failed test rows", str(before["failed"]), str(after["failed"]))
     console.print()
@@ -178,12 +179,9 @@ def report(run: RunRow, console: Console) -> None:
     cached = f" ({usage['cached']:,} more from the cache)" if usage["cached"] else ""
     took = f"{usage['calls']:,} calls{cached}, {tokens:,} tokens, {price(usage['cost'])}, {duration(result['seconds'])}"
     console.print(took, highlight=False)
-    if run.taken != result["best_candidate"]:
+    if run.taken == result["seed_candidate"] != result["best_candidate"]:
         take = f"tuneboard export {run.id} --candidate {result['best_candidate']}"
-        console.print(
-            f"The program is the starting one, for none is surely better. To take the best: {take}",
-            highlight=False,
-        )
+        console.print(f"To take the best prompt: {take}", highlight=False)
     if static := result.get("static"):
         take = f"tuneboard export {run.id} --candidate {static['candidate']}"
         console.print(f"To take the best fixed prompt: {take}", highlight=False)
@@ -213,16 +211,19 @@ def _print_models(compared: Mapping[str, Any], run: RunRow, console: Console) ->
         marks += [f"{one['failed']} of {one['rows']} rows failed"] if one["failed"] else []
         table.add_row(
             ", ".join(one["models"]) or run.spec["model"]["name"],
-            "failed" if one["score"] is None else percent(one["score"]),
-            ""
-            if one["candidate"] == best or one["score"] is None
-            else f"{signed(100 * one['low'])} to {signed(100 * one['high'])}",
+            "failed" if one["score"] is None else percent(one["score"], 1),
+            "" if one["candidate"] == best or one["score"] is None else _interval(one),
             price(one["cost"]),
             "-" if one["seconds"] is None else f"{one['seconds']:.2f}",
             ", ".join(marks),
         )
     console.print()
     console.print(table)
+
+
+def _interval(one: Mapping[str, Any]) -> str:
+    score = one["score"]
+    return printed_change(score - one["difference"], score, one["low"], one["high"]).interval
 
 
 MOST_WISHES = 8
@@ -239,24 +240,16 @@ def progress(run_id: str, console: Console) -> Iterator[None]:
     The bar follows the calls against the budget or the estimate; next to it are the phase, the best score so far and the
     calls.
     """
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=28),
-        TextColumn("{task.fields[detail]}"),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    task = bar.add_task("Getting ready", total=None, detail="")
+    line = ProgressLine(console.file, shown=console.is_terminal)
     done = threading.Event()
 
     def follow() -> None:
-        before = ""
+        before, leaders = "", LeaderPath()
         with Store.open(read_only=True) as store:
             while not done.wait(POLL_SECONDS):
                 try:
                     run, trials = store.runs.get(run_id), store.trials.all(run_id)
+                    leads = store.trials.leader_path(run_id, trials, leaders).leads
                 except StoreError:
                     continue
                 phase = "Paused" if run.state == "paused" else run.phase or "Getting ready"
@@ -267,28 +260,20 @@ def progress(run_id: str, console: Console) -> Iterator[None]:
                         console.print(f"{phase} ...", highlight=False)
                 before = phase
                 made, total = run.calls + run.cached, expected_calls(run)
-                bar.update(
-                    task,
-                    description=phase,
-                    total=None if total is None else max(total, made + 1),
-                    completed=made,
-                    detail=_detail(run, trials),
-                )
+                line.show(phase, made, total, _detail(run, trials, leads))
 
     thread = threading.Thread(target=follow, name="progress", daemon=True)
-    with bar:
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        line.close(erase=True)
 
 
-def _detail(run: RunRow, trials: list[TrialRow]) -> str:
-    scored = (t for t in trials if t.split == "validation" and t.state == "finished")
-    seen = [t.score for t in scored if t.score is not None]
-    best = f"best {percent(max(seen), 0)}  " if seen else ""
+def _detail(run: RunRow, trials: Sequence[TrialRow], leads: Sequence[Lead]) -> str:
+    best = f"best so far {percent(leads[-1].score.mean, 0)}  " if leads else ""
     return f"{best}{len(trials)} trials  {run.calls:,} calls"
 
 

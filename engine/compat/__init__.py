@@ -1,10 +1,11 @@
 """The layer for programs written for DSPy; only `engine/__init__.py` and the command line know of it.
 
-Here are DSPy's names for what has another name. The other modules:
+DSPy's names for what has another name are at the end of `engine/__init__.pyi`. The modules:
 
     paths       one table of DSPy's module paths, and the finder that serves them
     arguments   DSPy's arguments that have no effect here, or another name; options of the gepa package
     datasets    DataLoader and Dataset
+    lm15        request and response of `LM(engine=...)`
     agents      ReActV2
     objects     DSPy's small functions and types that the engine itself has no use for
     running     `import dspy` answered by the engine: for `tuneboard as-dspy` and notebooks
@@ -17,40 +18,6 @@ import sys
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-
-_AS_THEY_ARE = {
-    "engine.compat.agents": "ReActV2",
-    "engine.compat.objects": "LMBillingError LMCollectionLimitError LMLockTimeoutError "
-    "LMStreamAssemblyError LMUnsupportedFeatureError configure_dspy_loggers disable_litellm_logging "
-    "disable_logging enable_litellm_logging enable_logging is_retryable_lm_error",
-    "engine.signature.signature": "SignatureMeta infer_prefix",
-}
-"""Module -> DSPy's names in it, which are public as they are."""
-
-RENAMED: dict[str, tuple[str, str]] = {
-    "BaseModule": ("engine.modules.module", "Module"),
-    "CodeExecutionError": ("engine.errors", "SandboxError"),
-    "CodeInterpreterError": ("engine.errors", "SandboxError"),
-    "DSPyError": ("engine.errors", "EngineError"),
-    "LMAuthError": ("engine.errors", "AuthenticationFailedError"),
-    "LMConfigurationError": ("engine.errors", "ConfigurationError"),
-    "LMInvalidRequestError": ("engine.errors", "InvalidRequestError"),
-    "LMNotConfiguredError": ("engine.errors", "ConfigurationError"),
-    "LMProviderError": ("engine.errors", "LMError"),
-    "LMRateLimitError": ("engine.errors", "RateLimitedError"),
-    "LMServerError": ("engine.errors", "ProviderFailureError"),
-    "LMTransportError": ("engine.errors", "UnreachableError"),
-    "LMUnexpectedError": ("engine.errors", "BadReplyError"),
-    "LMUnsupportedModelError": ("engine.errors", "ModelNotFoundError"),
-    "BootstrapRS": ("engine.optimizers.few_shot_search", "BootstrapFewShotWithRandomSearch"),
-    "MIPRO": ("engine.optimizers.mipro", "MIPROv2"),
-    "OldInputField": ("engine.signature", "InputField"),
-    "OldOutputField": ("engine.signature", "OutputField"),
-    "Teleprompter": ("engine.optimizers.base", "Optimizer"),
-    "load": ("engine.export.program", "load_program"),
-    **{name: (home, name) for home, names in _AS_THEY_ARE.items() for name in names.split()},
-}
-"""DSPy's name -> the module and the name here."""
 
 
 def as_dspy() -> None:

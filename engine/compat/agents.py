@@ -17,7 +17,7 @@ from engine.errors import (
     RunError,
     SignatureError,
 )
-from engine.modules.module import Module
+from engine.modules.module import Answerer
 from engine.modules.predict import Predict
 from engine.modules.react import inputs_and, named
 from engine.prediction import Prediction
@@ -29,7 +29,7 @@ from engine.types.tool import ToolCall, ToolCallResults, ToolCalls
 SUBMIT = "submit"
 
 
-class ReActV2(Module):
+class ReActV2(Answerer):
     """Answer a signature with tools, in at most `max_iters` turns that are kept in a History.
 
     The prediction holds the outputs, `history` and `termination_reason`; give `history` back to go on.

@@ -94,6 +94,28 @@ def _bayesian_signature(arguments: Arguments) -> Arguments:
     return arguments if n is None else {**arguments, "auto": None, "num_candidates": n}
 
 
+def _lm(arguments: Arguments) -> Arguments:
+    """Translate an engine of the user's into a transport. Raises ConfigurationError for what would ask another endpoint."""
+    if arguments.pop("provider", None) is not None:
+        raise ConfigurationError(
+            "LM: provider trains models; here engine.BootstrapFinetune(trainer=...) does."
+        )
+    engine, other = arguments.get("engine"), arguments.pop("async_engine", None)
+    if engine is None or isinstance(engine, str):
+        if other is not None:
+            raise ConfigurationError("LM: async_engine goes with engine=, an object of your own.")
+        return {n: v for n, v in arguments.items() if engine is None or n != "transport"}
+    if own := [name for name in _CONNECTION if arguments.get(name) is not None]:
+        raise ConfigurationError(f"LM: {own[0]} is of a connection that the engine has itself: set it there.")
+    from engine.compat.lm15 import EngineTransport
+
+    transport = EngineTransport(other or engine)
+    return {**{n: v for n, v in arguments.items() if n != "engine"}, "transport": transport}
+
+
+_CONNECTION = "api_key api_base base_url headers extra_headers organization custom_llm_provider".split()
+
+
 def _without_none(*names: str) -> Callable[[Arguments], Arguments]:
     """Return a translation in which None means the default of these arguments."""
     return lambda arguments: {n: v for n, v in arguments.items() if v is not None or n not in names}
@@ -251,7 +273,7 @@ _RUNNING = ("provide_traceback", "disable_progress_bar", "timeout", "straggler_l
 
 _GRPO = "num_train_steps num_dspy_examples_per_grpo_step num_rollouts_per_grpo_step"
 _GRPO_IGNORED = "use_train_as_val num_steps_for_val report_train_scores failure_score format_failure_score variably_invoked_predictor_grouping_mode variably_invoked_predictor_fill_strategy"
-_TRAINING = ("provider", "finetuning_model", "launch_kwargs", "train_kwargs", "async_engine")
+_TRAINING = ("finetuning_model", "launch_kwargs", "train_kwargs")
 
 IGNORED: Mapping[str, tuple[str, ...]] = {
     # They print, log or ask for leave, which is the caller's business.
@@ -266,7 +288,7 @@ IGNORED: Mapping[str, tuple[str, ...]] = {
     "GEPA": OBSERVERS,
     "GRPO": tuple(_GRPO_IGNORED.split()),
     # Which model is trained, and how, are options of the optimizer that trains it; a server is started by its own command.
-    "BaseLM": _TRAINING,
+    "BaseLM": (*_TRAINING, "provider"),
     "LM": _TRAINING,
     "InputField": ("format", "parser"),
     "OutputField": ("format", "parser"),
@@ -293,6 +315,7 @@ OTHER_NAMES: Mapping[str, Mapping[str, str]] = {
     "Completions": {"list_or_dict": "completions"},
     "File.from_bytes": {"file_bytes": "data"},
     "File.from_path": {"file_path": "path"},
+    "GEPA": {**dict(_GEPA_NAMES), "gepa_kwargs": "gepa_kwargs"},
     "GRPO": dict(zip(_GRPO.split(), ("rounds", "batch_size", "group_size"), strict=True)),
     "Image.from_PIL": {"pil_image": "image"},
     "Image.from_file": {"file_path": "path"},
@@ -312,4 +335,5 @@ TRANSLATED: Mapping[str, Callable[[Arguments], Arguments]] = {
     "BayesianSignatureOptimizer": _bayesian_signature,
     "GEPA": gepa_options,
     "KNNFewShot": _without_none("metric_threshold"),
+    "LM": _lm,
 }

@@ -53,6 +53,7 @@ PATHS: dict[str, str] = {
     "evaluate.evaluate": "Evaluate EvaluationResult",
     "evaluate.metrics": "EM F1 HotPotF1 answer_exact_match answer_exact_match_str answer_passage_match normalize_text",
     "experimental": "Citations Document",
+    "lm15": "Config Message Request Response TextPart ThinkingPart ToolCallPart Usage",
     "predict": "BestOfN ChainOfThought CodeAct KNN MultiChainComparison Parallel Predict ProgramOfThought RLM ReAct ReActV2 Refine "
     "Tool majority",
     "predict.aggregation": "majority",
@@ -137,8 +138,9 @@ _NAMES = {
 HOMES: dict[str, str] = {
     "ACTIVE_CALL_ID": "engine.callbacks:active_call_id",
     **{name: f"{home}:{name}" for home, names in _NAMES.items() for name in names.split()},
+    **{f"lm15.{name}": f"engine.compat.lm15:{name}" for name in PATHS["lm15"].split()},
 }
-"""Names that are not public here -> where they are."""
+"""Names that are not public here, or mean something else in one module of DSPy's -> where they are."""
 
 _LITELLM = "give what litellm takes to engine.LM"
 
@@ -189,7 +191,7 @@ class DSPyModule(ModuleType):
         root, _, path = self.__name__.partition(".")
         below = f"{path}.{name}" if path else name
         if name in names_in(path):
-            return found(name)
+            return found(name, path)
         if is_path(below):
             return importlib.import_module(f"{root}.{below}")
         if not path:
@@ -214,9 +216,9 @@ def is_path(path: str) -> bool:
     return path in PATHS
 
 
-def found(name: str) -> Any:
-    """Return the engine's object for a name of DSPy's. Raises AttributeError if it is not here."""
-    home, _, attribute = HOMES.get(name, "").partition(":")
+def found(name: str, path: str = "") -> Any:
+    """Return the engine's object for a name of DSPy's in a module. Raises AttributeError if it is not here."""
+    home, _, attribute = (HOMES.get(f"{path}.{name}") or HOMES.get(name, "")).partition(":")
     return getattr(importlib.import_module(home), attribute) if home else _public(name)
 
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from engine.compat import paths
 from engine.errors import ConfigurationError
+from engine.public_names import find
 
 
 class _DSPyFinder:
@@ -125,18 +126,16 @@ def _missing_part(name: str) -> str:
     path = ""
     for part in name.split("."):
         below = f"{path}.{part}".lstrip(".")
-        if part in paths.names_in(path) or part.startswith("__") or (not path and _is_public(part)):
+        if (
+            part in paths.names_in(path)
+            or part.startswith("__")
+            or (not path and part in find("engine", "__all__"))
+        ):
             return ""
         if not paths.is_path(below):
             return below
         path = below
     return ""
-
-
-def _is_public(name: str) -> bool:
-    import engine
-
-    return name in engine.__all__
 
 
 def _advice(name: str) -> str:

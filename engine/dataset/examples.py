@@ -6,9 +6,11 @@ this layer is below the adapters and must not know them.
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import Enum
 from typing import Any, Literal, get_args, get_origin
 
@@ -16,6 +18,7 @@ from engine.dataset.table import Dataset, RowProblem, missing_column
 from engine.errors import DatasetError, EngineError
 from engine.records import Example
 from engine.text import cut, first_of
+from engine.written import Convention, convention_of, plain_numbers, read_dates
 
 Parse = Callable[[str, Any], Any]
 
@@ -110,7 +113,7 @@ def _read_column(
     """
     if annotation is str:
         return list(cells), {at: "is empty." for at, cell in enumerate(cells) if not cell or cell.isspace()}
-    read = _reader(annotation, parse)
+    read = _reader(annotation, parse, cells)
     known: dict[str, object] = {}
     values: list[object] = []
     failed: dict[int, str] = {}
@@ -134,8 +137,8 @@ MOST_KNOWN = 10_000
 _UNCHANGING = (str, int, float, bool, Enum, type(None))
 
 
-def _reader(annotation: object, parse: Parse) -> Callable[[str], object]:
-    """Return what turns one cell into a value of a type, or raises _Unusable."""
+def _reader(annotation: object, parse: Parse, cells: Sequence[str]) -> Callable[[str], object]:
+    """Return what turns one of a column's cells into a value of a type, or raises _Unusable."""
     from engine.signature.grammar import without_none  # pydantic is not loaded to read a file
 
     inner, optional = without_none(annotation)
@@ -148,7 +151,7 @@ def _reader(annotation: object, parse: Parse) -> Callable[[str], object]:
         values = {str(member.value): member for member in inner}
         convert = _choice_reader({**values, **inner.__members__}, list(values))
     else:
-        convert = _parsed(inner, parse)
+        convert = _parsed(inner, parse, cells)
 
     def read(cell: str) -> Any:
         if not cell.strip():
@@ -177,19 +180,30 @@ def _choice_reader(choices: Mapping[str, object], allowed: Sequence[str]) -> Cal
     return read
 
 
-def _parsed(annotation: object, parse: Parse) -> Callable[[str], object]:
-    numeric = annotation in (int, float)
+def _parsed(annotation: object, parse: Parse, cells: Sequence[str]) -> Callable[[str], object]:
+    numeric, dated = annotation in (int, float, Decimal), annotation is datetime.date
+    convention = convention_of(cells[:JUDGED_CELLS]) if numeric or dated else Convention()
+    plain = re.compile(r"[+-]?\d+" if convention.decimal == "," else r"[+-]?\d+(?:\.\d+)?")
 
     def read(cell: str) -> Any:
         text = cell.strip()
-        if numeric and re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", text):
-            text = text.replace(",", "")
+        if numeric and not plain.fullmatch(text) and (numbers := plain_numbers(text, convention)):
+            whole = [number for number in numbers if annotation is int and "." not in number]
+            text = (whole or numbers)[0]
+        elif dated and (days := read_dates(text, convention)):
+            text = days[0].isoformat()
         try:
             return parse(text, annotation)
         except (ValueError, TypeError, EngineError):
-            raise _Unusable(f"is {cut(text, 60)!r}, which is not {_type_words(annotation)}.") from None
+            raise _Unusable(
+                f"is {cut(cell.strip(), 60)!r}, which is not {_type_words(annotation)}."
+            ) from None
 
     return read
+
+
+JUDGED_CELLS = 2_000
+"""Cells of a column, the first of it, that tell how its numbers and dates are written."""
 
 
 def _type_words(annotation: object) -> str:

@@ -13,13 +13,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from engine.dataset.profiling import comes_later
 from engine.dataset.splitting import first_with_few_values
-from engine.similarity import merged_spellings, near_pairs, nearest_choice, odd_labels
+from engine.similarity import merged_spellings, near_pairs, nearest_choice, odd_labels, told_share
 from engine.text import counted, one_case, percent
 
 Kind = Literal[
-    "blank", "outside", "spelling", "duplicate", "conflict", "leak", "near", "odd", "long", "imbalance"
-]
+    "blank", "outside", "spelling", "duplicate", "conflict", "column", "leak", "near", "odd", "long", "imbalance",
+]  # fmt: skip
 Cells = Mapping[str, Sequence[str]]
 
 
@@ -79,6 +80,10 @@ FEW_LABELS = 50
 MOST_NOTES = 500
 LONG_CHARACTERS = 4000
 FEWEST = 20
+SAMPLED = 1000
+"""Rows by which it is judged whether a column gives the answer away."""
+
+TELLING = 0.9
 
 
 def preflight(table: Table) -> tuple[Finding, ...]:
@@ -100,6 +105,7 @@ def preflight(table: Table) -> tuple[Finding, ...]:
     texts = ((name, (table.cells[name][row].strip() for row in good)) for name in table.outputs)
     label = first_with_few_values(texts, min(FEW_LABELS, max(2, len(good) // 4)))
     if label is not None:
+        found += _telling_columns(table, label, good)
         found += _odd(table, label, [row for row in good if row not in known], keys)
     found += _long(table, good)
     if label is not None:
@@ -281,6 +287,34 @@ def _nearly_the_same(
 ) -> Finding:
     fix = Fix("Keep the first of each pair", dict.fromkeys(left_out, "nearly repeats another row"))
     return Finding(kind, title, sentence, tuple(found), fixes=(fix,), others=tuple(found.values()))
+
+
+def _telling_columns(table: Table, label: str, rows: Sequence[int]) -> Iterator[Finding]:
+    """Yield the inputs that nearly give the answer although the others do not: they may be known only after it."""
+    rows = rows[:: max(1, -(-len(rows) // SAMPLED))]
+    answers = [table.cells[label][row].strip() for row in rows]
+    usual = max(Counter(answers).values(), default=0) / max(1, len(rows))
+    texts = {name: [table.cells[name][row] for row in rows] for name in table.inputs}
+    for name in table.inputs if len(rows) >= FEWEST and len(texts) > 1 else ():
+        if not comes_later(name) and len(set(texts[name])) > len(rows) // 4:
+            continue  # a text of which the answer is asked
+        share = told_share(texts[name], answers)
+        if share < TELLING or share - usual < TELLING - 0.5:
+            continue
+        others = told_share(
+            [" ".join(line) for line in zip(*(texts[n] for n in texts if n != name), strict=True)], answers
+        )
+        if share - max(others, usual) < (0.02 if comes_later(name) else 0.15):
+            continue
+        when = "Its name says that it comes later." if comes_later(name) else "It may be known only after it."
+        yield Finding(
+            "column",
+            f"{name} gives the answer away",
+            f"{name} alone tells {label} in {percent(share, 0)} of the rows; the other inputs tell it in "
+            f"{percent(max(others, usual), 0)}. {when} The score would flatter: take {name} out of the inputs, unless it is "
+            "known when the question is asked.",
+            tuple(rows),
+        )
 
 
 def _odd(table: Table, label: str, rows: Sequence[int], keys: Mapping[int, str]) -> Iterator[Finding]:

@@ -7,12 +7,13 @@ keeps 100,000 rows well under a second. Kinds are for showing and guessing only:
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal
 
 from engine.dataset.table import Dataset
+from engine.written import convention_of, is_date, plain_numbers, unit_of
 
 Kind = Literal["number", "yes_no", "category", "date", "text", "json", "empty"]
 
@@ -34,12 +35,9 @@ MOST_CHOICES = 300
 LONGEST_CATEGORY = 60
 JUDGED_VALUES = 400
 
-_NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9]\d*|[1-9]\d{0,2}(?:,\d{3})+)(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?")
-_WHOLE = re.compile(r"[+-]?(?:0|[1-9]\d*|[1-9]\d{0,2}(?:,\d{3})+)")
-_DATE = re.compile(
-    r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})"
-    r"(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
-)
+_CODED = re.compile(r"[+-]?0\d")
+"""Start of digits that are no number but a code, such as 007."""
+
 _YES_NO = ({"yes", "no"}, {"true", "false"}, {"y", "n"}, {"t", "f"}, {"0", "1"})
 
 
@@ -50,7 +48,8 @@ class ColumnProfile:
     `filled` is the share of rows with something in them, 0 to 1; `distinct` the number of different
     values, blank ones aside; `samples` a few of them in file order; `top_values` the most frequent ones
     with their counts, of a category all of them, of whole numbers as many. `whole` says that a number column holds whole numbers only; `longest` is the
-    length in characters of the longest of the values judged.
+    length in characters of the longest of the values judged; `unit` what its numbers
+    count, where their text says so: "EUR", "percent".
     """
 
     name: str
@@ -62,6 +61,7 @@ class ColumnProfile:
     top_values: tuple[tuple[str, int], ...]
     longest: int = 0
     whole: bool = False
+    unit: str = ""
 
     @property
     def few(self) -> bool:
@@ -95,7 +95,8 @@ def _profile_column(name: str, cells: object) -> ColumnProfile:
     values: list[str] = frequent.field("values").to_pylist()
     times: list[int] = frequent.field("counts").to_pylist()
     kind = _kind(name, values, len(counts), len(present))
-    whole = kind == "number" and all(_WHOLE.fullmatch(v) for v in values)
+    numbers = _numbers(values) if kind == "number" else []
+    whole = kind == "number" and not any(set(".eE") & set(number) for number in numbers)
     listed = MOST_CHOICES if kind == "category" or whole else TOP_VALUES
     return ColumnProfile(
         name=name,
@@ -107,6 +108,7 @@ def _profile_column(name: str, cells: object) -> ColumnProfile:
         top_values=tuple(zip(values[:listed], times[:listed], strict=True)),
         longest=max(map(len, values), default=0),
         whole=whole,
+        unit=unit_of(values[0]) if kind == "number" else "",
     )
 
 
@@ -117,9 +119,9 @@ def _kind(name: str, values: list[str], distinct: int, present: int) -> Kind:
     folded = {v.casefold() for v in values}
     if distinct <= 6 and len(folded) == 2 and folded in _YES_NO:
         return "yes_no"
-    if all(_NUMBER.fullmatch(v) for v in values):
+    if _numbers(values):
         return "number"
-    if all(_DATE.fullmatch(v) for v in values):
+    if all(map(is_date, values)):
         return "date"
     if all(v[0] in "[{" and v[-1] in "]}" for v in values):
         return "json"
@@ -127,6 +129,15 @@ def _kind(name: str, values: list[str], distinct: int, present: int) -> Kind:
     often = 2 if distinct <= TOP_VALUES or _CATEGORY_NAMES & set(_tokens(name)[-1:]) else 3
     repeated = present >= often * distinct and distinct <= MOST_CHOICES
     return "category" if short and (repeated or distinct == 1) else "text"
+
+
+def _numbers(values: Sequence[str]) -> list[str]:
+    """Return the numbers that a column's values are, in plain digits; [] unless all are numbers that count the same."""
+    if any(_CODED.match(value) or not any(c.isdigit() for c in value[:40]) for value in values):
+        return []
+    convention = convention_of(values)
+    readings = [plain_numbers(value, convention) for value in values]
+    return [one[0] for one in readings] if all(readings) and len(set(map(unit_of, values))) == 1 else []
 
 
 Role = Literal["input", "output", "ignore"]
@@ -156,7 +167,11 @@ _SYNONYMS: tuple[frozenset[str], ...] = tuple(
 _ANSWER_NAMES = _words(
     "label labels target answer answers output expected completion gold truth response solution result y"
 )
-_ANSWER_MARKS = frozenset(("expected", "gold", "target", "correct", "is"))
+_ANSWER_MARKS = frozenset(("expected", "gold", "target", "correct", "final", "is"))
+_REPLY_NAMES = _words("reply replies resolution outcome followup")
+_LATER_NAMES = _REPLY_NAMES | _words(
+    "answer response result solution status resolved closed closing fix feedback satisfaction csat refund decision verdict"
+)
 _LABEL_NAMES = _words(
     "class category sentiment intent queue topic tag aspect polarity emotion department priority rating stars score "
     "summary translation verdict decision severity urgency route team type grade"
@@ -165,6 +180,11 @@ _CATEGORY_NAMES = _words("label class category intent")
 _INPUT_NAMES = _words(
     "text message body content comment review description email document passage article question query prompt problem "
     "input subject title context utterance"
+)
+_THING_NAMES = _words(
+    "name names surname lastname firstname person people author speaker guest customer client supplier vendor company "
+    "contact sender recipient patient employee manager owner username user email phone address city id uuid code ref "
+    "reference number no nr sku iban"
 )
 _ID_NAMES = _words("id uuid guid index idx key row no nr number rownum")
 _ASIDE_NAMES = _words(
@@ -184,16 +204,46 @@ def guess_roles(dataset: Dataset, profiles: Sequence[ColumnProfile] | None = Non
     """
     columns = profiles if profiles is not None else profile(dataset)
     usable = [c for c in columns if not _aside(c)]
+    if len(usable) == 1 and columns[-1].kind == "number" and columns[-1].distinct < columns[-1].rows:
+        # A last column that is called "number" is an answer where nothing else is one.
+        usable = list(dict.fromkeys([*usable, columns[-1]]))
     usable = usable or [c for c in columns if c.kind != "empty"]
     outputs = {c.name for c in _outputs(usable)}
-    inputs = {c.name for c in usable} - outputs
+    replies = {c.name for c in usable if outputs and _reads_as_reply(c.name)}
+    inputs = {c.name for c in usable} - outputs - replies
     if usable and not inputs and len(outputs) > 1:
         # Something has to be read: the column with the longest texts.
         inputs = {max(usable, key=lambda c: c.longest).name}
         outputs -= inputs
+    inputs = inputs or replies - outputs
     return {
         c.name: "output" if c.name in outputs else "input" if c.name in inputs else "ignore" for c in columns
     }
+
+
+def role_doubts(columns: Sequence[ColumnProfile], roles: Mapping[str, str]) -> dict[str, str]:
+    """Return what a user should be asked about the roles: column -> question.
+
+    >>> from engine.dataset.reading import read_dataset
+    >>> rows = read_dataset(b"ticket,label,reply\\nWhere is it?,a,On its way.\\nPay me back,b,We did.\\n", "x.csv")
+    >>> list(role_doubts(profile(rows), guess_roles(rows)))
+    ['reply']
+    """
+    answers = [c for c in columns if roles.get(c.name) == "output"]
+    short = next((c.name for c in answers if c.longest <= LONGEST_CATEGORY), "")
+    doubts = {}
+    for column in columns:
+        name = column.name
+        if answers and column not in answers and _reads_as_reply(name):
+            doubts[name] = (
+                f"Is {name!r} known before {answers[0].name!r}? It reads like an answer, too. Choose Input only if it is, "
+                "Answer if the model should write it."
+            )
+        elif short and column in answers and column.kind == "text" and column.longest > LONGEST_CATEGORY:
+            doubts[name] = (
+                f"Should the model give both {short!r} and {name!r}? If not, set one of them to Not used."
+            )
+    return {name: doubt for name, doubt in doubts.items() if not _marked(name)}
 
 
 def guess_mapping(
@@ -303,12 +353,31 @@ def _outputs(columns: Sequence[ColumnProfile]) -> list[ColumnProfile]:
     return [(few or others or list(columns))[-1]]
 
 
+def _marked(name: str) -> bool:
+    return bool(_ANSWER_MARKS & set(_tokens(name)[:1]))
+
+
+def _reads_as_reply(name: str) -> bool:
+    return bool(_REPLY_NAMES & set(_tokens(name)[-1:]))
+
+
+def names_things(name: str) -> bool:
+    """True where a column's name says that it holds names or codes: others than those in a table will come."""
+    tokens = _tokens(name)
+    return bool(_THING_NAMES & set(tokens[-1:])) and not (_LABEL_NAMES | _CATEGORY_NAMES) & set(tokens)
+
+
+def comes_later(name: str) -> bool:
+    """True where a column's name says that it is filled in after the answer."""
+    return bool(_LATER_NAMES & set(_tokens(name)[-1:]))
+
+
 def _names_answer(name: str) -> bool:
     tokens = _tokens(name)
     if len(tokens) > 1 and tokens[-1] in _ID_NAMES:
         tokens = tokens[:-1]  # "answer_idx" and "label_id" name an answer; "id" alone does not
-        return tokens[-1] in _ANSWER_NAMES | {"class"} or tokens[0] in _ANSWER_MARKS
-    return bool(tokens) and (tokens[-1] in _ANSWER_NAMES or tokens[0] in _ANSWER_MARKS)
+        return tokens[-1] in _ANSWER_NAMES | {"class"} or _marked(name)
+    return bool(tokens) and (tokens[-1] in _ANSWER_NAMES or _marked(name))
 
 
 def _label_like(column: ColumnProfile) -> bool:

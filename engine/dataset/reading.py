@@ -22,6 +22,7 @@ from engine.text import counted
 
 EXTENSIONS = ("csv", "tsv", "txt", "json", "jsonl", "xlsx", "parquet")
 LARGEST_FILE = 200_000_000
+"""Bytes of the largest table, and of anything else that a page takes. The dashboard's server has the same limit."""
 
 _FOREIGN = (
     (b"\xd0\xcf\x11\xe0", "is an old Excel file (.xls). Open it and save it as .xlsx or CSV"),

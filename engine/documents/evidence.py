@@ -16,7 +16,9 @@ from typing import Any, Literal, NamedTuple
 from rapidfuzz import fuzz
 
 from engine.documents.paged import Box, Page, PagedDocument
-from engine.documents.written import (
+from engine.records import json_value, leaves
+from engine.text import one_case
+from engine.written import (
     Written,
     currency_of,
     dates_in,
@@ -25,8 +27,6 @@ from engine.documents.written import (
     read_dates,
     read_numbers,
 )
-from engine.records import json_value, leaves
-from engine.text import one_case
 
 How = Literal["exact", "normalised", "similar", "none"]
 

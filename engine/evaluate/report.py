@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import copy
 import csv
+import io
 import logging
 import statistics
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, Unpack
 
 import orjson
 
 from engine import loop
 from engine.callbacks import observed
-from engine.errors import ConfigurationError, RunError
+from engine.errors import ConfigurationError, MetricError, RunError
 from engine.evaluate.rows import Runner, refuse_rows_without_inputs
-from engine.metrics.base import Grade, Scorer, metric_name
+from engine.home import write_whole
+from engine.metrics.base import Grade, Scorer, metric_name, usable_metric
 from engine.metrics.whole_set import WholeSetMetric
 from engine.modules.module import as_program
 from engine.prediction import Prediction
+from engine.progress import ProgressLine
 from engine.records import Example, Outcome, json_value
 from engine.runtime import current
 from engine.statistics import Interval, mean_interval, resampled_interval
-from engine.text import cut, harmless, percent
+from engine.text import counted, cut, harmless, percent
 
 if TYPE_CHECKING:
     from engine.modules.module import Module
@@ -37,32 +39,19 @@ _log = logging.getLogger(__name__)
 
 
 class Progress:
-    """Counts rows, draws a bar when `shown`, and reports to `listener`; an error in the listener is logged and changes nothing."""
+    """Counts rows, shows a line when `shown`, and reports to `listener`; an error in the listener is logged and changes nothing."""
 
     def __init__(self, rows: int, listener: OnProgress | None, *, shown: bool) -> None:
         self._rows, self._listener = rows, listener
         self._total, self._done = 0.0, 0
-        self._bar: Any = None
-        if shown:
-            from rich import progress
-            from rich.console import Console
-
-            columns = (
-                progress.TextColumn("{task.description}"),
-                progress.BarColumn(),
-                progress.MofNCompleteColumn(),
-                progress.TimeRemainingColumn(),
-            )
-            self._bar = progress.Progress(*columns, console=Console(file=sys.stderr))
-            self._task = self._bar.add_task("Evaluating", total=rows)
-            self._bar.start()
+        self._line = ProgressLine(shown=shown)
 
     def advance(self, score: float) -> None:
         """A row is done."""
         self._total, self._done = self._total + score, self._done + 1
         mean = self._total / self._done
-        if self._bar is not None:
-            self._bar.update(self._task, advance=1, description=f"Mean score {percent(mean)}")
+        done = f"{self._done} of {counted(self._rows, 'row')}"
+        self._line.show(f"Mean score {percent(mean, 1)}", self._done, self._rows, done)
         if self._listener is not None:
             try:
                 self._listener(self._done, self._rows, mean)
@@ -71,8 +60,7 @@ class Progress:
 
     def close(self) -> None:
         """The evaluation is over."""
-        if self._bar is not None:
-            self._bar.stop()
+        self._line.close()
 
 
 Row = tuple[Example, Prediction, Any]
@@ -105,6 +93,7 @@ class EvaluationResult(Prediction):
     results: list[Row]
     outcomes: tuple[Outcome, ...]
     interval: Interval
+    score: float
     repeats: tuple[float, ...]
 
     def __init__(
@@ -146,6 +135,16 @@ class EvaluationResult(Prediction):
         return f"EvaluationResult(score={self.score}, results=<list of {len(self.results)} results>)"
 
 
+class EvaluateOptions(TypedDict, total=False):
+    """The rarer arguments of `Evaluate`."""
+
+    repeats: int
+    on_progress: OnProgress | None
+    save_as_csv: str | Path | None
+    save_as_json: str | Path | None
+    provide_traceback: bool | None
+
+
 class Evaluate:
     """Scores programs on `devset` with `metric`, `num_threads` rows at once.
 
@@ -177,7 +176,7 @@ class Evaluate:
         display_table: bool | int = False,
         max_errors: int | None = None,
         failure_score: float = 0.0,
-        **options: Any,
+        **options: Unpack[EvaluateOptions],
     ) -> None:
         self.devset = devset
         self.metric = metric
@@ -186,9 +185,12 @@ class Evaluate:
         self.display_table = display_table
         self.max_errors = max_errors
         self.failure_score = failure_score
-        self.repeats: int = options.pop("repeats", 1)
-        self.on_progress: OnProgress | None = options.pop("on_progress", None)
-        self.save_as_csv, self.save_as_json = _destinations(options)
+        self.repeats = options.get("repeats", 1)
+        self.on_progress = options.get("on_progress")
+        unknown = options.keys() - EvaluateOptions.__annotations__.keys() - {"callback_metadata"}
+        if unknown:
+            raise ConfigurationError(_takes_no(min(unknown)))
+        self.save_as_csv, self.save_as_json = options.get("save_as_csv"), options.get("save_as_json")
 
     def __call__(
         self,
@@ -242,12 +244,18 @@ class Evaluate:
                         f"Gave up after {len(failed)} failed rows of {len(results)}. The last: {failed[-1]}"
                     )
 
+        def end_if_unusable(failure: Exception) -> None:
+            if isinstance(failure, MetricError) and len(failed) == len(results):
+                raise failure
+
         rows = list(enumerate(self.devset))
         limit = max(1, self.num_threads or current().num_threads)
         try:
             for time in range(times):
                 asked = program if time == 0 else fresh(program, time)
-                await loop.here_or_there(Runner(asked, chosen, False, note).run(rows, limit))
+                runner = Runner(asked, chosen, False, note)
+                runner.on_failure = end_if_unusable
+                await loop.here_or_there(runner.run(rows, limit))
                 every += [results[i] for i in range(len(rows))]
         finally:
             progress.close()
@@ -264,7 +272,7 @@ class Evaluate:
             raise ConfigurationError(
                 "Evaluate needs a metric, for example Evaluate(devset=rows, metric=ExactMatch())."
             )
-        plan.metric = chosen
+        plan.metric = chosen = usable_metric(chosen)
         if not isinstance(plan.repeats, int) or plan.repeats < 1:
             raise ConfigurationError(f"repeats is a whole number from 1, not {plan.repeats!r}.")
         if not plan.devset:
@@ -300,7 +308,7 @@ class Evaluate:
             _write_csv(Path(self.save_as_csv), table(result, name))
         if self.save_as_json:
             data = orjson.dumps(table(result, name), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
-            Path(self.save_as_json).write_bytes(data)
+            write_whole(Path(self.save_as_json), data)
         if self.display_table:
             shown = _TABLE_ROWS if self.display_table is True else int(self.display_table)
             _show(table(result, name)[:shown], len(results))
@@ -352,10 +360,11 @@ def table(result: EvaluationResult, metric_name: str = "score") -> list[dict[str
 
 def _write_csv(path: Path, records: list[dict[str, object]]) -> None:
     columns = list(dict.fromkeys(name for record in records for name in record))
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, restval="")
-        writer.writerow({name: harmless(name) for name in columns})
-        writer.writerows({name: _cell(value) for name, value in record.items()} for record in records)
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, columns, restval="")
+    writer.writerow({name: harmless(name) for name in columns})
+    writer.writerows({name: _cell(value) for name, value in record.items()} for record in records)
+    write_whole(path, file.getvalue().encode())
 
 
 def _cell(value: object) -> object:
@@ -389,11 +398,3 @@ def fresh(program: Module, time: int) -> Module:
     for step in made.predictors():
         step.update_config(rollout_id=time)
     return made
-
-
-def _destinations(options: dict[str, object]) -> tuple[Any, Any]:
-    """Return save_as_csv and save_as_json; DSPy's other arguments (provide_traceback) change nothing here."""
-    unknown = options.keys() - {"save_as_csv", "save_as_json", "provide_traceback", "callback_metadata"}
-    if unknown:
-        raise ConfigurationError(_takes_no(min(unknown)))
-    return options.get("save_as_csv"), options.get("save_as_json")

@@ -118,8 +118,9 @@ class Runner:
 
     def __init__(self, program: Module, metric: Scorer, trace: bool, note: Note) -> None:
         self.program = as_program(program)
-        self.score = _MetricRunner(metric)
-        self.paths = {id(part): path for path, part in self.program.named_sub_modules()} if trace else None
+        self.metric, self.score = metric, _MetricRunner(metric)
+        parts = self.program.named_sub_modules() if trace else ()
+        self.paths = {id(part): path.removeprefix("self.") for path, part in parts} if trace else None
         self.note = note
         self.on_failure: Callable[[Exception], None] | None = None
         self.failure: BaseException | None = None
@@ -192,7 +193,7 @@ class Runner:
                 raise DatasetError(f"The row has no value for {_listed(self.wanted)}.")
             prediction = await self.program.acall(**inputs)
             result = await self.score(example, prediction, replies)
-            grade = explained(as_grade(result), example, prediction)
+            grade = explained(as_grade(result, self.metric), example, prediction)
             if unmet := tuple(dict.fromkeys(suggestions)):
                 result = grade = lowered(grade, unmet)
         except Exception as failure:  # noqa: BLE001 - whatever a row raises is that row's record

@@ -227,6 +227,11 @@ def parse_program(text: bytes | str, name: str = "program.json") -> ProgramFile:
 
 def _checked(data: object, name: str) -> dict[str, object]:
     """Return a program file's JSON value as one of today's version. Raises ProgramFileError."""
+    if isinstance(data, dict) and isinstance(data.get("metadata"), dict) and "format" not in data:
+        raise ProgramFileError(
+            f"The file {name!r} holds the state of a program's steps, as program.save() writes it. Make the program, then "
+            f"program.load({name!r})."
+        )
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ProgramFileError(
             f"The file {name!r} is not a Tuneboard program: its key 'format' should be {FORMAT!r}."

@@ -12,8 +12,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from engine.export.hero import VERDICTS, Turn, hero, result_sentences, templates, turn_word
-from engine.records import Candidate, Demo, value_text, whole_trials
+from engine.export.hero import (
+    VERDICTS,
+    Turn,
+    hero,
+    result_sentences,
+    result_shown,
+    row_figures,
+    templates,
+    turn_word,
+)
+from engine.records import Candidate, Demo, value_text
+from engine.search.leader import Lead, known_trials, outlines
 from engine.text import (
     chosen_from,
     counted,
@@ -24,7 +34,6 @@ from engine.text import (
     price,
     short,
     signed,
-    time_taken,
 )
 
 if TYPE_CHECKING:
@@ -63,19 +72,21 @@ def report_html(
     trials: Sequence[TrialRow],
     rows: Sequence[ReportRow],
     settings: Sequence[tuple[str, str]],
+    leads: Sequence[Lead] = (),
 ) -> str:
-    """Return the whole file's text. `settings` are (name, value) in plain words; the run has a result."""
-    result = run.result or {}
-    baseline, best = result.get("baseline") or {}, result.get("best") or {}
+    """Return the whole file's text. `settings` are (name, value) in plain words, `leads` the best prompts so far.
+
+    The run has a result.
+    """
+    result, own = run.result or {}, result_shown(run.result)
     by_id = {c.id: c.candidate for c in candidates}
-    dots = _dots(trials, candidates, result["best_candidate"])
     turns = [r.turn for r in rows]
     fixed = [r for r in rows if r.after_score > r.before_score]
     broken = [r for r in rows if r.after_score < r.before_score]
     wrong = [r for r in rows if r.before_score < 1 and r.after_score < 1]
     ended = datetime.fromtimestamp(run.finished_at or run.created_at).astimezone()
-    verdict = result["verdict"]
-    chosen = len(candidates) > 1 and verdict.get("kind") != "unchanged"
+    verdict = own["verdict"]
+    chosen = len(candidates) > 1 and verdict.get("kind") != "unchanged" and not result.get("taken")
     return (
         templates()
         .get_template("report.html.j2")
@@ -88,10 +99,10 @@ def report_html(
             verdict=VERDICTS.get(str(verdict.get("kind")), VERDICTS["too_close"]),
             hero=hero(result, turns),
             caution=chosen_from(len(candidates)) if chosen else "",
-            figures=_figures(baseline, best),
-            scores=score_chart(dots, baseline.get("validation")),
+            figures=[(name, value, _note(name, change)) for name, value, change in row_figures(result)],
+            scores=score_chart(trials, candidates, leads, result["best_candidate"]),
             sizes=SIZES,
-            changes=_changes(by_id[result["seed_candidate"]], by_id[result["best_candidate"]]),
+            changes=_changes(by_id[result["seed_candidate"]], by_id[own["best_candidate"]]),
             better=_rows(fixed, turn_word((r.turn for r in fixed), better=True)),
             worse=_rows(broken, turn_word((r.turn for r in broken), better=False)),
             wrong=_rows(wrong, "still wrong"),
@@ -105,27 +116,9 @@ def report_html(
     )
 
 
-def _figures(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Return what a row takes: name, value, note."""
-    tokens, cost = after.get("tokens_per_row"), after.get("cost_per_row")
-    return [
-        (
-            "Tokens per row",
-            "not known" if tokens is None else short(tokens),
-            _change(before, after, "tokens_per_row"),
-        ),
-        (
-            "Cost per 1,000 rows",
-            price(None if cost is None else 1000 * cost),
-            _change(before, after, "cost_per_row"),
-        ),
-        ("Time per row", time_taken(after.get("seconds_per_row")), "the median"),
-    ]
-
-
-def _change(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> str:
-    was, now = before.get(name), after.get(name)
-    change = round(100 * (now / was - 1)) if was and now else 0
+def _note(name: str, change: int) -> str:
+    if name == "Time per row":
+        return "the median"
     return f"{signed(change)} % against the baseline" if change else ""
 
 
@@ -190,10 +183,11 @@ def _prompts(candidates: Sequence[CandidateRow], result: Mapping[str, Any]) -> l
         result["seed_candidate"]: " (start)",
         result["best_candidate"]: " (best)",
     }
+    taken = (result.get("taken") or {}).get("best_candidate")
     return [
         [
-            f"{c.number}{marks.get(c.id, '')}",
-            "" if c.score is None else f"{percent(c.score)} on {counted(c.rows, 'row')}",
+            f"{c.number}{marks.get(c.id, '')}{' (taken)' if c.id == taken else ''}",
+            "" if c.score is None else f"{percent(c.score, 1)} on {counted(c.rows, 'row')}",
             ", ".join(str(numbers[parent]) for parent in c.candidate.parents if parent in numbers),
             c.candidate.reason or "The starting prompt.",
         ]
@@ -222,22 +216,8 @@ def _answer(values: Mapping[str, object]) -> str:
 
 WIDTH, HEIGHT = 960, 300
 LEFT, RIGHT, TOP, BOTTOM = 52, 16, 14, 40
-SIZES = {"best": 7, "whole": 5, "part": 4}
+SIZES = {"chosen": 7, "whole": 5, "part": 4}
 """Kind of a dot -> its radius."""
-
-
-class Dot(NamedTuple):
-    """One evaluation on the chart: its score (0 to 1), whether on all validation rows, and what it was."""
-
-    score: float
-    whole: bool
-    text: str
-    best: bool = False
-
-    @property
-    def kind(self) -> str:
-        """The class of its look."""
-        return "best" if self.best else "whole" if self.whole else "part"
 
 
 class Mark(NamedTuple):
@@ -249,43 +229,43 @@ class Mark(NamedTuple):
     kind: str = ""
 
 
-def _dots(trials: Sequence[TrialRow], candidates: Sequence[CandidateRow], best: str) -> list[Dot]:
-    """Return the trials on validation rows as dots, in order."""
-    numbers = {c.id: c.number for c in candidates}
-    whole = whole_trials(trials)
-    rows = max((t.rows_total for t in whole.values()), default=0)
-    return [
-        Dot(
-            t.score,
-            t.complete and t.rows_total == rows,
-            f"Prompt {numbers.get(t.candidate_id, '?')}: {percent(t.score)} on {t.rows_done} rows",
-            t == whole.get(best),
-        )
-        for t in trials
-        if t.split == "validation" and t.score is not None
-    ]
+def score_chart(
+    trials: Sequence[TrialRow], candidates: Sequence[CandidateRow], leads: Sequence[Lead], chosen: str
+) -> dict[str, Any]:
+    """Return the chart of a search: the grid, the best so far with its interval, a dot for each prompt scored.
 
-
-def score_chart(dots: Sequence[Dot], baseline: float | None) -> dict[str, Any]:
-    """Return the chart of a search: the grid, the baseline, the path of the best so far, a dot for each prompt scored."""
-    scores = [dot.score for dot in dots] + ([baseline] if baseline is not None else [])
-    low = max(0.0, min(scores, default=0.0) - 0.08)
+    `chosen` is the id of the prompt chosen at the end; the first of the candidates is the baseline.
+    """
+    known = {c: t for c, t in known_trials(trials).items() if t.answered_score is not None}
+    rows = max((t.rows_total for t in known.values()), default=0)
+    dots = [(c, t, t.answered_score or 0.0) for c in candidates if (t := known.get(c.id)) is not None]
+    low = max(0.0, min([*(dot[2] for dot in dots), *(lead.score.low for lead in leads)], default=0.0) - 0.08)
     step = 0.2 if low < 0.6 else 0.1
     low = math.floor(low / step + 1e-9) * step
+    last = max((c.number for c, _, _ in dots), default=0)
+
+    def x(number: float) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * (number + 0.5) / (last + 1)
 
     def y(score: float) -> float:
         return TOP + (HEIGHT - TOP - BOTTOM) * (1 - (score - low) / max(1e-9, 1 - low))
 
+    def mark(candidate: CandidateRow, trial: TrialRow, score: float) -> Mark:
+        kind = "chosen" if candidate.id == chosen else "whole" if trial.rows_total == rows else "part"
+        text = f"Prompt {candidate.number}: {percent(score, 1)} on {trial.rows_done} rows"
+        return Mark(x(candidate.number), y(score), text, kind)
+
     values = [low + number * step for number in range(round((1 - low) / step) + 1)]
-    places = [LEFT + (WIDTH - LEFT - RIGHT) * (at + 0.5) / len(dots) for at in range(len(dots))]
-    path, best = "", -1.0
-    for x, dot in zip(places, dots, strict=True):
-        if dot.whole and dot.score > best:
-            path += f"H{x:.1f}V{y(dot.score):.1f}" if path else f"M{x:.1f},{y(dot.score):.1f}"
-            best = dot.score
+    path, band = (
+        " ".join(f"{x(at):.1f},{y(score):.1f}" for at, score in corners)
+        for corners in outlines(leads, last + 0.5)
+    )
+    start = next((score for c, _, score in dots if c.number == 0), None)
     return {
         "grid": [Mark(LEFT, y(value), percent(value, 0)) for value in values],
-        "baseline": None if baseline is None else Mark(LEFT, y(baseline), percent(baseline)),
-        "path": f"{path}H{WIDTH - RIGHT}" if path else "",
-        "dots": [Mark(x, y(dot.score), dot.text, dot.kind) for x, dot in zip(places, dots, strict=True)],
+        "numbers": [Mark(x(n), HEIGHT - BOTTOM, str(n)) for n in range(0, last + 1, 1 + last // 20)],
+        "baseline": None if start is None else Mark(LEFT, y(start), percent(start, 0)),
+        "band": band,
+        "path": path,
+        "dots": [mark(*dot) for dot in dots],
     }

@@ -15,24 +15,6 @@ A thin layer: signatures, optimizers, search, evaluation and metrics are those o
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from engine.public_names import lazy
 
-_NAMES = {
-    "examples": "Example image_to_base64 pdf_to_base64_images prepare_input_data",
-    "fields": "apply_optimized_descriptions create_optimized_model create_output_model "
-    "extract_field_descriptions extract_field_types",
-    "prompter": "Prompter",
-    "results": "ExtractionResult FieldOptimizationProgress OptimizationResult",
-}
-"""Module -> the public names that it defines."""
-
-_HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
-
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'engine.extraction' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"engine.extraction.{_HOMES[name]}"), name)
+__getattr__ = lazy(__name__)

@@ -385,13 +385,13 @@ class Prompter:
             self.program.acall(**inputs, config={"rollout_id": number, "temperature": 1.0})
             for number in range(1, samples)
         ]
-        first, *rest = await asyncio.gather(self.program.acall(**inputs), *others, return_exceptions=True)
-        if isinstance(first, BaseException):
-            raise first
+        answer, *rest = await asyncio.gather(self.program.acall(**inputs), *others, return_exceptions=True)
+        if isinstance(answer, BaseException):
+            raise answer
         # A sample that cannot be read agrees with nothing.
-        return first, agreement(
+        return answer, agreement(
             [
-                dumped(first[self._output]),
+                dumped(answer[self._output]),
                 *(None if isinstance(r, BaseException) else dumped(r[self._output]) for r in rest),
             ]
         )

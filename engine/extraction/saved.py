@@ -14,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from engine.errors import EngineError, ProgramFileError, ProgramFileMissingError, first_problem
 from engine.extraction.fields import TextOutput
+from engine.home import write_whole
 from engine.signature.nested import nested_fields
 
 _log = logging.getLogger(__name__)
@@ -42,10 +43,8 @@ _SAVED = TypeAdapter(Saved)
 
 def write(folder: str | Path, saved: Saved) -> None:
     """Write a folder, made where it is missing. No key and no model's address is in it."""
-    path = Path(folder)
-    path.mkdir(parents=True, exist_ok=True)
     data = {"format": FORMAT, **vars(saved)}
-    (path / FILE).write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2))
+    write_whole(Path(folder) / FILE, orjson.dumps(data, option=orjson.OPT_INDENT_2))
 
 
 def read(folder: str | Path, model: type[BaseModel] | None) -> Saved:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -12,7 +11,7 @@ from engine.errors import ConfigurationError
 from engine.extraction.examples import Example
 from engine.extraction.reading import TEXT
 from engine.lm.base import BaseLM
-from engine.metrics.base import Grade, Metric, as_grade
+from engine.metrics.base import Grade, Metric, as_grade, usable_metric
 from engine.metrics.json_fields import JSONMatch
 from engine.metrics.judge import Rubric
 from engine.metrics.similarity import TokenF1
@@ -55,7 +54,7 @@ class RecordScore(Metric):
         source = self.sources.get(id(example))
         if source is None:
             source = Example(text=str(example.get("document", "")), expected_output=example.get(self.output))
-        return as_grade(self.inner(source, prediction[self.output]))
+        return as_grade(self.inner(source, prediction[self.output]), self.inner)
 
     async def acall(
         self, example: Mapping[str, object], prediction: Mapping[str, object], trace: object = None
@@ -106,7 +105,7 @@ def metric_for(
     if isinstance(evaluate_fn, Metric):
         return evaluate_fn
     if callable(evaluate_fn):
-        return _checked(evaluate_fn)
+        return usable_metric(evaluate_fn)
     if not labelled:
         return Unlabelled(field=output, criteria=CRITERIA, show_expected=False)
     config = (
@@ -124,19 +123,6 @@ def metric_for(
     if config.get("default") is not None:
         evaluators["default"] = config["default"]
     return JSONMatch(field=output, weights=dict(weights), evaluators=evaluators, best_match=True)
-
-
-def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a user's function. Raises ConfigurationError where it does not take (example, output)."""
-    try:
-        inspect.signature(function).bind(object(), object())
-    except TypeError:
-        raise ConfigurationError(
-            "evaluate_fn must take two arguments: the example and what was read. Return a number from 0 to 1."
-        ) from None
-    except ValueError:
-        pass  # a builtin without a signature
-    return function
 
 
 def field_means(outcomes: Iterable[Outcome]) -> dict[str, float]:

@@ -18,6 +18,7 @@ from engine.lm import exchange, history, middleware
 from engine.lm.exchange import Choice, Message, Reply, Request
 from engine.lm.keys import without_secrets
 from engine.lm.middleware import OwnCall, own_call, running_call
+from engine.lm.speeds import Speed
 from engine.records import Usage
 
 if TYPE_CHECKING:
@@ -196,6 +197,10 @@ class BaseLM:
         """The parameters of every call, under DSPy's name: the same dict as `params`."""
         return self.params
 
+    @kwargs.setter
+    def kwargs(self, params: dict[str, Any]) -> None:
+        self.params = params
+
     async def complete(self, request: Request) -> Reply:
         """Answer one request. Raises LMError (see engine.errors) after its own retries.
 
@@ -351,6 +356,10 @@ class BaseLM:
     def price(self) -> tuple[float, float] | None:
         """Return US dollars per input and per output token, or None where the price is unknown."""
         return None
+
+    def speed(self) -> Speed:
+        """Return the speed measured on earlier calls, also those of other processes."""
+        return Speed()
 
     capabilities: frozenset[str] = frozenset()
     """The endpoint's known abilities, in the words of `engine.lm.client.CAPABILITIES`."""
@@ -514,6 +523,10 @@ class FallbackLM(BaseLM):
     def price(self) -> tuple[float, float] | None:
         """Return the first model's price: that of the usual case."""
         return self.lms[0].price()
+
+    def speed(self) -> Speed:
+        """Return the first model's speed."""
+        return self.lms[0].speed()
 
     @property
     def capabilities(self) -> frozenset[str]:  # type: ignore[override]  # those of its models

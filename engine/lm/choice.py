@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from engine.errors import ConfigurationError
+from engine.text import cut
 
 Protocol = Literal["offline", "local", "openai", "litellm"]
 
@@ -198,8 +199,8 @@ def key_variable(choice: ModelChoice) -> str:
 def find_route(model: str, base_url: str | None = None) -> Route:
     """Return where a model's requests go.
 
-    Raises ConfigurationError for an empty name, a base URL that is none, and a provider whose base URL
-    has to be given and was not.
+    Raises ConfigurationError for an empty name, an address in a name, a base URL that is none, and a provider whose
+    base URL has to be given and was not.
 
     >>> find_route("openai/gpt-5-mini").base_url
     'https://api.openai.com/v1'
@@ -212,6 +213,10 @@ def find_route(model: str, base_url: str | None = None) -> Route:
     if not model:
         raise ConfigurationError(
             "No model was named. Give one as provider/model, for example openai/gpt-5-mini."
+        )
+    if "://" in model:
+        raise ConfigurationError(
+            f"The model's name {cut(model, 80)!r} holds an address. Name the model alone, and give the address as its base URL."
         )
     provider = find_provider(model)
     if provider is not None and provider.protocol == "local" and base_url:

@@ -26,6 +26,7 @@ from engine.lm.local.sources import find_source, hosted_choice
 from engine.lm.middleware import answer_of
 from engine.lm.options import OF_TRIES, Options, for_direct, read_options, under_one_name
 from engine.lm.prices import Price, price
+from engine.lm.speeds import Speed, speeds
 from engine.lm.transports.failures import unsendable
 
 TIMEOUT = 120.0
@@ -177,6 +178,8 @@ class LM(BaseLM):
     provider's environment variable (or the one named by `key_env`) and the system's keyring are looked into.
     `api_base` (or `base_url`) is the address of an endpoint that speaks the OpenAI protocol.
 
+    `transport` sends the requests, whatever endpoint the name has.
+
     `model_type` is "chat", "responses" (OpenAI's newer form, which some models need) or "text" (a prompt to complete).
 
     Further keywords: `rpm` and `tpm` (requests and tokens a minute), `price` (US dollars per input and per output token),
@@ -211,6 +214,7 @@ class LM(BaseLM):
         timeout: float = TIMEOUT,
         api_key: str | None = None,
         api_base: str | None = None,
+        transport: Transport | None = None,
         **params: Any,
     ) -> None:
         given = under_one_name(
@@ -218,13 +222,17 @@ class LM(BaseLM):
         )
         asked = {"temperature": temperature, "max_tokens": max_tokens}
         self._settings: dict[str, Any] = {"cache": cache, "model_type": model_type, **asked, **given}
+        if transport is not None:
+            self._settings["transport"] = transport
         self._api_key = Secret(api_key or "", "given")
         hosted = None if given.get("api_base") else hosted_choice(model)
         if hosted is not None:  # a tuned model at a provider
             given = {"key_env": hosted.key_env, **given, "api_base": hosted.base_url}
         self.options = options = read_options(model, given)
-        self._given = None if options.capabilities is None else checked(options.capabilities, model)
-        self.route = routed(hosted.name if hosted else model, options)
+        # An engine of the user's is asked in text, unless it is said to take more.
+        known = () if transport is not None and options.capabilities is None else options.capabilities
+        self._given = None if known is None else checked(known, model)
+        self.route = routed(hosted.name if hosted else model, options, transport)
         sent = dict(options.params)
         if self.route.protocol == "openai":
             sent = for_direct(model, sent, openai=self.route.at_openai)
@@ -236,7 +244,7 @@ class LM(BaseLM):
         self.num_retries, self.timeout = options.num_retries, options.timeout
         self.rpm, self.tpm, self.key_env = options.rpm, options.tpm, options.key_env
         self.headers = options.headers
-        self._transport: Transport | None = None
+        self._transport = transport
 
     async def complete(self, request: Request) -> Reply:
         """Answer one request: from the cache, or by asking the endpoint and keeping the answer.
@@ -256,6 +264,10 @@ class LM(BaseLM):
     def price(self) -> tuple[float, float] | None:
         """Return US dollars per input and per output token, or None where the price is unknown."""
         return None if self.known_price is None else (self.known_price.input, self.known_price.output)
+
+    def speed(self) -> Speed:
+        """Return the speed measured on earlier calls of this model at this address."""
+        return speeds().get(self.place, Speed())
 
     @property
     def supports_vision(self) -> bool | None:
@@ -284,7 +296,15 @@ class LM(BaseLM):
         return made
 
     def kept(self) -> dict[str, Any]:
-        """Return the settings that a saved step keeps: those that change how it is called, no address and no key."""
+        """Return the settings that a saved step keeps: those that change how it is called, no address and no key.
+
+        Raises ConfigurationError with a transport of the user's, which no file can hold.
+        """
+        if "transport" in self._settings:
+            raise ConfigurationError(
+                f"{self.model!r} is asked by an engine of your own, which cannot be saved. Save the program without this model "
+                "(set_lm(None)), and set it again after loading."
+            )
         usual = {"model_type": "chat", "num_retries": 3, "timeout": TIMEOUT}
         names = ("model_type", "num_retries", "timeout", "rpm", "tpm", "prompt_cache", "capabilities")
         own = {name: self._settings[name] for name in names if self._settings.get(name) is not None}
@@ -294,6 +314,7 @@ class LM(BaseLM):
 
     def dump_state(self) -> dict[str, Any]:
         """Return the settings as JSON values, without anything secret: `LM(**state)` makes the model again."""
+        self.kept()  # a transport cannot be saved
         state = {k: v for k, v in without_secrets(self._settings).items() if k != "cache" and v is not None}
         state |= {k: without_password(state[k]) for k in ("api_base", "base_url") if k in state}
         return {"model": self.model, **state, "cache": self.cache is not False}
@@ -404,6 +425,11 @@ class LM(BaseLM):
         return name if self.model_type == "chat" else f"{name} {self.model_type}"
 
     @cached_property
+    def place(self) -> str:
+        """The name of this model at this address in what was measured of its speed."""
+        return hashlib.sha256(f"{self.model}\n{self.route.endpoint}".encode()).hexdigest()[:24]
+
+    @cached_property
     def known_price(self) -> Price | None:
         """The price per token: as given, else from the table; None where it is unknown."""
         found, own = price(self.model), self.options.price
@@ -435,8 +461,11 @@ def _model_type(model: str, given: str | None) -> str:
     return kind
 
 
-def routed(model: str, options: Options) -> Route:
+def routed(model: str, options: Options, transport: Transport | None = None) -> Route:
     """Return the way of a model's requests under some options. Raises ConfigurationError for a name that is none."""
+    if transport is not None:
+        kind = type(getattr(transport, "engine", transport))
+        return Route(model, model, "litellm", f"own://{kind.__module__}.{kind.__qualname__}", custom=True)
     provider = options.custom_llm_provider
     name = model if provider is None or model.startswith(f"{provider}/") else f"{provider}/{model}"
     route = find_route(name, options.api_base)

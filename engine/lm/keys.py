@@ -157,6 +157,9 @@ _SECRET_NAME = re.compile(
     r"key(?!word)|(?<!per_)token$|ad_token|bearer|secret|passw|credential|authorization|auth$|cookie|headers",
     re.IGNORECASE,
 )
+SECRET_VARIABLE = re.compile(r"(key|token|secret|passw(or)?d|credentials?)(_id)?$", re.IGNORECASE)
+"""Pattern of the names of environment variables that hold secrets."""
+
 _CONTAINERS = (dict, list, tuple)
 _NO_SECRETS = frozenset({"key_env", "prompt_cache_key"})
 _OF_FIELDS = frozenset({"tools", "functions", "response_format", "properties", "$defs"})

@@ -9,7 +9,7 @@
         cached         a kept reply, or the next layers and the reply kept
         completed      all `n` completions, also where the endpoint gives one at a time
         retried        again after a failure that may pass
-        limited        the endpoint's limits; a call that waits for its next try takes none of them
+        limited        the endpoint's limits, and its speed measured; a call that waits for its next try takes none of them
         transmitted    one request, once, by the transport
 
 It knows models by their public side and nothing of any provider's protocol.
@@ -40,6 +40,7 @@ from tenacity import (
 
 from engine import callbacks as hooks
 from engine.errors import (
+    BadReplyError,
     LMError,
     LMTimeoutError,
     RateLimitedError,
@@ -47,7 +48,7 @@ from engine.errors import (
     UnreachableError,
     spent_by,
 )
-from engine.lm import history
+from engine.lm import history, speeds
 from engine.lm.exchange import Choice, Reply, Request, priced
 from engine.lm.keys import without_secrets
 from engine.lm.slots import EndpointSlots, shared_limit
@@ -225,6 +226,8 @@ async def completed(lm: LM, request: Request, send: Send) -> Reply:
     if missing <= 0:
         return reply
     single = replace(request, params={k: v for k, v in request.params.items() if k != "n"})
+    for _ in range(missing):
+        await make_room(Usage())
     more = await asyncio.gather(*(send(lm, single) for _ in range(missing)))
     choices = (*reply.choices, *(choice for other in more for choice in other.choices))
     return replace(reply, choices=choices[:wanted], usage=sum((other.usage for other in more), reply.usage))
@@ -234,8 +237,8 @@ async def retried(lm: LM, request: Request, send: Send) -> Reply:
     """Ask up to `num_retries` times more after failures that may pass, as late as the server asks.
 
     An answer with nothing in it is one of them. (It is never kept: a failure is not.) What such answers have cost is added to
-    the reply's usage, or is the error's. Raises SilentEndpointError where the
-    endpoint has let a number of requests time out and has never answered one.
+    the reply's usage, or is the error's; after each of them the next try needs room in the budget. Raises SilentEndpointError
+    where the endpoint has let a number of requests time out and has never answered one, BudgetExhaustedError.
     """
     try:
         return _filled(lm, await send(lm, request))
@@ -245,20 +248,25 @@ async def retried(lm: LM, request: Request, send: Send) -> Reply:
 
     limiter = limiter_for(lm)
     thrown_away: list[Usage] = []
+    counted = 0
 
     def silent_now() -> SilentEndpointError:
         return silent(lm.route.host, lm.route.name, lm.timeout, SILENT_REQUESTS)
 
     async def attempt() -> Reply:
+        nonlocal counted
         try:
             if failures:
                 raise failures.pop()
             if limiter.silent:
                 raise silent_now()
+            if len(thrown_away) > counted:
+                counted = len(thrown_away)
+                await make_room(thrown_away[-1])
             return _filled(lm, await send(lm, request))
         except LMError as error:
-            if error.spent is not None:
-                thrown_away.append(error.spent.usage)
+            if (usage := _billed(error)) is not None:
+                thrown_away.append(usage)
             raise
 
     retrying = AsyncRetrying(
@@ -277,6 +285,26 @@ async def retried(lm: LM, request: Request, send: Send) -> Reply:
             raise last from None
         raise
     return replace(reply, usage=sum(thrown_away, reply.usage)) if thrown_away else reply
+
+
+def _billed(error: LMError) -> Usage | None:
+    """Return what a failed try has used as far as is known; None for one that the endpoint did not work for."""
+    if error.spent is not None:
+        return error.spent.usage
+    late = isinstance(error, LMTimeoutError) and error.status is None
+    return Usage(calls=1) if late or isinstance(error, BadReplyError) else None
+
+
+another_request: ContextVar[Callable[[Usage], Awaitable[None]] | None] = ContextVar(
+    "engine_lm_another_request", default=None
+)
+"""Counts what the request before has used and waits for room for one more of the same call; set by a budget."""
+
+
+async def make_room(used: Usage) -> None:
+    """Wait for room in the budget for one more request of this call. Raises BudgetExhaustedError where there is none."""
+    if (ask := another_request.get()) is not None:
+        await ask(used)
 
 
 def _filled(lm: LM, reply: Reply) -> Reply:
@@ -327,6 +355,7 @@ async def limited(lm: LM, request: Request, send: Send) -> Reply:
     finally:
         limiter.release()
     limiter.succeeded(ticket, reply.usage.tokens)
+    speeds.note(lm.place, reply.seconds, reply.usage.output_tokens)
     return reply
 
 

@@ -87,7 +87,7 @@ def read_options(model: str, given: Mapping[str, Any]) -> Options:
 def _by_litellm(model: str, engine: object) -> bool:
     if engine not in ("auto", "lm15", "litellm"):
         raise ConfigurationError(
-            f"{model!r}: engine is 'auto' or 'litellm'; for a model of your own write a subclass of engine.BaseLM."
+            f"{model!r}: engine is 'auto', 'litellm', or an object with complete(Request) -> Response."
         )
     return engine == "litellm"
 

@@ -7,16 +7,19 @@ Prediction with a `score`; `grade` reads them all. It knows nothing of single me
 from __future__ import annotations
 
 import asyncio
+import functools
+import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine import loop
-from engine.errors import ConfigurationError, first_problem
+from engine.errors import ConfigurationError, MetricError, first_problem
 from engine.records import Example
 from engine.text import plain_text, quoted, shortened
 
@@ -244,7 +247,44 @@ def grade(metric: Scorer, example: object, prediction: object, trace: object = N
     Grade(score=1.0, feedback='')
     """
     result = metric(example, prediction) if trace is None else metric(example, prediction, trace)
-    return as_grade(result)
+    return as_grade(result, metric)
+
+
+A_METRIC = (
+    "A metric is a function of (example, prediction, trace=None) that returns a number from 0 to 1, True or False, "
+    "or a Grade."
+)
+
+
+def usable_metric(metric: Any) -> Any:
+    """Return a metric that takes an example and a prediction; a trace, or GEPA's three arguments more, may lack defaults.
+
+    Raises MetricError for one that cannot be called so; nothing is called here.
+    """
+    if not callable(metric) or isinstance(metric, type):
+        problem = (
+            f"is a class: give an instance, {metric.__name__}()" if callable(metric) else "cannot be called"
+        )
+        raise MetricError(f"The metric {getattr(metric, '__name__', metric)} {problem}. {A_METRIC}")
+    try:
+        parameters = inspect.signature(metric)
+    except ValueError:  # a builtin without a signature
+        return metric
+    for given in (2, 3, 5):
+        with suppress(TypeError):
+            parameters.bind(*[None] * given)
+            return metric if given == 2 else _with_defaults(metric, [None] * (given - 3))
+    raise MetricError(
+        f"The metric {metric_name(metric)}{parameters} cannot be called with an example and a prediction. {A_METRIC}"
+    )
+
+
+def _with_defaults(metric: Scorer, more: Sequence[None]) -> Scorer:
+    @functools.wraps(metric)
+    def scored(example: object, prediction: object, trace: object = None) -> Any:
+        return metric(example, prediction, trace, *more)
+
+    return scored
 
 
 def any_answer(example: object, prediction: object, trace: object = None) -> float:  # noqa: ARG001 - a metric's signature
@@ -283,8 +323,8 @@ def explained(found: Grade, example: object, prediction: object) -> Grade:
     return Grade(found.score, " ".join(said) or "The metric calls this wrong.", found.objective_scores)
 
 
-def as_grade(result: Any) -> Grade:
-    """Return what a metric returned as a Grade. Something that is no number scores 0 and says so."""
+def as_grade(result: Any, metric: Scorer | None = None) -> Grade:
+    """Return what a metric returned as a Grade. Raises MetricError for something that is no number."""
     if type(result) is Grade and result == result:
         return result
     feedback = result.feedback if isinstance(result, Grade) else ""
@@ -292,14 +332,15 @@ def as_grade(result: Any) -> Grade:
     if isinstance(result, Mapping):
         feedback = str(result.get("feedback") or "")
         each = _numbers(result.get("objective_scores"))
-    if result is None:
-        raise ConfigurationError("The metric returned nothing. It must return a number, True or False.")
     try:
-        score = float(result)
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(
-            f"The metric returned {type(result).__name__} {str(result)[:80]!r}. It must return a number, True or False."
-        ) from error
+        score = float("" if isinstance(result, str) else result)
+    except (TypeError, ValueError):
+        kind = "" if result is None else f"the {type(result).__name__} "
+        name = "" if metric is None else f" {metric_name(metric)}"
+        raise MetricError(
+            f"The metric{name} returned {kind}{repr(result)[:80]}. It must return a number from 0 to 1, True or False, "
+            "or a Grade."
+        ) from None
     if not math.isfinite(score):
         return Grade(0.0, feedback or f"The metric returned no usable number ({score}), so this counts as 0.")
     return Grade(score, feedback, each)

@@ -16,15 +16,15 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine import loop
-from engine.documents.written import currency_of, read_dates, read_numbers
 from engine.errors import ConfigurationError, entry_named, first_problem
 from engine.metrics.base import Case
 from engine.metrics.judge import Rubric
-from engine.metrics.matching import same
+from engine.metrics.matching import numbers_near, same
 from engine.metrics.python_code import PythonMetric
 from engine.metrics.similarity import EmbeddingSimilarity
 from engine.records import json_value
 from engine.text import as_text, quoted
+from engine.written import currency_of, read_dates, read_numbers
 
 
 class Comparer(ABC):
@@ -168,15 +168,8 @@ class Number(Comparer):
 
     def score(self, expected: object, got: object) -> float:
         """Return 1 or 0."""
-        return float(self.near(read_numbers(expected), read_numbers(got)))
-
-    def near(self, wanted: tuple[float, ...], found: tuple[float, ...]) -> bool:
-        """True if a reading of one is near enough to a reading of the other."""
-        for one in wanted:
-            allowed = self.options.tolerance * (abs(one) if self.options.relative else 1)
-            if any(abs(one - other) <= allowed + 1e-9 * max(1.0, abs(one)) for other in found):
-                return True
-        return False
+        numbers = read_numbers(expected), read_numbers(got)
+        return float(numbers_near(*numbers, self.options.tolerance, self.options.relative))
 
 
 class Currency(Number):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import warnings
 from collections import Counter
@@ -16,6 +15,7 @@ from pydantic import Field, field_validator
 from engine.errors import ConfigurationError
 from engine.metrics.base import Grade, Metric, MetricOptions, WorkedExample
 from engine.text import as_text, normalize_text, plain_text, quoted
+from engine.written import last_number
 
 if TYPE_CHECKING:
     import regex
@@ -336,10 +336,6 @@ class Regex(Metric):
         return Grade(0.0, f"The answer should {verb} the form {quoted(pattern)}; it was {quoted(answer)}.")
 
 
-_NUMBER = re.compile(
-    r"[-+\u2212]?(?:\d{1,3}(?:[,\u00a0\u202f]\d{3})+|\d+)(?:\.\d+)?(?:e[-+]?\d+)?|[-+\u2212]?\.\d+",
-    re.IGNORECASE,
-)
 _ROUNDING = 1e-9
 
 
@@ -385,37 +381,39 @@ class NumberWithin(Metric):
 
     def compare(self, expected: object, answer: object) -> Grade:
         """Grade one number, or a text that ends in one. Raises ConfigurationError when no number is expected."""
-        wanted, got = number_in(expected), number_in(answer)
-        if wanted is None:
+        wanted, got = last_number(expected), last_number(answer)
+        if not wanted:
             raise ConfigurationError(
                 f"The expected value {quoted(expected)} is not a number. Choose another metric or correct the data."
             )
-        if got is None:
+        if not got:
             return Grade(0.0, f"Expected {expected}, but {quoted(answer)} holds no number.")
-        allowed = self.options.tolerance * (abs(wanted) if self.options.relative else 1.0)
-        if abs(got - wanted) <= allowed + _ROUNDING * max(1.0, abs(wanted)):
+        tolerance, relative = self.options.tolerance, self.options.relative
+        if numbers_near(wanted, got, tolerance, relative):
             return Grade(1.0, "Correct.")
-        side = "high" if got > wanted else "low"
-        how_far = f", {abs(got - wanted):g} too {side}" + (
+        side = "high" if got[0] > wanted[0] else "low"
+        allowed = tolerance * (abs(wanted[0]) if relative else 1.0)
+        how_far = f", {abs(got[0] - wanted[0]):g} too {side}" + (
             f" where {allowed:g} off is allowed" if allowed else ""
         )
         return Grade(0.0, f"Expected {expected}, got {quoted(answer)}{how_far}.")
 
 
+def numbers_near(
+    wanted: Sequence[float], got: Sequence[float], tolerance: float = 0.0, relative: bool = False
+) -> bool:
+    """True if a reading of one number is near enough to a reading of the other; `relative`: as a share of the wanted one."""
+    return any(
+        abs(one - other) <= tolerance * (abs(one) if relative else 1.0) + _ROUNDING * max(1.0, abs(one))
+        for one in wanted
+        for other in got
+    )
+
+
 def number_in(value: object) -> float | None:
-    """Return the number a value is, or the last one in its text; None without any.
+    """Return the number a value is, or the last one in its text, as it is read most likely; None without any.
 
     >>> number_in("$1,250.50 in all"), number_in("none"), number_in(-3)
     (1250.5, None, -3.0)
     """
-    if isinstance(value, int | float):
-        try:
-            return float(value) if math.isfinite(value) else None
-        except OverflowError:
-            return None
-    found = _NUMBER.findall(as_text(value))
-    if not found:
-        return None
-    digits = re.sub(r"[,\u00a0\u202f]", "", found[-1]).replace("\u2212", "-")
-    number = float(digits)
-    return number if math.isfinite(number) else None
+    return next(iter(last_number(value)), None)

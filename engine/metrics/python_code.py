@@ -79,6 +79,6 @@ class PythonMetric(AwaitedMetric):
         given = done.value if isinstance(done.value, dict) else {"score": done.value}
         if "score" not in given:
             raise ConfigurationError("The metric's code gave a dict without 'score'.")
-        score = as_grade(given["score"]).score
+        score = as_grade(given["score"], self).score
         said = "Correct." if score >= 1 else f"Expected {quoted(case.expected)}, got {quoted(case.answer)}."
         return Grade(min(1.0, max(0.0, score)), str(given.get("feedback") or said))

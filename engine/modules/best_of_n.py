@@ -19,12 +19,12 @@ from engine.errors import (
     ModelNotFoundError,
 )
 from engine.modules.assertions import Attempt
-from engine.modules.module import CallRange, Module
+from engine.modules.module import Answerer, CallRange, Module
 from engine.modules.predict import Predict
 from engine.prediction import Completions, Prediction
 from engine.records import json_value
 from engine.runtime import context, current
-from engine.signature import InputField, OutputField, Signature, ensure_signature
+from engine.signature import AnySignature, InputField, OutputField, Signature, ensure_signature
 from engine.text import normalize_text
 from engine.tools.function import shown
 
@@ -293,7 +293,7 @@ def _comparable(value: object) -> object:
     return (normalize_text(value) or value.strip() or None) if isinstance(value, str) else value
 
 
-class MultiChainComparison(Module):
+class MultiChainComparison(Answerer):
     """Compare exactly `M` attempts (predictions or dicts with the outputs and, best, a reasoning) in one call.
 
     The answer holds `rationale` and the outputs. The step inside is `predict`.
@@ -306,7 +306,7 @@ class MultiChainComparison(Module):
     '4'
     """
 
-    def __init__(self, signature: Any, M: int = 3, temperature: float = 0.7, **config: Any) -> None:  # noqa: N803 - DSPy's name
+    def __init__(self, signature: AnySignature, M: int = 3, temperature: float = 0.7, **config: Any) -> None:  # noqa: N803 - DSPy's name
         super().__init__()
         self.M = M
         extended = ensure_signature(signature)

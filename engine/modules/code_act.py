@@ -14,7 +14,7 @@ from engine.errors import SandboxError
 from engine.modules.predict import ChainOfThought
 from engine.modules.react import OUTPUT_LIMIT, Agent, ToolStep, Trajectory, failed, inputs_and, named
 from engine.prediction import Prediction
-from engine.signature import InputField, OutputField, Signature
+from engine.signature import AnySignature, InputField, OutputField, Signature
 from engine.tools.function import as_tool
 from engine.tools.interpreter import PythonInterpreter, Sandbox, dialect_of
 
@@ -41,7 +41,7 @@ class ProgramOfThought(Agent):
 
     def __init__(
         self,
-        signature: Any,
+        signature: AnySignature,
         max_iters: int = 3,
         interpreter_factory: Callable[[], Sandbox] = PythonInterpreter,
     ) -> None:
@@ -143,7 +143,7 @@ class CodeAct(Agent):
 
     def __init__(
         self,
-        signature: Any,
+        signature: AnySignature,
         tools: Sequence[Any],
         max_iters: int = 5,
         interpreter_factory: Callable[..., Sandbox] = PythonInterpreter,

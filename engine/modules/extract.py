@@ -20,12 +20,12 @@ from engine.documents.evidence import Evidence, evidence_for, next_to_name
 from engine.documents.paged import PagedDocument, read_document
 from engine.errors import AdapterParseError, ContextWindowExceededError, DatasetError, first_problem
 from engine.lm.choice import is_offline
-from engine.modules.module import Module
+from engine.modules.module import Answerer
 from engine.modules.predict import Predict
 from engine.prediction import Prediction
 from engine.records import json_value
 from engine.runtime import context, current
-from engine.signature import OutputField, Signature, ensure_signature
+from engine.signature import AnySignature, OutputField, Signature, ensure_signature
 from engine.text import counted, first_of
 from engine.types.base import split_data_uri
 from engine.types.media import PDF, File, Image
@@ -48,7 +48,7 @@ class Quote(BaseModel):
     text: str = Field(description="The words of the document, copied letter by letter")
 
 
-class Extract(Module):
+class Extract(Answerer):
     """Read a typed record out of a document: a text, a `PDF`, an `Image`, several of them, or a `PagedDocument`.
 
     The outputs are the record: a Pydantic model, or several fields. A model with native structured output is asked by JSON
@@ -71,7 +71,7 @@ class Extract(Module):
 
     def __init__(
         self,
-        signature: Any,
+        signature: AnySignature,
         *,
         evidence: bool = True,
         quotes: bool = False,

@@ -27,6 +27,7 @@ from engine.runtime import tracked
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM
     from engine.modules.predict import Predict
+    from engine.prediction import Prediction
 
 
 class CallRange(NamedTuple):
@@ -79,7 +80,12 @@ class Module:
     saved_as: ClassVar[Mapping[str, str]] = {}
     """A step's path in files of DSPy, by its path here, where they differ."""
 
-    aforward: ClassVar[Callable[..., Coroutine[Any, Any, Any]] | None] = None
+    if TYPE_CHECKING:
+
+        async def aforward(self, *args: Any, **kwargs: Any) -> Any:
+            """Run the program's own steps, in async code."""
+    else:
+        aforward = None
     _plain: ClassVar[bool] = True
     _awaits: ClassVar[bool] = False
     _acall: ClassVar[Callable[..., Coroutine[Any, Any, Any]]]
@@ -123,7 +129,7 @@ class Module:
             return await self.aforward(*args, **kwargs)
         return await loop.in_thread(self.forward, *args, **kwargs)
 
-    def forward(self, *args: object, **kwargs: object) -> Any:
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program's own steps. Define this method, or `aforward` in async code."""
         if self.aforward is None:
             raise ConfigurationError(
@@ -204,11 +210,10 @@ class Module:
     def named_sub_modules(
         self, type_: type[object] | None = None, skip_compiled: bool = False
     ) -> Iterator[tuple[str, object]]:
-        """Iterate over this program and every module inside it, with paths ("self" for itself); those of `type_` alone."""
-        wanted = type_ or Module
-        found = [("self", self), *((path, part) for path, part in self._named_parts() if part is not self)]
-        kept = ((path, part) for path, part in found if not (skip_compiled and part._compiled))
-        return iter([(path, part) for path, part in kept if isinstance(part, wanted)])
+        """Iterate over this program and every module inside it, with paths ("self", "self.step"); those of `type_` alone."""
+        parts = [p for p in self._named_parts(not skip_compiled) if not (skip_compiled and p[1]._compiled)]
+        named = (("self" if part is self else f"self.{path}", part) for path, part in parts)
+        return iter([(path, part) for path, part in named if isinstance(part, type_ or Module)])
 
     def map_named_predictors(self, function: Callable[[Predict], object]) -> Self:
         """Put `function(step)` in each step's place."""
@@ -216,12 +221,12 @@ class Module:
             state.replace_part(self, path, function(step))
         return self
 
-    def _named_parts(self) -> list[tuple[str, Module]]:
+    def _named_parts(self, compiled: bool = False) -> list[tuple[str, Module]]:
         found: list[tuple[str, Module]] = []
         seen: set[int] = set()
 
         def visit(module: Module, path: str) -> None:
-            if id(module) in seen or (module._compiled and path):
+            if id(module) in seen or (module._compiled and path and not compiled):
                 return
             seen.add(id(module))
             found.append((path or "self", module))
@@ -315,6 +320,18 @@ class Module:
 
 
 Module._acall = Module.acall
+
+
+class Answerer(Module):
+    """Base of the modules whose answer is a Prediction, as type checkers are to know."""
+
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Prediction:
+            """Run the program and wait for its prediction."""
+
+        async def acall(self, *args: Any, **kwargs: Any) -> Prediction:
+            """Run the program in async code."""
 
 
 Acall = Callable[..., Coroutine[Any, Any, Any]]

@@ -20,11 +20,11 @@ from engine.errors import ConfigurationError
 from engine.lm.history import callers
 from engine.lm.middleware import send
 from engine.modules import state
-from engine.modules.module import CallRange, Module
+from engine.modules.module import Answerer, CallRange, Module
 from engine.prediction import Prediction
 from engine.records import Demo, Example, StepState, json_value
 from engine.runtime import current, tracked
-from engine.signature import InputField, OutputField, Signature, ensure_signature
+from engine.signature import AnySignature, InputField, OutputField, Signature, ensure_signature
 from engine.signature.grammar import type_text, without_none
 from engine.similarity import NearestTexts, text_of_values
 
@@ -90,7 +90,9 @@ class Predict(Module):
     vectorizer: Any = None
     _near: tuple[tuple[Any, ...], Any] | None = None
 
-    def __init__(self, signature: Any, callbacks: Sequence[Any] | None = None, **config: Any) -> None:
+    def __init__(
+        self, signature: AnySignature, callbacks: Sequence[Any] | None = None, **config: Any
+    ) -> None:
         super().__init__(callbacks)
         if signature is None:
             raise ConfigurationError("Predict needs a signature, for example Predict('question -> answer').")
@@ -426,7 +428,7 @@ NO_MODEL = (
 )
 
 
-class ChainOfThought(Module):
+class ChainOfThought(Answerer):
     """Answer a signature with one call that writes its `reasoning` before the outputs.
 
     The step inside is `predict`. `rationale_field` and `rationale_field_type` replace the reasoning field's own.
@@ -437,7 +439,7 @@ class ChainOfThought(Module):
 
     def __init__(
         self,
-        signature: Any,
+        signature: AnySignature,
         rationale_field: Any = None,
         rationale_field_type: Any = None,
         callbacks: Sequence[Any] | None = None,

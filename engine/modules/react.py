@@ -22,11 +22,18 @@ from engine.errors import (
     SandboxError,
     ToolError,
 )
-from engine.modules.module import CallRange, Module
+from engine.modules.module import Answerer, CallRange, Module
 from engine.modules.predict import ChainOfThought, Predict
 from engine.prediction import Prediction
 from engine.records import StepState
-from engine.signature import InputField, OutputField, Signature, ensure_signature, make_signature
+from engine.signature import (
+    AnySignature,
+    InputField,
+    OutputField,
+    Signature,
+    ensure_signature,
+    make_signature,
+)
 from engine.tools.function import Tool, as_tool, shown
 from engine.types.base import Part, Type
 
@@ -250,10 +257,10 @@ def failed(error: BaseException, limit: int = OUTPUT_LIMIT) -> str:
 NOTHING_YET = "(nothing yet)"
 
 
-class Agent(Module):
+class Agent(Answerer):
     """Base of modules that work in at most `max_iters` steps, one call each, and answer with one call more."""
 
-    def __init__(self, signature: Any, max_iters: int) -> None:
+    def __init__(self, signature: AnySignature, max_iters: int) -> None:
         super().__init__()
         self.signature = ensure_signature(signature)
         self.max_iters = max_iters
@@ -309,7 +316,7 @@ class ReAct(Agent):
     (4, 4)
     """
 
-    def __init__(self, signature: Any, tools: Sequence[Any], max_iters: int = 20) -> None:
+    def __init__(self, signature: AnySignature, tools: Sequence[Any], max_iters: int = 20) -> None:
         super().__init__(signature, max_iters)
         self.react = ToolStep(_acting(self.signature), _with_finish(tools, self.signature))
         names: Any = Literal[tuple(self.react.tools)]

@@ -8,7 +8,7 @@ from typing import Any
 from engine import loop
 from engine.callbacks import watched
 from engine.errors import ConfigurationError
-from engine.modules.module import Module
+from engine.modules.module import Answerer
 from engine.prediction import Prediction
 from engine.records import Example
 from engine.runtime import current
@@ -17,7 +17,7 @@ from engine.similarity import NearestTexts
 NO_RETRIEVER = "No retriever is set. Call engine.configure(rm=engine.BM25('folder of texts')) first, or pass one: Retrieve(rm=...)."
 
 
-class Retrieve(Module):
+class Retrieve(Answerer):
     """Return the `k` best passages for a query as `passages`.
 
     `rm` is the step's own retriever; without it the one in force (`engine.configure(rm=...)`) is asked. A retriever is

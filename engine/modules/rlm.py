@@ -19,7 +19,7 @@ from engine.modules.predict import NO_MODEL, ChainOfThought
 from engine.modules.react import Agent, ToolStep, Trajectory, failed
 from engine.prediction import Prediction
 from engine.runtime import current
-from engine.signature import InputField, OutputField, Signature, make_signature
+from engine.signature import AnySignature, InputField, OutputField, Signature, make_signature
 from engine.tools.function import Tool, as_tool, shown
 from engine.tools.interpreter import PythonInterpreter, Sandbox, dialect_of, sandboxed
 
@@ -52,7 +52,7 @@ class RLM(Agent):
 
     def __init__(
         self,
-        signature: Any,
+        signature: AnySignature,
         max_iters: int = 20,
         max_llm_calls: int = 50,
         max_output_chars: int = 10_000,

@@ -26,6 +26,7 @@ from engine.errors import (
     RunError,
     StepMissingError,
 )
+from engine.home import write_whole
 from engine.lm.base import BaseLM, models_shared
 from engine.lm.keys import without_secrets
 from engine.runtime import current
@@ -139,14 +140,13 @@ def save(program: Module, path: Path, save_program: bool) -> None:
     # Under DSPy's path as well, so that the file can be read there.
     theirs = {old: steps[path] for path, old in _dspy_paths(program) if path in steps and old not in steps}
     data = {**steps, **theirs, "metadata": metadata}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
+    write_whole(path, orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
 
 
 def _dspy_paths(program: Module) -> Iterator[tuple[str, str]]:
     """Iterate over the paths of steps that DSPy's files name otherwise: here, there."""
     for at, part in program.named_sub_modules():
-        lead = "" if at == "self" else f"{at}."
+        lead = f"{at}.".removeprefix("self.")
         for path, theirs in getattr(part, "saved_as", {}).items():
             yield f"{lead}{path}", f"{lead}{theirs}"
 
@@ -181,6 +181,10 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ProgramFileError(
             f"{path.name} is JSON but not a saved program: it should be one object with an entry for each step."
+        )
+    if data.get("format") == "tuneboard.program":
+        raise ProgramFileError(
+            f"{path.name} holds a whole program, not the state of its steps. Load it with engine.load({path.name!r})."
         )
     return data
 

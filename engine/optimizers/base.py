@@ -6,17 +6,19 @@ Models, metric and threads given to a constructor are only kept for `compile`, t
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine import loop, runtime
 from engine.callbacks import observed
 from engine.errors import ConfigurationError, EngineError, RunError, first_problem
-from engine.metrics.base import any_answer
+from engine.metrics.base import any_answer, usable_metric
 from engine.modules.module import as_program
 from engine.records import Example, whole_trials
 from engine.search.budget import Budget
@@ -24,12 +26,16 @@ from engine.search.contract import Problem, Search
 from engine.search.driver import Driver
 from engine.search.freeze import Changes, Freeze, check_frozen
 from engine.search.objective import Objective
+from engine.search.progress import SearchProgress
 from engine.search.settings import Control, Recorder, SearchResult, Settings, seed_of
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM
     from engine.modules.module import Module
     from engine.training.contract import Trainer
+
+Program = TypeVar("Program", bound="Module")
+"""The class of a program: a tuned copy has the same."""
 
 
 class Options(BaseModel):
@@ -44,6 +50,28 @@ def option(default: Any, title: str, description: str, **limits: Any) -> Any:
 
 
 TUNE_FIELDS = option(False, "Descriptions of fields too", "Rewrite the descriptions of the fields as well.")
+
+
+class _Parameters:
+    """`__signature__` of an optimizer's class: what its constructors take, and every option with its type and default."""
+
+    def __get__(self, _: object, cls: type[Optimizer]) -> inspect.Signature:
+        known: dict[str, inspect.Parameter] = {}
+        for init in (vars(base)["__init__"] for base in cls.__mro__[:-1] if "__init__" in vars(base)):
+            for name, parameter in list(inspect.signature(init).parameters.items())[1:]:
+                # What a class passes on to the next one's constructor is given by name.
+                kind = parameter.kind if init is cls.__init__ else max(parameter.kind, parameter.KEYWORD_ONLY)
+                known.setdefault(name, parameter.replace(kind=kind))
+            rest = [name for name, parameter in known.items() if parameter.kind is parameter.VAR_KEYWORD]
+            if not rest:
+                return inspect.Signature(list(known.values()))
+            del known[rest[0]]
+        options = cls.options_model.model_fields
+        for name, field in options.items():
+            kind = known[name].kind if name in known else inspect.Parameter.KEYWORD_ONLY
+            default = field.get_default(call_default_factory=True)
+            known[name] = inspect.Parameter(name, kind, default=default, annotation=field.annotation)
+        return inspect.Signature(sorted(known.values(), key=lambda p: (p.kind, p.name not in options)))
 
 
 class Optimizer:
@@ -71,6 +99,7 @@ class Optimizer:
     """Attributes, besides options and metric, that an optimizer with other options keeps."""
 
     options: Options
+    __signature__ = _Parameters()
 
     @property
     def answers_unlabelled(self) -> bool:
@@ -94,7 +123,7 @@ class Optimizer:
         objective: Objective | str = "score",
         **options: Any,
     ) -> None:
-        self.metric = metric
+        self.metric = None if metric is None else usable_metric(metric)
         self.prompt_model, self.task_model = prompt_model, task_model
         self.teacher_settings, self.num_threads = dict(teacher_settings or {}), num_threads
         if other := sorted(self.teacher_settings.keys() - {"lm", "adapter"}):
@@ -130,37 +159,48 @@ class Optimizer:
         own = type(self).search is Optimizer.search
         return dict(vars(self)) if own else self.options.model_dump()
 
-    def compile(self, student: Module, *, trainset: Sequence[Example], **arguments: Any) -> Module:
+    def compile(
+        self,
+        student: Program,
+        *,
+        trainset: Sequence[Example],
+        valset: Sequence[Example] | None = None,
+        teacher: Module | Sequence[Module] | None = None,
+        budget: Budget | int | None = None,
+        **arguments: Any,
+    ) -> Program:
         """Run the search and return a tuned copy of `student`, which is left as it is.
 
-        `arguments` are those of `acompile`: valset (used as it is; without one, `split` divides the trainset), teacher,
-        budget, frozen, recorder, and options to override. The copy carries `score` (percent on the validation rows, None where
+        The valset is used as it is; without one, `split` divides the trainset. `arguments` are the others of `acompile`:
+        frozen, recorder, control, and options to override. Progress is shown on one line of stderr, unless
+        `engine.configure(progress=False)`. The copy carries `score` (percent on the validation rows, None where
         nothing was scored), `candidate_programs` (dicts with score, subscores by row, candidate and program, best first),
         `trial_logs`, `total_calls`, `prompt_model_total_calls` and `tuning` (the whole `SearchResult`). Raises ConfigurationError for a set-up that cannot work, and RunError when no row
         can be run at all, or the program's own error where it is that on every row.
         """
-        return loop.run(self.acompile(student, trainset=trainset, **arguments))
+        given: dict[str, Any] = {"valset": valset, "teacher": teacher, "budget": budget, **arguments}
+        return loop.run(self.acompile(student, trainset=trainset, **given))
 
     async def acompile(
         self,
-        student: Module,
+        student: Program,
         *,
         trainset: Sequence[Example],
         valset: Sequence[Example] | None = None,
-        teacher: Module | None = None,
-        budget: Budget | None = None,
+        teacher: Module | Sequence[Module] | None = None,
+        budget: Budget | int | None = None,
         frozen: Sequence[Freeze] = (),
         recorder: Recorder | None = None,
         control: Control | None = None,
         **changes: Any,
-    ) -> Module:
+    ) -> Program:
         """Do what `compile` does, from async code.
 
-        `budget` limits what it may spend and `frozen` what it may change; `recorder` hears what happens and
-        `control` can pause and stop it. `changes` override options for this call.
+        `teacher` may be a list of one program. `budget` limits what it may spend and `frozen` what it may change;
+        `recorder` hears what happens and `control` can pause and stop it. `changes` override options for this call.
         """
         optimizer = self.with_options(changes)
-        settings = optimizer.settings(student, trainset, valset, teacher, budget)
+        settings = optimizer.settings(student, trainset, valset, self.one_teacher(teacher), budget)
         check_frozen(frozen, seed_of(student), changes=self.changes, who=self.name)
         settings = replace(settings, frozen=tuple(frozen))
         for warning in optimizer.check(settings):
@@ -168,9 +208,12 @@ class Optimizer:
         inputs = {"student": student, "trainset": trainset, "valset": valset, "teacher": teacher}
         with observed("compile", optimizer, inputs) as note:
             try:
-                result = await Driver(settings, recorder, control).search(optimizer.search)
+                shown = SearchProgress(settings.budget, recorder, shown=runtime.current().progress)
+                with closing(shown):
+                    result = await Driver(settings, shown, control).search(optimizer.search)
                 made = _compiled(student, result, optimizer.details(student, result))
-                return note(_answered_by(made, settings.models))
+                compiled: Program = note(_answered_by(made, settings.models))
+                return compiled
             except RunError as error:
                 own = error.__cause__
                 if own is None or isinstance(own, EngineError):
@@ -202,12 +245,12 @@ class Optimizer:
         trainset: Sequence[Example],
         valset: Sequence[Example] | None = None,
         teacher: Module | None = None,
-        budget: Budget | None = None,
+        budget: Budget | int | None = None,
     ) -> Settings:
         """Return the run's settings for a program and rows, with the models this optimizer was given."""
-        _check(student, trainset, teacher)
-        trainset = _examples(trainset, student)
-        valset = None if valset is None else _examples(valset, student)
+        check_programs(student, trainset, teacher)
+        trainset = as_examples(trainset, student)
+        valset = None if valset is None else as_examples(valset, student)
         if valset is not None and not valset:
             raise ConfigurationError("The valset is empty: give at least one example, or leave it out.")
         train, validation = self.split(trainset) if valset is None else (trainset, valset)
@@ -226,13 +269,23 @@ class Optimizer:
             teacher_adapter=self.teacher_settings.get("adapter"),
             teacher=teacher,
             adapter=now.adapter,
-            budget=budget or Budget(),
+            budget=Budget.of(budget),
             concurrency=self.num_threads or now.num_threads,
             seed=int(getattr(self.options, "seed", 0)),
             trainers=self.trainers,
             models={lm.model: lm for lm in self.models},
             objective=self.objective,
         )
+
+    def one_teacher(self, given: Any) -> Any:
+        """Return a teacher that may have come in a list, as DSPy's do. Raises ConfigurationError for several."""
+        if not isinstance(given, list | tuple):
+            return given
+        if len(given) > 1:
+            raise ConfigurationError(
+                f"{self.name} takes one teacher. Compile with each, or give an Ensemble of them."
+            )
+        return given[0] if given else None
 
     def split(self, trainset: Sequence[Example]) -> tuple[Sequence[Example], Sequence[Example]]:
         """Return (train, validation) examples where no valset is given: the trainset serves as both."""
@@ -243,9 +296,10 @@ class Optimizer:
         if not changes:
             return self
         given = {name: getattr(self.options, name) for name in self.options.model_fields_set}
-        other = type(self).from_options({**given, **changes}, self.metric)
+        other = type(self)(**{"metric": self.metric, **given, **changes})
         for name in self.kept:
-            setattr(other, name, getattr(self, name))
+            if name not in changes and not (name == "trainers" and "trainer" in changes):
+                setattr(other, name, getattr(self, name))
         return other
 
     @classmethod
@@ -292,7 +346,7 @@ class CandidatePrograms(Sequence[dict[str, Any]]):
         return self
 
 
-def _compiled(student: Module, result: SearchResult, details: Mapping[str, object]) -> Module:
+def _compiled(student: Program, result: SearchResult, details: Mapping[str, object]) -> Program:
     program: Any = student.with_candidate(result.best)
     program.score = None if result.score is None else round(100 * result.score, 2)
     program.candidate_programs = CandidatePrograms(student, result)
@@ -302,7 +356,7 @@ def _compiled(student: Module, result: SearchResult, details: Mapping[str, objec
     return program  # type: ignore[no-any-return]  # a Module with attributes that no class declares
 
 
-def _answered_by(program: Module, models: Mapping[str, BaseLM]) -> Module:
+def _answered_by(program: Program, models: Mapping[str, BaseLM]) -> Program:
     """Return the program, with each model of the run as the own model of the steps that it answers."""
     for step in program.predictors():
         if (lm := models.get(step.weights or "")) is not None:
@@ -310,7 +364,8 @@ def _answered_by(program: Module, models: Mapping[str, BaseLM]) -> Module:
     return program
 
 
-def _check(student: Module, trainset: Sequence[Example], teacher: Module | None) -> None:
+def check_programs(student: Module, trainset: Sequence[Example], teacher: Module | None) -> None:
+    """Raise ConfigurationError for a program without steps, no rows, or a teacher with other steps."""
     ours = dict(as_program(student).named_predictors())
     if not ours:
         raise ConfigurationError("The program has no step that calls a model, so there is nothing to tune.")
@@ -329,7 +384,7 @@ def _check(student: Module, trainset: Sequence[Example], teacher: Module | None)
             )
 
 
-def _examples(rows: Sequence[Any], student: Module) -> list[Example]:
+def as_examples(rows: Sequence[Any], student: Module) -> list[Example]:
     """Return rows as examples that know their inputs; of one that does not, these are the fields that the steps read.
 
     Raises ConfigurationError for a row without any.

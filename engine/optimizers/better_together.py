@@ -6,6 +6,7 @@ arXiv 2407.10930. "w" in a chain is BootstrapFinetune, which trains on what the 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,9 +16,10 @@ from typing import Any, Self
 from pydantic import model_validator
 
 from engine.errors import ConfigurationError
+from engine.modules.module import Module
 from engine.optimizers.autotune.optimizer import Autotune
 from engine.optimizers.avatar import AvatarOptimizer
-from engine.optimizers.base import Optimizer, Options, option
+from engine.optimizers.base import Optimizer, Options, as_examples, check_programs, option
 from engine.optimizers.copro import COPRO
 from engine.optimizers.few_shot import BootstrapFewShot, KNNFewShot, LabeledFewShot
 from engine.optimizers.few_shot_search import BootstrapFewShotWithOptuna, BootstrapFewShotWithRandomSearch
@@ -30,7 +32,9 @@ from engine.optimizers.mipro import BayesianSignatureOptimizer, MIPROv2
 from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.optimizers.simba import SIMBA
 from engine.records import Candidate, Example
-from engine.search.contract import Ask, Keep, Problem, Search, Steps, relay, together
+from engine.search.budget import Budget
+from engine.search.contract import Ask, Keep, Problem, Propose, Score, Search, Steps, relay, together
+from engine.search.objective import Objective
 from engine.search.settings import Settings
 
 PARTS: tuple[type[Optimizer], ...] = (
@@ -94,8 +98,9 @@ class BetterTogether(Optimizer):
     Calls: the sum of the chain's, plus V x c for the start and for each step's result that its own search did
     not score in full (V validation rows, c calls a row). A budget in calls is shared out step by step.
     `BetterTogether(metric, p=COPRO(metric), q=GEPA(metric), strategy="p -> q")` names its own;
-    `optimizer_compile_args={"p": {"depth": 2}}` overrides options of single ones: `"p -> w -> p"` trains weights between two
-    searches of prompts, with `{"w": {"base_model": "..."}}`.
+    `optimizer_compile_args={"p": {"depth": 2}}` overrides options of single ones, their models, teacher and trainset:
+    `"p -> w -> p"` trains weights between two searches of prompts, with `{"w": {"base_model": "..."}}`. Each is asked with
+    its own prompt model and teacher, or the chain's; the metric and the models that answer are the chain's.
     Source: arXiv 2407.10930.
 
     >>> BetterTogether(strategy="COPRO -> BootstrapFewShot").options.strategy
@@ -106,23 +111,69 @@ class BetterTogether(Optimizer):
     title = "Run one optimizer after another"
     options_model = BetterTogetherOptions
     changes = "both"
+    kept = tuple(name for name in Optimizer.kept if name != "trainers")
     options: BetterTogetherOptions
 
-    def __init__(self, metric: Any = None, **arguments: Any) -> None:
+    def __init__(
+        self,
+        metric: Any = None,
+        *,
+        optimizer_compile_args: Mapping[str, Mapping[str, Any]] | None = None,
+        **arguments: Any,
+    ) -> None:
         self.optimizers = {n: o for n, o in arguments.items() if isinstance(o, Optimizer)}
-        self._changes: Mapping[str, Mapping[str, Any]] = arguments.pop("optimizer_compile_args", None) or {}
+        self._changes = optimizer_compile_args or {}
         if self.optimizers and "strategy" not in arguments:
             arguments["strategy"] = " -> ".join(self.optimizers)
         super().__init__(metric, **{n: a for n, a in arguments.items() if n not in self.optimizers})
-        steps = chain_of(self.options.strategy)
-        self._chain = [
-            [self._optimizer(n).with_options(self._changes.get(n, {})) for n in step] for step in steps
-        ]
-        self.trainers = tuple(t for step in self._chain for one in step for t in one.trainers)
+        self._chain = chain_of(self.options.strategy)
+        self._parts = {name: self._part(name) for step in self._chain for name in step}
+        for name in self._changes.keys() - self._parts.keys():
+            self._optimizer(name)  # one that the chain leaves out must exist
+        self.trainers = tuple(t for part in self._parts.values() for t in part.trainers)
 
     def check(self, settings: Settings) -> list[str]:
         """Return the warnings of the chain's optimizers. Raises ConfigurationError for a set-up that cannot work."""
-        return list(dict.fromkeys(r for step in self._chain for one in step for r in one.check(settings)))
+        for name, part in self._parts.items():
+            fits = {
+                "task_model": part.task_model in (None, settings.lm),
+                "models": {lm.model for lm in part.models} <= settings.models.keys(),
+                "objective": part.objective in (Objective(), settings.objective),
+            }
+            _refuse([given for given, right in fits.items() if not right], name, "BetterTogether")
+            if part.metric not in (None, self.metric):
+                _log.warning("BetterTogether scores by its own metric: that of %r changes nothing.", name)
+        return list(
+            dict.fromkeys(w for name, part in self._parts.items() for w in part.check(settings.part(name)))
+        )
+
+    def settings(
+        self,
+        student: Module,
+        trainset: Sequence[Example],
+        valset: Sequence[Example] | None = None,
+        teacher: Module | None = None,
+        budget: Budget | int | None = None,
+    ) -> Settings:
+        """Return the run's settings, and those of each part that has models, a teacher or rows to itself."""
+        whole = super().settings(student, trainset, valset, teacher, budget)
+        rows, parts = dict(whole.rows), {}
+        for name, part in self._parts.items():
+            changes = self._changes.get(name, {})
+            examples = as_examples(changes.get("trainset", ()), student)
+            ids = tuple(range(len(rows), len(rows) + len(examples)))
+            rows.update(zip(ids, examples, strict=True))
+            given = {
+                "prompt_lm": part.prompt_model,
+                "teacher": part.one_teacher(changes.get("teacher")),
+                "teacher_lm": part.teacher_settings.get("lm"),
+                "teacher_adapter": part.teacher_settings.get("adapter") or getattr(part, "adapter", None),
+                "train": ids,
+            }
+            check_programs(student, trainset, given["teacher"])
+            parts[name] = {field: value for field, value in given.items() if value}
+        own = {name: replace(whole, rows=rows, **changed) for name, changed in parts.items() if changed}
+        return replace(whole, rows=rows, parts=own)
 
     def with_options(self, changes: Mapping[str, object]) -> Self:
         """Return the optimizer with some options, or those of its members, overridden."""
@@ -143,17 +194,20 @@ class BetterTogether(Optimizer):
         first: list[Any] = [leaderboard.validate([problem.seed], "starting prompt")]
         current = problem.seed
         train = list(problem.train)
+        trains = {n: list(p.train) for n, p in problem.parts.items() if p.train != problem.train}
         for number, branches in enumerate(self._chain):
             if not leaderboard.open:
                 return
-            if number and self.options.shuffle_trainset_between_steps:
-                problem.rng.shuffle(train)
             calls = _calls_of_a_branch(problem, len(self._chain) - number, len(branches), bool(first))
-            part = replace(problem, seed=current, train=tuple(train))
-            runs = [
-                _result(optimizer.search(replace(part, meter=meter, rng=Random(part.rng.getrandbits(64)))))
-                for optimizer, meter in zip(branches, problem.meter.split(calls, len(branches)), strict=True)
-            ]
+            if number and self.options.shuffle_trainset_between_steps:
+                for rows in (train, *trains.values()):
+                    problem.rng.shuffle(rows)
+            runs = []
+            for name, meter in zip(branches, problem.meter.split(calls, len(branches)), strict=True):
+                part, rng = problem.parts.get(name, problem), Random(problem.rng.getrandbits(64))
+                part = replace(part, seed=current, train=tuple(trains.get(name, train)), meter=meter, rng=rng)
+                search = self._parts[name].search(replace(part, simulated=problem.simulated))
+                runs.append(_result(search, name if name in problem.parts else "", leaderboard))
             results = (yield from together([*first, *runs]))[len(first) :]
             first = []
             found = list({c.id: c for c in results if c is not None and c.id != current.id}.values())
@@ -161,6 +215,13 @@ class BetterTogether(Optimizer):
             scores = {e.candidate_id: e.score for e in evaluations}
             if found and leaderboard.open:
                 current = max(found, key=lambda c: scores[c.id])
+
+    def _part(self, name: str) -> Optimizer:
+        """Return an optimizer of the chain with its compile arguments but those of the rows and the teacher."""
+        changes = self._changes.get(name, {})
+        _refuse([given for given in ("student", "valset", "budget") if given in changes], name, "compile()")
+        rest = {key: value for key, value in changes.items() if key not in ("teacher", "trainset")}
+        return self._optimizer(name).with_options(rest)
 
     def _optimizer(self, name: str) -> Optimizer:
         if name in self.optimizers:
@@ -173,6 +234,13 @@ class BetterTogether(Optimizer):
                 f"The chain names {name!r}, which is no optimizer. It may name: {given}."
             )
         return known[name](metric=self.metric)
+
+
+def _refuse(given: Sequence[str], part: str, owner: str) -> None:
+    if given:
+        raise ConfigurationError(
+            f"BetterTogether: {given[0]} is the same for all steps. Give it to {owner}, not to {part!r}."
+        )
 
 
 def chain_of(strategy: str) -> list[list[str]]:
@@ -194,17 +262,34 @@ def _calls_of_a_branch(problem: Problem, steps: int, branches: int, starting: bo
     return max(0, int(left // branches))
 
 
-def _result(search: Search) -> Steps[Candidate | None]:
-    """Run a search and return what it kept last, without its `Keep` asks: only the chain's best is kept."""
+def _result(search: Search, part: str, leaderboard: Leaderboard) -> Steps[Candidate | None]:
+    """Run a part's search and return what it kept last. Its `Keep` asks are left out: only the chain's best is kept.
+
+    What the part scores on all validation rows is noted at once, for a budget that ends inside the step.
+    """
     kept: list[Candidate | None] = [None]
+    best: list[Ask] = []
 
     def paid(asks: Sequence[Ask]) -> list[Ask]:
         kept.extend(a.candidate for a in asks if isinstance(a, Keep))
-        return [a for a in asks if not isinstance(a, Keep)]
+        own = [
+            replace(a, part=part) if isinstance(a, Propose) or (isinstance(a, Score) and a.teacher) else a
+            for a in asks
+            if not isinstance(a, Keep)
+        ]
+        keep, best[:] = best[:], []
+        return [*own, *keep]
 
     def answers_in_place(asks: Sequence[Ask], received: Sequence[object]) -> list[object]:
+        paid_asks = [a for a in asks if not isinstance(a, Keep)]
+        for ask, answer in zip(paid_asks, received, strict=False):
+            if isinstance(ask, Score) and not (ask.teacher or ask.rollout):
+                best[:] = leaderboard.note([ask], [answer]) or best
         rest = iter(received)
         return [None if isinstance(a, Keep) else next(rest) for a in asks]
 
     yield from relay(search, paid, answers_in_place)
     return kept[-1]
+
+
+_log = logging.getLogger(__name__)

@@ -38,7 +38,7 @@ def choose_optimizer(
     rows: int,
     metric: object = None,
     steps: int = 1,
-    budget: Budget | None = None,
+    budget: Budget | int | None = None,
     available: Collection[str] | None = None,
 ) -> tuple[str, str]:
     """Return an optimizer's name and why it is advised, in one sentence.
@@ -49,7 +49,7 @@ def choose_optimizer(
     >>> choose_optimizer(2)[0], choose_optimizer(12)[0], choose_optimizer(60)[0]
     ('BayesianSignatureOptimizer', 'BootstrapFewShot', 'BootstrapFewShotWithRandomSearch')
     """
-    calls = None if budget is None else budget.calls
+    calls = Budget.of(budget).calls
     explains = isinstance(metric, Metric) or (isinstance(metric, type) and issubclass(metric, Metric))
     one_pass = max(1, rows) * max(1, steps)
     row_count = counted(rows, "row")

@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.modules.module import Module
-from engine.optimizers.base import Optimizer, Options, option
+from engine.optimizers.base import Optimizer, Options, Program, option
 from engine.records import Candidate, Demo, Example, Outcome
 from engine.search.contract import Keep, Problem, Score, Search, Steps, is_cut
 from engine.search.wording import SOLVING
@@ -139,6 +138,7 @@ class KNNFewShot(Optimizer):
     title = "Show the rows most like each input"
     options_model = KNNFewShotOptions
     changes = "examples"
+    kept = (*Optimizer.kept, "trainset", "vectorizer")
     options: KNNFewShotOptions
 
     def __init__(
@@ -152,14 +152,14 @@ class KNNFewShot(Optimizer):
         super().__init__(k=k, **arguments)
 
     def compile(
-        self, student: Module, *, trainset: Sequence[Example] | None = None, **arguments: object
-    ) -> Module:
+        self, student: Program, *, trainset: Sequence[Example] | None = None, **arguments: Any
+    ) -> Program:
         """Run the search; the trainset may also have been given to the constructor. See `Optimizer.compile`."""
         return super().compile(student, trainset=trainset or (), **arguments)
 
     async def acompile(
-        self, student: Module, *, trainset: Sequence[Example] | None = None, **arguments: Any
-    ) -> Module:
+        self, student: Program, *, trainset: Sequence[Example] | None = None, **arguments: Any
+    ) -> Program:
         """Do what `compile` does, from async code."""
         made = await super().acompile(student, trainset=trainset or self.trainset or (), **arguments)
         for step in made.predictors():

@@ -10,9 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.errors import ConfigurationError
 from engine.metrics.base import Metric
-from engine.modules.module import Module
 from engine.optimizers.base import option
 from engine.optimizers.few_shot import MAX_ERRORS, METRIC_THRESHOLD, Rules, bootstrap, teacher_of
 from engine.optimizers.shared.leaderboard import Leaderboard
@@ -26,7 +24,7 @@ from engine.optimizers.shared.training import (
     row_calls,
     trained_together,
 )
-from engine.records import Example, Outcome
+from engine.records import Outcome
 from engine.search.contract import Problem, Search, Train, together
 from engine.text import counted
 
@@ -80,18 +78,6 @@ class BootstrapFinetune(TrainingOptimizer):
     def answers_unlabelled(self) -> bool:
         """True if rows without any answer are wanted."""
         return self.options.unlabelled
-
-    async def acompile(
-        self, student: Module, *, trainset: Sequence[Example], teacher: Any = None, **arguments: Any
-    ) -> Module:
-        """Do what `compile` does, from async code; `teacher` may be a list of one program."""
-        if isinstance(teacher, list | tuple):
-            if len(teacher) > 1:
-                raise ConfigurationError(
-                    "BootstrapFinetune takes one teacher. Compile with each, or give an Ensemble of them."
-                )
-            teacher = teacher[0] if teacher else None
-        return await super().acompile(student, trainset=trainset, teacher=teacher, **arguments)
 
     def search(self, problem: Problem) -> Search:
         """Let the teacher answer the rows, train on what passes, and keep the better of the start and the result."""

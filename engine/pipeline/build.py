@@ -12,7 +12,7 @@ from typing import Any
 from engine.adapters import get_adapter
 from engine.errors import PipelineError
 from engine.lm.client import shared_lm
-from engine.modules.module import CallRange, Module
+from engine.modules.module import Answerer, CallRange, Module
 from engine.pipeline.check import spec_problems
 from engine.pipeline.signatures import signature_of
 from engine.pipeline.spec import Condition, FieldSpec, PipelineSpec, StepSpec, exclude_each_other, holds
@@ -28,7 +28,7 @@ USUAL_ITEMS = 3
 """Estimated length of a list not seen yet, and of an agent's work."""
 
 
-class Pipeline(Module):
+class Pipeline(Answerer):
     """A program of named steps; each step's inputs come from the call or from the steps before it.
 
     A step is an attribute under its own name, so its path is "route", or "route.predict" for one that

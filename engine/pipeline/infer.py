@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from engine.dataset.profiling import MOST_CHOICES, ColumnProfile, Role, guess_roles, profile
+from engine.dataset.profiling import MOST_CHOICES, ColumnProfile, Role, guess_roles, names_things, profile
 from engine.dataset.table import Dataset
 from engine.errors import PipelineError
 from engine.pipeline.check import usable_name
@@ -76,8 +76,9 @@ def infer_names(columns: Sequence[str]) -> dict[str, str]:
 
 
 def _described(column: ColumnProfile) -> str:
-    """Return the column's name where its note in brackets says more than the field's name does."""
-    return column.name.strip() if _NOTE.search(column.name) and len(column.name) <= 120 else ""
+    """Return the column's name where its note in brackets says more than the field's name does, else what it counts."""
+    noted = _NOTE.search(column.name) and len(column.name) <= 120
+    return column.name.strip() if noted else f"In {column.unit}." if column.unit else ""
 
 
 def infer_mapping(dataset: Dataset, spec: PipelineSpec) -> dict[str, str]:
@@ -87,9 +88,9 @@ def infer_mapping(dataset: Dataset, spec: PipelineSpec) -> dict[str, str]:
 
 
 def _input(column: ColumnProfile, name: str) -> FieldSpec:
-    kind = _type(column)
+    kind = "str" if column.unit else _type(column)  # the model reads "12 EUR" as it is
     kind = kind if column.filled >= MOSTLY_FILLED else f"Optional[{kind}]"
-    return FieldSpec(name=name, type=kind, description=_described(column))
+    return FieldSpec(name=name, type=kind, description="" if column.unit else _described(column))
 
 
 def _output(column: ColumnProfile, name: str) -> FieldSpec:
@@ -129,13 +130,14 @@ def _is_coded(column: ColumnProfile) -> bool:
         or not _CODE_NAME.search(column.name)
     ):
         return False
-    codes = [int(value.replace(",", "")) for value, _ in column.top_values]
+    codes = [int(re.sub(r"[^\d-]", "", value)) for value, _ in column.top_values]
     return max(codes) - min(codes) + 1 == len(codes) and min(codes) in (0, 1)
 
 
 def _choices(column: ColumnProfile) -> tuple[str, ...]:
     """Return a category's values (or a class's numbers) in the alphabet's order; of two that differ in case the more frequent one."""
-    if not (column.few or _is_coded(column)) or _type(column) == "bool":
+    listed = column.few and not names_things(column.name)
+    if not (listed or _is_coded(column)) or _type(column) == "bool":
         return ()
     by_text: dict[str, str] = {}
     for value, _ in column.top_values:

@@ -6,6 +6,7 @@ other. Knows no particular index.
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,11 +19,13 @@ import orjson
 from engine import loop
 from engine.callbacks import watched
 from engine.errors import ConfigurationError, EngineError, ProgramFileError, ProgramFileMissingError
+from engine.home import write_whole
 from engine.prediction import Prediction
 from engine.retrieval.corpus import CHUNK, Corpus, Passage, read_corpus
 
 _FORMAT = "tuneboard.index"
 _MAIN = "index.json"
+_ARRAYS = "arrays-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +141,16 @@ class Retriever(Searcher):
     def save(self, path: str | Path) -> None:
         """Write corpus and index to a folder, which is made, or replaced if it holds an index. No pickle is written."""
         folder = Path(path)
-        if folder.exists() and any(folder.iterdir()) and not (folder / _MAIN).exists():
+        # A hidden file, or arrays without a main file, are what is left of a save that was cut off.
+        others = folder.exists() and any(
+            not path.name.startswith((".", _ARRAYS)) for path in folder.iterdir()
+        )
+        if others and not (folder / _MAIN).exists():
             raise ConfigurationError(f"{str(folder)!r} holds other files. Choose an empty or new folder.")
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        settings = self.write_index(folder)
+        # In a folder of their own: until the main file names them, the arrays of the index before are there, and used.
+        arrays = folder / f"{_ARRAYS}{secrets.token_hex(4)}"
+        arrays.mkdir(parents=True)
+        settings = self.write_index(arrays)
         data = {
             "format": _FORMAT,
             "version": 1,
@@ -152,10 +160,13 @@ class Retriever(Searcher):
             "source": self.corpus.source,
             "hash": self.corpus.hash,
             "settings": settings,
+            "arrays": arrays.name,
             "passages": [[p.text, p.title, p.source] for p in self.corpus.passages],
         }
-        # The main file last: a folder without it is an index that was not finished.
-        (folder / _MAIN).write_bytes(orjson.dumps(data))
+        write_whole(folder / _MAIN, orjson.dumps(data))
+        for older in folder.iterdir():
+            if older.name not in (_MAIN, arrays.name):
+                shutil.rmtree(older) if older.is_dir() else older.unlink()
 
     @classmethod
     def load(cls, path: str | Path, corpus: object = None, **options: object) -> Self:
@@ -193,7 +204,8 @@ class Retriever(Searcher):
         if saved.hash != expected:
             raise refused("does not fit its passages")
         try:
-            made = cls.read_index(folder, saved, settings, **options)
+            arrays = folder / Path(str(data.get("arrays", ""))).name
+            made = cls.read_index(arrays, saved, settings, **options)
         except EngineError:
             raise
         except (OSError, ValueError, KeyError) as error:

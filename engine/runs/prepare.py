@@ -5,6 +5,7 @@ Here a run that cannot work is refused with a message, before anything is paid f
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +15,9 @@ from engine.dataset import Dataset, Split, UsableRows, read_dataset, sample_rows
 from engine.dataset.splitting import label_of
 from engine.dataset.table import FIRST_ROW
 from engine.errors import ConfigurationError, DatasetError, EngineError, RunError
+from engine.lm.choice import is_offline
 from engine.lm.client import make_lm
+from engine.lm.connection import check_connection
 from engine.pipeline.build import build_program
 from engine.pipeline.corpora import with_passages
 from engine.pipeline.spec import PipelineSpec
@@ -164,6 +167,22 @@ def check_keys(spec: RunSpec) -> None:
     check_model_keys(spec.pipeline, spec.model, spec.prompt_model, spec.teacher_model, judge, *spec.models)
 
 
+CERTAIN = ("key", "model", "unreachable", "reply", "settings")
+"""Problems that asking again will not fix. A slow or busy model is left to the run, which waits and asks again."""
+
+
+async def check_other_models(spec: RunSpec) -> None:
+    """Raise RunError, naming it, where a step's own model or one to compare cannot answer. One small call for each model."""
+    own = spec.pipeline.models
+    choices = [choice for choice in dict.fromkeys((*own, *spec.models)) if not is_offline(choice)]
+    reports = await asyncio.gather(*(check_connection(choice) for choice in choices))
+    for choice, (problem, message) in zip(choices, reports, strict=True):
+        if problem in CERTAIN:
+            step = next((s.name for s in spec.pipeline.steps if choice in s.models), None)
+            asks = "Compared is" if step is None else f"The step {step!r} asks"
+            raise RunError(f"{asks} the model {choice.name!r}, which does not answer. {message}")
+
+
 def reserved_calls(program: Module, split: Split, judge_calls: int = 0) -> int:
     """Return the fewest calls that the run makes outside the search: the starting prompt scored, and the final test."""
     a_row = max(1, program.call_range.least) + judge_calls
@@ -280,7 +299,7 @@ def estimate_run(store: Store, spec: RunSpec) -> Estimate:
     found = estimate(
         prepared.optimizer.search, prepared.settings, baseline_rows=split.validation, test_rows=split.test
     )
-    return found.with_room(spec.budget)
+    return found.with_room(spec.budget, compares_models=bool(prepared.settings.models))
 
 
 def _no_rows(dataset: Dataset, usable: UsableRows, excluded: Collection[int]) -> str:

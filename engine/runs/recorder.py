@@ -112,12 +112,11 @@ class StoreRecorder:
     def __init__(
         self, store: Store, run_id: str, writer: PatientWriter | None = None, before: Usage | None = None
     ) -> None:
-        self._store, self._before = store, before or Usage()
+        self._store, self.before = store, before or Usage()
         self._write = (writer or PatientWriter()).write
         self._run_id = run_id
         self._waiting: dict[int, list[Outcome]] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._best: str | None = None
         self._failures: Counter[int] = Counter()
 
     def record(self, event: Event) -> None:
@@ -136,8 +135,6 @@ class StoreRecorder:
                 self._write(lambda: self._store.trials.add_candidate(self._run_id, event.candidate))
                 self._add(event, candidate=event.candidate.id, number=event.number)
             case NewBest():
-                self._best = event.candidate.id
-                self._write(lambda: self._store.trials.mark_best(self._run_id, event.candidate.id))
                 self._add(event, candidate=event.candidate.id, score=event.score)
             case Proposed():
                 self._add(event, label=event.label, asked=event.asked, received=event.received)
@@ -148,7 +145,7 @@ class StoreRecorder:
 
     def set_meters(self, usage: Usage, seconds: float) -> None:
         """Store what has been used, with what was used before."""
-        whole = self._before + usage
+        whole = self.before + usage
         self._write(lambda: self._store.runs.set_meters(self._run_id, whole, seconds))
 
     def flush(self) -> None:
@@ -191,8 +188,6 @@ class StoreRecorder:
                 seconds=event.seconds,
                 state="stopped" if event.partial else "finished",
             )
-            if found.candidate_id == self._best:
-                self._store.trials.mark_best(self._run_id, found.candidate_id)
             data = {"trial": event.trial, "candidate": found.candidate_id, "score": found.score}
             self._store.events.add(self._run_id, event.kind, event.text, data)
 
@@ -275,8 +270,8 @@ class Watch:
 
     `taken_away` is called once, from the thread, when the run now belongs to another process or is
     deleted, and `stuck` when a stop is asked for and the event loop is blocked. `stop()` asks for a stop from inside the
-    process (a signal). `requests` are those without an answer. `trouble` says why nothing more may be asked for now, such as a
-    full disk, "" where there is no reason.
+    process (a signal); once `testing`, only one that is `untested` stops the run. `requests` are those without an answer.
+    `trouble` says why nothing more may be asked for now, such as a full disk, "" where there is no reason.
     """
 
     def __init__(
@@ -297,7 +292,7 @@ class Watch:
         self._taken_away, self._stuck, self._stuck_after = taken_away, stuck, stuck_after
         self._loop_lives = threading.Event()
         self._asked_loop_at: float | None = None
-        self.stopping = self._pause_asked = False
+        self.stopping = self.untested = self.testing = self._pause_asked = False
         self._said, self.trouble = "", self._find_trouble()
         self.requests: Sequence[RequestRow] = ()
         self._done = threading.Event()
@@ -319,7 +314,7 @@ class Watch:
         """Return at once, wait while a pause is asked for or there is trouble, or raise Stop when a stop is asked for."""
         if (self._pause_asked or self._trouble_now()) and not self.stopping:
             await self._wait()
-        if self.stopping:
+        if self.stopping and (self.untested or not self.testing):
             raise Stop
 
     async def no_trouble(self) -> None:
@@ -387,6 +382,7 @@ class Watch:
                 run = self._store.runs.get(self._run_id)
                 if run.stop_requested:  # never written back as False: a signal may have set it meanwhile
                     self.stopping = True
+                self.untested = run.stop_untested
                 if self.stopping and self._loop_is_stuck():
                     self._stuck()
                     return
@@ -407,3 +403,35 @@ class Watch:
                         "The run's flags could not be read, or its heartbeat not stored; trying again: %s",
                         error,
                     )
+
+
+AFTER_SECONDS = 30.0
+LOOK_SECONDS = 1.0
+
+
+async def report_silence(
+    answers: Callable[[], int],
+    waiting: Callable[[], bool],
+    report: Callable[[str], object],
+    *,
+    after: float = AFTER_SECONDS,
+    look: float = LOOK_SECONDS,
+) -> None:
+    """Report each silence once: `answers()` has not changed for `after` seconds while `waiting()` was true.
+
+    Runs until it is cancelled.
+    """
+    seen, since, reported = answers(), 0.0, False
+    while True:
+        await asyncio.sleep(look)
+        now = answers()
+        if now != seen or not waiting():
+            seen, since, reported = now, 0.0, False
+            continue
+        since += look
+        if since >= after and not reported:
+            reported = True
+            report(
+                f"The model has not answered for {after:.0f} seconds. The run goes on waiting, and tries again what "
+                "does not come; stop it if the model's address is wrong."
+            )

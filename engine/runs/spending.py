@@ -86,7 +86,7 @@ def check_spending(
         limit = getattr(limits, name)
         if limit is None:
             continue
-        if name == "usd" and estimate is not None and estimate.get("usd") is None:
+        if name == "usd" and estimate is not None and estimate.get("usd", 0) is None:
             raise RunError(
                 f"{whose} of {words(limit)} a month cannot be kept, because the price of a model is not known. "
                 "Set its price on the Settings page."

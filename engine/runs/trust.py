@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
+from engine.errors import ConfigurationError
 from engine.home import data_home
-from engine.lm.choice import ModelChoice, find_provider
+from engine.lm.choice import ModelChoice, find_provider, find_route
 from engine.pipeline.spec import CorpusSpec, PipelineSpec
 from engine.runs.spec import ProjectDraft, RunSpec
 from engine.store.store import Store
+from engine.text import cut
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset
@@ -157,6 +159,84 @@ def addresses_in(value: object) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for one in value:
             yield from addresses_in(one)
+
+
+class Endpoint(NamedTuple):
+    """The end of a request that a draft, a spec or a child's request names: model ("" where not named), address, key variable."""
+
+    model: str
+    address: str
+    variable: str
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The address, or the provider, and the variable whose key goes there."""
+        return self.address or self.model.partition("/")[0].lower(), self.variable
+
+
+def endpoints_in(value: object) -> Iterator[Endpoint]:
+    """Iterate over the endpoints in a draft, a spec or a request, wherever they are: models, trainers, judges."""
+    if isinstance(value, Mapping):
+        if "base_url" in value or "key_env" in value:
+            yield Endpoint(*(str(value.get(name) or "") for name in ("name", "base_url", "key_env")))
+        for one in value.values():
+            yield from endpoints_in(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from endpoints_in(one)
+
+
+def endpoint_refusal(value: object, added: object) -> str:
+    """Return why a user who is no administrator may not have this sent, or "".
+
+    Anyone may ask the known providers with their usual keys. Other addresses, variables and providers are those of the models
+    that an administrator has `added` on the Settings page: a key goes to its own address and nowhere else.
+    """
+    known = {endpoint.place for endpoint in endpoints_in(added)}
+    for endpoint in endpoints_in(value):
+        provider = find_provider(endpoint.model)
+        usual = not endpoint.model or (
+            provider is not None
+            and (provider.protocol == "offline" or not (provider.local or provider.own_address))
+        )
+        if endpoint.place in known or (usual and not endpoint.address and not endpoint.variable):
+            continue
+        key = f" with the key in {cut(endpoint.variable, 60)}" if endpoint.variable else ""
+        return (
+            f"This would ask {cut(endpoint.address or endpoint.model or 'a model', 120)}{key}, which no administrator has "
+            "added on the Settings page. Ask for it there."
+        )
+    return ""
+
+
+def key_variables(value: object) -> set[str] | None:
+    """Return the environment variables with the keys of all models in a spec or a request; None where a library finds its own."""
+    asked = list(endpoints_in(value))
+    found = {endpoint.variable for endpoint in asked}
+    for name in {*_texts(value)}:
+        try:
+            provider = find_route(name).provider if len(name) < LONGEST_NAME else None
+        except ConfigurationError:
+            provider = find_provider(name)
+        if provider is None:
+            continue
+        if provider.protocol == "local" or (provider.protocol == "litellm" and not provider.key_env):
+            return None
+        found.add(provider.key_env or "")
+    unknown = any(e.model and not e.address and find_provider(e.model) is None for e in asked)
+    return None if unknown else found - {""}
+
+
+LONGEST_NAME = 200
+"""Characters of a model's name; longer texts are none."""
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for one in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(one)
 
 
 def harmless(draft: Draft) -> Draft:

@@ -6,22 +6,28 @@ from the cache. It knows no page and no terminal.
 
 What is kept of a run when it ends, its result, is a dict of JSON values:
 
-    verdict          kind, sentence, difference, low, high, rows, won, lost (see `engine.search.verdict`)
+    verdict          kind, sentence, difference, low, high, rows, won, lost (see `engine.search.verdict`); kind "not_tested" has no
+                     figures: the run was stopped without the final test
     whole_set        where the metric has a number of the whole set of test rows: see `engine.metrics.whole_set`; else None
     baseline, best   the starting prompt and the chosen one: candidate, validation and test (scores 0 to 1 or
                      None), likely (the interval of the test score), rows, failed, and per row on the test rows: seconds, tokens, cost
     best_candidate, seed_candidate      their ids
     taken_candidate  the id of the prompt that the exports hold: the best where it is surely better, or as good and cheaper or
                      faster where that is the goal; else the start, until the user takes another one
+    taken            where the user took a prompt that was tested and is neither the best nor the start: its verdict, figures
+                     and id under the names that the best one's have here; pages show these (see `engine.export.hero.result_shown`)
     teacher          where a model was tuned that another one taught: `model`, the teacher's name, `prompt`, the name of its
                      own prompt ("": the task's), and its figures on the same test rows, as in `best`; else None
     tuned_models     names of the tuned models that the best prompt is answered by
+    final_test       where test rows are missing: `rows` of the test, `scored` by both prompts, `why` not all ("": a stop), and what
+                     the missing ones take: `calls`, `usd`, `seconds` (None: not known). Else None
     stopped, reason  how the search ended: finished, budget, stopped or failed, and the sentence
     usage, seconds   what the whole run took
     export_path, script_path            the exported program and the script that runs it
     models           where models were compared: see `engine.search.objective.comparison`. Else None
     static           where the best prompt shows each input other examples: the figures of the best prompt that shows all the
-                     same, as of the best one; tested where the budget leaves calls for it. Else None
+                     same, as of the best one; tested where the budget leaves calls for it. `against_best` and
+                     `validation_against_best` are the verdicts on it against the best one. Else None
     credits          what each rule and example of the best prompt does: see `engine.records.PartCredit`
     proof            for each exported file that was scored again: see `engine.runs.results.exports.prove`
 """
@@ -39,8 +45,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from concurrent.futures import CancelledError
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from statistics import median_high
 from types import FrameType
 from typing import Any
 
@@ -49,78 +55,31 @@ from pydantic import ValidationError
 from engine import loop
 from engine.errors import EngineError, RunError, StoreError, first_problem
 from engine.lm import cache
-from engine.lm.choice import is_offline
-from engine.lm.connection import check_connection
 from engine.lm.slots import FOLDER, SharedLimit, shared_limit
 from engine.metrics.whole_set import whole_set_figure
 from engine.records import Candidate, Evaluation, Outcome, whole_trials
-from engine.runs.prepare import Prepared, check_keys, prepare
-from engine.runs.recorder import PatientWriter, StoreRecorder, StoreRequests, Watch
+from engine.runs.prepare import Prepared, check_keys, check_other_models, prepare
+from engine.runs.recorder import PatientWriter, StoreRecorder, StoreRequests, Watch, report_silence
 from engine.runs.results import more_scores
-from engine.runs.results.exports import export_run, prove
+from engine.runs.results.exports import export_run, prove, take_prompt
+from engine.runs.results.taken import summary
 from engine.runs.spec import RunSpec, no_gain_by_ray
 from engine.runs.spending import limited_budget, used_up
 from engine.runs.turn import Turn, patiently
 from engine.search.backends.contract import Backend, BackendChoice
 from engine.search.budget import Amount
 from engine.search.driver import Driver
+from engine.search.final_test import FinalTestCost
 from engine.search.objective import Objective, add_scores, comparison
 from engine.search.settings import SearchResult, Trial
-from engine.search.verdict import best_static, verdict
-from engine.statistics import mean_interval
-from engine.store.rows import RunRow
+from engine.search.verdict import best_static, not_tested, verdict
+from engine.store.rows import NOT_DONE, TESTING, RequestRow, RunRow
 from engine.store.runs import CANCELLED
 from engine.store.store import FILE_NAME, Store
+from engine.text import change_in_percent
 
 BUSY_SECONDS = 5.0
-
-AFTER_SECONDS = 30.0
 LOOK_SECONDS = 1.0
-
-
-async def report_silence(
-    answers: Callable[[], int],
-    waiting: Callable[[], bool],
-    report: Callable[[str], object],
-    *,
-    after: float = AFTER_SECONDS,
-    look: float = LOOK_SECONDS,
-) -> None:
-    """Report each silence once: `answers()` has not changed for `after` seconds while `waiting()` was true.
-
-    Runs until it is cancelled.
-    """
-    seen, since, reported = answers(), 0.0, False
-    while True:
-        await asyncio.sleep(look)
-        now = answers()
-        if now != seen or not waiting():
-            seen, since, reported = now, 0.0, False
-            continue
-        since += look
-        if since >= after and not reported:
-            reported = True
-            report(
-                f"The model has not answered for {after:.0f} seconds. The run goes on waiting, and tries again what "
-                "does not come; stop it if the model's address is wrong."
-            )
-
-
-CERTAIN = ("key", "model", "unreachable", "reply", "settings")
-"""Problems that asking again will not fix. A slow or busy model is left to the run, which waits and asks again."""
-
-
-async def check_other_models(spec: RunSpec) -> None:
-    """Raise RunError, naming it, where a step's own model or one to compare cannot answer. One small call for each model."""
-    own = spec.pipeline.models
-    choices = [choice for choice in dict.fromkeys((*own, *spec.models)) if not is_offline(choice)]
-    reports = await asyncio.gather(*(check_connection(choice) for choice in choices))
-    for choice, (problem, message) in zip(choices, reports, strict=True):
-        if problem in CERTAIN:
-            step = next((s.name for s in spec.pipeline.steps if choice in s.models), None)
-            asks = "Compared is" if step is None else f"The step {step!r} asks"
-            raise RunError(f"{asks} the model {choice.name!r}, which does not answer. {message}")
-
 
 _log = logging.getLogger("engine.runs")
 
@@ -196,8 +155,10 @@ class _Job:
                 if self.taken:
                     _log.warning("Run %s was deleted or taken over by another process.", run_id)
                     return 1
+                cost = FinalTestCost.stored((self.store.runs.get(run_id).estimate or {}).get("final_test"))
+                words = f" The final test takes {cost.words}." if cost else ""
                 return self._store_end(
-                    "stopped", "Stopped at once; it was not tested. You can go on with it.", 0
+                    "stopped", f"Stopped at once; it was not tested.{words} You can go on with it.", 0
                 )
             except EngineError as error:
                 return self._failed(str(error))
@@ -273,12 +234,34 @@ class _Job:
             self.recorder = StoreRecorder(self.store, self.run.id, self.writer, used)
             settings = more_scores.settings_for(request, prepared, seconds)
             driver = Driver(settings, self.recorder, watch, backend=backend)
-            work = more_scores.answer_request(request, driver, prepared, self.store, self.run, self.writer)
+            if not request.content.get("candidate", True):
+                work = self._finish_later(request, driver, prepared, watch)
+            else:
+                work = more_scores.answer_request(
+                    request, driver, prepared, self.store, self.run, self.writer
+                )
             await self._attended(driver, work)
             used, seconds = used + driver.ledger.spent, driver.ledger.seconds
 
+    async def _finish_later(
+        self, request: RequestRow, driver: Driver, prepared: Prepared, watch: Watch
+    ) -> None:
+        """Finish the final test of a run that is over: score the rows that are missing, and write the result again."""
+        found = self.store.runs.get(self.run.id).result or {}
+        more_scores.begin(request, driver, self.store, self.run.id, self.writer)
+        for candidate in filter(None, (driver.seed, *self._prompts(found))):
+            known = more_scores.known_outcomes(self.store, self.run.id, candidate.id)
+            driver.know(candidate, [*known.values()])
+        done = await self._finish(driver, prepared, watch, found)
+        answer = "Done: the verdict is written again." if done else f"{NOT_DONE}you stopped it."
+        self.writer.write(partial(self.store.requests.answer, self.run.id, request.id, answer))
+
     async def _drive(self, driver: Driver, prepared: Prepared, watch: Watch, requests: StoreRequests) -> None:
-        await self._phases(driver, prepared, watch)
+        following = asyncio.create_task(self._follow_test_cost(driver, prepared))
+        try:
+            await self._phases(driver, prepared, watch)
+        finally:
+            following.cancel()
         requests.close()
 
     async def _attended(self, driver: Driver, work: Awaitable[None]) -> None:
@@ -342,92 +325,159 @@ class _Job:
             self._phase("Scoring the result on all validation rows")
             await driver.score(search.best, split.validation, label="result", hide_own_row=True)
         await watch.no_trouble()
-        self._phase("Testing on rows the search never saw")
-        before, after = await driver.compare(
-            driver.seed, search.best, split.test, labels=("baseline", "best")
-        )
-        _check_tested(before, after)
-        teacher = await self._teacher(driver, prepared, search)
-        static = await self._tested_static(driver, after, search.best, len(split.validation))
-        metric, rows = prepared.settings.metric, prepared.settings.rows
-        figure = await asyncio.to_thread(whole_set_figure, metric, rows, before, after)
-        result = {
-            **self._result(driver, prepared, search, before, after),
-            "teacher": teacher,
-            "whole_set": figure,
-            "static": static,
-            "models": compared_models(driver.trials, search.best, prepared.spec),
+        await self._finish(driver, prepared, watch, self._untested(driver, prepared, search))
+
+    def _untested(self, driver: Driver, prepared: Prepared, search: SearchResult) -> dict[str, Any]:
+        """Return the result of a search as it is without the final test."""
+        best, rows = search.best, len(prepared.split.validation)
+        prompts = (("baseline", driver.seed), ("best", best), ("static", static_to_test(driver, best)))
+        found = {
+            name: one and summary(one.id, validation_score(driver.trials, one, rows), Evaluation(one.id, ()))
+            for name, one in prompts
+        }
+        return {
+            **found,
+            "verdict": not_tested(found, self.store.trials.add_candidate(self.run.id, best), rows),
+            "best_candidate": best.id,
+            "seed_candidate": search.seed.id,
+            "tuned_models": list(best.tuned_models),
+            "stopped": search.stopped,
+            "reason": search.reason,
+            "teacher": None,
+            "whole_set": None,
+            "models": compared_models(driver.trials, best, prepared.spec),
             "credits": [asdict(credit) for credit in search.credits],
         }
+
+    def _prompts(self, found: Mapping[str, Any]) -> tuple[Candidate, Candidate | None]:
+        """Return the best prompt of a result, and the best static one where it has one."""
+        stored, static = partial(self.store.trials.candidate, self.run.id), found.get("static")
+        return stored(found["best_candidate"]), static and stored(static["candidate"])
+
+    async def _finish(
+        self, driver: Driver, prepared: Prepared, watch: Watch, found: Mapping[str, Any]
+    ) -> bool:
+        """Test the best prompt, and the best static one, against the start; then write verdict, exports and proof.
+
+        `found` is the result so far. Returns False where a test that was asked for later was stopped: its rows are stored,
+        and the run's result stays as it was.
+        """
+        seed, rows, later = driver.seed, prepared.split.test, self.run.result is not None
+        best, static = self._prompts(found)
+        before, after = Evaluation(seed.id, ()), Evaluation(best.id, ())
+        watch.testing, stopped = not later, watch.untested and not later
+        if not stopped:
+            self._phase(TESTING)
+            before, after = await driver.compare(seed, best, rows, labels=("baseline", "best"), can_stop=True)
+            _check_tested(before, after)
+        scored, closed = len(before.scores.keys() & after.scores.keys()), driver.ledger.closed
+        stopped = (stopped or driver.ledger.closing == "stopped") and scored < len(rows)
+        if stopped and later:
+            return False
+        result = {**found, "final_test": None}
+        if scored < len(rows):
+            why = "" if stopped else closed or "The limit of calls was reached."
+            cost = await driver.test_cost(best, static, rows, limited=False)
+            result["final_test"] = {
+                "rows": len(rows),
+                "scored": scored,
+                "why": why,
+                **asdict(cost.completed(self.run.estimate)),
+            }
+        if not stopped:
+            result |= {
+                "verdict": verdict(before, after).as_dict(),
+                "baseline": summary(seed.id, found["baseline"]["validation"], before),
+                "best": summary(best.id, found["best"]["validation"], after),
+                "teacher": await self._teacher(driver, prepared, best, found["stopped"]),
+                "static": static and await self._tested_static(driver, after, static, found["static"]),
+                "whole_set": await asyncio.to_thread(
+                    whole_set_figure, prepared.settings.metric, prepared.settings.rows, before, after
+                ),
+            }
+        usage = self.recorder.before + driver.ledger.spent
+        result |= {"usage": asdict(usage), "seconds": driver.ledger.seconds}
         await watch.no_trouble()
         self._phase("Writing the exports")
         # What is neither surely better nor what was asked for does not leave the house by itself; the user can take it.
         wanted = is_wanted(result, prepared.spec.objective)
-        taken, tested = (search.best, after) if wanted else (search.seed, before)
+        taken, tested = (best, after) if wanted else (seed, before)
         result["taken_candidate"] = taken.id
         paths = export_run(self.home, self.run, prepared.spec, taken, result)
         self._phase("Checking that the exports answer the same")
-        proofs = await prove(Path(paths["export_path"]), driver.settings, tested)
-        self._conclude(search, {**result, **paths, "proof": proofs}, driver)
+        proof = [] if stopped else await prove(Path(paths["export_path"]), driver.settings, tested)
+        self._conclude({**result, **paths, "proof": proof}, driver)
+        usual = best if is_wanted(found, prepared.spec.objective) else seed
+        if later and found["taken_candidate"] != usual.id:  # the user has decided, and that stays
+            await asyncio.to_thread(take_prompt, self.home, self.store, self.run.id, found["taken_candidate"])
+        return True
+
+    async def _follow_test_cost(self, driver: Driver, prepared: Prepared) -> None:
+        """Store what the final test still takes whenever that changes, until it is cancelled."""
+        words = ""
+        while True:
+            best = driver.likely_best
+            cost = await driver.test_cost(best, static_to_test(driver, best), prepared.split.test)
+            cost = cost.completed(self.run.estimate)
+            if cost.words != words:
+                words = cost.words
+                self.writer.write(partial(self.store.runs.set_test_cost, self.run.id, asdict(cost)))
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _teacher(
-        self, driver: Driver, prepared: Prepared, search: SearchResult
+        self, driver: Driver, prepared: Prepared, best: Candidate, stopped: str
     ) -> dict[str, Any] | None:
         """Return what the model that taught a tuned one scores on the test rows; None where there is none."""
         spec = prepared.spec
         choice = spec.teacher_model or (spec.model if prepared.settings.teacher else None)
-        if choice is None or not search.best.tuned_models or search.stopped == "stopped":
+        if choice is None or not best.tuned_models or stopped == "stopped":
             return None
         self._phase("Testing the teacher on the same rows")
         tested = await driver.score_teacher(prepared.split.test)
         title = spec.teacher_prompt.title if spec.teacher_prompt else ""
-        return {"model": choice.name, "prompt": title, **summary(driver.seed, None, tested)}
+        return {"model": choice.name, "prompt": title, **summary(driver.seed.id, None, tested)}
 
     async def _tested_static(
-        self, driver: Driver, after: Evaluation, best: Candidate, validation_rows: int
-    ) -> dict[str, Any] | None:
+        self, driver: Driver, after: Evaluation, static: Candidate, found: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """Return the figures of the best static prompt, tested on the rows of the best one where what is left pays for it."""
-        static = best_static(driver.trials, best)
-        if static is None or static.id == driver.seed.id:
-            return None  # the start was tested
         rows = [outcome.row for outcome in after.outcomes]
         need = Amount(len(rows) * driver.settings.calls_a_row, after.usage.tokens, after.usage.cost or 0.0)
         tested = Evaluation(static.id, ())
         if not driver.ledger.shortage(need):
             tested = await driver.score(static, rows, label="static")
-        return summary(static, validation_score(driver.trials, static, validation_rows), tested)
-
-    def _result(
-        self, driver: Driver, prepared: Prepared, search: SearchResult, before: Evaluation, after: Evaluation
-    ) -> dict[str, Any]:
-        rows = len(prepared.split.validation)
+        if len(tested.outcomes) < len(rows):  # a limit or a stop cut it short: a part says too little
+            tested = Evaluation(static.id, ())
+        whole = whole_trials(driver.trials, rows=len(driver.settings.validation))
+        chosen_by = [whole[name].evaluation for name in (after.candidate_id, static.id) if name in whole]
         return {
-            "verdict": verdict(before, after).as_dict(),
-            "baseline": summary(driver.seed, validation_score(driver.trials, driver.seed, rows), before),
-            "best": summary(search.best, validation_score(driver.trials, search.best, rows), after),
-            "best_candidate": search.best.id,
-            "seed_candidate": search.seed.id,
-            "tuned_models": list(search.best.tuned_models),
-            "stopped": search.stopped,
-            "reason": search.reason,
-            "usage": asdict(driver.ledger.spent),
-            "seconds": driver.ledger.seconds,
+            **summary(static.id, found["validation"], tested),
+            "against_best": verdict(after, tested).as_dict() if tested.outcomes else None,
+            "validation_against_best": verdict(*chosen_by).as_dict() if len(chosen_by) == 2 else None,
         }
 
-    def _conclude(self, search: SearchResult, result: Mapping[str, Any], driver: Driver) -> None:
+    def _conclude(self, result: Mapping[str, Any], driver: Driver) -> None:
         self.recorder.flush()
-        self.writer.write(lambda: self._store_result(search, result, driver))
+        self.writer.write(lambda: self._store_result(result, driver))
 
-    def _store_result(self, search: SearchResult, result: Mapping[str, Any], driver: Driver) -> None:
+    def _store_result(self, result: Mapping[str, Any], driver: Driver) -> None:
         store, run_id = self.store, self.run.id
         with store.transaction():
-            store.trials.drop_earlier(run_id)
-            store.trials.mark_best(run_id, search.best.id)
-            store.runs.set_meters(run_id, driver.ledger.spent, driver.ledger.seconds)
+            if self.run.result is None:
+                store.trials.drop_earlier(run_id)
+            store.runs.set_meters(run_id, self.recorder.before + driver.ledger.spent, driver.ledger.seconds)
+            store.runs.set_test_cost(run_id, None)
             store.runs.save_result(run_id, result)
             store.runs.set_phase(run_id, "")
             store.events.add(run_id, "verdict", result["verdict"]["sentence"], result["verdict"])
-            store.runs.set_state(run_id, *more_scores.state_of(result))
+            if self.run.result is None:  # else it is over once every request is answered
+                store.runs.set_state(run_id, *more_scores.state_of(result))
+
+
+def static_to_test(driver: Driver, best: Candidate) -> Candidate | None:
+    """Return the best static prompt that the final test scores next to the start and the best."""
+    static = best_static((trial for trial in driver.trials if trial.complete), best)
+    return None if static is None or static.id == driver.seed.id else static
 
 
 def _check_tested(before: Evaluation, after: Evaluation) -> None:
@@ -492,25 +542,6 @@ def _log_file(home: Path, run_id: str) -> Iterator[None]:
         handler.close()
 
 
-def summary(candidate: Candidate, validation: float | None, test: Evaluation) -> dict[str, Any]:
-    """Return one candidate's figures."""
-    done = [o for o in test.outcomes if o.error is None]
-    n = len(test.outcomes)
-    known = bool(done) and all(o.usage.cost is not None for o in done)
-    likely = mean_interval([o.score for o in test.outcomes])
-    return {
-        "candidate": candidate.id,
-        "validation": validation,
-        "test": test.score if n else None,
-        "likely": [likely.low, likely.high] if n else None,
-        "rows": n,
-        "failed": n - len(done),
-        "seconds_per_row": median_high([o.seconds for o in done]) if done else None,
-        "tokens_per_row": test.usage.tokens / n if n else None,
-        "cost_per_row": (test.usage.cost or 0.0) / n if known else None,
-    }
-
-
 def is_wanted(result: Mapping[str, Any], objective: Objective) -> bool:
     """Return whether the best prompt is surely better than the start, or as good and cheaper or faster where that is the goal."""
     kind, name = (
@@ -518,8 +549,8 @@ def is_wanted(result: Mapping[str, Any], objective: Objective) -> bool:
         "cost_per_row" if objective.goal == "cheapest" else "seconds_per_row",
     )
     before, after = result["baseline"][name], result["best"][name]
-    less = objective.chooses_by_use and before is not None and after is not None and after < before
-    return kind == "better" or (kind == "too_close" and bool(less))
+    less = objective.chooses_by_use and change_in_percent(before, after) < 0
+    return kind == "better" or (kind == "too_close" and less)
 
 
 def compared_models(trials: Iterable[Trial], best: Candidate, spec: RunSpec) -> dict[str, Any] | None:

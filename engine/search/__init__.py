@@ -8,7 +8,10 @@
     requests.py    user requests during a run: a larger budget, a prompt written by hand
     events.py      events of a run, as records with a message each
     freeze.py      frozen parts, and the candidate that keeps them
+    progress.py    a search on one line of the terminal, for `compile`
     estimate.py    the calls, tokens, money and time of a run, from the search driven with invented answers
+    leader.py      the best prompt by what is known, with its doubt, after each trial: what every surface shows
+    final_test.py  what the final test still takes
     verdict.py     better, worse, too close to call or not enough rows; the credit of each step's changes
     wording.py     the user's sentences on endings and verdicts
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from engine.errors import (
     BudgetExhaustedError,
@@ -25,8 +25,9 @@ from engine.errors import (
     spent_by,
 )
 from engine.lm.exchange import message_tokens
-from engine.lm.middleware import answer
+from engine.lm.middleware import another_request, answer
 from engine.records import Usage
+from engine.text import counted, dollars, duration, short
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM, Reply, Request
@@ -43,10 +44,10 @@ LIMIT_WORDS = {
 
 
 class Budget(BaseModel):
-    """Limits on a run; None means no limit of that kind. `usd` is US dollars.
+    """Limits on a run; None means no limit of that kind. `usd` is US dollars. Wherever one is taken, a number means calls.
 
-    >>> Budget(calls=100).calls
-    100
+    >>> Budget(calls=100) == Budget.of(100)
+    True
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,6 +56,32 @@ class Budget(BaseModel):
     tokens: int | None = Field(default=None, ge=1)
     usd: float | None = Field(default=None, gt=0)
     seconds: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_calls(cls, given: object) -> object:
+        return {"calls": given} if isinstance(given, int | float) else given
+
+    @classmethod
+    def of(cls, given: object) -> Budget:
+        """Return a budget in any form, None meaning no limits. Raises ConfigurationError for what is none."""
+        try:
+            return cls.model_validate({} if given is None else given)
+        except ValidationError:
+            raise ConfigurationError(
+                f"A budget is a number of calls, or Budget(calls=50, usd=2.5); not {given!r}."
+            ) from None
+
+    @property
+    def words(self) -> str:
+        """The limits in words."""
+        limits = (
+            self.calls and counted(self.calls, "call"),
+            self.tokens and f"{short(self.tokens)} tokens",
+            self.usd and dollars(self.usd),
+            self.seconds and duration(self.seconds),
+        )
+        return ", ".join(limit for limit in limits if limit) or "no limit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +189,12 @@ class Ledger:
         if limit is not None and self.closed is None and self.seconds >= limit - self._kept_back.seconds:
             self.close(f"The time limit of {limit:,.0f} seconds is used up.", "budget")
 
-    def shortage(self, need: Amount) -> str:
-        """Return how much is left of the limit that a need would pass; "" for none. Time is not looked at."""
-        amount = self._spent_amount() + self._kept_back
+    def shortage(self, need: Amount, *, in_final_test: bool = False) -> str:
+        """Return how much is left of the limit that a need would pass; "" for none. Time is not looked at.
+
+        In the final test what was kept back for it may be used.
+        """
+        amount = self._spent_amount() + (Amount() if in_final_test else self._kept_back)
         for name in ("calls", "tokens", "usd"):
             limit = getattr(self.budget, name)
             if limit is not None and getattr(amount, name) + getattr(need, name) > limit:
@@ -234,23 +264,39 @@ class Ledger:
     async def send(self, lm: BaseLM, request: Request, send: Send = answer) -> Reply:
         """Make one call. Raises BudgetExhaustedError with the reason if there is no budget, and LMError as the model does."""
         size = message_tokens(request.messages) if self._counts_amounts else 0
-        need = await self._reserve(lm, request, size)
+        held, counted = [await self._reserve(lm, request, size)], Usage()
+
+        async def another(used: Usage) -> None:
+            nonlocal counted
+            if used.calls:  # the request before is over: what it held is spent
+                counted += used
+                self.spent += used
+                self._free(held.pop())
+            held.append(await self._reserve(lm, request, size))
+
+        before = another_request.set(another)
         try:
             reply = await send(lm, request)
         except Exception as error:
             # A model's failure may have been billed, and a row that always fails must not call forever.
             if (spent := spent_by(error)) is not None:
-                self.spent += spent.usage
+                self.spent += spent.usage - counted
             elif isinstance(error, LMError):
                 self.spent += Usage(calls=1)
             if isinstance(error, LMError | ConfigurationError):
                 self._note_failure(lm, error)
             raise
         finally:
-            self._reserved -= need
-            self._wake()
-        self._settle(reply, size)
+            another_request.reset(before)
+            self._free(*held)
+        self._settle(replace(reply, usage=reply.usage - counted) if counted.calls else reply, size)
         return reply
+
+    def _free(self, *held: Amount) -> None:
+        """Give reserved amounts back."""
+        for amount in held:
+            self._reserved -= amount
+        self._wake()
 
     async def _reserve(self, lm: BaseLM, request: Request, size: int) -> Amount:
         need = self._need(lm, request, size) if self._counts_amounts else Amount(1)

@@ -34,7 +34,8 @@ class Score:
     """Ask: run this candidate on these rows and score it. Answered by an `Evaluation`.
 
     `rows` are row ids, answered in this order. With `trace` the outcomes carry each step's inputs and outputs.
-    `teacher` runs it on the teacher model. `rollout` other than 0 asks for a fresh sample at temperature 1.
+    `teacher` runs it on the teacher model, that of the `part` of a chain where one is named. `rollout` other than 0
+    asks for a fresh sample at temperature 1.
     `hide_own_row` hides from each row a demonstration made from it. `label` describes the trial in a few words.
     """
 
@@ -45,14 +46,16 @@ class Score:
     teacher: bool = False
     rollout: int = 0
     hide_own_row: bool = False
+    part: str = ""
 
     @property
     def asked(self) -> Asked:
         """Everything that decides the answer, so not the label."""
-        return (self.candidate.id, self.rows, self.trace, self.teacher, self.rollout, self.hide_own_row)
+        teacher = self.teacher and (self.part or True)
+        return (self.candidate.id, self.rows, self.trace, teacher, self.rollout, self.hide_own_row)
 
 
-Asked = tuple[str, tuple[int, ...], bool, bool, int, bool]
+Asked = tuple[str, tuple[int, ...], bool, bool | str, int, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ class Propose:
     rollout: int = 0
     label: str = ""
     writer: Callable[[], Any] | None = None
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +232,8 @@ class Problem:
     models: tuple[str, ...] = ()
     objective: Objective = field(default_factory=Objective)
     simulated: bool = False
+    parts: Mapping[str, Problem] = field(default_factory=dict)
+    """Problems of the parts of a chain, by name, that have rows, models or a teacher to themselves."""
 
     def may_change(self, path: str, part: Part) -> bool:
         """Return whether a part ("instructions", "demos", "fields", "tools", "weights") of a step may change at all."""
@@ -321,7 +327,7 @@ def _with_frozen_parts(search: Search, problem: Problem) -> Search:
 
     def restored_ask(ask: Ask) -> Ask:
         # A teacher is another program, and what it answers is no result.
-        of_teacher = isinstance(ask, Score) and ask.teacher and problem.teacher is not None
+        of_teacher = isinstance(ask, Score) and ask.teacher and problem.parts.get(ask.part, problem).teacher
         if isinstance(ask, Propose) or of_teacher:
             return ask
         if isinstance(ask, Train):

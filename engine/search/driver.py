@@ -16,9 +16,9 @@ from itertools import count
 from typing import Any, cast
 
 from engine import loop
-from engine.errors import BudgetExhaustedError, RunError
+from engine.errors import BudgetExhaustedError, MetricError, RunError
 from engine.modules.predict import Predict
-from engine.records import Candidate, Evaluation, Outcome, PartCredit
+from engine.records import Candidate, Evaluation, Outcome, PartCredit, Usage, whole_trials
 from engine.search import events
 from engine.search.backends.contract import Backend
 from engine.search.budget import Amount, Ledger
@@ -34,6 +34,7 @@ from engine.search.contract import (
     Train,
     drive,
 )
+from engine.search.final_test import FinalTestCost
 from engine.search.model_choice import with_objective
 from engine.search.requests import FIRST_PLACE, RequestHandler, Requests
 from engine.search.scoring import Scoring, Slots
@@ -81,6 +82,7 @@ class Driver:
             settings, self.ledger, self._slots, self._scoring, self._score_now, self._record
         )
         self._validation, self._train = frozenset(settings.validation), frozenset(settings.train)
+        self._train = self._train.union(*(part.train for part in settings.parts.values()))
         self._credits: tuple[PartCredit, ...] = ()
         self._best, self._best_score = self.seed, None  # type: tuple[Candidate, float | None]
         rows = settings.validation or settings.train
@@ -89,6 +91,16 @@ class Driver:
         )
         self._trials_started = self._texts_asked = self._texts_usable = 0
         self._spending_recorded_at = 0.0
+
+    @property
+    def likely_best(self) -> Candidate:
+        """The prompt kept so far, or the one that has scored higher on all validation rows in the batch under way."""
+        whole = whole_trials(self.trials, rows=len(self.settings.validation))
+        kept = whole.get(self._best.id)
+        top = max(whole.values(), key=lambda trial: trial.evaluation.score, default=kept)
+        if kept is None or top is None or top.evaluation.score <= kept.evaluation.score:
+            return self._best
+        return top.candidate
 
     # Evaluations outside the search
 
@@ -110,26 +122,59 @@ class Driver:
         return cast(Evaluation, evaluation)
 
     async def compare(
-        self, first: Candidate, second: Candidate, rows: Sequence[int], *, labels: tuple[str, str] = ("", "")
+        self,
+        first: Candidate,
+        second: Candidate,
+        rows: Sequence[int],
+        *,
+        labels: tuple[str, str] = ("", ""),
+        can_stop: bool = False,
     ) -> tuple[Evaluation, Evaluation]:
         """Score two candidates on the same rows, for the verdict; a spent or stopped search does not prevent it.
 
         Rows run side by side, so what a short budget leaves is still paired. The time limit does not apply here: the
-        search has kept this time back.
+        search has kept this time back. `can_stop`: the control knows that this is the test, and may stop it.
         """
         self.ledger.keep_back(Amount())
-        if self.ledger.closing == "stopped":
+        if self.ledger.closing == "stopped" and not can_stop:
             self._slots.ignore_control()
         self.ledger.reopen()
-        candidates = 1 if first.id == second.id else 2
-        left = self.ledger.calls_left
-        asked = tuple(rows if left is None else rows[: left // (self.settings.calls_a_row * candidates)])
+        asked = self._rows_with_room(1 if first.id == second.id else 2, rows)
         if first.id == second.id:
             only = await self.score(first, asked, label=labels[0])
             return only, only
         asks = [Score(first, asked, labels[0]), Score(second, asked, labels[1])]
         answers = await loop.here_or_there(self._batch(asks, in_turn=False))
         return answers[0], answers[1]
+
+    def _rows_with_room(self, prompts: int, rows: Sequence[int]) -> tuple[int, ...]:
+        """Return the test rows that the limit of calls leaves room for; in the test what was kept back for it is used."""
+        limit, a_row = self.ledger.budget.calls, self.settings.calls_a_row
+        left = len(rows) if limit is None else max(0, limit - self.ledger.spent.calls) // (a_row * prompts)
+        return tuple(rows[:left])
+
+    async def test_cost(
+        self, best: Candidate, static: Candidate | None, rows: Sequence[int], *, limited: bool = True
+    ) -> FinalTestCost:
+        """Return what the final test of the start, the best and the best static prompt still takes, by what rows took so far.
+
+        With `limited` it is what the budget leaves room for. Call it on the event loop.
+        """
+        pair = tuple({self.seed.id: self.seed, best.id: best}.values())
+        tested = self._rows_with_room(len(pair), rows) if limited else tuple(rows)
+        usage = sum((trial.evaluation.usage for trial in self.trials), Usage())
+        calls, each = 0, max(1, usage.calls)
+        for candidate in filter(None, (*pair, static)):
+            own = [t.evaluation for t in self.trials if t.candidate_id == candidate.id and t.rows_total]
+            made = sum(e.usage.calls + e.usage.cached for e in own)
+            a_row = made / sum(len(e.outcomes) for e in own) if made else self.settings.calls_a_row
+            more = calls + round(a_row * await self._scoring.unknown_rows(candidate, tested))
+            need = Amount(more, more * usage.tokens / each, more * (usage.cost or 0.0) / each)
+            if candidate in pair or not (limited and self.ledger.shortage(need, in_final_test=True)):
+                calls = more
+        usd = None if usage.cost is None or not usage.calls else calls * usage.cost / each
+        latency = self.ledger.mean_latency
+        return FinalTestCost(calls, usd, latency and latency * calls / self.settings.concurrency)
 
     async def score_teacher(self, rows: Sequence[int]) -> Evaluation:
         """Score the teacher on test rows, after `compare`: as many rows as the budget has left.
@@ -162,7 +207,7 @@ class Driver:
                 await self._keep(better)
             # A closed ledger cut the search short, or at least its last batch.
             closing, cause = self.ledger.closing, self.ledger.closed or ""
-        except RunError:
+        except (RunError, MetricError):
             raise
         except Exception as error:  # noqa: BLE001 - a defect of one algorithm must not lose the run's results
             _log.exception("The search failed.")
@@ -323,7 +368,7 @@ class Driver:
             gate = self.ledger.gate(rollout=1000 * ask.rollout + i + 1, temperature=temperature)
             async with self._slots.at(place):
                 try:
-                    with self._scoring.context(self.settings.prompt_lm, gate):
+                    with self._scoring.context(self.settings.part(ask.part).prompt_lm, gate):
                         if ask.writer is not None:
                             return dict(await loop.called(ask.writer))
                         prediction = await program.acall(**ask.inputs)

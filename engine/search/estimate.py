@@ -11,12 +11,15 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
+from heapq import heapreplace
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine import evaluate, loop, runtime
 from engine.lm.base import BaseLM, Choice, Reply, Request
 from engine.lm.choice import is_offline
+from engine.lm.speeds import Speed
 from engine.metrics.base import any_answer
 from engine.modules.module import Module
 from engine.modules.predict import Predict
@@ -71,6 +74,15 @@ _ROWS_WRITTEN = 200
 # Rows rendered for each candidate; the others are taken to be like them.
 _SAMPLE = 3
 
+# Standard deviation of a call's seconds, as a share of them; seconds of this process for each call of a run.
+_SPREAD, _WORK_SECONDS = 0.25, 0.003
+
+# Rows of a batch for each slot that are put on slots one by one; those before them are taken together.
+_WAVES_ONE_BY_ONE = 4
+
+_Job = tuple[float, int]
+"""Seconds of one row or proposal, and how many there are."""
+
 _Cost = tuple[float, float, float, float]
 """Calls, tokens in, tokens out and US dollars; NaN once a model was asked whose price is unknown."""
 
@@ -80,9 +92,10 @@ class _Renderer:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._costs: dict[tuple[str, bool], tuple[dict[Calls, _Cost], tuple[Outcome, ...]]] = {}
+        self._costs: dict[tuple[str, bool | str], tuple[dict[Calls, _Cost], tuple[Outcome, ...]]] = {}
         self._problem: Problem | None = None
         self._labels: dict[str, list[Any]] = {}
+        self.speed = cache(lambda lm: lm.speed())  # read once for all simulations
         for row in (settings.train or settings.validation)[:200]:
             for name, value in settings.rows[row].labels().items():
                 self._labels.setdefault(name, []).append(value)
@@ -95,18 +108,19 @@ class _Renderer:
         return replace(self._problem, rng=random.Random(self._settings.seed), meter=meter, simulated=True)
 
     async def row_costs(
-        self, candidate: Candidate, rows: Sequence[int], *, teacher: bool
+        self, candidate: Candidate, rows: Sequence[int], *, teacher: bool | str
     ) -> tuple[dict[Calls, _Cost], tuple[Outcome, ...]]:
         """Return the costs of a row of this candidate, and some outcomes with traces; `rows` are some to render."""
         if known := self._costs.get((candidate.id, teacher)):
             return known
         settings = self._settings
-        program = (teacher and settings.teacher) or settings.program
-        adapter = (settings.teacher_adapter if teacher else None) or settings.adapter
+        part = settings.part(str(teacher))
+        program = (teacher and part.teacher) or settings.program
+        adapter = (part.teacher_adapter if teacher else None) or settings.adapter
         stand_in = with_stand_ins(
             program.with_candidate(candidate), adapter, self._labels, models=settings.models
         )
-        lm = (settings.teacher_lm if teacher else None) or settings.lm or StandInLM()
+        lm = (part.teacher_lm if teacher else None) or settings.lm or StandInLM()
         with runtime.context(lm=lm, middleware=(_only_stand_ins,), trace=None, history=False):
             outcomes = await evaluate.run_rows(
                 stand_in,
@@ -135,10 +149,30 @@ class _Renderer:
     async def proposal(self, ask: Propose, number: int) -> tuple[dict[str, Any], Usage]:
         """Return invented outputs for a proposal, and its usage."""
         program = with_stand_ins(Predict(ask.signature), self._settings.adapter, {}, number=number)
-        lm = self._settings.prompt_lm or self._settings.lm or StandInLM()
+        lm = self._settings.part(ask.part).prompt_lm or self._settings.lm or StandInLM()
         with runtime.context(lm=lm, middleware=(), history=False), runtime.noted_replies() as replies:
             prediction = await program.acall(**ask.inputs)
         return dict(prediction), sum((r.usage for r in replies), Usage())
+
+
+def makespan(work: Sequence[_Job], slots: int, spread: float = 0.0) -> float:
+    """Return the seconds until the last of some jobs has ended, each begun as soon as a slot is free.
+
+    The last ones end later than usual by a few times the `spread` of their seconds, as a share: more of them, later.
+
+    >>> makespan([(2.0, 5), (1.0, 3)], slots=4), round(makespan([(1.0, 16)], 16, spread=0.25), 1)
+    (4.0, 1.4)
+    """
+    ends = [0.0] * slots
+    for seconds, jobs in work:
+        waves = max(0, jobs // slots - _WAVES_ONE_BY_ONE)
+        ends = [end + seconds * waves for end in ends]
+        for _ in range(jobs - waves * slots):
+            heapreplace(ends, ends[0] + seconds)
+    last = min(slots, sum(jobs for _, jobs in work))
+    longest = max((seconds for seconds, _ in work), default=0.0)
+    # The mean of the latest of equally spread times.
+    return max(ends) + longest * spread * math.sqrt(3) * max(0, last - 1) / (last + 1)
 
 
 def _calls_a_row(program: Module, rendered: float) -> dict[Calls, float]:
@@ -167,10 +201,12 @@ class _Reuse:
         columns = row.input_keys if row is not None and row.knows_inputs else frozenset()
         self._inner = {path for path, step in steps if columns.isdisjoint(step.signature.input_fields)}
         self._keys: dict[str, dict[str, str]] = {}
-        self._seen: dict[tuple[str, bool, int], set[int]] = {}
-        self._seen_by_step: dict[tuple[str, str, bool, int], set[int]] = {}
+        self._seen: dict[tuple[str, bool | str, int], set[int]] = {}
+        self._seen_by_step: dict[tuple[str, str, bool | str, int], set[int]] = {}
 
-    def new(self, candidate: Candidate, rows: Sequence[int], taught: bool, rollout: int) -> tuple[int, float]:
+    def new(
+        self, candidate: Candidate, rows: Sequence[int], taught: bool | str, rollout: int
+    ) -> tuple[int, float]:
         """Return how many of these rows are new, and for how many rows' worth of calls; remember them."""
         seen = self._seen.setdefault((candidate.id, taught, rollout), set())
         fresh = [row for row in dict.fromkeys(rows) if row not in seen]
@@ -201,10 +237,8 @@ class _Reuse:
 class _Simulation:
     """One drive of the search, answered at these rates; `totals` is what it took, `final_calls` its final test."""
 
-    def __init__(
-        self, settings: Settings, renderer: _Renderer, rates: Rates, latency: float | None = None
-    ) -> None:
-        self.settings, self.renderer, self.rates, self.latency = settings, renderer, rates, latency
+    def __init__(self, settings: Settings, renderer: _Renderer, rates: Rates) -> None:
+        self.settings, self.renderer, self.rates = settings, renderer, rates
         self.totals, self.final_calls = Amount(), 0.0
         self.trainings: list[TrainingEstimate] = []
         self._rng = random.Random(0)
@@ -256,8 +290,9 @@ class _Simulation:
         return self
 
     async def _batch(self, asks: Sequence[Ask]) -> list[Any]:
-        work: list[tuple[float, float]] = []
+        work: list[_Job] = []
         answers: list[object] = []
+        before = self.totals.calls
         for ask in asks:
             if isinstance(ask, Score):
                 answers.append(await self._score(ask, work))
@@ -267,23 +302,29 @@ class _Simulation:
                 answers.append(await self._train(ask, work))
             else:
                 answers.append(None)
-        if work:
-            slots = 1 if self._quick(self.settings.lm) else self.settings.concurrency
-            elapsed = max(max(chain for chain, _ in work), sum(total for _, total in work) / slots)
-            self.totals += Amount(seconds=elapsed)
+        waiting = makespan(work, self.settings.concurrency, _SPREAD)
+        # What is not waiting is done by one process.
+        self.totals += Amount(seconds=max(waiting, _WORK_SECONDS * (self.totals.calls - before)))
         return answers
 
-    async def _score(self, ask: Score, work: list[tuple[float, float]], *, free: bool = False) -> Evaluation:
+    async def _score(self, ask: Score, work: list[_Job], *, free: bool = False) -> Evaluation:
         if not ask.rows:
             return Evaluation(ask.candidate.id, ())
-        taught = ask.teacher and self.settings.has_teacher
+        part = self.settings.part(ask.part)
+        taught = ask.teacher and part.has_teacher and (ask.part or True)
         costs, known = await self.renderer.row_costs(ask.candidate, ask.rows, teacher=taught)
         rows, times = self._reuse.new(ask.candidate, ask.rows, taught, ask.rollout)
         self._rows_run += 0 if free else rows
-        lm = (self.settings.teacher_lm if taught else None) or self.settings.lm
-        self._spend(lm, costs[self.rates.calls], 0 if free else times, work)
+        lm = (part.teacher_lm if taught else None) or self.settings.lm
+        weights = {s.weights or "" for s in ask.candidate.steps.values()}
+        other = lm if taught else next((m for name, m in self.settings.models.items() if name in weights), lm)
+        self._spend(other, costs[self.rates.calls], 0 if free else times, work, rows)
         rates = self.rates
         own = rates.seed if ask.candidate.id == self._seed_id else rates.other
+        if rates.calls == "least" and any(
+            s.weights in self.settings.models for s in ask.candidate.steps.values()
+        ):
+            own = 0.0  # at the least, other models are left out of a comparison after its first look
         rate = rates.solved if ask.trace else own
         draw, likes = self._rng.random, cycle(known)
         # Built by position: a large table has millions of these.
@@ -293,7 +334,7 @@ class _Simulation:
         ]
         return Evaluation(ask.candidate.id, tuple(outcomes))
 
-    async def _propose(self, ask: Propose, work: list[tuple[float, float]]) -> Proposal:
+    async def _propose(self, ask: Propose, work: list[_Job]) -> Proposal:
         outputs = []
         for _ in range(ask.n):
             self._proposals += 1
@@ -301,11 +342,11 @@ class _Simulation:
             number = 0 if self.rates.calls == "least" else self._proposals
             values, usage = await self.renderer.proposal(ask, number)
             outputs.append(values)
-            lm = self.settings.prompt_lm or self.settings.lm
+            lm = self.settings.part(ask.part).prompt_lm or self.settings.lm
             self._spend(lm, (1, usage.input_tokens, usage.output_tokens, usage.cost or 0.0), 1, work)
         return Proposal(tuple(outputs))
 
-    async def _train(self, ask: Train, work: list[tuple[float, float]]) -> Training:
+    async def _train(self, ask: Train, work: list[_Job]) -> Training:
         """Count a training, its rollouts and the scores of its checkpoints."""
         shown = replace(ask, calls=ask.calls[:_ROWS_WRITTEN])
         order = order_of(self.settings, shown)
@@ -334,22 +375,21 @@ class _Simulation:
         trained = Trained(name, tokens=forecast.tokens, usd=forecast.usd, seconds=forecast.seconds or 0.0)
         return Training(made[-1], trained, evaluation)
 
-    def _spend(self, lm: BaseLM | None, cost: _Cost, times: float, work: list[tuple[float, float]]) -> None:
+    def _spend(
+        self, lm: BaseLM | None, cost: _Cost, times: float, work: list[_Job], rows: int | None = None
+    ) -> None:
         if not times:
             return
         calls, input_tokens, output_tokens, usd = cost
         self.totals += Amount(calls * times, (input_tokens + output_tokens) * times, usd * times)
-        chain = calls * self._latency(lm, output_tokens / max(calls, 1e-9))
-        work.append((chain, chain * times))
+        rows = math.ceil(times if rows is None else rows)
+        work.append((calls * self._latency(lm, output_tokens / max(calls, 1e-9)) * times / rows, rows))
 
     def _latency(self, lm: BaseLM | None, output_tokens: float) -> float:
-        # A hosted model takes some tenths of a second to begin and then writes about 80 tokens a second.
-        usual = 0.003 if self._quick(lm) else 0.4 + output_tokens / 80
-        return usual if self.latency is None else self.latency
-
-    def _quick(self, lm: BaseLM | None) -> bool:
-        """Return whether a row waits for no hosted model: neither for this one nor for one set on a step."""
-        return lm is not None and is_offline(lm.model) and not self._own_hosted
+        speed = Speed() if lm is None else self.renderer.speed(lm)
+        # Before its first call a model that computes here is quick, if no step asks another one.
+        quick = lm is not None and is_offline(lm.model) and not self._own_hosted and not speed.calls
+        return _WORK_SECONDS if quick else speed.seconds_for(output_tokens)
 
 
 async def _only_stand_ins(lm: BaseLM, request: Request, send: Send) -> Reply:
@@ -359,8 +399,9 @@ async def _only_stand_ins(lm: BaseLM, request: Request, send: Send) -> Reply:
     return Reply((Choice(""),))
 
 
-RETRIED, UNFORESEEN = 1.05, 1.15
-"""Room above the most that was simulated: for replies asked for again, and for a search that follows its scores.
+RETRIED, UNFORESEEN, UNSTEADY = 1.05, 1.15, 1.4
+"""Room above the most that was simulated: for replies asked for again, and for a search that follows its scores; and
+above and below the usual time: for a model that answers faster or slower than before.
 
 Tuned on every optimizer and sample, see `tests/benchmarks/estimates.py`.
 """
@@ -402,13 +443,19 @@ class Estimate:
     final_calls: float = 0.0
     training: TrainingEstimate | None = None
 
-    def with_room(self, budget: Budget) -> Estimate:
-        """Return the estimate as it is shown before a run: its ranges hold in nine of ten runs."""
+    def with_room(self, budget: Budget, *, compares_models: bool = False) -> Estimate:
+        """Return the estimate as it is shown before a run: its ranges hold in nine of ten runs.
+
+        With several models to compare a search may end at once, with one that is right throughout: the low ends stay.
+        """
+        narrow, wide = (math.inf, math.inf) if compares_models else (3, 4)
+        usual, limit = self.seconds.typical, budget.seconds or math.inf
+        slowest = max(self.seconds.high, min(UNSTEADY * usual, limit))
         return Estimate(
-            self.calls.with_room(budget.calls, 3),
-            self.tokens.with_room(budget.tokens, 4),
-            None if self.usd is None else self.usd.with_room(budget.usd, 4),
-            self.seconds.with_room(budget.seconds, 4),
+            self.calls.with_room(budget.calls, narrow),
+            self.tokens.with_room(budget.tokens, wide),
+            None if self.usd is None else self.usd.with_room(budget.usd, wide),
+            Range(min(self.seconds.low, usual / UNSTEADY), usual, slowest).with_room(budget.seconds, wide),
             self.cut,
             self.final_calls,
             self.training,
@@ -425,17 +472,16 @@ def estimate(
     *,
     baseline_rows: Sequence[int] = (),
     test_rows: Sequence[int] = (),
-    latency: float | None = None,
 ) -> Estimate:
     """Return the estimate of driving this search with these settings.
 
     `baseline_rows` are scored with the starting prompt before the search and with the best one after it
-    (rows that the search scored are free), `test_rows` with both. `latency` is the seconds of one call, if measured.
+    (rows that the search scored are free), `test_rows` with both.
     """
     renderer = _Renderer(settings)
 
     def simulate(rates: Rates, budget: Budget, ceiling: float) -> _Simulation:
-        simulation = _Simulation(settings, renderer, rates, latency)
+        simulation = _Simulation(settings, renderer, rates)
         return loop.run(simulation.run(make, budget, tuple(baseline_rows), tuple(test_rows), ceiling))
 
     budget = settings.budget

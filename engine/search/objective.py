@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from engine.records import Candidate, Outcome
 from engine.search.wording import good_enough_sentence
 from engine.statistics import mean_interval, paired_interval
+from engine.text import PrintedChange, printed_change
 
 Goal = Literal["score", "cheapest", "fastest", "front"]
 
@@ -82,6 +83,11 @@ class Figures:
     def answered(self) -> bool:
         """False if every row failed."""
         return self.failed < self.rows
+
+    @property
+    def printed(self) -> PrintedChange:
+        """The best one's score, its own, and the bounds of the difference as they are printed."""
+        return printed_change(self.score - self.difference, self.score, self.low, self.high)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures as JSON-ready values; the score of a candidate whose rows all failed is None."""
@@ -160,7 +166,7 @@ def chosen(found: Sequence[Figures], objective: Objective) -> Figures:
     For the score, and for the front, another one must surely be better than the best. Otherwise it is the cheapest or
     fastest of those whose score is within the points allowed of that one's.
     """
-    best = max((f for f in found if f is found[0] or f.low > 0), key=lambda f: f.difference)
+    best = max((f for f in found if f is found[0] or f.printed.low > 0), key=lambda f: f.difference)
     if not objective.chooses_by_use:
         return best
     near = [
@@ -225,7 +231,7 @@ def good_enough(scored: Scored, best: str, own: str) -> tuple[str, str]:
         return "", ""
     top = found[ranked[0].models]
     whole = [f for f in found.values() if f.answered and f.rows == top.rows]
-    able = [f for f in whole if f is top or f.high >= 0]
+    able = [f for f in whole if f is top or f.printed.high >= 0]
     priced = [f for f in able if f.cost is not None]
     cheapest = min(priced, key=lambda f: (f.cost or 0.0, -f.score)) if len(priced) == len(able) > 0 else None
     return good_enough_sentence(

@@ -9,12 +9,14 @@ import asyncio
 import heapq
 from collections import ChainMap
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from engine import runtime
+from engine.errors import BudgetExhaustedError, MetricError
+from engine.lm.choice import is_offline
 from engine.records import Candidate, Outcome, Usage, json_value
 from engine.search.backends.contract import Backend, Heard, Work, picks, takes_trace
 from engine.search.backends.local import Local
@@ -24,7 +26,8 @@ from engine.search.settings import Control, Settings, Stop
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
-    from engine.lm.base import BaseLM
+    from engine.lm.base import BaseLM, Reply, Request
+    from engine.runtime import Send
 
 
 class Slots:
@@ -106,8 +109,8 @@ class _Queue:
 
 OnOutcome = Callable[[Outcome], None]
 
-# Candidate, row, by the teacher, rollout, with trace: what makes one program run different from another.
-_Cell = tuple[str, int, bool, int, bool]
+# Candidate, row, by the (or a part's) teacher, rollout, with trace: what makes one program run different from another.
+_Cell = tuple[str, int, bool | str, int, bool]
 
 
 class Scoring:
@@ -121,7 +124,8 @@ class Scoring:
         # Of rows that did not fail, and of running ones.
         self._outcomes: dict[_Cell, asyncio.Future[Outcome | None]] = {}
         self._strict = takes_trace(settings.metric)
-        self.rows_run = 0
+        self._in_cache: dict[_Cell, bool] = {}
+        self.rows_run, self._graded = 0, False
         self.last_failure: Exception | None = None
 
     async def run(self, ask: Score, place: int, note: OnOutcome) -> None:
@@ -129,7 +133,7 @@ class Scoring:
 
         A row already scored is passed on at once; a row that another ask is running is waited for.
         """
-        taught = ask.teacher and self._settings.has_teacher
+        taught = ask.teacher and self._settings.part(ask.part).has_teacher and (ask.part or True)
         groups: dict[str, tuple[Candidate, dict[int, _Cell]]] = {}
         jobs: list[Coroutine[object, object, None]] = []
         for row in dict.fromkeys(ask.rows):
@@ -153,11 +157,34 @@ class Scoring:
         """Remember outcomes as this candidate's: it answers as the one that was scored."""
         for outcome in outcomes:
             if outcome.error is None:
+                self._graded = True
                 known = asyncio.get_running_loop().create_future()
+                usage = outcome.usage
                 known.set_result(
-                    replace(outcome, usage=Usage(cached=outcome.usage.calls + outcome.usage.cached))
+                    replace(outcome, usage=replace(usage, calls=0, cached=usage.calls + usage.cached))
                 )
                 self._outcomes.setdefault((candidate.id, outcome.row, False, 0, False), known)
+
+    async def unknown_rows(self, candidate: Candidate, rows: Sequence[int]) -> int:
+        """Return on how many rows a candidate has no outcome, and its first answer is not in the call cache either."""
+        program = self._settings.program.with_candidate(candidate)
+
+        async def look(lm: BaseLM, request: Request, send: Send) -> Reply:  # noqa: ARG001 - nothing is sent
+            self._in_cache[cell] = not is_offline(lm.model) and await lm.recall(request) is not None
+            raise BudgetExhaustedError("Only looked up.")
+
+        unknown = 0
+        for row in rows:
+            cell: _Cell = (candidate.id, row, False, 0, False)
+            outcome = self._outcomes.get(cell)
+            if outcome is not None and outcome.done():
+                continue
+            if cell not in self._in_cache:
+                self._in_cache[cell] = False
+                with self.context(None, look), suppress(Exception):
+                    await program.acall(**self._settings.rows[row].inputs())
+            unknown += not self._in_cache[cell]
+        return unknown
 
     def context(
         self, lm: BaseLM | None, gate: object, adapter: Adapter | None = None, inside: object = None
@@ -193,15 +220,17 @@ class Scoring:
             own[cell].set_result(known)
             if outcome.error is not None:
                 self._forget(cell, own[cell])
+            self._graded = self._graded or outcome.error is None
             note(outcome)
 
         try:
-            taught = (settings.teacher_lm, settings.teacher_adapter) if ask.teacher else (None, None)
+            part = settings.part(ask.part)
+            taught = (part.teacher_lm, part.teacher_adapter) if ask.teacher else (None, None)
             with self.context(taught[0], gate, taught[1]):
-                if ask.teacher and settings.teacher_lm is not None:
+                if taught[0] is not None:
                     candidate = _untuned(candidate)  # the teacher's model answers
                 inputs = settings.rows[ask.rows[0]].input_keys if ask.hide_own_row and ask.rows else ()
-                work = Work(candidate, ask.teacher, ask.trace, tuple(sorted(inputs)))
+                work = Work(candidate, ask.teacher, ask.trace, tuple(sorted(inputs)), ask.part)
                 heard = Heard(self._slots.at(place), on_outcome, self._note_failure)
                 await self._backend.run(work, list(cells), heard)
         finally:
@@ -212,6 +241,9 @@ class Scoring:
 
     def _note_failure(self, failure: Exception) -> None:
         self.last_failure = failure
+        if isinstance(failure, MetricError) and not self._graded:
+            self._ledger.close(str(failure), "failed")  # so that asks of the same batch make no calls
+            raise failure
 
     def _forget(self, cell: _Cell, future: asyncio.Future[Outcome | None]) -> None:
         if self._outcomes.get(cell) is future:

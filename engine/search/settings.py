@@ -80,6 +80,12 @@ class Settings:
     models: Mapping[str, BaseLM] = field(default_factory=dict)
     objective: Objective = field(default_factory=Objective)
     tested_prompts: int = 2
+    parts: Mapping[str, Settings] = field(default_factory=dict)
+    """Settings of the parts of a chain, by name, that have rows, models or a teacher to themselves."""
+
+    def part(self, name: str) -> Settings:
+        """Return the settings of a part of a chain."""
+        return self.parts.get(name, self)
 
     @property
     def calls_a_row(self) -> int:
@@ -116,7 +122,7 @@ class Settings:
         if self.objective.goal == "cheapest":
             problem = "the cheapest program cannot be found. Enter its price on the Settings page, or choose another objective"
         if self.budget.usd is not None:
-            asked += self.prompt_lm, self.teacher_lm
+            asked += (lm for s in (self, *self.parts.values()) for lm in (s.prompt_lm, s.teacher_lm))
             problem = "a budget in money cannot be kept. Set a budget in calls or tokens instead"
         for lm in asked if problem else ():
             if lm is not None and lm.price() is None:
@@ -240,6 +246,7 @@ def make_problem(settings: Settings, *, calls: int | None = None) -> Problem:
         optional_inputs=optional,
         models=tuple(settings.models),
         objective=settings.objective,
+        parts={name: make_problem(part, calls=calls) for name, part in settings.parts.items()},
     )
 
 

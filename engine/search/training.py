@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -185,6 +186,8 @@ class Trainings:
         finally:
             self.running -= 1
         watch.end(answer, len(order.rows or order.row_ids))
+        if answer.problem:
+            _log.warning("The training failed: %s", answer.problem)
         return answer
 
     async def _train(
@@ -428,3 +431,6 @@ def _rollouts_of(
         readable = not (unread and number == len(calls))
         found.append(Rollout(group, tuple(request.messages), reply.text, reward, readable))
     return found
+
+
+_log = logging.getLogger(__name__)

@@ -7,13 +7,14 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.records import Candidate, Evaluation
-from engine.search.wording import change_in_points, verdict_sentence
+from engine.search.wording import untested_sentence, verdict_sentence
 from engine.statistics import paired_interval
+from engine.text import PrintedChange, in_percent, in_points, printed_change
 
 if TYPE_CHECKING:
     from engine.search.settings import Trial
 
-Kind = Literal["better", "worse", "too_close", "not_enough", "unchanged"]
+Kind = Literal["better", "worse", "too_close", "not_enough", "unchanged", "not_tested"]
 
 # Fewer test rows than this decide nothing; nor does an interval wider than this on either side.
 MIN_ROWS = 8
@@ -26,8 +27,9 @@ _DOUBT_ROWS = 8
 class Verdict:
     """Best against baseline on the test rows. Scores and differences run from 0 to 1.
 
-    `low` and `high` bound the difference with 95 % confidence; `won` and `lost` count rows on which the
-    best prompt scored higher and lower; `failed` counts rows that failed with an error on either side.
+    `low` and `high` bound the difference with 95 % confidence; `kind` is decided by these bounds as they are printed.
+    `won` and `lost` count rows on which the best prompt scored higher and lower; `failed` counts rows that failed with
+    an error on either side.
     """
 
     kind: Kind
@@ -41,6 +43,11 @@ class Verdict:
     won: int
     lost: int
     failed: int = 0
+
+    @property
+    def printed(self) -> PrintedChange:
+        """Both scores, the difference and its bounds as they are printed."""
+        return printed_change(self.baseline, self.best, self.low, self.high)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the verdict as JSON-ready values."""
@@ -64,7 +71,7 @@ def verdict(baseline: Evaluation, best: Evaluation) -> Verdict:
     second = sum(b.score for _, b in pairs) / n if n else 0.0
     binary = all(o.score in (0.0, 1.0) for pair in pairs for o in pair)
     low, high = paired_interval(differences, binary=binary) if n else (-1.0, 1.0)
-    kind = _kind(n, low, high)
+    kind = _kind(n, low, high, printed_change(first, second, low, high))
     if baseline.candidate_id == best.candidate_id:
         kind, low, high = "unchanged", 0.0, 0.0
     failed = sum(a.error is not None or b.error is not None for a, b in pairs)
@@ -73,14 +80,29 @@ def verdict(baseline: Evaluation, best: Evaluation) -> Verdict:
     return replace(found, sentence=verdict_sentence(found, binary=binary))
 
 
-def _kind(n: int, low: float, high: float) -> Kind:
+def _kind(n: int, low: float, high: float, printed: PrintedChange) -> Kind:
     if n < MIN_ROWS:
         return "not_enough"
-    if low > 0:
+    if printed.low > 0:
         return "better"
-    if high < 0:
+    if printed.high < 0:
         return "worse"
     return "not_enough" if (high - low) / 2 > MAX_HALF_WIDTH else "too_close"
+
+
+def not_tested(result: Mapping[str, Any], number: int, rows: int) -> dict[str, Any]:
+    """Return the verdict of a run without its final test, of the best prompt's number, and scores on `rows` validation rows."""
+    sentence = untested_sentence(number, result["baseline"]["validation"], result["best"]["validation"], rows)
+    figures = dict.fromkeys(("baseline", "best", "difference", "low", "high"))
+    return {
+        "kind": "not_tested",
+        "sentence": sentence,
+        **figures,
+        "rows": 0,
+        "won": 0,
+        "lost": 0,
+        "failed": 0,
+    }
 
 
 Scores = Mapping[int, float]
@@ -143,11 +165,11 @@ class Credit:
         kept = [s for s in tried if s.kept]
         if kept:
             most = max(kept, key=lambda s: abs(s.kept or 0.0))
-            return f"On the way to the best prompt, the step {most.step!r} moved the score most: {change_in_points(most.kept or 0.0)}."
+            gain = in_points(in_percent(most.kept or 0.0, 0))
+            return f"On the way to the best prompt, the step {most.step!r} moved the score most: {gain}."
         most = max(tried, key=lambda s: abs(s.mean))
-        return (
-            f"Changing the step {most.step!r} moved the score most: {change_in_points(most.mean)} on average."
-        )
+        gain = in_points(in_percent(most.mean, 0))
+        return f"Changing the step {most.step!r} moved the score most: {gain} on average."
 
 
 def best_static(trials: Iterable[Trial], best: Candidate) -> Candidate | None:
@@ -187,7 +209,7 @@ def step_credit(candidates: Sequence[Candidate], scores: Mapping[str, Scores], b
     >>> better = start.with_step("say", instructions="Say it briefly.").derived("why", start)
     >>> found = step_credit([start, better], {start.id: {1: 0, 2: 1}, better.id: {1: 1, 2: 1}}, better.id)
     >>> found.sentence
-    "On the way to the best prompt, the step 'say' moved the score most: 50 points up."
+    "On the way to the best prompt, the step 'say' moved the score most: +50 points."
     """
     by_id = {c.id: c for c in candidates}
     changes: dict[str, list[StepChange]] = {

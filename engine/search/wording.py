@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from engine.records import whole_trials
-from engine.text import counted, listed, percent, signed
+from engine.text import counted, in_points, listed, percent
 
 if TYPE_CHECKING:
     from engine.search.objective import Figures, Objective
@@ -18,7 +18,8 @@ SOLVING = "looking for solved rows"
 
 
 def closing_message(message: str, cause: str, end: SearchResult, asked: int, usable: int) -> str:
-    """Return the message at the end of a search; its own `message` is used unless it was cut short or every row scored 0.
+    """Return the message at the end of a search; its own `message`, after what hindered it, unless it
+    was cut short.
 
     `cause` is why it was cut short ("" if it was not), `asked` and `usable` the number of texts asked for and received.
     """
@@ -31,7 +32,7 @@ def closing_message(message: str, cause: str, end: SearchResult, asked: int, usa
         if end.best.id == end.seed.id:
             return "There was nothing to change: the starting prompt is kept."
         return "The prompt that was made is kept; making it took no row, so it has no score yet."
-    return f"{obstacle} {_kept_candidate(end)}".strip()
+    return f"{obstacle} {message or _kept_candidate(end)}".strip()
 
 
 def _obstacle(end: SearchResult, asked: int, usable: int) -> str:
@@ -73,14 +74,12 @@ def verdict_sentence(verdict: Verdict, *, binary: bool) -> str:
     """Return a verdict in words; `binary` says that every score was 0 or 1."""
     if not verdict.rows:
         return "Not enough rows: no test row was scored."
-    before, after = round(100 * verdict.baseline), round(100 * verdict.best)
-    rows, failed = counted(verdict.rows, "row"), verdict.failed
-    change = after - before
+    printed, rows, failed = verdict.printed, counted(verdict.rows, "row"), verdict.failed
+    before, after, change = printed.before, printed.after, printed.gain
     now = f"{after} % of test rows right" if binary else f"a score of {after} out of 100 on the test rows"
     was = f"{now} against {before}{' %' if binary else ''} before"
-    low, high = (signed(100 * bound).lstrip("+") for bound in (verdict.low, verdict.high))
-    interval = f"(95 % interval {low} to {high}, {rows})."
-    difference = f"a difference of {signed(change)} point{'' if abs(change) == 1 else 's'} {interval}"
+    interval = f"(95 % interval {printed.interval.replace('+', '')}, {rows})."
+    difference = f"a difference of {in_points(change)} {interval}"
     sentence = {
         "unchanged": f"No better prompt was found: the starting prompt is kept ({now}, {rows}).",
         "better": f"Better: {was}, a gain of {counted(abs(change), 'point')} {interval}",
@@ -93,15 +92,29 @@ def verdict_sentence(verdict: Verdict, *, binary: bool) -> str:
     return f"{sentence} {counted(failed, 'row')} failed with an error and {'counts' if failed == 1 else 'count'} as 0."
 
 
+def untested_sentence(number: int, before: float | None, after: float | None, rows: int) -> str:
+    """Return what is known of the best prompt, by its number, without the final test: mean scores on the validation rows.
+
+    >>> untested_sentence(5, 0.61, 0.88, 60)[:88]
+    'Not tested yet: prompt 5 scored 88 % of 60 validation rows against 61 % for the start. F'
+    """
+    start = "" if before is None else f" against {percent(before, 0)} for the start"
+    known = f"prompt {number} scored {percent(after, 0)} of {counted(rows, 'validation row')}{start}"
+    if after is None:
+        known = f"prompt {number} was not scored on all validation rows"
+    if not number:
+        known = "no other prompt was better than the start"
+    compare = "Finish the test to compare them" if number else "Finish the test to score it"
+    return f"Not tested yet: {known}. {compare} on rows that the search never saw."
+
+
 def runs_sentence(verdict: Verdict) -> str:
     """Return a verdict on the best prompts of two runs in words: the second's against the first's on shared test rows."""
     if not verdict.rows:
         return "They share no test rows, so nothing can be said about which prompt is better."
     rows = f"{verdict.rows:,} shared test rows"
     scores = f"{percent(verdict.best)} against {percent(verdict.baseline)}"
-    interval = (
-        f"95 % interval of the difference {signed(100 * verdict.low)} to {signed(100 * verdict.high)} points"
-    )
+    interval = f"95 % interval of the difference {verdict.printed.interval} points"
     if verdict.kind == "not_enough":
         return f"Not enough rows to tell them apart: {scores} on {rows}."
     known = {
@@ -121,7 +134,7 @@ def good_enough_sentence(top: Figures, cheapest: Figures | None, found: Sequence
     def names(some: Iterable[Figures]) -> str:
         return listed([answered_by(f, own) for f in some])
 
-    able = [f for f in found if f.answered and (f is top or f.high >= 0)]
+    able = [f for f in found if f.answered and (f is top or f.printed.high >= 0)]
     silent, unsure = [f for f in found if not f.answered], [f for f in able if f.rows < top.rows]
     on = f"On {counted(top.rows, 'validation row')}"
     more = f" All rows of {names(silent)} failed." if silent else ""
@@ -161,12 +174,3 @@ def kept_sentence(before: Figures, kept: Figures, objective: Objective) -> str:
 def answered_by(figures: Figures, own: str) -> str:
     """Return the models that answer a candidate: `own` where it names none."""
     return listed(figures.models) or own
-
-
-def change_in_points(gain: float) -> str:
-    """Return a change of a score.
-
-    >>> change_in_points(0.5), change_in_points(-0.01)
-    ('50 points up', '1 point down')
-    """
-    return f"{counted(round(100 * abs(gain)), 'point')} {'down' if gain < 0 else 'up'}"

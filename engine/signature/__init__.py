@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from engine.signature.grammar import parse_type
 from engine.signature.signature import (
+    AnySignature,
     InputField,
     OutputField,
     Signature,
@@ -20,6 +21,7 @@ from engine.signature.signature import (
 )
 
 __all__ = [
+    "AnySignature",
     "InputField",
     "OutputField",
     "Signature",

@@ -6,6 +6,7 @@ disturb each other. It knows nothing of prompts, models or examples.
 
 from __future__ import annotations
 
+import abc
 import copy
 import copyreg
 import inspect
@@ -16,7 +17,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 from pydantic.fields import FieldInfo
@@ -27,6 +28,8 @@ from engine.signature.nested import nested_fields
 from engine.text import listed
 
 Role = Literal["input", "output"]
+ROLE = "__dspy_field_type"
+"""Key of a field's side in its `json_schema_extra`: DSPy's, so that either library reads the other's fields."""
 
 
 def InputField(**options: object) -> Any:  # noqa: N802 - the name users of DSPy know
@@ -35,7 +38,7 @@ def InputField(**options: object) -> Any:  # noqa: N802 - the name users of DSPy
     `desc` says in words what it holds. Every other argument is pydantic's: `default`, `ge`, `le`,
     `max_length` and so on; constraints are shown in the prompt and hold for outputs.
 
-    >>> InputField(desc="A customer's message.").json_schema_extra["role"]
+    >>> InputField(desc="A customer's message.").json_schema_extra[ROLE]
     'input'
     """
     return _field("input", options)
@@ -53,7 +56,7 @@ def _field(role: Role, options: dict[str, Any]) -> FieldInfo:
     desc = options.pop("desc", None) or options.get("description")
     prefix = options.pop("prefix", None)
     given = options.pop("json_schema_extra", None)
-    extra = {**(given if isinstance(given, dict) else {}), "role": role}
+    extra = {**(given if isinstance(given, dict) else {}), ROLE: role}
     if desc:
         extra["desc"] = str(desc)
     if prefix:
@@ -64,7 +67,7 @@ def _field(role: Role, options: dict[str, Any]) -> FieldInfo:
 
 def role_of(field: object) -> Role | None:
     """Return the side of a field, or None for anything that is not a signature's field."""
-    role = _extra(field).get("role") if isinstance(field, FieldInfo) else None
+    role = _extra(field).get(ROLE) if isinstance(field, FieldInfo) else None
     return role if role in ("input", "output") else None
 
 
@@ -127,13 +130,14 @@ def _declared_fields(cls: type, declared: dict[str, Any], scope: Mapping[str, An
     for name, hint in hints.items():
         class_variable = re.match(r"(\w+\.)*ClassVar\b", str(hint))
         if name not in declared and not name.startswith("_") and not class_variable:
-            raise SignatureError(
-                f"{cls.__name__}.{name} must say which side it is on: {name}: ... = InputField() or = OutputField()."
-            )
+            raise SignatureError(_WITHOUT_SIDE.format(f"{cls.__name__}.{name}", name))
     return {
         check_name(name): typed(name, field, _evaluated(cls, name, hints.get(name), scope))
         for name, field in declared.items()
     }
+
+
+_WITHOUT_SIDE = "{} must say which side it is on: {}: ... = InputField() or = OutputField()."
 
 
 def _evaluated(cls: type, name: str, hint: object, scope: Mapping[str, object]) -> Any:
@@ -177,8 +181,17 @@ def _default_instructions(cls: SignatureMeta) -> str:
     return f"Read {read} and write {written}."
 
 
-class SignatureMeta(type):
-    """The class of signatures: collects a class body's fields, and carries what can be asked of them."""
+if typing.TYPE_CHECKING:
+    from abc import ABCMeta as ModelMeta
+else:
+    ModelMeta = type(pydantic.BaseModel)
+
+
+class SignatureMeta(ModelMeta):
+    """The class of signatures: collects a class body's fields, and carries what can be asked of them.
+
+    It is derived from that of pydantic's models so that one may be a base too: it brings its fields, and no values.
+    """
 
     _fields: Fields
     _inputs: Fields
@@ -192,8 +205,11 @@ class SignatureMeta(type):
         ready = options.pop("fields", None)
         declared = {key: value for key, value in namespace.items() if role_of(value)}
         body = {key: value for key, value in namespace.items() if key not in declared}
-        cls = super().__new__(mcs, name, bases, body)
-        fields: dict[str, FieldInfo] = {}
+        models = [b for b in bases if issubclass(b, pydantic.BaseModel)]
+        cls = abc.ABCMeta.__new__(mcs, name, tuple(b for b in bases if b not in models), body)
+        fields = {key: typed(key, field) for model in models for key, field in model.model_fields.items()}
+        if plain := [key for key, field in fields.items() if not role_of(field)]:
+            raise SignatureError(_WITHOUT_SIDE.format(f"{name}.{plain[0]}", plain[0]))
         inherited = None
         for base in reversed(cls.__mro__[1:]):
             if isinstance(base, SignatureMeta):
@@ -211,10 +227,14 @@ class SignatureMeta(type):
         inputs = {key: field for key, field in fields.items() if key not in outputs}
         for key, side in (("_inputs", inputs), ("_outputs", outputs), ("_fields", inputs | outputs)):
             type.__setattr__(cls, key, MappingProxyType(side))
+        if bases:
+            type.__setattr__(cls, "__doc__", cls.instructions)
         return cls
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_options: Any) -> None:
-        super().__init__(name, bases, namespace)
+        type.__init__(cls, name, bases, namespace)
+
+    __instancecheck__, __subclasscheck__ = type.__instancecheck__, type.__subclasscheck__
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         """Make a new signature of a text or a dict: `Signature("question -> answer", "Be brief.")`."""
@@ -225,6 +245,8 @@ class SignatureMeta(type):
         return make_signature(*args, **kwargs)
 
     def __setattr__(cls, name: str, value: object) -> None:
+        if name == "__doc__":  # as in DSPy; a signature that was derived before keeps its own
+            type.__setattr__(cls, "_instructions", value and inspect.cleandoc(str(value)))
         if name.startswith("_"):  # so that cloudpickle can fill in a class that it has rebuilt
             super().__setattr__(name, value)
             return
@@ -232,12 +254,6 @@ class SignatureMeta(type):
             f"A signature cannot be changed: {cls.__name__}.{name} is fixed. Make a new one with with_instructions() "
             "or with_updated_fields()."
         )
-
-    def __getattr__(cls, name: str) -> Any:
-        fields = cls.__dict__.get("_fields") or {}
-        if name in fields:
-            return fields[name]
-        raise AttributeError(f"{cls.__name__} has no field or attribute {name!r}.")
 
     @property
     def instructions(cls) -> str:
@@ -425,6 +441,14 @@ class SignatureMeta(type):
         labels = {f"{infer_prefix(name)}:": name for name in cls._fields}
         return [(labels.get(words["prefix"], ""), words) for words in saved]
 
+    def model_json_schema(cls, **options: Any) -> dict[str, Any]:
+        """Return the fields of both sides as a JSON schema, as pydantic writes that of a model."""
+        fields: dict[str, Any] = {name: (field.annotation, field) for name, field in cls._fields.items()}
+        config = pydantic.ConfigDict(arbitrary_types_allowed=True)
+        model = pydantic.create_model(cls.__name__, __doc__=cls.instructions, __config__=config, **fields)
+        schema: dict[str, Any] = model.model_json_schema(**options)
+        return schema
+
     def _field(cls, name: str) -> FieldInfo:
         try:
             return cls._fields[name]
@@ -449,6 +473,17 @@ class Signature(metaclass=SignatureMeta):
     >>> Signature("question -> answer: int", "Count.").output_fields["answer"].annotation
     <class 'int'>
     """
+
+    if TYPE_CHECKING:
+
+        def __new__(  # type: ignore[misc]  # a call makes a class
+            cls, signature: str | Mapping[str, Any], instructions: str | None = None, **options: Any
+        ) -> type[Signature]:
+            """Make a new signature of a text or a dict."""
+
+
+AnySignature = str | Mapping[str, Any] | type[Signature]
+"""A signature in any of its forms: a text, a dict of fields, a class."""
 
 
 def _pickled(cls: SignatureMeta) -> Any:
@@ -495,7 +530,7 @@ def make_signature(
     return _build(signature_name, fields, instructions)
 
 
-def ensure_signature(signature: Any, instructions: str | None = None) -> Any:
+def ensure_signature(signature: AnySignature | None, instructions: str | None = None) -> Any:
     """Return a signature class whatever form it was given in; None stays None.
 
     Raises SignatureError for instructions next to a class, which has its own.

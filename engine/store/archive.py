@@ -237,8 +237,15 @@ def opened(path: Path) -> Iterator[Path]:
         yield copy
 
 
+LARGEST_NUMBER = 1e12
+"""Largest value of a column in a file: times, tokens, US dollars, numbers of rows."""
+
+LONGEST_NAME = 10_000
+"""Characters of a name, a title or a note in a file."""
+
+
 def _is_sound(file: sqlite3.Connection, version: int) -> bool:
-    """Return whether a file has a store's schema and nothing else (triggers, views), and values of its columns' types."""
+    """Return whether a file has a store's schema and nothing else (triggers, views), and values of its columns' types and ranges."""
     what = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY 1, 2"
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
         migrate(fresh, upto=version)
@@ -251,7 +258,16 @@ def _is_sound(file: sqlite3.Connection, version: int) -> bool:
     )
 
 
+NAMES = ("id", "name", "title", "note", "label", "state", "phase", "message", "started_by")
+SIGNED = ("score", "thumbs", "heartbeat_at")
+
+
 def _wrong_types(file: sqlite3.Connection, table: str) -> Iterator[str]:
     kinds = {"TEXT": "'text'", "INTEGER": "'integer'", "REAL": "'real', 'integer'", "BLOB": "'blob'"}
     for _, name, kind, *_ in file.execute(f"PRAGMA table_info({table})").fetchall():
         yield f"typeof({name}) NOT IN ({kinds[kind]}, 'null')"
+        if kind in ("INTEGER", "REAL"):
+            least = -LARGEST_NUMBER if name in SIGNED else 0
+            yield f"NOT {name} BETWEEN {least} AND {LARGEST_NUMBER}"
+        elif name in NAMES:
+            yield f"length({name}) > {LONGEST_NAME}"

@@ -19,7 +19,7 @@ from engine.errors import RunError, StoreError, first_problem
 from engine.store.connection import Connection, StorePart
 from engine.store.processes import process_lives, process_start
 from engine.store.projects import Settings
-from engine.store.rows import LOST_AFTER, RunRow
+from engine.store.rows import NO_TURN_AFTER, RunRow
 from engine.store.runs import Runs, check_free, seconds_silent
 from engine.text import counted
 
@@ -199,7 +199,7 @@ class Queue(StorePart):
                 continue  # its process has ended: it holds no place, and waits for none
             if one.state != "queued":
                 holding[one.user] += 1
-            elif seconds_silent(one.heartbeat_at) <= LOST_AFTER:
+            elif seconds_silent(one.heartbeat_at) <= NO_TURN_AFTER:
                 waiting.append(one)  # one that lives and says nothing would take no turn
         return holding, sorted(waiting, key=lambda one: one.ticket or 0)
 

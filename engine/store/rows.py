@@ -22,8 +22,14 @@ OVER: tuple[RunState, ...] = ("finished", "stopped", "failed")
 FROM_ELSEWHERE = "project file"
 """Source of a stored table that came with a project's file: its cells name files of the data folder only."""
 
-LOST_AFTER = 10.0
+TESTING = "Testing on rows the search never saw"
+"""Phase of a run: its final test."""
+
+LOST_AFTER = 3.0
 """A run whose process is gone and has been silent for this many seconds is lost (its process was killed)."""
+
+NO_TURN_AFTER = 10.0
+"""A waiting run whose process lives and has been silent for this many seconds gets no turn."""
 
 SILENT_AFTER = 60.0
 """Seconds that a living or starting process may be silent: a busy machine, a laptop that slept."""
@@ -87,7 +93,7 @@ class RunRow:
     the process with the number `pid` (see `engine.store.processes`), and `claims` counts the processes that have worked on it.
     `revision` grows with every change of anything that belongs to the run. `note` is the user's own words, `tags` are
     theirs too; `in_use` marks the run whose program is used, at most one in a project. `started_by` is the user who has started
-    it, "" on a server without users; `ticket` numbers runs in the order in which they came to the queue (`engine.store.queue`).
+    it, "" on a server without users; `stop_untested`: it was asked to stop without the final test; `ticket` numbers runs in the order in which they came to the queue (`engine.store.queue`).
     """
 
     id: str
@@ -120,6 +126,7 @@ class RunRow:
     claims: int = 0
     started_by: str = ""
     ticket: int | None = None
+    stop_untested: bool = field(default=False, metadata={"column": "stop > 1"})
 
     @property
     def usage(self) -> Usage:
@@ -136,6 +143,11 @@ class RunRow:
     def is_over(self) -> bool:
         """True if the run has ended, well or not (a lost run can go on, so it has not)."""
         return self.state in OVER
+
+    @property
+    def goes_on(self) -> bool:
+        """True if a process works on the run or is expected to; a lost run neither goes on nor is over."""
+        return self.state != "lost" and not self.is_over
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +170,6 @@ class TrialRow:
     finished_at: float | None
     usage: Usage
     seconds: float
-    is_best: bool
     failed: int = 0
 
     @property

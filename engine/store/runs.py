@@ -148,12 +148,13 @@ class Runs(StorePart):
         """Store in a few words what the run is doing ("Scoring the starting prompt")."""
         self._db.update_run(run_id, phase=phase)
 
-    def request_stop(self, run_id: str) -> None:
-        """Ask the run's process to stop and keep the best so far. A run that waits for its turn is stopped at once.
+    def request_stop(self, run_id: str, *, untested: bool = False) -> None:
+        """Ask the run's process to stop and keep the best so far, which is tested unless the stop is `untested`.
 
+        A run that waits for its turn is stopped at once.
         One that has a result and waits to score more is left to its process, which ends it as its result says.
         """
-        self._db.update_run(run_id, stop=True, pause=False)
+        self._db.update_run(run_id, stop=2 if untested else 1, pause=False)
         self._db.write(
             "UPDATE runs SET state = 'stopped', message = ?, phase = '', finished_at = ? "
             "WHERE id = ? AND state = 'queued' AND result IS NULL",
@@ -179,6 +180,14 @@ class Runs(StorePart):
     def save_result(self, run_id: str, result: Mapping[str, object]) -> None:
         """Store what came out of a run (see `engine.runs.worker`)."""
         self._db.update_run(run_id, result=result)
+
+    def set_test_cost(self, run_id: str, cost: Mapping[str, Any] | None) -> None:
+        """Store next to a run's estimate what its final test still takes (see `engine.search.final_test`); None removes it."""
+        with self._db.changing(run_id):
+            self._db.write(
+                "UPDATE runs SET estimate = nullif(json_patch(coalesce(estimate, '{}'), ?), '{}') WHERE id = ?",
+                ({"final_test": cost}, run_id),
+            )
 
     def set_meters(self, run_id: str, usage: Usage, seconds: float) -> None:
         """Store what a run has used so far: calls, tokens, money and working seconds."""

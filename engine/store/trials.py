@@ -12,6 +12,7 @@ from typing import Any
 
 from engine.errors import NotFoundError
 from engine.records import Candidate, Outcome, Usage
+from engine.search.leader import LeaderPath
 from engine.store.connection import StorePart, from_json, to_json
 from engine.store.rows import CandidateEntry, CandidateRow, EventRow, TrialRow
 
@@ -92,14 +93,6 @@ class Trials(StorePart):
                 (state, score, time.time(), *meters, run_id, number),
             )
 
-    def mark_best(self, run_id: str, candidate_id: str) -> None:
-        """Mark the trials of the best candidate so far, and no others."""
-        with self._db.changing(run_id):
-            self._db.write(
-                "UPDATE trials SET is_best = NOT is_best WHERE run_id = ?1 AND is_best != (candidate_id = ?2)",
-                (run_id, candidate_id),
-            )
-
     def drop_earlier(self, run_id: str) -> None:
         """Delete trials that an earlier process recorded and the one that has claimed the run last never came to."""
         with self._db.changing(run_id):
@@ -112,11 +105,11 @@ class Trials(StorePart):
         """Return a run's trials by number, from `first` on."""
         rows = self._db.read(
             "SELECT number, candidate_id, split, label, score, rows_total, rows_done, state, started_at, "
-            "finished_at, calls, cached, input_tokens, output_tokens, cost, seconds, is_best, failed "
+            "finished_at, calls, cached, input_tokens, output_tokens, cost, seconds, failed "
             "FROM trials WHERE run_id = ? AND number >= ? ORDER BY number",
             (run_id, first),
         )
-        return [TrialRow(*(*r[:10], Usage(*r[10:15]), r[15], bool(r[16]), r[17])) for r in rows]
+        return [TrialRow(*(*r[:10], Usage(*r[10:15]), *r[15:])) for r in rows]
 
     def candidates(self, run_id: str) -> list[CandidateRow]:
         """Return a run's candidates in the order found."""
@@ -181,6 +174,27 @@ class Trials(StorePart):
         for trial, row, score in rows:
             found.setdefault(trial, {})[row] = score
         return found
+
+    def leader_path(
+        self, run_id: str, trials: Sequence[TrialRow], path: LeaderPath | None = None
+    ) -> LeaderPath:
+        """Return the leaders of a run after each of its trials; a `path` that is known is extended, and reads only what is new."""
+        path = path or LeaderPath()
+        if not (pending := path.pending(trials)):
+            return path
+        rows = self._db.read(
+            "SELECT outcomes.trial, outcomes.row, CASE WHEN trials.failed > 0 AND "
+            "json_extract(outcomes.content, '$.error') IS NOT NULL THEN NULL ELSE outcomes.score END "
+            "FROM outcomes JOIN trials ON trials.run_id = outcomes.run_id AND trials.number = outcomes.trial "
+            "WHERE outcomes.run_id = ? AND trials.split = 'validation' AND outcomes.trial >= ?",
+            (run_id, min(t.number for t in pending)),
+        )
+        scores: dict[int, dict[int, float | None]] = {}
+        for trial, row, score in rows:
+            scores.setdefault(trial, {})[row] = score
+        numbers = dict(self._db.read("SELECT id, number FROM candidates WHERE run_id = ?", (run_id,)))
+        path.extend(pending, scores, numbers)
+        return path
 
     def row_tokens(self, run_id: str) -> dict[str, float]:
         """Return how many tokens one validation row takes on average, by candidate id.

@@ -145,6 +145,7 @@ class _Training:
     def __post_init__(self) -> None:
         self.route = _route(self.order.settings)
         self.key = key_for(self.route, self.order.settings.key_env)
+        self._last_event = ""
         self.job = _kept_job(self.name)
         self.planned = planned_tokens(self.order)
 
@@ -165,8 +166,9 @@ class _Training:
             raise TrainingError(NO_MODEL)
         job = await self._follow()
         if job["status"] == "failed":
+            failure = self._failure(job)
             self._keep(Job(file=self.job.file))  # the next start makes a new job of the same file
-            raise TrainingError(self._failure(job))
+            raise TrainingError(failure)
         model = job.get("fine_tuned_model")
         if job["status"] == "cancelled":
             model = await self._best_checkpoint()
@@ -286,7 +288,8 @@ class _Training:
                 loss = _number(data.get("train_loss")) if at == step else loss
                 points += [(at, loss)] if at == step and loss is not None else []
             elif event.get("level") in ("warn", "error") and event.get("message"):
-                message = f"{self.route.host}: {_short(event['message'], self.key)}"
+                self._last_event = _short(event["message"], self.key)
+                message = f"{self.route.host}: {self._last_event}"
         tokens = job.get("trained_tokens") or (self.planned * step // steps if steps else 0)
         cost = _cost(self.order.settings, tokens)
         if (tokens, loss) != (self.job.tokens, self.job.loss):
@@ -335,7 +338,9 @@ class _Training:
 
     def _failure(self, job: Mapping[str, Any]) -> str:
         error = _object(job.get("error"))
-        why = _short(error.get("message") or job.get("error") or "it gave no reason", self.key)
+        why = _short(
+            error.get("message") or job.get("error") or self._last_event or "it gave no reason", self.key
+        )
         spent = self.progress
         cost = "" if spent.usd is None else f", {dollars(spent.usd)}"
         paid = f" It had trained {spent.tokens:,} tokens{cost}." if spent.tokens else " Nothing was trained."

@@ -21,6 +21,7 @@ import trl
 from safetensors.torch import load_file, save_file
 
 from engine.errors import InvalidRequestError, TrainingError
+from engine.home import write_whole
 from engine.lm.local.sources import CHECKPOINTS
 from engine.lm.local.weights import Writer, chat_ids, load_base
 from engine.text import counted
@@ -324,4 +325,4 @@ def save_state(optimizer: Any, scheduler: Any, folder: Path) -> None:
         "rates": [float(group["lr"]) for group in optimizer.param_groups],
         "schedule": scheduler.state_dict(),
     }
-    (folder / SCHEDULE).write_bytes(orjson.dumps(kept, option=orjson.OPT_NON_STR_KEYS))
+    write_whole(folder / SCHEDULE, orjson.dumps(kept, option=orjson.OPT_NON_STR_KEYS))

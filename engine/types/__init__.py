@@ -11,23 +11,6 @@ know nothing of adapters, models or signatures. Names are loaded when they are f
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from engine.public_names import lazy
 
-_NAMES = {
-    "base": "Type",
-    "media": "Audio File Image PDF",
-    "textual": "Citation Citations Code Document History Reasoning",
-    "tool": "ToolCall ToolCallResult ToolCallResults ToolCalls ToolForm",
-}
-"""Module -> the public names that it defines."""
-
-_HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
-
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'engine.types' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"engine.types.{_HOMES[name]}"), name)
+__getattr__ = lazy(__name__)

@@ -10,6 +10,8 @@ import pytest
 from playwright.sync_api import Page, expect
 from support.pages.browser_frame import bring_rows, press, settled, shoot, to_page
 
+from engine.dataset.reading import LARGEST_FILE
+
 WORDS = {
     "alpha": ("kettle", "teapot", "mug", "saucer", "spoon"),
     "beta": ("hammer", "wrench", "nail", "drill", "saw"),
@@ -35,6 +37,17 @@ def open_examples(page: Page) -> None:
     settled(page)
     to_page(page, "examples")
     expect(page.get_by_text("Bring examples")).to_be_visible()
+
+
+def test_a_table_of_the_largest_size_is_taken_by_the_page_and_both_servers(new_page, tmp_path: Path):
+    table = tmp_path / "large.csv"
+    table.write_bytes(b"text,team\nhello,a\n")
+    with table.open("r+b") as file:
+        file.truncate(LARGEST_FILE)
+    page = new_page()
+    with page.expect_response(lambda got: "upload_file" in got.url and got.request.method == "PUT") as put:
+        page.locator("[class*=st-key-box_files_] input[type=file]").set_input_files(table)
+    assert put.value.status == 204
 
 
 def test_an_unseen_table_in_the_box_is_reviewed_and_becomes_a_tuned_task(new_page, tmp_path: Path):

@@ -188,9 +188,9 @@ def test_parts_of_a_program_by_their_type_and_a_batch_by_position() -> None:
             return self.ask(question=question)
 
     desk = Desk()
-    assert [path for path, _ in desk.named_sub_modules(type_=engine.ChainOfThought)] == ["think"]
+    assert [path for path, _ in desk.named_sub_modules(type_=engine.ChainOfThought)] == ["self.think"]
     desk.think._compiled = True
-    assert "think" not in [path for path, _ in desk.named_sub_modules(skip_compiled=True)]
+    assert "self.think" not in [path for path, _ in desk.named_sub_modules(skip_compiled=True)]
     rows = [engine.Example(question=text).with_inputs("question") for text in "ab"]
     with engine.context(lm=answering()):
         answers, failed, errors = desk.batch(rows, 2, 5, True)

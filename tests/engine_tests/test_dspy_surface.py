@@ -31,13 +31,13 @@ ProgramOfThought PythonInterpreter RLM ReAct ReActV2 Reasoning Refine Retrieve S
 ToolCallResults ToolCalls TwoStepAdapter Type XMLAdapter adapters asyncify clients configure configure_cache
 configure_dspy_loggers context disable_litellm_logging disable_logging dsp enable_litellm_logging enable_logging
 ensure_signature evaluate infer_prefix inspect_history is_retryable_lm_error load majority make_signature predict
-primitives retrievers settings signatures streamify streaming syncify teleprompt track_usage utils
+lm15 primitives retrievers settings signatures streamify streaming syncify teleprompt track_usage utils
 """.split()
 """Names of `dspy` that are names of `engine`."""
 
 NOT_HERE = """
 CodeInterpreter FinalOutput Flex LocalInterpreter OldField Provider SandboxSerializable
-TrainingJob bootstrap_trace_data lm15 load_settings propose resolve_interpreter_factory threading
+TrainingJob bootstrap_trace_data load_settings propose resolve_interpreter_factory threading
 """.split()
 """Names of `dspy` that are none of `engine`: its own folders, what the guide sends elsewhere, and what is not there."""
 

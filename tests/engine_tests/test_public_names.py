@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import runpy
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import pytest
 
 import engine
+from engine.public_names import homes
 from engine.testing import DummyLM, ScriptedLM, asked, chat_answer
 
 NAMES = [
@@ -67,6 +69,31 @@ def test_names_are_sorted_and_unknown_ones_fail():
         _ = engine.Predikt
     assert engine.errors.EngineError is engine.EngineError
     assert engine.evaluate.answer_exact_match is engine.answer_exact_match
+
+
+@pytest.mark.parametrize("package", ["engine", "engine.types", "engine.extraction"])
+def test_the_stub_of_a_package_is_its_list_of_names(package):
+    module = importlib.import_module(package)
+    listed = homes(package)
+    names: dict = {}
+    exec(f"from {package} import *", names)
+    assert module.__all__ == sorted(name for name, (home, _) in listed.items() if home != package)
+    assert set(module.__all__) <= names.keys()
+    for name, (home, attribute) in listed.items():
+        if home == package:
+            assert getattr(module, name) is importlib.import_module(f"{package}.{name}")
+        else:
+            value, meant = getattr(module, name), getattr(importlib.import_module(home), attribute)
+            # A function may take DSPy's arguments too, and is then another one.
+            assert value is meant or value.__name__ == meant.__name__
+    with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'Predikt'"):
+        _ = module.Predikt
+
+
+def test_importing_the_engine_reads_no_list_of_names():
+    code = "import sys, engine; print('ast' in sys.modules, 'engine.compat.paths' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False False"
 
 
 def test_importing_the_engine_loads_nothing_heavy():

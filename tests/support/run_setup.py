@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from support.servers.openai_server import default_answer
+from support.servers.openai_server import OpenAIServer, default_answer
 
 from engine.dataset import read_dataset
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
@@ -161,3 +161,29 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     """SIGKILL a process and wait for its end."""
     process.send_signal(signal.SIGKILL)
     process.communicate()
+
+
+def served(server: OpenAIServer) -> int:
+    """Return how many answers a server has given."""
+    return sum(server.served.values())
+
+
+def held_run(
+    home: Path, server: OpenAIServer, at: int, **changes: Any
+) -> tuple[str, subprocess.Popen[bytes]]:
+    """Return a run in its own process, and the process; its model holds its answers from the one numbered `at` on."""
+    run_id = add_run(home, model=server_model(server.url), concurrency=2, **changes)
+    server.hold(after=at)
+    process = start_worker(home, run_id)
+    wait_for(lambda: server.held == 2, process=process)
+    wait_for_looks(home, run_id)
+    return run_id, process
+
+
+def let_end(server: OpenAIServer, process: subprocess.Popen[bytes]) -> int:
+    """Let the model answer, and the run end; return how many calls it made since, without those under way."""
+    before, under_way = served(server), server.held
+    server.release()
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors.decode()
+    return served(server) - before - under_way

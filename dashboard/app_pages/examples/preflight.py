@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 SHOWN = 200
 ICONS = {
+    "column": ("orange", "visibility"),
     "blank": ("orange", "check_box_outline_blank"),
     "outside": ("orange", "rule"),
     "spelling": ("blue", "spellcheck"),

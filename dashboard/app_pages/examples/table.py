@@ -23,7 +23,7 @@ from dashboard.components import ui
 from dashboard.components.guard import forget_seen, guarded, renew, watch
 from dashboard.components.page import Current, open_page, sample_values
 from dashboard.components.start_box import pile_report
-from dashboard.components.tables import bar_column, data_table, in_percent
+from dashboard.components.tables import bar_column, data_table
 from dashboard.state import reading
 from dashboard.state.editing import records, starting
 from dashboard.state.editing.steps import title_of
@@ -33,7 +33,7 @@ from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 from engine.pipeline.spec import FieldSpec, PipelineSpec
 from engine.runs.spec import ProjectDraft
-from engine.text import counted, percent
+from engine.text import counted, in_percent, percent
 
 if TYPE_CHECKING:
     from engine.dataset import ColumnProfile, Dataset, RowProblem

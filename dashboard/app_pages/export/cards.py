@@ -26,8 +26,9 @@ from engine.text import counted, percent
 
 
 def taken_note(run: RunRow) -> None:
-    """Say which prompt the exports hold, where it is not the best one or the best one is not surely better."""
+    """Say how good the prompt that the exports hold is; name it where it is not the best one, or that is not surely better."""
     result = run.result or {}
+    st.caption(escape_markdown(candidates.taken_words(run), 1000))
     best, surely = result["best_candidate"], result["verdict"].get("kind") == "better"
     if run.taken == best and surely:
         return

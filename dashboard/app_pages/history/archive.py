@@ -14,6 +14,7 @@ from dashboard.components import ui
 from dashboard.components.tables import small_table
 from dashboard.state import reading
 from dashboard.state.writing import writing
+from engine.dataset.reading import LARGEST_FILE
 from engine.runs.results.archive import FOLDER, SUFFIX, bring_back, put_away
 from engine.store.archive import BroughtBack
 from engine.store.rows import RunRow
@@ -74,9 +75,9 @@ def archived_runs(names: Mapping[str, str]) -> None:
         st.file_uploader(
             "Bring back runs from a file",
             type=[SUFFIX.removeprefix(".")],
-            max_upload_size=2_000,
+            max_upload_size=LARGEST_FILE // 1_000_000,
             help="One that was put away here or elsewhere. Of a file from elsewhere, keys, addresses and files of this machine "
-            "that it names are not used.",
+            f"that it names are not used. Copy a larger one to the folder '{FOLDER}' of the data folder: it is then listed here.",
             **ui.saved(f"unarchive_{st.session_state.get('unarchives', 0)}", _uploaded),
         )
 

@@ -6,12 +6,14 @@ from dashboard.app_pages.history.archive import archived_runs, put_away_offer
 from dashboard.app_pages.history.runs import history_table, run_card, run_compare
 from dashboard.components import ui
 from dashboard.components.page import tune_link
+from dashboard.components.runs import follow_ends
 from dashboard.state import reading
 from dashboard.state.writing import read_only
 
 ui.page_title("History", "All runs of all projects. Nothing is thrown away.")
 runs = reading.runs()
 names = {p.id: p.name for p in reading.projects(archived=True)}
+follow_ends(runs)
 if not runs:
     what = "Every run is kept here with its settings and its result. Start one on the Tune page."
     with ui.nothing_here("no_history", "No runs yet", what):

@@ -10,6 +10,7 @@ from dashboard.components import ui
 from dashboard.components.prompts import prompt_diff
 from dashboard.components.runs import (
     STATE_COLOURS,
+    STATE_WORDS,
     STATES,
     figure,
     replace_setup,
@@ -24,6 +25,7 @@ from dashboard.views import history
 from dashboard.views.glossary import explain
 from dashboard.views.history import Difference
 from dashboard.views.text import distinct, escape_markdown
+from engine.export.hero import result_shown
 from engine.home import data_home
 from engine.search.wording import runs_sentence
 from engine.store.rows import RunRow
@@ -35,7 +37,6 @@ MORE = ("Optimizer", "Model", "Calls", "Cost", "Took")
 MOST = 200
 """Runs that the table shows at first; a filter looks through all of them."""
 SHOWN = "history_shown"
-WORDS = {state: word for state, (word, _, _) in STATES.items()}
 
 
 def history_table(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunRow]:
@@ -45,7 +46,7 @@ def history_table(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunR
         st.caption("No run fits this filter. Clear it to see all of them.")
         return []
     shown = fitting[: st.session_state.get(SHOWN, MOST)]
-    lines = [history.table_row(run, names, WORDS) for run in shown]
+    lines = [history.table_row(run, names, STATE_WORDS) for run in shown]
     marked = any(line["Marks and note"] for line in lines)
     event = data_table(
         lines,
@@ -94,7 +95,7 @@ def _filtered(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunRow]:
         state = st.selectbox(
             "State",
             ["", *there],
-            format_func=lambda s: WORDS.get(s, "All states"),
+            format_func=lambda s: STATE_WORDS.get(s, "All states"),
             key="history_state",
             width=160,
         )
@@ -146,17 +147,17 @@ def run_compare(left: RunRow, right: RunRow) -> None:
             return
         _guard(left, right, differ)
         for column, run in zip(st.columns(2, gap="medium"), (left, right), strict=True):
-            judged = (run.result or {}).get("verdict", {})
+            judged = result_shown(run.result).get("verdict", {})
             with column, ui.card(f"side_{run.id}", escape_markdown(run.title, 100), height="stretch"):
-                if judged:
+                if judged.get("best") is not None:
                     figure(
-                        "Best prompt on the test rows",
+                        "Its prompt on the test rows",
                         percent(judged["best"]),
-                        points_gained(judged["baseline"], judged["best"], 1),
+                        points_gained(judged["baseline"], judged["best"]),
                         "points over its baseline",
                     )
                 else:
-                    st.caption("No result.")
+                    st.caption("Not tested yet." if judged else "No result.")
         _table(differ)
         if left.result and right.result:
             with ui.errors_shown():
@@ -195,9 +196,7 @@ def _table(differ: Sequence[Difference]) -> None:
 
 
 def _prompts(left: RunRow, right: RunRow) -> None:
-    first, second = (
-        reading.prompt(run, (run.result or {}).get("best_candidate", "")) for run in (left, right)
-    )
+    first, second = (reading.prompt(run, result_shown(run.result)["best_candidate"]) for run in (left, right))
     with st.expander("Their best prompts, word by word", key="compare_prompts"):
         for path in first.steps.keys() & second.steps.keys():
             if len(second.steps) > 1:
@@ -216,7 +215,7 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
             if run.in_use:
                 st.badge("In use", icon=":material/verified:", color="green")
         if run.result:
-            verdict_card(run.result["verdict"])
+            verdict_card(result_shown(run.result)["verdict"])
         elif run.message:
             st.caption(escape_markdown(run.message))
         st.caption(escape_markdown(_facts(run, project)))
@@ -261,7 +260,7 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
 
 def _facts(run: RunRow, project: str | None) -> str:
     """Return how a run was made and what it took, in one line."""
-    line = history.table_row(run, {}, WORDS)
+    line = history.table_row(run, {}, STATE_WORDS)
     facts = [project or "a deleted project", line["Optimizer"], line["Model"]]
     facts += [counted(run.calls, "call"), line["Cost"], line["Took"]]
     return " · ".join(fact for fact in facts if fact)

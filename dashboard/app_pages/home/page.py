@@ -12,7 +12,6 @@ from dashboard.app_pages.home.welcome import (
     show_button,
 )
 from dashboard.components import ui
-from dashboard.components.runs import goes_on
 from dashboard.components.start_box import start_box
 from dashboard.state import reading
 from dashboard.state.editing import drafts
@@ -27,7 +26,7 @@ ui.page_title(
 )
 if not read_only(""):
     start_box()
-if not read_only("") and not any(r.result or goes_on(r) for r in runs):
+if not read_only("") and not any(r.result or r.goes_on for r in runs):
     first_steps(projects[0] if len(projects) == 1 else None)
 running_now(runs, names)
 if projects:

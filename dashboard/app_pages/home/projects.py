@@ -88,7 +88,8 @@ def _card(project: ProjectRow, runs: Sequence[RunRow], *, first: bool) -> None:
         icon="arrow_forward",
         icon_position="right",
     ):
-        open_page(target, project=project.id)
+        newest = {"run": runs[0].id} if target in ("run", "results") and runs else {}
+        open_page(target, project=project.id, **newest)
 
 
 def _owner(project_id: str) -> str:

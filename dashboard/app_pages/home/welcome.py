@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.page import open_page
-from dashboard.components.runs import STATE_COLOURS, STATES, goes_on, open_presenter
-from dashboard.components.tables import before_and_after, data_table, in_percent, label_column
+from dashboard.components.runs import EVERY, STATE_COLOURS, STATE_WORDS, STATES, open_presenter
+from dashboard.components.tables import before_and_after, data_table, label_column
 from dashboard.state import models, reading, show
 from dashboard.state.editing import drafts
 from dashboard.views.glossary import TERMS
+from dashboard.views.history import table_row
 from dashboard.views.live import progress
 from dashboard.views.text import escape_markdown
 from dashboard.views.wizard import KINDS, grouped
 from engine.pipeline.templates import SAMPLES, Sample
 from engine.store.rows import ProjectRow, RunRow
-from engine.text import counted, duration, price, short
+from engine.text import counted, short
 
 ALL = "All"
 WAYS = {
@@ -136,9 +136,14 @@ def run_list(runs: Sequence[RunRow], names: Mapping[str, str]) -> None:
     """Show the runs; selecting one opens it. `names` is project id -> name."""
     shown = runs[:SHOWN]
     event = data_table(
-        [_table_row(run, names) for run in shown],
+        [table_row(run, names, STATE_WORDS) for run in shown],
         "run_list",
-        {"State": label_column(STATE_COLOURS, width="small"), **before_and_after()},
+        {
+            "State": label_column(STATE_COLOURS, width="small"),
+            "Started": st.column_config.DatetimeColumn(format="D MMM, HH:mm"),
+            **before_and_after(),
+        },
+        column_order=("State", "Run", "Started", "Before", "After", "Calls", "Cost", "Took"),
         most=8,
         height=330,
         placeholder="",
@@ -153,28 +158,12 @@ def run_list(runs: Sequence[RunRow], names: Mapping[str, str]) -> None:
     st.caption("Select a run to open it.")
 
 
-def _table_row(run: RunRow, names: Mapping[str, str]) -> dict[str, object]:
-    verdict = (run.result or {}).get("verdict", {})
-    return {
-        "State": [STATES[run.state][0]],
-        "Project": names.get(run.project_id, "deleted"),
-        "Run": run.title,
-        "Started": datetime.fromtimestamp(run.created_at).astimezone().strftime("%d %b, %H:%M"),
-        "Before": in_percent(verdict.get("baseline")),
-        "After": in_percent(verdict.get("best")),
-        "Calls": short(run.calls),
-        "Cost": "" if run.cost is None else price(run.cost),
-        "Took": duration(run.seconds),
-    }
-
-
-EVERY = 2.0
 CARDS_SHOWN = 6
 
 
 def running_now(runs: Sequence[RunRow], names: Mapping[str, str]) -> None:
     """Show the runs that go on, kept up to date. `names` is project id -> name."""
-    going = [r.id for r in runs if goes_on(r)]
+    going = [r.id for r in runs if r.goes_on]
     if not going:
         return
     st.markdown("##### Running now")
@@ -194,5 +183,5 @@ def _cards(ids: list[str], names: Mapping[str, str]) -> None:
                 waits = run.phase if run.state == "queued" else ""
                 st.caption(waits or f"{short(run.calls)} calls so far")
                 ui.link("run", "Look at it", "monitoring", project=run.project_id, run=run.id)
-    if not all(map(goes_on, runs)):
+    if not all(run.goes_on for run in runs):
         st.rerun()

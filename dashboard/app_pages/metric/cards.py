@@ -12,10 +12,10 @@ from pydantic import BaseModel
 from dashboard.app_pages.metric.editors import code_editor, criteria_editor, weights_editor
 from dashboard.components import ui
 from dashboard.components.forms import options_form
+from dashboard.components.guard import guarded_update, widget_key
 from dashboard.components.page import Current
 from dashboard.components.tables import worked_table
 from dashboard.state import reading
-from dashboard.state.editing import drafts
 from dashboard.views.glossary import explain
 from engine.errors import UnknownNameError
 from engine.lm.choice import is_offline
@@ -69,12 +69,12 @@ def metric_options(now: Current) -> None:
         values = options_form(
             model,
             chosen.options,
-            key=f"metric_{chosen.name}_{now.id}",
+            key=widget_key(f"metric_{chosen.name}", now.id),
             choices=_choices(model, chosen, now.outputs),
             hidden=hidden,
         )
         if values is not None and {**kept, **values} != chosen.options:
-            drafts.update(now.id, metric=Named(name=chosen.name, options={**kept, **values}))
+            guarded_update(now.id, "metric", metric=Named(name=chosen.name, options={**kept, **values}))
 
 
 _USUAL = ("ExactMatch", "Contains", "TokenF1", "NumberWithin")
@@ -114,7 +114,7 @@ def _card(now: Current, metric: type[Metric], chosen: str, advised: str) -> None
                     st.badge("Fits your answers", icon=":material/thumb_up:", color="green")
             _description(metric)
         named = Named(name=metric.name, options=usual_options(metric.name, now.draft.pipeline))
-        use = ui.callback(drafts.update, now.id, metric=named)
+        use = ui.callback(guarded_update, now.id, "metric", metric=named)
         primary = "primary" if not chosen and fits else "secondary"
         ui.chosen_or_button(metric.name == chosen, f"use_{metric.name}", use, type=primary)
 

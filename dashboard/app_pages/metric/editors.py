@@ -9,11 +9,11 @@ import streamlit as st
 
 from dashboard.app_pages.metric.preview import error_mark, shown_of
 from dashboard.components import ui
+from dashboard.components.guard import guarded, widget_key
 from dashboard.components.page import Current
 from dashboard.components.prompts import messages_view
-from dashboard.components.tables import WHOLE_PERCENT, data_table, in_percent
+from dashboard.components.tables import WHOLE_PERCENT, data_table
 from dashboard.state import playground, reading
-from dashboard.state.editing import drafts
 from dashboard.state.editing.drafts import state_of
 from dashboard.state.feedback import answer_text
 from dashboard.views.glossary import explain
@@ -25,7 +25,7 @@ from engine.metrics.judge import Rubric
 from engine.metrics.python_code import PythonMetric
 from engine.records import Outcome
 from engine.runs.spec import ProjectDraft
-from engine.text import percent
+from engine.text import in_percent, percent
 
 
 def _save_option(project_id: str, name: str, value: Callable[[Mapping[str, object]], object]) -> None:
@@ -37,7 +37,7 @@ def _save_option(project_id: str, name: str, value: Callable[[Mapping[str, objec
         options = {**draft.metric.options, name: value(draft.metric.options)}
         return draft.model_copy(update={"metric": draft.metric.model_copy(update={"options": options})})
 
-    drafts.edit(project_id, change)
+    guarded(project_id, change, "metric")
 
 
 IDEAS = (
@@ -165,7 +165,7 @@ def weights_editor(now: Current, options: Mapping[str, object]) -> None:
     )
     for name, weight in parts.items():
         with ui.row(f"part_{name}"):
-            metric, key = BY_NAME[name], f"weight_{now.id}_{name}"
+            metric, key = BY_NAME[name], f"{widget_key('weight', now.id)}_{name}"
             with st.container(gap="xxsmall", key=f"part_name_{name}"):
                 st.markdown(f"**{metric.title}**")
                 st.caption(metric.plain)
@@ -252,7 +252,7 @@ def code_editor(now: Current, options: Mapping[str, object]) -> None:
     """Show the code of a metric and its test; code that can be read is saved."""
     code = str(options.get("code") or CODE)
     left, right = st.columns([6, 5], gap="medium")
-    key = f"metric_code_{now.id}"
+    key = widget_key("metric_code", now.id)
     with left:
         st.text_area(
             "Code",

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.page import Current
-from dashboard.components.tables import bar_column, data_table, in_percent, row_column
+from dashboard.components.tables import bar_column, data_table, row_column
 from dashboard.state import feedback, models, playground
 from dashboard.state.editing.drafts import state_of
 from dashboard.state.feedback import answer_text, grade_key
@@ -19,7 +19,7 @@ from engine.registry import get_metric
 from engine.runs.child.playground import error_line
 from engine.runs.spec import ModelChoice
 from engine.statistics import Agreement, agreement, level
-from engine.text import counted, percent
+from engine.text import counted, in_percent, percent
 
 
 def metric_preview(now: Current) -> None:

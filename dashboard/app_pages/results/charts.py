@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.app_pages.results.compare import add_candidate
 from dashboard.components import ui
 from dashboard.components.plot import plot
-from dashboard.components.tables import PERCENT, bar_column, data_table, gain_column, in_percent
+from dashboard.components.tables import PERCENT, bar_column, data_table, gain_column
 from dashboard.state import candidates, reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.views.candidate_charts import (
@@ -30,7 +30,7 @@ from dashboard.views.text import escape_markdown
 from engine.records import value_text, whole_trials
 from engine.search.verdict import Credit, step_credit
 from engine.store.rows import CandidateRow, RunRow
-from engine.text import counted, signed
+from engine.text import counted, in_percent, printed_change
 
 
 @reading.kept(16, "Comparing each prompt with what it came from")
@@ -63,8 +63,8 @@ def _steps(found: Credit) -> None:
                 "Step": s.step,
                 "Changes tried": len(s.changes),
                 "Helped": s.helped,
-                "Mean gain": 100 * s.mean if s.changes else None,
-                "On the way to the best": None if s.kept is None else 100 * s.kept,
+                "Mean gain": in_percent(s.mean, 0) if s.changes else None,
+                "On the way to the best": in_percent(s.kept, 0),
             }
             for s in found.steps
         ],
@@ -95,8 +95,8 @@ def _changes(found: Credit, numbers: Mapping[str, int]) -> None:
                     "What changed": c.what,
                     "From": numbers.get(c.parent),
                     "To": numbers.get(c.child),
-                    "Gain": 100 * c.gain,
-                    "95 % interval": f"{signed(100 * c.low)} to {signed(100 * c.high)}",
+                    "Gain": in_percent(c.gain, 0),
+                    "95 % interval": printed_change(0.0, c.gain, c.low, c.high).interval,
                     "Rows": c.rows,
                 }
                 for c in changes

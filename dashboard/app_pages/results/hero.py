@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard.app_pages.results.share import share_link
 from dashboard.components import ui
 from dashboard.components.plot import own_element
-from dashboard.components.runs import figure, present_button
+from dashboard.components.runs import figure, finish_test, present_button
 from dashboard.components.tables import small_table
 from dashboard.state import candidates, more_scores, reading
 from dashboard.state.candidates import score_words
@@ -21,63 +21,55 @@ from dashboard.views.glossary import explain
 from dashboard.views.models import HEAD, LIKELY
 from dashboard.views.text import escape_markdown
 from dashboard.views.training import compared, comparison_sentence
-from engine.export.hero import VERDICTS, result_sentences
+from engine.export.hero import VERDICTS, compared_scores, result_sentences, row_figures
 from engine.home import data_home
 from engine.records import whole_trials
 from engine.store.rows import RunRow
-from engine.text import price, short, time_taken
+from engine.text import change_in_percent, short
 
-NO_FIGURE = "not known"
 COLOURS = {"good": "green", "bad": "red", "even": "orange"}
 _copy = own_element("copy", "<button type='button'></button>")
 
 
 def hero(run: RunRow, result: Mapping[str, Any]) -> None:
-    """Show what a run came to, and what can be done with it."""
+    """Show what a run came to, and what can be done with it; `result` is that of the prompt shown."""
     with ui.card("hero"):
         title, look = VERDICTS.get(str(result["verdict"].get("kind")), VERDICTS["too_close"])
         terms = "\n\n".join(explain(term) for term in ("baseline", "best prompt", "likely gain"))
         st.markdown(f"##### :{COLOURS[look]}[{title}]", help=terms)
         st.html(reading.hero(run))
         with st.container(key="verdict"):
-            st.caption("  \n".join(escape_markdown(s, 1000) for s in result_sentences(result)))
+            st.caption("  \n".join(escape_markdown(s, 1000) for s in result_sentences(run.result or {})))
+        finish_test(run)
+        copied = candidates.copied_prompt(run)
         with ui.row("hero_buttons"):
-            text = reading.prompt_text(run)
-            _copy(
-                data={"text": text, "label": "Copy the prompt", "done": "Copied"},
-                key="copy_prompt",
-                width="content",
-            )
+            if copied.candidate:
+                data = {"text": reading.prompt_text(run, copied.candidate), "label": "Copy the prompt"}
+                _copy(data={**data, "done": "Copied"}, key="copy_prompt", width="content")
+            if copied.as_program:
+                ui.link("export", "Take it as a program", "ios_share", project=run.project_id, run=run.id)
             ui.link("try_it", "Try it", "science", project=run.project_id, run=run.id)
             report = partial(reading.report, run.id)
             ui.download("Share the report", report, "report.html", "share_report")
             share_link(run)
             present_button(run)
+        st.caption(escape_markdown(copied.about, 400))
+
+
+ABOUT_FIGURES = (
+    "What answering 1,000 rows with this prompt costs; below, the change against the baseline.",
+    explain("token", "Here: sent and received for a row with this prompt."),
+    "The median time one row took with this prompt. Rows run at the same time, so a batch takes less than their sum.",
+)
 
 
 def figures(result: Mapping[str, Any]) -> None:
-    """Show what a row takes with the best prompt, against the starting one."""
-    before, after = result["baseline"], result["best"]
+    """Show what a row takes with the prompt shown, against the starting one."""
     with st.grid(3, key="figures", min_column_width=200):
-        _card(
-            "Cost per 1,000 rows",
-            price(None if after["cost_per_row"] is None else 1000 * after["cost_per_row"]),
-            candidates.change(before, after, "cost_per_row"),
-            less_is_better=True,
-            help="What answering 1,000 rows with the best prompt costs; below, the change against the baseline.",
-        )
-        _card(
-            "Tokens per row",
-            NO_FIGURE if after["tokens_per_row"] is None else short(after["tokens_per_row"]),
-            candidates.change(before, after, "tokens_per_row"),
-            less_is_better=True,
-            help=explain("token", "Here: sent and received for a row with the best prompt."),
-        )
-        _card(
-            "Time per row",
-            time_taken(after["seconds_per_row"]),
-            help="The median time one row took with the best prompt. Rows run at the same time, so a batch takes less than their sum.",
-        )
+        for (name, value, change), about in zip(row_figures(result), ABOUT_FIGURES, strict=True):
+            key = f"figure_{name.lower().replace(' ', '_').replace(',', '')}"
+            with ui.card(key, height="stretch"):
+                figure(name, value, change, less_is_better=True, help=about)
 
 
 def against_teacher(run: RunRow, result: Mapping[str, Any]) -> None:
@@ -90,11 +82,6 @@ def against_teacher(run: RunRow, result: Mapping[str, Any]) -> None:
             st.caption(escape_markdown(sentence))
         small_table(("", *HEAD), [line.figures for line in lines], [line.note for line in lines])
         st.caption(LIKELY)
-
-
-def _card(name: str, value: str, change: float | None = None, **more: Any) -> None:
-    with ui.card(f"figure_{name.lower().replace(' ', '_').replace(',', '')}", height="stretch"):
-        figure(name, value, change, **more)
 
 
 class Offer(NamedTuple):
@@ -149,15 +136,18 @@ def _offers(run: RunRow, result: Mapping[str, Any]) -> list[Offer]:
     tested = {f.get("candidate"): f.get("tokens_per_row") for f in figures}
     wanted = [(start, "The starting prompt", safe)]
     if best != start:
-        wanted.insert(0, (best, "The best prompt", candidates.why_best(result)))
+        title = "The search's choice" if result.get("static") else "The best prompt"
+        wanted.insert(0, (best, title, candidates.why_best(result)))
     if cheap is not None and cheap.number:
-        fewer = 100 * (1 - cheap.tokens / next(v.tokens for v in found if v.best))
-        why = f"As good on the rows to choose by, with {fewer:.0f} % fewer tokens."
+        fewer = -change_in_percent(next(v.tokens for v in found if v.best), cheap.tokens)
+        why = f"As good on the rows to choose by, with {fewer} % fewer tokens."
         wanted.insert(
             len(wanted) - 1, (candidates.by_number(run, cheap.number), f"Prompt {cheap.number}", why)
         )
     if static := result.get("static"):
         why = "Sends every input with the same examples: nothing is looked up."
+        if against := static.get("validation_against_best"):
+            why += f" On the rows to choose by: {compared_scores(against)}."
         if static["test"] is None:
             why += " It was not tested: too little of the budget was left."
         wanted.insert(len(wanted) - 1, (static["candidate"], "The best fixed prompt", why))

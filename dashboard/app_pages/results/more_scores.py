@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.runs import goes_on
 from dashboard.state import launching, models, more_scores, reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.more_scores import Missing, Offer
@@ -28,7 +27,7 @@ AFTER = (
 
 def missing_rows_offer(found: Sequence[ComparedCandidate], key: str) -> None:
     """Offer to score what the prompts lack, a button for each split; nothing where nothing is missing."""
-    if read_only() or any(goes_on(c.run) for c in found):
+    if read_only() or any(c.run.goes_on for c in found):
         return
     if made := more_scores.offers(found):
         with ui.row(f"{key}_missing"):
@@ -82,7 +81,7 @@ def scoring_under_way(runs: Sequence[RunRow]) -> None:
     """Show the scores that are being made for these runs, and why the last ones were not; nothing where there are none."""
     for run in {r.id: r for r in runs if r.result}.values():
         now = more_scores.progress(run)
-        if goes_on(run) and now.waiting:
+        if run.goes_on and now.waiting:
             st.fragment(_progress, run_every=LOOK_SECONDS)(run.id)
         elif now.waiting and not run.is_over:
             with ui.row(f"scoring_{run.id}"):
@@ -105,7 +104,7 @@ def _progress(run_id: str) -> None:
     except EngineError as error:
         ui.show_error(error)
         return
-    if not goes_on(run):
+    if not run.goes_on:
         st.rerun()
     with ui.card(f"scoring_{run_id}", gap="xsmall"):
         more = f", {now.waiting - 1} more to come" if now.waiting > 1 else ""

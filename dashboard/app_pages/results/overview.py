@@ -23,14 +23,13 @@ from dashboard.app_pages.results.rows import row_matrix, split_choice
 from dashboard.components import ui
 from dashboard.components.page import tune_link
 from dashboard.components.plot import plot
-from dashboard.components.runs import goes_on
 from dashboard.components.tables import data_table
 from dashboard.state import candidates, reading
 from dashboard.state.candidates import ComparedCandidate
-from dashboard.state.snapshot import chart
+from dashboard.state.snapshot import parts
 from dashboard.views.comparison import spread, spread_figure
-from dashboard.views.score_chart import score_chart
 from dashboard.views.text import distinct, escape_markdown
+from engine.export.hero import result_shown
 from engine.store.rows import RunRow
 from engine.text import chosen_from
 
@@ -48,18 +47,20 @@ def results_view(run: RunRow) -> None:
     result = run.result or {}
     best = str(result.get("best_candidate", ""))
     if result:
-        verdict = result["verdict"]
-        kind = str(verdict.get("kind"))
-        hero(run, result)
+        own = result_shown(result)
+        kind = str(own["verdict"].get("kind"))
+        hero(run, own)
         tried = len(candidates.index(run))
-        notes = [chosen_from(tried)] if tried > 1 and kind != "unchanged" else []
+        new = tried > 1 and kind not in ("unchanged", "not_tested") and not own.get("taken")
+        notes = [chosen_from(tried)] if new else []
         if kind == "unchanged" and result.get("reason"):
             notes.append(escape_markdown(str(result["reason"])))
         notes += [ADVICE[kind]] if kind in ADVICE else []
         if notes:
             st.caption("  \n".join(notes))
         take_card(run, result)
-        figures(result)
+        if kind != "not_tested":
+            figures(own)
         against_teacher(run, result)
     else:
         _without_result(run)
@@ -104,7 +105,7 @@ def nothing_yet(run: RunRow | None) -> None:
     """Say why there are no results, and where to go."""
     if run is None:
         what = "Start a run on the Tune page; its verdict, prompts and rows will be shown here."
-    elif not goes_on(run):
+    elif not run.goes_on:
         what = escape_markdown(run.message) or "This run ended before there was anything to compare."
     else:
         what = "The run has only begun; its first prompt appears here when it has answered its rows."
@@ -116,7 +117,7 @@ def nothing_yet(run: RunRow | None) -> None:
 
 
 def _without_result(run: RunRow) -> None:
-    if not goes_on(run):
+    if not run.goes_on:
         title, what = (
             "This run has no verdict",
             escape_markdown(run.message) or "It ended before the final test.",
@@ -129,12 +130,12 @@ def _without_result(run: RunRow) -> None:
         )
     with ui.nothing_here("no_verdict", title, what), ui.row("no_verdict_bar"):
         _watch(run)
-        if goes_on(run):
+        if run.goes_on:
             ui.button("Look again", "look_again", icon="refresh")
 
 
 def _watch(run: RunRow) -> None:
-    ui.link("run", "Watch it" if goes_on(run) else "Look at the run", "monitoring", run=run.id)
+    ui.link("run", "Watch it" if run.goes_on else "Look at the run", "monitoring", run=run.id)
 
 
 def _scores(picked: Sequence[ComparedCandidate]) -> None:
@@ -158,9 +159,6 @@ def _scores(picked: Sequence[ComparedCandidate]) -> None:
 
 
 def _all(run: RunRow, best: str) -> None:
-    seen = reading.snapshot(run)
-    drawn = chart(
-        score_chart(seen.trials, seen.parents, over=run.is_over), len(seen.trials), over=run.is_over
-    )
+    drawn = parts(reading.snapshot(run))["chart"]
     plot(drawn["figure"], key="final_scores", label=drawn["label"], stamp=drawn["stamp"])
     candidate_table(candidates.everything(run), best)

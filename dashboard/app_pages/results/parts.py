@@ -9,7 +9,6 @@ import streamlit as st
 
 from dashboard.app_pages.results.more_scores import score_button
 from dashboard.components import ui
-from dashboard.components.runs import goes_on
 from dashboard.state import candidates, more_scores
 from dashboard.state.candidates import PARAM, ComparedCandidate, key_of
 from dashboard.state.writing import read_only
@@ -137,7 +136,7 @@ def _version(one: ComparedCandidate, off: Sequence[PromptPart]) -> None:
 
 
 def _why_not(one: ComparedCandidate) -> str:
-    if goes_on(one.run):
+    if one.run.goes_on:
         return "The run is at work. Wait for its end."
     if one.run.result is None:
         return "This run has no result. Go on with it first."

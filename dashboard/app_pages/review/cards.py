@@ -55,7 +55,10 @@ def problems_card(now: Current) -> None:
         found = examples.findings_of(now.draft) if not lines else ()
     except EngineError as error:
         lines, found = [str(error)], ()
-    lines += [f"{one.title}: {counted(len(one.rows), 'row')}." for one in found]
+    lines += [
+        one.sentence if one.kind == "column" else f"{one.title}: {counted(len(one.rows), 'row')}."
+        for one in found
+    ]
     if not lines:
         return
     with ui.card("review_problems", "Problems found"):
@@ -202,8 +205,12 @@ ROLES = {"input": "Input", "output": "Answer", "ignore": "Not used"}
 
 
 def role_cards(now: Current, dataset_id: str) -> dict[str, str]:
-    """Show a card for each column with some of its values; return column -> role as chosen, or as guessed until then."""
+    """Show a card for each column with some of its values, then what is doubtful in the roles.
+
+    Returns column -> role as chosen, or as guessed until then.
+    """
     from engine.dataset import guess_roles
+    from engine.dataset.profiling import role_doubts
 
     found = reading.profiles(dataset_id)
     guessed = guess_roles(reading.dataset(dataset_id), found)
@@ -220,6 +227,8 @@ def role_cards(now: Current, dataset_id: str) -> dict[str, str]:
                     key=f"role_{at}_{dataset_id}_{now.id}",
                 )
                 sample_values(" ".join(sample.split())[:120] for sample in column.samples[:2])
+    for question in role_doubts(found, roles).values():
+        st.markdown(ui.mark("help", question))
     return roles
 
 

@@ -1,4 +1,4 @@
-"""The live page of a run: its figures, chart, events and the trial chosen in the chart."""
+"""The live page of a run: its figures, chart, events and the prompt chosen in the chart."""
 
 from __future__ import annotations
 
@@ -11,54 +11,57 @@ from dashboard.app_pages.run.requests import run_actions, run_requests
 from dashboard.components import ui
 from dashboard.components.plot import own_element, plot
 from dashboard.components.run_elements import Parts, follow, meters_element, score_plot, watch
-from dashboard.components.runs import STATES, goes_on, present_button, run_picker, state_badge, verdict_card
-from dashboard.components.tables import PERCENT, data_table, in_percent, row_column
+from dashboard.components.runs import PROMPT, STATES, present_button, run_picker, state_badge, verdict_card
+from dashboard.components.tables import PERCENT, data_table, row_column
 from dashboard.state import reading
 from dashboard.state.snapshot import Snapshot
 from dashboard.state.writing import read_only
 from dashboard.views.glossary import explain
-from dashboard.views.live import progress
+from dashboard.views.live import ROWS, progress
 from dashboard.views.text import escape_markdown, prompt_name, upper_first
-from engine.records import Outcome
+from engine.export.hero import result_shown
+from engine.records import Outcome, Usage
+from engine.search.leader import known_trials
 from engine.store.rows import CandidateRow, RunRow, TrialRow
-from engine.text import counted, duration, percent, short
+from engine.text import counted, duration, in_percent, percent, short
 
 ROWS_SHOWN = 200
 
 
-def _best_known(trials: Sequence[TrialRow], number: int | None) -> TrialRow | None:
-    """Return the trial with a number; where it is one of a prompt on validation rows, that prompt's on the most rows."""
-    found = next((t for t in trials if t.number == number), None)
-    if found is None or found.split != "validation":
-        return found
-    same = (t for t in trials if t.candidate_id == found.candidate_id and t.split == "validation")
-    return max(same, key=lambda t: (t.rows_done - t.failed, t.number))
-
-
-def _trial_card(seen: Snapshot, trial: TrialRow, *, pinned: bool) -> None:
-    """Show the prompt of a trial and its rows; `pinned`: the best so far, as no other was chosen."""
-    run = seen.run
-    found = {c.id: c for c in reading.candidates(run.id)}
-    row = found.get(trial.candidate_id)
-    with ui.card("trial_card"):
-        with ui.row("trial_head", "top", side="distribute"):
-            score = "" if trial.answered_score is None else f"{percent(trial.answered_score)} on "
+def _prompt_card(seen: Snapshot, number: int, *, pinned: bool) -> None:
+    """Show a prompt by its number, with its rows; `pinned`: the best so far, as no other was chosen."""
+    run, found = seen.run, {c.id: c for c in reading.candidates(seen.run.id)}
+    row = next((c for c in found.values() if c.number == number), None)
+    trials = [
+        t for t in seen.trials if row and t.candidate_id == row.id and t.split in ("train", "validation")
+    ]
+    if row is None or not trials:
+        return
+    trial, lead = known_trials(seen.trials).get(row.id, trials[-1]), seen.leads[-1] if seen.leads else None
+    with ui.card("prompt_card"):
+        with ui.row("prompt_head", "top", side="distribute"):
+            score = "" if trial.answered_score is None else f"{percent(trial.answered_score, 0)} on "
             failed = f", {trial.failed} failed" if trial.failed else ""
-            name = upper_first(prompt_name(row.number)) if row is not None else "Prompt"
             best = f":green[:material/star:] {'Best' if run.is_over else 'Best so far'}: " if pinned else ""
+            most = max(t.rows_total for t in seen.trials if t.split == trial.split)
             st.markdown(
-                f"{best}**{name}** · {score}{trial.rows_done} of {trial.rows_total} {trial.split} rows{failed}"
+                f"{best}**{upper_first(prompt_name(number))}** · {score}{trial.rows_done} of {most} "
+                f"{ROWS[trial.split]}s{failed}"
             )
             if not pinned:
-                close = ui.callback(st.query_params.pop, "trial", None)
-                ui.icon_button("close", "Close", "trial_close", on_click=close)
-        usage = trial.usage
+                close = ui.callback(st.query_params.pop, PROMPT, None)
+                ui.icon_button("close", "Close", "prompt_close", on_click=close)
+        if lead is not None and lead.candidate == row.id:
+            mean, low, high = (percent(share, 0) for share in lead.score[:3])
+            st.caption(f"Likely score {mean}, 95 % interval {low} to {high}.")
+        chosen = found.get(str((run.result or {}).get("best_candidate")))
+        if pinned and chosen is not None and chosen.id != row.id:
+            st.caption(f"The search chose {prompt_name(chosen.number)}.")
+        usage, seconds = sum((t.usage for t in trials), Usage()), sum(t.seconds for t in trials)
         st.caption(
-            f"Trial {trial.number}: {usage.calls} calls, {usage.cached} from the cache, {short(usage.tokens)} tokens, "
-            f"{duration(trial.seconds)}"
+            f"{counted(len(trials), 'trial')}: {counted(usage.calls, 'call')}, {usage.cached:,} from the cache, "
+            f"{short(usage.tokens)} tokens, {duration(seconds)}"
         )
-        if row is None:
-            return
         st.text(_why(row, found))
         if looked := _looked_at(seen.trials, row):
             st.caption(looked)
@@ -69,7 +72,7 @@ def _trial_card(seen: Snapshot, trial: TrialRow, *, pinned: bool) -> None:
             shown = f"{min(state.nearest, len(state.demos))} of " if state.nearest else ""
             st.caption(f"{shown}{counted(len(state.demos), 'solved example')} shown to the model")
         with st.expander(
-            f"The {counted(trial.rows_done, 'row')} it was scored on", key="trial_rows", on_change="rerun"
+            f"The {counted(trial.rows_done, 'row')} it was scored on", key="prompt_rows", on_change="rerun"
         ) as rows:
             if rows.open:
                 _rows(run, trial)
@@ -89,7 +92,7 @@ def _looked_at(trials: Sequence[TrialRow], row: CandidateRow) -> str:
     last = max(seen, key=lambda t: t.finished_at or 0.0)
     score = last.answered_score
     scored = "" if score is None else f", where the answers scored {percent(score, 0)}"
-    return f"Before it was made, the search looked at {counted(last.rows_done, 'training row')} (trial {last.number}){scored}."
+    return f"Before it was made, the search looked at {counted(last.rows_done, 'training row')}{scored}."
 
 
 def _why(row: CandidateRow, found: dict[str, CandidateRow]) -> str:
@@ -109,7 +112,7 @@ def _rows(run: RunRow, trial: TrialRow) -> None:
             _table_row(o, values.get(o.row, {}), fields)
             for o in sorted(outcomes, key=lambda o: (o.score, o.row))
         ],
-        "trial_rows_table",
+        "prompt_rows_table",
         {"Row": row_column(), "Score": score},
         most=6,
         height=260,
@@ -144,7 +147,7 @@ MOST_LISTED = 6
 
 def running_runs(run_id: str) -> None:
     """Show the other runs that go on, each a link; nothing where there is none."""
-    others = [r for r in reading.runs() if goes_on(r) and r.id != run_id]
+    others = [r for r in reading.runs() if r.goes_on and r.id != run_id]
     if not others:
         return
     with ui.row("running_runs"):
@@ -187,15 +190,15 @@ def _draw(seen: Snapshot, shown: Parts, live: str) -> None:
         with st.container():
             _training_card(shown["training"], live)
     with right:
-        trial = _best_known(seen.trials, chosen if chosen is not None else shown["leader"])
+        number = chosen if chosen is not None else shown["leader"]
         with st.container():
-            if trial is not None:
-                _trial_card(seen, trial, pinned=chosen is None)
+            if number is not None:
+                _prompt_card(seen, number, pinned=chosen is None)
         _feed(
             key="feed",
             data={
                 "feed": shown["feed"],
-                "height": CHART_HEIGHT + 64 if trial is None else 260,
+                "height": CHART_HEIGHT + 64 if number is None else 260,
                 "live": live,
                 "empty": "The steps of the search appear here.",
             },
@@ -223,24 +226,24 @@ def _training_card(chart: dict[str, Any], live: str) -> None:
 
 
 def _score_chart(shown: Parts, live: str) -> int | None:
-    """Draw the chart of scores; return the chosen trial, which is kept in the address."""
-    text = st.query_params.get("trial", "")
+    """Draw the chart of scores; return the number of the chosen prompt, which is kept in the address."""
+    text = st.query_params.get(PROMPT, "")
     chosen = int(text) if text.isdecimal() and len(text) < 9 else None
     about = explain(
         "candidate",
         "Each dot is one: the larger and darker, the more rows it is known on; a ring says that it is being scored. Click one to see it.",
     )
-    with ui.card("chart_card", "Scores of the prompts", about):
+    with ui.card("chart_card", "Scores of the prompts", f"{about}\n\n{explain('best so far')}"):
         clicked = score_plot(shown, live, "scores", CHART_HEIGHT, chosen)
     if clicked is None or int(clicked) == chosen:
         return chosen
-    st.query_params["trial"] = str(int(clicked))
+    st.query_params[PROMPT] = str(int(clicked))
     return int(clicked)
 
 
 def _message(run: RunRow) -> None:
     if run.is_over and run.result:
-        verdict_card(run.result["verdict"])
+        verdict_card(result_shown(run.result)["verdict"])
         if run.result["verdict"].get("kind") == "unchanged" and run.result.get("reason"):
             st.caption(ui.mark("help", str(run.result["reason"])))
     if not run.message:

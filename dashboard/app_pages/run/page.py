@@ -4,7 +4,7 @@ from dashboard.app_pages.run.live import live_run, running_runs
 from dashboard.app_pages.run.present import present_run, presenting
 from dashboard.components import ui
 from dashboard.components.page import current, tune_link
-from dashboard.components.runs import current_run, goes_on
+from dashboard.components.runs import current_run
 from dashboard.components.wizard import wizard_header
 
 ENDED = ("How did the run go?", "It has ended; its results are ready.")
@@ -21,6 +21,6 @@ if run is None:
 elif presenting():
     present_run(run.id)
 else:
-    wizard_header("run", None if goes_on(run) else ENDED if run.result else BROKEN_OFF)
+    wizard_header("run", None if run.goes_on else ENDED if run.result else BROKEN_OFF)
     running_runs(run.id)
     live_run(run.id)

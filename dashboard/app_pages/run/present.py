@@ -13,6 +13,7 @@ from dashboard.components.runs import PRESENT, state_badge
 from dashboard.state import reading
 from dashboard.state.snapshot import Snapshot
 from dashboard.views.text import escape_markdown
+from engine.export.hero import result_shown
 from engine.store.rows import RunRow
 
 TALL, SHORT = 460, 370
@@ -53,6 +54,6 @@ def _draw(seen: Snapshot, shown: Parts, live: str) -> None:
 
 
 def _winner(run: RunRow) -> None:
-    best = reading.prompt(run, str((run.result or {}).get("best_candidate", "")))
+    best = reading.prompt(run, str(result_shown(run.result).get("best_candidate", "")))
     state = next(iter(best.steps.values()))
     ui.plain_code(state.instructions.strip() or "(no instruction)", height=SHORT)

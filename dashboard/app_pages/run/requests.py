@@ -7,13 +7,15 @@ from collections.abc import Callable
 import streamlit as st
 
 from dashboard.components import ui
+from dashboard.components.runs import finish_test
 from dashboard.state import launching, models, reading
 from dashboard.state.snapshot import Snapshot
 from dashboard.state.writing import read_only
 from dashboard.views.text import escape_markdown, prompt_name
 from engine.records import Candidate
 from engine.search.budget import LIMIT_WORDS
-from engine.store.rows import BUDGET, CANDIDATE, SCORE, CandidateRow, RequestRow
+from engine.search.final_test import FinalTestCost
+from engine.store.rows import BUDGET, CANDIDATE, SCORE, TESTING, CandidateRow, RequestRow, RunRow
 from engine.store.runs import budget_now
 from engine.text import dollars, duration, percent, short
 
@@ -63,18 +65,40 @@ def run_actions(seen: Snapshot) -> None:
                 on_click=ui.callback(launching.stop, run.id),
                 help="The run gives up its place in the queue. You can go on with it later, at the end of the queue.",
             )
-        if run.state in ("running", "paused"):
+        if run.state in ("running", "paused") and run.result is None:
+            with st.popover(
+                "Stop and keep the best", icon=":material/stop:", key="stop_menu", disabled=run.stop_untested
+            ):
+                _stop_choices(run)
+        elif run.state in ("running", "paused"):
             st.button(
-                "Stop and keep the best" if run.result is None else "Stop scoring",
+                "Stop scoring",
                 icon=":material/stop:",
                 key="stop_run",
                 on_click=ui.callback(launching.stop, run.id),
                 disabled=run.stop_requested,
-                help="Ends the search now. The best prompt so far is kept and tested."
-                if run.result is None
-                else "Ends the scoring now. The result stays as it is; rows that were scored are kept.",
+                help="Ends the scoring now. The result stays as it is; rows that were scored are kept.",
             )
+        finish_test(run)
     ui.problem_line(_problem_key(run.id))
+
+
+def _stop_choices(run: RunRow) -> None:
+    """Offer to stop with the final test, at its price, and without it; once the test has begun only without."""
+    cost = FinalTestCost.stored((run.estimate or {}).get("final_test"))
+    ended, price = run.phase == TESTING or run.stop_requested, f": {cost.words}" if cost else ""
+    what = (
+        "What is left of the final test"
+        if ended
+        else "Ends the search and keeps the best prompt so far. The final test"
+    )
+    st.caption(escape_markdown(f"{what}{price}."))
+    stop = ui.callback(launching.stop, run.id)
+    if not ended:
+        ui.button("Stop and test", "stop_run", icon="stop", type="primary", on_click=stop)
+    stop = ui.callback(launching.stop, run.id, untested=True)
+    ui.button("Stop without the test", "stop_untested", icon="stop", on_click=stop)
+    st.caption("Without the test there is no verdict. *Finish the test* makes it later.")
 
 
 def _problem_key(run_id: str) -> str:
@@ -123,7 +147,7 @@ def run_requests(seen: Snapshot) -> None:
                 icon, colour = ("block", "orange") if request.refused else ("check_circle", "green")
             answer = request.answer or (
                 "The run ended before it came to this."
-                if seen.run.is_over
+                if not seen.run.goes_on
                 else "Being tried now: its rows come before those of the search."
                 if request.batch is not None
                 else "Waiting: the run sees it shortly."
@@ -135,6 +159,8 @@ def run_requests(seen: Snapshot) -> None:
 def _wish(request: RequestRow) -> str:
     if request.kind == CANDIDATE:
         return "Your own prompt"
+    if request.kind == SCORE and not request.content.get("candidate", True):
+        return "The rest of the final test"
     if request.kind == SCORE:
         return f"A score on the {request.content.get('split', '')} rows"
     wanted = request.content.get("budget") or {}
@@ -186,12 +212,12 @@ def _own_prompt(run_id: str) -> None:
     if not found:
         st.caption("The run has no prompt yet. The first is there shortly.")
         return
-    best = max(found.values(), key=lambda c: (c.rows, c.score or 0.0, -c.number))
+    leads = reading.snapshot(reading.run(run_id)).leads
     # Names without scores: a select box keeps a name, and a score that changes meanwhile would make it another one.
     picked = ui.pick(
         "Start from",
         {i: prompt_name(c.number) for i, c in found.items()},
-        best.id,
+        leads[-1].candidate if leads else next(iter(found)),
         key=f"own_from_{run_id}",
         persist_state="session",
     )

@@ -15,7 +15,7 @@ from dashboard.state.writing import check
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
 from engine.errors import EngineError, PipelineError
-from engine.home import data_home
+from engine.home import data_home, write_whole
 from engine.pipeline.spec import CorpusSpec, StepOptions, StepSpec
 from engine.text import counted
 
@@ -51,9 +51,8 @@ def uploaded_corpus(files: Sequence[tuple[str, bytes]], column: str = "") -> Cor
         raise PipelineError("Choose one table, or several text files; not both.")
     digest = hashlib.sha256(b"".join(hashlib.sha256(content).digest() for _, content in files)).hexdigest()
     folder = data_home() / "corpora" / digest[:16]
-    folder.mkdir(parents=True, exist_ok=True)
     for name, content in files:
-        (folder / _safe(name)).write_bytes(content)
+        write_whole(folder / _safe(name), content)
     where = folder / _safe(files[0][0]) if tables else folder
     kept = CorpusSpec(file=str(where), column=column if tables else "")
     found = corpus_of(kept)

@@ -62,6 +62,8 @@ def try_page(now: Current) -> None:
     with left, ui.card("try_input", "One input"):
         values, row = input_form(trial.pipeline.inputs, rows, numbers, key=key)
         chosen = _prompts(trial, key)
+        if run := current_run() if trial.run else None:
+            st.caption(escape_markdown(candidates.taken_words(run), 1000))
         pressed = ui.press(
             "Answer it",
             playground.missing(trial.pipeline.inputs, values),

@@ -6,9 +6,9 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.forms import model_facts
+from dashboard.components.guard import guarded, widget_key
 from dashboard.components.page import Current
 from dashboard.state import reading
-from dashboard.state.editing import drafts
 from dashboard.state.models import title_of
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown, model_name
@@ -40,7 +40,7 @@ def compare_models(now: Current) -> None:
             help=explain("objective"),
         )
         known = dict.fromkeys([*(m for m in reading.choosable_models() if m != own), *draft.models])
-        key = f"compare_models_{now.id}"
+        key = widget_key("compare_models", now.id)
         st.multiselect(
             "Other models",
             list(known),
@@ -61,7 +61,7 @@ def compare_models(now: Current) -> None:
                 GOALS,
                 draft.objective.goal,
                 width=330,
-                **ui.saved(f"objective_goal_{now.id}", _save_objective, now.id, "goal"),
+                **ui.saved(widget_key("objective_goal", now.id), _save_objective, now.id, "goal"),
             )
             if goal in ("cheapest", "fastest"):
                 st.number_input(
@@ -72,7 +72,7 @@ def compare_models(now: Current) -> None:
                     step=1.0,
                     format="%g",
                     width=190,
-                    **ui.saved(f"objective_within_{now.id}", _save_objective, now.id, "within"),
+                    **ui.saved(widget_key("objective_within", now.id), _save_objective, now.id, "within"),
                 )
 
 
@@ -93,11 +93,12 @@ def _save_models(project_id: str, key: str) -> None:
         chosen = [m if isinstance(m, ModelChoice) else own.named(m.strip()) for m in st.session_state[key]]
         return draft.model_copy(update={"models": tuple(dict.fromkeys(chosen))})
 
-    st.session_state[key] = list(drafts.edit(project_id, change).models)
+    if guarded(project_id, change, "tuning"):
+        st.session_state[key] = list(reading.draft(project_id).models)
 
 
 def _save_objective(project_id: str, part: str, value: object) -> None:
     def change(draft: ProjectDraft) -> ProjectDraft:
         return draft.model_copy(update={"objective": draft.objective.model_copy(update={part: value})})
 
-    drafts.edit(project_id, change)
+    guarded(project_id, change, "tuning")

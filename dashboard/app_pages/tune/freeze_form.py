@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from dashboard.components import ui
+from dashboard.components.guard import guarded, widget_key
 from dashboard.components.page import Current
-from dashboard.state.editing import drafts
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 from engine.records import Candidate, StepState, content_hash, value_text
+from engine.runs.spec import ProjectDraft
 from engine.search.freeze import Freeze, Part, demo_key
 from engine.text import counted
 
@@ -142,7 +143,7 @@ def _step(now: Current, path: str, state: StepState) -> None:
         selection_mode="multi",
         default=[one.part for one in wholes if one.part in on],
         format_func=lambda part: TITLES[part],
-        **ui.saved(f"freeze_parts_{now.id}_{path}", _save_parts, now.id, wholes),
+        **ui.saved(f"{widget_key('freeze_parts', now.id)}_{path}", _save_parts, now.id, wholes),
     )
     if on & {"step", "instructions"}:
         st.caption("Every sentence of its instruction stays.")
@@ -163,12 +164,17 @@ def _frozen_row(now: Current, one: Freeze, label: str) -> None:
     st.checkbox(
         label,
         one in now.draft.frozen,
-        **ui.saved(f"freeze_{now.id}_{content_hash(one.model_dump())[:12]}", _save_one, now.id, one),
+        **ui.saved(
+            f"{widget_key('freeze', now.id)}_{content_hash(one.model_dump())[:12]}", _save_one, now.id, one
+        ),
     )
 
 
 def _save(project_id: str, change: Callable[[Frozen], Frozen]) -> None:
-    drafts.edit(project_id, lambda draft: draft.model_copy(update={"frozen": change(draft.frozen)}))
+    def changed(draft: ProjectDraft) -> ProjectDraft:
+        return draft.model_copy(update={"frozen": change(draft.frozen)})
+
+    guarded(project_id, changed, "tuning")
 
 
 def _save_parts(project_id: str, wholes: Frozen, wanted: Sequence[Part] | None) -> None:

@@ -8,8 +8,8 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.forms import options_form
+from dashboard.components.guard import guarded, guarded_update, renew, widget_key
 from dashboard.components.page import Current
-from dashboard.state.editing import drafts
 from dashboard.state.editing.examples import rows_to_use
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
@@ -48,26 +48,30 @@ def budget_form(now: Current) -> None:
             st.columns(4), LIMITS.items(), strict=True
         ):
             value = getattr(now.draft.budget, name)
+            key = widget_key(f"budget_{name}", now.id)
+            # Only a field that begins empty can be emptied, so the limit is put into it.
+            st.session_state.setdefault(key, value / 60 if name == "seconds" and value is not None else value)
             place.number_input(
                 title,
                 min_value=least,
-                value=value / 60 if name == "seconds" and value is not None else value,
+                value=None,
                 step=step,
-                key=f"budget_{name}_{now.id}",
                 placeholder="No limit",
                 help=f"{what} Leave empty for no limit ({example}).",
-                on_change=ui.callback(_save_budget, now.id),
+                **ui.saved(key, _save_limit, now.id, name),
             )
         st.caption(
             "Empty means no limit. Whatever is reached first ends the search; the best prompt so far is kept."
         )
 
 
-def _save_budget(project_id: str) -> None:
-    values = {name: st.session_state.get(f"budget_{name}_{project_id}") for name in LIMITS}
-    if values["seconds"] is not None:
-        values["seconds"] *= 60
-    drafts.update(project_id, budget=Budget(**values))
+def _save_limit(project_id: str, name: str, value: float | None) -> None:
+    limit = value * 60 if name == "seconds" and value is not None else value
+
+    def change(draft: ProjectDraft) -> ProjectDraft:
+        return draft.model_copy(update={"budget": Budget(**{**draft.budget.model_dump(), name: limit})})
+
+    guarded(project_id, change, "tuning")
 
 
 NEEDS: dict[str, tuple[str, str, str]] = {
@@ -245,11 +249,13 @@ def optimizer_options(now: Current) -> None:
         return
     with st.expander("More options", icon=":material/page_info:", key=f"options_{found.name}"):
         st.caption("They are set well for a start: leave them if unsure.")
-        values = options_form(found.options_model, chosen.options, key=f"optimizer_{found.name}_{now.id}")
+        key = widget_key(f"optimizer_{found.name}", now.id)
+        values = options_form(found.options_model, chosen.options, key=key)
     if values is not None and values != chosen.options:
-        drafts.update(now.id, optimizer=Named(name=found.name, options=values))
+        guarded_update(now.id, "tuning", optimizer=Named(name=found.name, options=values))
         st.rerun()
 
 
 def _choose(project_id: str, name: str, options: Mapping[str, object] | None = None) -> None:
-    drafts.update(project_id, optimizer=Named(name=name, options=dict(options or {})))
+    guarded_update(project_id, "tuning", optimizer=Named(name=name, options=dict(options or {})))
+    renew(project_id)  # the options that are drawn next

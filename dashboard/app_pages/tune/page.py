@@ -8,12 +8,14 @@ from dashboard.app_pages.tune.optimizer import budget_form, optimizer_cards, opt
 from dashboard.app_pages.tune.plans import plan_cards, plans_of, preset, what_is_missing
 from dashboard.app_pages.tune.small_model import small_model
 from dashboard.app_pages.tune.start import compare_guard, feedback_card, model_picker, start_card
+from dashboard.components.guard import watch
 from dashboard.components.wizard import wizard_header
 
 now = wizard_header("tune")
 if now is not None:
     if preset(now):
         st.rerun()
+    watch(now, "tuning")
     choices, side = st.columns([8, 3], gap="medium")
     with choices:
         found = [] if what_is_missing(now) else plans_of(now.draft)

@@ -12,6 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 from dashboard.app_pages.tune.optimizer import advised_optimizer
 from dashboard.app_pages.tune.small_model import OPTIMIZER as SMALL_MODEL
 from dashboard.components import ui
+from dashboard.components.guard import guarded, renew
 from dashboard.components.page import Current, open_page
 from dashboard.state.editing import drafts
 from dashboard.state.editing.examples import rows_to_use, split_of
@@ -50,6 +51,11 @@ class Plan(NamedTuple):
         """True if a project is set to it."""
         return (draft.optimizer, draft.budget.calls) == (self.optimizer, self.calls)
 
+    def applied(self, draft: ProjectDraft) -> ProjectDraft:
+        """Return a draft that is set to it; its other limits stay."""
+        budget = draft.budget.model_copy(update={"calls": self.calls})
+        return draft.model_copy(update={"optimizer": self.optimizer, "budget": budget})
+
 
 def plans_of(draft: ProjectDraft) -> list[Plan]:
     """Return a project's plans; none before it has rows, and with too few rows to compare prompts on."""
@@ -78,7 +84,7 @@ def preset(now: Current) -> bool:
         found = Plan("", Named(name=advised), draft.budget.calls)
     if draft.budget.calls is not None:
         found = found._replace(calls=draft.budget.calls)
-    _choose(now.id, found)
+    drafts.edit(now.id, found.applied)
     return True
 
 
@@ -140,10 +146,6 @@ def _most(plan: Plan, expected: Estimate | None) -> str:
 
 
 def _choose(project_id: str, plan: Plan) -> None:
-    def change(draft: ProjectDraft) -> ProjectDraft:
-        budget = draft.budget.model_copy(update={"calls": plan.calls})
-        return draft.model_copy(update={"optimizer": plan.optimizer, "budget": budget})
-
-    drafts.edit(project_id, change)
-    # The field keeps what it showed; it is drawn again with the plan's.
-    st.session_state.pop(f"budget_calls_{project_id}", None)
+    guarded(project_id, plan.applied, "tuning")
+    # The browser sends what the fields of limits and options held before, also after their values were deleted here.
+    renew(project_id)

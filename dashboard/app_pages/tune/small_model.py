@@ -10,6 +10,7 @@ import streamlit as st
 from dashboard.app_pages.tune.optimizer import LIMITS
 from dashboard.components import ui
 from dashboard.components.forms import model_choice, problems
+from dashboard.components.guard import guarded, renew
 from dashboard.components.page import Current
 from dashboard.state import reading
 from dashboard.state.editing import drafts
@@ -319,20 +320,12 @@ def _place(now: Current, given: dict[str, Any]) -> tuple[str, str]:
 
 def _use(now: Current, recipe: Recipe) -> None:
     try:
-        drafts.edit(now.id, recipe.applied)
+        guarded(now.id, recipe.applied, "tuning")
         if recipe.student is not None and recipe.student not in reading.saved_models():
             drafts.add_model(recipe.student)
     except EngineError as error:
         ui.show_error(error)
         return
-    # Other widgets of the page show the same settings; they are drawn after this one.
-    shown: dict[str, object] = {
-        "optimizer_need": "weights",
-        "budget_calls": None,
-        "budget_usd": recipe.usd,
-        "budget_seconds": recipe.minutes,
-    }
-    shown |= {"teacher_model": recipe.teacher, **({"model": recipe.student} if recipe.student else {})}
-    for name, value in shown.items():
-        st.session_state[f"{name}_{now.id}"] = value
+    st.session_state[f"optimizer_need_{now.id}"] = "weights"
+    renew(now.id)  # other widgets of the page show the same settings
     st.rerun()

@@ -9,16 +9,16 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.forms import model_choice
+from dashboard.components.guard import guarded_update, widget_key
 from dashboard.components.page import Current, open_page
-from dashboard.components.runs import goes_on
 from dashboard.state import feedback, launching, models, reading
-from dashboard.state.editing import drafts, records
+from dashboard.state.editing import records
 from dashboard.state.editing.examples import split_of
 from dashboard.state.models import asked_models, models_of_steps
 from dashboard.views import history
 from dashboard.views.glossary import explain
 from dashboard.views.text import distinct, escape_markdown
-from engine.errors import EngineError
+from engine.errors import EngineError, RunError
 from engine.lm.choice import is_offline
 from engine.runs.spec import Feedback, ModelChoice, RunSpec, no_gain_by_ray
 from engine.store.rows import FeedbackRow, RunRow
@@ -26,7 +26,6 @@ from engine.text import counted, dollars, duration, price, short
 
 if TYPE_CHECKING:
     from engine.search.estimate import Estimate, Range
-
 
 OTHERS = {
     "prompt_model": (
@@ -49,7 +48,7 @@ def model_picker(now: Current) -> None:
     known = list(dict.fromkeys([*reading.choosable_models(), chosen]))
     about = explain("model", "This one answers your rows, in the search and afterwards.")
     with ui.card("model_card", "Model", about):
-        save = ui.saved(f"model_{now.id}", _set_model, now.id, "model")
+        save = ui.saved(widget_key("model", now.id), _set_model, now.id, "model")
         model_choice("Model", known, chosen, label_visibility="collapsed", **save)
         if is_offline(chosen):
             st.caption(
@@ -70,13 +69,13 @@ def model_picker(now: Current) -> None:
             expanded=bool(named),
         ):
             for field, (title, what) in OTHERS.items():
-                save = ui.saved(f"{field}_{now.id}", _set_model, now.id, field)
+                save = ui.saved(widget_key(field, now.id), _set_model, now.id, field)
                 model_choice(title, known, getattr(now.draft, field), SAME, help=what, **save)
         ui.link("settings", "Add or test a model", "settings")
 
 
 def _set_model(project_id: str, field: str, chosen: ModelChoice | str) -> None:
-    drafts.update(project_id, **{field: None if chosen == SAME else chosen})
+    guarded_update(project_id, "tuning", **{field: None if chosen == SAME else chosen})
 
 
 MOST = 50
@@ -229,14 +228,17 @@ def start_card(now: Current, *, planned: bool) -> Estimate | None:
                 st.markdown(ui.mark("pending", reason))
         else:
             st.caption("The run goes on when you close this tab. You can pause or stop it at any time.")
-            if going := sum(map(goes_on, reading.runs(now.id))):
+            if going := sum(run.goes_on for run in reading.runs(now.id)):
                 others = f"{counted(going, 'run')} of this project {'is' if going == 1 else 'are'} going on"
                 st.caption(
                     f":blue[:material/monitoring:] {others}; this one begins as soon as it has a place."
                 )
-        if pressed and spec is not None and found is not None:
-            _start(now, spec, found)
+        shown = st.session_state.pop(f"start_shown_{now.id}", None)
+        if pressed and shown is not None:
+            _start(now, shown, (spec, found))
         ui.problem_line(f"start_problem_{now.id}")
+        if spec is not None and found is not None and not reason:
+            st.session_state[f"start_shown_{now.id}"] = (spec, found)
     return found
 
 
@@ -313,8 +315,16 @@ def _span(span: Range, write: Callable[[float], str]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _start(now: Current, spec: RunSpec, found: Estimate) -> None:
+def _start(
+    now: Current, shown: tuple[RunSpec, Estimate], ready: tuple[RunSpec | None, Estimate | None]
+) -> None:
+    """Start the run that the page has shown, unless what is stored has become another one since (`ready`)."""
+    spec, found = shown
     with ui.problem_kept(f"start_problem_{now.id}"):
+        if ready != shown:
+            changed = history.what_changed(spec, ready[0]) if ready[0] is not None else ""
+            reason = changed or "the estimate was changed"
+            raise RunError(f"Nothing was started: {reason}. Look at what it will take again, then start.")
         title = f"{now.project.name} with {spec.optimizer.name}"
         run_id = launching.create(now.id, spec.model_dump(mode="json"), title, found.as_dict())
         launching.start(run_id, models.for_process())

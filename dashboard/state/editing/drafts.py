@@ -12,7 +12,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Literal
 
 from dashboard.state import users
-from dashboard.state.writing import check, read_only, writing
+from dashboard.state.writing import check, check_endpoints, read_only, writing
 from engine.errors import StoreError
 from engine.runs.spec import ModelChoice, ProjectDraft, sample_bytes, sample_draft
 from engine.runs.trust import ADDRESSES, note_addresses
@@ -116,6 +116,8 @@ def edit(project_id: str, change: Change, then: Then | None = None) -> ProjectDr
         before = ProjectDraft.model_validate(store.projects.get(project_id).draft)
         after = change(before)
         if after != before:
+            known = [before.model_dump(mode="json"), store.settings.get("models", [])]
+            check_endpoints(store, after.model_dump(mode="json"), known)
             store.projects.save_draft(project_id, after.model_dump(mode="json"))
             if then is not None:
                 then(store, before, after)
@@ -211,12 +213,14 @@ def clear_answers() -> int:
     return default_cache().clear()
 
 
-Part = Literal["task", "examples", "answers", "metric"]
+Part = Literal["task", "examples", "answers", "metric", "tuning"]
 PARTS: dict[Part, set[str]] = {
     "task": {"pipeline"},
     "examples": {"dataset", "mapping", "split", "excluded", "synthetic"},
     "answers": {"pipeline", "dataset", "mapping", "model", "adapter"},
     "metric": {"metric"},
+    "tuning": {"optimizer", "budget", "objective", "frozen", "models", "teacher_prompt"}
+    | {"model", "prompt_model", "teacher_model"},
 }
 
 

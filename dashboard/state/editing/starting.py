@@ -26,6 +26,7 @@ from engine.runs.intake.drafting import (
     advised_metric,
     draft_task,
     imported_of,
+    long_texts,
     recognise,
     recognise_rows,
 )
@@ -218,7 +219,7 @@ def set_roles(project_id: str, dataset_id: str, roles: dict[str, str]) -> Drafte
     spec = infer_pipeline(table, roles, profiles)  # type: ignore[arg-type]  # the three roles
     mapping = infer_mapping(table, spec)
     spec = with_attachments(spec, {p.name: p for p in profiles}, mapping)
-    made = DraftedTask(spec, mapping, advised_metric(spec))
+    made = DraftedTask(spec, mapping, advised_metric(spec, long_texts(mapping, profiles)))
     drafts.update(project_id, pipeline=made.pipeline, mapping=made.mapping, metric=made.metric)
     return made
 

@@ -18,7 +18,7 @@ from engine.lm.offline.text import (
     COMMON,
     NUMBER,
     content_words,
-    number_value,
+    number_places,
     plain_number,
     sentences,
     similarities,
@@ -108,12 +108,11 @@ def _span_signs(span: str, before: str = "", after: str = "") -> Signs:
 def _numbers(text: str) -> Pieces:
     """Return the numbers of a text; those that are part of a code, a time or a date are left out."""
     found = []
-    for match in NUMBER.finditer(text.casefold()):
-        start, end = match.span()
+    for start, end, value in number_places(text):
         if not re.search(r"[-:./]$", text[:start]) and text[end : end + 1] != ":":
             before = ["^", "^", *stems(text[:start])]
             signs = ("", before[-2], "", "", before[-1], (*stems(text[end:]), "$")[0])
-            found.append((plain_number(number_value(match[0])), signs))
+            found.append((plain_number(value), signs))
     return tuple(found)
 
 
@@ -311,7 +310,9 @@ FITS = 0.1
 _OBSERVATION = re.compile(r"^Observation: (.*?)(?=\n\nStep \d+\n|\Z)", re.MULTILINE | re.DOTALL)
 _QUOTED = re.compile(r"^\[\d+\] (?:«««\n(.*?)\n»»»|«(.*?)»)\s*$", re.MULTILINE | re.DOTALL)
 _NAME = r"[A-Z][\w'-]+(?: (?:of |de |the )?[A-Z][\w'-]+)+|(?<=[a-z,;:(] )[A-Z][\w'-]+"
-_AMOUNT = rf"[€£$]\s?\d[\d.,]*|\d\d?[:.]\d\d|(?:{NUMBER.pattern})(?:\s?%|(?: (?:working|business|full|more|or))* [a-z]+)?"
+_AMOUNT = (
+    rf"[€£$]\s?\d[\d.,]*|\d\d?[:.]\d\d|(?:{NUMBER})(?:\s?%|(?: (?:working|business|full|more|or))* [a-z]+)?"
+)
 _ASKED_FOR = (
     (
         r"\bhow (?:much|long|many|far|old|often|big|large|high)\b|\bwhat (?:does|do|is|are)\b.*\b(?:cost|price|fee)",

@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 
+from engine import written
+
 
 @lru_cache(maxsize=16384)
 def tokens(text: str) -> tuple[str, ...]:
@@ -72,12 +74,20 @@ def numbers_in(text: str) -> tuple[float, ...]:
     >>> numbers_in("Three boxes of 1,200 nails, 2.5 kg, twice")
     (3.0, 1200.0, 2.5, 2.0)
     """
-    return tuple(map(number_value, NUMBER.findall(text.casefold())))
+    return tuple(value for _, _, value in number_places(text))
 
 
-def number_value(word: str) -> float:
-    """Return the value of a number in digits or in one English word."""
-    return _NUMBER_WORDS[word] if word in _NUMBER_WORDS else float(word.replace(",", ""))
+def number_places(text: str) -> list[tuple[int, int, float]]:
+    """Return the start, the end and the value of each number of a text, in order."""
+    text = text.casefold()
+    words = [(m.start(), m.end(), _NUMBER_WORDS[m[0]]) for m in _NUMBER_WORD.finditer(text)]
+    digits = [
+        (number.start, number.end, value)
+        for number in written.numbers_in(text, in_words=True)
+        if abs(value := float(str(number.readings[0]))) < _LARGEST
+        and not text[max(0, number.start - 1) : number.start].isalpha()
+    ]
+    return sorted(words + digits)
 
 
 def plain_number(value: float) -> str:
@@ -140,11 +150,17 @@ _TOKEN = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*|\?")
 _ENDINGS = (
     "ations", "ation", "ments", "ment", "ings", "ing", "edly", "ies", "ied", "ions", "ed", "es", "ly", "s",
 )  # fmt: skip
+_LARGEST = 1e15
+"""Numbers beyond it are no amounts."""
+
 _COUNTED = "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty"
 _NUMBER_WORDS = {word: float(n) for n, word in enumerate(_COUNTED.split(), start=2)} | {
     "zero": 0.0, "dozen": 12.0, "twice": 2.0, "double": 2.0, "triple": 3.0, "half": 0.5,
 }  # fmt: skip
-NUMBER = re.compile(rf"\b\d[\d,]{{0,14}}(?:\.\d+)?(?<!,)|\b(?:{'|'.join(_NUMBER_WORDS)})\b")
+_NUMBER_WORD = re.compile(rf"\b(?:{'|'.join(_NUMBER_WORDS)})\b")
+NUMBER = rf"\b\d[\d.,]{{0,14}}(?<![.,])|{_NUMBER_WORD.pattern}"
+"""Form of a number in digits or in one English word, as a part of a longer pattern."""
+
 COMMON = word_stems("""
     # a an the and or but nor so yet if then than that this these those there here it its it's i i'm i'd i've me my mine
     we we're we've we'd us our you you're your he she they they're their them his her who whom whose which what when

@@ -12,6 +12,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from engine.optimizers.autotune.space import Combination, Space
+from engine.statistics import paired_difference
 
 # A combination is dropped when its chance of beating the best is lower; finalists may have a third of it.
 DROP_BELOW = 0.3
@@ -32,10 +33,6 @@ _HIGH_SCORE = 0.85
 # labels: the best is then the luckiest of several tries.
 _LEAST_CHANCE, _LEAST_CHANCE_NO_EFFECT = 0.2, 0.5
 _LEAST_CHANCE_HIGH_SCORE, _LEAST_CHANCE_UNPREDICTED = 0.4, 0.99
-# Prior of a difference before any row: most changes move the mean score by less than this.
-_DIFFERENCE_SD = 0.2
-# A paired difference is never taken to be surer than one row in ten changing would make it.
-_LEAST_SPREAD = 0.3
 # Standard deviations of the factorial model's priors, in logits.
 _LEVEL_SD, _COMBINATION_SD, _ROW_SD, _MEAN_SD = 0.8, 0.25, 1.5, 2.0
 _NEWTON_STEPS = 8
@@ -198,19 +195,6 @@ def chance_better(ours: Mapping[int, float], theirs: Mapping[int, float], least:
     """
     mean, sd = paired_difference(ours, theirs)
     return 0.5 * math.erfc((least - mean) / (sd * math.sqrt(2)))
-
-
-def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> tuple[float, float]:
-    """Return mean and standard deviation of a difference, shrunk the more the fewer rows. Racing as in CAPO (arXiv 2504.16005)."""
-    paired = [ours[row] - theirs[row] for row in ours if row in theirs]
-    if not paired:
-        return 0.0, _DIFFERENCE_SD
-    n = len(paired)
-    mean = sum(paired) / n
-    spread = math.sqrt(sum((d - mean) ** 2 for d in paired) / n)
-    error = max(spread, _LEAST_SPREAD) ** 2 / n
-    prior = _DIFFERENCE_SD**2
-    return mean * prior / (prior + error), math.sqrt(prior * error / (prior + error))
 
 
 def _draws_each(cells: Sequence[tuple[Any, Hashable, int, float]]) -> float:

@@ -16,7 +16,7 @@ from typing import Any
 
 from engine.adapters.values import parse_value
 from engine.errors import DatasetError
-from engine.home import data_home
+from engine.home import data_home, write_whole
 from engine.types.media import PDF, Audio, File, Image, media_type
 
 FOLDER = "files"
@@ -84,9 +84,7 @@ def attached_path(text: str, *, local_files: bool = True) -> Path | None:
 def keep_file(name: str, content: bytes) -> str:
     """Keep a picture, a PDF or a text in the data folder; return the text that names it in a cell. Raises DatasetError."""
     kept = kept_name(name, content)
-    folder = data_home() / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / kept).write_bytes(content)
+    write_whole(data_home() / FOLDER / kept, content)
     return kept
 
 

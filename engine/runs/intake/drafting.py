@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from engine.dataset import ColumnProfile, Dataset, guess_mapping, logs, paste_dataset
+from engine.dataset.profiling import LONGEST_CATEGORY
 from engine.errors import DatasetError, EngineError
 from engine.pipeline.check import usable_name
 from engine.pipeline.importers.prompts import messages_in
@@ -232,7 +233,8 @@ def draft_task(
         mapping = infer_mapping(table, made)
         if logs.OUTPUT in table.columns:
             made, mapping = _of_log(made, mapping, table)
-        return DraftedTask(made, mapping, advised_metric(made), table.notes)
+        metric = advised_metric(made, long_texts(mapping, profiles))
+        return DraftedTask(made, mapping, metric, table.notes)
     assert imported is not None  # noqa: S101 - the cases above
     spec, mapping = PipelineSpec(steps=(imported.step,)), {}
     if table is not None:
@@ -240,7 +242,7 @@ def draft_task(
         outputs = [f.name for f in spec.outputs]
         mapping = guess_mapping(table, names, outputs=outputs, profiles=profiles)
         spec = _with_values(spec, mapping, table, profiles)
-    return DraftedTask(spec, mapping, advised_metric(spec), imported.notes)
+    return DraftedTask(spec, mapping, advised_metric(spec, long_texts(mapping, profiles)), imported.notes)
 
 
 def _with_values(
@@ -292,8 +294,16 @@ RECORDS = "JSONMatch"
 """The metric for records."""
 
 
-def advised_metric(spec: PipelineSpec | None) -> Named | None:
+def long_texts(mapping: Mapping[str, str], profiles: Sequence[ColumnProfile]) -> frozenset[str]:
+    """Return the fields whose columns hold free text: in other words it is as right."""
+    free = {c.name for c in profiles if c.kind == "text" and c.longest > LONGEST_CATEGORY}
+    return frozenset(field for field, column in mapping.items() if column in free)
+
+
+def advised_metric(spec: PipelineSpec | None, free: Collection[str] = ()) -> Named | None:
     """Return the metric that fits a task's answers best, with the options it starts with; None before it has answers.
+
+    `free` are answers in free text (see `long_texts`): of a record they are compared by likeness, not by equality.
 
     >>> spec = PipelineSpec(steps=(import_task("mail -> team: Literal['a', 'b']").step,))
     >>> advised_metric(spec).name
@@ -303,7 +313,9 @@ def advised_metric(spec: PipelineSpec | None) -> Named | None:
         return None
     exact = [bool(f.choices) or f.parsed_type.plain in (bool, int) for f in spec.outputs]
     if spec.steps[-1].strategy == "extract" or (spec.has_record and not all(exact)):
-        return Named(name=RECORDS, options=usual_options(RECORDS, spec))
+        alike = ", ".join(f"{f.name}=text_similarity" for f in spec.outputs if f.name in free)
+        options = usual_options(RECORDS, spec) | ({"evaluators": alike} if alike else {})
+        return Named(name=RECORDS, options=options)
     last = spec.outputs[-1]
     if last.parsed_type.plain in (int, float) and not last.choices:
         return Named(name="NumberWithin")

@@ -5,6 +5,7 @@ What a stranger's file may not do is in `engine.runs.trust`; what a file holds, 
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from collections.abc import Sequence
@@ -16,7 +17,8 @@ from engine.errors import StoreError
 from engine.home import data_home
 from engine.runs.spec import ProjectDraft, RunSpec
 from engine.runs.trust import harmless, note_addresses
-from engine.store.archive import BroughtBack, opened
+from engine.store.archive import LARGEST_NUMBER, BroughtBack, opened
+from engine.store.connection import from_json
 from engine.store.rows import FROM_ELSEWHERE, OVER, ProjectRow, RunRow
 from engine.store.store import Store
 
@@ -91,7 +93,49 @@ def _make_harmless(store: Store, file: Store, name: str) -> None:
             write("UPDATE projects SET draft = ? WHERE id = ?", (draft, project.id))
     except (ValidationError, ValueError, TypeError) as error:
         raise StoreError(f"The file {name} is damaged, or was made by another program.") from error
+    _check_numbers(file, name)
     note_addresses(store, brought)
-    write("UPDATE runs SET in_use = 0, result = json_remove(result, '$.export_path', '$.script_path')")
-    write("UPDATE datasets SET source = ?", (FROM_ELSEWHERE,))
+    write(
+        "UPDATE runs SET in_use = 0, started_by = ?, result = json_remove(result, '$.export_path', '$.script_path')",
+        (FROM_ELSEWHERE,),
+    )
+    for dataset in file.datasets.all():
+        content = file.datasets.get(dataset.id).content
+        write(
+            "UPDATE datasets SET source = ?, hash = ? WHERE id = ?",
+            (FROM_ELSEWHERE, hashlib.sha256(content).hexdigest(), dataset.id),
+        )
     write("DELETE FROM versions")
+
+
+JSON_COLUMNS = {
+    "runs": ("estimate", "result", "tags"),
+    "candidates": ("content",),
+    "outcomes": ("content",),
+    "events": ("data",),
+    "requests": ("content",),
+}
+
+
+def _check_numbers(file: Store, name: str) -> None:
+    """Raise StoreError for JSON that cannot be read, and for a number in it that no run can have."""
+    for table, columns in JSON_COLUMNS.items():
+        for column in columns:
+            for (text,) in file.connection.read(f"SELECT {column} FROM {table} WHERE {column} IS NOT NULL"):  # noqa: S608 - our own names
+                try:
+                    sound = _in_range(from_json(text))
+                except (ValueError, RecursionError):
+                    sound = False
+                if not sound:
+                    raise StoreError(f"The file {name} holds {table} with values that no run can have.")
+
+
+def _in_range(value: object) -> bool:
+    if isinstance(value, dict):
+        used = (value.get(amount) for amount in ("calls", "cached", "input_tokens", "output_tokens", "cost"))
+        return all(map(_in_range, value.values())) and not any(
+            isinstance(amount, int | float) and amount < 0 for amount in used
+        )
+    if isinstance(value, list):
+        return all(map(_in_range, value))
+    return not isinstance(value, int | float) or abs(value) <= LARGEST_NUMBER

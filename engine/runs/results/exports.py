@@ -23,6 +23,7 @@ from engine.adapters.values import format_value
 from engine.errors import EngineError, RunError
 from engine.export.answering import check_records
 from engine.export.formats import EXPORTS, get_export
+from engine.export.hero import result_shown
 from engine.export.program import ProgramFile, program_file, read_program, to_text
 from engine.export.record_module import record_class
 from engine.export.weights import with_step_models
@@ -31,6 +32,7 @@ from engine.modules.module import Module
 from engine.prediction import Prediction
 from engine.records import Candidate, Evaluation, whole_trials
 from engine.runs.prepare import prepare, with_result
+from engine.runs.results.taken import taken_figures
 from engine.runs.spec import RunSpec
 from engine.store.rows import RunRow, VersionRow
 from engine.store.store import Store
@@ -84,26 +86,30 @@ def take_prompt(home: Path, store: Store, run_id: str, candidate_id: str | None 
     too. Raises NotFoundError for an unknown run or candidate, RunError when none is named and there is no result yet.
     """
     run, candidate = _run_and_candidate(store, run_id, candidate_id)
-    spec, result = RunSpec.model_validate(run.spec), dict(run.result or {})
-    paths = export_run(home, run, spec, candidate, result)
-    if not result or (candidate.id == run.taken and result.get("export_path") == paths["export_path"]):
-        return paths  # of a run that has ended, proven when they were written first
-    taken = {**result, **paths, "taken_candidate": candidate.id, "proof": []}
-    store.runs.save_result(run_id, taken)  # at once: the files and what is said of them are the same
-    trial = whole_trials(store.trials.all(run_id), "test").get(candidate.id)
-    if trial is not None:
-        tested = Evaluation(candidate.id, tuple(store.trials.outcomes(run_id, trial.number)))
+    spec, result, settings = RunSpec.model_validate(run.spec), dict(run.result or {}), None
+    if result and candidate.id != run.taken:
         with suppress(EngineError):  # the data is gone or changed: the files are as good, without a proof
             settings = prepare(store, spec, payer=run_id).settings
-            taken["proof"] = loop.run(prove(Path(paths["export_path"]), settings, tested))
+        figures = taken_figures(store, run, candidate.id, settings)
+        result |= {"taken_candidate": candidate.id, "taken": figures, "proof": []}
+    paths = export_run(home, run, spec, candidate, result)
+    if (result == run.result and result.get("export_path") == paths["export_path"]) or not result:
+        return paths  # of a run that has ended, proven when they were written first
+    result |= paths
+    store.runs.save_result(run_id, result)  # at once: the files and what is said of them are the same
+    trial = whole_trials(store.trials.all(run_id), "test").get(candidate.id)
+    if trial is not None and settings is not None:
+        tested = Evaluation(candidate.id, tuple(store.trials.outcomes(run_id, trial.number)))
+        with suppress(EngineError):
+            result["proof"] = loop.run(prove(Path(paths["export_path"]), settings, tested))
             if store.runs.get(run_id).taken == candidate.id:  # unless another one was taken meanwhile
-                store.runs.save_result(run_id, taken)
+                store.runs.save_result(run_id, result)
     return paths
 
 
-def taken_program(store: Store, run_id: str) -> ProgramFile:
-    """Return the program with the prompt taken from a run. Raises NotFoundError, RunError."""
-    return _run_program(*_run_and_candidate(store, run_id, None))
+def taken_program(store: Store, run_id: str, candidate_id: str | None = None) -> ProgramFile:
+    """Return the program with the prompt taken from a run, or with another one. Raises NotFoundError, RunError."""
+    return _run_program(*_run_and_candidate(store, run_id, candidate_id))
 
 
 def _run_and_candidate(store: Store, run_id: str, candidate_id: str | None) -> tuple[RunRow, Candidate]:
@@ -119,14 +125,12 @@ def _run_program(run: RunRow, candidate: Candidate) -> ProgramFile:
 def _program(run: RunRow, spec: RunSpec, candidate: Candidate, result: Mapping[str, Any]) -> ProgramFile:
     """Return a candidate as a program file that states its origin: run, time, optimizer, metric, scores, verdict.
 
-    Its score is that on the test rows; the verdict is stated with the best prompt, which it is about.
+    Its score is that on the test rows; the verdict is stated with the prompt that it is about.
     """
-    best = candidate.id == result.get("best_candidate")
-    tested = {
-        (result.get(part) or {}).get("candidate"): result[part]
-        for part in ("baseline", "best", "static")
-        if result.get(part)
-    }
+    own = result_shown(result)
+    best = candidate.id == own.get("best_candidate")
+    scored = [result.get("baseline"), result.get("best"), result.get("static"), own.get("best")]
+    tested = {figures["candidate"]: figures for figures in scored if figures}
     about = {
         "title": run.title,
         "run": run.id,
@@ -137,7 +141,7 @@ def _program(run: RunRow, spec: RunSpec, candidate: Candidate, result: Mapping[s
         "baseline": (result.get("baseline") or {}).get("test"),
         "score": tested.get(candidate.id, {}).get("test"),
         "verdict": " ".join(
-            result[part]["sentence"] for part in ("verdict", "whole_set") if best and result.get(part)
+            own[part]["sentence"] for part in ("verdict", "whole_set") if best and own.get(part)
         ),
     }
     pipeline, candidate = with_step_models(spec.pipeline, candidate, {m.name: m for m in spec.models})
@@ -268,7 +272,7 @@ def proof_sentence(file: str, rows: int, same: int, unknown: int, score: float |
     """Return the result of scoring a file again in words; see `prove`.
 
     >>> proof_sentence("program.json", 60, 60, 0, 0.45)
-    'program.json was read again and scored on the same 60 test rows: 45.0 %, every row as before.'
+    'program.json was read again and scored on the same 60 test rows: 45 %, every row as before.'
     """
     if not rows:
         return f"{file} could not be checked: the run has no tested rows."

@@ -1,7 +1,8 @@
 """Scores that a user asks for after a run's end: a prompt on the rows of a split that it was not scored on.
 
 The run's worker is started again for them, so pause, stop, the meters and the call cache are those of any run. The verdict and
-the result stay as they were. A request is open until it is answered and keeps the number of its trial, so a process that
+the result stay as they were, but where rows of the final test itself are scored; a prompt that the user took and that is
+tested now gets its own. A request is open until it is answered and keeps the number of its trial, so a process that
 follows a killed one does the same again; rows that have an outcome are not run again.
 """
 
@@ -19,6 +20,7 @@ from engine.errors import EngineError, RunError
 from engine.records import Candidate, Evaluation, Outcome
 from engine.runs.prepare import Prepared
 from engine.runs.recorder import PatientWriter
+from engine.runs.results.taken import taken_figures
 from engine.search.budget import Budget
 from engine.search.driver import Driver
 from engine.search.settings import Settings
@@ -34,10 +36,13 @@ ROOM = 2
 """Calls allowed for a request: this many times those that its rows are expected to take."""
 
 STOPPED = "Stopped when asked; the best prompt so far was kept and tested."
+UNTESTED = "Stopped when asked, without the final test; the best prompt so far was kept."
 
 
 class ScoreRequest(BaseModel):
     """Request for a prompt's score on all rows of a split; `calls` is the most that it may make.
+
+    Without a candidate it is the final test, of which rows are missing: the run's result is written again with them.
 
     >>> ScoreRequest(candidate=Candidate({}).as_dict(), split="test").prompt.id == Candidate({}).id
     True
@@ -45,14 +50,14 @@ class ScoreRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    candidate: dict[str, Any]
+    candidate: dict[str, Any] | None
     split: Literal["validation", "test"]
     calls: int | None = Field(default=None, ge=1)
 
     @property
     def prompt(self) -> Candidate:
         """The prompt to score."""
-        return Candidate.from_dict(self.candidate)
+        return Candidate.from_dict(self.candidate or {})
 
 
 def most_calls(rows: int, calls_a_row: float) -> int:
@@ -88,9 +93,11 @@ def end_scoring(store: Store, run: RunRow, reason: str = "") -> None:
     with store.transaction():
         for row in store.requests.open(run.id):
             store.requests.answer(run.id, row.id, f"{NOT_DONE}{reason or 'the run has ended.'}")
-        store.trials.mark_best(run.id, str((run.result or {}).get("best_candidate", "")))
+        result = store.runs.get(run.id).result or {}  # the final test may have been finished meanwhile
+        if result and not result.get("taken") and (figures := taken_figures(store, run, run.taken)):
+            store.runs.save_result(run.id, {**result, "taken": figures})
         store.runs.set_phase(run.id, "")
-        store.runs.set_state(run.id, *state_of(run.result or {}))
+        store.runs.set_state(run.id, *state_of(result))
 
 
 def state_of(result: Mapping[str, Any]) -> tuple[RunState, str]:
@@ -100,6 +107,8 @@ def state_of(result: Mapping[str, Any]) -> tuple[RunState, str]:
     ('finished', 'The budget is used up.')
     """
     stopped, reason = result.get("stopped", "finished"), str(result.get("reason", ""))
+    if (result.get("verdict") or {}).get("kind") == "not_tested":
+        return "stopped", UNTESTED
     if stopped == "stopped":
         return "stopped", STOPPED
     if stopped == "failed":
@@ -123,11 +132,27 @@ def ask_score(store: Store, run_id: str, request: ScoreRequest) -> bool:
     return run.state == "lost"
 
 
+def ask_final_test(store: Store, run_id: str) -> bool:
+    """Store a request for the rows that a run's final test lacks, as `ask_score` does. Raises RunError where none is missing."""
+    if not (store.runs.get(run_id).result or {}).get("final_test"):
+        raise RunError("No row of this run's final test is missing.")
+    return ask_score(store, run_id, ScoreRequest(candidate=None, split="test"))
+
+
 def settings_for(row: RequestRow, prepared: Prepared, seconds: float) -> Settings:
     """Return the settings for one request: its own limit of calls, and nothing counted twice that the run has paid for."""
-    calls = row.content.get("calls")
-    limit = Budget(calls=calls if isinstance(calls, int) and calls > 0 else None)
-    return replace(prepared.settings, budget=limit, payer=None, seconds_before=seconds)
+    calls, settings = row.content.get("calls"), prepared.settings
+    most = most_calls(3 * max(len(prepared.split.test), len(prepared.split.validation)), settings.calls_a_row)
+    limit = Budget(calls=calls if isinstance(calls, int) and calls > 0 else most)
+    return replace(settings, budget=limit, payer=None, seconds_before=seconds)
+
+
+def begin(row: RequestRow, driver: Driver, store: Store, run_id: str, writer: PatientWriter) -> int:
+    """Number a request's trials after those of the run, as an earlier process did; return the first number."""
+    number = row.batch or 1 + max((t.number for t in store.trials.all(run_id)), default=0)
+    writer.write(lambda: store.requests.begin(run_id, row.id, number))
+    driver.count_on(number - 1, {c.id: c.number for c in store.trials.candidate_index(run_id)})
+    return number
 
 
 async def answer_request(
@@ -147,10 +172,7 @@ async def answer_request(
     if problem := _problem(candidate, driver.seed):
         answer(f"{NOT_DONE}{problem}")
         return
-    trials = store.trials.all(run.id)
-    number = row.batch or 1 + max((t.number for t in trials), default=0)
-    writer.write(lambda: store.requests.begin(run.id, row.id, number))
-    driver.count_on(number - 1, {c.id: c.number for c in store.trials.candidate_index(run.id)})
+    number = begin(row, driver, store, run.id, writer)
     rows = prepared.split.test if request.split == "test" else prepared.split.validation
     known = known_outcomes(store, run.id, candidate.id)
     driver.know(candidate, [known[r] for r in rows if r in known])

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from engine.errors import EngineError, RunError, entry_named
-from engine.export.hero import hero_html
+from engine.export.hero import hero_html, result_shown
 from engine.export.report import ReportRow, report_html
 from engine.export.tables import results_csv, results_json, results_xlsx
 from engine.pipeline.build import build_program
@@ -24,7 +24,7 @@ from engine.search.objective import Objective
 from engine.search.training import chat_rows
 from engine.store.rows import RunRow
 from engine.store.store import Store
-from engine.text import dollars, duration, percent
+from engine.text import percent
 from engine.training.file import training_lines
 
 
@@ -35,13 +35,15 @@ def run_report(store: Store, run_id: str) -> str:
         project = store.projects.get(run.project_id).name
     except EngineError:
         project = "A deleted project"
+    trials = store.trials.all(run_id)
     return report_html(
         run,
         project,
         store.trials.candidates(run_id),
-        store.trials.all(run_id),
+        trials,
         rows_of(store, run),
         settings_of(store, RunSpec.model_validate(run.spec), run),
+        store.trials.leader_path(run_id, trials).leads,
     )
 
 
@@ -92,13 +94,6 @@ def settings_of(store: Store, spec: RunSpec, run: RunRow) -> tuple[tuple[str, st
     """Return what a run was set to, as (name, value) in plain words."""
     result, split = run.result or {}, spec.split
     names = {d.id: f"{d.name}, {d.rows:,} rows" for d in store.datasets.all()}
-    budget = spec.budget
-    limits = [
-        f"{budget.calls:,} calls" if budget.calls else "",
-        f"{budget.tokens:,} tokens" if budget.tokens else "",
-        dollars(budget.usd) if budget.usd else "",
-        duration(budget.seconds) if budget.seconds else "",
-    ]
     shares = f"{percent(split.train, 0)} to learn from, {percent(split.validation, 0)} to choose by, {percent(split.test, 0)} for the final test"
     pairs = (
         ("Data", names.get(spec.dataset, "not in this store any more")),
@@ -112,7 +107,7 @@ def settings_of(store: Store, spec: RunSpec, run: RunRow) -> tuple[tuple[str, st
         *([("Models compared", ", ".join(map(_model, spec.models)))] if spec.models else []),
         *([("Objective", spec.objective.words)] if spec.objective != Objective() else []),
         ("Layout of messages", spec.adapter),
-        ("Budget", ", ".join(limit for limit in limits if limit) or "no limit"),
+        ("Budget", spec.budget.words),
         ("Seed", str(spec.seed)),
         ("The search ended", result.get("reason") or result.get("stopped") or run.state),
         ("Run", run.id),
@@ -121,8 +116,8 @@ def settings_of(store: Store, spec: RunSpec, run: RunRow) -> tuple[tuple[str, st
 
 
 def tested(store: Store, run: RunRow) -> list[list[Outcome]]:
-    """Return the test rows' outcomes of the starting prompt and of the best one (empty where not tested)."""
-    trials, result = whole_trials(store.trials.all(run.id), "test"), run.result or {}
+    """Return the test rows' outcomes of the starting prompt and of the one shown (empty where not tested)."""
+    trials, result = whole_trials(store.trials.all(run.id), "test"), result_shown(run.result)
     found = [trials.get(result.get(name, "")) for name in ("seed_candidate", "best_candidate")]
     return [store.trials.outcomes(run.id, trial.number) if trial else [] for trial in found]
 

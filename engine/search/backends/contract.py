@@ -5,6 +5,7 @@ A backend decides nothing about budget, limits, cache or order: it runs rows in 
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -44,13 +45,15 @@ class BackendChoice(BaseModel):
 class Work:
     """One candidate to run rows with: by the student's program or the teacher's, with a trace or without.
 
-    `hidden` are the input fields by which a step recognizes, and leaves out, the example made from the row itself.
+    `part` is that of a chain whose teacher it is. `hidden` are the input fields by which a step recognizes, and leaves
+    out, the example made from the row itself.
     """
 
     candidate: Candidate
     taught: bool = False
     trace: bool = False
     hidden: tuple[str, ...] = ()
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,8 @@ class Backend(Protocol):
 
 def program_of(settings: Settings, work: Work) -> Module:
     """Return the program that answers: the candidate's, whose steps skip the row's own example where that is asked for."""
-    program = ((work.taught and settings.teacher) or settings.program).with_candidate(work.candidate)
+    teacher = settings.part(work.part).teacher if work.taught else None
+    program = (teacher or settings.program).with_candidate(work.candidate)
     if work.hidden:
         for step in program.predictors():
             if step.nearest:
@@ -107,6 +111,7 @@ def takes_trace(metric: Any) -> bool:
 def with_trace(metric: Any) -> Any:
     """Return the metric called with the steps of the row's run, by which DSPy's metrics recognize bootstrapping."""
 
+    @functools.wraps(metric)
     def strict(example: Any, prediction: Any) -> Any:
         return metric(example, prediction, trace=list(runtime.current().trace or ()))
 

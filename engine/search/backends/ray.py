@@ -57,7 +57,8 @@ async def ray_workers(
     where no cluster answers, and for a cluster with another Ray, Python or Tuneboard.
     """
     ray = imported(choice.address)
-    models = [lm for lm in (settings.lm, settings.teacher_lm, *settings.own_models) if lm is not None]
+    teachers = [part.teacher_lm for part in (settings, *settings.parts.values())]
+    models = [lm for lm in (settings.lm, *teachers, *settings.own_models) if lm is not None]
     known = [lm for lm in models if isinstance(lm, LM)]
     for lm in models:
         messages.model_as_bytes(lm)  # type: ignore[arg-type]  # it refuses what is none
@@ -166,7 +167,9 @@ def _unanswered(address: str) -> str:
 
 def _shared(settings: Settings) -> Settings:
     """Return the settings without what only the driver needs."""
-    return replace(settings, trainers=(), frozen=(), prompt_lm=None, payer=None, budget=Budget(), feedback={})
+    parts = {name: _shared(part) for name, part in settings.parts.items()}
+    bare = replace(settings, trainers=(), frozen=(), prompt_lm=None, payer=None, feedback={})
+    return replace(bare, budget=Budget(), parts=parts)
 
 
 async def _started(ray: Any, set_up: Any) -> RayLink:

@@ -119,9 +119,10 @@ class Worker:
         async def asked(lm: Any, request: Request, send: Send) -> Reply:  # noqa: ARG001 - the driver sends
             return await self._ask(message, lm, request)
 
+        part = settings.part(work.part)
         given = {
-            "lm": (work.taught and settings.teacher_lm) or settings.lm,
-            "adapter": (work.taught and settings.teacher_adapter) or settings.adapter,
+            "lm": (work.taught and part.teacher_lm) or settings.lm,
+            "adapter": (work.taught and part.teacher_adapter) or settings.adapter,
         }
         chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if settings.models:

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 from support.pages.browser_frame import settled, shoot, within
-from support.pages.live_runs import on_chart, own_run, tireless_project, trial
+from support.pages.live_runs import CANDIDATE, on_chart, own_run, tireless_project, trial
 from support.ports import own_port
 
+from engine.records import Outcome
 from engine.store.store import Store
 
 
@@ -39,7 +40,7 @@ def test_stored_trials_are_on_the_chart_at_once_without_a_rerun(project, new_pag
     page.locator(".plot").wait_for(state="attached")
     trial(store, run, 1)
     on_chart(page, 1)
-    expect(page.locator(".st-key-trial_card")).to_contain_text(
+    expect(page.locator(".st-key-prompt_card")).to_contain_text(
         "Best so far"
     )  # none of the others will be better
     settled(page)
@@ -81,8 +82,8 @@ def test_zoom_legend_and_choice_survive_new_trials(project, new_page, watched):
     )
     page.evaluate("document.querySelector('.plot').mark = 'the same element'")
     page.evaluate("""document.querySelector('.plot').emit('plotly_click', {points: [{customdata: 3}]})""")
-    expect(page.locator(".st-key-trial_card")).to_contain_text("30.0 % on 1 of 1 validation rows")
-    expect(page).to_have_url(re.compile("trial=3"))
+    expect(page.locator(".st-key-prompt_card")).to_contain_text("Prompt 3 · 30 % on 1 of 1 validation rows")
+    expect(page).to_have_url(re.compile("prompt=3"))
     for number in range(6, 12):
         trial(store, run, number, 0.9)
         on_chart(page, number)
@@ -92,14 +93,35 @@ def test_zoom_legend_and_choice_survive_new_trials(project, new_page, watched):
     assert page.evaluate(f"{chart}.mark") == "the same element"
     assert page.evaluate(f"{chart}.layout.xaxis.range.map(Number)") == zoom
     assert page.evaluate(f"{chart}.data.find((t) => t.name === 'Best so far').visible") == "legendonly"
-    assert page.evaluate(f"{chart}.data.find((t) => t.uid === 'chosen').x") == [2]
-    expect(page.locator(".st-key-trial_card")).to_be_visible()
+    assert page.evaluate(f"{chart}.data.find((t) => t.uid === 'chosen').x") == [3]
+    expect(page.locator(".st-key-prompt_card")).to_be_visible()
     page.reload()
     settled(page)
-    expect(page.locator(".st-key-trial_card")).to_contain_text("30.0 %")
-    page.locator(".st-key-trial_rows summary").click()
-    expect(page.locator(".st-key-trial_card [data-testid=stDataFrame]").first).to_be_visible()
+    expect(page.locator(".st-key-prompt_card")).to_contain_text("30 %")
+    page.locator(".st-key-prompt_rows summary").click()
+    expect(page.locator(".st-key-prompt_card [data-testid=stDataFrame]").first).to_be_visible()
     shoot(page, "run_trial")
+
+
+def test_the_starting_prompt_can_be_chosen_and_the_legend_hides_the_line_with_its_band(
+    project, new_page, watched
+):
+    run, store = watched
+    store.trials.start(run, 1, CANDIDATE.id, "validation", "baseline", 2)
+    store.trials.add_outcomes(run, 1, [Outcome(row, float(row), {"queue": "billing"}) for row in range(2)])
+    store.trials.finish(run, 1)
+    trial(store, run, 2)
+    page = new_page(f"run?project={project}&run={run}")
+    on_chart(page, 2)
+    page.evaluate("document.querySelector('.plot').emit('plotly_click', {points: [{customdata: 0}]})")
+    expect(page.locator(".st-key-prompt_card")).to_contain_text(
+        "The starting prompt · 50 % on 2 of 2 validation rows"
+    )
+    expect(page).to_have_url(re.compile("prompt=0"))
+    chart = "document.querySelector('.plot').data"
+    assert page.evaluate(f"{chart}.find((t) => t.uid === 'chosen').x") == [0]
+    page.locator(".plot .traces", has_text="Best so far").locator(".legendtoggle").click()
+    page.wait_for_function(f"{chart}.find((t) => t.name === '95 % interval').visible === 'legendonly'")
 
 
 def test_more_tabs_of_one_browser_than_it_has_connections_are_all_told(project, new_page, watched):

@@ -45,6 +45,7 @@ def points(page: Page) -> int:
 
 
 def end(page: Page) -> None:
+    page.get_by_role("button", name="Stop and keep the best").click()
     press(page, "stop_run")
     expect(page.locator(".st-key-run_head")).to_contain_text("Stopped")
 

@@ -49,7 +49,7 @@ def test_models_are_compared_and_the_program_moves_to_another(
     expect(page.locator(".st-key-run_head")).to_contain_text("Finished")
     page.get_by_role("link", name="Results").first.click()
     settled(page)
-    sentence = "openai/middle scores best, 100.0 %, and every cheaper choice is surely worse."
+    sentence = "openai/middle scores best, 100 %, and every cheaper choice is surely worse."
     expect(page.locator(".st-key-verdict")).to_contain_text(sentence)
     page.get_by_role("tab", name="Models").click()
     table = page.locator(".st-key-compared_models")

@@ -58,7 +58,7 @@ def test_a_small_model_is_made_and_set_against_the_large_one(
     run = page.url.partition("run=")[2].partition("&")[0]
     results = new_page(f"results?project={project}&run={run}", height=1500)
     expect(results.get_by_text("Small against large, on the test rows")).to_be_visible()
-    expect(results.get_by_text("the small model scores 100.0 %, its teacher 100.0 %")).to_be_visible()
+    expect(results.get_by_text("the small model scores 100 %, its teacher 100 %")).to_be_visible()
     shoot(results, "small-model-results")
     settings = new_page("settings", height=1500)
     expect(settings.get_by_text(f"run {run}, licence mit")).to_be_visible()

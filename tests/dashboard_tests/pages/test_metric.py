@@ -145,3 +145,17 @@ def test_a_record_is_advised_field_by_field_and_starts_with_all_of_its_fields():
     app.button(key="use_JSONMatch").click().run()
     assert not app.exception
     assert metric(project).options == {"every_output": True, "best_match": True}
+
+
+def test_options_changed_in_another_tab_are_not_undone_by_this_one(project):
+    drafts.update(project, metric=Named(name="Contains"))
+    one, two = start(project), start(project)
+    toggles = [t for t in one.toggle if str(t.key).startswith(f"metric_Contains_{project}")]
+    toggles[0].set_value(not toggles[0].value).run()
+    changed = metric(project)
+    assert changed.options
+    two.run()
+    two.run()
+    assert metric(project) == changed
+    (shown,) = [t for t in two.toggle if t.label == toggles[0].label]
+    assert shown.value == toggles[0].value

@@ -138,3 +138,22 @@ def test_a_model_with_a_key_drafts_with_one_priced_call(monkeypatch):
     spec = stored_draft(newest()).pipeline
     assert spec.steps[0].instructions == "Name the team."
     assert [(f.name, f.choices) for f in spec.outputs] == [("team", ("billing", "shipping"))]
+
+
+TICKETS = "ticket,label,reply\n" + "".join(
+    f"it does not work since {i} days,{('billing', 'shipping', 'login')[i * 7 % 3]},"
+    f"{('We paid it back', 'We sent it again', 'We reset it')[i * 7 % 3]} number {i}\n"
+    for i in range(60)
+)
+
+
+def test_a_second_answer_column_is_asked_about_and_named_as_a_leak_where_it_becomes_an_input():
+    app = draft_in_box(TICKETS)
+    question = "Is 'reply' known before 'label'? It reads like an answer, too."
+    assert question in said(app).replace("\\", "")
+    assert set(stored_draft(newest()).mapping) == {"ticket", "label"}
+    assert "alone tells" not in said(app)
+    chosen = next(c for c in app.button_group if c.key.startswith("role_2_"))
+    chosen.set_value("input").run()
+    assert {f.name for f in stored_draft(newest()).pipeline.inputs} == {"ticket", "reply"}
+    assert "reply alone tells label in 100 % of the rows" in said(app)

@@ -75,12 +75,12 @@ def test_results_show_and_link_rows_by_their_number(project, run):
     assert f"Row {last}" in said(app)
 
 
-def test_a_trial_the_playground_and_feedback_show_the_number(project, run):
+def test_a_prompt_the_playground_and_feedback_show_the_number(project, run):
     numbers = numbers_in(run.spec["dataset"])
     trial = next(t for t in reading.snapshot(run).trials if t.split == "validation")
     rows = [o.row for o in reading.outcomes(run, trial.number)]
-    app = open_page("run", project=project, run=run.id, trial=str(trial.number))
-    app.session_state["trial_rows"] = True
+    app = open_page("run", project=project, run=run.id, prompt="0")
+    app.session_state["prompt_rows"] = True
     app.run()
     table = next((d.value for d in app.dataframe if "Model said" in d.value.columns), None)
     assert table is not None

@@ -1,5 +1,7 @@
 """Pages of several users: each sees own projects, viewers change nothing, owners share, administrators see what is spent."""
 
+from typing import get_args
+
 import pytest
 from support.pages.page_frame import open_page, said
 
@@ -8,6 +10,7 @@ from dashboard.state.editing import drafts, examples
 from engine.errors import AccessError, NotFoundError, StoreError
 from engine.pipeline.templates import SAMPLES
 from engine.records import Usage
+from engine.runs.child.request import ConnectionRequest, TaskName
 from engine.store.rows import FROM_ELSEWHERE
 from engine.store.store import Store
 from engine.users import USERS_VARIABLE, UserFile
@@ -179,6 +182,74 @@ def test_a_run_asks_no_address_that_no_administrator_has_added(project):
         drafts.add_model(models.ModelChoice.model_validate(spec["model"]))
     with users.acting("bob"):
         launching.create(project, spec, "T")
+
+
+def endpoint(**changes):
+    return models.ModelChoice.model_validate({"name": "openai/x", **changes})
+
+
+STRANGE = {
+    "an address": endpoint(base_url="https://llm.example/v1"),
+    "a variable": endpoint(key_env="HOME"),
+    "an address with the usual key": endpoint(base_url="https://llm.example/v1", key_env="OPENAI_API_KEY"),
+    "a provider that nobody knows": endpoint(name="oobabooga/x"),
+    "a server of the machine": endpoint(name="ollama/x"),
+    "another key for a known address": endpoint(
+        base_url="https://gateway.example/v1", key_env="OPENAI_API_KEY"
+    ),
+}
+
+
+@pytest.mark.parametrize("choice", STRANGE.values(), ids=STRANGE)
+def test_nothing_leaves_for_a_user_to_where_no_administrator_has_led(project, choice):
+    """Every door: what is saved, a run, and each task of the child process."""
+    with users.acting("root"):
+        drafts.add_model(endpoint(base_url="https://gateway.example/v1", key_env="GATEWAY_KEY"))
+    value = choice.model_dump(mode="json")
+    place = {"base_url": choice.base_url, "key_env": choice.key_env}
+    trained = {"optimizer": {"name": "BootstrapFinetune", "options": place}} if any(place.values()) else {}
+    with users.acting("bob"):
+        before = reading.draft(project)
+        for changes in (
+            {"model": choice},
+            {"prompt_model": choice},
+            {"models": (choice,)},
+            {"metric": before.metric.model_copy(update={"options": {"judge": value}})},
+        ):
+            with pytest.raises(AccessError, match="no administrator has added"):
+                drafts.update(project, **changes)
+        assert reading.draft(project) == before
+        for spec in filter(None, ({"model": value}, {"models": [value]}, trained)):
+            with pytest.raises(AccessError, match="no administrator has added"):
+                launching.create(project, spec, "T")
+        for task in get_args(TaskName):
+            with pytest.raises(AccessError, match="no administrator has added"):
+                launching.child_result(task, ConnectionRequest(model=choice))
+
+
+def test_a_colleagues_run_at_an_address_that_is_gone_is_not_taken_up_again(project):
+    choice = endpoint(base_url="https://gateway.example/v1", key_env="GATEWAY_KEY")
+    with users.acting("root"):
+        drafts.add_model(choice)
+    with users.acting("bob"):
+        run = launching.create(project, {"model": choice.model_dump(mode="json")}, "T")
+    with users.acting("root"):
+        drafts.remove_model(choice)
+    with users.acting("bob"), pytest.raises(AccessError, match="no administrator has added"):
+        launching.start(run)
+
+
+def test_a_child_gets_the_keys_of_the_models_that_it_asks_and_no_other_secret(project, monkeypatch):
+    for name in ("OPENAI_API_KEY", "GROQ_API_KEY", "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "DB_PASSWORD"):
+        monkeypatch.setenv(name, "secret")
+    asked = {"model": endpoint().model_dump(mode="json")}
+    passed = launching._environment({"TYPED_KEY": "sk"}, asked)
+    assert {name for name, value in passed.items() if value in ("secret", "sk")} == {"OPENAI_API_KEY"}
+    asked = {"model": endpoint(base_url="https://a.example/v1", key_env="TYPED_KEY").model_dump(mode="json")}
+    passed = launching._environment({"TYPED_KEY": "sk"}, asked)
+    assert passed["TYPED_KEY"] == "sk"
+    assert "GROQ_API_KEY" not in passed
+    assert passed["PATH"]
 
 
 def test_a_key_typed_by_one_user_is_in_no_other_session(project):

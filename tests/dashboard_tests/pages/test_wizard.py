@@ -279,6 +279,10 @@ def test_with_several_outputs_the_one_that_is_graded_is_chosen():
     assert draft(project).metric.options == {"field": "sentiment"}
 
 
+def number(app, label):
+    return next(field for field in app.number_input if field.label == label)
+
+
 def test_an_optimizer_its_options_and_a_budget_are_chosen():
     project = sample()
     app = start("tune", project=project)
@@ -286,10 +290,13 @@ def test_an_optimizer_its_options_and_a_budget_are_chosen():
     app.run()
     app.button(key="choose_LabeledFewShot").click().run()
     assert draft(project).optimizer == Named(name="LabeledFewShot")
-    app.number_input(key=f"optimizer_LabeledFewShot_{project}_k").set_value(3).run()
+    option = next(
+        field for field in app.number_input if str(field.key).startswith("optimizer_LabeledFewShot_")
+    )
+    option.set_value(3).run()
     assert draft(project).optimizer.options == {"k": 3}
-    app.number_input(key=f"budget_calls_{project}").set_value(400).run()
-    app.number_input(key=f"budget_seconds_{project}").set_value(5.0).run()
+    number(app, "Calls").set_value(400).run()
+    number(app, "Minutes").set_value(5.0).run()
     assert (draft(project).budget.calls, draft(project).budget.seconds) == (400, 300)
     assert not app.exception
 

@@ -64,7 +64,7 @@ def test_a_tab_is_told_all_there_is_then_only_what_changes(client, home, run):
             trial(store, run, 2, 1.0)
             told = until(socket, "chart", lambda chart: chart["stamp"] == "2")
             dots = [t for t in told["figure"]["traces"] if t["name"] == "Being scored"]
-            assert dots[0]["customdata"] == [1]
+            assert dots[0]["customdata"] == [0], "the number of the prompt"
             store.runs.heartbeat(run, os.getpid())
             store.events.add(run, "note", "<b>Something</b> happened.")
             news = json.loads(socket.receive_text())

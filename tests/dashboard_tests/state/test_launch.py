@@ -22,7 +22,8 @@ from engine.store.store import Store
 def run_id(home):
     with Store.open(home) as store:
         project = store.projects.create("p", {})
-    return launching.create(project, {}, "a run", {"calls": 3})
+    model = {"name": "openai/x", "base_url": "http://127.0.0.1:9/v1", "key_env": "SOME_KEY"}
+    return launching.create(project, {"model": model}, "a run", {"calls": 3})
 
 
 def test_create_stores_a_queued_run(home, run_id):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dashboard.views.candidate_charts import (
     MOST_CANDIDATES,
+    Variant,
+    as_good,
     lineage,
     lineage_figure,
     matrix,
@@ -24,7 +26,7 @@ def candidate(number, *parents, score=0.5):
 
 def trial(number, of, score, tokens=100, rows=4, split="validation"):
     usage = Usage(4, 0, tokens * rows, 0, None)
-    return TrialRow(number, of.id, split, "", score, rows, rows, "finished", 0, 1, usage, 1.0, False)
+    return TrialRow(number, of.id, split, "", score, rows, rows, "finished", 0, 1, usage, 1.0)
 
 
 START, A, B = (candidate(0), candidate(1), candidate(2))
@@ -99,6 +101,17 @@ def test_the_chosen_prompt_is_a_star_even_where_another_is_as_good_and_cheaper()
     )
     star = variants_figure(found)["traces"][-1]
     assert (star["name"], star["text"], star["x"]) == ("Chosen", ["2"], [300])
+
+
+def test_a_saving_that_cannot_be_seen_is_not_claimed():
+    found = [Variant(1, 0.8, 753, True, True), Variant(2, 0.8, 751, False, False)]
+    assert as_good(found) is None
+    assert trade_off(found) == ""
+    assert as_good([*found, Variant(3, 0.8, 740, False, False)]).number == 3
+
+
+def test_a_gain_of_less_than_a_point_shown_is_not_claimed():
+    assert trade_off([Variant(0, 0.801, 100, False, False), Variant(1, 0.804, 400, False, True)]) == ""
 
 
 def test_rows_a_run_has_in_its_memory_do_not_make_a_prompt_look_cheap(tmp_path):

@@ -131,7 +131,7 @@ def test_short_lists_are_one_line_and_passages_one_below_the_other():
 
 def test_only_whole_trials_count():
     def trial(number, of, split, rows, state="finished"):
-        return TrialRow(number, of, split, "", 0.5, rows, rows, state, 0, 1, Usage(), 1.0, False)
+        return TrialRow(number, of, split, "", 0.5, rows, rows, state, 0, 1, Usage(), 1.0)
 
     found = trials_by_split(
         [

@@ -6,13 +6,15 @@ from dataclasses import replace
 
 from dashboard.views.live import feed
 from engine.records import Usage
+from engine.search.leader import Lead
+from engine.statistics import Interval
 from engine.store.rows import EventRow, TrialRow
 
 PARENTS = {"a": (), "b": ("a",), "c": ("a",)}
 
 
 def trial(number, candidate, split, score, rows, state="finished", failed=0):
-    return TrialRow(number, candidate, split, "", score, 24, rows, state, 0, 1, Usage(), 1.0, False, failed)
+    return TrialRow(number, candidate, split, "", score, 24, rows, state, 0, 1, Usage(), 1.0, failed)
 
 
 TRIALS = [
@@ -28,23 +30,38 @@ TRIALS = [
 ]
 
 
-def said(*events):
-    rows = [EventRow(i, 0.0, kind, text, data) for i, (kind, text, data) in enumerate(events, 10)]
-    return [(line[0], line[3]) for line in feed(rows, TRIALS, PARENTS)["lines"]]
+def said(*events, leads=()):
+    rows = [EventRow(i, 1.0, kind, text, data) for i, (kind, text, data) in enumerate(events, 10)]
+    return [(line[0], line[3]) for line in feed(rows, TRIALS, PARENTS, leads)["lines"]]
+
+
+def lead(trial, candidate, score, rows=20):
+    return Lead(trial, 1, candidate, Interval(score, 0.2, 0.9, rows), 20)
 
 
 def test_prompts_are_called_by_their_number_and_rows_by_what_they_are_for():
     found = ("candidate_found", "Candidate 1: asks for reasons first.", {"candidate": "b", "number": 1})
     finished = ("trial_finished", "Trial 1 scored 25 % over 24 rows, 4 rows failed.", {"trial": 1})
-    best = (
-        "new_best",
-        "Best so far, 80 % on the validation rows: asks first.",
-        {"candidate": "a", "score": 0.8},
-    )
-    assert [text for _, text in said(found, finished, best)] == [
+    assert [text for _, text in said(found, finished)] == [
         "New: prompt 1. Asks for reasons first.",
         "The starting prompt scored 30 % on 20 validation rows, 4 rows failed.",
-        "Best so far: the starting prompt with 30 % on 20 validation rows. Asks first.",
+    ]
+
+
+def test_a_trial_after_which_another_prompt_leads_names_it_with_its_likely_score():
+    ended = [("trial_finished", "Trial scored.", {"trial": number}) for number in (1, 7, 4)]
+    leads = [lead(1, "a", 0.3), lead(7, "a", 0.31), lead(4, "b", 0.744, rows=8)]
+    assert [text for _, text in said(*ended, leads=leads)] == [
+        "The starting prompt scored 30 % on 20 validation rows, 4 rows failed. Best so far: the starting prompt with 30 %.",
+        "Prompt 1: all 24 validation rows failed.",
+        "Prompt 1 scored 80 % on 20 test rows, cut short: 24 were planned. Best so far: prompt 1 with about 74 %.",
+    ]
+
+
+def test_a_prompt_that_the_search_keeps_meanwhile_is_no_second_best_so_far():
+    text = "Best so far, 80 % on the validation rows: asks first."
+    assert said(("new_best", text, {"candidate": "b", "score": 0.8}), ("note", "Hello.", {})) == [
+        (11, "Hello.")
     ]
 
 

@@ -13,8 +13,9 @@ from dashboard.state.editing import drafts
 from dashboard.views import history
 from engine.records import Outcome
 from engine.runs.results.exports import use_version
-from engine.runs.spec import ModelChoice, Named, ProjectDraft, SplitSpec
+from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec, SplitSpec
 from engine.runs.worker import work
+from engine.search.budget import Budget
 from engine.search.wording import runs_sentence
 from engine.store.store import Store
 
@@ -170,3 +171,18 @@ def test_two_hundred_runs_are_quick(home):
         app.run()
         took.append(time.process_time() - began)
     assert min(took) < 3, "seconds of this process: others may have the machine"
+
+
+def test_what_was_changed_in_a_run_is_named_with_its_new_value():
+    names = {"metric": Named(name="F1"), "optimizer": Named(name="GEPA")}
+    spec = RunSpec(pipeline=PIPELINE, dataset="d", mapping={}, **names)
+    budget = Budget(calls=3000, usd=2.5)
+    changed = spec.model_copy(update={"budget": budget, "seed": 1, "optimizer": Named(name="COPRO")})
+    assert history.what_changed(spec, spec) == ""
+    assert history.what_changed(spec, changed) == (
+        "the optimizer was changed to COPRO, the limit of calls was changed to 3,000, "
+        "the limit of US dollars was changed to 2.50 and the seed was changed"
+    )
+    assert history.what_changed(changed, changed.model_copy(update={"budget": Budget(calls=3000)})) == (
+        "the limit of US dollars was removed"
+    )

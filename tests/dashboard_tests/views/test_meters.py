@@ -1,6 +1,8 @@
 from dataclasses import replace
 
-from dashboard.views.live import calls_left, meters, progress, time_left
+import pytest
+
+from dashboard.views.live import calls_left, meters, progress, seconds_left, time_left
 from engine.records import Usage
 from engine.store.rows import RunRow, TrialRow
 
@@ -17,7 +19,7 @@ def run(**changes):
 
 
 def trial(of, split, rows, done):
-    return TrialRow(1, of, split, "", 0.5, rows, done, "running", 0, None, Usage(), 1.0, False)
+    return TrialRow(1, of, split, "", 0.5, rows, done, "running", 0, None, Usage(), 1.0)
 
 
 def test_meters_show_use_against_the_limit():
@@ -37,6 +39,15 @@ def test_time_left_comes_from_the_estimate():
     assert time_left(run()) == "about 10 s left"
     assert time_left(run(estimate=None)) == ""
     assert time_left(run(state="finished")) == ""
+
+
+def test_time_left_goes_over_from_the_pace_of_the_estimate_to_that_of_the_run():
+    span = {"low": 100, "typical": 100, "high": 100}
+    slow_search = {"calls": span, "seconds": {"low": 100, "typical": 100, "high": 100}}
+    begun, later = (run(calls=n, cached=0, seconds=n / 10, estimate=slow_search) for n in (10, 90))
+    assert seconds_left(begun) == pytest.approx(95 * (0.1 * 0.1 + 0.9 * 1.0), rel=0.1)
+    assert seconds_left(later) == pytest.approx(10 * (0.9 * 0.1 + 0.1 * 1.0), rel=0.1)
+    assert seconds_left(run(calls=4, cached=0, estimate=slow_search)) is None
 
 
 def test_past_the_least_expected_there_is_at_least_the_final_test_before_a_run():

@@ -47,7 +47,7 @@ def test_each_model_has_the_prompt_that_was_kept_and_a_better_one_where_there_is
         ("openai/small", "other", "24 of 30 rows, then left out"),
         ("openai/dead", "other", "30 of 30 rows failed"),
     ]
-    assert found[0].line.figures == ("openai/large", "80.0 %", "50 % to 90 %", "$1.00", "200 ms")
+    assert found[0].line.figures == ("openai/large", "80 %", "50 % to 90 %", "$1.00", "200 ms")
     assert found[-1].line.figures == ("openai/dead", "failed", "", "", "")
 
 
@@ -88,8 +88,8 @@ def test_the_newest_result_with_each_model_on_the_same_rows_is_listed():
     ]
     pairs = [(r, spec("d", model=ModelChoice(**r.spec["model"]))) for r in runs]
     assert [(one.name, one.note, one.score) for one in tuned_on_each(pairs)] == [
-        ("openai/large", "a, 30.0 % before", "90.0 %"),
-        ("openai/small", "c, 30.0 % before", "70.0 %"),
+        ("openai/large", "a, 30 % before", "90 %"),
+        ("openai/small", "c, 30 % before", "70 %"),
     ]
     assert tuned_on_each(pairs[1:]) == []
     assert same_test(pairs[0][1], pairs[1][1])

@@ -51,7 +51,7 @@ def test_small_is_set_against_itself_before_and_its_teacher():
         "teacher": figures(0.9, 0.02, model="openai/large"),
     }
     tuned, before, teacher = compared(result, spec("d"))
-    assert (tuned.note, tuned.score, tuned.likely) == ("tuned/small-1", "80.0 %", "50 % to 100 %")
+    assert (tuned.note, tuned.score, tuned.likely) == ("tuned/small-1", "80 %", "50 % to 100 %")
     assert (before.name, before.note) == ("Small model, before", "offline/learner")
     assert (teacher.note, teacher.cost) == ("openai/large", "$20.00")
     assert "less than 1 %" in comparison_sentence(result)

@@ -99,7 +99,10 @@ def test_one_model_used_twice_has_two_descriptions_and_untouched_definitions_sta
 
 def test_aliases_are_the_keys_of_json_and_names_those_of_paths():
     schema = response_format(tuned())["json_schema"]["schema"]["properties"]["invoice"]
-    assert schema["properties"]["items"]["items"]["properties"]["unitPrice"]["description"] == "Net, each."
+    assert (
+        schema["properties"]["items"]["items"]["properties"]["unitPrice"]["description"]
+        == "Net, each. At least 0."
+    )
 
 
 @pytest.mark.parametrize("adapter", [ChatAdapter(), JSONAdapter(), BAMLAdapter()])

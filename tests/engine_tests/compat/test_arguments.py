@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import engine
-from engine.compat import RENAMED
+from engine import public_names
 from engine.compat.arguments import IGNORED, TRANSLATED
 from engine.optimizers.mipro import MIPROv2
 from engine.testing import ScriptedLM
@@ -28,7 +28,7 @@ def test_an_ignored_argument_is_taken_and_an_unknown_one_is_not() -> None:
 def test_ignored_arguments_reach_the_members_of_a_chain() -> None:
     changes = {"p": {"requires_permission_to_run": False, "num_candidate_programs": 2}}
     made = engine.BetterTogether(strategy="p", optimizer_compile_args=changes)
-    assert made._chain[0][0].options.num_candidate_programs == 2
+    assert made._parts["p"].options.num_candidate_programs == 2
 
 
 def test_older_and_other_names() -> None:
@@ -53,7 +53,7 @@ def test_the_engine_itself_knows_nothing_of_the_layer() -> None:
 
 
 def test_every_entry_is_of_a_public_name() -> None:
-    renamed = {name for _, name in RENAMED.values()}
+    renamed = {name for _, name in public_names.homes("engine").values()}
     for path in {*IGNORED, *TRANSLATED} - {"Optimizer"}:
         name = path.partition(".")[0]
         assert hasattr(engine, name) or name in renamed, path

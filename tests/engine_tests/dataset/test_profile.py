@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from engine.dataset import Dataset, guess_mapping, guess_roles, profile, read_dataset
-from engine.dataset.profiling import likeness
+from engine.dataset.profiling import likeness, role_doubts
 
 
 def table(**columns: list[str]) -> Dataset:
@@ -133,3 +133,64 @@ def test_77_categories_stay_categories():
     assert set(infer_pipeline(data).outputs[0].choices) == set(labels)
     names = table(text=[f"x{i}" for i in range(400)], intent=[f"name {i % 201}" for i in range(400)])
     assert profile(names)[1].kind == "text", "hardly one comes again"
+
+
+def test_a_reply_next_to_a_label_is_no_input_and_is_asked_about():
+    rows = "".join(f"Where is parcel {i}?,{'ab'[i % 2]},We sent parcel {i} again.\n" for i in range(12))
+    data = read_dataset(f"ticket,label,reply\n{rows}".encode(), "x.csv")
+    columns = profile(data)
+    roles = guess_roles(data, columns)
+    assert roles == {"ticket": "input", "label": "output", "reply": "ignore"}
+    assert role_doubts(columns, roles) == {
+        "reply": "Is 'reply' known before 'label'? It reads like an answer, too. Choose Input only if it is, "
+        "Answer if the model should write it."
+    }
+    assert list(role_doubts(columns, {**roles, "reply": "input"})) == ["reply"]
+    assert role_doubts(columns, {"ticket": "input", "label": "ignore", "reply": "output"}) == {}
+
+
+def test_a_reply_alone_is_the_answer():
+    data = table(message=MESSAGES, status=["open", "new"] * 6, reply=[m[::-1] for m in MESSAGES])
+    roles = guess_roles(data)
+    assert [column for column, role in roles.items() if role == "output"] != []
+    assert guess_roles(table(message=MESSAGES, reply=[m[::-1] for m in MESSAGES]))["reply"] == "output"
+    assert guess_roles(table(reply=MESSAGES, label=["a", "b"] * 6)) == {"reply": "input", "label": "output"}
+
+
+def test_a_label_and_a_free_text_that_both_read_like_answers_are_asked_about():
+    long = [f"{m} And so we wrote a long answer to it, which nobody will ever write again." for m in MESSAGES]
+    data = table(text=MESSAGES, label=["a", "b"] * 6, response=long)
+    columns = profile(data)
+    assert list(role_doubts(columns, guess_roles(data, columns))) == ["response"]
+
+
+@pytest.mark.parametrize("name", ["final_number", "number", "final", "correct_number"])
+def test_a_last_column_of_numbers_is_the_answer(name: str):
+    numbers = [str(i * 7 % 5) for i in range(12)]
+    data = table(question=MESSAGES, **{name: numbers})
+    assert guess_roles(data) == {"question": "input", name: "output"}
+    assert (
+        guess_roles(table(text=MESSAGES, label=["a", "b"] * 6, order_number=numbers))["order_number"]
+        == "ignore"
+    )
+
+
+@pytest.mark.parametrize("name", ["customer_name", "manager", "order_ref", "product code", "guest"])
+def test_names_and_codes_with_few_values_stay_text(name: str):
+    from engine.pipeline.infer import infer_pipeline
+
+    data = table(text=MESSAGES, **{name: ["Ada Holm", "Bela Okafor", "Cy Twombly"] * 4})
+    field = infer_pipeline(data, {"text": "input", name: "output"}).outputs[0]
+    assert (field.type, field.choices) == ("str", ())
+    queue = infer_pipeline(table(text=MESSAGES, queue=["a", "b", "c"] * 4)).outputs[0]
+    assert queue.choices == ("a", "b", "c")
+
+
+def test_an_amount_with_a_unit_is_a_number_to_answer_and_a_text_to_read():
+    from engine.pipeline.infer import infer_pipeline
+
+    amounts = [f"{i}.{i}00,50 EUR" for i in range(1, 10)]
+    data = table(text=MESSAGES[:9], fee=amounts, total=amounts)
+    spec = infer_pipeline(data, {"text": "input", "fee": "input", "total": "output"})
+    assert [f.type for f in spec.inputs] == ["str", "str"]
+    assert (spec.outputs[0].type, spec.outputs[0].description) == ("float", "In EUR.")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.documents import Evidence, evidence_for, read_document
-from engine.documents.written import dates_in, numbers_in, read_dates, read_numbers
+from engine.written import dates_in, numbers_in, read_dates, read_numbers
 from sample_data.invoices import file_of, papers
 
 PAPERS = tuple(papers())

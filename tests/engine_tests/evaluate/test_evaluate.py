@@ -203,7 +203,7 @@ def test_table_and_progress_are_shown_on_request(capsys):
         Evaluate(devset=ROWS, metric=ExactMatch(), display_table=2, display_progress=True)(PROGRAM)
     shown = capsys.readouterr()
     assert "2 of 12 rows" in shown.out
-    assert "12/12" in shown.err
+    assert "12 of 12 rows" in shown.err
 
 
 def test_metrics_of_every_kind():

@@ -97,6 +97,7 @@ def test_the_wheel_is_a_wheel_of_this_tuneboard():
             )
         for name in (
             "engine/__init__.py",
+            "engine/__init__.pyi",
             "engine/py.typed",
             "dashboard/app.py",
             "sample_data/support_tickets.csv",

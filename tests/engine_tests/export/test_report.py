@@ -14,10 +14,14 @@ from support.run_setup import COLOURS, THINGS, add_data, spec
 
 from engine.errors import RunError, UnknownNameError
 from engine.export.hero import hero, hero_html, interval_bar
-from engine.export.report import HEIGHT, WIDTH, Dot, score_chart
+from engine.export.report import HEIGHT, WIDTH, score_chart
 from engine.export.tables import harmless
+from engine.records import Candidate, StepState, Usage
 from engine.runs.results.report import run_report, run_results
 from engine.runs.worker import work
+from engine.search.leader import Lead
+from engine.statistics import Interval
+from engine.store.rows import CandidateRow, TrialRow
 from engine.store.store import Store
 
 NASTY = (
@@ -182,14 +186,26 @@ def test_formulas_are_made_harmless(text):
     assert harmless(text) == f"'{text}"
 
 
-@pytest.mark.parametrize(
-    "dots", [[], [Dot(1.0, True, "all")], [Dot(0.0, False, "none"), Dot(1.0, True, "x", True)]]
-)
-def test_the_chart_is_drawn_for_any_run(dots):
-    chart = score_chart(dots, 0.5 if dots else None)
-    assert [dot.text for dot in chart["dots"]] == [dot.text for dot in dots]
+@pytest.mark.parametrize("scores", [{}, {0: 1.0}, {0: 0.0, 7: 1.0}])
+def test_the_chart_is_drawn_for_any_run(scores):
+    prompts = {n: Candidate({"s": StepState(f"Version {n}.")}) for n in scores}
+    entries = [CandidateRow(c.id, n, None, 0, None, c, 0.0) for n, c in prompts.items()]
+    trials = [
+        TrialRow(n, prompts[n].id, "validation", "", score, 8, 8, "finished", 0.0, 1.0, Usage(), 1.0)
+        for n, score in scores.items()
+    ]
+    leads = [Lead(n, n, prompts[n].id, Interval(score, 0.0, 1.0, 8), 8) for n, score in scores.items()]
+    chart = score_chart(trials, entries, leads, entries[-1].id if entries else "")
+    assert [dot.text for dot in chart["dots"]] == [
+        f"Prompt {n}: {100 * score:.1f} % on 8 rows" for n, score in scores.items()
+    ]
+    assert [dot.kind for dot in chart["dots"]] == ["whole", "chosen"][2 - len(scores) :]
     assert all(0 <= mark.x <= WIDTH and 0 <= mark.y <= HEIGHT for mark in (*chart["grid"], *chart["dots"]))
-    assert bool(chart["path"]) is any(dot.whole for dot in dots)
+    assert chart["path"].count(",") == 2 * len(scores)
+    assert chart["band"].count(",") == 4 * len(scores)
+    if len(scores) > 1:
+        start, last = (next(mark.x for mark in chart["numbers"] if mark.text == n) for n in ("0", "7"))
+        assert [dot.x for dot in chart["dots"]] == [start, last], "a dot is at the number of its prompt"
 
 
 @pytest.mark.parametrize("bounds", [(0.0, 0.0, 0.0), (-1.0, 1.0, 0.0), (0.1, 0.4, 0.25), (-0.4, -0.1, -0.2)])

@@ -191,7 +191,7 @@ def test_a_function_scores_also_where_there_is_a_right_answer():
     )
     assert set(calls) == {(Example, Bill)}
     assert result.baseline_score == 0.25
-    with pytest.raises(ConfigurationError, match="two arguments"):
+    with pytest.raises(ConfigurationError, match="with an example and a prediction"):
         prompter().optimize(examples(3), evaluate_fn=lambda: 1)
 
 

@@ -224,7 +224,7 @@ def test_settings_that_cannot_be():
         LM("openai/m", timeout=0)
     with pytest.raises(ConfigurationError, match="model_type"):
         LM("openai/m", model_type="speech")
-    with pytest.raises(ConfigurationError, match="engine is 'auto' or 'litellm'"):
+    with pytest.raises(ConfigurationError, match="engine is 'auto', 'litellm', or an object"):
         LM("openai/m", engine=object())
 
 
@@ -248,3 +248,11 @@ heavy = {"litellm", "openai", "httpx", "pandas", "numpy", "optuna", "streamlit",
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "name", ["oobabooga/http://127.0.0.1:9912/x", "openai/https://example.org", "http://a"]
+)
+def test_an_address_in_a_name_is_refused(name):
+    with pytest.raises(ConfigurationError, match="as its base URL"):
+        LM(name, api_key="sk-test")

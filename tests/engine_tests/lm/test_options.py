@@ -272,10 +272,8 @@ def test_a_proxys_address_and_key_come_from_its_variables(server: OpenAIServer, 
 
 
 def test_what_only_trains_a_model_is_kept_nowhere() -> None:
-    lm = engine.LM(
-        "openai/m", provider=object(), finetuning_model="x", train_kwargs={"epochs": 3}, temperature=0.5
-    )
-    assert not {"provider", "finetuning_model", "train_kwargs"} & (lm.dump_state().keys() | lm.params.keys())
+    lm = engine.LM("openai/m", finetuning_model="x", train_kwargs={"epochs": 3}, temperature=0.5)
+    assert not {"finetuning_model", "train_kwargs"} & (lm.dump_state().keys() | lm.params.keys())
     assert engine.LM(**lm.dump_state()).params == lm.copy().params == {"temperature": 0.5}
 
 

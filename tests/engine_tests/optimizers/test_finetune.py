@@ -21,6 +21,8 @@ from engine.records import Example
 from engine.runs.prepare import prepare
 from engine.runs.spec import Named
 from engine.search.driver import Driver
+from engine.search.estimate import estimate
+from engine.search.freeze import Freeze
 from engine.search.settings import Stop
 from engine.store.store import Store
 from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings, toy_trainer
@@ -291,3 +293,128 @@ def test_a_chain_goes_on_where_it_was_stopped():
     again, _ = run(chain(), lm)
     assert (again.best.id, again.score) == (expected.best.id, expected.score)
     assert lm.paid == whole.paid
+
+
+def colours(chain, **arguments):
+    """Compile a chain of the toy program with the small model, by BetterTogether's own `compile`; return it and the orders."""
+    trainer = toy_trainer(ToyLM())
+    tuner = chain(trainer)
+    tuner.task_model = ToyLM()
+    made = tuner.compile(Predict("text -> label"), trainset=ROWS[:18], valset=ROWS[18:], **arguments)
+    return made, trainer.orders
+
+
+def tuned_alone(trainer, **arguments):
+    return BootstrapFinetune(toy_metric, trainer=trainer, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("chain", "of_compile"),
+    [
+        (
+            lambda t: BetterTogether(
+                toy_metric, strategy="w", w=tuned_alone(t, teacher_settings={"lm": KnowingLM()})
+            ),
+            {},
+        ),
+        (
+            lambda t: BetterTogether(
+                toy_metric,
+                strategy="w",
+                optimizer_compile_args={"w": {"teacher_settings": {"lm": KnowingLM()}, "trainer": t}},
+            ),
+            {},
+        ),
+        (
+            lambda t: BetterTogether(toy_metric, w=tuned_alone(t)),
+            {"optimizer_compile_args": {"w": {"teacher_settings": {"lm": KnowingLM()}}}},
+        ),
+        (
+            lambda t: BetterTogether(
+                toy_metric,
+                w=tuned_alone(t),
+                optimizer_compile_args={"w": {"teacher": [taught_program()]}},
+            ),
+            {},
+        ),
+    ],
+)
+def test_the_teacher_of_a_part_answers_its_rows(chain, of_compile):
+    made, (order,) = colours(chain, **of_compile)
+    assert (made.score, len(order.rows)) == (100.0, 18)
+
+
+def taught_program():
+    teacher = Predict("text -> label")
+    teacher.lm = KnowingLM()
+    return teacher
+
+
+def test_each_part_of_a_chain_has_its_own_teacher_and_rows():
+    def chain(trainer):
+        return BetterTogether(
+            toy_metric,
+            p=engine.BootstrapFewShot(toy_metric, max_labeled_demos=0),
+            w=tuned_alone(trainer, teacher_settings={"lm": KnowingLM()}),
+            strategy="p -> w",
+            optimizer_compile_args={"w": {"trainset": ROWS[:6]}},
+        )
+
+    made, (order,) = colours(chain)
+    assert len(order.rows) == 6
+    # The small model itself has solved the rows of "p": it knows one colour of three.
+    *of_prompts, of_weights = [t.evaluation.score for t in made.tuning.trials if t.split == "train"]
+    assert of_weights == 1
+    assert all(score < 0.5 for score in of_prompts)
+
+
+def test_texts_of_a_part_are_written_by_its_prompt_model():
+    writer = ToyLM()
+
+    def chain(_):
+        return BetterTogether(toy_metric, p=engine.COPRO(toy_metric, prompt_model=writer, depth=1, breadth=2))
+
+    colours(chain)
+    assert writer.paid
+
+
+def test_what_a_part_cannot_have_to_itself_is_refused():
+    def chain(**arguments):
+        return lambda _: BetterTogether(toy_metric, **arguments)
+
+    of_part = {"p": {"valset": ROWS[:3]}}
+    for match, arguments in {
+        "valset is the same for all steps. Give it to compile": {"optimizer_compile_args": of_part},
+        "task_model is the same for all steps": {"p": engine.COPRO(toy_metric, task_model=ToyLM())},
+        "objective is the same for all steps": {"p": engine.COPRO(toy_metric, objective="front")},
+        "has no option 'colour'": {"optimizer_compile_args": {"p": {"colour": 1}}},
+        "'x', which is no optimizer": {"optimizer_compile_args": {"x": {"depth": 1}}},
+    }.items():
+        with pytest.raises(ConfigurationError, match=match):
+            colours(chain(**{"strategy": "p", **arguments}))
+
+
+def test_compile_arguments_are_those_of_the_call():
+    tuner = engine.BootstrapFewShot(toy_metric, task_model=ToyLM(), max_labeled_demos=0)
+    exact = engine.ExactMatch()
+    changed = tuner.with_options({"teacher_settings": {"lm": KnowingLM()}, "metric": exact})
+    assert type(changed.teacher_settings["lm"]) is KnowingLM
+    assert (changed.metric, changed.task_model) == (exact, tuner.task_model)
+    knn = engine.KNNFewShot(2, ROWS, len).with_options({"k": 3})
+    assert (knn.options.k, knn.trainset, knn.vectorizer) == (3, ROWS, len)
+
+
+def test_an_estimate_and_frozen_parts_know_the_parts_of_a_chain():
+    lm, teacher = ToyLM(), taught_program()
+    tuner = BetterTogether(
+        toy_metric,
+        w=tuned_alone(toy_trainer(lm)),
+        task_model=lm,
+        optimizer_compile_args={"w": {"teacher": teacher, "teacher_settings": {"lm": KnowingLM()}}},
+    )
+    program = Predict("text -> label")
+    expected = estimate(tuner.search, tuner.settings(program, ROWS[:18], ROWS[18:]))
+    frozen = [Freeze(step="self", part="instructions")]
+    made = tuner.compile(program, trainset=ROWS[:18], valset=ROWS[18:], frozen=frozen)
+    assert made.score == 100.0
+    assert expected.calls.low <= made.tuning.usage.calls <= expected.calls.high

@@ -45,6 +45,12 @@ def test_a_chain_keeps_the_best_even_where_a_later_step_is_worse():
     assert both.score >= run(BetterTogether(strategy="LabeledFewShot")).score
 
 
+@pytest.mark.parametrize("calls", range(80, 140, 20))
+def test_what_a_step_has_scored_in_full_is_not_lost_when_the_budget_ends_inside_it(calls):
+    result = run(BetterTogether(strategy="SIMBA -> COPRO"), budget=Budget(calls=calls))
+    assert result.score == max(score for score, _ in result.validated()) == 0.5
+
+
 def test_branches_run_at_once_and_the_better_goes_on():
     assert chain_of("p | COPRO -> q") == [["p", "COPRO"], ["q"]]
     result = run(BetterTogether(strategy="LabeledFewShot | BootstrapFewShot"))
@@ -53,13 +59,14 @@ def test_branches_run_at_once_and_the_better_goes_on():
 
 def test_p_is_random_search_as_in_dspy():
     tuner = BetterTogether(strategy="p -> p")
-    assert all(isinstance(o, BootstrapRS) for step in tuner._chain for o in step)
+    assert [type(part) for part in tuner._parts.values()] == [BootstrapRS]
 
 
 def test_w_trains_weights_as_in_dspy():
     tuner = BetterTogether(strategy="p -> w -> p", optimizer_compile_args={"w": {"base_model": "tiny"}})
-    assert [o.name for step in tuner._chain for o in step][1] == "BootstrapFinetune"
-    assert tuner._chain[1][0].options.base_model == "tiny"
+    assert tuner._chain == [["p"], ["w"], ["p"]]
+    assert tuner._parts["w"].name == "BootstrapFinetune"
+    assert tuner._parts["w"].options.base_model == "tiny"
 
 
 def test_a_chain_names_only_what_there_is():

@@ -85,7 +85,7 @@ def test_a_prompt_written_by_hand_is_scored_and_is_the_result_where_it_is_the_be
         store.requests.add(run_id, "candidate", {"candidate": mine.as_dict()})
         noticed(home, server, run_id)
         (request,) = answered(store, run_id)
-        assert request.answer == "Done: it scores 100.0 % on the 12 validation rows."
+        assert request.answer == "Done: it scores 100 % on the 12 validation rows."
         process.communicate(timeout=300)
         run = store.runs.get(run_id)
         assert run.state == "finished"

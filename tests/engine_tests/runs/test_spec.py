@@ -9,9 +9,8 @@ from engine.errors import ConfigurationError, DatasetError, EngineError, RunErro
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.records import Candidate, Evaluation, Outcome, StepState, Usage
 from engine.runs.prepare import estimate_run, prepare, reserved_calls
-from engine.runs.recorder import FLUSH_SECONDS, REPORTED_FAILURES, StoreRecorder
+from engine.runs.recorder import FLUSH_SECONDS, REPORTED_FAILURES, StoreRecorder, report_silence
 from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec, SplitSpec
-from engine.runs.worker import report_silence
 from engine.search.budget import Budget
 from engine.search.events import (
     BudgetSpent,
@@ -194,7 +193,7 @@ def test_the_recorder_stores_rows_soon_and_trials_at_once(tmp_path):
         run_id = store.runs.create("p", {}, "t")
         asyncio.run(tell(store, run_id))
         trial = store.trials.all(run_id)[0]
-        assert (trial.state, trial.rows_done, trial.is_best) == ("stopped", 2, True)
+        assert (trial.state, trial.rows_done) == ("stopped", 2)
         assert store.runs.get(run_id).usage == Usage(2, 0, 7, 8, 0.5)
         events = store.events.all(run_id)
         assert [e.kind for e in events] == ["candidate_found", "new_best", "trial_finished", "note"]

@@ -1,8 +1,10 @@
 """The ledger: what it counts, what it refuses, and what it waits for."""
 
 import asyncio
+from itertools import count
 
 import pytest
+from support.servers.openai_server import Failure, OpenAIServer
 
 import engine
 from engine.errors import (
@@ -17,6 +19,8 @@ from engine.records import Usage
 from engine.search.budget import FAILURES_AT_START, Amount, Budget, Ledger
 from engine.search.contract import Meter
 from engine.search.settings import Settings
+
+BLANK = b'{"choices": [{"message": {"content": ""}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 3, "completion_tokens": 1}}'
 
 
 class TestLM(BaseLM):
@@ -234,3 +238,45 @@ def test_searches_that_run_together_share_what_they_make():
     (alone,) = whole.split(None, 1)
     whole.note(calls=10, rows=10)
     assert (alone.made, alone.rows_left, one.made) == (10, float("inf"), 15)
+
+
+@pytest.mark.parametrize("share", [3, 2], ids=["a third", "half"])
+@pytest.mark.parametrize("at_once", [1, 64])
+@pytest.mark.parametrize("fault", ["empty", "cut off"])
+def test_empty_and_cut_off_replies_count_by_the_servers_own_count(share, at_once, fault):
+    answers = count(1)
+
+    def bad(body):
+        if next(answers) % share:
+            return None
+        return Failure(body=BLANK if fault == "empty" else b'{"choices": [{"mess')
+
+    with OpenAIServer("ok") as server:
+        server.faults = bad
+        lm = engine.LM("openai/test", api_base=server.url, api_key="sk", cache=False, num_retries=3)
+        ledger = Ledger(Budget(calls=100))
+
+        async def work():
+            room = asyncio.Semaphore(at_once)
+
+            async def one():
+                async with room:
+                    return await ledger.send(lm, ask(lm))
+
+            return await asyncio.gather(*(one() for _ in range(130)), return_exceptions=True)
+
+        asyncio.run(work())
+        assert server.calls == ledger.spent.calls == 100
+
+
+def test_completions_that_are_asked_for_one_by_one_need_room_each():
+    with OpenAIServer("ok") as server:
+        lm = engine.LM("openai/test", api_base=server.url, api_key="sk", cache=False)
+        ledger = Ledger(Budget(calls=4))
+
+        async def work():
+            request = lm.request([{"role": "user", "content": "hello"}], n=3)
+            return await asyncio.gather(*(ledger.send(lm, request) for _ in range(3)), return_exceptions=True)
+
+        asyncio.run(work())
+        assert server.calls <= 4

@@ -25,7 +25,7 @@ def test_each_step_is_credited_with_the_changes_that_were_its_own():
     assert (find.step, find.kept, say.kept) == ("find", 0.25, 0.5)
     assert (find.changes[0].what, say.changes[0].what) == ("instructions", "solved examples")
     assert say.changes[0].low < 0.5 < say.changes[0].high
-    assert "'say' moved the score most: 50 points up" in found.sentence
+    assert "'say' moved the score most: +50 points" in found.sentence
 
 
 def test_a_change_of_several_steps_credits_none():
@@ -64,7 +64,7 @@ def test_the_best_static_prompt_is_judged_on_the_rows_of_the_best():
 def test_a_change_off_the_way_to_the_best_is_told_and_not_kept():
     found = step_credit([START, FOUND], scores(start=[1, 1], found=[0, 1]), START.id)
     assert (found.steps[0].kept, found.steps[0].mean, found.steps[0].helped) == (None, -0.5, 0)
-    assert "50 points down on average" in found.sentence
+    assert "\u221250 points on average" in found.sentence
 
 
 def test_rows_that_only_one_was_scored_on_are_left_out():

@@ -1,5 +1,6 @@
 """The estimate: what it says is what a run then takes."""
 
+import heapq
 import subprocess
 import sys
 from typing import Literal
@@ -11,19 +12,21 @@ from support.small_optimizers import Relay
 from engine import loop
 from engine.adapters.two_step import TwoStepAdapter
 from engine.lm.base import BaseLM
+from engine.lm.speeds import Speed
 from engine.metrics.base import Grade, Metric
 from engine.modules.best_of_n import BestOfN
 from engine.modules.predict import ChainOfThought, Predict
 from engine.modules.react import ReAct
 from engine.optimizers.base import Optimizer
 from engine.optimizers.few_shot import BootstrapFewShot, LabeledFewShot
+from engine.optimizers.gepa import GEPA
 from engine.optimizers.mipro import MIPROv2
 from engine.records import Example
 from engine.registry import OPTIMIZERS
 from engine.search.budget import Budget
 from engine.search.contract import Score
 from engine.search.driver import Driver
-from engine.search.estimate import estimate
+from engine.search.estimate import estimate, makespan
 from engine.search.stand_ins import invent
 from engine.testing.contract import ToyLM, toy_rows, toy_settings
 
@@ -108,14 +111,10 @@ def test_a_budget_is_respected_and_what_it_cuts_is_said():
     assert "the budget leaves about" in said.cut
 
 
-def test_more_tokens_for_longer_prompts_and_measured_latency_for_time():
+def test_more_tokens_for_longer_prompts():
     few = estimate(LabeledFewShot(k=1).search, settings(Unreachable()), test_rows=TEST)
     many = estimate(LabeledFewShot(k=16).search, settings(Unreachable()), test_rows=TEST)
     assert many.tokens.typical > 1.5 * few.tokens.typical
-    slow = estimate(
-        LabeledFewShot().search, settings(Unreachable(), concurrency=10), test_rows=TEST, latency=2.0
-    )
-    assert slow.seconds.typical == pytest.approx(2 * 40 / 10)
 
 
 class Address(BaseModel):
@@ -218,3 +217,62 @@ def test_the_estimate_keeps_back_for_the_final_test_what_a_run_does(changes, cal
     estimate(search, run, test_rows=TEST)
     loop.run(Driver(run).search(search, test_rows=len(TEST)))
     assert limits[0] == limits[-1] == 1000 - 2 * len(TEST) * calls_a_row
+
+
+@pytest.mark.parametrize(
+    ("jobs", "slots"),
+    [
+        ([(1.0, 20)], 16),
+        ([(1.0, 3), (5.0, 1), (1.0, 30)], 4),
+        ([(2.0, 7), (0.5, 1)], 3),
+        ([(1.0, 1)], 8),
+        ([], 2),
+    ],
+)
+def test_a_batch_takes_as_long_as_its_jobs_begun_one_by_one_on_free_slots(jobs, slots):
+    free_at = [0.0] * slots
+    for seconds, number in jobs:
+        for _ in range(number):
+            heapq.heappush(free_at, heapq.heappop(free_at) + seconds)
+    assert makespan(jobs, slots) == pytest.approx(max(free_at))
+
+
+class Timed(Unreachable):
+    """A model whose calls took this long, whatever they wrote."""
+
+    def __init__(self, seconds: float):
+        super().__init__((0.0, 0.0))
+        self._speed = Speed()
+        for tokens in [10] * 200 + [300] * 20:
+            self._speed = self._speed.with_call(seconds, tokens)
+
+    def speed(self) -> Speed:
+        return self._speed
+
+
+def test_the_time_follows_the_speed_measured_on_the_models_own_calls():
+    def seconds(lm: BaseLM, **changes) -> float:
+        return estimate(
+            LabeledFewShot().search, settings(lm, concurrency=10, **changes), test_rows=TEST
+        ).seconds.typical
+
+    assert seconds(Timed(2.0)) == pytest.approx(2.0 * 4, rel=0.25)
+    assert seconds(Timed(20.0)) == pytest.approx(10 * seconds(Timed(2.0)), rel=0.01)
+    assert seconds(Unreachable()) < seconds(Timed(2.0))
+
+
+def test_prompts_written_one_after_another_take_the_time_of_the_model_that_writes_them():
+    def seconds(writer: BaseLM) -> float:
+        return estimate(
+            GEPA().search, settings(Timed(0.1), prompt_lm=writer, budget=Budget(calls=300))
+        ).seconds.typical
+
+    assert seconds(Timed(10.0)) > 3 * seconds(Timed(0.1))
+
+
+def test_rows_that_another_model_answers_take_that_models_time():
+    def seconds(other: float) -> float:
+        run = settings(Timed(0.1), models={"other/model": Timed(other)})
+        return estimate(LabeledFewShot().search, run, test_rows=TEST).seconds.typical
+
+    assert seconds(10.0) > 5 * seconds(0.1)

@@ -3,9 +3,11 @@
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.records import Evaluation, Outcome
-from engine.search.verdict import verdict
+from engine.search.verdict import MIN_ROWS, verdict
 
 
 def evaluation(name, scores, errors=()):
@@ -88,3 +90,36 @@ def test_failed_rows_are_named():
 def test_only_shared_rows_are_compared():
     v = verdict(evaluation("a", [0] * 20), evaluation("b", [1] * 12))
     assert v.rows == 12
+
+
+SCORES = st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([0.0, 0.5, 1.0])), max_size=90)
+INTERVAL = re.compile(r"95 % interval (\u2212?\d+) to (\u2212?\d+)")
+
+
+def whole(text):
+    return int(text.replace("\u2212", "-"))
+
+
+@given(SCORES, st.integers(1, 40))
+def test_better_and_worse_are_said_exactly_where_the_printed_interval_excludes_no_change(scores, times):
+    pairs = scores * times
+    v = verdict(evaluation("a", [a for a, _ in pairs]), evaluation("b", [b for _, b in pairs]))
+    assert v.won + v.lost + sum(a == b for a, b in pairs) == v.rows == len(pairs)
+    if v.rows < MIN_ROWS:
+        assert v.kind == "not_enough"
+        return
+    low, high = (whole(bound) for bound in INTERVAL.search(v.sentence).groups())
+    assert (v.kind == "better", v.kind == "worse") == (low > 0, high < 0)
+    before = int(re.search(r"against (\d+)", v.sentence)[1])
+    after = int(re.search(r"(\d+)(?: % of| out of)", v.sentence)[1])
+    gain = whole(re.search(r"(?:gain|loss|difference) of \+?(\u2212?\d+)", v.sentence)[1])
+    assert (-gain if v.kind == "worse" else gain) == after - before
+    assert low <= after - before <= high
+
+
+def test_a_gain_whose_interval_prints_as_beginning_at_0_is_not_called_sure():
+    scores = [(0.0, 1.0)] * 22 + [(1.0, 0.0)] * 11 + [(1.0, 1.0)] * 7
+    v = verdict(evaluation("a", [a for a, _ in scores]), evaluation("b", [b for _, b in scores]))
+    assert 0 < v.low < 0.005, "the interval itself begins above 0"
+    assert v.kind not in ("better", "worse")
+    assert "(95 % interval 0 to 52, 40 rows)" in v.sentence

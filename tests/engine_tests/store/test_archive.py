@@ -40,7 +40,6 @@ def recorded(store: Store, run: str, rows: int = 3) -> None:
     store.trials.start(run, 1, candidate.id, "validation", "first", rows)
     store.trials.add_outcomes(run, 1, [Outcome(i, 1 / (i + 3), {"shelf": "rød \x00"}) for i in range(rows)])
     store.trials.finish(run, 1)
-    store.trials.mark_best(run, candidate.id)
     store.events.add(run, "note", "It began.", {"x": [1, 2.5]})
     store.requests.add(run, "budget", {"calls": 5})
     store.runs.save_result(run, {"verdict": {"kind": "better"}, "export_path": "/etc/hostname"})
@@ -190,6 +189,17 @@ FORGERIES = (
     "CREATE TABLE evil (x)",
     "DROP TABLE events",
     "ALTER TABLE runs ADD COLUMN evil TEXT",
+    "UPDATE runs SET cost = -1e9",
+    "UPDATE runs SET cost = 9e999",
+    "UPDATE runs SET calls = 9223372036854775807",
+    "UPDATE runs SET created_at = -1e308",
+    "UPDATE runs SET title = printf('%.*c', 5000000, 'x')",
+    "UPDATE runs SET result = json_set(result, '$.usage', json('{\"cost\": -5}'))",
+    "UPDATE runs SET result = json_set(result, '$.seconds', 1e300)",
+    'UPDATE runs SET estimate = \'{"calls": {"high": Infinity}}\'',
+    "UPDATE outcomes SET content = 'no JSON'",
+    "UPDATE outcomes SET content = json_set(content, '$.usage', json('{\"calls\": -1}'))",
+    "UPDATE candidates SET content = '[' || content",
 )
 
 
@@ -204,6 +214,24 @@ def test_a_forged_file_is_refused_and_nothing_is_added(home, tmp_path, forgery):
         with pytest.raises(EngineError, match="moved"):
             bring_back(store, path)
         assert store.runs.all() == []
+
+
+def test_runs_from_elsewhere_count_for_no_user_and_their_tables_get_the_hash_of_their_content(home, tmp_path):
+    run = finished_run(home)
+    with Store.open(home) as store:
+        store.connection.write("UPDATE runs SET started_by = 'ann', calls = 400, cost = 3")
+        stored = store.datasets.all()[0]
+        path = put_away(store, [run], tmp_path / "moved")
+        with closing(sqlite3.connect(path)) as file:
+            file.execute("UPDATE datasets SET id = 'f00df00df00d', content = CAST('a,b\n9,9\n' AS BLOB)")
+            file.execute("UPDATE runs SET spec = json_set(spec, '$.dataset', 'f00df00df00d')")
+            file.commit()
+        bring_back(store, path)
+        assert [spend.user for spend in store.runs.spend()] == [FROM_ELSEWHERE]
+        forged = next(d for d in store.datasets.all() if d.id == "f00df00df00d")
+        assert forged.hash != stored.hash
+        again = store.datasets.add(stored.name, b"x", stored.hash, stored.columns, 1, "upload")
+        assert again != "f00df00df00d"
 
 
 def test_files_that_are_none_and_newer_ones_are_refused(home, tmp_path):

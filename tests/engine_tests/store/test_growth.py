@@ -61,7 +61,6 @@ def test_what_a_run_does_takes_no_more_steps_in_a_long_history(histories):
         store.trials.start(run, number, "c", "validation", "", 1)
         store.trials.add_outcomes(run, number, [Outcome(0, 1.0)])
         store.trials.finish(run, number)
-        store.trials.mark_best(run, "c")
         store.events.add(run, "note", "Done.")
         store.runs.save_result(run, {"verdict": {}})
         store.runs.set_state(run, "finished")

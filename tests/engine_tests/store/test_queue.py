@@ -12,7 +12,7 @@ from support.run_setup import wait_for
 from engine.errors import RunError
 from engine.store.processes import process_lives
 from engine.store.queue import SETTING, Limits, Place, fair_order, usual_runs
-from engine.store.rows import LOST_AFTER, RunRow
+from engine.store.rows import NO_TURN_AFTER, RunRow
 from engine.store.store import Store
 
 
@@ -103,7 +103,7 @@ def test_a_waiting_run_whose_process_was_killed_loses_its_place_and_nothing_else
         wait_for(lambda: not process_lives(process.pid))
     assert store.queue.place(after) == Place(0)
     store.connection.write(
-        "UPDATE runs SET heartbeat_at = ? WHERE id = ?", (time.monotonic() - LOST_AFTER - 1, killed)
+        "UPDATE runs SET heartbeat_at = ? WHERE id = ?", (time.monotonic() - NO_TURN_AFTER - 1, killed)
     )
     run = store.runs.get(killed)
     assert (run.state, run.message) == (
@@ -118,7 +118,7 @@ def test_a_waiting_process_that_lives_and_says_nothing_holds_up_no_other(store, 
     limit(store, runs=1)
     silent, after = joined(store, pids[:2], "", "")
     store.connection.write(
-        "UPDATE runs SET heartbeat_at = ? WHERE id = ?", (time.monotonic() - LOST_AFTER - 1, silent)
+        "UPDATE runs SET heartbeat_at = ? WHERE id = ?", (time.monotonic() - NO_TURN_AFTER - 1, silent)
     )
     assert store.queue.begin(after, pids[1]).state == "running"
 

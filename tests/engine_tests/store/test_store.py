@@ -209,9 +209,8 @@ def test_trials_and_outcomes_round_trip(store, run_id):
     assert (running.state, running.rows_done, running.rows_total, running.score) == ("running", 1, 2, 0.5)
     store.trials.add_outcomes(run_id, 0, [failed, outcome])
     store.trials.finish(run_id, 0, usage=Usage(2, 0, 5, 6, 0.1), seconds=0.5)
-    store.trials.mark_best(run_id, a.id)
     trial = store.trials.all(run_id)[0]
-    assert (trial.state, trial.rows_done, trial.score, trial.is_best) == ("finished", 2, 0.25, True)
+    assert (trial.state, trial.rows_done, trial.score) == ("finished", 2, 0.25)
     assert (trial.failed, trial.answered_score) == (1, 0.5)
     assert trial.usage == Usage(2, 0, 5, 6, 0.1)
     assert store.trials.outcomes(run_id, 0) == [failed, outcome]

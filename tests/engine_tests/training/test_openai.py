@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,6 +18,7 @@ import engine
 from engine import loop
 from engine.errors import ConfigurationError, MissingKeyError, TrainingError
 from engine.lm.tuned import get_tuned, tuned_models
+from engine.testing import ScriptedLM
 from engine.training.contract import Order, Progress
 from engine.training.openai import OpenAITrainer
 
@@ -266,6 +268,40 @@ def test_a_failed_training_says_why_and_what_it_spent(server):
     server.fail_at = None
     assert train(order(server.url)).ended == "finished"
     assert len(server.files) == 1
+
+
+def test_a_reason_that_is_only_among_the_events_is_given(server, monkeypatch):
+    server.fail_at = 1
+    fail = server._fail
+
+    def fail_without_a_word(job, code, message):
+        fail(job, code, "Your credit is used up.")
+        job["error"] = None
+
+    monkeypatch.setattr(server, "_fail", fail_without_a_word)
+    with pytest.raises(TrainingError, match=r"\(ftjob-1\): Your credit is used up\."):
+        train(order(server.url))
+
+
+def test_compile_warns_of_a_training_that_failed_at_the_provider(server, caplog):
+    server.fail_at = 1
+    rows = [engine.Example(text=f"thing {i}", shelf=str(i % 3)).with_inputs("text") for i in range(12)]
+    teacher = ScriptedLM(
+        lambda request: {"shelf": str(int(re.findall(r"thing (\d+)", str(request.messages))[-1]) % 3)}
+    )
+    tuner = engine.BootstrapFinetune(
+        engine.ExactMatch(),
+        trainer=TRAINER,
+        train_kwargs={"model": "small-base", "base_url": server.url},
+        teacher_settings={"lm": teacher},
+        task_model=ScriptedLM(lambda _: {"shelf": "none"}),
+    )
+    made = tuner.compile(engine.Predict("text -> shelf"), trainset=rows)
+    why = "could not finish the training (ftjob-1): The training failed on an internal error. It had trained 100 tokens."
+    assert [why in record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        True
+    ]
+    assert why in made.tuning.reason
 
 
 def test_a_training_file_that_is_refused_says_so(server):

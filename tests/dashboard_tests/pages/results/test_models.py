@@ -65,13 +65,13 @@ def shown(finished: tuple[str, str]) -> AppTest:
 def test_every_model_has_a_line_and_one_that_failed_has_no_score(finished):
     app = shown(finished)
     words = said(app)
-    assert "openai/middle scores best, 100.0 %, and every cheaper choice is surely worse." in words
+    assert "openai/middle scores best, 100 %, and every cheaper choice is surely worse." in words
     assert words.count("All rows of openai/brittle failed.") == 2, "in the verdict and in the view"
     table = next(h.value for h in app.get("html") if "openai/middle" in str(h.value))
     assert "kept by the run, good enough and cheapest" in table
     lines = dict.fromkeys(line.partition("<")[0] for line in table.split("<tr><td>")[1:])
     assert list(lines) == ["openai/middle", "openai/test-model", "openai/small", "openai/brittle"]
-    assert "0.0 %" not in table.rpartition("openai/brittle")[2]
+    assert "0 %" not in table.rpartition("openai/brittle")[2]
     assert "failed" in table.rpartition("openai/brittle")[2]
 
 

@@ -276,7 +276,7 @@ def test_a_tuned_model_is_set_against_its_teacher(project, home):
         store.runs.save_result(run, {**result, "teacher": teacher, "tuned_models": ["tuned/small-1"]})
     app = open_page(project, run)
     assert "Small against large, on the test rows" in said(app)
-    assert "its teacher 99.0 %" in said(app)
+    assert "its teacher 99 %" in said(app)
     (table,) = [h.value for h in app.get("html") if "Large model (teacher)" in str(h.value)]
     assert "tuned/small-1" in table
     assert "$10.00" in table

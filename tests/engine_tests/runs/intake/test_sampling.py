@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 
 from engine.dataset import profile, read_dataset, sample_rows
+from engine.metrics.json_fields import JSONMatch
 from engine.pipeline.build import build_program
 from engine.pipeline.infer import infer_mapping, infer_pipeline
+from engine.prediction import Prediction
 from engine.records import Example
-from engine.runs.intake.drafting import advised_metric
+from engine.runs.intake.drafting import advised_metric, draft_task, long_texts
 from engine.runs.prepare import split_of, usable_examples
 from engine.runs.spec import ProjectDraft, SplitSpec
 
@@ -96,3 +98,30 @@ def test_a_numeric_answer_is_an_output_with_a_numeric_metric_and_arithmetic_thin
         metric = advised_metric(one)
         assert metric is not None
         assert metric.name == "NumberWithin"
+
+
+def test_free_text_next_to_a_label_is_not_scored_by_exact_match():
+    rows = "".join(
+        f"case {i},{'ab'[i % 2]},We looked at case {i} for a long time and then sent it back to you.\n"
+        for i in range(30)
+    )
+    both, profiles = table("text,label,response\n" + rows)
+    spec = infer_pipeline(both, {"text": "input", "label": "output", "response": "output"}, profiles)
+    metric = advised_metric(spec, long_texts(infer_mapping(both, spec), profiles))
+    assert metric is not None
+    right = {
+        "text": "case 1",
+        "label": "a",
+        "response": "We looked at case 1 for a long time and then sent it back to you.",
+    }
+    assert metric.name == "JSONMatch"
+    score = JSONMatch(**metric.options)
+    other = Prediction(label="a", response="We looked at case 1 for a long time, and sent it back.")
+    assert 0.5 < float(score(Example(**right).with_inputs("text"), other)) < 1
+    assert float(score(Example(**right).with_inputs("text"), Prediction(**{**right, "label": "b"}))) == 0.5
+    text = infer_pipeline(both, {"text": "input", "label": "ignore", "response": "output"}, profiles)
+    alone = advised_metric(text)
+    assert alone is not None
+    assert alone.name == "TokenF1"
+    drafted = draft_task(None, both, profiles).metric
+    assert drafted == metric
