@@ -12,9 +12,9 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import requires, version
-from importlib.util import find_spec
 from pathlib import Path
 
+import engine
 from engine.errors import ProgramFileError
 from engine.export.answering import option
 from engine.export.program import ProgramFile, quotable, to_text
@@ -66,7 +66,8 @@ def requirements() -> str:
 @cache
 def _files() -> tuple[tuple[str, bytes, frozenset[str]], ...]:
     """Return each file's path, its bytes, and the other packages that it imports."""
-    waiting, files = [START], {}
+    waiting = [START]
+    files: dict[str, list[tuple[str, bytes, frozenset[str]]]] = {}
     while waiting:
         module = waiting.pop()
         place = _place(module)
@@ -77,9 +78,12 @@ def _files() -> tuple[tuple[str, bytes, frozenset[str]], ...]:
         inside = {name for name in imported if name.partition(".")[0] == "engine"}
         waiting += [name for path in (*inside, module) for name in _and_parents(path)]
         others = frozenset({name.partition(".")[0] for name in imported - inside} - sys.stdlib_module_names)
-        name = module.replace(".", "/") + ("/__init__.py" if place.name == "__init__.py" else ".py")
-        files[module] = name, data, others
-    return tuple(files[module] for module in sorted(files))
+        path = module.replace(".", "/") + ("/__init__.py" if place.name == "__init__.py" else ".py")
+        files[module] = [(path, data, others)]
+        stub = place.with_suffix(".pyi")  # a package may read its public names from it
+        if stub.is_file():
+            files[module].append((f"{path}i", stub.read_bytes(), frozenset()))
+    return tuple(file for module in sorted(files) for file in files[module])
 
 
 def _and_parents(module: str) -> Iterator[str]:
@@ -91,8 +95,7 @@ def _and_parents(module: str) -> Iterator[str]:
 
 def _place(module: str) -> Path | None:
     """Return a module's file; None where the name is not a module's, but of something in one."""
-    root = Path(str((find_spec("engine") or sys).origin)).parents[1]  # type: ignore[union-attr]
-    path = root.joinpath(*module.split("."))
+    path = Path(engine.__file__).parents[1].joinpath(*module.split("."))
     return next((p for p in (path / "__init__.py", path.with_suffix(".py")) if p.is_file()), None)
 
 
@@ -104,7 +107,7 @@ def _imported(node: ast.AST) -> Iterator[str]:
         elif isinstance(inner, ast.ImportFrom):
             yield from (str(inner.module), *(f"{inner.module}.{alias.name}" for alias in inner.names))
         elif isinstance(inner, ast.Call) and ast.unparse(inner.func) == "importlib.import_module":
-            yield from (a.value for a in inner.args if isinstance(a, ast.Constant))
+            yield from (str(a.value) for a in inner.args if isinstance(a, ast.Constant))
             yield from _imported(inner)
         elif not (isinstance(inner, ast.If) and ast.unparse(inner.test) == "TYPE_CHECKING"):
             yield from _imported(inner)

@@ -1,4 +1,4 @@
-"""Rows answered by an exported program that stands alone: its command line, and records of one class.
+"""Rows answered by a stand-alone program: its command line, and records of one class.
 
 The export carries this file with the engine's others (see `alone`), so it needs no installed Tuneboard. Answers are not
 stored: every row asks the model. Keys are read from the environment.

@@ -1,7 +1,7 @@
 """A program that reads records as a Python module: the record's class with the tuned descriptions, and `extract`.
 
 The class is the user's own where it was given, validators and all; else it is written out of the fields. The module lies in
-the folder of a program that stands alone, next to `engine`. The record's JSON Schema is here too.
+the folder of a stand-alone program, next to `engine`. The record's JSON Schema is here too.
 """
 
 from __future__ import annotations

@@ -468,7 +468,7 @@ def test_a_layout_in_free_words_asks_a_second_time_for_the_fields(tmp_path: Path
 
 def test_the_folder_holds_the_engines_own_files_and_nothing_that_tunes(tmp_path: Path):
     folder = unpacked(one_step(), tmp_path)
-    carried = sorted(path for path in folder.rglob("*.py") if path.name != "run.py")
+    carried = sorted(path for path in (folder / "engine").rglob("*") if path.is_file())
     for path in carried:
         assert path.read_bytes() == (ROOT / path.relative_to(folder)).read_bytes()
     packages = {path.relative_to(folder).parts[1] for path in carried}
@@ -483,9 +483,8 @@ def test_the_folder_holds_the_engines_own_files_and_nothing_that_tunes(tmp_path:
 
 def test_every_file_of_the_folder_is_found_by_the_others(tmp_path: Path):
     folder = unpacked(one_step(), tmp_path)
-    modules = [
-        name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in engine_files()
-    ]
+    paths = [Path(name).with_suffix("") for name in engine_files() if name.endswith(".py")]
+    modules = [".".join(part for part in path.parts if part != "__init__") for path in paths]
     code = (
         "import importlib, sys; sys.path.insert(0, '.')\n"
         f"for name in {modules!r}:\n"
