@@ -51,19 +51,15 @@ def _member(project_id: str, member: MemberRow, why_not: str) -> None:
     key = f"member_{project_id}_{member.user}"
     with ui.row(f"{key}_row", wrap=False):
         st.text(member.user, width="stretch")
-        st.selectbox(
+        ui.pick(
             f"Role of {member.user}",
-            list(TITLES),
-            index=list(TITLES).index(member.role),
-            format_func=lambda role: TITLES[role],
-            key=f"{key}_{member.role}",
+            TITLES,
+            member.role,
             label_visibility="collapsed",
             disabled=bool(reason),
             help=escape_markdown(reason) or None,
             width=130,
-            on_change=ui.callback(
-                lambda: _set(project_id, member.user, st.session_state[f"{key}_{member.role}"])
-            ),
+            **ui.saved(f"{key}_{member.role}", _set, project_id, member.user),
         )
         ui.icon_button(
             "person_remove",
@@ -84,14 +80,8 @@ def _add(project_id: str, there: set[str]) -> None:
             placeholder="Name or e-mail",
             accept_new_options=True,
         )
-        roles: tuple[Role, ...] = ("viewer", "editor")
-        role = st.selectbox(
-            "As",
-            roles,
-            format_func=lambda role: TITLES[role],
-            key="share_role",
-            width=130,
-        )
+        roles = {role: title for role, title in TITLES.items() if role != "owner"}
+        role = ui.pick("As", roles, key="share_role", width=130)
         ui.button(
             "Add",
             "share_go",

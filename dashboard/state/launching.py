@@ -182,11 +182,10 @@ def ask_child(
     Raises RunError for a problem, for a child that ends without a result, and after `timeout` seconds.
     """
     content = request.model_dump(mode="json")
-    envelope = (
-        ChildRequest(task=task, content=content, at_once=_requests_at_once()).model_dump_json().encode()
-    )
     with users.opened(None) as store:
         check_endpoints(store, content)
+        at_once = store.queue.limits().requests
+    envelope = ChildRequest(task=task, content=content, at_once=at_once).model_dump_json().encode()
     try:
         environment = _environment(keys, content)
         child = Child("engine.runs.child.process", envelope, seconds=timeout, env=environment)
@@ -205,11 +204,6 @@ def ask_child(
         reason = child.last_words() or "it gave no reason"
         work = "reads the documents" if task == "pile" else "asks the model"
         raise RunError(f"The process that {work} ended early: {reason}")
-
-
-def _requests_at_once() -> int | None:
-    with users.opened(None) as store:
-        return store.queue.limits().requests
 
 
 def child_result(

@@ -130,17 +130,13 @@ _MEMORY = "page_keys"
 
 def remember(variable: str, key: str) -> None:
     """Keep a key in this session's memory; an empty one forgets it."""
-    kept = dict(st.session_state.get(_MEMORY, {}))
-    if key.strip():
-        kept[variable] = key.strip()
-    else:
-        kept.pop(variable, None)
-    st.session_state[_MEMORY] = kept
+    keys = {**for_process(), variable: key.strip()}
+    st.session_state[_MEMORY] = {name: value for name, value in keys.items() if value}
 
 
 def remembered(variable: str) -> str:
     """Return a key of this session's memory, or ""."""
-    return str(st.session_state.get(_MEMORY, {}).get(variable, ""))
+    return for_process().get(variable, "")
 
 
 def for_process() -> dict[str, str]:

@@ -139,10 +139,10 @@ def what_changed(before: RunSpec, now: RunSpec) -> str:
         new = getattr(now, what)
         if isinstance(new, Budget):
             for name, words in LIMIT_WORDS.items():
-                amount, _, unit = words.partition(" ")
+                kind = {"usd": "money", "seconds": "time"}.get(name, name)
                 if (limit := getattr(new, name)) != getattr(old, name):
-                    change = "removed" if limit is None else f"changed to {amount.format(limit)}"
-                    parts.append(f"the limit of {unit} was {change}")
+                    change = "removed" if limit is None else f"changed to {words(limit)}"
+                    parts.append(f"the limit of {kind} was {change}")
         elif new != old:
             to = f" to {new.name}" if isinstance(new, Named | ModelChoice) else ""
             parts.append(f"the {what.replace('_', ' ')} was changed{to}")

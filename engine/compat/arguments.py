@@ -147,8 +147,6 @@ def gepa_options(arguments: Mapping[str, Any]) -> dict[str, object]:
     for theirs, ours in _GEPA_NAMES:
         if theirs in own:
             own[ours] = own.pop(theirs)
-    if "metric" in own:
-        own["metric"] = _metric_of_two(own["metric"])
     stoppers = own.pop("stop_callbacks", None)
     if stoppers is not None and not isinstance(stoppers, Sequence):
         stoppers = [stoppers]
@@ -171,18 +169,6 @@ def gepa_options(arguments: Mapping[str, Any]) -> dict[str, object]:
         if (given := own.pop(name, None)) is not None and given != value:
             raise ConfigurationError(f"GEPA here has no {name}={given!r}: {why}.")
     return own
-
-
-def _metric_of_two(metric: Any) -> Any:
-    """Return a metric written for GEPA's five arguments as a function of (example, prediction); others unchanged."""
-    try:
-        parameters: Sequence[Any] = list(inspect.signature(metric).parameters.values())
-    except (TypeError, ValueError):
-        return metric
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    if len(positional) < 5:
-        return metric
-    return lambda example, prediction: metric(example, prediction, None, None, None)
 
 
 def _object_options(name: str, given: object) -> dict[str, object]:

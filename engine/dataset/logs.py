@@ -141,14 +141,8 @@ def _log_table(found: Sequence[LoggedCall]) -> RawTable:
     taken = set(COLUMNS)
     named = {name: (f"input_{name}" if name in taken else name) for name in names}
     columns: dict[str, list[str]] = {named[n]: [dict(c.variables).get(n, "") for c in found] for n in names}
-    plain = {
-        INPUT: [c.input for c in found],
-        OUTPUT: [c.output for c in found],
-        MODEL: [c.model for c in found],
-        THUMBS: [c.thumbs for c in found],
-        COMMENT: [c.comment for c in found],
-        SYSTEM: [c.system for c in found],
-    }
+    texts = [(c.input, c.output, c.model, c.thumbs, c.comment, c.system) for c in found]
+    plain = dict(zip(COLUMNS, map(list, zip(*texts, strict=True)), strict=True))
     columns |= {name: cells for name, cells in plain.items() if any(cells) or name in (INPUT, OUTPUT)}
     blanked = {name: [without_secrets(cell) for cell in cells] for name, cells in columns.items()}
     gone = sum(a != b for name in columns for a, b in zip(columns[name], blanked[name], strict=True))

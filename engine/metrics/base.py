@@ -284,6 +284,7 @@ def _with_defaults(metric: Scorer, more: Sequence[None]) -> Scorer:
     def scored(example: object, prediction: object, trace: object = None) -> Any:
         return metric(example, prediction, trace, *more)
 
+    vars(scored).pop("__wrapped__")  # else its signature would be the metric's
     return scored
 
 

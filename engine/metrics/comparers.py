@@ -11,17 +11,18 @@ import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine import loop
 from engine.errors import ConfigurationError, entry_named, first_problem
-from engine.metrics.base import Case
+from engine.metrics.base import AwaitedMetric, Case
 from engine.metrics.judge import Rubric
 from engine.metrics.matching import numbers_near, same
 from engine.metrics.python_code import PythonMetric
-from engine.metrics.similarity import EmbeddingSimilarity
+from engine.metrics.similarity import EditDistance, EmbeddingSimilarity
 from engine.records import json_value
 from engine.text import as_text, quoted
 from engine.written import currency_of, read_dates, read_numbers
@@ -30,7 +31,7 @@ from engine.written import currency_of, read_dates, read_numbers
 class Comparer(ABC):
     """Scores one field's value against the expected one, 0 to 1. Options are checked by `Options`."""
 
-    name: ClassVar[str]
+    name: str
     awaits: bool = False
     calls: int = 0
 
@@ -98,18 +99,8 @@ class Exact(Comparer):
         return float(texts[0] == texts[1])
 
 
-class _Likeness(Comparer):
-    class Options(Comparer.Options):
-        """From where on a likeness counts."""
-
-        threshold: float = Field(0.0, ge=0, le=1)
-
-    def cut(self, score: float) -> float:
-        return score if score >= self.options.threshold else 0.0
-
-
-class Levenshtein(_Likeness):
-    """1 minus the letters to change as a share of the longer text; below `threshold` 0.
+class Levenshtein(Comparer):
+    """`EditDistance` letter by letter; below `threshold` 0.
 
     >>> round(Levenshtein().score("kitten", "mitten"), 2), Levenshtein(threshold=0.9).score("kitten", "mitten")
     (0.83, 0.0)
@@ -117,20 +108,36 @@ class Levenshtein(_Likeness):
 
     name = "levenshtein"
 
+    class Options(Comparer.Options):
+        """From where on a likeness counts."""
+
+        threshold: float = Field(0.0, ge=0, le=1)
+
     def score(self, expected: object, got: object) -> float:
         """Return the likeness of two texts."""
-        from rapidfuzz.distance import Levenshtein as Distance
+        metric = EditDistance(strict=True, at_least=self.options.threshold)
+        return metric.compare(as_text(expected), as_text(got)).score
 
-        return self.cut(Distance.normalized_similarity(as_text(expected)[:20_000], as_text(got)[:20_000]))
+
+class _Awaited(Comparer):
+    awaits = True
+    metric: AwaitedMetric
+
+    def score(self, expected: object, got: object) -> float:
+        """Return the metric's score, and wait for it."""
+        return loop.run(self.ascore(Case("value", expected, got, {"value": expected}, {"value": got})))
+
+    async def ascore(self, case: Case) -> float:
+        """Return the metric's score for one field."""
+        return (await self.metric.acompare(case)).score
 
 
-class TextSimilarity(_Likeness):
+class TextSimilarity(_Awaited):
     """Cosine of two texts' embeddings; below `threshold` 0. See `EmbeddingSimilarity`."""
 
     name = "text_similarity"
-    awaits = True
 
-    class Options(_Likeness.Options):
+    class Options(Levenshtein.Options):
         """Choice of the embeddings; the offline ones compare words and letters."""
 
         model: str = ""
@@ -139,16 +146,14 @@ class TextSimilarity(_Likeness):
     def __init__(self, **config: Any) -> None:
         super().__init__(**config)
         named = {"model": self.options.model} if self.options.model else {}
-        self._metric = EmbeddingSimilarity(embedder=self.options.embedder, **named)
-
-    def score(self, expected: object, got: object) -> float:
-        """Return the similarity, and wait for it."""
-        return self.cut(self._metric.compare(as_text(expected), as_text(got)).score)
+        at_least = self.options.threshold
+        self.metric = EmbeddingSimilarity(embedder=self.options.embedder, at_least=at_least, **named)
 
     async def ascore(self, case: Case) -> float:
         """Return the similarity of a field's two texts."""
-        plain = Case(case.field, as_text(case.expected), as_text(case.answer), case.example, case.prediction)
-        return self.cut((await self._metric.acompare(plain)).score)
+        return await super().ascore(
+            replace(case, expected=as_text(case.expected), answer=as_text(case.answer))
+        )
 
 
 class Number(Comparer):
@@ -209,8 +214,7 @@ class Date(Comparer):
         return float(any(abs((a - b).days) <= self.options.days for a, b in pairs))
 
 
-class _Judged(Comparer):
-    awaits = True
+class _Judged(_Awaited):
     calls = 1
 
     class Options(Comparer.Options):
@@ -226,15 +230,7 @@ class _Judged(Comparer):
         super().__init__(**config)
         lines = [self.options.system_prompt, self.options.criteria]
         criteria = "\n".join(filter(None, lines))
-        self._metric = Rubric(lm=self.options.lm, judge=self.options.judge, criteria=criteria)
-
-    def score(self, expected: object, got: object) -> float:
-        """Return the judge's mark, and wait for it."""
-        return loop.run(self.ascore(Case("value", expected, got, {"value": expected}, {"value": got})))
-
-    async def ascore(self, case: Case) -> float:
-        """Return the judge's mark for one field."""
-        return (await self._metric.acompare(case)).score
+        self.metric = Rubric(lm=self.options.lm, judge=self.options.judge, criteria=criteria)
 
 
 class ScoreJudge(_Judged):
@@ -354,25 +350,11 @@ class PredefinedScore(Comparer):
         return min(1.0, max(0.0, share))
 
 
-class _Own(Comparer):
-    """An evaluator of the user's own class: `evaluate(extracted, expected, input_data=None, field_path=None)`."""
-
-    def __init__(self, own: Any) -> None:
-        super().__init__()
-        self.own = own
-
-    def score(self, expected: object, got: object) -> float:
-        return self.case_score(Case("value", expected, got, {}, {}))
-
-    def case_score(self, case: Case) -> float:
-        given = _call(
-            self.own.evaluate,
-            case.answer,
-            case.expected,
-            input_data=json_value(dict(case.example)),
-            field_path=case.field,
-        )
-        return _mark(given, type(self.own).__name__)
+def _of_user(evaluator: Any) -> PythonCode:
+    """Return the comparer of the user's own object, by `evaluate(extracted, expected, input_data=..., field_path=...)`."""
+    comparer = PythonCode(function=evaluator.evaluate)
+    comparer.name = type(evaluator).__name__
+    return comparer
 
 
 def _call(function: Callable[..., Any], *values: object, **more: object) -> object:
@@ -455,9 +437,9 @@ def make_comparer(given: object) -> Comparer:
     if isinstance(given, Comparer):
         return given
     if inspect.isclass(given):
-        return given(**config) if issubclass(given, Comparer) else _Own(_user_comparer(given, config))
+        return given(**config) if issubclass(given, Comparer) else _of_user(_user_comparer(given, config))
     if hasattr(given, "evaluate"):
-        return _Own(given)
+        return _of_user(given)
     if callable(given):
         return PythonCode(function=given)
     raise ConfigurationError(f"{given!r} is no evaluator: give a name, a class or a function.")

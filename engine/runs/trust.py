@@ -59,10 +59,9 @@ def _model_wishes(models: Iterable[ModelChoice]) -> Iterator[str]:
 
 def _spread(spec: RunSpec) -> Iterator[str]:
     backend = spec.backend
-    if backend.name == "ray" and backend.address not in ("auto", "local"):
-        host = backend.address.rpartition(":")[0].strip("[]")
-        if host not in _OWN_MACHINE:
-            yield f"runs on the Ray cluster at {backend.address}, which gets its rows and can run code here"
+    here = backend.address in ("auto", "local") or _is_own_machine(f"//{backend.address}")
+    if backend.name == "ray" and not here:
+        yield f"runs on the Ray cluster at {backend.address}, which gets its rows and can run code here"
 
 
 def _sends_rows(where: str) -> str:
@@ -77,19 +76,15 @@ def _is_own_machine(address: str) -> bool:
 
 
 def _read(spec: RunSpec, folder: Path, table: Dataset | None) -> Iterator[str]:
-    from engine.pipeline.corpora import SHIPPED, corpus_path
+    from engine.pipeline.corpora import corpus_path
     from engine.runs.intake.attachments import attached_path
 
     if table is not None and not _is_inside(folder / spec.dataset, folder):
         yield f"reads the file {(folder / spec.dataset).resolve()}"
     for step in spec.pipeline.steps:
-        file = step.options.corpus.file
-        if (
-            file
-            and not (file.startswith(SHIPPED) and ".." not in file)
-            and not _is_inside(corpus_path(file), folder)
-        ):
-            yield f"reads the texts in {corpus_path(file).resolve()}"
+        corpus = step.options.corpus
+        if corpus.file and not is_shipped(corpus) and not _is_inside(corpus_path(corpus.file), folder):
+            yield f"reads the texts in {corpus_path(corpus.file).resolve()}"
     if table is None:
         return
     for field in (*spec.pipeline.inputs, *spec.pipeline.outputs):
@@ -151,14 +146,7 @@ def address_refusal(address: str | None, noted: Collection[str]) -> str:
 
 def addresses_in(value: object) -> Iterator[str]:
     """Iterate over the models' addresses in a draft or a run's spec, wherever they are."""
-    if isinstance(value, Mapping):
-        if isinstance(address := value.get("base_url"), str) and address:
-            yield address
-        for one in value.values():
-            yield from addresses_in(one)
-    elif isinstance(value, list | tuple):
-        for one in value:
-            yield from addresses_in(one)
+    return (endpoint.address for endpoint in endpoints_in(value) if endpoint.address)
 
 
 class Endpoint(NamedTuple):
@@ -176,14 +164,17 @@ class Endpoint(NamedTuple):
 
 def endpoints_in(value: object) -> Iterator[Endpoint]:
     """Iterate over the endpoints in a draft, a spec or a request, wherever they are: models, trainers, judges."""
-    if isinstance(value, Mapping):
-        if "base_url" in value or "key_env" in value:
-            yield Endpoint(*(str(value.get(name) or "") for name in ("name", "base_url", "key_env")))
-        for one in value.values():
-            yield from endpoints_in(one)
-    elif isinstance(value, list | tuple):
-        for one in value:
-            yield from endpoints_in(one)
+    for part in _parts(value):
+        if isinstance(part, Mapping) and ("base_url" in part or "key_env" in part):
+            yield Endpoint(*(str(part.get(name) or "") for name in ("name", "base_url", "key_env")))
+
+
+def _parts(value: object) -> Iterator[object]:
+    """Iterate over a value and all that is in it, the keys of mappings aside."""
+    yield value
+    if isinstance(value, Mapping | list | tuple):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _parts(inner)
 
 
 def endpoint_refusal(value: object, added: object) -> str:
@@ -213,7 +204,7 @@ def key_variables(value: object) -> set[str] | None:
     """Return the environment variables with the keys of all models in a spec or a request; None where a library finds its own."""
     asked = list(endpoints_in(value))
     found = {endpoint.variable for endpoint in asked}
-    for name in {*_texts(value)}:
+    for name in {part for part in _parts(value) if isinstance(part, str)}:
         try:
             provider = find_route(name).provider if len(name) < LONGEST_NAME else None
         except ConfigurationError:
@@ -229,14 +220,6 @@ def key_variables(value: object) -> set[str] | None:
 
 LONGEST_NAME = 200
 """Characters of a model's name; longer texts are none."""
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping | list | tuple):
-        for one in value.values() if isinstance(value, Mapping) else value:
-            yield from _texts(one)
 
 
 def harmless(draft: Draft) -> Draft:

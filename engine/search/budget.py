@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from engine.runtime import Middleware, Send
 
 _ROLLOUTS = 1000
-LIMIT_WORDS = {
-    "calls": "{:,} calls",
-    "tokens": "{:,} tokens",
-    "usd": "{:,.2f} US dollars",
-    "seconds": "{:,.0f} seconds",
+LIMIT_WORDS: dict[str, Callable[[float], str]] = {
+    "calls": "{:,} calls".format,
+    "tokens": "{:,} tokens".format,
+    "usd": "{:,.2f} US dollars".format,
+    "seconds": duration,
 }
-"""Limit -> how a value of it is written."""
+"""Limit -> a function that writes a value of it."""
 
 
 class Budget(BaseModel):
@@ -180,14 +180,14 @@ class Ledger:
         for name in ("tokens", "usd"):
             limit = getattr(self.budget, name)
             if limit is not None and getattr(amount, name) > limit:
-                self.close(f"The budget of {LIMIT_WORDS[name].format(limit)} is used up.", "budget")
+                self.close(f"The budget of {LIMIT_WORDS[name](limit)} is used up.", "budget")
         self.check_time()
 
     def check_time(self) -> None:
         """Close once the time limit is reached."""
         limit = self.budget.seconds
         if limit is not None and self.closed is None and self.seconds >= limit - self._kept_back.seconds:
-            self.close(f"The time limit of {limit:,.0f} seconds is used up.", "budget")
+            self.close(f"The time limit of {duration(limit)} is used up.", "budget")
 
     def shortage(self, need: Amount, *, in_final_test: bool = False) -> str:
         """Return how much is left of the limit that a need would pass; "" for none. Time is not looked at.
@@ -198,7 +198,7 @@ class Ledger:
         for name in ("calls", "tokens", "usd"):
             limit = getattr(self.budget, name)
             if limit is not None and getattr(amount, name) + getattr(need, name) > limit:
-                return LIMIT_WORDS[name].format(max(0, limit - getattr(amount, name)))
+                return LIMIT_WORDS[name](max(0, limit - getattr(amount, name)))
         return ""
 
     # Closing and pausing
@@ -228,7 +228,7 @@ class Ledger:
         if self.closing == "budget":
             self.closed, self.closing = None, None
         self._wake()
-        return " and ".join(LIMIT_WORDS[name].format(value) for name, value in raised.items())
+        return " and ".join(LIMIT_WORDS[name](value) for name, value in raised.items())
 
     def pause(self) -> None:
         """Stop the clock; each pause needs its `unpause`."""
@@ -356,7 +356,7 @@ class Ledger:
         for name in ("calls", "tokens", "usd"):
             limit = getattr(self.budget, name)
             if limit is not None and getattr(amount, name) > limit:
-                words = LIMIT_WORDS[name].format(limit)
+                words = LIMIT_WORDS[name](limit)
                 if name == "calls":
                     return f"The budget of {words} is used up{kept}."
                 return f"The next call could pass the budget of {words}{kept}."

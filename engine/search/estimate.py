@@ -316,14 +316,13 @@ class _Simulation:
         rows, times = self._reuse.new(ask.candidate, ask.rows, taught, ask.rollout)
         self._rows_run += 0 if free else rows
         lm = (part.teacher_lm if taught else None) or self.settings.lm
-        weights = {s.weights or "" for s in ask.candidate.steps.values()}
-        other = lm if taught else next((m for name, m in self.settings.models.items() if name in weights), lm)
-        self._spend(other, costs[self.rates.calls], 0 if free else times, work, rows)
+        weights = {step.weights for step in ask.candidate.steps.values()}
+        chosen = next((model for name, model in self.settings.models.items() if name in weights), None)
+        asked = lm if taught or chosen is None else chosen
+        self._spend(asked, costs[self.rates.calls], 0 if free else times, work, rows)
         rates = self.rates
         own = rates.seed if ask.candidate.id == self._seed_id else rates.other
-        if rates.calls == "least" and any(
-            s.weights in self.settings.models for s in ask.candidate.steps.values()
-        ):
+        if rates.calls == "least" and chosen is not None:
             own = 0.0  # at the least, other models are left out of a comparison after its first look
         rate = rates.solved if ask.trace else own
         draw, likes = self._rng.random, cycle(known)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import NotFoundError, StoreError, StoreTooNewError
-from engine.store.connection import Connection, StorePart
+from engine.store.connection import StorePart
 from engine.store.migrations import SCHEMA_VERSION, migrate
 from engine.store.rows import OVER
 
@@ -161,7 +161,8 @@ class Archive(StorePart):
         if table in COUNTED:
             taken = f"SELECT 1 {chosen} AND id IN (SELECT id FROM main.{table}) LIMIT 1"
             if self._db.read(taken, (list(ids),)):  # of another store: they get numbers of this one
-                names = ", ".join(["NULL", *_columns(self._db, table)[1:]])
+                columns = self._db.read(f"PRAGMA main.table_info({table})")
+                names = ", ".join(["NULL", *(name for _, name, *_ in columns[1:])])
         rows = f"SELECT {names} {chosen} ORDER BY {_order(table)}"
         self._db.write(f"INSERT INTO main.{table} {rows}", (list(ids),))
 
@@ -180,10 +181,6 @@ def _rows_of_runs() -> dict[str, str]:
 
 def _order(table: str) -> str:
     return "run_id, number" if table == "trials" else "rowid"
-
-
-def _columns(db: Connection, table: str) -> list[str]:
-    return [row[1] for row in db.read(f"PRAGMA main.table_info({table})")]
 
 
 def _make(path: Path) -> None:

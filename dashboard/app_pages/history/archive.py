@@ -98,17 +98,13 @@ def _file(file: reading.ArchiveFile) -> None:
                 icon="unarchive",
                 on_click=ui.callback(_bring_back, file.path),
             )
-        shown = [
-            (run.title, file.projects.get(run.project_id, ""), _day(run.created_at))
-            for run in file.runs[:MOST]
-        ]
+        shown = []
+        for run in file.runs[:MOST]:
+            started = datetime.fromtimestamp(run.created_at).astimezone()
+            shown.append((run.title, file.projects.get(run.project_id, ""), f"{started:%d %b %Y}"))
         small_table(("Run", "Project", "Started"), shown)
         if len(file.runs) > MOST:
             st.caption(f"And {len(file.runs) - MOST:,} more.")
-
-
-def _day(at: float) -> str:
-    return datetime.fromtimestamp(at).astimezone().strftime("%d %b %Y")
 
 
 def _bring_back(path: Path) -> None:

@@ -11,7 +11,6 @@ from dashboard.components.prompts import prompt_diff
 from dashboard.components.runs import (
     STATE_COLOURS,
     STATE_WORDS,
-    STATES,
     figure,
     replace_setup,
     state_badge,
@@ -81,7 +80,6 @@ def _show_more() -> None:
 
 
 def _filtered(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunRow]:
-    labels = distinct(names)
     with ui.row("history_filter", "bottom"):
         text = st.text_input(
             "Find",
@@ -91,23 +89,13 @@ def _filtered(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunRow]:
             bind="query-params",
             width=320,
         )
-        there = [s for s in STATES if any(r.state == s for r in runs)]
-        state = st.selectbox(
-            "State",
-            ["", *there],
-            format_func=lambda s: STATE_WORDS.get(s, "All states"),
-            key="history_state",
-            width=160,
-        )
+        there = {run.state for run in runs}
+        states = {"": "All states", **{s: word for s, word in STATE_WORDS.items() if s in there}}
+        state = ui.pick("State", states, key="history_state", width=160)
         project = ""
         if len(names) > 1:
-            project = st.selectbox(
-                "Project",
-                ["", *names],
-                format_func=lambda p: labels.get(p, "All projects"),
-                key="history_project",
-                width=220,
-            )
+            projects = {"": "All projects", **distinct(names)}
+            project = ui.pick("Project", projects, key="history_project", width=220)
         tags = sorted({tag for run in runs for tag in run.tags})
         chosen = st.multiselect("Tags", tags, key="history_tags", width=220) if tags else []
         st.toggle(

@@ -63,10 +63,8 @@ def sample_gallery() -> None:
 def _badges(sample: Sample) -> None:
     spec = sample.pipeline
     with ui.row(f"sample_badges_{sample.name}", "top", gap="xxsmall"):
-        if len(spec.steps) > 1:
-            st.badge(counted(len(spec.steps), "step"))
-        else:
-            st.badge(counted(len(spec.inputs), "input"))
+        several = len(spec.steps) > 1
+        st.badge(counted(len(spec.steps), "step") if several else counted(len(spec.inputs), "input"))
         st.badge(counted(len(spec.outputs), "answer"), color="orange")
         for way in dict.fromkeys(WAYS[s.strategy] for s in spec.steps if s.strategy in WAYS):
             st.badge(way, color="gray")

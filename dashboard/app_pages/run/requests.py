@@ -53,7 +53,7 @@ def run_actions(seen: Snapshot) -> None:
                 "Go on with this run",
                 "restart_run",
                 icon="play_arrow",
-                type="primary",
+                type="secondary" if run.result else "primary",
                 on_click=ui.callback(_go_on, run.id),
                 help="Starts its process again. Every call that was paid for is answered from the cache, so nothing is bought twice.",
             )
@@ -164,7 +164,7 @@ def _wish(request: RequestRow) -> str:
     if request.kind == SCORE:
         return f"A score on the {request.content.get('split', '')} rows"
     wanted = request.content.get("budget") or {}
-    named = [LIMIT_WORDS[limit].format(value) for limit, value in wanted.items() if value is not None]
+    named = [LIMIT_WORDS[limit](value) for limit, value in wanted.items() if value is not None]
     return f"Up to {' and '.join(named)}" if named else "A larger budget"
 
 

@@ -14,7 +14,6 @@ from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 from engine.records import Candidate, StepState, content_hash, value_text
-from engine.runs.spec import ProjectDraft
 from engine.search.freeze import Freeze, Part, demo_key
 from engine.text import counted
 
@@ -171,10 +170,7 @@ def _frozen_row(now: Current, one: Freeze, label: str) -> None:
 
 
 def _save(project_id: str, change: Callable[[Frozen], Frozen]) -> None:
-    def changed(draft: ProjectDraft) -> ProjectDraft:
-        return draft.model_copy(update={"frozen": change(draft.frozen)})
-
-    guarded(project_id, changed, "tuning")
+    guarded(project_id, lambda draft: draft.model_copy(update={"frozen": change(draft.frozen)}), "tuning")
 
 
 def _save_parts(project_id: str, wholes: Frozen, wanted: Sequence[Part] | None) -> None:

@@ -155,9 +155,10 @@ def _form(now: Current) -> tuple[Recipe | None, str]:
         "base_model": base or "any",
         "method": method,
         "licence": licence,
+        "unlabelled": unlabelled,
+        "base_url": without_password(address),
+        "key_env": variable,
     }
-    options["unlabelled"] = unlabelled
-    options |= {"base_url": without_password(address), "key_env": variable}
     plain = {name: v for name, v in options.items() if v not in ("", None) and v != USUAL.get(name)}
     if wrong := problems(BootstrapFinetuneOptions, plain):
         return None, " ".join(wrong)

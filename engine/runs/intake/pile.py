@@ -24,7 +24,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from engine.children import limit_memory
-from engine.dataset import profile, read_dataset
+from engine.dataset import ColumnProfile, profile, read_dataset
 from engine.dataset.structured import cell_text
 from engine.dataset.table import csv_bytes
 from engine.documents import read_document
@@ -37,6 +37,7 @@ from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.runs.intake.attachments import LARGEST, TEXT, BroughtFile, keep_file
 from engine.runs.spec import Frozen, Named, ProjectDraft
 from engine.text import counted, first_of
+from engine.written import Convention, convention_of, plain_numbers
 
 Json = dict[str, Any]
 
@@ -298,39 +299,28 @@ _FILE_COLUMNS = ("file", "filename", "file_name", "document", "name", "path")
 
 def _typed_columns(table: Any, columns: Sequence[str]) -> dict[str, list[object]]:
     """Return a table's columns with the values their texts mean; a blank cell is None."""
-    found = {p.name: p for p in profile(table)}
     made: dict[str, list[object]] = {}
-    for column in columns:
-        one = found[column]
-        cells = table.values(column)
-        if all(_COMMA.fullmatch(cell.strip()) for cell in cells if cell.strip()) and any(
-            map(str.strip, cells)
-        ):
-            made[column] = [
-                float(c.replace(".", "").replace(",", ".")) if (c := cell.strip()) else None for cell in cells
-            ]
-        else:
-            made[column] = [_typed(cell, one.kind, whole=one.whole) for cell in cells]
+    for column in profile(table):
+        if column.name in columns:
+            cells = table.values(column.name)
+            convention = convention_of(cells)
+            made[column.name] = [_typed(cell, column, convention) for cell in cells]
     return made
 
 
-_COMMA = re.compile(r"-?(\d{1,3}(\.\d{3})+|\d+),\d{1,2}")
-"""A number with a decimal comma, as in 1.234,50."""
-
-
-def _typed(cell: str, kind: str, *, whole: bool) -> object:
+def _typed(cell: str, column: ColumnProfile, convention: Convention) -> object:
     text = cell.strip()
     if not text:
         return None
     try:
-        if kind == "number":
-            plain = text.replace(",", "")  # "1,234" is a number too
-            return int(plain) if whole else float(plain)
-        if kind == "json" or text[0] in "[{":
+        if column.kind == "number" and not column.unit:
+            plain = [*plain_numbers(text, convention), text][0]
+            return int(plain) if column.whole else float(plain)
+        if column.kind == "json" or text[0] in "[{":
             return json.loads(text)
     except (ValueError, RecursionError):
         return cell
-    if kind == "yes_no" and text.casefold() in ("true", "false"):
+    if column.kind == "yes_no" and text.casefold() in ("true", "false"):
         return text.casefold() == "true"
     return cell
 

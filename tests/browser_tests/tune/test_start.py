@@ -187,7 +187,7 @@ def test_what_another_tab_has_changed_is_named_before_anything_is_started(tab, p
     press(one, "start_run")
     refused = one.locator("[class*=st-key-start_problem_]")
     expect(refused).to_contain_text("the limit of calls was changed to 300")
-    expect(refused).to_contain_text("the limit of seconds was changed to 600")
+    expect(refused).to_contain_text("the limit of time was changed to 10 min")
     settled(one)
     with Store.open() as store:
         assert not store.runs.count(project)

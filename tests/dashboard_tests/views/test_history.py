@@ -180,9 +180,9 @@ def test_what_was_changed_in_a_run_is_named_with_its_new_value():
     changed = spec.model_copy(update={"budget": budget, "seed": 1, "optimizer": Named(name="COPRO")})
     assert history.what_changed(spec, spec) == ""
     assert history.what_changed(spec, changed) == (
-        "the optimizer was changed to COPRO, the limit of calls was changed to 3,000, "
-        "the limit of US dollars was changed to 2.50 and the seed was changed"
+        "the optimizer was changed to COPRO, the limit of calls was changed to 3,000 calls, "
+        "the limit of money was changed to 2.50 US dollars and the seed was changed"
     )
     assert history.what_changed(changed, changed.model_copy(update={"budget": Budget(calls=3000)})) == (
-        "the limit of US dollars was removed"
+        "the limit of money was removed"
     )

@@ -30,6 +30,7 @@ from engine import (
 )
 from engine.errors import ConfigurationError
 from engine.metrics import grade
+from engine.metrics.base import usable_metric
 from engine.metrics.matching import number_in
 from engine.registry import METRICS
 from engine.testing import ScriptedLM
@@ -269,3 +270,10 @@ def test_a_grade_is_not_changed():
     assert (grade.score, grade.feedback, grade.objective_scores) == (0.5, "Half.", {"style": 0.5})
     assert repr(grade) == "Grade(score=0.5, feedback='Half.')"
     assert {grade, 0.5} == {0.5}
+
+
+def test_a_metric_of_five_arguments_can_be_made_usable_more_than_once():
+    def metric(gold, pred, trace, pred_name, pred_trace):
+        return float(gold == pred)
+
+    assert usable_metric(usable_metric(metric))("a", "a") == 1.0

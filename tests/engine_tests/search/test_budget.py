@@ -156,7 +156,7 @@ def test_time_is_checked_before_each_call_and_pauses_do_not_count():
     assert ledger.seconds == 7
     send(ledger, lm)
     now[0] = 1003.0
-    with pytest.raises(BudgetExhaustedError, match="10 seconds"):
+    with pytest.raises(BudgetExhaustedError, match="The time limit of 10 s is used up"):
         send(ledger, lm)
 
 

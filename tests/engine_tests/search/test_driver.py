@@ -112,6 +112,17 @@ def test_a_row_is_never_run_twice():
     assert len(lm.requests) == 3
 
 
+def test_a_prompt_kept_on_some_of_the_validation_rows_is_not_called_the_best_on_all():
+    def search(problem):
+        answers = yield [Score(variant(problem, f"Variant {i}."), problem.validation) for i in range(3)]
+        yield [Keep(variant(problem, "Variant 2."), answers[2].score)]
+        yield [Score(problem.seed, (18,))]
+
+    result = run(search, toy_settings(ToyLM(), budget=Budget(calls=40)))
+    assert "it was not scored on all validation rows" in result.reason
+    assert "The best of" not in result.reason
+
+
 def test_a_budget_that_ends_inside_a_batch_finishes_candidates_in_turn():
     told = []
 

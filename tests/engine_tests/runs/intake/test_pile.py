@@ -246,3 +246,11 @@ def test_a_class_brings_no_word_of_an_input_that_is_not_there():
         read_pile([BroughtFile("a.txt", b"A bill")]), "class Bill(BaseModel):\n    total: float\n"
     )
     assert made.notes == ()
+
+
+def test_the_other_amounts_of_a_column_decide_what_a_comma_or_a_point_means():
+    files = [BroughtFile(f"{name}.txt", f"total of {name}".encode()) for name in "abc"]
+    answers = b'file,weight,people\na,"12,500",1.234\nb,"0,5",2.345.678\nc,"1.000,25",7\n'
+    pile = read_pile([*files, BroughtFile("answers.csv", answers)])
+    assert [pile.answers[at]["weight"] for at in range(3)] == [12.5, 0.5, 1000.25]
+    assert [pile.answers[at]["people"] for at in range(3)] == [1234, 2345678, 7]
