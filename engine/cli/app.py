@@ -417,7 +417,7 @@ def export(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Where to write it; else next to the run's other exports. weights and container: a folder, or a file.zip."
+            help="Where to write it; else next to the run's other exports. python, records, weights and container: a folder, or a file.zip."
         ),
     ] = None,
     candidate: Annotated[

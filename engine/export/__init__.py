@@ -1,7 +1,8 @@
 """Exports of a tuned program in every form, and of a run's results.
 
     program     the program file: data only, versioned, read back by `engine.load`
-    standalone  a script that needs Python alone: the program as data, and the engine's own code (`carried`) below it
+    alone       a folder that needs no Tuneboard: the program file, and the engine's own files that answer it
+    answering   those files' command line, and records of a class; `run.py` in the folder starts it
     record_module  a module with the record's Pydantic class and `extract`, and the record's JSON Schema
     dspy_*      DSPy's state file, and its files read here; a script that builds the program there
     container   a folder to build a container from, this Tuneboard in it as a package

@@ -1,6 +1,7 @@
 """Pieces of the scripts for DSPy, as text: what DSPy has no module for, and the script around it.
 
-The comparison of texts is the engine's own code, which scripts carry, so that they find what the program found.
+Searches and the choice of examples are the engine's: a script with one of them imports it, from an installed Tuneboard or from
+the `engine` of a stand-alone program next to it.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class WithInputs(dspy.ProgramOfThought):
 SCRIPT = '''\
 """@TITLE@. The program for DSPy.
 
-    pip install dspy
+    pip install @NEEDS@
     python program_dspy.py --help
 """
 
@@ -108,10 +109,7 @@ import operator
 import os
 import re
 import typing
-import unicodedata
-import zlib
 from typing import *  # noqa: F403 - the types of the fields
-@IMPORTS@
 
 import dspy
 from pydantic import TypeAdapter
@@ -122,7 +120,14 @@ OUTPUTS = @OUTPUTS@
 
 PLAIN = @PLAIN@
 
-@CARRIED@
+
+def plain(value):
+    """Return a value as conditions compare it."""
+    value = getattr(value, "value", value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return "" if value is None else str(value).strip().casefold()
+
 @PARTS@
 @SIGNATURES@
 
@@ -226,16 +231,18 @@ if __name__ == "__main__":
 
 
 SEARCHING = '''
+from engine.adapters.values import numbered
+from engine.retrieval.indexes import BM25, Embeddings
+
 
 class Search:
-    """Finds the passages nearest to its first input by their words (BM25)."""
+    """Finds the passages nearest to its first input, by their words or as vectors."""
 
-    def __init__(self, passages, k, field="passages", listed=True):
-        self.field, self.listed = field, listed
-        self.index(passages, k)
+    def __init__(self, index, passages, k, field="passages", listed=True):
+        self.field, self.listed, self.index = field, listed, index(passages, k=k)
 
-    def index(self, passages, k):
-        self.find = BM25(passages, k).find
+    def find(self, query):
+        return self.index(query).passages
 
     def __call__(self, **inputs):
         query = next(iter(inputs.values()), None)
@@ -243,23 +250,6 @@ class Search:
         return dspy.Prediction(**{self.field: found if self.listed else numbered(found)})
 
 '''
-
-NEAR_SEARCHING = '''
-
-class NearSearch(Search):
-    """Finds the passages nearest to its first input as vectors of hashed words and runs of letters."""
-
-    def index(self, passages, k):
-        self.passages, self.k = passages, k
-        self.vectors = unit(hashed(passages))
-
-    def find(self, query):
-        scores = self.vectors @ unit(hashed([query]))[0]
-        best = sorted(range(len(scores)), key=lambda i: (-scores[i], i))
-        return [self.passages[i] for i in best[: self.k]]
-
-'''
-"""Comes after the code of `engine.similarity`."""
 
 SEARCH_TOOL = """
 def search_in(found):
@@ -272,6 +262,8 @@ def search_in(found):
 """
 
 NEAREST = '''
+from engine.similarity import NearestTexts, text_of_values
+
 
 class Nearest(dspy.Predict):
     """Shows each input the `nearest` solved examples that are most like it, the nearest last."""
@@ -299,4 +291,3 @@ class Nearest(dspy.Predict):
         return {**super().dump_state(json_mode), "nearest": self.nearest}
 
 '''
-"""Comes after the code of `engine.similarity`."""

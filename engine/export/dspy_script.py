@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import EngineError, ProgramFileError
-from engine.export.carried import carried
 from engine.export.dspy_parts import (
     ADAPTERS,
     CALLING,
     CODE,
-    NEAR_SEARCHING,
     NEAREST,
     SCRIPT,
     SEARCH_TOOL,
@@ -29,7 +27,6 @@ from engine.export.dspy_parts import (
     TOOL_CODE,
 )
 from engine.export.program import ProgramFile, json_text, literal, program_file, quotable
-from engine.export.standalone.stand_ins import HERE, REPLACED
 from engine.home import write_whole
 from engine.lm.choice import ModelChoice, is_offline
 from engine.modules.module import Module
@@ -180,14 +177,6 @@ RATED = {"best_of_n": "BestOfN", "refine": "Refine"}
 """Strategy -> DSPy's class, of those that rate their answers."""
 
 
-CARRIED = {
-    SEARCHING: (f"{HERE}.BM25", "engine.adapters.values.numbered"),
-    NEAR_SEARCHING: ("engine.similarity.hashed", "engine.similarity.unit"),
-    NEAREST: ("engine.similarity.NearestTexts", "engine.similarity.text_of_values"),
-}
-"""Part of a script -> the engine's own code that it needs."""
-
-
 def dspy_script(program: ProgramFile) -> str:
     """Return a Python script that builds the exported program with DSPy and answers from the command line.
 
@@ -198,11 +187,9 @@ def dspy_script(program: ProgramFile) -> str:
     made = built(program)
     placed = list(_placed(program, made))
     parts = list(_code_parts(steps, placed))
-    imports, code = carried_parts(parts)
     texts = {
         "TITLE": quotable(program.title),
-        "IMPORTS": imports,
-        "CARRIED": code,
+        "NEEDS": "dspy tuneboard" if {SEARCHING, NEAREST} & {*parts} else "dspy",
         "PARTS": "".join(parts),
         "SIGNATURES": "\n\n".join(_signatures(steps)),
         "STEPS": "\n".join(line for step in steps for line in _step(step, made, placed)),
@@ -285,8 +272,6 @@ def _code_parts(steps: Sequence[StepSpec], placed: Sequence[_Placed]) -> Iterabl
     searching = [step for step in steps if searches(step)]
     if searching:
         yield SEARCHING
-    if any(step.options.retriever == "embeddings" for step in searching):
-        yield NEAR_SEARCHING
     if any(step.strategy != "retrieve" for step in searching):
         yield SEARCH_TOOL
     for step in searching:
@@ -302,14 +287,6 @@ def _code_parts(steps: Sequence[StepSpec], placed: Sequence[_Placed]) -> Iterabl
         yield NEAREST
 
 
-def carried_parts(parts: Sequence[str]) -> tuple[str, str]:
-    """Return the imports and the code of the engine's own that some parts of a script need."""
-    roots = ["engine.pipeline.spec.plain"]
-    roots += [path for part, paths in CARRIED.items() if part in parts for path in paths]
-    imports, code = carried(roots, REPLACED, {"numpy"})
-    return "\n".join(line for line in imports.splitlines() if f"\n{line}\n" not in SCRIPT), code
-
-
 def _passages(step: StepSpec) -> tuple[str, ...]:
     corpus = step.options.corpus
     if not corpus.passages:
@@ -322,8 +299,8 @@ def _passages(step: StepSpec) -> tuple[str, ...]:
 
 def _search(step: StepSpec, more: str = "") -> str:
     """Return the code that makes a step's search."""
-    kind = "NearSearch" if step.options.retriever == "embeddings" else "Search"
-    return f"{kind}({step.name.upper()}_PASSAGES, {step.options.k}{more})"
+    index = "Embeddings" if step.options.retriever == "embeddings" else "BM25"
+    return f"Search({index}, {step.name.upper()}_PASSAGES, {step.options.k}{more})"
 
 
 def _signatures(steps: Iterable[StepSpec]) -> Iterable[str]:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import orjson
 
 from engine.errors import EngineError, ProgramFileError, entry_named
+from engine.export.alone import standalone
 from engine.export.container import container, zipped
 from engine.export.dspy_script import dspy_script, state_text
 from engine.export.program import ProgramFile, json_text, literal, quotable, to_text
 from engine.export.record_module import record_module, schema_text
-from engine.export.standalone.script import standalone_script
 from engine.export.weights import (
     LARGEST,
     Parts,
@@ -417,24 +417,26 @@ EXPORTS: tuple[ExportFormat, ...] = (
     ),
     ExportFormat(
         "python",
-        "Python script",
-        "A script that answers one row or a whole file. It needs Python and nothing else: no package, no Tuneboard.",
-        "program.py",
-        lambda program: standalone_script(portable(program)),
+        "Stand-alone program",
+        "Answers one row or a whole file where Tuneboard is not installed: the part of it that answers is in the folder. "
+        "It needs Python 3.11 and the packages in requirements.txt.",
+        "standalone.zip",
+        lambda program: standalone(portable(program)),
     ),
     ExportFormat(
         "python_tuneboard",
         "Python script with Tuneboard",
-        "The same command line for every program, also with tools and code. It needs Tuneboard installed.",
+        "One file that asks the program in this Python. It needs Tuneboard installed.",
         "program_tuneboard.py",
         python_script,
     ),
     ExportFormat(
         "records",
         "Pydantic module",
-        "The record's class with the tuned descriptions, and extract(), which returns one. It needs pydantic and no Tuneboard.",
-        "program_records.py",
-        record_module,
+        "The record's class with the tuned descriptions, and extract(), which returns one, in the folder of a stand-alone "
+        "program: no Tuneboard, but Python 3.11 and the packages in requirements.txt.",
+        "program_records.zip",
+        lambda program: record_module(portable(program)),
     ),
     ExportFormat(
         "schema",

@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from engine import runtime
+from engine.adapters import get_adapter
 from engine.errors import EngineError, ProgramFileError, ProgramFileMissingError, first_problem
 from engine.lm.choice import ModelChoice
 from engine.lm.client import make_lm
@@ -32,7 +33,6 @@ from engine.pipeline.build import build_program
 from engine.pipeline.corpora import with_passages
 from engine.pipeline.spec import AdapterName, PipelineSpec
 from engine.records import Candidate, json_value
-from engine.registry import get_adapter
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM

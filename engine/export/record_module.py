@@ -1,80 +1,68 @@
 """A program that reads records as a Python module: the record's class with the tuned descriptions, and `extract`.
 
-The class is the user's own where it was given, validators and all; else it is written out of the fields. The rest of the
-module is what standalone scripts carry; it needs pydantic and no Tuneboard. The record's JSON Schema is here too.
+The class is the user's own where it was given, validators and all; else it is written out of the fields. The module lies in
+the folder of a stand-alone program, next to `engine`. The record's JSON Schema is here too.
 """
 
 from __future__ import annotations
 
 import ast
-import asyncio
 import builtins
 import re
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import pydantic
 
 from engine.adapters.json import JSON_MODE, response_format
-from engine.errors import ProgramFileError, RunError
-from engine.export.carried import carried
+from engine.errors import ProgramFileError
+from engine.export.alone import OLDEST, standalone
 from engine.export.program import ProgramFile, json_text, quotable
-from engine.export.standalone.extraction import REPLACED_HERE
-from engine.export.standalone.script import PARTS, literal, program_data, type_literal
-from engine.export.standalone.stand_ins import REPLACED
-from engine.modules.module import Module
+from engine.export.weights import Parts
 from engine.pipeline.importers.task import import_task
 from engine.pipeline.records import with_descriptions
+from engine.pipeline.signatures import field_type
 from engine.pipeline.spec import RECORD, FieldSpec, StepSpec
-from engine.prediction import Prediction
-from engine.signature.grammar import read_type
+from engine.signature.grammar import read_type, type_text
 
-NEEDS_PYDANTIC = ("engine.adapters.values._validator", "engine.signature.grammar.UNIONS")
-"""Stand-ins for what pydantic does: not in this module, which has it."""
-
-ALWAYS = (
-    "engine.export.standalone.extraction.Extractor",
-    "datetime",
-    "typing.Any",
-    "typing.Literal",
-    "typing.Optional",
-    "typing.Union",
-)
+FILE = "program_records.py"
 NAME = "Record"
+TAKEN = frozenset({"EXTRACTOR", "Extractor", "Path", "RecordError", "extract", "read_program", "sys"})
+"""Names that mean something else in the module."""
 
 
-def record_module(program: ProgramFile) -> str:
-    """Return the module's text.
+def record_module(program: ProgramFile) -> Parts:
+    """Return the files of a folder with the module.
 
-    Raises ProgramFileError, naming the step, the field or the model, for what takes more than asking a model.
+    Raises ProgramFileError, naming the step or the field, for a program that makes no single record and for a corpus that
+    is too large.
     """
     step = program.pipeline.steps[-1]
     if step.each is not None or not step.outputs:
         raise ProgramFileError(f"The step {step.name!r} makes no single record. Take the Python script.")
-    data = program_data(program, by_class=True)
-    wanted = {one.get("layout", "bm25") for one in data["steps"]}
-    wanted |= {"nearest" for one in data["steps"] if "nearest" in one}
-    parts = {name: path for name, path in PARTS.items() if name in wanted}
-    replaced = {k: v for k, v in REPLACED.items() if k not in NEEDS_PYDANTIC} | REPLACED_HERE
-    imports, code = carried([*ALWAYS, *parts.values()], replaced, {"pydantic"})
-    taken = {node.name for node in ast.parse(code).body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
     fields = with_descriptions(step.outputs, tuned_descriptions(program, step))
-    name, classes = _own_classes(step, fields, taken) or _written_classes(fields, taken)
-    inputs = list(data["inputs"])
+    name, classes = _own_classes(step, fields) or _written_classes(fields)
+    inputs = [field.name for field in program.pipeline.inputs]
     texts = {
         "TITLE": quotable(program.title),
         "NAME": name,
         "ARGUMENTS": ", ".join(inputs),
         "ROW": ", ".join(f'"{one}": {one}' for one in inputs),
         "FIRST": inputs[0],
-        "IMPORTS": imports,
         "CLASSES": classes,
-        "PROGRAM": literal(data),
-        "CODE": code,
-        "PARTS": ", ".join(f'"{one}": {path.rpartition(".")[2]}' for one, path in parts.items()),
+        "OLDEST": OLDEST,
     }
-    return re.sub(r"@([A-Z]+)@", lambda mark: texts[mark[1]], _MODULE)
+    module = re.sub(r"@([A-Z]+)@", lambda mark: texts[mark[1]], _MODULE)
+    return {FILE: module.encode(), **standalone(program)}
+
+
+def record_class(program: ProgramFile) -> type[pydantic.BaseModel]:
+    """Return a class of the last step's fields, without any code of the user's."""
+    fields = {
+        field.name: (field_type(field), None if field.parsed_type.optional else ...)
+        for field in program.pipeline.steps[-1].outputs
+    }
+    return pydantic.create_model(NAME, **fields)  # type: ignore[call-overload,no-any-return]  # names of fields
 
 
 def tuned_descriptions(program: ProgramFile, step: StepSpec) -> dict[str, str]:
@@ -109,76 +97,27 @@ def schema_text(program: ProgramFile) -> str:
     return json_text(found)
 
 
-Ask = Callable[[Any, Sequence[Mapping[str, Any]], Mapping[str, Any]], str]
-"""Takes a step's model, the messages and the request's other parameters; returns the reply's text."""
-
-
-class RecordProgram(Module):
-    """A record module's own code inside Tuneboard: it answers rows, and `ask` is called in place of an endpoint, in a thread.
-
-    `text` is the module as it was written. A class that a user gave is replaced by one written out of the fields: no code of
-    a user is run. Raises ProgramFileError where the text is not what the program makes.
-    """
-
-    def __init__(self, program: ProgramFile, text: str, lm: object, ask: Ask) -> None:
-        super().__init__()
-        if text != record_module(program):
-            raise ProgramFileError("The module's text is not what the program makes.")
-        steps = tuple(one.model_copy(update={"source": ""}) for one in program.pipeline.steps)
-        pipeline = program.pipeline.model_copy(update={"steps": steps})
-        code = record_module(program.model_copy(update={"pipeline": pipeline}))
-        # Under the name of a module that is there: dataclasses look theirs up.
-        self.names: dict[str, Any] = {"__name__": __name__}
-        exec(code, self.names)  # noqa: S102 - written by this file alone, of data and types
-        classes = [one for one in self.names.values() if isinstance(one, type)]
-        for one in classes:
-            if issubclass(one, pydantic.BaseModel) and one is not pydantic.BaseModel:
-                one.model_rebuild(_types_namespace=self.names)
-        self.names["complete"] = lambda model, messages, more: (ask(model, messages, more), "")
-        own = {path.partition(".")[0]: one.lm for path, one in program.build().named_predictors()}
-        for step in self.names["EXTRACTOR"].program(**_NOWHERE).steps:
-            step.model = own.get(step.name) or lm
-
-    async def aforward(self, **inputs: object) -> Prediction:
-        """Return the record of one row. Raises RunError."""
-        try:
-            found = await asyncio.to_thread(self.names["EXTRACTOR"].extract, inputs, **_NOWHERE)
-        except self.names["RecordError"] as error:
-            raise RunError(str(error)) from None
-        return Prediction(**{name: getattr(found, name) for name in type(found).model_fields})
-
-
-_NOWHERE = {"model": "none", "base_url": "http://localhost", "key_variable": None}
-"""The model of a module that asks no endpoint."""
-
-
 # Classes written out
 
 
-def _written_classes(fields: Sequence[FieldSpec], taken: Iterable[str]) -> tuple[str, str]:
+def _written_classes(fields: Sequence[FieldSpec]) -> tuple[str, str]:
     """Return the name of the record's class, and the source of the classes of some fields."""
-    name = _free(NAME, taken)
-    blocks = list(_classes(name, fields))
-    return name, "import pydantic\nfrom decimal import Decimal\n\n\n" + "\n\n\n".join(blocks)
-
-
-def _free(name: str, taken: Iterable[str]) -> str:
-    taken = set(taken)
-    return name if name not in taken else next(n for i in range(2, 1000) if (n := f"{name}{i}") not in taken)
+    imports = "import datetime\nfrom decimal import Decimal\nfrom typing import Any, Literal\n\nimport pydantic\n\n\n"
+    return NAME, imports + "\n\n\n".join(_classes(NAME, fields))
 
 
 def _classes(name: str, fields: Sequence[FieldSpec]) -> Iterator[str]:
     """Yield the source of a record's classes, those inside first."""
     lines = [f"class {name}(pydantic.BaseModel):"]
-    for one in fields:
-        kind = _type(one, name)
-        if one.fields:
-            yield from _classes(_inner(name, one), one.fields)
-        optional = one.parsed_type.optional
-        said = f"description={literal(one.description)}" if one.description else ""
-        default = f"pydantic.Field({', '.join(filter(None, ['None' if optional else '', said]))})"
-        given = default if said else "None" if optional else ""
-        lines.append(f"    {one.name}: {kind}{f' = {given}' if given else ''}")
+    for field in fields:
+        kind = _type(field, name)
+        if field.fields:
+            yield from _classes(_inner(name, field), field.fields)
+        default = "None" if field.parsed_type.optional else ""
+        if field.description:
+            description = f"description={ast.unparse(ast.Constant(field.description))}"
+            default = f"pydantic.Field({', '.join(filter(None, [default, description]))})"
+        lines.append(f"    {field.name}: {kind}{f' = {default}' if default else ''}")
     yield "\n".join(lines)
 
 
@@ -187,17 +126,36 @@ def _inner(name: str, field: FieldSpec) -> str:
 
 
 def _type(field: FieldSpec, name: str) -> str:
-    """Return a field's type as source: parsed and written again, so that it can hold nothing but a type."""
-    if not field.fields:
-        return type_literal(field.parsed_type.annotation)
-    stand_in = type(_inner(name, field), (), {})
-    return type_literal(read_type(field.type, {RECORD: stand_in}).annotation)
+    """Return a field's type as source: parsed and written again, so that it can hold nothing but a type.
+
+    Raises ProgramFileError for a type that is neither Python's nor a record.
+    """
+    inner = _inner(name, field)
+    kind = read_type(field.type, {RECORD: type(inner, (), {})}) if field.fields else field.parsed_type
+    tree = ast.parse(type_text(kind.annotation), mode="eval")
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    if names - _TYPES - vars(builtins).keys() - {inner}:
+        raise ProgramFileError(
+            f"The field {field.name!r} holds {field.type}, which no record's class can say."
+        )
+    return ast.unparse(_InDatetime().visit(tree))
+
+
+_DATES = frozenset({"date", "datetime", "time", "timedelta"})
+_TYPES = _DATES | {"Any", "Decimal", "Literal"}
+
+
+class _InDatetime(ast.NodeTransformer):
+    """Writes `datetime.date` for `date`, which may also be the name of a field."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.Attribute(ast.Name("datetime"), node.id) if node.id in _DATES else node
 
 
 # The user's own classes
 
 
-def _own_classes(step: StepSpec, fields: Sequence[FieldSpec], taken: Iterable[str]) -> tuple[str, str] | None:
+def _own_classes(step: StepSpec, fields: Sequence[FieldSpec]) -> tuple[str, str] | None:
     """Return the name of the record's class and the classes that were given, with the tuned descriptions.
 
     None where the task's fields are no longer those of the classes, or a name means something else in the module.
@@ -211,7 +169,7 @@ def _own_classes(step: StepSpec, fields: Sequence[FieldSpec], taken: Iterable[st
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     name = _record_class(classes, fields)
     imports = _imports(tree)
-    if name is None or imports is None or classes.keys() & set(taken):
+    if name is None or imports is None or classes.keys() & TAKEN:
         return None
     for class_name, field_name, text in _described(name, fields, classes):
         _describe(classes[class_name], field_name, text)
@@ -323,36 +281,38 @@ _HOMES = {
 _MODULE = '''\
 """@TITLE@.
 
+    pip install -r requirements.txt
+    python program_records.py document.txt    # the record as JSON
+
     from program_records import extract
 
     record = extract(@FIRST@="...")           # a @NAME@
     record = extract(@FIRST@="...", base_url="http://localhost:11434/v1", model="llama3.2")
 
-    python program_records.py document.txt    # the record as JSON
-
-It needs Python 3.10 or newer and pydantic 2, and no Tuneboard. @NAME@ has the descriptions that were tuned. The model, the
-prompts and the solved examples are in PROGRAM, just as they were tuned; the code below it is Tuneboard's own. A reply that is
-no record, or that a validator refuses, is sent back once with what is wrong with it, else `extract` raises RecordError. The key is
-read from the environment and is not in this file.
+It needs Python @OLDEST@ or newer, and program.json and `engine` next to it, but no Tuneboard. @NAME@ has the descriptions that
+were tuned. A reply that is no record, or that a validator refuses, is sent back with what is wrong with it; if it stays so,
+`extract` raises RecordError. The key is read from the environment.
 """
 
 from __future__ import annotations
 
-@IMPORTS@
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from engine.export.answering import AnswerError as RecordError
+from engine.export.answering import Extractor
+from engine.export.program import read_program
+
 @CLASSES@
 
 
-# The tuned program. The model is given "system" and "examples", and a document's own text.
-PROGRAM: dict[str, Any] = @PROGRAM@
-
-@CODE@
-
-
-EXTRACTOR = Extractor(PROGRAM, {@PARTS@}, @NAME@)
+EXTRACTOR = Extractor(read_program(Path(__file__).with_name("program.json")), @NAME@)
 
 
 def extract(
-    @ARGUMENTS@, *, model: Optional[str] = None, base_url: Optional[str] = None, key_variable: Optional[str] = None
+    @ARGUMENTS@, *, model: str | None = None, base_url: str | None = None, key_variable: str | None = None
 ) -> @NAME@:
     """Return the record of one document. Another model, its address and the variable of its key can be given.
 
@@ -362,9 +322,6 @@ def extract(
 
 
 if __name__ == "__main__":
-    import sys
-    from pathlib import Path
-
     if len(sys.argv) < 2:
         sys.exit("Give the file of a text: python program_records.py document.txt [base-url model [key-variable]]")
     try:

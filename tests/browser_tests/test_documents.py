@@ -98,7 +98,8 @@ def test_a_zip_of_documents_is_read_tuned_corrected_and_exported(new_page, tmp_p
     page.locator(".st-key-other_forms summary").click()
     with page.expect_download() as download:
         press(page, "download_records")
-    text = Path(download.value.path()).read_text(encoding="utf-8")
+    with zipfile.ZipFile(download.value.path()) as packed:
+        text = packed.read("program_records.py").decode()
     assert "def extract(" in text
     assert "class Record(pydantic.BaseModel)" in text
     shoot(page, "documents_export")

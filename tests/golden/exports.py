@@ -19,14 +19,13 @@ import engine
 
 WAYS = {
     "tuned": ("chat", tuple(form.name for form in EXPORTS)),
-    "nearest": ("json", ("json", "python", "dspy", "dspy_state", "messages")),
-    "start": ("xml", ("python", "dspy", "messages")),
-    "reasoning": ("two_step", ("json", "python", "python_tuneboard", "dspy", "messages")),
+    "nearest": ("json", ("json", "dspy", "dspy_state", "messages")),
+    "start": ("xml", ("dspy", "messages")),
+    "reasoning": ("two_step", ("json", "python_tuneboard", "dspy", "messages")),
 }
 """What is tuned in a program -> the layout it is exported in, and the forms. Corpora are whole in the first one only."""
 
 NAMES = tuple(f"{sample.name}-{way}" for sample in SAMPLES for way in WAYS)
-STANDALONE = "program.py"
 CODE = "code"
 """The name of the file with the code that Python scripts share."""
 
@@ -163,32 +162,22 @@ def _shown(title: str, content: bytes) -> str:
     if title.endswith(".zip"):
         return _zip_text(content)
     text = content.decode()
-    if title == STANDALONE:
-        return _data_text(text)
     return _script_text(text) if title.endswith(".py") else text
 
 
-def _data_text(script: str) -> str:
-    """Return a script up to the end of its data: the rest is the engine's own code."""
-    data = next(
-        n
-        for n in ast.parse(script).body
-        if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) == "PROGRAM"
-    )
-    return "\n".join(script.splitlines()[: data.end_lineno])
-
-
 def _zip_text(content: bytes) -> str:
-    """Return a container's files; of the package in it only what stands at its top."""
+    """Return a folder's files; of a package in it only what is at its top, of the engine's own files nothing."""
     lines = []
     with zipfile.ZipFile(io.BytesIO(content)) as folder:
         for name in folder.namelist():
+            if name.startswith("engine/"):
+                continue
             lines.append(f"==== {_unversioned(name)}")
             if name.endswith(".whl"):
                 with zipfile.ZipFile(io.BytesIO(folder.read(name))) as package:
                     tops = {_unversioned(inside.partition("/")[0]) for inside in package.namelist()}
                 lines += sorted(tops)
-            elif name != "program.json":
+            elif name not in ("program.json", "requirements.txt"):
                 lines.append(_unversioned(folder.read(name).decode()))
     return "\n".join(lines)
 
@@ -221,7 +210,7 @@ def _shared_code() -> str:
     found: dict[str, str] = {}
     for name in NAMES:
         for title, content in _exported(name):
-            if title.endswith(".py") and title != STANDALONE and isinstance(content, bytes):
+            if title.endswith(".py") and isinstance(content, bytes):
                 for _, _, defined, code in _definitions(content.decode()):
                     found[f"######## {defined}: {short_hash(code)}"] = code
     return "\n\n".join(f"{head}\n{found[head]}" for head in sorted(found)) + "\n"

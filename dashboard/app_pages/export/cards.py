@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -15,11 +16,11 @@ from dashboard.state.writing import read_only, writing
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
+from engine.export.answering import option
 from engine.export.container import own_key_variables, serve_command
 from engine.export.formats import EXPORTS, ExportFormat, get_export
 from engine.export.program import ProgramFile, read_program
 from engine.home import data_home
-from engine.lm.choice import is_offline
 from engine.store.rows import RunRow, VersionRow
 from engine.text import counted, percent
 
@@ -61,10 +62,6 @@ def proof_card(run: RunRow) -> None:
 
 
 RESULTS = {"csv": "CSV", "xlsx": "Excel", "json": "JSON"}
-SHOWN_LINES = 60
-NO_MODEL_YET = (
-    " The offline stand-in it was tuned with cannot be asked from there: give `--base-url` and `--model`."
-)
 
 
 def report_card(run: RunRow) -> None:
@@ -113,33 +110,36 @@ def program_cards(run: RunRow, path: Path) -> None:
         st.code(serve_command(key_envs=own_key_variables(program)), language="bash")
     form, why_not = get_export("python"), ""
     try:
-        script = _content(form, program, path.parent).decode()
+        content = _content(form, program, path.parent)
     except EngineError as error:
         form, why_not = get_export("python_tuneboard"), str(error)
-        script = _content(form, program, path.parent).decode()
+        content = _content(form, program, path.parent)
     with right, ui.card("export_script", height="stretch"):
-        st.markdown(f"**A Python script** · {'runs with Tuneboard' if why_not else 'runs on its own'}")
-        offline = program.model is None or is_offline(program.model)
+        st.markdown(f"**A Python program** · {'runs with Tuneboard' if why_not else 'runs on its own'}")
         st.caption(
             "The same program written out, ready to run from a terminal."
             if why_not
-            else "One row or a whole table from a terminal, with the same messages to the same model. It needs Python, no "
-            f"package and no Tuneboard.{NO_MODEL_YET if offline else ''}"
+            else "One row or a whole table from a terminal, with the same messages to the same model. Tuneboard need not be "
+            "installed: the part of it that answers is in the folder. It needs Python 3.11 or newer."
         )
         if why_not:
             st.caption(escape_markdown(why_not, 1000))
-        ui.download(f"Download {form.file_name}", script, form.file_name, "download_script")
-        # A browser takes seconds to colour the whole of it.
-        lines = script.splitlines()
-        st.code("\n".join(lines[:SHOWN_LINES]), height=300)
-        if len(lines) > SHOWN_LINES:
-            st.caption(f"The file goes on for {counted(len(lines) - SHOWN_LINES, 'line')}.")
+        ui.download(f"Download {form.file_name}", content, form.file_name, "download_script")
+        options = " ".join(f'{option(f.name)} "..."' for f in program.pipeline.inputs)
+        run_file = "run.py" if form.is_folder else form.file_name
+        needs = "-r requirements.txt" if form.is_folder else "tuneboard"
+        table = "--output answers.csv" if form.is_folder else "> answers.csv"
+        st.caption("In a terminal, in the unpacked folder:" if form.is_folder else "In a terminal:")
+        st.code(
+            f"pip install {needs}\npython {run_file} {options}\npython {run_file} rows.csv {table}",
+            language="bash",
+        )
 
 
-def _content(form: ExportFormat, program: ProgramFile, folder: Path) -> bytes:
-    """Return a form's bytes: as it was written when the run ended, else made now. Raises ProgramFileError."""
+def _content(form: ExportFormat, program: ProgramFile, folder: Path) -> bytes | Callable[[], bytes]:
+    """Return what reads the file that was written when the run ended, else the form's bytes. Raises ProgramFileError."""
     written = folder / form.file_name
-    return written.read_bytes() if written.exists() else form.content(program)
+    return written.read_bytes if written.exists() else form.content(program)
 
 
 def messages_card(run: RunRow) -> None:

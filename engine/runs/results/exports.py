@@ -7,7 +7,6 @@ single character of difference shows, and no call is paid for.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -21,11 +20,12 @@ import orjson
 from engine import evaluate, loop, runtime
 from engine.adapters.chat import ChatAdapter
 from engine.adapters.values import format_value
-from engine.errors import EngineError, ProgramFileError, RunError
+from engine.errors import EngineError, RunError
+from engine.export.answering import check_records
 from engine.export.formats import EXPORTS, get_export
 from engine.export.hero import result_shown
 from engine.export.program import ProgramFile, program_file, read_program, to_text
-from engine.export.record_module import RecordProgram
+from engine.export.record_module import record_class
 from engine.export.weights import with_step_models
 from engine.home import write_whole
 from engine.modules.module import Module
@@ -50,7 +50,7 @@ def export_run(
 ) -> dict[str, str]:
     """Write every form but large ones; return the paths of the program file and the script, `export_path` and `script_path`.
 
-    The script is the one that needs no Tuneboard, where the program can be one. Raises RunError.
+    The script is the one in a folder that needs no Tuneboard, where the program can be one. Raises RunError.
     """
     folder = home / "exports" / run.id
     content = _program(run, spec, candidate, result)
@@ -188,7 +188,7 @@ def use_none(home: Path, store: Store, project_id: str) -> None:
 
 
 async def prove(path: Path, settings: Settings, tested: Evaluation) -> list[dict[str, object]]:
-    """Score the program file at `path`, and the messages and the record module next to it, on a test's rows; pays for nothing.
+    """Score the program file at `path`, and the messages and folders next to it, on a test's rows; pays for nothing.
 
     Returns for each file, as JSON values: `same` of `rows` test rows scored exactly as in the run's own test, `unknown`
     rows asked something whose answer is not kept, so they could not be checked without paying, `score` is the mean over the
@@ -211,27 +211,29 @@ async def prove(path: Path, settings: Settings, tested: Evaluation) -> list[dict
             usual = step.adapter or runtime.current().adapter or ChatAdapter()
             step.adapter = _filling(usual, templates[name])
         proofs.append(await _proof(program, messages.name, settings, tested, note))
-    module = path.with_name(get_export("records").file_name)
-    if module.exists() and file.pipeline.has_record:
-        made = _module_program(file, module.read_text(encoding="utf-8"), settings)
-        proofs.append(await _proof(made, module.name, settings, tested))
+    # Under its provider's name a tuned model's answers are not those that were stored.
+    forms = (
+        () if file.candidate.tuned_models else ("python", *(["records"] if file.pipeline.has_record else []))
+    )
+    for name in forms:
+        folder = path.with_name(get_export(name).file_name)
+        if folder.exists():
+            lone = _lone_program(file, name, folder.read_bytes(), settings)
+            proofs.append(await _proof(lone, folder.name, settings, tested))
     return proofs
 
 
-def _module_program(file: ProgramFile, text: str, settings: Settings) -> Module:
-    """Return what answers as an exported record module does, with the kept replies; no row where its text was changed."""
-    running = asyncio.get_running_loop()
+def _lone_program(file: ProgramFile, form: str, written: bytes, settings: Settings) -> Module:
+    """Return what answers in an exported folder; no row where its files are not the program's and the engine's.
 
-    def ask(lm: Any, messages: Sequence[Any], params: Mapping[str, Any]) -> str:
-        reply = asyncio.run_coroutine_threadsafe(lm.recall(lm.request(messages, **params)), running).result()
-        if reply is None:
-            raise RunError(NOT_KEPT)
-        return str(reply.text)
-
-    try:
-        return RecordProgram(file, text, settings.lm, ask)
-    except ProgramFileError as error:
-        return _Unusable(str(error))
+    A user's class of records is replaced by one of its fields: no code of a user is run.
+    """
+    if written != get_export(form).content(file):
+        return _Unusable(f"{get_export(form).file_name} is not what the program makes.")
+    program = file.build(lm=settings.lm)
+    if form == "records":
+        check_records(program, record_class(file))
+    return program
 
 
 class _Unusable(Module):

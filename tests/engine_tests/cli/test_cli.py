@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+import zipfile
 from importlib.metadata import version
 
 import pytest
@@ -379,9 +380,13 @@ def test_export_writes_json_and_python(home, tmp_path):
     work(home, run_id)
     result = tuneboard("export", run_id)
     assert engine.load(result.stdout.strip())
-    script = tuneboard("export", run_id, "--format", "python", "--output", tmp_path / "new" / "p.py")
-    assert script.exit_code == 0
-    assert "def main" in (tmp_path / "new" / "p.py").read_text()
+    alone = tuneboard("export", run_id, "--format", "python", "--output", tmp_path / "new" / "p.zip")
+    assert alone.exit_code == 0
+    with zipfile.ZipFile(tmp_path / "new" / "p.zip") as packed:
+        assert {"run.py", "program.json", "requirements.txt", "engine/__init__.py"} <= set(packed.namelist())
+    folder = tuneboard("export", run_id, "--format", "python", "--output", tmp_path / "folder")
+    assert folder.exit_code == 0
+    assert (tmp_path / "folder" / "run.py").is_file()
     with Store.open(home) as store:
         seed = store.trials.candidates(run_id)[0].id
     first = tuneboard("export", run_id, "--candidate", seed, "--output", tmp_path / "seed.json")

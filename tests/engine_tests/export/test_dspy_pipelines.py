@@ -17,9 +17,11 @@ from support.step_fields import fields
 
 import engine
 from engine.errors import ProgramFileError
-from engine.export.dspy_parts import NEAR_SEARCHING, SEARCHING, TOOL_CODE
-from engine.export.dspy_script import carried_parts, dspy_script, import_dspy
+from engine.export.alone import engine_files
+from engine.export.dspy_parts import SEARCHING, TOOL_CODE
+from engine.export.dspy_script import dspy_script, import_dspy
 from engine.export.program import ProgramFile, program_file
+from engine.export.weights import write_folder
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import Condition, CorpusSpec, Each, FieldSpec, PipelineSpec, StepOptions, StepSpec
 from engine.pipeline.strategies import TOOLS
@@ -161,7 +163,7 @@ def answer(body: dict[str, Any]) -> str:
 def script_for(file: ProgramFile, url: str, folder: Path) -> None:
     model = {"name": "openai/test-model", "base_url": url, "key_env": "KEY"}
     text = dspy_script(program_file(file.pipeline, file.candidate, model=model))
-    (folder / "program_dspy.py").write_text(text, encoding="utf-8")
+    write_folder({"program_dspy.py": text.encode(), **engine_files()}, folder)
 
 
 def ours(program: Any, url: str, given: list[dict[str, Any]], names: list[str]) -> list[list[Any]]:
@@ -223,12 +225,10 @@ def test_every_script_compiles(spec: PipelineSpec, tmp_path: Path):
 def test_the_scripts_search_finds_what_ours_finds():
     corpus = (Path(__file__).parents[3] / "sample_data/lending_corpus.csv").read_text().splitlines()
     corpus += ["Déjà vu: the Café's déjà-vu policies", "policies, policies", ""]
-    _, code = carried_parts([SEARCHING, NEAR_SEARCHING])
     space: dict[str, Any] = {}
-    imports = "import math, re, unicodedata, zlib\nfrom collections import Counter\nfrom functools import lru_cache\n"
-    exec(f"from __future__ import annotations\n{imports}{code}{SEARCHING}{NEAR_SEARCHING}", space)
-    search, index = space["Search"](corpus, 4), BM25(corpus, 4)
-    near, vectors = space["NearSearch"](corpus, 4), Embeddings(corpus, k=4)
+    exec(SEARCHING, space)
+    search, index = space["Search"](BM25, corpus, 4), BM25(corpus, 4)
+    near, vectors = space["Search"](Embeddings, corpus, 4), Embeddings(corpus, k=4)
     for query in (
         "late fee of the roof box",
         "deja vu policy",

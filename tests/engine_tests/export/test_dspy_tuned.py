@@ -16,8 +16,10 @@ from support.servers.openai_server import OpenAIServer
 from support.step_fields import fields
 
 import engine
+from engine.export.alone import engine_files
 from engine.export.dspy_script import dspy_script, import_dspy
 from engine.export.program import ProgramFile, program_file
+from engine.export.weights import write_folder
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import CorpusSpec, PipelineSpec, StepOptions, StepSpec
 from engine.records import Demo
@@ -163,7 +165,7 @@ def sent(server: OpenAIServer) -> list[Any]:
 def script(file: ProgramFile, url: str, folder: Path) -> str:
     model = {"name": "openai/test-model", "base_url": url, "key_env": "KEY"}
     text = dspy_script(program_file(file.pipeline, file.candidate, model=model))
-    (folder / "program_dspy.py").write_text(text, encoding="utf-8")
+    write_folder({"program_dspy.py": text.encode(), **engine_files()}, folder)
     return text
 
 
@@ -211,7 +213,7 @@ def test_the_script_says_plainly_what_was_tuned(tmp_path: Path):
     text = script(tuned(STEPS), "http://127.0.0.1:1/v1", tmp_path)
     made = text.partition("def __init__(self):\n        super().__init__()\n")[2].partition("\n\n")[0]
     assert [line.strip() for line in made.splitlines()] == [
-        "self.find = NearSearch(FIND_PASSAGES, 2, 'passages', listed=True)",
+        "self.find = Search(Embeddings, FIND_PASSAGES, 2, 'passages', listed=True)",
         "self.sort = Nearest(2, SORT)",
         "self.think = dspy.ChainOfThought(THINK)",
         "self.think.predict = Nearest(3, self.think.predict.signature)",
@@ -224,9 +226,9 @@ def test_the_script_says_plainly_what_was_tuned(tmp_path: Path):
         "self.reply.module = Nearest(1, self.reply.module.signature)",
         "self.reply_judge = dspy.ChainOfThought(self.reply_judge.signature)",
     ]
-    assert "import engine" not in text
-    assert "from engine" not in text
-    assert "self.sort = dspy.ChainOfThought(SORT)" in script(tuned(ONE), "http://127.0.0.1:1/v1", tmp_path)
+    assert "pip install dspy tuneboard\n" in text
+    assert "from engine.similarity import" in text
+    assert "self.sort = dspy.ChainOfThought(SORT)" in script(tuned(ONE), "http://127.0.0.1:1/v1", tmp_path / "one")
 
 
 @pytest.mark.parametrize("spec", [STEPS, ONE, AGENT], ids=["steps", "one step", "agent"])

@@ -1,13 +1,15 @@
-"""The script that stands alone, run by a Python without packages: the requests and the answers are the engine's own."""
+"""The program that stands alone, unpacked and run where Tuneboard is not: requests and answers are those of this process."""
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,12 @@ from engine.adapters.scalars import UnreadableError
 from engine.adapters.values import parse_value
 from engine.dataset import read_dataset
 from engine.errors import EngineError, ProgramFileError
+from engine.export.alone import engine_files
+from engine.export.formats import get_export
 from engine.export.program import ProgramFile, program_file
-from engine.export.standalone.script import standalone_script
 from engine.pipeline.build import build_program
 from engine.pipeline.signatures import field_type
-from engine.pipeline.spec import Condition, Each, FieldSpec, PipelineSpec, StepSpec
+from engine.pipeline.spec import Condition, CorpusSpec, Each, FieldSpec, PipelineSpec, StepOptions, StepSpec
 from engine.pipeline.templates import SAMPLES, get_sample
 from engine.records import Demo
 from engine.runs.spec import sample_bytes
@@ -46,17 +49,41 @@ def written(layout: str, raw: dict[str, str]) -> str:
     return "".join(f"[[ ## {name} ## ]]\n{text}\n\n" for name, text in raw.items()) + "[[ ## completed ## ]]"
 
 
-def run(script: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def unpacked(program: ProgramFile, folder: Path, form: str = "python") -> Path:
+    """The folder of an export, written out of its zip."""
+    with zipfile.ZipFile(io.BytesIO(get_export(form).content(program))) as packed:
+        packed.extractall(folder)
+    return folder
+
+
+def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the folder's program in a process that has this Python's packages and nothing of the project."""
     bare = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
-    command = [sys.executable, "-I", "-S", str(script), *arguments]
+    command = [sys.executable, "-I", "-c", LONE, *(arguments or ("--help",))]
     return subprocess.run(
         command,
         capture_output=True,
         encoding="utf-8",
-        env={**bare, **variables},
-        cwd=script.parent,
+        env={**bare, "HOME": str(folder / "home"), **variables},
+        cwd=folder,
         check=False,
     )
+
+
+ROOT = Path(__file__).parents[3]
+LONE = f"""
+import runpy, sys
+from pathlib import Path
+sys.path = [path for path in sys.path if Path(path).resolve() != Path({str(ROOT)!r})]
+sys.argv[0] = "run.py"
+try:
+    runpy.run_path("run.py", run_name="__main__")
+finally:
+    import engine
+    places = [*(Path(engine.__file__) for _ in [0]), *(Path(m.__file__) for n, m in sys.modules.items() if n.startswith("engine.") and getattr(m, "__file__", None))]
+    outside = [str(place) for place in places if not place.resolve().is_relative_to(Path.cwd().resolve())]
+    assert not outside, outside
+"""
 
 
 def canonical(bodies: list[dict[str, Any]]) -> list[str]:
@@ -94,7 +121,7 @@ def answers_of_the_engine(
 def same_as_the_engine(
     spec: PipelineSpec, candidate: Any, layout: str, answer: Any, rows: list[dict[str, Any]], folder: Path
 ) -> list[dict[str, Any]]:
-    """Have the engine and the script answer the rows; compare requests and answers; return the requests."""
+    """Have this process and the unpacked program answer the rows; compare requests and answers; return the requests."""
     with OpenAIServer(answer=answer) as server:
         model = {"name": "openai/test-model", "base_url": server.url, "temperature": 0.5}
         program = program_file(
@@ -103,10 +130,9 @@ def same_as_the_engine(
         expected = answers_of_the_engine(program, server, rows)
         sent = list(server.requests)
         server.requests.clear()
-        script = folder / "program.py"
-        script.write_text(standalone_script(program), encoding="utf-8")
+        unpacked(program, folder)
         (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-        done = run(script, "rows.jsonl", "--output", "answers.csv")
+        done = run(folder, "rows.jsonl", "--output", "answers.csv")
         assert done.returncode == 0, done.stderr
         assert canonical(server.requests) == canonical(sent)
     with (folder / "answers.csv").open(newline="", encoding="utf-8") as file:
@@ -276,26 +302,20 @@ def one_step(**model: Any) -> ProgramFile:
     return program_file(spec, build_program(spec).candidate(), model=known)
 
 
-def saved(program: ProgramFile, folder: Path) -> Path:
-    script = folder / "program.py"
-    script.write_text(standalone_script(program), encoding="utf-8")
-    return script
-
-
 def test_one_row_from_options_and_a_key_that_stays_where_it_belongs(tmp_path: Path):
     with OpenAIServer(answer=written("chat", {"label": ODD}), api_key="sk-right") as server:
-        script = saved(one_step(base_url=server.url, key_env="MY_KEY"), tmp_path)
+        folder = unpacked(one_step(base_url=server.url, key_env="MY_KEY"), tmp_path)
         options = ("--text", "x", "--input-model", "y")
-        done = run(script, *options, MY_KEY="sk-right")
+        done = run(folder, *options, MY_KEY="sk-right")
         assert json.loads(done.stdout) == {"label": ODD.split("[[")[0].strip()}, done.stderr
-        wrong = run(script, *options, MY_KEY="sk-wrong-key")
+        wrong = run(folder, *options, MY_KEY="sk-wrong-key")
         assert (wrong.returncode, wrong.stdout) == (1, "")
-        assert "answered 401" in wrong.stderr
+        assert "(401): check the key in the environment variable MY_KEY" in wrong.stderr
         assert "sk-wrong-key" not in wrong.stderr
-        run(script, *options, "--base-url", server.url, MY_KEY="sk-right")
+        run(folder, *options, "--base-url", server.url, MY_KEY="sk-right")
         assert "Authorization" not in server.headers[-1]
         run(
-            script,
+            folder,
             *options,
             "--base-url",
             server.url,
@@ -309,97 +329,179 @@ def test_one_row_from_options_and_a_key_that_stays_where_it_belongs(tmp_path: Pa
             "new",
             "Bearer sk-right",
         )
-    missing = run(script, "--text", "x")
+    missing = run(folder, "--text", "x")
     assert missing.returncode == 2
     assert "--input-model" in missing.stderr
-    unset = run(saved(one_step(), tmp_path), *options)
-    assert "Set the environment variable OPENAI_API_KEY" in unset.stderr
+    unset = run(unpacked(one_step(), tmp_path), *options)
+    assert "none was found in the environment variable OPENAI_API_KEY" in unset.stderr
 
 
 def test_a_row_that_fails_is_kept_with_its_error_and_busy_servers_are_asked_again(tmp_path: Path):
-    def answer(body: dict[str, Any]) -> str:
-        return (
-            "nonsense"
-            if "bad row" in body["messages"][3 if len(body["messages"]) > 3 else 1]["content"]
-            else good
-        )
-
     good = written("chat", {"label": "fine"})
     with OpenAIServer(answer=lambda body: "nonsense" if "bad row" in str(body) else good) as server:
-        script = saved(one_step(base_url=server.url), tmp_path)
+        folder = unpacked(one_step(base_url=server.url), tmp_path)
         (tmp_path / "rows.csv").write_text(
             "text;model;other\ngood row;a;1\nbad row;b;2\nlast;c;3\n", encoding="utf-8-sig"
         )
         server.fail_with(429, headers={"Retry-After": "0.01"}, times=2)
-        done = run(script, "rows.csv", "--at-once", "2")
+        done = run(folder, "rows.csv", "--at-once", "2")
         assert done.returncode == 0, done.stderr
         table = list(csv.DictReader(done.stdout.splitlines()))
         assert [row["label"] for row in table] == ["fine", "", "fine"]
         assert [row["error"] for row in table] == [
             "",
-            "The step 'answer' was asked twice. The reply has no 'label'.",
+            "The reply has no 'label'. Asked 3 times, the last time for JSON: The reply holds no JSON object. "
+            "It begins: 'nonsense'.",
             "",
         ]
         assert "3 rows, 1 failed." in done.stderr
         server.fail_with(302, headers={"Location": "http://127.0.0.1:9/"}, times=1)
-        assert "answered 302" in run(script, "--text", "x", "--input-model", "y").stderr
+        assert "302" in run(folder, "--text", "x", "--input-model", "y").stderr
         server.fail_with(500, headers={"Retry-After": "0.01"})
-        failed = run(script, "rows.csv")
+        failed = run(folder, "rows.csv")
         assert failed.returncode == 1
-        assert failed.stdout.count("answered 500") == 3
+        assert failed.stdout.count("500") >= 3
     assert (
         "nowhere cannot be written"
-        in run(script, "rows.csv", "--output", f"{tmp_path / 'no'}/nowhere").stderr
+        in run(folder, "rows.csv", "--output", f"{tmp_path / 'no'}/nowhere").stderr
     )
     (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
-    assert "the file has no column text, model; it has a, b" in run(script, "rows.csv").stderr
-    assert "none.csv cannot be read" in run(script, "none.csv").stderr
+    assert "the file has no column text, model; it has a, b" in run(folder, "rows.csv").stderr
+    assert "none.csv cannot be read" in run(folder, "none.csv").stderr
 
 
 def test_a_schema_goes_along_where_the_model_takes_one_and_is_left_out_where_it_is_refused(tmp_path: Path):
     program = one_step().model_copy(update={"adapter": "json"})
-    text = standalone_script(program)
     signature = build_program(program.pipeline).predictors()[0].signature
     sent = get_adapter("json")().params(signature, engine.LM("openai/gpt-4o-mini"))["response_format"]
-    assert '"url": "https://api.openai.com/v1/chat/completions"' in text
     with OpenAIServer(answer='{"label": "x"}') as server:
         server.fail_with(400, {"error": {"message": "response_format is not supported"}}, times=1)
-        script = saved(program, tmp_path)
-        done = run(script, "--text", "x", "--input-model", "y", "--base-url", server.url)
-        assert json.loads(done.stdout) == {"label": "x"}
+        folder = unpacked(program, tmp_path)
+        done = run(folder, "--text", "x", "--input-model", "y", "--base-url", server.url)
+        assert json.loads(done.stdout) == {"label": "x"}, done.stderr
         assert server.requests[0]["response_format"] == sent
         assert "response_format" not in server.requests[1]
 
 
-def test_settings_are_those_that_the_model_takes():
-    assert "'max_completion_tokens': 50" in standalone_script(
-        one_step(name="openai/gpt-5-mini", max_tokens=50, temperature=0.2)
-    ).replace('"', "'")
-
-
-def test_what_cannot_stand_alone_says_why(tmp_path: Path):
-    for name in ("anthropic/claude-opus-4-8", "nobody-knows"):
-        with pytest.raises(ProgramFileError, match=r"does not speak the OpenAI protocol.*with Tuneboard"):
-            standalone_script(one_step(name=name))
-    spec = PipelineSpec(steps=(StepSpec(inputs=fields("photo: Image"), outputs=fields("label")),))
-    with pytest.raises(ProgramFileError, match="'photo' holds Image"):
-        standalone_script(program_file(spec, build_program(spec).candidate()))
-    free = one_step().model_copy(update={"adapter": "two_step"})
-    with pytest.raises(ProgramFileError, match="'answer' answers in free words"):
-        standalone_script(free)
-    why = {}
+def test_every_sample_answers_where_tuneboard_is_not_installed(tmp_path: Path):
     for sample in SAMPLES:
         program = program_file(
             sample.pipeline, build_program(sample.pipeline).candidate(), model={"name": "offline/learner"}
         )
-        try:
-            script = saved(program, tmp_path)
-        except ProgramFileError as error:
-            why[sample.name] = str(error)
-            continue
-        done = run(script, *[part for f in program.pipeline.inputs for part in (f"--{f.name}", "x")])
-        assert "offline stand-in, which cannot be asked from here" in done.stderr
-    assert why == {
-        "shop_questions": "The step 'agent' may call tools, which a script without Tuneboard cannot. "
-        "Take the Python script with Tuneboard."
+        folder = unpacked(program, tmp_path / sample.name)
+        row = {field.name: "3" if field.type != "str" else "A red lamp" for field in program.pipeline.inputs}
+        done = run(folder, *[part for name, value in row.items() for part in (f"--{name}", value)])
+        assert done.returncode == 0, done.stderr
+        typed = {f.name: parse_value(row[f.name], field_type(f)) for f in program.pipeline.inputs}
+        expected = program.build()(**typed)
+        answer = json.loads(done.stdout)
+        assert list(answer) == [field.name for field in program.pipeline.outputs]
+        assert {name: cell(value) for name, value in answer.items()} == {
+            name: cell(expected[name]) for name in answer
+        }
+
+
+AGENT = StepSpec(
+    name="agent",
+    strategy="react",
+    inputs=fields("text"),
+    outputs=fields("total: float"),
+    options=StepOptions(tools=("calculator", "python")),
+)
+RATED = StepSpec(
+    name="rated",
+    strategy="best_of_n",
+    inputs=fields("text"),
+    outputs=fields("label"),
+    options=StepOptions(tries=2, threshold=0.9),
+)
+CODED = StepSpec(
+    name="coded", strategy="program_of_thought", inputs=fields("text"), outputs=fields("total: float")
+)
+
+
+def act(body: dict[str, Any]) -> str:
+    """A model that calls a tool once, writes code, rates and answers."""
+    asked = str(body["messages"])
+    names = [name for name in ACTS if f"[[ ## {name} ## ]]" in str(body["messages"][0]["content"])]
+    tool = "finish" if "observation" in str(body["messages"][-1]["content"]) else "calculator"
+    args = "{}" if tool == "finish" else '{"expression": "6 * 7"}'
+    values = {
+        **ACTS,
+        "next_tool_name": tool,
+        "next_tool_args": args,
+        "score": "0.5" if "one" in asked else "1",
     }
+    return written("chat", {name: values[name] for name in names})
+
+
+ACTS = {
+    "next_thought": "Work it out.",
+    "next_tool_name": "",
+    "next_tool_args": "",
+    "reasoning": "So.",
+    "generated_code": "```python\nprint(6 * 7)\n```",
+    "explanation": "It fits.",
+    "score": "",
+    "total": "42",
+    "label": "fine",
+}
+
+
+@pytest.mark.parametrize("step", [AGENT, RATED, CODED], ids=lambda step: step.strategy)
+def test_agents_ratings_and_code_run_as_they_do_here(step: StepSpec, tmp_path: Path):
+    spec = PipelineSpec(steps=(step,))
+    rows = [{"text": "one"}, {"text": "two"}]
+    sent = same_as_the_engine(spec, build_program(spec).candidate(), "chat", act, rows, tmp_path)
+    assert len(sent) >= 4
+
+
+def test_a_layout_in_free_words_asks_a_second_time_for_the_fields(tmp_path: Path):
+    spec = PipelineSpec(steps=(SORTING,))
+    reply = written("chat", {"label": "Blue", "why": '["a"]'})
+    rows = [{"text": "red lamp", "extra": ""}]
+    sent = same_as_the_engine(
+        spec, build_program(spec).candidate(), "two_step", lambda body: reply, rows, tmp_path
+    )
+    assert len(sent) == 2
+
+
+def test_the_folder_holds_the_engines_own_files_and_nothing_that_tunes(tmp_path: Path):
+    folder = unpacked(one_step(), tmp_path)
+    carried = sorted(path for path in (folder / "engine").rglob("*") if path.is_file())
+    for path in carried:
+        assert path.read_bytes() == (ROOT / path.relative_to(folder)).read_bytes()
+    packages = {path.relative_to(folder).parts[1] for path in carried}
+    assert not packages & {"optimizers", "search", "store", "runs", "cli", "serve", "training", "evaluate"}
+    assert {path.relative_to(folder).as_posix() for path in carried} == set(engine_files())
+    names = {line.partition("==")[0] for line in (folder / "requirements.txt").read_text().splitlines()}
+    assert {"aiohttp", "bm25s", "litellm", "orjson", "pydantic", "pydantic-monty"} <= names
+    assert not names & {"streamlit", "optuna", "torch", "typer", "pytest"}
+    assert "Python 3.11 or newer" in (folder / "run.py").read_text()
+    assert "requirements.txt" in (folder / "README.md").read_text()
+
+
+def test_every_file_of_the_folder_is_found_by_the_others(tmp_path: Path):
+    folder = unpacked(one_step(), tmp_path)
+    paths = [Path(name).with_suffix("") for name in engine_files() if name.endswith(".py")]
+    modules = [".".join(part for part in path.parts if part != "__init__") for path in paths]
+    code = (
+        "import importlib, sys; sys.path.insert(0, '.')\n"
+        f"for name in {modules!r}:\n"
+        "    try: importlib.import_module(name)\n"
+        "    except ModuleNotFoundError as error:\n"
+        "        assert not str(error.name).startswith('engine'), error\n"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=folder, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_a_corpus_that_is_too_large_to_go_along_is_refused(tmp_path: Path):
+    table = tmp_path / "large.csv"
+    table.write_text("text\n" + "".join(f"{'word ' * 300}{i}\n" for i in range(1500)))
+    options = StepOptions(corpus=CorpusSpec(file=str(table), column="text"))
+    step = StepSpec(name="find", strategy="retrieve", inputs=fields("text"), options=options)
+    spec = PipelineSpec(steps=(step,))
+    program = program_file(spec, build_program(spec).candidate())
+    with pytest.raises(ProgramFileError, match=r"'find' searches .*too large to go along.*with Tuneboard"):
+        get_export("python").content(program)

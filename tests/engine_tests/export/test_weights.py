@@ -103,7 +103,8 @@ def test_a_hosted_model_is_named_and_needs_its_key():
     assert "-e MY_KEY" in docker
     assert '"--key-env", "MY_KEY"' in docker
     assert "[weights]" not in docker
-    for form in ("python", "dspy", "openai_request"):
+    assert b"ft:small-base:me::1" in unzipped("python", content)["program.json"]
+    for form in ("dspy", "openai_request"):
         assert b"ft:small-base:me::1" in get_export(form).content(content)
 
 

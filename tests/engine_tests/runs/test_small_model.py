@@ -72,7 +72,7 @@ def test_a_small_model_learns_what_the_large_one_does(server, tmp_path):
     assert [t.split for t in trials if t.split in ("test", "teacher")] == ["test", "test", "teacher"]
     assert all(p["holds"] for p in result["proof"])
     program = read_program(Path(result["export_path"]))
-    assert b"ft:small-base" in get_export("python").content(program)
+    assert b"ft:small-base" in get_export("python").render(program)["program.json"]
     with zipfile.ZipFile(io.BytesIO(get_export("weights").content(program))) as made:
         assert json.loads(made.read(f"weights/models/{record.name}/model.json"))["run"] == run
     assert not list((tmp_path / "training").rglob("*.json"))  # orders that were started are needed no more

@@ -24,7 +24,7 @@ def peer() -> str | None:
 def _imports_dspy(python: str) -> bool:
     own = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     done = subprocess.run(
-        [python, "-c", "import dspy"],
+        [python, "-c", "import dspy, bm25s, platformdirs, rapidfuzz"],
         capture_output=True,
         env={**os.environ, **own},
         timeout=600,
@@ -38,7 +38,7 @@ def in_dspy(code: str, folder: Path) -> str:
     found = peer()
     if found is None:
         pytest.skip(
-            "DSPy is not installed (TUNEBOARD_BENCH_PEER); the files' own parts were checked by the other tests."
+            "DSPy and what scripts need are not installed (TUNEBOARD_BENCH_PEER); the files' own parts were checked by the other tests."
         )
     own = {
         "DSPY_CACHEDIR": str(folder / "cache"),

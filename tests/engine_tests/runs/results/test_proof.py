@@ -1,14 +1,22 @@
 """The proof of an export: it holds for what the run wrote, shows a changed character, and pays for nothing."""
 
+import csv
+import os
 import re
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import orjson
 import pytest
-from support.run_setup import add_data, add_run, answer, server_model
+from support.run_setup import THINGS, add_data, add_run, answer, server_model
 from support.servers.openai_server import OpenAIServer
 
+import engine
 from engine import loop
+from engine.export.container import zipped
+from engine.export.program import read_program
 from engine.pipeline.importers.task import import_task
 from engine.pipeline.spec import PipelineSpec
 from engine.runs.prepare import prepare
@@ -43,14 +51,13 @@ def prove_again(home, run_id):
 
 
 @pytest.mark.parametrize("adapter", ["chat", "json"])
-def test_both_files_of_a_run_score_as_the_run_did(home, adapter):
+def test_the_files_of_a_run_score_as_the_run_did(home, adapter):
     run_id = add_run(home, optimizer=Named(name="LabeledFewShot"), adapter=adapter)
     assert work(home, run_id) == 0
     result = result_of(home, run_id)
-    program, messages = result["proof"]
-    assert (program["file"], messages["file"]) == ("program.json", "messages.json")
-    assert program["holds"]
-    assert messages["holds"]
+    assert [proof["file"] for proof in result["proof"]] == ["program.json", "messages.json", "standalone.zip"]
+    assert all(proof["holds"] for proof in result["proof"])
+    program = result["proof"][0]
     assert program["rows"] == result["best"]["rows"]
     assert program["score"] == pytest.approx(result["best"]["test"])
 
@@ -61,7 +68,7 @@ def test_with_a_paid_model_nothing_is_asked_again(home):
         assert work(home, run_id) == 0
         assert set(server.served.values()) == {1}
         result = result_of(home, run_id)
-        assert [p["holds"] for p in result["proof"]] == [True, True]
+        assert [p["holds"] for p in result["proof"]] == [True, True, True]
         before = sum(server.served.values())
         path = Path(result["export_path"])
         changed = path.with_name("messages.json")
@@ -69,8 +76,9 @@ def test_with_a_paid_model_nothing_is_asked_again(home):
         (step,) = templates
         templates[step][0]["content"] += "!"
         changed.write_bytes(orjson.dumps(templates))
-        program, messages = prove_again(home, run_id)
+        program, messages, folder = prove_again(home, run_id)
         assert program["holds"]
+        assert folder["holds"]
         assert not messages["holds"]
         assert messages["unknown"] == messages["rows"]
         assert "would cost" in messages["sentence"]
@@ -85,8 +93,9 @@ def test_a_changed_program_is_told_from_the_one_that_was_tested(home):
     for state in saved["candidate"]["steps"].values():
         state["demos"] = []
     path.write_bytes(orjson.dumps(saved))
-    program, messages = prove_again(home, run_id)
+    program, messages, folder = prove_again(home, run_id)
     assert not program["holds"]
+    assert not folder["holds"]
     assert "did not" in program["sentence"]
     assert messages["holds"]
 
@@ -153,11 +162,52 @@ def test_the_record_module_of_a_run_is_proven_without_running_a_users_class(home
         result = result_of(home, run_id)
         before = sum(server.served.values())
         *_, module = result["proof"]
-        assert module["file"] == "program_records.py"
+        assert module["file"] == "program_records.zip"
         assert module["holds"], module["sentence"]
         assert 0 < module["score"] < 1
-        path = Path(result["export_path"]).with_name("program_records.py")
-        assert ("class Bill(" in path.read_text(encoding="utf-8")) is own
-        path.write_text(path.read_text(encoding="utf-8").replace("Read", "Guess"), encoding="utf-8")
+        path = Path(result["export_path"]).with_name("program_records.zip")
+        with zipfile.ZipFile(path) as packed:
+            files = {name: packed.read(name) for name in packed.namelist()}
+        assert (b"class Bill(" in files["program_records.py"]) is own
+        path.write_bytes(zipped(files | {"engine/text.py": files["engine/text.py"] + b"\n"}))
         assert not prove_again(home, run_id)[-1]["holds"]
+        path.write_bytes(zipped(files))
+        assert prove_again(home, run_id)[-1]["holds"]
         assert sum(server.served.values()) == before
+
+
+def test_the_folder_of_a_run_sends_and_answers_the_same_in_a_process_without_tuneboard(home):
+    with OpenAIServer(answer) as server:
+        model = server_model(server.url)
+        run_id = add_run(home, optimizer=Named(name="LabeledFewShot"), model=model)
+        assert work(home, run_id) == 0
+        path = Path(result_of(home, run_id)["script_path"])
+        assert path.name == "standalone.zip"
+        file = read_program(path.with_name("program.json"))
+        rows = [{"text": f"Put the {thing} away."} for thing in THINGS]
+        server.requests.clear()
+        lm = engine.LM(
+            file.model.name,
+            api_base=server.url,
+            api_key="k",
+            temperature=file.model.temperature,
+            max_tokens=file.model.max_tokens,
+            cache=False,
+        )
+        program = file.build(lm=lm)
+        outputs = [f.name for f in file.pipeline.outputs]
+        expected = [[program(**row)[name] for name in outputs] for row in rows]
+        sent = sorted(orjson.dumps(body, option=orjson.OPT_SORT_KEYS) for body in server.requests)
+        server.requests.clear()
+        folder = home / "elsewhere"
+        with zipfile.ZipFile(path) as packed:
+            packed.extractall(folder)
+        (folder / "rows.json").write_bytes(orjson.dumps(rows))
+        command = [sys.executable, "-I", "run.py", "rows.json", "--output", "answers.csv"]
+        child_env = {"PATH": os.environ["PATH"], "HOME": str(home / "nobody"), "OPENAI_API_KEY": "k"}
+        done = subprocess.run(command, cwd=folder, env=child_env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        with (folder / "answers.csv").open(newline="") as table:
+            assert [[row[name] for name in outputs] for row in csv.DictReader(table)] == expected
+        assert sorted(orjson.dumps(body, option=orjson.OPT_SORT_KEYS) for body in server.requests) == sent
+        assert not list((home / "nobody").rglob("cache*")), "answers are not stored"

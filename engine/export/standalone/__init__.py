@@ -1,1 +1,0 @@
-"""A script that runs a tuned program without Tuneboard."""
