@@ -90,7 +90,8 @@ def _filtered(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunRow]:
             width=320,
         )
         there = {run.state for run in runs}
-        states = {"": "All states", **{s: word for s, word in STATE_WORDS.items() if s in there}}
+        states: dict[str, str] = {"": "All states"}
+        states |= {state: word for state, word in STATE_WORDS.items() if state in there}
         state = ui.pick("State", states, key="history_state", width=160)
         project = ""
         if len(names) > 1:

@@ -228,7 +228,9 @@ def test_the_script_says_plainly_what_was_tuned(tmp_path: Path):
     ]
     assert "pip install dspy tuneboard\n" in text
     assert "from engine.similarity import" in text
-    assert "self.sort = dspy.ChainOfThought(SORT)" in script(tuned(ONE), "http://127.0.0.1:1/v1", tmp_path / "one")
+    assert "self.sort = dspy.ChainOfThought(SORT)" in script(
+        tuned(ONE), "http://127.0.0.1:1/v1", tmp_path / "one"
+    )
 
 
 @pytest.mark.parametrize("spec", [STEPS, ONE, AGENT], ids=["steps", "one step", "agent"])
