@@ -14,7 +14,6 @@ from functools import cache
 from importlib.metadata import requires, version
 from pathlib import Path
 
-import engine
 from engine.errors import ProgramFileError
 from engine.export.answering import option
 from engine.export.program import ProgramFile, quotable, to_text
@@ -95,7 +94,7 @@ def _and_parents(module: str) -> Iterator[str]:
 
 def _place(module: str) -> Path | None:
     """Return a module's file; None where the name is not a module's, but of something in one."""
-    path = Path(engine.__file__).parents[1].joinpath(*module.split("."))
+    path = Path(__file__).parents[2].joinpath(*module.split("."))
     return next((p for p in (path / "__init__.py", path.with_suffix(".py")) if p.is_file()), None)
 
 
