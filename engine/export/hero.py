@@ -90,10 +90,10 @@ def _missing_rows(left: Mapping[str, Any] | None) -> list[str]:
 def _taken_sentences(result: Mapping[str, Any]) -> list[str]:
     """Say which prompt was taken where it is not the search's choice, and whose figures are shown."""
     best, taken = result.get("best_candidate"), result.get("taken_candidate")
-    if taken in (None, best):
+    if taken in (None, best) or result["verdict"].get("kind") == "not_tested":
         return []
     if taken == result.get("seed_candidate"):
-        return ["Taken is the starting prompt; these are the figures of the best one against it."]
+        return ["The starting prompt is taken. These are the figures of the best one against it."]
     if not result.get("taken"):
         return ["Another prompt was taken; these are the figures of the best one."]
     chosen = f"the search's choice scores {percent(result['best']['test'])} on the test rows"

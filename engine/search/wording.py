@@ -104,7 +104,7 @@ def untested_sentence(number: int, before: float | None, after: float | None, ro
         known = f"prompt {number} was not scored on all validation rows"
     if not number:
         known = "no other prompt was better than the start"
-    compare = "Finish the test to compare them" if number else "Finish the test to score it"
+    compare = "Finish the test to compare it with the start" if number else "Finish the test to score it"
     return f"Not tested yet: {known}. {compare} on rows that the search never saw."
 
 

@@ -149,7 +149,8 @@ def _offers(run: RunRow, result: Mapping[str, Any]) -> list[Offer]:
         if against := static.get("validation_against_best"):
             why += f" On the rows to choose by: {compared_scores(against)}."
         if static["test"] is None:
-            why += " It was not tested: too little of the budget was left."
+            cut = result["verdict"]["kind"] != "not_tested"
+            why += f" It was not tested{': too little of the budget was left' if cut else ''}."
         wanted.insert(len(wanted) - 1, (static["candidate"], "The best fixed prompt", why))
     for made in more_scores.made_by_hand(run):
         wanted.append(

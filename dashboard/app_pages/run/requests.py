@@ -90,7 +90,7 @@ def _stop_choices(run: RunRow) -> None:
     what = (
         "What is left of the final test"
         if ended
-        else "Ends the search and keeps the best prompt so far. The final test"
+        else "Ends the search, which keeps the prompt that it would choose now. The final test"
     )
     st.caption(escape_markdown(f"{what}{price}."))
     stop = ui.callback(launching.stop, run.id)

@@ -90,7 +90,7 @@ def test_taking_the_search_s_choice_again_shows_its_figures_again(home):
 @pytest.mark.parametrize(
     ("which", "sentence"),
     [
-        ("start", "Taken is the starting prompt; these are the figures of the best one against it."),
+        ("start", "The starting prompt is taken. These are the figures of the best one against it."),
         ("untested", "Another prompt was taken; these are the figures of the best one."),
     ],
 )
