@@ -29,7 +29,7 @@ ROWS_SHOWN = 200
 
 
 def _prompt_card(seen: Snapshot, number: int, *, pinned: bool) -> None:
-    """Show a prompt by its number, with its rows; `pinned`: the best so far, as no other was chosen."""
+    """Show a prompt by its number, with its rows; `pinned`: the run's own choice or the best so far, as none was clicked."""
     run, found = seen.run, {c.id: c for c in reading.candidates(seen.run.id)}
     row = next((c for c in found.values() if c.number == number), None)
     trials = [
@@ -42,7 +42,9 @@ def _prompt_card(seen: Snapshot, number: int, *, pinned: bool) -> None:
         with ui.row("prompt_head", "top", side="distribute"):
             score = "" if trial.answered_score is None else f"{percent(trial.answered_score, 0)} on "
             failed = f", {trial.failed} failed" if trial.failed else ""
-            best = f":green[:material/star:] {'Best' if run.is_over else 'Best so far'}: " if pinned else ""
+            other = lead is not None and lead.candidate != row.id
+            word = "Chosen at the end" if other else "Best" if run.is_over else "Best so far"
+            best = f":green[:material/star:] {word}: " if pinned else ""
             most = max(t.rows_total for t in seen.trials if t.split == trial.split)
             st.markdown(
                 f"{best}**{upper_first(prompt_name(number))}** · {score}{trial.rows_done} of {most} "
@@ -54,9 +56,9 @@ def _prompt_card(seen: Snapshot, number: int, *, pinned: bool) -> None:
         if lead is not None and lead.candidate == row.id:
             mean, low, high = (percent(share, 0) for share in lead.score[:3])
             st.caption(f"Likely score {mean}, 95 % interval {low} to {high}.")
-        chosen = found.get(str((run.result or {}).get("best_candidate")))
-        if pinned and chosen is not None and chosen.id != row.id:
-            st.caption(f"The search chose {prompt_name(chosen.number)}.")
+        if pinned and lead is not None and other and lead.candidate in found:
+            name = prompt_name(found[lead.candidate].number)
+            st.caption(f"The best so far was {name}, with about {percent(lead.score.mean, 0)}.")
         usage, seconds = sum((t.usage for t in trials), Usage()), sum(t.seconds for t in trials)
         st.caption(
             f"{counted(len(trials), 'trial')}: {counted(usage.calls, 'call')}, {usage.cached:,} from the cache, "
@@ -190,7 +192,9 @@ def _draw(seen: Snapshot, shown: Parts, live: str) -> None:
         with st.container():
             _training_card(shown["training"], live)
     with right:
-        number = chosen if chosen is not None else shown["leader"]
+        end = str((run.result or {}).get("best_candidate"))
+        picked = next((c.number for c in reading.candidates(run.id) if c.id == end), shown["leader"])
+        number = chosen if chosen is not None else picked
         with st.container():
             if number is not None:
                 _prompt_card(seen, number, pinned=chosen is None)
