@@ -54,7 +54,7 @@ def parts(seen: Snapshot) -> dict[str, Any]:
     scores = score_chart(seen.trials, seen.parents, seen.leads, chosen)
     leader = scores.leader.number if scores.leader else None
     return {
-        "stage": f"{stage(seen.run, seen.requests, leader)}{' training' if seen.training else ''}",
+        "stage": f"{stage(seen.run, seen.requests, leader)} {len(seen.leads)}{' training' if seen.training else ''}",
         "leader": leader,
         "end": _end(seen.run),
         "meters": _meters(seen),

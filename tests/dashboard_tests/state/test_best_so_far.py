@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import pytest
@@ -153,3 +154,9 @@ def test_what_the_search_chooses_by_validation_scores_is_the_leader_at_the_end(r
         assert bool(marks) is (chosen != replay.end.seen.leads[-1].candidate), "a mark, not another past"
     else:
         assert chosen == replay.end.seen.leads[-1].candidate
+
+
+def test_the_card_is_drawn_again_whenever_the_line_moves(replay):
+    for before, after in pairwise(replay.moments):
+        if before.leads != after.leads:
+            assert before.parts["stage"] != after.parts["stage"]
