@@ -204,6 +204,8 @@ def key_variables(value: object) -> set[str] | None:
     """Return the environment variables with the keys of all models in a spec or a request; None where a library finds its own."""
     asked = list(endpoints_in(value))
     found = {endpoint.variable for endpoint in asked}
+    if any(isinstance(part, Mapping) and part.get("base_model") for part in _parts(value)):
+        found |= {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}  # weights to train may have to be fetched
     for name in {part for part in _parts(value) if isinstance(part, str)}:
         try:
             provider = find_route(name).provider if len(name) < LONGEST_NAME else None

@@ -249,6 +249,10 @@ def test_a_child_gets_the_keys_of_the_models_that_it_asks_and_no_other_secret(pr
     passed = launching._environment({"TYPED_KEY": "sk"}, asked)
     assert passed["TYPED_KEY"] == "sk"
     assert "GROQ_API_KEY" not in passed
+    monkeypatch.setenv("HF_TOKEN", "hf")
+    assert "HF_TOKEN" not in passed
+    training = {"optimizer": {"name": "BootstrapFinetune", "options": {"base_model": "Qwen/Qwen3-0.6B"}}}
+    assert launching._environment({}, {**asked, **training})["HF_TOKEN"] == "hf"
     assert passed["PATH"]
 
 
