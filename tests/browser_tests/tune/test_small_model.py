@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
-from support.pages.browser_frame import fill, pick, press, shoot
+from support.pages.browser_frame import fill, pick, press, settled, shoot
 from support.pages.dashboard_server import Server
 from support.run_setup import PIPELINE, add_data, csv_bytes
 from support.servers.fine_tuning_server import FineTuningServer
@@ -41,6 +41,7 @@ def test_a_small_model_is_made_and_set_against_the_large_one(
 ) -> None:
     page = new_page(f"tune?project={project}", height=1900)
     page.get_by_text("Make a small model do this").click()
+    settled(page)
     pick(page, "Where is it trained?", "At a provider")
     pick(page, "Teacher, the large model", "large-teacher")
     fill(page, "Base model", "small-base")
