@@ -192,6 +192,12 @@ def _named_in(value: object, chosen: Collection[str]) -> Iterator[Endpoint]:
                 yield Endpoint(name, "", "")
 
 
+def _all_in(value: object) -> list[Endpoint]:
+    """Return the endpoints in a value, and the models that it gives by name alone."""
+    in_full = list(endpoints_in(value))
+    return [*in_full, *_named_in(value, {endpoint.model for endpoint in in_full})]
+
+
 def foreign_model(spec: object, prompts: object) -> str:
     """Return a model that a step of these prompts names, which is none of the spec's and not tuned here; else ""."""
     others = _named_in(prompts, {endpoint.model for endpoint in endpoints_in(spec)})
@@ -223,9 +229,8 @@ def endpoint_refusal(value: object, added: object) -> str:
     Anyone may ask the known providers with their usual keys. Other addresses, variables and providers are those of the models
     that an administrator has `added` on the Settings page: a key goes to its own address and nowhere else.
     """
-    known = {endpoint.place for endpoint in endpoints_in(added)}
-    in_full = list(endpoints_in(value))
-    for endpoint in (*in_full, *_named_in(value, {asked.model for asked in in_full})):
+    known = {endpoint.place for endpoint in _all_in(added)}
+    for endpoint in _all_in(value):
         if not endpoint.address and (hosted := hosted_choice(endpoint.model)) is not None:
             endpoint = Endpoint(hosted.name, hosted.base_url or "", hosted.key_env or "")
         provider = find_provider(endpoint.model)

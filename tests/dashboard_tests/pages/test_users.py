@@ -13,7 +13,7 @@ from engine.errors import AccessError, EngineError, NotFoundError, StoreError
 from engine.pipeline.templates import SAMPLES
 from engine.records import Usage
 from engine.runs.child.request import ConnectionRequest, TaskName
-from engine.runs.spec import ProjectDraft
+from engine.runs.spec import Named, ProjectDraft
 from engine.store.rows import FROM_ELSEWHERE
 from engine.store.store import Store
 from engine.users import USERS_VARIABLE, UserFile
@@ -262,6 +262,15 @@ def test_a_model_given_by_its_name_alone_passes_the_same_door(project, value):
         pytest.raises(AccessError, match="no administrator"),
     ):
         check_endpoints(store, value)
+
+
+def test_a_draft_that_names_such_a_model_can_be_edited_and_is_not_sent(project):
+    with users.acting("root"):
+        drafts.update(project, metric=Named(name="Rubric", options={"judge": "ollama/x"}))
+    with users.acting("bob"):
+        after = drafts.update(project, seed=7)
+        with pytest.raises(AccessError, match="no administrator has added"):
+            launching.create(project, after.model_dump(mode="json"), "T")
 
 
 def test_data_that_reads_like_a_model_and_usual_models_pass_the_door(project):
