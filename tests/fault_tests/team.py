@@ -223,18 +223,23 @@ def other_peoples_events(team: Team) -> Tried:
 
 
 def files(team: Team) -> Tried:
-    """Files that another user's page was sent, by their address and by its echo in a task of one's own."""
-    with team.tab("ada", "export") as tab:
-        addresses = sorted(set(re.findall(r"/media/\w+\.\w+", tab.text)))
-        yield "the owner reads them", all(team.session("ada").request(a)[0] == 200 for a in addresses)
+    """Files of another user's pages: by their addresses, their ids, and an echo of the address in a task of one's own."""
+    with team.tab("ada", "examples") as tab:
+        addresses = re.findall(r"/media/\w+\.\w+", tab.text)
+    mallory = team.session("mallory")
+    with team.tab("ada", "export") as tab, Tab(mallory, "settings") as other:
+        for file_id in team.some(*re.findall(r'deferred_file_id: "(\w+)', tab.text)):
+            yield f"download {file_id[:8]}", not other.deferred(file_id)
+            addresses.append(tab.deferred(file_id))
+        yield "its owner reads each", all(team.session("ada").request(a)[0] == 200 for a in addresses)
         with users.acting("mallory"):
             project = drafts.project_from_sample(SAMPLES[0])
-        for address in team.some(*addresses):
-            yield f"address {address}", team.session("mallory").request(address)[0] != 200
+        for address in addresses:
+            yield f"address {address[:20]}", mallory.request(address)[0] != 200
             with users.acting("mallory"):
                 drafts.rename_project(project, address)
-            Tab(team.session("mallory"), "task", project=project).__exit__()
-            yield f"echo of {address}", team.session("mallory").request(address)[0] != 200
+            Tab(mallory, "task", project=project).__exit__()
+            yield f"echo of {address[:20]}", mallory.request(address)[0] != 200
 
 
 def ways(address: str) -> dict[str, dict[str, object]]:
@@ -274,6 +279,10 @@ def with_way(draft: ProjectDraft, way: dict[str, object]) -> ProjectDraft:
     return draft.model_copy(update={"pipeline": draft.pipeline.model_copy(update={"steps": (step,)})})
 
 
+EDITS = re.compile(r"-(use_[A-Z]|choose_|set_plan|share_|next_step|source_)")
+"""Buttons that change the draft, so that it would not send what the attempt is about."""
+
+
 def endpoints(team: Team) -> Tried:
     """Every button of the pages that ask a model, in projects that would send a key of the server to an internal service.
 
@@ -295,7 +304,9 @@ def endpoints(team: Team) -> Tried:
             for page in ("metric",) if team.small else ("examples", "metric", "tune", "try_it"):
                 with Tab(team.session("mallory"), page, project=project) as tab:
                     for widget, kind in list(tab.widgets.items()):
-                        if kind == "button" and (widget.endswith("try_metric") or not team.small):
+                        if kind == "button" and (
+                            widget.endswith("try_metric") if team.small else not EDITS.search(widget)
+                        ):
                             before = team.internal.calls
                             tab.send({widget: ("button", "")})
                             yield f"{name}: {page} {widget[-24:]}", team.internal.calls == before
@@ -401,11 +412,9 @@ def uploads(team: Team) -> Tried:
     session = Session(team.server.port)
     session.cookie = f"{mallory.cookie}; {given}"
     with Tab(session, "settings") as tab:
-        found = re.search(r'session_id: "([^"]+)"', tab.text)
-        identity = found[1] if found else ""
         for number in range(2 if team.small else 20):
             status, *_ = session.request(
-                f"/_stcore/upload_file/{identity}/{number}",
+                f"/_stcore/upload_file/{tab.session_id}/{number}",
                 "PUT",
                 _multipart(b"x" * 2**20),
                 origin=session.origin,

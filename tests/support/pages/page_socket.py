@@ -6,6 +6,7 @@ What a browser would never send can be sent here: events of widgets that the pag
 from __future__ import annotations
 
 import http.client
+import re
 import time
 from collections.abc import Mapping
 from urllib.parse import urlencode
@@ -101,6 +102,24 @@ class Tab:
             setattr(state, VALUES[kind], True if kind == "button" else text)
         self._socket.send(asking.SerializeToString())
         return self._received()
+
+    def deferred(self, file_id: str) -> str:
+        """Return the address of a download that is made when it is asked for; "" where it is refused."""
+        asking = BackMsg()
+        asking.backend_operation_request.request_id = file_id
+        asking.backend_operation_request.session_id = self.session_id
+        asking.backend_operation_request.deferred_file.file_id = file_id
+        self._socket.send(asking.SerializeToString())
+        while True:
+            message = ForwardMsg.FromString(self._socket.recv(timeout=SECONDS))  # type: ignore[arg-type]
+            if message.HasField("backend_operation_response"):
+                return message.backend_operation_response.deferred_file.url
+
+    @property
+    def session_id(self) -> str:
+        """Streamlit's id of this session."""
+        found = re.search(r'session_id: "([^"]+)"', self.text)
+        return found[1] if found else ""
 
     def _received(self) -> str:
         came: list[str] = []
