@@ -27,7 +27,7 @@ from engine.home import data_home
 from engine.lm.keys import SECRET_VARIABLE
 from engine.runs.child.request import ChildAnswer, ChildRequest, TaskName
 from engine.runs.spending import check_larger, check_spending
-from engine.runs.trust import ADDRESSES, address_refusal, addresses_in, key_variables
+from engine.runs.trust import key_variables
 from engine.store.processes import process_start
 from engine.store.rows import BUDGET, RunRow
 
@@ -37,10 +37,6 @@ def create(
 ) -> str:
     """Store a new run, queued; return its id. Raises RunError where it would ask an address that only a file has named, or pass its user's limits."""
     with writing() as store:
-        if noted := store.settings.get(ADDRESSES, []):
-            for address in addresses_in(spec):
-                if reason := address_refusal(address, noted):
-                    raise RunError(reason)
         check_endpoints(store, spec)
         check_spending(store, users.name(), spec, estimate)
         return store.runs.create(project_id, spec, title, estimate, started_by=users.name())
@@ -107,6 +103,7 @@ def ask(run_id: str, kind: str, content: Mapping[str, Any]) -> int:
             raise RunError(
                 "This run is not going on, so it cannot be asked for anything. Go on with it first."
             )
+        check_endpoints(store, [run.spec, content])
         if kind == BUDGET:
             check_larger(store, run, content.get("budget") or {})
         return store.requests.add(run_id, kind, content)
@@ -121,6 +118,7 @@ def resume(run_id: str, keys: Mapping[str, str] | None = None) -> None:
         run = store.runs.get(run_id)
         if run.state == "finished":
             raise RunError("This run has finished. Start a new one to go further.")
+        check_endpoints(store, run.spec)
         if run.state in ("lost", "stopped", "failed"):
             check_spending(store, run.started_by, run.spec, run.estimate, run.id)
         store.runs.request_resume(run_id)

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from dashboard.state import candidates, launching, reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.writing import writing
-from engine.errors import RunError
+from engine.errors import AccessError, RunError
 from engine.records import Candidate, Outcome, Usage
 from engine.runs.results.more_scores import (
     LABEL,
@@ -116,7 +116,7 @@ def _start(run_id: str, keys: Mapping[str, str], *, lost: bool, idle: bool) -> N
         return
     try:
         launching.start(run_id, keys)
-    except RunError as error:
+    except (RunError, AccessError) as error:
         with writing() as store:
             end_scoring(store, store.runs.get(run_id), str(error))
         raise

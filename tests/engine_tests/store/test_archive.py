@@ -200,6 +200,7 @@ FORGERIES = (
     "UPDATE outcomes SET content = 'no JSON'",
     "UPDATE outcomes SET content = json_set(content, '$.usage', json('{\"calls\": -1}'))",
     "UPDATE candidates SET content = '[' || content",
+    'UPDATE candidates SET content = replace(content, \'"demos"\', \'"weights": "ollama/x", "demos"\')',
 )
 
 
