@@ -132,6 +132,14 @@ class StoreTooNewError(StoreError):
     """The database was written by a newer version of Tuneboard."""
 
 
+class StoreMovedError(StoreError):
+    """The open database file is not at its path any more."""
+
+
+class StoreDamagedError(StoreError):
+    """The database file holds bytes that cannot be read."""
+
+
 class RunError(EngineError):
     """A run cannot start or go on."""
 

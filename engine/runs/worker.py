@@ -81,6 +81,10 @@ from engine.text import change_in_percent
 BUSY_SECONDS = 5.0
 LOOK_SECONDS = 1.0
 
+_GO_ON_ELSEWHERE = (
+    "Go on with the run from the new place, or with the newer version: answers are not paid for again."
+)
+
 _log = logging.getLogger("engine.runs")
 
 
@@ -155,6 +159,8 @@ class _Job:
                 if self.taken:
                     _log.warning("Run %s was deleted or taken over by another process.", run_id)
                     return 1
+                if watch.failure is not None:
+                    return self._failed(f"{watch.failure} {_GO_ON_ELSEWHERE}")
                 cost = FinalTestCost.stored((self.store.runs.get(run_id).estimate or {}).get("final_test"))
                 words = f" The final test takes {cost.words}." if cost else ""
                 return self._store_end(

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -23,9 +24,11 @@ import orjson
 from engine.errors import (
     AccessError,
     NotFoundError,
+    StoreDamagedError,
     StoreError,
     StoreFullError,
     StoreLockedError,
+    StoreMovedError,
     StoreTooNewError,
 )
 from engine.records import json_form
@@ -58,6 +61,7 @@ class Connection:
             if not read_only:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = self._open()
+            self._identity = _identity(self.path)
 
     def close(self) -> None:
         """Close the file. Closing twice is harmless."""
@@ -74,9 +78,13 @@ class Connection:
         """Return a number that changes when another connection has written (compare on one connection)."""
         return int(self.read("PRAGMA data_version")[0][0])
 
-    def check_version(self) -> None:
-        """Raise StoreTooNewError when a newer version of Tuneboard has taken the open file over; it is closed then."""
+    def check_current(self) -> None:
+        """Raise StoreMovedError when the open file is not at its path any more, StoreTooNewError when a newer version uses it."""
         with self._lock, self._clear_errors():
+            if _identity(self.path) != self._identity:
+                raise StoreMovedError(
+                    f"The folder {self.path.parent} was moved, deleted or replaced while its database was open."
+                )
             self._schema(self._db)
 
     def _open(self) -> sqlite3.Connection:
@@ -120,13 +128,8 @@ class Connection:
         )
 
     def _schema(self, db: sqlite3.Connection) -> int:
-        try:
-            version = int(db.execute("PRAGMA user_version").fetchone()[0])
-        except sqlite3.Error:
-            db.close()
-            raise
+        version = int(db.execute("PRAGMA user_version").fetchone()[0])
         if version > SCHEMA_VERSION:
-            db.close()
             raise StoreTooNewError(
                 f"The database {self.path} was written by a newer version of Tuneboard. "
                 "Update Tuneboard, or choose another folder with TUNEBOARD_HOME."
@@ -148,6 +151,8 @@ class Connection:
             version = self._schema(db)
             if version == 0 and (left := self._left_by_a_run()):
                 self._check_is_new(existed, left)
+            if 0 < version < SCHEMA_VERSION:
+                self._copy_before_upgrade(version)
             if version < SCHEMA_VERSION:
                 migrate(db)
             db.execute("COMMIT")
@@ -155,6 +160,16 @@ class Connection:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
+
+    def _copy_before_upgrade(self, version: int) -> None:
+        """Write the file as an older version left it to `NAME.schema-VERSION.db` next to it. Raises StoreFullError."""
+        needed = 2 * self.path.stat().st_size  # the copy, and the tables that are written again
+        if shutil.disk_usage(self.path.parent).free < needed:
+            raise StoreFullError(
+                f"The database {self.path} is from an older version of Tuneboard, and a copy of it is stored before it is brought "
+                f"up to date. That takes {needed // 2**20 + 1} MB, and the disk has less room. Free some space."
+            )
+        copy_database(self.path, self.path.with_name(f"{self.path.stem}.schema-{version}.db"))
 
     def _left_by_a_run(self) -> Path | None:
         """Return a file in the folder that a run of this store has left; None where there is none."""
@@ -194,10 +209,11 @@ class Connection:
         known: object = kind
         columns = [column for column in _columns(known) if column[0] != leave_out]
         rows = self.read(f"SELECT {', '.join(name for name, _ in columns)} {rest}", values)
-        return [
-            kind(*(_read_as(shape, value) for (_, shape), value in zip(columns, row, strict=True)))
-            for row in rows
-        ]
+        with self.decoding():
+            return [
+                kind(*(_read_as(shape, value) for (_, shape), value in zip(columns, row, strict=True)))
+                for row in rows
+            ]
 
     def record(self, kind: type[_Record], missing: str, rest: str, values: Sequence[object]) -> _Record:
         """Return the first row as a record. Raises NotFoundError with the message `missing`."""
@@ -279,6 +295,20 @@ class Connection:
                     self._db.execute("COMMIT")
 
     @contextmanager
+    def decoding(self) -> Iterator[None]:
+        """Raise StoreDamagedError where a stored text inside cannot be read as the value that it was written from."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> StoreDamagedError:
+        return StoreDamagedError(
+            f"The file {self.path} is damaged or not a Tuneboard database ({type(error).__name__}: {error}). Bring a backup back "
+            "with: tuneboard restore FILE. Without one, move it away, or choose another folder with TUNEBOARD_HOME."
+        )
+
+    @contextmanager
     def _clear_errors(self) -> Iterator[None]:
         try:
             yield
@@ -292,6 +322,8 @@ class Connection:
                 raise StoreFullError(
                     f"The disk that holds the database {self.path} is full: nothing can be stored. Free some space."
                 ) from error
+            if any(words in text for words in ("decode", "malformed", "no such")):
+                raise self._damaged(error) from error
             raise StoreError(
                 f"The database {self.path} cannot be used: {text}. Check that the folder can be written "
                 "to and that the disk has room, or choose another folder with TUNEBOARD_HOME."
@@ -300,16 +332,35 @@ class Connection:
             if error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_TRIGGER:
                 raise AccessError(str(error)) from error  # from `engine.store.access`
             raise
-        except sqlite3.DatabaseError as error:
-            raise StoreError(
-                f"The file {self.path} is damaged or not a Tuneboard database ({error}). "
-                "Move it away, or choose another folder with TUNEBOARD_HOME."
-            ) from error
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            raise self._damaged(error) from error
         except OSError as error:
             raise StoreError(
                 f"The folder {self.path.parent} cannot be used: {error.strerror or error}. "
                 "Choose another one with TUNEBOARD_HOME."
             ) from error
+
+
+def copy_database(path: Path, target: Path) -> None:
+    """Write a copy of a database as it is at one moment, also while others write to it. Raises sqlite3.Error, OSError."""
+    part = target.with_name(f"{target.name}.part")
+    source = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+    try:
+        with closing(source), closing(sqlite3.connect(part)) as copy:
+            source.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")  # all of it is in one file
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from any other of this machine, wherever it is moved; None where there is no file."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _no_room(error: sqlite3.Error) -> bool:

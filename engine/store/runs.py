@@ -135,7 +135,11 @@ class Runs(StorePart):
         return self.get(run_id)
 
     def heartbeat(self, run_id: str, pid: int) -> bool:
-        """Note that the run's process is alive, now. False: the run is no longer this process's."""
+        """Note that the run's process is alive, now. False: the run is no longer this process's.
+
+        Raises StoreMovedError, StoreTooNewError.
+        """
+        self._db.check_current()
         sql = "UPDATE runs SET heartbeat_at = ? WHERE id = ? AND pid = ?"
         return self._db.write(sql, (time.monotonic(), run_id, pid)) > 0
 
@@ -222,10 +226,11 @@ class Requests(StorePart):
             (run_id,),
         )
         found = []
-        for number, kind, content, created_at, answer in rows:
-            stored = from_json(content)
-            asked = stored.get("asked", {})
-            found.append(RequestRow(number, kind, asked, created_at, answer, stored.get("batch")))
+        with self._db.decoding():
+            for number, kind, content, created_at, answer in rows:
+                stored = from_json(content)
+                asked = stored.get("asked", {})
+                found.append(RequestRow(number, kind, asked, created_at, answer, stored.get("batch")))
         return found
 
     def open(self, run_id: str) -> list[RequestRow]:
