@@ -465,6 +465,33 @@ def unarchive(
 
 @app.command()
 @plain_errors
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new zip file outside of the data folder.")],
+    home: Home = None,
+    without_cache: Annotated[bool, typer.Option("--without-cache", help="Leave the call cache out.")] = False,
+) -> None:
+    """Write the data folder into one file, also while runs go on."""
+    from engine.store.backup import back_up
+
+    back_up(data_home(), file, with_cache=not without_cache)
+    typer.echo(f"The data folder is in {file}. Bring it back with: tuneboard restore {file}")
+
+
+@app.command()
+@plain_errors
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `tuneboard backup` wrote.")],
+    home: Home = None,
+) -> None:
+    """Bring a backup back; what it replaces in the data folder is moved aside."""
+    from engine.store.backup import bring_back
+
+    replaced = bring_back(data_home(), file)
+    typer.echo(f"Restored {file}." + (f" What was there before is in {replaced}." if replaced else ""))
+
+
+@app.command()
+@plain_errors
 def models(
     name: Annotated[
         str | None, typer.Argument(metavar="tuned/NAME", help="One of them, with the commands that serve it.")
