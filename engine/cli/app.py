@@ -417,11 +417,14 @@ def export(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Where to write it; else next to the run's other exports. python, records, weights and container: a folder, or a file.zip."
+            help="Where to write it, with nothing written to the data folder; else next to the run's other exports. python, records, weights and container: a folder, or a file.zip."
         ),
     ] = None,
     candidate: Annotated[
-        str | None, typer.Option(help="Take another candidate than the one taken so far, by its id.")
+        str | None,
+        typer.Option(
+            help="Another candidate than the one taken so far, by its id; without --output it is taken from now on."
+        ),
     ] = None,
 ) -> None:
     """Export the program that a run made."""

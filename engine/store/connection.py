@@ -370,6 +370,7 @@ def _no_room(error: sqlite3.Error) -> bool:
         sqlite3.SQLITE_IOERR_WRITE,
         sqlite3.SQLITE_IOERR_FSYNC,
         sqlite3.SQLITE_IOERR_TRUNCATE,
+        sqlite3.SQLITE_IOERR_SHMSIZE,
     )
     return getattr(error, "sqlite_errorcode", None) in codes
 

@@ -279,7 +279,9 @@ def _as_it_is(run: RunRow) -> RunRow:
         return run
     silent = seconds_silent(run.heartbeat_at)
     working = run.state in ("running", "paused")
-    gone = silent > LOST_AFTER and run.pid is not None and not process_lives(run.pid, run.process)
+    # One that waits has no last word to write when it ends, so its end counts at once.
+    known_early = silent > LOST_AFTER or run.state == "queued"
+    gone = known_early and run.pid is not None and not process_lives(run.pid, run.process)
     if working and silent > SILENT_AFTER and run.pid is not None and not gone:
         known = (
             f"Its process ({run.pid}) lives and says nothing. Go on with it: that process is ended first, and"
@@ -291,8 +293,10 @@ def _as_it_is(run: RunRow) -> RunRow:
         message = f"Its {process} ended without a word. Go on with it: nothing that was paid for is lost."
     elif gone:
         message = "Its process ended while it waited for its turn. Go on with it: it waits again."
-    elif run.state == "queued" and silent > NEVER_STARTED_AFTER:
-        message = "Its process never started. Go on with it, or look in the log."
+    elif run.state == "queued" and silent > (LOST_AFTER if run.ticket is None else NEVER_STARTED_AFTER):
+        message = (
+            "Its process never started: the disk was full, or see the log. Go on with it when that is fixed."
+        )
     else:
         return run
     return replace(run, state="lost", message=message)
