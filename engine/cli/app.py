@@ -421,10 +421,7 @@ def export(
         ),
     ] = None,
     candidate: Annotated[
-        str | None,
-        typer.Option(
-            help="Another candidate than the one taken so far, by its id; without --output it is taken from now on."
-        ),
+        str | None, typer.Option(help="Another candidate than the one taken so far, by its id.")
     ] = None,
 ) -> None:
     """Export the program that a run made."""

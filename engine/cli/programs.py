@@ -135,10 +135,7 @@ def evaluate_file(program: Path, table: RowTable, output: Path | None) -> int:
 
 
 def export_program(run_id: str, form: str, output: Path | None, candidate: str | None) -> None:
-    """Write a run's program, its report or its results, and print where it is.
-
-    With an `output` nothing in the data folder changes; without one, a `candidate` is taken from now on.
-    """
+    """Write a run's program, its report or its results, and print where; without an `output`, a `candidate` is taken."""
     home = data_home()
     with Store.open(home, read_only=output is not None) as store:
         if form in AROUND:

@@ -81,10 +81,6 @@ from engine.text import change_in_percent
 BUSY_SECONDS = 5.0
 LOOK_SECONDS = 1.0
 
-_GO_ON_ELSEWHERE = (
-    "Go on with the run from the new place, or with the newer version: answers are not paid for again."
-)
-
 _log = logging.getLogger("engine.runs")
 
 
@@ -160,7 +156,9 @@ class _Job:
                     _log.warning("Run %s was deleted or taken over by another process.", run_id)
                     return 1
                 if watch.failure is not None:
-                    return self._failed(f"{watch.failure} {_GO_ON_ELSEWHERE}")
+                    return self._failed(
+                        f"{watch.failure} Go on from its new place or version: answers stay paid."
+                    )
                 cost = FinalTestCost.stored((self.store.runs.get(run_id).estimate or {}).get("final_test"))
                 words = f" The final test takes {cost.words}." if cost else ""
                 return self._store_end(

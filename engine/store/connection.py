@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import fields
 from functools import cache
+from os.path import samestat
 from pathlib import Path
 from threading import RLock
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -28,7 +29,7 @@ from engine.errors import (
     StoreError,
     StoreFullError,
     StoreLockedError,
-    StoreMovedError,
+    StoreTakenError,
     StoreTooNewError,
 )
 from engine.records import json_form
@@ -61,7 +62,7 @@ class Connection:
             if not read_only:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = self._open()
-            self._identity = _identity(self.path)
+            self._file = self.path.stat()
 
     def close(self) -> None:
         """Close the file. Closing twice is harmless."""
@@ -79,10 +80,10 @@ class Connection:
         return int(self.read("PRAGMA data_version")[0][0])
 
     def check_current(self) -> None:
-        """Raise StoreMovedError when the open file is not at its path any more, StoreTooNewError when a newer version uses it."""
+        """Raise StoreTakenError where the open file is not at its path any more, or a newer version uses it."""
         with self._lock, self._clear_errors():
-            if _identity(self.path) != self._identity:
-                raise StoreMovedError(
+            if not (self.path.exists() and samestat(self.path.stat(), self._file)):
+                raise StoreTakenError(
                     f"The folder {self.path.parent} was moved, deleted or replaced while its database was open."
                 )
             self._schema(self._db)
@@ -152,7 +153,7 @@ class Connection:
             if version == 0 and (left := self._left_by_a_run()):
                 self._check_is_new(existed, left)
             if 0 < version < SCHEMA_VERSION:
-                self._copy_before_upgrade(version)
+                copy_database(self.path, self.path.with_name(f"{self.path.stem}.schema-{version}.db"))
             if version < SCHEMA_VERSION:
                 migrate(db)
             db.execute("COMMIT")
@@ -160,16 +161,6 @@ class Connection:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
-
-    def _copy_before_upgrade(self, version: int) -> None:
-        """Write the file as an older version left it to `NAME.schema-VERSION.db` next to it. Raises StoreFullError."""
-        needed = 2 * self.path.stat().st_size  # the copy, and the tables that are written again
-        if shutil.disk_usage(self.path.parent).free < needed:
-            raise StoreFullError(
-                f"The database {self.path} is from an older version of Tuneboard, and a copy of it is stored before it is brought "
-                f"up to date. That takes {needed // 2**20 + 1} MB, and the disk has less room. Free some space."
-            )
-        copy_database(self.path, self.path.with_name(f"{self.path.stem}.schema-{version}.db"))
 
     def _left_by_a_run(self) -> Path | None:
         """Return a file in the folder that a run of this store has left; None where there is none."""
@@ -180,7 +171,7 @@ class Connection:
         """Raise StoreError for a database that was emptied; a user who has deleted the file may start again."""
         name = left.relative_to(self.path.parent)
         if existed:
-            raise StoreError(
+            raise StoreDamagedError(
                 f"The database {self.path} is empty, though {name} is from a run that was stored in it: it was emptied or "
                 "overwritten. Put a copy of it back, delete it to start again without its runs, or choose another folder with "
                 "TUNEBOARD_HOME."
@@ -342,7 +333,15 @@ class Connection:
 
 
 def copy_database(path: Path, target: Path) -> None:
-    """Write a copy of a database as it is at one moment, also while others write to it. Raises sqlite3.Error, OSError."""
+    """Write a copy of a database as it is at one moment, also while others write to it.
+
+    Raises StoreFullError where the disk has no room for it next to what is written meanwhile, sqlite3.Error, OSError.
+    """
+    needed = 2 * path.stat().st_size
+    if shutil.disk_usage(target.parent).free < needed:
+        raise StoreFullError(
+            f"A copy of the database {path} needs {needed // 2**20 + 1} MB in {target.parent}. Free some space."
+        )
     part = target.with_name(f"{target.name}.part")
     source = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=BUSY_SECONDS)
     try:
@@ -352,15 +351,6 @@ def copy_database(path: Path, target: Path) -> None:
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from any other of this machine, wherever it is moved; None where there is no file."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _no_room(error: sqlite3.Error) -> bool:

@@ -135,10 +135,7 @@ class Runs(StorePart):
         return self.get(run_id)
 
     def heartbeat(self, run_id: str, pid: int) -> bool:
-        """Note that the run's process is alive, now. False: the run is no longer this process's.
-
-        Raises StoreMovedError, StoreTooNewError.
-        """
+        """Note that the run's process is alive, now. False: the run is no longer its. Raises StoreTakenError."""
         self._db.check_current()
         sql = "UPDATE runs SET heartbeat_at = ? WHERE id = ? AND pid = ?"
         return self._db.write(sql, (time.monotonic(), run_id, pid)) > 0
@@ -279,9 +276,8 @@ def _as_it_is(run: RunRow) -> RunRow:
         return run
     silent = seconds_silent(run.heartbeat_at)
     working = run.state in ("running", "paused")
-    # One that waits has no last word to write when it ends, so its end counts at once.
-    known_early = silent > LOST_AFTER or run.state == "queued"
-    gone = known_early and run.pid is not None and not process_lives(run.pid, run.process)
+    sure = silent > LOST_AFTER or run.state == "queued"  # one that waits has no last word to write at its end
+    gone = sure and run.pid is not None and not process_lives(run.pid, run.process)
     if working and silent > SILENT_AFTER and run.pid is not None and not gone:
         known = (
             f"Its process ({run.pid}) lives and says nothing. Go on with it: that process is ended first, and"
@@ -294,9 +290,7 @@ def _as_it_is(run: RunRow) -> RunRow:
     elif gone:
         message = "Its process ended while it waited for its turn. Go on with it: it waits again."
     elif run.state == "queued" and silent > (LOST_AFTER if run.ticket is None else NEVER_STARTED_AFTER):
-        message = (
-            "Its process never started: the disk was full, or see the log. Go on with it when that is fixed."
-        )
+        message = "Its process never started: the disk was full, or the log says why. Go on with it."
     else:
         return run
     return replace(run, state="lost", message=message)

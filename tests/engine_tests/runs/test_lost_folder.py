@@ -63,4 +63,4 @@ def test_a_run_ends_when_a_newer_version_takes_the_store_over(tmp_path, monkeypa
     with Store.open(tmp_path) as store:
         run = store.runs.get(run_id)
     assert run.state == "failed"
-    assert "with the newer version" in run.message
+    assert "Go on from its new place or version" in run.message
