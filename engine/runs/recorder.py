@@ -19,7 +19,7 @@ from functools import partial
 from pydantic import ValidationError
 
 from engine import loop
-from engine.errors import NotFoundError, StoreError, StoreFullError, StoreLockedError
+from engine.errors import NotFoundError, StoreError, StoreFullError, StoreLockedError, StoreTakenError
 from engine.lm.cache import default_cache
 from engine.records import Candidate, Outcome, Usage
 from engine.search.budget import Budget
@@ -269,9 +269,9 @@ class Watch:
     """The search's `Control`: a run's heartbeat and flags, kept up by a thread while the `with` block runs.
 
     `taken_away` is called once, from the thread, when the run now belongs to another process or is
-    deleted, and `stuck` when a stop is asked for and the event loop is blocked. `stop()` asks for a stop from inside the
-    process (a signal); once `testing`, only one that is `untested` stops the run. `requests` are those without an answer.
-    `trouble` says why nothing more may be asked for now, such as a full disk, "" where there is no reason.
+    deleted, and `stuck` when a stop is asked for and the event loop is blocked, or for a `failure`, such as a store that is
+    gone. `stop()` asks for a stop from inside the process (a signal); once `testing`, only one that is `untested` stops the
+    run. `requests` are those without an answer. `trouble` says why nothing more may be asked for now, such as a full disk, "" where there is no reason.
     """
 
     def __init__(
@@ -295,6 +295,7 @@ class Watch:
         self.stopping = self.untested = self.testing = self._pause_asked = False
         self._said, self.trouble = "", self._find_trouble()
         self.requests: Sequence[RequestRow] = ()
+        self.failure: StoreError | None = None
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name=f"watch-{run_id}", daemon=True)
 
@@ -396,6 +397,10 @@ class Watch:
                         raise NotFoundError("The run has another process.")
             except NotFoundError:
                 self._taken_away()
+                return
+            except StoreTakenError as error:
+                self.failure = error
+                self._stuck()
                 return
             except StoreError as error:
                 if not self.trouble:

@@ -155,6 +155,10 @@ class _Job:
                 if self.taken:
                     _log.warning("Run %s was deleted or taken over by another process.", run_id)
                     return 1
+                if watch.failure is not None:
+                    return self._failed(
+                        f"{watch.failure} Go on from its new place or version: answers stay paid."
+                    )
                 cost = FinalTestCost.stored((self.store.runs.get(run_id).estimate or {}).get("final_test"))
                 words = f" The final test takes {cost.words}." if cost else ""
                 return self._store_end(

@@ -135,7 +135,8 @@ class Runs(StorePart):
         return self.get(run_id)
 
     def heartbeat(self, run_id: str, pid: int) -> bool:
-        """Note that the run's process is alive, now. False: the run is no longer this process's."""
+        """Note that the run's process is alive, now. False: the run is no longer its. Raises StoreTakenError."""
+        self._db.check_current()
         sql = "UPDATE runs SET heartbeat_at = ? WHERE id = ? AND pid = ?"
         return self._db.write(sql, (time.monotonic(), run_id, pid)) > 0
 
@@ -222,10 +223,11 @@ class Requests(StorePart):
             (run_id,),
         )
         found = []
-        for number, kind, content, created_at, answer in rows:
-            stored = from_json(content)
-            asked = stored.get("asked", {})
-            found.append(RequestRow(number, kind, asked, created_at, answer, stored.get("batch")))
+        with self._db.decoding():
+            for number, kind, content, created_at, answer in rows:
+                stored = from_json(content)
+                asked = stored.get("asked", {})
+                found.append(RequestRow(number, kind, asked, created_at, answer, stored.get("batch")))
         return found
 
     def open(self, run_id: str) -> list[RequestRow]:
@@ -274,7 +276,8 @@ def _as_it_is(run: RunRow) -> RunRow:
         return run
     silent = seconds_silent(run.heartbeat_at)
     working = run.state in ("running", "paused")
-    gone = silent > LOST_AFTER and run.pid is not None and not process_lives(run.pid, run.process)
+    sure = silent > LOST_AFTER or run.state == "queued"  # one that waits has no last word to write at its end
+    gone = sure and run.pid is not None and not process_lives(run.pid, run.process)
     if working and silent > SILENT_AFTER and run.pid is not None and not gone:
         known = (
             f"Its process ({run.pid}) lives and says nothing. Go on with it: that process is ended first, and"
@@ -286,8 +289,8 @@ def _as_it_is(run: RunRow) -> RunRow:
         message = f"Its {process} ended without a word. Go on with it: nothing that was paid for is lost."
     elif gone:
         message = "Its process ended while it waited for its turn. Go on with it: it waits again."
-    elif run.state == "queued" and silent > NEVER_STARTED_AFTER:
-        message = "Its process never started. Go on with it, or look in the log."
+    elif run.state == "queued" and silent > (LOST_AFTER if run.ticket is None else NEVER_STARTED_AFTER):
+        message = "Its process never started: the disk was full, or the log says why. Go on with it."
     else:
         return run
     return replace(run, state="lost", message=message)

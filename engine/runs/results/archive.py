@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from engine.errors import StoreError
+from engine.errors import StoreDamagedError, StoreError
 from engine.home import data_home
 from engine.runs.spec import ProjectDraft, RunSpec
 from engine.runs.trust import foreign_model, harmless, note_addresses
@@ -95,7 +95,7 @@ def _make_harmless(store: Store, file: Store, name: str) -> None:
             draft = harmless(ProjectDraft.model_validate(project.draft)).model_dump(mode="json")
             brought.append(draft)
             write("UPDATE projects SET draft = ? WHERE id = ?", (draft, project.id))
-    except (ValidationError, ValueError, TypeError) as error:
+    except (StoreDamagedError, ValidationError, ValueError, TypeError) as error:
         raise StoreError(f"The file {name} is damaged, or was made by another program.") from error
     note_addresses(store, brought)
     write(
