@@ -1,7 +1,6 @@
-"""Limits on what the runs of one user may use in a month, and what is left of them.
+"""Limits on what one user may use in a month, in runs and in what pages ask of models, and what is left of them.
 
-A month is one of the calendar, in UTC, and a run counts in the month in which it was created: the only rule here that reads
-the wall clock.
+A month is one of the calendar, in UTC, and a call counts in the month in which it is made, by the wall clock.
 """
 
 from __future__ import annotations
@@ -9,13 +8,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from engine.errors import RunError
 from engine.records import Usage
 from engine.search.budget import Budget
-from engine.store.rows import RunRow
+from engine.store.rows import RunRow, Spent
+from engine.store.spend import month_of
 from engine.store.store import Store
 from engine.text import counted, dollars
 
@@ -30,40 +29,31 @@ class Left(NamedTuple):
     usd: float = math.inf
 
 
-def month_start(now: float) -> float:
-    """Return the first second of a time's month, UTC.
-
-    >>> month_start(1_700_000_000.0)
-    1698796800.0
-    """
-    day = datetime.fromtimestamp(now, UTC)
-    return datetime(day.year, day.month, 1, tzinfo=UTC).timestamp()
-
-
 def left_for(store: Store, user: str, without: str = "") -> Left:
-    """Return what is left for a user this month, besides what the user's runs under way are expected to use still.
+    """Return what is left for a user this month, apart from what the user's runs under way are expected to use still.
 
-    `without` is a run whose own use and expectation do not count.
+    `without` is a run whose use and expectation do not count, whoever has gone on with it.
     """
     limits = store.queue.limits()
     if limits.calls is None and limits.usd is None:
         return Left()
-    since, used = month_start(time.time()), _used_this_month(store, user)
+    used = _used_this_month(store, user)
+    if without:
+        used = {name: used[name] - spent for name, spent in _amounts(store.spend.of_run(without)).items()}
     for run in store.runs.under_way(user):
-        own = {"calls": float(run.calls), "usd": run.cost or 0.0}
-        for name in NAMES:
-            if run.id == without:
-                used[name] -= own[name] if run.created_at >= since else 0.0
-            else:
-                used[name] += max(0.0, expected(name, run.spec.get("budget"), run.estimate) - own[name])
+        for name, spent in _amounts(store.spend.of_run(run.id)).items():
+            if run.id != without:
+                used[name] += max(0.0, expected(name, run.spec.get("budget"), run.estimate) - spent)
     return Left(*((getattr(limits, name) or math.inf) - used[name] for name in NAMES))
 
 
 def _used_this_month(store: Store, user: str) -> dict[str, float]:
-    """Return what a user's runs of this month have used, by the name of its limit."""
-    found = store.runs.spend(month_start(time.time()))
-    spent = next((one.usage for one in found if one.user == user), Usage())
-    return {"calls": float(spent.calls), "usd": spent.cost or 0.0}
+    """Return what a user has used this month, by the name of its limit."""
+    return _amounts(store.spend.by("user", month_of(time.time())).get(user, Spent()).usage)
+
+
+def _amounts(usage: Usage) -> dict[str, float]:
+    return {"calls": float(usage.calls), "usd": usage.cost or 0.0}
 
 
 def expected(name: str, budget: Mapping[str, Any] | None, estimate: Mapping[str, Any] | None) -> float:
@@ -127,6 +117,15 @@ def check_larger(store: Store, run: RunRow, budget: Mapping[str, Any]) -> None:
             raise RunError(
                 f"This run may use up to {words(max(0, rest))}: the limit is {words(limit)} a month for each user."
             )
+
+
+def room(store: Store, user: str) -> Budget:
+    """Return what a user may ask of models outside runs this month. Raises RunError where that is nothing."""
+    if reason := used_up(store, user):
+        raise RunError(f"{reason} It begins again next month.")
+    limits, used = store.queue.limits(), _used_this_month(store, user)
+    left = {name: limit - used[name] for name in WORDS if (limit := getattr(limits, name)) is not None}
+    return Budget.model_validate(left)
 
 
 def used_up(store: Store, user: str) -> str:

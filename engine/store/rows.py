@@ -63,12 +63,12 @@ class MemberRow:
 
 
 @dataclass(frozen=True, slots=True)
-class UserSpend:
-    """Sums over the runs of one user; the user is "" for runs of a server without users."""
+class Spent:
+    """Amounts that one user or one project has spent, and in how many runs; the price of `unpriced` of them is not known."""
 
-    user: str
-    runs: int
-    usage: Usage
+    runs: int = 0
+    usage: Usage = field(default_factory=Usage)
+    unpriced: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,8 @@ class RunRow:
     the process with the number `pid` (see `engine.store.processes`), and `claims` counts the processes that have worked on it.
     `revision` grows with every change of anything that belongs to the run. `note` is the user's own words, `tags` are
     theirs too; `in_use` marks the run whose program is used, at most one in a project. `started_by` is the user who has started
-    it, "" on a server without users; `stop_untested`: it was asked to stop without the final test; `ticket` numbers runs in the order in which they came to the queue (`engine.store.queue`).
+    it or gone on with it last, whom it counts for, "" on a server without users; `from_archive`: it came in an archive from
+    elsewhere; `stop_untested`: it was asked to stop without the final test; `ticket` numbers runs in the order in which they came to the queue (`engine.store.queue`).
     """
 
     id: str
@@ -125,6 +126,7 @@ class RunRow:
     process: str = ""
     claims: int = 0
     started_by: str = ""
+    from_archive: bool = False
     ticket: int | None = None
     stop_untested: bool = field(default=False, metadata={"column": "stop > 1"})
 

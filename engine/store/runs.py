@@ -23,7 +23,6 @@ from engine.store.rows import (
     RequestRow,
     RunRow,
     RunState,
-    UserSpend,
 )
 
 MOST_AT_ONCE = 500
@@ -94,18 +93,6 @@ class Runs(StorePart):
             run for run in map(_as_it_is, self._db.records(RunRow, where, (user,))) if run.state != "lost"
         ]
 
-    def spend(self, since: float = 0.0) -> list[UserSpend]:
-        """Return what each user's runs have used, by name: those created at `since` (seconds since 1970) or later.
-
-        Money is None where no run of the user has a known price.
-        """
-        rows = self._db.read(
-            "SELECT started_by, count(*), sum(calls), sum(cached), sum(input_tokens), sum(output_tokens), sum(cost) "
-            "FROM runs WHERE created_at >= ? GROUP BY started_by ORDER BY started_by",
-            (since,),
-        )
-        return [UserSpend(user, runs, Usage(*used)) for user, runs, *used in rows]
-
     def version(self, run_id: str) -> int:
         """Return a number that grows with every change of a run, but for its heartbeat. Costs some 20 µs."""
         rows = self._db.read("SELECT revision FROM runs WHERE id = ?", (run_id,))
@@ -165,9 +152,9 @@ class Runs(StorePart):
         """Ask the run's process to pause."""
         self._db.update_run(run_id, pause=True)
 
-    def request_resume(self, run_id: str) -> None:
-        """Take back a request to pause. (A run whose process ended is resumed by starting a new process.)"""
-        self._db.update_run(run_id, pause=False)
+    def request_resume(self, run_id: str, user: str) -> None:
+        """Take back a user's or another's request to pause. (A run whose process ended is resumed by starting a new process.)"""
+        self._db.update_run(run_id, pause=False, started_by=user)
 
     def scores_wanted(self, run_id: str) -> bool:
         """Return whether a run that has a result was asked for scores, and has not answered."""

@@ -96,8 +96,8 @@ def _make_harmless(store: Store, file: Store, name: str) -> None:
     _check_numbers(file, name)
     note_addresses(store, brought)
     write(
-        "UPDATE runs SET in_use = 0, started_by = ?, result = json_remove(result, '$.export_path', '$.script_path')",
-        (FROM_ELSEWHERE,),
+        "UPDATE runs SET in_use = 0, from_archive = 1, started_by = '', "
+        "result = json_remove(result, '$.export_path', '$.script_path')"
     )
     for dataset in file.datasets.all():
         content = file.datasets.get(dataset.id).content
