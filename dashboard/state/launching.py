@@ -12,8 +12,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +184,8 @@ def ask_child(
     What it asks of models counts for this page's user. Raises RunError for a problem, where the user has used up what a month
     allows, for a child that ends without a result, and after `timeout` seconds.
     """
-    content, user = request.model_dump(mode="json"), users.name()
+    content, spent = request.model_dump(mode="json"), Usage()
+    user, project = users.name(), users.project_of_page()
     with users.opened(None) as store:
         check_endpoints(store, content)
         at_once = store.queue.limits().requests
@@ -196,35 +197,26 @@ def ask_child(
         child = Child("engine.runs.child.process", envelope, seconds=timeout, env=environment)
     except OSError as error:
         raise RunError(f"The process that asks the model could not be started: {error}.") from error
-    with _counting(task, user) as count, child:
-        for answer in _answers(child):
-            if answer.problem:
-                raise RunError(answer.problem)
-            if answer.usage is not None:
-                count(answer.usage)
-                continue
-            yield answer
-            if answer.final:
-                child.end(grace=2.0)
-                return
-        if child.late:
-            raise RunError(TOO_LATE.get(task, NO_ANSWER).format(seconds=timeout))
-        reason = child.last_words() or "it gave no reason"
-        work = "reads the documents" if task == "pile" else "asks the model"
-        raise RunError(f"The process that {work} ended early: {reason}")
-
-
-@contextmanager
-def _counting(task: TaskName, user: str) -> Iterator[Callable[[Usage], None]]:
-    """Yield a function that takes what a child has spent so far; at the end, whatever it is, that is stored for a user."""
-    spent: list[Usage] = []
-    project = users.project_of_page()
     try:
-        yield spent.append
+        with child:
+            for answer in _answers(child):
+                spent = answer.usage or spent
+                if answer.problem:
+                    raise RunError(answer.problem)
+                if answer.usage is None:
+                    yield answer
+                if answer.final:
+                    child.end(grace=2.0)
+                    return
+            if child.late:
+                raise RunError(TOO_LATE.get(task, NO_ANSWER).format(seconds=timeout))
+            reason = child.last_words() or "it gave no reason"
+            work = "reads the documents" if task == "pile" else "asks the model"
+            raise RunError(f"The process that {work} ended early: {reason}")
     finally:
-        if spent:
+        if spent.calls:
             with users.opened(None, read_only=False, wait=WAIT) as store:
-                store.spend.add(user, project, spent[-1], task=task)
+                store.spend.add(user, project, spent, task=task)
 
 
 def child_result(

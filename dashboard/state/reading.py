@@ -110,10 +110,10 @@ def projects(*, archived: bool = False) -> list[ProjectRow]:
 def draft_of(project: ProjectRow) -> ProjectDraft:
     """Return a project's draft. Raises StoreError when it holds what this version cannot read."""
     try:
-        return ProjectDraft.model_validate(project.draft)
+        return ProjectDraft.model_validate(None if project.damaged else project.draft)
     except ValueError as error:
         raise StoreError(
-            f"The project {project.name!r} was saved by another version of Tuneboard and cannot be read."
+            f"The project {project.name!r} is damaged, or was saved by another version of Tuneboard, and cannot be read."
         ) from error
 
 

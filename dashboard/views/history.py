@@ -17,8 +17,6 @@ from engine.search.verdict import Verdict, verdict
 from engine.store.rows import RunRow
 from engine.text import duration, in_percent, listed, percent, points_gained, price
 
-ARCHIVE = "from an archive"
-
 
 class Difference(NamedTuple):
     """One setting in which two runs differ. `matters`: their scores cannot be compared because of it."""
@@ -60,12 +58,7 @@ def table_row(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -
     judged = result_shown(run.result).get("verdict", {})
     kind, tested = str(judged.get("kind", "")), judged.get("baseline") is not None
     project = names.get(run.project_id, "deleted")
-    marks = [
-        "in use" if run.in_use else "",
-        ARCHIVE if run.from_archive else "",
-        ", ".join(run.tags),
-        run.note,
-    ]
+    marks = [*_marks(run), ", ".join(run.tags), run.note]
     return {
         "State": [words[run.state]],
         "Run": run.title if project == run.title else f"{run.title} · {project}",
@@ -81,6 +74,11 @@ def table_row(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -
         "Took": duration(run.seconds),
         "Marks and note": " · ".join(mark for mark in marks if mark),
     }
+
+
+def _marks(run: RunRow) -> list[str]:
+    marks = {"in use": run.in_use, "from an archive": run.from_archive, "damaged": run.damaged}
+    return [mark for mark, holds in marks.items() if holds]
 
 
 def best_scores(runs: Sequence[RunRow]) -> list[float]:
@@ -204,8 +202,7 @@ def _search_text(run: RunRow, names: Mapping[str, str]) -> str:
         *run.tags,
         str(run.spec.get("optimizer", {}).get("name", "")),
         str(run.spec.get("model", {}).get("name", "")),
-        "in use" if run.in_use else "",
-        ARCHIVE if run.from_archive else "",
+        *_marks(run),
     )
     return " ".join(parts).casefold()
 

@@ -18,7 +18,6 @@ from engine.store.spend import month_of
 from engine.store.store import Store
 from engine.text import counted, dollars
 
-NAMES = ("calls", "usd")
 WORDS: dict[str, Callable[[float], str]] = {"calls": lambda n: counted(int(n), "call"), "usd": dollars}
 
 
@@ -34,22 +33,21 @@ def left_for(store: Store, user: str, without: str = "") -> Left:
 
     `without` is a run whose use and expectation do not count, whoever has gone on with it.
     """
+    left = _left(store, user)
+    others = [run for run in store.runs.under_way(user) if run.id != without] if left else []
+    for name in left:
+        left[name] += _amounts(store.spend.of_run(without))[name] if without else 0.0
+        for run in others:
+            most = expected(name, run.spec.get("budget"), run.estimate)
+            left[name] -= max(0.0, most - _amounts(store.spend.of_run(run.id))[name])
+    return Left(**left)
+
+
+def _left(store: Store, user: str) -> dict[str, float]:
+    """Return what is left this month of each limit that there is, by its name."""
     limits = store.queue.limits()
-    if limits.calls is None and limits.usd is None:
-        return Left()
-    used = _used_this_month(store, user)
-    if without:
-        used = {name: used[name] - spent for name, spent in _amounts(store.spend.of_run(without)).items()}
-    for run in store.runs.under_way(user):
-        for name, spent in _amounts(store.spend.of_run(run.id)).items():
-            if run.id != without:
-                used[name] += max(0.0, expected(name, run.spec.get("budget"), run.estimate) - spent)
-    return Left(*((getattr(limits, name) or math.inf) - used[name] for name in NAMES))
-
-
-def _used_this_month(store: Store, user: str) -> dict[str, float]:
-    """Return what a user has used this month, by the name of its limit."""
-    return _amounts(store.spend.by("user", month_of(time.time())).get(user, Spent()).usage)
+    used = _amounts(store.spend.by("user", month_of(time.time())).get(user, Spent()).usage)
+    return {name: limit - used[name] for name in WORDS if (limit := getattr(limits, name)) is not None}
 
 
 def _amounts(usage: Usage) -> dict[str, float]:
@@ -94,7 +92,7 @@ def check_spending(
 def limited_budget(store: Store, run: RunRow, budget: Budget) -> Budget:
     """Return a run's budget, at most what is left for its user. Raises RunError where nothing is."""
     left = left_for(store, run.started_by, run.id)
-    most = {name: getattr(left, name) for name in NAMES if getattr(left, name) < math.inf}
+    most = {name: getattr(left, name) for name in WORDS if getattr(left, name) < math.inf}
     for name, rest in most.items():
         if rest <= 0:
             limit = getattr(store.queue.limits(), name)
@@ -123,18 +121,12 @@ def room(store: Store, user: str) -> Budget:
     """Return what a user may ask of models outside runs this month. Raises RunError where that is nothing."""
     if reason := used_up(store, user):
         raise RunError(f"{reason} It begins again next month.")
-    limits, used = store.queue.limits(), _used_this_month(store, user)
-    left = {name: limit - used[name] for name in WORDS if (limit := getattr(limits, name)) is not None}
-    return Budget.model_validate(left)
+    return Budget.model_validate(_left(store, user))
 
 
 def used_up(store: Store, user: str) -> str:
-    """Return why a user's runs may use no more this month, "" where they may."""
-    limits = store.queue.limits()
-    if limits.calls is None and limits.usd is None:
-        return ""
-    for name, used in _used_this_month(store, user).items():
-        limit = getattr(limits, name)
-        if limit is not None and used >= limit:
-            return f"The limit of {WORDS[name](limit)} a month is used up."
+    """Return why a user may ask models for no more this month, "" where the user may."""
+    for name, rest in _left(store, user).items():
+        if rest <= 0:
+            return f"The limit of {WORDS[name](getattr(store.queue.limits(), name))} a month is used up."
     return ""

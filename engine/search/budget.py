@@ -156,6 +156,11 @@ class Ledger:
         return (self._clock() if self._paused_since is None else self._paused_since) - self._started
 
     @property
+    def committed(self) -> Usage:
+        """What was spent, with the calls under way."""
+        return self.spent + Usage(int(self._reserved.calls))
+
+    @property
     def mean_latency(self) -> float | None:
         """Mean seconds of a paid call so far."""
         return self._latency_sum / self._latency_count if self._latency_count else None

@@ -42,7 +42,7 @@ NEVER_STARTED_AFTER = 60.0
 class ProjectRow:
     """A project: a name and the draft that the wizard edits (see `engine.runs.spec.ProjectDraft`).
 
-    An archived project is kept, and shown only when asked for.
+    An archived project is kept, and shown only when asked for. Of a `damaged` one something cannot be read, and is empty here.
     """
 
     id: str
@@ -51,6 +51,7 @@ class ProjectRow:
     created_at: float
     updated_at: float
     archived: bool = False
+    damaged: bool = field(default=False, metadata={"column": "0"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class RunRow:
     `revision` grows with every change of anything that belongs to the run. `note` is the user's own words, `tags` are
     theirs too; `in_use` marks the run whose program is used, at most one in a project. `started_by` is the user who has started
     it or gone on with it last, whom it counts for, "" on a server without users; `from_archive`: it came in an archive from
-    elsewhere; `stop_untested`: it was asked to stop without the final test; `ticket` numbers runs in the order in which they came to the queue (`engine.store.queue`).
+    elsewhere; `damaged`: something of it cannot be read, and is empty here; `stop_untested`: it was asked to stop without the final test; `ticket` numbers runs in the order in which they came to the queue (`engine.store.queue`).
     """
 
     id: str
@@ -129,6 +130,7 @@ class RunRow:
     from_archive: bool = False
     ticket: int | None = None
     stop_untested: bool = field(default=False, metadata={"column": "stop > 1"})
+    damaged: bool = field(default=False, metadata={"column": "0"})
 
     @property
     def usage(self) -> Usage:

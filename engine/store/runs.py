@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, get_args
 
 from engine.errors import RunError
 from engine.records import Usage
@@ -236,6 +236,7 @@ class Requests(StorePart):
             )
 
 
+DAMAGED = "What is stored of this run is damaged and cannot be read. Bring back a copy of the database, or delete the run's project."
 CANCELLED = "Cancelled while it waited for its turn."
 
 
@@ -256,7 +257,9 @@ def seconds_silent(heartbeat_at: float | None) -> float:
 
 
 def _as_it_is(run: RunRow) -> RunRow:
-    """Return a run as lost where its process has gone silent or never started."""
+    """Return a run as lost where its process has gone silent or never started, and as failed where its record is damaged."""
+    if run.damaged or run.state not in get_args(RunState):
+        return replace(run, damaged=True, state="failed", message=DAMAGED)
     if run.is_over:
         return run
     silent = seconds_silent(run.heartbeat_at)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Any
 
 import streamlit as st
 
+from dashboard.app_pages.settings.users import figures
 from dashboard.components import ui
 from dashboard.components.forms import model_facts
 from dashboard.components.tables import small_table
@@ -24,7 +24,7 @@ from engine.lm.local.sources import model_title
 from engine.lm.tuned import PREFIX
 from engine.runs.spec import ModelChoice
 from engine.search.backends.contract import BackendName
-from engine.text import counted, price, short
+from engine.text import counted, price
 
 SHOWN = 8
 
@@ -391,18 +391,8 @@ def spending_card() -> None:
             return
         known = [s.usage.cost for s in found.values() if s.usage.cost is not None]
         st.metric("In total", price(sum(known) if known else None))
-        small_table(
-            ("Project", "Money", "Calls", "Tokens"),
-            [
-                (
-                    names.get(id_, GONE[id_ == ""]),
-                    price(s.usage.cost),
-                    f"{s.usage.calls:,}",
-                    short(s.usage.tokens),
-                )
-                for id_, s in islice(found.items(), MOST)
-            ],
-        )
+        lines = [(names.get(id_, GONE[id_ == ""]), *figures(one)[1:]) for id_, one in found.items()]
+        small_table(("Project", "Calls", "Tokens", "Money"), lines[:MOST])
         if len(found) > MOST:
             st.caption(f"And {counted(len(found) - MOST, 'project')} that spent less.")
         unpriced = sum(s.unpriced for s in found.values())

@@ -32,18 +32,19 @@ def users_card() -> None:
     ):
         small_table(
             ("User", "Runs", "Calls", "Tokens", "Money"),
-            [(name or BEFORE, *_figures(month.get(name, Spent()))) for name in names],
+            [(name or BEFORE, *figures(month.get(name, Spent()))) for name in names],
             [f"in all: {_words(every.get(name, Spent()))}" for name in names],
         )
         st.caption(f"{time.strftime('%B %Y', time.gmtime(now))}, in UTC.")
 
 
-def _figures(spent: Spent) -> tuple[str, str, str, str]:
+def figures(spent: Spent) -> tuple[str, str, str, str]:
+    """Return how many runs, calls and tokens something took, and the money, as texts."""
     usage = spent.usage
     money = price(usage.cost if usage.calls else 0.0)
     return f"{spent.runs:,}", f"{usage.calls:,}", short(usage.tokens), money
 
 
 def _words(spent: Spent) -> str:
-    _, calls, tokens, money = _figures(spent)
+    _, calls, tokens, money = figures(spent)
     return f"{counted(spent.runs, 'run')}, {calls} calls, {tokens} tokens, {money}"

@@ -20,13 +20,12 @@ from pydantic import BaseModel, ValidationError
 from engine.errors import EngineError, first_problem
 from engine.home import data_home
 from engine.lm.slots import FOLDER, SharedLimit, shared_limit
-from engine.records import Usage
 from engine.runs.child.new_rows import NewRowsRequest, write_rows
 from engine.runs.child.playground import PlaygroundRequest, PreviewRequest, answer_input, answer_rows
 from engine.runs.child.request import ChildAnswer, ChildRequest, ConnectionRequest, TaskName
 from engine.runs.child.task_draft import TaskDraftRequest, draft_step
 from engine.runs.intake.pile import PileRequest, take_pile
-from engine.runtime import Middleware, context
+from engine.runtime import context
 from engine.search.budget import Ledger
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ TASKS: dict[TaskName, tuple[type[BaseModel], Callable[[Any, Put], Coroutine[Any,
 def answer_request(text: bytes, write: Callable[[ChildAnswer], None] = lambda _: None) -> ChildAnswer:
     """Return the result of a request's JSON text; what goes wrong is its problem.
 
-    `write` takes parts of it as they come, and what is spent before each call and after it.
+    `write` takes parts of it as they come, and what was spent before each call and at the end.
     """
     from engine import loop
 
@@ -77,33 +76,26 @@ def answer_request(text: bytes, write: Callable[[ChildAnswer], None] = lambda _:
         request, carry_out = TASKS[asked.task]
         if asked.at_once is not None:
             shared_limit.set(SharedLimit(data_home() / FOLDER, asked.at_once))
-        with context(middleware=(_counted(Ledger(asked.budget), write),)):
-            content: object = loop.run(carry_out(request.model_validate(asked.content), put))
+        ledger = Ledger(asked.budget)
+
+        async def counted(lm: BaseLM, request: Request, send: Send) -> Reply:
+            async def sent(lm: BaseLM, request: Request) -> Reply:
+                write(ChildAnswer(usage=ledger.committed))
+                return await send(lm, request)
+
+            return await ledger.send(lm, request, sent)
+
+        with context(middleware=(counted,)):
+            try:
+                content: object = loop.run(carry_out(request.model_validate(asked.content), put))
+            finally:
+                write(ChildAnswer(usage=ledger.spent))
         return ChildAnswer(content=content, final=True)
     except ValidationError as error:
         where, message = first_problem(error)
         return ChildAnswer(problem=f"The request cannot be read at {where!r}: {message}.", final=True)
     except EngineError as error:
         return ChildAnswer(problem=str(error), final=True)
-
-
-def _counted(ledger: Ledger, write: Callable[[ChildAnswer], None]) -> Middleware:
-    """Return the middleware that holds calls to a budget and writes what they have spent, also for who ends this process."""
-    under_way = 0
-
-    def count(change: int) -> None:
-        nonlocal under_way
-        under_way += change
-        write(ChildAnswer(usage=ledger.spent + Usage(under_way)))
-
-    async def counted(lm: BaseLM, request: Request, send: Send) -> Reply:
-        count(1)
-        try:
-            return await ledger.send(lm, request, send)
-        finally:
-            count(-1)
-
-    return counted
 
 
 def main() -> None:

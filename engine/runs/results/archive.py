@@ -17,8 +17,8 @@ from engine.errors import StoreError
 from engine.home import data_home
 from engine.runs.spec import ProjectDraft, RunSpec
 from engine.runs.trust import harmless, note_addresses
-from engine.store.archive import LARGEST_NUMBER, BroughtBack, opened
-from engine.store.connection import from_json
+from engine.store.archive import BroughtBack, opened
+from engine.store.connection import LARGEST_NUMBER, from_json
 from engine.store.rows import FROM_ELSEWHERE, OVER, ProjectRow, RunRow
 from engine.store.store import Store
 

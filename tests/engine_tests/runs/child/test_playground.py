@@ -148,7 +148,7 @@ def test_the_process_writes_pieces_as_lines_before_the_attempts():
         )
     *lines, last = [json.loads(line) for line in done.stdout.splitlines()]
     pieces = [line for line in lines if not line["usage"]]
-    assert [line["usage"]["calls"] for line in lines if line["usage"]] == [1, 2, 2, 2]
+    assert [line["usage"]["calls"] for line in lines if line["usage"]] == [1, 2, 2]
     assert last["final"]
     assert len(last["content"]) == 2
     assert pieces
