@@ -1,7 +1,7 @@
 """Limits on what a user's runs may use in a month: refused at the start, kept by the ledger, over several runs at once."""
 
 import pytest
-from support.run_setup import add_data, answer, server_model, spec, start_worker, wait_for
+from support.run_setup import add_data, answer, answers_kept, kill, server_model, spec, start_worker, wait_for
 from support.servers.openai_server import OpenAIServer
 
 from dashboard.state import launching
@@ -119,6 +119,26 @@ def test_who_goes_on_with_a_run_pays_for_what_follows(store):
         "bob": 300,
         "ada": 200,
     }
+
+
+def test_a_run_that_is_killed_is_counted_once_and_for_who_goes_on_with_it(home, store):
+    project = store.projects.create("P", {})
+    with OpenAIServer(answer=answer) as server:
+        server.hang_after(40)
+        settings = spec(add_data(home), model=server_model(server.url)).model_dump(mode="json")
+        run = store.runs.create(project, settings, "A run", started_by="ada")
+        worker = start_worker(home, run)
+        wait_for(lambda: sum(server.served.values()) >= 40 and server.active == server.hanging)
+        wait_for(lambda: answers_kept(home) == sum(server.served.values()))
+        kill(worker)
+        served = sum(server.served.values())
+        server.recover()
+        store.queue.expect(run, "bob")
+        assert work(home, run) == 0
+        by_user = {user: spent.usage.calls for user, spent in store.spend.by("user").items()}
+        assert sum(by_user.values()) == store.runs.get(run).calls == sum(server.served.values())
+        assert 0 < by_user["ada"] <= served
+        assert by_user["bob"] >= sum(server.served.values()) - served
 
 
 def test_what_a_killed_process_could_not_add_is_added_by_the_next(store):
