@@ -112,7 +112,7 @@ class StoreRecorder:
     def __init__(
         self, store: Store, run_id: str, writer: PatientWriter | None = None, before: Usage | None = None
     ) -> None:
-        self._store, self.before = store, before or Usage()
+        self._store, self.before, self._paid = store, before or Usage(), Usage()
         self._write = (writer or PatientWriter()).write
         self._run_id = run_id
         self._waiting: dict[int, list[Outcome]] = {}
@@ -125,7 +125,7 @@ class StoreRecorder:
             case RowScored():
                 self._gather(event)
             case BudgetSpent():
-                self.set_meters(event.usage, event.seconds)
+                self.set_meters(event.usage, event.seconds, event.replayed)
             case TrialStarted():
                 self._write(lambda: self._start(event))
             case TrialFinished():
@@ -143,10 +143,15 @@ class StoreRecorder:
             case Note():
                 self._add(event, level=event.level)
 
-    def set_meters(self, usage: Usage, seconds: float) -> None:
-        """Store what has been used, with what was used before."""
-        whole = self.before + usage
-        self._write(lambda: self._store.runs.set_meters(self._run_id, whole, seconds))
+    def set_meters(self, usage: Usage, seconds: float, replayed: Usage) -> None:
+        """Store what has been used, with what was used before, and count what this process has paid of it for the user."""
+        self._write(lambda: self._set_meters(usage, seconds, usage - replayed))
+
+    def _set_meters(self, usage: Usage, seconds: float, paid: Usage) -> None:
+        with self._store.transaction():
+            self._store.runs.set_meters(self._run_id, self.before + usage, seconds)
+            self._store.spend.add_of_run(self._run_id, paid - self._paid, usage)
+        self._paid = paid
 
     def flush(self) -> None:
         """Write every row that is still waiting."""

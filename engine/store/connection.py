@@ -12,8 +12,8 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import fields
-from functools import cache
+from dataclasses import fields, replace
+from functools import cache, partial
 from os.path import samestat
 from pathlib import Path
 from threading import RLock
@@ -34,6 +34,7 @@ from engine.errors import (
 )
 from engine.records import json_form
 from engine.store.migrations import SCHEMA_VERSION, migrate
+from engine.text import listed
 
 BUSY_SECONDS = 15.0
 
@@ -124,9 +125,12 @@ class Connection:
         return db, self._schema(db)
 
     def _connect(self, address: str, *, uri: bool = False) -> sqlite3.Connection:
-        return sqlite3.connect(
+        db = sqlite3.connect(
             address, timeout=self._busy, isolation_level=None, check_same_thread=False, uri=uri
         )
+        # One damaged text is no damaged file.
+        db.text_factory = partial(str, encoding="utf-8", errors="replace")
+        return db
 
     def _schema(self, db: sqlite3.Connection) -> int:
         version = int(db.execute("PRAGMA user_version").fetchone()[0])
@@ -195,16 +199,14 @@ class Connection:
     ) -> list[_Record]:
         """Return rows as records of a kind, whose fields are columns; `rest` is the query from its FROM on.
 
-        A field is read from JSON where it holds a dict or a tuple. `leave_out` is a field that keeps its default.
+        A field is read from JSON where it holds a dict or a tuple. `leave_out` is a field that keeps its default. What no field
+        of its type can hold is left empty in a record that can say so (`damaged`); for others that is a StoreDamagedError.
         """
         known: object = kind
         columns = [column for column in _columns(known) if column[0] != leave_out]
         rows = self.read(f"SELECT {', '.join(name for name, _ in columns)} {rest}", values)
         with self.decoding():
-            return [
-                kind(*(_read_as(shape, value) for (_, shape), value in zip(columns, row, strict=True)))
-                for row in rows
-            ]
+            return [_record(known, columns, row) for row in rows]
 
     def record(self, kind: type[_Record], missing: str, rest: str, values: Sequence[object]) -> _Record:
         """Return the first row as a record. Raises NotFoundError with the message `missing`."""
@@ -395,23 +397,44 @@ def from_json(text: str | None) -> Any:
 
 
 @cache
-def _columns(kind: Any) -> list[tuple[str, object]]:
-    """Return the column of each of a record's fields, and the type that it is read as."""
+def _columns(kind: Any) -> list[tuple[str, Any]]:
+    """Return the column of each of a record's fields, and the type that it is read as, None for one of any type."""
     hints = get_type_hints(kind)
     found: list[tuple[str, object]] = []
     for field in fields(kind):
         shapes = [get_origin(one) or one for one in (hints[field.name], *get_args(hints[field.name]))]
-        shape = next((one for one in (bool, dict, tuple) if one in shapes), None)
+        shape = next((one for one in (bool, dict, tuple, int, float, str) if one in shapes), None)
         found.append((str(field.metadata.get("column", field.name)), shape))
     return found
 
 
-def _read_as(shape: object, value: Any) -> Any:
-    if shape is bool:
-        return bool(value)
-    if shape is None:
+def _record(kind: Any, columns: Sequence[tuple[str, Any]], row: Sequence[Any]) -> Any:
+    values, damaged = [], []
+    for (name, shape), value in zip(columns, row, strict=True):
+        try:
+            values.append(_read_as(shape, value))
+        except (ValueError, TypeError):
+            values.append(shape())
+            damaged.append(name)
+    record = kind(*values)
+    if damaged and not hasattr(record, "damaged"):
+        raise ValueError(f"{listed(damaged)} of a {kind.__name__} cannot be read")
+    return replace(record, damaged=True) if damaged else record
+
+
+LARGEST_NUMBER = 1e12
+"""Largest value of a column: times, tokens, US dollars, numbers of rows."""
+
+
+def _read_as(shape: Any, value: Any) -> Any:
+    """Return a column's value as a field's type. Raises ValueError, TypeError for what cannot be one."""
+    if value is None or shape is None or type(value) is shape is str:
         return value
-    return tuple(from_json(value)) if shape is tuple else from_json(value)
+    if shape is bool or (shape in (int, float) and -LARGEST_NUMBER <= value <= LARGEST_NUMBER):
+        return shape(value)
+    if shape in (dict, tuple) and isinstance(content := from_json(value), list if shape is tuple else dict):
+        return shape(content)
+    raise ValueError(value)
 
 
 def _stored(value: object) -> object:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, get_args
 
 from engine.errors import RunError
 from engine.records import Usage
@@ -23,7 +23,6 @@ from engine.store.rows import (
     RequestRow,
     RunRow,
     RunState,
-    UserSpend,
 )
 
 MOST_AT_ONCE = 500
@@ -94,18 +93,6 @@ class Runs(StorePart):
             run for run in map(_as_it_is, self._db.records(RunRow, where, (user,))) if run.state != "lost"
         ]
 
-    def spend(self, since: float = 0.0) -> list[UserSpend]:
-        """Return what each user's runs have used, by name: those created at `since` (seconds since 1970) or later.
-
-        Money is None where no run of the user has a known price.
-        """
-        rows = self._db.read(
-            "SELECT started_by, count(*), sum(calls), sum(cached), sum(input_tokens), sum(output_tokens), sum(cost) "
-            "FROM runs WHERE created_at >= ? GROUP BY started_by ORDER BY started_by",
-            (since,),
-        )
-        return [UserSpend(user, runs, Usage(*used)) for user, runs, *used in rows]
-
     def version(self, run_id: str) -> int:
         """Return a number that grows with every change of a run, but for its heartbeat. Costs some 20 µs."""
         rows = self._db.read("SELECT revision FROM runs WHERE id = ?", (run_id,))
@@ -166,9 +153,9 @@ class Runs(StorePart):
         """Ask the run's process to pause."""
         self._db.update_run(run_id, pause=True)
 
-    def request_resume(self, run_id: str) -> None:
-        """Take back a request to pause. (A run whose process ended is resumed by starting a new process.)"""
-        self._db.update_run(run_id, pause=False)
+    def request_resume(self, run_id: str, user: str) -> None:
+        """Take back a user's or another's request to pause. (A run whose process ended is resumed by starting a new process.)"""
+        self._db.update_run(run_id, pause=False, started_by=user)
 
     def scores_wanted(self, run_id: str) -> bool:
         """Return whether a run that has a result was asked for scores, and has not answered."""
@@ -251,6 +238,7 @@ class Requests(StorePart):
             )
 
 
+DAMAGED = "What is stored of this run is damaged and cannot be read. Bring back a copy of the database, or delete the run's project."
 CANCELLED = "Cancelled while it waited for its turn."
 
 
@@ -271,7 +259,9 @@ def seconds_silent(heartbeat_at: float | None) -> float:
 
 
 def _as_it_is(run: RunRow) -> RunRow:
-    """Return a run as lost where its process has gone silent or never started."""
+    """Return a run as lost where its process has gone silent or never started, and as failed where its record is damaged."""
+    if run.damaged or run.state not in get_args(RunState):
+        return replace(run, damaged=True, state="failed", message=DAMAGED)
     if run.is_over:
         return run
     silent = seconds_silent(run.heartbeat_at)

@@ -17,8 +17,8 @@ from engine.errors import StoreDamagedError, StoreError
 from engine.home import data_home
 from engine.runs.spec import ProjectDraft, RunSpec
 from engine.runs.trust import foreign_model, harmless, note_addresses
-from engine.store.archive import LARGEST_NUMBER, BroughtBack, opened
-from engine.store.connection import from_json
+from engine.store.archive import BroughtBack, opened
+from engine.store.connection import LARGEST_NUMBER, from_json
 from engine.store.rows import FROM_ELSEWHERE, OVER, ProjectRow, RunRow
 from engine.store.store import Store
 
@@ -99,8 +99,8 @@ def _make_harmless(store: Store, file: Store, name: str) -> None:
         raise StoreError(f"The file {name} is damaged, or was made by another program.") from error
     note_addresses(store, brought)
     write(
-        "UPDATE runs SET in_use = 0, started_by = ?, result = json_remove(result, '$.export_path', '$.script_path')",
-        (FROM_ELSEWHERE,),
+        "UPDATE runs SET in_use = 0, from_archive = 1, started_by = '', "
+        "result = json_remove(result, '$.export_path', '$.script_path')"
     )
     for dataset in file.datasets.all():
         content = file.datasets.get(dataset.id).content

@@ -44,6 +44,7 @@ def run(project):
         made = launching.create(project, spec.model_dump(mode="json"), "Bob's run")
     with Store.open() as store:
         store.runs.set_meters(made, Usage(12, 0, 3000, 400, 0.25), 1.0)
+        store.spend.add_of_run(made, Usage(12, 0, 3000, 400, 0.25), Usage())
     return made
 
 

@@ -46,7 +46,8 @@ def test_old_files_are_brought_up_to_date_with_their_rows(tmp_path, version, rea
         "INSERT INTO projects (id, name, draft, created_at, updated_at) VALUES ('p', 'Old', '{\"a\": 1}', 1.0, 2.0)"
     )
     old.execute(
-        "INSERT INTO runs (id, project_id, title, spec, state, created_at) VALUES ('r', 'p', 'T', '{}', 'finished', 1)"
+        "INSERT INTO runs (id, project_id, title, spec, state, created_at, calls, cost) "
+        "VALUES ('r', 'p', 'T', '{}', 'finished', 1, 7, 0.5), ('forged', 'p', 'T', '{}', 'finished', 1, -7, 'x')"
     )
     old.execute(
         "INSERT INTO trials (run_id, number, candidate_id, split, label, rows_total, started_at) "
@@ -63,6 +64,9 @@ def test_old_files_are_brought_up_to_date_with_their_rows(tmp_path, version, rea
         assert (store.runs.get("r").started_by, store.members.of("p")) == ("", [])
         failed = 1 if version < 6 else 0  # counted by the step that has added the column
         assert (store.trials.all("r")[0].split, store.trials.all("r")[0].failed) == ("test", failed)
+        spent = store.spend.by("user")[""]
+        assert (spent.usage, spent.runs) == (Usage(7, cost=0.5), 1)
+        assert store.spend.by("project_id", "1970-01") == {"p": spent}
         fresh = sqlite3.connect(":memory:", isolation_level=None)
         migrate(fresh)
         assert schema(store.connection._db) == schema(fresh)
