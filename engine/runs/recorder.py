@@ -125,7 +125,7 @@ class StoreRecorder:
             case RowScored():
                 self._gather(event)
             case BudgetSpent():
-                self.set_meters(event.usage, event.seconds, event.replayed)
+                self._write(lambda: self._set_meters(event))
             case TrialStarted():
                 self._write(lambda: self._start(event))
             case TrialFinished():
@@ -143,14 +143,12 @@ class StoreRecorder:
             case Note():
                 self._add(event, level=event.level)
 
-    def set_meters(self, usage: Usage, seconds: float, replayed: Usage) -> None:
+    def _set_meters(self, spent: BudgetSpent) -> None:
         """Store what has been used, with what was used before, and count what this process has paid of it for the user."""
-        self._write(lambda: self._set_meters(usage, seconds, usage - replayed))
-
-    def _set_meters(self, usage: Usage, seconds: float, paid: Usage) -> None:
+        paid = spent.usage - spent.replayed
         with self._store.transaction():
-            self._store.runs.set_meters(self._run_id, self.before + usage, seconds)
-            self._store.spend.add_of_run(self._run_id, paid - self._paid, usage)
+            self._store.runs.set_meters(self._run_id, self.before + spent.usage, spent.seconds)
+            self._store.spend.add_of_run(self._run_id, paid - self._paid, spent.usage)
         self._paid = paid
 
     def flush(self) -> None:

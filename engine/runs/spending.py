@@ -29,9 +29,9 @@ class Left(NamedTuple):
 
 
 def left_for(store: Store, user: str, without: str = "") -> Left:
-    """Return what is left for a user this month, apart from what the user's runs under way are expected to use still.
+    """Return the amounts left for a user this month; what runs under way are expected to use is not left.
 
-    `without` is a run whose use and expectation do not count, whoever has gone on with it.
+    `without` is a run whose use and expectation do not count, for any user.
     """
     left = _left(store, user)
     others = [run for run in store.runs.under_way(user) if run.id != without] if left else []

@@ -285,7 +285,7 @@ class _Job:
             silence.cancel()
             limits.cancel()
             self.recorder.flush()
-            self._count(driver)
+            driver.record_spending(always=True)
             await self.writer.all_written()
 
     async def _follow_limits(self, driver: Driver) -> None:
@@ -297,9 +297,6 @@ class _Job:
                 shared.set(self.store.queue.limits().requests)
                 if reason := used_up(self.store, self.store.runs.get(self.run.id).started_by):
                     driver.ledger.close(reason, "budget")
-
-    def _count(self, driver: Driver) -> None:
-        self.recorder.set_meters(driver.ledger.spent, driver.ledger.seconds, driver.ledger.replayed)
 
     def _phase(self, phase: str) -> None:
         self.writer.write(lambda: self.store.runs.set_phase(self.run.id, phase))
@@ -465,7 +462,7 @@ class _Job:
 
     def _conclude(self, result: Mapping[str, Any], driver: Driver) -> None:
         self.recorder.flush()
-        self._count(driver)
+        driver.record_spending(always=True)
         self.writer.write(lambda: self._store_result(result))
 
     def _store_result(self, result: Mapping[str, Any]) -> None:

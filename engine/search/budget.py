@@ -157,7 +157,7 @@ class Ledger:
 
     @property
     def committed(self) -> Usage:
-        """What was spent, with the calls under way."""
+        """The usage so far, with the calls under way."""
         return self.spent + Usage(int(self._reserved.calls))
 
     @property

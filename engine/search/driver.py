@@ -227,7 +227,7 @@ class Driver:
         )
         reason = closing_message(message, cause, result, self._texts_asked, self._texts_usable)
         self._record(events.Note(reason, "info" if closing is None else "warning"))
-        self._record_spending(always=True)
+        self.record_spending(always=True)
         return replace(result, reason=reason)
 
     async def _rounds(self, make: MakeSearch) -> str | None:
@@ -301,7 +301,7 @@ class Driver:
             if isinstance(answer, BaseException):
                 raise answer  # only now: every call in flight has finished and is recorded
         self.trials[trials_before:] = sorted(self.trials[trials_before:], key=lambda t: t.number)
-        self._record_spending()
+        self.record_spending()
         for trial in self.trials[trials_before:]:
             self._check_setup(trial.evaluation)
         return list(answers)
@@ -334,7 +334,7 @@ class Driver:
             scored[outcome.row] = outcome
             total += outcome.score
             self._record(events.RowScored(number, outcome, len(scored), len(ask.rows), total / len(scored)))
-            self._record_spending()
+            self.record_spending()
 
         await self._scoring.run(ask, place, note)
         evaluation = Evaluation(ask.candidate.id, tuple(scored[r] for r in ask.rows if r in scored))
@@ -408,7 +408,8 @@ class Driver:
             return "train"
         return "teacher" if ask.teacher else "test"
 
-    def _record_spending(self, *, always: bool = False) -> None:
+    def record_spending(self, *, always: bool = False) -> None:
+        """Report what the run has spent so far, at most a few times a second unless `always`."""
         now = time.monotonic()
         if always or now - self._spending_recorded_at >= _SPENDING_SECONDS:
             self._spending_recorded_at = now

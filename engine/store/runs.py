@@ -239,6 +239,8 @@ class Requests(StorePart):
 
 
 DAMAGED = "What is stored of this run is damaged and cannot be read. Bring back a copy of the database, or delete the run's project."
+OBJECTS = ("optimizer", "model", "budget", "verdict", "baseline", "best", "taken")
+"""Parts of settings and results that pages read of every run in a list: each holds values by name."""
 CANCELLED = "Cancelled while it waited for its turn."
 
 
@@ -260,8 +262,10 @@ def seconds_silent(heartbeat_at: float | None) -> float:
 
 def _as_it_is(run: RunRow) -> RunRow:
     """Return a run as lost where its process has gone silent or never started, and as failed where its record is damaged."""
-    if run.damaged or run.state not in get_args(RunState):
-        return replace(run, damaged=True, state="failed", message=DAMAGED)
+    parts, states = {**run.spec, **(run.result or {})}, get_args(RunState)
+    whole = run.state in states and all(isinstance(parts.get(name) or {}, dict) for name in OBJECTS)
+    if run.damaged or not whole:
+        return replace(run, damaged=True, state="failed", message=DAMAGED, spec={}, result=None)
     if run.is_over:
         return run
     silent = seconds_silent(run.heartbeat_at)

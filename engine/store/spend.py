@@ -1,4 +1,4 @@
-"""What users have spent on model calls: a ledger of its own, which putting away or deleting runs and projects does not change.
+"""Amounts that users have spent on model calls; putting away or deleting runs and projects does not change them.
 
 Amounts are added to a line and never taken from it: the database refuses it. A month is one of the calendar, in UTC.
 """
@@ -33,7 +33,7 @@ class Spend(StorePart):
         """
         missing = whole - self.of_run(run_id)
         amounts = zip(astuple(usage), astuple(missing), strict=True)
-        usage = Usage(*(max((n for n in pair if n is not None), default=None) for pair in amounts))  # type: ignore[arg-type]
+        usage = Usage(*(max((n for n in pair if n is not None and n >= 0), default=None) for pair in amounts))  # type: ignore[arg-type]
         for user, project_id in self._db.read(
             "SELECT started_by, project_id FROM runs WHERE id = ?", (run_id,)
         ):
@@ -50,7 +50,7 @@ class Spend(StorePart):
         return {key: Spent(runs, Usage(*used), unpriced) for key, runs, *used, unpriced in rows}
 
     def of_run(self, run_id: str) -> Usage:
-        """Return what a run has spent, whoever it counts for."""
+        """Return the amounts that a run has spent, for all users that it counts for."""
         return Usage(*self._db.read(f"SELECT {_SUMS} FROM spend WHERE run_id = ?", (run_id,))[0])  # noqa: S608 - our own names
 
 
