@@ -220,6 +220,11 @@ def other_peoples_events(team: Team) -> Tried:
             for widget, kind in events[:5] if team.small else events:
                 tab.send({widget: (kind, "pwned")})
                 yield f"{name} sends {owner}'s {widget[-30:]}", team.stored() == before
+    with team.tab("bob", "task") as tab, users.acting("bob"):
+        draft, before = reading.draft(team.project), team.stored()
+        tab.send({widget: (kind, "pwned") for widget, kind in tab.widgets.items() if kind == "text_area"})
+        yield "those of an editor count", team.stored() != before
+        drafts.edit(team.project, lambda _: draft)
 
 
 def files(team: Team) -> Tried:
@@ -291,7 +296,7 @@ def endpoints(team: Team) -> Tried:
     with users.acting("mallory"):
         sample = reading.draft(drafts.project_from_sample(SAMPLES[0]))
     all_ways = ways(team.internal.url.removesuffix("/v1"))
-    for name, way in all_ways.items():
+    for name, way in list(all_ways.items())[:: 4 if team.small else 1]:
         draft = with_way(sample, way)
         file = {**json.loads(pack(f"By {name}", sample, None)), "draft": draft.model_dump(mode="json")}
         with users.acting("mallory"):

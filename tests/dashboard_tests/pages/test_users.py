@@ -325,6 +325,9 @@ def test_a_child_gets_the_keys_of_the_models_that_it_asks_and_no_other_secret(pr
     passed = launching._environment({"TYPED_KEY": "sk"}, asked)
     assert passed["TYPED_KEY"] == "sk"
     assert "GROQ_API_KEY" not in passed
+    old, new = "https://a.example/v1", "https://b.example/v1"
+    moved = {"model": endpoint(base_url=new, key_env=models.own_key_variable(new)).model_dump(mode="json")}
+    assert "sk-old" not in launching._environment({models.own_key_variable(old): "sk-old"}, moved).values()
     monkeypatch.setenv("HF_TOKEN", "hf")
     assert "HF_TOKEN" not in passed
     training = {"optimizer": {"name": "BootstrapFinetune", "options": {"base_model": "Qwen/Qwen3-0.6B"}}}
