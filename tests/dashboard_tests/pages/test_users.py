@@ -289,8 +289,9 @@ def test_data_that_reads_like_a_model_and_usual_models_pass_the_door(project):
             check_endpoints(store, value)
 
 
-def test_an_address_of_a_project_file_is_asked_by_no_page(project):
-    choice = endpoint(base_url="https://llm.example/v1")
+@pytest.mark.parametrize("address", ["https://llm.example/v1", "http://127.0.0.1:9912/v1"])
+def test_an_address_of_a_project_file_is_asked_by_no_page(project, address):
+    choice = endpoint(base_url=address)
     with users.acting("bob"):
         drafts.import_project(pack("Theirs", ProjectDraft(model=choice), None))
     for user in ("bob", "root"):
