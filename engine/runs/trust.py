@@ -18,6 +18,7 @@ from engine.runs.spec import ProjectDraft, RunSpec
 from engine.search.backends.contract import BackendChoice
 from engine.store.store import Store
 from engine.text import cut
+from engine.users import user_file
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset
@@ -120,8 +121,9 @@ def agree(store: Store, asked: Iterable[str]) -> None:
 def note_addresses(store: Store, brought: Mapping[str, object] | Sequence[Mapping[str, object]]) -> None:
     """Remember the addresses in drafts and specs from elsewhere that nothing may be sent to until the user has entered them.
 
-    Addresses of this machine, and those that a project here uses or a user has entered or agreed to, are left out. On a
-    server with users any of them may add to this list, which warns all, with a look at all projects: the file is opened again.
+    Those that a project here uses or a user has entered or agreed to are left out, and addresses of this machine where it has
+    one user. On a server with users any of them may add to this list, which warns all, with a look at all projects: the file
+    is opened again.
     """
     with Store(store.connection.path) as whole, whole.transaction():
         here = [whole.settings.get("models", []), *(project.draft for project in whole.projects.all())]
@@ -130,7 +132,7 @@ def note_addresses(store: Store, brought: Mapping[str, object] | Sequence[Mappin
             address
             for address in addresses_in(brought)
             if address not in known
-            and not _is_own_machine(address)
+            and (user_file() is not None or not _is_own_machine(address))
             and not_agreed(whole, [_sends_rows(address)])
         }
         whole.settings.set(ADDRESSES, sorted({*whole.settings.get(ADDRESSES, []), *noted}))
@@ -138,7 +140,7 @@ def note_addresses(store: Store, brought: Mapping[str, object] | Sequence[Mappin
 
 def address_refusal(address: str | None, noted: Collection[str]) -> str:
     """Return why a model's address may not be asked, where it is one of those noted; else ""."""
-    if not address or address not in noted or _is_own_machine(address):
+    if not address or address not in noted:
         return ""
     return (
         f"The address {address} came with a project's file, and nothing has been sent there. To use it, add a model with this "

@@ -7,14 +7,11 @@ TEAM_KINDS in the environment chooses some kinds, by name, with commas.
 
 from __future__ import annotations
 
-import contextlib
-import http.server
 import json
 import os
 import re
 import sqlite3
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -22,8 +19,9 @@ from pathlib import Path
 
 from fault_tests.check import Check, Finding
 from fault_tests.strangers import home_of
-from support.pages.dashboard_server import BROWSERS, FLAGS, Server
-from support.pages.page_socket import Session, Tab
+from fault_tests.team_browser import cross_origin_page, hostile_names
+from support.pages.dashboard_server import Server
+from support.pages.page_socket import PAGES, Session, Tab
 from support.ports import own_port
 from support.servers.openai_server import OpenAIServer
 from websockets.exceptions import WebSocketException
@@ -45,20 +43,6 @@ SECRET = "Ada's secret project"
 CANARIES = {"OPENAI_API_KEY": "sk-canary-openai-0123456789", "TEAM_SECRET": "canary-of-the-team-42"}
 """Variables of the server's environment that nobody may read or have sent."""
 
-PAGES = (
-    "",
-    "task",
-    "examples",
-    "metric",
-    "tune",
-    "run",
-    "results",
-    "try_it",
-    "export",
-    "history",
-    "review",
-    "settings",
-)
 Tried = Iterator[tuple[str, bool]]
 
 
@@ -220,6 +204,11 @@ def other_peoples_events(team: Team) -> Tried:
             for widget, kind in events[:5] if team.small else events:
                 tab.send({widget: (kind, "pwned")})
                 yield f"{name} sends {owner}'s {widget[-30:]}", team.stored() == before
+    with team.tab("bob", "task") as tab, users.acting("bob"):
+        draft, before = reading.draft(team.project), team.stored()
+        tab.send({widget: (kind, "pwned") for widget, kind in tab.widgets.items() if kind == "text_area"})
+        yield "those of an editor count", team.stored() != before
+        drafts.edit(team.project, lambda _: draft)
 
 
 def files(team: Team) -> Tried:
@@ -291,7 +280,7 @@ def endpoints(team: Team) -> Tried:
     with users.acting("mallory"):
         sample = reading.draft(drafts.project_from_sample(SAMPLES[0]))
     all_ways = ways(team.internal.url.removesuffix("/v1"))
-    for name, way in all_ways.items():
+    for name, way in list(all_ways.items())[:: 4 if team.small else 1]:
         draft = with_way(sample, way)
         file = {**json.loads(pack(f"By {name}", sample, None)), "draft": draft.model_dump(mode="json")}
         with users.acting("mallory"):
@@ -436,92 +425,6 @@ def streams(team: Team) -> Tried:
             with suppress(WebSocketException, OSError):
                 stack.enter_context(team.session("eve").socket(f"/live/{team.run}"))
         yield "the administrator's stream", not refused(team.session("root"), f"/live/{team.run}")
-
-
-HOSTILE = (
-    "<script>window.pwned=1</script><img src=x onerror=window.pwned=1>",
-    "![x](http://evil.example/x.png) [y](javascript:window.pwned=1)",
-    "$$\\href{javascript:window.pwned=1}{x}$$ :material/x: \x1b[31m\u202e<svg onload=window.pwned=1>",
-)
-
-
-def hostile_names(team: Team) -> Tried:
-    """Projects whose names and texts are markup, opened by others in a browser."""
-    for name in HOSTILE:
-        with users.acting("mallory"):
-            project = drafts.project_from_sample(SAMPLES[0])
-            drafts.rename_project(project, name)
-        with _browser() as open_context:
-            page = open_context().new_page()
-            outside: list[str] = []
-            page.on("request", lambda request, seen=outside: seen.append(request.url))
-            _browser_sign_in(page, team, "root")
-            for path in PAGES:
-                page.goto(f"{team.server.url}/{path}?project={project}")
-                page.wait_for_timeout(1500)
-                own = all(u.startswith((team.server.url, "data:", "blob:", "ws")) for u in outside)
-                yield f"{path} {name[:20]}", own and not page.evaluate("window.pwned")
-
-
-EVIL = """<body><script>
-const at = '%s', opened = [];
-const socket = (path) => new Promise((done) => { try { const s = new WebSocket(at.replace('http', 'ws') + path);
-  s.onmessage = () => done(path); s.onerror = s.onclose = () => done(''); setTimeout(() => done(''), 3000); } catch { done('') } });
-const get = (path, way) => fetch(at + path, way).then((r) => r.text()).then((t) => t ? path : '').catch(() => '');
-window.result = Promise.all([socket('/_stcore/stream'), socket('/live/%s'), get('/', {credentials: 'include'}),
-  get('/sign-out', {method: 'POST', credentials: 'include'}), get('/settings', {credentials: 'include'})]);
-</script><img src="%s/sign-out"><iframe src="%s/sign-out"></iframe></body>"""
-
-
-def cross_origin_page(team: Team) -> Tried:
-    """A page of another port, opened by a signed-in user: it reads nothing, and cannot sign the user out."""
-    url = team.server.url
-    page_text = (EVIL % (url, team.run, url, url)).encode()
-
-    class Evil(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("content-type", "text/html")
-            self.end_headers()
-            self.wfile.write(page_text)
-
-        def log_message(self, *_: object) -> None:
-            """Print nothing."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Evil) as evil, _browser() as open_context:
-        threading.Thread(target=evil.serve_forever, daemon=True).start()
-        page = open_context().new_page()
-        _browser_sign_in(page, team, "ada")
-        page.goto(f"http://127.0.0.1:{evil.server_port}/")
-        read = page.evaluate("window.result")
-        for path, found in zip(("stream", "live", "/", "POST sign-out", "settings"), read, strict=True):
-            yield f"another port reads {path}", not found
-        page.goto(url)
-        page.wait_for_timeout(1000)
-        yield "another port signs out", page.get_by_label("Token").count() == 0
-        evil.shutdown()
-
-
-@contextmanager
-def _browser() -> Iterator[Callable[[], object]]:
-    import shutil
-
-    from playwright.sync_api import sync_playwright
-
-    named = os.environ.get("TUNEBOARD_CHROMIUM")
-    path = named or next(filter(None, map(shutil.which, BROWSERS)), None)
-    with (
-        sync_playwright() as started,
-        contextlib.closing(started.chromium.launch(executable_path=path, args=FLAGS)) as browser,
-    ):
-        yield browser.new_context
-
-
-def _browser_sign_in(page: object, team: Team, name: str) -> None:
-    page.goto(team.server.url)  # type: ignore[attr-defined]
-    page.get_by_label("Token").fill(team.tokens[name])  # type: ignore[attr-defined]
-    page.get_by_role("button", name="Sign in").click()  # type: ignore[attr-defined]
-    page.wait_for_timeout(1500)  # type: ignore[attr-defined]
 
 
 def secrets(team: Team) -> Tried:

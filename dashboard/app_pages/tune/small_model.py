@@ -12,7 +12,7 @@ from dashboard.components import ui
 from dashboard.components.forms import model_choice, problems
 from dashboard.components.guard import guarded, renew
 from dashboard.components.page import Current
-from dashboard.state import reading
+from dashboard.state import reading, users
 from dashboard.state.editing import drafts
 from dashboard.state.models import title_of
 from dashboard.state.writing import read_only
@@ -322,8 +322,9 @@ def _place(now: Current, given: dict[str, Any]) -> tuple[str, str]:
 def _use(now: Current, recipe: Recipe) -> None:
     try:
         guarded(now.id, recipe.applied, "tuning")
-        if recipe.student is not None and recipe.student not in reading.saved_models():
-            drafts.add_model(recipe.student)
+        student = recipe.student if users.is_administrator() else None
+        if student is not None and student not in reading.saved_models():
+            drafts.add_model(student)
     except EngineError as error:
         ui.show_error(error)
         return

@@ -290,8 +290,9 @@ def test_data_that_reads_like_a_model_and_usual_models_pass_the_door(project):
             check_endpoints(store, value)
 
 
-def test_an_address_of_a_project_file_is_asked_by_no_page(project):
-    choice = endpoint(base_url="https://llm.example/v1")
+@pytest.mark.parametrize("address", ["https://llm.example/v1", "http://127.0.0.1:9912/v1"])
+def test_an_address_of_a_project_file_is_asked_by_no_page(project, address):
+    choice = endpoint(base_url=address)
     with users.acting("bob"):
         drafts.import_project(pack("Theirs", ProjectDraft(model=choice), None))
     for user in ("bob", "root"):
@@ -326,6 +327,9 @@ def test_a_child_gets_the_keys_of_the_models_that_it_asks_and_no_other_secret(pr
     passed = launching._environment({"TYPED_KEY": "sk"}, asked)
     assert passed["TYPED_KEY"] == "sk"
     assert "GROQ_API_KEY" not in passed
+    old, new = "https://a.example/v1", "https://b.example/v1"
+    moved = {"model": endpoint(base_url=new, key_env=models.own_key_variable(new)).model_dump(mode="json")}
+    assert "sk-old" not in launching._environment({models.own_key_variable(old): "sk-old"}, moved).values()
     monkeypatch.setenv("HF_TOKEN", "hf")
     assert "HF_TOKEN" not in passed
     training = {"optimizer": {"name": "BootstrapFinetune", "options": {"base_model": "Qwen/Qwen3-0.6B"}}}

@@ -16,6 +16,22 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import ClientConnection, connect
 
+PAGES = (
+    "",
+    "task",
+    "examples",
+    "metric",
+    "tune",
+    "run",
+    "results",
+    "try_it",
+    "export",
+    "history",
+    "review",
+    "settings",
+)
+"""Paths of all pages."""
+
 VALUES = {"button": "trigger_value", "text_input": "string_value", "text_area": "string_value"}
 """Widgets whose events are sent -> the form of their value."""
 
