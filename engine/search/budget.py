@@ -2,14 +2,19 @@
 
 It must not know any search, program or store. A call that would pass a limit is not made. Calls are counted exactly;
 tokens and money are reserved by an upper estimate before the call and settled with what the reply cost. A call that
-only reservations in flight prevent waits for them to settle, so the last of a budget is used too.
+only reservations in flight prevent waits for them to settle, so the last of a budget is used too. Room is given in the
+order of the batch: near a limit a row's calls wait until those before it are over, so that it is the same rows each time
+that get the last of a budget.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -111,6 +116,15 @@ FAILURES_LATER = 25
 # Replies after which their sizes say more about the next one than a guess does.
 _SIZES_TO_TRUST = 5
 
+Place = tuple[int, int, str]
+"""Order in a batch (the ask, and the row or sample in it), and what has it: "row" or "sample"."""
+
+FIRST: Place = (-1, 0, "row")
+"""The place before every other, as for what a user waits for."""
+
+place_of_call: ContextVar[Place] = ContextVar("engine_search_place", default=FIRST)
+"""Place of the row or sample that makes the calls here."""
+
 
 class Ledger:
     """Enforces a budget over everything a run does. Not thread-safe: it lives on one event loop.
@@ -129,6 +143,7 @@ class Ledger:
         seconds_before: float = 0.0,
         failures_later: int = FAILURES_LATER,
         spare: Collection[str] = (),
+        calls_a_row: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.budget = budget
@@ -143,7 +158,10 @@ class Ledger:
         self._counted: set[str] = set()
         self._replayed: set[str] = set()
         self._failures_later, self._spare = failures_later, frozenset(spare)
-        self._failures = self._longest_output = self._known_sizes = self._latency_count = self._pausers = 0
+        self._failures = self._latency_count = self._pausers = 0
+        self._known_sizes, self._longest_output = Counter[str](), Counter[str]()
+        self._unfinished: list[Place] = []
+        self._calls_at, self._most_calls = Counter[Place](), calls_a_row
         self._tokens_per_estimated = self._latency_sum = 0.0
         self._clock, self._started = clock, clock() - seconds_before
         self._paused_since: float | None = None
@@ -243,6 +261,24 @@ class Ledger:
             self._started += self._clock() - self._paused_since
             self._paused_since = None
 
+    # The order of a batch
+
+    def expect(self, places: Iterable[Place]) -> None:
+        """Note rows and samples of a batch that are still to come."""
+        self._unfinished = sorted({*self._unfinished, *places})
+
+    def over(self, place: Place) -> None:
+        """Note that a row or sample makes no more calls."""
+        at = self.before(place)
+        if self._unfinished[at : at + 1] == [place]:
+            del self._unfinished[at]
+            self._most_calls = max(self._most_calls, self._calls_at.pop(place, 0))
+            self._wake()
+
+    def before(self, place: Place) -> int:
+        """Return the number of unfinished rows and samples before a place."""
+        return bisect_left(self._unfinished, place)
+
     # The gate
 
     def gate(self, *, rollout: int | None = None, temperature: float | None = None) -> Middleware:
@@ -264,7 +300,8 @@ class Ledger:
     async def send(self, lm: BaseLM, request: Request, send: Send = answer) -> Reply:
         """Make one call. Raises BudgetExhaustedError with the reason if there is no budget, and LMError as the model does."""
         size = message_tokens(request.messages) if self._counts_amounts else 0
-        held, counted = [await self._reserve(lm, request, size)], Usage()
+        place = place_of_call.get()
+        held, counted = [await self._reserve(lm, request, size, place)], Usage()
 
         async def another(used: Usage) -> None:
             nonlocal counted
@@ -298,28 +335,36 @@ class Ledger:
             self._reserved -= amount
         self._wake()
 
-    async def _reserve(self, lm: BaseLM, request: Request, size: int) -> Amount:
+    async def _reserve(self, lm: BaseLM, request: Request, size: int, place: Place | None = None) -> Amount:
+        """Wait for room, in the order of places; a call that is under way, which others may wait for, has none."""
         need = self._need(lm, request, size) if self._counts_amounts else Amount(1)
         while True:
             self.check_time()
             if self.closed is not None:
                 raise BudgetExhaustedError(self.closed)
-            passed = self._passed(self._spent_amount() + self._kept_back + need)
-            if passed is not None:
+            before = self.before(place) if place is not None else 0
+            least = self._spent_amount() + self._kept_back + need
+            passed = self._passed(least)
+            if passed is not None and not before:
                 self.close(passed, "budget")
                 raise BudgetExhaustedError(passed)
-            if self._passed(self._spent_amount() + self._kept_back + need + self._reserved) is None:
+            # One call more than any has taken so far, as a reply may be empty.
+            theirs = before * (self._most_calls + 1)
+            most = least + self._reserved + Amount(theirs, theirs * need.tokens, theirs * need.usd)
+            if passed is None and self._passed(most) is None:
                 self._reserved += need
+                self._calls_at[place_of_call.get()] += 1
                 return need
             await self._settled.wait()
 
     def _need(self, lm: BaseLM, request: Request, size: int) -> Amount:
-        known = self._known_sizes >= _SIZES_TO_TRUST
+        kind = place_of_call.get()[2]
+        known = self._known_sizes[kind] >= _SIZES_TO_TRUST
         prompt = int(size * (1.1 * self._tokens_per_estimated if known else 2.4)) + 8
         limit = request.params.get("max_tokens") or request.params.get("max_completion_tokens")
         if limit is None:
             # Nothing bounds the reply, so twice the longest seen is the best there is.
-            limit = max(2 * self._longest_output, 64) if known else 512
+            limit = max(2 * self._longest_output[kind], 64) if known else 512
         output = int(limit) * int(request.params.get("n") or 1)
         price = lm.price() if self.budget.usd is not None else None
         usd = 0.0 if price is None else prompt * price[0] + output * price[1]
@@ -343,8 +388,9 @@ class Ledger:
             self._counted.add(reply.key)
         usage = reply.usage
         self.spent += replace(usage, calls=max(1, usage.calls), cached=0)
-        self._known_sizes += 1
-        self._longest_output = max(self._longest_output, usage.output_tokens)
+        kind = place_of_call.get()[2]
+        self._known_sizes[kind] += 1
+        self._longest_output[kind] = max(self._longest_output[kind], usage.output_tokens)
         if size:
             self._tokens_per_estimated = max(self._tokens_per_estimated, usage.input_tokens / size)
         if not reply.cached:

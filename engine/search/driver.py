@@ -21,7 +21,7 @@ from engine.modules.predict import Predict
 from engine.records import Candidate, Evaluation, Outcome, PartCredit, Usage, whole_trials
 from engine.search import events
 from engine.search.backends.contract import Backend
-from engine.search.budget import Amount, Ledger
+from engine.search.budget import FIRST, Amount, Ledger, Place
 from engine.search.contract import (
     Ask,
     Asked,
@@ -36,7 +36,7 @@ from engine.search.contract import (
 )
 from engine.search.final_test import FinalTestCost
 from engine.search.model_choice import with_objective
-from engine.search.requests import FIRST_PLACE, RequestHandler, Requests
+from engine.search.requests import RequestHandler, Requests
 from engine.search.scoring import Scoring, Slots
 from engine.search.settings import Control, Recorder, SearchResult, Settings, Trial, make_problem, seed_of
 from engine.search.training import Trainings
@@ -68,6 +68,7 @@ class Driver:
             seconds_before=settings.seconds_before,
             failures_later=max(25, 2 * settings.concurrency),
             spare=settings.models,
+            calls_a_row=settings.calls_a_row,
         )
         settings.check_prices()
         self.seed = seed_of(settings.program)
@@ -283,14 +284,18 @@ class Driver:
         """Answer asks that were yielded together, in their order; their rows start in turn or side by side."""
         jobs: list[Coroutine[object, object, object]] = []
         for number, ask in enumerate(asks):
-            place = number if in_turn else 0
             if isinstance(ask, Score) and (known := self._again.get(ask.asked)) is not None:
                 jobs.append(asyncio.sleep(0, known))
             elif isinstance(ask, Score):
+                rows = range(len(set(ask.rows)))
+                places = [(number, i, "row") if in_turn else (i, number, "row") for i in rows]
+                self.ledger.expect(places)
                 self._trials_started += 1
-                jobs.append(self._answer_score(ask, place, self._trials_started))
+                jobs.append(self._answer_score(ask, places, self._trials_started))
             elif isinstance(ask, Propose):
-                jobs.append(self._answer_propose(ask, place))
+                places = [(number, i, "sample") for i in range(ask.n)]
+                self.ledger.expect(places)
+                jobs.append(self._answer_propose(ask, places))
             elif isinstance(ask, Train):
                 jobs.append(self.trainings.answer(ask))
             else:
@@ -316,9 +321,9 @@ class Driver:
 
     async def _score_first(self, ask: Score) -> Evaluation:
         self._trials_started += 1
-        return await self._answer_score(ask, FIRST_PLACE, self._trials_started)
+        return await self._answer_score(ask, [FIRST] * len(set(ask.rows)), self._trials_started)
 
-    async def _answer_score(self, ask: Score, place: int, number: int) -> Evaluation:
+    async def _answer_score(self, ask: Score, places: Sequence[Place], number: int) -> Evaluation:
         self._note_candidate(ask.candidate)
         split = self._split(ask)
         self._record(events.TrialStarted(number, ask.candidate, ask.rows, split, ask.label))
@@ -336,7 +341,7 @@ class Driver:
             self._record(events.RowScored(number, outcome, len(scored), len(ask.rows), total / len(scored)))
             self._record_spending()
 
-        await self._scoring.run(ask, place, note)
+        await self._scoring.run(ask, places, note)
         evaluation = Evaluation(ask.candidate.id, tuple(scored[r] for r in ask.rows if r in scored))
         complete = len(scored) == len(set(ask.rows))
         if complete:
@@ -360,13 +365,13 @@ class Driver:
 
     # Propose and Keep
 
-    async def _answer_propose(self, ask: Propose, place: int) -> Proposal:
+    async def _answer_propose(self, ask: Propose, places: Sequence[Place]) -> Proposal:
         program = Predict(ask.signature)
 
         async def sample(i: int) -> Mapping[str, Any] | None:
             temperature = None if ask.writer is not None else ask.temperature  # its calls are the user's
             gate = self.ledger.gate(rollout=1000 * ask.rollout + i + 1, temperature=temperature)
-            async with self._slots.at(place):
+            async with self._slots.at([places[i]]):
                 try:
                     with self._scoring.context(self.settings.part(ask.part).prompt_lm, gate):
                         if ask.writer is not None:

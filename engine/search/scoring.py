@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import ChainMap
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from itertools import count
@@ -20,7 +20,7 @@ from engine.lm.choice import is_offline
 from engine.records import Candidate, Outcome, Usage, json_value
 from engine.search.backends.contract import Backend, Heard, Work, picks, takes_trace
 from engine.search.backends.local import Local
-from engine.search.budget import Ledger
+from engine.search.budget import Ledger, Place, place_of_call
 from engine.search.contract import Score
 from engine.search.settings import Control, Settings, Stop
 
@@ -31,26 +31,30 @@ if TYPE_CHECKING:
 
 
 class Slots:
-    """A bounded number of slots for rows; the lowest place waits least. `at(place)` is entered around a row."""
+    """A bounded number of slots for rows; the lowest place waits least. `at(places)` is entered around each row, in their order.
+
+    A row with as many unfinished ones before it as there are slots waits on: one that waits for its turn to spend the last
+    of the budget has a slot, and those before it need theirs.
+    """
 
     def __init__(self, size: int, control: Control | None, ledger: Ledger) -> None:
         self.size = self._free = size
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Place, int, asyncio.Future[None]]] = []
         self._order = count()
         self._control = control
         self._ledger = ledger
 
-    def at(self, place: int) -> _Queue:
-        """Return the queue of the asks at this place."""
-        return _Queue(self, place)
+    def at(self, places: Iterable[Place]) -> _Queue:
+        """Return the queue of some rows or samples, with the place of each."""
+        return _Queue(self, places)
 
     def ignore_control(self) -> None:
         """Stop following the control, so that nothing is paused or stopped."""
         self._control = None
 
-    async def take(self, place: int) -> None:
+    async def take(self, place: Place) -> None:
         """Wait for a slot, then for the control."""
-        if self._free:
+        if self._free and self._ledger.before(place) < self.size:
             self._free -= 1
         else:
             future = asyncio.get_running_loop().create_future()
@@ -64,13 +68,23 @@ class Slots:
         await self._checkpoint()
 
     def give(self) -> None:
-        """Pass a slot on to the first that waits."""
-        while self._waiting:
+        """Free a slot."""
+        self._free += 1
+        self.pass_on()
+
+    def pass_on(self) -> None:
+        """Give free slots to the first that wait."""
+        while self._free and self._waiting and self._ledger.before(self._waiting[0][0]) < self.size:
             future = heapq.heappop(self._waiting)[2]
             if not future.done():
+                self._free -= 1
                 future.set_result(None)
-                return
-        self._free += 1
+
+    def over(self, places: Iterable[Place]) -> None:
+        """Note that the rows at these places make no more calls."""
+        for place in places:
+            self._ledger.over(place)
+        self.pass_on()
 
     async def follow(self) -> None:
         """Look at the control while no row starts, as in a training: wait while paused, close the ledger once stopped."""
@@ -96,14 +110,16 @@ class Slots:
 
 
 class _Queue:
-    def __init__(self, slots: Slots, place: int) -> None:
+    def __init__(self, slots: Slots, places: Iterable[Place]) -> None:
         # Twice the slots, so that a slot freed by an ask is refilled at once.
-        self.size, self._slots, self._place = 2 * slots.size, slots, place
+        self.size, self._slots, self._places = 2 * slots.size, slots, iter(places)
 
     async def __aenter__(self) -> None:
-        await self._slots.take(self._place)
+        place_of_call.set(place := next(self._places))
+        await self._slots.take(place)
 
     async def __aexit__(self, *error: object) -> None:
+        self._slots.over([place_of_call.get()])
         self._slots.give()
 
 
@@ -111,6 +127,7 @@ OnOutcome = Callable[[Outcome], None]
 
 # Candidate, row, by the (or a part's) teacher, rollout, with trace: what makes one program run different from another.
 _Cell = tuple[str, int, bool | str, int, bool]
+_Group = tuple[Candidate, dict[int, _Cell], list[Place]]
 
 
 class Scoring:
@@ -128,15 +145,15 @@ class Scoring:
         self.rows_run, self._graded = 0, False
         self.last_failure: Exception | None = None
 
-    async def run(self, ask: Score, place: int, note: OnOutcome) -> None:
-        """Run an ask's rows, the lowest place of a batch first, and pass every outcome to `note`.
+    async def run(self, ask: Score, places: Sequence[Place], note: OnOutcome) -> None:
+        """Run an ask's rows, each at its place in the batch, and pass every outcome to `note`.
 
         A row already scored is passed on at once; a row that another ask is running is waited for.
         """
         taught = ask.teacher and self._settings.part(ask.part).has_teacher and (ask.part or True)
-        groups: dict[str, tuple[Candidate, dict[int, _Cell]]] = {}
+        groups: dict[str, _Group] = {}
         jobs: list[Coroutine[object, object, None]] = []
-        for row in dict.fromkeys(ask.rows):
+        for row, place in zip(dict.fromkeys(ask.rows), places, strict=True):
             own = self._without_row(ask.candidate, row) if ask.hide_own_row else ask.candidate
             chosen = _OWN_HIDDEN if ask.hide_own_row and any(map(picks, own.steps.values())) else ""
             cell = (own.id + chosen, row, taught, ask.rollout, ask.trace)
@@ -145,13 +162,20 @@ class Scoring:
             found = [self._outcomes[c] for c in same if c in self._outcomes]
             if not found:
                 self._outcomes[cell] = asyncio.get_running_loop().create_future()
-                groups.setdefault(cell[0], (own, {}))[1][row] = cell
-            elif known := next((f.result() for f in found if f.done()), None):
+                group = groups.setdefault(cell[0], (own, {}, []))
+                group[1][row] = cell
+                group[2].append(place)
+                continue
+            self._ledger.over(place)
+            if known := next((f.result() for f in found if f.done()), None):
                 note(known)
             else:
                 jobs.append(_wait(found[0], note))
-        jobs += [self._run(ask, place, own, cells, note) for own, cells in groups.values()]
-        await asyncio.gather(*jobs)
+        jobs += [self._run(ask, group, note) for group in groups.values()]
+        try:
+            await asyncio.gather(*jobs)
+        finally:
+            self._slots.over(places)
 
     def know(self, candidate: Candidate, outcomes: Sequence[Outcome]) -> None:
         """Remember outcomes as this candidate's: it answers as the one that was scored."""
@@ -201,10 +225,9 @@ class Scoring:
             chosen["adapter"] = written_by
         return runtime.context(**chosen)
 
-    async def _run(
-        self, ask: Score, place: int, candidate: Candidate, cells: dict[int, _Cell], note: OnOutcome
-    ) -> None:
+    async def _run(self, ask: Score, group: _Group, note: OnOutcome) -> None:
         settings = self._settings
+        candidate, cells, places = group
         rollout = ask.rollout or None
         gate = self._ledger.gate(rollout=rollout, temperature=1.0 if rollout else None)
         # A row that fails is forgotten, and another ask may run it again meanwhile: each ask ends its own rows only.
@@ -231,7 +254,7 @@ class Scoring:
                     candidate = _untuned(candidate)  # the teacher's model answers
                 inputs = settings.rows[ask.rows[0]].input_keys if ask.hide_own_row and ask.rows else ()
                 work = Work(candidate, ask.teacher, ask.trace, tuple(sorted(inputs)), ask.part)
-                heard = Heard(self._slots.at(place), on_outcome, self._note_failure)
+                heard = Heard(self._slots.at(places), on_outcome, self._note_failure)
                 await self._backend.run(work, list(cells), heard)
         finally:
             for cell, future in own.items():
