@@ -22,7 +22,7 @@ from engine import loop
 from engine.errors import NotFoundError, StoreError, StoreFullError, StoreLockedError
 from engine.lm.cache import default_cache
 from engine.records import Candidate, Outcome, Usage
-from engine.search.budget import Budget
+from engine.search.budget import Budget, Sent
 from engine.search.events import (
     BudgetSpent,
     CandidateFound,
@@ -147,6 +147,11 @@ class StoreRecorder:
         """Store what has been used, with what was used before."""
         whole = self.before + usage
         self._write(lambda: self._store.runs.set_meters(self._run_id, whole, seconds))
+
+    def note_sends(self, sent: Sequence[Sent], answered: Sequence[int]) -> None:
+        """Note calls before they leave, and which were answered."""
+        rows = [(number, key, need.calls, need.tokens, need.usd) for number, key, need in sent]
+        self._write(lambda: self._store.runs.note_sends(self._run_id, rows, answered))
 
     def flush(self) -> None:
         """Write every row that is still waiting."""

@@ -76,10 +76,11 @@ from engine.search.verdict import best_static, not_tested, verdict
 from engine.store.rows import NOT_DONE, TESTING, RequestRow, RunRow
 from engine.store.runs import CANCELLED
 from engine.store.store import FILE_NAME, Store
-from engine.text import change_in_percent
+from engine.text import change_in_percent, counted
 
 BUSY_SECONDS = 5.0
 LOOK_SECONDS = 1.0
+_LOST = "They may have been paid for, so they count against its limits."
 
 _log = logging.getLogger("engine.runs")
 
@@ -205,9 +206,21 @@ class _Job:
         async with self._on_backend(prepared) as backend:
             settings = replace(prepared.settings, seconds_before=self.run.seconds, started=started)
             driver = Driver(settings, self.recorder, watch, requests, backend)
+            lost = Amount(*store.runs.lost_sends(run_id, self._is_answered))
+            if lost.calls:
+                self._note(
+                    f"{counted(int(lost.calls), 'call')} had no answer yet when the run was interrupted. {_LOST}",
+                    "info",
+                )
+            driver.ledger.note_sends(self.recorder.note_sends, lost)
             await self._attended(driver, self._drive(driver, prepared, watch, requests))
         if store.runs.get(run_id).state == "finished":  # it is not driven again
             shutil.rmtree(started, ignore_errors=True)
+
+    def _is_answered(self, key: str) -> bool:
+        """Return whether this run has the answer to a call."""
+        reply = cache.default_cache().get(key, faulty=True)
+        return reply is not None and reply.payer == self.run.id
 
     @asynccontextmanager
     async def _on_backend(self, prepared: Prepared) -> AsyncIterator[Backend | None]:

@@ -13,9 +13,10 @@ import asyncio
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -30,7 +31,7 @@ from engine.errors import (
     spent_by,
 )
 from engine.lm.exchange import message_tokens
-from engine.lm.middleware import another_request, answer
+from engine.lm.middleware import another_request, answer, leaving
 from engine.records import Usage
 from engine.text import counted, dollars, duration, short
 
@@ -119,6 +120,12 @@ _SIZES_TO_TRUST = 5
 Place = tuple[int, int, str]
 """Order in a batch (the ask, and the row or sample in it), and what has it: "row" or "sample"."""
 
+Sent = tuple[int, str, Amount]
+"""A call that has left: its number in this process, its key ("": it failed), and what was reserved for it."""
+
+WriteSends = Callable[[Sequence[Sent], Sequence[int]], None]
+"""Writes down calls, and takes back those that were answered, by number."""
+
 FIRST: Place = (-1, 0, "row")
 """The place before every other, as for what a user waits for."""
 
@@ -162,6 +169,12 @@ class Ledger:
         self._known_sizes, self._longest_output = Counter[str](), Counter[str]()
         self._unfinished: list[Place] = []
         self._calls_at, self._most_calls = Counter[Place](), calls_a_row
+        self.lost = Amount()
+        self._write_sends: WriteSends | None = None
+        self._sent: list[Sent] = []
+        self._answered: list[int] = []
+        self._sends = count(1)
+        self._writing: asyncio.Event | None = None
         self._tokens_per_estimated = self._latency_sum = 0.0
         self._clock, self._started = clock, clock() - seconds_before
         self._paused_since: float | None = None
@@ -186,7 +199,9 @@ class Ledger:
 
     def keep_back(self, need: Amount, *, most: float = 1.0) -> None:
         """Keep this much for the final comparison, at most this share of what is left; `Amount()` frees it."""
-        spent, limits = replace(self._spent_amount(), seconds=self.seconds), self.budget.model_dump()
+        # Without what was lost: a run that was killed plans as it did before.
+        spent = replace(self._spent_amount() - self.lost, seconds=self.seconds)
+        limits = self.budget.model_dump()
         left = {name: most * max(0, (limit or 0) - getattr(spent, name)) for name, limit in limits.items()}
         kept = {name: min(getattr(need, name), most_left) for name, most_left in left.items()}
         self._kept_back = Amount(int(kept["calls"]), int(kept["tokens"]), kept["usd"], kept["seconds"])
@@ -300,8 +315,12 @@ class Ledger:
     async def send(self, lm: BaseLM, request: Request, send: Send = answer) -> Reply:
         """Make one call. Raises BudgetExhaustedError with the reason if there is no budget, and LMError as the model does."""
         size = message_tokens(request.messages) if self._counts_amounts else 0
-        place = place_of_call.get()
-        held, counted = [await self._reserve(lm, request, size, place)], Usage()
+        held, counted = [await self._reserve(lm, request, size, place_of_call.get())], Usage()
+        sent: list[Sent] = []
+
+        async def note(key: str) -> None:
+            sent.append((next(self._sends), key, held[-1]))
+            await self._note(sent[-1])
 
         async def another(used: Usage) -> None:
             nonlocal counted
@@ -310,11 +329,17 @@ class Ledger:
                 self.spent += used
                 self._free(held.pop())
             held.append(await self._reserve(lm, request, size))
+            if sent:
+                await note(sent[0][1])
 
         before = another_request.set(another)
+        before_leaving = leaving.set(note if self._write_sends is not None else None)
         try:
             reply = await send(lm, request)
         except Exception as error:
+            self._sent += (
+                (number, "", amount) for number, _, amount in sent
+            )  # counts, whatever comes under its key later
             # A model's failure may have been billed, and a row that always fails must not call forever.
             if (spent := spent_by(error)) is not None:
                 self.spent += spent.usage - counted
@@ -325,9 +350,31 @@ class Ledger:
             raise
         finally:
             another_request.reset(before)
+            leaving.reset(before_leaving)
             self._free(*held)
+        self._answered += (number for number, _, _ in sent)
         self._settle(replace(reply, usage=reply.usage - counted) if counted.calls else reply, size)
         return reply
+
+    def note_sends(self, write: WriteSends, lost: Amount) -> None:
+        """Have calls noted before they leave. `lost` is what an earlier process had sent and was never answered: it counts."""
+        self._write_sends, self.lost = write, lost
+
+    async def _note(self, sent: Sent) -> None:
+        """Note a call, together with those that leave at the same time."""
+        self._sent.append(sent)
+        if self._writing is None:
+            self._writing = asyncio.Event()
+            asyncio.get_running_loop().call_soon(self._write_notes, self._writing)
+        await self._writing.wait()
+
+    def _write_notes(self, written: asyncio.Event) -> None:
+        sent, self._sent, answered, self._answered, self._writing = self._sent, [], self._answered, [], None
+        try:
+            if self._write_sends is not None:
+                self._write_sends(sent, answered)
+        finally:
+            written.set()
 
     def _free(self, *held: Amount) -> None:
         """Give reserved amounts back."""
@@ -409,7 +456,7 @@ class Ledger:
         return None
 
     def _spent_amount(self) -> Amount:
-        return Amount(self.spent.calls, self.spent.tokens, self.spent.cost or 0.0)
+        return self.lost + Amount(self.spent.calls, self.spent.tokens, self.spent.cost or 0.0)
 
     def _note_failure(self, lm: BaseLM, error: Exception) -> None:
         own_fault = isinstance(error, ContextWindowExceededError | InvalidRequestError)

@@ -151,7 +151,8 @@ class Driver:
     def _rows_with_room(self, prompts: int, rows: Sequence[int]) -> tuple[int, ...]:
         """Return the test rows that the limit of calls leaves room for; in the test what was kept back for it is used."""
         limit, a_row = self.ledger.budget.calls, self.settings.calls_a_row
-        left = len(rows) if limit is None else max(0, limit - self.ledger.spent.calls) // (a_row * prompts)
+        spent = self.ledger.spent.calls + int(self.ledger.lost.calls)
+        left = len(rows) if limit is None else max(0, limit - spent) // (a_row * prompts)
         return tuple(rows[:left])
 
     async def test_cost(

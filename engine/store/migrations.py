@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 12
 
 
 def migrate(connection: sqlite3.Connection, *, upto: int = SCHEMA_VERSION) -> None:
@@ -150,6 +150,14 @@ _M011_LINKS = (
     "CREATE INDEX links_by_run ON links (run_id)",
 )
 
+# Calls that have left and were not answered yet, with what was reserved for each; those without a key count as lost.
+_M012_SENDS = (
+    """CREATE TABLE sends (
+        run_id TEXT NOT NULL, number INTEGER NOT NULL, key TEXT NOT NULL,
+        calls INTEGER NOT NULL, tokens INTEGER NOT NULL, usd REAL NOT NULL,
+        PRIMARY KEY (run_id, number)) WITHOUT ROWID""",
+)
+
 STEPS = (
     _M001_TABLES,
     _M002_REVISION_AND_PHASE,
@@ -162,4 +170,5 @@ STEPS = (
     _M009_LONG_HISTORIES,
     _M010_QUEUE,
     _M011_LINKS,
+    _M012_SENDS,
 )

@@ -15,7 +15,8 @@ from support.small_optimizers import SMALL
 
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.runs.spec import Named
-from engine.search.budget import Budget
+from engine.search.budget import Amount, Budget
+from engine.store.store import Store
 
 REPEATS = 40
 OPTIMIZERS = ("SIMBA", "Autotune", "MIPROv2", "GEPA")
@@ -56,55 +57,80 @@ def answer_both(body: dict[str, Any]) -> str:
     return answer(body) if "Say on which" in str(body["messages"][0]["content"]) else default_answer(body)
 
 
-def measure(folder: Path, small: bool) -> Finding:
-    """Repeat runs of several optimizers with each kind of limit, every second one killed once, and compare all with the first."""
-    cases = [(name, limit) for limit in LIMITS for name in OPTIMIZERS]
-    per_case = 2 if small else -(-REPEATS // len(cases))
-    cases = [("MIPROv2", LIMITS[1])] if small else cases
-    other, unbitten = [], []
+def repeats(folder: Path, small: bool) -> Finding:
+    """Repeat runs of several optimizers with each kind of limit, every second one killed, and compare all with the first."""
+    cases = [("MIPROv2", LIMITS[1])] if small else [(name, limit) for limit in LIMITS for name in OPTIMIZERS]
+    per_case = 1 if small else -(-REPEATS // len(cases))
+    different = []
     for number, (name, limit) in enumerate(cases):
-        shapes = [
-            carried_out(folder / f"{number}-{repeat}", name, limit, killed=repeat % 2 == 1)
-            for repeat in range(1 + per_case)
-        ]
-        label = f"{name}, {limit.words}"
-        other += [label for each in shapes[1:] if each != shapes[0]]
-        unbitten += [] if shapes[0][0] == "finished" else [label]
-    figure = f"{len(cases) * per_case} repeats, {len(other)} ended otherwise"
-    return Finding(
-        f"{figure} ({'; '.join(sorted({*other, *unbitten}))})" if other or unbitten else figure, met=not other
-    )
+        shapes = []
+        for repeat in range(1 + per_case):
+            home = folder / f"{number}-{repeat}"
+            shapes.append(carried_out(home, name, limit, kills=repeat % 2, forget=True)[0])
+        different += [f"{name}, {limit.words}" for each in shapes[1:] if each != shapes[0]]
+    figure = f"{len(cases) * per_case} repeats, {len(different)} ended otherwise"
+    return Finding(f"{figure} ({'; '.join(different)})" if different else figure, met=not different)
 
 
-def carried_out(home: Path, name: str, limit: Budget, *, killed: bool) -> tuple[object, ...]:
-    """Carry out a run, killed once in the middle or not, and return what must be the same."""
-    with Jittery(answer_both) as server:
-        home.mkdir(parents=True)
-        (home / "prices.json").write_text(json.dumps({"openai/test-model": PRICES}))
-        optimizer = Named(name=name, options=SMALL.get(name, {}))
-        run_id = add_run(
-            home,
-            model=server_model(server.url),
-            optimizer=optimizer,
-            budget=limit,
-            pipeline=TWO_STEPS,
-            concurrency=8,
+def in_flight(folder: Path, small: bool) -> Finding:
+    """Kill runs with each kind of limit several times, and compare the server's count with the limit."""
+    missed, most = [], 0.0
+    for number, limit in enumerate(LIMITS[1:2] if small else LIMITS):
+        _, used = carried_out(
+            folder / str(number), "BootstrapFewShotWithRandomSearch", limit, kills=2 if small else 5
         )
-        if killed:
+        share = max(
+            getattr(used, name) / value for name, value in limit.model_dump(exclude_none=True).items()
+        )
+        most = max(most, share)
+        missed += [limit.words] if share > 1 else []
+    figure = f"at most {most:.1%} of a limit by the server's own count"
+    return Finding(f"{figure}; passed: {'; '.join(missed)}" if missed else figure, met=not missed)
+
+
+def carried_out(
+    home: Path, name: str, limit: Budget, *, kills: int = 0, forget: bool = False
+) -> tuple[tuple[object, ...], Amount]:
+    """Carry out a run, killed several times; return what must be the same, and what the server has counted.
+
+    With `forget` what was under way at a kill does not count, as if it had never left.
+    """
+    home.mkdir(parents=True)
+    (home / "prices.json").write_text(json.dumps({"openai/test-model": PRICES}))
+    with Jittery(answer_both) as server:
+        optimizer = Named(name=name, options=SMALL.get(name, {}))
+        changes = {"optimizer": optimizer, "budget": limit, "pipeline": TWO_STEPS, "concurrency": 8}
+        run_id = add_run(home, model=server_model(server.url), **changes)
+        for point in sorted(random.sample(range(20, 140), kills)):
             process = start_worker(home, run_id)
-            point = random.randrange(20, 140)
-            wait_for(lambda: process.poll() is not None or sum(server.served.values()) >= point)
+            wait_for(lambda p=point, child=process: child.poll() is not None or server.calls >= p)
             kill(process)
-        process = start_worker(home, run_id)
-        _, errors = process.communicate(timeout=300)
-        if process.returncode:
-            raise AssertionError(errors.decode()[-500:])
-    return shape(home, run_id)
+            with Store.open(home) as store:
+                if store.runs.get(run_id).state == "finished":
+                    break
+                if forget:
+                    store.runs.lost_sends(run_id, lambda _: True)
+        else:
+            process = start_worker(home, run_id)
+            _, errors = process.communicate(timeout=300)
+            if process.returncode:
+                raise AssertionError(errors.decode()[-500:])
+        read, written = server.tokens
+        usd = read * PRICES["input_cost_per_token"] + written * PRICES["output_cost_per_token"]
+        return shape(home, run_id), Amount(server.calls, read + written, usd)
 
 
-CHECK = Check(
-    "repeats",
-    "The same run again with a limit that bites, half of them killed once",
-    f"{REPEATS} of {REPEATS} equal in every trial, call and token",
-    measure,
+CHECKS = (
+    Check(
+        "repeats",
+        "The same run again with a limit that bites, half of them killed once",
+        f"{REPEATS} of {REPEATS} equal in every trial, call and token",
+        repeats,
+    ),
+    Check(
+        "in-flight",
+        "Kills of runs with a limit that bites",
+        "no limit passed by the server's own count",
+        in_flight,
+    ),
 )

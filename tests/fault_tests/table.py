@@ -32,7 +32,7 @@ from fault_tests.check import Check, Finding, markdown_table  # noqa: E402
 
 CHECKS: tuple[Check, ...] = (
     kills.CHECK,
-    repeats.CHECK,
+    *repeats.CHECKS,
     *other_environments.CHECKS,
     clocks.CHECK,
     *endpoints.CHECKS,
