@@ -213,14 +213,8 @@ async def cached(lm: LM, request: Request, send: Send) -> Reply:
     request, cache = lm.cache_for(request)
     if cache is None:
         return await send(lm, request)
-    key = lm.cache_key(request)
-
-    async def buy() -> Reply:
-        if (note := leaving.get()) is not None:
-            await note(key)
-        return await send(lm, request)
-
-    return priced(await cache.fetch(key, buy, faulty=lm.may_say_nothing), lm.price())
+    reply = await cache.fetch(lm.cache_key(request), lambda: send(lm, request), faulty=lm.may_say_nothing)
+    return priced(reply, lm.price())
 
 
 async def completed(lm: LM, request: Request, send: Send) -> Reply:
@@ -305,10 +299,6 @@ another_request: ContextVar[Callable[[Usage], Awaitable[None]] | None] = Context
     "engine_lm_another_request", default=None
 )
 """Counts what the request before has used and waits for room for one more of the same call; set by a budget."""
-
-
-leaving: ContextVar[Callable[[str], Awaitable[None]] | None] = ContextVar("engine_lm_leaving", default=None)
-"""Notes the key of a call before its first request leaves; set by a budget."""
 
 
 async def make_room(used: Usage) -> None:

@@ -22,7 +22,7 @@ from engine import loop
 from engine.errors import NotFoundError, StoreError, StoreFullError, StoreLockedError
 from engine.lm.cache import default_cache
 from engine.records import Candidate, Outcome, Usage
-from engine.search.budget import Budget, Sent
+from engine.search.budget import Amount, Budget
 from engine.search.events import (
     BudgetSpent,
     CandidateFound,
@@ -118,6 +118,8 @@ class StoreRecorder:
         self._waiting: dict[int, list[Outcome]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._failures: Counter[int] = Counter()
+        self._sent, *lost = store.runs.sends(run_id)
+        self.lost = Amount(*lost)
 
     def record(self, event: Event) -> None:
         """Take note of one event. Called on the event loop."""
@@ -148,10 +150,17 @@ class StoreRecorder:
         whole = self.before + usage
         self._write(lambda: self._store.runs.set_meters(self._run_id, whole, seconds))
 
-    def note_sends(self, sent: Sequence[Sent], answered: Sequence[int]) -> None:
-        """Note calls before they leave, and which were answered."""
-        rows = [(number, key, need.calls, need.tokens, need.usd) for number, key, need in sent]
-        self._write(lambda: self._store.runs.note_sends(self._run_id, rows, answered))
+    def leaves(self, need: Amount) -> int:
+        """Note a call before it leaves, as one of the ledger's `Sends`."""
+        self._sent += 1
+        note = partial(self._store.runs.note_send, self._run_id, self._sent)
+        self._write(partial(note, need.calls, need.tokens, need.usd))
+        return self._sent
+
+    def answered(self, numbers: Sequence[int]) -> None:
+        """Take back the notes of calls that were answered."""
+        if numbers:
+            self._write(partial(self._store.runs.forget_sends, self._run_id, numbers))
 
     def flush(self) -> None:
         """Write every row that is still waiting."""

@@ -206,21 +206,12 @@ class _Job:
         async with self._on_backend(prepared) as backend:
             settings = replace(prepared.settings, seconds_before=self.run.seconds, started=started)
             driver = Driver(settings, self.recorder, watch, requests, backend)
-            lost = Amount(*store.runs.lost_sends(run_id, self._is_answered))
-            if lost.calls:
-                self._note(
-                    f"{counted(int(lost.calls), 'call')} had no answer yet when the run was interrupted. {_LOST}",
-                    "info",
-                )
-            driver.ledger.note_sends(self.recorder.note_sends, lost)
+            driver.ledger.sends, driver.ledger.lost = self.recorder, self.recorder.lost
+            if lost := int(self.recorder.lost.calls):
+                self._note(f"{counted(lost, 'call')} had no answer at an interruption. {_LOST}", "info")
             await self._attended(driver, self._drive(driver, prepared, watch, requests))
         if store.runs.get(run_id).state == "finished":  # it is not driven again
             shutil.rmtree(started, ignore_errors=True)
-
-    def _is_answered(self, key: str) -> bool:
-        """Return whether this run has the answer to a call."""
-        reply = cache.default_cache().get(key, faulty=True)
-        return reply is not None and reply.payer == self.run.id
 
     @asynccontextmanager
     async def _on_backend(self, prepared: Prepared) -> AsyncIterator[Backend | None]:

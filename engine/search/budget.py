@@ -16,8 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from itertools import count
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -30,8 +29,9 @@ from engine.errors import (
     SilentEndpointError,
     spent_by,
 )
+from engine.lm.cache import leaving
 from engine.lm.exchange import message_tokens
-from engine.lm.middleware import another_request, answer, leaving
+from engine.lm.middleware import another_request, answer
 from engine.records import Usage
 from engine.text import counted, dollars, duration, short
 
@@ -120,23 +120,26 @@ _SIZES_TO_TRUST = 5
 Place = tuple[int, int, str]
 """Order in a batch (the ask, and the row or sample in it), and what has it: "row" or "sample"."""
 
-Sent = tuple[int, str, Amount]
-"""A call that has left: its number in this process, its key ("": it failed), and what was reserved for it."""
-
-WriteSends = Callable[[Sequence[Sent], Sequence[int]], None]
-"""Writes down calls, and takes back those that were answered, by number."""
-
 FIRST: Place = (-1, 0, "row")
-"""The place before every other, as for what a user waits for."""
-
 place_of_call: ContextVar[Place] = ContextVar("engine_search_place", default=FIRST)
-"""Place of the row or sample that makes the calls here."""
+"""Place of the row or sample that makes the calls here; FIRST is before all others, as for what a user waits for."""
+
+
+class Sends(Protocol):
+    """Notes of calls that have left, for a process that goes on after this one was killed."""
+
+    def leaves(self, need: Amount) -> int:
+        """Note a call with what is reserved for it; return the note's number."""
+
+    def answered(self, numbers: Sequence[int]) -> None:
+        """Take notes back. One of a call that failed stays: it may have been paid for."""
 
 
 class Ledger:
     """Enforces a budget over everything a run does. Not thread-safe: it lives on one event loop.
 
-    `spent` is what counts against the limits. A cached reply costs nothing, except one that `payer`
+    `spent` counts against the limits, and so does `lost`: what an earlier process had sent, and no answer came. `sends`, where
+    it is set, notes calls before they leave. A cached reply costs nothing, except one that `payer`
     (this run, before it was killed) paid for: it counts once a key, so that a run driven again decides
     everything as it did before. `replies` are those with content. `closed` is the message why no further call is made.
     Failures of `spare` models, which the run can do without, do not end it.
@@ -169,12 +172,7 @@ class Ledger:
         self._known_sizes, self._longest_output = Counter[str](), Counter[str]()
         self._unfinished: list[Place] = []
         self._calls_at, self._most_calls = Counter[Place](), calls_a_row
-        self.lost = Amount()
-        self._write_sends: WriteSends | None = None
-        self._sent: list[Sent] = []
-        self._answered: list[int] = []
-        self._sends = count(1)
-        self._writing: asyncio.Event | None = None
+        self.lost, self.sends = Amount(), None  # type: Amount, Sends | None
         self._tokens_per_estimated = self._latency_sum = 0.0
         self._clock, self._started = clock, clock() - seconds_before
         self._paused_since: float | None = None
@@ -282,6 +280,10 @@ class Ledger:
         """Note rows and samples of a batch that are still to come."""
         self._unfinished = sorted({*self._unfinished, *places})
 
+    def before(self, place: Place) -> int:
+        """Return the number of unfinished rows and samples before a place."""
+        return bisect_left(self._unfinished, place)
+
     def over(self, place: Place) -> None:
         """Note that a row or sample makes no more calls."""
         at = self.before(place)
@@ -289,10 +291,6 @@ class Ledger:
             del self._unfinished[at]
             self._most_calls = max(self._most_calls, self._calls_at.pop(place, 0))
             self._wake()
-
-    def before(self, place: Place) -> int:
-        """Return the number of unfinished rows and samples before a place."""
-        return bisect_left(self._unfinished, place)
 
     # The gate
 
@@ -316,11 +314,11 @@ class Ledger:
         """Make one call. Raises BudgetExhaustedError with the reason if there is no budget, and LMError as the model does."""
         size = message_tokens(request.messages) if self._counts_amounts else 0
         held, counted = [await self._reserve(lm, request, size, place_of_call.get())], Usage()
-        sent: list[Sent] = []
+        sent: list[int] = []
 
-        async def note(key: str) -> None:
-            sent.append((next(self._sends), key, held[-1]))
-            await self._note(sent[-1])
+        def note() -> None:
+            if self.sends is not None:
+                sent.append(self.sends.leaves(held[-1]))
 
         async def another(used: Usage) -> None:
             nonlocal counted
@@ -330,16 +328,12 @@ class Ledger:
                 self._free(held.pop())
             held.append(await self._reserve(lm, request, size))
             if sent:
-                await note(sent[0][1])
+                note()
 
-        before = another_request.set(another)
-        before_leaving = leaving.set(note if self._write_sends is not None else None)
+        before, before_leaving = another_request.set(another), leaving.set(note)
         try:
             reply = await send(lm, request)
         except Exception as error:
-            self._sent += (
-                (number, "", amount) for number, _, amount in sent
-            )  # counts, whatever comes under its key later
             # A model's failure may have been billed, and a row that always fails must not call forever.
             if (spent := spent_by(error)) is not None:
                 self.spent += spent.usage - counted
@@ -352,29 +346,10 @@ class Ledger:
             another_request.reset(before)
             leaving.reset(before_leaving)
             self._free(*held)
-        self._answered += (number for number, _, _ in sent)
+        if self.sends is not None:
+            self.sends.answered(sent)
         self._settle(replace(reply, usage=reply.usage - counted) if counted.calls else reply, size)
         return reply
-
-    def note_sends(self, write: WriteSends, lost: Amount) -> None:
-        """Have calls noted before they leave. `lost` is what an earlier process had sent and was never answered: it counts."""
-        self._write_sends, self.lost = write, lost
-
-    async def _note(self, sent: Sent) -> None:
-        """Note a call, together with those that leave at the same time."""
-        self._sent.append(sent)
-        if self._writing is None:
-            self._writing = asyncio.Event()
-            asyncio.get_running_loop().call_soon(self._write_notes, self._writing)
-        await self._writing.wait()
-
-    def _write_notes(self, written: asyncio.Event) -> None:
-        sent, self._sent, answered, self._answered, self._writing = self._sent, [], self._answered, [], None
-        try:
-            if self._write_sends is not None:
-                self._write_sends(sent, answered)
-        finally:
-            written.set()
 
     def _free(self, *held: Amount) -> None:
         """Give reserved amounts back."""

@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 class Slots:
     """A bounded number of slots for rows; the lowest place waits least. `at(places)` is entered around each row, in their order.
 
-    A row with as many unfinished ones before it as there are slots waits on: one that waits for its turn to spend the last
-    of the budget has a slot, and those before it need theirs.
+    A row with as many unfinished ones before it waits on: one that waits for the last of the budget has a slot meanwhile.
     """
 
     def __init__(self, size: int, control: Control | None, ledger: Ledger) -> None:
@@ -67,24 +66,20 @@ class Slots:
                 raise
         await self._checkpoint()
 
-    def give(self) -> None:
-        """Free a slot."""
+    def give(self, *over: Place) -> None:
+        """Free a slot. No more calls are made at the places that are over."""
         self._free += 1
-        self.pass_on()
+        self.pass_on(*over)
 
-    def pass_on(self) -> None:
-        """Give free slots to the first that wait."""
+    def pass_on(self, *over: Place) -> None:
+        """Give free slots to the first that wait, where places are over."""
+        for place in over:
+            self._ledger.over(place)
         while self._free and self._waiting and self._ledger.before(self._waiting[0][0]) < self.size:
             future = heapq.heappop(self._waiting)[2]
             if not future.done():
                 self._free -= 1
                 future.set_result(None)
-
-    def over(self, places: Iterable[Place]) -> None:
-        """Note that the rows at these places make no more calls."""
-        for place in places:
-            self._ledger.over(place)
-        self.pass_on()
 
     async def follow(self) -> None:
         """Look at the control while no row starts, as in a training: wait while paused, close the ledger once stopped."""
@@ -119,8 +114,7 @@ class _Queue:
         await self._slots.take(place)
 
     async def __aexit__(self, *error: object) -> None:
-        self._slots.over([place_of_call.get()])
-        self._slots.give()
+        self._slots.give(place_of_call.get())
 
 
 OnOutcome = Callable[[Outcome], None]
@@ -162,9 +156,8 @@ class Scoring:
             found = [self._outcomes[c] for c in same if c in self._outcomes]
             if not found:
                 self._outcomes[cell] = asyncio.get_running_loop().create_future()
-                group = groups.setdefault(cell[0], (own, {}, []))
-                group[1][row] = cell
-                group[2].append(place)
+                groups.setdefault(cell[0], (own, {}, []))[1][row] = cell
+                groups[cell[0]][2].append(place)
                 continue
             self._ledger.over(place)
             if known := next((f.result() for f in found if f.done()), None):
@@ -175,7 +168,7 @@ class Scoring:
         try:
             await asyncio.gather(*jobs)
         finally:
-            self._slots.over(places)
+            self._slots.pass_on(*places)
 
     def know(self, candidate: Candidate, outcomes: Sequence[Outcome]) -> None:
         """Remember outcomes as this candidate's: it answers as the one that was scored."""

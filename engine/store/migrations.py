@@ -150,12 +150,10 @@ _M011_LINKS = (
     "CREATE INDEX links_by_run ON links (run_id)",
 )
 
-# Calls that have left and were not answered yet, with what was reserved for each; those without a key count as lost.
+# Calls that have left and have no answer yet, with what was reserved for each.
 _M012_SENDS = (
-    """CREATE TABLE sends (
-        run_id TEXT NOT NULL, number INTEGER NOT NULL, key TEXT NOT NULL,
-        calls INTEGER NOT NULL, tokens INTEGER NOT NULL, usd REAL NOT NULL,
-        PRIMARY KEY (run_id, number)) WITHOUT ROWID""",
+    """CREATE TABLE sends (run_id TEXT NOT NULL, number INTEGER NOT NULL, calls INTEGER NOT NULL, tokens INTEGER NOT NULL,
+        usd REAL NOT NULL, PRIMARY KEY (run_id, number)) WITHOUT ROWID""",
 )
 
 STEPS = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -193,28 +193,19 @@ class Runs(StorePart):
         """Store what a run has used so far: calls, tokens, money and working seconds."""
         self._db.update_run(run_id, **asdict(usage), seconds=seconds)
 
-    def note_sends(
-        self, run_id: str, sent: Iterable[tuple[int, str, float, float, float]], answered: Iterable[int] = ()
-    ) -> None:
-        """Note calls that leave (number, key, and the calls, tokens and US dollars reserved), and that others were answered."""
-        with self._db.transaction():
-            rows = ((run_id, *each) for each in sent)
-            self._db.write_many("INSERT OR REPLACE INTO sends VALUES (?, ?, ?, ?, ?, ?)", rows)
-            done = ((run_id, number) for number in answered)
-            self._db.write_many("DELETE FROM sends WHERE run_id = ? AND number = ?", done)
+    def note_send(self, run_id: str, number: int, calls: float, tokens: float, usd: float) -> None:
+        """Note a call that leaves, with what was reserved for it."""
+        self._db.write("INSERT INTO sends VALUES (?, ?, ?, ?, ?)", (run_id, number, calls, tokens, usd))
 
-    def lost_sends(self, run_id: str, answered: Callable[[str], bool]) -> list[float]:
-        """Return the calls, tokens and US dollars of what left and was never answered; from now on it is one note.
+    def forget_sends(self, run_id: str, numbers: Iterable[int]) -> None:
+        """Take back the notes of calls that were answered."""
+        sql = "DELETE FROM sends WHERE run_id = ? AND number = ?"
+        self._db.write_many(sql, [(run_id, number) for number in numbers])
 
-        `answered` tells by a call's key whether its answer is there.
-        """
-        with self._db.transaction():
-            rows = self._db.read("SELECT key, calls, tokens, usd FROM sends WHERE run_id = ?", (run_id,))
-            lost = [row[1:] for row in rows if not row[0] or not answered(row[0])]
-            calls, tokens, usd = map(sum, zip((0, 0, 0.0), *lost, strict=True))
-            self._db.write("DELETE FROM sends WHERE run_id = ?", (run_id,))
-            self.note_sends(run_id, [(0, "", calls, tokens, usd)] if lost else [])
-        return [calls, tokens, usd]
+    def sends(self, run_id: str) -> tuple[int, float, float, float]:
+        """Return the highest number of a run's notes, and their calls, tokens and US dollars."""
+        sql = "SELECT coalesce(max(number), 0), total(calls), total(tokens), total(usd) FROM sends WHERE run_id = ?"
+        return tuple(self._db.read(sql, (run_id,))[0])
 
     def set_note(self, run_id: str, note: str) -> None:
         """Keep the user's note on a run."""
