@@ -118,6 +118,8 @@ class StoreRecorder:
         self._waiting: dict[int, list[Outcome]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._failures: Counter[int] = Counter()
+        self._leaving: list[tuple[int, float, float, float]] = []
+        self._answered: list[int] = []
         self._sent, *lost = store.runs.sends(run_id)
         self.lost = Amount(*lost)
 
@@ -150,17 +152,21 @@ class StoreRecorder:
         whole = self.before + usage
         self._write(lambda: self._store.runs.set_meters(self._run_id, whole, seconds))
 
-    def leaves(self, need: Amount) -> int:
-        """Note a call before it leaves, as one of the ledger's `Sends`."""
+    async def note_send(self, need: Amount) -> Callable[[], None]:
+        """Note a call before it leaves, with those that leave at the same time; return what takes the note back."""
         self._sent += 1
-        note = partial(self._store.runs.note_send, self._run_id, self._sent)
-        self._write(partial(note, need.calls, need.tokens, need.usd))
-        return self._sent
+        number = self._sent
+        self._leaving.append((number, need.calls, need.tokens, need.usd))
+        await asyncio.sleep(0)
+        if self._leaving:
+            self._write_sends()
+        return partial(self._answered.append, number)
 
-    def answered(self, numbers: Sequence[int]) -> None:
-        """Take back the notes of calls that were answered."""
-        if numbers:
-            self._write(partial(self._store.runs.forget_sends, self._run_id, numbers))
+    def _write_sends(self) -> None:
+        sent, answered = self._leaving.copy(), self._answered.copy()
+        self._leaving.clear()
+        self._answered.clear()
+        self._write(partial(self._store.runs.note_sends, self._run_id, sent, answered))
 
     def flush(self) -> None:
         """Write every row that is still waiting."""
@@ -170,6 +176,8 @@ class StoreRecorder:
         waiting, self._waiting = self._waiting, {}
         if waiting:
             self._write(lambda: self._add_outcomes(waiting))
+        if self._answered:
+            self._write_sends()
 
     def _add_outcomes(self, waiting: Mapping[int, Sequence[Outcome]]) -> None:
         with self._store.transaction():

@@ -76,11 +76,10 @@ from engine.search.verdict import best_static, not_tested, verdict
 from engine.store.rows import NOT_DONE, TESTING, RequestRow, RunRow
 from engine.store.runs import CANCELLED
 from engine.store.store import FILE_NAME, Store
-from engine.text import change_in_percent, counted
+from engine.text import change_in_percent
 
 BUSY_SECONDS = 5.0
 LOOK_SECONDS = 1.0
-_LOST = "They may have been paid for, so they count against its limits."
 
 _log = logging.getLogger("engine.runs")
 
@@ -206,9 +205,9 @@ class _Job:
         async with self._on_backend(prepared) as backend:
             settings = replace(prepared.settings, seconds_before=self.run.seconds, started=started)
             driver = Driver(settings, self.recorder, watch, requests, backend)
-            driver.ledger.sends, driver.ledger.lost = self.recorder, self.recorder.lost
+            driver.ledger.note_send, driver.ledger.lost = self.recorder.note_send, self.recorder.lost
             if lost := int(self.recorder.lost.calls):
-                self._note(f"{counted(lost, 'call')} had no answer at an interruption. {_LOST}", "info")
+                self._note(f"Calls without an answer at an interruption count as made: {lost:,}.", "info")
             await self._attended(driver, self._drive(driver, prepared, watch, requests))
         if store.runs.get(run_id).state == "finished":  # it is not driven again
             shutil.rmtree(started, ignore_errors=True)

@@ -13,10 +13,10 @@ import asyncio
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -125,21 +125,12 @@ place_of_call: ContextVar[Place] = ContextVar("engine_search_place", default=FIR
 """Place of the row or sample that makes the calls here; FIRST is before all others, as for what a user waits for."""
 
 
-class Sends(Protocol):
-    """Notes of calls that have left, for a process that goes on after this one was killed."""
-
-    def leaves(self, need: Amount) -> int:
-        """Note a call with what is reserved for it; return the note's number."""
-
-    def answered(self, numbers: Sequence[int]) -> None:
-        """Take notes back. One of a call that failed stays: it may have been paid for."""
-
-
 class Ledger:
     """Enforces a budget over everything a run does. Not thread-safe: it lives on one event loop.
 
-    `spent` counts against the limits, and so does `lost`: what an earlier process had sent, and no answer came. `sends`, where
-    it is set, notes calls before they leave. A cached reply costs nothing, except one that `payer`
+    `spent` counts against the limits, and so does `lost`: what an earlier process had sent, and no answer came (plans leave it
+    out, so they are as before). `note_send`, where it is set, notes a call before it leaves and returns what takes the note
+    back; that of a failed call stays, as it may have been paid for. A cached reply costs nothing, except one that `payer`
     (this run, before it was killed) paid for: it counts once a key, so that a run driven again decides
     everything as it did before. `replies` are those with content. `closed` is the message why no further call is made.
     Failures of `spare` models, which the run can do without, do not end it.
@@ -172,7 +163,8 @@ class Ledger:
         self._known_sizes, self._longest_output = Counter[str](), Counter[str]()
         self._unfinished: list[Place] = []
         self._calls_at, self._most_calls = Counter[Place](), calls_a_row
-        self.lost, self.sends = Amount(), None  # type: Amount, Sends | None
+        self.lost = Amount()
+        self.note_send: Callable[[Amount], Awaitable[Callable[[], None]]] | None = None
         self._tokens_per_estimated = self._latency_sum = 0.0
         self._clock, self._started = clock, clock() - seconds_before
         self._paused_since: float | None = None
@@ -197,7 +189,6 @@ class Ledger:
 
     def keep_back(self, need: Amount, *, most: float = 1.0) -> None:
         """Keep this much for the final comparison, at most this share of what is left; `Amount()` frees it."""
-        # Without what was lost: a run that was killed plans as it did before.
         spent = replace(self._spent_amount() - self.lost, seconds=self.seconds)
         limits = self.budget.model_dump()
         left = {name: most * max(0, (limit or 0) - getattr(spent, name)) for name, limit in limits.items()}
@@ -278,7 +269,7 @@ class Ledger:
 
     def expect(self, places: Iterable[Place]) -> None:
         """Note rows and samples of a batch that are still to come."""
-        self._unfinished = sorted({*self._unfinished, *places})
+        self._unfinished = sorted({*self._unfinished, *places} - {FIRST})
 
     def before(self, place: Place) -> int:
         """Return the number of unfinished rows and samples before a place."""
@@ -314,11 +305,11 @@ class Ledger:
         """Make one call. Raises BudgetExhaustedError with the reason if there is no budget, and LMError as the model does."""
         size = message_tokens(request.messages) if self._counts_amounts else 0
         held, counted = [await self._reserve(lm, request, size, place_of_call.get())], Usage()
-        sent: list[int] = []
+        sent: list[Callable[[], None]] = []
 
-        def note() -> None:
-            if self.sends is not None:
-                sent.append(self.sends.leaves(held[-1]))
+        async def note() -> None:
+            if self.note_send is not None:
+                sent.append(await self.note_send(held[-1]))
 
         async def another(used: Usage) -> None:
             nonlocal counted
@@ -328,7 +319,7 @@ class Ledger:
                 self._free(held.pop())
             held.append(await self._reserve(lm, request, size))
             if sent:
-                note()
+                await note()
 
         before, before_leaving = another_request.set(another), leaving.set(note)
         try:
@@ -346,8 +337,8 @@ class Ledger:
             another_request.reset(before)
             leaving.reset(before_leaving)
             self._free(*held)
-        if self.sends is not None:
-            self.sends.answered(sent)
+        for forget in sent:
+            forget()
         self._settle(replace(reply, usage=reply.usage - counted) if counted.calls else reply, size)
         return reply
 

@@ -288,15 +288,12 @@ class Driver:
             if isinstance(ask, Score) and (known := self._again.get(ask.asked)) is not None:
                 jobs.append(asyncio.sleep(0, known))
             elif isinstance(ask, Score):
-                rows = range(len(set(ask.rows)))
-                places = [(number, i, "row") if in_turn else (i, number, "row") for i in rows]
-                self.ledger.expect(places)
+                rows = enumerate(dict.fromkeys(ask.rows))
+                places = {row: (number, i, "row") if in_turn else (i, number, "row") for i, row in rows}
                 self._trials_started += 1
                 jobs.append(self._answer_score(ask, places, self._trials_started))
             elif isinstance(ask, Propose):
-                places = [(number, i, "sample") for i in range(ask.n)]
-                self.ledger.expect(places)
-                jobs.append(self._answer_propose(ask, places))
+                jobs.append(self._answer_propose(ask, number))
             elif isinstance(ask, Train):
                 jobs.append(self.trainings.answer(ask))
             else:
@@ -322,9 +319,9 @@ class Driver:
 
     async def _score_first(self, ask: Score) -> Evaluation:
         self._trials_started += 1
-        return await self._answer_score(ask, [FIRST] * len(set(ask.rows)), self._trials_started)
+        return await self._answer_score(ask, dict.fromkeys(ask.rows, FIRST), self._trials_started)
 
-    async def _answer_score(self, ask: Score, places: Sequence[Place], number: int) -> Evaluation:
+    async def _answer_score(self, ask: Score, places: Mapping[int, Place], number: int) -> Evaluation:
         self._note_candidate(ask.candidate)
         split = self._split(ask)
         self._record(events.TrialStarted(number, ask.candidate, ask.rows, split, ask.label))
@@ -366,13 +363,13 @@ class Driver:
 
     # Propose and Keep
 
-    async def _answer_propose(self, ask: Propose, places: Sequence[Place]) -> Proposal:
+    async def _answer_propose(self, ask: Propose, number: int) -> Proposal:
         program = Predict(ask.signature)
 
         async def sample(i: int) -> Mapping[str, Any] | None:
             temperature = None if ask.writer is not None else ask.temperature  # its calls are the user's
             gate = self.ledger.gate(rollout=1000 * ask.rollout + i + 1, temperature=temperature)
-            async with self._slots.at([places[i]]):
+            async with self._slots.at((number, i, "sample")):
                 try:
                     with self._scoring.context(self.settings.part(ask.part).prompt_lm, gate):
                         if ask.writer is not None:

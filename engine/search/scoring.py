@@ -43,8 +43,9 @@ class Slots:
         self._control = control
         self._ledger = ledger
 
-    def at(self, places: Iterable[Place]) -> _Queue:
-        """Return the queue of some rows or samples, with the place of each."""
+    def at(self, *places: Place) -> _Queue:
+        """Return the queue of rows or samples that are still to come, at these places."""
+        self._ledger.expect(places)
         return _Queue(self, places)
 
     def ignore_control(self) -> None:
@@ -121,7 +122,6 @@ OnOutcome = Callable[[Outcome], None]
 
 # Candidate, row, by the (or a part's) teacher, rollout, with trace: what makes one program run different from another.
 _Cell = tuple[str, int, bool | str, int, bool]
-_Group = tuple[Candidate, dict[int, _Cell], list[Place]]
 
 
 class Scoring:
@@ -139,15 +139,15 @@ class Scoring:
         self.rows_run, self._graded = 0, False
         self.last_failure: Exception | None = None
 
-    async def run(self, ask: Score, places: Sequence[Place], note: OnOutcome) -> None:
+    async def run(self, ask: Score, places: Mapping[int, Place], note: OnOutcome) -> None:
         """Run an ask's rows, each at its place in the batch, and pass every outcome to `note`.
 
         A row already scored is passed on at once; a row that another ask is running is waited for.
         """
         taught = ask.teacher and self._settings.part(ask.part).has_teacher and (ask.part or True)
-        groups: dict[str, _Group] = {}
+        groups: dict[str, tuple[Candidate, dict[int, _Cell]]] = {}
         jobs: list[Coroutine[object, object, None]] = []
-        for row, place in zip(dict.fromkeys(ask.rows), places, strict=True):
+        for row in places:
             own = self._without_row(ask.candidate, row) if ask.hide_own_row else ask.candidate
             chosen = _OWN_HIDDEN if ask.hide_own_row and any(map(picks, own.steps.values())) else ""
             cell = (own.id + chosen, row, taught, ask.rollout, ask.trace)
@@ -156,19 +156,13 @@ class Scoring:
             found = [self._outcomes[c] for c in same if c in self._outcomes]
             if not found:
                 self._outcomes[cell] = asyncio.get_running_loop().create_future()
-                groups.setdefault(cell[0], (own, {}, []))[1][row] = cell
-                groups[cell[0]][2].append(place)
-                continue
-            self._ledger.over(place)
-            if known := next((f.result() for f in found if f.done()), None):
+                groups.setdefault(cell[0], (own, {}))[1][row] = cell
+            elif known := next((f.result() for f in found if f.done()), None):
                 note(known)
             else:
                 jobs.append(_wait(found[0], note))
-        jobs += [self._run(ask, group, note) for group in groups.values()]
-        try:
-            await asyncio.gather(*jobs)
-        finally:
-            self._slots.pass_on(*places)
+        jobs += [self._run(ask, places, own, cells, note) for own, cells in groups.values()]
+        await asyncio.gather(*jobs)
 
     def know(self, candidate: Candidate, outcomes: Sequence[Outcome]) -> None:
         """Remember outcomes as this candidate's: it answers as the one that was scored."""
@@ -218,9 +212,15 @@ class Scoring:
             chosen["adapter"] = written_by
         return runtime.context(**chosen)
 
-    async def _run(self, ask: Score, group: _Group, note: OnOutcome) -> None:
+    async def _run(
+        self,
+        ask: Score,
+        places: Mapping[int, Place],
+        candidate: Candidate,
+        cells: dict[int, _Cell],
+        note: OnOutcome,
+    ) -> None:
         settings = self._settings
-        candidate, cells, places = group
         rollout = ask.rollout or None
         gate = self._ledger.gate(rollout=rollout, temperature=1.0 if rollout else None)
         # A row that fails is forgotten, and another ask may run it again meanwhile: each ask ends its own rows only.
@@ -247,9 +247,11 @@ class Scoring:
                     candidate = _untuned(candidate)  # the teacher's model answers
                 inputs = settings.rows[ask.rows[0]].input_keys if ask.hide_own_row and ask.rows else ()
                 work = Work(candidate, ask.teacher, ask.trace, tuple(sorted(inputs)), ask.part)
-                heard = Heard(self._slots.at(places), on_outcome, self._note_failure)
+                slots = self._slots.at(*(places[row] for row in cells))
+                heard = Heard(slots, on_outcome, self._note_failure)
                 await self._backend.run(work, list(cells), heard)
         finally:
+            self._slots.pass_on(*(places[row] for row in cells))
             for cell, future in own.items():
                 if not future.done():
                     self._forget(cell, future)

@@ -343,7 +343,7 @@ class DriverWatch:
                 program,
                 [(row, run.settings.rows[row])],
                 run.settings.metric,
-                limit=run.slots.at([FIRST]),
+                limit=run.slots.at(FIRST),
                 on_failure=failures.append,
             )
         if any(isinstance(failure, BudgetExhaustedError) for failure in failures):

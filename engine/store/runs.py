@@ -193,14 +193,14 @@ class Runs(StorePart):
         """Store what a run has used so far: calls, tokens, money and working seconds."""
         self._db.update_run(run_id, **asdict(usage), seconds=seconds)
 
-    def note_send(self, run_id: str, number: int, calls: float, tokens: float, usd: float) -> None:
-        """Note a call that leaves, with what was reserved for it."""
-        self._db.write("INSERT INTO sends VALUES (?, ?, ?, ?, ?)", (run_id, number, calls, tokens, usd))
-
-    def forget_sends(self, run_id: str, numbers: Iterable[int]) -> None:
-        """Take back the notes of calls that were answered."""
-        sql = "DELETE FROM sends WHERE run_id = ? AND number = ?"
-        self._db.write_many(sql, [(run_id, number) for number in numbers])
+    def note_sends(
+        self, run_id: str, sent: Iterable[tuple[int, float, float, float]], answered: Iterable[int]
+    ) -> None:
+        """Note calls that leave (number; calls, tokens, US dollars reserved), and take back the notes of answered ones."""
+        with self._db.transaction():
+            self._db.write_many("INSERT INTO sends VALUES (?, ?, ?, ?, ?)", ((run_id, *one) for one in sent))
+            sql = "DELETE FROM sends WHERE run_id = ? AND number = ?"
+            self._db.write_many(sql, ((run_id, number) for number in answered))
 
     def sends(self, run_id: str) -> tuple[int, float, float, float]:
         """Return the highest number of a run's notes, and their calls, tokens and US dollars."""
