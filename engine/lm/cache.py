@@ -57,9 +57,6 @@ OLD_SELECT = "SELECT model, reply, payer, calls, input_tokens, output_tokens, co
 payer: ContextVar[str | None] = ContextVar("engine_lm_payer", default=None)
 """Id of the run that pays for the calls made here; the search driver sets it."""
 
-leaving: ContextVar[Callable[[], Awaitable[None]] | None] = ContextVar("engine_lm_leaving", default=None)
-"""Notes a call before it leaves; a budget sets it."""
-
 MOST_UNKEPT = 2048
 """Replies that wait in memory at most until they can be written."""
 
@@ -130,8 +127,6 @@ class Cache:
         waiting: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
         self._in_flight[flight] = waiting
         try:
-            if (note := leaving.get()) is not None:
-                await note()
             new = await buy()
             reply = Reply(new.choices, new.usage, new.model, new.seconds, False, flight[1], payer.get())
             self.put(flight[1], reply, reply.payer)

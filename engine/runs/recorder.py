@@ -154,8 +154,7 @@ class StoreRecorder:
 
     async def note_send(self, need: Amount) -> Callable[[], None]:
         """Note a call before it leaves, with those that leave at the same time; return what takes the note back."""
-        self._sent += 1
-        number = self._sent
+        number = self._sent = self._sent + 1
         self._leaving.append((number, need.calls, need.tokens, need.usd))
         await asyncio.sleep(0)
         if self._leaving:

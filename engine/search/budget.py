@@ -2,9 +2,8 @@
 
 It must not know any search, program or store. A call that would pass a limit is not made. Calls are counted exactly;
 tokens and money are reserved by an upper estimate before the call and settled with what the reply cost. A call that
-only reservations in flight prevent waits for them to settle, so the last of a budget is used too. Room is given in the
-order of the batch: near a limit a row's calls wait until those before it are over, so that it is the same rows each time
-that get the last of a budget.
+only reservations in flight prevent waits for them to settle, so the last of a budget is used too. Near a limit the calls of
+a row wait until the rows before it are over, so that the same rows get the last of a budget each time.
 """
 
 from __future__ import annotations
@@ -29,7 +28,6 @@ from engine.errors import (
     SilentEndpointError,
     spent_by,
 )
-from engine.lm.cache import leaving
 from engine.lm.exchange import message_tokens
 from engine.lm.middleware import another_request, answer
 from engine.records import Usage
@@ -154,7 +152,7 @@ class Ledger:
         self.replies = self.raised = 0
         self._payer = payer
         self._counts_amounts = budget.tokens is not None or budget.usd is not None
-        self._kept_back = Amount()
+        self._kept_back, self._first = Amount(), None  # type: Amount, Amount | None
         self._reserved, self._settled = Amount(), asyncio.Event()
         self._counted: set[str] = set()
         self._replayed: set[str] = set()
@@ -188,8 +186,8 @@ class Ledger:
         return None if self.budget.calls is None else max(0, self.budget.calls - kept)
 
     def keep_back(self, need: Amount, *, most: float = 1.0) -> None:
-        """Keep this much for the final comparison, at most this share of what is left; `Amount()` frees it."""
-        spent = replace(self._spent_amount() - self.lost, seconds=self.seconds)
+        """Keep this much for the final comparison, at most this share of what was left the first time; `Amount()` frees it."""
+        spent = self._first = self._first or replace(self._spent_amount() - self.lost, seconds=self.seconds)
         limits = self.budget.model_dump()
         left = {name: most * max(0, (limit or 0) - getattr(spent, name)) for name, limit in limits.items()}
         kept = {name: min(getattr(need, name), most_left) for name, most_left in left.items()}
@@ -307,21 +305,18 @@ class Ledger:
         held, counted = [await self._reserve(lm, request, size, place_of_call.get())], Usage()
         sent: list[Callable[[], None]] = []
 
-        async def note() -> None:
-            if self.note_send is not None:
-                sent.append(await self.note_send(held[-1]))
-
-        async def another(used: Usage) -> None:
+        async def another(used: Usage | None) -> None:
             nonlocal counted
-            if used.calls:  # the request before is over: what it held is spent
+            if used is not None and used.calls:  # the request before is over: what it held is spent
                 counted += used
                 self.spent += used
                 self._free(held.pop())
-            held.append(await self._reserve(lm, request, size))
-            if sent:
-                await note()
+            if used is not None:
+                held.append(await self._reserve(lm, request, size))
+            if self.note_send is not None:
+                sent.append(await self.note_send(held[-1]))
 
-        before, before_leaving = another_request.set(another), leaving.set(note)
+        before = another_request.set(another)
         try:
             reply = await send(lm, request)
         except Exception as error:
@@ -335,7 +330,6 @@ class Ledger:
             raise
         finally:
             another_request.reset(before)
-            leaving.reset(before_leaving)
             self._free(*held)
         for forget in sent:
             forget()

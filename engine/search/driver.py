@@ -16,12 +16,12 @@ from itertools import count
 from typing import Any, cast
 
 from engine import loop
-from engine.errors import BudgetExhaustedError, MetricError, RunError
+from engine.errors import AdapterParseError, BudgetExhaustedError, MetricError, RunError
 from engine.modules.predict import Predict
 from engine.records import Candidate, Evaluation, Outcome, PartCredit, Usage, whole_trials
 from engine.search import events
 from engine.search.backends.contract import Backend
-from engine.search.budget import FIRST, Amount, Ledger, Place
+from engine.search.budget import FAILURES_AT_START, FIRST, Amount, Ledger, Place
 from engine.search.contract import (
     Ask,
     Asked,
@@ -41,6 +41,7 @@ from engine.search.scoring import Scoring, Slots
 from engine.search.settings import Control, Recorder, SearchResult, Settings, Trial, make_problem, seed_of
 from engine.search.training import Trainings
 from engine.search.wording import closing_message
+from engine.text import cut
 
 _log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ class Driver:
         self._handler = RequestHandler(
             requests, self.ledger, self.seed, rows, self._score_first, self._record
         )
-        self._trials_started = self._texts_asked = self._texts_usable = 0
+        self._trials_started = self._texts_asked = self._texts_usable = self._test_rows = 0
         self._spending_recorded_at = 0.0
 
     @property
@@ -185,9 +186,8 @@ class Driver:
         """
         own = self.settings.teacher
         candidate = self.seed if own is None else own.candidate()
-        left = self.ledger.calls_left
-        asked = tuple(rows if left is None else rows[: left // self.settings.calls_a_row])
-        answers = await loop.here_or_there(self._batch([Score(candidate, asked, "teacher", teacher=True)]))
+        ask = Score(candidate, tuple(rows), "teacher", teacher=True)
+        answers = await loop.here_or_there(self._batch([ask]))
         return cast(Evaluation, answers[0])
 
     # The search
@@ -197,9 +197,8 @@ class Driver:
         return await loop.here_or_there(self._search(make, test_rows))
 
     async def _search(self, make: MakeSearch, test_rows: int) -> SearchResult:
-        if test_rows:
-            outcomes = [o for t in self.trials for o in t.evaluation.outcomes]
-            self.settings.keep_back_final_test(self.ledger, test_rows, outcomes)
+        self._test_rows = test_rows
+        self._keep_back()
         self._note_candidate(self.seed)
         message = ""
         try:
@@ -231,6 +230,14 @@ class Driver:
         self._record(events.Note(reason, "info" if closing is None else "warning"))
         self._record_spending(always=True)
         return replace(result, reason=reason)
+
+    def _keep_back(self) -> None:
+        """Keep back what the final test of the start and of the best prompt so far takes."""
+        tested = dict.fromkeys((self.seed.id, self._best.id))
+        outcomes = [
+            [o for t in self.trials if t.candidate_id == c for o in t.evaluation.outcomes] for c in tested
+        ]
+        self.settings.keep_back_final_test(self.ledger, self._test_rows, outcomes)
 
     async def _rounds(self, make: MakeSearch) -> str | None:
         """Drive a search to its end, and again if the budget was raised meanwhile, since it had planned for less.
@@ -274,6 +281,7 @@ class Driver:
             samples = sum(ask.n for ask in asks if isinstance(ask, Propose))
             problem.meter.note(calls_now - calls, rows_now - rows, samples)
             calls, rows = calls_now, rows_now
+            self._keep_back()
             return answers
 
         message = await drive(with_objective(make), problem, answer)
@@ -348,6 +356,11 @@ class Driver:
         self._record(
             events.TrialFinished(number, evaluation, time.monotonic() - started, partial=not complete)
         )
+        failure, rows = self._scoring.last_failure, self._scoring.rows_run
+        if isinstance(failure, AdapterParseError) and not self._scoring.graded and rows >= FAILURES_AT_START:
+            words = f"No answer to the first {rows} rows can be read; choose another model."
+            self.ledger.close(f"{words} One of them: {cut(failure.reply, 200)!r}", "failed")
+            raise RunError(self.ledger.closed)
         return evaluation
 
     def _check_setup(self, evaluation: Evaluation) -> None:

@@ -95,9 +95,7 @@ class Slots:
             return
         self._ledger.pause()
         try:
-            await self._control.checkpoint()
-        except Stop:
-            self._ledger.close("The run was stopped.", "stopped")
+            await self.follow()
         except BaseException:
             self.give()
             raise
@@ -136,7 +134,7 @@ class Scoring:
         self._outcomes: dict[_Cell, asyncio.Future[Outcome | None]] = {}
         self._strict = takes_trace(settings.metric)
         self._in_cache: dict[_Cell, bool] = {}
-        self.rows_run, self._graded = 0, False
+        self.rows_run, self.graded = 0, False
         self.last_failure: Exception | None = None
 
     async def run(self, ask: Score, places: Mapping[int, Place], note: OnOutcome) -> None:
@@ -168,7 +166,7 @@ class Scoring:
         """Remember outcomes as this candidate's: it answers as the one that was scored."""
         for outcome in outcomes:
             if outcome.error is None:
-                self._graded = True
+                self.graded = True
                 known = asyncio.get_running_loop().create_future()
                 usage = outcome.usage
                 known.set_result(
@@ -236,7 +234,7 @@ class Scoring:
             own[cell].set_result(known)
             if outcome.error is not None:
                 self._forget(cell, own[cell])
-            self._graded = self._graded or outcome.error is None
+            self.graded = self.graded or outcome.error is None
             note(outcome)
 
         try:
@@ -259,7 +257,7 @@ class Scoring:
 
     def _note_failure(self, failure: Exception) -> None:
         self.last_failure = failure
-        if isinstance(failure, MetricError) and not self._graded:
+        if isinstance(failure, MetricError) and not self.graded:
             self._ledger.close(str(failure), "failed")  # so that asks of the same batch make no calls
             raise failure
 
