@@ -213,8 +213,12 @@ async def cached(lm: LM, request: Request, send: Send) -> Reply:
     request, cache = lm.cache_for(request)
     if cache is None:
         return await send(lm, request)
-    reply = await cache.fetch(lm.cache_key(request), lambda: send(lm, request), faulty=lm.may_say_nothing)
-    return priced(reply, lm.price())
+
+    async def buy() -> Reply:
+        await make_room(None)
+        return await send(lm, request)
+
+    return priced(await cache.fetch(lm.cache_key(request), buy, faulty=lm.may_say_nothing), lm.price())
 
 
 async def completed(lm: LM, request: Request, send: Send) -> Reply:
@@ -295,14 +299,17 @@ def _billed(error: LMError) -> Usage | None:
     return Usage(calls=1) if late or isinstance(error, BadReplyError) else None
 
 
-another_request: ContextVar[Callable[[Usage], Awaitable[None]] | None] = ContextVar(
+another_request: ContextVar[Callable[[Usage | None], Awaitable[None]] | None] = ContextVar(
     "engine_lm_another_request", default=None
 )
 """Counts what the request before has used and waits for room for one more of the same call; set by a budget."""
 
 
-async def make_room(used: Usage) -> None:
-    """Wait for room in the budget for one more request of this call. Raises BudgetExhaustedError where there is none."""
+async def make_room(used: Usage | None) -> None:
+    """Wait for room in the budget for one more request of this call; None: it is the first, for which there is room.
+
+    Raises BudgetExhaustedError where there is none.
+    """
     if (ask := another_request.get()) is not None:
         await ask(used)
 

@@ -22,7 +22,7 @@ from engine import loop
 from engine.errors import NotFoundError, StoreError, StoreFullError, StoreLockedError, StoreTakenError
 from engine.lm.cache import default_cache
 from engine.records import Candidate, Outcome, Usage
-from engine.search.budget import Budget
+from engine.search.budget import Amount, Budget
 from engine.search.events import (
     BudgetSpent,
     CandidateFound,
@@ -118,6 +118,10 @@ class StoreRecorder:
         self._waiting: dict[int, list[Outcome]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._failures: Counter[int] = Counter()
+        self._leaving: list[tuple[int, float, float, float]] = []
+        self._answered: list[int] = []
+        self._sent, *lost = store.runs.sends(run_id)
+        self.lost = Amount(*lost)
 
     def record(self, event: Event) -> None:
         """Take note of one event. Called on the event loop."""
@@ -151,6 +155,21 @@ class StoreRecorder:
             self._store.spend.add_of_run(self._run_id, paid - self._paid, spent.usage)
         self._paid = paid
 
+    async def note_send(self, need: Amount) -> Callable[[], None]:
+        """Note a call before it leaves, with those that leave at the same time; return what takes the note back."""
+        number = self._sent = self._sent + 1
+        self._leaving.append((number, need.calls, need.tokens, need.usd))
+        await asyncio.sleep(0)
+        if self._leaving:
+            self._write_sends()
+        return partial(self._answered.append, number)
+
+    def _write_sends(self) -> None:
+        sent, answered = self._leaving.copy(), self._answered.copy()
+        self._leaving.clear()
+        self._answered.clear()
+        self._write(partial(self._store.runs.note_sends, self._run_id, sent, answered))
+
     def flush(self) -> None:
         """Write every row that is still waiting."""
         if self._timer is not None:
@@ -159,6 +178,8 @@ class StoreRecorder:
         waiting, self._waiting = self._waiting, {}
         if waiting:
             self._write(lambda: self._add_outcomes(waiting))
+        if self._answered:
+            self._write_sends()
 
     def _add_outcomes(self, waiting: Mapping[int, Sequence[Outcome]]) -> None:
         with self._store.transaction():

@@ -209,6 +209,9 @@ class _Job:
         async with self._on_backend(prepared) as backend:
             settings = replace(prepared.settings, seconds_before=self.run.seconds, started=started)
             driver = Driver(settings, self.recorder, watch, requests, backend)
+            driver.ledger.note_send, driver.ledger.lost = self.recorder.note_send, self.recorder.lost
+            if lost := int(self.recorder.lost.calls):
+                self._note(f"Calls without an answer at an interruption count as made: {lost:,}.", "info")
             await self._attended(driver, self._drive(driver, prepared, watch, requests))
         if store.runs.get(run_id).state == "finished":  # it is not driven again
             shutil.rmtree(started, ignore_errors=True)

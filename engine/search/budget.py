@@ -2,14 +2,18 @@
 
 It must not know any search, program or store. A call that would pass a limit is not made. Calls are counted exactly;
 tokens and money are reserved by an upper estimate before the call and settled with what the reply cost. A call that
-only reservations in flight prevent waits for them to settle, so the last of a budget is used too.
+only reservations in flight prevent waits for them to settle, so the last of a budget is used too. Near a limit the calls of
+a row wait until the rows before it are over, so that the same rows get the last of a budget each time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -111,11 +115,20 @@ FAILURES_LATER = 25
 # Replies after which their sizes say more about the next one than a guess does.
 _SIZES_TO_TRUST = 5
 
+Place = tuple[int, int, str]
+"""Order in a batch (the ask, and the row or sample in it), and what has it: "row" or "sample"."""
+
+FIRST: Place = (-1, 0, "row")
+place_of_call: ContextVar[Place] = ContextVar("engine_search_place", default=FIRST)
+"""Place of the row or sample that makes the calls here; FIRST is before all others, as for what a user waits for."""
+
 
 class Ledger:
     """Enforces a budget over everything a run does. Not thread-safe: it lives on one event loop.
 
-    `spent` is what counts against the limits. A cached reply costs nothing, except one that `payer`
+    `spent` counts against the limits, and so does `lost`: what an earlier process had sent, and no answer came (plans leave it
+    out, so they are as before). `note_send`, where it is set, notes a call before it leaves and returns what takes the note
+    back; that of a failed call stays, as it may have been paid for. A cached reply costs nothing, except one that `payer`
     (this run, before it was killed) paid for: it counts once a key, so that a run driven again decides
     everything as it did before; `replayed` is that part of `spent`. `replies` are those with content. `closed` is the
     message why no further call is made. Failures of `spare` models, which the run can do without, do not end it.
@@ -129,6 +142,7 @@ class Ledger:
         seconds_before: float = 0.0,
         failures_later: int = FAILURES_LATER,
         spare: Collection[str] = (),
+        calls_a_row: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.budget = budget
@@ -138,12 +152,17 @@ class Ledger:
         self.replies = self.raised = 0
         self._payer = payer
         self._counts_amounts = budget.tokens is not None or budget.usd is not None
-        self._kept_back = Amount()
+        self._kept_back, self._first = Amount(), None  # type: Amount, Amount | None
         self._reserved, self._settled = Amount(), asyncio.Event()
         self._counted: set[str] = set()
         self._replayed: set[str] = set()
         self._failures_later, self._spare = failures_later, frozenset(spare)
-        self._failures = self._longest_output = self._known_sizes = self._latency_count = self._pausers = 0
+        self._failures = self._latency_count = self._pausers = 0
+        self._known_sizes, self._longest_output = Counter[str](), Counter[str]()
+        self._unfinished: list[Place] = []
+        self._calls_at, self._most_calls = Counter[Place](), calls_a_row
+        self.lost = Amount()
+        self.note_send: Callable[[Amount], Awaitable[Callable[[], None]]] | None = None
         self._tokens_per_estimated = self._latency_sum = 0.0
         self._clock, self._started = clock, clock() - seconds_before
         self._paused_since: float | None = None
@@ -172,8 +191,9 @@ class Ledger:
         return None if self.budget.calls is None else max(0, self.budget.calls - kept)
 
     def keep_back(self, need: Amount, *, most: float = 1.0) -> None:
-        """Keep this much for the final comparison, at most this share of what is left; `Amount()` frees it."""
-        spent, limits = replace(self._spent_amount(), seconds=self.seconds), self.budget.model_dump()
+        """Keep this much for the final comparison, at most this share of what was left the first time; `Amount()` frees it."""
+        spent = self._first = self._first or replace(self._spent_amount() - self.lost, seconds=self.seconds)
+        limits = self.budget.model_dump()
         left = {name: most * max(0, (limit or 0) - getattr(spent, name)) for name, limit in limits.items()}
         kept = {name: min(getattr(need, name), most_left) for name, most_left in left.items()}
         self._kept_back = Amount(int(kept["calls"]), int(kept["tokens"]), kept["usd"], kept["seconds"])
@@ -248,6 +268,24 @@ class Ledger:
             self._started += self._clock() - self._paused_since
             self._paused_since = None
 
+    # The order of a batch
+
+    def expect(self, places: Iterable[Place]) -> None:
+        """Note rows and samples of a batch that are still to come."""
+        self._unfinished = sorted({*self._unfinished, *places} - {FIRST})
+
+    def before(self, place: Place) -> int:
+        """Return the number of unfinished rows and samples before a place."""
+        return bisect_left(self._unfinished, place)
+
+    def over(self, place: Place) -> None:
+        """Note that a row or sample makes no more calls."""
+        at = self.before(place)
+        if self._unfinished[at : at + 1] == [place]:
+            del self._unfinished[at]
+            self._most_calls = max(self._most_calls, self._calls_at.pop(place, 0))
+            self._wake()
+
     # The gate
 
     def gate(self, *, rollout: int | None = None, temperature: float | None = None) -> Middleware:
@@ -269,15 +307,19 @@ class Ledger:
     async def send(self, lm: BaseLM, request: Request, send: Send = answer) -> Reply:
         """Make one call. Raises BudgetExhaustedError with the reason if there is no budget, and LMError as the model does."""
         size = message_tokens(request.messages) if self._counts_amounts else 0
-        held, counted = [await self._reserve(lm, request, size)], Usage()
+        held, counted = [await self._reserve(lm, request, size, place_of_call.get())], Usage()
+        sent: list[Callable[[], None]] = []
 
-        async def another(used: Usage) -> None:
+        async def another(used: Usage | None) -> None:
             nonlocal counted
-            if used.calls:  # the request before is over: what it held is spent
+            if used is not None and used.calls:  # the request before is over: what it held is spent
                 counted += used
                 self.spent += used
                 self._free(held.pop())
-            held.append(await self._reserve(lm, request, size))
+            if used is not None:
+                held.append(await self._reserve(lm, request, size))
+            if self.note_send is not None:
+                sent.append(await self.note_send(held[-1]))
 
         before = another_request.set(another)
         try:
@@ -294,6 +336,8 @@ class Ledger:
         finally:
             another_request.reset(before)
             self._free(*held)
+        for forget in sent:
+            forget()
         self._settle(replace(reply, usage=reply.usage - counted) if counted.calls else reply, size)
         return reply
 
@@ -303,28 +347,36 @@ class Ledger:
             self._reserved -= amount
         self._wake()
 
-    async def _reserve(self, lm: BaseLM, request: Request, size: int) -> Amount:
+    async def _reserve(self, lm: BaseLM, request: Request, size: int, place: Place | None = None) -> Amount:
+        """Wait for room, in the order of places; a call that is under way, which others may wait for, has none."""
         need = self._need(lm, request, size) if self._counts_amounts else Amount(1)
         while True:
             self.check_time()
             if self.closed is not None:
                 raise BudgetExhaustedError(self.closed)
-            passed = self._passed(self._spent_amount() + self._kept_back + need)
-            if passed is not None:
+            before = self.before(place) if place is not None else 0
+            least = self._spent_amount() + self._kept_back + need
+            passed = self._passed(least)
+            if passed is not None and not before:
                 self.close(passed, "budget")
                 raise BudgetExhaustedError(passed)
-            if self._passed(self._spent_amount() + self._kept_back + need + self._reserved) is None:
+            # One call more than any has taken so far, as a reply may be empty.
+            theirs = before * (self._most_calls + 1)
+            most = least + self._reserved + Amount(theirs, theirs * need.tokens, theirs * need.usd)
+            if passed is None and self._passed(most) is None:
                 self._reserved += need
+                self._calls_at[place_of_call.get()] += 1
                 return need
             await self._settled.wait()
 
     def _need(self, lm: BaseLM, request: Request, size: int) -> Amount:
-        known = self._known_sizes >= _SIZES_TO_TRUST
+        kind = place_of_call.get()[2]
+        known = self._known_sizes[kind] >= _SIZES_TO_TRUST
         prompt = int(size * (1.1 * self._tokens_per_estimated if known else 2.4)) + 8
         limit = request.params.get("max_tokens") or request.params.get("max_completion_tokens")
         if limit is None:
             # Nothing bounds the reply, so twice the longest seen is the best there is.
-            limit = max(2 * self._longest_output, 64) if known else 512
+            limit = max(2 * self._longest_output[kind], 64) if known else 512
         output = int(limit) * int(request.params.get("n") or 1)
         price = lm.price() if self.budget.usd is not None else None
         usd = 0.0 if price is None else prompt * price[0] + output * price[1]
@@ -350,8 +402,9 @@ class Ledger:
             self._counted.add(reply.key)
         usage = reply.usage
         self.spent += replace(usage, calls=max(1, usage.calls), cached=0)
-        self._known_sizes += 1
-        self._longest_output = max(self._longest_output, usage.output_tokens)
+        kind = place_of_call.get()[2]
+        self._known_sizes[kind] += 1
+        self._longest_output[kind] = max(self._longest_output[kind], usage.output_tokens)
         if size:
             self._tokens_per_estimated = max(self._tokens_per_estimated, usage.input_tokens / size)
         if not reply.cached:
@@ -370,7 +423,7 @@ class Ledger:
         return None
 
     def _spent_amount(self) -> Amount:
-        return Amount(self.spent.calls, self.spent.tokens, self.spent.cost or 0.0)
+        return self.lost + Amount(self.spent.calls, self.spent.tokens, self.spent.cost or 0.0)
 
     def _note_failure(self, lm: BaseLM, error: Exception) -> None:
         own_fault = isinstance(error, ContextWindowExceededError | InvalidRequestError)

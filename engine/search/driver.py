@@ -16,12 +16,12 @@ from itertools import count
 from typing import Any, cast
 
 from engine import loop
-from engine.errors import BudgetExhaustedError, MetricError, RunError
+from engine.errors import AdapterParseError, BudgetExhaustedError, MetricError, RunError
 from engine.modules.predict import Predict
 from engine.records import Candidate, Evaluation, Outcome, PartCredit, Usage, whole_trials
 from engine.search import events
 from engine.search.backends.contract import Backend
-from engine.search.budget import Amount, Ledger
+from engine.search.budget import FAILURES_AT_START, FIRST, Amount, Ledger, Place
 from engine.search.contract import (
     Ask,
     Asked,
@@ -36,11 +36,12 @@ from engine.search.contract import (
 )
 from engine.search.final_test import FinalTestCost
 from engine.search.model_choice import with_objective
-from engine.search.requests import FIRST_PLACE, RequestHandler, Requests
+from engine.search.requests import RequestHandler, Requests
 from engine.search.scoring import Scoring, Slots
 from engine.search.settings import Control, Recorder, SearchResult, Settings, Trial, make_problem, seed_of
 from engine.search.training import Trainings
 from engine.search.wording import closing_message
+from engine.text import cut
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ class Driver:
             seconds_before=settings.seconds_before,
             failures_later=max(25, 2 * settings.concurrency),
             spare=settings.models,
+            calls_a_row=settings.calls_a_row,
         )
         settings.check_prices()
         self.seed = seed_of(settings.program)
@@ -89,7 +91,7 @@ class Driver:
         self._handler = RequestHandler(
             requests, self.ledger, self.seed, rows, self._score_first, self._record
         )
-        self._trials_started = self._texts_asked = self._texts_usable = 0
+        self._trials_started = self._texts_asked = self._texts_usable = self._test_rows = 0
         self._spending_recorded_at = 0.0
 
     @property
@@ -150,7 +152,8 @@ class Driver:
     def _rows_with_room(self, prompts: int, rows: Sequence[int]) -> tuple[int, ...]:
         """Return the test rows that the limit of calls leaves room for; in the test what was kept back for it is used."""
         limit, a_row = self.ledger.budget.calls, self.settings.calls_a_row
-        left = len(rows) if limit is None else max(0, limit - self.ledger.spent.calls) // (a_row * prompts)
+        spent = self.ledger.spent.calls + int(self.ledger.lost.calls)
+        left = len(rows) if limit is None else max(0, limit - spent) // (a_row * prompts)
         return tuple(rows[:left])
 
     async def test_cost(
@@ -183,9 +186,8 @@ class Driver:
         """
         own = self.settings.teacher
         candidate = self.seed if own is None else own.candidate()
-        left = self.ledger.calls_left
-        asked = tuple(rows if left is None else rows[: left // self.settings.calls_a_row])
-        answers = await loop.here_or_there(self._batch([Score(candidate, asked, "teacher", teacher=True)]))
+        ask = Score(candidate, tuple(rows), "teacher", teacher=True)
+        answers = await loop.here_or_there(self._batch([ask]))
         return cast(Evaluation, answers[0])
 
     # The search
@@ -195,9 +197,8 @@ class Driver:
         return await loop.here_or_there(self._search(make, test_rows))
 
     async def _search(self, make: MakeSearch, test_rows: int) -> SearchResult:
-        if test_rows:
-            outcomes = [o for t in self.trials for o in t.evaluation.outcomes]
-            self.settings.keep_back_final_test(self.ledger, test_rows, outcomes)
+        self._test_rows = test_rows
+        self._keep_back()
         self._note_candidate(self.seed)
         message = ""
         try:
@@ -229,6 +230,14 @@ class Driver:
         self._record(events.Note(reason, "info" if closing is None else "warning"))
         self.record_spending(always=True)
         return replace(result, reason=reason)
+
+    def _keep_back(self) -> None:
+        """Keep back what the final test of the start and of the best prompt so far takes."""
+        tested = dict.fromkeys((self.seed.id, self._best.id))
+        outcomes = [
+            [o for t in self.trials if t.candidate_id == c for o in t.evaluation.outcomes] for c in tested
+        ]
+        self.settings.keep_back_final_test(self.ledger, self._test_rows, outcomes)
 
     async def _rounds(self, make: MakeSearch) -> str | None:
         """Drive a search to its end, and again if the budget was raised meanwhile, since it had planned for less.
@@ -272,6 +281,7 @@ class Driver:
             samples = sum(ask.n for ask in asks if isinstance(ask, Propose))
             problem.meter.note(calls_now - calls, rows_now - rows, samples)
             calls, rows = calls_now, rows_now
+            self._keep_back()
             return answers
 
         message = await drive(with_objective(make), problem, answer)
@@ -283,14 +293,15 @@ class Driver:
         """Answer asks that were yielded together, in their order; their rows start in turn or side by side."""
         jobs: list[Coroutine[object, object, object]] = []
         for number, ask in enumerate(asks):
-            place = number if in_turn else 0
             if isinstance(ask, Score) and (known := self._again.get(ask.asked)) is not None:
                 jobs.append(asyncio.sleep(0, known))
             elif isinstance(ask, Score):
+                rows = enumerate(dict.fromkeys(ask.rows))
+                places = {row: (number, i, "row") if in_turn else (i, number, "row") for i, row in rows}
                 self._trials_started += 1
-                jobs.append(self._answer_score(ask, place, self._trials_started))
+                jobs.append(self._answer_score(ask, places, self._trials_started))
             elif isinstance(ask, Propose):
-                jobs.append(self._answer_propose(ask, place))
+                jobs.append(self._answer_propose(ask, number))
             elif isinstance(ask, Train):
                 jobs.append(self.trainings.answer(ask))
             else:
@@ -316,9 +327,9 @@ class Driver:
 
     async def _score_first(self, ask: Score) -> Evaluation:
         self._trials_started += 1
-        return await self._answer_score(ask, FIRST_PLACE, self._trials_started)
+        return await self._answer_score(ask, dict.fromkeys(ask.rows, FIRST), self._trials_started)
 
-    async def _answer_score(self, ask: Score, place: int, number: int) -> Evaluation:
+    async def _answer_score(self, ask: Score, places: Mapping[int, Place], number: int) -> Evaluation:
         self._note_candidate(ask.candidate)
         split = self._split(ask)
         self._record(events.TrialStarted(number, ask.candidate, ask.rows, split, ask.label))
@@ -336,7 +347,7 @@ class Driver:
             self._record(events.RowScored(number, outcome, len(scored), len(ask.rows), total / len(scored)))
             self.record_spending()
 
-        await self._scoring.run(ask, place, note)
+        await self._scoring.run(ask, places, note)
         evaluation = Evaluation(ask.candidate.id, tuple(scored[r] for r in ask.rows if r in scored))
         complete = len(scored) == len(set(ask.rows))
         if complete:
@@ -345,6 +356,11 @@ class Driver:
         self._record(
             events.TrialFinished(number, evaluation, time.monotonic() - started, partial=not complete)
         )
+        failure, rows = self._scoring.last_failure, self._scoring.rows_run
+        if isinstance(failure, AdapterParseError) and not self._scoring.graded and rows >= FAILURES_AT_START:
+            words = f"No answer to the first {rows} rows can be read; choose another model."
+            self.ledger.close(f"{words} One of them: {cut(failure.reply, 200)!r}", "failed")
+            raise RunError(self.ledger.closed)
         return evaluation
 
     def _check_setup(self, evaluation: Evaluation) -> None:
@@ -360,13 +376,13 @@ class Driver:
 
     # Propose and Keep
 
-    async def _answer_propose(self, ask: Propose, place: int) -> Proposal:
+    async def _answer_propose(self, ask: Propose, number: int) -> Proposal:
         program = Predict(ask.signature)
 
         async def sample(i: int) -> Mapping[str, Any] | None:
             temperature = None if ask.writer is not None else ask.temperature  # its calls are the user's
             gate = self.ledger.gate(rollout=1000 * ask.rollout + i + 1, temperature=temperature)
-            async with self._slots.at(place):
+            async with self._slots.at((number, i, "sample")):
                 try:
                     with self._scoring.context(self.settings.part(ask.part).prompt_lm, gate):
                         if ask.writer is not None:

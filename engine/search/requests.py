@@ -23,9 +23,6 @@ BY_HAND = "by hand"
 POLL_SECONDS = 0.1
 _T = TypeVar("_T")
 
-# Before every row of the search that waits for a slot, because a user is waiting.
-FIRST_PLACE = -1
-
 
 class Request(NamedTuple):
     """A request: let the run use more (a limit that is None stays), or score this candidate too, and use it if it is best."""

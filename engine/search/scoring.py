@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import ChainMap
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from itertools import count
@@ -20,7 +20,7 @@ from engine.lm.choice import is_offline
 from engine.records import Candidate, Outcome, Usage, json_value
 from engine.search.backends.contract import Backend, Heard, Work, picks, takes_trace
 from engine.search.backends.local import Local
-from engine.search.budget import Ledger
+from engine.search.budget import Ledger, Place, place_of_call
 from engine.search.contract import Score
 from engine.search.settings import Control, Settings, Stop
 
@@ -31,26 +31,30 @@ if TYPE_CHECKING:
 
 
 class Slots:
-    """A bounded number of slots for rows; the lowest place waits least. `at(place)` is entered around a row."""
+    """A bounded number of slots for rows; the lowest place waits least. `at(places)` is entered around each row, in their order.
+
+    A row with as many unfinished ones before it waits on: one that waits for the last of the budget has a slot meanwhile.
+    """
 
     def __init__(self, size: int, control: Control | None, ledger: Ledger) -> None:
         self.size = self._free = size
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Place, int, asyncio.Future[None]]] = []
         self._order = count()
         self._control = control
         self._ledger = ledger
 
-    def at(self, place: int) -> _Queue:
-        """Return the queue of the asks at this place."""
-        return _Queue(self, place)
+    def at(self, *places: Place) -> _Queue:
+        """Return the queue of rows or samples that are still to come, at these places."""
+        self._ledger.expect(places)
+        return _Queue(self, places)
 
     def ignore_control(self) -> None:
         """Stop following the control, so that nothing is paused or stopped."""
         self._control = None
 
-    async def take(self, place: int) -> None:
+    async def take(self, place: Place) -> None:
         """Wait for a slot, then for the control."""
-        if self._free:
+        if self._free and self._ledger.before(place) < self.size:
             self._free -= 1
         else:
             future = asyncio.get_running_loop().create_future()
@@ -63,14 +67,20 @@ class Slots:
                 raise
         await self._checkpoint()
 
-    def give(self) -> None:
-        """Pass a slot on to the first that waits."""
-        while self._waiting:
+    def give(self, *over: Place) -> None:
+        """Free a slot. No more calls are made at the places that are over."""
+        self._free += 1
+        self.pass_on(*over)
+
+    def pass_on(self, *over: Place) -> None:
+        """Give free slots to the first that wait, where places are over."""
+        for place in over:
+            self._ledger.over(place)
+        while self._free and self._waiting and self._ledger.before(self._waiting[0][0]) < self.size:
             future = heapq.heappop(self._waiting)[2]
             if not future.done():
+                self._free -= 1
                 future.set_result(None)
-                return
-        self._free += 1
 
     async def follow(self) -> None:
         """Look at the control while no row starts, as in a training: wait while paused, close the ledger once stopped."""
@@ -85,9 +95,7 @@ class Slots:
             return
         self._ledger.pause()
         try:
-            await self._control.checkpoint()
-        except Stop:
-            self._ledger.close("The run was stopped.", "stopped")
+            await self.follow()
         except BaseException:
             self.give()
             raise
@@ -96,15 +104,16 @@ class Slots:
 
 
 class _Queue:
-    def __init__(self, slots: Slots, place: int) -> None:
+    def __init__(self, slots: Slots, places: Iterable[Place]) -> None:
         # Twice the slots, so that a slot freed by an ask is refilled at once.
-        self.size, self._slots, self._place = 2 * slots.size, slots, place
+        self.size, self._slots, self._places = 2 * slots.size, slots, iter(places)
 
     async def __aenter__(self) -> None:
-        await self._slots.take(self._place)
+        place_of_call.set(place := next(self._places))
+        await self._slots.take(place)
 
     async def __aexit__(self, *error: object) -> None:
-        self._slots.give()
+        self._slots.give(place_of_call.get())
 
 
 OnOutcome = Callable[[Outcome], None]
@@ -125,18 +134,18 @@ class Scoring:
         self._outcomes: dict[_Cell, asyncio.Future[Outcome | None]] = {}
         self._strict = takes_trace(settings.metric)
         self._in_cache: dict[_Cell, bool] = {}
-        self.rows_run, self._graded = 0, False
+        self.rows_run, self.graded = 0, False
         self.last_failure: Exception | None = None
 
-    async def run(self, ask: Score, place: int, note: OnOutcome) -> None:
-        """Run an ask's rows, the lowest place of a batch first, and pass every outcome to `note`.
+    async def run(self, ask: Score, places: Mapping[int, Place], note: OnOutcome) -> None:
+        """Run an ask's rows, each at its place in the batch, and pass every outcome to `note`.
 
         A row already scored is passed on at once; a row that another ask is running is waited for.
         """
         taught = ask.teacher and self._settings.part(ask.part).has_teacher and (ask.part or True)
         groups: dict[str, tuple[Candidate, dict[int, _Cell]]] = {}
         jobs: list[Coroutine[object, object, None]] = []
-        for row in dict.fromkeys(ask.rows):
+        for row in places:
             own = self._without_row(ask.candidate, row) if ask.hide_own_row else ask.candidate
             chosen = _OWN_HIDDEN if ask.hide_own_row and any(map(picks, own.steps.values())) else ""
             cell = (own.id + chosen, row, taught, ask.rollout, ask.trace)
@@ -150,14 +159,14 @@ class Scoring:
                 note(known)
             else:
                 jobs.append(_wait(found[0], note))
-        jobs += [self._run(ask, place, own, cells, note) for own, cells in groups.values()]
+        jobs += [self._run(ask, places, own, cells, note) for own, cells in groups.values()]
         await asyncio.gather(*jobs)
 
     def know(self, candidate: Candidate, outcomes: Sequence[Outcome]) -> None:
         """Remember outcomes as this candidate's: it answers as the one that was scored."""
         for outcome in outcomes:
             if outcome.error is None:
-                self._graded = True
+                self.graded = True
                 known = asyncio.get_running_loop().create_future()
                 usage = outcome.usage
                 known.set_result(
@@ -202,7 +211,12 @@ class Scoring:
         return runtime.context(**chosen)
 
     async def _run(
-        self, ask: Score, place: int, candidate: Candidate, cells: dict[int, _Cell], note: OnOutcome
+        self,
+        ask: Score,
+        places: Mapping[int, Place],
+        candidate: Candidate,
+        cells: dict[int, _Cell],
+        note: OnOutcome,
     ) -> None:
         settings = self._settings
         rollout = ask.rollout or None
@@ -220,7 +234,7 @@ class Scoring:
             own[cell].set_result(known)
             if outcome.error is not None:
                 self._forget(cell, own[cell])
-            self._graded = self._graded or outcome.error is None
+            self.graded = self.graded or outcome.error is None
             note(outcome)
 
         try:
@@ -231,9 +245,11 @@ class Scoring:
                     candidate = _untuned(candidate)  # the teacher's model answers
                 inputs = settings.rows[ask.rows[0]].input_keys if ask.hide_own_row and ask.rows else ()
                 work = Work(candidate, ask.teacher, ask.trace, tuple(sorted(inputs)), ask.part)
-                heard = Heard(self._slots.at(place), on_outcome, self._note_failure)
+                slots = self._slots.at(*(places[row] for row in cells))
+                heard = Heard(slots, on_outcome, self._note_failure)
                 await self._backend.run(work, list(cells), heard)
         finally:
+            self._slots.pass_on(*(places[row] for row in cells))
             for cell, future in own.items():
                 if not future.done():
                     self._forget(cell, future)
@@ -241,7 +257,7 @@ class Scoring:
 
     def _note_failure(self, failure: Exception) -> None:
         self.last_failure = failure
-        if isinstance(failure, MetricError) and not self._graded:
+        if isinstance(failure, MetricError) and not self.graded:
             self._ledger.close(str(failure), "failed")  # so that asks of the same batch make no calls
             raise failure
 

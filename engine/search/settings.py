@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,13 +98,16 @@ class Settings:
         with context(adapter=self.adapter or current().adapter):
             return max(1, self.program.calls_a_row)
 
-    def keep_back_final_test(self, ledger: Ledger, rows: int, outcomes: Iterable[Outcome] = ()) -> None:
-        """Keep back what the prompts tested over the test rows take, judged by outcomes so far; at most half of what is left."""
+    def keep_back_final_test(
+        self, ledger: Ledger, rows: int, tested: Sequence[Sequence[Outcome]] = ()
+    ) -> None:
+        """Keep back what the prompts tested over the test rows take, by each one's outcomes so far; at most half of what is left."""
         runs = self.tested_prompts * rows
-        known = [o.usage for o in outcomes if o.usage.tokens]
-        # The best prompt is longer than the first: a quarter more, and what the evaluations so far showed.
-        share = 1.25 * runs / max(1, len(known))
-        tokens, usd = int(share * sum(u.tokens for u in known)), share * sum(u.cost or 0.0 for u in known)
+        used = [usages for one in tested if (usages := [o.usage for o in one if o.usage.tokens])]
+        # Test rows may be a tenth longer, and a best prompt that is yet to be found a quarter more.
+        share = 1.1 * rows * (1 if len(used) > 1 else 1 + 1.25 * (self.tested_prompts - 1))
+        tokens = int(share * sum(sum(u.tokens for u in usages) / len(usages) for usages in used))
+        usd = share * sum(sum(u.cost or 0.0 for u in usages) / len(usages) for usages in used)
         seconds = (ledger.mean_latency or 0.0) * self.calls_a_row * -(-runs // self.concurrency)
         ledger.keep_back(Amount(runs * self.calls_a_row, tokens, usd, seconds), most=0.5)
 

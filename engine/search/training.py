@@ -22,7 +22,7 @@ from engine.errors import AdapterParseError, BudgetExhaustedError, Configuration
 from engine.lm.history import callers
 from engine.records import Candidate, Evaluation, Outcome, TraceStep, Usage, content_hash, json_value
 from engine.search import events
-from engine.search.budget import Amount, Ledger
+from engine.search.budget import FIRST, Amount, Ledger
 from engine.search.contract import Score, Train, Training
 from engine.search.scoring import Scoring, Slots
 from engine.search.settings import Settings
@@ -347,7 +347,7 @@ class DriverWatch:
                 program,
                 [(row, run.settings.rows[row])],
                 run.settings.metric,
-                limit=run.slots.at(0),
+                limit=run.slots.at(FIRST),
                 on_failure=failures.append,
             )
         if any(isinstance(failure, BudgetExhaustedError) for failure in failures):

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from engine.users import User
 
 OF_PROJECT = ("runs", "feedback", "grades", "versions", "members", "spend")
-OF_RUN = ("candidates", "trials", "outcomes", "events", "requests", "links")
-WITHOUT_ROWID = ("trials", "members")
+OF_RUN = ("candidates", "trials", "outcomes", "events", "requests", "links", "sends")
+WITHOUT_ROWID = ("trials", "members", "sends")
 """Tables by what their rows belong to; `projects`, `datasets` and `settings` have rules for themselves."""
 
 NO_CHANGE = "You may read this project, not change it. Ask its owner to make you an editor."

@@ -66,7 +66,7 @@ class Archive(StorePart):
                 part.unlink(missing_ok=True)
         with self._db.attached(path), self._db.transaction():
             self._check_read_back(ids, path)
-            for table in OF_RUN:
+            for table in (*OF_RUN, "sends"):
                 self._db.write(f"DELETE FROM main.{table} WHERE run_id IN {CHOSEN}", (ids,))
             self._db.write(f"DELETE FROM main.runs WHERE id IN {CHOSEN}", (ids,))
         self._give_space_back()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-SCHEMA_VERSION = 12
+SCHEMA_VERSION = 14
 
 
 def migrate(connection: sqlite3.Connection, *, upto: int = SCHEMA_VERSION) -> None:
@@ -172,6 +172,15 @@ _M012_SPEND = (
         BEGIN SELECT RAISE(ABORT, 'What was spent does not become less.'); END""",
 )
 
+# The user who made a link to a report; '' on a server without users, and for links of before.
+_M013_MAKERS = ("ALTER TABLE links ADD COLUMN made_by TEXT NOT NULL DEFAULT ''",)
+
+# Calls that have left and have no answer yet, with what was reserved for each.
+_M014_SENDS = (
+    """CREATE TABLE sends (run_id TEXT NOT NULL, number INTEGER NOT NULL, calls INTEGER NOT NULL, tokens INTEGER NOT NULL,
+        usd REAL NOT NULL, PRIMARY KEY (run_id, number)) WITHOUT ROWID""",
+)
+
 STEPS = (
     _M001_TABLES,
     _M002_REVISION_AND_PHASE,
@@ -185,4 +194,6 @@ STEPS = (
     _M010_QUEUE,
     _M011_LINKS,
     _M012_SPEND,
+    _M013_MAKERS,
+    _M014_SENDS,
 )

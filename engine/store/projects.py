@@ -50,7 +50,7 @@ class Projects(StorePart):
         """Delete a project and everything its runs recorded. Datasets stay: others may use them."""
         runs = "(SELECT id FROM runs WHERE project_id = ?)"
         with self._db.transaction():
-            for table in ("candidates", "trials", "outcomes", "events", "requests", "links"):
+            for table in ("candidates", "trials", "outcomes", "events", "requests", "links", "sends"):
                 self._db.write(f"DELETE FROM {table} WHERE run_id IN {runs}", (project_id,))  # noqa: S608 - fixed names
             for table in ("feedback", "grades", "versions"):
                 self._db.write(f"DELETE FROM {table} WHERE project_id = ?", (project_id,))  # noqa: S608 - fixed names

@@ -181,6 +181,20 @@ class Runs(StorePart):
         """Store what a run has used so far: calls, tokens, money and working seconds."""
         self._db.update_run(run_id, **asdict(usage), seconds=seconds)
 
+    def note_sends(
+        self, run_id: str, sent: Iterable[tuple[int, float, float, float]], answered: Iterable[int]
+    ) -> None:
+        """Note calls that leave (number; calls, tokens, US dollars reserved), and take back the notes of answered ones."""
+        with self._db.transaction():
+            self._db.write_many("INSERT INTO sends VALUES (?, ?, ?, ?, ?)", ((run_id, *one) for one in sent))
+            sql = "DELETE FROM sends WHERE run_id = ? AND number = ?"
+            self._db.write_many(sql, ((run_id, number) for number in answered))
+
+    def sends(self, run_id: str) -> tuple[int, float, float, float]:
+        """Return the highest number of a run's notes, and their calls, tokens and US dollars."""
+        sql = "SELECT coalesce(max(number), 0), total(calls), total(tokens), total(usd) FROM sends WHERE run_id = ?"
+        return tuple(self._db.read(sql, (run_id,))[0])
+
     def set_note(self, run_id: str, note: str) -> None:
         """Keep the user's note on a run."""
         self._db.update_run(run_id, note=note)

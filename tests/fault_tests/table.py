@@ -22,6 +22,7 @@ from fault_tests import (  # noqa: E402 - the folder must be on the path first
     kills,
     other_environments,
     parsers,
+    repeats,
     sandbox,
     storage,
     strangers,
@@ -32,6 +33,7 @@ from fault_tests.check import Check, Finding, markdown_table  # noqa: E402
 
 CHECKS: tuple[Check, ...] = (
     kills.CHECK,
+    *repeats.CHECKS,
     *other_environments.CHECKS,
     clocks.CHECK,
     *endpoints.CHECKS,

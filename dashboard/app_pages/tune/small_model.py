@@ -321,7 +321,8 @@ def _place(now: Current, given: dict[str, Any]) -> tuple[str, str]:
 
 def _use(now: Current, recipe: Recipe) -> None:
     try:
-        guarded(now.id, recipe.applied, "tuning")
+        if not guarded(now.id, recipe.applied, "tuning"):
+            return
         student = recipe.student if users.is_administrator() else None
         if student is not None and student not in reading.saved_models():
             drafts.add_model(student)

@@ -111,6 +111,8 @@ def state_of(result: Mapping[str, Any]) -> tuple[RunState, str]:
         return "stopped", UNTESTED
     if stopped == "stopped":
         return "stopped", STOPPED
+    if why := (result.get("final_test") or {}).get("why"):
+        return "stopped", f"The final test lacks rows. {why}"
     if stopped == "failed":
         return "failed", reason
     return "finished", "" if stopped == "finished" else reason

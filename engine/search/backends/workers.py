@@ -59,7 +59,6 @@ class Link(Protocol):
 class _Job:
     number: int
     work: Work
-    context: contextvars.Context
     failure: BaseException | None = None
 
 
@@ -80,6 +79,7 @@ class _Running:
     job: _Job
     row: int
     ended: asyncio.Future[messages.Done | None]
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)
     calls: list[_Call] = field(default_factory=list)
     losses: int = 0
 
@@ -190,7 +190,7 @@ class Workers:
 
     async def run(self, work: Work, rows: Sequence[int], heard: Heard) -> None:
         """Run rows on the workers."""
-        job = _Job(next(self._numbers), work, contextvars.copy_context())
+        job = _Job(next(self._numbers), work)
         waiting = iter(rows)
         pulling = min(getattr(heard.limit, "size", len(rows)), len(rows))
         tasks = [asyncio.create_task(self._pull(job, waiting, heard)) for _ in range(pulling)]
@@ -330,7 +330,7 @@ class Workers:
         call = running.call_like(asked)
         if call is None:
             work = self._answer(peer, asked)
-            task = asyncio.get_running_loop().create_task(work, context=running.job.context.copy())
+            task = asyncio.get_running_loop().create_task(work, context=running.context.copy())
             call = _Call(asked.lm, asked.request, task)
             running.calls.append(call)
         call.task.add_done_callback(lambda task: self._reply(peer, asked.call, task))

@@ -140,6 +140,12 @@ class OpenAIServer:
         """Chat requests received so far."""
         return len(self.requests)
 
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """Tokens of all chat requests received so far and of their answers, also of those that nobody has waited for."""
+        bodies = list(self.requests)
+        return sum(map(_tokens, bodies)), sum(len(str(self.answer(body))) // 4 + 1 for body in bodies)
+
     def fail_with(
         self,
         status: int,
