@@ -25,6 +25,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboard.serving.guard import HEALTH, Door, SameOrigin, SignIn
+from dashboard.serving.page_files import PageFiles
 from dashboard.serving.shared import SharedReports
 
 # Nothing a page holds, an uploaded text included, can make the browser ask another machine for anything.
@@ -141,10 +142,11 @@ class Front:
                 Mount("/", self._pass_on),
             ],
             middleware=[
+                Middleware(SameOrigin),
                 Middleware(SharedReports),  # before the door: a link shows a report to others
                 Middleware(SecurityHeaders),
-                Middleware(SameOrigin),
                 *([Middleware(SignIn, door=door)] if door else ()),
+                Middleware(PageFiles),
             ],
             lifespan=self._lifespan,
         )

@@ -33,7 +33,9 @@ def client(home):
     def load():
         raise RuntimeError("not in this test")
 
-    with TestClient(Front(load, lambda: None, lambda: None, OneToken("secret")).app) as browser:
+    with TestClient(
+        Front(load, lambda: None, lambda: None, OneToken("secret")).app, base_url="http://127.0.0.1"
+    ) as browser:
         yield browser
 
 

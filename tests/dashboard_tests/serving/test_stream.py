@@ -13,6 +13,7 @@ from starlette.websockets import WebSocketDisconnect
 from support.run_setup import add_run, wait_for
 
 from dashboard.serving import stream
+from dashboard.serving.guard import SameOrigin
 from dashboard.serving.stream import Tab
 from dashboard.state.snapshot import parts, read_snapshot
 from engine.records import Candidate, Outcome, StepState
@@ -32,7 +33,7 @@ def run(home):
 
 @pytest.fixture
 def client():
-    with TestClient(Starlette(routes=[WebSocketRoute(stream.PATH, stream.live)])) as found:
+    with TestClient(SameOrigin(Starlette(routes=[WebSocketRoute(stream.PATH, stream.live)]))) as found:
         yield found
     wait_for(lambda: stream.watcher.tabs == 0 and stream.watcher.idle)
 
