@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 12
 
 
 def migrate(connection: sqlite3.Connection, *, upto: int = SCHEMA_VERSION) -> None:
@@ -150,6 +150,9 @@ _M011_LINKS = (
     "CREATE INDEX links_by_run ON links (run_id)",
 )
 
+# The user who made a link to a report; '' on a server without users, and for links of before.
+_M012_MAKERS = ("ALTER TABLE links ADD COLUMN made_by TEXT NOT NULL DEFAULT ''",)
+
 STEPS = (
     _M001_TABLES,
     _M002_REVISION_AND_PHASE,
@@ -162,4 +165,5 @@ STEPS = (
     _M009_LONG_HISTORIES,
     _M010_QUEUE,
     _M011_LINKS,
+    _M012_MAKERS,
 )

@@ -106,7 +106,10 @@ def test_a_site_that_cannot_be_loaded_ends_the_server_and_says_so(caplog):
         answer = client.get("/own")
         assert answer.status_code == 503
         assert "not running" in answer.text
-        with pytest.raises(WebSocketDisconnect), client.websocket_connect("/live", headers={"host": "127.0.0.1"}) as socket:
+        with (
+            pytest.raises(WebSocketDisconnect),
+            client.websocket_connect("/live", headers={"host": "127.0.0.1"}) as socket,
+        ):
             socket.receive_text()
         assert loading.gave_up.is_set()
     assert "No module named 'pandas'" in caplog.text
