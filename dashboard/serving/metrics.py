@@ -6,6 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import get_args
 
@@ -30,13 +31,12 @@ def _lines() -> Iterator[str]:
         projects = by_project(runs, {project.id: project.name for project in store.projects.all()})
     states = Counter(run.state for run in runs)
     yield from (f'tuneboard_runs{{state="{state}"}} {states[state]}' for state in get_args(RunState))
-    used = [("user", one.user, one.usage) for one in spent]
-    used_in = [("project", one.project, one) for one in projects]
-    for group in (used, used_in):
-        for figure in ("calls", "tokens", "cost"):
-            for of, name, usage in group:
-                label = f"{of}={json.dumps(name, ensure_ascii=False)}"
-                yield f"tuneboard_{of}_{figure}{{{label}}} {getattr(usage, figure) or 0}"
+    for of, used in (
+        ("user", {one.user: one.usage for one in spent}),
+        ("project", {one.project: one for one in projects}),
+    ):
+        for figure, name in product(("calls", "tokens", "cost"), used):
+            yield f"tuneboard_{of}_{figure}{{{of}={json.dumps(name, ensure_ascii=False)}}} {getattr(used[name], figure) or 0}"
     yield f"tuneboard_live_streams {watcher.tabs}"
     if (memory := Path("/proc/self/statm")).exists():  # on Linux
         yield f"process_resident_memory_bytes {int(memory.read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE')}"

@@ -41,17 +41,13 @@ class _Page:
     def note(self, message: Any) -> None:
         """Note what the page is sent. Uploads are freed after a run of the whole script that asks for none."""
         element = message.delta.new_element
-        self.run = (
-            message.metadata.run.script_run_id or self.run
-        )  # the first and the last message of a run name it
+        self.run = message.metadata.run.script_run_id or self.run  # only some messages of a run name it
         addresses = [image.url for image in element.imgs.imgs]
         addresses += [element.download_button.url, message.backend_operation_response.deferred_file.url]
         self.files |= {address.partition(".")[0] for address in addresses}
         if element.HasField("file_uploader"):
             self.asked_in = self.run
-        done = (
-            message.HasField("script_finished") and message.script_finished == message.FINISHED_SUCCESSFULLY
-        )
+        done = message.HasField("script_finished") and not message.script_finished  # 0 is successfully
         if done and self.asked_in != self.run:
             self.asked_in = ""
             _runtime().uploaded_file_mgr.remove_session_files(self.id)
@@ -97,10 +93,9 @@ class PageFiles:
             if page is not None:
                 page.sockets -= 1
                 # Once they have passed, Streamlit finds the session no more, and frees it when another one ends.
-                seconds = importlib.import_module("streamlit.config").get_option(
-                    "server.disconnectedSessionTTL"
-                )
-                asyncio.get_running_loop().call_later(0.9 * seconds, self._end, page)
+                config = importlib.import_module("streamlit.config")
+                seconds = 0.9 * config.get_option("server.disconnectedSessionTTL")
+                asyncio.get_running_loop().call_later(seconds, self._end, page)
 
     def _end(self, page: _Page) -> None:
         if not page.sockets and self._pages.pop(page.id, None):

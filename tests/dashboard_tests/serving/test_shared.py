@@ -8,14 +8,11 @@ from datetime import datetime
 
 import pytest
 from starlette.testclient import TestClient
-from streamlit.testing.v1 import AppTest
-from support.pages.dashboard_server import ROOT
 from support.run_setup import add_run
 
 from dashboard.serving.front import Front
 from dashboard.serving.guard import OneToken
 from dashboard.serving.shared import PATH
-from dashboard.state import users
 from engine.errors import AccessError, RunError
 from engine.runs.spec import Named
 from engine.runs.worker import work
@@ -142,28 +139,3 @@ def test_a_link_says_who_made_it_and_ends_with_the_rights_of_its_maker(home, run
         assert statuses() == [200, 404, 404]
         file.remove("root")
         assert statuses() == [404, 404, 404]
-
-
-def test_settings_lists_links_to_their_makers_and_to_administrators_and_ends_them(home, run, monkeypatch):
-    monkeypatch.setenv(USERS_VARIABLE, str(home / "users.txt"))
-    file = UserFile(home / "users.txt")
-    for name in ("root", "ada", "bob"):
-        file.add(name)
-    with Store.open(home) as store:
-        store.settings.set("welcomed", True)
-        for name, role in (("ada", "owner"), ("bob", "editor")):
-            store.members.set_role(store.runs.get(run).project_id, name, role)
-        for name in ("root", "ada", "bob"):
-            store.links.make(run, 7, name)
-
-    def settings(name):
-        with users.acting(name):
-            page = AppTest.from_file(ROOT / "dashboard" / "app.py", default_timeout=180)
-            page.switch_page("app_pages/settings/page.py").run()
-            assert not page.exception
-            return page, [button for button in page.button if button.label == "End this link"]
-
-    assert [len(settings(name)[1]) for name in ("root", "ada", "bob")] == [3, 1, 1]
-    with users.acting("bob"):
-        settings("bob")[1][0].click().run()
-    assert [len(settings(name)[1]) for name in ("root", "ada", "bob")] == [2, 1, 0]
