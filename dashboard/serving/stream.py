@@ -233,11 +233,10 @@ class Watcher:
                     tab.send(changed)
 
 
-MOST_TABS = 400
 PATH = "/live/{run_id}"
 
 _RUN_ID = re.compile(r"[0-9a-f]{12}")
-_POLICY_VIOLATION, _TRY_LATER = 1008, 1013
+_POLICY_VIOLATION = 1008
 
 watcher = Watcher()
 
@@ -249,9 +248,6 @@ async def live(socket: WebSocket) -> None:
     seen = "origin" in socket.headers and _RUN_ID.fullmatch(run_id) and await _is_visible(socket, run_id)
     if not seen:
         await socket.close(_POLICY_VIOLATION)
-        return
-    if watcher.tabs >= MOST_TABS:
-        await socket.close(_TRY_LATER)
         return
     await socket.accept()
     tab = Tab(asyncio.get_running_loop())

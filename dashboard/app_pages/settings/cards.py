@@ -8,12 +8,12 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.forms import model_facts
+from dashboard.components.share import link_rows
 from dashboard.components.tables import small_table
-from dashboard.serving.shared import shared
 from dashboard.state import models, reading, users
 from dashboard.state.editing import drafts
 from dashboard.state.models import own_key_variable, title_of, wrong_name
-from dashboard.state.writing import check, read_only, writing
+from dashboard.state.writing import check, read_only
 from dashboard.views.glossary import explain
 from dashboard.views.history import by_project
 from dashboard.views.text import distinct, escape_markdown
@@ -431,24 +431,11 @@ def storage_card() -> None:
 
 
 def links_card() -> None:
-    """Show the links to reports that work, each with a button that ends it: an administrator all, a user their own."""
-    everyone = users.is_administrator()
-    links = [link for link in reading.links() if everyone or link.made_by == users.name()]
-    if not links:
-        return
-    with ui.card("links_card", "Shared reports", "Anyone who has one of these links can read the report."):
-        titles = {run.id: run.title for run in reading.runs()}
-        for link in links:
-            with ui.row(f"link_{link.hash}", wrap=False):
-                title = escape_markdown(titles.get(link.run_id, link.run_id), 60)
-                st.markdown(f"{title} · {escape_markdown(shared(link))}", width="stretch")
-                end = ui.callback(_end_link, link.hash)
-                ui.button("End this link", f"end_{link.hash}", icon="link_off", on_click=end)
-
-
-def _end_link(link: str) -> None:
-    with writing() as store:
-        store.links.end(link)
+    """Show the links to reports that work: to an administrator all, to a user their own."""
+    links = [link for link in reading.links() if users.is_administrator() or link.made_by == users.name()]
+    if links:
+        with ui.card("links_card", "Shared reports", "Anyone who has such a link can read the report."):
+            link_rows(links, {run.id: run.title for run in reading.runs()})
 
 
 BACKEND_TITLES: dict[BackendName, str] = {"local": "On this machine", "ray": "On a Ray cluster"}

@@ -12,7 +12,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from support.pages.dashboard_server import Server
 from support.run_setup import PIPELINE, add_run
 
-from dashboard.serving import guard, page_files
+from dashboard.serving import guard
 from engine.runs.spec import ProjectDraft
 from engine.store.store import FILE_NAME, Store
 from engine.users import USERS_VARIABLE, UserFile
@@ -237,7 +237,7 @@ def test_uploads_need_a_place_on_the_page_have_bounds_and_are_freed(team):
                 assert await put(bob, address, 5 * MB) == 204
                 await until(root, 5)
                 assert await put(ada, address, MB) == 403, "another user's page"
-                many = str(page_files.MOST_OF_PAGE)
+                many = str(guard.MOST_OF_PAGE)
                 assert await put(bob, await page.ask_to_upload(), 0, **{"Content-Length": many}) == 413
                 await page.show("settings")
                 await until(root, 0)
