@@ -128,8 +128,16 @@ class AccessError(StoreError):
     """A change, or a look, that the user has no right to on a server with several users."""
 
 
-class StoreTooNewError(StoreError):
+class StoreTakenError(StoreError):
+    """The open database file is not at its path any more, or a newer version of Tuneboard uses it."""
+
+
+class StoreTooNewError(StoreTakenError):
     """The database was written by a newer version of Tuneboard."""
+
+
+class StoreDamagedError(StoreError):
+    """The database file holds bytes that cannot be read."""
 
 
 class RunError(EngineError):

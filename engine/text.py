@@ -258,8 +258,8 @@ def in_percent(share: float | None, digits: int = 1) -> float | None:
     >>> in_percent(0.81251), in_percent(0.625, 0), in_percent(-0.575, 0), in_percent(None)
     (81.3, 63.0, -58.0, None)
     """
-    if share is None:
-        return None
+    if share is None or not math.isfinite(share):
+        return share
     scale = 10**digits
     return math.copysign(math.floor(round(abs(100 * share) * scale, 6) + 0.5) / scale, share) + 0.0
 

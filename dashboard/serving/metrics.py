@@ -15,7 +15,6 @@ from starlette.responses import PlainTextResponse, Response
 
 from dashboard.serving.stream import watcher
 from dashboard.state import users
-from dashboard.views.history import by_project
 from engine.store.rows import RunState
 
 
@@ -27,16 +26,13 @@ def metrics(_: Request) -> Response:
 
 def _lines() -> Iterator[str]:
     with users.opened(None) as store:
-        runs, spent = store.runs.all(), store.runs.spend()
-        projects = by_project(runs, {project.id: project.name for project in store.projects.all()})
-    states = Counter(run.state for run in runs)
-    yield from (f'tuneboard_runs{{state="{state}"}} {states[state]}' for state in get_args(RunState))
-    for of, used in (
-        ("user", {one.user: one.usage for one in spent}),
-        ("project", {one.project: one for one in projects}),
-    ):
-        for figure, name in product(("calls", "tokens", "cost"), used):
-            yield f"tuneboard_{of}_{figure}{{{of}={json.dumps(name, ensure_ascii=False)}}} {getattr(used[name], figure) or 0}"
+        states = Counter(run.state for run in store.runs.all())
+        names = {project.id: project.name for project in store.projects.all()}
+        yield from (f'tuneboard_runs{{state="{state}"}} {states[state]}' for state in get_args(RunState))
+        for of, used in (("user", store.spend.by("user")), ("project", store.spend.by("project_id"))):
+            for figure, key in product(("calls", "tokens", "cost"), used):
+                label = f'{of}="{key}",name={json.dumps(names.get(key, key), ensure_ascii=False)}'
+                yield f"tuneboard_{of}_{figure}{{{label}}} {getattr(used[key].usage, figure) or 0}"
     yield f"tuneboard_live_streams {watcher.tabs}"
     if (memory := Path("/proc/self/statm")).exists():  # on Linux
         yield f"process_resident_memory_bytes {int(memory.read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE')}"

@@ -20,14 +20,16 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from dashboard.state import users
-from dashboard.state.writing import check_endpoints, writing
+from dashboard.state.writing import WAIT, check_endpoints, writing
 from engine.children import Child
 from engine.errors import RunError
 from engine.home import data_home
 from engine.lm.keys import SECRET_VARIABLE
+from engine.records import Usage
 from engine.runs.child.request import ChildAnswer, ChildRequest, TaskName
-from engine.runs.spending import check_larger, check_spending
-from engine.runs.trust import ADDRESSES, address_refusal, addresses_in, key_variables
+from engine.runs.spending import check_larger, check_spending, room
+from engine.runs.trust import key_variables
+from engine.search.budget import Budget
 from engine.store.processes import process_start
 from engine.store.rows import BUDGET, RunRow
 
@@ -37,10 +39,6 @@ def create(
 ) -> str:
     """Store a new run, queued; return its id. Raises RunError where it would ask an address that only a file has named, or pass its user's limits."""
     with writing() as store:
-        if noted := store.settings.get(ADDRESSES, []):
-            for address in addresses_in(spec):
-                if reason := address_refusal(address, noted):
-                    raise RunError(reason)
         check_endpoints(store, spec)
         check_spending(store, users.name(), spec, estimate)
         return store.runs.create(project_id, spec, title, estimate, started_by=users.name())
@@ -56,7 +54,7 @@ def start(run_id: str, keys: Mapping[str, str] | None = None) -> int:
         spec = store.runs.get(run_id).spec
         check_endpoints(store, spec)
         # At once: a page that is drawn before the process has come up must not take the run for over.
-        store.queue.expect(run_id)
+        store.queue.expect(run_id, users.name())
     home = data_home()
     log = log_path(run_id)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -107,6 +105,7 @@ def ask(run_id: str, kind: str, content: Mapping[str, Any]) -> int:
             raise RunError(
                 "This run is not going on, so it cannot be asked for anything. Go on with it first."
             )
+        check_endpoints(store, [run.spec, content])
         if kind == BUDGET:
             check_larger(store, run, content.get("budget") or {})
         return store.requests.add(run_id, kind, content)
@@ -115,15 +114,16 @@ def ask(run_id: str, kind: str, content: Mapping[str, Any]) -> int:
 def resume(run_id: str, keys: Mapping[str, str] | None = None) -> None:
     """Let a paused run go on; where its process has ended, start it again, at the end of the queue.
 
-    A worker of this run that has sent no heartbeat for a minute is ended first. Raises RunError where nothing could be started.
+    From now on it counts for this page's user. A worker of this run that has sent no heartbeat for a minute is ended first. Raises RunError where nothing could be started.
     """
     with writing() as store:
         run = store.runs.get(run_id)
         if run.state == "finished":
             raise RunError("This run has finished. Start a new one to go further.")
-        if run.state in ("lost", "stopped", "failed"):
-            check_spending(store, run.started_by, run.spec, run.estimate, run.id)
-        store.runs.request_resume(run_id)
+        check_endpoints(store, run.spec)
+        if run.state in ("paused", "lost", "stopped", "failed"):
+            check_spending(store, users.name(), run.spec, run.estimate, run.id)
+        store.runs.request_resume(run_id, users.name())
     if run.state == "lost":
         _end_silent(run)
     if run.state in ("lost", "stopped", "failed"):
@@ -179,31 +179,42 @@ def ask_child(
 ) -> Iterator[ChildAnswer]:
     """Iterate over a child's answers as they come, the last of them the result; leaving early ends the child.
 
-    Raises RunError for a problem, for a child that ends without a result, and after `timeout` seconds.
+    What it asks of models counts for this page's user. Raises RunError for a problem, where the user has used up what a month
+    allows, for a child that ends without a result, and after `timeout` seconds.
     """
-    content = request.model_dump(mode="json")
+    content, spent = request.model_dump(mode="json"), Usage()
+    user, project = users.name(), users.project_of_page()
     with users.opened(None) as store:
         check_endpoints(store, content)
         at_once = store.queue.limits().requests
-    envelope = ChildRequest(task=task, content=content, at_once=at_once).model_dump_json().encode()
+        budget = Budget() if task == "pile" else room(store, user)
+    asked = ChildRequest(task=task, content=content, at_once=at_once, budget=budget)
+    envelope = asked.model_dump_json().encode()
     try:
         environment = _environment(keys, content)
         child = Child("engine.runs.child.process", envelope, seconds=timeout, env=environment)
     except OSError as error:
         raise RunError(f"The process that asks the model could not be started: {error}.") from error
-    with child:
-        for answer in _answers(child):
-            if answer.problem:
-                raise RunError(answer.problem)
-            yield answer
-            if answer.final:
-                child.end(grace=2.0)
-                return
-        if child.late:
-            raise RunError(TOO_LATE.get(task, NO_ANSWER).format(seconds=timeout))
-        reason = child.last_words() or "it gave no reason"
-        work = "reads the documents" if task == "pile" else "asks the model"
-        raise RunError(f"The process that {work} ended early: {reason}")
+    try:
+        with child:
+            for answer in _answers(child):
+                spent = answer.usage or spent
+                if answer.problem:
+                    raise RunError(answer.problem)
+                if answer.usage is None:
+                    yield answer
+                if answer.final:
+                    child.end(grace=2.0)
+                    return
+            if child.late:
+                raise RunError(TOO_LATE.get(task, NO_ANSWER).format(seconds=timeout))
+            reason = child.last_words() or "it gave no reason"
+            work = "reads the documents" if task == "pile" else "asks the model"
+            raise RunError(f"The process that {work} ended early: {reason}")
+    finally:
+        if spent.calls:
+            with users.opened(None, read_only=False, wait=WAIT) as store:
+                store.spend.add(user, project, spent, task=task)
 
 
 def child_result(

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from dashboard.state import candidates, launching, reading
+from dashboard.state import candidates, launching, reading, users
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.writing import writing
-from engine.errors import RunError
+from engine.errors import AccessError, RunError
 from engine.records import Candidate, Outcome, Usage
 from engine.runs.results.more_scores import (
     LABEL,
@@ -22,6 +22,7 @@ from engine.runs.results.more_scores import (
     known_outcomes,
     most_calls,
 )
+from engine.runs.spending import room
 from engine.store.rows import SCORE, CandidateRow, RunRow, TrialRow
 
 ScoredSplit = Literal["validation", "test"]
@@ -96,6 +97,7 @@ def ask(missing: Sequence[Missing], keys: Mapping[str, str]) -> None:
         by_run.setdefault(one.run.id, []).append(one)
     for run_id, wanted in by_run.items():
         with writing() as store:
+            room(store, users.name())
             lost = store.runs.get(run_id).state == "lost"
             idle = [ask_score(store, run_id, _request(one)) for one in wanted]
         _start(run_id, keys, lost=lost, idle=any(idle))
@@ -104,6 +106,7 @@ def ask(missing: Sequence[Missing], keys: Mapping[str, str]) -> None:
 def ask_test(run_id: str, keys: Mapping[str, str]) -> None:
     """Ask a run for the rows that its final test lacks, as `ask` does."""
     with writing() as store:
+        room(store, users.name())
         lost = store.runs.get(run_id).state == "lost"
         idle = ask_final_test(store, run_id)
     _start(run_id, keys, lost=lost, idle=idle)
@@ -116,7 +119,7 @@ def _start(run_id: str, keys: Mapping[str, str], *, lost: bool, idle: bool) -> N
         return
     try:
         launching.start(run_id, keys)
-    except RunError as error:
+    except (RunError, AccessError) as error:
         with writing() as store:
             end_scoring(store, store.runs.get(run_id), str(error))
         raise

@@ -27,7 +27,7 @@ from engine.search.backends.contract import BackendChoice
 from engine.store.connection import BUSY_SECONDS
 from engine.store.queue import SETTING as LIMITS
 from engine.store.queue import Limits
-from engine.store.rows import CandidateRow, DatasetRow, LinkRow, ProjectRow, RunRow, VersionRow
+from engine.store.rows import CandidateRow, DatasetRow, LinkRow, ProjectRow, RunRow, Spent, VersionRow
 from engine.store.store import Store
 
 if TYPE_CHECKING:
@@ -110,10 +110,10 @@ def projects(*, archived: bool = False) -> list[ProjectRow]:
 def draft_of(project: ProjectRow) -> ProjectDraft:
     """Return a project's draft. Raises StoreError when it holds what this version cannot read."""
     try:
-        return ProjectDraft.model_validate(project.draft)
+        return ProjectDraft.model_validate(None if project.damaged else project.draft)
     except ValueError as error:
         raise StoreError(
-            f"The project {project.name!r} was saved by another version of Tuneboard and cannot be read."
+            f"The project {project.name!r} is damaged, or was saved by another version of Tuneboard, and cannot be read."
         ) from error
 
 
@@ -345,6 +345,12 @@ MOST_KNOWN = 5_000
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _known_runs(home: str) -> dict[str, RunRow]:  # noqa: ARG001 - the cache's key
     return {}
+
+
+def spent() -> dict[str, Spent]:
+    """Return what was spent in each project, by id, the dearest first; by an administrator's page also in those that are deleted."""
+    with reading() as store:
+        return store.spend.by("project_id")
 
 
 class ArchiveFile(NamedTuple):

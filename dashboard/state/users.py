@@ -14,7 +14,7 @@ from engine.errors import AccessError
 from engine.home import data_home
 from engine.store.access import ADMINISTRATOR_ONLY
 from engine.store.connection import BUSY_SECONDS
-from engine.store.rows import MemberRow, Role, UserSpend
+from engine.store.rows import MemberRow, Role, Spent
 from engine.store.store import FILE_NAME, Store
 from engine.users import User, user_file
 
@@ -149,8 +149,8 @@ def known_names() -> list[str]:
     return [e.name for e in file.entries() if not e.name.startswith("@")] if file else []
 
 
-def spend(since: float = 0.0) -> list[UserSpend]:
-    """Return what each user's runs have used since a time. Raises AccessError for all but administrators."""
+def spend(month: str = "") -> dict[str, Spent]:
+    """Return what each user has spent, in a month or in all. Raises AccessError for all but administrators."""
     check_administrator()
     with opened(current()) as store:
-        return store.runs.spend(since)
+        return store.spend.by("user", month)

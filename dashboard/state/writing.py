@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 from dashboard.state import users
-from engine.errors import AccessError, StoreError
+from engine.errors import AccessError, RunError, StoreError
 from engine.home import READ_ONLY_VARIABLE
-from engine.runs.trust import endpoint_refusal
+from engine.runs.trust import ADDRESSES, address_refusal, addresses_in, endpoint_refusal
 from engine.store.store import Store
 
 WAIT = 5.0
@@ -43,8 +43,13 @@ def check_endpoints(store: Store, value: object, added: object = None) -> None:
     """Raise AccessError where something would be sent for this page's user to where an administrator's models do not lead.
 
     It is the one door for all that leaves: runs, the child process of every page, and what is saved in a draft. `added` are
-    the endpoints that are allowed instead of the models of the Settings page.
+    the endpoints that are allowed instead of the models of the Settings page; without them it is sent now. Raises RunError
+    then where it would go to an address that only a file from elsewhere has named.
     """
+    noted = store.settings.get(ADDRESSES, []) if added is None else []
+    for address in addresses_in(value):
+        if reason := address_refusal(address, noted):
+            raise RunError(reason)
     if users.is_administrator():
         return
     if reason := endpoint_refusal(value, store.settings.get("models", []) if added is None else added):

@@ -58,7 +58,7 @@ def table_row(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -
     judged = result_shown(run.result).get("verdict", {})
     kind, tested = str(judged.get("kind", "")), judged.get("baseline") is not None
     project = names.get(run.project_id, "deleted")
-    marks = ["in use" if run.in_use else "", ", ".join(run.tags), run.note]
+    marks = [*_marks(run), ", ".join(run.tags), run.note]
     return {
         "State": [words[run.state]],
         "Run": run.title if project == run.title else f"{run.title} · {project}",
@@ -74,6 +74,11 @@ def table_row(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -
         "Took": duration(run.seconds),
         "Marks and note": " · ".join(mark for mark in marks if mark),
     }
+
+
+def _marks(run: RunRow) -> list[str]:
+    marks = {"in use": run.in_use, "from an archive": run.from_archive, "damaged": run.damaged}
+    return [mark for mark, holds in marks.items() if holds]
 
 
 def best_scores(runs: Sequence[RunRow]) -> list[float]:
@@ -197,7 +202,7 @@ def _search_text(run: RunRow, names: Mapping[str, str]) -> str:
         *run.tags,
         str(run.spec.get("optimizer", {}).get("name", "")),
         str(run.spec.get("model", {}).get("name", "")),
-        "in use" if run.in_use else "",
+        *_marks(run),
     )
     return " ".join(parts).casefold()
 
@@ -228,35 +233,3 @@ def _both_texts(what: str, left: Any, right: Any) -> tuple[str, str]:
     if what == "Columns":
         return tuple(", ".join(f"{k} from {v}" for k, v in m.items()) for m in (left, right))  # type: ignore[return-value]  # two of them
     return str(left), str(right)
-
-
-class ProjectSpending(NamedTuple):
-    """One project's total. `cost` is in US dollars, None where no run's price is known; `unpriced` runs have none."""
-
-    project: str
-    runs: int
-    calls: int
-    tokens: int
-    cost: float | None
-    unpriced: int
-
-
-def by_project(runs: Iterable[RunRow], names: Mapping[str, str]) -> list[ProjectSpending]:
-    """Return what the projects with runs have spent, the dearest first; runs of deleted projects stand together."""
-    groups: dict[str, list[RunRow]] = {}
-    for run in runs:
-        groups.setdefault(names.get(run.project_id, "Deleted projects"), []).append(run)
-    found = [_total(name, group) for name, group in groups.items()]
-    return sorted(found, key=lambda s: (-(s.cost or 0.0), -s.calls, s.project))
-
-
-def _total(name: str, runs: list[RunRow]) -> ProjectSpending:
-    priced = [run.cost for run in runs if run.cost is not None]
-    return ProjectSpending(
-        name,
-        len(runs),
-        sum(run.calls for run in runs),
-        sum(run.usage.tokens for run in runs),
-        sum(priced) if priced else None,
-        sum(run.cost is None and run.calls > 0 for run in runs),
-    )

@@ -215,8 +215,8 @@ def meters(run: RunRow, requests: Iterable[RequestRow] = ()) -> tuple[Meter, ...
 
 
 def spent(runs: Iterable[RunRow]) -> str:
-    """Return what runs have cost together, in words; those whose price is not known are not in it."""
-    asked = [run.cost for run in runs if run.calls]
+    """Return what runs have cost together, in words, without those from an archive and those whose price is not known."""
+    asked = [run.cost for run in runs if run.calls and not run.from_archive]
     total = sum(cost or 0.0 for cost in asked)
     unknown = bool(asked) and all(cost is None for cost in asked)
     return "price not known" if unknown else f"{dollars(total)} spent" if total else "nothing spent"

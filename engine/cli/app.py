@@ -417,11 +417,11 @@ def export(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Where to write it; else next to the run's other exports. python, records, weights and container: a folder, or a file.zip."
+            help="Where to write it, with nothing written to the data folder; else next to the run's other exports. python, records, weights and container: a folder, or a file.zip."
         ),
     ] = None,
     candidate: Annotated[
-        str | None, typer.Option(help="Take another candidate than the one taken so far, by its id.")
+        str | None, typer.Option(help="Another candidate than the one taken so far, by its id.")
     ] = None,
 ) -> None:
     """Export the program that a run made."""
@@ -461,6 +461,33 @@ def unarchive(
     from engine.cli.archive import unarchive_runs
 
     unarchive_runs(file, trust=trust)
+
+
+@app.command()
+@plain_errors
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new zip file outside of the data folder.")],
+    home: Home = None,
+    without_cache: Annotated[bool, typer.Option("--without-cache", help="Leave the call cache out.")] = False,
+) -> None:
+    """Write the data folder into one file, also while runs go on."""
+    from engine.store.backup import back_up
+
+    back_up(data_home(), file, with_cache=not without_cache)
+    typer.echo(f"The data folder is in {file}. Bring it back with: tuneboard restore {file}")
+
+
+@app.command()
+@plain_errors
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `tuneboard backup` wrote.")],
+    home: Home = None,
+) -> None:
+    """Bring a backup back; what it replaces in the data folder is moved aside."""
+    from engine.store.backup import bring_back
+
+    replaced = bring_back(data_home(), file)
+    typer.echo(f"Restored {file}." + (f" What was there before is in {replaced}." if replaced else ""))
 
 
 @app.command()

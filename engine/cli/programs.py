@@ -20,7 +20,7 @@ from engine.home import data_home, write_whole
 from engine.lm.client import make_lm
 from engine.records import Outcome
 from engine.runs.prepare import usable_examples
-from engine.runs.results.exports import take_prompt
+from engine.runs.results.exports import take_prompt, taken_program
 from engine.runs.spec import ModelChoice, Named, make_metric
 from engine.statistics import Interval, mean_interval
 from engine.store.store import Store
@@ -135,25 +135,22 @@ def evaluate_file(program: Path, table: RowTable, output: Path | None) -> int:
 
 
 def export_program(run_id: str, form: str, output: Path | None, candidate: str | None) -> None:
-    """Write a run's program, its report or its results, and print where it is."""
+    """Write a run's program, its report or its results, and print where; without an `output`, a `candidate` is taken."""
     home = data_home()
-    with Store.open(home) as store:
+    with Store.open(home, read_only=output is not None) as store:
         if form in AROUND:
             name, content = _run_file(store, run_id, form)
-            path = save_file(home / "exports" / run_id / name, content)
         else:
             kind = _form(form)
-            program = Path(take_prompt(home, store, run_id, candidate)["export_path"])
-            if output is not None and kind.is_folder and output.suffix != ".zip":
-                typer.echo(kind.write_folder(read_program(program), output))
-                return
-            path = program.with_name(kind.file_name)
-            if kind.on_demand or not path.exists():
-                # Some forms are made only on demand; a program that the form cannot hold raises here.
-                write_whole(path, kind.content(read_program(program)))
-    if output is not None:
-        path = save_file(output, path.read_bytes())
-    typer.echo(path)
+            if output is None:
+                program = read_program(Path(take_prompt(home, store, run_id, candidate)["export_path"]))
+            else:
+                program = taken_program(store, run_id, candidate)
+                if kind.is_folder and output.suffix != ".zip":
+                    typer.echo(kind.write_folder(program, output))
+                    return
+            name, content = kind.file_name, kind.content(program)
+    typer.echo(save_file(output or home / "exports" / run_id / name, content))
 
 
 AROUND = ("report", "results-csv", "results-xlsx", "results-json", "training")

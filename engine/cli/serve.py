@@ -172,7 +172,7 @@ def serve_dashboard(
     if importlib.util.find_spec("dashboard") is None or importlib.util.find_spec("streamlit") is None:
         raise ConfigurationError("The dashboard is not installed. Run: pip install tuneboard")
     team = _checked(team or Team(), token=token)
-    Store.open().close()  # a folder that cannot be used is reported here, not on a page
+    Store.open(read_only=read_only).close()  # a folder that cannot be used is reported here, not on a page
     if port is not None and not _is_free(port):
         raise ConfigurationError(f"The port {port} is taken by another program. Choose another with --port.")
     chosen = port or free_port()

@@ -127,12 +127,10 @@ def _check_trust(store: Store, spec: RunSpec, path: Path, content: bytes | None,
 def carry_out(run_id: str, console: Console, backend: BackendChoice | None = None) -> int:
     """Carry out a stored run with a progress bar, print its report, and return the exit code."""
     with Store.open(read_only=True) as store:
-        store.runs.get(run_id)  # an unknown id is reported before a bar is drawn
-    _say_no_gain(run_id, console, backend)
-    with progress(run_id, console):
-        code = work(data_home(), run_id, backend)
-    with Store.open(read_only=True) as store:
-        run = store.runs.get(run_id)
+        _say_no_gain(store.runs.get(run_id), console, backend)  # reports an unknown id before a bar is drawn
+        with progress(run_id, console):
+            code = work(data_home(), run_id, backend)
+        run = store.runs.get(run_id)  # also of a folder that was moved or deleted meanwhile
     if run.state == "failed":
         typer.echo(run.message.rstrip(), err=True)
         return code or 1
@@ -140,10 +138,10 @@ def carry_out(run_id: str, console: Console, backend: BackendChoice | None = Non
     return code
 
 
-def _say_no_gain(run_id: str, console: Console, backend: BackendChoice | None) -> None:
+def _say_no_gain(run: RunRow, console: Console, backend: BackendChoice | None) -> None:
     """Say where a run on Ray is no faster; a spec that cannot be read is reported by the run itself."""
-    with Store.open(read_only=True) as store, suppress(ValidationError):
-        spec = RunSpec.model_validate(store.runs.get(run_id).spec)
+    with suppress(ValidationError):
+        spec = RunSpec.model_validate(run.spec)
         note = no_gain_by_ray(spec if backend is None else spec.model_copy(update={"backend": backend}))
         if note:
             console.print(note, highlight=False)

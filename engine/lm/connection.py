@@ -49,7 +49,7 @@ async def check_connection(
             num_retries=0,
             timeout=timeout,
         )
-        reply = await lm.complete(lm.request(({"role": "user", "content": QUESTION},), max_tokens=MAX_TOKENS))
+        reply = await lm.send(lm.request(({"role": "user", "content": QUESTION},), max_tokens=MAX_TOKENS))
     except EngineError as error:
         problem, title = next((found for kind, *found in _TITLES if isinstance(error, kind)), ("other", ""))
         return problem, f"{title} {error}".strip()

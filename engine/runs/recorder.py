@@ -19,7 +19,7 @@ from functools import partial
 from pydantic import ValidationError
 
 from engine import loop
-from engine.errors import NotFoundError, StoreError, StoreFullError, StoreLockedError
+from engine.errors import NotFoundError, StoreError, StoreFullError, StoreLockedError, StoreTakenError
 from engine.lm.cache import default_cache
 from engine.records import Candidate, Outcome, Usage
 from engine.search.budget import Budget
@@ -112,7 +112,7 @@ class StoreRecorder:
     def __init__(
         self, store: Store, run_id: str, writer: PatientWriter | None = None, before: Usage | None = None
     ) -> None:
-        self._store, self.before = store, before or Usage()
+        self._store, self.before, self._paid = store, before or Usage(), Usage()
         self._write = (writer or PatientWriter()).write
         self._run_id = run_id
         self._waiting: dict[int, list[Outcome]] = {}
@@ -125,7 +125,7 @@ class StoreRecorder:
             case RowScored():
                 self._gather(event)
             case BudgetSpent():
-                self.set_meters(event.usage, event.seconds)
+                self.set_meters(event.usage, event.seconds, event.replayed)
             case TrialStarted():
                 self._write(lambda: self._start(event))
             case TrialFinished():
@@ -143,10 +143,15 @@ class StoreRecorder:
             case Note():
                 self._add(event, level=event.level)
 
-    def set_meters(self, usage: Usage, seconds: float) -> None:
-        """Store what has been used, with what was used before."""
-        whole = self.before + usage
-        self._write(lambda: self._store.runs.set_meters(self._run_id, whole, seconds))
+    def set_meters(self, usage: Usage, seconds: float, replayed: Usage) -> None:
+        """Store what has been used, with what was used before, and count what this process has paid of it for the user."""
+        self._write(lambda: self._set_meters(usage, seconds, usage - replayed))
+
+    def _set_meters(self, usage: Usage, seconds: float, paid: Usage) -> None:
+        with self._store.transaction():
+            self._store.runs.set_meters(self._run_id, self.before + usage, seconds)
+            self._store.spend.add_of_run(self._run_id, paid - self._paid, usage)
+        self._paid = paid
 
     def flush(self) -> None:
         """Write every row that is still waiting."""
@@ -269,9 +274,9 @@ class Watch:
     """The search's `Control`: a run's heartbeat and flags, kept up by a thread while the `with` block runs.
 
     `taken_away` is called once, from the thread, when the run now belongs to another process or is
-    deleted, and `stuck` when a stop is asked for and the event loop is blocked. `stop()` asks for a stop from inside the
-    process (a signal); once `testing`, only one that is `untested` stops the run. `requests` are those without an answer.
-    `trouble` says why nothing more may be asked for now, such as a full disk, "" where there is no reason.
+    deleted, and `stuck` when a stop is asked for and the event loop is blocked, or for a `failure`, such as a store that is
+    gone. `stop()` asks for a stop from inside the process (a signal); once `testing`, only one that is `untested` stops the
+    run. `requests` are those without an answer. `trouble` says why nothing more may be asked for now, such as a full disk, "" where there is no reason.
     """
 
     def __init__(
@@ -295,6 +300,7 @@ class Watch:
         self.stopping = self.untested = self.testing = self._pause_asked = False
         self._said, self.trouble = "", self._find_trouble()
         self.requests: Sequence[RequestRow] = ()
+        self.failure: StoreError | None = None
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name=f"watch-{run_id}", daemon=True)
 
@@ -396,6 +402,10 @@ class Watch:
                         raise NotFoundError("The run has another process.")
             except NotFoundError:
                 self._taken_away()
+                return
+            except StoreTakenError as error:
+                self.failure = error
+                self._stuck()
                 return
             except StoreError as error:
                 if not self.trouble:

@@ -1,7 +1,6 @@
-"""Limits on what the runs of one user may use in a month, and what is left of them.
+"""Limits on what one user may use in a month, in runs and in what pages ask of models, and what is left of them.
 
-A month is one of the calendar, in UTC, and a run counts in the month in which it was created: the only rule here that reads
-the wall clock.
+A month is one of the calendar, in UTC, and a call counts in the month in which it is made, by the wall clock.
 """
 
 from __future__ import annotations
@@ -9,17 +8,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from engine.errors import RunError
 from engine.records import Usage
 from engine.search.budget import Budget
-from engine.store.rows import RunRow
+from engine.store.rows import RunRow, Spent
+from engine.store.spend import month_of
 from engine.store.store import Store
 from engine.text import counted, dollars
 
-NAMES = ("calls", "usd")
 WORDS: dict[str, Callable[[float], str]] = {"calls": lambda n: counted(int(n), "call"), "usd": dollars}
 
 
@@ -30,40 +28,30 @@ class Left(NamedTuple):
     usd: float = math.inf
 
 
-def month_start(now: float) -> float:
-    """Return the first second of a time's month, UTC.
-
-    >>> month_start(1_700_000_000.0)
-    1698796800.0
-    """
-    day = datetime.fromtimestamp(now, UTC)
-    return datetime(day.year, day.month, 1, tzinfo=UTC).timestamp()
-
-
 def left_for(store: Store, user: str, without: str = "") -> Left:
-    """Return what is left for a user this month, besides what the user's runs under way are expected to use still.
+    """Return what is left for a user this month, apart from what the user's runs under way are expected to use still.
 
-    `without` is a run whose own use and expectation do not count.
+    `without` is a run whose use and expectation do not count, whoever has gone on with it.
     """
+    left = _left(store, user)
+    others = [run for run in store.runs.under_way(user) if run.id != without] if left else []
+    for name in left:
+        left[name] += _amounts(store.spend.of_run(without))[name] if without else 0.0
+        for run in others:
+            most = expected(name, run.spec.get("budget"), run.estimate)
+            left[name] -= max(0.0, most - _amounts(store.spend.of_run(run.id))[name])
+    return Left(**left)
+
+
+def _left(store: Store, user: str) -> dict[str, float]:
+    """Return what is left this month of each limit that there is, by its name."""
     limits = store.queue.limits()
-    if limits.calls is None and limits.usd is None:
-        return Left()
-    since, used = month_start(time.time()), _used_this_month(store, user)
-    for run in store.runs.under_way(user):
-        own = {"calls": float(run.calls), "usd": run.cost or 0.0}
-        for name in NAMES:
-            if run.id == without:
-                used[name] -= own[name] if run.created_at >= since else 0.0
-            else:
-                used[name] += max(0.0, expected(name, run.spec.get("budget"), run.estimate) - own[name])
-    return Left(*((getattr(limits, name) or math.inf) - used[name] for name in NAMES))
+    used = _amounts(store.spend.by("user", month_of(time.time())).get(user, Spent()).usage)
+    return {name: limit - used[name] for name in WORDS if (limit := getattr(limits, name)) is not None}
 
 
-def _used_this_month(store: Store, user: str) -> dict[str, float]:
-    """Return what a user's runs of this month have used, by the name of its limit."""
-    found = store.runs.spend(month_start(time.time()))
-    spent = next((one.usage for one in found if one.user == user), Usage())
-    return {"calls": float(spent.calls), "usd": spent.cost or 0.0}
+def _amounts(usage: Usage) -> dict[str, float]:
+    return {"calls": float(usage.calls), "usd": usage.cost or 0.0}
 
 
 def expected(name: str, budget: Mapping[str, Any] | None, estimate: Mapping[str, Any] | None) -> float:
@@ -104,7 +92,7 @@ def check_spending(
 def limited_budget(store: Store, run: RunRow, budget: Budget) -> Budget:
     """Return a run's budget, at most what is left for its user. Raises RunError where nothing is."""
     left = left_for(store, run.started_by, run.id)
-    most = {name: getattr(left, name) for name in NAMES if getattr(left, name) < math.inf}
+    most = {name: getattr(left, name) for name in WORDS if getattr(left, name) < math.inf}
     for name, rest in most.items():
         if rest <= 0:
             limit = getattr(store.queue.limits(), name)
@@ -129,13 +117,16 @@ def check_larger(store: Store, run: RunRow, budget: Mapping[str, Any]) -> None:
             )
 
 
+def room(store: Store, user: str) -> Budget:
+    """Return what a user may ask of models outside runs this month. Raises RunError where that is nothing."""
+    if reason := used_up(store, user):
+        raise RunError(f"{reason} It begins again next month.")
+    return Budget.model_validate(_left(store, user))
+
+
 def used_up(store: Store, user: str) -> str:
-    """Return why a user's runs may use no more this month, "" where they may."""
-    limits = store.queue.limits()
-    if limits.calls is None and limits.usd is None:
-        return ""
-    for name, used in _used_this_month(store, user).items():
-        limit = getattr(limits, name)
-        if limit is not None and used >= limit:
-            return f"The limit of {WORDS[name](limit)} a month is used up."
+    """Return why a user may ask models for no more this month, "" where the user may."""
+    for name, rest in _left(store, user).items():
+        if rest <= 0:
+            return f"The limit of {WORDS[name](getattr(store.queue.limits(), name))} a month is used up."
     return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -11,8 +12,10 @@ from urllib.parse import urlsplit
 from engine.errors import ConfigurationError
 from engine.home import data_home
 from engine.lm.choice import ModelChoice, find_provider, find_route
+from engine.lm.local.sources import hosted_choice
 from engine.pipeline.spec import CorpusSpec, PipelineSpec
 from engine.runs.spec import ProjectDraft, RunSpec
+from engine.search.backends.contract import BackendChoice
 from engine.store.store import Store
 from engine.text import cut
 
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
 AGREED, ADDRESSES = "agreed", "addresses_from_elsewhere"
 """Settings of the store: what was agreed to, as hashes, and addresses that came in a project's file and were not."""
 
-MODELS = ("model", "prompt_model", "teacher_model")
 Draft = TypeVar("Draft", ProjectDraft, RunSpec)
 
 _OWN_MACHINE = ("127.0.0.1", "localhost", "::1")
@@ -169,6 +171,50 @@ def endpoints_in(value: object) -> Iterator[Endpoint]:
             yield Endpoint(*(str(part.get(name) or "") for name in ("name", "base_url", "key_env")))
 
 
+OF_STEP = ("model", "extraction_model")
+OF_OPTIONS = ("judge", "model", "base_model", "embedder")
+"""Keys under which a step, and the options of a metric or an optimizer, name a model without an address."""
+
+
+def _named_in(value: object, chosen: Collection[str]) -> Iterator[Endpoint]:
+    """Iterate over the models that steps, prompts and options give by name; prompts name those that are `chosen` in full."""
+    for part in _parts(value):
+        if not isinstance(part, Mapping):
+            continue
+        names = [part.get(key) for key in OF_STEP if "strategy" in part]
+        names += [part.get("weights")] if "demos" in part and part.get("weights") not in chosen else []
+        for options in _parts(part.get("options")):
+            if isinstance(options, Mapping):
+                names += [options.get(key) for key in OF_OPTIONS if not _is_of_hub(options.get(key), key)]
+        for given in names:
+            name = given.get("name") if isinstance(given, Mapping) and "base_url" not in given else given
+            if isinstance(name, str) and "/" in name:
+                yield Endpoint(name, "", "")
+
+
+def _all_in(value: object) -> list[Endpoint]:
+    """Return the endpoints in a value, and the models that it gives by name alone."""
+    in_full = list(endpoints_in(value))
+    return [*in_full, *_named_in(value, {endpoint.model for endpoint in in_full})]
+
+
+def foreign_model(spec: object, prompts: object) -> str:
+    """Return a model that a step of these prompts names, which is none of the spec's and not tuned here; else ""."""
+    others = _named_in(prompts, {endpoint.model for endpoint in endpoints_in(spec)})
+    return next((e.model for e in others if not e.model.startswith("tuned/")), "")
+
+
+def _is_of_hub(name: object, key: str) -> bool:
+    """Return whether a model to train is one of the hub's, by its name there, and no folder."""
+    return (
+        key == "base_model"
+        and isinstance(name, str)
+        and re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name) is not None
+        and find_provider(name) is None
+        and not Path(name).exists()
+    )
+
+
 def _parts(value: object) -> Iterator[object]:
     """Iterate over a value and all that is in it, the keys of mappings aside."""
     yield value
@@ -183,12 +229,14 @@ def endpoint_refusal(value: object, added: object) -> str:
     Anyone may ask the known providers with their usual keys. Other addresses, variables and providers are those of the models
     that an administrator has `added` on the Settings page: a key goes to its own address and nowhere else.
     """
-    known = {endpoint.place for endpoint in endpoints_in(added)}
-    for endpoint in endpoints_in(value):
+    known = {endpoint.place for endpoint in _all_in(added)}
+    for endpoint in _all_in(value):
+        if not endpoint.address and (hosted := hosted_choice(endpoint.model)) is not None:
+            endpoint = Endpoint(hosted.name, hosted.base_url or "", hosted.key_env or "")
         provider = find_provider(endpoint.model)
         usual = not endpoint.model or (
             provider is not None
-            and (provider.protocol == "offline" or not (provider.local or provider.own_address))
+            and (provider.prefix in ("offline", "tuned") or not (provider.local or provider.own_address))
         )
         if endpoint.place in known or (usual and not endpoint.address and not endpoint.variable):
             continue
@@ -225,9 +273,10 @@ LONGEST_NAME = 200
 
 
 def harmless(draft: Draft) -> Draft:
-    """Return a draft or a run's spec from elsewhere without its keys' names, and without files and classes of another machine."""
+    """Return a draft or a run's spec from elsewhere without its keys' names, and without files, classes and clusters of another machine."""
+    here = draft.model_copy(update={"backend": BackendChoice()})
     return without_keys(
-        _without_classes(with_corpora(draft, lambda c: c if not c.file or is_shipped(c) else CorpusSpec()))
+        _without_classes(with_corpora(here, lambda c: c if not c.file or is_shipped(c) else CorpusSpec()))
     )
 
 
@@ -240,18 +289,18 @@ def _without_classes(draft: Draft) -> Draft:
 
 
 def without_keys(draft: Draft) -> Draft:
-    """Return a draft or a run's spec whose models name no variables with keys."""
+    """Return a draft or a run's spec whose models, trainers and judges name no variables with keys."""
 
-    def bare(choice: ModelChoice) -> ModelChoice:
-        return choice.model_copy(update={"key_env": "" if choice.base_url else None})
+    def bare(value: object) -> object:
+        if isinstance(value, list):
+            return [bare(inner) for inner in value]
+        if not isinstance(value, dict):
+            return value
+        changed = {name: bare(inner) for name, inner in value.items()}
+        no_key = {"key_env": "" if value.get("base_url") else None}
+        return {**changed, **no_key} if "key_env" in value or value.get("base_url") else changed
 
-    changes: dict[str, object] = {
-        name: bare(choice) for name in MODELS if (choice := getattr(draft, name)) is not None
-    }
-    changes["models"] = tuple(map(bare, draft.models))
-    if draft.pipeline is not None:
-        changes["pipeline"] = draft.pipeline.with_models(bare)
-    return draft.model_copy(update=changes)
+    return type(draft).model_validate(bare(draft.model_dump(mode="json")))
 
 
 def with_corpora(draft: Draft, change: Callable[[CorpusSpec], CorpusSpec]) -> Draft:

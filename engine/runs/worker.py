@@ -155,6 +155,10 @@ class _Job:
                 if self.taken:
                     _log.warning("Run %s was deleted or taken over by another process.", run_id)
                     return 1
+                if watch.failure is not None:
+                    return self._failed(
+                        f"{watch.failure} Go on from its new place or version: answers stay paid."
+                    )
                 cost = FinalTestCost.stored((self.store.runs.get(run_id).estimate or {}).get("final_test"))
                 words = f" The final test takes {cost.words}." if cost else ""
                 return self._store_end(
@@ -281,7 +285,7 @@ class _Job:
             silence.cancel()
             limits.cancel()
             self.recorder.flush()
-            self.recorder.set_meters(driver.ledger.spent, driver.ledger.seconds)
+            self._count(driver)
             await self.writer.all_written()
 
     async def _follow_limits(self, driver: Driver) -> None:
@@ -291,8 +295,11 @@ class _Job:
             await asyncio.sleep(LOOK_SECONDS)
             with suppress(StoreError):  # the watch reports it
                 shared.set(self.store.queue.limits().requests)
-                if reason := used_up(self.store, self.run.started_by):
+                if reason := used_up(self.store, self.store.runs.get(self.run.id).started_by):
                     driver.ledger.close(reason, "budget")
+
+    def _count(self, driver: Driver) -> None:
+        self.recorder.set_meters(driver.ledger.spent, driver.ledger.seconds, driver.ledger.replayed)
 
     def _phase(self, phase: str) -> None:
         self.writer.write(lambda: self.store.runs.set_phase(self.run.id, phase))
@@ -458,14 +465,14 @@ class _Job:
 
     def _conclude(self, result: Mapping[str, Any], driver: Driver) -> None:
         self.recorder.flush()
-        self.writer.write(lambda: self._store_result(result, driver))
+        self._count(driver)
+        self.writer.write(lambda: self._store_result(result))
 
-    def _store_result(self, result: Mapping[str, Any], driver: Driver) -> None:
+    def _store_result(self, result: Mapping[str, Any]) -> None:
         store, run_id = self.store, self.run.id
         with store.transaction():
             if self.run.result is None:
                 store.trials.drop_earlier(run_id)
-            store.runs.set_meters(run_id, self.recorder.before + driver.ledger.spent, driver.ledger.seconds)
             store.runs.set_test_cost(run_id, None)
             store.runs.save_result(run_id, result)
             store.runs.set_phase(run_id, "")

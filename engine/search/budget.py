@@ -117,8 +117,8 @@ class Ledger:
 
     `spent` is what counts against the limits. A cached reply costs nothing, except one that `payer`
     (this run, before it was killed) paid for: it counts once a key, so that a run driven again decides
-    everything as it did before. `replies` are those with content. `closed` is the message why no further call is made.
-    Failures of `spare` models, which the run can do without, do not end it.
+    everything as it did before; `replayed` is that part of `spent`. `replies` are those with content. `closed` is the
+    message why no further call is made. Failures of `spare` models, which the run can do without, do not end it.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class Ledger:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.budget = budget
-        self.spent = Usage()
+        self.spent = self.replayed = Usage()
         self.closed: str | None = None
         self.closing: Closing | None = None
         self.replies = self.raised = 0
@@ -154,6 +154,11 @@ class Ledger:
     def seconds(self) -> float:
         """Seconds since the start, without pauses."""
         return (self._clock() if self._paused_since is None else self._paused_since) - self._started
+
+    @property
+    def committed(self) -> Usage:
+        """What was spent, with the calls under way."""
+        return self.spent + Usage(int(self._reserved.calls))
 
     @property
     def mean_latency(self) -> float | None:
@@ -335,9 +340,11 @@ class Ledger:
                 self.spent += Usage(cached=1)
                 return
             self._replayed.add(reply.key)
+            self.replayed += replace(reply.usage, calls=max(1, reply.usage.calls), cached=0)
         elif reply.key in self._replayed:
             # Two equal requests at once: the one that joined the other was counted first.
             self._replayed.discard(reply.key)
+            self.replayed -= replace(reply.usage, calls=max(1, reply.usage.calls), cached=0)
             return
         if reply.key:
             self._counted.add(reply.key)

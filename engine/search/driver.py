@@ -412,7 +412,7 @@ class Driver:
         now = time.monotonic()
         if always or now - self._spending_recorded_at >= _SPENDING_SECONDS:
             self._spending_recorded_at = now
-            self._record(events.BudgetSpent(self.ledger.spent, self.ledger.seconds))
+            self._record(events.BudgetSpent(self.ledger.spent, self.ledger.seconds, self.ledger.replayed))
 
     def _record(self, event: events.Event) -> None:
         if self._recorder is not None:

@@ -5,7 +5,7 @@ The driver makes them; a store, a progress bar or a list in a test receives them
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from engine.records import Candidate, Evaluation, Outcome, Usage
@@ -133,11 +133,12 @@ class TrainingEnded(Event):
 
 @dataclass(frozen=True, slots=True)
 class BudgetSpent(Event):
-    """Everything that the run has spent so far, and its seconds without pauses."""
+    """Everything that the run has spent so far, its seconds without pauses, and what of it earlier processes had paid for."""
 
     kind: ClassVar[str] = "budget_spent"
     usage: Usage
     seconds: float
+    replayed: Usage = field(default_factory=Usage)
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,7 +167,7 @@ class Trainings:
                 return Training(problem=self.ledger.closed)
             if not ask.steps:
                 return Training(problem="Every step that would be trained is frozen.")
-            watch = DriverWatch(self, ask, len(self._answers) + 1)
+            watch = DriverWatch(self, ask, len(self._answers) + 1, again=started is not None)
             begin = None if started else lambda: write_order(place, order)
             self._answers[key] = asyncio.create_task(self._answer(ask, order, watch, begin))
         try:
@@ -255,8 +255,9 @@ class Trainings:
 class DriverWatch:
     """The run, as a trainer sees it: see `engine.training.contract.Watch`."""
 
-    def __init__(self, trainings: Trainings, ask: Train, number: int) -> None:
+    def __init__(self, trainings: Trainings, ask: Train, number: int, *, again: bool) -> None:
         self._run, self._ask, self._number = trainings, ask, number
+        self._again = again  # an earlier process had started it, and counted its first part
         self._scored: list[Evaluation] = []
         self._tokens, self.usd = 0, 0.0
         self._last, self._shown_step = Progress(0, 0), -1
@@ -283,7 +284,10 @@ class DriverWatch:
         """Count what the whole training has spent so far, beyond what is counted already."""
         more, dollars = max(0, tokens - self._tokens), max(0.0, (usd or 0.0) - self.usd)
         self._tokens, self.usd = self._tokens + more, self.usd + dollars
-        self._run.ledger.spend(Usage(input_tokens=more, cost=dollars if usd is not None else None), ahead)
+        usage = Usage(input_tokens=more, cost=dollars if usd is not None else None)
+        self._run.ledger.spend(usage, ahead)
+        if self._again:
+            self._run.ledger.replayed, self._again = self._run.ledger.replayed + usage, False
 
     async def score(self, model: str, label: str) -> float | None:
         """Return the program's mean score on the validation rows with this model, a separate trial; None where it has none."""

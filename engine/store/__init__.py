@@ -11,6 +11,7 @@ the only channel between them. It knows nothing of models, searches or pages.
     projects    projects, datasets, settings, feedback and grades, kept programs
     members     users' roles in projects
     runs        runs and user requests
+    spend       what users have spent
     links       links that show the report of a run to others
     archive     runs moved into a file and brought back
     trials      candidates, trials, outcomes, events

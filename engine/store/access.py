@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from engine.users import User
 
-OF_PROJECT = ("runs", "feedback", "grades", "versions", "members")
+OF_PROJECT = ("runs", "feedback", "grades", "versions", "members", "spend")
 OF_RUN = ("candidates", "trials", "outcomes", "events", "requests", "links")
 WITHOUT_ROWID = ("trials", "members")
 """Tables by what their rows belong to; `projects`, `datasets` and `settings` have rules for themselves."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import NotFoundError, StoreError, StoreTooNewError
-from engine.store.connection import StorePart
+from engine.store.connection import LARGEST_NUMBER, StorePart
 from engine.store.migrations import SCHEMA_VERSION, migrate
 from engine.store.rows import OVER
 
@@ -233,9 +233,6 @@ def opened(path: Path) -> Iterator[Path]:
                 raise StoreError(refused) from error
         yield copy
 
-
-LARGEST_NUMBER = 1e12
-"""Largest value of a column in a file: times, tokens, US dollars, numbers of rows."""
 
 LONGEST_NAME = 10_000
 """Characters of a name, a title or a note in a file."""

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import fields
-from functools import cache
+from contextlib import closing, contextmanager
+from dataclasses import fields, replace
+from functools import cache, partial
+from os.path import samestat
 from pathlib import Path
 from threading import RLock
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -23,13 +25,16 @@ import orjson
 from engine.errors import (
     AccessError,
     NotFoundError,
+    StoreDamagedError,
     StoreError,
     StoreFullError,
     StoreLockedError,
+    StoreTakenError,
     StoreTooNewError,
 )
 from engine.records import json_form
 from engine.store.migrations import SCHEMA_VERSION, migrate
+from engine.text import listed
 
 BUSY_SECONDS = 15.0
 
@@ -58,6 +63,7 @@ class Connection:
             if not read_only:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = self._open()
+            self._file = self.path.stat()
 
     def close(self) -> None:
         """Close the file. Closing twice is harmless."""
@@ -74,9 +80,13 @@ class Connection:
         """Return a number that changes when another connection has written (compare on one connection)."""
         return int(self.read("PRAGMA data_version")[0][0])
 
-    def check_version(self) -> None:
-        """Raise StoreTooNewError when a newer version of Tuneboard has taken the open file over; it is closed then."""
+    def check_current(self) -> None:
+        """Raise StoreTakenError where the open file is not at its path any more, or a newer version uses it."""
         with self._lock, self._clear_errors():
+            if not (self.path.exists() and samestat(self.path.stat(), self._file)):
+                raise StoreTakenError(
+                    f"The folder {self.path.parent} was moved, deleted or replaced while its database was open."
+                )
             self._schema(self._db)
 
     def _open(self) -> sqlite3.Connection:
@@ -115,18 +125,16 @@ class Connection:
         return db, self._schema(db)
 
     def _connect(self, address: str, *, uri: bool = False) -> sqlite3.Connection:
-        return sqlite3.connect(
+        db = sqlite3.connect(
             address, timeout=self._busy, isolation_level=None, check_same_thread=False, uri=uri
         )
+        # One damaged text is no damaged file.
+        db.text_factory = partial(str, encoding="utf-8", errors="replace")
+        return db
 
     def _schema(self, db: sqlite3.Connection) -> int:
-        try:
-            version = int(db.execute("PRAGMA user_version").fetchone()[0])
-        except sqlite3.Error:
-            db.close()
-            raise
+        version = int(db.execute("PRAGMA user_version").fetchone()[0])
         if version > SCHEMA_VERSION:
-            db.close()
             raise StoreTooNewError(
                 f"The database {self.path} was written by a newer version of Tuneboard. "
                 "Update Tuneboard, or choose another folder with TUNEBOARD_HOME."
@@ -148,6 +156,8 @@ class Connection:
             version = self._schema(db)
             if version == 0 and (left := self._left_by_a_run()):
                 self._check_is_new(existed, left)
+            if 0 < version < SCHEMA_VERSION:
+                copy_database(self.path, self.path.with_name(f"{self.path.stem}.schema-{version}.db"))
             if version < SCHEMA_VERSION:
                 migrate(db)
             db.execute("COMMIT")
@@ -165,7 +175,7 @@ class Connection:
         """Raise StoreError for a database that was emptied; a user who has deleted the file may start again."""
         name = left.relative_to(self.path.parent)
         if existed:
-            raise StoreError(
+            raise StoreDamagedError(
                 f"The database {self.path} is empty, though {name} is from a run that was stored in it: it was emptied or "
                 "overwritten. Put a copy of it back, delete it to start again without its runs, or choose another folder with "
                 "TUNEBOARD_HOME."
@@ -189,15 +199,14 @@ class Connection:
     ) -> list[_Record]:
         """Return rows as records of a kind, whose fields are columns; `rest` is the query from its FROM on.
 
-        A field is read from JSON where it holds a dict or a tuple. `leave_out` is a field that keeps its default.
+        A field is read from JSON where it holds a dict or a tuple. `leave_out` is a field that keeps its default. What no field
+        of its type can hold is left empty in a record that can say so (`damaged`); for others that is a StoreDamagedError.
         """
         known: object = kind
         columns = [column for column in _columns(known) if column[0] != leave_out]
         rows = self.read(f"SELECT {', '.join(name for name, _ in columns)} {rest}", values)
-        return [
-            kind(*(_read_as(shape, value) for (_, shape), value in zip(columns, row, strict=True)))
-            for row in rows
-        ]
+        with self.decoding():
+            return [_record(known, columns, row) for row in rows]
 
     def record(self, kind: type[_Record], missing: str, rest: str, values: Sequence[object]) -> _Record:
         """Return the first row as a record. Raises NotFoundError with the message `missing`."""
@@ -279,6 +288,20 @@ class Connection:
                     self._db.execute("COMMIT")
 
     @contextmanager
+    def decoding(self) -> Iterator[None]:
+        """Raise StoreDamagedError where a stored text inside cannot be read as the value that it was written from."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> StoreDamagedError:
+        return StoreDamagedError(
+            f"The file {self.path} is damaged or not a Tuneboard database ({type(error).__name__}: {error}). Bring a backup back "
+            "with: tuneboard restore FILE. Without one, move it away, or choose another folder with TUNEBOARD_HOME."
+        )
+
+    @contextmanager
     def _clear_errors(self) -> Iterator[None]:
         try:
             yield
@@ -292,6 +315,8 @@ class Connection:
                 raise StoreFullError(
                     f"The disk that holds the database {self.path} is full: nothing can be stored. Free some space."
                 ) from error
+            if any(words in text for words in ("decode", "malformed", "no such")):
+                raise self._damaged(error) from error
             raise StoreError(
                 f"The database {self.path} cannot be used: {text}. Check that the folder can be written "
                 "to and that the disk has room, or choose another folder with TUNEBOARD_HOME."
@@ -300,16 +325,34 @@ class Connection:
             if error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_TRIGGER:
                 raise AccessError(str(error)) from error  # from `engine.store.access`
             raise
-        except sqlite3.DatabaseError as error:
-            raise StoreError(
-                f"The file {self.path} is damaged or not a Tuneboard database ({error}). "
-                "Move it away, or choose another folder with TUNEBOARD_HOME."
-            ) from error
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            raise self._damaged(error) from error
         except OSError as error:
             raise StoreError(
                 f"The folder {self.path.parent} cannot be used: {error.strerror or error}. "
                 "Choose another one with TUNEBOARD_HOME."
             ) from error
+
+
+def copy_database(path: Path, target: Path) -> None:
+    """Write a copy of a database as it is at one moment, also while others write to it.
+
+    Raises StoreFullError where the disk has no room for it next to what is written meanwhile, sqlite3.Error, OSError.
+    """
+    needed = 2 * path.stat().st_size
+    if shutil.disk_usage(target.parent).free < needed:
+        raise StoreFullError(
+            f"A copy of the database {path} needs {needed // 2**20 + 1} MB in {target.parent}. Free some space."
+        )
+    part = target.with_name(f"{target.name}.part")
+    source = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+    try:
+        with closing(source), closing(sqlite3.connect(part)) as copy:
+            source.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")  # all of it is in one file
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _no_room(error: sqlite3.Error) -> bool:
@@ -319,6 +362,7 @@ def _no_room(error: sqlite3.Error) -> bool:
         sqlite3.SQLITE_IOERR_WRITE,
         sqlite3.SQLITE_IOERR_FSYNC,
         sqlite3.SQLITE_IOERR_TRUNCATE,
+        sqlite3.SQLITE_IOERR_SHMSIZE,
     )
     return getattr(error, "sqlite_errorcode", None) in codes
 
@@ -353,23 +397,44 @@ def from_json(text: str | None) -> Any:
 
 
 @cache
-def _columns(kind: Any) -> list[tuple[str, object]]:
-    """Return the column of each of a record's fields, and the type that it is read as."""
+def _columns(kind: Any) -> list[tuple[str, Any]]:
+    """Return the column of each of a record's fields, and the type that it is read as, None for one of any type."""
     hints = get_type_hints(kind)
     found: list[tuple[str, object]] = []
     for field in fields(kind):
         shapes = [get_origin(one) or one for one in (hints[field.name], *get_args(hints[field.name]))]
-        shape = next((one for one in (bool, dict, tuple) if one in shapes), None)
+        shape = next((one for one in (bool, dict, tuple, int, float, str) if one in shapes), None)
         found.append((str(field.metadata.get("column", field.name)), shape))
     return found
 
 
-def _read_as(shape: object, value: Any) -> Any:
-    if shape is bool:
-        return bool(value)
-    if shape is None:
+def _record(kind: Any, columns: Sequence[tuple[str, Any]], row: Sequence[Any]) -> Any:
+    values, damaged = [], []
+    for (name, shape), value in zip(columns, row, strict=True):
+        try:
+            values.append(_read_as(shape, value))
+        except (ValueError, TypeError):
+            values.append(shape())
+            damaged.append(name)
+    record = kind(*values)
+    if damaged and not hasattr(record, "damaged"):
+        raise ValueError(f"{listed(damaged)} of a {kind.__name__} cannot be read")
+    return replace(record, damaged=True) if damaged else record
+
+
+LARGEST_NUMBER = 1e12
+"""Largest value of a column: times, tokens, US dollars, numbers of rows."""
+
+
+def _read_as(shape: Any, value: Any) -> Any:
+    """Return a column's value as a field's type. Raises ValueError, TypeError for what cannot be one."""
+    if value is None or shape is None or type(value) is shape is str:
         return value
-    return tuple(from_json(value)) if shape is tuple else from_json(value)
+    if shape is bool or (shape in (int, float) and -LARGEST_NUMBER <= value <= LARGEST_NUMBER):
+        return shape(value)
+    if shape in (dict, tuple) and isinstance(content := from_json(value), list if shape is tuple else dict):
+        return shape(content)
+    raise ValueError(value)
 
 
 def _stored(value: object) -> object:

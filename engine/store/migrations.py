@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-SCHEMA_VERSION = 12
+SCHEMA_VERSION = 13
 
 
 def migrate(connection: sqlite3.Connection, *, upto: int = SCHEMA_VERSION) -> None:
@@ -150,8 +150,30 @@ _M011_LINKS = (
     "CREATE INDEX links_by_run ON links (run_id)",
 )
 
+# What users have spent, apart from their runs. It begins with the runs that are there, but for those that came in an archive from
+# elsewhere, which are marked from now on.
+_M012_SPEND = (
+    "ALTER TABLE runs ADD COLUMN from_archive INTEGER NOT NULL DEFAULT 0",
+    "UPDATE runs SET from_archive = 1, started_by = '' WHERE started_by = 'project file'",
+    """CREATE TABLE spend (
+        user TEXT NOT NULL, month TEXT NOT NULL, project_id TEXT NOT NULL, run_id TEXT NOT NULL, task TEXT NOT NULL,
+        calls INTEGER NOT NULL, cached INTEGER NOT NULL, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
+        cost REAL, PRIMARY KEY (user, month, project_id, run_id, task))""",
+    "CREATE INDEX spend_by_run ON spend (run_id)",
+    """INSERT INTO spend SELECT started_by, strftime('%Y-%m', created_at, 'unixepoch'), project_id, id, 'run',
+        calls, cached, input_tokens, output_tokens, cost FROM runs
+        WHERE NOT from_archive AND created_at BETWEEN 0 AND 1e11 AND min(calls, cached, input_tokens, output_tokens,
+        coalesce(cost, 0)) >= 0 AND max(calls, cached, input_tokens, output_tokens, coalesce(cost, 0)) <= 1e12""",
+    """CREATE TRIGGER spend_stays BEFORE DELETE ON spend
+        BEGIN SELECT RAISE(ABORT, 'What was spent is not deleted.'); END""",
+    """CREATE TRIGGER spend_grows BEFORE UPDATE ON spend
+        WHEN NEW.calls < OLD.calls OR NEW.input_tokens < OLD.input_tokens OR NEW.output_tokens < OLD.output_tokens
+        OR coalesce(NEW.cost, 0) < coalesce(OLD.cost, 0)
+        BEGIN SELECT RAISE(ABORT, 'What was spent does not become less.'); END""",
+)
+
 # The user who made a link to a report; '' on a server without users, and for links of before.
-_M012_MAKERS = ("ALTER TABLE links ADD COLUMN made_by TEXT NOT NULL DEFAULT ''",)
+_M013_MAKERS = ("ALTER TABLE links ADD COLUMN made_by TEXT NOT NULL DEFAULT ''",)
 
 STEPS = (
     _M001_TABLES,
@@ -165,5 +187,6 @@ STEPS = (
     _M009_LONG_HISTORIES,
     _M010_QUEUE,
     _M011_LINKS,
-    _M012_MAKERS,
+    _M012_SPEND,
+    _M013_MAKERS,
 )

@@ -133,7 +133,8 @@ class Settings(StorePart):
     def get(self, key: str, default: Any = None) -> Any:
         """Return a setting's JSON value, or the default."""
         rows = self._db.read("SELECT value FROM settings WHERE key = ?", (key,))
-        return from_json(rows[0][0]) if rows else default
+        with self._db.decoding():
+            return from_json(rows[0][0]) if rows else default
 
     def set(self, key: str, value: object) -> None:
         """Store a setting. Never a key or a password: those stay in the environment or the keyring."""

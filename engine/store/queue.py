@@ -114,17 +114,19 @@ class Queue(StorePart):
             raise StoreError(f"{value!r} cannot be the limit {name!r}: {first_problem(error)[1]}.") from error
         self._settings.set(SETTING, changed)
 
-    def expect(self, run_id: str) -> None:
+    def expect(self, run_id: str, user: str | None = None) -> None:
         """Put a run at the end of the queue: its process is about to be started, and must soon send a heartbeat.
 
+        With a `user`, it counts for that one from now on.
         One that has finished waits again only for scores that were asked for.
         """
         with self._db.transaction():
             finished = "" if self._runs.scores_wanted(run_id) else "AND state != 'finished'"
             self._db.write(
                 "UPDATE runs SET state = 'queued', message = '', phase = '', pid = NULL, process = '', heartbeat_at = ?, "  # noqa: S608 - fixed words
-                f"stop = 0, pause = 0, finished_at = NULL, ticket = ?, revision = revision + 1 WHERE id = ? {finished}",
-                (time.monotonic(), self._next("ticket"), run_id),
+                f"stop = 0, pause = 0, finished_at = NULL, ticket = ?, "
+                f"started_by = coalesce(?, started_by), revision = revision + 1 WHERE id = ? {finished}",
+                (time.monotonic(), self._next("ticket"), user, run_id),
             )
 
     def name_process(self, run_id: str, pid: int) -> None:

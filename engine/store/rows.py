@@ -35,14 +35,14 @@ SILENT_AFTER = 60.0
 """Seconds that a living or starting process may be silent: a busy machine, a laptop that slept."""
 
 NEVER_STARTED_AFTER = 60.0
-"""A queued run that no process has claimed after this many seconds is lost too."""
+"""A queued run that no process has claimed after this many seconds is lost too; without a ticket none was started for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectRow:
     """A project: a name and the draft that the wizard edits (see `engine.runs.spec.ProjectDraft`).
 
-    An archived project is kept, and shown only when asked for.
+    An archived project is kept, and shown only when asked for. Of a `damaged` one something cannot be read, and is empty here.
     """
 
     id: str
@@ -51,6 +51,7 @@ class ProjectRow:
     created_at: float
     updated_at: float
     archived: bool = False
+    damaged: bool = field(default=False, metadata={"column": "0"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +64,12 @@ class MemberRow:
 
 
 @dataclass(frozen=True, slots=True)
-class UserSpend:
-    """Sums over the runs of one user; the user is "" for runs of a server without users."""
+class Spent:
+    """Amounts that one user or one project has spent, and in how many runs; the price of `unpriced` of them is not known."""
 
-    user: str
-    runs: int
-    usage: Usage
+    runs: int = 0
+    usage: Usage = field(default_factory=Usage)
+    unpriced: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,8 @@ class RunRow:
     the process with the number `pid` (see `engine.store.processes`), and `claims` counts the processes that have worked on it.
     `revision` grows with every change of anything that belongs to the run. `note` is the user's own words, `tags` are
     theirs too; `in_use` marks the run whose program is used, at most one in a project. `started_by` is the user who has started
-    it, "" on a server without users; `stop_untested`: it was asked to stop without the final test; `ticket` numbers runs in the order in which they came to the queue (`engine.store.queue`).
+    it or gone on with it last, whom it counts for, "" on a server without users; `from_archive`: it came in an archive from
+    elsewhere; `damaged`: something of it cannot be read, and is empty here; `stop_untested`: it was asked to stop without the final test; `ticket` numbers runs in the order in which they came to the queue (`engine.store.queue`).
     """
 
     id: str
@@ -125,8 +127,10 @@ class RunRow:
     process: str = ""
     claims: int = 0
     started_by: str = ""
+    from_archive: bool = False
     ticket: int | None = None
     stop_untested: bool = field(default=False, metadata={"column": "stop > 1"})
+    damaged: bool = field(default=False, metadata={"column": "0"})
 
     @property
     def usage(self) -> Usage:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, get_args
 
 from engine.errors import RunError
 from engine.records import Usage
@@ -23,7 +23,6 @@ from engine.store.rows import (
     RequestRow,
     RunRow,
     RunState,
-    UserSpend,
 )
 
 MOST_AT_ONCE = 500
@@ -94,18 +93,6 @@ class Runs(StorePart):
             run for run in map(_as_it_is, self._db.records(RunRow, where, (user,))) if run.state != "lost"
         ]
 
-    def spend(self, since: float = 0.0) -> list[UserSpend]:
-        """Return what each user's runs have used, by name: those created at `since` (seconds since 1970) or later.
-
-        Money is None where no run of the user has a known price.
-        """
-        rows = self._db.read(
-            "SELECT started_by, count(*), sum(calls), sum(cached), sum(input_tokens), sum(output_tokens), sum(cost) "
-            "FROM runs WHERE created_at >= ? GROUP BY started_by ORDER BY started_by",
-            (since,),
-        )
-        return [UserSpend(user, runs, Usage(*used)) for user, runs, *used in rows]
-
     def version(self, run_id: str) -> int:
         """Return a number that grows with every change of a run, but for its heartbeat. Costs some 20 µs."""
         rows = self._db.read("SELECT revision FROM runs WHERE id = ?", (run_id,))
@@ -135,7 +122,8 @@ class Runs(StorePart):
         return self.get(run_id)
 
     def heartbeat(self, run_id: str, pid: int) -> bool:
-        """Note that the run's process is alive, now. False: the run is no longer this process's."""
+        """Note that the run's process is alive, now. False: the run is no longer its. Raises StoreTakenError."""
+        self._db.check_current()
         sql = "UPDATE runs SET heartbeat_at = ? WHERE id = ? AND pid = ?"
         return self._db.write(sql, (time.monotonic(), run_id, pid)) > 0
 
@@ -165,9 +153,9 @@ class Runs(StorePart):
         """Ask the run's process to pause."""
         self._db.update_run(run_id, pause=True)
 
-    def request_resume(self, run_id: str) -> None:
-        """Take back a request to pause. (A run whose process ended is resumed by starting a new process.)"""
-        self._db.update_run(run_id, pause=False)
+    def request_resume(self, run_id: str, user: str) -> None:
+        """Take back a user's or another's request to pause. (A run whose process ended is resumed by starting a new process.)"""
+        self._db.update_run(run_id, pause=False, started_by=user)
 
     def scores_wanted(self, run_id: str) -> bool:
         """Return whether a run that has a result was asked for scores, and has not answered."""
@@ -222,10 +210,11 @@ class Requests(StorePart):
             (run_id,),
         )
         found = []
-        for number, kind, content, created_at, answer in rows:
-            stored = from_json(content)
-            asked = stored.get("asked", {})
-            found.append(RequestRow(number, kind, asked, created_at, answer, stored.get("batch")))
+        with self._db.decoding():
+            for number, kind, content, created_at, answer in rows:
+                stored = from_json(content)
+                asked = stored.get("asked", {})
+                found.append(RequestRow(number, kind, asked, created_at, answer, stored.get("batch")))
         return found
 
     def open(self, run_id: str) -> list[RequestRow]:
@@ -249,6 +238,7 @@ class Requests(StorePart):
             )
 
 
+DAMAGED = "What is stored of this run is damaged and cannot be read. Bring back a copy of the database, or delete the run's project."
 CANCELLED = "Cancelled while it waited for its turn."
 
 
@@ -269,12 +259,15 @@ def seconds_silent(heartbeat_at: float | None) -> float:
 
 
 def _as_it_is(run: RunRow) -> RunRow:
-    """Return a run as lost where its process has gone silent or never started."""
+    """Return a run as lost where its process has gone silent or never started, and as failed where its record is damaged."""
+    if run.damaged or run.state not in get_args(RunState):
+        return replace(run, damaged=True, state="failed", message=DAMAGED)
     if run.is_over:
         return run
     silent = seconds_silent(run.heartbeat_at)
     working = run.state in ("running", "paused")
-    gone = silent > LOST_AFTER and run.pid is not None and not process_lives(run.pid, run.process)
+    sure = silent > LOST_AFTER or run.state == "queued"  # one that waits has no last word to write at its end
+    gone = sure and run.pid is not None and not process_lives(run.pid, run.process)
     if working and silent > SILENT_AFTER and run.pid is not None and not gone:
         known = (
             f"Its process ({run.pid}) lives and says nothing. Go on with it: that process is ended first, and"
@@ -286,8 +279,8 @@ def _as_it_is(run: RunRow) -> RunRow:
         message = f"Its {process} ended without a word. Go on with it: nothing that was paid for is lost."
     elif gone:
         message = "Its process ended while it waited for its turn. Go on with it: it waits again."
-    elif run.state == "queued" and silent > NEVER_STARTED_AFTER:
-        message = "Its process never started. Go on with it, or look in the log."
+    elif run.state == "queued" and silent > (LOST_AFTER if run.ticket is None else NEVER_STARTED_AFTER):
+        message = "Its process never started: the disk was full, or the log says why. Go on with it."
     else:
         return run
     return replace(run, state="lost", message=message)

@@ -18,6 +18,7 @@ from engine.store.members import Members
 from engine.store.projects import Datasets, Feedback, Projects, Settings, Versions
 from engine.store.queue import Queue
 from engine.store.runs import Requests, Runs
+from engine.store.spend import Spend
 from engine.store.trials import Events, Trials
 from engine.users import User
 
@@ -61,6 +62,7 @@ class Store:
         self.feedback = Feedback(self.connection)
         self.versions = Versions(self.connection)
         self.archive = Archive(self.connection)
+        self.spend = Spend(self.connection)
 
     @classmethod
     def open(cls, home: Path | None = None, *, read_only: bool = False) -> Store:

@@ -114,7 +114,8 @@ class Trials(StorePart):
     def candidates(self, run_id: str) -> list[CandidateRow]:
         """Return a run's candidates in the order found."""
         rows = self._db.read("SELECT id, content, created_at FROM candidates WHERE run_id = ?", (run_id,))
-        found = {row[0]: (Candidate.from_dict(from_json(row[1])), row[2]) for row in rows}
+        with self._db.decoding():
+            found = {row[0]: (Candidate.from_dict(from_json(row[1])), row[2]) for row in rows}
         return [
             CandidateRow(c.id, c.number, c.score, c.rows, c.tested, *found[c.id])
             for c in self.candidate_index(run_id)
@@ -140,7 +141,8 @@ class Trials(StorePart):
             "SELECT id, json_extract(content, '$.parents') FROM candidates WHERE run_id = ? AND number >= ? ORDER BY number",
             (run_id, first),
         )
-        return {row[0]: tuple(from_json(row[1]) or ()) for row in rows}
+        with self._db.decoding():
+            return {row[0]: tuple(from_json(row[1]) or ()) for row in rows}
 
     def candidate(self, run_id: str, candidate_id: str) -> Candidate:
         """Return one candidate of a run. Raises NotFoundError."""
@@ -149,7 +151,8 @@ class Trials(StorePart):
         )
         if not rows:
             raise NotFoundError(f"The run {run_id!r} has no candidate {candidate_id!r}.")
-        return Candidate.from_dict(from_json(rows[0][0]))
+        with self._db.decoding():
+            return Candidate.from_dict(from_json(rows[0][0]))
 
     def outcomes(self, run_id: str, trial: int) -> list[Outcome]:
         """Return a trial's rows as far as they are in, by row id."""
@@ -157,10 +160,11 @@ class Trials(StorePart):
             "SELECT row, score, content FROM outcomes WHERE run_id = ? AND trial = ? ORDER BY row",
             (run_id, trial),
         )
-        return [
-            Outcome.from_json({**from_json(content), "row": row, "score": score})
-            for row, score, content in rows
-        ]
+        with self._db.decoding():
+            return [
+                Outcome.from_json({**from_json(content), "row": row, "score": score})
+                for row, score, content in rows
+            ]
 
     def row_scores(self, run_id: str, split: str = "validation") -> dict[int, dict[int, float]]:
         """Return the scores of all rows of a split alone, by trial number and row id."""

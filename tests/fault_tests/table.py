@@ -25,6 +25,7 @@ from fault_tests import (  # noqa: E402 - the folder must be on the path first
     sandbox,
     storage,
     strangers,
+    team,
     unpacking,
 )
 from fault_tests.check import Check, Finding, markdown_table  # noqa: E402
@@ -40,6 +41,7 @@ CHECKS: tuple[Check, ...] = (
     parsers.CHECK,
     sandbox.CHECK,
     strangers.CHECK,
+    team.CHECK,
 )
 
 

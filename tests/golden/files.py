@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "files"
@@ -12,36 +12,82 @@ LONGEST_DIFF = 60
 """Lines of a difference that are printed."""
 
 LONGEST_LINE = 300
+DIGESTS = FOLDER / "digests.txt"
+"""One line for each text that is not stored whole."""
+
+CHOSEN = frozenset(
+    f"{path}.txt"
+    for path in (
+        "commands/demo",
+        "commands/refusals",
+        "commands/run",
+        "exports/booking_mails-tuned",
+        "exports/shop_questions-reasoning",
+        "exports/support_tickets-nearest",
+        "frozen/project",
+        "frozen/store",
+        "messages/modules-chat",
+        "messages/replies-json",
+        "messages/types-chat",
+        "pages/home",
+        "pages/results-rows",
+        "pages/run",
+        "pages/tune",
+        "searches/Autotune-short",
+        "searches/GEPA-two",
+        "searches/MIPROv2-two",
+        "searches/SIMBA-one",
+    )
+)
+"""Golden texts that are stored whole, for people to read in a change."""
+
+COMPARE = "`python tests/golden/make.py --print PATH` on both commits shows the difference."
 RENEW = "If the difference is meant, run `make golden` and give the reason in the commit message."
 
 
 def write(made: Mapping[str, str], *, tidy: bool = True) -> None:
-    """Write texts by path; `tidy` removes other files from their folders."""
-    for path in leftover(made) if tidy else ():
+    """Write texts by path: the chosen ones whole, of the others their digests; `tidy` removes all others."""
+    known = {} if tidy else _digests()
+    for path in leftover() if tidy else ():
         (FOLDER / path).unlink()
-    for name, text in made.items():
-        path = FOLDER / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="\n")
+    for path, text in made.items():
+        if path in CHOSEN:
+            (FOLDER / path).parent.mkdir(parents=True, exist_ok=True)
+            (FOLDER / path).write_text(text, encoding="utf-8", newline="\n")
+        else:
+            known[path] = digest(text)
+    DIGESTS.write_text("".join(f"{path}: {known[path]}\n" for path in sorted(known)), encoding="utf-8")
 
 
-def leftover(paths: Collection[str]) -> list[str]:
-    """Return the golden files that are next to these and not among them."""
-    folders = sorted({FOLDER / path.partition("/")[0] for path in paths})
-    found = [file.relative_to(FOLDER).as_posix() for folder in folders for file in folder.rglob("*.txt")]
-    return sorted(set(found).difference(paths))
+def leftover() -> list[str]:
+    """Return the golden files that are not chosen."""
+    found = {file.relative_to(FOLDER).as_posix() for file in FOLDER.glob("*/*")}
+    return sorted(found.difference(CHOSEN))
 
 
 def check(path: str, text: str) -> None:
-    """Compare a text with its golden file. Raises AssertionError with a short diff where it differs."""
-    file = FOLDER / path
-    before = file.read_text(encoding="utf-8") if file.exists() else ""
+    """Compare a text with its golden file or digest. Raises AssertionError where it differs, with a short diff of a file."""
+    if path not in CHOSEN:
+        before, now = _digests().get(path, "none"), digest(text)
+        assert before == now, f"golden/{path} was {before}, is {now}. {COMPARE} {RENEW}"
+        return
+    before = (FOLDER / path).read_text(encoding="utf-8") if (FOLDER / path).exists() else ""
     if before != text:
         lines = list(
             difflib.unified_diff(_lines(before), _lines(text), f"golden/{path}", "now", "", "", 2, "")
         )
         more = [f"... {len(lines) - LONGEST_DIFF} more lines"] if len(lines) > LONGEST_DIFF else []
         raise AssertionError("\n".join(["", *lines[:LONGEST_DIFF], *more, RENEW]))
+
+
+def digest(text: str) -> str:
+    """Return the size and the hash of a text."""
+    return f"{len(text.splitlines())} lines, {short_hash(text)}"
+
+
+def _digests() -> dict[str, str]:
+    lines = DIGESTS.read_text(encoding="utf-8").splitlines() if DIGESTS.exists() else []
+    return dict(line.split(": ", 1) for line in lines)
 
 
 def short_hash(data: str | bytes) -> str:

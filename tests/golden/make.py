@@ -1,9 +1,11 @@
 """Writes the golden files again (`make golden`): what the engine does now, as text that the tests compare with.
 
-`python tests/golden/make.py pages/examples` writes only those whose path begins so.
+`python tests/golden/make.py pages/examples` writes only those whose path begins so; with `--print` it prints their
+texts instead, to compare two commits.
 
-Golden files hold on to today's behaviour while code moves. Where one differs the difference is a bug, or it is meant:
-then the file is written again, and the commit message gives the reason.
+Golden files hold on to today's behaviour while code moves. The chosen ones are for people to read; of each other text
+`digests.txt` has a line. Where one differs the difference is a bug, or it is meant: then it is written again, and the
+commit message gives the reason.
 """
 
 from __future__ import annotations
@@ -34,8 +36,9 @@ GOLDEN: dict[str, Callable[[], str]] = {
 """Golden file -> what makes its text."""
 
 if __name__ == "__main__":
-    wanted = tuple(sys.argv[1:])
-    write(
-        {path: make() for path, make in GOLDEN.items() if not wanted or path.startswith(wanted)},
-        tidy=not wanted,
-    )
+    wanted = tuple(word for word in sys.argv[1:] if word != "--print")
+    texts = {path: make() for path, make in GOLDEN.items() if not wanted or path.startswith(wanted)}
+    if "--print" in sys.argv:
+        print(*(f"======== {path}\n{text}" for path, text in texts.items()), sep="\n")
+    else:
+        write(texts, tidy=not wanted)

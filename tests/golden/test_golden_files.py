@@ -1,7 +1,7 @@
 """Nothing changes unnoticed: what the engine does is what its golden files say."""
 
 import pytest
-from golden.files import check, leftover
+from golden.files import CHOSEN, check, leftover
 from golden.make import GOLDEN
 
 
@@ -11,4 +11,5 @@ def test_the_engine_does_what_its_golden_file_says(path: str) -> None:
 
 
 def test_every_golden_file_is_made() -> None:
-    assert leftover(GOLDEN) == []
+    assert leftover() == []
+    assert CHOSEN.difference(GOLDEN) == set()

@@ -152,7 +152,7 @@ def test_a_run_pauses_and_goes_on(cluster, tmp_path, monkeypatch):
                 seen.append(server.calls)
                 run_setup.wait_for_looks(tmp_path / "there", run.id)
                 seen.append(server.calls)
-                store.runs.request_resume(run.id)
+                store.runs.request_resume(run.id, "")
 
         thread = threading.Thread(target=pause)
         thread.start()

@@ -203,6 +203,8 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
             state_badge(run)
             if run.in_use:
                 st.badge("In use", icon=":material/verified:", color="green")
+            if run.from_archive:
+                st.badge("From an archive", icon=":material/unarchive:", color="gray")
         if run.result:
             verdict_card(result_shown(run.result)["verdict"])
         elif run.message:

@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from dashboard.app_pages.settings.users import figures
 from dashboard.components import ui
 from dashboard.components.forms import model_facts
 from dashboard.components.share import link_rows
@@ -15,7 +16,6 @@ from dashboard.state.editing import drafts
 from dashboard.state.models import own_key_variable, title_of, wrong_name
 from dashboard.state.writing import check, read_only
 from dashboard.views.glossary import explain
-from dashboard.views.history import by_project
 from dashboard.views.text import distinct, escape_markdown
 from engine.home import data_home
 from engine.lm import prices
@@ -25,7 +25,7 @@ from engine.lm.local.sources import model_title
 from engine.lm.tuned import PREFIX
 from engine.runs.spec import ModelChoice
 from engine.search.backends.contract import BackendName
-from engine.text import counted, price, short
+from engine.text import counted, price
 
 SHOWN = 8
 
@@ -374,29 +374,29 @@ def _test(choice: ModelChoice) -> None:
 
 
 MOST = 12
+GONE = ("A deleted project", "Outside projects")
 
 
 def spending_card() -> None:
     """Show every project's calls, tokens and money."""
     names = distinct({p.id: p.name for p in reading.projects(archived=True)})
-    found = by_project(reading.runs(), names)
+    found = reading.spent()
     with ui.card(
         "spending_card",
         "Spent so far",
-        "By all runs, those stopped or failed too. Answers that were kept for reuse cost nothing again.",
+        "By all runs, also those that were stopped, put away or deleted, and by what pages have asked of models. "
+        "Answers that were kept for reuse cost nothing again.",
     ):
         if not found:
-            st.caption("Nothing yet: no run was started.")
+            st.caption("Nothing yet: no model was asked.")
             return
-        known = [s.cost for s in found if s.cost is not None]
+        known = [s.usage.cost for s in found.values() if s.usage.cost is not None]
         st.metric("In total", price(sum(known) if known else None))
-        small_table(
-            ("Project", "Money", "Calls", "Tokens"),
-            [(s.project, price(s.cost), f"{s.calls:,}", short(s.tokens)) for s in found[:MOST]],
-        )
+        lines = [(names.get(id_, GONE[id_ == ""]), *figures(one)[1:]) for id_, one in found.items()]
+        small_table(("Project", "Calls", "Tokens", "Money"), lines[:MOST])
         if len(found) > MOST:
             st.caption(f"And {counted(len(found) - MOST, 'project')} that spent less.")
-        unpriced = sum(s.unpriced for s in found)
+        unpriced = sum(s.unpriced for s in found.values())
         if unpriced:
             st.caption(
                 f":orange[:material/help:] {counted(unpriced, 'run')} used a model whose price is not known. "

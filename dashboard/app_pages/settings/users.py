@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import time
 
 import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.tables import small_table
 from dashboard.state import users
-from engine.records import Usage
-from engine.store.rows import UserSpend
+from engine.store.rows import Spent
+from engine.store.spend import month_of
 from engine.text import counted, price, short
 
 BEFORE = "Before there were users"
@@ -20,35 +20,31 @@ def users_card() -> None:
     """Show each user's runs, calls, tokens and money; nothing on a server without users."""
     if users.current() is None:
         return
-    start = datetime.now().astimezone().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    every = {one.user: one for one in users.spend()}
-    month = {one.user: one for one in users.spend(start.timestamp())}
+    now = time.time()
+    every, month = users.spend(), users.spend(month_of(now))
     names = list(dict.fromkeys([*users.known_names(), *every]))
     with ui.card(
         "users_card",
         "Users",
-        "Runs that a user has started, and what they have used: this month, and in all below it. "
+        "Runs that a user has started or gone on with, and what these and the user's requests outside runs have used: this month, "
+        "and in all below it. What is put away or deleted stays counted. "
         "`tuneboard users add NAME` adds a user, `tuneboard users remove NAME` ends all access at once.",
     ):
         small_table(
             ("User", "Runs", "Calls", "Tokens", "Money"),
-            [(name or BEFORE, *_figures(month.get(name))) for name in names],
-            [f"in all: {_words(every.get(name))}" for name in names],
+            [(name or BEFORE, *figures(month.get(name, Spent()))) for name in names],
+            [f"in all: {_words(every.get(name, Spent()))}" for name in names],
         )
-        st.caption(f"This month, since {start:%d %B}.")
+        st.caption(f"{time.strftime('%B %Y', time.gmtime(now))}, in UTC.")
 
 
-def _figures(spent: UserSpend | None) -> tuple[str, str, str, str]:
-    usage = spent.usage if spent else Usage()
-    tokens = usage.input_tokens + usage.output_tokens
-    return (
-        f"{spent.runs if spent else 0:,}",
-        f"{usage.calls:,}",
-        short(tokens),
-        price(usage.cost if spent else 0.0),
-    )
+def figures(spent: Spent) -> tuple[str, str, str, str]:
+    """Return how many runs, calls and tokens something took, and the money, as texts."""
+    usage = spent.usage
+    money = price(usage.cost if usage.calls else 0.0)
+    return f"{spent.runs:,}", f"{usage.calls:,}", short(usage.tokens), money
 
 
-def _words(spent: UserSpend | None) -> str:
-    _, calls, tokens, money = _figures(spent)
-    return f"{counted(spent.runs if spent else 0, 'run')}, {calls} calls, {tokens} tokens, {money}"
+def _words(spent: Spent) -> str:
+    _, calls, tokens, money = figures(spent)
+    return f"{counted(spent.runs, 'run')}, {calls} calls, {tokens} tokens, {money}"

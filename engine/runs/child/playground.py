@@ -156,7 +156,7 @@ async def _prompt_answer(
     from engine.evaluate.rows import run_rows
     from engine.metrics.base import any_answer
     from engine.pipeline.build import build_program
-    from engine.runtime import context
+    from engine.runtime import context, current
     from engine.streaming import every_field
 
     calls: list[ModelCall] = []
@@ -191,7 +191,8 @@ async def _prompt_answer(
     if scored := request.metric is not None and bool(request.expected):
         metric = make_metric(request.metric, request.model)
     stream = None if put is None else every_field(program, write)
-    with context(lm=lm, adapter=make_adapter(request.adapter), middleware=(noted,), stream=stream):
+    layers = (noted, *current().middleware)
+    with context(lm=lm, adapter=make_adapter(request.adapter), middleware=layers, stream=stream):
         (outcome,) = await run_rows(program, [(0, example)], metric, limit=1, trace=True)
     return PlaygroundAnswer(
         name=name,

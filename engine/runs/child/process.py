@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -25,6 +25,12 @@ from engine.runs.child.playground import PlaygroundRequest, PreviewRequest, answ
 from engine.runs.child.request import ChildAnswer, ChildRequest, ConnectionRequest, TaskName
 from engine.runs.child.task_draft import TaskDraftRequest, draft_step
 from engine.runs.intake.pile import PileRequest, take_pile
+from engine.runtime import context
+from engine.search.budget import Ledger
+
+if TYPE_CHECKING:
+    from engine.lm.base import BaseLM, Reply, Request
+    from engine.runtime import Send
 
 Put = Callable[[Any], None]
 """Takes a part of the result as it comes."""
@@ -55,16 +61,35 @@ TASKS: dict[TaskName, tuple[type[BaseModel], Callable[[Any, Put], Coroutine[Any,
 """Task -> its request, and the function that carries it out; it may put parts of its result first."""
 
 
-def answer_request(text: bytes, put: Put = lambda _: None) -> ChildAnswer:
-    """Return the result of a request's JSON text; what goes wrong is its problem. `put` takes parts of it as they come."""
+def answer_request(text: bytes, write: Callable[[ChildAnswer], None] = lambda _: None) -> ChildAnswer:
+    """Return the result of a request's JSON text; what goes wrong is its problem.
+
+    `write` takes parts of it as they come, and what was spent before each call and at the end.
+    """
     from engine import loop
+
+    def put(part: object) -> None:
+        write(ChildAnswer(content=part))
 
     try:
         asked = ChildRequest.model_validate_json(text)
         request, carry_out = TASKS[asked.task]
         if asked.at_once is not None:
             shared_limit.set(SharedLimit(data_home() / FOLDER, asked.at_once))
-        content: object = loop.run(carry_out(request.model_validate(asked.content), put))
+        ledger = Ledger(asked.budget)
+
+        async def counted(lm: BaseLM, request: Request, send: Send) -> Reply:
+            async def sent(lm: BaseLM, request: Request) -> Reply:
+                write(ChildAnswer(usage=ledger.committed))
+                return await send(lm, request)
+
+            return await ledger.send(lm, request, sent)
+
+        with context(middleware=(counted,)):
+            try:
+                content: object = loop.run(carry_out(request.model_validate(asked.content), put))
+            finally:
+                write(ChildAnswer(usage=ledger.spent))
         return ChildAnswer(content=content, final=True)
     except ValidationError as error:
         where, message = first_problem(error)
@@ -81,7 +106,7 @@ def main() -> None:
         out.write(f"{answer.model_dump_json()}\n")
         out.flush()
 
-    write(answer_request(sys.stdin.buffer.read(), lambda part: write(ChildAnswer(content=part))))
+    write(answer_request(sys.stdin.buffer.read(), write))
 
 
 if __name__ == "__main__":

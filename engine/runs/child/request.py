@@ -10,7 +10,9 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from engine.lm.choice import ModelChoice
+from engine.records import Usage
 from engine.runs.spec import Frozen
+from engine.search.budget import Budget
 
 TaskName = Literal["playground", "preview", "new_rows", "connection", "pile", "task_draft"]
 
@@ -18,18 +20,24 @@ TaskName = Literal["playground", "preview", "new_rows", "connection", "pile", "t
 class ChildRequest(BaseModel):
     """A task and what it is asked, as that task's own request has it.
 
-    `at_once` limits requests at once to one endpoint, together with the runs of the data folder; None is no limit.
+    `at_once` limits requests at once to one endpoint, together with the runs of the data folder; None is no limit. `budget` is
+    what the user may still spend.
     """
 
     task: TaskName
     content: dict[str, Any]
     at_once: int | None = None
+    budget: Budget = Budget()
 
 
 class ChildAnswer(BaseModel):
-    """A part of a result, the whole one (`final`), or the message of what went wrong."""
+    """A part of a result, the whole one (`final`), or the message of what went wrong.
+
+    Or `usage` alone: what the child has spent so far, calls under way included.
+    """
 
     content: Any = None
+    usage: Usage | None = None
     problem: str = ""
     final: bool = False
 

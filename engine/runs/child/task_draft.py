@@ -48,7 +48,7 @@ async def draft_step(request: TaskDraftRequest) -> TaskDraftAnswer:
     from engine.lm.choice import is_offline
     from engine.lm.client import make_lm
     from engine.modules.predict import Predict
-    from engine.runtime import context
+    from engine.runtime import context, current
     from engine.signature import InputField, OutputField, make_signature
 
     if is_offline(request.model):
@@ -79,7 +79,8 @@ async def draft_step(request: TaskDraftRequest) -> TaskDraftAnswer:
         DRAFT,
     )
     columns = {name: list(values) for name, values in request.columns.items()}
-    with context(lm=make_lm(request.model), adapter=make_adapter("json"), middleware=(noted,)):
+    layers = (noted, *current().middleware)
+    with context(lm=make_lm(request.model), adapter=make_adapter("json"), middleware=layers):
         answer = await Predict(signature).acall(wish=request.text, columns=columns)
     notes: list[str] = []
     inputs, outputs = _fields(answer.goes_in), _fields(answer.comes_out)

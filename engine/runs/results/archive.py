@@ -13,12 +13,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from engine.errors import StoreError
+from engine.errors import StoreDamagedError, StoreError
 from engine.home import data_home
 from engine.runs.spec import ProjectDraft, RunSpec
-from engine.runs.trust import harmless, note_addresses
-from engine.store.archive import LARGEST_NUMBER, BroughtBack, opened
-from engine.store.connection import from_json
+from engine.runs.trust import foreign_model, harmless, note_addresses
+from engine.store.archive import BroughtBack, opened
+from engine.store.connection import LARGEST_NUMBER, from_json
 from engine.store.rows import FROM_ELSEWHERE, OVER, ProjectRow, RunRow
 from engine.store.store import Store
 
@@ -78,6 +78,7 @@ def _make_harmless(store: Store, file: Store, name: str) -> None:
     """Take out of a stranger's file what `harmless` takes out of specs, and its programs. Raises StoreError for a forged one."""
     write = file.connection.write
     brought = []
+    _check_numbers(file, name)
     try:
         for run in file.runs.all():
             if run.state not in OVER or not _ID.fullmatch(run.id) or not _ID.fullmatch(run.project_id):
@@ -85,19 +86,21 @@ def _make_harmless(store: Store, file: Store, name: str) -> None:
                     f"The file {name} holds a run that cannot have been put away: {run.id[:20]!r}."
                 )
             spec = harmless(RunSpec.model_validate(run.spec)).model_dump(mode="json")
+            rows = file.connection.read("SELECT content FROM candidates WHERE run_id = ?", (run.id,))
+            if other := foreign_model(spec, [from_json(text) for (text,) in rows]):
+                raise StoreError(f"The file {name} has a prompt that asks {other[:80]!r}: its run did not.")
             brought.append(spec)
             write("UPDATE runs SET spec = ? WHERE id = ?", (spec, run.id))
         for project in file.projects.all():
             draft = harmless(ProjectDraft.model_validate(project.draft)).model_dump(mode="json")
             brought.append(draft)
             write("UPDATE projects SET draft = ? WHERE id = ?", (draft, project.id))
-    except (ValidationError, ValueError, TypeError) as error:
+    except (StoreDamagedError, ValidationError, ValueError, TypeError) as error:
         raise StoreError(f"The file {name} is damaged, or was made by another program.") from error
-    _check_numbers(file, name)
     note_addresses(store, brought)
     write(
-        "UPDATE runs SET in_use = 0, started_by = ?, result = json_remove(result, '$.export_path', '$.script_path')",
-        (FROM_ELSEWHERE,),
+        "UPDATE runs SET in_use = 0, from_archive = 1, started_by = '', "
+        "result = json_remove(result, '$.export_path', '$.script_path')"
     )
     for dataset in file.datasets.all():
         content = file.datasets.get(dataset.id).content

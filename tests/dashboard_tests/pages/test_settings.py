@@ -10,13 +10,13 @@ from support.servers.openai_server import OpenAIServer
 
 from dashboard.state import reading
 from dashboard.state.editing import drafts
-from dashboard.views.history import by_project
 from engine.lm.prices import own_prices, price, set_own_price
 from engine.lm.tuned import TunedModel, save_tuned
 from engine.pipeline.templates import SAMPLES
 from engine.records import Usage
 from engine.runs.spec import ModelChoice, ProjectDraft
 from engine.store.queue import Limits, usual_runs
+from engine.store.rows import Spent
 from engine.store.store import Store
 
 NOWHERE = "http://127.0.0.1:9/v1"
@@ -37,7 +37,7 @@ def start():
 def test_a_fresh_install_says_what_is_there():
     shown = said(start())
     assert "No model server answers here" in shown
-    assert "Nothing yet: no run was started." in shown
+    assert "Nothing yet: no model was asked." in shown
     assert "The offline model's answers are not kept" in shown
 
 
@@ -129,11 +129,13 @@ def test_spending_is_added_up_by_project(home):
         run = spec(add_data(home)).model_dump(mode="json")
         for project, cost in ((ids[0], 0.5), (ids[0], 0.25), (ids[1], None)):
             run_id = store.runs.create(project, run, "r")
-            store.runs.set_meters(run_id, Usage(10, 2, 100, 20, cost), 1.0)
-    first, second = by_project(reading.runs(), {ids[0]: "A", ids[1]: "B"})
-    assert first == ("A", 2, 20, 240, 0.75, 0)
-    assert second == ("B", 1, 10, 120, None, 1)
-    assert by_project(reading.runs(), {})[0].project == "Deleted projects"
+            store.spend.add_of_run(run_id, Usage(10, 2, 100, 20, cost), Usage())
+        store.spend.add("", ids[0], Usage(1, cost=0.0), task="preview")
+        store.projects.delete(ids[1])
+    assert reading.spent() == {
+        ids[0]: Spent(2, Usage(21, 4, 200, 40, 0.75)),
+        ids[1]: Spent(1, Usage(10, 2, 100, 20), 1),
+    }
     assert "1 run used a model whose price is not known" in said(start())
 
 

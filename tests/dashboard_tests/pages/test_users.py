@@ -7,10 +7,13 @@ from support.pages.page_frame import open_page, said
 
 from dashboard.state import launching, models, reading, users
 from dashboard.state.editing import drafts, examples
-from engine.errors import AccessError, NotFoundError, StoreError
+from dashboard.state.editing.project_file import pack
+from dashboard.state.writing import check_endpoints
+from engine.errors import AccessError, EngineError, NotFoundError, StoreError
 from engine.pipeline.templates import SAMPLES
 from engine.records import Usage
 from engine.runs.child.request import ConnectionRequest, TaskName
+from engine.runs.spec import Named, ProjectDraft
 from engine.store.rows import FROM_ELSEWHERE
 from engine.store.store import Store
 from engine.users import USERS_VARIABLE, UserFile
@@ -41,6 +44,7 @@ def run(project):
         made = launching.create(project, spec.model_dump(mode="json"), "Bob's run")
     with Store.open() as store:
         store.runs.set_meters(made, Usage(12, 0, 3000, 400, 0.25), 1.0)
+        store.spend.add_of_run(made, Usage(12, 0, 3000, 400, 0.25), Usage())
     return made
 
 
@@ -243,6 +247,74 @@ def test_nothing_leaves_for_a_user_to_where_no_administrator_has_led(project, ch
                 launching.child_result(task, ConnectionRequest(model=choice))
 
 
+def state(model):
+    return {"steps": {"answer": {"instructions": "x", "demos": [], "weights": model}}}
+
+
+BY_NAME = {
+    "a step's model": {"steps": [{"strategy": "predict", "model": "ollama/x"}]},
+    "a step's model with settings": {
+        "steps": [{"strategy": "predict", "model": {"name": "ollama/x", "temperature": 1}}]
+    },
+    "the reader of a step's text": {"steps": [{"strategy": "predict", "extraction_model": "oobabooga/x"}]},
+    "a judge": {"metric": {"name": "Rubric", "options": {"judge": "ollama/x"}}},
+    "a judge of a field": {
+        "metric": {"name": "JSONFields", "options": {"fields": {"a": {"judge": "azure/x"}}}}
+    },
+    "embeddings": {"metric": {"name": "EmbeddingSimilarity", "options": {"model": "hosted_vllm/x"}}},
+    "a model to train": {
+        "optimizer": {"name": "BootstrapFinetune", "options": {"base_model": "/srv/weights"}}
+    },
+    "a model to train at a server": {"optimizer": {"options": {"w": {"base_model": "ollama/x"}}}},
+    "a prompt's model": {"candidates": {"A": state("ollama/x")}},
+    "a teacher's prompt": {"teacher_prompt": {"title": "t", "prompt": state("local//srv/weights")}},
+}
+
+
+@pytest.mark.parametrize("value", BY_NAME.values(), ids=BY_NAME)
+def test_a_model_given_by_its_name_alone_passes_the_same_door(project, value):
+    with (
+        users.acting("bob"),
+        users.opened(None) as store,
+        pytest.raises(AccessError, match="no administrator"),
+    ):
+        check_endpoints(store, value)
+
+
+def test_a_draft_that_names_such_a_model_can_be_edited_and_is_not_sent(project):
+    with users.acting("root"):
+        drafts.update(project, metric=Named(name="Rubric", options={"judge": "ollama/x"}))
+    with users.acting("bob"):
+        after = drafts.update(project, seed=7)
+        with pytest.raises(AccessError, match="no administrator has added"):
+            launching.create(project, after.model_dump(mode="json"), "T")
+
+
+def test_data_that_reads_like_a_model_and_usual_models_pass_the_door(project):
+    added = endpoint(name="ollama/mine", base_url="https://gateway.example/v1", key_env="GATEWAY_KEY")
+    with users.acting("root"):
+        drafts.add_model(added)
+    fine = (
+        {"inputs": {"model": "ollama/x", "judge": "a/b"}, "mapping": {"model": "ollama/x"}},
+        {"steps": [{"strategy": "predict", "model": "openai/gpt-5-mini"}]},
+        {"optimizer": {"options": {"base_model": "Qwen/Qwen3-0.6B"}}},
+        {"models": [added.model_dump(mode="json")], "candidates": {"A": state("ollama/mine")}},
+        {"candidates": {"A": state("tuned/abc")}, "model": {"name": "tuned/abc", "base_url": None}},
+    )
+    with users.acting("bob"), users.opened(None) as store:
+        for value in fine:
+            check_endpoints(store, value)
+
+
+def test_an_address_of_a_project_file_is_asked_by_no_page(project):
+    choice = endpoint(base_url="https://llm.example/v1")
+    with users.acting("bob"):
+        drafts.import_project(pack("Theirs", ProjectDraft(model=choice), None))
+    for user in ("bob", "root"):
+        with users.acting(user), pytest.raises(EngineError, match="came with a project's file"):
+            launching.child_result("connection", ConnectionRequest(model=choice))
+
+
 def test_a_colleagues_run_at_an_address_that_is_gone_is_not_taken_up_again(project):
     choice = endpoint(base_url="https://gateway.example/v1", key_env="GATEWAY_KEY")
     with users.acting("root"):
@@ -251,8 +323,13 @@ def test_a_colleagues_run_at_an_address_that_is_gone_is_not_taken_up_again(proje
         run = launching.create(project, {"model": choice.model_dump(mode="json")}, "T")
     with users.acting("root"):
         drafts.remove_model(choice)
-    with users.acting("bob"), pytest.raises(AccessError, match="no administrator has added"):
-        launching.start(run)
+    with Store.open() as store:
+        store.runs.set_state(run, "stopped")
+    for go_on in (launching.start, launching.resume):
+        with users.acting("bob"), pytest.raises(AccessError, match="no administrator has added"):
+            go_on(run)
+    with Store.open() as store:
+        assert store.runs.get(run).state == "stopped"
 
 
 def test_a_child_gets_the_keys_of_the_models_that_it_asks_and_no_other_secret(project, monkeypatch):

@@ -7,17 +7,20 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
 import pytest
+import yaml
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-from support.pages.dashboard_server import Server
+from support.pages.dashboard_server import ROOT, Server
 from support.run_setup import PIPELINE, add_run
 
 from dashboard.serving import guard
+from engine.records import Usage
 from engine.runs.spec import ProjectDraft
 from engine.store.store import FILE_NAME, Store
 from engine.users import USERS_VARIABLE, UserFile
 
 MB = 1024 * 1024
+GUIDE = ROOT / "dashboard" / "README.md"
 
 
 class Team:
@@ -28,6 +31,8 @@ class Team:
         with Store(home / FILE_NAME) as store:
             store.settings.set("welcomed", True)
             self.project = store.runs.get(self.run).project_id
+            store.projects.save_draft(self.project, store.projects.get(self.project).draft, "Sorting")
+            store.spend.add("bob", self.project, Usage(7, 0, 100, 20, 0.5), run_id=self.run)
             for name, role in (("ada", "owner"), ("bob", "editor")):
                 store.members.set_role(self.project, name, role)
         self.server = Server(home)
@@ -172,6 +177,12 @@ def test_metrics_are_for_the_administrator_and_for_a_scraper_with_the_administra
                 assert await status(scraper, "/metrics", headers=bearer) == code
                 assert await status(scraper, "/", headers=bearer) == 401
             assert await status(scraper, "/metrics", headers={"Authorization": "Bearer wrong"}) == 401
+            lines = yaml.safe_load(
+                re.search(r"```yaml\n(scrape_configs.*?)```", GUIDE.read_text(), re.DOTALL)[1]
+            )
+            (scrape,) = lines["scrape_configs"]
+            bearer = f"{scrape['authorization']['type']} {team.tokens['root']}"
+            assert await status(scraper, scrape["metrics_path"], headers={"Authorization": bearer}) == 200
             async with root.get("/metrics") as reply:
                 assert reply.content_type == "text/plain"
                 return await reply.text()
@@ -179,8 +190,9 @@ def test_metrics_are_for_the_administrator_and_for_a_scraper_with_the_administra
     lines = asyncio.run(visit()).splitlines()
     assert 'tuneboard_runs{state="queued"} 1' in lines
     assert "tuneboard_live_streams 0" in lines
-    assert any(re.fullmatch(r'tuneboard_user_calls\{user=".*"\} 0', line) for line in lines)
-    assert any(re.fullmatch(r'tuneboard_project_cost\{project=".+"\} 0(\.0)?', line) for line in lines)
+    assert 'tuneboard_user_calls{user="bob",name="bob"} 7' in lines
+    assert f'tuneboard_project_tokens{{project="{team.project}",name="Sorting"}} 120' in lines
+    assert f'tuneboard_project_cost{{project="{team.project}",name="Sorting"}} 0.5' in lines
     memory = next(
         float(line.split()[1]) for line in lines if line.startswith("process_resident_memory_bytes ")
     )

@@ -17,6 +17,7 @@ from engine.runs.child.playground import PlaygroundRequest, PreviewRequest
 from engine.runs.child.request import ConnectionRequest
 from engine.runs.intake.pile import PileRequest, PileSource, PileTaken
 from engine.runs.spec import ModelChoice, Named
+from engine.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -83,6 +84,44 @@ def test_a_child_that_is_left_early_is_ended():
         answers.close()
         served = sum(server.served.values())
     assert served <= 1
+
+
+def spent():
+    with Store.open() as store:
+        return dict(store.connection.read("SELECT task, calls FROM spend WHERE user = ''"))
+
+
+def test_what_pages_ask_counts_and_is_refused_at_the_limit():
+    rows = {number: {"text": f"lamp {number}", "shelf": "red"} for number in range(6)}
+    with Store.open() as store:
+        store.queue.set_limit("calls", 8)
+    with OpenAIServer(answer=answer, api_key="sk-mine") as server:
+        model = server_model(server.url).model_copy(update={"key_env": "MY_KEY"})
+        asked = PreviewRequest(pipeline=PIPELINE, rows=rows, metric=Named(name="ExactMatch"), model=model)
+        connection("openai/test-model", server.url, "sk-mine")
+        assert spent() == {"connection": 1}
+        launching.child_result("preview", asked, {"MY_KEY": "sk-mine"})
+        assert spent() == {"connection": 1, "preview": 6}
+        fresh = {n: {"text": f"lamp {n} again", "shelf": "red"} for n in range(6)}
+        found = launching.child_result(
+            "preview", asked.model_copy(update={"rows": fresh}), {"MY_KEY": "sk-mine"}
+        )
+        assert sum("budget of 1 calls is used up" in str(row["error"]) for row in found) == 5
+        with pytest.raises(
+            RunError, match=r"The limit of 8 calls a month is used up. It begins again next month."
+        ):
+            launching.child_result("preview", asked, {"MY_KEY": "sk-mine"})
+        assert spent() == {"connection": 1, "preview": 7}
+        assert len(server.requests) == 8
+
+
+def test_a_child_that_is_ended_counts_what_it_has_sent():
+    with OpenAIServer(answer=answer) as server:
+        server.piece_seconds = 0.5
+        answers = launching.ask_child("playground", request(model=server_model(server.url), stream=True))
+        next(answers)
+        answers.close()
+    assert spent() == {"playground": 1}
 
 
 def connection(name, url, key=None, key_env=None):

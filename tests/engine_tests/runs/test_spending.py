@@ -1,16 +1,14 @@
 """Limits on what a user's runs may use in a month: refused at the start, kept by the ledger, over several runs at once."""
 
-import time
-from datetime import UTC, datetime
-
 import pytest
-from support.run_setup import add_data, answer, server_model, spec, start_worker, wait_for
+from support.run_setup import add_data, answer, answers_kept, kill, server_model, spec, start_worker, wait_for
 from support.servers.openai_server import OpenAIServer
 
 from dashboard.state import launching
-from engine.errors import RunError
+from engine.errors import AccessError, RunError
 from engine.records import Usage
-from engine.runs.spending import check_spending, left_for, limited_budget, month_start
+from engine.runs.results.archive import bring_back, put_away
+from engine.runs.spending import check_spending, left_for, limited_budget
 from engine.runs.worker import work
 from engine.search.budget import Budget
 from engine.store.queue import SETTING
@@ -30,9 +28,13 @@ def store(home):
         yield store
 
 
+def spend(store, run, calls, usd=None):
+    store.spend.add_of_run(run, Usage(calls=calls, cost=usd), Usage())
+
+
 def used(store, user, calls=0, usd=None, state="finished"):
     run = store.runs.create("p", {}, "T", started_by=user)
-    store.runs.set_meters(run, Usage(calls=calls, cost=usd), 1.0)
+    spend(store, run, calls, usd)
     store.runs.set_state(run, state)
     return run
 
@@ -70,7 +72,7 @@ def test_runs_under_way_count_with_what_they_are_expected_to_use_still(store):
     store.settings.set(SETTING, {"calls": 1000})
     run = store.runs.create("p", {"budget": {"calls": 600}}, "T", estimated(900), started_by="ada")
     assert left_for(store, "ada").calls == 400
-    store.runs.set_meters(run, Usage(calls=200), 1.0)
+    spend(store, run, 200)
     assert left_for(store, "ada").calls == 400
     assert left_for(store, "ada", run).calls == 1000
     assert limited_budget(store, store.runs.get(run), Budget()).calls == 1000
@@ -79,13 +81,70 @@ def test_runs_under_way_count_with_what_they_are_expected_to_use_still(store):
     assert left_for(store, "ada").calls == 800
 
 
-def test_a_run_of_last_month_counts_no_more(store):
+def test_what_was_spent_last_month_counts_no_more(store):
     store.settings.set(SETTING, {"calls": 1000})
-    run = used(store, "ada", 900)
-    earlier = month_start(time.time()) - 1
-    assert datetime.fromtimestamp(earlier, UTC).day >= 28
-    store.connection.write("UPDATE runs SET created_at = ? WHERE id = ?", (earlier, run))
+    used(store, "ada", 900)
+    store.connection.write("UPDATE spend SET month = '2020-01'")
     assert left_for(store, "ada").calls == 1000
+
+
+def test_putting_away_and_deleting_give_nothing_back(home, store):
+    store.settings.set(SETTING, {"calls": 1000})
+    run = used(store, "ada", 500)
+    deleted = store.projects.create("D", {})
+    with_project = store.runs.create(deleted, {}, "T", started_by="ada")
+    spend(store, with_project, 450)
+    store.projects.delete(deleted)
+    path = put_away(store, [run])
+    assert left_for(store, "ada").calls == 50
+    bring_back(store, path)
+    assert left_for(store, "ada").calls == 50
+    for change in ("DELETE FROM spend", "UPDATE spend SET calls = calls - 1", "UPDATE spend SET cost = -1"):
+        with pytest.raises(AccessError, match="What was spent"):
+            store.connection.write(change)
+
+
+def test_who_goes_on_with_a_run_pays_for_what_follows(store):
+    store.settings.set(SETTING, {"calls": 1000})
+    run = store.runs.create("p", {"budget": {"calls": 600}}, "T", started_by="ada")
+    spend(store, run, 200)
+    store.runs.set_state(run, "stopped")
+    check_spending(store, "bob", {}, estimated(1200), run)
+    store.queue.expect(run, "bob")
+    assert limited_budget(store, store.runs.get(run), Budget()).calls == 1200, (
+        "200 of them are answered already"
+    )
+    spend(store, run, 300)
+    assert {user: spent.usage.calls for user, spent in store.spend.by("user").items()} == {
+        "bob": 300,
+        "ada": 200,
+    }
+
+
+def test_a_run_that_is_killed_is_counted_once_and_for_who_goes_on_with_it(home, store):
+    project = store.projects.create("P", {})
+    with OpenAIServer(answer=answer) as server:
+        server.hang_after(40)
+        settings = spec(add_data(home), model=server_model(server.url)).model_dump(mode="json")
+        run = store.runs.create(project, settings, "A run", started_by="ada")
+        worker = start_worker(home, run)
+        wait_for(lambda: sum(server.served.values()) >= 40 and server.active == server.hanging)
+        wait_for(lambda: answers_kept(home) == sum(server.served.values()))
+        kill(worker)
+        served = sum(server.served.values())
+        server.recover()
+        store.queue.expect(run, "bob")
+        assert work(home, run) == 0
+        by_user = {user: spent.usage.calls for user, spent in store.spend.by("user").items()}
+        assert sum(by_user.values()) == store.runs.get(run).calls == sum(server.served.values())
+        assert 0 < by_user["ada"] <= served
+        assert by_user["bob"] >= sum(server.served.values()) - served
+
+
+def test_what_a_killed_process_could_not_add_is_added_by_the_next(store):
+    run = used(store, "ada", 90)
+    store.spend.add_of_run(run, Usage(1), Usage(calls=101))
+    assert store.spend.of_run(run).calls == 101
 
 
 def test_a_run_ends_at_its_users_limit_as_with_its_own_budget_and_keeps_its_final_test(home, store):

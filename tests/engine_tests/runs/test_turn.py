@@ -1,15 +1,18 @@
 """Runs that wait for their turn, each in its own process: killed, cancelled, resumed, started by a dashboard that ends."""
 
+import os
 import signal
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
 
 import pytest
+from fault_tests.storage import fill
 from support.run_setup import PIPELINE, add_data, add_run, answer, kill, server_model, start_worker, wait_for
 from support.servers.openai_server import OpenAIServer
 
 from dashboard.state import launching
+from engine.errors import StoreFullError
 from engine.runs.child.playground import PreviewRequest
 from engine.runs.spec import Named
 from engine.store.processes import process_lives
@@ -144,3 +147,37 @@ def test_three_runs_at_once_and_a_preview_keep_to_the_limit_of_their_endpoint(ho
         assert [process.wait(180) for process in workers] == [0, 0, 0]
     assert server.peak == 5
     assert [state(home, run) for run in runs] == ["finished"] * 3
+
+
+def test_a_run_killed_while_it_waits_goes_on_at_once(home, two_runs):
+    (_, run_id), _ = two_runs
+    pid = launching.start(run_id)
+    wait_for(lambda: waits(home, run_id))
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not process_lives(pid))
+    assert state(home, run_id) == "lost"
+    launching.resume(run_id)
+    with Store.open(home, read_only=True) as store:
+        again = store.runs.get(run_id)
+    assert (again.state, again.pid != pid) == ("queued", True)
+    os.kill(again.pid, signal.SIGKILL)
+
+
+def test_a_run_that_finds_no_room_when_it_is_started_says_so_and_can_be_started_later(home, tmp_path):
+    small = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", home], capture_output=True)
+    if small.returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        run_id = add_run(home, optimizer=Named(name="LabeledFewShot"))
+        fill(home / "filler")
+        with pytest.raises(StoreFullError, match="is full"):
+            launching.start(run_id)
+        with start_worker(home, run_id) as worker:
+            assert b"is full" in worker.communicate(timeout=60)[1].replace(b"\n", b" ")
+        wait_for(lambda: state(home, run_id) == "lost", 10)
+        (home / "filler").unlink()
+        launching.start(run_id)
+        wait_for(lambda: state(home, run_id) in ("finished", "paused"))  # on so small a disk
+    finally:
+        launching.stop(run_id, untested=True)
+        subprocess.run(["umount", "-l", home], check=True)

@@ -275,7 +275,7 @@ def test_pause_resume_and_stop_through_the_store(tmp_path):
         assert server.calls == calls
         assert store.runs.get(run_id).state == "paused"
         server.hold(after=2)
-        store.runs.request_resume(run_id)
+        store.runs.request_resume(run_id, "")
         wait_for(lambda: server.held == 2, process=process)
         assert store.runs.get(run_id).state == "running"
         store.runs.request_pause(run_id)

@@ -32,6 +32,7 @@ def home(tmp_path):
         store.events.add(run, "note", "x")
         store.requests.add(run, "budget", {})
         store.links.make(run, 7)
+        store.spend.add_of_run(run, Usage(1), Usage(1))
         store.feedback.save(project, dataset, FEEDBACK)
         store.feedback.save_grade(project, dataset, 1, "a", 1.0)
         store.versions.add(project, run, candidate.id, {})

@@ -200,6 +200,7 @@ FORGERIES = (
     "UPDATE outcomes SET content = 'no JSON'",
     "UPDATE outcomes SET content = json_set(content, '$.usage', json('{\"calls\": -1}'))",
     "UPDATE candidates SET content = '[' || content",
+    'UPDATE candidates SET content = replace(content, \'"demos"\', \'"weights": "ollama/x", "demos"\')',
 )
 
 
@@ -221,13 +222,17 @@ def test_runs_from_elsewhere_count_for_no_user_and_their_tables_get_the_hash_of_
     with Store.open(home) as store:
         store.connection.write("UPDATE runs SET started_by = 'ann', calls = 400, cost = 3")
         stored = store.datasets.all()[0]
+        spent = store.spend.by("user")
         path = put_away(store, [run], tmp_path / "moved")
         with closing(sqlite3.connect(path)) as file:
+            file.execute("INSERT INTO spend VALUES ('ann', '2026-11', 'p', 'r', 'run', 900, 0, 0, 0, 9)")
             file.execute("UPDATE datasets SET id = 'f00df00df00d', content = CAST('a,b\n9,9\n' AS BLOB)")
             file.execute("UPDATE runs SET spec = json_set(spec, '$.dataset', 'f00df00df00d')")
             file.commit()
         bring_back(store, path)
-        assert [spend.user for spend in store.runs.spend()] == [FROM_ELSEWHERE]
+        assert store.spend.by("user") == spent
+        assert store.runs.get(run).from_archive
+        assert store.runs.get(run).started_by == ""
         forged = next(d for d in store.datasets.all() if d.id == "f00df00df00d")
         assert forged.hash != stored.hash
         again = store.datasets.add(stored.name, b"x", stored.hash, stored.columns, 1, "upload")

@@ -1,12 +1,15 @@
 """The schema: every step from the oldest on, with rows in it; newer files are refused; two openers agree."""
 
+import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 
-from engine.errors import StoreTooNewError
+from engine.errors import StoreFullError, StoreTooNewError
 from engine.records import Outcome, Usage
 from engine.store.migrations import SCHEMA_VERSION, STEPS, migrate
 from engine.store.store import FILE_NAME, Store
@@ -43,7 +46,8 @@ def test_old_files_are_brought_up_to_date_with_their_rows(tmp_path, version, rea
         "INSERT INTO projects (id, name, draft, created_at, updated_at) VALUES ('p', 'Old', '{\"a\": 1}', 1.0, 2.0)"
     )
     old.execute(
-        "INSERT INTO runs (id, project_id, title, spec, state, created_at) VALUES ('r', 'p', 'T', '{}', 'finished', 1)"
+        "INSERT INTO runs (id, project_id, title, spec, state, created_at, calls, cost) "
+        "VALUES ('r', 'p', 'T', '{}', 'finished', 1, 7, 0.5), ('forged', 'p', 'T', '{}', 'finished', 1, -7, 'x')"
     )
     old.execute(
         "INSERT INTO trials (run_id, number, candidate_id, split, label, rows_total, started_at) "
@@ -60,10 +64,27 @@ def test_old_files_are_brought_up_to_date_with_their_rows(tmp_path, version, rea
         assert (store.runs.get("r").started_by, store.members.of("p")) == ("", [])
         failed = 1 if version < 6 else 0  # counted by the step that has added the column
         assert (store.trials.all("r")[0].split, store.trials.all("r")[0].failed) == ("test", failed)
+        spent = store.spend.by("user")[""]
+        assert (spent.usage, spent.runs) == (Usage(7, cost=0.5), 1)
+        assert store.spend.by("project_id", "1970-01") == {"p": spent}
         fresh = sqlite3.connect(":memory:", isolation_level=None)
         migrate(fresh)
         assert schema(store.connection._db) == schema(fresh)
         fresh.close()
+    assert {path.name for path in tmp_path.glob("*.db")} == {FILE_NAME, f"tuneboard.schema-{version}.db"}
+    with closing(sqlite3.connect(tmp_path / f"tuneboard.schema-{version}.db")) as copy:
+        assert copy.execute("PRAGMA user_version").fetchone()[0] == version
+        assert copy.execute("SELECT name FROM projects").fetchall() == [("Old",)]
+
+
+def test_an_upgrade_that_finds_no_room_for_the_copy_changes_nothing(tmp_path, monkeypatch):
+    old_file(tmp_path / FILE_NAME, 3).close()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    for read_only in (False, True):
+        with pytest.raises(StoreFullError, match="A copy of the database"):
+            Store.open(tmp_path, read_only=read_only)
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as file:
+        assert file.execute("PRAGMA user_version").fetchone()[0] == 3
 
 
 def test_a_newer_file_is_refused_and_left_alone(tmp_path):

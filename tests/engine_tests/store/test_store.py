@@ -102,7 +102,7 @@ def test_run_life(store, run_id):
     assert run.started_at is not None
     store.runs.request_pause(run_id)
     assert store.runs.get(run_id).pause_requested
-    store.runs.request_resume(run_id)
+    store.runs.request_resume(run_id, "")
     assert not store.runs.get(run_id).pause_requested
     store.runs.request_stop(run_id)
     assert store.runs.get(run_id).stop_requested

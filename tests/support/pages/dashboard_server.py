@@ -17,10 +17,13 @@ FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-
 
 
 class Server:
-    """A dashboard on a port of its own, over a data folder of its own. It can be stopped and started again."""
+    """A dashboard on a port of its own, over a data folder of its own. It can be stopped and started again.
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
+    `command` is the module that serves it, and its arguments before the port.
+    """
+
+    def __init__(self, home: Path, *command: str) -> None:
+        self.home, self._command = home, command or ("dashboard.server",)
         self.port = own_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
@@ -28,7 +31,7 @@ class Server:
     def start(self) -> Server:
         log = (self.home / "server.log").open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "dashboard.server", "--port", str(self.port)],
+            [sys.executable, "-m", *self._command, "--port", str(self.port)],
             env={**os.environ, "TUNEBOARD_HOME": str(self.home)},
             stdin=subprocess.DEVNULL,
             stdout=log,

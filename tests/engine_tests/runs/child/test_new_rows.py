@@ -101,7 +101,7 @@ def test_the_process_answers_and_problems_are_sentences():
             capture_output=True,
             check=True,
         )
-    assert len(json.loads(done.stdout)["content"]["rows"]) == 4
+    assert len(json.loads(done.stdout.splitlines()[-1])["content"]["rows"]) == 4
     offline = NewRowsRequest(pipeline=TASK, examples=({"mail": "a", "team": "b"},))
     assert "cannot make up" in answer_request(in_envelope(offline)).problem
     assert "cannot be read" in answer_request(b"{}").problem

@@ -123,7 +123,7 @@ def test_the_process_answers_json_and_never_loads_litellm():
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert [a["name"] for a in json.loads(done.stdout)["content"]] == ["start", "best"]
+    assert [a["name"] for a in json.loads(done.stdout.splitlines()[-1])["content"]] == ["start", "best"]
 
 
 def test_answers_are_told_piece_by_piece_as_they_are_written():
@@ -146,7 +146,9 @@ def test_the_process_writes_pieces_as_lines_before_the_attempts():
             capture_output=True,
             check=False,
         )
-    *pieces, last = [json.loads(line) for line in done.stdout.splitlines()]
+    *lines, last = [json.loads(line) for line in done.stdout.splitlines()]
+    pieces = [line for line in lines if not line["usage"]]
+    assert [line["usage"]["calls"] for line in lines if line["usage"]] == [1, 2, 2]
     assert last["final"]
     assert len(last["content"]) == 2
     assert pieces

@@ -106,5 +106,5 @@ def test_the_process_answers_json():
         capture_output=True,
         check=True,
     )
-    found = [Outcome.from_json(one) for one in json.loads(done.stdout)["content"]]
+    found = [Outcome.from_json(one) for one in json.loads(done.stdout.splitlines()[-1])["content"]]
     assert [o.row for o in found] == list(ROWS)
