@@ -75,7 +75,7 @@ try:
     if user := users.current():
         with st.sidebar, ui.row("signed_in"):
             st.markdown(f":material/account_circle: {escape_markdown(user.name, 60)}", width="stretch")
-            st.html('<a href="/sign-out" style="color: inherit">Sign out</a>', width="content")
+            st.html(HERE / "static" / "sign_out.html", width="content")
     if LOOKING and chosen in changing:
         read_only_notice()
     else:

@@ -1,14 +1,18 @@
-"""The users of a project: who they are, and the dialog in which its owner shares it."""
+"""Sharing: the dialog in which its owner shares a project with users, and the list of links to reports."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
 
 import streamlit as st
 
 from dashboard.components import ui
+from dashboard.serving.shared import shared
 from dashboard.state import users
+from dashboard.state.writing import writing
 from dashboard.views.text import escape_markdown
 from engine.store.access import OWNER_ONLY
-from engine.store.rows import MemberRow, ProjectRow, Role
+from engine.store.rows import LinkRow, MemberRow, ProjectRow, Role
 
 TITLES: dict[Role, str] = {"viewer": "Viewer", "editor": "Editor", "owner": "Owner"}
 ABOUT = (
@@ -99,3 +103,17 @@ def _set(project_id: str, user: str, role: Role) -> None:
 def _take_off(project_id: str, user: str) -> None:
     with ui.problem_kept(PROBLEM):
         users.take_off(project_id, user)
+
+
+def link_rows(links: Iterable[LinkRow], titles: Mapping[str, str]) -> None:
+    """Show links to reports, each with a button that ends it; `titles` are the runs' by id."""
+    for link in links:
+        with ui.row(f"link_{link.hash[-12:]}", wrap=False):
+            title = escape_markdown(titles.get(link.run_id, "A run that was put away"), 60)
+            st.markdown(f"{title} · {escape_markdown(shared(link))}", width="stretch")
+            ui.button("End this link", f"end_{link.hash[-12:]}", on_click=ui.callback(_end, link.hash))
+
+
+def _end(link: str) -> None:
+    with writing() as store:
+        store.links.end(link)

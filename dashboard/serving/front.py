@@ -24,7 +24,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dashboard.serving.guard import HEALTH, Door, SameOrigin, SignIn
+from dashboard.serving.guard import HEALTH, Door, PageFiles, SameOrigin, SignIn, refuse
 from dashboard.serving.shared import SharedReports
 
 # Nothing a page holds, an uploaded text included, can make the browser ask another machine for anything.
@@ -55,6 +55,8 @@ DASHBOARD = Path(__file__).parents[1]
 
 FIRST_PAGE_SECONDS = 2.5
 """The parts of later pages are loaded this long after the first page connects."""
+
+NOT_RUNNING = "The dashboard is not running. Look at the messages where it was started."
 
 _log = logging.getLogger(__name__)
 
@@ -141,10 +143,11 @@ class Front:
                 Mount("/", self._pass_on),
             ],
             middleware=[
+                Middleware(SameOrigin),
                 Middleware(SharedReports),  # before the door: a link shows a report to others
                 Middleware(SecurityHeaders),
-                Middleware(SameOrigin),
                 *([Middleware(SignIn, door=door)] if door else ()),
+                Middleware(PageFiles),
             ],
             lifespan=self._lifespan,
         )
@@ -184,7 +187,7 @@ class Front:
         """Let the site answer, as soon as it is there."""
         await self._ready.wait()
         if self._site is None:
-            await _refuse(scope, receive, send)
+            await refuse(scope, receive, send, 503, NOT_RUNNING)
             return
         if scope["type"] == "websocket" and not self._connected:
             self._connected = True
@@ -205,12 +208,3 @@ def document(folder: Path) -> bytes:
     script = (DASHBOARD / "static" / "early.js").read_bytes()
     page = (folder / "index.html").read_bytes().replace(b"<title>Streamlit<", b"<title>Tuneboard<", 1)
     return page.replace(b"</head>", b"<script>" + script + b"</script></head>", 1)
-
-
-async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer that the server is closing."""
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1012})
-        return
-    text = "The dashboard is not running. Look at the messages where it was started."
-    await PlainTextResponse(text, 503, headers={"cache-control": "no-store"})(scope, receive, send)

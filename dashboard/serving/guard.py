@@ -1,4 +1,8 @@
-"""Guards of the dashboard's server: only its own pages reach it and, where it has a door, only who has signed in."""
+"""Guards of the dashboard's server: its own pages reach it and, where it has a door, users who have signed in.
+
+What a user may fetch and upload is read from the messages to the user's pages: an address in a text that a page shows opens
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,16 @@ import asyncio
 import hashlib
 import hmac
 import html
+import importlib
 import os
 import re
 import secrets
 import time
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers
@@ -32,12 +38,18 @@ USER_HEADER = "x-tuneboard-user"
 SIGN_IN, SIGN_OUT, OIDC_IN = "/sign-in", "/sign-out", "/sign-in/oidc"
 COOKIE_SECONDS = 30 * 24 * 3600
 WRONG_SECONDS, MOST_WRONG = 2.0, 5
-"""A wrong token is answered this late; from one address this many may wait, and further ones are not looked at."""
+"""A wrong token is answered this late; from one address this many may wait. The right one gets in meanwhile."""
 
 LONGEST_FORM = 4096
-FILES = "/media/"
-MOST_FILES = 10_000
-"""Files of one user's pages that are remembered; the ones sent longest ago are forgotten first."""
+FILES, UPLOADS = "/media/", "/_stcore/upload_file/"
+MOST_OF_PAGE, MOST_OF_USER = 600 * 1024 * 1024, 1000 * 1024 * 1024
+"""Bytes of uploads in memory, of one page and of all pages of a user. Documents are uploaded by up to 500 MB."""
+
+METRICS = ("/metrics", "/_stcore/metrics")
+"""Paths of the server's figures, which are for administrators: Tuneboard's, and Streamlit's."""
+
+MOST_SOCKETS, MOST_SOCKETS_OF_SIGN_IN = 100, 60
+"""Websockets that one user, and one browser of the user, may have open: each tab has one or two."""
 
 _PAGE = Path(__file__).parents[1] / "static" / "sign_in.html"
 
@@ -48,28 +60,33 @@ def own_hosts() -> tuple[str, ...]:
     return ("127.0.0.1", "localhost", *([public] if public else []))
 
 
-def from_elsewhere(headers: Headers) -> bool:
-    """Return whether a page of another address sends a request; what is no browser's page names no origin.
+def refusal(headers: Headers) -> str:
+    """Return why a request is refused: it is for another host, or of a page of another address; "" for others.
 
-    Browsers take all ports of one machine for one site, so that only the whole address tells pages apart.
+    Browsers take all ports of one machine for one site, so that only the whole address tells pages apart. What is no browser's
+    page names no origin.
 
-    >>> from_elsewhere(Headers({"host": "127.0.0.1:8501", "origin": "http://127.0.0.1:8601"}))
-    True
+    >>> refusal(Headers({"host": "127.0.0.1:8501", "origin": "http://127.0.0.1:8601"}))
+    "Only the dashboard's own pages may ask for this."
     """
-    origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != headers.get("host", "")
+    host, origin = headers.get("host", ""), headers.get("origin")
+    if re.sub(r":\d*$", "", host).lower() not in own_hosts():
+        return "The dashboard answers only at the address that it was started with."
+    if origin is not None and origin.partition("://")[2] != host:
+        return "Only the dashboard's own pages may ask for this."
+    return ""
 
 
 class SameOrigin:
-    """Middleware that refuses requests and sockets of pages from another address, another port of this machine included."""
+    """Middleware that refuses what asks for another host, and pages from another address, be it a port of this machine."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass a request on."""
-        if scope["type"] in ("http", "websocket") and from_elsewhere(Headers(scope=scope)):
-            await _refuse(scope, receive, send, 403, "Only the dashboard's own pages may ask for this.")
+        if scope["type"] in ("http", "websocket") and (reason := refusal(Headers(scope=scope))):
+            await refuse(scope, receive, send, 403, reason)
             return
         await self._app(scope, receive, send)
 
@@ -144,47 +161,17 @@ class Cookies:
         return hmac.new(self._key, f"{rest}|{self._door.proof(name)}".encode(), hashlib.sha256).hexdigest()
 
 
-class SentFiles:
-    """Addresses of pictures and downloads that each user's pages were sent. Streamlit itself answers every user.
-
-    >>> sent = SentFiles()
-    >>> sent.note("ada", b"...\x12\x0f/media/0a1b.png...")
-    >>> sent.may_read("ada", "/media/0a1b.png"), sent.may_read("bob", "/media/0a1b.png")
-    (True, False)
-    """
-
-    _address = re.compile(rb"/media/(\w+)")
-
-    def __init__(self) -> None:
-        self._ids: dict[str, dict[bytes, None]] = {}
-
-    def note(self, name: str, message: bytes) -> None:
-        """Remember the files that a message to a user's page names."""
-        for found in self._address.findall(message):
-            ids = self._ids.setdefault(name, {})
-            ids.pop(found, None)
-            ids[found] = None
-            if len(ids) > MOST_FILES:
-                del ids[next(iter(ids))]
-
-    def may_read(self, name: str, path: str) -> bool:
-        """Return whether a user's pages were sent the file at a path."""
-        found = self._address.match(path.encode())
-        return found is not None and found[1] in self._ids.get(name, {})
-
-
 class SignIn:
     """Middleware that answers who has not signed in with the page to do so, and nothing else.
 
     A user signs in with a token, typed on that page (one without a name: also in the address, as ?token=...), or at an OpenID
-    Connect provider where Streamlit is set up for one. Each message of an open socket is checked again. Files that pages show or
-    offer are sent to users whose pages were sent their addresses.
+    Connect provider where Streamlit is set up for one. Each message of an open socket is checked again.
     """
 
     def __init__(self, app: ASGIApp, door: Door) -> None:
         self._app, self._door, self._cookies = app, door, Cookies(door)
         self._wrong: Counter[str] = Counter()
-        self._files = SentFiles()
+        self._sockets: Counter[tuple[str, ...]] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass a request on."""
@@ -196,8 +183,10 @@ class SignIn:
         if scope["type"] == "http" and (answer := await self._own_page(Request(scope, receive), user)):
             answer.headers["cache-control"] = "no-store"
             await answer(scope, receive, send)
-        elif user is not None and path.startswith(FILES) and not self._files.may_read(user.name, path):
-            await _refuse(scope, receive, send, 404, "Your pages show no such file. Open the page again.")
+        elif user is not None and path in METRICS and not user.administrator:
+            await refuse(scope, receive, send, 403, "Only an administrator may read the server's figures.")
+        elif user is not None and scope["type"] == "websocket":
+            await self._socket(user, connection, receive, send)
         elif user is not None:
             await self._pass_on(user, connection, receive, send)
         elif self._has_oidc and path in _oidc().PATHS:
@@ -205,7 +194,19 @@ class SignIn:
         elif scope["type"] == "http" and scope["method"] == "GET":
             await self._page(connection, 401)(scope, receive, send)
         else:
-            await _refuse(scope, receive, send, 401, "Sign in first.")
+            await refuse(scope, receive, send, 401, "Sign in first.")
+
+    async def _socket(self, user: User, connection: HTTPConnection, receive: Receive, send: Send) -> None:
+        sign_in = (user.name, connection.cookies.get(_cookie_name(connection), ""))
+        places = {(user.name,): MOST_SOCKETS, sign_in: MOST_SOCKETS_OF_SIGN_IN}
+        if any(self._sockets[place] >= most for place, most in places.items()):
+            await refuse(connection.scope, receive, send, 429, "Close other tabs first.")
+            return
+        self._sockets.update(places.keys())
+        try:
+            await self._pass_on(user, connection, receive, send)
+        finally:
+            self._sockets -= Counter(places.keys())  # forgets those without a socket
 
     async def _pass_on(self, user: User, connection: HTTPConnection, receive: Receive, send: Send) -> None:
         name = USER_HEADER.encode()
@@ -219,13 +220,7 @@ class SignIn:
                 return {"type": "websocket.disconnect", "code": 1008}
             return message
 
-        async def send_noted(message: Message) -> None:
-            if data := message.get("bytes"):
-                self._files.note(user.name, data)
-            await send(message)
-
-        is_socket = scope["type"] == "websocket"
-        await self._app(scope, receive_checked, send_noted if is_socket else send)
+        await self._app(scope, receive_checked, send)
 
     @property
     def _has_oidc(self) -> bool:
@@ -239,6 +234,8 @@ class SignIn:
             return self._cookies.user(cookie)
         if self._has_oidc and (name := _oidc().user_in(cookies)):
             return self._door.named(name, oidc=True)
+        if connection.scope["path"] in METRICS:
+            return self._door.by_token(connection.headers.get("authorization", "").removeprefix("Bearer "))
         return None
 
     async def _own_page(self, request: Request, user: User | None) -> Response | None:
@@ -246,7 +243,7 @@ class SignIn:
         path, method = request.url.path, request.method
         if path == SIGN_IN and method == "POST":
             return await self._signed_in(request)
-        if path == SIGN_OUT:
+        if path == SIGN_OUT and method == "POST":
             return self._signed_out(request)
         if path == OIDC_IN and self._has_oidc:
             return RedirectResponse(_oidc().login_path(), 303)
@@ -266,20 +263,19 @@ class SignIn:
                 return self._page(request, 413, "This is no token.")
         form = dict(parse_qsl(body.decode("latin-1")))
         to = form.get("to", "/")
-        if self._wrong[_address(request)] >= MOST_WRONG:
-            return self._page(request, 429, "Too many wrong tokens at once. Try again in a few seconds.", to)
         user = self._door.by_token(form.get("token", "").strip())
         return await self._wrong_token(request, to) if user is None else self._let_in(request, user, to)
 
     async def _wrong_token(self, request: Request, to: str = "") -> Response:
         address = _address(request)
-        if self._wrong[address] < MOST_WRONG:
-            self._wrong[address] += 1
-            try:
-                await asyncio.sleep(WRONG_SECONDS)
-            finally:
-                self._wrong[address] -= 1
-                self._wrong += Counter()  # forgets the addresses that wait no more
+        if self._wrong[address] >= MOST_WRONG:
+            return self._page(request, 429, "Too many wrong tokens at once. Try again in a few seconds.", to)
+        self._wrong[address] += 1
+        try:
+            await asyncio.sleep(WRONG_SECONDS)
+        finally:
+            self._wrong[address] -= 1
+            self._wrong += Counter()  # forgets the addresses that wait no more
         return self._page(
             request, 401, "This token is not known here. Ask your administrator for a new one.", to
         )
@@ -314,7 +310,9 @@ class SignIn:
             other = f'<a class="button" href="{OIDC_IN}">Sign in with your organisation</a>'
             if name := _oidc().user_in(connection.cookies):
                 problem = problem or f"{name} may not come in here. Ask your administrator."
-                other += f'<a href="{SIGN_OUT}">Use another account</a>'
+                other += (
+                    f'<form method="post" action="{SIGN_OUT}"><button>Use another account</button></form>'
+                )
         to = to or ("/" if path.startswith(SIGN_IN) else f"{path}?{query}" if query else path)
         hint = (
             "The address that was printed where Tuneboard was started has the token."
@@ -328,6 +326,104 @@ class SignIn:
         return HTMLResponse(page, status, headers={"cache-control": "no-store"})
 
 
+@dataclass
+class _Page:
+    """A page's session: the addresses of files that it was sent, its script's run, and the last one that asked for a file."""
+
+    id: str
+    user: str
+    sockets: int = 0
+    coming: int = 0
+    run: str = ""
+    asked_in: str = ""
+    files: set[str] = field(default_factory=set)
+
+    @property
+    def uploaded(self) -> int:
+        """Bytes of its uploads, with those on their way."""
+        stored = _streamlit("runtime").get_instance().uploaded_file_mgr.file_storage.get(self.id, {})
+        return self.coming + sum(len(file.data) for file in stored.values())
+
+    def note(self, message: Any) -> None:
+        """Note what the page is sent. Uploads are freed after a run of the whole script that asks for none."""
+        element = message.delta.new_element
+        self.run = message.metadata.run.script_run_id or self.run  # only some messages of a run name it
+        addresses = [image.url for image in element.imgs.imgs]
+        addresses += [element.download_button.url, message.backend_operation_response.deferred_file.url]
+        self.files |= {address.partition(".")[0] for address in addresses}
+        if element.HasField("file_uploader"):
+            self.asked_in = self.run
+        done = message.HasField("script_finished") and not message.script_finished  # 0 is successfully
+        if done and self.asked_in != self.run:
+            self.asked_in = ""
+            _streamlit("runtime").get_instance().uploaded_file_mgr.remove_session_files(self.id)
+
+
+class PageFiles:
+    """Middleware between users and the files that Streamlit has in memory, which itself answers every user."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._pages: dict[str, _Page] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or pass a request on."""
+        path, user = scope.get("path", ""), Headers(raw=scope.get("headers", [])).get(USER_HEADER, "")
+        pages = [page for page in self._pages.values() if page.user == user]
+        if scope["type"] == "websocket":
+            await self._socket(user, scope, receive, send)
+        elif path.startswith(UPLOADS):
+            await self._upload(pages, scope, receive, send)
+        elif path.startswith(FILES) and not any(path.partition(".")[0] in page.files for page in pages):
+            await refuse(scope, receive, send, 404, "Your pages show no such file. Open the page again.")
+        else:
+            await self._app(scope, receive, send)
+
+    async def _socket(self, user: str, scope: Scope, receive: Receive, send: Send) -> None:
+        page: _Page | None = None
+
+        async def send_noted(message: Message) -> None:
+            nonlocal page
+            if data := message.get("bytes"):
+                sent = _streamlit("proto.ForwardMsg_pb2").ForwardMsg.FromString(data)
+                if page is None and (session := sent.new_session.initialize.session_id):
+                    page = self._pages.setdefault(session, _Page(session, user))
+                    page.sockets += 1
+                if page is not None:
+                    page.note(sent)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noted)
+        finally:
+            if page is not None:
+                page.sockets -= 1
+                # Once they have passed, Streamlit finds the session no more, and frees it when another one ends.
+                seconds = _streamlit("config").get_option("server.disconnectedSessionTTL")
+                asyncio.get_running_loop().call_later(0.9 * seconds, self._end, page)
+
+    def _end(self, page: _Page) -> None:
+        if not page.sockets:
+            self._pages.pop(page.id, None)
+            _streamlit("runtime").get_instance().close_session(page.id)
+
+    async def _upload(self, pages: list[_Page], scope: Scope, receive: Receive, send: Send) -> None:
+        session = scope["path"].removeprefix(UPLOADS).partition("/")[0]
+        page = next((page for page in pages if page.id == session and page.asked_in), None)
+        length = Headers(scope=scope).get("content-length", "")
+        size = int(length) if length.isdecimal() else MOST_OF_PAGE + 1 if scope["method"] == "PUT" else 0
+        if page is None:
+            await refuse(scope, receive, send, 403, "The page asks for no file. Load it again.")
+        elif page.uploaded + size > MOST_OF_PAGE or sum(p.uploaded for p in pages) + size > MOST_OF_USER:
+            await refuse(scope, receive, send, 413, "A page may upload 600 MB. Load it again to upload more.")
+        else:
+            page.coming += size
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                page.coming -= size
+
+
 def _cookie_name(connection: HTTPConnection) -> str:
     # Cookies hold for all ports of a machine: each server has its own.
     port = re.sub("[^0-9]", "", connection.headers.get("host", "").rpartition(":")[2])
@@ -338,7 +434,8 @@ def _address(connection: HTTPConnection) -> str:
     return connection.client.host if connection.client else ""
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, message: str) -> None:
+async def refuse(scope: Scope, receive: Receive, send: Send, status: int, message: str) -> None:
+    """Refuse a request with a status and a message, a websocket without one."""
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.close", "code": 1008})
@@ -351,3 +448,7 @@ def _oidc() -> ModuleType:
     from dashboard.serving import oidc
 
     return oidc
+
+
+def _streamlit(name: str) -> Any:
+    return importlib.import_module(f"streamlit.{name}")

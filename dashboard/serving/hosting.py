@@ -18,13 +18,14 @@ import streamlit as st
 
 if sys.modules["plotly.graph_objects"] is None:  # the refusal ends here: from now on it can be imported
     del sys.modules["plotly.graph_objects"]
-from starlette.routing import Mount, WebSocketRoute
+from starlette.routing import Mount, Route, WebSocketRoute
 from streamlit.components.v2 import manifest_scanner
 from streamlit.web import bootstrap
 
 from dashboard.serving import stream
 from dashboard.serving.front import DASHBOARD, CachedFiles, package_folder
-from dashboard.serving.guard import USER_HEADER, own_hosts
+from dashboard.serving.guard import METRICS, USER_HEADER, own_hosts
+from dashboard.serving.metrics import metrics
 from dashboard.state import reading, users
 from dashboard.state.editing import examples
 from engine.dataset.memory import keep_little
@@ -52,6 +53,7 @@ def hosted(port: int) -> st.App:
         routes=[
             Mount("/vendor", CachedFiles(package_folder("plotly") / "package_data", "public, max-age=86400")),
             WebSocketRoute(stream.PATH, stream.live),
+            Route(METRICS[0], metrics),
         ],
     )
     bootstrap.load_config_options(

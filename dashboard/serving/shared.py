@@ -6,9 +6,17 @@ No page, no session and no Streamlit take part: a link that has ended answers no
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from engine.users import user_file
+
+if TYPE_CHECKING:
+    from engine.store.rows import LinkRow
+    from engine.store.store import Store
 
 PATH = "/shared/"
 """Path of a link, before its token."""
@@ -31,7 +39,7 @@ class SharedReports:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app, self._one_at_a_time = app, asyncio.Lock()
-        self._last: tuple[tuple[str, int], str] | None = None
+        self._last: tuple[tuple[LinkRow, int], str] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass a request on."""
@@ -54,14 +62,30 @@ class SharedReports:
 
         try:
             with Store.open(read_only=True) as store:
-                run_id = store.links.run_of(token)
-                if run_id is None:
+                link = store.links.find(token)
+                if link is None or not _may_share(store, link):
                     return PlainTextResponse(ENDED, 404, headers=HEADERS)
-                key = (run_id, store.runs.version(run_id))
+                key = (link, store.runs.version(link.run_id))
                 if self._last is None or self._last[0] != key:
-                    self._last = (key, run_report(store, run_id))
+                    self._last = (key, run_report(store, link.run_id, shared(link)))
         except NotFoundError:  # the run is in an archive, or was deleted meanwhile
             return PlainTextResponse(ENDED, 404, headers=HEADERS)
         except EngineError:
             return PlainTextResponse(TROUBLE, 503, headers=HEADERS)
         return HTMLResponse(self._last[1], headers=HEADERS)
+
+
+def shared(link: LinkRow) -> str:
+    """Return who made a link, and until when it works."""
+    until = datetime.fromtimestamp(link.ends_at).astimezone().strftime("%d %b %Y, %H:%M")
+    return f"Shared {f'by {link.made_by} ' if link.made_by else ''}until {until}"
+
+
+def _may_share(store: Store, link: LinkRow) -> bool:
+    """Return whether the maker of a link may still change its project, as the maker of one must."""
+    file = user_file()
+    if file is None or not link.made_by:
+        return True
+    user = file.named(link.made_by)
+    role = store.members.role(store.runs.get(link.run_id).project_id, link.made_by)
+    return user is not None and (user.administrator or role in ("editor", "owner"))

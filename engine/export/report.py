@@ -73,10 +73,11 @@ def report_html(
     rows: Sequence[ReportRow],
     settings: Sequence[tuple[str, str]],
     leads: Sequence[Lead] = (),
+    shared: str = "",
 ) -> str:
     """Return the whole file's text. `settings` are (name, value) in plain words, `leads` the best prompts so far.
 
-    The run has a result.
+    The run has a result. `shared` says who shared it.
     """
     result, own = run.result or {}, result_shown(run.result)
     by_id = {c.id: c.candidate for c in candidates}
@@ -93,6 +94,7 @@ def report_html(
         .render(
             title=run.title,
             project=project,
+            shared=shared,
             ended=f"{run.state.capitalize()} on {ended.strftime('%d %B %Y at %H:%M')}",
             made=datetime.now().astimezone().strftime("%d %B %Y"),
             sentences=result_sentences(result),

@@ -17,8 +17,8 @@ DAYS = (1, 7, 30, 90)
 class Links(StorePart):
     """Reading and writing links."""
 
-    def make(self, run_id: str, days: int) -> str:
-        """Store a new link to a run; return its token, which is kept nowhere. Links past their end date go.
+    def make(self, run_id: str, days: int, made_by: str = "") -> str:
+        """Store a new link to a run, made by a user; return its token, which is stored nowhere. Links past their end date go.
 
         Raises RunError where it would work for another number of days than one of `DAYS`.
         """
@@ -30,23 +30,21 @@ class Links(StorePart):
             "run_id": run_id,
             "created_at": now,
             "ends_at": now + days * 86_400,
+            "made_by": made_by,
         }
         with self._db.transaction():
             self._db.write("DELETE FROM links WHERE run_id = ? AND ends_at < ?", (run_id, now))
             self._db.insert("links", values)
         return token
 
-    def of_run(self, run_id: str) -> list[LinkRow]:
-        """Return a run's links that work, in the order made."""
-        rest = "FROM links WHERE run_id = ? AND ends_at >= ? ORDER BY created_at"
-        return self._db.records(LinkRow, rest, (run_id, time.time()))
+    def all(self) -> list[LinkRow]:
+        """Return the links that work, in the order made."""
+        return self._db.records(LinkRow, "FROM links WHERE ends_at >= ? ORDER BY created_at", (time.time(),))
 
-    def run_of(self, token: str) -> str | None:
-        """Return the id of the run that a token shows; None where the link has ended, or never was one."""
-        sql = "SELECT run_id FROM links WHERE hash = ? AND ends_at >= ?"
-        rows = self._db.read(sql, (token_hash(token), time.time()))
-        return str(rows[0][0]) if rows else None
+    def find(self, token: str) -> LinkRow | None:
+        """Return the link with a token; None where it has ended, or never was one."""
+        return next((link for link in self.all() if link.hash == token_hash(token)), None)
 
-    def end(self, run_id: str) -> None:
-        """End every link to a run, at once."""
-        self._db.write("DELETE FROM links WHERE run_id = ?", (run_id,))
+    def end(self, link: str) -> None:
+        """End a link, given by its hash, at once."""
+        self._db.write("DELETE FROM links WHERE hash = ?", (link,))

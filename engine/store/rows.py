@@ -249,12 +249,13 @@ class RequestRow:
 
 @dataclass(frozen=True, slots=True)
 class LinkRow:
-    """A link that shows a run's report until `ends_at`. `hash` is that of its token."""
+    """A link that shows a run's report until `ends_at`. `hash` is that of its token, `made_by` a user's name."""
 
     hash: str
     run_id: str
     created_at: float
     ends_at: float
+    made_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

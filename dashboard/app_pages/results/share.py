@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from urllib.parse import urlsplit
 
 import streamlit as st
 
 from dashboard.components import ui
+from dashboard.components.share import link_rows
 from dashboard.serving.shared import PATH
-from dashboard.state import reading
+from dashboard.state import reading, users
 from dashboard.state.writing import read_only, writing
 from engine.store.links import DAYS
 from engine.store.rows import RunRow
 from engine.text import counted
+from engine.users import token_hash
 
 USUAL_DAYS = 7
 PROBLEM = "share_link_problem"
@@ -26,33 +27,24 @@ def share_link(run: RunRow) -> None:
     with st.popover("Share a link", icon=":material/link:", key="share_link"):
         st.caption(
             "Anyone who has the link can read the report, the test rows in it included, without signing in, and nothing else. "
-            "It ends by itself, or at once when you end it here."
+            "It ends by itself, at once when you end it here, and when you may not change the project any more."
         )
         days = ui.pick("It works for", {d: counted(d, "day") for d in DAYS}, USUAL_DAYS, key="link_days")
         ui.button("Make a link", "link_make", icon="add_link", on_click=ui.callback(_make, run.id, days))
         ui.problem_line(PROBLEM)
-        if token := st.session_state.get(_key(run.id)):
+        working = [link for link in reading.links() if link.run_id == run.id]
+        token = st.session_state.get(_key(run.id), "")
+        if token_hash(token) in {link.hash for link in working}:
             st.code(f"{_origin()}{PATH}{token}", language=None, wrap_lines=True)
             st.caption("Copy it now: only a hash of it is kept, so it cannot be shown again.")
             if urlsplit(_origin()).hostname in ("127.0.0.1", "localhost"):
                 st.caption("This dashboard can only be reached from this machine, and so can the link.")
-        if working := reading.links(run.id):
-            last = datetime.fromtimestamp(max(link.ends_at for link in working)).astimezone()
-            st.caption(
-                f"{counted(len(working), 'link')} to this report: the last ends on {last.strftime('%d %b %Y, %H:%M')}."
-            )
-            ui.button("End all links now", "link_end", icon="link_off", on_click=ui.callback(_end, run.id))
+        link_rows(working, {run.id: run.title})
 
 
 def _make(run_id: str, days: int) -> None:
     with ui.problem_kept(PROBLEM), writing() as store:
-        st.session_state[_key(run_id)] = store.links.make(run_id, days)
-
-
-def _end(run_id: str) -> None:
-    with ui.problem_kept(PROBLEM), writing() as store:
-        store.links.end(run_id)
-        st.session_state.pop(_key(run_id), None)
+        st.session_state[_key(run_id)] = store.links.make(run_id, days, users.name())
 
 
 def _key(run_id: str) -> str:

@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard.app_pages.settings.users import figures
 from dashboard.components import ui
 from dashboard.components.forms import model_facts
+from dashboard.components.share import link_rows
 from dashboard.components.tables import small_table
 from dashboard.state import models, reading, users
 from dashboard.state.editing import drafts
@@ -427,6 +428,14 @@ def storage_card() -> None:
         st.caption(
             "Projects, runs, files and exports, on this machine only. Set TUNEBOARD_HOME to use another folder."
         )
+
+
+def links_card() -> None:
+    """Show the links to reports that work: to an administrator all, to a user their own."""
+    links = [link for link in reading.links() if users.is_administrator() or link.made_by == users.name()]
+    if links:
+        with ui.card("links_card", "Shared reports", "Anyone who has such a link can read the report."):
+            link_rows(links, {run.id: run.title for run in reading.runs()})
 
 
 BACKEND_TITLES: dict[BackendName, str] = {"local": "On this machine", "ray": "On a Ray cluster"}

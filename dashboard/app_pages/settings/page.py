@@ -5,6 +5,7 @@ import streamlit as st
 from dashboard.app_pages.settings.cards import (
     backend_card,
     found_models,
+    links_card,
     model_form,
     model_list,
     spending_card,
@@ -40,6 +41,7 @@ with right:
         backend_card()
         limits_card()
     spending_card()
+    links_card()
     if administrator:
         storage_card()
 note = st.session_state.pop("key_note", "")

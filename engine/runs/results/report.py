@@ -28,8 +28,11 @@ from engine.text import percent
 from engine.training.file import training_lines
 
 
-def run_report(store: Store, run_id: str) -> str:
-    """Return a run's report as HTML text. Raises NotFoundError, or RunError when it has no result yet."""
+def run_report(store: Store, run_id: str, shared: str = "") -> str:
+    """Return a run's report as HTML text, with a line on who shared it.
+
+    Raises NotFoundError, or RunError when it has no result yet.
+    """
     run = with_result(store, run_id)
     try:
         project = store.projects.get(run.project_id).name
@@ -44,6 +47,7 @@ def run_report(store: Store, run_id: str) -> str:
         rows_of(store, run),
         settings_of(store, RunSpec.model_validate(run.spec), run),
         store.trials.leader_path(run_id, trials).leads,
+        shared,
     )
 
 

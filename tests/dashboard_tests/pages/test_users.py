@@ -146,6 +146,22 @@ def test_administrators_see_what_each_user_has_spent(run):
     assert "users_card" not in str(page("ada", "settings").get("html"))
 
 
+def test_links_are_listed_for_their_makers_and_for_administrators_who_end_them(run):
+    with Store.open() as store:
+        for name in ("root", "ada", "bob"):
+            store.links.make(run, 7, name)
+
+    def ends(user):
+        app = page(user, "settings")
+        found = [button for button in app.button if button.label == "End this link"]
+        assert (f"Shared by {user} until" in said(app)) == bool(found)
+        return found
+
+    assert [len(ends(user)) for user in ("root", "ada", "bob", "eve")] == [3, 1, 1, 0]
+    ends("bob")[0].click().run()
+    assert [len(ends(user)) for user in ("root", "ada", "bob")] == [2, 1, 0]
+
+
 def test_an_owner_shares_gives_away_and_takes_off(project):
     with users.acting("ada"):
         with pytest.raises(AccessError, match="cannot sign in"):

@@ -53,7 +53,7 @@ class Loading:
         return site
 
     def client(self):
-        return TestClient(Front(self.load, lambda: None, self.gave_up.set).app)
+        return TestClient(Front(self.load, lambda: None, self.gave_up.set).app, base_url="http://127.0.0.1")
 
 
 def test_page_and_scripts_are_there_before_the_site_is():
@@ -84,7 +84,7 @@ def test_what_only_the_site_can_answer_waits_for_it():
         answer = client.get("/own")
         assert answer.text == "from the site"
         assert answer.headers["x-content-type-options"] == "nosniff", "nobody can weaken the headers"
-        with client.websocket_connect("/live") as socket:
+        with client.websocket_connect("/live", headers={"host": "127.0.0.1"}) as socket:
             assert socket.receive_text() == "from the site"
         assert "set-cookie" in client.get("/_stcore/health").headers, "from now on the site says how it is"
     assert loading.entered == ["in", "out"]
@@ -106,7 +106,10 @@ def test_a_site_that_cannot_be_loaded_ends_the_server_and_says_so(caplog):
         answer = client.get("/own")
         assert answer.status_code == 503
         assert "not running" in answer.text
-        with pytest.raises(WebSocketDisconnect), client.websocket_connect("/live") as socket:
+        with (
+            pytest.raises(WebSocketDisconnect),
+            client.websocket_connect("/live", headers={"host": "127.0.0.1"}) as socket,
+        ):
             socket.receive_text()
         assert loading.gave_up.is_set()
     assert "No module named 'pandas'" in caplog.text

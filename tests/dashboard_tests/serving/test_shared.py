@@ -4,6 +4,7 @@ import re
 import sqlite3
 import time
 from contextlib import closing
+from datetime import datetime
 
 import pytest
 from starlette.testclient import TestClient
@@ -16,7 +17,7 @@ from engine.errors import AccessError, RunError
 from engine.runs.spec import Named
 from engine.runs.worker import work
 from engine.store.store import FILE_NAME, Store
-from engine.users import User, token_hash
+from engine.users import USERS_VARIABLE, User, UserFile, token_hash
 
 
 @pytest.fixture
@@ -33,7 +34,9 @@ def client(home):
     def load():
         raise RuntimeError("not in this test")
 
-    with TestClient(Front(load, lambda: None, lambda: None, OneToken("secret")).app) as browser:
+    with TestClient(
+        Front(load, lambda: None, lambda: None, OneToken("secret")).app, base_url="http://127.0.0.1"
+    ) as browser:
         yield browser
 
 
@@ -62,7 +65,8 @@ def test_a_link_can_be_ended_at_once(home, run, client):
     address, other = link(home, run), link(home, run)
     assert client.get(address).status_code == 200
     with Store.open(home) as store:
-        store.links.end(run)
+        for made in store.links.all():
+            store.links.end(made.hash)
     assert client.get(address).status_code == client.get(other).status_code == 404
     assert "has ended" in client.get(address).text
 
@@ -72,13 +76,13 @@ def test_a_link_has_an_end_date(home, run, client):
     with closing(sqlite3.connect(home / FILE_NAME)) as other, other:
         other.execute("UPDATE links SET ends_at = ?", (time.time() - 1,))
     with Store.open(home) as store:
-        assert store.links.of_run(run) == []
+        assert store.links.all() == []
         with pytest.raises(RunError, match="7, 30"):
             store.links.make(run, 400)
         days = store.links.make(run, 30)
-        (kept,) = store.links.of_run(run)
+        (kept,) = store.links.all()
         assert 29.9 < (kept.ends_at - time.time()) / 86_400 < 30.1
-        assert store.links.run_of(days) == run
+        assert store.links.find(days).run_id == run
     assert client.get(over).status_code == 404
 
 
@@ -107,3 +111,31 @@ def test_only_users_who_may_change_a_project_share_it(home, run):
         pytest.raises((AccessError, RunError)),
     ):
         store.links.make(run, 7)
+
+
+def test_a_link_says_who_made_it_and_ends_with_the_rights_of_its_maker(home, run, client, monkeypatch):
+    monkeypatch.setenv(USERS_VARIABLE, str(home / "users.txt"))
+    file = UserFile(home / "users.txt")
+    for name in ("root", "ada", "bob"):
+        file.add(name)
+    with Store.open(home) as store:
+        project = store.runs.get(run).project_id
+        store.members.set_role(project, "ada", "owner")
+        store.members.set_role(project, "bob", "editor")
+        links = {name: PATH + store.links.make(run, 7, name) for name in ("root", "ada", "bob")}
+
+        def statuses():
+            return [client.get(links[name]).status_code for name in ("root", "ada", "bob")]
+
+        assert statuses() == [200, 200, 200]
+        until = datetime.fromtimestamp(store.links.all()[0].ends_at).astimezone()
+        assert f"Shared by bob until {until:%d %b %Y, %H:%M}" in client.get(links["bob"]).text
+        store.members.set_role(project, "bob", "viewer")
+        assert statuses() == [200, 200, 404], "viewers make no links"
+        store.members.set_role(project, "bob", "editor")
+        file.remove("ada")
+        assert statuses() == [200, 404, 200]
+        store.members.remove(project, "bob")
+        assert statuses() == [200, 404, 404]
+        file.remove("root")
+        assert statuses() == [404, 404, 404]

@@ -1,6 +1,5 @@
 """The event stream of a run: one watcher for all tabs, only what changed, nobody from elsewhere; on a real store."""
 
-import asyncio
 import json
 import os
 import sqlite3
@@ -13,7 +12,7 @@ from starlette.websockets import WebSocketDisconnect
 from support.run_setup import add_run, wait_for
 
 from dashboard.serving import stream
-from dashboard.serving.stream import Tab
+from dashboard.serving.guard import SameOrigin
 from dashboard.state.snapshot import parts, read_snapshot
 from engine.records import Candidate, Outcome, StepState
 from engine.store.store import FILE_NAME, Store
@@ -32,7 +31,7 @@ def run(home):
 
 @pytest.fixture
 def client():
-    with TestClient(Starlette(routes=[WebSocketRoute(stream.PATH, stream.live)])) as found:
+    with TestClient(SameOrigin(Starlette(routes=[WebSocketRoute(stream.PATH, stream.live)]))) as found:
         yield found
     wait_for(lambda: stream.watcher.tabs == 0 and stream.watcher.idle)
 
@@ -119,24 +118,6 @@ def test_only_pages_of_this_server_are_told_anything(client, run, path, headers)
         socket.receive_text()
     assert refused.value.code == 1008
     assert stream.watcher.tabs == 0
-
-
-def test_too_many_tabs_are_sent_away(client, run):
-    loop = asyncio.new_event_loop()
-    tabs = [Tab(loop) for _ in range(stream.MOST_TABS)]
-    for tab in tabs:
-        stream.watcher.join(run, tab)
-    try:
-        with (
-            pytest.raises(WebSocketDisconnect) as refused,
-            client.websocket_connect(f"/live/{run}", headers=PAGE) as other,
-        ):
-            other.receive_text()
-        assert refused.value.code == 1013
-    finally:
-        for tab in tabs:
-            stream.watcher.leave(run, tab)
-        loop.close()
 
 
 def test_a_locked_store_is_told_in_a_sentence_and_the_stream_goes_on_after(client, home, run):
