@@ -61,6 +61,18 @@ def harmless(text: str) -> str:
     return f"'{text}" if is_formula(text) and not _PLAIN_NUMBER.fullmatch(text) else text
 
 
+def visible(text: str) -> str:
+    r"""Return a text whose control characters, changes of direction and unpaired surrogates are written out; line ends and tabs stay.
+
+    >>> visible("a\x1b[31m\tb\u202ec\r\n")
+    'a\\x1b[31m\tb\\u202ec\r\n'
+    """
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]|\r(?!\n)")
+
+
 def is_formula(text: str) -> bool:
     """Return whether a spreadsheet could take a text for a formula; a number with a sign is one here too."""
     return _FORMULA.match(text) is not None
