@@ -53,12 +53,12 @@ def shortened(text: str, limit: int) -> str:
 
 
 def harmless(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula; numbers stay numbers.
+    """Return a text that no spreadsheet takes for a formula and no terminal obeys; numbers stay numbers.
 
     >>> harmless("=1+1"), harmless("-5"), harmless("a=b")
     ("'=1+1", '-5', 'a=b')
     """
-    return f"'{text}" if is_formula(text) and not _PLAIN_NUMBER.fullmatch(text) else text
+    return visible(f"'{text}" if is_formula(text) and not _PLAIN_NUMBER.fullmatch(text) else text)
 
 
 def visible(text: str) -> str:
@@ -70,7 +70,9 @@ def visible(text: str) -> str:
     return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
-_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]|\r(?!\n)")
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]|\r(?!\n)"
+)
 
 
 def is_formula(text: str) -> bool:

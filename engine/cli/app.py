@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
 
 import typer
 
+from engine.cli.output import echo
 from engine.errors import (
     ConfigurationError,
     DatasetError,
@@ -79,7 +80,7 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def _say(message: str) -> None:
-    sys.stderr.write(message.rstrip() + "\n")
+    echo(message.rstrip(), err=True)
 
 
 def _log(error: Exception) -> str:
@@ -172,7 +173,7 @@ def start(
     if version:
         from importlib.metadata import version as installed
 
-        typer.echo(f"tuneboard {installed('tuneboard')}")
+        echo(f"tuneboard {installed('tuneboard')}")
         return
     if context.invoked_subcommand is None:
         _serve(port, no_browser, read_only, token, Team())
@@ -230,9 +231,9 @@ def add_user(
     """Add a user and print the token to sign in with, once; a user who has one gets another. The first is an administrator."""
     file = _users_file(users)
     token = file.add(name, oidc=oidc, administrator=administrator)
-    typer.echo(f"{name} may sign in: the user is in {file.path}.")
+    echo(f"{name} may sign in: the user is in {file.path}.")
     if token:
-        typer.echo(f"The token, which is kept nowhere: {token}")
+        echo(f"The token, which is kept nowhere: {token}")
 
 
 @users_app.command("list")
@@ -241,7 +242,7 @@ def list_users(home: Home = None, users: Users = None) -> None:
     """Print the users and how each signs in."""
     for entry in _users_file(users).entries():
         way = "OpenID Connect" if entry.way == "oidc" else "token"
-        typer.echo(f"{entry.name}: {way}{', administrator' if entry.administrator else ''}")
+        echo(f"{entry.name}: {way}{', administrator' if entry.administrator else ''}")
 
 
 @users_app.command("remove")
@@ -250,7 +251,7 @@ def remove_user(name: UserName, home: Home = None, users: Users = None) -> None:
     """Remove a user, who is out at the next click. Projects and runs stay."""
     file = _users_file(users)
     file.remove(name)
-    typer.echo(f"{name} may not sign in any more.")
+    echo(f"{name} may not sign in any more.")
 
 
 def _users_file(users: Path | None) -> UserFile:
@@ -553,8 +554,8 @@ def deploy(
     from engine.cli.deploy import write_deploy_folder
 
     for path in write_deploy_folder(folder):
-        typer.echo(str(path))
-    typer.echo("The first lines of compose.yaml and of tuneboard.service say how to start it.")
+        echo(str(path))
+    echo("The first lines of compose.yaml and of tuneboard.service say how to start it.")
 
 
 def _serve(port: int | None, no_browser: bool, read_only: bool, token: bool, team: Team) -> None:

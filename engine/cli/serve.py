@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
-from rich.console import Console
-
+from engine.cli.output import Screen
 from engine.errors import ConfigurationError, EngineError
 from engine.export.container import own_key_variables
 from engine.export.program import ProgramFile, read_program
@@ -125,7 +124,7 @@ def _check_named(file: ProgramFile, key_envs: tuple[str, ...]) -> None:
 
 
 def _print(text: str, *, markup: bool = True) -> None:
-    console = Console()
+    console = Screen()
     console.print(text, soft_wrap=True, highlight=False, markup=markup)
     console.file.flush()
 

@@ -35,6 +35,7 @@ from engine.lm.choice import ModelChoice, key_variable
 from engine.pipeline.spec import FieldSpec, StepSpec
 from engine.records import json_form
 from engine.registry import get_adapter
+from engine.text import visible
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
@@ -62,7 +63,7 @@ def markdown_page(program: ProgramFile) -> str:
         for path, state in tuned.items():
             if path.partition(".")[0] == step.name:
                 lines += _state(path, state)
-    return "\n".join(lines).rstrip() + "\n"
+    return visible("\n".join(lines).rstrip()) + "\n"
 
 
 def _step(step: StepSpec) -> Iterator[str]:
@@ -148,7 +149,7 @@ def messages_text(program: ProgramFile) -> str:
             content = message["content"]
             text = content if isinstance(content, str) else json_text(content)
             parts.append(f"--- {message['role']} ---\n{text}")
-    return "\n\n".join(parts) + "\n"
+    return visible("\n\n".join(parts)) + "\n"
 
 
 def openai_requests(program: ProgramFile) -> str:
