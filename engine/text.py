@@ -12,6 +12,9 @@ from enum import Enum
 from itertools import zip_longest
 from typing import Literal, NamedTuple, overload
 
+LONGEST_NAME = 200
+"""Characters of a name: of a project, a run, a file, a field, a step, a tag."""
+
 
 def as_text(value: object, longest_item: int | None = None) -> str:
     """Return a value as the text a person would write for it: items in a line, or numbered lines where one is longer.

@@ -12,7 +12,7 @@ from engine.errors import RunError
 from engine.records import Usage
 from engine.store.connection import StorePart, from_json
 from engine.store.processes import process_lives, process_start
-from engine.store.projects import new_id
+from engine.store.projects import checked_name, new_id
 from engine.store.rows import (
     BUDGET,
     LOST_AFTER,
@@ -25,6 +25,7 @@ from engine.store.rows import (
     RunState,
     UserSpend,
 )
+from engine.text import LONGEST_NAME, cut
 
 MOST_AT_ONCE = 500
 """Runs that one query reads by their ids."""
@@ -47,7 +48,7 @@ class Runs(StorePart):
         `started_by` is the user's name on a server with users.
         """
         run_id = new_id()
-        values = {"id": run_id, "project_id": project_id, "title": title, "spec": spec}
+        values = {"id": run_id, "project_id": project_id, "title": cut(title, LONGEST_NAME), "spec": spec}
         now = {"created_at": time.time(), "heartbeat_at": time.monotonic()}
         self._db.insert("runs", {**values, **now, "estimate": estimate or None, "started_by": started_by})
         return run_id
@@ -199,7 +200,9 @@ class Runs(StorePart):
 
     def set_tags(self, run_id: str, tags: Sequence[str]) -> None:
         """Give a run these tags instead of those it has; blank and repeated ones are left out."""
-        self._db.update_run(run_id, tags=list(dict.fromkeys(filter(None, map(str.strip, tags)))))
+        self._db.update_run(
+            run_id, tags=list(dict.fromkeys(filter(None, map(str.strip, map(checked_name, tags)))))
+        )
 
 
 class Requests(StorePart):
