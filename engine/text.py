@@ -13,7 +13,7 @@ from itertools import zip_longest
 from typing import Literal, NamedTuple, overload
 
 LONGEST_NAME = 200
-"""Characters of a name: of a project, a run, a file, a field, a step, a tag."""
+"""Characters of the name of a project, a run, a file, a field, a step or a tag; a longer one is cut where it comes in."""
 
 
 def as_text(value: object, longest_item: int | None = None) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import html
+import logging
 import os
 import re
 import secrets
@@ -39,6 +40,7 @@ FILES = "/media/"
 MOST_FILES = 10_000
 """Files of one user's pages that are remembered; the ones sent longest ago are forgotten first."""
 
+_log = logging.getLogger(__name__)
 _PAGE = Path(__file__).parents[1] / "static" / "sign_in.html"
 
 
@@ -274,6 +276,7 @@ class SignIn:
     async def _wrong_token(self, request: Request, to: str = "") -> Response:
         address = _address(request)
         if self._wrong[address] < MOST_WRONG:
+            _log.warning("A wrong token came from %s.", address)
             self._wrong[address] += 1
             try:
                 await asyncio.sleep(WRONG_SECONDS)

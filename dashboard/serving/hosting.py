@@ -10,6 +10,7 @@ import importlib
 import logging
 import sys
 import threading
+from contextlib import suppress
 
 # Measured: of the 0.4 s of CPU that importing Streamlit takes, 0.12 s are Plotly's Python side, for a theme of charts that
 # are not used here. An import that is refused is allowed for; tests/dashboard_tests/serving/test_hosting.py checks it.
@@ -29,6 +30,8 @@ from dashboard.state import reading, users
 from dashboard.state.editing import examples
 from engine.dataset.memory import keep_little
 from engine.errors import EngineError
+from engine.home import data_home
+from engine.runs.log_file import LogFile
 from engine.runs.spec import ModelChoice, ProjectDraft
 from engine.users import user_file
 
@@ -42,6 +45,7 @@ THRESHOLDS = (20_000, 20, 20)
 TURN_SECONDS = 0.0005
 """The longest that warming up keeps a page's code waiting."""
 
+_log = logging.getLogger(__name__)
 _NO_PAGE = "streamlit.runtime.scriptrunner_utils.script_run_context"
 
 
@@ -53,7 +57,10 @@ def hosted(port: int) -> st.App:
             Mount("/vendor", CachedFiles(package_folder("plotly") / "package_data", "public, max-age=86400")),
             WebSocketRoute(stream.PATH, stream.live),
         ],
+        on_script_error=lambda error: _log.error("A page failed.", exc_info=error),
     )
+    with suppress(OSError):  # a read-only folder
+        logging.getLogger().addHandler(LogFile(data_home(), "dashboard.log"))
     bootstrap.load_config_options(
         {
             "server.port": port,

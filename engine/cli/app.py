@@ -10,7 +10,6 @@ import functools
 import logging
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
@@ -60,10 +59,10 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except EngineError as error:
-            _say(str(error))
+            echo(str(error), err=True)
             raise typer.Exit(USERS if isinstance(error, _USERS_ERRORS) else OURS) from None
         except KeyboardInterrupt:
-            _say("Interrupted.")
+            echo("Interrupted.", err=True)
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
             # The reader of our output has gone (`| head`).
@@ -73,26 +72,22 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
             raise
         except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback on the terminal
             where = _log(error)
-            _say(f"Something inside Tuneboard went wrong: {type(error).__name__}: {error}. {where}")
+            echo(f"Something inside Tuneboard went wrong: {type(error).__name__}: {error}. {where}", err=True)
             raise typer.Exit(OURS) from None
 
     return run
 
 
-def _say(message: str) -> None:
-    echo(message.rstrip(), err=True)
-
-
 def _log(error: Exception) -> str:
-    path = data_home() / "logs" / "cli.log"
+    from engine.runs.log_file import LogFile
+
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as log:
-            log.write("".join(traceback.format_exception(error)))
+        log = LogFile(data_home(), "cli.log")
     except OSError:
-        logging.getLogger(__name__).debug("The log could not be written.", exc_info=True)
         return "Please report it."
-    return f"The details are in {path}."
+    logging.getLogger(__name__).addHandler(log)
+    logging.getLogger(__name__).error("A command failed.", exc_info=error)
+    return f"The details are in {log.baseFilename}."
 
 
 app = typer.Typer(

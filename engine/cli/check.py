@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 from engine.cli.output import echo
 from engine.cli.programs import RowTable, ScoredRows, save_file
 from engine.errors import ConfigurationError
+from engine.export.formats import markdown_text
 from engine.export.program import read_program
 from engine.records import Evaluation, Outcome, value_text
 from engine.search.verdict import verdict
@@ -111,7 +112,14 @@ def _junit(title: str, new: ScoredRows, old: ScoredRows | None, findings: Sequen
 def _markdown(title: str, new: ScoredRows, old: ScoredRows | None, findings: Sequence[Finding]) -> str:
     """Return the summary: the findings, and the rows that became worse."""
     mark = "❌" if any(f.failed for f in findings) else "✅"
-    lines = [f"## {mark} {_cell(title)}", "", new.sentence, "", *(f"- {f.sentence}" for f in findings), ""]
+    lines = [
+        f"## {mark} {markdown_text(title)}",
+        "",
+        new.sentence,
+        "",
+        *(f"- {f.sentence}" for f in findings),
+        "",
+    ]
     worse = [n for f in findings for n in f.worse]
     if worse and old is not None:
         answers = [{o.row: o for o in side.outcomes} for side in (old, new)]
@@ -122,7 +130,7 @@ def _markdown(title: str, new: ScoredRows, old: ScoredRows | None, findings: Seq
             "|---|---|---|",
         ]
         for n in worse[:MOST_LISTED]:
-            before, now = (_cell(_answer(side[n])) for side in answers)
+            before, now = (markdown_text(_answer(side[n])) for side in answers)
             lines.append(f"| {n} | {before} | {now} |")
         if len(worse) > MOST_LISTED:
             lines.append(f"\n... and {len(worse) - MOST_LISTED} more.")
@@ -133,8 +141,3 @@ def _answer(outcome: Outcome) -> str:
     """Return a row's answer, or its error, on one line of at most 120 characters."""
     text = outcome.error or ", ".join(value_text(v) for v in outcome.prediction.values())
     return cut(" ".join(text.split()), 120)
-
-
-def _cell(text: str) -> str:
-    """Return a text as one cell of a Markdown table, with its markup escaped."""
-    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|!~&@" else c for c in " ".join(text.split()))

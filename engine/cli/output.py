@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from engine.text import visible
-
-if TYPE_CHECKING:
-    from rich.text import Text
 
 
 def echo(text: object, *, err: bool = False) -> None:
     """Print a line."""
-    typer.echo(visible(str(text)), err=err)
+    typer.echo(visible(str(text).rstrip()), err=err)
 
 
 class Screen(Console):

@@ -46,9 +46,9 @@ if TYPE_CHECKING:
 def markdown_page(program: ProgramFile) -> str:
     """Return the page's text."""
     about = program.metadata
-    lines = [f"# {_inline(str(about.get('title') or 'Tuned program'))}", ""]
+    lines = [f"# {markdown_text(str(about.get('title') or 'Tuned program'))}", ""]
     if about.get("verdict"):
-        lines += [_inline(str(about["verdict"])), ""]
+        lines += [markdown_text(str(about["verdict"])), ""]
     facts = {
         "Model": program.model.name if program.model else None,
         "Tuned with": about.get("optimizer"),
@@ -56,7 +56,7 @@ def markdown_page(program: ProgramFile) -> str:
         "Layout of messages": program.adapter,
         "Made": about.get("created"),
     }
-    lines += [f"- {name}: {_inline(str(value))}" for name, value in facts.items() if value]
+    lines += [f"- {name}: {markdown_text(str(value))}" for name, value in facts.items() if value]
     tuned = program.candidate.steps
     for step in program.pipeline.steps:
         lines += _step(step)
@@ -78,7 +78,7 @@ def _fields(title: str, fields: Sequence[FieldSpec]) -> Iterator[str]:
     yield from (f"| {title} | Type | Meaning |", "| --- | --- | --- |")
     for f in fields:
         kind = " / ".join(f.choices) if f.choices else f.type
-        yield f"| {_code(f.name)} | {_inline(kind) or ' '} | {_inline(f.description) or ' '} |"
+        yield f"| {_code(f.name)} | {markdown_text(kind) or ' '} | {markdown_text(f.description) or ' '} |"
     yield ""
 
 
@@ -106,7 +106,8 @@ def _code(text: str) -> str:
     return f"`{text.replace('`', '')}`"
 
 
-def _inline(text: str) -> str:
+def markdown_text(text: str) -> str:
+    """Return a text on one line with its markup escaped."""
     return re.sub(r"([\\`*_{}\[\]()#+!|<>~&@:/])", r"\\\1", " ".join(text.split()))
 
 

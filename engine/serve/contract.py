@@ -79,16 +79,14 @@ def _model(name: str, fields: Sequence[FieldSpec], extra: Any) -> type[BaseModel
             Field(default, alias=spec.name, description=spec.description or None),
         )
     config = ConfigDict(extra=extra, arbitrary_types_allowed=True)
-    return create_model(name, __config__=config, __validators__={"text": _ONLY_TEXT}, **made)
+    whole: Any = model_validator(mode="before")(_only_text)
+    return create_model(name, __config__=config, __validators__={"whole": whole}, **made)
 
 
 def _only_text(values: object) -> object:
     """Return a request's values. Raises ValueError where a text in them has half of a character, which no model can be sent."""
     json.dumps(values, ensure_ascii=False, default=str).encode()
     return values
-
-
-_ONLY_TEXT: Any = model_validator(mode="before")(_only_text)
 
 
 # Failures

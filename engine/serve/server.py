@@ -8,11 +8,6 @@ import threading
 from types import FrameType
 from typing import Any
 
-try:
-    import resource
-except ImportError:  # Windows has no such limit
-    resource = None  # type: ignore[assignment]
-
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -125,7 +120,7 @@ class EndingServer(uvicorn.Server):
 
 def server_of(app: Any) -> uvicorn.Server:
     """Return the server of an ASGI application, ready to run."""
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if resource else 0
+    files = os.sysconf("SC_OPEN_MAX") if hasattr(os, "sysconf") else -1
     most = min(CONNECTIONS, files // 2) if files > 0 else CONNECTIONS  # it may also be unlimited
     return EndingServer(
         uvicorn.Config(

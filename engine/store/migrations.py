@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 12
 
 
 def migrate(connection: sqlite3.Connection, *, upto: int = SCHEMA_VERSION) -> None:
@@ -150,6 +150,13 @@ _M011_LINKS = (
     "CREATE INDEX links_by_run ON links (run_id)",
 )
 
+# The audit log: who did what, in the order in which it happened. Nothing in it is changed or deleted.
+_M012_AUDIT = (
+    "CREATE TABLE audit (id INTEGER PRIMARY KEY, at REAL NOT NULL, user TEXT NOT NULL, action TEXT NOT NULL, about TEXT NOT NULL)",
+    "CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'The audit log is never changed.'); END",
+    "CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'The audit log is never changed.'); END",
+)
+
 STEPS = (
     _M001_TABLES,
     _M002_REVISION_AND_PHASE,
@@ -162,4 +169,5 @@ STEPS = (
     _M009_LONG_HISTORIES,
     _M010_QUEUE,
     _M011_LINKS,
+    _M012_AUDIT,
 )

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from engine.errors import ConfigurationError, NotFoundError
+from engine.errors import NotFoundError
 from engine.store.connection import StorePart, from_json, to_json
 from engine.store.rows import FROM_ELSEWHERE, DatasetRow, FeedbackRow, ProjectRow, VersionRow
 from engine.text import LONGEST_NAME, cut
@@ -20,13 +20,8 @@ class Projects(StorePart):
     def create(self, name: str, draft: Mapping[str, object]) -> str:
         """Store a new project; return its id. A store that is opened for a user makes the user its owner."""
         now, project_id = time.time(), new_id()
-        values = {
-            "id": project_id,
-            "name": checked_name(name),
-            "draft": draft,
-            "created_at": now,
-            "updated_at": now,
-        }
+        name = cut(name, LONGEST_NAME)
+        values = {"id": project_id, "name": name, "draft": draft, "created_at": now, "updated_at": now}
         self._db.insert("projects", values)
         return project_id
 
@@ -44,7 +39,7 @@ class Projects(StorePart):
         """Replace a project's draft, and its name where one is given. Raises NotFoundError."""
         changed = self._db.write(
             "UPDATE projects SET draft = ?, name = coalesce(?, name), updated_at = ? WHERE id = ?",
-            (draft, name and checked_name(name), time.time(), project_id),
+            (draft, name and cut(name, LONGEST_NAME), time.time(), project_id),
         )
         if not changed:
             raise NotFoundError(_no_project(project_id))
@@ -93,7 +88,7 @@ class Datasets(StorePart):
         dataset_id = new_id()
         values: dict[str, object] = {
             "id": dataset_id,
-            "name": checked_name(name),
+            "name": cut(name, LONGEST_NAME),
             "hash": content_hash,
             "columns": list(columns),
             "rows": rows,
@@ -236,15 +231,6 @@ class Versions(StorePart):
                 "SELECT id FROM runs WHERE project_id = ? AND (in_use OR id IS ?)", (project_id, run_id)
             ):
                 self._db.update_run(run[0], in_use=run[0] == run_id)
-
-
-def checked_name(name: str) -> str:
-    """Return a name. Raises ConfigurationError for one that is longer than `LONGEST_NAME`."""
-    if len(name) > LONGEST_NAME:
-        raise ConfigurationError(
-            f"The name {cut(name, 40)!r} has {len(name):,} characters. Give one of at most {LONGEST_NAME}."
-        )
-    return name
 
 
 def new_id() -> str:

@@ -12,7 +12,7 @@ from engine.errors import RunError
 from engine.records import Usage
 from engine.store.connection import StorePart, from_json
 from engine.store.processes import process_lives, process_start
-from engine.store.projects import checked_name, new_id
+from engine.store.projects import new_id
 from engine.store.rows import (
     BUDGET,
     LOST_AFTER,
@@ -201,7 +201,7 @@ class Runs(StorePart):
     def set_tags(self, run_id: str, tags: Sequence[str]) -> None:
         """Give a run these tags instead of those it has; blank and repeated ones are left out."""
         self._db.update_run(
-            run_id, tags=list(dict.fromkeys(filter(None, map(str.strip, map(checked_name, tags)))))
+            run_id, tags=list(dict.fromkeys(cut(tag.strip(), LONGEST_NAME) for tag in tags if tag.strip()))
         )
 
 

@@ -45,12 +45,12 @@ def share_link(run: RunRow) -> None:
 
 
 def _make(run_id: str, days: int) -> None:
-    with ui.problem_kept(PROBLEM), writing() as store:
+    with ui.problem_kept(PROBLEM), writing(f"shared for {days} days", run_id) as store:
         st.session_state[_key(run_id)] = store.links.make(run_id, days)
 
 
 def _end(run_id: str) -> None:
-    with ui.problem_kept(PROBLEM), writing() as store:
+    with ui.problem_kept(PROBLEM), writing("ended all links", run_id) as store:
         store.links.end(run_id)
         st.session_state.pop(_key(run_id), None)
 

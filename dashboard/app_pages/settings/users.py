@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.tables import small_table
+from dashboard.components.tables import data_table, small_table
 from dashboard.state import users
 from engine.records import Usage
 from engine.store.rows import UserSpend
 from engine.text import counted, price, short
 
 BEFORE = "Before there were users"
+MOST = 5000
+"""Entries of the audit log that are shown at once; a filter finds older ones."""
 
 
 def users_card() -> None:
@@ -36,6 +39,19 @@ def users_card() -> None:
             [f"in all: {_words(every.get(name))}" for name in names],
         )
         st.caption(f"This month, since {start:%d %B}.")
+
+
+def audit_card() -> None:
+    """Show what users have done, and offer it as a file."""
+    with ui.card(
+        "audit_card", "Audit log", "What was done, the newest first. Nothing is ever taken out of it."
+    ):
+        words = st.text_input("Filter", key="audit_words", placeholder="A user, an action, a name or an id")
+        with users.opened(users.current()) as store:
+            entries = store.audit(words, MOST)
+        data_table(entries, "audit_table")
+        lines = "".join(f"{json.dumps(entry)}\n" for entry in entries)
+        ui.download("Download audit.jsonl", lines, "audit.jsonl", "audit_download")
 
 
 def _figures(spent: UserSpend | None) -> tuple[str, str, str, str]:
