@@ -10,7 +10,6 @@ import importlib
 import logging
 import sys
 import threading
-from contextlib import suppress
 
 # Measured: of the 0.4 s of CPU that importing Streamlit takes, 0.12 s are Plotly's Python side, for a theme of charts that
 # are not used here. An import that is refused is allowed for; tests/dashboard_tests/serving/test_hosting.py checks it.
@@ -59,8 +58,7 @@ def hosted(port: int) -> st.App:
         ],
         on_script_error=lambda error: _log.error("A page failed.", exc_info=error),
     )
-    with suppress(OSError):  # a read-only folder
-        logging.getLogger().addHandler(LogFile(data_home(), "dashboard.log"))
+    logging.getLogger().addHandler(LogFile(data_home(), "dashboard.log"))
     bootstrap.load_config_options(
         {
             "server.port": port,

@@ -70,24 +70,17 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(OURS) from None
         except typer.Exit:
             raise
-        except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback on the terminal
-            where = _log(error)
-            echo(f"Something inside Tuneboard went wrong: {type(error).__name__}: {error}. {where}", err=True)
+        except Exception as error:
+            from engine.runs.log_file import LogFile
+
+            log = LogFile(data_home(), "cli.log")
+            logging.getLogger(__name__).addHandler(log)
+            logging.getLogger(__name__).error("A command failed.", exc_info=error)
+            what = f"{type(error).__name__}: {error}. The details are in {log.baseFilename}."
+            echo(f"Something inside Tuneboard went wrong: {what}", err=True)
             raise typer.Exit(OURS) from None
 
     return run
-
-
-def _log(error: Exception) -> str:
-    from engine.runs.log_file import LogFile
-
-    try:
-        log = LogFile(data_home(), "cli.log")
-    except OSError:
-        return "Please report it."
-    logging.getLogger(__name__).addHandler(log)
-    logging.getLogger(__name__).error("A command failed.", exc_info=error)
-    return f"The details are in {log.baseFilename}."
 
 
 app = typer.Typer(

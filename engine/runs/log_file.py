@@ -18,11 +18,11 @@ class LogFile(RotatingFileHandler):
     """The log file `name` of a data folder. What comes before its last `most` bytes is in NAME.1 (0: all is in one)."""
 
     def __init__(self, home: Path, name: str, most: int = 2_000_000) -> None:
-        (home / "logs").mkdir(parents=True, exist_ok=True)
-        super().__init__(home / "logs" / name, maxBytes=most, backupCount=1)
+        super().__init__(home / "logs" / name, maxBytes=most, backupCount=1, delay=True)
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
 
     def _open(self) -> Any:
+        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_APPEND | os.O_CREAT | os.O_WRONLY
         return os.fdopen(os.open(self.baseFilename, flags, 0o600), "a", encoding="utf-8")
 

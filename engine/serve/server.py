@@ -41,7 +41,6 @@ class LimitedProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._deadline: asyncio.TimerHandle | None = None
-        self._since = 0.0
         self._head: int | None = 0
         """Bytes of the headers so far; None when they are complete."""
 

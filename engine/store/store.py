@@ -88,7 +88,7 @@ class Store:
         """Close the file. Closing twice is harmless."""
         self.connection.close()
 
-    def audit(self, words: str = "", most: int = -1) -> list[dict[str, str]]:
+    def audit(self, words: str = "", most: int = 5000) -> list[dict[str, str]]:
         """Return the audit log's entries that hold the words, at most so many, the newest first."""
         rows = self.connection.read(
             "SELECT strftime('%Y-%m-%dT%H:%M:%SZ', at, 'unixepoch'), user, action, about FROM audit "

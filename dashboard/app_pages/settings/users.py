@@ -15,8 +15,6 @@ from engine.store.rows import UserSpend
 from engine.text import counted, price, short
 
 BEFORE = "Before there were users"
-MOST = 5000
-"""Entries of the audit log that are shown at once; a filter finds older ones."""
 
 
 def users_card() -> None:
@@ -48,7 +46,7 @@ def audit_card() -> None:
     ):
         words = st.text_input("Filter", key="audit_words", placeholder="A user, an action, a name or an id")
         with users.opened(users.current()) as store:
-            entries = store.audit(words, MOST)
+            entries = store.audit(words)
         data_table(entries, "audit_table")
         lines = "".join(f"{json.dumps(entry)}\n" for entry in entries)
         ui.download("Download audit.jsonl", lines, "audit.jsonl", "audit_download")
