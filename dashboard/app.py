@@ -75,7 +75,7 @@ try:
     if user := users.current():
         if "signed_in" not in st.session_state:
             st.session_state["signed_in"] = True
-            note("signed in", "")
+            note("opened the dashboard", "")
         with st.sidebar, ui.row("signed_in"):
             st.markdown(f":material/account_circle: {escape_markdown(user.name, 60)}", width="stretch")
             st.html('<a href="/sign-out" style="color: inherit">Sign out</a>', width="content")

@@ -238,7 +238,7 @@ def download(
     primary: bool = False,
 ) -> None:
     """Offer a file; what is not made yet is made when it is asked for."""
-    about = f"{file_name} of project {project_of_page()}"
+    about = f"{file_name} {project_of_page()}".strip()
 
     def made() -> str | bytes:
         note("exported", about)

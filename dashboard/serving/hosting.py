@@ -58,7 +58,7 @@ def hosted(port: int) -> st.App:
         ],
         on_script_error=lambda error: _log.error("A page failed.", exc_info=error),
     )
-    logging.getLogger().addHandler(LogFile(data_home(), "dashboard.log"))
+    logging.basicConfig(handlers=(LogFile(data_home(), "dashboard.log"), logging.StreamHandler()))
     bootstrap.load_config_options(
         {
             "server.port": port,

@@ -89,7 +89,7 @@ class Store:
         self.connection.close()
 
     def audit(self, words: str = "", most: int = 5000) -> list[dict[str, str]]:
-        """Return the audit log's entries that hold the words, at most so many, the newest first."""
+        """Return the audit log's entries that hold the words, the newest first, at most `most`."""
         rows = self.connection.read(
             "SELECT strftime('%Y-%m-%dT%H:%M:%SZ', at, 'unixepoch'), user, action, about FROM audit "
             "WHERE instr(lower(user || ' ' || action || ' ' || about), lower(?)) ORDER BY id DESC LIMIT ?",

@@ -47,7 +47,9 @@ def audit_card() -> None:
         words = st.text_input("Filter", key="audit_words", placeholder="A user, an action, a name or an id")
         with users.opened(users.current()) as store:
             entries = store.audit(words)
-        data_table(entries, "audit_table")
+        data_table(
+            entries, "audit_table", {name: name.capitalize() for name in entries[0]} if entries else None
+        )
         lines = "".join(f"{json.dumps(entry)}\n" for entry in entries)
         ui.download("Download audit.jsonl", lines, "audit.jsonl", "audit_download")
 
