@@ -200,9 +200,8 @@ class Runs(StorePart):
 
     def set_tags(self, run_id: str, tags: Sequence[str]) -> None:
         """Give a run these tags instead of those it has; blank and repeated ones are left out."""
-        self._db.update_run(
-            run_id, tags=list(dict.fromkeys(cut(tag.strip(), LONGEST_NAME) for tag in tags if tag.strip()))
-        )
+        named = [cut(tag.strip(), LONGEST_NAME) for tag in tags if tag.strip()]
+        self._db.update_run(run_id, tags=list(dict.fromkeys(named)))
 
 
 class Requests(StorePart):

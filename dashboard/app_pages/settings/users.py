@@ -41,15 +41,11 @@ def users_card() -> None:
 
 def audit_card() -> None:
     """Show what users have done, and offer it as a file."""
-    with ui.card(
-        "audit_card", "Audit log", "What was done, the newest first. Nothing is ever taken out of it."
-    ):
+    with ui.card("audit_card", "Audit log", "What was done, the newest first. Nothing is taken out."):
         words = st.text_input("Filter", key="audit_words", placeholder="A user, an action, a name or an id")
         with users.opened(users.current()) as store:
             entries = store.audit(words)
-        data_table(
-            entries, "audit_table", {name: name.capitalize() for name in entries[0]} if entries else None
-        )
+        data_table(entries, "audit_table", {name: name.title() for name in entries[0]} if entries else None)
         lines = "".join(f"{json.dumps(entry)}\n" for entry in entries)
         ui.download("Download audit.jsonl", lines, "audit.jsonl", "audit_download")
 
