@@ -8,7 +8,7 @@ from streamlit.navigation.page import StreamlitPage
 from dashboard.components import ui
 from dashboard.components.page import read_only_notice
 from dashboard.state import users
-from dashboard.state.writing import read_only
+from dashboard.state.writing import note, read_only
 from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 
@@ -73,6 +73,9 @@ try:
             look = "Read-only look" if LOOKING_EVERYWHERE else "Viewer of this project"
             st.badge(look, icon=":material/visibility:", color="blue")
     if user := users.current():
+        if "signed_in" not in st.session_state:
+            st.session_state["signed_in"] = True
+            note("opened the dashboard", "")
         with st.sidebar, ui.row("signed_in"):
             st.markdown(f":material/account_circle: {escape_markdown(user.name, 60)}", width="stretch")
             st.html(HERE / "static" / "sign_out.html", width="content")

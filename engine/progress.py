@@ -11,7 +11,7 @@ import sys
 import time
 from typing import IO
 
-from engine.text import cut, duration
+from engine.text import cut, duration, visible
 
 _LIVE_SECONDS, _PLAIN_SECONDS = 0.1, 5.0
 """Least time between two lines, written over each other or one below the other."""
@@ -38,7 +38,7 @@ class ProgressLine:
         filled = round(_BAR * min(1.0, done / total)) if total else 0
         bar = f"{'━' * filled}{'─' * (_BAR - filled)}" if total and self.live else ""
         now = time.monotonic()
-        self._line = "  ".join(filter(None, [phase, bar, *figures, duration(now - self._started)]))
+        self._line = visible("  ".join(filter(None, [phase, bar, *figures, duration(now - self._started)])))
         if now - self._written_at >= (_LIVE_SECONDS if self.live else _PLAIN_SECONDS):
             self._write()
             self._written_at = now

@@ -12,6 +12,9 @@ from enum import Enum
 from itertools import zip_longest
 from typing import Literal, NamedTuple, overload
 
+LONGEST_NAME = 200
+"""Characters of the name of a project, a run, a file, a field, a step or a tag; a longer one is cut where it comes in."""
+
 
 def as_text(value: object, longest_item: int | None = None) -> str:
     """Return a value as the text a person would write for it: items in a line, or numbered lines where one is longer.
@@ -53,12 +56,26 @@ def shortened(text: str, limit: int) -> str:
 
 
 def harmless(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula; numbers stay numbers.
+    """Return a text that no spreadsheet takes for a formula and no terminal obeys; numbers stay numbers.
 
     >>> harmless("=1+1"), harmless("-5"), harmless("a=b")
     ("'=1+1", '-5', 'a=b')
     """
-    return f"'{text}" if is_formula(text) and not _PLAIN_NUMBER.fullmatch(text) else text
+    return visible(f"'{text}" if is_formula(text) and not _PLAIN_NUMBER.fullmatch(text) else text)
+
+
+def visible(text: str) -> str:
+    r"""Return a text whose control characters, changes of direction and unpaired surrogates are written out; line ends and tabs stay.
+
+    >>> visible("a\x1b[31m\tb\u202ec\r\n")
+    'a\\x1b[31m\tb\\u202ec\r\n'
+    """
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]|\r(?!\n)"
+)
 
 
 def is_formula(text: str) -> bool:

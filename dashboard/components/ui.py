@@ -10,8 +10,8 @@ from typing import Any, Literal, ParamSpec, TypeVar
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard.state.users import acting_later
-from dashboard.state.writing import read_only
+from dashboard.state.users import acting_later, project_of_page
+from dashboard.state.writing import note, read_only
 from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 
@@ -238,9 +238,15 @@ def download(
     primary: bool = False,
 ) -> None:
     """Offer a file; what is not made yet is made when it is asked for."""
+    about = f"{file_name} {project_of_page()}".strip()
+
+    def made() -> str | bytes:
+        note("exported", about)
+        return content() if callable(content) else content
+
     st.download_button(
         label,
-        acting_later(content) if callable(content) else content,
+        acting_later(made),
         file_name=file_name,
         mime=MIME.get(Path(file_name).suffix, "text/plain"),
         icon=":material/download:",

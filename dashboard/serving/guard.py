@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import html
 import importlib
+import logging
 import os
 import re
 import secrets
@@ -51,6 +52,7 @@ METRICS = ("/metrics", "/_stcore/metrics")
 MOST_SOCKETS, MOST_SOCKETS_OF_SIGN_IN = 100, 60
 """Websockets that one user, and one browser of the user, may have open: each tab has one or two."""
 
+_log = logging.getLogger(__name__)
 _PAGE = Path(__file__).parents[1] / "static" / "sign_in.html"
 
 
@@ -270,6 +272,7 @@ class SignIn:
         address = _address(request)
         if self._wrong[address] >= MOST_WRONG:
             return self._page(request, 429, "Too many wrong tokens at once. Try again in a few seconds.", to)
+        _log.warning("A wrong token came from %s.", address)
         self._wrong[address] += 1
         try:
             await asyncio.sleep(WRONG_SECONDS)

@@ -30,6 +30,8 @@ from dashboard.state import reading, users
 from dashboard.state.editing import examples
 from engine.dataset.memory import keep_little
 from engine.errors import EngineError
+from engine.home import data_home
+from engine.runs.log_file import LogFile
 from engine.runs.spec import ModelChoice, ProjectDraft
 from engine.users import user_file
 
@@ -43,6 +45,7 @@ THRESHOLDS = (20_000, 20, 20)
 TURN_SECONDS = 0.0005
 """The longest that warming up keeps a page's code waiting."""
 
+_log = logging.getLogger(__name__)
 _NO_PAGE = "streamlit.runtime.scriptrunner_utils.script_run_context"
 
 
@@ -55,7 +58,9 @@ def hosted(port: int) -> st.App:
             WebSocketRoute(stream.PATH, stream.live),
             Route(METRICS[0], metrics),
         ],
+        on_script_error=lambda error: _log.error("A page failed.", exc_info=error),
     )
+    logging.basicConfig(handlers=(LogFile(data_home(), "dashboard.log"), logging.StreamHandler()))
     bootstrap.load_config_options(
         {
             "server.port": port,

@@ -38,7 +38,7 @@ def create(
     project_id: str, spec: Mapping[str, object], title: str, estimate: Mapping[str, object] | None = None
 ) -> str:
     """Store a new run, queued; return its id. Raises RunError where it would ask an address that only a file has named, or pass its user's limits."""
-    with writing() as store:
+    with writing("created run", f"{title} of project {project_id}") as store:
         check_endpoints(store, spec)
         check_spending(store, users.name(), spec, estimate)
         return store.runs.create(project_id, spec, title, estimate, started_by=users.name())
@@ -50,7 +50,7 @@ def start(run_id: str, keys: Mapping[str, str] | None = None) -> int:
     `keys` (environment variable -> API key) go into the process's environment only. What it prints goes
     to `log_path(run_id)`. Raises RunError when the process cannot be started; the run has failed then.
     """
-    with writing() as store:
+    with writing("started run", run_id) as store:
         spec = store.runs.get(run_id).spec
         check_endpoints(store, spec)
         # At once: a page that is drawn before the process has come up must not take the run for over.
@@ -84,13 +84,13 @@ def start(run_id: str, keys: Mapping[str, str] | None = None) -> int:
 
 def pause(run_id: str) -> None:
     """Ask a run to pause; calls under way are finished first."""
-    with writing() as store:
+    with writing("paused run", run_id) as store:
         store.runs.request_pause(run_id)
 
 
 def stop(run_id: str, *, untested: bool = False) -> None:
     """Ask a run to stop, keep the best so far and test it, unless it is to be `untested`."""
-    with writing() as store:
+    with writing("stopped run", run_id) as store:
         store.runs.request_stop(run_id, untested=untested)
 
 
@@ -99,7 +99,7 @@ def ask(run_id: str, kind: str, content: Mapping[str, Any]) -> int:
 
     Raises RunError when the run has no process that could answer.
     """
-    with writing() as store:
+    with writing(f"asked for {kind}", run_id) as store:
         run = store.runs.get(run_id)
         if not run.goes_on:
             raise RunError(
@@ -116,7 +116,7 @@ def resume(run_id: str, keys: Mapping[str, str] | None = None) -> None:
 
     From now on it counts for this page's user. A worker of this run that has sent no heartbeat for a minute is ended first. Raises RunError where nothing could be started.
     """
-    with writing() as store:
+    with writing("resumed run", run_id) as store:
         run = store.runs.get(run_id)
         if run.state == "finished":
             raise RunError("This run has finished. Start a new one to go further.")

@@ -132,6 +132,7 @@ def share(project_id: str, user_name: str, as_role: Role) -> None:
     if file.named(user_name) is None:
         raise AccessError(f"{user_name[:100]!r} cannot sign in here. An administrator adds users.")
     with opened(user, read_only=False) as store, store.transaction():
+        store.noted = (f"made {as_role} of project {project_id}", user_name)
         if not store.members.of(project_id):
             store.members.set_role(project_id, user.name, "owner")  # an administrator's, from before users
         store.members.set_role(project_id, user_name, as_role)
@@ -140,6 +141,7 @@ def share(project_id: str, user_name: str, as_role: Role) -> None:
 def take_off(project_id: str, user_name: str) -> None:
     """Take a user off a project. Raises AccessError for all but its owner and administrators, StoreError for the owner."""
     with opened(current(), read_only=False) as store:
+        store.noted = (f"took off project {project_id}", user_name)
         store.members.remove(project_id, user_name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from dashboard.state import users
 from engine.errors import AccessError, RunError, StoreError
@@ -30,13 +31,21 @@ def check() -> None:
         raise StoreError(SENTENCE)
 
 
-def writing() -> Store:
+def writing(action: str = "", about: str = "") -> Store:
     """Open the store to write what the page's user may to it. Raises StoreError where nothing may be changed.
 
-    What the user has no right to change raises AccessError when it is written.
+    What the user has no right to change raises AccessError when it is written. The audit log gets `action`, done to `about`.
     """
     check()
-    return users.opened(users.current(), read_only=False, wait=WAIT)
+    store = users.opened(users.current(), read_only=False, wait=WAIT)
+    store.noted = (action, about) if action else None
+    return store
+
+
+def note(action: str, about: str) -> None:
+    """Add what changes nothing in the store to the audit log, where that can be written."""
+    with suppress(StoreError), writing(action, about):
+        pass
 
 
 def check_endpoints(store: Store, value: object, added: object = None) -> None:

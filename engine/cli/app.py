@@ -10,13 +10,13 @@ import functools
 import logging
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
 
 import typer
 
+from engine.cli.output import echo
 from engine.errors import (
     ConfigurationError,
     DatasetError,
@@ -59,10 +59,10 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except EngineError as error:
-            _say(str(error))
+            echo(str(error), err=True)
             raise typer.Exit(USERS if isinstance(error, _USERS_ERRORS) else OURS) from None
         except KeyboardInterrupt:
-            _say("Interrupted.")
+            echo("Interrupted.", err=True)
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
             # The reader of our output has gone (`| head`).
@@ -70,28 +70,17 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(OURS) from None
         except typer.Exit:
             raise
-        except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback on the terminal
-            where = _log(error)
-            _say(f"Something inside Tuneboard went wrong: {type(error).__name__}: {error}. {where}")
+        except Exception as error:
+            from engine.runs.log_file import LogFile
+
+            log = LogFile(data_home(), "cli.log")
+            logging.getLogger(__name__).addHandler(log)
+            logging.getLogger(__name__).error("A command failed.", exc_info=error)
+            what = f"{type(error).__name__}: {error}. The details are in {log.baseFilename}."
+            echo(f"Something inside Tuneboard went wrong: {what}", err=True)
             raise typer.Exit(OURS) from None
 
     return run
-
-
-def _say(message: str) -> None:
-    sys.stderr.write(message.rstrip() + "\n")
-
-
-def _log(error: Exception) -> str:
-    path = data_home() / "logs" / "cli.log"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as log:
-            log.write("".join(traceback.format_exception(error)))
-    except OSError:
-        logging.getLogger(__name__).debug("The log could not be written.", exc_info=True)
-        return "Please report it."
-    return f"The details are in {path}."
 
 
 app = typer.Typer(
@@ -172,7 +161,7 @@ def start(
     if version:
         from importlib.metadata import version as installed
 
-        typer.echo(f"tuneboard {installed('tuneboard')}")
+        echo(f"tuneboard {installed('tuneboard')}")
         return
     if context.invoked_subcommand is None:
         _serve(port, no_browser, read_only, token, Team())
@@ -230,9 +219,9 @@ def add_user(
     """Add a user and print the token to sign in with, once; a user who has one gets another. The first is an administrator."""
     file = _users_file(users)
     token = file.add(name, oidc=oidc, administrator=administrator)
-    typer.echo(f"{name} may sign in: the user is in {file.path}.")
+    echo(f"{name} may sign in: the user is in {file.path}.")
     if token:
-        typer.echo(f"The token, which is kept nowhere: {token}")
+        echo(f"The token, which is kept nowhere: {token}")
 
 
 @users_app.command("list")
@@ -241,7 +230,7 @@ def list_users(home: Home = None, users: Users = None) -> None:
     """Print the users and how each signs in."""
     for entry in _users_file(users).entries():
         way = "OpenID Connect" if entry.way == "oidc" else "token"
-        typer.echo(f"{entry.name}: {way}{', administrator' if entry.administrator else ''}")
+        echo(f"{entry.name}: {way}{', administrator' if entry.administrator else ''}")
 
 
 @users_app.command("remove")
@@ -250,7 +239,7 @@ def remove_user(name: UserName, home: Home = None, users: Users = None) -> None:
     """Remove a user, who is out at the next click. Projects and runs stay."""
     file = _users_file(users)
     file.remove(name)
-    typer.echo(f"{name} may not sign in any more.")
+    echo(f"{name} may not sign in any more.")
 
 
 def _users_file(users: Path | None) -> UserFile:
@@ -580,8 +569,8 @@ def deploy(
     from engine.cli.deploy import write_deploy_folder
 
     for path in write_deploy_folder(folder):
-        typer.echo(str(path))
-    typer.echo("The first lines of compose.yaml and of tuneboard.service say how to start it.")
+        echo(str(path))
+    echo("The first lines of compose.yaml and of tuneboard.service say how to start it.")
 
 
 def _serve(port: int | None, no_browser: bool, read_only: bool, token: bool, team: Team) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import typer
-
+from engine.cli.output import echo
 from engine.runs.results.archive import bring_back, put_away
 from engine.store.store import Store
 from engine.text import counted
@@ -16,8 +15,8 @@ def archive_runs(run_ids: Sequence[str], output: Path | None) -> None:
     """Move runs into a file and print its path. Raises NotFoundError, StoreError."""
     with Store.open() as store:
         path = put_away(store, run_ids, output)
-    typer.echo(f"Put away {counted(len(set(run_ids)), 'run')} in {path}")
-    typer.echo(f"Bring them back with: tuneboard unarchive {path}")
+    echo(f"Put away {counted(len(set(run_ids)), 'run')} in {path}")
+    echo(f"Bring them back with: tuneboard unarchive {path}")
 
 
 def unarchive_runs(path: Path, *, trust: bool) -> None:
@@ -25,4 +24,4 @@ def unarchive_runs(path: Path, *, trust: bool) -> None:
     with Store.open() as store:
         found = bring_back(store, path, trust=trust)
     left_out = f"; {counted(len(found.here), 'run')} left out, already here" if found.here else ""
-    typer.echo(f"Brought back {counted(len(found.runs), 'run')}{left_out}.")
+    echo(f"Brought back {counted(len(found.runs), 'run')}{left_out}.")

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
-import typer
-
+from engine.cli.output import echo
 from engine.cli.programs import RowTable, ScoredRows, save_file
 from engine.errors import ConfigurationError
+from engine.export.formats import markdown_text
 from engine.export.program import read_program
 from engine.records import Evaluation, Outcome, value_text
 from engine.search.verdict import verdict
-from engine.text import counted, cut, percent
+from engine.text import counted, cut, percent, visible
 
 MOST_LISTED = 20
 
@@ -55,7 +55,7 @@ def check_program(
     old = None if older is None else table.score(older, quiet=True)
     findings = _findings(new, old, at_least)
     for line in (new.sentence, *(f.sentence for f in findings)):
-        typer.echo(line)
+        echo(line)
     if reports.junit is not None:
         save_file(reports.junit, _junit(content.title, new, old, findings), make_folder=False)
     if reports.summary is not None:
@@ -105,30 +105,21 @@ def _junit(title: str, new: ScoredRows, old: ScoredRows | None, findings: Sequen
     suite.set("failures", str(int(bool(failures))))
     suite.set("errors", str(len(new.failed)))
     ET.indent(suite)
-    return str(ET.tostring(_printable(suite), "unicode", xml_declaration=True)).encode()
-
-
-def _printable(suite: ET.Element) -> ET.Element:
-    """Return the tree without the control characters that XML cannot hold."""
-    for one in suite.iter():
-        one.text = one.text and _xml_text(one.text)
-        for name, value in one.items():
-            one.set(name, _xml_text(value))
-    return suite
-
-
-def _xml_text(text: str) -> str:
-    kept = (
-        c if c in "\t\n" or ("\x20" <= c < "\ud800") or (c >= "\ue000" and c not in "\ufffe\uffff") else "�"
-        for c in text
-    )
-    return "".join(kept)
+    whole: str = ET.tostring(suite, "unicode", xml_declaration=True)
+    return visible(whole).encode()  # XML cannot hold control characters
 
 
 def _markdown(title: str, new: ScoredRows, old: ScoredRows | None, findings: Sequence[Finding]) -> str:
     """Return the summary: the findings, and the rows that became worse."""
     mark = "❌" if any(f.failed for f in findings) else "✅"
-    lines = [f"## {mark} {_cell(title)}", "", new.sentence, "", *(f"- {f.sentence}" for f in findings), ""]
+    lines = [
+        f"## {mark} {markdown_text(title)}",
+        "",
+        new.sentence,
+        "",
+        *(f"- {f.sentence}" for f in findings),
+        "",
+    ]
     worse = [n for f in findings for n in f.worse]
     if worse and old is not None:
         answers = [{o.row: o for o in side.outcomes} for side in (old, new)]
@@ -139,19 +130,14 @@ def _markdown(title: str, new: ScoredRows, old: ScoredRows | None, findings: Seq
             "|---|---|---|",
         ]
         for n in worse[:MOST_LISTED]:
-            before, now = (_cell(_answer(side[n])) for side in answers)
+            before, now = (markdown_text(_answer(side[n])) for side in answers)
             lines.append(f"| {n} | {before} | {now} |")
         if len(worse) > MOST_LISTED:
             lines.append(f"\n... and {len(worse) - MOST_LISTED} more.")
-    return "\n".join(lines).rstrip() + "\n\n"
+    return visible("\n".join(lines).rstrip()) + "\n\n"
 
 
 def _answer(outcome: Outcome) -> str:
     """Return a row's answer, or its error, on one line of at most 120 characters."""
     text = outcome.error or ", ".join(value_text(v) for v in outcome.prediction.values())
     return cut(" ".join(text.split()), 120)
-
-
-def _cell(text: str) -> str:
-    """Return a text as one cell of a Markdown table, with its markup escaped."""
-    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|!~&@" else c for c in " ".join(text.split()))

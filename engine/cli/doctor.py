@@ -10,9 +10,9 @@ import tempfile
 from collections.abc import Iterator
 from typing import Literal
 
-from rich.console import Console
 from rich.table import Table
 
+from engine.cli.output import Screen
 from engine.errors import EngineError
 from engine.home import data_home
 from engine.lm.cache import Cache, default_path
@@ -32,7 +32,7 @@ def examine() -> int:
     looks = {"ok": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "bad": "[red]missing[/red]"}
     for mark, what, words in findings:
         table.add_row(looks[mark], what, words)
-    Console().print(table)
+    Screen().print(table)
     return 1 if any(mark == "bad" for mark, _, _ in findings) else 0
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import typer
-
+from engine.cli.output import echo
 from engine.errors import EngineError
 from engine.lm.local.serving import SERVERS, merge_adapter, serving_command
 from engine.lm.local.sources import model_title
@@ -16,7 +15,7 @@ def list_models() -> None:
     """Print every tuned model with its lineage, the newest first."""
     found = [model_title(record) for record in tuned_models()]
     for line in found or ["There is no tuned model yet. A run with BootstrapFinetune makes one."]:
-        typer.echo(line)
+        echo(line)
 
 
 def show_model(name: str, merged: Path | None) -> None:
@@ -26,14 +25,14 @@ def show_model(name: str, merged: Path | None) -> None:
     """
     record = get_tuned(name)
     full = PREFIX + record.name
-    typer.echo(model_title(record))
+    echo(model_title(record))
     folder = merge_adapter(full, merged) if merged is not None else None
     if record.hosted is not None:
-        typer.echo(f"At its provider it is {record.hosted.name}.")
+        echo(f"At its provider it is {record.hosted.name}.")
         return
     for server in SERVERS:
         try:
             line = f"{server}: {serving_command(full, server, folder)}"
         except EngineError as error:
             line = str(error)
-        typer.echo(line)
+        echo(line)

@@ -9,8 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import typer
-
+from engine.cli.output import echo
 from engine.dataset import Dataset, guess_mapping, logs, read_dataset
 from engine.errors import ConfigurationError, DatasetError, EngineError, UnknownNameError
 from engine.evaluate import Evaluate
@@ -76,9 +75,9 @@ class RowTable(NamedTuple):
         )
         usable = usable_examples(content.pipeline, dataset, _mapping(content, dataset, self.columns or ()))
         for problem in () if quiet else usable.problems[:5]:
-            typer.echo(f"Row {problem.row} is left out: {problem.message}")
+            echo(f"Row {problem.row} is left out: {problem.message}")
         if len(usable.problems) > 5 and not quiet:
-            typer.echo(f"... and {len(usable.problems) - 5} more rows.")
+            echo(f"... and {len(usable.problems) - 5} more rows.")
         if not usable.examples:
             raise DatasetError(f"No row of {self.data.name!r} can be used. Fix the rows named above.")
         lm = make_lm(another) if another else None
@@ -123,14 +122,14 @@ def evaluate_file(program: Path, table: RowTable, output: Path | None) -> int:
     """Score a program on a file's rows, print the result, and return the exit code (1: no row worked)."""
     content = read_program(program)
     found = table.score(content)
-    typer.echo(found.sentence)
+    echo(found.sentence)
     if found.compared:
-        typer.echo(found.compared)
+        echo(found.compared)
     if found.failed:
-        typer.echo(f"The first failure: {found.failed[0].error}")
+        echo(f"The first failure: {found.failed[0].error}")
     if output is not None:
         save_file(output, _answers(content, found), make_folder=False)
-        typer.echo(f"Answers: {output}")
+        echo(f"Answers: {output}")
     return 1 if len(found.failed) == len(found.outcomes) else 0
 
 
@@ -147,10 +146,10 @@ def export_program(run_id: str, form: str, output: Path | None, candidate: str |
             else:
                 program = taken_program(store, run_id, candidate)
                 if kind.is_folder and output.suffix != ".zip":
-                    typer.echo(kind.write_folder(program, output))
+                    echo(kind.write_folder(program, output))
                     return
             name, content = kind.file_name, kind.content(program)
-    typer.echo(save_file(output or home / "exports" / run_id / name, content))
+    echo(save_file(output or home / "exports" / run_id / name, content))
 
 
 AROUND = ("report", "results-csv", "results-xlsx", "results-json", "training")

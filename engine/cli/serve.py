@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
-from rich.console import Console
-
+from engine.cli.output import echo
 from engine.errors import ConfigurationError, EngineError
 from engine.export.container import own_key_variables
 from engine.export.program import ProgramFile, read_program
@@ -110,7 +109,7 @@ def _serve_http(contract: Contract, address: Address) -> None:
         ) from error
     with listening:
         guarded = f", with the token in {address.token_env}" if address.token else ""
-        _print(f"{contract.title} is at {address.url}/docs{guarded} (Ctrl-C ends it).", markup=False)
+        echo(f"{contract.title} is at {address.url}/docs{guarded} (Ctrl-C ends it).")
         server_of(app).run(sockets=[listening])
 
 
@@ -122,12 +121,6 @@ def _check_named(file: ProgramFile, key_envs: tuple[str, ...]) -> None:
                 f"No model of the program has its key in {name}. "
                 + (f"Its models name {', '.join(named)}." if named else "None of them needs --key-env.")
             )
-
-
-def _print(text: str, *, markup: bool = True) -> None:
-    console = Console()
-    console.print(text, soft_wrap=True, highlight=False, markup=markup)
-    console.file.flush()
 
 
 def _bound(host: str, port: int) -> socket.socket:
@@ -184,7 +177,7 @@ def serve_dashboard(
         if not _answers(url, process, interrupted):
             return 0 if interrupted() else process.returncode or 1
         place = f"{url}/?{urlencode({'token': secret})}" if secret else team.url or url
-        _print(f"Tuneboard is at [link={place}]{place}[/link] (Ctrl-C ends it; runs in progress go on).")
+        echo(f"Tuneboard is at {place} (Ctrl-C ends it; runs in progress go on).")
         if browser:
             webbrowser.open(place)
         while process.poll() is None and not interrupted():

@@ -14,9 +14,9 @@ from typing import Any
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 from rich.table import Table
 
+from engine.cli.output import Screen, echo
 from engine.cli.programs import file_bytes
 from engine.dataset import read_dataset
 from engine.errors import ConfigurationError, DatasetError, NotFoundError, RunError, StoreError, first_problem
@@ -34,7 +34,7 @@ from engine.search.objective import Objective
 from engine.store.queue import WAITING
 from engine.store.rows import RunRow, TrialRow
 from engine.store.store import Store
-from engine.text import duration, percent, price, printed_change
+from engine.text import duration, percent, price, printed_change, visible
 
 
 def run_demo(optimizer: str | None, sample: str | None) -> int:
@@ -45,7 +45,7 @@ def run_demo(optimizer: str | None, sample: str | None) -> int:
 
     chosen = SAMPLES[0] if sample is None else get_sample(sample)
     content = sample_bytes(chosen.file)
-    console = Console()
+    console = Screen()
     with Store.open() as store:
         draft = sample_draft(chosen, _stored(store, chosen.file, content, "sample"))
         if optimizer is not None:
@@ -90,7 +90,7 @@ def run_target(
         )
     else:
         run_id = target
-    return carry_out(run_id, Console(), backend)
+    return carry_out(run_id, Screen(), backend)
 
 
 def _with_goal(spec: RunSpec, goal: Mapping[str, Any]) -> RunSpec:
@@ -117,14 +117,14 @@ def _check_trust(store: Store, spec: RunSpec, path: Path, content: bytes | None,
     more = len(asked) - MOST_WISHES
     shown = [*asked[:MOST_WISHES], *([f"and {more} more"] if more > 0 else [])]
     question = f"{path.name} describes a run that {'; '.join(shown)}."
-    if not trust and not (sys.stdin.isatty() and typer.confirm(f"{question} Carry it out?")):
+    if not trust and not (sys.stdin.isatty() and typer.confirm(f"{visible(question)} Carry it out?")):
         raise RunError(
             f"{question} Nothing was sent: agree to it in a terminal, or add --trust if you trust the file."
         )
     agree(store, asked)
 
 
-def carry_out(run_id: str, console: Console, backend: BackendChoice | None = None) -> int:
+def carry_out(run_id: str, console: Screen, backend: BackendChoice | None = None) -> int:
     """Carry out a stored run with a progress bar, print its report, and return the exit code."""
     with Store.open(read_only=True) as store:
         _say_no_gain(store.runs.get(run_id), console, backend)  # reports an unknown id before a bar is drawn
@@ -132,13 +132,13 @@ def carry_out(run_id: str, console: Console, backend: BackendChoice | None = Non
             code = work(data_home(), run_id, backend)
         run = store.runs.get(run_id)  # also of a folder that was moved or deleted meanwhile
     if run.state == "failed":
-        typer.echo(run.message.rstrip(), err=True)
+        echo(run.message.rstrip(), err=True)
         return code or 1
     report(run, console)
     return code
 
 
-def _say_no_gain(run: RunRow, console: Console, backend: BackendChoice | None) -> None:
+def _say_no_gain(run: RunRow, console: Screen, backend: BackendChoice | None) -> None:
     """Say where a run on Ray is no faster; a spec that cannot be read is reported by the run itself."""
     with suppress(ValidationError):
         spec = RunSpec.model_validate(run.spec)
@@ -147,7 +147,7 @@ def _say_no_gain(run: RunRow, console: Console, backend: BackendChoice | None) -
             console.print(note, highlight=False)
 
 
-def report(run: RunRow, console: Console) -> None:
+def report(run: RunRow, console: Screen) -> None:
     """Print a run's result: baseline against best, the verdict, what it took, where the program is."""
     if run.message:
         console.print(run.message, highlight=False, markup=False)
@@ -188,7 +188,7 @@ def report(run: RunRow, console: Console) -> None:
     console.print("Run `tuneboard` to see every trial, prompt and row in the browser.", highlight=False)
 
 
-def _print_models(compared: Mapping[str, Any], run: RunRow, console: Console) -> None:
+def _print_models(compared: Mapping[str, Any], run: RunRow, console: Screen) -> None:
     """Print the candidates that none beats and those with other models, and which model is good enough."""
     front, best = set(compared["front"]), (run.result or {})["best_candidate"]
     table = Table(show_edge=False, pad_edge=False)
@@ -232,7 +232,7 @@ POLL_SECONDS = 0.15
 
 
 @contextmanager
-def progress(run_id: str, console: Console) -> Iterator[None]:
+def progress(run_id: str, console: Screen) -> Iterator[None]:
     """Draw a live bar for a run while the `with` block runs. Off a terminal it prints a line per phase.
 
     The bar follows the calls against the budget or the estimate; next to it are the phase, the best score so far and the
@@ -253,7 +253,7 @@ def progress(run_id: str, console: Console) -> Iterator[None]:
                 phase = "Paused" if run.state == "paused" else run.phase or "Getting ready"
                 if not console.is_terminal and phase != before:
                     if phase.startswith(WAITING):
-                        typer.echo(phase, err=True)
+                        echo(phase, err=True)
                     else:
                         console.print(f"{phase} ...", highlight=False)
                 before = phase

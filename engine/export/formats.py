@@ -35,6 +35,7 @@ from engine.lm.choice import ModelChoice, key_variable
 from engine.pipeline.spec import FieldSpec, StepSpec
 from engine.records import json_form
 from engine.registry import get_adapter
+from engine.text import visible
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
@@ -45,9 +46,9 @@ if TYPE_CHECKING:
 def markdown_page(program: ProgramFile) -> str:
     """Return the page's text."""
     about = program.metadata
-    lines = [f"# {_inline(str(about.get('title') or 'Tuned program'))}", ""]
+    lines = [f"# {markdown_text(str(about.get('title') or 'Tuned program'))}", ""]
     if about.get("verdict"):
-        lines += [_inline(str(about["verdict"])), ""]
+        lines += [markdown_text(str(about["verdict"])), ""]
     facts = {
         "Model": program.model.name if program.model else None,
         "Tuned with": about.get("optimizer"),
@@ -55,14 +56,14 @@ def markdown_page(program: ProgramFile) -> str:
         "Layout of messages": program.adapter,
         "Made": about.get("created"),
     }
-    lines += [f"- {name}: {_inline(str(value))}" for name, value in facts.items() if value]
+    lines += [f"- {name}: {markdown_text(str(value))}" for name, value in facts.items() if value]
     tuned = program.candidate.steps
     for step in program.pipeline.steps:
         lines += _step(step)
         for path, state in tuned.items():
             if path.partition(".")[0] == step.name:
                 lines += _state(path, state)
-    return "\n".join(lines).rstrip() + "\n"
+    return visible("\n".join(lines).rstrip()) + "\n"
 
 
 def _step(step: StepSpec) -> Iterator[str]:
@@ -77,7 +78,7 @@ def _fields(title: str, fields: Sequence[FieldSpec]) -> Iterator[str]:
     yield from (f"| {title} | Type | Meaning |", "| --- | --- | --- |")
     for f in fields:
         kind = " / ".join(f.choices) if f.choices else f.type
-        yield f"| {_code(f.name)} | {_inline(kind) or ' '} | {_inline(f.description) or ' '} |"
+        yield f"| {_code(f.name)} | {markdown_text(kind) or ' '} | {markdown_text(f.description) or ' '} |"
     yield ""
 
 
@@ -105,7 +106,8 @@ def _code(text: str) -> str:
     return f"`{text.replace('`', '')}`"
 
 
-def _inline(text: str) -> str:
+def markdown_text(text: str) -> str:
+    """Return a text on one line with its markup escaped."""
     return re.sub(r"([\\`*_{}\[\]()#+!|<>~&@:/])", r"\\\1", " ".join(text.split()))
 
 
@@ -148,7 +150,7 @@ def messages_text(program: ProgramFile) -> str:
             content = message["content"]
             text = content if isinstance(content, str) else json_text(content)
             parts.append(f"--- {message['role']} ---\n{text}")
-    return "\n\n".join(parts) + "\n"
+    return visible("\n\n".join(parts)) + "\n"
 
 
 def openai_requests(program: ProgramFile) -> str:

@@ -33,6 +33,7 @@ from engine.pipeline.build import build_program
 from engine.pipeline.corpora import with_passages
 from engine.pipeline.spec import AdapterName, PipelineSpec
 from engine.records import Candidate, json_value
+from engine.text import visible
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM
@@ -159,7 +160,7 @@ def quotable(title: str) -> str:
     >>> quotable('The "best" one.')
     "The 'best' one"
     """
-    return title.replace("\\", "/").replace('"', "'").rstrip(".")
+    return visible(title).replace("\\", "/").replace('"', "'").rstrip(".")
 
 
 def literal(value: object) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,12 +15,10 @@ import orjson
 
 from engine.export.report import ReportRow
 from engine.records import json_form, value_text
-from engine.text import harmless, is_formula
+from engine.text import harmless, is_formula, visible
 
 LONGEST_CELL = 32_000
 """Excel takes 32,767 characters in a cell and calls the file damaged where there are more."""
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def results_table(rows: Sequence[ReportRow]) -> tuple[list[str], list[list[Any]]]:
@@ -71,7 +68,7 @@ def results_xlsx(rows: Sequence[ReportRow]) -> bytes:
         for at, value in enumerate(line, 1):
             cell = sheet.cell(number, at)
             if isinstance(value, str):
-                cell.value = _CONTROL.sub("\ufffd", value)[:LONGEST_CELL]
+                cell.value = visible(value)[:LONGEST_CELL]
                 if cell.data_type != "s" or is_formula(value):
                     cell.data_type = "s"
                     cell.quotePrefix = True

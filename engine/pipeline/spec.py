@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -26,6 +27,10 @@ from pydantic import (
 
 from engine.lm.choice import ModelChoice
 from engine.signature.grammar import FieldType, read_field_type, read_type
+from engine.text import LONGEST_NAME, cut
+
+Name = Annotated[str, AfterValidator(lambda name: cut(name, LONGEST_NAME))]
+"""A name that is cut where it is read, so that a longer one in a file or an old draft stops no page."""
 
 
 class _Frozen(BaseModel):
@@ -44,7 +49,7 @@ class FieldSpec(_Frozen):
     2.0
     """
 
-    name: str
+    name: Name
     type: str = "str"
     description: str = ""
     choices: tuple[str, ...] = ()
@@ -190,7 +195,7 @@ class StepSpec(_Frozen):
     export can carry the class's validators.
     """
 
-    name: str = "answer"
+    name: Name = "answer"
     strategy: Strategy = "predict"
     options: StepOptions = StepOptions()
     instructions: str = ""

@@ -2,6 +2,7 @@
 
     spec         Setup, RunSpec and ProjectDraft: everything needed to do a run, what a draft still lacks; the parts they name
     prepare      a spec and the store -> program, rows, split, settings; the estimate before a run
+    log_file     log files in the data folder
     worker       the process: claim, score the start, search, test, export, done; resumed by starting it again
     recorder     between the store and the search: events out; heartbeat, flags and user requests in
     exports      the tuned program in the data folder, scored again; a project's versions of it, and the one in use

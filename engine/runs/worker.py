@@ -39,7 +39,6 @@ import logging
 import os
 import shutil
 import signal
-import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
@@ -58,6 +57,7 @@ from engine.lm import cache
 from engine.lm.slots import FOLDER, SharedLimit, shared_limit
 from engine.metrics.whole_set import whole_set_figure
 from engine.records import Candidate, Evaluation, Outcome, whole_trials
+from engine.runs.log_file import LogFile
 from engine.runs.prepare import Prepared, check_keys, check_other_models, prepare
 from engine.runs.recorder import PatientWriter, StoreRecorder, StoreRequests, Watch, report_silence
 from engine.runs.results import more_scores
@@ -518,25 +518,10 @@ def _signals(watch: Watch | Turn, give_up: Callable[[], None]) -> Iterator[None]
             signal.signal(number, handler)
 
 
-class _LogFile(logging.FileHandler):
-    """A log file that does without what the disk has no room for."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
-        if not isinstance(sys.exc_info()[1], OSError):
-            super().handleError(record)
-
-    def close(self) -> None:
-        with suppress(OSError):
-            super().close()
-
-
 @contextmanager
 def _log_file(home: Path, run_id: str) -> Iterator[None]:
     """Write what the engine logs to `home/logs/RUN_ID.log` meanwhile."""
-    path = home / "logs" / f"{run_id}.log"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = _LogFile(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler = LogFile(home, f"{run_id}.log", most=0)  # its process prints into it too
     logger = logging.getLogger("engine")
     level = logger.level
     logger.addHandler(handler)

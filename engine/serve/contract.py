@@ -5,13 +5,14 @@ It knows program files and errors, and no web framework.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType
 from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from engine.errors import EngineError
 from engine.export.program import ProgramFile
@@ -78,7 +79,14 @@ def _model(name: str, fields: Sequence[FieldSpec], extra: Any) -> type[BaseModel
             Field(default, alias=spec.name, description=spec.description or None),
         )
     config = ConfigDict(extra=extra, arbitrary_types_allowed=True)
-    return create_model(name, __config__=config, **made)
+    whole: Any = model_validator(mode="before")(_only_text)
+    return create_model(name, __config__=config, __validators__={"whole": whole}, **made)
+
+
+def _only_text(values: object) -> object:
+    """Return a request's values. Raises ValueError where a text in them has half of a character, which no model can be sent."""
+    json.dumps(values, ensure_ascii=False, default=str).encode()
+    return values
 
 
 # Failures
@@ -124,6 +132,10 @@ def _problem_text(problem: Mapping[str, Any], inputs: Collection[str]) -> str:
     if kind == "json_invalid":
         reason = problem.get("ctx", {}).get("error", message)
         return f"It is no JSON: {reason} at character {where}."
+    if kind == "value_error" and not where:
+        return (
+            "A text in it has half of a character (an unpaired surrogate such as \\ud800). Send whole ones."
+        )
     if not where:
         return f"It must be one JSON object with the inputs: {names}."
     if kind == "missing":

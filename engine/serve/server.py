@@ -18,6 +18,8 @@ HEAD_BYTES = 65_536
 """Bytes that the first line and the headers of a request may take."""
 
 CONNECTIONS = 1000
+"""Connections that may be open; fewer where the process may not have twice as many files open."""
+
 KEEP_ALIVE_SECONDS = 30
 GRACE_SECONDS = 10
 """Time that answers under way have after a signal; then they are cancelled."""
@@ -46,6 +48,8 @@ class LimitedProtocol(HttpToolsProtocol):
         """Begin to wait for the first request."""
         super().connection_made(transport)
         self._wait()
+        if self.limit_concurrency and len(self.connections) > self.limit_concurrency * 3 // 4:
+            self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing more."""
@@ -70,10 +74,19 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Note that the request is there."""
         self._wait_no_more()
-        self._head = 0
+        self._head, self._since = 0, self.loop.time()
         super().on_message_complete()
 
+    def _make_room(self) -> None:
+        """Close the connection that has been without a whole request for the longest time."""
+        every = [one for one in self.connections if isinstance(one, LimitedProtocol)]
+        idle = [one for one in every if one._deadline or one.cycle is None or one.cycle.response_complete]
+        longest = min(idle, key=lambda one: one._since)
+        self.connections.discard(longest)  # at once: it counts until it is closed
+        longest._refuse(b"503 Service Unavailable", b"Too many connections are open. Try again.")
+
     def _wait(self) -> None:
+        self._since = self.loop.time()
         self._deadline = self.loop.call_later(self.seconds, self._give_up)
 
     def _wait_no_more(self) -> None:
@@ -106,12 +119,15 @@ class EndingServer(uvicorn.Server):
 
 def server_of(app: Any) -> uvicorn.Server:
     """Return the server of an ASGI application, ready to run."""
+    files = os.sysconf("SC_OPEN_MAX") if hasattr(os, "sysconf") else -1
+    most = min(CONNECTIONS, files // 2) if files > 0 else CONNECTIONS  # it may also be unlimited
     return EndingServer(
         uvicorn.Config(
             app,
             http=LimitedProtocol,
             log_level="warning",
-            limit_concurrency=CONNECTIONS,
+            limit_concurrency=most,
+            backlog=min(100, most // 2 + 1),  # the most that are accepted at once
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )

@@ -46,7 +46,7 @@ def _views(user: str) -> Iterator[str]:
         f"(SELECT json_extract(draft, '$.dataset') FROM main.projects WHERE id IN {projects} "
         f"UNION SELECT json_extract(spec, '$.dataset') FROM main.runs WHERE project_id IN {projects})"
     )
-    seen = {"projects": f"id IN {projects}", "datasets": f"id IN {datasets}"}
+    seen = {"projects": f"id IN {projects}", "datasets": f"id IN {datasets}", "audit": "0"}
     seen["settings"] = f"instr(key, ':') = 0 OR {_PROJECT_OF_SETTING.format('settings')} IN {projects}"
     seen |= dict.fromkeys(OF_PROJECT, f"project_id IN {projects}")
     seen |= dict.fromkeys(OF_RUN, f"run_id IN {runs}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-SCHEMA_VERSION = 14
+SCHEMA_VERSION = 15
 
 
 def migrate(connection: sqlite3.Connection, *, upto: int = SCHEMA_VERSION) -> None:
@@ -181,6 +181,13 @@ _M014_SENDS = (
         usd REAL NOT NULL, PRIMARY KEY (run_id, number)) WITHOUT ROWID""",
 )
 
+# The audit log: who did what, in the order in which it happened. Nothing in it is changed or deleted.
+_M015_AUDIT = (
+    "CREATE TABLE audit (id INTEGER PRIMARY KEY, at REAL NOT NULL, user TEXT NOT NULL, action TEXT NOT NULL, about TEXT NOT NULL)",
+    "CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'The audit log is never changed.'); END",
+    "CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'The audit log is never changed.'); END",
+)
+
 STEPS = (
     _M001_TABLES,
     _M002_REVISION_AND_PHASE,
@@ -196,4 +203,5 @@ STEPS = (
     _M012_SPEND,
     _M013_MAKERS,
     _M014_SENDS,
+    _M015_AUDIT,
 )

@@ -11,6 +11,7 @@ from typing import Any
 from engine.errors import NotFoundError
 from engine.store.connection import StorePart, from_json, to_json
 from engine.store.rows import FROM_ELSEWHERE, DatasetRow, FeedbackRow, ProjectRow, VersionRow
+from engine.text import LONGEST_NAME, cut
 
 
 class Projects(StorePart):
@@ -19,6 +20,7 @@ class Projects(StorePart):
     def create(self, name: str, draft: Mapping[str, object]) -> str:
         """Store a new project; return its id. A store that is opened for a user makes the user its owner."""
         now, project_id = time.time(), new_id()
+        name = cut(name, LONGEST_NAME)
         values = {"id": project_id, "name": name, "draft": draft, "created_at": now, "updated_at": now}
         self._db.insert("projects", values)
         return project_id
@@ -37,7 +39,7 @@ class Projects(StorePart):
         """Replace a project's draft, and its name where one is given. Raises NotFoundError."""
         changed = self._db.write(
             "UPDATE projects SET draft = ?, name = coalesce(?, name), updated_at = ? WHERE id = ?",
-            (draft, name, time.time(), project_id),
+            (draft, name and cut(name, LONGEST_NAME), time.time(), project_id),
         )
         if not changed:
             raise NotFoundError(_no_project(project_id))
@@ -86,7 +88,7 @@ class Datasets(StorePart):
         dataset_id = new_id()
         values: dict[str, object] = {
             "id": dataset_id,
-            "name": name,
+            "name": cut(name, LONGEST_NAME),
             "hash": content_hash,
             "columns": list(columns),
             "rows": rows,

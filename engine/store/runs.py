@@ -24,6 +24,7 @@ from engine.store.rows import (
     RunRow,
     RunState,
 )
+from engine.text import LONGEST_NAME, cut
 
 MOST_AT_ONCE = 500
 """Runs that one query reads by their ids."""
@@ -46,7 +47,7 @@ class Runs(StorePart):
         `started_by` is the user's name on a server with users.
         """
         run_id = new_id()
-        values = {"id": run_id, "project_id": project_id, "title": title, "spec": spec}
+        values = {"id": run_id, "project_id": project_id, "title": cut(title, LONGEST_NAME), "spec": spec}
         now = {"created_at": time.time(), "heartbeat_at": time.monotonic()}
         self._db.insert("runs", {**values, **now, "estimate": estimate or None, "started_by": started_by})
         return run_id
@@ -201,7 +202,8 @@ class Runs(StorePart):
 
     def set_tags(self, run_id: str, tags: Sequence[str]) -> None:
         """Give a run these tags instead of those it has; blank and repeated ones are left out."""
-        self._db.update_run(run_id, tags=list(dict.fromkeys(filter(None, map(str.strip, tags)))))
+        named = [cut(tag.strip(), LONGEST_NAME) for tag in tags if tag.strip()]
+        self._db.update_run(run_id, tags=list(dict.fromkeys(named)))
 
 
 class Requests(StorePart):

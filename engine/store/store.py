@@ -6,6 +6,7 @@ models, searches or pages; see `engine.store.rows` for the records it hands out.
 
 from __future__ import annotations
 
+import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -63,6 +64,9 @@ class Store:
         self.versions = Versions(self.connection)
         self.archive = Archive(self.connection)
         self.spend = Spend(self.connection)
+        self._user = user.name if user else ""
+        self.noted: tuple[str, str] | None = None
+        """What is done with the store and about what, for the audit log: written when it is closed without an error."""
 
     @classmethod
     def open(cls, home: Path | None = None, *, read_only: bool = False) -> Store:
@@ -75,12 +79,25 @@ class Store:
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: object, *_: object) -> None:
+        if self.noted and error is None:
+            action, about = self.noted
+            entry = {"at": time.time(), "user": self._user, "action": action, "about": about}
+            self.connection.insert("audit", entry)
         self.close()
 
     def close(self) -> None:
         """Close the file. Closing twice is harmless."""
         self.connection.close()
+
+    def audit(self, words: str = "", most: int = 5000) -> list[dict[str, str]]:
+        """Return the audit log's entries that hold the words, the newest first, at most `most`."""
+        rows = self.connection.read(
+            "SELECT strftime('%Y-%m-%dT%H:%M:%SZ', at, 'unixepoch'), user, action, about FROM audit "
+            "WHERE instr(lower(user || ' ' || action || ' ' || about), lower(?)) ORDER BY id DESC LIMIT ?",
+            (words, most),
+        )
+        return [dict(zip(("time", "user", "action", "about"), row, strict=True)) for row in rows]
 
     def transaction(self) -> AbstractContextManager[None]:
         """Make what is written inside one commit: all of it or nothing. May be nested."""

@@ -259,6 +259,8 @@ def _fits(value: object, most: int) -> bool:
             most -= 1
             if isinstance(one, str | bytes):
                 most -= len(one)
+            elif not isinstance(one, (*_SHORT, Mapping, *_LISTS)):
+                most -= len(str(one))  # an error of the code's, or an object of its classes
             elif isinstance(one, Mapping):
                 below += (*one, *one.values())
             elif isinstance(one, _LISTS):
@@ -282,7 +284,7 @@ class _Part:
             self._room -= len(value)
             return text
         if not isinstance(value, (Mapping, *_LISTS)):
-            return value
+            return value if isinstance(value, _SHORT) else self.of(str(value), depth)
         if depth > _DEEPEST:
             return "... (nested too deeply) ..."
         if isinstance(value, Mapping):
@@ -306,6 +308,7 @@ def _left_out(count: int) -> str:
 
 
 _LISTS = (list, tuple, set, frozenset)
+_SHORT = (int, float, type(None), datetime.date, datetime.timedelta)
 _DEEPEST = 100
 
 _PLAIN = frozenset(

@@ -413,7 +413,7 @@ class _Training:
         if answered.status in (400, 404, 409, 413, 422):
             said, code = failures.server_message(answered.body, place)
             near = await self._near_models(said, code) if what == "training" and method == "POST" else ""
-            said = said or "it gave no reason"
+            said = f"The endpoint wrote: {said}" if said else "it gave no reason"
             self._keep(Job())  # a job or a file that is gone there: what there is is looked for again
             raise TrainingError(
                 f"{place.host} did not take the {what} of {self.route.model!r} ({answered.status}): "

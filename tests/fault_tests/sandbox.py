@@ -12,7 +12,7 @@ from pathlib import Path
 from fault_tests.check import Check, Finding
 
 from engine.errors import SandboxError, SandboxMemoryError, SandboxTimeoutError
-from engine.tools.interpreter import PythonInterpreter
+from engine.tools.interpreter import VALUE_LIMIT, PythonInterpreter
 
 _MEMORY = """
 a = [];while True: a.append('x' * 100000)
@@ -106,6 +106,7 @@ import requests;requests.get('http://127.0.0.1')
 import sqlite3;sqlite3.connect('SECRET')
 while True: host(1)
 while True: pass
+ValueError('x' * 10**7)
 """
 _PLACES = (
     "{code}",
@@ -163,7 +164,7 @@ def _attempt(code: str, secret: str) -> str:
         return "out" if secret in str(error) else "refused"
     except Exception:  # noqa: BLE001 - any other error is what is looked for
         return "wrong error"
-    return "out" if secret in str(result) else "result"
+    return "out" if secret in str(result) or len(str(result)) > 1.1 * VALUE_LIMIT else "result"
 
 
 CHECK = Check(

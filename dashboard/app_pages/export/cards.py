@@ -292,7 +292,7 @@ def _keep_version(run_id: str) -> None:
 
     # Read here: what was typed just before the button was pressed is newer than the last drawing of the page.
     words = str(st.session_state.get(f"version_note_{run_id}", ""))
-    with ui.problem_kept(REFUSED), writing() as store:
+    with ui.problem_kept(REFUSED), writing("kept version", run_id) as store:
         keep_version(store, run_id, note=words)
 
 
@@ -300,7 +300,7 @@ def _use(project_id: str, number: int | None) -> None:
     """Put a version into use, or none."""
     from engine.runs.results.exports import use_none, use_version
 
-    with ui.problem_kept(REFUSED), writing() as store:
+    with ui.problem_kept(REFUSED), writing(f"put version {number} into use", project_id) as store:
         if number is None:
             use_none(data_home(), store, project_id)
         else:

@@ -53,7 +53,7 @@ def _confirm(picked: Sequence[RunRow]) -> None:
     )
     if ui.confirmed("Leave them", "Put away", "put_away_sure"):
         with ui.errors_shown():
-            with writing() as store:
+            with writing("put away runs", ", ".join(run.id for run in picked)) as store:
                 put_away(store, [run.id for run in picked])
             st.session_state.pop("history_table", None)
             st.rerun()
@@ -109,7 +109,7 @@ def _file(file: reading.ArchiveFile) -> None:
 
 def _bring_back(path: Path) -> None:
     """Bring the runs of a file of the data folder back; the file is deleted when all of them are in the store again."""
-    with ui.problem_kept(PROBLEM), writing() as store:
+    with ui.problem_kept(PROBLEM), writing("brought back runs", path.name) as store:
         _say(bring_back(store, path))
         path.unlink(missing_ok=True)
 
@@ -121,7 +121,7 @@ def _uploaded(uploaded: st.runtime.uploaded_file_manager.UploadedFile | None) ->
     with (
         ui.problem_kept(PROBLEM),
         tempfile.TemporaryDirectory(prefix="tuneboard-") as folder,
-        writing() as store,
+        writing("brought back runs", uploaded.name) as store,
     ):
         path = Path(folder) / f"{FOLDER}{SUFFIX}"
         path.write_bytes(uploaded.getbuffer())

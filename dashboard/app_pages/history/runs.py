@@ -287,7 +287,7 @@ def _set_tags(run_id: str, tags: Sequence[str]) -> None:
 def _use(run: RunRow, in_use: bool) -> None:
     from engine.runs.results.exports import keep_version, use_none, use_version
 
-    with ui.problem_kept(f"in_use_refused_{run.id}"), writing() as store:
+    with ui.problem_kept(f"in_use_refused_{run.id}"), writing(f"set in use: {in_use}", run.id) as store:
         if in_use:
             use_version(data_home(), store, run.project_id, keep_version(store, run.id).number)
         else:

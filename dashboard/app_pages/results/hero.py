@@ -118,7 +118,7 @@ def _offer(run: RunRow, offer: Offer) -> None:
 def _take(run_id: str, candidate: str) -> None:
     from engine.runs.results.exports import take_prompt
 
-    with ui.problem_kept(f"take_refused_{run_id}"), writing() as store:
+    with ui.problem_kept(f"take_refused_{run_id}"), writing(f"took {candidate}", run_id) as store:
         take_prompt(data_home(), store, run_id, candidate)
 
 

@@ -43,7 +43,7 @@ def share_link(run: RunRow) -> None:
 
 
 def _make(run_id: str, days: int) -> None:
-    with ui.problem_kept(PROBLEM), writing() as store:
+    with ui.problem_kept(PROBLEM), writing(f"shared for {days} days", run_id) as store:
         st.session_state[_key(run_id)] = store.links.make(run_id, days, users.name())
 
 

@@ -13,7 +13,7 @@ from dashboard.app_pages.settings.cards import (
     tuned_list,
 )
 from dashboard.app_pages.settings.limits import limits_card
-from dashboard.app_pages.settings.users import users_card
+from dashboard.app_pages.settings.users import audit_card, users_card
 from dashboard.components import ui
 from dashboard.state import users
 
@@ -35,6 +35,7 @@ with left:
         found_models()
         model_form()
         users_card()
+        audit_card()
 with right:
     st.markdown("##### On this machine" if administrator else "##### Your projects")
     if administrator:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.tables import small_table
+from dashboard.components.tables import data_table, small_table
 from dashboard.state import users
 from engine.store.rows import Spent
 from engine.store.spend import month_of
@@ -43,6 +44,17 @@ def figures(spent: Spent) -> tuple[str, str, str, str]:
     usage = spent.usage
     money = price(usage.cost if usage.calls else 0.0)
     return f"{spent.runs:,}", f"{usage.calls:,}", short(usage.tokens), money
+
+
+def audit_card() -> None:
+    """Show what users have done, and offer it as a file."""
+    with ui.card("audit_card", "Audit log", "What was done, the newest first. Nothing is taken out."):
+        words = st.text_input("Filter", key="audit_words", placeholder="A user, an action, a name or an id")
+        with users.opened(users.current()) as store:
+            entries = store.audit(words)
+        data_table(entries, "audit_table", {name: name.title() for name in entries[0]} if entries else None)
+        lines = "".join(f"{json.dumps(entry)}\n" for entry in entries)
+        ui.download("Download audit.jsonl", lines, "audit.jsonl", "audit_download")
 
 
 def _words(spent: Spent) -> str:

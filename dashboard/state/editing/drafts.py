@@ -33,7 +33,10 @@ UNTITLED = "Untitled project"
 def create_project(name: str, draft: ProjectDraft | None = None) -> str:
     """Store a new project; return its id."""
     with writing() as store:
-        return store.projects.create(_free(store, name), (draft or ProjectDraft()).model_dump(mode="json"))
+        content = (draft or ProjectDraft()).model_dump(mode="json")
+        project_id = store.projects.create(_free(store, name), content)
+        store.noted = ("created project", f"{project_id} ({name})")
+    return project_id
 
 
 def _free(store: Store, name: str) -> str:
@@ -44,7 +47,7 @@ def _free(store: Store, name: str) -> str:
 
 def rename_project(project_id: str, name: str) -> None:
     """Give a project another name."""
-    with writing() as store:
+    with writing("renamed project", f"{project_id} to {name}") as store:
         store.projects.save_draft(
             project_id, store.projects.get(project_id).draft, name=name.strip() or UNTITLED
         )
@@ -66,13 +69,13 @@ def name_untitled(project_id: str, name: str) -> None:
 
 def duplicate_project(project: ProjectRow) -> None:
     """Store a copy of a project's set-up, without its runs."""
-    with writing() as store:
+    with writing("copied project", project.id) as store:
         store.projects.create(_free(store, f"{project.name} (copy)"), project.draft)
 
 
 def delete_project(project_id: str) -> None:
     """Delete a project and its runs."""
-    with writing() as store:
+    with writing("deleted project", project_id) as store:
         store.projects.delete(project_id)
 
 
@@ -97,7 +100,7 @@ def import_project(content: bytes) -> str:
 
 def set_archived(project_id: str, archived: bool = True) -> None:
     """Put a project away, or take it back."""
-    with writing() as store:
+    with writing("put away project" if archived else "took back project", project_id) as store:
         store.projects.set_archived(project_id, archived)
 
 
@@ -119,6 +122,7 @@ def edit(project_id: str, change: Change, then: Then | None = None) -> ProjectDr
             known = [before.model_dump(mode="json"), store.settings.get("models", [])]
             check_endpoints(store, after.model_dump(mode="json"), known)
             store.projects.save_draft(project_id, after.model_dump(mode="json"))
+            store.noted = ("changed project", project_id)
             if then is not None:
                 then(store, before, after)
     return after
@@ -133,7 +137,7 @@ def add_file(dataset: Dataset, content: bytes, source: str) -> str:
     """Store a file of examples; return the dataset's id. The same file again gives the same id."""
     if not users.is_administrator():
         source = FROM_ELSEWHERE  # its cells must not name files of the server
-    with writing() as store:
+    with writing("added file", dataset.name) as store:
         return store.datasets.add(
             dataset.name, content, dataset.content_hash, dataset.columns, len(dataset), source
         )
@@ -180,7 +184,7 @@ def remove_model(choice: ModelChoice) -> None:
 
 
 def _change_models(choice: ModelChoice, instead: list[dict[str, object]]) -> None:
-    with writing() as store, store.transaction():
+    with writing("set model" if instead else "removed model", choice.name) as store, store.transaction():
         models, gone = store.settings.get("models", []), (choice.name, choice.base_url)
         kept = [m for m in models if (m["name"], m.get("base_url")) != gone]
         store.settings.set("models", [*kept, *instead])
@@ -192,7 +196,7 @@ def _change_models(choice: ModelChoice, instead: list[dict[str, object]]) -> Non
 
 def set_backend(field: str, value: str) -> None:
     """Change where the rows of new runs are answered: its "name" or its "address"; without an address it is "auto"."""
-    with writing() as store, store.transaction():
+    with writing("set backend", f"{field}: {value}") as store, store.transaction():
         now = store.settings.get("backend", {})
         changed = BackendChoice.model_validate({**now, field: value.strip() or "auto"})
         store.settings.set("backend", changed.model_dump())
@@ -200,7 +204,7 @@ def set_backend(field: str, value: str) -> None:
 
 def set_limit(name: str, value: float | None) -> None:
     """Change a limit of the data folder (see `engine.store.queue.Limits`); None is no limit."""
-    with writing() as store, store.transaction():
+    with writing("set limit", f"{name}: {value}") as store, store.transaction():
         store.queue.set_limit(name, value)
 
 

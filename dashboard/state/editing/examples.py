@@ -148,7 +148,7 @@ def use_table(project_id: str, dataset_id: str, mapping: Mapping[str, str], **ta
 
 def undo(project_id: str) -> bool:
     """Take the latest edit back; return whether there was one."""
-    with writing() as store, store.transaction():
+    with writing("undid change", project_id) as store, store.transaction():
         history = list(store.settings.get(key_of(project_id), []))
         if not history:
             return False

@@ -30,9 +30,11 @@ from engine.errors import (
 )
 from engine.lm.exchange import Reply
 from engine.lm.keys import NO_KEY, Secret, without_keys
-from engine.text import cut
+from engine.text import cut, visible
 
 E = TypeVar("E", bound=LMError)
+LONGEST_QUOTE = 200
+"""Characters of an endpoint's text in a message: an internal service's answer must not come out whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def from_status(place: Place, status: int, body: bytes, headers: Mapping[str, st
 
 def _of_status(place: Place, status: int, reported: tuple[str, str], headers: Mapping[str, str]) -> LMError:
     said, code = reported
-    quote = f" It said: {said}" if said else ""
+    quote = f" The endpoint wrote: {said}" if said else ""
     wait = retry_after(headers)
     host, name = place.host, f"model {place.model!r}"
     if status in (401, 403):
@@ -229,7 +231,7 @@ def silent(host: str, model: str, seconds: float, requests: int) -> SilentEndpoi
 def unreachable(place: Place, why: str) -> UnreachableError:
     """Return the error for no connection; `why` is a few words such as "connection refused"."""
     message = (
-        f"Cannot reach {place.host} for model {place.model!r} ({without_keys(why, place.key)}): "
+        f"Cannot reach {place.host} for model {place.model!r} ({_quoted(why, place)}): "
         "check the address, and that the server runs."
     )
     return place.failure(UnreachableError, message)
@@ -274,7 +276,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def server_message(body: bytes, place: Place) -> tuple[str, str]:
-    """Return the server's own message, shortened and without keys, and its error code."""
+    """Return the server's message as it may be quoted, and its error code."""
     code = ""
     try:
         data = orjson.loads(body)
@@ -287,13 +289,17 @@ def server_message(body: bytes, place: Place) -> tuple[str, str]:
             text = str(error.get("message") or error.get("detail") or "")
         else:
             text = str(error)
-    text = " ".join(without_keys(text, place.key).split())
-    return cut(text, 200), code
+    return _quoted(text, place), cut(code, LONGEST_QUOTE)
+
+
+def _quoted(text: str, place: Place) -> str:
+    """Return another side's text as a message may hold it."""
+    return cut(visible(" ".join(without_keys(text, place.key).split())), LONGEST_QUOTE)
 
 
 def _host_of(location: str) -> str:
     match = re.match(r"https?://(?:[^/@]*@)?([^/?#]+)", location)
-    return match[1] if match else "another address"
+    return cut(visible(match[1]), LONGEST_QUOTE) if match else "another address"
 
 
 _TOO_LONG = re.compile(

@@ -187,6 +187,8 @@ def test_tokens_are_in_no_file_and_no_log(client, tokens, file, tmp_path, caplog
     with caplog.at_level(logging.DEBUG):
         sign_in(client, tokens["ada"])
         sign_in(client, monkeyed)
+    assert "A wrong token came from testclient." in caplog.text
+    with caplog.at_level(logging.DEBUG):
         client.get("/own")
     kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     for secret in (*tokens.values(), monkeyed):

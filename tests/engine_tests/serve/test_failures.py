@@ -118,6 +118,14 @@ def test_over_mcp_too_and_the_service_goes_on(url: str, impatient: str) -> None:
     assert "There is no tool 'other'" in wrong[-1].content[0].text
 
 
+def test_half_of_a_character_is_a_wrong_request(url: str) -> None:
+    for half in (b"\\ud800", b"\xed\xa0\x80"):
+        body = b'{"do": "%s"}' % half
+        answer = raw(url, HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        assert answer.startswith(b"HTTP/1.1 422")
+        assert b"half of a character" in answer
+
+
 def raw(url: str, request: bytes) -> bytes:
     host, _, port = url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port)), 60) as connection:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from support.run_setup import wait_for
@@ -86,3 +90,41 @@ def test_one_connection_serves_many_requests_and_a_large_one(port):
             found = b""
             while not found.endswith(b"\r\n\r\n%d" % size):
                 found += connection.recv(65536)
+
+
+CROWDED = """
+import resource, socket, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
+sys.path.insert(0, sys.argv[1])
+from engine_tests.serve.test_limits import echo
+from engine.serve.server import server_of
+listening = socket.socket()
+listening.bind(("127.0.0.1", 0))
+listening.listen()
+server = server_of(echo)
+server.config.lifespan = "off"
+print(listening.getsockname()[1], flush=True)
+server.run(sockets=[listening])
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of open files are POSIX's")
+@pytest.mark.parametrize(
+    "half", [b"GET / HTTP/1.1\r\nHost: x\r\n", HEAD + b"\r\n1234", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"]
+)
+def test_more_half_sent_or_idle_requests_than_files_may_be_open_stop_no_good_one(half):
+    tests = Path(__file__).parents[2]
+    child = subprocess.Popen([sys.executable, "-c", CROWDED, str(tests)], stdout=subprocess.PIPE, text=True)
+    try:
+        port = int(child.stdout.readline())
+        with contextlib.ExitStack() as stack:
+            for number in range(300):
+                open_one = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+                with contextlib.suppress(ConnectionError):
+                    open_one.sendall(half)
+                if number % 50 == 49:
+                    assert b" 200 " in sent(port, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()

@@ -129,6 +129,12 @@ def test_what_comes_out_is_limited_with_a_note() -> None:
     assert python("big()[-1]").endswith("more left out) ...")
     assert len(str(python("[['x' * 10**6] * 1000]"))) < 1_100_000
     assert len(python("SUBMIT('x' * 10**7)").output["output"]) < 1_000_100
+    for code in (
+        "ValueError('x' * 10**7)",
+        "[ValueError('x' * 10**7)]",
+        "class A: pass\na = A()\na.x = 'x' * 10**7\na",
+    ):
+        assert len(str(python(code))) < 1_000_100
     for _ in range(3):
         with pytest.raises(SandboxError, match="More than 100000 characters"):
             python("print('x' * 10**7)")
