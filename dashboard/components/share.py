@@ -115,5 +115,5 @@ def link_rows(links: Iterable[LinkRow], titles: Mapping[str, str]) -> None:
 
 
 def _end(link: str) -> None:
-    with writing() as store:
+    with writing("ended link", link[:12]) as store:
         store.links.end(link)
