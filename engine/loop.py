@@ -7,6 +7,7 @@ of what it runs.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextvars
 import inspect
 import os
@@ -138,6 +139,14 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     except ImportError:  # not made for Windows
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
+
+
+@atexit.register
+def _stop_at_exit() -> None:
+    """End the loop's thread before the interpreter goes: one that still runs then can crash the process."""
+    if _process.loop is not None and _process.thread is not None:
+        _process.loop.call_soon_threadsafe(_process.loop.stop)
+        _process.thread.join(1.0)
 
 
 if hasattr(os, "register_at_fork"):

@@ -23,15 +23,12 @@ _NOT_COPIED = (
 
 
 def back_up(home: Path, path: Path, *, with_cache: bool = True) -> None:
-    """Write a data folder to a new zip file, also while runs go on. Raises StoreError where that fails, and for a damaged store.
-
-    `with_cache` includes the call cache: without it, a run that goes on after it was brought back pays for its calls again.
-    """
+    """Write a data folder, and its call cache where wished, to a new zip file. Raises StoreError, also for a damaged store."""
     if path.exists() or path.resolve().is_relative_to(home.resolve()):
         raise StoreError(f"{path} exists, or is in the data folder {home}. Choose a new file elsewhere.")
-    part = path.with_name(f"{path.name}.part")
     try:
         with tempfile.TemporaryDirectory(prefix="backup-", dir=path.parent) as folder:
+            part = Path(folder) / "part.zip"
             part.touch(mode=0o600)
             with ZipFile(part, "w", ZIP_DEFLATED, compresslevel=1, strict_timestamps=False) as file:
                 for name in (FILE_NAME, *([default_path().name] if with_cache else ())):
@@ -41,15 +38,13 @@ def back_up(home: Path, path: Path, *, with_cache: bool = True) -> None:
                 _check_sound(Path(folder))
                 for (
                     top
-                ) in home.iterdir():  # after the database: files are stored before the rows that name them
+                ) in home.iterdir():  # after the database: a file is stored before the row that names it
                     for found in () if re.fullmatch(_NOT_COPIED, top.name) else (top, *top.rglob("*")):
                         with suppress(FileNotFoundError):  # deleted meanwhile
                             file.write(found, found.relative_to(home))
-        part.rename(path)
+            part.rename(path)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"The backup {path} cannot be written: {error}.") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def bring_back(home: Path, path: Path) -> Path | None:
@@ -74,7 +69,6 @@ def bring_back(home: Path, path: Path) -> Path | None:
 
 
 def _unpack(path: Path, folder: Path) -> None:
-    """Unpack a backup into an empty folder. Raises StoreError unless it holds a sound store."""
     try:
         with ZipFile(path) as file:
             if FILE_NAME not in file.namelist():

@@ -85,7 +85,7 @@ class Connection:
         with self._lock, self._clear_errors():
             if not (self.path.exists() and samestat(self.path.stat(), self._file)):
                 raise StoreTakenError(
-                    f"The folder {self.path.parent} was moved, deleted or replaced while its database was open."
+                    f"The folder {self.path.parent} was moved, deleted or replaced meanwhile."
                 )
             self._schema(self._db)
 
@@ -335,24 +335,19 @@ class Connection:
 
 
 def copy_database(path: Path, target: Path) -> None:
-    """Write a copy of a database as it is at one moment, also while others write to it.
-
-    Raises StoreFullError where the disk has no room for it next to what is written meanwhile, sqlite3.Error, OSError.
-    """
-    needed = 2 * path.stat().st_size
+    """Write a copy of a database as it is at one moment, also while others write. Raises StoreFullError, sqlite3.Error, OSError."""
+    needed = 2 * path.stat().st_size  # also for what is written meanwhile
     if shutil.disk_usage(target.parent).free < needed:
         raise StoreFullError(
-            f"A copy of the database {path} needs {needed // 2**20 + 1} MB in {target.parent}. Free some space."
+            f"A copy of {path} needs {needed // 2**20 + 1} MB in {target.parent}. Free some space."
         )
     part = target.with_name(f"{target.name}.part")
-    source = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=BUSY_SECONDS)
-    try:
-        with closing(source), closing(sqlite3.connect(part)) as copy:
-            source.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")  # all of it is in one file
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    part.unlink(missing_ok=True)
+    address = f"file:{quote(str(path))}?mode=ro"
+    with closing(sqlite3.connect(address, uri=True)) as source, closing(sqlite3.connect(part)) as copy:
+        source.backup(copy)
+        copy.execute("PRAGMA journal_mode = DELETE")  # all of it is in one file
+    part.replace(target)
 
 
 def _no_room(error: sqlite3.Error) -> bool:

@@ -141,8 +141,7 @@ class Trials(StorePart):
             "SELECT id, json_extract(content, '$.parents') FROM candidates WHERE run_id = ? AND number >= ? ORDER BY number",
             (run_id, first),
         )
-        with self._db.decoding():
-            return {row[0]: tuple(from_json(row[1]) or ()) for row in rows}
+        return {row[0]: tuple(from_json(row[1]) or ()) for row in rows}
 
     def candidate(self, run_id: str, candidate_id: str) -> Candidate:
         """Return one candidate of a run. Raises NotFoundError."""

@@ -18,7 +18,7 @@ WRITTEN = ("proposed_instructions", "proposed_description", "observations", "sum
 ROWS = list(toy_rows(36).values())
 NEED_TWO_ROWS = ("MIPROv2", "BayesianSignatureOptimizer", "InferRules")
 # Where a model never answered anything yet and a whole first batch fails alike, the run is refused in that sentence.
-WRITE_FIRST = ("Autotune", "LabeledFewShot", "BayesianSignatureOptimizer", "MIPROv2")
+WRITE_FIRST = ("LabeledFewShot", "BayesianSignatureOptimizer", "MIPROv2")
 every_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda optimizer: optimizer.name)
 
 
