@@ -8,6 +8,7 @@
         recorded       the history of the last calls
         cached         a kept reply, or the next layers and the reply kept
         completed      all `n` completions, also where the endpoint gives one at a time
+        patient        again, however long it takes, where the endpoint is away and a run has patience
         retried        again after a failure that may pass
         limited        the endpoint's limits, and its speed measured; a call that waits for its next try takes none of them
         transmitted    one request, once, by the transport
@@ -53,6 +54,7 @@ from engine.lm.exchange import Choice, Reply, Request, priced
 from engine.lm.keys import without_secrets
 from engine.lm.slots import EndpointSlots, shared_limit
 from engine.lm.transports.failures import blank, silent
+from engine.lm.waiting import LONGEST_WAIT, endpoint_for, make_room, patience, patient
 from engine.records import Usage
 from engine.runtime import current
 
@@ -60,10 +62,6 @@ if TYPE_CHECKING:
     from engine.lm.base import BaseLM
     from engine.lm.client import LM
     from engine.runtime import Middleware, Send
-
-
-LONGEST_WAIT = 60.0
-"""Seconds: a server that asks to wait longer is not waited for."""
 
 
 async def send(lm: BaseLM, request: Request, last: Send | None = None) -> Reply:
@@ -214,6 +212,8 @@ async def cached(lm: LM, request: Request, send: Send) -> Reply:
     if cache is None:
         return await send(lm, request)
     reply = await cache.fetch(lm.cache_key(request), lambda: send(lm, request), faulty=lm.may_say_nothing)
+    if patience.get() is not None and (endpoint := endpoint_for(lm)).known is None:
+        endpoint.known = request  # answered once, also where that was in an earlier process
     return priced(reply, lm.price())
 
 
@@ -246,7 +246,7 @@ async def retried(lm: LM, request: Request, send: Send) -> Reply:
         # tenacity gets the first failure as well; a call that succeeds does not pay its 27-46 microseconds, a tenth of a row.
         failures = [error]
 
-    limiter = limiter_for(lm)
+    limiter, endpoint = limiter_for(lm), endpoint_for(lm)
     thrown_away: list[Usage] = []
     counted = 0
 
@@ -271,7 +271,7 @@ async def retried(lm: LM, request: Request, send: Send) -> Reply:
 
     retrying = AsyncRetrying(
         stop=stop_after_attempt(1 + _retries(lm, request)),
-        retry=retry_if_exception(lambda error: not limiter.silent and _may_pass(error)),
+        retry=retry_if_exception(lambda error: not (limiter.silent or endpoint.away) and _may_pass(error)),
         wait=seconds_to_wait,
         reraise=True,
     )
@@ -293,18 +293,6 @@ def _billed(error: LMError) -> Usage | None:
         return error.spent.usage
     late = isinstance(error, LMTimeoutError) and error.status is None
     return Usage(calls=1) if late or isinstance(error, BadReplyError) else None
-
-
-another_request: ContextVar[Callable[[Usage], Awaitable[None]] | None] = ContextVar(
-    "engine_lm_another_request", default=None
-)
-"""Counts what the request before has used and waits for room for one more of the same call; set by a budget."""
-
-
-async def make_room(used: Usage) -> None:
-    """Wait for room in the budget for one more request of this call. Raises BudgetExhaustedError where there is none."""
-    if (ask := another_request.get()) is not None:
-        await ask(used)
 
 
 def _filled(lm: LM, reply: Reply) -> Reply:
@@ -342,18 +330,20 @@ _EXPONENTIAL = wait_random_exponential(min=0.05, max=LONGEST_WAIT)
 
 async def limited(lm: LM, request: Request, send: Send) -> Reply:
     """Wait for a free place at the endpoint, and report to its limiter how the call ended."""
-    limiter = limiter_for(lm)
-    ticket = await limiter.acquire()
+    limiter, endpoint = limiter_for(lm), endpoint_for(lm)
+    ticket, sent = await limiter.acquire(), time.monotonic()
     try:
         reply = await send(lm, request)
-    except RateLimitedError as error:
-        limiter.rate_limited(ticket, error.retry_after)
-        raise
     except LMError as error:
-        limiter.failed(error)
+        endpoint.failed(error)
+        if isinstance(error, RateLimitedError):
+            limiter.rate_limited(ticket, error.retry_after)
+        else:
+            limiter.failed(error)
         raise
     finally:
         limiter.release()
+    endpoint.answered(request, sent)
     limiter.succeeded(ticket, reply.usage.tokens)
     speeds.note(lm.place, reply.seconds, reply.usage.output_tokens)
     return reply
@@ -373,7 +363,7 @@ computed_by: ContextVar[Callable[[LM, Request], Awaitable[Reply]] | None] = Cont
 """The process that answers for models that compute, where it is not this one: a worker of a run that is spread over several."""
 
 
-IN_LM = (recorded, cached, completed, retried, limited)
+IN_LM = (recorded, cached, completed, patient, retried, limited)
 """The layers of `LM.complete`, outermost first."""
 
 answer_of = chained(IN_LM, transmitted)

@@ -25,7 +25,8 @@ from engine.errors import (
     spent_by,
 )
 from engine.lm.exchange import message_tokens
-from engine.lm.middleware import another_request, answer
+from engine.lm.middleware import answer
+from engine.lm.waiting import Patience, another_request, patience
 from engine.records import Usage
 from engine.text import counted, dollars, duration, short
 
@@ -136,6 +137,7 @@ class Ledger:
         self.closed: str | None = None
         self.closing: Closing | None = None
         self.replies = self.raised = 0
+        self.patience: Patience | None = None
         self._payer = payer
         self._counts_amounts = budget.tokens is not None or budget.usd is not None
         self._kept_back = Amount()
@@ -274,7 +276,7 @@ class Ledger:
                 self._free(held.pop())
             held.append(await self._reserve(lm, request, size))
 
-        before = another_request.set(another)
+        before, impatient = another_request.set(another), patience.set(self.patience)
         try:
             reply = await send(lm, request)
         except Exception as error:
@@ -288,6 +290,7 @@ class Ledger:
             raise
         finally:
             another_request.reset(before)
+            patience.reset(impatient)
             self._free(*held)
         self._settle(replace(reply, usage=reply.usage - counted) if counted.calls else reply, size)
         return reply

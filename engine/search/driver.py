@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from engine import loop
 from engine.errors import BudgetExhaustedError, MetricError, RunError
+from engine.lm.waiting import Patience
 from engine.modules.predict import Predict
 from engine.records import Candidate, Evaluation, Outcome, PartCredit, Usage, whole_trials
 from engine.search import events
@@ -73,6 +74,8 @@ class Driver:
         self.seed = seed_of(settings.program)
         self.trials: list[Trial] = []
         self._recorder = recorder
+        self._waits: dict[str, str] = {}
+        self.ledger.patience = Patience(settings.longest_gap, self._look, self._note_wait)
         self._slots = Slots(settings.concurrency, control, self.ledger)
         self._numbers: dict[str, int] = {}
         self._answered: dict[Asked, Evaluation] = {}
@@ -392,6 +395,33 @@ class Driver:
         self._best, self._best_score, self._credits = ask.candidate, ask.score, ask.credits
         if changed:
             self._record(events.NewBest(ask.candidate, ask.score))
+
+    # Endpoints that are away
+
+    async def _look(self) -> None:
+        """Wait while the run is paused. Raises BudgetExhaustedError once it was stopped or has no budget left."""
+        self.ledger.pause()
+        try:
+            await self._slots.follow()
+        finally:
+            self.ledger.unpause()
+        self.ledger.check_time()
+        if self.ledger.closed is not None:
+            for endpoint in self._waits:
+                self._note_wait(endpoint, "")
+            raise BudgetExhaustedError(self.ledger.closed)
+
+    def _note_wait(self, endpoint: str, message: str) -> None:
+        """Report an endpoint that is away, or with "" that it is waited for no more."""
+        before = self._waits.get(endpoint, "")
+        self._waits[endpoint] = message
+        if message != before:
+            self._slots.note_wait(" ".join(filter(None, self._waits.values())))
+        if bool(message) != bool(before):
+            back = (
+                "The model is asked as before." if self.ledger.closed is None else "It is waited for no more."
+            )
+            self._record(events.Note(message or back, "warning" if message else "info"))
 
     # Events
 

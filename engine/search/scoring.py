@@ -80,6 +80,11 @@ class Slots:
             except Stop:
                 self._ledger.close("The run was stopped.", "stopped")
 
+    def note_wait(self, why: str) -> None:
+        """Pass the reason why calls wait on to the control; "" when none does."""
+        if self._control is not None:
+            self._control.note_wait(why)
+
     async def _checkpoint(self) -> None:
         if self._control is None or self._ledger.closed is not None:
             return
