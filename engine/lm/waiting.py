@@ -158,7 +158,8 @@ async def patient(lm: LM, request: Request, send: Send) -> Reply:
     while True:
         began, probing = time.monotonic(), endpoint.away
         try:
-            reply = await (endpoint.probed(lm, request, send, how) if probing else send(lm, request))
+            asked = _once(request) if cleared else request
+            reply = await (endpoint.probed(lm, request, send, how) if probing else send(lm, asked))
         except LMError as error:
             used = error.spent.usage if error.spent else None
             if used is not None:

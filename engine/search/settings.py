@@ -159,8 +159,9 @@ class Control(Protocol):
     async def checkpoint(self) -> None:
         """Return at once, wait while paused, or raise Stop. Awaited before each row starts."""
 
-    def note_wait(self, why: str) -> None:
+    def note_wait(self, why: str) -> None:  # noqa: ARG002 - only some show it
         """Note why calls wait for an endpoint that is away; "" when none does."""
+        return
 
 
 @dataclass(frozen=True, slots=True)
