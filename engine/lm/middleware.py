@@ -246,7 +246,7 @@ async def retried(lm: LM, request: Request, send: Send) -> Reply:
         # tenacity gets the first failure as well; a call that succeeds does not pay its 27-46 microseconds, a tenth of a row.
         failures = [error]
 
-    limiter, endpoint = limiter_for(lm), endpoint_for(lm)
+    limiter, endpoint, began = limiter_for(lm), endpoint_for(lm), time.monotonic()
     thrown_away: list[Usage] = []
     counted = 0
 
@@ -272,7 +272,7 @@ async def retried(lm: LM, request: Request, send: Send) -> Reply:
     retrying = AsyncRetrying(
         stop=stop_after_attempt(1 + _retries(lm, request)),
         retry=retry_if_exception(lambda error: not (limiter.silent or endpoint.away) and _may_pass(error)),
-        wait=seconds_to_wait,
+        wait=lambda state: seconds_to_wait(state, others_answered=endpoint.answered_at > began),
         reraise=True,
     )
     try:
@@ -311,16 +311,17 @@ def _may_pass(error: BaseException) -> bool:
     return isinstance(error, LMError) and error.retryable and (error.retry_after or 0) <= LONGEST_WAIT
 
 
-def seconds_to_wait(state: RetryCallState) -> float:
-    """Return what the server asks and up to a quarter more, else a short wait, then exponential ones with full jitter."""
+def seconds_to_wait(state: RetryCallState, *, others_answered: bool = False) -> float:
+    """Return what the server asks and up to a quarter more, else a short wait, then exponential ones with full jitter.
+
+    Where the failure is no refusal, and others were answered since, all waits are short: a batch waits for its slowest call.
+    """
     error = state.outcome.exception() if state.outcome is not None else None
     asked = error.retry_after if isinstance(error, LMError) else None
     if asked is not None:
         return asked * (1 + random.random() / 4) + random.random() / 20
-    if state.attempt_number == 1:
-        return random.uniform(
-            *_FIRST_WAIT
-        )  # most failures have passed at once, and a batch waits for its slowest call
+    if state.attempt_number == 1 or (others_answered and not isinstance(error, RateLimitedError)):
+        return random.uniform(*_FIRST_WAIT)  # most failures have passed at once
     return _EXPONENTIAL(state)
 
 

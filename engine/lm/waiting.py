@@ -74,6 +74,7 @@ class Endpoint:
     known: Request | None = None
     failures: int = 0
     away: bool = False
+    answered_at: float = 0.0
     back_at: float = 0.0
     _quiet_since: float = 0.0
     _last: LMError | None = None
@@ -81,9 +82,9 @@ class Endpoint:
 
     def answered(self, request: Request, sent: float) -> None:
         """Note an answer; that to a request sent before the first failure says nothing of the time since."""
-        self.known = request
+        self.known, self.answered_at = request, time.monotonic()
         if self.failures and sent >= self._quiet_since:
-            self.back_at = time.monotonic()
+            self.back_at = self.answered_at
             self.failures, self.away = 0, False
 
     def failed(self, error: LMError) -> None:
