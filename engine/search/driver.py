@@ -74,7 +74,7 @@ class Driver:
         self.seed = seed_of(settings.program)
         self.trials: list[Trial] = []
         self._recorder = recorder
-        self._waits: dict[str, str] = {}
+        self._control, self._waits = control, {}  # type: Control | None, dict[str, str]
         self.ledger.patience = Patience(settings.longest_gap, self._look, self._note_wait)
         self._slots = Slots(settings.concurrency, control, self.ledger)
         self._numbers: dict[str, int] = {}
@@ -400,11 +400,7 @@ class Driver:
 
     async def _look(self) -> None:
         """Wait while the run is paused. Raises BudgetExhaustedError once it was stopped or has no budget left."""
-        self.ledger.pause()
-        try:
-            await self._slots.follow()
-        finally:
-            self.ledger.unpause()
+        await self._slots.follow()
         self.ledger.check_time()
         if self.ledger.closed is not None:
             for endpoint in self._waits:
@@ -413,15 +409,14 @@ class Driver:
 
     def _note_wait(self, endpoint: str, message: str) -> None:
         """Report an endpoint that is away, or with "" that it is waited for no more."""
-        before = self._waits.get(endpoint, "")
+        before = " ".join(filter(None, self._waits.values()))
         self._waits[endpoint] = message
-        if message != before:
-            self._slots.note_wait(" ".join(filter(None, self._waits.values())))
-        if bool(message) != bool(before):
-            back = (
-                "The model is asked as before." if self.ledger.closed is None else "It is waited for no more."
-            )
-            self._record(events.Note(message or back, "warning" if message else "info"))
+        now = " ".join(filter(None, self._waits.values()))
+        if now != before and self._control is not None:
+            self._control.note_wait(now)
+        if bool(now) != bool(before):
+            text = now or "The run goes on: no call waits for an endpoint any more."
+            self._record(events.Note(text, "warning" if now else "info"))
 
     # Events
 

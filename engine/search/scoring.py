@@ -61,7 +61,11 @@ class Slots:
                 if future.done() and not future.cancelled():
                     self.give()
                 raise
-        await self._checkpoint()
+        try:
+            await self.follow()
+        except BaseException:
+            self.give()
+            raise
 
     def give(self) -> None:
         """Pass a slot on to the first that waits."""
@@ -73,19 +77,7 @@ class Slots:
         self._free += 1
 
     async def follow(self) -> None:
-        """Look at the control while no row starts, as in a training: wait while paused, close the ledger once stopped."""
-        if self._control is not None and self._ledger.closed is None:
-            try:
-                await self._control.checkpoint()
-            except Stop:
-                self._ledger.close("The run was stopped.", "stopped")
-
-    def note_wait(self, why: str) -> None:
-        """Pass the reason why calls wait on to the control; "" when none does."""
-        if self._control is not None:
-            self._control.note_wait(why)
-
-    async def _checkpoint(self) -> None:
+        """Look at the control: wait while paused, without the time counting, and close the ledger once stopped."""
         if self._control is None or self._ledger.closed is not None:
             return
         self._ledger.pause()
@@ -93,9 +85,6 @@ class Slots:
             await self._control.checkpoint()
         except Stop:
             self._ledger.close("The run was stopped.", "stopped")
-        except BaseException:
-            self.give()
-            raise
         finally:
             self._ledger.unpause()
 
