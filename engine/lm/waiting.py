@@ -46,6 +46,9 @@ LONGEST_GAP = 900.0
 
 _FIRST_GAP, _LOOK_SECONDS = 1.0, 0.2
 
+_ROUNDS = 5
+"""Times that a call uses up all its tries while others are answered, before it fails: an endpoint may come and go."""
+
 
 @dataclass(frozen=True, slots=True)
 class Patience:
@@ -84,7 +87,7 @@ class Endpoint:
         """Note an answer; that to a request sent before the first failure says nothing of the time since."""
         self.known, self.answered_at = request, time.monotonic()
         if self.failures and sent >= self._quiet_since:
-            self.back_at = self.answered_at
+            self.back_at = self.answered_at if self.away else self.back_at
             self.failures, self.away = 0, False
 
     def failed(self, error: LMError) -> None:
@@ -101,9 +104,10 @@ class Endpoint:
         """Return whether a call that began then has failed because the endpoint is, or was, away."""
         if self.known is None or not error.retryable:
             return False
-        quiet = self.failures > lm.num_retries or (error.retry_after or 0) > LONGEST_WAIT
-        self.away = self.away or quiet
-        return self.away or self.back_at > began
+        quiet = self.failures > lm.num_retries
+        quiet_long = quiet and time.monotonic() - self._quiet_since >= _FIRST_GAP
+        self.away = self.away or quiet_long or (error.retry_after or 0) > LONGEST_WAIT
+        return self.away or quiet or self.back_at > began
 
     async def probed(self, lm: LM, request: Request, send: Send, how: Patience) -> Reply | None:
         """Wait for this call's turn, and ask once; return None where another call was answered meanwhile.
@@ -155,24 +159,24 @@ async def patient(lm: LM, request: Request, send: Send) -> Reply:
     how = patience.get()
     if how is None or lm.computes:
         return await send(lm, request)
-    endpoint, billed, cleared = endpoint_for(lm), [], False  # type: Endpoint, list[Usage], bool
+    endpoint, billed, rounds_left = endpoint_for(lm), [], _ROUNDS  # type: Endpoint, list[Usage], int
     while True:
         began, probing = time.monotonic(), endpoint.away
         try:
-            asked = _once(request) if cleared else request
+            asked = request if rounds_left else _once(request)
             reply = await (endpoint.probed(lm, request, send, how) if probing else send(lm, asked))
         except LMError as error:
             used = error.spent.usage if error.spent else None
             if used is not None:
                 billed.append(used)
-            if cleared or not endpoint.is_to_blame(lm, error, began):
+            if not rounds_left or not endpoint.is_to_blame(lm, error, began):
                 error.spent = Reply((), sum(billed, Usage())) if billed else None
                 raise
-            cleared = (
-                probing and not endpoint.away
-            )  # others are answered: the call has these tries, and no more
+            if not endpoint.away:  # others are answered
+                rounds_left = 0 if probing else rounds_left - 1
             if used is not None:  # the tries before the last one have had their room
                 await make_room(used if probing else Usage(calls=1))
             continue
         if reply is not None:
             return replace(reply, usage=sum(billed, reply.usage)) if billed else reply
+        rounds_left = max(0, rounds_left - 1)

@@ -1,7 +1,16 @@
 """A run whose endpoint, or one of them, goes away: it says so, and can be paused, stopped and gone on with meanwhile."""
 
 import pytest
-from support.run_setup import add_run, answer, server_model, start_worker, wait_for, wait_for_looks
+from support.run_setup import (
+    add_data,
+    add_run,
+    answer,
+    csv_bytes,
+    server_model,
+    start_worker,
+    wait_for,
+    wait_for_looks,
+)
 from support.servers.openai_server import OpenAIServer
 
 from engine.runs.spec import Named
@@ -72,6 +81,7 @@ def test_a_call_that_cannot_be_answered_fails_its_row_alone(tmp_path):
 
     with OpenAIServer(answer_or_fail) as server, Store.open(tmp_path) as store:
         changes = {"optimizer": Named(name="LabeledFewShot"), "concurrency": 1, "longest_gap": 0.1}
+        changes["dataset"] = add_data(tmp_path, csv_bytes(15))
         run_id = add_run(tmp_path, model=server_model(server.url), **changes)
         start_worker(tmp_path, run_id).communicate(timeout=120)
         assert store.runs.get(run_id).state == "finished"
