@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import os
 import shutil
 import sys
@@ -17,6 +18,17 @@ MOST_WORKERS = 8
 if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has its parent's
     os.environ["TUNEBOARD_HOME"] = tempfile.mkdtemp(prefix="tuneboard-tests-")
     atexit.register(shutil.rmtree, os.environ["TUNEBOARD_HOME"], ignore_errors=True)
+
+# Nothing is sent but to loopback, here and in the processes that tests start; cloud SDKs look for no credentials on a network.
+LOOPBACK = str(Path(__file__).parent / "support" / "loopback")
+if LOOPBACK not in os.environ.get("PYTHONPATH", ""):  # otherwise this process has it already
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (LOOPBACK, os.environ.get("PYTHONPATH"))))
+    importlib.import_module("support.loopback.sitecustomize")
+os.environ |= {
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "NO_GCE_CHECK": "true",
+    "GCE_METADATA_HOST": "127.0.0.1:9",
+}
 
 # The same examples each time, and no limit of time for one: a machine may be slow, and may do other things.
 settings.register_profile(

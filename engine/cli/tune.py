@@ -250,7 +250,8 @@ def progress(run_id: str, console: Screen) -> Iterator[None]:
                     leads = store.trials.leader_path(run_id, trials, leaders).leads
                 except StoreError:
                     continue
-                phase = "Paused" if run.state == "paused" else run.phase or "Getting ready"
+                paused = run.message.removesuffix(".") or "Paused"
+                phase = paused if run.state == "paused" else run.phase or "Getting ready"
                 if not console.is_terminal and phase != before:
                     if phase.startswith(WAITING):
                         echo(phase, err=True)

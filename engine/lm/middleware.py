@@ -8,6 +8,7 @@
         recorded       the history of the last calls
         cached         a kept reply, or the next layers and the reply kept
         completed      all `n` completions, also where the endpoint gives one at a time
+        patient        again, however long it takes, where the endpoint is away and a run has patience
         retried        again after a failure that may pass
         limited        the endpoint's limits, and its speed measured; a call that waits for its next try takes none of them
         transmitted    one request, once, by the transport
@@ -53,6 +54,7 @@ from engine.lm.exchange import Choice, Reply, Request, priced
 from engine.lm.keys import without_secrets
 from engine.lm.slots import EndpointSlots, shared_limit
 from engine.lm.transports.failures import blank, silent
+from engine.lm.waiting import LONGEST_WAIT, endpoint_for, make_room, patience, patient
 from engine.records import Usage
 from engine.runtime import current
 
@@ -60,10 +62,6 @@ if TYPE_CHECKING:
     from engine.lm.base import BaseLM
     from engine.lm.client import LM
     from engine.runtime import Middleware, Send
-
-
-LONGEST_WAIT = 60.0
-"""Seconds: a server that asks to wait longer is not waited for."""
 
 
 async def send(lm: BaseLM, request: Request, last: Send | None = None) -> Reply:
@@ -218,7 +216,10 @@ async def cached(lm: LM, request: Request, send: Send) -> Reply:
         await make_room(None)
         return await send(lm, request)
 
-    return priced(await cache.fetch(lm.cache_key(request), buy, faulty=lm.may_say_nothing), lm.price())
+    reply = await cache.fetch(lm.cache_key(request), buy, faulty=lm.may_say_nothing)
+    if patience.get() is not None and (endpoint := endpoint_for(lm)).known is None:
+        endpoint.known = request  # answered once, also where that was in an earlier process
+    return priced(reply, lm.price())
 
 
 async def completed(lm: LM, request: Request, send: Send) -> Reply:
@@ -250,7 +251,7 @@ async def retried(lm: LM, request: Request, send: Send) -> Reply:
         # tenacity gets the first failure as well; a call that succeeds does not pay its 27-46 microseconds, a tenth of a row.
         failures = [error]
 
-    limiter = limiter_for(lm)
+    limiter, endpoint, began = limiter_for(lm), endpoint_for(lm), time.monotonic()
     thrown_away: list[Usage] = []
     counted = 0
 
@@ -275,8 +276,8 @@ async def retried(lm: LM, request: Request, send: Send) -> Reply:
 
     retrying = AsyncRetrying(
         stop=stop_after_attempt(1 + _retries(lm, request)),
-        retry=retry_if_exception(lambda error: not limiter.silent and _may_pass(error)),
-        wait=seconds_to_wait,
+        retry=retry_if_exception(lambda error: not (limiter.silent or endpoint.away) and _may_pass(error)),
+        wait=lambda state: seconds_to_wait(state, others_answered=endpoint.answered_at > began),
         reraise=True,
     )
     try:
@@ -299,21 +300,6 @@ def _billed(error: LMError) -> Usage | None:
     return Usage(calls=1) if late or isinstance(error, BadReplyError) else None
 
 
-another_request: ContextVar[Callable[[Usage | None], Awaitable[None]] | None] = ContextVar(
-    "engine_lm_another_request", default=None
-)
-"""Counts what the request before has used and waits for room for one more of the same call; set by a budget."""
-
-
-async def make_room(used: Usage | None) -> None:
-    """Wait for room in the budget for one more request of this call; None: it is the first, for which there is room.
-
-    Raises BudgetExhaustedError where there is none.
-    """
-    if (ask := another_request.get()) is not None:
-        await ask(used)
-
-
 def _filled(lm: LM, reply: Reply) -> Reply:
     if reply.faulty and not lm.may_say_nothing:
         raise blank(lm.route.host, lm.route.name, reply)
@@ -330,16 +316,17 @@ def _may_pass(error: BaseException) -> bool:
     return isinstance(error, LMError) and error.retryable and (error.retry_after or 0) <= LONGEST_WAIT
 
 
-def seconds_to_wait(state: RetryCallState) -> float:
-    """Return what the server asks and up to a quarter more, else a short wait, then exponential ones with full jitter."""
+def seconds_to_wait(state: RetryCallState, *, others_answered: bool = False) -> float:
+    """Return what the server asks and up to a quarter more, else a short wait, then exponential ones with full jitter.
+
+    Where the failure is no refusal, and others were answered since, all waits are short: a batch waits for its slowest call.
+    """
     error = state.outcome.exception() if state.outcome is not None else None
     asked = error.retry_after if isinstance(error, LMError) else None
     if asked is not None:
         return asked * (1 + random.random() / 4) + random.random() / 20
-    if state.attempt_number == 1:
-        return random.uniform(
-            *_FIRST_WAIT
-        )  # most failures have passed at once, and a batch waits for its slowest call
+    if state.attempt_number == 1 or (others_answered and not isinstance(error, RateLimitedError)):
+        return random.uniform(*_FIRST_WAIT)  # most failures have passed at once
     return _EXPONENTIAL(state)
 
 
@@ -349,18 +336,20 @@ _EXPONENTIAL = wait_random_exponential(min=0.05, max=LONGEST_WAIT)
 
 async def limited(lm: LM, request: Request, send: Send) -> Reply:
     """Wait for a free place at the endpoint, and report to its limiter how the call ended."""
-    limiter = limiter_for(lm)
-    ticket = await limiter.acquire()
+    limiter, endpoint = limiter_for(lm), endpoint_for(lm)
+    ticket, sent = await limiter.acquire(), time.monotonic()
     try:
         reply = await send(lm, request)
-    except RateLimitedError as error:
-        limiter.rate_limited(ticket, error.retry_after)
-        raise
     except LMError as error:
-        limiter.failed(error)
+        endpoint.failed(error)
+        if isinstance(error, RateLimitedError):
+            limiter.rate_limited(ticket, error.retry_after)
+        else:
+            limiter.failed(error)
         raise
     finally:
         limiter.release()
+    endpoint.answered(request, sent)
     limiter.succeeded(ticket, reply.usage.tokens)
     speeds.note(lm.place, reply.seconds, reply.usage.output_tokens)
     return reply
@@ -380,7 +369,7 @@ computed_by: ContextVar[Callable[[LM, Request], Awaitable[Reply]] | None] = Cont
 """The process that answers for models that compute, where it is not this one: a worker of a run that is spread over several."""
 
 
-IN_LM = (recorded, cached, completed, retried, limited)
+IN_LM = (recorded, cached, completed, patient, retried, limited)
 """The layers of `LM.complete`, outermost first."""
 
 answer_of = chained(IN_LM, transmitted)

@@ -41,6 +41,8 @@ class Options:
     """False: any TLS certificate is accepted; a text is the file of the authorities to trust."""
     by_litellm: bool = False
     """True: requests travel through litellm, also to an endpoint that speaks the OpenAI protocol (engine="litellm")."""
+    longest_reply: int | None = None
+    """Bytes of a reply that are read; None: 1 MB, for embeddings 256 MB."""
     developer_role: bool = False
     """True: the system message is the developer's (for model_type="responses")."""
 
@@ -134,6 +136,7 @@ _NAMES = {
     "cache_control_injection_points": "marks",
     "drop_params": "drop_params",
     "ssl_verify": "verify",
+    "longest_reply": "longest_reply",
     "use_developer_role": "developer_role",
 }
 """Keyword -> the option that it is; of two that are the same the later one counts."""

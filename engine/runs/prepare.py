@@ -101,6 +101,7 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
         models=other_models(spec),
         objective=spec.objective,
         tested_prompts=3 if optimizer.retrieves else 2,
+        longest_gap=spec.longest_gap,
     )
     settings.check_prices()
     check_frozen(spec.frozen, seed_of(program), changes=optimizer.changes, who=spec.optimizer.name)

@@ -317,7 +317,7 @@ class Watch:
         self._loop_lives = threading.Event()
         self._asked_loop_at: float | None = None
         self.stopping = self.untested = self.testing = self._pause_asked = False
-        self._said, self.trouble = "", self._find_trouble()
+        self._said, self._away, self.trouble = "", "", self._find_trouble()
         self.requests: Sequence[RequestRow] = ()
         self.failure: StoreError | None = None
         self._done = threading.Event()
@@ -342,18 +342,23 @@ class Watch:
         if self.stopping and (self.untested or not self.testing):
             raise Stop
 
+    def note_wait(self, why: str) -> None:
+        """Store that calls wait for an endpoint that is away and why, or with "" that they go on."""
+        self._away = why
+        self._say(why)
+
     async def no_trouble(self) -> None:
         """Wait until there is no trouble, also where a stop is asked for: what follows must find room."""
         while why := self._trouble_now():
             self._say(why)
             await asyncio.sleep(POLL_SECONDS / 4)
-        self._say("")
+        self._say(self._away)
 
     async def _wait(self) -> None:
         while (why := self._trouble_now() or (_PAUSED if self._pause_asked else "")) and not self.stopping:
             self._say(why)
             await asyncio.sleep(POLL_SECONDS / 4)
-        self._say("")
+        self._say(self._away)
 
     def _trouble_now(self) -> str:
         """Return the trouble that the last look has found, or that has come up since: that holds until the next look.

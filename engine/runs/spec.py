@@ -23,6 +23,7 @@ from engine.errors import (
     RunError,
 )
 from engine.lm.choice import ModelChoice, find_route
+from engine.lm.waiting import LONGEST_GAP
 from engine.pipeline.spec import AdapterName, PipelineSpec
 from engine.records import Candidate
 from engine.search.backends.contract import BackendChoice
@@ -89,7 +90,7 @@ class Setup(Frozen):
     is what the search must not change. `feedback` is users' words on earlier answers, for the search to learn from.
     `teacher_prompt` counts where a model is trained; without it the teacher answers with the task's own prompt. `models` may answer steps
     in place of `model`, and `objective` decides between the programs found. `backend` is where rows are answered; the scores
-    do not depend on it.
+    do not depend on it. `longest_gap` is the most seconds between two calls of an endpoint that is away.
     """
 
     pipeline: PipelineSpec | None = None
@@ -113,6 +114,7 @@ class Setup(Frozen):
     frozen: tuple[Freeze, ...] = ()
     feedback: tuple[Feedback, ...] = ()
     backend: BackendChoice = BackendChoice()
+    longest_gap: float = Field(default=LONGEST_GAP, gt=0)
 
 
 class RunSpec(Setup):

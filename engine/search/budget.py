@@ -29,7 +29,8 @@ from engine.errors import (
     spent_by,
 )
 from engine.lm.exchange import message_tokens
-from engine.lm.middleware import another_request, answer
+from engine.lm.middleware import answer
+from engine.lm.waiting import Patience, another_request, patience
 from engine.records import Usage
 from engine.text import counted, dollars, duration, short
 
@@ -150,6 +151,7 @@ class Ledger:
         self.closed: str | None = None
         self.closing: Closing | None = None
         self.replies = self.raised = 0
+        self.patience: Patience | None = None
         self._payer = payer
         self._counts_amounts = budget.tokens is not None or budget.usd is not None
         self._kept_back, self._first = Amount(), None  # type: Amount, Amount | None
@@ -321,7 +323,7 @@ class Ledger:
             if self.note_send is not None:
                 sent.append(await self.note_send(held[-1]))
 
-        before = another_request.set(another)
+        before, impatient = another_request.set(another), patience.set(self.patience)
         try:
             reply = await send(lm, request)
         except Exception as error:
@@ -335,6 +337,7 @@ class Ledger:
             raise
         finally:
             another_request.reset(before)
+            patience.reset(impatient)
             self._free(*held)
         for forget in sent:
             forget()

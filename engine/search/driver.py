@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from engine import loop
 from engine.errors import AdapterParseError, BudgetExhaustedError, MetricError, RunError
+from engine.lm.waiting import Patience
 from engine.modules.predict import Predict
 from engine.records import Candidate, Evaluation, Outcome, PartCredit, Usage, whole_trials
 from engine.search import events
@@ -75,6 +76,8 @@ class Driver:
         self.seed = seed_of(settings.program)
         self.trials: list[Trial] = []
         self._recorder = recorder
+        self._control, self._waits = control, {}  # type: Control | None, dict[str, str]
+        self.ledger.patience = Patience(settings.longest_gap, self._look, self._note_wait)
         self._slots = Slots(settings.concurrency, control, self.ledger)
         self._numbers: dict[str, int] = {}
         self._answered: dict[Asked, Evaluation] = {}
@@ -408,6 +411,28 @@ class Driver:
         self._best, self._best_score, self._credits = ask.candidate, ask.score, ask.credits
         if changed:
             self._record(events.NewBest(ask.candidate, ask.score))
+
+    # Endpoints that are away
+
+    async def _look(self) -> None:
+        """Wait while the run is paused. Raises BudgetExhaustedError once it was stopped or has no budget left."""
+        await self._slots.follow()
+        self.ledger.check_time()
+        if self.ledger.closed is not None:
+            for endpoint in self._waits:
+                self._note_wait(endpoint, "")
+            raise BudgetExhaustedError(self.ledger.closed)
+
+    def _note_wait(self, endpoint: str, message: str) -> None:
+        """Report an endpoint that is away, or with "" that it is waited for no more."""
+        before = " ".join(filter(None, self._waits.values()))
+        self._waits[endpoint] = message
+        now = " ".join(filter(None, self._waits.values()))
+        if now != before and self._control is not None:
+            self._control.note_wait(now)
+        if bool(now) != bool(before):
+            text = now or "The run goes on: no call waits for an endpoint any more."
+            self._record(events.Note(text, "warning" if now else "info"))
 
     # Events
 

@@ -65,7 +65,11 @@ class Slots:
                 if future.done() and not future.cancelled():
                     self.give()
                 raise
-        await self._checkpoint()
+        try:
+            await self.follow()
+        except BaseException:
+            self.give()
+            raise
 
     def give(self, *over: Place) -> None:
         """Free a slot. No more calls are made at the places that are over."""
@@ -83,22 +87,14 @@ class Slots:
                 future.set_result(None)
 
     async def follow(self) -> None:
-        """Look at the control while no row starts, as in a training: wait while paused, close the ledger once stopped."""
-        if self._control is not None and self._ledger.closed is None:
-            try:
-                await self._control.checkpoint()
-            except Stop:
-                self._ledger.close("The run was stopped.", "stopped")
-
-    async def _checkpoint(self) -> None:
+        """Look at the control: wait while paused, without the time counting, and close the ledger once stopped."""
         if self._control is None or self._ledger.closed is not None:
             return
         self._ledger.pause()
         try:
-            await self.follow()
-        except BaseException:
-            self.give()
-            raise
+            await self._control.checkpoint()
+        except Stop:
+            self._ledger.close("The run was stopped.", "stopped")
         finally:
             self._ledger.unpause()
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from engine.adapters.chat import ChatAdapter
 from engine.errors import ConfigurationError
+from engine.lm.waiting import LONGEST_GAP
 from engine.modules.react import ToolStep
 from engine.records import (
     Candidate,
@@ -54,6 +55,7 @@ class Settings:
     the run keeps the orders of trainings that it starts, for when it is driven again. `models` are others, by name, that may
     answer steps in place of `lm`; `objective` decides between the programs that were found. `tested_prompts` is how many the
     final test compares: 3 where the best may show each input other examples, as the best that does not is tested too.
+    `longest_gap` is the most seconds between two calls of an endpoint that is away.
     """
 
     program: Module
@@ -80,6 +82,7 @@ class Settings:
     models: Mapping[str, BaseLM] = field(default_factory=dict)
     objective: Objective = field(default_factory=Objective)
     tested_prompts: int = 2
+    longest_gap: float = LONGEST_GAP
     parts: Mapping[str, Settings] = field(default_factory=dict)
     """Settings of the parts of a chain, by name, that have rows, models or a teacher to themselves."""
 
@@ -158,6 +161,10 @@ class Control(Protocol):
 
     async def checkpoint(self) -> None:
         """Return at once, wait while paused, or raise Stop. Awaited before each row starts."""
+
+    def note_wait(self, why: str) -> None:  # noqa: ARG002 - only some show it
+        """Note why calls wait for an endpoint that is away; "" when none does."""
+        return
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,8 @@ def run_actions(seen: Snapshot) -> None:
     if read_only():
         return
     with ui.row("run_actions", "top", side="right"):
-        if run.state == "running":
+        resumable = run.state == "paused" and run.pause_requested
+        if run.state in ("running", "paused") and not resumable:
             st.button(
                 "Pause",
                 icon=":material/pause:",
@@ -40,7 +41,7 @@ def run_actions(seen: Snapshot) -> None:
             )
         if run.state in ("running", "paused") and run.result is None:
             _request_buttons(seen)
-        if run.state == "paused":
+        if resumable:
             ui.button(
                 "Resume",
                 "resume_run",

@@ -204,8 +204,8 @@ def blank(host: str, model: str, reply: Reply) -> BadReplyError:
 def too_long(place: Place, limit: int) -> BadReplyError:
     """Return the error for a reply that is longer than any answer can be."""
     message = (
-        f"{place.host} sent more than {limit // 2**20} MB for one request to model {place.model!r}, which is no answer: it was "
-        "not read to its end. Check the address."
+        f"{place.host} sent more than {limit / 2**20:g} MB for one request to model {place.model!r}, which is no answer: it was "
+        "not read to its end. Check the address, or raise the model's longest_reply."
     )
     return _lasting(place.failure(BadReplyError, message, 200))
 

@@ -40,7 +40,7 @@ class LiteLLMTransport:
     function = "acompletion"
     streams = True
     longest = OpenAITransport.longest
-    """Characters of a streamed reply. One in a piece is read by litellm, which has no limit."""
+    """Characters of a reply. One in a piece is read to its end by litellm, and fails then."""
     assembly: Callable[[], streaming.Assembly] = streaming.Assembly
     streamed: ClassVar[Mapping[str, object]] = {"stream": True, "stream_options": {"include_usage": True}}
 
@@ -49,6 +49,7 @@ class LiteLLMTransport:
         env = lm.key_env or (route.provider.key_env if route.provider else None)
         self.place = Place(route.host, route.name, route.base_url or "", key, env, route.provider_name)
         self._seconds = lm.timeout
+        self.longest = lm.options.longest_reply or self.longest
         self._price = lm.known_price
         self._reasoning = is_reasoning_model(route.model)
         fixed: dict[str, Any] = {
@@ -106,6 +107,8 @@ class LiteLLMTransport:
             # Not chained: litellm's errors can hold the request, and with it the key.
             raise streaming.final(self._failure(error), shown=assembly.begun) from None
         data = response.model_dump() if listener is None else assembly.reply()
+        if len(str(data.get("choices"))) > self.longest:
+            raise failures.too_long(self.place, self.longest)
         return self._reply(data, response, request, started)
 
     async def _in_time(self, work: Awaitable[object]) -> Any:

@@ -85,6 +85,9 @@ class _TooLongError(ValueError):
 CONNECT_SECONDS = 10.0
 """Longest time for a connection to come up."""
 
+LONGEST_FILE, STREAMED = 32 * 2**20, 64
+"""Bytes of an answer that is no reply of a model, and how much longer a reply may be that comes in pieces."""
+
 
 class OpenAITransport:
     """One model at one endpoint, with its key."""
@@ -93,8 +96,8 @@ class OpenAITransport:
     streams = True
     assembly: Callable[[], streaming.Assembly] = streaming.Assembly
     streamed: ClassVar[Mapping[str, object]] = {"stream": True, "stream_options": {"include_usage": True}}
-    longest = 32 * 2**20
-    """Bytes of a reply: more is no answer."""
+    longest = 2**20
+    """Bytes of a reply, unless the model's `longest_reply` says otherwise: more is no answer."""
 
     def __init__(self, lm: LM, key: Secret) -> None:
         route = lm.route
@@ -106,6 +109,7 @@ class OpenAITransport:
         self._proxy = _proxy_for(address)
         self._timeout = aiohttp.ClientTimeout(total=lm.timeout, sock_connect=min(CONNECT_SECONDS, lm.timeout))
         self._price = lm.known_price
+        self.longest = lm.options.longest_reply or self.longest
         self._headers = {"Content-Type": "application/json", "User-Agent": "tuneboard", **lm.headers}
         if key:
             self._headers.setdefault("Authorization", f"Bearer {key.reveal()}")
@@ -162,18 +166,18 @@ class OpenAITransport:
         size = response.content_length
         if size is not None and size <= self.longest and "Content-Encoding" not in response.headers:
             return await response.read()
-        return b"".join([piece async for piece in self._limited(response)])
+        return b"".join([piece async for piece in self._limited(response, self.longest)])
 
-    async def _limited(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
+    async def _limited(self, response: aiohttp.ClientResponse, longest: int) -> AsyncGenerator[bytes]:
         size = response.content_length or 0
-        if size <= self.longest:
+        if size <= longest:
             size = 0
             async for piece in response.content.iter_any():
                 size += len(piece)
-                if size > self.longest:
+                if size > longest:
                     break
                 yield piece
-        if size > self.longest:
+        if size > longest:
             response.close()
             raise _TooLongError
 
@@ -209,11 +213,14 @@ class OpenAITransport:
         self, response: aiohttp.ClientResponse, listener: streaming.Listener, assembly: streaming.Assembly
     ) -> bytes:
         """Pass a reply on as it comes and return it whole. After the first piece a failure is final."""
-        async for event in streaming.event_data(self._limited(response)):
+        async for event in streaming.event_data(self._limited(response, STREAMED * self.longest)):
             if (chunk := assembly.add(event)) is not None:
                 listener.feed(chunk)
         if assembly.error is None and assembly.done:
-            return orjson.dumps(assembly.reply())
+            whole = orjson.dumps(assembly.reply())
+            if len(whole) > self.longest:
+                raise streaming.final(failures.too_long(self.place, self.longest), shown=True)
+            return whole
         if assembly.error is None:
             error: LMError = failures.bad_reply(self.place, b"{")
         else:
@@ -283,7 +290,7 @@ class OpenAITransport:
 
 
 def connection_failure(
-    place: Place, error: Exception, seconds: float | None, longest: int = OpenAITransport.longest
+    place: Place, error: Exception, seconds: float | None, longest: int = LONGEST_FILE
 ) -> LMError:
     """Return the LMError for what aiohttp raised; `seconds` is the time limit that was set, `longest` the bytes."""
     if isinstance(error, _TooLongError):
@@ -334,7 +341,7 @@ async def ask_endpoint(
             proxy=_proxy_for(place.url),
             allow_redirects=False,
         ) as response:
-            answer = await limited_body(response, OpenAITransport.longest)
+            answer = await limited_body(response, LONGEST_FILE)
             return Answered(response.status, answer, response.headers)
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         # The aiohttp error is not chained: it holds the request's headers, and they hold the key.

@@ -1,16 +1,23 @@
 """The site: nothing is loaded for features it lacks, and pages of a large table find their caches filled."""
 
+import asyncio
 import hashlib
 import logging
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
+import aiohttp
 import pytest
 import streamlit as st
-from support.run_setup import csv_bytes, spec
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.runtime.session_manager import SessionInfo
+from support.pages.dashboard_server import Server
+from support.run_setup import csv_bytes, spec, wait_for
 
-from dashboard.serving.hosting import warm
+from dashboard.serving.hosting import MOST_CLOSED, ClosedPages, warm
 from dashboard.state import reading
 from dashboard.state.editing import examples
 from engine.errors import DatasetError, RunError
@@ -126,3 +133,48 @@ print(resident() - before)
 def test_no_thread_that_read_a_large_file_keeps_its_memory():
     done = subprocess.run([sys.executable, "-c", LARGE_BLOCKS], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 10_000_000
+
+
+def test_a_closed_page_ends_after_its_time_unless_it_connects_again():
+    ended = []
+
+    def info(name):
+        session = SimpleNamespace(id=name, shutdown=lambda: ended.append(name))
+        return SessionInfo(None, session)
+
+    async def close_two():
+        pages = ClosedPages(ttl_seconds=0)
+        pages.save(info("gone"))
+        pages.save(info("back"))
+        pages.delete("back")
+        await asyncio.sleep(0.01)
+        return pages.list()
+
+    assert asyncio.run(close_two()) == []
+    assert ended == ["gone"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts descriptors as Linux lists them")
+def test_the_server_limits_the_event_loops_of_closed_pages(tmp_path):
+    async def open_and_close(server, pages):
+        draw = BackMsg()
+        draw.rerun_script.query_string = ""
+        async with aiohttp.ClientSession() as session:
+            for _ in range(pages):
+                async with session.ws_connect(
+                    f"{server.url}/_stcore/stream", headers={"Origin": server.url}, max_msg_size=0
+                ) as page:
+                    await page.send_bytes(draw.SerializeToString())
+                    await page.receive()
+
+    def descriptors():
+        return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+
+    server = Server(tmp_path).start()
+    try:
+        asyncio.run(open_and_close(server, 1))
+        before = descriptors()
+        asyncio.run(open_and_close(server, MOST_CLOSED + 20))
+        wait_for(lambda: descriptors() < before + 3 * MOST_CLOSED + 10, 60)
+    finally:
+        server.stop()

@@ -81,13 +81,15 @@ def test_an_answer_that_is_meant_to_have_no_text_is_one(more):
 
 
 @pytest.mark.parametrize("headers", [{}, {"Content-Encoding": "gzip"}], ids=["plain", "packed"])
-def test_a_reply_is_read_up_to_a_limit(headers):
+def test_a_reply_is_read_up_to_a_limit_and_is_not_stored(tmp_path, headers):
     page = b"x" * (OpenAITransport.longest + 1)
     with OpenAIServer("ok") as server:
         server.fail_with(200, gzip.compress(page, 1) if headers else page, headers=headers)
-        with pytest.raises(BadReplyError, match="more than 32 MB"):
-            ask(make_lm(server))
+        with pytest.raises(BadReplyError, match="more than 1 MB"):
+            ask(make_lm(server, cache=Cache(tmp_path / "cache.sqlite3")))
         assert server.calls == 1
+        with pytest.raises(BadReplyError, match="no JSON"):  # the whole was read
+            ask(make_lm(server, longest_reply=2**21, num_retries=0))
 
 
 def test_a_reply_without_an_end_is_not_read_for_ever():
@@ -107,7 +109,7 @@ def test_a_reply_without_an_end_is_not_read_for_ever():
         pouring.start()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
         lm = LM("openai/test-model", api_base=url, cache=False, num_retries=0)
-        with pytest.raises(BadReplyError, match="more than 32 MB"):
+        with pytest.raises(BadReplyError, match="more than 1 MB"):
             ask(lm)
         pouring.join(30)
         assert not pouring.is_alive()
