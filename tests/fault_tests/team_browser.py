@@ -46,7 +46,7 @@ def hostile_names(team: Team) -> Tried:
                 page.goto(f"{team.server.url}/{path}?project={project}")
                 page.wait_for_timeout(1500)
                 own = all(u.startswith((team.server.url, "data:", "blob:", "ws")) for u in outside)
-                signed_in = page.get_by_label("Token").count() == 0
+                signed_in = page.get_by_label("Token", exact=True).count() == 0
                 yield f"{path} {name[:20]}", signed_in and own and not page.evaluate("window.pwned")
 
 
@@ -85,7 +85,7 @@ def cross_origin_page(team: Team) -> Tried:
             yield f"another port reads {path}", not found
         page.goto(url)
         page.wait_for_timeout(1000)
-        yield "another port signs out", page.get_by_label("Token").count() == 0
+        yield "another port signs out", page.get_by_label("Token", exact=True).count() == 0
         evil.shutdown()
 
 
