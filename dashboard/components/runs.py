@@ -182,7 +182,7 @@ def finish_test(run: RunRow) -> None:
         models.refusal(models.asked_models(spec.model, spec.pipeline, spec.models)),
         icon="fact_check",
         type="primary",
-        help="Scores the missing test rows, and writes the verdict and the exports again. Nothing is paid for twice.",
+        help="Scores the missing test rows, and writes the verdict and the exports again. Answers that came are not paid for again.",
         on_click=ui.callback(_finish_test, run.id, problem),
     )
     ui.problem_line(problem)

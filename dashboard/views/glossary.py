@@ -189,7 +189,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         "answer kept for reuse",
         "cache",
-        "A paid answer that is stored, so that the same question is never paid for twice.",
+        "A paid answer that is stored, so that the same question is not paid for again.",
     ),
     Term("version", "release", "A program that was kept, with a number. One of them is in use."),
     Term("in use", "deployed", "The program that you work with, at most one in a project."),

@@ -56,7 +56,7 @@ def run_actions(seen: Snapshot) -> None:
                 icon="play_arrow",
                 type="secondary" if run.result else "primary",
                 on_click=ui.callback(_go_on, run.id),
-                help="Starts its process again. Every call that was paid for is answered from the cache, so nothing is bought twice.",
+                help="Starts its process again. Answers that came are not bought again; calls that had none yet are, and count twice.",
             )
         if run.state == "queued":
             ui.button(

@@ -5,6 +5,7 @@ import pytest
 from engine import loop
 from engine.records import Usage
 from engine.search.budget import Budget
+from engine.search.contract import Keep, Score
 from engine.search.driver import Driver
 from engine.search.final_test import FinalTestCost
 from engine.testing.contract import ToyLM, toy_rows, toy_settings
@@ -72,3 +73,23 @@ def test_what_a_call_takes_is_measured_or_the_estimates():
     usage = sum((t.evaluation.usage for t in driver.trials), Usage())
     assert usage.calls == 54
     assert cost(driver, best, static).usd == pytest.approx(usage.cost / 54 * 36) if usage.cost else True
+
+
+def test_the_reserve_is_that_of_the_prompts_tested_not_of_the_starts_size():
+    driver = Driver(toy_settings(Counting(), rows=toy_rows(48), budget=Budget(tokens=100_000)))
+    loop.run(driver.score(driver.seed, driver.settings.validation))
+    best = driver.seed.with_step("self", instructions="A much longer prompt. " * 100)
+
+    def search(problem):
+        yield [Score(best, problem.validation)]
+        kept.append(driver.ledger._kept_back.tokens)
+        yield [Keep(best, 1.0)]
+        yield [Score(driver.seed, problem.train[:1])]
+        kept.append(driver.ledger._kept_back.tokens)
+
+    kept = []
+    loop.run(driver.search(search, test_rows=len(ROWS)))
+    before = driver.ledger.spent.tokens
+    loop.run(driver.compare(driver.seed, best, ROWS))
+    used = driver.ledger.spent.tokens - before
+    assert kept[0] < used <= kept[1] <= 1.2 * used
