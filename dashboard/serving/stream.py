@@ -202,7 +202,7 @@ class Watcher:
             return False
         version = store.connection.data_version()
         if any(version != run.seen_version for run in runs):
-            store.connection.check_version()
+            store.connection.check_current()
         for run in runs:
             now = time.monotonic()
             if now < run.look_again and (version == run.seen_version or now < run.not_before):
