@@ -30,6 +30,7 @@ class Team:
         self.run = add_run(home)
         with Store(home / FILE_NAME) as store:
             store.settings.set("welcomed", True)
+            store.runs.set_state(self.run, "stopped")
             self.project = store.runs.get(self.run).project_id
             store.projects.save_draft(self.project, store.projects.get(self.project).draft, "Sorting")
             store.spend.add("bob", self.project, Usage(7, 0, 100, 20, 0.5), run_id=self.run)
@@ -188,7 +189,7 @@ def test_metrics_are_for_the_administrator_and_for_a_scraper_with_the_administra
                 return await reply.text()
 
     lines = asyncio.run(visit()).splitlines()
-    assert 'tuneboard_runs{state="queued"} 1' in lines
+    assert 'tuneboard_runs{state="stopped"} 1' in lines
     assert "tuneboard_live_streams 0" in lines
     assert 'tuneboard_user_calls{user="bob",name="bob"} 7' in lines
     assert f'tuneboard_project_tokens{{project="{team.project}",name="Sorting"}} 120' in lines
