@@ -194,6 +194,14 @@ class Metric(ABC):
     def compare(self, expected: object, answer: object) -> Grade:
         """Grade one value against the one expected."""
 
+    def compare_case(self, case: Case) -> Grade:
+        """Grade one value with its row around it."""
+        return self.compare(case.expected, case.answer)
+
+    async def acompare(self, case: Case) -> Grade:
+        """Grade one value with its row around it, in async code."""
+        return self.compare_case(case)
+
     def __repr__(self) -> str:
         options = self.options.model_dump(exclude_defaults=True)
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in options.items())})"

@@ -13,8 +13,8 @@ from pydantic import BaseModel, Field, field_validator
 from engine import loop
 from engine.errors import EngineError
 from engine.metrics.base import Case, FieldGrade, Grade, Metric, MetricOptions, WorkedExample
-from engine.metrics.comparers import Comparer, Same, make_comparer, parse_comparers, written_comparers
-from engine.metrics.matching import same
+from engine.metrics.comparers import PredefinedScore, make_comparer, parse_comparers, written_comparers
+from engine.metrics.matching import ExactMatch, same
 from engine.records import json_value, leaves, plain_path
 from engine.signature.nested import named
 from engine.text import quoted
@@ -113,7 +113,7 @@ class JSONMatch(Metric):
         named = given if isinstance(given, Mapping) else parse_comparers(given)
         self._comparers = {path: make_comparer(one) for path, one in named.items()}
         self._named = bool(self._comparers)
-        self._default: Comparer = self._comparers.pop("default", Same())
+        self._default = self._comparers.pop("default", ExactMatch())
         every = [*self._comparers.values(), self._default]
         self.awaits = any(one.awaits for one in every)  # type: ignore[misc]  # its own, by its evaluators
         self.calls = sum(one.calls for one in every)  # type: ignore[misc]  # its own, by its evaluators
@@ -122,7 +122,7 @@ class JSONMatch(Metric):
     def judge(self) -> str | None:
         """The judge that all judging evaluators name; None where one of them asks the model in force."""
         every = [*self._comparers.values(), self._default]
-        names = {one.options.judge for one in every if one.calls}
+        names = {getattr(one.options, "judge", None) for one in every if one.calls}
         return names.pop() if len(names) == 1 else None
 
     def __call__(
@@ -179,7 +179,7 @@ class JSONMatch(Metric):
             one = self._comparer(pair.path)
             if not one.awaits or not pair.compared:
                 return self._score(pair, case)
-            return await one.ascore(pair.within(case))
+            return (await one.acompare(pair.within(case))).score
 
         return self._graded(pairs, await asyncio.gather(*map(score, pairs)))
 
@@ -218,7 +218,7 @@ class JSONMatch(Metric):
             return float(
                 pair.wanted is not _ABSENT and pair.got is not _ABSENT and same(pair.wanted, pair.got)
             )
-        return self._comparer(pair.path).case_score(pair.within(case))
+        return self._comparer(pair.path).compare_case(pair.within(case)).score
 
     def _graded(self, pairs: Sequence[_Pair], scores: Sequence[float]) -> Grade:
         right = total = 0.0
@@ -255,7 +255,7 @@ class JSONMatch(Metric):
     def _weight(self, path: str) -> float:
         return self._weights[name] if (name := _nearest(path, self._weights)) else 1.0
 
-    def _comparer(self, path: str) -> Comparer:
+    def _comparer(self, path: str) -> Metric:
         return self._comparers[name] if (name := _nearest(path, self._comparers)) else self._default
 
     # Lists
@@ -291,8 +291,10 @@ class JSONMatch(Metric):
         return 2 * right / (len(expected) + len(found))
 
     def _plain_score(self, path: str, wanted: object, got: object) -> float:
-        one = self._comparer(path)
-        return (Same() if one.awaits or one.name == "predefined_score" else one).score(wanted, got)
+        metric = self._comparer(path)
+        if metric.awaits or isinstance(metric, ExactMatch | PredefinedScore):
+            return float(same(wanted, got))
+        return metric.compare(wanted, got).score
 
 
 class _Pair(NamedTuple):
