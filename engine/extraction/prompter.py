@@ -20,12 +20,11 @@ from engine.extraction.confidence import Calibration, Method, agreement, mean_pr
 from engine.extraction.examples import Example, Placeholders, Sources, example_of
 from engine.extraction.fields import TextOutput, create_optimized_model
 from engine.extraction.reading import (
-    DOCUMENT,
     PLACEHOLDERS,
     RECORD,
-    STEP,
     TEXT,
     ReadRecord,
+    TunedPrompts,
     inputs_of,
     placeholders_in,
     signature_of,
@@ -37,7 +36,7 @@ from engine.extraction.tuning import Task, label_of, plan_of, task_of
 from engine.lm.base import BaseLM
 from engine.lm.cache import Cache
 from engine.lm.client import LM
-from engine.records import Candidate, StepState, json_value
+from engine.records import Candidate, json_value
 from engine.runtime import context, current
 from engine.search.estimate import Estimate
 from engine.signature.nested import RECURSION, nested_fields
@@ -59,7 +58,7 @@ RECURSIVE = "%s holds itself: descriptions are tuned %d levels deep, and those o
 _log = logging.getLogger(__name__)
 
 
-class Prompter:
+class Prompter(TunedPrompts):
     """Reads documents into instances of a Pydantic model, and tunes its prompts on examples.
 
     `model` is the user's class; None reads a text, as `.output`. `lm` is a model, or its name; without one the model in
@@ -109,38 +108,12 @@ class Prompter:
         if self.model is not None and any(one.inside_itself for one in nested_fields(self.model)):
             _log.warning(RECURSIVE, self.model.__name__, RECURSION)
 
-    # What is tuned now
-
     @property
     def _output(self) -> str:
         return TEXT if self.model is None else RECORD
 
-    @property
-    def _state(self) -> StepState:
-        return self.program.candidate().steps[STEP]
-
-    @property
-    def optimized_descriptions(self) -> dict[str, str]:
-        """The descriptions in force, by path."""
-        root = f"{self._output}."
-        return {
-            n.removeprefix(root): t for n, t in self._state.field_descriptions.items() if n.startswith(root)
-        }
-
-    @property
-    def optimized_system_prompt(self) -> str:
-        """The task's words in force."""
-        return self._state.instructions
-
-    @property
-    def optimized_instruction_prompt(self) -> str | None:
-        """The words about the document in force."""
-        return self._state.field_descriptions.get(DOCUMENT)
-
-    @property
-    def optimized_demos(self) -> list[dict[str, Any]]:
-        """The solved examples that are shown."""
-        return [dict(demo.values) for demo in self._state.demos]
+    def _tuned(self) -> Candidate:
+        return self.program.candidate()
 
     @property
     def optimized_model(self) -> type[BaseModel]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
+
+from pydantic import BaseModel, ValidationError
 
 from engine import loop
 from engine.errors import ConfigurationError
@@ -36,9 +38,9 @@ class RecordScore(Metric):
     plain = "Scores a record by its fields."
     examples = ()
 
-    def __init__(self, inner: Any, output: str, dump: Callable[[Any], Any]) -> None:
+    def __init__(self, inner: Any, output: str, model: type[BaseModel] | None) -> None:
         super().__init__(field=output)
-        self.inner, self.output, self._dump = inner, output, dump
+        self.inner, self.output, self._model = inner, output, model
         self.sources: dict[int, Example] = {}
         self.awaits = bool(getattr(inner, "awaits", False))  # type: ignore[misc]  # it is as its metric is
         self.calls = int(getattr(inner, "calls", 0) or 0)  # type: ignore[misc]
@@ -68,6 +70,13 @@ class RecordScore(Metric):
     def compare(self, expected: object, answer: object) -> Grade:
         """Grade one record against the one expected."""
         return as_grade(self.inner.compare(self._dump(expected), self._dump(answer)))
+
+    def _dump(self, value: Any) -> Any:
+        """Return a record as plain values by field name; labels are stored by the keys of JSON."""
+        if self._model is not None and isinstance(value, Mapping):
+            with suppress(ValidationError):
+                value = self._model.model_validate(value, by_name=True, by_alias=True)
+        return dumped(value)
 
     def _row(self, example: Mapping[str, Any]) -> Row:
         row = Row(example)
@@ -141,19 +150,20 @@ def field_means(outcomes: Iterable[Outcome]) -> dict[str, float]:
 
 def field_errors(
     outcomes: Iterable[Outcome], rows: Mapping[int, Row], metric: RecordScore
-) -> dict[str, Counter[str]]:
+) -> dict[str, dict[str, int]]:
     """Return how many values of each field are wrong, missing and invented; {} where no code compares them.
 
     Rows that failed are not counted: their errors are in the report.
     """
-    found: dict[str, Counter[str]] = {}
+    errors: dict[str, dict[str, int]] = {}
     if metric.awaits or not isinstance(metric.inner, JSONMatch):
-        return found
+        return errors
     for outcome in outcomes:
-        if outcome.error is None:
-            for one in metric(rows[outcome.row], outcome.prediction).fields:
-                found.setdefault(plain_path(one.path), Counter())[one.status] += 1
-    return found
+        for field in metric(rows[outcome.row], outcome.prediction).fields if outcome.error is None else ():
+            if field.status != "right":
+                counts = errors.setdefault(plain_path(field.path), {})
+                counts[field.status] = counts.get(field.status, 0) + 1
+    return errors
 
 
 def dumped(value: Any) -> Any:
