@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextvars import copy_context
+from itertools import starmap, takewhile
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel
 from pydantic_core import from_json
 
 from engine import loop
-from engine.documents.evidence import Evidence, evidence_for
 from engine.errors import ConfigurationError, EngineError
 from engine.extraction import saved as folders
 from engine.extraction.confidence import Calibration, Method, agreement, mean_probability, right_fields
@@ -36,6 +36,7 @@ from engine.extraction.tuning import Task, label_of, plan_of, task_of
 from engine.lm.base import BaseLM
 from engine.lm.cache import Cache
 from engine.lm.client import LM
+from engine.modules.extract import best_evidence
 from engine.records import Candidate, json_value
 from engine.runtime import context, current
 from engine.search.estimate import Estimate
@@ -43,6 +44,7 @@ from engine.signature.nested import RECURSION, nested_fields
 from engine.streaming import StreamListener, StreamResponse, streamify
 
 OnError = Literal["raise", "return"]
+T = TypeVar("T")
 
 OPTIMIZED = (
     "optimized_descriptions",
@@ -234,38 +236,24 @@ class Prompter(TunedPrompts):
     ) -> AsyncIterator[tuple[int, Any]]:
         """Iterate over (place, record) as they come: for more documents than fit into memory."""
         size = _batch_size(documents, max_concurrency, on_error)
-        waiting = enumerate(documents)
-        done: asyncio.Queue[tuple[int, Any] | None] = asyncio.Queue(2 * size)
-        failed: list[Exception] = []
+        failed: list[BaseException] = []
 
-        async def work() -> None:
-            while not failed:
-                try:
-                    place, document = next(waiting)
-                except StopIteration:
-                    return
-                except Exception as error:  # noqa: BLE001 - the rest is not known: raised below
-                    failed.append(error)
-                    return
-                try:
-                    record = await self.apredict(document)
-                except Exception as error:  # noqa: BLE001 - an item's error is its answer, or is raised below
-                    if on_error == "raise":
-                        failed.append(error)
-                        return
-                    record = error
-                await done.put((place, record))
+        async def read(place: int, document: Any) -> tuple[int, Any]:
+            try:
+                return place, await self.apredict(document)
+            except Exception as error:
+                if on_error == "raise":
+                    raise
+                return place, error
 
-        workers = [asyncio.ensure_future(work()) for _ in range(size)]
-        end = asyncio.ensure_future(_report_end(workers, done))
-        try:
-            while (item := await done.get()) is not None:
-                yield item
-            if failed:
-                raise failed[0]
-        finally:
-            for task in (*workers, end):
-                task.cancel()
+        given = takewhile(lambda _: not failed, enumerate(documents))
+        async for task in _finished(starmap(read, given), size):
+            if error := task.exception():
+                failed.append(error)
+            else:
+                yield task.result()
+        if failed:
+            raise failed[0]
 
     def stream(self, document: Any = None, **parts: Any) -> Iterator[Any]:
         """Iterate over what is known of the record while it is written (a dict, or the text so far), and at last the record."""
@@ -299,11 +287,11 @@ class Prompter(TunedPrompts):
         example = example_of(document, **parts)
         record = await self.apredict(example)
         values = dumped(record if self.model is not None else record.output)
-        found = await loop.in_thread(evidence_in, example, values)
+        found = await loop.in_thread(lambda: best_evidence(example.documents(), values))
         share = sum(not one.marked for one in found) / len(found) if found else 0.0
         by_field = {one.path: float(not one.marked) for one in found}
         said = "share of values that stand in the document"
-        return ExtractionResult(record, share, by_field, said, evidence=found)
+        return ExtractionResult(record, share, by_field, said, evidence=tuple(found))
 
     # Confidence
 
@@ -381,18 +369,18 @@ class Prompter(TunedPrompts):
         """Do what `calibrate` does, from async code. Rows that fail are left out; raises ConfigurationError if all do."""
         pairs: list[tuple[float, bool]] = []
         problems: list[str] = []
-        slots = asyncio.Semaphore(current().num_threads or 16)
 
-        async def one(number: int, example: Example) -> None:
-            async with slots:
-                try:
-                    pairs.extend(await self._judged_confidence(example, samples, method))
-                except (EngineError, ValueError) as error:
-                    problems.append(f"Row {number}: {error}")
-                    _log.warning("Left out of the calibration: %s", problems[-1])
+        async def judge(number: int, example: Example) -> None:
+            try:
+                pairs.extend(await self._judged_confidence(example, samples, method))
+            except (EngineError, ValueError) as error:
+                problems.append(f"Row {number}: {error}")
+                _log.warning("Left out of the calibration: %s", problems[-1])
 
         with self._context():
-            await asyncio.gather(*(one(number, example) for number, example in enumerate(examples, 1)))
+            work = starmap(judge, enumerate(examples, 1))
+            async for task in _finished(work, _batch_size(examples, None, "raise")):
+                task.result()
         if problems and len(problems) == len(examples):
             raise ConfigurationError(f"No row can be used to calibrate. {problems[0]}")
         self.calibration = Calibration.of(pairs, rows=len(examples) - len(problems), method=method)
@@ -501,19 +489,6 @@ def _lm_of(
     return LM(name, api_key=api_key, cache=keep)
 
 
-def evidence_in(example: Example, values: Any) -> tuple[Evidence, ...]:
-    """Return evidence for a record's values from the texts of a document, for each the first that there is."""
-    best: list[Evidence] = []
-    for document in example.documents():
-        found = evidence_for(document, values)
-        best = (
-            [new if old.marked else old for old, new in zip(best, found, strict=True)]
-            if best
-            else list(found)
-        )
-    return tuple(best)
-
-
 def _batch_size(documents: object, given: int | None, on_error: str) -> int:
     """Return how many documents of a batch are read at once. Raises ConfigurationError for arguments that do not fit."""
     if on_error not in ("raise", "return"):
@@ -534,6 +509,32 @@ def _partial(text: str) -> Any:
         return None
 
 
-async def _report_end(workers: Sequence[asyncio.Future[None]], done: asyncio.Queue[Any]) -> None:
-    await asyncio.gather(*workers, return_exceptions=True)
-    await done.put(None)
+async def _finished(
+    work: Iterable[Coroutine[object, object, T]], at_once: int
+) -> AsyncIterator[asyncio.Task[T]]:
+    """Iterate over tasks as they end; the next is taken from `work` when fewer than `at_once` are under way.
+
+    An error of `work` itself is raised once those under way have ended.
+    """
+    waiting = iter(work)
+    running: set[asyncio.Task[T]] = set()
+    failure: Exception | None = None
+    try:
+        while True:
+            while len(running) < at_once:
+                try:
+                    running.add(asyncio.create_task(next(waiting)))  # type: ignore[arg-type]  # a coroutine
+                except StopIteration:
+                    break
+                except Exception as error:  # noqa: BLE001 - the rest is not known: raised below
+                    failure, waiting = error, iter(())
+            if not running:
+                break
+            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                yield task
+    finally:
+        for task in running:
+            task.cancel()
+    if failure is not None:
+        raise failure

@@ -453,18 +453,20 @@ def _typed(value: object, annotation: Any, name: str) -> Any:
 def _evidence(
     documents: Sequence[PagedDocument], record: Mapping[str, object], quotes: Mapping[str, str], single: str
 ) -> list[Evidence]:
-    """Return evidence from the document that has the most of it; paths of a single output leave its name out of quotes."""
+    """Return evidence from documents with text; paths of a single output leave its name out of quotes."""
     named = {**quotes, **({f"{single}.{path}": text for path, text in quotes.items()} if single else {})}
-    readable = [one for one in documents if one.has_text]
+    return best_evidence([one for one in documents if one.has_text], record, named)
+
+
+def best_evidence(
+    documents: Sequence[PagedDocument], record: Any, quotes: Mapping[str, str] | None = None
+) -> list[Evidence]:
+    """Return evidence for each value of a record, from the first document that has it."""
     best: list[Evidence] = []
-    for at, document in enumerate(readable):
-        found = evidence_for(document, record, named)
-        if at == 0:
-            best = list(found)
-        else:
-            best = [
-                new if old.marked and not new.marked else old for old, new in zip(best, found, strict=True)
-            ]
+    for document in documents:
+        found = evidence_for(document, record, quotes or {})
+        pairs = zip(best or found, found, strict=True)
+        best = [new if old.marked and not new.marked else old for old, new in pairs]
     return best
 
 
