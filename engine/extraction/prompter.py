@@ -31,7 +31,6 @@ from engine.extraction.reading import (
     tuned_candidate,
 )
 from engine.extraction.results import ExtractionResult, OptimizationResult
-from engine.extraction.scoring import dumped
 from engine.extraction.tuning import Task, label_of, plan_of, task_of
 from engine.lm.base import BaseLM
 from engine.lm.cache import Cache
@@ -286,7 +285,7 @@ class Prompter(TunedPrompts):
         """Do what `predict_with_evidence` does, from async code. The confidence is the share of values that stand somewhere."""
         example = example_of(document, **parts)
         record = await self.apredict(example)
-        values = dumped(record if self.model is not None else record.output)
+        values = json_value(record if self.model is not None else record.output)
         found = await loop.in_thread(lambda: best_evidence(example.documents(), values))
         share = sum(not one.marked for one in found) / len(found) if found else 0.0
         by_field = {one.path: float(not one.marked) for one in found}
@@ -339,7 +338,7 @@ class Prompter(TunedPrompts):
                 raise ConfigurationError(
                     'The model gives no probabilities of its tokens. Use method="samples".'
                 )
-            return first, dict.fromkeys(agreement([dumped(first[self._output])]), mean)
+            return first, dict.fromkeys(agreement([json_value(first[self._output])]), mean)
         if samples < 2:
             raise ConfigurationError(f"samples is {samples}; an agreement takes at least 2.")
         others = [
@@ -352,8 +351,8 @@ class Prompter(TunedPrompts):
         # A sample that cannot be read agrees with nothing.
         return answer, agreement(
             [
-                dumped(answer[self._output]),
-                *(None if isinstance(r, BaseException) else dumped(r[self._output]) for r in rest),
+                json_value(answer[self._output]),
+                *(None if isinstance(r, BaseException) else json_value(r[self._output]) for r in rest),
             ]
         )
 
@@ -394,10 +393,10 @@ class Prompter(TunedPrompts):
         expected = (
             label
             if self.model is None
-            else dumped(self.model.model_validate(label, by_alias=True, by_name=True))
+            else json_value(self.model.model_validate(label, by_alias=True, by_name=True))
         )
         first, bare = await self._bare_confidence(await self._read_inputs(example), samples, method)
-        right = right_fields(dumped(first[self._output]), expected)
+        right = right_fields(json_value(first[self._output]), expected)
         return [(confidence, right[path]) for path, confidence in bare.items()]
 
     # Folders
@@ -523,7 +522,7 @@ async def _finished(
         while True:
             while len(running) < at_once:
                 try:
-                    running.add(asyncio.create_task(next(waiting)))  # type: ignore[arg-type]  # a coroutine
+                    running.add(asyncio.create_task(next(waiting)))
                 except StopIteration:
                     break
                 except Exception as error:  # noqa: BLE001 - the rest is not known: raised below

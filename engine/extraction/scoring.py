@@ -76,7 +76,7 @@ class RecordScore(Metric):
         if self._model is not None and isinstance(value, Mapping):
             with suppress(ValidationError):
                 value = self._model.model_validate(value, by_name=True, by_alias=True)
-        return dumped(value)
+        return json_value(value)
 
     def _row(self, example: Mapping[str, Any]) -> Row:
         row = Row(example)
@@ -164,13 +164,6 @@ def field_errors(
                 counts = errors.setdefault(plain_path(field.path), {})
                 counts[field.status] = counts.get(field.status, 0) + 1
     return errors
-
-
-def dumped(value: Any) -> Any:
-    """Return a record as plain values by field name."""
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    return json_value(value)
 
 
 def wanted(

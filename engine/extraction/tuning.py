@@ -293,7 +293,7 @@ class Task(NamedTuple):
         return self._result(tuned, progress)
 
     def _result(self, tuned: Tuned, progress: _Progress) -> OptimizationResult:
-        search, tested = tuned.search, tuned.tested or ()
+        search, tested = tuned.search, tuned.tested
         outcomes = [outcome for e in (*search.evaluations, *tested) for outcome in e.outcomes]
         if outcomes and all(outcome.error is not None for outcome in outcomes):
             raise RunError(f"Every row failed, the first with: {outcomes[0].error}")

@@ -125,45 +125,27 @@ class JSONMatch(Metric):
         names = {getattr(one.options, "judge", None) for one in every if one.calls}
         return names.pop() if len(names) == 1 else None
 
-    def __call__(
-        self, example: Mapping[str, object], prediction: Mapping[str, object], trace: object = None
-    ) -> Grade:
-        """Grade one prediction; where an evaluator waits, wait too."""
-        if self.awaits:
-            return loop.run(self.acall(example, prediction, trace))
-        if (whole := self._whole(example, prediction)) is not None:
-            return self.compare(whole.expected, whole.answer)
-        return super().__call__(example, prediction, trace)
-
-    async def acall(
-        self, example: Mapping[str, object], prediction: Mapping[str, object], trace: object = None
-    ) -> Grade:
-        """Grade one prediction, in async code. Raises what an evaluator's model or sandbox raises."""
-        if not self.awaits:
-            return self(example, prediction, trace)
-        if (whole := self._whole(example, prediction)) is not None:
-            return await self.acompare(whole)
-        (name,) = self.fields(example, prediction)
-        return await self.acompare(Case(name, example[name], prediction[name], example, prediction))
-
-    def _whole(self, example: Mapping[str, object], prediction: Mapping[str, object]) -> Case | None:
-        """Return several outputs as one structure, whose fields are then named by output; None where there is one output.
+    def cases(self, example: Mapping[str, object], prediction: Mapping[str, object]) -> list[Case]:
+        """Return what is graded: several outputs as one structure, whose fields are then named by output.
 
         Without weights and evaluators each output is a structure by itself, and the score is their mean.
         """
         names = self.fields(example, prediction)
         if len(names) == 1 or not (self._weights or self._named or self.options.best_match):
-            return None
+            return super().cases(example, prediction)
         sides = [{name: side[name] for name in names} for side in (example, prediction)]
-        return Case("answer", sides[0], sides[1], example, prediction)
+        return [Case("answer", sides[0], sides[1], example, prediction)]
 
     def compare(self, expected: object, answer: object) -> Grade:
         """Grade one structure by its fields against the one expected."""
-        case = Case("answer", expected, answer, {"answer": expected}, {"answer": answer})
+        return self.compare_case(Case.of(expected, answer))
+
+    def compare_case(self, case: Case) -> Grade:
+        """Grade one structure with its row around it; where an evaluator waits, wait too."""
         if self.awaits:
             return loop.run(self.acompare(case))
         wanted, got = self._sides(case)
-        if (refused := _not_alike(wanted, got, answer)) is not None:
+        if (refused := _not_alike(wanted, got, case.answer)) is not None:
             return refused
         pairs = self._pairs(wanted, got)
         return self._graded(pairs, [self._score(pair, case) for pair in pairs])

@@ -203,7 +203,7 @@ def _to_be_seen(document: PagedDocument) -> str:
     return f"has {counted(len(numbers), 'page that is a picture', 'pages that are pictures')} (page {first_of(numbers, 5)})"
 
 
-class _Scan(NamedTuple):
+class Scan(NamedTuple):
     """A page that is a picture; it is drawn when it is sent."""
 
     document: PagedDocument
@@ -213,7 +213,7 @@ class _Scan(NamedTuple):
 class _Part(NamedTuple):
     """A part of a document: texts, and pages that are pictures, in the document's order."""
 
-    pieces: tuple[str | _Scan, ...]
+    pieces: tuple[str | Scan, ...]
 
     @property
     def text(self) -> str:
@@ -223,7 +223,7 @@ class _Part(NamedTuple):
     @property
     def has_scans(self) -> bool:
         """True if pages have to be drawn."""
-        return any(isinstance(one, _Scan) for one in self.pieces)
+        return any(isinstance(one, Scan) for one in self.pieces)
 
     @property
     def sent(self) -> object:
@@ -310,16 +310,16 @@ def _message_value(opened: object, value: object) -> object:
         return value
     if isinstance(value, Image) and not opened[0].notes and len(opened[0].pages) == 1:
         return value  # small enough as it is
-    return _Part(tuple(_pieces(opened))).sent
+    return _Part(tuple(document_pieces(opened))).sent
 
 
-def _pieces(documents: Sequence[PagedDocument], longest: int = sys.maxsize) -> Iterator[str | _Scan]:
+def document_pieces(documents: Sequence[PagedDocument], longest: int = sys.maxsize) -> Iterator[str | Scan]:
     """Iterate over the pages of documents: texts of at most a length, each with its page's number, and pictures."""
     for one in documents:
         scans = set(one.scans)
         for page in one.pages:
             if page.number in scans:
-                yield _Scan(one, page.number)
+                yield Scan(one, page.number)
             elif len(one.pages) == 1:
                 yield from _sections(page.text, longest)
             elif page.text.strip():
@@ -333,9 +333,9 @@ def _document_parts(documents: Sequence[PagedDocument], longest: int) -> list[_P
     A part has at most `_PICTURES` pages that are pictures. Raises DatasetError for too many parts.
     """
     parts: list[_Part] = []
-    group: list[str | _Scan] = []
-    for piece in _pieces(documents, longest):
-        scans = sum(isinstance(one, _Scan) for one in (*group, piece))
+    group: list[str | Scan] = []
+    for piece in document_pieces(documents, longest):
+        scans = sum(isinstance(one, Scan) for one in (*group, piece))
         length = sum(len(one) for one in (*group, piece) if isinstance(one, str))
         if group and (scans > _PICTURES or length > longest):
             parts.append(_Part(tuple(group)))

@@ -204,7 +204,12 @@ class Optimizer:
         `recorder` hears what happens and `control` can pause and stop it. `changes` override options for this call.
         """
         optimizer = self.with_options(changes)
-        given = {"trainset": trainset, "valset": valset, "testset": testset, "teacher": teacher}
+        given: dict[str, Any] = {
+            "trainset": trainset,
+            "valset": valset,
+            "testset": testset,
+            "teacher": teacher,
+        }
         tuning = optimizer.tuning(student, budget=budget, frozen=frozen, **given)
         check_frozen(frozen, seed_of(student), changes=self.changes, who=self.name)
         with observed("compile", optimizer, {"student": student, **given}) as note:
@@ -212,7 +217,7 @@ class Optimizer:
             with closing(shown):
                 result, tested, *_ = await tuning.run(shown, control)
             made: Any = _compiled(student, result, optimizer.details(student, result))
-            made.verdict = tested and verdict(*tested)
+            made.verdict = verdict(*tested) if tested else None
             compiled: Program = note(_answered_by(made, tuning.settings.models))
             return compiled
 
@@ -351,7 +356,7 @@ class Tuning:
         driver = Driver(self.settings, recorder, control)
         try:
             result = await driver.search(self.optimizer.search, test_rows=len(self.test))
-            tested = await driver.compare(driver.seed, result.best, self.test) if self.test else None
+            tested = await driver.compare(driver.seed, result.best, self.test) if self.test else ()
         except RunError as error:
             own = error.__cause__
             if own is None or isinstance(own, EngineError):
@@ -361,10 +366,10 @@ class Tuning:
 
 
 class Tuned(NamedTuple):
-    """The end of a tuning: the search, the start and the best on the test rows (None without any), and what both took."""
+    """The end of a tuning: the search, the start and the best on the test rows (() without any), and what both took."""
 
     search: SearchResult
-    tested: tuple[Evaluation, Evaluation] | None
+    tested: tuple[Evaluation, ...]
     usage: Usage
     seconds: float
 
