@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import inspect
 import os
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from engine.errors import ConfigurationError
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _MAX_THREADS = 1024
@@ -89,6 +91,27 @@ def run(work: Coroutine[object, object, T]) -> T:
         del (
             future
         )  # it holds the error, whose frames hold this one: all they hold would wait for the collector
+
+
+def plainly(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """Return an async method as one that waits for its result.
+
+    >>> class Doubler:
+    ...     async def adouble(self, x):
+    ...         return 2 * x
+    ...
+    ...     double = plainly(adouble)
+    >>> Doubler().double(21)
+    42
+    """
+
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        instance, *rest = args
+        work: Coroutine[Any, Any, T] = getattr(instance, method.__name__)(*rest, **kwargs)
+        return run(work)
+
+    return call
 
 
 def refuse_on_loop() -> None:

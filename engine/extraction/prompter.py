@@ -127,7 +127,7 @@ class Prompter(TunedPrompts):
 
     # Tuning
 
-    def optimize(self, examples: Sequence[Example], **options: Any) -> OptimizationResult:
+    async def aoptimize(self, examples: Sequence[Example], **options: Any) -> OptimizationResult:
         """Tune descriptions, prompts and demos on examples, take them over if they are not worse, and return what was found.
 
         `evaluate_fn` scores: "exact" or another evaluator's name, a function of (example, record), a metric, or a model that
@@ -142,15 +142,13 @@ class Prompter(TunedPrompts):
 
         Raises ConfigurationError for what cannot work, RunError where no row can be run.
         """
-        return loop.run(self.aoptimize(examples, **options))
-
-    async def aoptimize(self, examples: Sequence[Example], **options: Any) -> OptimizationResult:
-        """Do what `optimize` does, from async code."""
         with self._context():
             result = await self._task(examples, options).run()
         self.result = result
         self._take(result.candidate)
         return result
+
+    optimize = loop.plainly(aoptimize)
 
     def estimate(self, examples: Sequence[Example], **options: Any) -> Estimate:
         """Return what `optimize` with the same arguments will take: calls, tokens, money, time. Nothing is asked."""
@@ -211,12 +209,6 @@ class Prompter(TunedPrompts):
             inputs = await self._read_inputs(example)
             return self._record(await self.program.acall(**inputs))
 
-    def predict_batch(
-        self, documents: Iterable[Any], max_workers: int | None = None, on_error: OnError = "raise"
-    ) -> list[Any]:
-        """Return the records of some documents in their order; see `apredict_batch`."""
-        return loop.run(self.apredict_batch(documents, max_workers, on_error))
-
     async def apredict_batch(
         self, documents: Iterable[Any], max_concurrency: int | None = None, on_error: OnError = "raise"
     ) -> list[Any]:
@@ -229,6 +221,12 @@ class Prompter(TunedPrompts):
         async for place, record in self.apredict_each(documents, max_concurrency, on_error):
             found[place] = record
         return [found[place] for place in range(len(found))]
+
+    def predict_batch(
+        self, documents: Iterable[Any], max_workers: int | None = None, on_error: OnError = "raise"
+    ) -> list[Any]:
+        """Do what `apredict_batch` does, and wait."""
+        return loop.run(self.apredict_batch(documents, max_workers, on_error))
 
     async def apredict_each(
         self, documents: Iterable[Any], max_concurrency: int | None = None, on_error: OnError = "raise"
@@ -277,12 +275,11 @@ class Prompter(TunedPrompts):
         finally:
             pieces.close()
 
-    def predict_with_evidence(self, document: Any = None, **parts: Any) -> ExtractionResult:
-        """Return a record and the place of each value in the document: page, line, characters, boxes of a PDF."""
-        return loop.run(self.apredict_with_evidence(document, **parts))
-
     async def apredict_with_evidence(self, document: Any = None, **parts: Any) -> ExtractionResult:
-        """Do what `predict_with_evidence` does, from async code. The confidence is the share of values that stand somewhere."""
+        """Return a record and the place of each value in the document: page, line, characters, boxes of a PDF.
+
+        The confidence is the share of values that the document has.
+        """
         example = example_of(document, **parts)
         record = await self.apredict(example)
         values = json_value(record if self.model is not None else record.output)
@@ -292,9 +289,11 @@ class Prompter(TunedPrompts):
         said = "share of values that stand in the document"
         return ExtractionResult(record, share, by_field, said, evidence=tuple(found))
 
+    predict_with_evidence = loop.plainly(apredict_with_evidence)
+
     # Confidence
 
-    def predict_with_confidence(
+    async def apredict_with_confidence(
         self, document: Any = None, *, samples: int = SAMPLES, method: Method = "samples", **parts: Any
     ) -> ExtractionResult:
         """Return a record and how sure it is: by the agreement of several answers, or by the tokens' probabilities.
@@ -302,12 +301,6 @@ class Prompter(TunedPrompts):
         The first answer is the record; `samples` - 1 more are drawn at temperature 1. "logprobs" takes one call and a model
         that gives probabilities. After `calibrate` the number is the share that was right at such a confidence.
         """
-        return loop.run(self.apredict_with_confidence(document, samples=samples, method=method, **parts))
-
-    async def apredict_with_confidence(
-        self, document: Any = None, *, samples: int = SAMPLES, method: Method = "samples", **parts: Any
-    ) -> ExtractionResult:
-        """Do what `predict_with_confidence` does, from async code."""
         example = example_of(document, **parts)
         with self._context():
             inputs = await self._read_inputs(example)
@@ -326,6 +319,8 @@ class Prompter(TunedPrompts):
             calibrated_on=known.rows if known else 0,
             raw_output=json_value(first.plain_values()),
         )
+
+    predict_with_confidence = loop.plainly(apredict_with_confidence)
 
     async def _bare_confidence(
         self, inputs: Mapping[str, Any], samples: int, method: Method
@@ -356,16 +351,13 @@ class Prompter(TunedPrompts):
             ]
         )
 
-    def calibrate(
-        self, examples: Sequence[Example], *, samples: int = SAMPLES, method: Method = "samples"
-    ) -> Calibration:
-        """Find out on labelled rows, best those held out, what a confidence is worth; used and saved from then on."""
-        return loop.run(self.acalibrate(examples, samples=samples, method=method))
-
     async def acalibrate(
         self, examples: Sequence[Example], *, samples: int = SAMPLES, method: Method = "samples"
     ) -> Calibration:
-        """Do what `calibrate` does, from async code. Rows that fail are left out; raises ConfigurationError if all do."""
+        """Find out on labelled rows, best those held out, what a confidence is worth; used and saved from then on.
+
+        Rows that fail are left out. Raises ConfigurationError where all do.
+        """
         pairs: list[tuple[float, bool]] = []
         problems: list[str] = []
 
@@ -384,6 +376,8 @@ class Prompter(TunedPrompts):
             raise ConfigurationError(f"No row can be used to calibrate. {problems[0]}")
         self.calibration = Calibration.of(pairs, rows=len(examples) - len(problems), method=method)
         return self.calibration
+
+    calibrate = loop.plainly(acalibrate)
 
     async def _judged_confidence(
         self, example: Example, samples: int, method: Method
@@ -409,7 +403,7 @@ class Prompter(TunedPrompts):
                 system_prompt=self.system_prompt,
                 instruction_prompt=self.instruction_prompt,
                 schema=None if self.model is None else self.model.model_json_schema(),
-                calibration=None if self.calibration is None else self.calibration.to_json(),
+                calibration=self.calibration,
                 tuned=self.program.candidate().as_dict(),
             ),
         )
@@ -436,7 +430,7 @@ class Prompter(TunedPrompts):
         made = cls(model, lm, **{**prompts, **making})
         with folders.damage_named(folder):
             made._take(Candidate.from_dict(found.tuned))
-            made.calibration = None if found.calibration is None else Calibration.from_json(found.calibration)
+            made.calibration = found.calibration
         return made
 
     # Inside

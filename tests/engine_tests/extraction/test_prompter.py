@@ -401,8 +401,10 @@ def test_a_folder_keeps_everything(tmp_path):
         for i in range(6)
     ]
     result = one.optimize(rows, optimizer="fieldbyfield")
+    one.calibrate(rows, samples=2)
     one.save(tmp_path / "saved")
     other = engine.Prompter.load(tmp_path / "saved", Bill, lm=one.lm)
+    assert other.calibration == one.calibration
     assert other.program.candidate().id == one.program.candidate().id
     assert other.predict({"text": document(3), "kind": "bills"}).total == 23
     renamed = engine.Prompter.load(tmp_path / "saved", Bill, lm=one.lm, instruction_prompt="Read on.")
