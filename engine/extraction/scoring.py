@@ -52,7 +52,7 @@ class RecordScore(Metric):
         if self.awaits:
             return loop.run(self.acall(example, prediction, trace))
         if isinstance(self.inner, Metric):
-            return self.inner(self._row(example), self._plain(prediction))
+            return self.inner(*self._plain_sides(example, prediction))
         source = self.sources.get(id(example))
         if source is None:
             source = Example(text=str(example.get("document", "")), expected_output=example.get(self.output))
@@ -64,8 +64,8 @@ class RecordScore(Metric):
         """Grade one prediction, in async code."""
         if not self.awaits:
             return self(example, prediction, trace)
-        found: Grade = await self.inner.acall(self._row(example), self._plain(prediction))
-        return found
+        grade: Grade = await self.inner.acall(*self._plain_sides(example, prediction))
+        return grade
 
     def compare(self, expected: object, answer: object) -> Grade:
         """Grade one record against the one expected."""
@@ -78,25 +78,13 @@ class RecordScore(Metric):
                 value = self._model.model_validate(value, by_name=True, by_alias=True)
         return json_value(value)
 
-    def _row(self, example: Mapping[str, Any]) -> Row:
-        row = Row(example)
-        return row.copy(**{self.output: self._dump(row[self.output])}) if self.output in row else row
-
-    def _plain(self, prediction: Mapping[str, Any]) -> dict[str, Any]:
-        return {**prediction, self.output: self._dump(prediction[self.output])}
-
-
-class Unlabelled(Rubric):
-    """A judge's marks for an answer to which no right one is known."""
-
-    name = "Unlabelled"
-
-    async def acall(
-        self, example: Mapping[str, object], prediction: Mapping[str, object], trace: object = None
-    ) -> Grade:
-        """Judge one prediction by the document alone."""
-        row = Row(example).copy(**{str(self.options.field): "(not known)"})
-        return await super().acall(row, prediction, trace)
+    def _plain_sides(
+        self, example: Mapping[str, Any], prediction: Mapping[str, Any]
+    ) -> tuple[Row, dict[str, Any]]:
+        row, name = Row(example), self.output
+        if name in row:
+            row = row.copy(**{name: self._dump(row[name])})
+        return row, {**prediction, name: self._dump(prediction[name])}
 
 
 def metric_for(
@@ -109,14 +97,13 @@ def metric_for(
 ) -> Any:
     """Return the metric that a user's choice comes to; see `Prompter.optimize`. Raises ConfigurationError."""
     if isinstance(evaluate_fn, BaseLM):
-        kind = Rubric if labelled else Unlabelled
-        return kind(lm=evaluate_fn, field=output, criteria=CRITERIA, show_expected=labelled)
+        return Rubric(lm=evaluate_fn, field=output, criteria=CRITERIA, show_expected=labelled)
     if isinstance(evaluate_fn, Metric):
         return evaluate_fn
     if callable(evaluate_fn):
         return usable_metric(evaluate_fn)
     if not labelled:
-        return Unlabelled(field=output, criteria=CRITERIA, show_expected=False)
+        return Rubric(field=output, criteria=CRITERIA, show_expected=False)
     config = (
         {"default": evaluate_fn}
         if evaluate_fn is not None and not evaluator_config
