@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from contextvars import copy_context
 from itertools import starmap, takewhile
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel
 from pydantic_core import from_json
@@ -43,7 +44,6 @@ from engine.signature.nested import RECURSION, nested_fields
 from engine.streaming import StreamListener, StreamResponse, streamify
 
 OnError = Literal["raise", "return"]
-T = TypeVar("T")
 
 OPTIMIZED = (
     "optimized_descriptions",
@@ -244,11 +244,12 @@ class Prompter(TunedPrompts):
                 return place, error
 
         given = takewhile(lambda _: not failed, enumerate(documents))
-        async for task in _finished(starmap(read, given), size):
-            if error := task.exception():
-                failed.append(error)
-            else:
-                yield task.result()
+        async with aclosing(loop.finished(starmap(read, given), size)) as tasks:
+            async for task in tasks:
+                if error := task.exception():
+                    failed.append(error)
+                else:
+                    yield task.result()
         if failed:
             raise failed[0]
 
@@ -369,9 +370,7 @@ class Prompter(TunedPrompts):
                 _log.warning("Left out of the calibration: %s", problems[-1])
 
         with self._context():
-            work = starmap(judge, enumerate(examples, 1))
-            async for task in _finished(work, _batch_size(examples, None, "raise")):
-                task.result()
+            await loop.all_of(starmap(judge, enumerate(examples, 1)), _batch_size(examples, None, "raise"))
         if problems and len(problems) == len(examples):
             raise ConfigurationError(f"No row can be used to calibrate. {problems[0]}")
         self.calibration = Calibration.of(pairs, rows=len(examples) - len(problems), method=method)
@@ -500,34 +499,3 @@ def _partial(text: str) -> Any:
         return from_json(text[at:], allow_partial="trailing-strings") if at >= 0 else None
     except ValueError:
         return None
-
-
-async def _finished(
-    work: Iterable[Coroutine[object, object, T]], at_once: int
-) -> AsyncIterator[asyncio.Task[T]]:
-    """Iterate over tasks as they end; the next is taken from `work` when fewer than `at_once` are under way.
-
-    An error of `work` itself is raised once those under way have ended.
-    """
-    waiting = iter(work)
-    running: set[asyncio.Task[T]] = set()
-    failure: Exception | None = None
-    try:
-        while True:
-            while len(running) < at_once:
-                try:
-                    running.add(asyncio.create_task(next(waiting)))
-                except StopIteration:
-                    break
-                except Exception as error:  # noqa: BLE001 - the rest is not known: raised below
-                    failure, waiting = error, iter(())
-            if not running:
-                break
-            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                yield task
-    finally:
-        for task in running:
-            task.cancel()
-    if failure is not None:
-        raise failure

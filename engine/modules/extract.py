@@ -5,7 +5,6 @@ It knows documents and one step; how a record is asked for and repaired is the a
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -113,18 +112,17 @@ class Extract(Answerer):
         sent = await _apart(
             heavy, lambda: {name: _message_value(given[name], inputs[name]) for name in names}
         )
-        gate = asyncio.Semaphore(_AT_ONCE)
 
         async def read(part: _Part) -> Prediction:
-            async with gate:  # pictures of a long scan are never all in memory at once
-                return await self._ask_step({**sent, long: await _apart(part.has_scans, lambda: part.sent)})
+            return await self._ask_step({**sent, long: await _apart(part.has_scans, lambda: part.sent)})
 
         answers: Sequence[Prediction]
         try:
             if len(parts) <= 1:
                 answers = [await self._ask_step(sent)]
             else:
-                answers = await _all_or_none([asyncio.ensure_future(read(part)) for part in parts])
+                # Pictures of a long scan are never all in memory at once.
+                answers = await loop.all_of(map(read, parts), _AT_ONCE)
         except ContextWindowExceededError:
             if longest <= _SHORTEST_PART or _length(given[long]) <= _SHORTEST_PART:
                 raise
@@ -259,15 +257,6 @@ _QUICK = 20_000
 async def _apart(heavy: bool, work: Callable[..., Any], *args: object) -> Any:
     """Return what some work gives; heavy work is done in a thread, so that other documents go on."""
     return await loop.in_thread(work, *args) if heavy else work(*args)
-
-
-async def _all_or_none(tasks: Sequence[asyncio.Future[Prediction]]) -> Sequence[Prediction]:
-    """Return what every task gives; the others are stopped where one fails, so that they cost nothing more."""
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 def _all_opened(inputs: Mapping[str, object]) -> dict[str, object]:
