@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import contextvars
+import functools
 import inspect
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from itertools import starmap
+from typing import Any, ParamSpec, TypeVar
 
 from engine.errors import ConfigurationError
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _MAX_THREADS = 1024
@@ -92,6 +96,27 @@ def run(work: Coroutine[object, object, T]) -> T:
         )  # it holds the error, whose frames hold this one: all they hold would wait for the collector
 
 
+def plainly(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """Return an async method as one that waits for its result.
+
+    >>> class Doubler:
+    ...     async def adouble(self, x):
+    ...         return 2 * x
+    ...
+    ...     double = plainly(adouble)
+    >>> Doubler().double(21)
+    42
+    """
+
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        instance, *rest = args
+        work: Coroutine[Any, Any, T] = getattr(instance, method.__name__)(*rest, **kwargs)
+        return run(work)
+
+    return call
+
+
 def refuse_on_loop() -> None:
     """Raise SyncCallOnLoopError on the loop's own thread, where a plain call would wait for itself."""
     if on_loop():
@@ -123,6 +148,59 @@ async def in_thread(function: Callable[..., T], *args: object, **kwargs: object)
     context = contextvars.copy_context()
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(_process.pool, lambda: context.run(function, *args, **kwargs))
+
+
+async def finished(
+    work: Iterable[Coroutine[object, object, T]], at_once: int
+) -> AsyncGenerator[asyncio.Task[T], None]:
+    """Iterate over tasks as they end; the next is taken from `work` when fewer than `at_once` are under way.
+
+    An error of `work` itself is raised once those under way have ended. They are cancelled where the iteration is closed.
+    """
+    waiting = iter(work)
+    running: set[asyncio.Task[T]] = set()
+    failure: Exception | None = None
+    try:
+        while True:
+            while len(running) < at_once:
+                try:
+                    running.add(asyncio.create_task(next(waiting)))
+                except StopIteration:
+                    break
+                except Exception as error:  # noqa: BLE001 - the rest is not known: raised below
+                    failure, waiting = error, iter(())
+            if not running:
+                break
+            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.gather(
+                *done, return_exceptions=True
+            )  # what is not asked for its error is no warning
+            for task in done:
+                yield task
+    finally:
+        for task in running:
+            task.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def all_of(work: Iterable[Coroutine[object, object, T]], at_once: int) -> list[T]:
+    """Return what some coroutines give, in their order, at most `at_once` under way; where one fails the others are stopped.
+
+    >>> async def double(x):
+    ...     return 2 * x
+    >>> run(all_of(map(double, [1, 2, 3]), 2))
+    [2, 4, 6]
+    """
+    results: dict[int, T] = {}
+
+    async def placed(place: int, one: Coroutine[object, object, T]) -> None:
+        results[place] = await one
+
+    async with contextlib.aclosing(finished(starmap(placed, enumerate(work)), at_once)) as tasks:
+        async for task in tasks:
+            task.result()
+    return [results[place] for place in range(len(results))]
 
 
 async def called(function: Callable[..., object], *args: object, **kwargs: object) -> Any:

@@ -94,13 +94,3 @@ class Calibration:
         if not self.points:
             return confidence
         return next((share for highest, share in self.points if confidence <= highest), self.points[-1][1])
-
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON-ready values; `from_json` reads them back."""
-        return {"points": [list(point) for point in self.points], "rows": self.rows, "method": self.method}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Calibration:
-        """Read what `to_json` wrote."""
-        points = tuple((float(at), float(share)) for at, share in data["points"])
-        return cls(points, int(data["rows"]), data["method"])

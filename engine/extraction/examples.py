@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.documents.paged import PagedDocument, read_document
 from engine.errors import DatasetError
+from engine.modules.extract import Scan, document_pieces
 from engine.records import Example as Row
 from engine.types.media import Image
 
@@ -67,30 +68,32 @@ class Example:
             return {"text": self.text} if self.text else {}
         return {str(key): str(value) for key, value in self.text.items()}
 
+    def _files(self) -> list[PagedDocument]:
+        coded = [_decoded(str(data)) for data in several(self.image_base64)]
+        return [opened(one) for one in (*several(self.image_path), *coded, *several(self.pdf_path))]
+
     def documents(self) -> list[PagedDocument]:
         """Return the text and every file as documents of pages, read now. Raises DatasetError."""
-        coded = [_decoded(str(data)) for data in several(self.image_base64)]
         text = [read_document(self.document)] if self.document.strip() else []
-        return text + [opened(one) for one in (*several(self.image_path), *coded, *several(self.pdf_path))]
+        return text + self._files()
 
     def inputs(self) -> dict[str, Any]:
         """Return what a step reads of it: `document`, `pictures` and `placeholders`, those that there are.
 
         Files are read now. Raises DatasetError, naming the file, for one that cannot be used, and where there is nothing.
         """
-        text, pictures = [self.document] if self.document.strip() else [], list[Image]()
-        coded = [_decoded(str(data)) for data in several(self.image_base64)]
-        for source in (*several(self.image_path), *coded, *several(self.pdf_path)):
-            words, pages = read(source, self.pdf_dpi)
-            text += [words] if words else []
-            pictures += pages
-        if not text and not pictures:
-            raise DatasetError("The document is empty: give text, image_path, image_base64 or pdf_path.")
-        found: dict[str, Any] = {"document": "\n\n".join(text)} if text else {}
-        if pictures:
-            found["pictures"] = pictures
+        pieces = list(document_pieces(self._files()))
+        texts = [self.document, *(piece.strip() for piece in pieces if isinstance(piece, str))]
+        scans = [piece for piece in pieces if isinstance(piece, Scan)]
+        found: dict[str, Any] = {"document": "\n\n".join(text for text in texts if text.strip())}
+        if scans:
+            found["pictures"] = [Image(s.document.picture(s.page, self.pdf_dpi * INCHES)) for s in scans]
         if isinstance(self.text, Mapping):
             found["placeholders"] = self.placeholders
+        if not found["document"]:
+            del found["document"]
+            if not scans:
+                raise DatasetError("The document is empty: give text, image_path, image_base64 or pdf_path.")
         return found
 
 
@@ -105,19 +108,6 @@ def opened(source: Source | bytes) -> PagedDocument:
     """Return a file, or a picture's bytes, as a document of pages. Raises DatasetError."""
     name = "A picture in base 64" if isinstance(source, bytes) else ""
     return read_document(Path(source) if isinstance(source, str) else source, name)
-
-
-def read(source: Source | bytes, dpi: int) -> tuple[str, list[Image]]:
-    """Return a file's text, and pictures of the pages that have none. Raises DatasetError, naming the file."""
-    document = opened(source)
-    several_pages = len(document.pages) > 1
-    texts, pictures, scans = [], [], set(document.scans)
-    for page in document.pages:
-        if page.text.strip():
-            texts.append(f"[Page {page.number}]\n{page.text.strip()}" if several_pages else page.text.strip())
-        elif page.number in scans:
-            pictures.append(Image(document.picture(page.number, dpi * INCHES)))
-    return "\n\n".join(texts), pictures
 
 
 def _decoded(data: str) -> bytes:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from contextvars import copy_context
+from itertools import starmap, takewhile
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -13,31 +15,29 @@ from pydantic import BaseModel
 from pydantic_core import from_json
 
 from engine import loop
-from engine.documents.evidence import Evidence, evidence_for
 from engine.errors import ConfigurationError, EngineError
 from engine.extraction import saved as folders
 from engine.extraction.confidence import Calibration, Method, agreement, mean_probability, right_fields
 from engine.extraction.examples import Example, Placeholders, Sources, example_of
 from engine.extraction.fields import TextOutput, create_optimized_model
 from engine.extraction.reading import (
-    DOCUMENT,
     PLACEHOLDERS,
     RECORD,
-    STEP,
     TEXT,
     ReadRecord,
+    TunedPrompts,
     inputs_of,
     placeholders_in,
     signature_of,
     tuned_candidate,
 )
 from engine.extraction.results import ExtractionResult, OptimizationResult
-from engine.extraction.scoring import dumped
 from engine.extraction.tuning import Task, label_of, plan_of, task_of
 from engine.lm.base import BaseLM
 from engine.lm.cache import Cache
 from engine.lm.client import LM
-from engine.records import Candidate, StepState, json_value
+from engine.modules.extract import best_evidence
+from engine.records import Candidate, json_value
 from engine.runtime import context, current
 from engine.search.estimate import Estimate
 from engine.signature.nested import RECURSION, nested_fields
@@ -59,7 +59,7 @@ RECURSIVE = "%s holds itself: descriptions are tuned %d levels deep, and those o
 _log = logging.getLogger(__name__)
 
 
-class Prompter:
+class Prompter(TunedPrompts):
     """Reads documents into instances of a Pydantic model, and tunes its prompts on examples.
 
     `model` is the user's class; None reads a text, as `.output`. `lm` is a model, or its name; without one the model in
@@ -109,38 +109,12 @@ class Prompter:
         if self.model is not None and any(one.inside_itself for one in nested_fields(self.model)):
             _log.warning(RECURSIVE, self.model.__name__, RECURSION)
 
-    # What is tuned now
-
     @property
     def _output(self) -> str:
         return TEXT if self.model is None else RECORD
 
-    @property
-    def _state(self) -> StepState:
-        return self.program.candidate().steps[STEP]
-
-    @property
-    def optimized_descriptions(self) -> dict[str, str]:
-        """The descriptions in force, by path."""
-        root = f"{self._output}."
-        return {
-            n.removeprefix(root): t for n, t in self._state.field_descriptions.items() if n.startswith(root)
-        }
-
-    @property
-    def optimized_system_prompt(self) -> str:
-        """The task's words in force."""
-        return self._state.instructions
-
-    @property
-    def optimized_instruction_prompt(self) -> str | None:
-        """The words about the document in force."""
-        return self._state.field_descriptions.get(DOCUMENT)
-
-    @property
-    def optimized_demos(self) -> list[dict[str, Any]]:
-        """The solved examples that are shown."""
-        return [dict(demo.values) for demo in self._state.demos]
+    def _tuned(self) -> Candidate:
+        return self.program.candidate()
 
     @property
     def optimized_model(self) -> type[BaseModel]:
@@ -153,7 +127,7 @@ class Prompter:
 
     # Tuning
 
-    def optimize(self, examples: Sequence[Example], **options: Any) -> OptimizationResult:
+    async def aoptimize(self, examples: Sequence[Example], **options: Any) -> OptimizationResult:
         """Tune descriptions, prompts and demos on examples, take them over if they are not worse, and return what was found.
 
         `evaluate_fn` scores: "exact" or another evaluator's name, a function of (example, record), a metric, or a model that
@@ -168,15 +142,13 @@ class Prompter:
 
         Raises ConfigurationError for what cannot work, RunError where no row can be run.
         """
-        return loop.run(self.aoptimize(examples, **options))
-
-    async def aoptimize(self, examples: Sequence[Example], **options: Any) -> OptimizationResult:
-        """Do what `optimize` does, from async code."""
         with self._context():
             result = await self._task(examples, options).run()
         self.result = result
         self._take(result.candidate)
         return result
+
+    optimize = loop.plainly(aoptimize)
 
     def estimate(self, examples: Sequence[Example], **options: Any) -> Estimate:
         """Return what `optimize` with the same arguments will take: calls, tokens, money, time. Nothing is asked."""
@@ -237,12 +209,6 @@ class Prompter:
             inputs = await self._read_inputs(example)
             return self._record(await self.program.acall(**inputs))
 
-    def predict_batch(
-        self, documents: Iterable[Any], max_workers: int | None = None, on_error: OnError = "raise"
-    ) -> list[Any]:
-        """Return the records of some documents in their order; see `apredict_batch`."""
-        return loop.run(self.apredict_batch(documents, max_workers, on_error))
-
     async def apredict_batch(
         self, documents: Iterable[Any], max_concurrency: int | None = None, on_error: OnError = "raise"
     ) -> list[Any]:
@@ -256,43 +222,36 @@ class Prompter:
             found[place] = record
         return [found[place] for place in range(len(found))]
 
+    def predict_batch(
+        self, documents: Iterable[Any], max_workers: int | None = None, on_error: OnError = "raise"
+    ) -> list[Any]:
+        """Do what `apredict_batch` does, and wait."""
+        return loop.run(self.apredict_batch(documents, max_workers, on_error))
+
     async def apredict_each(
         self, documents: Iterable[Any], max_concurrency: int | None = None, on_error: OnError = "raise"
     ) -> AsyncIterator[tuple[int, Any]]:
         """Iterate over (place, record) as they come: for more documents than fit into memory."""
         size = _batch_size(documents, max_concurrency, on_error)
-        waiting = enumerate(documents)
-        done: asyncio.Queue[tuple[int, Any] | None] = asyncio.Queue(2 * size)
-        failed: list[Exception] = []
+        failed: list[BaseException] = []
 
-        async def work() -> None:
-            while not failed:
-                try:
-                    place, document = next(waiting)
-                except StopIteration:
-                    return
-                except Exception as error:  # noqa: BLE001 - the rest is not known: raised below
+        async def read(place: int, document: Any) -> tuple[int, Any]:
+            try:
+                return place, await self.apredict(document)
+            except Exception as error:
+                if on_error == "raise":
+                    raise
+                return place, error
+
+        given = takewhile(lambda _: not failed, enumerate(documents))
+        async with aclosing(loop.finished(starmap(read, given), size)) as tasks:
+            async for task in tasks:
+                if error := task.exception():
                     failed.append(error)
-                    return
-                try:
-                    record = await self.apredict(document)
-                except Exception as error:  # noqa: BLE001 - an item's error is its answer, or is raised below
-                    if on_error == "raise":
-                        failed.append(error)
-                        return
-                    record = error
-                await done.put((place, record))
-
-        workers = [asyncio.ensure_future(work()) for _ in range(size)]
-        end = asyncio.ensure_future(_report_end(workers, done))
-        try:
-            while (item := await done.get()) is not None:
-                yield item
-            if failed:
-                raise failed[0]
-        finally:
-            for task in (*workers, end):
-                task.cancel()
+                else:
+                    yield task.result()
+        if failed:
+            raise failed[0]
 
     def stream(self, document: Any = None, **parts: Any) -> Iterator[Any]:
         """Iterate over what is known of the record while it is written (a dict, or the text so far), and at last the record."""
@@ -317,24 +276,25 @@ class Prompter:
         finally:
             pieces.close()
 
-    def predict_with_evidence(self, document: Any = None, **parts: Any) -> ExtractionResult:
-        """Return a record and the place of each value in the document: page, line, characters, boxes of a PDF."""
-        return loop.run(self.apredict_with_evidence(document, **parts))
-
     async def apredict_with_evidence(self, document: Any = None, **parts: Any) -> ExtractionResult:
-        """Do what `predict_with_evidence` does, from async code. The confidence is the share of values that stand somewhere."""
+        """Return a record and the place of each value in the document: page, line, characters, boxes of a PDF.
+
+        The confidence is the share of values that the document has.
+        """
         example = example_of(document, **parts)
         record = await self.apredict(example)
-        values = dumped(record if self.model is not None else record.output)
-        found = await loop.in_thread(evidence_in, example, values)
+        values = json_value(record if self.model is not None else record.output)
+        found = await loop.in_thread(lambda: best_evidence(example.documents(), values))
         share = sum(not one.marked for one in found) / len(found) if found else 0.0
         by_field = {one.path: float(not one.marked) for one in found}
         said = "share of values that stand in the document"
-        return ExtractionResult(record, share, by_field, said, evidence=found)
+        return ExtractionResult(record, share, by_field, said, evidence=tuple(found))
+
+    predict_with_evidence = loop.plainly(apredict_with_evidence)
 
     # Confidence
 
-    def predict_with_confidence(
+    async def apredict_with_confidence(
         self, document: Any = None, *, samples: int = SAMPLES, method: Method = "samples", **parts: Any
     ) -> ExtractionResult:
         """Return a record and how sure it is: by the agreement of several answers, or by the tokens' probabilities.
@@ -342,12 +302,6 @@ class Prompter:
         The first answer is the record; `samples` - 1 more are drawn at temperature 1. "logprobs" takes one call and a model
         that gives probabilities. After `calibrate` the number is the share that was right at such a confidence.
         """
-        return loop.run(self.apredict_with_confidence(document, samples=samples, method=method, **parts))
-
-    async def apredict_with_confidence(
-        self, document: Any = None, *, samples: int = SAMPLES, method: Method = "samples", **parts: Any
-    ) -> ExtractionResult:
-        """Do what `predict_with_confidence` does, from async code."""
         example = example_of(document, **parts)
         with self._context():
             inputs = await self._read_inputs(example)
@@ -367,6 +321,8 @@ class Prompter:
             raw_output=json_value(first.plain_values()),
         )
 
+    predict_with_confidence = loop.plainly(apredict_with_confidence)
+
     async def _bare_confidence(
         self, inputs: Mapping[str, Any], samples: int, method: Method
     ) -> tuple[Any, dict[str, float]]:
@@ -378,7 +334,7 @@ class Prompter:
                 raise ConfigurationError(
                     'The model gives no probabilities of its tokens. Use method="samples".'
                 )
-            return first, dict.fromkeys(agreement([dumped(first[self._output])]), mean)
+            return first, dict.fromkeys(agreement([json_value(first[self._output])]), mean)
         if samples < 2:
             raise ConfigurationError(f"samples is {samples}; an agreement takes at least 2.")
         others = [
@@ -391,39 +347,36 @@ class Prompter:
         # A sample that cannot be read agrees with nothing.
         return answer, agreement(
             [
-                dumped(answer[self._output]),
-                *(None if isinstance(r, BaseException) else dumped(r[self._output]) for r in rest),
+                json_value(answer[self._output]),
+                *(None if isinstance(r, BaseException) else json_value(r[self._output]) for r in rest),
             ]
         )
-
-    def calibrate(
-        self, examples: Sequence[Example], *, samples: int = SAMPLES, method: Method = "samples"
-    ) -> Calibration:
-        """Find out on labelled rows, best those held out, what a confidence is worth; used and saved from then on."""
-        return loop.run(self.acalibrate(examples, samples=samples, method=method))
 
     async def acalibrate(
         self, examples: Sequence[Example], *, samples: int = SAMPLES, method: Method = "samples"
     ) -> Calibration:
-        """Do what `calibrate` does, from async code. Rows that fail are left out; raises ConfigurationError if all do."""
+        """Find out on labelled rows, best those held out, what a confidence is worth; used and saved from then on.
+
+        Rows that fail are left out. Raises ConfigurationError where all do.
+        """
         pairs: list[tuple[float, bool]] = []
         problems: list[str] = []
-        slots = asyncio.Semaphore(current().num_threads or 16)
 
-        async def one(number: int, example: Example) -> None:
-            async with slots:
-                try:
-                    pairs.extend(await self._judged_confidence(example, samples, method))
-                except (EngineError, ValueError) as error:
-                    problems.append(f"Row {number}: {error}")
-                    _log.warning("Left out of the calibration: %s", problems[-1])
+        async def judge(number: int, example: Example) -> None:
+            try:
+                pairs.extend(await self._judged_confidence(example, samples, method))
+            except (EngineError, ValueError) as error:
+                problems.append(f"Row {number}: {error}")
+                _log.warning("Left out of the calibration: %s", problems[-1])
 
         with self._context():
-            await asyncio.gather(*(one(number, example) for number, example in enumerate(examples, 1)))
+            await loop.all_of(starmap(judge, enumerate(examples, 1)), _batch_size(examples, None, "raise"))
         if problems and len(problems) == len(examples):
             raise ConfigurationError(f"No row can be used to calibrate. {problems[0]}")
         self.calibration = Calibration.of(pairs, rows=len(examples) - len(problems), method=method)
         return self.calibration
+
+    calibrate = loop.plainly(acalibrate)
 
     async def _judged_confidence(
         self, example: Example, samples: int, method: Method
@@ -433,10 +386,10 @@ class Prompter:
         expected = (
             label
             if self.model is None
-            else dumped(self.model.model_validate(label, by_alias=True, by_name=True))
+            else json_value(self.model.model_validate(label, by_alias=True, by_name=True))
         )
         first, bare = await self._bare_confidence(await self._read_inputs(example), samples, method)
-        right = right_fields(dumped(first[self._output]), expected)
+        right = right_fields(json_value(first[self._output]), expected)
         return [(confidence, right[path]) for path, confidence in bare.items()]
 
     # Folders
@@ -449,7 +402,7 @@ class Prompter:
                 system_prompt=self.system_prompt,
                 instruction_prompt=self.instruction_prompt,
                 schema=None if self.model is None else self.model.model_json_schema(),
-                calibration=None if self.calibration is None else self.calibration.to_json(),
+                calibration=self.calibration,
                 tuned=self.program.candidate().as_dict(),
             ),
         )
@@ -476,7 +429,7 @@ class Prompter:
         made = cls(model, lm, **{**prompts, **making})
         with folders.damage_named(folder):
             made._take(Candidate.from_dict(found.tuned))
-            made.calibration = None if found.calibration is None else Calibration.from_json(found.calibration)
+            made.calibration = found.calibration
         return made
 
     # Inside
@@ -528,19 +481,6 @@ def _lm_of(
     return LM(name, api_key=api_key, cache=keep)
 
 
-def evidence_in(example: Example, values: Any) -> tuple[Evidence, ...]:
-    """Return evidence for a record's values from the texts of a document, for each the first that there is."""
-    best: list[Evidence] = []
-    for document in example.documents():
-        found = evidence_for(document, values)
-        best = (
-            [new if old.marked else old for old, new in zip(best, found, strict=True)]
-            if best
-            else list(found)
-        )
-    return tuple(best)
-
-
 def _batch_size(documents: object, given: int | None, on_error: str) -> int:
     """Return how many documents of a batch are read at once. Raises ConfigurationError for arguments that do not fit."""
     if on_error not in ("raise", "return"):
@@ -559,8 +499,3 @@ def _partial(text: str) -> Any:
         return from_json(text[at:], allow_partial="trailing-strings") if at >= 0 else None
     except ValueError:
         return None
-
-
-async def _report_end(workers: Sequence[asyncio.Future[None]], done: asyncio.Queue[Any]) -> None:
-    await asyncio.gather(*workers, return_exceptions=True)
-    await done.put(None)

@@ -13,7 +13,7 @@ from engine.errors import ConfigurationError
 from engine.extraction.examples import Example
 from engine.modules.extract import Extract
 from engine.prediction import Prediction
-from engine.records import Candidate, Demo
+from engine.records import Candidate, Demo, StepState
 from engine.signature import InputField, OutputField, Signature, make_signature
 from engine.types.media import Image
 
@@ -39,6 +39,40 @@ class ReadRecord(Extract):
         given = {name: value for name, value in values.items() if name != PLACEHOLDERS}
         filled = tuple(sorted((values.get(PLACEHOLDERS) or {}).items()))
         return await super()._ask_step(given, shown or asked(self.read.signature, frozenset(given), filled))
+
+
+class TunedPrompts:
+    """Texts and demos of a candidate, under DSPydantic's names."""
+
+    def _tuned(self) -> Candidate:
+        raise NotImplementedError
+
+    @property
+    def _state(self) -> StepState:
+        return self._tuned().steps[STEP]
+
+    @property
+    def optimized_descriptions(self) -> dict[str, str]:
+        """The descriptions by path."""
+        texts = self._state.field_descriptions.items()
+        return {
+            name.partition(".")[2]: text for name, text in texts if name.startswith(f"{RECORD}.") and text
+        }
+
+    @property
+    def optimized_system_prompt(self) -> str:
+        """The task's words."""
+        return self._state.instructions
+
+    @property
+    def optimized_instruction_prompt(self) -> str | None:
+        """The words about the document."""
+        return self._state.field_descriptions.get(DOCUMENT)
+
+    @property
+    def optimized_demos(self) -> list[dict[str, Any]]:
+        """The solved examples that are shown."""
+        return [dict(demo.values) for demo in self._state.demos]
 
 
 def inputs_of(example: Example, program: ReadRecord) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from engine.documents.evidence import Evidence
+from engine.extraction.reading import TunedPrompts
 from engine.records import Candidate, Usage
 from engine.search.verdict import Verdict
 
@@ -43,7 +44,7 @@ class FieldOptimizationProgress:
 
 
 @dataclass(frozen=True)
-class OptimizationResult:
+class OptimizationResult(TunedPrompts):
     """The result of an optimization and its usage.
 
     Scores are means from 0 to 1 on the rows held out, on which nothing was chosen; `verdict` compares them row by row with
@@ -56,10 +57,6 @@ class OptimizationResult:
     optimized_score: float
     verdict: Verdict
     kept: bool
-    optimized_descriptions: Mapping[str, str]
-    optimized_system_prompt: str | None
-    optimized_instruction_prompt: str | None
-    optimized_demos: Sequence[Mapping[str, Any]]
     field_scores: Mapping[str, FieldScore]
     candidate: Candidate
     usage: Usage
@@ -73,6 +70,9 @@ class OptimizationResult:
     test_size: int = 0
     held_out: bool = True
     seed: Candidate = field(default_factory=lambda: Candidate({}))
+
+    def _tuned(self) -> Candidate:
+        return self.candidate
 
     @property
     def api_calls(self) -> int:

@@ -13,6 +13,7 @@ import orjson
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from engine.errors import EngineError, ProgramFileError, ProgramFileMissingError, first_problem
+from engine.extraction.confidence import Calibration
 from engine.extraction.fields import TextOutput
 from engine.home import write_whole
 from engine.signature.nested import nested_fields
@@ -34,7 +35,7 @@ class Saved:
     descriptions: dict[str, str] = field(default_factory=dict)
     demos: list[dict[str, Any]] = field(default_factory=list)
     schema: dict[str, Any] | None = None
-    calibration: dict[str, Any] | None = None
+    calibration: Calibration | None = None
     tuned: dict[str, Any] | None = None
 
 

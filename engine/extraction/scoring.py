@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
+
+from pydantic import BaseModel, ValidationError
 
 from engine import loop
 from engine.errors import ConfigurationError
@@ -36,9 +38,9 @@ class RecordScore(Metric):
     plain = "Scores a record by its fields."
     examples = ()
 
-    def __init__(self, inner: Any, output: str, dump: Callable[[Any], Any]) -> None:
+    def __init__(self, inner: Any, output: str, model: type[BaseModel] | None) -> None:
         super().__init__(field=output)
-        self.inner, self.output, self._dump = inner, output, dump
+        self.inner, self.output, self._model = inner, output, model
         self.sources: dict[int, Example] = {}
         self.awaits = bool(getattr(inner, "awaits", False))  # type: ignore[misc]  # it is as its metric is
         self.calls = int(getattr(inner, "calls", 0) or 0)  # type: ignore[misc]
@@ -50,7 +52,7 @@ class RecordScore(Metric):
         if self.awaits:
             return loop.run(self.acall(example, prediction, trace))
         if isinstance(self.inner, Metric):
-            return self.inner(self._row(example), self._plain(prediction))
+            return self.inner(*self._plain_sides(example, prediction))
         source = self.sources.get(id(example))
         if source is None:
             source = Example(text=str(example.get("document", "")), expected_output=example.get(self.output))
@@ -62,32 +64,27 @@ class RecordScore(Metric):
         """Grade one prediction, in async code."""
         if not self.awaits:
             return self(example, prediction, trace)
-        found: Grade = await self.inner.acall(self._row(example), self._plain(prediction))
-        return found
+        grade: Grade = await self.inner.acall(*self._plain_sides(example, prediction))
+        return grade
 
     def compare(self, expected: object, answer: object) -> Grade:
         """Grade one record against the one expected."""
         return as_grade(self.inner.compare(self._dump(expected), self._dump(answer)))
 
-    def _row(self, example: Mapping[str, Any]) -> Row:
-        row = Row(example)
-        return row.copy(**{self.output: self._dump(row[self.output])}) if self.output in row else row
+    def _dump(self, value: Any) -> Any:
+        """Return a record as plain values by field name; labels are stored by the keys of JSON."""
+        if self._model is not None and isinstance(value, Mapping):
+            with suppress(ValidationError):
+                value = self._model.model_validate(value, by_name=True, by_alias=True)
+        return json_value(value)
 
-    def _plain(self, prediction: Mapping[str, Any]) -> dict[str, Any]:
-        return {**prediction, self.output: self._dump(prediction[self.output])}
-
-
-class Unlabelled(Rubric):
-    """A judge's marks for an answer to which no right one is known."""
-
-    name = "Unlabelled"
-
-    async def acall(
-        self, example: Mapping[str, object], prediction: Mapping[str, object], trace: object = None
-    ) -> Grade:
-        """Judge one prediction by the document alone."""
-        row = Row(example).copy(**{str(self.options.field): "(not known)"})
-        return await super().acall(row, prediction, trace)
+    def _plain_sides(
+        self, example: Mapping[str, Any], prediction: Mapping[str, Any]
+    ) -> tuple[Row, dict[str, Any]]:
+        row, name = Row(example), self.output
+        if name in row:
+            row = row.copy(**{name: self._dump(row[name])})
+        return row, {**prediction, name: self._dump(prediction[name])}
 
 
 def metric_for(
@@ -100,14 +97,13 @@ def metric_for(
 ) -> Any:
     """Return the metric that a user's choice comes to; see `Prompter.optimize`. Raises ConfigurationError."""
     if isinstance(evaluate_fn, BaseLM):
-        kind = Rubric if labelled else Unlabelled
-        return kind(lm=evaluate_fn, field=output, criteria=CRITERIA, show_expected=labelled)
+        return Rubric(lm=evaluate_fn, field=output, criteria=CRITERIA, show_expected=labelled)
     if isinstance(evaluate_fn, Metric):
         return evaluate_fn
     if callable(evaluate_fn):
         return usable_metric(evaluate_fn)
     if not labelled:
-        return Unlabelled(field=output, criteria=CRITERIA, show_expected=False)
+        return Rubric(field=output, criteria=CRITERIA, show_expected=False)
     config = (
         {"default": evaluate_fn}
         if evaluate_fn is not None and not evaluator_config
@@ -141,26 +137,20 @@ def field_means(outcomes: Iterable[Outcome]) -> dict[str, float]:
 
 def field_errors(
     outcomes: Iterable[Outcome], rows: Mapping[int, Row], metric: RecordScore
-) -> dict[str, Counter[str]]:
+) -> dict[str, dict[str, int]]:
     """Return how many values of each field are wrong, missing and invented; {} where no code compares them.
 
     Rows that failed are not counted: their errors are in the report.
     """
-    found: dict[str, Counter[str]] = {}
+    errors: dict[str, dict[str, int]] = {}
     if metric.awaits or not isinstance(metric.inner, JSONMatch):
-        return found
+        return errors
     for outcome in outcomes:
-        if outcome.error is None:
-            for one in metric(rows[outcome.row], outcome.prediction).fields:
-                found.setdefault(plain_path(one.path), Counter())[one.status] += 1
-    return found
-
-
-def dumped(value: Any) -> Any:
-    """Return a record as plain values by field name."""
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    return json_value(value)
+        for field in metric(rows[outcome.row], outcome.prediction).fields if outcome.error is None else ():
+            if field.status != "right":
+                counts = errors.setdefault(plain_path(field.path), {})
+                counts[field.status] = counts.get(field.status, 0) + 1
+    return errors
 
 
 def wanted(

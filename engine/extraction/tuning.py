@@ -1,4 +1,4 @@
-"""One optimization: rows and their split, the optimizer, the search, and the comparison on rows held out."""
+"""One optimization: examples as rows, their split, the optimizer, what it must leave alone, and the report."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ import random
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.errors import (
     ConfigurationError,
     DatasetError,
-    EngineError,
     RunError,
     UnknownNameError,
     first_problem,
 )
 from engine.extraction.examples import Example
-from engine.extraction.fields import TextOutput
 from engine.extraction.reading import (
     DOCUMENT,
     PICTURES,
@@ -32,28 +30,26 @@ from engine.extraction.reading import (
     inputs_of,
     placeholders_in,
 )
-from engine.extraction.results import FieldOptimizationProgress, FieldScore, OptimizationResult
-from engine.extraction.scoring import RecordScore, dumped, field_errors, field_means, metric_for, wanted
-from engine.optimizers.base import Optimizer
+from engine.extraction.results import FieldOptimizationProgress, FieldScore, OptimizationResult, Phase
+from engine.extraction.scoring import RecordScore, field_errors, field_means, metric_for, wanted
+from engine.optimizers.base import Optimizer, Tuned, Tuning
 from engine.optimizers.better_together import BetterTogether
 from engine.optimizers.choose import choose_optimizer
 from engine.optimizers.field_by_field import FieldByField
-from engine.records import Candidate, Evaluation, Usage, json_value
+from engine.records import Candidate
 from engine.records import Example as Row
 from engine.registry import OPTIMIZERS
 from engine.search import events
 from engine.search.budget import Budget
-from engine.search.driver import Driver
 from engine.search.estimate import Estimate, estimate
 from engine.search.freeze import Freeze
-from engine.search.settings import Recorder, SearchResult, Settings
-from engine.search.verdict import Verdict, verdict
+from engine.search.settings import Recorder
+from engine.search.verdict import verdict
 from engine.text import counted
 
 _log = logging.getLogger(__name__)
 
 OnProgress = Callable[[FieldOptimizationProgress], object]
-ERRORS = ("wrong", "missing", "invented")
 _EXAMPLES_FIRST = 20
 """Rows from which on descriptions are tuned last: measured on the sample's invoices, see the benchmarks' guide."""
 
@@ -110,10 +106,8 @@ class Rows:
     """
 
     rows: tuple[Row, ...]
-    sources: Mapping[int, Example]
-    left_out: tuple[str, ...]
-    labelled: bool
     numbers: tuple[int, ...]
+    left_out: tuple[str, ...]
 
 
 def rows_of(examples: Sequence[Example], model: type[BaseModel] | None, program: ReadRecord) -> Rows:
@@ -121,11 +115,9 @@ def rows_of(examples: Sequence[Example], model: type[BaseModel] | None, program:
 
     Raises ConfigurationError where none is left.
     """
-    rows: list[Row] = []
-    sources: dict[int, Example] = {}
+    rows: dict[int, Row] = {}
     problems: list[str] = []
-    numbers: list[int] = []
-    labelled = any(example.expected_output is not None for example in examples)
+    labelled = is_labelled(examples)
     for number, example in enumerate(examples, start=1):
         try:
             values = inputs_of(example, program)
@@ -133,16 +125,18 @@ def rows_of(examples: Sequence[Example], model: type[BaseModel] | None, program:
                 values[TEXT if model is None else RECORD] = label_of(example.expected_output, model)
         except (DatasetError, ValueError) as error:
             problems.append(f"Row {number} is left out: {error}")
+            _log.warning("%s", problems[-1])
             continue
-        rows.append(Row(values).with_inputs(DOCUMENT, PICTURES, "placeholders"))
-        sources[id(rows[-1])] = example
-        numbers.append(number)
-    for problem in problems:
-        _log.warning("%s", problem)
+        rows[number] = Row(values).with_inputs(DOCUMENT, PICTURES, "placeholders")
     if not rows:
         first = problems[0] if problems else "The list is empty."
         raise ConfigurationError(f"There is no example to tune with. {first}")
-    return Rows(tuple(rows), sources, tuple(problems), labelled, tuple(numbers))
+    return Rows(tuple(rows.values()), tuple(rows), tuple(problems))
+
+
+def is_labelled(examples: Sequence[Example]) -> bool:
+    """Return whether a right answer is known; where none is, a model judges."""
+    return any(example.expected_output is not None for example in examples)
 
 
 def label_of(expected: Any, model: type[BaseModel] | None) -> Any:
@@ -162,31 +156,24 @@ def label_of(expected: Any, model: type[BaseModel] | None) -> Any:
 
 def _validated(expected: Any, model: type[BaseModel]) -> BaseModel:
     given = expected.model_dump() if isinstance(expected, BaseModel) else expected
+    read: Any = model.model_validate_json if isinstance(given, str) else model.model_validate
     try:
-        if isinstance(given, str):
-            return model.model_validate_json(given)
-        return model.model_validate(given)
+        record: BaseModel = read(given, by_name=True, by_alias=True)
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-    try:
-        if isinstance(given, str):
-            return model.model_validate_json(given, by_name=True, by_alias=True)
-        return model.model_validate(given, by_name=True, by_alias=True)
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in problem["loc"]) or "the whole record"
-    raise ValueError(
-        f"field {where!r} of its expected output does not fit: {problem['msg']}, but is {str(problem['input'])[:80]!r}."
-    )
+        where, message = first_problem(error, "the whole record")
+        raise ValueError(
+            f"field {where!r} of its expected output does not fit: {message}, but is "
+            f"{str(error.errors(include_url=False)[0]['input'])[:80]!r}."
+        ) from None
+    return record
 
 
-@dataclass(frozen=True)
-class Split:
-    """Row ids by what they are for. `held_out` is False where too few rows are there to keep any back."""
+class Split(NamedTuple):
+    """Places of rows by what they are for. `held_out` is False where too few rows are there to keep any back."""
 
-    train: tuple[int, ...]
-    validation: tuple[int, ...]
-    test: tuple[int, ...]
+    train: list[int]
+    validation: list[int]
+    test: list[int]
     held_out: bool
 
 
@@ -199,17 +186,13 @@ def divided(rows: int, plan: Plan) -> Split:
     """
     ids = list(range(rows))
     random.Random(plan.seed).shuffle(ids)
-    size = (
-        min(rows - 1, max(1, round((1 - plan.train_split) * rows)))
-        if rows >= 3 and plan.train_split < 1
-        else 0
-    )
-    test, rest = tuple(ids[:size]), ids[size:]
+    held_out = rows >= 3 and plan.train_split < 1
+    size = min(rows - 1, max(1, round((1 - plan.train_split) * rows))) if held_out else 0
+    test, rest = ids[:size], ids[size:]
     half = len(rest) // 2
     train, validation = (rest[:half], rest[half:]) if len(rest) >= 4 else (rest, rest)
-    if plan.max_val_examples:
-        validation = validation[: plan.max_val_examples]
-    return Split(tuple(train), tuple(validation), test or tuple(validation), bool(test))
+    validation = validation[: plan.max_val_examples]
+    return Split(train, validation, test or validation, held_out)
 
 
 def frozen_parts(program: ReadRecord, plan: Plan) -> tuple[Freeze, ...]:
@@ -248,29 +231,13 @@ def frozen_parts(program: ReadRecord, plan: Plan) -> tuple[Freeze, ...]:
 
 
 def optimizer_for(plan: Plan, metric: Any, rows: int) -> tuple[Optimizer, str]:
-    """Return the optimizer of a plan and why it was chosen. Raises ConfigurationError for a name that is none."""
-    fields = FieldByField(
-        sequential=plan.sequential,
-        good_enough=plan.skip_score_threshold or 1.0,
-    )
-    if isinstance(plan.optimizer, Optimizer):
-        made, why = plan.optimizer, ""
-    elif plan.optimizer is None:
-        explains = metric.inner if isinstance(metric, RecordScore) else metric
-        name, why = choose_optimizer(rows, explains, budget=plan.budget)
-        chosen = _by_name(name)(**plan.optimizer_options)
-        first, then = ("examples", "fields") if rows >= _EXAMPLES_FIRST else ("fields", "examples")
-        made = BetterTogether(None, fields=fields, examples=chosen, strategy=f"{first} -> {then}")
-        if rows <= 2:
-            made = fields
-            why = "Descriptions are tuned field by field: the rows are too few for more."
-        elif first == "fields":
-            why = f"Descriptions are tuned field by field, then {name}: {why[:1].lower()}{why[1:]}"
-        else:
-            why = f"{name}, then descriptions are tuned field by field. {why}"
-    else:
-        kind, why = _by_name(str(plan.optimizer)), ""
-        options = dict(plan.optimizer_options)
+    """Return the optimizer of a plan, with its metric, and why it was chosen. Raises ConfigurationError for an unknown name."""
+    fields = FieldByField(sequential=plan.sequential, good_enough=plan.skip_score_threshold or 1.0)
+    made, why = plan.optimizer, ""
+    if plan.optimizer is None:
+        made, why = _advised(plan, metric, rows, fields)
+    elif not isinstance(made, Optimizer):
+        kind, options = _by_name(str(plan.optimizer)), dict(plan.optimizer_options)
         if "tune_fields" in kind.options_model.model_fields:
             options.setdefault("tune_fields", True)
         made = fields if kind is FieldByField and not options else kind(**options)
@@ -278,7 +245,21 @@ def optimizer_for(plan: Plan, metric: Any, rows: int) -> tuple[Optimizer, str]:
         raise ConfigurationError(
             f"{made.name} cannot tune a Prompter: it defines no search. Give one of the engine's optimizers."
         )
-    return made, why
+    return made.with_options({"metric": metric}), why
+
+
+def _advised(plan: Plan, metric: Any, rows: int, fields: FieldByField) -> tuple[Optimizer, str]:
+    """Return the optimizer for a number of rows, and the reason."""
+    if rows <= 2:
+        return fields, "Descriptions are tuned field by field: the rows are too few for more."
+    name, why = choose_optimizer(rows, metric.inner, budget=plan.budget)
+    parts: dict[str, Any] = {"fields": fields, "examples": _by_name(name)(**plan.optimizer_options)}
+    if rows >= _EXAMPLES_FIRST:
+        chain, why = "examples -> fields", f"{name}, then descriptions are tuned field by field. {why}"
+    else:
+        chain = "fields -> examples"
+        why = f"Descriptions are tuned field by field, then {name}: {why[:1].lower()}{why[1:]}"
+    return BetterTogether(None, strategy=chain, **parts), why
 
 
 def _by_name(name: str) -> type[Optimizer]:
@@ -291,89 +272,54 @@ def _by_name(name: str) -> type[Optimizer]:
     return found
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """An optimization that is ready to run, or to be estimated."""
 
-    program: ReadRecord
-    optimizer: Optimizer
+    tuning: Tuning
     why: str
-    settings: Settings
     split: Split
-    rows: Rows
+    left_out: tuple[str, ...]
     plan: Plan
     metric: RecordScore
 
     def estimate(self) -> Estimate:
         """Return what the optimization will take: calls, tokens, money, time; nothing is asked."""
-        return estimate(self.optimizer.search, self.settings, test_rows=self.split.test)
+        return estimate(self.tuning.optimizer.search, self.tuning.settings, test_rows=self.tuning.test)
 
     async def run(self) -> OptimizationResult:
         """Search, then compare on the rows held out. Raises RunError where no row can be run at all."""
-        started = time.monotonic()
-        recorder = _Progress(self.plan.on_progress, self.plan.recorder, started)
-        driver = Driver(self.settings, recorder, self.plan.control)
-        try:
-            found = await driver.search(self.optimizer.search, test_rows=len(self.split.test))
-            before, after = await driver.compare(driver.seed, found.best, self.split.test)
-        except RunError as error:
-            if error.__cause__ is None or isinstance(error.__cause__, EngineError):
-                raise
-            raise error.__cause__ from None  # the metric's or the model class's own error, on every row
-        outcomes = [outcome for one in (*found.evaluations, before, after) for outcome in one.outcomes]
+        progress = _Progress(self.plan.on_progress, self.plan.recorder)
+        tuned = await self.tuning.run(progress, self.plan.control)
+        return self._result(tuned, progress)
+
+    def _result(self, tuned: Tuned, progress: _Progress) -> OptimizationResult:
+        search, tested = tuned.search, tuned.tested
+        outcomes = [outcome for e in (*search.evaluations, *tested) for outcome in e.outcomes]
         if outcomes and all(outcome.error is not None for outcome in outcomes):
             raise RunError(f"Every row failed, the first with: {outcomes[0].error}")
-        judged = verdict(before, after)
+        judged = verdict(*tested)
+        progress.report("complete", judged.baseline, judged.best)
         kept = judged.best >= judged.baseline
-        recorder.complete(judged)
-        return self._result(
-            found, (before, after), judged, kept, (driver.ledger.spent, time.monotonic() - started)
-        )
-
-    def _result(
-        self,
-        found: SearchResult,
-        evaluations: tuple[Evaluation, Evaluation],
-        judged: Verdict,
-        kept: bool,
-        took: tuple[Usage, float],
-    ) -> OptimizationResult:
-        best = found.best if kept else found.seed
-        state = best.steps[STEP]
-        output = next(iter(self.program.read.signature.output_fields))
-        tuned = self.program.with_candidate(best).read.signature
-        inside = {n.partition(".")[2]: n for n in tuned.described_fields if n.startswith(f"{output}.")}
-        first, second = (field_means(e.outcomes) for e in evaluations)
-        second = second if kept else first
-        last = evaluations[1 if kept else 0]
-        errors = field_errors(last.outcomes, self.settings.rows, self.metric)
+        last = tested[kept]
+        before, after = field_means(tested[0].outcomes), field_means(last.outcomes)
+        errors = field_errors(last.outcomes, self.tuning.settings.rows, self.metric)
         return OptimizationResult(
             baseline_score=judged.baseline,
             optimized_score=judged.best if kept else judged.baseline,
             verdict=judged,
             kept=kept,
-            optimized_descriptions={
-                path: text for path, name in inside.items() if (text := tuned.description(name))
-            },
-            optimized_system_prompt=state.instructions,
-            optimized_instruction_prompt=state.field_descriptions.get(DOCUMENT),
-            optimized_demos=[dict(demo.values) for demo in state.demos],
             field_scores={
-                p: FieldScore(
-                    first.get(p),
-                    second.get(p),
-                    **{name: errors[p][name] for name in ERRORS if p in errors},
-                )
-                for p in dict.fromkeys((*first, *second))
+                path: FieldScore(before.get(path), after.get(path), **errors.get(path, {}))
+                for path in dict.fromkeys((*before, *after))
             },
-            candidate=best,
-            seed=found.seed,
-            usage=took[0],
-            seconds=took[1],
-            optimizer=self.optimizer.name,
+            candidate=search.best if kept else search.seed,
+            seed=search.seed,
+            usage=tuned.usage,
+            seconds=tuned.seconds,
+            optimizer=self.tuning.optimizer.name,
             advice=self.why,
-            reason=found.reason,
-            left_out=self.rows.left_out,
+            reason=search.reason,
+            left_out=self.left_out,
             training_size=len(self.split.train),
             validation_size=len(self.split.validation),
             test_size=len(self.split.test),
@@ -385,137 +331,85 @@ def task_of(
     program: ReadRecord, model: type[BaseModel] | None, examples: Sequence[Example], plan: Plan
 ) -> Task:
     """Return the optimization of a program on some examples. Raises ConfigurationError."""
-    rows = rows_of(examples, model, program)
+    given = rows_of(examples, model, program)
+    numbers = {id(row): number for row, number in zip(given.rows, given.numbers, strict=True)}
     output = TEXT if model is None else RECORD
     excluded = dict.fromkeys(plan.exclude_fields or (), 0.0)
     inner = metric_for(
-        plan.evaluate_fn, plan.evaluator_config, output=output, labelled=rows.labelled, weights=excluded
+        plan.evaluate_fn,
+        plan.evaluator_config,
+        output=output,
+        labelled=is_labelled(examples),
+        weights=excluded,
     )
-    kind = model or TextOutput
-    metric = RecordScore(inner, output, lambda value: _as_plain(value, kind if model else None))
-    metric.sources = dict(rows.sources)
-    split = divided(len(rows.rows), plan)
-    optimizer, why = optimizer_for(
-        plan, metric, len(split.train) + (split.train != split.validation) * len(split.validation)
-    )
-    optimizer = optimizer.with_options({})
-    optimizer.metric = metric
-    made = optimizer.settings(
+    metric = RecordScore(inner, output, model)
+    metric.sources = {row: examples[number - 1] for row, number in numbers.items()}
+    split = divided(len(given.rows), plan)
+    optimizer, why = optimizer_for(plan, metric, len({*split.train, *split.validation}))
+    train, validation, test = ([given.rows[place] for place in side] for side in split[:3])
+    tuning = optimizer.tuning(
         program,
-        [rows.rows[i] for i in split.train],
-        [rows.rows[i] for i in split.validation],
-        None,
-        plan.budget,
+        trainset=train,
+        valset=validation,
+        testset=test,
+        budget=plan.budget,
+        frozen=frozen_parts(program, plan),
     )
     settings = replace(
-        made,
-        rows=dict(enumerate(rows.rows)),
-        train=split.train,
-        validation=split.validation,
-        frozen=frozen_parts(program, plan),
-        concurrency=plan.num_threads or made.concurrency,
+        tuning.settings,
+        concurrency=plan.num_threads or tuning.settings.concurrency,
         seed=plan.seed,
-        prompt_lm=plan.prompt_lm or made.prompt_lm,
+        prompt_lm=plan.prompt_lm or tuning.settings.prompt_lm,
         payer=plan.payer,
-        row_numbers=dict(enumerate(rows.numbers)),
+        row_numbers={place: numbers[id(row)] for place, row in tuning.settings.rows.items()},
     )
     if plan.verbose:
-        _log.info(
-            "%s %s are tuned on, %s held out.",
-            why,
-            counted(len(split.train) + len(split.validation), "row"),
-            len(split.test),
-        )
-    return Task(program, optimizer, why, settings, split, rows, plan, metric)
+        tuned_on = counted(len(train) + len(validation), "row")
+        _log.info("%s %s are tuned on, %s held out.", why, tuned_on, len(test))
+    return Task(replace(tuning, settings=settings), why, split, given.left_out, plan, metric)
 
 
-def _as_plain(value: Any, model: type[BaseModel] | None) -> Any:
-    """Return a record as plain values by field name; labels are stored by the keys of JSON."""
-    if model is not None and isinstance(value, Mapping):
-        try:
-            return dumped(model.model_validate(value, by_name=True, by_alias=True))
-        except ValidationError:
-            return json_value(value)
-    return dumped(value)
-
-
-@dataclass
 class _Progress:
     """A recorder that turns a search's events into `FieldOptimizationProgress`, and passes them on."""
 
-    listener: OnProgress | None
-    other: Recorder | None
-    started: float
-    _best: Candidate | None = None
-    _score: float | None = None
-    _failed: bool = field(default=False)
+    def __init__(self, listener: OnProgress | None, other: Recorder | None) -> None:
+        self._listener, self._other = listener, other
+        self._started = time.monotonic()
+        self._best: Candidate | None = None
+        self._score: float | None = None
 
     def record(self, event: events.Event) -> None:
         """Receive one event."""
-        if self.other is not None:
-            self.other.record(event)
+        if self._other is not None:
+            self._other.record(event)
         if isinstance(event, events.NewBest):
-            self._new_best(event)
+            self._new_best(event.candidate, event.score)
 
-    def complete(self, judged: Verdict) -> None:
-        """The comparison is done."""
-        self._tell(
-            FieldOptimizationProgress(
-                "complete",
-                judged.baseline,
-                judged.best,
-                judged.best > judged.baseline,
-                elapsed_seconds=self._elapsed(),
-            )
-        )
-
-    def _elapsed(self) -> float:
-        return time.monotonic() - self.started
-
-    def _new_best(self, event: events.NewBest) -> None:
-        before, score, state = self._best, self._score, event.candidate.steps[STEP]
-        self._best, self._score = event.candidate, event.score
-        if before is None:
-            self._tell(
-                FieldOptimizationProgress(
-                    "baseline", event.score, event.score, elapsed_seconds=self._elapsed()
-                )
-            )
+    def _new_best(self, candidate: Candidate, score: float | None) -> None:
+        best, before, state = self._best, self._score, candidate.steps[STEP]
+        self._best, self._score = candidate, score
+        if best is None:
+            self.report("baseline", score, score)
             return
-        old = before.steps[STEP]
-        changed = [n for n, t in state.field_descriptions.items() if old.field_descriptions.get(n) != t]
-        improved = (event.score or 0.0) > (score or 0.0)
+        old, texts = best.steps[STEP], state.field_descriptions
+        changed = [name for name, text in texts.items() if old.field_descriptions.get(name) != text]
         for place, name in enumerate(changed):
-            self._tell(
-                FieldOptimizationProgress(
-                    "instruction_prompt" if name == DOCUMENT else "fields",
-                    score,
-                    event.score,
-                    improved,
-                    len(changed),
-                    name.partition(".")[2] or name,
-                    place,
-                    self._elapsed(),
-                    state.field_descriptions[name],
-                )
-            )
+            phase: Phase = "instruction_prompt" if name == DOCUMENT else "fields"
+            path = name.partition(".")[2] or name
+            field = {"total_fields": len(changed), "field_path": path, "field_index": place}
+            self.report(phase, before, score, optimized_value=texts[name], **field)
         if state.instructions != old.instructions:
-            self._tell(
-                FieldOptimizationProgress(
-                    "system_prompt",
-                    score,
-                    event.score,
-                    improved,
-                    elapsed_seconds=self._elapsed(),
-                    optimized_value=state.instructions,
-                )
-            )
+            self.report("system_prompt", before, score, optimized_value=state.instructions)
 
-    def _tell(self, progress: FieldOptimizationProgress) -> None:
-        if self.listener is None or self._failed:
+    def report(self, phase: Phase, before: float | None, after: float | None, **more: Any) -> None:
+        """Report a step of the optimization to the user's function, until that fails."""
+        if self._listener is None:
             return
+        improved, elapsed = (after or 0.0) > (before or 0.0), time.monotonic() - self._started
         try:
-            self.listener(progress)
+            self._listener(
+                FieldOptimizationProgress(phase, before, after, improved, elapsed_seconds=elapsed, **more)
+            )
         except Exception:  # noqa: BLE001 - whatever a listener does, the optimization goes on
-            self._failed = True
+            self._listener = None
             _log.exception("on_progress failed, and is not called again.")

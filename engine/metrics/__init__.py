@@ -4,9 +4,11 @@
     matching.py    right or wrong: the same answer, a mention, a pattern, a number within a tolerance
     similarity.py  degrees: shared words, spelling, ROUGE, BLEU, chrF, nearness of embeddings
     json_fields.py structured answers, field by field
+    comparers.py   metrics for one field of a record, by the names of evaluators
     judge.py       a model as judge: by criteria, by meaning, by sources
     whole_set.py   numbers of a whole set of rows: macro F1, correlation
-    custom.py      several metrics as one; the user's own code, in the sandbox
+    custom.py      several metrics as one
+    python_code.py the user's Python, in the sandbox
 
 Only judges ask a model, through the gate that counts every call. A metric knows nothing of programs or searches.
 """

@@ -158,19 +158,35 @@ class Metric(ABC):
         self,
         example: Mapping[str, object],
         prediction: Mapping[str, object],
-        trace: object = None,  # noqa: ARG002 - what metrics are called with
+        trace: object = None,
     ) -> Grade:
-        """Grade one prediction. Raises ConfigurationError when the example or the prediction lacks the field."""
-        names = self.fields(example, prediction)
-        if len(names) == 1:
-            return self.compare(example[names[0]], prediction[names[0]])
-        return joined({name: self.compare(example[name], prediction[name]) for name in names})
+        """Grade one prediction; on the engine's loop use `await metric.acall(...)`.
+
+        Raises ConfigurationError when the example or the prediction lacks the field.
+        """
+        if self.awaits:
+            return loop.run(self.acall(example, prediction, trace))
+        cases = self.cases(example, prediction)
+        if len(cases) == 1:
+            return self.compare_case(cases[0])
+        return joined({case.field: self.compare_case(case) for case in cases})
 
     async def acall(
         self, example: Mapping[str, object], prediction: Mapping[str, object], trace: object = None
     ) -> Grade:
-        """Grade one prediction, in async code."""
-        return self(example, prediction, trace)
+        """Grade one prediction, in async code. Raises what a model, an embedder or a sandbox raises."""
+        if not self.awaits:
+            return self(example, prediction, trace)
+        cases = self.cases(example, prediction)
+        if len(cases) == 1:
+            return await self.acompare(cases[0])
+        grades = await asyncio.gather(*map(self.acompare, cases))
+        return joined({case.field: one for case, one in zip(cases, grades, strict=True)})
+
+    def cases(self, example: Mapping[str, object], prediction: Mapping[str, object]) -> list[Case]:
+        """Return the outputs to grade, each with its row. Raises ConfigurationError when there is none."""
+        names = self.fields(example, prediction)
+        return [Case(name, example[name], prediction[name], example, prediction) for name in names]
 
     def fields(self, example: Mapping[str, object], prediction: Mapping[str, object]) -> list[str]:
         """Return the outputs to grade, all of them in both. Raises ConfigurationError when there is none."""
@@ -193,6 +209,14 @@ class Metric(ABC):
     @abstractmethod
     def compare(self, expected: object, answer: object) -> Grade:
         """Grade one value against the one expected."""
+
+    def compare_case(self, case: Case) -> Grade:
+        """Grade one value with its row around it."""
+        return self.compare(case.expected, case.answer)
+
+    async def acompare(self, case: Case) -> Grade:
+        """Grade one value with its row around it, in async code."""
+        return self.compare_case(case)
 
     def __repr__(self) -> str:
         options = self.options.model_dump(exclude_defaults=True)
@@ -365,38 +389,24 @@ class Case:
     example: Mapping[str, Any]
     prediction: Mapping[str, Any]
 
+    @classmethod
+    def of(cls, expected: object, answer: object) -> Case:
+        """Return a value without a row around it."""
+        return cls("answer", expected, answer, {"answer": expected}, {"answer": answer})
+
 
 class AwaitedMetric(Metric):
     """Base of metrics that wait. Subclasses define `acompare`."""
 
     awaits = True
 
-    def __call__(
-        self, example: Mapping[str, object], prediction: Mapping[str, object], trace: object = None
-    ) -> Grade:
-        """Grade one prediction and wait. On the engine's loop use `await metric.acall(...)` instead."""
-        return loop.run(self.acall(example, prediction, trace))
-
-    async def acall(
-        self,
-        example: Mapping[str, object],
-        prediction: Mapping[str, object],
-        trace: object = None,  # noqa: ARG002 - what metrics are called with
-    ) -> Grade:
-        """Grade one prediction, in async code. Raises what the model, the embedder or the sandbox raise."""
-        cases = [
-            Case(name, example[name], prediction[name], example, prediction)
-            for name in self.fields(example, prediction)
-        ]
-        if len(cases) == 1:
-            return await self.acompare(cases[0])
-        grades = await asyncio.gather(*map(self.acompare, cases))
-        return joined({case.field: one for case, one in zip(cases, grades, strict=True)})
-
     def compare(self, expected: object, answer: object) -> Grade:
         """Grade one value against the one expected, and wait."""
-        row = {"answer": expected}
-        return loop.run(self.acompare(Case("answer", expected, answer, row, {"answer": answer})))
+        return self.compare_case(Case.of(expected, answer))
+
+    def compare_case(self, case: Case) -> Grade:
+        """Grade one value with its row around it, and wait."""
+        return loop.run(self.acompare(case))
 
     @abstractmethod
     async def acompare(self, case: Case) -> Grade:

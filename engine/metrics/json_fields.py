@@ -13,8 +13,8 @@ from pydantic import BaseModel, Field, field_validator
 from engine import loop
 from engine.errors import EngineError
 from engine.metrics.base import Case, FieldGrade, Grade, Metric, MetricOptions, WorkedExample
-from engine.metrics.comparers import Comparer, Same, make_comparer, parse_comparers, written_comparers
-from engine.metrics.matching import same
+from engine.metrics.comparers import PredefinedScore, make_comparer, parse_comparers, written_comparers
+from engine.metrics.matching import ExactMatch, same
 from engine.records import json_value, leaves, plain_path
 from engine.signature.nested import named
 from engine.text import quoted
@@ -113,7 +113,7 @@ class JSONMatch(Metric):
         named = given if isinstance(given, Mapping) else parse_comparers(given)
         self._comparers = {path: make_comparer(one) for path, one in named.items()}
         self._named = bool(self._comparers)
-        self._default: Comparer = self._comparers.pop("default", Same())
+        self._default = self._comparers.pop("default", ExactMatch())
         every = [*self._comparers.values(), self._default]
         self.awaits = any(one.awaits for one in every)  # type: ignore[misc]  # its own, by its evaluators
         self.calls = sum(one.calls for one in every)  # type: ignore[misc]  # its own, by its evaluators
@@ -122,48 +122,30 @@ class JSONMatch(Metric):
     def judge(self) -> str | None:
         """The judge that all judging evaluators name; None where one of them asks the model in force."""
         every = [*self._comparers.values(), self._default]
-        names = {one.options.judge for one in every if one.calls}
+        names = {getattr(one.options, "judge", None) for one in every if one.calls}
         return names.pop() if len(names) == 1 else None
 
-    def __call__(
-        self, example: Mapping[str, object], prediction: Mapping[str, object], trace: object = None
-    ) -> Grade:
-        """Grade one prediction; where an evaluator waits, wait too."""
-        if self.awaits:
-            return loop.run(self.acall(example, prediction, trace))
-        if (whole := self._whole(example, prediction)) is not None:
-            return self.compare(whole.expected, whole.answer)
-        return super().__call__(example, prediction, trace)
-
-    async def acall(
-        self, example: Mapping[str, object], prediction: Mapping[str, object], trace: object = None
-    ) -> Grade:
-        """Grade one prediction, in async code. Raises what an evaluator's model or sandbox raises."""
-        if not self.awaits:
-            return self(example, prediction, trace)
-        if (whole := self._whole(example, prediction)) is not None:
-            return await self.acompare(whole)
-        (name,) = self.fields(example, prediction)
-        return await self.acompare(Case(name, example[name], prediction[name], example, prediction))
-
-    def _whole(self, example: Mapping[str, object], prediction: Mapping[str, object]) -> Case | None:
-        """Return several outputs as one structure, whose fields are then named by output; None where there is one output.
+    def cases(self, example: Mapping[str, object], prediction: Mapping[str, object]) -> list[Case]:
+        """Return what is graded: several outputs as one structure, whose fields are then named by output.
 
         Without weights and evaluators each output is a structure by itself, and the score is their mean.
         """
         names = self.fields(example, prediction)
         if len(names) == 1 or not (self._weights or self._named or self.options.best_match):
-            return None
+            return super().cases(example, prediction)
         sides = [{name: side[name] for name in names} for side in (example, prediction)]
-        return Case("answer", sides[0], sides[1], example, prediction)
+        return [Case("answer", sides[0], sides[1], example, prediction)]
 
     def compare(self, expected: object, answer: object) -> Grade:
         """Grade one structure by its fields against the one expected."""
-        case = Case("answer", expected, answer, {"answer": expected}, {"answer": answer})
+        return self.compare_case(Case.of(expected, answer))
+
+    def compare_case(self, case: Case) -> Grade:
+        """Grade one structure with its row around it; where an evaluator waits, wait too."""
         if self.awaits:
             return loop.run(self.acompare(case))
         wanted, got = self._sides(case)
-        if (refused := _not_alike(wanted, got, answer)) is not None:
+        if (refused := _not_alike(wanted, got, case.answer)) is not None:
             return refused
         pairs = self._pairs(wanted, got)
         return self._graded(pairs, [self._score(pair, case) for pair in pairs])
@@ -179,7 +161,7 @@ class JSONMatch(Metric):
             one = self._comparer(pair.path)
             if not one.awaits or not pair.compared:
                 return self._score(pair, case)
-            return await one.ascore(pair.within(case))
+            return (await one.acompare(pair.within(case))).score
 
         return self._graded(pairs, await asyncio.gather(*map(score, pairs)))
 
@@ -218,7 +200,7 @@ class JSONMatch(Metric):
             return float(
                 pair.wanted is not _ABSENT and pair.got is not _ABSENT and same(pair.wanted, pair.got)
             )
-        return self._comparer(pair.path).case_score(pair.within(case))
+        return self._comparer(pair.path).compare_case(pair.within(case)).score
 
     def _graded(self, pairs: Sequence[_Pair], scores: Sequence[float]) -> Grade:
         right = total = 0.0
@@ -255,7 +237,7 @@ class JSONMatch(Metric):
     def _weight(self, path: str) -> float:
         return self._weights[name] if (name := _nearest(path, self._weights)) else 1.0
 
-    def _comparer(self, path: str) -> Comparer:
+    def _comparer(self, path: str) -> Metric:
         return self._comparers[name] if (name := _nearest(path, self._comparers)) else self._default
 
     # Lists
@@ -291,8 +273,10 @@ class JSONMatch(Metric):
         return 2 * right / (len(expected) + len(found))
 
     def _plain_score(self, path: str, wanted: object, got: object) -> float:
-        one = self._comparer(path)
-        return (Same() if one.awaits or one.name == "predefined_score" else one).score(wanted, got)
+        metric = self._comparer(path)
+        if metric.awaits or isinstance(metric, ExactMatch | PredefinedScore):
+            return float(same(wanted, got))
+        return metric.compare(wanted, got).score
 
 
 class _Pair(NamedTuple):

@@ -18,7 +18,7 @@ from engine.lm.base import BaseLM
 from engine.lm.choice import ModelChoice, is_offline
 from engine.lm.client import shared_lm
 from engine.lm.middleware import send
-from engine.metrics.base import AwaitedMetric, Case, Grade, MetricOptions, WorkedExample
+from engine.metrics.base import AwaitedMetric, Case, Grade, MetricOptions, WorkedExample, graded_field
 from engine.records import Example
 from engine.runtime import current
 from engine.signature import InputField, OutputField, Signature
@@ -147,6 +147,13 @@ class Rubric(Judge):
         super().__init__(**options)
         lines = (line.strip().lstrip("-*").strip() for line in self.options.criteria.splitlines())
         self.criteria = tuple(line for line in lines if line) or ("The answer is correct.",)
+
+    def cases(self, example: Mapping[str, object], prediction: Mapping[str, object]) -> list[Case]:
+        """Return the outputs to judge; a judge that is not shown what is expected needs no label."""
+        name = self.options.field or graded_field(example, prediction)
+        if name not in example and not self.options.show_expected:
+            example = Example(example).copy(**{name: None})
+        return super().cases(example, prediction)
 
     def messages(self, case: Case) -> list[dict[str, Any]]:
         """Return the messages that the judge is sent for one output, for a look at them."""

@@ -378,10 +378,12 @@ class NumberWithin(Metric):
         )
 
     options: Options
+    readings = staticmethod(last_number)
+    """The readings of a value's number."""
 
     def compare(self, expected: object, answer: object) -> Grade:
         """Grade one number, or a text that ends in one. Raises ConfigurationError when no number is expected."""
-        wanted, got = last_number(expected), last_number(answer)
+        wanted, got = self.readings(expected), self.readings(answer)
         if not wanted:
             raise ConfigurationError(
                 f"The expected value {quoted(expected)} is not a number. Choose another metric or correct the data."

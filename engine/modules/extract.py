@@ -5,7 +5,6 @@ It knows documents and one step; how a record is asked for and repaired is the a
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -113,18 +112,17 @@ class Extract(Answerer):
         sent = await _apart(
             heavy, lambda: {name: _message_value(given[name], inputs[name]) for name in names}
         )
-        gate = asyncio.Semaphore(_AT_ONCE)
 
         async def read(part: _Part) -> Prediction:
-            async with gate:  # pictures of a long scan are never all in memory at once
-                return await self._ask_step({**sent, long: await _apart(part.has_scans, lambda: part.sent)})
+            return await self._ask_step({**sent, long: await _apart(part.has_scans, lambda: part.sent)})
 
         answers: Sequence[Prediction]
         try:
             if len(parts) <= 1:
                 answers = [await self._ask_step(sent)]
             else:
-                answers = await _all_or_none([asyncio.ensure_future(read(part)) for part in parts])
+                # Pictures of a long scan are never all in memory at once.
+                answers = await loop.all_of(map(read, parts), _AT_ONCE)
         except ContextWindowExceededError:
             if longest <= _SHORTEST_PART or _length(given[long]) <= _SHORTEST_PART:
                 raise
@@ -203,7 +201,7 @@ def _to_be_seen(document: PagedDocument) -> str:
     return f"has {counted(len(numbers), 'page that is a picture', 'pages that are pictures')} (page {first_of(numbers, 5)})"
 
 
-class _Scan(NamedTuple):
+class Scan(NamedTuple):
     """A page that is a picture; it is drawn when it is sent."""
 
     document: PagedDocument
@@ -213,7 +211,7 @@ class _Scan(NamedTuple):
 class _Part(NamedTuple):
     """A part of a document: texts, and pages that are pictures, in the document's order."""
 
-    pieces: tuple[str | _Scan, ...]
+    pieces: tuple[str | Scan, ...]
 
     @property
     def text(self) -> str:
@@ -223,7 +221,7 @@ class _Part(NamedTuple):
     @property
     def has_scans(self) -> bool:
         """True if pages have to be drawn."""
-        return any(isinstance(one, _Scan) for one in self.pieces)
+        return any(isinstance(one, Scan) for one in self.pieces)
 
     @property
     def sent(self) -> object:
@@ -259,15 +257,6 @@ _QUICK = 20_000
 async def _apart(heavy: bool, work: Callable[..., Any], *args: object) -> Any:
     """Return what some work gives; heavy work is done in a thread, so that other documents go on."""
     return await loop.in_thread(work, *args) if heavy else work(*args)
-
-
-async def _all_or_none(tasks: Sequence[asyncio.Future[Prediction]]) -> Sequence[Prediction]:
-    """Return what every task gives; the others are stopped where one fails, so that they cost nothing more."""
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 def _all_opened(inputs: Mapping[str, object]) -> dict[str, object]:
@@ -310,16 +299,16 @@ def _message_value(opened: object, value: object) -> object:
         return value
     if isinstance(value, Image) and not opened[0].notes and len(opened[0].pages) == 1:
         return value  # small enough as it is
-    return _Part(tuple(_pieces(opened))).sent
+    return _Part(tuple(document_pieces(opened))).sent
 
 
-def _pieces(documents: Sequence[PagedDocument], longest: int = sys.maxsize) -> Iterator[str | _Scan]:
+def document_pieces(documents: Sequence[PagedDocument], longest: int = sys.maxsize) -> Iterator[str | Scan]:
     """Iterate over the pages of documents: texts of at most a length, each with its page's number, and pictures."""
     for one in documents:
         scans = set(one.scans)
         for page in one.pages:
             if page.number in scans:
-                yield _Scan(one, page.number)
+                yield Scan(one, page.number)
             elif len(one.pages) == 1:
                 yield from _sections(page.text, longest)
             elif page.text.strip():
@@ -333,9 +322,9 @@ def _document_parts(documents: Sequence[PagedDocument], longest: int) -> list[_P
     A part has at most `_PICTURES` pages that are pictures. Raises DatasetError for too many parts.
     """
     parts: list[_Part] = []
-    group: list[str | _Scan] = []
-    for piece in _pieces(documents, longest):
-        scans = sum(isinstance(one, _Scan) for one in (*group, piece))
+    group: list[str | Scan] = []
+    for piece in document_pieces(documents, longest):
+        scans = sum(isinstance(one, Scan) for one in (*group, piece))
         length = sum(len(one) for one in (*group, piece) if isinstance(one, str))
         if group and (scans > _PICTURES or length > longest):
             parts.append(_Part(tuple(group)))
@@ -453,18 +442,20 @@ def _typed(value: object, annotation: Any, name: str) -> Any:
 def _evidence(
     documents: Sequence[PagedDocument], record: Mapping[str, object], quotes: Mapping[str, str], single: str
 ) -> list[Evidence]:
-    """Return evidence from the document that has the most of it; paths of a single output leave its name out of quotes."""
+    """Return evidence from documents with text; paths of a single output leave its name out of quotes."""
     named = {**quotes, **({f"{single}.{path}": text for path, text in quotes.items()} if single else {})}
-    readable = [one for one in documents if one.has_text]
+    return best_evidence([one for one in documents if one.has_text], record, named)
+
+
+def best_evidence(
+    documents: Sequence[PagedDocument], record: Any, quotes: Mapping[str, str] | None = None
+) -> list[Evidence]:
+    """Return evidence for each value of a record, from the first document that has it."""
     best: list[Evidence] = []
-    for at, document in enumerate(readable):
-        found = evidence_for(document, record, named)
-        if at == 0:
-            best = list(found)
-        else:
-            best = [
-                new if old.marked and not new.marked else old for old, new in zip(best, found, strict=True)
-            ]
+    for document in documents:
+        found = evidence_for(document, record, quotes or {})
+        pairs = zip(best or found, found, strict=True)
+        best = [new if old.marked and not new.marked else old for old, new in pairs]
     return best
 
 

@@ -6,10 +6,10 @@ pieces. Source of the method: Zhang and Khattab 2025, "Recursive Language Models
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from engine import loop
 from engine.adapters.plan import plan_of, read_fields
 from engine.adapters.values import format_value
 from engine.errors import AdapterParseError, ConfigurationError, SandboxError, ToolError
@@ -117,13 +117,7 @@ class RLM(Agent):
             return reply.text
 
         async def llm_query_batched(prompts: list[str]) -> list[str]:
-            free = asyncio.Semaphore(_AT_ONCE)
-
-            async def one(prompt: str) -> str:
-                async with free:
-                    return await llm_query(prompt)
-
-            return list(await asyncio.gather(*map(one, prompts)))
+            return await loop.all_of(map(llm_query, prompts), _AT_ONCE)
 
         own = [Tool(ask, desc="", timeout=_QUERY_SECONDS) for ask in (llm_query, llm_query_batched)]
         tools = [*self.generate_action.tools.values(), *own]

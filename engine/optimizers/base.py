@@ -10,8 +10,8 @@ import inspect
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,7 +20,7 @@ from engine.callbacks import observed
 from engine.errors import ConfigurationError, EngineError, RunError, first_problem
 from engine.metrics.base import any_answer, usable_metric
 from engine.modules.module import as_program
-from engine.records import Example, whole_trials
+from engine.records import Evaluation, Example, Usage, whole_trials
 from engine.search.budget import Budget
 from engine.search.contract import Problem, Search
 from engine.search.driver import Driver
@@ -28,6 +28,7 @@ from engine.search.freeze import Changes, Freeze, check_frozen
 from engine.search.objective import Objective
 from engine.search.progress import SearchProgress
 from engine.search.settings import Control, Recorder, SearchResult, Settings, seed_of
+from engine.search.verdict import verdict
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM
@@ -165,28 +166,31 @@ class Optimizer:
         *,
         trainset: Sequence[Example],
         valset: Sequence[Example] | None = None,
+        testset: Sequence[Example] | None = None,
         teacher: Module | Sequence[Module] | None = None,
         budget: Budget | int | None = None,
         **arguments: Any,
     ) -> Program:
         """Run the search and return a tuned copy of `student`, which is left as it is.
 
-        The valset is used as it is; without one, `split` divides the trainset. `arguments` are the others of `acompile`:
+        The valset is used as it is; without one, `split` divides the trainset. The search never sees the testset; the start
+        and the best are compared on it, and the copy's `verdict` says which is better. `arguments` are the others of `acompile`:
         frozen, recorder, control, and options to override. Progress is shown on one line of stderr, unless
         `engine.configure(progress=False)`. The copy carries `score` (percent on the validation rows, None where
         nothing was scored), `candidate_programs` (dicts with score, subscores by row, candidate and program, best first),
         `trial_logs`, `total_calls`, `prompt_model_total_calls` and `tuning` (the whole `SearchResult`). Raises ConfigurationError for a set-up that cannot work, and RunError when no row
         can be run at all, or the program's own error where it is that on every row.
         """
-        given: dict[str, Any] = {"valset": valset, "teacher": teacher, "budget": budget, **arguments}
-        return loop.run(self.acompile(student, trainset=trainset, **given))
+        given: dict[str, Any] = {"valset": valset, "testset": testset, "teacher": teacher, "budget": budget}
+        return loop.run(self.acompile(student, trainset=trainset, **given, **arguments))
 
-    async def acompile(
+    async def acompile(  # noqa: PLR0913 - all that a tuning takes, each by its name
         self,
         student: Program,
         *,
         trainset: Sequence[Example],
         valset: Sequence[Example] | None = None,
+        testset: Sequence[Example] | None = None,
         teacher: Module | Sequence[Module] | None = None,
         budget: Budget | int | None = None,
         frozen: Sequence[Freeze] = (),
@@ -200,25 +204,45 @@ class Optimizer:
         `recorder` hears what happens and `control` can pause and stop it. `changes` override options for this call.
         """
         optimizer = self.with_options(changes)
-        settings = optimizer.settings(student, trainset, valset, self.one_teacher(teacher), budget)
+        given: dict[str, Any] = {
+            "trainset": trainset,
+            "valset": valset,
+            "testset": testset,
+            "teacher": teacher,
+        }
+        tuning = optimizer.tuning(student, budget=budget, frozen=frozen, **given)
         check_frozen(frozen, seed_of(student), changes=self.changes, who=self.name)
-        settings = replace(settings, frozen=tuple(frozen))
-        for warning in optimizer.check(settings):
+        with observed("compile", optimizer, {"student": student, **given}) as note:
+            shown = SearchProgress(tuning.settings.budget, recorder, shown=runtime.current().progress)
+            with closing(shown):
+                result, tested, *_ = await tuning.run(shown, control)
+            made: Any = _compiled(student, result, optimizer.details(student, result))
+            made.verdict = verdict(*tested) if tested else None
+            compiled: Program = note(_answered_by(made, tuning.settings.models))
+            return compiled
+
+    def tuning(
+        self,
+        student: Module,
+        *,
+        trainset: Sequence[Example],
+        valset: Sequence[Example] | None = None,
+        testset: Sequence[Example] | None = None,
+        teacher: Module | Sequence[Module] | None = None,
+        budget: Budget | int | None = None,
+        frozen: Sequence[Freeze] = (),
+    ) -> Tuning:
+        """Return the tuning that `compile` runs. Raises ConfigurationError for a set-up that cannot work."""
+        settings = self.settings(student, trainset, valset, self.one_teacher(teacher), budget)
+        ids = {id(example): row for row, example in settings.rows.items()}
+        rows = dict(settings.rows)
+        tested = as_examples(testset or (), student)
+        for example in tested:
+            rows[ids.setdefault(id(example), len(rows))] = example
+        settings = replace(settings, rows=rows, frozen=tuple(frozen))
+        for warning in self.check(settings):
             _log.info("%s: %s", self.name, warning)
-        inputs = {"student": student, "trainset": trainset, "valset": valset, "teacher": teacher}
-        with observed("compile", optimizer, inputs) as note:
-            try:
-                shown = SearchProgress(settings.budget, recorder, shown=runtime.current().progress)
-                with closing(shown):
-                    result = await Driver(settings, shown, control).search(optimizer.search)
-                made = _compiled(student, result, optimizer.details(student, result))
-                compiled: Program = note(_answered_by(made, settings.models))
-                return compiled
-            except RunError as error:
-                own = error.__cause__
-                if own is None or isinstance(own, EngineError):
-                    raise
-            raise own  # the program's own error, on every row
+        return Tuning(self, settings, tuple(ids[id(example)] for example in tested))
 
     def check(self, settings: Settings) -> list[str]:  # noqa: ARG002 - for subclasses
         """Return notes for the user before anything is asked. Raises ConfigurationError for a set-up that cannot work."""
@@ -314,6 +338,40 @@ class Optimizer:
             at, message = first_problem(error)
             what = f"The option {at!r} of {cls.name} does not fit" if at else f"{cls.name}"
             raise ConfigurationError(f"{what}: {message}.") from None
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """A tuning that is ready to run, or to be estimated: an optimizer, its settings and the rows of the final test."""
+
+    optimizer: Optimizer
+    settings: Settings
+    test: tuple[int, ...]
+
+    async def run(self, recorder: Recorder | None = None, control: Control | None = None) -> Tuned:
+        """Search, then compare the start and the best on the test rows, if any.
+
+        Raises RunError when no row can be run at all, or the program's own error where it is that on every row.
+        """
+        driver = Driver(self.settings, recorder, control)
+        try:
+            result = await driver.search(self.optimizer.search, test_rows=len(self.test))
+            tested = await driver.compare(driver.seed, result.best, self.test) if self.test else ()
+        except RunError as error:
+            own = error.__cause__
+            if own is None or isinstance(own, EngineError):
+                raise
+            raise own from None
+        return Tuned(result, tested, driver.ledger.spent, driver.ledger.seconds)
+
+
+class Tuned(NamedTuple):
+    """The end of a tuning: the search, the start and the best on the test rows (() without any), and what both took."""
+
+    search: SearchResult
+    tested: tuple[Evaluation, ...]
+    usage: Usage
+    seconds: float
 
 
 class CandidatePrograms(Sequence[dict[str, Any]]):

@@ -44,12 +44,12 @@ SIGNED = {"-1.234,50": -1234.5, "\u22125": -5, "-$5": -5, "-5 €": -5, "+7,25":
 def test_every_reader_reads_a_spelling_alike(text: str, value: float) -> None:
     assert read_numbers(text) == (value,)
     assert [float(one) for one in plain_numbers(text)] == [value]
-    for metric in (NumberWithin().compare, lambda a, b: make_comparer("number").score(a, b)):
+    for metric in (NumberWithin().compare, lambda a, b: make_comparer("number").compare(a, b)):
         for expected, answer in ((value, text), (text, value), (text, f"{value:.12g}")):
             assert float(metric(expected, answer)) == 1.0
         assert float(metric(value + 1, text)) == 0.0
     assert NumberWithin().compare(value, f"It is {text}").score == 1
-    assert make_comparer("currency").score(value, text) == 1
+    assert make_comparer("currency").compare(value, text) == 1
     assert offline_numbers(f"It is {text}") == (value,)
     data = read_dataset(f'a,n\nx,"{text}"\ny,"{text}"\n'.encode(), "x.csv")
     assert profile(data)[1].kind == "number"
@@ -108,7 +108,7 @@ def test_a_day_that_can_be_read_in_two_ways_is_read_as_the_rest_of_its_column() 
 def test_every_reader_reads_a_date_alike(text: str) -> None:
     day = datetime.date(2026, 3, 31)
     assert read_dates(text) == (day,)
-    assert make_comparer("date").score("2026-03-31", text) == 1
+    assert make_comparer("date").compare("2026-03-31", text) == 1
     assert parse_value(text, datetime.date) == day
     table = read_dataset(f"a,d\nx,{text}\ny,{text}\n".encode(), "x.csv")
     assert profile(table)[1].kind == "date"

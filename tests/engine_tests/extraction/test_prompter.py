@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import json
 import math
@@ -15,6 +16,7 @@ from pydantic import BaseModel, Field, field_validator
 from support.servers.openai_server import OpenAIServer
 
 import engine
+from engine import loop
 from engine.errors import ConfigurationError, DatasetError, ProgramFileError
 from engine.extraction import Example
 from engine.extraction.tuning import Plan, divided, label_of, rows_of
@@ -297,6 +299,34 @@ def test_a_batch_whose_documents_cannot_be_listed_fails_and_is_never_cut_short()
         prompter().predict_batch(document(1))
 
 
+def test_a_batch_that_is_left_or_fails_stops_what_is_under_way():
+    ended = []
+
+    async def reply(number):
+        try:
+            await asyncio.sleep(5 * (number > 0))
+        except asyncio.CancelledError:
+            ended.append(number)
+            raise
+        if number == 0 and failing:
+            raise ValueError("no")
+        return number
+
+    async def leave():
+        async with contextlib.aclosing(loop.finished(map(reply, range(9)), 3)) as tasks:
+            async for task in tasks:
+                assert task.result() == 0
+                break
+        await asyncio.sleep(0)
+
+    failing = False
+    loop.run(leave())
+    assert sorted(ended) == [1, 2]
+    failing = True
+    with pytest.raises(ValueError, match="no"):
+        loop.run(loop.all_of(map(reply, range(9)), 3))
+
+
 def test_an_example_is_a_document_wherever_one_is_read():
     one = Example(text=document(4))
     assert prompter().predict(one).number == "B4"
@@ -401,8 +431,10 @@ def test_a_folder_keeps_everything(tmp_path):
         for i in range(6)
     ]
     result = one.optimize(rows, optimizer="fieldbyfield")
+    one.calibrate(rows, samples=2)
     one.save(tmp_path / "saved")
     other = engine.Prompter.load(tmp_path / "saved", Bill, lm=one.lm)
+    assert other.calibration == one.calibration
     assert other.program.candidate().id == one.program.candidate().id
     assert other.predict({"text": document(3), "kind": "bills"}).total == 23
     renamed = engine.Prompter.load(tmp_path / "saved", Bill, lm=one.lm, instruction_prompt="Read on.")

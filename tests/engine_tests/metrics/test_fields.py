@@ -15,6 +15,7 @@ from engine import Example, context
 from engine.errors import ConfigurationError, UnknownNameError
 from engine.lm.choice import ModelChoice
 from engine.lm.offline.learner import OfflineLM
+from engine.metrics import NumberWithin, TokenF1
 from engine.metrics.base import explained, grade
 from engine.metrics.comparers import EVALUATORS, make_comparer, parse_comparers, register_evaluator
 from engine.metrics.json_fields import JSONMatch, _assigned
@@ -230,8 +231,8 @@ def test_ones_own_evaluators():
     register_evaluator("initial_of", Initial)
     metric = JSONMatch(evaluators="name=initial_of(letters=2)")
     assert metric.compare({"name": "Anna"}, {"name": "Andy"}).score == 1.0
-    assert make_comparer({"class": Initial, "config": {"letters": 3}}).score("Anna", "Andy") == 0.0
-    assert make_comparer(Initial({})).score("Anna", "Andy") == 1.0
+    assert make_comparer({"class": Initial, "config": {"letters": 3}}).compare("Anna", "Andy") == 0.0
+    assert make_comparer(Initial({})).compare("Anna", "Andy") == 1.0
 
 
 @pytest.mark.parametrize(
@@ -240,6 +241,8 @@ def test_ones_own_evaluators():
         ("total=numbr", "There is no evaluator 'numbr'"),
         ("total=number(tolerance=-1)", "tolerance"),
         ("total=number(", "is not understood"),
+        ("total=number(field='sum')", "takes no 'field'"),
+        ("v=levenshtein(treshold=1)", "cannot be made with"),
         ("total is a number", "is not understood"),
         ("v=label_model_grader", "allowed_labels"),
         ("v=python_code", "needs a function"),
@@ -249,6 +252,19 @@ def test_ones_own_evaluators():
 def test_what_is_no_evaluator_is_one_sentence(given: str, said: str):
     with pytest.raises(ConfigurationError, match=said):
         JSONMatch(evaluators=given)
+
+
+def test_a_fields_evaluator_is_any_metric_and_a_stored_form_of_one_loads():
+    stored = JSONMatch(
+        evaluators={"name": {"type": "levenshtein", "config": {"threshold": 0.5}}, "n": "number"}
+    )
+    assert stored.options.evaluators == "name=levenshtein(threshold=0.5), n=number"
+    again = JSONMatch(**stored.options.model_dump())
+    assert again.compare({"name": "kitten", "n": 5}, {"name": "mitten", "n": "5 EUR"}) == pytest.approx(
+        11 / 12
+    )
+    words = JSONMatch(evaluators={"name": TokenF1(), "n": NumberWithin(tolerance=1)})
+    assert words.compare({"name": "red silk scarf", "n": 5}, {"name": "a red scarf", "n": 6}).score == 0.9
 
 
 def test_further_refusals():
@@ -286,14 +302,14 @@ def test_every_name_of_the_guide_is_known():
     ],
 )  # fmt: skip
 def test_numbers_as_they_are_written(expected, written):
-    assert make_comparer("number").score(expected, written) == 1
-    assert make_comparer("currency").score(expected, written) == 1
-    assert make_comparer("number").score(expected + 1, written) == 0
+    assert make_comparer("number").compare(expected, written) == 1
+    assert make_comparer("currency").compare(expected, written) == 1
+    assert make_comparer("number").compare(expected + 1, written) == 0
 
 
 def test_a_dash_after_a_number_is_no_minus_where_something_follows():
-    assert make_comparer("number").score(-5, "5-10") == 0
-    assert make_comparer("number").score(-5, "5-fold") == 0
+    assert make_comparer("number").compare(-5, "5-10") == 0
+    assert make_comparer("number").compare(-5, "5-fold") == 0
     assert [n.readings for n in numbers_in("pages 5-10, credit 7,50-\n")] == [(5.0,), (10.0,), (-7.5,)]
 
 
@@ -301,5 +317,5 @@ def test_a_dash_after_a_number_is_no_minus_where_something_follows():
     "written", ["31-Mar-2026", "31-Mar-26", "31MAR2026", "20260331", "2026 March 31", "31/Mar/2026", "31. M\u00e4rz 2026"]
 )  # fmt: skip
 def test_dates_as_they_are_written(written):
-    assert make_comparer("date").score("2026-03-31", written) == 1
-    assert make_comparer("date").score("2026-03-30", written) == 0
+    assert make_comparer("date").compare("2026-03-31", written) == 1
+    assert make_comparer("date").compare("2026-03-30", written) == 0

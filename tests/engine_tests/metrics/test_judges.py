@@ -107,6 +107,15 @@ def test_a_rubric_marks_each_criterion():
     assert "1. short\n2. polite" in lm.requests[0].messages[-1]["content"]
 
 
+def test_a_rubric_that_is_not_shown_the_expected_answer_judges_rows_without_one():
+    row, answer = Example(question="When?").with_inputs("question"), Prediction(response="On Monday.")
+    lm = ScriptedLM([{"reasoning": "", "marks": "[1]"}])
+    assert Rubric(criteria="polite", show_expected=False, lm=lm)(row, answer) == 1
+    assert "(not shown)" in str(lm.requests[0].messages)
+    with pytest.raises(ConfigurationError, match="no field 'response'"):
+        Rubric(criteria="polite", lm=lm)(row, answer)
+
+
 def test_a_judge_without_a_model_says_so():
     with context(lm=None), pytest.raises(ConfigurationError, match="needs a model to judge"):
         SemanticF1()(ROW, SAID)

@@ -81,6 +81,18 @@ def test_every_compiled_program_has_its_statistics() -> None:
     assert first["score"] == pytest.approx(100 * sum(first["subscores"]) / len(first["subscores"]), abs=0.01)
 
 
+def test_a_testset_is_compared_after_the_search_which_never_sees_it() -> None:
+    tuner = engine.COPRO(metric=toy_metric, breadth=3, depth=2, task_model=ToyLM())
+    test = list(toy_rows().values())[18:]
+    program = tuner.compile(
+        engine.Predict("text -> label"), trainset=TRAIN, valset=VALIDATION[:3], testset=test
+    )
+    assert program.verdict.rows == len(test)
+    assert {trial.rows_total for trial in program.tuning.trials} <= {3, len(TRAIN)}
+    assert "test" not in {trial.split for trial in program.tuning.trials}
+    assert compiled(engine.LabeledFewShot(k=1)).verdict is None
+
+
 # Functions of one's own
 
 
