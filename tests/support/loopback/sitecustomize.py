@@ -20,6 +20,7 @@ def leads_elsewhere(host: object) -> bool:
         address = ipaddress.ip_address(name.partition("%")[0])
     except ValueError:
         return True
+    address = getattr(address, "ipv4_mapped", None) or address
     return not (address.is_loopback or address.is_unspecified)
 
 
