@@ -295,7 +295,7 @@ class Watch:
     `taken_away` is called once, from the thread, when the run now belongs to another process or is
     deleted, and `stuck` when a stop is asked for and the event loop is blocked, or for a `failure`, such as a store that is
     gone. `stop()` asks for a stop from inside the process (a signal); once `testing`, only one that is `untested` stops the
-    run. `requests` are those without an answer. `trouble` says why nothing more may be asked for now, such as a full disk, "" where there is no reason.
+    run. `requests` are those without an answer. `trouble` says why nothing may be asked for now, such as a full disk.
     """
 
     def __init__(

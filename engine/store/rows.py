@@ -35,7 +35,7 @@ SILENT_AFTER = 60.0
 """Seconds that a living or starting process may be silent: a busy machine, a laptop that slept."""
 
 NEVER_STARTED_AFTER = 60.0
-"""A queued run that no process has claimed after this many seconds is lost too; without a ticket none was started for it."""
+"""A queued run that no process has claimed after this many seconds is lost too; one without a ticket had none."""
 
 
 @dataclass(frozen=True, slots=True)

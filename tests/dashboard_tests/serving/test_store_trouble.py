@@ -91,11 +91,11 @@ def test_a_full_disk_says_so_and_what_is_there_is_shown(home, project):
     before = stored_draft(project)
     app = open_page("tune", project=project)
     with full_disk():
-        with pytest.raises(StoreError, match="the disk has room"):
+        with pytest.raises(StoreError, match="is full"):
             drafts.edit(project, lambda draft: draft.model_copy(update={"seed": 77}))
         app.button(key="choose_SIMBA").click().run()
         assert not app.exception
-        assert "the disk has room" in app.toast[0].value
+        assert "is full" in app.toast[0].value
         assert "How should it be improved?" in said(app)
     assert stored_draft(project) == before
 

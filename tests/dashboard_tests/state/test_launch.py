@@ -77,7 +77,7 @@ def test_a_run_that_failed_is_going_on_as_soon_as_it_is_asked_to(home, run_id, m
         store.runs.claim(run_id, 1)
         store.runs.set_state(run_id, "failed", "The server is away.")
     slow = tmp_path / "python"
-    slow.write_text("#!/bin/sh\nexit 0\n")
+    slow.write_text("#!/bin/sh\nexec sleep 5\n")
     slow.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(slow))
     launching.resume(run_id)  # this process never says a word
@@ -135,7 +135,7 @@ def test_a_process_of_a_run_that_lives_and_says_nothing_is_ended_before_the_run_
     home, run_id, monkeypatch, tmp_path
 ):
     fake = tmp_path / "python"
-    fake.write_text("#!/bin/sh\nexit 0\n")
+    fake.write_text("#!/bin/sh\nexec sleep 5\n")
     fake.chmod(0o755)
     stuck = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     with Store.open(home) as store:
