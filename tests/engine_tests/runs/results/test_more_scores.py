@@ -17,7 +17,7 @@ from support.servers.openai_server import OpenAIServer
 
 from engine.errors import RunError
 from engine.records import Candidate, StepState
-from engine.runs.results.more_scores import LABEL, ScoreRequest, ask_score
+from engine.runs.results.more_scores import LABEL, ScoreRequest, ask_score, state_of
 from engine.runs.worker import work
 from engine.store.rows import SCORE
 from engine.store.store import FILE_NAME, Store
@@ -187,3 +187,11 @@ def test_a_run_without_a_result_refuses(home):
     prompt = Candidate({"sort": StepState("Sort.")})
     with Store.open(home) as store, pytest.raises(RunError, match="no result yet"):
         ask_score(store, run_id, wanted(prompt))
+
+
+def test_a_test_that_a_limit_cut_short_leaves_the_run_stopped():
+    result = {
+        "stopped": "finished",
+        "final_test": {"rows": 60, "scored": 16, "why": "The budget is used up."},
+    }
+    assert state_of(result) == ("stopped", "The final test lacks rows. The budget is used up.")
