@@ -83,7 +83,7 @@ def test_an_owner_takes_a_user_off_in_the_dialog(signed_in, team: Team):
     settled(page)
     assert (team.member("eve"), team.member("bob")) == (None, "viewer")
     page.keyboard.press("Escape")
-    page.get_by_role("link", name="Sign out").click()
+    page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_label("Token")).to_be_visible()
     page.goto(f"{team.server.url}/results")
     expect(page.get_by_label("Token")).to_be_visible()

@@ -64,9 +64,10 @@ def test_old_files_are_brought_up_to_date_with_their_rows(tmp_path, version, rea
         assert (store.runs.get("r").started_by, store.members.of("p")) == ("", [])
         failed = 1 if version < 6 else 0  # counted by the step that has added the column
         assert (store.trials.all("r")[0].split, store.trials.all("r")[0].failed) == ("test", failed)
-        spent = store.spend.by("user")[""]
-        assert (spent.usage, spent.runs) == (Usage(7, cost=0.5), 1)
-        assert store.spend.by("project_id", "1970-01") == {"p": spent}
+        if version < 12:  # the step that has added the ledger begins it with the runs that are there
+            spent = store.spend.by("user")[""]
+            assert (spent.usage, spent.runs) == (Usage(7, cost=0.5), 1)
+            assert store.spend.by("project_id", "1970-01") == {"p": spent}
         fresh = sqlite3.connect(":memory:", isolation_level=None)
         migrate(fresh)
         assert schema(store.connection._db) == schema(fresh)
