@@ -430,6 +430,7 @@ class Driver:
         now = " ".join(filter(None, self._waits.values()))
         if now != before and self._control is not None:
             self._control.note_wait(now)
+            self._record_spending(always=True)
         if bool(now) != bool(before):
             text = now or "The run goes on: no call waits for an endpoint any more."
             self._record(events.Note(text, "warning" if now else "info"))
