@@ -219,6 +219,7 @@ def add_user(
     """Add a user and print the token to sign in with, once; a user who has one gets another. The first is an administrator."""
     file = _users_file(users)
     token = file.add(name, oidc=oidc, administrator=administrator)
+    _note_change("made administrator" if administrator else "added user", name)
     echo(f"{name} may sign in: the user is in {file.path}.")
     if token:
         echo(f"The token, which is kept nowhere: {token}")
@@ -239,11 +240,20 @@ def remove_user(name: UserName, home: Home = None, users: Users = None) -> None:
     """Remove a user, who is out at the next click. Projects and runs stay."""
     file = _users_file(users)
     file.remove(name)
+    _note_change("removed user", name)
     echo(f"{name} may not sign in any more.")
 
 
 def _users_file(users: Path | None) -> UserFile:
     return UserFile(users or data_home() / "users.txt")
+
+
+def _note_change(action: str, name: str) -> None:
+    """Add a change of the users to the audit log."""
+    from engine.store.store import Store
+
+    with Store.open() as store:
+        store.noted = (f"{action} (command line)", name)
 
 
 @app.command()

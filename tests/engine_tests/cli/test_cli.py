@@ -493,7 +493,7 @@ def test_the_help_of_export_names_every_format():
     assert [name for name in names if f"{name}," not in output and f"{name}." not in output] == []
 
 
-def test_users_are_added_with_a_token_printed_once_listed_and_removed(tmp_path):
+def test_users_are_added_with_a_token_printed_once_listed_and_removed(home, tmp_path):
     file = tmp_path / "team.txt"
     added = tuneboard("users", "add", "ada", "--users", file)
     token = added.output.split()[-1]
@@ -504,6 +504,12 @@ def test_users_are_added_with_a_token_printed_once_listed_and_removed(tmp_path):
     assert listed == ["ada: token, administrator", "@example.org: OpenID Connect"]
     assert tuneboard("users", "remove", "ada", "--users", file).exit_code == 0
     assert tuneboard("users", "remove", "ada", "--users", file).exit_code == 2
+    with Store.open(home) as store:
+        assert [(entry["action"].split(" (")[0], entry["about"]) for entry in store.audit()] == [
+            ("removed user", "ada"),
+            ("added user", "@example.org"),
+            ("added user", "ada"),
+        ]
     assert tuneboard("open", "--host", "0.0.0.0", "--no-browser").exit_code == 2
 
 
