@@ -473,7 +473,7 @@ def backup(
     from engine.store.backup import back_up
 
     back_up(data_home(), file, with_cache=not without_cache)
-    typer.echo(f"The data folder is in {file}. Bring it back with: tuneboard restore {file}")
+    echo(f"The data folder is in {file}. Bring it back with: tuneboard restore {file}")
 
 
 @app.command()
@@ -486,7 +486,7 @@ def restore(
     from engine.store.backup import bring_back
 
     replaced = bring_back(data_home(), file)
-    typer.echo(f"Restored {file}." + (f" What was there before is in {replaced}." if replaced else ""))
+    echo(f"Restored {file}." + (f" What was there before is in {replaced}." if replaced else ""))
 
 
 @app.command()

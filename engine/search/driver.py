@@ -294,6 +294,7 @@ class Driver:
 
     async def _batch(self, asks: Sequence[Ask], *, in_turn: bool = True) -> list[Any]:
         """Answer asks that were yielded together, in their order; their rows start in turn or side by side."""
+        self._check_readable(asks)
         jobs: list[Coroutine[object, object, object]] = []
         for number, ask in enumerate(asks):
             if isinstance(ask, Score) and (known := self._again.get(ask.asked)) is not None:
@@ -359,12 +360,24 @@ class Driver:
         self._record(
             events.TrialFinished(number, evaluation, time.monotonic() - started, partial=not complete)
         )
-        failure, rows = self._scoring.last_failure, self._scoring.rows_run
-        if isinstance(failure, AdapterParseError) and not self._scoring.graded and rows >= FAILURES_AT_START:
-            words = f"No answer to the first {rows} rows can be read; choose another model."
-            self.ledger.close(f"{words} One of them: {cut(failure.reply, 200)!r}", "failed")
-            raise RunError(self.ledger.closed)
         return evaluation
+
+    def _check_readable(self, asks: Sequence[Ask]) -> None:
+        """Raise RunError where no answer can be read so far, and these asks bring no other layout, model or training."""
+        failure, rows = self._scoring.last_failure, self._scoring.rows_run
+        if not isinstance(failure, AdapterParseError) or self._scoring.graded or rows < FAILURES_AT_START:
+            return
+        layouts = {state.adapter for trial in self.trials for state in trial.candidate.steps.values()}
+        for ask in asks:
+            if isinstance(ask, Train) or (
+                isinstance(ask, Score) and ask.teacher and self.settings.part(ask.part).has_teacher
+            ):
+                return
+            if isinstance(ask, Score) and {s.adapter for s in ask.candidate.steps.values()} - layouts:
+                return
+        words = f"No answer to the first {rows} rows can be read; choose another model."
+        self.ledger.close(f"{words} One of them: {cut(failure.reply, 200)!r}", "failed")
+        raise RunError(self.ledger.closed)
 
     def _check_setup(self, evaluation: Evaluation) -> None:
         """Raise RunError where nothing can work: every row fails and no model ever answered."""
@@ -430,7 +443,7 @@ class Driver:
         now = " ".join(filter(None, self._waits.values()))
         if now != before and self._control is not None:
             self._control.note_wait(now)
-            self._record_spending(always=True)
+            self.record_spending(always=True)
         if bool(now) != bool(before):
             text = now or "The run goes on: no call waits for an endpoint any more."
             self._record(events.Note(text, "warning" if now else "info"))

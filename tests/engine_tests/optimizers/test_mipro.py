@@ -127,7 +127,7 @@ def test_a_program_of_two_steps():
 
     class Hints(ToyLM):
         async def complete(self, request):
-            if "`hint`" in request.messages[0]["content"].split("You write")[1]:
+            if "`hint`" in request.messages[0]["content"].split("You write")[1].split("`label`")[0]:
                 return Reply((Choice("[[ ## hint ## ]]\na hint\n\n[[ ## completed ## ]]"),))
             return await lm.complete(request)
 

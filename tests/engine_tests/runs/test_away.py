@@ -48,7 +48,7 @@ def test_no_call_is_made_while_it_is_also_paused(away):
     store.runs.request_pause(run_id)
     wait_for(lambda: store.runs.get(run_id).message.startswith("Paused"), process=process)
     calls = server.calls
-    store.runs.request_resume(run_id)
+    store.runs.request_resume(run_id, "")
     wait_for(lambda: "No answer from 127" in store.runs.get(run_id).message, process=process)
     wait_for_looks(store.connection.path.parent, run_id)
     assert server.calls == calls

@@ -89,6 +89,7 @@ class Session:
             origin=origin,  # type: ignore[arg-type]
             max_size=None,
             open_timeout=SECONDS,
+            legacy=True,
             subprotocols=["streamlit"] if "_stcore" in path else None,  # type: ignore[list-item]
         )
 
