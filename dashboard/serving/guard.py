@@ -353,6 +353,7 @@ class _Page:
         self.run = message.metadata.run.script_run_id or self.run  # only some messages of a run name it
         addresses = [image.url for image in element.imgs.imgs]
         addresses += [element.download_button.url, message.backend_operation_response.deferred_file.url]
+        addresses.append(element.download_button.deferred_file_id)
         self.files |= {address.partition(".")[0] for address in addresses}
         if element.HasField("file_uploader"):
             self.asked_in = self.run
@@ -377,7 +378,7 @@ class PageFiles:
             await self._socket(user, scope, receive, send)
         elif path.startswith(UPLOADS):
             await self._upload(pages, scope, receive, send)
-        elif path.startswith(FILES) and not any(path.partition(".")[0] in page.files for page in pages):
+        elif path.startswith(FILES) and not self._sent_to(user, path.partition(".")[0]):
             await refuse(scope, receive, send, 404, "Your pages show no such file. Open the page again.")
         else:
             await self._app(scope, receive, send)
@@ -396,19 +397,34 @@ class PageFiles:
                     page.note(sent)
             await send(message)
 
+        async def receive_checked() -> Message:
+            message = await receive()
+            if data := message.get("bytes"):
+                asked = _streamlit("proto.BackMsg_pb2").BackMsg.FromString(data)
+                operation = asked.backend_operation_request
+                if (wanted := operation.deferred_file.file_id) and not self._sent_to(user, wanted):
+                    operation.deferred_file.file_id = (
+                        ""  # Streamlit makes any page's download for who knows its id
+                    )
+                    return {**message, "bytes": asked.SerializeToString()}
+            return message
+
         try:
-            await self._app(scope, receive, send_noted)
+            await self._app(scope, receive_checked, send_noted)
         finally:
             if page is not None:
                 page.sockets -= 1
-                # Once they have passed, Streamlit finds the session no more, and frees it when another one ends.
+                # The page may connect again until its session ends: see `ClosedPages`.
                 seconds = _streamlit("config").get_option("server.disconnectedSessionTTL")
-                asyncio.get_running_loop().call_later(0.9 * seconds, self._end, page)
+                asyncio.get_running_loop().call_later(seconds, self._forget, page)
 
-    def _end(self, page: _Page) -> None:
+    def _sent_to(self, user: str, file: str) -> bool:
+        """Return whether one of a user's pages was sent a file, or the id of one that is made when it is asked for."""
+        return any(file in page.files for page in self._pages.values() if page.user == user)
+
+    def _forget(self, page: _Page) -> None:
         if not page.sockets:
             self._pages.pop(page.id, None)
-            _streamlit("runtime").get_instance().close_session(page.id)
 
     async def _upload(self, pages: list[_Page], scope: Scope, receive: Receive, send: Send) -> None:
         session = scope["path"].removeprefix(UPLOADS).partition("/")[0]

@@ -365,7 +365,7 @@ def spend_given_back(team: Team) -> Tried:
     with users.acting("bob"):
         run = team.new_run("Bob's run")
         with Store.open() as store:
-            store.runs.set_meters(run, Usage(950, 0, 3000, 400, 0.25), 1.0)
+            store.spend.add("bob", team.project, Usage(950, 0, 3000, 400, 0.25), run_id=run)
             store.runs.set_state(run, "stopped")
             store.queue.set_limit("calls", 950)
         yield "the limit holds", not _starts(team)
@@ -386,7 +386,7 @@ def links(team: Team) -> Tried:
     with users.acting("ada"):
         users.share(team.project, "mallory", "editor")
     with users.acting("mallory"), writing() as store:
-        token = store.links.make(team.run, 1)
+        token = store.links.make(team.run, 1, "mallory")
     yield "a link shows its report", nobody.request(f"/shared/{token}")[0] == 200
     with users.acting("ada"):
         users.take_off(team.project, "mallory")

@@ -60,8 +60,6 @@ def team(tmp_path_factory):
         patch.setenv("TUNEBOARD_HOME", str(home))
         patch.setenv(USERS_VARIABLE, str(home / "users.txt"))
         patch.setenv("HOME", str(home))
-        (home / ".streamlit").mkdir()
-        (home / ".streamlit" / "config.toml").write_text("[server]\ndisconnectedSessionTTL = 1\n")
         made = Team(home)
         made.server.start()
         yield made
@@ -99,12 +97,23 @@ class Page:
         message = await self._until("file_urls_response")
         return message.file_urls_response.file_urls[0].upload_url
 
+    async def download(self, file):
+        asked = BackMsg()
+        asked.backend_operation_request.request_id = "2"
+        asked.backend_operation_request.session_id = self.session
+        asked.backend_operation_request.deferred_file.file_id = file
+        await self.socket.send_bytes(asked.SerializeToString())
+        message = await self._until("backend_operation_response")
+        return message.backend_operation_response.deferred_file.url
+
     async def _until(self, kind):
         while True:
             self.received.append(await asyncio.wait_for(self.socket.receive_bytes(), 30))
             message = ForwardMsg.FromString(self.received[-1])
-            if address := message.delta.new_element.download_button.url:
-                self.files.append(address)
+            if session := message.new_session.initialize.session_id:
+                self.session = session
+            if file := message.delta.new_element.download_button.deferred_file_id:
+                self.files.append(file)
             if message.WhichOneof("type") == kind:
                 return message
 
@@ -237,7 +246,7 @@ def test_uploads_need_a_place_on_the_page_have_bounds_and_are_freed(team):
         return int(found[1] or found[2]) if found else 0
 
     async def until(root, size):
-        async with asyncio.timeout(30):  # Streamlit works these figures out every 5 seconds
+        async with asyncio.timeout(120):  # a closed page lives on for 30 seconds, and these figures for 5
             while await uploaded(root) // MB != size:
                 await asyncio.sleep(0.2)
 
@@ -271,7 +280,9 @@ def test_a_file_is_for_the_user_whose_page_was_sent_it_not_for_one_whose_page_sh
                 store.members.set_role(mine, "ada", "owner")
                 store.members.set_role(other, "bob", "owner")
             async with opened(ada, "examples", f"project={mine}") as page:
-                address = page.files[-1]
+                async with opened(bob, "examples", f"project={other}") as page_of_bob:
+                    assert await page_of_bob.download(page.files[-1]) == ""
+                address = await page.download(page.files[-1])
                 assert address.startswith("/media/")
                 assert await status(ada, address) == 200
                 assert await status(bob, address) == 404
