@@ -241,6 +241,7 @@ class _Job:
             self.recorder = StoreRecorder(self.store, self.run.id, self.writer, used)
             settings = more_scores.settings_for(request, prepared, seconds)
             driver = Driver(settings, self.recorder, watch, backend=backend)
+            driver.ledger.patience = None  # a user waits for these scores, and may ask again
             if not request.content.get("candidate", True):
                 work = self._finish_later(request, driver, prepared, watch)
             else:
