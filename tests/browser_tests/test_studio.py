@@ -76,7 +76,7 @@ def test_the_history_opens_a_run_and_keeps_a_note(finished):
     shoot(finished, "history")
     press(finished, "settings_again")
     press(finished, "again_yes")
-    expect(finished.get_by_text("What this will take")).to_be_visible()
+    expect(finished.get_by_text("What this will take", exact=True)).to_be_visible()
     to_page(finished, "History")
     expect(finished.locator(".st-key-history_table")).to_contain_text("for the board")
 
