@@ -17,7 +17,7 @@ import uvicorn
 
 from dashboard.serving.front import Front
 from dashboard.serving.guard import TOKEN_VARIABLE, OneToken
-from engine.users import user_file
+from engine.store.users import user_file
 
 if TYPE_CHECKING:
     import streamlit as st

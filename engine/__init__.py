@@ -9,25 +9,24 @@ The packages, top to bottom; nothing imports upwards (checked by `lint-imports`)
     serve         a compiled program as a web service and as an MCP tool
     runs          a run as data, the worker process that carries it out, and the child process that answers pages
     export        a compiled program as a file, a script, a container, a DSPy program; the report
-    store         the SQLite file: projects, datasets, runs and what happened in them
+    store         the SQLite file: projects, datasets, runs and what happened in them; users and their rights
     extraction    records from documents: Prompter
     registry      the table of contents: every optimizer, module, metric, adapter and export
     optimizers    one algorithm a file or folder; generators of asks that do no I/O
     search        the contract of a search, its driver, meter, events, estimate and verdict
-    streaming     a program's answer as it is written
-    evaluate      a program over rows, concurrently; telemetry: calls as OpenTelemetry spans
+    evaluate      a program over rows, concurrently; streaming: answers as they are written; telemetry: OpenTelemetry spans
     pipeline      the declarative pipeline that forms edit, and the program it becomes
     modules       strategies for answering one signature; metrics: how good an answer is
     retrieval     passages for a query
+    training      trainers of weights: at a provider, on this machine, for a file
     adapters      a signature as messages, a reply as typed fields; lm: models, cache, prices; tools: functions, sandbox
-    documents     pages of texts, PDFs and pictures, and where a value is found in them
-    types         field values beyond JSON: images, sound, files, documents; dataset: tables of examples
-    signature     typed contracts; loop: the event loop all model calls run on
-    prediction    a program's answer
-    records       the frozen nouns everything else passes around; home, addresses
-    callbacks     hooks round calls; progress: one line on how far a search is
+    dataset       tables of examples: files, documents, splits, profiles, checks before a run
+    signature     typed contracts, the types of their fields, predictions; loop: the event loop all model calls run on
+    records       the frozen nouns everything else passes around
+    callbacks     hooks round calls
     runtime       model, adapter, middleware and observers in force, in a context variable
-    errors        every exception; statistics, text, similarity, written (numbers and dates): pure functions; children: child processes
+    basics        helpers that know nothing of programs: texts, numbers, statistics, the data folder, addresses, processes
+    errors        every exception
     public_names  the lists of public names, in `__init__.pyi`
     testing       stand-in models, and the contract tests of an optimizer
 

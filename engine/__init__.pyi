@@ -12,8 +12,6 @@ from engine import (
     optimizers as optimizers,
     retrieval as retrieval,
     signature as signature,
-    streaming as streaming,
-    types as types,
 )
 from engine.adapters.baml import BAMLAdapter as BAMLAdapter
 from engine.adapters.base import Adapter as Adapter
@@ -37,8 +35,8 @@ from engine.compat.objects import (
     is_retryable_lm_error as is_retryable_lm_error,
 )
 from engine.dataset import Dataset as Dataset, read_dataset as read_dataset
-from engine.documents.evidence import Evidence as Evidence, evidence_for as evidence_for
-from engine.documents.paged import PagedDocument as PagedDocument, read_document as read_document
+from engine.dataset.documents.evidence import Evidence as Evidence, evidence_for as evidence_for
+from engine.dataset.documents.paged import PagedDocument as PagedDocument, read_document as read_document
 from engine.errors import (
     AdapterParseError as AdapterParseError,
     AuthenticationFailedError,
@@ -56,7 +54,7 @@ from engine.errors import (
     SignatureError as SignatureError,
     UnreachableError,
 )
-from engine.evaluate import Evaluate as Evaluate, EvaluationResult as EvaluationResult
+from engine.evaluate import Evaluate as Evaluate, EvaluationResult as EvaluationResult, streaming as streaming
 from engine.export.dspy_script import import_dspy as import_dspy, save_dspy as save_dspy
 from engine.export.program import load_program
 from engine.extraction.prompter import Prompter as Prompter
@@ -137,7 +135,7 @@ from engine.optimizers.mipro import (
 from engine.optimizers.simba import SIMBA as SIMBA
 from engine.pipeline.build import build_program as build_program
 from engine.pipeline.importers.program import spec_of as spec_of
-from engine.prediction import Completions as Completions, Prediction as Prediction
+from engine.signature.prediction import Completions as Completions, Prediction as Prediction
 from engine.records import (
     Candidate as Candidate,
     Demo as Demo,
@@ -168,7 +166,7 @@ from engine.signature import (
     make_signature as make_signature,
 )
 from engine.signature.signature import SignatureMeta as SignatureMeta, infer_prefix as infer_prefix
-from engine.streaming import (
+from engine.evaluate.streaming import (
     StatusMessage as StatusMessage,
     StatusMessageProvider as StatusMessageProvider,
     StreamListener as StreamListener,
@@ -176,21 +174,26 @@ from engine.streaming import (
     streamify as streamify,
     streaming_response as streaming_response,
 )
-from engine.telemetry import OpenTelemetryCallback as OpenTelemetryCallback
-from engine.text import normalize_text as normalize_text
+from engine.evaluate.telemetry import OpenTelemetryCallback as OpenTelemetryCallback
+from engine.basics.text import normalize_text as normalize_text
 from engine.tools.function import Tool as Tool
 from engine.tools.interpreter import PythonInterpreter as PythonInterpreter
 from engine.tools.pyodide import PyodideInterpreter as PyodideInterpreter
-from engine.types.base import Type as Type
-from engine.types.media import PDF as PDF, Audio as Audio, File as File, Image as Image
-from engine.types.textual import (
+from engine.signature import types as types
+from engine.signature.types.base import Type as Type
+from engine.signature.types.media import PDF as PDF, Audio as Audio, File as File, Image as Image
+from engine.signature.types.textual import (
     Citations as Citations,
     Code as Code,
     Document as Document,
     History as History,
     Reasoning as Reasoning,
 )
-from engine.types.tool import ToolCall as ToolCall, ToolCallResults as ToolCallResults, ToolCalls as ToolCalls
+from engine.signature.types.tool import (
+    ToolCall as ToolCall,
+    ToolCallResults as ToolCallResults,
+    ToolCalls as ToolCalls,
+)
 
 __version__: str
 

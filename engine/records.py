@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import orjson
 
-from engine.text import as_text
+from engine.basics.text import as_text
 
 
 class Example(Mapping[str, Any]):

@@ -17,11 +17,11 @@ from engine.errors import ConfigurationError, spent_by
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
+    from engine.evaluate.streaming import StreamGate
     from engine.lm.base import BaseLM
     from engine.lm.exchange import Reply, Request
     from engine.modules.assertions import Attempt
     from engine.records import Usage
-    from engine.streaming import StreamGate
 
     # `Any`: a layer may be written for one kind of model.
     Send = Callable[[Any, Request], Awaitable[Reply]]

@@ -10,8 +10,8 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.views.prompts import text_of
 from dashboard.views.text import escape_markdown
+from engine.basics.text import Difference, Segment, counted, difference, percent, price, short
 from engine.runs.child.playground import ModelCall
-from engine.text import Difference, Segment, counted, difference, percent, price, short
 
 TALL = 520
 """Pixels of a box of messages, which scrolls."""

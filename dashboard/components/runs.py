@@ -13,12 +13,12 @@ from dashboard.state import models, more_scores, reading
 from dashboard.state.editing import drafts
 from dashboard.state.writing import read_only
 from dashboard.views.text import distinct
+from engine.basics.text import signed
 from engine.errors import EngineError
 from engine.export.hero import VERDICTS
 from engine.runs.spec import ProjectDraft
 from engine.search.final_test import FinalTestCost
 from engine.store.rows import RunRow
-from engine.text import signed
 
 STATES: dict[str, tuple[str, str, str]] = {
     "queued": ("Waiting", "gray", ":material/hourglass_empty:"),

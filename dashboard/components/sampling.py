@@ -10,9 +10,9 @@ from dashboard.components.page import Current
 from dashboard.state.editing import examples
 from dashboard.state.writing import read_only
 from dashboard.views.text import escape_markdown
+from engine.basics.text import price
 from engine.errors import EngineError
 from engine.runs.spec import ProjectDraft
-from engine.text import price
 
 
 def sample_offer(now: Current) -> None:

@@ -14,9 +14,9 @@ from dashboard.components.page import Current, open_page
 from dashboard.components.tables import data_table
 from dashboard.state.editing import drafts
 from dashboard.views.text import escape_markdown
+from engine.basics.text import counted
 from engine.dataset.memory import LARGE, release_memory
 from engine.dataset.reading import LARGEST_FILE
-from engine.text import counted
 
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile

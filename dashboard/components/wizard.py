@@ -15,9 +15,9 @@ from dashboard.state.writing import read_only
 from dashboard.views.live import spent
 from dashboard.views.text import distinct, escape_markdown
 from dashboard.views.wizard import SET_UP, Step, next_step, steps
+from engine.basics.text import counted
 from engine.records import content_hash
 from engine.store.rows import RunRow
-from engine.text import counted
 
 PURPOSE = {
     "task": ("What should the model do?", "Say what goes in, what comes out, and how to decide."),

@@ -28,7 +28,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from engine.users import URL_VARIABLE, User, token_hash
+from engine.store.users import URL_VARIABLE, User, token_hash
 
 TOKEN_VARIABLE = "TUNEBOARD_DASHBOARD_TOKEN"  # noqa: S105 - the variable's name, not a token
 HEALTH = "/_stcore/health"
@@ -94,7 +94,7 @@ class SameOrigin:
 
 
 class Door(Protocol):
-    """Rules on who may come in, such as `engine.users.UserFile`."""
+    """Rules on who may come in, such as `engine.store.users.UserFile`."""
 
     @property
     def has_oidc(self) -> bool:

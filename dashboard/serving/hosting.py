@@ -31,12 +31,12 @@ from dashboard.serving.guard import METRICS, USER_HEADER, own_hosts
 from dashboard.serving.metrics import metrics
 from dashboard.state import reading, users
 from dashboard.state.editing import examples
+from engine.basics.home import data_home
 from engine.dataset.memory import keep_little
 from engine.errors import EngineError
-from engine.home import data_home
 from engine.runs.log_file import LogFile
 from engine.runs.spec import ModelChoice, ProjectDraft
-from engine.users import user_file
+from engine.store.users import user_file
 
 FIRST_PAGE = (
     *(f"dashboard.app_pages.home.{name}" for name in ("projects", "welcome")),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from engine.users import user_file
+from engine.store.users import user_file
 
 if TYPE_CHECKING:
     from engine.store.rows import LinkRow

@@ -26,7 +26,7 @@ from engine.errors import EngineError, NotFoundError
 from engine.search.leader import LeaderPath
 from engine.store.rows import EventRow, TrialRow
 from engine.store.store import Store
-from engine.users import user_file
+from engine.store.users import user_file
 
 POLL_SECONDS = 0.1
 LOOK_ANYWAY_SECONDS = 1.0

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 from dashboard.state import reading
 from dashboard.state.reading import kept
 from dashboard.views import history
+from engine.basics.text import change_in_percent, counted, percent
 from engine.errors import NotFoundError
 from engine.export.hero import result_shown
 from engine.records import Outcome, whole_trials
 from engine.search.verdict import retrieves
 from engine.store.rows import CandidateEntry, CandidateRow, RunRow, TrialRow
-from engine.text import change_in_percent, counted, percent
 
 MOST = 4
 LISTED = 150

@@ -21,9 +21,9 @@ from pydantic import BaseModel, ValidationError
 
 from dashboard.state import users
 from dashboard.state.writing import WAIT, check_endpoints, writing
-from engine.children import Child
+from engine.basics.children import Child
+from engine.basics.home import data_home
 from engine.errors import RunError
-from engine.home import data_home
 from engine.lm.keys import SECRET_VARIABLE
 from engine.records import Usage
 from engine.runs.child.request import ChildAnswer, ChildRequest, TaskName
@@ -61,7 +61,7 @@ def start(run_id: str, keys: Mapping[str, str] | None = None) -> int:
     try:
         with log.open("ab") as output:
             process = subprocess.Popen(  # noqa: S603 - our own module, an id that we made
-                [sys.executable, "-P", "-m", "engine", "run", run_id],  # -P: see `engine.children`
+                [sys.executable, "-P", "-m", "engine", "run", run_id],  # -P: see `engine.basics.children`
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

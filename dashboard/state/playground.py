@@ -19,8 +19,8 @@ from engine.pipeline.spec import FieldSpec, PipelineSpec
 from engine.records import Candidate, Outcome, json_value, value_text
 from engine.runs.child.playground import Piece, PlaygroundAnswer, PlaygroundRequest, PreviewRequest
 from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec
+from engine.signature.types import Audio, Code, Document, File, History, Image
 from engine.store.rows import CandidateRow
-from engine.types import Audio, Code, Document, File, History, Image
 
 WHOLE, NUMBER, FLAG, CHOICE, TEXT, JSON = "whole", "number", "flag", "choice", "text", "json"
 LIST, IMAGE, AUDIO, FILE, CODE, TALK = "list", "image", "audio", "file", "code", "talk"

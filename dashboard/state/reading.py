@@ -17,9 +17,9 @@ from dashboard.state import users
 from dashboard.state.snapshot import Snapshot, read_snapshot
 from dashboard.state.writing import read_only
 from dashboard.views.prompts import messages, sample_call, text_of
+from engine.basics.home import data_home
 from engine.dataset.memory import LARGE, release_memory
 from engine.errors import EngineError, NotFoundError, RunError, StoreError
-from engine.home import data_home
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate, Example, Outcome
 from engine.runs.spec import ModelChoice, ProjectDraft, RunSpec

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 from dashboard.views.live import LATEST, feed, meters, progress, time_left
 from dashboard.views.score_chart import ScoreChart, score_chart, score_figure
 from dashboard.views.training import PROGRESS, training_chart
+from engine.basics.text import counted, percent
 from engine.search.leader import Lead
 from engine.store.rows import EventRow, RequestRow, RunRow, TrialRow
 from engine.store.store import Store
-from engine.text import counted, percent
 
 LATEST_EVENTS = LATEST
 

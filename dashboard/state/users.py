@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import ParamSpec, TypeVar
 
+from engine.basics.home import data_home
 from engine.errors import AccessError
-from engine.home import data_home
 from engine.store.access import ADMINISTRATOR_ONLY
 from engine.store.connection import BUSY_SECONDS
 from engine.store.rows import MemberRow, Role, Spent
 from engine.store.store import FILE_NAME, Store
-from engine.users import User, user_file
+from engine.store.users import User, user_file
 
 KEY = "tuneboard_user"
 """The name under which `st.user` holds who has signed in; the server's front sets it, see `dashboard.serving.guard`."""

@@ -6,8 +6,8 @@ import os
 from contextlib import suppress
 
 from dashboard.state import users
+from engine.basics.home import READ_ONLY_VARIABLE
 from engine.errors import AccessError, RunError, StoreError
-from engine.home import READ_ONLY_VARIABLE
 from engine.runs.trust import ADDRESSES, address_refusal, addresses_in, endpoint_refusal
 from engine.store.store import Store
 

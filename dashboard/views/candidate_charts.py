@@ -11,8 +11,8 @@ from html import escape
 from typing import Any, NamedTuple
 
 from dashboard.views.text import prompt_name, upper_first
+from engine.basics.text import change_in_percent, counted, in_percent, percent, points_gained
 from engine.store.rows import CandidateRow, TrialRow
-from engine.text import change_in_percent, counted, in_percent, percent, points_gained
 
 MOST_CANDIDATES = 24
 MOST_ROWS = 300

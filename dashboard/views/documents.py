@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
+from engine.dataset.documents import Evidence, Page, PagedDocument, evidence_for
 from engine.dataset.structured import cell_text
-from engine.documents import Evidence, Page, PagedDocument, evidence_for
 from engine.metrics.json_fields import JSONMatch
 from engine.metrics.matching import same
 from engine.pipeline.spec import FieldSpec

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dashboard.views.documents import RecordRow, Status, graded_answer, record_rows
+from engine.basics.statistics import mean_interval, paired_interval
+from engine.basics.text import in_percent, percent, printed_change, signed
 from engine.pipeline.records import paths
 from engine.pipeline.spec import FieldSpec
 from engine.records import Candidate, Outcome, json_value, plain_path
-from engine.statistics import mean_interval, paired_interval
-from engine.text import in_percent, percent, printed_change, signed
 
 MOST_WORST = 12
 """Rows that are listed for one field."""

@@ -8,6 +8,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from dashboard.state.models import models_of_steps, title_of
+from engine.basics.text import duration, in_percent, listed, percent, points_gained, price
 from engine.export.hero import VERDICTS, result_shown
 from engine.records import Candidate, Evaluation, Outcome
 from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec, SplitSpec
@@ -15,7 +16,6 @@ from engine.search.budget import LIMIT_WORDS, Budget
 from engine.search.objective import Objective
 from engine.search.verdict import Verdict, verdict
 from engine.store.rows import RunRow
-from engine.text import duration, in_percent, listed, percent, points_gained, price
 
 
 class Difference(NamedTuple):

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dashboard.views.comparison import ComparedRow
+from engine.basics.text import in_percent
 from engine.records import value_text
-from engine.text import in_percent
 
 MOST_LABELS = 300
 LONGEST = 60

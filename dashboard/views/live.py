@@ -8,11 +8,11 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from dashboard.views.text import prompt_name, upper_first
+from engine.basics.text import counted, dollars, duration, in_percent, percent, price, short
 from engine.search.leader import Lead
 from engine.search.wording import SOLVING
 from engine.store.rows import EventRow, RequestRow, RunRow, TrialRow
 from engine.store.runs import budget_now
-from engine.text import counted, dollars, duration, in_percent, percent, price, short
 
 LATEST = 150
 KINDS = {"error": "error", "row_scored": "error"}

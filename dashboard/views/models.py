@@ -7,9 +7,9 @@ from html import escape
 from typing import Any, NamedTuple
 
 from dashboard.views.text import model_name
+from engine.basics.text import counted, in_percent, listed, percent, price, time_taken
 from engine.runs.spec import RunSpec
 from engine.store.rows import RunRow
-from engine.text import counted, in_percent, listed, percent, price, time_taken
 
 HEAD = ("Score", "Likely between", "Cost of 1,000 rows", "Time of a row")
 """Names of a line's figures, after the first column."""

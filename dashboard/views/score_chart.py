@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
+from engine.basics.text import listed, percent
 from engine.search.leader import Lead, known_trials, outlines
 from engine.store.rows import TrialRow
-from engine.text import listed, percent
 
 MOST_DRAWN = 700
 """Points of one series that are drawn; more are thinned out."""

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from dashboard.views.models import Line, line
 from dashboard.views.text import model_name
+from engine.basics.text import percent
 from engine.runs.spec import RunSpec
 from engine.store.rows import EventRow
-from engine.text import percent
 
 PROGRESS = "training_progress"
 

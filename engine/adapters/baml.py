@@ -18,7 +18,7 @@ from engine.adapters.json import INPUT_LEAD, OUTPUT_LEAD, JSONAdapter
 from engine.adapters.plan import FieldPlan, Plan
 from engine.signature.grammar import UNIONS, is_class, type_text
 from engine.signature.nested import below
-from engine.types.base import Type
+from engine.signature.types.base import Type
 
 NoneType = type(None)
 _NOTHING: Mapping[str, str] = {}

@@ -34,7 +34,7 @@ from engine.adapters.plan import (
 )
 from engine.adapters.values import format_value, revived
 from engine.errors import AdapterParseError, ConfigurationError, InvalidRequestError
-from engine.types.textual import Citations, Reasoning
+from engine.signature.types.textual import Citations, Reasoning
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM, Choice, Message, Reply, Request

@@ -18,7 +18,7 @@ import typing_extensions
 
 from engine.signature.grammar import UNIONS, is_class, without_none
 from engine.signature.nested import with_descriptions
-from engine.types.base import Type
+from engine.signature.types.base import Type
 
 
 def output_note(annotation: object, nested: Mapping[str, str] | None = None) -> str:

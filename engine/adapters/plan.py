@@ -30,9 +30,9 @@ from engine.errors import AdapterParseError, SignatureError, first_problem
 from engine.records import Demo, Example
 from engine.signature.grammar import is_class, type_text, without_none
 from engine.signature.nested import keyed, nested_fields
-from engine.types.base import Type
-from engine.types.textual import Citations, Document, History, Reasoning, citable, history_of
-from engine.types.tool import ToolCallResults, ToolCalls, ToolForm, tools_of
+from engine.signature.types.base import Type
+from engine.signature.types.textual import Citations, Document, History, Reasoning, citable, history_of
+from engine.signature.types.tool import ToolCallResults, ToolCalls, ToolForm, tools_of
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

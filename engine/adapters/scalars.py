@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 import orjson
 
 from engine.adapters.notes import output_note
+from engine.basics.value_parsing import plain_numbers
 from engine.signature.grammar import type_text
-from engine.written import plain_numbers
 
 _FENCE = re.compile(r"\s*```[\w+-]*[ \t]*\n?(.*?)\n?\s*```\s*", re.DOTALL)
 _INNER_FENCE = re.compile(r"```[\w+-]*[ \t]*\n(.*?)```", re.DOTALL)

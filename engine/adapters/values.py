@@ -34,11 +34,11 @@ from engine.adapters.scalars import (
     shown,
     unfenced,
 )
+from engine.basics.value_parsing import read_dates
 from engine.errors import ConfigurationError, SignatureError, first_problem
 from engine.signature.grammar import UNIONS, NoneType, is_class, type_text
-from engine.types.base import Part, Type
-from engine.types.tool import ToolForm
-from engine.written import read_dates
+from engine.signature.types.base import Part, Type
+from engine.signature.types.tool import ToolForm
 
 __all__ = ["Reader", "UnreadableError", "format_value", "parse_value", "reader_for", "type_text"]
 
@@ -442,7 +442,7 @@ def _holds_types(annotation: object) -> bool:
 def holds_types(annotation: object) -> bool:
     """Return whether values of a type can hold such values.
 
-    >>> from engine.types import Image
+    >>> from engine.signature.types import Image
     >>> holds_types(list[Image]), holds_types(dict[str, int])
     (True, False)
     """
@@ -455,7 +455,7 @@ def holds_types(annotation: object) -> bool:
 def revived(value: object, annotation: object) -> object:
     """Return a saved output (JSON values) as its type; one that does not fit as it is: it is only shown.
 
-    >>> from engine.types import Code
+    >>> from engine.signature.types import Code
     >>> revived("print(1)", Code)
     Code(code='print(1)')
     """

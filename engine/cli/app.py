@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
 
 import typer
 
+from engine.basics.home import ENVIRONMENT_VARIABLE, data_home
 from engine.cli.output import echo
 from engine.errors import (
     ConfigurationError,
@@ -27,8 +28,7 @@ from engine.errors import (
     RunError,
     SignatureError,
 )
-from engine.home import ENVIRONMENT_VARIABLE, data_home
-from engine.users import Team, UserFile
+from engine.store.users import Team, UserFile
 
 if TYPE_CHECKING:
     from engine.search.backends.contract import BackendChoice

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from engine.basics.text import counted
 from engine.cli.output import echo
 from engine.runs.results.archive import bring_back, put_away
 from engine.store.store import Store
-from engine.text import counted
 
 
 def archive_runs(run_ids: Sequence[str], output: Path | None) -> None:

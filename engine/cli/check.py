@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
+from engine.basics.text import counted, cut, percent, visible
 from engine.cli.output import echo
 from engine.cli.programs import RowTable, ScoredRows, save_file
 from engine.errors import ConfigurationError
@@ -15,7 +16,6 @@ from engine.export.formats import markdown_text
 from engine.export.program import read_program
 from engine.records import Evaluation, Outcome, value_text
 from engine.search.verdict import verdict
-from engine.text import counted, cut, percent, visible
 
 MOST_LISTED = 20
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from engine.basics.home import write_whole
 from engine.errors import ConfigurationError
 from engine.export.container import wheel
-from engine.home import write_whole
 
 FILES = ("compose.yaml", "Dockerfile", "tuneboard.service")
 

@@ -12,9 +12,9 @@ from typing import Literal
 
 from rich.table import Table
 
+from engine.basics.home import data_home
 from engine.cli.output import Screen
 from engine.errors import EngineError
-from engine.home import data_home
 from engine.lm.cache import Cache, default_path
 from engine.lm.choice import PROVIDERS
 from engine.lm.keys import find_key

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from engine.text import visible
+from engine.basics.text import visible
 
 
 def echo(text: object, *, err: bool = False) -> None:

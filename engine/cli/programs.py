@@ -9,21 +9,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from engine.basics.home import data_home, write_whole
+from engine.basics.statistics import Interval, mean_interval
+from engine.basics.text import counted, harmless, percent
 from engine.cli.output import echo
 from engine.dataset import Dataset, guess_mapping, logs, read_dataset
 from engine.errors import ConfigurationError, DatasetError, EngineError, UnknownNameError
 from engine.evaluate import Evaluate
 from engine.export.formats import EXPORTS, ExportFormat, get_export
 from engine.export.program import ProgramFile, read_program
-from engine.home import data_home, write_whole
 from engine.lm.client import make_lm
 from engine.records import Outcome
 from engine.runs.prepare import usable_examples
 from engine.runs.results.exports import take_prompt, taken_program
 from engine.runs.spec import ModelChoice, Named, make_metric
-from engine.statistics import Interval, mean_interval
 from engine.store.store import Store
-from engine.text import counted, harmless, percent
 
 
 class ScoredRows(NamedTuple):

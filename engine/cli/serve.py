@@ -20,14 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
+from engine.basics.home import ENVIRONMENT_VARIABLE, READ_ONLY_VARIABLE, data_home
 from engine.cli.output import echo
 from engine.errors import ConfigurationError, EngineError
 from engine.export.container import own_key_variables
 from engine.export.program import ProgramFile, read_program
-from engine.home import ENVIRONMENT_VARIABLE, READ_ONLY_VARIABLE, data_home
 from engine.serve.contract import Contract, contract_of
 from engine.store.store import Store
-from engine.users import Team
+from engine.store.users import Team
 
 TOKEN_ENV = "TUNEBOARD_SERVE_TOKEN"  # noqa: S105 - the variable's name, not a token
 """The environment variable that holds the bearer token callers must send."""
@@ -190,7 +190,7 @@ def serve_dashboard(
 def _server(port: int, secret: str, team: Team, *, read_only: bool) -> subprocess.Popen[bytes]:
     given = ["--port", str(port), "--host", team.host]
     return subprocess.Popen(  # noqa: S603 - our own module, a number and an address
-        [sys.executable, "-P", "-m", "dashboard.server", *given],  # -P: see `engine.children`
+        [sys.executable, "-P", "-m", "dashboard.server", *given],  # -P: see `engine.basics.children`
         env={
             **os.environ,
             ENVIRONMENT_VARIABLE: str(data_home()),

@@ -16,13 +16,14 @@ import typer
 from pydantic import ValidationError
 from rich.table import Table
 
+from engine.basics.home import data_home
+from engine.basics.progress import ProgressLine
+from engine.basics.text import duration, percent, price, printed_change, visible
 from engine.cli.output import Screen, echo
 from engine.cli.programs import file_bytes
 from engine.dataset import read_dataset
 from engine.errors import ConfigurationError, DatasetError, NotFoundError, RunError, StoreError, first_problem
 from engine.export.hero import result_sentences, result_shown
-from engine.home import data_home
-from engine.progress import ProgressLine
 from engine.runs.prepare import check_keys, estimate_run
 from engine.runs.spec import Named, RunSpec, no_gain_by_ray
 from engine.runs.spending import check_spending
@@ -34,7 +35,6 @@ from engine.search.objective import Objective
 from engine.store.queue import WAITING
 from engine.store.rows import RunRow, TrialRow
 from engine.store.store import Store
-from engine.text import duration, percent, price, printed_change, visible
 
 
 def run_demo(optimizer: str | None, sample: str | None) -> int:

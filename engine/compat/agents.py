@@ -20,11 +20,11 @@ from engine.errors import (
 from engine.modules.module import Answerer
 from engine.modules.predict import Predict
 from engine.modules.react import inputs_and, named
-from engine.prediction import Prediction
 from engine.signature import InputField, OutputField, Signature, ensure_signature
+from engine.signature.prediction import Prediction
+from engine.signature.types.textual import History, Reasoning
+from engine.signature.types.tool import ToolCall, ToolCallResults, ToolCalls
 from engine.tools.function import Tool, as_tool
-from engine.types.textual import History, Reasoning
-from engine.types.tool import ToolCall, ToolCallResults, ToolCalls
 
 SUBMIT = "submit"
 

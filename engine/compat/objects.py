@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any, TypedDict
 
 from engine.errors import LMError
-from engine.prediction import Prediction
+from engine.signature.prediction import Prediction
 
 
 class LMBillingError(LMError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from engine.text import one_case
+from engine.basics.text import one_case
 
 
 class Doubt(NamedTuple):

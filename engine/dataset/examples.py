@@ -14,11 +14,11 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any, Literal, get_args, get_origin
 
+from engine.basics.text import cut, first_of
+from engine.basics.value_parsing import Convention, convention_of, plain_numbers, read_dates
 from engine.dataset.table import Dataset, RowProblem, missing_column
 from engine.errors import DatasetError, EngineError
 from engine.records import Example
-from engine.text import cut, first_of
-from engine.written import Convention, convention_of, plain_numbers, read_dates
 
 Parse = Callable[[str, Any], Any]
 

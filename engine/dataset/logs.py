@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from engine.basics.text import counted
 from engine.dataset.logged import (
     READERS,
     Json,
@@ -24,7 +25,6 @@ from engine.dataset.logged import (
 )
 from engine.dataset.table import RawTable
 from engine.errors import DatasetError
-from engine.text import counted
 
 LOG_FORMS: dict[LogForm, str] = {
     "chat": "a log of chat completions",

@@ -13,10 +13,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from engine.basics.similarity import merged_spellings, near_pairs, nearest_choice, odd_labels, told_share
+from engine.basics.text import counted, one_case, percent
 from engine.dataset.profiling import comes_later
 from engine.dataset.splitting import first_with_few_values
-from engine.similarity import merged_spellings, near_pairs, nearest_choice, odd_labels, told_share
-from engine.text import counted, one_case, percent
 
 Kind = Literal[
     "blank", "outside", "spelling", "duplicate", "conflict", "column", "leak", "near", "odd", "long", "imbalance",

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal
 
+from engine.basics.value_parsing import convention_of, is_date, plain_numbers, unit_of
 from engine.dataset.table import Dataset
-from engine.written import convention_of, is_date, plain_numbers, unit_of
 
 Kind = Literal["number", "yes_no", "category", "date", "text", "json", "empty"]
 

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
 
+from engine.basics.text import counted
 from engine.dataset.structured import read_json
 from engine.dataset.table import Dataset, RawTable, RowProblem, build_dataset
 from engine.dataset.unpacking import read_unpacked
 from engine.errors import DatasetError
-from engine.text import counted
 
 EXTENSIONS = ("csv", "tsv", "txt", "json", "jsonl", "xlsx", "parquet")
 LARGEST_FILE = 200_000_000

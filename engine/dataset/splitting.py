@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol
 
+from engine.basics.text import counted, first_of, one_case, percent
 from engine.errors import DatasetError
 from engine.records import Example, content_hash
-from engine.text import counted, first_of, one_case, percent
 
 SIDES = ("train", "validation", "test")
 SMALLEST = {"train": 4, "validation": 3, "test": 3}

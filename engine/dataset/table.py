@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from engine.basics.text import first_of, harmless
 from engine.errors import DatasetError
-from engine.text import first_of, harmless
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,7 +18,7 @@ import zipfile
 from collections.abc import Callable
 from typing import Any, Literal
 
-from engine.children import Child, limit_memory
+from engine.basics.children import Child, limit_memory
 from engine.dataset.structured import (
     TooLargeError,
     read_json,

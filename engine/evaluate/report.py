@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, Unpack
 import orjson
 
 from engine import loop
+from engine.basics.home import write_whole
+from engine.basics.progress import ProgressLine
+from engine.basics.statistics import Interval, mean_interval, resampled_interval
+from engine.basics.text import counted, cut, harmless, percent
 from engine.callbacks import observed
 from engine.errors import ConfigurationError, MetricError, RunError
 from engine.evaluate.rows import Runner, refuse_rows_without_inputs
-from engine.home import write_whole
 from engine.metrics.base import Grade, Scorer, metric_name, usable_metric
 from engine.metrics.whole_set import WholeSetMetric
 from engine.modules.module import as_program
-from engine.prediction import Prediction
-from engine.progress import ProgressLine
 from engine.records import Example, Outcome, json_value
 from engine.runtime import current
-from engine.statistics import Interval, mean_interval, resampled_interval
-from engine.text import counted, cut, harmless, percent
+from engine.signature.prediction import Prediction
 
 if TYPE_CHECKING:
     from engine.modules.module import Module

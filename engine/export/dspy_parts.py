@@ -262,7 +262,7 @@ def search_in(found):
 """
 
 NEAREST = '''
-from engine.similarity import NearestTexts, text_of_values
+from engine.basics.similarity import NearestTexts, text_of_values
 
 
 class Nearest(dspy.Predict):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.basics.home import write_whole
 from engine.errors import EngineError, ProgramFileError
 from engine.export.dspy_parts import (
     ADAPTERS,
@@ -27,7 +28,6 @@ from engine.export.dspy_parts import (
     TOOL_CODE,
 )
 from engine.export.program import ProgramFile, json_text, literal, program_file, quotable
-from engine.home import write_whole
 from engine.lm.choice import ModelChoice, is_offline
 from engine.modules.module import Module
 from engine.modules.predict import FIELD, Predict, reasoning_first

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from engine.basics.text import visible
 from engine.errors import EngineError, ProgramFileError, entry_named
 from engine.export.alone import standalone
 from engine.export.container import container, zipped
@@ -35,7 +36,6 @@ from engine.lm.choice import ModelChoice, key_variable
 from engine.pipeline.spec import FieldSpec, StepSpec
 from engine.records import json_form
 from engine.registry import get_adapter
-from engine.text import visible
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter

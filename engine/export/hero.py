@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from engine.search.final_test import FinalTestCost
-from engine.text import (
+from engine.basics.text import (
     change_in_percent,
     counted,
     in_points,
@@ -21,11 +20,12 @@ from engine.text import (
     short,
     time_taken,
 )
+from engine.search.final_test import FinalTestCost
 
 if TYPE_CHECKING:
     import jinja2
 
-    from engine.text import PrintedChange
+    from engine.basics.text import PrintedChange
 
 VERDICTS = {
     "better": ("Better", "good"),

@@ -25,6 +25,7 @@ from pydantic import (
 
 from engine import runtime
 from engine.adapters import get_adapter
+from engine.basics.text import visible
 from engine.errors import EngineError, ProgramFileError, ProgramFileMissingError, first_problem
 from engine.lm.choice import ModelChoice
 from engine.lm.client import make_lm
@@ -33,7 +34,6 @@ from engine.pipeline.build import build_program
 from engine.pipeline.corpora import with_passages
 from engine.pipeline.spec import AdapterName, PipelineSpec
 from engine.records import Candidate, json_value
-from engine.text import visible
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM

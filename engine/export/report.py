@@ -12,6 +12,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from engine.basics.text import (
+    chosen_from,
+    counted,
+    cut,
+    difference,
+    duration,
+    percent,
+    price,
+    short,
+    signed,
+)
 from engine.export.hero import (
     VERDICTS,
     Turn,
@@ -24,17 +35,6 @@ from engine.export.hero import (
 )
 from engine.records import Candidate, Demo, value_text
 from engine.search.leader import Lead, known_trials, outlines
-from engine.text import (
-    chosen_from,
-    counted,
-    cut,
-    difference,
-    duration,
-    percent,
-    price,
-    short,
-    signed,
-)
 
 if TYPE_CHECKING:
     from engine.store.rows import CandidateRow, RunRow, TrialRow

@@ -13,9 +13,9 @@ from typing import Any
 
 import orjson
 
+from engine.basics.text import harmless, is_formula, visible
 from engine.export.report import ReportRow
 from engine.records import json_form, value_text
-from engine.text import harmless, is_formula, visible
 
 LONGEST_CELL = 32_000
 """Excel takes 32,767 characters in a cell and calls the file damaged where there are more."""

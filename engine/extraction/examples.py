@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.documents.paged import PagedDocument, read_document
+from engine.dataset.documents.paged import PagedDocument, read_document
 from engine.errors import DatasetError
 from engine.modules.extract import Scan, document_pieces
 from engine.records import Example as Row
-from engine.types.media import Image
+from engine.signature.types.media import Image
 
 TEXT_KEYS = ("text", "document", "review", "content", "input", "body")
 """Keys of a dict in which its plain text is looked for."""

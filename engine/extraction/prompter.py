@@ -16,6 +16,7 @@ from pydantic_core import from_json
 
 from engine import loop
 from engine.errors import ConfigurationError, EngineError
+from engine.evaluate.streaming import StreamListener, StreamResponse, streamify
 from engine.extraction import saved as folders
 from engine.extraction.confidence import Calibration, Method, agreement, mean_probability, right_fields
 from engine.extraction.examples import Example, Placeholders, Sources, example_of
@@ -41,7 +42,6 @@ from engine.records import Candidate, json_value
 from engine.runtime import context, current
 from engine.search.estimate import Estimate
 from engine.signature.nested import RECURSION, nested_fields
-from engine.streaming import StreamListener, StreamResponse, streamify
 
 OnError = Literal["raise", "return"]
 

@@ -12,10 +12,10 @@ from pydantic import BaseModel
 from engine.errors import ConfigurationError
 from engine.extraction.examples import Example
 from engine.modules.extract import Extract
-from engine.prediction import Prediction
 from engine.records import Candidate, Demo, StepState
 from engine.signature import InputField, OutputField, Signature, make_signature
-from engine.types.media import Image
+from engine.signature.prediction import Prediction
+from engine.signature.types.media import Image
 
 RECORD, TEXT, DOCUMENT, PICTURES, PLACEHOLDERS = "record", "output", "document", "pictures", "placeholders"
 STEP = "read"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from engine.documents.evidence import Evidence
+from engine.dataset.documents.evidence import Evidence
 from engine.extraction.reading import TunedPrompts
 from engine.records import Candidate, Usage
 from engine.search.verdict import Verdict

@@ -12,10 +12,10 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from engine.basics.home import write_whole
 from engine.errors import EngineError, ProgramFileError, ProgramFileMissingError, first_problem
 from engine.extraction.confidence import Calibration
 from engine.extraction.fields import TextOutput
-from engine.home import write_whole
 from engine.signature.nested import nested_fields
 
 _log = logging.getLogger(__name__)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from engine.basics.text import counted
 from engine.errors import (
     ConfigurationError,
     DatasetError,
@@ -45,7 +46,6 @@ from engine.search.estimate import Estimate, estimate
 from engine.search.freeze import Freeze
 from engine.search.settings import Recorder
 from engine.search.verdict import verdict
-from engine.text import counted
 
 _log = logging.getLogger(__name__)
 

@@ -25,8 +25,8 @@ from typing import Any
 
 import orjson
 
+from engine.basics.home import data_home
 from engine.errors import LMError, StoreError
-from engine.home import data_home
 from engine.lm.base import Choice, Reply
 from engine.records import Usage
 

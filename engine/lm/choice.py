@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from engine.basics.text import cut
 from engine.errors import ConfigurationError
-from engine.text import cut
 
 Protocol = Literal["offline", "local", "openai", "litellm"]
 

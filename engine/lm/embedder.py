@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine import loop
+from engine.basics.similarity import DIMENSIONS, hashed
 from engine.errors import BadReplyError, ConfigurationError
 from engine.lm.base import Choice, Reply, Request
 from engine.lm.choice import OFFLINE_EMBEDDINGS
@@ -19,7 +20,6 @@ from engine.lm.client import LM, Transport
 from engine.lm.exchange import texts_of, vector_of, vectors_of
 from engine.lm.transports.openai_http import OpenAITransport
 from engine.records import Usage
-from engine.similarity import DIMENSIONS, hashed
 
 if TYPE_CHECKING:
     import numpy as np

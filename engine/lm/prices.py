@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import orjson
 
+from engine.basics.home import data_home, write_whole
 from engine.errors import ConfigurationError, StoreError
-from engine.home import data_home, write_whole
 from engine.lm.choice import find_provider
 from engine.lm.local.sources import hosted_choice
 

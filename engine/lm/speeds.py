@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import orjson
 
+from engine.basics.home import data_home, write_whole
 from engine.errors import StoreError
-from engine.home import data_home, write_whole
 
 # Calls after which earlier ones count less and less, and models whose speed is stored: those asked last.
 _REMEMBERED, _MOST_PLACES = 500, 500

@@ -12,8 +12,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from engine.basics.home import data_home, write_whole
 from engine.errors import ConfigurationError, UnknownNameError
-from engine.home import data_home, write_whole
 from engine.lm.choice import ModelChoice
 
 PREFIX = "tuned/"

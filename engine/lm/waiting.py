@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from engine.basics.text import duration
 from engine.errors import LMError
 from engine.lm.exchange import Reply, Request
 from engine.records import Usage
-from engine.text import duration
 
 if TYPE_CHECKING:
     from engine.lm.client import LM

@@ -15,6 +15,7 @@ Only judges ask a model, through the gate that counts every call. A metric knows
 
 from __future__ import annotations
 
+from engine.basics.text import normalize_text
 from engine.metrics.base import Grade, Metric, MetricOptions, WorkedExample, grade
 from engine.metrics.matching import (
     EM,
@@ -25,7 +26,6 @@ from engine.metrics.matching import (
     answer_passage_match,
 )
 from engine.metrics.similarity import F1, TokenF1
-from engine.text import normalize_text
 
 __all__ = [
     "EM",

@@ -19,9 +19,9 @@ from typing import Any, ClassVar, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine import loop
+from engine.basics.text import plain_text, quoted, shortened
 from engine.errors import ConfigurationError, MetricError, first_problem
 from engine.records import Example
-from engine.text import plain_text, quoted, shortened
 
 Scorer = Callable[..., Any]
 """A Metric, or a function of (example, prediction, trace=None)."""

@@ -14,6 +14,8 @@ from typing import Any
 
 from pydantic import Field
 
+from engine.basics.text import as_text, quoted
+from engine.basics.value_parsing import currency_of, read_dates, read_numbers
 from engine.errors import ConfigurationError, entry_named
 from engine.lm.choice import OFFLINE_EMBEDDINGS
 from engine.metrics.base import Case, Grade, Metric, MetricOptions
@@ -22,8 +24,6 @@ from engine.metrics.matching import ExactMatch, NumberWithin, same
 from engine.metrics.python_code import PythonMetric
 from engine.metrics.similarity import EditDistance, EmbeddingSimilarity
 from engine.records import json_value
-from engine.text import as_text, quoted
-from engine.written import currency_of, read_dates, read_numbers
 
 
 class Exact(Metric):

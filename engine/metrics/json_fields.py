@@ -11,13 +11,13 @@ import orjson
 from pydantic import BaseModel, Field, field_validator
 
 from engine import loop
+from engine.basics.text import quoted
 from engine.errors import EngineError
 from engine.metrics.base import Case, FieldGrade, Grade, Metric, MetricOptions, WorkedExample
 from engine.metrics.comparers import PredefinedScore, make_comparer, parse_comparers, written_comparers
 from engine.metrics.matching import ExactMatch, same
 from engine.records import json_value, leaves, plain_path
 from engine.signature.nested import named
-from engine.text import quoted
 
 _MOST_NAMED = 6
 _ABSENT: Any = object()

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from engine.adapters.chat import ChatAdapter
 from engine.adapters.values import format_value
+from engine.basics.text import percent, quoted
 from engine.errors import AdapterParseError, ConfigurationError
 from engine.lm.base import BaseLM
 from engine.lm.choice import ModelChoice, is_offline
@@ -22,7 +23,6 @@ from engine.metrics.base import AwaitedMetric, Case, Grade, MetricOptions, Worke
 from engine.records import Example
 from engine.runtime import current
 from engine.signature import InputField, OutputField, Signature
-from engine.text import percent, quoted
 
 
 class Judge(AwaitedMetric):

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
+from engine.basics.text import as_text, normalize_text, plain_text, quoted
+from engine.basics.value_parsing import last_number
 from engine.errors import ConfigurationError
 from engine.metrics.base import Grade, Metric, MetricOptions, WorkedExample
-from engine.text import as_text, normalize_text, plain_text, quoted
-from engine.written import last_number
 
 if TYPE_CHECKING:
     import regex

@@ -6,10 +6,10 @@ import ast
 
 from pydantic import Field, field_validator
 
+from engine.basics.text import quoted
 from engine.errors import ConfigurationError
 from engine.metrics.base import AwaitedMetric, Case, Grade, MetricOptions, WorkedExample, as_grade
 from engine.records import json_value
-from engine.text import quoted
 from engine.tools.interpreter import PythonInterpreter
 
 

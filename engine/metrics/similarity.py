@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from engine.basics.similarity import unit
+from engine.basics.text import as_text, normalize_text, percent, plain_text, quoted
 from engine.lm.choice import OFFLINE_EMBEDDINGS
 from engine.metrics.base import AwaitedMetric, Case, Grade, Metric, MetricOptions, WorkedExample
 from engine.metrics.matching import accepted_answers, missing_words, token_f1
-from engine.similarity import unit
-from engine.text import as_text, normalize_text, percent, plain_text, quoted
 
 LONGEST_GRADED = 50_000
 """Characters of a text that are compared: some comparisons take the product of both lengths."""

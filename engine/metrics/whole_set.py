@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from engine.basics.statistics import resampled_interval
+from engine.basics.text import plain_text, quoted, signed
 from engine.metrics.base import Grade, Metric, MetricOptions, WorkedExample, joined
 from engine.metrics.matching import ExactMatch, number_in
 from engine.records import Evaluation
-from engine.statistics import resampled_interval
-from engine.text import plain_text, quoted, signed
 
 Rows = Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
 """(example, prediction) pairs; an empty prediction is a failed row."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from engine import loop
+from engine.basics.text import normalize_text
 from engine.errors import (
     AdapterParseError,
     AuthenticationFailedError,
@@ -21,17 +22,16 @@ from engine.errors import (
 from engine.modules.assertions import Attempt
 from engine.modules.module import Answerer, CallRange, Module
 from engine.modules.predict import Predict
-from engine.prediction import Completions, Prediction
 from engine.records import json_value
 from engine.runtime import context, current
 from engine.signature import AnySignature, InputField, OutputField, Signature, ensure_signature
-from engine.text import normalize_text
+from engine.signature.prediction import Completions, Prediction
 from engine.tools.function import shown
 
 if TYPE_CHECKING:
+    from engine.evaluate.streaming import StreamGate
     from engine.lm.base import BaseLM, Reply, Request
     from engine.runtime import Middleware, Send
-    from engine.streaming import StreamGate
 
 
 TEMPERATURE = 1.0

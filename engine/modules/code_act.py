@@ -13,8 +13,8 @@ from typing import Any
 from engine.errors import SandboxError
 from engine.modules.predict import ChainOfThought
 from engine.modules.react import OUTPUT_LIMIT, Agent, ToolStep, Trajectory, failed, inputs_and, named
-from engine.prediction import Prediction
 from engine.signature import AnySignature, InputField, OutputField, Signature
+from engine.signature.prediction import Prediction
 from engine.tools.function import as_tool
 from engine.tools.interpreter import PythonInterpreter, Sandbox, dialect_of
 

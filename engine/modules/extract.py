@@ -15,20 +15,20 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from engine import loop
 from engine.adapters.json import JSONAdapter
-from engine.documents.evidence import Evidence, evidence_for, next_to_name
-from engine.documents.paged import PagedDocument, read_document
+from engine.basics.text import counted, first_of
+from engine.dataset.documents.evidence import Evidence, evidence_for, next_to_name
+from engine.dataset.documents.paged import PagedDocument, read_document
 from engine.errors import AdapterParseError, ContextWindowExceededError, DatasetError, first_problem
 from engine.lm.choice import is_offline
 from engine.modules.module import Answerer
 from engine.modules.predict import Predict
-from engine.prediction import Prediction
 from engine.records import json_value
 from engine.runtime import context, current
 from engine.signature import AnySignature, OutputField, Signature, ensure_signature
-from engine.text import counted, first_of
-from engine.types.base import split_data_uri
-from engine.types.media import PDF, File, Image
-from engine.types.textual import Document
+from engine.signature.prediction import Prediction
+from engine.signature.types.base import split_data_uri
+from engine.signature.types.media import PDF, File, Image
+from engine.signature.types.textual import Document
 
 EVIDENCE, QUOTES = "evidence", "quotes"
 

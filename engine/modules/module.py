@@ -27,7 +27,7 @@ from engine.runtime import tracked
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM
     from engine.modules.predict import Predict
-    from engine.prediction import Prediction
+    from engine.signature.prediction import Prediction
 
 
 class CallRange(NamedTuple):

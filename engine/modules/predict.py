@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any, Self, cast, get_origin
 
 from engine import callbacks as hooks
 from engine import loop
+from engine.basics.similarity import NearestTexts, text_of_values
 from engine.errors import ConfigurationError
 from engine.lm.history import callers
 from engine.lm.middleware import send
 from engine.modules import state
 from engine.modules.module import Answerer, CallRange, Module
-from engine.prediction import Prediction
 from engine.records import Demo, Example, StepState, json_value
 from engine.runtime import current, tracked
 from engine.signature import AnySignature, InputField, OutputField, Signature, ensure_signature
 from engine.signature.grammar import type_text, without_none
-from engine.similarity import NearestTexts, text_of_values
+from engine.signature.prediction import Prediction
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter

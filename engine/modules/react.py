@@ -24,7 +24,6 @@ from engine.errors import (
 )
 from engine.modules.module import Answerer, CallRange, Module
 from engine.modules.predict import ChainOfThought, Predict
-from engine.prediction import Prediction
 from engine.records import StepState
 from engine.signature import (
     AnySignature,
@@ -34,8 +33,9 @@ from engine.signature import (
     ensure_signature,
     make_signature,
 )
+from engine.signature.prediction import Prediction
+from engine.signature.types.base import Part, Type
 from engine.tools.function import Tool, as_tool, shown
-from engine.types.base import Part, Type
 
 
 class ToolStep(Predict):

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from engine import loop
+from engine.basics.similarity import NearestTexts
 from engine.callbacks import watched
 from engine.errors import ConfigurationError
 from engine.modules.module import Answerer
-from engine.prediction import Prediction
 from engine.records import Example
 from engine.runtime import current
-from engine.similarity import NearestTexts
+from engine.signature.prediction import Prediction
 
 NO_RETRIEVER = "No retriever is set. Call engine.configure(rm=engine.BM25('folder of texts')) first, or pass one: Retrieve(rm=...)."
 

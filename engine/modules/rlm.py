@@ -17,9 +17,9 @@ from engine.modules.code_act import code_of
 from engine.modules.module import CallRange
 from engine.modules.predict import NO_MODEL, ChainOfThought
 from engine.modules.react import Agent, ToolStep, Trajectory, failed
-from engine.prediction import Prediction
 from engine.runtime import current
 from engine.signature import AnySignature, InputField, OutputField, Signature, make_signature
+from engine.signature.prediction import Prediction
 from engine.tools.function import Tool, as_tool, shown
 from engine.tools.interpreter import PythonInterpreter, Sandbox, dialect_of, sandboxed
 

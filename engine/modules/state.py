@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from engine.adapters import ADAPTERS, get_adapter
+from engine.basics.home import write_whole
 from engine.errors import (
     ConfigurationError,
     EngineError,
@@ -26,7 +27,6 @@ from engine.errors import (
     RunError,
     StepMissingError,
 )
-from engine.home import write_whole
 from engine.lm.base import BaseLM, models_shared
 from engine.lm.keys import without_secrets
 from engine.runtime import current

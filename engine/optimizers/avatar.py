@@ -11,13 +11,13 @@ from typing import Any, Self
 
 from pydantic import model_validator
 
+from engine.basics.text import listed
 from engine.optimizers.base import TUNE_FIELDS, Optimizer, Options, option
 from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.optimizers.shared.texts import rewritten, step_values, tunable_parts, worst_runs
 from engine.records import Candidate, Outcome
 from engine.search.contract import Ask, Problem, Propose, Score, Search, Steps
 from engine.signature import InputField, OutputField, Signature
-from engine.text import listed
 
 
 class AvatarOptions(Options):

@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
+from engine.basics.text import counted
 from engine.metrics.base import Metric
 from engine.search.budget import Budget
-from engine.text import counted
 
 PASSES = {"Quick": 2, "Balanced": 8.5, "Thorough": 24}
 """Plan -> how many times its search can go over all rows to choose by."""

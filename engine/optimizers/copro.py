@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import Any
 
+from engine.basics.text import listed
 from engine.optimizers.base import TUNE_FIELDS, Optimizer, Options, option
 from engine.optimizers.shared.leaderboard import Leaderboard, lowered
 from engine.optimizers.shared.texts import (
@@ -23,7 +24,6 @@ from engine.optimizers.shared.texts import (
 from engine.records import Candidate
 from engine.search.contract import Problem, Propose, Search
 from engine.signature import InputField, OutputField, Signature
-from engine.text import listed
 
 
 class COPROOptions(Options):

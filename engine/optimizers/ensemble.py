@@ -15,8 +15,8 @@ from typing import Any, Self
 from engine.errors import ConfigurationError, ProgramFileError
 from engine.modules import state
 from engine.modules.module import Module
-from engine.prediction import Prediction
 from engine.records import content_hash, json_value
+from engine.signature.prediction import Prediction
 
 Reduce = Callable[[list[Any]], Any]
 

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engine.basics.similarity import rarity, total_weight, words
+from engine.basics.text import counted
 from engine.optimizers.base import Optimizer, Options, Program, option
 from engine.records import Candidate, Demo, Example, Outcome
 from engine.search.contract import Keep, Problem, Score, Search, Steps, is_cut
 from engine.search.wording import SOLVING
-from engine.similarity import rarity, total_weight, words
-from engine.text import counted
 
 METRIC_THRESHOLD = option(
     None,

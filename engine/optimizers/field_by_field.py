@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
-from engine.documents.evidence import evidence_for
-from engine.documents.paged import read_document
+from engine.basics.text import counted, listed
+from engine.dataset.documents.evidence import evidence_for
+from engine.dataset.documents.paged import read_document
 from engine.optimizers.base import Optimizer, Options, option
 from engine.optimizers.shared.leaderboard import Leaderboard, lowered
 from engine.optimizers.shared.texts import (
@@ -24,7 +25,6 @@ from engine.optimizers.shared.texts import (
 from engine.records import Candidate, Evaluation, Outcome, plain_path
 from engine.search.contract import Problem, Propose, Score, Search, is_cut
 from engine.signature import InputField, OutputField, Signature
-from engine.text import counted, listed
 
 _SHOWN_ERRORS, _AROUND = 8, 160
 

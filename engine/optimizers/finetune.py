@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.basics.text import counted
 from engine.metrics.base import Metric
 from engine.optimizers.base import option
 from engine.optimizers.few_shot import MAX_ERRORS, METRIC_THRESHOLD, Rules, bootstrap, teacher_of
@@ -26,7 +27,6 @@ from engine.optimizers.shared.training import (
 )
 from engine.records import Outcome
 from engine.search.contract import Problem, Search, Train, together
-from engine.text import counted
 
 
 class BootstrapFinetuneOptions(TrainOptions):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from engine.basics.text import percent
 from engine.optimizers.base import Optimizer, Options, option
 from engine.optimizers.shared.leaderboard import Leaderboard, lowered
 from engine.optimizers.shared.texts import (
@@ -27,7 +28,6 @@ from engine.optimizers.shared.texts import (
 from engine.records import Candidate, Demo, Evaluation, Outcome
 from engine.search.contract import Ask, Keep, Problem, Propose, Score, Search, Steps, is_cut
 from engine.signature import InputField, OutputField, Signature
-from engine.text import percent
 
 
 class SIMBAOptions(Options):

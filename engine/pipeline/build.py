@@ -17,9 +17,9 @@ from engine.pipeline.check import spec_problems
 from engine.pipeline.signatures import signature_of
 from engine.pipeline.spec import Condition, FieldSpec, PipelineSpec, StepSpec, exclude_each_other, holds
 from engine.pipeline.strategies import STRATEGIES
-from engine.prediction import Prediction
 from engine.records import Candidate, StepState
 from engine.runtime import context, current
+from engine.signature.prediction import Prediction
 
 AT_ONCE = 8
 """Items of a list that are worked on at the same time."""

@@ -15,10 +15,10 @@ from typing import Literal
 from engine import loop
 from engine.errors import DatasetError, PipelineError
 from engine.pipeline.spec import CorpusSpec, PipelineSpec, StepSpec
-from engine.prediction import Prediction
 from engine.retrieval.base import Retriever
 from engine.retrieval.corpus import Corpus, read_corpus
 from engine.retrieval.indexes import BM25, Embeddings
+from engine.signature.prediction import Prediction
 
 SHIPPED = "sample_data/"
 """A corpus whose file starts with this and is not on disk is one of those that are installed with Tuneboard."""

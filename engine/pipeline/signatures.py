@@ -8,10 +8,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from engine.basics.text import listed
 from engine.errors import SignatureError
 from engine.pipeline.spec import FieldSpec, StepSpec
 from engine.signature import InputField, OutputField, Signature, make_signature
-from engine.text import listed
 
 
 @lru_cache(maxsize=256)

@@ -25,9 +25,9 @@ from pydantic import (
     model_serializer,
 )
 
+from engine.basics.text import LONGEST_NAME, cut
 from engine.lm.choice import ModelChoice
 from engine.signature.grammar import FieldType, read_field_type, read_type
-from engine.text import LONGEST_NAME, cut
 
 Name = Annotated[str, AfterValidator(lambda name: cut(name, LONGEST_NAME))]
 """A name that is cut where it is read, so that a longer one in a file or an old draft stops no page."""

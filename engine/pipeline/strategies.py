@@ -19,9 +19,9 @@ from engine.modules.react import OUTPUT_LIMIT, ReAct
 from engine.modules.retrieve import Retrieve
 from engine.pipeline.corpora import CorpusRetriever
 from engine.pipeline.spec import StepOptions
-from engine.prediction import Prediction
 from engine.runtime import current
 from engine.signature import InputField, OutputField, Signature, make_signature
+from engine.signature.prediction import Prediction
 from engine.tools.function import Tool, shown
 from engine.tools.interpreter import DIALECT, PythonInterpreter
 

@@ -17,11 +17,11 @@ from typing import Any, ClassVar, Self
 import orjson
 
 from engine import loop
+from engine.basics.home import write_whole
 from engine.callbacks import watched
 from engine.errors import ConfigurationError, EngineError, ProgramFileError, ProgramFileMissingError
-from engine.home import write_whole
-from engine.prediction import Prediction
 from engine.retrieval.corpus import CHUNK, Corpus, Passage, read_corpus
+from engine.signature.prediction import Prediction
 
 _FORMAT = "tuneboard.index"
 _MAIN = "index.json"

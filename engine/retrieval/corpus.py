@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.dataset import read_dataset
-from engine.documents.paged import read_document
+from engine.dataset.documents.paged import read_document
 from engine.errors import DatasetError
 from engine.records import content_hash
 

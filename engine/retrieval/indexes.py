@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Self
 import orjson
 
 from engine import loop
+from engine.basics.similarity import search_words, unit
 from engine.errors import ConfigurationError
 from engine.lm.embedder import Embedder
 from engine.retrieval.base import Hit, Retriever, checked_k
 from engine.retrieval.corpus import CHUNK, Corpus
-from engine.similarity import search_words, unit
 
 if TYPE_CHECKING:
     import bm25s

@@ -10,8 +10,8 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
+from engine.basics.text import visible
 from engine.lm.keys import without_keys
-from engine.text import visible
 
 
 class LogFile(RotatingFileHandler):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from engine.basics.text import counted, listed
 from engine.dataset import Dataset, Split, UsableRows, read_dataset, sample_rows, split_rows, usable_rows
 from engine.dataset.splitting import label_of
 from engine.dataset.table import FIRST_ROW
@@ -37,7 +38,6 @@ from engine.runs.spec import (
 from engine.search.freeze import check_frozen
 from engine.search.settings import Settings, seed_of
 from engine.store.rows import FROM_ELSEWHERE
-from engine.text import counted, listed
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.basics.text import percent
 from engine.errors import (
     ConfigurationError,
     DatasetError,
@@ -30,7 +31,6 @@ from engine.search.backends.contract import BackendChoice
 from engine.search.budget import Budget
 from engine.search.freeze import Freeze, check_frozen
 from engine.search.objective import Objective
-from engine.text import percent
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter

@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from engine.basics.text import counted, dollars
 from engine.errors import RunError
 from engine.records import Usage
 from engine.search.budget import Budget
 from engine.store.rows import RunRow, Spent
 from engine.store.spend import month_of
 from engine.store.store import Store
-from engine.text import counted, dollars
 
 WORDS: dict[str, Callable[[float], str]] = {"calls": lambda n: counted(int(n), "call"), "usd": dollars}
 

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
+from engine.basics.home import data_home
+from engine.basics.text import cut
 from engine.errors import ConfigurationError
-from engine.home import data_home
 from engine.lm.choice import ModelChoice, find_provider, find_route
 from engine.lm.local.sources import hosted_choice
 from engine.pipeline.spec import CorpusSpec, PipelineSpec
 from engine.runs.spec import ProjectDraft, RunSpec
 from engine.search.backends.contract import BackendChoice
 from engine.store.store import Store
-from engine.text import cut
-from engine.users import user_file
+from engine.store.users import user_file
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset

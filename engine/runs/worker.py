@@ -52,6 +52,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from engine import loop
+from engine.basics.text import change_in_percent
 from engine.errors import EngineError, RunError, StoreError, first_problem
 from engine.lm import cache
 from engine.lm.slots import FOLDER, SharedLimit, shared_limit
@@ -76,7 +77,6 @@ from engine.search.verdict import best_static, not_tested, verdict
 from engine.store.rows import NOT_DONE, TESTING, RequestRow, RunRow
 from engine.store.runs import CANCELLED
 from engine.store.store import FILE_NAME, Store
-from engine.text import change_in_percent
 
 BUSY_SECONDS = 5.0
 LOOK_SECONDS = 1.0

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from engine.basics.text import counted, dollars, duration, short
 from engine.errors import (
     BudgetExhaustedError,
     ConfigurationError,
@@ -32,7 +33,6 @@ from engine.lm.exchange import message_tokens
 from engine.lm.middleware import answer
 from engine.lm.waiting import Patience, another_request, patience
 from engine.records import Usage
-from engine.text import counted, dollars, duration, short
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM, Reply, Request

@@ -16,6 +16,7 @@ from itertools import count
 from typing import Any, cast
 
 from engine import loop
+from engine.basics.text import cut
 from engine.errors import AdapterParseError, BudgetExhaustedError, MetricError, RunError
 from engine.lm.waiting import Patience
 from engine.modules.predict import Predict
@@ -42,7 +43,6 @@ from engine.search.scoring import Scoring, Slots
 from engine.search.settings import Control, Recorder, SearchResult, Settings, Trial, make_problem, seed_of
 from engine.search.training import Trainings
 from engine.search.wording import closing_message
-from engine.text import cut
 
 _log = logging.getLogger(__name__)
 

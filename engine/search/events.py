@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from engine.basics.text import counted, percent
 from engine.records import Candidate, Evaluation, Outcome, Usage
-from engine.text import counted, percent
 
 Split = Literal["train", "validation", "test", "teacher"]
 

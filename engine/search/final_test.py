@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.text import counted, duration, price
+from engine.basics.text import counted, duration, price
 
 
 @dataclass(frozen=True, slots=True)

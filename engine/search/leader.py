@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine.statistics import DIFFERENCE_SD, Interval, mean_interval, paired_difference
+from engine.basics.statistics import DIFFERENCE_SD, Interval, mean_interval, paired_difference
 
 if TYPE_CHECKING:
     from engine.store.rows import TrialRow

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from engine.basics.text import listed
 from engine.records import Candidate, Evaluation, Outcome
 from engine.search.contract import Ask, Keep, MakeSearch, Problem, Score, Search, relay
 from engine.search.objective import add_scores, chosen, figures
 from engine.search.wording import kept_sentence
-from engine.text import listed
 
 # Rows of the first look, after which models that are surely too bad are left out.
 _FIRST_LOOK = 24

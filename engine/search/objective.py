@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from engine.basics.statistics import mean_interval, paired_interval
+from engine.basics.text import PrintedChange, printed_change
 from engine.records import Candidate, Outcome
 from engine.search.wording import good_enough_sentence
-from engine.statistics import mean_interval, paired_interval
-from engine.text import PrintedChange, printed_change
 
 Goal = Literal["score", "cheapest", "fastest", "front"]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from engine.progress import ProgressLine
+from engine.basics.progress import ProgressLine
+from engine.basics.text import percent
 from engine.search.budget import Budget
 from engine.search.events import (
     BudgetSpent,
@@ -14,7 +15,6 @@ from engine.search.events import (
 )
 from engine.search.leader import LeaderPath
 from engine.search.settings import Recorder
-from engine.text import percent
 
 
 class SearchProgress:

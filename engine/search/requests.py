@@ -11,13 +11,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
+from engine.basics.text import percent
 from engine.errors import EngineError
 from engine.records import Candidate, Evaluation, whole_trials
 from engine.search.budget import Budget, Ledger
 from engine.search.contract import Keep, Score
 from engine.search.events import Note
 from engine.search.settings import Trial
-from engine.text import percent
 
 BY_HAND = "by hand"
 POLL_SECONDS = 0.1

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from engine.adapters.chat import ChatAdapter
+from engine.basics.text import counted
 from engine.errors import ConfigurationError
 from engine.lm.waiting import LONGEST_GAP
 from engine.modules.react import ToolStep
@@ -31,7 +32,6 @@ from engine.search.contract import Meter, Problem
 from engine.search.events import Event, Split
 from engine.search.freeze import Freeze
 from engine.search.objective import Objective
-from engine.text import counted
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from engine.basics.statistics import paired_interval
+from engine.basics.text import PrintedChange, in_percent, in_points, printed_change
 from engine.records import Candidate, Evaluation
 from engine.search.wording import untested_sentence, verdict_sentence
-from engine.statistics import paired_interval
-from engine.text import PrintedChange, in_percent, in_points, printed_change
 
 if TYPE_CHECKING:
     from engine.search.settings import Trial

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from engine.basics.text import counted, in_points, listed, percent
 from engine.records import whole_trials
-from engine.text import counted, in_points, listed, percent
 
 if TYPE_CHECKING:
     from engine.search.objective import Figures, Objective

@@ -28,8 +28,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from engine.errors import ConfigurationError, EngineError, LMError, first_problem
+from engine.evaluate.streaming import StatusMessage, StreamListener, StreamResponse, streamify
 from engine.serve.contract import RESPONSES, TOO_SLOW, Contract, failure_message, wrong_request
-from engine.streaming import StatusMessage, StreamListener, StreamResponse, streamify
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import pydantic
 from pydantic.fields import FieldInfo
 
+from engine.basics.text import listed
 from engine.errors import SignatureError, UnknownFieldError
 from engine.signature.grammar import Names, caller_names, check_name, parse_sides, type_text
 from engine.signature.nested import nested_fields
-from engine.text import listed
 
 Role = Literal["input", "output"]
 ROLE = "__dspy_field_type"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.users import User
+from engine.store.users import User
 
 OF_PROJECT = ("runs", "feedback", "grades", "versions", "members", "spend")
 OF_RUN = ("candidates", "trials", "outcomes", "events", "requests", "links", "sends")

@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 import orjson
 
+from engine.basics.text import listed
 from engine.errors import (
     AccessError,
     NotFoundError,
@@ -34,7 +35,6 @@ from engine.errors import (
 )
 from engine.records import json_form
 from engine.store.migrations import SCHEMA_VERSION, migrate
-from engine.text import listed
 
 BUSY_SECONDS = 15.0
 

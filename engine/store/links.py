@@ -8,7 +8,7 @@ import time
 from engine.errors import RunError
 from engine.store.connection import StorePart
 from engine.store.rows import LinkRow
-from engine.users import token_hash
+from engine.store.users import token_hash
 
 DAYS = (1, 7, 30, 90)
 """Days that a link may work."""

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from engine.basics.text import LONGEST_NAME, cut
 from engine.errors import NotFoundError
 from engine.store.connection import StorePart, from_json, to_json
 from engine.store.rows import FROM_ELSEWHERE, DatasetRow, FeedbackRow, ProjectRow, VersionRow
-from engine.text import LONGEST_NAME, cut
 
 
 class Projects(StorePart):

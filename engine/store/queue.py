@@ -15,13 +15,13 @@ from itertools import count
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from engine.basics.text import counted
 from engine.errors import RunError, StoreError, first_problem
 from engine.store.connection import Connection, StorePart
 from engine.store.processes import process_lives, process_start
 from engine.store.projects import Settings
 from engine.store.rows import NO_TURN_AFTER, RunRow
 from engine.store.runs import Runs, check_free, seconds_silent
-from engine.text import counted
 
 SETTING = "limits"
 WAITING = "Waiting: "

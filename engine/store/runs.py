@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, get_args
 
+from engine.basics.text import LONGEST_NAME, cut
 from engine.errors import RunError
 from engine.records import Usage
 from engine.store.connection import StorePart, from_json
@@ -24,7 +25,6 @@ from engine.store.rows import (
     RunRow,
     RunState,
 )
-from engine.text import LONGEST_NAME, cut
 
 MOST_AT_ONCE = 500
 """Runs that one query reads by their ids."""

@@ -10,7 +10,7 @@ import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from engine.home import data_home
+from engine.basics.home import data_home
 from engine.store.access import limits
 from engine.store.archive import Archive
 from engine.store.connection import BUSY_SECONDS, Connection
@@ -21,7 +21,7 @@ from engine.store.queue import Queue
 from engine.store.runs import Requests, Runs
 from engine.store.spend import Spend
 from engine.store.trials import Events, Trials
-from engine.users import User
+from engine.store.users import User
 
 FILE_NAME = "tuneboard.db"
 
@@ -70,7 +70,7 @@ class Store:
 
     @classmethod
     def open(cls, home: Path | None = None, *, read_only: bool = False) -> Store:
-        """Open the store of a data folder (the default one: `engine.home.data_home`), made where there is none.
+        """Open the store of a data folder (the default one: `engine.basics.home.data_home`), made where there is none.
 
         Raises StoreError, StoreTooNewError or StoreLockedError with a message to show.
         """

@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from engine.basics.similarity import words
 from engine.errors import TrainingError
 from engine.lm.base import BaseLM, Choice, Reply, Request
 from engine.records import Usage
-from engine.similarity import words
 from engine.training.contract import (
     ChatRow,
     Order,

@@ -17,11 +17,11 @@ import orjson
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, create_model
 
 from engine import loop
+from engine.basics.text import shortened
 from engine.callbacks import watched
 from engine.errors import ConfigurationError, EngineError, ToolArgumentsError, ToolError, ToolTimeoutError
 from engine.records import json_value
-from engine.text import shortened
-from engine.types.tool import ToolForm
+from engine.signature.types.tool import ToolForm
 
 _DOC_LINE = re.compile(r"^\s*(?::param\s+)?(\w+)\s*(?:\([^)]*\))?\s*:\s*(\S.*)$")
 _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

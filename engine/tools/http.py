@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import orjson
 
-from engine.addresses import checked_url, connector, limited_body, private_refusal
+from engine.basics.addresses import checked_url, connector, limited_body, private_refusal
 from engine.errors import ConfigurationError, ToolError
 from engine.tools.function import TIMEOUT, Tool, written_out
 

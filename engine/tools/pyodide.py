@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from engine import loop
+from engine.basics.home import data_home
 from engine.callbacks import observed
 from engine.errors import ConfigurationError, SandboxError, SandboxMemoryError
-from engine.home import data_home
 from engine.records import json_value
 from engine.tools.function import shown
 from engine.tools.interpreter import LONGEST_TRACEBACK, SEEN_BY_CODE, Execution, HostSide, Sandbox

@@ -18,9 +18,9 @@ from typing import Any, BinaryIO, Literal
 import orjson
 from pydantic import BaseModel
 
+from engine.basics.text import shortened
 from engine.errors import EngineError
 from engine.lm.local.jobs import Completion
-from engine.text import shortened
 from engine.training.contract import ChatRow, TrainSettings
 
 STATE, OPTIMIZER, SCHEDULE = "trainer_state.json", "optimizer.safetensors", "schedule.json"

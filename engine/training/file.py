@@ -12,11 +12,11 @@ from typing import ClassVar
 
 import orjson
 
+from engine.basics.home import data_home, write_whole
+from engine.basics.text import counted
 from engine.errors import ConfigurationError, TrainingError
-from engine.home import data_home, write_whole
 from engine.lm.exchange import message_tokens
 from engine.records import strict_json_form
-from engine.text import counted
 from engine.training.contract import ChatRow, Order, Progress, Trained, TrainingEstimate, Watch
 
 FOLDER = "training"

@@ -19,8 +19,9 @@ from typing import ClassVar, Literal
 import orjson
 from pydantic import BaseModel, ValidationError
 
+from engine.basics.home import data_home, write_whole
+from engine.basics.text import duration, listed
 from engine.errors import ConfigurationError, EngineError, ModelNotFoundError, TrainingError
-from engine.home import data_home, write_whole
 from engine.lm.local.sources import (
     CHECKPOINTS,
     LOCAL,
@@ -40,7 +41,6 @@ from engine.lm.tuned import (
     tuned_models,
 )
 from engine.records import content_hash
-from engine.text import duration, listed
 from engine.training.child import RESUMED_FROM, Message, Work
 from engine.training.contract import Order, Progress, Trained, TrainingEstimate, Watch
 from engine.training.file import FOLDER, long_rows

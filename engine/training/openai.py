@@ -21,8 +21,9 @@ import aiohttp
 import orjson
 from pydantic import BaseModel, ValidationError
 
+from engine.basics.home import write_whole
+from engine.basics.text import cut, dollars, listed
 from engine.errors import ConfigurationError, EngineError, LMError, MissingKeyError, TrainingError
-from engine.home import write_whole
 from engine.lm.choice import ModelChoice, Route, find_route
 from engine.lm.keys import Secret, key_for, without_keys
 from engine.lm.local.sources import is_trained
@@ -30,7 +31,6 @@ from engine.lm.transports import failures
 from engine.lm.transports.failures import Place
 from engine.lm.transports.openai_http import Answered, ask_endpoint
 from engine.lm.tuned import PREFIX, TunedModel, get_tuned, model_folder, name_for, save_tuned
-from engine.text import cut, dollars, listed
 from engine.training.contract import Order, Progress, Trained, TrainingEstimate, TrainSettings, Watch
 from engine.training.file import long_rows, training_lines
 from engine.training.turns import Share, only_training

@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from engine.home import write_whole
+from engine.basics.home import write_whole
 from engine.records import content_hash, strict_json_form
 from engine.training.contract import Order
 

@@ -10,7 +10,7 @@ from typing import Protocol, Self
 import orjson
 from pydantic import ValidationError
 
-from engine.children import Child
+from engine.basics.children import Child
 from engine.errors import TrainingError
 from engine.loop import in_thread
 from engine.training.child import Message, Work, out_of_memory
@@ -34,7 +34,7 @@ class Lines(Protocol):
 
 
 class Process(Protocol):
-    """A process that trains: `engine.children.Child`, or one on another machine. Its methods may wait, and run on threads."""
+    """A process that trains: `engine.basics.children.Child`, or one on another machine. Its methods may wait, and run on threads."""
 
     @property
     def code(self) -> int | None:

@@ -20,11 +20,11 @@ import transformers
 import trl
 from safetensors.torch import load_file, save_file
 
+from engine.basics.home import write_whole
+from engine.basics.text import counted
 from engine.errors import InvalidRequestError, TrainingError
-from engine.home import write_whole
 from engine.lm.local.sources import CHECKPOINTS
 from engine.lm.local.weights import Writer, chat_ids, load_base
-from engine.text import counted
 from engine.training.child import OPTIMIZER, RESUMED_FROM, SCHEDULE, STATE, Channel, Message, Work
 from engine.training.contract import ChatRow, TrainSettings
 

@@ -121,7 +121,7 @@ def _timed(read: Callable[[int], int], documents: int) -> dict[str, float]:
 def large_pdf(_url: str, pages: int) -> dict[str, float]:
     """Read a PDF of many pages within 1 GB, draw three of them, and look for a record of forty values."""
     import engine
-    from engine.children import limit_memory
+    from engine.basics.children import limit_memory
     from sample_data.invoices import Paper, file_of
 
     texts = _texts()

@@ -13,7 +13,7 @@ from support.pages.dashboard_server import Server
 
 from dashboard.state import launching, reading
 from dashboard.state.editing import drafts
-from engine.home import READ_ONLY_VARIABLE
+from engine.basics.home import READ_ONLY_VARIABLE
 from engine.pipeline.templates import SAMPLES
 from engine.runs.spec import Named, ProjectDraft
 from engine.runs.worker import work

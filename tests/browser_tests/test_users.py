@@ -18,7 +18,7 @@ from dashboard.state.editing import drafts
 from engine.pipeline.templates import SAMPLES
 from engine.runs.spec import Named
 from engine.runs.worker import work
-from engine.users import USERS_VARIABLE, UserFile
+from engine.store.users import USERS_VARIABLE, UserFile
 
 
 class Team:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import aiohttp
 import pytest
 
-from engine.addresses import checked_url, connector, is_public
+from engine.basics.addresses import checked_url, connector, is_public
 from engine.errors import ToolError
 from engine.tools.http import http_tool, openapi_tools
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from engine.children import Child
+from engine.basics.children import Child
 
 
 def test_a_child_answers_and_ends():
@@ -43,6 +43,6 @@ def test_code_in_the_folder_that_we_were_started_in_is_not_run(tmp_path, monkeyp
 
 
 def test_memory_beyond_the_limit_is_a_memory_error():
-    code = "from engine.children import limit_memory; limit_memory(10**8); b = bytearray(10**9)"
+    code = "from engine.basics.children import limit_memory; limit_memory(10**8); b = bytearray(10**9)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stderr.strip().endswith("MemoryError")

@@ -71,7 +71,7 @@ def test_names_are_sorted_and_unknown_ones_fail():
     assert engine.evaluate.answer_exact_match is engine.answer_exact_match
 
 
-@pytest.mark.parametrize("package", ["engine", "engine.types", "engine.extraction"])
+@pytest.mark.parametrize("package", ["engine", "engine.signature.types", "engine.extraction"])
 def test_the_stub_of_a_package_is_its_list_of_names(package):
     module = importlib.import_module(package)
     listed = homes(package)

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from engine.statistics import mean_interval, paired_interval, student_quantile
+from engine.basics.statistics import mean_interval, paired_interval, student_quantile
 
 
 def test_agresti_min_against_the_formula_of_the_paper():

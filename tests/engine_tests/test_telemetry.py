@@ -13,7 +13,7 @@ from support.servers.openai_server import OpenAIServer
 
 import engine
 from engine.errors import LMError
-from engine.telemetry import OpenTelemetryCallback
+from engine.evaluate.telemetry import OpenTelemetryCallback
 from engine.testing import ScriptedLM
 
 KEY = "sk-test-very-secret-0123456789"

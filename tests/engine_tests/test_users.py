@@ -3,7 +3,7 @@
 import pytest
 
 from engine.errors import ConfigurationError
-from engine.users import Team, User, UserFile
+from engine.store.users import Team, User, UserFile
 
 
 def test_a_users_token_lets_in_that_user_and_a_new_one_replaces_it(tmp_path):

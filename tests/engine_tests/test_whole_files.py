@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import engine
-from engine import home
+from engine.basics import home
 
 SETUP = """
 import csv, resource, signal, sys
@@ -44,7 +44,7 @@ def write(second):
     saved.write(at, saved.Saved(system_prompt="new" if second else "old"))
 """,
     "the file of users": """
-from engine.users import UserFile
+from engine.store.users import UserFile
 def write(second):
     UserFile(at / "users").add("eva" if second else "ada")
 """,

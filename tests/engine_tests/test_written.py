@@ -7,13 +7,13 @@ import datetime
 import pytest
 
 from engine.adapters.values import UnreadableError, parse_value
+from engine.basics.value_parsing import convention_of, plain_numbers, read_dates, read_numbers
 from engine.dataset import profile, read_dataset, usable_rows
-from engine.documents.evidence import evidence_for
-from engine.documents.paged import read_document
+from engine.dataset.documents.evidence import evidence_for
+from engine.dataset.documents.paged import read_document
 from engine.lm.offline.text import numbers_in as offline_numbers
 from engine.metrics import NumberWithin
 from engine.metrics.comparers import make_comparer
-from engine.written import convention_of, plain_numbers, read_dates, read_numbers
 
 SPELLINGS = {
     "1.234,50 EUR": 1234.5,

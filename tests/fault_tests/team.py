@@ -37,7 +37,7 @@ from engine.runs.results.archive import bring_back, put_away
 from engine.runs.spec import ModelChoice, Named, ProjectDraft
 from engine.runs.worker import work
 from engine.store.store import FILE_NAME, Store
-from engine.users import USERS_VARIABLE, UserFile
+from engine.store.users import USERS_VARIABLE, UserFile
 
 SECRET = "Ada's secret project"
 CANARIES = {"OPENAI_API_KEY": "sk-canary-openai-0123456789", "TEAM_SECRET": "canary-of-the-team-42"}

@@ -38,7 +38,7 @@ judges, embeddings, training. It is passed in the dashboard's process, before th
 KEYS = "engine.lm.keys:key_for"
 """A key goes to its own provider, or to the address that it is named for."""
 
-ADDRESSES = "engine.addresses:connector"
+ADDRESSES = "engine.basics.addresses:connector"
 """No address of this machine or a private network, whatever name or redirect leads there."""
 
 DOORS: dict[str, str] = {
@@ -51,13 +51,13 @@ DOORS: dict[str, str] = {
     "engine/training/sft.py": "engine.training.local:find_base",
     "engine/training/grpo_child.py": "engine.training.local:find_base",
     "engine/search/backends/ray.py": "engine.runs.trust:harmless",  # its address: an administrator's, see Settings
-    "engine/types/media.py": ADDRESSES,
+    "engine/signature/types/media.py": ADDRESSES,
     "engine/tools/http.py": ADDRESSES,
-    "engine/addresses.py": "engine.addresses:is_public",
+    "engine/basics/addresses.py": "engine.basics.addresses:is_public",
     # processes of this machine, without a shell
-    "engine/children.py": "engine.children:Child",
-    "engine/dataset/unpacking.py": "engine.children:Child",
-    "engine/training/pipe.py": "engine.children:Child",
+    "engine/basics/children.py": "engine.basics.children:Child",
+    "engine/dataset/unpacking.py": "engine.basics.children:Child",
+    "engine/training/pipe.py": "engine.basics.children:Child",
     "engine/lm/local/serving.py": "engine.lm.local.sources:find_source",
     "engine/store/processes.py": "engine.store.processes:process_start",
     "engine/tools/pyodide.py": "engine.tools.pyodide:PyodideInterpreter",
@@ -67,7 +67,7 @@ DOORS: dict[str, str] = {
     "engine/retrieval/colbert.py": "engine.retrieval.colbert:ColBERTv2",  # Python only: no data names it
     "engine/tools/mcp.py": "engine.tools.mcp:MCPServer",  # Python only
     "engine/compat/datasets.py": "engine.compat.datasets:DataLoader",  # Python only
-    "engine/telemetry.py": "engine.telemetry:OpenTelemetryCallback",  # the environment's address
+    "engine/evaluate/telemetry.py": "engine.evaluate.telemetry:OpenTelemetryCallback",  # the environment's address
     # servers: they listen
     "engine/cli/serve.py": "engine.cli.serve:serve_dashboard",
     "engine/serve/app.py": "engine.serve.app:make_app",
@@ -135,9 +135,9 @@ def test_every_check_of_the_list_is_there(check):
 
 def test_pages_send_through_the_one_door_alone():
     for name, path in modules("dashboard"):
-        near = {"engine.lm.client", "engine.lm.connection", "engine.children", *SENDING}
+        near = {"engine.lm.client", "engine.lm.connection", "engine.basics.children", *SENDING}
         used = {one for one in near if any(is_part(part, [one]) for part in imported(path))}
-        allowed = {"engine.children"} if DOORS.get(name) == USERS else IN_DASHBOARD.get(name, set())
+        allowed = {"engine.basics.children"} if DOORS.get(name) == USERS else IN_DASHBOARD.get(name, set())
         assert used <= allowed, f"{name} sends by itself: {used - allowed}"
 
 

@@ -9,11 +9,11 @@ from engine.lm.choice import PROVIDERS
 from engine.loop import run
 from engine.pipeline.build import build_program
 from engine.pipeline.templates import SAMPLES
-from engine.prediction import Prediction
 from engine.registry import ADAPTERS, MODULES, OPTIMIZERS, name_of
 from engine.runs.spec import sample_bytes
 from engine.search.contract import Keep, Propose, Score, Train, Training, relay
 from engine.search.driver import Driver
+from engine.signature.prediction import Prediction
 from engine.store.store import FILE_NAME, Store
 from engine.testing import ScriptedLM
 from engine.testing.contract import toy_settings

@@ -1,7 +1,7 @@
 """Program files for tests."""
 
+from engine.basics.home import write_whole
 from engine.export.program import program_file, to_text
-from engine.home import write_whole
 
 
 def save_program(spec, candidate, path, **more):

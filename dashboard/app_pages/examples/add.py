@@ -17,10 +17,10 @@ from dashboard.state.editing import examples, starting
 from dashboard.state.models import title_of
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
+from engine.basics.text import counted
 from engine.runs.child.new_rows import NewRows
 from engine.runs.intake.attachments import BroughtFile
 from engine.runs.spec import ModelChoice
-from engine.text import counted
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset

@@ -16,8 +16,8 @@ from dashboard.state.editing import examples
 from dashboard.state.writing import read_only
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
+from engine.basics.text import counted
 from engine.runs.spec import ProjectDraft
-from engine.text import counted
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset

@@ -15,11 +15,11 @@ from dashboard.state.models import lacking, title_of
 from dashboard.state.writing import read_only
 from dashboard.views.prompts import calls_a_row
 from dashboard.views.text import escape_markdown
+from engine.basics.text import counted, price
 from engine.dataset.logs import COMMENT
 from engine.pipeline.spec import FieldSpec
 from engine.runs.child.playground import MOST_ROWS
 from engine.runs.spec import ModelChoice
-from engine.text import counted, price
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset

@@ -18,10 +18,10 @@ from dashboard.state.editing.examples import findings_of, split_of
 from dashboard.state.writing import read_only
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
+from engine.basics.similarity import LOOKED_AT
+from engine.basics.text import counted
 from engine.pipeline.spec import PipelineSpec
 from engine.runs.spec import ProjectDraft, SplitSpec
-from engine.similarity import LOOKED_AT
-from engine.text import counted
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset

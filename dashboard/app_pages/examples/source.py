@@ -16,9 +16,9 @@ from dashboard.components.start_box import BoxWords, brought_box
 from dashboard.state import reading
 from dashboard.state.editing import drafts, examples, records, starting
 from dashboard.views.text import distinct, escape_markdown
+from engine.basics.text import counted
 from engine.pipeline.spec import PipelineSpec
 from engine.runs.intake.attachments import TEXT, BroughtFile, attached_path
-from engine.text import counted
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset
@@ -58,7 +58,7 @@ def _thumbnail(cell: str, row: int) -> None:
 
 
 def _picture(cell: str) -> bytes | None:
-    from engine.types.media import media_type
+    from engine.signature.types.media import media_type
 
     content = b""
     if cell.startswith("data:image/") and ";base64," in cell[:60]:

@@ -30,10 +30,10 @@ from dashboard.state.editing.steps import title_of
 from dashboard.state.writing import read_only
 from dashboard.views.glossary import NUMBERED, explain
 from dashboard.views.text import escape_markdown
+from engine.basics.text import counted, in_percent, percent
 from engine.errors import EngineError
 from engine.pipeline.spec import FieldSpec, PipelineSpec
 from engine.runs.spec import ProjectDraft
-from engine.text import counted, in_percent, percent
 
 if TYPE_CHECKING:
     from engine.dataset import ColumnProfile, Dataset, RowProblem

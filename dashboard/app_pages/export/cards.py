@@ -15,14 +15,14 @@ from dashboard.state import candidates, reading
 from dashboard.state.writing import read_only, writing
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
+from engine.basics.home import data_home
+from engine.basics.text import counted, percent
 from engine.errors import EngineError
 from engine.export.answering import option
 from engine.export.container import own_key_variables, serve_command
 from engine.export.formats import EXPORTS, ExportFormat, get_export
 from engine.export.program import ProgramFile, read_program
-from engine.home import data_home
 from engine.store.rows import RunRow, VersionRow
-from engine.text import counted, percent
 
 
 def taken_note(run: RunRow) -> None:

@@ -14,12 +14,12 @@ from dashboard.components import ui
 from dashboard.components.tables import small_table
 from dashboard.state import reading
 from dashboard.state.writing import writing
+from engine.basics.text import counted
 from engine.dataset.reading import LARGEST_FILE
 from engine.runs.results.archive import FOLDER, SUFFIX, bring_back, put_away
 from engine.store.archive import BroughtBack
 from engine.store.rows import RunRow
-from engine.text import counted
-from engine.users import USERS_VARIABLE
+from engine.store.users import USERS_VARIABLE
 
 MOST = 20
 PROBLEM = "archive_problem"

@@ -24,11 +24,11 @@ from dashboard.views import history
 from dashboard.views.glossary import explain
 from dashboard.views.history import Difference
 from dashboard.views.text import distinct, escape_markdown
+from engine.basics.home import data_home
+from engine.basics.text import counted, percent, points_gained
 from engine.export.hero import result_shown
-from engine.home import data_home
 from engine.search.wording import runs_sentence
 from engine.store.rows import RunRow
-from engine.text import counted, percent, points_gained
 
 FIRST = ("State", "Run", "Before", "After", "Gain", "Verdict", "Started")
 """Columns that fit at a width of 1280 pixels."""

@@ -18,9 +18,9 @@ from dashboard.views.history import best_scores, curve
 from dashboard.views.live import spent
 from dashboard.views.text import escape_markdown
 from dashboard.views.wizard import Step, steps
+from engine.basics.text import counted, percent
 from engine.errors import ConfigurationError, EngineError
 from engine.store.rows import ProjectRow, RunRow
-from engine.text import counted, percent
 
 MENU = {
     "rename": "Rename",

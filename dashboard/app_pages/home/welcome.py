@@ -17,9 +17,9 @@ from dashboard.views.history import table_row
 from dashboard.views.live import progress
 from dashboard.views.text import escape_markdown
 from dashboard.views.wizard import KINDS, grouped
+from engine.basics.text import counted, short
 from engine.pipeline.templates import SAMPLES, Sample
 from engine.store.rows import ProjectRow, RunRow
-from engine.text import counted, short
 
 ALL = "All"
 WAYS = {

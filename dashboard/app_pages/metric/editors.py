@@ -17,6 +17,7 @@ from dashboard.state import playground, reading
 from dashboard.state.editing.drafts import state_of
 from dashboard.state.feedback import answer_text
 from dashboard.views.glossary import explain
+from engine.basics.text import in_percent, percent
 from engine.errors import EngineError
 from engine.metrics.base import Case
 from engine.metrics.custom import BY_NAME, WeightedSum
@@ -25,7 +26,6 @@ from engine.metrics.judge import Rubric
 from engine.metrics.python_code import PythonMetric
 from engine.records import Outcome
 from engine.runs.spec import ProjectDraft
-from engine.text import in_percent, percent
 
 
 def _save_option(project_id: str, name: str, value: Callable[[Mapping[str, object]], object]) -> None:

@@ -14,12 +14,12 @@ from dashboard.state.models import asked_models, title_of
 from dashboard.state.playground import Preview
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
+from engine.basics.statistics import Agreement, agreement, level
+from engine.basics.text import counted, in_percent, percent
 from engine.records import Outcome, value_text
 from engine.registry import get_metric
 from engine.runs.child.playground import error_line
 from engine.runs.spec import ModelChoice
-from engine.statistics import Agreement, agreement, level
-from engine.text import counted, in_percent, percent
 
 
 def metric_preview(now: Current) -> None:

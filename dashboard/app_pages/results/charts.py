@@ -27,10 +27,10 @@ from dashboard.views.candidate_charts import (
 )
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
+from engine.basics.text import counted, in_percent, printed_change
 from engine.records import value_text, whole_trials
 from engine.search.verdict import Credit, step_credit
 from engine.store.rows import CandidateRow, RunRow
-from engine.text import counted, in_percent, printed_change
 
 
 @reading.kept(16, "Comparing each prompt with what it came from")

@@ -13,9 +13,9 @@ from dashboard.state import candidates, more_scores
 from dashboard.state.candidates import MOST, ComparedCandidate, key_of
 from dashboard.views.glossary import explain
 from dashboard.views.text import distinct, escape_markdown, upper_first
+from engine.basics.text import counted
 from engine.records import Demo, StepState, value_text
 from engine.store.rows import RunRow
-from engine.text import counted
 
 
 def candidate_picker(run: RunRow, best: str, runs: Sequence[RunRow]) -> list[ComparedCandidate]:

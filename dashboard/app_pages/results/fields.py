@@ -16,10 +16,10 @@ from dashboard.state import candidates, reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.views.fields import FieldResult, WorstRow, field_results, field_table
 from dashboard.views.text import escape_markdown
+from engine.basics.text import counted
 from engine.records import Outcome
 from engine.runs.spec import make_metric
 from engine.store.rows import RunRow
-from engine.text import counted
 
 
 def field_view(run: RunRow, found: Sequence[ComparedCandidate]) -> None:

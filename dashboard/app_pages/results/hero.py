@@ -21,11 +21,11 @@ from dashboard.views.glossary import explain
 from dashboard.views.models import HEAD, LIKELY
 from dashboard.views.text import escape_markdown
 from dashboard.views.training import compared, comparison_sentence
+from engine.basics.home import data_home
+from engine.basics.text import change_in_percent, short
 from engine.export.hero import VERDICTS, compared_scores, result_sentences, row_figures
-from engine.home import data_home
 from engine.records import whole_trials
 from engine.store.rows import RunRow
-from engine.text import change_in_percent, short
 
 COLOURS = {"good": "green", "bad": "red", "even": "orange"}
 _copy = own_element("copy", "<button type='button'></button>")

@@ -20,8 +20,8 @@ from dashboard.views.labels import (
     score_table,
 )
 from dashboard.views.text import distinct, escape_markdown
+from engine.basics.text import counted
 from engine.store.rows import RunRow
-from engine.text import counted
 
 MANY = 12
 """With more labels than these only those with mistakes are shown at first."""

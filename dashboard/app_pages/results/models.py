@@ -27,9 +27,9 @@ from dashboard.views.models import (
     tuned_on_each,
 )
 from dashboard.views.text import escape_markdown, model_name
+from engine.basics.text import counted
 from engine.runs.spec import RunSpec
 from engine.store.rows import RunRow
-from engine.text import counted
 
 
 def compared_figures(run: RunRow, spec: RunSpec) -> list[ModelFigures]:

@@ -12,10 +12,10 @@ from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.more_scores import Missing, Offer
 from dashboard.state.writing import read_only
 from dashboard.views.text import escape_markdown
+from engine.basics.text import counted, listed, price
 from engine.errors import EngineError
 from engine.runs.spec import ModelChoice
 from engine.store.rows import RunRow
-from engine.text import counted, listed, price
 
 LOOK_SECONDS = 1.0
 PROBLEM = "more_scores_problem"

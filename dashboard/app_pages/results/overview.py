@@ -29,9 +29,9 @@ from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.snapshot import parts
 from dashboard.views.comparison import spread, spread_figure
 from dashboard.views.text import distinct, escape_markdown
+from engine.basics.text import chosen_from
 from engine.export.hero import result_shown
 from engine.store.rows import RunRow
-from engine.text import chosen_from
 
 ADVICE = {
     "unchanged": "To get further: another way of tuning, a larger budget or more examples. The rows below show what still goes wrong.",

@@ -29,12 +29,12 @@ from dashboard.views.comparison import (
 )
 from dashboard.views.glossary import explain
 from dashboard.views.text import distinct, escape_markdown
+from engine.basics.text import counted
 from engine.records import Outcome, json_value, value_text
 from engine.runs.child.playground import PlaygroundAnswer, PlaygroundRequest
 from engine.runs.results.report import step_calls
 from engine.runs.spec import RunSpec
 from engine.store.rows import FeedbackRow, RunRow
-from engine.text import counted
 
 
 def _whole_row(

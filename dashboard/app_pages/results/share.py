@@ -11,10 +11,10 @@ from dashboard.components.share import link_rows
 from dashboard.serving.shared import PATH
 from dashboard.state import reading, users
 from dashboard.state.writing import read_only, writing
+from engine.basics.text import counted
 from engine.store.links import DAYS
 from engine.store.rows import RunRow
-from engine.text import counted
-from engine.users import token_hash
+from engine.store.users import token_hash
 
 USUAL_DAYS = 7
 PROBLEM = "share_link_problem"

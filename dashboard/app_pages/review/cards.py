@@ -13,12 +13,12 @@ from dashboard.state.editing import drafts, examples, starting
 from dashboard.state.editing.steps import change_step, pipeline_of, title_of
 from dashboard.state.models import title_of as model_title
 from dashboard.views.text import escape_markdown
+from engine.basics.text import counted, price
 from engine.errors import EngineError
 from engine.pipeline.spec import FieldSpec
 from engine.registry import METRICS
 from engine.runs.intake.drafting import advised_metric, usual_options
 from engine.runs.spec import Named, ProjectDraft
-from engine.text import counted, price
 
 VALUES_SHOWN = 12
 PROBLEM = "review_problem"

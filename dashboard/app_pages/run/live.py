@@ -19,11 +19,11 @@ from dashboard.state.writing import read_only
 from dashboard.views.glossary import explain
 from dashboard.views.live import ROWS, progress
 from dashboard.views.text import escape_markdown, prompt_name, upper_first
+from engine.basics.text import counted, duration, in_percent, percent, short
 from engine.export.hero import result_shown
 from engine.records import Outcome, Usage
 from engine.search.leader import known_trials
 from engine.store.rows import CandidateRow, RunRow, TrialRow
-from engine.text import counted, duration, in_percent, percent, short
 
 ROWS_SHOWN = 200
 

@@ -12,12 +12,12 @@ from dashboard.state import launching, models, reading
 from dashboard.state.snapshot import Snapshot
 from dashboard.state.writing import read_only
 from dashboard.views.text import escape_markdown, prompt_name
+from engine.basics.text import dollars, duration, percent, short
 from engine.records import Candidate
 from engine.search.budget import LIMIT_WORDS
 from engine.search.final_test import FinalTestCost
 from engine.store.rows import BUDGET, CANDIDATE, SCORE, TESTING, CandidateRow, RequestRow, RunRow
 from engine.store.runs import budget_now
-from engine.text import dollars, duration, percent, short
 
 SEARCHING = ("", "Reading the data", "Scoring the starting prompt", "Searching")
 SHOWN = 4

@@ -17,7 +17,8 @@ from dashboard.state.models import own_key_variable, title_of, wrong_name
 from dashboard.state.writing import check, read_only
 from dashboard.views.glossary import explain
 from dashboard.views.text import distinct, escape_markdown
-from engine.home import data_home
+from engine.basics.home import data_home
+from engine.basics.text import counted, price
 from engine.lm import prices
 from engine.lm.choice import PROVIDERS, Provider, find_provider, is_offline, key_variable
 from engine.lm.connection import LocalServer, local_servers, providers_with_key
@@ -25,7 +26,6 @@ from engine.lm.local.sources import model_title
 from engine.lm.tuned import PREFIX
 from engine.runs.spec import ModelChoice
 from engine.search.backends.contract import BackendName
-from engine.text import counted, price
 
 SHOWN = 8
 

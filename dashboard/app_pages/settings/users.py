@@ -10,9 +10,9 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.tables import data_table, small_table
 from dashboard.state import users
+from engine.basics.text import counted, price, short
 from engine.store.rows import Spent
 from engine.store.spend import month_of
-from engine.text import counted, price, short
 
 BEFORE = "Before there were users"
 

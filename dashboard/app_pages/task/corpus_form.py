@@ -14,10 +14,10 @@ from dashboard.components import ui
 from dashboard.state.writing import check
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
+from engine.basics.home import data_home, write_whole
+from engine.basics.text import counted
 from engine.errors import EngineError, PipelineError
-from engine.home import data_home, write_whole
 from engine.pipeline.spec import CorpusSpec, StepOptions, StepSpec
-from engine.text import counted
 
 TABLES = ("csv", "tsv", "json", "jsonl", "xlsx", "parquet")
 TEXTS = ("txt", "md", "pdf")

@@ -22,10 +22,10 @@ from dashboard.state.editing.steps import (
 from dashboard.views.glossary import explain
 from dashboard.views.pipeline_picture import picture
 from dashboard.views.text import escape_markdown
+from engine.basics.text import counted
 from engine.errors import EngineError
 from engine.pipeline.importers.task import FORMS, guess_form, import_task
 from engine.pipeline.spec import PipelineSpec
-from engine.text import counted
 
 HINT = """A prompt, a chat, a Python class or DSPy program, a JSON Schema, a short form, or one sentence. For example:
 

@@ -14,9 +14,9 @@ from dashboard.components.prompts import messages_view
 from dashboard.views.glossary import explain
 from dashboard.views.prompts import calls_a_row, messages, tokens_of
 from dashboard.views.text import escape_markdown
+from engine.basics.text import counted
 from engine.errors import EngineError
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
-from engine.text import counted
 
 STRATEGIES = {
     "predict": ("Answer directly", "The quickest and cheapest: the model answers at once."),

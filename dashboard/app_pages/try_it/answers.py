@@ -35,10 +35,10 @@ from dashboard.state.playground import (
 )
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
+from engine.basics.text import counted
 from engine.pipeline.spec import FieldSpec
 from engine.records import value_text
 from engine.runs.child.playground import Piece, PlaygroundAnswer, PlaygroundRequest
-from engine.text import counted
 
 OWN = -1
 LARGEST = 20

@@ -12,9 +12,9 @@ from dashboard.state import reading
 from dashboard.state.models import title_of
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown, model_name
+from engine.basics.text import listed
 from engine.runs.spec import ModelChoice, ProjectDraft
 from engine.search.objective import Goal, Objective
-from engine.text import listed
 
 GOALS: dict[Goal, str] = {
     "score": "The best score",

@@ -12,10 +12,10 @@ from dashboard.components.guard import guarded, widget_key
 from dashboard.components.page import Current
 from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
+from engine.basics.text import counted
 from engine.errors import EngineError
 from engine.records import Candidate, StepState, content_hash, value_text
 from engine.search.freeze import Freeze, Part, demo_key
-from engine.text import counted
 
 TITLES: dict[Part, str] = {
     "step": "Everything in it",

@@ -20,12 +20,12 @@ from dashboard.state.writing import read_only
 from dashboard.views.prompts import calls_a_row
 from dashboard.views.text import escape_markdown
 from dashboard.views.wizard import STEPS
+from engine.basics.text import duration, price
 from engine.errors import EngineError
 from engine.optimizers.choose import plans
 from engine.pipeline.spec import PipelineSpec
 from engine.registry import OPTIMIZERS
 from engine.runs.spec import Named, ProjectDraft
-from engine.text import duration, price
 
 if TYPE_CHECKING:
     from engine.search.estimate import Estimate

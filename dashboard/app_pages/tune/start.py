@@ -18,11 +18,11 @@ from dashboard.state.models import asked_models, models_of_steps
 from dashboard.views import history
 from dashboard.views.glossary import explain
 from dashboard.views.text import distinct, escape_markdown
+from engine.basics.text import counted, dollars, duration, price, short
 from engine.errors import EngineError, RunError
 from engine.lm.choice import is_offline
 from engine.runs.spec import Feedback, ModelChoice, RunSpec, no_gain_by_ray
 from engine.store.rows import FeedbackRow, RunRow
-from engine.text import counted, dollars, duration, price, short
 
 if TYPE_CHECKING:
     from engine.search.estimate import Estimate, Range

@@ -15,9 +15,9 @@ from dashboard.state import launching, reading
 from dashboard.state.editing import drafts, examples
 from dashboard.views.documents import record_value, with_value, without_item
 from engine.dataset import Dataset, read_dataset
+from engine.dataset.documents import Page, PagedDocument, read_document
+from engine.dataset.documents.paged import PAGE_BREAK
 from engine.dataset.structured import cell_text
-from engine.documents import Page, PagedDocument, read_document
-from engine.documents.paged import PAGE_BREAK
 from engine.errors import DatasetError, EngineError
 from engine.pipeline.records import paths
 from engine.pipeline.spec import FieldSpec, PipelineSpec

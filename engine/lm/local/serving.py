@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 
-from engine.children import Child
+from engine.basics.children import Child
 from engine.errors import ConfigurationError, TrainingError, UnknownNameError
 from engine.lm.local.sources import find_source, missing_extra
 from engine.lm.tuned import PREFIX, get_tuned

@@ -23,6 +23,7 @@ import peft
 import torch
 import transformers
 
+from engine.basics.text import cut
 from engine.errors import (
     ContextWindowExceededError,
     InvalidRequestError,
@@ -34,7 +35,6 @@ from engine.errors import (
 from engine.lm.exchange import Message
 from engine.lm.local.jobs import Completion, Job
 from engine.lm.local.sources import Source, base_chain
-from engine.text import cut
 
 MOST_ROWS = 64
 """Completions written at once: beyond this a batch gains little and the first answer waits for the last."""

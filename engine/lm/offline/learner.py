@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from engine.basics.text import cut
 from engine.lm.base import BaseLM, Choice, Reply, Request
 from engine.lm.choice import PACED
 from engine.lm.exchange import text_tokens
@@ -48,7 +49,6 @@ from engine.lm.offline.reading import (
 from engine.lm.offline.text import first_sentence, numbers_in, plain_number, similarities, vote
 from engine.lm.offline.writing import described_sentence, wants_writing, write_fields
 from engine.records import Usage
-from engine.text import cut
 
 MODEL = "offline/learner"
 LEAST_SECONDS, MOST_SECONDS = 0.5, 1.4

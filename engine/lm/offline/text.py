@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 
-from engine import written
+from engine.basics import value_parsing as written
 
 
 @lru_cache(maxsize=16384)

@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+from engine.basics.text import listed
 from engine.lm.offline.copying import word_weights
 from engine.lm.offline.labels import SIGNS, sign_between
 from engine.lm.offline.reading import Demo, Prompt, Values, as_text, json_value
 from engine.lm.offline.text import COMMON, numbers_in, sentences, stem, stems, tokens
-from engine.text import listed
 
 Evidence = dict[tuple[str, str], Counter[str]]
 """(output field, value) -> words with their weight."""

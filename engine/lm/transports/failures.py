@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import orjson
 
+from engine.basics.text import cut, visible
 from engine.errors import (
     AuthenticationFailedError,
     BadReplyError,
@@ -30,7 +31,6 @@ from engine.errors import (
 )
 from engine.lm.exchange import Reply
 from engine.lm.keys import NO_KEY, Secret, without_keys
-from engine.text import cut, visible
 
 E = TypeVar("E", bound=LMError)
 LONGEST_QUOTE = 200

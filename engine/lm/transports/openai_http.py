@@ -25,7 +25,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from engine.addresses import limited_body
+from engine.basics.addresses import limited_body
 from engine.errors import LMError
 from engine.lm import streaming
 from engine.lm.base import Choice, Reply, Request

@@ -11,8 +11,8 @@ import random
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+from engine.basics.statistics import paired_difference
 from engine.optimizers.autotune.space import Combination, Space
-from engine.statistics import paired_difference
 
 # A combination is dropped when its chance of beating the best is lower; finalists may have a third of it.
 DROP_BELOW = 0.3

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from engine.basics.similarity import FUNCTION_WORDS, shared, words
 from engine.optimizers.autotune.rules import is_label, row_words
 from engine.records import TraceStep
 from engine.search.contract import Problem
-from engine.similarity import FUNCTION_WORDS, shared, words
 
 # Rows that a rule is checked against.
 _ROWS_CHECKED = 2000

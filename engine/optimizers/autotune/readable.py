@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from engine.basics.text import counted
 from engine.optimizers.autotune.evidence import Evidence
 from engine.optimizers.autotune.merging import text_words
 from engine.optimizers.autotune.rules import row_words
@@ -17,7 +18,6 @@ from engine.optimizers.shared.texts import step_values
 from engine.records import Outcome, PartCredit
 from engine.search.contract import Problem, Propose
 from engine.signature import InputField, OutputField, Signature
-from engine.text import counted
 
 # The least difference of mean scores by which a row counts as fixed or broken.
 _COUNTS = 0.1

@@ -16,11 +16,11 @@ from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
+from engine.basics.similarity import odd_labels, words
 from engine.optimizers.shared.texts import labelled_rows, run_values, step_values
 from engine.records import Outcome
 from engine.search.contract import Problem, Proposal, Propose
 from engine.signature import InputField, OutputField, Signature
-from engine.similarity import odd_labels, words
 
 # How often labels are shuffled, and by how many standard deviations words must say more of the real ones.
 # Tuned on 200 tables whose labels are random: all stayed under 3.

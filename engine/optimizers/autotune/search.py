@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from engine.basics.text import counted, percent
 from engine.optimizers.autotune.evidence import LEAST_ROWS, Evidence
 from engine.optimizers.autotune.readable import Winner
 from engine.optimizers.autotune.rules import is_label, rule_asks, rules_of, words_predict_labels
@@ -18,7 +19,6 @@ from engine.optimizers.autotune.space import Added, Combination, LevelMaker, Spa
 from engine.optimizers.shared.texts import answers_by_key
 from engine.records import Evaluation
 from engine.search.contract import Ask, Keep, Problem, Propose, Score, Search
-from engine.text import counted, percent
 
 if TYPE_CHECKING:
     from engine.optimizers.autotune.optimizer import AutotuneOptions

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from engine.basics.text import counted
 from engine.optimizers.autotune.merging import RuleCheck, merged_rules
 from engine.optimizers.autotune.rules import covering_rows, doubtful_rows
 from engine.optimizers.few_shot import labeled_demo
@@ -14,7 +15,6 @@ from engine.optimizers.shared.texts import other_reasoning
 from engine.records import Candidate, Demo, Outcome, TraceStep
 from engine.search.contract import Problem
 from engine.search.freeze import Part
-from engine.text import counted
 
 if TYPE_CHECKING:
     from engine.optimizers.autotune.evidence import Evidence

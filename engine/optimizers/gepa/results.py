@@ -10,8 +10,8 @@ from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from engine.prediction import Prediction
 from engine.records import Candidate, Evaluation, whole_trials
+from engine.signature.prediction import Prediction
 
 if TYPE_CHECKING:
     from engine.modules.module import Module

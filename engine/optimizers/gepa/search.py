@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from engine.basics.text import listed, percent
 from engine.optimizers.gepa.own import SelectionState, chosen_parts, own_choice, own_proposal, proposal_of
 from engine.optimizers.gepa.pool import Member, Pool
 from engine.optimizers.shared.leaderboard import Leaderboard
@@ -23,7 +24,6 @@ from engine.optimizers.shared.texts import (
 from engine.records import Candidate, Outcome
 from engine.search.contract import Ask, Problem, Propose, Score, Search, Steps, is_cut, relay, together
 from engine.signature import InputField, OutputField, Signature
-from engine.text import listed, percent
 
 if TYPE_CHECKING:
     from engine.optimizers.gepa.optimizer import GEPAOptions

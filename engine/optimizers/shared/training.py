@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import field_validator
 
+from engine.basics.text import counted, one_case
 from engine.lm.choice import variable_name, without_password
 from engine.optimizers.base import Optimizer, Options, option
 from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.records import Candidate, TraceStep
 from engine.search.contract import Keep, Problem, Steps, Train, Training
 from engine.search.training import check_training, with_weights
-from engine.text import counted, one_case
 from engine.training.contract import TrainSettings
 
 if TYPE_CHECKING:

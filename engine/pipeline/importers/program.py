@@ -30,10 +30,10 @@ from engine.pipeline.spec import (
     StepSpec,
 )
 from engine.pipeline.strategies import TOOLS, Judge
-from engine.prediction import Prediction
 from engine.retrieval.base import Retriever
 from engine.signature import Signature
 from engine.signature.grammar import type_text
+from engine.signature.prediction import Prediction
 
 MOST_RUNS = 64
 _ITEMS = 2

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, Field
 
+from engine.basics.text import one_case
 from engine.errors import EngineError, RunError
 from engine.pipeline.spec import FieldSpec
 from engine.runs.child.playground import ModelRequest
-from engine.text import one_case
 
 MOST = 100
 A_CALL = 10

@@ -29,10 +29,10 @@ from engine.runs.spec import (
 )
 
 if TYPE_CHECKING:
+    from engine.evaluate.streaming import StreamResponse
     from engine.lm.base import BaseLM, Reply, Request
     from engine.metrics.base import Metric
     from engine.runtime import Send
-    from engine.streaming import StreamResponse
 
 
 class ModelRequest(Frozen):
@@ -154,10 +154,10 @@ async def _prompt_answer(
     request: PlaygroundRequest, name: str, example: Example, lm: BaseLM, put: Put | None = None
 ) -> PlaygroundAnswer:
     from engine.evaluate.rows import run_rows
+    from engine.evaluate.streaming import every_field
     from engine.metrics.base import any_answer
     from engine.pipeline.build import build_program
     from engine.runtime import context, current
-    from engine.streaming import every_field
 
     calls: list[ModelCall] = []
 
@@ -211,7 +211,7 @@ def example_of(
 ) -> Example:
     """Return an input and what is expected, typed by the task's fields. Raises RunError for what does not fit."""
     from engine.runs.prepare import field_types
-    from engine.types.textual import History
+    from engine.signature.types.textual import History
 
     inputs, outputs = field_types(pipeline)
     values: dict[str, object] = {}
@@ -295,7 +295,7 @@ async def _graded(
     """Return the outcomes of the rows whose answers are given."""
     from engine.evaluate.rows import error_text
     from engine.metrics.base import as_grade
-    from engine.prediction import Prediction
+    from engine.signature.prediction import Prediction
 
     slots = asyncio.Semaphore(AT_ONCE)
     outputs = [f.name for f in request.pipeline.outputs]

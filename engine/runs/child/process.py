@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
+from engine.basics.home import data_home
 from engine.errors import EngineError, first_problem
-from engine.home import data_home
 from engine.lm.slots import FOLDER, SharedLimit, shared_limit
 from engine.runs.child.new_rows import NewRowsRequest, write_rows
 from engine.runs.child.playground import PlaygroundRequest, PreviewRequest, answer_input, answer_rows

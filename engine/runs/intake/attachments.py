@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from engine.adapters.values import parse_value
+from engine.basics.home import data_home, write_whole
 from engine.errors import DatasetError
-from engine.home import data_home, write_whole
-from engine.types.media import PDF, Audio, File, Image, media_type
+from engine.signature.types.media import PDF, Audio, File, Image, media_type
 
 FOLDER = "files"
 LARGEST = 20 * 2**20

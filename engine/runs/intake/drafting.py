@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from engine.basics.text import counted
 from engine.dataset import ColumnProfile, Dataset, guess_mapping, logs, paste_dataset
 from engine.dataset.profiling import LONGEST_CATEGORY
 from engine.errors import DatasetError, EngineError
@@ -23,7 +24,6 @@ from engine.pipeline.infer import infer_mapping, infer_pipeline
 from engine.pipeline.spec import FieldSpec, PipelineSpec
 from engine.runs.intake.attachments import BroughtFile
 from engine.runs.spec import Named
-from engine.text import counted
 
 Source = Literal["upload", "paste"]
 TABLES = (".csv", ".tsv", ".xlsx", ".parquet", ".jsonl", ".ndjson")

@@ -23,11 +23,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from engine.children import limit_memory
+from engine.basics.children import limit_memory
+from engine.basics.text import counted, first_of
+from engine.basics.value_parsing import Convention, convention_of, plain_numbers
 from engine.dataset import ColumnProfile, profile, read_dataset
+from engine.dataset.documents import read_document
 from engine.dataset.structured import cell_text
 from engine.dataset.table import csv_bytes
-from engine.documents import read_document
 from engine.errors import DatasetError, EngineError
 from engine.pipeline.check import usable_name
 from engine.pipeline.importers.step import Imported
@@ -36,8 +38,6 @@ from engine.pipeline.records import DATE, infer_fields, paths, renamed
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.runs.intake.attachments import LARGEST, TEXT, BroughtFile, keep_file
 from engine.runs.spec import Frozen, Named, ProjectDraft
-from engine.text import counted, first_of
-from engine.written import Convention, convention_of, plain_numbers
 
 Json = dict[str, Any]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from engine.basics.home import data_home
 from engine.errors import StoreDamagedError, StoreError
-from engine.home import data_home
 from engine.runs.spec import ProjectDraft, RunSpec
 from engine.runs.trust import foreign_model, harmless, note_addresses
 from engine.store.archive import BroughtBack, opened

@@ -20,6 +20,8 @@ import orjson
 from engine import evaluate, loop, runtime
 from engine.adapters.chat import ChatAdapter
 from engine.adapters.values import format_value
+from engine.basics.home import write_whole
+from engine.basics.text import percent
 from engine.errors import EngineError, RunError
 from engine.export.answering import check_records
 from engine.export.formats import EXPORTS, get_export
@@ -27,16 +29,14 @@ from engine.export.hero import result_shown
 from engine.export.program import ProgramFile, program_file, read_program, to_text
 from engine.export.record_module import record_class
 from engine.export.weights import with_step_models
-from engine.home import write_whole
 from engine.modules.module import Module
-from engine.prediction import Prediction
 from engine.records import Candidate, Evaluation, whole_trials
 from engine.runs.prepare import prepare, with_result
 from engine.runs.results.taken import taken_figures
 from engine.runs.spec import RunSpec
+from engine.signature.prediction import Prediction
 from engine.store.rows import RunRow, VersionRow
 from engine.store.store import Store
-from engine.text import percent
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from engine.basics.text import counted, percent
 from engine.errors import EngineError, RunError
 from engine.records import Candidate, Evaluation, Outcome
 from engine.runs.prepare import Prepared
@@ -26,7 +27,6 @@ from engine.search.driver import Driver
 from engine.search.settings import Settings
 from engine.store.rows import NOT_DONE, OVER, SCORE, RequestRow, RunRow, RunState
 from engine.store.store import Store
-from engine.text import counted, percent
 
 PHASE = "Scoring more rows"
 LABEL = "scored later"

@@ -7,8 +7,8 @@ import textwrap
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
+from engine.basics.text import counted
 from engine.records import Candidate, Demo, value_text
-from engine.text import counted
 
 _RULE = re.compile(r"\s*(?:[-*•]|\d{1,3}[.)])\s+(\S.*)")
 _HEADING = re.compile(r"\s*\S[^\n]{0,60}:\s*$")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from engine.basics.text import percent
 from engine.errors import EngineError, RunError, entry_named
 from engine.export.hero import hero_html, result_shown
 from engine.export.report import ReportRow, report_html
@@ -24,7 +25,6 @@ from engine.search.objective import Objective
 from engine.search.training import chat_rows
 from engine.store.rows import RunRow
 from engine.store.store import Store
-from engine.text import percent
 from engine.training.file import training_lines
 
 

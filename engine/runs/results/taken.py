@@ -5,10 +5,10 @@ from __future__ import annotations
 from statistics import median_high
 from typing import TYPE_CHECKING, Any
 
+from engine.basics.statistics import mean_interval
 from engine.metrics.whole_set import whole_set_figure
 from engine.records import Evaluation, whole_trials
 from engine.search.verdict import verdict
-from engine.statistics import mean_interval
 from engine.store.rows import RunRow
 from engine.store.store import Store
 

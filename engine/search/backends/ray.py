@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine import loop
+from engine.basics.home import data_home
 from engine.errors import ConfigurationError, RunError
-from engine.home import data_home
 from engine.lm.client import LM
 from engine.search.backends import messages
 from engine.search.backends.training_host import gpu_trainer

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from engine import evaluate, loop, runtime
+from engine.basics.home import ENVIRONMENT_VARIABLE
 from engine.errors import ConfigurationError
-from engine.home import ENVIRONMENT_VARIABLE
 from engine.lm.client import LM, with_schema
 from engine.search.backends import messages
 from engine.search.backends.contract import Work, metric_of, program_of

@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
+from engine.basics.text import counted
 from engine.errors import EngineError, RunError
 from engine.evaluate.rows import older_objects_left_alone
 from engine.lm import middleware
 from engine.records import Outcome
 from engine.search.backends import messages
 from engine.search.backends.contract import Heard, Work
-from engine.text import counted
 
 if TYPE_CHECKING:
     from engine.lm.client import LM

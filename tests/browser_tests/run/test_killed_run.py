@@ -14,8 +14,8 @@ from support.servers.openai_server import OpenAIServer
 
 from dashboard.state import launching
 from dashboard.state.editing import drafts
+from engine.basics.text import dollars
 from engine.lm.prices import set_own_price
-from engine.text import dollars
 
 SECONDS = 25
 """Most that a slow machine may take; on a quiet one it is under six."""

@@ -6,12 +6,12 @@ from support.pages.page_frame import open_page
 from dashboard.components import ui
 from dashboard.state import launching, reading, users
 from dashboard.state.editing import drafts
+from engine.basics.home import READ_ONLY_VARIABLE
 from engine.errors import AccessError
-from engine.home import READ_ONLY_VARIABLE
 from engine.pipeline.templates import SAMPLES
 from engine.runs.spec import ModelChoice
 from engine.store.store import Store
-from engine.users import USERS_VARIABLE, UserFile
+from engine.store.users import USERS_VARIABLE, UserFile
 
 
 def entries(words=""):

@@ -10,8 +10,8 @@ from support.fixed_prompt_run import fixed_prompt_run
 from support.pages.page_frame import open_page, said
 
 from dashboard.state import reading
+from engine.basics.text import in_points, percent
 from engine.export.hero import printed_of
-from engine.text import in_points, percent
 
 pytestmark = pytest.mark.usefixtures("home")
 

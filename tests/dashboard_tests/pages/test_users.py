@@ -16,7 +16,7 @@ from engine.runs.child.request import ConnectionRequest, TaskName
 from engine.runs.spec import Named, ProjectDraft
 from engine.store.rows import FROM_ELSEWHERE
 from engine.store.store import Store
-from engine.users import USERS_VARIABLE, UserFile
+from engine.store.users import USERS_VARIABLE, UserFile
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 from support.pages.dashboard_server import Server
 
-from engine.users import USERS_VARIABLE, UserFile
+from engine.store.users import USERS_VARIABLE, UserFile
 
 
 class Provider(BaseHTTPRequestHandler):

@@ -17,7 +17,7 @@ from engine.errors import AccessError, RunError
 from engine.runs.spec import Named
 from engine.runs.worker import work
 from engine.store.store import FILE_NAME, Store
-from engine.users import USERS_VARIABLE, User, UserFile, token_hash
+from engine.store.users import USERS_VARIABLE, User, UserFile, token_hash
 
 
 @pytest.fixture

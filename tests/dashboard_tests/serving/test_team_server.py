@@ -17,7 +17,7 @@ from dashboard.serving import guard
 from engine.records import Usage
 from engine.runs.spec import ProjectDraft
 from engine.store.store import FILE_NAME, Store
-from engine.users import USERS_VARIABLE, UserFile
+from engine.store.users import USERS_VARIABLE, UserFile
 
 MB = 1024 * 1024
 GUIDE = ROOT / "dashboard" / "README.md"

@@ -17,7 +17,7 @@ from dashboard.serving import guard, stream
 from dashboard.serving.front import Front
 from dashboard.serving.guard import SIGN_IN, SIGN_OUT, USER_HEADER, Cookies
 from engine.store.store import FILE_NAME, Store
-from engine.users import URL_VARIABLE, USERS_VARIABLE, User, UserFile
+from engine.store.users import URL_VARIABLE, USERS_VARIABLE, User, UserFile
 
 HERE = "http://127.0.0.1:8501"
 SOCKET = {"origin": HERE, "host": "127.0.0.1:8501"}

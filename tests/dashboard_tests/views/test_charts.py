@@ -4,9 +4,9 @@ from dataclasses import replace
 import pytest
 
 from dashboard.views.score_chart import MOST_DRAWN, score_chart, score_figure
+from engine.basics.statistics import Interval
 from engine.records import Usage
 from engine.search.leader import Lead
-from engine.statistics import Interval
 from engine.store.rows import TrialRow
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dashboard.views.live import feed
+from engine.basics.statistics import Interval
 from engine.records import Usage
 from engine.search.leader import Lead
-from engine.statistics import Interval
 from engine.store.rows import EventRow, TrialRow
 
 PARENTS = {"a": (), "b": ("a",), "c": ("a",)}

@@ -15,7 +15,7 @@ from engine.errors import AdapterParseError
 from engine.lm.base import BaseLM, Reply, Request
 from engine.records import Demo, Example
 from engine.signature import InputField, OutputField, Signature
-from engine.types.textual import History
+from engine.signature.types.textual import History
 
 
 class Triage(Signature):

@@ -14,15 +14,15 @@ from support.servers.openai_server import OpenAIServer
 from typer.testing import CliRunner
 
 import engine.cli
+from engine.basics.home import data_home
+from engine.basics.progress import ProgressLine
 from engine.cli.app import app
 from engine.cli.output import Screen
 from engine.cli.tune import report
 from engine.export.formats import get_export
 from engine.export.program import program_file
-from engine.home import data_home
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
-from engine.progress import ProgressLine
 from engine.store.store import Store
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\rfine \u202egpj.exe\x9b1m"

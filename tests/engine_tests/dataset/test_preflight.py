@@ -7,12 +7,12 @@ import time
 
 import pytest
 
+from engine.basics.similarity import odd_labels
 from engine.dataset import guess_roles, profile, read_dataset
 from engine.dataset.preflight import Table, _telling_columns, preflight
 from engine.dataset.profiling import role_doubts
 from engine.pipeline.templates import SAMPLES, get_sample
 from engine.runs.spec import sample_bytes
-from engine.similarity import odd_labels
 
 BASE = (
     ("the bill is wrong and i was charged twice by you", "billing"),

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.documents import Evidence, evidence_for, read_document
-from engine.written import dates_in, numbers_in, read_dates, read_numbers
+from engine.basics.value_parsing import dates_in, numbers_in, read_dates, read_numbers
+from engine.dataset.documents import Evidence, evidence_for, read_document
 from sample_data.invoices import file_of, papers
 
 PAPERS = tuple(papers())

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from engine.documents import read_document
+from engine.dataset.documents import read_document
 from engine.errors import DatasetError
 from sample_data.invoices import Paper, file_of, papers
 

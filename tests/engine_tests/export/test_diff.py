@@ -1,6 +1,6 @@
 from time import process_time
 
-from engine.text import Line, Segment, difference
+from engine.basics.text import Line, Segment, difference
 
 
 def texts(segments: tuple[Segment, ...] | None, kind: str) -> str:

@@ -227,7 +227,7 @@ def test_the_script_says_plainly_what_was_tuned(tmp_path: Path):
         "self.reply_judge = dspy.ChainOfThought(self.reply_judge.signature)",
     ]
     assert "pip install dspy tuneboard\n" in text
-    assert "from engine.similarity import" in text
+    assert "from engine.basics.similarity import" in text
     assert "self.sort = dspy.ChainOfThought(SORT)" in script(
         tuned(ONE), "http://127.0.0.1:1/v1", tmp_path / "one"
     )

@@ -28,8 +28,8 @@ from engine.metrics.base import Grade
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.records import Demo, Outcome, content_hash
+from engine.signature.types.tool import ToolCallResult
 from engine.store.connection import to_json
-from engine.types.tool import ToolCallResult
 
 OFFLINE = {"name": "offline/learner"}
 ROWS = [f"an old {thing}" for thing in THINGS]

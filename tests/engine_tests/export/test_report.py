@@ -12,6 +12,7 @@ import openpyxl
 import pytest
 from support.run_setup import COLOURS, THINGS, add_data, spec
 
+from engine.basics.statistics import Interval
 from engine.errors import RunError, UnknownNameError
 from engine.export.hero import hero, hero_html, interval_bar
 from engine.export.report import HEIGHT, WIDTH, score_chart
@@ -20,7 +21,6 @@ from engine.records import Candidate, StepState, Usage
 from engine.runs.results.report import run_report, run_results
 from engine.runs.worker import work
 from engine.search.leader import Lead
-from engine.statistics import Interval
 from engine.store.rows import CandidateRow, TrialRow
 from engine.store.store import Store
 

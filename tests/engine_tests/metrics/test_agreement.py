@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.statistics import agreement
+from engine.basics.statistics import agreement
 
 
 def graded(pairs):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from engine import Example, context
+from engine.basics.value_parsing import numbers_in
 from engine.errors import ConfigurationError, UnknownNameError
 from engine.lm.choice import ModelChoice
 from engine.lm.offline.learner import OfflineLM
@@ -21,7 +22,6 @@ from engine.metrics.comparers import EVALUATORS, make_comparer, parse_comparers,
 from engine.metrics.json_fields import JSONMatch, _assigned
 from engine.runs.spec import judge_of
 from engine.testing import DummyLM
-from engine.written import numbers_in
 
 RIGHT = {
     "number": "A-7",

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from engine.basics.text import difference
 from engine.errors import ConfigurationError
 from engine.evaluate.rows import run_rows
 from engine.metrics import Contains, ExactMatch, NumberWithin, TokenF1
@@ -16,9 +17,8 @@ from engine.metrics.matching import Regex
 from engine.metrics.similarity import BLEU, ROUGE, ChrF, EditDistance
 from engine.metrics.whole_set import Correlation
 from engine.modules.module import Module
-from engine.prediction import Prediction
 from engine.records import Example
-from engine.text import difference
+from engine.signature.prediction import Prediction
 
 SECONDS = 20
 """Each takes a second or two; the machine may be busy."""

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from engine import KNNFewShot, context, loop
+from engine.basics.similarity import NearestTexts
 from engine.errors import ConfigurationError
 from engine.modules.predict import Predict
 from engine.optimizers.few_shot_search import BootstrapFewShotWithOptuna
@@ -12,7 +13,6 @@ from engine.optimizers.simba import SIMBA
 from engine.records import Candidate, Demo, Example, StepState
 from engine.search.contract import Score, relay
 from engine.search.driver import Driver
-from engine.similarity import NearestTexts
 from engine.testing import ScriptedLM
 from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings
 

@@ -13,10 +13,10 @@ from engine.metrics.base import Grade
 from engine.metrics.custom import WeightedSum
 from engine.modules.predict import Predict
 from engine.optimizers.gepa.pool import Member, Pool
-from engine.prediction import Prediction
 from engine.records import Candidate, Evaluation, Example, Outcome, StepState
 from engine.search.contract import Propose, Score, relay
 from engine.search.driver import Driver
+from engine.signature.prediction import Prediction
 from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings
 
 ROWS = toy_rows(36)

@@ -13,10 +13,10 @@ from engine.optimizers.copro import COPRO
 from engine.optimizers.ensemble import Ensemble, best_of, majority
 from engine.optimizers.few_shot import BootstrapFewShot, LabeledFewShot
 from engine.optimizers.mipro import MIPROv2
-from engine.prediction import Prediction
 from engine.registry import OPTIMIZERS
 from engine.search.budget import Budget
 from engine.search.driver import Driver
+from engine.signature.prediction import Prediction
 from engine.testing import DummyLM, ScriptedLM
 from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings
 

@@ -26,6 +26,7 @@ from support.run_setup import (
 from support.servers.openai_server import OpenAIServer, default_answer
 
 import engine
+from engine.basics.text import percent
 from engine.cli.tune import report
 from engine.dataset import read_dataset
 from engine.errors import NotFoundError, RunError
@@ -35,7 +36,6 @@ from engine.runs.spec import Named, sample_bytes, sample_draft
 from engine.runs.worker import work
 from engine.search.budget import Budget
 from engine.store.store import Store
-from engine.text import percent
 
 MIPRO = Named(name="MIPROv2", options={"auto": "light"})
 

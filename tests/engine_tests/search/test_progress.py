@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import engine
-from engine.progress import ProgressLine
+from engine.basics.progress import ProgressLine
 from engine.testing import ScriptedLM
 
 SCRIPT = """

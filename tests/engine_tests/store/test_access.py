@@ -10,7 +10,7 @@ from engine.store import access
 from engine.store.migrations import migrate
 from engine.store.rows import FeedbackRow
 from engine.store.store import FILE_NAME, Store
-from engine.users import User
+from engine.store.users import User
 
 ROOT = User("root", administrator=True)
 FEEDBACK = FeedbackRow(1, "r", "c", 1, "Right.", "a", 1.0)

@@ -21,7 +21,7 @@ from engine.runs.results.archive import archives, bring_back, contents, put_away
 from engine.store.migrations import SCHEMA_VERSION
 from engine.store.rows import FROM_ELSEWHERE, FeedbackRow
 from engine.store.store import FILE_NAME, Store
-from engine.users import User
+from engine.store.users import User
 
 OF_RUN = ("candidates", "trials", "outcomes", "events", "requests")
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from engine.basics.text import LONGEST_NAME
 from engine.pipeline.spec import FieldSpec, StepSpec
 from engine.store.store import Store
-from engine.text import LONGEST_NAME
 
 ENDLESS = "n" * 5_000_000
 

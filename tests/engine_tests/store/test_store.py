@@ -10,12 +10,12 @@ import time
 import pytest
 from support.run_setup import wait_for
 
+from engine.basics.text import LONGEST_NAME
 from engine.errors import NotFoundError, RunError, StoreError, StoreLockedError
 from engine.records import Candidate, Demo, Outcome, StepState, TraceStep, Usage
 from engine.store.processes import process_lives
 from engine.store.rows import FROM_ELSEWHERE, LOST_AFTER, SILENT_AFTER
 from engine.store.store import FILE_NAME, Store
-from engine.text import LONGEST_NAME
 
 NASTY = "NUL \x00, emoji 🙂, half an emoji \ud83d, \u202e, " + "long " * 10_000
 

@@ -9,7 +9,7 @@ import pytest
 from support.servers.openai_server import OpenAIServer
 
 import engine
-from engine.streaming import StreamListener, StreamResponse, streamify
+from engine.evaluate.streaming import StreamListener, StreamResponse, streamify
 
 TEXT = "It comes on Monday, by mail."
 CHAT = f"[[ ## reasoning ## ]]\nIt says so.\n\n[[ ## answer ## ]]\n{TEXT}\n\n[[ ## completed ## ]]"

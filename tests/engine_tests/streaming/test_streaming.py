@@ -16,8 +16,7 @@ import engine
 from engine.adapters import XMLAdapter
 from engine.adapters.xml import escaped
 from engine.errors import ConfigurationError, LMError
-from engine.lm.streaming import Chunk
-from engine.streaming import (
+from engine.evaluate.streaming import (
     StatusMessage,
     StatusMessageProvider,
     StreamListener,
@@ -25,7 +24,8 @@ from engine.streaming import (
     streamify,
     streaming_response,
 )
-from engine.streaming.fields import ChatReader, JSONReader, XMLReader
+from engine.evaluate.streaming.fields import ChatReader, JSONReader, XMLReader
+from engine.lm.streaming import Chunk
 from engine.tools.function import Tool
 
 ANSWER = "The sky is blue, because of [[ light ]].\n\nAnd ## so on."

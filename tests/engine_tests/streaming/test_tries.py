@@ -7,14 +7,14 @@ from support.servers.openai_server import OpenAIServer
 
 import engine
 from engine.errors import ConstraintError
-from engine.lm.streaming import Chunk
-from engine.streaming import (
+from engine.evaluate.streaming import (
     StatusMessage,
     StatusMessageProvider,
     StreamListener,
     StreamResponse,
     streamify,
 )
+from engine.lm.streaming import Chunk
 
 ASK = "question -> answer"
 

@@ -16,7 +16,7 @@ import pytest
 from pydantic import BaseModel
 
 from engine import Tool
-from engine.addresses import is_public
+from engine.basics.addresses import is_public
 from engine.errors import ConfigurationError, ToolArgumentsError, ToolError, ToolTimeoutError
 from engine.tools.function import shown
 from engine.tools.http import check_url, http_tool, openapi_tools

@@ -144,7 +144,7 @@ def test_long_lists_are_read_page_by_page(server):
 
 def tmp_jobs(server) -> list[Path]:
     """Return the files in which this machine remembers its trainings."""
-    from engine.home import data_home
+    from engine.basics.home import data_home
 
     return [*data_home().rglob("job.json"), *data_home().rglob("model.json")]
 

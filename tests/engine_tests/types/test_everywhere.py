@@ -40,8 +40,8 @@ from engine.errors import ToolError
 from engine.pipeline.signatures import field_type
 from engine.pipeline.spec import FieldSpec
 from engine.records import Candidate, json_value
+from engine.signature.types import ToolCallResult
 from engine.testing import ScriptedLM
-from engine.types import ToolCallResult
 
 ADAPTERS = [ChatAdapter(), JSONAdapter(), XMLAdapter(), TwoStepAdapter()]
 

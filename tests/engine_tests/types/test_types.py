@@ -42,8 +42,8 @@ from engine.pipeline.check import spec_problems
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.records import json_value
 from engine.runs.prepare import usable_examples
+from engine.signature.types.media import download
 from engine.testing import ScriptedLM
-from engine.types.media import download
 
 URI = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
 

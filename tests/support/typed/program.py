@@ -11,7 +11,7 @@ from pydantic import BaseModel
 import engine
 from engine import ChainOfThought, Example, Predict, Prediction
 from engine.extraction import ExtractionResult, OptimizationResult
-from engine.types import Image
+from engine.signature.types import Image
 
 Team = Literal["billing", "shipping", "returns"]
 

@@ -10,8 +10,8 @@ from support.fixed_prompt_run import fixed_prompt_run
 from support.pages.page_frame import open_page, said
 
 from dashboard.state import reading
+from engine.basics.text import in_points, percent, points_gained
 from engine.export.hero import result_shown
-from engine.text import in_points, percent, points_gained
 
 pytestmark = pytest.mark.usefixtures("home")
 

@@ -220,7 +220,7 @@ def test_a_stream_brings_reasoning_text_and_the_whole_reply(server: OpenAIServer
 
 def test_a_program_is_streamed(server: OpenAIServer) -> None:
     server.answer = lambda body: TEXT.format("Paris is the capital of France.")
-    listener = engine.streaming.StreamListener(signature_field_name="answer")
+    listener = engine.evaluate.streaming.StreamListener(signature_field_name="answer")
     for kind in ("responses", "text"):
         with engine.context(lm=model(server, kind)):
             found = list(
@@ -228,7 +228,7 @@ def test_a_program_is_streamed(server: OpenAIServer) -> None:
             )
         assert found[-1].answer == "Paris is the capital of France."
         assert len(found) > 3
-        listener = engine.streaming.StreamListener(signature_field_name="answer")
+        listener = engine.evaluate.streaming.StreamListener(signature_field_name="answer")
 
 
 def test_a_stream_that_breaks_or_fails_is_no_answer(server: OpenAIServer) -> None:

@@ -8,11 +8,11 @@ from engine.dataset import profile, read_dataset, sample_rows
 from engine.metrics.json_fields import JSONMatch
 from engine.pipeline.build import build_program
 from engine.pipeline.infer import infer_mapping, infer_pipeline
-from engine.prediction import Prediction
 from engine.records import Example
 from engine.runs.intake.drafting import advised_metric, draft_task, long_texts
 from engine.runs.prepare import split_of, usable_examples
 from engine.runs.spec import ProjectDraft, SplitSpec
+from engine.signature.prediction import Prediction
 
 
 def labelled(rows: int, labels: int, rare: int = 0) -> dict[int, Example]:

@@ -169,7 +169,7 @@ def test_the_record_module_of_a_run_is_proven_without_running_a_users_class(home
         with zipfile.ZipFile(path) as packed:
             files = {name: packed.read(name) for name in packed.namelist()}
         assert (b"class Bill(" in files["program_records.py"]) is own
-        path.write_bytes(zipped(files | {"engine/text.py": files["engine/text.py"] + b"\n"}))
+        path.write_bytes(zipped(files | {"engine/basics/text.py": files["engine/basics/text.py"] + b"\n"}))
         assert not prove_again(home, run_id)[-1]["holds"]
         path.write_bytes(zipped(files))
         assert prove_again(home, run_id)[-1]["holds"]

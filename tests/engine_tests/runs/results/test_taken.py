@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 from support.fixed_prompt_run import fixed_prompt_run
 
+from engine.basics.text import percent
 from engine.cli.tune import report
 from engine.export.hero import result_sentences, result_shown
 from engine.records import Outcome
@@ -16,7 +17,6 @@ from engine.runs.results.exports import take_prompt
 from engine.runs.results.more_scores import end_scoring
 from engine.runs.results.report import hero_of, run_report, run_results
 from engine.store.store import Store
-from engine.text import percent
 
 CONTRADICTED = "On the test rows the fixed prompt was better: "
 

@@ -15,10 +15,8 @@ from typing import Any, Literal, NamedTuple
 
 from rapidfuzz import fuzz
 
-from engine.documents.paged import Box, Page, PagedDocument
-from engine.records import json_value, leaves
-from engine.text import one_case
-from engine.written import (
+from engine.basics.text import one_case
+from engine.basics.value_parsing import (
     Written,
     currency_of,
     dates_in,
@@ -27,6 +25,8 @@ from engine.written import (
     read_dates,
     read_numbers,
 )
+from engine.dataset.documents.paged import Box, Page, PagedDocument
+from engine.records import json_value, leaves
 
 How = Literal["exact", "normalised", "similar", "none"]
 
@@ -93,7 +93,7 @@ def evidence_for(
     `quotes` are passages by path that a model gave for its values; one that does not stand in the document, or does not
     hold the value, is not believed.
 
-    >>> from engine.documents.paged import read_document
+    >>> from engine.dataset.documents.paged import read_document
     >>> found = evidence_for(
     ...     read_document("Invoice 7\\nTotal: 1.234,50 EUR"), {"total": 1234.5, "currency": "EUR", "due": "2026-01-01"}
     ... )

@@ -16,7 +16,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple
 
-from engine.text import as_text
+from engine.basics.text import as_text
 
 
 class Written(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import ValidationError, model_serializer, model_validator
 
 from engine.errors import ConfigurationError
-from engine.types.base import Items, Part, Type
+from engine.signature.types.base import Items, Part, Type
 
 
 class Reasoning(Type):

@@ -19,8 +19,8 @@ from urllib.parse import urljoin
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
-from engine.addresses import checked_url, connector, limited_body, private_refusal
-from engine.types.base import Part, Type, data_uri, decoded, shortened, split_data_uri
+from engine.basics.addresses import checked_url, connector, limited_body, private_refusal
+from engine.signature.types.base import Part, Type, data_uri, decoded, shortened, split_data_uri
 
 _MOST_REDIRECTS = 10
 LARGEST = 50 * 2**20

@@ -14,7 +14,7 @@ from pydantic_core import core_schema
 
 from engine.errors import UnknownToolError
 from engine.records import json_form
-from engine.types.base import Items, Type, shortened
+from engine.signature.types.base import Items, Type, shortened
 
 
 class ToolForm(ABC):

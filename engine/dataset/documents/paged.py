@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from engine.dataset.reading import decode
 from engine.errors import DatasetError
-from engine.types.media import media_type
+from engine.signature.types.media import media_type
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture

@@ -20,8 +20,8 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.basics.home import write_whole
 from engine.errors import ConfigurationError
-from engine.home import write_whole
 
 USERS_VARIABLE = "TUNEBOARD_USERS"
 """Variable that names the file of users; without it a dashboard has one user, who does not sign in."""

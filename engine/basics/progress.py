@@ -11,7 +11,7 @@ import sys
 import time
 from typing import IO
 
-from engine.text import cut, duration, visible
+from engine.basics.text import cut, duration, visible
 
 _LIVE_SECONDS, _PLAIN_SECONDS = 0.1, 5.0
 """Least time between two lines, written over each other or one below the other."""

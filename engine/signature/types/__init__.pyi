@@ -1,8 +1,8 @@
 """The public names: for type checkers and editors, and for the package itself, which loads them from this list."""
 
-from engine.types.base import Type as Type
-from engine.types.media import PDF as PDF, Audio as Audio, File as File, Image as Image
-from engine.types.textual import (
+from engine.signature.types.base import Type as Type
+from engine.signature.types.media import PDF as PDF, Audio as Audio, File as File, Image as Image
+from engine.signature.types.textual import (
     Citation as Citation,
     Citations as Citations,
     Code as Code,
@@ -10,7 +10,7 @@ from engine.types.textual import (
     History as History,
     Reasoning as Reasoning,
 )
-from engine.types.tool import (
+from engine.signature.types.tool import (
     ToolCall as ToolCall,
     ToolCallResult as ToolCallResult,
     ToolCallResults as ToolCallResults,

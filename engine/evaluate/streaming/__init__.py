@@ -17,15 +17,15 @@ import orjson
 
 from engine import loop
 from engine.errors import ConfigurationError
+from engine.evaluate.streaming.fields import FieldReader, reader_for
 from engine.lm.streaming import Chunk, listener
 from engine.modules.module import as_program
 from engine.modules.react import FINISH, FINISHED
-from engine.prediction import Prediction
 from engine.records import json_value
 from engine.runtime import context, current
 from engine.signature.grammar import without_none
-from engine.streaming.fields import FieldReader, reader_for
-from engine.types.textual import Reasoning
+from engine.signature.prediction import Prediction
+from engine.signature.types.textual import Reasoning
 
 if TYPE_CHECKING:
     from engine.modules.module import Module

@@ -9,7 +9,7 @@ A document that cannot be used is a DatasetError with one sentence. This package
 
 from __future__ import annotations
 
-from engine.documents.evidence import Evidence, evidence_for
-from engine.documents.paged import Box, Page, PagedDocument, read_document
+from engine.dataset.documents.evidence import Evidence, evidence_for
+from engine.dataset.documents.paged import Box, Page, PagedDocument, read_document
 
 __all__ = ["Box", "Evidence", "Page", "PagedDocument", "evidence_for", "read_document"]
