@@ -277,7 +277,7 @@ async def retried(lm: LM, request: Request, send: Send) -> Reply:
     retrying = AsyncRetrying(
         stop=stop_after_attempt(1 + _retries(lm, request)),
         retry=retry_if_exception(lambda error: not (limiter.silent or endpoint.away) and _may_pass(error)),
-        wait=lambda state: seconds_to_wait(state, others_answered=endpoint.answered_at > began),
+        wait=lambda state: seconds_to_wait(state, endpoint.seconds if endpoint.answered_at > began else None),
         reraise=True,
     )
     try:
@@ -316,22 +316,24 @@ def _may_pass(error: BaseException) -> bool:
     return isinstance(error, LMError) and error.retryable and (error.retry_after or 0) <= LONGEST_WAIT
 
 
-def seconds_to_wait(state: RetryCallState, *, others_answered: bool = False) -> float:
+def seconds_to_wait(state: RetryCallState, others_take: float | None = None) -> float:
     """Return what the server asks and up to a quarter more, else a short wait, then exponential ones with full jitter.
 
-    Where the failure is no refusal, and others were answered since, all waits are short: a batch waits for its slowest call.
+    `others_take` is the time that other calls take, in seconds, if some were answered since this one began. Then waits after
+    a refusal grow from that time on, and all other waits are short: a batch waits for its slowest call.
     """
     error = state.outcome.exception() if state.outcome is not None else None
     asked = error.retry_after if isinstance(error, LMError) else None
     if asked is not None:
         return asked * (1 + random.random() / 4) + random.random() / 20
-    if state.attempt_number == 1 or (others_answered and not isinstance(error, RateLimitedError)):
-        return random.uniform(*_FIRST_WAIT)  # most failures have passed at once
-    return _EXPONENTIAL(state)
+    shortest, first = _FIRST_WAIT
+    gap = 1.0 if others_take is None else min(1.0, max(shortest, others_take))
+    if state.attempt_number == 1 or (others_take is not None and not isinstance(error, RateLimitedError)):
+        return random.uniform(shortest, max(0.1, min(first, gap)))  # most failures have passed at once
+    return wait_random_exponential(multiplier=gap, min=shortest, max=LONGEST_WAIT)(state)
 
 
 _FIRST_WAIT = (0.05, 0.25)
-_EXPONENTIAL = wait_random_exponential(min=0.05, max=LONGEST_WAIT)
 
 
 async def limited(lm: LM, request: Request, send: Send) -> Reply:
@@ -349,7 +351,7 @@ async def limited(lm: LM, request: Request, send: Send) -> Reply:
         raise
     finally:
         limiter.release()
-    endpoint.answered(request, sent)
+    endpoint.answered(request, sent, reply.seconds)
     limiter.succeeded(ticket, reply.usage.tokens)
     speeds.note(lm.place, reply.seconds, reply.usage.output_tokens)
     return reply
@@ -391,6 +393,12 @@ WINDOW = 60.0
 _FEW = 4
 """Requests in flight from which on a single refusal does not cut them: the second one does."""
 
+_SAMPLE, _LARGE_SAMPLE = 16, 64
+"""Requests from which the share that is refused anyway is learned first, and from which it is lowered later."""
+
+_LARGEST_SHARE = 0.4
+"""Largest share that can be told from an endpoint that takes fewer requests still."""
+
 
 @dataclass(slots=True)
 class _Wave:
@@ -399,11 +407,15 @@ class _Wave:
     peak: int = 0
     answered: int = 0
     refused: int = 1
+    anyway: float = 0.0
+    """The share that is refused however few are in flight."""
 
     @property
     def limit(self) -> float:
         """Requests in flight from now on: at least half of those before."""
-        return max(1.0, int(self.peak * (1 - self.refused / (self.refused + self.answered) / 2)))
+        share = self.refused / (self.refused + self.answered)
+        beyond = max(0.0, share - self.anyway) / (1 - self.anyway)
+        return max(1.0, int(self.peak * (1 - beyond / 2)))
 
 
 class AdaptiveLimiter:
@@ -413,6 +425,8 @@ class AdaptiveLimiter:
     flight, by half where nothing was answered since the last cut and by less the more was (as DCTCP does it, Alizadeh
     and others, 2010), and holds new ones back as long as the server asks; every answer after it lets a fraction more in.
     What was in flight at the cut counts when it is answered or refused: one refusal among many is no reason to halve.
+    An endpoint may refuse a share of all requests, however few are in flight. That share is measured while at most two
+    thirds of the most are in flight. Then the cuts are taken back, and only refusals beyond the share cut again.
     Requests and tokens a minute can be limited too, and with `slots` requests at once of several processes together.
 
     `acquire` before a request returns a ticket; afterwards call `succeeded` or `rate_limited` with it, and
@@ -428,6 +442,10 @@ class AdaptiveLimiter:
         self.tokens_per_minute = tokens_per_minute
         self._era = 0
         self._wave = _Wave()
+        self._largest = 0
+        self._share = 0.0
+        self._sampled = [0, 0]
+        self._sampled_from, self._sample_size = 0, _SAMPLE
         self._closed_until = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._starts: deque[float] = deque()
@@ -472,6 +490,7 @@ class AdaptiveLimiter:
         """Note an answer: the limit grows by one for each full round of them."""
         self._heard = True
         self._answers += 1
+        self._sample(ticket, refused=False)
         if self.tokens_per_minute is not None:
             self._tokens.append((time.monotonic(), tokens))
             self._token_sum += tokens
@@ -498,16 +517,45 @@ class AdaptiveLimiter:
         self._heard = True
         now = time.monotonic()
         self._closed_until = max(self._closed_until, now + min(retry_after or 0.0, WINDOW))
+        self._sample(ticket, refused=True)
         if ticket == self._era:
             self._refused += 1
-            if self._refused == 1 and self._peak >= _FEW:
+            anyway = self._share * (self._refused + self._answers)
+            if self._refused <= (self._peak >= _FEW) + anyway + 1.5 * math.sqrt(anyway):
                 return  # one of many: the endpoint may have meant that one alone
             self._era += 1
-            self._wave = _Wave(self._peak, self._answers, self._refused)
+            self._wave = _Wave(self._peak, self._answers, self._refused, self._share)
+            were_few = self._are_few
+            self._largest = max(self._largest, self._peak)
             self.limit = self._wave.limit
+            if self._are_few and not were_few:
+                self._sampled, self._sampled_from = [0, 0], self._era
             self._peak = self._answers = self._refused = 0
         elif ticket == self._era - 1:
             self._wave.refused += 1
+
+    def _sample(self, ticket: int, *, refused: bool) -> None:
+        """Learn the share of requests that is refused however few are in flight; take back a cut that has not helped."""
+        if not self._largest or ticket < self._sampled_from:
+            return
+        self._sampled[refused] += 1
+        few = self._are_few
+        if sum(self._sampled) < (self._sample_size if few else _LARGE_SAMPLE):
+            return
+        share = self._sampled[True] / sum(self._sampled)
+        self._sampled = [0, 0]
+        if not few:
+            self._share = min(self._share, share)
+            return
+        before, self._share = self._share, share if share <= _LARGEST_SHARE else 0.0
+        if self._share > before:
+            self.limit = self._largest
+            self._sample_size *= 2  # if it is cut as far again, the share was no constant
+            self._wake()
+
+    @property
+    def _are_few(self) -> bool:
+        return 3 * self.limit <= 2 * self._largest
 
     def _pause(self) -> float:
         now = time.monotonic()
