@@ -296,23 +296,24 @@ def test_cuts_that_do_not_help_are_taken_back_and_others_hold(refuses):
         in_flight, ended = [0], []
 
         async def call():
-            while len(ended) < 2000:
+            while len(ended) < 6000:
                 ticket = await limiter.acquire()
                 in_flight[0] += 1
                 refused = in_flight[0] > 8 if refuses == "what is too much" else chance.random() < 0.3
-                await asyncio.sleep(0.002)
+                for _ in range(chance.randint(4, 12)):  # no clock: the same in every run
+                    await asyncio.sleep(0)
                 in_flight[0] -= 1
                 limiter.rate_limited(ticket) if refused else limiter.succeeded(ticket)
                 ended.append((limiter.limit, refused))
                 limiter.release()
 
         await asyncio.gather(*(call() for _ in range(32)))
-        later = ended[1000:]
+        later = ended[3000:]
         return sum(min(32, limit) for limit, _ in later) / len(later), sum(r for _, r in later) / len(later)
 
     limit, share = asyncio.run(main())
     if refuses == "what is too much":
-        assert limit < 14
+        assert limit < 16
         assert share < 0.55
     else:
         assert limit > 20
