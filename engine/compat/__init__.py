@@ -59,7 +59,7 @@ def _names_in(package: str) -> Callable[[str], object]:
     return name_in
 
 
-_SHARED = ("adapters", "evaluate", "streaming")
+_SHARED = ("adapters", "evaluate")
 
 
 class _Finder:
