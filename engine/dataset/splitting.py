@@ -99,24 +99,29 @@ def split_rows(
     label = stratify_by if stratify_by is not None else _label(rows, answers)
     groups = _groups(rows, asked, split.seed)
     labels = dict(zip(rows, _column(rows, label), strict=True)) if label is not None else {}
+    sides = _distributed(_strata(groups, labels), shares)
+    _check_sides(sides, len(groups), len(rows), shares, smallest)
+    train, validation, test = (tuple(sorted(sides[side])) for side in SIDES)
+    return Split(train, validation, test, label, _notes(rows, groups, answers, label, labels, sides))
+
+
+def _distributed(strata: Iterable[Sequence[Sequence[int]]], shares: Sequence[float]) -> dict[str, list[int]]:
+    """Return rows by side: each group goes to the side that is furthest behind its share, of equals to the first."""
     sides: dict[str, list[int]] = {side: [] for side in SIDES}
+    by_place = [sides[side] for side in SIDES]
     carry = [0.0, 0.0, 0.0]
-    taken = [sides[side] for side in SIDES]
-    for stratum in _strata(groups, labels):
+    for stratum in strata:
         size = sum(map(len, stratum))
         quota = [size * share + over for share, over in zip(shares, carry, strict=True)]
         behind = [round(q, 9) for q in quota]
         for group in stratum:
-            # Each group goes to the side that is furthest behind its share; ties go to the earlier side.
             first, second, third = behind
             at = 0 if first >= second and first >= third else 1 if second >= third else 2
-            taken[at].extend(group)
+            by_place[at].extend(group)
             quota[at] -= len(group)
             behind[at] = round(quota[at], 9)
         carry = quota
-    _check_sides(sides, len(groups), len(rows), shares, smallest)
-    train, validation, test = (tuple(sorted(sides[side])) for side in SIDES)
-    return Split(train, validation, test, label, _notes(rows, groups, answers, label, labels, sides))
+    return sides
 
 
 def _with_synthetic(
