@@ -57,7 +57,7 @@ from engine.errors import (
 from engine.evaluate import Evaluate as Evaluate, EvaluationResult as EvaluationResult
 from engine.export.dspy_script import import_dspy as import_dspy, save_dspy as save_dspy
 from engine.export.program import load_program
-from engine.extraction.prompter import Prompter as Prompter
+from engine.compat.prompter.prompter import Prompter as Prompter
 from engine.lm.base import BaseLM as BaseLM, FallbackLM as FallbackLM
 from engine.lm.cache import configure_cache as configure_cache
 from engine.lm.client import LM as LM
