@@ -79,7 +79,7 @@ def test_a_run_that_was_not_tested_says_so_and_its_test_is_finished_by_a_press(w
         wait_for_looks(welcomed, run_id)
         assert let_end(server, process) == 0
         run = store.runs.get(run_id)
-        words = f"{run.result['final_test']['calls']} calls, price not known"
+        words = f"{run.result.final_test.calls} calls, price not known"
         app = open_page(page, project=run.project_id, run=run_id)
         assert "Not tested yet: prompt " in said(app)
         assert "urely better than" not in said(app)
@@ -92,7 +92,7 @@ def test_a_run_that_was_not_tested_says_so_and_its_test_is_finished_by_a_press(w
         press.click().run()
         assert not app.exception
         wait_for(lambda: store.runs.get(run_id).is_over and not store.requests.open(run_id))
-        assert served(server) - before == run.result["final_test"]["calls"]
+        assert served(server) - before == run.result.final_test.calls
         app = open_page(page, project=run.project_id, run=run_id)
         assert "finish_test" not in keys(app)
         assert "Not tested yet" not in said(app)
@@ -104,7 +104,7 @@ def test_rows_that_a_limit_left_out_are_said_on_top(welcomed):
         run_id, process = held_run(welcomed, server, 0, budget=Budget(calls=45))
         let_end(server, process)
         run = store.runs.get(run_id)
-        left = run.result["final_test"]
+        left = run.result.final_test
         app = open_page("results", project=run.project_id, run=run_id)
-        assert f"{left['scored']} of {left['rows']} test rows were scored: The" in said(app)
-        assert f"Finish the test ({left['calls']} calls" in app.button(key="finish_test").label
+        assert f"{left.scored} of {left.rows} test rows were scored: The" in said(app)
+        assert f"Finish the test ({left.calls} calls" in app.button(key="finish_test").label
