@@ -11,6 +11,7 @@ from support.servers.openai_server import OpenAIServer
 
 from dashboard.state.snapshot import parts, read_snapshot
 from engine.search.budget import Budget
+from engine.search.result import FinalTestCost
 from engine.store.rows import TESTING
 from engine.store.store import Store
 
@@ -34,7 +35,7 @@ def searching(welcomed):
         store.queue.join(run_id, os.getpid())
         store.queue.begin(run_id, os.getpid())
         store.runs.set_phase(run_id, "Searching")
-        store.runs.set_test_cost(run_id, {"calls": 386, "usd": 0.06, "seconds": 33.0})
+        store.runs.set_test_cost(run_id, FinalTestCost(386, 0.06, 33.0))
     return project, run_id
 
 
@@ -57,7 +58,7 @@ def test_stop_and_test_leaves_the_choice_to_stop_without_it(searching):
         run = store.runs.get(run_id)
         assert (run.stop_requested, run.stop_untested) == (True, False)
         store.runs.set_phase(run_id, TESTING)
-        store.runs.set_test_cost(run_id, {"calls": 90, "usd": None, "seconds": None})
+        store.runs.set_test_cost(run_id, FinalTestCost(90))
     app.run()
     assert "What is left of the final test: 90 calls, price not known." in said(app)
     assert {"stop_run", "stop_untested"} & keys(app) == {"stop_untested"}
@@ -67,7 +68,7 @@ def test_a_new_price_draws_the_page_again(searching):
     _, run_id = searching
     with Store.open() as store:
         before = parts(read_snapshot(store, run_id))["stage"]
-        store.runs.set_test_cost(run_id, {"calls": 400, "usd": 0.06, "seconds": 33.0})
+        store.runs.set_test_cost(run_id, FinalTestCost(400, 0.06, 33.0))
         assert parts(read_snapshot(store, run_id))["stage"] != before
 
 

@@ -161,10 +161,10 @@ def test_up_to_four_prompts_of_comparable_runs_stand_side_by_side(project, home,
     assert runs == [finished, other]
     mine, theirs = (reading.run(r).result for r in (finished, other))
     keys = [
-        f"{finished}.{mine['seed_candidate']}",
-        f"{finished}.{mine['best_candidate']}",
-        f"{other}.{theirs['best_candidate']}",
-        f"{apart}.{mine['best_candidate']}",
+        f"{finished}.{mine.seed_candidate}",
+        f"{finished}.{mine.best_candidate}",
+        f"{other}.{theirs.best_candidate}",
+        f"{apart}.{mine.best_candidate}",
     ]
     app = open_page(project, finished, "Rows", compare=",".join(keys))
     assert app.multiselect[0].value == keys[:3], "one from a run that cannot be compared is left out"
