@@ -17,14 +17,14 @@ Model = type[BaseModel]
 
 
 def extract_field_descriptions(model: Model) -> dict[str, str]:
-    """Return the description of every field by path, its name where it has none.
+    """Return the description of every field by path; a field without one has its name.
 
     >>> Item = create_model("Item", unit_price=(float, ...))
     >>> Bill = create_model("Bill", items=(list[Item], ...))
     >>> extract_field_descriptions(Bill)
     {'items': 'items', 'items.unit_price': 'unit_price'}
     """
-    return {one.path: one.description or one.path.rpartition(".")[2] for one in nested_fields(model)}
+    return {field.path: field.description or field.path.rpartition(".")[2] for field in nested_fields(model)}
 
 
 def extract_field_types(model: Model) -> dict[str, str]:
@@ -35,7 +35,7 @@ def extract_field_types(model: Model) -> dict[str, str]:
     >>> extract_field_types(Bill)
     {'total': 'float | None'}
     """
-    return {one.path: type_text(one.annotation) for one in nested_fields(model)}
+    return {field.path: type_text(field.annotation) for field in nested_fields(model)}
 
 
 def apply_optimized_descriptions(model: Model, descriptions: Mapping[str, str]) -> dict[str, Any]:
@@ -46,21 +46,11 @@ def apply_optimized_descriptions(model: Model, descriptions: Mapping[str, str]) 
     >>> apply_optimized_descriptions(Bill, {"total": "With tax."})["properties"]["total"]
     {'type': 'number', 'description': 'With tax.'}
     """
-    check_paths(model, descriptions)
+    _check_paths(model, descriptions)
     schema = json_schema(model, descriptions)
     if schema is None:
         raise ConfigurationError(f"{model.__name__} has no JSON schema. Use fields that JSON can hold.")
     return schema
-
-
-def check_paths(model: Model, paths: Mapping[str, str] | tuple[str, ...]) -> None:
-    """Raise ConfigurationError for a path that the model does not have."""
-    known = {one.path for one in nested_fields(model)}
-    for path in paths:
-        if path not in known:
-            raise ConfigurationError(
-                f"{model.__name__} has no field {path!r}. Its fields: {', '.join(sorted(known)) or 'none'}."
-            )
 
 
 def create_optimized_model(model: Model, descriptions: Mapping[str, str]) -> Model:
@@ -68,42 +58,43 @@ def create_optimized_model(model: Model, descriptions: Mapping[str, str]) -> Mod
 
     >>> class Bill(BaseModel):
     ...     total: float
-    >>> made = create_optimized_model(Bill, {"total": "With tax."})
-    >>> made.model_fields["total"].description, isinstance(made(total=1), Bill)
+    >>> Tuned = create_optimized_model(Bill, {"total": "With tax."})
+    >>> Tuned.model_fields["total"].description, isinstance(Tuned(total=1), Bill)
     ('With tax.', True)
     """
-    check_paths(model, descriptions)
-    made: Model = _subclass(model, descriptions)
-    return made
+    _check_paths(model, descriptions)
+    described: Model = _described_type(model, descriptions)
+    return described
 
 
-def _subclass(record: Any, texts: Mapping[str, str]) -> Any:
-    if not (isinstance(record, type) and issubclass(record, BaseModel)):
-        return record
+def _check_paths(model: Model, paths: Mapping[str, str]) -> None:
+    known = extract_field_types(model)
+    if unknown := [path for path in paths if path not in known]:
+        raise ConfigurationError(
+            f"{model.__name__} has no field {unknown[0]!r}. Its fields: {', '.join(sorted(known)) or 'none'}."
+        )
+
+
+def _described_type(annotation: Any, texts: Mapping[str, str]) -> Any:
+    """Return a type with the models in it described; a record that is no model stays as it is."""
+    if not is_record(annotation):
+        origin, args = get_origin(annotation), get_args(annotation)
+        if origin is Annotated:
+            return Annotated[(_described_type(args[0], texts), *args[1:])]
+        described = tuple(arg if arg is Ellipsis else _described_type(arg, texts) for arg in args)
+        if origin in UNIONS:
+            return Union[described]  # noqa: UP007 - built from a tuple at run time
+        return origin[described] if origin is not None and described != args else annotation
+    if not issubclass(annotation, BaseModel):
+        return annotation
     changed: dict[str, Any] = {}
-    for name, info in record.model_fields.items():
+    for name, info in annotation.model_fields.items():
         inner = below(texts, name)
-        if name not in texts and not inner:
-            continue
-        field = copy.copy(info)
-        if name in texts:
-            field.description = texts[name]
-        changed[name] = (_inside(info.annotation, inner) if inner else info.annotation, field)
-    made: Any = create_model(record.__name__, __base__=record, __doc__=record.__doc__, **changed)
-    return made
-
-
-def _inside(annotation: Any, texts: Mapping[str, str]) -> Any:
-    """Return a type with the models in it described."""
-    if is_record(annotation):
-        return _subclass(annotation, texts)
-    origin, args = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return Annotated[(_inside(args[0], texts), *args[1:])]
-    made = tuple(_inside(arg, texts) if arg is not Ellipsis else arg for arg in args)
-    if origin in UNIONS:
-        return Union[made]  # noqa: UP007 - built from a tuple at run time
-    return origin[made] if origin is not None and made != args else annotation
+        if name in texts or inner:
+            field = copy.copy(info)
+            field.description = texts.get(name, info.description)
+            changed[name] = (_described_type(info.annotation, inner) if inner else info.annotation, field)
+    return create_model(annotation.__name__, __base__=annotation, __doc__=annotation.__doc__, **changed)
 
 
 def create_output_model() -> Model:

@@ -17,9 +17,9 @@ from support.servers.openai_server import OpenAIServer
 
 import engine
 from engine import loop
+from engine.compat.prompter.tuning import OptimizeOptions, divided, label_values, labelled_rows
 from engine.errors import ConfigurationError, DatasetError, ProgramFileError
 from engine.extraction import Example
-from engine.extraction.tuning import Plan, divided, label_of, rows_of
 from engine.runtime import current
 from engine.testing import ScriptedLM
 
@@ -154,8 +154,9 @@ def test_a_worse_result_is_not_kept():
         right = good != held_out
         return {"record": json.dumps({"number": f"b{n}", "total": n + 20 if right else 0})}
 
-    test_ids = divided(10, Plan()).test
     one = prompter(worse)
+    rows, _ = labelled_rows(examples(10), Bill, one.program)
+    test_ids = [number - 1 for number in divided(rows, OptimizeOptions()).test]
     result = one.optimize(examples(10), optimizer="fieldbyfield")
     assert not result.kept
     assert result.optimized_score == result.baseline_score
@@ -250,7 +251,7 @@ def test_rows_that_do_not_validate_are_left_out_with_their_reason():
     result = prompter().optimize(rows, optimizer="labeledfewshot")
     assert "Row 6 is left out: field 'total'" in result.left_out[0]
     assert "Row 7 is left out" in result.left_out[1]
-    assert rows_of([Example(), *rows[:2]], Bill, prompter().program).numbers == (2, 3)
+    assert list(labelled_rows([Example(), *rows[:2]], Bill, prompter().program)[0]) == [2, 3]
     with pytest.raises(ConfigurationError, match="no example to tune with"):
         prompter().optimize(rows[5:])
 
@@ -419,7 +420,7 @@ def test_a_right_answer_as_json_may_name_fields_by_name_or_alias():
     class Due(BaseModel):
         total: float = Field(alias="totalDue")
 
-    assert [label_of(text, Due) for text in ('{"total": 3}', '{"totalDue": 3}')] == [{"totalDue": 3.0}] * 2
+    assert [label_values(text, Due) for text in ('{"total": 3}', '{"totalDue": 3}')] == [{"total": 3.0}] * 2
 
 
 def test_a_folder_keeps_everything(tmp_path):
