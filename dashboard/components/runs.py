@@ -8,11 +8,11 @@ from datetime import datetime
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.page import open_page
+from dashboard.components.project_page import open_page
 from dashboard.state import models, more_scores, reading
 from dashboard.state.editing import drafts
 from dashboard.state.writing import read_only
-from dashboard.views.text import distinct
+from dashboard.text import distinct
 from engine.basics.text import signed
 from engine.errors import EngineError
 from engine.export.hero import VERDICTS

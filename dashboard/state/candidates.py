@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from dashboard.state import reading
+from dashboard.state import history, reading
 from dashboard.state.reading import kept
-from dashboard.views import history
 from engine.basics.text import change_in_percent, counted, percent
 from engine.errors import NotFoundError
 from engine.records import Outcome, whole_trials
