@@ -164,7 +164,7 @@ class RunRow:
 
     @property
     def test_cost(self) -> FinalTestCost | None:
-        """What the final test still takes, as far as a running process has stored it."""
+        """Cost of what is left of the final test, while a process works on the run."""
         cost = (self.estimate or {}).get("final_test")
         return FinalTestCost(**cost) if cost else None
 

@@ -44,7 +44,7 @@ def test_a_sample_runs_to_an_honest_end(sample: Sample, tmp_path: Path):
     with Store.open(tmp_path) as store:
         row = store.runs.get(run_id)
     assert row.state == "finished", row.message
-    result = row.result or {}
+    result = row.result
     assert result.verdict.sentence
     assert result.best.failed == 0
     assert expected.calls.low <= result.usage.calls + result.usage.cached <= 2 * expected.calls.high
