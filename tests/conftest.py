@@ -40,8 +40,8 @@ settings.load_profile("steady")
 @pytest.fixture(autouse=True)
 def no_endpoint_is_known() -> None:
     """What one test's server has answered says nothing about the next test's, which may get the same port."""
-    if (middleware := sys.modules.get("engine.lm.middleware")) is not None:
-        middleware._limiters.clear()
+    if (limits := sys.modules.get("engine.lm.limits")) is not None:
+        limits._limiters.clear()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -28,7 +28,7 @@ from engine import loop
 from engine.basics.text import change_in_percent
 from engine.errors import EngineError, RunError, StoreError, first_problem
 from engine.lm import cache
-from engine.lm.slots import FOLDER, SharedLimit, shared_limit
+from engine.lm.limits import FOLDER, SharedLimit, shared_limit
 from engine.metrics.whole_set import whole_set_figure
 from engine.records import Candidate, Evaluation, Outcome, whole_trials
 from engine.runs.log_file import LogFile

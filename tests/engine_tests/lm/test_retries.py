@@ -19,7 +19,8 @@ from engine.errors import BadReplyError, InvalidRequestError, LMError, ProviderF
 from engine.lm.base import Choice, Reply
 from engine.lm.cache import Cache
 from engine.lm.client import LM
-from engine.lm.middleware import AdaptiveLimiter, seconds_to_wait
+from engine.lm.limits import AdaptiveLimiter
+from engine.lm.middleware import seconds_to_wait
 from engine.lm.transports.failures import retry_after
 from engine.lm.transports.openai_http import OpenAITransport
 
@@ -338,7 +339,7 @@ def test_those_who_wait_for_a_turn_get_it_also_when_one_of_them_is_cancelled():
 
 
 def test_requests_and_tokens_a_minute_are_kept(monkeypatch):
-    monkeypatch.setattr("engine.lm.middleware.WINDOW", 0.3)
+    monkeypatch.setattr("engine.lm.limits.WINDOW", 0.3)
 
     async def main():
         limiter = AdaptiveLimiter(requests_per_minute=2)
