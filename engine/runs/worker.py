@@ -33,7 +33,7 @@ from engine.metrics.whole_set import whole_set_figure
 from engine.records import Candidate, Evaluation, Outcome, whole_trials
 from engine.runs.log_file import LogFile
 from engine.runs.prepare import Prepared, check_keys, check_other_models, prepare
-from engine.runs.recorder import PatientWriter, StoreRecorder, StoreRequests, Watch, report_silence
+from engine.runs.recorder import PatientWriter, RunControl, StoreRecorder, StoreRequests, report_silence
 from engine.runs.results import more_scores
 from engine.runs.results.exports import export_run, prove, take_prompt
 from engine.runs.spec import RunSpec, no_gain_by_ray
@@ -83,7 +83,7 @@ def work(home: Path, run_id: str, backend: BackendChoice | None = None) -> int:
             return 0
         _log.info("Process %s works on run %s.", os.getpid(), run_id)
         writer = PatientWriter()
-        job = _Job(home, store, run, writer, StoreRecorder(store, run_id, writer), backend)
+        job = _RunJob(home, store, run, writer, StoreRecorder(store, run_id, writer), backend)
         return job.carry_out()
 
 
@@ -99,7 +99,7 @@ def _cancelled(store: Store, run_id: str) -> None:
 
 
 @dataclass
-class _Job:
+class _RunJob:
     home: Path
     store: Store
     run: RunRow
@@ -118,7 +118,7 @@ class _Job:
                 stop()
 
         with (
-            Watch(
+            RunControl(
                 self.store,
                 run_id,
                 os.getpid(),
@@ -166,7 +166,7 @@ class _Job:
             return 1
         return code
 
-    async def _run(self, watch: Watch) -> None:
+    async def _run(self, watch: RunControl) -> None:
         store, run_id = self.store, self.run.id
         requests = StoreRequests(store, run_id, watch, self.writer)
         cache.payer.set(run_id)
@@ -212,7 +212,7 @@ class _Job:
         async with ray_workers(choice, prepared.settings) as workers:
             yield workers
 
-    async def _score_more(self, prepared: Prepared, watch: Watch, backend: Backend | None) -> None:
+    async def _score_more(self, prepared: Prepared, watch: RunControl, backend: Backend | None) -> None:
         used, seconds = self.run.usage, self.run.seconds
         while (request := more_scores.next_request(self.store, self.run)) is not None:
             if watch.stopping:
@@ -233,7 +233,7 @@ class _Job:
             used, seconds = used + driver.ledger.spent, driver.ledger.seconds
 
     async def _finish_later(
-        self, request: RequestRow, driver: Driver, prepared: Prepared, watch: Watch
+        self, request: RequestRow, driver: Driver, prepared: Prepared, watch: RunControl
     ) -> None:
         """Finish the final test of a run that is over: score the rows that are missing, and write the result again."""
         result = self.store.runs.get(self.run.id).require_result()
@@ -245,7 +245,9 @@ class _Job:
         answer = "Done: the verdict is written again." if done else f"{NOT_DONE}you stopped it."
         self.writer.write(partial(self.store.requests.answer, self.run.id, request.id, answer))
 
-    async def _drive(self, driver: Driver, prepared: Prepared, watch: Watch, requests: StoreRequests) -> None:
+    async def _drive(
+        self, driver: Driver, prepared: Prepared, watch: RunControl, requests: StoreRequests
+    ) -> None:
         following = asyncio.create_task(self._follow_test_cost(driver, prepared))
         try:
             await self._phases(driver, prepared, watch)
@@ -301,7 +303,7 @@ class _Job:
             return replace(prepare(self.store, limited, payer=self.run.id), spec=spec)
         return prepare(self.store, spec, payer=self.run.id)
 
-    async def _phases(self, driver: Driver, prepared: Prepared, watch: Watch) -> None:
+    async def _phases(self, driver: Driver, prepared: Prepared, watch: RunControl) -> None:
         split = prepared.split
         self._phase("Scoring the starting prompt")
         await driver.score(driver.seed, split.validation, label="baseline")
@@ -347,7 +349,9 @@ class _Job:
         stored = partial(self.store.trials.candidate, self.run.id)
         return stored(result.best_candidate), stored(result.static.candidate) if result.static else None
 
-    async def _finish(self, driver: Driver, prepared: Prepared, watch: Watch, untested: RunResult) -> bool:
+    async def _finish(
+        self, driver: Driver, prepared: Prepared, watch: RunControl, untested: RunResult
+    ) -> bool:
         """Test the best prompt, and the best static one, against the start; then write verdict, exports and proof.
 
         `untested` is the result so far. Returns False where a test that was asked for later was stopped: its rows are
@@ -484,7 +488,7 @@ def _check_tested(before: Evaluation, after: Evaluation) -> None:
 
 
 @contextmanager
-def _signals(watch: Watch | Turn, give_up: Callable[[], None]) -> Iterator[None]:
+def _signals(watch: RunControl | Turn, give_up: Callable[[], None]) -> Iterator[None]:
     """SIGTERM and SIGINT ask for a stop; a second one gives up. Only a main thread can do this."""
     if threading.current_thread() is not threading.main_thread():
         yield

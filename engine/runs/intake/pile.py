@@ -65,7 +65,7 @@ class PileProblem:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class PileDocument:
     """One document ready for the table: its name, the name under which its file is kept ("": a text), and its text."""
 
     name: str
@@ -77,7 +77,7 @@ class Page:
 class Pile:
     """Documents and answers of a pile. `answers` is the place of a document -> its right answer."""
 
-    documents: list[Page] = field(default_factory=list)
+    documents: list[PileDocument] = field(default_factory=list)
     answers: dict[int, Json] = field(default_factory=dict)
     problems: list[PileProblem] = field(default_factory=list)
 
@@ -184,17 +184,17 @@ def _is_hidden(path: PurePosixPath) -> bool:
     return left_behind or any(part.startswith((".", "__MACOSX")) and part.strip(".") for part in path.parts)
 
 
-def read_file(one: BroughtFile) -> Page:
+def read_file(one: BroughtFile) -> PileDocument:
     """Return one document. Raises DatasetError with what keeps it from being read."""
     found = read_document(one.content, PurePosixPath(one.name).name)
     kept = "" if found.form == "text" else keep_file(one.name, one.content)
-    return Page(one.name, kept, "" if found.scans else found.text)
+    return PileDocument(one.name, kept, "" if found.scans else found.text)
 
 
 # Answers
 
 
-def _places(documents: Sequence[Page]) -> dict[str, list[int]]:
+def _places(documents: Sequence[PileDocument]) -> dict[str, list[int]]:
     """Return the documents' places by each name that an answer may call them by."""
     found: dict[str, list[int]] = {}
     for place, one in enumerate(documents):
@@ -403,7 +403,7 @@ def _media_kind(pile: Pile) -> str:
     return "Image" if pictures and not pdfs else "PDF" if pdfs and not pictures else "File"
 
 
-def _kept_text(one: Page) -> str:
+def _kept_text(one: PileDocument) -> str:
     return keep_file(f"{PurePosixPath(one.name).stem}{TEXT}", one.text.encode())
 
 
