@@ -42,17 +42,20 @@ from engine.runs.turn import Turn, patiently
 from engine.search.backends.contract import Backend, BackendChoice
 from engine.search.budget import Amount
 from engine.search.driver import Driver
-from engine.search.objective import Objective, add_scores, comparison
+from engine.search.model_choice import add_scores, comparison
+from engine.search.objective import Objective
 from engine.search.result import (
     ModelComparison,
     NotTested,
     PromptFigures,
     RunResult,
+    SearchResult,
     StaticFigures,
     TeacherFigures,
+    Trial,
     UnfinishedTest,
 )
-from engine.search.settings import SearchResult, Trial
+from engine.search.tuning import validation_score
 from engine.search.verdict import best_static, verdict
 from engine.search.wording import untested_sentence
 from engine.store.rows import NOT_DONE, TESTING, RequestRow, RunRow
@@ -189,7 +192,8 @@ class _RunJob:
         started = self.home / "training" / "started" / run_id
         async with self._on_backend(prepared) as backend:
             settings = replace(prepared.settings, seconds_before=self.run.seconds, started=started)
-            driver = Driver(settings, self.recorder, watch, requests, backend)
+            tuning = replace(prepared.tuning, settings=settings)
+            driver = tuning.driver(self.recorder, watch, requests, backend)
             driver.ledger.note_send, driver.ledger.lost = self.recorder.note_send, self.recorder.lost
             if lost := int(self.recorder.lost.calls):
                 self._note(f"Calls without an answer at an interruption count as made: {lost:,}.", "info")
@@ -250,7 +254,9 @@ class _RunJob:
     ) -> None:
         following = asyncio.create_task(self._follow_test_cost(driver, prepared))
         try:
-            await self._phases(driver, prepared, watch)
+            search = await prepared.tuning.search(driver, self._phase)
+            await watch.no_trouble()
+            await self._finish(driver, prepared, watch, self._untested(driver, prepared, search))
         finally:
             following.cancel()
         requests.close()
@@ -302,21 +308,6 @@ class _RunJob:
             limited = spec.model_copy(update={"budget": limited_budget(self.store, self.run, spec.budget)})
             return replace(prepare(self.store, limited, payer=self.run.id), spec=spec)
         return prepare(self.store, spec, payer=self.run.id)
-
-    async def _phases(self, driver: Driver, prepared: Prepared, watch: RunControl) -> None:
-        split = prepared.split
-        self._phase("Scoring the starting prompt")
-        await driver.score(driver.seed, split.validation, label="baseline")
-        self._phase("Searching")
-        search = await driver.search(prepared.optimizer.search, test_rows=len(split.test))
-        if search.stopped == "failed" and driver.ledger.closing == "failed":
-            raise RunError(search.reason)  # the model is gone: what was found is stored, a test is impossible
-        validated = validation_score(driver.trials, search.best, len(split.validation))
-        if search.stopped == "finished" and validated is None:
-            self._phase("Scoring the result on all validation rows")
-            await driver.score(search.best, split.validation, label="result", hide_own_row=True)
-        await watch.no_trouble()
-        await self._finish(driver, prepared, watch, self._untested(driver, prepared, search))
 
     def _untested(self, driver: Driver, prepared: Prepared, search: SearchResult) -> RunResult:
         """Return the result of a search as it is without the final test."""
@@ -543,9 +534,3 @@ def compared_models(trials: Iterable[Trial], best: Candidate, spec: RunSpec) -> 
         if trial.split == "validation":
             add_scores(scored, trial.candidate, trial.evaluation.outcomes)
     return comparison(scored, best.id, spec.model.name)
-
-
-def validation_score(trials: Iterable[Trial], candidate: Candidate, rows: int) -> float | None:
-    """Return a candidate's score on all the validation rows; None where it was not scored on all of them."""
-    trial = whole_trials(trials, rows=rows).get(candidate.id)
-    return None if trial is None else trial.evaluation.score

@@ -17,7 +17,7 @@ from engine.records import Candidate, Evaluation, whole_trials
 from engine.search.budget import Budget, Ledger
 from engine.search.contract import Keep, Score
 from engine.search.events import Note
-from engine.search.settings import Trial
+from engine.search.result import Trial
 
 BY_HAND = "by hand"
 POLL_SECONDS = 0.1

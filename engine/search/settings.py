@@ -18,21 +18,16 @@ from engine.lm.waiting import LONGEST_GAP
 from engine.modules.react import ToolStep
 from engine.records import (
     Candidate,
-    Evaluation,
     Example,
     Outcome,
-    PartCredit,
-    Usage,
     json_value,
-    whole_trials,
 )
 from engine.runtime import context, current
 from engine.search.budget import Amount, Budget, Ledger
 from engine.search.contract import Meter, Problem
-from engine.search.events import Event, Split
+from engine.search.events import Event
 from engine.search.freeze import Freeze
 from engine.search.objective import Objective
-from engine.search.result import Stopped
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
@@ -166,60 +161,6 @@ class Control(Protocol):
     def note_wait(self, why: str) -> None:  # noqa: ARG002 - only some show it
         """Note why calls wait for an endpoint that is away; "" when none does."""
         return
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One candidate over some rows, as it was asked for. `complete`: every row asked has an outcome."""
-
-    number: int
-    candidate: Candidate
-    label: str
-    split: Split
-    evaluation: Evaluation
-    complete: bool
-
-    @property
-    def candidate_id(self) -> str:
-        """The candidate's id."""
-        return self.candidate.id
-
-    @property
-    def rows_total(self) -> int:
-        """Rows with an outcome."""
-        return len(self.evaluation.outcomes)
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """The end of a search.
-
-    `best` is what it kept last (the seed if it kept nothing), `score` its mean on the validation rows (0-1) where it is
-    known. `stopped` is "finished" where the search came to its own end; `reason` is the message on how it ended.
-    """
-
-    best: Candidate
-    seed: Candidate
-    score: float | None
-    trials: tuple[Trial, ...]
-    stopped: Stopped
-    reason: str
-    usage: Usage
-    seconds: float
-    credits: tuple[PartCredit, ...] = ()
-
-    @property
-    def evaluations(self) -> tuple[Evaluation, ...]:
-        """Every trial's evaluation, in order."""
-        return tuple(t.evaluation for t in self.trials)
-
-    def __deepcopy__(self, memo: dict[int, object]) -> SearchResult:
-        return self  # immutable, and large: a copied program shares it
-
-    def validated(self) -> list[tuple[float, Candidate]]:
-        """Return (score, candidate) of each candidate scored on all validation rows, the best first, of equals the earlier."""
-        whole = [(t.evaluation.score, t.candidate) for t in whole_trials(self.trials).values()]
-        return sorted(whole, key=lambda scored: -scored[0])
 
 
 def make_problem(settings: Settings, *, calls: int | None = None) -> Problem:

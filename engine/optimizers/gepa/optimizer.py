@@ -16,7 +16,7 @@ from engine.search.contract import Problem, Search
 
 if TYPE_CHECKING:
     from engine.modules.module import Module
-    from engine.search.settings import SearchResult
+    from engine.search.result import SearchResult
 
 _PLACES = "<curr_param> <side_info>"
 
