@@ -74,9 +74,8 @@ def best_prompts(project_id: str, draft: ProjectDraft) -> tuple[PipelineSpec, li
             spec = reading.run_spec(run) if run.result else None
         if spec is None or (spec.pipeline.inputs, spec.pipeline.outputs) != (own.inputs, own.outputs):
             continue
-        best = str((run.result or {}).get("best_candidate", ""))
         entries = [c for c in candidates.index(run) if c.score is not None]
-        entries.sort(key=lambda c: (c.id == best, c.rows, c.score or 0.0), reverse=True)
+        entries.sort(key=lambda c: (c.id == run.best, c.rows, c.score or 0.0), reverse=True)
         with reading.reading() as store:
             found = [store.trials.candidate(run.id, c.id) for c in entries[:2]]
         if found:

@@ -27,15 +27,15 @@ from engine.store.rows import RunRow, VersionRow
 
 def taken_note(run: RunRow) -> None:
     """Say how good the prompt that the exports hold is; name it where it is not the best one, or that is not surely better."""
-    result = run.result or {}
+    result = run.require_result()
     st.caption(escape_markdown(candidates.taken_words(run), 1000))
-    best, surely = result["best_candidate"], result["verdict"].get("kind") == "better"
+    best, surely = result.best_candidate, result.verdict.kind == "better"
     if run.taken == best and surely:
         return
     entries = {c.id: c for c in candidates.index(run)}
     name = candidates.name_of(entries[run.taken], best) if run.taken in entries else "another prompt"
     with ui.row("taken_note"):
-        start = run.taken == result.get("seed_candidate")
+        start = run.taken == result.seed_candidate
         if start:
             why = "because no prompt is surely better" if not surely else "as you decided"
             note = f"This is the starting prompt, {why}."
@@ -47,18 +47,18 @@ def taken_note(run: RunRow) -> None:
 
 def proof_card(run: RunRow) -> None:
     """Show the proof that a run kept; nothing for a run made before there were proofs."""
-    proofs = (run.result or {}).get("proof")
+    proofs = run.result.proof if run.result else ()
     if not proofs:
         return
-    title = "Proven to score the same" if all(p["holds"] for p in proofs) else "Checked after writing"
+    title = "Proven to score the same" if all(proof.holds for proof in proofs) else "Checked after writing"
     about = explain(
         "proof",
         "Every answer came from those kept, so a single changed character would show, and nothing was paid for.",
     )
     with ui.card("proof", title, about, gap="xsmall"):
         for proof in proofs:
-            icon, colour = ("verified", "green") if proof["holds"] else ("help", "orange")
-            st.caption(ui.mark(icon, proof["sentence"], colour))
+            icon, colour = ("verified", "green") if proof.holds else ("help", "orange")
+            st.caption(ui.mark(icon, proof.sentence, colour))
 
 
 RESULTS = {"csv": "CSV", "xlsx": "Excel", "json": "JSON"}
@@ -199,7 +199,7 @@ def no_model(run: RunRow, program: ProgramFile) -> str:
     """Return why a program has no trained model to take along; "" where it has one."""
     if program.candidate.tuned_models:
         return ""
-    if (run.result or {}).get("tuned_models"):
+    if run.result and run.result.tuned_models:
         return "The prompt taken asks no trained model. Take the best one on the Results page."
     return "This run trained no model. “Make a small model do this” on the Tune page does."
 

@@ -21,7 +21,7 @@ from dashboard.export.cards import (
 
 wizard_header("export")
 run = current_run()
-path = Path(run.result["export_path"]) if run and run.result and run.result.get("export_path") else None
+path = Path(run.result.export_path) if run and run.result and run.result.export_path else None
 if run is None or path is None or not path.exists():
     with ui.nothing_here(
         "no_export",

@@ -25,7 +25,6 @@ from dashboard.state.writing import read_only, writing
 from dashboard.text import distinct, escape_markdown
 from engine.basics.home import data_home
 from engine.basics.text import counted, percent, points_gained
-from engine.export.hero import result_shown
 from engine.search.wording import runs_sentence
 from engine.store.rows import RunRow
 
@@ -135,17 +134,17 @@ def run_compare(left: RunRow, right: RunRow) -> None:
             return
         _guard(left, right, differ)
         for column, run in zip(st.columns(2, gap="medium"), (left, right), strict=True):
-            judged = result_shown(run.result).get("verdict", {})
+            verdict = run.result.shown.verdict if run.result else None
             with column, ui.card(f"side_{run.id}", escape_markdown(run.title, 100), height="stretch"):
-                if judged.get("best") is not None:
+                if verdict is not None and verdict.kind != "not_tested":
                     figure(
                         "Its prompt on the test rows",
-                        percent(judged["best"]),
-                        points_gained(judged["baseline"], judged["best"]),
+                        percent(verdict.best),
+                        points_gained(verdict.baseline, verdict.best),
                         "points over its baseline",
                     )
                 else:
-                    st.caption("Not tested yet." if judged else "No result.")
+                    st.caption("Not tested yet." if verdict else "No result.")
         _table(differ)
         if left.result and right.result:
             with ui.errors_shown():
@@ -184,7 +183,7 @@ def _table(differ: Sequence[Difference]) -> None:
 
 
 def _prompts(left: RunRow, right: RunRow) -> None:
-    first, second = (reading.prompt(run, result_shown(run.result)["best_candidate"]) for run in (left, right))
+    first, second = (reading.prompt(run, run.require_result().shown.best_candidate) for run in (left, right))
     with st.expander("Their best prompts, word by word", key="compare_prompts"):
         for path in first.steps.keys() & second.steps.keys():
             if len(second.steps) > 1:
@@ -205,7 +204,7 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
             if run.from_archive:
                 st.badge("From an archive", icon=":material/unarchive:", color="gray")
         if run.result:
-            verdict_card(result_shown(run.result)["verdict"])
+            verdict_card(run.result.shown.verdict)
         elif run.message:
             st.caption(escape_markdown(run.message))
         st.caption(escape_markdown(_facts(run, project)))

@@ -86,9 +86,8 @@ def _another(run: RunRow, picked: Sequence[ComparedCandidate], runs: Sequence[Ru
     if ui.button("Compare", "another_add", type="primary"):
         with ui.errors_shown():
             add_candidate(other.id, candidates.by_number(other, int(number)), picked)
-    best = str((other.result or {}).get("best_candidate", ""))
-    if other.id != run.id and best and ui.button("Its best prompt", "another_best"):
-        add_candidate(other.id, best, picked)
+    if other.id != run.id and other.best and ui.button("Its best prompt", "another_best"):
+        add_candidate(other.id, other.best, picked)
 
 
 def _widget_key(run_id: str, keys: Sequence[str], names: Sequence[str]) -> str:

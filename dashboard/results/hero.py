@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import streamlit as st
 
@@ -25,21 +24,22 @@ from engine.basics.home import data_home
 from engine.basics.text import change_in_percent, short
 from engine.export.hero import VERDICTS, compared_scores, result_sentences, row_figures
 from engine.records import whole_trials
+from engine.search.result import RunResult
 from engine.store.rows import RunRow
 
 COLOURS = {"good": "green", "bad": "red", "even": "orange"}
 _copy = own_element("copy", "<button type='button'></button>")
 
 
-def hero(run: RunRow, result: Mapping[str, Any]) -> None:
-    """Show what a run came to, and what can be done with it; `result` is that of the prompt shown."""
+def hero(run: RunRow, result: RunResult) -> None:
+    """Show what a run came to, and what can be done with it."""
     with ui.card("hero"):
-        title, look = VERDICTS.get(str(result["verdict"].get("kind")), VERDICTS["too_close"])
+        title, look = VERDICTS[result.shown.verdict.kind]
         terms = "\n\n".join(explain(term) for term in ("baseline", "best prompt", "likely gain"))
         st.markdown(f"##### :{COLOURS[look]}[{title}]", help=terms)
         st.html(reading.hero(run))
         with st.container(key="verdict"):
-            st.caption("  \n".join(escape_markdown(s, 1000) for s in result_sentences(run.result or {})))
+            st.caption("  \n".join(escape_markdown(s, 1000) for s in result_sentences(result)))
         finish_test(run)
         copied = candidates.copied_prompt(run)
         with ui.row("hero_buttons"):
@@ -63,7 +63,7 @@ ABOUT_FIGURES = (
 )
 
 
-def figures(result: Mapping[str, Any]) -> None:
+def figures(result: RunResult) -> None:
     """Show what a row takes with the prompt shown, against the starting one."""
     with st.grid(3, key="figures", min_column_width=200):
         for (name, value, change), about in zip(row_figures(result), ABOUT_FIGURES, strict=True):
@@ -72,13 +72,13 @@ def figures(result: Mapping[str, Any]) -> None:
                 figure(name, value, change, less_is_better=True, help=about)
 
 
-def against_teacher(run: RunRow, result: Mapping[str, Any]) -> None:
+def against_teacher(run: RunRow, result: RunResult) -> None:
     """Set a tuned model against itself before tuning and against its teacher; nothing for a run that tuned none."""
     lines = compared(result, reading.run_spec(run))
     if not lines:
         return
     with ui.card("against_teacher", "Small against large, on the test rows", explain("teacher")):
-        if sentence := comparison_sentence(result):
+        if sentence := comparison_sentence(result.best, result.teacher):
             st.caption(escape_markdown(sentence))
         small_table(("", *HEAD), [line.figures for line in lines], [line.note for line in lines])
         st.caption(LIKELY)
@@ -93,7 +93,7 @@ class Offer(NamedTuple):
     facts: str
 
 
-def take_card(run: RunRow, result: Mapping[str, Any]) -> None:
+def take_card(run: RunRow, result: RunResult) -> None:
     """Let the user decide which prompt Export, Try it and Versions use."""
     offers = _offers(run, result)
     if len(offers) < 2:
@@ -122,21 +122,22 @@ def _take(run_id: str, candidate: str) -> None:
         take_prompt(data_home(), store, run_id, candidate)
 
 
-def _offers(run: RunRow, result: Mapping[str, Any]) -> list[Offer]:
+def _offers(run: RunRow, result: RunResult) -> list[Offer]:
     """Return the best prompt, one as good and cheaper where there is one, and the start; one alone is no choice."""
-    best, start = result["best_candidate"], result["seed_candidate"]
+    best, start = result.best_candidate, result.seed_candidate
     entries = {c.id: c for c in candidates.index(run)}
     tokens = candidates.row_tokens(run)
     found = variants(candidates.everything(run), whole_trials(reading.snapshot(run).trials), tokens, best)
     cheap = as_good(found)
-    surely = result["verdict"].get("kind") == "better"
+    surely = result.verdict.kind == "better"
     safe = "Not as good." if surely else "The safe choice: nothing is surely better."
     # The prompts that were tested have one number on this page: that of the test rows.
-    figures = (result["best"], result["baseline"], result.get("static") or {})
-    tested = {f.get("candidate"): f.get("tokens_per_row") for f in figures}
+    static = result.static
+    figures = (result.best, result.baseline, static)
+    tested = {prompt.candidate: prompt.tokens_per_row for prompt in figures if prompt}
     wanted = [(start, "The starting prompt", safe)]
     if best != start:
-        title = "The search's choice" if result.get("static") else "The best prompt"
+        title = "The search's choice" if static else "The best prompt"
         wanted.insert(0, (best, title, candidates.why_best(result)))
     if cheap is not None and cheap.number:
         fewer = -change_in_percent(next(v.tokens for v in found if v.best), cheap.tokens)
@@ -144,14 +145,14 @@ def _offers(run: RunRow, result: Mapping[str, Any]) -> list[Offer]:
         wanted.insert(
             len(wanted) - 1, (candidates.by_number(run, cheap.number), f"Prompt {cheap.number}", why)
         )
-    if static := result.get("static"):
+    if static:
         why = "Sends every input with the same examples: nothing is looked up."
-        if against := static.get("validation_against_best"):
+        if against := static.validation_against_best:
             why += f" On the rows to choose by: {compared_scores(against)}."
-        if static["test"] is None:
-            cut = result["verdict"]["kind"] != "not_tested"
+        if static.test is None:
+            cut = result.verdict.kind != "not_tested"
             why += f" It was not tested{': too little of the budget was left' if cut else ''}."
-        wanted.insert(len(wanted) - 1, (static["candidate"], "The best fixed prompt", why))
+        wanted.insert(len(wanted) - 1, (static.candidate, "The best fixed prompt", why))
     for made in more_scores.made_by_hand(run):
         wanted.append(
             (

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 import streamlit as st
 
@@ -35,19 +34,19 @@ from engine.store.rows import RunRow
 def compared_figures(run: RunRow, spec: RunSpec) -> list[ModelFigures]:
     """Return a run's comparison of models; nothing for a run that compared none."""
     numbers = {entry.id: entry.number for entry in candidates.index(run)}
-    return model_figures(run.result or {}, spec.model.name, numbers)
+    return model_figures(run.result, spec.model.name, numbers) if run.result else []
 
 
 def models_view(run: RunRow, spec: RunSpec, found: Sequence[ModelFigures]) -> None:
     """Show which model is good enough, each model's score, price and time, and the move to another model."""
-    result: Mapping[str, Any] = run.result or {}
-    if sentence := result["models"]["sentence"]:
-        st.markdown(f"**{escape_markdown(sentence, 1000)}**")
+    comparison = run.require_result().models
+    if comparison and comparison.sentence:
+        st.markdown(f"**{escape_markdown(comparison.sentence, 1000)}**")
     figure = models_figure(found)
     table, chart = st.columns([3, 2], gap="medium") if figure else (st.container(), None)
     with table:
         _lines("compared_models", "The best prompt on each model", [one.line for one in found])
-        rows = counted(max(f["rows"] for f in result["models"]["figures"]), "row")
+        rows = counted(max(f.rows for f in comparison.figures) if comparison else 0, "row")
         same = f"Each model answered the {rows} to choose by with the same prompt, unless its line names another."
         st.caption(f"{same} {LIKELY}", help=explain("practice score"))
     if chart is not None:
@@ -81,7 +80,6 @@ def _move(run: RunRow, spec: RunSpec, found: Sequence[ModelFigures]) -> None:
     """Let the user tune the best prompt again on one of the models."""
     kept, enough = (next((f.name for f in found if f.kind == kind), "") for kind in ("kept", "enough"))
     models = {model_name(m.name): m for m in (spec.model, *spec.models) if model_name(m.name) != kept}
-    best = str((run.result or {})["best_candidate"])
     with ui.card("move_model", "Move this program to another model"):
         with ui.row("move_model_row", "bottom"):
             picked = ui.pick(
@@ -98,4 +96,4 @@ def _move(run: RunRow, spec: RunSpec, found: Sequence[ModelFigures]) -> None:
             "result then appears here, too."
         )
     if pressed:
-        replace_setup(run, lambda: draft_on(spec, reading.prompt(run, best), models[picked]))
+        replace_setup(run, lambda: draft_on(spec, reading.prompt(run, run.best), models[picked]))

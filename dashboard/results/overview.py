@@ -30,7 +30,6 @@ from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.live.snapshot import parts
 from dashboard.text import distinct, escape_markdown
 from engine.basics.text import chosen_from
-from engine.export.hero import result_shown
 from engine.store.rows import RunRow
 
 ADVICE = {
@@ -44,23 +43,21 @@ ADVICE = {
 
 def results_view(run: RunRow) -> None:
     """Show a run that has at least begun to score prompts."""
-    result = run.result or {}
-    best = str(result.get("best_candidate", ""))
+    result, best = run.result, run.best
     if result:
-        own = result_shown(result)
-        kind = str(own["verdict"].get("kind"))
-        hero(run, own)
+        kind = result.shown.verdict.kind
+        hero(run, result)
         tried = len(candidates.index(run))
-        new = tried > 1 and kind not in ("unchanged", "not_tested") and not own.get("taken")
+        new = tried > 1 and kind not in ("unchanged", "not_tested") and not result.taken
         notes = [chosen_from(tried)] if new else []
-        if kind == "unchanged" and result.get("reason"):
-            notes.append(escape_markdown(str(result["reason"])))
+        if kind == "unchanged" and result.reason:
+            notes.append(escape_markdown(result.reason))
         notes += [ADVICE[kind]] if kind in ADVICE else []
         if notes:
             st.caption("  \n".join(notes))
         take_card(run, result)
         if kind != "not_tested":
-            figures(own)
+            figures(result)
         against_teacher(run, result)
     else:
         _without_result(run)

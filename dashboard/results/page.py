@@ -10,8 +10,8 @@ UNTESTED = ("Did it get better?", "Not tested yet: these are scores of rows that
 
 current()  # writes the project into the address, which says whose run is meant
 run = current_run()
-verdict = ((run and run.result) or {}).get("verdict") or {}
-wizard_header("results", UNTESTED if verdict.get("kind") == "not_tested" else None)
+untested = run is not None and run.result is not None and run.result.verdict.kind == "not_tested"
+wizard_header("results", UNTESTED if untested else None)
 if run is not None:
     run_picker(run.id)
 if run is None or not (run.result or candidates.index(run)):

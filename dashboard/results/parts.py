@@ -148,13 +148,10 @@ def _compare(one: ComparedCandidate, child: Candidate) -> None:
 
 
 def _effects(one: ComparedCandidate, parts: Sequence[PromptPart]) -> dict[PromptPart, Effect]:
-    result = one.run.result or {}
+    result = one.run.result
     known = {}
-    if one.candidate.id == result.get("best_candidate"):
-        known = {
-            (c["step"], c["kind"], c["text"]): Effect(c["fixed"], c["broken"])
-            for c in result.get("credits") or ()
-        }
+    if result is not None and one.candidate.id == result.best_candidate:
+        known = {(c.step, c.kind, c.text): Effect(c.fixed, c.broken) for c in result.credits}
     found = {}
     for part in parts[: 2 * MOST]:
         effect = _measured(one, part) or known.get((part.step, part.kind, part.text))

@@ -20,7 +20,6 @@ from dashboard.state.live.snapshot import Snapshot
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown, prompt_name, upper_first
 from engine.basics.text import counted, duration, in_percent, percent, short
-from engine.export.hero import result_shown
 from engine.records import Outcome, Usage
 from engine.search.leader import known_trials
 from engine.store.rows import CandidateRow, RunRow, TrialRow
@@ -192,8 +191,7 @@ def _draw(seen: Snapshot, shown: Parts, live: str) -> None:
         with st.container():
             _training_card(shown["training"], live)
     with right:
-        end = str((run.result or {}).get("best_candidate"))
-        picked = next((c.number for c in reading.candidates(run.id) if c.id == end), shown["leader"])
+        picked = next((c.number for c in reading.candidates(run.id) if c.id == run.best), shown["leader"])
         number = chosen if chosen is not None else picked
         with st.container():
             if number is not None:
@@ -247,9 +245,9 @@ def _score_chart(shown: Parts, live: str) -> int | None:
 
 def _message(run: RunRow) -> None:
     if run.is_over and run.result:
-        verdict_card(result_shown(run.result)["verdict"])
-        if run.result["verdict"].get("kind") == "unchanged" and run.result.get("reason"):
-            st.caption(ui.mark("help", str(run.result["reason"])))
+        verdict_card(run.result.shown.verdict)
+        if run.result.verdict.kind == "unchanged" and run.result.reason:
+            st.caption(ui.mark("help", run.result.reason))
     if not run.message:
         return
     show = {"failed": st.error, "lost": st.warning, "stopped": st.info}.get(run.state, st.caption)

@@ -13,7 +13,6 @@ from dashboard.components.runs import PRESENT, state_badge
 from dashboard.state import reading
 from dashboard.state.live.snapshot import Snapshot
 from dashboard.text import escape_markdown
-from engine.export.hero import result_shown
 from engine.store.rows import RunRow
 
 TALL, SHORT = 460, 370
@@ -47,13 +46,12 @@ def _draw(seen: Snapshot, shown: Parts, live: str) -> None:
         with left:
             score_plot(shown, live, f"present_{SHORT}", SHORT)
         with right:
-            _winner(run)
+            _winner(run, run.result.shown.best_candidate)
     else:
         meters_element(key="meters", data={"meters": shown["meters"], "live": live})
         score_plot(shown, live, f"present_{TALL}", TALL)
 
 
-def _winner(run: RunRow) -> None:
-    best = reading.prompt(run, str(result_shown(run.result).get("best_candidate", "")))
-    state = next(iter(best.steps.values()))
+def _winner(run: RunRow, best: str) -> None:
+    state = next(iter(reading.prompt(run, best).steps.values()))
     ui.plain_code(state.instructions.strip() or "(no instruction)", height=SHORT)

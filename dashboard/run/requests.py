@@ -15,7 +15,6 @@ from dashboard.text import escape_markdown, prompt_name
 from engine.basics.text import dollars, duration, percent, short
 from engine.records import Candidate
 from engine.search.budget import LIMIT_WORDS
-from engine.search.final_test import FinalTestCost
 from engine.store.rows import BUDGET, CANDIDATE, SCORE, TESTING, CandidateRow, RequestRow, RunRow
 from engine.store.runs import budget_now
 
@@ -86,7 +85,7 @@ def run_actions(seen: Snapshot) -> None:
 
 def _stop_choices(run: RunRow) -> None:
     """Offer to stop with the final test, at its price, and without it; once the test has begun only without."""
-    cost = FinalTestCost.stored((run.estimate or {}).get("final_test"))
+    cost = run.test_cost
     ended, price = run.phase == TESTING or run.stop_requested, f": {cost.words}" if cost else ""
     what = (
         "What is left of the final test"

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 from dashboard.state.models import models_of_steps, title_of
 from engine.basics.text import duration, in_percent, listed, percent, points_gained, price
-from engine.export.hero import VERDICTS, result_shown
+from engine.export.hero import VERDICTS
 from engine.records import Candidate, Evaluation, Outcome
 from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec, SplitSpec
 from engine.search.budget import LIMIT_WORDS, Budget
 from engine.search.objective import Objective
-from engine.search.verdict import Verdict, verdict
+from engine.search.result import Verdict
+from engine.search.verdict import verdict as verdict_on
 from engine.store.rows import RunRow
 
 
@@ -55,17 +56,18 @@ def table_row(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -
 
     A project is named where it is called otherwise than the run, and equal prompts have no gain.
     """
-    judged = result_shown(run.result).get("verdict", {})
-    kind, tested = str(judged.get("kind", "")), judged.get("baseline") is not None
+    verdict = run.result.shown.verdict if run.result else None
+    tested = verdict if verdict and verdict.kind != "not_tested" else None
+    changed = tested if tested and tested.kind != "unchanged" else None
     project = names.get(run.project_id, "deleted")
     marks = [*_marks(run), ", ".join(run.tags), run.note]
     return {
         "State": [words[run.state]],
         "Run": run.title if project == run.title else f"{run.title} · {project}",
-        "Before": in_percent(judged.get("baseline"), 0),
-        "After": in_percent(judged.get("best"), 0),
-        "Gain": points_gained(judged["baseline"], judged["best"]) if tested and kind != "unchanged" else None,
-        "Verdict": VERDICTS[kind][0] if kind in VERDICTS else "",
+        "Before": in_percent(tested.baseline, 0) if tested else None,
+        "After": in_percent(tested.best, 0) if tested else None,
+        "Gain": points_gained(changed.baseline, changed.best) if changed else None,
+        "Verdict": VERDICTS[verdict.kind][0] if verdict else "",
         "Started": datetime.fromtimestamp(run.created_at).astimezone(),
         "Optimizer": run.spec.get("optimizer", {}).get("name", ""),
         "Model": run.spec.get("model", {}).get("name", ""),
@@ -87,12 +89,12 @@ def best_scores(runs: Sequence[RunRow]) -> list[float]:
     `runs` are a project's, the newest first. Those on other data, rows, or by another metric than the newest are left
     out, and a best prompt counts where it is surely better.
     """
-    judged = [
-        run for run in runs if run.result and (run.result.get("verdict") or {}).get("baseline") is not None
+    tested = [(run, run.result) for run in runs if run.result and run.result.verdict.kind != "not_tested"]
+    newest = _test_of(tested[0][0]) if tested else ()
+    verdicts = [result.shown.verdict for run, result in reversed(tested) if _test_of(run) == newest]
+    scores = [
+        (v.baseline, v.best if v.kind == "better" else v.baseline) for v in verdicts if v.kind != "not_tested"
     ]
-    alike = [run for run in reversed(judged) if _test_of(run) == _test_of(judged[0])]
-    verdicts = [result_shown(run.result)["verdict"] for run in alike]
-    scores = [(v["baseline"], v["best" if v.get("kind") == "better" else "baseline"]) for v in verdicts]
     return [scores[0][0], *accumulate((best for _, best in scores), max)] if scores else []
 
 
@@ -176,7 +178,7 @@ def why_not_comparable(differ: Iterable[Difference]) -> str:
 
 def verdict_between(left: Sequence[Outcome], right: Sequence[Outcome]) -> Verdict:
     """Return whether the second run's best prompt beats the first run's on the test rows they share."""
-    return verdict(Evaluation("left", tuple(left)), Evaluation("right", tuple(right)))
+    return verdict_on(Evaluation("left", tuple(left)), Evaluation("right", tuple(right)))
 
 
 def draft_from(spec: RunSpec) -> ProjectDraft:

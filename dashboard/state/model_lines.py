@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from dashboard.text import model_name
 from engine.basics.text import counted, in_percent, listed, percent, price, time_taken
 from engine.runs.spec import RunSpec
+from engine.search.result import ComparedFigures, ModelComparison, PromptFigures, RunResult
 from engine.store.rows import RunRow
 
 HEAD = ("Score", "Likely between", "Cost of 1,000 rows", "Time of a row")
@@ -33,22 +34,22 @@ class Line(NamedTuple):
         return self.name, self.score, self.likely, self.cost, self.seconds
 
 
-def line(name: str, note: str, figures: Mapping[str, Any]) -> Line:
+def line(name: str, note: str, figures: PromptFigures) -> Line:
     """Return a program as a line of a table; rows that all failed are no score.
 
-    >>> line("a", "", {"test": 0.0, "likely": [0.0, 0.2], "rows": 9, "failed": 9})[2:4]
+    >>> line("a", "", PromptFigures(test=0.0, likely=(0.0, 0.2), rows=9, failed=9))[2:4]
     ('failed', '')
     """
-    likely, cost, failed = figures.get("likely"), figures.get("cost_per_row"), figures.get("failed") or 0
-    if 0 < failed == figures.get("rows"):
+    likely, cost = figures.likely, figures.cost_per_row
+    if 0 < figures.failed == figures.rows:
         return Line(name, note, "failed", "", "", "")
     return Line(
         name,
         note,
-        percent(figures.get("test")),
+        percent(figures.test),
         f"{percent(max(0.0, likely[0]), 0)} to {percent(min(1.0, likely[1]), 0)}" if likely else "not known",
         price(None if cost is None else 1000 * cost),
-        time_taken(figures.get("seconds_per_row")),
+        time_taken(figures.seconds_per_row),
     )
 
 
@@ -65,56 +66,59 @@ class ModelFigures(NamedTuple):
     dollars: float | None
 
 
-def model_figures(result: Mapping[str, Any], own: str, numbers: Mapping[str, int]) -> list[ModelFigures]:
+def model_figures(result: RunResult, run_model: str, numbers: Mapping[str, int]) -> list[ModelFigures]:
     """Return a run's comparison of models, the best score first; nothing for a run that compared none.
 
-    Of each choice of models the prompt that the run kept is shown, and another one where it scored higher. `own` is the run's
-    own model, `numbers` are the prompts' by their ids.
+    Of each choice of models the prompt that the run chose is shown, and another one where it scored higher. `run_model` is
+    the run's own model, `numbers` are the prompts' by their ids.
     """
-    compared = result.get("models") or {}
-    found = [f for f in compared.get("figures", ()) if "prompt" in f]
-    kept = next((f for f in found if f["candidate"] == result.get("best_candidate")), None)
-    if kept is None or len({tuple(f["models"]) for f in found}) < 2:
+    compared = result.models or ModelComparison()
+    known = [f for f in compared.figures if f.prompt]
+    kept = next((f for f in known if f.candidate == result.best_candidate), None)
+    if kept is None or len({f.models for f in known}) < 2:
         return []
-    shown = []
-    for models in dict.fromkeys(tuple(f["models"]) for f in found):
-        mine = [f for f in found if tuple(f["models"]) == models]
-        same = [f for f in mine if f["prompt"] == kept["prompt"]]
-        others = [
-            f
-            for f in mine
-            if f not in same and (f["score"] or 0) > max((s["score"] or 0 for s in same), default=-1)
-        ]
-        shown += [*same[:1], *sorted(others, key=lambda f: -f["score"])[:1]]
-    shown.sort(key=lambda f: (f["score"] is None, -(f["score"] or 0), f["cost"] is None, f["cost"] or 0))
-    return [_model_figures(f, kept, compared, own, numbers) for f in shown]
+    shown: list[ComparedFigures] = []
+    for models in dict.fromkeys(f.models for f in known):
+        answered = [f for f in known if f.models == models]
+        same = [f for f in answered if f.prompt == kept.prompt]
+        reached = max((f.score for f in same), default=-1)
+        others = [f for f in answered if f not in same and f.score > reached]
+        shown += [*same[:1], *sorted(others, key=lambda f: -f.score)[:1]]
+    shown.sort(key=lambda f: (not f.answered, -f.score, f.cost is None, f.cost or 0))
+    return [_model_figures(f, kept, compared, run_model, numbers.get(f.candidate)) for f in shown]
 
 
 def _model_figures(
-    one: Mapping[str, Any],
-    kept: Mapping[str, Any],
-    compared: Mapping[str, Any],
-    own: str,
-    numbers: Mapping[str, int],
+    figures: ComparedFigures,
+    kept: ComparedFigures,
+    compared: ModelComparison,
+    run_model: str,
+    number: int | None,
 ) -> ModelFigures:
-    name = listed([model_name(m) for m in one["models"]]) or model_name(own)
-    enough = one["candidate"] == compared.get("good_enough")
-    number = numbers.get(one["candidate"])
-    notes = [] if one["prompt"] == kept["prompt"] else [f"with prompt {number}"]
-    notes += ["kept by the run"] if one is kept else []
+    name = listed([model_name(m) for m in figures.models]) or model_name(run_model)
+    enough = figures.candidate == compared.good_enough
+    notes = [] if figures.prompt == kept.prompt else [f"with prompt {number}"]
+    notes += ["kept by the run"] if figures is kept else []
     notes += ["good enough and cheapest"] if enough else []
-    if one["failed"]:
-        notes.append(f"{one['failed']:,} of {counted(one['rows'], 'row')} failed")
-    elif one["rows"] < kept["rows"]:
-        notes.append(f"{one['rows']:,} of {counted(kept['rows'], 'row')}, then left out")
-    figures = {**one, "test": one["score"], "cost_per_row": one["cost"], "seconds_per_row": one["seconds"]}
+    if figures.failed:
+        notes.append(f"{figures.failed:,} of {counted(figures.rows, 'row')} failed")
+    elif figures.rows < kept.rows:
+        notes.append(f"{figures.rows:,} of {counted(kept.rows, 'row')}, then left out")
+    in_table = PromptFigures(
+        test=figures.score,
+        likely=figures.likely,
+        rows=figures.rows,
+        failed=figures.failed,
+        seconds_per_row=figures.seconds,
+        cost_per_row=figures.cost,
+    )
     return ModelFigures(
         name,
-        "kept" if one is kept else "enough" if enough else "other",
-        line(name, ", ".join(notes), figures),
-        one["score"],
-        tuple(one["likely"]),
-        None if one["cost"] is None else 1000 * one["cost"],
+        "kept" if figures is kept else "enough" if enough else "other",
+        line(name, ", ".join(notes), in_table),
+        figures.score if figures.answered else None,
+        figures.likely,
+        None if figures.cost is None else 1000 * figures.cost,
     )
 
 
@@ -178,12 +182,12 @@ def tuned_on_each(runs: Sequence[tuple[RunRow, RunSpec]]) -> list[Line]:
     """
     found: dict[str, tuple[float, Line]] = {}
     for run, spec in runs:
-        result: Mapping[str, Any] = run.result or {}
-        best = result["best"]
-        figures = (result.get("models") or {}).get("figures", ())
-        models = next((f["models"] for f in figures if f["candidate"] == best["candidate"]), ())
+        result = run.require_result()
+        best = result.best
+        figures = result.models.figures if result.models else ()
+        models = next((f.models for f in figures if f.candidate == best.candidate), ())
         name = listed([model_name(m) for m in models]) or model_name(spec.model.name)
-        note = f"{run.title}, {percent(result['baseline']['test'])} before"
+        note = f"{run.title}, {percent(result.baseline.test)} before"
         if name not in found or found[name][0] < run.created_at:
             found[name] = (run.created_at, line(name, note, best))
     return [one for _, one in found.values()] if len(found) > 1 else []

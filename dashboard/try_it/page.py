@@ -27,8 +27,8 @@ ROWS = 100
 def trial_of(now: Current) -> tuple[playground.Playground | None, dict[int, dict[str, Any]], dict[int, int]]:
     """Return what can be tried in a project, test rows to start from, and their numbers. Raises EngineError."""
     run = current_run()
-    if run is not None and run.result and run.result.get("best_candidate"):
-        best, seed = run.result["best_candidate"], run.result["seed_candidate"]
+    if run is not None and run.result:
+        best, seed = run.result.best_candidate, run.result.seed_candidate
         listed = {c.id for c in candidates.listed(run, best)}
         found = [c for c in candidates.everything(run) if c.id in listed]
         trial = playground.of_run(run.id, reading.run_spec(run), found, best, seed, run.taken)

@@ -252,7 +252,7 @@ def tuned_prompts(project_id: str, draft: ProjectDraft) -> dict[str, TeacherProm
         found[f"version {version.number}"] = TeacherPrompt(title=f"Version {version.number}", prompt=prompt)
     for run in [r for r in reading.runs(project_id) if r.result and r.taken][:MOST]:
         with suppress(EngineError):
-            if run.taken != (run.result or {}).get("seed_candidate"):
+            if run.taken != run.start:
                 title = f"The prompt of “{run.title}”"
                 found[f"run {run.id}"] = TeacherPrompt(title=title, prompt=reading.prompt(run, run.taken))
     return {k: t for k, t in found.items() if t.prompt.steps.keys() == steps and not t.prompt.tuned_models}

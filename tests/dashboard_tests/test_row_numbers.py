@@ -120,7 +120,7 @@ def test_a_file_that_is_gone_leaves_the_rows_of_a_sheet(project):
 
 
 def test_prompts_side_by_side_count_alike(project, run):
-    found = candidates.chosen(run, run.result["best_candidate"], "", [run])
+    found = candidates.chosen(run, run.result.best_candidate, "", [run])
     numbers = numbers_in(run.spec["dataset"])
     for one in found:
         assert all(o.number == numbers[o.row] for o in candidates.outcomes(one, "test"))

@@ -11,7 +11,6 @@ from support.pages.page_frame import open_page, said
 
 from dashboard.state import reading
 from engine.basics.text import in_points, percent
-from engine.export.hero import printed_of
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -57,9 +56,9 @@ def test_a_tab_of_the_results_writes_whole_numbers(ids, tab):
 
 def test_before_after_and_gain_read_the_same_on_every_page(ids):
     result = reading.run(ids.run).result
-    change = printed_of(result["verdict"])
+    change = result.verdict.printed
     before, after, gain = f"{change.before} %", f"{change.after} %", in_points(change.gain)
-    assert percent(result["best"]["test"]) == after
+    assert percent(result.best.test) == after
     for page in ("results", "run"):
         words = texts(open_page(page, project=ids.project, run=ids.run))
         assert f"Better: {after} of test rows right against {change.before} % before" in words, page
@@ -73,7 +72,7 @@ def test_before_after_and_gain_read_the_same_on_every_page(ids):
         won, lost, same = (
             int(re.search(rf"(\d+) {word}", words)[1]) for word in ("fixed", "broken", "as before")
         )
-        assert won + lost + same == result["verdict"]["rows"]
+        assert won + lost + same == result.verdict.rows
     (line,) = [d.value for d in open_page("history").dataframe if "Gain" in d.value.columns]
     assert [f"{line[name][0]:g} %" for name in ("Before", "After")] == [before, after]
     assert in_points(line["Gain"][0]) == gain

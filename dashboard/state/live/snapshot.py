@@ -50,8 +50,7 @@ def read_snapshot(store: Store, run_id: str) -> Snapshot:
 
 def parts(seen: Snapshot) -> dict[str, Any]:
     """Return every part of a run's page, by name; "leader" is the best prompt's number, None before there is one."""
-    chosen = str((seen.run.result or {}).get("best_candidate", ""))
-    scores = score_chart(seen.trials, seen.parents, seen.leads, chosen)
+    scores = score_chart(seen.trials, seen.parents, seen.leads, seen.run.best)
     leader = scores.leader.number if scores.leader else None
     return {
         "stage": f"{stage(seen.run, seen.requests, leader)} {len(seen.leads)}{' training' if seen.training else ''}",
@@ -68,7 +67,7 @@ def stage(run: RunRow, requests: Sequence[RequestRow], leader: int | None = None
     """Return a text that changes when the page's own parts must: state, flags, requests, answers, the leading prompt."""
     flags = f"{'p' if run.pause_requested else ''}{'u' if run.stop_untested else 's' if run.stop_requested else ''}"
     asked = "".join("a" if r.answer else "b" if r.batch is not None else "w" for r in requests)
-    price = (run.estimate or {}).get("final_test", {}).get("calls", "")
+    price = run.test_cost.calls if run.test_cost else ""
     return f"{run.state} {flags} {asked} {'' if leader is None else leader} {price} {run.message}".strip()
 
 
@@ -99,7 +98,6 @@ def _meters(seen: Snapshot) -> dict[str, Any]:
 
 def _end(run: RunRow) -> dict[str, Any]:
     """Return the notification of a run's end."""
-    verdict = (run.result or {}).get("verdict") or {}
     words = {
         "finished": "has finished",
         "stopped": "was stopped",
@@ -109,5 +107,5 @@ def _end(run: RunRow) -> dict[str, Any]:
     return {
         "over": not run.goes_on,
         "title": f"{run.title} {words.get(run.state, 'goes on')}",
-        "text": str(verdict.get("sentence") or run.message),
+        "text": (run.result.verdict.sentence if run.result else "") or run.message,
     }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from dashboard.state.model_lines import Line, line
 from dashboard.text import model_name
 from engine.basics.text import percent
 from engine.runs.spec import RunSpec
+from engine.search.result import PromptFigures, RunResult
 from engine.store.rows import EventRow
 
 PROGRESS = "training_progress"
@@ -125,35 +126,33 @@ def _figure(one: Curve) -> dict[str, Any]:
     }
 
 
-def compared(result: Mapping[str, Any], spec: RunSpec) -> list[Line]:
+def compared(result: RunResult, spec: RunSpec) -> list[Line]:
     """Return tuned, untuned and teacher on the test rows; none for a run that tuned no model."""
-    tuned = result.get("tuned_models") or ()
-    if not tuned:
+    if not result.tuned_models:
         return []
     lines = [
-        line("Small model, tuned", model_name(", ".join(map(str, tuned))), result["best"]),
-        line("Small model, before", model_name(spec.model.name), result["baseline"]),
+        line("Small model, tuned", model_name(", ".join(result.tuned_models)), result.best),
+        line("Small model, before", model_name(spec.model.name), result.baseline),
     ]
-    if teacher := result.get("teacher"):
-        prompt = f", with {teacher['prompt']}" if teacher.get("prompt") else ""
-        name = model_name(str(teacher.get("model") or ""))
-        lines.append(line("Large model (teacher)", f"{name}{prompt}", teacher))
+    if teacher := result.teacher:
+        prompt = f", with {teacher.prompt}" if teacher.prompt else ""
+        lines.append(line("Large model (teacher)", f"{model_name(teacher.model)}{prompt}", teacher))
     return lines
 
 
-def comparison_sentence(result: Mapping[str, Any]) -> str:
+def comparison_sentence(best: PromptFigures, teacher: PromptFigures | None) -> str:
     """Return how the tuned model does next to its teacher, in a sentence; "" without a teacher that was tested.
 
-    >>> best, teacher = {"test": 0.8, "cost_per_row": 0.0002}, {"test": 0.9, "cost_per_row": 0.01, "rows": 20}
-    >>> comparison_sentence({"best": best, "teacher": teacher})
+    >>> comparison_sentence(PromptFigures(test=0.8, cost_per_row=0.0002), PromptFigures(test=0.9, cost_per_row=0.01))
     'On the test rows the small model scores 80 %, its teacher 90 %. A row costs 2 % of what the teacher takes.'
     """
-    best, teacher = result.get("best") or {}, result.get("teacher") or {}
-    if best.get("test") is None or teacher.get("test") is None:
+    if teacher is None or best.test is None or teacher.test is None:
         return ""
-    text = f"On the test rows the small model scores {percent(best['test'])}, its teacher {percent(teacher['test'])}."
-    own, large = best.get("cost_per_row"), teacher.get("cost_per_row")
-    if own is None or not large:
+    text = (
+        f"On the test rows the small model scores {percent(best.test)}, its teacher {percent(teacher.test)}."
+    )
+    small, large = best.cost_per_row, teacher.cost_per_row
+    if small is None or not large:
         return text
-    share = "less than 1 %" if 0 < own / large < 0.01 else percent(own / large)
+    share = "less than 1 %" if 0 < small / large < 0.01 else percent(small / large)
     return f"{text} A row costs {share} of what the teacher takes."

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from engine.compat.prompter.program import TunedPrompts
 from engine.dataset.documents.evidence import Evidence
 from engine.records import Candidate, Usage
-from engine.search.verdict import Verdict
+from engine.search.result import Verdict
 
 Phase = Literal["baseline", "fields", "skipped", "system_prompt", "instruction_prompt", "complete"]
 

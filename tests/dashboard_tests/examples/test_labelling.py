@@ -6,6 +6,7 @@ import json
 
 import pytest
 from support.pages.page_frame import open_page, said, stored_draft
+from support.results import result_of
 from support.servers.openai_server import OpenAIServer
 
 from dashboard.examples import label_order
@@ -91,7 +92,7 @@ def finished_run(project: str, prompts: tuple[str, ...]) -> None:
             store.trials.start(run, number, candidate.id, "validation", "full validation", 1)
             store.trials.add_outcomes(run, number, [Outcome(0, 1.0 - number / 4, {"answer": "billing"})])
             store.trials.finish(run, number)
-        store.runs.save_result(run, {"best_candidate": "none of these"})
+        store.runs.save_result(run, result_of("none of these"))
         store.runs.set_state(run, "finished")
 
 

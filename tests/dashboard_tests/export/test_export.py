@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,8 +71,8 @@ def test_a_program_is_taken_with_its_model_only_where_one_was_trained(home):
     assert "This run trained no model" in button.help
     assert "This run trained no model" in said(app)  # a phone has no hover
     with Store.open() as store:
-        result = {**store.runs.get(run_id).result, "tuned_models": ["tuned/small-1"]}
-        store.runs.save_result(run_id, result)
+        result = store.runs.get(run_id).result
+        store.runs.save_result(run_id, replace(result, tuned_models=("tuned/small-1",)))
     assert (
         "Take the best one on the Results page"
         in opened(project=project, run=run_id).button(key="download_weights").help
@@ -83,7 +84,7 @@ def test_weights_too_large_for_a_zip_come_with_the_command_that_writes_them(home
     save_tuned(TunedModel(name="big", trainer="local", base_model="Qwen/big", finished=True))
     with (model_folder("big") / "model.safetensors").open("wb") as file:
         file.truncate(LARGEST)  # a hole: it takes no room on the disk
-    path = Path(reading.run(run_id).result["export_path"])
+    path = Path(reading.run(run_id).result.export_path)
     program = read_program(path)
     tuned = program.candidate.with_step(next(iter(program.candidate.steps)), weights="tuned/big")
     path.write_text(to_text(program.model_copy(update={"candidate": tuned})))
@@ -99,7 +100,7 @@ def test_weights_too_large_for_a_zip_come_with_the_command_that_writes_them(home
 def test_a_version_is_kept_used_and_put_back(home):
     run_id, project = finished(home)
     with Store.open() as store:
-        keep_version(store, run_id, store.runs.get(run_id).result["seed_candidate"], "the first")
+        keep_version(store, run_id, store.runs.get(run_id).result.seed_candidate, "the first")
     app = start(project=project, run=run_id)
     assert not app.button(key="keep_version").disabled
     app.text_input(key=f"version_note_{run_id}").set_value("**better**").run()

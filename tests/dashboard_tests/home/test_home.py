@@ -11,6 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from support.pages.page_frame import open_page, said
 from support.pages.page_frame import open_page as start
+from support.results import result_of, verdict_of
 
 from dashboard.components.glossary import TERMS, explain
 from dashboard.state import reading
@@ -73,8 +74,7 @@ def test_a_project_shows_what_it_came_to_what_it_cost_and_how_it_rose():
     with Store.open() as store:
         for baseline, best in ((0.2, 0.5), (0.2, 0.7)):
             run_id = store.runs.create(project, {}, "a run")
-            verdict = {"kind": "better", "baseline": baseline, "best": best}
-            store.runs.save_result(run_id, {"verdict": verdict, "best_candidate": "b", "seed_candidate": "s"})
+            store.runs.save_result(run_id, result_of(verdict=verdict_of("better", baseline, best)))
             store.runs.set_meters(run_id, Usage(10, 0, 100, 100, 0.25), 1.0)
             store.runs.set_state(run_id, "finished")
     told = said(start())
@@ -86,8 +86,7 @@ def test_a_project_shows_what_it_came_to_what_it_cost_and_how_it_rose():
 
 def test_scores_of_other_measures_and_of_prompts_that_are_not_surely_better_are_not_shown_together():
     def run(metric, kind, best):
-        verdict = {"kind": kind, "baseline": 0.2, "best": best}
-        row = SimpleNamespace(spec={"metric": metric}, result={"verdict": verdict})
+        row = SimpleNamespace(spec={"metric": metric}, result=result_of(verdict=verdict_of(kind, best=best)))
         return cast("RunRow", row)
 
     newest_first = [run("F1", "too_close", 0.9), run("F1", "better", 0.4), run("ExactMatch", "better", 0.8)]

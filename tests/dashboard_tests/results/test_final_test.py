@@ -11,6 +11,7 @@ from support.servers.openai_server import OpenAIServer
 
 from dashboard.state.live.snapshot import parts, read_snapshot
 from engine.search.budget import Budget
+from engine.search.result import FinalTestCost
 from engine.store.rows import TESTING
 from engine.store.store import Store
 
@@ -34,7 +35,7 @@ def searching(welcomed):
         store.queue.join(run_id, os.getpid())
         store.queue.begin(run_id, os.getpid())
         store.runs.set_phase(run_id, "Searching")
-        store.runs.set_test_cost(run_id, {"calls": 386, "usd": 0.06, "seconds": 33.0})
+        store.runs.set_test_cost(run_id, FinalTestCost(386, 0.06, 33.0))
     return project, run_id
 
 
@@ -57,7 +58,7 @@ def test_stop_and_test_leaves_the_choice_to_stop_without_it(searching):
         run = store.runs.get(run_id)
         assert (run.stop_requested, run.stop_untested) == (True, False)
         store.runs.set_phase(run_id, TESTING)
-        store.runs.set_test_cost(run_id, {"calls": 90, "usd": None, "seconds": None})
+        store.runs.set_test_cost(run_id, FinalTestCost(90))
     app.run()
     assert "What is left of the final test: 90 calls, price not known." in said(app)
     assert {"stop_run", "stop_untested"} & keys(app) == {"stop_untested"}
@@ -67,7 +68,7 @@ def test_a_new_price_draws_the_page_again(searching):
     _, run_id = searching
     with Store.open() as store:
         before = parts(read_snapshot(store, run_id))["stage"]
-        store.runs.set_test_cost(run_id, {"calls": 400, "usd": 0.06, "seconds": 33.0})
+        store.runs.set_test_cost(run_id, FinalTestCost(400, 0.06, 33.0))
         assert parts(read_snapshot(store, run_id))["stage"] != before
 
 
@@ -79,7 +80,7 @@ def test_a_run_that_was_not_tested_says_so_and_its_test_is_finished_by_a_press(w
         wait_for_looks(welcomed, run_id)
         assert let_end(server, process) == 0
         run = store.runs.get(run_id)
-        words = f"{run.result['final_test']['calls']} calls, price not known"
+        words = f"{run.result.final_test.calls} calls, price not known"
         app = open_page(page, project=run.project_id, run=run_id)
         assert "Not tested yet: prompt " in said(app)
         assert "urely better than" not in said(app)
@@ -92,7 +93,7 @@ def test_a_run_that_was_not_tested_says_so_and_its_test_is_finished_by_a_press(w
         press.click().run()
         assert not app.exception
         wait_for(lambda: store.runs.get(run_id).is_over and not store.requests.open(run_id))
-        assert served(server) - before == run.result["final_test"]["calls"]
+        assert served(server) - before == run.result.final_test.calls
         app = open_page(page, project=run.project_id, run=run_id)
         assert "finish_test" not in keys(app)
         assert "Not tested yet" not in said(app)
@@ -104,7 +105,7 @@ def test_rows_that_a_limit_left_out_are_said_on_top(welcomed):
         run_id, process = held_run(welcomed, server, 0, budget=Budget(calls=45))
         let_end(server, process)
         run = store.runs.get(run_id)
-        left = run.result["final_test"]
+        left = run.result.final_test
         app = open_page("results", project=run.project_id, run=run_id)
-        assert f"{left['scored']} of {left['rows']} test rows were scored: The" in said(app)
-        assert f"Finish the test ({left['calls']} calls" in app.button(key="finish_test").label
+        assert f"{left.scored} of {left.rows} test rows were scored: The" in said(app)
+        assert f"Finish the test ({left.calls} calls" in app.button(key="finish_test").label

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import MISSING, fields
 from typing import Any
 
+from support.results import result_of
 from support.run_setup import PIPELINE, spec
 
 from dashboard.state.history import draft_on, same_test
@@ -12,30 +13,28 @@ from dashboard.state.model_lines import model_figures, models_figure, tuned_on_e
 from engine.lm.choice import ModelChoice
 from engine.pipeline.build import build_program
 from engine.search.objective import Objective
+from engine.search.result import ComparedFigures, ModelComparison, PromptFigures, RunResult
 from engine.store.rows import RunRow
 
 
-def figures(
-    candidate: str, prompt: str, models: list[str], score: float | None, **more: Any
-) -> dict[str, Any]:
-    usual = {"likely": [0.5, 0.9], "cost": 0.001, "seconds": 0.2, "rows": 30, "failed": 0}
-    return {"candidate": candidate, "prompt": prompt, "models": models, "score": score, **usual, **more}
+def figures(candidate: str, prompt: str, model: str, score: float, **more: Any) -> ComparedFigures:
+    usual = {"likely": (0.5, 0.9), "cost": 0.001, "seconds": 0.2, "rows": 30}
+    return ComparedFigures(candidate, prompt, (model,) if model else (), score, **(usual | more))
 
 
-RESULT = {
-    "best_candidate": "b",
-    "models": {
-        "good_enough": "m",
-        "figures": [
-            figures("b", "p", [], 0.8),
-            figures("old", "q", [], 0.5),
-            figures("m", "p", ["openai/middle"], 0.7, cost=0.0002),
-            figures("n", "q", ["openai/middle"], 0.75),
-            figures("d", "p", ["openai/dead"], None, failed=30, cost=None, seconds=None),
-            figures("s", "p", ["openai/small"], 0.2, rows=24),
-        ],
-    },
-}
+RESULT = result_of(
+    models=ModelComparison(
+        good_enough="m",
+        figures=(
+            figures("b", "p", "", 0.8),
+            figures("old", "q", "", 0.5),
+            figures("m", "p", "openai/middle", 0.7, cost=0.0002),
+            figures("n", "q", "openai/middle", 0.75),
+            figures("d", "p", "openai/dead", 0.0, failed=30, cost=None, seconds=None),
+            figures("s", "p", "openai/small", 0.2, rows=24),
+        ),
+    )
+)
 
 
 def test_each_model_has_the_prompt_that_was_kept_and_a_better_one_where_there_is_one():
@@ -62,18 +61,19 @@ def test_the_chart_has_a_point_for_each_price_and_none_for_what_failed():
 
 
 def test_a_run_that_compared_no_models_and_one_of_an_earlier_version_have_no_view():
-    assert model_figures({"models": None, "best_candidate": "b"}, "openai/large", {}) == []
+    assert model_figures(result_of(), "openai/large", {}) == []
     plain = [
         {"candidate": "b", "models": [], "score": 1.0},
-        {"candidate": "m", "models": ["x"], "score": 1.0},
+        {"candidate": "m", "models": ["x"], "score": None},
     ]
-    assert model_figures({"models": {"figures": plain}, "best_candidate": "b"}, "openai/large", {}) == []
+    earlier = {"models": {"figures": plain}, "best_candidate": "b", "seed_candidate": "s"}
+    assert model_figures(RunResult.from_json(earlier), "openai/large", {}) == []
     assert models_figure(model_figures(RESULT, "openai/large", {})[:1]) is None
 
 
 def run(name: str, model: str, test: float, at: float) -> RunRow:
-    best = {"candidate": name, "test": test, "likely": [0.4, 0.9], "rows": 20, "failed": 0}
-    result = {"best_candidate": name, "baseline": {"test": 0.3}, "best": best}
+    best = PromptFigures(name, test=test, likely=(0.4, 0.9), rows=20)
+    result = result_of(name, baseline=PromptFigures("s", test=0.3), best=best)
     chosen = spec("d", model=ModelChoice(name=model))
     values: dict[str, Any] = dict.fromkeys(f.name for f in fields(RunRow) if f.default is MISSING)
     values |= {"id": name, "spec": chosen.model_dump(mode="json"), "title": name}

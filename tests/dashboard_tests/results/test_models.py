@@ -79,7 +79,7 @@ def test_what_is_as_good_and_cheaper_is_taken_where_that_was_the_goal(finished):
     app = shown(finished)
     assert "Neither surely better nor worse than the start, and" in said(app)
     run = reading.run(finished[1])
-    assert run.taken == (run.result or {})["best_candidate"]
+    assert run.taken == run.result.best_candidate
     export = said(open_page("export", project=finished[0], run=finished[1]))
     assert "% on the test rows. Neither surely better nor worse than the start, and" in export
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -17,6 +18,7 @@ from engine.pipeline.templates import SAMPLES
 from engine.records import Candidate, Outcome, StepState, Usage
 from engine.runs.spec import Named
 from engine.runs.worker import work
+from engine.search.result import StaticFigures, TeacherFigures
 from engine.store.store import Store
 
 TABS = (
@@ -125,9 +127,7 @@ def test_a_cell_of_the_confusion_matrix_filters_the_rows(project, finished):
 
 
 def test_feedback_on_an_answer_is_kept_and_shown_on_the_tune_page(project, finished):
-    (best,) = [
-        c for c in reading.candidates(finished) if c.id == reading.run(finished).result["best_candidate"]
-    ]
+    (best,) = [c for c in reading.candidates(finished) if c.id == reading.run(finished).result.best_candidate]
     trial = candidates.whole(reading.run(finished))[best.id]["validation"]
     with reading.reading() as store:
         row = store.trials.outcomes(finished, trial.number)[0].row
@@ -161,10 +161,10 @@ def test_up_to_four_prompts_of_comparable_runs_stand_side_by_side(project, home,
     assert runs == [finished, other]
     mine, theirs = (reading.run(r).result for r in (finished, other))
     keys = [
-        f"{finished}.{mine['seed_candidate']}",
-        f"{finished}.{mine['best_candidate']}",
-        f"{other}.{theirs['best_candidate']}",
-        f"{apart}.{mine['best_candidate']}",
+        f"{finished}.{mine.seed_candidate}",
+        f"{finished}.{mine.best_candidate}",
+        f"{other}.{theirs.best_candidate}",
+        f"{apart}.{mine.best_candidate}",
     ]
     app = open_page(project, finished, "Rows", compare=",".join(keys))
     assert app.multiselect[0].value == keys[:3], "one from a run that cannot be compared is left out"
@@ -269,11 +269,11 @@ def test_a_tuned_model_is_set_against_its_teacher(project, home):
     run = add_run(project)
     assert work(home, run) == 0
     with Store.open(home) as store:
-        result = dict(store.runs.get(run).result)
-        assert (result["teacher"], result["tuned_models"]) == (None, [])
+        result = store.runs.get(run).result
+        assert (result.teacher, result.tuned_models) == (None, ())
         assert "Small against large" not in said(open_page(project, run))
-        teacher = {**result["best"], "model": "openai/large", "test": 0.99, "cost_per_row": 0.01}
-        store.runs.save_result(run, {**result, "teacher": teacher, "tuned_models": ["tuned/small-1"]})
+        teacher = TeacherFigures(result.seed_candidate, test=0.99, cost_per_row=0.01, model="openai/large")
+        store.runs.save_result(run, replace(result, teacher=teacher, tuned_models=("tuned/small-1",)))
     app = open_page(project, run)
     assert "Small against large, on the test rows" in said(app)
     assert "its teacher 99 %" in said(app)
@@ -287,9 +287,8 @@ def test_a_fixed_prompt_that_the_budget_left_untested_says_so(project, home):
     assert work(home, run) == 0
     untested = next(c.id for c in candidates.index(reading.run(run)) if c.tested is None)
     with Store.open(home) as store:
-        result = dict(store.runs.get(run).result)
-        static = {**result["best"], "candidate": untested, "test": None, "tokens_per_row": None}
-        store.runs.save_result(run, {**result, "static": static})
+        result = store.runs.get(run).result
+        store.runs.save_result(run, replace(result, static=StaticFigures(untested, result.best.validation)))
     shown = said(open_page(project, run))
     assert "The best fixed prompt" in shown
     assert "It was not tested: too little of the budget was left." in shown

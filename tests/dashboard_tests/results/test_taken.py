@@ -11,7 +11,6 @@ from support.pages.page_frame import open_page, said
 
 from dashboard.state import reading
 from engine.basics.text import in_points, percent, points_gained
-from engine.export.hero import result_shown
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -34,13 +33,13 @@ def test_after_another_prompt_is_taken_every_surface_shows_its_figures_and_inter
     ids = fixed_prompt_run(home)
     app = page("results", ids)
     assert "On the test rows the fixed prompt was better: 98 against 88 %, surely (+4 to +15)." in said(app)
-    before = reading.run(ids.run).result["verdict"]["sentence"]
+    before = reading.run(ids.run).result.verdict.sentence
     app.button(key=f"take_{ids.fixed}").click().run()
     assert not app.exception
     run = reading.run(ids.run)
-    own = result_shown(run.result)
-    verdict, score = own["verdict"]["sentence"], percent(own["best"]["test"])
-    gain = in_points(points_gained(own["verdict"]["baseline"], own["verdict"]["best"]))
+    own = run.result.shown
+    verdict, score = own.verdict.sentence, percent(own.best.test)
+    gain = in_points(points_gained(own.verdict.baseline, own.verdict.best))
     assert re.search(r"95 % interval \d+ to \d+", verdict)
     surfaces = {
         "hero": said(app) + html(app),

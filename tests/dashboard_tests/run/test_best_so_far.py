@@ -148,7 +148,7 @@ def test_the_report_draws_the_same_line(replay):
 
 def test_what_the_search_chooses_by_validation_scores_is_the_leader_at_the_end(replay):
     run = replay.end.seen.run
-    chosen = run.result["best_candidate"]
+    chosen = run.result.best_candidate
     if run.spec["optimizer"]["name"] in MAY_CHOOSE_OTHERWISE:
         marks = [t for t in replay.end.parts["chart"]["figure"]["traces"] if t["name"] == "Chosen at the end"]
         assert bool(marks) is (chosen != replay.end.seen.leads[-1].candidate), "a mark, not another past"

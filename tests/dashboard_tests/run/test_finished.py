@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from support.fixed_prompt_run import fixed_prompt_run
 from support.pages.page_frame import open_page, said
@@ -15,7 +17,7 @@ def test_the_card_shows_the_chosen_prompt_and_names_the_best_so_far_where_that_i
     with Store.open() as store:
         result = store.runs.get(ids.run).result
         if other:
-            store.runs.save_result(ids.run, {**result, "best_candidate": ids.fixed})
+            store.runs.save_result(ids.run, replace(result, best_candidate=ids.fixed))
         numbers = {c.id: c.number for c in store.trials.candidates(ids.run)}
     app = open_page("run", project=ids.project, run=ids.run)
     assert not app.exception

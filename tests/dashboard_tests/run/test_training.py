@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from support.results import result_of
 from support.run_setup import spec
 
 from dashboard.state.live.training import PROGRESS, compared, comparison_sentence, curves, training_chart
+from engine.search.result import PromptFigures, TeacherFigures
 from engine.store.rows import EventRow
 
 
@@ -39,23 +43,20 @@ def test_the_chart_is_of_the_latest_training_and_read_out():
     assert training_chart([])["figure"] is None
 
 
-def figures(test: float | None, cost: float | None, **more: object) -> dict[str, object]:
-    return {"test": test, "likely": [0.5, 1.02], "cost_per_row": cost, "seconds_per_row": 0.2, **more}
-
-
 def test_small_is_set_against_itself_before_and_its_teacher():
-    result = {
-        "tuned_models": ["tuned/small-1"],
-        "best": figures(0.8, 0.0001),
-        "baseline": figures(0.4, 0.0001),
-        "teacher": figures(0.9, 0.02, model="openai/large"),
-    }
+    figures = {"likely": (0.5, 1.02), "seconds_per_row": 0.2}
+    result = result_of(
+        tuned_models=("tuned/small-1",),
+        best=PromptFigures(test=0.8, cost_per_row=0.0001, **figures),
+        baseline=PromptFigures(test=0.4, cost_per_row=0.0001, **figures),
+        teacher=TeacherFigures(test=0.9, cost_per_row=0.02, model="openai/large", **figures),
+    )
     tuned, before, teacher = compared(result, spec("d"))
     assert (tuned.note, tuned.score, tuned.likely) == ("tuned/small-1", "80 %", "50 % to 100 %")
     assert (before.name, before.note) == ("Small model, before", "offline/learner")
     assert (teacher.note, teacher.cost) == ("openai/large", "$20.00")
-    assert "less than 1 %" in comparison_sentence(result)
-    assert comparison_sentence({**result, "teacher": None}) == ""
-    assert compared({**result, "tuned_models": []}, spec("d")) == []
-    unknown = compared({**result, "teacher": figures(None, None, model="x", likely=None)}, spec("d"))[2]
+    assert "less than 1 %" in comparison_sentence(result.best, result.teacher)
+    assert comparison_sentence(result.best, None) == ""
+    assert compared(replace(result, tuned_models=()), spec("d")) == []
+    unknown = compared(replace(result, teacher=TeacherFigures(model="x")), spec("d"))[2]
     assert (unknown.score, unknown.likely, unknown.cost) == ("not known", "not known", "price not known")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from support.pages.page_frame import open_page, said
 from support.pages.page_frame import stored_draft as draft
+from support.results import result_of
 
 from dashboard.state import feedback, launching, reading
 from dashboard.state.editing import drafts
@@ -219,7 +220,7 @@ def test_a_large_store_opens_at_once(project):
     with Store.open() as store, store.transaction():
         for i in range(200):
             run = store.runs.create(project, draft(project).to_run().model_dump(mode="json"), f"run {i}")
-            store.runs.save_result(run, {"verdict": {}})
+            store.runs.save_result(run, result_of())
             store.runs.set_state(run, "finished")
         for i in range(300):
             from engine.store.rows import FeedbackRow
@@ -314,8 +315,7 @@ def test_a_tuned_prompt_can_teach_with_the_model_it_was_tuned_with(project):
         run_spec = found.model_copy(update={"model": large}).to_run("")
         run = store.runs.create(project, run_spec.model_dump(mode="json"), "A good run")
         store.trials.add_candidate(run, prompt)
-        result = {"best_candidate": prompt.id, "seed_candidate": seed.id, "verdict": {}}
-        store.runs.save_result(run, result)
+        store.runs.save_result(run, result_of(prompt.id, seed.id))
     app = start(project)
     app.selectbox(key=f"small_teacher_prompt_{project}").set_value(f"run {run}").run()
     assert app.selectbox(key=f"small_teacher_{project}").value == large
