@@ -8,6 +8,6 @@ check       problems of a spec and of the wiring between its steps, in plain wor
 build       a spec -> a program
 infer       a table without a description -> a spec
 records     the type of a record: inferred from right answers, its paths and descriptions
-importers   what a user starts with, recognised: texts of tasks, programs, tables, documents with right answers
+importers   recognition of a user's material: texts of tasks, programs, tables, documents with right answers
 templates   the sample projects that are shipped
 """

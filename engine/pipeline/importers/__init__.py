@@ -1,4 +1,4 @@
-"""What a user starts with, recognised: texts of tasks, Python programs, tables, documents with right answers.
+"""Recognition of a user's material: texts of tasks, Python programs, tables, documents with right answers.
 
     recognise       a text and files -> the parts of a project that they are
     task            the forms of a task's text, and a text -> a step: signature, class, schema, saved state
