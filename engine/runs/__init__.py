@@ -9,7 +9,7 @@ recorder  between the store and the search: events out; heartbeat, flags and use
 trust     files, addresses and keys that an imported run would use, and the user's consent
 log_file  log files in the data folder
 child     the short-lived process that asks a model for a page, and its tasks
-intake    files, piles of documents and drafts of a project: all that a user brings
+drafting  the draft of a task from a text, a table, or documents with right answers
 results   reports, exports, later scores and archives of runs that have ended
 
 It knows the store and the search, and nothing of pages or terminals. No API key passes through here:
