@@ -6,6 +6,7 @@ DSPy's names for what has another name are at the end of `engine/__init__.pyi`. 
     arguments   DSPy's arguments that have no effect here, or another name; options of the gepa package
     models      overrides of a model's methods, and responses in the OpenAI form
     datasets    DataLoader and Dataset
+    prompter    records from documents under DSPydantic's names (`engine.extraction`)
     lm15        request and response of `LM(engine=...)`
     agents      ReActV2
     objects     DSPy's small functions and types that the engine itself has no use for
@@ -76,7 +77,7 @@ _EXTENSIONS = {
 
 _installed: set[str] = set()
 
-_SHARED = ("adapters", "evaluate", "streaming")
+_SHARED = ("adapters", "evaluate")
 
 
 class _Finder:
