@@ -20,7 +20,8 @@ from engine.errors import (
     ModelNotFoundError,
 )
 from engine.modules.assertions import Attempt
-from engine.modules.module import Answerer, CallRange, Module
+from engine.modules.call_range import CallRange
+from engine.modules.module import Answerer, Module
 from engine.modules.predict import Predict
 from engine.records import json_value
 from engine.runtime import context, current

@@ -19,7 +19,7 @@ from engine import loop
 from engine.errors import ConfigurationError
 from engine.evaluate.streaming.fields import FieldReader, reader_for
 from engine.lm.streaming import Chunk, listener
-from engine.modules.module import as_program
+from engine.modules.function_program import as_program
 from engine.modules.react import FINISH, FINISHED
 from engine.records import json_value
 from engine.runtime import context, current
