@@ -6,10 +6,10 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from dashboard.components import ui
-from dashboard.components.page import read_only_notice
+from dashboard.components.project_page import read_only_notice
 from dashboard.state import users
 from dashboard.state.writing import note, read_only
-from dashboard.views.text import escape_markdown
+from dashboard.text import escape_markdown
 from engine.errors import EngineError
 
 HERE = Path(__file__).parent
@@ -35,7 +35,7 @@ def _page(
     """Return a page. One that only changes things is out of sight in a read-only dashboard."""
     hidden = hidden or (changes and LOOKING)
     return st.Page(
-        f"app_pages/{name}/page.py",
+        f"{name}/page.py",
         title=title,
         url_path="" if default else name,
         icon=f":material/{icon}:",

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from dashboard.components import ui
 from dashboard.state.models import key_state, price_words, title_of
-from dashboard.views.text import escape_markdown
+from dashboard.text import escape_markdown
 from engine.lm.choice import ModelChoice, is_offline
 from engine.signature.grammar import without_none
 

@@ -8,8 +8,8 @@ from html import escape
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.views.prompts import text_of
-from dashboard.views.text import escape_markdown
+from dashboard.state.messages import text_of
+from dashboard.text import escape_markdown
 from engine.basics.text import Difference, Segment, counted, difference, percent, price, short
 from engine.runs.child.playground import ModelCall
 

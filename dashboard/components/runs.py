@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.page import open_page
+from dashboard.components.project_page import open_page
 from dashboard.state import models, more_scores, reading
 from dashboard.state.editing import drafts
 from dashboard.state.writing import read_only
-from dashboard.views.text import distinct
+from dashboard.text import distinct
 from engine.basics.text import signed
 from engine.errors import EngineError
 from engine.export.hero import VERDICTS
 from engine.runs.spec import ProjectDraft
-from engine.search.final_test import FinalTestCost
+from engine.search.result import AnyVerdict
 from engine.store.rows import RunRow
 
 STATES: dict[str, tuple[str, str, str]] = {
@@ -162,19 +162,18 @@ _LOOKS = {
 }
 
 
-def verdict_card(verdict: Mapping[str, object]) -> None:
+def verdict_card(verdict: AnyVerdict) -> None:
     """Show the verdict's sentence in its colour."""
-    _, look = VERDICTS.get(str(verdict.get("kind")), VERDICTS["too_close"])
-    box, icon = _LOOKS[look]
+    box, icon = _LOOKS[VERDICTS[verdict.kind][1]]
     with st.container(key="verdict"):
-        box(str(verdict.get("sentence", "")), icon=icon)
+        box(verdict.sentence, icon=icon)
 
 
 def finish_test(run: RunRow) -> None:
     """Offer to score the test rows that a run's final test lacks, at their price; nothing where it lacks none, or goes on."""
-    cost = FinalTestCost.stored((run.result or {}).get("final_test"))
-    if cost is None or not run.is_over or read_only():
+    if run.result is None or run.result.final_test is None or not run.is_over or read_only():
         return
+    cost = run.result.final_test.cost
     spec, problem = reading.run_spec(run), f"finish_test_{run.id}"
     ui.button(
         f"Finish the test ({cost.words})".replace("$", "\\$"),

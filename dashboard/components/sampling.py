@@ -5,11 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.guard import guarded
-from dashboard.components.page import Current
+from dashboard.components.project_page import Current
+from dashboard.components.tab_conflict import guarded
 from dashboard.state.editing import examples
 from dashboard.state.writing import read_only
-from dashboard.views.text import escape_markdown
+from dashboard.text import escape_markdown
 from engine.basics.text import price
 from engine.errors import EngineError
 from engine.runs.spec import ProjectDraft

@@ -10,7 +10,7 @@ from dashboard.components import ui
 from dashboard.serving.shared import shared
 from dashboard.state import users
 from dashboard.state.writing import writing
-from dashboard.views.text import escape_markdown
+from dashboard.text import escape_markdown
 from engine.store.access import OWNER_ONLY
 from engine.store.rows import LinkRow, MemberRow, ProjectRow, Role
 

@@ -10,10 +10,10 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dashboard.components import ui
-from dashboard.components.page import Current, open_page
+from dashboard.components.project_page import Current, open_page
 from dashboard.components.tables import data_table
 from dashboard.state.editing import drafts
-from dashboard.views.text import escape_markdown
+from dashboard.text import escape_markdown
 from engine.basics.text import counted
 from engine.dataset.memory import LARGE, release_memory
 from engine.dataset.reading import LARGEST_FILE

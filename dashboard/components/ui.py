@@ -12,7 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.state.users import acting_later, project_of_page
 from dashboard.state.writing import note, read_only
-from dashboard.views.text import escape_markdown
+from dashboard.text import escape_markdown
 from engine.errors import EngineError
 
 STATIC = Path(__file__).parents[1] / "static"
@@ -75,7 +75,7 @@ def row(
 
 def page_path(name: str) -> str:
     """Return the file of a page."""
-    return f"app_pages/{name}/page.py"
+    return f"{name}/page.py"
 
 
 def link(page: str, label: str, icon: str, **address: str) -> None:

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.page import Current, current, open_page
+from dashboard.components.project_page import Current, current, open_page
 from dashboard.components.runs import SHOWN_RUN, STATES, follow_ends, shown_run
 from dashboard.components.share import share_button
 from dashboard.state import reading
+from dashboard.state.live.figures import spent
+from dashboard.state.wizard import SET_UP, Step, next_step, steps
 from dashboard.state.writing import read_only
-from dashboard.views.live import spent
-from dashboard.views.text import distinct, escape_markdown
-from dashboard.views.wizard import SET_UP, Step, next_step, steps
+from dashboard.text import distinct, escape_markdown
 from engine.basics.text import counted
 from engine.records import content_hash
 from engine.store.rows import RunRow

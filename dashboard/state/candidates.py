@@ -6,15 +6,14 @@ A choice is written into the address as "run.candidate", so that every view is a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from dashboard.state import reading
+from dashboard.state import history, reading
 from dashboard.state.reading import kept
-from dashboard.views import history
 from engine.basics.text import change_in_percent, counted, percent
 from engine.errors import NotFoundError
-from engine.export.hero import result_shown
 from engine.records import Outcome, whole_trials
+from engine.search.result import RunResult
 from engine.search.verdict import retrieves
 from engine.store.rows import CandidateEntry, CandidateRow, RunRow, TrialRow
 
@@ -136,10 +135,10 @@ def score_words(entry: CandidateEntry) -> str:
     return f"{percent(entry.score)} in practice ({counted(entry.rows, 'row')})"
 
 
-def why_best(result: Mapping[str, Any]) -> str:
+def why_best(result: RunResult) -> str:
     """Say how the best prompt of a run compares with the starting one."""
-    kind = result["verdict"].get("kind")
-    saved = -change_in_percent(result["baseline"]["cost_per_row"], result["best"]["cost_per_row"])
+    kind = result.verdict.kind
+    saved = -change_in_percent(result.baseline.cost_per_row, result.best.cost_per_row)
     if kind == "too_close" and saved > 0:
         return f"Neither surely better nor worse than the start, and {saved} % cheaper."
     if kind == "not_tested":
@@ -149,8 +148,8 @@ def why_best(result: Mapping[str, Any]) -> str:
 
 def taken_words(run: RunRow) -> str:
     """Return the verdict on the prompt taken; "" where the run has none on it: of the start, or of one that was not tested."""
-    result = result_shown(run.result)
-    return str(result["verdict"]["sentence"]) if run.taken == result.get("best_candidate") else ""
+    shown = run.require_result().shown
+    return shown.verdict.sentence if run.taken == shown.best_candidate else ""
 
 
 class CopiedPrompt(NamedTuple):
@@ -164,11 +163,12 @@ class CopiedPrompt(NamedTuple):
 @kept(16)
 def copied_prompt(run: RunRow) -> CopiedPrompt:
     """Return which fixed prompt with a score is copied: the one taken, or where that looks examples up the best fixed one."""
-    result, entries = run.result or {}, {c.id: c for c in index(run)}
+    entries = {c.id: c for c in index(run)}
     if not retrieves(reading.prompt(run, run.taken)):
         return CopiedPrompt(run.taken, f"The prompt to copy: {score_words(entries[run.taken])}.", False)
     why = "The prompt taken looks examples up for each input, which only a program can do."
-    for other in ((result.get("static") or {}).get("candidate"), result.get("best_candidate")):
+    static = run.result.static if run.result else None
+    for other in (static.candidate if static else "", run.best):
         if other in entries and not retrieves(reading.prompt(run, other)):
             return CopiedPrompt(
                 other, f"{why} The prompt to copy is the best fixed one: {score_words(entries[other])}.", True
@@ -190,7 +190,7 @@ def chosen(run: RunRow, best: str, text: str, runs: Sequence[RunRow]) -> list[Co
     entries = index(run)
     start = next((c.id for c in entries if c.number == 0), "")
     leads = reading.snapshot(run).leads
-    chosen = str(result_shown(run.result).get("best_candidate", "")) or best
+    chosen = run.result.shown.best_candidate if run.result else best
     wanted = dict.fromkeys((start, chosen or (leads[-1].candidate if leads else "")))
     made = (compared(run, candidate, best, home=run.id) for candidate in wanted if candidate)
     return [c for c in made if c is not None]
@@ -204,7 +204,7 @@ def compared(run: RunRow, candidate_id: str, best: str, *, home: str) -> Compare
     with reading.reading() as store:
         content = store.trials.candidate(run.id, candidate_id)
     row = CandidateRow(entry.id, entry.number, entry.score, entry.rows, entry.tested, content, run.created_at)
-    best = best or str((run.result or {}).get("best_candidate", ""))
+    best = best or run.best
     what = "Start" if row.number == 0 else "Best" if row.id == best else f"Prompt {row.number}"
     name = what if run.id == home else f"{what} of {run.title}"
     return ComparedCandidate(key_of(run.id, candidate_id), run, row, name, whole(run).get(candidate_id, {}))

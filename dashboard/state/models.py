@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard.state import launching
 from dashboard.state.reading import setting
 from dashboard.state.writing import read_only
-from dashboard.views.text import model_name
+from dashboard.text import model_name
 from engine.errors import ConfigurationError, RunError
 from engine.lm.choice import ModelChoice, find_provider, find_route, is_offline, key_variable
 from engine.lm.keys import find_key

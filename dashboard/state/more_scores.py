@@ -75,8 +75,7 @@ def offers(found: Sequence[ComparedCandidate]) -> list[Offer]:
 
 def missing_rows(run: RunRow, candidate: Candidate, split: ScoredSplit, name: str = "") -> Missing | None:
     """Return what scoring a prompt on a split takes; None where the run was not scored on such rows, or has no result."""
-    result = run.result or {}
-    start = candidates.whole(run).get(str(result.get("seed_candidate", "")), {}).get(split)
+    start = candidates.whole(run).get(run.start, {}).get(split)
     if start is None:
         return None
     known = _answers(run, candidate.id)
@@ -180,9 +179,8 @@ def _answers(run: RunRow, candidate_id: str) -> dict[int, Outcome]:
 
 def _measured(run: RunRow, candidate: Candidate) -> tuple[Usage, int]:
     """Return what rows of a prompt took, and how many they were: its own, else its parents', else the best prompt's."""
-    best = str((run.result or {}).get("best_candidate", ""))
     trials = reading.snapshot(run).trials
-    for ids in ((candidate.id,), candidate.parents, (best,)):
+    for ids in ((candidate.id,), candidate.parents, (run.best,)):
         paid = [
             _paid(run, t) for t in trials if t.candidate_id in ids and t.usage.calls and t.split != "teacher"
         ]

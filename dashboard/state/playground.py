@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from dashboard.state import launching, models, reading
 from dashboard.state.candidates import score_words
 from dashboard.state.editing.examples import split_of
-from dashboard.views.text import prompt_name, upper_first
+from dashboard.text import prompt_name, upper_first
 from engine.pipeline.spec import FieldSpec, PipelineSpec
 from engine.records import Candidate, Outcome, json_value, value_text
 from engine.runs.child.playground import Piece, PlaygroundAnswer, PlaygroundRequest, PreviewRequest

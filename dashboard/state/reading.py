@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 import streamlit as st
 
 from dashboard.state import users
-from dashboard.state.snapshot import Snapshot, read_snapshot
+from dashboard.state.live.snapshot import Snapshot, read_snapshot
+from dashboard.state.messages import messages, sample_call, text_of
 from dashboard.state.writing import read_only
-from dashboard.views.prompts import messages, sample_call, text_of
 from engine.basics.home import data_home
 from engine.dataset.memory import LARGE, release_memory
 from engine.errors import EngineError, NotFoundError, RunError, StoreError

@@ -19,7 +19,7 @@ from engine.store.store import FILE_NAME, Store
 from engine.store.users import User, user_file
 
 KEY = "tuneboard_user"
-"""The name under which `st.user` holds who has signed in; the server's front sets it, see `dashboard.serving.guard`."""
+"""The name under which `st.user` holds who has signed in; the server's front sets it, see `dashboard.serving.access`."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

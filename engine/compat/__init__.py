@@ -5,6 +5,7 @@ DSPy's names for what has another name are at the end of `engine/__init__.pyi`. 
     paths       one table of DSPy's module paths, and the finder that serves them
     arguments   DSPy's arguments that have no effect here, or another name; options of the gepa package
     datasets    DataLoader and Dataset
+    prompter    records from documents under DSPydantic's names (`engine.extraction`)
     lm15        request and response of `LM(engine=...)`
     agents      ReActV2
     objects     DSPy's small functions and types that the engine itself has no use for
@@ -59,7 +60,7 @@ def _names_in(package: str) -> Callable[[str], object]:
     return name_in
 
 
-_SHARED = ("adapters", "evaluate", "streaming")
+_SHARED = ("adapters", "evaluate")
 
 
 class _Finder:

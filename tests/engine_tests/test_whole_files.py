@@ -39,9 +39,9 @@ def write(second):
     engine.Predict(engine.Signature("question -> answer", "new" if second else "old")).save(at / "file")
 """,
     "a Prompter": """
-from engine.extraction import saved
+from engine.compat.prompter import folders
 def write(second):
-    saved.write(at, saved.Saved(system_prompt="new" if second else "old"))
+    folders.write(at, folders.SavedPrompter(system_prompt="new" if second else "old"))
 """,
     "the file of users": """
 from engine.store.users import UserFile

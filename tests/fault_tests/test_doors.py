@@ -72,16 +72,16 @@ DOORS: dict[str, str] = {
     "engine/cli/serve.py": "engine.cli.serve:serve_dashboard",
     "engine/serve/app.py": "engine.serve.app:make_app",
     "engine/serve/server.py": "engine.serve.app:make_app",
-    "dashboard/server.py": "dashboard.serving.guard:SignIn",
-    "dashboard/serving/hosting.py": "dashboard.serving.guard:SignIn",
-    "dashboard/serving/oidc.py": "dashboard.serving.guard:SignIn",
+    "dashboard/server.py": "dashboard.serving.access:SignIn",
+    "dashboard/serving/hosting.py": "dashboard.serving.access:SignIn",
+    "dashboard/serving/oidc.py": "dashboard.serving.access:SignIn",
 }
 """Module -> the check or the one function that decides what it may reach."""
 
 SENDING = frozenset({"engine.lm.embedder", "engine.lm.transports", "engine.tools.http", "engine.tools.mcp"})
 IN_DASHBOARD = {
     "dashboard/state/reading.py": {"engine.lm.client"},  # for the estimate: its models are asked nothing
-    "dashboard/app_pages/settings/cards.py": {"engine.lm.connection"},  # on an administrator's page
+    "dashboard/settings/cards.py": {"engine.lm.connection"},  # on an administrator's page
     "dashboard/state/models.py": {"engine.lm.connection"},  # a number of seconds
 }
 

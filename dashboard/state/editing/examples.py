@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from dashboard.state import launching, reading, users
 from dashboard.state.editing.drafts import Change, ChangedElsewhereError, edit_seen
+from dashboard.state.messages import calls_a_row, messages, tokens_of
 from dashboard.state.models import for_process
 from dashboard.state.writing import check, writing
-from dashboard.views.prompts import calls_a_row, messages, tokens_of
 from engine.errors import EngineError, RunError
 from engine.lm.choice import is_offline
 from engine.pipeline.spec import PipelineSpec

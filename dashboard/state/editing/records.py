@@ -11,9 +11,9 @@ from typing import Any, get_origin
 
 import streamlit as st
 
+from dashboard.components.document_view import record_value, with_value, without_item
 from dashboard.state import launching, reading
 from dashboard.state.editing import drafts, examples
-from dashboard.views.documents import record_value, with_value, without_item
 from engine.dataset import Dataset, read_dataset
 from engine.dataset.documents import Page, PagedDocument, read_document
 from engine.dataset.documents.paged import PAGE_BREAK

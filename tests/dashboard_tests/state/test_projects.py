@@ -102,7 +102,7 @@ def with_pictures(tmp_path):
 
 
 def _saving(project):
-    from dashboard.app_pages.home.projects import save_as_file
+    from dashboard.home.projects import save_as_file
     from dashboard.state import reading
 
     save_as_file(next(p for p in reading.projects() if p.id == project))

@@ -96,7 +96,7 @@ def test_run_a_spec_file_to_its_report(home, tmp_path):
     with Store.open(home) as store:
         run = store.runs.all()[0]
         assert run.estimate["calls"]["high"] > 0
-        assert run.result["verdict"]["sentence"] in " ".join(result.stdout.split())
+        assert run.result.verdict.sentence in " ".join(result.stdout.split())
         assert [p.name for p in store.projects.all()] == ["task"]
     tuneboard("run", tmp_path / "task.json")
     with Store.open(home) as store:
@@ -249,7 +249,7 @@ def test_demo_tunes_the_sample_and_says_where_the_program_is(home):
     with Store.open(home) as store:
         run = store.runs.all()[0]
         assert run.state == "finished"
-        assert run.result["verdict"]["kind"] == "better"
+        assert run.result.verdict.kind == "better"
         assert store.projects.all()[0].name.startswith("Demo")
 
 

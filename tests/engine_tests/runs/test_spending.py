@@ -151,7 +151,7 @@ def test_a_run_ends_at_its_users_limit_as_with_its_own_budget_and_keeps_its_fina
     assert done.state == "finished"
     assert done.calls <= 110
     assert len(server.requests) <= 110
-    assert done.result["baseline"]["rows"] > 0
+    assert done.result.baseline.rows > 0
     assert done.spec["budget"]["calls"] is None, "its settings stay as they were"
     left = left_for(store, "ada").calls
     assert left == 110 - done.calls

@@ -1,0 +1,1 @@
+"""Live state of a run, as plain data for the browser."""

@@ -1,0 +1,27 @@
+"""The task page: steps, instruction, fields, way of answering, and the prompt that they make."""
+
+import streamlit as st
+
+from dashboard.components.tab_conflict import watch
+from dashboard.components.wizard import wizard_header
+from dashboard.state import reading
+from dashboard.task.field_editor import field_editor
+from dashboard.task.step_rules import step_rules
+from dashboard.task.steps import step_bar
+from dashboard.task.task_form import instruction_form, prompt_preview, task_problems
+from engine.pipeline.spec import PipelineSpec
+
+now = wizard_header("task")
+if now is not None:
+    watch(now, "task")
+    pipeline = now.draft.pipeline or PipelineSpec()
+    task_problems(pipeline)
+    at = step_bar(now.id, pipeline)
+    form, preview = st.columns([8, 5], gap="medium")
+    with form:
+        instruction_form(now.id, pipeline.steps[at], at)
+        field_editor(now.id, pipeline, at, "inputs")
+        field_editor(now.id, pipeline, at, "outputs")
+        step_rules(now.id, pipeline, at)
+    with preview:
+        prompt_preview(pipeline, reading.first_row(now.draft), adapter=now.draft.adapter, at=at)
