@@ -21,14 +21,14 @@ from engine.dataset.reading import LARGEST_FILE
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-    from engine.runs.intake.attachments import BroughtFile
+    from engine.pipeline.importers.attachments import GivenFile
 
 KINDS = (
     "Tables (CSV, Excel, JSON, Parquet), logs of model calls, documents or a zip of them, prompts, DSPy programs, "
     "a project saved by Tuneboard. Everything stays on this machine."
 )
 
-Use = Callable[[str, "list[BroughtFile]"], str]
+Use = Callable[[str, "list[GivenFile]"], str]
 """Uses a text and files; returns what the page goes on with, never "". Raises EngineError where they cannot be used."""
 
 
@@ -41,7 +41,7 @@ class BoxWords(NamedTuple):
     icon: str
 
 
-def brought_box(key: str, words: BoxWords, use: Use, more: Callable[[], object] = lambda: None) -> str:
+def import_box(key: str, words: BoxWords, use: Use, more: Callable[[], object] = lambda: None) -> str:
     """Show a box for a text and files; return what `use` makes of them when its button is pressed, else "".
 
     What was used leaves the box, and so does a single file that cannot be used; more than that stays, with the reason below
@@ -71,11 +71,11 @@ def brought_box(key: str, words: BoxWords, use: Use, more: Callable[[], object] 
 
 
 def _used(key: str, use: Use, text: str, files: Sequence[UploadedFile]) -> str:
-    from engine.runs.intake.attachments import BroughtFile
+    from engine.pipeline.importers.attachments import GivenFile
 
     done = ""
     with ui.problem_kept(f"{key}_problem"), st.spinner("Reading"):
-        done = use(text, [BroughtFile(f.name, f.getvalue()) for f in files])
+        done = use(text, [GivenFile(f.name, f.getvalue()) for f in files])
     if sum(f.size for f in files) > LARGE:
         release_memory()
     if done or (len(files) == 1 and not text.strip()):
@@ -110,11 +110,11 @@ def start_box() -> None:
     """Show the box on Home; what it is given becomes a project, which opens for review."""
     about = "One box for all you have; a text and a file may come together."
     with ui.card("start_box", "New project", about):
-        if project := brought_box("box", START, _start, _start_empty):
+        if project := import_box("box", START, _start, _start_empty):
             open_page("review", project=project)
 
 
-def _start(text: str, files: list[BroughtFile]) -> str:
+def _start(text: str, files: list[GivenFile]) -> str:
     from dashboard.state.editing import (
         starting,
     )  # not for a first page: readers and importers take a while to load
@@ -130,18 +130,18 @@ def _start_empty() -> None:
 MOST_SHOWN = 200
 
 
-def pile_report(now: Current) -> None:
+def import_report(now: Current) -> None:
     """List what could not be used of the documents taken last, and what is worth knowing of their fields."""
     from dashboard.state.editing import records
-    from engine.runs.intake.pile import THE_RECORD
+    from engine.runs.drafting import THE_RECORD
 
     found = records.problems_of(now.id)
     if not found:
         return
     files = {p.file for p in found if p.file != THE_RECORD}
     title = f"{counted(len(files), 'file has', 'files have')} a problem" if files else "About the record"
-    with ui.card("pile_problems"):
-        with ui.row("pile_problems_head", side="distribute"):
+    with ui.card("import_problems"):
+        with ui.row("import_problems_head", side="distribute"):
             st.markdown(
                 f":orange[:material/report:] **{title}**; the rest is here."
                 if files
@@ -150,7 +150,7 @@ def pile_report(now: Current) -> None:
             )
             ui.button(
                 "Close",
-                "pile_close",
+                "import_close",
                 icon="close",
                 type="tertiary",
                 on_click=ui.callback(records.forget, now.id),
@@ -162,5 +162,5 @@ def pile_report(now: Current) -> None:
         if not lines:
             return
         data_table(
-            lines, "pile_table", {"Why": st.column_config.TextColumn(width="large")}, most=6, height=260
+            lines, "import_table", {"Why": st.column_config.TextColumn(width="large")}, most=6, height=260
         )

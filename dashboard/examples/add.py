@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.glossary import explain
 from dashboard.components.project_page import Current
-from dashboard.components.start_box import BoxWords, brought_box
+from dashboard.components.start_box import BoxWords, import_box
 from dashboard.components.tab_conflict import renew
 from dashboard.examples.grid import edit_rows, show_rows
 from dashboard.state import models
@@ -18,8 +18,8 @@ from dashboard.state.editing import examples, starting
 from dashboard.state.models import title_of
 from dashboard.text import escape_markdown
 from engine.basics.text import counted
+from engine.pipeline.importers.attachments import GivenFile
 from engine.runs.child.new_rows import NewRows
-from engine.runs.intake.attachments import BroughtFile
 from engine.runs.spec import ModelChoice
 
 if TYPE_CHECKING:
@@ -67,13 +67,13 @@ BROUGHT = BoxWords("Rows from a spreadsheet, with their column names", "", "Add 
 
 
 def _brought(now: Current, table: Dataset) -> None:
-    def use(text: str, files: list[BroughtFile]) -> str:
+    def use(text: str, files: list[GivenFile]) -> str:
         rows, left = starting.rows_to_add(now.id, text, files)
         _save(now.id, rows, made=False)
         return f" Left aside, for the table has no such column: {', '.join(left[:6])}." if left else " "
 
     words = BROUGHT._replace(hint="\t".join(table.columns))
-    if note := brought_box(f"add_{now.id}", words, use):
+    if note := import_box(f"add_{now.id}", words, use):
         if note.strip():
             st.toast(escape_markdown(note.strip(), 600), icon=":material/info:", duration="long")
         st.rerun()

@@ -10,15 +10,15 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.project_page import Current, open_page
-from dashboard.components.start_box import BoxWords, brought_box
+from dashboard.components.start_box import BoxWords, import_box
 from dashboard.components.tab_conflict import forget_seen, renew
 from dashboard.examples.grid import forget_rows
 from dashboard.state import reading
 from dashboard.state.editing import drafts, examples, records, starting
 from dashboard.text import distinct, escape_markdown
 from engine.basics.text import counted
+from engine.pipeline.importers.attachments import TEXT, GivenFile, attached_path
 from engine.pipeline.spec import PipelineSpec
-from engine.runs.intake.attachments import TEXT, BroughtFile, attached_path
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset
@@ -89,10 +89,10 @@ ABOUT = (
 def example_source(now: Current) -> None:
     """Let the user bring rows in place of those that there are, or take a sample's or an earlier file's."""
 
-    def use(text: str, files: list[BroughtFile]) -> str:
+    def use(text: str, files: list[GivenFile]) -> str:
         return _page_after(starting.bring_rows(now.id, text, files))
 
-    page = brought_box(f"source_{now.id}", ROWS, use, lambda: _template(now))
+    page = import_box(f"source_{now.id}", ROWS, use, lambda: _template(now))
     st.caption(ABOUT)
     page = page or _stored_rows(now)
     if page:

@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.glossary import NUMBERED, explain
 from dashboard.components.project_page import Current, open_page, sample_values
-from dashboard.components.start_box import pile_report
+from dashboard.components.start_box import import_report
 from dashboard.components.tab_conflict import forget_seen, guarded, renew, watch
 from dashboard.components.tables import bar_column, data_table
 from dashboard.examples.add import add_rows, synthetic_note
@@ -246,7 +246,7 @@ def examples_of(now: Current, dataset_id: str) -> None:
     if watch(now, "examples"):
         forget_rows(now.id)
     _file_line(now, table)
-    pile_report(now)
+    import_report(now)
     for note in table.notes[:4]:
         st.caption(f":material/info: {escape_markdown(note)}")
     spec = now.draft.pipeline

@@ -15,7 +15,7 @@ from dashboard.state.editing import records
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
 from engine.pipeline.spec import PipelineSpec
-from engine.runs.intake.pile import NAME
+from engine.runs.drafting import NAME
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset

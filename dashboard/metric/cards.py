@@ -21,7 +21,7 @@ from engine.errors import UnknownNameError
 from engine.lm.choice import is_offline
 from engine.metrics.base import Metric
 from engine.registry import METRICS, get_metric
-from engine.runs.intake.drafting import advised_metric, usual_options
+from engine.runs.drafting import advised_metric, usual_options
 from engine.runs.spec import Named
 
 EDITORS: Mapping[str, tuple[str, Callable[[Current, Mapping[str, object]], None]]] = {

@@ -17,7 +17,7 @@ from engine.basics.text import counted, price
 from engine.errors import EngineError
 from engine.pipeline.spec import FieldSpec
 from engine.registry import METRICS
-from engine.runs.intake.drafting import advised_metric, usual_options
+from engine.runs.drafting import advised_metric, usual_options
 from engine.runs.spec import Named, ProjectDraft
 
 VALUES_SHOWN = 12

@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.project_page import current, open_page
-from dashboard.components.start_box import pile_report
+from dashboard.components.start_box import import_report
 from dashboard.components.wizard import no_project, project_bar
 from dashboard.review.cards import (
     examples_card,
@@ -31,7 +31,7 @@ else:
         if ui.button("Looks right", "looks_right", type="primary", icon="check"):
             open_page(missing)
     guessed_lines(now)
-    pile_report(now)
+    import_report(now)
     problems = st.container()
     task, rest = st.columns([3, 2], gap="medium")
     with task:

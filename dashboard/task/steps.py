@@ -24,7 +24,7 @@ from dashboard.task.task_form import TITLES
 from dashboard.text import escape_markdown
 from engine.basics.text import counted
 from engine.errors import EngineError
-from engine.pipeline.importers.task import FORMS, guess_form, import_task
+from engine.pipeline.importers.task import TASK_FORMS, guess_form, import_task
 from engine.pipeline.spec import PipelineSpec
 
 HINT = """A prompt, a chat, a Python class or DSPy program, a JSON Schema, a short form, or one sentence. For example:
@@ -62,7 +62,7 @@ def _imported_card(text: str) -> None:
     step = found.step
     names = [f"{f.name} ({'one of ' + str(len(f.choices)) if f.choices else f.type})" for f in step.outputs]
     st.markdown(
-        f":green[:material/check:] Recognised: {FORMS[guess_form(text)]}. {counted(len(step.inputs), 'input')}: "
+        f":green[:material/check:] Recognised: {TASK_FORMS[guess_form(text)].title}. {counted(len(step.inputs), 'input')}: "
         f"{escape_markdown(', '.join(f.name for f in step.inputs), 200)}. "
         f"{counted(len(step.outputs), 'answer')}: {escape_markdown(', '.join(names), 400)}."
     )

@@ -21,9 +21,9 @@ from engine.lm.client import make_lm
 from engine.lm.connection import check_connection
 from engine.pipeline.build import build_program
 from engine.pipeline.corpora import with_passages
+from engine.pipeline.importers.attachments import parse_cell
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Example
-from engine.runs.intake.attachments import parse_cell
 from engine.runs.spec import (
     Feedback,
     RunSpec,

@@ -83,7 +83,7 @@ def import_project(content: bytes) -> str:
     """Store the project in a file, with its examples and their files; return its id. Raises EngineError."""
     from dashboard.state.editing.project_file import unpack
     from engine.dataset import read_dataset
-    from engine.runs.intake.attachments import keep_file
+    from engine.pipeline.importers.attachments import keep_file
 
     check()
     found = unpack(content)

@@ -19,54 +19,48 @@ from engine.dataset.documents import Page, PagedDocument, read_document
 from engine.dataset.documents.paged import PAGE_BREAK
 from engine.dataset.structured import cell_text
 from engine.errors import DatasetError, EngineError
+from engine.pipeline.importers.attachments import GivenFile, attached_path
+from engine.pipeline.importers.document_batch import ImportProblem
 from engine.pipeline.records import paths
 from engine.pipeline.spec import FieldSpec, PipelineSpec
 from engine.records import plain_path
-from engine.runs.intake.attachments import BroughtFile, attached_path
-from engine.runs.intake.pile import (
-    ANSWER,
-    DOCUMENT,
-    FILE,
-    NAME,
-    PileProblem,
-    PileRequest,
-    PileSource,
-    PileTaken,
-)
+from engine.runs.drafting import ANSWER, DOCUMENT, FILE, NAME, ImportedDocuments, ImportRequest, ImportSource
 from engine.runs.spec import ProjectDraft, RunSpec
 
-LARGEST_PILE = 500 * 2**20
+LARGEST_BATCH = 500 * 2**20
 """Bytes of files taken in at once."""
 
 LONGEST_READING = 300.0
-"""Seconds after which the reading of a pile is ended."""
+"""Seconds after which the reading of documents is ended."""
 
 
-def read_pile(files: Sequence[BroughtFile], written: str = "") -> PileTaken:
+def read_documents(files: Sequence[GivenFile], written: str = "") -> ImportedDocuments:
     """Return the table and the task of documents; `written` gives the record, else the answers do.
 
     They are read by a child process, limited in time and memory. Raises EngineError where nothing can be used.
     """
-    if sum(len(one.content) for one in files) > LARGEST_PILE:
+    if sum(len(one.content) for one in files) > LARGEST_BATCH:
         raise DatasetError("These files are too large together. Bring a part of them.")
     with TemporaryDirectory(prefix="tuneboard-") as folder:
         sources = []
         for number, one in enumerate(files):
             path = Path(folder) / str(number)
             path.write_bytes(one.content)
-            sources.append(PileSource(name=one.name, path=str(path)))
-        request = PileRequest(files=tuple(sources), written=written)
-        return PileTaken.model_validate(launching.child_result("pile", request, timeout=LONGEST_READING))
+            sources.append(ImportSource(name=one.name, path=str(path)))
+        request = ImportRequest(files=tuple(sources), written=written)
+        return ImportedDocuments.model_validate(
+            launching.child_result("documents", request, timeout=LONGEST_READING)
+        )
 
 
-def take_pile(
-    project_id: str, files: Sequence[BroughtFile], written: str = "", *, own_task: bool = False
+def import_documents(
+    project_id: str, files: Sequence[GivenFile], written: str = "", *, own_task: bool = False
 ) -> ProjectDraft:
     """Make a project's task and examples of documents; with `own_task` it keeps the task and the metric that it has.
 
     What could not be used is kept for `problems_of`. Raises EngineError where nothing can be.
     """
-    made = read_pile(files, written)
+    made = read_documents(files, written)
     content = made.table.encode()
     table = read_dataset(content, "documents.csv")
     dataset_id = drafts.add_file(table, content, "upload")
@@ -91,9 +85,9 @@ MEDIA = {"Image", "PDF", "File"}
 """Types of a field that is filled from a file."""
 
 
-def problems_of(project_id: str) -> list[PileProblem]:
+def problems_of(project_id: str) -> list[ImportProblem]:
     """Return what could not be used of the documents that this tab took last."""
-    found: list[PileProblem] = st.session_state.get(_key(project_id), [])
+    found: list[ImportProblem] = st.session_state.get(_key(project_id), [])
     return found
 
 
@@ -103,7 +97,7 @@ def forget(project_id: str) -> None:
 
 
 def _key(project_id: str) -> str:
-    return f"pile_problems_{project_id}"
+    return f"import_problems_{project_id}"
 
 
 # One document and its record

@@ -14,10 +14,10 @@ from dashboard.state import reading
 from dashboard.state.editing import drafts, examples, starting
 from engine.dataset.logs import OUTPUT
 from engine.errors import DatasetError
+from engine.pipeline.importers.attachments import GivenFile
 from engine.pipeline.importers.task import import_task
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate, Outcome, StepState
-from engine.runs.intake.attachments import BroughtFile
 from engine.runs.spec import ModelChoice, Named
 from engine.store.store import Store
 
@@ -38,7 +38,7 @@ def from_log() -> str:
 
     content = "\n".join(line(n) for n in range(30)).encode()
     open_page()
-    return starting.start_project("", [BroughtFile("calls.jsonl", content)])
+    return starting.start_project("", [GivenFile("calls.jsonl", content)])
 
 
 def label_page(project: str):

@@ -13,11 +13,11 @@ from support.servers.openai_server import OpenAIServer
 from engine import loop
 from engine.dataset import read_dataset
 from engine.errors import DatasetError
+from engine.pipeline.importers.attachments import attached_path, keep_file
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.runs.child.new_rows import NewRowsRequest, write_rows
 from engine.runs.child.process import answer_request
 from engine.runs.child.request import ChildRequest
-from engine.runs.intake.attachments import attached_path, keep_file
 from engine.runs.prepare import usable_examples
 from engine.runs.spec import ModelChoice
 from engine.store.store import Store
