@@ -7,8 +7,8 @@ import pytest
 from support.servers.openai_server import OpenAIServer
 
 from engine import loop
-from engine.lm.base import FallbackLM
 from engine.lm.client import LM
+from engine.lm.fallback import FallbackLM
 from engine.lm.speeds import Speed, note, speeds
 
 
