@@ -288,7 +288,7 @@ class StreamGate:
         self._used: set[int] = set()
 
     async def __call__(
-        self, step: object, signature: object, adapter: object, asking: Awaitable[list[dict[str, object]]]
+        self, step: object, signature: object, adapter: object, asking: Awaitable[list[dict[str, Any]]]
     ) -> list[dict[str, Any]]:
         """Await the step's call and pass its reply to the listeners."""
         hears = _Raw(self._put) if self._wanted is None else self._fields(step, signature, adapter)
