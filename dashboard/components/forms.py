@@ -24,7 +24,7 @@ KINDS: dict[object, Kind] = {bool: "flag", int: "whole", float: "number", str: "
 UNSET = "Automatic"
 
 
-class Entry(NamedTuple):
+class OptionEntry(NamedTuple):
     """One option as a form shows it. `low` and `high` are its limits, `optional` says that it may stay unset."""
 
     name: str
@@ -41,7 +41,7 @@ class Entry(NamedTuple):
 
 def entries(
     model: type[BaseModel], choices: Mapping[str, Sequence[object]] | None = None
-) -> tuple[Entry, ...]:
+) -> tuple[OptionEntry, ...]:
     """Return the options of a model as form entries; `choices` gives a field's values where the model cannot.
 
     >>> from pydantic import Field
@@ -101,7 +101,7 @@ def problems(model: type[BaseModel], values: Mapping[str, object]) -> list[str]:
     return []
 
 
-def _entry(name: str, field: FieldInfo, given: Sequence[object] | None) -> Entry | None:
+def _entry(name: str, field: FieldInfo, given: Sequence[object] | None) -> OptionEntry | None:
     annotation, optional = without_none(field.annotation)
     default = field.get_default(call_default_factory=True)
     options: tuple[object, ...] = ()
@@ -118,10 +118,12 @@ def _entry(name: str, field: FieldInfo, given: Sequence[object] | None) -> Entry
     extra = field.json_schema_extra
     multiline = isinstance(extra, dict) and bool(extra.get("multiline"))
     title = field.title or _label(name)
-    return Entry(name, title, field.description or "", kind, default, optional, options, low, high, multiline)
+    return OptionEntry(
+        name, title, field.description or "", kind, default, optional, options, low, high, multiline
+    )
 
 
-def _widget(entry: Entry, value: Any, key: str) -> Any:
+def _widget(entry: OptionEntry, value: Any, key: str) -> Any:
     common: dict[str, Any] = {"key": key, "help": entry.help or None}
     if entry.kind == "flag":
         return st.toggle(entry.label, bool(value), **common)

@@ -45,7 +45,7 @@ def step_chips(steps: Iterable[tuple[str, str]]) -> None:
     st.html(f'<div class="tb-steps">{"".join(cells)}</div>')
 
 
-class Current(NamedTuple):
+class ProjectPage(NamedTuple):
     """The project a page shows, and its draft as stored."""
 
     project: ProjectRow
@@ -62,7 +62,7 @@ class Current(NamedTuple):
         return [f.name for f in self.draft.pipeline.outputs] if self.draft.pipeline else []
 
 
-def current() -> Current | None:
+def current() -> ProjectPage | None:
     """Return the page's project and write it into the address; None when there is no project at all."""
     found = reading.projects()
     by_id = {p.id: p for p in found}
@@ -78,7 +78,7 @@ def current() -> Current | None:
     st.session_state["project"] = chosen.id
     if st.query_params.get("project") != chosen.id:
         st.query_params["project"] = chosen.id
-    return Current(chosen, reading.draft_of(chosen))
+    return ProjectPage(chosen, reading.draft_of(chosen))
 
 
 def open_page(name: str, **changes: str) -> None:

@@ -112,7 +112,7 @@ def run_picker(run_id: str) -> bool:
     if len(every) < 2:
         return False
     runs = {r.id: r for at, r in enumerate(every) if at < MOST_PICKED or r.id == run_id}
-    picked = ui.pick(
+    picked = ui.select(
         "Run",
         distinct({i: _name(r) for i, r in runs.items()}),
         run_id,

@@ -55,7 +55,7 @@ def _member(project_id: str, member: MemberRow, why_not: str) -> None:
     key = f"member_{project_id}_{member.user}"
     with ui.row(f"{key}_row", wrap=False):
         st.text(member.user, width="stretch")
-        ui.pick(
+        ui.select(
             f"Role of {member.user}",
             TITLES,
             member.role,
@@ -85,7 +85,7 @@ def _add(project_id: str, there: set[str]) -> None:
             accept_new_options=True,
         )
         roles = {role: title for role, title in TITLES.items() if role != "owner"}
-        role = ui.pick("As", roles, key="share_role", width=130)
+        role = ui.select("As", roles, key="share_role", width=130)
         ui.button(
             "Add",
             "share_go",

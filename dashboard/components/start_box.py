@@ -10,7 +10,7 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dashboard.components import ui
-from dashboard.components.project_page import Current, open_page
+from dashboard.components.project_page import ProjectPage, open_page
 from dashboard.components.tables import data_table
 from dashboard.state.editing import drafts
 from dashboard.text import escape_markdown
@@ -130,12 +130,12 @@ def _start_empty() -> None:
 MOST_SHOWN = 200
 
 
-def import_report(now: Current) -> None:
+def import_report(page: ProjectPage) -> None:
     """List what could not be used of the documents taken last, and what is worth knowing of their fields."""
     from dashboard.state.editing import records
     from engine.runs.drafting import THE_RECORD
 
-    found = records.problems_of(now.id)
+    found = records.problems_of(page.id)
     if not found:
         return
     files = {p.file for p in found if p.file != THE_RECORD}
@@ -153,7 +153,7 @@ def import_report(now: Current) -> None:
                 "import_close",
                 icon="close",
                 type="tertiary",
-                on_click=ui.callback(records.forget, now.id),
+                on_click=ui.callback(records.forget, page.id),
             )
         for p in found:
             if p.file == THE_RECORD:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.project_page import Current
+from dashboard.components.project_page import ProjectPage
 from dashboard.state import reading
 from dashboard.state.editing.drafts import Change, ChangedElsewhereError, Part, edit_seen, state_of
 
@@ -43,25 +43,25 @@ def guarded_edit(project_id: str, edit: Edit, part: Part) -> bool:
     return True
 
 
-def watch(now: Current, part: Part) -> bool:
+def watch(page: ProjectPage, part: Part) -> bool:
     """Return whether another tab changed the part; let the user choose where both tabs changed it."""
-    state = state_of(now.draft, part)
-    waiting = _waiting(now.id, part) in st.session_state
+    state = state_of(page.draft, part)
+    waiting = _waiting(page.id, part) in st.session_state
     # From another page this tab may have changed the part itself.
     stayed = st.session_state.get("part_shown") == part
     st.session_state["part_shown"] = part
-    before = st.session_state.get(_seen(now.id, part)) if stayed else None
-    st.session_state[_seen(now.id, part)] = state
+    before = st.session_state.get(_seen(page.id, part)) if stayed else None
+    st.session_state[_seen(page.id, part)] = state
     changed = before is not None and before != state
     if changed:
-        renew(now.id)
+        renew(page.id)
         if not waiting:
             st.toast(
                 f"The {part} changed in another tab; this page shows what is stored now.",
                 icon=":material/sync:",
             )
     if waiting:
-        _choice(now.id, part)
+        _choice(page.id, part)
     return changed
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.glossary import explain
-from dashboard.components.project_page import Current
+from dashboard.components.project_page import ProjectPage
 from dashboard.components.tab_conflict import forget_seen, guarded_edit, renew, revision
 from dashboard.components.tables import row_column
 from dashboard.state import reading
@@ -66,9 +66,9 @@ def forget_rows(project_id: str) -> None:
     st.session_state.pop(f"grid_rows_{project_id}", None)
 
 
-def undo_button(now: Current) -> None:
+def undo_button(page: ProjectPage) -> None:
     """Offer to take the latest edit of the rows back, once there is one."""
-    history = reading.setting(examples.key_of(now.id), [])
+    history = reading.setting(examples.key_of(page.id), [])
     if read_only() or not history:
         return
     ui.button(
@@ -76,7 +76,7 @@ def undo_button(now: Current) -> None:
         "undo_examples",
         icon="undo",
         help=f"Take back: {escape_markdown(str(history[-1]['what']), 120)}",
-        on_click=ui.callback(_undo, now.id),
+        on_click=ui.callback(_undo, page.id),
     )
 
 
@@ -151,28 +151,30 @@ SHOW = {"all": "All rows", "out": "Left out", "made": "Written by a model", "som
 
 
 @st.fragment
-def example_grid(now: Current) -> None:
+def example_grid(page: ProjectPage) -> None:
     """Show the rows of a project's table to edit."""
-    draft = next((reading.draft_of(p) for p in reading.projects(archived=True) if p.id == now.id), now.draft)
+    draft = next(
+        (reading.draft_of(p) for p in reading.projects(archived=True) if p.id == page.id), page.draft
+    )
     if draft.dataset is None:
         return
     table = reading.dataset(draft.dataset)
-    rows = _chosen(now.id, draft, table)
+    rows = _chosen(page.id, draft, table)
     pages = max(1, -(-len(rows) // PAGE))
     at = 1
     if pages > 1:
         with ui.row("grid_pages"):
-            at = st.pagination(pages, key=f"row_page_{now.id}_{pages}")
+            at = st.pagination(pages, key=f"row_page_{page.id}_{pages}")
             first, last = (at - 1) * PAGE + 1, min(at * PAGE, len(rows))
             st.caption(f"{first:,} to {last:,} of {counted(len(rows), 'row')}", width="content")
     shown = rows[(at - 1) * PAGE : at * PAGE]
     if not shown:
         st.caption("No such rows.")
         return
-    long = _editor(now.id, draft, table, shown, at)
-    _long_cells(now.id, long, {row: table.row_number(row) for row, _ in long})
-    ui.problem_line(problem_key(now.id))
-    if st.session_state.pop(f"grid_changed_{now.id}", False) and len(table) <= SMALL:
+    long = _editor(page.id, draft, table, shown, at)
+    _long_cells(page.id, long, {row: table.row_number(row) for row, _ in long})
+    ui.problem_line(problem_key(page.id))
+    if st.session_state.pop(f"grid_changed_{page.id}", False) and len(table) <= SMALL:
         st.rerun()
     st.caption(
         "Double-click a cell to change it. Untick *Use* to leave a row out, and say why. Every change is saved, and can be undone above."
@@ -193,7 +195,7 @@ def _chosen(project_id: str, draft: ProjectDraft, table: Dataset) -> Sequence[in
     with ui.row("grid_choices", "bottom"):
         which = "all"
         if len(states) > 1:
-            which = ui.choose(
+            which = ui.segments(
                 "Show",
                 states,
                 default="some" if "some" in states else "all",
@@ -346,7 +348,7 @@ def _save_table(
     if new:
         (row, column), *_ = new
         change = f"Change {column} in row {table.row_number(row)}"
-        edits.append(lambda now, seen: examples.change_rows(project_id, change, now, cells=new, seen=seen))
+        edits.append(lambda page, seen: examples.change_rows(project_id, change, page, cells=new, seen=seen))
     with ui.problem_kept(problem_key(project_id)):
         for edit in edits:
             edit_rows(project_id, edit)

@@ -20,7 +20,7 @@ from dashboard.components.runs import (
 from dashboard.components.tables import before_and_after, data_table, gain_column, label_column
 from dashboard.state import history, reading
 from dashboard.state.editing import drafts
-from dashboard.state.history import Difference
+from dashboard.state.history import SettingDifference
 from dashboard.state.writing import read_only, writing
 from dashboard.text import distinct, escape_markdown
 from engine.basics.home import data_home
@@ -90,11 +90,11 @@ def _filtered(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunRow]:
         there = {run.state for run in runs}
         states: dict[str, str] = {"": "All states"}
         states |= {state: word for state, word in STATE_WORDS.items() if state in there}
-        state = ui.pick("State", states, key="history_state", width=160)
+        state = ui.select("State", states, key="history_state", width=160)
         project = ""
         if len(names) > 1:
             projects = {"": "All projects", **distinct(names)}
-            project = ui.pick("Project", projects, key="history_project", width=220)
+            project = ui.select("Project", projects, key="history_project", width=220)
         tags = sorted({tag for run in runs for tag in run.tags})
         chosen = st.multiselect("Tags", tags, key="history_tags", width=220) if tags else []
         st.toggle(
@@ -151,7 +151,7 @@ def run_compare(left: RunRow, right: RunRow) -> None:
                 _prompts(left, right)
 
 
-def _guard(left: RunRow, right: RunRow, differ: Sequence[Difference]) -> None:
+def _guard(left: RunRow, right: RunRow, differ: Sequence[SettingDifference]) -> None:
     sentence = history.why_not_comparable(differ)
     if sentence:
         with st.container(key="guard"):
@@ -166,7 +166,7 @@ def _guard(left: RunRow, right: RunRow, differ: Sequence[Difference]) -> None:
         show(escape_markdown(runs_sentence(judged)), icon=":material/balance:")
 
 
-def _table(differ: Sequence[Difference]) -> None:
+def _table(differ: Sequence[SettingDifference]) -> None:
     if not differ:
         st.caption("They have the same settings throughout.")
         return

@@ -10,12 +10,12 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.project_page import open_page, step_chips
 from dashboard.components.runs import STATES
+from dashboard.components.wizard import Step, steps
 from dashboard.state import reading, users
 from dashboard.state.editing import drafts
 from dashboard.state.editing.project_file import AttachedFile, attached
 from dashboard.state.history import best_scores, curve
 from dashboard.state.live.figures import spent
-from dashboard.state.wizard import Step, steps
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
 from engine.basics.text import counted, percent

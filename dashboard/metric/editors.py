@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.glossary import explain
-from dashboard.components.project_page import Current
+from dashboard.components.project_page import ProjectPage
 from dashboard.components.prompts import messages_view
 from dashboard.components.tab_conflict import guarded, widget_key
 from dashboard.components.tables import WHOLE_PERCENT, data_table
@@ -49,10 +49,10 @@ IDEAS = (
 )
 
 
-def criteria_editor(now: Current, options: Mapping[str, object]) -> None:
+def criteria_editor(page: ProjectPage, options: Mapping[str, object]) -> None:
     """Show a judge's criteria; every change is saved."""
     text = str(options.get("criteria") or Rubric.Options.model_fields["criteria"].default)
-    ids = _criteria(now.id, text)
+    ids = _criteria(page.id, text)
     left, right = st.columns([6, 5], gap="medium")
     with left:
         st.caption(
@@ -65,16 +65,16 @@ def criteria_editor(now: Current, options: Mapping[str, object]) -> None:
                 st.text_input(
                     f"Criterion {at}",
                     line,
-                    key=_criterion_key(now.id, one),
+                    key=_criterion_key(page.id, one),
                     placeholder="What do you look for?",
                     label_visibility="collapsed",
-                    on_change=ui.callback(_save_criteria, now.id),
+                    on_change=ui.callback(_save_criteria, page.id),
                 )
                 ui.icon_button(
                     "close",
                     "Take this criterion out.",
                     f"drop_criterion_{one}",
-                    on_click=ui.callback(_drop_criterion, now.id, one),
+                    on_click=ui.callback(_drop_criterion, page.id, one),
                     why_not="" if len(ids) > 1 else "A judge needs one criterion at least.",
                 )
         with ui.row("criterion_bar", "top"):
@@ -82,7 +82,7 @@ def criteria_editor(now: Current, options: Mapping[str, object]) -> None:
                 "Add a criterion",
                 "add_criterion",
                 icon="add",
-                on_click=ui.callback(_add_criterion, now.id, ""),
+                on_click=ui.callback(_add_criterion, page.id, ""),
             )
             idea = next((i for i in IDEAS if i not in text.splitlines()), "")
             if idea:
@@ -91,16 +91,16 @@ def criteria_editor(now: Current, options: Mapping[str, object]) -> None:
                     "add_idea",
                     type="tertiary",
                     help="Add this one.",
-                    on_click=ui.callback(_add_criterion, now.id, idea),
+                    on_click=ui.callback(_add_criterion, page.id, idea),
                 )
     prompt = right.expander("The prompt the judge gets", icon=":material/visibility:", key="judge_prompt")
     with prompt, ui.errors_shown():
-        _judge_prompt(now, options)
+        _judge_prompt(page, options)
 
 
-def _judge_prompt(now: Current, options: Mapping[str, object]) -> None:
-    values = reading.first_row(now.draft)
-    field = str(options.get("field") or ["answer", *now.outputs][-1])
+def _judge_prompt(page: ProjectPage, options: Mapping[str, object]) -> None:
+    values = reading.first_row(page.draft)
+    field = str(options.get("field") or ["answer", *page.outputs][-1])
     case = Case(
         field,
         "«the right answer in your data»",
@@ -156,7 +156,7 @@ def _criterion_key(project_id: str, one: int) -> str:
 USUAL_PARTS = str(WeightedSum.Options.model_fields["parts"].default)
 
 
-def weights_editor(now: Current, options: Mapping[str, object]) -> None:
+def weights_editor(page: ProjectPage, options: Mapping[str, object]) -> None:
     """Show the metrics of a weighted sum with their weights; every change is saved."""
     parts = _weights(options)
     total = sum(parts.values()) or 1.0
@@ -165,7 +165,7 @@ def weights_editor(now: Current, options: Mapping[str, object]) -> None:
     )
     for name, weight in parts.items():
         with ui.row(f"part_{name}"):
-            metric, key = BY_NAME[name], f"{widget_key('weight', now.id)}_{name}"
+            metric, key = BY_NAME[name], f"{widget_key('weight', page.id)}_{name}"
             with st.container(gap="xxsmall", key=f"part_name_{name}"):
                 st.markdown(f"**{metric.title}**")
                 st.caption(metric.plain)
@@ -176,14 +176,14 @@ def weights_editor(now: Current, options: Mapping[str, object]) -> None:
                 step=0.5,
                 label_visibility="collapsed",
                 width=130,
-                **ui.saved(key, _set_weight, now.id, name),
+                **ui.saved(key, _set_weight, page.id, name),
             )
             st.badge(percent(weight / total, 0))
             ui.icon_button(
                 "close",
                 "Take this metric out.",
                 f"drop_part_{name}",
-                on_click=ui.callback(_drop_weight, now.id, name),
+                on_click=ui.callback(_drop_weight, page.id, name),
                 why_not="" if len(parts) > 1 else "One metric at least must stay.",
             )
     added = st.selectbox(
@@ -192,11 +192,11 @@ def weights_editor(now: Current, options: Mapping[str, object]) -> None:
         index=None,
         format_func=lambda name: f"{BY_NAME[name].title}: {BY_NAME[name].plain}",
         placeholder="Add another metric",
-        key=f"add_part_{now.id}_{len(parts)}",
+        key=f"add_part_{page.id}_{len(parts)}",
         label_visibility="collapsed",
     )
     if added is not None:
-        _set_weight(now.id, added, 1.0)
+        _set_weight(page.id, added, 1.0)
         st.rerun()
     if not any(parts.values()):
         st.caption(ui.mark("error", "Give one metric at least a weight above 0.", "red"))
@@ -248,11 +248,11 @@ EXAMPLES = {
 }
 
 
-def code_editor(now: Current, options: Mapping[str, object]) -> None:
+def code_editor(page: ProjectPage, options: Mapping[str, object]) -> None:
     """Show the code of a metric and its test; code that can be read is saved."""
     code = str(options.get("code") or CODE)
     left, right = st.columns([6, 5], gap="medium")
-    key = widget_key("metric_code", now.id)
+    key = widget_key("metric_code", page.id)
     with left:
         st.text_area(
             "Code",
@@ -260,7 +260,7 @@ def code_editor(now: Current, options: Mapping[str, object]) -> None:
             height=220,
             help="Python with the names expected, answer, example and prediction. The last line gives the score, 0 to 1, or "
             "{'score': ..., 'feedback': ...}.",
-            **ui.saved(key, _save_code, now.id),
+            **ui.saved(key, _save_code, page.id),
         )
         st.caption("It runs in a sandbox: no files, no network, no packages. Press Ctrl+Enter to save it.")
         wrong = syntax_problem(str(st.session_state.get(key, code)))
@@ -270,17 +270,17 @@ def code_editor(now: Current, options: Mapping[str, object]) -> None:
             if ui.button(
                 "Test the code",
                 "test_code",
-                wrong or playground.why_not(now.draft),
+                wrong or playground.why_not(page.draft),
                 reason_shown=bool(wrong),
                 icon="bug_report",
                 help="Runs it on a few rows in the sandbox. No model is asked.",
             ):
-                _test_code(now)
+                _test_code(page)
             with st.popover("Start from an example", icon=":material/lightbulb:"):
                 for title, text in EXAMPLES.items():
-                    ui.button(title, f"code_{title}", on_click=ui.callback(_take_code, now.id, key, text))
+                    ui.button(title, f"code_{title}", on_click=ui.callback(_take_code, page.id, key, text))
     with right:
-        _code_preview(now)
+        _code_preview(page)
 
 
 def syntax_problem(code: str) -> str:
@@ -299,26 +299,26 @@ def syntax_problem(code: str) -> str:
     return ""
 
 
-def _test_code(now: Current) -> None:
+def _test_code(page: ProjectPage) -> None:
     """Score a few rows' right answers (should score high), and the same answers swapped (should score low)."""
     found: object
     rows: dict[int, dict[str, object]] = {}
     try:
         with st.spinner("Running it in the sandbox"):
-            rows = playground.some_rows(now.draft, 3)
-            right = [{n: v.get(n) for n in now.outputs} for v in rows.values()]
+            rows = playground.some_rows(page.draft, 3)
+            right = [{n: v.get(n) for n in page.outputs} for v in rows.values()]
             found = [
-                playground.answer_rows(now.draft, rows, dict(zip(rows, answers, strict=True)))
+                playground.answer_rows(page.draft, rows, dict(zip(rows, answers, strict=True)))
                 for answers in (right, [*right[1:], *right[:1]])
             ]
     except EngineError as error:
         found = error
-    st.session_state[f"code_test_{now.id}"] = (state_of(now.draft, "metric"), found, rows)
+    st.session_state[f"code_test_{page.id}"] = (state_of(page.draft, "metric"), found, rows)
 
 
-def _code_preview(now: Current) -> None:
-    stamp, found, rows = st.session_state.get(f"code_test_{now.id}", ("", (), {}))
-    if stamp != state_of(now.draft, "metric"):
+def _code_preview(page: ProjectPage) -> None:
+    stamp, found, rows = st.session_state.get(f"code_test_{page.id}", ("", (), {}))
+    if stamp != state_of(page.draft, "metric"):
         st.caption(
             "The test runs the code on three of your rows: once with the right answers, once with another row's."
         )
@@ -327,8 +327,8 @@ def _code_preview(now: Current) -> None:
         ui.show_error(found)
         return
     for title, one in zip(("With the right answers", "With another row's answers"), found, strict=True):
-        _tested_rows(title, one, rows, now.outputs)
-    if shown_of(now) is not None:
+        _tested_rows(title, one, rows, page.outputs)
+    if shown_of(page) is not None:
         st.caption("The answers tried below can be scored again with this code.")
 
 

@@ -33,7 +33,7 @@ from engine.search.verdict import Credit, step_credit
 from engine.store.rows import CandidateRow, RunRow
 
 
-@reading.kept(16, "Comparing each prompt with what it came from")
+@reading.cached_for_home(16, "Comparing each prompt with what it came from")
 def credit_of(run: RunRow, best: str) -> Credit:
     """Return each step's credit in a run."""
     # Some searches score a candidate block by block: its trials together are what is known of it.

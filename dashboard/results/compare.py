@@ -64,7 +64,7 @@ def add_candidate(run_id: str, candidate_id: str, picked: Sequence[ComparedCandi
 def _another(run: RunRow, picked: Sequence[ComparedCandidate], runs: Sequence[RunRow]) -> None:
     by_id = {r.id: r for r in runs}
     titles = distinct({r.id: "This run" if r.id == run.id else r.title for r in runs})
-    other = by_id[ui.pick("From the run", titles, key="another_run")]
+    other = by_id[ui.select("From the run", titles, key="another_run")]
     total = len(candidates.index(other))
     number = st.number_input(
         "Number of the prompt",
@@ -119,7 +119,7 @@ def candidate_compare(found: Sequence[ComparedCandidate]) -> None:
     view = "In one"
     with ui.row("diff_bar"):
         if len(found) == 2:
-            view = ui.choose("View", ["Side by side", "In one"], default="Side by side", key="diff_view")
+            view = ui.segments("View", ["Side by side", "In one"], default="Side by side", key="diff_view")
         only = not one_step and st.toggle(
             "Only steps that differ", True, key="diff_only", persist_state="session"
         )

@@ -17,8 +17,8 @@ from dashboard.state.history import draft_on, same_test
 from dashboard.state.model_lines import (
     HEAD,
     LIKELY,
-    Line,
     ModelFigures,
+    ModelLine,
     model_figures,
     models_figure,
     tuned_on_each,
@@ -60,7 +60,7 @@ def models_view(run: RunRow, spec: RunSpec, found: Sequence[ModelFigures]) -> No
         _move(run, spec, found)
 
 
-def _lines(key: str, title: str, lines: Sequence[Line]) -> None:
+def _lines(key: str, title: str, lines: Sequence[ModelLine]) -> None:
     with ui.card(key, title):
         small_table(("", *HEAD), [line.figures for line in lines], [line.note for line in lines])
 
@@ -82,7 +82,7 @@ def _move(run: RunRow, spec: RunSpec, found: Sequence[ModelFigures]) -> None:
     models = {model_name(m.name): m for m in (spec.model, *spec.models) if model_name(m.name) != kept}
     with ui.card("move_model", "Move this program to another model"):
         with ui.row("move_model_row", "bottom"):
-            picked = ui.pick(
+            picked = ui.select(
                 "To the model",
                 {name: title_of(choice) for name, choice in models.items()},
                 enough,

@@ -57,7 +57,7 @@ def parts_view(picked: Sequence[ComparedCandidate]) -> None:
     at = len(picked) - 1
     if at:
         names = list(distinct({c.key: c.name for c in picked}).values())
-        at = ui.choose(
+        at = ui.segments(
             "Prompt", range(len(names)), default=at, format_func=lambda i: names[i], key="parts_of"
         )
     one = picked[at]

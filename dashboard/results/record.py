@@ -8,8 +8,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.document import document_view
-from dashboard.components.document_view import graded_answer, record_rows, viewer_data
+from dashboard.components.document import document_view, graded_answer, record_rows, viewer_data
 from dashboard.state import reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.editing import records

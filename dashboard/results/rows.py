@@ -93,7 +93,7 @@ def _record(
     at = len(answered) - 1
     if at:
         names = list(distinct({c.key: c.name for c, _ in answered}).values())
-        at = ui.choose(
+        at = ui.segments(
             "Whose answer", range(len(names)), default=at, format_func=lambda i: names[i], key="record_of"
         )
     record_card(run, *answered[at], values)
@@ -299,7 +299,7 @@ def split_choice(found: Sequence[ComparedCandidate], *, key: str = "compare_spli
 
 def _one_of(there: Sequence[str], key: str) -> str:
     if len(there) > 1:
-        return ui.choose(
+        return ui.segments(
             "Rows",
             there,
             default=there[0],
@@ -325,7 +325,7 @@ def _filtered(
     asked = st.query_params.get(FILTER, "")
     if st.session_state.get("row_filter", options[0]) not in options:
         del st.session_state["row_filter"]
-    which: Show = ui.choose(
+    which: Show = ui.segments(
         "Show",
         options,
         default=next(f for f in (asked, "Only differences", "All rows") if f in options),

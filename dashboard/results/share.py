@@ -29,7 +29,7 @@ def share_link(run: RunRow) -> None:
             "Anyone who has the link can read the report, the test rows in it included, without signing in, and nothing else. "
             "It ends by itself, at once when you end it here, and when you may not change the project any more."
         )
-        days = ui.pick("It works for", {d: counted(d, "day") for d in DAYS}, USUAL_DAYS, key="link_days")
+        days = ui.select("It works for", {d: counted(d, "day") for d in DAYS}, USUAL_DAYS, key="link_days")
         ui.button("Make a link", "link_make", icon="add_link", on_click=ui.callback(_make, run.id, days))
         ui.problem_line(PROBLEM)
         working = [link for link in reading.links() if link.run_id == run.id]

@@ -192,7 +192,7 @@ def _budget_form(run_id: str, limits: dict[str, float]) -> None:
             )
     raised = {name: value for name, value in wanted.items() if value > limits[name] * 1.000001}
     why_not = "" if raised else "Enter a larger number than the run has now."
-    if ui.press("Raise", why_not, key="raise_now", type="primary"):
+    if ui.checked_button("Raise", why_not, key="raise_now", type="primary"):
         _ask(run_id, BUDGET, {"budget": raised})
 
 
@@ -214,7 +214,7 @@ def _own_prompt(run_id: str) -> None:
         return
     leads = reading.snapshot(reading.run(run_id)).leads
     # Names without scores: a select box keeps a name, and a score that changes meanwhile would make it another one.
-    picked = ui.pick(
+    picked = ui.select(
         "Start from",
         {i: prompt_name(c.number) for i, c in found.items()},
         leads[-1].candidate if leads else next(iter(found)),
@@ -241,7 +241,7 @@ def _own_prompt(run_id: str) -> None:
     st.caption(
         "It is scored on the same validation rows as the others, within the budget. If it is the best at the end, it is the result."
     )
-    if ui.press("Score it", problem, key="own_score", type="primary"):
+    if ui.checked_button("Score it", problem, key="own_score", type="primary"):
         st.session_state.pop(OWN_PROMPT, None)
         _ask(run_id, CANDIDATE, {"candidate": mine.as_dict()})
 

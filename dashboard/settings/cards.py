@@ -132,7 +132,10 @@ def model_form() -> None:
         if needs_key and not variable:
             variable = own_key_variable(address)
         wrong = _wrong(name, address)
-        if ui.press("Add this model", wrong, key="add_model_button", type="primary", icon="add") and name:
+        if (
+            ui.checked_button("Add this model", wrong, key="add_model_button", type="primary", icon="add")
+            and name
+        ):
             drafts.add_model(
                 ModelChoice(
                     name=name.strip(),
@@ -239,7 +242,9 @@ def _price_form(choice: ModelChoice, key: str) -> None:
                 )
             ]
             ready = given[0] is not None and given[1] is not None
-            if ui.press("Save price", "" if ready else "Give both prices first.", key=f"{key}_price_save"):
+            if ui.checked_button(
+                "Save price", "" if ready else "Give both prices first.", key=f"{key}_price_save"
+            ):
                 _save(choice.name, (float(given[0] or 0), float(given[1] or 0)))
             if own and ui.button("Use the usual price", f"{key}_price_usual", type="tertiary"):
                 _save(choice.name, None)
@@ -445,7 +450,7 @@ def backend_card() -> None:
     """Let the user choose where the rows of new runs are answered."""
     chosen = reading.backend()
     with ui.card("backend_card", "Where rows are answered"):
-        ui.pick(
+        ui.select(
             "Where rows are answered",
             BACKEND_TITLES,
             chosen.name,

@@ -20,7 +20,7 @@ def rows(project_id: str, dataset_id: str | None) -> list[FeedbackRow]:
     """Return a project's feedback on rows of a file, the oldest first."""
     if dataset_id is None:
         return []
-    with reading.reading() as store:
+    with reading.open_store() as store:
         return store.feedback.all(project_id, dataset_id)
 
 
@@ -45,7 +45,7 @@ def forget(project_id: str, dataset_id: str, found: Sequence[FeedbackRow]) -> No
 
 def grades(project_id: str, dataset_id: str) -> dict[tuple[int, str], float]:
     """Return the user's grades of answers, by row and answer."""
-    with reading.reading() as store:
+    with reading.open_store() as store:
         return store.feedback.grades(project_id, dataset_id)
 
 

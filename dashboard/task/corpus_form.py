@@ -104,7 +104,7 @@ def corpus_form(project_id: str, step: StepSpec, at: int, key: str) -> None:
         f"**Where it looks** · {escape_markdown(_contents(options.corpus), 80)}",
         help=f"{explain('corpus')} {explain('passage')}",
     )
-    way = ui.choose(
+    way = ui.segments(
         "Where the passages come from",
         ("Paste", "Upload"),
         default="Paste" if options.corpus.passages or not options.corpus.file else "Upload",
@@ -130,7 +130,7 @@ def corpus_form(project_id: str, step: StepSpec, at: int, key: str) -> None:
         help="How many of the best-fitting passages are handed on.",
     )
     with right:
-        ui.pick(
+        ui.select(
             "How it searches",
             RETRIEVERS,
             options.retriever,
@@ -174,7 +174,7 @@ def _try(options: StepOptions, key: str) -> None:
     with ui.row(f"corpus_try_{key}", "bottom"):
         query = st.text_input("Try a search", key=f"corpus_query_{key}", placeholder="Words to look for")
         why_not = "" if query.strip() else "Write something to look for first."
-        pressed = ui.press("Search", why_not, key=f"corpus_search_{key}")
+        pressed = ui.checked_button("Search", why_not, key=f"corpus_search_{key}")
     if not pressed:
         return
     from engine.pipeline.corpora import CorpusRetriever

@@ -130,7 +130,7 @@ def _open_step(project_id: str, steps: int) -> int:
 def _tools(project_id: str, spec: PipelineSpec, at: int) -> None:
     steps, rev = len(spec.steps), revision(project_id)
     with ui.row("step_tools", "bottom"):
-        ui.choose(
+        ui.segments(
             "Open step",
             list(range(steps)),
             default=at,

@@ -23,8 +23,8 @@ from dashboard.state.playground import (
     NUMBER,
     TALK,
     WHOLE,
+    ChatInputs,
     Playground,
-    Talk,
     answer_input,
     extras,
     kind_of,
@@ -277,7 +277,11 @@ Turn = tuple[dict[str, Any], tuple[PlaygroundAnswer, ...]]
 
 
 def chat_view(
-    trial: Playground, talk: Talk, chosen: list[str], others: Callable[[], Mapping[str, object]], reason: str
+    trial: Playground,
+    talk: ChatInputs,
+    chosen: list[str],
+    others: Callable[[], Mapping[str, object]],
+    reason: str,
 ) -> None:
     """Show the conversation and the box for the next message. `others` draws the inputs that are no message."""
     key = f"try_chat_{trial.run}_{'_'.join(chosen)}"

@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.forms import model_facts
 from dashboard.components.glossary import explain
-from dashboard.components.project_page import Current
+from dashboard.components.project_page import ProjectPage
 from dashboard.components.tab_conflict import guarded, widget_key
 from dashboard.state import reading
 from dashboard.state.models import title_of
@@ -24,9 +24,9 @@ GOALS: dict[Goal, str] = {
 }
 
 
-def compare_models(now: Current) -> None:
+def compare_models(page: ProjectPage) -> None:
     """Show the models to compare and the goal, folded away until they are used; every change is saved."""
-    draft, own = now.draft, now.draft.model or ModelChoice()
+    draft, own = page.draft, page.draft.model or ModelChoice()
     title = "Compare models"
     with st.expander(
         f"{title} · {_summary(draft)}" if _used(draft) else title,
@@ -40,7 +40,7 @@ def compare_models(now: Current) -> None:
             help=explain("objective"),
         )
         known = dict.fromkeys([*(m for m in reading.choosable_models() if m != own), *draft.models])
-        key = widget_key("compare_models", now.id)
+        key = widget_key("compare_models", page.id)
         st.multiselect(
             "Other models",
             list(known),
@@ -51,17 +51,17 @@ def compare_models(now: Current) -> None:
             help="A name that you type is asked at its provider, or at your own model's address where the provider is the same. "
             "One with another address is added on the Settings page.",
             key=key,
-            on_change=ui.callback(_save_models, now.id, key),
+            on_change=ui.callback(_save_models, page.id, key),
         )
         for choice in draft.models:
             model_facts(choice, named=True)
         with ui.row("compare_goal", "bottom"):
-            goal = ui.pick(
+            goal = ui.select(
                 "What counts",
                 GOALS,
                 draft.objective.goal,
                 width=330,
-                **ui.saved(widget_key("objective_goal", now.id), _save_objective, now.id, "goal"),
+                **ui.saved(widget_key("objective_goal", page.id), _save_objective, page.id, "goal"),
             )
             if goal in ("cheapest", "fastest"):
                 st.number_input(
@@ -72,7 +72,7 @@ def compare_models(now: Current) -> None:
                     step=1.0,
                     format="%g",
                     width=190,
-                    **ui.saved(widget_key("objective_within", now.id), _save_objective, now.id, "within"),
+                    **ui.saved(widget_key("objective_within", page.id), _save_objective, page.id, "within"),
                 )
 
 

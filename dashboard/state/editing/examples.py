@@ -207,7 +207,7 @@ def _carry(store: Store, project_id: str, dataset_id: str, rows: Mapping[int, in
                 store.feedback.save_grade(project_id, dataset_id, rows[row], answer, grade)
 
 
-@reading.kept(6)
+@reading.cached_for_home(6)
 def split_of(draft: ProjectDraft) -> Split:
     """Return which rows a run would learn from, choose by and test on. Raises EngineError when it could not."""
     from engine.runs import prepare
@@ -216,7 +216,7 @@ def split_of(draft: ProjectDraft) -> Split:
     return prepare.split_of(draft, prepare.usable_examples(pipeline, table, draft.mapping))
 
 
-@reading.kept(6, "Looking the rows over")
+@reading.cached_for_home(6, "Looking the rows over")
 def findings_of(draft: ProjectDraft) -> tuple[Finding, ...]:
     """Return what is doubtful in a draft's rows; nothing where the task does not fit its table yet."""
     from engine.dataset.preflight import Table, preflight

@@ -11,7 +11,6 @@ from typing import Any, get_origin
 
 import streamlit as st
 
-from dashboard.components.document_view import record_value, with_value, without_item
 from dashboard.state import launching, reading
 from dashboard.state.editing import drafts, examples
 from engine.dataset import Dataset, read_dataset
@@ -32,6 +31,8 @@ LARGEST_BATCH = 500 * 2**20
 
 LONGEST_READING = 300.0
 """Seconds after which the reading of documents is ended."""
+
+Json = dict[str, Any]
 
 
 def read_documents(files: Sequence[GivenFile], written: str = "") -> ImportedDocuments:
@@ -115,12 +116,12 @@ def document_at(table: Dataset, spec: PipelineSpec, mapping: Mapping[str, str], 
     return _text(cells.get(column, "") or " ", cells.get(NAME, ""))
 
 
-@reading.kept(16)
+@reading.cached_for_home(16)
 def _file(path: str, name: str) -> PagedDocument:
     return read_document(Path(path), name)
 
 
-@reading.kept(16)
+@reading.cached_for_home(16)
 def _text(text: str, name: str) -> PagedDocument:
     return PagedDocument(
         name, "text", b"", tuple(Page(n, page) for n, page in enumerate(text.split(PAGE_BREAK), 1)), ()
@@ -253,3 +254,59 @@ def same_row(project_id: str, spec: RunSpec, row: int) -> int | None:
         return None
     columns = {c: now.values(c) for c in wanted}
     return next((r for r in range(len(now)) if all(columns[c][r] == wanted[c] for c in wanted)), None)
+
+
+_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+
+
+def with_value(record: Json, path: str, value: object) -> Json:
+    """Return a record with one value changed; lists and records on the way are made. A path may end in an item.
+
+    >>> with_value({"lines": [{"price": 1}]}, "lines[1].price", 2)
+    {'lines': [{'price': 1}, {'price': 2}]}
+    """
+    steps: list[str | int] = [name or int(number) for name, number in _STEP.findall(path)]
+    made: Json = json.loads(json.dumps(record, default=str))
+    here: Any = made
+    for at, step in enumerate(steps):
+        last = at == len(steps) - 1
+        empty: Any = [] if not last and isinstance(steps[at + 1], int) else {}
+        if isinstance(step, int):
+            here.extend({} for _ in range(step + 1 - len(here)))
+            if last:
+                here[step] = value
+            elif not isinstance(here[step], dict | list):
+                here[step] = empty
+        elif last:
+            here[step] = value
+        elif not isinstance(here.get(step), type(empty)):
+            here[step] = empty
+        here = here[step]
+    return made
+
+
+def record_value(record: Json, path: str) -> Any:
+    """Return the value at a path of a record; None where there is none.
+
+    >>> record_value({"lines": [{"price": 1}]}, "lines[0].price"), record_value({}, "lines[0].price")
+    (1, None)
+    """
+    here: Any = record
+    for name, number in _STEP.findall(path):
+        if name:
+            here = here.get(name) if isinstance(here, dict) else None
+        else:
+            here = here[int(number)] if isinstance(here, list) and int(number) < len(here) else None
+    return here
+
+
+def without_item(record: Json, path: str) -> Json:
+    """Return a record without one item of a list.
+
+    >>> without_item({"lines": [{"price": 1}, {"price": 2}]}, "lines[0]")
+    {'lines': [{'price': 2}]}
+    """
+    around, _, number = path.rpartition("[")
+    items = record_value(record, around)
+    at = int(number.rstrip("]"))
+    return with_value(record, around, [item for i, item in enumerate(items or []) if i != at])

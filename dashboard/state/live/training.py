@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from dashboard.state.model_lines import Line, line
+from dashboard.state.model_lines import ModelLine, line
 from dashboard.text import model_name
 from engine.basics.text import percent
 from engine.runs.spec import RunSpec
@@ -126,7 +126,7 @@ def _figure(one: Curve) -> dict[str, Any]:
     }
 
 
-def compared(result: RunResult, spec: RunSpec) -> list[Line]:
+def compared(result: RunResult, spec: RunSpec) -> list[ModelLine]:
     """Return tuned, untuned and teacher on the test rows; none for a run that tuned no model."""
     if not result.tuned_models:
         return []
