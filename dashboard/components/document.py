@@ -12,13 +12,19 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.plot import own_element
+from dashboard.services import (
+    Evidence,
+    FieldSpec,
+    JSONMatch,
+    Page,
+    PagedDocument,
+    cell_text,
+    evidence_for,
+    leaves,
+    same,
+    value_text,
+)
 from dashboard.state.editing.records import Json, with_value
-from engine.dataset.documents import Evidence, Page, PagedDocument, evidence_for
-from engine.dataset.structured import cell_text
-from engine.metrics.json_fields import JSONMatch
-from engine.metrics.matching import same
-from engine.pipeline.spec import FieldSpec
-from engine.records import leaves, value_text
 
 Status = Literal["", "right", "wrong", "missing", "invented"]
 

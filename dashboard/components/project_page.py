@@ -10,12 +10,10 @@ from typing import NamedTuple
 import streamlit as st
 
 from dashboard.components import ui
+from dashboard.services import NO_CHANGE, NotFoundError, ProjectDraft, ProjectRow
 from dashboard.state import reading
+from dashboard.state.session import PROJECT
 from dashboard.state.writing import read_only
-from engine.errors import NotFoundError
-from engine.runs.spec import ProjectDraft
-from engine.store.access import NO_CHANGE
-from engine.store.rows import ProjectRow
 
 
 def sample_values(texts: Iterable[str]) -> None:
@@ -71,11 +69,11 @@ def current() -> ProjectPage | None:
     if run_id and not asked:
         with suppress(NotFoundError):
             wanted.append(reading.run(run_id).project_id)
-    wanted.append(st.session_state.get("project", ""))
+    wanted.append(PROJECT.get())
     chosen = next((by_id[i] for i in wanted if i in by_id), found[0] if found else None)
     if chosen is None:
         return None
-    st.session_state["project"] = chosen.id
+    PROJECT.set(chosen.id)
     if st.query_params.get("project") != chosen.id:
         st.query_params["project"] = chosen.id
     return ProjectPage(chosen, reading.draft_of(chosen))
@@ -83,9 +81,7 @@ def current() -> ProjectPage | None:
 
 def open_page(name: str, **changes: str) -> None:
     """Open another page of the same project."""
-    st.switch_page(
-        ui.page_path(name), query_params={"project": st.session_state.get("project", ""), **changes}
-    )
+    st.switch_page(ui.page_path(name), query_params={"project": PROJECT.get(), **changes})
 
 
 def tune_link() -> None:

@@ -8,10 +8,9 @@ from html import escape
 import streamlit as st
 
 from dashboard.components import ui
+from dashboard.services import Difference, ModelCall, Segment, counted, difference, percent, price, short
 from dashboard.state.messages import text_of
 from dashboard.text import escape_markdown
-from engine.basics.text import Difference, Segment, counted, difference, percent, price, short
-from engine.runs.child.playground import ModelCall
 
 TALL = 520
 """Pixels of a box of messages, which scrolls."""

@@ -7,12 +7,10 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.project_page import ProjectPage
 from dashboard.components.tab_conflict import guarded
+from dashboard.services import EngineError, ProjectDraft, price
 from dashboard.state.editing import examples
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
-from engine.basics.text import price
-from engine.errors import EngineError
-from engine.runs.spec import ProjectDraft
 
 
 def sample_offer(page: ProjectPage) -> None:

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping
 import streamlit as st
 
 from dashboard.components import ui
+from dashboard.services import OWNER_ONLY, LinkRow, MemberRow, ProjectRow, Role
 from dashboard.serving.shared import shared
 from dashboard.state import users
 from dashboard.state.writing import writing
 from dashboard.text import escape_markdown
-from engine.store.access import OWNER_ONLY
-from engine.store.rows import LinkRow, MemberRow, ProjectRow, Role
 
 TITLES: dict[Role, str] = {"viewer": "Viewer", "editor": "Editor", "owner": "Owner"}
 ABOUT = (

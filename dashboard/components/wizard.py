@@ -9,18 +9,14 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.project_page import ProjectPage, current, open_page
-from dashboard.components.runs import SHOWN_RUN, STATES, follow_ends, shown_run
+from dashboard.components.runs import STATES, follow_ends, shown_run
 from dashboard.components.share import share_button
+from dashboard.services import PipelineSpec, ProjectDraft, RunRow, Sample, content_hash, counted
 from dashboard.state import reading
 from dashboard.state.live.figures import spent
+from dashboard.state.session import PROJECT, SHOWN_RUN
 from dashboard.state.writing import read_only
 from dashboard.text import distinct, escape_markdown
-from engine.basics.text import counted
-from engine.pipeline.spec import PipelineSpec
-from engine.pipeline.templates import Sample
-from engine.records import content_hash
-from engine.runs.spec import ProjectDraft
-from engine.store.rows import RunRow
 
 KINDS: dict[str, str] = {
     "choose": "Choose from a list",
@@ -248,8 +244,8 @@ def project_bar(page: ProjectPage, runs: Sequence[RunRow], *, live: bool = False
 
 
 def _switch(chosen: str) -> None:
-    st.session_state["project"] = chosen
-    st.session_state.pop(SHOWN_RUN, None)
+    PROJECT.set(chosen)
+    SHOWN_RUN.pop()
     st.query_params.from_dict({"project": chosen})
 
 

@@ -13,17 +13,15 @@ from dashboard.components.project_page import ProjectPage
 from dashboard.components.start_box import BoxWords, import_box
 from dashboard.components.tab_conflict import renew
 from dashboard.examples.grid import edit_rows, show_rows
+from dashboard.services import GivenFile, ModelChoice, NewRows, counted
 from dashboard.state import models
 from dashboard.state.editing import examples, starting
 from dashboard.state.models import title_of
+from dashboard.state.session import ROWS_ADDED
 from dashboard.text import escape_markdown
-from engine.basics.text import counted
-from engine.pipeline.importers.attachments import GivenFile
-from engine.runs.child.new_rows import NewRows
-from engine.runs.spec import ModelChoice
 
 if TYPE_CHECKING:
-    from engine.dataset import Dataset
+    from dashboard.services import Dataset
 
 BLANK_ROWS = 3
 
@@ -48,7 +46,7 @@ def add_rows(page: ProjectPage, table: Dataset) -> None:
 def _by_hand(page: ProjectPage, table: Dataset) -> None:
     import pandas as pd
 
-    taken = st.session_state.get(f"rows_added_{page.id}", 0)
+    taken = ROWS_ADDED.get(page.id)
     edited = st.data_editor(
         pd.DataFrame({c: [""] * BLANK_ROWS for c in table.columns}, dtype="string"),
         num_rows="dynamic",
@@ -148,8 +146,7 @@ def _save(project_id: str, rows: list[dict[str, str]], *, made: bool) -> None:
         added.extend(edited.added)
 
     if edit_rows(project_id, change):
-        taken = f"rows_added_{project_id}"
-        st.session_state[taken] = st.session_state.get(taken, 0) + 1
+        ROWS_ADDED.add_one(project_id)
         st.session_state.pop(f"made_rows_{project_id}", None)
         renew(project_id)
         show_rows(project_id, added)

@@ -12,15 +12,15 @@ from dashboard.components.glossary import explain
 from dashboard.components.project_page import ProjectPage
 from dashboard.components.tab_conflict import forget_seen, guarded_edit, renew, revision
 from dashboard.components.tables import row_column
+from dashboard.services import ProjectDraft, counted
 from dashboard.state import reading
 from dashboard.state.editing import examples
+from dashboard.state.session import GRID_CHANGED, GRID_ROWS, NEXT_TAB
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
-from engine.basics.text import counted
-from engine.runs.spec import ProjectDraft
 
 if TYPE_CHECKING:
-    from engine.dataset import Dataset
+    from dashboard.services import Dataset
 
 
 Edit = Callable[["Dataset", str], object]
@@ -47,13 +47,13 @@ def save_rows(project_id: str, change: Edit) -> bool:
 
 def show_rows(project_id: str, rows: Sequence[int]) -> None:
     """Show these rows in the grid."""
-    st.session_state[f"grid_rows_{project_id}"] = tuple(rows)
+    GRID_ROWS.set(tuple(rows), project_id)
     open_tab("Rows")
 
 
 def open_tab(name: str) -> None:
     """Open a tab of the rows at the next drawing of the page: its widget may be drawn already."""
-    st.session_state["example_tab_next"] = name
+    NEXT_TAB.set(name)
 
 
 def problem_key(project_id: str) -> str:
@@ -63,7 +63,7 @@ def problem_key(project_id: str) -> str:
 
 def forget_rows(project_id: str) -> None:
     """Show all rows in the grid again."""
-    st.session_state.pop(f"grid_rows_{project_id}", None)
+    GRID_ROWS.pop(project_id)
 
 
 def undo_button(page: ProjectPage) -> None:
@@ -174,7 +174,7 @@ def example_grid(page: ProjectPage) -> None:
     long = _editor(page.id, draft, table, shown, at)
     _long_cells(page.id, long, {row: table.row_number(row) for row, _ in long})
     ui.problem_line(problem_key(page.id))
-    if st.session_state.pop(f"grid_changed_{page.id}", False) and len(table) <= SMALL:
+    if GRID_CHANGED.pop(page.id) and len(table) <= SMALL:
         st.rerun()
     st.caption(
         "Double-click a cell to change it. Untick *Use* to leave a row out, and say why. Every change is saved, and can be undone above."
@@ -183,7 +183,7 @@ def example_grid(page: ProjectPage) -> None:
 
 def _chosen(project_id: str, draft: ProjectDraft, table: Dataset) -> Sequence[int]:
     """Return the rows that the choices above the grid let through."""
-    some = st.session_state.get(f"grid_rows_{project_id}", ())
+    some = GRID_ROWS.get(project_id)
     size = len(table)
     shows: dict[str, Sequence[int]] = {
         "all": range(size),
@@ -355,4 +355,4 @@ def _save_table(
     if problem_key(project_id) in st.session_state:
         renew(project_id)
     if edits:
-        st.session_state[f"grid_changed_{project_id}"] = True
+        GRID_CHANGED.set(True, project_id)

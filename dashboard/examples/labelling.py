@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -11,24 +11,33 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.project_page import ProjectPage
 from dashboard.examples.grid import problem_key, save_rows
+from dashboard.services import (
+    COMMENT,
+    MOST_ROWS,
+    THUMBS,
+    Candidate,
+    DatasetError,
+    Doubt,
+    FieldSpec,
+    ModelChoice,
+    PipelineSpec,
+    ProjectDraft,
+    cell_text,
+    counted,
+    json_value,
+    label_order,
+    price,
+)
 from dashboard.state import candidates, playground, reading
 from dashboard.state.editing import examples
 from dashboard.state.messages import calls_a_row
 from dashboard.state.models import lacking, title_of
+from dashboard.state.session import LABEL_ANSWERS, LABEL_SKIPPED
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
-from engine.basics.text import counted, price
-from engine.dataset.doubt import Doubt, label_order
-from engine.dataset.logs import COMMENT, THUMBS
-from engine.dataset.structured import cell_text
-from engine.errors import DatasetError
-from engine.pipeline.spec import FieldSpec, PipelineSpec
-from engine.records import Candidate, json_value
-from engine.runs.child.playground import MOST_ROWS
-from engine.runs.spec import ModelChoice, ProjectDraft
 
 if TYPE_CHECKING:
-    from engine.dataset import Dataset
+    from dashboard.services import Dataset
 
 
 LABELLED = "labelled"
@@ -59,7 +68,7 @@ def queue(project_id: str, draft: ProjectDraft, table: Dataset) -> list[Doubt]:
         return []
     cells = table.values(draft.mapping[field.name])
     thumbs = table.values(THUMBS) if THUMBS in table.columns else []
-    skipped = _skipped(project_id)
+    skipped = LABEL_SKIPPED.get(project_id)
     found = label_order(
         {row: cell for row, cell in enumerate(cells) if row not in draft.excluded},
         thumbs=dict(enumerate(thumbs)),
@@ -69,10 +78,9 @@ def queue(project_id: str, draft: ProjectDraft, table: Dataset) -> list[Doubt]:
     return sorted(found, key=lambda doubt: skipped.index(doubt.row) + 1 if doubt.row in skipped else 0)
 
 
-def answers_of(project_id: str) -> dict[int, Collection[str]]:
+def answers_of(project_id: str) -> Mapping[int, Collection[str]]:
     """Return what prompts answered in this session, by row."""
-    found: dict[int, Collection[str]] = st.session_state.get(f"label_answers_{project_id}", {})
-    return found
+    return LABEL_ANSWERS.get(project_id)
 
 
 def best_prompts(project_id: str, draft: ProjectDraft) -> tuple[PipelineSpec, list[Candidate | None]]:
@@ -110,7 +118,7 @@ def ask(project_id: str, draft: ProjectDraft, rows: Sequence[int]) -> None:
             if not outcome.error:
                 text = cell_text(json_value(outcome.prediction.get(field.name)))
                 answers.setdefault(outcome.row, []).append(text)
-    st.session_state[f"label_answers_{project_id}"] = {**answers_of(project_id), **answers}
+    LABEL_ANSWERS.set({**answers_of(project_id), **answers}, project_id)
 
 
 def label(project_id: str, row: int, answer: str) -> None:
@@ -134,13 +142,8 @@ def leave_out(project_id: str, row: int) -> None:
 
 def skip(project_id: str, row: int) -> None:
     """Put a row at the end for now."""
-    others = [one for one in _skipped(project_id) if one != row]
-    st.session_state[f"label_skipped_{project_id}"] = [*others, row]
-
-
-def _skipped(project_id: str) -> list[int]:
-    found: list[int] = st.session_state.get(f"label_skipped_{project_id}", [])
-    return found
+    others = [one for one in LABEL_SKIPPED.get(project_id) if one != row]
+    LABEL_SKIPPED.set([*others, row], project_id)
 
 
 KEYS = 9

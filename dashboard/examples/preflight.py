@@ -13,19 +13,15 @@ from dashboard.components.sampling import sample_offer
 from dashboard.components.tab_conflict import guarded
 from dashboard.components.tables import data_table, row_column
 from dashboard.examples.grid import save_rows, show_rows
+from dashboard.services import LOOKED_AT, PipelineSpec, ProjectDraft, SplitSpec, counted
 from dashboard.state import reading
 from dashboard.state.editing import examples
 from dashboard.state.editing.examples import findings_of, split_of
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
-from engine.basics.similarity import LOOKED_AT
-from engine.basics.text import counted
-from engine.pipeline.spec import PipelineSpec
-from engine.runs.spec import ProjectDraft, SplitSpec
 
 if TYPE_CHECKING:
-    from engine.dataset import Dataset
-    from engine.dataset.preflight import Finding, Fix
+    from dashboard.services import Dataset, Finding, Fix
 
 
 SHOWN = 200

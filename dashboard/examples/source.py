@@ -13,15 +13,13 @@ from dashboard.components.project_page import ProjectPage, open_page
 from dashboard.components.start_box import BoxWords, import_box
 from dashboard.components.tab_conflict import forget_seen, renew
 from dashboard.examples.grid import forget_rows
+from dashboard.services import ATTACHED_TEXT, GivenFile, PipelineSpec, attached_path, counted
 from dashboard.state import reading
 from dashboard.state.editing import drafts, examples, records, starting
 from dashboard.text import distinct, escape_markdown
-from engine.basics.text import counted
-from engine.pipeline.importers.attachments import TEXT, GivenFile, attached_path
-from engine.pipeline.spec import PipelineSpec
 
 if TYPE_CHECKING:
-    from engine.dataset import Dataset
+    from dashboard.services import Dataset
 
 
 SHOWN = 8
@@ -46,7 +44,7 @@ def _thumbnail(cell: str, row: int) -> None:
         content = _picture(cell)
         if content is not None:
             st.image(content, width=96)
-        elif cell.endswith(TEXT) and attached_path(cell) is not None:
+        elif cell.endswith(ATTACHED_TEXT) and attached_path(cell) is not None:
             st.markdown(":material/description: text")
         elif attached_path(cell) is not None or cell.startswith("data:application/pdf"):
             st.markdown(":material/picture_as_pdf: PDF")
@@ -58,7 +56,7 @@ def _thumbnail(cell: str, row: int) -> None:
 
 
 def _picture(cell: str) -> bytes | None:
-    from engine.signature.types.media import media_type
+    from dashboard.services import media_type
 
     content = b""
     if cell.startswith("data:image/") and ";base64," in cell[:60]:
@@ -114,7 +112,7 @@ def _template(page: ProjectPage) -> None:
 
 def _stored_rows(page: ProjectPage) -> str:
     """Offer the rows of samples and of files from before; return the page to go on with, or ""."""
-    from engine.pipeline.templates import SAMPLES
+    from dashboard.services import SAMPLES
 
     files = [d for d in reading.datasets() if d.source not in (examples.SOURCE, "sample")]
     names = distinct({d.id: f"{d.name} · {counted(d.rows, 'row')}" for d in files})

@@ -25,18 +25,24 @@ from dashboard.examples.labelling import label_tab
 from dashboard.examples.preflight import preflight_card, split_editor
 from dashboard.examples.source import example_source, picture_strip
 from dashboard.examples.viewer import document_tab
+from dashboard.services import (
+    EngineError,
+    FieldSpec,
+    PipelineSpec,
+    ProjectDraft,
+    counted,
+    in_percent,
+    percent,
+)
 from dashboard.state import reading
 from dashboard.state.editing import records, starting
 from dashboard.state.editing.steps import title_of
+from dashboard.state.session import NEXT_TAB
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
-from engine.basics.text import counted, in_percent, percent
-from engine.errors import EngineError
-from engine.pipeline.spec import FieldSpec, PipelineSpec
-from engine.runs.spec import ProjectDraft
 
 if TYPE_CHECKING:
-    from engine.dataset import ColumnProfile, Dataset, RowProblem
+    from dashboard.services import ColumnProfile, Dataset, RowProblem
 
 
 NONE = "Choose a column"
@@ -79,7 +85,7 @@ def _card(
 
 
 def _columns_table(profiles: Sequence[ColumnProfile], mapping: dict[str, str]) -> None:
-    from engine.dataset import KIND_TITLES
+    from dashboard.services import KIND_TITLES
 
     used = {column: field for field, column in mapping.items()}
     lines = [
@@ -274,8 +280,8 @@ def examples_of(page: ProjectPage, dataset_id: str) -> None:
 def _row_tabs(page: ProjectPage, read: PipelineSpec | None, table: Dataset) -> None:
     """Show the rows: as a grid, one by one, to label, to add to, or as columns."""
     tabs = ["Rows", "One by one", "Label", "Add rows", "Columns"]
-    if "example_tab_next" in st.session_state:
-        st.session_state["example_tabs"] = st.session_state.pop("example_tab_next")
+    if tab := NEXT_TAB.pop():
+        st.session_state["example_tabs"] = tab
     rows, single, labels, adding, columns = st.tabs(tabs, key="example_tabs", on_change="rerun")
     if single.open:
         with single:
@@ -314,7 +320,7 @@ def _is_readable(spec: PipelineSpec | None, mapping: Mapping[str, str], table: D
 
 
 def _file_line(page: ProjectPage, table: Dataset) -> None:
-    from engine.dataset.table import safe_csv
+    from dashboard.services import safe_csv
 
     with ui.row("file_line"):
         left = len(page.draft.excluded)

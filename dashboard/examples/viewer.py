@@ -10,19 +10,18 @@ from dashboard.components import ui
 from dashboard.components.document import document_view, record_rows, viewer_data
 from dashboard.components.project_page import ProjectPage
 from dashboard.examples.grid import problem_key, save_rows
+from dashboard.services import DOCUMENT_NAME, PipelineSpec
 from dashboard.state.editing import records
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
-from engine.pipeline.spec import PipelineSpec
-from engine.runs.drafting import NAME
 
 if TYPE_CHECKING:
-    from engine.dataset import Dataset
+    from dashboard.services import Dataset
 
 
 def document_tab(page: ProjectPage, spec: PipelineSpec, table: Dataset) -> None:
     """Show one row at a time: what is read on one side, the right answer on the other."""
-    names = table.values(NAME) if NAME in table.columns else []
+    names = table.values(DOCUMENT_NAME) if DOCUMENT_NAME in table.columns else []
     key = f"document_row_{page.id}"
     rows = range(len(table))
     with ui.row("document_choice", "bottom"):

@@ -12,17 +12,25 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.glossary import explain
 from dashboard.components.prompts import messages_view
+from dashboard.services import (
+    EXPORTS,
+    EngineError,
+    ExportFormat,
+    ProgramFile,
+    RunRow,
+    VersionRow,
+    counted,
+    data_home,
+    get_export,
+    option,
+    own_key_variables,
+    percent,
+    read_program,
+    serve_command,
+)
 from dashboard.state import candidates, reading
 from dashboard.state.writing import read_only, writing
 from dashboard.text import escape_markdown
-from engine.basics.home import data_home
-from engine.basics.text import counted, percent
-from engine.errors import EngineError
-from engine.export.answering import option
-from engine.export.container import own_key_variables, serve_command
-from engine.export.formats import EXPORTS, ExportFormat, get_export
-from engine.export.program import ProgramFile, read_program
-from engine.store.rows import RunRow, VersionRow
 
 
 def taken_note(run: RunRow) -> None:
@@ -225,7 +233,7 @@ REFUSED = "version_refused"
 
 def version_list(run: RunRow) -> None:
     """Show the versions of the run's project, and keep the prompt taken as one."""
-    from engine.runs.results.exports import program_path
+    from dashboard.services import program_path
 
     kept = reading.versions(run.project_id)
     with ui.card("versions"):
@@ -288,7 +296,7 @@ def _keep_form(run: RunRow, kept: list[VersionRow]) -> None:
 
 
 def _keep_version(run_id: str) -> None:
-    from engine.runs.results.exports import keep_version
+    from dashboard.services import keep_version
 
     # Read here: what was typed just before the button was pressed is newer than the last drawing of the page.
     words = str(st.session_state.get(f"version_note_{run_id}", ""))
@@ -298,7 +306,7 @@ def _keep_version(run_id: str) -> None:
 
 def _use(project_id: str, number: int | None) -> None:
     """Put a version into use, or none."""
-    from engine.runs.results.exports import use_none, use_version
+    from dashboard.services import use_none, use_version
 
     with ui.problem_kept(REFUSED), writing(f"put version {number} into use", project_id) as store:
         if number is None:

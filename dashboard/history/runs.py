@@ -18,22 +18,19 @@ from dashboard.components.runs import (
     verdict_card,
 )
 from dashboard.components.tables import before_and_after, data_table, gain_column, label_column
+from dashboard.services import RunRow, counted, data_home, percent, points_gained, runs_sentence
 from dashboard.state import history, reading
 from dashboard.state.editing import drafts
 from dashboard.state.history import SettingDifference
+from dashboard.state.session import RUNS_SHOWN
 from dashboard.state.writing import read_only, writing
 from dashboard.text import distinct, escape_markdown
-from engine.basics.home import data_home
-from engine.basics.text import counted, percent, points_gained
-from engine.search.wording import runs_sentence
-from engine.store.rows import RunRow
 
 FIRST = ("State", "Run", "Before", "After", "Gain", "Verdict", "Started")
 """Columns that fit at a width of 1280 pixels."""
 MORE = ("Optimizer", "Model", "Calls", "Cost", "Took")
 MOST = 200
 """Runs that the table shows at first; a filter looks through all of them."""
-SHOWN = "history_shown"
 
 
 def history_table(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunRow]:
@@ -42,7 +39,7 @@ def history_table(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunR
     if not fitting:
         st.caption("No run fits this filter. Clear it to see all of them.")
         return []
-    shown = fitting[: st.session_state.get(SHOWN, MOST)]
+    shown = fitting[: RUNS_SHOWN.get() or MOST]
     lines = [history.table_row(run, names, STATE_WORDS) for run in shown]
     marked = any(line["Marks and note"] for line in lines)
     event = data_table(
@@ -74,7 +71,7 @@ def history_table(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunR
 
 
 def _show_more() -> None:
-    st.session_state[SHOWN] = st.session_state.get(SHOWN, MOST) + MOST
+    RUNS_SHOWN.set((RUNS_SHOWN.get() or MOST) + MOST)
 
 
 def _filtered(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunRow]:
@@ -283,7 +280,7 @@ def _set_tags(run_id: str, tags: Sequence[str]) -> None:
 
 
 def _use(run: RunRow, in_use: bool) -> None:
-    from engine.runs.results.exports import keep_version, use_none, use_version
+    from dashboard.services import keep_version, use_none, use_version
 
     with ui.problem_kept(f"in_use_refused_{run.id}"), writing(f"set in use: {in_use}", run.id) as store:
         if in_use:

@@ -11,6 +11,7 @@ from dashboard.components import ui
 from dashboard.components.project_page import open_page, step_chips
 from dashboard.components.runs import STATES
 from dashboard.components.wizard import Step, steps
+from dashboard.services import ConfigurationError, EngineError, ProjectRow, RunRow, counted, percent
 from dashboard.state import reading, users
 from dashboard.state.editing import drafts
 from dashboard.state.editing.project_file import AttachedFile, attached
@@ -18,9 +19,6 @@ from dashboard.state.history import best_scores, curve
 from dashboard.state.live.figures import spent
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
-from engine.basics.text import counted, percent
-from engine.errors import ConfigurationError, EngineError
-from engine.store.rows import ProjectRow, RunRow
 
 MENU = {
     "rename": "Rename",

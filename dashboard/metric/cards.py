@@ -16,13 +16,17 @@ from dashboard.components.project_page import ProjectPage
 from dashboard.components.tab_conflict import guarded_update, widget_key
 from dashboard.components.tables import worked_table
 from dashboard.metric.editors import code_editor, criteria_editor, weights_editor
+from dashboard.services import (
+    METRICS,
+    Metric,
+    Named,
+    UnknownNameError,
+    advised_metric,
+    get_metric,
+    is_offline,
+    usual_options,
+)
 from dashboard.state import reading
-from engine.errors import UnknownNameError
-from engine.lm.choice import is_offline
-from engine.metrics.base import Metric
-from engine.registry import METRICS, get_metric
-from engine.runs.drafting import advised_metric, usual_options
-from engine.runs.spec import Named
 
 EDITORS: Mapping[str, tuple[str, Callable[[ProjectPage, Mapping[str, object]], None]]] = {
     "Rubric": ("criteria", criteria_editor),

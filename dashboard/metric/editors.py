@@ -14,18 +14,23 @@ from dashboard.components.prompts import messages_view
 from dashboard.components.tab_conflict import guarded, widget_key
 from dashboard.components.tables import WHOLE_PERCENT, data_table
 from dashboard.metric.preview import error_mark, shown_of
+from dashboard.services import (
+    PART_METRICS,
+    Case,
+    EngineError,
+    Outcome,
+    ProjectDraft,
+    PythonMetric,
+    Rubric,
+    WeightedSum,
+    in_percent,
+    parse_weights,
+    percent,
+)
 from dashboard.state import playground, reading
 from dashboard.state.editing.drafts import state_of
 from dashboard.state.feedback import answer_text
-from engine.basics.text import in_percent, percent
-from engine.errors import EngineError
-from engine.metrics.base import Case
-from engine.metrics.custom import BY_NAME, WeightedSum
-from engine.metrics.json_fields import parse_weights
-from engine.metrics.judge import Rubric
-from engine.metrics.python_code import PythonMetric
-from engine.records import Outcome
-from engine.runs.spec import ProjectDraft
+from dashboard.state.session import CRITERIA
 
 
 def _save_option(project_id: str, name: str, value: Callable[[Mapping[str, object]], object]) -> None:
@@ -114,12 +119,12 @@ def _judge_prompt(page: ProjectPage, options: Mapping[str, object]) -> None:
         messages_view(sent, system="Instructions to the judge", user="One row, as the judge reads it")
 
 
-def _criteria(project_id: str, text: str) -> dict[int, str]:
+def _criteria(project_id: str, text: str) -> Mapping[int, str]:
     """Return widget number -> first text; all are made again when the stored text is not what the widgets hold."""
-    kept: dict[int, str] = st.session_state.get(f"criteria_{project_id}", {})
+    kept = CRITERIA.get(project_id)
     if not kept or _typed_criteria(project_id, kept) != [s for s in map(str.strip, text.splitlines()) if s]:
         kept = dict(enumerate(text.splitlines() or [""], max(kept, default=0) + 1))
-        st.session_state[f"criteria_{project_id}"] = kept
+        CRITERIA.set(kept, project_id)
     return kept
 
 
@@ -131,21 +136,21 @@ def _typed_criteria(project_id: str, kept: Mapping[int, str]) -> list[str]:
 
 
 def _save_criteria(project_id: str) -> None:
-    text = "\n".join(_typed_criteria(project_id, st.session_state[f"criteria_{project_id}"]))
+    text = "\n".join(_typed_criteria(project_id, CRITERIA.get(project_id)))
     if text:
         _save_option(project_id, "criteria", lambda _: text)
 
 
 def _add_criterion(project_id: str, text: str) -> None:
-    kept = st.session_state[f"criteria_{project_id}"]
-    st.session_state[f"criteria_{project_id}"] = {**kept, max(kept, default=0) + 1: text}
+    kept = CRITERIA.get(project_id)
+    CRITERIA.set({**kept, max(kept, default=0) + 1: text}, project_id)
     if text:
         _save_criteria(project_id)
 
 
 def _drop_criterion(project_id: str, one: int) -> None:
-    kept = st.session_state[f"criteria_{project_id}"]
-    st.session_state[f"criteria_{project_id}"] = {o: line for o, line in kept.items() if o != one}
+    kept = CRITERIA.get(project_id)
+    CRITERIA.set({o: line for o, line in kept.items() if o != one}, project_id)
     _save_criteria(project_id)
 
 
@@ -165,7 +170,7 @@ def weights_editor(page: ProjectPage, options: Mapping[str, object]) -> None:
     )
     for name, weight in parts.items():
         with ui.row(f"part_{name}"):
-            metric, key = BY_NAME[name], f"{widget_key('weight', page.id)}_{name}"
+            metric, key = PART_METRICS[name], f"{widget_key('weight', page.id)}_{name}"
             with st.container(gap="xxsmall", key=f"part_name_{name}"):
                 st.markdown(f"**{metric.title}**")
                 st.caption(metric.plain)
@@ -188,9 +193,9 @@ def weights_editor(page: ProjectPage, options: Mapping[str, object]) -> None:
             )
     added = st.selectbox(
         "Add a metric",
-        [name for name in BY_NAME if name not in parts],
+        [name for name in PART_METRICS if name not in parts],
         index=None,
-        format_func=lambda name: f"{BY_NAME[name].title}: {BY_NAME[name].plain}",
+        format_func=lambda name: f"{PART_METRICS[name].title}: {PART_METRICS[name].plain}",
         placeholder="Add another metric",
         key=f"add_part_{page.id}_{len(parts)}",
         label_visibility="collapsed",
@@ -208,7 +213,7 @@ def _weights(options: Mapping[str, object]) -> dict[str, float]:
         found = parse_weights(options.get("parts") or USUAL_PARTS)
     except ValueError:
         found = {}
-    return {name: w for name, w in found.items() if name in BY_NAME} or parse_weights(USUAL_PARTS)
+    return {name: w for name, w in found.items() if name in PART_METRICS} or parse_weights(USUAL_PARTS)
 
 
 def _set_weight(project_id: str, name: str, weight: float | None) -> None:

@@ -8,18 +8,25 @@ from dashboard.components import ui
 from dashboard.components.glossary import explain
 from dashboard.components.project_page import ProjectPage
 from dashboard.components.tables import bar_column, data_table, row_column
+from dashboard.services import (
+    Agreement,
+    ModelChoice,
+    Outcome,
+    agreement,
+    counted,
+    error_line,
+    get_metric,
+    in_percent,
+    level,
+    percent,
+    value_text,
+)
 from dashboard.state import feedback, models, playground
 from dashboard.state.editing.drafts import state_of
 from dashboard.state.feedback import answer_text, grade_key
 from dashboard.state.models import asked_models, title_of
 from dashboard.state.playground import Preview
 from dashboard.text import escape_markdown
-from engine.basics.statistics import Agreement, agreement, level
-from engine.basics.text import counted, in_percent, percent
-from engine.records import Outcome, value_text
-from engine.registry import get_metric
-from engine.runs.child.playground import error_line
-from engine.runs.spec import ModelChoice
 
 
 def metric_preview(page: ProjectPage) -> None:

@@ -10,9 +10,16 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
+from dashboard.services import (
+    CandidateRow,
+    TrialRow,
+    change_in_percent,
+    counted,
+    in_percent,
+    percent,
+    points_gained,
+)
 from dashboard.text import prompt_name, upper_first
-from engine.basics.text import change_in_percent, counted, in_percent, percent, points_gained
-from engine.store.rows import CandidateRow, TrialRow
 
 MOST_CANDIDATES = 24
 MOST_ROWS = 300

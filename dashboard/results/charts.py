@@ -24,13 +24,20 @@ from dashboard.results.candidate_charts import (
     variants_figure,
 )
 from dashboard.results.compare import add_candidate
+from dashboard.services import (
+    CandidateRow,
+    Credit,
+    RunRow,
+    counted,
+    in_percent,
+    printed_change,
+    step_credit,
+    value_text,
+    whole_trials,
+)
 from dashboard.state import candidates, reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.text import escape_markdown
-from engine.basics.text import counted, in_percent, printed_change
-from engine.records import value_text, whole_trials
-from engine.search.verdict import Credit, step_credit
-from engine.store.rows import CandidateRow, RunRow
 
 
 @reading.cached_for_home(16, "Comparing each prompt with what it came from")

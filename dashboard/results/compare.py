@@ -10,12 +10,11 @@ from dashboard.components import ui
 from dashboard.components.glossary import explain
 from dashboard.components.prompts import prompt_diff, prompt_text
 from dashboard.components.tables import data_table
+from dashboard.services import Demo, RunRow, StepState, counted, value_text
 from dashboard.state import candidates, more_scores
 from dashboard.state.candidates import MOST, ComparedCandidate, key_of
+from dashboard.state.session import COMPARED_NAMES, COMPARED_VERSION
 from dashboard.text import distinct, escape_markdown, upper_first
-from engine.basics.text import counted
-from engine.records import Demo, StepState, value_text
-from engine.store.rows import RunRow
 
 
 def candidate_picker(run: RunRow, best: str, runs: Sequence[RunRow]) -> list[ComparedCandidate]:
@@ -95,13 +94,13 @@ def _widget_key(run_id: str, keys: Sequence[str], names: Sequence[str]) -> str:
 
     The browser keeps the names that were chosen: a score that is new makes it another widget too.
     """
-    version = int(st.session_state.get(f"compared_version_{run_id}", 0))
+    version = COMPARED_VERSION.get(run_id)
     said = st.session_state.get(f"compared_{run_id}_{version}")
-    before = st.session_state.get(f"compared_names_{run_id}", names)
-    st.session_state[f"compared_names_{run_id}"] = names
+    before = COMPARED_NAMES.get(run_id) or names
+    COMPARED_NAMES.set(names, run_id)
     if said is not None and (list(said) != list(keys) or list(before) != list(names)):
         version += 1
-        st.session_state[f"compared_version_{run_id}"] = version
+        COMPARED_VERSION.set(version, run_id)
     return f"compared_{run_id}_{version}"
 
 

@@ -14,16 +14,26 @@ from dashboard.components.prompts import prompt_diff
 from dashboard.components.tables import bar_column, data_table
 from dashboard.results.record import record_card
 from dashboard.results.rows import split_choice
+from dashboard.services import (
+    Candidate,
+    FieldSpec,
+    Outcome,
+    RunRow,
+    counted,
+    in_percent,
+    json_value,
+    make_metric,
+    mean_interval,
+    paired_interval,
+    paths,
+    percent,
+    plain_path,
+    printed_change,
+    signed,
+)
 from dashboard.state import candidates, reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.text import escape_markdown
-from engine.basics.statistics import mean_interval, paired_interval
-from engine.basics.text import counted, in_percent, percent, printed_change, signed
-from engine.pipeline.records import paths
-from engine.pipeline.spec import FieldSpec
-from engine.records import Candidate, Outcome, json_value, plain_path
-from engine.runs.spec import make_metric
-from engine.store.rows import RunRow
 
 MOST_WORST = 12
 """Rows that are listed for one field."""

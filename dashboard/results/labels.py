@@ -13,11 +13,9 @@ from dashboard.components import ui
 from dashboard.components.tables import bar_column, data_table
 from dashboard.results.comparison import ComparedRow
 from dashboard.results.rows import compared_on, row_table
+from dashboard.services import RunRow, counted, in_percent, value_text
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.text import distinct, escape_markdown
-from engine.basics.text import counted, in_percent
-from engine.records import value_text
-from engine.store.rows import RunRow
 
 MOST_LABELS = 300
 LONGEST = 60

@@ -12,6 +12,7 @@ from dashboard.components.glossary import explain
 from dashboard.components.plot import plot
 from dashboard.components.runs import replace_setup
 from dashboard.components.tables import small_table
+from dashboard.services import RunRow, RunSpec, counted
 from dashboard.state import candidates, reading
 from dashboard.state.history import draft_on, same_test
 from dashboard.state.model_lines import (
@@ -26,9 +27,6 @@ from dashboard.state.model_lines import (
 from dashboard.state.models import title_of
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown, model_name
-from engine.basics.text import counted
-from engine.runs.spec import RunSpec
-from engine.store.rows import RunRow
 
 
 def compared_figures(run: RunRow, spec: RunSpec) -> list[ModelFigures]:

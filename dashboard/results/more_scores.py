@@ -7,15 +7,12 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from dashboard.components import ui
+from dashboard.services import EngineError, ModelChoice, RunRow, counted, listed, price
 from dashboard.state import launching, models, more_scores, reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.more_scores import ScorePrice, UnscoredRows
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
-from engine.basics.text import counted, listed, price
-from engine.errors import EngineError
-from engine.runs.spec import ModelChoice
-from engine.store.rows import RunRow
 
 LOOK_SECONDS = 1.0
 PROBLEM = "more_scores_problem"

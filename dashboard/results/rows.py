@@ -23,18 +23,25 @@ from dashboard.results.comparison import (
 )
 from dashboard.results.more_scores import AFTER, missing_rows_offer
 from dashboard.results.record import record_card
+from dashboard.services import (
+    FeedbackRow,
+    Outcome,
+    PlaygroundAnswer,
+    PlaygroundRequest,
+    RunRow,
+    RunSpec,
+    counted,
+    json_value,
+    step_calls,
+    value_text,
+)
 from dashboard.state import candidates, feedback, models, more_scores, playground, reading
 from dashboard.state.candidates import SPLITS, ComparedCandidate
 from dashboard.state.feedback import answer_text
 from dashboard.state.models import asked_models
+from dashboard.state.session import TABLE_ROWS
 from dashboard.state.writing import read_only
 from dashboard.text import distinct, escape_markdown
-from engine.basics.text import counted
-from engine.records import Outcome, json_value, value_text
-from engine.runs.child.playground import PlaygroundAnswer, PlaygroundRequest
-from engine.runs.results.report import step_calls
-from engine.runs.spec import RunSpec
-from engine.store.rows import FeedbackRow, RunRow
 
 
 def _whole_row(
@@ -260,7 +267,7 @@ def row_table(
         on_select=_selected,
         selection_mode="single-row",
     )
-    st.session_state["row_table_rows"] = [line.number for line in picked[:MOST_LINES]]
+    TABLE_ROWS.set([line.number for line in picked[:MOST_LINES]])
     more = len(picked) - MOST_LINES
     hidden = f" {counted(more, 'more row')} not shown: narrow the filter." if more > 0 else ""
     wrong_ones = "; of several outputs the wrong ones are shown" if several else ""
@@ -353,7 +360,7 @@ def _filtered(
 def _selected() -> None:
     """Write the selected row into the address, so that it can be sent as a link."""
     rows = st.session_state["row_table"]["selection"]["rows"]
-    known = st.session_state.get("row_table_rows", [])
+    known = TABLE_ROWS.get()
     if rows and rows[0] < len(known):
         st.query_params[PARAM] = str(known[rows[0]])
     else:

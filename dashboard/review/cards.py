@@ -8,17 +8,22 @@ from dashboard.components import ui
 from dashboard.components.project_page import ProjectPage, sample_values, share_bar
 from dashboard.components.sampling import sample_offer
 from dashboard.components.tab_conflict import forget_seen, renew
+from dashboard.services import (
+    METRICS,
+    EngineError,
+    FieldSpec,
+    Named,
+    ProjectDraft,
+    advised_metric,
+    counted,
+    price,
+    usual_options,
+)
 from dashboard.state import reading
 from dashboard.state.editing import drafts, examples, starting
 from dashboard.state.editing.steps import change_step, pipeline_of, title_of
 from dashboard.state.models import title_of as model_title
 from dashboard.text import escape_markdown
-from engine.basics.text import counted, price
-from engine.errors import EngineError
-from engine.pipeline.spec import FieldSpec
-from engine.registry import METRICS
-from engine.runs.drafting import advised_metric, usual_options
-from engine.runs.spec import Named, ProjectDraft
 
 VALUES_SHOWN = 12
 PROBLEM = "review_problem"
@@ -211,8 +216,7 @@ def role_cards(page: ProjectPage, dataset_id: str) -> dict[str, str]:
 
     Returns column -> role as chosen, or as guessed until then.
     """
-    from engine.dataset import guess_roles
-    from engine.dataset.profiling import role_doubts
+    from dashboard.services import guess_roles, role_doubts
 
     found = reading.profiles(dataset_id)
     guessed = guess_roles(reading.dataset(dataset_id), found)

@@ -14,15 +14,24 @@ from dashboard.components.run_elements import Parts, follow, meters_element, sco
 from dashboard.components.runs import PROMPT, STATES, present_button, run_picker, state_badge, verdict_card
 from dashboard.components.tables import PERCENT, data_table, row_column
 from dashboard.run.requests import run_actions, run_requests
+from dashboard.services import (
+    CandidateRow,
+    Outcome,
+    RunRow,
+    TrialRow,
+    Usage,
+    counted,
+    duration,
+    in_percent,
+    known_trials,
+    percent,
+    short,
+)
 from dashboard.state import reading
 from dashboard.state.live.figures import ROWS, progress
 from dashboard.state.live.snapshot import Snapshot
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown, prompt_name, upper_first
-from engine.basics.text import counted, duration, in_percent, percent, short
-from engine.records import Outcome, Usage
-from engine.search.leader import known_trials
-from engine.store.rows import CandidateRow, RunRow, TrialRow
 
 ROWS_SHOWN = 200
 

@@ -8,15 +8,27 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.runs import finish_test
+from dashboard.services import (
+    BUDGET_REQUEST,
+    CANDIDATE_REQUEST,
+    LIMIT_WORDS,
+    SCORE_REQUEST,
+    TESTING,
+    Candidate,
+    CandidateRow,
+    RequestRow,
+    RunRow,
+    budget_now,
+    dollars,
+    duration,
+    percent,
+    short,
+)
 from dashboard.state import launching, models, reading
 from dashboard.state.live.snapshot import Snapshot
+from dashboard.state.session import OWN_PROMPT
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown, prompt_name
-from engine.basics.text import dollars, duration, percent, short
-from engine.records import Candidate
-from engine.search.budget import LIMIT_WORDS
-from engine.store.rows import BUDGET, CANDIDATE, SCORE, TESTING, CandidateRow, RequestRow, RunRow
-from engine.store.runs import budget_now
 
 SEARCHING = ("", "Reading the data", "Scoring the starting prompt", "Searching")
 SHOWN = 4
@@ -131,8 +143,8 @@ def _request_buttons(seen: Snapshot) -> None:
         icon="edit",
         help="Edit any prompt of this run and have it scored during the search.",
     ):
-        st.session_state[OWN_PROMPT] = run.id
-    if st.session_state.get(OWN_PROMPT) == run.id and not too_late:
+        OWN_PROMPT.set(run.id)
+    if OWN_PROMPT.get() == run.id and not too_late:
         _own_prompt(run.id)
 
 
@@ -157,11 +169,11 @@ def run_requests(seen: Snapshot) -> None:
 
 
 def _wish(request: RequestRow) -> str:
-    if request.kind == CANDIDATE:
+    if request.kind == CANDIDATE_REQUEST:
         return "Your own prompt"
-    if request.kind == SCORE and not request.content.get("candidate", True):
+    if request.kind == SCORE_REQUEST and not request.content.get("candidate", True):
         return "The rest of the final test"
-    if request.kind == SCORE:
+    if request.kind == SCORE_REQUEST:
         return f"A score on the {request.content.get('split', '')} rows"
     wanted = request.content.get("budget") or {}
     named = [LIMIT_WORDS[limit](value) for limit, value in wanted.items() if value is not None]
@@ -193,7 +205,7 @@ def _budget_form(run_id: str, limits: dict[str, float]) -> None:
     raised = {name: value for name, value in wanted.items() if value > limits[name] * 1.000001}
     why_not = "" if raised else "Enter a larger number than the run has now."
     if ui.checked_button("Raise", why_not, key="raise_now", type="primary"):
-        _ask(run_id, BUDGET, {"budget": raised})
+        _ask(run_id, BUDGET_REQUEST, {"budget": raised})
 
 
 def _half_more(now: float, step: float) -> float:
@@ -201,12 +213,7 @@ def _half_more(now: float, step: float) -> float:
     return now + step * max(1, round(now / 2 / step))
 
 
-OWN_PROMPT = "own_prompt_of"
-
-
-@st.dialog(
-    "Try your own prompt", width="large", on_dismiss=ui.callback(st.session_state.pop, OWN_PROMPT, None)
-)
+@st.dialog("Try your own prompt", width="large", on_dismiss=ui.callback(OWN_PROMPT.pop))
 def _own_prompt(run_id: str) -> None:
     found = {c.id: c for c in reading.candidates(run_id)}
     if not found:
@@ -242,8 +249,8 @@ def _own_prompt(run_id: str) -> None:
         "It is scored on the same validation rows as the others, within the budget. If it is the best at the end, it is the result."
     )
     if ui.checked_button("Score it", problem, key="own_score", type="primary"):
-        st.session_state.pop(OWN_PROMPT, None)
-        _ask(run_id, CANDIDATE, {"candidate": mine.as_dict()})
+        OWN_PROMPT.pop()
+        _ask(run_id, CANDIDATE_REQUEST, {"candidate": mine.as_dict()})
 
 
 def _written(origin: Candidate, texts: dict[str, str], *, keep_demos: bool, number: int) -> Candidate:

@@ -11,21 +11,31 @@ from dashboard.components.forms import model_facts
 from dashboard.components.glossary import explain
 from dashboard.components.share import link_rows
 from dashboard.components.tables import small_table
+from dashboard.services import (
+    PROVIDERS,
+    TUNED_PREFIX,
+    BackendName,
+    LocalServer,
+    ModelChoice,
+    Provider,
+    counted,
+    data_home,
+    find_provider,
+    is_offline,
+    key_variable,
+    local_servers,
+    model_title,
+    price,
+    prices,
+    providers_with_key,
+)
 from dashboard.settings.users import figures
 from dashboard.state import models, reading, users
 from dashboard.state.editing import drafts
 from dashboard.state.models import own_key_variable, title_of, wrong_name
+from dashboard.state.session import KEY_NOTE, MODEL_ADDED
 from dashboard.state.writing import check, read_only
 from dashboard.text import distinct, escape_markdown
-from engine.basics.home import data_home
-from engine.basics.text import counted, price
-from engine.lm import prices
-from engine.lm.choice import PROVIDERS, Provider, find_provider, is_offline, key_variable
-from engine.lm.connection import LocalServer, local_servers, providers_with_key
-from engine.lm.local.sources import model_title
-from engine.lm.tuned import PREFIX
-from engine.runs.spec import ModelChoice
-from engine.search.backends.contract import BackendName
 
 SHOWN = 8
 
@@ -144,9 +154,9 @@ def model_form() -> None:
                     **details,
                 )
             )
-            st.session_state["model_added"] = True
+            MODEL_ADDED.set(True)
             st.rerun()
-        if st.session_state.pop("model_added", False):
+        if MODEL_ADDED.pop():
             st.toast("Added. Test the connection, then choose it on the Tune page.", icon=":material/check:")
         _hint(find_provider(name) if name and "/" in name else provider, own=bool(address.strip()))
 
@@ -291,7 +301,7 @@ def tuned_list() -> None:
         return
     st.markdown("##### Tuned models", help=explain("tuned model"))
     for record in found:
-        name = f"{PREFIX}{record.name}"
+        name = f"{TUNED_PREFIX}{record.name}"
         with ui.card(f"tuned_{record.name}"):
             with ui.row(f"tuned_{record.name}_head"):
                 st.markdown(f"**{escape_markdown(name, 90)}**", width="content")
@@ -308,23 +318,25 @@ SERVER_TITLES = {"vllm": "vLLM", "sglang": "SGLang", "ollama": "Ollama, with wei
 
 
 def _serving(name: str, key: str) -> None:
-    from engine.lm.local.serving import SERVERS, serving_command
+    from dashboard.services import MODEL_SERVERS, serving_command
 
     with st.expander("Serve it", icon=":material/dns:", key=key), ui.errors_shown():
         st.caption(
             "It answers inside Tuneboard without a server. For other programs, or for speed on a graphics card:"
         )
-        for server in SERVERS:
+        for server in MODEL_SERVERS:
             command = serving_command(name, server)
             st.caption(SERVER_TITLES.get(server, server))
             if server == "ollama":
-                command = f"tuneboard models {name} --merge merged/{name.removeprefix(PREFIX)}\n{command}"
+                command = (
+                    f"tuneboard models {name} --merge merged/{name.removeprefix(TUNED_PREFIX)}\n{command}"
+                )
             st.code(command, language="bash", wrap_lines=True)
 
 
 def _key_form(variable: str, key: str, *, open_now: bool) -> None:
     """Let the user give a key: into the system's keyring where there is one, else for this page only."""
-    from engine.lm.keys import has_keyring
+    from dashboard.services import has_keyring
 
     keyring = users.is_administrator() and has_keyring()  # the keyring's keys are for all users
     with st.expander("API key", icon=":material/key:", expanded=open_now, key=f"{key}_expander"):
@@ -355,16 +367,14 @@ def _key_form(variable: str, key: str, *, open_now: bool) -> None:
 
 
 def _use_key(variable: str, typed: str, keep: bool) -> None:
-    from engine.lm.keys import store_key
+    from dashboard.services import store_key
 
     if not typed.strip():
         st.caption(":orange[:material/pending:] Paste a key first.")
         return
     models.remember(variable, typed)
     if keep and users.is_administrator() and not store_key(variable, typed.strip()):
-        st.session_state["key_note"] = (
-            "This system has no keyring, so the key stays in this page's memory only."
-        )
+        KEY_NOTE.set("This system has no keyring, so the key stays in this page's memory only.")
     st.rerun()
 
 

@@ -6,10 +6,9 @@ import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-import streamlit as st
-
 from dashboard.state import launching
 from dashboard.state.reading import setting
+from dashboard.state.session import API_KEYS
 from dashboard.state.writing import read_only
 from dashboard.text import model_name
 from engine.errors import ConfigurationError, RunError
@@ -125,13 +124,12 @@ def price_words(choice: ModelChoice) -> str:
 NOT_SURE = (
     "Tuneboard cannot tell whether there is such a provider: test the connection on the Settings page first."
 )
-_MEMORY = "page_keys"
 
 
 def remember(variable: str, key: str) -> None:
     """Keep a key in this session's memory; an empty one forgets it."""
     keys = {**for_process(), variable: key.strip()}
-    st.session_state[_MEMORY] = {name: value for name, value in keys.items() if value}
+    API_KEYS.set({name: value for name, value in keys.items() if value})
 
 
 def remembered(variable: str) -> str:
@@ -141,7 +139,7 @@ def remembered(variable: str) -> str:
 
 def for_process() -> dict[str, str]:
     """Return every key of this session's memory, for a run's environment: variable -> key."""
-    return dict(st.session_state.get(_MEMORY, {}))
+    return dict(API_KEYS.get())
 
 
 def check_connection(choice: ModelChoice) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 from dashboard.components import ui
 from dashboard.components.glossary import explain
 from dashboard.components.tab_conflict import guarded, renew, revision
+from dashboard.services import CHOICE, FieldSpec, PipelineSpec, StepSpec, usable_name
 from dashboard.state import reading
 from dashboard.state.editing.drafts import Change
 from dashboard.state.editing.steps import (
@@ -33,8 +34,6 @@ from dashboard.state.editing.steps import (
     with_type,
 )
 from dashboard.text import escape_markdown
-from engine.pipeline.check import usable_name
-from engine.pipeline.spec import CHOICE, FieldSpec, PipelineSpec, StepSpec
 
 MEDIA = ("Image", "Sound", "PDF", "File", "Program code")
 """Types that no field of a record has."""

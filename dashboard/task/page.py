@@ -4,12 +4,12 @@ import streamlit as st
 
 from dashboard.components.tab_conflict import watch
 from dashboard.components.wizard import wizard_header
+from dashboard.services import PipelineSpec
 from dashboard.state import reading
 from dashboard.task.field_editor import field_editor
 from dashboard.task.step_rules import step_rules
 from dashboard.task.steps import step_bar
 from dashboard.task.task_form import instruction_form, prompt_preview, task_problems
-from engine.pipeline.spec import PipelineSpec
 
 page = wizard_header("task")
 if page is not None:

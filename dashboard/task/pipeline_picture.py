@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from engine.pipeline.spec import PipelineSpec, StepSpec
+from dashboard.services import PipelineSpec, StepSpec
 
 Kind = Literal["inputs", "step", "search", "tool", "side", "outputs"]
 

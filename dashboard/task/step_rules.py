@@ -10,15 +10,13 @@ from dashboard.components import ui
 from dashboard.components.forms import model_choice
 from dashboard.components.glossary import explain
 from dashboard.components.tab_conflict import guarded, revision
+from dashboard.services import AdapterName, Condition, Each, ModelChoice, PipelineSpec, ProjectDraft, StepSpec
 from dashboard.state import reading
 from dashboard.state.editing.steps import change_step, pipeline_of, read_choices, readable
 from dashboard.state.models import not_in_settings, title_of
 from dashboard.task.field_editor import ident, set_parts
 from dashboard.task.task_form import NO_MODEL
 from dashboard.text import escape_markdown
-from engine.lm.choice import ModelChoice
-from engine.pipeline.spec import AdapterName, Condition, Each, PipelineSpec, StepSpec
-from engine.runs.spec import ProjectDraft
 
 RUNS = "The run's model"
 WRITERS = "The model that wrote it"

@@ -12,6 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 from dashboard.components import ui
 from dashboard.components.glossary import explain
 from dashboard.components.prompts import TALL, answer_head, calls_view, took
+from dashboard.services import FieldSpec, Piece, PlaygroundAnswer, PlaygroundRequest, counted, value_text
 from dashboard.state.feedback import answer_text
 from dashboard.state.playground import (
     CHOICE,
@@ -35,10 +36,6 @@ from dashboard.state.playground import (
     widget_value,
 )
 from dashboard.text import escape_markdown
-from engine.basics.text import counted
-from engine.pipeline.spec import FieldSpec
-from engine.records import value_text
-from engine.runs.child.playground import Piece, PlaygroundAnswer, PlaygroundRequest
 
 OWN = -1
 LARGEST = 20

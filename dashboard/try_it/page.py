@@ -10,14 +10,13 @@ from dashboard.components.document import document_view, graded_answer, record_r
 from dashboard.components.project_page import ProjectPage, current
 from dashboard.components.runs import current_run, run_picker
 from dashboard.components.wizard import no_project, project_bar, step_bar, steps
+from dashboard.services import PlaygroundAnswer, json_value, make_metric
 from dashboard.state import candidates, models, playground, reading
 from dashboard.state.editing import records
 from dashboard.state.models import asked_models, models_of_steps, title_of
+from dashboard.state.session import TRY_INPUTS
 from dashboard.text import escape_markdown
 from dashboard.try_it.answers import attempts_view, chat_view, input_form, stream_attempts
-from engine.records import json_value
-from engine.runs.child.playground import PlaygroundAnswer
-from engine.runs.spec import make_metric
 
 ROWS = 100
 
@@ -113,7 +112,7 @@ def _ask(
     with ui.problem_kept(f"try_problem_{key}"):
         found = stream_attempts(trial.request(chosen, values, expected), chosen, names)
         st.session_state[f"try_attempts_{key}"] = (found, expected)
-        st.session_state[f"try_inputs_{key}"] = values
+        TRY_INPUTS.set(values, key)
 
 
 def _answers(trial: playground.Playground, key: str) -> None:
@@ -134,7 +133,7 @@ def _answers(trial: playground.Playground, key: str) -> None:
     attempts_view(attempts, names, trial.pipeline.outputs, expected)
     if trial.pipeline.has_record:
         with ui.errors_shown():
-            _beside(trial, attempts[-1], names, st.session_state.get(f"try_inputs_{key}", {}), expected)
+            _beside(trial, attempts[-1], names, TRY_INPUTS.get(key), expected)
 
 
 def _beside(

@@ -9,12 +9,10 @@ from dashboard.components.forms import model_facts
 from dashboard.components.glossary import explain
 from dashboard.components.project_page import ProjectPage
 from dashboard.components.tab_conflict import guarded, widget_key
+from dashboard.services import Goal, ModelChoice, Objective, ProjectDraft, listed
 from dashboard.state import reading
 from dashboard.state.models import title_of
 from dashboard.text import escape_markdown, model_name
-from engine.basics.text import listed
-from engine.runs.spec import ModelChoice, ProjectDraft
-from engine.search.objective import Goal, Objective
 
 GOALS: dict[Goal, str] = {
     "score": "The best score",

@@ -11,11 +11,18 @@ from dashboard.components import ui
 from dashboard.components.glossary import explain
 from dashboard.components.project_page import ProjectPage
 from dashboard.components.tab_conflict import guarded, widget_key
+from dashboard.services import (
+    Candidate,
+    EngineError,
+    Freeze,
+    Part,
+    StepState,
+    content_hash,
+    counted,
+    demo_key,
+    value_text,
+)
 from dashboard.text import escape_markdown
-from engine.basics.text import counted
-from engine.errors import EngineError
-from engine.records import Candidate, StepState, content_hash, value_text
-from engine.search.freeze import Freeze, Part, demo_key
 
 TITLES: dict[Part, str] = {
     "step": "Everything in it",
@@ -99,7 +106,7 @@ def _summary(frozen: Sequence[Freeze]) -> str:
 
 def freeze_form(page: ProjectPage) -> None:
     """Show what can be frozen, folded away; every change is saved."""
-    from engine.pipeline.build import build_program
+    from dashboard.services import build_program
 
     pipeline, frozen = page.draft.pipeline, page.draft.frozen
     if pipeline is None:

@@ -11,13 +11,9 @@ from dashboard.components.forms import options_form
 from dashboard.components.glossary import explain
 from dashboard.components.project_page import ProjectPage
 from dashboard.components.tab_conflict import guarded, guarded_update, renew, widget_key
+from dashboard.services import METRICS, OPTIMIZERS, Budget, Named, Optimizer, ProjectDraft, choose_optimizer
 from dashboard.state.editing.examples import rows_to_use
 from dashboard.text import escape_markdown
-from engine.optimizers.base import Optimizer
-from engine.optimizers.choose import choose_optimizer
-from engine.registry import METRICS, OPTIMIZERS
-from engine.runs.spec import Named, ProjectDraft
-from engine.search.budget import Budget
 
 LIMITS: dict[str, tuple[str, str, str, float, float]] = {
     "calls": ("Calls", "e.g. 500", "A call is one question to the model.", 1, 100),

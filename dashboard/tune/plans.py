@@ -13,6 +13,16 @@ from dashboard.components import ui
 from dashboard.components.project_page import ProjectPage, open_page
 from dashboard.components.tab_conflict import guarded, renew
 from dashboard.components.wizard import STEPS
+from dashboard.services import (
+    OPTIMIZERS,
+    EngineError,
+    Named,
+    PipelineSpec,
+    ProjectDraft,
+    duration,
+    plans,
+    price,
+)
 from dashboard.state.editing import drafts
 from dashboard.state.editing.examples import rows_to_use, split_of
 from dashboard.state.messages import calls_a_row
@@ -20,15 +30,9 @@ from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
 from dashboard.tune.optimizer import advised_optimizer
 from dashboard.tune.small_model import OPTIMIZER as SMALL_MODEL
-from engine.basics.text import duration, price
-from engine.errors import EngineError
-from engine.optimizers.choose import plans
-from engine.pipeline.spec import PipelineSpec
-from engine.registry import OPTIMIZERS
-from engine.runs.spec import Named, ProjectDraft
 
 if TYPE_CHECKING:
-    from engine.search.estimate import Estimate
+    from dashboard.services import Estimate
 
 ABOUT = {
     "Quick": "A first look: is there something to gain?",

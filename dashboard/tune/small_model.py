@@ -12,21 +12,34 @@ from dashboard.components.forms import model_choice, problems
 from dashboard.components.glossary import explain
 from dashboard.components.project_page import ProjectPage
 from dashboard.components.tab_conflict import guarded, renew
+from dashboard.services import (
+    LOCAL_MODELS,
+    TRAINERS,
+    BootstrapFinetuneOptions,
+    Candidate,
+    EngineError,
+    LocalTrainer,
+    ModelChoice,
+    Named,
+    ProjectDraft,
+    TeacherPrompt,
+    build_program,
+    find_base,
+    find_route,
+    get_trainer,
+    is_local,
+    is_offline,
+    judges_alone,
+    make_metric,
+    missing_extra,
+    without_password,
+)
 from dashboard.state import reading, users
 from dashboard.state.editing import drafts
 from dashboard.state.models import title_of
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
 from dashboard.tune.optimizer import LIMITS
-from engine.errors import EngineError
-from engine.lm.choice import find_route, is_offline, without_password
-from engine.lm.local.sources import LOCAL, is_local, missing_extra
-from engine.optimizers.finetune import BootstrapFinetuneOptions, judges_alone
-from engine.pipeline.build import build_program
-from engine.records import Candidate
-from engine.registry import TRAINERS, get_trainer
-from engine.runs.spec import ModelChoice, Named, ProjectDraft, TeacherPrompt, make_metric
-from engine.training.local import LocalTrainer, find_base
 
 OPTIMIZER = "BootstrapFinetune"
 """The optimizer whose options the recipe sets."""
@@ -78,7 +91,7 @@ def student_of(trainer: str, base: str, address: str, key_env: str) -> ModelChoi
     if trainer == "file":
         return None
     if trainer == "local":
-        return ModelChoice(name=base if is_local(base) else f"{LOCAL}{base}")
+        return ModelChoice(name=base if is_local(base) else f"{LOCAL_MODELS}{base}")
     named = base if base.startswith("openai/") or find_route(base, address or None).provider_name else ""
     plain = named if "/" in named else f"openai/{base}"
     return ModelChoice(name=plain, base_url=address or None, key_env=key_env or None)

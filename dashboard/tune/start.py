@@ -12,19 +12,30 @@ from dashboard.components.forms import model_choice
 from dashboard.components.glossary import explain
 from dashboard.components.project_page import ProjectPage, open_page
 from dashboard.components.tab_conflict import guarded_update, widget_key
+from dashboard.services import (
+    EngineError,
+    Feedback,
+    FeedbackRow,
+    ModelChoice,
+    RunError,
+    RunRow,
+    RunSpec,
+    counted,
+    dollars,
+    duration,
+    is_offline,
+    no_gain_by_ray,
+    price,
+    short,
+)
 from dashboard.state import feedback, history, launching, models, reading
 from dashboard.state.editing import records
 from dashboard.state.editing.examples import split_of
 from dashboard.state.models import asked_models, models_of_steps
 from dashboard.text import distinct, escape_markdown
-from engine.basics.text import counted, dollars, duration, price, short
-from engine.errors import EngineError, RunError
-from engine.lm.choice import is_offline
-from engine.runs.spec import Feedback, ModelChoice, RunSpec, no_gain_by_ray
-from engine.store.rows import FeedbackRow, RunRow
 
 if TYPE_CHECKING:
-    from engine.search.estimate import Estimate, Range
+    from dashboard.services import Estimate, Range
 
 OTHERS = {
     "prompt_model": (

@@ -9,10 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, get_origin
 
-import streamlit as st
-
 from dashboard.state import launching, reading
 from dashboard.state.editing import drafts, examples
+from dashboard.state.session import DOCUMENT_PROBLEMS
 from engine.dataset import Dataset, read_dataset
 from engine.dataset.documents import Page, PagedDocument, read_document
 from engine.dataset.documents.paged import PAGE_BREAK
@@ -71,7 +70,7 @@ def import_documents(
     mapping = _mapping_of(own.pipeline, table) if task is own and own.pipeline else made.draft.mapping
     after = examples.use_table(project_id, dataset_id, mapping, pipeline=task.pipeline, metric=task.metric)
     drafts.name_after(project_id, files[0].name if len(files) == 1 else "Records from documents.zip")
-    st.session_state[_key(project_id)] = [*made.problems]
+    DOCUMENT_PROBLEMS.set([*made.problems], project_id)
     return after
 
 
@@ -88,17 +87,12 @@ MEDIA = {"Image", "PDF", "File"}
 
 def problems_of(project_id: str) -> list[ImportProblem]:
     """Return what could not be used of the documents that this tab took last."""
-    found: list[ImportProblem] = st.session_state.get(_key(project_id), [])
-    return found
+    return DOCUMENT_PROBLEMS.get(project_id)
 
 
 def forget(project_id: str) -> None:
     """Forget what could not be used."""
-    st.session_state.pop(_key(project_id), None)
-
-
-def _key(project_id: str) -> str:
-    return f"import_problems_{project_id}"
+    DOCUMENT_PROBLEMS.pop(project_id)
 
 
 # One document and its record
