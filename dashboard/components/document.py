@@ -87,12 +87,12 @@ def graded_answer(
     if not isinstance(metric, JSONMatch) or metric.awaits:
         return answer, {}
     wanted = {name: expected[name] for name in expected if name in answer}
-    found = metric.compare(wanted, {name: answer[name] for name in wanted}).fields
+    grades = metric.compare(wanted, {name: answer[name] for name in wanted}).fields
     placed: Json = {}
-    for one in found:
+    for one in grades:
         if one.got is not None:
             placed = with_value(placed, one.path, one.got)
-    return {**answer, **{name: placed.get(name) for name in wanted}}, {one.path: one.status for one in found}
+    return {**answer, **{name: placed.get(name) for name in wanted}}, {one.path: one.status for one in grades}
 
 
 _NOT_ASKED: Any = object()
@@ -121,18 +121,18 @@ def _rows(field: FieldSpec, path: str, depth: int, expected: Any, answer: Any) -
     for at in range(max(len(wanted), 0 if others is _NOT_ASKED else len(others))):
         here = f"{path}[{at}]"
         yield RecordRow(here, str(at + 1), depth + 1, "item")
-        one = wanted[at] if at < len(wanted) else None
+        expected_item = wanted[at] if at < len(wanted) else None
         two = others if others is _NOT_ASKED else others[at] if at < len(others) else None
-        yield from _inside(field, here, depth + 2, one, two)
+        yield from _inside(field, here, depth + 2, expected_item, two)
 
 
 def _inside(field: FieldSpec, path: str, depth: int, expected: Any, answer: Any) -> Iterator[RecordRow]:
     for part in field.fields:
-        one = expected.get(part.name) if isinstance(expected, Mapping) else None
+        expected_part = expected.get(part.name) if isinstance(expected, Mapping) else None
         two = (
             answer if answer is _NOT_ASKED else answer.get(part.name) if isinstance(answer, Mapping) else None
         )
-        yield from _rows(part, f"{path}.{part.name}", depth, one, two)
+        yield from _rows(part, f"{path}.{part.name}", depth, expected_part, two)
 
 
 def _list(value: object) -> list[Any]:

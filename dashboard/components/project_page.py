@@ -24,12 +24,12 @@ def sample_values(texts: Iterable[str]) -> None:
 
 def share_bar(parts: Iterable[tuple[str, int]]) -> None:
     """Show parts of a whole as one bar; each part is (name, size) of train, validation or test."""
-    found = list(parts)
-    total = sum(size for _, size in found) or 1
+    sized_parts = list(parts)
+    total = sum(size for _, size in sized_parts) or 1
     cells = "".join(
-        f'<i class="tb-{name}" style="width:{100 * size / total:.2f}%"></i>' for name, size in found
+        f'<i class="tb-{name}" style="width:{100 * size / total:.2f}%"></i>' for name, size in sized_parts
     )
-    words = ", ".join(f"{name} {size}" for name, size in found)
+    words = ", ".join(f"{name} {size}" for name, size in sized_parts)
     st.html(f'<div class="tb-bar" role="img" aria-label="{escape(words)}">{cells}</div>')
 
 
@@ -62,15 +62,15 @@ class ProjectPage(NamedTuple):
 
 def current() -> ProjectPage | None:
     """Return the page's project and write it into the address; None when there is no project at all."""
-    found = reading.projects()
-    by_id = {p.id: p for p in found}
+    projects = reading.projects()
+    by_id = {p.id: p for p in projects}
     asked, run_id = (st.query_params.get(name, "") for name in ("project", "run"))
     wanted = [asked]
     if run_id and not asked:
         with suppress(NotFoundError):
             wanted.append(reading.run(run_id).project_id)
     wanted.append(PROJECT.get())
-    chosen = next((by_id[i] for i in wanted if i in by_id), found[0] if found else None)
+    chosen = next((by_id[i] for i in wanted if i in by_id), projects[0] if projects else None)
     if chosen is None:
         return None
     PROJECT.set(chosen.id)

@@ -46,17 +46,17 @@ def import_box(key: str, words: BoxWords, use: Use, more: Callable[[], object] =
     What was used leaves the box, and so does a single file that cannot be used; more than that stays, with the reason below
     the box. `more` draws next to the button.
     """
-    taken = BOX_EMPTIED.get(key)
+    emptied = BOX_EMPTIED.get(key)
     text_side, file_side = st.columns([3, 2], gap="medium")
     with text_side:
-        text = st.text_area(words.title, key=f"{key}_text_{taken}", height=126, placeholder=words.hint)
+        text = st.text_area(words.title, key=f"{key}_text_{emptied}", height=126, placeholder=words.hint)
     with file_side:
         folder = st.session_state.get(f"{key}_folder", False)
         files = st.file_uploader(
             "A folder" if folder else "Files",
             accept_multiple_files="directory" if folder else True,
             max_upload_size=LARGEST_FILE // 1_000_000,
-            key=f"{key}_files_{folder}_{taken}",
+            key=f"{key}_files_{folder}_{emptied}",
             help=KINDS,
         )
         st.checkbox("A whole folder", key=f"{key}_folder")
@@ -134,10 +134,10 @@ def import_report(page: ProjectPage) -> None:
     from dashboard.services import THE_RECORD
     from dashboard.state.editing import records
 
-    found = records.problems_of(page.id)
-    if not found:
+    problems = records.problems_of(page.id)
+    if not problems:
         return
-    files = {p.file for p in found if p.file != THE_RECORD}
+    files = {p.file for p in problems if p.file != THE_RECORD}
     title = f"{counted(len(files), 'file has', 'files have')} a problem" if files else "About the record"
     with ui.card("import_problems"):
         with ui.row("import_problems_head", side="distribute"):
@@ -154,10 +154,10 @@ def import_report(page: ProjectPage) -> None:
                 type="tertiary",
                 on_click=ui.callback(records.forget, page.id),
             )
-        for p in found:
+        for p in problems:
             if p.file == THE_RECORD:
                 st.caption(escape_markdown(p.sentence))
-        lines = [{"File": p.file, "Why": p.sentence} for p in found[:MOST_SHOWN] if p.file != THE_RECORD]
+        lines = [{"File": p.file, "Why": p.sentence} for p in problems[:MOST_SHOWN] if p.file != THE_RECORD]
         if not lines:
             return
         data_table(

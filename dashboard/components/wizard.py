@@ -37,20 +37,20 @@ def kinds_of(spec: PipelineSpec) -> tuple[str, ...]:
     ('choose',)
     """
     ways = {s.strategy for s in spec.steps}
-    found = []
+    kinds = []
     if "retrieve" in ways:
-        found.append("search")
+        kinds.append("search")
     if ways & {"react", "tool"}:
-        found.append("tools")
+        kinds.append("tools")
     if sum(s.strategy not in ("retrieve", "tool") for s in spec.steps) > 1:
-        found.append("steps")
+        kinds.append("steps")
     if ways & {"chain_of_thought", "program_of_thought"}:
-        found.append("think")
+        kinds.append("think")
     if len(spec.outputs) > 2:
-        found.append("extract")
-    elif any(f.choices for f in spec.outputs) and not found:
-        found.append("choose")
-    return tuple(found) or ("extract",)
+        kinds.append("extract")
+    elif any(f.choices for f in spec.outputs) and not kinds:
+        kinds.append("choose")
+    return tuple(kinds) or ("extract",)
 
 
 def grouped(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
@@ -91,16 +91,16 @@ def steps(draft: ProjectDraft, runs: Sequence[RunRow]) -> tuple[Step, ...]:
     problems = draft.problems()
     found: list[Step] = []
     for name, title in STEPS[:4]:
-        own = [p.sentence for p in problems if p.step == name]
-        if name == "examples" and not own and found[0].state != "complete":
-            own = ["Make the task from these columns, or describe it on the Task page."]
+        sentences = [p.sentence for p in problems if p.step == name]
+        if name == "examples" and not sentences and found[0].state != "complete":
+            sentences = ["Make the task from these columns, or describe it on the Task page."]
         before = next((s for s in found if s.state != "complete"), None)
-        if not own:
+        if not sentences:
             found.append(Step(name, title, "complete", "Done."))
         elif before is not None and name != "examples":
             found.append(Step(name, title, "blocked", f"First finish {before.title}: {before.sentence}"))
         else:
-            found.append(Step(name, title, "attention", own[0]))
+            found.append(Step(name, title, "attention", sentences[0]))
     return (*found, *_after(found, runs))
 
 
@@ -167,15 +167,15 @@ def wizard_header(here: str, words: tuple[str, str] | None = None) -> ProjectPag
         return None
     runs = reading.runs(page.id)
     project_bar(page, runs, live=here == "run")
-    found = steps(page.draft, runs)
-    step_bar(found, here, page.id)
+    project_steps = steps(page.draft, runs)
+    step_bar(project_steps, here, page.id)
     title, purpose = words or PURPOSE[here]
     with ui.row("page_head", "bottom"):
         with st.container(gap="xxsmall", key="page_title"):
             st.title(title, anchor=False)
             st.caption(purpose)
-        _next_button(found, here)
-    step = next(s for s in found if s.name == here)
+        _next_button(project_steps, here)
+    step = next(s for s in project_steps if s.name == here)
     if here in SET_UP and step.state != "complete" and (here, step.state) != ("tune", "blocked"):
         st.markdown(ui.mark("pending", step.sentence))
     return page

@@ -46,12 +46,12 @@ def add_rows(page: ProjectPage, table: Dataset) -> None:
 def _by_hand(page: ProjectPage, table: Dataset) -> None:
     import pandas as pd
 
-    taken = ROWS_ADDED.get(page.id)
+    number_added = ROWS_ADDED.get(page.id)
     edited = st.data_editor(
         pd.DataFrame({c: [""] * BLANK_ROWS for c in table.columns}, dtype="string"),
         num_rows="dynamic",
         hide_index=True,
-        key=f"add_grid_{page.id}_{page.draft.dataset}_{taken}",
+        key=f"add_grid_{page.id}_{page.draft.dataset}_{number_added}",
         column_config={c: st.column_config.TextColumn(c) for c in table.columns},
     )
     lines = [{str(c): _cell_text(v) for c, v in line.items()} for line in edited.to_dict("records")]
@@ -159,8 +159,8 @@ def _cell_text(value: object) -> str:
 
 def synthetic_note(page: ProjectPage) -> None:
     """Say how many rows were written by a model, and where they are used."""
-    made = len(page.draft.synthetic)
-    if made:
+    synthetic_rows = len(page.draft.synthetic)
+    if synthetic_rows:
         st.caption(
-            f":material/auto_awesome: {counted(made, 'row')} written by a model: learned from only, never tested on."
+            f":material/auto_awesome: {counted(synthetic_rows, 'row')} written by a model: learned from only, never tested on."
         )

@@ -240,7 +240,7 @@ def _editor(
         for i, text in enumerate(part[c].tolist())
         if len(text) > LONGEST
     }
-    made = frozenset(draft.synthetic)
+    synthetic = frozenset(draft.synthetic)
     lines: dict[str, object] = {
         ROW: [table.row_number(r) for r in rows],
         USE: [r not in draft.excluded for r in rows],
@@ -252,8 +252,8 @@ def _editor(
             for i, text in enumerate(texts)
         ]
     lines[WHY] = [draft.excluded.get(r, "") for r in rows]
-    if made:
-        lines[BY] = ["a model" if r in made else "" for r in rows]
+    if synthetic:
+        lines[BY] = ["a model" if r in synthetic else "" for r in rows]
     st.data_editor(
         pd.DataFrame(lines),
         key=key,
@@ -261,7 +261,13 @@ def _editor(
         num_rows="fixed",
         height=min(38 + 35 * len(rows), 480),
         disabled=True if read_only() else [ROW, BY],
-        column_order=[ROW, USE, *in_sight_first(table.columns, draft.mapping), WHY, *([BY] if made else [])],
+        column_order=[
+            ROW,
+            USE,
+            *in_sight_first(table.columns, draft.mapping),
+            WHY,
+            *([BY] if synthetic else []),
+        ],
         column_config=_columns(table, draft),
         on_change=ui.callback(_edited, project_id, key, list(rows), long),
     )

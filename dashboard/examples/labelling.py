@@ -69,13 +69,13 @@ def queue(project_id: str, draft: ProjectDraft, table: Dataset) -> list[Doubt]:
     cells = table.values(draft.mapping[field.name])
     thumbs = table.values(THUMBS) if THUMBS in table.columns else []
     skipped = LABEL_SKIPPED.get(project_id)
-    found = label_order(
+    doubts = label_order(
         {row: cell for row, cell in enumerate(cells) if row not in draft.excluded},
         thumbs=dict(enumerate(thumbs)),
         others=answers_of(project_id),
         labelled=labelled_rows(table),
     )
-    return sorted(found, key=lambda doubt: skipped.index(doubt.row) + 1 if doubt.row in skipped else 0)
+    return sorted(doubts, key=lambda doubt: skipped.index(doubt.row) + 1 if doubt.row in skipped else 0)
 
 
 def answers_of(project_id: str) -> Mapping[int, Collection[str]]:
@@ -85,20 +85,20 @@ def answers_of(project_id: str) -> Mapping[int, Collection[str]]:
 
 def best_prompts(project_id: str, draft: ProjectDraft) -> tuple[PipelineSpec, list[Candidate | None]]:
     """Return the two best prompts of the last run with the task's fields, and its task; else the task as it is (None)."""
-    own = draft.pipeline or PipelineSpec()
+    task = draft.pipeline or PipelineSpec()
     for run in reading.runs(project_id):
         spec = None
         with suppress(ValueError):  # saved by another version
             spec = reading.run_spec(run) if run.result else None
-        if spec is None or (spec.pipeline.inputs, spec.pipeline.outputs) != (own.inputs, own.outputs):
+        if spec is None or (spec.pipeline.inputs, spec.pipeline.outputs) != (task.inputs, task.outputs):
             continue
         entries = [c for c in candidates.index(run) if c.score is not None]
         entries.sort(key=lambda c: (c.id == run.best, c.rows, c.score or 0.0), reverse=True)
         with reading.open_store() as store:
-            found = [store.trials.candidate(run.id, c.id) for c in entries[:2]]
-        if found:
-            return spec.pipeline, [*found]
-    return own, [None]
+            top_two = [store.trials.candidate(run.id, c.id) for c in entries[:2]]
+        if top_two:
+            return spec.pipeline, [*top_two]
+    return task, [None]
 
 
 def ask(project_id: str, draft: ProjectDraft, rows: Sequence[int]) -> None:

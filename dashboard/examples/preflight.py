@@ -44,21 +44,23 @@ def preflight_card(page: ProjectPage) -> None:
     """Show what is doubtful in a project's rows."""
     if page.draft.dataset is None:
         return
-    found = findings_of(page.draft)
+    findings = findings_of(page.draft)
     table = reading.dataset(page.draft.dataset)
     with ui.card("preflight"):
         with ui.row("preflight_head"):
             st.markdown("**Before you spend anything**", help=explain("leak"), width="content")
-            if found:
-                rows = len({r for f in found for r in f.rows})
-                st.badge(f"{counted(len(found), 'thing')} to look at, {counted(rows, 'row')}", color="orange")
+            if findings:
+                rows = len({r for f in findings for r in f.rows})
+                st.badge(
+                    f"{counted(len(findings), 'thing')} to look at, {counted(rows, 'row')}", color="orange"
+                )
             else:
                 st.badge("Nothing doubtful", icon=":material/check:", color="green")
-        if not found:
+        if not findings:
             st.caption(
                 "No blanks, no rows that are there twice, no leaks into the final test, no answers that look odd."
             )
-        for finding in found:
+        for finding in findings:
             _finding(page, table, finding)
         if len(table) > LOOKED_AT:
             st.caption(

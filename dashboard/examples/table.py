@@ -50,10 +50,10 @@ NONE = "Choose a column"
 
 def mapping_cards(page: ProjectPage, pipeline: PipelineSpec, dataset_id: str) -> None:
     """Show a card for each field of the task, with the column it is filled from."""
-    found = {p.name: p for p in reading.profiles(dataset_id)}
+    profiles = {p.name: p for p in reading.profiles(dataset_id)}
     with st.grid(4, min_column_width=205, key="mapping_cards"):
         for field in (*pipeline.inputs, *pipeline.outputs):
-            _card(page, field, field in pipeline.outputs, found, dataset_id)
+            _card(page, field, field in pipeline.outputs, profiles, dataset_id)
 
 
 def _card(

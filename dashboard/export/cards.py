@@ -235,20 +235,20 @@ def version_list(run: RunRow) -> None:
     """Show the versions of the run's project, and keep the prompt taken as one."""
     from dashboard.services import program_path
 
-    kept = reading.versions(run.project_id)
+    versions = reading.versions(run.project_id)
     with ui.card("versions"):
         st.markdown(
             "**Versions** · which program is in use",
             help=explain("version", "Going back to an earlier one is one press."),
         )
         ui.problem_line(REFUSED)
-        if not kept:
+        if not versions:
             st.caption("No version yet. Keep this prompt as the first one.")
-        for version in kept:
+        for version in versions:
             _version(version)
         if not read_only():
-            _keep_form(run, kept)
-        if any(v.in_use for v in kept):
+            _keep_form(run, versions)
+        if any(v.in_use for v in versions):
             st.caption("The program in use lies here, whichever version it is; serve it like this:")
             st.code(serve_command(str(program_path(data_home(), run.project_id))), language="bash")
 
@@ -260,9 +260,9 @@ def _version(version: VersionRow) -> None:
         if version.in_use:
             st.badge("In use", icon=":material/verified:", color="green")
         score = metadata.get("score")
-        made = datetime.fromtimestamp(version.created_at).astimezone()
+        created = datetime.fromtimestamp(version.created_at).astimezone()
         facts = [f"{percent(score)} on its test rows"] if score is not None else []
-        facts += [f"kept {made:%d %b %Y, %H:%M}", str(metadata.get("title") or "")]
+        facts += [f"kept {created:%d %b %Y, %H:%M}", str(metadata.get("title") or "")]
         st.caption(escape_markdown(" · ".join(f for f in facts if f), 160))
         if version.note:
             st.caption(f"“{escape_markdown(version.note, 120)}”", width="content")

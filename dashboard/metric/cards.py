@@ -61,7 +61,7 @@ def metric_options(page: ProjectPage) -> None:
     # With one output there is nothing to choose; a field that the task no longer has must be visible to be fixed.
     plain_case = len(page.outputs) < 2 and chosen.options.get("field") in (None, *page.outputs)
     hidden = {own} | ({"field", "every_output"} if plain_case else set())
-    kept = {name: value for name, value in chosen.options.items() if name in hidden}
+    hidden_options = {name: value for name, value in chosen.options.items() if name in hidden}
     about = explain("metric", "Leave its options as they are if unsure.")
     with ui.card("metric_options", f"Options of “{metric.title}”", about):
         if editor is not None:
@@ -77,8 +77,10 @@ def metric_options(page: ProjectPage) -> None:
             choices=_choices(model, chosen, page.outputs),
             hidden=hidden,
         )
-        if values is not None and {**kept, **values} != chosen.options:
-            guarded_update(page.id, "metric", metric=Named(name=chosen.name, options={**kept, **values}))
+        if values is not None and {**hidden_options, **values} != chosen.options:
+            guarded_update(
+                page.id, "metric", metric=Named(name=chosen.name, options={**hidden_options, **values})
+            )
 
 
 _USUAL = ("ExactMatch", "Contains", "TokenF1", "NumberWithin")
@@ -104,8 +106,8 @@ def _cards(page: ProjectPage, metrics: list[type[Metric]], key: str) -> None:
 
 def _advised(page: ProjectPage) -> str:
     """Return the name of the metric that fits the task's answers best, or ""."""
-    found = advised_metric(page.draft.pipeline)
-    return found.name if found else ""
+    advised = advised_metric(page.draft.pipeline)
+    return advised.name if advised else ""
 
 
 def _card(page: ProjectPage, metric: type[Metric], chosen: str, advised: str) -> None:

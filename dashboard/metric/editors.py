@@ -121,11 +121,13 @@ def _judge_prompt(page: ProjectPage, options: Mapping[str, object]) -> None:
 
 def _criteria(project_id: str, text: str) -> Mapping[int, str]:
     """Return widget number -> first text; all are made again when the stored text is not what the widgets hold."""
-    kept = CRITERIA.get(project_id)
-    if not kept or _typed_criteria(project_id, kept) != [s for s in map(str.strip, text.splitlines()) if s]:
-        kept = dict(enumerate(text.splitlines() or [""], max(kept, default=0) + 1))
-        CRITERIA.set(kept, project_id)
-    return kept
+    criteria = CRITERIA.get(project_id)
+    if not criteria or _typed_criteria(project_id, criteria) != [
+        s for s in map(str.strip, text.splitlines()) if s
+    ]:
+        criteria = dict(enumerate(text.splitlines() or [""], max(criteria, default=0) + 1))
+        CRITERIA.set(criteria, project_id)
+    return criteria
 
 
 def _typed_criteria(project_id: str, kept: Mapping[int, str]) -> list[str]:
@@ -142,15 +144,15 @@ def _save_criteria(project_id: str) -> None:
 
 
 def _add_criterion(project_id: str, text: str) -> None:
-    kept = CRITERIA.get(project_id)
-    CRITERIA.set({**kept, max(kept, default=0) + 1: text}, project_id)
+    criteria = CRITERIA.get(project_id)
+    CRITERIA.set({**criteria, max(criteria, default=0) + 1: text}, project_id)
     if text:
         _save_criteria(project_id)
 
 
 def _drop_criterion(project_id: str, one: int) -> None:
-    kept = CRITERIA.get(project_id)
-    CRITERIA.set({o: line for o, line in kept.items() if o != one}, project_id)
+    criteria = CRITERIA.get(project_id)
+    CRITERIA.set({o: line for o, line in criteria.items() if o != one}, project_id)
     _save_criteria(project_id)
 
 
@@ -210,10 +212,10 @@ def weights_editor(page: ProjectPage, options: Mapping[str, object]) -> None:
 def _weights(options: Mapping[str, object]) -> dict[str, float]:
     """Return the weights by metric, those of the default where the stored ones cannot be read."""
     try:
-        found = parse_weights(options.get("parts") or USUAL_PARTS)
+        weights = parse_weights(options.get("parts") or USUAL_PARTS)
     except ValueError:
-        found = {}
-    return {name: w for name, w in found.items() if name in PART_METRICS} or parse_weights(USUAL_PARTS)
+        weights = {}
+    return {name: w for name, w in weights.items() if name in PART_METRICS} or parse_weights(USUAL_PARTS)
 
 
 def _set_weight(project_id: str, name: str, weight: float | None) -> None:
@@ -306,19 +308,19 @@ def syntax_problem(code: str) -> str:
 
 def _test_code(page: ProjectPage) -> None:
     """Score a few rows' right answers (should score high), and the same answers swapped (should score low)."""
-    found: object
+    result: object
     rows: dict[int, dict[str, object]] = {}
     try:
         with st.spinner("Running it in the sandbox"):
             rows = playground.some_rows(page.draft, 3)
             right = [{n: v.get(n) for n in page.outputs} for v in rows.values()]
-            found = [
+            result = [
                 playground.answer_rows(page.draft, rows, dict(zip(rows, answers, strict=True)))
                 for answers in (right, [*right[1:], *right[:1]])
             ]
     except EngineError as error:
-        found = error
-    st.session_state[f"code_test_{page.id}"] = (state_of(page.draft, "metric"), found, rows)
+        result = error
+    st.session_state[f"code_test_{page.id}"] = (state_of(page.draft, "metric"), result, rows)
 
 
 def _code_preview(page: ProjectPage) -> None:

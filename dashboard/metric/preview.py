@@ -76,9 +76,9 @@ def _ask(page: ProjectPage, number: int, *, again: Preview | None = None) -> Non
         known = shown_of(page)
         if again is None and known is not None and len(rows) > len(known.rows):
             answers = {row: a for row, a in known.answers.items() if row in rows}
-        found = playground.answer_rows(page.draft, rows, answers)
+        outcomes = playground.answer_rows(page.draft, rows, answers)
         stamps = state_of(page.draft, "answers"), state_of(page.draft, "metric")
-        st.session_state[f"preview_{page.id}"] = Preview(found, rows, *stamps)
+        st.session_state[f"preview_{page.id}"] = Preview(outcomes, rows, *stamps)
 
 
 def _preview_table(page: ProjectPage, shown: Preview) -> None:
@@ -178,13 +178,13 @@ def judge_check(page: ProjectPage) -> None:
 
 
 def _check(page: ProjectPage, shown: Preview, dataset: str) -> None:
-    kept = feedback.grades(page.id, dataset)
+    grades = feedback.grades(page.id, dataset)
     rows = [o for o in shown.outcomes if o.prediction]
     keys = {o.row: (o.row, grade_key(o.prediction, page.outputs)) for o in rows}
-    mine = {row: kept[key] for row, key in keys.items() if key in kept}
-    found = agreement(mine, {o.row: o.score for o in rows if o.error is None})
-    _headline(found, len(mine), len(rows))
-    differ = {*found.kinder, *found.stricter}
+    mine = {row: grades[key] for row, key in keys.items() if key in grades}
+    agreed = agreement(mine, {o.row: o.score for o in rows if o.error is None})
+    _headline(agreed, len(mine), len(rows))
+    differ = {*agreed.kinder, *agreed.stricter}
     shows = {
         "To grade": [o for o in rows if o.row not in mine],
         "All": rows,

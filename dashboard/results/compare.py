@@ -95,10 +95,10 @@ def _widget_key(run_id: str, keys: Sequence[str], names: Sequence[str]) -> str:
     The browser keeps the names that were chosen: a score that is new makes it another widget too.
     """
     version = COMPARED_VERSION.get(run_id)
-    said = st.session_state.get(f"compared_{run_id}_{version}")
+    selected = st.session_state.get(f"compared_{run_id}_{version}")
     before = COMPARED_NAMES.get(run_id) or names
     COMPARED_NAMES.set(names, run_id)
-    if said is not None and (list(said) != list(keys) or list(before) != list(names)):
+    if selected is not None and (list(selected) != list(keys) or list(before) != list(names)):
         version += 1
         COMPARED_VERSION.set(version, run_id)
     return f"compared_{run_id}_{version}"

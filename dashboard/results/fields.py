@@ -92,7 +92,7 @@ def field_results(
     judged = {
         row: [_judged(fields, values[row], one[row], metric) for one in (first, second)] for row in shared
     }
-    found = []
+    results = []
     for path, field in paths(fields):
         if field.fields:
             continue
@@ -103,10 +103,10 @@ def field_results(
                 for at, one in enumerate((first, second))
             ]
             lines = {row: (second[row], scores[1][i], judged[row][1][path]) for i, row in enumerate(rows)}
-            found.append(
+            results.append(
                 _result(path, scores, lines, [_description(c, path) or field.description for c in candidates])
             )
-    return found
+    return results
 
 
 def _judged(
@@ -127,9 +127,9 @@ def _score(lines: Sequence[RecordRow], outcome: Outcome, path: str) -> float:
     """Return a field's score in a row: the metric's own where it has one, else the share of values that are right."""
     if outcome.error is not None:
         return 0.0
-    own = [s for name, s in (outcome.objective_scores or {}).items() if plain_path(name) == path]
-    if own:
-        return sum(own) / len(own)
+    scores = [s for name, s in (outcome.objective_scores or {}).items() if plain_path(name) == path]
+    if scores:
+        return sum(scores) / len(scores)
     return sum(line.status == "right" for line in lines) / len(lines)
 
 
@@ -212,7 +212,7 @@ def field_view(run: RunRow, found: Sequence[ComparedCandidate]) -> None:
     first, last = found[0], found[-1]
     whole = reading.run_spec(run)
     spec = whole.pipeline
-    before, after = (candidates.outcomes(one, split) for one in (first, last))
+    before, after = (candidates.outcomes(chosen_line, split) for chosen_line in (first, last))
     values = reading.row_values(run, (o.row for o in after))
     prompts = (first.candidate.candidate, last.candidate.candidate)
     metric = make_metric(whole.metric, whole.model)
@@ -241,14 +241,14 @@ def field_view(run: RunRow, found: Sequence[ComparedCandidate]) -> None:
     )
     picked = event.selection.rows
     worst = min(range(len(lines)), key=lambda at: lines[at].after)
-    one = lines[picked[0] if picked and picked[0] < len(lines) else worst]
+    chosen_line = lines[picked[0] if picked and picked[0] < len(lines) else worst]
     shown = f"**{escape_markdown(last.name, 60)}** alone: pick another prompt above to compare it"
     if first is not last:
         shown = f"**{escape_markdown(first.name, 60)}** before, **{escape_markdown(last.name, 60)}** after"
     st.caption(
         f"{shown}. Select a field; below is {'the one selected' if picked else 'the one with the lowest score'}."
     )
-    _one_field(run, last, one, {o.row: o for o in after}, values)
+    _one_field(run, last, chosen_line, {o.row: o for o in after}, values)
 
 
 def _one_field(
@@ -280,6 +280,6 @@ def _one_field(
 
 
 def _row_words(worst: WorstRow) -> str:
-    said = {"missing": "missing", "invented": "invented"}.get(worst.status, "wrong")
+    status_words = {"missing": "missing", "invented": "invented"}.get(worst.status, "wrong")
     got = f"{worst.answer[:40] or '(nothing)'} instead of {worst.expected[:40] or '(nothing)'}"
-    return f"Row {worst.number}: {said}, {got}"
+    return f"Row {worst.number}: {status_words}, {got}"

@@ -61,7 +61,7 @@ def label_outputs(
     rows: Sequence[ComparedRow], values: Mapping[int, Mapping[str, object]], outputs: Sequence[str]
 ) -> list[str]:
     """Return the outputs whose right values are labels: short, at least two, and each occurring twice on average."""
-    found = []
+    fields = []
     for name in outputs:
         right = [value_text(values[row.row][name]) for row in rows if name in values.get(row.row, {})]
         kinds = set(right)
@@ -70,8 +70,8 @@ def label_outputs(
             and len(right) >= 2 * len(kinds)
             and max(map(len, kinds)) <= LONGEST
         ):
-            found.append(name)
-    return found
+            fields.append(name)
+    return fields
 
 
 def confusion(
@@ -172,7 +172,7 @@ def _name(label: str) -> str:
 
 def _scores(tables: Sequence[Confusion], names: Sequence[str]) -> None:
     lines = score_table([label_scores(one) for one in tables], names)
-    found = "The share of the label's rows that were answered with it (recall)."
+    recall_help = "The share of the label's rows that were answered with it (recall)."
     right = "The share of the answers with this label that were right (precision)."
     data_table(
         lines,
@@ -180,7 +180,7 @@ def _scores(tables: Sequence[Confusion], names: Sequence[str]) -> None:
         {
             f"{name}: {what}": bar_column(about, width="small")
             for name in names
-            for what, about in (("found", found), ("right", right))
+            for what, about in (("found", recall_help), ("right", right))
         },
         most=MANY,
         height=440,
@@ -190,16 +190,18 @@ def _scores(tables: Sequence[Confusion], names: Sequence[str]) -> None:
     )
 
 
-def _matrix(found: Confusion, key: str) -> tuple[str, str] | None:
+def _matrix(mistakes: Confusion, key: str) -> tuple[str, str] | None:
     """Show the matrix of right labels (down) by answers (across); return the selected cell, by the address or a click."""
-    wrong = mistaken(found)
+    wrong = mistaken(mistakes)
     if not wrong.labels:
         st.caption(":green[:material/check:] Every label is right in every row.")
         return None
-    if len(found.labels) > MANY and st.toggle("Only labels with mistakes", True, key="label_wrong_only"):
-        found = wrong
-    counts = [[found.size(right, answer) for answer in found.answered] for right in found.labels]
-    frame = pd.DataFrame(counts, index=pd.Index(found.labels, name="Right label"), columns=found.answered)
+    if len(mistakes.labels) > MANY and st.toggle("Only labels with mistakes", True, key="label_wrong_only"):
+        mistakes = wrong
+    counts = [[mistakes.size(right, answer) for answer in mistakes.answered] for right in mistakes.labels]
+    frame = pd.DataFrame(
+        counts, index=pd.Index(mistakes.labels, name="Right label"), columns=mistakes.answered
+    )
     highest = max(1, max(map(max, counts)))
 
     def colours(column: pd.Series[int]) -> list[str]:
@@ -208,16 +210,16 @@ def _matrix(found: Confusion, key: str) -> tuple[str, str] | None:
     st.dataframe(
         frame.style.apply(colours).format(lambda n: str(n) if n else ""),
         key=f"confusion_{key}",
-        on_select=ui.callback(_selected, f"confusion_{key}", found),
+        on_select=ui.callback(_selected, f"confusion_{key}", mistakes),
         selection_mode="single-cell",
-        height="content" if len(found.labels) <= 2 * MANY else 640,
+        height="content" if len(mistakes.labels) <= 2 * MANY else 640,
         width="content",
     )
     st.caption(
         "Each line is a right label, each column an answer; green is right, red is wrong. Select a cell to see its rows."
     )
     right, _, answer = st.query_params.get(PARAM, "").partition(">")
-    return (right, answer) if (right, answer) in found.rows else None
+    return (right, answer) if (right, answer) in mistakes.rows else None
 
 
 def _cell_style(right: bool, share: float) -> str:

@@ -65,13 +65,13 @@ def _lines(key: str, title: str, lines: Sequence[ModelLine]) -> None:
 
 def _runs(run: RunRow, spec: RunSpec) -> list[tuple[RunRow, RunSpec]]:
     """Return this run and the project's others that were tested on the same rows, with their settings."""
-    found = [(run, spec)]
+    comparable_runs = [(run, spec)]
     for other in reading.runs(run.project_id):
         if other.result and other.id != run.id:
             with suppress(ValueError):  # saved by another version
                 if same_test(spec, settings := reading.run_spec(other)):
-                    found.append((other, settings))
-    return found
+                    comparable_runs.append((other, settings))
+    return comparable_runs
 
 
 def _move(run: RunRow, spec: RunSpec, found: Sequence[ModelFigures]) -> None:

@@ -207,8 +207,8 @@ def _replay(spec: RunSpec, one: ComparedCandidate, values: Mapping[str, object],
             adapter=spec.adapter,
         )
         with st.spinner("Asking again"):
-            found = playground.answer_input(request)[0]
-        st.session_state[f"replayed_{one.key}"] = (values, found)
+            answer_again = playground.answer_input(request)[0]
+        st.session_state[f"replayed_{one.key}"] = (values, answer_again)
         st.rerun()
 
 
@@ -324,10 +324,10 @@ def _one_of(there: Sequence[str], key: str) -> str:
 def _filtered(
     lined: Sequence[ComparedRow], values: Mapping[int, Mapping[str, object]], outputs: Sequence[str]
 ) -> Sequence[ComparedRow]:
-    found = counts(lined)
+    row_counts = counts(lined)
     several = bool(lined) and len(lined[0].outcomes) > 1
     options = [
-        f for f in SHOWS if f == "All rows" or (found[f] and (several or f in ("Still wrong", "Failed")))
+        f for f in SHOWS if f == "All rows" or (row_counts[f] and (several or f in ("Still wrong", "Failed")))
     ]
     asked = st.query_params.get(FILTER, "")
     if st.session_state.get("row_filter", options[0]) not in options:
@@ -336,7 +336,7 @@ def _filtered(
         "Show",
         options,
         default=next(f for f in (asked, "Only differences", "All rows") if f in options),
-        format_func=lambda f: f"{f} ({found[f]})",
+        format_func=lambda f: f"{f} ({row_counts[f]})",
         key="row_filter",
         # By its name alone: how many rows it lets through may change.
         on_change=ui.callback(lambda: st.query_params.update({FILTER: st.session_state["row_filter"]})),

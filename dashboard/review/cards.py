@@ -31,13 +31,13 @@ PROBLEM = "review_problem"
 
 def guessed_lines(page: ProjectPage) -> None:
     """Say in one line what was recognised, with notes on what was guessed; offer to draft a sentence by a model."""
-    found = starting.guessed(page.id)
-    if found is None:
+    guess = starting.guessed(page.id)
+    if guess is None:
         return
-    st.markdown(ui.mark("check_circle", found.line, "green"))
-    for note in found.notes[:4]:
+    st.markdown(ui.mark("check_circle", guess.line, "green"))
+    for note in guess.notes[:4]:
         st.caption(f":material/info: {escape_markdown(note, 300)}")
-    model = starting.drafting_model() if found.text else None
+    model = starting.drafting_model() if guess.text else None
     if model is not None:
         about = price(starting.drafting_price(model), "about ")
         label = f"Draft it with {escape_markdown(model_title(model), 60)} ({escape_markdown(about)})"
@@ -59,19 +59,19 @@ def problems_card(page: ProjectPage) -> None:
         p.sentence for p in page.draft.problems() if p.step in ("task", "examples") and page.draft.dataset
     ]
     try:
-        found = examples.findings_of(page.draft) if not lines else ()
+        findings = examples.findings_of(page.draft) if not lines else ()
     except EngineError as error:
-        lines, found = [str(error)], ()
+        lines, findings = [str(error)], ()
     lines += [
         one.sentence if one.kind == "column" else f"{one.title}: {counted(len(one.rows), 'row')}."
-        for one in found
+        for one in findings
     ]
     if not lines:
         return
     with ui.card("review_problems", "Problems found"):
         for line in lines[:6]:
             st.markdown(ui.mark("report", line))
-        if found:
+        if findings:
             ui.link("examples", "Look at them", "table_rows", project=page.id)
 
 
@@ -218,11 +218,11 @@ def role_cards(page: ProjectPage, dataset_id: str) -> dict[str, str]:
     """
     from dashboard.services import guess_roles, role_doubts
 
-    found = reading.profiles(dataset_id)
-    guessed = guess_roles(reading.dataset(dataset_id), found)
+    profiles = reading.profiles(dataset_id)
+    guessed = guess_roles(reading.dataset(dataset_id), profiles)
     roles: dict[str, str] = {}
     with st.grid(4, min_column_width=240, key="role_cards"):
-        for at, column in enumerate(found):
+        for at, column in enumerate(profiles):
             name = escape_markdown(column.name, 40)
             with ui.card(f"role_card_{at}", name, height="stretch", gap="xsmall"):
                 roles[column.name] = ui.segments(
@@ -233,7 +233,7 @@ def role_cards(page: ProjectPage, dataset_id: str) -> dict[str, str]:
                     key=f"role_{at}_{dataset_id}_{page.id}",
                 )
                 sample_values(" ".join(sample.split())[:120] for sample in column.samples[:2])
-    for question in role_doubts(found, roles).values():
+    for question in role_doubts(profiles, roles).values():
         st.markdown(ui.mark("help", question))
     return roles
 

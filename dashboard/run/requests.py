@@ -215,21 +215,21 @@ def _half_more(now: float, step: float) -> float:
 
 @st.dialog("Try your own prompt", width="large", on_dismiss=ui.callback(OWN_PROMPT.pop))
 def _own_prompt(run_id: str) -> None:
-    found = {c.id: c for c in reading.candidates(run_id)}
-    if not found:
+    prompts = {c.id: c for c in reading.candidates(run_id)}
+    if not prompts:
         st.caption("The run has no prompt yet. The first is there shortly.")
         return
     leads = reading.snapshot(reading.run(run_id)).leads
     # Names without scores: a select box keeps a name, and a score that changes meanwhile would make it another one.
     picked = ui.select(
         "Start from",
-        {i: prompt_name(c.number) for i, c in found.items()},
-        leads[-1].candidate if leads else next(iter(found)),
+        {i: prompt_name(c.number) for i, c in prompts.items()},
+        leads[-1].candidate if leads else next(iter(prompts)),
         key=f"own_from_{run_id}",
         persist_state="session",
     )
-    st.caption(_known_score(found[picked]))
-    origin = found[picked].candidate
+    st.caption(_known_score(prompts[picked]))
+    origin = prompts[picked].candidate
     texts = {
         path: st.text_area(
             "Instruction" if len(origin.steps) == 1 else f"Instruction of {path}",
@@ -243,8 +243,8 @@ def _own_prompt(run_id: str) -> None:
     }
     shown = sum(len(s.demos) for s in origin.steps.values())
     keep = bool(shown) and st.toggle(f"Keep its solved examples ({shown})", True, key="own_demos")
-    mine = _written(origin, texts, keep_demos=keep or not shown, number=found[picked].number)
-    problem = _problem(mine, found, texts)
+    mine = _written(origin, texts, keep_demos=keep or not shown, number=prompts[picked].number)
+    problem = _problem(mine, prompts, texts)
     st.caption(
         "It is scored on the same validation rows as the others, within the budget. If it is the best at the end, it is the result."
     )

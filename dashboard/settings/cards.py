@@ -227,12 +227,12 @@ def _hint(provider: Provider | None, *, own: bool) -> None:
 
 
 def _price_form(choice: ModelChoice, key: str) -> None:
-    found = prices.price(choice.name)
-    own = choice.name in prices.own_prices()
+    model_price = prices.price(choice.name)
+    changed_by_user = choice.name in prices.own_prices()
     with st.expander("Price", icon=":material/payments:", key=f"{key}_price"):
         st.caption(
             "In US dollars per million tokens (pieces of words). Estimates, money limits and spending use it."
-            + (" This price is your own." if own else "")
+            + (" This price is your own." if changed_by_user else "")
         )
         with ui.row(f"{key}_price_row", "bottom"):
             given = [
@@ -240,15 +240,15 @@ def _price_form(choice: ModelChoice, key: str) -> None:
                     title,
                     0.0,
                     100_000.0,
-                    round(1e6 * rate, 6) if found else None,
-                    key=f"{key}_price_{side}_{own}",
+                    round(1e6 * rate, 6) if model_price else None,
+                    key=f"{key}_price_{side}_{changed_by_user}",
                     placeholder="not known",
                     format="%.4g",
                     width=150,
                 )
                 for title, side, rate in (
-                    ("Sent", "in", found.input if found else 0.0),
-                    ("Received", "out", found.output if found else 0.0),
+                    ("Sent", "in", model_price.input if model_price else 0.0),
+                    ("Received", "out", model_price.output if model_price else 0.0),
                 )
             ]
             ready = given[0] is not None and given[1] is not None
@@ -256,7 +256,7 @@ def _price_form(choice: ModelChoice, key: str) -> None:
                 "Save price", "" if ready else "Give both prices first.", key=f"{key}_price_save"
             ):
                 _save(choice.name, (float(given[0] or 0), float(given[1] or 0)))
-            if own and ui.button("Use the usual price", f"{key}_price_usual", type="tertiary"):
+            if changed_by_user and ui.button("Use the usual price", f"{key}_price_usual", type="tertiary"):
                 _save(choice.name, None)
 
 
@@ -296,11 +296,11 @@ def _model(choice: ModelChoice, key: str) -> None:
 
 def tuned_list() -> None:
     """Show the tuned models: what each was made of, and how to serve it; nothing before there is one."""
-    found = reading.tuned()
-    if not found:
+    tuned_models = reading.tuned()
+    if not tuned_models:
         return
     st.markdown("##### Tuned models", help=explain("tuned model"))
-    for record in found:
+    for record in tuned_models:
         name = f"{TUNED_PREFIX}{record.name}"
         with ui.card(f"tuned_{record.name}"):
             with ui.row(f"tuned_{record.name}_head"):
@@ -395,23 +395,23 @@ GONE = ("A deleted project", "Outside projects")
 def spending_card() -> None:
     """Show every project's calls, tokens and money."""
     names = distinct({p.id: p.name for p in reading.projects(archived=True)})
-    found = reading.spent()
+    totals = reading.spent()
     with ui.card(
         "spending_card",
         "Spent so far",
         "By all runs, also those that were stopped, put away or deleted, and by what pages have asked of models. "
         "Answers that were kept for reuse cost nothing again.",
     ):
-        if not found:
+        if not totals:
             st.caption("Nothing yet: no model was asked.")
             return
-        known = [s.usage.cost for s in found.values() if s.usage.cost is not None]
+        known = [s.usage.cost for s in totals.values() if s.usage.cost is not None]
         st.metric("In total", price(sum(known) if known else None))
-        lines = [(names.get(id_, GONE[id_ == ""]), *figures(one)[1:]) for id_, one in found.items()]
+        lines = [(names.get(id_, GONE[id_ == ""]), *figures(one)[1:]) for id_, one in totals.items()]
         small_table(("Project", "Calls", "Tokens", "Money"), lines[:MOST])
-        if len(found) > MOST:
-            st.caption(f"And {counted(len(found) - MOST, 'project')} that spent less.")
-        unpriced = sum(s.unpriced for s in found.values())
+        if len(totals) > MOST:
+            st.caption(f"And {counted(len(totals) - MOST, 'project')} that spent less.")
+        unpriced = sum(s.unpriced for s in totals.values())
         if unpriced:
             st.caption(
                 f":orange[:material/help:] {counted(unpriced, 'run')} used a model whose price is not known. "

@@ -84,14 +84,14 @@ def trials_by_split(trials: Sequence[TrialRow]) -> dict[str, dict[str, TrialRow]
 
 def comparable(run: RunRow, runs: Iterable[RunRow]) -> list[RunRow]:
     """Return the newest runs whose scores can be compared with a run's, itself first."""
-    found = [run]
+    comparable_runs = [run]
     for other in runs:
-        if len(found) >= RUNS:
+        if len(comparable_runs) >= RUNS:
             break
         begun = other.id != run.id and other.calls + other.cached
         if begun and _alike(run.id, other.id, run, other):
-            found.append(other)
-    return found
+            comparable_runs.append(other)
+    return comparable_runs
 
 
 @cached_for_home(10_000)
@@ -107,8 +107,10 @@ def _alike(left: str, right: str, _left: RunRow, _right: RunRow) -> bool:  # noq
 
 def listed(run: RunRow, best: str) -> list[CandidateEntry]:
     """Return the prompts worth choosing from: the start, the best, and those with the highest scores."""
-    found = index(run)
-    ranked = sorted(found, key=lambda c: (c.number != 0, c.id != best, -c.rows, -(c.score or 0.0), c.number))
+    entries = index(run)
+    ranked = sorted(
+        entries, key=lambda c: (c.number != 0, c.id != best, -c.rows, -(c.score or 0.0), c.number)
+    )
     return sorted(ranked[:LISTED], key=lambda c: c.number)
 
 
@@ -183,8 +185,8 @@ def chosen(run: RunRow, best: str, text: str, runs: Sequence[RunRow]) -> list[Co
     for key in dict.fromkeys(text.split(",")):
         run_id, _, candidate_id = key.partition(".")
         if run_id in by_id and len(found) < MOST:
-            one = compared(by_id[run_id], candidate_id, best if run_id == run.id else "", home=run.id)
-            found += [one] if one is not None else []
+            shown = compared(by_id[run_id], candidate_id, best if run_id == run.id else "", home=run.id)
+            found += [shown] if shown is not None else []
     if found:
         return found
     entries = index(run)
@@ -192,8 +194,8 @@ def chosen(run: RunRow, best: str, text: str, runs: Sequence[RunRow]) -> list[Co
     leads = reading.snapshot(run).leads
     chosen = run.result.shown.best_candidate if run.result else best
     wanted = dict.fromkeys((start, chosen or (leads[-1].candidate if leads else "")))
-    made = (compared(run, candidate, best, home=run.id) for candidate in wanted if candidate)
-    return [c for c in made if c is not None]
+    compared_candidates = (compared(run, candidate, best, home=run.id) for candidate in wanted if candidate)
+    return [c for c in compared_candidates if c is not None]
 
 
 def compared(run: RunRow, candidate_id: str, best: str, *, home: str) -> ComparedCandidate | None:

@@ -49,13 +49,13 @@ def models_of_steps(pipeline: PipelineSpec | None) -> list[tuple[str, str]]:
     >>> models_of_steps(PipelineSpec(steps=(StepSpec(name="sort", model="openai/gpt-5-mini"), StepSpec())))
     [('sort', 'asks openai/gpt-5-mini')]
     """
-    found = []
+    choices = []
     for step in pipeline.steps if pipeline is not None else ():
         asks = [f"asks {title_of(step.model)}"] if step.model else []
         reads = [f"has its text read by {title_of(step.extraction_model)}"] if step.extraction_model else []
         if asks or reads:
-            found.append((step.name, " and ".join([*asks, *reads])))
-    return found
+            choices.append((step.name, " and ".join([*asks, *reads])))
+    return choices
 
 
 def not_in_settings(choice: ModelChoice, saved: Sequence[ModelChoice]) -> str:
@@ -113,12 +113,12 @@ def price_words(choice: ModelChoice) -> str:
 
     if is_offline(choice):
         return "free"
-    found = price(choice.name)
-    if found is None:
+    model_price = price(choice.name)
+    if model_price is None:
         return "price not known"
-    if not found.input and not found.output:
+    if not model_price.input and not model_price.output:
         return "free"
-    return f"${1e6 * found.input:,.2f} in, ${1e6 * found.output:,.2f} out per million tokens"
+    return f"${1e6 * model_price.input:,.2f} in, ${1e6 * model_price.output:,.2f} out per million tokens"
 
 
 NOT_SURE = (
@@ -189,7 +189,7 @@ def key_state(choice: ModelChoice) -> tuple[bool, str]:
         return (True, "No key needed.")
     if remembered(variable):
         return (True, "Key: in this page's memory, until it is reloaded or closed.")
-    found = find_key(choice.name, choice.key_env)
-    if found:
-        return (True, f"Key: from the {found.where}.")
+    known_key = find_key(choice.name, choice.key_env)
+    if known_key:
+        return (True, f"Key: from the {known_key.where}.")
     return (False, f"No key yet. Give one on the Settings page, or set {variable} and start again.")

@@ -63,14 +63,14 @@ class ScorePrice(NamedTuple):
 
 def offers(found: Sequence[ComparedCandidate]) -> list[ScorePrice]:
     """Return what can be scored so that every prompt is scored on the same rows, by split: of runs that have a result."""
-    made = []
+    prices = []
     splits: tuple[ScoredSplit, ...] = ("validation", "test")
     for split in splits:
         lacking = [c for c in found if split not in c.trials]
         missing = [missing_rows(c.run, c.candidate.candidate, split, c.name) for c in lacking]
         if missing and all(one is not None for one in missing):
-            made.append(ScorePrice(split, tuple(one for one in missing if one is not None)))
-    return made
+            prices.append(ScorePrice(split, tuple(one for one in missing if one is not None)))
+    return prices
 
 
 def missing_rows(
@@ -168,10 +168,10 @@ def made_by_hand(run: RunRow) -> list[CandidateRow]:
         return []
     known = {t.candidate_id for t in trials if t.label != LABEL}
     whole = candidates.whole(run)
-    made = [
+    by_hand = [
         c for c in candidates.everything(run) if c.id not in known and "validation" in whole.get(c.id, {})
     ]
-    return sorted(made[-MOST_MADE:], key=lambda c: -(c.score or 0.0))
+    return sorted(by_hand[-MOST_MADE:], key=lambda c: -(c.score or 0.0))
 
 
 def _answers(run: RunRow, candidate_id: str) -> dict[int, Outcome]:

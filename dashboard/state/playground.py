@@ -211,12 +211,12 @@ def turns_of(
     >>> turns_of([({"q": "Who?"}, [PlaygroundAnswer(name="a", answer={"answer": "Ada"})])], "a", "history")
     [{'q': 'Who?', 'answer': 'Ada'}]
     """
-    found = []
+    messages = []
     for inputs, attempts in turns:
         mine = next((a for a in attempts if a.name == prompt and not a.error), None)
         if mine is not None:
-            found.append({**{k: v for k, v in inputs.items() if k != history}, **mine.answer})
-    return found
+            messages.append({**{k: v for k, v in inputs.items() if k != history}, **mine.answer})
+    return messages
 
 
 def same_answer(attempts: Sequence[PlaygroundAnswer], outputs: Sequence[FieldSpec]) -> bool:
@@ -312,6 +312,6 @@ def answer_rows(
         model=draft.model or ModelChoice(),
         adapter=draft.adapter,
     )
-    found = launching.child_result("preview", request, models.for_process())
+    reply = launching.child_result("preview", request, models.for_process())
     numbers = reading.row_numbers(draft.dataset, rows)
-    return tuple(Outcome.from_json({**one, "number": numbers[one["row"]]}) for one in found)
+    return tuple(Outcome.from_json({**one, "number": numbers[one["row"]]}) for one in reply)

@@ -69,10 +69,10 @@ def cached_for_home(
         @wraps(make)
         def kept_result(*args: Any, home: str, **named: Any) -> Any:  # noqa: ARG001 - part of the cache's key
             started = time.perf_counter()
-            made = make(*args, **named)
+            value = make(*args, **named)
             if time.perf_counter() - started > LONG_MAKING:
                 release_memory()
-            return made
+            return value
 
         @wraps(make)
         def result(*args: _P.args, **named: _P.kwargs) -> _T:
@@ -103,10 +103,10 @@ def projects(*, archived: bool = False) -> list[ProjectRow]:
     A read-only dashboard shows the projects that have runs.
     """
     with open_store() as store:
-        found = [p for p in store.projects.all() if archived or not p.archived]
+        shown = [p for p in store.projects.all() if archived or not p.archived]
         if read_only(""):
-            found = [p for p in found if store.runs.count(p.id)]
-    return found
+            shown = [p for p in shown if store.runs.count(p.id)]
+    return shown
 
 
 def draft_of(project: ProjectRow) -> ProjectDraft:
@@ -275,9 +275,9 @@ def usable(dataset_id: str, pipeline: PipelineSpec, mapping: dict[str, str]) -> 
     from engine.runs.prepare import usable_examples
 
     table = dataset(dataset_id)
-    found = usable_examples(pipeline, table, mapping)
-    left_out = frozenset(row for row in range(len(table)) if row not in found.examples)
-    return UsableIds(len(table), left_out, found.problems)
+    rows = usable_examples(pipeline, table, mapping)
+    left_out = frozenset(row for row in range(len(table)) if row not in rows.examples)
+    return UsableIds(len(table), left_out, rows.problems)
 
 
 def examples_at(draft: ProjectDraft, rows: Iterable[int], *, labelled: bool = True) -> dict[int, Example]:
@@ -320,10 +320,10 @@ def estimate(spec: RunSpec) -> Estimate:
     asked = (spec.model, spec.prompt_model, spec.teacher_model, *spec.models)
     # To one digit: a run that goes on measures its model all the time.
     speeds = [f"{shared_lm(model).speed().seconds_for(60):.1g}" for model in asked if model is not None]
-    found = _estimate(spec, f"{own_prices()} {speeds}")
-    if isinstance(found, RunError):
-        raise RunError(str(found))
-    return found
+    forecast = _estimate(spec, f"{own_prices()} {speeds}")
+    if isinstance(forecast, RunError):
+        raise RunError(str(forecast))
+    return forecast
 
 
 # ---- runs
@@ -333,11 +333,11 @@ def runs(project_id: str = "") -> list[RunRow]:
     """Return a project's runs, the newest first; all of them without a project. Never change what they hold."""
     known = _known_runs(home=_home())
     with open_store() as store:
-        found = store.runs.all(project_id or None, dict(known))
+        rows = store.runs.all(project_id or None, dict(known))
     if len(known) > MOST_KNOWN:
         known.clear()
-    known.update((run.id, run) for run in found[:MOST_KNOWN])
-    return found
+    known.update((run.id, run) for run in rows[:MOST_KNOWN])
+    return rows
 
 
 MOST_KNOWN = 5_000
@@ -367,11 +367,11 @@ def archives() -> list[ArchiveFile]:
     """Return the files in the data folder's archive, the newest first; those that cannot be read are left out."""
     from engine.runs.results.archive import archives
 
-    found = []
+    files = []
     for path in archives():
         with suppress(EngineError, OSError):
-            found.append(_archive(str(path), path.stat().st_mtime_ns))
-    return found
+            files.append(_archive(str(path), path.stat().st_mtime_ns))
+    return files
 
 
 @cached_for_home(64)
@@ -413,9 +413,9 @@ def _snapshot(run: RunRow) -> Snapshot:
 def outcomes(run: RunRow, trial: int) -> list[Outcome]:
     """Return the rows of one of a run's trials. Those stored before rows had a number get it from the file."""
     with open_store() as store:
-        found = store.trials.outcomes(run.id, trial)
-    numbers = row_numbers(run.spec["dataset"], [o.row for o in found if o.number is None])
-    return [replace(o, number=numbers.get(o.row, o.number)) for o in found]
+        stored = store.trials.outcomes(run.id, trial)
+    numbers = row_numbers(run.spec["dataset"], [o.row for o in stored if o.number is None])
+    return [replace(o, number=numbers.get(o.row, o.number)) for o in stored]
 
 
 def test_outcomes(run_id: str) -> list[list[Outcome]]:

@@ -61,11 +61,11 @@ def uploaded_corpus(files: Sequence[tuple[str, bytes]], column: str = "") -> Cor
     for name, content in files:
         write_whole(folder / _safe(name), content)
     where = folder / _safe(files[0][0]) if tables else folder
-    kept = CorpusSpec(file=str(where), column=column if tables else "")
-    found = corpus_of(kept)
-    if len(found) <= MOST_INSIDE and sum(map(len, found.texts)) <= LONGEST_INSIDE:
-        return CorpusSpec(passages=found.texts)
-    return kept
+    corpus = CorpusSpec(file=str(where), column=column if tables else "")
+    rows = corpus_of(corpus)
+    if len(rows) <= MOST_INSIDE and sum(map(len, rows.texts)) <= LONGEST_INSIDE:
+        return CorpusSpec(passages=rows.texts)
+    return corpus
 
 
 def columns_of(name: str, content: bytes) -> tuple[str, ...]:
@@ -149,12 +149,12 @@ def corpus_form(project_id: str, step: StepSpec, at: int, key: str) -> None:
 
 
 def _upload(project_id: str, at: int, key: str) -> None:
-    taken = CORPORA_TAKEN.get(key)
+    number_taken = CORPORA_TAKEN.get(key)
     files = st.file_uploader(
         "A table with the texts in one column, or text, Markdown and PDF files",
         type=[*TABLES, *TEXTS],
         accept_multiple_files=True,
-        key=f"corpus_files_{key}_{taken}",
+        key=f"corpus_files_{key}_{number_taken}",
         max_upload_size=50,
     )
     if not files:
@@ -187,10 +187,10 @@ def _try(options: StepOptions, key: str) -> None:
     from dashboard.services import CorpusRetriever
 
     with ui.errors_shown():
-        found = CorpusRetriever(corpus, options.retriever)(query, options.k).passages
-        if not found:
+        passages = CorpusRetriever(corpus, options.retriever)(query, options.k).passages
+        if not passages:
             st.caption("Nothing was found.")
-        for passage in found:
+        for passage in passages:
             ui.plain_code(passage)
 
 

@@ -97,10 +97,10 @@ def field_editor(project_id: str, spec: PipelineSpec, at: int, side: Side) -> No
             st.markdown(f"**{title}**", help=f"{what} {explain(term)}", width="content")
             _add_button(project_id, spec, at, side)
         if not fields:
-            own = [f.name for f in step.answers] if side == "outputs" else []
+            answers = [f.name for f in step.answers] if side == "outputs" else []
             st.caption(
-                f"No field yet: it makes *{escape_markdown(own[0])}*. Add one to give it another name."
-                if own
+                f"No field yet: it makes *{escape_markdown(answers[0])}*. Add one to give it another name."
+                if answers
                 else f"No field yet. Add one: for example {EXAMPLES[side]}"
             )
             return
@@ -276,9 +276,9 @@ def _wiring(spec: PipelineSpec, at: int, side: Side) -> list[str]:
     step = spec.steps[at]
     if side == "inputs":
         known = readable(spec, at)
-        made = [f"{f.name} from {known[f.name]}" for f in step.needs if known.get(f.name)]
+        wired = [f"{f.name} from {known[f.name]}" for f in step.needs if known.get(f.name)]
         outside = [f.name for f in step.needs if not known.get(f.name)]
-        return [*made, *([f"{', '.join(outside)} from your examples"] if outside else [])]
+        return [*wired, *([f"{', '.join(outside)} from your examples"] if outside else [])]
     words = []
     for f in step.makes:
         readers = [s.name for s in spec.steps[at + 1 :] if f.name in {g.name for g in s.needs}]
@@ -305,8 +305,10 @@ def _values_in_examples(project_id: str, at: int, side: Side, place: int) -> tup
     column = draft.mapping.get(fields[place].name) if place < len(fields) else None
     if draft.dataset is None or column is None:
         return ()
-    found = next((c for c in reading.profiles(draft.dataset) if c.name == column), None)
-    return tuple(sorted(value for value, _ in found.top_values)) if found is not None and found.few else ()
+    profile = next((c for c in reading.profiles(draft.dataset) if c.name == column), None)
+    return (
+        tuple(sorted(value for value, _ in profile.top_values)) if profile is not None and profile.few else ()
+    )
 
 
 def _change(project_id: str, at: int, side: Side, place: int, part: str, value: str | list[str]) -> None:

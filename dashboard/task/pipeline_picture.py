@@ -161,15 +161,15 @@ def _wired(spec: PipelineSpec) -> tuple[list[int], list[FieldLine]]:
 
 
 def _lines(step: StepSpec, how: Mapping[str, str]) -> tuple[str, ...]:
-    found = [how.get(step.strategy, step.strategy)]
+    lines = [how.get(step.strategy, step.strategy)]
     if step.model is not None:
-        found.append(_cut(f"asks {step.model.name.rpartition('/')[2]}"))
+        lines.append(_cut(f"asks {step.model.name.rpartition('/')[2]}"))
     if step.when is not None:
         word = "not " if step.when.negated else ""
-        found.append(_cut(f"if {step.when.field} is {word}{' or '.join(step.when.values) or '…'}"))
+        lines.append(_cut(f"if {step.when.field} is {word}{' or '.join(step.when.values) or '…'}"))
     if step.each is not None:
-        found.append(_cut(f"for each {step.each.item} of {step.each.field}"))
-    return tuple(found)
+        lines.append(_cut(f"for each {step.each.item} of {step.each.field}"))
+    return tuple(lines)
 
 
 def _side(step: StepSpec) -> tuple[str, ...]:
@@ -186,8 +186,8 @@ def _side(step: StepSpec) -> tuple[str, ...]:
 
 
 def _label(names: list[str]) -> str:
-    found = list(dict.fromkeys(names))
-    return found[0] if len(found) == 1 else f"{len(found)} fields"
+    distinct_names = list(dict.fromkeys(names))
+    return distinct_names[0] if len(distinct_names) == 1 else f"{len(distinct_names)} fields"
 
 
 def _few(names: list[str]) -> tuple[str, ...]:

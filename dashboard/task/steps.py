@@ -53,24 +53,24 @@ def _import_form(project_id: str, *, empty: bool) -> None:
 def _imported_card(text: str) -> None:
     """Show what a text would make, or why it cannot be read."""
     try:
-        found = import_task(text)
+        imported = import_task(text)
     except EngineError as error:
         ui.show_error(error)
         return
-    step = found.step
+    step = imported.step
     names = [f"{f.name} ({'one of ' + str(len(f.choices)) if f.choices else f.type})" for f in step.outputs]
     st.markdown(
         f":green[:material/check:] Recognised: {TASK_FORMS[guess_form(text)].title}. {counted(len(step.inputs), 'input')}: "
         f"{escape_markdown(', '.join(f.name for f in step.inputs), 200)}. "
         f"{counted(len(step.outputs), 'answer')}: {escape_markdown(', '.join(names), 400)}."
     )
-    for note in found.notes[:4]:
+    for note in imported.notes[:4]:
         st.caption(escape_markdown(note, 300))
 
 
 def _use(project_id: str, text: str) -> None:
-    found = import_task(text)
-    if guarded(project_id, lambda draft: with_steps(draft, [found.step])):
+    imported = import_task(text)
+    if guarded(project_id, lambda draft: with_steps(draft, [imported.step])):
         CHOSEN_STEP.pop(project_id)
         st.session_state.pop("import_text", None)
         renew(project_id)

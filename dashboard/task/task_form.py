@@ -200,8 +200,8 @@ def _set_strategy(project_id: str, at: int, chosen: str) -> None:
         if chosen == "tool" and len(options.tools) != 1:
             options = options.model_copy(update={"tools": ("calculator",)})
         # A search and a tool ask no model; a model named there would prevent the run.
-        own = {"model": None, "extraction_model": None} if chosen in NO_MODEL else {}
-        return step.model_copy(update={"strategy": chosen, "options": options, **own})
+        cleared = {"model": None, "extraction_model": None} if chosen in NO_MODEL else {}
+        return step.model_copy(update={"strategy": chosen, "options": options, **cleared})
 
     save_step(project_id, at, change)
 

@@ -305,10 +305,10 @@ def chat_view(
     if not message:
         return
     inputs = {**given, talk.message: message}
-    own = {p: {talk.history: turns_of(turns, p, talk.history)} for p in chosen} if talk.history else {}
+    histories = {p: {talk.history: turns_of(turns, p, talk.history)} for p in chosen} if talk.history else {}
     with st.chat_message("user"):
         st.text(message)
     with ui.errors_shown():
-        found = stream_attempts(trial.request(chosen, inputs, {}, own), chosen, names)
-        st.session_state[key] = [*turns, (inputs, found)]
+        new_attempts = stream_attempts(trial.request(chosen, inputs, {}, histories), chosen, names)
+        st.session_state[key] = [*turns, (inputs, new_attempts)]
         st.rerun()

@@ -29,8 +29,8 @@ def trial_of(
     if run is not None and run.result:
         best, seed = run.result.best_candidate, run.result.seed_candidate
         listed = {c.id for c in candidates.listed(run, best)}
-        found = [c for c in candidates.everything(run) if c.id in listed]
-        trial = playground.of_run(run.id, reading.run_spec(run), found, best, seed, run.taken)
+        compared = [c for c in candidates.everything(run) if c.id in listed]
+        trial = playground.of_run(run.id, reading.run_spec(run), compared, best, seed, run.taken)
         tested = sorted(o.row for o in reading.test_outcomes(run.id)[0])[:ROWS]
         return trial, reading.row_values(run, tested), reading.row_numbers(run.spec["dataset"], tested)
     if not any(p.step == "task" for p in page.draft.problems()):
@@ -110,8 +110,8 @@ def _ask(
     expected = {f.name: row[f.name] for f in trial.pipeline.outputs if f.name in row}
     names = {p.id: p.name for p in trial.prompts}
     with ui.problem_kept(f"try_problem_{key}"):
-        found = stream_attempts(trial.request(chosen, values, expected), chosen, names)
-        st.session_state[f"try_attempts_{key}"] = (found, expected)
+        attempts = stream_attempts(trial.request(chosen, values, expected), chosen, names)
+        st.session_state[f"try_attempts_{key}"] = (attempts, expected)
         TRY_INPUTS.set(values, key)
 
 

@@ -24,7 +24,7 @@ GOALS: dict[Goal, str] = {
 
 def compare_models(page: ProjectPage) -> None:
     """Show the models to compare and the goal, folded away until they are used; every change is saved."""
-    draft, own = page.draft, page.draft.model or ModelChoice()
+    draft, run_model = page.draft, page.draft.model or ModelChoice()
     title = "Compare models"
     with st.expander(
         f"{title} · {_summary(draft)}" if _used(draft) else title,
@@ -37,7 +37,7 @@ def compare_models(page: ProjectPage) -> None:
             "are kept for it.",
             help=explain("objective"),
         )
-        known = dict.fromkeys([*(m for m in reading.choosable_models() if m != own), *draft.models])
+        known = dict.fromkeys([*(m for m in reading.choosable_models() if m != run_model), *draft.models])
         key = widget_key("compare_models", page.id)
         st.multiselect(
             "Other models",
@@ -87,8 +87,10 @@ def _save_models(project_id: str, key: str) -> None:
     """Save the models chosen; those typed become models at the address that suits them."""
 
     def change(draft: ProjectDraft) -> ProjectDraft:
-        own = draft.model or ModelChoice()
-        chosen = [m if isinstance(m, ModelChoice) else own.named(m.strip()) for m in st.session_state[key]]
+        run_model = draft.model or ModelChoice()
+        chosen = [
+            m if isinstance(m, ModelChoice) else run_model.named(m.strip()) for m in st.session_state[key]
+        ]
         return draft.model_copy(update={"models": tuple(dict.fromkeys(chosen))})
 
     if guarded(project_id, change, "tuning"):

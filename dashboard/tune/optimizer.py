@@ -240,15 +240,15 @@ def advised_optimizer(draft: ProjectDraft, rows: int) -> tuple[str, str]:
 def optimizer_options(page: ProjectPage) -> None:
     """Show the chosen optimizer's options, folded away."""
     chosen = page.draft.optimizer
-    found = next((o for o in OPTIMIZERS if chosen and o.name == chosen.name), None)
-    if chosen is None or found is None:
+    selected = next((o for o in OPTIMIZERS if chosen and o.name == chosen.name), None)
+    if chosen is None or selected is None:
         return
-    with st.expander("More options", icon=":material/page_info:", key=f"options_{found.name}"):
+    with st.expander("More options", icon=":material/page_info:", key=f"options_{selected.name}"):
         st.caption("They are set well for a start: leave them if unsure.")
-        key = widget_key(f"optimizer_{found.name}", page.id)
-        values = options_form(found.options_model, chosen.options, key=key)
+        key = widget_key(f"optimizer_{selected.name}", page.id)
+        values = options_form(selected.options_model, chosen.options, key=key)
     if values is not None and values != chosen.options:
-        guarded_update(page.id, "tuning", optimizer=Named(name=found.name, options=values))
+        guarded_update(page.id, "tuning", optimizer=Named(name=selected.name, options=values))
         st.rerun()
 
 

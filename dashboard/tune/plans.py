@@ -80,15 +80,15 @@ def preset(page: ProjectPage) -> bool:
     draft = page.draft
     if draft.optimizer is not None or read_only() or any(p.step != "tune" for p in draft.problems()):
         return False
-    found = next((p for p in plans_of(draft) if p.name == PRESET), None)
-    if found is None:
+    plan = next((p for p in plans_of(draft) if p.name == PRESET), None)
+    if plan is None:
         advised, _ = advised_optimizer(draft, rows_to_use(draft))
         if not advised:
             return False
-        found = SpendingPlan("", Named(name=advised), draft.budget.calls)
+        plan = SpendingPlan("", Named(name=advised), draft.budget.calls)
     if draft.budget.calls is not None:
-        found = found._replace(calls=draft.budget.calls)
-    drafts.edit(page.id, found.applied)
+        plan = plan._replace(calls=draft.budget.calls)
+    drafts.edit(page.id, plan.applied)
     return True
 
 

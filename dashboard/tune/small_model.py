@@ -69,10 +69,10 @@ class Recipe(NamedTuple):
     def applied(self, draft: ProjectDraft) -> ProjectDraft:
         """Return a draft that is set to the recipe; its other settings stay."""
         given = draft.optimizer.options if draft.optimizer and draft.optimizer.name == OPTIMIZER else {}
-        kept = {name: value for name, value in given.items() if name not in SET}
+        other_options = {name: value for name, value in given.items() if name not in SET}
         seconds = None if self.minutes is None else 60 * self.minutes
         changes: dict[str, Any] = {
-            "optimizer": Named(name=OPTIMIZER, options={**kept, **self.options}),
+            "optimizer": Named(name=OPTIMIZER, options={**other_options, **self.options}),
             "teacher_model": self.teacher,
             "teacher_prompt": self.prompt,
             "budget": draft.budget.model_copy(update={"calls": None, "usd": self.usd, "seconds": seconds}),
@@ -231,15 +231,18 @@ MOST = 20
 
 def _teacher_prompt(page: ProjectPage, *, mine: bool) -> TeacherPrompt | None:
     """Let the user choose a larger model, or a program that was tuned already: its prompt, and the model it was tuned with."""
-    kept = page.draft.teacher_prompt if mine else None
+    teacher_prompt = page.draft.teacher_prompt if mine else None
     known = tuned_prompts(page.id, page.draft)
     titles = {
         PLAIN: "A larger model, with the task's prompt",
         **{key: one.title for key, one in known.items()},
     }
-    at = next((key for key, one in known.items() if kept and one.prompt.id == kept.prompt.id), PLAIN)
-    if kept is not None and at == PLAIN:  # its run is gone
-        at, titles["kept"] = "kept", kept.title
+    at = next(
+        (key for key, one in known.items() if teacher_prompt and one.prompt.id == teacher_prompt.prompt.id),
+        PLAIN,
+    )
+    if teacher_prompt is not None and at == PLAIN:  # its run is gone
+        at, titles["kept"] = "kept", teacher_prompt.title
     key = f"small_teacher_prompt_{page.id}"
     picked = ui.select(
         "Who teaches?",
@@ -250,7 +253,7 @@ def _teacher_prompt(page: ProjectPage, *, mine: bool) -> TeacherPrompt | None:
         "with. Programs that a trained model answers are not listed.",
         on_change=ui.callback(_with_its_model, page.id, key),
     )
-    return kept if kept is not None and picked == at else known.get(picked)
+    return teacher_prompt if teacher_prompt is not None and picked == at else known.get(picked)
 
 
 def tuned_prompts(project_id: str, draft: ProjectDraft) -> dict[str, TeacherPrompt]:

@@ -149,18 +149,18 @@ def used_feedback(page: ProjectPage) -> tuple[Feedback, ...]:
     """Return the feedback that the next run takes: none where the user switched it off."""
     if not st.session_state.get(f"use_feedback_{page.id}", True):
         return ()
-    found = feedback.rows(page.id, page.draft.dataset)
+    stored = feedback.rows(page.id, page.draft.dataset)
     # Which rows are kept for the test takes a second to say of 100,000 rows.
-    return feedback.feedback_of(found, final_test_rows(page)) if found else ()
+    return feedback.feedback_of(stored, final_test_rows(page)) if stored else ()
 
 
 def feedback_card(page: ProjectPage) -> None:
     """Show the feedback on answers that will be used, and let the user delete some or all of it."""
-    found = feedback.rows(page.id, page.draft.dataset)
-    if not found or page.draft.dataset is None:
+    rows = feedback.rows(page.id, page.draft.dataset)
+    if not rows or page.draft.dataset is None:
         return
     dataset, test = page.draft.dataset, final_test_rows(page)
-    used = sum(r.row not in test for r in found)
+    used = sum(r.row not in test for r in rows)
     about = explain(
         "feedback on an answer",
         "Given on the Results page; ways of tuning that write instructions read it with its row.",
@@ -169,13 +169,13 @@ def feedback_card(page: ProjectPage) -> None:
     with ui.card("feedback_card", title, about):
         if used:
             st.toggle("Use it in the next run", True, key=f"use_feedback_{page.id}", persist_state="session")
-        if used < len(found):
+        if used < len(rows):
             st.caption(
-                f"Feedback on {counted(len(found) - used, 'row')} of the final test is left out: a search that "
+                f"Feedback on {counted(len(rows) - used, 'row')} of the final test is left out: a search that "
                 "knew it would spoil the test."
             )
         with st.expander("Read it", key="feedback_list"):
-            listed = found[:FEEDBACK_SHOWN]
+            listed = rows[:FEEDBACK_SHOWN]
             numbers = reading.row_numbers(dataset, (one.row for one in listed))
             for one in listed:
                 _feedback_row(page, dataset, one, numbers[one.row], tested=one.row in test)
@@ -183,7 +183,7 @@ def feedback_card(page: ProjectPage) -> None:
                 "Delete all of it",
                 "delete_feedback",
                 icon="delete",
-                on_click=ui.callback(feedback.forget, page.id, dataset, found),
+                on_click=ui.callback(feedback.forget, page.id, dataset, rows),
             )
 
 
@@ -266,13 +266,13 @@ def _ready(page: ProjectPage) -> tuple[RunSpec | None, Estimate | None, str]:
         if stored is None:
             return None, None, "The examples of this project are gone. Bring them again on the Examples page."
         spec = _run_spec(page, stored.hash, feedback=used_feedback(page))
-        found = reading.estimate(spec)
+        forecast = reading.estimate(spec)
     except EngineError as error:
         return None, None, str(error)
     writers = [m for m in (draft.prompt_model, draft.teacher_model) if m is not None]
     if reason := models.lacking([*asked, *writers]):
-        return spec, found, reason
-    return spec, found, ""
+        return spec, forecast, reason
+    return spec, forecast, ""
 
 
 def _figures(found: Estimate) -> None:
@@ -305,14 +305,14 @@ def _figures(found: Estimate) -> None:
 
 def _training(found: Estimate) -> None:
     """Say what of it is the training of a model."""
-    one = found.training
-    if one is None:
+    cost = found.training
+    if cost is None:
         return
-    time = "time not known" if one.seconds is None else duration(one.seconds)
+    time = "time not known" if cost.seconds is None else duration(cost.seconds)
     parts = (
-        f"about {counted(one.rows, 'row')} to learn",
-        f"{short(one.tokens)} tokens",
-        price(one.usd),
+        f"about {counted(cost.rows, 'row')} to learn",
+        f"{short(cost.tokens)} tokens",
+        price(cost.usd),
         time,
     )
     st.caption(
@@ -329,13 +329,13 @@ def _start(
     page: ProjectPage, shown: tuple[RunSpec, Estimate], ready: tuple[RunSpec | None, Estimate | None]
 ) -> None:
     """Start the run that the page has shown, unless what is stored has become another one since (`ready`)."""
-    spec, found = shown
+    spec, forecast = shown
     with ui.problem_kept(f"start_problem_{page.id}"):
         if ready != shown:
             changed = history.what_changed(spec, ready[0]) if ready[0] is not None else ""
             reason = changed or "the estimate was changed"
             raise RunError(f"Nothing was started: {reason}. Look at what it will take again, then start.")
         title = f"{page.project.name} with {spec.optimizer.name}"
-        run_id = launching.create(page.id, spec.model_dump(mode="json"), title, found.as_dict())
+        run_id = launching.create(page.id, spec.model_dump(mode="json"), title, forecast.as_dict())
         launching.start(run_id, models.for_process())
         open_page("run", run=run_id)

@@ -110,14 +110,14 @@ class _RunNames:
         return f"{name} scored {percent(trial.answered_score, 0)} on {rows}{failed}{cut}."
 
     def _trials_sentence(self, same: Sequence[EventRow]) -> str:
-        found = [t for t in map(self.trial, same) if t is not None]
-        scores = sorted(in_percent(t.answered_score or 0.0, 0) for t in found)
-        rows = counted(sum(t.rows_done for t in found), "training row")
-        prompts = counted(len({t.candidate_id for t in found}), "prompt")
+        trials = [t for t in map(self.trial, same) if t is not None]
+        scores = sorted(in_percent(t.answered_score or 0.0, 0) for t in trials)
+        rows = counted(sum(t.rows_done for t in trials), "training row")
+        prompts = counted(len({t.candidate_id for t in trials}), "prompt")
         between = (
             f"{scores[0]:.0f} %" if scores[0] == scores[-1] else f"{scores[0]:.0f} to {scores[-1]:.0f} %"
         )
-        return f"Looked at {rows} in {counted(len(found), 'trial')} of {prompts}: {between}."
+        return f"Looked at {rows} in {counted(len(trials), 'trial')} of {prompts}: {between}."
 
 
 def _groups(events: Sequence[EventRow], known: _RunNames) -> Iterator[list[EventRow]]:
