@@ -13,10 +13,9 @@ from engine.lm.speeds import Speed, note, speeds
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
+def earlier_calls_noted(request):
     speeds()  # what earlier tests have noted goes to their folder
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    return tmp_path
+    request.getfixturevalue("home")
 
 
 def model(url: str, name: str = "openai/test-model", **settings: object) -> LM:
