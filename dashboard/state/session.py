@@ -1,6 +1,6 @@
 """Values that the session of a page holds between redraws, each with its key and its type.
 
-Widgets have keys of their own, next to the widget. What is to survive a closed tab is stored, not held here.
+The key of a widget is written where the widget is drawn. What is to survive a closed tab is stored, not held here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True)
 class SessionValue(Generic[_Value]):
-    """A value of the session, one for each id that it is asked for: of a project or a run, for example."""
+    """A value of the session, one for each id it belongs to, such as a project or a run."""
 
     name: str
     default: _Value
