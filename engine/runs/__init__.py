@@ -10,9 +10,8 @@
     child        the short-lived process that asks a model for a page; its tasks are
     playground   one input answered by a few prompts, piece by piece where wished; a few rows answered before a run
     new_rows     rows like the given ones, written by a model
-    intake       a pile of documents with right answers -> a table of examples and the task that reads records
+    drafting     a text, a table, or documents with right answers -> the draft of a task
     archive      old runs put away in a file and brought back
-    attachments  cells that name a picture or a PDF
 
 It knows the store and the search, and nothing of pages or terminals. No API key passes through here:
 models look theirs up in the process's environment.

@@ -21,9 +21,9 @@ from engine.lm.client import make_lm
 from engine.lm.connection import check_connection
 from engine.pipeline.build import build_program
 from engine.pipeline.corpora import with_passages
+from engine.pipeline.importers.attachments import parse_cell
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Example
-from engine.runs.intake.attachments import parse_cell
 from engine.runs.spec import (
     Feedback,
     RunSpec,
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from engine.modules.module import Module
     from engine.optimizers.base import Optimizer
     from engine.search.estimate import Estimate
-    from engine.store.rows import RunRow
     from engine.store.store import Store
 
 
@@ -264,14 +263,6 @@ def stored_dataset(store: Store, spec: RunSpec) -> Dataset:
             f"The data {row.name!r} has changed since this run was set up. Start a new run with the data as it is now."
         )
     return replace(read_dataset(row.content, row.name), local_files=row.source != FROM_ELSEWHERE)
-
-
-def with_result(store: Store, run_id: str) -> RunRow:
-    """Return a run that has a result. Raises NotFoundError, RunError."""
-    run = store.runs.get(run_id)
-    if not run.result or "best_candidate" not in run.result:
-        raise RunError(f"The run {run_id!r} has no result yet ({run.state}). Wait for its end, or resume it.")
-    return run
 
 
 def row_values(

@@ -80,7 +80,7 @@ def _is_own_machine(address: str) -> bool:
 
 def _read(spec: RunSpec, folder: Path, table: Dataset | None) -> Iterator[str]:
     from engine.pipeline.corpora import corpus_path
-    from engine.runs.intake.attachments import attached_path
+    from engine.pipeline.importers.attachments import attached_path
 
     if table is not None and not _is_inside(folder / spec.dataset, folder):
         yield f"reads the file {(folder / spec.dataset).resolve()}"

@@ -36,9 +36,9 @@ from engine.search.contract import (
     Train,
     drive,
 )
-from engine.search.final_test import FinalTestCost
 from engine.search.model_choice import with_objective
 from engine.search.requests import RequestHandler, Requests
+from engine.search.result import FinalTestCost
 from engine.search.scoring import Scoring, Slots
 from engine.search.settings import Control, Recorder, SearchResult, Settings, Trial, make_problem, seed_of
 from engine.search.training import Trainings

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from statistics import fmean, median
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from engine.basics.statistics import mean_interval, paired_interval
-from engine.basics.text import PrintedChange, printed_change
 from engine.records import Candidate, Outcome
+from engine.search.result import ComparedFigures, ModelComparison
 from engine.search.wording import good_enough_sentence
 
 Goal = Literal["score", "cheapest", "fastest", "front"]
@@ -56,44 +56,6 @@ class Objective(BaseModel):
         return self.goal in ("cheapest", "fastest")
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """One candidate's figures on `rows` rows that the best ran too; `low` and `high` bound its difference to the best.
-
-    `models` are the names of the models that answer in place of the run's; `prompt` is the id of the same prompt without
-    them. `likely` bounds the score. A row that `failed` counts as 0, unless all did: then nothing is known of the score.
-    `cost` (US dollars) and `seconds` are those of a row, None where unknown: rows that the call cache answered have no time.
-    So a run that is driven again after it was killed knows the times of fewer rows.
-    """
-
-    candidate: str
-    prompt: str
-    models: tuple[str, ...]
-    score: float
-    likely: tuple[float, float]
-    difference: float
-    low: float
-    high: float
-    cost: float | None
-    seconds: float | None
-    rows: int
-    failed: int
-
-    @property
-    def answered(self) -> bool:
-        """False if every row failed."""
-        return self.failed < self.rows
-
-    @property
-    def printed(self) -> PrintedChange:
-        """The best one's score, its own, and the bounds of the difference as they are printed."""
-        return printed_change(self.score - self.difference, self.score, self.low, self.high)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the figures as JSON-ready values; the score of a candidate whose rows all failed is None."""
-        return {**asdict(self), "models": list(self.models), "score": self.score if self.answered else None}
-
-
 Scored = Mapping[str, tuple[Candidate, Mapping[int, Outcome]]]
 """Candidate's id -> the candidate, and its outcomes by row."""
 
@@ -106,7 +68,7 @@ def add_scores(
     known.update((o.row, o) for o in outcomes if o.row not in known or o.usage.tokens)
 
 
-def figures(scored: Scored, best: str, *, partial: bool = False) -> list[Figures]:
+def figures(scored: Scored, best: str, *, partial: bool = False) -> list[ComparedFigures]:
     """Return the figures of each candidate that ran every row of the best one (`partial`: any of them); the best comes first.
 
     >>> from engine.records import StepState
@@ -124,7 +86,9 @@ def figures(scored: Scored, best: str, *, partial: bool = False) -> list[Figures
     return sorted(found, key=lambda f: f.candidate != best)
 
 
-def _figures(candidate: Candidate, pairs: Sequence[tuple[Outcome, Outcome]], *, is_best: bool) -> Figures:
+def _figures(
+    candidate: Candidate, pairs: Sequence[tuple[Outcome, Outcome]], *, is_best: bool
+) -> ComparedFigures:
     """Return a candidate's figures from its outcomes, each with the best one's of the same row."""
     outcomes = [own for own, _ in pairs]
     differences = [own.score - their.score for own, their in pairs]
@@ -132,7 +96,7 @@ def _figures(candidate: Candidate, pairs: Sequence[tuple[Outcome, Outcome]], *, 
     low, high = (0.0, 0.0) if is_best else paired_interval(differences, binary=binary)
     score = mean_interval([o.score for o in outcomes])
     prompt = replace(candidate, steps={p: replace(s, weights=None) for p, s in candidate.steps.items()})
-    return Figures(
+    return ComparedFigures(
         candidate.id,
         prompt.id,
         _models(candidate),
@@ -160,7 +124,7 @@ def _seconds(outcomes: Sequence[Outcome]) -> float | None:
     return median(times) if times else None
 
 
-def chosen(found: Sequence[Figures], objective: Objective) -> Figures:
+def chosen(found: Sequence[ComparedFigures], objective: Objective) -> ComparedFigures:
     """Return the candidate that an objective asks for among some; the first is the best so far.
 
     For the score, and for the front, another one must surely be better than the best. Otherwise it is the cheapest or
@@ -178,16 +142,16 @@ def chosen(found: Sequence[Figures], objective: Objective) -> Figures:
     return min(known)[-1]
 
 
-def _use(found: Figures, objective: Objective) -> float | None:
+def _use(found: ComparedFigures, objective: Objective) -> float | None:
     return found.cost if objective.goal == "cheapest" else found.seconds
 
 
-def front(found: Sequence[Figures]) -> list[Figures]:
+def front(found: Sequence[ComparedFigures]) -> list[ComparedFigures]:
     """Return the candidates that no other one beats: at least as good in score, price and time, and better in one."""
     return [f for f in found if f.answered and not any(_beats(other, f) for other in found if other.answered)]
 
 
-def _beats(ours: Figures, theirs: Figures) -> bool:
+def _beats(ours: ComparedFigures, theirs: ComparedFigures) -> bool:
     pairs = [(ours.score, theirs.score)]
     for own, other in ((ours.cost, theirs.cost), (ours.seconds, theirs.seconds)):
         if own is not None and other is not None:
@@ -195,24 +159,16 @@ def _beats(ours: Figures, theirs: Figures) -> bool:
     return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
 
 
-def comparison(scored: Scored, best: str, own: str) -> dict[str, Any]:
-    """Return what a run that compared models came to, as JSON-ready values; `own` is the run's own model.
-
-    `figures` are those of all candidates that ran the rows of the best, and of each choice of models without one the figures
-    on the most rows. `front` are the ids of those that none beats. `sentence` and `good_enough`, an id, are those of
-    `good_enough`.
-    """
+def comparison(scored: Scored, best: str, own: str) -> ModelComparison:
+    """Return the comparison of a run's models; `own` is the run's own model."""
     every = figures(scored, best, partial=True)
     whole = [f for f in every if f.rows == every[0].rows]
     compared = {f.models for f in whole}
     others = [f for f in _by_models(every).values() if f.models not in compared]
     sentence, enough = good_enough(scored, best, own)
-    return {
-        "sentence": sentence,
-        "good_enough": enough,
-        "figures": [f.as_dict() for f in (*whole, *others)],
-        "front": [f.candidate for f in front(whole)],
-    }
+    return ModelComparison(
+        sentence, enough, (*whole, *others), tuple(figures.candidate for figures in front(whole))
+    )
 
 
 def good_enough(scored: Scored, best: str, own: str) -> tuple[str, str]:
@@ -239,15 +195,15 @@ def good_enough(scored: Scored, best: str, own: str) -> tuple[str, str]:
     ), cheapest.candidate if cheapest else ""
 
 
-def _by_models(found: Sequence[Figures]) -> dict[tuple[str, ...], Figures]:
+def _by_models(found: Sequence[ComparedFigures]) -> dict[tuple[str, ...], ComparedFigures]:
     """Return the figures of each choice of models: those on the most rows, of these with the highest score."""
-    best: dict[tuple[str, ...], Figures] = {}
+    best: dict[tuple[str, ...], ComparedFigures] = {}
     for one in sorted(found, key=lambda f: (-f.rows, *_by_score(f))):
         best.setdefault(one.models, one)
     return best
 
 
-def _by_score(found: Figures) -> tuple[bool, float, bool, float]:
+def _by_score(found: ComparedFigures) -> tuple[bool, float, bool, float]:
     """Return a sort key: by score, of equal ones the cheaper first, those that never answered last."""
     return not found.answered, -found.score, found.cost is None, found.cost or 0.0
 

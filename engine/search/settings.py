@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.adapters.chat import ChatAdapter
 from engine.basics.text import counted
@@ -32,6 +32,7 @@ from engine.search.contract import Meter, Problem
 from engine.search.events import Event, Split
 from engine.search.freeze import Freeze
 from engine.search.objective import Objective
+from engine.search.result import Stopped
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
@@ -187,9 +188,6 @@ class Trial:
     def rows_total(self) -> int:
         """Rows with an outcome."""
         return len(self.evaluation.outcomes)
-
-
-Stopped = Literal["finished", "budget", "stopped", "failed"]
 
 
 @dataclass(frozen=True)

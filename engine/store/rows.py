@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from engine.errors import RunError
 from engine.records import Candidate, Usage
+from engine.search.result import FinalTestCost, RunResult
 
 Role = Literal["owner", "editor", "viewer"]
 ROLES: tuple[Role, ...] = ("viewer", "editor", "owner")
@@ -110,7 +112,7 @@ class RunRow:
     started_at: float | None
     finished_at: float | None
     estimate: dict[str, Any] | None
-    result: dict[str, Any] | None
+    result: RunResult | None
     calls: int
     cached: int
     input_tokens: int
@@ -140,8 +142,31 @@ class RunRow:
     @property
     def taken(self) -> str:
         """The id of the prompt that its exports hold: the best one, unless another was taken; "" before a result."""
-        result = self.result or {}
-        return str(result.get("taken_candidate") or result.get("best_candidate") or "")
+        return "" if self.result is None else self.result.taken_candidate or self.result.best_candidate
+
+    @property
+    def best(self) -> str:
+        """The id of the best prompt; "" before a result."""
+        return "" if self.result is None else self.result.best_candidate
+
+    @property
+    def start(self) -> str:
+        """The id of the starting prompt; "" before a result."""
+        return "" if self.result is None else self.result.seed_candidate
+
+    def require_result(self) -> RunResult:
+        """Return the run's result. Raises RunError where it has none yet."""
+        if self.result is None:
+            raise RunError(
+                f"The run {self.id!r} has no result yet ({self.state}). Wait for its end, or resume it."
+            )
+        return self.result
+
+    @property
+    def test_cost(self) -> FinalTestCost | None:
+        """Cost of what is left of the final test, while a process works on the run."""
+        cost = (self.estimate or {}).get("final_test")
+        return FinalTestCost(**cost) if cost else None
 
     @property
     def is_over(self) -> bool:

@@ -17,9 +17,9 @@ from dashboard.state.editing.project_file import attached, pack, unpack
 from dashboard.state.models import asked_models, refusal
 from engine.dataset import read_dataset
 from engine.errors import ConfigurationError, RunError, StoreError
+from engine.pipeline.importers.attachments import keep_file
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.pipeline.templates import SAMPLES
-from engine.runs.intake.attachments import keep_file
 from engine.runs.spec import ModelChoice, ProjectDraft, RunSpec
 from engine.runs.trust import agree, wishes
 from engine.runs.worker import work
@@ -102,7 +102,7 @@ def with_pictures(tmp_path):
 
 
 def _saving(project):
-    from dashboard.app_pages.home.projects import save_as_file
+    from dashboard.home.projects import save_as_file
     from dashboard.state import reading
 
     save_as_file(next(p for p in reading.projects() if p.id == project))
