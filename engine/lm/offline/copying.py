@@ -71,7 +71,7 @@ def _most_alike(pieces: Iterable[tuple[str, Signs]], lessons: Iterable[Signs]) -
 
 
 class _Likeness:
-    """How much a piece's signs agree with those of weighted lessons."""
+    """Agreement of a piece's signs with those of weighted lessons."""
 
     def __init__(self, lessons: Iterable[tuple[Signs, float]]) -> None:
         self._weights: dict[tuple[int, str], float] = {}
