@@ -58,7 +58,8 @@ from engine.evaluate import Evaluate as Evaluate, EvaluationResult as Evaluation
 from engine.export.dspy_script import import_dspy as import_dspy, save_dspy as save_dspy
 from engine.export.program import load_program
 from engine.compat.prompter.prompter import Prompter as Prompter
-from engine.lm.base import BaseLM as BaseLM, FallbackLM as FallbackLM
+from engine.lm.base import BaseLM as BaseLM
+from engine.lm.fallback import FallbackLM as FallbackLM
 from engine.lm.cache import configure_cache as configure_cache
 from engine.lm.client import LM as LM
 from engine.lm.embedder import Embedder as Embedder

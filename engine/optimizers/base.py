@@ -21,7 +21,7 @@ from engine.basics.text import percent
 from engine.callbacks import observed
 from engine.errors import ConfigurationError, first_problem
 from engine.metrics.base import any_answer, usable_metric
-from engine.modules.module import as_program
+from engine.modules.function_program import as_program
 from engine.records import Example, whole_trials
 from engine.search.budget import Budget
 from engine.search.contract import Problem, Search

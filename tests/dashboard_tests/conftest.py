@@ -1,4 +1,4 @@
-"""The data folder of a test: a fresh one for each test that asks for it."""
+"""Data folders that tests of the dashboard share."""
 
 from __future__ import annotations
 
@@ -7,14 +7,6 @@ from pathlib import Path
 import pytest
 
 from engine.store.store import Store
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty data folder, with no key in the environment."""
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    return tmp_path
 
 
 @pytest.fixture

@@ -33,8 +33,7 @@ from engine.store.store import Store
 
 
 @pytest.fixture
-def server(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+def server():
     for name, price in PRICES.items():
         set_own_price(name, (price, price))
     with OpenAIServer(of_three) as server:
