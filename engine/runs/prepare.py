@@ -116,15 +116,19 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
             f"The budget of {spec.budget.calls:,} calls is too small: scoring the starting prompt and the final test "
             f"take {needed:,} calls before any search. Allow more calls, or use fewer validation and test rows."
         )
-    left_out = len({problem.row for problem in usable.problems}) - len(bare)
-    rows = counted(left_out, "row is", "rows are")
-    notes = [f"{rows} left out because they cannot be used."] if left_out else []
-    if bare:
-        notes.append(
-            f"{counted(len(bare), 'row')} without an answer: the teacher answers what is trained on."
-        )
+    notes = _row_notes(len({problem.row for problem in usable.problems}) - len(bare), len(bare))
     tuning = Tuning(optimizer.search, settings, split.test, whole_validation=True)
     return Prepared(spec, split, optimizer, tuning, (*notes, *split.notes, *optimizer.check(settings)))
+
+
+def _row_notes(left_out: int, unlabelled: int) -> list[str]:
+    """Return notes on rows that are left out, and on those without an answer."""
+    rows = counted(left_out, "row is", "rows are")
+    notes = [f"{rows} left out because they cannot be used."] if left_out else []
+    if unlabelled:
+        rows = counted(unlabelled, "row")
+        notes.append(f"{rows} without an answer: the teacher answers what is trained on.")
+    return notes
 
 
 def other_models(spec: RunSpec) -> dict[str, BaseLM]:
