@@ -7,7 +7,7 @@ for scripts and notebooks. The dashboard and the search driver only use `context
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -17,7 +17,6 @@ from engine.errors import ConfigurationError, spent_by
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
-    from engine.evaluate.streaming import StreamGate
     from engine.lm.base import BaseLM
     from engine.lm.exchange import Reply, Request
     from engine.modules.assertions import Attempt
@@ -35,6 +34,27 @@ class Middleware(Protocol):
 
     async def __call__(self, lm: Any, request: Request, send: Send) -> Reply:
         """Answer a request, as a rule with `send`, which asks the next layer."""
+
+
+class StepStream(Protocol):
+    """A layer round each step's call when a program is streamed (`engine.evaluate.streaming.StreamGate`)."""
+
+    async def __call__(
+        self, step: object, signature: object, adapter: object, asking: Awaitable[list[dict[str, Any]]]
+    ) -> list[dict[str, Any]]:
+        """Await the step's call and pass its reply to the listeners."""
+
+    def held(self) -> StepStream:
+        """Return a layer whose pieces wait until `release`."""
+
+    def release(self) -> None:
+        """Pass on the pieces that wait."""
+
+    def heard(self) -> frozenset[int]:
+        """Return the listeners that have heard a call, for `again`."""
+
+    def again(self, reason: str, before: frozenset[int], steps: Collection[object]) -> None:
+        """Report that the answers of these steps are given up for a new try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +76,7 @@ class Runtime:
     middleware: tuple[Middleware, ...] = ()
     callbacks: Sequence[Any] = ()
     trace: list[Any] | None = None
-    stream: StreamGate | None = None
+    stream: StepStream | None = None
     attempt: Attempt | None = None
     history: bool = True
     max_history_size: int = 1000

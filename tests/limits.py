@@ -88,7 +88,9 @@ def _imported(tree: ast.Module) -> Iterator[str]:
 def imports_up() -> list[str]:
     """Return the imports from a higher layer, as `importer -> imported`; the layers are those of import-linter."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    (layers,) = (
+        contract["layers"] for contract in contracts if contract["name"] == "Layers import downwards only"
+    )
     depth = {name.strip(): at for at, layer in enumerate(layers) for name in layer.split("|")}
 
     def layer_of(module: str) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from limits import FLAWS, limits, lines_by_package
+
+from engine.public_names import homes
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted([*(ROOT / "engine").rglob("*.py"), *(ROOT / "dashboard").rglob("*.py")])
@@ -160,6 +163,20 @@ def test_no_cycle_is_hidden_in_a_function() -> None:
 
     for module in sorted(edges):
         visit(module, ())
+
+
+def test_the_door_of_pages_holds_what_pages_use() -> None:
+    """Each name in the stub of `dashboard.services` is there, and a page uses it."""
+    used = {
+        alias.name
+        for path in SOURCES
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.ImportFrom) and node.module == "dashboard.services"
+        for alias in node.names
+    }
+    services = importlib.import_module("dashboard.services")
+    assert used == set(homes("dashboard.services"))
+    assert [name for name in sorted(used) if not hasattr(services, name)] == []
 
 
 def test_packages_do_not_grow() -> None:

@@ -23,18 +23,25 @@ from dashboard.results.comparison import (
 )
 from dashboard.results.more_scores import AFTER, missing_rows_offer
 from dashboard.results.record import record_card
+from dashboard.services import (
+    FeedbackRow,
+    Outcome,
+    PlaygroundAnswer,
+    PlaygroundRequest,
+    RunRow,
+    RunSpec,
+    counted,
+    json_value,
+    step_calls,
+    value_text,
+)
 from dashboard.state import candidates, feedback, models, more_scores, playground, reading
 from dashboard.state.candidates import SPLITS, ComparedCandidate
 from dashboard.state.feedback import answer_text
 from dashboard.state.models import asked_models
+from dashboard.state.session import TABLE_ROWS
 from dashboard.state.writing import read_only
 from dashboard.text import distinct, escape_markdown
-from engine.basics.text import counted
-from engine.records import Outcome, json_value, value_text
-from engine.runs.child.playground import PlaygroundAnswer, PlaygroundRequest
-from engine.runs.results.report import step_calls
-from engine.runs.spec import RunSpec
-from engine.store.rows import FeedbackRow, RunRow
 
 
 def _whole_row(
@@ -93,7 +100,7 @@ def _record(
     at = len(answered) - 1
     if at:
         names = list(distinct({c.key: c.name for c, _ in answered}).values())
-        at = ui.choose(
+        at = ui.segments(
             "Whose answer", range(len(names)), default=at, format_func=lambda i: names[i], key="record_of"
         )
     record_card(run, *answered[at], values)
@@ -200,8 +207,8 @@ def _replay(spec: RunSpec, one: ComparedCandidate, values: Mapping[str, object],
             adapter=spec.adapter,
         )
         with st.spinner("Asking again"):
-            found = playground.answer_input(request)[0]
-        st.session_state[f"replayed_{one.key}"] = (values, found)
+            answer_again = playground.answer_input(request)[0]
+        st.session_state[f"replayed_{one.key}"] = (values, answer_again)
         st.rerun()
 
 
@@ -260,7 +267,7 @@ def row_table(
         on_select=_selected,
         selection_mode="single-row",
     )
-    st.session_state["row_table_rows"] = [line.number for line in picked[:MOST_LINES]]
+    TABLE_ROWS.set([line.number for line in picked[:MOST_LINES]])
     more = len(picked) - MOST_LINES
     hidden = f" {counted(more, 'more row')} not shown: narrow the filter." if more > 0 else ""
     wrong_ones = "; of several outputs the wrong ones are shown" if several else ""
@@ -299,7 +306,7 @@ def split_choice(found: Sequence[ComparedCandidate], *, key: str = "compare_spli
 
 def _one_of(there: Sequence[str], key: str) -> str:
     if len(there) > 1:
-        return ui.choose(
+        return ui.segments(
             "Rows",
             there,
             default=there[0],
@@ -317,19 +324,19 @@ def _one_of(there: Sequence[str], key: str) -> str:
 def _filtered(
     lined: Sequence[ComparedRow], values: Mapping[int, Mapping[str, object]], outputs: Sequence[str]
 ) -> Sequence[ComparedRow]:
-    found = counts(lined)
+    row_counts = counts(lined)
     several = bool(lined) and len(lined[0].outcomes) > 1
     options = [
-        f for f in SHOWS if f == "All rows" or (found[f] and (several or f in ("Still wrong", "Failed")))
+        f for f in SHOWS if f == "All rows" or (row_counts[f] and (several or f in ("Still wrong", "Failed")))
     ]
     asked = st.query_params.get(FILTER, "")
     if st.session_state.get("row_filter", options[0]) not in options:
         del st.session_state["row_filter"]
-    which: Show = ui.choose(
+    which: Show = ui.segments(
         "Show",
         options,
         default=next(f for f in (asked, "Only differences", "All rows") if f in options),
-        format_func=lambda f: f"{f} ({found[f]})",
+        format_func=lambda f: f"{f} ({row_counts[f]})",
         key="row_filter",
         # By its name alone: how many rows it lets through may change.
         on_change=ui.callback(lambda: st.query_params.update({FILTER: st.session_state["row_filter"]})),
@@ -353,7 +360,7 @@ def _filtered(
 def _selected() -> None:
     """Write the selected row into the address, so that it can be sent as a link."""
     rows = st.session_state["row_table"]["selection"]["rows"]
-    known = st.session_state.get("row_table_rows", [])
+    known = TABLE_ROWS.get()
     if rows and rows[0] < len(known):
         st.query_params[PARAM] = str(known[rows[0]])
     else:

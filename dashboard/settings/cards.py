@@ -11,21 +11,31 @@ from dashboard.components.forms import model_facts
 from dashboard.components.glossary import explain
 from dashboard.components.share import link_rows
 from dashboard.components.tables import small_table
+from dashboard.services import (
+    PROVIDERS,
+    TUNED_PREFIX,
+    BackendName,
+    LocalServer,
+    ModelChoice,
+    Provider,
+    counted,
+    data_home,
+    find_provider,
+    is_offline,
+    key_variable,
+    local_servers,
+    model_title,
+    price,
+    prices,
+    providers_with_key,
+)
 from dashboard.settings.users import figures
 from dashboard.state import models, reading, users
 from dashboard.state.editing import drafts
 from dashboard.state.models import own_key_variable, title_of, wrong_name
+from dashboard.state.session import KEY_NOTE, MODEL_ADDED
 from dashboard.state.writing import check, read_only
 from dashboard.text import distinct, escape_markdown
-from engine.basics.home import data_home
-from engine.basics.text import counted, price
-from engine.lm import prices
-from engine.lm.choice import PROVIDERS, Provider, find_provider, is_offline, key_variable
-from engine.lm.connection import LocalServer, local_servers, providers_with_key
-from engine.lm.local.sources import model_title
-from engine.lm.tuned import PREFIX
-from engine.runs.spec import ModelChoice
-from engine.search.backends.contract import BackendName
 
 SHOWN = 8
 
@@ -132,7 +142,10 @@ def model_form() -> None:
         if needs_key and not variable:
             variable = own_key_variable(address)
         wrong = _wrong(name, address)
-        if ui.press("Add this model", wrong, key="add_model_button", type="primary", icon="add") and name:
+        if (
+            ui.checked_button("Add this model", wrong, key="add_model_button", type="primary", icon="add")
+            and name
+        ):
             drafts.add_model(
                 ModelChoice(
                     name=name.strip(),
@@ -141,9 +154,9 @@ def model_form() -> None:
                     **details,
                 )
             )
-            st.session_state["model_added"] = True
+            MODEL_ADDED.set(True)
             st.rerun()
-        if st.session_state.pop("model_added", False):
+        if MODEL_ADDED.pop():
             st.toast("Added. Test the connection, then choose it on the Tune page.", icon=":material/check:")
         _hint(find_provider(name) if name and "/" in name else provider, own=bool(address.strip()))
 
@@ -214,12 +227,12 @@ def _hint(provider: Provider | None, *, own: bool) -> None:
 
 
 def _price_form(choice: ModelChoice, key: str) -> None:
-    found = prices.price(choice.name)
-    own = choice.name in prices.own_prices()
+    model_price = prices.price(choice.name)
+    changed_by_user = choice.name in prices.own_prices()
     with st.expander("Price", icon=":material/payments:", key=f"{key}_price"):
         st.caption(
             "In US dollars per million tokens (pieces of words). Estimates, money limits and spending use it."
-            + (" This price is your own." if own else "")
+            + (" This price is your own." if changed_by_user else "")
         )
         with ui.row(f"{key}_price_row", "bottom"):
             given = [
@@ -227,21 +240,23 @@ def _price_form(choice: ModelChoice, key: str) -> None:
                     title,
                     0.0,
                     100_000.0,
-                    round(1e6 * rate, 6) if found else None,
-                    key=f"{key}_price_{side}_{own}",
+                    round(1e6 * rate, 6) if model_price else None,
+                    key=f"{key}_price_{side}_{changed_by_user}",
                     placeholder="not known",
                     format="%.4g",
                     width=150,
                 )
                 for title, side, rate in (
-                    ("Sent", "in", found.input if found else 0.0),
-                    ("Received", "out", found.output if found else 0.0),
+                    ("Sent", "in", model_price.input if model_price else 0.0),
+                    ("Received", "out", model_price.output if model_price else 0.0),
                 )
             ]
             ready = given[0] is not None and given[1] is not None
-            if ui.press("Save price", "" if ready else "Give both prices first.", key=f"{key}_price_save"):
+            if ui.checked_button(
+                "Save price", "" if ready else "Give both prices first.", key=f"{key}_price_save"
+            ):
                 _save(choice.name, (float(given[0] or 0), float(given[1] or 0)))
-            if own and ui.button("Use the usual price", f"{key}_price_usual", type="tertiary"):
+            if changed_by_user and ui.button("Use the usual price", f"{key}_price_usual", type="tertiary"):
                 _save(choice.name, None)
 
 
@@ -281,12 +296,12 @@ def _model(choice: ModelChoice, key: str) -> None:
 
 def tuned_list() -> None:
     """Show the tuned models: what each was made of, and how to serve it; nothing before there is one."""
-    found = reading.tuned()
-    if not found:
+    tuned_models = reading.tuned()
+    if not tuned_models:
         return
     st.markdown("##### Tuned models", help=explain("tuned model"))
-    for record in found:
-        name = f"{PREFIX}{record.name}"
+    for record in tuned_models:
+        name = f"{TUNED_PREFIX}{record.name}"
         with ui.card(f"tuned_{record.name}"):
             with ui.row(f"tuned_{record.name}_head"):
                 st.markdown(f"**{escape_markdown(name, 90)}**", width="content")
@@ -303,23 +318,25 @@ SERVER_TITLES = {"vllm": "vLLM", "sglang": "SGLang", "ollama": "Ollama, with wei
 
 
 def _serving(name: str, key: str) -> None:
-    from engine.lm.local.serving import SERVERS, serving_command
+    from dashboard.services import MODEL_SERVERS, serving_command
 
     with st.expander("Serve it", icon=":material/dns:", key=key), ui.errors_shown():
         st.caption(
             "It answers inside Tuneboard without a server. For other programs, or for speed on a graphics card:"
         )
-        for server in SERVERS:
+        for server in MODEL_SERVERS:
             command = serving_command(name, server)
             st.caption(SERVER_TITLES.get(server, server))
             if server == "ollama":
-                command = f"tuneboard models {name} --merge merged/{name.removeprefix(PREFIX)}\n{command}"
+                command = (
+                    f"tuneboard models {name} --merge merged/{name.removeprefix(TUNED_PREFIX)}\n{command}"
+                )
             st.code(command, language="bash", wrap_lines=True)
 
 
 def _key_form(variable: str, key: str, *, open_now: bool) -> None:
     """Let the user give a key: into the system's keyring where there is one, else for this page only."""
-    from engine.lm.keys import has_keyring
+    from dashboard.services import has_keyring
 
     keyring = users.is_administrator() and has_keyring()  # the keyring's keys are for all users
     with st.expander("API key", icon=":material/key:", expanded=open_now, key=f"{key}_expander"):
@@ -350,16 +367,14 @@ def _key_form(variable: str, key: str, *, open_now: bool) -> None:
 
 
 def _use_key(variable: str, typed: str, keep: bool) -> None:
-    from engine.lm.keys import store_key
+    from dashboard.services import store_key
 
     if not typed.strip():
         st.caption(":orange[:material/pending:] Paste a key first.")
         return
     models.remember(variable, typed)
     if keep and users.is_administrator() and not store_key(variable, typed.strip()):
-        st.session_state["key_note"] = (
-            "This system has no keyring, so the key stays in this page's memory only."
-        )
+        KEY_NOTE.set("This system has no keyring, so the key stays in this page's memory only.")
     st.rerun()
 
 
@@ -380,23 +395,23 @@ GONE = ("A deleted project", "Outside projects")
 def spending_card() -> None:
     """Show every project's calls, tokens and money."""
     names = distinct({p.id: p.name for p in reading.projects(archived=True)})
-    found = reading.spent()
+    totals = reading.spent()
     with ui.card(
         "spending_card",
         "Spent so far",
         "By all runs, also those that were stopped, put away or deleted, and by what pages have asked of models. "
         "Answers that were kept for reuse cost nothing again.",
     ):
-        if not found:
+        if not totals:
             st.caption("Nothing yet: no model was asked.")
             return
-        known = [s.usage.cost for s in found.values() if s.usage.cost is not None]
+        known = [s.usage.cost for s in totals.values() if s.usage.cost is not None]
         st.metric("In total", price(sum(known) if known else None))
-        lines = [(names.get(id_, GONE[id_ == ""]), *figures(one)[1:]) for id_, one in found.items()]
+        lines = [(names.get(id_, GONE[id_ == ""]), *figures(one)[1:]) for id_, one in totals.items()]
         small_table(("Project", "Calls", "Tokens", "Money"), lines[:MOST])
-        if len(found) > MOST:
-            st.caption(f"And {counted(len(found) - MOST, 'project')} that spent less.")
-        unpriced = sum(s.unpriced for s in found.values())
+        if len(totals) > MOST:
+            st.caption(f"And {counted(len(totals) - MOST, 'project')} that spent less.")
+        unpriced = sum(s.unpriced for s in totals.values())
         if unpriced:
             st.caption(
                 f":orange[:material/help:] {counted(unpriced, 'run')} used a model whose price is not known. "
@@ -445,7 +460,7 @@ def backend_card() -> None:
     """Let the user choose where the rows of new runs are answered."""
     chosen = reading.backend()
     with ui.card("backend_card", "Where rows are answered"):
-        ui.pick(
+        ui.select(
             "Where rows are answered",
             BACKEND_TITLES,
             chosen.name,

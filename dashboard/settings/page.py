@@ -16,6 +16,7 @@ from dashboard.settings.cards import (
 from dashboard.settings.limits import limits_card
 from dashboard.settings.users import audit_card, users_card
 from dashboard.state import users
+from dashboard.state.session import KEY_NOTE
 
 ui.page_title(
     "Settings",
@@ -45,6 +46,6 @@ with right:
     links_card()
     if administrator:
         storage_card()
-note = st.session_state.pop("key_note", "")
+note = KEY_NOTE.pop()
 if note:
     st.toast(note, icon=":material/info:")

@@ -21,7 +21,8 @@ from engine.errors import ConfigurationError
 from engine.lm.history import callers
 from engine.lm.middleware import send
 from engine.modules import state
-from engine.modules.module import Answerer, CallRange, Module
+from engine.modules.call_range import CallRange
+from engine.modules.module import Answerer, Module
 from engine.records import Demo, Example, StepState, json_value
 from engine.runtime import current, tracked
 from engine.signature import AnySignature, InputField, OutputField, Signature, ensure_signature
@@ -107,7 +108,7 @@ class Predict(Module):
         """Ask the model and wait for the prediction."""
         if self._plain:  # a subclass's own forward
             return cast(Prediction, super().__call__(*args, **kwargs))
-        prediction: Prediction = loop.run(self._acall(*args, **kwargs))
+        prediction: Prediction = loop.run(self.acall(*args, **kwargs))
         return prediction
 
     async def acall(self, *args: object, **kwargs: object) -> Prediction:

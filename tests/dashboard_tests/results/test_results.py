@@ -120,7 +120,7 @@ def test_feedback_on_an_answer_is_kept_and_shown_on_the_tune_page(tuned):
     project, finished = tuned
     (best,) = [c for c in reading.candidates(finished) if c.id == reading.run(finished).result.best_candidate]
     trial = candidates.whole(reading.run(finished))[best.id]["validation"]
-    with reading.reading() as store:
+    with reading.open_store() as store:
         row = store.trials.outcomes(finished, trial.number)[0].row
     app = open_page(project, finished, "Rows", row=str(row + 2), compare=f"{finished}.{best.id}")
     next(g for g in app.get("button_group") if g.key == "compare_split").set_value("validation").run()
