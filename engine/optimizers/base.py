@@ -19,7 +19,7 @@ from engine import loop, runtime
 from engine.callbacks import observed
 from engine.errors import ConfigurationError, EngineError, RunError, first_problem
 from engine.metrics.base import any_answer, usable_metric
-from engine.modules.module import as_program
+from engine.modules.function_program import as_program
 from engine.records import Evaluation, Example, Usage, whole_trials
 from engine.search.budget import Budget
 from engine.search.contract import Problem, Search
