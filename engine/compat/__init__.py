@@ -5,6 +5,7 @@ DSPy's names for what has another name are at the end of `engine/__init__.pyi`. 
     paths       one table of DSPy's module paths, and the finder that serves them
     arguments   DSPy's arguments that have no effect here, or another name; options of the gepa package
     programs    overrides of a program's `__call__` and `acall`
+    settings    the object `settings`, and DSPy's settings that the engine has no use for
     models      overrides of a model's methods, and responses in the OpenAI form
     datasets    DataLoader and Dataset
     prompter    records from documents under DSPydantic's names (`engine.extraction`)

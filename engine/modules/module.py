@@ -17,11 +17,11 @@ from engine import loop
 from engine.callbacks import observed
 from engine.errors import ConfigurationError
 from engine.lm.history import CallsOf, calling, show
+from engine.lm.usage import tracked
 from engine.modules import state
 from engine.modules.assertions import attempts
 from engine.modules.call_range import CallRange
 from engine.records import Candidate, Example
-from engine.runtime import tracked
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM
