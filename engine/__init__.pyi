@@ -151,11 +151,11 @@ from engine.retrieval.indexes import (
     Embeddings as Embeddings,
     EmbeddingsWithScores as EmbeddingsWithScores,
 )
+from engine.compat.settings import settings as settings
+from engine.lm.usage import track_usage as track_usage
 from engine.runtime import (
     configure as configure,
     context as context,
-    settings as settings,
-    track_usage as track_usage,
 )
 from engine.search.budget import Budget as Budget
 from engine.search.freeze import Freeze as Freeze

@@ -15,7 +15,7 @@ from engine.search.contract import Problem, Search
 
 if TYPE_CHECKING:
     from engine.modules.module import Module
-    from engine.search.settings import SearchResult
+    from engine.search.result import SearchResult
 
 
 _AUTO = {"light": 6, "medium": 12, "heavy": 18}

@@ -26,11 +26,6 @@ from engine.store.store import Store
 pytestmark = pytest.mark.usefixtures("home")
 
 
-@pytest.fixture
-def project():
-    return drafts.project_from_sample(SAMPLES[0])
-
-
 def start(project):
     return open_page("tune", project=project)
 
