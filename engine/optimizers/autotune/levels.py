@@ -1,4 +1,4 @@
-"""Where new levels of Autotune's factors come from: proposed rules, rows and solved runs, reasoning, models, layouts."""
+"""New levels of Autotune's factors: proposed rules, rows and solved runs, reasoning, models, layouts."""
 
 from __future__ import annotations
 
