@@ -26,7 +26,6 @@ KINDS: dict[str, str] = {
     "tools": "Use tools",
     "steps": "Several steps",
 }
-SECONDS = 60
 
 
 def kinds_of(spec: PipelineSpec) -> tuple[str, ...]:

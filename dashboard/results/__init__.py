@@ -5,7 +5,8 @@ overview           the result on top, its views in tabs
 hero               what the run came to, and the prompt that is taken
 compare            the prompts to compare
 comparison         prompts over the same rows: better, worse, why wrong
-rows               the rows compared, and one row whole
+rows               the rows compared
+whole_row          one row: answers, costs, messages, feedback
 record             a row whose answer is a record
 fields             scores by field
 labels             scores by label, and the confusion matrix

@@ -1,7 +1,10 @@
 """Settings: models, keys, prices, users, storage.
 
-page     the page
-cards    models with keys and prices, local models, spending, storage
-limits   limits of the data folder for all its users
-users    the users of the server
+page           the page
+model_list     models with price, key and test; tuned models
+model_form     the form to add a model
+found_models   models found on this machine
+machine        spending, storage, links, where runs work
+limits         limits of the data folder for all its users
+users          the users of the server
 """

@@ -5,16 +5,20 @@ The key of a widget is written where the widget is drawn. What is to survive a c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
-
-import streamlit as st
 
 if TYPE_CHECKING:
     from engine.pipeline.importers.document_batch import ImportProblem
 
 _Value = TypeVar("_Value")
+
+
+def _session() -> MutableMapping[Any, Any]:
+    import streamlit as st  # here: starting a run imports this module, and no Streamlit
+
+    return st.session_state
 
 
 @dataclass(frozen=True)
@@ -30,16 +34,16 @@ class SessionValue(Generic[_Value]):
 
     def get(self, *ids: object) -> _Value:
         """Return the value, the default before it is set."""
-        value: _Value = st.session_state.get(self.key(*ids), self.default)
+        value: _Value = _session().get(self.key(*ids), self.default)
         return value
 
     def set(self, value: _Value, *ids: object) -> None:
         """Hold a value."""
-        st.session_state[self.key(*ids)] = value
+        _session()[self.key(*ids)] = value
 
     def pop(self, *ids: object) -> _Value:
         """Return the value and forget it."""
-        value: _Value = st.session_state.pop(self.key(*ids), self.default)
+        value: _Value = _session().pop(self.key(*ids), self.default)
         return value
 
 

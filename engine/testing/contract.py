@@ -28,7 +28,8 @@ from engine.search.contract import Keep, Problem, Propose, Score, Train, relay
 from engine.search.driver import Driver
 from engine.search.events import CandidateFound, Event
 from engine.search.freeze import Freeze, Part, demo_key
-from engine.search.settings import Control, SearchResult, Settings, Stop
+from engine.search.result import SearchResult
+from engine.search.settings import Control, Settings, Stop
 from engine.testing.training import LookupTrainer
 
 _LABELS = ("red", "green", "blue")
