@@ -31,12 +31,21 @@ from engine.adapters.plan import (
     thoughts_of,
     values_of,
 )
+from engine.adapters.repair import (
+    ASKED,
+    ASKED_TOO,
+    CUT_OFF,
+    REASONS,
+    feedback_turns,
+    with_beginning,
+    with_sentence,
+)
 from engine.adapters.values import format_value, revived
 from engine.errors import AdapterParseError, ConfigurationError, InvalidRequestError
 from engine.signature.types.textual import Citations, Reasoning
 
 if TYPE_CHECKING:
-    from engine.lm.base import BaseLM, Choice, Message, Reply, Request
+    from engine.lm.base import BaseLM, Choice, Reply, Request
     from engine.signature import Signature
 
     Call = Callable[[BaseLM, Request], Awaitable[Reply]]
@@ -291,12 +300,12 @@ class Adapter:
             error = again
         other = self.fallback()
         if other is None:
-            raise _with(_quoted(error), ASKED.format(times=asked) if asked > 1 else "")
+            raise with_sentence(with_beginning(error), ASKED.format(times=asked) if asked > 1 else "")
         plain = {k: v for k, v in params.items() if k != "n"}
         try:
             return await other.ask(call, lm, plain, signature, demos, inputs, rollout_id)
         except AdapterParseError as last:
-            raise _with(error, ASKED_TOO.format(times=asked + 1, problem=last)) from None
+            raise with_sentence(error, ASKED_TOO.format(times=asked + 1, problem=last)) from None
 
     async def values(self, exchange: Exchange, choice: Choice) -> dict[str, Any]:
         """Return the typed outputs of one completion. Raises AdapterParseError."""
@@ -333,7 +342,7 @@ class Adapter:
             except AdapterParseError as error:
                 error.adapter_name = error.adapter_name or type(self).__name__
                 error.signature = error.signature or exchange.signature
-                first = first or _with(error, REASONS.get(choice.finish_reason or "", ""))
+                first = first or with_sentence(error, REASONS.get(choice.finish_reason or "", ""))
         if values:
             return values, None
         return [], first or AdapterParseError("The reply has no completions.")
@@ -357,60 +366,8 @@ def _marks_of(marks: tuple[str, str], name: str) -> tuple[str, str]:
     return marks[0].format(name=name), marks[1].format(name=name)
 
 
-def _with(error: AdapterParseError, sentence: str) -> AdapterParseError:
-    """Return the error with one more sentence."""
-    if not sentence:
-        return error
-    longer = AdapterParseError(f"{error} {sentence}", reply=error.reply, found=error.found)
-    longer.adapter_name, longer.signature = error.adapter_name, error.signature
-    return longer
-
-
-def _quoted(error: AdapterParseError) -> AdapterParseError:
-    """Return the error of a reply without any of the fields with how the reply begins: a refusal is seen as one."""
-    reply = " ".join(error.reply.split())
-    if error.found or not error.reply.strip() or not str(error).startswith(NOTHING_FOUND):
-        return error
-    return _with(
-        error, BEGINS.format(text=reply if len(reply) <= SHORT_QUOTE else f"{reply[:SHORT_QUOTE]} ...")
-    )
-
-
-def feedback_turns(reply: str, problem: str) -> list[Message]:
-    """Return the turns that send an unreadable reply back with what is wrong with it."""
-    if len(reply) > LONGEST_QUOTE:
-        half = LONGEST_QUOTE // 2
-        reply = f"{reply[:half]}\n... ({len(reply) - 2 * half} characters left out) ...\n{reply[-half:]}"
-    return [
-        # Providers refuse an assistant's turn without text.
-        {"role": "assistant", "content": reply if reply.strip() else EMPTY},
-        {"role": "user", "content": FEEDBACK.format(problem=problem)},
-    ]
-
-
 SAVED = ("use_json_adapter_fallback", "retries", "use_native_function_calling", "parallel_tool_calls")
 """Settings that a saved step keeps."""
 
-LONGEST_QUOTE = 8000
-"""Characters of an unreadable reply that are sent back with the error."""
-
-SHORT_QUOTE = 80
-"""Characters of such a reply that stand in the error of a row."""
-
-NOTHING_FOUND = ("The reply has no ", "The reply holds no ")
-BEGINS = "It begins: {text!r}."
-
-# Prompts. The offline model finds the parts of a prompt by these leads and those of `pieces`, so they are named.
-
 NOT_SUPPLIED = "(not supplied in this example)"
-EMPTY = "(nothing)"
-FEEDBACK = """\
-Your last answer could not be used. {problem}
-
-Answer the same task again, with every output field, in exactly the layout you were given and nothing else."""
-ASKED = "Asked {times} times."
-ASKED_TOO = "Asked {times} times, the last time for JSON: {problem}"
-CUT_OFF = "The reply was cut off at the token limit: raise max_tokens."
-REFUSED = "The model refused to answer."
-REASONS = {"length": CUT_OFF, "refusal": REFUSED, "content_filter": REFUSED}
-"""A completion's finish reason -> what it says of a reply that cannot be read."""
+"""Text of an absent output in a demonstration."""

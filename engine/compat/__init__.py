@@ -75,7 +75,7 @@ def _names_in(package: str) -> Callable[[str], object]:
 
 _EXTENSIONS = {
     "engine.lm.base": ("completion", "engine.compat.models"),
-    "engine.adapters.base": ("REASONS", "engine.compat.adapters"),
+    "engine.adapters.base": ("NOT_SUPPLIED", "engine.compat.adapters"),
     "engine.modules.predict": ("ChainOfThought", "engine.compat.programs"),
 }
 """Modules with base classes -> the last name they define, and the module whose `install` gives them DSPy's methods."""
