@@ -26,6 +26,7 @@ from dashboard.state.editing.drafts import state_of
 from dashboard.state.feedback import answer_text, grade_key
 from dashboard.state.models import asked_models, title_of
 from dashboard.state.playground import Preview
+from dashboard.state.session import SessionValue
 from dashboard.text import escape_markdown
 
 
@@ -61,9 +62,12 @@ def _refusal(page: ProjectPage) -> str:
     )
 
 
+PREVIEW: SessionValue[Preview | None] = SessionValue("preview", None)
+
+
 def shown_of(page: ProjectPage) -> Preview | None:
     """Return what the last try came to; None where the task or the model has changed since."""
-    shown: Preview | None = st.session_state.get(f"preview_{page.id}")
+    shown = PREVIEW.get(page.id)
     return shown if shown is not None and shown.task == state_of(page.draft, "answers") else None
 
 
@@ -78,7 +82,7 @@ def _ask(page: ProjectPage, number: int, *, again: Preview | None = None) -> Non
             answers = {row: a for row, a in known.answers.items() if row in rows}
         outcomes = playground.answer_rows(page.draft, rows, answers)
         stamps = state_of(page.draft, "answers"), state_of(page.draft, "metric")
-        st.session_state[f"preview_{page.id}"] = Preview(outcomes, rows, *stamps)
+        PREVIEW.set(Preview(outcomes, rows, *stamps), page.id)
 
 
 def _preview_table(page: ProjectPage, shown: Preview) -> None:

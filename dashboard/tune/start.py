@@ -32,6 +32,7 @@ from dashboard.state import feedback, history, launching, models, reading
 from dashboard.state.editing import records
 from dashboard.state.editing.examples import split_of
 from dashboard.state.models import asked_models, models_of_steps
+from dashboard.state.session import SessionValue
 from dashboard.text import distinct, escape_markdown
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ OTHERS = {
 """The models of a draft next to the answering one: field -> what its model does, and more about it."""
 
 SAME = "The same model"
+
+SHOWN_SETTINGS: SessionValue[tuple[RunSpec, Estimate] | None] = SessionValue("start_shown", None)
+"""Run and estimate that the page showed when its button was drawn: what is started equals them."""
 
 
 def model_picker(page: ProjectPage) -> None:
@@ -243,12 +247,12 @@ def start_card(page: ProjectPage, *, planned: bool) -> Estimate | None:
                 st.caption(
                     f":blue[:material/monitoring:] {others}; this one begins as soon as it has a place."
                 )
-        shown = st.session_state.pop(f"start_shown_{page.id}", None)
+        shown = SHOWN_SETTINGS.pop(page.id)
         if pressed and shown is not None:
             _start(page, shown, (spec, found))
         ui.problem_line(f"start_problem_{page.id}")
         if spec is not None and found is not None and not reason:
-            st.session_state[f"start_shown_{page.id}"] = (spec, found)
+            SHOWN_SETTINGS.set((spec, found), page.id)
     return found
 
 

@@ -4,6 +4,7 @@ DSPy's names for what has another name are at the end of `engine/__init__.pyi`. 
 
     paths       one table of DSPy's module paths, and the finder that serves them
     arguments   DSPy's arguments that have no effect here, or another name; options of the gepa package
+    adapters    overrides of an adapter's call and of the pieces of its prompt
     programs    overrides of a program's `__call__` and `acall`
     settings    the object `settings`, and DSPy's settings that the engine has no use for
     models      overrides of a model's methods, and responses in the OpenAI form
@@ -74,6 +75,7 @@ def _names_in(package: str) -> Callable[[str], object]:
 
 _EXTENSIONS = {
     "engine.lm.base": ("completion", "engine.compat.models"),
+    "engine.adapters.base": ("NOT_SUPPLIED", "engine.compat.adapters"),
     "engine.modules.predict": ("ChainOfThought", "engine.compat.programs"),
 }
 """Modules with base classes -> the last name they define, and the module whose `install` gives them DSPy's methods."""
