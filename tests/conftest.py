@@ -44,6 +44,21 @@ def no_endpoint_is_known() -> None:
         limits._limiters.clear()
 
 
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty data folder, with no key in the environment."""
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def key(home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A key in the environment, and an empty data folder, where it must never be written."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-never-stored")
+    return "sk-test-never-stored"
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int | None:
     """Return what `-n auto` means: one more than the cores that are ours, as tests wait for servers and processes too.

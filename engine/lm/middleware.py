@@ -3,7 +3,7 @@
     `send`, for every model:
         reported       callbacks hear of the start and the end (`engine.callbacks`)
         the context's  `Runtime.middleware`: replies noted, samples numbered, the budget of a search
-        `BaseLM.answer`, the class's own `acall` or `__call__`, or `BaseLM.complete`, which a model of your own defines
+        `BaseLM.answer`, which asks `BaseLM.complete`, which a model of your own defines
     `IN_LM`, inside `LM.complete`:
         recorded       the history of the last calls
         cached         a kept reply, or the next layers and the reply kept
@@ -21,11 +21,11 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tenacity import (
     AsyncRetrying,
@@ -42,10 +42,9 @@ from engine.errors import (
     LMTimeoutError,
     RateLimitedError,
     SilentEndpointError,
-    spent_by,
 )
 from engine.lm import history, speeds
-from engine.lm.exchange import Choice, Reply, Request, priced
+from engine.lm.exchange import Reply, Request, priced
 from engine.lm.keys import without_secrets
 from engine.lm.limits import SILENT_REQUESTS, limiter_for
 from engine.lm.transports.failures import blank, silent
@@ -62,12 +61,8 @@ if TYPE_CHECKING:
 async def send(lm: BaseLM, request: Request, last: Send | None = None) -> Reply:
     """Answer a request by way of all layers, as programs do: it is reported, and counts against the budget in force.
 
-    What a model's own method asks belongs to that method's call, which has passed the context's layers already: only those
-    that the method itself has added go round it.
+    `last` is what asks the model where that is not `BaseLM.answer`.
     """
-    inside = running_call()
-    if inside is not None:
-        return await inside.asked(lm, request, last or answer, reported)
     layers = current().middleware
     if hooks.listeners(lm):  # otherwise the call does not pay for a layer that has nothing to do
         layers = (reported, *layers)
@@ -82,13 +77,8 @@ def chained(layers: Sequence[Middleware], last: Send) -> Send:
 
 
 def answer(lm: BaseLM, request: Request) -> Awaitable[Reply]:
-    """Have the model itself answer, by its class's own call where it has one."""
+    """Have the model itself answer."""
     return lm.answer(request)
-
-
-def complete(lm: BaseLM, request: Request) -> Awaitable[Reply]:
-    """Have the model answer to its own call's super()."""
-    return lm.complete(request)
 
 
 async def reported(lm: BaseLM, request: Request, send: Send) -> Reply:
@@ -103,83 +93,6 @@ async def reported(lm: BaseLM, request: Request, send: Send) -> Reply:
         reply = await send(lm, request)
         note(Texts(reply))
         return reply
-
-
-# Calls inside a model's own method
-
-
-@dataclass(eq=False, slots=True)
-class OwnCall:
-    """A call of a method that a model's class defines, and the replies that came inside it: the method's usage.
-
-    `layers` are those in force when it began; `ended` says that what its tasks ask from now on is no longer part of it.
-    """
-
-    lm: BaseLM
-    replies: list[Reply] = field(default_factory=list)
-    layers: tuple[Middleware, ...] = field(default_factory=lambda: current().middleware)
-    ended: bool = False
-
-    def asked(
-        self, lm: BaseLM, request: Request, last: Send, *first: Middleware
-    ) -> Coroutine[Any, Any, Reply]:
-        """Ask a model inside this call, by way of `first` and of the layers that were added since it began."""
-        added = [layer for layer in current().middleware if layer not in self.layers]
-        return self.noted(chained((*first, *added), last)(lm, request))
-
-    async def noted(self, work: Awaitable[Reply]) -> Reply:
-        """Await a reply that belongs to this call; one that fails counts as a call."""
-        try:
-            reply = await work
-        except Exception as error:
-            spent = spent_by(error)
-            if spent is not None or isinstance(error, LMError):
-                self.replies.append(spent or Reply((), Usage(calls=1)))
-            raise
-        self.replies.append(reply)
-        return reply
-
-    def failed(self, error: Exception) -> None:
-        """Put on an error what the answers inside this call have cost."""
-        paid = [reply for reply in self.replies if not reply.cached]
-        if any(reply.choices or reply.usage.tokens for reply in paid):
-            vars(error)["spent"] = Reply((), sum((reply.usage for reply in paid), Usage()))
-
-    def reply(self, found: Reply) -> Reply:
-        """Return what the method made, with the usage of the replies inside it and what it left as it was of the last one."""
-        if not self.replies:
-            return found
-        last = self.replies[-1]
-        paid = [reply for reply in self.replies if not reply.cached]
-        one = len(self.replies) == 1
-        return replace(
-            last,
-            choices=tuple(map(_with_details, found.choices, (*last.choices, *found.choices))),
-            usage=sum((reply.usage for reply in paid or self.replies), Usage()),
-            seconds=sum(reply.seconds for reply in self.replies),
-            cached=not paid,
-            key=last.key if one else "",
-            payer=last.payer if one else None,
-        )
-
-
-own_call: ContextVar[OwnCall | None] = ContextVar("engine_lm_own_call", default=None)
-"""The call of a model's own method that this code was started in. Calls inside it pass no layer of the context again."""
-
-
-def running_call() -> OwnCall | None:
-    """Return the call of a model's own method that this code is part of, or None where there is none or it has ended."""
-    inside = own_call.get()
-    return None if inside is None or inside.ended else inside
-
-
-def _with_details(found: Choice, last: Choice) -> Choice:
-    """Return the model's own completion where the method left its text as it was."""
-    return (
-        last
-        if last.text == found.text
-        else replace(found, finish_reason=found.finish_reason or last.finish_reason)
-    )
 
 
 class Texts(list[str]):

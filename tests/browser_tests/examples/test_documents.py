@@ -38,7 +38,7 @@ def start(page: Page, file: Path) -> None:
     expect(page.get_by_text("Is this what you mean?")).to_be_visible()
     shoot(page, "documents_review")
     to_page(page, "examples")
-    expect(page.locator(".st-key-pile_problems")).to_contain_text("1 file has a problem")
+    expect(page.locator(".st-key-import_problems")).to_contain_text("1 file has a problem")
     settled(page)
 
 

@@ -9,13 +9,13 @@ import zipfile
 import pytest
 from support.pages.page_frame import open_page, said, stored_draft
 
-from dashboard.components.document_view import record_rows, viewer_data
+from dashboard.components.document import record_rows, viewer_data
 from dashboard.state import reading
 from dashboard.state.editing import drafts, examples, records, starting
 from engine.errors import DatasetError
+from engine.pipeline.importers.attachments import GivenFile
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.pipeline.templates import SAMPLES
-from engine.runs.intake.attachments import BroughtFile
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -57,9 +57,9 @@ def bills(number: int = 12) -> str:
         for n in range(number)
     ]
     files = [
-        BroughtFile(f"bill-{n}.txt", f"Bill B-{n}\nTotal {n}.50 EUR\fTea {n}".encode()) for n in range(number)
+        GivenFile(f"bill-{n}.txt", f"Bill B-{n}\nTotal {n}.50 EUR\fTea {n}".encode()) for n in range(number)
     ]
-    records.take_pile(project, [*files, BroughtFile("answers.json", json.dumps(answers).encode())])
+    records.import_documents(project, [*files, GivenFile("answers.json", json.dumps(answers).encode())])
     return project
 
 
@@ -90,8 +90,8 @@ def test_answers_are_corrected_in_place_by_path_and_undone():
 
 def test_documents_without_answers_get_columns_for_them_once_their_fields_are_named():
     project = drafts.create_project(drafts.UNTITLED)
-    files = [BroughtFile(f"bill-{n}.txt", f"Bill B-{n}\nTotal {n}.50 EUR".encode()) for n in range(12)]
-    records.take_pile(project, files)
+    files = [GivenFile(f"bill-{n}.txt", f"Bill B-{n}\nTotal {n}.50 EUR".encode()) for n in range(12)]
+    records.import_documents(project, files)
     app = open_page("examples", project=project)
     assert "The record has no fields yet" in said(app)
     app.session_state["example_tabs"] = "One by one"
@@ -165,10 +165,9 @@ def test_texts_and_pictures_in_one_pile_are_all_files_of_the_task():
     project = drafts.create_project(drafts.UNTITLED)
     answers = [{"file": f"bill-{n}.{('txt', 'png')[n % 2]}", "number": f"B-{n}"} for n in range(12)]
     files = [
-        BroughtFile(one["file"], f"Bill B-{n}".encode() if n % 2 == 0 else PNG)
-        for n, one in enumerate(answers)
+        GivenFile(one["file"], f"Bill B-{n}".encode() if n % 2 == 0 else PNG) for n, one in enumerate(answers)
     ]
-    records.take_pile(project, [*files, BroughtFile("answers.json", json.dumps(answers).encode())])
+    records.import_documents(project, [*files, GivenFile("answers.json", json.dumps(answers).encode())])
     draft = stored_draft(project)
     table = reading.dataset(draft.dataset)
     assert draft.mapping["document"] == "file"
@@ -193,10 +192,10 @@ def test_documents_become_rows_of_the_task_that_a_project_has():
     spec = PipelineSpec(steps=(step,))
     drafts.update(project, pipeline=spec)
     answers = [{"file": f"{n}.png", "animal": "cat"} for n in range(3)]
-    files = [BroughtFile(f"{n}.png", PNG + bytes([n])) for n in range(3)]
+    files = [GivenFile(f"{n}.png", PNG + bytes([n])) for n in range(3)]
     open_page("examples", project=project)
     assert not starting.bring_rows(
-        project, "", [*files, BroughtFile("answers.json", json.dumps(answers).encode())]
+        project, "", [*files, GivenFile("answers.json", json.dumps(answers).encode())]
     )
     draft = stored_draft(project)
     assert draft.pipeline == spec
@@ -210,8 +209,8 @@ def test_more_documents_are_added_to_those_that_are_there():
     answer = {"file": "bill-12", "number": "B-12", "total": 12.5}
     open_page("examples", project=project)
     more = [
-        BroughtFile("bill-12.txt", b"Bill B-12"),
-        BroughtFile("answers.json", json.dumps([answer]).encode()),
+        GivenFile("bill-12.txt", b"Bill B-12"),
+        GivenFile("answers.json", json.dumps([answer]).encode()),
     ]
     rows, left = starting.rows_to_add(project, "", more)
     assert (rows[0]["name"], rows[0]["correct_number"], left) == ("bill-12.txt", "B-12", [])
@@ -221,8 +220,8 @@ def test_a_text_or_a_whole_project_in_the_box_for_rows_is_refused_with_what_to_d
     project = bills()
     open_page("examples", project=project)
     with pytest.raises(DatasetError, match=r"'task.py' holds no rows. Bring a table"):
-        starting.bring_rows(project, "", [BroughtFile("task.py", b"import dspy")])
+        starting.bring_rows(project, "", [GivenFile("task.py", b"import dspy")])
     with pytest.raises(DatasetError, match="has a task already"):
-        starting.bring_rows(project, "Sort it: {{mail}}", [BroughtFile("rows.csv", b"a,b\n1,2\n")])
+        starting.bring_rows(project, "Sort it: {{mail}}", [GivenFile("rows.csv", b"a,b\n1,2\n")])
     with pytest.raises(DatasetError, match="old Excel file"):
-        starting.bring_rows(project, "", [BroughtFile("rows.xls", b"\xd0\xcf\x11\xe0" + bytes(600))])
+        starting.bring_rows(project, "", [GivenFile("rows.xls", b"\xd0\xcf\x11\xe0" + bytes(600))])

@@ -236,7 +236,7 @@ def test_the_offline_model_says_why_it_writes_no_rows():
 def test_pictures_become_rows_of_an_image_task(home):
     from dashboard.state.editing.starting import with_attachments
     from engine.dataset import profile
-    from engine.runs.intake.attachments import keep_file
+    from engine.pipeline.importers.attachments import keep_file
 
     png = bytes.fromhex(
         "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"

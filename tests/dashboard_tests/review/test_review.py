@@ -12,9 +12,9 @@ from dashboard.state import reading
 from dashboard.state.editing import drafts, starting
 from engine.export.program import program_file, to_text
 from engine.pipeline.build import build_program
+from engine.pipeline.importers.attachments import GivenFile
 from engine.pipeline.importers.task import import_task
 from engine.pipeline.spec import PipelineSpec
-from engine.runs.intake.attachments import BroughtFile
 from engine.runs.spec import ModelChoice
 
 ROWS = "mail,team\n" + "".join(
@@ -86,7 +86,7 @@ def test_markup_in_what_is_brought_stays_text():
 
 
 def test_documents_with_a_class_become_records():
-    files = [BroughtFile(f"{i}.txt", f"Bill {i} of 5 euros".encode()) for i in range(4)]
+    files = [GivenFile(f"{i}.txt", f"Bill {i} of 5 euros".encode()) for i in range(4)]
     open_page()
     project = starting.start_project("class Bill(BaseModel):\n    euros: float", files)
     spec = stored_draft(project).pipeline
@@ -102,7 +102,7 @@ def test_an_exported_program_starts_a_project_with_its_tuned_instruction():
     tuned = build_program(spec).candidate().with_step("answer", instructions="Tuned words.")
     text = to_text(program_file(spec, tuned))
     open_page()
-    project = starting.start_project("", [BroughtFile("program.json", text.encode())])
+    project = starting.start_project("", [GivenFile("program.json", text.encode())])
     assert stored_draft(project).pipeline.outputs[0].choices == ("a", "b")
     assert stored_draft(project).pipeline.steps[0].instructions == "Tuned words."
 
@@ -111,7 +111,7 @@ def test_files_that_fail_leave_no_project():
     open_page()
     before = len(reading.projects())
     with pytest.raises(Exception, match="no document"):
-        starting.start_project("", [BroughtFile("broken.zip", b"PK\3\4nothing")])
+        starting.start_project("", [GivenFile("broken.zip", b"PK\3\4nothing")])
     assert len(reading.projects()) == before
 
 

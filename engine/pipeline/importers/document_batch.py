@@ -1,43 +1,28 @@
-"""A pile of documents with right answers -> a table of examples and the task that reads records out of them.
+"""Documents and their right answers out of files, some of them archives.
 
-The pile is files, some of them archives; the answers are a table, a JSON file, or one JSON file next to each document.
-What cannot be used is one sentence, and the rest goes on. A page has it done by the short-lived process, which is limited
-in time and memory (`take_pile`). It knows no pages and no models.
+The answers are a table, a JSON file, or one JSON file next to each document. An unusable file is a problem with a message,
+and the rest goes on.
 """
 
 from __future__ import annotations
 
-import datetime
-import decimal
 import io
 import json
 import lzma
-import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
-from pydantic import BaseModel
-
-from engine.basics.children import limit_memory
 from engine.basics.text import counted, first_of
 from engine.basics.value_parsing import Convention, convention_of, plain_numbers
 from engine.dataset import ColumnProfile, profile, read_dataset
 from engine.dataset.documents import read_document
-from engine.dataset.structured import cell_text
-from engine.dataset.table import csv_bytes
 from engine.errors import DatasetError, EngineError
-from engine.pipeline.check import usable_name
-from engine.pipeline.importers.step import Imported
-from engine.pipeline.importers.task import import_task
-from engine.pipeline.records import DATE, infer_fields, paths, renamed
-from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
-from engine.runs.intake.attachments import LARGEST, TEXT, BroughtFile, keep_file
-from engine.runs.spec import Frozen, Named, ProjectDraft
+from engine.pipeline.importers.attachments import LARGEST, GivenFile, keep_file
 
 Json = dict[str, Any]
 
@@ -45,19 +30,11 @@ MOST_FILES = 5000
 MOST_UNPACKED = 500 * 2**20
 """Bytes of all archives' files together."""
 
-MOST_MEMORY = 3 * 2**30
-"""Bytes of memory in which a pile is read."""
-
 ANSWERS = (".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".parquet")
-NAME, FILE, DOCUMENT = "name", "file", "document"
-ANSWER = "correct_"
-"""Beginning of the columns of right answers."""
-
-INSTRUCTIONS = "Read the document and fill in the record."
 
 
 @dataclass(frozen=True, slots=True)
-class PileProblem:
+class ImportProblem:
     """Something that cannot be used: the file, and why."""
 
     file: str
@@ -65,7 +42,7 @@ class PileProblem:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class BatchDocument:
     """One document ready for the table: its name, the name under which its file is kept ("": a text), and its text."""
 
     name: str
@@ -74,12 +51,12 @@ class Page:
 
 
 @dataclass
-class Pile:
-    """Documents and answers of a pile. `answers` is the place of a document -> its right answer."""
+class DocumentBatch:
+    """Documents and answers of a batch. `answers` is the place of a document -> its right answer."""
 
-    documents: list[Page] = field(default_factory=list)
+    documents: list[BatchDocument] = field(default_factory=list)
     answers: dict[int, Json] = field(default_factory=dict)
-    problems: list[PileProblem] = field(default_factory=list)
+    problems: list[ImportProblem] = field(default_factory=list)
 
     @property
     def has_text(self) -> bool:
@@ -87,35 +64,35 @@ class Pile:
         return all(one.text.strip() for one in self.documents)
 
 
-def read_pile(files: Iterable[BroughtFile]) -> Pile:
+def document_batch(files: Iterable[GivenFile]) -> DocumentBatch:
     """Return the documents and answers in some files. Raises DatasetError where there is no document."""
-    pile = Pile()
-    sources: list[BroughtFile] = []
-    for one in _unpacked(files, pile.problems):
+    batch = DocumentBatch()
+    sources: list[GivenFile] = []
+    for one in _unpacked(files, batch.problems):
         if not PurePosixPath(one.name).name:
-            pile.problems.append(PileProblem(one.name, "It has no name. Give it one."))
+            batch.problems.append(ImportProblem(one.name, "It has no name. Give it one."))
             continue
         ending = PurePosixPath(one.name).suffix.lower()
         if ending in ANSWERS:
             sources.append(one)
             continue
         try:
-            pile.documents.append(read_file(one))
+            batch.documents.append(read_file(one))
         except DatasetError as error:
-            pile.problems.append(PileProblem(one.name, str(error)))
-    if not pile.documents:
-        first = f" {pile.problems[0].sentence}" if pile.problems else ""
+            batch.problems.append(ImportProblem(one.name, str(error)))
+    if not batch.documents:
+        first = f" {batch.problems[0].sentence}" if batch.problems else ""
         raise DatasetError(f"There is no document that can be read. Choose texts, pictures or PDFs.{first}")
-    places = _places(pile.documents)
+    places = _places(batch.documents)
     for source in sources:
         try:
-            _take_answers(source, places, pile)
+            _take_answers(source, places, batch)
         except EngineError as error:
-            pile.problems.append(PileProblem(source.name, str(error)))
-    return pile
+            batch.problems.append(ImportProblem(source.name, str(error)))
+    return batch
 
 
-def _unpacked(files: Iterable[BroughtFile], problems: list[PileProblem]) -> Iterator[BroughtFile]:
+def _unpacked(files: Iterable[GivenFile], problems: list[ImportProblem]) -> Iterator[GivenFile]:
     """Iterate over files, those in archives in their place."""
     number, left = 0, MOST_UNPACKED
     for one in files:
@@ -126,12 +103,12 @@ def _unpacked(files: Iterable[BroughtFile], problems: list[PileProblem]) -> Iter
             number += 1
             left -= len(found.content) if packed else 0
             if number > MOST_FILES:
-                problems.append(PileProblem(one.name, f"Only the first {MOST_FILES:,} files were read."))
+                problems.append(ImportProblem(one.name, f"Only the first {MOST_FILES:,} files were read."))
                 return
             yield found
 
 
-def _archive(archive: BroughtFile, left: int, problems: list[PileProblem]) -> Iterator[BroughtFile]:
+def _archive(archive: GivenFile, left: int, problems: list[ImportProblem]) -> Iterator[GivenFile]:
     """Iterate over an archive's files, `left` bytes of them; one that is damaged leaves the others."""
     try:
         with zipfile.ZipFile(io.BytesIO(archive.content)) as opened:
@@ -139,26 +116,28 @@ def _archive(archive: BroughtFile, left: int, problems: list[PileProblem]) -> It
             for info in islice(shown, MOST_FILES + 1):
                 path = _path_of(info)
                 if info.flag_bits & 1:
-                    problems.append(PileProblem(str(path), "It is locked with a password. Unlock it first."))
+                    problems.append(
+                        ImportProblem(str(path), "It is locked with a password. Unlock it first.")
+                    )
                     continue
                 if info.file_size > min(left, 10 * LARGEST):
-                    problems.append(PileProblem(str(path), "It is too large to be unpacked here."))
+                    problems.append(ImportProblem(str(path), "It is too large to be unpacked here."))
                     continue
                 if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                     # Others are unpacked as a whole before their size is looked at.
                     problems.append(
-                        PileProblem(str(path), "It is packed in an unusual way. Use an ordinary zip.")
+                        ImportProblem(str(path), "It is packed in an unusual way. Use an ordinary zip.")
                     )
                     continue
                 left -= info.file_size  # no more than this is unpacked, whatever the file holds
                 try:
                     content = opened.open(info).read(info.file_size + 1)
                 except _DAMAGED:
-                    problems.append(PileProblem(str(path), "It is damaged in its archive. Pack it again."))
+                    problems.append(ImportProblem(str(path), "It is damaged in its archive. Pack it again."))
                     continue
-                yield BroughtFile("/".join(p for p in path.parts if p not in ("..", "/")), content)
+                yield GivenFile("/".join(p for p in path.parts if p not in ("..", "/")), content)
     except _DAMAGED:
-        problems.append(PileProblem(archive.name, "This archive is damaged or of a kind not known here."))
+        problems.append(ImportProblem(archive.name, "This archive is damaged or of a kind not known here."))
 
 
 _DAMAGED = (
@@ -184,17 +163,17 @@ def _is_hidden(path: PurePosixPath) -> bool:
     return left_behind or any(part.startswith((".", "__MACOSX")) and part.strip(".") for part in path.parts)
 
 
-def read_file(one: BroughtFile) -> Page:
+def read_file(one: GivenFile) -> BatchDocument:
     """Return one document. Raises DatasetError with what keeps it from being read."""
     found = read_document(one.content, PurePosixPath(one.name).name)
     kept = "" if found.form == "text" else keep_file(one.name, one.content)
-    return Page(one.name, kept, "" if found.scans else found.text)
+    return BatchDocument(one.name, kept, "" if found.scans else found.text)
 
 
 # Answers
 
 
-def _places(documents: Sequence[Page]) -> dict[str, list[int]]:
+def _places(documents: Sequence[BatchDocument]) -> dict[str, list[int]]:
     """Return the documents' places by each name that an answer may call them by."""
     found: dict[str, list[int]] = {}
     for place, one in enumerate(documents):
@@ -204,24 +183,24 @@ def _places(documents: Sequence[Page]) -> dict[str, list[int]]:
     return found
 
 
-def _take_answers(source: BroughtFile, places: Mapping[str, list[int]], pile: Pile) -> None:
+def _take_answers(source: GivenFile, places: Mapping[str, list[int]], batch: DocumentBatch) -> None:
     """Put the answers of one file to their documents. Raises EngineError where it holds none."""
     wrong: dict[str, list[str]] = {}
     for name, answer in _answers_in(source, places):
         found = places.get(name.strip().replace("\\", "/").casefold(), [])
-        if len(found) == 1 and found[0] not in pile.answers:
-            pile.answers[found[0]] = answer
+        if len(found) == 1 and found[0] not in batch.answers:
+            batch.answers[found[0]] = answer
             continue
         why = (
             "for several documents of that name" if len(found) > 1 else "for a document that has one already"
         )
-        wrong.setdefault(why if found else "for no document of the pile", []).append(name)
+        wrong.setdefault(why if found else "for no document of the batch", []).append(name)
     for why, names in wrong.items():
         them = counted(len(names), "answer is", "answers are")
-        pile.problems.append(PileProblem(source.name, f"{them} {why}: {first_of(names, 3)}."))
+        batch.problems.append(ImportProblem(source.name, f"{them} {why}: {first_of(names, 3)}."))
 
 
-def _answers_in(source: BroughtFile, places: Mapping[str, list[int]]) -> list[tuple[str, Json]]:
+def _answers_in(source: GivenFile, places: Mapping[str, list[int]]) -> list[tuple[str, Json]]:
     if source.name.lower().endswith((".json", ".jsonl")):
         data = _json(source)
         same_name = next((n for n in (source.stem, PurePosixPath(source.stem).name) if n in places), None)
@@ -244,7 +223,7 @@ def _answers_in(source: BroughtFile, places: Mapping[str, list[int]]) -> list[tu
     return [(str(row[key]), {c: typed[c][at] for c in typed}) for at, row in enumerate(rows)]
 
 
-def _json(source: BroughtFile) -> Any:
+def _json(source: GivenFile) -> Any:
     text = source.content.decode("utf-8-sig", "replace")
     try:
         if source.name.lower().endswith(".jsonl"):
@@ -323,147 +302,3 @@ def _typed(cell: str, column: ColumnProfile, convention: Convention) -> object:
     if column.kind == "yes_no" and text.casefold() in ("true", "false"):
         return text.casefold() == "true"
     return cell
-
-
-# The draft
-
-
-@dataclass(frozen=True, slots=True)
-class RecordProject:
-    """The result of reading a pile: the table as a CSV file, and the draft without it."""
-
-    table: bytes
-    draft: ProjectDraft
-    notes: tuple[str, ...] = ()
-
-
-def record_project(pile: Pile, written: str = "") -> RecordProject:
-    """Return the table and the task of a pile. `written` is a class, a JSON Schema or a signature that gives the record.
-
-    Without it the record's type is inferred from the answers; without either the task has no outputs yet.
-    Raises EngineError for a text that cannot be read.
-    """
-    imported: Imported | None = import_task(written) if written.strip() else None
-    if imported is not None:
-        outputs = imported.step.outputs
-    else:
-        outputs = infer_fields([*pile.answers.values()]) if pile.answers else ()
-    kind = "str" if pile.has_text else _media_kind(pile)
-    step = StepSpec(
-        strategy="extract",
-        name="read" if "read" not in {f.name for f in outputs} else "step_1",
-        instructions=(imported.step.instructions if imported else "") or INSTRUCTIONS,
-        inputs=(FieldSpec(name=usable_name(DOCUMENT, [f.name for f in outputs]), type=kind),),
-        outputs=outputs,
-        source=imported.step.source if imported else "",
-    )
-    mapping = {step.inputs[0].name: DOCUMENT if kind == "str" else FILE}
-    mapping |= {f.name: f"{ANSWER}{f.name}" for f in outputs}
-    draft = ProjectDraft(
-        pipeline=PipelineSpec(steps=(step,)),
-        mapping=mapping,
-        metric=_metric(outputs) if outputs else None,
-        adapter="chat",
-    )
-    return RecordProject(_table(pile, outputs), draft, tuple(_notes(pile, imported, outputs)))
-
-
-def _notes(pile: Pile, imported: Imported | None, outputs: Sequence[FieldSpec]) -> Iterator[str]:
-    """Yield notes on the record's fields; the input is always the document."""
-    if imported is not None:
-        about_input = f"the input {imported.step.inputs[0].name!r}."
-        yield from (note for note in imported.notes if not note.endswith(about_input))
-        return
-    keys = dict.fromkeys(str(key) for answer in pile.answers.values() for key in answer)
-    for key, one in zip(keys, outputs, strict=False):
-        if one.name != re.sub(r"\W+", "_", key).strip("_").casefold():
-            yield f"{key!r} cannot be a field name; it is called {one.name!r} here."
-
-
-def _metric(outputs: Sequence[FieldSpec]) -> Named:
-    """Return the comparison of records with their fields compared by their types: dates as dates, amounts as numbers."""
-    by_path = {path: _comparison(one) for path, one in paths(outputs)}
-    chosen = ", ".join(f"{path}={how}" for path, how in by_path.items() if how)
-    options: dict[str, object] = {"every_output": True, "best_match": True}
-    return Named(name="JSONMatch", options={**options, "evaluators": chosen} if chosen else options)
-
-
-def _comparison(one: FieldSpec) -> str:
-    plain = one.parsed_type.plain
-    if plain in (datetime.date, datetime.datetime) or one.description == DATE:
-        return "date"
-    return "number" if plain in (float, decimal.Decimal) else ""
-
-
-def _media_kind(pile: Pile) -> str:
-    pictures = sum(bool(one.kept) and not one.name.lower().endswith(".pdf") for one in pile.documents)
-    pdfs = sum(one.name.lower().endswith(".pdf") for one in pile.documents)
-    if not all(one.kept for one in pile.documents):
-        return "File"
-    return "Image" if pictures and not pdfs else "PDF" if pdfs and not pictures else "File"
-
-
-def _kept_text(one: Page) -> str:
-    return keep_file(f"{PurePosixPath(one.name).stem}{TEXT}", one.text.encode())
-
-
-def _table(pile: Pile, outputs: Sequence[FieldSpec]) -> bytes:
-    # Next to pictures a text is a file too, so that every row has one.
-    texts = {} if pile.has_text else {one.name: _kept_text(one) for one in pile.documents if not one.kept}
-    columns: dict[str, list[str]] = {
-        NAME: [one.name for one in pile.documents],
-        FILE: [one.kept or texts.get(one.name, "") for one in pile.documents],
-        DOCUMENT: [one.text for one in pile.documents],
-    }
-    answers = [renamed(pile.answers.get(at, {}), outputs) for at in range(len(pile.documents))]
-    for output in outputs:
-        values = [one.get(output.name) if isinstance(one, Mapping) else None for one in answers]
-        columns[f"{ANSWER}{output.name}"] = [cell_text(value) for value in values]
-    return csv_bytes(columns)
-
-
-THE_RECORD = "the record"
-"""Name under which notes on the record's fields are listed."""
-
-
-# In a separate process
-
-
-class PileSource(Frozen):
-    """One file as it was brought: its name, and where it is now."""
-
-    name: str
-    path: str
-
-
-class PileRequest(Frozen):
-    """A pile to take in, in `memory` bytes. `written` gives the record, else the answers do."""
-
-    files: tuple[PileSource, ...]
-    written: str = ""
-    memory: int = MOST_MEMORY
-
-
-class PileTaken(BaseModel):
-    """The result of reading a pile: the table as CSV, the draft without it, and what could not be used."""
-
-    table: str
-    draft: ProjectDraft
-    problems: tuple[PileProblem, ...] = ()
-
-
-def take_pile(request: PileRequest) -> PileTaken:
-    """Read a pile from its files, in little memory. Raises EngineError where nothing can be used.
-
-    It limits the memory of the whole process: it is a task of `engine.runs.child.process`.
-    """
-    limit_memory(request.memory)
-    try:
-        pile = read_pile(BroughtFile(one.name, Path(one.path).read_bytes()) for one in request.files)
-        made = record_project(pile, request.written)
-        problems = (*pile.problems, *(PileProblem(THE_RECORD, note) for note in made.notes))
-        return PileTaken(table=made.table.decode(), draft=made.draft, problems=problems)
-    except MemoryError:
-        raise DatasetError(
-            f"The documents take more than {request.memory / 2**30:.1f} GB of memory to read. Give fewer of them at once."
-        ) from None

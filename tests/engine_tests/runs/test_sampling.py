@@ -9,7 +9,7 @@ from engine.metrics.json_fields import JSONMatch
 from engine.pipeline.build import build_program
 from engine.pipeline.infer import infer_mapping, infer_pipeline
 from engine.records import Example
-from engine.runs.intake.drafting import advised_metric, draft_task, long_texts
+from engine.runs.drafting import advised_metric, draft_task, long_texts
 from engine.runs.prepare import split_of, usable_examples
 from engine.runs.spec import ProjectDraft, SplitSpec
 from engine.signature.prediction import Prediction

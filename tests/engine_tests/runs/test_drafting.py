@@ -9,9 +9,10 @@ import pytest
 from engine.dataset import profile, read_dataset
 from engine.errors import DatasetError
 from engine.pipeline.build import build_program
+from engine.pipeline.importers.attachments import GivenFile
+from engine.pipeline.importers.recognise import is_table, recognise
 from engine.pipeline.importers.task import import_task
-from engine.runs.intake.attachments import BroughtFile
-from engine.runs.intake.drafting import draft_task, imported_of, is_table, recognise
+from engine.runs.drafting import draft_task
 
 ROWS = b"mail,team\n" + b"".join(
     f"the {('bill', 'parcel')[i % 2]} {i},{('billing', 'shipping')[i % 2]}\n".encode() for i in range(30)
@@ -35,7 +36,7 @@ STATE = json.dumps({
         },
     }
 })  # fmt: skip
-PDF = BroughtFile("bill.pdf", b"%PDF-1.4")
+PDF = GivenFile("bill.pdf", b"%PDF-1.4")
 
 
 @pytest.mark.parametrize(
@@ -44,17 +45,17 @@ PDF = BroughtFile("bill.pdf", b"%PDF-1.4")
         ("Sort it: {{mail}}", (), "a prompt"),
         ("Sort mails into new and old.", (), "a description in your own words"),
         (CHAT, (), "the messages of a chat"),
-        ("", (BroughtFile("state.json", STATE.encode()),), "a program saved by DSPy"),
-        ("", (BroughtFile("qa.py", b'import dspy\nqa = dspy.Predict("a -> b")\n'),), "Python source with a class or a DSPy program"),
+        ("", (GivenFile("state.json", STATE.encode()),), "a program saved by DSPy"),
+        ("", (GivenFile("qa.py", b'import dspy\nqa = dspy.Predict("a -> b")\n'),), "Python source with a class or a DSPy program"),
         ('{"properties": {"a": {"type": "string"}}}', (), "a JSON Schema"),
         ("class A(BaseModel):\n    x: int", (), "Python source with a class or a DSPy program"),
         ("mail\tteam\nhi\ta\n", (), "a table"),
         (ROWS.decode(), (), "a table"),
         ('[{"mail": "hi", "team": "a"}]', (), "a table"),
-        ("", (BroughtFile("rows.csv", ROWS),), "the table 'rows.csv'"),
-        ("Sort it: {{mail}}", (BroughtFile("rows.csv", ROWS),), "a prompt and the table 'rows.csv'"),
-        ("", (PDF, BroughtFile("answers.csv", ROWS)), "2 files with documents"),
-        ("", (BroughtFile("bills.zip", b"PK"),), "1 file with documents"),
+        ("", (GivenFile("rows.csv", ROWS),), "the table 'rows.csv'"),
+        ("Sort it: {{mail}}", (GivenFile("rows.csv", ROWS),), "a prompt and the table 'rows.csv'"),
+        ("", (PDF, GivenFile("answers.csv", ROWS)), "2 files with documents"),
+        ("", (GivenFile("bills.zip", b"PK"),), "1 file with documents"),
     ],
 )  # fmt: skip
 def test_what_is_brought_is_said_in_one_line(text, files, line):
@@ -62,7 +63,7 @@ def test_what_is_brought_is_said_in_one_line(text, files, line):
 
 
 def test_a_saved_project_and_an_exported_program_are_taken_as_wholes():
-    assert recognise("", (BroughtFile("p.json", b'{"format": "tuneboard.project", "version": 1}'),)).project
+    assert recognise("", (GivenFile("p.json", b'{"format": "tuneboard.project", "version": 1}'),)).project
     assert recognise('{"format": "tuneboard.program", "version": 2}').program
 
 
@@ -70,8 +71,8 @@ def test_a_saved_project_and_an_exported_program_are_taken_as_wholes():
     ("text", "files", "words"),
     [
         ("  ", (), "Paste a text"),
-        ("Sort it.", (BroughtFile("a.py", b"x"),), "two tasks"),
-        ("", (BroughtFile("a.csv", ROWS), BroughtFile("b.csv", ROWS)), "several tables"),
+        ("Sort it.", (GivenFile("a.py", b"x"),), "two tasks"),
+        ("", (GivenFile("a.csv", ROWS), GivenFile("b.csv", ROWS)), "several tables"),
     ],
 )
 def test_what_cannot_be_started_from_says_what_to_bring(text, files, words):
@@ -126,8 +127,8 @@ def test_sums_are_thought_about_first():
 
 def test_a_prompt_takes_its_allowed_values_and_columns_from_the_table():
     table = read_dataset(ROWS, "rows.csv")
-    brought = recognise("Which team answers?\n{{mail}}\nTeam:", (BroughtFile("rows.csv", ROWS),))
-    made = draft_task(imported_of(brought), table, profile(table))
+    brought = recognise("Which team answers?\n{{mail}}\nTeam:", (GivenFile("rows.csv", ROWS),))
+    made = draft_task(brought.imported(), table, profile(table))
     assert made.pipeline is not None
     assert made.metric is not None
     assert made.mapping == {"mail": "mail", "team": "team"}

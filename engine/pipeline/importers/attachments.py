@@ -29,8 +29,8 @@ _ADDRESS = re.compile(r"(?:data|https?|gs):|\s*[{\[]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class BroughtFile:
-    """A file that a user brings: its name, or its path inside a pile, and its bytes."""
+class GivenFile:
+    """A file that a user brings: its name, or its path inside an archive, and its bytes."""
 
     name: str
     content: bytes
