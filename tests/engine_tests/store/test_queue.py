@@ -210,7 +210,7 @@ def test_a_second_process_for_a_waiting_run_takes_its_place_and_the_first_ends(s
 RACER = """
 import os, sys, time
 from pathlib import Path
-from engine.store.queue import Place
+from engine.store.queue import QueuePosition
 from engine.store.store import Store
 home, run, go = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 with Store.open(home) as store:
@@ -219,7 +219,7 @@ with Store.open(home) as store:
     while not go.exists():
         pass
     found = [store.queue.begin(run, os.getpid()) for _ in range(20)]
-    print("begun" if any(not isinstance(one, Place) for one in found[:1]) or store.runs.get(run).state == "running" else "waits", flush=True)
+    print("begun" if any(not isinstance(one, QueuePosition) for one in found[:1]) or store.runs.get(run).state == "running" else "waits", flush=True)
     sys.stdin.read()
 """
 
