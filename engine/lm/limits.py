@@ -18,7 +18,6 @@ from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from engine.errors import LMError, LMTimeoutError, UnreachableError
@@ -27,9 +26,6 @@ try:
     import fcntl
 except ImportError:  # Windows: the limit holds in each process by itself there
     fcntl = None  # type: ignore[assignment]
-
-if TYPE_CHECKING:
-    from engine.lm.client import LM
 
 SILENT_REQUESTS = 4
 """Time-outs without any answer before them after which an endpoint counts as silent: with four or more calls at once, the first."""
@@ -245,18 +241,25 @@ class AdaptiveLimiter:
                 free -= 1
 
 
-def limiter_for(lm: LM) -> AdaptiveLimiter:
-    """Return the one limiter of a model's endpoint on the running event loop; the strictest limits given win."""
+def limiter_for(
+    endpoint: str, requests_per_minute: int | None, tokens_per_minute: int | None, *, shared: bool
+) -> AdaptiveLimiter:
+    """Return the one limiter of an endpoint on the running event loop; the strictest limits given win.
+
+    `shared` says that the limit of all processes holds for it too, where there is one.
+    """
     here = _limiters.setdefault(asyncio.get_running_loop(), {})
-    limiter = here.get(lm.route.endpoint)
+    limiter = here.get(endpoint)
     if limiter is None:
-        limiter = here[lm.route.endpoint] = AdaptiveLimiter()
-    if (shared := shared_limit.get()) is not None and not lm.computes and limiter.slots is None:
-        limiter.slots = shared.slots(lm.route.endpoint)
-    if lm.rpm is not None:
-        limiter.requests_per_minute = min(limiter.requests_per_minute or lm.rpm, lm.rpm)
-    if lm.tpm is not None:
-        limiter.tokens_per_minute = min(limiter.tokens_per_minute or lm.tpm, lm.tpm)
+        limiter = here[endpoint] = AdaptiveLimiter()
+    if shared and limiter.slots is None and (limit := shared_limit.get()) is not None:
+        limiter.slots = limit.slots(endpoint)
+    if requests_per_minute is not None:
+        limiter.requests_per_minute = min(
+            limiter.requests_per_minute or requests_per_minute, requests_per_minute
+        )
+    if tokens_per_minute is not None:
+        limiter.tokens_per_minute = min(limiter.tokens_per_minute or tokens_per_minute, tokens_per_minute)
     return limiter
 
 

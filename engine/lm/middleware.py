@@ -46,7 +46,7 @@ from engine.errors import (
 from engine.lm import history, speeds
 from engine.lm.exchange import Reply, Request, priced
 from engine.lm.keys import without_secrets
-from engine.lm.limits import SILENT_REQUESTS, limiter_for
+from engine.lm.limits import SILENT_REQUESTS, AdaptiveLimiter, limiter_for
 from engine.lm.transports.failures import blank, silent
 from engine.lm.waiting import LONGEST_WAIT, endpoint_for, make_room, patience, patient
 from engine.records import Usage
@@ -159,7 +159,7 @@ async def retried(lm: LM, request: Request, send: Send) -> Reply:
         # tenacity gets the first failure as well; a call that succeeds does not pay its 27-46 microseconds, a tenth of a row.
         failures = [error]
 
-    limiter, endpoint, began = limiter_for(lm), endpoint_for(lm), time.monotonic()
+    limiter, endpoint, began = _limiter(lm), endpoint_for(lm), time.monotonic()
     thrown_away: list[Usage] = []
     counted = 0
 
@@ -246,7 +246,7 @@ _FIRST_WAIT = (0.05, 0.25)
 
 async def limited(lm: LM, request: Request, send: Send) -> Reply:
     """Wait for a free place at the endpoint, and report to its limiter how the call ended."""
-    limiter, endpoint = limiter_for(lm), endpoint_for(lm)
+    limiter, endpoint = _limiter(lm), endpoint_for(lm)
     ticket, sent = await limiter.acquire(), time.monotonic()
     try:
         reply = await send(lm, request)
@@ -263,6 +263,10 @@ async def limited(lm: LM, request: Request, send: Send) -> Reply:
     limiter.succeeded(ticket, reply.usage.tokens)
     speeds.note(lm.place, reply.seconds, reply.usage.output_tokens)
     return reply
+
+
+def _limiter(lm: LM) -> AdaptiveLimiter:
+    return limiter_for(lm.route.endpoint, lm.rpm, lm.tpm, shared=not lm.computes)
 
 
 def transmitted(lm: LM, request: Request) -> Awaitable[Reply]:
