@@ -200,6 +200,20 @@ def test_a_stop_ends_it_with_the_best_so_far(server):
     assert server.calls <= 21
 
 
+def test_an_endpoint_that_is_away_is_waited_for_also_by_rows_on_workers(server):
+    async def an_outage():
+        while server.calls < 20:
+            await asyncio.sleep(0.01)
+        server.fail_with(503)
+        await asyncio.sleep(12)  # longer than the tries of one call take
+        server.recover()
+
+    server.latency = 0.02
+    result = loop.run(spread(settings_of(hosted(server)), meanwhile=an_outage))
+    assert result.stopped == "finished"
+    assert not [o.error for trial in result.trials for o in trial.evaluation.outcomes if o.error]
+
+
 def test_failed_rows_have_the_same_error_as_here(server):
     server.fail_with(400)
     errors = []
