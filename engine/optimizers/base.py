@@ -33,7 +33,7 @@ from engine.search.verdict import verdict
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM
     from engine.modules.module import Module
-    from engine.training.contract import Trainer
+    from engine.search.trainers import Trainer
 
 Program = TypeVar("Program", bound="Module")
 """The class of a program: a tuned copy has the same."""
@@ -90,6 +90,10 @@ class Optimizer:
     reported_as: ClassVar[str] = "compile"
     name: ClassVar[str]
     title: ClassVar[str] = ""
+    about: ClassVar[str] = ""
+    """One sentence on what it does, for a form."""
+    pace: ClassVar[str] = ""
+    """How long it takes, in a word or two."""
     options_model: ClassVar[type[Options]] = Options
     changes: ClassVar[Changes] = "both"
     takes_unlabelled: ClassVar[bool] = False
@@ -175,7 +179,7 @@ class Optimizer:
 
         The valset is used as it is; without one, `split` divides the trainset. The search never sees the testset; the start
         and the best are compared on it, and the copy's `verdict` says which is better. `arguments` are the others of `acompile`:
-        frozen, recorder, control, and options to override. Progress is shown on one line of stderr, unless
+        frozen, recorder, control, and options to override. TrainingProgress is shown on one line of stderr, unless
         `engine.configure(progress=False)`. The copy carries `score` (percent on the validation rows, None where
         nothing was scored), `candidate_programs` (dicts with score, subscores by row, candidate and program, best first),
         `trial_logs`, `total_calls`, `prompt_model_total_calls` and `tuning` (the whole `SearchResult`). Raises ConfigurationError for a set-up that cannot work, and RunError when no row

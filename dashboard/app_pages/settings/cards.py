@@ -24,8 +24,8 @@ from engine.lm.choice import PROVIDERS, Provider, find_provider, is_offline, key
 from engine.lm.connection import LocalServer, local_servers, providers_with_key
 from engine.lm.local.sources import model_title
 from engine.lm.tuned import PREFIX
+from engine.parts import BACKENDS, loaded
 from engine.runs.spec import ModelChoice
-from engine.search.backends.contract import BackendName
 
 SHOWN = 8
 
@@ -438,16 +438,13 @@ def links_card() -> None:
             link_rows(links, {run.id: run.title for run in reading.runs()})
 
 
-BACKEND_TITLES: dict[BackendName, str] = {"local": "On this machine", "ray": "On a Ray cluster"}
-
-
 def backend_card() -> None:
     """Let the user choose where the rows of new runs are answered."""
     chosen = reading.backend()
     with ui.card("backend_card", "Where rows are answered"):
         ui.pick(
             "Where rows are answered",
-            BACKEND_TITLES,
+            {backend.name: backend.title for backend in loaded(BACKENDS)},
             chosen.name,
             label_visibility="collapsed",
             **ui.saved("backend_name", drafts.set_backend, "name"),

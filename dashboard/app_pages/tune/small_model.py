@@ -20,22 +20,17 @@ from dashboard.views.glossary import explain
 from dashboard.views.text import escape_markdown
 from engine.errors import EngineError
 from engine.lm.choice import find_route, is_offline, without_password
-from engine.lm.local.sources import LOCAL, is_local, missing_extra
+from engine.lm.local.sources import LOCAL, is_local
 from engine.optimizers.finetune import BootstrapFinetuneOptions, judges_alone
+from engine.optimizers.training.local import LocalTrainer, find_base
+from engine.parts import TRAINERS, loaded, missing
 from engine.pipeline.build import build_program
 from engine.records import Candidate
-from engine.registry import TRAINERS, get_trainer
 from engine.runs.spec import ModelChoice, Named, ProjectDraft, TeacherPrompt, make_metric
-from engine.training.local import LocalTrainer, find_base
 
 OPTIMIZER = "BootstrapFinetune"
 """The optimizer whose options the recipe sets."""
 
-ABOUT = {
-    "local": "Free, nothing leaves the machine. A graphics card makes it quick; without one a very small model still works.",
-    "openai": "The rows are sent to the provider, which trains its model and keeps it. It is paid by trained tokens.",
-    "file": "Writes the right answers as a training file, for a trainer of your own. Nothing is trained here.",
-}
 EXAMPLES = {"local": "Qwen/Qwen3-0.6B, or a folder", "openai": "gpt-4o-mini-2024-07-18", "file": "any name"}
 SET = ("trainer", "base_model", "method", "licence", "base_url", "key_env", "unlabelled")
 """The options that the form sets; the others are for experts and stay."""
@@ -199,13 +194,14 @@ def _limits(now: Current) -> tuple[float | None, float | None]:
 
 
 def _trainer(now: Current, given: dict[str, Any]) -> str:
-    titles = {name: get_trainer(name).title for name, _ in TRAINERS}
-    names = list(titles)
-    at = str(given.get("trainer", names[0]))
-    trainer = ui.pick("Where is it trained?", titles, at, key=f"small_trainer_{now.id}")
-    st.caption(ABOUT.get(trainer, ""))
-    if trainer == "local" and (missing := missing_extra()):
-        st.markdown(ui.mark("download", f"{missing} The other ways work without."))
+    trainers = {trainer.name: trainer for trainer in loaded(TRAINERS)}
+    titles = {name: trainer.title for name, trainer in trainers.items()}
+    at = str(given.get("trainer", next(iter(titles))))
+    trainer: str = ui.pick("Where is it trained?", titles, at, key=f"small_trainer_{now.id}")
+    if trainer in trainers:
+        st.caption(trainers[trainer].about)
+        if advice := missing(trainers[trainer]):
+            st.markdown(ui.mark("download", f"{advice} The other ways work without."))
     return trainer
 
 

@@ -23,8 +23,8 @@ from engine import evaluate, loop, runtime
 from engine.basics.home import ENVIRONMENT_VARIABLE
 from engine.errors import ConfigurationError
 from engine.lm.client import LM, with_schema
-from engine.search.backends import messages
-from engine.search.backends.contract import Work, metric_of, program_of
+from engine.runs.backends import messages
+from engine.search.backend import RowJob, metric_of, program_of
 
 if TYPE_CHECKING:
     from engine.lm.exchange import Reply, Request
@@ -43,7 +43,7 @@ class Worker:
         self._outbox: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._calls: dict[int, asyncio.Future[Reply]] = {}
         self._numbers = count(1)
-        self._jobs: dict[int, tuple[Work, Any, Any]] = {}
+        self._jobs: dict[int, tuple[RowJob, Any, Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._names: WeakKeyDictionary[LM, bytes] = WeakKeyDictionary()
         self._settings: Settings | None = None

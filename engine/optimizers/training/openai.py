@@ -31,9 +31,17 @@ from engine.lm.transports import failures
 from engine.lm.transports.failures import Place
 from engine.lm.transports.openai_http import Answered, ask_endpoint
 from engine.lm.tuned import PREFIX, TunedModel, get_tuned, model_folder, name_for, save_tuned
-from engine.training.contract import Order, Progress, Trained, TrainingEstimate, TrainSettings, Watch
-from engine.training.file import long_rows, training_lines
-from engine.training.turns import Share, only_training
+from engine.optimizers.training.file import long_rows
+from engine.optimizers.training.turns import Share, only_training
+from engine.search.trainers import (
+    Order,
+    Trained,
+    TrainingEstimate,
+    TrainingMonitor,
+    TrainingProgress,
+    TrainSettings,
+    training_lines,
+)
 
 T = TypeVar("T")
 
@@ -80,6 +88,9 @@ class OpenAITrainer:
 
     name: ClassVar[str] = "openai"
     title: ClassVar[str] = "At a provider"
+    about: ClassVar[str] = (
+        "The rows are sent to the provider, which trains its model and keeps it. It is paid by trained tokens."
+    )
     hosted: ClassVar[bool] = True
     first_wait: float = 1.0
     longest_wait: float = 60.0
@@ -121,7 +132,7 @@ class OpenAITrainer:
         """Return the name of the model that an order makes, whatever judges it: the provider picks no checkpoint by that."""
         return name_for(order.settings.base_model, replace(order, task="").key)
 
-    async def train(self, order: Order, watch: Watch) -> Trained:
+    async def train(self, order: Order, watch: TrainingMonitor) -> Trained:
         """Train, or follow the job that there is. Raises TrainingError; what was spent is in the message."""
         self.check(order)
         name = self.model_name(order)
@@ -135,12 +146,12 @@ class _Training:
 
     trainer: OpenAITrainer
     order: Order
-    watch: Watch
+    watch: TrainingMonitor
     name: str
     started: float = field(default_factory=time.monotonic)
     events: set[str] = field(default_factory=set)
     job: Job = field(default_factory=Job)
-    progress: Progress = field(default_factory=lambda: Progress(0, 0))
+    progress: TrainingProgress = field(default_factory=lambda: TrainingProgress(0, 0))
 
     def __post_init__(self) -> None:
         self.route = _route(self.order.settings)
@@ -294,7 +305,7 @@ class _Training:
         cost = _cost(self.order.settings, tokens)
         if (tokens, loss) != (self.job.tokens, self.job.loss):
             self._keep(self.job.model_copy(update={"tokens": tokens, "usd": cost, "loss": loss}))
-        now = Progress(
+        now = TrainingProgress(
             step, max(steps, step), loss, None, self._seconds, *self._own_share(tokens, cost), message
         )
         for at, value in points[:-1]:  # several steps since the last look
@@ -366,7 +377,7 @@ class _Training:
             raise TrainingError(f"{folder} cannot be written: {error.strerror or error}.") from error
 
     def _note(self, message: str) -> None:
-        self.watch.note(Progress(0, 0, message=message))
+        self.watch.note(TrainingProgress(0, 0, message=message))
 
     async def _pause(self, seconds: float, *, stoppable: bool = True) -> None:
         until = time.monotonic() + seconds

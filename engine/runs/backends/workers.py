@@ -21,13 +21,13 @@ from engine.errors import EngineError, RunError
 from engine.evaluate.rows import older_objects_left_alone
 from engine.lm import middleware
 from engine.records import Outcome
-from engine.search.backends import messages
-from engine.search.backends.contract import Heard, Work
+from engine.runs.backends import messages
+from engine.search.backend import RowCallbacks, RowJob
 
 if TYPE_CHECKING:
     from engine.lm.client import LM
     from engine.lm.exchange import Reply, Request
-    from engine.training.contract import Trainer
+    from engine.search.trainers import Trainer
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Link(Protocol):
 @dataclass(eq=False)
 class _Job:
     number: int
-    work: Work
+    work: RowJob
     failure: BaseException | None = None
 
 
@@ -188,7 +188,7 @@ class Workers:
 
     # Rows
 
-    async def run(self, work: Work, rows: Sequence[int], heard: Heard) -> None:
+    async def run(self, work: RowJob, rows: Sequence[int], heard: RowCallbacks) -> None:
         """Run rows on the workers."""
         job = _Job(next(self._numbers), work)
         waiting = iter(rows)
@@ -207,7 +207,7 @@ class Workers:
         if job.failure is not None:
             raise job.failure
 
-    async def _pull(self, job: _Job, waiting: Iterator[int], heard: Heard) -> None:
+    async def _pull(self, job: _Job, waiting: Iterator[int], heard: RowCallbacks) -> None:
         for row in waiting:
             try:
                 async with heard.limit:
