@@ -101,7 +101,7 @@ def test_a_run_that_takes_over_a_running_job_counts_its_own_share(server):
 
 def test_a_start_of_a_stopped_run_cancels_the_job_that_goes_on_there(server, tmp_path):
     server.hold_at = 3
-    path = str(Path(__file__).parents[2])
+    path = str(Path(__file__).parents[3])
     code = CHILD.format(path=path, url=server.url)
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_for(lambda: server.jobs and server.jobs["ftjob-1"]["step"] == 3, process=child)
@@ -161,7 +161,7 @@ loop.run(OpenAITrainer(0.002, 0.01).train(order({url!r}), Notes()))
 
 def test_a_killed_process_neither_uploads_nor_trains_again(server, tmp_path):
     server.hold_at = 2
-    path = str(Path(__file__).parents[2])
+    path = str(Path(__file__).parents[3])
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD.format(path=path, url=server.url)],
         stdout=subprocess.PIPE,
