@@ -15,8 +15,17 @@ from pathlib import Path
 from fetching import run
 
 BENCH = Path(__file__).parents[1] / ".bench"
-DSPY = ("dspy==3.4.1", "optuna", "numpy", "bm25s", "platformdirs", "rapidfuzz")
-"""DSPy, and what the engine's own files import for searches and for examples chosen by the input."""
+DSPY = (
+    "dspy==3.4.1",
+    "litellm==1.110.2",
+    "openai==3.57.0",
+    "optuna",
+    "numpy",
+    "bm25s",
+    "platformdirs",
+    "rapidfuzz",
+)
+"""DSPy, the versions under it that what it prints depends on, and what the engine's own files import for searches and examples chosen by the input."""
 DSPYDANTIC = ("dspydantic==0.1.6", "dspy==3.4.1")
 PACKAGES = {"dspy": DSPY, "dspydantic": DSPYDANTIC}
 PYODIDE = "pyodide@314.0.7"

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from dashboard.serving.access import TOKEN_VARIABLE, OneToken
 from dashboard.serving.front import Front
-from dashboard.serving.guard import TOKEN_VARIABLE, OneToken
 from engine.store.users import user_file
 
 if TYPE_CHECKING:

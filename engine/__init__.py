@@ -5,12 +5,11 @@ Names are loaded when they are first used, so `import engine` costs next to noth
 The packages, top to bottom; nothing imports upwards (checked by `lint-imports`):
 
     cli           the `tuneboard` command
-    compat        names, module paths and arguments of programs written for DSPy; only `engine` and the command know of it
+    compat        names, module paths and arguments of programs written for DSPy and DSPydantic; only `engine` and the command know of it
     serve         a compiled program as a web service and as an MCP tool
     runs          a run as data, the worker process that carries it out, and the child process that answers pages
     export        a compiled program as a file, a script, a container, a DSPy program; the report
     store         the SQLite file: projects, datasets, runs and what happened in them; users and their rights
-    extraction    records from documents: Prompter
     registry      every optimizer, module, metric and adapter, as classes
     optimizers    one algorithm a file or folder; generators of asks that do no I/O
     search        the contract of a search, its driver, meter, events, estimate and verdict
@@ -65,7 +64,7 @@ from types import ModuleType
 from typing import Any
 
 from engine import public_names
-from engine.compat import advice, module_at, open_packages
+from engine.compat import advice, extend_loaded, module_at
 
 
 def __getattr__(name: str) -> Any:
@@ -77,7 +76,7 @@ def __getattr__(name: str) -> Any:
         if not name.startswith("_") and (module := module_at(name)) is not None:
             return module
         raise AttributeError(f"{error}{advice(name)}") from None
-    open_packages()
+    extend_loaded()
     if not isinstance(value, ModuleType | list):
         value = importlib.import_module("engine.compat.arguments").adapted(value)
     globals()[name] = value

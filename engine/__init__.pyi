@@ -54,11 +54,12 @@ from engine.errors import (
     SignatureError as SignatureError,
     UnreachableError,
 )
-from engine.evaluate import Evaluate as Evaluate, EvaluationResult as EvaluationResult, streaming as streaming
+from engine.evaluate import Evaluate as Evaluate, EvaluationResult as EvaluationResult
 from engine.export.dspy_script import import_dspy as import_dspy, save_dspy as save_dspy
 from engine.export.program import load_program
-from engine.extraction.prompter import Prompter as Prompter
-from engine.lm.base import BaseLM as BaseLM, FallbackLM as FallbackLM
+from engine.compat.prompter.prompter import Prompter as Prompter
+from engine.lm.base import BaseLM as BaseLM
+from engine.lm.fallback import FallbackLM as FallbackLM
 from engine.lm.cache import configure_cache as configure_cache
 from engine.lm.client import LM as LM
 from engine.lm.embedder import Embedder as Embedder
@@ -150,11 +151,11 @@ from engine.retrieval.indexes import (
     Embeddings as Embeddings,
     EmbeddingsWithScores as EmbeddingsWithScores,
 )
+from engine.compat.settings import settings as settings
+from engine.lm.usage import track_usage as track_usage
 from engine.runtime import (
     configure as configure,
     context as context,
-    settings as settings,
-    track_usage as track_usage,
 )
 from engine.search.budget import Budget as Budget
 from engine.search.freeze import Freeze as Freeze
@@ -179,7 +180,6 @@ from engine.basics.text import normalize_text as normalize_text
 from engine.tools.function import Tool as Tool
 from engine.tools.interpreter import PythonInterpreter as PythonInterpreter
 from engine.tools.pyodide import PyodideInterpreter as PyodideInterpreter
-from engine.signature import types as types
 from engine.signature.types.base import Type as Type
 from engine.signature.types.media import PDF as PDF, Audio as Audio, File as File, Image as Image
 from engine.signature.types.textual import (

@@ -13,21 +13,14 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-PACKAGES = frozenset(
-    f"engine.{name}"
-    for name in "adapters callbacks dataset errors evaluate evaluate.streaming lm metrics modules optimizers retrieval signature "
-    "signature.types".split()
-)
-"""Packages and modules that are public names of `engine`."""
-
 
 @cache
 def homes(package: str) -> Mapping[str, tuple[str, str]]:
     """Return each name in a package's stub, with the module that has it and its name there.
 
-    >>> import engine.signature.types
-    >>> homes("engine.signature.types")["Image"]
-    ('engine.signature.types.media', 'Image')
+    >>> import engine.extraction
+    >>> homes("engine.extraction")["Prompter"]
+    ('engine.extraction.prompter', 'Prompter')
     """
     import ast  # here: `import engine` alone is to cost next to nothing
 
@@ -52,20 +45,14 @@ def find(package: str, name: str) -> Any:
     Raises AttributeError for a name that is not in the stub.
     """
     if name == "__all__":
-        return sorted(
-            public for public, (home, name) in homes(package).items() if not _is_package(home, name)
-        )
+        return sorted(public for public, (home, _) in homes(package).items() if home != package)
     if name.startswith("__") or name not in homes(package):
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
     home, attribute = homes(package)[name]
-    if _is_package(home, attribute):
+    if home == package:
         return importlib.import_module(f"{home}.{attribute}")
-    return getattr(importlib.import_module(home), attribute)
-
-
-def _is_package(home: str, name: str) -> bool:
-    """Return whether a name in a stub is a package of the engine, which the stub imports from the package around it."""
-    return name.islower() and f"{home}.{name}" in PACKAGES
+    value = getattr(importlib.import_module(home), attribute, None)
+    return importlib.import_module(f"{home}.{attribute}") if value is None else value
 
 
 def lazy(package: str) -> Callable[[str], Any]:

@@ -269,6 +269,20 @@ class PartCredit:
     rows: int
 
 
+@dataclass(frozen=True, slots=True)
+class WholeSetFigure:
+    """Best against baseline by a metric's number of the whole set of test rows; the bounds hold with 95 % confidence."""
+
+    metric: str
+    baseline: float
+    best: float
+    difference: float
+    low: float
+    high: float
+    rows: int
+    sentence: str
+
+
 @dataclass(frozen=True)
 class Candidate:
     """One setting of everything that can be tuned: step path -> state.

@@ -1,7 +1,7 @@
 """Elements with their own script, and the one of them that draws charts: Plotly in place, so zoom survives updates.
 
 `st.plotly_chart` builds its element again whenever the data changes; this one calls `Plotly.react`.
-Figures come from `dashboard.views` as plain dicts whose colours are names ("$accent"); the browser replaces them
+Figures are plain dicts whose colours are names ("$accent"); the browser replaces them
 by the theme's.
 """
 

@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.plot import own_element, plot
 from dashboard.state import reading
-from dashboard.state.snapshot import Snapshot, parts
+from dashboard.state.live.snapshot import Snapshot, parts
 
 meters_element = own_element(
     "meters",

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.page import open_page
+from dashboard.components.project_page import open_page
+from dashboard.services import VERDICT_TITLES, AnyVerdict, EngineError, ProjectDraft, RunRow, signed
 from dashboard.state import models, more_scores, reading
 from dashboard.state.editing import drafts
+from dashboard.state.session import SHOWN_RUN
 from dashboard.state.writing import read_only
-from dashboard.views.text import distinct
-from engine.basics.text import signed
-from engine.errors import EngineError
-from engine.export.hero import VERDICTS
-from engine.runs.spec import ProjectDraft
-from engine.search.final_test import FinalTestCost
-from engine.store.rows import RunRow
+from dashboard.text import distinct
 
 STATES: dict[str, tuple[str, str, str]] = {
     "queued": ("Waiting", "gray", ":material/hourglass_empty:"),
@@ -58,13 +54,10 @@ def state_badge(run: RunRow) -> None:
     st.badge(word, color=colour, icon=icon)  # type: ignore[arg-type]  # the table above holds only valid colours
 
 
-SHOWN_RUN = "shown_run"
-
-
 def shown_run(project_id: str) -> RunRow | None:
     """Return the run in the address, else the one shown last, else the project's newest; None when there is none."""
     runs = reading.runs(project_id)
-    wanted = (st.query_params.get("run"), st.session_state.get(SHOWN_RUN))
+    wanted = (st.query_params.get("run"), SHOWN_RUN.get())
     return next((run for i in wanted for run in runs if run.id == i), runs[0] if runs else None)
 
 
@@ -72,7 +65,7 @@ def current_run() -> RunRow | None:
     """Return the run to show and write it into the address; None when there is none."""
     run = shown_run(st.query_params.get("project", ""))
     if run is not None:
-        st.session_state[SHOWN_RUN] = run.id
+        SHOWN_RUN.set(run.id)
         if st.query_params.get("run") != run.id:
             st.query_params["run"] = run.id
     return run
@@ -112,7 +105,7 @@ def run_picker(run_id: str) -> bool:
     if len(every) < 2:
         return False
     runs = {r.id: r for at, r in enumerate(every) if at < MOST_PICKED or r.id == run_id}
-    picked = ui.pick(
+    picked = ui.select(
         "Run",
         distinct({i: _name(r) for i, r in runs.items()}),
         run_id,
@@ -162,19 +155,18 @@ _LOOKS = {
 }
 
 
-def verdict_card(verdict: Mapping[str, object]) -> None:
+def verdict_card(verdict: AnyVerdict) -> None:
     """Show the verdict's sentence in its colour."""
-    _, look = VERDICTS.get(str(verdict.get("kind")), VERDICTS["too_close"])
-    box, icon = _LOOKS[look]
+    box, icon = _LOOKS[VERDICT_TITLES[verdict.kind][1]]
     with st.container(key="verdict"):
-        box(str(verdict.get("sentence", "")), icon=icon)
+        box(verdict.sentence, icon=icon)
 
 
 def finish_test(run: RunRow) -> None:
     """Offer to score the test rows that a run's final test lacks, at their price; nothing where it lacks none, or goes on."""
-    cost = FinalTestCost.stored((run.result or {}).get("final_test"))
-    if cost is None or not run.is_over or read_only():
+    if run.result is None or run.result.final_test is None or not run.is_over or read_only():
         return
+    cost = run.result.final_test.cost
     spec, problem = reading.run_spec(run), f"finish_test_{run.id}"
     ui.button(
         f"Finish the test ({cost.words})".replace("$", "\\$"),

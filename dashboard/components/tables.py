@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.views.glossary import NUMBERED, explain
+from dashboard.components.glossary import NUMBERED, explain
 
 WHOLE_PERCENT = "%.0f %%"
 PERCENT = "%.1f %%"

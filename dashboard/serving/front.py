@@ -24,7 +24,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dashboard.serving.guard import HEALTH, Door, PageFiles, SameOrigin, SignIn, refuse
+from dashboard.serving.access import HEALTH, Door, PageFiles, SameOrigin, SignIn, refuse
 from dashboard.serving.shared import SharedReports
 
 # Nothing a page holds, an uploaded text included, can make the browser ask another machine for anything.
@@ -133,7 +133,7 @@ class Front:
         self._connected = False
         folder = package_folder("streamlit") / "static"
         page = HTMLResponse(document(folder), headers={"cache-control": "no-cache"})
-        names = (path.parent.name for path in (DASHBOARD / "app_pages").glob("*/page.py"))
+        names = (path.parent.name for path in DASHBOARD.glob("*/page.py"))
         self.app = Starlette(
             routes=[
                 *(Route(path, page, methods=["GET"]) for path in ("/", *(f"/{name}" for name in names))),

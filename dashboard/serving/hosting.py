@@ -26,8 +26,8 @@ from streamlit.runtime.session_manager import SessionInfo, SessionStorage
 from streamlit.web import bootstrap
 
 from dashboard.serving import stream
+from dashboard.serving.access import METRICS, USER_HEADER, own_hosts
 from dashboard.serving.front import DASHBOARD, CachedFiles, package_folder
-from dashboard.serving.guard import METRICS, USER_HEADER, own_hosts
 from dashboard.serving.metrics import metrics
 from dashboard.state import reading, users
 from dashboard.state.editing import examples
@@ -39,7 +39,7 @@ from engine.runs.spec import ModelChoice, ProjectDraft
 from engine.store.users import user_file
 
 FIRST_PAGE = (
-    *(f"dashboard.app_pages.home.{name}" for name in ("projects", "welcome")),
+    *(f"dashboard.home.{name}" for name in ("projects", "welcome")),
     *("dashboard.components.wizard", "engine.registry", "engine.runs.spec", "engine.pipeline.check"),
 )
 THRESHOLDS = (20_000, 20, 20)
@@ -133,7 +133,8 @@ def load_rest() -> None:
     import pandas as pd
 
     pd.DataFrame({"warm": ["up"]}).to_dict("records")
-    for path in sorted([*DASHBOARD.glob("components/*.py"), *DASHBOARD.glob("app_pages/*/*.py")]):
+    folders = [DASHBOARD / "components", *(page.parent for page in DASHBOARD.glob("*/page.py"))]
+    for path in sorted(file for folder in folders for file in folder.glob("*.py")):
         if path.stem not in ("page", "__init__"):  # a page is a script: Streamlit runs it
             importlib.import_module(".".join(path.with_suffix("").relative_to(DASHBOARD.parent).parts))
     gc.collect()

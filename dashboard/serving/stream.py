@@ -18,10 +18,10 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from dashboard.serving.guard import USER_HEADER
+from dashboard.serving.access import USER_HEADER
 from dashboard.state import reading, users
-from dashboard.state.snapshot import LATEST_EVENTS, Snapshot, parts
-from dashboard.views.training import PROGRESS
+from dashboard.state.live.snapshot import LATEST_EVENTS, Snapshot, parts
+from dashboard.state.live.training import PROGRESS
 from engine.errors import EngineError, NotFoundError
 from engine.search.leader import LeaderPath
 from engine.store.rows import EventRow, TrialRow
@@ -282,7 +282,7 @@ async def _is_visible(socket: WebSocket, run_id: str) -> bool:
 
 def _reads(name: str, run_id: str) -> bool:
     try:
-        with users.acting(name), reading.reading(LOCKED_SECONDS) as store:
+        with users.acting(name), reading.open_store(LOCKED_SECONDS) as store:
             return store.runs.version(run_id) >= 0
     except EngineError:
         return False

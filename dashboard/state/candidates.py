@@ -6,15 +6,14 @@ A choice is written into the address as "run.candidate", so that every view is a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from dashboard.state import reading
-from dashboard.state.reading import kept
-from dashboard.views import history
+from dashboard.state import history, reading
+from dashboard.state.reading import cached_for_home
 from engine.basics.text import change_in_percent, counted, percent
 from engine.errors import NotFoundError
-from engine.export.hero import result_shown
 from engine.records import Outcome, whole_trials
+from engine.search.result import RunResult
 from engine.search.verdict import retrieves
 from engine.store.rows import CandidateEntry, CandidateRow, RunRow, TrialRow
 
@@ -40,37 +39,37 @@ def key_of(run_id: str, candidate_id: str) -> str:
     return f"{run_id}.{candidate_id}"
 
 
-@kept(16)
+@cached_for_home(16)
 def index(run: RunRow) -> tuple[CandidateEntry, ...]:
     """Return a run's prompts without their content, in the order found."""
-    with reading.reading() as store:
+    with reading.open_store() as store:
         return tuple(store.trials.candidate_index(run.id))
 
 
-@kept(4, "Reading the prompts")
+@cached_for_home(4, "Reading the prompts")
 def everything(run: RunRow) -> tuple[CandidateRow, ...]:
     """Return a run's prompts with their content, in the order found."""
     return tuple(reading.candidates(run.id))
 
 
-@kept(4, "Reading the scores of every row")
+@cached_for_home(4, "Reading the scores of every row")
 def row_scores(run: RunRow) -> dict[int, dict[int, float]]:
     """Return the scores of a run's validation rows by trial and row."""
-    with reading.reading() as store:
+    with reading.open_store() as store:
         return store.trials.row_scores(run.id)
 
 
-@kept(16, "Counting the tokens of every row")
+@cached_for_home(16, "Counting the tokens of every row")
 def row_tokens(run: RunRow) -> dict[str, float]:
     """Return how many tokens one row takes with each prompt, by candidate id."""
-    with reading.reading() as store:
+    with reading.open_store() as store:
         return store.trials.row_tokens(run.id)
 
 
-@kept(16)
+@cached_for_home(16)
 def whole(run: RunRow) -> dict[str, dict[str, TrialRow]]:
     """Return each prompt's last finished evaluation on all rows of a split: candidate id -> split -> trial."""
-    with reading.reading() as store:
+    with reading.open_store() as store:
         return trials_by_split(store.trials.all(run.id))
 
 
@@ -85,17 +84,17 @@ def trials_by_split(trials: Sequence[TrialRow]) -> dict[str, dict[str, TrialRow]
 
 def comparable(run: RunRow, runs: Iterable[RunRow]) -> list[RunRow]:
     """Return the newest runs whose scores can be compared with a run's, itself first."""
-    found = [run]
+    comparable_runs = [run]
     for other in runs:
-        if len(found) >= RUNS:
+        if len(comparable_runs) >= RUNS:
             break
         begun = other.id != run.id and other.calls + other.cached
         if begun and _alike(run.id, other.id, run, other):
-            found.append(other)
-    return found
+            comparable_runs.append(other)
+    return comparable_runs
 
 
-@kept(10_000)
+@cached_for_home(10_000)
 def _alike(left: str, right: str, _left: RunRow, _right: RunRow) -> bool:  # noqa: ARG001 - the cache's key
     """Return whether two runs' scores can be compared; what a run does never changes, so this is asked once."""
     try:
@@ -108,8 +107,10 @@ def _alike(left: str, right: str, _left: RunRow, _right: RunRow) -> bool:  # noq
 
 def listed(run: RunRow, best: str) -> list[CandidateEntry]:
     """Return the prompts worth choosing from: the start, the best, and those with the highest scores."""
-    found = index(run)
-    ranked = sorted(found, key=lambda c: (c.number != 0, c.id != best, -c.rows, -(c.score or 0.0), c.number))
+    entries = index(run)
+    ranked = sorted(
+        entries, key=lambda c: (c.number != 0, c.id != best, -c.rows, -(c.score or 0.0), c.number)
+    )
     return sorted(ranked[:LISTED], key=lambda c: c.number)
 
 
@@ -136,10 +137,10 @@ def score_words(entry: CandidateEntry) -> str:
     return f"{percent(entry.score)} in practice ({counted(entry.rows, 'row')})"
 
 
-def why_best(result: Mapping[str, Any]) -> str:
+def why_best(result: RunResult) -> str:
     """Say how the best prompt of a run compares with the starting one."""
-    kind = result["verdict"].get("kind")
-    saved = -change_in_percent(result["baseline"]["cost_per_row"], result["best"]["cost_per_row"])
+    kind = result.verdict.kind
+    saved = -change_in_percent(result.baseline.cost_per_row, result.best.cost_per_row)
     if kind == "too_close" and saved > 0:
         return f"Neither surely better nor worse than the start, and {saved} % cheaper."
     if kind == "not_tested":
@@ -149,8 +150,8 @@ def why_best(result: Mapping[str, Any]) -> str:
 
 def taken_words(run: RunRow) -> str:
     """Return the verdict on the prompt taken; "" where the run has none on it: of the start, or of one that was not tested."""
-    result = result_shown(run.result)
-    return str(result["verdict"]["sentence"]) if run.taken == result.get("best_candidate") else ""
+    shown = run.require_result().shown
+    return shown.verdict.sentence if run.taken == shown.best_candidate else ""
 
 
 class CopiedPrompt(NamedTuple):
@@ -161,14 +162,15 @@ class CopiedPrompt(NamedTuple):
     as_program: bool
 
 
-@kept(16)
+@cached_for_home(16)
 def copied_prompt(run: RunRow) -> CopiedPrompt:
     """Return which fixed prompt with a score is copied: the one taken, or where that looks examples up the best fixed one."""
-    result, entries = run.result or {}, {c.id: c for c in index(run)}
+    entries = {c.id: c for c in index(run)}
     if not retrieves(reading.prompt(run, run.taken)):
         return CopiedPrompt(run.taken, f"The prompt to copy: {score_words(entries[run.taken])}.", False)
     why = "The prompt taken looks examples up for each input, which only a program can do."
-    for other in ((result.get("static") or {}).get("candidate"), result.get("best_candidate")):
+    static = run.result.static if run.result else None
+    for other in (static.candidate if static else "", run.best):
         if other in entries and not retrieves(reading.prompt(run, other)):
             return CopiedPrompt(
                 other, f"{why} The prompt to copy is the best fixed one: {score_words(entries[other])}.", True
@@ -183,17 +185,17 @@ def chosen(run: RunRow, best: str, text: str, runs: Sequence[RunRow]) -> list[Co
     for key in dict.fromkeys(text.split(",")):
         run_id, _, candidate_id = key.partition(".")
         if run_id in by_id and len(found) < MOST:
-            one = compared(by_id[run_id], candidate_id, best if run_id == run.id else "", home=run.id)
-            found += [one] if one is not None else []
+            shown = compared(by_id[run_id], candidate_id, best if run_id == run.id else "", home=run.id)
+            found += [shown] if shown is not None else []
     if found:
         return found
     entries = index(run)
     start = next((c.id for c in entries if c.number == 0), "")
     leads = reading.snapshot(run).leads
-    chosen = str(result_shown(run.result).get("best_candidate", "")) or best
+    chosen = run.result.shown.best_candidate if run.result else best
     wanted = dict.fromkeys((start, chosen or (leads[-1].candidate if leads else "")))
-    made = (compared(run, candidate, best, home=run.id) for candidate in wanted if candidate)
-    return [c for c in made if c is not None]
+    compared_candidates = (compared(run, candidate, best, home=run.id) for candidate in wanted if candidate)
+    return [c for c in compared_candidates if c is not None]
 
 
 def compared(run: RunRow, candidate_id: str, best: str, *, home: str) -> ComparedCandidate | None:
@@ -201,10 +203,10 @@ def compared(run: RunRow, candidate_id: str, best: str, *, home: str) -> Compare
     entry = next((c for c in index(run) if c.id == candidate_id), None)
     if entry is None:
         return None
-    with reading.reading() as store:
+    with reading.open_store() as store:
         content = store.trials.candidate(run.id, candidate_id)
     row = CandidateRow(entry.id, entry.number, entry.score, entry.rows, entry.tested, content, run.created_at)
-    best = best or str((run.result or {}).get("best_candidate", ""))
+    best = best or run.best
     what = "Start" if row.number == 0 else "Best" if row.id == best else f"Prompt {row.number}"
     name = what if run.id == home else f"{what} of {run.title}"
     return ComparedCandidate(key_of(run.id, candidate_id), run, row, name, whole(run).get(candidate_id, {}))

@@ -169,7 +169,7 @@ LONGEST = 180.0
 
 NO_ANSWER = "The model did not answer within {seconds:.0f} seconds. Try again, ask for less, or test it on the Settings page."
 TOO_LATE: dict[TaskName, str] = {
-    "pile": "The documents could not be read within {seconds:.0f} seconds. Give fewer of them at once, or divide the largest."
+    "documents": "The documents could not be read within {seconds:.0f} seconds. Give fewer of them at once, or divide the largest."
 }
 """Messages for a child that was ended for taking too long, where it asks no model."""
 
@@ -187,7 +187,7 @@ def ask_child(
     with users.opened(None) as store:
         check_endpoints(store, content)
         at_once = store.queue.limits().requests
-        budget = Budget() if task == "pile" else room(store, user)
+        budget = Budget() if task == "documents" else room(store, user)
     asked = ChildRequest(task=task, content=content, at_once=at_once, budget=budget)
     envelope = asked.model_dump_json().encode()
     try:
@@ -209,7 +209,7 @@ def ask_child(
             if child.late:
                 raise RunError(TOO_LATE.get(task, NO_ANSWER).format(seconds=timeout))
             reason = child.last_words() or "it gave no reason"
-            work = "reads the documents" if task == "pile" else "asks the model"
+            work = "reads the documents" if task == "documents" else "asks the model"
             raise RunError(f"The process that {work} ended early: {reason}")
     finally:
         if spent.calls:

@@ -142,7 +142,7 @@ def export_program(run_id: str, form: str, output: Path | None, candidate: str |
         else:
             kind = _form(form)
             if output is None:
-                program = read_program(Path(take_prompt(home, store, run_id, candidate)["export_path"]))
+                program = read_program(Path(take_prompt(home, store, run_id, candidate).program))
             else:
                 program = taken_program(store, run_id, candidate)
                 if kind.is_folder and output.suffix != ".zip":

@@ -138,7 +138,7 @@ def _bound(host: str, port: int) -> socket.socket:
 
 # The dashboard
 
-DASHBOARD_TOKEN = "TUNEBOARD_DASHBOARD_TOKEN"  # noqa: S105 - the variable's name, as `dashboard.serving.guard` reads it
+DASHBOARD_TOKEN = "TUNEBOARD_DASHBOARD_TOKEN"  # noqa: S105 - the variable's name, as `dashboard.serving.access` reads it
 HOST, EVERYWHERE = "127.0.0.1", "0.0.0.0"  # noqa: S104 - only with users: see `Team`
 FIRST_PORT = 8501
 PORTS = 100

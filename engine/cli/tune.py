@@ -18,12 +18,12 @@ from rich.table import Table
 
 from engine.basics.home import data_home
 from engine.basics.progress import ProgressLine
-from engine.basics.text import duration, percent, price, printed_change, visible
+from engine.basics.text import duration, percent, price, visible
 from engine.cli.output import Screen, echo
 from engine.cli.programs import file_bytes
 from engine.dataset import read_dataset
 from engine.errors import ConfigurationError, DatasetError, NotFoundError, RunError, StoreError, first_problem
-from engine.export.hero import result_sentences, result_shown
+from engine.export.hero import result_sentences
 from engine.runs.prepare import check_keys, estimate_run
 from engine.runs.spec import Named, RunSpec, no_gain_by_ray
 from engine.runs.spending import check_spending
@@ -32,6 +32,7 @@ from engine.runs.worker import work
 from engine.search.backend import BackendChoice
 from engine.search.leader import Lead, LeaderPath
 from engine.search.objective import Objective
+from engine.search.result import ModelComparison
 from engine.store.queue import WAITING
 from engine.store.rows import RunRow, TrialRow
 from engine.store.store import Store
@@ -156,41 +157,40 @@ def report(run: RunRow, console: Screen) -> None:
         console.print(f"Go on with: tuneboard run {run.id}", highlight=False)
         return
     table = Table(show_edge=False, pad_edge=False)
-    for title in ("", "Baseline", "Taken" if result.get("taken") else "Best"):
+    for title in ("", "Baseline", "Taken" if result.taken else "Best"):
         table.add_column(title, justify="left" if not title else "right")
-    before, after = result["baseline"], result_shown(result)["best"]
-    for name, split in (("Test rows", "test"), ("Validation rows", "validation")):
-        table.add_row(name, percent(before[split], 1), percent(after[split], 1))
-    table.add_row("Tokens per row", _number(before["tokens_per_row"]), _number(after["tokens_per_row"]))
-    table.add_row("Failed test rows", str(before["failed"]), str(after["failed"]))
+    before, after = result.baseline, result.shown.best
+    table.add_row("Test rows", percent(before.test, 1), percent(after.test, 1))
+    table.add_row("Validation rows", percent(before.validation, 1), percent(after.validation, 1))
+    table.add_row("Tokens per row", _number(before.tokens_per_row), _number(after.tokens_per_row))
+    table.add_row("Failed test rows", str(before.failed), str(after.failed))
     console.print()
     console.print(table)
     console.print()
     for place, sentence in enumerate(result_sentences(result)):
         console.print(sentence, style=None if place else "bold", highlight=False, markup=False)
-    if compared := result.get("models"):
-        _print_models(compared, run, console)
-    if result.get("reason") and result.get("stopped") == "finished":  # else it is printed above already
-        console.print(f"How the search ended: {result['reason']}", highlight=False, markup=False)
-    usage = result["usage"]
-    tokens = usage["input_tokens"] + usage["output_tokens"]
-    cached = f" ({usage['cached']:,} more from the cache)" if usage["cached"] else ""
-    took = f"{usage['calls']:,} calls{cached}, {tokens:,} tokens, {price(usage['cost'])}, {duration(result['seconds'])}"
+    if result.models:
+        _print_models(result.models, run, console)
+    if result.reason and result.stopped == "finished":  # else it is printed above already
+        console.print(f"How the search ended: {result.reason}", highlight=False, markup=False)
+    usage = result.usage
+    cached = f" ({usage.cached:,} more from the cache)" if usage.cached else ""
+    took = f"{usage.calls:,} calls{cached}, {usage.tokens:,} tokens, {price(usage.cost)}, {duration(result.seconds)}"
     console.print(took, highlight=False)
-    if run.taken == result["seed_candidate"] != result["best_candidate"]:
-        take = f"tuneboard export {run.id} --candidate {result['best_candidate']}"
+    if run.taken == result.seed_candidate != result.best_candidate:
+        take = f"tuneboard export {run.id} --candidate {result.best_candidate}"
         console.print(f"To take the best prompt: {take}", highlight=False)
-    if static := result.get("static"):
-        take = f"tuneboard export {run.id} --candidate {static['candidate']}"
+    if result.static:
+        take = f"tuneboard export {run.id} --candidate {result.static.candidate}"
         console.print(f"To take the best fixed prompt: {take}", highlight=False)
-    console.print(f"Program: {result['export_path']}", soft_wrap=True, highlight=False, markup=False)
-    console.print(f"Script:  {result['script_path']}", soft_wrap=True, highlight=False, markup=False)
+    console.print(f"Program: {result.export_path}", soft_wrap=True, highlight=False, markup=False)
+    console.print(f"Script:  {result.script_path}", soft_wrap=True, highlight=False, markup=False)
     console.print("Run `tuneboard` to see every trial, prompt and row in the browser.", highlight=False)
 
 
-def _print_models(compared: Mapping[str, Any], run: RunRow, console: Screen) -> None:
+def _print_models(compared: ModelComparison, run: RunRow, console: Screen) -> None:
     """Print the candidates that none beats and those with other models, and which model is good enough."""
-    front, best = set(compared["front"]), (run.result or {})["best_candidate"]
+    front, best = set(compared.front), run.best
     table = Table(show_edge=False, pad_edge=False)
     for title in (
         "Answered by",
@@ -201,27 +201,23 @@ def _print_models(compared: Mapping[str, Any], run: RunRow, console: Screen) -> 
         "",
     ):
         table.add_column(title, justify="right" if title not in ("Answered by", "") else "left")
-    for one in sorted(compared["figures"], key=lambda f: -(f["score"] or 0.0)):
-        if one["candidate"] not in front and not one["models"] and one["candidate"] != best:
+    for figures in sorted(compared.figures, key=lambda f: -f.score):
+        kept, beats = figures.candidate == best, figures.candidate in front
+        if not (beats or figures.models or kept):
             continue
-        marks = ["kept"] if one["candidate"] == best else []
-        marks += ["not beaten"] if one["candidate"] in front else []
-        marks += [f"{one['failed']} of {one['rows']} rows failed"] if one["failed"] else []
+        marks = ["kept"] if kept else []
+        marks += ["not beaten"] if beats else []
+        marks += [f"{figures.failed} of {figures.rows} rows failed"] if figures.failed else []
         table.add_row(
-            ", ".join(one["models"]) or run.spec["model"]["name"],
-            "failed" if one["score"] is None else percent(one["score"], 1),
-            "" if one["candidate"] == best or one["score"] is None else _interval(one),
-            price(one["cost"]),
-            "-" if one["seconds"] is None else f"{one['seconds']:.2f}",
+            ", ".join(figures.models) or run.spec["model"]["name"],
+            percent(figures.score, 1) if figures.answered else "failed",
+            "" if kept or not figures.answered else figures.printed.interval,
+            price(figures.cost),
+            "-" if figures.seconds is None else f"{figures.seconds:.2f}",
             ", ".join(marks),
         )
     console.print()
     console.print(table)
-
-
-def _interval(one: Mapping[str, Any]) -> str:
-    score = one["score"]
-    return printed_change(score - one["difference"], score, one["low"], one["high"]).interval
 
 
 MOST_WISHES = 8

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-LogForm = Literal["chat", "otel", "langfuse", "phoenix"]
 Json = Mapping[str, Any]
 
 
@@ -197,7 +196,8 @@ def reply_of(record: Json) -> object:
     return record if record.get("choices") else None
 
 
-def _chat_call(record: Json) -> LoggedCall | None:
+def chat_call(record: Json) -> LoggedCall | None:
+    """Return the call in a line of chat completions."""
     request, reply = request_of(record), reply_of(record)
     asked = messages_of(request.get("messages") or request.get("input"))
     answer = _answered(reply) if reply else ""
@@ -220,8 +220,8 @@ def _mappings(value: object) -> Iterator[Json]:
     return (one for one in value if isinstance(one, Mapping)) if isinstance(value, list | tuple) else iter(())
 
 
-def records_in(records: Iterable[object], form: LogForm) -> Iterator[Json]:
-    """Iterate over spans and observations inside of what a log's lines or files wrap them in."""
+def records_in(records: Iterable[object], traces: bool = False) -> Iterator[Json]:
+    """Iterate over the spans in a log's lines or files; with `traces` also over the generations in a trace."""
     for record in _mappings([*records]):
         wrapped = record.get("resourceSpans") or record.get("resource_spans")
         if wrapped:
@@ -229,7 +229,7 @@ def records_in(records: Iterable[object], form: LogForm) -> Iterator[Json]:
                 for scope in _mappings(resource.get("scopeSpans") or resource.get("scope_spans")):
                     yield from _mappings(scope.get("spans"))
         else:
-            yield from (_generations(record) if form == "langfuse" else ()) or [record]
+            yield from (_generations(record) if traces else ()) or [record]
 
 
 def attributes_of(span: Json) -> dict[str, Any]:
@@ -280,7 +280,8 @@ def _indexed(attributes: Json, prefix: str) -> list[Json]:
     return [found[at] for at in sorted(found) if "role" in found[at]]
 
 
-def _span_call(span: Json) -> LoggedCall | None:
+def span_call(span: Json) -> LoggedCall | None:
+    """Return the call in a span; None for a span that is no model call."""
     attributes = attributes_of(span)
     kind = str(attributes.get("openinference.span.kind") or span.get("span_kind") or "LLM").upper()
     operation = str(attributes.get("gen_ai.operation.name") or "chat")
@@ -368,7 +369,8 @@ def _generations(trace: Json) -> list[Json]:
     return found
 
 
-def _langfuse_call(record: Json) -> LoggedCall | None:
+def langfuse_call(record: Json) -> LoggedCall | None:
+    """Return the call in an observation or a trace; None for one that is no model call."""
     if record.get("type") not in (None, "GENERATION", "TRACE"):
         return None
     asked, answer = _plain(record.get("input")), _plain(record.get("output"))
@@ -378,12 +380,3 @@ def _langfuse_call(record: Json) -> LoggedCall | None:
         () if messages_of(asked) or not isinstance(asked, Mapping) or len(asked) < 2 else _variables(asked)
     )
     return LoggedCall("" if named else text, _answered(answer), str(model), *_judged(record), system, named)
-
-
-READERS: dict[LogForm, Callable[[Json], LoggedCall | None]] = {
-    "chat": _chat_call,
-    "otel": _span_call,
-    "phoenix": _span_call,
-    "langfuse": _langfuse_call,
-}
-"""Form of a log -> the reader of one record; None for a record that is no model call."""

@@ -10,29 +10,23 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Literal, NamedTuple
 
 from engine.basics.text import counted
 from engine.dataset.logged import (
-    READERS,
     Json,
-    LogForm,
     LoggedCall,
     attributes_of,
+    chat_call,
+    langfuse_call,
     messages_of,
     records_in,
     reply_of,
     request_of,
+    span_call,
 )
 from engine.dataset.table import RawTable
 from engine.errors import DatasetError
-
-LOG_FORMS: dict[LogForm, str] = {
-    "chat": "a log of chat completions",
-    "otel": "OpenTelemetry spans of model calls",
-    "langfuse": "an export of Langfuse",
-    "phoenix": "an export of Phoenix",
-}
-"""Each form of log, in words."""
 
 INPUT, OUTPUT = "input", "logged_answer"
 MODEL, THUMBS, COMMENT, SYSTEM = "log_model", "log_thumbs", "log_comment", "log_system"
@@ -41,23 +35,6 @@ COLUMNS = (INPUT, OUTPUT, MODEL, THUMBS, COMMENT, SYSTEM)
 
 LOOKED_AT = 20
 """Records that decide on a log's form."""
-
-
-def log_form(records: Sequence[object]) -> LogForm | None:
-    """Return the form of a log by its first records; None where they are no log.
-
-    >>> log_form([{"messages": [{"role": "user", "content": "Hi"}], "response": {"choices": []}}])
-    'chat'
-    >>> log_form([{"text": "a", "label": "b"}]) is None
-    True
-    """
-    shown = [r for r in records[:LOOKED_AT] if isinstance(r, Mapping)]
-    if not shown:
-        return None
-    for form, fits in _FITS.items():
-        if 2 * sum(map(fits, shown)) > len(shown):
-            return form
-    return None
 
 
 def _is_otel(record: Json) -> bool:
@@ -91,25 +68,49 @@ def _is_chat(record: Json) -> bool:
     )
 
 
-# More telling forms first: a span of Phoenix may hold messages too.
-_FITS: dict[LogForm, Callable[[Json], bool]] = {
-    "otel": _is_otel,
-    "phoenix": _is_phoenix,
-    "langfuse": _is_langfuse,
-    "chat": _is_chat,
-}
+class LogForm(NamedTuple):
+    """A form of logs."""
+
+    name: Literal["chat", "otel", "langfuse", "phoenix"]
+    """Its name."""
+    title: str
+    """The form in words, as in "This is an export of Langfuse"."""
+    fits: Callable[[Json], bool]
+    """Recognises a record."""
+    read: Callable[[Json], LoggedCall | None]
+    """Reads a record; None for one that is no model call."""
+
+
+LOG_FORMS = (
+    LogForm("otel", "OpenTelemetry spans of model calls", _is_otel, span_call),
+    LogForm("phoenix", "an export of Phoenix", _is_phoenix, span_call),
+    LogForm("langfuse", "an export of Langfuse", _is_langfuse, langfuse_call),
+    LogForm("chat", "a log of chat completions", _is_chat, chat_call),
+)
+"""Every form of logs, more telling ones first: a span of Phoenix may hold messages too."""
+
+
+def log_form(records: Sequence[object]) -> LogForm | None:
+    """Return the form of a log by its first records; None for records of another kind.
+
+    >>> log_form([{"messages": [{"role": "user", "content": "Hi"}], "response": {"choices": []}}]).name
+    'chat'
+    >>> log_form([{"text": "a", "label": "b"}]) is None
+    True
+    """
+    first = [record for record in records[:LOOKED_AT] if isinstance(record, Mapping)]
+    return next((form for form in LOG_FORMS if 2 * sum(map(form.fits, first)) > len(first)), None)
 
 
 def log_calls(records: Iterable[object], form: LogForm) -> Iterator[LoggedCall]:
     """Iterate over the calls in a log's records; spans and observations that are no model calls are left aside.
 
     >>> line = {"messages": [{"role": "user", "content": "Hi"}], "response": {"choices": [{"message": {"content": "Ho"}}]}}
-    >>> [(c.input, c.output) for c in log_calls([line], "chat")]
+    >>> [(c.input, c.output) for c in log_calls([line], log_form([line]))]
     [('Hi', 'Ho')]
     """
-    read = READERS[form]
-    for record in records_in(records, form):
-        call = read(record)
+    for record in records_in(records, traces=form.name == "langfuse"):
+        call = form.read(record)
         call = _without_marks(call) if call is not None else None
         if call is not None and (call.input.strip() or call.variables) and call.output.strip():
             yield call
@@ -126,12 +127,10 @@ def read_log(records: Sequence[object], name: str) -> RawTable | None:
     found = list(log_calls(records, form))
     if not found:
         raise DatasetError(
-            f"{name!r} is {LOG_FORMS[form]}, but it holds no call with an input and an answer. Export the texts too."
+            f"{name!r} is {form.title}, but it holds no call with an input and an answer. Export the texts too."
         )
     table = _log_table(found)
-    about = (
-        f"This is {LOG_FORMS[form]}: {counted(len(found), 'call')} became rows. Answers are the log's own."
-    )
+    about = f"This is {form.title}: {counted(len(found), 'call')} became rows. Answers are the log's own."
     table.notes.insert(0, about)
     return table
 

@@ -64,13 +64,14 @@ def split_rows(
     outputs: Collection[str] | None = None,
     stratify_by: str | None = None,
     synthetic: Collection[int] = (),
+    smallest: Mapping[str, int] = SMALLEST,
 ) -> Split:
     """Divide rows (row id -> values) into train, validation and test.
 
     `inputs` are the fields that decide whether two rows are the same; Examples know theirs. Rows are
     stratified by `stratify_by`, or by the first output with few different values. `synthetic` rows, written
-    by a model, are only ever train rows: nothing is chosen by them or tested on them. Raises DatasetError
-    when there are too few rows, saying how many are needed, or when every answer is the same.
+    by a model, are only ever train rows: nothing is chosen by them or tested on them. `smallest` is the least number of
+    rows by side. Raises DatasetError when there are too few rows, saying how many are needed, or when every answer is the same.
 
     >>> from types import SimpleNamespace
     >>> rows = {i: {"text": str(i), "label": "ab"[i % 2]} for i in range(20)}
@@ -84,36 +85,43 @@ def split_rows(
     if written:
         real = {row: values for row, values in rows.items() if row not in written}
         return _with_synthetic(
-            split_rows(real, split, inputs=inputs, outputs=outputs, stratify_by=stratify_by),
+            split_rows(
+                real, split, inputs=inputs, outputs=outputs, stratify_by=stratify_by, smallest=smallest
+            ),
             rows,
             written,
             inputs,
         )
     shares = _checked_shares(split)
     asked, answers = _field_names(rows, inputs, outputs)
-    _check_count(len(rows), shares)
+    _check_count(len(rows), shares, smallest)
     _check_answers(rows, answers)
     label = stratify_by if stratify_by is not None else _label(rows, answers)
     groups = _groups(rows, asked, split.seed)
     labels = dict(zip(rows, _column(rows, label), strict=True)) if label is not None else {}
+    sides = _distributed(_strata(groups, labels), shares)
+    _check_sides(sides, len(groups), len(rows), shares, smallest)
+    train, validation, test = (tuple(sorted(sides[side])) for side in SIDES)
+    return Split(train, validation, test, label, _notes(rows, groups, answers, label, labels, sides))
+
+
+def _distributed(strata: Iterable[Sequence[Sequence[int]]], shares: Sequence[float]) -> dict[str, list[int]]:
+    """Return rows by side: each group goes to the side that is furthest behind its share, of equals to the first."""
     sides: dict[str, list[int]] = {side: [] for side in SIDES}
+    by_place = [sides[side] for side in SIDES]
     carry = [0.0, 0.0, 0.0]
-    taken = [sides[side] for side in SIDES]
-    for stratum in _strata(groups, labels):
+    for stratum in strata:
         size = sum(map(len, stratum))
         quota = [size * share + over for share, over in zip(shares, carry, strict=True)]
         behind = [round(q, 9) for q in quota]
         for group in stratum:
-            # Each group goes to the side that is furthest behind its share; ties go to the earlier side.
             first, second, third = behind
             at = 0 if first >= second and first >= third else 1 if second >= third else 2
-            taken[at].extend(group)
+            by_place[at].extend(group)
             quota[at] -= len(group)
             behind[at] = round(quota[at], 9)
         carry = quota
-    _check_sides(sides, len(groups), len(rows), shares)
-    train, validation, test = (tuple(sorted(sides[side])) for side in SIDES)
-    return Split(train, validation, test, label, _notes(rows, groups, answers, label, labels, sides))
+    return sides
 
 
 def _with_synthetic(
@@ -175,13 +183,13 @@ def label_of(rows: Mapping[int, Mapping[str, object]], outputs: Collection[str] 
     return _label(rows, _field_names(rows, None, outputs)[1])
 
 
-def rows_needed(shares: Sequence[float]) -> int:
-    """Return how many rows give every side its smallest size.
+def rows_needed(shares: Sequence[float], smallest: Mapping[str, int] = SMALLEST) -> int:
+    """Return the number of rows that gives every side its smallest size.
 
     >>> rows_needed((0.4, 0.3, 0.3))
     10
     """
-    return max(math.ceil(SMALLEST[side] / share - 1e-9) for side, share in zip(SIDES, shares, strict=True))
+    return max(math.ceil(smallest[side] / share - 1e-9) for side, share in zip(SIDES, shares, strict=True))
 
 
 def _checked_shares(split: Shares) -> tuple[float, float, float]:
@@ -204,10 +212,10 @@ def _field_names(
     return asked, [k for k in first if (k in outputs if outputs is not None else k not in asked)]
 
 
-def _check_count(count: int, shares: Sequence[float]) -> None:
-    needed = rows_needed(shares)
+def _check_count(count: int, shares: Sequence[float], smallest: Mapping[str, int]) -> None:
+    needed = rows_needed(shares, smallest)
     if count < needed:
-        wanted = ", ".join(f"{SMALLEST[side]} {_PURPOSE[side]}" for side in SIDES)
+        wanted = ", ".join(f"{smallest[side]} {_PURPOSE[side]}" for side in SIDES)
         rows = counted(count, "usable row")
         raise DatasetError(
             f"There {'is' if count == 1 else 'are'} {rows}, and this split needs at least {needed} ({wanted}). "
@@ -289,18 +297,24 @@ def _strata(groups: list[list[int]], labels: Mapping[int, str]) -> list[list[lis
     return [strata[name] for name in sorted(strata, key=lambda n: (len(strata[n]), n))]
 
 
-def _check_sides(sides: Mapping[str, list[int]], groups: int, count: int, shares: Sequence[float]) -> None:
+def _check_sides(
+    sides: Mapping[str, list[int]],
+    groups: int,
+    count: int,
+    shares: Sequence[float],
+    smallest: Mapping[str, int],
+) -> None:
     for side in SIDES:
-        if len(sides[side]) >= SMALLEST[side]:
+        if len(sides[side]) >= smallest[side]:
             continue
         if groups < count:
             raise DatasetError(
                 f"Only {groups} of the {count} rows have different inputs, which is too few to divide "
                 f"({len(sides[side])} would be left {_PURPOSE[side]}). Add at least "
-                f"{max(1, rows_needed(shares) - groups)} rows with other inputs."
+                f"{max(1, rows_needed(shares, smallest) - groups)} rows with other inputs."
             )
         raise DatasetError(
-            f"{count} rows leave only {len(sides[side])} {_PURPOSE[side]}; {SMALLEST[side]} are needed. "
+            f"{count} rows leave only {len(sides[side])} {_PURPOSE[side]}; {smallest[side]} are needed. "
             f"Add rows, or give {side} a larger share."
         )
 

@@ -28,7 +28,6 @@ from engine.export.hero import (
     Turn,
     hero,
     result_sentences,
-    result_shown,
     row_figures,
     templates,
     turn_word,
@@ -37,6 +36,8 @@ from engine.records import Candidate, Demo, value_text
 from engine.search.leader import Lead, known_trials, outlines
 
 if TYPE_CHECKING:
+    from engine.records import Usage
+    from engine.search.result import RunResult
     from engine.store.rows import CandidateRow, RunRow, TrialRow
 
 ROWS_SHOWN = 60
@@ -79,15 +80,15 @@ def report_html(
 
     The run has a result. `shared` says who shared it.
     """
-    result, own = run.result or {}, result_shown(run.result)
+    result = run.require_result()
+    shown = result.shown
     by_id = {c.id: c.candidate for c in candidates}
     turns = [r.turn for r in rows]
     fixed = [r for r in rows if r.after_score > r.before_score]
     broken = [r for r in rows if r.after_score < r.before_score]
     wrong = [r for r in rows if r.before_score < 1 and r.after_score < 1]
     ended = datetime.fromtimestamp(run.finished_at or run.created_at).astimezone()
-    verdict = own["verdict"]
-    chosen = len(candidates) > 1 and verdict.get("kind") != "unchanged" and not result.get("taken")
+    chosen = len(candidates) > 1 and shown.verdict.kind != "unchanged" and not result.taken
     return (
         templates()
         .get_template("report.html.j2")
@@ -98,18 +99,18 @@ def report_html(
             ended=f"{run.state.capitalize()} on {ended.strftime('%d %B %Y at %H:%M')}",
             made=datetime.now().astimezone().strftime("%d %B %Y"),
             sentences=result_sentences(result),
-            verdict=VERDICTS.get(str(verdict.get("kind")), VERDICTS["too_close"]),
+            verdict=VERDICTS[shown.verdict.kind],
             hero=hero(result, turns),
             caution=chosen_from(len(candidates)) if chosen else "",
             figures=[(name, value, _note(name, change)) for name, value, change in row_figures(result)],
-            scores=score_chart(trials, candidates, leads, result["best_candidate"]),
+            scores=score_chart(trials, candidates, leads, result.best_candidate),
             sizes=SIZES,
-            changes=_changes(by_id[result["seed_candidate"]], by_id[own["best_candidate"]]),
+            changes=_changes(by_id[result.seed_candidate], by_id[shown.best_candidate]),
             better=_rows(fixed, turn_word((r.turn for r in fixed), better=True)),
             worse=_rows(broken, turn_word((r.turn for r in broken), better=False)),
             wrong=_rows(wrong, "still wrong"),
             prompts=_prompts(candidates, result),
-            cost=_cost(result.get("usage") or {}, result.get("seconds") or 0.0),
+            cost=_cost(result.usage, result.seconds),
             settings=settings,
             difference=difference,
             counted=counted,
@@ -176,16 +177,15 @@ def _rows(rows: Sequence[ReportRow], title: str) -> dict[str, Any]:
     return {"title": f"{title} ({len(rows):,})", "head": head, "lines": lines, "more": more}
 
 
-def _prompts(candidates: Sequence[CandidateRow], result: Mapping[str, Any]) -> list[list[str]]:
+def _prompts(candidates: Sequence[CandidateRow], result: RunResult) -> list[list[str]]:
     """Return each prompt as a line of a table: number, score, its parents' numbers, and why it exists."""
     numbers = {c.id: c.number for c in candidates}
-    fixed = (result.get("static") or {}).get("candidate")
     marks = {
-        fixed: " (best fixed)",
-        result["seed_candidate"]: " (start)",
-        result["best_candidate"]: " (best)",
+        **({result.static.candidate: " (best fixed)"} if result.static else {}),
+        result.seed_candidate: " (start)",
+        result.best_candidate: " (best)",
     }
-    taken = (result.get("taken") or {}).get("best_candidate")
+    taken = result.taken.best_candidate if result.taken else ""
     return [
         [
             f"{c.number}{marks.get(c.id, '')}{' (taken)' if c.id == taken else ''}",
@@ -197,13 +197,13 @@ def _prompts(candidates: Sequence[CandidateRow], result: Mapping[str, Any]) -> l
     ]
 
 
-def _cost(usage: Mapping[str, Any], seconds: float) -> list[tuple[str, str]]:
-    read, written = (short(usage.get(side, 0)) for side in ("input_tokens", "output_tokens"))
+def _cost(usage: Usage, seconds: float) -> list[tuple[str, str]]:
+    read, written = short(usage.input_tokens), short(usage.output_tokens)
     return [
-        ("Calls paid for", f"{usage.get('calls', 0):,}"),
-        *([("Answered from the cache", f"{usage['cached']:,}")] if usage.get("cached") else []),
+        ("Calls paid for", f"{usage.calls:,}"),
+        *([("Answered from the cache", f"{usage.cached:,}")] if usage.cached else []),
         ("Tokens", f"{read} read, {written} written"),
-        ("Money", price(usage.get("cost"))),
+        ("Money", price(usage.cost)),
         ("Working time", duration(seconds)),
     ]
 

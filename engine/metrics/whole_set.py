@@ -20,7 +20,7 @@ from engine.basics.statistics import resampled_interval
 from engine.basics.text import plain_text, quoted, signed
 from engine.metrics.base import Grade, Metric, MetricOptions, WorkedExample, joined
 from engine.metrics.matching import ExactMatch, number_in
-from engine.records import Evaluation
+from engine.records import Evaluation, WholeSetFigure
 
 Rows = Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
 """(example, prediction) pairs; an empty prediction is a failed row."""
@@ -146,8 +146,8 @@ class Correlation(WholeSetMetric):
 
 def whole_set_figure(
     metric: object, examples: Mapping[int, Mapping[str, object]], baseline: Evaluation, best: Evaluation
-) -> dict[str, object] | None:
-    """Return best against baseline by a metric's number of the whole set of rows that both evaluations share, as JSON values.
+) -> WholeSetFigure | None:
+    """Return best against baseline by a metric's number of the whole set of rows that both evaluations share.
 
     `low` and `high` bound the difference with 95 % confidence: the rows were drawn again and again, each with both
     answers. None for a metric that has no such number, and without rows. `examples` are the rows by id.
@@ -157,7 +157,7 @@ def whole_set_figure(
     >>> def run(name, answers):
     ...     return Evaluation(name, tuple(Outcome(i, 1.0, {"queue": a}) for i, a in enumerate(answers)))
     >>> found = whole_set_figure(MacroF1(), rows, run("a", ["usual"] * 40), run("b", [r["queue"] for r in rows.values()]))
-    >>> print(found["sentence"])
+    >>> print(found.sentence)
     Every label alike (macro F1), over all 40 test rows: 1.00 against 0.44 before, a difference of +0.56 (95 % interval +0.53 to +0.61).
     """
     if not isinstance(metric, WholeSetMetric):
@@ -186,16 +186,7 @@ def whole_set_figure(
         said += ", the starting prompt's."
     else:
         said += f" against {old:.2f} before, a difference of {signed(round(new, 2) - round(old, 2), 2)} (95 % interval {signed(low, 2)} to {signed(high, 2)})."
-    return {
-        "metric": metric.name,
-        "baseline": old,
-        "best": new,
-        "difference": new - old,
-        "low": low,
-        "high": high,
-        "rows": len(shared),
-        "sentence": said,
-    }
+    return WholeSetFigure(metric.name, old, new, new - old, low, high, len(shared), said)
 
 
 def _ranks(values: Sequence[float]) -> list[float]:

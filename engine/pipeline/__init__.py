@@ -8,6 +8,6 @@ check       problems of a spec and of the wiring between its steps, in plain wor
 build       a spec -> a program
 infer       a table without a description -> a spec
 records     the type of a record: inferred from right answers, its paths and descriptions
-importers   a signature text, a class's source, a JSON Schema, a prompt or a Python program -> a spec
+importers   recognition of a user's material: texts of tasks, programs, tables, documents with right answers
 templates   the sample projects that are shipped
 """

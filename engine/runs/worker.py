@@ -3,33 +3,6 @@
 Everything it learns goes to the store as it happens, and nothing is kept elsewhere: killed at any moment
 and started again, it drives the search from its start, and every call that was paid for is answered
 from the cache. It knows no page and no terminal.
-
-What is kept of a run when it ends, its result, is a dict of JSON values:
-
-    verdict          kind, sentence, difference, low, high, rows, won, lost (see `engine.search.verdict`); kind "not_tested" has no
-                     figures: the run was stopped without the final test
-    whole_set        where the metric has a number of the whole set of test rows: see `engine.metrics.whole_set`; else None
-    baseline, best   the starting prompt and the chosen one: candidate, validation and test (scores 0 to 1 or
-                     None), likely (the interval of the test score), rows, failed, and per row on the test rows: seconds, tokens, cost
-    best_candidate, seed_candidate      their ids
-    taken_candidate  the id of the prompt that the exports hold: the best where it is surely better, or as good and cheaper or
-                     faster where that is the goal; else the start, until the user takes another one
-    taken            where the user took a prompt that was tested and is neither the best nor the start: its verdict, figures
-                     and id under the names that the best one's have here; pages show these (see `engine.export.hero.result_shown`)
-    teacher          where a model was tuned that another one taught: `model`, the teacher's name, `prompt`, the name of its
-                     own prompt ("": the task's), and its figures on the same test rows, as in `best`; else None
-    tuned_models     names of the tuned models that the best prompt is answered by
-    final_test       where test rows are missing: `rows` of the test, `scored` by both prompts, `why` not all ("": a stop), and what
-                     the missing ones take: `calls`, `usd`, `seconds` (None: not known). Else None
-    stopped, reason  how the search ended: finished, budget, stopped or failed, and the sentence
-    usage, seconds   what the whole run took
-    export_path, script_path            the exported program and the script that runs it
-    models           where models were compared: see `engine.search.objective.comparison`. Else None
-    static           where the best prompt shows each input other examples: the figures of the best prompt that shows all the
-                     same, as of the best one; tested where the budget leaves calls for it. `against_best` and
-                     `validation_against_best` are the verdicts on it against the best one. Else None
-    credits          what each rule and example of the best prompt does: see `engine.records.PartCredit`
-    proof            for each exported file that was scored again: see `engine.runs.results.exports.prove`
 """
 
 from __future__ import annotations
@@ -40,7 +13,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -55,25 +28,36 @@ from engine import loop, parts
 from engine.basics.text import change_in_percent
 from engine.errors import EngineError, RunError, StoreError, first_problem
 from engine.lm import cache
-from engine.lm.slots import FOLDER, SharedLimit, shared_limit
+from engine.lm.limits import FOLDER, SharedLimit, shared_limit
 from engine.metrics.whole_set import whole_set_figure
 from engine.records import Candidate, Evaluation, Outcome, whole_trials
 from engine.runs.log_file import LogFile
 from engine.runs.prepare import Prepared, check_keys, check_other_models, prepare
-from engine.runs.recorder import PatientWriter, StoreRecorder, StoreRequests, Watch, report_silence
+from engine.runs.recorder import PatientWriter, RunControl, StoreRecorder, StoreRequests, report_silence
 from engine.runs.results import more_scores
 from engine.runs.results.exports import export_run, prove, take_prompt
-from engine.runs.results.taken import summary
 from engine.runs.spec import RunSpec, no_gain_by_ray
 from engine.runs.spending import limited_budget, used_up
 from engine.runs.turn import Turn, patiently
 from engine.search.backend import Backend, BackendChoice, BackendPart
 from engine.search.budget import Amount
 from engine.search.driver import Driver
-from engine.search.final_test import FinalTestCost
-from engine.search.objective import Objective, add_scores, comparison
-from engine.search.settings import SearchResult, Trial
-from engine.search.verdict import best_static, not_tested, verdict
+from engine.search.model_choice import add_scores, comparison
+from engine.search.objective import Objective
+from engine.search.result import (
+    ModelComparison,
+    NotTested,
+    PromptFigures,
+    RunResult,
+    SearchResult,
+    StaticFigures,
+    TeacherFigures,
+    Trial,
+    UnfinishedTest,
+)
+from engine.search.tuning import validation_score
+from engine.search.verdict import best_static, verdict
+from engine.search.wording import untested_sentence
 from engine.store.rows import NOT_DONE, TESTING, RequestRow, RunRow
 from engine.store.runs import CANCELLED
 from engine.store.store import FILE_NAME, Store
@@ -102,7 +86,7 @@ def work(home: Path, run_id: str, backend: BackendChoice | None = None) -> int:
             return 0
         _log.info("Process %s works on run %s.", os.getpid(), run_id)
         writer = PatientWriter()
-        job = _Job(home, store, run, writer, StoreRecorder(store, run_id, writer), backend)
+        job = _RunJob(home, store, run, writer, StoreRecorder(store, run_id, writer), backend)
         return job.carry_out()
 
 
@@ -118,7 +102,7 @@ def _cancelled(store: Store, run_id: str) -> None:
 
 
 @dataclass
-class _Job:
+class _RunJob:
     home: Path
     store: Store
     run: RunRow
@@ -137,7 +121,7 @@ class _Job:
                 stop()
 
         with (
-            Watch(
+            RunControl(
                 self.store,
                 run_id,
                 os.getpid(),
@@ -159,7 +143,7 @@ class _Job:
                     return self._failed(
                         f"{watch.failure} Go on from its new place or version: answers stay paid."
                     )
-                cost = FinalTestCost.stored((self.store.runs.get(run_id).estimate or {}).get("final_test"))
+                cost = self.store.runs.get(run_id).test_cost
                 words = f" The final test takes {cost.words}." if cost else ""
                 return self._store_end(
                     "stopped", f"Stopped at once; it was not tested.{words} You can go on with it.", 0
@@ -185,7 +169,7 @@ class _Job:
             return 1
         return code
 
-    async def _run(self, watch: Watch) -> None:
+    async def _run(self, watch: RunControl) -> None:
         store, run_id = self.store, self.run.id
         requests = StoreRequests(store, run_id, watch, self.writer)
         cache.payer.set(run_id)
@@ -208,7 +192,8 @@ class _Job:
         started = self.home / "training" / "started" / run_id
         async with self._on_backend(prepared) as backend:
             settings = replace(prepared.settings, seconds_before=self.run.seconds, started=started)
-            driver = Driver(settings, self.recorder, watch, requests, backend)
+            tuning = replace(prepared.tuning, settings=settings)
+            driver = tuning.driver(self.recorder, watch, requests, backend)
             driver.ledger.note_send, driver.ledger.lost = self.recorder.note_send, self.recorder.lost
             if lost := int(self.recorder.lost.calls):
                 self._note(f"Calls without an answer at an interruption count as made: {lost:,}.", "info")
@@ -230,7 +215,7 @@ class _Job:
         async with part.opened(choice, prepared.settings) as backend:
             yield backend
 
-    async def _score_more(self, prepared: Prepared, watch: Watch, backend: Backend | None) -> None:
+    async def _score_more(self, prepared: Prepared, watch: RunControl, backend: Backend | None) -> None:
         used, seconds = self.run.usage, self.run.seconds
         while (request := more_scores.next_request(self.store, self.run)) is not None:
             if watch.stopping:
@@ -251,22 +236,26 @@ class _Job:
             used, seconds = used + driver.ledger.spent, driver.ledger.seconds
 
     async def _finish_later(
-        self, request: RequestRow, driver: Driver, prepared: Prepared, watch: Watch
+        self, request: RequestRow, driver: Driver, prepared: Prepared, watch: RunControl
     ) -> None:
         """Finish the final test of a run that is over: score the rows that are missing, and write the result again."""
-        found = self.store.runs.get(self.run.id).result or {}
+        result = self.store.runs.get(self.run.id).require_result()
         more_scores.begin(request, driver, self.store, self.run.id, self.writer)
-        for candidate in filter(None, (driver.seed, *self._prompts(found))):
+        for candidate in filter(None, (driver.seed, *self._prompts(result))):
             known = more_scores.known_outcomes(self.store, self.run.id, candidate.id)
             driver.know(candidate, [*known.values()])
-        done = await self._finish(driver, prepared, watch, found)
+        done = await self._finish(driver, prepared, watch, result)
         answer = "Done: the verdict is written again." if done else f"{NOT_DONE}you stopped it."
         self.writer.write(partial(self.store.requests.answer, self.run.id, request.id, answer))
 
-    async def _drive(self, driver: Driver, prepared: Prepared, watch: Watch, requests: StoreRequests) -> None:
+    async def _drive(
+        self, driver: Driver, prepared: Prepared, watch: RunControl, requests: StoreRequests
+    ) -> None:
         following = asyncio.create_task(self._follow_test_cost(driver, prepared))
         try:
-            await self._phases(driver, prepared, watch)
+            search = await prepared.tuning.search(driver, self._phase)
+            await watch.no_trouble()
+            await self._finish(driver, prepared, watch, self._untested(driver, prepared, search))
         finally:
             following.cancel()
         requests.close()
@@ -319,58 +308,47 @@ class _Job:
             return replace(prepare(self.store, limited, payer=self.run.id), spec=spec)
         return prepare(self.store, spec, payer=self.run.id)
 
-    async def _phases(self, driver: Driver, prepared: Prepared, watch: Watch) -> None:
-        split = prepared.split
-        self._phase("Scoring the starting prompt")
-        await driver.score(driver.seed, split.validation, label="baseline")
-        self._phase("Searching")
-        search = await driver.search(prepared.optimizer.search, test_rows=len(split.test))
-        if search.stopped == "failed" and driver.ledger.closing == "failed":
-            raise RunError(search.reason)  # the model is gone: what was found is stored, a test is impossible
-        validated = validation_score(driver.trials, search.best, len(split.validation))
-        if search.stopped == "finished" and validated is None:
-            self._phase("Scoring the result on all validation rows")
-            await driver.score(search.best, split.validation, label="result", hide_own_row=True)
-        await watch.no_trouble()
-        await self._finish(driver, prepared, watch, self._untested(driver, prepared, search))
-
-    def _untested(self, driver: Driver, prepared: Prepared, search: SearchResult) -> dict[str, Any]:
+    def _untested(self, driver: Driver, prepared: Prepared, search: SearchResult) -> RunResult:
         """Return the result of a search as it is without the final test."""
         best, rows = search.best, len(prepared.split.validation)
-        prompts = (("baseline", driver.seed), ("best", best), ("static", static_to_test(driver, best)))
-        found = {
-            name: one and summary(one.id, validation_score(driver.trials, one, rows), Evaluation(one.id, ()))
-            for name, one in prompts
-        }
-        return {
-            **found,
-            "verdict": not_tested(found, self.store.trials.add_candidate(self.run.id, best), rows),
-            "best_candidate": best.id,
-            "seed_candidate": search.seed.id,
-            "tuned_models": list(best.tuned_models),
-            "stopped": search.stopped,
-            "reason": search.reason,
-            "teacher": None,
-            "whole_set": None,
-            "models": compared_models(driver.trials, best, prepared.spec),
-            "credits": [asdict(credit) for credit in search.credits],
-        }
 
-    def _prompts(self, found: Mapping[str, Any]) -> tuple[Candidate, Candidate | None]:
+        def validated(candidate: Candidate) -> PromptFigures:
+            score = validation_score(driver.trials, candidate, rows)
+            return PromptFigures.of(candidate.id, score, Evaluation(candidate.id, ()))
+
+        before, after = validated(driver.seed), validated(best)
+        static = static_to_test(driver, best)
+        number = self.store.trials.add_candidate(self.run.id, best)
+        sentence = untested_sentence(number, before.validation, after.validation, rows)
+        return RunResult(
+            best_candidate=best.id,
+            seed_candidate=search.seed.id,
+            verdict=NotTested(sentence),
+            baseline=before,
+            best=after,
+            static=StaticFigures(**asdict(validated(static))) if static else None,
+            tuned_models=tuple(best.tuned_models),
+            models=compared_models(driver.trials, best, prepared.spec),
+            credits=tuple(search.credits),
+            stopped=search.stopped,
+            reason=search.reason,
+        )
+
+    def _prompts(self, result: RunResult) -> tuple[Candidate, Candidate | None]:
         """Return the best prompt of a result, and the best static one where it has one."""
-        stored, static = partial(self.store.trials.candidate, self.run.id), found.get("static")
-        return stored(found["best_candidate"]), static and stored(static["candidate"])
+        stored = partial(self.store.trials.candidate, self.run.id)
+        return stored(result.best_candidate), stored(result.static.candidate) if result.static else None
 
     async def _finish(
-        self, driver: Driver, prepared: Prepared, watch: Watch, found: Mapping[str, Any]
+        self, driver: Driver, prepared: Prepared, watch: RunControl, untested: RunResult
     ) -> bool:
         """Test the best prompt, and the best static one, against the start; then write verdict, exports and proof.
 
-        `found` is the result so far. Returns False where a test that was asked for later was stopped: its rows are stored,
-        and the run's result stays as it was.
+        `untested` is the result so far. Returns False where a test that was asked for later was stopped: its rows are
+        stored, and the run's result stays as it was.
         """
         seed, rows, later = driver.seed, prepared.split.test, self.run.result is not None
-        best, static = self._prompts(found)
+        best, static = self._prompts(untested)
         before, after = Evaluation(seed.id, ()), Evaluation(best.id, ())
         watch.testing, stopped = not later, watch.untested and not later
         if not stopped:
@@ -381,42 +359,42 @@ class _Job:
         stopped = (stopped or driver.ledger.closing == "stopped") and scored < len(rows)
         if stopped and later:
             return False
-        result = {**found, "final_test": None}
+        result = replace(untested, final_test=None)
         if scored < len(rows):
             why = "" if stopped else closed or "The limit of calls was reached."
             cost = await driver.test_cost(best, static, rows, limited=False)
-            result["final_test"] = {
-                "rows": len(rows),
-                "scored": scored,
-                "why": why,
-                **asdict(cost.completed(self.run.estimate)),
-            }
+            missing = UnfinishedTest(len(rows), scored, why, **asdict(cost.completed(self.run.estimate)))
+            result = replace(result, final_test=missing)
         if not stopped:
-            result |= {
-                "verdict": verdict(before, after).as_dict(),
-                "baseline": summary(seed.id, found["baseline"]["validation"], before),
-                "best": summary(best.id, found["best"]["validation"], after),
-                "teacher": await self._teacher(driver, prepared, best, found["stopped"]),
-                "static": static and await self._tested_static(driver, after, static, found["static"]),
-                "whole_set": await asyncio.to_thread(
+            figures = untested.static
+            result = replace(
+                result,
+                verdict=verdict(before, after),
+                baseline=PromptFigures.of(seed.id, untested.baseline.validation, before),
+                best=PromptFigures.of(best.id, untested.best.validation, after),
+                teacher=await self._teacher(driver, prepared, best, untested.stopped),
+                static=await self._tested_static(driver, after, static, figures)
+                if static and figures
+                else None,
+                whole_set=await asyncio.to_thread(
                     whole_set_figure, prepared.settings.metric, prepared.settings.rows, before, after
                 ),
-            }
+            )
         usage = self.recorder.before + driver.ledger.spent
-        result |= {"usage": asdict(usage), "seconds": driver.ledger.seconds}
+        result = replace(result, usage=usage, seconds=driver.ledger.seconds)
         await watch.no_trouble()
         self._phase("Writing the exports")
         # What is neither surely better nor what was asked for does not leave the house by itself; the user can take it.
-        wanted = is_wanted(result, prepared.spec.objective)
-        taken, tested = (best, after) if wanted else (seed, before)
-        result["taken_candidate"] = taken.id
+        taken, tested = (best, after) if is_wanted(result, prepared.spec.objective) else (seed, before)
+        result = replace(result, taken_candidate=taken.id)
         paths = export_run(self.home, self.run, prepared.spec, taken, result)
         self._phase("Checking that the exports answer the same")
-        proof = [] if stopped else await prove(Path(paths["export_path"]), driver.settings, tested)
-        self._conclude({**result, **paths, "proof": proof}, driver)
-        usual = best if is_wanted(found, prepared.spec.objective) else seed
-        if later and found["taken_candidate"] != usual.id:  # the user has decided, and that stays
-            await asyncio.to_thread(take_prompt, self.home, self.store, self.run.id, found["taken_candidate"])
+        proof = () if stopped else await prove(Path(paths.program), driver.settings, tested)
+        result = replace(result, export_path=paths.program, script_path=paths.script, proof=proof)
+        self._conclude(result, driver)
+        usual = best if is_wanted(untested, prepared.spec.objective) else seed
+        if later and untested.taken_candidate != usual.id:  # the user has decided, and that stays
+            await asyncio.to_thread(take_prompt, self.home, self.store, self.run.id, untested.taken_candidate)
         return True
 
     async def _follow_test_cost(self, driver: Driver, prepared: Prepared) -> None:
@@ -428,13 +406,13 @@ class _Job:
             cost = cost.completed(self.run.estimate)
             if cost.words != words:
                 words = cost.words
-                self.writer.write(partial(self.store.runs.set_test_cost, self.run.id, asdict(cost)))
+                self.writer.write(partial(self.store.runs.set_test_cost, self.run.id, cost))
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _teacher(
         self, driver: Driver, prepared: Prepared, best: Candidate, stopped: str
-    ) -> dict[str, Any] | None:
-        """Return what the model that taught a tuned one scores on the test rows; None where there is none."""
+    ) -> TeacherFigures | None:
+        """Return what the model that taught a tuned one scores on the test rows; None for a run without one."""
         spec = prepared.spec
         choice = spec.teacher_model or (spec.model if prepared.settings.teacher else None)
         if choice is None or not best.tuned_models or stopped == "stopped":
@@ -442,11 +420,11 @@ class _Job:
         self._phase("Testing the teacher on the same rows")
         tested = await driver.score_teacher(prepared.split.test)
         title = spec.teacher_prompt.title if spec.teacher_prompt else ""
-        return {"model": choice.name, "prompt": title, **summary(driver.seed.id, None, tested)}
+        return TeacherFigures.of(driver.seed.id, None, tested, model=choice.name, prompt=title)
 
     async def _tested_static(
-        self, driver: Driver, after: Evaluation, static: Candidate, found: Mapping[str, Any]
-    ) -> dict[str, Any]:
+        self, driver: Driver, after: Evaluation, static: Candidate, figures: StaticFigures
+    ) -> StaticFigures:
         """Return the figures of the best static prompt, tested on the rows of the best one where what is left pays for it."""
         rows = [outcome.row for outcome in after.outcomes]
         need = Amount(len(rows) * driver.settings.calls_a_row, after.usage.tokens, after.usage.cost or 0.0)
@@ -457,18 +435,20 @@ class _Job:
             tested = Evaluation(static.id, ())
         whole = whole_trials(driver.trials, rows=len(driver.settings.validation))
         chosen_by = [whole[name].evaluation for name in (after.candidate_id, static.id) if name in whole]
-        return {
-            **summary(static.id, found["validation"], tested),
-            "against_best": verdict(after, tested).as_dict() if tested.outcomes else None,
-            "validation_against_best": verdict(*chosen_by).as_dict() if len(chosen_by) == 2 else None,
-        }
+        return StaticFigures.of(
+            static.id,
+            figures.validation,
+            tested,
+            against_best=verdict(after, tested) if tested.outcomes else None,
+            validation_against_best=verdict(*chosen_by) if len(chosen_by) == 2 else None,
+        )
 
-    def _conclude(self, result: Mapping[str, Any], driver: Driver) -> None:
+    def _conclude(self, result: RunResult, driver: Driver) -> None:
         self.recorder.flush()
         driver.record_spending(always=True)
         self.writer.write(lambda: self._store_result(result))
 
-    def _store_result(self, result: Mapping[str, Any]) -> None:
+    def _store_result(self, result: RunResult) -> None:
         store, run_id = self.store, self.run.id
         with store.transaction():
             if self.run.result is None:
@@ -476,7 +456,7 @@ class _Job:
             store.runs.set_test_cost(run_id, None)
             store.runs.save_result(run_id, result)
             store.runs.set_phase(run_id, "")
-            store.events.add(run_id, "verdict", result["verdict"]["sentence"], result["verdict"])
+            store.events.add(run_id, "verdict", result.verdict.sentence, asdict(result.verdict))
             if self.run.result is None:  # else it is over once every request is answered
                 store.runs.set_state(run_id, *more_scores.state_of(result))
 
@@ -498,7 +478,7 @@ def _check_tested(before: Evaluation, after: Evaluation) -> None:
 
 
 @contextmanager
-def _signals(watch: Watch | Turn, give_up: Callable[[], None]) -> Iterator[None]:
+def _signals(watch: RunControl | Turn, give_up: Callable[[], None]) -> Iterator[None]:
     """SIGTERM and SIGINT ask for a stop; a second one gives up. Only a main thread can do this."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -534,18 +514,17 @@ def _log_file(home: Path, run_id: str) -> Iterator[None]:
         handler.close()
 
 
-def is_wanted(result: Mapping[str, Any], objective: Objective) -> bool:
+def is_wanted(result: RunResult, objective: Objective) -> bool:
     """Return whether the best prompt is surely better than the start, or as good and cheaper or faster where that is the goal."""
-    kind, name = (
-        result["verdict"]["kind"],
-        "cost_per_row" if objective.goal == "cheapest" else "seconds_per_row",
-    )
-    before, after = result["baseline"][name], result["best"][name]
-    less = objective.chooses_by_use and change_in_percent(before, after) < 0
-    return kind == "better" or (kind == "too_close" and less)
+    kind, before, after = result.verdict.kind, result.baseline, result.best
+    if objective.goal == "cheapest":
+        change = change_in_percent(before.cost_per_row, after.cost_per_row)
+    else:
+        change = change_in_percent(before.seconds_per_row, after.seconds_per_row)
+    return kind == "better" or (kind == "too_close" and objective.chooses_by_use and change < 0)
 
 
-def compared_models(trials: Iterable[Trial], best: Candidate, spec: RunSpec) -> dict[str, Any] | None:
+def compared_models(trials: Iterable[Trial], best: Candidate, spec: RunSpec) -> ModelComparison | None:
     """Return how the models do that answered validation rows; None where there is nothing to compare."""
     if not spec.models and spec.objective == Objective():
         return None
@@ -554,9 +533,3 @@ def compared_models(trials: Iterable[Trial], best: Candidate, spec: RunSpec) -> 
         if trial.split == "validation":
             add_scores(scored, trial.candidate, trial.evaluation.outcomes)
     return comparison(scored, best.id, spec.model.name)
-
-
-def validation_score(trials: Iterable[Trial], candidate: Candidate, rows: int) -> float | None:
-    """Return a candidate's score on all the validation rows; None where it was not scored on all of them."""
-    trial = whole_trials(trials, rows=rows).get(candidate.id)
-    return None if trial is None else trial.evaluation.score

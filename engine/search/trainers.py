@@ -93,8 +93,8 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingProgress:
-    """TrainingProgress of a training: optimizer steps done of all, loss of the last ones, seconds, tokens seen and US dollars."""
+class TrainerProgress:
+    """Progress of a training: optimizer steps done of all, loss of the last ones, seconds, tokens seen and US dollars."""
 
     step: int
     steps: int
@@ -128,7 +128,7 @@ class TrainingMonitor(Protocol):
     def stopped(self) -> bool:
         """True once the user has stopped the run or the budget is spent: keep the best checkpoint and return."""
 
-    def note(self, progress: TrainingProgress) -> None:
+    def note(self, progress: TrainerProgress) -> None:
         """Receive progress. Returns at once."""
 
     async def score(self, model: str, label: str) -> float | None:

@@ -33,7 +33,7 @@ from engine.search.trainers import (
     StartedOrders,
     Trained,
     Trainer,
-    TrainingProgress,
+    TrainerProgress,
     TrainSettings,
     get_trainer,
     read_order,
@@ -270,7 +270,7 @@ class DriverWatch:
         self._again = again  # an earlier process had started it, and counted its first part
         self._scored: list[Evaluation] = []
         self._tokens, self.usd = 0, 0.0
-        self._last, self._shown_step = TrainingProgress(0, 0), -1
+        self._last, self._shown_step = TrainerProgress(0, 0), -1
         self._samples = count(1)
         self._started = time.monotonic()
 
@@ -279,7 +279,7 @@ class DriverWatch:
         """True once the user has stopped the run or the budget is spent."""
         return self._run.ledger.closed is not None
 
-    def note(self, progress: TrainingProgress) -> None:
+    def note(self, progress: TrainerProgress) -> None:
         """Count what the training has spent, and report how far it is."""
         ahead = max(0, progress.tokens - self._tokens)
         self.spent(progress.tokens, progress.usd, ahead)
@@ -396,7 +396,7 @@ class DriverWatch:
             )
         )
 
-    def _report(self, progress: TrainingProgress, score: float | None = None) -> None:
+    def _report(self, progress: TrainerProgress, score: float | None = None) -> None:
         self._run.record(
             events.TrainingProgress(
                 self._number,

@@ -3,55 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from engine.basics.statistics import paired_interval
 from engine.basics.text import PrintedChange, in_percent, in_points, printed_change
 from engine.records import Candidate, Evaluation
-from engine.search.wording import untested_sentence, verdict_sentence
+from engine.search.result import Verdict, VerdictKind
+from engine.search.wording import verdict_sentence
 
 if TYPE_CHECKING:
-    from engine.search.settings import Trial
-
-Kind = Literal["better", "worse", "too_close", "not_enough", "unchanged", "not_tested"]
+    from engine.search.result import Trial
 
 # Fewer test rows than this decide nothing; nor does an interval wider than this on either side.
 MIN_ROWS = 8
 MAX_HALF_WIDTH = 0.25
 # The number of rows that a static prompt's assumed difference to the best counts as.
 _DOUBT_ROWS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Best against baseline on the test rows. Scores and differences run from 0 to 1.
-
-    `low` and `high` bound the difference with 95 % confidence; `kind` is decided by these bounds as they are printed.
-    `won` and `lost` count rows on which the best prompt scored higher and lower; `failed` counts rows that failed with
-    an error on either side.
-    """
-
-    kind: Kind
-    sentence: str
-    baseline: float
-    best: float
-    difference: float
-    low: float
-    high: float
-    rows: int
-    won: int
-    lost: int
-    failed: int = 0
-
-    @property
-    def printed(self) -> PrintedChange:
-        """Both scores, the difference and its bounds as they are printed."""
-        return printed_change(self.baseline, self.best, self.low, self.high)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the verdict as JSON-ready values."""
-        return asdict(self)
 
 
 def verdict(baseline: Evaluation, best: Evaluation) -> Verdict:
@@ -80,7 +48,7 @@ def verdict(baseline: Evaluation, best: Evaluation) -> Verdict:
     return replace(found, sentence=verdict_sentence(found, binary=binary))
 
 
-def _kind(n: int, low: float, high: float, printed: PrintedChange) -> Kind:
+def _kind(n: int, low: float, high: float, printed: PrintedChange) -> VerdictKind:
     if n < MIN_ROWS:
         return "not_enough"
     if printed.low > 0:
@@ -88,21 +56,6 @@ def _kind(n: int, low: float, high: float, printed: PrintedChange) -> Kind:
     if printed.high < 0:
         return "worse"
     return "not_enough" if (high - low) / 2 > MAX_HALF_WIDTH else "too_close"
-
-
-def not_tested(result: Mapping[str, Any], number: int, rows: int) -> dict[str, Any]:
-    """Return the verdict of a run without its final test, of the best prompt's number, and scores on `rows` validation rows."""
-    sentence = untested_sentence(number, result["baseline"]["validation"], result["best"]["validation"], rows)
-    figures = dict.fromkeys(("baseline", "best", "difference", "low", "high"))
-    return {
-        "kind": "not_tested",
-        "sentence": sentence,
-        **figures,
-        "rows": 0,
-        "won": 0,
-        "lost": 0,
-        "failed": 0,
-    }
 
 
 Scores = Mapping[int, float]

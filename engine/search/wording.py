@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from engine.basics.text import counted, in_points, listed, percent
 from engine.records import whole_trials
+from engine.search.result import ComparedFigures, Verdict
 
 if TYPE_CHECKING:
-    from engine.search.objective import Figures, Objective
-    from engine.search.settings import SearchResult
-    from engine.search.verdict import Verdict
+    from engine.search.objective import Objective
+    from engine.search.result import SearchResult
 
 SOLVING = "looking for solved rows"
 """Label of trials on training rows whose right answers become examples; pages name them so."""
@@ -124,14 +124,16 @@ def runs_sentence(verdict: Verdict) -> str:
     return f"{known.get(verdict.kind, 'Too close to call: the second has')} {scores} on {rows} ({interval})."
 
 
-def good_enough_sentence(top: Figures, cheapest: Figures | None, found: Sequence[Figures], own: str) -> str:
+def good_enough_sentence(
+    top: ComparedFigures, cheapest: ComparedFigures | None, found: Sequence[ComparedFigures], own: str
+) -> str:
     """Return which model is good enough in words.
 
     `found` are the figures of each choice of models, compared with `top`, the best. The `cheapest` that is not surely worse
     is None where not all prices are known. `own` is the run's own model.
     """
 
-    def names(some: Iterable[Figures]) -> str:
+    def names(some: Iterable[ComparedFigures]) -> str:
         return listed([answered_by(f, own) for f in some])
 
     able = [f for f in found if f.answered and (f is top or f.printed.high >= 0)]
@@ -160,7 +162,7 @@ def good_enough_sentence(top: Figures, cheapest: Figures | None, found: Sequence
     )
 
 
-def kept_sentence(before: Figures, kept: Figures, objective: Objective) -> str:
+def kept_sentence(before: ComparedFigures, kept: ComparedFigures, objective: Objective) -> str:
     """Return in words that another model is kept for its use, or for its score; `before` is the prompt as the search left it."""
     goal = {"cheapest": "the cheapest", "fastest": "the fastest"}.get(objective.goal, "surely better")
     points = f"{objective.within:g} point{'' if objective.within == 1 else 's'}"
@@ -171,6 +173,6 @@ def kept_sentence(before: Figures, kept: Figures, objective: Objective) -> str:
     )
 
 
-def answered_by(figures: Figures, own: str) -> str:
+def answered_by(figures: ComparedFigures, own: str) -> str:
     """Return the models that answer a candidate: `own` where it names none."""
     return listed(figures.models) or own

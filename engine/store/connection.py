@@ -199,7 +199,7 @@ class Connection:
     ) -> list[_Record]:
         """Return rows as records of a kind, whose fields are columns; `rest` is the query from its FROM on.
 
-        A field is read from JSON where it holds a dict or a tuple. `leave_out` is a field that keeps its default. What no field
+        A field is read from JSON where it holds a dict, a tuple or a record with `from_json`. `leave_out` is a field that keeps its default. What no field
         of its type can hold is left empty in a record that can say so (`damaged`); for others that is a StoreDamagedError.
         """
         known: object = kind
@@ -398,8 +398,9 @@ def _columns(kind: Any) -> list[tuple[str, Any]]:
     found: list[tuple[str, object]] = []
     for field in fields(kind):
         shapes = [get_origin(one) or one for one in (hints[field.name], *get_args(hints[field.name]))]
+        record = next((shape for shape in shapes if hasattr(shape, "from_json")), None)
         shape = next((one for one in (bool, dict, tuple, int, float, str) if one in shapes), None)
-        found.append((str(field.metadata.get("column", field.name)), shape))
+        found.append((str(field.metadata.get("column", field.name)), record or shape))
     return found
 
 
@@ -409,7 +410,7 @@ def _record(kind: Any, columns: Sequence[tuple[str, Any]], row: Sequence[Any]) -
         try:
             values.append(_read_as(shape, value))
         except (ValueError, TypeError):
-            values.append(shape())
+            values.append(None if hasattr(shape, "from_json") else shape())
             damaged.append(name)
     record = kind(*values)
     if damaged and not hasattr(record, "damaged"):
@@ -425,6 +426,8 @@ def _read_as(shape: Any, value: Any) -> Any:
     """Return a column's value as a field's type. Raises ValueError, TypeError for what cannot be one."""
     if value is None or shape is None or type(value) is shape is str:
         return value
+    if hasattr(shape, "from_json"):
+        return shape.from_json(from_json(value))
     if shape is bool or (shape in (int, float) and -LARGEST_NUMBER <= value <= LARGEST_NUMBER):
         return shape(value)
     if shape in (dict, tuple) and isinstance(content := from_json(value), list if shape is tuple else dict):

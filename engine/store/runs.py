@@ -11,6 +11,7 @@ from typing import Any, get_args
 from engine.basics.text import LONGEST_NAME, cut
 from engine.errors import RunError
 from engine.records import Usage
+from engine.search.result import FinalTestCost, RunResult
 from engine.store.connection import StorePart, from_json
 from engine.store.processes import process_lives, process_start
 from engine.store.projects import new_id
@@ -166,16 +167,16 @@ class Runs(StorePart):
         )
         return bool(self._db.read(sql, (run_id, SCORE)))
 
-    def save_result(self, run_id: str, result: Mapping[str, object]) -> None:
-        """Store what came out of a run (see `engine.runs.worker`)."""
-        self._db.update_run(run_id, result=result)
+    def save_result(self, run_id: str, result: RunResult) -> None:
+        """Store a run's result."""
+        self._db.update_run(run_id, result=result.to_json())
 
-    def set_test_cost(self, run_id: str, cost: Mapping[str, Any] | None) -> None:
-        """Store next to a run's estimate what its final test still takes (see `engine.search.final_test`); None removes it."""
+    def set_test_cost(self, run_id: str, cost: FinalTestCost | None) -> None:
+        """Store next to a run's estimate what its final test still takes; None removes it."""
         with self._db.changing(run_id):
             self._db.write(
                 "UPDATE runs SET estimate = nullif(json_patch(coalesce(estimate, '{}'), ?), '{}') WHERE id = ?",
-                ({"final_test": cost}, run_id),
+                ({"final_test": cost and asdict(cost)}, run_id),
             )
 
     def set_meters(self, run_id: str, usage: Usage, seconds: float) -> None:
@@ -206,7 +207,7 @@ class Runs(StorePart):
         self._db.update_run(run_id, tags=list(dict.fromkeys(named)))
 
 
-class Requests(StorePart):
+class StoredRequests(StorePart):
     """Reading and writing what users ask of a running search, and its answers.
 
     A request that was begun carries the number of the search's batch, so that a run driven again from its start does
@@ -255,8 +256,8 @@ class Requests(StorePart):
 
 
 DAMAGED = "What is stored of this run is damaged and cannot be read. Bring back a copy of the database, or delete the run's project."
-OBJECTS = ("optimizer", "model", "budget", "verdict", "baseline", "best", "taken")
-"""Parts of settings and results that pages read of every run in a list: each holds values by name."""
+OBJECTS = ("optimizer", "model", "budget")
+"""Parts of settings that pages read of every run in a list: each holds values by name."""
 CANCELLED = "Cancelled while it waited for its turn."
 
 
@@ -278,8 +279,9 @@ def seconds_silent(heartbeat_at: float | None) -> float:
 
 def _as_it_is(run: RunRow) -> RunRow:
     """Return a run as lost where its process has gone silent or never started, and as failed where its record is damaged."""
-    parts, states = {**run.spec, **(run.result or {})}, get_args(RunState)
-    whole = run.state in states and all(isinstance(parts.get(name) or {}, dict) for name in OBJECTS)
+    whole = run.state in get_args(RunState) and all(
+        isinstance(run.spec.get(name) or {}, dict) for name in OBJECTS
+    )
     if run.damaged or not whole:
         return replace(run, damaged=True, state="failed", message=DAMAGED, spec={}, result=None)
     if run.is_over:

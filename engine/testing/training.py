@@ -19,9 +19,9 @@ from engine.search.trainers import (
     Order,
     Rollout,
     Trained,
+    TrainerProgress,
     TrainingEstimate,
     TrainingMonitor,
-    TrainingProgress,
 )
 
 Pair = tuple[frozenset[str], str]
@@ -124,7 +124,7 @@ class _Job:
             ):
                 raise TrainingError("The provider failed half-way.")
             self.tokens = done
-            self.watch.note(TrainingProgress(done, len(rows), loss=1 / done, tokens=done, usd=self._usd()))
+            self.watch.note(TrainerProgress(done, len(rows), loss=1 / done, tokens=done, usd=self._usd()))
             if done in marks and await self._checkpoint(done, pairs[:done]):
                 break
         return self._trained()
@@ -143,7 +143,7 @@ class _Job:
             rollouts = await self.watch.rollouts(policy, rows, settings.group_size)
             pairs += _better(rollouts)
             reward = sum(r.reward for r in rollouts) / max(1, len(rollouts))
-            self.watch.note(TrainingProgress(done, settings.rounds, reward=reward))
+            self.watch.note(TrainerProgress(done, settings.rounds, reward=reward))
             if done % marks == 0 and await self._checkpoint(done, pairs):
                 break
         return self._trained()

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from dashboard.views.live import calls_left
+from dashboard.state.live.figures import calls_left
 from engine.dataset import read_dataset
 from engine.errors import EngineError
 from engine.pipeline.templates import SAMPLES, Sample

@@ -188,7 +188,7 @@ import json
 from engine.store.store import Store
 store = Store.open(read_only=True)
 run = next(r for r in store.runs.all() if r.result)
-trials = [t for t in store.trials.all(run.id) if t.split == "test" and t.candidate_id == run.result["best_candidate"]]
+trials = [t for t in store.trials.all(run.id) if t.split == "test" and t.candidate_id == run.result.best_candidate]
 print(json.dumps({o.row: o.prediction["queue"] for o in store.trials.outcomes(run.id, trials[-1].number)}))
 """
 

@@ -14,7 +14,7 @@ from support.small_optimizers import PROMPT_OPTIMIZERS, SMALL
 from engine.runs.spec import Named
 from engine.store.store import Store
 
-KILLS = 4
+KILLS = 12
 """For each optimizer."""
 
 
@@ -63,8 +63,8 @@ def shape(home: Path, run_id: str) -> tuple[object, ...]:
     with Store.open(home, read_only=True) as store:
         run = store.runs.get(run_id)
         trials = [(t.number, t.candidate_id, t.split, t.score, t.rows_done) for t in store.trials.all(run_id)]
-    result = run.result or {}
-    return run.state, result.get("best_candidate"), result.get("verdict"), trials, run.calls, run.usage.tokens
+    verdict = run.result and run.result.verdict
+    return run.state, run.best, verdict, trials, run.calls, run.usage.tokens
 
 
 def _served(server: OpenAIServer) -> int:

@@ -93,7 +93,7 @@ def _opened(visit: Visit) -> AppTest:
     app.run()
     if visit.page != "home":
         app.query_params.update(address)  # leaving the first page forgets them
-        app.switch_page(f"app_pages/{visit.page}/page.py")
+        app.switch_page(f"{visit.page}/page.py")
         for key, value in visit.session.items():
             app.session_state[key] = value
         app.run()

@@ -46,7 +46,7 @@ def carried_out(home, server, monkeypatch, backend=None, **changes):
 def assert_same(there, here):
     (run, trials), (expected, expected_trials) = there, here
     assert run.state == "finished", run.message
-    assert run.result["best_candidate"] == expected.result["best_candidate"]
+    assert run.result.best_candidate == expected.result.best_candidate
     assert (run.calls, run.input_tokens, run.output_tokens) == (
         expected.calls,
         expected.input_tokens,
@@ -196,7 +196,7 @@ def test_a_budget_holds_and_the_offline_model_runs_on_the_nodes(cluster, tmp_pat
         with Store.open(home, read_only=True) as store:
             run = store.runs.get(run_id)
         assert run.state == "finished", run.message
-        results.append((run.result["best_candidate"], run.calls))
+        results.append((run.result.best_candidate, run.calls))
     assert results[0] == results[1]
     assert results[1][1] <= 90
 

@@ -92,7 +92,7 @@ def test_a_stop_ends_a_run_on_a_cluster_with_the_best_so_far(tmp_path):
     assert process.returncode == 0, said
     with Store.open(tmp_path, read_only=True) as store:
         run = store.runs.get(run_id)
-    assert run.result["stopped"] == "stopped"
+    assert run.result.stopped == "stopped"
 
 
 @pytest.mark.parametrize(

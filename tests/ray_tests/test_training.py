@@ -131,7 +131,7 @@ def test_a_small_model_is_trained_on_the_cluster_in_a_run_as_here(cluster, tmp_p
                 run = store.runs.get(run_id)
                 scores = [trial.score for trial in store.trials.all(run_id)]
             assert run.state == "finished", run.message
-            found.append((run.result["best_candidate"], scores))
+            found.append((run.result.best_candidate, scores))
     assert found[0] == found[1]
     assert max(found[1][1]) >= 0.7
     assert b"elsewhere" in (tmp_path / "there" / "training" / "speed.json").read_bytes()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +13,8 @@ from engine.pipeline.build import build_program
 from engine.records import Candidate, Demo, Evaluation, Outcome, Usage
 from engine.runs.prepare import prepare
 from engine.runs.results.exports import export_run
-from engine.runs.results.taken import summary
 from engine.runs.spec import Named, ProjectDraft, RunSpec
+from engine.search.result import PromptFigures, RunResult, StaticFigures
 from engine.search.verdict import verdict
 from engine.store.store import Store
 
@@ -93,27 +93,24 @@ def _store_trials(home: Path, store: Store, run: str, run_spec: RunSpec, *, fixe
     figures = None
     if fixed:
         tested = scored(static, split.test, lambda at: at % 40 != 39, "test")
-        figures = {
-            **summary(static.id, practice[static.id].score, tested),
-            "against_best": verdict(after, tested).as_dict(),
-            "validation_against_best": verdict(practice[best.id], practice[static.id]).as_dict(),
-        }
-    result = {
-        "verdict": verdict(before, after).as_dict(),
-        "baseline": summary(start.id, practice[start.id].score, before),
-        "best": summary(best.id, practice[best.id].score, after),
-        "best_candidate": best.id,
-        "seed_candidate": start.id,
-        "taken_candidate": best.id,
-        "tuned_models": [],
-        "stopped": "finished",
-        "reason": "",
-        "usage": asdict(before.usage),
-        "seconds": 9.0,
-        "static": figures,
-        "credits": [],
-        "proof": [],
-    }
+        figures = StaticFigures.of(
+            static.id,
+            practice[static.id].score,
+            tested,
+            against_best=verdict(after, tested),
+            validation_against_best=verdict(practice[best.id], practice[static.id]),
+        )
+    result = RunResult(
+        best_candidate=best.id,
+        seed_candidate=start.id,
+        verdict=verdict(before, after),
+        baseline=PromptFigures.of(start.id, practice[start.id].score, before),
+        best=PromptFigures.of(best.id, practice[best.id].score, after),
+        static=figures,
+        taken_candidate=best.id,
+        usage=before.usage,
+        seconds=9.0,
+    )
     paths = export_run(home, store.runs.get(run), run_spec, best, result)
-    store.runs.save_result(run, {**result, **paths})
+    store.runs.save_result(run, replace(result, export_path=paths.program, script_path=paths.script))
     return start.id, best.id, static.id, untested.id

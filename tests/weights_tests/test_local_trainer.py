@@ -25,7 +25,7 @@ from engine.lm.tuned import get_tuned, model_folder
 from engine.optimizers.training.child import TrainingJob, reason
 from engine.optimizers.training.local import LocalTrainer
 from engine.optimizers.training.sft import check_fit, encoded, resumed_from
-from engine.search.trainers import ChatRow, Order, Trained, TrainingProgress, TrainSettings
+from engine.search.trainers import ChatRow, Order, Trained, TrainerProgress, TrainSettings
 
 
 @dataclass
@@ -34,14 +34,14 @@ class ScriptedWatch:
 
     scores: Sequence[float] = (0.5,)
     stop_at: int | None = None
-    notes: list[TrainingProgress] = field(default_factory=list)
+    notes: list[TrainerProgress] = field(default_factory=list)
     scored: list[str] = field(default_factory=list)
 
     @property
     def stopped(self) -> bool:
         return self.stop_at is not None and any(note.step >= self.stop_at for note in self.notes)
 
-    def note(self, progress: TrainingProgress) -> None:
+    def note(self, progress: TrainerProgress) -> None:
         self.notes.append(progress)
 
     async def score(self, model: str, label: str) -> float | None:

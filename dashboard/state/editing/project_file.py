@@ -18,8 +18,8 @@ import orjson
 from pydantic import BeforeValidator, PlainSerializer, ValidationError, field_validator, model_validator
 
 from engine.errors import ConfigurationError, DatasetError, EngineError, first_problem
+from engine.pipeline.importers.attachments import attached_path, kept_name
 from engine.pipeline.spec import CorpusSpec
-from engine.runs.intake.attachments import attached_path, kept_name
 from engine.runs.spec import Frozen, ProjectDraft
 from engine.runs.trust import harmless, is_shipped, with_corpora, without_keys
 from engine.store.rows import DatasetRow

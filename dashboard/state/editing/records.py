@@ -9,64 +9,58 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, get_origin
 
-import streamlit as st
-
 from dashboard.state import launching, reading
 from dashboard.state.editing import drafts, examples
-from dashboard.views.documents import record_value, with_value, without_item
+from dashboard.state.session import DOCUMENT_PROBLEMS
 from engine.dataset import Dataset, read_dataset
 from engine.dataset.documents import Page, PagedDocument, read_document
 from engine.dataset.documents.paged import PAGE_BREAK
 from engine.dataset.structured import cell_text
 from engine.errors import DatasetError, EngineError
+from engine.pipeline.importers.attachments import GivenFile, attached_path
+from engine.pipeline.importers.document_batch import ImportProblem
 from engine.pipeline.records import paths
 from engine.pipeline.spec import FieldSpec, PipelineSpec
 from engine.records import plain_path
-from engine.runs.intake.attachments import BroughtFile, attached_path
-from engine.runs.intake.pile import (
-    ANSWER,
-    DOCUMENT,
-    FILE,
-    NAME,
-    PileProblem,
-    PileRequest,
-    PileSource,
-    PileTaken,
-)
+from engine.runs.drafting import ANSWER, DOCUMENT, FILE, NAME, ImportedDocuments, ImportRequest, ImportSource
 from engine.runs.spec import ProjectDraft, RunSpec
 
-LARGEST_PILE = 500 * 2**20
+LARGEST_BATCH = 500 * 2**20
 """Bytes of files taken in at once."""
 
 LONGEST_READING = 300.0
-"""Seconds after which the reading of a pile is ended."""
+"""Seconds after which the reading of documents is ended."""
+
+Json = dict[str, Any]
 
 
-def read_pile(files: Sequence[BroughtFile], written: str = "") -> PileTaken:
+def read_documents(files: Sequence[GivenFile], written: str = "") -> ImportedDocuments:
     """Return the table and the task of documents; `written` gives the record, else the answers do.
 
     They are read by a child process, limited in time and memory. Raises EngineError where nothing can be used.
     """
-    if sum(len(one.content) for one in files) > LARGEST_PILE:
+    if sum(len(one.content) for one in files) > LARGEST_BATCH:
         raise DatasetError("These files are too large together. Bring a part of them.")
     with TemporaryDirectory(prefix="tuneboard-") as folder:
         sources = []
         for number, one in enumerate(files):
             path = Path(folder) / str(number)
             path.write_bytes(one.content)
-            sources.append(PileSource(name=one.name, path=str(path)))
-        request = PileRequest(files=tuple(sources), written=written)
-        return PileTaken.model_validate(launching.child_result("pile", request, timeout=LONGEST_READING))
+            sources.append(ImportSource(name=one.name, path=str(path)))
+        request = ImportRequest(files=tuple(sources), written=written)
+        return ImportedDocuments.model_validate(
+            launching.child_result("documents", request, timeout=LONGEST_READING)
+        )
 
 
-def take_pile(
-    project_id: str, files: Sequence[BroughtFile], written: str = "", *, own_task: bool = False
+def import_documents(
+    project_id: str, files: Sequence[GivenFile], written: str = "", *, own_task: bool = False
 ) -> ProjectDraft:
     """Make a project's task and examples of documents; with `own_task` it keeps the task and the metric that it has.
 
     What could not be used is kept for `problems_of`. Raises EngineError where nothing can be.
     """
-    made = read_pile(files, written)
+    made = read_documents(files, written)
     content = made.table.encode()
     table = read_dataset(content, "documents.csv")
     dataset_id = drafts.add_file(table, content, "upload")
@@ -76,7 +70,7 @@ def take_pile(
     mapping = _mapping_of(own.pipeline, table) if task is own and own.pipeline else made.draft.mapping
     after = examples.use_table(project_id, dataset_id, mapping, pipeline=task.pipeline, metric=task.metric)
     drafts.name_after(project_id, files[0].name if len(files) == 1 else "Records from documents.zip")
-    st.session_state[_key(project_id)] = [*made.problems]
+    DOCUMENT_PROBLEMS.set([*made.problems], project_id)
     return after
 
 
@@ -91,19 +85,14 @@ MEDIA = {"Image", "PDF", "File"}
 """Types of a field that is filled from a file."""
 
 
-def problems_of(project_id: str) -> list[PileProblem]:
+def problems_of(project_id: str) -> list[ImportProblem]:
     """Return what could not be used of the documents that this tab took last."""
-    found: list[PileProblem] = st.session_state.get(_key(project_id), [])
-    return found
+    return DOCUMENT_PROBLEMS.get(project_id)
 
 
 def forget(project_id: str) -> None:
     """Forget what could not be used."""
-    st.session_state.pop(_key(project_id), None)
-
-
-def _key(project_id: str) -> str:
-    return f"pile_problems_{project_id}"
+    DOCUMENT_PROBLEMS.pop(project_id)
 
 
 # One document and its record
@@ -121,12 +110,12 @@ def document_at(table: Dataset, spec: PipelineSpec, mapping: Mapping[str, str], 
     return _text(cells.get(column, "") or " ", cells.get(NAME, ""))
 
 
-@reading.kept(16)
+@reading.cached_for_home(16)
 def _file(path: str, name: str) -> PagedDocument:
     return read_document(Path(path), name)
 
 
-@reading.kept(16)
+@reading.cached_for_home(16)
 def _text(text: str, name: str) -> PagedDocument:
     return PagedDocument(
         name, "text", b"", tuple(Page(n, page) for n, page in enumerate(text.split(PAGE_BREAK), 1)), ()
@@ -259,3 +248,59 @@ def same_row(project_id: str, spec: RunSpec, row: int) -> int | None:
         return None
     columns = {c: now.values(c) for c in wanted}
     return next((r for r in range(len(now)) if all(columns[c][r] == wanted[c] for c in wanted)), None)
+
+
+_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+
+
+def with_value(record: Json, path: str, value: object) -> Json:
+    """Return a record with one value changed; lists and records on the way are made. A path may end in an item.
+
+    >>> with_value({"lines": [{"price": 1}]}, "lines[1].price", 2)
+    {'lines': [{'price': 1}, {'price': 2}]}
+    """
+    steps: list[str | int] = [name or int(number) for name, number in _STEP.findall(path)]
+    made: Json = json.loads(json.dumps(record, default=str))
+    here: Any = made
+    for at, step in enumerate(steps):
+        last = at == len(steps) - 1
+        empty: Any = [] if not last and isinstance(steps[at + 1], int) else {}
+        if isinstance(step, int):
+            here.extend({} for _ in range(step + 1 - len(here)))
+            if last:
+                here[step] = value
+            elif not isinstance(here[step], dict | list):
+                here[step] = empty
+        elif last:
+            here[step] = value
+        elif not isinstance(here.get(step), type(empty)):
+            here[step] = empty
+        here = here[step]
+    return made
+
+
+def record_value(record: Json, path: str) -> Any:
+    """Return the value at a path of a record; None where there is none.
+
+    >>> record_value({"lines": [{"price": 1}]}, "lines[0].price"), record_value({}, "lines[0].price")
+    (1, None)
+    """
+    here: Any = record
+    for name, number in _STEP.findall(path):
+        if name:
+            here = here.get(name) if isinstance(here, dict) else None
+        else:
+            here = here[int(number)] if isinstance(here, list) and int(number) < len(here) else None
+    return here
+
+
+def without_item(record: Json, path: str) -> Json:
+    """Return a record without one item of a list.
+
+    >>> without_item({"lines": [{"price": 1}, {"price": 2}]}, "lines[0]")
+    {'lines': [{'price': 2}]}
+    """
+    around, _, number = path.rpartition("[")
+    items = record_value(record, around)
+    at = int(number.rstrip("]"))
+    return with_value(record, around, [item for i, item in enumerate(items or []) if i != at])

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-import streamlit as st
-
 from dashboard.state import launching, models, reading
 from dashboard.state.editing import drafts, examples, records
+from dashboard.state.session import SessionValue
 from dashboard.state.writing import check
 from engine.dataset import guess_mapping, paste_dataset, read_dataset
 from engine.errors import DatasetError, EngineError, RunError
@@ -17,19 +16,11 @@ from engine.export.program import parse_program
 from engine.lm.choice import is_offline
 from engine.lm.prices import price
 from engine.pipeline.build import with_wording
+from engine.pipeline.importers.attachments import GivenFile
+from engine.pipeline.importers.recognise import Recognised, recognise, recognise_rows
 from engine.pipeline.spec import FieldSpec, PipelineSpec
 from engine.runs.child.task_draft import TOKENS, TaskDraftAnswer, TaskDraftRequest
-from engine.runs.intake.attachments import BroughtFile
-from engine.runs.intake.drafting import (
-    Brought,
-    DraftedTask,
-    advised_metric,
-    draft_task,
-    imported_of,
-    long_texts,
-    recognise,
-    recognise_rows,
-)
+from engine.runs.drafting import DraftedTask, advised_metric, draft_task, long_texts
 from engine.runs.spec import ModelChoice, ProjectDraft
 
 if TYPE_CHECKING:
@@ -48,30 +39,32 @@ class Guessed(NamedTuple):
     by_columns: bool = False
 
 
+GUESSED: SessionValue[Guessed | None] = SessionValue("guessed", None)
+
+
 def guessed(project_id: str) -> Guessed | None:
     """Return what was recognised and guessed for a project in this session."""
-    found: Guessed | None = st.session_state.get(f"guessed_{project_id}")
-    return found
+    return GUESSED.get(project_id)
 
 
-def start_project(text: str, files: Sequence[BroughtFile]) -> str:
+def start_project(text: str, files: Sequence[GivenFile]) -> str:
     """Store a project made of what the user brought; return its id. Raises EngineError where it cannot be used."""
     check()
-    brought = recognise(text, files)
-    if brought.project or brought.program:
-        project = drafts.import_project(brought.project or _project_of(brought.program))
-        _note(project, Guessed(brought.line))
+    recognised = recognise(text, files)
+    if recognised.project or recognised.program:
+        project = drafts.import_project(recognised.project or _project_of(recognised.program))
+        _note(project, Guessed(recognised.line))
         return project
     project = drafts.create_project(drafts.UNTITLED)
     try:
-        _take(project, brought)
+        _take(project, recognised)
     except EngineError:
         drafts.delete_project(project)
         raise
     return project
 
 
-def bring_rows(project_id: str, text: str, files: Sequence[BroughtFile]) -> bool:
+def bring_rows(project_id: str, text: str, files: Sequence[GivenFile]) -> bool:
     """Make what the user brought the rows of a project; return whether its task was drafted too, to be reviewed.
 
     A task that it has stays, unless a record's type comes with documents. Raises EngineError where there are no rows.
@@ -84,19 +77,19 @@ def use_rows(project_id: str, dataset_id: str, *, redraft: bool = False) -> bool
     """Make a stored file a project's rows, as `bring_rows` does; with `redraft` its task is drafted again."""
     check()
     table = reading.dataset(dataset_id)
-    brought = Brought(f"Drafted from the columns of {table.name!r}.")
-    return _use_table(project_id, brought, table, dataset_id, None if redraft else _task_of(project_id))
+    recognised = Recognised(f"Drafted from the columns of {table.name!r}.")
+    return _use_table(project_id, recognised, table, dataset_id, None if redraft else _task_of(project_id))
 
 
 def rows_to_add(
-    project_id: str, text: str, files: Sequence[BroughtFile]
+    project_id: str, text: str, files: Sequence[GivenFile]
 ) -> tuple[list[dict[str, str]], list[str]]:
     """Return what the user brought as rows by column of a project's table, and the columns that it does not have.
 
     Raises EngineError where there are no rows, or none of their columns is in the table.
     """
-    brought = recognise_rows(text, files)
-    found = _read_table(brought)
+    recognised = recognise_rows(text, files)
+    found = _read_table(recognised)
     columns = reading.dataset(reading.draft(project_id).dataset or "").columns
     known = {column.casefold(): column for column in columns}
     names = {column: known[column.casefold()] for column in found.columns if column.casefold() in known}
@@ -114,26 +107,26 @@ def _task_of(project_id: str) -> PipelineSpec | None:
     return spec if spec is not None and spec.inputs else None
 
 
-def _take(project_id: str, brought: Brought) -> bool:
+def _take(project_id: str, recognised: Recognised) -> bool:
     """Make what was brought the rows, and the task where there is none; return whether the task was drafted."""
-    own, record = _task_of(project_id), brought.form in RECORD_FORMS
-    if own is not None and brought.task and not (record and brought.documents):
+    own, record = _task_of(project_id), recognised.form in RECORD_FORMS
+    if own is not None and recognised.task and not (record and recognised.documents):
         raise DatasetError(
             "The project has a task already. Bring rows without the text of another one; the task is changed on the Task page."
         )
-    if brought.documents:
-        return _take_documents(project_id, brought, own)
-    if brought.table is None:
-        return _use_table(project_id, brought, None, "", own)
-    table = _read_table(brought)
-    dataset_id = drafts.add_file(table, brought.table.content, brought.source)
-    if brought.source == "upload":  # pasted rows are read by other rules than the file they are kept as
+    if recognised.documents:
+        return _take_documents(project_id, recognised, own)
+    if recognised.table is None:
+        return _use_table(project_id, recognised, None, "", own)
+    table = _read_table(recognised)
+    dataset_id = drafts.add_file(table, recognised.table.content, recognised.source)
+    if recognised.source == "upload":  # pasted rows are read by other rules than the file they are kept as
         reading.dataset(dataset_id, table)  # so that an upload is read once
-    return _use_table(project_id, brought, table, dataset_id, own)
+    return _use_table(project_id, recognised, table, dataset_id, own)
 
 
 def _note(project_id: str, found: Guessed) -> None:
-    st.session_state[f"guessed_{project_id}"] = found
+    GUESSED.set(found, project_id)
 
 
 def _project_of(content: bytes) -> bytes:
@@ -147,23 +140,23 @@ def _project_of(content: bytes) -> bytes:
     return ProjectFile(name=program.title, draft=draft).model_dump_json().encode()
 
 
-def _take_documents(project_id: str, brought: Brought, own: PipelineSpec | None) -> bool:
+def _take_documents(project_id: str, recognised: Recognised, own: PipelineSpec | None) -> bool:
     """Make rows of documents, and their task unless there is one: a prompt or a sentence with them is the task."""
-    record = brought.task if brought.form in RECORD_FORMS else ""
-    made = imported_of(brought) if not record else None
+    record = recognised.task if recognised.form in RECORD_FORMS else ""
+    made = recognised.imported() if not record else None
     if made is not None:
         spec = PipelineSpec(steps=(made.step,))
         drafts.update(project_id, pipeline=spec, metric=advised_metric(spec))
     kept = made is not None or (own is not None and not record)
-    records.take_pile(project_id, brought.documents, record, own_task=kept)
+    records.import_documents(project_id, recognised.documents, record, own_task=kept)
     if own is not None and kept:
         return False
-    _note(project_id, Guessed(brought.line, made.notes if made else (), brought.task))
+    _note(project_id, Guessed(recognised.line, made.notes if made else (), recognised.task))
     return True
 
 
 def _use_table(
-    project_id: str, brought: Brought, table: Dataset | None, dataset_id: str, own: PipelineSpec | None
+    project_id: str, recognised: Recognised, table: Dataset | None, dataset_id: str, own: PipelineSpec | None
 ) -> bool:
     """Make a table the rows of the task that there is, or of a drafted one; return whether it was drafted."""
     profiles = reading.profiles(dataset_id) if dataset_id else ()
@@ -174,7 +167,7 @@ def _use_table(
         )
         examples.use_table(project_id, dataset_id, mapping)
         return False
-    imported = imported_of(brought)
+    imported = recognised.imported()
     made = draft_task(imported, table, profiles)
     if made.pipeline is not None and table is not None:
         typed = with_attachments(made.pipeline, {p.name: p for p in profiles}, made.mapping)
@@ -185,19 +178,21 @@ def _use_table(
         drafts.update(project_id, pipeline=made.pipeline, metric=made.metric)
     if imported is not None:
         drafts.name_untitled(project_id, _title(imported.step.instructions))
-    elif table is not None and brought.source == "upload":
+    elif table is not None and recognised.source == "upload":
         drafts.name_after(project_id, table.name)
-    _note(project_id, Guessed(brought.line, made.notes, brought.task, by_columns=imported is None))
+    _note(project_id, Guessed(recognised.line, made.notes, recognised.task, by_columns=imported is None))
     return True
 
 
-def _read_table(brought: Brought) -> Dataset:
+def _read_table(recognised: Recognised) -> Dataset:
     """Return the table that was brought, or that of the documents. Raises EngineError."""
-    if brought.table is None:
-        made = records.read_pile(brought.documents, brought.task)
+    if recognised.table is None:
+        made = records.read_documents(recognised.documents, recognised.task)
         return read_dataset(made.table.encode(), "documents.csv")
-    name, content = brought.table.name, brought.table.content
-    return paste_dataset(content.decode(), name) if brought.source == "paste" else read_dataset(content, name)
+    name, content = recognised.table.name, recognised.table.content
+    return (
+        paste_dataset(content.decode(), name) if recognised.source == "paste" else read_dataset(content, name)
+    )
 
 
 LONGEST_TITLE = 36
@@ -228,7 +223,7 @@ def with_attachments(
     pipeline: PipelineSpec, profiles: Mapping[str, ColumnProfile], mapping: Mapping[str, str]
 ) -> PipelineSpec:
     """Return the task with the inputs whose cells name pictures or PDFs typed as such."""
-    from engine.runs.intake.attachments import attached_path
+    from engine.pipeline.importers.attachments import attached_path
 
     def typed(field: FieldSpec) -> FieldSpec:
         paths = (

@@ -18,9 +18,9 @@ from engine.search.trainers import (
     ChatRow,
     Order,
     Trained,
+    TrainerProgress,
     TrainingEstimate,
     TrainingMonitor,
-    TrainingProgress,
     training_lines,
 )
 
@@ -60,7 +60,7 @@ class FileTrainer:
         """Write the file to `training/KEY.jsonl` in the data folder. Raises TrainingError where it cannot be written."""
         path = data_home() / FOLDER / f"{order.key}.jsonl"
         write_lines(order.rows, path)
-        watch.note(TrainingProgress(1, 1, message=f"The training file is at {path}."))
+        watch.note(TrainerProgress(1, 1, message=f"The training file is at {path}."))
         return Trained("", file=str(path))
 
 

@@ -53,7 +53,7 @@ from engine.optimizers.training.pipe import (
 from engine.optimizers.training.turns import Share, only_training
 from engine.parts import Needs
 from engine.records import content_hash
-from engine.search.trainers import Order, Trained, TrainingEstimate, TrainingMonitor, TrainingProgress
+from engine.search.trainers import Order, Trained, TrainerProgress, TrainingEstimate, TrainingMonitor
 
 _STATE = "training.json"
 _SPEED = "speed.json"
@@ -323,7 +323,7 @@ class LocalTraining:
     def _note(self, message: str = "", reward: float | None = None) -> None:
         kept = self.kept
         self.watch.note(
-            TrainingProgress(
+            TrainerProgress(
                 kept.step, kept.steps, kept.loss, reward, kept.seconds, self._tokens, 0.0, message
             )
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from engine.errors import TrainingError
-from engine.search.trainers import TrainingMonitor, TrainingProgress
+from engine.search.trainers import TrainerProgress, TrainingMonitor
 
 _FILE = "training.lock"
 _POLL_SECONDS = 0.2
@@ -54,7 +54,7 @@ async def only_training(folder: Path, watch: TrainingMonitor) -> AsyncIterator[N
             if not waited:
                 waited = True
                 watch.note(
-                    TrainingProgress(
+                    TrainerProgress(
                         0, 0, message="Another run trains this model now. This one waits for its result."
                     )
                 )

@@ -10,8 +10,8 @@ import ast
 import json
 import re
 import textwrap
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
 
 from engine.errors import PipelineError, SignatureError
 from engine.pipeline.check import usable_name
@@ -22,17 +22,6 @@ from engine.signature.grammar import UNREADABLE, read_field_type, side_arguments
 
 Form = Literal["signature", "class", "schema", "state", "chat", "prompt", "sentence"]
 LONGEST = 200_000
-
-FORMS: dict[Form, str] = {
-    "signature": "a short form of inputs and answers",
-    "class": "Python source with a class or a DSPy program",
-    "schema": "a JSON Schema",
-    "state": "a program saved by DSPy",
-    "chat": "the messages of a chat",
-    "prompt": "a prompt",
-    "sentence": "a description in your own words",
-}
-"""Each form that a task is read from, in words."""
 
 
 def guess_form(text: str) -> Form:
@@ -82,17 +71,8 @@ def import_task(text: str, form: Form | None = None) -> Imported:
         raise PipelineError(
             f"This text has {len(text):,} characters; at most {LONGEST:,} can be read. Paste a part of it."
         )
-    read = {
-        "signature": _signature,
-        "class": _class,
-        "schema": _schema,
-        "state": _state,
-        "chat": chat_step,
-        "prompt": prompt_step,
-        "sentence": sentence_step,
-    }
     try:
-        return read[form or guess_form(text)](text.strip())
+        return TASK_FORMS[form or guess_form(text)].read(text.strip())
     except RecursionError:
         raise PipelineError("This text is nested too deeply to be read. Paste a simpler one.") from None
 
@@ -518,3 +498,29 @@ _AS = {
 """A field's type -> names of pydantic and typing that become it."""
 
 _KNOWN = {name: kind for kind, names in _AS.items() for name in names.split()}
+
+
+class TaskForm(NamedTuple):
+    """A form in which a task may be written."""
+
+    name: Form
+    """Its name."""
+    title: str
+    """The form in words, as in "Recognised: a prompt"."""
+    read: Callable[[str], Imported]
+    """Reads a text in this form. Raises PipelineError for one that it cannot read."""
+
+
+TASK_FORMS: dict[Form, TaskForm] = {
+    form.name: form
+    for form in (
+        TaskForm("signature", "a short form of inputs and answers", _signature),
+        TaskForm("class", "Python source with a class or a DSPy program", _class),
+        TaskForm("schema", "a JSON Schema", _schema),
+        TaskForm("state", "a program saved by DSPy", _state),
+        TaskForm("chat", "the messages of a chat", chat_step),
+        TaskForm("prompt", "a prompt", prompt_step),
+        TaskForm("sentence", "a description in your own words", sentence_step),
+    )
+}
+"""Every form that a task is read from."""

@@ -73,7 +73,7 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class WorkerCall:
     """From a worker: a row's program asks a model, pickled as `lm`."""
 
     call: int
@@ -84,7 +84,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class ModelReply:
     """To a worker: the reply to what it asked, or the error."""
 
     call: int

@@ -74,7 +74,7 @@ class Worker:
             match message:
                 case messages.Row():
                     self._start(self._run(message))
-                case messages.Answered():
+                case messages.ModelReply():
                     self._settle(message)
                 case messages.Compute():
                     self._start(self._compute(message))
@@ -147,14 +147,14 @@ class Worker:
             name = self._names[lm] = messages.model_as_bytes(lm)
         number = next(self._numbers)
         future = self._calls[number] = asyncio.get_running_loop().create_future()
-        self._outbox.put(messages.Asked(number, row.job, row.row, name, with_schema(request)))
+        self._outbox.put(messages.WorkerCall(number, row.job, row.row, name, with_schema(request)))
         try:
             reply: Reply = await future
             return reply
         finally:
             self._calls.pop(number, None)
 
-    def _settle(self, message: messages.Answered) -> None:
+    def _settle(self, message: messages.ModelReply) -> None:
         future = self._calls.get(message.call)
         if future is None or future.done():
             return

@@ -106,7 +106,7 @@ def _described(field: FieldSpec) -> str:
 def _fitting(row: object, fields: Sequence[FieldSpec]) -> tuple[dict[str, str], str]:
     """Return a row's texts, and why it does not fit the task ("" where it does)."""
     from engine.dataset.structured import cell_text
-    from engine.runs.intake.attachments import parse_cell
+    from engine.pipeline.importers.attachments import parse_cell
 
     given = row if isinstance(row, Mapping) else {}
     texts = {f.name: cell_text(given.get(f.name)).strip() for f in fields}

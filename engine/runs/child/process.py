@@ -1,4 +1,4 @@
-"""The short-lived process that works for a page: it asks a model, or reads a pile of documents from outside.
+"""The short-lived process that works for a page: it asks a model, or reads documents from outside.
 
 So a page never loads a model client, can end a call, and outlives a file that takes too much time or memory.
 
@@ -19,12 +19,12 @@ from pydantic import BaseModel, ValidationError
 
 from engine.basics.home import data_home
 from engine.errors import EngineError, first_problem
-from engine.lm.slots import FOLDER, SharedLimit, shared_limit
+from engine.lm.limits import FOLDER, SharedLimit, shared_limit
 from engine.runs.child.new_rows import NewRowsRequest, write_rows
 from engine.runs.child.playground import PlaygroundRequest, PreviewRequest, answer_input, answer_rows
 from engine.runs.child.request import ChildAnswer, ChildRequest, ConnectionRequest, TaskName
 from engine.runs.child.task_draft import TaskDraftRequest, draft_step
-from engine.runs.intake.pile import PileRequest, take_pile
+from engine.runs.drafting import ImportRequest, import_documents
 from engine.runtime import context
 from engine.search.budget import Ledger
 
@@ -46,8 +46,8 @@ async def _connection(request: ConnectionRequest, _put: Put) -> object:
     return await check_connection(request.model, request.api_key, request.timeout)
 
 
-async def _pile(request: PileRequest, _put: Put) -> object:
-    return take_pile(request)
+async def _documents(request: ImportRequest, _put: Put) -> object:
+    return import_documents(request)
 
 
 TASKS: dict[TaskName, tuple[type[BaseModel], Callable[[Any, Put], Coroutine[Any, Any, object]]]] = {
@@ -55,7 +55,7 @@ TASKS: dict[TaskName, tuple[type[BaseModel], Callable[[Any, Put], Coroutine[Any,
     "preview": (PreviewRequest, _preview),
     "new_rows": (NewRowsRequest, lambda asked, _put: write_rows(asked)),
     "connection": (ConnectionRequest, _connection),
-    "pile": (PileRequest, _pile),
+    "documents": (ImportRequest, _documents),
     "task_draft": (TaskDraftRequest, lambda asked, _put: draft_step(asked)),
 }
 """Task -> its request, and the function that carries it out; it may put parts of its result first."""

@@ -14,7 +14,7 @@ from engine.records import Usage
 from engine.runs.spec import Frozen
 from engine.search.budget import Budget
 
-TaskName = Literal["playground", "preview", "new_rows", "connection", "pile", "task_draft"]
+TaskName = Literal["playground", "preview", "new_rows", "connection", "documents", "task_draft"]
 
 
 class ChildRequest(BaseModel):

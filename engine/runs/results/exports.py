@@ -11,9 +11,10 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from copy import copy
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -25,15 +26,15 @@ from engine.basics.text import percent
 from engine.errors import EngineError, RunError
 from engine.export.answering import check_records
 from engine.export.formats import EXPORTS, get_export
-from engine.export.hero import result_shown
 from engine.export.program import ProgramFile, program_file, read_program, to_text
 from engine.export.record_module import record_class
 from engine.export.weights import with_step_models
 from engine.modules.module import Module
 from engine.records import Candidate, Evaluation, whole_trials
-from engine.runs.prepare import prepare, with_result
+from engine.runs.prepare import prepare
 from engine.runs.results.taken import taken_figures
 from engine.runs.spec import RunSpec
+from engine.search.result import Proof, RunResult
 from engine.signature.prediction import Prediction
 from engine.store.rows import RunRow, VersionRow
 from engine.store.store import Store
@@ -45,10 +46,17 @@ if TYPE_CHECKING:
     from engine.search.settings import Settings
 
 
+class ExportPaths(NamedTuple):
+    """Paths of a run's exported program file and of its script."""
+
+    program: str
+    script: str
+
+
 def export_run(
-    home: Path, run: RunRow, spec: RunSpec, candidate: Candidate, result: Mapping[str, object]
-) -> dict[str, str]:
-    """Write every form but large ones; return the paths of the program file and the script, `export_path` and `script_path`.
+    home: Path, run: RunRow, spec: RunSpec, candidate: Candidate, result: RunResult | None
+) -> ExportPaths:
+    """Write every form but large ones.
 
     The script is the one in a folder that needs no Tuneboard, where the program can be one. Raises RunError.
     """
@@ -73,35 +81,32 @@ def export_run(
         ) from error
     paths = {form.name: str(folder / form.file_name) for form in EXPORTS}
     alone = Path(paths["python"]).exists()
-    return {
-        "export_path": paths["json"],
-        "script_path": paths["python" if alone else "python_tuneboard"],
-    }
+    return ExportPaths(paths["json"], paths["python" if alone else "python_tuneboard"])
 
 
-def take_prompt(home: Path, store: Store, run_id: str, candidate_id: str | None = None) -> dict[str, str]:
+def take_prompt(home: Path, store: Store, run_id: str, candidate_id: str | None = None) -> ExportPaths:
     """Write a run's exports again, with the prompt taken so far or from now on with another one; return their paths.
 
     Where the prompt was tested, its new files are proven to score the same. A prompt of a run without a result is written
     too. Raises NotFoundError for an unknown run or candidate, RunError when none is named and there is no result yet.
     """
     run, candidate = _run_and_candidate(store, run_id, candidate_id)
-    spec, result, settings = RunSpec.model_validate(run.spec), dict(run.result or {}), None
+    spec, result, settings = RunSpec.model_validate(run.spec), run.result, None
     if result and candidate.id != run.taken:
         with suppress(EngineError):  # the data is gone or changed: the files are as good, without a proof
             settings = prepare(store, spec, payer=run_id).settings
         figures = taken_figures(store, run, candidate.id, settings)
-        result |= {"taken_candidate": candidate.id, "taken": figures, "proof": []}
+        result = replace(result, taken_candidate=candidate.id, taken=figures, proof=())
     paths = export_run(home, run, spec, candidate, result)
-    if (result == run.result and result.get("export_path") == paths["export_path"]) or not result:
+    if result is None or (result == run.result and result.export_path == paths.program):
         return paths  # of a run that has ended, proven when they were written first
-    result |= paths
+    result = replace(result, export_path=paths.program, script_path=paths.script)
     store.runs.save_result(run_id, result)  # at once: the files and what is said of them are the same
     trial = whole_trials(store.trials.all(run_id), "test").get(candidate.id)
     if trial is not None and settings is not None:
         tested = Evaluation(candidate.id, tuple(store.trials.outcomes(run_id, trial.number)))
         with suppress(EngineError):
-            result["proof"] = loop.run(prove(Path(paths["export_path"]), settings, tested))
+            result = replace(result, proof=loop.run(prove(Path(paths.program), settings, tested)))
             if store.runs.get(run_id).taken == candidate.id:  # unless another one was taken meanwhile
                 store.runs.save_result(run_id, result)
     return paths
@@ -114,23 +119,29 @@ def taken_program(store: Store, run_id: str, candidate_id: str | None = None) ->
 
 def _run_and_candidate(store: Store, run_id: str, candidate_id: str | None) -> tuple[RunRow, Candidate]:
     """Return a run and one of its candidates, the one taken where none is named. Raises NotFoundError, RunError."""
-    run = store.runs.get(run_id) if candidate_id else with_result(store, run_id)
+    run = store.runs.get(run_id)
+    if not candidate_id:
+        run.require_result()
     return run, store.trials.candidate(run_id, candidate_id or run.taken)
 
 
 def _run_program(run: RunRow, candidate: Candidate) -> ProgramFile:
-    return _program(run, RunSpec.model_validate(run.spec), candidate, run.result or {})
+    return _program(run, RunSpec.model_validate(run.spec), candidate, run.result)
 
 
-def _program(run: RunRow, spec: RunSpec, candidate: Candidate, result: Mapping[str, Any]) -> ProgramFile:
+def _program(run: RunRow, spec: RunSpec, candidate: Candidate, result: RunResult | None) -> ProgramFile:
     """Return a candidate as a program file that states its origin: run, time, optimizer, metric, scores, verdict.
 
     Its score is that on the test rows; the verdict is stated with the prompt that it is about.
     """
-    own = result_shown(result)
-    best = candidate.id == own.get("best_candidate")
-    scored = [result.get("baseline"), result.get("best"), result.get("static"), own.get("best")]
-    tested = {figures["candidate"]: figures for figures in scored if figures}
+    scores: dict[str, float | None] = {}
+    words: list[str] = []
+    if result is not None:
+        shown = result.shown
+        figures = (result.baseline, result.best, result.static, shown.best)
+        scores = {prompt.candidate: prompt.test for prompt in figures if prompt}
+        if candidate.id == shown.best_candidate:
+            words = [part.sentence for part in (shown.verdict, shown.whole_set) if part]
     about = {
         "title": run.title,
         "run": run.id,
@@ -138,11 +149,9 @@ def _program(run: RunRow, spec: RunSpec, candidate: Candidate, result: Mapping[s
         "optimizer": spec.optimizer.name,
         "metric": spec.metric.name,
         **({"metric_options": spec.metric.options} if spec.metric.options else {}),
-        "baseline": (result.get("baseline") or {}).get("test"),
-        "score": tested.get(candidate.id, {}).get("test"),
-        "verdict": " ".join(
-            own[part]["sentence"] for part in ("verdict", "whole_set") if best and own.get(part)
-        ),
+        "baseline": result and result.baseline.test,
+        "score": scores.get(candidate.id),
+        "verdict": " ".join(words),
     }
     pipeline, candidate = with_step_models(spec.pipeline, candidate, {m.name: m for m in spec.models})
     return program_file(
@@ -187,14 +196,10 @@ def use_none(home: Path, store: Store, project_id: str) -> None:
     program_path(home, project_id).unlink(missing_ok=True)
 
 
-async def prove(path: Path, settings: Settings, tested: Evaluation) -> list[dict[str, object]]:
+async def prove(path: Path, settings: Settings, tested: Evaluation) -> tuple[Proof, ...]:
     """Score the program file at `path`, and the messages and folders next to it, on a test's rows; pays for nothing.
 
-    Returns for each file, as JSON values: `same` of `rows` test rows scored exactly as in the run's own test, `unknown`
-    rows asked something whose answer is not kept, so they could not be checked without paying, `score` is the mean over the
-    rows that could (0 to 1), `note` gives the reason why a file may not be able to score the same, `holds` is True where
-    every row scored the same, `sentence` says it in words. Rows that failed in the test are left out. Raises
-    ProgramFileError where the program file cannot be read.
+    Rows that failed in the test are left out. Raises ProgramFileError where the program file cannot be read.
     """
     file = read_program(path)
     program = file.build(lm=settings.lm)
@@ -220,7 +225,7 @@ async def prove(path: Path, settings: Settings, tested: Evaluation) -> list[dict
         if folder.exists():
             lone = _lone_program(file, name, folder.read_bytes(), settings)
             proofs.append(await _proof(lone, folder.name, settings, tested))
-    return proofs
+    return tuple(proofs)
 
 
 def _lone_program(file: ProgramFile, form: str, written: bytes, settings: Settings) -> Module:
@@ -229,14 +234,14 @@ def _lone_program(file: ProgramFile, form: str, written: bytes, settings: Settin
     A user's class of records is replaced by one of its fields: no code of a user is run.
     """
     if written != get_export(form).content(file):
-        return _Unusable(f"{get_export(form).file_name} is not what the program makes.")
+        return _RefusingProgram(f"{get_export(form).file_name} is not what the program makes.")
     program = file.build(lm=settings.lm)
     if form == "records":
         check_records(program, record_class(file))
     return program
 
 
-class _Unusable(Module):
+class _RefusingProgram(Module):
     """A program that answers no row."""
 
     def __init__(self, reason: str) -> None:
@@ -247,25 +252,20 @@ class _Unusable(Module):
         raise RunError(self.reason)
 
 
-async def _proof(
-    program: Module, file: str, settings: Settings, tested: Evaluation, note: str = ""
-) -> dict[str, Any]:
+async def _proof(program: Module, file: str, settings: Settings, tested: Evaluation, note: str = "") -> Proof:
     """Return what came of scoring one exported file again."""
     expected = {o.row: o.score for o in tested.outcomes if o.error is None and o.row in settings.rows}
     ambient = {"lm": settings.lm} if settings.lm is not None else {}  # what a judge asks
     with runtime.context(middleware=(_kept_only,), trace=None, history=False, **ambient):
-        rows = [(row, settings.rows[row]) for row in expected]
-        outcomes = await evaluate.run_rows(program, rows, settings.metric, limit=settings.concurrency)
+        examples = [(row, settings.rows[row]) for row in expected]
+        outcomes = await evaluate.run_rows(program, examples, settings.metric, limit=settings.concurrency)
     known = [o for o in outcomes if NOT_KEPT not in (o.error or "")]
-    found: dict[str, Any] = {
-        "file": file,
-        "rows": len(expected),
-        "same": sum(abs(o.score - expected[o.row]) < SAME for o in known),
-        "unknown": len(outcomes) - len(known),
-        "score": sum(o.score for o in known) / len(known) if known else None,
-        "note": note,
-    }
-    return {**found, "holds": 0 < len(expected) == found["same"], "sentence": proof_sentence(**found)}
+    rows = len(expected)
+    same = sum(abs(o.score - expected[o.row]) < SAME for o in known)
+    unknown = len(outcomes) - len(known)
+    score = sum(o.score for o in known) / len(known) if known else None
+    sentence = proof_sentence(file, rows, same, unknown, score, note)
+    return Proof(file, rows, same, unknown, score, 0 < rows == same, sentence, note)
 
 
 def proof_sentence(file: str, rows: int, same: int, unknown: int, score: float | None, note: str = "") -> str:

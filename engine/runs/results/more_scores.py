@@ -9,7 +9,6 @@ follows a killed one does the same again; rows that have an outcome are not run 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -24,6 +23,7 @@ from engine.runs.recorder import PatientWriter
 from engine.runs.results.taken import taken_figures
 from engine.search.budget import Budget
 from engine.search.driver import Driver
+from engine.search.result import RunResult
 from engine.search.settings import Settings
 from engine.store.rows import NOT_DONE, OVER, SCORE, RequestRow, RunRow, RunState
 from engine.store.store import Store
@@ -93,29 +93,26 @@ def end_scoring(store: Store, run: RunRow, reason: str = "") -> None:
     with store.transaction():
         for row in store.requests.open(run.id):
             store.requests.answer(run.id, row.id, f"{NOT_DONE}{reason or 'the run has ended.'}")
-        result = store.runs.get(run.id).result or {}  # the final test may have been finished meanwhile
-        if result and not result.get("taken") and (figures := taken_figures(store, run, run.taken)):
-            store.runs.save_result(run.id, {**result, "taken": figures})
+        result = store.runs.get(run.id).result  # the final test may have been finished meanwhile
+        if result and not result.taken and (figures := taken_figures(store, run, run.taken)):
+            store.runs.save_result(run.id, replace(result, taken=figures))
         store.runs.set_phase(run.id, "")
         store.runs.set_state(run.id, *state_of(result))
 
 
-def state_of(result: Mapping[str, Any]) -> tuple[RunState, str]:
-    """Return the state and the message of a run with this result.
-
-    >>> state_of({"stopped": "budget", "reason": "The budget is used up."})
-    ('finished', 'The budget is used up.')
-    """
-    stopped, reason = result.get("stopped", "finished"), str(result.get("reason", ""))
-    if (result.get("verdict") or {}).get("kind") == "not_tested":
+def state_of(result: RunResult | None) -> tuple[RunState, str]:
+    """Return the state and the message of a run with this result."""
+    if result is None:
+        return "finished", ""
+    if result.verdict.kind == "not_tested":
         return "stopped", UNTESTED
-    if stopped == "stopped":
+    if result.stopped == "stopped":
         return "stopped", STOPPED
-    if why := (result.get("final_test") or {}).get("why"):
-        return "stopped", f"The final test lacks rows. {why}"
-    if stopped == "failed":
-        return "failed", reason
-    return "finished", "" if stopped == "finished" else reason
+    if result.final_test is not None and result.final_test.why:
+        return "stopped", f"The final test lacks rows. {result.final_test.why}"
+    if result.stopped == "failed":
+        return "failed", result.reason
+    return "finished", "" if result.stopped == "finished" else result.reason
 
 
 def ask_score(store: Store, run_id: str, request: ScoreRequest) -> bool:
@@ -136,7 +133,8 @@ def ask_score(store: Store, run_id: str, request: ScoreRequest) -> bool:
 
 def ask_final_test(store: Store, run_id: str) -> bool:
     """Store a request for the rows that a run's final test lacks, as `ask_score` does. Raises RunError where none is missing."""
-    if not (store.runs.get(run_id).result or {}).get("final_test"):
+    result = store.runs.get(run_id).result
+    if result is None or result.final_test is None:
         raise RunError("No row of this run's final test is missing.")
     return ask_score(store, run_id, ScoreRequest(candidate=None, split="test"))
 

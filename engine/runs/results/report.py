@@ -13,13 +13,13 @@ from typing import Any
 
 from engine.basics.text import percent
 from engine.errors import EngineError, RunError, entry_named
-from engine.export.hero import hero_html, result_shown
+from engine.export.hero import hero_html
 from engine.export.report import ReportRow, report_html
 from engine.export.tables import results_csv, results_json, results_xlsx
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate, Outcome, TraceStep, json_value, whole_trials
-from engine.runs.prepare import row_values, stored_dataset, with_result
+from engine.runs.prepare import row_values, stored_dataset
 from engine.runs.spec import ModelChoice, RunSpec, make_adapter
 from engine.search.objective import Objective
 from engine.search.trainers import training_lines
@@ -33,7 +33,8 @@ def run_report(store: Store, run_id: str, shared: str = "") -> str:
 
     Raises NotFoundError, or RunError when it has no result yet.
     """
-    run = with_result(store, run_id)
+    run = store.runs.get(run_id)
+    run.require_result()
     try:
         project = store.projects.get(run.project_id).name
     except EngineError:
@@ -61,7 +62,9 @@ def run_results(store: Store, run_id: str, form: str) -> bytes:
     Raises NotFoundError, UnknownNameError, or RunError when there is no result yet.
     """
     write = entry_named("results format", form, RESULTS)
-    return write(rows_of(store, with_result(store, run_id)))
+    run = store.runs.get(run_id)
+    run.require_result()
+    return write(rows_of(store, run))
 
 
 def rows_of(store: Store, run: RunRow) -> tuple[ReportRow, ...]:
@@ -91,12 +94,12 @@ def rows_of(store: Store, run: RunRow) -> tuple[ReportRow, ...]:
 
 def hero_of(store: Store, run: RunRow) -> str:
     """Return the picture of what a run came to as HTML: see `engine.export.hero`."""
-    return hero_html(run.result or {}, [row.turn for row in rows_of(store, run)])
+    return hero_html(run.require_result(), [row.turn for row in rows_of(store, run)])
 
 
 def settings_of(store: Store, spec: RunSpec, run: RunRow) -> tuple[tuple[str, str], ...]:
     """Return what a run was set to, as (name, value) in plain words."""
-    result, split = run.result or {}, spec.split
+    result, split = run.require_result(), spec.split
     names = {d.id: f"{d.name}, {d.rows:,} rows" for d in store.datasets.all()}
     shares = f"{percent(split.train, 0)} to learn from, {percent(split.validation, 0)} to choose by, {percent(split.test, 0)} for the final test"
     pairs = (
@@ -113,7 +116,7 @@ def settings_of(store: Store, spec: RunSpec, run: RunRow) -> tuple[tuple[str, st
         ("Layout of messages", spec.adapter),
         ("Budget", spec.budget.words),
         ("Seed", str(spec.seed)),
-        ("The search ended", result.get("reason") or result.get("stopped") or run.state),
+        ("The search ended", result.reason or result.stopped),
         ("Run", run.id),
     )
     return tuple((name, str(value)) for name, value in pairs)
@@ -121,9 +124,13 @@ def settings_of(store: Store, spec: RunSpec, run: RunRow) -> tuple[tuple[str, st
 
 def tested(store: Store, run: RunRow) -> list[list[Outcome]]:
     """Return the test rows' outcomes of the starting prompt and of the one shown (empty where not tested)."""
-    trials, result = whole_trials(store.trials.all(run.id), "test"), result_shown(run.result)
-    found = [trials.get(result.get(name, "")) for name in ("seed_candidate", "best_candidate")]
-    return [store.trials.outcomes(run.id, trial.number) if trial else [] for trial in found]
+    if run.result is None:
+        return [[], []]
+    trials = whole_trials(store.trials.all(run.id), "test")
+    prompts = (run.result.seed_candidate, run.result.shown.best_candidate)
+    return [
+        store.trials.outcomes(run.id, trials[prompt].number) if prompt in trials else [] for prompt in prompts
+    ]
 
 
 def _answer_values(outcome: Outcome, outputs: Sequence[str]) -> dict[str, object]:
@@ -214,7 +221,8 @@ def training_file(store: Store, run_id: str) -> bytes:
 
     Raises NotFoundError, or RunError when there is no result yet or nothing was answered rightly.
     """
-    run = with_result(store, run_id)
+    run = store.runs.get(run_id)
+    run.require_result()
     spec = RunSpec.model_validate(run.spec)
     candidate = store.trials.candidate(run_id, run.taken)
     rows = right_rows(store, run)

@@ -38,7 +38,7 @@ def test_a_run_is_stopped_without_the_test_and_the_test_is_finished_later(server
         before = served(model)
         other = new_page(f"results?project={project}&run={run_id}")
         press(other, "finish_test")
-        wait_for(lambda: (store.runs.get(run_id).result or {}).get("final_test") is None)
+        wait_for(lambda: store.runs.get(run_id).result.final_test is None)
         wait_for(lambda: store.runs.get(run_id).is_over)
         assert served(model) - before == 24
         expect(other.locator(".st-key-finish_test")).to_have_count(0)

@@ -36,9 +36,9 @@ def test_files_that_were_used_are_dropped():
 
 
 def _shows_the_box() -> None:
-    from dashboard.components.start_box import START, brought_box
+    from dashboard.components.start_box import START, import_box
 
-    brought_box("box", START, lambda text, files: "")
+    import_box("box", START, lambda text, files: "")
 
 
 def test_the_largest_table_is_one_number_in_the_reader_the_box_the_server_and_the_guide():

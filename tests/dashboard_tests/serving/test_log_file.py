@@ -9,7 +9,7 @@ from engine.runs.log_file import LogFile
 SCRIPT = """
 import sys
 from dashboard.serving import hosting
-from dashboard.serving.guard import _log
+from dashboard.serving.access import _log
 app = hosting.hosted(1)
 try:
     {}["a row with \\x1b[2J and sk-proj-abcdef1234567890"]

@@ -10,8 +10,8 @@ import pytest
 from starlette.testclient import TestClient
 from support.run_setup import add_run
 
+from dashboard.serving.access import OneToken
 from dashboard.serving.front import Front
-from dashboard.serving.guard import OneToken
 from dashboard.serving.shared import PATH
 from engine.errors import AccessError, RunError
 from engine.runs.spec import Named

@@ -12,8 +12,8 @@ from starlette.websockets import WebSocketDisconnect
 from support.run_setup import add_run, wait_for
 
 from dashboard.serving import stream
-from dashboard.serving.guard import SameOrigin
-from dashboard.state.snapshot import parts, read_snapshot
+from dashboard.serving.access import SameOrigin
+from dashboard.state.live.snapshot import parts, read_snapshot
 from engine.records import Candidate, Outcome, StepState
 from engine.store.store import FILE_NAME, Store
 

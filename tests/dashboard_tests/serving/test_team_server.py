@@ -13,7 +13,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from support.pages.dashboard_server import ROOT, Server
 from support.run_setup import PIPELINE, add_run
 
-from dashboard.serving import guard
+from dashboard.serving import access
 from engine.records import Usage
 from engine.runs.spec import ProjectDraft
 from engine.store.store import FILE_NAME, Store
@@ -213,13 +213,13 @@ def test_the_sockets_of_one_user_keep_no_other_out(team):
     async def visit():
         async with team.browser("bob") as bob, team.browser("root") as root, AsyncExitStack() as stack:
             live = f"/live/{team.run}"
-            for _ in range(guard.MOST_SOCKETS_OF_SIGN_IN):
+            for _ in range(access.MOST_SOCKETS_OF_SIGN_IN):
                 await stack.enter_async_context(bob.ws_connect(live))
             for path in (live, "/_stcore/stream"):
                 with pytest.raises(aiohttp.WSServerHandshakeError):
                     await bob.ws_connect(path)
             async with team.browser("bob") as again:
-                for _ in range(guard.MOST_SOCKETS - guard.MOST_SOCKETS_OF_SIGN_IN):
+                for _ in range(access.MOST_SOCKETS - access.MOST_SOCKETS_OF_SIGN_IN):
                     await stack.enter_async_context(again.ws_connect(live))
                 with pytest.raises(aiohttp.WSServerHandshakeError):
                     await again.ws_connect(live)
@@ -259,7 +259,7 @@ def test_uploads_need_a_place_on_the_page_have_bounds_and_are_freed(team):
                 assert await put(bob, address, 5 * MB) == 204
                 await until(root, 5)
                 assert await put(ada, address, MB) == 403, "another user's page"
-                many = str(guard.MOST_OF_PAGE)
+                many = str(access.MOST_OF_PAGE)
                 assert await put(bob, await page.ask_to_upload(), 0, **{"Content-Length": many}) == 413
                 await page.show("settings")
                 await until(root, 0)

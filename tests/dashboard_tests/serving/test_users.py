@@ -13,15 +13,15 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 from support.run_setup import add_run, wait_for
 
-from dashboard.serving import guard, stream
+from dashboard.serving import access, stream
+from dashboard.serving.access import SIGN_IN, SIGN_OUT, USER_HEADER, Cookies
 from dashboard.serving.front import Front
-from dashboard.serving.guard import SIGN_IN, SIGN_OUT, USER_HEADER, Cookies
 from engine.store.store import FILE_NAME, Store
 from engine.store.users import URL_VARIABLE, USERS_VARIABLE, User, UserFile
 
 HERE = "http://127.0.0.1:8501"
 SOCKET = {"origin": HERE, "host": "127.0.0.1:8501"}
-NAME = f"{guard.COOKIE}-8501"
+NAME = f"{access.COOKIE}-8501"
 
 
 async def echo(socket):
@@ -137,7 +137,7 @@ def test_forged_cookies_are_refused(client, tokens, file):
 
 def test_cookies_end_with_their_time_the_users_token_and_signing_out(client, tokens, file, monkeypatch):
     with monkeypatch.context() as short:
-        short.setattr(guard, "COOKIE_SECONDS", -1)
+        short.setattr(access, "COOKIE_SECONDS", -1)
         old = cookie_of(sign_in(client, tokens["bob"]))
     assert client.get("/own", headers={"cookie": f"{NAME}={old}"}).status_code == 401
     sign_in(client, tokens["bob"])
@@ -168,11 +168,11 @@ def test_a_removed_user_is_out_at_the_next_request_and_the_next_message(client, 
 
 
 def test_wrong_tokens_are_slow_few_at_once_and_hold_up_no_right_one(client, tokens, monkeypatch):
-    monkeypatch.setattr(guard, "WRONG_SECONDS", 2.0)
+    monkeypatch.setattr(access, "WRONG_SECONDS", 2.0)
     started = time.monotonic()
     with ThreadPoolExecutor(20) as pool:
         wrong = [pool.submit(sign_in, client, f"wrong{n}", to="/results?project=1") for n in range(20)]
-        wait_for(lambda: sum(answer.done() for answer in wrong) == 20 - guard.MOST_WRONG)
+        wait_for(lambda: sum(answer.done() for answer in wrong) == 20 - access.MOST_WRONG)
         assert sign_in(client, tokens["ada"]).status_code == 303
         waiting = [answer for answer in wrong if not answer.done()]
         assert waiting
@@ -213,7 +213,7 @@ def test_the_form_takes_no_huge_body_and_leads_to_no_other_machine(client, token
 def test_under_its_public_address_the_cookie_is_for_https_alone(client, tokens, monkeypatch):
     monkeypatch.setenv(URL_VARIABLE, "https://tuneboard.example.org")
     assert "secure" in sign_in(client, tokens["ada"]).headers["set-cookie"].lower()
-    assert "tuneboard.example.org" in guard.own_hosts()
+    assert "tuneboard.example.org" in access.own_hosts()
 
 
 def test_the_live_stream_of_a_run_is_for_members_of_its_project(client, tokens, tmp_path, file):

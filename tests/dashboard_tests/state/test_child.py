@@ -1,4 +1,4 @@
-"""The children that work for a page: they ask a model, or read a pile of documents."""
+"""The children that work for a page: they ask a model, or read documents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.errors import RunError
 from engine.pipeline.build import build_program
 from engine.runs.child.playground import PlaygroundRequest, PreviewRequest
 from engine.runs.child.request import ConnectionRequest
-from engine.runs.intake.pile import PileRequest, PileSource, PileTaken
+from engine.runs.drafting import ImportedDocuments, ImportRequest, ImportSource
 from engine.runs.spec import ModelChoice, Named
 from engine.store.store import Store
 
@@ -152,20 +152,20 @@ def pile(folder, **files):
     """Return a request to read some files."""
     for name, content in files.items():
         (folder / name).write_bytes(content)
-    sources = tuple(PileSource(name=f"{name}.txt", path=str(folder / name)) for name in files)
-    return PileRequest(files=sources)
+    sources = tuple(ImportSource(name=f"{name}.txt", path=str(folder / name)) for name in files)
+    return ImportRequest(files=sources)
 
 
 def test_a_pile_is_read_by_a_child_within_its_time(tmp_path):
     asked = pile(tmp_path, a=b"Bill 1", b=b"", c=b"Bill 3")
-    found = PileTaken.model_validate(launching.child_result("pile", asked))
+    found = ImportedDocuments.model_validate(launching.child_result("documents", asked))
     assert found.table.count("Bill") == 2
     assert [one.file for one in found.problems] == ["b.txt"]
     with pytest.raises(RunError, match=r"documents could not be read within 0 seconds. Give fewer"):
-        launching.child_result("pile", asked, timeout=0.01)
+        launching.child_result("documents", asked, timeout=0.01)
 
 
 def test_a_pile_that_takes_too_much_memory_is_one_sentence(tmp_path):
     asked = pile(tmp_path, a=b"word " * 4_000_000).model_copy(update={"memory": 60 * 2**20})
     with pytest.raises(RunError, match=r"take more than 0\.1 GB of memory to read. Give fewer"):
-        launching.child_result("pile", asked)
+        launching.child_result("documents", asked)

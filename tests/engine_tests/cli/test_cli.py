@@ -31,15 +31,9 @@ from engine.runs.worker import work
 from engine.store.store import FILE_NAME, Store
 from engine.testing import chat_answer
 
+pytestmark = pytest.mark.usefixtures("home")
+
 LABELED = Named(name="LabeledFewShot", options={"k": 4})
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / "home"
 
 
 def tuneboard(*arguments):
@@ -102,7 +96,7 @@ def test_run_a_spec_file_to_its_report(home, tmp_path):
     with Store.open(home) as store:
         run = store.runs.all()[0]
         assert run.estimate["calls"]["high"] > 0
-        assert run.result["verdict"]["sentence"] in " ".join(result.stdout.split())
+        assert run.result.verdict.sentence in " ".join(result.stdout.split())
         assert [p.name for p in store.projects.all()] == ["task"]
     tuneboard("run", tmp_path / "task.json")
     with Store.open(home) as store:
@@ -255,7 +249,7 @@ def test_demo_tunes_the_sample_and_says_where_the_program_is(home):
     with Store.open(home) as store:
         run = store.runs.all()[0]
         assert run.state == "finished"
-        assert run.result["verdict"]["kind"] == "better"
+        assert run.result.verdict.kind == "better"
         assert store.projects.all()[0].name.startswith("Demo")
 
 

@@ -8,8 +8,8 @@ import pydantic
 import pytest
 
 import engine
+from engine.compat.prompter.tuning import OptimizeOptions
 from engine.errors import ConfigurationError, ProgramFileError
-from engine.extraction.tuning import plan_of
 from engine.optimizers.choose import choose_optimizer
 from engine.runs.spec import RunSpec
 from engine.testing.contract import ToyLM, toy_metric, toy_rows
@@ -36,7 +36,7 @@ def test_what_is_no_budget_is_refused_in_one_sentence(budget: object) -> None:
 
 
 def test_a_prompter_takes_a_number_too() -> None:
-    assert plan_of({"budget": 10}).budget == engine.Budget(calls=10)
+    assert OptimizeOptions.of({"budget": 10}).budget == engine.Budget(calls=10)
 
 
 def test_a_saved_state_and_an_exported_program_name_each_others_call(tmp_path: Path) -> None:

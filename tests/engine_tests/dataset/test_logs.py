@@ -10,7 +10,9 @@ from engine.dataset import guess_roles, profile, read_dataset
 from engine.dataset.doubt import label_order
 from engine.dataset.logs import COMMENT, INPUT, MODEL, OUTPUT, SYSTEM, THUMBS
 from engine.errors import DatasetError
-from engine.runs.intake.drafting import BroughtFile, draft_task, recognise
+from engine.pipeline.importers.attachments import GivenFile
+from engine.pipeline.importers.recognise import recognise
+from engine.runs.drafting import draft_task
 
 SYSTEM_TEXT = "Sort the mail. Answer with one of: billing, shipping."
 KEY = "sk-proj-abcdEFGH1234abcdEFGH1234"
@@ -172,7 +174,7 @@ def test_odd_records_are_left_aside(broken):
 
 def test_a_log_drafts_a_task_with_its_own_instructions():
     content = lines(chat_line, 40)
-    assert recognise("", (BroughtFile("calls.jsonl", content),)).table is not None
+    assert recognise("", (GivenFile("calls.jsonl", content),)).table is not None
     table = read_dataset(content, "calls.jsonl")
     made = draft_task(None, table, profile(table))
     assert made.pipeline is not None

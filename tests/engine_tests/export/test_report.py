@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 
 import openpyxl
 import pytest
+from support.results import result_of, verdict_of
 from support.run_setup import COLOURS, THINGS, add_data, spec
 
 from engine.basics.statistics import Interval
@@ -21,6 +22,7 @@ from engine.records import Candidate, StepState, Usage
 from engine.runs.results.report import run_report, run_results
 from engine.runs.worker import work
 from engine.search.leader import Lead
+from engine.search.result import PromptFigures
 from engine.store.rows import CandidateRow, TrialRow
 from engine.store.store import Store
 
@@ -100,7 +102,7 @@ def test_the_report_tells_everything_a_decision_needs(report, finished):
     home, run = finished
     with Store.open(home, read_only=True) as store:
         row = store.runs.get(run)
-    assert row.result["verdict"]["sentence"].split(":")[0] in report
+    assert row.result.verdict.sentence.split(":")[0] in report
     for words in (
         "the start",
         "the best prompt",
@@ -147,11 +149,11 @@ def test_json_results_hold_values_as_they_are(finished):
 def test_the_table_and_the_verdict_agree(finished):
     home, run = finished
     with Store.open(home, read_only=True) as store:
-        verdict = store.runs.get(run).result["verdict"]
+        verdict = store.runs.get(run).result.verdict
     rows = json.loads(results(finished, "json"))
-    assert len(rows) == verdict["rows"]
-    assert sum(r["change"] == "better" for r in rows) == verdict["won"]
-    assert sum(r["change"] == "worse" for r in rows) == verdict["lost"]
+    assert len(rows) == verdict.rows
+    assert sum(r["change"] == "better" for r in rows) == verdict.won
+    assert sum(r["change"] == "worse" for r in rows) == verdict.lost
 
 
 def test_a_run_without_a_result_says_so(tmp_path):
@@ -216,9 +218,9 @@ def test_the_interval_is_drawn_inside_its_frame(bounds):
 
 
 def test_the_picture_shows_every_row_that_turned():
-    verdict = {"kind": "better", "baseline": 0.25, "best": 0.75, "low": 0.1, "high": 0.8, "rows": 4}
+    verdict = verdict_of("better", 0.25, 0.75, low=0.1, high=0.8, rows=4)
     rows = [(1, 0.0, 1.0), (2, 0.0, 1.0), (3, 1.0, 0.0), (9, 0.0, 1.0)]
-    shown = hero_html({"verdict": verdict, "best": {"cost_per_row": 0.00016}}, rows)
+    shown = hero_html(result_of(verdict=verdict, best=PromptFigures(cost_per_row=0.00016)), rows)
     assert shown.count('<i class="good"') == 3
     assert shown.count('<i class="bad"') == 1
     assert 'title="Row 9: fixed, 0 % before, 100 % now"' in shown
@@ -226,6 +228,6 @@ def test_the_picture_shows_every_row_that_turned():
 
 
 def test_a_kept_start_shows_one_figure():
-    verdict = {"kind": "unchanged", "baseline": 0.5, "best": 0.5, "low": 0.0, "high": 0.0, "rows": 8}
-    said = hero({"verdict": verdict, "best": {"cost_per_row": 0.0}}, [(1, 1.0, 1.0)])
+    verdict = verdict_of("unchanged", 0.5, 0.5)
+    said = hero(result_of(verdict=verdict, best=PromptFigures(cost_per_row=0.0)), [(1, 1.0, 1.0)])
     assert (said["before"], said["after"], said["bar"], said["line"]) == ("", "50 %", None, "free")

@@ -7,6 +7,7 @@ import json
 import zipfile
 
 import pytest
+from support.results import result_of
 from support.run_setup import PIPELINE, add_run
 from typer.testing import CliRunner
 
@@ -20,10 +21,7 @@ from engine.pipeline.build import build_program
 from engine.runs.spec import ModelChoice
 from engine.store.store import Store
 
-
-@pytest.fixture(autouse=True)
-def _own_home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def local(name: str = "small-1", base_model: str = "Qwen/small") -> TunedModel:
@@ -142,14 +140,7 @@ def test_the_command_line_writes_weights_as_a_folder(tmp_path):
     with Store.open(tmp_path) as store:
         store.trials.add_candidate(run, seed)
         store.trials.add_candidate(run, tuned)
-        store.runs.save_result(
-            run,
-            {
-                "best_candidate": tuned.id,
-                "seed_candidate": seed.id,
-                "verdict": {"kind": "better", "sentence": ""},
-            },
-        )
+        store.runs.save_result(run, result_of(tuned.id, seed.id))
     with (model_folder("small-1") / "model.safetensors").open("wb") as file:
         file.truncate(LARGEST)
     command = ["export", run, "--home", str(tmp_path), "--format", "weights"]

@@ -26,13 +26,14 @@ from engine.runs.results.report import settings_of
 from engine.runs.spec import Named, RunSpec
 from engine.runs.worker import work
 from engine.search.budget import Budget
-from engine.search.objective import Objective, chosen, comparison, figures, front, good_enough
+from engine.search.model_choice import chosen, comparison, figures, front, good_enough
+from engine.search.objective import Objective
+from engine.search.result import RunResult
 from engine.store.store import Store
 
 
 @pytest.fixture
-def server(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+def server():
     for name, price in PRICES.items():
         set_own_price(name, (price, price))
     with OpenAIServer(of_three) as server:
@@ -49,11 +50,11 @@ def models(server: OpenAIServer) -> dict[str, Any]:
     }
 
 
-def finished(home: Path, run_id: str) -> dict[str, Any]:
+def finished(home: Path, run_id: str) -> RunResult:
     """The result of a run that is carried out now."""
     assert work(home, run_id) == 0
     with Store.open(home) as store:
-        return dict(store.runs.get(run_id).result or {})
+        return store.runs.get(run_id).require_result()
 
 
 def test_the_cheapest_model_within_some_points_is_kept_and_its_export_asks_it(
@@ -66,24 +67,24 @@ def test_the_cheapest_model_within_some_points_is_kept_and_its_export_asks_it(
         **models(server),
     )
     result = finished(tmp_path, run_id)
-    kept = next(f for f in result["models"]["figures"] if f["candidate"] == result["best_candidate"])
-    assert kept["models"] == ["openai/middle"]
-    assert kept["score"] == 1.0
-    assert (result["verdict"]["kind"], result["taken_candidate"]) == ("too_close", kept["candidate"])
-    assert result["models"]["sentence"] == (
+    kept = next(f for f in result.models.figures if f.candidate == result.best_candidate)
+    assert kept.models == ("openai/middle",)
+    assert kept.score == 1.0
+    assert (result.verdict.kind, result.taken_candidate) == ("too_close", kept.candidate)
+    assert result.models.sentence == (
         "On 24 validation rows openai/middle scores best, 100 %, and every cheaper choice is surely worse."
     )
-    small = [f for f in result["models"]["figures"] if f["models"] == ["openai/small"]]
-    assert all(f["high"] < 0 for f in small)
-    assert kept["candidate"] in result["models"]["front"]
-    assert "Kept is the cheapest within 2 points of the best, answered by openai/middle" in result["reason"]
+    small = [f for f in result.models.figures if f.models == ("openai/small",)]
+    assert all(f.high < 0 for f in small)
+    assert kept.candidate in result.models.front
+    assert "Kept is the cheapest within 2 points of the best, answered by openai/middle" in result.reason
     with Store.open(tmp_path) as store:
-        candidate = store.trials.candidate(run_id, result["best_candidate"])
+        candidate = store.trials.candidate(run_id, result.best_candidate)
         spec = RunSpec.model_validate(store.runs.get(run_id).spec)
         told = dict(settings_of(store, spec, store.runs.get(run_id)))
     assert {s.weights for s in candidate.steps.values()} == {"openai/middle"}
     assert told["Objective"] == "cheapest within 2 points"
-    assert result["tuned_models"] == []
+    assert result.tuned_models == ()
 
 
 def test_an_export_of_another_model_asks_it_at_its_address(server: OpenAIServer, tmp_path: Path):
@@ -92,8 +93,8 @@ def test_an_export_of_another_model_asks_it_at_its_address(server: OpenAIServer,
     run_id = add_run(tmp_path, objective="cheapest within 2 points", **models(server))
     result = finished(tmp_path, run_id)
     with Store.open(tmp_path) as store:
-        paths = take_prompt(tmp_path, store, run_id, result["best_candidate"])
-        file = read_program(Path(paths["export_path"]))
+        paths = take_prompt(tmp_path, store, run_id, result.best_candidate)
+        file = read_program(Path(paths.program))
     assert [step.model for step in file.pipeline.steps] == [
         ModelChoice(name="openai/middle", base_url=server.url)
     ]
@@ -112,9 +113,9 @@ def test_a_better_model_is_kept_for_the_score_only_where_it_is_surely_better(
         tmp_path, dataset=add_data(tmp_path, csv_bytes(120)), **{**chosen, "model": small, "models": others}
     )
     result = finished(tmp_path, run_id)
-    kept = next(f for f in result["models"]["figures"] if f["candidate"] == result["best_candidate"])
-    assert kept["models"] in (["openai/test-model"], ["openai/middle"])
-    assert result["verdict"]["kind"] == "better"
+    kept = next(f for f in result.models.figures if f.candidate == result.best_candidate)
+    assert kept.models in (("openai/test-model",), ("openai/middle",))
+    assert result.verdict.kind == "better"
 
 
 def test_the_fastest_of_those_within_the_points_is_chosen():
@@ -156,7 +157,7 @@ def test_of_two_steps_each_is_asked_of_the_cheaper_model_alone_too(server: OpenA
         **models(server),
     )
     result = finished(tmp_path, run_id)
-    tried = {tuple(f["models"]) for f in result["models"]["figures"]}
+    tried = {f.models for f in result.models.figures}
     assert ("openai/small in first",) in tried
     assert ("openai/middle in sort",) in tried
 
@@ -202,7 +203,7 @@ def test_the_comparison_fits_the_budget_and_the_estimate_covers_it(server: OpenA
         assert found.usd is not None
     run_id = add_run(tmp_path, dataset=data, budget=Budget(calls=70), **models(server))
     result = finished(tmp_path, run_id)
-    assert result["usage"]["calls"] <= 70
+    assert result.usage.calls <= 70
 
 
 def test_a_price_that_is_not_known_and_a_name_given_twice_are_refused(server: OpenAIServer, tmp_path: Path):
@@ -286,14 +287,14 @@ def test_a_model_whose_rows_all_failed_has_no_score_and_is_never_chosen():
     best, dead = answered(None, 0, 1.0), answered("dead", 40, 0.0, error="It is gone.")
     scored = {c.id: (c, known) for c, known in (best, dead)}
     found = comparison(scored, best[0].id, "large")
-    assert [(f["score"], f["failed"], f["prompt"]) for f in found["figures"]] == [
-        (1.0, 0, best[0].id),
-        (None, 40, best[0].id),
+    assert [(f.answered, f.failed, f.prompt) for f in found.figures] == [
+        (True, 0, best[0].id),
+        (False, 40, best[0].id),
     ]
-    assert found["front"] == [best[0].id]
+    assert found.front == (best[0].id,)
     anything = Objective(goal="cheapest", within=100)
     assert chosen(figures(scored, best[0].id), anything).candidate == best[0].id
-    assert comparison({best[0].id: best}, best[0].id, "large")["sentence"] == ""
+    assert comparison({best[0].id: best}, best[0].id, "large").sentence == ""
 
 
 def test_a_compared_model_that_dies_does_not_end_the_run(server: OpenAIServer, tmp_path: Path):
@@ -307,12 +308,12 @@ def test_a_compared_model_that_dies_does_not_end_the_run(server: OpenAIServer, t
     server.faults = gone
     run_id = add_run(tmp_path, dataset=add_data(tmp_path, csv_bytes(110)), **models(server))
     result = finished(tmp_path, run_id)
-    small = [f for f in result["models"]["figures"] if f["models"] == ["openai/small"]]
-    assert [(f["score"], f["failed"] == f["rows"] > 25) for f in small] == [(None, True)]
-    assert result["models"]["sentence"].endswith("All rows of openai/small failed.")
-    assert "openai/middle scores best" in result["models"]["sentence"]
+    small = [f for f in result.models.figures if f.models == ("openai/small",)]
+    assert [(f.answered, f.failed == f.rows > 25) for f in small] == [(False, True)]
+    assert result.models.sentence.endswith("All rows of openai/small failed.")
+    assert "openai/middle scores best" in result.models.sentence
     with Store.open(tmp_path) as store:
-        assert result["models"]["sentence"] in run_report(store, run_id)
+        assert result.models.sentence in run_report(store, run_id)
         assert store.runs.get(run_id).state == "finished"
 
 
@@ -334,8 +335,8 @@ def test_the_offline_model_can_be_compared(server: OpenAIServer, tmp_path: Path)
     others = (ModelChoice(), models(server)["models"][0])
     run_id = add_run(tmp_path, objective="cheapest within 5 points", **{**models(server), "models": others})
     result = finished(tmp_path, run_id)
-    offline = [f for f in result["models"]["figures"] if f["models"] == ["offline/learner"]]
-    assert offline[0]["cost"] == 0.0
+    offline = [f for f in result.models.figures if f.models == ("offline/learner",)]
+    assert offline[0].cost == 0.0
 
 
 def test_an_objective_is_read_from_words():
@@ -366,7 +367,7 @@ def test_autotune_races_other_models_like_wordings_and_examples(server: OpenAISe
             s.weights for t in raced for s in store.trials.candidate(run_id, t.candidate_id).steps.values()
         }
     assert "openai/middle" in names
-    assert result["best"]["test"] == 1.0
+    assert result.best.test == 1.0
 
 
 def test_a_library_call_takes_models_and_an_objective(server: OpenAIServer):

@@ -44,13 +44,11 @@ def test_a_sample_runs_to_an_honest_end(sample: Sample, tmp_path: Path):
     with Store.open(tmp_path) as store:
         row = store.runs.get(run_id)
     assert row.state == "finished", row.message
-    result = row.result or {}
-    assert result["verdict"]["sentence"]
-    assert result["best"]["failed"] == 0
-    assert (
-        expected.calls.low <= result["usage"]["calls"] + result["usage"]["cached"] <= 2 * expected.calls.high
-    )
-    exported = load_program(result["export_path"])
+    result = row.result
+    assert result.verdict.sentence
+    assert result.best.failed == 0
+    assert expected.calls.low <= result.usage.calls + result.usage.cached <= 2 * expected.calls.high
+    exported = load_program(result.export_path)
     assert exported.candidate().steps.keys() == build_program(sample.pipeline).candidate().steps.keys()
     assert (tmp_path / "exports" / run_id / "program_dspy.py").exists()
 

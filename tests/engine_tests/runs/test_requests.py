@@ -22,13 +22,6 @@ from engine.store.runs import budget_now
 from engine.store.store import Store
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-never-stored")
-    return tmp_path
-
-
 def knowing(body):
     """Answer every row right where the prompt says so, else as `answer` does."""
     if "by the thing" not in str(body["messages"][0]["content"]):
@@ -89,8 +82,8 @@ def test_a_prompt_written_by_hand_is_scored_and_is_the_result_where_it_is_the_be
         process.communicate(timeout=300)
         run = store.runs.get(run_id)
         assert run.state == "finished"
-        assert run.result["best_candidate"] == mine.id
-        assert run.result["best"]["test"] == 1.0
+        assert run.result.best_candidate == mine.id
+        assert run.result.best.test == 1.0
         trial = next(t for t in store.trials.all(run_id) if t.label == "by hand")
         assert any(t.number > trial.number and t.split == "validation" for t in store.trials.all(run_id)), (
             "it is not left for the end"
@@ -110,10 +103,10 @@ def test_a_poor_prompt_written_by_hand_changes_no_result(home):
         noticed(home, server, run_id)
         process.communicate(timeout=300)
         result = store.runs.get(run_id).result
-        assert result["best_candidate"] != mine.id
+        assert result.best_candidate != mine.id
         undisturbed = add_run(home, model=server_model(server.url), concurrency=2)
         assert work(home, undisturbed) == 0
-        assert store.runs.get(undisturbed).result["best_candidate"] == result["best_candidate"]
+        assert store.runs.get(undisturbed).result.best_candidate == result.best_candidate
 
 
 def test_a_raised_budget_counts_at_once_and_holds(home):
@@ -150,7 +143,7 @@ def test_killed_and_driven_again_requests_are_done_again_and_nothing_is_paid_twi
         process.communicate(timeout=300)
         assert process.returncode == 0
         run = store.runs.get(run_id)
-        assert (run.state, run.result["best_candidate"]) == ("finished", mine.id)
+        assert (run.state, run.result.best_candidate) == ("finished", mine.id)
         again = next(t for t in store.trials.all(run_id) if t.label == "by hand")
         assert (again.number, again.score) == (trial.number, trial.score)
         assert [(r.answer, r.batch) for r in store.requests.all(run_id)] == [

@@ -23,8 +23,7 @@ from engine.store.store import Store
 
 
 @pytest.fixture
-def server(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+def server():
     with FineTuningServer(learned, untrained, steps=3) as running:
         running.hurried = True
         yield running
@@ -55,13 +54,13 @@ def test_a_small_model_learns_what_the_large_one_does(server, tmp_path):
         events = store.events.all(run)
         trials = store.trials.all(run)
     result = row.result
-    assert result["verdict"]["kind"] == "better"
-    assert (result["best"]["test"], result["teacher"]["test"]) == (1.0, 1.0)
-    assert result["baseline"]["test"] < 0.6
-    assert result["teacher"]["model"] == "openai/large-teacher"
-    low, high = result["best"]["likely"]
+    assert result.verdict.kind == "better"
+    assert (result.best.test, result.teacher.test) == (1.0, 1.0)
+    assert result.baseline.test < 0.6
+    assert result.teacher.model == "openai/large-teacher"
+    low, high = result.best.likely
     assert 0 < low < high <= 1
-    (name,) = result["tuned_models"]
+    (name,) = result.tuned_models
     record = get_tuned(name)
     assert (record.run, record.licence, record.finished) == (run, "mit", True)
     assert record.rows == 32
@@ -70,8 +69,8 @@ def test_a_small_model_learns_what_the_large_one_does(server, tmp_path):
     (end,) = [e for e in events if e.kind == "training_ended"]
     assert (end.data["model"], end.data["rows"]) == (name, 32)
     assert [t.split for t in trials if t.split in ("test", "teacher")] == ["test", "test", "teacher"]
-    assert all(p["holds"] for p in result["proof"])
-    program = read_program(Path(result["export_path"]))
+    assert all(p.holds for p in result.proof)
+    program = read_program(Path(result.export_path))
     assert b"ft:small-base" in get_export("python").render(program)["program.json"]
     with zipfile.ZipFile(io.BytesIO(get_export("weights").content(program))) as made:
         assert json.loads(made.read(f"weights/models/{record.name}/model.json"))["run"] == run
@@ -90,10 +89,10 @@ def test_a_provider_that_fails_half_way_leaves_the_start_and_says_so(server, tmp
     with Store.open(tmp_path) as store:
         result = store.runs.get(run).result
         (end,) = [e for e in store.events.all(run) if e.kind == "training_ended"]
-    assert result["best_candidate"] == result["seed_candidate"]
-    assert result["teacher"] is None
+    assert result.best_candidate == result.seed_candidate
+    assert result.teacher is None
     assert "It had trained 200 tokens" in end.data["problem"]
-    assert "internal error" in result["reason"]
+    assert "internal error" in result.reason
 
 
 def test_only_a_file(server, tmp_path):
@@ -113,7 +112,7 @@ def test_a_tuned_prompt_teaches(server, tmp_path):
     with Store.open(tmp_path) as store:
         result = store.runs.get(run).result
         assert store.runs.get(run).spec["teacher_prompt"]["title"] == "Version 2"
-    assert (result["teacher"]["prompt"], result["teacher"]["test"]) == ("Version 2", 1.0)
+    assert (result.teacher.prompt, result.teacher.test) == ("Version 2", 1.0)
     asked = {
         model: [str(r["messages"][0]["content"]) for r in server.requests if r["model"].startswith(model)]
         for model in ("large", "ft:")

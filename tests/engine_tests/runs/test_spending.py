@@ -15,13 +15,6 @@ from engine.store.queue import SETTING
 from engine.store.store import Store
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-never-stored")
-    return tmp_path
-
-
 @pytest.fixture
 def store(home):
     with Store.open(home) as store:
@@ -158,7 +151,7 @@ def test_a_run_ends_at_its_users_limit_as_with_its_own_budget_and_keeps_its_fina
     assert done.state == "finished"
     assert done.calls <= 110
     assert len(server.requests) <= 110
-    assert done.result["baseline"]["rows"] > 0
+    assert done.result.baseline.rows > 0
     assert done.spec["budget"]["calls"] is None, "its settings stay as they were"
     left = left_for(store, "ada").calls
     assert left == 110 - done.calls

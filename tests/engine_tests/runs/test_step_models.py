@@ -99,8 +99,7 @@ EACH_AT_ITS_OWN = [{("writer", 0.7, 300)}, {("run-model", 0.4, None)}, {("reader
 
 
 @pytest.fixture
-def servers(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+def servers():
     with OpenAIServer(shelf) as run, OpenAIServer(note) as first, OpenAIServer(shelf) as second:
         yield Servers(run, first, second)
 
@@ -123,8 +122,8 @@ def test_a_whole_run_its_proof_and_all_its_exports_ask_each_server_as_its_step_s
     assert run.state == "finished"
     assert told["Model of the step write"].endswith(", temperature 0.7, at most 300 tokens")
     assert told["Reads the free text of the step sort"].startswith(f"openai/reader at {servers.second.url}")
-    proofs = run.result["proof"]
-    assert [p["holds"] for p in proofs] == [True, True, True], (
+    proofs = run.result.proof
+    assert [p.holds for p in proofs] == [True, True, True], (
         "every kept answer is found again, nothing is asked again"
     )
     folder = tmp_path / "exports" / run_id

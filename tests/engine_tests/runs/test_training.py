@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from support.results import result_of
 from support.run_setup import PIPELINE, add_run, csv_bytes
 from typer.testing import CliRunner
 
@@ -51,7 +52,7 @@ def test_a_run_without_a_right_answer_has_nothing_to_train_with(tmp_path):
         store.trials.add_candidate(run_id, wrong)
         store.trials.start(run_id, 1, wrong.id, "validation", "", 1)
         store.trials.add_outcomes(run_id, 1, [Outcome(3, 0.0, {"shelf": "red"})])
-        store.runs.save_result(run_id, {"best_candidate": wrong.id})
+        store.runs.save_result(run_id, result_of(wrong.id))
         with pytest.raises(RunError, match="no row right"):
             training_file(store, run_id)
 

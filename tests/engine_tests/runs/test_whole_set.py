@@ -21,12 +21,6 @@ from engine.runs.worker import work
 from engine.store.store import Store
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    return tmp_path
-
-
 def evaluation(name: str, answers: list[Any], failed: tuple[int, ...] = ()) -> Evaluation:
     return Evaluation(
         name,
@@ -66,28 +60,28 @@ def test_a_run_says_macro_f1_of_all_test_rows_beside_its_verdict(home):
         run = store.runs.get(run_id)
         html = run_report(store, run_id)
     result = run.result
-    figure = result["whole_set"]
-    assert figure["metric"] == "MacroF1"
-    assert figure["rows"] == result["verdict"]["rows"]
-    assert figure["baseline"] == pytest.approx(macro_f1(home, run_id, result["seed_candidate"]))
-    assert figure["best"] == pytest.approx(macro_f1(home, run_id, result["best_candidate"]))
-    assert figure["low"] <= figure["difference"] <= figure["high"]
-    sentence = figure["sentence"]
-    assert sentence.startswith(f"Every label alike (macro F1), over all {figure['rows']} test rows: ")
+    figure = result.whole_set
+    assert figure.metric == "MacroF1"
+    assert figure.rows == result.verdict.rows
+    assert figure.baseline == pytest.approx(macro_f1(home, run_id, result.seed_candidate))
+    assert figure.best == pytest.approx(macro_f1(home, run_id, result.best_candidate))
+    assert figure.low <= figure.difference <= figure.high
+    sentence = figure.sentence
+    assert sentence.startswith(f"Every label alike (macro F1), over all {figure.rows} test rows: ")
     # Where it is read: the report, the terminal, and the file that the program leaves in.
     assert sentence in html
     told = io.StringIO()
     report(run, Console(file=told, width=300))
     assert sentence in told.getvalue()
-    saved = json.loads(Path(result["export_path"]).read_text())
-    assert saved["metadata"]["verdict"] == f"{result['verdict']['sentence']} {sentence}"
+    saved = json.loads(Path(result.export_path).read_text())
+    assert saved["metadata"]["verdict"] == f"{result.verdict.sentence} {sentence}"
 
 
 def test_other_metrics_have_no_such_number(home):
     run_id = add_run(home, optimizer=Named(name="LabeledFewShot"))
     work(home, run_id)
     with Store.open(home, read_only=True) as store:
-        assert store.runs.get(run_id).result["whole_set"] is None
+        assert store.runs.get(run_id).result.whole_set is None
 
 
 ROWS = {i: {"text": str(i), "shelf": COLOURS[i % 3]} for i in range(30)}
@@ -97,25 +91,24 @@ RIGHT = [row["shelf"] for row in ROWS.values()]
 def test_the_figure_counts_failed_rows_and_the_interval_is_that_of_the_difference():
     failed = evaluation("a", RIGHT, failed=tuple(range(0, 30, 3)))
     found = whole_set_figure(MacroF1(), ROWS, failed, evaluation("b", RIGHT))
-    assert (found["baseline"], found["best"]) == (pytest.approx(2 / 3), 1.0)
-    assert found["low"] == pytest.approx(found["high"]) == pytest.approx(1 / 3), "the same in every draw"
+    assert (found.baseline, found.best) == (pytest.approx(2 / 3), 1.0)
+    assert found.low == pytest.approx(found.high) == pytest.approx(1 / 3), "the same in every draw"
     again = whole_set_figure(MacroF1(), ROWS, evaluation("a", RIGHT), evaluation("b", RIGHT))
-    assert (again["difference"], again["low"], again["high"]) == (0.0, 0.0, 0.0)
+    assert (again.difference, again.low, again.high) == (0.0, 0.0, 0.0)
     worse = whole_set_figure(MacroF1(), ROWS, evaluation("b", RIGHT), evaluation("a", ["red"] * 30))
-    assert worse["high"] < 0 > worse["difference"]
-    assert "a difference of \u22120.83" in worse["sentence"]
+    assert worse.high < 0 > worse.difference
+    assert "a difference of \u22120.83" in worse.sentence
 
 
 def test_an_unchanged_prompt_and_no_rows():
     same = whole_set_figure(MacroF1(), ROWS, evaluation("a", RIGHT), evaluation("a", RIGHT))
     assert (
-        same["sentence"]
-        == "Every label alike (macro F1), over all 30 test rows: 1.00, the starting prompt's."
+        same.sentence == "Every label alike (macro F1), over all 30 test rows: 1.00, the starting prompt's."
     )
     assert whole_set_figure(MacroF1(), ROWS, evaluation("a", []), evaluation("b", [])) is None
     assert whole_set_figure(ExactMatch(), ROWS, evaluation("a", RIGHT), evaluation("b", RIGHT)) is None
     every = evaluation("a", RIGHT, failed=tuple(range(30)))
-    assert whole_set_figure(MacroF1(field="shelf"), ROWS, every, evaluation("b", RIGHT))["baseline"] == 0.0
+    assert whole_set_figure(MacroF1(field="shelf"), ROWS, every, evaluation("b", RIGHT)).baseline == 0.0
 
 
 def test_several_outputs_and_numbers():
@@ -127,10 +120,10 @@ def test_several_outputs_and_numbers():
     alone = whole_set_figure(
         MacroF1(field="shelf"), numbers, Evaluation("a", outcomes), Evaluation("b", outcomes)
     )
-    assert alone["best"] == pytest.approx(0.5 / 3)
-    assert both["best"] == pytest.approx((alone["best"] + 1 / 12) / 2)
+    assert alone.best == pytest.approx(0.5 / 3)
+    assert both.best == pytest.approx((alone.best + 1 / 12) / 2)
     ordered = whole_set_figure(
         Correlation(field="n"), numbers, Evaluation("a", outcomes[::-1]), Evaluation("b", outcomes)
     )
-    assert (ordered["baseline"], ordered["best"]) == (1.0, 1.0)
-    assert ordered["sentence"].startswith("Numbers rise together (correlation), over all 12 test rows: 1.00 ")
+    assert (ordered.baseline, ordered.best) == (1.0, 1.0)
+    assert ordered.sentence.startswith("Numbers rise together (correlation), over all 12 test rows: 1.00 ")

@@ -40,13 +40,6 @@ from engine.store.store import Store
 MIPRO = Named(name="MIPROv2", options={"auto": "light"})
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-never-stored")
-    return tmp_path
-
-
 def shape(home, run_id):
     """What must be the same however often the run was interrupted."""
     with Store.open(home, read_only=True) as store:
@@ -56,7 +49,7 @@ def shape(home, run_id):
             for t in store.trials.all(run_id)
         ]
         candidates = [(c.id, c.number) for c in store.trials.candidates(run_id)]
-        return run.state, run.result["best_candidate"], run.result["verdict"], trials, candidates
+        return run.state, run.result.best_candidate, run.result.verdict, trials, candidates
 
 
 def test_a_run_from_start_to_export(home):
@@ -74,18 +67,18 @@ def test_a_run_from_start_to_export(home):
         assert [t.number for t in trials] == list(range(1, len(trials) + 1))
         assert all(t.state == "finished" and t.rows_done == t.rows_total for t in trials)
         assert all(len(store.trials.outcomes(run_id, t.number)) == t.rows_total for t in trials)
-        best = next(c for c in store.trials.candidates(run_id) if c.id == result["best_candidate"])
-        assert best.score == result["best"]["validation"]
+        best = next(c for c in store.trials.candidates(run_id) if c.id == result.best_candidate)
+        assert best.score == result.best.validation
         assert any(t.candidate_id == best.id for t in trials)
         kinds = [e.kind for e in store.events.all(run_id)]
         assert {"candidate_found", "trial_finished", "verdict"} <= set(kinds)
-    assert result["verdict"]["sentence"]
-    assert result["usage"]["calls"] == run.calls
-    assert result["baseline"]["test"] is not None
-    program = engine.load(result["export_path"])
-    surely = result["verdict"]["kind"] == "better"
-    assert program.candidate().id == result["best_candidate" if surely else "seed_candidate"]
-    assert Path(result["script_path"]).exists()
+    assert result.verdict.sentence
+    assert result.usage.calls == run.calls
+    assert result.baseline.test is not None
+    program = engine.load(result.export_path)
+    surely = result.verdict.kind == "better"
+    assert program.candidate().id == (result.best_candidate if surely else result.seed_candidate)
+    assert Path(result.script_path).exists()
 
 
 @pytest.mark.parametrize("name", ["LabeledFewShot", "BootstrapFewShot", "BootstrapFewShotWithRandomSearch"])
@@ -94,9 +87,9 @@ def test_every_optimizer_ends_with_the_result_validated(home, name):
     assert work(home, run_id) == 0
     with Store.open(home, read_only=True) as store:
         result = store.runs.get(run_id).result
-    assert result["best"]["validation"] is not None
-    assert result["baseline"]["validation"] is not None
-    assert result["best"]["test"] is not None
+    assert result.best.validation is not None
+    assert result.baseline.validation is not None
+    assert result.best.test is not None
 
 
 def test_next_to_a_prompt_that_retrieves_the_best_static_one_is_tested(home):
@@ -113,9 +106,9 @@ def test_next_to_a_prompt_that_retrieves_the_best_static_one_is_tested(home):
     with Store.open(home, read_only=True) as store:
         run, trials = store.runs.get(run_id), store.trials.all(run_id)
         states = {c.id: c.candidate.steps for c in store.trials.candidates(run_id)}
-    result, static = run.result, run.result["static"]
-    assert any(s.nearest for s in states[result["best_candidate"]].values())
-    assert not any(s.nearest for s in states[static["candidate"]].values())
+    result, static = run.result, run.result.static
+    assert any(s.nearest for s in states[result.best_candidate].values())
+    assert not any(s.nearest for s in states[static.candidate].values())
     assert run.calls > 330 - 30  # with a third prompt to test in mind, or its rows would not have fitted
     assert [(t.label, t.rows_done) for t in trials if t.split == "test"] == [
         ("baseline", 30),
@@ -124,15 +117,15 @@ def test_next_to_a_prompt_that_retrieves_the_best_static_one_is_tested(home):
     ]
     out = io.StringIO()
     report(run, Console(file=out, width=300))
-    scores = f"{percent(static['test']).removesuffix(' %')} against {percent(result['best']['test'])}"
+    scores = f"{percent(static.test).removesuffix(' %')} against {percent(result.best.test)}"
     sentence = f"The best fixed prompt, which looks nothing up for an input, scores on the test rows, against the best one: {scores}, "
     with Store.open(home, read_only=True) as store:
         page = run_report(store, run_id)
     assert sentence in out.getvalue()
-    assert f"--candidate {static['candidate']}" in out.getvalue()
+    assert f"--candidate {static.candidate}" in out.getvalue()
     assert sentence in page
     assert "(best fixed)" in page
-    assert {"step", "kind", "text", "fixed", "broken"} <= set(result["credits"][0])
+    assert result.credits[0].step in states[result.best_candidate]
 
 
 def run_killed_at(home, server, run_id, points):
@@ -225,9 +218,9 @@ def test_sigterm_keeps_the_best_and_tests_it(tmp_path):
         with Store.open(tmp_path, read_only=True) as store:
             run = store.runs.get(run_id)
             assert run.state == "stopped"
-            assert run.result["stopped"] == "stopped"
-            assert run.result["best"]["test"] is not None
-            assert Path(run.result["export_path"]).exists()
+            assert run.result.stopped == "stopped"
+            assert run.result.best.test is not None
+            assert Path(run.result.export_path).exists()
         # A stopped run can go on to its end.
         assert work(tmp_path, run_id) == 0
         assert set(server.served.values()) == {1}
@@ -286,7 +279,7 @@ def test_pause_resume_and_stop_through_the_store(tmp_path):
         process.communicate(timeout=300)
         assert process.returncode == 0
         assert store.runs.get(run_id).state == "stopped"
-        assert store.runs.get(run_id).result["best"]["test"] is not None
+        assert store.runs.get(run_id).result.best.test is not None
 
 
 def test_a_deleted_project_ends_its_worker(tmp_path):
@@ -411,9 +404,9 @@ def test_a_budget_holds_and_the_best_is_tested(home, budget):
     assert run.state == "finished"
     assert run.calls <= (budget.calls or run.calls)
     assert run.usage.tokens <= (budget.tokens or run.usage.tokens)
-    assert run.result["best"]["test"] is not None
+    assert run.result.best.test is not None
     if budget.tokens:
-        assert run.result["stopped"] == "budget"
+        assert run.result.stopped == "budget"
         assert "12,000 tokens" in run.message
 
 
@@ -496,7 +489,7 @@ def test_the_result_is_scored_on_rows_to_choose_by_without_their_own_answers(tmp
         assert work(tmp_path, run_id) == 0
     with Store.open(tmp_path) as store:
         result = store.runs.get(run_id).result
-        best = store.trials.candidate(run_id, result["best_candidate"])
-    assert any(state.nearest for state in best.steps.values()), result["reason"]
-    assert result["best"]["validation"] < 0.9
-    assert abs(result["best"]["validation"] - result["best"]["test"]) < 0.2
+        best = store.trials.candidate(run_id, result.best_candidate)
+    assert any(state.nearest for state in best.steps.values()), result.reason
+    assert result.best.validation < 0.9
+    assert abs(result.best.validation - result.best.test) < 0.2

@@ -7,7 +7,7 @@ from engine.records import Usage
 from engine.search.budget import Budget
 from engine.search.contract import Keep, Score
 from engine.search.driver import Driver
-from engine.search.final_test import FinalTestCost
+from engine.search.result import FinalTestCost
 from engine.testing.contract import ToyLM, toy_rows, toy_settings
 
 ROWS = tuple(range(36, 48))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.results import result_of
 from support.run_setup import add_data, add_run, server_model, spec
 
 from engine.errors import AccessError, EngineError, NotFoundError, StoreError, StoreTooNewError
@@ -23,13 +24,9 @@ from engine.store.rows import FROM_ELSEWHERE, FeedbackRow
 from engine.store.store import FILE_NAME, Store
 from engine.store.users import User
 
+pytestmark = pytest.mark.usefixtures("home")
+
 OF_RUN = ("candidates", "trials", "outcomes", "events", "requests")
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
 
 
 def recorded(store: Store, run: str, rows: int = 3) -> None:
@@ -42,7 +39,7 @@ def recorded(store: Store, run: str, rows: int = 3) -> None:
     store.trials.finish(run, 1)
     store.events.add(run, "note", "It began.", {"x": [1, 2.5]})
     store.requests.add(run, "budget", {"calls": 5})
-    store.runs.save_result(run, {"verdict": {"kind": "better"}, "export_path": "/etc/hostname"})
+    store.runs.save_result(run, result_of(export_path="/etc/hostname"))
     store.runs.set_note(run, "Keep")
     store.runs.set_tags(run, ["old"])
     store.runs.set_state(run, "finished")
@@ -170,7 +167,7 @@ def test_a_file_from_elsewhere_follows_the_rules_of_trust(home, tmp_path, monkey
             bring_back(store, path, trust=trust)
             row = store.runs.get(run)
             assert row.spec["model"]["key_env"] == ("SECRET_KEY" if trust else "")
-            assert ("export_path" in row.result) == trust
+            assert bool(row.result.export_path) == trust
             assert (store.datasets.all()[0].source == FROM_ELSEWHERE) == (not trust)
             assert bool(store.versions.all(row.project_id)) == trust
             noted = store.settings.get("addresses_from_elsewhere", [])

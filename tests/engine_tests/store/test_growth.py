@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.large_store import fill
+from support.results import result_of
 
 from engine.lm.base import Choice, Reply
 from engine.lm.cache import Cache
@@ -62,7 +63,7 @@ def test_what_a_run_does_takes_no_more_steps_in_a_long_history(histories):
         store.trials.add_outcomes(run, number, [Outcome(0, 1.0)])
         store.trials.finish(run, number)
         store.events.add(run, "note", "Done.")
-        store.runs.save_result(run, {"verdict": {}})
+        store.runs.save_result(run, result_of())
         store.runs.set_state(run, "finished")
         store.runs.get(run)
 

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from support.results import result_of
 from support.run_setup import wait_for
 
 from engine.basics.text import LONGEST_NAME
@@ -109,14 +110,14 @@ def test_run_life(store, run_id):
     store.runs.request_stop(run_id)
     assert store.runs.get(run_id).stop_requested
     store.runs.set_meters(run_id, Usage(3, 2, 100, 10, 0.5), 1.5)
-    store.runs.save_result(run_id, {"x": 1})
+    store.runs.save_result(run_id, result_of())
     store.runs.set_state(run_id, "stopped", "Stopped when asked.")
     run = store.runs.get(run_id)
     assert run.usage == Usage(3, 2, 100, 10, 0.5)
     assert (run.state, run.message, run.result, run.seconds) == (
         "stopped",
         "Stopped when asked.",
-        {"x": 1},
+        result_of(),
         1.5,
     )
     assert run.is_over

@@ -25,7 +25,7 @@ def open_page(page: str = "home", *, user: Mapping[str, str] | None = None, **pa
         # Leaving the first page forgets them.
         for name, value in params.items():
             app.query_params[name] = value
-        app.switch_page(f"app_pages/{page}/page.py").run()
+        app.switch_page(f"{page}/page.py").run()
     assert not app.exception, app.exception
     return app
 

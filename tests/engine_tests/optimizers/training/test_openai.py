@@ -19,15 +19,12 @@ from engine import loop
 from engine.errors import ConfigurationError, MissingKeyError, TrainingError
 from engine.lm.tuned import get_tuned, tuned_models
 from engine.optimizers.training.openai import OpenAITrainer
-from engine.search.trainers import Order, TrainingProgress
+from engine.search.trainers import Order, TrainerProgress
 from engine.testing import ScriptedLM
 
+pytestmark = pytest.mark.usefixtures("home")
+
 TRAINER = OpenAITrainer(first_wait=0.002, longest_wait=0.01)
-
-
-@pytest.fixture(autouse=True)
-def _own_home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
 
 
 @pytest.fixture
@@ -86,7 +83,7 @@ def test_a_run_that_takes_over_a_running_job_counts_its_own_share(server):
         server.refuse("GET /fine_tuning/jobs/ftjob-1/checkpoints", 500)
 
     class Gone(Notes):
-        def note(self, progress: TrainingProgress) -> None:
+        def note(self, progress: TrainerProgress) -> None:
             super().note(progress)
             if progress.step == 2:
                 raise KeyboardInterrupt
@@ -107,7 +104,7 @@ def test_a_start_of_a_stopped_run_cancels_the_job_that_goes_on_there(server, tmp
     wait_for(lambda: server.jobs and server.jobs["ftjob-1"]["step"] == 3, process=child)
     kill(child)
     stopped = Notes(stop_at=0)
-    stopped.note(TrainingProgress(0, 0))
+    stopped.note(TrainerProgress(0, 0))
     trained = train(order(server.url), stopped)
     assert trained.ended == "stopped"
     assert server.jobs["ftjob-1"]["status"] == "cancelled"

@@ -17,15 +17,14 @@ from engine.lm.tuned import get_tuned, model_folder
 from engine.optimizers.training.child import TrainingJob
 from engine.optimizers.training.local import LocalTrainer, LocalTraining
 from engine.optimizers.training.pipe import ChildEndedError, TrainingChild
-from engine.search.trainers import Order, Rollout, Trained, TrainingProgress, TrainSettings
+from engine.search.trainers import Order, Rollout, Trained, TrainerProgress, TrainSettings
 
 
 @pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path / "home"))
+def child_and_base(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = [str(Path(training_child.__file__).parent), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, path)))
-    base = tmp_path / "base"
+    base = home / "base"
     base.mkdir()
     (base / "model.safetensors").write_bytes(b"-")
 
@@ -100,7 +99,7 @@ def test_a_stop_before_the_start_keeps_the_best_checkpoint(tmp_path: Path) -> No
     with pytest.raises(TrainingError):
         train(order(tmp_path, "3 killed"), Notes())
     watch = Notes(stop_at=0)
-    watch.note(TrainingProgress(0, 0))
+    watch.note(TrainerProgress(0, 0))
     stopped = train(order(tmp_path), watch)
     assert (stopped.model, stopped.ended) == ("tuned/tiny-1", "stopped")
     assert (model_folder("tiny-1") / "adapter_model.safetensors").read_text() == "1"

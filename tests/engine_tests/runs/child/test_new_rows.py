@@ -13,11 +13,11 @@ from support.servers.openai_server import OpenAIServer
 from engine import loop
 from engine.dataset import read_dataset
 from engine.errors import DatasetError
+from engine.pipeline.importers.attachments import attached_path, keep_file
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.runs.child.new_rows import NewRowsRequest, write_rows
 from engine.runs.child.process import answer_request
 from engine.runs.child.request import ChildRequest
-from engine.runs.intake.attachments import attached_path, keep_file
 from engine.runs.prepare import usable_examples
 from engine.runs.spec import ModelChoice
 from engine.store.store import Store
@@ -34,13 +34,6 @@ TASK = PipelineSpec(
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
 )
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
-    return tmp_path
 
 
 def request(url, count=4):

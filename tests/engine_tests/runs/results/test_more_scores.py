@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+from support.results import result_of
 from support.run_setup import (
     add_run,
     answer,
@@ -19,15 +20,9 @@ from engine.errors import RunError
 from engine.records import Candidate, StepState
 from engine.runs.results.more_scores import LABEL, ScoreRequest, ask_score, state_of
 from engine.runs.worker import work
+from engine.search.result import UnfinishedTest
 from engine.store.rows import SCORE
 from engine.store.store import FILE_NAME, Store
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-never-stored")
-    return tmp_path
 
 
 def finished_run(home, server):
@@ -92,13 +87,13 @@ def test_a_new_version_of_a_prompt_is_scored_like_any_other(home):
 def test_rows_that_have_an_answer_are_not_asked_again(home):
     with OpenAIServer(answer) as server, Store.open(home) as store:
         run_id = finished_run(home, server)
-        best = store.trials.candidate(run_id, store.runs.get(run_id).result["best_candidate"])
+        best = store.trials.candidate(run_id, store.runs.get(run_id).result.best_candidate)
         (home / "cache.sqlite3").unlink()
         asked = sum(server.served.values())
         ask_score(store, run_id, wanted(best))
         assert work(home, run_id) == 0
         assert sum(server.served.values()) == asked
-        assert store.trials.all(run_id)[-1].score == store.runs.get(run_id).result["best"]["test"]
+        assert store.trials.all(run_id)[-1].score == store.runs.get(run_id).result.best.test
 
 
 def test_a_limit_of_calls_ends_it_and_keeps_the_rows(home):
@@ -190,8 +185,5 @@ def test_a_run_without_a_result_refuses(home):
 
 
 def test_a_test_that_a_limit_cut_short_leaves_the_run_stopped():
-    result = {
-        "stopped": "finished",
-        "final_test": {"rows": 60, "scored": 16, "why": "The budget is used up."},
-    }
+    result = result_of(final_test=UnfinishedTest(60, 16, "The budget is used up.", calls=44))
     assert state_of(result) == ("stopped", "The final test lacks rows. The budget is used up.")

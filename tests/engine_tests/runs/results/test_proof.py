@@ -27,13 +27,6 @@ from engine.search.driver import Driver
 from engine.store.store import Store
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-never-stored")
-    return tmp_path
-
-
 def result_of(home, run_id):
     with Store.open(home, read_only=True) as store:
         return store.runs.get(run_id).result
@@ -45,9 +38,9 @@ def prove_again(home, run_id):
         run = store.runs.get(run_id)
         prepared = prepare(store, RunSpec.model_validate(run.spec))
         driver = Driver(prepared.settings)
-        best = store.trials.candidate(run_id, run.result["best_candidate"])
+        best = store.trials.candidate(run_id, run.result.best_candidate)
         tested = loop.run(driver.score(best, prepared.split.test))
-    return loop.run(prove(Path(run.result["export_path"]), prepared.settings, tested))
+    return loop.run(prove(Path(run.result.export_path), prepared.settings, tested))
 
 
 @pytest.mark.parametrize("adapter", ["chat", "json"])
@@ -55,11 +48,11 @@ def test_the_files_of_a_run_score_as_the_run_did(home, adapter):
     run_id = add_run(home, optimizer=Named(name="LabeledFewShot"), adapter=adapter)
     assert work(home, run_id) == 0
     result = result_of(home, run_id)
-    assert [proof["file"] for proof in result["proof"]] == ["program.json", "messages.json", "standalone.zip"]
-    assert all(proof["holds"] for proof in result["proof"])
-    program = result["proof"][0]
-    assert program["rows"] == result["best"]["rows"]
-    assert program["score"] == pytest.approx(result["best"]["test"])
+    assert [proof.file for proof in result.proof] == ["program.json", "messages.json", "standalone.zip"]
+    assert all(proof.holds for proof in result.proof)
+    program = result.proof[0]
+    assert program.rows == result.best.rows
+    assert program.score == pytest.approx(result.best.test)
 
 
 def test_with_a_paid_model_nothing_is_asked_again(home):
@@ -68,36 +61,36 @@ def test_with_a_paid_model_nothing_is_asked_again(home):
         assert work(home, run_id) == 0
         assert set(server.served.values()) == {1}
         result = result_of(home, run_id)
-        assert [p["holds"] for p in result["proof"]] == [True, True, True]
+        assert [p.holds for p in result.proof] == [True, True, True]
         before = sum(server.served.values())
-        path = Path(result["export_path"])
+        path = Path(result.export_path)
         changed = path.with_name("messages.json")
         templates = orjson.loads(changed.read_bytes())
         (step,) = templates
         templates[step][0]["content"] += "!"
         changed.write_bytes(orjson.dumps(templates))
         program, messages, folder = prove_again(home, run_id)
-        assert program["holds"]
-        assert folder["holds"]
-        assert not messages["holds"]
-        assert messages["unknown"] == messages["rows"]
-        assert "would cost" in messages["sentence"]
+        assert program.holds
+        assert folder.holds
+        assert not messages.holds
+        assert messages.unknown == messages.rows
+        assert "would cost" in messages.sentence
         assert sum(server.served.values()) == before
 
 
 def test_a_changed_program_is_told_from_the_one_that_was_tested(home):
     run_id = add_run(home, optimizer=Named(name="LabeledFewShot"))
     assert work(home, run_id) == 0
-    path = Path(result_of(home, run_id)["export_path"])
+    path = Path(result_of(home, run_id).export_path)
     saved = orjson.loads(path.read_bytes())
     for state in saved["candidate"]["steps"].values():
         state["demos"] = []
     path.write_bytes(orjson.dumps(saved))
     program, messages, folder = prove_again(home, run_id)
-    assert not program["holds"]
-    assert not folder["holds"]
-    assert "did not" in program["sentence"]
-    assert messages["holds"]
+    assert not program.holds
+    assert not folder.holds
+    assert "did not" in program.sentence
+    assert messages.holds
 
 
 OWN_CLASS = """
@@ -161,18 +154,18 @@ def test_the_record_module_of_a_run_is_proven_without_running_a_users_class(home
         assert work(home, run_id) == 0
         result = result_of(home, run_id)
         before = sum(server.served.values())
-        *_, module = result["proof"]
-        assert module["file"] == "program_records.zip"
-        assert module["holds"], module["sentence"]
-        assert 0 < module["score"] < 1
-        path = Path(result["export_path"]).with_name("program_records.zip")
+        *_, module = result.proof
+        assert module.file == "program_records.zip"
+        assert module.holds, module.sentence
+        assert 0 < module.score < 1
+        path = Path(result.export_path).with_name("program_records.zip")
         with zipfile.ZipFile(path) as packed:
             files = {name: packed.read(name) for name in packed.namelist()}
         assert (b"class Bill(" in files["program_records.py"]) is own
         path.write_bytes(zipped(files | {"engine/basics/text.py": files["engine/basics/text.py"] + b"\n"}))
-        assert not prove_again(home, run_id)[-1]["holds"]
+        assert not prove_again(home, run_id)[-1].holds
         path.write_bytes(zipped(files))
-        assert prove_again(home, run_id)[-1]["holds"]
+        assert prove_again(home, run_id)[-1].holds
         assert sum(server.served.values()) == before
 
 
@@ -181,7 +174,7 @@ def test_the_folder_of_a_run_sends_and_answers_the_same_in_a_process_without_tun
         model = server_model(server.url)
         run_id = add_run(home, optimizer=Named(name="LabeledFewShot"), model=model)
         assert work(home, run_id) == 0
-        path = Path(result_of(home, run_id)["script_path"])
+        path = Path(result_of(home, run_id).script_path)
         assert path.name == "standalone.zip"
         file = read_program(path.with_name("program.json"))
         rows = [{"text": f"Put the {thing} away."} for thing in THINGS]

@@ -11,7 +11,7 @@ from support.fixed_prompt_run import fixed_prompt_run
 
 from engine.basics.text import percent
 from engine.cli.tune import report
-from engine.export.hero import result_sentences, result_shown
+from engine.export.hero import result_sentences
 from engine.records import Outcome
 from engine.runs.results.exports import take_prompt
 from engine.runs.results.more_scores import end_scoring
@@ -19,12 +19,6 @@ from engine.runs.results.report import hero_of, run_report, run_results
 from engine.store.store import Store
 
 CONTRADICTED = "On the test rows the fixed prompt was better: "
-
-
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    return tmp_path
 
 
 def printed(run):
@@ -52,28 +46,28 @@ def test_a_taken_prompt_is_what_every_text_and_file_of_the_run_shows(home):
         was = store.runs.get(ids.run)
         paths = take_prompt(home, store, ids.run, ids.fixed)
         run = store.runs.get(ids.run)
-        own = result_shown(run.result)
-        assert (own["best_candidate"], own["best"]["candidate"]) == (ids.fixed, ids.fixed)
-        assert own["best"]["test"] == run.result["static"]["test"]
-        assert run.result["verdict"] == was.result["verdict"], "what the search found stays known"
-        score, verdict = percent(own["best"]["test"]), own["verdict"]
-        assert verdict["best"] == own["best"]["test"]
-        assert verdict["sentence"].startswith(f"Better: {score} of test rows right against 63 % before")
+        own = run.result.shown
+        assert (own.best_candidate, own.best.candidate) == (ids.fixed, ids.fixed)
+        assert own.best.test == run.result.static.test
+        assert run.result.verdict == was.result.verdict, "what the search found stays known"
+        score, verdict = percent(own.best.test), own.verdict
+        assert verdict.best == own.best.test
+        assert verdict.sentence.startswith(f"Better: {score} of test rows right against 63 % before")
         hero, page, told = hero_of(store, run), run_report(store, ids.run), printed(run)
         for text in (hero, page):
             assert f">{score}</b><span>the prompt taken<" in text
-            assert f">+{round(100 * verdict['best']) - 63} points</b>" in text
+            assert f">+{round(100 * verdict.best) - 63} points</b>" in text
         for text in (page, told, " ".join(result_sentences(run.result))):
-            assert verdict["sentence"] in text
-            assert was.result["verdict"]["sentence"] not in text
+            assert verdict.sentence in text
+            assert was.result.verdict.sentence not in text
             assert CONTRADICTED not in text
             assert "the search&#39;s choice scores 88 %" in text or "the search's choice scores 88 %" in text
         assert "needs no discount" not in page
         rows = csv.DictReader(io.StringIO(run_results(store, ids.run, "csv").decode("utf-8-sig")))
         scores = [float(row["best score"]) for row in rows]
-        assert sum(scores) / len(scores) == own["best"]["test"]
-        metadata = json.loads(Path(paths["export_path"]).read_text())["metadata"]
-        assert (metadata["score"], metadata["verdict"]) == (own["best"]["test"], verdict["sentence"])
+        assert sum(scores) / len(scores) == own.best.test
+        metadata = json.loads(Path(paths.program).read_text())["metadata"]
+        assert (metadata["score"], metadata["verdict"]) == (own.best.test, verdict.sentence)
 
 
 def test_taking_the_search_s_choice_again_shows_its_figures_again(home):
@@ -84,7 +78,7 @@ def test_taking_the_search_s_choice_again_shows_its_figures_again(home):
         take_prompt(home, store, ids.run, ids.best)
         again = store.runs.get(ids.run)
         assert result_sentences(again.result) == result_sentences(before.result)
-        assert result_shown(again.result)["best"] == before.result["best"]
+        assert again.result.shown.best == before.result.best
 
 
 @pytest.mark.parametrize(
@@ -100,7 +94,7 @@ def test_a_taken_prompt_without_figures_against_the_start_is_named(home, which, 
         take_prompt(home, store, ids.run, getattr(ids, which))
         run = store.runs.get(ids.run)
         assert sentence in result_sentences(run.result)
-        assert result_shown(run.result)["best_candidate"] == ids.best
+        assert run.result.shown.best_candidate == ids.best
 
 
 def test_a_taken_prompt_that_is_tested_later_is_shown_from_then_on(home):
@@ -114,6 +108,6 @@ def test_a_taken_prompt_that_is_tested_later_is_shown_from_then_on(home):
         store.trials.add_outcomes(ids.run, 99, [Outcome(row, 1.0) for row in rows])
         store.trials.finish(ids.run, 99)
         end_scoring(store, run)
-        own = result_shown(store.runs.get(ids.run).result)
-        assert (own["best_candidate"], own["best"]["test"]) == (ids.untested, 1.0)
-        assert own["verdict"]["sentence"].startswith("Better: 100 % of test rows right")
+        own = store.runs.get(ids.run).result.shown
+        assert (own.best_candidate, own.best.test) == (ids.untested, 1.0)
+        assert own.verdict.sentence.startswith("Better: 100 % of test rows right")

@@ -11,12 +11,6 @@ from engine.runs.worker import work
 from engine.store.store import Store
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    return tmp_path
-
-
 def finished_run(home, name):
     run_id = add_run(home, optimizer=Named(name=name))
     assert work(home, run_id) == 0
@@ -28,8 +22,8 @@ def test_keep_use_roll_back(home):
     with Store.open(home) as store:
         project = store.runs.get(run_id).project_id
         result = store.runs.get(run_id).result
-        seed = result["seed_candidate"]
-        take_prompt(home, store, run_id, result["best_candidate"])
+        seed = result.seed_candidate
+        take_prompt(home, store, run_id, result.best_candidate)
         first = keep_version(store, run_id, seed, "as it was")
         second = keep_version(store, run_id)
         assert (first.number, second.number) == (1, 2)
@@ -57,14 +51,14 @@ def test_the_prompt_taken_is_what_is_exported_and_kept(home):
     with Store.open(home) as store:
         result = store.runs.get(run_id).result
         for part in ("best_candidate", "seed_candidate"):
-            paths = take_prompt(home, store, run_id, result[part])
+            paths = take_prompt(home, store, run_id, getattr(result, part))
             run = store.runs.get(run_id)
-            assert run.taken == result[part]
-            assert engine.load(paths["export_path"]).candidate().id == result[part]
-            assert [(p["holds"], p["file"]) for p in run.result["proof"]][:1] == [(True, "program.json")]
-            assert keep_version(store, run_id).candidate_id == result[part]
+            assert run.taken == getattr(result, part)
+            assert engine.load(paths.program).candidate().id == getattr(result, part)
+            assert [(p.holds, p.file) for p in run.result.proof][:1] == [(True, "program.json")]
+            assert keep_version(store, run_id).candidate_id == getattr(result, part)
         metadata = store.versions.all(run.project_id)[0].content["metadata"]
-        assert metadata["score"] == result["baseline"]["test"]
+        assert metadata["score"] == result.baseline.test
         assert metadata["verdict"] == ""  # the verdict is about the best prompt
 
 
@@ -72,11 +66,11 @@ def test_a_prompt_that_was_not_tested_can_be_taken_without_a_proof(home):
     run_id = finished_run(home, "BootstrapFewShotWithRandomSearch")
     with Store.open(home) as store:
         result = store.runs.get(run_id).result
-        tested = {result["best_candidate"], result["seed_candidate"]}
+        tested = {result.best_candidate, result.seed_candidate}
         other = next(c.id for c in store.trials.candidates(run_id) if c.id not in tested)
         take_prompt(home, store, run_id, other)
         run = store.runs.get(run_id)
-        assert (run.taken, run.result["proof"]) == (other, [])
+        assert (run.taken, run.result.proof) == (other, ())
         with pytest.raises(NotFoundError):
             take_prompt(home, store, run_id, "nobody")
         assert store.runs.get(run_id).taken == other
@@ -91,7 +85,7 @@ def test_a_run_without_a_result_cannot_be_kept_but_a_prompt_of_it_can_be_saved(h
         (candidate, *_) = store.trials.candidates(found)
         store.trials.add_candidate(run_id, candidate.candidate)
         paths = take_prompt(home, store, run_id, candidate.id)
-        assert engine.load(paths["export_path"]).candidate().id == candidate.id
+        assert engine.load(paths.program).candidate().id == candidate.id
         assert store.runs.get(run_id).result is None
 
 

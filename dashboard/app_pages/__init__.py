@@ -1,1 +1,0 @@
-"""The pages: one folder each, with the parts only it uses."""

@@ -1,1 +1,0 @@
-"""Examples: the table of rows, their columns and division."""

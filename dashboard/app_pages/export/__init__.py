@@ -1,1 +1,0 @@
-"""Export: the tuned program in every form."""

@@ -1,1 +1,0 @@
-"""History: all runs of all projects."""

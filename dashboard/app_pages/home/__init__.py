@@ -1,1 +1,0 @@
-"""Home: projects, samples, running runs."""

@@ -1,1 +1,0 @@
-"""Metric: what counts as a good answer."""

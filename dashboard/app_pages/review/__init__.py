@@ -1,1 +1,0 @@
-"""The review of a new project: its drafted task, rows, metric and split."""

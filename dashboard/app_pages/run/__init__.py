@@ -1,1 +1,0 @@
-"""Run: a search as it goes."""

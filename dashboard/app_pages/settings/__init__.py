@@ -1,1 +1,0 @@
-"""Settings: models, keys, prices, storage."""

@@ -1,1 +1,0 @@
-"""Task: steps, fields, instructions."""

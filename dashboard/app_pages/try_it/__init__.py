@@ -1,1 +1,0 @@
-"""Playground: a prompt on an input outside a run."""

@@ -1,1 +1,0 @@
-"""Tune: optimizer, budget, model, start."""

@@ -1,0 +1,184 @@
+"""Home for newcomers and returning users: first steps, samples, words, running and past runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from dashboard.components import ui
+from dashboard.components.glossary import TERMS
+from dashboard.components.project_page import open_page
+from dashboard.components.runs import EVERY, STATE_COLOURS, STATE_WORDS, STATES, open_presenter
+from dashboard.components.tables import before_and_after, data_table, label_column
+from dashboard.components.wizard import KINDS, grouped
+from dashboard.home import demonstration
+from dashboard.services import SAMPLES, ProjectRow, RunRow, Sample, counted, short
+from dashboard.state import models, reading
+from dashboard.state.editing import drafts
+from dashboard.state.history import table_row
+from dashboard.state.live.figures import progress
+from dashboard.text import escape_markdown
+
+ALL = "All"
+WAYS = {
+    "retrieve": "searches",
+    "react": "uses tools",
+    "tool": "uses a tool",
+    "chain_of_thought": "thinks first",
+    "extract": "reads a record",
+    "program_of_thought": "writes programs",
+    "best_of_n": "best of several",
+    "refine": "improves itself",
+}
+
+
+def sample_gallery() -> None:
+    """Show a card for each sample; starting one makes a project that is ready to run."""
+    groups = grouped(SAMPLES)
+    picked = st.pills(
+        "What it shows",
+        [ALL, *groups],
+        default=ALL,
+        format_func=lambda kind: KINDS.get(kind, kind),
+        key="sample_kind",
+        wrap=True,
+        required=True,
+        label_visibility="collapsed",
+    )
+    shown = [(kind, s) for kind, some in groups.items() for s in some if picked in (ALL, None, kind)]
+    with st.grid(4, min_column_width=250, key="sample_gallery"):
+        for kind, sample in shown:
+            with ui.tile(f"sample_{sample.name}"):
+                with st.container(gap="xsmall", key=f"sample_body_{sample.name}"):
+                    st.caption(KINDS[kind])
+                    st.markdown(f"**{escape_markdown(sample.title)}**")
+                    st.caption(escape_markdown(sample.plain, 220))
+                    _badges(sample)
+                if ui.button("Start with this", f"start_{sample.name}", icon="add"):
+                    open_page("tune", project=drafts.project_from_sample(sample))
+
+
+def _badges(sample: Sample) -> None:
+    spec = sample.pipeline
+    with ui.row(f"sample_badges_{sample.name}", "top", gap="xxsmall"):
+        several = len(spec.steps) > 1
+        st.badge(counted(len(spec.steps), "step") if several else counted(len(spec.inputs), "input"))
+        st.badge(counted(len(spec.outputs), "answer"), color="orange")
+        for way in dict.fromkeys(WAYS[s.strategy] for s in spec.steps if s.strategy in WAYS):
+            st.badge(way, color="gray")
+
+
+def show_button() -> None:
+    """Offer the demonstration: a run that an audience can follow, in the presenter's view."""
+    if ui.button(
+        "Show how it works (1 minute)",
+        "show",
+        icon="present_to_all",
+        help="Tunes the first sample at the pace of a real model, free, in large type for an audience.",
+    ):
+        with ui.errors_shown():
+            open_presenter(*demonstration.start_show(models.for_process()))
+
+
+STEPS = (
+    ("play_arrow", "Start the sample", "It is set up, needs no key, and costs nothing."),
+    ("monitoring", "Watch it improve", "Every prompt it tries is a dot; it takes about a minute."),
+    ("verified", "Read the verdict", "One sentence: is it better, on rows it never saw?"),
+)
+
+
+def first_steps(ready: ProjectRow | None) -> None:
+    """Lead through a first run; `ready` is the sample project, None where it was deleted."""
+    with ui.card("first_steps", "Your first result in three minutes"):
+        with st.grid(3, min_column_width=220, key="first_steps_grid"):
+            for at, (icon, title, what) in enumerate(STEPS, 1):
+                with st.container(gap="xxsmall", key=f"first_step_{at}"):
+                    st.markdown(f":material/{icon}: **{at}. {title}**")
+                    st.caption(what)
+        if ui.button(
+            "Open the sample" if ready else f"Start with: {SAMPLES[0].title}",
+            "first_run",
+            type="primary",
+            icon="arrow_forward",
+            icon_position="right",
+        ):
+            open_page("tune", project=ready.id if ready else drafts.project_from_sample(SAMPLES[0]))
+
+
+def glossary_list() -> None:
+    """Show every term in plain words, folded away."""
+    with st.expander(
+        "The words used here", icon=":material/menu_book:", key="glossary", on_change="rerun"
+    ) as box:
+        if not box.open:
+            return
+        find = st.text_input("Find a word", key="glossary_find", placeholder="For example: validation")
+        wanted = find.strip().casefold()
+        lines = [
+            {"Word": t.name, "In papers and code": t.other, "What it is": t.sentence}
+            for t in TERMS
+            if wanted in f"{t.name} {t.other} {t.sentence}".casefold()
+        ]
+        if lines:
+            data_table(lines, "glossary_table", most=8, height=320)
+        else:
+            st.caption(f"There is no such word here: {escape_markdown(find, 60)}.")
+
+
+SHOWN = 50
+
+
+def run_list(runs: Sequence[RunRow], names: Mapping[str, str]) -> None:
+    """Show the runs; selecting one opens it. `names` is project id -> name."""
+    shown = runs[:SHOWN]
+    event = data_table(
+        [table_row(run, names, STATE_WORDS) for run in shown],
+        "run_list",
+        {
+            "State": label_column(STATE_COLOURS, width="small"),
+            "Started": st.column_config.DatetimeColumn(format="D MMM, HH:mm"),
+            **before_and_after(),
+        },
+        column_order=("State", "Run", "Started", "Before", "After", "Calls", "Cost", "Took"),
+        most=8,
+        height=330,
+        placeholder="",
+        on_select="rerun",
+        selection_mode="single-row",
+    )
+    picked = event.selection.rows
+    if picked and picked[0] < len(shown):
+        run = shown[picked[0]]
+        page = "results" if run.result else "run"
+        st.switch_page(ui.page_path(page), query_params={"project": run.project_id, "run": run.id})
+    st.caption("Select a run to open it.")
+
+
+CARDS_SHOWN = 6
+
+
+def running_now(runs: Sequence[RunRow], names: Mapping[str, str]) -> None:
+    """Show the runs that go on, kept up to date. `names` is project id -> name."""
+    going = [r.id for r in runs if r.goes_on]
+    if not going:
+        return
+    st.markdown("##### Running now")
+    st.fragment(_cards, run_every=EVERY)(going[:CARDS_SHOWN], dict(names))
+
+
+def _cards(ids: list[str], names: Mapping[str, str]) -> None:
+    runs = [r for r in reading.runs() if r.id in ids]
+    with st.grid(3, min_column_width=270, key="running_now"):
+        for run in runs:
+            word, colour, icon = STATES[run.state]
+            with ui.card(f"going_{run.id}", height="stretch", gap="xsmall"):
+                st.markdown(
+                    f"**{escape_markdown(names.get(run.project_id, run.title), 60)}** :{colour}[{icon} {word}]"
+                )
+                st.progress(min(1.0, progress(run)))
+                waits = run.phase if run.state == "queued" else ""
+                st.caption(waits or f"{short(run.calls)} calls so far")
+                ui.link("run", "Look at it", "monitoring", project=run.project_id, run=run.id)
+    if not all(run.goes_on for run in runs):
+        st.rerun()

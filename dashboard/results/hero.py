@@ -1,0 +1,179 @@
+"""The top of the results: what the run came to, and which of its prompts is taken."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import streamlit as st
+
+from dashboard.components import ui
+from dashboard.components.glossary import explain
+from dashboard.components.plot import own_element
+from dashboard.components.runs import figure, finish_test, present_button
+from dashboard.components.tables import small_table
+from dashboard.results.candidate_charts import as_good, variants
+from dashboard.results.share import share_link
+from dashboard.services import (
+    VERDICT_TITLES,
+    RunResult,
+    RunRow,
+    change_in_percent,
+    compared_scores,
+    data_home,
+    result_sentences,
+    row_figures,
+    short,
+    whole_trials,
+)
+from dashboard.state import candidates, more_scores, reading
+from dashboard.state.candidates import score_words
+from dashboard.state.live.training import compared, comparison_sentence
+from dashboard.state.model_lines import HEAD, LIKELY
+from dashboard.state.writing import writing
+from dashboard.text import escape_markdown
+
+COLOURS = {"good": "green", "bad": "red", "even": "orange"}
+_copy = own_element("copy", "<button type='button'></button>")
+
+
+def hero(run: RunRow, result: RunResult) -> None:
+    """Show what a run came to, and what can be done with it."""
+    with ui.card("hero"):
+        title, look = VERDICT_TITLES[result.shown.verdict.kind]
+        terms = "\n\n".join(explain(term) for term in ("baseline", "best prompt", "likely gain"))
+        st.markdown(f"##### :{COLOURS[look]}[{title}]", help=terms)
+        st.html(reading.hero(run))
+        with st.container(key="verdict"):
+            st.caption("  \n".join(escape_markdown(s, 1000) for s in result_sentences(result)))
+        finish_test(run)
+        copied = candidates.copied_prompt(run)
+        with ui.row("hero_buttons"):
+            if copied.candidate:
+                data = {"text": reading.prompt_text(run, copied.candidate), "label": "Copy the prompt"}
+                _copy(data={**data, "done": "Copied"}, key="copy_prompt", width="content")
+            if copied.as_program:
+                ui.link("export", "Take it as a program", "ios_share", project=run.project_id, run=run.id)
+            ui.link("try_it", "Try it", "science", project=run.project_id, run=run.id)
+            report = partial(reading.report, run.id)
+            ui.download("Share the report", report, "report.html", "share_report")
+            share_link(run)
+            present_button(run)
+        st.caption(escape_markdown(copied.about, 400))
+
+
+ABOUT_FIGURES = (
+    "What answering 1,000 rows with this prompt costs; below, the change against the baseline.",
+    explain("token", "Here: sent and received for a row with this prompt."),
+    "The median time one row took with this prompt. Rows run at the same time, so a batch takes less than their sum.",
+)
+
+
+def figures(result: RunResult) -> None:
+    """Show what a row takes with the prompt shown, against the starting one."""
+    with st.grid(3, key="figures", min_column_width=200):
+        for (name, value, change), about in zip(row_figures(result), ABOUT_FIGURES, strict=True):
+            key = f"figure_{name.lower().replace(' ', '_').replace(',', '')}"
+            with ui.card(key, height="stretch"):
+                figure(name, value, change, less_is_better=True, help=about)
+
+
+def against_teacher(run: RunRow, result: RunResult) -> None:
+    """Set a tuned model against itself before tuning and against its teacher; nothing for a run that tuned none."""
+    lines = compared(result, reading.run_spec(run))
+    if not lines:
+        return
+    with ui.card("against_teacher", "Small against large, on the test rows", explain("teacher")):
+        if sentence := comparison_sentence(result.best, result.teacher):
+            st.caption(escape_markdown(sentence))
+        small_table(("", *HEAD), [line.figures for line in lines], [line.note for line in lines])
+        st.caption(LIKELY)
+
+
+class Offer(NamedTuple):
+    """A prompt that can be taken: its id, what it is called, what speaks for it, its scores and its price."""
+
+    candidate: str
+    title: str
+    why: str
+    facts: str
+
+
+def take_card(run: RunRow, result: RunResult) -> None:
+    """Let the user decide which prompt Export, Try it and Versions use."""
+    offers = _offers(run, result)
+    if len(offers) < 2:
+        return
+    with ui.card("take", "Which prompt do you take?", explain("prompt taken")):
+        ui.problem_line(f"take_refused_{run.id}")
+        with st.grid(len(offers), min_column_width=240, key="offers"):
+            for offer in offers:
+                _offer(run, offer)
+
+
+def _offer(run: RunRow, offer: Offer) -> None:
+    with ui.tile(f"offer_{offer.candidate}"):
+        with st.container(gap="xxsmall", key=f"offer_text_{offer.candidate}"):
+            st.markdown(f"**{offer.title}**")
+            st.markdown(offer.why)
+            st.caption(escape_markdown(offer.facts, 200))
+        take = ui.callback(_take, run.id, offer.candidate)
+        ui.chosen_or_button(offer.candidate == run.taken, f"take_{offer.candidate}", take)
+
+
+def _take(run_id: str, candidate: str) -> None:
+    from dashboard.services import take_prompt
+
+    with ui.problem_kept(f"take_refused_{run_id}"), writing(f"took {candidate}", run_id) as store:
+        take_prompt(data_home(), store, run_id, candidate)
+
+
+def _offers(run: RunRow, result: RunResult) -> list[Offer]:
+    """Return the best prompt, one as good and cheaper where there is one, and the start; one alone is no choice."""
+    best, start = result.best_candidate, result.seed_candidate
+    entries = {c.id: c for c in candidates.index(run)}
+    tokens = candidates.row_tokens(run)
+    found = variants(candidates.everything(run), whole_trials(reading.snapshot(run).trials), tokens, best)
+    cheap = as_good(found)
+    surely = result.verdict.kind == "better"
+    safe = "Not as good." if surely else "The safe choice: nothing is surely better."
+    # The prompts that were tested have one number on this page: that of the test rows.
+    static = result.static
+    figures = (result.best, result.baseline, static)
+    tested = {prompt.candidate: prompt.tokens_per_row for prompt in figures if prompt}
+    wanted = [(start, "The starting prompt", safe)]
+    if best != start:
+        title = "The search's choice" if static else "The best prompt"
+        wanted.insert(0, (best, title, candidates.why_best(result)))
+    if cheap is not None and cheap.number:
+        fewer = -change_in_percent(next(v.tokens for v in found if v.best), cheap.tokens)
+        why = f"As good on the rows to choose by, with {fewer} % fewer tokens."
+        wanted.insert(
+            len(wanted) - 1, (candidates.by_number(run, cheap.number), f"Prompt {cheap.number}", why)
+        )
+    if static:
+        why = "Sends every input with the same examples: nothing is looked up."
+        if against := static.validation_against_best:
+            why += f" On the rows to choose by: {compared_scores(against)}."
+        if static.test is None:
+            cut = result.verdict.kind != "not_tested"
+            why += f" It was not tested{': too little of the budget was left' if cut else ''}."
+        wanted.insert(len(wanted) - 1, (static.candidate, "The best fixed prompt", why))
+    for made in more_scores.made_by_hand(run):
+        wanted.append(
+            (
+                made.id,
+                f"Prompt {made.number}",
+                f"You made it: {made.candidate.reason[:1].lower() + made.candidate.reason[1:]}",
+            )
+        )
+    if run.taken in entries:
+        wanted.append((run.taken, f"Prompt {entries[run.taken].number}", "You took it."))
+    offers: dict[str, Offer] = {}
+    for candidate, title, why in wanted:
+        if candidate in entries:
+            a_row = tested.get(candidate) or tokens.get(candidate)
+            used = "" if a_row is None else f"{short(a_row)} tokens a row"
+            facts = " · ".join(f for f in (score_words(entries[candidate]), used) if f)
+            offers.setdefault(candidate, Offer(candidate, title, why, facts))
+    return list(offers.values())

@@ -1,0 +1,237 @@
+"""All runs of all projects as rows of a table, the differences between two runs, and spending. No Streamlit here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from dashboard.state.models import models_of_steps, title_of
+from engine.basics.text import duration, in_percent, listed, percent, points_gained, price
+from engine.export.hero import VERDICTS
+from engine.records import Candidate, Evaluation, Outcome
+from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec, SplitSpec
+from engine.search.budget import LIMIT_WORDS, Budget
+from engine.search.objective import Objective
+from engine.search.result import Verdict
+from engine.search.verdict import verdict as verdict_on
+from engine.store.rows import RunRow
+
+
+class SettingDifference(NamedTuple):
+    """One setting in which two runs differ. `matters`: their scores cannot be compared because of it."""
+
+    what: str
+    left: str
+    right: str
+    matters: bool
+
+
+def matching_runs(
+    runs: Sequence[RunRow],
+    names: Mapping[str, str],
+    text: str = "",
+    state: str = "",
+    tags: Collection[str] = (),
+    project: str = "",
+) -> list[RunRow]:
+    """Return the runs that hold every word of a text (in title, project, note, tags, optimizer, model).
+
+    `state`, `tags` (all of them) and `project` (an id) narrow them down further where they are given.
+    """
+    words = text.casefold().split()
+    return [
+        run
+        for run in runs
+        if (not state or run.state == state)
+        and (not project or run.project_id == project)
+        and set(tags) <= set(run.tags)
+        and all(word in _search_text(run, names) for word in words)
+    ]
+
+
+def table_row(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -> dict[str, Any]:
+    """Return a run as a line of the table, scores in percent. `words` is state -> its word.
+
+    A project is named where it is called otherwise than the run, and equal prompts have no gain.
+    """
+    verdict = run.result.shown.verdict if run.result else None
+    tested = verdict if verdict and verdict.kind != "not_tested" else None
+    changed = tested if tested and tested.kind != "unchanged" else None
+    project = names.get(run.project_id, "deleted")
+    marks = [*_marks(run), ", ".join(run.tags), run.note]
+    return {
+        "State": [words[run.state]],
+        "Run": run.title if project == run.title else f"{run.title} · {project}",
+        "Before": in_percent(tested.baseline, 0) if tested else None,
+        "After": in_percent(tested.best, 0) if tested else None,
+        "Gain": points_gained(changed.baseline, changed.best) if changed else None,
+        "Verdict": VERDICTS[verdict.kind][0] if verdict else "",
+        "Started": datetime.fromtimestamp(run.created_at).astimezone(),
+        "Optimizer": run.spec.get("optimizer", {}).get("name", ""),
+        "Model": run.spec.get("model", {}).get("name", ""),
+        "Calls": run.calls,
+        "Cost": "" if run.cost is None else price(run.cost),
+        "Took": duration(run.seconds),
+        "Marks and note": " · ".join(mark for mark in marks if mark),
+    }
+
+
+def _marks(run: RunRow) -> list[str]:
+    marks = {"in use": run.in_use, "from an archive": run.from_archive, "damaged": run.damaged}
+    return [mark for mark, holds in marks.items() if holds]
+
+
+def best_scores(runs: Sequence[RunRow]) -> list[float]:
+    """Return the start's score on the test rows and the best one after each run, in order; none before a verdict.
+
+    `runs` are a project's, the newest first. Those on other data, rows, or by another metric than the newest are left
+    out, and a best prompt counts where it is surely better.
+    """
+    tested = [(run, run.result) for run in runs if run.result and run.result.verdict.kind != "not_tested"]
+    newest = _test_of(tested[0][0]) if tested else ()
+    verdicts = [result.shown.verdict for run, result in reversed(tested) if _test_of(run) == newest]
+    scores = [
+        (v.baseline, v.best if v.kind == "better" else v.baseline) for v in verdicts if v.kind != "not_tested"
+    ]
+    return [scores[0][0], *accumulate((best for _, best in scores), max)] if scores else []
+
+
+def _test_of(run: RunRow) -> tuple[object, ...]:
+    return tuple(run.spec.get(part) for part in ("dataset", "dataset_hash", "split", "metric"))
+
+
+def curve(scores: Sequence[float]) -> str:
+    """Return the last scores, from 0 to 1, as a small picture of columns, in HTML.
+
+    >>> curve([0.2, 0.7]).count("<i ")
+    2
+    """
+    columns = "".join(f'<i style="height:{max(4, 100 * score):.0f}%"></i>' for score in scores[-COLUMNS:])
+    return f'<div class="tb-curve" role="img" aria-label="The best score after each run">{columns}</div>'
+
+
+COLUMNS = 12
+
+
+def differences(left: RunSpec, right: RunSpec) -> list[SettingDifference]:
+    """Return every setting in which two runs differ, those first that make their scores incomparable."""
+    first_task, second_task = (spec.pipeline.with_models(lambda _: None) for spec in (left, right))
+    pairs: tuple[tuple[str, object, object, bool], ...] = (
+        ("Data", left.dataset_hash or left.dataset, right.dataset_hash or right.dataset, True),
+        ("Rows divided", _split(left.split), _split(right.split), True),
+        ("Rows left out", _left_out(left), _left_out(right), True),
+        ("Metric", _named(left.metric), _named(right.metric), True),
+        ("Model", title_of(left.model), title_of(right.model), True),
+        ("Model of a step", _step_models(left), _step_models(right), True),
+        ("Task", first_task, second_task, True),
+        ("Columns", left.mapping, right.mapping, True),
+        ("Layout of messages", left.adapter, right.adapter, True),
+        ("Optimizer", _named(left.optimizer), _named(right.optimizer), False),
+        ("Budget", left.budget.words, right.budget.words, False),
+        ("Seed", left.seed, right.seed, False),
+    )
+    return [
+        SettingDifference(what, *_both_texts(what, first, second), matters)
+        for what, first, second, matters in pairs
+        if first != second
+    ]
+
+
+def what_changed(before: RunSpec, now: RunSpec) -> str:
+    """Return what differs in a run's settings from those of before, in words; "" where nothing does."""
+    parts = []
+    for what, old in before:
+        new = getattr(now, what)
+        if isinstance(new, Budget):
+            for name, words in LIMIT_WORDS.items():
+                kind = {"usd": "money", "seconds": "time"}.get(name, name)
+                if (limit := getattr(new, name)) != getattr(old, name):
+                    change = "removed" if limit is None else f"changed to {words(limit)}"
+                    parts.append(f"the limit of {kind} was {change}")
+        elif new != old:
+            to = f" to {new.name}" if isinstance(new, Named | ModelChoice) else ""
+            parts.append(f"the {what.replace('_', ' ')} was changed{to}")
+    return listed(parts)
+
+
+def same_test(left: RunSpec, right: RunSpec) -> bool:
+    """Return whether two runs test on the same rows with the same metric, with whatever model and prompt."""
+    decisive = ("Data", "Rows divided", "Rows left out", "Metric", "Columns")
+    return not any(d.what in decisive for d in differences(left, right))
+
+
+def why_not_comparable(differ: Iterable[SettingDifference]) -> str:
+    """Return why two runs' scores cannot be compared, in one sentence; "" when they can.
+
+    >>> why_not_comparable([Difference("Metric", "ExactMatch", "TokenF1", True)])
+    'Their scores cannot be compared: the metric differs.'
+    """
+    names = [d.what.lower() for d in differ if d.matters]
+    if not names:
+        return ""
+    return (
+        f"Their scores cannot be compared: the {listed(names)} {'differs' if len(names) == 1 else 'differ'}."
+    )
+
+
+def verdict_between(left: Sequence[Outcome], right: Sequence[Outcome]) -> Verdict:
+    """Return whether the second run's best prompt beats the first run's on the test rows they share."""
+    return verdict_on(Evaluation("left", tuple(left)), Evaluation("right", tuple(right)))
+
+
+def draft_from(spec: RunSpec) -> ProjectDraft:
+    """Return a run's settings as a draft to edit."""
+    return ProjectDraft.model_validate(spec.model_dump(exclude={"dataset_hash"}))
+
+
+def draft_on(spec: RunSpec, prompt: Candidate, model: ModelChoice) -> ProjectDraft:
+    """Return a run's settings as a draft that tunes its prompt again on another model: the prompt's wording is the start."""
+    from engine.pipeline.build import with_wording  # it takes a while to load
+
+    pipeline = with_wording(spec.pipeline, prompt)
+    steps = tuple(step.model_copy(update={"model": None}) for step in pipeline.steps)
+    changes = {"pipeline": pipeline.model_copy(update={"steps": steps}), "model": model, "models": ()}
+    return draft_from(spec).model_copy(update={**changes, "objective": Objective()})
+
+
+def _search_text(run: RunRow, names: Mapping[str, str]) -> str:
+    parts = (
+        run.title,
+        names.get(run.project_id, ""),
+        run.note,
+        *run.tags,
+        str(run.spec.get("optimizer", {}).get("name", "")),
+        str(run.spec.get("model", {}).get("name", "")),
+        *_marks(run),
+    )
+    return " ".join(parts).casefold()
+
+
+def _step_models(spec: RunSpec) -> str:
+    return "; ".join(f"{name} {what}" for name, what in models_of_steps(spec.pipeline)) or "the run's"
+
+
+def _split(split: SplitSpec) -> str:
+    return f"{percent(split.train, 0)} / {percent(split.validation, 0)} / {percent(split.test, 0)}, seed {split.seed}"
+
+
+def _left_out(spec: RunSpec) -> str:
+    written = f", {len(spec.synthetic)} written by a model" if spec.synthetic else ""
+    return f"{len(spec.excluded)} rows{written}"
+
+
+def _named(named: Named) -> str:
+    options = ", ".join(f"{k} {v}" for k, v in sorted(named.options.items()))
+    return f"{named.name} ({options})" if options else named.name
+
+
+def _both_texts(what: str, left: Any, right: Any) -> tuple[str, str]:
+    if what == "Task":
+        return "its own fields or instruction", "other fields or instruction"
+    if what == "Data":
+        return str(left)[:12], str(right)[:12]
+    if what == "Columns":
+        return tuple(", ".join(f"{k} from {v}" for k, v in m.items()) for m in (left, right))  # type: ignore[return-value]  # two of them
+    return str(left), str(right)

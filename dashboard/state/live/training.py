@@ -1,0 +1,158 @@
+"""Trainings of a run as they go: loss and validation score as a chart, and what they came to. No Streamlit here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from dashboard.state.model_lines import ModelLine, line
+from dashboard.text import model_name
+from engine.basics.text import percent
+from engine.runs.spec import RunSpec
+from engine.search.result import PromptFigures, RunResult
+from engine.store.rows import EventRow
+
+PROGRESS = "training_progress"
+
+
+class Curve(NamedTuple):
+    """One training: (step, loss or reward) and (step, score in percent of a checkpoint), its steps, and where it is."""
+
+    number: int
+    label: str
+    losses: tuple[tuple[int, float], ...]
+    scores: tuple[tuple[int, float], ...]
+    rewards: tuple[tuple[int, float], ...] = ()
+    step: int = 0
+    steps: int = 0
+    tokens: int = 0
+    message: str = ""
+
+
+def curves(events: Iterable[EventRow]) -> list[Curve]:
+    """Return the trainings of a run in order, from its events of progress.
+
+    >>> data = {"training": 1, "label": "sort", "step": 2, "steps": 4, "loss": 0.5, "score": None}
+    >>> curves([EventRow(1, 0.0, PROGRESS, "", data)])[0].losses
+    ((2, 0.5),)
+    """
+    found: dict[int, Curve] = {}
+    for event in events:
+        data, number = event.data, int(event.data.get("training") or 0)
+        curve = found.get(number) or Curve(number, str(data.get("label") or ""), (), ())
+        step = max(0, int(data.get("step") or 0))
+        found[number] = curve._replace(
+            losses=_with(curve.losses, step, data.get("loss")),
+            rewards=_with(curve.rewards, step, data.get("reward")),
+            scores=_with(curve.scores, step, data.get("score"), 100),
+            step=max(curve.step, step),
+            steps=max(curve.steps, int(data.get("steps") or 0)),
+            tokens=max(curve.tokens, int(data.get("tokens") or 0)),
+            message=str(data.get("message") or curve.message),
+        )
+    return [found[number] for number in sorted(found)]
+
+
+def _with(
+    points: tuple[tuple[int, float], ...], step: int, value: object, factor: float = 1
+) -> tuple[tuple[int, float], ...]:
+    """Return points with one more; a later value of a step takes the place of an earlier one."""
+    if not isinstance(value, int | float):
+        return points
+    return (*(p for p in points if p[0] != step), (step, factor * value))
+
+
+def training_chart(events: Sequence[EventRow]) -> dict[str, Any]:
+    """Return the chart of a run's latest training: the figure (None before there is one) and the text for a screen reader."""
+    all_curves = curves(events)
+    if not all_curves:
+        return {"figure": None, "label": "No training yet", "stamp": "0"}
+    last_curve = all_curves[-1]
+    score = f", validation score {last_curve.scores[-1][1]:.0f} %" if last_curve.scores else ""
+    loss = f", loss {last_curve.losses[-1][1]:.3f}" if last_curve.losses else ""
+    name = last_curve.label or f"Training {last_curve.number}"
+    return {
+        "figure": _figure(last_curve),
+        "label": f"{name}: step {last_curve.step:,} of {last_curve.steps:,}{loss}{score}",
+        "stamp": f"{last_curve.number}.{last_curve.step}.{len(last_curve.scores)}",
+    }
+
+
+def _figure(one: Curve) -> dict[str, Any]:
+    falling, name = (one.losses, "Loss") if one.losses or not one.rewards else (one.rewards, "Reward")
+    top = max((value for _, value in falling), default=1.0)
+    return {
+        "part": "training",
+        "traces": [
+            {
+                "type": "scatter",
+                "uid": name,
+                "name": f"{name} (left)",
+                "mode": "lines+markers",
+                "x": [step for step, _ in falling] or [None],
+                "y": [value for _, value in falling] or [None],
+                "line": {"color": "$muted", "width": 2},
+                "marker": {"color": "$muted", "size": 5},
+                "hovertemplate": f"step %{{x}}: {name.lower()} %{{y:.3f}}<extra></extra>",
+            },
+            {
+                "type": "scatter",
+                "uid": "Score",
+                "name": "Score on validation rows (right)",
+                "mode": "lines+markers",
+                "yaxis": "y2",
+                "x": [step for step, _ in one.scores] or [None],
+                "y": [value for _, value in one.scores] or [None],
+                "line": {"color": "$good", "width": 2.4},
+                "marker": {"color": "$good", "size": 9},
+                "hovertemplate": "step %{x}: %{y:.1f} %<extra></extra>",
+                "cliponaxis": False,
+            },
+        ],
+        "layout": {
+            "xaxis": {"title": {"text": "Steps of the training"}, "range": [0, max(1, one.steps, one.step)]},
+            "yaxis": {"title": {"text": name}, "range": [0, 1.1 * top or 1.0]},
+            "yaxis2": {
+                "overlaying": "y",
+                "side": "right",
+                "range": [0, 103],
+                "ticksuffix": " %",
+                "dtick": 20,
+                "showgrid": False,
+                "automargin": True,
+            },
+            "margin": {"l": 56, "r": 64, "t": 16, "b": 44},
+        },
+    }
+
+
+def compared(result: RunResult, spec: RunSpec) -> list[ModelLine]:
+    """Return tuned, untuned and teacher on the test rows; none for a run that tuned no model."""
+    if not result.tuned_models:
+        return []
+    lines = [
+        line("Small model, tuned", model_name(", ".join(result.tuned_models)), result.best),
+        line("Small model, before", model_name(spec.model.name), result.baseline),
+    ]
+    if teacher := result.teacher:
+        prompt = f", with {teacher.prompt}" if teacher.prompt else ""
+        lines.append(line("Large model (teacher)", f"{model_name(teacher.model)}{prompt}", teacher))
+    return lines
+
+
+def comparison_sentence(best: PromptFigures, teacher: PromptFigures | None) -> str:
+    """Return how the tuned model does next to its teacher, in a sentence; "" without a teacher that was tested.
+
+    >>> comparison_sentence(PromptFigures(test=0.8, cost_per_row=0.0002), PromptFigures(test=0.9, cost_per_row=0.01))
+    'On the test rows the small model scores 80 %, its teacher 90 %. A row costs 2 % of what the teacher takes.'
+    """
+    if teacher is None or best.test is None or teacher.test is None:
+        return ""
+    text = (
+        f"On the test rows the small model scores {percent(best.test)}, its teacher {percent(teacher.test)}."
+    )
+    small, large = best.cost_per_row, teacher.cost_per_row
+    if small is None or not large:
+        return text
+    share = "less than 1 %" if 0 < small / large < 0.01 else percent(small / large)
+    return f"{text} A row costs {share} of what the teacher takes."

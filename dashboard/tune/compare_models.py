@@ -1,0 +1,104 @@
+"""Other models that the run compares with its own, and what decides between them."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard.components import ui
+from dashboard.components.forms import model_facts
+from dashboard.components.glossary import explain
+from dashboard.components.project_page import ProjectPage
+from dashboard.components.tab_conflict import guarded, widget_key
+from dashboard.services import Goal, ModelChoice, Objective, ProjectDraft, listed
+from dashboard.state import reading
+from dashboard.state.models import title_of
+from dashboard.text import escape_markdown, model_name
+
+GOALS: dict[Goal, str] = {
+    "score": "The best score",
+    "cheapest": "The cheapest that is nearly as good",
+    "fastest": "The fastest that is nearly as good",
+    "front": "All that no other beats in score, price and time",
+}
+
+
+def compare_models(page: ProjectPage) -> None:
+    """Show the models to compare and the goal, folded away until they are used; every change is saved."""
+    draft, run_model = page.draft, page.draft.model or ModelChoice()
+    title = "Compare models"
+    with st.expander(
+        f"{title} · {_summary(draft)}" if _used(draft) else title,
+        icon=":material/balance:",
+        expanded=_used(draft),
+        key="compare_models",
+    ):
+        st.caption(
+            "At the end the best prompt is answered by these models too, on the rows to choose by. At most half of the calls "
+            "are kept for it.",
+            help=explain("objective"),
+        )
+        known = dict.fromkeys([*(m for m in reading.choosable_models() if m != run_model), *draft.models])
+        key = widget_key("compare_models", page.id)
+        st.multiselect(
+            "Other models",
+            list(known),
+            list(draft.models),
+            format_func=lambda m: m if isinstance(m, str) else title_of(m),
+            accept_new_options=True,
+            placeholder="Choose, or type a name: provider/model",
+            help="A name that you type is asked at its provider, or at your own model's address where the provider is the same. "
+            "One with another address is added on the Settings page.",
+            key=key,
+            on_change=ui.callback(_save_models, page.id, key),
+        )
+        for choice in draft.models:
+            model_facts(choice, named=True)
+        with ui.row("compare_goal", "bottom"):
+            goal = ui.select(
+                "What counts",
+                GOALS,
+                draft.objective.goal,
+                width=330,
+                **ui.saved(widget_key("objective_goal", page.id), _save_objective, page.id, "goal"),
+            )
+            if goal in ("cheapest", "fastest"):
+                st.number_input(
+                    "Points it may score lower",
+                    0.0,
+                    100.0,
+                    draft.objective.within,
+                    step=1.0,
+                    format="%g",
+                    width=190,
+                    **ui.saved(widget_key("objective_within", page.id), _save_objective, page.id, "within"),
+                )
+
+
+def _used(draft: ProjectDraft) -> bool:
+    return bool(draft.models) or draft.objective != Objective()
+
+
+def _summary(draft: ProjectDraft) -> str:
+    names = [escape_markdown(model_name(choice.name), 40) for choice in draft.models]
+    return " · ".join([*([listed(names)] if names else []), draft.objective.words])
+
+
+def _save_models(project_id: str, key: str) -> None:
+    """Save the models chosen; those typed become models at the address that suits them."""
+
+    def change(draft: ProjectDraft) -> ProjectDraft:
+        run_model = draft.model or ModelChoice()
+        chosen = [
+            m if isinstance(m, ModelChoice) else run_model.named(m.strip()) for m in st.session_state[key]
+        ]
+        return draft.model_copy(update={"models": tuple(dict.fromkeys(chosen))})
+
+    if guarded(project_id, change, "tuning"):
+        st.session_state[key] = list(reading.draft(project_id).models)
+
+
+def _save_objective(project_id: str, part: str, value: object) -> None:
+    def change(draft: ProjectDraft) -> ProjectDraft:
+        return draft.model_copy(update={"objective": draft.objective.model_copy(update={part: value})})
+
+    guarded(project_id, change, "tuning")
