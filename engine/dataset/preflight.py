@@ -39,7 +39,7 @@ class Fix:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class DataDoubt:
     """Something doubtful: a title, one sentence, the rows concerned, a note on each (the first 500), ways to fix it.
 
     `others` is, for rows that repeat another, that other row.
@@ -86,7 +86,7 @@ SAMPLED = 1000
 TELLING = 0.9
 
 
-def preflight(table: Table) -> tuple[Finding, ...]:
+def preflight(table: Table) -> tuple[DataDoubt, ...]:
     """Return doubtful things in a table, the most costly first.
 
     >>> cells = {"text": ["a b", "A  b", "c d", ""], "label": ["x", "y", "x", "x"]}
@@ -94,26 +94,26 @@ def preflight(table: Table) -> tuple[Finding, ...]:
     [('blank', (3,)), ('conflict', (0, 1))]
     """
     rows = table.rows()
-    found = [*_blank(table, rows), *_outside(table, rows), *_spelling(table, rows)]
-    blank = {row for f in found if f.kind == "blank" for row in f.rows}
+    findings = [*_blank(table, rows), *_outside(table, rows), *_spelling(table, rows)]
+    blank = {row for f in findings if f.kind == "blank" for row in f.rows}
     good = [row for row in rows if row not in blank]
     keys = _keys(table, good)
     repeats = list(_repeats(table, good, keys))
-    found += repeats
+    findings += repeats
     known = {row for f in repeats for row in f.rows}
-    found += _near(table, [row for row in good if row not in known], keys)
+    findings += _near(table, [row for row in good if row not in known], keys)
     texts = ((name, (table.cells[name][row].strip() for row in good)) for name in table.outputs)
     label = first_with_few_values(texts, min(FEW_LABELS, max(2, len(good) // 4)))
     if label is not None:
-        found += _telling_columns(table, label, good)
-        found += _odd(table, label, [row for row in good if row not in known], keys)
-    found += _long(table, good)
+        findings += _telling_columns(table, label, good)
+        findings += _odd(table, label, [row for row in good if row not in known], keys)
+    findings += _long(table, good)
     if label is not None:
-        found += _imbalance(table, label, good)
-    return tuple(found)
+        findings += _imbalance(table, label, good)
+    return tuple(findings)
 
 
-def _blank(table: Table, rows: Sequence[int]) -> Iterator[Finding]:
+def _blank(table: Table, rows: Sequence[int]) -> Iterator[DataDoubt]:
     wrong: dict[int, str] = {}
     for name in (*table.inputs, *table.outputs):
         if name in table.optional:
@@ -123,7 +123,7 @@ def _blank(table: Table, rows: Sequence[int]) -> Iterator[Finding]:
             if not cells[row] or cells[row].isspace():
                 wrong.setdefault(row, f"{name} is blank")
     if wrong:
-        yield Finding(
+        yield DataDoubt(
             "blank",
             "Blank cells",
             f"{counted(len(wrong), 'row has', 'rows have')} nothing where the task needs a value. They cannot be used as they are.",
@@ -133,7 +133,7 @@ def _blank(table: Table, rows: Sequence[int]) -> Iterator[Finding]:
         )
 
 
-def _outside(table: Table, rows: Sequence[int]) -> Iterator[Finding]:
+def _outside(table: Table, rows: Sequence[int]) -> Iterator[DataDoubt]:
     for name, allowed in table.choices.items():
         known = {value.strip().casefold() for value in allowed}
         cells = table.cells[name]
@@ -150,7 +150,7 @@ def _outside(table: Table, rows: Sequence[int]) -> Iterator[Finding]:
         if replace:
             fixes.append(Fix(f"Use the nearest allowed value ({len(replace):,})", replace=replace))
         fixes.append(Fix("Leave them out", dict.fromkeys(wrong, f"{name} is not an allowed value")))
-        yield Finding(
+        yield DataDoubt(
             "outside",
             f"Values of {name} that are not allowed",
             f"{counted(len(wrong), 'row has', 'rows have')} an answer that the task does not allow.",
@@ -165,7 +165,7 @@ def _outside(table: Table, rows: Sequence[int]) -> Iterator[Finding]:
         )
 
 
-def _spelling(table: Table, rows: Sequence[int]) -> Iterator[Finding]:
+def _spelling(table: Table, rows: Sequence[int]) -> Iterator[DataDoubt]:
     for name in table.outputs:
         cells = table.cells[name]
         counts = Counter(cells[row].strip() for row in rows if cells[row].strip())
@@ -184,7 +184,7 @@ def _spelling(table: Table, rows: Sequence[int]) -> Iterator[Finding]:
             continue
         wrong = {row: merged[text] for row in rows if (text := cells[row].strip()) in merged}
         shown = ", ".join(f"{a!r} → {b!r}" for a, b in list(merged.items())[:4])
-        yield Finding(
+        yield DataDoubt(
             "spelling",
             f"One answer of {name}, written in several ways",
             f"{counted(len(wrong), 'row writes', 'rows write')} an answer in another way than most: {shown}.",
@@ -204,7 +204,7 @@ def _answer(table: Table, row: int) -> tuple[str, ...]:
     return tuple(one_case(table.cells[name][row]) for name in table.outputs)
 
 
-def _repeats(table: Table, rows: Sequence[int], keys: Mapping[int, str]) -> Iterator[Finding]:
+def _repeats(table: Table, rows: Sequence[int], keys: Mapping[int, str]) -> Iterator[DataDoubt]:
     """Yield the questions with several answers, then the rows that repeat another."""
     groups: dict[str, list[int]] = {}
     for row in rows:
@@ -219,7 +219,7 @@ def _repeats(table: Table, rows: Sequence[int], keys: Mapping[int, str]) -> Iter
     if clash:
         yield _conflict(table, clash)
     if same:
-        yield Finding(
+        yield DataDoubt(
             "duplicate",
             "Rows that are there twice",
             f"{counted(len(same), 'row repeats', 'rows repeat')} an earlier row, question and answer. They are kept on "
@@ -230,7 +230,7 @@ def _repeats(table: Table, rows: Sequence[int], keys: Mapping[int, str]) -> Iter
         )
 
 
-def _conflict(table: Table, clash: Sequence[Sequence[int]]) -> Finding:
+def _conflict(table: Table, clash: Sequence[Sequence[int]]) -> DataDoubt:
     """Return the finding for groups of rows that ask the same and have different answers."""
     rows: dict[int, str] = {}
     minority: dict[int, str] = {}
@@ -246,7 +246,7 @@ def _conflict(table: Table, clash: Sequence[Sequence[int]]) -> Finding:
     fixes = [Fix("Leave all of them out", dict.fromkeys(rows, "the same question has other answers"))]
     if minority:
         fixes.insert(0, Fix(f"Keep the most frequent answer ({len(minority):,} out)", minority))
-    return Finding(
+    return DataDoubt(
         "conflict",
         "The same question with different answers",
         f"{counted(len(clash), 'question appears', 'questions appear')} with more than one answer, in "
@@ -257,7 +257,7 @@ def _conflict(table: Table, clash: Sequence[Sequence[int]]) -> Finding:
     )
 
 
-def _near(table: Table, rows: Sequence[int], keys: Mapping[int, str]) -> Iterator[Finding]:
+def _near(table: Table, rows: Sequence[int], keys: Mapping[int, str]) -> Iterator[DataDoubt]:
     texts = {row: f"{keys[row]}\x1e{'/'.join(_answer(table, row))}" for row in rows}
     repeats: dict[int, int] = {}
     # Only neighbours are compared. Without the rows found others are neighbours, so that one fix leaves nothing for a second.
@@ -284,12 +284,12 @@ def _near(table: Table, rows: Sequence[int], keys: Mapping[int, str]) -> Iterato
 
 def _nearly_the_same(
     kind: Kind, title: str, sentence: str, found: Mapping[int, int], left_out: Mapping[int, int]
-) -> Finding:
+) -> DataDoubt:
     fix = Fix("Keep the first of each pair", dict.fromkeys(left_out, "nearly repeats another row"))
-    return Finding(kind, title, sentence, tuple(found), fixes=(fix,), others=tuple(found.values()))
+    return DataDoubt(kind, title, sentence, tuple(found), fixes=(fix,), others=tuple(found.values()))
 
 
-def _telling_columns(table: Table, label: str, rows: Sequence[int]) -> Iterator[Finding]:
+def _telling_columns(table: Table, label: str, rows: Sequence[int]) -> Iterator[DataDoubt]:
     """Yield the inputs that nearly give the answer although the others do not: they may be known only after it."""
     rows = rows[:: max(1, -(-len(rows) // SAMPLED))]
     answers = [table.cells[label][row].strip() for row in rows]
@@ -307,7 +307,7 @@ def _telling_columns(table: Table, label: str, rows: Sequence[int]) -> Iterator[
         if share - max(others, usual) < (0.02 if comes_later(name) else 0.15):
             continue
         when = "Its name says that it comes later." if comes_later(name) else "It may be known only after it."
-        yield Finding(
+        yield DataDoubt(
             "column",
             f"{name} gives the answer away",
             f"{name} alone tells {label} in {percent(share, 0)} of the rows; the other inputs tell it in "
@@ -317,56 +317,56 @@ def _telling_columns(table: Table, label: str, rows: Sequence[int]) -> Iterator[
         )
 
 
-def _odd(table: Table, label: str, rows: Sequence[int], keys: Mapping[int, str]) -> Iterator[Finding]:
+def _odd(table: Table, label: str, rows: Sequence[int], keys: Mapping[int, str]) -> Iterator[DataDoubt]:
     cells = table.cells[label]
     odd, looked_at = odd_labels([keys[row] for row in rows], [cells[row].strip() for row in rows])
     if not odd:
         return
-    found = {rows[at]: other for at, other in odd.items()}
+    odd_rows = {rows[at]: other for at, other in odd.items()}
     part = "" if looked_at == len(rows) else f" ({looked_at:,} of the {len(rows):,} rows were looked at)"
-    yield Finding(
+    yield DataDoubt(
         "odd",
         "Answers that look odd",
-        f"{counted(len(found), 'row has', 'rows have')} another answer than the rows most like it{part}. Look at them: "
+        f"{counted(len(odd_rows), 'row has', 'rows have')} another answer than the rows most like it{part}. Look at them: "
         "some may be mistakes, some may be hard cases worth keeping.",
-        tuple(found),
+        tuple(odd_rows),
         _notes(
             {
                 row: f"says {cells[row].strip()[:40]!r}; rows like it say {other!r}"
-                for row, other in found.items()
+                for row, other in odd_rows.items()
             }
         ),
         (
-            Fix("Leave them out", dict.fromkeys(found, "the answer looks odd")),
+            Fix("Leave them out", dict.fromkeys(odd_rows, "the answer looks odd")),
             Fix(
                 "Take the answer of the rows like it",
-                replace={(row, label): other for row, other in found.items()},
+                replace={(row, label): other for row, other in odd_rows.items()},
             ),
         ),
     )
 
 
-def _long(table: Table, rows: Sequence[int]) -> Iterator[Finding]:
+def _long(table: Table, rows: Sequence[int]) -> Iterator[DataDoubt]:
     columns = [table.cells[name] for name in table.inputs]
     if not rows or not columns:
         return
     sizes = {row: sum(len(c[row]) for c in columns) for row in rows}
     usual = sorted(sizes.values())[len(sizes) // 2]
     limit = max(LONG_CHARACTERS, 8 * usual)
-    found = {row: f"{size:,} characters" for row, size in sizes.items() if size > limit}
-    if found:
-        yield Finding(
+    long_rows = {row: f"{size:,} characters" for row, size in sizes.items() if size > limit}
+    if long_rows:
+        yield DataDoubt(
             "long",
             "Very long rows",
-            f"{counted(len(found), 'row is', 'rows are')} far longer than the others (half of them have at most {usual:,} "
+            f"{counted(len(long_rows), 'row is', 'rows are')} far longer than the others (half of them have at most {usual:,} "
             "characters): dear, and perhaps too long for the model.",
-            tuple(found),
-            _notes(found),
-            (Fix("Leave them out", dict.fromkeys(found, "far longer than the others")),),
+            tuple(long_rows),
+            _notes(long_rows),
+            (Fix("Leave them out", dict.fromkeys(long_rows, "far longer than the others")),),
         )
 
 
-def _imbalance(table: Table, label: str, rows: Sequence[int]) -> Iterator[Finding]:
+def _imbalance(table: Table, label: str, rows: Sequence[int]) -> Iterator[DataDoubt]:
     if len(rows) < FEWEST:
         return
     cells = table.cells[label]
@@ -386,13 +386,13 @@ def _imbalance(table: Table, label: str, rows: Sequence[int]) -> Iterator[Findin
             f"{value[:30]!r} ({n})" for value, n in sorted(rare.items(), key=lambda v: v[1])[:6]
         )
         words.append(f"Few rows have the answer {shown}: add some, or the score says little about them.")
-    found = [row for row in rows if cells[row].strip() in rare]
-    yield Finding(
+    rare_rows = [row for row in rows if cells[row].strip() in rare]
+    yield DataDoubt(
         "imbalance",
         f"Answers of {label} that are rare",
         " ".join(words),
-        tuple(found),
-        _notes({row: cells[row].strip()[:60] for row in found}),
+        tuple(rare_rows),
+        _notes({row: cells[row].strip()[:60] for row in rare_rows}),
     )
 
 
