@@ -25,7 +25,7 @@ from engine.runs.spec import ProjectDraft, SplitSpec
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset
-    from engine.dataset.preflight import DataDoubt, Fix
+    from engine.dataset.preflight import Finding, Fix
 
 
 SHOWN = 200
@@ -70,7 +70,7 @@ def preflight_card(now: Current) -> None:
             )
 
 
-def _finding(now: Current, table: Dataset, finding: DataDoubt) -> None:
+def _finding(now: Current, table: Dataset, finding: Finding) -> None:
     colour, icon = ICONS[finding.kind]
     with st.expander(
         f":{colour}[:material/{icon}:] **{escape_markdown(finding.title, 80)}** · {counted(len(finding.rows), 'row')}",
@@ -105,7 +105,7 @@ def _finding(now: Current, table: Dataset, finding: DataDoubt) -> None:
         )
 
 
-def _lines(table: Dataset, finding: DataDoubt, mapping: dict[str, str]) -> list[dict[str, object]]:
+def _lines(table: Dataset, finding: Finding, mapping: dict[str, str]) -> list[dict[str, object]]:
     verb = "nearly repeats" if finding.kind in ("near", "leak") else "repeats"
     lines: list[dict[str, object]] = []
     for at, row in enumerate(finding.rows[:SHOWN]):
@@ -138,7 +138,7 @@ def _merged(
     return PipelineSpec(steps=(*pipeline.steps[:-1], last.model_copy(update={"outputs": outputs})))
 
 
-def _apply(project_id: str, finding: DataDoubt, fix: Fix) -> None:
+def _apply(project_id: str, finding: Finding, fix: Fix) -> None:
     what = f"{fix.label}: {finding.title}"
     draft = reading.draft(project_id)
     mapping = draft.mapping

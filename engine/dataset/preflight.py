@@ -39,7 +39,7 @@ class Fix:
 
 
 @dataclass(frozen=True, slots=True)
-class DataDoubt:
+class Finding:
     """Something doubtful: a title, one sentence, the rows concerned, a note on each (the first 500), ways to fix it.
 
     `others` is, for rows that repeat another, that other row.
@@ -86,7 +86,7 @@ SAMPLED = 1000
 TELLING = 0.9
 
 
-def preflight(table: Table) -> tuple[DataDoubt, ...]:
+def preflight(table: Table) -> tuple[Finding, ...]:
     """Return doubtful things in a table, the most costly first.
 
     >>> cells = {"text": ["a b", "A  b", "c d", ""], "label": ["x", "y", "x", "x"]}
@@ -113,7 +113,7 @@ def preflight(table: Table) -> tuple[DataDoubt, ...]:
     return tuple(findings)
 
 
-def _blank(table: Table, rows: Sequence[int]) -> Iterator[DataDoubt]:
+def _blank(table: Table, rows: Sequence[int]) -> Iterator[Finding]:
     wrong: dict[int, str] = {}
     for name in (*table.inputs, *table.outputs):
         if name in table.optional:
@@ -123,7 +123,7 @@ def _blank(table: Table, rows: Sequence[int]) -> Iterator[DataDoubt]:
             if not cells[row] or cells[row].isspace():
                 wrong.setdefault(row, f"{name} is blank")
     if wrong:
-        yield DataDoubt(
+        yield Finding(
             "blank",
             "Blank cells",
             f"{counted(len(wrong), 'row has', 'rows have')} nothing where the task needs a value. They cannot be used as they are.",
@@ -133,7 +133,7 @@ def _blank(table: Table, rows: Sequence[int]) -> Iterator[DataDoubt]:
         )
 
 
-def _outside(table: Table, rows: Sequence[int]) -> Iterator[DataDoubt]:
+def _outside(table: Table, rows: Sequence[int]) -> Iterator[Finding]:
     for name, allowed in table.choices.items():
         known = {value.strip().casefold() for value in allowed}
         cells = table.cells[name]
@@ -150,7 +150,7 @@ def _outside(table: Table, rows: Sequence[int]) -> Iterator[DataDoubt]:
         if replace:
             fixes.append(Fix(f"Use the nearest allowed value ({len(replace):,})", replace=replace))
         fixes.append(Fix("Leave them out", dict.fromkeys(wrong, f"{name} is not an allowed value")))
-        yield DataDoubt(
+        yield Finding(
             "outside",
             f"Values of {name} that are not allowed",
             f"{counted(len(wrong), 'row has', 'rows have')} an answer that the task does not allow.",
@@ -165,7 +165,7 @@ def _outside(table: Table, rows: Sequence[int]) -> Iterator[DataDoubt]:
         )
 
 
-def _spelling(table: Table, rows: Sequence[int]) -> Iterator[DataDoubt]:
+def _spelling(table: Table, rows: Sequence[int]) -> Iterator[Finding]:
     for name in table.outputs:
         cells = table.cells[name]
         counts = Counter(cells[row].strip() for row in rows if cells[row].strip())
@@ -184,7 +184,7 @@ def _spelling(table: Table, rows: Sequence[int]) -> Iterator[DataDoubt]:
             continue
         wrong = {row: merged[text] for row in rows if (text := cells[row].strip()) in merged}
         shown = ", ".join(f"{a!r} → {b!r}" for a, b in list(merged.items())[:4])
-        yield DataDoubt(
+        yield Finding(
             "spelling",
             f"One answer of {name}, written in several ways",
             f"{counted(len(wrong), 'row writes', 'rows write')} an answer in another way than most: {shown}.",
@@ -204,7 +204,7 @@ def _answer(table: Table, row: int) -> tuple[str, ...]:
     return tuple(one_case(table.cells[name][row]) for name in table.outputs)
 
 
-def _repeats(table: Table, rows: Sequence[int], keys: Mapping[int, str]) -> Iterator[DataDoubt]:
+def _repeats(table: Table, rows: Sequence[int], keys: Mapping[int, str]) -> Iterator[Finding]:
     """Yield the questions with several answers, then the rows that repeat another."""
     groups: dict[str, list[int]] = {}
     for row in rows:
@@ -219,7 +219,7 @@ def _repeats(table: Table, rows: Sequence[int], keys: Mapping[int, str]) -> Iter
     if clash:
         yield _conflict(table, clash)
     if same:
-        yield DataDoubt(
+        yield Finding(
             "duplicate",
             "Rows that are there twice",
             f"{counted(len(same), 'row repeats', 'rows repeat')} an earlier row, question and answer. They are kept on "
@@ -230,7 +230,7 @@ def _repeats(table: Table, rows: Sequence[int], keys: Mapping[int, str]) -> Iter
         )
 
 
-def _conflict(table: Table, clash: Sequence[Sequence[int]]) -> DataDoubt:
+def _conflict(table: Table, clash: Sequence[Sequence[int]]) -> Finding:
     """Return the finding for groups of rows that ask the same and have different answers."""
     rows: dict[int, str] = {}
     minority: dict[int, str] = {}
@@ -246,7 +246,7 @@ def _conflict(table: Table, clash: Sequence[Sequence[int]]) -> DataDoubt:
     fixes = [Fix("Leave all of them out", dict.fromkeys(rows, "the same question has other answers"))]
     if minority:
         fixes.insert(0, Fix(f"Keep the most frequent answer ({len(minority):,} out)", minority))
-    return DataDoubt(
+    return Finding(
         "conflict",
         "The same question with different answers",
         f"{counted(len(clash), 'question appears', 'questions appear')} with more than one answer, in "
@@ -257,7 +257,7 @@ def _conflict(table: Table, clash: Sequence[Sequence[int]]) -> DataDoubt:
     )
 
 
-def _near(table: Table, rows: Sequence[int], keys: Mapping[int, str]) -> Iterator[DataDoubt]:
+def _near(table: Table, rows: Sequence[int], keys: Mapping[int, str]) -> Iterator[Finding]:
     texts = {row: f"{keys[row]}\x1e{'/'.join(_answer(table, row))}" for row in rows}
     repeats: dict[int, int] = {}
     # Only neighbours are compared. Without the rows found others are neighbours, so that one fix leaves nothing for a second.
@@ -284,12 +284,12 @@ def _near(table: Table, rows: Sequence[int], keys: Mapping[int, str]) -> Iterato
 
 def _nearly_the_same(
     kind: Kind, title: str, sentence: str, found: Mapping[int, int], left_out: Mapping[int, int]
-) -> DataDoubt:
+) -> Finding:
     fix = Fix("Keep the first of each pair", dict.fromkeys(left_out, "nearly repeats another row"))
-    return DataDoubt(kind, title, sentence, tuple(found), fixes=(fix,), others=tuple(found.values()))
+    return Finding(kind, title, sentence, tuple(found), fixes=(fix,), others=tuple(found.values()))
 
 
-def _telling_columns(table: Table, label: str, rows: Sequence[int]) -> Iterator[DataDoubt]:
+def _telling_columns(table: Table, label: str, rows: Sequence[int]) -> Iterator[Finding]:
     """Yield the inputs that nearly give the answer although the others do not: they may be known only after it."""
     rows = rows[:: max(1, -(-len(rows) // SAMPLED))]
     answers = [table.cells[label][row].strip() for row in rows]
@@ -307,7 +307,7 @@ def _telling_columns(table: Table, label: str, rows: Sequence[int]) -> Iterator[
         if share - max(others, usual) < (0.02 if comes_later(name) else 0.15):
             continue
         when = "Its name says that it comes later." if comes_later(name) else "It may be known only after it."
-        yield DataDoubt(
+        yield Finding(
             "column",
             f"{name} gives the answer away",
             f"{name} alone tells {label} in {percent(share, 0)} of the rows; the other inputs tell it in "
@@ -317,14 +317,14 @@ def _telling_columns(table: Table, label: str, rows: Sequence[int]) -> Iterator[
         )
 
 
-def _odd(table: Table, label: str, rows: Sequence[int], keys: Mapping[int, str]) -> Iterator[DataDoubt]:
+def _odd(table: Table, label: str, rows: Sequence[int], keys: Mapping[int, str]) -> Iterator[Finding]:
     cells = table.cells[label]
     odd, looked_at = odd_labels([keys[row] for row in rows], [cells[row].strip() for row in rows])
     if not odd:
         return
     odd_rows = {rows[at]: other for at, other in odd.items()}
     part = "" if looked_at == len(rows) else f" ({looked_at:,} of the {len(rows):,} rows were looked at)"
-    yield DataDoubt(
+    yield Finding(
         "odd",
         "Answers that look odd",
         f"{counted(len(odd_rows), 'row has', 'rows have')} another answer than the rows most like it{part}. Look at them: "
@@ -346,7 +346,7 @@ def _odd(table: Table, label: str, rows: Sequence[int], keys: Mapping[int, str])
     )
 
 
-def _long(table: Table, rows: Sequence[int]) -> Iterator[DataDoubt]:
+def _long(table: Table, rows: Sequence[int]) -> Iterator[Finding]:
     columns = [table.cells[name] for name in table.inputs]
     if not rows or not columns:
         return
@@ -355,7 +355,7 @@ def _long(table: Table, rows: Sequence[int]) -> Iterator[DataDoubt]:
     limit = max(LONG_CHARACTERS, 8 * usual)
     long_rows = {row: f"{size:,} characters" for row, size in sizes.items() if size > limit}
     if long_rows:
-        yield DataDoubt(
+        yield Finding(
             "long",
             "Very long rows",
             f"{counted(len(long_rows), 'row is', 'rows are')} far longer than the others (half of them have at most {usual:,} "
@@ -366,7 +366,7 @@ def _long(table: Table, rows: Sequence[int]) -> Iterator[DataDoubt]:
         )
 
 
-def _imbalance(table: Table, label: str, rows: Sequence[int]) -> Iterator[DataDoubt]:
+def _imbalance(table: Table, label: str, rows: Sequence[int]) -> Iterator[Finding]:
     if len(rows) < FEWEST:
         return
     cells = table.cells[label]
@@ -387,7 +387,7 @@ def _imbalance(table: Table, label: str, rows: Sequence[int]) -> Iterator[DataDo
         )
         words.append(f"Few rows have the answer {shown}: add some, or the score says little about them.")
     rare_rows = [row for row in rows if cells[row].strip() in rare]
-    yield DataDoubt(
+    yield Finding(
         "imbalance",
         f"Answers of {label} that are rare",
         " ".join(words),

@@ -25,7 +25,7 @@ from engine.store.store import Store
 
 if TYPE_CHECKING:
     from engine.dataset import Dataset, Split
-    from engine.dataset.preflight import DataDoubt
+    from engine.dataset.preflight import Finding
     from engine.dataset.table import Edited
 
 MOST_UNDONE = 30
@@ -217,7 +217,7 @@ def split_of(draft: ProjectDraft) -> Split:
 
 
 @reading.kept(6, "Looking the rows over")
-def findings_of(draft: ProjectDraft) -> tuple[DataDoubt, ...]:
+def findings_of(draft: ProjectDraft) -> tuple[Finding, ...]:
     """Return what is doubtful in a draft's rows; nothing where the task does not fit its table yet."""
     from engine.dataset.preflight import Table, preflight
 
