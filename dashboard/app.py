@@ -7,10 +7,11 @@ from streamlit.navigation.page import StreamlitPage
 
 from dashboard.components import ui
 from dashboard.components.project_page import read_only_notice
+from dashboard.services import EngineError
 from dashboard.state import users
+from dashboard.state.session import SIGNED_IN
 from dashboard.state.writing import note, read_only
 from dashboard.text import escape_markdown
-from engine.errors import EngineError
 
 HERE = Path(__file__).parent
 
@@ -73,8 +74,8 @@ try:
             look = "Read-only look" if LOOKING_EVERYWHERE else "Viewer of this project"
             st.badge(look, icon=":material/visibility:", color="blue")
     if user := users.current():
-        if "signed_in" not in st.session_state:
-            st.session_state["signed_in"] = True
+        if not SIGNED_IN.get():
+            SIGNED_IN.set(True)
             note("opened the dashboard", "")
         with st.sidebar, ui.row("signed_in"):
             st.markdown(f":material/account_circle: {escape_markdown(user.name, 60)}", width="stretch")

@@ -64,7 +64,7 @@ from types import ModuleType
 from typing import Any
 
 from engine import public_names
-from engine.compat import advice, module_at, open_packages
+from engine.compat import advice, extend_loaded, module_at
 
 
 def __getattr__(name: str) -> Any:
@@ -76,7 +76,7 @@ def __getattr__(name: str) -> Any:
         if not name.startswith("_") and (module := module_at(name)) is not None:
             return module
         raise AttributeError(f"{error}{advice(name)}") from None
-    open_packages()
+    extend_loaded()
     if not isinstance(value, ModuleType | list):
         value = importlib.import_module("engine.compat.arguments").adapted(value)
     globals()[name] = value

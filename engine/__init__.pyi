@@ -58,7 +58,8 @@ from engine.evaluate import Evaluate as Evaluate, EvaluationResult as Evaluation
 from engine.export.dspy_script import import_dspy as import_dspy, save_dspy as save_dspy
 from engine.export.program import load_program
 from engine.compat.prompter.prompter import Prompter as Prompter
-from engine.lm.base import BaseLM as BaseLM, FallbackLM as FallbackLM
+from engine.lm.base import BaseLM as BaseLM
+from engine.lm.fallback import FallbackLM as FallbackLM
 from engine.lm.cache import configure_cache as configure_cache
 from engine.lm.client import LM as LM
 from engine.lm.embedder import Embedder as Embedder
@@ -150,11 +151,11 @@ from engine.retrieval.indexes import (
     Embeddings as Embeddings,
     EmbeddingsWithScores as EmbeddingsWithScores,
 )
+from engine.compat.settings import settings as settings
+from engine.lm.usage import track_usage as track_usage
 from engine.runtime import (
     configure as configure,
     context as context,
-    settings as settings,
-    track_usage as track_usage,
 )
 from engine.search.budget import Budget as Budget
 from engine.search.freeze import Freeze as Freeze

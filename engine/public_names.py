@@ -51,7 +51,8 @@ def find(package: str, name: str) -> Any:
     home, attribute = homes(package)[name]
     if home == package:
         return importlib.import_module(f"{home}.{attribute}")
-    return getattr(importlib.import_module(home), attribute)
+    value = getattr(importlib.import_module(home), attribute, None)
+    return importlib.import_module(f"{home}.{attribute}") if value is None else value
 
 
 def lazy(package: str) -> Callable[[str], Any]:

@@ -40,8 +40,23 @@ settings.load_profile("steady")
 @pytest.fixture(autouse=True)
 def no_endpoint_is_known() -> None:
     """What one test's server has answered says nothing about the next test's, which may get the same port."""
-    if (middleware := sys.modules.get("engine.lm.middleware")) is not None:
-        middleware._limiters.clear()
+    if (limits := sys.modules.get("engine.lm.limits")) is not None:
+        limits._limiters.clear()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty data folder, with no key in the environment."""
+    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def key(home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A key in the environment, and an empty data folder, where it must never be written."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-never-stored")
+    return "sk-test-never-stored"
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -10,11 +11,19 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
+import pytest
+from limits import FLAWS, limits, lines_by_package
+
+from engine.public_names import homes
+
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted([*(ROOT / "engine").rglob("*.py"), *(ROOT / "dashboard").rglob("*.py")])
 LONGEST_FILE = 600
 LONGEST_FUNCTION = 60
 FULLEST_FOLDER = 21
+ROOM = 1000
+"""Lines by which the whole may grow between two writings of `tests/limits.json`."""
+
 QUESTIONS = {"What", "Which", "How", "Whether", "Where", "Who", "Whose", "Why"}
 AVOIDED = re.compile(
     r"\b(whoever|anew|beside|somebody|nobody|told|stands|mends?|of (its|their|one's) own|so many)\b", re.I
@@ -154,3 +163,33 @@ def test_no_cycle_is_hidden_in_a_function() -> None:
 
     for module in sorted(edges):
         visit(module, ())
+
+
+def test_the_door_of_pages_holds_what_pages_use() -> None:
+    """Each name in the stub of `dashboard.services` is there, and a page uses it."""
+    used = {
+        alias.name
+        for path in SOURCES
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.ImportFrom) and node.module == "dashboard.services"
+        for alias in node.names
+    }
+    services = importlib.import_module("dashboard.services")
+    assert used == set(homes("dashboard.services"))
+    assert [name for name in sorted(used) if not hasattr(services, name)] == []
+
+
+def test_packages_do_not_grow() -> None:
+    """Lines may move from one package to another while the whole hardly grows."""
+    known, lines = limits()["lines"], lines_by_package()
+    grown = {package: n - known.get(package, 0) for package, n in lines.items() if n > known.get(package, 0)}
+    more = f"Lines more than tests/limits.json allows: {grown}."
+    hint = "`python tests/limits.py` writes the table again; say in the commit message what users get for it."
+    assert not grown or sum(lines.values()) <= sum(known.values()) + ROOM, f"{more} {hint}"
+
+
+@pytest.mark.parametrize("kind", FLAWS)
+def test_known_flaws_only_get_fewer(kind: str) -> None:
+    """A module that moved counts as before; `python tests/limits.py` lowers the table."""
+    known, flaws = limits()[kind], FLAWS[kind]()
+    assert len(flaws) <= len(known), f"New: {sorted(set(flaws).difference(known))}"

@@ -2,13 +2,235 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import json
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
 
 import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.plot import own_element
+from dashboard.services import (
+    Evidence,
+    FieldSpec,
+    JSONMatch,
+    Page,
+    PagedDocument,
+    cell_text,
+    evidence_for,
+    leaves,
+    same,
+    value_text,
+)
+from dashboard.state.editing.records import Json, with_value
+
+Status = Literal["", "right", "wrong", "missing", "invented"]
+
+
+class RecordRow(NamedTuple):
+    """One line of a record: its path ("lines[0].price"), what was expected and answered, and whether that is right.
+
+    `kind` is leaf for a value, record for one that holds others, list for several records and item for one of them.
+    The values are as they are shown; the cells are as the file of examples holds them, to be edited.
+    """
+
+    path: str
+    name: str
+    depth: int
+    kind: Literal["leaf", "record", "list", "item"]
+    expected: str = ""
+    answer: str = ""
+    status: Status = ""
+    about: str = ""
+    expected_cell: str = ""
+    answer_cell: str = ""
+
+
+# The record
+
+
+Grades = Mapping[str, Status]
+"""Path of a value -> what a metric says of it."""
+
+
+def record_rows(
+    fields: Sequence[FieldSpec],
+    expected: Mapping[str, object],
+    answer: Mapping[str, object] | None = None,
+    grades: Grades | None = None,
+) -> list[RecordRow]:
+    """Return a record's lines in the order of its fields. Without an answer nothing is judged.
+
+    Values are judged by `grades`, where they are there; else they are compared as they are.
+
+    >>> line = FieldSpec(name="lines", type="list[record]", fields=(FieldSpec(name="price"),))
+    >>> rows = record_rows([line], {"lines": [{"price": 1}]}, {"lines": [{"price": 2}, {"price": 3}]})
+    >>> [(r.path, r.status) for r in rows if r.kind == "leaf"]
+    [('lines[0].price', 'wrong'), ('lines[1].price', 'invented')]
+    """
+    rows = [
+        row for f in fields for row in _rows(f, f.name, 0, expected.get(f.name), _answered(answer, f.name))
+    ]
+    known = grades or {}
+    return [row._replace(status=known.get(row.path, row.status)) for row in rows]
+
+
+def graded_answer(
+    expected: Mapping[str, object], answer: Mapping[str, object], metric: object
+) -> tuple[Mapping[str, object], Grades]:
+    """Return an answer with the items of its lists in the places of those they were compared with, and its grades.
+
+    Without a metric that compares field by field, and alone, the answer stays as it is and has no grades.
+    """
+    if not isinstance(metric, JSONMatch) or metric.awaits:
+        return answer, {}
+    wanted = {name: expected[name] for name in expected if name in answer}
+    grades = metric.compare(wanted, {name: answer[name] for name in wanted}).fields
+    placed: Json = {}
+    for one in grades:
+        if one.got is not None:
+            placed = with_value(placed, one.path, one.got)
+    return {**answer, **{name: placed.get(name) for name in wanted}}, {one.path: one.status for one in grades}
+
+
+_NOT_ASKED: Any = object()
+
+
+def _answered(answer: object, name: str) -> object:
+    if answer is _NOT_ASKED or answer is None:
+        return _NOT_ASKED if answer is None else answer
+    return answer.get(name) if isinstance(answer, Mapping) else None
+
+
+def _rows(field: FieldSpec, path: str, depth: int, expected: Any, answer: Any) -> Iterator[RecordRow]:
+    if not field.fields:
+        status = _status(expected, answer)
+        got = None if answer is _NOT_ASKED else answer
+        shown, cells = (value_text(expected), value_text(got)), (cell_text(expected), cell_text(got))
+        yield RecordRow(path, field.name, depth, "leaf", *shown, status, field.description, *cells)
+        return
+    if not field.parsed_type.is_list:
+        yield RecordRow(path, field.name, depth, "record", about=field.description)
+        yield from _inside(field, path, depth + 1, expected, answer)
+        return
+    yield RecordRow(path, field.name, depth, "list", about=field.description)
+    wanted = _list(expected)
+    others: Any = answer if answer is _NOT_ASKED else _list(answer)
+    for at in range(max(len(wanted), 0 if others is _NOT_ASKED else len(others))):
+        here = f"{path}[{at}]"
+        yield RecordRow(here, str(at + 1), depth + 1, "item")
+        expected_item = wanted[at] if at < len(wanted) else None
+        two = others if others is _NOT_ASKED else others[at] if at < len(others) else None
+        yield from _inside(field, here, depth + 2, expected_item, two)
+
+
+def _inside(field: FieldSpec, path: str, depth: int, expected: Any, answer: Any) -> Iterator[RecordRow]:
+    for part in field.fields:
+        expected_part = expected.get(part.name) if isinstance(expected, Mapping) else None
+        two = (
+            answer if answer is _NOT_ASKED else answer.get(part.name) if isinstance(answer, Mapping) else None
+        )
+        yield from _rows(part, f"{path}.{part.name}", depth, expected_part, two)
+
+
+def _list(value: object) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _status(expected: object, answer: object) -> Status:
+    if answer is _NOT_ASKED:
+        return ""
+    if _blank(expected):
+        return "right" if _blank(answer) else "invented"
+    if _blank(answer):
+        return "missing"
+    if isinstance(expected, list | dict):
+        return "right" if dict(leaves(expected)) == dict(leaves(answer)) else "wrong"
+    return "right" if same(expected, answer) else "wrong"
+
+
+def _blank(value: object) -> bool:
+    return value is None or value == "" or value == [] or value == {}
+
+
+# For the browser
+
+MOST_PICTURES = 12
+"""Pages that are shown as pictures; further ones are shown as text."""
+
+SIDE = 1100
+"""Pixels of the longer side of a page's picture."""
+
+
+def viewer_data(
+    document: PagedDocument,
+    rows: Sequence[RecordRow],
+    *,
+    editable: bool = False,
+    judged: bool = False,
+    key: str = "",
+    focus: str = "",
+) -> Json:
+    """Return what the viewer draws as JSON values: pages, lines, and the line and value of each mark.
+
+    Of a wrong value both places count, that of the answer first. `key` tells one document from another; `focus` is the path that is chosen at first.
+    """
+    pages = [_page(document, page) for page in document.pages]
+    shown = {r.path: _values(r, judged=judged) for r in rows if r.kind == "leaf"}
+    places = _places(document, [{p: v[at] for p, v in shown.items() if len(v) > at} for at in range(2)])
+    lines = []
+    for row in rows:
+        lines.append({**row._asdict(), "places": [_place(one) for one in places.get(row.path, ())]})
+    shared = {"key": key, "focus": focus, "pages": pages, "rows": lines}
+    return {**shared, "editable": editable, "judged": judged}
+
+
+@lru_cache(maxsize=64)
+def _page(document: PagedDocument, page: Page) -> Json:
+    picture = ""
+    if document.form != "text" and page.number <= MOST_PICTURES:
+        picture = f"data:image/png;base64,{b64encode(document.picture(page.number, SIDE)).decode()}"
+    return {"text": page.text, "picture": picture}
+
+
+def _values(row: RecordRow, *, judged: bool) -> list[object]:
+    """Return the values of a line to look for: the answer, then the right answer where it is another."""
+    texts = [row.answer_cell, row.expected_cell] if judged else [row.expected_cell]
+    return [_read(text) for text in dict.fromkeys(texts) if text]
+
+
+def _read(text: str) -> object:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, int | float | list) and not isinstance(value, bool) else text
+
+
+def _places(document: PagedDocument, values: Sequence[Mapping[str, object]]) -> dict[str, list[Evidence]]:
+    """Return where values stand, by path; `values` are the first and the second value of each path."""
+    found: dict[str, list[Evidence]] = {}
+    for some in values:
+        nested: Json = {}
+        for path, value in some.items():
+            nested = with_value(nested, path, value)
+        for one in evidence_for(document, nested) if some else ():
+            path = one.path if one.path in some else one.path.rpartition("[")[0]
+            if one.page and path in some:
+                found.setdefault(path, []).append(one)
+    return found
+
+
+def _place(one: Evidence) -> Json:
+    return {
+        "page": one.page - 1,
+        "start": one.start,
+        "end": one.end,
+        "boxes": [list(box) for box in one.boxes],
+    }
+
 
 _element = own_element("document", "<div class='tb-document'></div>")
 

@@ -14,17 +14,16 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from dashboard.components import ui
+from dashboard.services import ModelChoice, is_offline, without_none
 from dashboard.state.models import key_state, price_words, title_of
 from dashboard.text import escape_markdown
-from engine.lm.choice import ModelChoice, is_offline
-from engine.signature.grammar import without_none
 
 Kind = Literal["flag", "whole", "number", "choice", "text"]
 KINDS: dict[object, Kind] = {bool: "flag", int: "whole", float: "number", str: "text"}
 UNSET = "Automatic"
 
 
-class Entry(NamedTuple):
+class OptionEntry(NamedTuple):
     """One option as a form shows it. `low` and `high` are its limits, `optional` says that it may stay unset."""
 
     name: str
@@ -41,7 +40,7 @@ class Entry(NamedTuple):
 
 def entries(
     model: type[BaseModel], choices: Mapping[str, Sequence[object]] | None = None
-) -> tuple[Entry, ...]:
+) -> tuple[OptionEntry, ...]:
     """Return the options of a model as form entries; `choices` gives a field's values where the model cannot.
 
     >>> from pydantic import Field
@@ -101,7 +100,7 @@ def problems(model: type[BaseModel], values: Mapping[str, object]) -> list[str]:
     return []
 
 
-def _entry(name: str, field: FieldInfo, given: Sequence[object] | None) -> Entry | None:
+def _entry(name: str, field: FieldInfo, given: Sequence[object] | None) -> OptionEntry | None:
     annotation, optional = without_none(field.annotation)
     default = field.get_default(call_default_factory=True)
     options: tuple[object, ...] = ()
@@ -118,10 +117,12 @@ def _entry(name: str, field: FieldInfo, given: Sequence[object] | None) -> Entry
     extra = field.json_schema_extra
     multiline = isinstance(extra, dict) and bool(extra.get("multiline"))
     title = field.title or _label(name)
-    return Entry(name, title, field.description or "", kind, default, optional, options, low, high, multiline)
+    return OptionEntry(
+        name, title, field.description or "", kind, default, optional, options, low, high, multiline
+    )
 
 
-def _widget(entry: Entry, value: Any, key: str) -> Any:
+def _widget(entry: OptionEntry, value: Any, key: str) -> Any:
     common: dict[str, Any] = {"key": key, "help": entry.help or None}
     if entry.kind == "flag":
         return st.toggle(entry.label, bool(value), **common)

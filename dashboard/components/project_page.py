@@ -10,12 +10,10 @@ from typing import NamedTuple
 import streamlit as st
 
 from dashboard.components import ui
+from dashboard.services import NO_CHANGE, NotFoundError, ProjectDraft, ProjectRow
 from dashboard.state import reading
+from dashboard.state.session import PROJECT
 from dashboard.state.writing import read_only
-from engine.errors import NotFoundError
-from engine.runs.spec import ProjectDraft
-from engine.store.access import NO_CHANGE
-from engine.store.rows import ProjectRow
 
 
 def sample_values(texts: Iterable[str]) -> None:
@@ -26,12 +24,12 @@ def sample_values(texts: Iterable[str]) -> None:
 
 def share_bar(parts: Iterable[tuple[str, int]]) -> None:
     """Show parts of a whole as one bar; each part is (name, size) of train, validation or test."""
-    found = list(parts)
-    total = sum(size for _, size in found) or 1
+    sized_parts = list(parts)
+    total = sum(size for _, size in sized_parts) or 1
     cells = "".join(
-        f'<i class="tb-{name}" style="width:{100 * size / total:.2f}%"></i>' for name, size in found
+        f'<i class="tb-{name}" style="width:{100 * size / total:.2f}%"></i>' for name, size in sized_parts
     )
-    words = ", ".join(f"{name} {size}" for name, size in found)
+    words = ", ".join(f"{name} {size}" for name, size in sized_parts)
     st.html(f'<div class="tb-bar" role="img" aria-label="{escape(words)}">{cells}</div>')
 
 
@@ -45,7 +43,7 @@ def step_chips(steps: Iterable[tuple[str, str]]) -> None:
     st.html(f'<div class="tb-steps">{"".join(cells)}</div>')
 
 
-class Current(NamedTuple):
+class ProjectPage(NamedTuple):
     """The project a page shows, and its draft as stored."""
 
     project: ProjectRow
@@ -62,30 +60,28 @@ class Current(NamedTuple):
         return [f.name for f in self.draft.pipeline.outputs] if self.draft.pipeline else []
 
 
-def current() -> Current | None:
+def current() -> ProjectPage | None:
     """Return the page's project and write it into the address; None when there is no project at all."""
-    found = reading.projects()
-    by_id = {p.id: p for p in found}
+    projects = reading.projects()
+    by_id = {p.id: p for p in projects}
     asked, run_id = (st.query_params.get(name, "") for name in ("project", "run"))
     wanted = [asked]
     if run_id and not asked:
         with suppress(NotFoundError):
             wanted.append(reading.run(run_id).project_id)
-    wanted.append(st.session_state.get("project", ""))
-    chosen = next((by_id[i] for i in wanted if i in by_id), found[0] if found else None)
+    wanted.append(PROJECT.get())
+    chosen = next((by_id[i] for i in wanted if i in by_id), projects[0] if projects else None)
     if chosen is None:
         return None
-    st.session_state["project"] = chosen.id
+    PROJECT.set(chosen.id)
     if st.query_params.get("project") != chosen.id:
         st.query_params["project"] = chosen.id
-    return Current(chosen, reading.draft_of(chosen))
+    return ProjectPage(chosen, reading.draft_of(chosen))
 
 
 def open_page(name: str, **changes: str) -> None:
     """Open another page of the same project."""
-    st.switch_page(
-        ui.page_path(name), query_params={"project": st.session_state.get("project", ""), **changes}
-    )
+    st.switch_page(ui.page_path(name), query_params={"project": PROJECT.get(), **changes})
 
 
 def tune_link() -> None:

@@ -8,10 +8,9 @@ from html import escape
 import streamlit as st
 
 from dashboard.components import ui
+from dashboard.services import Difference, ModelCall, Segment, counted, difference, percent, price, short
 from dashboard.state.messages import text_of
 from dashboard.text import escape_markdown
-from engine.basics.text import Difference, Segment, counted, difference, percent, price, short
-from engine.runs.child.playground import ModelCall
 
 TALL = 520
 """Pixels of a box of messages, which scrolls."""
@@ -72,12 +71,12 @@ def calls_view(calls: Sequence[ModelCall]) -> None:
 
 def prompt_diff(before: str, after: str, *, split: bool = True) -> None:
     """Show what changed between two texts."""
-    found = difference(before, after)
-    if not found.added and not found.removed:
+    changes = difference(before, after)
+    if not changes.added and not changes.removed:
         st.caption("The same text, word for word.")
     else:
-        st.caption(f"{counted(found.added, 'word')} added, {counted(found.removed, 'word')} removed")
-    _diff_box(_split(found) if split else _unified(found), "diff split" if split else "diff")
+        st.caption(f"{counted(changes.added, 'word')} added, {counted(changes.removed, 'word')} removed")
+    _diff_box(_split(changes) if split else _unified(changes), "diff split" if split else "diff")
 
 
 def prompt_text(text: str) -> None:

@@ -9,16 +9,12 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.project_page import open_page
+from dashboard.services import VERDICT_TITLES, AnyVerdict, EngineError, ProjectDraft, RunRow, signed
 from dashboard.state import models, more_scores, reading
 from dashboard.state.editing import drafts
+from dashboard.state.session import SHOWN_RUN
 from dashboard.state.writing import read_only
 from dashboard.text import distinct
-from engine.basics.text import signed
-from engine.errors import EngineError
-from engine.export.hero import VERDICTS
-from engine.runs.spec import ProjectDraft
-from engine.search.result import AnyVerdict
-from engine.store.rows import RunRow
 
 STATES: dict[str, tuple[str, str, str]] = {
     "queued": ("Waiting", "gray", ":material/hourglass_empty:"),
@@ -58,13 +54,10 @@ def state_badge(run: RunRow) -> None:
     st.badge(word, color=colour, icon=icon)  # type: ignore[arg-type]  # the table above holds only valid colours
 
 
-SHOWN_RUN = "shown_run"
-
-
 def shown_run(project_id: str) -> RunRow | None:
     """Return the run in the address, else the one shown last, else the project's newest; None when there is none."""
     runs = reading.runs(project_id)
-    wanted = (st.query_params.get("run"), st.session_state.get(SHOWN_RUN))
+    wanted = (st.query_params.get("run"), SHOWN_RUN.get())
     return next((run for i in wanted for run in runs if run.id == i), runs[0] if runs else None)
 
 
@@ -72,7 +65,7 @@ def current_run() -> RunRow | None:
     """Return the run to show and write it into the address; None when there is none."""
     run = shown_run(st.query_params.get("project", ""))
     if run is not None:
-        st.session_state[SHOWN_RUN] = run.id
+        SHOWN_RUN.set(run.id)
         if st.query_params.get("run") != run.id:
             st.query_params["run"] = run.id
     return run
@@ -112,7 +105,7 @@ def run_picker(run_id: str) -> bool:
     if len(every) < 2:
         return False
     runs = {r.id: r for at, r in enumerate(every) if at < MOST_PICKED or r.id == run_id}
-    picked = ui.pick(
+    picked = ui.select(
         "Run",
         distinct({i: _name(r) for i, r in runs.items()}),
         run_id,
@@ -164,7 +157,7 @@ _LOOKS = {
 
 def verdict_card(verdict: AnyVerdict) -> None:
     """Show the verdict's sentence in its colour."""
-    box, icon = _LOOKS[VERDICTS[verdict.kind][1]]
+    box, icon = _LOOKS[VERDICT_TITLES[verdict.kind][1]]
     with st.container(key="verdict"):
         box(verdict.sentence, icon=icon)
 

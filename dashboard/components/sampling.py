@@ -5,20 +5,18 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.project_page import Current
+from dashboard.components.project_page import ProjectPage
 from dashboard.components.tab_conflict import guarded
+from dashboard.services import EngineError, ProjectDraft, price
 from dashboard.state.editing import examples
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
-from engine.basics.text import price
-from engine.errors import EngineError
-from engine.runs.spec import ProjectDraft
 
 
-def sample_offer(now: Current) -> None:
+def sample_offer(page: ProjectPage) -> None:
     """Offer a sample where there are more rows than a search needs, or say which one is used; nothing for fewer rows."""
-    rows = examples.rows_to_use(now.draft)
-    sample = now.draft.split.sample
+    rows = examples.rows_to_use(page.draft)
+    sample = page.draft.split.sample
     if sample is None and rows < examples.MANY_ROWS:
         return
     with ui.card("sample_card"):
@@ -29,13 +27,13 @@ def sample_offer(now: Current) -> None:
             )
             if not read_only():
                 ui.button(
-                    f"Use all {rows:,} rows", "sample_none", on_click=ui.callback(_set_sample, now.id, None)
+                    f"Use all {rows:,} rows", "sample_none", on_click=ui.callback(_set_sample, page.id, None)
                 )
             return
         try:
             small, whole = (
-                examples.plan_price(now.draft, examples.SAMPLE),
-                examples.plan_price(now.draft, None),
+                examples.plan_price(page.draft, examples.SAMPLE),
+                examples.plan_price(page.draft, None),
             )
         except EngineError:
             return
@@ -50,7 +48,7 @@ def sample_offer(now: Current) -> None:
                 f"Use a sample of {examples.SAMPLE}",
                 "sample_some",
                 type="primary",
-                on_click=ui.callback(_set_sample, now.id, examples.SAMPLE),
+                on_click=ui.callback(_set_sample, page.id, examples.SAMPLE),
             )
 
 

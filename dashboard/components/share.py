@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping
 import streamlit as st
 
 from dashboard.components import ui
+from dashboard.services import OWNER_ONLY, LinkRow, MemberRow, ProjectRow, Role
 from dashboard.serving.shared import shared
 from dashboard.state import users
 from dashboard.state.writing import writing
 from dashboard.text import escape_markdown
-from engine.store.access import OWNER_ONLY
-from engine.store.rows import LinkRow, MemberRow, ProjectRow, Role
 
 TITLES: dict[Role, str] = {"viewer": "Viewer", "editor": "Editor", "owner": "Owner"}
 ABOUT = (
@@ -55,7 +54,7 @@ def _member(project_id: str, member: MemberRow, why_not: str) -> None:
     key = f"member_{project_id}_{member.user}"
     with ui.row(f"{key}_row", wrap=False):
         st.text(member.user, width="stretch")
-        ui.pick(
+        ui.select(
             f"Role of {member.user}",
             TITLES,
             member.role,
@@ -85,7 +84,7 @@ def _add(project_id: str, there: set[str]) -> None:
             accept_new_options=True,
         )
         roles = {role: title for role, title in TITLES.items() if role != "owner"}
-        role = ui.pick("As", roles, key="share_role", width=130)
+        role = ui.select("As", roles, key="share_role", width=130)
         ui.button(
             "Add",
             "share_go",

@@ -10,18 +10,17 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dashboard.components import ui
-from dashboard.components.project_page import Current, open_page
+from dashboard.components.project_page import ProjectPage, open_page
 from dashboard.components.tables import data_table
+from dashboard.services import LARGE_TABLE, LARGEST_FILE, counted, release_memory
 from dashboard.state.editing import drafts
+from dashboard.state.session import BOX_EMPTIED
 from dashboard.text import escape_markdown
-from engine.basics.text import counted
-from engine.dataset.memory import LARGE, release_memory
-from engine.dataset.reading import LARGEST_FILE
 
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-    from engine.pipeline.importers.attachments import GivenFile
+    from dashboard.services import GivenFile
 
 KINDS = (
     "Tables (CSV, Excel, JSON, Parquet), logs of model calls, documents or a zip of them, prompts, DSPy programs, "
@@ -47,17 +46,17 @@ def import_box(key: str, words: BoxWords, use: Use, more: Callable[[], object] =
     What was used leaves the box, and so does a single file that cannot be used; more than that stays, with the reason below
     the box. `more` draws next to the button.
     """
-    taken = int(st.session_state.get(f"{key}_taken", 0))
+    emptied = BOX_EMPTIED.get(key)
     text_side, file_side = st.columns([3, 2], gap="medium")
     with text_side:
-        text = st.text_area(words.title, key=f"{key}_text_{taken}", height=126, placeholder=words.hint)
+        text = st.text_area(words.title, key=f"{key}_text_{emptied}", height=126, placeholder=words.hint)
     with file_side:
         folder = st.session_state.get(f"{key}_folder", False)
         files = st.file_uploader(
             "A folder" if folder else "Files",
             accept_multiple_files="directory" if folder else True,
             max_upload_size=LARGEST_FILE // 1_000_000,
-            key=f"{key}_files_{folder}_{taken}",
+            key=f"{key}_files_{folder}_{emptied}",
             help=KINDS,
         )
         st.checkbox("A whole folder", key=f"{key}_folder")
@@ -71,15 +70,15 @@ def import_box(key: str, words: BoxWords, use: Use, more: Callable[[], object] =
 
 
 def _used(key: str, use: Use, text: str, files: Sequence[UploadedFile]) -> str:
-    from engine.pipeline.importers.attachments import GivenFile
+    from dashboard.services import GivenFile
 
     done = ""
     with ui.problem_kept(f"{key}_problem"), st.spinner("Reading"):
         done = use(text, [GivenFile(f.name, f.getvalue()) for f in files])
-    if sum(f.size for f in files) > LARGE:
+    if sum(f.size for f in files) > LARGE_TABLE:
         release_memory()
     if done or (len(files) == 1 and not text.strip()):
-        st.session_state[f"{key}_taken"] = int(st.session_state.get(f"{key}_taken", 0)) + 1
+        BOX_EMPTIED.add_one(key)
         drop_uploads(files)
         if not done:
             st.rerun()  # the file that was given up is still drawn
@@ -130,15 +129,15 @@ def _start_empty() -> None:
 MOST_SHOWN = 200
 
 
-def import_report(now: Current) -> None:
+def import_report(page: ProjectPage) -> None:
     """List what could not be used of the documents taken last, and what is worth knowing of their fields."""
+    from dashboard.services import THE_RECORD
     from dashboard.state.editing import records
-    from engine.runs.drafting import THE_RECORD
 
-    found = records.problems_of(now.id)
-    if not found:
+    problems = records.problems_of(page.id)
+    if not problems:
         return
-    files = {p.file for p in found if p.file != THE_RECORD}
+    files = {p.file for p in problems if p.file != THE_RECORD}
     title = f"{counted(len(files), 'file has', 'files have')} a problem" if files else "About the record"
     with ui.card("import_problems"):
         with ui.row("import_problems_head", side="distribute"):
@@ -153,12 +152,12 @@ def import_report(now: Current) -> None:
                 "import_close",
                 icon="close",
                 type="tertiary",
-                on_click=ui.callback(records.forget, now.id),
+                on_click=ui.callback(records.forget, page.id),
             )
-        for p in found:
+        for p in problems:
             if p.file == THE_RECORD:
                 st.caption(escape_markdown(p.sentence))
-        lines = [{"File": p.file, "Why": p.sentence} for p in found[:MOST_SHOWN] if p.file != THE_RECORD]
+        lines = [{"File": p.file, "Why": p.sentence} for p in problems[:MOST_SHOWN] if p.file != THE_RECORD]
         if not lines:
             return
         data_table(

@@ -11,9 +11,10 @@ from collections.abc import Callable
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.project_page import Current
+from dashboard.components.project_page import ProjectPage
 from dashboard.state import reading
 from dashboard.state.editing.drafts import Change, ChangedElsewhereError, Part, edit_seen, state_of
+from dashboard.state.session import FIELDS_REVISION, SEEN_STATE, SHOWN_PART, WAITING_EDIT
 
 Edit = Callable[[str], object]
 """Saves an edit; it gets the state of the part as this tab last showed it ("": whatever is stored)."""
@@ -35,50 +36,50 @@ def guarded_edit(project_id: str, edit: Edit, part: Part) -> bool:
     Raises an EngineError that the edit raises.
     """
     try:
-        edit(str(st.session_state.get(_seen(project_id, part), "")))
+        edit(SEEN_STATE.get(part, project_id) or "")
     except ChangedElsewhereError:
-        st.session_state[_waiting(project_id, part)] = edit
+        WAITING_EDIT.set(edit, part, project_id)
         return False
-    st.session_state[_seen(project_id, part)] = state_of(reading.draft(project_id), part)
+    SEEN_STATE.set(state_of(reading.draft(project_id), part), part, project_id)
     return True
 
 
-def watch(now: Current, part: Part) -> bool:
+def watch(page: ProjectPage, part: Part) -> bool:
     """Return whether another tab changed the part; let the user choose where both tabs changed it."""
-    state = state_of(now.draft, part)
-    waiting = _waiting(now.id, part) in st.session_state
+    state = state_of(page.draft, part)
+    waiting = WAITING_EDIT.get(part, page.id) is not None
     # From another page this tab may have changed the part itself.
-    stayed = st.session_state.get("part_shown") == part
-    st.session_state["part_shown"] = part
-    before = st.session_state.get(_seen(now.id, part)) if stayed else None
-    st.session_state[_seen(now.id, part)] = state
+    stayed = SHOWN_PART.get() == part
+    SHOWN_PART.set(part)
+    before = SEEN_STATE.get(part, page.id) if stayed else None
+    SEEN_STATE.set(state, part, page.id)
     changed = before is not None and before != state
     if changed:
-        renew(now.id)
+        renew(page.id)
         if not waiting:
             st.toast(
                 f"The {part} changed in another tab; this page shows what is stored now.",
                 icon=":material/sync:",
             )
     if waiting:
-        _choice(now.id, part)
+        _choice(page.id, part)
     return changed
 
 
 def renew(project_id: str) -> None:
     """Give the widgets new keys: they keep what was typed under their key, and should show what is stored."""
-    st.session_state[f"fields_revision_{project_id}"] = revision(project_id) + 1
+    FIELDS_REVISION.add_one(project_id)
 
 
 def widget_key(name: str, project_id: str) -> str:
     """Return the key of a project's widget: another one after each `renew`, so that it shows what is stored."""
-    number = revision(project_id)
+    number = FIELDS_REVISION.get(project_id)
     return f"{name}_{project_id}_r{number}" if number else f"{name}_{project_id}"
 
 
 def revision(project_id: str) -> int:
     """Return the values in the keys of a project's widgets."""
-    return int(st.session_state.get(f"fields_revision_{project_id}", 0))
+    return FIELDS_REVISION.get(project_id)
 
 
 def _choice(project_id: str, part: Part) -> None:
@@ -106,21 +107,13 @@ def _choice(project_id: str, part: Part) -> None:
 
 def _settle(project_id: str, part: Part, again: bool) -> None:
     """Forget this tab's change that waits, or make it again on what is stored now."""
-    edit = st.session_state.pop(_waiting(project_id, part), None)
+    edit = WAITING_EDIT.pop(part, project_id)
     renew(project_id)
     if again and edit is not None:
         edit("")
-        st.session_state[_seen(project_id, part)] = state_of(reading.draft(project_id), part)
+        SEEN_STATE.set(state_of(reading.draft(project_id), part), part, project_id)
 
 
 def forget_seen(project_id: str) -> None:
     """Take the examples stored now for what this tab shows: it has changed them itself."""
-    st.session_state.pop(_seen(project_id, "examples"), None)
-
-
-def _seen(project_id: str, part: Part) -> str:
-    return f"seen_{part}_{project_id}"
-
-
-def _waiting(project_id: str, part: Part) -> str:
-    return f"waiting_{part}_{project_id}"
+    SEEN_STATE.pop("examples", project_id)

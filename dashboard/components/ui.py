@@ -10,10 +10,10 @@ from typing import Any, Literal, ParamSpec, TypeVar
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from dashboard.services import EngineError
 from dashboard.state.users import acting_later, project_of_page
 from dashboard.state.writing import note, read_only
 from dashboard.text import escape_markdown
-from engine.errors import EngineError
 
 STATIC = Path(__file__).parents[1] / "static"
 Gap = Literal["xxsmall", "xsmall", "small", "medium"]
@@ -216,7 +216,7 @@ def icon_button(icon: str, title: str, key: str, *, on_click: Callable[[], None]
     )
 
 
-def press(label: str, why_not: str, *, icon: str = "", **options: Any) -> bool:
+def checked_button(label: str, why_not: str, *, icon: str = "", **options: Any) -> bool:
     """Draw a button that says, once pressed, what is still missing; True when it is pressed and nothing is.
 
     For what waits for a box to be filled: the browser hands a text over when its box is left, so a disabled
@@ -276,13 +276,13 @@ def confirmed(keep: str, go: str, key: str) -> bool:
         return st.button(go, key=f"{key}_yes", type="primary")
 
 
-def choose(label: str, options: Sequence[_Value], **more: Any) -> _Value:
+def segments(label: str, options: Sequence[_Value], **more: Any) -> _Value:
     """Let the user choose one of a few options, drawn side by side; the label is read out, not shown."""
     chosen: Any = st.segmented_control(label, options, required=True, label_visibility="collapsed", **more)
     return chosen  # type: ignore[no-any-return]  # one of the options
 
 
-def pick(label: str, names: Mapping[_Value, str], chosen: _Value | None = None, **more: Any) -> _Value:
+def select(label: str, names: Mapping[_Value, str], chosen: _Value | None = None, **more: Any) -> _Value:
     """Let the user pick from a list; `names` is value -> what it is called."""
     values = list(names)
     at = next((i for i, value in enumerate(values) if value == chosen), 0)

@@ -2,22 +2,138 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
 
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.project_page import Current, current, open_page
-from dashboard.components.runs import SHOWN_RUN, STATES, follow_ends, shown_run
+from dashboard.components.project_page import ProjectPage, current, open_page
+from dashboard.components.runs import STATES, follow_ends, shown_run
 from dashboard.components.share import share_button
+from dashboard.services import PipelineSpec, ProjectDraft, RunRow, Sample, content_hash, counted
 from dashboard.state import reading
 from dashboard.state.live.figures import spent
-from dashboard.state.wizard import SET_UP, Step, next_step, steps
+from dashboard.state.session import PROJECT, SHOWN_RUN
 from dashboard.state.writing import read_only
 from dashboard.text import distinct, escape_markdown
-from engine.basics.text import counted
-from engine.records import content_hash
-from engine.store.rows import RunRow
+
+KINDS: dict[str, str] = {
+    "choose": "Choose from a list",
+    "extract": "Read out a record",
+    "think": "Think and calculate",
+    "search": "Answer from a corpus",
+    "tools": "Use tools",
+    "steps": "Several steps",
+}
+
+
+def kinds_of(spec: PipelineSpec) -> tuple[str, ...]:
+    """Return which kinds of task a spec is, the most telling first.
+
+    >>> from engine.pipeline.importers.task import import_task
+    >>> kinds_of(PipelineSpec(steps=(import_task("mail -> team: Literal['a', 'b']").step,)))
+    ('choose',)
+    """
+    ways = {s.strategy for s in spec.steps}
+    kinds = []
+    if "retrieve" in ways:
+        kinds.append("search")
+    if ways & {"react", "tool"}:
+        kinds.append("tools")
+    if sum(s.strategy not in ("retrieve", "tool") for s in spec.steps) > 1:
+        kinds.append("steps")
+    if ways & {"chain_of_thought", "program_of_thought"}:
+        kinds.append("think")
+    if len(spec.outputs) > 2:
+        kinds.append("extract")
+    elif any(f.choices for f in spec.outputs) and not kinds:
+        kinds.append("choose")
+    return tuple(kinds) or ("extract",)
+
+
+def grouped(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
+    """Return the samples by their first kind, in the order of `KINDS`."""
+    found: dict[str, list[Sample]] = {kind: [] for kind in KINDS}
+    for sample in samples:
+        found[kinds_of(sample.pipeline)[0]].append(sample)
+    return {kind: some for kind, some in found.items() if some}
+
+
+State = Literal["complete", "attention", "blocked"]
+
+STEPS: tuple[tuple[str, str], ...] = (
+    ("task", "Task"),
+    ("examples", "Examples"),
+    ("metric", "Metric"),
+    ("tune", "Tune"),
+    ("run", "Run"),
+    ("results", "Results"),
+    ("export", "Export"),
+)
+READY = "Everything is ready: start a run on the Tune page."
+GOING_ON = "A run is going on."
+SET_UP = ("task", "examples", "metric", "tune")
+
+
+class Step(NamedTuple):
+    """One step: its state, and one sentence on what is to be done or was done."""
+
+    name: str
+    title: str
+    state: State
+    sentence: str
+
+
+def steps(draft: ProjectDraft, runs: Sequence[RunRow]) -> tuple[Step, ...]:
+    """Return the steps of a project. `runs` are its runs, the newest first."""
+    problems = draft.problems()
+    found: list[Step] = []
+    for name, title in STEPS[:4]:
+        sentences = [p.sentence for p in problems if p.step == name]
+        if name == "examples" and not sentences and found[0].state != "complete":
+            sentences = ["Make the task from these columns, or describe it on the Task page."]
+        before = next((s for s in found if s.state != "complete"), None)
+        if not sentences:
+            found.append(Step(name, title, "complete", "Done."))
+        elif before is not None and name != "examples":
+            found.append(Step(name, title, "blocked", f"First finish {before.title}: {before.sentence}"))
+        else:
+            found.append(Step(name, title, "attention", sentences[0]))
+    return (*found, *_after(found, runs))
+
+
+def _after(set_up: Sequence[Step], runs: Sequence[RunRow]) -> tuple[Step, Step, Step]:
+    open_step = next((s for s in set_up if s.state != "complete"), None)
+    newest = runs[0] if runs else None
+    done = next((r for r in runs if r.result), None)
+    if newest is not None and newest.state in ("lost", "failed"):
+        run = Step("run", "Run", "attention", newest.message or "The last run ended early.")
+    elif newest is not None and not newest.is_over:
+        run = Step("run", "Run", "attention", GOING_ON)
+    elif newest is not None:
+        run = Step("run", "Run", "complete", "The last run has ended.")
+    elif open_step is not None:
+        run = Step("run", "Run", "blocked", f"First finish {open_step.title}: {open_step.sentence}")
+    else:
+        run = Step("run", "Run", "attention", READY)
+    if done is None:
+        later = "Results appear here when a run has ended."
+        return run, Step("results", "Results", "blocked", later), Step("export", "Export", "blocked", later)
+    return (
+        run,
+        Step("results", "Results", "complete", "Read the verdict and compare the prompts."),
+        Step("export", "Export", "complete", "The best program is ready to take away."),
+    )
+
+
+def next_step(found: Sequence[Step], here: str) -> Step | None:
+    """Return the page after this one; None on the last page, and on one of the set-up that is not done."""
+    at = [s.name for s in found].index(here)
+    if here == "export" or (here in SET_UP and found[at].state != "complete"):
+        return None
+    return found[at + 1]
+
 
 PURPOSE = {
     "task": ("What should the model do?", "Say what goes in, what comes out, and how to decide."),
@@ -38,30 +154,30 @@ MARKS = {
 }
 
 
-def wizard_header(here: str, words: tuple[str, str] | None = None) -> Current | None:
+def wizard_header(here: str, words: tuple[str, str] | None = None) -> ProjectPage | None:
     """Draw the head of a step's page; return the project, or None (with a way out drawn) without one.
 
     `words` are another title and purpose than the page's own.
     """
     ui.page_style()
-    now = current()
-    if now is None:
+    page = current()
+    if page is None:
         no_project()
         return None
-    runs = reading.runs(now.id)
-    project_bar(now, runs, live=here == "run")
-    found = steps(now.draft, runs)
-    step_bar(found, here, now.id)
+    runs = reading.runs(page.id)
+    project_bar(page, runs, live=here == "run")
+    project_steps = steps(page.draft, runs)
+    step_bar(project_steps, here, page.id)
     title, purpose = words or PURPOSE[here]
     with ui.row("page_head", "bottom"):
         with st.container(gap="xxsmall", key="page_title"):
             st.title(title, anchor=False)
             st.caption(purpose)
-        _next_button(found, here)
-    step = next(s for s in found if s.name == here)
+        _next_button(project_steps, here)
+    step = next(s for s in project_steps if s.name == here)
     if here in SET_UP and step.state != "complete" and (here, step.state) != ("tune", "blocked"):
         st.markdown(ui.mark("pending", step.sentence))
-    return now
+    return page
 
 
 def step_bar(found: tuple[Step, ...], here: str, project_id: str) -> None:
@@ -102,7 +218,7 @@ def _next_button(found: tuple[Step, ...], here: str) -> None:
         open_page(after.name)  # the session knows the run that is shown
 
 
-def project_bar(now: Current, runs: Sequence[RunRow], *, live: bool = False) -> None:
+def project_bar(page: ProjectPage, runs: Sequence[RunRow], *, live: bool = False) -> None:
     """Show the project, with the way to the others, the state of the run shown last, and what its runs have cost.
 
     `live`: the page itself follows the run that is shown.
@@ -111,24 +227,24 @@ def project_bar(now: Current, runs: Sequence[RunRow], *, live: bool = False) -> 
     takes over a name that another one had is not opened in its place.
     """
     found, followed = distinct({p.id: p.name for p in reading.projects()}), ""
-    key = f"project_switch_{now.id}_{content_hash(found)}"
+    key = f"project_switch_{page.id}_{content_hash(found)}"
     with ui.row("project_bar"):
         save = ui.saved(key, _switch)
-        ui.pick("Project", found, now.id, label_visibility="collapsed", width=300, **save)
-        if run := shown_run(now.id):
+        ui.select("Project", found, page.id, label_visibility="collapsed", width=300, **save)
+        if run := shown_run(page.id):
             followed = run.id if live else ""
             # One word while it goes on: the head is not drawn again each time that the state changes.
             going = ("Under way", "blue", ":material/play_circle:")
             word, colour, icon = going if run.goes_on else STATES[run.state]
-            ui.link("run", f":{colour}[{word}]", icon, project=now.id, run=run.id)
+            ui.link("run", f":{colour}[{word}]", icon, project=page.id, run=run.id)
             st.caption(f"{counted(len(runs), 'run')} · {spent(runs)}", width="content")
-        share_button(now.project)
+        share_button(page.project)
     follow_ends(r for r in reading.runs() if r.id != followed)
 
 
 def _switch(chosen: str) -> None:
-    st.session_state["project"] = chosen
-    st.session_state.pop(SHOWN_RUN, None)
+    PROJECT.set(chosen)
+    SHOWN_RUN.pop()
     st.query_params.from_dict({"project": chosen})
 
 

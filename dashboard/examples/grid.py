@@ -9,18 +9,18 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.glossary import explain
-from dashboard.components.project_page import Current
+from dashboard.components.project_page import ProjectPage
 from dashboard.components.tab_conflict import forget_seen, guarded_edit, renew, revision
 from dashboard.components.tables import row_column
+from dashboard.services import ProjectDraft, counted
 from dashboard.state import reading
 from dashboard.state.editing import examples
+from dashboard.state.session import GRID_CHANGED, GRID_ROWS, NEXT_TAB
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
-from engine.basics.text import counted
-from engine.runs.spec import ProjectDraft
 
 if TYPE_CHECKING:
-    from engine.dataset import Dataset
+    from dashboard.services import Dataset
 
 
 Edit = Callable[["Dataset", str], object]
@@ -47,13 +47,13 @@ def save_rows(project_id: str, change: Edit) -> bool:
 
 def show_rows(project_id: str, rows: Sequence[int]) -> None:
     """Show these rows in the grid."""
-    st.session_state[f"grid_rows_{project_id}"] = tuple(rows)
+    GRID_ROWS.set(tuple(rows), project_id)
     open_tab("Rows")
 
 
 def open_tab(name: str) -> None:
     """Open a tab of the rows at the next drawing of the page: its widget may be drawn already."""
-    st.session_state["example_tab_next"] = name
+    NEXT_TAB.set(name)
 
 
 def problem_key(project_id: str) -> str:
@@ -63,12 +63,12 @@ def problem_key(project_id: str) -> str:
 
 def forget_rows(project_id: str) -> None:
     """Show all rows in the grid again."""
-    st.session_state.pop(f"grid_rows_{project_id}", None)
+    GRID_ROWS.pop(project_id)
 
 
-def undo_button(now: Current) -> None:
+def undo_button(page: ProjectPage) -> None:
     """Offer to take the latest edit of the rows back, once there is one."""
-    history = reading.setting(examples.key_of(now.id), [])
+    history = reading.setting(examples.key_of(page.id), [])
     if read_only() or not history:
         return
     ui.button(
@@ -76,7 +76,7 @@ def undo_button(now: Current) -> None:
         "undo_examples",
         icon="undo",
         help=f"Take back: {escape_markdown(str(history[-1]['what']), 120)}",
-        on_click=ui.callback(_undo, now.id),
+        on_click=ui.callback(_undo, page.id),
     )
 
 
@@ -151,28 +151,30 @@ SHOW = {"all": "All rows", "out": "Left out", "made": "Written by a model", "som
 
 
 @st.fragment
-def example_grid(now: Current) -> None:
+def example_grid(page: ProjectPage) -> None:
     """Show the rows of a project's table to edit."""
-    draft = next((reading.draft_of(p) for p in reading.projects(archived=True) if p.id == now.id), now.draft)
+    draft = next(
+        (reading.draft_of(p) for p in reading.projects(archived=True) if p.id == page.id), page.draft
+    )
     if draft.dataset is None:
         return
     table = reading.dataset(draft.dataset)
-    rows = _chosen(now.id, draft, table)
+    rows = _chosen(page.id, draft, table)
     pages = max(1, -(-len(rows) // PAGE))
     at = 1
     if pages > 1:
         with ui.row("grid_pages"):
-            at = st.pagination(pages, key=f"row_page_{now.id}_{pages}")
+            at = st.pagination(pages, key=f"row_page_{page.id}_{pages}")
             first, last = (at - 1) * PAGE + 1, min(at * PAGE, len(rows))
             st.caption(f"{first:,} to {last:,} of {counted(len(rows), 'row')}", width="content")
     shown = rows[(at - 1) * PAGE : at * PAGE]
     if not shown:
         st.caption("No such rows.")
         return
-    long = _editor(now.id, draft, table, shown, at)
-    _long_cells(now.id, long, {row: table.row_number(row) for row, _ in long})
-    ui.problem_line(problem_key(now.id))
-    if st.session_state.pop(f"grid_changed_{now.id}", False) and len(table) <= SMALL:
+    long = _editor(page.id, draft, table, shown, at)
+    _long_cells(page.id, long, {row: table.row_number(row) for row, _ in long})
+    ui.problem_line(problem_key(page.id))
+    if GRID_CHANGED.pop(page.id) and len(table) <= SMALL:
         st.rerun()
     st.caption(
         "Double-click a cell to change it. Untick *Use* to leave a row out, and say why. Every change is saved, and can be undone above."
@@ -181,7 +183,7 @@ def example_grid(now: Current) -> None:
 
 def _chosen(project_id: str, draft: ProjectDraft, table: Dataset) -> Sequence[int]:
     """Return the rows that the choices above the grid let through."""
-    some = st.session_state.get(f"grid_rows_{project_id}", ())
+    some = GRID_ROWS.get(project_id)
     size = len(table)
     shows: dict[str, Sequence[int]] = {
         "all": range(size),
@@ -193,7 +195,7 @@ def _chosen(project_id: str, draft: ProjectDraft, table: Dataset) -> Sequence[in
     with ui.row("grid_choices", "bottom"):
         which = "all"
         if len(states) > 1:
-            which = ui.choose(
+            which = ui.segments(
                 "Show",
                 states,
                 default="some" if "some" in states else "all",
@@ -238,7 +240,7 @@ def _editor(
         for i, text in enumerate(part[c].tolist())
         if len(text) > LONGEST
     }
-    made = frozenset(draft.synthetic)
+    synthetic = frozenset(draft.synthetic)
     lines: dict[str, object] = {
         ROW: [table.row_number(r) for r in rows],
         USE: [r not in draft.excluded for r in rows],
@@ -250,8 +252,8 @@ def _editor(
             for i, text in enumerate(texts)
         ]
     lines[WHY] = [draft.excluded.get(r, "") for r in rows]
-    if made:
-        lines[BY] = ["a model" if r in made else "" for r in rows]
+    if synthetic:
+        lines[BY] = ["a model" if r in synthetic else "" for r in rows]
     st.data_editor(
         pd.DataFrame(lines),
         key=key,
@@ -259,7 +261,13 @@ def _editor(
         num_rows="fixed",
         height=min(38 + 35 * len(rows), 480),
         disabled=True if read_only() else [ROW, BY],
-        column_order=[ROW, USE, *in_sight_first(table.columns, draft.mapping), WHY, *([BY] if made else [])],
+        column_order=[
+            ROW,
+            USE,
+            *in_sight_first(table.columns, draft.mapping),
+            WHY,
+            *([BY] if synthetic else []),
+        ],
         column_config=_columns(table, draft),
         on_change=ui.callback(_edited, project_id, key, list(rows), long),
     )
@@ -346,11 +354,11 @@ def _save_table(
     if new:
         (row, column), *_ = new
         change = f"Change {column} in row {table.row_number(row)}"
-        edits.append(lambda now, seen: examples.change_rows(project_id, change, now, cells=new, seen=seen))
+        edits.append(lambda page, seen: examples.change_rows(project_id, change, page, cells=new, seen=seen))
     with ui.problem_kept(problem_key(project_id)):
         for edit in edits:
             edit_rows(project_id, edit)
     if problem_key(project_id) in st.session_state:
         renew(project_id)
     if edits:
-        st.session_state[f"grid_changed_{project_id}"] = True
+        GRID_CHANGED.set(True, project_id)

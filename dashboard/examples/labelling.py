@@ -2,74 +2,195 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.project_page import Current
-from dashboard.examples import label_order
+from dashboard.components.project_page import ProjectPage
 from dashboard.examples.grid import problem_key, save_rows
-from dashboard.state import playground
+from dashboard.services import (
+    COMMENT,
+    MOST_ROWS,
+    THUMBS,
+    Candidate,
+    DatasetError,
+    Doubt,
+    FieldSpec,
+    ModelChoice,
+    PipelineSpec,
+    ProjectDraft,
+    cell_text,
+    counted,
+    json_value,
+    label_order,
+    price,
+)
+from dashboard.state import candidates, playground, reading
 from dashboard.state.editing import examples
 from dashboard.state.messages import calls_a_row
 from dashboard.state.models import lacking, title_of
+from dashboard.state.session import LABEL_ANSWERS, LABEL_SKIPPED
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
-from engine.basics.text import counted, price
-from engine.dataset.logs import COMMENT
-from engine.pipeline.spec import FieldSpec
-from engine.runs.child.playground import MOST_ROWS
-from engine.runs.spec import ModelChoice
 
 if TYPE_CHECKING:
-    from engine.dataset import Dataset
+    from dashboard.services import Dataset
+
+
+LABELLED = "labelled"
+"""Column that says of a row that a person looked at its answer."""
+
+NOT_RIGHT = "left out while labelling"
+
+
+def labelled_field(draft: ProjectDraft, table: Dataset) -> FieldSpec | None:
+    """Return the answer that is labelled: the task's only one, where a column holds it and it is no record; else None."""
+    outputs = draft.pipeline.outputs if draft.pipeline else ()
+    if len(outputs) != 1 or outputs[0].fields or draft.mapping.get(outputs[0].name) not in table.columns:
+        return None
+    return outputs[0]
+
+
+def labelled_rows(table: Dataset) -> set[int]:
+    """Return the rows that were labelled."""
+    if LABELLED not in table.columns:
+        return set()
+    return {row for row, cell in enumerate(table.values(LABELLED)) if cell.strip()}
+
+
+def queue(project_id: str, draft: ProjectDraft, table: Dataset) -> list[Doubt]:
+    """Return the rows to label, the most doubtful first, those skipped last."""
+    field = labelled_field(draft, table)
+    if field is None:
+        return []
+    cells = table.values(draft.mapping[field.name])
+    thumbs = table.values(THUMBS) if THUMBS in table.columns else []
+    skipped = LABEL_SKIPPED.get(project_id)
+    doubts = label_order(
+        {row: cell for row, cell in enumerate(cells) if row not in draft.excluded},
+        thumbs=dict(enumerate(thumbs)),
+        others=answers_of(project_id),
+        labelled=labelled_rows(table),
+    )
+    return sorted(doubts, key=lambda doubt: skipped.index(doubt.row) + 1 if doubt.row in skipped else 0)
+
+
+def answers_of(project_id: str) -> Mapping[int, Collection[str]]:
+    """Return what prompts answered in this session, by row."""
+    return LABEL_ANSWERS.get(project_id)
+
+
+def best_prompts(project_id: str, draft: ProjectDraft) -> tuple[PipelineSpec, list[Candidate | None]]:
+    """Return the two best prompts of the last run with the task's fields, and its task; else the task as it is (None)."""
+    task = draft.pipeline or PipelineSpec()
+    for run in reading.runs(project_id):
+        spec = None
+        with suppress(ValueError):  # saved by another version
+            spec = reading.run_spec(run) if run.result else None
+        if spec is None or (spec.pipeline.inputs, spec.pipeline.outputs) != (task.inputs, task.outputs):
+            continue
+        entries = [c for c in candidates.index(run) if c.score is not None]
+        entries.sort(key=lambda c: (c.id == run.best, c.rows, c.score or 0.0), reverse=True)
+        with reading.open_store() as store:
+            top_two = [store.trials.candidate(run.id, c.id) for c in entries[:2]]
+        if top_two:
+            return spec.pipeline, [*top_two]
+    return task, [None]
+
+
+def ask(project_id: str, draft: ProjectDraft, rows: Sequence[int]) -> None:
+    """Answer rows with the best prompts and keep the answers. Raises EngineError."""
+    field = labelled_field(draft, reading.dataset(draft.dataset or ""))
+    if field is None:
+        raise DatasetError("The task has no single answer to label.")
+    inputs = reading.examples_at(draft, rows, labelled=False)
+    wanted = {row: json_value(dict(one)) for row, one in inputs.items()}
+    if not wanted:
+        raise DatasetError("None of these rows can be answered: their inputs do not fit the task.")
+    pipeline, prompts = best_prompts(project_id, draft)
+    asked = draft.model_copy(update={"pipeline": pipeline, "metric": None})
+    answers: dict[int, list[str]] = {}
+    for prompt in prompts:
+        for outcome in playground.answer_rows(asked, wanted, candidate=prompt):
+            if not outcome.error:
+                text = cell_text(json_value(outcome.prediction.get(field.name)))
+                answers.setdefault(outcome.row, []).append(text)
+    LABEL_ANSWERS.set({**answers_of(project_id), **answers}, project_id)
+
+
+def label(project_id: str, row: int, answer: str) -> None:
+    """Save a row's right answer, as an edit that can be undone. Raises DatasetError for a blank one."""
+    if not answer.strip():
+        raise DatasetError("A label needs an answer. Choose or write one, or leave the row out.")
+    draft = reading.draft(project_id)
+    table = reading.dataset(draft.dataset or "")
+    field = labelled_field(draft, table)
+    if field is None:
+        raise DatasetError("The task has no single answer to label.")
+    cells = {(row, draft.mapping[field.name]): answer, (row, LABELLED): "yes"}
+    what = f"Label row {table.row_number(row)}"
+    examples.change_rows(project_id, what, table, cells=cells, also={"columns": [LABELLED]})
+
+
+def leave_out(project_id: str, row: int) -> None:
+    """Leave a row out whose right answer cannot be said."""
+    examples.leave_out(project_id, "Leave out a row while labelling", {row: NOT_RIGHT})
+
+
+def skip(project_id: str, row: int) -> None:
+    """Put a row at the end for now."""
+    others = [one for one in LABEL_SKIPPED.get(project_id) if one != row]
+    LABEL_SKIPPED.set([*others, row], project_id)
+
 
 KEYS = 9
 """Allowed values that have a key: 1 to 9."""
 
 
-def label_tab(now: Current, table: Dataset) -> None:
+def label_tab(page: ProjectPage, table: Dataset) -> None:
     """Show the row whose answer is most in doubt, with a key for each thing that can be done with it."""
-    field = label_order.labelled_field(now.draft, table)
+    field = labelled_field(page.draft, table)
     if field is None:
         st.caption(
             "Rows are labelled here when the task has one answer that is a text or a value, and a column for it."
         )
         return
-    queue = label_order.queue(now.id, now.draft, table)
-    done = len(label_order.labelled_rows(table))
-    column = now.draft.mapping[field.name]
+    doubts = queue(page.id, page.draft, table)
+    done = len(labelled_rows(table))
+    column = page.draft.mapping[field.name]
     answers = table.values(column)
-    blank = sum(not answers[doubt.row].strip() for doubt in queue)
+    blank = sum(not answers[doubt.row].strip() for doubt in doubts)
     to_do = [f"{counted(blank, 'row')} to label"] if blank else []
-    to_do += [f"{counted(len(queue) - blank, 'answer')} to check"] if len(queue) > blank else []
+    to_do += [f"{counted(len(doubts) - blank, 'answer')} to check"] if len(doubts) > blank else []
     with ui.row("label_head", side="distribute"):
         st.markdown(f"**{', '.join(to_do) or 'Nothing to label'}**, {done:,} labelled", width="content")
-        _ask_prompt(now, [doubt.row for doubt in queue])
-    ui.problem_line(problem_key(now.id))
-    if not queue:
+        _ask_prompt(page, [doubt.row for doubt in doubts])
+    ui.problem_line(problem_key(page.id))
+    if not doubts:
         st.caption(
             ui.mark("check_circle", "Every row is labelled, or was settled by its user's thumbs-up.", "green")
         )
         return
-    row, reason = queue[0]
+    row, reason = doubts[0]
     (cells,) = table.rows(row, row + 1)
     with ui.card("label_card"):
         st.caption(f"Row {table.row_number(row)}. {reason}")
-        for one in now.draft.pipeline.inputs if now.draft.pipeline else ():
-            ui.named_text(one.name, cells.get(now.draft.mapping.get(one.name, ""), ""))
+        for one in page.draft.pipeline.inputs if page.draft.pipeline else ():
+            ui.named_text(one.name, cells.get(page.draft.mapping.get(one.name, ""), ""))
         comment = cells.get(COMMENT, "")
         if comment:
             st.caption(f"Its user wrote: {escape_markdown(comment, 400)}")
         ui.named_text(f"{field.name}, as it is now", answers[row] or "(blank)")
-        for said in sorted(set(label_order.answers_of(now.id).get(row, ()))):
+        for said in sorted(set(answers_of(page.id).get(row, ()))):
             ui.named_text("A prompt answers", said)
         if not read_only():
-            _actions(now, field, row, answers[row])
+            _actions(page, field, row, answers[row])
 
 
-def _actions(now: Current, field: FieldSpec, row: int, answer: str) -> None:
+def _actions(page: ProjectPage, field: FieldSpec, row: int, answer: str) -> None:
     with ui.row("label_actions", "bottom"):
         st.button(
             "Accept",
@@ -77,10 +198,10 @@ def _actions(now: Current, field: FieldSpec, row: int, answer: str) -> None:
             shortcut="a",
             type="primary",
             disabled=not answer.strip(),
-            on_click=ui.callback(_label, now.id, row, answer),
+            on_click=ui.callback(_label, page.id, row, answer),
         )
-        st.button("Skip", key="label_skip", shortcut="s", on_click=ui.callback(label_order.skip, now.id, row))
-        st.button("Leave out", key="label_out", shortcut="x", on_click=ui.callback(_leave_out, now.id, row))
+        st.button("Skip", key="label_skip", shortcut="s", on_click=ui.callback(skip, page.id, row))
+        st.button("Leave out", key="label_out", shortcut="x", on_click=ui.callback(_leave_out, page.id, row))
     if field.choices:
         with ui.row("label_values"):
             for at, value in enumerate(field.choices[:KEYS]):
@@ -88,7 +209,7 @@ def _actions(now: Current, field: FieldSpec, row: int, answer: str) -> None:
                     escape_markdown(value, 60),
                     key=f"label_value_{at}",
                     shortcut=str(at + 1),
-                    on_click=ui.callback(_label, now.id, row, value),
+                    on_click=ui.callback(_label, page.id, row, value),
                 )
         if len(field.choices) > KEYS:
             picked = st.selectbox(
@@ -99,41 +220,41 @@ def _actions(now: Current, field: FieldSpec, row: int, answer: str) -> None:
                 placeholder="Type to find it",
             )
             if picked is not None:
-                _label(now.id, row, picked)
+                _label(page.id, row, picked)
                 st.rerun()
     else:
-        key = f"label_text_{now.id}_{row}"
+        key = f"label_text_{page.id}_{row}"
         st.text_input(
             "The right answer (Enter saves it)",
             answer,
             key=key,
-            on_change=ui.with_value(key, _label, now.id, row),
+            on_change=ui.with_value(key, _label, page.id, row),
         )
 
 
 def _label(project_id: str, row: int, answer: str) -> None:
-    save_rows(project_id, lambda _table, _seen: label_order.label(project_id, row, answer))
+    save_rows(project_id, lambda _table, _seen: label(project_id, row, answer))
 
 
 def _leave_out(project_id: str, row: int) -> None:
-    save_rows(project_id, lambda _table, _seen: label_order.leave_out(project_id, row))
+    save_rows(project_id, lambda _table, _seen: leave_out(project_id, row))
 
 
-def _ask_prompt(now: Current, rows: list[int]) -> None:
+def _ask_prompt(page: ProjectPage, rows: list[int]) -> None:
     """Offer to answer the next rows with the best prompts, so that those where they disagree come first."""
-    known = label_order.answers_of(now.id)
+    known = answers_of(page.id)
     asked = [row for row in rows if row not in known][:MOST_ROWS]
     if not asked or read_only():
         return
-    model = now.draft.model or ModelChoice()
-    pipeline, prompts = label_order.best_prompts(now.id, now.draft)
-    calls = len(asked) * len(prompts) * calls_a_row(pipeline, adapter=now.draft.adapter)
-    why_not = playground.why_not(now.draft) or lacking([model])
-    cost = escape_markdown(price(examples.calls_price(now.draft, calls), "about "))
+    model = page.draft.model or ModelChoice()
+    pipeline, prompts = best_prompts(page.id, page.draft)
+    calls = len(asked) * len(prompts) * calls_a_row(pipeline, adapter=page.draft.adapter)
+    why_not = playground.why_not(page.draft) or lacking([model])
+    cost = escape_markdown(price(examples.calls_price(page.draft, calls), "about "))
     label = f"Find disagreements in the next {len(asked)} ({counted(calls, 'call')}, {cost})"
     which = "the two best prompts of the last run" if len(prompts) > 1 else "the prompt as it is"
     what = f"Asks {escape_markdown(title_of(model))} with {which}."
     if ui.button(label, "label_ask", why_not, icon="rule", help=what):
-        with ui.problem_kept(problem_key(now.id)), st.spinner("Asking the model"):
-            label_order.ask(now.id, now.draft, asked)
+        with ui.problem_kept(problem_key(page.id)), st.spinner("Asking the model"):
+            ask(page.id, page.draft, asked)
         st.rerun()

@@ -5,11 +5,11 @@ from dashboard.components.wizard import wizard_header
 from dashboard.examples.source import example_source
 from dashboard.examples.table import examples_of
 
-now = wizard_header("examples")
-if now is not None:
-    if now.draft.dataset is None:
+page = wizard_header("examples")
+if page is not None:
+    if page.draft.dataset is None:
         what = "Twenty rows are a start, a hundred are good. Each holds the inputs and the right answer."
         with ui.nothing_here("source_card", "Bring examples", what):
-            example_source(now)
+            example_source(page)
     else:
-        examples_of(now, now.draft.dataset)
+        examples_of(page, page.draft.dataset)

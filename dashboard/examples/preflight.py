@@ -8,24 +8,20 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.glossary import explain
-from dashboard.components.project_page import Current, share_bar
+from dashboard.components.project_page import ProjectPage, share_bar
 from dashboard.components.sampling import sample_offer
 from dashboard.components.tab_conflict import guarded
 from dashboard.components.tables import data_table, row_column
 from dashboard.examples.grid import save_rows, show_rows
+from dashboard.services import LOOKED_AT, PipelineSpec, ProjectDraft, SplitSpec, counted
 from dashboard.state import reading
 from dashboard.state.editing import examples
 from dashboard.state.editing.examples import findings_of, split_of
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
-from engine.basics.similarity import LOOKED_AT
-from engine.basics.text import counted
-from engine.pipeline.spec import PipelineSpec
-from engine.runs.spec import ProjectDraft, SplitSpec
 
 if TYPE_CHECKING:
-    from engine.dataset import Dataset
-    from engine.dataset.preflight import Finding, Fix
+    from dashboard.services import Dataset, Finding, Fix
 
 
 SHOWN = 200
@@ -44,37 +40,39 @@ ICONS = {
 }
 
 
-def preflight_card(now: Current) -> None:
+def preflight_card(page: ProjectPage) -> None:
     """Show what is doubtful in a project's rows."""
-    if now.draft.dataset is None:
+    if page.draft.dataset is None:
         return
-    found = findings_of(now.draft)
-    table = reading.dataset(now.draft.dataset)
+    findings = findings_of(page.draft)
+    table = reading.dataset(page.draft.dataset)
     with ui.card("preflight"):
         with ui.row("preflight_head"):
             st.markdown("**Before you spend anything**", help=explain("leak"), width="content")
-            if found:
-                rows = len({r for f in found for r in f.rows})
-                st.badge(f"{counted(len(found), 'thing')} to look at, {counted(rows, 'row')}", color="orange")
+            if findings:
+                rows = len({r for f in findings for r in f.rows})
+                st.badge(
+                    f"{counted(len(findings), 'thing')} to look at, {counted(rows, 'row')}", color="orange"
+                )
             else:
                 st.badge("Nothing doubtful", icon=":material/check:", color="green")
-        if not found:
+        if not findings:
             st.caption(
                 "No blanks, no rows that are there twice, no leaks into the final test, no answers that look odd."
             )
-        for finding in found:
-            _finding(now, table, finding)
+        for finding in findings:
+            _finding(page, table, finding)
         if len(table) > LOOKED_AT:
             st.caption(
                 f"For answers that look odd, at most {LOOKED_AT:,} of the {len(table):,} rows are looked at, evenly spread."
             )
 
 
-def _finding(now: Current, table: Dataset, finding: Finding) -> None:
+def _finding(page: ProjectPage, table: Dataset, finding: Finding) -> None:
     colour, icon = ICONS[finding.kind]
     with st.expander(
         f":{colour}[:material/{icon}:] **{escape_markdown(finding.title, 80)}** · {counted(len(finding.rows), 'row')}",
-        key=f"finding_{finding.kind}_{now.id}_{len(finding.rows)}",
+        key=f"finding_{finding.kind}_{page.id}_{len(finding.rows)}",
         on_change="rerun",
     ) as box:
         if not box.open:
@@ -86,7 +84,7 @@ def _finding(now: Current, table: Dataset, finding: Finding) -> None:
                     escape_markdown(fix.label, 80),
                     f"fix_{finding.kind}_{at}",
                     type="primary" if at == 0 else "secondary",
-                    on_click=ui.callback(_apply, now.id, finding, fix),
+                    on_click=ui.callback(_apply, page.id, finding, fix),
                     help=f"{'Leaves out' if fix.exclude else 'Changes'} {counted(fix.rows, 'row')}. It can be undone.",
                 )
             ui.button(
@@ -94,10 +92,10 @@ def _finding(now: Current, table: Dataset, finding: Finding) -> None:
                 f"show_{finding.kind}",
                 type="tertiary",
                 icon="table_rows",
-                on_click=ui.callback(show_rows, now.id, finding.rows),
+                on_click=ui.callback(show_rows, page.id, finding.rows),
             )
         data_table(
-            _lines(table, finding, now.draft.mapping),
+            _lines(table, finding, page.draft.mapping),
             f"finding_rows_{finding.kind}",
             {"Row": row_column()},
             most=6,
@@ -163,10 +161,10 @@ PARTS = (
 )
 
 
-def split_editor(now: Current) -> None:
+def split_editor(page: ProjectPage) -> None:
     """Show and change the split; the sizes shown are the real ones."""
-    shares = now.draft.split
-    sample_offer(now)
+    shares = page.draft.split
+    sample_offer(page)
     with ui.card(
         "split_card",
         "How the rows are divided",
@@ -181,21 +179,21 @@ def split_editor(now: Current) -> None:
             (round(100 * shares.train), round(100 * (shares.train + shares.validation))),
             step=5,
             format="%d %%",
-            key=f"split_{now.id}",
-            on_change=ui.callback(_changed, now.id),
+            key=f"split_{page.id}",
+            on_change=ui.callback(_changed, page.id),
         )
         right.number_input(
             "Seed",
             0,
             999_999,
             shares.seed,
-            key=f"seed_{now.id}",
-            on_change=ui.callback(_changed, now.id),
+            key=f"seed_{page.id}",
+            on_change=ui.callback(_changed, page.id),
             help=explain("seed"),
         )
         if cut[1] - cut[0] < 5:
             st.caption(":orange[:material/pending:] Leave at least 5 % between the two marks.")
-        split = split_of(now.draft)
+        split = split_of(page.draft)
         share_bar((name, size) for (_, name, _, _), size in zip(PARTS, split.sizes, strict=True))
         with st.grid(3, key="split_parts"):
             for (title, name, colour, term), size in zip(PARTS, split.sizes, strict=True):

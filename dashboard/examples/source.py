@@ -9,30 +9,28 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.project_page import Current, open_page
+from dashboard.components.project_page import ProjectPage, open_page
 from dashboard.components.start_box import BoxWords, import_box
 from dashboard.components.tab_conflict import forget_seen, renew
 from dashboard.examples.grid import forget_rows
+from dashboard.services import ATTACHED_TEXT, GivenFile, PipelineSpec, attached_path, counted
 from dashboard.state import reading
 from dashboard.state.editing import drafts, examples, records, starting
 from dashboard.text import distinct, escape_markdown
-from engine.basics.text import counted
-from engine.pipeline.importers.attachments import TEXT, GivenFile, attached_path
-from engine.pipeline.spec import PipelineSpec
 
 if TYPE_CHECKING:
-    from engine.dataset import Dataset
+    from dashboard.services import Dataset
 
 
 SHOWN = 8
 LARGEST_SHOWN = 4 * 2**20
 
 
-def picture_strip(now: Current, table: Dataset) -> None:
+def picture_strip(page: ProjectPage, table: Dataset) -> None:
     """Show the first pictures of the columns that hold some."""
-    spec = now.draft.pipeline or PipelineSpec()
+    spec = page.draft.pipeline or PipelineSpec()
     for field in (*spec.inputs, *spec.outputs):
-        column = now.draft.mapping.get(field.name)
+        column = page.draft.mapping.get(field.name)
         if column not in table.columns or not field.parsed_type.names & records.MEDIA:
             continue
         st.caption(f"The first rows of {escape_markdown(column, 60)}:")
@@ -46,7 +44,7 @@ def _thumbnail(cell: str, row: int) -> None:
         content = _picture(cell)
         if content is not None:
             st.image(content, width=96)
-        elif cell.endswith(TEXT) and attached_path(cell) is not None:
+        elif cell.endswith(ATTACHED_TEXT) and attached_path(cell) is not None:
             st.markdown(":material/description: text")
         elif attached_path(cell) is not None or cell.startswith("data:application/pdf"):
             st.markdown(":material/picture_as_pdf: PDF")
@@ -58,7 +56,7 @@ def _thumbnail(cell: str, row: int) -> None:
 
 
 def _picture(cell: str) -> bytes | None:
-    from engine.signature.types.media import media_type
+    from dashboard.services import media_type
 
     content = b""
     if cell.startswith("data:image/") and ";base64," in cell[:60]:
@@ -86,44 +84,44 @@ ABOUT = (
 )
 
 
-def example_source(now: Current) -> None:
+def example_source(page: ProjectPage) -> None:
     """Let the user bring rows in place of those that there are, or take a sample's or an earlier file's."""
 
     def use(text: str, files: list[GivenFile]) -> str:
-        return _page_after(starting.bring_rows(now.id, text, files))
+        return _page_after(starting.bring_rows(page.id, text, files))
 
-    page = import_box(f"source_{now.id}", ROWS, use, lambda: _template(now))
+    next_page = import_box(f"source_{page.id}", ROWS, use, lambda: _template(page))
     st.caption(ABOUT)
-    page = page or _stored_rows(now)
-    if page:
-        forget_seen(now.id)
-        forget_rows(now.id)
-        renew(now.id)
-        open_page(page)
+    next_page = next_page or _stored_rows(page)
+    if next_page:
+        forget_seen(page.id)
+        forget_rows(page.id)
+        renew(page.id)
+        open_page(next_page)
 
 
 def _page_after(drafted: bool) -> str:
     return "review" if drafted else "examples"
 
 
-def _template(now: Current) -> None:
-    if now.draft.pipeline is not None and now.draft.pipeline.inputs:
-        content = examples.template(now.draft.pipeline)
+def _template(page: ProjectPage) -> None:
+    if page.draft.pipeline is not None and page.draft.pipeline.inputs:
+        content = examples.template(page.draft.pipeline)
         ui.download("An empty table with the task's columns", content, "examples.csv", "template")
 
 
-def _stored_rows(now: Current) -> str:
+def _stored_rows(page: ProjectPage) -> str:
     """Offer the rows of samples and of files from before; return the page to go on with, or ""."""
-    from engine.pipeline.templates import SAMPLES
+    from dashboard.services import SAMPLES
 
     files = [d for d in reading.datasets() if d.source not in (examples.SOURCE, "sample")]
     names = distinct({d.id: f"{d.name} · {counted(d.rows, 'row')}" for d in files})
     names |= {sample.file: f"Sample: {sample.title}" for sample in SAMPLES}
     with ui.row("stored_rows", "bottom"):
-        picked = ui.pick("Or rows that are here already", names, key=f"stored_{now.id}", width=320)
+        picked = ui.select("Or rows that are here already", names, key=f"stored_{page.id}", width=320)
         if not ui.button("Use them", "use_stored"):
             return ""
     with ui.errors_shown():
         dataset = drafts.add_sample_file(picked) if picked in {s.file for s in SAMPLES} else picked
-        return _page_after(starting.use_rows(now.id, dataset))
+        return _page_after(starting.use_rows(page.id, dataset))
     return ""

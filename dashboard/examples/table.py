@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.glossary import NUMBERED, explain
-from dashboard.components.project_page import Current, open_page, sample_values
+from dashboard.components.project_page import ProjectPage, open_page, sample_values
 from dashboard.components.start_box import import_report
 from dashboard.components.tab_conflict import forget_seen, guarded, renew, watch
 from dashboard.components.tables import bar_column, data_table
@@ -25,36 +25,42 @@ from dashboard.examples.labelling import label_tab
 from dashboard.examples.preflight import preflight_card, split_editor
 from dashboard.examples.source import example_source, picture_strip
 from dashboard.examples.viewer import document_tab
+from dashboard.services import (
+    EngineError,
+    FieldSpec,
+    PipelineSpec,
+    ProjectDraft,
+    counted,
+    in_percent,
+    percent,
+)
 from dashboard.state import reading
 from dashboard.state.editing import records, starting
 from dashboard.state.editing.steps import title_of
+from dashboard.state.session import NEXT_TAB
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
-from engine.basics.text import counted, in_percent, percent
-from engine.errors import EngineError
-from engine.pipeline.spec import FieldSpec, PipelineSpec
-from engine.runs.spec import ProjectDraft
 
 if TYPE_CHECKING:
-    from engine.dataset import ColumnProfile, Dataset, RowProblem
+    from dashboard.services import ColumnProfile, Dataset, RowProblem
 
 
 NONE = "Choose a column"
 
 
-def mapping_cards(now: Current, pipeline: PipelineSpec, dataset_id: str) -> None:
+def mapping_cards(page: ProjectPage, pipeline: PipelineSpec, dataset_id: str) -> None:
     """Show a card for each field of the task, with the column it is filled from."""
-    found = {p.name: p for p in reading.profiles(dataset_id)}
+    profiles = {p.name: p for p in reading.profiles(dataset_id)}
     with st.grid(4, min_column_width=205, key="mapping_cards"):
         for field in (*pipeline.inputs, *pipeline.outputs):
-            _card(now, field, field in pipeline.outputs, found, dataset_id)
+            _card(page, field, field in pipeline.outputs, profiles, dataset_id)
 
 
 def _card(
-    now: Current, field: FieldSpec, answer: bool, found: dict[str, ColumnProfile], dataset_id: str
+    page: ProjectPage, field: FieldSpec, answer: bool, found: dict[str, ColumnProfile], dataset_id: str
 ) -> None:
     options = [NONE, *found]
-    column = now.draft.mapping.get(field.name, "")
+    column = page.draft.mapping.get(field.name, "")
     known = column in found
     with ui.card(f"map_card_{field.name}", height="stretch"):
         with ui.row(f"map_head_{field.name}"):
@@ -65,7 +71,7 @@ def _card(
             options,
             index=options.index(column) if known else 0,
             label_visibility="collapsed",
-            **ui.saved(f"map_{field.name}_{dataset_id}_{now.id}", _map, now.id, field.name),
+            **ui.saved(f"map_{field.name}_{dataset_id}_{page.id}", _map, page.id, field.name),
         )
         if known:
             filled, distinct = found[column].filled, found[column].distinct
@@ -79,7 +85,7 @@ def _card(
 
 
 def _columns_table(profiles: Sequence[ColumnProfile], mapping: dict[str, str]) -> None:
-    from engine.dataset import KIND_TITLES
+    from dashboard.services import KIND_TITLES
 
     used = {column: field for field, column in mapping.items()}
     lines = [
@@ -120,27 +126,27 @@ def _short(text: str, longest: int = 60) -> str:
     return flat if len(flat) <= longest else f"{flat[:longest].rstrip()}…"
 
 
-def _offer_task(now: Current, dataset_id: str) -> None:
+def _offer_task(page: ProjectPage, dataset_id: str) -> None:
     """Offer to draft the task of the columns, where it is missing or does not fit them."""
     what = "The task's fields, types and allowed values are filled in from the rows; you look it over before it is used."
     with ui.nothing_here("offer_task", "The task does not fit these columns yet", what):
         if ui.button("Draft the task from these columns", "make_task", icon="auto_fix_high"):
             with ui.errors_shown():
-                starting.use_rows(now.id, dataset_id, redraft=True)
+                starting.use_rows(page.id, dataset_id, redraft=True)
                 # The Task page's widgets keep what they showed: new keys make them take the new task.
-                renew(now.id)
-                forget_seen(now.id)
+                renew(page.id)
+                forget_seen(page.id)
                 open_page("review")
 
 
-def answers_card(now: Current, spec: PipelineSpec, table: Dataset) -> None:
+def answers_card(page: ProjectPage, spec: PipelineSpec, table: Dataset) -> None:
     """Lead from documents without right answers to the place where they are filled in."""
     if not spec.outputs:
         what = "Say on the Task page what is to be read out of a document. Then the right answers are filled in here."
         with ui.nothing_here("name_fields", "The record has no fields yet", what):
             ui.link("task", "Name the fields", "edit_note")
         return
-    missing = records.columns_to_make(spec, now.draft.mapping, table)
+    missing = records.columns_to_make(spec, page.draft.mapping, table)
     names = ", ".join(escape_markdown(name, 40) for name in missing)
     what = (
         f"No column holds the right answers of {names}. Make blank columns, then fill them in under One by one, next to each "
@@ -152,7 +158,7 @@ def answers_card(now: Current, spec: PipelineSpec, table: Dataset) -> None:
             "make_columns",
             icon="view_column",
             type="primary",
-            on_click=ui.callback(_make_columns, now.id),
+            on_click=ui.callback(_make_columns, page.id),
         )
 
 
@@ -235,75 +241,75 @@ def problem_lines(found: Sequence[RowProblem]) -> list[dict[str, str]]:
     return lines
 
 
-def examples_of(now: Current, dataset_id: str) -> None:
+def examples_of(page: ProjectPage, dataset_id: str) -> None:
     """Show everything about a project's examples."""
     try:
         table = reading.dataset(dataset_id)
     except EngineError as error:
         ui.show_error(error)
-        example_source(now)
+        example_source(page)
         return
-    if watch(now, "examples"):
-        forget_rows(now.id)
-    _file_line(now, table)
-    import_report(now)
+    if watch(page, "examples"):
+        forget_rows(page.id)
+    _file_line(page, table)
+    import_report(page)
     for note in table.notes[:4]:
         st.caption(f":material/info: {escape_markdown(note)}")
-    spec = now.draft.pipeline
+    spec = page.draft.pipeline
     fields = [*spec.inputs, *spec.outputs] if spec is not None else []
-    mapped = all(now.draft.mapping.get(f.name) in table.columns for f in fields)
+    mapped = all(page.draft.mapping.get(f.name) in table.columns for f in fields)
     fits = spec is not None and bool(spec.inputs and spec.outputs) and mapped
     if spec is not None and fields:
         st.markdown("##### Fields and their columns")
-        mapping_cards(now, spec, dataset_id)
-    read = spec if fits or _is_readable(spec, now.draft.mapping, table) else None
+        mapping_cards(page, spec, dataset_id)
+    read = spec if fits or _is_readable(spec, page.draft.mapping, table) else None
     if not fits:
-        _to_do(now, read, table)
+        _to_do(page, read, table)
     # Checking and dividing many rows takes a second or two: the rows themselves are shown first, below.
     checks = st.container(key="row_checks")
-    _row_tabs(now, read, table)
+    _row_tabs(page, read, table)
     with checks:
-        usable = _row_problems(dataset_id, spec if fits else None, now.draft.mapping, now.draft.excluded)
+        usable = _row_problems(dataset_id, spec if fits else None, page.draft.mapping, page.draft.excluded)
         if fits and usable and spec is not None:
             with ui.errors_shown():
-                split_editor(now)
+                split_editor(page)
             with ui.errors_shown():
-                preflight_card(now)
+                preflight_card(page)
 
 
-def _row_tabs(now: Current, read: PipelineSpec | None, table: Dataset) -> None:
+def _row_tabs(page: ProjectPage, read: PipelineSpec | None, table: Dataset) -> None:
     """Show the rows: as a grid, one by one, to label, to add to, or as columns."""
     tabs = ["Rows", "One by one", "Label", "Add rows", "Columns"]
-    if "example_tab_next" in st.session_state:
-        st.session_state["example_tabs"] = st.session_state.pop("example_tab_next")
+    if tab := NEXT_TAB.pop():
+        st.session_state["example_tabs"] = tab
     rows, single, labels, adding, columns = st.tabs(tabs, key="example_tabs", on_change="rerun")
     if single.open:
         with single:
             if read is not None:
-                document_tab(now, read, table)
+                document_tab(page, read, table)
             else:
                 st.caption("Make the task first: then each row can be read next to its right answer.")
     if rows.open:
         with rows:
-            example_grid(now)
-            picture_strip(now, table)
+            example_grid(page)
+            picture_strip(page, table)
     if labels.open:
         with labels:
-            label_tab(now, table)
+            label_tab(page, table)
     if adding.open:
         with adding:
-            add_rows(now, table)
+            add_rows(page, table)
     if columns.open:
         with columns:
-            _columns_table(reading.profiles(now.draft.dataset or ""), now.draft.mapping)
+            _columns_table(reading.profiles(page.draft.dataset or ""), page.draft.mapping)
 
 
-def _to_do(now: Current, read: PipelineSpec | None, table: Dataset) -> None:
+def _to_do(page: ProjectPage, read: PipelineSpec | None, table: Dataset) -> None:
     """Offer what is missing: the task, or the columns of right answers where documents can be read already."""
     if read is None:
-        _offer_task(now, now.draft.dataset or "")
+        _offer_task(page, page.draft.dataset or "")
     elif not read_only():
-        answers_card(now, read, table)
+        answers_card(page, read, table)
 
 
 def _is_readable(spec: PipelineSpec | None, mapping: Mapping[str, str], table: Dataset) -> bool:
@@ -313,11 +319,11 @@ def _is_readable(spec: PipelineSpec | None, mapping: Mapping[str, str], table: D
     return all(mapping.get(f.name) in table.columns for f in spec.inputs)
 
 
-def _file_line(now: Current, table: Dataset) -> None:
-    from engine.dataset.table import safe_csv
+def _file_line(page: ProjectPage, table: Dataset) -> None:
+    from dashboard.services import safe_csv
 
     with ui.row("file_line"):
-        left = len(now.draft.excluded)
+        left = len(page.draft.excluded)
         out = f" · {counted(left, 'row')} left out" if left else ""
         st.markdown(
             f":material/description: **{escape_markdown(table.name, 60)}** · {counted(len(table), 'row')} · "
@@ -325,13 +331,13 @@ def _file_line(now: Current, table: Dataset) -> None:
             width="content",
         )
         with st.popover("Use other examples", icon=":material/swap_horiz:", key="source_popover"):
-            example_source(now)
-        undo_button(now)
+            example_source(page)
+        undo_button(page)
         ui.download(
             "Download",
-            lambda: safe_csv(reading.dataset(now.draft.dataset or "")),
+            lambda: safe_csv(reading.dataset(page.draft.dataset or "")),
             f"{table.name.rpartition('.')[0] or 'rows'}.csv",
             "download_rows",
             help="These rows as a CSV file. A text that a spreadsheet would run as a formula gets a ' before it.",
         )
-    synthetic_note(now)
+    synthetic_note(page)

@@ -7,24 +7,22 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.document import document_view
-from dashboard.components.document_view import record_rows, viewer_data
-from dashboard.components.project_page import Current
+from dashboard.components.document import document_view, record_rows, viewer_data
+from dashboard.components.project_page import ProjectPage
 from dashboard.examples.grid import problem_key, save_rows
+from dashboard.services import DOCUMENT_NAME, PipelineSpec
 from dashboard.state.editing import records
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
-from engine.pipeline.spec import PipelineSpec
-from engine.runs.drafting import NAME
 
 if TYPE_CHECKING:
-    from engine.dataset import Dataset
+    from dashboard.services import Dataset
 
 
-def document_tab(now: Current, spec: PipelineSpec, table: Dataset) -> None:
+def document_tab(page: ProjectPage, spec: PipelineSpec, table: Dataset) -> None:
     """Show one row at a time: what is read on one side, the right answer on the other."""
-    names = table.values(NAME) if NAME in table.columns else []
-    key = f"document_row_{now.id}"
+    names = table.values(DOCUMENT_NAME) if DOCUMENT_NAME in table.columns else []
+    key = f"document_row_{page.id}"
     rows = range(len(table))
     with ui.row("document_choice", "bottom"):
         row = st.selectbox(
@@ -41,15 +39,15 @@ def document_tab(now: Current, spec: PipelineSpec, table: Dataset) -> None:
             ui.icon_button(
                 icon, title, f"document_{by}", on_click=ui.callback(_turn, key, row + by), why_not=why_not
             )
-    ui.problem_line(problem_key(now.id))
+    ui.problem_line(problem_key(page.id))
     with ui.errors_shown():
         (cells,) = table.rows(row, row + 1)
         for other in spec.inputs[1:]:
-            ui.named_text(other.name, cells.get(now.draft.mapping.get(other.name, ""), ""))
-        document = records.document_at(table, spec, now.draft.mapping, row)
-        lines = record_rows(spec.outputs, records.record_at(table, spec, now.draft.mapping, row))
-        data = viewer_data(document, lines, editable=not read_only(), key=f"{now.draft.dataset}_{row}")
-        document_view(data, f"document_{now.id}", lambda *change: _correct(now.id, row, *change))
+            ui.named_text(other.name, cells.get(page.draft.mapping.get(other.name, ""), ""))
+        document = records.document_at(table, spec, page.draft.mapping, row)
+        lines = record_rows(spec.outputs, records.record_at(table, spec, page.draft.mapping, row))
+        data = viewer_data(document, lines, editable=not read_only(), key=f"{page.draft.dataset}_{row}")
+        document_view(data, f"document_{page.id}", lambda *change: _correct(page.id, row, *change))
         for note in document.notes:
             st.caption(escape_markdown(note))
     if not spec.outputs:

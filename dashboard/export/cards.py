@@ -12,17 +12,25 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.glossary import explain
 from dashboard.components.prompts import messages_view
+from dashboard.services import (
+    EXPORTS,
+    EngineError,
+    ExportFormat,
+    ProgramFile,
+    RunRow,
+    VersionRow,
+    counted,
+    data_home,
+    get_export,
+    option,
+    own_key_variables,
+    percent,
+    read_program,
+    serve_command,
+)
 from dashboard.state import candidates, reading
 from dashboard.state.writing import read_only, writing
 from dashboard.text import escape_markdown
-from engine.basics.home import data_home
-from engine.basics.text import counted, percent
-from engine.errors import EngineError
-from engine.export.answering import option
-from engine.export.container import own_key_variables, serve_command
-from engine.export.formats import EXPORTS, ExportFormat, get_export
-from engine.export.program import ProgramFile, read_program
-from engine.store.rows import RunRow, VersionRow
 
 
 def taken_note(run: RunRow) -> None:
@@ -225,22 +233,22 @@ REFUSED = "version_refused"
 
 def version_list(run: RunRow) -> None:
     """Show the versions of the run's project, and keep the prompt taken as one."""
-    from engine.runs.results.exports import program_path
+    from dashboard.services import program_path
 
-    kept = reading.versions(run.project_id)
+    versions = reading.versions(run.project_id)
     with ui.card("versions"):
         st.markdown(
             "**Versions** · which program is in use",
             help=explain("version", "Going back to an earlier one is one press."),
         )
         ui.problem_line(REFUSED)
-        if not kept:
+        if not versions:
             st.caption("No version yet. Keep this prompt as the first one.")
-        for version in kept:
+        for version in versions:
             _version(version)
         if not read_only():
-            _keep_form(run, kept)
-        if any(v.in_use for v in kept):
+            _keep_form(run, versions)
+        if any(v.in_use for v in versions):
             st.caption("The program in use lies here, whichever version it is; serve it like this:")
             st.code(serve_command(str(program_path(data_home(), run.project_id))), language="bash")
 
@@ -252,9 +260,9 @@ def _version(version: VersionRow) -> None:
         if version.in_use:
             st.badge("In use", icon=":material/verified:", color="green")
         score = metadata.get("score")
-        made = datetime.fromtimestamp(version.created_at).astimezone()
+        created = datetime.fromtimestamp(version.created_at).astimezone()
         facts = [f"{percent(score)} on its test rows"] if score is not None else []
-        facts += [f"kept {made:%d %b %Y, %H:%M}", str(metadata.get("title") or "")]
+        facts += [f"kept {created:%d %b %Y, %H:%M}", str(metadata.get("title") or "")]
         st.caption(escape_markdown(" · ".join(f for f in facts if f), 160))
         if version.note:
             st.caption(f"“{escape_markdown(version.note, 120)}”", width="content")
@@ -288,7 +296,7 @@ def _keep_form(run: RunRow, kept: list[VersionRow]) -> None:
 
 
 def _keep_version(run_id: str) -> None:
-    from engine.runs.results.exports import keep_version
+    from dashboard.services import keep_version
 
     # Read here: what was typed just before the button was pressed is newer than the last drawing of the page.
     words = str(st.session_state.get(f"version_note_{run_id}", ""))
@@ -298,7 +306,7 @@ def _keep_version(run_id: str) -> None:
 
 def _use(project_id: str, number: int | None) -> None:
     """Put a version into use, or none."""
-    from engine.runs.results.exports import use_none, use_version
+    from dashboard.services import use_none, use_version
 
     with ui.problem_kept(REFUSED), writing(f"put version {number} into use", project_id) as store:
         if number is None:

@@ -12,14 +12,20 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.tables import small_table
+from dashboard.services import (
+    ARCHIVE_FOLDER,
+    ARCHIVE_SUFFIX,
+    LARGEST_FILE,
+    USERS_VARIABLE,
+    BroughtBack,
+    RunRow,
+    bring_back,
+    counted,
+    put_away,
+)
 from dashboard.state import reading
+from dashboard.state.session import ARCHIVES_READ
 from dashboard.state.writing import writing
-from engine.basics.text import counted
-from engine.dataset.reading import LARGEST_FILE
-from engine.runs.results.archive import FOLDER, SUFFIX, bring_back, put_away
-from engine.store.archive import BroughtBack
-from engine.store.rows import RunRow
-from engine.store.users import USERS_VARIABLE
 
 MOST = 20
 PROBLEM = "archive_problem"
@@ -74,11 +80,11 @@ def archived_runs(names: Mapping[str, str]) -> None:
             st.caption("None so far. Select runs in the table above to put them away.")
         st.file_uploader(
             "Bring back runs from a file",
-            type=[SUFFIX.removeprefix(".")],
+            type=[ARCHIVE_SUFFIX.removeprefix(".")],
             max_upload_size=LARGEST_FILE // 1_000_000,
             help="One that was put away here or elsewhere. Of a file from elsewhere, keys, addresses and files of this machine "
-            f"that it names are not used. Copy a larger one to the folder '{FOLDER}' of the data folder: it is then listed here.",
-            **ui.saved(f"unarchive_{st.session_state.get('unarchives', 0)}", _uploaded),
+            f"that it names are not used. Copy a larger one to the folder '{ARCHIVE_FOLDER}' of the data folder: it is then listed here.",
+            **ui.saved(f"unarchive_{ARCHIVES_READ.get()}", _uploaded),
         )
 
 
@@ -117,13 +123,13 @@ def _bring_back(path: Path) -> None:
 def _uploaded(uploaded: st.runtime.uploaded_file_manager.UploadedFile | None) -> None:
     if uploaded is None:
         return
-    st.session_state["unarchives"] = st.session_state.get("unarchives", 0) + 1
+    ARCHIVES_READ.add_one()
     with (
         ui.problem_kept(PROBLEM),
         tempfile.TemporaryDirectory(prefix="tuneboard-") as folder,
         writing("brought back runs", uploaded.name) as store,
     ):
-        path = Path(folder) / f"{FOLDER}{SUFFIX}"
+        path = Path(folder) / f"{ARCHIVE_FOLDER}{ARCHIVE_SUFFIX}"
         path.write_bytes(uploaded.getbuffer())
         _say(bring_back(store, path))
 

@@ -18,22 +18,19 @@ from dashboard.components.runs import (
     verdict_card,
 )
 from dashboard.components.tables import before_and_after, data_table, gain_column, label_column
+from dashboard.services import RunRow, counted, data_home, percent, points_gained, runs_sentence
 from dashboard.state import history, reading
 from dashboard.state.editing import drafts
-from dashboard.state.history import Difference
+from dashboard.state.history import SettingDifference
+from dashboard.state.session import RUNS_SHOWN
 from dashboard.state.writing import read_only, writing
 from dashboard.text import distinct, escape_markdown
-from engine.basics.home import data_home
-from engine.basics.text import counted, percent, points_gained
-from engine.search.wording import runs_sentence
-from engine.store.rows import RunRow
 
 FIRST = ("State", "Run", "Before", "After", "Gain", "Verdict", "Started")
 """Columns that fit at a width of 1280 pixels."""
 MORE = ("Optimizer", "Model", "Calls", "Cost", "Took")
 MOST = 200
 """Runs that the table shows at first; a filter looks through all of them."""
-SHOWN = "history_shown"
 
 
 def history_table(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunRow]:
@@ -42,7 +39,7 @@ def history_table(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunR
     if not fitting:
         st.caption("No run fits this filter. Clear it to see all of them.")
         return []
-    shown = fitting[: st.session_state.get(SHOWN, MOST)]
+    shown = fitting[: RUNS_SHOWN.get() or MOST]
     lines = [history.table_row(run, names, STATE_WORDS) for run in shown]
     marked = any(line["Marks and note"] for line in lines)
     event = data_table(
@@ -74,7 +71,7 @@ def history_table(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunR
 
 
 def _show_more() -> None:
-    st.session_state[SHOWN] = st.session_state.get(SHOWN, MOST) + MOST
+    RUNS_SHOWN.set((RUNS_SHOWN.get() or MOST) + MOST)
 
 
 def _filtered(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunRow]:
@@ -90,11 +87,11 @@ def _filtered(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunRow]:
         there = {run.state for run in runs}
         states: dict[str, str] = {"": "All states"}
         states |= {state: word for state, word in STATE_WORDS.items() if state in there}
-        state = ui.pick("State", states, key="history_state", width=160)
+        state = ui.select("State", states, key="history_state", width=160)
         project = ""
         if len(names) > 1:
             projects = {"": "All projects", **distinct(names)}
-            project = ui.pick("Project", projects, key="history_project", width=220)
+            project = ui.select("Project", projects, key="history_project", width=220)
         tags = sorted({tag for run in runs for tag in run.tags})
         chosen = st.multiselect("Tags", tags, key="history_tags", width=220) if tags else []
         st.toggle(
@@ -151,7 +148,7 @@ def run_compare(left: RunRow, right: RunRow) -> None:
                 _prompts(left, right)
 
 
-def _guard(left: RunRow, right: RunRow, differ: Sequence[Difference]) -> None:
+def _guard(left: RunRow, right: RunRow, differ: Sequence[SettingDifference]) -> None:
     sentence = history.why_not_comparable(differ)
     if sentence:
         with st.container(key="guard"):
@@ -166,7 +163,7 @@ def _guard(left: RunRow, right: RunRow, differ: Sequence[Difference]) -> None:
         show(escape_markdown(runs_sentence(judged)), icon=":material/balance:")
 
 
-def _table(differ: Sequence[Difference]) -> None:
+def _table(differ: Sequence[SettingDifference]) -> None:
     if not differ:
         st.caption("They have the same settings throughout.")
         return
@@ -283,7 +280,7 @@ def _set_tags(run_id: str, tags: Sequence[str]) -> None:
 
 
 def _use(run: RunRow, in_use: bool) -> None:
-    from engine.runs.results.exports import keep_version, use_none, use_version
+    from dashboard.services import keep_version, use_none, use_version
 
     with ui.problem_kept(f"in_use_refused_{run.id}"), writing(f"set in use: {in_use}", run.id) as store:
         if in_use:

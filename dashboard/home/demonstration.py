@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dashboard.services import PACED_MODEL, SAMPLES, ModelChoice, Named, sample_draft
 from dashboard.state import launching, reading
 from dashboard.state.editing import drafts
-from engine.lm.choice import PACED, ModelChoice
-from engine.pipeline.templates import SAMPLES
-from engine.runs.spec import Named, sample_draft
 
 TITLE = "How it works"
-MODEL = ModelChoice(name=PACED)
+MODEL = ModelChoice(name=PACED_MODEL)
 # Rules alone, without rows looked up: the winner is a short prompt that reads as if a person had written it.
 OPTIMIZER = Named(name="Autotune", options={"leave_out": ["examples", "nearest"]})
 

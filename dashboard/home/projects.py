@@ -10,17 +10,15 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.project_page import open_page, step_chips
 from dashboard.components.runs import STATES
+from dashboard.components.wizard import Step, steps
+from dashboard.services import ConfigurationError, EngineError, ProjectRow, RunRow, counted, percent
 from dashboard.state import reading, users
 from dashboard.state.editing import drafts
 from dashboard.state.editing.project_file import AttachedFile, attached
 from dashboard.state.history import best_scores, curve
 from dashboard.state.live.figures import spent
-from dashboard.state.wizard import Step, steps
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
-from engine.basics.text import counted, percent
-from engine.errors import ConfigurationError, EngineError
-from engine.store.rows import ProjectRow, RunRow
 
 MENU = {
     "rename": "Rename",
@@ -64,21 +62,21 @@ def _card(project: ProjectRow, runs: Sequence[RunRow], *, first: bool) -> None:
             if not read_only(project.id):
                 _menu(project)
         try:
-            found = steps(reading.draft_of(project), runs)
+            project_steps = steps(reading.draft_of(project), runs)
         except EngineError as error:
             st.caption(ui.mark("pending", str(error)))
             return
-        step_chips((s.title, s.state) for s in found[:4])
+        step_chips((s.title, s.state) for s in project_steps[:4])
         scores = best_scores(runs)
         if scores:
             with ui.row(f"project_score_{project.id}", wrap=False):
                 start = f" on the test rows, {percent(scores[0], 0)} at the start"
                 st.markdown(f"**{percent(scores[-1], 0)}**{start}", width="content")
                 st.html(curve(scores), width="content")
-        st.caption(_words(found, runs))
+        st.caption(_words(project_steps, runs))
         if users.current() is not None:
             st.caption(f":material/person: {escape_markdown(_owner(project.id))}")
-    target = _target(found, runs)
+    target = _target(project_steps, runs)
     if read_only(project.id):
         target = "results" if any(r.result for r in runs) else "run"
     if ui.button(

@@ -11,16 +11,14 @@ from dashboard.components.glossary import TERMS
 from dashboard.components.project_page import open_page
 from dashboard.components.runs import EVERY, STATE_COLOURS, STATE_WORDS, STATES, open_presenter
 from dashboard.components.tables import before_and_after, data_table, label_column
+from dashboard.components.wizard import KINDS, grouped
 from dashboard.home import demonstration
+from dashboard.services import SAMPLES, ProjectRow, RunRow, Sample, counted, short
 from dashboard.state import models, reading
 from dashboard.state.editing import drafts
 from dashboard.state.history import table_row
 from dashboard.state.live.figures import progress
-from dashboard.state.wizard import KINDS, grouped
 from dashboard.text import escape_markdown
-from engine.basics.text import counted, short
-from engine.pipeline.templates import SAMPLES, Sample
-from engine.store.rows import ProjectRow, RunRow
 
 ALL = "All"
 WAYS = {

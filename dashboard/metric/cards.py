@@ -12,19 +12,23 @@ from pydantic import BaseModel
 from dashboard.components import ui
 from dashboard.components.forms import options_form
 from dashboard.components.glossary import explain
-from dashboard.components.project_page import Current
+from dashboard.components.project_page import ProjectPage
 from dashboard.components.tab_conflict import guarded_update, widget_key
 from dashboard.components.tables import worked_table
 from dashboard.metric.editors import code_editor, criteria_editor, weights_editor
+from dashboard.services import (
+    METRICS,
+    Metric,
+    Named,
+    UnknownNameError,
+    advised_metric,
+    get_metric,
+    is_offline,
+    usual_options,
+)
 from dashboard.state import reading
-from engine.errors import UnknownNameError
-from engine.lm.choice import is_offline
-from engine.metrics.base import Metric
-from engine.registry import METRICS, get_metric
-from engine.runs.drafting import advised_metric, usual_options
-from engine.runs.spec import Named
 
-EDITORS: Mapping[str, tuple[str, Callable[[Current, Mapping[str, object]], None]]] = {
+EDITORS: Mapping[str, tuple[str, Callable[[ProjectPage, Mapping[str, object]], None]]] = {
     "Rubric": ("criteria", criteria_editor),
     "WeightedSum": ("parts", weights_editor),
     "PythonMetric": ("code", code_editor),
@@ -42,9 +46,9 @@ def _choices(model: type[BaseModel], chosen: Named, outputs: list[str]) -> dict[
     return found
 
 
-def metric_options(now: Current) -> None:
+def metric_options(page: ProjectPage) -> None:
     """Show the chosen metric's options; every change that makes sense is saved."""
-    chosen = now.draft.metric
+    chosen = page.draft.metric
     if chosen is None:
         return
     try:
@@ -55,13 +59,13 @@ def metric_options(now: Current) -> None:
     model = metric.Options
     own, editor = EDITORS.get(chosen.name, ("", None))
     # With one output there is nothing to choose; a field that the task no longer has must be visible to be fixed.
-    plain_case = len(now.outputs) < 2 and chosen.options.get("field") in (None, *now.outputs)
+    plain_case = len(page.outputs) < 2 and chosen.options.get("field") in (None, *page.outputs)
     hidden = {own} | ({"field", "every_output"} if plain_case else set())
-    kept = {name: value for name, value in chosen.options.items() if name in hidden}
+    hidden_options = {name: value for name, value in chosen.options.items() if name in hidden}
     about = explain("metric", "Leave its options as they are if unsure.")
     with ui.card("metric_options", f"Options of “{metric.title}”", about):
         if editor is not None:
-            editor(now, chosen.options)
+            editor(page, chosen.options)
         if set(model.model_fields) <= hidden:
             if editor is None:
                 st.caption("There is nothing to set.")
@@ -69,42 +73,44 @@ def metric_options(now: Current) -> None:
         values = options_form(
             model,
             chosen.options,
-            key=widget_key(f"metric_{chosen.name}", now.id),
-            choices=_choices(model, chosen, now.outputs),
+            key=widget_key(f"metric_{chosen.name}", page.id),
+            choices=_choices(model, chosen, page.outputs),
             hidden=hidden,
         )
-        if values is not None and {**kept, **values} != chosen.options:
-            guarded_update(now.id, "metric", metric=Named(name=chosen.name, options={**kept, **values}))
+        if values is not None and {**hidden_options, **values} != chosen.options:
+            guarded_update(
+                page.id, "metric", metric=Named(name=chosen.name, options={**hidden_options, **values})
+            )
 
 
 _USUAL = ("ExactMatch", "Contains", "TokenF1", "NumberWithin")
 
 
-def metric_cards(now: Current) -> None:
+def metric_cards(page: ProjectPage) -> None:
     """Show the usual metrics and the one in use, and all others folded away; choosing one is saved at once."""
-    chosen = now.draft.metric.name if now.draft.metric else ""
-    first = [metric for metric in METRICS if metric.name in (*_USUAL, chosen, _advised(now))]
+    chosen = page.draft.metric.name if page.draft.metric else ""
+    first = [metric for metric in METRICS if metric.name in (*_USUAL, chosen, _advised(page))]
     others = [metric for metric in METRICS if metric not in first]
-    _cards(now, first, "metric_cards")
+    _cards(page, first, "metric_cards")
     with st.expander(f"{len(others)} more metrics: spelling, JSON, summaries, judges, your own code"):
-        _cards(now, others, "more_metric_cards")
+        _cards(page, others, "more_metric_cards")
 
 
-def _cards(now: Current, metrics: list[type[Metric]], key: str) -> None:
-    chosen = now.draft.metric.name if now.draft.metric else ""
-    advised = _advised(now)
+def _cards(page: ProjectPage, metrics: list[type[Metric]], key: str) -> None:
+    chosen = page.draft.metric.name if page.draft.metric else ""
+    advised = _advised(page)
     with st.grid(4, min_column_width=340, key=key):
         for metric in metrics:
-            _card(now, metric, chosen, advised)
+            _card(page, metric, chosen, advised)
 
 
-def _advised(now: Current) -> str:
+def _advised(page: ProjectPage) -> str:
     """Return the name of the metric that fits the task's answers best, or ""."""
-    found = advised_metric(now.draft.pipeline)
-    return found.name if found else ""
+    advised = advised_metric(page.draft.pipeline)
+    return advised.name if advised else ""
 
 
-def _card(now: Current, metric: type[Metric], chosen: str, advised: str) -> None:
+def _card(page: ProjectPage, metric: type[Metric], chosen: str, advised: str) -> None:
     fits = metric.name == advised
     with ui.tile(f"metric_{metric.name}"):
         with st.container(key=f"metric_body_{metric.name}"):
@@ -113,8 +119,8 @@ def _card(now: Current, metric: type[Metric], chosen: str, advised: str) -> None
                 if fits:
                     st.badge("Fits your answers", icon=":material/thumb_up:", color="green")
             _description(metric)
-        named = Named(name=metric.name, options=usual_options(metric.name, now.draft.pipeline))
-        use = ui.callback(guarded_update, now.id, "metric", metric=named)
+        named = Named(name=metric.name, options=usual_options(metric.name, page.draft.pipeline))
+        use = ui.callback(guarded_update, page.id, "metric", metric=named)
         primary = "primary" if not chosen and fits else "secondary"
         ui.chosen_or_button(metric.name == chosen, f"use_{metric.name}", use, type=primary)
 

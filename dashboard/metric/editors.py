@@ -9,23 +9,28 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.glossary import explain
-from dashboard.components.project_page import Current
+from dashboard.components.project_page import ProjectPage
 from dashboard.components.prompts import messages_view
 from dashboard.components.tab_conflict import guarded, widget_key
 from dashboard.components.tables import WHOLE_PERCENT, data_table
 from dashboard.metric.preview import error_mark, shown_of
+from dashboard.services import (
+    PART_METRICS,
+    Case,
+    EngineError,
+    Outcome,
+    ProjectDraft,
+    PythonMetric,
+    Rubric,
+    WeightedSum,
+    in_percent,
+    parse_weights,
+    percent,
+)
 from dashboard.state import playground, reading
 from dashboard.state.editing.drafts import state_of
 from dashboard.state.feedback import answer_text
-from engine.basics.text import in_percent, percent
-from engine.errors import EngineError
-from engine.metrics.base import Case
-from engine.metrics.custom import BY_NAME, WeightedSum
-from engine.metrics.json_fields import parse_weights
-from engine.metrics.judge import Rubric
-from engine.metrics.python_code import PythonMetric
-from engine.records import Outcome
-from engine.runs.spec import ProjectDraft
+from dashboard.state.session import CRITERIA
 
 
 def _save_option(project_id: str, name: str, value: Callable[[Mapping[str, object]], object]) -> None:
@@ -49,10 +54,10 @@ IDEAS = (
 )
 
 
-def criteria_editor(now: Current, options: Mapping[str, object]) -> None:
+def criteria_editor(page: ProjectPage, options: Mapping[str, object]) -> None:
     """Show a judge's criteria; every change is saved."""
     text = str(options.get("criteria") or Rubric.Options.model_fields["criteria"].default)
-    ids = _criteria(now.id, text)
+    ids = _criteria(page.id, text)
     left, right = st.columns([6, 5], gap="medium")
     with left:
         st.caption(
@@ -65,16 +70,16 @@ def criteria_editor(now: Current, options: Mapping[str, object]) -> None:
                 st.text_input(
                     f"Criterion {at}",
                     line,
-                    key=_criterion_key(now.id, one),
+                    key=_criterion_key(page.id, one),
                     placeholder="What do you look for?",
                     label_visibility="collapsed",
-                    on_change=ui.callback(_save_criteria, now.id),
+                    on_change=ui.callback(_save_criteria, page.id),
                 )
                 ui.icon_button(
                     "close",
                     "Take this criterion out.",
                     f"drop_criterion_{one}",
-                    on_click=ui.callback(_drop_criterion, now.id, one),
+                    on_click=ui.callback(_drop_criterion, page.id, one),
                     why_not="" if len(ids) > 1 else "A judge needs one criterion at least.",
                 )
         with ui.row("criterion_bar", "top"):
@@ -82,7 +87,7 @@ def criteria_editor(now: Current, options: Mapping[str, object]) -> None:
                 "Add a criterion",
                 "add_criterion",
                 icon="add",
-                on_click=ui.callback(_add_criterion, now.id, ""),
+                on_click=ui.callback(_add_criterion, page.id, ""),
             )
             idea = next((i for i in IDEAS if i not in text.splitlines()), "")
             if idea:
@@ -91,16 +96,16 @@ def criteria_editor(now: Current, options: Mapping[str, object]) -> None:
                     "add_idea",
                     type="tertiary",
                     help="Add this one.",
-                    on_click=ui.callback(_add_criterion, now.id, idea),
+                    on_click=ui.callback(_add_criterion, page.id, idea),
                 )
     prompt = right.expander("The prompt the judge gets", icon=":material/visibility:", key="judge_prompt")
     with prompt, ui.errors_shown():
-        _judge_prompt(now, options)
+        _judge_prompt(page, options)
 
 
-def _judge_prompt(now: Current, options: Mapping[str, object]) -> None:
-    values = reading.first_row(now.draft)
-    field = str(options.get("field") or ["answer", *now.outputs][-1])
+def _judge_prompt(page: ProjectPage, options: Mapping[str, object]) -> None:
+    values = reading.first_row(page.draft)
+    field = str(options.get("field") or ["answer", *page.outputs][-1])
     case = Case(
         field,
         "«the right answer in your data»",
@@ -114,13 +119,15 @@ def _judge_prompt(now: Current, options: Mapping[str, object]) -> None:
         messages_view(sent, system="Instructions to the judge", user="One row, as the judge reads it")
 
 
-def _criteria(project_id: str, text: str) -> dict[int, str]:
+def _criteria(project_id: str, text: str) -> Mapping[int, str]:
     """Return widget number -> first text; all are made again when the stored text is not what the widgets hold."""
-    kept: dict[int, str] = st.session_state.get(f"criteria_{project_id}", {})
-    if not kept or _typed_criteria(project_id, kept) != [s for s in map(str.strip, text.splitlines()) if s]:
-        kept = dict(enumerate(text.splitlines() or [""], max(kept, default=0) + 1))
-        st.session_state[f"criteria_{project_id}"] = kept
-    return kept
+    criteria = CRITERIA.get(project_id)
+    if not criteria or _typed_criteria(project_id, criteria) != [
+        s for s in map(str.strip, text.splitlines()) if s
+    ]:
+        criteria = dict(enumerate(text.splitlines() or [""], max(criteria, default=0) + 1))
+        CRITERIA.set(criteria, project_id)
+    return criteria
 
 
 def _typed_criteria(project_id: str, kept: Mapping[int, str]) -> list[str]:
@@ -131,21 +138,21 @@ def _typed_criteria(project_id: str, kept: Mapping[int, str]) -> list[str]:
 
 
 def _save_criteria(project_id: str) -> None:
-    text = "\n".join(_typed_criteria(project_id, st.session_state[f"criteria_{project_id}"]))
+    text = "\n".join(_typed_criteria(project_id, CRITERIA.get(project_id)))
     if text:
         _save_option(project_id, "criteria", lambda _: text)
 
 
 def _add_criterion(project_id: str, text: str) -> None:
-    kept = st.session_state[f"criteria_{project_id}"]
-    st.session_state[f"criteria_{project_id}"] = {**kept, max(kept, default=0) + 1: text}
+    criteria = CRITERIA.get(project_id)
+    CRITERIA.set({**criteria, max(criteria, default=0) + 1: text}, project_id)
     if text:
         _save_criteria(project_id)
 
 
 def _drop_criterion(project_id: str, one: int) -> None:
-    kept = st.session_state[f"criteria_{project_id}"]
-    st.session_state[f"criteria_{project_id}"] = {o: line for o, line in kept.items() if o != one}
+    criteria = CRITERIA.get(project_id)
+    CRITERIA.set({o: line for o, line in criteria.items() if o != one}, project_id)
     _save_criteria(project_id)
 
 
@@ -156,7 +163,7 @@ def _criterion_key(project_id: str, one: int) -> str:
 USUAL_PARTS = str(WeightedSum.Options.model_fields["parts"].default)
 
 
-def weights_editor(now: Current, options: Mapping[str, object]) -> None:
+def weights_editor(page: ProjectPage, options: Mapping[str, object]) -> None:
     """Show the metrics of a weighted sum with their weights; every change is saved."""
     parts = _weights(options)
     total = sum(parts.values()) or 1.0
@@ -165,7 +172,7 @@ def weights_editor(now: Current, options: Mapping[str, object]) -> None:
     )
     for name, weight in parts.items():
         with ui.row(f"part_{name}"):
-            metric, key = BY_NAME[name], f"{widget_key('weight', now.id)}_{name}"
+            metric, key = PART_METRICS[name], f"{widget_key('weight', page.id)}_{name}"
             with st.container(gap="xxsmall", key=f"part_name_{name}"):
                 st.markdown(f"**{metric.title}**")
                 st.caption(metric.plain)
@@ -176,27 +183,27 @@ def weights_editor(now: Current, options: Mapping[str, object]) -> None:
                 step=0.5,
                 label_visibility="collapsed",
                 width=130,
-                **ui.saved(key, _set_weight, now.id, name),
+                **ui.saved(key, _set_weight, page.id, name),
             )
             st.badge(percent(weight / total, 0))
             ui.icon_button(
                 "close",
                 "Take this metric out.",
                 f"drop_part_{name}",
-                on_click=ui.callback(_drop_weight, now.id, name),
+                on_click=ui.callback(_drop_weight, page.id, name),
                 why_not="" if len(parts) > 1 else "One metric at least must stay.",
             )
     added = st.selectbox(
         "Add a metric",
-        [name for name in BY_NAME if name not in parts],
+        [name for name in PART_METRICS if name not in parts],
         index=None,
-        format_func=lambda name: f"{BY_NAME[name].title}: {BY_NAME[name].plain}",
+        format_func=lambda name: f"{PART_METRICS[name].title}: {PART_METRICS[name].plain}",
         placeholder="Add another metric",
-        key=f"add_part_{now.id}_{len(parts)}",
+        key=f"add_part_{page.id}_{len(parts)}",
         label_visibility="collapsed",
     )
     if added is not None:
-        _set_weight(now.id, added, 1.0)
+        _set_weight(page.id, added, 1.0)
         st.rerun()
     if not any(parts.values()):
         st.caption(ui.mark("error", "Give one metric at least a weight above 0.", "red"))
@@ -205,10 +212,10 @@ def weights_editor(now: Current, options: Mapping[str, object]) -> None:
 def _weights(options: Mapping[str, object]) -> dict[str, float]:
     """Return the weights by metric, those of the default where the stored ones cannot be read."""
     try:
-        found = parse_weights(options.get("parts") or USUAL_PARTS)
+        weights = parse_weights(options.get("parts") or USUAL_PARTS)
     except ValueError:
-        found = {}
-    return {name: w for name, w in found.items() if name in BY_NAME} or parse_weights(USUAL_PARTS)
+        weights = {}
+    return {name: w for name, w in weights.items() if name in PART_METRICS} or parse_weights(USUAL_PARTS)
 
 
 def _set_weight(project_id: str, name: str, weight: float | None) -> None:
@@ -248,11 +255,11 @@ EXAMPLES = {
 }
 
 
-def code_editor(now: Current, options: Mapping[str, object]) -> None:
+def code_editor(page: ProjectPage, options: Mapping[str, object]) -> None:
     """Show the code of a metric and its test; code that can be read is saved."""
     code = str(options.get("code") or CODE)
     left, right = st.columns([6, 5], gap="medium")
-    key = widget_key("metric_code", now.id)
+    key = widget_key("metric_code", page.id)
     with left:
         st.text_area(
             "Code",
@@ -260,7 +267,7 @@ def code_editor(now: Current, options: Mapping[str, object]) -> None:
             height=220,
             help="Python with the names expected, answer, example and prediction. The last line gives the score, 0 to 1, or "
             "{'score': ..., 'feedback': ...}.",
-            **ui.saved(key, _save_code, now.id),
+            **ui.saved(key, _save_code, page.id),
         )
         st.caption("It runs in a sandbox: no files, no network, no packages. Press Ctrl+Enter to save it.")
         wrong = syntax_problem(str(st.session_state.get(key, code)))
@@ -270,17 +277,17 @@ def code_editor(now: Current, options: Mapping[str, object]) -> None:
             if ui.button(
                 "Test the code",
                 "test_code",
-                wrong or playground.why_not(now.draft),
+                wrong or playground.why_not(page.draft),
                 reason_shown=bool(wrong),
                 icon="bug_report",
                 help="Runs it on a few rows in the sandbox. No model is asked.",
             ):
-                _test_code(now)
+                _test_code(page)
             with st.popover("Start from an example", icon=":material/lightbulb:"):
                 for title, text in EXAMPLES.items():
-                    ui.button(title, f"code_{title}", on_click=ui.callback(_take_code, now.id, key, text))
+                    ui.button(title, f"code_{title}", on_click=ui.callback(_take_code, page.id, key, text))
     with right:
-        _code_preview(now)
+        _code_preview(page)
 
 
 def syntax_problem(code: str) -> str:
@@ -299,26 +306,26 @@ def syntax_problem(code: str) -> str:
     return ""
 
 
-def _test_code(now: Current) -> None:
+def _test_code(page: ProjectPage) -> None:
     """Score a few rows' right answers (should score high), and the same answers swapped (should score low)."""
-    found: object
+    result: object
     rows: dict[int, dict[str, object]] = {}
     try:
         with st.spinner("Running it in the sandbox"):
-            rows = playground.some_rows(now.draft, 3)
-            right = [{n: v.get(n) for n in now.outputs} for v in rows.values()]
-            found = [
-                playground.answer_rows(now.draft, rows, dict(zip(rows, answers, strict=True)))
+            rows = playground.some_rows(page.draft, 3)
+            right = [{n: v.get(n) for n in page.outputs} for v in rows.values()]
+            result = [
+                playground.answer_rows(page.draft, rows, dict(zip(rows, answers, strict=True)))
                 for answers in (right, [*right[1:], *right[:1]])
             ]
     except EngineError as error:
-        found = error
-    st.session_state[f"code_test_{now.id}"] = (state_of(now.draft, "metric"), found, rows)
+        result = error
+    st.session_state[f"code_test_{page.id}"] = (state_of(page.draft, "metric"), result, rows)
 
 
-def _code_preview(now: Current) -> None:
-    stamp, found, rows = st.session_state.get(f"code_test_{now.id}", ("", (), {}))
-    if stamp != state_of(now.draft, "metric"):
+def _code_preview(page: ProjectPage) -> None:
+    stamp, found, rows = st.session_state.get(f"code_test_{page.id}", ("", (), {}))
+    if stamp != state_of(page.draft, "metric"):
         st.caption(
             "The test runs the code on three of your rows: once with the right answers, once with another row's."
         )
@@ -327,8 +334,8 @@ def _code_preview(now: Current) -> None:
         ui.show_error(found)
         return
     for title, one in zip(("With the right answers", "With another row's answers"), found, strict=True):
-        _tested_rows(title, one, rows, now.outputs)
-    if shown_of(now) is not None:
+        _tested_rows(title, one, rows, page.outputs)
+    if shown_of(page) is not None:
         st.caption("The answers tried below can be scored again with this code.")
 
 

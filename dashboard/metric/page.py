@@ -5,10 +5,10 @@ from dashboard.components.wizard import wizard_header
 from dashboard.metric.cards import metric_cards, metric_options
 from dashboard.metric.preview import judge_check, metric_preview
 
-now = wizard_header("metric")
-if now is not None:
-    watch(now, "metric")
-    metric_cards(now)
-    metric_options(now)
-    metric_preview(now)
-    judge_check(now)
+page = wizard_header("metric")
+if page is not None:
+    watch(page, "metric")
+    metric_cards(page)
+    metric_options(page)
+    metric_preview(page)
+    judge_check(page)

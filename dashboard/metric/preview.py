@@ -6,31 +6,39 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.glossary import explain
-from dashboard.components.project_page import Current
+from dashboard.components.project_page import ProjectPage
 from dashboard.components.tables import bar_column, data_table, row_column
+from dashboard.services import (
+    Agreement,
+    ModelChoice,
+    Outcome,
+    agreement,
+    counted,
+    error_line,
+    get_metric,
+    in_percent,
+    level,
+    percent,
+    value_text,
+)
 from dashboard.state import feedback, models, playground
 from dashboard.state.editing.drafts import state_of
 from dashboard.state.feedback import answer_text, grade_key
 from dashboard.state.models import asked_models, title_of
 from dashboard.state.playground import Preview
+from dashboard.state.session import SessionValue
 from dashboard.text import escape_markdown
-from engine.basics.statistics import Agreement, agreement, level
-from engine.basics.text import counted, in_percent, percent
-from engine.records import Outcome, value_text
-from engine.registry import get_metric
-from engine.runs.child.playground import error_line
-from engine.runs.spec import ModelChoice
 
 
-def metric_preview(now: Current) -> None:
+def metric_preview(page: ProjectPage) -> None:
     """Offer to try the metric, and show what came of it."""
     about = explain(
         "metric",
         "Here your prompt answers ten of the rows a search would learn from; rows of the final test are not touched.",
     )
     with ui.card("metric_try", "Try it on ten rows", about):
-        reason = _refusal(now)
-        shown = shown_of(now)
+        reason = _refusal(page)
+        shown = shown_of(page)
         with ui.row("metric_try_bar"):
             if ui.button(
                 "Try it on ten rows" if shown is None else "Answer them again",
@@ -38,50 +46,55 @@ def metric_preview(now: Current) -> None:
                 reason,
                 icon="play_arrow",
             ):
-                _ask(now, playground.TRIED)
+                _ask(page, playground.TRIED)
                 st.rerun()
             if not reason:
-                st.caption(_asked_calls(now, playground.TRIED), width="content")
-        ui.problem_line(f"preview_problem_{now.id}")
+                st.caption(_asked_calls(page, playground.TRIED), width="content")
+        ui.problem_line(f"preview_problem_{page.id}")
         if shown is not None:
-            _preview_table(now, shown)
+            _preview_table(page, shown)
 
 
-def _refusal(now: Current) -> str:
+def _refusal(page: ProjectPage) -> str:
     """Return why no row can be tried now, or ""."""
-    return playground.why_not(now.draft) or models.refusal(asked_models(now.draft.model, now.draft.pipeline))
+    return playground.why_not(page.draft) or models.refusal(
+        asked_models(page.draft.model, page.draft.pipeline)
+    )
 
 
-def shown_of(now: Current) -> Preview | None:
+PREVIEW: SessionValue[Preview | None] = SessionValue("preview", None)
+
+
+def shown_of(page: ProjectPage) -> Preview | None:
     """Return what the last try came to; None where the task or the model has changed since."""
-    shown: Preview | None = st.session_state.get(f"preview_{now.id}")
-    return shown if shown is not None and shown.task == state_of(now.draft, "answers") else None
+    shown = PREVIEW.get(page.id)
+    return shown if shown is not None and shown.task == state_of(page.draft, "answers") else None
 
 
-def _ask(now: Current, number: int, *, again: Preview | None = None) -> None:
+def _ask(page: ProjectPage, number: int, *, again: Preview | None = None) -> None:
     """Answer and score rows, or score the answers of an earlier preview again; keep the result in this session."""
     spinner = st.spinner("Scoring" if again else "Answering and scoring")
-    with ui.problem_kept(f"preview_problem_{now.id}"), spinner:
-        rows = dict(again.rows) if again else playground.some_rows(now.draft, number)
+    with ui.problem_kept(f"preview_problem_{page.id}"), spinner:
+        rows = dict(again.rows) if again else playground.some_rows(page.draft, number)
         answers = again.answers if again else {}
-        known = shown_of(now)
+        known = shown_of(page)
         if again is None and known is not None and len(rows) > len(known.rows):
             answers = {row: a for row, a in known.answers.items() if row in rows}
-        found = playground.answer_rows(now.draft, rows, answers)
-        stamps = state_of(now.draft, "answers"), state_of(now.draft, "metric")
-        st.session_state[f"preview_{now.id}"] = Preview(found, rows, *stamps)
+        outcomes = playground.answer_rows(page.draft, rows, answers)
+        stamps = state_of(page.draft, "answers"), state_of(page.draft, "metric")
+        PREVIEW.set(Preview(outcomes, rows, *stamps), page.id)
 
 
-def _preview_table(now: Current, shown: Preview) -> None:
+def _preview_table(page: ProjectPage, shown: Preview) -> None:
     """Show the rows of a try: what was asked, what was right, what was answered, the score and why."""
-    if shown.metric != state_of(now.draft, "metric"):
+    if shown.metric != state_of(page.draft, "metric"):
         with ui.row("rescore_bar"):
             st.markdown(
                 ":orange[:material/update:] The metric has changed since; these are its old scores.",
                 width="content",
             )
             if ui.button("Score the same answers again", "rescore", icon="refresh"):
-                _ask(now, len(shown.rows), again=shown)
+                _ask(page, len(shown.rows), again=shown)
                 st.rerun()
     rows = shown.outcomes
     mean = playground.mean_score(rows)
@@ -93,11 +106,11 @@ def _preview_table(now: Current, shown: Preview) -> None:
         f"{counted(len(failed), 'row')} failed" if failed else "",
     ]
     st.caption(" · ".join(p for p in parts if p))
-    has_code = now.draft.metric is not None and now.draft.metric.name == "PythonMetric"
+    has_code = page.draft.metric is not None and page.draft.metric.name == "PythonMetric"
     for sentence in dict.fromkeys(error_mark(error, with_line=has_code) for error in failed[:3]):
         st.markdown(sentence)
     data_table(
-        [_table_row(shown, o, now.outputs) for o in rows],
+        [_table_row(shown, o, page.outputs) for o in rows],
         "preview_table",
         {
             "Row": row_column(),
@@ -120,8 +133,8 @@ def _table_row(shown: Preview, outcome: Outcome, outputs: list[str]) -> dict[str
     }
 
 
-def _asked_calls(now: Current, number: int) -> str:
-    draft = now.draft
+def _asked_calls(page: ProjectPage, number: int) -> str:
+    draft = page.draft
     steps = len(draft.pipeline.steps) if draft.pipeline else 1
     judge = get_metric(draft.metric.name)(**draft.metric.options).calls if draft.metric else 0
     by_judge = f", {number * judge} of them to the judge" if judge else ""
@@ -145,10 +158,10 @@ AT_ONCE = 5
 SHORT = 40
 
 
-def judge_check(now: Current) -> None:
+def judge_check(page: ProjectPage) -> None:
     """Offer to check the metric against the user's grades of about twenty answers; open where it is a judge."""
-    metric = now.draft.metric
-    if metric is None or now.draft.dataset is None:
+    metric = page.draft.metric
+    if metric is None or page.draft.dataset is None:
         return
     judged = bool(get_metric(metric.name).calls)
     title = "Does the judge agree with you?" if judged else "Does this score agree with you?"
@@ -157,41 +170,41 @@ def judge_check(now: Current) -> None:
             "Grade about twenty answers yourself. You see how far your grades and the metric's agree, and where not, "
             "before a search spends money on pleasing the wrong judge."
         )
-        shown = shown_of(now)
+        shown = shown_of(page)
         if shown is None or len(shown.rows) <= playground.TRIED:
-            reason = _refusal(now)
+            reason = _refusal(page)
             with ui.row("judge_bar"):
                 if ui.button("Bring twenty answers", "bring_answers", reason, icon="download"):
-                    _ask(now, playground.GRADED)
-                    shown = shown_of(now)
+                    _ask(page, playground.GRADED)
+                    shown = shown_of(page)
         if shown is not None:
-            st.fragment(_check)(now, shown, now.draft.dataset)
+            st.fragment(_check)(page, shown, page.draft.dataset)
 
 
-def _check(now: Current, shown: Preview, dataset: str) -> None:
-    kept = feedback.grades(now.id, dataset)
+def _check(page: ProjectPage, shown: Preview, dataset: str) -> None:
+    grades = feedback.grades(page.id, dataset)
     rows = [o for o in shown.outcomes if o.prediction]
-    keys = {o.row: (o.row, grade_key(o.prediction, now.outputs)) for o in rows}
-    mine = {row: kept[key] for row, key in keys.items() if key in kept}
-    found = agreement(mine, {o.row: o.score for o in rows if o.error is None})
-    _headline(found, len(mine), len(rows))
-    differ = {*found.kinder, *found.stricter}
+    keys = {o.row: (o.row, grade_key(o.prediction, page.outputs)) for o in rows}
+    mine = {row: grades[key] for row, key in keys.items() if key in grades}
+    agreed = agreement(mine, {o.row: o.score for o in rows if o.error is None})
+    _headline(agreed, len(mine), len(rows))
+    differ = {*agreed.kinder, *agreed.stricter}
     shows = {
         "To grade": [o for o in rows if o.row not in mine],
         "All": rows,
         "Where you differ": [o for o in rows if o.row in differ],
     }
-    which = ui.choose(
+    which = ui.segments(
         "Show",
         list(shows),
         default="To grade" if shows["To grade"] else "Where you differ",
         format_func=lambda w: f"{w} ({len(differ) if w == 'Where you differ' else len(shows[w])})",
-        key=f"judge_show_{now.id}",
+        key=f"judge_show_{page.id}",
     )
     if not shows[which]:
         st.caption("None left." if which == "To grade" else "None.")
     for outcome in shows[which][:AT_ONCE] if which == "To grade" else shows[which]:
-        _grading_card(now, dataset, shown, outcome, mine.get(outcome.row))
+        _grading_card(page, dataset, shown, outcome, mine.get(outcome.row))
 
 
 def _headline(found: Agreement, graded: int, rows: int) -> None:
@@ -209,8 +222,10 @@ def _headline(found: Agreement, graded: int, rows: int) -> None:
     st.progress(graded / rows if rows else 0.0, f"{graded} of {rows} graded")
 
 
-def _grading_card(now: Current, dataset: str, shown: Preview, outcome: Outcome, mine: float | None) -> None:
-    outputs, values = now.outputs, shown.rows.get(outcome.row, {})
+def _grading_card(
+    page: ProjectPage, dataset: str, shown: Preview, outcome: Outcome, mine: float | None
+) -> None:
+    outputs, values = page.outputs, shown.rows.get(outcome.row, {})
     with ui.card(f"grade_{outcome.row}"):
         _inputs({name: value_text(value) for name, value in values.items() if name not in outputs})
         for column, title, text in zip(
@@ -230,7 +245,7 @@ def _grading_card(now: Current, dataset: str, shown: Preview, outcome: Outcome, 
                 format_func=lambda m: MARKS[m],
                 label_visibility="collapsed",
                 **ui.saved(
-                    f"mine_{now.id}_{outcome.row}", feedback.grade, now.id, dataset, outcome.row, answer_key
+                    f"mine_{page.id}_{outcome.row}", feedback.grade, page.id, dataset, outcome.row, answer_key
                 ),
             )
             if mine is not None and outcome.error is None:

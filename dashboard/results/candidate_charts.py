@@ -10,9 +10,16 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
+from dashboard.services import (
+    CandidateRow,
+    TrialRow,
+    change_in_percent,
+    counted,
+    in_percent,
+    percent,
+    points_gained,
+)
 from dashboard.text import prompt_name, upper_first
-from engine.basics.text import change_in_percent, counted, in_percent, percent, points_gained
-from engine.store.rows import CandidateRow, TrialRow
 
 MOST_CANDIDATES = 24
 MOST_ROWS = 300
@@ -72,13 +79,13 @@ def matrix(
     """
     known = [c for c in candidates if c.id in trials and scores.get(trials[c.id].number)]
     ranked = sorted(known, key=lambda c: (c.number != 0, -(trials[c.id].score or 0.0), c.number))
-    kept = sorted(ranked[:MOST_CANDIDATES], key=lambda c: c.number)
-    columns = [scores[trials[c.id].number] for c in kept]
+    drawn = sorted(ranked[:MOST_CANDIDATES], key=lambda c: c.number)
+    columns = [scores[trials[c.id].number] for c in drawn]
     rows = sorted({row for column in columns for row in column})
     lines = {row: tuple(column.get(row) for column in columns) for row in rows}
     order = sorted(rows, key=lambda row: (sum(s or 0.0 for s in lines[row]), row))[:MOST_ROWS]
-    names = tuple("Start" if c.number == 0 else f"{c.number}" for c in kept)
-    return Matrix(names, tuple(order), tuple(lines[row] for row in order), len(known) - len(kept))
+    names = tuple("Start" if c.number == 0 else f"{c.number}" for c in drawn)
+    return Matrix(names, tuple(order), tuple(lines[row] for row in order), len(known) - len(drawn))
 
 
 def family(candidates: Sequence[CandidateRow], best_id: str) -> list[CandidateRow]:
@@ -93,10 +100,10 @@ def family(candidates: Sequence[CandidateRow], best_id: str) -> list[CandidateRo
             break
         waiting = [candidate.id]
         while waiting:
-            one = waiting.pop()
-            if one in by_id and one not in kept:
-                kept[one] = None
-                waiting += by_id[one].candidate.parents
+            number = waiting.pop()
+            if number in by_id and number not in kept:
+                kept[number] = None
+                waiting += by_id[number].candidate.parents
     return [c for c in candidates if c.id in kept]
 
 
@@ -105,8 +112,8 @@ def fewer(found: Sequence[Variant]) -> tuple[Variant, ...]:
     if len(found) <= MOST_VARIANTS:
         return tuple(found)
     beaten = sorted((v for v in found if v.beaten), key=lambda v: (-v.score, v.tokens))[:MOST_VARIANTS]
-    kept = {v.number for v in (*(v for v in found if not v.beaten), *beaten)}
-    return tuple(v for v in found if v.number in kept or v.best)
+    numbers = {v.number for v in (*(v for v in found if not v.beaten), *beaten)}
+    return tuple(v for v in found if v.number in numbers or v.best)
 
 
 def lineage(candidates: Sequence[CandidateRow], best_id: str) -> tuple[Node, ...]:
@@ -142,15 +149,15 @@ def variants(
     best_id: str,
 ) -> tuple[Variant, ...]:
     """Return quality against cost, for candidates scored on all validation rows; `tokens` a row are by candidate id."""
-    found = [
+    tried_prompts = [
         (c, trials[c.id].score or 0.0, tokens[c.id])
         for c in sorted(candidates, key=lambda c: c.number)
         if c.id in trials and c.id in tokens
     ]
-    front = _front([(score, tokens) for _, score, tokens in found])
+    front = _front([(score, tokens) for _, score, tokens in tried_prompts])
     return tuple(
         Variant(c.number, score, tokens, (score, tokens) not in front, c.id == best_id)
-        for c, score, tokens in found
+        for c, score, tokens in tried_prompts
     )
 
 

@@ -24,16 +24,23 @@ from dashboard.results.candidate_charts import (
     variants_figure,
 )
 from dashboard.results.compare import add_candidate
+from dashboard.services import (
+    CandidateRow,
+    Credit,
+    RunRow,
+    counted,
+    in_percent,
+    printed_change,
+    step_credit,
+    value_text,
+    whole_trials,
+)
 from dashboard.state import candidates, reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.text import escape_markdown
-from engine.basics.text import counted, in_percent, printed_change
-from engine.records import value_text, whole_trials
-from engine.search.verdict import Credit, step_credit
-from engine.store.rows import CandidateRow, RunRow
 
 
-@reading.kept(16, "Comparing each prompt with what it came from")
+@reading.cached_for_home(16, "Comparing each prompt with what it came from")
 def credit_of(run: RunRow, best: str) -> Credit:
     """Return each step's credit in a run."""
     # Some searches score a candidate block by block: its trials together are what is known of it.
@@ -46,14 +53,14 @@ def credit_of(run: RunRow, best: str) -> Credit:
 
 def step_credit_card(run: RunRow, best: str) -> None:
     """Show the steps with what their changes gained, and every change behind it."""
-    found = credit_of(run, best)
+    step_credits = credit_of(run, best)
     with st.container(key="credit"):
         st.markdown(
-            f":material/alt_route: **{escape_markdown(found.sentence)}**",
+            f":material/alt_route: **{escape_markdown(step_credits.sentence)}**",
             help=explain("step's share", "They are compared on the same rows to choose by."),
         )
-    _steps(found)
-    _changes(found, {c.id: c.number for c in candidates.index(run)})
+    _steps(step_credits)
+    _changes(step_credits, {c.id: c.number for c in candidates.index(run)})
 
 
 def _steps(found: Credit) -> None:
@@ -160,25 +167,27 @@ def _matrix_summary(found: Matrix) -> str:
 def candidate_matrix(run: RunRow) -> None:
     """Show which prompt gets which validation row right."""
     trials = whole_trials(reading.snapshot(run).trials)
-    found = matrix(candidates.everything(run), trials, candidates.row_scores(run))
-    if not found.rows:
+    rows_by_prompt = matrix(candidates.everything(run), trials, candidates.row_scores(run))
+    if not rows_by_prompt.rows:
         st.caption("No prompt was scored on all validation rows.")
         return
     st.caption(
-        _matrix_summary(found),
+        _matrix_summary(rows_by_prompt),
         help="Green is right, red is wrong. Rows are sorted from the hardest to the easiest. Move over a cell to read it.",
     )
-    if found.left_out:
-        st.caption(f"The start and the best prompts are shown; {found.left_out:,} others are left out.")
-    values = reading.row_values(run, found.rows)
+    if rows_by_prompt.left_out:
+        st.caption(
+            f"The start and the best prompts are shown; {rows_by_prompt.left_out:,} others are left out."
+        )
+    values = reading.row_values(run, rows_by_prompt.rows)
     inputs = [f.name for f in reading.run_spec(run).pipeline.inputs]
     texts = {row: value_text(v.get(inputs[0], "")) if inputs else "" for row, v in values.items()}
     plot(
-        matrix_figure(found, reading.row_numbers(run.spec["dataset"], found.rows), texts),
+        matrix_figure(rows_by_prompt, reading.row_numbers(run.spec["dataset"], rows_by_prompt.rows), texts),
         key="matrix",
-        label=f"{len(found.rows)} rows against {len(found.candidates)} prompts",
-        height=min(760, 130 + 9 * len(found.rows)),
-        stamp=str(len(found.rows)),
+        label=f"{len(rows_by_prompt.rows)} rows against {len(rows_by_prompt.candidates)} prompts",
+        height=min(760, 130 + 9 * len(rows_by_prompt.rows)),
+        stamp=str(len(rows_by_prompt.rows)),
     )
 
 
@@ -202,17 +211,17 @@ def candidate_family(run: RunRow, best_id: str, picked: Sequence[ComparedCandida
     about = f"Up is better, left is cheaper; grey ones are beaten outright. {explain('beaten outright')}"
     with right, ui.card("cost_card", "Quality against cost", about, height="stretch"):
         trials = whole_trials(reading.snapshot(run).trials)
-        found = fewer(variants(tried, trials, candidates.row_tokens(run), best_id))
-        if len(found) == 1:
+        shown_variants = fewer(variants(tried, trials, candidates.row_tokens(run), best_id))
+        if len(shown_variants) == 1:
             st.caption(
                 "Only one prompt was scored on all rows to choose by, so there is nothing to weigh yet."
             )
-        elif found:
-            sentence = trade_off(found)
+        elif shown_variants:
+            sentence = trade_off(shown_variants)
             if sentence:
                 st.caption(escape_markdown(sentence))
-            label = f"Quality against cost of {len(found)} prompts"
-            clicked.append(plot(variants_figure(found), key="variants", label=label, height=350))
+            label = f"Quality against cost of {len(shown_variants)} prompts"
+            clicked.append(plot(variants_figure(shown_variants), key="variants", label=label, height=350))
         else:
             st.caption("No prompt was scored on all validation rows.")
     number = next((int(c) for c in clicked if c is not None), None)

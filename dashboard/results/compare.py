@@ -10,12 +10,11 @@ from dashboard.components import ui
 from dashboard.components.glossary import explain
 from dashboard.components.prompts import prompt_diff, prompt_text
 from dashboard.components.tables import data_table
+from dashboard.services import Demo, RunRow, StepState, counted, value_text
 from dashboard.state import candidates, more_scores
 from dashboard.state.candidates import MOST, ComparedCandidate, key_of
+from dashboard.state.session import COMPARED_NAMES, COMPARED_VERSION
 from dashboard.text import distinct, escape_markdown, upper_first
-from engine.basics.text import counted
-from engine.records import Demo, StepState, value_text
-from engine.store.rows import RunRow
 
 
 def candidate_picker(run: RunRow, best: str, runs: Sequence[RunRow]) -> list[ComparedCandidate]:
@@ -64,7 +63,7 @@ def add_candidate(run_id: str, candidate_id: str, picked: Sequence[ComparedCandi
 def _another(run: RunRow, picked: Sequence[ComparedCandidate], runs: Sequence[RunRow]) -> None:
     by_id = {r.id: r for r in runs}
     titles = distinct({r.id: "This run" if r.id == run.id else r.title for r in runs})
-    other = by_id[ui.pick("From the run", titles, key="another_run")]
+    other = by_id[ui.select("From the run", titles, key="another_run")]
     total = len(candidates.index(other))
     number = st.number_input(
         "Number of the prompt",
@@ -95,13 +94,13 @@ def _widget_key(run_id: str, keys: Sequence[str], names: Sequence[str]) -> str:
 
     The browser keeps the names that were chosen: a score that is new makes it another widget too.
     """
-    version = int(st.session_state.get(f"compared_version_{run_id}", 0))
-    said = st.session_state.get(f"compared_{run_id}_{version}")
-    before = st.session_state.get(f"compared_names_{run_id}", names)
-    st.session_state[f"compared_names_{run_id}"] = names
-    if said is not None and (list(said) != list(keys) or list(before) != list(names)):
+    version = COMPARED_VERSION.get(run_id)
+    selected = st.session_state.get(f"compared_{run_id}_{version}")
+    before = COMPARED_NAMES.get(run_id) or names
+    COMPARED_NAMES.set(names, run_id)
+    if selected is not None and (list(selected) != list(keys) or list(before) != list(names)):
         version += 1
-        st.session_state[f"compared_version_{run_id}"] = version
+        COMPARED_VERSION.set(version, run_id)
     return f"compared_{run_id}_{version}"
 
 
@@ -119,7 +118,7 @@ def candidate_compare(found: Sequence[ComparedCandidate]) -> None:
     view = "In one"
     with ui.row("diff_bar"):
         if len(found) == 2:
-            view = ui.choose("View", ["Side by side", "In one"], default="Side by side", key="diff_view")
+            view = ui.segments("View", ["Side by side", "In one"], default="Side by side", key="diff_view")
         only = not one_step and st.toggle(
             "Only steps that differ", True, key="diff_only", persist_state="session"
         )

@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
-from engine.basics.text import percent
-from engine.records import Outcome, value_text
+from dashboard.services import Outcome, percent, value_text
 
 Show = Literal["All rows", "Only differences", "Improved", "Regressed", "Unchanged", "Still wrong", "Failed"]
 SHOWS: tuple[Show, ...] = get_args(Show)
@@ -78,9 +77,9 @@ def compared_rows(outcomes: Sequence[Sequence[Outcome]], outputs: Sequence[str])
     shared = sorted(set(by_row[0]).intersection(*by_row[1:]))
 
     def compared(row: int) -> ComparedRow:
-        found = tuple(one[row] for one in by_row)
-        answers = [(o.score, [o.prediction.get(name) for name in outputs]) for o in found]
-        return ComparedRow(row, found, any(answer != answers[0] for answer in answers))
+        row_outcomes = tuple(one[row] for one in by_row)
+        answers = [(o.score, [o.prediction.get(name) for name in outputs]) for o in row_outcomes]
+        return ComparedRow(row, row_outcomes, any(answer != answers[0] for answer in answers))
 
     return tuple(compared(row) for row in shared)
 
@@ -151,8 +150,8 @@ def spread(outcomes: Sequence[Outcome]) -> dict[str, int]:
     >>> spread([Outcome(0, 1.0), Outcome(1, 0.0), Outcome(2, 0.4)])
     {'Right': 1, 'A half or more': 0, 'Under a half': 1, 'Wrong': 1, 'Failed': 0}
     """
-    found = Counter(_band(o) for o in outcomes)
-    return {band: found[band] for band in BANDS}
+    sizes_by_band = Counter(_band(o) for o in outcomes)
+    return {band: sizes_by_band[band] for band in BANDS}
 
 
 def spread_figure(names: Sequence[str], spreads: Sequence[Mapping[str, int]]) -> dict[str, object]:

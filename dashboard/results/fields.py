@@ -2,24 +2,206 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import streamlit as st
 
 from dashboard.components import ui
+from dashboard.components.document import RecordRow, Status, graded_answer, record_rows
 from dashboard.components.prompts import prompt_diff
 from dashboard.components.tables import bar_column, data_table
-from dashboard.results.field_scores import FieldResult, WorstRow, field_results, field_table
 from dashboard.results.record import record_card
 from dashboard.results.rows import split_choice
+from dashboard.services import (
+    Candidate,
+    FieldSpec,
+    Outcome,
+    RunRow,
+    counted,
+    in_percent,
+    json_value,
+    make_metric,
+    mean_interval,
+    paired_interval,
+    paths,
+    percent,
+    plain_path,
+    printed_change,
+    signed,
+)
 from dashboard.state import candidates, reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.text import escape_markdown
-from engine.basics.text import counted
-from engine.records import Outcome
-from engine.runs.spec import make_metric
-from engine.store.rows import RunRow
+
+MOST_WORST = 12
+"""Rows that are listed for one field."""
+
+
+class WorstRow(NamedTuple):
+    """A row that a field is not right in: its id, its number, its score, and the first value that is not right."""
+
+    row: int
+    number: int
+    score: float
+    path: str
+    status: Status
+    expected: str
+    answer: str
+
+
+class FieldResult(NamedTuple):
+    """One field's scores on the same rows, 0 to 1: before, after, and the interval of the difference."""
+
+    path: str
+    before: float
+    after: float
+    low: float
+    high: float
+    after_low: float
+    after_high: float
+    rows: int
+    counts: Mapping[str, int]
+    worst: tuple[WorstRow, ...]
+    said_before: str
+    said_after: str
+
+    @property
+    def change(self) -> str:
+        """The difference in points with its interval, in words."""
+        printed = printed_change(self.before, self.after, self.low, self.high)
+        return f"{signed(printed.gain)} ({printed.interval})"
+
+
+def field_results(
+    fields: Sequence[FieldSpec],
+    values: Mapping[int, Mapping[str, object]],
+    before: Sequence[Outcome],
+    after: Sequence[Outcome],
+    candidates: tuple[Candidate, Candidate],
+    metric: object = None,
+) -> list[FieldResult]:
+    """Return each field's results, in the order of the record; fields without a value on any row are left out.
+
+    Values are judged by `metric`, where it compares field by field. `values` are the rows' fields by row id, with the right answers. A field in the records of a list counts once a row: as the
+    share of its values that are right.
+    """
+    first, second = ({o.row: o for o in some} for some in (before, after))
+    shared = [row for row in second if row in first and row in values]
+    judged = {
+        row: [_judged(fields, values[row], one[row], metric) for one in (first, second)] for row in shared
+    }
+    results = []
+    for path, field in paths(fields):
+        if field.fields:
+            continue
+        rows = [row for row in shared if all(path in one for one in judged[row])]
+        if rows:
+            scores = [
+                [_score(judged[row][at][path], one[row], path) for row in rows]
+                for at, one in enumerate((first, second))
+            ]
+            lines = {row: (second[row], scores[1][i], judged[row][1][path]) for i, row in enumerate(rows)}
+            results.append(
+                _result(path, scores, lines, [_description(c, path) or field.description for c in candidates])
+            )
+    return results
+
+
+def _judged(
+    fields: Sequence[FieldSpec], values: Mapping[str, Any], outcome: Outcome, metric: object
+) -> dict[str, list[RecordRow]]:
+    """Return a row's values by the field's path without places; a row that failed has none of them right."""
+    expected = {f.name: json_value(values.get(f.name)) for f in fields}
+    answer = {} if outcome.error is not None else dict(outcome.prediction)
+    placed, grades = graded_answer(expected, answer, metric)
+    found: dict[str, list[RecordRow]] = {}
+    for line in record_rows(fields, expected, placed, grades):
+        if line.kind == "leaf":
+            found.setdefault(plain_path(line.path), []).append(line)
+    return found
+
+
+def _score(lines: Sequence[RecordRow], outcome: Outcome, path: str) -> float:
+    """Return a field's score in a row: the metric's own where it has one, else the share of values that are right."""
+    if outcome.error is not None:
+        return 0.0
+    scores = [s for name, s in (outcome.objective_scores or {}).items() if plain_path(name) == path]
+    if scores:
+        return sum(scores) / len(scores)
+    return sum(line.status == "right" for line in lines) / len(lines)
+
+
+def _description(candidate: Candidate, path: str) -> str:
+    return next(
+        (s.field_descriptions[path] for s in candidate.steps.values() if s.field_descriptions.get(path)), ""
+    )
+
+
+def _result(
+    path: str,
+    scores: Sequence[Sequence[float]],
+    lines: Mapping[int, tuple[Outcome, float, Sequence[RecordRow]]],
+    said: Sequence[str],
+) -> FieldResult:
+    before, after = scores
+    binary = set(before) | set(after) <= {0.0, 1.0}
+    low, high = paired_interval([b - a for a, b in zip(before, after, strict=True)], binary=binary)
+    here = mean_interval(after)
+    counts: Counter[str] = Counter(line.status for _, _, some in lines.values() for line in some)
+    worst = sorted(
+        (_worst(outcome, score, some) for outcome, score, some in lines.values() if score < 1),
+        key=lambda w: (w.score, w.number),
+    )
+    return FieldResult(
+        path,
+        sum(before) / len(before),
+        sum(after) / len(after),
+        low,
+        high,
+        here.low,
+        here.high,
+        len(before),
+        counts,
+        tuple(worst[:MOST_WORST]),
+        said[0],
+        said[1],
+    )
+
+
+def _worst(outcome: Outcome, score: float, lines: Sequence[RecordRow]) -> WorstRow:
+    number = outcome.row + 2 if outcome.number is None else outcome.number
+    line = next((one for one in lines if one.status != "right"), lines[0])
+    answer = "failed" if outcome.error is not None else line.answer
+    return WorstRow(outcome.row, number, score, line.path, line.status, line.expected, answer)
+
+
+def field_table(found: Sequence[FieldResult], *, compared: bool = True) -> list[dict[str, object]]:
+    """Return a line for each field; scores from 0 to 100. Where one prompt is `compared` with none, it has one score."""
+    return [
+        {
+            "Field": one.path,
+            **(_before_and_after(one) if compared else {"Score": in_percent(one.after, 0)}),
+            f"{'After' if compared else 'Score'} lies between": (
+                f"{percent(one.after_low, 0)} and {percent(one.after_high, 0)}"
+            ),
+            "Wrong": one.counts.get("wrong", 0),
+            "Missing": one.counts.get("missing", 0),
+            "Invented": one.counts.get("invented", 0),
+            "Rows": one.rows,
+            **({"Description": "changed" if one.said_before != one.said_after else ""} if compared else {}),
+        }
+        for one in found
+    ]
+
+
+def _before_and_after(one: FieldResult) -> dict[str, object]:
+    return {
+        "Before": in_percent(one.before, 0),
+        "After": in_percent(one.after, 0),
+        "Change in points": one.change,
+    }
 
 
 def field_view(run: RunRow, found: Sequence[ComparedCandidate]) -> None:
@@ -30,7 +212,7 @@ def field_view(run: RunRow, found: Sequence[ComparedCandidate]) -> None:
     first, last = found[0], found[-1]
     whole = reading.run_spec(run)
     spec = whole.pipeline
-    before, after = (candidates.outcomes(one, split) for one in (first, last))
+    before, after = (candidates.outcomes(chosen_line, split) for chosen_line in (first, last))
     values = reading.row_values(run, (o.row for o in after))
     prompts = (first.candidate.candidate, last.candidate.candidate)
     metric = make_metric(whole.metric, whole.model)
@@ -59,14 +241,14 @@ def field_view(run: RunRow, found: Sequence[ComparedCandidate]) -> None:
     )
     picked = event.selection.rows
     worst = min(range(len(lines)), key=lambda at: lines[at].after)
-    one = lines[picked[0] if picked and picked[0] < len(lines) else worst]
+    chosen_line = lines[picked[0] if picked and picked[0] < len(lines) else worst]
     shown = f"**{escape_markdown(last.name, 60)}** alone: pick another prompt above to compare it"
     if first is not last:
         shown = f"**{escape_markdown(first.name, 60)}** before, **{escape_markdown(last.name, 60)}** after"
     st.caption(
         f"{shown}. Select a field; below is {'the one selected' if picked else 'the one with the lowest score'}."
     )
-    _one_field(run, last, one, {o.row: o for o in after}, values)
+    _one_field(run, last, chosen_line, {o.row: o for o in after}, values)
 
 
 def _one_field(
@@ -98,6 +280,6 @@ def _one_field(
 
 
 def _row_words(worst: WorstRow) -> str:
-    said = {"missing": "missing", "invented": "invented"}.get(worst.status, "wrong")
+    status_words = {"missing": "missing", "invented": "invented"}.get(worst.status, "wrong")
     got = f"{worst.answer[:40] or '(nothing)'} instead of {worst.expected[:40] or '(nothing)'}"
-    return f"Row {worst.number}: {said}, {got}"
+    return f"Row {worst.number}: {status_words}, {got}"

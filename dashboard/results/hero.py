@@ -14,18 +14,24 @@ from dashboard.components.runs import figure, finish_test, present_button
 from dashboard.components.tables import small_table
 from dashboard.results.candidate_charts import as_good, variants
 from dashboard.results.share import share_link
+from dashboard.services import (
+    VERDICT_TITLES,
+    RunResult,
+    RunRow,
+    change_in_percent,
+    compared_scores,
+    data_home,
+    result_sentences,
+    row_figures,
+    short,
+    whole_trials,
+)
 from dashboard.state import candidates, more_scores, reading
 from dashboard.state.candidates import score_words
 from dashboard.state.live.training import compared, comparison_sentence
 from dashboard.state.model_lines import HEAD, LIKELY
 from dashboard.state.writing import writing
 from dashboard.text import escape_markdown
-from engine.basics.home import data_home
-from engine.basics.text import change_in_percent, short
-from engine.export.hero import VERDICTS, compared_scores, result_sentences, row_figures
-from engine.records import whole_trials
-from engine.search.result import RunResult
-from engine.store.rows import RunRow
 
 COLOURS = {"good": "green", "bad": "red", "even": "orange"}
 _copy = own_element("copy", "<button type='button'></button>")
@@ -34,7 +40,7 @@ _copy = own_element("copy", "<button type='button'></button>")
 def hero(run: RunRow, result: RunResult) -> None:
     """Show what a run came to, and what can be done with it."""
     with ui.card("hero"):
-        title, look = VERDICTS[result.shown.verdict.kind]
+        title, look = VERDICT_TITLES[result.shown.verdict.kind]
         terms = "\n\n".join(explain(term) for term in ("baseline", "best prompt", "likely gain"))
         st.markdown(f"##### :{COLOURS[look]}[{title}]", help=terms)
         st.html(reading.hero(run))
@@ -116,7 +122,7 @@ def _offer(run: RunRow, offer: Offer) -> None:
 
 
 def _take(run_id: str, candidate: str) -> None:
-    from engine.runs.results.exports import take_prompt
+    from dashboard.services import take_prompt
 
     with ui.problem_kept(f"take_refused_{run_id}"), writing(f"took {candidate}", run_id) as store:
         take_prompt(data_home(), store, run_id, candidate)

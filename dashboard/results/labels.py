@@ -2,26 +2,135 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import pandas as pd
 import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.tables import bar_column, data_table
-from dashboard.results.label_scores import (
-    Confusion,
-    confusion,
-    label_outputs,
-    label_scores,
-    mistaken,
-    score_table,
-)
+from dashboard.results.comparison import ComparedRow
 from dashboard.results.rows import compared_on, row_table
+from dashboard.services import RunRow, counted, in_percent, value_text
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.text import distinct, escape_markdown
-from engine.basics.text import counted
-from engine.store.rows import RunRow
+
+MOST_LABELS = 300
+LONGEST = 60
+"""Characters: an output with a longer value has no labels."""
+OTHER, FAILED = "Another answer", "Failed"
+
+
+class Confusion(NamedTuple):
+    """One candidate's answers by right label. `rows` is (right label, answered label) -> row ids.
+
+    `answered` are the labels that were answered, in the order of `labels`; then `OTHER` and `FAILED` where they occur.
+    """
+
+    labels: tuple[str, ...]
+    answered: tuple[str, ...]
+    rows: Mapping[tuple[str, str], tuple[int, ...]]
+
+    def size(self, right: str, answer: str) -> int:
+        """Return the number of rows in one cell."""
+        return len(self.rows.get((right, answer), ()))
+
+
+class LabelScore(NamedTuple):
+    """A label's rows, how many of them were found, and how often it was answered. Shares run from 0 to 1."""
+
+    label: str
+    rows: int
+    found: int
+    answered: int
+
+    @property
+    def recall(self) -> float | None:
+        """The share of its rows that were answered with it."""
+        return self.found / self.rows if self.rows else None
+
+    @property
+    def precision(self) -> float | None:
+        """The share of its answers that were right."""
+        return self.found / self.answered if self.answered else None
+
+
+def label_outputs(
+    rows: Sequence[ComparedRow], values: Mapping[int, Mapping[str, object]], outputs: Sequence[str]
+) -> list[str]:
+    """Return the outputs whose right values are labels: short, at least two, and each occurring twice on average."""
+    fields = []
+    for name in outputs:
+        right = [value_text(values[row.row][name]) for row in rows if name in values.get(row.row, {})]
+        kinds = set(right)
+        if (
+            2 <= len(kinds) <= MOST_LABELS
+            and len(right) >= 2 * len(kinds)
+            and max(map(len, kinds)) <= LONGEST
+        ):
+            fields.append(name)
+    return fields
+
+
+def confusion(
+    rows: Sequence[ComparedRow], values: Mapping[int, Mapping[str, object]], output: str, at: int = -1
+) -> Confusion:
+    """Return the confusion matrix of the candidate `at` for one output; labels are sorted by name.
+
+    An answer that differs from a label only in case or outer spaces is that label.
+    """
+    right = {
+        row.row: value_text(values[row.row][output]) for row in rows if output in values.get(row.row, {})
+    }
+    labels = sorted(set(right.values()), key=str.casefold)
+    known = {label.strip().casefold(): label for label in labels}
+    cells: dict[tuple[str, str], list[int]] = {}
+    for row in rows:
+        if row.row in right:
+            outcome = row.outcomes[at]
+            answer = value_text(outcome.prediction.get(output, "")).strip().casefold()
+            place = FAILED if outcome.error is not None else known.get(answer, OTHER)
+            cells.setdefault((right[row.row], place), []).append(row.row)
+    answered = {place for _, place in cells}
+    order = [name for name in (*labels, OTHER, FAILED) if name in answered]
+    return Confusion(
+        tuple(labels), tuple(order), {cell: tuple(found) for cell, found in sorted(cells.items())}
+    )
+
+
+def label_scores(found: Confusion) -> list[LabelScore]:
+    """Return the scores of each label, in the matrix's order."""
+    rows, answered = Counter[str](), Counter[str]()
+    for (right, answer), ids in found.rows.items():
+        rows[right] += len(ids)
+        answered[answer] += len(ids)
+    return [
+        LabelScore(label, rows[label], found.size(label, label), answered[label]) for label in found.labels
+    ]
+
+
+def mistaken(found: Confusion) -> Confusion:
+    """Return the part of a matrix in which something is wrong: labels that were missed or answered wrongly."""
+    wrong = {name for cell in found.rows if cell[0] != cell[1] for name in cell}
+    return found._replace(
+        labels=tuple(label for label in found.labels if label in wrong),
+        answered=tuple(name for name in found.answered if name in wrong),
+    )
+
+
+def score_table(scores: Sequence[Sequence[LabelScore]], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return one line per label: its rows, and for each candidate the percentages found and right when answered."""
+    lines = []
+    for same in zip(*scores, strict=True):
+        line: dict[str, Any] = {"Label": same[0].label, "Rows": same[0].rows}
+        for name, one in zip(names, same, strict=True):
+            line[f"{name}: found"] = in_percent(one.recall, 0)
+            line[f"{name}: right"] = in_percent(one.precision, 0)
+        lines.append(line)
+    return lines
+
 
 MANY = 12
 """With more labels than these only those with mistakes are shown at first."""
@@ -40,14 +149,14 @@ def label_view(run: RunRow, found: Sequence[ComparedCandidate]) -> None:
     names = list(distinct({c.key: c.name for c in found}).values())
     output = choices[0]
     if len(choices) > 1:
-        output = ui.choose("Output", choices, default=choices[0], key="label_output")
+        output = ui.segments("Output", choices, default=choices[0], key="label_output")
     tables = [confusion(compared.rows, compared.values, output, at) for at in range(len(found))]
     st.markdown("**Score by label**")
     _scores(tables, names)
     st.markdown("**What is taken for what**")
     at = len(names) - 1
     if at:
-        at = ui.choose(
+        at = ui.segments(
             "Answers of", range(len(names)), default=at, format_func=lambda i: names[i], key="label_of"
         )
     cell = _matrix(tables[at], f"{run.id}_{output}_{at}")
@@ -63,7 +172,7 @@ def _name(label: str) -> str:
 
 def _scores(tables: Sequence[Confusion], names: Sequence[str]) -> None:
     lines = score_table([label_scores(one) for one in tables], names)
-    found = "The share of the label's rows that were answered with it (recall)."
+    recall_help = "The share of the label's rows that were answered with it (recall)."
     right = "The share of the answers with this label that were right (precision)."
     data_table(
         lines,
@@ -71,7 +180,7 @@ def _scores(tables: Sequence[Confusion], names: Sequence[str]) -> None:
         {
             f"{name}: {what}": bar_column(about, width="small")
             for name in names
-            for what, about in (("found", found), ("right", right))
+            for what, about in (("found", recall_help), ("right", right))
         },
         most=MANY,
         height=440,
@@ -81,16 +190,18 @@ def _scores(tables: Sequence[Confusion], names: Sequence[str]) -> None:
     )
 
 
-def _matrix(found: Confusion, key: str) -> tuple[str, str] | None:
+def _matrix(mistakes: Confusion, key: str) -> tuple[str, str] | None:
     """Show the matrix of right labels (down) by answers (across); return the selected cell, by the address or a click."""
-    wrong = mistaken(found)
+    wrong = mistaken(mistakes)
     if not wrong.labels:
         st.caption(":green[:material/check:] Every label is right in every row.")
         return None
-    if len(found.labels) > MANY and st.toggle("Only labels with mistakes", True, key="label_wrong_only"):
-        found = wrong
-    counts = [[found.size(right, answer) for answer in found.answered] for right in found.labels]
-    frame = pd.DataFrame(counts, index=pd.Index(found.labels, name="Right label"), columns=found.answered)
+    if len(mistakes.labels) > MANY and st.toggle("Only labels with mistakes", True, key="label_wrong_only"):
+        mistakes = wrong
+    counts = [[mistakes.size(right, answer) for answer in mistakes.answered] for right in mistakes.labels]
+    frame = pd.DataFrame(
+        counts, index=pd.Index(mistakes.labels, name="Right label"), columns=mistakes.answered
+    )
     highest = max(1, max(map(max, counts)))
 
     def colours(column: pd.Series[int]) -> list[str]:
@@ -99,16 +210,16 @@ def _matrix(found: Confusion, key: str) -> tuple[str, str] | None:
     st.dataframe(
         frame.style.apply(colours).format(lambda n: str(n) if n else ""),
         key=f"confusion_{key}",
-        on_select=ui.callback(_selected, f"confusion_{key}", found),
+        on_select=ui.callback(_selected, f"confusion_{key}", mistakes),
         selection_mode="single-cell",
-        height="content" if len(found.labels) <= 2 * MANY else 640,
+        height="content" if len(mistakes.labels) <= 2 * MANY else 640,
         width="content",
     )
     st.caption(
         "Each line is a right label, each column an answer; green is right, red is wrong. Select a cell to see its rows."
     )
     right, _, answer = st.query_params.get(PARAM, "").partition(">")
-    return (right, answer) if (right, answer) in found.rows else None
+    return (right, answer) if (right, answer) in mistakes.rows else None
 
 
 def _cell_style(right: bool, share: float) -> str:

@@ -12,13 +12,14 @@ from dashboard.components.glossary import explain
 from dashboard.components.plot import plot
 from dashboard.components.runs import replace_setup
 from dashboard.components.tables import small_table
+from dashboard.services import RunRow, RunSpec, counted
 from dashboard.state import candidates, reading
 from dashboard.state.history import draft_on, same_test
 from dashboard.state.model_lines import (
     HEAD,
     LIKELY,
-    Line,
     ModelFigures,
+    ModelLine,
     model_figures,
     models_figure,
     tuned_on_each,
@@ -26,9 +27,6 @@ from dashboard.state.model_lines import (
 from dashboard.state.models import title_of
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown, model_name
-from engine.basics.text import counted
-from engine.runs.spec import RunSpec
-from engine.store.rows import RunRow
 
 
 def compared_figures(run: RunRow, spec: RunSpec) -> list[ModelFigures]:
@@ -60,20 +58,20 @@ def models_view(run: RunRow, spec: RunSpec, found: Sequence[ModelFigures]) -> No
         _move(run, spec, found)
 
 
-def _lines(key: str, title: str, lines: Sequence[Line]) -> None:
+def _lines(key: str, title: str, lines: Sequence[ModelLine]) -> None:
     with ui.card(key, title):
         small_table(("", *HEAD), [line.figures for line in lines], [line.note for line in lines])
 
 
 def _runs(run: RunRow, spec: RunSpec) -> list[tuple[RunRow, RunSpec]]:
     """Return this run and the project's others that were tested on the same rows, with their settings."""
-    found = [(run, spec)]
+    comparable_runs = [(run, spec)]
     for other in reading.runs(run.project_id):
         if other.result and other.id != run.id:
             with suppress(ValueError):  # saved by another version
                 if same_test(spec, settings := reading.run_spec(other)):
-                    found.append((other, settings))
-    return found
+                    comparable_runs.append((other, settings))
+    return comparable_runs
 
 
 def _move(run: RunRow, spec: RunSpec, found: Sequence[ModelFigures]) -> None:
@@ -82,7 +80,7 @@ def _move(run: RunRow, spec: RunSpec, found: Sequence[ModelFigures]) -> None:
     models = {model_name(m.name): m for m in (spec.model, *spec.models) if model_name(m.name) != kept}
     with ui.card("move_model", "Move this program to another model"):
         with ui.row("move_model_row", "bottom"):
-            picked = ui.pick(
+            picked = ui.select(
                 "To the model",
                 {name: title_of(choice) for name, choice in models.items()},
                 enough,

@@ -7,15 +7,12 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from dashboard.components import ui
+from dashboard.services import EngineError, ModelChoice, RunRow, counted, listed, price
 from dashboard.state import launching, models, more_scores, reading
 from dashboard.state.candidates import ComparedCandidate
-from dashboard.state.more_scores import Missing, Offer
+from dashboard.state.more_scores import ScorePrice, UnscoredRows
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
-from engine.basics.text import counted, listed, price
-from engine.errors import EngineError
-from engine.runs.spec import ModelChoice
-from engine.store.rows import RunRow
 
 LOOK_SECONDS = 1.0
 PROBLEM = "more_scores_problem"
@@ -36,7 +33,7 @@ def missing_rows_offer(found: Sequence[ComparedCandidate], key: str) -> None:
     ui.problem_line(PROBLEM)
 
 
-def _offer_button(offer: Offer, key: str) -> None:
+def _offer_button(offer: ScorePrice, key: str) -> None:
     names = listed(list(dict.fromkeys(one.name for one in offer.missing)))
     rows = counted(offer.rows, f"missing {offer.split} row")
     about = f"Scores {names}. {'It takes' if len(offer.missing) == 1 else 'They take'} at most twice the calls that its rows have taken so far."
@@ -45,7 +42,7 @@ def _offer_button(offer: Offer, key: str) -> None:
 
 def score_button(
     label: str,
-    missing: Sequence[Missing],
+    missing: Sequence[UnscoredRows],
     key: str,
     about: str,
     why_not: str = "",
@@ -53,7 +50,7 @@ def score_button(
     then: Callable[[], None] = lambda: None,
 ) -> None:
     """Draw the button that asks for scores, with what they are expected to cost; `then` is called once they are asked for."""
-    cost = Offer("test", tuple(missing)).usd
+    cost = ScorePrice("test", tuple(missing)).usd
     keys = models.refusal([m for one in missing for m in asked(one.run)])
     ui.button(
         f"{label} ({price(cost)})".replace("$", "\\$"),
@@ -71,7 +68,7 @@ def asked(run: RunRow) -> list[ModelChoice]:
     return models.asked_models(spec.model, spec.pipeline, spec.models)
 
 
-def _ask(missing: Sequence[Missing], then: Callable[[], None]) -> None:
+def _ask(missing: Sequence[UnscoredRows], then: Callable[[], None]) -> None:
     with ui.problem_kept(PROBLEM):
         more_scores.ask(missing, models.for_process())
         then()

@@ -25,12 +25,11 @@ from dashboard.results.models import compared_figures, models_view
 from dashboard.results.more_scores import scoring_under_way
 from dashboard.results.parts import parts_view
 from dashboard.results.rows import row_matrix, split_choice
+from dashboard.services import RunRow, chosen_from
 from dashboard.state import candidates, reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.live.snapshot import parts
 from dashboard.text import distinct, escape_markdown
-from engine.basics.text import chosen_from
-from engine.store.rows import RunRow
 
 ADVICE = {
     "unchanged": "To get further: another way of tuning, a larger budget or more examples. The rows below show what still goes wrong.",

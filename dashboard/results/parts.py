@@ -9,13 +9,11 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.results.more_scores import score_button
+from dashboard.services import Candidate, PromptPart, counted, prompt_parts, without_parts
 from dashboard.state import candidates, more_scores
 from dashboard.state.candidates import PARAM, ComparedCandidate, key_of
 from dashboard.state.writing import read_only
 from dashboard.text import distinct, escape_markdown, prompt_name
-from engine.basics.text import counted
-from engine.records import Candidate
-from engine.runs.results.prompt_parts import PromptPart, prompt_parts, without_parts
 
 MOST = 40
 """Parts of each kind that are listed."""
@@ -57,7 +55,7 @@ def parts_view(picked: Sequence[ComparedCandidate]) -> None:
     at = len(picked) - 1
     if at:
         names = list(distinct({c.key: c.name for c in picked}).values())
-        at = ui.choose(
+        at = ui.segments(
             "Prompt", range(len(names)), default=at, format_func=lambda i: names[i], key="parts_of"
         )
     one = picked[at]

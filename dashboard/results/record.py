@@ -8,15 +8,12 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.document import document_view
-from dashboard.components.document_view import graded_answer, record_rows, viewer_data
+from dashboard.components.document import document_view, graded_answer, record_rows, viewer_data
+from dashboard.services import Outcome, RunRow, json_value, make_metric, value_text
 from dashboard.state import reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.editing import records
 from dashboard.state.writing import read_only
-from engine.records import Outcome, json_value, value_text
-from engine.runs.spec import make_metric
-from engine.store.rows import RunRow
 
 PROBLEM = "correction_problem"
 

@@ -1,4 +1,4 @@
-"""The rows that prompts are compared on, and one row whole: answers, costs, the exact messages, the user's feedback."""
+"""The rows that prompts are compared on: their filter and their table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.glossary import explain
-from dashboard.components.prompts import TALL, answer_head, calls_view, messages_view, took
 from dashboard.components.tables import data_table, label_column, row_column
 from dashboard.results.comparison import (
     SHOWS,
@@ -22,193 +21,25 @@ from dashboard.results.comparison import (
     table,
 )
 from dashboard.results.more_scores import AFTER, missing_rows_offer
-from dashboard.results.record import record_card
-from dashboard.state import candidates, feedback, models, more_scores, playground, reading
+from dashboard.results.whole_row import PARAM, _whole_row
+from dashboard.services import (
+    RunRow,
+    counted,
+)
+from dashboard.state import candidates, more_scores, reading
 from dashboard.state.candidates import SPLITS, ComparedCandidate
-from dashboard.state.feedback import answer_text
-from dashboard.state.models import asked_models
-from dashboard.state.writing import read_only
+from dashboard.state.session import TABLE_ROWS
 from dashboard.text import distinct, escape_markdown
-from engine.basics.text import counted
-from engine.records import Outcome, json_value, value_text
-from engine.runs.child.playground import PlaygroundAnswer, PlaygroundRequest
-from engine.runs.results.report import step_calls
-from engine.runs.spec import RunSpec
-from engine.store.rows import FeedbackRow, RunRow
-
-
-def _whole_row(
-    run: RunRow,
-    found: Sequence[ComparedCandidate],
-    line: ComparedRow,
-    values: Mapping[str, object],
-    *,
-    tested: bool,
-) -> None:
-    """Show a row. `tested`: it is one of the final test, where feedback must not reach a search."""
-    spec = reading.run_spec(run)
-    outputs = [f.name for f in spec.pipeline.outputs]
-    given = {r.candidate_id: r for r in feedback.rows(run.project_id, spec.dataset) if r.row == line.row}
-    answered = list(zip(found, line.outcomes, strict=True))
-    with ui.card("whole_row"):
-        with ui.row("row_head", side="distribute"):
-            st.markdown(f"**Row {line.number}**", width="content")
-            ui.button(
-                "Close",
-                "close_row",
-                icon="close",
-                type="tertiary",
-                on_click=ui.callback(st.query_params.pop, PARAM, None),
-            )
-        if spec.pipeline.has_record:
-            _record(run, answered, values)
-        else:
-            for name, value in values.items():
-                if name not in outputs:
-                    ui.named_text(name, value_text(value))
-            with ui.row("row_expected"):
-                st.badge("The right answer", icon=":material/flag:")
-                st.text(answer_text(values, outputs), width="content")
-        for at, (column, (one, outcome)) in enumerate(
-            zip(st.columns(len(found), gap="medium"), answered, strict=True)
-        ):
-            with column, ui.card(f"drill_{at}", height="stretch"):
-                _answer(one, outcome, outputs, at)
-                _opinion(run, spec, one, outcome, given.get(one.candidate.id), tested=tested)
-        if tested and not read_only():
-            st.caption(
-                ":orange[:material/shield:] A test row: what you say of it is kept, but no search reads it, for one that knew "
-                "it would spoil the test. Say it of a validation row to have it used."
-            )
-        for at, (one, outcome) in enumerate(answered):
-            title = f"The exact messages of “{escape_markdown(one.name, 60)}”"
-            with st.expander(title, icon=":material/forum:", key=f"drill_messages_{at}"), ui.errors_shown():
-                _messages(spec, one, outcome, values, at)
-
-
-def _record(
-    run: RunRow, answered: Sequence[tuple[ComparedCandidate, Outcome]], values: Mapping[str, object]
-) -> None:
-    """Show the document next to the record that one of the prompts read."""
-    at = len(answered) - 1
-    if at:
-        names = list(distinct({c.key: c.name for c, _ in answered}).values())
-        at = ui.choose(
-            "Whose answer", range(len(names)), default=at, format_func=lambda i: names[i], key="record_of"
-        )
-    record_card(run, *answered[at], values)
-
-
-def _answer(one: ComparedCandidate, outcome: Outcome, outputs: Sequence[str], at: int) -> None:
-    answer_head(one.name, f"drill_head_{at}", outcome.score, outcome.error)
-    for name in outputs:
-        if name in outcome.prediction:
-            ui.named_text(name, value_text(outcome.prediction[name]) or "(empty)")
-    if outcome.feedback and outcome.score < 1:
-        ui.named_text("The metric says", outcome.feedback)
-    usage = outcome.usage
-    cache = f", {usage.cached} from the cache" if usage.cached else ""
-    took(outcome.seconds, usage.cost, usage.tokens, f"{counted(usage.calls + usage.cached, 'call')}{cache}")
-
-
-def _opinion(
-    run: RunRow,
-    spec: RunSpec,
-    one: ComparedCandidate,
-    outcome: Outcome,
-    given: FeedbackRow | None,
-    *,
-    tested: bool,
-) -> None:
-    reason = given.reason if given is not None else ""
-    if read_only():
-        if reason:
-            ui.named_text("Feedback on it", reason)
-        return
-    key = f"{one.key}_{outcome.row}".replace(".", "_")
-    answer = answer_text(outcome.prediction, [f.name for f in spec.pipeline.outputs])
-    place = (run.project_id, spec.dataset, outcome.row, (one.run.id, one.candidate.id))
-    save = ui.callback(_save_feedback, place, answer, key)
-    with ui.row(f"opinion_{key}"):
-        st.feedback(
-            "thumbs",
-            key=f"thumbs_{key}",
-            default=None if given is None or not given.thumbs else int(given.thumbs > 0),
-            on_change=save,
-        )
-        st.text_input(
-            "Why",
-            reason,
-            key=f"reason_{key}",
-            placeholder="What is good or wrong about it?",
-            label_visibility="collapsed",
-            on_change=save,
-        )
-    if given is not None and not tested:
-        st.caption(":green[:material/check:] The next run will read this.")
-
-
-def _save_feedback(place: tuple[str, str, int, tuple[str, str]], answer: str, key: str) -> None:
-    given = st.session_state.get(f"thumbs_{key}")
-    thumbs = 0 if given is None else 1 if given else -1
-    feedback.save(*place, (thumbs, str(st.session_state.get(f"reason_{key}") or ""), answer))
-
-
-def _messages(
-    spec: RunSpec, one: ComparedCandidate, outcome: Outcome, values: Mapping[str, object], at: int
-) -> None:
-    """Show the messages of a row's calls as they can be written again, or as they were when asked again."""
-    asked: tuple[object, PlaygroundAnswer] | None = st.session_state.get(f"replayed_{one.key}")
-    if asked is not None and asked[0] == values:
-        with st.container(height=TALL, border=False):
-            calls_view(asked[1].calls)
-        return
-    calls = step_calls(spec.pipeline, one.candidate.candidate, values, outcome, adapter=spec.adapter)
-    if not calls:
-        st.caption("Nothing was kept of this row's calls.")
-    else:
-        with st.container(height=TALL, border=False):
-            for call, sent in calls:
-                if len(calls) > 1:
-                    st.markdown(f"**Step {escape_markdown(call.path)}**")
-                messages_view(sent)
-                if call.outputs:
-                    read = ":material/reply: Read from the answer"
-                    st.caption(read if sent else "No model is asked; it gave")
-                    ui.plain_code("\n".join(f"{name}: {value_text(v)}" for name, v in call.outputs.items()))
-    _replay(spec, one, values, at)
-
-
-GONE = "The file with this run's rows is gone, so its inputs are not known."
-
-
-def _replay(spec: RunSpec, one: ComparedCandidate, values: Mapping[str, object], at: int) -> None:
-    """Offer to make the calls again, for the model's own words: the cache has them, so it is free as a rule."""
-    if ui.button(
-        "Show the model's own words",
-        f"replay_button_{at}",
-        models.refusal(asked_models(spec.model, spec.pipeline, spec.models)) or ("" if values else GONE),
-        icon="replay",
-        help="Makes the same calls again: the cache answers them, so as a rule nothing is paid.",
-    ):
-        request = PlaygroundRequest(
-            pipeline=spec.pipeline,
-            candidates={one.candidate.id: one.candidate.candidate.as_dict()},
-            inputs={f.name: json_value(values.get(f.name)) for f in spec.pipeline.inputs},
-            model=spec.model,
-            models=spec.models,
-            adapter=spec.adapter,
-        )
-        with st.spinner("Asking again"):
-            found = playground.answer_input(request)[0]
-        st.session_state[f"replayed_{one.key}"] = (values, found)
-        st.rerun()
-
 
 COLOURS = {"better": "green", "worse": "red", "mixed": "orange", "same": "gray"}
+
+
 MOST_CAUSES = 8
+
+
 MOST_LINES = 2000
-PARAM = "row"
+
+
 FILTER = "rows"
 
 
@@ -260,7 +91,7 @@ def row_table(
         on_select=_selected,
         selection_mode="single-row",
     )
-    st.session_state["row_table_rows"] = [line.number for line in picked[:MOST_LINES]]
+    TABLE_ROWS.set([line.number for line in picked[:MOST_LINES]])
     more = len(picked) - MOST_LINES
     hidden = f" {counted(more, 'more row')} not shown: narrow the filter." if more > 0 else ""
     wrong_ones = "; of several outputs the wrong ones are shown" if several else ""
@@ -299,7 +130,7 @@ def split_choice(found: Sequence[ComparedCandidate], *, key: str = "compare_spli
 
 def _one_of(there: Sequence[str], key: str) -> str:
     if len(there) > 1:
-        return ui.choose(
+        return ui.segments(
             "Rows",
             there,
             default=there[0],
@@ -317,19 +148,19 @@ def _one_of(there: Sequence[str], key: str) -> str:
 def _filtered(
     lined: Sequence[ComparedRow], values: Mapping[int, Mapping[str, object]], outputs: Sequence[str]
 ) -> Sequence[ComparedRow]:
-    found = counts(lined)
+    row_counts = counts(lined)
     several = bool(lined) and len(lined[0].outcomes) > 1
     options = [
-        f for f in SHOWS if f == "All rows" or (found[f] and (several or f in ("Still wrong", "Failed")))
+        f for f in SHOWS if f == "All rows" or (row_counts[f] and (several or f in ("Still wrong", "Failed")))
     ]
     asked = st.query_params.get(FILTER, "")
     if st.session_state.get("row_filter", options[0]) not in options:
         del st.session_state["row_filter"]
-    which: Show = ui.choose(
+    which: Show = ui.segments(
         "Show",
         options,
         default=next(f for f in (asked, "Only differences", "All rows") if f in options),
-        format_func=lambda f: f"{f} ({found[f]})",
+        format_func=lambda f: f"{f} ({row_counts[f]})",
         key="row_filter",
         # By its name alone: how many rows it lets through may change.
         on_change=ui.callback(lambda: st.query_params.update({FILTER: st.session_state["row_filter"]})),
@@ -353,7 +184,7 @@ def _filtered(
 def _selected() -> None:
     """Write the selected row into the address, so that it can be sent as a link."""
     rows = st.session_state["row_table"]["selection"]["rows"]
-    known = st.session_state.get("row_table_rows", [])
+    known = TABLE_ROWS.get()
     if rows and rows[0] < len(known):
         st.query_params[PARAM] = str(known[rows[0]])
     else:

@@ -8,13 +8,11 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.share import link_rows
+from dashboard.services import LINK_DAYS, RunRow, counted, token_hash
 from dashboard.serving.shared import PATH
 from dashboard.state import reading, users
+from dashboard.state.session import LINK_TOKEN
 from dashboard.state.writing import read_only, writing
-from engine.basics.text import counted
-from engine.store.links import DAYS
-from engine.store.rows import RunRow
-from engine.store.users import token_hash
 
 USUAL_DAYS = 7
 PROBLEM = "share_link_problem"
@@ -29,11 +27,13 @@ def share_link(run: RunRow) -> None:
             "Anyone who has the link can read the report, the test rows in it included, without signing in, and nothing else. "
             "It ends by itself, at once when you end it here, and when you may not change the project any more."
         )
-        days = ui.pick("It works for", {d: counted(d, "day") for d in DAYS}, USUAL_DAYS, key="link_days")
+        days = ui.select(
+            "It works for", {d: counted(d, "day") for d in LINK_DAYS}, USUAL_DAYS, key="link_days"
+        )
         ui.button("Make a link", "link_make", icon="add_link", on_click=ui.callback(_make, run.id, days))
         ui.problem_line(PROBLEM)
         working = [link for link in reading.links() if link.run_id == run.id]
-        token = st.session_state.get(_key(run.id), "")
+        token = LINK_TOKEN.get(run.id)
         if token_hash(token) in {link.hash for link in working}:
             st.code(f"{_origin()}{PATH}{token}", language=None, wrap_lines=True)
             st.caption("Copy it now: only a hash of it is kept, so it cannot be shown again.")
@@ -44,11 +44,7 @@ def share_link(run: RunRow) -> None:
 
 def _make(run_id: str, days: int) -> None:
     with ui.problem_kept(PROBLEM), writing(f"shared for {days} days", run_id) as store:
-        st.session_state[_key(run_id)] = store.links.make(run_id, days, users.name())
-
-
-def _key(run_id: str) -> str:
-    return f"shared_link_{run_id}"
+        LINK_TOKEN.set(store.links.make(run_id, days, users.name()), run_id)
 
 
 def _origin() -> str:

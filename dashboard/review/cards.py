@@ -5,34 +5,39 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.project_page import Current, sample_values, share_bar
+from dashboard.components.project_page import ProjectPage, sample_values, share_bar
 from dashboard.components.sampling import sample_offer
 from dashboard.components.tab_conflict import forget_seen, renew
+from dashboard.services import (
+    METRICS,
+    EngineError,
+    FieldSpec,
+    Named,
+    ProjectDraft,
+    advised_metric,
+    counted,
+    price,
+    usual_options,
+)
 from dashboard.state import reading
 from dashboard.state.editing import drafts, examples, starting
 from dashboard.state.editing.steps import change_step, pipeline_of, title_of
 from dashboard.state.models import title_of as model_title
 from dashboard.text import escape_markdown
-from engine.basics.text import counted, price
-from engine.errors import EngineError
-from engine.pipeline.spec import FieldSpec
-from engine.registry import METRICS
-from engine.runs.drafting import advised_metric, usual_options
-from engine.runs.spec import Named, ProjectDraft
 
 VALUES_SHOWN = 12
 PROBLEM = "review_problem"
 
 
-def guessed_lines(now: Current) -> None:
+def guessed_lines(page: ProjectPage) -> None:
     """Say in one line what was recognised, with notes on what was guessed; offer to draft a sentence by a model."""
-    found = starting.guessed(now.id)
-    if found is None:
+    guess = starting.guessed(page.id)
+    if guess is None:
         return
-    st.markdown(ui.mark("check_circle", found.line, "green"))
-    for note in found.notes[:4]:
+    st.markdown(ui.mark("check_circle", guess.line, "green"))
+    for note in guess.notes[:4]:
         st.caption(f":material/info: {escape_markdown(note, 300)}")
-    model = starting.drafting_model() if found.text else None
+    model = starting.drafting_model() if guess.text else None
     if model is not None:
         about = price(starting.drafting_price(model), "about ")
         label = f"Draft it with {escape_markdown(model_title(model), 60)} ({escape_markdown(about)})"
@@ -40,37 +45,39 @@ def guessed_lines(now: Current) -> None:
             label, "draft_by_model", icon="auto_awesome", help="One call. It replaces the task below."
         ):
             with ui.problem_kept(PROBLEM), st.spinner("Asking the model"):
-                paid = starting.draft_by_model(now.id, model)
-                renew(now.id)
+                paid = starting.draft_by_model(page.id, model)
+                renew(page.id)
                 words = escape_markdown(price(paid, "it cost "))
                 st.toast(f"Drafted by the model: {words}.", icon=":material/auto_awesome:")
             st.rerun()
     ui.problem_line(PROBLEM)
 
 
-def problems_card(now: Current) -> None:
+def problems_card(page: ProjectPage) -> None:
     """List what is missing before a run, and what is doubtful in the rows."""
-    lines = [p.sentence for p in now.draft.problems() if p.step in ("task", "examples") and now.draft.dataset]
+    lines = [
+        p.sentence for p in page.draft.problems() if p.step in ("task", "examples") and page.draft.dataset
+    ]
     try:
-        found = examples.findings_of(now.draft) if not lines else ()
+        findings = examples.findings_of(page.draft) if not lines else ()
     except EngineError as error:
-        lines, found = [str(error)], ()
+        lines, findings = [str(error)], ()
     lines += [
         one.sentence if one.kind == "column" else f"{one.title}: {counted(len(one.rows), 'row')}."
-        for one in found
+        for one in findings
     ]
     if not lines:
         return
     with ui.card("review_problems", "Problems found"):
         for line in lines[:6]:
             st.markdown(ui.mark("report", line))
-        if found:
-            ui.link("examples", "Look at them", "table_rows", project=now.id)
+        if findings:
+            ui.link("examples", "Look at them", "table_rows", project=page.id)
 
 
-def task_card(now: Current) -> None:
+def task_card(page: ProjectPage) -> None:
     """Show the drafted task: the instruction, which can be changed here, and its fields."""
-    spec = now.draft.pipeline
+    spec = page.draft.pipeline
     with ui.card("review_task", "Task"):
         if spec is None or not (spec.inputs or spec.outputs):
             st.caption("There is no task yet: say which columns are read and which are answered.")
@@ -81,7 +88,7 @@ def task_card(now: Current) -> None:
                 step.instructions,
                 height=120,
                 **ui.saved(
-                    f"review_instruction_{now.id}_{hash(step.instructions)}", _set_instruction, now.id
+                    f"review_instruction_{page.id}_{hash(step.instructions)}", _set_instruction, page.id
                 ),
             )
             for title, colour, fields in (("Input", "blue", spec.inputs), ("Answer", "orange", spec.outputs)):
@@ -91,11 +98,11 @@ def task_card(now: Current) -> None:
                 st.toggle(
                     "Think first",
                     step.strategy == "chain_of_thought",
-                    **ui.saved(f"review_think_{now.id}_{step.strategy}", _set_thinking, now.id),
+                    **ui.saved(f"review_think_{page.id}_{step.strategy}", _set_thinking, page.id),
                     help="The model reasons before it answers: better at sums and rules; about twice the tokens.",
                 )
-            ui.link("task", "Change the fields", "edit_note", project=now.id)
-        _roles(now)
+            ui.link("task", "Change the fields", "edit_note", project=page.id)
+        _roles(page)
 
 
 def _field_line(title: str, colour: str, field: FieldSpec) -> None:
@@ -126,15 +133,15 @@ def _set_thinking(project_id: str, thinks: bool) -> None:
     _change_step(project_id, strategy="chain_of_thought" if thinks else "predict")
 
 
-def _roles(now: Current) -> None:
+def _roles(page: ProjectPage) -> None:
     """Let the user say which columns are read and which are answered, where the task was made of them."""
-    found, dataset = starting.guessed(now.id), now.draft.dataset
-    if dataset is None or (now.draft.pipeline is not None and not (found and found.by_columns)):
+    found, dataset = starting.guessed(page.id), page.draft.dataset
+    if dataset is None or (page.draft.pipeline is not None and not (found and found.by_columns)):
         return
     st.markdown("**Columns**")
-    roles = role_cards(now, dataset)
+    roles = role_cards(page, dataset)
     missing = missing_role(roles)
-    spec, mapping = now.draft.pipeline, now.draft.mapping
+    spec, mapping = page.draft.pipeline, page.draft.mapping
     columns = (mapping.get(f.name) for f in spec.inputs) if spec else ()
     answers = (mapping.get(f.name) for f in spec.outputs) if spec else ()
     used = {**dict.fromkeys(columns, "input"), **dict.fromkeys(answers, "output")}
@@ -142,53 +149,53 @@ def _roles(now: Current) -> None:
         st.caption(ui.mark("pending", missing))
     elif any(role != used.get(column, "ignore") for column, role in roles.items()):
         with ui.errors_shown():
-            starting.set_roles(now.id, dataset, roles)
-            renew(now.id)
-            forget_seen(now.id)
+            starting.set_roles(page.id, dataset, roles)
+            renew(page.id)
+            forget_seen(page.id)
             st.rerun()
 
 
-def metric_card(now: Current) -> None:
+def metric_card(page: ProjectPage) -> None:
     """Show the metric that fits the answers, with the others to choose from."""
-    spec, chosen = now.draft.pipeline, now.draft.metric
+    spec, chosen = page.draft.pipeline, page.draft.metric
     names = {m.name: m.title for m in METRICS}
     with ui.card("review_metric", "Metric"):
         if chosen is None or spec is None:
             st.caption("How an answer is scored is chosen when the task has an answer.")
             return
-        picked = ui.pick(
+        picked = ui.select(
             "Metric",
             names,
             chosen.name,
             label_visibility="collapsed",
-            key=f"review_metric_{now.id}_{chosen.name}",
+            key=f"review_metric_{page.id}_{chosen.name}",
         )
         if picked != chosen.name:
-            drafts.update(now.id, metric=Named(name=picked, options=usual_options(picked, spec)))
+            drafts.update(page.id, metric=Named(name=picked, options=usual_options(picked, spec)))
             st.rerun()
         advised = advised_metric(spec)
         if advised is not None and advised.name == chosen.name:
             st.badge("Fits your answers", icon=":material/check:", color="green")
         st.caption(next(m.plain for m in METRICS if m.name == chosen.name))
-        ui.link("metric", "Its options, and how it scores", "straighten", project=now.id)
+        ui.link("metric", "Its options, and how it scores", "straighten", project=page.id)
 
 
-def examples_card(now: Current) -> None:
+def examples_card(page: ProjectPage) -> None:
     """Show the rows, how they are divided, and the way to change both."""
-    dataset = now.draft.dataset
+    dataset = page.draft.dataset
     with ui.card("review_examples", "Rows and split"):
         if dataset is None:
             st.caption(
                 "There are no rows yet. Twenty are a start, a hundred are good: they are brought next."
             )
-            ui.link("examples", "Bring rows", "upload_file", project=now.id)
+            ui.link("examples", "Bring rows", "upload_file", project=page.id)
             return
         table = reading.dataset(dataset)
         st.markdown(
             f":material/description: **{escape_markdown(table.name, 60)}** · {counted(len(table), 'row')}"
         )
         try:
-            split = examples.split_of(now.draft) if now.draft.pipeline else None
+            split = examples.split_of(page.draft) if page.draft.pipeline else None
         except EngineError as error:
             st.caption(ui.mark("pending", str(error)))
             split = None
@@ -197,37 +204,36 @@ def examples_card(now: Current) -> None:
             share_bar(zip(names, split.sizes, strict=True))
             train, validation, test = split.sizes
             st.caption(f"{train:,} to learn from, {validation:,} to choose by, {test:,} for the final test.")
-            sample_offer(now)
-        ui.link("examples", "Change the rows or the split", "table_rows", project=now.id)
+            sample_offer(page)
+        ui.link("examples", "Change the rows or the split", "table_rows", project=page.id)
 
 
 ROLES = {"input": "Input", "output": "Answer", "ignore": "Not used"}
 
 
-def role_cards(now: Current, dataset_id: str) -> dict[str, str]:
+def role_cards(page: ProjectPage, dataset_id: str) -> dict[str, str]:
     """Show a card for each column with some of its values, then what is doubtful in the roles.
 
     Returns column -> role as chosen, or as guessed until then.
     """
-    from engine.dataset import guess_roles
-    from engine.dataset.profiling import role_doubts
+    from dashboard.services import guess_roles, role_doubts
 
-    found = reading.profiles(dataset_id)
-    guessed = guess_roles(reading.dataset(dataset_id), found)
+    profiles = reading.profiles(dataset_id)
+    guessed = guess_roles(reading.dataset(dataset_id), profiles)
     roles: dict[str, str] = {}
     with st.grid(4, min_column_width=240, key="role_cards"):
-        for at, column in enumerate(found):
+        for at, column in enumerate(profiles):
             name = escape_markdown(column.name, 40)
             with ui.card(f"role_card_{at}", name, height="stretch", gap="xsmall"):
-                roles[column.name] = ui.choose(
+                roles[column.name] = ui.segments(
                     f"Role of {name}",
                     list(ROLES),
                     default=str(guessed[column.name]),
                     format_func=lambda r: ROLES[r],
-                    key=f"role_{at}_{dataset_id}_{now.id}",
+                    key=f"role_{at}_{dataset_id}_{page.id}",
                 )
                 sample_values(" ".join(sample.split())[:120] for sample in column.samples[:2])
-    for question in role_doubts(found, roles).values():
+    for question in role_doubts(profiles, roles).values():
         st.markdown(ui.mark("help", question))
     return roles
 

@@ -16,28 +16,28 @@ from dashboard.review.cards import (
 from dashboard.state import reading
 
 ui.page_style()
-now = current()
-if now is None:
+page = current()
+if page is None:
     no_project()
 else:
-    project_bar(now, reading.runs(now.id))
+    project_bar(page, reading.runs(page.id))
     with ui.row("page_head", "bottom"):
         with st.container(gap="xxsmall", key="page_title"):
             st.title("Is this what you mean?", anchor=False)
             st.caption(
                 "Drafted from what you brought. Change what is wrong here or on its page, now or later."
             )
-        missing = next((p.step for p in now.draft.problems() if p.step != "tune"), "tune")
+        missing = next((p.step for p in page.draft.problems() if p.step != "tune"), "tune")
         if ui.button("Looks right", "looks_right", type="primary", icon="check"):
             open_page(missing)
-    guessed_lines(now)
-    import_report(now)
+    guessed_lines(page)
+    import_report(page)
     problems = st.container()
     task, rest = st.columns([3, 2], gap="medium")
     with task:
-        task_card(now)
+        task_card(page)
     with rest:
-        metric_card(now)
-        examples_card(now)
+        metric_card(page)
+        examples_card(page)
     with problems:  # filled last: looking 100,000 rows over takes seconds
-        problems_card(now)
+        problems_card(page)

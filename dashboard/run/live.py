@@ -14,23 +14,32 @@ from dashboard.components.run_elements import Parts, follow, meters_element, sco
 from dashboard.components.runs import PROMPT, STATES, present_button, run_picker, state_badge, verdict_card
 from dashboard.components.tables import PERCENT, data_table, row_column
 from dashboard.run.requests import run_actions, run_requests
+from dashboard.services import (
+    CandidateRow,
+    Outcome,
+    RunRow,
+    TrialRow,
+    Usage,
+    counted,
+    duration,
+    in_percent,
+    known_trials,
+    percent,
+    short,
+)
 from dashboard.state import reading
 from dashboard.state.live.figures import ROWS, progress
 from dashboard.state.live.snapshot import Snapshot
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown, prompt_name, upper_first
-from engine.basics.text import counted, duration, in_percent, percent, short
-from engine.records import Outcome, Usage
-from engine.search.leader import known_trials
-from engine.store.rows import CandidateRow, RunRow, TrialRow
 
 ROWS_SHOWN = 200
 
 
 def _prompt_card(seen: Snapshot, number: int, *, pinned: bool) -> None:
     """Show a prompt by its number, with its rows; `pinned`: the run's own choice or the best so far, as none was clicked."""
-    run, found = seen.run, {c.id: c for c in reading.candidates(seen.run.id)}
-    row = next((c for c in found.values() if c.number == number), None)
+    run, prompts = seen.run, {c.id: c for c in reading.candidates(seen.run.id)}
+    row = next((c for c in prompts.values() if c.number == number), None)
     trials = [
         t for t in seen.trials if row and t.candidate_id == row.id and t.split in ("train", "validation")
     ]
@@ -55,15 +64,15 @@ def _prompt_card(seen: Snapshot, number: int, *, pinned: bool) -> None:
         if lead is not None and lead.candidate == row.id:
             mean, low, high = (percent(share, 0) for share in lead.score[:3])
             st.caption(f"Likely score {mean}, 95 % interval {low} to {high}.")
-        if pinned and lead is not None and other and lead.candidate in found:
-            name = prompt_name(found[lead.candidate].number)
+        if pinned and lead is not None and other and lead.candidate in prompts:
+            name = prompt_name(prompts[lead.candidate].number)
             st.caption(f"The best so far was {name}, with about {percent(lead.score.mean, 0)}.")
         usage, seconds = sum((t.usage for t in trials), Usage()), sum(t.seconds for t in trials)
         st.caption(
             f"{counted(len(trials), 'trial')}: {counted(usage.calls, 'call')}, {usage.cached:,} from the cache, "
             f"{short(usage.tokens)} tokens, {duration(seconds)}"
         )
-        st.text(_why(row, found))
+        st.text(_why(row, prompts))
         if looked := _looked_at(seen.trials, row):
             st.caption(looked)
         for path, state in row.candidate.steps.items():

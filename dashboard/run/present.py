@@ -10,10 +10,10 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.run_elements import Parts, follow, meters_element, score_plot, watch
 from dashboard.components.runs import PRESENT, state_badge
+from dashboard.services import RunRow
 from dashboard.state import reading
 from dashboard.state.live.snapshot import Snapshot
 from dashboard.text import escape_markdown
-from engine.store.rows import RunRow
 
 TALL, SHORT = 460, 370
 """Pixels of the chart while the run goes on, and below its result."""

@@ -8,15 +8,27 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.runs import finish_test
+from dashboard.services import (
+    BUDGET_REQUEST,
+    CANDIDATE_REQUEST,
+    LIMIT_WORDS,
+    SCORE_REQUEST,
+    TESTING,
+    Candidate,
+    CandidateRow,
+    RequestRow,
+    RunRow,
+    budget_now,
+    dollars,
+    duration,
+    percent,
+    short,
+)
 from dashboard.state import launching, models, reading
 from dashboard.state.live.snapshot import Snapshot
+from dashboard.state.session import OWN_PROMPT
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown, prompt_name
-from engine.basics.text import dollars, duration, percent, short
-from engine.records import Candidate
-from engine.search.budget import LIMIT_WORDS
-from engine.store.rows import BUDGET, CANDIDATE, SCORE, TESTING, CandidateRow, RequestRow, RunRow
-from engine.store.runs import budget_now
 
 SEARCHING = ("", "Reading the data", "Scoring the starting prompt", "Searching")
 SHOWN = 4
@@ -131,8 +143,8 @@ def _request_buttons(seen: Snapshot) -> None:
         icon="edit",
         help="Edit any prompt of this run and have it scored during the search.",
     ):
-        st.session_state[OWN_PROMPT] = run.id
-    if st.session_state.get(OWN_PROMPT) == run.id and not too_late:
+        OWN_PROMPT.set(run.id)
+    if OWN_PROMPT.get() == run.id and not too_late:
         _own_prompt(run.id)
 
 
@@ -157,11 +169,11 @@ def run_requests(seen: Snapshot) -> None:
 
 
 def _wish(request: RequestRow) -> str:
-    if request.kind == CANDIDATE:
+    if request.kind == CANDIDATE_REQUEST:
         return "Your own prompt"
-    if request.kind == SCORE and not request.content.get("candidate", True):
+    if request.kind == SCORE_REQUEST and not request.content.get("candidate", True):
         return "The rest of the final test"
-    if request.kind == SCORE:
+    if request.kind == SCORE_REQUEST:
         return f"A score on the {request.content.get('split', '')} rows"
     wanted = request.content.get("budget") or {}
     named = [LIMIT_WORDS[limit](value) for limit, value in wanted.items() if value is not None]
@@ -192,8 +204,8 @@ def _budget_form(run_id: str, limits: dict[str, float]) -> None:
             )
     raised = {name: value for name, value in wanted.items() if value > limits[name] * 1.000001}
     why_not = "" if raised else "Enter a larger number than the run has now."
-    if ui.press("Raise", why_not, key="raise_now", type="primary"):
-        _ask(run_id, BUDGET, {"budget": raised})
+    if ui.checked_button("Raise", why_not, key="raise_now", type="primary"):
+        _ask(run_id, BUDGET_REQUEST, {"budget": raised})
 
 
 def _half_more(now: float, step: float) -> float:
@@ -201,28 +213,23 @@ def _half_more(now: float, step: float) -> float:
     return now + step * max(1, round(now / 2 / step))
 
 
-OWN_PROMPT = "own_prompt_of"
-
-
-@st.dialog(
-    "Try your own prompt", width="large", on_dismiss=ui.callback(st.session_state.pop, OWN_PROMPT, None)
-)
+@st.dialog("Try your own prompt", width="large", on_dismiss=ui.callback(OWN_PROMPT.pop))
 def _own_prompt(run_id: str) -> None:
-    found = {c.id: c for c in reading.candidates(run_id)}
-    if not found:
+    prompts = {c.id: c for c in reading.candidates(run_id)}
+    if not prompts:
         st.caption("The run has no prompt yet. The first is there shortly.")
         return
     leads = reading.snapshot(reading.run(run_id)).leads
     # Names without scores: a select box keeps a name, and a score that changes meanwhile would make it another one.
-    picked = ui.pick(
+    picked = ui.select(
         "Start from",
-        {i: prompt_name(c.number) for i, c in found.items()},
-        leads[-1].candidate if leads else next(iter(found)),
+        {i: prompt_name(c.number) for i, c in prompts.items()},
+        leads[-1].candidate if leads else next(iter(prompts)),
         key=f"own_from_{run_id}",
         persist_state="session",
     )
-    st.caption(_known_score(found[picked]))
-    origin = found[picked].candidate
+    st.caption(_known_score(prompts[picked]))
+    origin = prompts[picked].candidate
     texts = {
         path: st.text_area(
             "Instruction" if len(origin.steps) == 1 else f"Instruction of {path}",
@@ -236,14 +243,14 @@ def _own_prompt(run_id: str) -> None:
     }
     shown = sum(len(s.demos) for s in origin.steps.values())
     keep = bool(shown) and st.toggle(f"Keep its solved examples ({shown})", True, key="own_demos")
-    mine = _written(origin, texts, keep_demos=keep or not shown, number=found[picked].number)
-    problem = _problem(mine, found, texts)
+    mine = _written(origin, texts, keep_demos=keep or not shown, number=prompts[picked].number)
+    problem = _problem(mine, prompts, texts)
     st.caption(
         "It is scored on the same validation rows as the others, within the budget. If it is the best at the end, it is the result."
     )
-    if ui.press("Score it", problem, key="own_score", type="primary"):
-        st.session_state.pop(OWN_PROMPT, None)
-        _ask(run_id, CANDIDATE, {"candidate": mine.as_dict()})
+    if ui.checked_button("Score it", problem, key="own_score", type="primary"):
+        OWN_PROMPT.pop()
+        _ask(run_id, CANDIDATE_REQUEST, {"candidate": mine.as_dict()})
 
 
 def _written(origin: Candidate, texts: dict[str, str], *, keep_demos: bool, number: int) -> Candidate:

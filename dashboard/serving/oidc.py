@@ -40,8 +40,8 @@ def user_in(cookies: Mapping[str, str]) -> str:
     """
     if USER_COOKIE_NAME not in cookies:
         return ""
-    found = _get_signed_cookie_with_chunks(dict(cookies), USER_COOKIE_NAME)
-    user = json.loads(found) if found else {}
+    cookie = _get_signed_cookie_with_chunks(dict(cookies), USER_COOKIE_NAME)
+    user = json.loads(cookie) if cookie else {}
     if not user.get("is_logged_in") or user.get("origin") != get_origin_from_redirect_uri():
         return ""
     email = str(user.get("email") or "").lower()

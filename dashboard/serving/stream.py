@@ -282,7 +282,7 @@ async def _is_visible(socket: WebSocket, run_id: str) -> bool:
 
 def _reads(name: str, run_id: str) -> bool:
     try:
-        with users.acting(name), reading.reading(LOCKED_SECONDS) as store:
+        with users.acting(name), reading.open_store(LOCKED_SECONDS) as store:
             return store.runs.version(run_id) >= 0
     except EngineError:
         return False

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import streamlit as st
 
 from dashboard.components import ui
+from dashboard.services import usual_runs
 from dashboard.state import reading, users
 from dashboard.state.editing import drafts
 from dashboard.state.writing import read_only
-from engine.store.queue import usual_runs
 
 
 class Limit(NamedTuple):

@@ -3,19 +3,14 @@
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.settings.cards import (
-    backend_card,
-    found_models,
-    links_card,
-    model_form,
-    model_list,
-    spending_card,
-    storage_card,
-    tuned_list,
-)
+from dashboard.settings.found_models import found_models
 from dashboard.settings.limits import limits_card
+from dashboard.settings.machine import backend_card, links_card, spending_card, storage_card
+from dashboard.settings.model_form import model_form
+from dashboard.settings.model_list import model_list, tuned_list
 from dashboard.settings.users import audit_card, users_card
 from dashboard.state import users
+from dashboard.state.session import KEY_NOTE
 
 ui.page_title(
     "Settings",
@@ -45,6 +40,6 @@ with right:
     links_card()
     if administrator:
         storage_card()
-note = st.session_state.pop("key_note", "")
+note = KEY_NOTE.pop()
 if note:
     st.toast(note, icon=":material/info:")

@@ -9,10 +9,8 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.tables import data_table, small_table
+from dashboard.services import Spent, counted, month_of, price, short
 from dashboard.state import users
-from engine.basics.text import counted, price, short
-from engine.store.rows import Spent
-from engine.store.spend import month_of
 
 BEFORE = "Before there were users"
 

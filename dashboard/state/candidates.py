@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from dashboard.state import history, reading
-from dashboard.state.reading import kept
+from dashboard.state.reading import cached_for_home
 from engine.basics.text import change_in_percent, counted, percent
 from engine.errors import NotFoundError
 from engine.records import Outcome, whole_trials
@@ -39,37 +39,37 @@ def key_of(run_id: str, candidate_id: str) -> str:
     return f"{run_id}.{candidate_id}"
 
 
-@kept(16)
+@cached_for_home(16)
 def index(run: RunRow) -> tuple[CandidateEntry, ...]:
     """Return a run's prompts without their content, in the order found."""
-    with reading.reading() as store:
+    with reading.open_store() as store:
         return tuple(store.trials.candidate_index(run.id))
 
 
-@kept(4, "Reading the prompts")
+@cached_for_home(4, "Reading the prompts")
 def everything(run: RunRow) -> tuple[CandidateRow, ...]:
     """Return a run's prompts with their content, in the order found."""
     return tuple(reading.candidates(run.id))
 
 
-@kept(4, "Reading the scores of every row")
+@cached_for_home(4, "Reading the scores of every row")
 def row_scores(run: RunRow) -> dict[int, dict[int, float]]:
     """Return the scores of a run's validation rows by trial and row."""
-    with reading.reading() as store:
+    with reading.open_store() as store:
         return store.trials.row_scores(run.id)
 
 
-@kept(16, "Counting the tokens of every row")
+@cached_for_home(16, "Counting the tokens of every row")
 def row_tokens(run: RunRow) -> dict[str, float]:
     """Return how many tokens one row takes with each prompt, by candidate id."""
-    with reading.reading() as store:
+    with reading.open_store() as store:
         return store.trials.row_tokens(run.id)
 
 
-@kept(16)
+@cached_for_home(16)
 def whole(run: RunRow) -> dict[str, dict[str, TrialRow]]:
     """Return each prompt's last finished evaluation on all rows of a split: candidate id -> split -> trial."""
-    with reading.reading() as store:
+    with reading.open_store() as store:
         return trials_by_split(store.trials.all(run.id))
 
 
@@ -84,17 +84,17 @@ def trials_by_split(trials: Sequence[TrialRow]) -> dict[str, dict[str, TrialRow]
 
 def comparable(run: RunRow, runs: Iterable[RunRow]) -> list[RunRow]:
     """Return the newest runs whose scores can be compared with a run's, itself first."""
-    found = [run]
+    comparable_runs = [run]
     for other in runs:
-        if len(found) >= RUNS:
+        if len(comparable_runs) >= RUNS:
             break
         begun = other.id != run.id and other.calls + other.cached
         if begun and _alike(run.id, other.id, run, other):
-            found.append(other)
-    return found
+            comparable_runs.append(other)
+    return comparable_runs
 
 
-@kept(10_000)
+@cached_for_home(10_000)
 def _alike(left: str, right: str, _left: RunRow, _right: RunRow) -> bool:  # noqa: ARG001 - the cache's key
     """Return whether two runs' scores can be compared; what a run does never changes, so this is asked once."""
     try:
@@ -107,8 +107,10 @@ def _alike(left: str, right: str, _left: RunRow, _right: RunRow) -> bool:  # noq
 
 def listed(run: RunRow, best: str) -> list[CandidateEntry]:
     """Return the prompts worth choosing from: the start, the best, and those with the highest scores."""
-    found = index(run)
-    ranked = sorted(found, key=lambda c: (c.number != 0, c.id != best, -c.rows, -(c.score or 0.0), c.number))
+    entries = index(run)
+    ranked = sorted(
+        entries, key=lambda c: (c.number != 0, c.id != best, -c.rows, -(c.score or 0.0), c.number)
+    )
     return sorted(ranked[:LISTED], key=lambda c: c.number)
 
 
@@ -160,7 +162,7 @@ class CopiedPrompt(NamedTuple):
     as_program: bool
 
 
-@kept(16)
+@cached_for_home(16)
 def copied_prompt(run: RunRow) -> CopiedPrompt:
     """Return which fixed prompt with a score is copied: the one taken, or where that looks examples up the best fixed one."""
     entries = {c.id: c for c in index(run)}
@@ -183,8 +185,8 @@ def chosen(run: RunRow, best: str, text: str, runs: Sequence[RunRow]) -> list[Co
     for key in dict.fromkeys(text.split(",")):
         run_id, _, candidate_id = key.partition(".")
         if run_id in by_id and len(found) < MOST:
-            one = compared(by_id[run_id], candidate_id, best if run_id == run.id else "", home=run.id)
-            found += [one] if one is not None else []
+            shown = compared(by_id[run_id], candidate_id, best if run_id == run.id else "", home=run.id)
+            found += [shown] if shown is not None else []
     if found:
         return found
     entries = index(run)
@@ -192,8 +194,8 @@ def chosen(run: RunRow, best: str, text: str, runs: Sequence[RunRow]) -> list[Co
     leads = reading.snapshot(run).leads
     chosen = run.result.shown.best_candidate if run.result else best
     wanted = dict.fromkeys((start, chosen or (leads[-1].candidate if leads else "")))
-    made = (compared(run, candidate, best, home=run.id) for candidate in wanted if candidate)
-    return [c for c in made if c is not None]
+    compared_candidates = (compared(run, candidate, best, home=run.id) for candidate in wanted if candidate)
+    return [c for c in compared_candidates if c is not None]
 
 
 def compared(run: RunRow, candidate_id: str, best: str, *, home: str) -> ComparedCandidate | None:
@@ -201,7 +203,7 @@ def compared(run: RunRow, candidate_id: str, best: str, *, home: str) -> Compare
     entry = next((c for c in index(run) if c.id == candidate_id), None)
     if entry is None:
         return None
-    with reading.reading() as store:
+    with reading.open_store() as store:
         content = store.trials.candidate(run.id, candidate_id)
     row = CandidateRow(entry.id, entry.number, entry.score, entry.rows, entry.tested, content, run.created_at)
     best = best or run.best

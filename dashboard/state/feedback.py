@@ -20,7 +20,7 @@ def rows(project_id: str, dataset_id: str | None) -> list[FeedbackRow]:
     """Return a project's feedback on rows of a file, the oldest first."""
     if dataset_id is None:
         return []
-    with reading.reading() as store:
+    with reading.open_store() as store:
         return store.feedback.all(project_id, dataset_id)
 
 
@@ -45,7 +45,7 @@ def forget(project_id: str, dataset_id: str, found: Sequence[FeedbackRow]) -> No
 
 def grades(project_id: str, dataset_id: str) -> dict[tuple[int, str], float]:
     """Return the user's grades of answers, by row and answer."""
-    with reading.reading() as store:
+    with reading.open_store() as store:
         return store.feedback.grades(project_id, dataset_id)
 
 
@@ -61,9 +61,9 @@ def feedback_of(found: Sequence[FeedbackRow], test_rows: Collection[int]) -> tup
     >>> feedback_of([FeedbackRow(3, "r", "c", -1, "Too long.", "An answer", 0.0)], test_rows=[7])
     (Feedback(row=3, thumbs=-1, reason='Too long.', answer='An answer'),)
     """
-    kept = [r for r in found if r.row not in test_rows]
+    usable = [r for r in found if r.row not in test_rows]
     names = ("row", "thumbs", "reason", "answer")
-    return tuple(Feedback.model_validate({name: getattr(r, name) for name in names}) for r in kept)
+    return tuple(Feedback.model_validate({name: getattr(r, name) for name in names}) for r in usable)
 
 
 def answer_text(answer: Mapping[str, object], outputs: Sequence[str]) -> str:

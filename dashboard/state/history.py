@@ -19,7 +19,7 @@ from engine.search.verdict import verdict as verdict_on
 from engine.store.rows import RunRow
 
 
-class Difference(NamedTuple):
+class SettingDifference(NamedTuple):
     """One setting in which two runs differ. `matters`: their scores cannot be compared because of it."""
 
     what: str
@@ -115,7 +115,7 @@ def curve(scores: Sequence[float]) -> str:
 COLUMNS = 12
 
 
-def differences(left: RunSpec, right: RunSpec) -> list[Difference]:
+def differences(left: RunSpec, right: RunSpec) -> list[SettingDifference]:
     """Return every setting in which two runs differ, those first that make their scores incomparable."""
     first_task, second_task = (spec.pipeline.with_models(lambda _: None) for spec in (left, right))
     pairs: tuple[tuple[str, object, object, bool], ...] = (
@@ -133,7 +133,7 @@ def differences(left: RunSpec, right: RunSpec) -> list[Difference]:
         ("Seed", left.seed, right.seed, False),
     )
     return [
-        Difference(what, *_both_texts(what, first, second), matters)
+        SettingDifference(what, *_both_texts(what, first, second), matters)
         for what, first, second, matters in pairs
         if first != second
     ]
@@ -162,7 +162,7 @@ def same_test(left: RunSpec, right: RunSpec) -> bool:
     return not any(d.what in decisive for d in differences(left, right))
 
 
-def why_not_comparable(differ: Iterable[Difference]) -> str:
+def why_not_comparable(differ: Iterable[SettingDifference]) -> str:
     """Return why two runs' scores cannot be compared, in one sentence; "" when they can.
 
     >>> why_not_comparable([Difference("Metric", "ExactMatch", "TokenF1", True)])

@@ -28,12 +28,12 @@ def messages(
     if candidate is not None:
         program = program.with_candidate(candidate)
     chosen = get_adapter(adapter)()
-    found = []
+    calls = []
     for path, step in program.named_predictors():
         inputs = {name: values.get(name, f"«{name}»") for name in step.signature.input_fields}
         writer = step.adapter or chosen
-        found.append((path, writer.format(step.prompted(), step.demos_for(inputs), inputs)))
-    return found
+        calls.append((path, writer.format(step.prompted(), step.demos_for(inputs), inputs)))
+    return calls
 
 
 def tokens_of(sent: Sequence[tuple[str, list[dict[str, Any]]]]) -> int:

@@ -18,7 +18,7 @@ HEAD = ("Score", "Likely between", "Cost of 1,000 rows", "Time of a row")
 LIKELY = "Likely between: where the score on all rows like these lies, 95 times of 100. More test rows make it narrower."
 
 
-class Line(NamedTuple):
+class ModelLine(NamedTuple):
     """One of the compared programs: what it is, a note on it, and its score, price and time as text."""
 
     name: str
@@ -34,7 +34,7 @@ class Line(NamedTuple):
         return self.name, self.score, self.likely, self.cost, self.seconds
 
 
-def line(name: str, note: str, figures: PromptFigures) -> Line:
+def line(name: str, note: str, figures: PromptFigures) -> ModelLine:
     """Return a program as a line of a table; rows that all failed are no score.
 
     >>> line("a", "", PromptFigures(test=0.0, likely=(0.0, 0.2), rows=9, failed=9))[2:4]
@@ -42,8 +42,8 @@ def line(name: str, note: str, figures: PromptFigures) -> Line:
     """
     likely, cost = figures.likely, figures.cost_per_row
     if 0 < figures.failed == figures.rows:
-        return Line(name, note, "failed", "", "", "")
-    return Line(
+        return ModelLine(name, note, "failed", "", "", "")
+    return ModelLine(
         name,
         note,
         percent(figures.test),
@@ -60,7 +60,7 @@ class ModelFigures(NamedTuple):
 
     name: str
     kind: str
-    line: Line
+    line: ModelLine
     score: float | None
     likely: tuple[float, float]
     dollars: float | None
@@ -175,12 +175,12 @@ def _points(kind: str, group: Sequence[ModelFigures]) -> dict[str, Any]:
     }
 
 
-def tuned_on_each(runs: Sequence[tuple[RunRow, RunSpec]]) -> list[Line]:
+def tuned_on_each(runs: Sequence[tuple[RunRow, RunSpec]]) -> list[ModelLine]:
     """Return the newest result with each model, as lines with scores on the test rows, which are the same in all these runs.
 
     Fewer than two models are nothing to compare.
     """
-    found: dict[str, tuple[float, Line]] = {}
+    found: dict[str, tuple[float, ModelLine]] = {}
     for run, spec in runs:
         result = run.require_result()
         best = result.best

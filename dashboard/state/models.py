@@ -6,10 +6,9 @@ import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-import streamlit as st
-
 from dashboard.state import launching
 from dashboard.state.reading import setting
+from dashboard.state.session import API_KEYS
 from dashboard.state.writing import read_only
 from dashboard.text import model_name
 from engine.errors import ConfigurationError, RunError
@@ -50,13 +49,13 @@ def models_of_steps(pipeline: PipelineSpec | None) -> list[tuple[str, str]]:
     >>> models_of_steps(PipelineSpec(steps=(StepSpec(name="sort", model="openai/gpt-5-mini"), StepSpec())))
     [('sort', 'asks openai/gpt-5-mini')]
     """
-    found = []
+    choices = []
     for step in pipeline.steps if pipeline is not None else ():
         asks = [f"asks {title_of(step.model)}"] if step.model else []
         reads = [f"has its text read by {title_of(step.extraction_model)}"] if step.extraction_model else []
         if asks or reads:
-            found.append((step.name, " and ".join([*asks, *reads])))
-    return found
+            choices.append((step.name, " and ".join([*asks, *reads])))
+    return choices
 
 
 def not_in_settings(choice: ModelChoice, saved: Sequence[ModelChoice]) -> str:
@@ -114,24 +113,23 @@ def price_words(choice: ModelChoice) -> str:
 
     if is_offline(choice):
         return "free"
-    found = price(choice.name)
-    if found is None:
+    model_price = price(choice.name)
+    if model_price is None:
         return "price not known"
-    if not found.input and not found.output:
+    if not model_price.input and not model_price.output:
         return "free"
-    return f"${1e6 * found.input:,.2f} in, ${1e6 * found.output:,.2f} out per million tokens"
+    return f"${1e6 * model_price.input:,.2f} in, ${1e6 * model_price.output:,.2f} out per million tokens"
 
 
 NOT_SURE = (
     "Tuneboard cannot tell whether there is such a provider: test the connection on the Settings page first."
 )
-_MEMORY = "page_keys"
 
 
 def remember(variable: str, key: str) -> None:
     """Keep a key in this session's memory; an empty one forgets it."""
     keys = {**for_process(), variable: key.strip()}
-    st.session_state[_MEMORY] = {name: value for name, value in keys.items() if value}
+    API_KEYS.set({name: value for name, value in keys.items() if value})
 
 
 def remembered(variable: str) -> str:
@@ -141,7 +139,7 @@ def remembered(variable: str) -> str:
 
 def for_process() -> dict[str, str]:
     """Return every key of this session's memory, for a run's environment: variable -> key."""
-    return dict(st.session_state.get(_MEMORY, {}))
+    return dict(API_KEYS.get())
 
 
 def check_connection(choice: ModelChoice) -> tuple[str, str]:
@@ -191,7 +189,7 @@ def key_state(choice: ModelChoice) -> tuple[bool, str]:
         return (True, "No key needed.")
     if remembered(variable):
         return (True, "Key: in this page's memory, until it is reloaded or closed.")
-    found = find_key(choice.name, choice.key_env)
-    if found:
-        return (True, f"Key: from the {found.where}.")
+    known_key = find_key(choice.name, choice.key_env)
+    if known_key:
+        return (True, f"Key: from the {known_key.where}.")
     return (False, f"No key yet. Give one on the Settings page, or set {variable} and start again.")

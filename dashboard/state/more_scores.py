@@ -28,7 +28,7 @@ from engine.store.rows import SCORE, CandidateRow, RunRow, TrialRow
 ScoredSplit = Literal["validation", "test"]
 
 
-class Missing(NamedTuple):
+class UnscoredRows(NamedTuple):
     """Rows of a split that a prompt of a run was not scored on, and the calls and dollars that a row takes.
 
     `usd` is None where the price is not known.
@@ -43,11 +43,11 @@ class Missing(NamedTuple):
     usd: float | None
 
 
-class Offer(NamedTuple):
+class ScorePrice(NamedTuple):
     """Rows of one split that are missing, of all the prompts together."""
 
     split: ScoredSplit
-    missing: tuple[Missing, ...]
+    missing: tuple[UnscoredRows, ...]
 
     @property
     def rows(self) -> int:
@@ -61,19 +61,21 @@ class Offer(NamedTuple):
         return sum(costs) if len(costs) == len(self.missing) else None
 
 
-def offers(found: Sequence[ComparedCandidate]) -> list[Offer]:
+def offers(found: Sequence[ComparedCandidate]) -> list[ScorePrice]:
     """Return what can be scored so that every prompt is scored on the same rows, by split: of runs that have a result."""
-    made = []
+    prices = []
     splits: tuple[ScoredSplit, ...] = ("validation", "test")
     for split in splits:
         lacking = [c for c in found if split not in c.trials]
         missing = [missing_rows(c.run, c.candidate.candidate, split, c.name) for c in lacking]
         if missing and all(one is not None for one in missing):
-            made.append(Offer(split, tuple(one for one in missing if one is not None)))
-    return made
+            prices.append(ScorePrice(split, tuple(one for one in missing if one is not None)))
+    return prices
 
 
-def missing_rows(run: RunRow, candidate: Candidate, split: ScoredSplit, name: str = "") -> Missing | None:
+def missing_rows(
+    run: RunRow, candidate: Candidate, split: ScoredSplit, name: str = ""
+) -> UnscoredRows | None:
     """Return what scoring a prompt on a split takes; None where the run was not scored on such rows, or has no result."""
     start = candidates.whole(run).get(run.start, {}).get(split)
     if start is None:
@@ -86,12 +88,12 @@ def missing_rows(run: RunRow, candidate: Candidate, split: ScoredSplit, name: st
         if answered
         else (1.0, None)
     )
-    return Missing(run, candidate, name, split, len([r for r in rows if r not in known]), *a_row)
+    return UnscoredRows(run, candidate, name, split, len([r for r in rows if r not in known]), *a_row)
 
 
-def ask(missing: Sequence[Missing], keys: Mapping[str, str]) -> None:
+def ask(missing: Sequence[UnscoredRows], keys: Mapping[str, str]) -> None:
     """Ask the runs for the scores, and start the processes that give them. Raises RunError where nothing could be started."""
-    by_run: dict[str, list[Missing]] = {}
+    by_run: dict[str, list[UnscoredRows]] = {}
     for one in missing:
         by_run.setdefault(one.run.id, []).append(one)
     for run_id, wanted in by_run.items():
@@ -124,12 +126,12 @@ def _start(run_id: str, keys: Mapping[str, str], *, lost: bool, idle: bool) -> N
         raise
 
 
-def _request(one: Missing) -> ScoreRequest:
+def _request(one: UnscoredRows) -> ScoreRequest:
     calls = most_calls(max(1, one.rows), one.calls)
     return ScoreRequest(candidate=one.candidate.as_dict(), split=one.split, calls=calls)
 
 
-class Progress(NamedTuple):
+class ScoringProgress(NamedTuple):
     """Scores that are being made for a run: requests left, and rows done of the trial under way; why the last was not done."""
 
     waiting: int
@@ -138,7 +140,7 @@ class Progress(NamedTuple):
     refused: str
 
 
-def progress(run: RunRow) -> Progress:
+def progress(run: RunRow) -> ScoringProgress:
     """Return how far the scores are that a run was asked for after its end."""
     seen = reading.snapshot(run)
     asked = [r for r in seen.requests if r.kind == SCORE]
@@ -146,7 +148,7 @@ def progress(run: RunRow) -> Progress:
     refused = asked[-1].answer if asked and asked[-1].refused else ""
     waiting = sum(not r.answer for r in asked)
     done, rows = sum(t.rows_done for t in under_way), sum(t.rows_total for t in under_way)
-    return Progress(waiting, done, rows, refused)
+    return ScoringProgress(waiting, done, rows, refused)
 
 
 def after_choice(found: ComparedCandidate) -> bool:
@@ -166,14 +168,14 @@ def made_by_hand(run: RunRow) -> list[CandidateRow]:
         return []
     known = {t.candidate_id for t in trials if t.label != LABEL}
     whole = candidates.whole(run)
-    made = [
+    by_hand = [
         c for c in candidates.everything(run) if c.id not in known and "validation" in whole.get(c.id, {})
     ]
-    return sorted(made[-MOST_MADE:], key=lambda c: -(c.score or 0.0))
+    return sorted(by_hand[-MOST_MADE:], key=lambda c: -(c.score or 0.0))
 
 
 def _answers(run: RunRow, candidate_id: str) -> dict[int, Outcome]:
-    with reading.reading() as store:
+    with reading.open_store() as store:
         return known_outcomes(store, run.id, candidate_id)
 
 

@@ -46,7 +46,7 @@ _KINDS: dict[Any, str] = {
 }
 
 
-class Prompt(NamedTuple):
+class PlaygroundPrompt(NamedTuple):
     """One prompt to try: its id, its name in words, what was tuned."""
 
     id: str
@@ -58,7 +58,7 @@ class Playground(NamedTuple):
     """Everything but the input. `run` is "" for a draft that has no results yet; `models` are others that prompts may name."""
 
     pipeline: PipelineSpec
-    prompts: tuple[Prompt, ...]
+    prompts: tuple[PlaygroundPrompt, ...]
     first: str
     second: str
     metric: Named | None
@@ -94,7 +94,8 @@ def of_run(
 ) -> Playground:
     """Return a run's prompts to try: the starting one against the one taken or the best, the others at hand."""
     prompts = tuple(
-        Prompt(c.id, _name(c, best), c.candidate) for c in sorted(candidates, key=lambda c: c.number)
+        PlaygroundPrompt(c.id, _name(c, best), c.candidate)
+        for c in sorted(candidates, key=lambda c: c.number)
     )
     known = {p.id for p in prompts}
     first = seed if seed in known else prompts[0].id
@@ -111,7 +112,7 @@ def of_draft(draft: ProjectDraft) -> Playground:
 
     pipeline = draft.pipeline or PipelineSpec()
     start = build_program(pipeline).candidate()
-    prompt = Prompt(start.id, "The task as it is now", start)
+    prompt = PlaygroundPrompt(start.id, "The task as it is now", start)
     model = draft.model or ModelChoice()
     return Playground(pipeline, (prompt,), start.id, start.id, draft.metric, model, draft.adapter)
 
@@ -185,21 +186,21 @@ def uploaded(kind: str, name: str, media_type: str, content: bytes) -> Any:
     return {"filename": name, "file_data": uri} if kind == FILE else uri
 
 
-class Talk(NamedTuple):
+class ChatInputs(NamedTuple):
     """Inputs of a conversation: the one a message goes into, and the one for the turns before ("": none)."""
 
     message: str
     history: str = ""
 
 
-def talk_of(pipeline: PipelineSpec) -> Talk | None:
+def talk_of(pipeline: PipelineSpec) -> ChatInputs | None:
     """Return how a task is talked with, or None where it is no conversation: it needs a history, or tools to use."""
     history = next((f.name for f in pipeline.inputs if kind_of(f) == TALK), "")
     texts = [f.name for f in pipeline.inputs if kind_of(f) == TEXT]
     agent = any(step.strategy == "react" for step in pipeline.steps)
     if not texts or not (history or (agent and len(pipeline.inputs) == 1)):
         return None
-    return Talk(texts[-1], history)
+    return ChatInputs(texts[-1], history)
 
 
 def turns_of(
@@ -210,12 +211,12 @@ def turns_of(
     >>> turns_of([({"q": "Who?"}, [PlaygroundAnswer(name="a", answer={"answer": "Ada"})])], "a", "history")
     [{'q': 'Who?', 'answer': 'Ada'}]
     """
-    found = []
+    messages = []
     for inputs, attempts in turns:
         mine = next((a for a in attempts if a.name == prompt and not a.error), None)
         if mine is not None:
-            found.append({**{k: v for k, v in inputs.items() if k != history}, **mine.answer})
-    return found
+            messages.append({**{k: v for k, v in inputs.items() if k != history}, **mine.answer})
+    return messages
 
 
 def same_answer(attempts: Sequence[PlaygroundAnswer], outputs: Sequence[FieldSpec]) -> bool:
@@ -311,6 +312,6 @@ def answer_rows(
         model=draft.model or ModelChoice(),
         adapter=draft.adapter,
     )
-    found = launching.child_result("preview", request, models.for_process())
+    reply = launching.child_result("preview", request, models.for_process())
     numbers = reading.row_numbers(draft.dataset, rows)
-    return tuple(Outcome.from_json({**one, "number": numbers[one["row"]]}) for one in found)
+    return tuple(Outcome.from_json({**one, "number": numbers[one["row"]]}) for one in reply)

@@ -56,7 +56,9 @@ LONG_MAKING = 0.5
 """Seconds: work on rows that takes longer has taken memory too, of which most is not needed afterwards."""
 
 
-def kept(entries: int, spinner: str | bool = False) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
+def cached_for_home(
+    entries: int, spinner: str | bool = False
+) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
     """Return a decorator that keeps results, shared between sessions: never change them.
 
     What is kept of a run is made again when the run has changed. Another TUNEBOARD_HOME's results are never seen.
@@ -67,10 +69,10 @@ def kept(entries: int, spinner: str | bool = False) -> Callable[[Callable[_P, _T
         @wraps(make)
         def kept_result(*args: Any, home: str, **named: Any) -> Any:  # noqa: ARG001 - part of the cache's key
             started = time.perf_counter()
-            made = make(*args, **named)
+            value = make(*args, **named)
             if time.perf_counter() - started > LONG_MAKING:
                 release_memory()
-            return made
+            return value
 
         @wraps(make)
         def result(*args: _P.args, **named: _P.kwargs) -> _T:
@@ -86,7 +88,7 @@ def _home() -> str:
 
 
 @contextmanager
-def reading(wait: float = BUSY_SECONDS) -> Iterator[Store]:
+def open_store(wait: float = BUSY_SECONDS) -> Iterator[Store]:
     """Open the store to read what the page's user may from it; `wait` is how many seconds another program may keep it locked."""
     with users.opened(users.current(), wait=wait) as store:
         yield store
@@ -100,11 +102,11 @@ def projects(*, archived: bool = False) -> list[ProjectRow]:
 
     A read-only dashboard shows the projects that have runs.
     """
-    with reading() as store:
-        found = [p for p in store.projects.all() if archived or not p.archived]
+    with open_store() as store:
+        shown = [p for p in store.projects.all() if archived or not p.archived]
         if read_only(""):
-            found = [p for p in found if store.runs.count(p.id)]
-    return found
+            shown = [p for p in shown if store.runs.count(p.id)]
+    return shown
 
 
 def draft_of(project: ProjectRow) -> ProjectDraft:
@@ -119,7 +121,7 @@ def draft_of(project: ProjectRow) -> ProjectDraft:
 
 def draft(project_id: str) -> ProjectDraft:
     """Return the draft of a project as it is stored. Raises NotFoundError, StoreError."""
-    with reading() as store:
+    with open_store() as store:
         return draft_of(store.projects.get(project_id))
 
 
@@ -131,7 +133,7 @@ def project_file(project: ProjectRow, files: Sequence[AttachedFile] = ()) -> byt
     table = None
     if draft.dataset is not None:
         try:
-            with reading() as store:
+            with open_store() as store:
                 table = store.datasets.get(draft.dataset)
         except NotFoundError:
             draft = draft.model_copy(update={"dataset": None})
@@ -140,7 +142,7 @@ def project_file(project: ProjectRow, files: Sequence[AttachedFile] = ()) -> byt
 
 def datasets() -> list[DatasetRow]:
     """Return the stored files, the newest first."""
-    with reading() as store:
+    with open_store() as store:
         return store.datasets.all()
 
 
@@ -151,7 +153,7 @@ def examples_file(draft: ProjectDraft) -> DatasetRow | None:
 
 def setting(key: str, default: object = None) -> Any:
     """Return a stored setting."""
-    with reading() as store:
+    with open_store() as store:
         return store.settings.get(key, default)
 
 
@@ -201,9 +203,9 @@ def dataset(dataset_id: str, _table: Dataset | None = None) -> Dataset:
     return (_large_table if _file_size(dataset_id) > LARGE else _table_of)(dataset_id, _table)
 
 
-@kept(256)
+@cached_for_home(256)
 def _file_size(dataset_id: str) -> int:
-    with reading() as store:
+    with open_store() as store:
         return store.datasets.size(dataset_id)
 
 
@@ -213,17 +215,17 @@ def _read(dataset_id: str, _table: Dataset | None) -> Dataset:
 
     if _table is not None:
         return _table
-    with reading() as store:
+    with open_store() as store:
         row = store.datasets.get(dataset_id)
     return replace(read_dataset(row.content, row.name), local_files=row.source != FROM_ELSEWHERE)
 
 
-@kept(8, "Reading the file")
+@cached_for_home(8, "Reading the file")
 def _table_of(dataset_id: str, _table: Dataset | None) -> Dataset:
     return _read(dataset_id, _table)
 
 
-@kept(2, "Reading the file")
+@cached_for_home(2, "Reading the file")
 def _large_table(dataset_id: str, _table: Dataset | None) -> Dataset:
     return _read(dataset_id, _table)
 
@@ -241,7 +243,7 @@ def row_numbers(dataset_id: str | None, rows: Iterable[int]) -> dict[int, int]:
     return row_numbers(table, wanted)
 
 
-@kept(16)
+@cached_for_home(16)
 def profiles(dataset_id: str) -> tuple[ColumnProfile, ...]:
     """Return what each column of a stored file holds."""
     from engine.dataset import profile
@@ -264,7 +266,7 @@ class UsableIds:
         return self.total - len(self.left_out)
 
 
-@kept(16, "Checking every row")
+@cached_for_home(16, "Checking every row")
 def usable(dataset_id: str, pipeline: PipelineSpec, mapping: dict[str, str]) -> UsableIds:
     """Return the rows that the task can use, and a problem for each that it cannot. Raises EngineError.
 
@@ -273,9 +275,9 @@ def usable(dataset_id: str, pipeline: PipelineSpec, mapping: dict[str, str]) -> 
     from engine.runs.prepare import usable_examples
 
     table = dataset(dataset_id)
-    found = usable_examples(pipeline, table, mapping)
-    left_out = frozenset(row for row in range(len(table)) if row not in found.examples)
-    return UsableIds(len(table), left_out, found.problems)
+    rows = usable_examples(pipeline, table, mapping)
+    left_out = frozenset(row for row in range(len(table)) if row not in rows.examples)
+    return UsableIds(len(table), left_out, rows.problems)
 
 
 def examples_at(draft: ProjectDraft, rows: Iterable[int], *, labelled: bool = True) -> dict[int, Example]:
@@ -299,11 +301,11 @@ def first_row(draft: ProjectDraft) -> dict[str, object]:
     return {f: rows[0][c] for f, c in draft.mapping.items() if rows and f in inputs and c in rows[0]}
 
 
-@kept(64, "Working out what this will take")
+@cached_for_home(64, "Working out what this will take")
 def _estimate(spec: RunSpec, known: str) -> Estimate | RunError:  # noqa: ARG001 - part of the cache's key
     from engine.runs.prepare import estimate_run
 
-    with reading() as store:
+    with open_store() as store:
         try:
             return estimate_run(store, spec)
         except RunError as error:
@@ -318,10 +320,10 @@ def estimate(spec: RunSpec) -> Estimate:
     asked = (spec.model, spec.prompt_model, spec.teacher_model, *spec.models)
     # To one digit: a run that goes on measures its model all the time.
     speeds = [f"{shared_lm(model).speed().seconds_for(60):.1g}" for model in asked if model is not None]
-    found = _estimate(spec, f"{own_prices()} {speeds}")
-    if isinstance(found, RunError):
-        raise RunError(str(found))
-    return found
+    forecast = _estimate(spec, f"{own_prices()} {speeds}")
+    if isinstance(forecast, RunError):
+        raise RunError(str(forecast))
+    return forecast
 
 
 # ---- runs
@@ -330,12 +332,12 @@ def estimate(spec: RunSpec) -> Estimate:
 def runs(project_id: str = "") -> list[RunRow]:
     """Return a project's runs, the newest first; all of them without a project. Never change what they hold."""
     known = _known_runs(home=_home())
-    with reading() as store:
-        found = store.runs.all(project_id or None, dict(known))
+    with open_store() as store:
+        rows = store.runs.all(project_id or None, dict(known))
     if len(known) > MOST_KNOWN:
         known.clear()
-    known.update((run.id, run) for run in found[:MOST_KNOWN])
-    return found
+    known.update((run.id, run) for run in rows[:MOST_KNOWN])
+    return rows
 
 
 MOST_KNOWN = 5_000
@@ -349,7 +351,7 @@ def _known_runs(home: str) -> dict[str, RunRow]:  # noqa: ARG001 - the cache's k
 
 def spent() -> dict[str, Spent]:
     """Return what was spent in each project, by id, the dearest first; by an administrator's page also in those that are deleted."""
-    with reading() as store:
+    with open_store() as store:
         return store.spend.by("project_id")
 
 
@@ -365,14 +367,14 @@ def archives() -> list[ArchiveFile]:
     """Return the files in the data folder's archive, the newest first; those that cannot be read are left out."""
     from engine.runs.results.archive import archives
 
-    found = []
+    files = []
     for path in archives():
         with suppress(EngineError, OSError):
-            found.append(_archive(str(path), path.stat().st_mtime_ns))
-    return found
+            files.append(_archive(str(path), path.stat().st_mtime_ns))
+    return files
 
 
-@kept(64)
+@cached_for_home(64)
 def _archive(path: str, changed: int) -> ArchiveFile:  # noqa: ARG001 - the cache's key
     from engine.runs.results.archive import contents
 
@@ -382,7 +384,7 @@ def _archive(path: str, changed: int) -> ArchiveFile:  # noqa: ARG001 - the cach
 
 def run(run_id: str) -> RunRow:
     """Return a run. Raises NotFoundError when there is no such run (any more)."""
-    with reading() as store:
+    with open_store() as store:
         return store.runs.get(run_id)
 
 
@@ -393,7 +395,7 @@ def run_spec(run: RunRow) -> RunSpec:
 
 def candidates(run_id: str) -> list[CandidateRow]:
     """Return a run's prompts in the order found."""
-    with reading() as store:
+    with open_store() as store:
         return store.trials.candidates(run_id)
 
 
@@ -402,25 +404,25 @@ def snapshot(run: RunRow) -> Snapshot:
     return _snapshot(run)._replace(run=run)
 
 
-@kept(32)
+@cached_for_home(32)
 def _snapshot(run: RunRow) -> Snapshot:
-    with reading() as store:
+    with open_store() as store:
         return read_snapshot(store, run.id)
 
 
 def outcomes(run: RunRow, trial: int) -> list[Outcome]:
     """Return the rows of one of a run's trials. Those stored before rows had a number get it from the file."""
-    with reading() as store:
-        found = store.trials.outcomes(run.id, trial)
-    numbers = row_numbers(run.spec["dataset"], [o.row for o in found if o.number is None])
-    return [replace(o, number=numbers.get(o.row, o.number)) for o in found]
+    with open_store() as store:
+        stored = store.trials.outcomes(run.id, trial)
+    numbers = row_numbers(run.spec["dataset"], [o.row for o in stored if o.number is None])
+    return [replace(o, number=numbers.get(o.row, o.number)) for o in stored]
 
 
 def test_outcomes(run_id: str) -> list[list[Outcome]]:
     """Return the test rows' outcomes of the starting prompt and of the best one (empty where not tested)."""
     from engine.runs.results.report import tested
 
-    with reading() as store:
+    with open_store() as store:
         return tested(store, store.runs.get(run_id))
 
 
@@ -433,13 +435,13 @@ def report(run_id: str) -> str:
     """Return a run's report as HTML text."""
     from engine.runs.results.report import run_report
 
-    with reading() as store:
+    with open_store() as store:
         return run_report(store, run_id)
 
 
 def links() -> list[LinkRow]:
     """Return the links to reports that work: an administrator's list has all, others see those to their projects' runs."""
-    with reading() as store:
+    with open_store() as store:
         return store.links.all()
 
 
@@ -447,7 +449,7 @@ def results_file(run_id: str, form: str) -> bytes:
     """Return a run's test rows with both answers as a file: csv, xlsx or json; or the file to train with: jsonl."""
     from engine.runs.results.report import run_results, training_file
 
-    with reading() as store:
+    with open_store() as store:
         return training_file(store, run_id) if form == "jsonl" else run_results(store, run_id, form)
 
 
@@ -455,38 +457,38 @@ def right_rows(run: RunRow) -> int:
     """Return how many rows outside the final test the prompt taken from a run got right."""
     from engine.runs.results.report import right_rows
 
-    with reading() as store:
+    with open_store() as store:
         return len(right_rows(store, run))
 
 
 def versions(project_id: str) -> list[VersionRow]:
     """Return a project's kept programs, the newest first."""
-    with reading() as store:
+    with open_store() as store:
         return store.versions.all(project_id)
 
 
 def prompt(run: RunRow, candidate_id: str) -> Candidate:
     """Return one of a run's prompts. Raises NotFoundError where it has no such prompt."""
-    with reading() as store:
+    with open_store() as store:
         return store.trials.candidate(run.id, candidate_id)
 
 
-@kept(8)
+@cached_for_home(8)
 def hero(run: RunRow) -> str:
     """Return the picture of what a run came to as HTML."""
     from engine.runs.results.report import hero_of
 
-    with reading() as store:
+    with open_store() as store:
         return hero_of(store, run)
 
 
-@kept(8)
+@cached_for_home(8)
 def prompt_text(run: RunRow, candidate_id: str) -> str:
     """Return the messages of one of a run's prompts as text to paste."""
     from engine.export.formats import get_export
     from engine.runs.results.exports import taken_program
 
-    with reading() as store:
+    with open_store() as store:
         return get_export("messages").content(taken_program(store, run.id, candidate_id)).decode()
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import ParamSpec, TypeVar
 
+from dashboard.state.session import PROJECT
 from engine.basics.home import data_home
 from engine.errors import AccessError
 from engine.store.access import ADMINISTRATOR_ONLY
@@ -92,7 +93,7 @@ def project_of_page() -> str:
     """Return the id of the project that the page shows; "" before it is known."""
     import streamlit as st
 
-    asked = st.query_params.get("project") or st.session_state.get("project")
+    asked = st.query_params.get("project") or PROJECT.get()
     return asked if isinstance(asked, str) else ""
 
 

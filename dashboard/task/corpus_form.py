@@ -11,13 +11,20 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.glossary import explain
+from dashboard.services import (
+    CorpusSpec,
+    EngineError,
+    PipelineError,
+    StepOptions,
+    StepSpec,
+    counted,
+    data_home,
+    write_whole,
+)
+from dashboard.state.session import CORPORA_TAKEN
 from dashboard.state.writing import check
 from dashboard.task.field_editor import set_option, set_options
 from dashboard.text import escape_markdown
-from engine.basics.home import data_home, write_whole
-from engine.basics.text import counted
-from engine.errors import EngineError, PipelineError
-from engine.pipeline.spec import CorpusSpec, StepOptions, StepSpec
 
 TABLES = ("csv", "tsv", "json", "jsonl", "xlsx", "parquet")
 TEXTS = ("txt", "md", "pdf")
@@ -41,7 +48,7 @@ def uploaded_corpus(files: Sequence[tuple[str, bytes]], column: str = "") -> Cor
 
     Raises PipelineError with a message for files without anything to search.
     """
-    from engine.pipeline.corpora import corpus_of
+    from dashboard.services import corpus_of
 
     check()
     if not files:
@@ -54,11 +61,11 @@ def uploaded_corpus(files: Sequence[tuple[str, bytes]], column: str = "") -> Cor
     for name, content in files:
         write_whole(folder / _safe(name), content)
     where = folder / _safe(files[0][0]) if tables else folder
-    kept = CorpusSpec(file=str(where), column=column if tables else "")
-    found = corpus_of(kept)
-    if len(found) <= MOST_INSIDE and sum(map(len, found.texts)) <= LONGEST_INSIDE:
-        return CorpusSpec(passages=found.texts)
-    return kept
+    corpus = CorpusSpec(file=str(where), column=column if tables else "")
+    rows = corpus_of(corpus)
+    if len(rows) <= MOST_INSIDE and sum(map(len, rows.texts)) <= LONGEST_INSIDE:
+        return CorpusSpec(passages=rows.texts)
+    return corpus
 
 
 def columns_of(name: str, content: bytes) -> tuple[str, ...]:
@@ -66,7 +73,7 @@ def columns_of(name: str, content: bytes) -> tuple[str, ...]:
 
     Raises DatasetError for a table that cannot be read.
     """
-    from engine.dataset import read_dataset
+    from dashboard.services import read_dataset
 
     if _ending(name) not in TABLES:
         return ()
@@ -104,7 +111,7 @@ def corpus_form(project_id: str, step: StepSpec, at: int, key: str) -> None:
         f"**Where it looks** · {escape_markdown(_contents(options.corpus), 80)}",
         help=f"{explain('corpus')} {explain('passage')}",
     )
-    way = ui.choose(
+    way = ui.segments(
         "Where the passages come from",
         ("Paste", "Upload"),
         default="Paste" if options.corpus.passages or not options.corpus.file else "Upload",
@@ -130,7 +137,7 @@ def corpus_form(project_id: str, step: StepSpec, at: int, key: str) -> None:
         help="How many of the best-fitting passages are handed on.",
     )
     with right:
-        ui.pick(
+        ui.select(
             "How it searches",
             RETRIEVERS,
             options.retriever,
@@ -142,12 +149,12 @@ def corpus_form(project_id: str, step: StepSpec, at: int, key: str) -> None:
 
 
 def _upload(project_id: str, at: int, key: str) -> None:
-    taken = st.session_state.get(f"corpora_taken_{key}", 0)
+    number_taken = CORPORA_TAKEN.get(key)
     files = st.file_uploader(
         "A table with the texts in one column, or text, Markdown and PDF files",
         type=[*TABLES, *TEXTS],
         accept_multiple_files=True,
-        key=f"corpus_files_{key}_{taken}",
+        key=f"corpus_files_{key}_{number_taken}",
         max_upload_size=50,
     )
     if not files:
@@ -174,16 +181,16 @@ def _try(options: StepOptions, key: str) -> None:
     with ui.row(f"corpus_try_{key}", "bottom"):
         query = st.text_input("Try a search", key=f"corpus_query_{key}", placeholder="Words to look for")
         why_not = "" if query.strip() else "Write something to look for first."
-        pressed = ui.press("Search", why_not, key=f"corpus_search_{key}")
+        pressed = ui.checked_button("Search", why_not, key=f"corpus_search_{key}")
     if not pressed:
         return
-    from engine.pipeline.corpora import CorpusRetriever
+    from dashboard.services import CorpusRetriever
 
     with ui.errors_shown():
-        found = CorpusRetriever(corpus, options.retriever)(query, options.k).passages
-        if not found:
+        passages = CorpusRetriever(corpus, options.retriever)(query, options.k).passages
+        if not passages:
             st.caption("Nothing was found.")
-        for passage in found:
+        for passage in passages:
             ui.plain_code(passage)
 
 
@@ -196,6 +203,5 @@ def _use_files(project_id: str, at: int, key: str, files: list[tuple[str, bytes]
     with ui.problem_kept(f"corpus_problem_{key}"):
         corpus = uploaded_corpus(files, column)
         if set_options(project_id, at, corpus=corpus):
-            taken = f"corpora_taken_{key}"
-            st.session_state[taken] = st.session_state.get(taken, 0) + 1
+            CORPORA_TAKEN.add_one(key)
             st.session_state.pop(f"corpus_text_{key}", None)

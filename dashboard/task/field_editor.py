@@ -12,6 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 from dashboard.components import ui
 from dashboard.components.glossary import explain
 from dashboard.components.tab_conflict import guarded, renew, revision
+from dashboard.services import CHOICE, FieldSpec, PipelineSpec, StepSpec, usable_name
 from dashboard.state import reading
 from dashboard.state.editing.drafts import Change
 from dashboard.state.editing.steps import (
@@ -33,8 +34,6 @@ from dashboard.state.editing.steps import (
     with_type,
 )
 from dashboard.text import escape_markdown
-from engine.pipeline.check import usable_name
-from engine.pipeline.spec import CHOICE, FieldSpec, PipelineSpec, StepSpec
 
 MEDIA = ("Image", "Sound", "PDF", "File", "Program code")
 """Types that no field of a record has."""
@@ -98,10 +97,10 @@ def field_editor(project_id: str, spec: PipelineSpec, at: int, side: Side) -> No
             st.markdown(f"**{title}**", help=f"{what} {explain(term)}", width="content")
             _add_button(project_id, spec, at, side)
         if not fields:
-            own = [f.name for f in step.answers] if side == "outputs" else []
+            answers = [f.name for f in step.answers] if side == "outputs" else []
             st.caption(
-                f"No field yet: it makes *{escape_markdown(own[0])}*. Add one to give it another name."
-                if own
+                f"No field yet: it makes *{escape_markdown(answers[0])}*. Add one to give it another name."
+                if answers
                 else f"No field yet. Add one: for example {EXAMPLES[side]}"
             )
             return
@@ -277,9 +276,9 @@ def _wiring(spec: PipelineSpec, at: int, side: Side) -> list[str]:
     step = spec.steps[at]
     if side == "inputs":
         known = readable(spec, at)
-        made = [f"{f.name} from {known[f.name]}" for f in step.needs if known.get(f.name)]
+        wired = [f"{f.name} from {known[f.name]}" for f in step.needs if known.get(f.name)]
         outside = [f.name for f in step.needs if not known.get(f.name)]
-        return [*made, *([f"{', '.join(outside)} from your examples"] if outside else [])]
+        return [*wired, *([f"{', '.join(outside)} from your examples"] if outside else [])]
     words = []
     for f in step.makes:
         readers = [s.name for s in spec.steps[at + 1 :] if f.name in {g.name for g in s.needs}]
@@ -306,8 +305,10 @@ def _values_in_examples(project_id: str, at: int, side: Side, place: int) -> tup
     column = draft.mapping.get(fields[place].name) if place < len(fields) else None
     if draft.dataset is None or column is None:
         return ()
-    found = next((c for c in reading.profiles(draft.dataset) if c.name == column), None)
-    return tuple(sorted(value for value, _ in found.top_values)) if found is not None and found.few else ()
+    profile = next((c for c in reading.profiles(draft.dataset) if c.name == column), None)
+    return (
+        tuple(sorted(value for value, _ in profile.top_values)) if profile is not None and profile.few else ()
+    )
 
 
 def _change(project_id: str, at: int, side: Side, place: int, part: str, value: str | list[str]) -> None:

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from engine.pipeline.spec import PipelineSpec, StepSpec
+from dashboard.services import PipelineSpec, StepSpec
 
 Kind = Literal["inputs", "step", "search", "tool", "side", "outputs"]
 
@@ -23,7 +23,7 @@ MOST_LINES = 5
 _KINDS: dict[str, Kind] = {"retrieve": "search", "tool": "tool"}
 
 
-class Box(NamedTuple):
+class StepBox(NamedTuple):
     """One box: its place, its text, and the step it opens (-1: none)."""
 
     id: str
@@ -36,7 +36,7 @@ class Box(NamedTuple):
     step: int
 
 
-class Line(NamedTuple):
+class FieldLine(NamedTuple):
     """One line from a box to a box, with the fields that go along it.
 
     One that passes other columns runs below all boxes, in its own `lane` (1 and up; 0: straight).
@@ -52,8 +52,8 @@ class Line(NamedTuple):
 class Picture(NamedTuple):
     """The boxes and lines of a task, and how much room they take, in pixels; lanes begin at `bottom`."""
 
-    boxes: tuple[Box, ...]
-    lines: tuple[Line, ...]
+    boxes: tuple[StepBox, ...]
+    lines: tuple[FieldLine, ...]
     width: int
     bottom: int
     height: int
@@ -89,13 +89,13 @@ def picture(spec: PipelineSpec, how: Mapping[str, str]) -> Picture:
     width, gap = WIDE if last < 4 else NARROW
     column_of: dict[str, int] = {}
     tall: dict[int, int] = defaultdict(lambda: MARGIN)
-    boxes: list[Box] = []
+    boxes: list[StepBox] = []
 
     def place(identity: str, kind: Kind, title: str, texts: tuple[str, ...], column: int, step: int) -> None:
         height = HEAD + LINE * max(1, len(texts)) + 6
         x = MARGIN + column * (width + gap)
         column_of[identity] = column
-        boxes.append(Box(identity, kind, title, texts, x, tall[column], height, step))
+        boxes.append(StepBox(identity, kind, title, texts, x, tall[column], height, step))
         tall[column] += height + GAP_Y
 
     place("in", "inputs", "Goes in", _few([f.name for f in spec.inputs]), 0, -1)
@@ -103,7 +103,7 @@ def picture(spec: PipelineSpec, how: Mapping[str, str]) -> Picture:
         side = _side(step)
         if side:
             place(f"side{at}", "side", side[0], side[1:], columns[at], at)
-            lines.append(Line(f"side{at}", f"step{at}", "", dashed=True))
+            lines.append(FieldLine(f"side{at}", f"step{at}", "", dashed=True))
         place(
             f"step{at}",
             _KINDS.get(step.strategy, "step"),
@@ -127,7 +127,7 @@ def picture(spec: PipelineSpec, how: Mapping[str, str]) -> Picture:
     )
 
 
-def _with_lanes(lines: list[Line], column: Mapping[str, int]) -> tuple[Line, ...]:
+def _with_lanes(lines: list[FieldLine], column: Mapping[str, int]) -> tuple[FieldLine, ...]:
     """Give each line that passes other columns its own lane, the shortest the highest."""
     far = [a for a in lines if not a.dashed and column[a.target] - column[a.source] > 1]
     far.sort(key=lambda a: (column[a.target] - column[a.source], column[a.source]))
@@ -135,7 +135,7 @@ def _with_lanes(lines: list[Line], column: Mapping[str, int]) -> tuple[Line, ...
     return tuple(a._replace(lane=lanes.get((a.source, a.target), 0)) for a in lines)
 
 
-def _wired(spec: PipelineSpec) -> tuple[list[int], list[Line]]:
+def _wired(spec: PipelineSpec) -> tuple[list[int], list[FieldLine]]:
     """Return each step's column, and the lines that carry fields."""
     makers: dict[str, list[int]] = {}
     columns: list[int] = []
@@ -157,19 +157,19 @@ def _wired(spec: PipelineSpec) -> tuple[list[int], list[Line]]:
     for f in spec.outputs:
         for maker in makers.get(f.name, []):
             carried.setdefault((f"step{maker}", "out"), []).append(f.name)
-    return columns, [Line(a, b, _label(names)) for (a, b), names in carried.items()]
+    return columns, [FieldLine(a, b, _label(names)) for (a, b), names in carried.items()]
 
 
 def _lines(step: StepSpec, how: Mapping[str, str]) -> tuple[str, ...]:
-    found = [how.get(step.strategy, step.strategy)]
+    lines = [how.get(step.strategy, step.strategy)]
     if step.model is not None:
-        found.append(_cut(f"asks {step.model.name.rpartition('/')[2]}"))
+        lines.append(_cut(f"asks {step.model.name.rpartition('/')[2]}"))
     if step.when is not None:
         word = "not " if step.when.negated else ""
-        found.append(_cut(f"if {step.when.field} is {word}{' or '.join(step.when.values) or '…'}"))
+        lines.append(_cut(f"if {step.when.field} is {word}{' or '.join(step.when.values) or '…'}"))
     if step.each is not None:
-        found.append(_cut(f"for each {step.each.item} of {step.each.field}"))
-    return tuple(found)
+        lines.append(_cut(f"for each {step.each.item} of {step.each.field}"))
+    return tuple(lines)
 
 
 def _side(step: StepSpec) -> tuple[str, ...]:
@@ -186,8 +186,8 @@ def _side(step: StepSpec) -> tuple[str, ...]:
 
 
 def _label(names: list[str]) -> str:
-    found = list(dict.fromkeys(names))
-    return found[0] if len(found) == 1 else f"{len(found)} fields"
+    distinct_names = list(dict.fromkeys(names))
+    return distinct_names[0] if len(distinct_names) == 1 else f"{len(distinct_names)} fields"
 
 
 def _few(names: list[str]) -> tuple[str, ...]:

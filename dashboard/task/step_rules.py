@@ -10,15 +10,13 @@ from dashboard.components import ui
 from dashboard.components.forms import model_choice
 from dashboard.components.glossary import explain
 from dashboard.components.tab_conflict import guarded, revision
+from dashboard.services import AdapterName, Condition, Each, ModelChoice, PipelineSpec, ProjectDraft, StepSpec
 from dashboard.state import reading
 from dashboard.state.editing.steps import change_step, pipeline_of, read_choices, readable
 from dashboard.state.models import not_in_settings, title_of
 from dashboard.task.field_editor import ident, set_parts
 from dashboard.task.task_form import NO_MODEL
 from dashboard.text import escape_markdown
-from engine.lm.choice import ModelChoice
-from engine.pipeline.spec import AdapterName, Condition, Each, PipelineSpec, StepSpec
-from engine.runs.spec import ProjectDraft
 
 RUNS = "The run's model"
 WRITERS = "The model that wrote it"
@@ -26,16 +24,18 @@ WRITERS = "The model that wrote it"
 
 def _step_model(project_id: str, step: StepSpec, at: int, end: str) -> None:
     """Let the user give a step its own model; folded away where it asks the run's."""
-    own = step.model
+    step_model = step.model
     with st.expander(
-        f"Model of this step: {escape_markdown(title_of(own), 60)}" if own else "Model of this step",
+        f"Model of this step: {escape_markdown(title_of(step_model), 60)}"
+        if step_model
+        else "Model of this step",
         icon=":material/smart_toy:",
-        expanded=own is not None,
+        expanded=step_model is not None,
         key=f"step_model_card_{end}",
     ):
         _pick_model(
             "This step asks",
-            own,
+            step_model,
             RUNS,
             "A hard step may ask a strong model and an easy one a small, cheap model. All other steps ask the one chosen "
             "on the Tune page. Models are added on the Settings page.",
@@ -192,8 +192,8 @@ def _set_when(project_id: str, at: int, end: str) -> None:
         )
         typed = st.session_state.get(f"when_values_{end}_{field}")
         values = typed if typed is not None else (old.values if old and old.field == field else ())
-        made = Condition(field=field, values=read_choices("\n".join(values)), negated=state == UNLESS)
-        return change_step(draft, at, lambda s: s.model_copy(update={"when": made}))
+        condition = Condition(field=field, values=read_choices("\n".join(values)), negated=state == UNLESS)
+        return change_step(draft, at, lambda s: s.model_copy(update={"when": condition}))
 
     if state == ALWAYS:
         set_parts(project_id, at, when=None)

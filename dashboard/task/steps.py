@@ -8,6 +8,7 @@ from dashboard.components import ui
 from dashboard.components.glossary import explain
 from dashboard.components.plot import own_element
 from dashboard.components.tab_conflict import guarded, renew, revision
+from dashboard.services import TASK_FORMS, EngineError, PipelineSpec, counted, guess_form, import_task
 from dashboard.state.editing.drafts import Change
 from dashboard.state.editing.steps import (
     NEW_STEPS,
@@ -18,14 +19,11 @@ from dashboard.state.editing.steps import (
     remove_step,
     with_steps,
 )
+from dashboard.state.session import CHOSEN_STEP
 from dashboard.task.field_editor import set_text
 from dashboard.task.pipeline_picture import picture
 from dashboard.task.task_form import TITLES
 from dashboard.text import escape_markdown
-from engine.basics.text import counted
-from engine.errors import EngineError
-from engine.pipeline.importers.task import TASK_FORMS, guess_form, import_task
-from engine.pipeline.spec import PipelineSpec
 
 HINT = """A prompt, a chat, a Python class or DSPy program, a JSON Schema, a short form, or one sentence. For example:
 
@@ -55,25 +53,25 @@ def _import_form(project_id: str, *, empty: bool) -> None:
 def _imported_card(text: str) -> None:
     """Show what a text would make, or why it cannot be read."""
     try:
-        found = import_task(text)
+        imported = import_task(text)
     except EngineError as error:
         ui.show_error(error)
         return
-    step = found.step
+    step = imported.step
     names = [f"{f.name} ({'one of ' + str(len(f.choices)) if f.choices else f.type})" for f in step.outputs]
     st.markdown(
         f":green[:material/check:] Recognised: {TASK_FORMS[guess_form(text)].title}. {counted(len(step.inputs), 'input')}: "
         f"{escape_markdown(', '.join(f.name for f in step.inputs), 200)}. "
         f"{counted(len(step.outputs), 'answer')}: {escape_markdown(', '.join(names), 400)}."
     )
-    for note in found.notes[:4]:
+    for note in imported.notes[:4]:
         st.caption(escape_markdown(note, 300))
 
 
 def _use(project_id: str, text: str) -> None:
-    found = import_task(text)
-    if guarded(project_id, lambda draft: with_steps(draft, [found.step])):
-        st.session_state.pop(f"step_at_{project_id}", None)
+    imported = import_task(text)
+    if guarded(project_id, lambda draft: with_steps(draft, [imported.step])):
+        CHOSEN_STEP.pop(project_id)
         st.session_state.pop("import_text", None)
         renew(project_id)
 
@@ -114,7 +112,7 @@ def step_bar(project_id: str, spec: PipelineSpec) -> int:
 
 
 def _show_step(project_id: str, at: int) -> None:
-    st.session_state[f"step_at_{project_id}"] = at
+    CHOSEN_STEP.set(at, project_id)
     st.session_state.pop(f"step_pick_{project_id}", None)
     st.query_params["step"] = str(at + 1)
 
@@ -123,14 +121,15 @@ def _open_step(project_id: str, steps: int) -> int:
     """Return the open step: the one chosen, else the address's, else the first."""
     asked = st.query_params.get("step", "1")
     first = int(asked) - 1 if asked.isdigit() and len(asked) < 4 else 0
-    at = int(st.session_state.get(f"step_at_{project_id}", first))
+    chosen = CHOSEN_STEP.get(project_id)
+    at = first if chosen is None else chosen
     return min(max(at, 0), steps - 1)
 
 
 def _tools(project_id: str, spec: PipelineSpec, at: int) -> None:
     steps, rev = len(spec.steps), revision(project_id)
     with ui.row("step_tools", "bottom"):
-        ui.choose(
+        ui.segments(
             "Open step",
             list(range(steps)),
             default=at,

@@ -10,13 +10,11 @@ from dashboard.components import ui
 from dashboard.components.glossary import explain
 from dashboard.components.prompts import messages_view
 from dashboard.components.tab_conflict import renew, revision
+from dashboard.services import EngineError, FieldSpec, PipelineSpec, StepSpec, counted
 from dashboard.state.messages import calls_a_row, messages, tokens_of
 from dashboard.task.corpus_form import corpus_form
 from dashboard.task.field_editor import ident, save_step, set_option, set_text
 from dashboard.text import escape_markdown
-from engine.basics.text import counted
-from engine.errors import EngineError
-from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 
 STRATEGIES = {
     "predict": ("Answer directly", "The quickest and cheapest: the model answers at once."),
@@ -54,7 +52,7 @@ NO_MODEL = ("retrieve", "tool")
 
 def task_problems(pipeline: PipelineSpec) -> None:
     """List what keeps the task from working, when there is more than the head of the page says."""
-    from engine.pipeline.check import spec_problems
+    from dashboard.services import spec_problems
 
     more = spec_problems(pipeline)[1:]
     if more and (pipeline.inputs or pipeline.outputs):
@@ -111,7 +109,7 @@ def _options(project_id: str, step: StepSpec, at: int, end: str) -> None:
 
 
 def _tools(project_id: str, step: StepSpec, at: int, end: str) -> None:
-    from engine.pipeline.strategies import TOOLS
+    from dashboard.services import TOOLS
 
     words = (f"**{name}**: {escape_markdown(tool.desc or '', 160)}" for name, tool in TOOLS.items())
     left, right = st.columns([3, 2])
@@ -129,7 +127,7 @@ def _tools(project_id: str, step: StepSpec, at: int, end: str) -> None:
 
 
 def _one_tool(project_id: str, step: StepSpec, at: int, end: str) -> None:
-    from engine.pipeline.strategies import TOOLS
+    from dashboard.services import TOOLS
 
     chosen = next((n for n in step.options.tools if n in TOOLS), None)
     names = list(TOOLS)
@@ -181,7 +179,7 @@ def _number(
 
 def _set_tool(project_id: str, at: int, chosen: str | None) -> None:
     """Take a tool; the step's inputs become the arguments it needs."""
-    from engine.pipeline.strategies import TOOLS
+    from dashboard.services import TOOLS
 
     def change(step: StepSpec) -> StepSpec:
         needed = TOOLS[chosen].required if chosen in TOOLS else ()
@@ -202,8 +200,8 @@ def _set_strategy(project_id: str, at: int, chosen: str) -> None:
         if chosen == "tool" and len(options.tools) != 1:
             options = options.model_copy(update={"tools": ("calculator",)})
         # A search and a tool ask no model; a model named there would prevent the run.
-        own = {"model": None, "extraction_model": None} if chosen in NO_MODEL else {}
-        return step.model_copy(update={"strategy": chosen, "options": options, **own})
+        cleared = {"model": None, "extraction_model": None} if chosen in NO_MODEL else {}
+        return step.model_copy(update={"strategy": chosen, "options": options, **cleared})
 
     save_step(project_id, at, change)
 

@@ -12,6 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 from dashboard.components import ui
 from dashboard.components.glossary import explain
 from dashboard.components.prompts import TALL, answer_head, calls_view, took
+from dashboard.services import FieldSpec, Piece, PlaygroundAnswer, PlaygroundRequest, counted, value_text
 from dashboard.state.feedback import answer_text
 from dashboard.state.playground import (
     CHOICE,
@@ -23,8 +24,8 @@ from dashboard.state.playground import (
     NUMBER,
     TALK,
     WHOLE,
+    ChatInputs,
     Playground,
-    Talk,
     answer_input,
     extras,
     kind_of,
@@ -35,10 +36,6 @@ from dashboard.state.playground import (
     widget_value,
 )
 from dashboard.text import escape_markdown
-from engine.basics.text import counted
-from engine.pipeline.spec import FieldSpec
-from engine.records import value_text
-from engine.runs.child.playground import Piece, PlaygroundAnswer, PlaygroundRequest
 
 OWN = -1
 LARGEST = 20
@@ -277,7 +274,11 @@ Turn = tuple[dict[str, Any], tuple[PlaygroundAnswer, ...]]
 
 
 def chat_view(
-    trial: Playground, talk: Talk, chosen: list[str], others: Callable[[], Mapping[str, object]], reason: str
+    trial: Playground,
+    talk: ChatInputs,
+    chosen: list[str],
+    others: Callable[[], Mapping[str, object]],
+    reason: str,
 ) -> None:
     """Show the conversation and the box for the next message. `others` draws the inputs that are no message."""
     key = f"try_chat_{trial.run}_{'_'.join(chosen)}"
@@ -304,10 +305,10 @@ def chat_view(
     if not message:
         return
     inputs = {**given, talk.message: message}
-    own = {p: {talk.history: turns_of(turns, p, talk.history)} for p in chosen} if talk.history else {}
+    histories = {p: {talk.history: turns_of(turns, p, talk.history)} for p in chosen} if talk.history else {}
     with st.chat_message("user"):
         st.text(message)
     with ui.errors_shown():
-        found = stream_attempts(trial.request(chosen, inputs, {}, own), chosen, names)
-        st.session_state[key] = [*turns, (inputs, found)]
+        new_attempts = stream_attempts(trial.request(chosen, inputs, {}, histories), chosen, names)
+        st.session_state[key] = [*turns, (inputs, new_attempts)]
         st.rerun()

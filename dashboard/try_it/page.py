@@ -6,42 +6,41 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.document import document_view
-from dashboard.components.document_view import graded_answer, record_rows, viewer_data
-from dashboard.components.project_page import Current, current
+from dashboard.components.document import document_view, graded_answer, record_rows, viewer_data
+from dashboard.components.project_page import ProjectPage, current
 from dashboard.components.runs import current_run, run_picker
-from dashboard.components.wizard import no_project, project_bar, step_bar
+from dashboard.components.wizard import no_project, project_bar, step_bar, steps
+from dashboard.services import PlaygroundAnswer, json_value, make_metric
 from dashboard.state import candidates, models, playground, reading
 from dashboard.state.editing import records
 from dashboard.state.models import asked_models, models_of_steps, title_of
-from dashboard.state.wizard import steps
+from dashboard.state.session import TRY_INPUTS
 from dashboard.text import escape_markdown
 from dashboard.try_it.answers import attempts_view, chat_view, input_form, stream_attempts
-from engine.records import json_value
-from engine.runs.child.playground import PlaygroundAnswer
-from engine.runs.spec import make_metric
 
 ROWS = 100
 
 
-def trial_of(now: Current) -> tuple[playground.Playground | None, dict[int, dict[str, Any]], dict[int, int]]:
+def trial_of(
+    page: ProjectPage,
+) -> tuple[playground.Playground | None, dict[int, dict[str, Any]], dict[int, int]]:
     """Return what can be tried in a project, test rows to start from, and their numbers. Raises EngineError."""
     run = current_run()
     if run is not None and run.result:
         best, seed = run.result.best_candidate, run.result.seed_candidate
         listed = {c.id for c in candidates.listed(run, best)}
-        found = [c for c in candidates.everything(run) if c.id in listed]
-        trial = playground.of_run(run.id, reading.run_spec(run), found, best, seed, run.taken)
+        compared = [c for c in candidates.everything(run) if c.id in listed]
+        trial = playground.of_run(run.id, reading.run_spec(run), compared, best, seed, run.taken)
         tested = sorted(o.row for o in reading.test_outcomes(run.id)[0])[:ROWS]
         return trial, reading.row_values(run, tested), reading.row_numbers(run.spec["dataset"], tested)
-    if not any(p.step == "task" for p in now.draft.problems()):
-        return playground.of_draft(now.draft), {}, {}
+    if not any(p.step == "task" for p in page.draft.problems()):
+        return playground.of_draft(page.draft), {}, {}
     return None, {}, {}
 
 
-def try_page(now: Current) -> None:
+def try_page(page: ProjectPage) -> None:
     """Draw the page for a project."""
-    trial, rows, numbers = trial_of(now)
+    trial, rows, numbers = trial_of(page)
     if trial is None:
         what = "Describe the task first; then one input can be tried here, before and after tuning."
         with ui.nothing_here("no_try", "Nothing to try yet", what):
@@ -49,7 +48,7 @@ def try_page(now: Current) -> None:
         return
     if trial.run:
         run_picker(trial.run)
-    key = trial.run or now.id
+    key = trial.run or page.id
     talk = playground.talk_of(trial.pipeline)
     refusal = models.refusal(asked_models(trial.model, trial.pipeline, trial.models))
     if talk is not None and _as_chat(key):
@@ -64,7 +63,7 @@ def try_page(now: Current) -> None:
         chosen = _prompts(trial, key)
         if run := current_run() if trial.run else None:
             st.caption(escape_markdown(candidates.taken_words(run), 1000))
-        pressed = ui.press(
+        pressed = ui.checked_button(
             "Answer it",
             playground.missing(trial.pipeline.inputs, values),
             key="try_it",
@@ -84,7 +83,7 @@ def try_page(now: Current) -> None:
 
 def _as_chat(key: str) -> bool:
     ways = ["Conversation", "One input"]
-    return ui.choose("How to try it", ways, default=ways[0], key=f"try_mode_{key}") == ways[0]
+    return ui.segments("How to try it", ways, default=ways[0], key=f"try_mode_{key}") == ways[0]
 
 
 def _prompts(trial: playground.Playground, key: str, *, side_by_side: bool = False) -> list[str]:
@@ -96,7 +95,7 @@ def _prompts(trial: playground.Playground, key: str, *, side_by_side: bool = Fal
     places = st.columns(2, gap="medium") if side_by_side else [st.container() for _ in range(2)]
     for place, name, chosen in zip(places, ("first", "second"), (trial.first, trial.second), strict=True):
         with place:
-            picked.append(ui.pick(f"{name.capitalize()} prompt", names, chosen, key=f"try_{name}_{key}"))
+            picked.append(ui.select(f"{name.capitalize()} prompt", names, chosen, key=f"try_{name}_{key}"))
     return list(dict.fromkeys(picked))
 
 
@@ -111,9 +110,9 @@ def _ask(
     expected = {f.name: row[f.name] for f in trial.pipeline.outputs if f.name in row}
     names = {p.id: p.name for p in trial.prompts}
     with ui.problem_kept(f"try_problem_{key}"):
-        found = stream_attempts(trial.request(chosen, values, expected), chosen, names)
-        st.session_state[f"try_attempts_{key}"] = (found, expected)
-        st.session_state[f"try_inputs_{key}"] = values
+        attempts = stream_attempts(trial.request(chosen, values, expected), chosen, names)
+        st.session_state[f"try_attempts_{key}"] = (attempts, expected)
+        TRY_INPUTS.set(values, key)
 
 
 def _answers(trial: playground.Playground, key: str) -> None:
@@ -134,7 +133,7 @@ def _answers(trial: playground.Playground, key: str) -> None:
     attempts_view(attempts, names, trial.pipeline.outputs, expected)
     if trial.pipeline.has_record:
         with ui.errors_shown():
-            _beside(trial, attempts[-1], names, st.session_state.get(f"try_inputs_{key}", {}), expected)
+            _beside(trial, attempts[-1], names, TRY_INPUTS.get(key), expected)
 
 
 def _beside(

@@ -7,14 +7,12 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.forms import model_facts
 from dashboard.components.glossary import explain
-from dashboard.components.project_page import Current
+from dashboard.components.project_page import ProjectPage
 from dashboard.components.tab_conflict import guarded, widget_key
+from dashboard.services import Goal, ModelChoice, Objective, ProjectDraft, listed
 from dashboard.state import reading
 from dashboard.state.models import title_of
 from dashboard.text import escape_markdown, model_name
-from engine.basics.text import listed
-from engine.runs.spec import ModelChoice, ProjectDraft
-from engine.search.objective import Goal, Objective
 
 GOALS: dict[Goal, str] = {
     "score": "The best score",
@@ -24,9 +22,9 @@ GOALS: dict[Goal, str] = {
 }
 
 
-def compare_models(now: Current) -> None:
+def compare_models(page: ProjectPage) -> None:
     """Show the models to compare and the goal, folded away until they are used; every change is saved."""
-    draft, own = now.draft, now.draft.model or ModelChoice()
+    draft, run_model = page.draft, page.draft.model or ModelChoice()
     title = "Compare models"
     with st.expander(
         f"{title} · {_summary(draft)}" if _used(draft) else title,
@@ -39,8 +37,8 @@ def compare_models(now: Current) -> None:
             "are kept for it.",
             help=explain("objective"),
         )
-        known = dict.fromkeys([*(m for m in reading.choosable_models() if m != own), *draft.models])
-        key = widget_key("compare_models", now.id)
+        known = dict.fromkeys([*(m for m in reading.choosable_models() if m != run_model), *draft.models])
+        key = widget_key("compare_models", page.id)
         st.multiselect(
             "Other models",
             list(known),
@@ -51,17 +49,17 @@ def compare_models(now: Current) -> None:
             help="A name that you type is asked at its provider, or at your own model's address where the provider is the same. "
             "One with another address is added on the Settings page.",
             key=key,
-            on_change=ui.callback(_save_models, now.id, key),
+            on_change=ui.callback(_save_models, page.id, key),
         )
         for choice in draft.models:
             model_facts(choice, named=True)
         with ui.row("compare_goal", "bottom"):
-            goal = ui.pick(
+            goal = ui.select(
                 "What counts",
                 GOALS,
                 draft.objective.goal,
                 width=330,
-                **ui.saved(widget_key("objective_goal", now.id), _save_objective, now.id, "goal"),
+                **ui.saved(widget_key("objective_goal", page.id), _save_objective, page.id, "goal"),
             )
             if goal in ("cheapest", "fastest"):
                 st.number_input(
@@ -72,7 +70,7 @@ def compare_models(now: Current) -> None:
                     step=1.0,
                     format="%g",
                     width=190,
-                    **ui.saved(widget_key("objective_within", now.id), _save_objective, now.id, "within"),
+                    **ui.saved(widget_key("objective_within", page.id), _save_objective, page.id, "within"),
                 )
 
 
@@ -89,8 +87,10 @@ def _save_models(project_id: str, key: str) -> None:
     """Save the models chosen; those typed become models at the address that suits them."""
 
     def change(draft: ProjectDraft) -> ProjectDraft:
-        own = draft.model or ModelChoice()
-        chosen = [m if isinstance(m, ModelChoice) else own.named(m.strip()) for m in st.session_state[key]]
+        run_model = draft.model or ModelChoice()
+        chosen = [
+            m if isinstance(m, ModelChoice) else run_model.named(m.strip()) for m in st.session_state[key]
+        ]
         return draft.model_copy(update={"models": tuple(dict.fromkeys(chosen))})
 
     if guarded(project_id, change, "tuning"):

@@ -9,13 +9,20 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.glossary import explain
-from dashboard.components.project_page import Current
+from dashboard.components.project_page import ProjectPage
 from dashboard.components.tab_conflict import guarded, widget_key
+from dashboard.services import (
+    Candidate,
+    EngineError,
+    Freeze,
+    Part,
+    StepState,
+    content_hash,
+    counted,
+    demo_key,
+    value_text,
+)
 from dashboard.text import escape_markdown
-from engine.basics.text import counted
-from engine.errors import EngineError
-from engine.records import Candidate, StepState, content_hash, value_text
-from engine.search.freeze import Freeze, Part, demo_key
 
 TITLES: dict[Part, str] = {
     "step": "Everything in it",
@@ -97,11 +104,11 @@ def _summary(frozen: Sequence[Freeze]) -> str:
     return f"{' and '.join(words)} {'is kept as it is' if len(frozen) == 1 else 'are kept as they are'}"
 
 
-def freeze_form(now: Current) -> None:
+def freeze_form(page: ProjectPage) -> None:
     """Show what can be frozen, folded away; every change is saved."""
-    from engine.pipeline.build import build_program
+    from dashboard.services import build_program
 
-    pipeline, frozen = now.draft.pipeline, now.draft.frozen
+    pipeline, frozen = page.draft.pipeline, page.draft.frozen
     if pipeline is None:
         return
     try:
@@ -124,25 +131,25 @@ def freeze_form(now: Current) -> None:
                 ui.button(
                     "Forget these",
                     "forget_frozen",
-                    on_click=ui.callback(_save, now.id, lambda old: tuple(f for f in old if f not in lost)),
+                    on_click=ui.callback(_save, page.id, lambda old: tuple(f for f in old if f not in lost)),
                 )
         for path, state in start.steps.items():
             with st.container(border=len(start.steps) > 1, key=f"freeze_{path}"):
                 if len(start.steps) > 1:
                     st.markdown(f"**Step {escape_markdown(path)}**")
-                _step(now, path, state)
+                _step(page, path, state)
 
 
-def _step(now: Current, path: str, state: StepState) -> None:
+def _step(page: ProjectPage, path: str, state: StepState) -> None:
     wholes = tuple(Freeze(step=path, part=part) for part in _whole_parts(state))
-    on = {one.part for one in wholes if one in now.draft.frozen}
+    on = {one.part for one in wholes if one in page.draft.frozen}
     st.pills(
         "Stays as it is",
         [one.part for one in wholes],
         selection_mode="multi",
         default=[one.part for one in wholes if one.part in on],
         format_func=lambda part: TITLES[part],
-        **ui.saved(f"{widget_key('freeze_parts', now.id)}_{path}", _save_parts, now.id, wholes),
+        **ui.saved(f"{widget_key('freeze_parts', page.id)}_{path}", _save_parts, page.id, wholes),
     )
     if on & {"step", "instructions"}:
         st.caption("Every sentence of its instruction stays.")
@@ -150,21 +157,23 @@ def _step(now: Current, path: str, state: StepState) -> None:
         st.caption("Or single sentences, which every new instruction must then hold word for word:")
         for sentence in _sentences(state.instructions):
             _frozen_row(
-                now, Freeze(step=path, part="sentence", text=sentence), escape_markdown(sentence, 300)
+                page, Freeze(step=path, part="sentence", text=sentence), escape_markdown(sentence, 300)
             )
     if state.demos and not on & {"step", "demos"}:
         st.caption("Single solved examples:")
         for demo in state.demos:
             words = ", ".join(f"{name}: {value_text(value)}" for name, value in demo.values.items())
-            _frozen_row(now, Freeze(step=path, part="demo", text=demo_key(demo)), escape_markdown(words, 160))
+            _frozen_row(
+                page, Freeze(step=path, part="demo", text=demo_key(demo)), escape_markdown(words, 160)
+            )
 
 
-def _frozen_row(now: Current, one: Freeze, label: str) -> None:
+def _frozen_row(page: ProjectPage, one: Freeze, label: str) -> None:
     st.checkbox(
         label,
-        one in now.draft.frozen,
+        one in page.draft.frozen,
         **ui.saved(
-            f"{widget_key('freeze', now.id)}_{content_hash(one.model_dump())[:12]}", _save_one, now.id, one
+            f"{widget_key('freeze', page.id)}_{content_hash(one.model_dump())[:12]}", _save_one, page.id, one
         ),
     )
 

@@ -9,15 +9,11 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.forms import options_form
 from dashboard.components.glossary import explain
-from dashboard.components.project_page import Current
+from dashboard.components.project_page import ProjectPage
 from dashboard.components.tab_conflict import guarded, guarded_update, renew, widget_key
+from dashboard.services import METRICS, OPTIMIZERS, Budget, Named, Optimizer, ProjectDraft, choose_optimizer
 from dashboard.state.editing.examples import rows_to_use
 from dashboard.text import escape_markdown
-from engine.optimizers.base import Optimizer
-from engine.optimizers.choose import choose_optimizer
-from engine.registry import METRICS, OPTIMIZERS
-from engine.runs.spec import Named, ProjectDraft
-from engine.search.budget import Budget
 
 LIMITS: dict[str, tuple[str, str, str, float, float]] = {
     "calls": ("Calls", "e.g. 500", "A call is one question to the model.", 1, 100),
@@ -40,15 +36,15 @@ LIMITS: dict[str, tuple[str, str, str, float, float]] = {
 """Limit -> its name, an example, what it counts, the least, and the widget's step."""
 
 
-def budget_form(now: Current) -> None:
+def budget_form(page: ProjectPage) -> None:
     """Show the limits; every change is saved."""
     about = explain("budget", "Limits are hard: the call that would pass one is not made.")
     with ui.card("budget_card", "Budget", about):
         for place, (name, (title, example, what, least, step)) in zip(
             st.columns(4), LIMITS.items(), strict=True
         ):
-            value = getattr(now.draft.budget, name)
-            key = widget_key(f"budget_{name}", now.id)
+            value = getattr(page.draft.budget, name)
+            key = widget_key(f"budget_{name}", page.id)
             # Only a field that begins empty can be emptied, so the limit is put into it.
             st.session_state.setdefault(key, value / 60 if name == "seconds" and value is not None else value)
             place.number_input(
@@ -58,7 +54,7 @@ def budget_form(now: Current) -> None:
                 step=step,
                 placeholder="No limit",
                 help=f"{what} Leave empty for no limit ({example}).",
-                **ui.saved(key, _save_limit, now.id, name),
+                **ui.saved(key, _save_limit, page.id, name),
             )
         st.caption(
             "Empty means no limit. Whatever is reached first ends the search; the best prompt so far is kept."
@@ -148,19 +144,19 @@ FIRST = 6
 """Cards in sight where everything is shown; the rest is folded away, as fourteen ways of tuning are too many to compare."""
 
 
-def optimizer_cards(now: Current) -> None:
+def optimizer_cards(page: ProjectPage) -> None:
     """Show the optimizers by need; choosing one is saved at once."""
-    chosen = now.draft.optimizer.name if now.draft.optimizer else ""
-    given = now.draft.optimizer.options if now.draft.optimizer else {}
-    rows = rows_to_use(now.draft)
-    advised, why = advised_optimizer(now.draft, rows)
+    chosen = page.draft.optimizer.name if page.draft.optimizer else ""
+    given = page.draft.optimizer.options if page.draft.optimizer else {}
+    rows = rows_to_use(page.draft)
+    advised, why = advised_optimizer(page.draft, rows)
     # Pills, as they go on in a second line where six of them are too wide for one.
     need = st.pills(
         "What may change?",
         [EVERYTHING, *ASKED],
         default=next((o.changes for o in OPTIMIZERS if o.name == chosen), EVERYTHING),
         format_func=lambda n: "All" if n == EVERYTHING else f"{NEEDS[n][2]} {NEEDS[n][0]}",
-        key=f"optimizer_need_{now.id}",
+        key=f"optimizer_need_{page.id}",
         required=True,
         wrap=True,
         help="  \n".join([explain("way of tuning"), *(f"**{NEEDS[n][0]}**: {NEEDS[n][1]}" for n in ASKED)]),
@@ -183,14 +179,14 @@ def optimizer_cards(now: Current) -> None:
                 f":green[:material/thumb_up:] **{escape_markdown(title)}** suits your rows. {escape_markdown(why)}"
             )
             if advised not in [o.name for o in shown]:
-                ui.button("Choose it", "choose_advised", on_click=ui.callback(_choose, now.id, advised))
+                ui.button("Choose it", "choose_advised", on_click=ui.callback(_choose, page.id, advised))
 
     def cards(some: Sequence[type[Optimizer]], key: str) -> None:
         with st.grid(3, min_column_width=255, key=key):
             for optimizer in some:
                 wanted = options.get(optimizer.name, {})
                 mine = optimizer.name == chosen and wanted.items() <= given.items()
-                _card(now, optimizer, wanted, mine=mine, advised=why if optimizer.name == advised else "")
+                _card(page, optimizer, wanted, mine=mine, advised=why if optimizer.name == advised else "")
 
     cards(shown[:few], "optimizer_cards")
     if shown[few:]:
@@ -206,7 +202,7 @@ def optimizer_cards(now: Current) -> None:
 
 
 def _card(
-    now: Current, optimizer: type[Optimizer], wanted: Mapping[str, object], *, mine: bool, advised: str
+    page: ProjectPage, optimizer: type[Optimizer], wanted: Mapping[str, object], *, mine: bool, advised: str
 ) -> None:
     title, does, icon = NEEDS[optimizer.changes]
     pace, what = DETAILS.get(optimizer.name, ("", does))
@@ -221,8 +217,8 @@ def _card(
                     st.badge(pace, color="gray")
             name = f"Its name in the literature and in code: {optimizer.name}."
             st.caption(f"{what.rstrip('.')} · {optimizer.name}", help=f"{does} {name}")
-        choose = ui.callback(_choose, now.id, optimizer.name, wanted)
-        primary = "primary" if advised and not now.draft.optimizer else "secondary"
+        choose = ui.callback(_choose, page.id, optimizer.name, wanted)
+        primary = "primary" if advised and not page.draft.optimizer else "secondary"
         ui.chosen_or_button(mine, f"choose_{optimizer.name}", choose, type=primary)
 
 
@@ -241,18 +237,18 @@ def advised_optimizer(draft: ProjectDraft, rows: int) -> tuple[str, str]:
     return choose_optimizer(usable, metric, steps, None, [o.name for o in OPTIMIZERS])
 
 
-def optimizer_options(now: Current) -> None:
+def optimizer_options(page: ProjectPage) -> None:
     """Show the chosen optimizer's options, folded away."""
-    chosen = now.draft.optimizer
-    found = next((o for o in OPTIMIZERS if chosen and o.name == chosen.name), None)
-    if chosen is None or found is None:
+    chosen = page.draft.optimizer
+    selected = next((o for o in OPTIMIZERS if chosen and o.name == chosen.name), None)
+    if chosen is None or selected is None:
         return
-    with st.expander("More options", icon=":material/page_info:", key=f"options_{found.name}"):
+    with st.expander("More options", icon=":material/page_info:", key=f"options_{selected.name}"):
         st.caption("They are set well for a start: leave them if unsure.")
-        key = widget_key(f"optimizer_{found.name}", now.id)
-        values = options_form(found.options_model, chosen.options, key=key)
+        key = widget_key(f"optimizer_{selected.name}", page.id)
+        values = options_form(selected.options_model, chosen.options, key=key)
     if values is not None and values != chosen.options:
-        guarded_update(now.id, "tuning", optimizer=Named(name=found.name, options=values))
+        guarded_update(page.id, "tuning", optimizer=Named(name=selected.name, options=values))
         st.rerun()
 
 

@@ -11,28 +11,28 @@ from dashboard.tune.plans import plan_cards, plans_of, preset, what_is_missing
 from dashboard.tune.small_model import small_model
 from dashboard.tune.start import compare_guard, feedback_card, model_picker, start_card
 
-now = wizard_header("tune")
-if now is not None:
-    if preset(now):
+page = wizard_header("tune")
+if page is not None:
+    if preset(page):
         st.rerun()
-    watch(now, "tuning")
+    watch(page, "tuning")
     choices, side = st.columns([8, 3], gap="medium")
     with choices:
-        found = [] if what_is_missing(now) else plans_of(now.draft)
-        write_prices = plan_cards(now, found)
-        small_model(now)
-        compare_models(now)
+        found = [] if what_is_missing(page) else plans_of(page.draft)
+        write_prices = plan_cards(page, found)
+        small_model(page)
+        compare_models(page)
         title = "Expert: every way of tuning, its options, limits"
         with st.expander(title, icon=":material/tune:", key="expert"):
-            optimizer_cards(now)
-            optimizer_options(now)
-            budget_form(now)
-            freeze_form(now)
+            optimizer_cards(page)
+            optimizer_options(page)
+            budget_form(page)
+            freeze_form(page)
     with side:
         # Drawn below the button, run before it: the use of feedback is a part of what will be started.
         start = st.container(key="start_place")
-        feedback_card(now)
-        model_picker(now)
-        compare_guard(now)
+        feedback_card(page)
+        model_picker(page)
+        compare_guard(page)
         with start:
-            write_prices(start_card(now, planned=any(plan.chosen(now.draft) for plan in found)))
+            write_prices(start_card(page, planned=any(plan.chosen(page.draft) for plan in found)))

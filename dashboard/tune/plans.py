@@ -10,25 +10,29 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.components import ui
-from dashboard.components.project_page import Current, open_page
+from dashboard.components.project_page import ProjectPage, open_page
 from dashboard.components.tab_conflict import guarded, renew
+from dashboard.components.wizard import STEPS
+from dashboard.services import (
+    OPTIMIZERS,
+    EngineError,
+    Named,
+    PipelineSpec,
+    ProjectDraft,
+    duration,
+    plans,
+    price,
+)
 from dashboard.state.editing import drafts
 from dashboard.state.editing.examples import rows_to_use, split_of
 from dashboard.state.messages import calls_a_row
-from dashboard.state.wizard import STEPS
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
 from dashboard.tune.optimizer import advised_optimizer
 from dashboard.tune.small_model import OPTIMIZER as SMALL_MODEL
-from engine.basics.text import duration, price
-from engine.errors import EngineError
-from engine.optimizers.choose import plans
-from engine.pipeline.spec import PipelineSpec
-from engine.registry import OPTIMIZERS
-from engine.runs.spec import Named, ProjectDraft
 
 if TYPE_CHECKING:
-    from engine.search.estimate import Estimate
+    from dashboard.services import Estimate
 
 ABOUT = {
     "Quick": "A first look: is there something to gain?",
@@ -40,7 +44,7 @@ SEARCHABLE = "Autotune"
 """The optimizer that uses what a larger budget buys: plans are its budgets."""
 
 
-class Plan(NamedTuple):
+class SpendingPlan(NamedTuple):
     """A way of tuning within a number of calls; limits of money, tokens and time are the user's own."""
 
     name: str
@@ -57,7 +61,7 @@ class Plan(NamedTuple):
         return draft.model_copy(update={"optimizer": self.optimizer, "budget": budget})
 
 
-def plans_of(draft: ProjectDraft) -> list[Plan]:
+def plans_of(draft: ProjectDraft) -> list[SpendingPlan]:
     """Return a project's plans; none before it has rows, and with too few rows to compare prompts on."""
     pipeline = draft.pipeline or PipelineSpec()
     try:
@@ -68,29 +72,29 @@ def plans_of(draft: ProjectDraft) -> list[Plan]:
     advised, _ = advised_optimizer(draft, sum(map(len, (split.train, split.validation, split.test))))
     if advised != SEARCHABLE:
         return []
-    return [Plan(name, Named(name=SEARCHABLE), number) for name, number in calls.items()]
+    return [SpendingPlan(name, Named(name=SEARCHABLE), number) for name, number in calls.items()]
 
 
-def preset(now: Current) -> bool:
+def preset(page: ProjectPage) -> bool:
     """Give a project that has no way of tuning yet the plan in the middle, or what suits few rows; return whether."""
-    draft = now.draft
+    draft = page.draft
     if draft.optimizer is not None or read_only() or any(p.step != "tune" for p in draft.problems()):
         return False
-    found = next((p for p in plans_of(draft) if p.name == PRESET), None)
-    if found is None:
+    plan = next((p for p in plans_of(draft) if p.name == PRESET), None)
+    if plan is None:
         advised, _ = advised_optimizer(draft, rows_to_use(draft))
         if not advised:
             return False
-        found = Plan("", Named(name=advised), draft.budget.calls)
+        plan = SpendingPlan("", Named(name=advised), draft.budget.calls)
     if draft.budget.calls is not None:
-        found = found._replace(calls=draft.budget.calls)
-    drafts.edit(now.id, found.applied)
+        plan = plan._replace(calls=draft.budget.calls)
+    drafts.edit(page.id, plan.applied)
     return True
 
 
-def what_is_missing(now: Current) -> bool:
+def what_is_missing(page: ProjectPage) -> bool:
     """Show what is missing before a plan can be chosen, with one button to its page; return whether anything is."""
-    first = next((p for p in now.draft.problems() if p.step != "tune"), None)
+    first = next((p for p in page.draft.problems() if p.step != "tune"), None)
     if first is None:
         return False
     with ui.nothing_here("tune_missing", "Not ready to tune yet", escape_markdown(first.sentence)):
@@ -102,9 +106,9 @@ def what_is_missing(now: Current) -> bool:
     return True
 
 
-def plan_cards(now: Current, found: Sequence[Plan]) -> Callable[[Estimate | None], None]:
+def plan_cards(page: ProjectPage, found: Sequence[SpendingPlan]) -> Callable[[Estimate | None], None]:
     """Show the plans; return what writes their prices into them when an estimate of the run is there."""
-    places: list[tuple[Plan, DeltaGenerator]] = []
+    places: list[tuple[SpendingPlan, DeltaGenerator]] = []
     with st.grid(3, min_column_width=200, key="plans") if found else st.empty():
         for plan in found:
             with ui.tile(f"plan_{plan.name}"):
@@ -112,20 +116,20 @@ def plan_cards(now: Current, found: Sequence[Plan]) -> Callable[[Estimate | None
                     st.markdown(f"**{plan.name}**")
                     st.caption(ABOUT[plan.name])
                     places.append((plan, st.empty()))
-                choose = ui.callback(_choose, now.id, plan)
-                ui.chosen_or_button(plan.chosen(now.draft), f"set_plan_{plan.name}", choose)
+                choose = ui.callback(_choose, page.id, plan)
+                ui.chosen_or_button(plan.chosen(page.draft), f"set_plan_{plan.name}", choose)
     if found:
         st.caption(UP_TO)
-    name = now.draft.optimizer.name if now.draft.optimizer else ""
+    name = page.draft.optimizer.name if page.draft.optimizer else ""
     if name == SMALL_MODEL:
         st.caption(":material/model_training: A small model is trained, as set below.")
-    elif name and not any(p.chosen(now.draft) for p in found):
+    elif name and not any(p.chosen(page.draft) for p in found):
         title = next((o.title for o in OPTIMIZERS if o.name == name), name)
         st.caption(ui.mark("tune", f"Chosen: {title}. Change it and its limits under Expert, below.", "gray"))
     return partial(_write_prices, places)
 
 
-def _write_prices(places: list[tuple[Plan, DeltaGenerator]], expected: Estimate | None) -> None:
+def _write_prices(places: list[tuple[SpendingPlan, DeltaGenerator]], expected: Estimate | None) -> None:
     for plan, place in places:
         place.markdown(f"up to {escape_markdown(_most(plan, expected))}")
 
@@ -133,7 +137,7 @@ def _write_prices(places: list[tuple[Plan, DeltaGenerator]], expected: Estimate 
 UP_TO = "Limits are hard: not one call more is made. The search stops by itself when nothing is to be gained."
 
 
-def _most(plan: Plan, expected: Estimate | None) -> str:
+def _most(plan: SpendingPlan, expected: Estimate | None) -> str:
     """Return the most that a plan takes: its calls at the price and the pace of the calls that are expected."""
     calls = plan.calls or 0
     text = f"{calls:,} calls"
@@ -145,7 +149,7 @@ def _most(plan: Plan, expected: Estimate | None) -> str:
     return " · ".join((text, money, duration(seconds) if seconds >= 1 else "1 s"))
 
 
-def _choose(project_id: str, plan: Plan) -> None:
+def _choose(project_id: str, plan: SpendingPlan) -> None:
     guarded(project_id, plan.applied, "tuning")
     # The browser sends what the fields of limits and options held before, also after their values were deleted here.
     renew(project_id)

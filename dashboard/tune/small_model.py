@@ -10,23 +10,36 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.forms import model_choice, problems
 from dashboard.components.glossary import explain
-from dashboard.components.project_page import Current
+from dashboard.components.project_page import ProjectPage
 from dashboard.components.tab_conflict import guarded, renew
+from dashboard.services import (
+    LOCAL_MODELS,
+    TRAINERS,
+    BootstrapFinetuneOptions,
+    Candidate,
+    EngineError,
+    LocalTrainer,
+    ModelChoice,
+    Named,
+    ProjectDraft,
+    TeacherPrompt,
+    build_program,
+    find_base,
+    find_route,
+    get_trainer,
+    is_local,
+    is_offline,
+    judges_alone,
+    make_metric,
+    missing_extra,
+    without_password,
+)
 from dashboard.state import reading, users
 from dashboard.state.editing import drafts
 from dashboard.state.models import title_of
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
 from dashboard.tune.optimizer import LIMITS
-from engine.errors import EngineError
-from engine.lm.choice import find_route, is_offline, without_password
-from engine.lm.local.sources import LOCAL, is_local, missing_extra
-from engine.optimizers.finetune import BootstrapFinetuneOptions, judges_alone
-from engine.pipeline.build import build_program
-from engine.records import Candidate
-from engine.registry import TRAINERS, get_trainer
-from engine.runs.spec import ModelChoice, Named, ProjectDraft, TeacherPrompt, make_metric
-from engine.training.local import LocalTrainer, find_base
 
 OPTIMIZER = "BootstrapFinetune"
 """The optimizer whose options the recipe sets."""
@@ -56,10 +69,10 @@ class Recipe(NamedTuple):
     def applied(self, draft: ProjectDraft) -> ProjectDraft:
         """Return a draft that is set to the recipe; its other settings stay."""
         given = draft.optimizer.options if draft.optimizer and draft.optimizer.name == OPTIMIZER else {}
-        kept = {name: value for name, value in given.items() if name not in SET}
+        other_options = {name: value for name, value in given.items() if name not in SET}
         seconds = None if self.minutes is None else 60 * self.minutes
         changes: dict[str, Any] = {
-            "optimizer": Named(name=OPTIMIZER, options={**kept, **self.options}),
+            "optimizer": Named(name=OPTIMIZER, options={**other_options, **self.options}),
             "teacher_model": self.teacher,
             "teacher_prompt": self.prompt,
             "budget": draft.budget.model_copy(update={"calls": None, "usd": self.usd, "seconds": seconds}),
@@ -78,15 +91,15 @@ def student_of(trainer: str, base: str, address: str, key_env: str) -> ModelChoi
     if trainer == "file":
         return None
     if trainer == "local":
-        return ModelChoice(name=base if is_local(base) else f"{LOCAL}{base}")
+        return ModelChoice(name=base if is_local(base) else f"{LOCAL_MODELS}{base}")
     named = base if base.startswith("openai/") or find_route(base, address or None).provider_name else ""
     plain = named if "/" in named else f"openai/{base}"
     return ModelChoice(name=plain, base_url=address or None, key_env=key_env or None)
 
 
-def small_model(now: Current) -> None:
+def small_model(page: ProjectPage) -> None:
     """Show the recipe, folded away until it is used."""
-    chosen = now.draft.optimizer is not None and now.draft.optimizer.name == OPTIMIZER
+    chosen = page.draft.optimizer is not None and page.draft.optimizer.name == OPTIMIZER
     with st.expander(
         "Make a small model do this", icon=":material/model_training:", expanded=chosen, key="small_model"
     ):
@@ -95,14 +108,14 @@ def small_model(now: Current) -> None:
             "of the price. At the end it is tested against the large one and against itself before.",
             help=explain("training of a model"),
         )
-        recipe, wrong = _form(now)
-        applied = chosen and recipe is not None and recipe.applied(now.draft) == now.draft
+        recipe, wrong = _form(page)
+        applied = chosen and recipe is not None and recipe.applied(page.draft) == page.draft
         with ui.row("small_model_use"):
             if applied:
                 st.badge("Chosen", icon=":material/check:", color="green")
                 st.caption("What it takes is on the side; start it there.")
             elif (
-                ui.press(
+                ui.checked_button(
                     "Use these settings",
                     "This is a read-only look." if read_only() else wrong,
                     key="use_small_model",
@@ -111,30 +124,30 @@ def small_model(now: Current) -> None:
                 )
                 and recipe is not None
             ):
-                _use(now, recipe)
+                _use(page, recipe)
 
 
-def _form(now: Current) -> tuple[Recipe | None, str]:
+def _form(page: ProjectPage) -> tuple[Recipe | None, str]:
     """Draw the settings; return them, or what is missing."""
-    draft = now.draft
+    draft = page.draft
     mine = draft.optimizer is not None and draft.optimizer.name == OPTIMIZER
     given: dict[str, Any] = dict(draft.optimizer.options) if mine and draft.optimizer else {}
-    trainer = _trainer(now, given)
+    trainer = _trainer(page, given)
     left, right = st.columns(2, gap="medium")
     with left:
-        prompt = _teacher_prompt(now, mine=mine)
-        teacher = _teacher(now, mine=mine)
+        prompt = _teacher_prompt(page, mine=mine)
+        teacher = _teacher(page, mine=mine)
         base = st.text_input(
             "Base model",
             str(given.get("base_model", "")),
-            key=f"small_base_{now.id}_{trainer}",
+            key=f"small_base_{page.id}_{trainer}",
             placeholder=EXAMPLES.get(trainer, ""),
             help=explain("base model"),
         ).strip()
         licence = st.text_input(
             "Licence of the base model, as you know it",
             str(given.get("licence", "")),
-            key=f"small_licence_{now.id}",
+            key=f"small_licence_{page.id}",
             placeholder="such as apache-2.0",
             help="It is kept with the tuned model and goes along with its export. Whether you may train the model, and on a "
             "teacher's answers, is for you to check.",
@@ -142,12 +155,12 @@ def _form(now: Current) -> tuple[Recipe | None, str]:
     with right:
         method = "lora"
         if trainer == "local":
-            method = ui.pick(
-                "What is trained?", METHODS, given.get("method", "lora"), key=f"small_method_{now.id}"
+            method = ui.select(
+                "What is trained?", METHODS, given.get("method", "lora"), key=f"small_method_{page.id}"
             )
-        address, variable = _place(now, given) if trainer == "openai" else ("", "")
-        unlabelled = _rows_without_answer(now, given)
-        usd, minutes = _limits(now)
+        address, variable = _place(page, given) if trainer == "openai" else ("", "")
+        unlabelled = _rows_without_answer(page, given)
+        usd, minutes = _limits(page)
     if trainer != "file" and not base:
         return None, "Name the base model first."
     options: dict[str, Any] = {
@@ -173,16 +186,16 @@ def _form(now: Current) -> tuple[Recipe | None, str]:
     return Recipe(plain, teacher, prompt, student, usd, minutes), ""
 
 
-def _limits(now: Current) -> tuple[float | None, float | None]:
+def _limits(page: ProjectPage) -> tuple[float | None, float | None]:
     """Ask for the most dollars and minutes."""
-    budget = now.draft.budget
+    budget = page.draft.budget
     least_usd, least_minutes = LIMITS["usd"][3], LIMITS["seconds"][3]
     usd = st.number_input(
         "At most, in US dollars",
         least_usd,
         None,
         budget.usd,
-        key=f"small_usd_{now.id}",
+        key=f"small_usd_{page.id}",
         placeholder="No limit",
         help="Of the teacher's answers, the training and the tests together.",
     )
@@ -191,18 +204,18 @@ def _limits(now: Current) -> tuple[float | None, float | None]:
         least_minutes,
         None,
         None if budget.seconds is None else budget.seconds / 60,
-        key=f"small_minutes_{now.id}",
+        key=f"small_minutes_{page.id}",
         placeholder="No limit",
         help="When it is used up, the best checkpoint so far is kept and tested.",
     )
     return usd, minutes
 
 
-def _trainer(now: Current, given: dict[str, Any]) -> str:
+def _trainer(page: ProjectPage, given: dict[str, Any]) -> str:
     titles = {name: get_trainer(name).title for name, _ in TRAINERS}
     names = list(titles)
     at = str(given.get("trainer", names[0]))
-    trainer = ui.pick("Where is it trained?", titles, at, key=f"small_trainer_{now.id}")
+    trainer = ui.select("Where is it trained?", titles, at, key=f"small_trainer_{page.id}")
     st.caption(ABOUT.get(trainer, ""))
     if trainer == "local" and (missing := missing_extra()):
         st.markdown(ui.mark("download", f"{missing} The other ways work without."))
@@ -216,28 +229,31 @@ PLAIN = ""
 MOST = 20
 
 
-def _teacher_prompt(now: Current, *, mine: bool) -> TeacherPrompt | None:
+def _teacher_prompt(page: ProjectPage, *, mine: bool) -> TeacherPrompt | None:
     """Let the user choose a larger model, or a program that was tuned already: its prompt, and the model it was tuned with."""
-    kept = now.draft.teacher_prompt if mine else None
-    known = tuned_prompts(now.id, now.draft)
+    teacher_prompt = page.draft.teacher_prompt if mine else None
+    known = tuned_prompts(page.id, page.draft)
     titles = {
         PLAIN: "A larger model, with the task's prompt",
         **{key: one.title for key, one in known.items()},
     }
-    at = next((key for key, one in known.items() if kept and one.prompt.id == kept.prompt.id), PLAIN)
-    if kept is not None and at == PLAIN:  # its run is gone
-        at, titles["kept"] = "kept", kept.title
-    key = f"small_teacher_prompt_{now.id}"
-    picked = ui.pick(
+    at = next(
+        (key for key, one in known.items() if teacher_prompt and one.prompt.id == teacher_prompt.prompt.id),
+        PLAIN,
+    )
+    if teacher_prompt is not None and at == PLAIN:  # its run is gone
+        at, titles["kept"] = "kept", teacher_prompt.title
+    key = f"small_teacher_prompt_{page.id}"
+    picked = ui.select(
         "Who teaches?",
         titles,
         at,
         key=key,
         help="A program that was tuned already teaches with its prompt; the model below answers, at first the one it was tuned "
         "with. Programs that a trained model answers are not listed.",
-        on_change=ui.callback(_with_its_model, now.id, key),
+        on_change=ui.callback(_with_its_model, page.id, key),
     )
-    return kept if kept is not None and picked == at else known.get(picked)
+    return teacher_prompt if teacher_prompt is not None and picked == at else known.get(picked)
 
 
 def tuned_prompts(project_id: str, draft: ProjectDraft) -> dict[str, TeacherPrompt]:
@@ -271,26 +287,26 @@ def _with_its_model(project_id: str, key: str) -> None:
             st.session_state[f"small_teacher_{project_id}"] = model
 
 
-def _rows_without_answer(now: Current, given: dict[str, Any]) -> bool:
+def _rows_without_answer(page: ProjectPage, given: dict[str, Any]) -> bool:
     """Let the user say whether the teacher also answers rows that have no answer; say what becomes of its answers."""
     wanted = st.toggle(
         "Also rows without an answer",
         bool(given.get("unlabelled", True)),
-        key=f"small_unlabelled_{now.id}",
+        key=f"small_unlabelled_{page.id}",
         help="The teacher answers them. They are only learned from: to choose and to test takes rows with an answer.",
     )
-    metric = now.draft.metric
+    metric = page.draft.metric
     if wanted and metric is not None:
         with suppress(EngineError):
-            alone = judges_alone(make_metric(metric, now.draft.model or ModelChoice()))
+            alone = judges_alone(make_metric(metric, page.draft.model or ModelChoice()))
             st.caption(FILTERED if alone else UNFILTERED)
     return wanted
 
 
-def _teacher(now: Current, *, mine: bool) -> ModelChoice:
+def _teacher(page: ProjectPage, *, mine: bool) -> ModelChoice:
     """Let the user choose who teaches: at first the project's own model, which its prompt was tuned with."""
-    usual = (now.draft.teacher_model if mine else None) or now.draft.model or ModelChoice()
-    key = f"small_teacher_{now.id}"
+    usual = (page.draft.teacher_model if mine else None) or page.draft.model or ModelChoice()
+    key = f"small_teacher_{page.id}"
     known = list(dict.fromkeys([*reading.choosable_models(), usual]))
     picked = st.session_state.get(key, usual)
     chosen = picked if isinstance(picked, ModelChoice) else usual
@@ -300,28 +316,28 @@ def _teacher(now: Current, *, mine: bool) -> ModelChoice:
     return chosen
 
 
-def _place(now: Current, given: dict[str, Any]) -> tuple[str, str]:
+def _place(page: ProjectPage, given: dict[str, Any]) -> tuple[str, str]:
     """Ask for a provider's address and the variable of its key, where it is not the usual one."""
     address = st.text_input(
         "Address (only for another provider or server)",
         str(given.get("base_url") or ""),
-        key=f"small_address_{now.id}",
+        key=f"small_address_{page.id}",
         placeholder="https://api.openai.com/v1",
         help="Any server with OpenAI's fine-tuning API.",
     ).strip()
     variable = st.text_input(
         "Variable that holds its key",
         str(given.get("key_env") or ""),
-        key=f"small_key_{now.id}",
+        key=f"small_key_{page.id}",
         placeholder="The provider's usual one",
         help="Only its name is stored, never the key.",
     ).strip()
     return address, variable
 
 
-def _use(now: Current, recipe: Recipe) -> None:
+def _use(page: ProjectPage, recipe: Recipe) -> None:
     try:
-        if not guarded(now.id, recipe.applied, "tuning"):
+        if not guarded(page.id, recipe.applied, "tuning"):
             return
         student = recipe.student if users.is_administrator() else None
         if student is not None and student not in reading.saved_models():
@@ -329,6 +345,6 @@ def _use(now: Current, recipe: Recipe) -> None:
     except EngineError as error:
         ui.show_error(error)
         return
-    st.session_state[f"optimizer_need_{now.id}"] = "weights"
-    renew(now.id)  # other widgets of the page show the same settings
+    st.session_state[f"optimizer_need_{page.id}"] = "weights"
+    renew(page.id)  # other widgets of the page show the same settings
     st.rerun()

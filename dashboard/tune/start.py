@@ -10,21 +10,33 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.forms import model_choice
 from dashboard.components.glossary import explain
-from dashboard.components.project_page import Current, open_page
+from dashboard.components.project_page import ProjectPage, open_page
 from dashboard.components.tab_conflict import guarded_update, widget_key
+from dashboard.services import (
+    EngineError,
+    Feedback,
+    FeedbackRow,
+    ModelChoice,
+    RunError,
+    RunRow,
+    RunSpec,
+    counted,
+    dollars,
+    duration,
+    is_offline,
+    no_gain_by_ray,
+    price,
+    short,
+)
 from dashboard.state import feedback, history, launching, models, reading
 from dashboard.state.editing import records
 from dashboard.state.editing.examples import split_of
 from dashboard.state.models import asked_models, models_of_steps
+from dashboard.state.session import SessionValue
 from dashboard.text import distinct, escape_markdown
-from engine.basics.text import counted, dollars, duration, price, short
-from engine.errors import EngineError, RunError
-from engine.lm.choice import is_offline
-from engine.runs.spec import Feedback, ModelChoice, RunSpec, no_gain_by_ray
-from engine.store.rows import FeedbackRow, RunRow
 
 if TYPE_CHECKING:
-    from engine.search.estimate import Estimate, Range
+    from dashboard.services import Estimate, Range
 
 OTHERS = {
     "prompt_model": (
@@ -40,14 +52,17 @@ OTHERS = {
 
 SAME = "The same model"
 
+SHOWN_SETTINGS: SessionValue[tuple[RunSpec, Estimate] | None] = SessionValue("start_shown", None)
+"""Run and estimate that the page showed when its button was drawn: what is started equals them."""
 
-def model_picker(now: Current) -> None:
+
+def model_picker(page: ProjectPage) -> None:
     """Let the user choose among the models of the settings."""
-    chosen = now.draft.model or ModelChoice()
+    chosen = page.draft.model or ModelChoice()
     known = list(dict.fromkeys([*reading.choosable_models(), chosen]))
     about = explain("model", "This one answers your rows, in the search and afterwards.")
     with ui.card("model_card", "Model", about):
-        save = ui.saved(widget_key("model", now.id), _set_model, now.id, "model")
+        save = ui.saved(widget_key("model", page.id), _set_model, page.id, "model")
         model_choice("Model", known, chosen, label_visibility="collapsed", **save)
         if is_offline(chosen):
             st.caption(
@@ -55,12 +70,12 @@ def model_picker(now: Current) -> None:
                 "its score. A real model understands far more."
             )
             with ui.errors_shown():
-                if blind := records.pictures_without_text(now.draft):
+                if blind := records.pictures_without_text(page.draft):
                     what = f"It has no eyes: {counted(blind, 'document is a picture', 'documents are pictures')} that it cannot read."
                     st.caption(ui.mark("visibility_off", f"{what} Choose a model that sees."))
-        for name, what in models_of_steps(now.draft.pipeline):
+        for name, what in models_of_steps(page.draft.pipeline):
             st.caption(f":material/alt_route: The step **{escape_markdown(name)}** {escape_markdown(what)}.")
-        named = sum(getattr(now.draft, field) is not None for field in OTHERS)
+        named = sum(getattr(page.draft, field) is not None for field in OTHERS)
         with st.expander(
             f"Other models for other parts{f' ({named})' if named else ''}",
             icon=":material/groups:",
@@ -68,8 +83,8 @@ def model_picker(now: Current) -> None:
             expanded=bool(named),
         ):
             for field, (title, what) in OTHERS.items():
-                save = ui.saved(widget_key(field, now.id), _set_model, now.id, field)
-                model_choice(title, known, getattr(now.draft, field), SAME, help=what, **save)
+                save = ui.saved(widget_key(field, page.id), _set_model, page.id, field)
+                model_choice(title, known, getattr(page.draft, field), SAME, help=what, **save)
         ui.link("settings", "Add or test a model", "settings")
 
 
@@ -80,23 +95,23 @@ def _set_model(project_id: str, field: str, chosen: ModelChoice | str) -> None:
 MOST = 50
 
 
-def compare_guard(now: Current) -> None:
+def compare_guard(page: ProjectPage) -> None:
     """Show what has changed since the run that the next one will be compared with; nothing before the first run."""
-    done = [r for r in reading.runs(now.id) if r.result][:MOST]
+    done = [r for r in reading.runs(page.id) if r.result][:MOST]
     if not done:
         return
     try:
-        stored = reading.examples_file(now.draft)
-        spec = _run_spec(now, stored.hash if stored else "")
+        stored = reading.examples_file(page.draft)
+        spec = _run_spec(page, stored.hash if stored else "")
     except EngineError:
         return
     about = explain("comparable", "Only then can the next run's scores be compared with an earlier run's.")
     with ui.card("compare_guard", "Compared with", about):
-        picked = ui.pick(
+        picked = ui.select(
             "Compared with",
             distinct({r.id: r.title for r in done}),
             next((r.id for r in done if r.in_use), done[0].id),
-            key=f"compare_with_{now.id}",
+            key=f"compare_with_{page.id}",
             label_visibility="collapsed",
         )
         _differences(next(r for r in done if r.id == picked), spec)
@@ -124,32 +139,32 @@ def _differences(run: RunRow, spec: RunSpec) -> None:
         )
 
 
-def _run_spec(now: Current, stored: str, **changes: object) -> RunSpec:
+def _run_spec(page: ProjectPage, stored: str, **changes: object) -> RunSpec:
     """Return the run that would start now, on the file with a hash. Raises EngineError where something is missing."""
-    changes |= {"model": now.draft.model or ModelChoice(), "backend": reading.backend()}
-    return now.draft.model_copy(update=changes).to_run(stored)
+    changes |= {"model": page.draft.model or ModelChoice(), "backend": reading.backend()}
+    return page.draft.model_copy(update=changes).to_run(stored)
 
 
 FEEDBACK_SHOWN = 200
 THUMBS = {1: ":green[:material/thumb_up:]", -1: ":red[:material/thumb_down:]", 0: ":gray[:material/comment:]"}
 
 
-def used_feedback(now: Current) -> tuple[Feedback, ...]:
+def used_feedback(page: ProjectPage) -> tuple[Feedback, ...]:
     """Return the feedback that the next run takes: none where the user switched it off."""
-    if not st.session_state.get(f"use_feedback_{now.id}", True):
+    if not st.session_state.get(f"use_feedback_{page.id}", True):
         return ()
-    found = feedback.rows(now.id, now.draft.dataset)
+    stored = feedback.rows(page.id, page.draft.dataset)
     # Which rows are kept for the test takes a second to say of 100,000 rows.
-    return feedback.feedback_of(found, final_test_rows(now)) if found else ()
+    return feedback.feedback_of(stored, final_test_rows(page)) if stored else ()
 
 
-def feedback_card(now: Current) -> None:
+def feedback_card(page: ProjectPage) -> None:
     """Show the feedback on answers that will be used, and let the user delete some or all of it."""
-    found = feedback.rows(now.id, now.draft.dataset)
-    if not found or now.draft.dataset is None:
+    rows = feedback.rows(page.id, page.draft.dataset)
+    if not rows or page.draft.dataset is None:
         return
-    dataset, test = now.draft.dataset, final_test_rows(now)
-    used = sum(r.row not in test for r in found)
+    dataset, test = page.draft.dataset, final_test_rows(page)
+    used = sum(r.row not in test for r in rows)
     about = explain(
         "feedback on an answer",
         "Given on the Results page; ways of tuning that write instructions read it with its row.",
@@ -157,28 +172,28 @@ def feedback_card(now: Current) -> None:
     title = f"Feedback on {counted(used, 'answer') if used else 'no answer'} will be used"
     with ui.card("feedback_card", title, about):
         if used:
-            st.toggle("Use it in the next run", True, key=f"use_feedback_{now.id}", persist_state="session")
-        if used < len(found):
+            st.toggle("Use it in the next run", True, key=f"use_feedback_{page.id}", persist_state="session")
+        if used < len(rows):
             st.caption(
-                f"Feedback on {counted(len(found) - used, 'row')} of the final test is left out: a search that "
+                f"Feedback on {counted(len(rows) - used, 'row')} of the final test is left out: a search that "
                 "knew it would spoil the test."
             )
         with st.expander("Read it", key="feedback_list"):
-            listed = found[:FEEDBACK_SHOWN]
+            listed = rows[:FEEDBACK_SHOWN]
             numbers = reading.row_numbers(dataset, (one.row for one in listed))
             for one in listed:
-                _feedback_row(now, dataset, one, numbers[one.row], tested=one.row in test)
+                _feedback_row(page, dataset, one, numbers[one.row], tested=one.row in test)
             ui.button(
                 "Delete all of it",
                 "delete_feedback",
                 icon="delete",
-                on_click=ui.callback(feedback.forget, now.id, dataset, found),
+                on_click=ui.callback(feedback.forget, page.id, dataset, rows),
             )
 
 
-def final_test_rows(now: Current) -> frozenset[int]:
+def final_test_rows(page: ProjectPage) -> frozenset[int]:
     """Return the rows that the next run keeps for its final test; none where that is not known yet."""
-    draft = now.draft
+    draft = page.draft
     if draft.dataset is None or draft.pipeline is None:
         return frozenset()
     try:
@@ -187,23 +202,23 @@ def final_test_rows(now: Current) -> frozenset[int]:
         return frozenset()
 
 
-def _feedback_row(now: Current, dataset: str, one: FeedbackRow, number: int, *, tested: bool) -> None:
+def _feedback_row(page: ProjectPage, dataset: str, one: FeedbackRow, number: int, *, tested: bool) -> None:
     key = f"{one.row}_{one.candidate_id}"
     with ui.row(f"feedback_{key}"):
         st.markdown(THUMBS.get(one.thumbs, THUMBS[0]), width="content")
         note = " (test row, not used)" if tested else ""
         st.caption(f"Row {number}{note}: {escape_markdown(one.reason or 'no reason given', 200)}")
-        forget = ui.callback(feedback.forget, now.id, dataset, [one])
+        forget = ui.callback(feedback.forget, page.id, dataset, [one])
         ui.icon_button("close", "Delete this feedback.", f"forget_{key}", on_click=forget)
 
 
-def start_card(now: Current, *, planned: bool) -> Estimate | None:
+def start_card(page: ProjectPage, *, planned: bool) -> Estimate | None:
     """Show what the run will take, and start it; return the estimate where there is one.
 
     With a plan that the user chose as it is (`planned`) no word is said on what more calls would do.
     """
     with ui.card("start_card", "What this will take", explain("estimate")):
-        spec, found, reason = _ready(now)
+        spec, found, reason = _ready(page)
         if found is not None:
             _figures(found)
             _training(found)
@@ -227,41 +242,41 @@ def start_card(now: Current, *, planned: bool) -> Estimate | None:
                 st.markdown(ui.mark("pending", reason))
         else:
             st.caption("The run goes on when you close this tab. You can pause or stop it at any time.")
-            if going := sum(run.goes_on for run in reading.runs(now.id)):
+            if going := sum(run.goes_on for run in reading.runs(page.id)):
                 others = f"{counted(going, 'run')} of this project {'is' if going == 1 else 'are'} going on"
                 st.caption(
                     f":blue[:material/monitoring:] {others}; this one begins as soon as it has a place."
                 )
-        shown = st.session_state.pop(f"start_shown_{now.id}", None)
+        shown = SHOWN_SETTINGS.pop(page.id)
         if pressed and shown is not None:
-            _start(now, shown, (spec, found))
-        ui.problem_line(f"start_problem_{now.id}")
+            _start(page, shown, (spec, found))
+        ui.problem_line(f"start_problem_{page.id}")
         if spec is not None and found is not None and not reason:
-            st.session_state[f"start_shown_{now.id}"] = (spec, found)
+            SHOWN_SETTINGS.set((spec, found), page.id)
     return found
 
 
-def _ready(now: Current) -> tuple[RunSpec | None, Estimate | None, str]:
+def _ready(page: ProjectPage) -> tuple[RunSpec | None, Estimate | None, str]:
     """Return the run, its estimate, and why it cannot start ("" when it can)."""
-    problems = now.draft.problems()
+    problems = page.draft.problems()
     if problems:
         return None, None, problems[0].sentence
-    draft = now.draft
+    draft = page.draft
     asked = asked_models(draft.model, draft.pipeline, draft.models)
     if wrong := models.wrong_name(asked):
         return None, None, wrong
     try:
-        stored = reading.examples_file(now.draft)
+        stored = reading.examples_file(page.draft)
         if stored is None:
             return None, None, "The examples of this project are gone. Bring them again on the Examples page."
-        spec = _run_spec(now, stored.hash, feedback=used_feedback(now))
-        found = reading.estimate(spec)
+        spec = _run_spec(page, stored.hash, feedback=used_feedback(page))
+        forecast = reading.estimate(spec)
     except EngineError as error:
         return None, None, str(error)
     writers = [m for m in (draft.prompt_model, draft.teacher_model) if m is not None]
     if reason := models.lacking([*asked, *writers]):
-        return spec, found, reason
-    return spec, found, ""
+        return spec, forecast, reason
+    return spec, forecast, ""
 
 
 def _figures(found: Estimate) -> None:
@@ -294,14 +309,14 @@ def _figures(found: Estimate) -> None:
 
 def _training(found: Estimate) -> None:
     """Say what of it is the training of a model."""
-    one = found.training
-    if one is None:
+    cost = found.training
+    if cost is None:
         return
-    time = "time not known" if one.seconds is None else duration(one.seconds)
+    time = "time not known" if cost.seconds is None else duration(cost.seconds)
     parts = (
-        f"about {counted(one.rows, 'row')} to learn",
-        f"{short(one.tokens)} tokens",
-        price(one.usd),
+        f"about {counted(cost.rows, 'row')} to learn",
+        f"{short(cost.tokens)} tokens",
+        price(cost.usd),
         time,
     )
     st.caption(
@@ -315,16 +330,16 @@ def _span(span: Range, write: Callable[[float], str]) -> str:
 
 
 def _start(
-    now: Current, shown: tuple[RunSpec, Estimate], ready: tuple[RunSpec | None, Estimate | None]
+    page: ProjectPage, shown: tuple[RunSpec, Estimate], ready: tuple[RunSpec | None, Estimate | None]
 ) -> None:
     """Start the run that the page has shown, unless what is stored has become another one since (`ready`)."""
-    spec, found = shown
-    with ui.problem_kept(f"start_problem_{now.id}"):
+    spec, forecast = shown
+    with ui.problem_kept(f"start_problem_{page.id}"):
         if ready != shown:
             changed = history.what_changed(spec, ready[0]) if ready[0] is not None else ""
             reason = changed or "the estimate was changed"
             raise RunError(f"Nothing was started: {reason}. Look at what it will take again, then start.")
-        title = f"{now.project.name} with {spec.optimizer.name}"
-        run_id = launching.create(now.id, spec.model_dump(mode="json"), title, found.as_dict())
+        title = f"{page.project.name} with {spec.optimizer.name}"
+        run_id = launching.create(page.id, spec.model_dump(mode="json"), title, forecast.as_dict())
         launching.start(run_id, models.for_process())
         open_page("run", run=run_id)

@@ -37,7 +37,7 @@ class BAMLAdapter(JSONAdapter):
     ...     street: str = Field(description="With the number.")
     ...     country: Literal["US", "CA"] | None
     >>> signature = Signature("note -> homes: list[Address], age: int", custom_types={"Address": Address})
-    >>> print(BAMLAdapter().format_field_structure(signature).split("this form:")[1].strip())
+    >>> print(BAMLAdapter().system_text(signature).split("this form:")[1].split("Your task")[0].strip())
     {
       homes: [
         {

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from engine import callbacks as hooks
-from engine import loop
 from engine.adapters.plan import (
     Demonstration,
     Demos,
@@ -32,30 +31,26 @@ from engine.adapters.plan import (
     thoughts_of,
     values_of,
 )
+from engine.adapters.repair import (
+    ASKED,
+    ASKED_TOO,
+    CUT_OFF,
+    REASONS,
+    feedback_turns,
+    with_beginning,
+    with_sentence,
+)
 from engine.adapters.values import format_value, revived
 from engine.errors import AdapterParseError, ConfigurationError, InvalidRequestError
 from engine.signature.types.textual import Citations, Reasoning
 
 if TYPE_CHECKING:
-    from engine.lm.base import BaseLM, Choice, Message, Reply, Request
+    from engine.lm.base import BaseLM, Choice, Reply, Request
     from engine.signature import Signature
 
     Call = Callable[[BaseLM, Request], Awaitable[Reply]]
     ExpectedCall = tuple[list[Turn], str, BaseLM | None]
     """A request, its reply, and the model that is asked (None: the step's)."""
-
-PIECES = (
-    "format_system_message",
-    "format_field_description",
-    "format_field_structure",
-    "format_task_description",
-    "format_user_message_content",
-    "format_assistant_message_content",
-    "format_demos",
-    "format_conversation_history",
-    "user_message_output_requirements",
-)
-"""Methods that a subclass may override."""
 
 # Prompts. The offline model finds the parts of a prompt by these leads, so they are named.
 
@@ -90,8 +85,8 @@ def _nothing_found(_outputs: Sequence[FieldPlan], _text: str, /) -> tuple[dict[s
 class Adapter:
     """The interface of an adapter. A subclass says how outputs are laid out and read.
 
-    It defines `marks`, `structure`, `reminder` and `find`; or, as in DSPy, `format` and `parse`, one of the pieces of
-    another adapter's prompt (see `PIECES`), or `__call__` or `acall`, which then answer for every step.
+    It defines `marks`, `structure`, `reminder` and `find`; or `format` and `parse`. What a subclass written for DSPy may
+    override besides is in `engine.compat.adapters`.
 
     `retries` is how often a reply that cannot be read is sent back with the error before the fallback. With
     `use_native_function_calling` an input of tools and an output `ToolCalls` go by the model's own tool calls, where
@@ -112,11 +107,6 @@ class Adapter:
     """Returns the values by output in a reply, and whether they are JSON values."""
 
     _rendered: ClassVar[WeakKeyDictionary[type[Signature], Rendered]]
-    _pieced: ClassVar[bool] = False
-    """True where a subclass overrides one of `PIECES`."""
-
-    _overrides: ClassVar[str] = ""
-    """The way of asking that a subclass overrides: "__call__" or "acall"."""
 
     def __init__(
         self,
@@ -137,12 +127,6 @@ class Adapter:
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         cls._rendered = WeakKeyDictionary()
-        own = not cls.__module__.startswith("engine.") and any(name in vars(cls) for name in PIECES)
-        cls._pieced = cls._pieced or own
-        # What a subclass overrides is what answers; of both, the one for async code.
-        for way in ("__call__", "acall"):
-            if way in vars(cls):
-                cls._overrides, cls.ask = way, _ask_as_overridden  # type: ignore[method-assign,assignment]
 
     # What a subclass says
 
@@ -219,94 +203,31 @@ class Adapter:
             "or make it a subclass of ChatAdapter."
         )
 
-    # The system message
-
-    def format_system_message(self, signature: type[Signature]) -> str:
-        """Return the system message: fields, layout and task."""
-        pieces = (self.format_field_description(signature), self.format_field_structure(signature))
-        return "\n\n".join(piece for piece in (*pieces, self.format_task_description(signature)) if piece)
-
-    def format_field_description(self, signature: type[Signature]) -> str:
-        """Return the lists of input and output fields."""
-        plan = plan_of(signature)
-        outputs = [f"{OUTPUTS_LEAD}\n{listed(plan.outputs)}"] if plan.outputs else []
-        return "\n\n".join([f"{INPUTS_LEAD}\n{listed(plan.inputs)}", *outputs])
-
-    def format_field_structure(self, signature: type[Signature]) -> str:
-        """Return the layout of a turn; "" where no output is asked for as text."""
-        plan = plan_of(signature)
-        return self.structure(plan) if plan.outputs else ""
-
-    def format_task_description(self, signature: type[Signature]) -> str:
-        """Return the instructions as the block that closes the system message."""
-        task = "\n".join(f"        {line}" for line in signature.instructions.splitlines())
-        return f"{OBJECTIVE_LEAD}\n{task}"
-
-    # Turns
-
-    def format_user_message_content(
-        self,
-        signature: type[Signature],
-        inputs: Values,
-        prefix: str = "",
-        suffix: str = "",
-        main_request: bool = False,
-    ) -> Any:
-        """Return the user's turn with these inputs, closed by the reminder if it is the one to answer.
-
-        It is a text, or a list of parts where a picture, a file or the like is among the inputs.
-        """
-        rendered = self._rendered_for(signature)
-        content = rendered.user(inputs)["content"] if main_request else rendered.given(inputs)
-        if isinstance(content, str):
-            return "\n\n".join(piece for piece in (prefix, content, suffix) if piece)
-        around = [[{"type": "text", "text": text}] if text else [] for text in (prefix, suffix)]
-        return [*around[0], *content, *around[1]]
-
-    def format_assistant_message_content(
-        self, signature: type[Signature], outputs: Values, missing_field_message: str | None = None
-    ) -> str:
-        """Return an assistant's turn that gives these outputs; absent ones as `missing_field_message`, where that is given."""
-        plan = plan_of(signature)
-        filled = dict.fromkeys((f.name for f in plan.outputs), missing_field_message)
-        return self.write(plan, outputs if missing_field_message is None else {**filled, **outputs})
-
-    def format_demos(self, signature: type[Signature], demos: Demos) -> list[Turn]:
-        """Return demonstrations as turns, incomplete ones first."""
-        return [dict(turn) for turn in self._rendered_for(signature).demo_turns(demos)] if demos else []
-
-    def format_conversation_history(
-        self, signature: type[Signature], history_field_name: str, inputs: dict[str, Any]
-    ) -> list[Turn]:
-        """Return the earlier turns of a conversation, which an input of the type History holds."""
-        return self._rendered_for(signature).earlier_turns(inputs.get(history_field_name))
-
-    def user_message_output_requirements(self, signature: type[Signature]) -> str:
-        """Return the sentence that closes the last user message, under DSPy's name; see `reminder`."""
-        return self.reminder(plan_of(signature))
-
     # Prompts
+
+    def system_text(self, signature: type[Signature]) -> str:
+        """Return the system message: fields, the layout of a turn ("" where no output is asked for as text), and the task."""
+        plan = plan_of(signature)
+        layout = self.structure(plan) if plan.outputs else ""
+        return "\n\n".join(piece for piece in (field_lists(plan), layout, task_block(signature)) if piece)
 
     def format(self, signature: type[Signature], demos: Demos, inputs: Values) -> list[Turn]:
         """Return the messages: the system's, demonstrations as turns (incomplete ones first), then the inputs.
 
         Inputs that the signature does not know are left out; absent ones take their default, else are left out too.
         """
-        rendered = self._rendered_for(signature)
-        messages: list[dict[str, object]] = [{"role": "system", "content": rendered.system}]
+        rendered = self.rendered_for(signature)
+        messages: list[Turn] = [{"role": "system", "content": rendered.system}]
         if demos:
-            messages += self.format_demos(signature, demos)
+            messages += [dict(turn) for turn in rendered.demo_turns(demos)]
         if (earlier := rendered.plan.earlier) is not None:
-            messages += self.format_conversation_history(signature, earlier.name, dict(inputs))
-        if self._pieced:
-            asked = self.format_user_message_content(signature, inputs, main_request=True)
-            return [*messages, {"role": "user", "content": asked}]
+            messages += rendered.earlier_turns(inputs.get(earlier.name))
         messages.append(rendered.user(inputs))
         return messages
 
     def format_demo(self, signature: type[Signature], demo: Demonstration) -> list[Turn]:
         """Return one demonstration's two turns, or nothing if it lacks every input or every output."""
-        return self._rendered_for(signature).turns(values_of(demo))[1]
+        return self.rendered_for(signature).turns(values_of(demo))[1]
 
     def answer(self, signature: type[Signature], values: Mapping[str, Any]) -> str:
         """Return the assistant's turn that gives these outputs, as a perfect model would write it."""
@@ -318,53 +239,24 @@ class Adapter:
         """Return every call that a model which answers these values takes."""
         return [(self.format(signature, demos, inputs), self.answer(signature, values), None)]
 
-    def _rendered_for(self, signature: type[Signature]) -> Rendered:
+    def rendered_for(self, signature: type[Signature]) -> Rendered:
+        """Return the texts of a prompt for a signature, written once."""
         rendered = self._rendered.get(signature)
         if rendered is None or rendered.task is not signature._instructions:
-            plan = plan_of(signature)
-            slots = tuple((f, *_marks_of(self.marks, f.name)) for f in plan.inputs)
-            # A signature whose outputs all come natively asks for no text.
-            reminder = self.user_message_output_requirements(signature) if plan.outputs else ""
-            system = "" if self._pieced else self.format_system_message(signature)
-            earlier = ((plan.earlier, *_marks_of(self.marks, plan.earlier.name)),) if plan.earlier else ()
-            rendered = Rendered(plan, slots, system, reminder, self.write, earlier, signature._instructions)
-            if self._pieced:  # a subclass's own pieces may change from call to call
-                rendered.system = self.format_system_message(signature)
-                rendered.write = lambda _plan, values: self.format_assistant_message_content(
-                    signature, values
-                )
-            else:
-                self._rendered[signature] = rendered
+            rendered = self._rendered[signature] = self.render(signature)
         return rendered
 
+    def render(self, signature: type[Signature]) -> Rendered:
+        """Write the texts of a prompt for a signature."""
+        plan = plan_of(signature)
+        slots = tuple((f, *_marks_of(self.marks, f.name)) for f in plan.inputs)
+        # A signature whose outputs all come natively asks for no text.
+        reminder = self.reminder(plan) if plan.outputs else ""
+        earlier = ((plan.earlier, *_marks_of(self.marks, plan.earlier.name)),) if plan.earlier else ()
+        task = signature._instructions
+        return Rendered(plan, slots, self.system_text(signature), reminder, self.write, earlier, task)
+
     # Calls
-
-    def __call__(
-        self,
-        lm: BaseLM,
-        lm_kwargs: Mapping[str, object],
-        signature: type[Signature],
-        demos: Demos,
-        inputs: Values,
-    ) -> list[dict[str, Any]]:
-        """Ask a model by hand and wait: the typed outputs of each completion. Raises AdapterParseError."""
-        values: list[dict[str, object]] = loop.run(
-            Adapter.acall(self, lm, lm_kwargs, signature, demos, inputs)
-        )
-        return values
-
-    async def acall(
-        self,
-        lm: BaseLM,
-        lm_kwargs: Mapping[str, object],
-        signature: type[Signature],
-        demos: Demos,
-        inputs: Values,
-    ) -> list[dict[str, Any]]:
-        """Do what a plain call does, from async code."""
-        params = dict(lm_kwargs)
-        rollout: Any = params.pop("rollout_id", None)
-        return await Adapter.ask(self, type(lm).send, lm, params, signature, demos, inputs, rollout)
 
     async def ask(
         self,
@@ -408,12 +300,12 @@ class Adapter:
             error = again
         other = self.fallback()
         if other is None:
-            raise _with(_quoted(error), ASKED.format(times=asked) if asked > 1 else "")
+            raise with_sentence(with_beginning(error), ASKED.format(times=asked) if asked > 1 else "")
         plain = {k: v for k, v in params.items() if k != "n"}
         try:
             return await other.ask(call, lm, plain, signature, demos, inputs, rollout_id)
         except AdapterParseError as last:
-            raise _with(error, ASKED_TOO.format(times=asked + 1, problem=last)) from None
+            raise with_sentence(error, ASKED_TOO.format(times=asked + 1, problem=last)) from None
 
     async def values(self, exchange: Exchange, choice: Choice) -> dict[str, Any]:
         """Return the typed outputs of one completion. Raises AdapterParseError."""
@@ -450,27 +342,22 @@ class Adapter:
             except AdapterParseError as error:
                 error.adapter_name = error.adapter_name or type(self).__name__
                 error.signature = error.signature or exchange.signature
-                first = first or _with(error, REASONS.get(choice.finish_reason or "", ""))
+                first = first or with_sentence(error, REASONS.get(choice.finish_reason or "", ""))
         if values:
             return values, None
         return [], first or AdapterParseError("The reply has no completions.")
 
 
-async def _ask_as_overridden(
-    self: Adapter,
-    _call: Call,
-    lm: BaseLM,
-    params: Mapping[str, object],
-    signature: type[Signature],
-    demos: Demos,
-    inputs: Values,
-    rollout_id: int | None = None,
-) -> list[dict[str, Any]]:
-    """Ask by a user's own `acall`, or `__call__` in a worker thread; the model called there passes the gate by itself."""
-    given = dict(params) if rollout_id is None else {**params, "rollout_id": rollout_id}
-    if self._overrides == "acall":
-        return await self.acall(lm, given, signature, demos, inputs)
-    return await loop.in_thread(self.__call__, lm, given, signature, demos, inputs)
+def field_lists(plan: Plan) -> str:
+    """Return the lists of input and output fields, as the system message begins."""
+    outputs = [f"{OUTPUTS_LEAD}\n{listed(plan.outputs)}"] if plan.outputs else []
+    return "\n\n".join([f"{INPUTS_LEAD}\n{listed(plan.inputs)}", *outputs])
+
+
+def task_block(signature: type[Signature]) -> str:
+    """Return the instructions as the block that closes the system message."""
+    task = "\n".join(f"        {line}" for line in signature.instructions.splitlines())
+    return f"{OBJECTIVE_LEAD}\n{task}"
 
 
 @lru_cache(maxsize=1024)
@@ -479,58 +366,8 @@ def _marks_of(marks: tuple[str, str], name: str) -> tuple[str, str]:
     return marks[0].format(name=name), marks[1].format(name=name)
 
 
-def _with(error: AdapterParseError, sentence: str) -> AdapterParseError:
-    """Return the error with one more sentence."""
-    if not sentence:
-        return error
-    made = AdapterParseError(f"{error} {sentence}", reply=error.reply, found=error.found)
-    made.adapter_name, made.signature = error.adapter_name, error.signature
-    return made
-
-
-def _quoted(error: AdapterParseError) -> AdapterParseError:
-    """Return the error of a reply without any of the fields with how the reply begins: a refusal is seen as one."""
-    said = " ".join(error.reply.split())
-    if error.found or not error.reply.strip() or not str(error).startswith(NOTHING_FOUND):
-        return error
-    return _with(error, BEGINS.format(text=said if len(said) <= SHORT_QUOTE else f"{said[:SHORT_QUOTE]} ..."))
-
-
-def feedback_turns(reply: str, problem: str) -> list[Message]:
-    """Return the turns that send an unreadable reply back with what is wrong with it."""
-    if len(reply) > LONGEST_QUOTE:
-        half = LONGEST_QUOTE // 2
-        reply = f"{reply[:half]}\n... ({len(reply) - 2 * half} characters left out) ...\n{reply[-half:]}"
-    return [
-        # Providers refuse an assistant's turn without text.
-        {"role": "assistant", "content": reply if reply.strip() else EMPTY},
-        {"role": "user", "content": FEEDBACK.format(problem=problem)},
-    ]
-
-
 SAVED = ("use_json_adapter_fallback", "retries", "use_native_function_calling", "parallel_tool_calls")
 """Settings that a saved step keeps."""
 
-LONGEST_QUOTE = 8000
-"""Characters of an unreadable reply that are sent back with the error."""
-
-SHORT_QUOTE = 80
-"""Characters of such a reply that stand in the error of a row."""
-
-NOTHING_FOUND = ("The reply has no ", "The reply holds no ")
-BEGINS = "It begins: {text!r}."
-
-# Prompts. The offline model finds the parts of a prompt by these leads and those of `pieces`, so they are named.
-
 NOT_SUPPLIED = "(not supplied in this example)"
-EMPTY = "(nothing)"
-FEEDBACK = """\
-Your last answer could not be used. {problem}
-
-Answer the same task again, with every output field, in exactly the layout you were given and nothing else."""
-ASKED = "Asked {times} times."
-ASKED_TOO = "Asked {times} times, the last time for JSON: {problem}"
-CUT_OFF = "The reply was cut off at the token limit: raise max_tokens."
-REFUSED = "The model refused to answer."
-REASONS = {"length": CUT_OFF, "refusal": REFUSED, "content_filter": REFUSED}
-"""A completion's finish reason -> what it says of a reply that cannot be read."""
+"""Text of an absent output in a demonstration."""

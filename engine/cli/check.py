@@ -27,7 +27,7 @@ class Reports(NamedTuple):
     summary: Path | None = None
 
 
-class Finding(NamedTuple):
+class CheckFinding(NamedTuple):
     """The outcome of a check. `worse` are the numbers of rows that the old program scored higher on."""
 
     failed: bool
@@ -65,26 +65,28 @@ def check_program(
     return 1 if any(f.failed for f in findings) else 0
 
 
-def _findings(new: ScoredRows, old: ScoredRows | None, at_least: float | None) -> list[Finding]:
+def _findings(new: ScoredRows, old: ScoredRows | None, at_least: float | None) -> list[CheckFinding]:
     found = []
     if len(new.failed) == len(new.outcomes):
-        found.append(Finding(True, f"Failed: no row worked. The first: {new.failed[0].error}"))
+        found.append(CheckFinding(True, f"Failed: no row worked. The first: {new.failed[0].error}"))
     if at_least is not None:
         below = round(100 * new.interval.high, 6) < at_least
         word = "Failed: the score is surely below" if below else "Passed: the score is not surely below"
         found.append(
-            Finding(below, f"{word} {at_least:g} % (it may be as high as {percent(new.interval.high, 1)}).")
+            CheckFinding(
+                below, f"{word} {at_least:g} % (it may be as high as {percent(new.interval.high, 1)})."
+            )
         )
     if old is not None:
         compared = verdict(Evaluation("old", tuple(old.outcomes)), Evaluation("new", tuple(new.outcomes)))
         before = {o.row: o.score for o in old.outcomes}
         worse = [o.row for o in new.outcomes if o.score < before.get(o.row, o.score)]
         failed = compared.kind == "worse"
-        found.append(Finding(failed, f"{'Failed' if failed else 'Passed'}. {compared.sentence}", worse))
+        found.append(CheckFinding(failed, f"{'Failed' if failed else 'Passed'}. {compared.sentence}", worse))
     return found
 
 
-def _junit(title: str, new: ScoredRows, old: ScoredRows | None, findings: Sequence[Finding]) -> bytes:
+def _junit(title: str, new: ScoredRows, old: ScoredRows | None, findings: Sequence[CheckFinding]) -> bytes:
     """Return a JUnit file: the check as the first case, then one for each row; only the check and errors can fail."""
     failures = [f for f in findings if f.failed]
     suite = ET.Element("testsuite", name=f"tuneboard check: {title}")
@@ -109,7 +111,7 @@ def _junit(title: str, new: ScoredRows, old: ScoredRows | None, findings: Sequen
     return visible(whole).encode()  # XML cannot hold control characters
 
 
-def _markdown(title: str, new: ScoredRows, old: ScoredRows | None, findings: Sequence[Finding]) -> str:
+def _markdown(title: str, new: ScoredRows, old: ScoredRows | None, findings: Sequence[CheckFinding]) -> str:
     """Return the summary: the findings, and the rows that became worse."""
     mark = "❌" if any(f.failed for f in findings) else "✅"
     lines = [

@@ -4,6 +4,10 @@ DSPy's names for what has another name are at the end of `engine/__init__.pyi`. 
 
     paths       one table of DSPy's module paths, and the finder that serves them
     arguments   DSPy's arguments that have no effect here, or another name; options of the gepa package
+    adapters    overrides of an adapter's call and of the pieces of its prompt
+    programs    overrides of a program's `__call__` and `acall`
+    settings    the object `settings`, and DSPy's settings that the engine has no use for
+    models      overrides of a model's methods, and responses in the OpenAI form
     datasets    DataLoader and Dataset
     prompter    records from documents under DSPydantic's names (`engine.extraction`)
     lm15        request and response of `LM(engine=...)`
@@ -39,8 +43,17 @@ def advice(name: str) -> str:
     return importlib.import_module("engine.compat.paths").advice(name)  # type: ignore[no-any-return]
 
 
-def open_packages() -> None:
-    """Let packages that are DSPy's and the engine's own answer for the names and modules that DSPy has in them."""
+def extend_loaded() -> None:
+    """Extend what is loaded by DSPy's ways: packages by its names and modules, the base classes by its methods."""
+    for home, (last, extension) in _EXTENSIONS.items():
+        # Another thread may be loading it: `import_module` waits for that; inside that thread it is not yet whole.
+        if (
+            home in sys.modules
+            and extension not in _installed
+            and hasattr(importlib.import_module(home), last)
+        ):
+            _installed.add(extension)
+            importlib.import_module(extension).install()
     for package in _SHARED:
         module = sys.modules.get(f"engine.{package}")
         if module is not None and "__getattr__" not in vars(module):
@@ -59,6 +72,15 @@ def _names_in(package: str) -> Callable[[str], object]:
 
     return name_in
 
+
+_EXTENSIONS = {
+    "engine.lm.base": ("completion", "engine.compat.models"),
+    "engine.adapters.base": ("NOT_SUPPLIED", "engine.compat.adapters"),
+    "engine.modules.predict": ("ChainOfThought", "engine.compat.programs"),
+}
+"""Modules with base classes -> the last name they define, and the module whose `install` gives them DSPy's methods."""
+
+_installed: set[str] = set()
 
 _SHARED = ("adapters", "evaluate")
 

@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from engine.compat.settings import with_dspy_settings
 from engine.errors import ConfigurationError
 
 Arguments = dict[str, Any]
@@ -322,4 +323,6 @@ TRANSLATED: Mapping[str, Callable[[Arguments], Arguments]] = {
     "GEPA": gepa_options,
     "KNNFewShot": _without_none("metric_threshold"),
     "LM": _lm,
+    "configure": with_dspy_settings,
+    "context": with_dspy_settings,
 }

@@ -132,7 +132,7 @@ _NAMES = {
     "engine.compat.objects": "DSPyTrace HotPotF1 ReflectiveExample ScoreWithFeedback "
     "answer_exact_match_str deduplicate dotdict flatten gsm8k_metric parse_integer_answer",
     "engine.modules.best_of_n": "OfferFeedback",
-    "engine.runtime": "UsageTracker",
+    "engine.lm.usage": "UsageTracker",
     "engine.testing": "DummyLM DummyVectorizer",
 }
 HOMES: dict[str, str] = {

@@ -23,7 +23,7 @@ from engine.errors import ConfigurationError, MetricError, RunError
 from engine.evaluate.rows import Runner, refuse_rows_without_inputs
 from engine.metrics.base import Grade, Scorer, metric_name, usable_metric
 from engine.metrics.whole_set import WholeSetMetric
-from engine.modules.module import as_program
+from engine.modules.function_program import as_program
 from engine.records import Example, Outcome, json_value
 from engine.runtime import current
 from engine.signature.prediction import Prediction

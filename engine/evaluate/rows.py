@@ -19,7 +19,7 @@ from engine import loop
 from engine.errors import ConfigurationError, DatasetError, EngineError
 from engine.metrics.base import Grade, Metric, Scorer, as_grade, explained
 from engine.modules.assertions import Attempt
-from engine.modules.module import as_program
+from engine.modules.function_program import as_program
 from engine.modules.predict import ChainOfThought
 from engine.records import Example, Outcome, TraceStep, Usage, json_value
 from engine.runtime import context, noted_replies

@@ -3,7 +3,7 @@
     `send`, for every model:
         reported       callbacks hear of the start and the end (`engine.callbacks`)
         the context's  `Runtime.middleware`: replies noted, samples numbered, the budget of a search
-        `BaseLM.answer`, the class's own `acall` or `__call__`, or `BaseLM.complete`, which a model of your own defines
+        `BaseLM.answer`, which asks `BaseLM.complete`, which a model of your own defines
     `IN_LM`, inside `LM.complete`:
         recorded       the history of the last calls
         cached         a kept reply, or the next layers and the reply kept
@@ -19,17 +19,13 @@ It knows models by their public side and nothing of any provider's protocol.
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING
 
 from tenacity import (
     AsyncRetrying,
@@ -46,13 +42,11 @@ from engine.errors import (
     LMTimeoutError,
     RateLimitedError,
     SilentEndpointError,
-    UnreachableError,
-    spent_by,
 )
 from engine.lm import history, speeds
-from engine.lm.exchange import Choice, Reply, Request, priced
+from engine.lm.exchange import Reply, Request, priced
 from engine.lm.keys import without_secrets
-from engine.lm.slots import EndpointSlots, shared_limit
+from engine.lm.limits import SILENT_REQUESTS, AdaptiveLimiter, limiter_for
 from engine.lm.transports.failures import blank, silent
 from engine.lm.waiting import LONGEST_WAIT, endpoint_for, make_room, patience, patient
 from engine.records import Usage
@@ -67,12 +61,8 @@ if TYPE_CHECKING:
 async def send(lm: BaseLM, request: Request, last: Send | None = None) -> Reply:
     """Answer a request by way of all layers, as programs do: it is reported, and counts against the budget in force.
 
-    What a model's own method asks belongs to that method's call, which has passed the context's layers already: only those
-    that the method itself has added go round it.
+    `last` is what asks the model where that is not `BaseLM.answer`.
     """
-    inside = running_call()
-    if inside is not None:
-        return await inside.asked(lm, request, last or answer, reported)
     layers = current().middleware
     if hooks.listeners(lm):  # otherwise the call does not pay for a layer that has nothing to do
         layers = (reported, *layers)
@@ -87,13 +77,8 @@ def chained(layers: Sequence[Middleware], last: Send) -> Send:
 
 
 def answer(lm: BaseLM, request: Request) -> Awaitable[Reply]:
-    """Have the model itself answer, by its class's own call where it has one."""
+    """Have the model itself answer."""
     return lm.answer(request)
-
-
-def complete(lm: BaseLM, request: Request) -> Awaitable[Reply]:
-    """Have the model answer to its own call's super()."""
-    return lm.complete(request)
 
 
 async def reported(lm: BaseLM, request: Request, send: Send) -> Reply:
@@ -108,83 +93,6 @@ async def reported(lm: BaseLM, request: Request, send: Send) -> Reply:
         reply = await send(lm, request)
         note(Texts(reply))
         return reply
-
-
-# Calls inside a model's own method
-
-
-@dataclass(eq=False, slots=True)
-class OwnCall:
-    """A call of a method that a model's class defines, and the replies that came inside it: the method's usage.
-
-    `layers` are those in force when it began; `ended` says that what its tasks ask from now on is no longer part of it.
-    """
-
-    lm: BaseLM
-    replies: list[Reply] = field(default_factory=list)
-    layers: tuple[Middleware, ...] = field(default_factory=lambda: current().middleware)
-    ended: bool = False
-
-    def asked(
-        self, lm: BaseLM, request: Request, last: Send, *first: Middleware
-    ) -> Coroutine[Any, Any, Reply]:
-        """Ask a model inside this call, by way of `first` and of the layers that were added since it began."""
-        added = [layer for layer in current().middleware if layer not in self.layers]
-        return self.noted(chained((*first, *added), last)(lm, request))
-
-    async def noted(self, work: Awaitable[Reply]) -> Reply:
-        """Await a reply that belongs to this call; one that fails counts as a call."""
-        try:
-            reply = await work
-        except Exception as error:
-            spent = spent_by(error)
-            if spent is not None or isinstance(error, LMError):
-                self.replies.append(spent or Reply((), Usage(calls=1)))
-            raise
-        self.replies.append(reply)
-        return reply
-
-    def failed(self, error: Exception) -> None:
-        """Put on an error what the answers inside this call have cost."""
-        paid = [reply for reply in self.replies if not reply.cached]
-        if any(reply.choices or reply.usage.tokens for reply in paid):
-            vars(error)["spent"] = Reply((), sum((reply.usage for reply in paid), Usage()))
-
-    def reply(self, found: Reply) -> Reply:
-        """Return what the method made, with the usage of the replies inside it and what it left as it was of the last one."""
-        if not self.replies:
-            return found
-        last = self.replies[-1]
-        paid = [reply for reply in self.replies if not reply.cached]
-        one = len(self.replies) == 1
-        return replace(
-            last,
-            choices=tuple(map(_with_details, found.choices, (*last.choices, *found.choices))),
-            usage=sum((reply.usage for reply in paid or self.replies), Usage()),
-            seconds=sum(reply.seconds for reply in self.replies),
-            cached=not paid,
-            key=last.key if one else "",
-            payer=last.payer if one else None,
-        )
-
-
-own_call: ContextVar[OwnCall | None] = ContextVar("engine_lm_own_call", default=None)
-"""The call of a model's own method that this code was started in. Calls inside it pass no layer of the context again."""
-
-
-def running_call() -> OwnCall | None:
-    """Return the call of a model's own method that this code is part of, or None where there is none or it has ended."""
-    inside = own_call.get()
-    return None if inside is None or inside.ended else inside
-
-
-def _with_details(found: Choice, last: Choice) -> Choice:
-    """Return the model's own completion where the method left its text as it was."""
-    return (
-        last
-        if last.text == found.text
-        else replace(found, finish_reason=found.finish_reason or last.finish_reason)
-    )
 
 
 class Texts(list[str]):
@@ -251,7 +159,7 @@ async def retried(lm: LM, request: Request, send: Send) -> Reply:
         # tenacity gets the first failure as well; a call that succeeds does not pay its 27-46 microseconds, a tenth of a row.
         failures = [error]
 
-    limiter, endpoint, began = limiter_for(lm), endpoint_for(lm), time.monotonic()
+    limiter, endpoint, began = _limiter(lm), endpoint_for(lm), time.monotonic()
     thrown_away: list[Usage] = []
     counted = 0
 
@@ -277,7 +185,7 @@ async def retried(lm: LM, request: Request, send: Send) -> Reply:
     retrying = AsyncRetrying(
         stop=stop_after_attempt(1 + _retries(lm, request)),
         retry=retry_if_exception(lambda error: not (limiter.silent or endpoint.away) and _may_pass(error)),
-        wait=lambda state: seconds_to_wait(state, others_answered=endpoint.answered_at > began),
+        wait=lambda state: seconds_to_wait(state, endpoint.seconds if endpoint.answered_at > began else None),
         reraise=True,
     )
     try:
@@ -316,27 +224,29 @@ def _may_pass(error: BaseException) -> bool:
     return isinstance(error, LMError) and error.retryable and (error.retry_after or 0) <= LONGEST_WAIT
 
 
-def seconds_to_wait(state: RetryCallState, *, others_answered: bool = False) -> float:
+def seconds_to_wait(state: RetryCallState, others_take: float | None = None) -> float:
     """Return what the server asks and up to a quarter more, else a short wait, then exponential ones with full jitter.
 
-    Where the failure is no refusal, and others were answered since, all waits are short: a batch waits for its slowest call.
+    `others_take` is the time that other calls take, in seconds, if some were answered since this one began. Then waits after
+    a refusal grow from that time on, and all other waits are short: a batch waits for its slowest call.
     """
     error = state.outcome.exception() if state.outcome is not None else None
     asked = error.retry_after if isinstance(error, LMError) else None
     if asked is not None:
         return asked * (1 + random.random() / 4) + random.random() / 20
-    if state.attempt_number == 1 or (others_answered and not isinstance(error, RateLimitedError)):
-        return random.uniform(*_FIRST_WAIT)  # most failures have passed at once
-    return _EXPONENTIAL(state)
+    shortest, first = _FIRST_WAIT
+    gap = 1.0 if others_take is None else min(1.0, max(shortest, others_take))
+    if state.attempt_number == 1 or (others_take is not None and not isinstance(error, RateLimitedError)):
+        return random.uniform(shortest, max(0.1, min(first, gap)))  # most failures have passed at once
+    return wait_random_exponential(multiplier=gap, min=shortest, max=LONGEST_WAIT)(state)
 
 
 _FIRST_WAIT = (0.05, 0.25)
-_EXPONENTIAL = wait_random_exponential(min=0.05, max=LONGEST_WAIT)
 
 
 async def limited(lm: LM, request: Request, send: Send) -> Reply:
     """Wait for a free place at the endpoint, and report to its limiter how the call ended."""
-    limiter, endpoint = limiter_for(lm), endpoint_for(lm)
+    limiter, endpoint = _limiter(lm), endpoint_for(lm)
     ticket, sent = await limiter.acquire(), time.monotonic()
     try:
         reply = await send(lm, request)
@@ -349,10 +259,14 @@ async def limited(lm: LM, request: Request, send: Send) -> Reply:
         raise
     finally:
         limiter.release()
-    endpoint.answered(request, sent)
+    endpoint.answered(request, sent, reply.seconds)
     limiter.succeeded(ticket, reply.usage.tokens)
     speeds.note(lm.place, reply.seconds, reply.usage.output_tokens)
     return reply
+
+
+def _limiter(lm: LM) -> AdaptiveLimiter:
+    return limiter_for(lm.route.endpoint, lm.rpm, lm.tpm, shared=not lm.computes)
 
 
 def transmitted(lm: LM, request: Request) -> Awaitable[Reply]:
@@ -374,194 +288,3 @@ IN_LM = (recorded, cached, completed, patient, retried, limited)
 
 answer_of = chained(IN_LM, transmitted)
 """Answers a request by way of `IN_LM`."""
-
-
-# Limits
-
-SILENT_REQUESTS = 4
-"""Time-outs without any answer before them after which an endpoint counts as silent: with four or more calls at once, the first."""
-
-SLOT_SECONDS = 0.02
-"""Seconds between two looks for a slot that other processes may have freed."""
-
-WINDOW = 60.0
-"""Seconds over which requests and tokens are counted."""
-
-
-_FEW = 4
-"""Requests in flight from which on a single refusal does not cut them: the second one does."""
-
-
-@dataclass(slots=True)
-class _Wave:
-    """The requests up to a cut: how many were in flight at most, were answered, and were refused."""
-
-    peak: int = 0
-    answered: int = 0
-    refused: int = 1
-
-    @property
-    def limit(self) -> float:
-        """Requests in flight from now on: at least half of those before."""
-        return max(1.0, int(self.peak * (1 - self.refused / (self.refused + self.answered) / 2)))
-
-
-class AdaptiveLimiter:
-    """The limits of one endpoint on one event loop: none, until the endpoint objects.
-
-    Additive increase, multiplicative decrease, as TCP does it (Chiu and Jain, 1989): a 429 cuts the requests in
-    flight, by half where nothing was answered since the last cut and by less the more was (as DCTCP does it, Alizadeh
-    and others, 2010), and holds new ones back as long as the server asks; every answer after it lets a fraction more in.
-    What was in flight at the cut counts when it is answered or refused: one refusal among many is no reason to halve.
-    Requests and tokens a minute can be limited too, and with `slots` requests at once of several processes together.
-
-    `acquire` before a request returns a ticket; afterwards call `succeeded` or `rate_limited` with it, and
-    `release` in any case.
-    """
-
-    def __init__(self, requests_per_minute: int | None = None, tokens_per_minute: int | None = None) -> None:
-        self.limit = math.inf
-        self.active = self._timeouts = self._peak = self._answers = self._refused = 0
-        self._heard = False
-        self.slots: EndpointSlots | None = None
-        self.requests_per_minute = requests_per_minute
-        self.tokens_per_minute = tokens_per_minute
-        self._era = 0
-        self._wave = _Wave()
-        self._closed_until = 0.0
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._starts: deque[float] = deque()
-        self._tokens: deque[tuple[float, int]] = deque()
-        self._token_sum = 0
-
-    @property
-    def silent(self) -> bool:
-        """True if the endpoint has let `SILENT_REQUESTS` time out, and has never answered anything, be it a refusal."""
-        return not self._heard and self._timeouts >= SILENT_REQUESTS
-
-    async def acquire(self) -> int:
-        """Wait until a request may start."""
-        while True:
-            if self.active >= self.limit:
-                await self._turn()
-                continue
-            pause = self._pause()
-            if pause > 0:
-                await asyncio.sleep(pause)
-                continue
-            if self.slots is None or self.slots.take():
-                break
-            with suppress(TimeoutError):  # another process gives no word when it frees a slot
-                await asyncio.wait_for(self._turn(), SLOT_SECONDS)
-        self.active += 1
-        self._peak = max(self._peak, self.active)
-        if self.requests_per_minute is not None:
-            self._starts.append(time.monotonic())
-        return self._era
-
-    def release(self) -> None:
-        """Note that a request is over, whatever came of it."""
-        self.active -= 1
-        if self.slots is not None:
-            self.slots.give()
-            if not self.active and not self._waiting:
-                self.slots.leave()
-        self._wake()
-
-    def succeeded(self, ticket: int, tokens: int = 0) -> None:
-        """Note an answer: the limit grows by one for each full round of them."""
-        self._heard = True
-        self._answers += 1
-        if self.tokens_per_minute is not None:
-            self._tokens.append((time.monotonic(), tokens))
-            self._token_sum += tokens
-        if self.limit is math.inf:
-            return
-        if ticket == self._era:
-            self.limit += 1 / self.limit
-        elif ticket == self._era - 1:
-            self._wave.answered += 1
-            self.limit = max(self.limit, self._wave.limit)
-            self._wake()
-        if self.limit > _NO_LIMIT:
-            self.limit = math.inf
-
-    def failed(self, error: LMError) -> None:
-        """Note another failure: a time-out, or a sign of life."""
-        if isinstance(error, LMTimeoutError) and error.status is None:
-            self._timeouts += 1
-        elif not isinstance(error, UnreachableError):
-            self._heard = True
-
-    def rate_limited(self, ticket: int, retry_after: float | None = None) -> None:
-        """Note a 429. Requests that started before the last cut do not cut again: one wave is one signal."""
-        self._heard = True
-        now = time.monotonic()
-        self._closed_until = max(self._closed_until, now + min(retry_after or 0.0, WINDOW))
-        if ticket == self._era:
-            self._refused += 1
-            if self._refused == 1 and self._peak >= _FEW:
-                return  # one of many: the endpoint may have meant that one alone
-            self._era += 1
-            self._wave = _Wave(self._peak, self._answers, self._refused)
-            self.limit = self._wave.limit
-            self._peak = self._answers = self._refused = 0
-        elif ticket == self._era - 1:
-            self._wave.refused += 1
-
-    def _pause(self) -> float:
-        now = time.monotonic()
-        pause = self._closed_until - now
-        if self.requests_per_minute is not None:
-            while self._starts and self._starts[0] <= now - WINDOW:
-                self._starts.popleft()
-            if len(self._starts) >= self.requests_per_minute:
-                pause = max(pause, self._starts[0] + WINDOW - now)
-        if self.tokens_per_minute is not None:
-            while self._tokens and self._tokens[0][0] <= now - WINDOW:
-                self._token_sum -= self._tokens.popleft()[1]
-            if self._token_sum >= self.tokens_per_minute:
-                pause = max(pause, self._tokens[0][0] + WINDOW - now)
-        return pause
-
-    async def _turn(self) -> None:
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            with suppress(ValueError):  # it was taken out when its turn came
-                self._waiting.remove(waiter)
-            if waiter.done() and not waiter.cancelled():
-                # The turn was given to a request that is gone: pass it on.
-                self._wake()
-            raise
-
-    def _wake(self) -> None:
-        free = self.limit - self.active
-        while self._waiting and free >= 1:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                free -= 1
-
-
-def limiter_for(lm: LM) -> AdaptiveLimiter:
-    """Return the one limiter of a model's endpoint on the running event loop; the strictest limits given win."""
-    here = _limiters.setdefault(asyncio.get_running_loop(), {})
-    limiter = here.get(lm.route.endpoint)
-    if limiter is None:
-        limiter = here[lm.route.endpoint] = AdaptiveLimiter()
-    if (shared := shared_limit.get()) is not None and not lm.computes and limiter.slots is None:
-        limiter.slots = shared.slots(lm.route.endpoint)
-    if lm.rpm is not None:
-        limiter.requests_per_minute = min(limiter.requests_per_minute or lm.rpm, lm.rpm)
-    if lm.tpm is not None:
-        limiter.tokens_per_minute = min(limiter.tokens_per_minute or lm.tpm, lm.tpm)
-    return limiter
-
-
-_NO_LIMIT = 1024
-"""A limit that has grown past this is none."""
-
-_limiters: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, AdaptiveLimiter]] = WeakKeyDictionary()

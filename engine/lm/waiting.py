@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from engine.basics.text import duration
-from engine.errors import LMError
+from engine.errors import LMError, RateLimitedError
 from engine.lm.exchange import Reply, Request
 from engine.records import Usage
 
@@ -82,12 +82,15 @@ class Endpoint:
     away: bool = False
     answered_at: float = 0.0
     back_at: float = 0.0
+    seconds: float = 1.0
+    """The time that an answer takes, on average; later ones count more."""
     _quiet_since: float = 0.0
     _last: LMError | None = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def answered(self, request: Request, sent: float) -> None:
+    def answered(self, request: Request, sent: float, seconds: float) -> None:
         """Note an answer; that to a request sent before the first failure says nothing of the time since."""
+        self.seconds = seconds if self.known is None else 0.8 * self.seconds + 0.2 * seconds
         self.known, self.answered_at = request, time.monotonic()
         if self.failures and sent >= self._quiet_since:
             self.back_at = self.answered_at if self.away else self.back_at
@@ -104,13 +107,13 @@ class Endpoint:
         self._last = error
 
     def is_to_blame(self, lm: LM, error: LMError, began: float) -> bool:
-        """Return whether a call that began then has failed because the endpoint is, or was, away."""
+        """Return whether a call that began then has failed because the endpoint is or was away, or refuses too much."""
         if self.known is None or not error.retryable:
             return False
         quiet = self.failures > lm.num_retries
         quiet_long = quiet and time.monotonic() - self._quiet_since >= _FIRST_GAP
         self.away = self.away or quiet_long or (error.retry_after or 0) > LONGEST_WAIT
-        return self.away or quiet or self.back_at > began
+        return self.away or quiet or self.back_at > began or isinstance(error, RateLimitedError)
 
     async def probed(self, lm: LM, request: Request, send: Send, how: Patience) -> Reply | None:
         """Wait for this call's turn, and ask once; return None where another call was answered meanwhile.

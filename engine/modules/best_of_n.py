@@ -20,7 +20,8 @@ from engine.errors import (
     ModelNotFoundError,
 )
 from engine.modules.assertions import Attempt
-from engine.modules.module import Answerer, CallRange, Module
+from engine.modules.call_range import CallRange
+from engine.modules.module import Answerer, Module
 from engine.modules.predict import Predict
 from engine.records import json_value
 from engine.runtime import context, current
@@ -29,9 +30,8 @@ from engine.signature.prediction import Completions, Prediction
 from engine.tools.function import shown
 
 if TYPE_CHECKING:
-    from engine.evaluate.streaming import StreamGate
     from engine.lm.base import BaseLM, Reply, Request
-    from engine.runtime import Middleware, Send
+    from engine.runtime import Middleware, Send, StepStream
 
 
 TEMPERATURE = 1.0
@@ -67,7 +67,7 @@ class Try:
     prediction: Any
     reward: float
     trace: list[Any]
-    stream: StreamGate | None = None
+    stream: StepStream | None = None
     unmet: Sequence[str] = ()
 
 

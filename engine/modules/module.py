@@ -8,55 +8,25 @@ It knows nothing of prompts, metrics or optimizers.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from engine import loop
 from engine.callbacks import observed
 from engine.errors import ConfigurationError
 from engine.lm.history import CallsOf, calling, show
+from engine.lm.usage import tracked
 from engine.modules import state
 from engine.modules.assertions import attempts
+from engine.modules.call_range import CallRange
 from engine.records import Candidate, Example
-from engine.runtime import tracked
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM
     from engine.modules.predict import Predict
     from engine.signature.prediction import Prediction
-
-
-class CallRange(NamedTuple):
-    """The fewest and the most model calls of one run, a reply that must be asked for again left out.
-
-    >>> agent = CallRange(2, 21)
-    >>> agent.usual, agent + CallRange(1, 1), 3 * agent
-    (8, CallRange(least=3, most=22), CallRange(least=6, most=63))
-    """
-
-    least: int
-    most: int
-
-    @property
-    def usual(self) -> int:
-        """The call count to plan with before any run: a third of the range, since most runs end long before the limit."""
-        return self.least + round((self.most - self.least) / 3)
-
-    def __add__(self, other: object) -> CallRange:
-        if not isinstance(other, CallRange):
-            return NotImplemented
-        return CallRange(self.least + other.least, self.most + other.most)
-
-    def __rmul__(self, times: object) -> CallRange:
-        return CallRange(times * self.least, times * self.most) if isinstance(times, int) else NotImplemented
-
-    def up_to(self, times: int) -> CallRange:
-        """Return the range for 1 to `times` runs."""
-        return CallRange(self.least, times * self.most)
 
 
 class Module:
@@ -88,10 +58,6 @@ class Module:
         aforward = None
     _plain: ClassVar[bool] = True
     _awaits: ClassVar[bool] = False
-    _acall: ClassVar[Callable[..., Coroutine[Any, Any, Any]]]
-    """The nearest `acall` that was written as one; `acall` itself may stand for a `__call__` of the user's."""
-    _called: ClassVar[bool] = False
-    """True where a class between Module and this one overrides `__call__` alone; its `acall` then runs that override."""
     _has_conditions: ClassVar[bool] = False
     _compiled: bool = False
 
@@ -104,7 +70,7 @@ class Module:
     def __call__(self, *args: object, **kwargs: object) -> Any:
         """Run the program and wait for its prediction."""
         if not self._plain:
-            return loop.run((_below_call if self._called else type(self)._acall)(self, *args, **kwargs))
+            return loop.run(self.acall(*args, **kwargs))
         loop.refuse_on_loop()
         with calling(self), observed("module", self, _inputs(args, kwargs)) as seen, tracked() as note:
             if not self._has_conditions:
@@ -148,11 +114,6 @@ class Module:
             cls._plain, cls._awaits = "forward" in vars(cls), "aforward" in vars(cls)
             # Only programs of the user's own hold Assert and Suggest.
             cls._has_conditions = not cls.__module__.startswith("engine.")
-        if "acall" in vars(cls):
-            cls._acall = cls.acall
-        elif "__call__" in vars(cls):
-            # An overridden __call__ is what async code runs too.
-            cls.acall, cls._called = _call_over(cls._acall), True  # type: ignore[method-assign]
 
     def batch(
         self,
@@ -222,19 +183,19 @@ class Module:
         return self
 
     def _named_parts(self, compiled: bool = False) -> list[tuple[str, Module]]:
-        found: list[tuple[str, Module]] = []
+        parts: list[tuple[str, Module]] = []
         seen: set[int] = set()
 
         def visit(module: Module, path: str) -> None:
             if id(module) in seen or (module._compiled and path and not compiled):
                 return
             seen.add(id(module))
-            found.append((path or "self", module))
+            parts.append((path or "self", module))
             for name, part in state.held(vars(module)):
                 visit(part, f"{path}.{name}" if path else name)
 
         visit(self, "")
-        return found
+        return parts
 
     def set_lm(self, lm: BaseLM | None) -> None:
         """Give every step its own model (None: the one in force when it is called); tuned ones no longer answer."""
@@ -243,10 +204,10 @@ class Module:
 
     def get_lm(self) -> BaseLM | None:
         """Return the model all steps share. Raises ConfigurationError when they differ."""
-        found = {id(step.lm): step.lm for step in self.predictors()}
-        if len(found) > 1:
+        models = {id(step.lm): step.lm for step in self.predictors()}
+        if len(models) > 1:
             raise ConfigurationError("The steps have different models. Read each step's own `lm` instead.")
-        return next(iter(found.values()), None)
+        return next(iter(models.values()), None)
 
     # Copies
 
@@ -255,18 +216,18 @@ class Module:
         return copy.deepcopy(self)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
-        made = type(self).__new__(type(self))
-        memo[id(self)] = made
+        other = type(self).__new__(type(self))
+        memo[id(self)] = other
         for name, value in vars(self).items():
-            made.__dict__[name] = state.copied(value, memo)
-        return made
+            other.__dict__[name] = state.copied(value, memo)
+        return other
 
     def reset_copy(self) -> Self:
         """Return a copy without demonstrations; wording and models stay."""
-        made = self.deepcopy()
-        for step in made.predictors():
+        program = self.deepcopy()
+        for step in program.predictors():
             step.reset()
-        return made
+        return program
 
     # What can be tuned
 
@@ -280,8 +241,8 @@ class Module:
 
         Raises ConfigurationError when the candidate names a step the program does not have.
         """
-        made = self.deepcopy()
-        steps = dict(made.named_predictors())
+        program = self.deepcopy()
+        steps = dict(program.named_predictors())
         unknown = candidate.steps.keys() - steps.keys()
         if unknown:
             raise ConfigurationError(
@@ -289,7 +250,7 @@ class Module:
             )
         for path, changes in candidate.steps.items():
             steps[path].apply(changes)
-        return made
+        return program
 
     # Files
 
@@ -319,9 +280,6 @@ class Module:
         return "\n".join(lines) or f"{type(self).__name__}()"
 
 
-Module._acall = Module.acall
-
-
 class Answerer(Module):
     """Base of the modules whose answer is a Prediction, as type checkers are to know."""
 
@@ -332,74 +290,6 @@ class Answerer(Module):
 
         async def acall(self, *args: Any, **kwargs: Any) -> Prediction:
             """Run the program in async code."""
-
-
-Acall = Callable[..., Coroutine[Any, Any, Any]]
-
-
-def _call_over(below: Acall) -> Acall:
-    """Return the `acall` of a class that overrides `__call__`, which it runs; `below` is what its super() comes to."""
-
-    async def acall(self: Module, *args: object, **kwargs: object) -> Any:
-        program, meant = _running.get()
-        if program is self and meant is None:  # an acall further down has asked: __call__ has begun already
-            with _run_as(None):
-                return await below(self, *args, **kwargs)
-        with _run_as(self, below):
-            return await loop.in_thread(self.__call__, *args, **kwargs)
-
-    return acall
-
-
-async def _below_call(self: Module, *args: object, **kwargs: object) -> Any:
-    """Continue from an overridden `__call__`: with the `acall` below the one that runs the override, else the nearest."""
-    program, meant = _running.get()
-    acall = meant if program is self and meant is not None else type(self)._acall
-    with _run_as(None if acall is Module.acall else self):
-        return await acall(self, *args, **kwargs)
-
-
-_running: ContextVar[tuple[Module | None, Acall | None]] = ContextVar("engine_running", default=(None, None))
-"""The program whose overridden `__call__` is running, and the `acall` that its super() continues with."""
-
-
-@contextmanager
-def _run_as(program: Module | None, below: Acall | None = None) -> Iterator[None]:
-    token = _running.set((program, below))
-    try:
-        yield
-    finally:
-        _running.reset(token)
-
-
-class FunctionProgram(Module):
-    """A function, plain or async, or another callable, as a program: what `Evaluate` makes of one."""
-
-    def __init__(self, function: Callable[..., object]) -> None:
-        super().__init__()
-        self.function = function
-
-    async def aforward(self, *args: object, **kwargs: object) -> Any:
-        """Call the function; a plain one runs in a worker thread."""
-        return await loop.called(self.function, *args, **kwargs)
-
-
-def as_program(given: Any) -> Any:
-    """Return a program as it is, and a function as one. Raises ConfigurationError for what cannot be called.
-
-    >>> type(as_program(len)).__name__
-    'FunctionProgram'
-    """
-    if isinstance(given, Module):
-        kind = type(given)
-        if kind.acall is Module.acall and kind.aforward is None and kind.forward is Module.forward:
-            given.forward()
-        return given
-    if hasattr(given, "acall"):
-        return given
-    if not callable(given):
-        raise ConfigurationError(f"{given!r} is no program: give a Module, or a function.")
-    return FunctionProgram(given)
 
 
 def _inputs(args: tuple[object, ...], kwargs: dict[str, object]) -> dict[str, Any]:

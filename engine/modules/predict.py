@@ -20,10 +20,12 @@ from engine.basics.similarity import NearestTexts, text_of_values
 from engine.errors import ConfigurationError
 from engine.lm.history import callers
 from engine.lm.middleware import send
+from engine.lm.usage import tracked
 from engine.modules import state
-from engine.modules.module import Answerer, CallRange, Module
+from engine.modules.call_range import CallRange
+from engine.modules.module import Answerer, Module
 from engine.records import Demo, Example, StepState, json_value
-from engine.runtime import current, tracked
+from engine.runtime import current
 from engine.signature import AnySignature, InputField, OutputField, Signature, ensure_signature
 from engine.signature.grammar import type_text, without_none
 from engine.signature.prediction import Prediction
@@ -107,7 +109,7 @@ class Predict(Module):
         """Ask the model and wait for the prediction."""
         if self._plain:  # a subclass's own forward
             return cast(Prediction, super().__call__(*args, **kwargs))
-        prediction: Prediction = loop.run(self._acall(*args, **kwargs))
+        prediction: Prediction = loop.run(self.acall(*args, **kwargs))
         return prediction
 
     async def acall(self, *args: object, **kwargs: object) -> Prediction:

@@ -22,7 +22,8 @@ from engine.errors import (
     SandboxError,
     ToolError,
 )
-from engine.modules.module import Answerer, CallRange, Module
+from engine.modules.call_range import CallRange
+from engine.modules.module import Answerer, Module
 from engine.modules.predict import ChainOfThought, Predict
 from engine.records import StepState
 from engine.signature import (

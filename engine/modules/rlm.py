@@ -13,8 +13,8 @@ from engine import loop
 from engine.adapters.plan import plan_of, read_fields
 from engine.adapters.values import format_value
 from engine.errors import AdapterParseError, ConfigurationError, SandboxError, ToolError
+from engine.modules.call_range import CallRange
 from engine.modules.code_act import code_of
-from engine.modules.module import CallRange
 from engine.modules.predict import NO_MODEL, ChainOfThought
 from engine.modules.react import Agent, ToolStep, Trajectory, failed
 from engine.runtime import current

@@ -118,8 +118,8 @@ def dump_lm(lm: BaseLM | None) -> dict[str, Any] | None:
 
 def load_lm(saved: Mapping[str, Any]) -> BaseLM:
     """Return the model that `dump_lm`, or DSPy, wrote down; its address and keys come from the settings here."""
-    from engine.lm.base import FallbackLM
     from engine.lm.client import LM  # brings the network in
+    from engine.lm.fallback import FallbackLM
 
     if saved.get("fallbacks"):
         return FallbackLM([load_lm(one) for one in saved["fallbacks"]])

@@ -10,25 +10,35 @@ import inspect
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine import loop, runtime
+from engine.basics.progress import ProgressLine
+from engine.basics.text import percent
 from engine.callbacks import observed
-from engine.errors import ConfigurationError, EngineError, RunError, first_problem
+from engine.errors import ConfigurationError, first_problem
 from engine.metrics.base import any_answer, usable_metric
-from engine.modules.module import as_program
-from engine.records import Evaluation, Example, Usage, whole_trials
+from engine.modules.function_program import as_program
+from engine.records import Example, whole_trials
 from engine.search.budget import Budget
 from engine.search.contract import Problem, Search
-from engine.search.driver import Driver
+from engine.search.events import (
+    BudgetSpent,
+    CandidateFound,
+    Event,
+    TrainingProgress,
+    TrialFinished,
+    TrialStarted,
+)
 from engine.search.freeze import Changes, Freeze, check_frozen
+from engine.search.leader import LeaderPath
 from engine.search.objective import Objective
-from engine.search.progress import SearchProgress
-from engine.search.settings import Control, Recorder, SearchResult, Settings, seed_of
-from engine.search.verdict import verdict
+from engine.search.result import SearchResult
+from engine.search.settings import Control, Recorder, Settings, seed_of
+from engine.search.tuning import Tuning
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM
@@ -215,9 +225,9 @@ class Optimizer:
         with observed("compile", optimizer, {"student": student, **given}) as note:
             shown = SearchProgress(tuning.settings.budget, recorder, shown=runtime.current().progress)
             with closing(shown):
-                result, tested, *_ = await tuning.run(shown, control)
-            made: Any = _compiled(student, result, optimizer.details(student, result))
-            made.verdict = verdict(*tested) if tested else None
+                tuned = await tuning.run(shown, control)
+            made: Any = _compiled(student, tuned.search, optimizer.details(student, tuned.search))
+            made.verdict = tuned.verdict
             compiled: Program = note(_answered_by(made, tuning.settings.models))
             return compiled
 
@@ -242,7 +252,7 @@ class Optimizer:
         settings = replace(settings, rows=rows, frozen=tuple(frozen))
         for warning in self.check(settings):
             _log.info("%s: %s", self.name, warning)
-        return Tuning(self, settings, tuple(ids[id(example)] for example in tested))
+        return Tuning(self.search, settings, tuple(ids[id(example)] for example in tested))
 
     def check(self, settings: Settings) -> list[str]:  # noqa: ARG002 - for subclasses
         """Return notes for the user before anything is asked. Raises ConfigurationError for a set-up that cannot work."""
@@ -340,40 +350,6 @@ class Optimizer:
             raise ConfigurationError(f"{what}: {message}.") from None
 
 
-@dataclass(frozen=True)
-class Tuning:
-    """A tuning that is ready to run, or to be estimated: an optimizer, its settings and the rows of the final test."""
-
-    optimizer: Optimizer
-    settings: Settings
-    test: tuple[int, ...]
-
-    async def run(self, recorder: Recorder | None = None, control: Control | None = None) -> Tuned:
-        """Search, then compare the start and the best on the test rows, if any.
-
-        Raises RunError when no row can be run at all, or the program's own error where it is that on every row.
-        """
-        driver = Driver(self.settings, recorder, control)
-        try:
-            result = await driver.search(self.optimizer.search, test_rows=len(self.test))
-            tested = await driver.compare(driver.seed, result.best, self.test) if self.test else ()
-        except RunError as error:
-            own = error.__cause__
-            if own is None or isinstance(own, EngineError):
-                raise
-            raise own from None
-        return Tuned(result, tested, driver.ledger.spent, driver.ledger.seconds)
-
-
-class Tuned(NamedTuple):
-    """The end of a tuning: the search, the start and the best on the test rows (() without any), and what both took."""
-
-    search: SearchResult
-    tested: tuple[Evaluation, ...]
-    usage: Usage
-    seconds: float
-
-
 class CandidatePrograms(Sequence[dict[str, Any]]):
     """A compiled program's candidates, best first: dicts with score (percent), subscores, candidate and program.
 
@@ -402,6 +378,50 @@ class CandidatePrograms(Sequence[dict[str, Any]]):
 
     def __deepcopy__(self, memo: dict[int, object]) -> CandidatePrograms:
         return self
+
+
+class SearchProgress:
+    """Shows the prompt being scored, the leader's score, the calls of the budget and the time; passes every event on."""
+
+    def __init__(self, budget: Budget, recorder: Recorder | None, *, shown: bool) -> None:
+        self._budget, self._recorder = budget, recorder
+        self._line = ProgressLine(shown=shown)
+        self._phase, self._calls = "Getting ready", 0
+        self._leaders = LeaderPath()
+        self._numbers: dict[str, int] = {}
+        self._validating: set[int] = set()
+
+    def record(self, event: Event) -> None:
+        """Receive one event."""
+        if self._recorder is not None:
+            self._recorder.record(event)
+        if isinstance(event, CandidateFound):
+            self._numbers[event.candidate.id] = event.number
+        elif isinstance(event, TrialStarted):
+            number = self._numbers.get(event.candidate.id, 0)
+            self._phase = f"Prompt {number}" if number else "The starting prompt"
+            self._phase += f" ({event.label})" if event.label else ""
+            if event.split == "validation":
+                self._validating.add(event.trial)
+        elif isinstance(event, TrialFinished) and event.trial in self._validating:
+            done = event.evaluation
+            scores = {o.row: None if o.error else o.score for o in done.outcomes}
+            if scores:
+                number = self._numbers.get(done.candidate_id, 0)
+                self._leaders.add(event.trial, done.candidate_id, number, scores)
+        elif isinstance(event, TrainingProgress):
+            self._phase = event.text
+        elif isinstance(event, BudgetSpent):
+            self._calls = event.usage.calls
+        most = self._budget.calls
+        leads = self._leaders.leads
+        best = f"best so far {percent(leads[-1].score.mean, 0)}" if leads else ""
+        calls = f"{self._calls:,} calls" if most is None else f"{self._calls:,} of {most:,} calls"
+        self._line.show(self._phase, self._calls, most, best, calls)
+
+    def close(self) -> None:
+        """End the line."""
+        self._line.close()
 
 
 def _compiled(student: Program, result: SearchResult, details: Mapping[str, object]) -> Program:

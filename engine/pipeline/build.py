@@ -12,7 +12,8 @@ from typing import Any
 from engine.adapters import get_adapter
 from engine.errors import PipelineError
 from engine.lm.client import shared_lm
-from engine.modules.module import Answerer, CallRange, Module
+from engine.modules.call_range import CallRange
+from engine.modules.module import Answerer, Module
 from engine.pipeline.check import spec_problems
 from engine.pipeline.signatures import signature_of
 from engine.pipeline.spec import Condition, FieldSpec, PipelineSpec, StepSpec, exclude_each_other, holds

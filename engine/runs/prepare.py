@@ -37,6 +37,7 @@ from engine.runs.spec import (
 )
 from engine.search.freeze import check_frozen
 from engine.search.settings import Settings, seed_of
+from engine.search.tuning import Tuning
 from engine.store.rows import FROM_ELSEWHERE
 
 if TYPE_CHECKING:
@@ -49,13 +50,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run, ready to be driven. Its settings hold every usable row, the split's test rows included."""
+    """A run, ready to be driven."""
 
     spec: RunSpec
     split: Split
     optimizer: Optimizer
-    settings: Settings
+    tuning: Tuning
     notes: tuple[str, ...] = ()
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the tuning. They hold every usable row, the split's test rows included."""
+        return self.tuning.settings
 
 
 def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepared:
@@ -110,14 +116,19 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
             f"The budget of {spec.budget.calls:,} calls is too small: scoring the starting prompt and the final test "
             f"take {needed:,} calls before any search. Allow more calls, or use fewer validation and test rows."
         )
-    left_out = len({problem.row for problem in usable.problems}) - len(bare)
+    notes = _row_notes(len({problem.row for problem in usable.problems}) - len(bare), len(bare))
+    tuning = Tuning(optimizer.search, settings, split.test, whole_validation=True)
+    return Prepared(spec, split, optimizer, tuning, (*notes, *split.notes, *optimizer.check(settings)))
+
+
+def _row_notes(left_out: int, unlabelled: int) -> list[str]:
+    """Return notes on rows that are left out, and on those without an answer."""
     rows = counted(left_out, "row is", "rows are")
     notes = [f"{rows} left out because they cannot be used."] if left_out else []
-    if bare:
-        notes.append(
-            f"{counted(len(bare), 'row')} without an answer: the teacher answers what is trained on."
-        )
-    return Prepared(spec, split, optimizer, settings, (*notes, *split.notes, *optimizer.check(settings)))
+    if unlabelled:
+        rows = counted(unlabelled, "row")
+        notes.append(f"{rows} without an answer: the teacher answers what is trained on.")
+    return notes
 
 
 def other_models(spec: RunSpec) -> dict[str, BaseLM]:
@@ -284,14 +295,9 @@ def estimate_run(store: Store, spec: RunSpec) -> Estimate:
 
     Raises what `prepare` raises.
     """
-    from engine.search.estimate import estimate
-
     prepared = prepare(store, spec)
-    split = prepared.split
-    found = estimate(
-        prepared.optimizer.search, prepared.settings, baseline_rows=split.validation, test_rows=split.test
-    )
-    return found.with_room(spec.budget, compares_models=bool(prepared.settings.models))
+    compares_models = bool(prepared.settings.models)
+    return prepared.tuning.estimate().with_room(spec.budget, compares_models=compares_models)
 
 
 def _no_rows(dataset: Dataset, usable: UsableRows, excluded: Collection[int]) -> str:

@@ -36,7 +36,7 @@ from engine.search.events import (
     TrialFinished,
     TrialStarted,
 )
-from engine.search.requests import Request
+from engine.search.requests import UserRequest
 from engine.search.settings import Stop
 from engine.store.rows import BUDGET, CANDIDATE, NOT_DONE, SCORE, RequestRow, RunState
 from engine.store.store import Store
@@ -220,12 +220,14 @@ class StoreRecorder:
 
 
 class StoreRequests:
-    """The search's `Requests` of one run.
+    """The search's `UserRequests` of one run.
 
     What an earlier process of the run did comes back in the same batch; what is new comes as soon as the watch has seen it.
     """
 
-    def __init__(self, store: Store, run_id: str, watch: Watch, writer: PatientWriter | None = None) -> None:
+    def __init__(
+        self, store: Store, run_id: str, watch: RunControl, writer: PatientWriter | None = None
+    ) -> None:
         self._store, self._run_id, self._watch = store, run_id, watch
         self._write = (writer or PatientWriter()).write
         rows = [row for row in store.requests.all(run_id) if row.kind != SCORE]
@@ -235,18 +237,18 @@ class StoreRequests:
                 self._again.setdefault(row.batch, []).append(row)
         self._seen = {row.id for row in rows if row.batch is not None or row.answer}
 
-    def due(self, batch: int) -> Sequence[Request]:
+    def due(self, batch: int) -> Sequence[UserRequest]:
         """Return the next action."""
         rows = self._again.pop(batch, [])
         rows += [row for row in self._watch.requests if row.id not in self._seen]
         self._seen |= {row.id for row in rows}
         return [request for row in rows if (request := self._read(row)) is not None]
 
-    def begin(self, request: Request, batch: int) -> None:
+    def begin(self, request: UserRequest, batch: int) -> None:
         """Note the batch, for a process that drives this run again."""
         self._write(lambda: self._store.requests.begin(self._run_id, request.id, batch))
 
-    def answer(self, request: Request, sentence: str, *, done: bool) -> None:
+    def answer(self, request: UserRequest, sentence: str, *, done: bool) -> None:
         """Store what became of it."""
         answer = f"Done: {sentence}" if done else f"{NOT_DONE}{sentence}"
         self._write(lambda: self._store.requests.answer(self._run_id, request.id, answer))
@@ -257,12 +259,12 @@ class StoreRequests:
         for row in self._store.requests.open(self._run_id):
             self._write(partial(self._store.requests.answer, self._run_id, row.id, late))
 
-    def _read(self, row: RequestRow) -> Request | None:
+    def _read(self, row: RequestRow) -> UserRequest | None:
         try:
             if row.kind == BUDGET:
-                return Request(row.id, Budget.model_validate(row.content["budget"]))
+                return UserRequest(row.id, Budget.model_validate(row.content["budget"]))
             if row.kind == CANDIDATE:
-                return Request(row.id, Candidate.from_dict(row.content["candidate"]))
+                return UserRequest(row.id, Candidate.from_dict(row.content["candidate"]))
         except (ValidationError, KeyError, TypeError, ValueError, AttributeError):
             pass
         answer = f"{NOT_DONE}it cannot be read."
@@ -289,7 +291,7 @@ _WAITS = "Nothing more is asked until then; the run goes on by itself."
 _log = logging.getLogger(__name__)
 
 
-class Watch:
+class RunControl:
     """The search's `Control`: a run's heartbeat and flags, kept up by a thread while the `with` block runs.
 
     `taken_away` is called once, from the thread, when the run now belongs to another process or is
@@ -323,7 +325,7 @@ class Watch:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name=f"watch-{run_id}", daemon=True)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> RunControl:
         self._thread.start()
         return self
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from engine.optimizers.base import Optimizer
     from engine.pipeline.templates import Sample
 
-__all__ = ["Feedback", "ModelChoice", "Named", "Problem", "ProjectDraft", "RunSpec", "SplitSpec", "Step"]
+__all__ = ["DraftIssue", "Feedback", "ModelChoice", "Named", "ProjectDraft", "RunSpec", "SplitSpec", "Step"]
 
 
 class Frozen(BaseModel):
@@ -133,7 +133,7 @@ Step = Literal["task", "examples", "metric", "tune"]
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class DraftIssue:
     """Something that is missing or wrong before a run can start: the wizard's step, and a message."""
 
     step: Step
@@ -147,7 +147,7 @@ class ProjectDraft(Setup):
     ['task', 'examples', 'metric', 'tune']
     """
 
-    def problems(self, columns: Sequence[str] | None = None) -> list[Problem]:
+    def problems(self, columns: Sequence[str] | None = None) -> list[DraftIssue]:
         """Return what is missing between this draft and a run, in the wizard's order; none: it can start.
 
         `columns` are the dataset's, where they are known. What only the rows can tell (too few of them,
@@ -162,7 +162,7 @@ class ProjectDraft(Setup):
             "metric": [_metric_problem(self)],
             "tune": [_tune_problem(self)],
         }
-        return [Problem(step, one) for step, found in sentences.items() for one in found if one]
+        return [DraftIssue(step, one) for step, found in sentences.items() for one in found if one]
 
     def to_run(self, dataset_hash: str = "") -> RunSpec:
         """Return the complete run, which is tied to its corpora as they are now. Raises RunError with the first problem."""

@@ -153,7 +153,7 @@ def addresses_in(value: object) -> Iterator[str]:
     return (endpoint.address for endpoint in endpoints_in(value) if endpoint.address)
 
 
-class Endpoint(NamedTuple):
+class EndpointRef(NamedTuple):
     """The end of a request that a draft, a spec or a child's request names: model ("" where not named), address, key variable."""
 
     model: str
@@ -166,11 +166,11 @@ class Endpoint(NamedTuple):
         return self.address or self.model.partition("/")[0].lower(), self.variable
 
 
-def endpoints_in(value: object) -> Iterator[Endpoint]:
+def endpoints_in(value: object) -> Iterator[EndpointRef]:
     """Iterate over the endpoints in a draft, a spec or a request, wherever they are: models, trainers, judges."""
     for part in _parts(value):
         if isinstance(part, Mapping) and ("base_url" in part or "key_env" in part):
-            yield Endpoint(*(str(part.get(name) or "") for name in ("name", "base_url", "key_env")))
+            yield EndpointRef(*(str(part.get(name) or "") for name in ("name", "base_url", "key_env")))
 
 
 OF_STEP = ("model", "extraction_model")
@@ -178,7 +178,7 @@ OF_OPTIONS = ("judge", "model", "base_model", "embedder")
 """Keys under which a step, and the options of a metric or an optimizer, name a model without an address."""
 
 
-def _named_in(value: object, chosen: Collection[str]) -> Iterator[Endpoint]:
+def _named_in(value: object, chosen: Collection[str]) -> Iterator[EndpointRef]:
     """Iterate over the models that steps, prompts and options give by name; prompts name those that are `chosen` in full."""
     for part in _parts(value):
         if not isinstance(part, Mapping):
@@ -191,10 +191,10 @@ def _named_in(value: object, chosen: Collection[str]) -> Iterator[Endpoint]:
         for given in names:
             name = given.get("name") if isinstance(given, Mapping) and "base_url" not in given else given
             if isinstance(name, str) and "/" in name:
-                yield Endpoint(name, "", "")
+                yield EndpointRef(name, "", "")
 
 
-def _all_in(value: object) -> list[Endpoint]:
+def _all_in(value: object) -> list[EndpointRef]:
     """Return the endpoints in a value, and the models that it gives by name alone."""
     in_full = list(endpoints_in(value))
     return [*in_full, *_named_in(value, {endpoint.model for endpoint in in_full})]
@@ -234,7 +234,7 @@ def endpoint_refusal(value: object, added: object) -> str:
     known = {endpoint.place for endpoint in _all_in(added)}
     for endpoint in _all_in(value):
         if not endpoint.address and (hosted := hosted_choice(endpoint.model)) is not None:
-            endpoint = Endpoint(hosted.name, hosted.base_url or "", hosted.key_env or "")
+            endpoint = EndpointRef(hosted.name, hosted.base_url or "", hosted.key_env or "")
         provider = find_provider(endpoint.model)
         usual = not endpoint.model or (
             provider is not None

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from engine.errors import StoreFullError, StoreLockedError
 from engine.runs.recorder import HEARTBEAT_SECONDS
-from engine.store.queue import Place
+from engine.store.queue import QueuePosition
 from engine.store.rows import RunRow
 from engine.store.store import Store
 
@@ -53,10 +53,10 @@ class Turn:
         """Ask the wait to end."""
         self._stop.set()
 
-    def look(self) -> RunRow | Place | None:
+    def look(self) -> RunRow | QueuePosition | None:
         """Return what `Queue.begin` says, and note in the run's phase what it waits for."""
         found = self._store.queue.begin(self._run_id, self._pid)
-        if isinstance(found, Place) and found.words != self._words:
+        if isinstance(found, QueuePosition) and found.words != self._words:
             self._words = found.words
             self._store.runs.set_phase(self._run_id, self._words)
             _log.info("Run %s: %s", self._run_id, self._words)
@@ -71,7 +71,7 @@ class Turn:
             return None
         beaten = time.monotonic()
         while not self.stopping:
-            found: RunRow | Place | None = Place(0)
+            found: RunRow | QueuePosition | None = QueuePosition(0)
             try:
                 if time.monotonic() - beaten >= HEARTBEAT_SECONDS:
                     self._store.runs.heartbeat(self._run_id, self._pid)
@@ -79,7 +79,7 @@ class Turn:
                 found = self.look()
             except (StoreLockedError, StoreFullError) as error:
                 _log.warning("The queue could not be read or written; trying again: %s", error)
-            if not isinstance(found, Place):
+            if not isinstance(found, QueuePosition):
                 return None if self.stopping else found
             self._stop.wait(LOOK_SECONDS)
         return None

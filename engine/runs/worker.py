@@ -28,12 +28,12 @@ from engine import loop
 from engine.basics.text import change_in_percent
 from engine.errors import EngineError, RunError, StoreError, first_problem
 from engine.lm import cache
-from engine.lm.slots import FOLDER, SharedLimit, shared_limit
+from engine.lm.limits import FOLDER, SharedLimit, shared_limit
 from engine.metrics.whole_set import whole_set_figure
 from engine.records import Candidate, Evaluation, Outcome, whole_trials
 from engine.runs.log_file import LogFile
 from engine.runs.prepare import Prepared, check_keys, check_other_models, prepare
-from engine.runs.recorder import PatientWriter, StoreRecorder, StoreRequests, Watch, report_silence
+from engine.runs.recorder import PatientWriter, RunControl, StoreRecorder, StoreRequests, report_silence
 from engine.runs.results import more_scores
 from engine.runs.results.exports import export_run, prove, take_prompt
 from engine.runs.spec import RunSpec, no_gain_by_ray
@@ -42,17 +42,20 @@ from engine.runs.turn import Turn, patiently
 from engine.search.backends.contract import Backend, BackendChoice
 from engine.search.budget import Amount
 from engine.search.driver import Driver
-from engine.search.objective import Objective, add_scores, comparison
+from engine.search.model_choice import add_scores, comparison
+from engine.search.objective import Objective
 from engine.search.result import (
     ModelComparison,
     NotTested,
     PromptFigures,
     RunResult,
+    SearchResult,
     StaticFigures,
     TeacherFigures,
+    Trial,
     UnfinishedTest,
 )
-from engine.search.settings import SearchResult, Trial
+from engine.search.tuning import validation_score
 from engine.search.verdict import best_static, verdict
 from engine.search.wording import untested_sentence
 from engine.store.rows import NOT_DONE, TESTING, RequestRow, RunRow
@@ -83,7 +86,7 @@ def work(home: Path, run_id: str, backend: BackendChoice | None = None) -> int:
             return 0
         _log.info("Process %s works on run %s.", os.getpid(), run_id)
         writer = PatientWriter()
-        job = _Job(home, store, run, writer, StoreRecorder(store, run_id, writer), backend)
+        job = _RunJob(home, store, run, writer, StoreRecorder(store, run_id, writer), backend)
         return job.carry_out()
 
 
@@ -99,7 +102,7 @@ def _cancelled(store: Store, run_id: str) -> None:
 
 
 @dataclass
-class _Job:
+class _RunJob:
     home: Path
     store: Store
     run: RunRow
@@ -118,7 +121,7 @@ class _Job:
                 stop()
 
         with (
-            Watch(
+            RunControl(
                 self.store,
                 run_id,
                 os.getpid(),
@@ -166,7 +169,7 @@ class _Job:
             return 1
         return code
 
-    async def _run(self, watch: Watch) -> None:
+    async def _run(self, watch: RunControl) -> None:
         store, run_id = self.store, self.run.id
         requests = StoreRequests(store, run_id, watch, self.writer)
         cache.payer.set(run_id)
@@ -189,7 +192,8 @@ class _Job:
         started = self.home / "training" / "started" / run_id
         async with self._on_backend(prepared) as backend:
             settings = replace(prepared.settings, seconds_before=self.run.seconds, started=started)
-            driver = Driver(settings, self.recorder, watch, requests, backend)
+            tuning = replace(prepared.tuning, settings=settings)
+            driver = tuning.driver(self.recorder, watch, requests, backend)
             driver.ledger.note_send, driver.ledger.lost = self.recorder.note_send, self.recorder.lost
             if lost := int(self.recorder.lost.calls):
                 self._note(f"Calls without an answer at an interruption count as made: {lost:,}.", "info")
@@ -212,7 +216,7 @@ class _Job:
         async with ray_workers(choice, prepared.settings) as workers:
             yield workers
 
-    async def _score_more(self, prepared: Prepared, watch: Watch, backend: Backend | None) -> None:
+    async def _score_more(self, prepared: Prepared, watch: RunControl, backend: Backend | None) -> None:
         used, seconds = self.run.usage, self.run.seconds
         while (request := more_scores.next_request(self.store, self.run)) is not None:
             if watch.stopping:
@@ -233,7 +237,7 @@ class _Job:
             used, seconds = used + driver.ledger.spent, driver.ledger.seconds
 
     async def _finish_later(
-        self, request: RequestRow, driver: Driver, prepared: Prepared, watch: Watch
+        self, request: RequestRow, driver: Driver, prepared: Prepared, watch: RunControl
     ) -> None:
         """Finish the final test of a run that is over: score the rows that are missing, and write the result again."""
         result = self.store.runs.get(self.run.id).require_result()
@@ -245,10 +249,14 @@ class _Job:
         answer = "Done: the verdict is written again." if done else f"{NOT_DONE}you stopped it."
         self.writer.write(partial(self.store.requests.answer, self.run.id, request.id, answer))
 
-    async def _drive(self, driver: Driver, prepared: Prepared, watch: Watch, requests: StoreRequests) -> None:
+    async def _drive(
+        self, driver: Driver, prepared: Prepared, watch: RunControl, requests: StoreRequests
+    ) -> None:
         following = asyncio.create_task(self._follow_test_cost(driver, prepared))
         try:
-            await self._phases(driver, prepared, watch)
+            search = await prepared.tuning.search(driver, self._phase)
+            await watch.no_trouble()
+            await self._finish(driver, prepared, watch, self._untested(driver, prepared, search))
         finally:
             following.cancel()
         requests.close()
@@ -301,21 +309,6 @@ class _Job:
             return replace(prepare(self.store, limited, payer=self.run.id), spec=spec)
         return prepare(self.store, spec, payer=self.run.id)
 
-    async def _phases(self, driver: Driver, prepared: Prepared, watch: Watch) -> None:
-        split = prepared.split
-        self._phase("Scoring the starting prompt")
-        await driver.score(driver.seed, split.validation, label="baseline")
-        self._phase("Searching")
-        search = await driver.search(prepared.optimizer.search, test_rows=len(split.test))
-        if search.stopped == "failed" and driver.ledger.closing == "failed":
-            raise RunError(search.reason)  # the model is gone: what was found is stored, a test is impossible
-        validated = validation_score(driver.trials, search.best, len(split.validation))
-        if search.stopped == "finished" and validated is None:
-            self._phase("Scoring the result on all validation rows")
-            await driver.score(search.best, split.validation, label="result", hide_own_row=True)
-        await watch.no_trouble()
-        await self._finish(driver, prepared, watch, self._untested(driver, prepared, search))
-
     def _untested(self, driver: Driver, prepared: Prepared, search: SearchResult) -> RunResult:
         """Return the result of a search as it is without the final test."""
         best, rows = search.best, len(prepared.split.validation)
@@ -347,7 +340,9 @@ class _Job:
         stored = partial(self.store.trials.candidate, self.run.id)
         return stored(result.best_candidate), stored(result.static.candidate) if result.static else None
 
-    async def _finish(self, driver: Driver, prepared: Prepared, watch: Watch, untested: RunResult) -> bool:
+    async def _finish(
+        self, driver: Driver, prepared: Prepared, watch: RunControl, untested: RunResult
+    ) -> bool:
         """Test the best prompt, and the best static one, against the start; then write verdict, exports and proof.
 
         `untested` is the result so far. Returns False where a test that was asked for later was stopped: its rows are
@@ -484,7 +479,7 @@ def _check_tested(before: Evaluation, after: Evaluation) -> None:
 
 
 @contextmanager
-def _signals(watch: Watch | Turn, give_up: Callable[[], None]) -> Iterator[None]:
+def _signals(watch: RunControl | Turn, give_up: Callable[[], None]) -> Iterator[None]:
     """SIGTERM and SIGINT ask for a stop; a second one gives up. Only a main thread can do this."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -539,9 +534,3 @@ def compared_models(trials: Iterable[Trial], best: Candidate, spec: RunSpec) -> 
         if trial.split == "validation":
             add_scores(scored, trial.candidate, trial.evaluation.outcomes)
     return comparison(scored, best.id, spec.model.name)
-
-
-def validation_score(trials: Iterable[Trial], candidate: Candidate, rows: int) -> float | None:
-    """Return a candidate's score on all the validation rows; None where it was not scored on all of them."""
-    trial = whole_trials(trials, rows=rows).get(candidate.id)
-    return None if trial is None else trial.evaluation.score

@@ -1,19 +1,24 @@
 """Driving a search: the contract between optimizers and the driver, and everything the driver does for them.
 
-    contract.py    what a search yields (Score, Propose, Keep), is answered and may know (Problem, Meter); relay, drive
-    settings.py    Settings, Recorder, Control, SearchResult; the Problem made from them, with descriptions for prompts
-    driver.py      answers asks, batch by batch: trials, events, the result so far
-    scoring.py     runs the rows of a Score ask, none of them twice, in a bounded number of slots; pause and stop
-    budget.py      the limits, and the ledger that every call passes
-    requests.py    user requests during a run: a larger budget, a prompt written by hand
-    events.py      events of a run, as records with a message each
-    freeze.py      frozen parts, and the candidate that keeps them
-    progress.py    a search on one line of the terminal, for `compile`
-    estimate.py    the calls, tokens, money and time of a run, from the search driven with invented answers
-    leader.py      the best prompt by what is known, with its doubt, after each trial: what every surface shows
-    final_test.py  what the final test still takes
-    verdict.py     better, worse, too close to call or not enough rows; the credit of each step's changes
-    wording.py     the user's sentences on endings and verdicts
+contract      what a search yields (Score, Propose, Keep), receives and may know (Problem, Meter); relay, drive
+settings      Settings, Recorder, Control; the Problem made from them, with descriptions for prompts
+tuning        a whole tuning: search, final test, verdict; what `compile`, a run and the Prompter carry out
+driver        answers asks, batch by batch: trials, events, the result so far
+scoring       runs the rows of a Score ask, none of them twice, in a bounded number of slots; pause and stop
+training      trainings that a search asks for: their rows, checkpoints and costs
+budget        the limits, and the ledger that every call passes
+requests      user requests during a run: a larger budget, a prompt written by hand
+events        events of a run, as records with a message each
+freeze        frozen parts, and the candidate that keeps them
+estimate      the calls, tokens, money and time of a run, from the search driven with invented answers
+stand_ins     the models of an estimate: real prompts, invented answers
+objective     the goal of a run: the best score, or the cheapest or fastest program
+model_choice  the other models asked after a search, and the choice among them by the objective
+leader        the best prompt by what is known, with its doubt, after each trial: what every surface shows
+verdict       better, worse, too close to call or not enough rows; the credit of each step's changes
+result        records of what a search and a run found: trials, verdict, figures, RunResult
+wording       the user's sentences on endings and verdicts
+backends      where rows are answered: this process, workers, a Ray cluster
 
 It must not know any algorithm, store or page.
 """

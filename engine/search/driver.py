@@ -37,10 +37,10 @@ from engine.search.contract import (
     drive,
 )
 from engine.search.model_choice import with_objective
-from engine.search.requests import RequestHandler, Requests
-from engine.search.result import FinalTestCost
+from engine.search.requests import RequestHandler, UserRequests
+from engine.search.result import FinalTestCost, SearchResult, Trial
 from engine.search.scoring import Scoring, Slots
-from engine.search.settings import Control, Recorder, SearchResult, Settings, Trial, make_problem, seed_of
+from engine.search.settings import Control, Recorder, Settings, make_problem, seed_of
 from engine.search.training import Trainings
 from engine.search.wording import closing_message
 
@@ -58,7 +58,7 @@ class Driver:
         settings: Settings,
         recorder: Recorder | None = None,
         control: Control | None = None,
-        requests: Requests | None = None,
+        requests: UserRequests | None = None,
         backend: Backend | None = None,
     ) -> None:
         if backend is not None:

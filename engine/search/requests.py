@@ -17,30 +17,30 @@ from engine.records import Candidate, Evaluation, whole_trials
 from engine.search.budget import Budget, Ledger
 from engine.search.contract import Keep, Score
 from engine.search.events import Note
-from engine.search.settings import Trial
+from engine.search.result import Trial
 
 BY_HAND = "by hand"
 POLL_SECONDS = 0.1
 _T = TypeVar("_T")
 
 
-class Request(NamedTuple):
+class UserRequest(NamedTuple):
     """A request: let the run use more (a limit that is None stays), or score this candidate too, and use it if it is best."""
 
     id: int
     wish: Budget | Candidate
 
 
-class Requests(Protocol):
+class UserRequests(Protocol):
     """Source of requests and receiver of their answers. Called on the event loop; it must return at once."""
 
-    def due(self, batch: int) -> Sequence[Request]:
+    def due(self, batch: int) -> Sequence[UserRequest]:
         """Return requests to handle now, each once: new ones, and those handled in this batch before a restart."""
 
-    def begin(self, request: Request, batch: int) -> None:
+    def begin(self, request: UserRequest, batch: int) -> None:
         """Record that a request is handled in this batch of the search (counted from 1)."""
 
-    def answer(self, request: Request, message: str, *, done: bool) -> None:
+    def answer(self, request: UserRequest, message: str, *, done: bool) -> None:
         """Report the result of a request in one sentence."""
 
 
@@ -49,7 +49,7 @@ class RequestHandler:
 
     def __init__(
         self,
-        requests: Requests | None,
+        requests: UserRequests | None,
         ledger: Ledger,
         seed: Candidate,
         rows: Sequence[int],
@@ -119,7 +119,7 @@ class RequestHandler:
                 requests.answer(request, refused, done=False)
         return tries
 
-    async def _answer_try(self, requests: Requests, request: Request, candidate: Candidate) -> None:
+    async def _answer_try(self, requests: UserRequests, request: UserRequest, candidate: Candidate) -> None:
         message, done = await self._try_candidate(candidate)
         requests.answer(request, message, done=done)
 

@@ -1,7 +1,7 @@
-"""The result of a run as records: the verdict, each prompt's figures, models compared, the proof of the exports.
+"""Records of what a search and a run found: trials, the verdict, each prompt's figures, models compared, the proof of the exports.
 
-They are stored with the run and read by every surface. What decides their values is elsewhere: `verdict.py`,
-`objective.py`, the worker.
+A `RunResult` is stored with its run and read by every surface. Its values are decided elsewhere: `verdict.py`,
+`model_choice.py`, the worker.
 """
 
 from __future__ import annotations
@@ -16,10 +16,65 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from engine.basics.statistics import mean_interval
 from engine.basics.text import PrintedChange, counted, duration, price, printed_change
-from engine.records import Evaluation, PartCredit, Usage, WholeSetFigure
+from engine.records import Candidate, Evaluation, PartCredit, Usage, WholeSetFigure, whole_trials
+from engine.search.events import Split
 
 Stopped = Literal["finished", "budget", "stopped", "failed"]
 """How a search ended: by itself, at a limit, on request, or with an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One candidate over some rows, as it was asked for. `complete`: every row asked has an outcome."""
+
+    number: int
+    candidate: Candidate
+    label: str
+    split: Split
+    evaluation: Evaluation
+    complete: bool
+
+    @property
+    def candidate_id(self) -> str:
+        """The candidate's id."""
+        return self.candidate.id
+
+    @property
+    def rows_total(self) -> int:
+        """Rows with an outcome."""
+        return len(self.evaluation.outcomes)
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The end of a search.
+
+    `best` is what it kept last (the seed if it kept nothing), `score` its mean on the validation rows (0-1) where it is
+    known. `stopped` is "finished" where the search came to its own end; `reason` is the message on how it ended.
+    """
+
+    best: Candidate
+    seed: Candidate
+    score: float | None
+    trials: tuple[Trial, ...]
+    stopped: Stopped
+    reason: str
+    usage: Usage
+    seconds: float
+    credits: tuple[PartCredit, ...] = ()
+
+    @property
+    def evaluations(self) -> tuple[Evaluation, ...]:
+        """Every trial's evaluation, in order."""
+        return tuple(t.evaluation for t in self.trials)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> SearchResult:
+        return self  # immutable, and large: a copied program shares it
+
+    def validated(self) -> list[tuple[float, Candidate]]:
+        """Return (score, candidate) of each candidate scored on all validation rows, the best first, of equals the earlier."""
+        whole = [(t.evaluation.score, t.candidate) for t in whole_trials(self.trials).values()]
+        return sorted(whole, key=lambda scored: -scored[0])
 
 
 VerdictKind = Literal["better", "worse", "too_close", "not_enough", "unchanged"]

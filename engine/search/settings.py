@@ -18,21 +18,16 @@ from engine.lm.waiting import LONGEST_GAP
 from engine.modules.react import ToolStep
 from engine.records import (
     Candidate,
-    Evaluation,
     Example,
     Outcome,
-    PartCredit,
-    Usage,
     json_value,
-    whole_trials,
 )
 from engine.runtime import context, current
 from engine.search.budget import Amount, Budget, Ledger
 from engine.search.contract import Meter, Problem
-from engine.search.events import Event, Split
+from engine.search.events import Event
 from engine.search.freeze import Freeze
 from engine.search.objective import Objective
-from engine.search.result import Stopped
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
@@ -45,45 +40,51 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything one run needs.
-
-    `rows` maps row ids to examples; `train` and `validation` are ids the search may use, other ids (the test rows) are
-    only for `Driver.score` and `Driver.compare`. `teacher` is another program with the same steps that writes
-    demonstrations, `teacher_lm` and `teacher_adapter` are another model and adapter that do. `payer` is the run's name in the call cache: replies it paid for before (it was killed, it is
-    driven again) count as spent, other cached replies are free. `seconds_before` is what an earlier process of the run
-    has used of the time limit. `feedback` is people's words on earlier answers, by row; `row_numbers` as people count.
-    `trainers` are the user's own trainers; they replace registered ones of the same name. `started` is the folder in which
-    the run keeps the orders of trainings that it starts, for when it is driven again. `models` are others, by name, that may
-    answer steps in place of `lm`; `objective` decides between the programs that were found. `tested_prompts` is how many the
-    final test compares: 3 where the best may show each input other examples, as the best that does not is tested too.
-    `longest_gap` is the most seconds between two calls of an endpoint that is away.
-    """
+    """Everything one tuning needs."""
 
     program: Module
     metric: Any
     rows: Mapping[int, Example]
+    """Examples by row id."""
     train: tuple[int, ...]
+    """Ids of rows that the search may learn from."""
     validation: tuple[int, ...]
+    """Ids of rows that the search may choose by. All others, the test rows, are for `Driver.score` and `Driver.compare`."""
     lm: BaseLM | None = None
     prompt_lm: BaseLM | None = None
+    """Model that writes prompts; None for `lm`."""
     teacher_lm: BaseLM | None = None
+    """Another model that writes demonstrations."""
     teacher: Module | None = None
+    """Another program with the same steps that writes demonstrations."""
     adapter: Adapter | None = None
     teacher_adapter: Adapter | None = None
+    """Another adapter for writing demonstrations."""
     budget: Budget = field(default_factory=Budget)
     concurrency: int = 16
+    """Rows at a time."""
     seed: int = 0
     payer: str | None = None
+    """Name of the run in the call cache: replies that it paid for in an earlier process count as spent, others are free."""
     seconds_before: float = 0.0
+    """Share of the time limit that an earlier process of the run has used."""
     frozen: tuple[Freeze, ...] = ()
     feedback: Mapping[int, str] = field(default_factory=dict)
+    """Users' words on earlier answers, by row."""
     row_numbers: Mapping[int, int] = field(default_factory=dict)
+    """Numbers of rows as people count them."""
     trainers: tuple[Trainer, ...] = ()
+    """The user's own trainers; they replace registered ones of the same name."""
     started: Path | None = None
+    """Folder for the orders of trainings that were started, for when the run is driven again."""
     models: Mapping[str, BaseLM] = field(default_factory=dict)
+    """Other models, by name, that may answer steps in place of `lm`."""
     objective: Objective = field(default_factory=Objective)
+    """The choice between the programs that were found."""
     tested_prompts: int = 2
+    """Prompts in the final test: 3 where the best may show each input other examples, as the best that does not is tested too."""
     longest_gap: float = LONGEST_GAP
+    """Most seconds between two calls of an endpoint that is away."""
     parts: Mapping[str, Settings] = field(default_factory=dict)
     """Settings of the parts of a chain, by name, that have rows, models or a teacher to themselves."""
 
@@ -166,60 +167,6 @@ class Control(Protocol):
     def note_wait(self, why: str) -> None:  # noqa: ARG002 - only some show it
         """Note why calls wait for an endpoint that is away; "" when none does."""
         return
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One candidate over some rows, as it was asked for. `complete`: every row asked has an outcome."""
-
-    number: int
-    candidate: Candidate
-    label: str
-    split: Split
-    evaluation: Evaluation
-    complete: bool
-
-    @property
-    def candidate_id(self) -> str:
-        """The candidate's id."""
-        return self.candidate.id
-
-    @property
-    def rows_total(self) -> int:
-        """Rows with an outcome."""
-        return len(self.evaluation.outcomes)
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """The end of a search.
-
-    `best` is what it kept last (the seed if it kept nothing), `score` its mean on the validation rows (0-1) where it is
-    known. `stopped` is "finished" where the search came to its own end; `reason` is the message on how it ended.
-    """
-
-    best: Candidate
-    seed: Candidate
-    score: float | None
-    trials: tuple[Trial, ...]
-    stopped: Stopped
-    reason: str
-    usage: Usage
-    seconds: float
-    credits: tuple[PartCredit, ...] = ()
-
-    @property
-    def evaluations(self) -> tuple[Evaluation, ...]:
-        """Every trial's evaluation, in order."""
-        return tuple(t.evaluation for t in self.trials)
-
-    def __deepcopy__(self, memo: dict[int, object]) -> SearchResult:
-        return self  # immutable, and large: a copied program shares it
-
-    def validated(self) -> list[tuple[float, Candidate]]:
-        """Return (score, candidate) of each candidate scored on all validation rows, the best first, of equals the earlier."""
-        whole = [(t.evaluation.score, t.candidate) for t in whole_trials(self.trials).values()]
-        return sorted(whole, key=lambda scored: -scored[0])
 
 
 def make_problem(settings: Settings, *, calls: int | None = None) -> Problem:

@@ -13,7 +13,7 @@ from engine.search.result import Verdict, VerdictKind
 from engine.search.wording import verdict_sentence
 
 if TYPE_CHECKING:
-    from engine.search.settings import Trial
+    from engine.search.result import Trial
 
 # Fewer test rows than this decide nothing; nor does an interval wider than this on either side.
 MIN_ROWS = 8

@@ -11,7 +11,7 @@ from engine.search.result import ComparedFigures, Verdict
 
 if TYPE_CHECKING:
     from engine.search.objective import Objective
-    from engine.search.settings import SearchResult
+    from engine.search.result import SearchResult
 
 SOLVING = "looking for solved rows"
 """Label of trials on training rows whose right answers become examples; pages name them so."""

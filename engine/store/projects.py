@@ -129,7 +129,7 @@ def _missing(dataset_id: str) -> str:
     return f"There is no dataset {dataset_id!r}. Upload the file again."
 
 
-class Settings(StorePart):
+class StoredSettings(StorePart):
     """Reading and writing settings."""
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -143,7 +143,7 @@ class Settings(StorePart):
         self._db.insert("settings", {"key": key, "value": to_json(value)}, replace=True)
 
 
-class Feedback(StorePart):
+class StoredFeedback(StorePart):
     """Reading and writing users' feedback on answers (thumbs with a reason), and their own grades to check a judge against."""
 
     def save(self, project_id: str, dataset_id: str, feedback: FeedbackRow) -> None:

@@ -19,7 +19,7 @@ from engine.basics.text import counted
 from engine.errors import RunError, StoreError, first_problem
 from engine.store.connection import Connection, StorePart
 from engine.store.processes import process_lives, process_start
-from engine.store.projects import Settings
+from engine.store.projects import StoredSettings
 from engine.store.rows import NO_TURN_AFTER, RunRow
 from engine.store.runs import Runs, check_free, seconds_silent
 
@@ -57,7 +57,7 @@ class Limits(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class QueuePosition:
     """A waiting run's place: how many runs begin before it, and the user's own limit where that is what it waits for.
 
     `due` means that its turn has come.
@@ -97,7 +97,7 @@ class _Entry:
 class Queue(StorePart):
     """Reading and writing the queue."""
 
-    def __init__(self, db: Connection, runs: Runs, settings: Settings) -> None:
+    def __init__(self, db: Connection, runs: Runs, settings: StoredSettings) -> None:
         super().__init__(db)
         self._runs, self._settings = runs, settings
 
@@ -156,7 +156,7 @@ class Queue(StorePart):
             self._db.update_run(run_id, **own)
         return True
 
-    def begin(self, run_id: str, pid: int) -> RunRow | Place | None:
+    def begin(self, run_id: str, pid: int) -> RunRow | QueuePosition | None:
         """Return the run, taken for its process, where its turn has come; its place where it waits; None where it was cancelled.
 
         Raises RunError where another process has come for it, NotFoundError where it was deleted.
@@ -169,9 +169,9 @@ class Queue(StorePart):
                     run = self._runs.claim(run_id, pid)
                     self._db.update_run(run_id, turn=self._next("turn"))
                     return run
-        return (place or Place(0)) if self._waits(run_id, pid) else None
+        return (place or QueuePosition(0)) if self._waits(run_id, pid) else None
 
-    def place(self, run_id: str) -> Place | None:
+    def place(self, run_id: str) -> QueuePosition | None:
         """Return a waiting run's place; None where it does not wait."""
         limits = self.limits()
         holding, waiting = self._entries()
@@ -181,8 +181,8 @@ class Queue(StorePart):
         order, held_back = fair_order(holding, waiting, self._last_turns(waiting), limits.runs_per_user)
         before = [*order, *held_back].index(run_id)
         if limits.runs_per_user is not None and holding[users[run_id]] >= limits.runs_per_user:
-            return Place(before, limits.runs_per_user)
-        return Place(before, due=run_id in order and before + sum(holding.values()) < limits.places)
+            return QueuePosition(before, limits.runs_per_user)
+        return QueuePosition(before, due=run_id in order and before + sum(holding.values()) < limits.places)
 
     def _waits(self, run_id: str, pid: int) -> bool:
         """Return whether a process's run still waits; False where it was cancelled."""

@@ -90,28 +90,26 @@ class DatasetRow:
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """A run. `state` "lost" is derived while reading: its process has gone silent.
-
-    `heartbeat_at` is when the run was last heard of, by the machine's own clock (`time.monotonic()`); `process` is the start of
-    the process with the number `pid` (see `engine.store.processes`), and `claims` counts the processes that have worked on it.
-    `revision` grows with every change of anything that belongs to the run. `note` is the user's own words, `tags` are
-    theirs too; `in_use` marks the run whose program is used, at most one in a project. `started_by` is the user who has started
-    it or gone on with it last, whom it counts for, "" on a server without users; `from_archive`: it came in an archive from
-    elsewhere; `damaged`: something of it cannot be read, and is empty here; `stop_untested`: it was asked to stop without the final test; `ticket` numbers runs in the order in which they came to the queue (`engine.store.queue`).
-    """
+    """A run."""
 
     id: str
     project_id: str
     title: str
     spec: dict[str, Any]
+    """Everything that it was set to: an `engine.runs.spec.RunSpec`."""
     state: RunState
+    """The state "lost" is derived while reading: the process has gone silent."""
     message: str
+    """The reason for the state, for the user."""
     pid: int | None
+    """Number of the process that works on it."""
     heartbeat_at: float | None
+    """Last sign of its process, by the machine's own clock (`time.monotonic()`)."""
     created_at: float
     started_at: float | None
     finished_at: float | None
     estimate: dict[str, Any] | None
+    """The forecast, and while it runs the cost of its final test."""
     result: RunResult | None
     calls: int
     cached: int
@@ -119,20 +117,32 @@ class RunRow:
     output_tokens: int
     cost: float | None
     seconds: float
+    """Working time so far."""
     stop_requested: bool = field(metadata={"column": "stop"})
     pause_requested: bool = field(metadata={"column": "pause"})
     phase: str
+    """Work under way, in a few words."""
     revision: int
+    """Grows with every change of anything that belongs to the run."""
     note: str = ""
+    """The user's note."""
     in_use: bool = False
+    """True if its program is in use; at most one in a project."""
     tags: tuple[str, ...] = ()
     process: str = ""
+    """Start of the process `pid`: see `engine.store.processes`."""
     claims: int = 0
+    """Processes that have worked on it."""
     started_by: str = ""
+    """Name of the user who started it or resumed it last, and whom it counts for; "" on a server without users."""
     from_archive: bool = False
+    """True if it came in an archive from elsewhere."""
     ticket: int | None = None
+    """Its place in the order in which runs came to the queue: see `engine.store.queue`."""
     stop_untested: bool = field(default=False, metadata={"column": "stop > 1"})
+    """True if it was asked to stop without the final test."""
     damaged: bool = field(default=False, metadata={"column": "0"})
+    """True if something of it cannot be read, and is empty here."""
 
     @property
     def usage(self) -> Usage:

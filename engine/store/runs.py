@@ -207,7 +207,7 @@ class Runs(StorePart):
         self._db.update_run(run_id, tags=list(dict.fromkeys(named)))
 
 
-class Requests(StorePart):
+class StoredRequests(StorePart):
     """Reading and writing what users ask of a running search, and its answers.
 
     A request that was begun carries the number of the search's batch, so that a run driven again from its start does

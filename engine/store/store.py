@@ -16,11 +16,11 @@ from engine.store.archive import Archive
 from engine.store.connection import BUSY_SECONDS, Connection
 from engine.store.links import Links
 from engine.store.members import Members
-from engine.store.projects import Datasets, Feedback, Projects, Settings, Versions
+from engine.store.projects import Datasets, Projects, StoredFeedback, StoredSettings, Versions
 from engine.store.queue import Queue
-from engine.store.runs import Requests, Runs
+from engine.store.runs import Runs, StoredRequests
 from engine.store.spend import Spend
-from engine.store.trials import Events, Trials
+from engine.store.trials import Events, StoredTrials
 from engine.store.users import User
 
 FILE_NAME = "tuneboard.db"
@@ -53,14 +53,14 @@ class Store:
         self.projects = Projects(self.connection)
         self.members = Members(self.connection)
         self.datasets = Datasets(self.connection)
-        self.settings = Settings(self.connection)
+        self.settings = StoredSettings(self.connection)
         self.runs = Runs(self.connection)
         self.queue = Queue(self.connection, self.runs, self.settings)
-        self.trials = Trials(self.connection)
+        self.trials = StoredTrials(self.connection)
         self.events = Events(self.connection)
-        self.requests = Requests(self.connection)
+        self.requests = StoredRequests(self.connection)
         self.links = Links(self.connection)
-        self.feedback = Feedback(self.connection)
+        self.feedback = StoredFeedback(self.connection)
         self.versions = Versions(self.connection)
         self.archive = Archive(self.connection)
         self.spend = Spend(self.connection)

@@ -17,7 +17,7 @@ from engine.store.connection import StorePart, from_json, to_json
 from engine.store.rows import CandidateEntry, CandidateRow, EventRow, TrialRow
 
 
-class Trials(StorePart):
+class StoredTrials(StorePart):
     """Reading and writing candidates, trials and outcomes."""
 
     def add_candidate(self, run_id: str, candidate: Candidate) -> int:

@@ -28,7 +28,8 @@ from engine.search.contract import Keep, Problem, Propose, Score, Train, relay
 from engine.search.driver import Driver
 from engine.search.events import CandidateFound, Event
 from engine.search.freeze import Freeze, Part, demo_key
-from engine.search.settings import Control, SearchResult, Settings, Stop
+from engine.search.result import SearchResult
+from engine.search.settings import Control, Settings, Stop
 from engine.testing.training import LookupTrainer
 
 _LABELS = ("red", "green", "blue")
@@ -133,8 +134,15 @@ def frozen_program() -> Predict:
 Make = Callable[[], Optimizer]
 
 
-class _Events(list[Event]):
+class RecordedEvents(list[Event]):
+    """Events of a search in the order of their arrival."""
+
+    def of(self, *kinds: type[Event]) -> list[Event]:
+        """Return the events of these kinds."""
+        return [event for event in self if isinstance(event, kinds)]
+
     def record(self, event: Event) -> None:
+        """Note an event, as `Driver` asks of an observer."""
         self.append(event)
 
 
@@ -195,7 +203,7 @@ _Run = tuple[SearchResult, list[Any], list[Event]]
 
 def _run(make: Make, settings: Settings, control: Control | None = None) -> _Run:
     """Drive a fresh optimizer; return the result, every ask and every event."""
-    asks, events = list[object](), _Events()
+    asks, events = list[object](), RecordedEvents()
     driver = Driver(settings, events, control)
     return loop.run(driver.search(_noting(make, asks))), asks, events
 

@@ -25,7 +25,7 @@ from support.good_instructions import GOOD_JUDGE, GOOD_ROUTE
 from engine import ChatAdapter, Example, context
 from engine.lm.offline.learner import OfflineLM, reply_text
 from engine.modules.react import Trajectory
-from engine.optimizers.mipro import ProposeInstructions
+from engine.optimizers.mipro.proposals import ProposeInstructions
 from engine.pipeline.build import Pipeline, build_program
 from engine.pipeline.templates import SAMPLES, Sample
 from engine.registry import get_metric
@@ -204,6 +204,13 @@ The room is hall for anything else, such as music, dance, a presentation or a co
     "shift_notes": (
         "write",
         "The summary is the sentence of the input with must, needs, order, please, still, not or until.",
+    ),
+    "invoices": (
+        "read",
+        """Read the document and fill in the record.
+The kind is credit note for a document that takes back or credits what was sent.
+The kind is delivery note when goods were delivered or packed.
+The kind is invoice for anything else, such as what is payable or due.""",
     ),
 }
 """Sample -> the step that is taught, and a good instruction for it ({now}: the one it has)."""

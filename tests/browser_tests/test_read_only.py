@@ -29,7 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         patch.setenv("TUNEBOARD_HOME", str(home))
         project = drafts.project_from_sample(SAMPLES[0])
         drafts.update(project, optimizer=Named(name="LabeledFewShot"))
-        with reading.reading() as store:
+        with reading.open_store() as store:
             draft = ProjectDraft.model_validate(store.projects.get(project).draft)
         spec = draft.to_run(reading.datasets()[0].hash).model_dump(mode="json")
         assert work(home, launching.create(project, spec, TITLE)) == 0

@@ -51,7 +51,7 @@ def run(project, tmp_path):
 
 def numbers_in(dataset):
     """Row id -> the line of the file in which its message is."""
-    with reading.reading() as store:
+    with reading.open_store() as store:
         stored = store.datasets.get(dataset)
     lines = stored.content.decode().splitlines()
     return {

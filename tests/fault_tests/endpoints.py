@@ -1,7 +1,8 @@
-"""Endpoints that fail in thirteen ways, now and then or always, under the runs of every optimizer."""
+"""Endpoints that fail in thirteen ways, now and then or always, or refuse calls at random, under the runs of every optimizer."""
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ MOST_REQUESTS = 1.35
 MOST_TIMES = 2.0
 LONGEST_SECONDS = 60.0
 LATENCY = 0.4
+REFUSED_TIMES, REFUSED_LATENCY = 3.0, 0.1
 TIMEOUT = 1.0
 """Seconds that one request may take in these runs, which is what an endpoint that hangs costs."""
 
@@ -70,21 +72,43 @@ def now_and_then() -> Callable[[dict[str, Any]], Failure | None]:
 
 def some_faults(folder: Path, small: bool) -> Finding:
     """Run every optimizer on a healthy endpoint and on one where a share of the calls fails first."""
+    return slowed(folder, small, LATENCY, now_and_then, MOST_REQUESTS, MOST_TIMES)
+
+
+def refusals(folder: Path, small: bool) -> Finding:
+    """Run every optimizer on a healthy endpoint and on one that refuses a share of all requests, and names no wait."""
+
+    def at_random() -> Callable[[dict[str, Any]], Failure | None]:
+        chance = random.Random(1)
+        return lambda _: KINDS["429"] if chance.random() < SHARE else None
+
+    return slowed(folder, small, REFUSED_LATENCY, at_random, 1.6, REFUSED_TIMES)
+
+
+def slowed(
+    folder: Path,
+    small: bool,
+    latency: float,
+    faults: Callable[[], Callable[[dict[str, Any]], Failure | None]],
+    requests_limit: float,
+    times_limit: float,
+) -> Finding:
+    """Compare runs on a healthy endpoint with runs on one with faults: requests for each call, and time."""
     names = (
         ["BootstrapFewShotWithRandomSearch"] if small else [optimizer.name for optimizer in PROMPT_OPTIMIZERS]
     )
     missed, most_requests, most_times = [], 0.0, 0.0
     for name in names:
-        with OpenAIServer(answer, latency=LATENCY) as server:
+        with OpenAIServer(answer, latency=latency) as server:
             healthy = carried_out(folder / name / "healthy", server, name)
             server.forget()
-            server.faults = now_and_then()
+            server.faults = faults()
             faulty = carried_out(folder / name / "faulty", server, name)
             requests = server.calls / max(1, faulty.calls)
         times = faulty.seconds / max(0.1, healthy.seconds)
         most_requests, most_times = max(most_requests, requests), max(most_times, times)
-        slow = times > MOST_TIMES and not small  # the tests run side by side, where a time says little
-        if faulty.state != "finished" or requests > MOST_REQUESTS or slow:
+        slow = times > times_limit and not small  # the tests run side by side, where a time says little
+        if faulty.state != "finished" or requests > requests_limit or slow:
             missed.append(f"{name}: {faulty.state}, {requests:.2f} requests, {times:.1f} x")
     runs = "1 optimizer" if small else f"{len(names)} optimizers"
     figure = f"{runs}: at most {most_requests:.2f} requests a call, {most_times:.1f} x the healthy time"
@@ -127,6 +151,12 @@ CHECKS = (
         "30 % of the calls fail first, in thirteen ways, for every optimizer",
         f"ends; at most {MOST_REQUESTS} requests a call and {MOST_TIMES:.0f} x the healthy time",
         some_faults,
+    ),
+    Check(
+        "refusals",
+        "30 % of all answers are 429 without Retry-After, at 100 ms, for every optimizer",
+        f"ends; at most {REFUSED_TIMES:.0f} x the healthy time",
+        refusals,
     ),
     Check(
         "only-faults",

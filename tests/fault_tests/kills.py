@@ -14,7 +14,7 @@ from support.small_optimizers import PROMPT_OPTIMIZERS, SMALL
 from engine.runs.spec import Named
 from engine.store.store import Store
 
-KILLS = 4
+KILLS = 12
 """For each optimizer."""
 
 

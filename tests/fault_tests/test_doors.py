@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.public_names import homes
+
 ROOT = Path(__file__).resolve().parents[2]
 NETWORK = """
 aiohttp anthropic asyncssh boto3 datasets ftplib grpc http.client httpx huggingface_hub keyring litellm mcp openai opentelemetry
@@ -81,7 +83,7 @@ DOORS: dict[str, str] = {
 SENDING = frozenset({"engine.lm.embedder", "engine.lm.transports", "engine.tools.http", "engine.tools.mcp"})
 IN_DASHBOARD = {
     "dashboard/state/reading.py": {"engine.lm.client"},  # for the estimate: its models are asked nothing
-    "dashboard/settings/cards.py": {"engine.lm.connection"},  # on an administrator's page
+    "dashboard/settings/found_models.py": {"engine.lm.connection"},  # on an administrator's page
     "dashboard/state/models.py": {"engine.lm.connection"},  # a number of seconds
 }
 
@@ -96,11 +98,20 @@ def modules(folder: str) -> Iterator[tuple[str, Path]]:
         yield path.relative_to(ROOT).as_posix(), path
 
 
+def behind_the_door(name: str) -> tuple[tuple[str, ...], ...]:
+    """The module that a name of the pages' door comes from, and its name there."""
+    importlib.import_module("dashboard.services")
+    home, attribute = homes("dashboard.services")[name]
+    return ((home,), (home, attribute))
+
+
 def imported(path: Path) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "dashboard.services":
+            found |= {".".join(part) for alias in node.names for part in behind_the_door(alias.name)}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):

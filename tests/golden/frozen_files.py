@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -110,7 +111,7 @@ def _run(store: Any, run: Any) -> Iterator[str]:
     yield f"usage: {run.usage}"
     yield from _leaves("spec", run.spec)
     yield from _leaves("estimate", run.estimate)
-    yield from _leaves("result", run.result)
+    yield from _leaves("result", json.loads(json.dumps(run.require_result().to_json())))
     candidates = store.trials.candidates(run.id)
     numbers = {row.id: row.number for row in candidates}
     for row in candidates:

@@ -41,8 +41,8 @@ def create_project(name: str, draft: ProjectDraft | None = None) -> str:
 
 def _free(store: Store, name: str) -> str:
     """Return a name with a number behind it where another project has it already."""
-    taken = {p.name for p in store.projects.all()} - {UNTITLED}
-    return next(one for n in count(1) if (one := name if n == 1 else f"{name} ({n})") not in taken)
+    names_in_use = {p.name for p in store.projects.all()} - {UNTITLED}
+    return next(one for n in count(1) if (one := name if n == 1 else f"{name} ({n})") not in names_in_use)
 
 
 def rename_project(project_id: str, name: str) -> None:
@@ -86,16 +86,16 @@ def import_project(content: bytes) -> str:
     from engine.pipeline.importers.attachments import keep_file
 
     check()
-    found = unpack(content)
+    packed = unpack(content)
     dataset = None
-    if found.examples is not None:
-        rows = read_dataset(found.examples.content, found.examples.name)
-        for file in found.files:
+    if packed.examples is not None:
+        rows = read_dataset(packed.examples.content, packed.examples.name)
+        for file in packed.files:
             keep_file(file.name, file.content)
-        dataset = add_file(rows, found.examples.content, FROM_ELSEWHERE)
+        dataset = add_file(rows, packed.examples.content, FROM_ELSEWHERE)
     with writing() as store:
-        note_addresses(store, found.draft.model_dump(mode="json"))
-    return create_project(found.name, found.draft.model_copy(update={"dataset": dataset}))
+        note_addresses(store, packed.draft.model_dump(mode="json"))
+    return create_project(packed.name, packed.draft.model_copy(update={"dataset": dataset}))
 
 
 def set_archived(project_id: str, archived: bool = True) -> None:
@@ -186,8 +186,8 @@ def remove_model(choice: ModelChoice) -> None:
 def _change_models(choice: ModelChoice, instead: list[dict[str, object]]) -> None:
     with writing("set model" if instead else "removed model", choice.name) as store, store.transaction():
         models, gone = store.settings.get("models", []), (choice.name, choice.base_url)
-        kept = [m for m in models if (m["name"], m.get("base_url")) != gone]
-        store.settings.set("models", [*kept, *instead])
+        other_models = [m for m in models if (m["name"], m.get("base_url")) != gone]
+        store.settings.set("models", [*other_models, *instead])
         agreed = {model.get("base_url") for model in instead}
         asked = store.settings.get(ADDRESSES, [])
         if agreed & set(asked):

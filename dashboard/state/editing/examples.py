@@ -75,22 +75,28 @@ def change_rows(
 
     task: TaskChange = also or {}
     filled = task.get("mapping", {})
-    made = edited(table, cells=cells, added=added, columns=[*filled.values(), *task.get("columns", ())])
-    dataset_id = _stored(made, local_files=table.local_files)
+    new_version = edited(
+        table, cells=cells, added=added, columns=[*filled.values(), *task.get("columns", ())]
+    )
+    dataset_id = _stored(new_version, local_files=table.local_files)
 
     def change(draft: ProjectDraft) -> ProjectDraft:
-        written = [made.rows[row] for row in draft.synthetic if row in made.rows]
+        written = [new_version.rows[row] for row in draft.synthetic if row in new_version.rows]
         return draft.model_copy(
             update={
                 "pipeline": task.get("pipeline", draft.pipeline),
                 "mapping": {**draft.mapping, **filled},
                 "dataset": dataset_id,
-                "excluded": {made.rows[row]: why for row, why in draft.excluded.items() if row in made.rows},
-                "synthetic": (*written, *(made.added if synthetic else ())),
+                "excluded": {
+                    new_version.rows[row]: why
+                    for row, why in draft.excluded.items()
+                    if row in new_version.rows
+                },
+                "synthetic": (*written, *(new_version.added if synthetic else ())),
                 "feedback": tuple(
-                    f.model_copy(update={"row": made.rows[f.row]})
+                    f.model_copy(update={"row": new_version.rows[f.row]})
                     for f in draft.feedback
-                    if f.row in made.rows
+                    if f.row in new_version.rows
                 ),
             }
         )
@@ -102,8 +108,8 @@ def change_rows(
             store.datasets.drop_unused(dataset_id)
         raise
     with writing() as store:
-        _carry(store, project_id, dataset_id, made.rows)
-    return after, made
+        _carry(store, project_id, dataset_id, new_version.rows)
+    return after, new_version
 
 
 def _stored(made: Edited, *, local_files: bool) -> str:
@@ -173,8 +179,8 @@ def _saved(project_id: str, what: str, change: Change, seen: str) -> ProjectDraf
     def remember(store: Store, before: ProjectDraft, after: ProjectDraft) -> None:
         if before.dataset is None:
             return
-        kept = _KEPT | ({"pipeline"} if after.pipeline != before.pipeline else set())
-        entry = {"what": what, "before": before.model_dump(mode="json", include=kept)}
+        fields = _KEPT | ({"pipeline"} if after.pipeline != before.pipeline else set())
+        entry = {"what": what, "before": before.model_dump(mode="json", include=fields)}
         history = [*store.settings.get(key_of(project_id), []), entry]
         gone = {e["before"]["dataset"] for e in history[:-MOST_UNDONE]}
         history = history[-MOST_UNDONE:]
@@ -186,9 +192,9 @@ def _saved(project_id: str, what: str, change: Change, seen: str) -> ProjectDraf
 
 def _drop(store: Store, gone: Collection[str], history: Sequence[Mapping[str, Any]]) -> None:
     """Delete versions that an edit made and that can no longer be had back."""
-    kept = {e["before"]["dataset"] for e in history}
-    made = {d.id for d in store.datasets.all() if d.source == SOURCE}
-    for dataset_id in set(gone) & made - kept:
+    datasets_in_use = {e["before"]["dataset"] for e in history}
+    edited_versions = {d.id for d in store.datasets.all() if d.source == SOURCE}
+    for dataset_id in set(gone) & edited_versions - datasets_in_use:
         store.datasets.drop_unused(dataset_id)
 
 
@@ -207,7 +213,7 @@ def _carry(store: Store, project_id: str, dataset_id: str, rows: Mapping[int, in
                 store.feedback.save_grade(project_id, dataset_id, rows[row], answer, grade)
 
 
-@reading.kept(6)
+@reading.cached_for_home(6)
 def split_of(draft: ProjectDraft) -> Split:
     """Return which rows a run would learn from, choose by and test on. Raises EngineError when it could not."""
     from engine.runs import prepare
@@ -216,7 +222,7 @@ def split_of(draft: ProjectDraft) -> Split:
     return prepare.split_of(draft, prepare.usable_examples(pipeline, table, draft.mapping))
 
 
-@reading.kept(6, "Looking the rows over")
+@reading.cached_for_home(6, "Looking the rows over")
 def findings_of(draft: ProjectDraft) -> tuple[Finding, ...]:
     """Return what is doubtful in a draft's rows; nothing where the task does not fit its table yet."""
     from engine.dataset.preflight import Table, preflight
@@ -318,6 +324,6 @@ def write_rows(draft: ProjectDraft, table: Dataset, number: int, wish: str) -> N
         adapter=draft.adapter,
         seed=draft.seed,
     )
-    found = NewRows.model_validate(launching.child_result("new_rows", request, for_process()))
-    named = tuple({draft.mapping[name]: row[name] for name in fields} for row in found.rows)
-    return NewRows(rows=named, left_out=found.left_out)
+    new_rows = NewRows.model_validate(launching.child_result("new_rows", request, for_process()))
+    named = tuple({draft.mapping[name]: row[name] for name in fields} for row in new_rows.rows)
+    return NewRows(rows=named, left_out=new_rows.left_out)

@@ -9,11 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, get_origin
 
-import streamlit as st
-
-from dashboard.components.document_view import record_value, with_value, without_item
 from dashboard.state import launching, reading
 from dashboard.state.editing import drafts, examples
+from dashboard.state.session import DOCUMENT_PROBLEMS
 from engine.dataset import Dataset, read_dataset
 from engine.dataset.documents import Page, PagedDocument, read_document
 from engine.dataset.documents.paged import PAGE_BREAK
@@ -32,6 +30,8 @@ LARGEST_BATCH = 500 * 2**20
 
 LONGEST_READING = 300.0
 """Seconds after which the reading of documents is ended."""
+
+Json = dict[str, Any]
 
 
 def read_documents(files: Sequence[GivenFile], written: str = "") -> ImportedDocuments:
@@ -70,7 +70,7 @@ def import_documents(
     mapping = _mapping_of(own.pipeline, table) if task is own and own.pipeline else made.draft.mapping
     after = examples.use_table(project_id, dataset_id, mapping, pipeline=task.pipeline, metric=task.metric)
     drafts.name_after(project_id, files[0].name if len(files) == 1 else "Records from documents.zip")
-    st.session_state[_key(project_id)] = [*made.problems]
+    DOCUMENT_PROBLEMS.set([*made.problems], project_id)
     return after
 
 
@@ -87,17 +87,12 @@ MEDIA = {"Image", "PDF", "File"}
 
 def problems_of(project_id: str) -> list[ImportProblem]:
     """Return what could not be used of the documents that this tab took last."""
-    found: list[ImportProblem] = st.session_state.get(_key(project_id), [])
-    return found
+    return DOCUMENT_PROBLEMS.get(project_id)
 
 
 def forget(project_id: str) -> None:
     """Forget what could not be used."""
-    st.session_state.pop(_key(project_id), None)
-
-
-def _key(project_id: str) -> str:
-    return f"import_problems_{project_id}"
+    DOCUMENT_PROBLEMS.pop(project_id)
 
 
 # One document and its record
@@ -115,12 +110,12 @@ def document_at(table: Dataset, spec: PipelineSpec, mapping: Mapping[str, str], 
     return _text(cells.get(column, "") or " ", cells.get(NAME, ""))
 
 
-@reading.kept(16)
+@reading.cached_for_home(16)
 def _file(path: str, name: str) -> PagedDocument:
     return read_document(Path(path), name)
 
 
-@reading.kept(16)
+@reading.cached_for_home(16)
 def _text(text: str, name: str) -> PagedDocument:
     return PagedDocument(
         name, "text", b"", tuple(Page(n, page) for n, page in enumerate(text.split(PAGE_BREAK), 1)), ()
@@ -253,3 +248,59 @@ def same_row(project_id: str, spec: RunSpec, row: int) -> int | None:
         return None
     columns = {c: now.values(c) for c in wanted}
     return next((r for r in range(len(now)) if all(columns[c][r] == wanted[c] for c in wanted)), None)
+
+
+_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+
+
+def with_value(record: Json, path: str, value: object) -> Json:
+    """Return a record with one value changed; lists and records on the way are made. A path may end in an item.
+
+    >>> with_value({"lines": [{"price": 1}]}, "lines[1].price", 2)
+    {'lines': [{'price': 1}, {'price': 2}]}
+    """
+    steps: list[str | int] = [name or int(number) for name, number in _STEP.findall(path)]
+    made: Json = json.loads(json.dumps(record, default=str))
+    here: Any = made
+    for at, step in enumerate(steps):
+        last = at == len(steps) - 1
+        empty: Any = [] if not last and isinstance(steps[at + 1], int) else {}
+        if isinstance(step, int):
+            here.extend({} for _ in range(step + 1 - len(here)))
+            if last:
+                here[step] = value
+            elif not isinstance(here[step], dict | list):
+                here[step] = empty
+        elif last:
+            here[step] = value
+        elif not isinstance(here.get(step), type(empty)):
+            here[step] = empty
+        here = here[step]
+    return made
+
+
+def record_value(record: Json, path: str) -> Any:
+    """Return the value at a path of a record; None where there is none.
+
+    >>> record_value({"lines": [{"price": 1}]}, "lines[0].price"), record_value({}, "lines[0].price")
+    (1, None)
+    """
+    here: Any = record
+    for name, number in _STEP.findall(path):
+        if name:
+            here = here.get(name) if isinstance(here, dict) else None
+        else:
+            here = here[int(number)] if isinstance(here, list) and int(number) < len(here) else None
+    return here
+
+
+def without_item(record: Json, path: str) -> Json:
+    """Return a record without one item of a list.
+
+    >>> without_item({"lines": [{"price": 1}, {"price": 2}]}, "lines[0]")
+    {'lines': [{'price': 2}]}
+    """
+    around, _, number = path.rpartition("[")
+    items = record_value(record, around)
+    at = int(number.rstrip("]"))
+    return with_value(record, around, [item for i, item in enumerate(items or []) if i != at])

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-import streamlit as st
-
 from dashboard.state import launching, models, reading
 from dashboard.state.editing import drafts, examples, records
+from dashboard.state.session import SessionValue
 from dashboard.state.writing import check
 from engine.dataset import guess_mapping, paste_dataset, read_dataset
 from engine.errors import DatasetError, EngineError, RunError
@@ -40,10 +39,12 @@ class Guessed(NamedTuple):
     by_columns: bool = False
 
 
+GUESSED: SessionValue[Guessed | None] = SessionValue("guessed", None)
+
+
 def guessed(project_id: str) -> Guessed | None:
     """Return what was recognised and guessed for a project in this session."""
-    found: Guessed | None = st.session_state.get(f"guessed_{project_id}")
-    return found
+    return GUESSED.get(project_id)
 
 
 def start_project(text: str, files: Sequence[GivenFile]) -> str:
@@ -125,7 +126,7 @@ def _take(project_id: str, recognised: Recognised) -> bool:
 
 
 def _note(project_id: str, found: Guessed) -> None:
-    st.session_state[f"guessed_{project_id}"] = found
+    GUESSED.set(found, project_id)
 
 
 def _project_of(content: bytes) -> bytes:

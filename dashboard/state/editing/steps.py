@@ -60,12 +60,12 @@ def title_of(field: FieldSpec) -> str:
         title = next(t for t, written in RECORDS.items() if written == record)
         return title if record == field.type else title + MAY_BE_EMPTY
     titles = {read_field_type(written): title for title, written in TYPES.items() if title not in RECORDS}
-    found = field.parsed_type
-    if found.problem:
+    field_type = field.parsed_type
+    if field_type.problem:
         return field.type
     same = {kind.annotation: title for kind, title in titles.items() if not kind.problem}
-    return same.get(found.annotation) or (
-        same[found.plain] + MAY_BE_EMPTY if found.plain in same else field.type
+    return same.get(field_type.annotation) or (
+        same[field_type.plain] + MAY_BE_EMPTY if field_type.plain in same else field.type
     )
 
 
@@ -116,8 +116,8 @@ def pipeline_of(draft: ProjectDraft) -> PipelineSpec:
 
 def with_steps(draft: ProjectDraft, steps: Iterable[StepSpec]) -> ProjectDraft:
     """Return the draft with these steps; it is left as it is where there would be none."""
-    made = tuple(steps)
-    return draft.model_copy(update={"pipeline": PipelineSpec(steps=made)}) if made else draft
+    new_steps = tuple(steps)
+    return draft.model_copy(update={"pipeline": PipelineSpec(steps=new_steps)}) if new_steps else draft
 
 
 def change_step(draft: ProjectDraft, at: int, change: Callable[[StepSpec], StepSpec]) -> ProjectDraft:
@@ -139,10 +139,12 @@ def add_step(draft: ProjectDraft, at: int, kind: NewStep) -> ProjectDraft:
     if kind == "ask_after":
         read = tuple(f.model_copy(update={"description": f.description}) for f in neighbour.makes)
         first = tuple(f for f in neighbour.inputs[:1] if f.name not in {g.name for g in read})
-        made = FieldSpec(name=usable_name(f"final_{read[-1].name if read else 'answer'}", fields))
+        new_field = FieldSpec(name=usable_name(f"final_{read[-1].name if read else 'answer'}", fields))
         if read:
-            made = read[-1].model_copy(update={"name": made.name})
-        new = StepSpec(name=usable_name("check", [*names, *fields]), inputs=(*first, *read), outputs=(made,))
+            new_field = read[-1].model_copy(update={"name": new_field.name})
+        new = StepSpec(
+            name=usable_name("check", [*names, *fields]), inputs=(*first, *read), outputs=(new_field,)
+        )
         return with_steps(draft, [*steps[: at + 1], new, *steps[at + 1 :]])
     read = tuple(neighbour.needs[:1]) or (FieldSpec(name="text"),)
     field, name, new = {
@@ -158,9 +160,9 @@ def add_step(draft: ProjectDraft, at: int, kind: NewStep) -> ProjectDraft:
         ),
         "ask_before": ("notes", "prepare", StepSpec(inputs=neighbour.needs)),
     }[kind]
-    made = FieldSpec(name=usable_name(field, fields), type="list[str]" if kind == "retrieve" else "str")
-    new = new.model_copy(update={"name": usable_name(name, [*names, *fields]), "outputs": (made,)})
-    steps[at] = neighbour.model_copy(update={"inputs": (*neighbour.inputs, made)})
+    new_field = FieldSpec(name=usable_name(field, fields), type="list[str]" if kind == "retrieve" else "str")
+    new = new.model_copy(update={"name": usable_name(name, [*names, *fields]), "outputs": (new_field,)})
+    steps[at] = neighbour.model_copy(update={"inputs": (*neighbour.inputs, new_field)})
     return with_steps(draft, [*steps[:at], new, *steps[at:]])
 
 
@@ -170,9 +172,12 @@ def remove_step(draft: ProjectDraft, at: int) -> ProjectDraft:
     if at >= len(steps) or len(steps) < 2:
         return draft
     gone = steps.pop(at)
-    made = {f.name for f in gone.makes} - {f.name for s in steps for f in s.makes}
-    kept = [s.model_copy(update={"inputs": tuple(f for f in s.inputs if f.name not in made)}) for s in steps]
-    return with_steps(draft, kept)
+    lost_fields = {f.name for f in gone.makes} - {f.name for s in steps for f in s.makes}
+    remaining = [
+        s.model_copy(update={"inputs": tuple(f for f in s.inputs if f.name not in lost_fields)})
+        for s in steps
+    ]
+    return with_steps(draft, remaining)
 
 
 def move_step(draft: ProjectDraft, at: int, by: int) -> ProjectDraft:
@@ -185,12 +190,12 @@ def duplicate_step(draft: ProjectDraft, at: int) -> ProjectDraft:
     steps = list(pipeline_of(draft).steps)
     if at >= len(steps):
         return draft
-    taken = _field_names(steps)
+    names_in_use = _field_names(steps)
     outputs = []
     for f in steps[at].answers:
-        outputs.append(f.model_copy(update={"name": usable_name(f.name, taken)}))
-        taken.append(outputs[-1].name)
-    name = usable_name(steps[at].name, [*(s.name for s in steps), *taken])
+        outputs.append(f.model_copy(update={"name": usable_name(f.name, names_in_use)}))
+        names_in_use.append(outputs[-1].name)
+    name = usable_name(steps[at].name, [*(s.name for s in steps), *names_in_use])
     copy = steps[at].model_copy(update={"name": name, "outputs": tuple(outputs)})
     return with_steps(draft, [*steps[: at + 1], copy, *steps[at + 1 :]])
 
@@ -201,8 +206,8 @@ def add_field(draft: ProjectDraft, at: int, side: Side, name: str = "") -> Proje
     known = {f.name: f for s in steps for f in (*s.needs, *s.makes)}
 
     def change(step: StepSpec) -> StepSpec:
-        taken = [f.name for f in (*step.inputs, *step.outputs)]
-        fresh = FieldSpec(name=usable_name("text" if side == "inputs" else "answer", [*taken, *known]))
+        names_in_use = [f.name for f in (*step.inputs, *step.outputs)]
+        fresh = FieldSpec(name=usable_name("text" if side == "inputs" else "answer", [*names_in_use, *known]))
         field = known.get(name, fresh)
         return step.model_copy(update={side: (*getattr(step, side), field)})
 
@@ -271,10 +276,10 @@ def rename_field(draft: ProjectDraft, at: int, side: Side, place: int, name: str
         return draft
     step = steps[at]
     before = getattr(step, side)[place].name
-    own = [f.name for f in (*step.inputs, *step.outputs)]
+    names = [f.name for f in (*step.inputs, *step.outputs)]
     draft = change_field(draft, at, side, place, lambda f: f.model_copy(update={"name": name}))
     elsewhere = _field_names([s for i, s in enumerate(steps) if i != at])
-    if own.count(before) > 1 or name in elsewhere or name in own:
+    if names.count(before) > 1 or name in elsewhere or name in names:
         return draft
     steps = list(pipeline_of(draft).steps)
     if before.strip():
@@ -288,10 +293,10 @@ def rename_field(draft: ProjectDraft, at: int, side: Side, place: int, name: str
 
 def readable(spec: PipelineSpec, at: int) -> dict[str, str]:
     """Return what a step could read: field -> who makes it ("" for an input of the whole task)."""
-    found = {f.name: "" for f in spec.inputs}
+    origins = {f.name: "" for f in spec.inputs}
     for step in spec.steps[:at]:
-        found |= {f.name: step.name for f in step.makes}
-    return found
+        origins |= {f.name: step.name for f in step.makes}
+    return origins
 
 
 def _renamed(step: StepSpec, before: str, name: str) -> StepSpec:

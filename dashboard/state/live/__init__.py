@@ -1,1 +1,7 @@
-"""Live state of a run, as plain data for the browser."""
+"""Live state of a run, as plain data for the browser.
+
+snapshot      a run at one moment, in the parts that a page shows
+figures       its meters, and its events as sentences
+score_chart   the chart of scores
+training      trainings as they go
+"""

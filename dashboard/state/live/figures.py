@@ -110,14 +110,14 @@ class _RunNames:
         return f"{name} scored {percent(trial.answered_score, 0)} on {rows}{failed}{cut}."
 
     def _trials_sentence(self, same: Sequence[EventRow]) -> str:
-        found = [t for t in map(self.trial, same) if t is not None]
-        scores = sorted(in_percent(t.answered_score or 0.0, 0) for t in found)
-        rows = counted(sum(t.rows_done for t in found), "training row")
-        prompts = counted(len({t.candidate_id for t in found}), "prompt")
+        trials = [t for t in map(self.trial, same) if t is not None]
+        scores = sorted(in_percent(t.answered_score or 0.0, 0) for t in trials)
+        rows = counted(sum(t.rows_done for t in trials), "training row")
+        prompts = counted(len({t.candidate_id for t in trials}), "prompt")
         between = (
             f"{scores[0]:.0f} %" if scores[0] == scores[-1] else f"{scores[0]:.0f} to {scores[-1]:.0f} %"
         )
-        return f"Looked at {rows} in {counted(len(found), 'trial')} of {prompts}: {between}."
+        return f"Looked at {rows} in {counted(len(trials), 'trial')} of {prompts}: {between}."
 
 
 def _groups(events: Sequence[EventRow], known: _RunNames) -> Iterator[list[EventRow]]:
@@ -162,7 +162,7 @@ def _lower_first(text: str) -> str:
     return f"{text[:1].lower()}{text[1:]}"
 
 
-class Meter(NamedTuple):
+class UsageFigure(NamedTuple):
     """One figure: how much was used, of how much (None: no limit), and both as text."""
 
     name: str
@@ -177,34 +177,34 @@ class Meter(NamedTuple):
         return None if not self.limit else min(1.0, self.used / self.limit)
 
 
-def meters(run: RunRow, requests: Iterable[RequestRow] = ()) -> tuple[Meter, ...]:
+def meters(run: RunRow, requests: Iterable[RequestRow] = ()) -> tuple[UsageFigure, ...]:
     """Return calls, tokens, money and working time of a run; what `requests` granted raises the limits."""
     budget: Mapping[str, Any] = budget_now(run.spec.get("budget") or {}, requests)
     tokens = run.input_tokens + run.output_tokens
     money = "nothing yet" if run.cost is None and not run.calls else price(run.cost)
     return (
-        Meter(
+        UsageFigure(
             "Calls",
             run.calls,
             budget.get("calls"),
             _of(f"{run.calls:,}", budget.get("calls"), "{:,}"),
             "Calls to the model that were paid for. Answers from the cache are not counted.",
         ),
-        Meter(
+        UsageFigure(
             "Tokens",
             tokens,
             budget.get("tokens"),
             _of(short(tokens), budget.get("tokens"), short),
             "Pieces of words sent and received; providers charge by them.",
         ),
-        Meter(
+        UsageFigure(
             "Money",
             run.cost or 0.0,
             budget.get("usd"),
             money if run.cost is None and run.calls else _of(money, budget.get("usd"), dollars),
             "By the provider's price list.",
         ),
-        Meter(
+        UsageFigure(
             "Time",
             run.seconds,
             budget.get("seconds"),

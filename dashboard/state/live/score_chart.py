@@ -38,7 +38,7 @@ class Point(NamedTuple):
     rows: int = 1
 
 
-class Link(NamedTuple):
+class ParentLink(NamedTuple):
     """A line from a prompt to one that came from it; `pending`: it is being scored right now."""
 
     parent: Point
@@ -61,7 +61,7 @@ class ScoreChart(NamedTuple):
     running: tuple[Point, ...]
     best: tuple[Lead, ...]
     failing: tuple[Point, ...] = ()
-    links: tuple[Link, ...] = ()
+    links: tuple[ParentLink, ...] = ()
     leader: Point | None = None
     chosen: Point | None = None
 
@@ -163,10 +163,10 @@ def _hover(trial: TrialRow, origin: str, whole: int) -> str:
 
 def _links(
     at: Mapping[str, Point], parents: Mapping[str, Sequence[str]], running: Iterable[Point]
-) -> tuple[Link, ...]:
+) -> tuple[ParentLink, ...]:
     pending = {p.candidate for p in running}
     return tuple(
-        Link(at[parent], point, candidate in pending)
+        ParentLink(at[parent], point, candidate in pending)
         for candidate, point in at.items()
         for parent in parents.get(candidate, ())
         if parent in at and parent != candidate
@@ -253,7 +253,7 @@ def _strip(points: Sequence[Point]) -> dict[str, Any]:
     return {**_dots("Tries on training rows", points, marker), "yaxis": "y2"}
 
 
-def _lineage(links: Iterable[Link], drawn: set[int]) -> dict[str, list[int]]:
+def _lineage(links: Iterable[ParentLink], drawn: set[int]) -> dict[str, list[int]]:
     """Return the numbers of the prompts each prompt that is drawn came from, by number."""
     origins: defaultdict[str, list[int]] = defaultdict(list)
     for link in links:
@@ -262,7 +262,7 @@ def _lineage(links: Iterable[Link], drawn: set[int]) -> dict[str, list[int]]:
     return dict(origins)
 
 
-def _joined(links: Sequence[Link]) -> _Path:
+def _joined(links: Sequence[ParentLink]) -> _Path:
     """Return the lines between parents and children as one broken path."""
     ends = [(link.parent, link.child) for link in links]
     numbers = [n for parent, child in ends for n in (parent.number, child.number, None)]

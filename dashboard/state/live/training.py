@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from dashboard.state.model_lines import Line, line
+from dashboard.state.model_lines import ModelLine, line
 from dashboard.text import model_name
 from engine.basics.text import percent
 from engine.runs.spec import RunSpec
@@ -39,16 +39,16 @@ def curves(events: Iterable[EventRow]) -> list[Curve]:
     found: dict[int, Curve] = {}
     for event in events:
         data, number = event.data, int(event.data.get("training") or 0)
-        one = found.get(number) or Curve(number, str(data.get("label") or ""), (), ())
+        curve = found.get(number) or Curve(number, str(data.get("label") or ""), (), ())
         step = max(0, int(data.get("step") or 0))
-        found[number] = one._replace(
-            losses=_with(one.losses, step, data.get("loss")),
-            rewards=_with(one.rewards, step, data.get("reward")),
-            scores=_with(one.scores, step, data.get("score"), 100),
-            step=max(one.step, step),
-            steps=max(one.steps, int(data.get("steps") or 0)),
-            tokens=max(one.tokens, int(data.get("tokens") or 0)),
-            message=str(data.get("message") or one.message),
+        found[number] = curve._replace(
+            losses=_with(curve.losses, step, data.get("loss")),
+            rewards=_with(curve.rewards, step, data.get("reward")),
+            scores=_with(curve.scores, step, data.get("score"), 100),
+            step=max(curve.step, step),
+            steps=max(curve.steps, int(data.get("steps") or 0)),
+            tokens=max(curve.tokens, int(data.get("tokens") or 0)),
+            message=str(data.get("message") or curve.message),
         )
     return [found[number] for number in sorted(found)]
 
@@ -64,17 +64,17 @@ def _with(
 
 def training_chart(events: Sequence[EventRow]) -> dict[str, Any]:
     """Return the chart of a run's latest training: the figure (None before there is one) and the text for a screen reader."""
-    found = curves(events)
-    if not found:
+    all_curves = curves(events)
+    if not all_curves:
         return {"figure": None, "label": "No training yet", "stamp": "0"}
-    one = found[-1]
-    score = f", validation score {one.scores[-1][1]:.0f} %" if one.scores else ""
-    loss = f", loss {one.losses[-1][1]:.3f}" if one.losses else ""
-    name = one.label or f"Training {one.number}"
+    last_curve = all_curves[-1]
+    score = f", validation score {last_curve.scores[-1][1]:.0f} %" if last_curve.scores else ""
+    loss = f", loss {last_curve.losses[-1][1]:.3f}" if last_curve.losses else ""
+    name = last_curve.label or f"Training {last_curve.number}"
     return {
-        "figure": _figure(one),
-        "label": f"{name}: step {one.step:,} of {one.steps:,}{loss}{score}",
-        "stamp": f"{one.number}.{one.step}.{len(one.scores)}",
+        "figure": _figure(last_curve),
+        "label": f"{name}: step {last_curve.step:,} of {last_curve.steps:,}{loss}{score}",
+        "stamp": f"{last_curve.number}.{last_curve.step}.{len(last_curve.scores)}",
     }
 
 
@@ -126,7 +126,7 @@ def _figure(one: Curve) -> dict[str, Any]:
     }
 
 
-def compared(result: RunResult, spec: RunSpec) -> list[Line]:
+def compared(result: RunResult, spec: RunSpec) -> list[ModelLine]:
     """Return tuned, untuned and teacher on the test rows; none for a run that tuned no model."""
     if not result.tuned_models:
         return []

@@ -21,7 +21,7 @@ from engine.compat.prompter.scoring import field_errors, field_means, metric_for
 from engine.dataset.splitting import split_rows
 from engine.errors import ConfigurationError, DatasetError, RunError, UnknownNameError, first_problem
 from engine.metrics.base import Scorer
-from engine.optimizers.base import Optimizer, Tuned, Tuning
+from engine.optimizers.base import Optimizer
 from engine.optimizers.better_together import BetterTogether
 from engine.optimizers.choose import choose_optimizer
 from engine.optimizers.field_by_field import FieldByField
@@ -29,9 +29,10 @@ from engine.records import Candidate, Example
 from engine.registry import OPTIMIZERS
 from engine.search import events
 from engine.search.budget import Budget
-from engine.search.estimate import Estimate, estimate
+from engine.search.estimate import Estimate
 from engine.search.freeze import Freeze
 from engine.search.settings import Recorder
+from engine.search.tuning import Tuned, Tuning
 from engine.search.verdict import verdict
 
 _log = logging.getLogger(__name__)
@@ -113,6 +114,8 @@ class RecordTuning:
 
     tuning: Tuning
     """The tuning that `compile` would run."""
+    optimizer: str
+    """Name of the optimizer."""
     metric: Scorer
     """The metric of the rows."""
     options: OptimizeOptions
@@ -126,7 +129,7 @@ class RecordTuning:
 
     def estimate(self) -> Estimate:
         """Return calls, tokens, money and time that the optimization will take; nothing is asked."""
-        return estimate(self.tuning.optimizer.search, self.tuning.settings, test_rows=self.tuning.test)
+        return self.tuning.estimate()
 
     async def run(self) -> OptimizationResult:
         """Search, then compare on the rows held out. Raises RunError if no row can be run at all."""
@@ -159,7 +162,7 @@ class RecordTuning:
             seed=search.seed,
             usage=tuned.usage,
             seconds=tuned.seconds,
-            optimizer=self.tuning.optimizer.name,
+            optimizer=self.optimizer,
             advice=self.advice,
             reason=search.reason,
             left_out=self.left_out,
@@ -208,7 +211,8 @@ def record_tuning(
     if options.verbose:
         tuned_on = counted(tuned_rows, "row")
         _log.info("%s %s are tuned on, %s held out.", advice, tuned_on, len(split.test))
-    return RecordTuning(replace(tuning, settings=settings), metric, options, advice, left_out, split.held_out)
+    tuning = replace(tuning, settings=settings)
+    return RecordTuning(tuning, optimizer.name, metric, options, advice, left_out, split.held_out)
 
 
 # Rows

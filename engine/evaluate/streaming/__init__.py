@@ -19,7 +19,7 @@ from engine import loop
 from engine.errors import ConfigurationError
 from engine.evaluate.streaming.fields import FieldReader, reader_for
 from engine.lm.streaming import Chunk, listener
-from engine.modules.module import as_program
+from engine.modules.function_program import as_program
 from engine.modules.react import FINISH, FINISHED
 from engine.records import json_value
 from engine.runtime import context, current
@@ -288,7 +288,7 @@ class StreamGate:
         self._used: set[int] = set()
 
     async def __call__(
-        self, step: object, signature: object, adapter: object, asking: Awaitable[list[dict[str, object]]]
+        self, step: object, signature: object, adapter: object, asking: Awaitable[list[dict[str, Any]]]
     ) -> list[dict[str, Any]]:
         """Await the step's call and pass its reply to the listeners."""
         hears = _Raw(self._put) if self._wanted is None else self._fields(step, signature, adapter)

@@ -7,26 +7,16 @@ it is a gift card: then billing." gives two rules and an exception. Lists ("bill
 
 from __future__ import annotations
 
-import operator
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from engine.lm.offline.copying import question_of
-from engine.lm.offline.reading import Demo, Field, Prompt, shown
-from engine.lm.offline.text import (
-    COMMON,
-    first_sentence,
-    numbers_in,
-    plain_number,
-    similarities,
-    stems,
-    vote,
-    word_stems,
-)
+from engine.lm.offline.reading import PromptContent, PromptField, shown
+from engine.lm.offline.text import COMMON, first_sentence, similarities, stems, vote, word_stems
 
 Phrases = tuple[frozenset[str], ...]
 """Alternatives, each a set of stems."""
@@ -67,47 +57,32 @@ class Rule:
         return fit * self.weight * (0.05 if any(p <= present for p in self.exceptions) else 1)
 
 
-def choose(field: Field, prompt: Prompt, choices: tuple[str, ...]) -> Answer:
+def choose(field: PromptField, prompt: PromptContent, choices: tuple[str, ...]) -> Answer:
     """Return the choice that rules, demos and names together favour."""
+    spelled = {choice.casefold(): choice for choice in choices}
+    known = ((demo, spelled.get(v.strip(" '\"\n").casefold())) for demo, v in shown(prompt.demos, field.name))
+    examples = [(question_of(demo.inputs), label) for demo, label in known if label is not None]
     rules = rules_for(field, prompt, choices)
-    examples, weight = _examples(prompt.demos, field.name, choices)
-    question, present = question_of(prompt.inputs), frozenset(stems(prompt.text))
-    scores = dict.fromkeys(choices, 0.0) | best_fits(prompt.text, rules)
-    for label, share in vote(question, examples).items():
-        scores[label] += EXAMPLES * share
+    fits, votes = best_fits(prompt.text, rules), vote(question_of(prompt.inputs), examples)
+    present, named = frozenset(stems(prompt.text)), NAMED if examples else NAMED_ALONE
+    scores = {}
     for label in choices:
         words = stems(label.replace("_", " "))
-        scores[label] += weight * sum(w in present for w in words) / max(len(words), 1)
-        scores[label] += prompt.noise()
+        name = named * sum(word in present for word in words) / max(len(words), 1)
+        scores[label] = fits.get(label, 0.0) + EXAMPLES * votes.get(label, 0.0) + name + prompt.noise()
     top = max(scores.values())
     # Of equals, one that depends on the text alone: the same on every machine.
-    picked = random.Random(prompt.text + field.name).choice([c for c in choices if scores[c] >= top - 1e-9])
-    return Answer(picked, _reason(picked, prompt.text, rules, question, examples))
-
-
-@lru_cache(maxsize=512)
-def _examples(
-    demos: tuple[Demo, ...], name: str, choices: tuple[str, ...]
-) -> tuple[tuple[tuple[str, str], ...], float]:
-    """Return demos as (text, label), and what it counts that a text has a label's own name."""
-    spelled = {c.casefold(): c for c in choices}
-    known = [(demo, spelled.get(v.strip(" '\"\n").casefold())) for demo, v in shown(demos, name)]
-    examples = tuple((question_of(demo.inputs), label) for demo, label in known if label is not None)
-    return examples, NAMED if examples else NAMED_ALONE
-
-
-def _reason(
-    label: str, text: str, rules: Sequence[Rule], question: str, examples: Sequence[tuple[str, str]]
-) -> str:
-    present = frozenset(stems(text))
+    label = random.Random(prompt.text + field.name).choice([c for c in choices if scores[c] >= top - 1e-9])
     fit, sentence = max(((r.fit(present), r.sentence) for r in rules if r.label == label), default=(0.0, ""))
     if fit >= 0.5:
-        return f'the instruction says "{first_sentence(sentence)}"'
-    alike = zip(similarities(question, tuple(t for t, _ in examples)), examples, strict=True)
-    likeness, nearest = max(((n, t) for n, (t, own) in alike if own == label), default=(0.0, ""))
+        return Answer(label, f'the instruction says "{first_sentence(sentence)}"')
+    same = tuple(text for text, shown_label in examples if shown_label == label)
+    likeness, text = max(
+        zip(similarities(question_of(prompt.inputs), same), same, strict=True), default=(0.0, "")
+    )
     if likeness > 0:
-        return f'the most similar example of {label} is "{first_sentence(nearest, 90)}"'
-    return "nothing in the prompt says more, so this is a guess"
+        return Answer(label, f'the most similar example of {label} is "{first_sentence(text, 90)}"')
+    return Answer(label, "nothing in the prompt says more, so this is a guess")
 
 
 def best_fits(text: str, rules: Sequence[Rule]) -> dict[str, float]:
@@ -124,10 +99,11 @@ def best_fits(text: str, rules: Sequence[Rule]) -> dict[str, float]:
     return scores
 
 
-def rules_for(field: Field, prompt: Prompt, choices: tuple[str, ...]) -> tuple[Rule, ...]:
+def rules_for(field: PromptField, prompt: PromptContent, choices: tuple[str, ...]) -> tuple[Rule, ...]:
     """Return the rules that the prompt holds for these choices."""
-    fields = (*prompt.task.inputs, *prompt.task.outputs)
-    return read_rules(prompt.description(field), choices, tuple(f.name for f in fields))
+    return read_rules(
+        prompt.description(field), choices, tuple(f.name for f in (*prompt.given, *prompt.wanted))
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -265,94 +241,3 @@ _EMPTY_WORDS = word_stems("""
     otherwise first operation mean instead unless except kind include such concern
     """)
 """Words with which instructions are written, and that are no evidence."""
-
-
-def solve(
-    question: str, solved: Sequence[tuple[str, float]], instruction: str, *, steps: bool
-) -> tuple[float, str] | None:
-    """Return the answer to a word problem and the sum that makes it, or None where it holds no two numbers.
-
-    `solved` are examples (question, answer). With `steps` up to four numbers are used, else two.
-
-    >>> solve("Ana has 3 pens and buys 4 more. How many in all?", (), "", steps=False)
-    (7.0, '3 + 4')
-    """
-    numbers = numbers_in(question)
-    if len(numbers) < 2:
-        return None
-    used = numbers if steps and len(numbers) <= 4 else numbers[:2]
-    shown = [(q, sign) for q, answer in solved if (sign := sign_between(numbers_in(q), answer))]
-    scores = sign_scores(question, shown, instruction)
-    for sign in sorted(scores, key=lambda s: -scores[s]):
-        value = _value(sign, used)
-        if value is not None and value >= 0:
-            return value, expression(sign, used)
-    return None
-
-
-def sign_scores(question: str, shown: Sequence[tuple[str, str]], instruction: str) -> dict[str, float]:
-    """Return how much speaks for each sign; `shown` are (question, sign) of solved examples.
-
-    >>> scores = sign_scores("How much do 3 pens cost, each at 2 euros?", (), "")
-    >>> max(scores, key=scores.get)
-    '*'
-    """
-    scores = dict.fromkeys(_COMPUTE, 0.0) | {"+": 0.05}
-    for weight, text in ((0.8, instruction), (0.4, _COMMON_WORDS)):
-        for name, fit in best_fits(question, read_rules(text, tuple(SIGNS))).items():
-            scores[SIGNS[name]] += weight * fit
-    for sign, share in vote(question, shown).items():
-        scores[sign] += 0.5 * share
-    return scores
-
-
-def sign_between(numbers: Sequence[float], answer: float) -> str | None:
-    """Return the sign that makes an answer of some numbers, if there is one.
-
-    >>> sign_between((3.0, 12.0), 4.0)
-    '/'
-    """
-    made = {sign: _value(sign, numbers) for sign in _COMPUTE} if 2 <= len(numbers) <= 4 else {}
-    return next(
-        (sign for sign, value in made.items() if value is not None and abs(value - answer) < 0.006), None
-    )
-
-
-def expression(sign: str, numbers: Sequence[float]) -> str:
-    """Return numbers with a sign between them: "12 / 3"."""
-    return f" {sign} ".join(map(plain_number, _ordered(sign, numbers)))
-
-
-def _value(sign: str, numbers: Sequence[float]) -> float | None:
-    """Return what numbers make from left to right, None where it cannot be computed."""
-    result, *others = _ordered(sign, numbers)
-    for number in others:
-        if sign == "/" and number == 0:
-            return None
-        result = _COMPUTE[sign](result, number)
-    return result
-
-
-def _ordered(sign: str, numbers: Sequence[float]) -> Sequence[float]:
-    """Return two numbers with the larger first where the order matters."""
-    return sorted(numbers, reverse=True) if sign in "-/" and len(numbers) == 2 else numbers
-
-
-SIGNS: Mapping[str, str] = {
-    "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "sum": "+", "plus": "+", "difference": "-",
-    "minus": "-", "product": "*", "times": "*",
-}  # fmt: skip
-"""Names of operations -> their signs, the four of rules first."""
-_COMPUTE: Mapping[str, Callable[[float, float], float]] = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "/": operator.truediv,
-}
-_COMMON_WORDS = """
-Add: 'altogether', 'total', 'more', 'all'.
-Subtract: 'left', 'remain', 'less'.
-Multiply: 'each', 'every', 'per'.
-Divide: 'split', 'share', 'equally'.
-"""
-"""Words that call for an operation, written as an instruction."""

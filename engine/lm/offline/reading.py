@@ -20,24 +20,24 @@ Values = tuple[tuple[str, str], ...]
 """Names and texts, in order."""
 
 
-class Field(NamedTuple):
-    """One declared field: `kind` is its type as text, `choices` the values allowed (empty: any).
-
-    `low` and `high` bound a number; `schema` is the JSON schema where one was shown.
-    """
+class PromptField(NamedTuple):
+    """A field that a system message declares."""
 
     name: str
     kind: str
+    """Type as text, without `None`."""
     description: str
     choices: tuple[str, ...]
+    """Allowed values; empty: any."""
     nullable: bool
     low: float | None
     high: float | None
     schema: str
+    """JSON schema, where the message shows it."""
 
 
-class Demo(NamedTuple):
-    """One demonstration."""
+class ShownRow(NamedTuple):
+    """A demonstration, or a labelled row in a prompt that asks for instructions."""
 
     inputs: Values
     outputs: Values
@@ -48,64 +48,68 @@ class Demo(NamedTuple):
         return "\n".join(value for _, value in self.inputs)
 
 
-class Task(NamedTuple):
-    """The declarations of a system message; `layout` is "headers", "tags", "json" or "lines"."""
+class PromptContent(NamedTuple):
+    """Everything that the messages of a request hold."""
 
-    inputs: tuple[Field, ...]
-    outputs: tuple[Field, ...]
+    given: tuple[PromptField, ...]
+    """Input fields."""
+    wanted: tuple[PromptField, ...]
+    """Output fields."""
     instruction: str
     layout: str
-
-
-class Prompt(NamedTuple):
-    """Everything that the messages of a request hold, and the noise that is added to scores."""
-
-    task: Task
-    demos: tuple[Demo, ...]
+    """headers, tags, json or lines."""
+    demos: tuple[ShownRow, ...]
     inputs: Values
     noise: Callable[[], float] = float
+    """Draws what is added to scores; 0 unless the answer is to vary."""
 
     @property
     def text(self) -> str:
         """All inputs as one text."""
         return "\n".join(value for _, value in self.inputs)
 
-    def description(self, field: Field) -> str:
+    def description(self, field: PromptField) -> str:
         """Return what the prompt says of a field: the instruction and its description."""
-        return f"{self.task.instruction}\n{field.description}"
+        return f"{self.instruction}\n{field.description}"
 
 
-def shown(demos: tuple[Demo, ...], name: str) -> list[tuple[Demo, str]]:
+def shown(demos: tuple[ShownRow, ...], name: str) -> list[tuple[ShownRow, str]]:
     """Return the demos that show an output, each with its value."""
     known = [(demo, value) for demo in demos for key, value in demo.outputs if key == name]
     return [(demo, value) for demo, value in known if not _LEFT_OUT.match(value)]
 
 
-def read_messages(messages: Sequence[Mapping[str, object]]) -> Prompt | None:
+def read_messages(messages: Sequence[Mapping[str, object]]) -> PromptContent | None:
     """Return what the messages ask, or None where they declare no output fields.
 
     >>> prompt = read_messages([
     ...     {"role": "system", "content": "Inputs:\\n1. `text` (str)\\nOutputs:\\n1. `label` (Literal['a', 'b'])"
     ...      "\\n\\n[[ ## label ## ]]\\n{label}\\n\\nTask:\\n        Choose one."},
     ...     {"role": "user", "content": "[[ ## text ## ]]\\nhello"}])
-    >>> prompt.task.outputs[0].choices, prompt.task.instruction, prompt.inputs
+    >>> prompt.wanted[0].choices, prompt.instruction, prompt.inputs
     (('a', 'b'), 'Choose one.', (('text', 'hello'),))
     """
-    task = _task("\n\n".join(content_text(m) for m in messages if m.get("role") in ("system", "developer")))
-    if task is None:
+    system = "\n\n".join(content_text(m) for m in messages if m.get("role") in ("system", "developer"))
+    given, wanted = _declared(system)
+    if not wanted:
         return None
-    given = tuple(f.name for f in task.inputs)
-    wanted = tuple(f.name for f in task.outputs)
+    asked_for, answered = tuple(f.name for f in given), tuple(f.name for f in wanted)
     turns = [(m.get("role"), content_text(m)) for m in messages if m.get("role") in ("user", "assistant")]
     last = max(
-        (i for i, (role, text) in enumerate(turns) if role == "user" and sections(text, given)), default=0
+        (i for i, (role, text) in enumerate(turns) if role == "user" and sections(text, asked_for)), default=0
     )
-    demos = []
-    for (role, asked), (next_role, answer) in pairwise(turns[:last]):
-        if (role, next_role) == ("user", "assistant") and (outputs := sections(answer, wanted)):
-            demos.append(Demo(sections(asked, given), outputs))
-    inputs = sections(_without_reminder(turns[last][1], wanted), given) if turns else ()
-    return Prompt(task, tuple(demos), inputs)
+    demos = tuple(
+        ShownRow(sections(question, asked_for), outputs)
+        for (role, question), (next_role, answer) in pairwise(turns[:last])
+        if (role, next_role) == ("user", "assistant") and (outputs := sections(answer, answered))
+    )
+    inputs: Values = ()
+    if turns:
+        # The closing paragraph that names the outputs in marks is no input.
+        head, _, tail = turns[last][1].rpartition("\n\n")
+        reminder = any(re.search(rf"`{name}`|## {name} ##|<{name}>", tail) for name in answered)
+        inputs = sections(head if reminder else turns[last][1], asked_for)
+    return PromptContent(given, wanted, _instruction(system), _layout(system, answered[0]), demos, inputs)
 
 
 def content_text(message: Mapping[str, object]) -> str:
@@ -126,11 +130,11 @@ def sections(text: str, names: tuple[str, ...]) -> Values:
     >>> sections("<label>a</label>", ("label",)), sections('{"label": 3}', ("label",))
     ((('label', 'a'),), (('label', '3'),))
     """
-    if found := _cut(text, _HEADER, names):
-        return found
+    if headed := _cut(text, _HEADER, names):
+        return headed
     value = json_value(text[text.find("{") : text.rfind("}") + 1])
     if isinstance(value, dict) and not value.keys().isdisjoint(names):
-        return tuple((k, as_text(v)) for k, v in value.items() if k in names)
+        return tuple((key, as_text(v)) for key, v in value.items() if key in names)
     tags = ((name, re.search(rf"<{name}>\s*(.*?)\s*</{name}>", text, re.DOTALL)) for name in names)
     return tuple((name, tag[1]) for name, tag in tags if tag) or lines(text, names)
 
@@ -147,11 +151,11 @@ def lines(text: str, names: Sequence[str]) -> Values:
 def _cut(text: str, mark: re.Pattern[str], names: Sequence[str]) -> Values:
     """Return what follows each mark that has one of the names, up to the next mark."""
     marks = list(mark.finditer(text))
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for this, end in zip(marks, [*(m.start() for m in marks[1:]), len(text)], strict=False):
         if this[1] in names:
-            found.setdefault(this[1], text[this.end() : end].strip())
-    return tuple(found.items())
+            values.setdefault(this[1], text[this.end() : end].strip())
+    return tuple(values.items())
 
 
 def json_value(text: str) -> Any:
@@ -164,49 +168,38 @@ def json_value(text: str) -> Any:
 
 def as_text(value: object) -> str:
     """Return a JSON value as it would be written in a section."""
-    if isinstance(value, str | bool):
-        return str(value)
-    return orjson.dumps(value).decode()
-
-
-# The system message
+    return str(value) if isinstance(value, str | bool) else orjson.dumps(value).decode()
 
 
 @lru_cache(maxsize=256)
-def _task(system: str) -> Task | None:
-    lists: list[list[Field]] = []
+def _declared(system: str) -> tuple[tuple[PromptField, ...], tuple[PromptField, ...]]:
+    """Return the input and the output fields that a system message declares in numbered lines."""
+    groups: list[list[PromptField]] = []
     for match in _FIELD_LINE.finditer(system):
-        if match["number"] == "1" or not lists:
-            lists.append([])
-        lists[-1].append(_field(match, system))
-    if not lists:
-        return None
-    inputs, outputs = (lists[0], lists[1]) if len(lists) > 1 else ([], lists[0])
-    return Task(tuple(inputs), tuple(outputs), _instruction(system), _layout(system, outputs[0].name))
+        if match["number"] == "1" or not groups:
+            groups.append([])
+        groups[-1].append(_field(match, system))
+    inputs, outputs = groups[:2] if len(groups) > 1 else ([], groups[0] if groups else [])
+    return tuple(inputs), tuple(outputs)
 
 
-def _field(line: re.Match[str], system: str) -> Field:
+def _field(line: re.Match[str], system: str) -> PromptField:
     written = line["kind"] or "str"
     kind = re.sub(r"\s*\|\s*None\b|\bNone\s*\|\s*|^Optional\[(.*)\]$", r"\1", written).strip()
-    found = re.search(rf"\{{{line['name']}\}}\s*#([^\n]*)", system)
-    note = found[1].replace('\\"', '"').rstrip('",') if found else ""
-    bounds = _BOUNDS.search(line["rest"])
-    low, high = (
-        float(limit[1])
-        if bounds and (limit := re.search(rf"(?:{words}) (-?\d+(?:\.\d+)?)", bounds[1]))
-        else None
-        for words in ("at least|greater than", "at most|less than")
-    )
-    description = _BOUNDS.sub("", line["rest"]).lstrip(": ").strip()
+    comment = re.search(rf"\{{{line['name']}\}}\s*#([^\n]*)", system)
+    note = comment[1].replace('\\"', '"').rstrip('",') if comment else ""
+    limits = "".join(_BOUNDS.findall(line["rest"]))
+    low = re.search(r"(?:at least|greater than) (-?\d+(?:\.\d+)?)", limits)
+    high = re.search(r"(?:at most|less than) (-?\d+(?:\.\d+)?)", limits)
     schema = re.search(r"schema:\s*(\{.*\})", note)
-    return Field(
+    return PromptField(
         line["name"],
         kind,
-        description,
+        _BOUNDS.sub("", line["rest"]).lstrip(": ").strip(),
         _choices(kind, note),
         kind != written,
-        low,
-        high,
+        float(low[1]) if low else None,
+        float(high[1]) if high else None,
         schema[1] if schema else "",
     )
 
@@ -232,19 +225,13 @@ def _instruction(system: str) -> str:
 
 
 def _layout(system: str, output: str) -> str:
-    if f"[[ ## {output} ## ]]" in system:
-        return "headers"
-    if f"<{output}>" in system:
-        return "tags"
-    if re.search(rf'"{output}"\s*:', system) or "JSON object" in system:
-        return "json"
-    return "headers" if "[[ ##" in system else "lines"
-
-
-def _without_reminder(text: str, wanted: Sequence[str]) -> str:
-    """Return a user's turn without the closing paragraph that names the outputs in marks."""
-    head, _, tail = text.rpartition("\n\n")
-    return head if any(re.search(rf"`{name}`|## {name} ##|<{name}>", tail) for name in wanted) else text
+    marks = {
+        "headers": rf"\[\[ ## {output} ## \]\]",
+        "tags": f"<{output}>",
+        "json": rf'"{output}"\s*:|JSON object',
+    }
+    named = (layout for layout, mark in marks.items() if re.search(mark, system))
+    return next(named, "headers" if "[[ ##" in system else "lines")
 
 
 _HEADER = re.compile(r"^[ \t]*\[\[ ?## ?(\w+) ?## ?\]\][ \t]*", re.MULTILINE)

@@ -1,28 +1,13 @@
-"""Text as the offline model sees it: words, stems, sentences, and how alike texts are.
-
-Knows English endings and its commonest words; knows nothing of labels, tasks or prompts.
-"""
+"""Text as the offline model sees it: words, stems, sentences, numbers, and how alike texts are."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 
-from engine.basics import value_parsing as written
-
-
-@lru_cache(maxsize=16384)
-def tokens(text: str) -> tuple[str, ...]:
-    """Return a text's words in lower case, question marks among them; every number is "#".
-
-    >>> tokens("We're 24 people!")
-    ("we're", '#', 'people')
-    """
-    found = _TOKEN.findall(text.casefold().replace("\u2019", "'"))
-    return tuple("#" if t[0].isdigit() else t for t in found)
+from engine.basics import similarity, value_parsing
 
 
 @lru_cache(maxsize=65536)
@@ -39,21 +24,26 @@ def stem(word: str) -> str:
             break
     if len(word) > 4 and word[-1] in "ey" and word[-2] not in "aeiou":
         word = word[:-1]
-    if len(word) > 4 and word[-1] == word[-2] and word[-1] not in "sz":
-        word = word[:-1]
-    return word
+    return word[:-1] if len(word) > 4 and word[-1] == word[-2] and word[-1] not in "sz" else word
+
+
+@lru_cache(maxsize=16384)
+def tokens(text: str) -> tuple[str, ...]:
+    """Return a text's words in lower case, question marks among them; every number is "#"."""
+    found = _TOKEN.findall(text.casefold().replace("\u2019", "'"))
+    return tuple("#" if token[0].isdigit() else token for token in found)
 
 
 @lru_cache(maxsize=16384)
 def stems(text: str) -> tuple[str, ...]:
     """Return the stems of a text's words, in order."""
-    return tuple(stem(t) for t in tokens(text))
+    return tuple(map(stem, tokens(text)))
 
 
 @lru_cache(maxsize=16384)
 def content_words(text: str) -> frozenset[str]:
     """Return the stems of a text's words that carry meaning."""
-    return frozenset(w for w in stems(text) if w not in COMMON and len(w) > 1)
+    return frozenset(stems(text)) - COMMON
 
 
 @lru_cache(maxsize=4096)
@@ -68,26 +58,26 @@ def first_sentence(text: str, limit: int = 160) -> str:
     return head if len(head) <= limit else head[:limit].rsplit(" ", 1)[0] + " ..."
 
 
+def number_places(text: str) -> list[tuple[int, int, float]]:
+    """Return the start, the end and the value of each number of a text, those in words included."""
+    text = text.casefold()
+    words = [(m.start(), m.end(), _NUMBER_WORDS[m[0]]) for m in _NUMBER_WORD.finditer(text)]
+    digits = [
+        (number.start, number.end, value)
+        for number in value_parsing.numbers_in(text, in_words=True)
+        if abs(value := float(str(number.readings[0]))) < _LARGEST
+        and not text[max(0, number.start - 1) : number.start].isalpha()
+    ]
+    return sorted(words + digits)
+
+
 def numbers_in(text: str) -> tuple[float, ...]:
-    """Return the numbers of a text in order, those in words included.
+    """Return the numbers of a text in order.
 
     >>> numbers_in("Three boxes of 1,200 nails, 2.5 kg, twice")
     (3.0, 1200.0, 2.5, 2.0)
     """
     return tuple(value for _, _, value in number_places(text))
-
-
-def number_places(text: str) -> list[tuple[int, int, float]]:
-    """Return the start, the end and the value of each number of a text, in order."""
-    text = text.casefold()
-    words = [(m.start(), m.end(), _NUMBER_WORDS[m[0]]) for m in _NUMBER_WORD.finditer(text)]
-    digits = [
-        (number.start, number.end, value)
-        for number in written.numbers_in(text, in_words=True)
-        if abs(value := float(str(number.readings[0]))) < _LARGEST
-        and not text[max(0, number.start - 1) : number.start].isalpha()
-    ]
-    return sorted(words + digits)
 
 
 def plain_number(value: float) -> str:
@@ -96,10 +86,25 @@ def plain_number(value: float) -> str:
     return str(int(rounded)) if rounded == int(rounded) else f"{rounded:g}"
 
 
-def vote(text: str, examples: Sequence[tuple[str, str]]) -> dict[str, float]:
-    """Return how much examples (text, label) speak for each label: 1 for the best, less where none is much alike.
+def similarities(text: str, texts: tuple[str, ...]) -> list[float]:
+    """Return how alike a text is to each of others: the share of their telling stems in it, rare ones counting more."""
+    rarity, indexed = _index(texts)
+    present = frozenset(stems(text))
+    return [similarity.total_weight(present & words, rarity) / (whole or 1.0) for words, whole in indexed]
 
-    A label has the likeness of its examples, most of all of the one most alike.
+
+@lru_cache(maxsize=256)
+def _index(texts: tuple[str, ...]) -> tuple[dict[str, float], list[tuple[frozenset[str], float]]]:
+    """Return how rare each telling stem of some texts is, and each text's stems with the sum of their weights."""
+    words = [content_words(text) for text in texts]
+    rarity = similarity.rarity(words)
+    return rarity, [
+        (stems_of_text, similarity.total_weight(stems_of_text, rarity)) for stems_of_text in words
+    ]
+
+
+def vote(text: str, examples: Sequence[tuple[str, str]]) -> dict[str, float]:
+    """Return how much examples (text, label) speak for each label: 1 for the best, less where all are unlike the text.
 
     >>> shares = vote("forgot the password", [("my parcel is late", "post"), ("wrong password", "login")])
     >>> max(shares, key=shares.get)
@@ -117,46 +122,43 @@ def vote(text: str, examples: Sequence[tuple[str, str]]) -> dict[str, float]:
     return {label: trust * score / best for label, score in scores.items()}
 
 
-def similarities(text: str, texts: tuple[str, ...]) -> list[float]:
-    """Return how alike a text is to each of others: the share of telling stems in common, rare ones counting more.
-
-    BM25 from a library finds no better neighbours and takes five times as long, most of it to index new texts.
-    """
-    rarity, known = _index(texts)
-    words = frozenset(stems(text))
-    # fsum: the order of a set differs from process to process, the sum must not.
-    return [math.fsum(rarity[w] for w in words & own) / (whole or 1.0) for own, whole in known]
-
-
-@lru_cache(maxsize=256)
-def _index(texts: tuple[str, ...]) -> tuple[dict[str, float], list[tuple[frozenset[str], float]]]:
-    """Return how rare each telling stem of some texts is, and each text's stems with their sum."""
-    found = [frozenset(stems(text)) - COMMON for text in texts]
-    seen = Counter(word for words in found for word in words)
-    rarity = {word: math.log(1 + (len(texts) - n + 0.5) / (n + 0.5)) for word, n in seen.items()}
-    return rarity, [(words, math.fsum(rarity[w] for w in words)) for words in found]
-
-
 def word_stems(text: str) -> frozenset[str]:
-    """Return the stems of words that are written with spaces between them.
-
-    >>> sorted(word_stems("late refunds"))
-    ['late', 'refund']
-    """
+    """Return the stems of words that are written with spaces between them."""
     return frozenset(map(stem, text.split()))
 
 
 _TOKEN = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*|\?")
 _ENDINGS = (
-    "ations", "ation", "ments", "ment", "ings", "ing", "edly", "ies", "ied", "ions", "ed", "es", "ly", "s",
-)  # fmt: skip
+    "ations",
+    "ation",
+    "ments",
+    "ment",
+    "ings",
+    "ing",
+    "edly",
+    "ies",
+    "ied",
+    "ions",
+    "ed",
+    "es",
+    "ly",
+    "s",
+)
 _LARGEST = 1e15
 """Numbers beyond it are no amounts."""
 
-_COUNTED = "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty"
-_NUMBER_WORDS = {word: float(n) for n, word in enumerate(_COUNTED.split(), start=2)} | {
-    "zero": 0.0, "dozen": 12.0, "twice": 2.0, "double": 2.0, "triple": 3.0, "half": 0.5,
-}  # fmt: skip
+_COUNTED = (
+    "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen twenty"
+)
+_NUMBER_WORDS = dict(zip(_COUNTED.split(), map(float, range(2, 21)), strict=True)) | {
+    "zero": 0.0,
+    "dozen": 12.0,
+    "twice": 2.0,
+    "double": 2.0,
+    "triple": 3.0,
+    "half": 0.5,
+}
 _NUMBER_WORD = re.compile(rf"\b(?:{'|'.join(_NUMBER_WORDS)})\b")
 NUMBER = rf"\b\d[\d.,]{{0,14}}(?<![.,])|{_NUMBER_WORD.pattern}"
 """Form of a number in digits or in one English word, as a part of a longer pattern."""

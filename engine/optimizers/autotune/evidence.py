@@ -1,7 +1,7 @@
-"""Evidence of an Autotune search: every score by combination and row, and what the scores say.
+"""Evidence of an Autotune search: every score by option set and row, and what the scores say.
 
-Two models read the scores: paired differences between two combinations on the rows both ran, and a factorial model
-of all combinations at once. Nothing here asks or counts calls.
+Two models read the scores: paired differences between two option sets on the rows both ran, and a factorial model
+of all option sets at once. Nothing here asks or counts calls.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from engine.basics.statistics import paired_difference
-from engine.optimizers.autotune.space import Combination, Space
+from engine.optimizers.autotune.space import OptionSet, Space
 
-# A combination is dropped when its chance of beating the best is lower; finalists may have a third of it.
+# A option set is dropped when its chance of beating the best is lower; finalists may have a third of it.
 DROP_BELOW = 0.3
 # A shorter prompt wins where the longer one is better by no more than this, judged on at least this many rows of both.
 _NO_BETTER, LEAST_ROWS = 0.01, 16
@@ -40,23 +40,23 @@ _NEWTON_STEPS = 8
 _MOST_DRAWS = 4.0
 
 
-class Evidence:
-    """Scores so far, and the combinations they make look best. `scores` maps combination -> row -> score.
+class ScoreModel:
+    """Scores so far, and the option sets they make look best. `scores` maps option set -> row -> score.
 
     `predicted` says whether words of the inputs predict the labels (None: not known). Without `use_model` (an
-    ablation) combinations are ranked by paired differences to the start alone.
+    ablation) option sets are ranked by paired differences to the start alone.
     """
 
     def __init__(
         self, space: Space, rng: random.Random, *, predicted: bool | None = None, use_model: bool = True
     ) -> None:
-        self.scores: dict[Combination, dict[int, float]] = {}
-        self.dropped: set[Combination] = set()
+        self.scores: dict[OptionSet, dict[int, float]] = {}
+        self.dropped: set[OptionSet] = set()
         self._space, self._rng, self._use_model, self._predicted = space, rng, use_model, predicted
         self._fitted: tuple[int, FactorialModel] | None = None
 
-    def ranked(self, among: Sequence[Combination] | None = None) -> list[Combination]:
-        """Return the scored combinations, the highest expected score first; the start where none is scored."""
+    def ranked(self, among: Sequence[OptionSet] | None = None) -> list[OptionSet]:
+        """Return the scored option sets, the highest expected score first; the start where none is scored."""
         known = [c for c in (among or self.scores) if self.scores.get(c)]
         start = self._space.start
         if not known:
@@ -68,43 +68,43 @@ class Evidence:
             gains = {c: self.difference(c, start)[0] for c in known}
         return sorted(known, key=lambda c: -gains[c])
 
-    def best(self) -> Combination:
-        """Return the combination with the highest expected score that is not dropped."""
+    def best(self) -> OptionSet:
+        """Return the option set with the highest expected score that is not dropped."""
         alive = [c for c in self.scores if c not in self.dropped]
         return self.ranked(alive)[0] if alive else self._space.start
 
-    def mean(self, combination: Combination) -> float:
-        """Return the mean score of a combination on the rows it ran."""
-        known = self.scores.get(combination, {})
+    def mean(self, option_set: OptionSet) -> float:
+        """Return the mean score of an option set on the rows it ran."""
+        known = self.scores.get(option_set, {})
         return sum(known.values()) / max(1, len(known))
 
-    def difference(self, ours: Combination, theirs: Combination) -> tuple[float, float]:
-        """Return mean and standard deviation of the difference that is believed between two combinations."""
+    def difference(self, ours: OptionSet, theirs: OptionSet) -> tuple[float, float]:
+        """Return mean and standard deviation of the difference that is believed between two option sets."""
         return paired_difference(self.scores.get(ours, {}), self.scores.get(theirs, {}))
 
-    def chance_over_start(self, combination: Combination, least: float = 0.0) -> float:
+    def chance_over_start(self, option_set: OptionSet, least: float = 0.0) -> float:
         """Return the probability of beating the start by `least`, from the rows both ran."""
-        return self._chance(combination, self._space.start, least)
+        return self._chance(option_set, self._space.start, least)
 
-    def _chance(self, ours: Combination, theirs: Combination, least: float = 0.0) -> float:
+    def _chance(self, ours: OptionSet, theirs: OptionSet, least: float = 0.0) -> float:
         return chance_better(self.scores.get(ours, {}), self.scores.get(theirs, {}), least)
 
-    def certainty(self, combination: Combination) -> float:
+    def certainty(self, option_set: OptionSet) -> float:
         """Return the probability of beating the start, from all scores."""
-        if not self._use_model or not self.scores.get(combination):
-            return self.chance_over_start(combination)
-        return self.model().chance(self._space.terms(combination), combination, (), self._space.start)
+        if not self._use_model or not self.scores.get(option_set):
+            return self.chance_over_start(option_set)
+        return self.model().chance(self._space.terms(option_set), option_set, (), self._space.start)
 
     def useful_gain_chance(self) -> float:
         """Return the highest probability that something tried is usefully better than the start."""
         tried = [c for c in self.scores if c != self._space.start]
         return max((self.chance_over_start(c, USEFUL_GAIN) for c in tried), default=0.0)
 
-    def is_sure(self, combination: Combination) -> bool:
-        """Return whether a combination surely beats the start."""
+    def is_sure(self, option_set: OptionSet) -> bool:
+        """Return whether an option set surely beats the start."""
         start = self._space.start
-        large = self._predicted and self.difference(combination, start)[0] >= _LARGE_GAIN
-        return combination != start and self.certainty(combination) >= (_NEARLY_SURE if large else _SURE)
+        large = self._predicted and self.difference(option_set, start)[0] >= _LARGE_GAIN
+        return option_set != start and self.certainty(option_set) >= (_NEARLY_SURE if large else _SURE)
 
     def is_hopeless(self, rows: int) -> bool:
         """Return whether a useful gain is unlikely, from enough of the `rows` there are to say so."""
@@ -124,18 +124,18 @@ class Evidence:
         )
         return chance < (_LEAST_CHANCE if changed else _LEAST_CHANCE_NO_EFFECT)
 
-    def has_moved(self, before: Combination) -> bool:
+    def has_moved(self, before: OptionSet) -> bool:
         """Return whether the best is another one than before, and likely a useful gain over it."""
         after = self.best()
         return after != before and self._chance(after, before, USEFUL_GAIN) >= _MOVED_CHANCE
 
     def drop_unlikely(self) -> None:
-        """Drop combinations that are unlikely to be better than the best."""
+        """Drop option sets that are unlikely to be better than the best."""
         best = self.best()
         others = (c for c in self.scores if c not in (best, self._space.start))
         self.dropped.update(c for c in others if self._chance(c, best) < DROP_BELOW)
 
-    def finalists(self) -> list[Combination]:
+    def finalists(self) -> list[OptionSet]:
         """Return the best, up to two that may yet turn out better than it, and a much shorter one that may be as good."""
         first, *others = self.ranked()[:3]
         found = [first, *(c for c in others if self._chance(c, first) >= DROP_BELOW / 3)]
@@ -145,8 +145,8 @@ class Evidence:
         rival = max(chances, key=chances.__getitem__, default=first)
         return [*found, *([rival] if chances.get(rival, 0.0) >= DROP_BELOW else [])]
 
-    def as_good(self) -> list[Combination]:
-        """Return the best, and the combinations than which it is not better, on rows that say so; the shortest first."""
+    def as_good(self) -> list[OptionSet]:
+        """Return the best, and the option sets than which it is not better, on rows that say so; the shortest first."""
         best = self.best()
         least = max(LEAST_ROWS, len(self.scores.get(best, {})) // 2)
         alike = [
@@ -158,8 +158,8 @@ class Evidence:
         ]
         return sorted(dict.fromkeys([best, *alike]), key=self._space.size)
 
-    def sampled(self) -> Combination:
-        """Draw a combination by Thompson sampling: the best one under one draw of what every level adds."""
+    def sampled(self) -> OptionSet:
+        """Draw an option set by Thompson sampling: the best one under one draw of what every level adds."""
         model = self.model()
         draw = model.sample()
         chosen = []
@@ -207,19 +207,19 @@ def _draws_each(cells: Sequence[tuple[Any, Hashable, int, float]]) -> float:
     (1.0, 4.0)
     """
     own: dict[Hashable, list[float]] = {}
-    for _, combination, _, score in cells:
-        own.setdefault(combination, []).append(score)
+    for _, option_set, _, score in cells:
+        own.setdefault(option_set, []).append(score)
     inside = math.fsum(s * (1 - s) for scores in own.values() for s in scores)
     most = math.fsum(len(s) * (mean := math.fsum(s) / len(s)) * (1 - mean) for s in own.values())
     return min(_MOST_DRAWS, 1 / max(1e-9, 1 - inside / most)) if most > 0 else 1.0
 
 
 class FactorialModel:
-    """The effect of each level on the score, estimated from cells (terms, combination, row, score from 0 to 1).
+    """The effect of each level on the score, estimated from cells (terms, option set, row, score from 0 to 1).
 
-        logit score = mean + effects of the chosen levels + effect of the combination - difficulty of the row
+        logit score = mean + effects of the chosen levels + effect of the option set - difficulty of the row
 
-    `terms` are the levels of a combination with those they were made from: a level starts where its origin is.
+    `terms` are the levels of an option set with those they were made from: a level starts where its origin is.
     Fitted by Newton's method with Gaussian priors (Laplace). After the Rasch-like models of PromptEval (arXiv
     2405.17202).
 
@@ -235,19 +235,19 @@ class FactorialModel:
         self._np: Any = np
         self._index: dict[tuple[str, Hashable], int] = {("mean", None): 0}
         rows: dict[int, int] = {}
-        combinations: dict[tuple[tuple[Hashable, ...], Hashable], int] = {}
+        option_sets: dict[tuple[tuple[Hashable, ...], Hashable], int] = {}
         for terms, own, row, _ in cells:
             rows.setdefault(row, len(rows))
-            combinations.setdefault((terms, own), len(combinations))
-        for terms, own in combinations:
+            option_sets.setdefault((terms, own), len(option_sets))
+        for terms, own in option_sets:
             for key in (*(("level", t) for t in terms), ("own", own)):
                 self._index.setdefault(key, len(self._index))
-        design = np.zeros((len(combinations), len(self._index)))
-        for (terms, own), i in combinations.items():
+        design = np.zeros((len(option_sets), len(self._index)))
+        for (terms, own), i in option_sets.items():
             design[i, [0, *self._places(terms, own)]] = 1.0
-        totals, counts = np.zeros((2, len(combinations), len(rows)))
+        totals, counts = np.zeros((2, len(option_sets), len(rows)))
         for terms, own, row, score in cells:
-            at = combinations[terms, own], rows[row]
+            at = option_sets[terms, own], rows[row]
             totals[at] += score
             counts[at] += 1.0
         sds = {"mean": _MEAN_SD, "level": _LEVEL_SD, "own": _COMBINATION_SD}
@@ -257,7 +257,7 @@ class FactorialModel:
         self._rng = np.random.default_rng(seed)
 
     def _fit(self, design: Any, totals: Any, counts: Any, precision: Any) -> None:
-        """Fit by Newton's method. `design`: combination x effect; `totals`, `counts`: right draws and draws, combination x row.
+        """Fit by Newton's method. `design`: option set x effect; `totals`, `counts`: right draws and draws, option set x row.
 
         Row difficulties are independent of each other, so they are eliminated first.
         The remaining system has the size of the levels, however many rows there are (Schur complement).
@@ -285,13 +285,13 @@ class FactorialModel:
     def gain(
         self, terms: Sequence[Hashable], own: Hashable, base: Sequence[Hashable], base_own: Hashable = None
     ) -> float:
-        """Return the expected mean score of a combination less that of another, over the rows seen."""
+        """Return the expected mean score of an option set less that of another, over the rows seen."""
         return self._score(terms, own) - self._score(base, base_own)
 
     def chance(
         self, terms: Sequence[Hashable], own: Hashable, base: Sequence[Hashable], base_own: Hashable
     ) -> float:
-        """Return the probability that a combination is better than another one, from all that was scored."""
+        """Return the probability that an option set is better than another one, from all that was scored."""
         contrast = self._np.zeros(len(self._theta))
         contrast[self._places(terms, own)] += 1.0
         contrast[self._places(base, base_own)] -= 1.0
@@ -314,6 +314,6 @@ class FactorialModel:
         return float(np.mean(1.0 / (1.0 + np.exp(-(at + self._rows)))))
 
     def _places(self, terms: Sequence[Hashable], own: Hashable) -> list[int]:
-        """Return the places of the known effects of some levels and of a combination."""
+        """Return the places of the known effects of some levels and of an option set."""
         keys = (*(("level", t) for t in terms), ("own", own))
         return [self._index[key] for key in keys if key in self._index]

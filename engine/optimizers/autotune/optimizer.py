@@ -4,54 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Literal
 
+from engine.optimizers.autotune.options import AutotuneOptions
 from engine.optimizers.autotune.search import AutotuneSearch
-from engine.optimizers.base import Optimizer, Options, option
+from engine.optimizers.base import Optimizer
 from engine.records import Example
 from engine.search.contract import Problem, Search
-
-Part = Literal["rules", "examples", "nearest", "reasoning", "layout", "model", "runs", "readable"]
-"""Parts of the method that an ablation can leave out."""
-
-
-class AutotuneOptions(Options):
-    """Options of Autotune."""
-
-    max_calls: int | None = option(
-        None,
-        "Calls to plan for",
-        "How many model calls the search plans with; empty: the budget, or a number that suits the data.",
-        ge=1,
-    )
-    max_examples: int = option(
-        16,
-        "Examples shown",
-        "At most this many solved or labelled rows are shown to a step at once; 0: none.",
-        ge=0,
-    )
-    proposals: int = option(
-        6, "Readers a round", "How many readers write rules for each step, side by side; 0: no rules.", ge=0
-    )
-    max_rounds: int = option(6, "Rounds", "At most this many rounds of writing rules and racing them.", ge=1)
-    stop_early: bool = option(
-        True, "Check for headroom", "Stop after the first round where nothing seems to help."
-    )
-    leave_out: tuple[Part, ...] = option(
-        (), "Parts to leave out", "For experiments: parts of the method that are switched off."
-    )
-    seed: int = option(0, "Seed", "Another number draws other rows and combinations.")
-
-    def uses(self, part: Part) -> bool:
-        """Return whether a part of the method is in use."""
-        return part not in self.leave_out
 
 
 class Autotune(Optimizer):
     """Checks whether there is anything to gain, writes rules, picks examples, and keeps what surely beats the start.
 
     A check scores the starting prompt, and labelled rows as examples, on some rows; readers write rules meanwhile.
-    Rounds race combinations of rules, examples, reasoning and (where answers cannot be read) adapters on one shared
+    Rounds race option sets of rules, examples, reasoning and (where answers cannot be read) adapters on one shared
     row order, while the next rules are written. A factorial model of all scores picks the racers by Thompson sampling.
     Rows whose label their words speak against are shown to no model.
     Of rules that contradict each other the one is kept that labelled rows, runs that ended well, or most readers bear out.
@@ -62,10 +27,10 @@ class Autotune(Optimizer):
     Calls, for B planned calls (the budget's, or 250 c + 4 V c with c calls a row and V <= 100 validation rows): at most
     0.15 B until it is known that there is nothing to gain (8 rows a candidate are the least; 0.25 B where rules written
     from runs are still to be raced: the search does not end before), 6 a step and round for
-    rules, 8 to 24 rows for each of 2 to 5 combinations a round, and at most B in all.
+    rules, 8 to 24 rows for each of 2 to 5 option sets a round, and at most B in all.
 
     `tests/benchmarks/README.md` shows what each part gains. Sources: arXiv 2510.04618, 2606.30840, 2405.17202, 2504.16005, 2402.09723, 2604.14585, 2101.06804 (nearest rows as
-    examples). The combination is this project's.
+    examples). The option set is this project's.
 
     >>> Autotune(seed=3).options.max_examples
     16

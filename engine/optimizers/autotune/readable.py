@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.basics.text import counted
-from engine.optimizers.autotune.evidence import Evidence
+from engine.optimizers.autotune.evidence import ScoreModel
 from engine.optimizers.autotune.merging import text_words
 from engine.optimizers.autotune.rules import row_words
-from engine.optimizers.autotune.space import Added, Combination, Level, Space
+from engine.optimizers.autotune.space import Added, Level, OptionSet, Space
 from engine.optimizers.shared.texts import step_values
 from engine.records import Outcome, PartCredit
 from engine.search.contract import Problem, Propose
@@ -27,23 +27,23 @@ _LEAST_SAVED = 0.2
 
 @dataclass(frozen=True)
 class Winner:
-    """A search's winning combination, with what is needed to say what each of its parts does; `runs` are its own, by row."""
+    """A search's winning option set, with what is needed to say what each of its parts does; `runs` are its own, by row."""
 
     problem: Problem
     space: Space
-    evidence: Evidence
-    combination: Combination
+    evidence: ScoreModel
+    option_set: OptionSet
     runs: Mapping[int, Outcome] = field(default_factory=dict)
 
     def credits(self) -> tuple[PartCredit, ...]:
         """Return the credit of each rule and example, estimated from all scores of the search without a call.
 
         A row bears on a part that shares a word with it that few rows and few parts have. It counts as fixed where the
-        combinations with the part score more on it than those without, and as broken where they score less. Combinations
+        option sets with the part score more on it than those without, and as broken where they score less. Option sets
         that are like the winner in all else count; where a row has none of them on one side, all do.
         """
         found: list[PartCredit] = []
-        for place, number in enumerate(self.combination):
+        for place, number in enumerate(self.option_set):
             path, kind = self.space.factors[place]
             if number and kind in ("rules", "examples"):
                 found += self._credits_of(place, path, "rule" if kind == "rules" else "example")
@@ -51,12 +51,12 @@ class Winner:
 
     def _credits_of(self, place: int, path: str, kind: str) -> list[PartCredit]:
         levels = [set(self._texts(level)) for level in self.space.levels[place]]
-        texts = self._texts(self.space.levels[place][self.combination[place]])
+        texts = self._texts(self.space.levels[place][self.option_set[place]])
         rows = list(dict.fromkeys(row for known in self.evidence.scores.values() for row in known))
         alike = {
             c: known
             for c, known in self.evidence.scores.items()
-            if (*c[:place], *c[place + 1 :]) == (*self.combination[:place], *self.combination[place + 1 :])
+            if (*c[:place], *c[place + 1 :]) == (*self.option_set[:place], *self.option_set[place + 1 :])
         }
         found = []
         for text, own in zip(texts, self._rows_of(path, rows, texts), strict=True):
@@ -102,7 +102,7 @@ class Winner:
         """Return levels with fewer rules: without those that break more rows than they fix."""
         added: Added = []
         known = {(c.step, c.text): c for c in self.credits()}
-        for place, number in enumerate(self.combination):
+        for place, number in enumerate(self.option_set):
             rules = self.space.levels[place][number].rules
             path = self.space.factors[place][0]
             harmful = {r for r in rules if (c := known.get((path, r))) and c.broken > c.fixed}
@@ -115,7 +115,7 @@ class Winner:
     def merge_asks(self, rollout: int) -> dict[str, list[Propose]]:
         """Return the ask to rewrite each step's rules, one call a step with at least four."""
         asks = {}
-        for place, number in enumerate(self.combination):
+        for place, number in enumerate(self.option_set):
             rules, path = self.space.levels[place][number].rules, self.space.factors[place][0]
             if len(rules) >= 4:
                 inputs = {**step_values(self.problem, path), "rules_so_far": list(rules)}
@@ -135,33 +135,33 @@ class Winner:
         added: Added = []
         for path, (rules, *_) in ((p, r) for p, r in proposals.items() if r):
             place = self.space.places("rules", path)[0]
-            number = self.combination[place]
+            number = self.option_set[place]
             before = len(self.space.levels[place][number].rules)
             if rules and len(rules) <= (1 - _LEAST_SAVED) * before:
                 title = f"{counted(len(rules), 'rule')}, merged from {before}"
                 added.append((place, self.space.add(place, Level(title, tuple(rules), origin=number))))
         return added
 
-    def without_each_step(self) -> list[Combination]:
+    def without_each_step(self) -> list[OptionSet]:
         """Return the winner without each step's changes, where it changes several steps: they show what each step brings."""
         factors = self.space.factors
-        changed = {factors[p][0] for p, n in enumerate(self.combination) if n}
+        changed = {factors[p][0] for p, n in enumerate(self.option_set) if n}
         return [
-            tuple(0 if factors[p][0] == path else n for p, n in enumerate(self.combination))
+            tuple(0 if factors[p][0] == path else n for p, n in enumerate(self.option_set))
             for path in sorted(changed)
             if len(changed) > 1
         ]
 
-    def static(self, examples: Added) -> list[Combination]:
+    def static(self, examples: Added) -> list[OptionSet]:
         """Return the winner without retrieval: with no examples, and with the fixed `examples` instead; none if it retrieves nothing."""
-        levels = [self.space.levels[p][n] for p, n in enumerate(self.combination)]
+        levels = [self.space.levels[p][n] for p, n in enumerate(self.option_set)]
         retrieving = [p for p, level in enumerate(levels) if level.nearest]
         if not retrieving:
             return []
         fixed = dict(examples)
         made = [
-            tuple(fixed.get(p, 0) if p in retrieving else at for p, at in enumerate(self.combination)),
-            tuple(0 if p in retrieving else at for p, at in enumerate(self.combination)),
+            tuple(fixed.get(p, 0) if p in retrieving else at for p, at in enumerate(self.option_set)),
+            tuple(0 if p in retrieving else at for p, at in enumerate(self.option_set)),
         ]
         return list(dict.fromkeys(made))
 

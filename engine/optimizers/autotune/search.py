@@ -1,4 +1,4 @@
-"""Autotune's search: a check, rounds that write rules and race combinations at the same time, finals.
+"""Autotune's search: a check, rounds that write rules and race option sets at the same time, finals.
 
 A generator under the search contract. It plans how many calls go into each part and never enforces the budget.
 """
@@ -9,24 +9,23 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.basics.text import counted, percent
-from engine.optimizers.autotune.evidence import LEAST_ROWS, Evidence
+from engine.optimizers.autotune.evidence import LEAST_ROWS, ScoreModel
+from engine.optimizers.autotune.levels import LevelMaker
+from engine.optimizers.autotune.options import AutotuneOptions
 from engine.optimizers.autotune.readable import Winner
 from engine.optimizers.autotune.rules import is_label, rule_asks, rules_of, words_predict_labels
-from engine.optimizers.autotune.space import Added, Combination, LevelMaker, Space
+from engine.optimizers.autotune.space import Added, OptionSet, Space
 from engine.optimizers.shared.texts import answers_by_key
 from engine.records import Evaluation
 from engine.search.contract import Ask, Keep, Problem, Propose, Score, Search
 
-if TYPE_CHECKING:
-    from engine.optimizers.autotune.optimizer import AutotuneOptions
-
 # The thresholds below were set on the tasks of tests/benchmarks/README.md and on tasks where nothing can be learned
 # (tests/engine_tests/optimizers/test_autotune_stops.py), which must end within the check's share of the calls.
 
-# Rows that a combination gets in one race, where there are calls for it.
+# Rows that an option set gets in one race, where there are calls for it.
 _BLOCK = 24
 # Share of the calls left that one batch of finals plans with: rows may cost more than those before.
 _FINALS_FILL = 0.85
@@ -69,7 +68,7 @@ class AutotuneSearch:
         )
         predicted = words_predict_labels(problem, random.Random(rng.random()))
         self.words_predict_labels = predicted
-        self.evidence = Evidence(self.space, rng, predicted=predicted, use_model=options.uses("model"))
+        self.evidence = ScoreModel(self.space, rng, predicted=predicted, use_model=options.uses("model"))
         self.levels = LevelMaker(problem, options, self.evidence, self.space, self.order, self.train_order)
         self.samples = self.rows_run = 0
         signatures = problem.signatures.values()
@@ -92,9 +91,9 @@ class AutotuneSearch:
         )
         self.has_labels = any(n in row for n in problem.output_fields)
         self.cut, self.kept, self._ending = False, self.space.start, ""
-        self._rows_asked: dict[Combination, int] = {}
-        self._reply_counts: dict[Combination, int] = {}
-        self._by_candidate: dict[str, Combination] = {}
+        self._rows_asked: dict[OptionSet, int] = {}
+        self._reply_counts: dict[OptionSet, int] = {}
+        self._by_candidate: dict[str, OptionSet] = {}
         self._garbled_rows = self._races_without_gain = self._next_train_row = self._rollout = 0
         self._cost_of_new_row = 0.0
         self._written_from_runs = self._judged = self._tried_reasoning = False
@@ -216,15 +215,15 @@ class AutotuneSearch:
             answers = yield from self._batch([*chain.from_iterable(writing.values())])
         return _proposed_rules(writing, answers[len(asks) :])
 
-    def _round(self, wanted: Sequence[Combination], number: int) -> Search:
-        """Give each combination its next block of rows; meanwhile run the best for traces and have rules written."""
+    def _round(self, wanted: Sequence[OptionSet], number: int) -> Search:
+        """Give each option set its next block of rows; meanwhile run the best for traces and have rules written."""
         block = self._block if self._judged else self._check_rows()
         room = int((self.planned * (1 - _FINALS_SHARE) - self.spent) / self.per_row / block)
         wanted = wanted[: max(1, room)] if self._judged else wanted
         asks: list[Ask] = [self._settled()] if self._judged else []
-        for combination in wanted:
-            upto = min(len(self.order), self._rows_asked.get(combination, 0) + block)
-            asks.append(self._score(combination, upto, f"race, {upto} rows"))
+        for option_set in wanted:
+            upto = min(len(self.order), self._rows_asked.get(option_set, 0) + block)
+            asks.append(self._score(option_set, upto, f"race, {upto} rows"))
         more = number + 1 < self.options.max_rounds and self.before_finals > 0.25 * self.planned
         more = more and not self.writes_once
         cost = len(wanted) * block * self.per_row + self._writing_calls
@@ -326,13 +325,13 @@ class AutotuneSearch:
         if goal > asked:
             yield from self._batch([self._score(start, goal, "the starting prompt on the finals' rows")])
 
-    # Choosing combinations
+    # Choosing option sets
 
-    def _racers(self, added: Added, number: int, others: Sequence[Added] = ()) -> list[Combination]:
-        """Return the next race: new levels with the best of the rest, `others` each on the best, then sampled combinations."""
+    def _racers(self, added: Added, number: int, others: Sequence[Added] = ()) -> list[OptionSet]:
+        """Return the next race: new levels with the best of the rest, `others` each on the best, then sampled option sets."""
         best = self.evidence.best()
         newest = dict(added)
-        chosen: dict[Combination, None] = {}
+        chosen: dict[OptionSet, None] = {}
         for places in self._groups_of_new(newest):
             chosen.setdefault(tuple(newest[p] if p in places else at for p, at in enumerate(best)))
         if newest and not number:
@@ -365,7 +364,7 @@ class AutotuneSearch:
         steps = [[p for p in newest if self.space.factors[p][0] == path] for path in self.space.seed.steps]
         return [group for group in [list(newest), *kinds, *(steps if len(steps) > 1 else [])] if group]
 
-    def _readable_start(self) -> Combination:
+    def _readable_start(self) -> OptionSet:
         """Return the start; where its answers are garbled, in the layout that does no worse and takes fewer calls."""
         start, layouts = self.space.start, set(self.space.places("layout"))
         rank = {
@@ -375,12 +374,12 @@ class AutotuneSearch:
         }
         return max(rank, key=rank.__getitem__, default=start)
 
-    def _best_with(self, added: Added) -> Combination:
-        """Return the best combination with other levels of some factors."""
+    def _best_with(self, added: Added) -> OptionSet:
+        """Return the best option set with other levels of some factors."""
         return tuple(dict(added).get(place, at) for place, at in enumerate(self.evidence.best()))
 
     def _race_width(self) -> int:
-        """Return how many combinations a race can take: a third of what is left, but of the first a sixth of the calls.
+        """Return how many option sets a race can take: a third of what is left, but of the first a sixth of the calls.
 
         Where no word predicts the labels, the check's share must leave room for a closer look, too.
         """
@@ -430,13 +429,13 @@ class AutotuneSearch:
         return answers
 
     def _note(self, ask: Score, evaluation: Evaluation) -> None:
-        combination = self._by_candidate[ask.candidate.id]
+        option_set = self._by_candidate[ask.candidate.id]
         if len(evaluation.outcomes) < len(ask.rows):
             self.cut = True
             return
         validation = not ask.label.startswith(_TRAIN_LABEL)
-        scores = self.evidence.scores.setdefault(combination, {}) if validation else {}
-        traces = self.levels.traces.setdefault(combination, {}) if ask.trace else {}
+        scores = self.evidence.scores.setdefault(option_set, {}) if validation else {}
+        traces = self.levels.traces.setdefault(option_set, {}) if ask.trace else {}
         for outcome in evaluation.outcomes:
             new = outcome.row not in (scores if validation else traces)
             if ask.trace:
@@ -447,35 +446,35 @@ class AutotuneSearch:
             # An answer that cannot be read is asked for again.
             replies = new * (outcome.usage.calls + outcome.usage.cached)
             self._garbled_rows += replies > self.problem.calls_per_row
-            self._reply_counts[combination] = self._reply_counts.get(combination, 0) + validation * replies
+            self._reply_counts[option_set] = self._reply_counts.get(option_set, 0) + validation * replies
         if validation:
-            self._rows_asked[combination] = max(self._rows_asked.get(combination, 0), len(ask.rows))
+            self._rows_asked[option_set] = max(self._rows_asked.get(option_set, 0), len(ask.rows))
 
-    def _score(self, combination: Combination, upto: int, label: str) -> Score:
+    def _score(self, option_set: OptionSet, upto: int, label: str) -> Score:
         """Return the ask for the first rows of the shared order; an example never answers its own row."""
-        return self._ask(combination, self.order[:upto], label, trace=self.has_hidden_fields)
+        return self._ask(option_set, self.order[:upto], label, trace=self.has_hidden_fields)
 
-    def _run(self, combination: Combination, n: int, label: str) -> Score:
+    def _run(self, option_set: OptionSet, n: int, label: str) -> Score:
         """Return the ask for the next `n` training rows, with a trace."""
         size = len(self.train_order)
         n = min(n, size)
         rows = [self.train_order[(self._next_train_row + i) % size] for i in range(n)]
         self._next_train_row += n
-        return self._ask(combination, rows, label, trace=True)
+        return self._ask(option_set, rows, label, trace=True)
 
-    def _ask(self, combination: Combination, rows: Sequence[int], label: str, *, trace: bool) -> Score:
-        candidate = self.space.candidate(combination)
-        self._by_candidate[candidate.id] = combination
+    def _ask(self, option_set: OptionSet, rows: Sequence[int], label: str, *, trace: bool) -> Score:
+        candidate = self.space.candidate(option_set)
+        self._by_candidate[candidate.id] = option_set
         return Score(candidate, tuple(rows), label=label, trace=trace, hide_own_row=True)
 
-    def _rule_asks(self, combination: Combination, number: int) -> dict[str, list[Propose]]:
+    def _rule_asks(self, option_set: OptionSet, number: int) -> dict[str, list[Propose]]:
         """Return the asks for rules, by step. Before there are runs only steps that read the rows get any."""
         asks: dict[str, list[Propose]] = {}
         if not self.options.uses("rules") or not self.readers:
             return asks
         if not number and self._awaits_runs:
             return asks
-        candidate = self.space.candidate(combination)
+        candidate = self.space.candidate(option_set)
         learned_from = set(self.train_order)
         traces = self.levels.traces.values() if self.options.uses("runs") else ()
         latest = {row: o for runs in traces for row, o in runs.items() if row in learned_from}
@@ -507,7 +506,7 @@ class AutotuneSearch:
             return False  # invented answers do not get better where real ones are taught by feedback
         return evidence.is_hopeless(len(self.order))
 
-    def _is_stale(self, before: Combination) -> bool:
+    def _is_stale(self, before: OptionSet) -> bool:
         """Return whether two races in a row (three, if nothing helped yet) did not move the best by a useful amount.
 
         Never in an estimate: invented answers do not get better, and real ones mostly do until the calls are used.
@@ -532,8 +531,8 @@ class AutotuneSearch:
         candidate = replace(candidate, reason=why) if why and best == start else candidate
         return Keep(candidate, score, self._winner(best).credits())
 
-    def _winner(self, best: Combination) -> Winner:
-        """Return a combination with what its parts did."""
+    def _winner(self, best: OptionSet) -> Winner:
+        """Return an option set with what its parts did."""
         return Winner(self.problem, self.space, self.evidence, best, self.levels.traces.get(best, {}))
 
     def _closing_message(self) -> str:

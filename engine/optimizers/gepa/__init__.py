@@ -1,9 +1,10 @@
 """GEPA: prompts evolve by reflection on their mistakes.
 
-optimizer   the class and its options
+optimizer   the class
+options     its options
 search      the rounds and the prompts that rewrite
 pool        the candidates, and who is changed or merged next
-own         functions of the user's own that write texts or choose which to change
+own         the user's functions that write texts or choose which to change
 results     the search afterwards, as programs for DSPy read it
 """
 

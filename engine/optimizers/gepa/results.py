@@ -15,7 +15,7 @@ from engine.signature.prediction import Prediction
 
 if TYPE_CHECKING:
     from engine.modules.module import Module
-    from engine.search.settings import SearchResult
+    from engine.search.result import SearchResult
 
 
 class GEPAResults:

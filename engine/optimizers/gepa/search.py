@@ -6,9 +6,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.basics.text import listed, percent
+from engine.optimizers.gepa.options import GEPAOptions
 from engine.optimizers.gepa.own import SelectionState, chosen_parts, own_choice, own_proposal, proposal_of
 from engine.optimizers.gepa.pool import Member, Pool
 from engine.optimizers.shared.leaderboard import Leaderboard
@@ -24,9 +25,6 @@ from engine.optimizers.shared.texts import (
 from engine.records import Candidate, Outcome
 from engine.search.contract import Ask, Problem, Propose, Score, Search, Steps, is_cut, relay, together
 from engine.signature import InputField, OutputField, Signature
-
-if TYPE_CHECKING:
-    from engine.optimizers.gepa.optimizer import GEPAOptions
 
 # Other runs of the same parent that a reflection is shown besides its own rows; rounds taken at once at most.
 _OTHER_RUNS, _AT_ONCE = 17, 3

@@ -1,6 +1,7 @@
 """MIPROv2: instructions and examples are searched together.
 
-optimizer   the classes and their options
+optimizer   the classes
+options     their options
 proposals   notes on the data, proposed instructions, and the prompts that write them
 trials      the plan, and combinations tried in waves
 """

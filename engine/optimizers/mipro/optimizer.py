@@ -12,15 +12,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import ClassVar, Literal, Self
-
-from pydantic import model_validator
+from typing import ClassVar
 
 from engine.errors import ConfigurationError
-from engine.optimizers.base import Optimizer, Options, option
+from engine.optimizers.base import Optimizer, option
 from engine.optimizers.few_shot import (
-    MAX_ERRORS,
-    METRIC_THRESHOLD,
     Rules,
     bootstrap,
     teacher_of,
@@ -28,81 +24,13 @@ from engine.optimizers.few_shot import (
     with_examples,
     with_solved,
 )
+from engine.optimizers.mipro.options import MIPROv2Options
 from engine.optimizers.mipro.proposals import Runs, observe_data, propose_instructions
-from engine.optimizers.mipro.trials import SHOWN_RUNS, Plan, Trials, make_plan, needs_runs
+from engine.optimizers.mipro.trials import SHOWN_RUNS, TrialPlan, TrialSearch, make_plan, needs_runs
 from engine.optimizers.shared.texts import answers_by_key, other_reasoning, proposed_texts
 from engine.records import Candidate, Example
 from engine.search.contract import Keep, Problem, Score, Search, Steps, together
 from engine.search.freeze import Changes
-
-
-class MIPROv2Options(Options):
-    """Options of MIPROv2."""
-
-    auto: Literal["light", "medium", "heavy"] | None = option(
-        "light", "Effort", "How much is tried; empty: set candidates and trials yourself."
-    )
-    num_candidates: int | None = option(
-        None, "Candidates", "Instructions and example sets tried for each step.", ge=1
-    )
-    num_trials: int | None = option(None, "Trials", "Combinations that are scored.", ge=1)
-    max_bootstrapped_demos: int = option(
-        4, "Solved examples", "At most this many rows the model solved are shown.", ge=0
-    )
-    max_labeled_demos: int = option(
-        4,
-        "Examples in all",
-        "Labelled rows fill the examples up to this many; with both at 0 only wording is tuned.",
-        ge=0,
-    )
-    seed: int = option(9, "Seed", "Another number draws other rows and combinations.")
-    init_temperature: float = option(
-        1.0, "Boldness of proposals", "Temperature the instructions are written at.", ge=0, le=2
-    )
-    metric_threshold: float | None = METRIC_THRESHOLD
-    max_errors: int | None = MAX_ERRORS
-    minibatch: bool = option(
-        True, "Try on a few rows first", "Score trials on some validation rows, the best on all."
-    )
-    minibatch_size: int = option(35, "Rows a trial", "How many rows a first try takes.", ge=1)
-    minibatch_full_eval_steps: int = option(
-        5, "Trials between full scores", "After this many trials the best is scored in full.", ge=1
-    )
-    program_aware_proposer: bool = option(
-        True, "Proposals see the program", "Show the prompt model the program's steps."
-    )
-    data_aware_proposer: bool = option(
-        True, "Proposals see notes on the data", "Let the prompt model take notes on the data first."
-    )
-    view_data_batch_size: int | None = option(
-        None,
-        "Rows a reader",
-        "Rows shown at once when notes are taken on the data; empty: ten readers see every row twice.",
-        ge=1,
-    )
-    tip_aware_proposer: bool = option(True, "Vary the advice", "Give each proposal another piece of advice.")
-    fewshot_aware_proposer: bool = option(
-        True, "Proposals see examples", "Show the prompt model labelled and solved rows."
-    )
-    tune_reasoning: bool = option(
-        False,
-        "Reason first or not",
-        "Also try each step with reasoning before its answer, or without where it has it now.",
-    )
-
-    @model_validator(mode="after")
-    def _effort(self) -> Self:
-        given = self.num_candidates is not None, self.num_trials is not None
-        if self.auto is not None and any(given):
-            raise ValueError("num_candidates and num_trials need auto=None")
-        if self.auto is None and self.num_candidates is None:
-            raise ValueError("auto=None needs num_candidates")
-        return self
-
-    @property
-    def zero_shot(self) -> bool:
-        """Return whether only wording is tuned."""
-        return not self.max_bootstrapped_demos and not self.max_labeled_demos
 
 
 class MIPROv2(Optimizer):
@@ -139,7 +67,7 @@ class MIPROv2(Optimizer):
             return
         tuned = [path for path in problem.signatures if o.tune_reasoning and problem.may_change(path, "step")]
         choices = {p: first for p in tuned if (first := other_reasoning(problem, p)) is not None}
-        yield from Trials(problem, plan, baseline, texts, demo_sets, choices).search()
+        yield from TrialSearch(problem, plan, baseline, texts, demo_sets, choices).search()
 
     def split(self, trainset: Sequence[Example]) -> tuple[Sequence[Example], Sequence[Example]]:
         """Return the trainset without a random 80 % (at most 1,000), and these to validate with."""
@@ -150,7 +78,9 @@ class MIPROv2(Optimizer):
         size = min(1000, max(1, int(0.8 * len(order))))
         return order[size:] or order[:1], order[:size]
 
-    def _prepare(self, problem: Problem, plan: Plan) -> Steps[tuple[dict[str, list[str]], list[Candidate]]]:
+    def _prepare(
+        self, problem: Problem, plan: TrialPlan
+    ) -> Steps[tuple[dict[str, list[str]], list[Candidate]]]:
         """Note what the data show and solve rows, then propose; return the texts of each step and the example sets."""
         wrong: Runs = {}
         jobs = [observe_data(problem, readers=plan.readers, rows_each=plan.rows_a_reader)]
@@ -169,7 +99,7 @@ class MIPROv2(Optimizer):
             texts[path] += [text for text in proposed_texts(proposals) if text not in texts[path]]
         return texts, demo_sets
 
-    def _solving(self, problem: Problem, plan: Plan, wrong: Runs) -> list[Search]:
+    def _solving(self, problem: Problem, plan: TrialPlan, wrong: Runs) -> list[Search]:
         """Return the searches for solved rows, one for each example set; rows that go wrong are added to `wrong`."""
         o = self.options
         rules = Rules.of(self, hurry=True)
@@ -198,7 +128,7 @@ class MIPROv2(Optimizer):
         return list({s.id: s for s in sets}.values())
 
 
-def _baseline(problem: Problem, validation: tuple[int, ...], plan: Plan) -> Search:
+def _baseline(problem: Problem, validation: tuple[int, ...], plan: TrialPlan) -> Search:
     """Score the starting prompt and keep it: a part of the rows in each batch, to fill the rounds in which rows are solved.
 
     Each ask has the rows of those before, which are known, so the last is a whole trial.

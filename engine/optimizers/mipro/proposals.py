@@ -5,16 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.optimizers.few_shot import traced_demos
+from engine.optimizers.mipro.options import MIPROv2Options
 from engine.optimizers.shared.texts import drawn_rows, labelled_rows, shortened_values, step_values
 from engine.records import Outcome
 from engine.search.contract import Problem, Propose, Steps
 from engine.signature import InputField, OutputField, Signature
-
-if TYPE_CHECKING:
-    from engine.optimizers.mipro.optimizer import MIPROv2Options
 
 Runs = dict[int, Outcome]
 """Runs by row."""

@@ -9,14 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from engine.optimizers.mipro.options import MIPROv2Options
 from engine.optimizers.shared.study import make_study
 from engine.records import Candidate, Evaluation
 from engine.search.contract import Ask, Keep, Problem, Score, Search, is_cut
-
-if TYPE_CHECKING:
-    from engine.optimizers.mipro.optimizer import MIPROv2Options
 
 _AUTO: dict[str, tuple[int, int]] = {"light": (6, 100), "medium": (12, 300), "heavy": (18, 1000)}
 """Setting -> how many candidates, and at most how many validation rows."""
@@ -29,7 +26,7 @@ SHOWN_RUNS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrialPlan:
     """The size of a search: candidates and instructions a step, trials, rows. `minibatch` 0: all rows each time.
 
     `readers` take notes on `rows_a_reader` training rows each; the `finals` best of a wave are scored in full. Of the trials a budget in calls may leave fewer.
@@ -50,7 +47,7 @@ class Plan:
 _FEWEST_ROWS, _FEWEST_CANDIDATES = 24, 5
 
 
-def make_plan(o: MIPROv2Options, problem: Problem) -> Plan:
+def make_plan(o: MIPROv2Options, problem: Problem) -> TrialPlan:
     """Return the plan of the options, with as many validation rows as a budget in calls can score some candidates on."""
     n, cap = (o.num_candidates or 1, 10**9) if o.auto is None else _AUTO[o.auto]
     steps = len(problem.worded)
@@ -58,8 +55,8 @@ def make_plan(o: MIPROv2Options, problem: Problem) -> Plan:
     variables = max(1, steps + shown + (len(problem.signatures) if o.tune_reasoning else 0))
     draws = int(max(2 * variables * math.log2(max(2, n)), 1.5 * n))
     instructions = n if o.zero_shot else max(2, n // 2)
-    combinations = instructions**steps * n**shown * (2 ** len(problem.signatures) if o.tune_reasoning else 1)
-    trials = o.num_trials or (different_draws(draws, combinations) if shown else draws)
+    option_sets = instructions**steps * n**shown * (2 ** len(problem.signatures) if o.tune_reasoning else 1)
+    trials = o.num_trials or (different_draws(draws, option_sets) if shown else draws)
     rows = min(cap, len(problem.validation))
     twice = 2 * len(problem.train)
     read = o.view_data_batch_size or max(_FEWEST_ROWS_A_READER, -(-twice // _MOST_READERS))
@@ -81,7 +78,7 @@ def make_plan(o: MIPROv2Options, problem: Problem) -> Plan:
     chosen = "minibatch_full_eval_steps" in o.model_fields_set or problem.meter.limit is not None
     one = wave < trials <= 1.6 * wave and not chosen
     wave, finals = (trials, 2) if one else (wave, 1)
-    return Plan(n, instructions, trials, rows, mini, wave, readers, read, finals)
+    return TrialPlan(n, instructions, trials, rows, mini, wave, readers, read, finals)
 
 
 def needs_runs(problem: Problem) -> bool:
@@ -90,7 +87,7 @@ def needs_runs(problem: Problem) -> bool:
     return len(problem.signatures) > 1 or not labels
 
 
-def different_draws(draws: int, combinations: int) -> int:
+def different_draws(draws: int, option_sets: int) -> int:
     """Return about the mean number of different combinations, other than the first, among this number of draws.
 
     DSPy's trials are draws, of which the cache answers repeats; here no combination is drawn twice.
@@ -98,17 +95,17 @@ def different_draws(draws: int, combinations: int) -> int:
     >>> different_draws(10, 18), different_draws(20, 324)
     (7, 19)
     """
-    missed = -1.0 if combinations == 1 else math.expm1(draws * math.log1p(-1 / combinations))
-    return max(1, round(-missed * (combinations - 1))) if combinations < _MANY else draws
+    missed = -1.0 if option_sets == 1 else math.expm1(draws * math.log1p(-1 / option_sets))
+    return max(1, round(-missed * (option_sets - 1))) if option_sets < _MANY else draws
 
 
 # Combinations among which no draw hits one that was drawn before.
 _MANY = 10**9
 
-Combination = tuple[int, ...]
+OptionSet = tuple[int, ...]
 
 
-class Trials:
+class TrialSearch:
     """The trials of one search, after the starting prompt's full evaluation `baseline`.
 
     A combination lists, step after step, the index of the instruction and of the example set (of `demo_sets`, if any),
@@ -118,7 +115,7 @@ class Trials:
     def __init__(
         self,
         problem: Problem,
-        plan: Plan,
+        plan: TrialPlan,
         baseline: Evaluation,
         texts: Mapping[str, Sequence[str]],
         demo_sets: Sequence[Candidate],
@@ -136,14 +133,14 @@ class Trials:
         self._validation = tuple(o.row for o in baseline.outcomes)
         self._baseline, self._scores, self._best = baseline.score, baseline.scores, baseline.score
         self._study = make_study(sizes, first_value=baseline.score, rng=rng, simulated=problem.simulated)
-        self._differences: dict[Combination, dict[int, float]] = {}  # to the starting prompt, by row
+        self._differences: dict[OptionSet, dict[int, float]] = {}  # to the starting prompt, by row
         self._scored_in_full = {self._study.start}
         self._order, self._at = rng.sample(self._validation, len(self._validation)), 0
         self._left = plan.trials
 
     def search(self) -> Search:
         """Try a wave, and meanwhile score the most promising combination of the wave before in full."""
-        full: list[Combination] = []
+        full: list[OptionSet] = []
         keep: list[Ask] = []
         while True:
             wave = self._next_wave(full)
@@ -157,7 +154,7 @@ class Trials:
             keep = self._learn(wave, full, asks, evaluations)
             full = self._promising() if self._plan.minibatch and wave else []
 
-    def _next_wave(self, full: Sequence[Combination]) -> list[Combination]:
+    def _next_wave(self, full: Sequence[OptionSet]) -> list[OptionSet]:
         """New combinations as far as there are any and the budget goes; at last the better half of those tried goes on."""
         size = min(self._left, self._plan.wave, self._room(full))
         wave = self._study.ask(size) if size > 0 else []
@@ -166,20 +163,20 @@ class Trials:
             self._left = 0
             waiting = [c for c in self._waiting() if c not in full]
             wave = waiting[: min(size, len(waiting) // 2)]
-            for combination in waiting[len(wave) :] if wave else ():
-                del self._differences[combination]
+            for option_set in waiting[len(wave) :] if wave else ():
+                del self._differences[option_set]
         return wave
 
-    def _room(self, full: Sequence[Combination]) -> int:
+    def _room(self, full: Sequence[OptionSet]) -> int:
         """Return how many trials the budget pays for besides these full scores and the one that decides about the trials."""
         mini = self._plan.minibatch
         kept = sum(map(self._unscored, full)) + (len(self._validation) - mini if mini else 0)
         return self._meter.affordable(self._left, mini or len(self._validation), kept * self._meter.row_cost)
 
-    def _unscored(self, combination: Combination) -> int:
-        return len(self._validation) - len(self._differences[combination])
+    def _unscored(self, option_set: OptionSet) -> int:
+        return len(self._validation) - len(self._differences[option_set])
 
-    def _asks(self, wave: Sequence[Combination], full: Sequence[Combination]) -> list[Score]:
+    def _asks(self, wave: Sequence[OptionSet], full: Sequence[OptionSet]) -> list[Score]:
         rows, label = self._validation, "full validation"
         if self._plan.minibatch and wave:
             size = len(self._order)
@@ -189,10 +186,10 @@ class Trials:
         asks = [Score(self._candidate(c), rows, label) for c in wave]
         return asks + [Score(self._candidate(c), self._validation, "full validation") for c in full]
 
-    def _candidate(self, combination: Combination) -> Candidate:
+    def _candidate(self, option_set: OptionSet) -> Candidate:
         """Return a combination as a candidate, with its reason."""
         candidate, reasons = self._seed, []
-        left = iter(combination)
+        left = iter(option_set)
         for path, texts in self._texts.items():
             wording = next(left)
             parts = [f"proposed instructions {wording}" if wording else "the starting instructions"]
@@ -212,43 +209,43 @@ class Trials:
 
     def _learn(
         self,
-        wave: Sequence[Combination],
-        full: Sequence[Combination],
+        wave: Sequence[OptionSet],
+        full: Sequence[OptionSet],
         asks: Sequence[Score],
         evaluations: Sequence[Evaluation],
     ) -> list[Ask]:
         """Note the scores and tell the study; return what to keep: what beats every full score before."""
         keep: list[Ask] = []
-        for i, (combination, evaluation) in enumerate(zip([*wave, *full], evaluations, strict=True)):
+        for i, (option_set, evaluation) in enumerate(zip([*wave, *full], evaluations, strict=True)):
             if len(evaluation.outcomes) < len(asks[i].rows):
                 continue
             gains = {o.row: o.score - self._scores[o.row] for o in evaluation.outcomes}
-            self._differences.setdefault(combination, {}).update(gains)
+            self._differences.setdefault(option_set, {}).update(gains)
             gain = sum(gains.values()) / len(gains)
-            self._study.tell(combination, self._baseline + gain if i < len(wave) else evaluation.score)
+            self._study.tell(option_set, self._baseline + gain if i < len(wave) else evaluation.score)
             if i < len(wave) and self._plan.minibatch:
                 continue
-            self._scored_in_full.add(combination)
+            self._scored_in_full.add(option_set)
             if evaluation.score > self._best:
                 self._best = evaluation.score
-                keep.append(Keep(self._candidate(combination), evaluation.score))
+                keep.append(Keep(self._candidate(option_set), evaluation.score))
         return keep
 
-    def _waiting(self) -> list[Combination]:
+    def _waiting(self) -> list[OptionSet]:
         """The combinations that have no full score yet, the best mean first."""
         means = {c: sum(d.values()) / len(d) for c, d in self._differences.items()}
         return sorted((c for c in means if c not in self._scored_in_full), key=lambda c: -means[c])
 
-    def _promising(self) -> list[Combination]:
+    def _promising(self) -> list[OptionSet]:
         """Return what deserves a full score: the best that waits, and after the last trial as many as a budget pays for."""
         waiting = self._waiting()
         if self._meter.limit is None:
             return waiting[: self._plan.finals]
-        chosen: list[Combination] = []
+        chosen: list[OptionSet] = []
         last = not self._left or self._room(waiting[:1]) <= 0
-        for combination in waiting[: _FINALISTS if last else 1]:
-            if sum(map(self._unscored, [*chosen, combination])) <= self._meter.rows_left:
-                chosen.append(combination)
+        for option_set in waiting[: _FINALISTS if last else 1]:
+            if sum(map(self._unscored, [*chosen, option_set])) <= self._meter.rows_left:
+                chosen.append(option_set)
         return chosen
 
 

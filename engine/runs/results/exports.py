@@ -234,14 +234,14 @@ def _lone_program(file: ProgramFile, form: str, written: bytes, settings: Settin
     A user's class of records is replaced by one of its fields: no code of a user is run.
     """
     if written != get_export(form).content(file):
-        return _Unusable(f"{get_export(form).file_name} is not what the program makes.")
+        return _RefusingProgram(f"{get_export(form).file_name} is not what the program makes.")
     program = file.build(lm=settings.lm)
     if form == "records":
         check_records(program, record_class(file))
     return program
 
 
-class _Unusable(Module):
+class _RefusingProgram(Module):
     """A program that answers no row."""
 
     def __init__(self, reason: str) -> None:

@@ -62,7 +62,7 @@ def stored(project: str):
 def rows_of(project: str) -> list[dict[str, str]]:
     from engine.dataset import read_dataset
 
-    with reading.reading() as store:
+    with reading.open_store() as store:
         row = store.datasets.get(stored(project).dataset)
     return read_dataset(row.content, row.name).rows()
 

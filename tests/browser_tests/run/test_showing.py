@@ -26,7 +26,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         patch.setenv("TUNEBOARD_HOME", str(home))
         project = drafts.project_from_sample(SAMPLES[0])
         drafts.update(project, optimizer=SEARCH)
-        with reading.reading() as store:
+        with reading.open_store() as store:
             draft = ProjectDraft.model_validate(store.projects.get(project).draft)
         spec = draft.to_run(reading.datasets()[0].hash).model_dump(mode="json")
         run = launching.create(project, spec, "Tickets")

@@ -9,7 +9,7 @@ import zipfile
 import pytest
 from support.pages.page_frame import open_page, said, stored_draft
 
-from dashboard.components.document_view import record_rows, viewer_data
+from dashboard.components.document import record_rows, viewer_data
 from dashboard.state import reading
 from dashboard.state.editing import drafts, examples, records, starting
 from engine.errors import DatasetError

@@ -9,7 +9,7 @@ from support.pages.page_frame import open_page, said, stored_draft
 from support.results import result_of
 from support.servers.openai_server import OpenAIServer
 
-from dashboard.examples import label_order
+from dashboard.examples import labelling
 from dashboard.state import reading
 from dashboard.state.editing import drafts, examples, starting
 from engine.dataset.logs import OUTPUT
@@ -64,7 +64,7 @@ def test_a_log_is_labelled_by_keys_in_the_order_of_doubt():
     assert "Nothing else has answered it yet." in said(app)
     app.button(key="label_skip").click().run()
     app.button(key="label_accept").click().run()
-    assert label_order.labelled_rows(table_of(project)) == {1, 3}
+    assert labelling.labelled_rows(table_of(project)) == {1, 3}
     app.button(key="label_out").click().run()
     assert list(stored_draft(project).excluded) == [2]
     assert [p.step for p in stored_draft(project).problems()] == ["tune"]
@@ -77,7 +77,7 @@ def test_rows_where_the_current_prompt_disagrees_come_first():
     assert not app.exception
     found = app.session_state[f"label_answers_{project}"]
     assert set(found) == set(range(30)) - {5}
-    reasons = [d.reason for d in label_order.queue(project, stored_draft(project), table_of(project))]
+    reasons = [d.reason for d in labelling.queue(project, stored_draft(project), table_of(project))]
     assert reasons[0].startswith("Its user")
 
 
@@ -99,7 +99,7 @@ def finished_run(project: str, prompts: tuple[str, ...]) -> None:
 def test_a_blank_label_is_refused():
     project = from_log()
     with pytest.raises(DatasetError, match="needs an answer"):
-        label_order.label(project, 0, "  ")
+        labelling.label(project, 0, "  ")
 
 
 def test_rows_where_the_two_best_prompts_of_the_last_run_disagree_come_first(monkeypatch):

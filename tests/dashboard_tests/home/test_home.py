@@ -14,10 +14,10 @@ from support.pages.page_frame import open_page as start
 from support.results import result_of, verdict_of
 
 from dashboard.components.glossary import TERMS, explain
+from dashboard.components.wizard import KINDS, grouped, kinds_of
 from dashboard.state import reading
 from dashboard.state.editing import drafts
 from dashboard.state.history import best_scores
-from dashboard.state.wizard import KINDS, grouped, kinds_of
 from engine.pipeline.templates import SAMPLES
 from engine.records import Usage
 from engine.store.rows import RunRow

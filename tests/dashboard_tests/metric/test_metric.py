@@ -16,11 +16,6 @@ from engine.runs.spec import ModelChoice, Named
 pytestmark = pytest.mark.usefixtures("home")
 
 
-@pytest.fixture
-def project():
-    return drafts.project_from_sample(SAMPLES[0])
-
-
 def start(project):
     return open_page("metric", project=project)
 

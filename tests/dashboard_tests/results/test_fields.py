@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboard.results.field_scores import field_results, field_table
+from dashboard.results.fields import field_results, field_table
 from engine.pipeline.spec import FieldSpec
 from engine.records import Candidate, Outcome, StepState
 

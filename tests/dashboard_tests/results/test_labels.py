@@ -1,7 +1,7 @@
 """Answers by label: the confusion matrix and the scores of each label."""
 
 from dashboard.results.comparison import compared_rows
-from dashboard.results.label_scores import (
+from dashboard.results.labels import (
     FAILED,
     OTHER,
     confusion,

@@ -14,7 +14,6 @@ from support.pages.page_frame import stored_draft as draft
 from dashboard.state import candidates, feedback, launching, reading
 from dashboard.state.editing import drafts
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
-from engine.pipeline.templates import SAMPLES
 from engine.records import Candidate, Outcome, StepState, Usage
 from engine.runs.spec import Named
 from engine.runs.worker import work
@@ -35,11 +34,6 @@ TABS = (
 
 
 pytestmark = pytest.mark.usefixtures("home")
-
-
-@pytest.fixture
-def project():
-    return drafts.project_from_sample(SAMPLES[0])
 
 
 def add_run(project, name="LabeledFewShot", **changes):
@@ -66,13 +60,6 @@ def table(app, key):
     return next(d.value for d in app.dataframe if key in d.value.columns)
 
 
-@pytest.fixture
-def finished(project, home):
-    run = add_run(project)
-    work(home, run)
-    return run
-
-
 def test_a_number_of_the_whole_set_stands_under_the_verdict(project, home):
     run = add_run(project, metric=Named(name="MacroF1"))
     work(home, run)
@@ -85,13 +72,15 @@ def test_nothing_yet_says_what_to_do(project):
 
 
 @pytest.mark.parametrize("tab", TABS[:-1])
-def test_every_tab_of_a_finished_run(project, finished, tab):
+def test_every_tab_of_a_finished_run(tuned, tab):
+    project, finished = tuned
     app = open_page(project, finished, tab)
     assert "test rows" in said(app)
     assert "Which step" not in [t.label for t in app.tabs]
 
 
-def test_rows_are_filtered_and_one_is_read_whole(project, finished):
+def test_rows_are_filtered_and_one_is_read_whole(tuned):
+    project, finished = tuned
     app = open_page(project, finished, "Rows")
     shown = table(app, "Change")
     assert set(shown) >= {"Row", "Change", "Expected", "Start", "Best"}
@@ -111,7 +100,8 @@ def test_rows_are_filtered_and_one_is_read_whole(project, finished):
     assert any("[[ ## queue ## ]]" in c.value for c in app.code), "the exact messages are there"
 
 
-def test_a_cell_of_the_confusion_matrix_filters_the_rows(project, finished):
+def test_a_cell_of_the_confusion_matrix_filters_the_rows(tuned):
+    project, finished = tuned
     app = open_page(project, finished, "By label")
     scores = table(app, "Label")
     assert set(scores) >= {"Rows", "Start: found", "Best: found", "Best: right"}
@@ -126,10 +116,11 @@ def test_a_cell_of_the_confusion_matrix_filters_the_rows(project, finished):
     assert all(answer in cell for cell in shown["Best"])
 
 
-def test_feedback_on_an_answer_is_kept_and_shown_on_the_tune_page(project, finished):
+def test_feedback_on_an_answer_is_kept_and_shown_on_the_tune_page(tuned):
+    project, finished = tuned
     (best,) = [c for c in reading.candidates(finished) if c.id == reading.run(finished).result.best_candidate]
     trial = candidates.whole(reading.run(finished))[best.id]["validation"]
-    with reading.reading() as store:
+    with reading.open_store() as store:
         row = store.trials.outcomes(finished, trial.number)[0].row
     app = open_page(project, finished, "Rows", row=str(row + 2), compare=f"{finished}.{best.id}")
     next(g for g in app.get("button_group") if g.key == "compare_split").set_value("validation").run()
@@ -145,14 +136,16 @@ def test_feedback_on_an_answer_is_kept_and_shown_on_the_tune_page(project, finis
     assert "The next run will read this" in said(app)
 
 
-def test_the_models_own_words_are_shown_again(project, finished):
+def test_the_models_own_words_are_shown_again(tuned):
+    project, finished = tuned
     row = reading.test_outcomes(finished)[0][0].row
     app = open_page(project, finished, "Rows", row=str(row + 2))
     app.button(key="replay_button_1").click().run()
     assert "What came back" in said(app)
 
 
-def test_up_to_four_prompts_of_comparable_runs_stand_side_by_side(project, home, finished):
+def test_up_to_four_prompts_of_comparable_runs_stand_side_by_side(tuned, home):
+    project, finished = tuned
     other = add_run(project, "BootstrapFewShot")
     work(home, other)
     apart = add_run(project, "LabeledFewShot", metric=Named(name="TokenF1"))
@@ -175,7 +168,8 @@ def test_up_to_four_prompts_of_comparable_runs_stand_side_by_side(project, home,
 
 
 @pytest.mark.parametrize("compare", ["", "nonsense", "a.b,c.d", ",,,", "x" * 500])
-def test_a_damaged_link_shows_the_start_and_the_best(project, finished, compare):
+def test_a_damaged_link_shows_the_start_and_the_best(tuned, compare):
+    project, finished = tuned
     app = open_page(project, finished, compare=compare)
     assert len(app.multiselect[0].value) == 2
 

@@ -17,7 +17,6 @@ from support.pages.page_frame import open_page, said, stored_draft
 from dashboard.state import writing
 from dashboard.state.editing import drafts
 from engine.errors import StoreError
-from engine.pipeline.templates import SAMPLES
 from engine.store.store import FILE_NAME, Store
 
 NOBODY = 65534
@@ -32,11 +31,6 @@ def home(monkeypatch) -> Iterator[Path]:
     monkeypatch.setenv("TUNEBOARD_HOME", str(folder))
     yield folder
     shutil.rmtree(folder)
-
-
-@pytest.fixture
-def project(home) -> str:
-    return drafts.project_from_sample(SAMPLES[0])
 
 
 @contextmanager

@@ -22,7 +22,6 @@ from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.pipeline.templates import SAMPLES
 from engine.runs.spec import ModelChoice, ProjectDraft, RunSpec
 from engine.runs.trust import agree, wishes
-from engine.runs.worker import work
 from engine.store.store import Store
 
 PAGES = (
@@ -272,19 +271,9 @@ def test_a_project_is_put_away_and_taken_back():
 
 
 @pytest.fixture
-def finished(home):
-    project = drafts.project_from_sample(SAMPLES[0])
-    run = launching.create(
-        project, reading.draft_of(row_of(project)).to_run().model_dump(mode="json"), "A run"
-    )
-    work(home, run)
-    return project, run
-
-
-@pytest.fixture
-def looking(finished, monkeypatch):
+def looking(tuned, monkeypatch):
     monkeypatch.setenv("TUNEBOARD_READ_ONLY", "1")
-    return finished
+    return tuned
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -314,11 +303,11 @@ def test_every_door_is_shut_in_a_read_only_dashboard(looking):
             act()
 
 
-def test_whoever_only_looks_sees_projects_with_runs(finished, monkeypatch):
+def test_whoever_only_looks_sees_projects_with_runs(tuned, monkeypatch):
     drafts.create_project("nothing in it yet")
     assert len(reading.projects()) == 2
     monkeypatch.setenv("TUNEBOARD_READ_ONLY", "1")
-    assert [p.id for p in reading.projects()] == [finished[0]]
+    assert [p.id for p in reading.projects()] == [tuned.project]
 
 
 def test_a_read_only_dashboard_asks_no_steps_model_that_costs(looking):

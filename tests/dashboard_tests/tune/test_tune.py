@@ -26,11 +26,6 @@ from engine.store.store import Store
 pytestmark = pytest.mark.usefixtures("home")
 
 
-@pytest.fixture
-def project():
-    return drafts.project_from_sample(SAMPLES[0])
-
-
 def start(project):
     return open_page("tune", project=project)
 
@@ -167,10 +162,10 @@ def test_what_is_frozen_and_gone_is_said_and_forgotten(project):
 
 
 def test_feedback_goes_into_the_next_run_and_can_be_left_out(project):
-    from dashboard.components.project_page import Current
+    from dashboard.components.project_page import ProjectPage
     from dashboard.tune.start import final_test_rows, used_feedback
 
-    now = Current(next(p for p in reading.projects() if p.id == project), draft(project))
+    now = ProjectPage(next(p for p in reading.projects() if p.id == project), draft(project))
     test = sorted(final_test_rows(now))
     train = next(row for row in range(50) if row not in test)
     for row in (train, test[0]):

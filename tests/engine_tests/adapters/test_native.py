@@ -33,9 +33,9 @@ from engine import (
     streamify,
 )
 from engine.errors import AdapterParseError, ConfigurationError, InvalidRequestError
-from engine.lm.base import FallbackLM
 from engine.lm.cache import Cache
 from engine.lm.client import LM
+from engine.lm.fallback import FallbackLM
 from engine.records import json_value
 from engine.testing import ScriptedLM
 

@@ -21,9 +21,7 @@ from engine.records import Demo
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
+def rows(home, tmp_path):
     (tmp_path / "rows.csv").write_bytes(csv_bytes(40))
 
 

@@ -31,15 +31,9 @@ from engine.runs.worker import work
 from engine.store.store import FILE_NAME, Store
 from engine.testing import chat_answer
 
+pytestmark = pytest.mark.usefixtures("home")
+
 LABELED = Named(name="LabeledFewShot", options={"k": 4})
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / "home"
 
 
 def tuneboard(*arguments):

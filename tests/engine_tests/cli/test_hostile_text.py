@@ -27,17 +27,12 @@ from engine.store.store import Store
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\rfine \u202egpj.exe\x9b1m"
 STEP = StepSpec(inputs=(FieldSpec(name="text"),), outputs=(FieldSpec(name="note"),), instructions=HOSTILE)
+pytestmark = pytest.mark.usefixtures("home")
 PIPELINE = PipelineSpec(steps=(STEP,))
 
 
 def harmful(text: str) -> list[str]:
     return re.findall("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text.replace("\r\n", "\n"))
-
-
-@pytest.fixture(autouse=True)
-def _home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
 
 
 def tuneboard(*arguments):

@@ -13,6 +13,8 @@ import engine
 from engine.errors import ConfigurationError, LMError
 from engine.lm15 import Message, Response, TextPart, ThinkingPart, ToolCallPart, Usage
 
+pytestmark = pytest.mark.usefixtures("home")
+
 ANSWER = "[[ ## answer ## ]]\nParis\n\n[[ ## completed ## ]]"
 
 
@@ -37,11 +39,6 @@ class Own:
 class OwnAsync(Own):
     async def complete(self, request):
         return super().complete(request)
-
-
-@pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
 
 
 def ask(lm: engine.LM, adapter=None) -> str:

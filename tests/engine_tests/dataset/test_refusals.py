@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 
 from engine.cli.app import app
 
+pytestmark = pytest.mark.usefixtures("home")
+
 GOOD = "text,label\n" + "".join(f"thing number {i},{'ab'[i % 2]}\n" for i in range(20))
 
 
@@ -38,11 +40,6 @@ def tuneboard(folder: Path, content: bytes, run: dict[str, Any]) -> Any:
     (folder / "rows.csv").write_bytes(content)
     (folder / "run.json").write_text(json.dumps(run))
     return CliRunner().invoke(app, ["run", str(folder / "run.json"), "--home", str(folder / "home")])
-
-
-@pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path / "home"))
 
 
 def test_the_good_file_runs(tmp_path: Path):

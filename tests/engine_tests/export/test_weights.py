@@ -21,10 +21,7 @@ from engine.pipeline.build import build_program
 from engine.runs.spec import ModelChoice
 from engine.store.store import Store
 
-
-@pytest.fixture(autouse=True)
-def _own_home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def local(name: str = "small-1", base_model: str = "Qwen/small") -> TunedModel:

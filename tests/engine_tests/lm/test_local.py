@@ -14,10 +14,7 @@ from engine.lm.prices import price
 from engine.lm.tuned import TunedModel, model_folder, save_tuned
 from engine.runs.spec import check_key
 
-
-@pytest.fixture(autouse=True)
-def _own_home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def _weights(folder, mark=b"one"):

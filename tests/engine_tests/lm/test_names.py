@@ -148,8 +148,7 @@ def test_a_secret_shows_nowhere():
     assert without_keys("a sketch of task-oriented work") == "a sketch of task-oriented work"
 
 
-def test_prices_of_ones_own_win(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+def test_prices_of_ones_own_win(tmp_path, home):
     (tmp_path / "prices.json").write_text(
         '{"openai/gpt-4o-mini": {"input_cost_per_token": 1, "output_cost_per_token": 2}}'
     )
@@ -157,8 +156,7 @@ def test_prices_of_ones_own_win(tmp_path, monkeypatch):
     assert LM("openai/gpt-4o-mini").price() == (1.0, 2.0)
 
 
-def test_a_price_is_set_kept_and_taken_back(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+def test_a_price_is_set_kept_and_taken_back(tmp_path, home):
     set_own_price("my/model", (2.0, 8.0))
     set_own_price("openai/gpt-4o-mini", (0.0, 1.0))
     assert price("my/model") == Price(2e-6, 8e-6, 2e-6)
@@ -175,8 +173,7 @@ def test_a_price_is_set_kept_and_taken_back(tmp_path, monkeypatch):
     assert (tmp_path / "prices.json").read_text() == "{"
 
 
-def test_a_broken_price_file_is_a_warning(tmp_path, monkeypatch, caplog):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+def test_a_broken_price_file_is_a_warning(tmp_path, home, caplog):
     (tmp_path / "prices.json").write_text("{")
     assert price("openai/gpt-4o-mini").input == 1.5e-7
     assert "prices.json" in caplog.text

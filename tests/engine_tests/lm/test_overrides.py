@@ -327,9 +327,9 @@ def test_answers_and_methods_over_each_other_each_run_once(server: OpenAIServer)
             return await super().aforward(prompt, messages, **kwargs)
 
     for kind, names in (
-        (Second, ["second", "first"]),
+        (Second, ["first", "second"]),
         (Third, ["third", "first", "second"]),
-        (Fourth, ["fourth", "third", "first", "second"]),
+        (Fourth, ["third", "first", "fourth", "second"]),
         (Fifth, ["fifth", "fourth", "second"]),
     ):
         lm = kind("openai/m", api_base=server.url, api_key="k", cache=False)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gzip
 import math
+import random
 import socket
 import threading
 import time
@@ -18,7 +19,8 @@ from engine.errors import BadReplyError, InvalidRequestError, LMError, ProviderF
 from engine.lm.base import Choice, Reply
 from engine.lm.cache import Cache
 from engine.lm.client import LM
-from engine.lm.middleware import AdaptiveLimiter, seconds_to_wait
+from engine.lm.limits import AdaptiveLimiter
+from engine.lm.middleware import seconds_to_wait
 from engine.lm.transports.failures import retry_after
 from engine.lm.transports.openai_http import OpenAITransport
 
@@ -198,6 +200,15 @@ def test_waits_have_jitter_and_grow():
     assert max(early) <= 1.0 < max(late) <= 60
 
 
+def test_waits_after_refusals_grow_from_the_time_that_others_take():
+    state = RetryCallState(AsyncRetrying(), None, (), {})
+    error = RateLimitedError("x")
+    state.set_exception((RateLimitedError, error, None))
+    for attempt, longest in ((2, 0.2), (3, 0.4), (6, 3.2)):
+        state.attempt_number = attempt
+        assert longest / 2 < max(seconds_to_wait(state, 0.1) for _ in range(200)) <= longest
+
+
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
@@ -277,6 +288,38 @@ def test_one_refusal_among_many_answers_is_no_reason_to_halve():
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("refuses", ["a share of all", "what is too much"])
+def test_cuts_that_do_not_help_are_taken_back_and_others_hold(refuses):
+    """An endpoint with 32 callers: it refuses 3 of 10 requests whatever is in flight, or those above 8 at once."""
+
+    async def main():
+        limiter, chance = AdaptiveLimiter(), random.Random(2)
+        in_flight, ended = [0], []
+
+        async def call():
+            while len(ended) < 6000:
+                ticket = await limiter.acquire()
+                in_flight[0] += 1
+                refused = in_flight[0] > 8 if refuses == "what is too much" else chance.random() < 0.3
+                for _ in range(chance.randint(4, 12)):  # no clock: the same in every run
+                    await asyncio.sleep(0)
+                in_flight[0] -= 1
+                limiter.rate_limited(ticket) if refused else limiter.succeeded(ticket)
+                ended.append((limiter.limit, refused))
+                limiter.release()
+
+        await asyncio.gather(*(call() for _ in range(32)))
+        later = ended[3000:]
+        return sum(min(32, limit) for limit, _ in later) / len(later), sum(r for _, r in later) / len(later)
+
+    limit, share = asyncio.run(main())
+    if refuses == "what is too much":
+        assert limit < 16
+        assert share < 0.55
+    else:
+        assert limit > 20
+
+
 def test_those_who_wait_for_a_turn_get_it_also_when_one_of_them_is_cancelled():
     async def main():
         limiter = AdaptiveLimiter()
@@ -296,7 +339,7 @@ def test_those_who_wait_for_a_turn_get_it_also_when_one_of_them_is_cancelled():
 
 
 def test_requests_and_tokens_a_minute_are_kept(monkeypatch):
-    monkeypatch.setattr("engine.lm.middleware.WINDOW", 0.3)
+    monkeypatch.setattr("engine.lm.limits.WINDOW", 0.3)
 
     async def main():
         limiter = AdaptiveLimiter(requests_per_minute=2)

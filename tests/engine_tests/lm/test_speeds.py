@@ -7,16 +7,15 @@ import pytest
 from support.servers.openai_server import OpenAIServer
 
 from engine import loop
-from engine.lm.base import FallbackLM
 from engine.lm.client import LM
+from engine.lm.fallback import FallbackLM
 from engine.lm.speeds import Speed, note, speeds
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
+def earlier_calls_noted(request):
     speeds()  # what earlier tests have noted goes to their folder
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    return tmp_path
+    request.getfixturevalue("home")
 
 
 def model(url: str, name: str = "openai/test-model", **settings: object) -> LM:

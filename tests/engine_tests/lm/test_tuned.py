@@ -5,10 +5,7 @@ import pytest
 from engine.errors import ConfigurationError, UnknownNameError
 from engine.lm.tuned import TunedModel, get_tuned, model_folder, save_tuned, tuned_models
 
-
-@pytest.fixture(autouse=True)
-def _own_home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def test_a_record_is_read_back_and_listed_the_newest_first():

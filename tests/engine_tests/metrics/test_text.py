@@ -112,8 +112,7 @@ def test_numbers_of_a_whole_set():
 
 
 @pytest.mark.parametrize("name", ["openai/embed", "mistral/mistral-embed"], ids=["itself", "by litellm"])
-def test_hosted_embeddings_go_through_the_client(tmp_path, monkeypatch, name):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+def test_hosted_embeddings_go_through_the_client(home, name):
     with OpenAIServer(answer=lambda body: "x") as server:
         embed = Embedder(name, batch_size=2, api_base=server.url, api_key="sk-test")
         first = embed(["a", "bb", "ccc"])

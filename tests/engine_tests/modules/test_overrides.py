@@ -169,7 +169,7 @@ class CalledAgain(AwaitedToo):
     [
         (CalledToo, ["__call__"], ["__call__"]),
         (AwaitedToo, ["__call__", "acall"], ["acall", "__call__"]),
-        (CalledAgain, ["again", "__call__", "acall"], ["again", "__call__", "acall"]),
+        (CalledAgain, ["again", "__call__", "acall"], ["acall", "again", "__call__"]),
     ],
 )
 def test_calls_of_several_classes_each_run_once(kind: Any, called: list[str], awaited: list[str]) -> None:

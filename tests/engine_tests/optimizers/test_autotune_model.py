@@ -8,7 +8,7 @@ import pytest
 from support.small_optimizers import Relay
 
 from engine.optimizers.autotune.evidence import FactorialModel
-from engine.optimizers.autotune.optimizer import AutotuneOptions
+from engine.optimizers.autotune.options import AutotuneOptions
 from engine.optimizers.autotune.search import AutotuneSearch
 from engine.optimizers.autotune.space import Level
 from engine.records import Outcome, TraceStep
@@ -18,10 +18,10 @@ from engine.testing.contract import ToyLM, toy_rows, toy_settings
 
 def cells(rows: int = 30):
     rng = random.Random(3)
-    combinations = [((), "start"), (("a",), "one"), (("b",), "two"), (("a", "b"), "both")]
+    option_sets = [((), "start"), (("a",), "one"), (("b",), "two"), (("a", "b"), "both")]
     return [
         (terms, own, row, float(rng.random() < 0.3 + 0.3 * ("a" in terms)))
-        for terms, own in combinations
+        for terms, own in option_sets
         for row in range(rows)
     ]
 
@@ -79,18 +79,18 @@ def test_of_prompts_that_are_as_good_the_shortest_wins_and_a_reasoning_counts_as
     space.add(rules, Level("few rules", rules=("One rule.",)))
     space.add(reasoning, Level("reasons", reason_first=True))
 
-    def combination(rule: int, reasons: int) -> tuple[int, ...]:
+    def option_set(rule: int, reasons: int) -> tuple[int, ...]:
         return tuple({rules: rule, reasoning: reasons}.get(p, 0) for p in range(len(space.factors)))
 
     right = {row: float(row % 5 > 0) for row in range(40)}
     evidence.scores[space.start] = dict.fromkeys(range(40), 0.0)
-    evidence.scores[combination(1, 0)] = {**right, 0: 1.0}
-    evidence.scores[combination(2, 0)] = evidence.scores[combination(2, 1)] = right
-    assert evidence.as_good()[0] == combination(2, 0)
-    evidence.scores[combination(2, 0)] = {row: right[row] for row in range(8)}  # too few rows to say so
-    assert evidence.as_good()[0] == combination(2, 1)
-    evidence.scores[combination(2, 1)] = {row: float(row % 2) for row in range(38)}
-    assert evidence.as_good() == [combination(1, 0)]
+    evidence.scores[option_set(1, 0)] = {**right, 0: 1.0}
+    evidence.scores[option_set(2, 0)] = evidence.scores[option_set(2, 1)] = right
+    assert evidence.as_good()[0] == option_set(2, 0)
+    evidence.scores[option_set(2, 0)] = {row: right[row] for row in range(8)}  # too few rows to say so
+    assert evidence.as_good()[0] == option_set(2, 1)
+    evidence.scores[option_set(2, 1)] = {row: float(row % 2) for row in range(38)}
+    assert evidence.as_good() == [option_set(1, 0)]
 
 
 def test_an_inner_step_is_shown_only_what_ended_well_more_often_than_not():

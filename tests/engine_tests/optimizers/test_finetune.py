@@ -197,8 +197,7 @@ def test_without_validation_rows_the_tuned_model_is_the_result(optimizer, steps)
     assert {path for path, state in result.best.steps.items() if state.weights} == steps
 
 
-def test_the_file_trainer_leaves_a_file_and_no_model(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+def test_the_file_trainer_leaves_a_file_and_no_model(tmp_path, home):
     result, _ = run(BootstrapFinetune(trainer="file"), teacher_lm=KnowingLM())
     (file,) = (tmp_path / "training").glob("*.jsonl")
     assert result.reason == f"No model was trained. The training file is at {file}."

@@ -9,7 +9,7 @@ from engine import MIPROv2, context, loop
 from engine.errors import ConfigurationError
 from engine.lm.base import Choice, Reply
 from engine.modules.predict import Predict
-from engine.optimizers.mipro.optimizer import MIPROv2Options
+from engine.optimizers.mipro.options import MIPROv2Options
 from engine.optimizers.mipro.trials import make_plan
 from engine.optimizers.shared.study import Study
 from engine.records import Example
@@ -293,8 +293,8 @@ def test_the_study_asks_each_combination_once_while_there_are_new_ones():
     for _ in range(4):
         wave = study.ask(2)
         asked += wave
-        for combination in wave:
-            study.tell(combination, 0.1 * combination[0])
+        for option_set in wave:
+            study.tell(option_set, 0.1 * option_set[0])
     assert len(asked) == len(set(asked)) == 5
     assert study.start not in asked
 

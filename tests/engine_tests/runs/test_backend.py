@@ -27,7 +27,6 @@ def message_of(home, override=None, **changes):
 
 @pytest.mark.parametrize("changes", [{"backend": ON_RAY}, {}])
 def test_without_the_extra_one_sentence_says_what_to_install(tmp_path, monkeypatch, changes):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
     monkeypatch.setitem(sys.modules, "ray", None)  # as if it was not installed
     message = message_of(tmp_path, None if changes else ON_RAY, **changes)
     assert message == "The backend 'ray' needs Ray, which is not installed: pip install 'tuneboard[ray]'."

@@ -6,7 +6,6 @@ import io
 import json
 import tracemalloc
 import zipfile
-from pathlib import Path
 
 import pytest
 from support.mixed_pdf import mixed_pdf
@@ -21,11 +20,6 @@ from engine.runs.drafting import record_project
 from engine.runs.prepare import usable_examples
 
 HEIC = b"\0\0\0\x18ftypheic" + b"\0" * 40
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
 
 
 def packed(**files: bytes | str) -> GivenFile:

@@ -12,9 +12,7 @@ from engine.runtime import context
 from engine.store.store import Store
 
 
-def test_after_a_preview_and_after_a_run_the_time_of_a_run_is_known(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+def test_after_a_preview_and_after_a_run_the_time_of_a_run_is_known(tmp_path):
     with OpenAIServer(answer, latency=1.0) as server:
         data = add_data(tmp_path, csv_bytes(100))
         chosen = {

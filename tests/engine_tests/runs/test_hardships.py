@@ -17,13 +17,6 @@ from engine.store.store import Store
 COPRO = Named(name="COPRO", options={"breadth": 3, "depth": 2})
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
-    return tmp_path
-
-
 def told(home, run_id):
     """Carry out a run; return its state and what the terminal says of it."""
     work(home, run_id)

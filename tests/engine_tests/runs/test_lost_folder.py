@@ -13,8 +13,7 @@ from engine.store.store import FILE_NAME, Store
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["folder", "new-store"])
-def test_a_run_whose_folder_was_moved_ends_says_so_and_can_go_on_there(tmp_path, monkeypatch, again):
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+def test_a_run_whose_folder_was_moved_ends_says_so_and_can_go_on_there(tmp_path, again):
     home, other = tmp_path / "home", tmp_path / "other"
     with OpenAIServer(answer, latency=0.01) as server:
         run_id, process = held_run(home, server, 30)
@@ -34,8 +33,7 @@ def test_a_run_whose_folder_was_moved_ends_says_so_and_can_go_on_there(tmp_path,
     assert (home / FILE_NAME).exists() == again
 
 
-def test_a_run_whose_folder_was_deleted_ends_and_makes_no_other_store(tmp_path, monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+def test_a_run_whose_folder_was_deleted_ends_and_makes_no_other_store(tmp_path):
     home = tmp_path / "home"
     with OpenAIServer(answer, latency=0.01) as server:
         _, process = held_run(home, server, 30)
@@ -46,8 +44,7 @@ def test_a_run_whose_folder_was_deleted_ends_and_makes_no_other_store(tmp_path, 
     assert not (home / FILE_NAME).exists()
 
 
-def test_a_run_ends_when_a_newer_version_takes_the_store_over(tmp_path, monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+def test_a_run_ends_when_a_newer_version_takes_the_store_over(tmp_path):
 
     def set_version(number):
         with closing(sqlite3.connect(tmp_path / FILE_NAME, timeout=30)) as file:

@@ -26,14 +26,14 @@ from engine.runs.results.report import settings_of
 from engine.runs.spec import Named, RunSpec
 from engine.runs.worker import work
 from engine.search.budget import Budget
-from engine.search.objective import Objective, chosen, comparison, figures, front, good_enough
+from engine.search.model_choice import chosen, comparison, figures, front, good_enough
+from engine.search.objective import Objective
 from engine.search.result import RunResult
 from engine.store.store import Store
 
 
 @pytest.fixture
-def server(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+def server():
     for name, price in PRICES.items():
         set_own_price(name, (price, price))
     with OpenAIServer(of_three) as server:

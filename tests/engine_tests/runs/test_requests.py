@@ -22,13 +22,6 @@ from engine.store.runs import budget_now
 from engine.store.store import Store
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-never-stored")
-    return tmp_path
-
-
 def knowing(body):
     """Answer every row right where the prompt says so, else as `answer` does."""
     if "by the thing" not in str(body["messages"][0]["content"]):

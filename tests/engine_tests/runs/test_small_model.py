@@ -23,8 +23,7 @@ from engine.store.store import Store
 
 
 @pytest.fixture
-def server(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+def server():
     with FineTuningServer(learned, untrained, steps=3) as running:
         running.hurried = True
         yield running

@@ -15,13 +15,6 @@ from engine.store.queue import SETTING
 from engine.store.store import Store
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-never-stored")
-    return tmp_path
-
-
 @pytest.fixture
 def store(home):
     with Store.open(home) as store:

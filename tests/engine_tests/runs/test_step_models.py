@@ -99,8 +99,7 @@ EACH_AT_ITS_OWN = [{("writer", 0.7, 300)}, {("run-model", 0.4, None)}, {("reader
 
 
 @pytest.fixture
-def servers(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+def servers():
     with OpenAIServer(shelf) as run, OpenAIServer(note) as first, OpenAIServer(shelf) as second:
         yield Servers(run, first, second)
 

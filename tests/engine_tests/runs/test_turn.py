@@ -21,12 +21,9 @@ from engine.store.store import Store
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-never-stored")
-    with Store.open(tmp_path) as store:
+def one_at_a_time(home):
+    with Store.open(home) as store:
         store.settings.set(SETTING, {"runs": 1})
-    return tmp_path
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from support.run_setup import add_run, wait_for
 
 from engine import loop
 from engine.errors import NotFoundError
-from engine.runs.recorder import PatientWriter, Watch
+from engine.runs.recorder import PatientWriter, RunControl
 from engine.store.store import FILE_NAME, Store
 
 
@@ -26,7 +26,7 @@ def test_a_stop_ends_a_run_whose_event_loop_is_blocked_and_its_heart_beats_on(tm
     gave_up, begun, until = threading.Event(), threading.Event(), threading.Event()
     with Store.open(tmp_path) as store:
         store.runs.claim(run_id, os.getpid())
-        with Watch(store, run_id, os.getpid(), lambda: None, gave_up.set, stuck_after=0.5):
+        with RunControl(store, run_id, os.getpid(), lambda: None, gave_up.set, stuck_after=0.5):
             blocked = loop.submit(block(begun, until))
             try:
                 begun.wait(60)
@@ -45,7 +45,7 @@ def test_a_stop_with_a_free_event_loop_is_left_to_the_search(tmp_path):
     gave_up = threading.Event()
     with Store.open(tmp_path) as store:
         store.runs.claim(run_id, os.getpid())
-        with Watch(store, run_id, os.getpid(), lambda: None, gave_up.set, stuck_after=0.5) as watch:
+        with RunControl(store, run_id, os.getpid(), lambda: None, gave_up.set, stuck_after=0.5) as watch:
             store.runs.request_stop(run_id)
             wait_for(lambda: watch.stopping)
             assert not gave_up.wait(1.5)
@@ -58,7 +58,7 @@ def test_what_waits_for_a_locked_store_ends_the_run_where_it_fails_otherwise(tmp
     async def drive(store, other):
         other.execute("BEGIN IMMEDIATE")
         writer = PatientWriter()
-        watch = Watch(store, run_id, os.getpid(), lambda: None, writer=writer)
+        watch = RunControl(store, run_id, os.getpid(), lambda: None, writer=writer)
 
         def start():
             store.runs.set_phase(run_id, "Searching")

@@ -21,12 +21,6 @@ from engine.runs.worker import work
 from engine.store.store import Store
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    return tmp_path
-
-
 def evaluation(name: str, answers: list[Any], failed: tuple[int, ...] = ()) -> Evaluation:
     return Evaluation(
         name,

@@ -40,13 +40,6 @@ from engine.store.store import Store
 MIPRO = Named(name="MIPROv2", options={"auto": "light"})
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-never-stored")
-    return tmp_path
-
-
 def shape(home, run_id):
     """What must be the same however often the run was interrupted."""
     with Store.open(home, read_only=True) as store:

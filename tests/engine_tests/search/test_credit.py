@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.records import Candidate, Demo, Evaluation, Outcome, StepState
-from engine.search.settings import Trial
+from engine.search.result import Trial
 from engine.search.verdict import best_static, step_credit
 
 START = Candidate({"find": StepState("Find."), "say": StepState("Say.")})

@@ -31,15 +31,7 @@ from engine.search.events import (
 )
 from engine.search.settings import Stop
 from engine.search.verdict import verdict
-from engine.testing.contract import ToyLM, toy_rows, toy_settings
-
-
-class Events(list):
-    def record(self, event):
-        self.append(event)
-
-    def of(self, *kinds):
-        return [e for e in self if isinstance(e, kinds)]
+from engine.testing.contract import RecordedEvents, ToyLM, toy_rows, toy_settings
 
 
 class SlowLM(ToyLM):
@@ -133,7 +125,7 @@ def test_a_budget_that_ends_inside_a_batch_finishes_candidates_in_turn():
         yield [Score(problem.seed, (18,))]
         raise AssertionError("nothing more is answered")
 
-    events = Events()
+    events = RecordedEvents()
     result = run(search, toy_settings(ToyLM(), budget=Budget(calls=40)), events)
     assert told == [18, 18, 4, 0]
     assert result.stopped == "budget"
@@ -346,7 +338,7 @@ def test_proposals_are_independent_samples_and_failures_are_left_out():
         ]
         got.extend(proposal.outputs)
 
-    events = Events()
+    events = RecordedEvents()
     run(search, toy_settings(ToyLM(), prompt_lm=lm), events)
     assert len(got) == 2
     assert len({request.rollout_id for request in lm.requests}) == 3
@@ -383,7 +375,7 @@ def test_a_strict_metric_sees_the_trace_when_rows_become_examples():
 
 
 def test_events_tell_the_story_in_sentences():
-    events = Events()
+    events = RecordedEvents()
 
     def search(problem):
         candidate = variant(problem, "leaf is green, sky is blue")

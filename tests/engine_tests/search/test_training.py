@@ -21,20 +21,12 @@ from engine.search.estimate import estimate
 from engine.search.freeze import Freeze
 from engine.search.settings import Settings, Stop
 from engine.search.training import chat_rows, check_training, order_of
-from engine.testing.contract import ToyLM, toy_settings, toy_trainer
+from engine.testing.contract import RecordedEvents, ToyLM, toy_settings, toy_trainer
 from engine.testing.training import LookupTrainer
 from engine.training.contract import Order, Trained, TrainingEstimate, TrainSettings
 
 SETTINGS = TrainSettings(base_model="tiny", checkpoints=3)
 GRPO = SETTINGS.model_copy(update={"method": "grpo", "rounds": 3, "batch_size": 6, "group_size": 3})
-
-
-class Seen(list):
-    def record(self, event: events.Event) -> None:
-        self.append(event)
-
-    def of(self, kind: type) -> list:
-        return [event for event in self if isinstance(event, kind)]
 
 
 def calls_of(problem: Problem) -> tuple[tuple[int, TraceStep], ...]:
@@ -61,7 +53,7 @@ def search_with(answers: list[Training], settings: TrainSettings = SETTINGS):
 
 
 def run(settings: Settings, train: TrainSettings = SETTINGS, control=None):
-    answers, seen = [], Seen()
+    answers, seen = [], RecordedEvents()
     driver = Driver(settings, seen, control)
     result = loop.run(driver.search(search_with(answers, train)))
     return result, (answers or [None])[0], seen, driver
@@ -418,7 +410,7 @@ def test_trainings_of_a_batch_share_this_machine_and_run_at_once_elsewhere(
         assert first is same
         assert first.candidate.id != second.candidate.id
 
-    seen = Seen()
+    seen = RecordedEvents()
     driver = Driver(toy_settings(lm, trainers=(Watched(toy.reply, toy.guesses),)), seen)
     loop.run(driver.search(search))
     assert most == together
@@ -430,7 +422,7 @@ def test_the_teacher_is_scored_on_the_test_rows_as_its_own_kind_of_trial() -> No
     lm, large = ToyLM(), ToyLM(payer="large")
     rows = tuple(range(24, 36))
     settings = toy_settings(lm, train=tuple(range(12)), validation=tuple(range(12, 24)), teacher_lm=large)
-    driver = Driver(settings, seen := Seen())
+    driver = Driver(settings, seen := RecordedEvents())
     before, _ = loop.run(driver.compare(driver.seed, driver.seed, rows))
     taught = loop.run(driver.score_teacher(rows))
     assert [o.row for o in taught.outcomes] == list(rows)

@@ -24,13 +24,9 @@ from engine.store.rows import FROM_ELSEWHERE, FeedbackRow
 from engine.store.store import FILE_NAME, Store
 from engine.store.users import User
 
+pytestmark = pytest.mark.usefixtures("home")
+
 OF_RUN = ("candidates", "trials", "outcomes", "events", "requests")
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
 
 
 def recorded(store: Store, run: str, rows: int = 3) -> None:

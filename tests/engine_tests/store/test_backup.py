@@ -22,10 +22,9 @@ GUIDE = Path(__file__).parents[3] / "dashboard" / "README.md"
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
+def home(key, tmp_path, monkeypatch):
     """A data folder with a queued run, an upload and a user, at the default place."""
     monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
     add_run(tmp_path / "home")
     (tmp_path / "home" / "files").mkdir()
     (tmp_path / "home" / "files" / "a.png").write_bytes(b"picture")

@@ -11,7 +11,7 @@ from support.run_setup import wait_for
 
 from engine.errors import RunError
 from engine.store.processes import process_lives
-from engine.store.queue import SETTING, Limits, Place, fair_order, usual_runs
+from engine.store.queue import SETTING, Limits, QueuePosition, fair_order, usual_runs
 from engine.store.rows import NO_TURN_AFTER, RunRow
 from engine.store.store import Store
 
@@ -59,16 +59,16 @@ def pids():
 def test_as_many_runs_begin_as_there_are_places_in_the_order_in_which_they_came(store, pids):
     limit(store, runs=2)
     runs = joined(store, pids[:4], "", "", "", "")
-    assert store.queue.begin(runs[3], pids[3]) == Place(3)
-    assert store.queue.begin(runs[2], pids[2]) == Place(2)
+    assert store.queue.begin(runs[3], pids[3]) == QueuePosition(3)
+    assert store.queue.begin(runs[2], pids[2]) == QueuePosition(2)
     first, second = (store.queue.begin(run, pid) for run, pid in zip(runs[:2], pids[:2], strict=True))
     assert isinstance(first, RunRow)
     assert (first.state, first.pid) == ("running", pids[0])
     assert isinstance(second, RunRow)
     place = store.queue.begin(runs[3], pids[3])
-    assert (place, place.words) == (Place(1), "Waiting: 1 run before this one.")
+    assert (place, place.words) == (QueuePosition(1), "Waiting: 1 run before this one.")
     store.runs.set_state(runs[0], "finished")
-    assert store.queue.begin(runs[3], pids[3]) == Place(1)
+    assert store.queue.begin(runs[3], pids[3]) == QueuePosition(1)
     assert store.queue.begin(runs[2], pids[2]).state == "running"
     assert store.queue.begin(runs[3], pids[3]).words == "Waiting: it begins as soon as another run ends."
 
@@ -86,7 +86,7 @@ def test_a_paused_run_keeps_its_place_and_an_ended_process_frees_it_at_once(stor
         run, next_run = joined(store, [process.pid, pids[0]], "", "")
         assert store.queue.begin(run, process.pid).state == "running"
         store.runs.set_state(run, "paused")
-        assert isinstance(store.queue.begin(next_run, pids[0]), Place)
+        assert isinstance(store.queue.begin(next_run, pids[0]), QueuePosition)
         process.kill()  # its heartbeat is fresh
         wait_for(lambda: not process_lives(process.pid))
         assert store.queue.begin(next_run, pids[0]).state == "running"
@@ -98,10 +98,10 @@ def test_a_waiting_run_whose_process_was_killed_loses_its_place_and_nothing_else
     store.queue.begin(holder, pids[0])
     with sleeping() as process:
         killed, after = joined(store, [process.pid, pids[1]], "", "")
-        assert store.queue.place(after) == Place(1)
+        assert store.queue.place(after) == QueuePosition(1)
         process.kill()
         wait_for(lambda: not process_lives(process.pid))
-    assert store.queue.place(after) == Place(0)
+    assert store.queue.place(after) == QueuePosition(0)
     store.connection.write(
         "UPDATE runs SET heartbeat_at = ? WHERE id = ?", (time.monotonic() - NO_TURN_AFTER - 1, killed)
     )
@@ -111,7 +111,7 @@ def test_a_waiting_run_whose_process_was_killed_loses_its_place_and_nothing_else
         "Its process ended while it waited for its turn. Go on with it: it waits again.",
     )
     assert store.queue.join(killed, pids[2])
-    assert store.queue.place(killed) == Place(1), "it waits at the end"
+    assert store.queue.place(killed) == QueuePosition(1), "it waits at the end"
 
 
 def test_a_waiting_process_that_lives_and_says_nothing_holds_up_no_other(store, pids):
@@ -143,7 +143,7 @@ def test_a_users_limit_holds_back_that_user_alone(store, pids):
     place = store.queue.begin(second, pids[1])
     assert place.words == "Waiting: your limit is 1 run at once."
     assert store.queue.begin(other, pids[2]).state == "running"
-    assert store.queue.begin(more, pids[3]) == Place(1, own_limit=1)
+    assert store.queue.begin(more, pids[3]) == QueuePosition(1, own_limit=1)
     store.runs.set_state(first, "stopped")
     assert store.queue.begin(second, pids[1]).state == "running"
 
@@ -200,7 +200,7 @@ def test_a_second_process_for_a_waiting_run_takes_its_place_and_the_first_ends(s
     holder, run, _ = joined(store, pids[:3], "", "", "")
     store.queue.begin(holder, pids[0])
     assert store.queue.join(run, pids[3])
-    assert store.queue.place(run) == Place(0)
+    assert store.queue.place(run) == QueuePosition(0)
     with pytest.raises(RunError, match="taken over"):
         store.queue.begin(run, pids[1])
     with pytest.raises(RunError, match=f"process {pids[0]}"):
@@ -210,7 +210,7 @@ def test_a_second_process_for_a_waiting_run_takes_its_place_and_the_first_ends(s
 RACER = """
 import os, sys, time
 from pathlib import Path
-from engine.store.queue import Place
+from engine.store.queue import QueuePosition
 from engine.store.store import Store
 home, run, go = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 with Store.open(home) as store:
@@ -219,7 +219,7 @@ with Store.open(home) as store:
     while not go.exists():
         pass
     found = [store.queue.begin(run, os.getpid()) for _ in range(20)]
-    print("begun" if any(not isinstance(one, Place) for one in found[:1]) or store.runs.get(run).state == "running" else "waits", flush=True)
+    print("begun" if any(not isinstance(one, QueuePosition) for one in found[:1]) or store.runs.get(run).state == "running" else "waits", flush=True)
     sys.stdin.read()
 """
 

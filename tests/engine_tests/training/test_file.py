@@ -13,8 +13,7 @@ from engine.errors import ConfigurationError, TrainingError
 from engine.training.file import FileTrainer
 
 
-def test_the_file_holds_the_conversations(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+def test_the_file_holds_the_conversations(home):
     watch, wanted = Notes(), order("")
     done = loop.run(FileTrainer().train(wanted, watch))
     lines = [json.loads(line) for line in Path(done.file).read_text().splitlines()]
@@ -23,8 +22,7 @@ def test_the_file_holds_the_conversations(tmp_path, monkeypatch):
     assert done.file in watch.seen[0].message
 
 
-def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
+def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path, home):
     (tmp_path / "training").write_text("in the way")
     with pytest.raises(TrainingError, match="cannot be written"):
         loop.run(FileTrainer().train(order(""), Notes()))

@@ -22,12 +22,9 @@ from engine.testing import ScriptedLM
 from engine.training.contract import Order, Progress
 from engine.training.openai import OpenAITrainer
 
+pytestmark = pytest.mark.usefixtures("home")
+
 TRAINER = OpenAITrainer(first_wait=0.002, longest_wait=0.01)
-
-
-@pytest.fixture(autouse=True)
-def _own_home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
 
 
 @pytest.fixture

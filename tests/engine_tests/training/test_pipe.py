@@ -21,11 +21,10 @@ from engine.training.pipe import ChildEndedError, TrainingChild
 
 
 @pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path / "home"))
+def child_and_base(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = [str(Path(training_child.__file__).parent), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, path)))
-    base = tmp_path / "base"
+    base = home / "base"
     base.mkdir()
     (base / "model.safetensors").write_bytes(b"-")
 

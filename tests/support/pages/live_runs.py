@@ -18,7 +18,7 @@ from dashboard.state import launching
 from dashboard.state.editing import drafts
 from engine.pipeline.templates import SAMPLES
 from engine.records import Candidate, Outcome, StepState
-from engine.runs.recorder import Watch
+from engine.runs.recorder import RunControl
 from engine.runs.spec import ModelChoice, Named
 from engine.search.budget import Budget
 from engine.store.store import Store
@@ -63,7 +63,7 @@ def own_run(home: Path, project: str, title: str) -> Iterator[tuple[str, Store]]
         run = launching.create(project, draft.to_run(dataset.hash).model_dump(mode="json"), title)
         store.runs.claim(run, os.getpid())
         store.trials.add_candidate(run, CANDIDATE)
-        with Watch(store, run, os.getpid(), lambda: None):
+        with RunControl(store, run, os.getpid(), lambda: None):
             yield run, store
         store.runs.set_state(run, "stopped")
 

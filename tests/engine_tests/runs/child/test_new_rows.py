@@ -36,13 +36,6 @@ PNG = bytes.fromhex(
 )
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
-    return tmp_path
-
-
 def request(url, count=4):
     return NewRowsRequest(
         pipeline=TASK,

@@ -20,11 +20,6 @@ from engine.runs.child.request import ChildRequest
 from engine.runs.spec import ModelChoice, Named
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-
-
 def request(**changes):
     start = build_program(PIPELINE).candidate()
     other = start.with_step("sort", instructions="Say on which shelf it belongs, quickly.")

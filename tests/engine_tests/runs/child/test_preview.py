@@ -24,11 +24,6 @@ ROWS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-
-
 def request(**changes):
     values = {"pipeline": PIPELINE, "rows": ROWS, "metric": Named(name="ExactMatch")}
     return PreviewRequest(**{**values, **changes})

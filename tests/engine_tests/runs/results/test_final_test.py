@@ -35,13 +35,6 @@ ESTIMATE = {
 }
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-never-stored")
-    return tmp_path
-
-
 def price_of(store, run_id):
     """What the run's page says of its final test."""
     return store.runs.get(run_id).test_cost

@@ -25,13 +25,6 @@ from engine.store.rows import SCORE
 from engine.store.store import FILE_NAME, Store
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-never-stored")
-    return tmp_path
-
-
 def finished_run(home, server):
     run_id = add_run(home, model=server_model(server.url), concurrency=2)
     assert work(home, run_id) == 0

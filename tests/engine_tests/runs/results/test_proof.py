@@ -27,13 +27,6 @@ from engine.search.driver import Driver
 from engine.store.store import Store
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-never-stored")
-    return tmp_path
-
-
 def result_of(home, run_id):
     with Store.open(home, read_only=True) as store:
         return store.runs.get(run_id).result

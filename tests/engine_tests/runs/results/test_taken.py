@@ -21,12 +21,6 @@ from engine.store.store import Store
 CONTRADICTED = "On the test rows the fixed prompt was better: "
 
 
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    return tmp_path
-
-
 def printed(run):
     out = io.StringIO()
     report(run, Console(file=out, width=300))

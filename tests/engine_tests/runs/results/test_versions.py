@@ -11,12 +11,6 @@ from engine.runs.worker import work
 from engine.store.store import Store
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(tmp_path))
-    return tmp_path
-
-
 def finished_run(home, name):
     run_id = add_run(home, optimizer=Named(name=name))
     assert work(home, run_id) == 0

@@ -16,7 +16,7 @@ from support.peers.dspy_peer import in_dspy
 
 import engine
 
-GUIDE = (Path(__file__).parents[2] / "engine" / "README.md").read_text()
+GUIDE = (Path(__file__).parents[3] / "engine" / "README.md").read_text()
 
 HERE = """
 Adapter AdapterParseError Audio AvatarOptimizer BaseLM BaseModule BestOfN BetterTogether BootstrapFewShot

@@ -12,7 +12,7 @@ from support.servers.openai_server import OpenAIServer
 import engine
 from sample_data.invoices import papers
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "documents.py"
+SCRIPT = Path(__file__).parents[3] / "benchmarks" / "documents.py"
 
 
 def test_a_large_pdf_is_read_within_little_memory():

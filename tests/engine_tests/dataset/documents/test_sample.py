@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[3] / "sample_data" / "invoices.py"
+SCRIPT = Path(__file__).parents[4] / "sample_data" / "invoices.py"
 
 
 def test_the_samples_program_explains_itself_and_makes_no_folder(tmp_path):

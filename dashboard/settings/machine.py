@@ -1,0 +1,132 @@
+"""Use of this machine and its data folder: spending, storage, links to reports, and where runs work."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard.components import ui
+from dashboard.components.glossary import explain
+from dashboard.components.share import link_rows
+from dashboard.components.tables import small_table
+from dashboard.services import (
+    BackendName,
+    counted,
+    data_home,
+    price,
+)
+from dashboard.settings.users import figures
+from dashboard.state import reading, users
+from dashboard.state.editing import drafts
+from dashboard.text import distinct
+
+MOST = 12
+
+
+GONE = ("A deleted project", "Outside projects")
+
+
+def spending_card() -> None:
+    """Show every project's calls, tokens and money."""
+    names = distinct({p.id: p.name for p in reading.projects(archived=True)})
+    totals = reading.spent()
+    with ui.card(
+        "spending_card",
+        "Spent so far",
+        "By all runs, also those that were stopped, put away or deleted, and by what pages have asked of models. "
+        "Answers that were kept for reuse cost nothing again.",
+    ):
+        if not totals:
+            st.caption("Nothing yet: no model was asked.")
+            return
+        known = [s.usage.cost for s in totals.values() if s.usage.cost is not None]
+        st.metric("In total", price(sum(known) if known else None))
+        lines = [(names.get(id_, GONE[id_ == ""]), *figures(one)[1:]) for id_, one in totals.items()]
+        small_table(("Project", "Calls", "Tokens", "Money"), lines[:MOST])
+        if len(totals) > MOST:
+            st.caption(f"And {counted(len(totals) - MOST, 'project')} that spent less.")
+        unpriced = sum(s.unpriced for s in totals.values())
+        if unpriced:
+            st.caption(
+                f":orange[:material/help:] {counted(unpriced, 'run')} used a model whose price is not known. "
+                "Set it next to the model, for the runs to come."
+            )
+
+
+def storage_card() -> None:
+    """Show the call cache and the data folder."""
+    answers, size, cost = reading.cache_size()
+    with ui.card(
+        "cache_card", "Answers kept for reuse", explain("answer kept for reuse", "Also after a crash.")
+    ):
+        with st.grid(3, min_column_width=80, key="cache_figures"):
+            st.metric("Answers", f"{answers:,}")
+            st.metric("On disk", _bytes(size))
+            st.metric("They cost", price(cost))
+        if not answers:
+            st.caption("The offline model's answers are not kept: it answers again at once, for free.")
+        ui.button(
+            "Clear them",
+            "clear_cache",
+            "" if answers else "There is nothing to clear.",
+            icon="delete_sweep",
+            on_click=ui.callback(_clear_dialog),
+        )
+    with ui.card("folder_card", "Where everything is kept"):
+        st.code(str(data_home()), language=None)
+        st.caption(
+            "Projects, runs, files and exports, on this machine only. Set TUNEBOARD_HOME to use another folder."
+        )
+
+
+def links_card() -> None:
+    """Show the links to reports that work: to an administrator all, to a user their own."""
+    links = [link for link in reading.links() if users.is_administrator() or link.made_by == users.name()]
+    if links:
+        with ui.card("links_card", "Shared reports", "Anyone who has such a link can read the report."):
+            link_rows(links, {run.id: run.title for run in reading.runs()})
+
+
+BACKEND_TITLES: dict[BackendName, str] = {"local": "On this machine", "ray": "On a Ray cluster"}
+
+
+def backend_card() -> None:
+    """Let the user choose where the rows of new runs are answered."""
+    chosen = reading.backend()
+    with ui.card("backend_card", "Where rows are answered"):
+        ui.select(
+            "Where rows are answered",
+            BACKEND_TITLES,
+            chosen.name,
+            label_visibility="collapsed",
+            **ui.saved("backend_name", drafts.set_backend, "name"),
+        )
+        if chosen.name == "local":
+            return
+        st.text_input(
+            "Address of the cluster",
+            chosen.address,
+            help="auto: the cluster that runs on this machine. local: one that is started for each run. Else host:port.",
+            **ui.saved("backend_address", drafts.set_backend, "address"),
+        )
+        st.caption(
+            "Models that run on your own machines, searches by embeddings and code in the sandbox get faster. Calls to a "
+            "provider do not: one machine waits for many at once. Needs tuneboard[ray]; keys stay on this machine."
+        )
+
+
+@st.dialog("Clear the kept answers?")
+def _clear_dialog() -> None:
+    answers, _, _ = reading.cache_size()
+    st.write(
+        f"{counted(answers, 'answer')} will be forgotten. Runs that are repeated or resumed will pay again."
+    )
+    if ui.confirmed("Keep them", "Clear", "clear"):
+        drafts.clear_answers()
+        st.rerun()
+
+
+def _bytes(size: int) -> str:
+    for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size >= limit:
+            return f"{size / limit:.3g} {unit}"
+    return f"{size} bytes"
