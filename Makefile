@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 WEIGHTS := .venv-weights
 RAY := .venv-ray
 # They import torch at their top.
-TORCH_DOORS := engine/lm/local/weights.py engine/training/sft.py engine/training/grpo_child.py
+TORCH_DOORS := engine/lm/local/weights.py engine/optimizers/training/sft.py engine/optimizers/training/grpo_child.py
 LOCK := .ci/requirements.txt
 UV := 0.13.9
 ATHERIS := 3.0.0

@@ -10,14 +10,13 @@ The packages, top to bottom; nothing imports upwards (checked by `lint-imports`)
     runs          a run as data, the worker process that carries it out, and the child process that answers pages
     export        a compiled program as a file, a script, a container, a DSPy program; the report
     store         the SQLite file: projects, datasets, runs and what happened in them; users and their rights
-    registry      the table of contents: every optimizer, module, metric, adapter and export
+    registry      every optimizer, module, metric and adapter, as classes
     optimizers    one algorithm a file or folder; generators of asks that do no I/O
     search        the contract of a search, its driver, meter, events, estimate and verdict
     evaluate      a program over rows, concurrently; streaming: answers as they are written; telemetry: OpenTelemetry spans
     pipeline      the declarative pipeline that forms edit, and the program it becomes
     modules       strategies for answering one signature; metrics: how good an answer is
     retrieval     passages for a query
-    training      trainers of weights: at a provider, on this machine, for a file
     adapters      a signature as messages, a reply as typed fields; lm: models, cache, prices; tools: functions, sandbox
     dataset       tables of examples: files, documents, splits, profiles, checks before a run
     signature     typed contracts, the types of their fields, predictions; loop: the event loop all model calls run on
@@ -25,6 +24,7 @@ The packages, top to bottom; nothing imports upwards (checked by `lint-imports`)
     callbacks     hooks round calls
     runtime       model, adapter, middleware and observers in force, in a context variable
     basics        helpers that know nothing of programs: texts, numbers, statistics, the data folder, addresses, processes
+    parts         the list of optional parts: optimizers, trainers, backends, transports, exports
     errors        every exception
     public_names  the lists of public names, in `__init__.pyi`
     testing       stand-in models, and the contract tests of an optimizer

@@ -1,7 +1,7 @@
-"""The table of contents: what can be chosen by name, as visible tuples.
+"""Classes that can be chosen by name: optimizers and trainers as `engine.parts` lists them, metrics, modules and adapters.
 
-Adding an optimizer is one file, one line in `PARTS` of `better_together` and one row in the guide; the contract
-tests, the command line and the forms pick it up from here. Export formats stand in `engine.export`, which is above this.
+Adding an optimizer is one file or folder, one line in `engine.parts` and one row in the guide; the contract tests, the
+command line and the forms pick it up from here. Export forms are in `engine.export.formats`, which is above this.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
+from engine import parts
 from engine.adapters import ADAPTERS as ADAPTERS
 from engine.adapters import get_adapter as get_adapter
 from engine.errors import entry_named
@@ -30,13 +31,12 @@ from engine.modules.react import ReAct
 from engine.modules.retrieve import Retrieve
 from engine.modules.rlm import RLM
 from engine.optimizers.base import Optimizer
-from engine.optimizers.better_together import PARTS, BetterTogether
-from engine.training import TRAINERS as TRAINERS
-from engine.training import get_trainer as get_trainer
+from engine.parts import TRAINERS as TRAINERS
+from engine.search.trainers import get_trainer as get_trainer
 
 T = TypeVar("T")
 
-OPTIMIZERS: tuple[type[Optimizer], ...] = (*PARTS, BetterTogether)
+OPTIMIZERS: tuple[type[Optimizer], ...] = parts.loaded(parts.OPTIMIZERS)
 METRICS: tuple[type[Metric], ...] = (
     ExactMatch,
     Contains,
@@ -79,7 +79,8 @@ def get_optimizer(name: str) -> type[Optimizer]:
     >>> get_optimizer("MIPROv2").__name__
     'MIPROv2'
     """
-    return _entry("optimizer", name, OPTIMIZERS)
+    optimizer: type[Optimizer] = parts.load(parts.OPTIMIZERS, name, "optimizer")
+    return optimizer
 
 
 def get_metric(name: str) -> type[Metric]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from limits import FLAWS, limits, lines_by_package
 
+from engine import parts
 from engine.public_names import homes
 
 ROOT = Path(__file__).parents[1]
@@ -48,10 +49,22 @@ DOORS = {
     "litellm": {"engine/lm/transports/litellm_gateway.py"},
     "optuna": {"engine/optimizers/shared/study.py"},
     "sqlite_utils": {"engine/lm/cache.py"},
-    "torch": {"engine/lm/local/weights.py", "engine/training/grpo_child.py", "engine/training/sft.py"},
-    "transformers": {"engine/lm/local/weights.py", "engine/training/grpo_child.py", "engine/training/sft.py"},
-    "peft": {"engine/lm/local/weights.py", "engine/training/grpo_child.py", "engine/training/sft.py"},
-    "trl": {"engine/training/grpo_child.py", "engine/training/sft.py"},
+    "torch": {
+        "engine/lm/local/weights.py",
+        "engine/optimizers/training/grpo_child.py",
+        "engine/optimizers/training/sft.py",
+    },
+    "transformers": {
+        "engine/lm/local/weights.py",
+        "engine/optimizers/training/grpo_child.py",
+        "engine/optimizers/training/sft.py",
+    },
+    "peft": {
+        "engine/lm/local/weights.py",
+        "engine/optimizers/training/grpo_child.py",
+        "engine/optimizers/training/sft.py",
+    },
+    "trl": {"engine/optimizers/training/grpo_child.py", "engine/optimizers/training/sft.py"},
 }
 
 
@@ -163,6 +176,21 @@ def test_no_cycle_is_hidden_in_a_function() -> None:
 
     for module in sorted(edges):
         visit(module, ())
+
+
+def test_the_core_imports_no_optional_part() -> None:
+    """A search, a run and a model client reach parts through `engine.parts` only; a part may use another."""
+    listed = (parts.OPTIMIZERS, parts.TRAINERS, parts.BACKENDS, parts.TRANSPORTS)
+    modules = {path.partition(":")[0] for kind in listed for _, path in kind} - {"engine.search.backend"}
+    own_folders = ("engine/lm/transports", "engine/lm/local", "engine/runs/backends")
+    core = [
+        path
+        for path in SOURCES
+        if name(path).startswith(("engine/search/", "engine/runs/", "engine/lm/"))
+        and not name(path).startswith(own_folders)
+        and module_of(path) not in modules
+    ]
+    assert not {name(path): used for path in core if (used := imports_of(tree_of(path)) & modules)}
 
 
 def test_the_door_of_pages_holds_what_pages_use() -> None:

@@ -110,7 +110,6 @@ from engine.lm.keys import (
 from engine.lm.local.serving import serving_command as serving_command
 from engine.lm.local.sources import (
     is_local as is_local,
-    missing_extra as missing_extra,
     model_title as model_title,
 )
 from engine.metrics.base import (
@@ -133,6 +132,12 @@ from engine.optimizers.choose import (
 from engine.optimizers.finetune import (
     BootstrapFinetuneOptions as BootstrapFinetuneOptions,
     judges_alone as judges_alone,
+)
+from engine.parts import (
+    BACKENDS as BACKENDS,
+    TRAINERS as TRAINERS,
+    loaded,
+    missing,
 )
 from engine.pipeline.build import build_program as build_program
 from engine.pipeline.check import (
@@ -185,9 +190,7 @@ from engine.records import (
 from engine.registry import (
     METRICS as METRICS,
     OPTIMIZERS as OPTIMIZERS,
-    TRAINERS as TRAINERS,
     get_metric as get_metric,
-    get_trainer as get_trainer,
 )
 from engine.runs.child.new_rows import NewRows as NewRows
 from engine.runs.child.playground import (
@@ -231,7 +234,6 @@ from engine.runs.spec import (
     no_gain_by_ray as no_gain_by_ray,
     sample_draft as sample_draft,
 )
-from engine.search.backends.contract import BackendName as BackendName
 from engine.search.budget import (
     Budget as Budget,
     LIMIT_WORDS as LIMIT_WORDS,
@@ -287,7 +289,7 @@ from engine.store.users import (
     USERS_VARIABLE as USERS_VARIABLE,
     token_hash as token_hash,
 )
-from engine.training.local import (
+from engine.optimizers.training.local import (
     LocalTrainer as LocalTrainer,
     find_base as find_base,
 )
@@ -321,3 +323,5 @@ LINK_DAYS = DAYS
 BUDGET_REQUEST = BUDGET
 CANDIDATE_REQUEST = CANDIDATE
 SCORE_REQUEST = SCORE
+loaded_parts = loaded
+missing_extra = missing

@@ -9,9 +9,10 @@ from dashboard.components.glossary import explain
 from dashboard.components.share import link_rows
 from dashboard.components.tables import small_table
 from dashboard.services import (
-    BackendName,
+    BACKENDS,
     counted,
     data_home,
+    loaded_parts,
     price,
 )
 from dashboard.settings.users import figures
@@ -86,16 +87,13 @@ def links_card() -> None:
             link_rows(links, {run.id: run.title for run in reading.runs()})
 
 
-BACKEND_TITLES: dict[BackendName, str] = {"local": "On this machine", "ray": "On a Ray cluster"}
-
-
 def backend_card() -> None:
     """Let the user choose where the rows of new runs are answered."""
     chosen = reading.backend()
     with ui.card("backend_card", "Where rows are answered"):
         ui.select(
             "Where rows are answered",
-            BACKEND_TITLES,
+            {backend.name: backend.title for backend in loaded_parts(BACKENDS)},
             chosen.name,
             label_visibility="collapsed",
             **ui.saved("backend_name", drafts.set_backend, "name"),

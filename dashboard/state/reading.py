@@ -23,7 +23,7 @@ from engine.errors import EngineError, NotFoundError, RunError, StoreError
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate, Example, Outcome
 from engine.runs.spec import ModelChoice, ProjectDraft, RunSpec
-from engine.search.backends.contract import BackendChoice
+from engine.search.backend import BackendChoice
 from engine.store.connection import BUSY_SECONDS
 from engine.store.queue import SETTING as LIMITS
 from engine.store.queue import Limits

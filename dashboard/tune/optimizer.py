@@ -96,43 +96,6 @@ NEEDS: dict[str, tuple[str, str, str]] = {
 }
 """Kind of change -> its name, what it does, its icon."""
 
-DETAILS = {
-    "LabeledFewShot": ("Quickest", "Draws rows once. No search, so it is a good first look."),
-    "BootstrapFewShot": ("Quick", "Keeps rows that the model itself got right."),
-    "BootstrapFewShotWithRandomSearch": ("Thorough", "Scores many sets of rows and keeps the best set."),
-    "BootstrapFewShotWithOptuna": ("Thorough", "Learns from trial to trial which rows work well together."),
-    "KNNFewShot": ("Quick", "Shows each input the solved rows that read most like it."),
-    "COPRO": (
-        "Thorough",
-        "Writes several instructions, scores them, and writes better ones from the scores.",
-    ),
-    "BayesianSignatureOptimizer": ("Thorough", "Writes new instructions from your rows and searches them."),
-    "AvatarOptimizer": (
-        "Thorough",
-        "Finds what good answers have that bad ones lack, and says so. Good for tools.",
-    ),
-    "BootstrapFinetune": (
-        "Takes long",
-        "A teacher answers your rows; a small model is trained on what it got right.",
-    ),
-    "GRPO": ("Takes long", "A model tries your rows many times and learns from its better tries."),
-    "BetterTogether": ("Most thorough", "Each optimizer of the chain starts from the last one's result."),
-    "GEPA": ("Thorough", "Reads what went wrong, row by row, and rewrites the instruction to fix it."),
-    "InferRules": ("Quick", "States rules that were read off your rows, and shows solved rows."),
-    "FieldByField": (
-        "Quick",
-        "Rewrites the description of each field that came out wrong. Good for records with many fields.",
-    ),
-    "Autotune": (
-        "Thorough",
-        "Writes rules from what went wrong, shows solved rows, and stops when nothing is to be gained.",
-    ),
-    "MIPROv2": (
-        "Most thorough",
-        "Writes new instructions, picks examples, and searches for the best pairing.",
-    ),
-    "SIMBA": ("Thorough", "Learns from rows that go well in one try and badly in another."),
-}
 STRUCTURE: dict[str, dict[str, object]] = {"Autotune": {}, "MIPROv2": {"tune_reasoning": True}}
 """Optimizers that can change how steps answer -> the options that make them do so."""
 
@@ -205,7 +168,7 @@ def _card(
     page: ProjectPage, optimizer: type[Optimizer], wanted: Mapping[str, object], *, mine: bool, advised: str
 ) -> None:
     title, does, icon = NEEDS[optimizer.changes]
-    pace, what = DETAILS.get(optimizer.name, ("", does))
+    pace, what = optimizer.pace, optimizer.about or does
     with ui.tile(f"optimizer_{optimizer.name}"):
         with st.container(gap="xsmall", key=f"optimizer_body_{optimizer.name}"):
             st.markdown(f"**{optimizer.title}**")

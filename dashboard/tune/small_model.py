@@ -26,10 +26,10 @@ from dashboard.services import (
     build_program,
     find_base,
     find_route,
-    get_trainer,
     is_local,
     is_offline,
     judges_alone,
+    loaded_parts,
     make_metric,
     missing_extra,
     without_password,
@@ -44,11 +44,6 @@ from dashboard.tune.optimizer import LIMITS
 OPTIMIZER = "BootstrapFinetune"
 """The optimizer whose options the recipe sets."""
 
-ABOUT = {
-    "local": "Free, nothing leaves the machine. A graphics card makes it quick; without one a very small model still works.",
-    "openai": "The rows are sent to the provider, which trains its model and keeps it. It is paid by trained tokens.",
-    "file": "Writes the right answers as a training file, for a trainer of your own. Nothing is trained here.",
-}
 EXAMPLES = {"local": "Qwen/Qwen3-0.6B, or a folder", "openai": "gpt-4o-mini-2024-07-18", "file": "any name"}
 SET = ("trainer", "base_model", "method", "licence", "base_url", "key_env", "unlabelled")
 """The options that the form sets; the others are for experts and stay."""
@@ -212,13 +207,14 @@ def _limits(page: ProjectPage) -> tuple[float | None, float | None]:
 
 
 def _trainer(page: ProjectPage, given: dict[str, Any]) -> str:
-    titles = {name: get_trainer(name).title for name, _ in TRAINERS}
-    names = list(titles)
-    at = str(given.get("trainer", names[0]))
-    trainer = ui.select("Where is it trained?", titles, at, key=f"small_trainer_{page.id}")
-    st.caption(ABOUT.get(trainer, ""))
-    if trainer == "local" and (missing := missing_extra()):
-        st.markdown(ui.mark("download", f"{missing} The other ways work without."))
+    trainers = {trainer.name: trainer for trainer in loaded_parts(TRAINERS)}
+    titles = {name: trainer.title for name, trainer in trainers.items()}
+    at = str(given.get("trainer", next(iter(titles))))
+    trainer: str = ui.select("Where is it trained?", titles, at, key=f"small_trainer_{page.id}")
+    if trainer in trainers:
+        st.caption(trainers[trainer].about)
+        if advice := missing_extra(trainers[trainer]):
+            st.markdown(ui.mark("download", f"{advice} The other ways work without."))
     return trainer
 
 

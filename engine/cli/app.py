@@ -31,7 +31,7 @@ from engine.errors import (
 from engine.store.users import Team, UserFile
 
 if TYPE_CHECKING:
-    from engine.search.backends.contract import BackendChoice
+    from engine.search.backend import BackendChoice
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -316,14 +316,13 @@ def run(
 
 def _backend(name: str | None, address: str | None) -> BackendChoice | None:
     """Return the backend that the options name; None where they name none."""
-    from engine.errors import UnknownNameError
-    from engine.search.backends.contract import BACKENDS, BackendChoice
+    from engine.parts import BACKENDS, check_name
+    from engine.search.backend import BackendChoice
 
     if name is None and address is None:
         return None
     chosen = name or "ray"  # only Ray has an address
-    if chosen not in BACKENDS:
-        raise UnknownNameError("backend", chosen, BACKENDS)
+    check_name(BACKENDS, chosen, "backend")
     return BackendChoice.model_validate({"name": chosen, "address": address or "auto"})
 
 

@@ -29,7 +29,7 @@ from engine.runs.spec import Named, RunSpec, no_gain_by_ray
 from engine.runs.spending import check_spending
 from engine.runs.trust import agree, not_agreed, wishes
 from engine.runs.worker import work
-from engine.search.backends.contract import BackendChoice
+from engine.search.backend import BackendChoice
 from engine.search.leader import Lead, LeaderPath
 from engine.search.objective import Objective
 from engine.search.result import ModelComparison

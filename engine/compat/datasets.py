@@ -17,7 +17,7 @@ Row = Mapping[str, Any]
 Names = Sequence[str]
 
 
-class Dataset:
+class SeededDataset:
     """A dataset with the splits `train`, `dev` and `test`, each shuffled by a seed and cut to a size.
 
     Subclass it and set `_train`, `_dev` and `_test` to lists of dictionaries in `__init__`.
@@ -117,7 +117,11 @@ class Dataset:
         return dotdict(train_sets=trains, eval_sets=evals)
 
 
-class DataLoader(Dataset):
+Dataset = SeededDataset
+"""The class under DSPy's name."""
+
+
+class DataLoader(SeededDataset):
     """Reads tables as lists of Example, and splits such lists.
 
     >>> rows = [Example(n=n) for n in range(8)]
@@ -218,7 +222,7 @@ class DataLoader(Dataset):
         return {"train": rows[:first], "test": rows[first : first + second]}
 
 
-class HuggingFaceDataset(Dataset):
+class HuggingFaceDataset(SeededDataset):
     """A dataset that is read with the `datasets` package when it is made."""
 
     source: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from functools import partial
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -234,12 +235,34 @@ def module_at(name: str) -> ModuleType | None:
 
 def spec_of(name: str) -> ModuleSpec | None:
     """Return the spec of `engine.<path>` or `dspy.<path>`, or None for another name."""
+    if name in MOVED:
+        return ModuleSpec(name, _MovedLoader(), origin=MOVED[name], is_package=True)
     root, _, path = name.partition(".")
     if root not in ROOTS or not (is_path(path) or name == "dspy"):
         return None
     spec = ModuleSpec(name, _Loader(), origin="engine.compat.paths", is_package=True)
     spec.submodule_search_locations = []
     return spec
+
+
+MOVED = {
+    "engine.training": "engine.optimizers.training",
+    "engine.training.contract": "engine.search.trainers",
+}
+"""Module paths that guides have named -> the module that is there now."""
+
+
+class _MovedLoader(Loader):
+    """Makes a module that looks its names up where they are now."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Return the module."""
+        module = ModuleType(spec.name)
+        module.__dict__["__getattr__"] = partial(getattr, importlib.import_module(MOVED[spec.name]))
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Execute nothing."""
 
 
 class _Loader(Loader):

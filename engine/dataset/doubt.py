@@ -43,7 +43,7 @@ def label_order(
     [1, 2, 0]
     """
     done = frozenset(labelled)
-    found = []
+    ordered = []
     for row, answer in answers.items():
         if row in done:
             continue
@@ -58,5 +58,5 @@ def label_order(
             continue
         else:
             reason = AGREE if said else UNKNOWN
-        found.append(Doubt(row, reason))
-    return sorted(found, key=lambda doubt: (REASONS.index(doubt.reason), doubt.row))
+        ordered.append(Doubt(row, reason))
+    return sorted(ordered, key=lambda doubt: (REASONS.index(doubt.reason), doubt.row))

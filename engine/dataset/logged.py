@@ -40,8 +40,12 @@ def messages_of(value: object) -> list[Json]:
         value = [value]
     if not isinstance(value, list) or not value:
         return []
-    made = [_flat_message(m) for m in _mappings([m.get("message", m) for m in _mappings(value)])]
-    return made if len(made) == len(value) and all(isinstance(m.get("role"), str) for m in made) else []
+    messages = [_flat_message(m) for m in _mappings([m.get("message", m) for m in _mappings(value)])]
+    return (
+        messages
+        if len(messages) == len(value) and all(isinstance(m.get("role"), str) for m in messages)
+        else []
+    )
 
 
 def _flat_message(message: Json) -> Json:
@@ -63,8 +67,8 @@ def _content_text(content: object) -> str:
 
 def _part(part: Json) -> str:
     part = {str(k).removeprefix("message_content."): v for k, v in part.items()}
-    said = part.get("text", part.get("content"))
-    return said if isinstance(said, str) else ""
+    text = part.get("text", part.get("content"))
+    return text if isinstance(text, str) else ""
 
 
 def _message_text(message: Json) -> str:
@@ -160,16 +164,16 @@ def _scores(value: object) -> Iterator[tuple[str, str]]:
             ),
             None,
         )
-        said = next(
+        comment = next(
             (both[k] for k in ("comment", "explanation", "reason", "text") if isinstance(both.get(k), str)),
             "",
         )
-        if given is None and not said:
+        if given is None and not comment:
             for name, one in value.items():
                 if _ABOUT_USER.search(str(name)):
                     yield from _scores(one)
         else:
-            yield _thumbs(given) if given is not None else "", said
+            yield _thumbs(given) if given is not None else "", comment
     elif value is not None:
         yield _thumbs(value), ""
 
@@ -234,18 +238,18 @@ def records_in(records: Iterable[object], traces: bool = False) -> Iterator[Json
 
 def attributes_of(span: Json) -> dict[str, Any]:
     """Return a span's attributes by their dotted names: from OTLP's list, from nested objects, from columns."""
-    found: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
     given = span.get("attributes")
     if isinstance(given, list):
-        found.update(
+        attributes.update(
             {str(one["key"]): _otlp_value(one.get("value")) for one in _mappings(given) if "key" in one}
         )
     elif isinstance(given, Mapping):
-        found.update(_dotted(given))
-    found.update(
+        attributes.update(_dotted(given))
+    attributes.update(
         {str(k).removeprefix("attributes."): v for k, v in span.items() if str(k).startswith("attributes.")}
     )
-    return found
+    return attributes
 
 
 def _otlp_value(value: object) -> object:
@@ -273,11 +277,11 @@ def _dotted(value: Json, before: str = "") -> Iterator[tuple[str, Any]]:
 
 def _indexed(attributes: Json, prefix: str) -> list[Json]:
     """Return the messages that attributes spread out, as in `llm.input_messages.0.message.content`."""
-    found: dict[int, dict[str, Any]] = {}
+    by_place: dict[int, dict[str, Any]] = {}
     for name, value in attributes.items():
         if match := re.fullmatch(rf"{re.escape(prefix)}\.(\d+)\.(?:message\.)?(role|content)", name):
-            found.setdefault(int(match[1]), {})[match[2]] = value
-    return [found[at] for at in sorted(found) if "role" in found[at]]
+            by_place.setdefault(int(match[1]), {})[match[2]] = value
+    return [by_place[at] for at in sorted(by_place) if "role" in by_place[at]]
 
 
 def span_call(span: Json) -> LoggedCall | None:
@@ -347,11 +351,13 @@ def _event_messages(span: Json) -> tuple[list[Json], list[Json]]:
 
 
 def _variables(value: object) -> tuple[tuple[str, str], ...]:
-    found = _plain(value)
-    if not isinstance(found, Mapping):
+    variables = _plain(value)
+    if not isinstance(variables, Mapping):
         return ()
     return tuple(
-        (str(name), _content_text(one)) for name, one in found.items() if re.fullmatch(r"\w{1,60}", str(name))
+        (str(name), _content_text(one))
+        for name, one in variables.items()
+        if re.fullmatch(r"\w{1,60}", str(name))
     )
 
 
@@ -361,12 +367,12 @@ def _variables(value: object) -> tuple[tuple[str, str], ...]:
 def _generations(trace: Json) -> list[Json]:
     """Return a trace's generations, each with the trace's scores; none for an observation alone."""
     scores = [*_mappings(trace.get("scores"))]
-    found: list[Json] = []
+    generations: list[Json] = []
     for one in _mappings(trace.get("observations")):
         if one.get("type") == "GENERATION":
-            own = [s for s in scores if s.get("observationId") in (None, one.get("id"))]
-            found.append({**one, "scores": own})
-    return found
+            its_scores = [s for s in scores if s.get("observationId") in (None, one.get("id"))]
+            generations.append({**one, "scores": its_scores})
+    return generations
 
 
 def langfuse_call(record: Json) -> LoggedCall | None:

@@ -124,21 +124,21 @@ def read_log(records: Sequence[object], name: str) -> RawTable | None:
     form = log_form(records)
     if form is None:
         return None
-    found = list(log_calls(records, form))
-    if not found:
+    calls = list(log_calls(records, form))
+    if not calls:
         raise DatasetError(
             f"{name!r} is {form.title}, but it holds no call with an input and an answer. Export the texts too."
         )
-    table = _log_table(found)
-    about = f"This is {form.title}: {counted(len(found), 'call')} became rows. Answers are the log's own."
+    table = _log_table(calls)
+    about = f"This is {form.title}: {counted(len(calls), 'call')} became rows. Answers are the log's own."
     table.notes.insert(0, about)
     return table
 
 
 def _log_table(found: Sequence[LoggedCall]) -> RawTable:
     names = list(dict.fromkeys(name for call in found for name, _ in call.variables))
-    taken = set(COLUMNS)
-    named = {name: (f"input_{name}" if name in taken else name) for name in names}
+    reserved = set(COLUMNS)
+    named = {name: (f"input_{name}" if name in reserved else name) for name in names}
     columns: dict[str, list[str]] = {named[n]: [dict(c.variables).get(n, "") for c in found] for n in names}
     texts = [(c.input, c.output, c.model, c.thumbs, c.comment, c.system) for c in found]
     plain = dict(zip(COLUMNS, map(list, zip(*texts, strict=True)), strict=True))
@@ -169,11 +169,11 @@ def _without_marks(call: LoggedCall) -> LoggedCall:
 def _marked_fields(text: str) -> dict[str, str]:
     """Return the fields of a message by name; none where it has no marks. The last one ends at an empty line."""
     parts = _MARK.split(text)
-    found = {name: part.strip() for name, part in zip(parts[1::2], parts[2::2], strict=True)}
-    if found and "Respond with the corresponding output fields" in parts[-1]:
+    fields = {name: part.strip() for name, part in zip(parts[1::2], parts[2::2], strict=True)}
+    if fields and "Respond with the corresponding output fields" in parts[-1]:
         name = parts[-2]
-        found[name] = found[name].partition("Respond with the corresponding output fields")[0].strip()
-    return found
+        fields[name] = fields[name].partition("Respond with the corresponding output fields")[0].strip()
+    return fields
 
 
 _SECRETS = re.compile(

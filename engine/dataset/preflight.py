@@ -94,23 +94,23 @@ def preflight(table: Table) -> tuple[Finding, ...]:
     [('blank', (3,)), ('conflict', (0, 1))]
     """
     rows = table.rows()
-    found = [*_blank(table, rows), *_outside(table, rows), *_spelling(table, rows)]
-    blank = {row for f in found if f.kind == "blank" for row in f.rows}
+    findings = [*_blank(table, rows), *_outside(table, rows), *_spelling(table, rows)]
+    blank = {row for f in findings if f.kind == "blank" for row in f.rows}
     good = [row for row in rows if row not in blank]
     keys = _keys(table, good)
     repeats = list(_repeats(table, good, keys))
-    found += repeats
+    findings += repeats
     known = {row for f in repeats for row in f.rows}
-    found += _near(table, [row for row in good if row not in known], keys)
+    findings += _near(table, [row for row in good if row not in known], keys)
     texts = ((name, (table.cells[name][row].strip() for row in good)) for name in table.outputs)
     label = first_with_few_values(texts, min(FEW_LABELS, max(2, len(good) // 4)))
     if label is not None:
-        found += _telling_columns(table, label, good)
-        found += _odd(table, label, [row for row in good if row not in known], keys)
-    found += _long(table, good)
+        findings += _telling_columns(table, label, good)
+        findings += _odd(table, label, [row for row in good if row not in known], keys)
+    findings += _long(table, good)
     if label is not None:
-        found += _imbalance(table, label, good)
-    return tuple(found)
+        findings += _imbalance(table, label, good)
+    return tuple(findings)
 
 
 def _blank(table: Table, rows: Sequence[int]) -> Iterator[Finding]:
@@ -322,25 +322,25 @@ def _odd(table: Table, label: str, rows: Sequence[int], keys: Mapping[int, str])
     odd, looked_at = odd_labels([keys[row] for row in rows], [cells[row].strip() for row in rows])
     if not odd:
         return
-    found = {rows[at]: other for at, other in odd.items()}
+    odd_rows = {rows[at]: other for at, other in odd.items()}
     part = "" if looked_at == len(rows) else f" ({looked_at:,} of the {len(rows):,} rows were looked at)"
     yield Finding(
         "odd",
         "Answers that look odd",
-        f"{counted(len(found), 'row has', 'rows have')} another answer than the rows most like it{part}. Look at them: "
+        f"{counted(len(odd_rows), 'row has', 'rows have')} another answer than the rows most like it{part}. Look at them: "
         "some may be mistakes, some may be hard cases worth keeping.",
-        tuple(found),
+        tuple(odd_rows),
         _notes(
             {
                 row: f"says {cells[row].strip()[:40]!r}; rows like it say {other!r}"
-                for row, other in found.items()
+                for row, other in odd_rows.items()
             }
         ),
         (
-            Fix("Leave them out", dict.fromkeys(found, "the answer looks odd")),
+            Fix("Leave them out", dict.fromkeys(odd_rows, "the answer looks odd")),
             Fix(
                 "Take the answer of the rows like it",
-                replace={(row, label): other for row, other in found.items()},
+                replace={(row, label): other for row, other in odd_rows.items()},
             ),
         ),
     )
@@ -353,16 +353,16 @@ def _long(table: Table, rows: Sequence[int]) -> Iterator[Finding]:
     sizes = {row: sum(len(c[row]) for c in columns) for row in rows}
     usual = sorted(sizes.values())[len(sizes) // 2]
     limit = max(LONG_CHARACTERS, 8 * usual)
-    found = {row: f"{size:,} characters" for row, size in sizes.items() if size > limit}
-    if found:
+    long_rows = {row: f"{size:,} characters" for row, size in sizes.items() if size > limit}
+    if long_rows:
         yield Finding(
             "long",
             "Very long rows",
-            f"{counted(len(found), 'row is', 'rows are')} far longer than the others (half of them have at most {usual:,} "
+            f"{counted(len(long_rows), 'row is', 'rows are')} far longer than the others (half of them have at most {usual:,} "
             "characters): dear, and perhaps too long for the model.",
-            tuple(found),
-            _notes(found),
-            (Fix("Leave them out", dict.fromkeys(found, "far longer than the others")),),
+            tuple(long_rows),
+            _notes(long_rows),
+            (Fix("Leave them out", dict.fromkeys(long_rows, "far longer than the others")),),
         )
 
 
@@ -386,13 +386,13 @@ def _imbalance(table: Table, label: str, rows: Sequence[int]) -> Iterator[Findin
             f"{value[:30]!r} ({n})" for value, n in sorted(rare.items(), key=lambda v: v[1])[:6]
         )
         words.append(f"Few rows have the answer {shown}: add some, or the score says little about them.")
-    found = [row for row in rows if cells[row].strip() in rare]
+    rare_rows = [row for row in rows if cells[row].strip() in rare]
     yield Finding(
         "imbalance",
         f"Answers of {label} that are rare",
         " ".join(words),
-        tuple(found),
-        _notes({row: cells[row].strip()[:60] for row in found}),
+        tuple(rare_rows),
+        _notes({row: cells[row].strip()[:60] for row in rare_rows}),
     )
 
 

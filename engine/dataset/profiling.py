@@ -269,11 +269,11 @@ def guess_mapping(
         reverse=True,
     )
     mapping: dict[str, str] = {}
-    taken: set[str] = set()
+    used: set[str] = set()
     for score, _, _, field, column in scored:
-        if score >= _GOOD_MATCH and field not in mapping and column not in taken:
+        if score >= _GOOD_MATCH and field not in mapping and column not in used:
             mapping[field] = column
-            taken.add(column)
+            used.add(column)
     if outputs:
         roles = guess_roles(dataset, profiles)
         for role, wanted in (
@@ -281,10 +281,10 @@ def guess_mapping(
             ("input", [f for f in fields if f not in outputs]),
         ):
             left = [f for f in wanted if f not in mapping]
-            free = [c for c in dataset.columns if roles[c] == role and c not in taken]
+            free = [c for c in dataset.columns if roles[c] == role and c not in used]
             if len(left) == 1 and free:
                 mapping[left[0]] = free[0]
-                taken.add(free[0])
+                used.add(free[0])
     return {f: mapping[f] for f in fields if f in mapping}
 
 

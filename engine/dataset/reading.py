@@ -261,11 +261,11 @@ def find_separator(text: str, prefer: str = "") -> str:
 
 def _first_records(text: str, separator: str) -> list[list[str]]:
     """Return the records in the first lines, up to one that cannot be read."""
-    found: list[list[str]] = []
+    records: list[list[str]] = []
     with contextlib.suppress(csv.Error):
         lines = islice(io.StringIO(text[:200_000], newline=""), 60)
-        found.extend(row for row in csv.reader(lines, delimiter=separator))
-    return found
+        records.extend(row for row in csv.reader(lines, delimiter=separator))
+    return records
 
 
 def _read_with_arrow(text: str, utf8: bytes | None, separator: str, notes: list[str]) -> RawTable | None:

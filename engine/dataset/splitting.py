@@ -135,13 +135,13 @@ def _with_synthetic(
     columns = [_all_folded(_column(rows, name)) for name in asked]
     keys = dict(zip(rows, zip(*columns, strict=True), strict=True)) if columns else {}
     apart = {keys[row] for row in (*split.validation, *split.test)} if keys else set()
-    kept = [row for row in written if not keys or keys[row] not in apart]
-    notes = [f"{counted(len(kept), 'row')} written by a model: to learn from only."]
-    left_out = len(written) - len(kept)
+    usable = [row for row in written if not keys or keys[row] not in apart]
+    notes = [f"{counted(len(usable), 'row')} written by a model: to learn from only."]
+    left_out = len(written) - len(usable)
     if left_out:
         verb = "repeat" if left_out > 1 else "repeats"
         notes.append(f"{left_out:,} of them {verb} a row that is kept apart, and will not be used.")
-    return replace(split, train=tuple(sorted((*split.train, *kept))), notes=(*split.notes, *notes))
+    return replace(split, train=tuple(sorted((*split.train, *usable))), notes=(*split.notes, *notes))
 
 
 def sample_rows(
@@ -168,14 +168,14 @@ def sample_rows(
     strata = _strata(_groups(rows, asked, seed), labels)
     least = 3 if 3 * len(strata) <= count else 1
     left, groups_left = count, sum(map(len, strata))
-    found: list[int] = []
+    drawn: list[int] = []
     for stratum in strata:  # rare labels first: what they take beyond their share, the frequent ones give
         share = round(left * len(stratum) / max(1, groups_left))
-        taken = min(len(stratum), left, max(least, share))
-        found.extend(group[0] for group in stratum[:taken])
-        left -= taken
+        quota = min(len(stratum), left, max(least, share))
+        drawn.extend(group[0] for group in stratum[:quota])
+        left -= quota
         groups_left -= len(stratum)
-    return tuple(sorted(found))
+    return tuple(sorted(drawn))
 
 
 def label_of(rows: Mapping[int, Mapping[str, object]], outputs: Collection[str] | None = None) -> str | None:
@@ -226,9 +226,9 @@ def _check_count(count: int, shares: Sequence[float], smallest: Mapping[str, int
 def _check_answers(rows: Mapping[int, Mapping[str, object]], answers: Sequence[str]) -> None:
     first = next(iter(rows.values()))
     if answers and all(all(row[a] == first[a] for row in rows.values()) for a in answers):
-        said = " and ".join(f"{a!r} is {str(first[a])!r}" for a in answers)
+        named = " and ".join(f"{a!r} is {str(first[a])!r}" for a in answers)
         raise DatasetError(
-            f"Every row has the same answer ({said}), so there is nothing to learn. "
+            f"Every row has the same answer ({named}), so there is nothing to learn. "
             "Add rows with other answers, or choose another output column."
         )
 

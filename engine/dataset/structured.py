@@ -176,12 +176,12 @@ def read_workbook(data: bytes, name: str) -> RawTable:
             sizes = _SheetSizes(name)
             sheets = ((s.title, _sheet_rows(s, sizes)) for s in book.worksheets)
             filled = ((title, rows, first) for title, rows in sheets if (first := next(rows, None)))
-            found = next(filled, None)
-            if found is None:
+            sheet = next(filled, None)
+            if sheet is None:
                 raise DatasetError(
                     f"{name!r} is empty. Upload a workbook with column names in its first row."
                 )
-            title, rows, first = found
+            title, rows, first = sheet
             all_rows = [first, *rows]
             several = next(filled, None) is not None
             book.close()

@@ -169,8 +169,10 @@ def _without_blank_rows(
     where = pc.indices_nonzero(filled).to_pylist()
     count = len(columns[0]) - len(where)
     raw.notes.append(f"{count:,} blank row{'s were' if count > 1 else ' was'} skipped.")
-    kept = [numbers[i] for i in where] if numbers is not None else [i + raw.first_number for i in where]
-    return [pc.filter(c, filled) for c in columns], kept
+    row_numbers = (
+        [numbers[i] for i in where] if numbers is not None else [i + raw.first_number for i in where]
+    )
+    return [pc.filter(c, filled) for c in columns], row_numbers
 
 
 def _clean_names(
@@ -313,9 +315,9 @@ def edited(
     if len(gone) >= total:
         raise DatasetError("No row would be left. Keep at least one.")
     if gone:
-        kept = [row for row in range(total) if row not in gone]
-        texts = {c: [values[row] for row in kept] for c, values in texts.items()}
-        place = {row: at for at, row in enumerate(kept)}
+        remaining = [row for row in range(total) if row not in gone]
+        texts = {c: [values[row] for row in remaining] for c, values in texts.items()}
+        place = {row: at for at, row in enumerate(remaining)}
     else:
         place = {row: row for row in range(total)}
     old = {row: at for row, at in place.items() if row < len(dataset)}

@@ -14,6 +14,7 @@ from functools import cache
 from importlib.metadata import requires, version
 from pathlib import Path
 
+from engine import parts
 from engine.errors import ProgramFileError
 from engine.export.answering import option
 from engine.export.program import ProgramFile, quotable, to_text
@@ -65,7 +66,7 @@ def requirements() -> str:
 @cache
 def _files() -> tuple[tuple[str, bytes, frozenset[str]], ...]:
     """Return each file's path, its bytes, and the other packages that it imports."""
-    waiting = [START]
+    waiting = [START, *(path.partition(":")[0] for _, path in parts.TRANSPORTS)]
     files: dict[str, list[tuple[str, bytes, frozenset[str]]]] = {}
     while waiting:
         module = waiting.pop()

@@ -5,18 +5,15 @@ What goes round each call is written down in `engine.lm.middleware`. It knows no
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import re
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from engine import parts
 from engine.errors import ConfigurationError, MissingKeyError, ModelNotFoundError
-from engine.lm import streaming
 from engine.lm.base import BaseLM, Message, Reply, Request, shared_in
 from engine.lm.cache import Cache, chosen_cache, default_cache
 from engine.lm.choice import ModelChoice, Route, find_route, is_offline, is_reasoning_model, without_password
@@ -39,30 +36,6 @@ class Transport(Protocol):
     async def send(self, request: Request) -> Reply:
         """Send one request, once."""
         ...
-
-
-class OfflineTransport:
-    """The stand-in that answers on this machine, without a network."""
-
-    def __init__(self, lm: LM, _key: Secret) -> None:
-        # Imported here: only a process that asks for the stand-in loads it.
-        from engine.lm.offline.learner import OfflineLM
-
-        self._lm = OfflineLM(lm.route.name)
-
-    async def send(self, request: Request) -> Reply:
-        """Answer one request."""
-        # It computes without ever waiting: other tasks of the loop get their turn between two answers.
-        await asyncio.sleep(0)
-        started = time.perf_counter()
-        reply = await self._lm.complete(request)
-        listener = streaming.listener.get()
-        if listener is not None and len(reply.choices) == 1:
-            listener.begin()
-            for piece in re.findall(r"\s*\S+\s*$|\s*\S+", reply.text):
-                listener.feed(streaming.Chunk(piece))
-            listener.feed(streaming.Chunk(finish_reason="stop"))
-        return replace(reply, seconds=time.perf_counter() - started)
 
 
 def endpoint_id(route: Route) -> str:
@@ -385,24 +358,10 @@ class LM(BaseLM):
         return self._transport
 
     def _transport_class(self) -> Callable[..., Transport]:
-        # Imported here: a process loads only the transports that it uses.
-        if self.route.protocol == "offline":
-            return OfflineTransport
-        if self.route.protocol == "local":
-            from engine.lm.local.worker import LocalTransport
-
-            return LocalTransport
-        if self.route.protocol == "litellm":
-            from engine.lm.transports import litellm_gateway
-
-            return litellm_gateway.TRANSPORTS[self.model_type]
-        if self.model_type != "chat":
-            from engine.lm.transports import responses
-
-            return responses.TRANSPORTS[self.model_type]
-        from engine.lm.transports.openai_http import OpenAITransport
-
-        return OpenAITransport
+        protocol = self.route.protocol
+        name = protocol if protocol in ("offline", "local") else f"{protocol} {self.model_type}"
+        transport: Callable[..., Transport] = parts.load(parts.TRANSPORTS, name, "transport")
+        return transport
 
     def _needed_key(self) -> Secret:
         route = self.route

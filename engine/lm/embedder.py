@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from engine import loop
+from engine import loop, parts
 from engine.basics.similarity import DIMENSIONS, hashed
 from engine.errors import BadReplyError, ConfigurationError
 from engine.lm.base import Choice, Reply, Request
@@ -41,9 +41,10 @@ class EmbeddingLM(LM):
                 f"{self.model!r} writes text and has no embeddings: use 'offline/hashing'."
             )
         if self.route.protocol == "litellm":
-            from engine.lm.transports.litellm_gateway import LiteLLMEmbeddings
-
-            return LiteLLMEmbeddings
+            embeddings: Callable[..., Transport] = parts.load(
+                parts.TRANSPORTS, "litellm embeddings", "transport"
+            )
+            return embeddings
         return OpenAIEmbeddings
 
 

@@ -72,11 +72,11 @@ class Grade(float):
         fields: tuple[FieldGrade, ...] = (),
     ) -> Grade:
         """Return a grade; no metric changes it later."""
-        made = super().__new__(cls, score)
-        object.__setattr__(made, "feedback", feedback)
-        object.__setattr__(made, "objective_scores", objective_scores)
-        object.__setattr__(made, "fields", fields)
-        return made
+        number = super().__new__(cls, score)
+        object.__setattr__(number, "feedback", feedback)
+        object.__setattr__(number, "objective_scores", objective_scores)
+        object.__setattr__(number, "fields", fields)
+        return number
 
     @property
     def score(self) -> float:
@@ -252,9 +252,9 @@ def joined(grades: Mapping[str, Grade]) -> Grade:
         return Grade(1.0, "Correct.", each, fields)
     right = len(grades) - len(wrong)
     verb = "is" if right == 1 else "are"
-    said = " ".join(f"{name}: {one.feedback}" for name, one in wrong.items())
+    sentences = " ".join(f"{name}: {one.feedback}" for name, one in wrong.items())
     score = math.fsum(each.values()) / len(grades)
-    return Grade(score, f"{right} of {len(grades)} outputs {verb} right. {said}", each, fields)
+    return Grade(score, f"{right} of {len(grades)} outputs {verb} right. {sentences}", each, fields)
 
 
 def metric_name(metric: Scorer | None) -> str:
@@ -335,7 +335,7 @@ def explained(found: Grade, example: object, prediction: object) -> Grade:
         return found
     if found.score >= 1:
         return Grade(found.score, "Correct.", found.objective_scores)
-    said = [f"It scored {found.score:.2f} of 1."] if found.score > 0 else []
+    sentences = [f"It scored {found.score:.2f} of 1."] if found.score > 0 else []
     if isinstance(example, Mapping) and isinstance(prediction, Mapping):
         names = [
             n
@@ -344,8 +344,8 @@ def explained(found: Grade, example: object, prediction: object) -> Grade:
         ]
         for name in names:
             lead = f"{name}: expected" if len(names) > 1 else "Expected"
-            said.append(f"{lead} {quoted(example[name])}, got {quoted(prediction[name])}.")
-    return Grade(found.score, " ".join(said) or "The metric calls this wrong.", found.objective_scores)
+            sentences.append(f"{lead} {quoted(example[name])}, got {quoted(prediction[name])}.")
+    return Grade(found.score, " ".join(sentences) or "The metric calls this wrong.", found.objective_scores)
 
 
 def as_grade(result: Any, metric: Scorer | None = None) -> Grade:

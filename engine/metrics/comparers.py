@@ -10,7 +10,7 @@ import inspect
 import re
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -19,11 +19,18 @@ from engine.basics.value_parsing import currency_of, read_dates, read_numbers
 from engine.errors import ConfigurationError, entry_named
 from engine.lm.choice import OFFLINE_EMBEDDINGS
 from engine.metrics.base import Case, Grade, Metric, MetricOptions
-from engine.metrics.judge import Rubric
+from engine.metrics.judge import Rubric, RubricOptions
 from engine.metrics.matching import ExactMatch, NumberWithin, same
 from engine.metrics.python_code import PythonMetric
 from engine.metrics.similarity import EditDistance, EmbeddingSimilarity
 from engine.records import json_value
+
+
+class ExactOptions(MetricOptions):
+    """Options of the comparison."""
+
+    case_sensitive: bool = True
+    strip_whitespace: bool = True
 
 
 class Exact(Metric):
@@ -35,13 +42,9 @@ class Exact(Metric):
 
     name = "exact"
 
-    class Options(MetricOptions):
-        """Options of the comparison."""
+    Options = ExactOptions
 
-        case_sensitive: bool = True
-        strip_whitespace: bool = True
-
-    options: Options
+    options: ExactOptions
 
     def compare(self, expected: object, answer: object) -> Grade:
         """Return 1 or 0."""
@@ -84,6 +87,12 @@ class Currency(Number):
         return Grade(0.0) if all(codes) and codes[0] != codes[1] else super().compare(expected, answer)
 
 
+class DateOptions(MetricOptions):
+    """Tolerance of the comparison."""
+
+    days: int = Field(0, ge=0)
+
+
 class Date(Metric):
     """The same day, however it is written; `days` off are still right.
 
@@ -93,12 +102,9 @@ class Date(Metric):
 
     name = "date"
 
-    class Options(MetricOptions):
-        """Tolerance of the comparison."""
+    Options = DateOptions
 
-        days: int = Field(0, ge=0)
-
-    options: Options
+    options: DateOptions
 
     def compare(self, expected: object, answer: object) -> Grade:
         """Return 1 or 0."""
@@ -106,19 +112,22 @@ class Date(Metric):
         return Grade(any(abs((a - b).days) <= self.options.days for a, b in pairs))
 
 
+class ScoreJudgeOptions(RubricOptions):
+    """Options of the judge; `temperature` is accepted and changes nothing."""
+
+    criteria: str = "The value means the same as the expected one."
+    system_prompt: str | None = None
+    temperature: float = 0.0
+
+
 class ScoreJudge(Rubric):
     """A model's mark, 0 to 1, by criteria in plain words. One call a field. Never the offline stand-in."""
 
     name = "score_judge"
 
-    class Options(Rubric.Options):
-        """Options of the judge; `temperature` is accepted and changes nothing."""
+    Options: ClassVar[type[MetricOptions]] = ScoreJudgeOptions
 
-        criteria: str = "The value means the same as the expected one."
-        system_prompt: str | None = None
-        temperature: float = 0.0
-
-    options: Options
+    options: ScoreJudgeOptions
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -126,20 +135,23 @@ class ScoreJudge(Rubric):
             self.criteria = (*self.options.system_prompt.splitlines(), *self.criteria)
 
 
+class LabelGraderOptions(ScoreJudgeOptions):
+    """The labels, and what an answer is worth."""
+
+    allowed_labels: list[str] = Field(min_length=1)
+    exact_match_score: float = Field(1.0, ge=0, le=1)
+    partial_match_score: float = Field(0.5, ge=0, le=1)
+    criteria: str = "The label means the same as the expected one."
+
+
 class LabelGrader(ScoreJudge):
     """A label out of `allowed_labels`; a model is asked only where the expected one is none of them."""
 
     name = "label_model_grader"
 
-    class Options(ScoreJudge.Options):
-        """The labels, and what an answer is worth."""
+    Options = LabelGraderOptions
 
-        allowed_labels: list[str] = Field(min_length=1)
-        exact_match_score: float = Field(1.0, ge=0, le=1)
-        partial_match_score: float = Field(0.5, ge=0, le=1)
-        criteria: str = "The label means the same as the expected one."
-
-    options: Options
+    options: LabelGraderOptions
 
     async def acompare(self, case: Case) -> Grade:
         """Grade one label."""
@@ -180,6 +192,13 @@ class PythonCode(Metric):
         return Grade(min(1.0, max(0.0, float(given))))
 
 
+class PredefinedScoreOptions(MetricOptions):
+    """The scores and their scale."""
+
+    scores: list[float] = Field(default_factory=list)
+    max_value: float = Field(100.0, gt=0)
+
+
 class PredefinedScore(Metric):
     """Scores written beforehand, taken in the order of the calls, as shares of `max_value`.
 
@@ -190,13 +209,9 @@ class PredefinedScore(Metric):
 
     name = "predefined_score"
 
-    class Options(MetricOptions):
-        """The scores and their scale."""
+    Options = PredefinedScoreOptions
 
-        scores: list[float] = Field(default_factory=list)
-        max_value: float = Field(100.0, gt=0)
-
-    options: Options
+    options: PredefinedScoreOptions
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -338,7 +353,7 @@ def parse_comparers(text: str) -> dict[str, dict[str, Any]]:
     >>> parse_comparers("total=number(tolerance=0.01), date=date")
     {'total': {'type': 'number', 'config': {'tolerance': 0.01}}, 'date': {'type': 'date', 'config': {}}}
     """
-    found: dict[str, dict[str, Any]] = {}
+    comparers: dict[str, dict[str, Any]] = {}
     at = 0
     text = text.strip()
     while at < len(text):
@@ -355,9 +370,9 @@ def parse_comparers(text: str) -> dict[str, dict[str, Any]]:
             raise ValueError(
                 f"the options of {path!r} are not understood: write {name}(option=value)"
             ) from None
-        found[path] = {"type": name, "config": config}
+        comparers[path] = {"type": name, "config": config}
         at = entry.end()
-    return found
+    return comparers
 
 
 def written_comparers(given: Mapping[str, Any]) -> str:

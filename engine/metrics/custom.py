@@ -42,6 +42,27 @@ BY_NAME: Mapping[str, type[Metric]] = {
 """Metrics that can be named in a sum."""
 
 
+class WeightedSumOptions(MetricOptions):
+    """The parts of the sum."""
+
+    parts: str = Field(
+        "ExactMatch=1, TokenF1=1",
+        title="Metrics and weights",
+        description=f"As in 'ExactMatch=2, TokenF1=1'. Metrics: {', '.join(BY_NAME)}.",
+    )
+
+    @field_validator("parts")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        parts = parse_weights(value)
+        for name in parts:
+            if name not in BY_NAME:
+                raise ValueError(f"there is no metric {name!r} to add; there are: {', '.join(BY_NAME)}")
+        if not sum(parts.values()):
+            raise ValueError("name at least one metric with a weight above 0, as in ExactMatch=1")
+        return value
+
+
 class WeightedSum(Metric):
     """The weighted mean of several metrics' scores; the feedback holds each part's.
 
@@ -62,42 +83,24 @@ class WeightedSum(Metric):
     pros = ("One number where several things matter.",)
     cons = ("The same score can mean different things.",)
 
-    class Options(MetricOptions):
-        """The parts of the sum."""
+    Options = WeightedSumOptions
 
-        parts: str = Field(
-            "ExactMatch=1, TokenF1=1",
-            title="Metrics and weights",
-            description=f"As in 'ExactMatch=2, TokenF1=1'. Metrics: {', '.join(BY_NAME)}.",
-        )
-
-        @field_validator("parts")
-        @classmethod
-        def _known(cls, value: str) -> str:
-            parts = parse_weights(value)
-            for name in parts:
-                if name not in BY_NAME:
-                    raise ValueError(f"there is no metric {name!r} to add; there are: {', '.join(BY_NAME)}")
-            if not sum(parts.values()):
-                raise ValueError("name at least one metric with a weight above 0, as in ExactMatch=1")
-            return value
-
-    options: Options
+    options: WeightedSumOptions
 
     def __init__(self, *parts: tuple[Scorer, float], **options: Any) -> None:
         super().__init__(**options)
         shared = {"field": self.options.field} if self.options.field else {}
         named = parse_weights(self.options.parts)
-        made = parts or tuple((BY_NAME[name](**shared), weight) for name, weight in named.items())
-        total = float(sum(weight for _, weight in made))
-        if total <= 0 or any(weight < 0 for _, weight in made):
+        weighted = parts or tuple((BY_NAME[name](**shared), weight) for name, weight in named.items())
+        total = float(sum(weight for _, weight in weighted))
+        if total <= 0 or any(weight < 0 for _, weight in weighted):
             raise ConfigurationError("A weighted sum needs weights of 0 or more, one at least above 0.")
         self.parts: tuple[tuple[Scorer, float], ...] = tuple(
-            (m, weight / total) for m, weight in made if weight
+            (m, weight / total) for m, weight in weighted if weight
         )
-        own = [m for m, _ in self.parts if isinstance(m, Metric)]
-        self.awaits = any(m.awaits for m in own)  # type: ignore[misc]  # a sum's own, by its parts
-        self.calls = sum(m.calls for m in own)  # type: ignore[misc]  # a sum's own, by its parts
+        metrics = [m for m, _ in self.parts if isinstance(m, Metric)]
+        self.awaits = any(m.awaits for m in metrics)  # type: ignore[misc]  # a sum's own, by its parts
+        self.calls = sum(m.calls for m in metrics)  # type: ignore[misc]  # a sum's own, by its parts
 
     def __call__(
         self, example: Mapping[str, object], prediction: Mapping[str, object], trace: object = None
@@ -127,10 +130,10 @@ class WeightedSum(Metric):
 
     def _sum(self, grades: list[Grade]) -> Grade:
         score = sum(weight * one.score for (_, weight), one in zip(self.parts, grades, strict=True))
-        said = [
+        lines = [
             f"{metric_name(metric)} {one.score:.2f}: {one.feedback}".rstrip(": ")
             for (metric, _), one in zip(self.parts, grades, strict=True)
             if one.score < 1
         ]
         each = {metric_name(metric): one.score for (metric, _), one in zip(self.parts, grades, strict=True)}
-        return Grade(min(1.0, score), " ".join(said), each) if said else Grade(1.0, "Correct.", each)
+        return Grade(min(1.0, score), " ".join(lines), each) if lines else Grade(1.0, "Correct.", each)

@@ -25,6 +25,55 @@ _MOST_ALIGNED = 120
 """Items of a list that are aligned in the best of all ways; longer lists one after the other."""
 
 
+class JSONMatchOptions(MetricOptions):
+    """Options: weights of fields and their comparisons."""
+
+    weights: str = Field(
+        "",
+        title="Weights",
+        description="What single fields count, as in 'price=3, address.city=0.5'. Others count 1; 0 leaves one out.",
+    )
+    extra_fields_are_wrong: bool = Field(
+        True,
+        title="Extra fields are wrong",
+        description="A field that was not expected lowers the score.",
+    )
+    any_order: bool = Field(
+        False, title="Lists in any order", description="The items of a list may stand in another order."
+    )
+    best_match: bool = Field(
+        False,
+        title="Match the items of lists",
+        description="Each expected item is compared with the item most like it, in any order; a list's score is its F1.",
+    )
+    evaluators: str = Field(
+        "",
+        title="Comparison by field",
+        description="How single fields are compared, as in 'total=number(tolerance=0.01), date=date, "
+        "supplier=levenshtein(threshold=0.8)'; 'default' is for all others.",
+    )
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _written(cls, value: object) -> Any:
+        if isinstance(value, Mapping):
+            value = ", ".join(f"{name}={weight}" for name, weight in value.items())
+        parse_weights(value)
+        return value
+
+    @field_validator("evaluators", mode="before")
+    @classmethod
+    def _understood(cls, value: object) -> Any:
+        if isinstance(value, Mapping):
+            return written_comparers(value)
+        try:
+            for one in parse_comparers(str(value)).values():
+                make_comparer(one)
+        except EngineError as error:
+            raise ValueError(str(error)) from None
+        return value
+
+
 class JSONMatch(Metric):
     """The share of a structure's fields that are right, each with its weight.
 
@@ -56,55 +105,9 @@ class JSONMatch(Metric):
     pros = ("Partly right records get part of the score.", "Says which fields are wrong.")
     cons = ("A right value in other words counts as wrong, unless its field is compared in another way.",)
 
-    class Options(MetricOptions):
-        """Options: weights of fields and their comparisons."""
+    Options = JSONMatchOptions
 
-        weights: str = Field(
-            "",
-            title="Weights",
-            description="What single fields count, as in 'price=3, address.city=0.5'. Others count 1; 0 leaves one out.",
-        )
-        extra_fields_are_wrong: bool = Field(
-            True,
-            title="Extra fields are wrong",
-            description="A field that was not expected lowers the score.",
-        )
-        any_order: bool = Field(
-            False, title="Lists in any order", description="The items of a list may stand in another order."
-        )
-        best_match: bool = Field(
-            False,
-            title="Match the items of lists",
-            description="Each expected item is compared with the item most like it, in any order; a list's score is its F1.",
-        )
-        evaluators: str = Field(
-            "",
-            title="Comparison by field",
-            description="How single fields are compared, as in 'total=number(tolerance=0.01), date=date, "
-            "supplier=levenshtein(threshold=0.8)'; 'default' is for all others.",
-        )
-
-        @field_validator("weights", mode="before")
-        @classmethod
-        def _written(cls, value: object) -> Any:
-            if isinstance(value, Mapping):
-                value = ", ".join(f"{name}={weight}" for name, weight in value.items())
-            parse_weights(value)
-            return value
-
-        @field_validator("evaluators", mode="before")
-        @classmethod
-        def _understood(cls, value: object) -> Any:
-            if isinstance(value, Mapping):
-                return written_comparers(value)
-            try:
-                for one in parse_comparers(str(value)).values():
-                    make_comparer(one)
-            except EngineError as error:
-                raise ValueError(str(error)) from None
-            return value
-
-    options: Options
+    options: JSONMatchOptions
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -158,10 +161,10 @@ class JSONMatch(Metric):
         pairs = self._pairs(wanted, got)
 
         async def score(pair: _Pair) -> float:
-            one = self._comparer(pair.path)
-            if not one.awaits or not pair.compared:
+            metric = self._comparer(pair.path)
+            if not metric.awaits or not pair.compared:
                 return self._score(pair, case)
-            return (await one.acompare(pair.within(case))).score
+            return (await metric.acompare(pair.within(case))).score
 
         return self._graded(pairs, await asyncio.gather(*map(score, pairs)))
 
@@ -328,12 +331,12 @@ def _sentence(pair: _Pair) -> str:
     """Return what is wrong with one value."""
     if pair.wanted is _ABSENT:
         return f"{pair.path or 'the answer'}: not expected."
-    found = "but it is missing" if pair.got is _ABSENT else f"got {quoted(pair.got)}"
+    answer = "but it is missing" if pair.got is _ABSENT else f"got {quoted(pair.got)}"
     if pair.status == "invented":
-        said = f"expected nothing, {found}"
+        sentence = f"expected nothing, {answer}"
     else:
-        said = f"expected {quoted(pair.wanted)}, {found}"
-    return f"{pair.path}: {said}." if pair.path else f"{said[0].upper()}{said[1:]}."
+        sentence = f"expected {quoted(pair.wanted)}, {answer}"
+    return f"{pair.path}: {sentence}." if pair.path else f"{sentence[0].upper()}{sentence[1:]}."
 
 
 def _not_alike(wanted: object, got: object, answer: object) -> Grade | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -25,19 +25,22 @@ from engine.runtime import current
 from engine.signature import InputField, OutputField, Signature
 
 
+class JudgeOptions(MetricOptions):
+    """Options of every judge."""
+
+    judge: str | None = Field(
+        None,
+        title="Judge",
+        description="The model that judges, as in openai/gpt-4o. Empty: the model that is being tuned.",
+    )
+
+
 class Judge(AwaitedMetric):
     """Base of metrics that ask a model. `lm` is the judge; without it `judge` names one, else the model in force."""
 
-    class Options(MetricOptions):
-        """Options of every judge."""
+    Options: ClassVar[type[MetricOptions]] = JudgeOptions
 
-        judge: str | None = Field(
-            None,
-            title="Judge",
-            description="The model that judges, as in openai/gpt-4o. Empty: the model that is being tuned.",
-        )
-
-    options: Options
+    options: JudgeOptions
     calls = 1
 
     def __init__(self, *, lm: BaseLM | None = None, **options: Any) -> None:
@@ -100,6 +103,22 @@ def harmonic(first: float, second: float) -> float:
     return 2 * first * second / (first + second) if first + second else 0.0
 
 
+class RubricOptions(JudgeOptions):
+    """Criteria of the judge."""
+
+    criteria: str = Field(
+        "The answer is correct.\nThe answer is complete.",
+        title="Criteria",
+        description="One criterion a line, in plain words: 'polite', 'names the order number', 'at most two sentences'.",
+        json_schema_extra={"multiline": True},
+    )
+    show_expected: bool = Field(
+        True,
+        title="Show the expected answer",
+        description="The judge sees what the examples say is right.",
+    )
+
+
 class Rubric(Judge):
     """The mean of a judge's marks for criteria in plain words. One call.
 
@@ -123,22 +142,9 @@ class Rubric(Judge):
     pros = ("Grades what no rule can: tone, style, helpfulness.", "Says which criterion is not met.")
     cons = ("Costs one more call a row, and needs a real model as judge.",)
 
-    class Options(Judge.Options):
-        """Criteria of the judge."""
+    Options: ClassVar[type[MetricOptions]] = RubricOptions
 
-        criteria: str = Field(
-            "The answer is correct.\nThe answer is complete.",
-            title="Criteria",
-            description="One criterion a line, in plain words: 'polite', 'names the order number', 'at most two sentences'.",
-            json_schema_extra={"multiline": True},
-        )
-        show_expected: bool = Field(
-            True,
-            title="Show the expected answer",
-            description="The judge sees what the examples say is right.",
-        )
-
-    options: Options
+    options: RubricOptions
 
     def __init__(self, **options: Any) -> None:
         criteria = options.get("criteria")
@@ -180,9 +186,9 @@ class Rubric(Judge):
             for line, mark in zip(self.criteria, marks, strict=True)
             if mark < 1
         ]
-        said = f"Not met: {', '.join(failed)}." if failed else "Every criterion is met."
+        feedback = f"Not met: {', '.join(failed)}." if failed else "Every criterion is met."
         each = dict(zip(self.criteria, marks, strict=True))
-        return Grade(sum(marks) / len(marks), f"{said} {found['reasoning']}".strip(), each)
+        return Grade(sum(marks) / len(marks), f"{feedback} {found['reasoning']}".strip(), each)
 
 
 class _Marks(Signature):
@@ -199,21 +205,24 @@ class _Marks(Signature):
     marks: list[float] = OutputField(desc="One mark from 0 to 1 for each criterion, in their order.")
 
 
+class _SemanticOptions(JudgeOptions):
+    """Threshold from which an answer counts as right."""
+
+    threshold: float = Field(
+        0.66,
+        ge=0,
+        le=1,
+        title="Right from",
+        description="From this score on a run may be shown as an example; with a trace the score is then 1, else 0.",
+    )
+
+
 class _Semantic(Judge):
     """Shared by both judges: the field "response" where there is one, and the rule for traces."""
 
-    class Options(Judge.Options):
-        """Threshold from which an answer counts as right."""
+    Options: ClassVar[type[MetricOptions]] = _SemanticOptions
 
-        threshold: float = Field(
-            0.66,
-            ge=0,
-            le=1,
-            title="Right from",
-            description="From this score on a run may be shown as an example; with a trace the score is then 1, else 0.",
-        )
-
-    options: Options
+    options: _SemanticOptions
 
     @property
     def threshold(self) -> float:
@@ -231,10 +240,20 @@ class _Semantic(Judge):
         self, example: Mapping[str, object], prediction: Mapping[str, object], trace: object = None
     ) -> Grade:
         """Grade one prediction; with a trace, right or wrong by the threshold."""
-        found = await super().acall(example, prediction, trace)
+        grade = await super().acall(example, prediction, trace)
         if trace is None:
-            return found
-        return Grade(float(found.score >= self.options.threshold), found.feedback)
+            return grade
+        return Grade(float(grade.score >= self.options.threshold), grade.feedback)
+
+
+class SemanticF1Options(_SemanticOptions):
+    """Options of the judge."""
+
+    decompositional: bool = Field(
+        False,
+        title="List the key ideas first",
+        description="The judge first lists what each text says: more careful, and longer answers.",
+    )
 
 
 class SemanticF1(_Semantic):
@@ -263,16 +282,9 @@ class SemanticF1(_Semantic):
     pros = ("A right answer in other words is right.",)
     cons = ("Costs one more call a row, and needs a real model as judge.",)
 
-    class Options(_Semantic.Options):
-        """Options of the judge."""
+    Options = SemanticF1Options
 
-        decompositional: bool = Field(
-            False,
-            title="List the key ideas first",
-            description="The judge first lists what each text says: more careful, and longer answers.",
-        )
-
-    options: Options
+    options: SemanticF1Options
 
     async def acompare(self, case: Case) -> Grade:
         """Judge one output."""
@@ -284,8 +296,8 @@ class SemanticF1(_Semantic):
         )
         recall = checked_mark(found["recall"], "recall")
         precision = checked_mark(found["precision"], "precision")
-        said = f"It holds {percent(recall, 0)} of what was expected, and {percent(precision, 0)} of what it says is supported by it."
-        return Grade(harmonic(recall, precision), f"{said} {found['reasoning']}".strip())
+        feedback = f"It holds {percent(recall, 0)} of what was expected, and {percent(precision, 0)} of what it says is supported by it."
+        return Grade(harmonic(recall, precision), f"{feedback} {found['reasoning']}".strip())
 
 
 class CompleteAndGrounded(_Semantic):
@@ -338,8 +350,8 @@ class CompleteAndGrounded(_Semantic):
         )
         first = checked_mark(complete["completeness"], "completeness")
         second = checked_mark(grounded["groundedness"], "groundedness")
-        said = f"Complete: {percent(first, 0)}. {complete['reasoning']} Grounded: {percent(second, 0)}. {grounded['reasoning']}"
-        return Grade(harmonic(first, second), said.strip())
+        feedback = f"Complete: {percent(first, 0)}. {complete['reasoning']} Grounded: {percent(second, 0)}. {grounded['reasoning']}"
+        return Grade(harmonic(first, second), feedback.strip())
 
 
 class _Overlap(Signature):

@@ -44,6 +44,22 @@ def accepted_answers(expected: Any, answer: Any) -> list[Any]:
     return list(expected) if _is_list(expected) and not _is_list(answer) else [expected]
 
 
+class ExactMatchOptions(MetricOptions):
+    """Options of the comparison."""
+
+    every_output: bool = Field(
+        True,
+        title="Every output",
+        description="Grade every output that the examples have an answer for, and take the mean. "
+        "Switch it off to grade the last one only.",
+    )
+    strict: bool = Field(
+        False,
+        title="Letter by letter",
+        description="Also tell capital letters, spaces and punctuation around apart.",
+    )
+
+
 class ExactMatch(Metric):
     """1 when the answer is the expected one, else 0; of several outputs, the share that is right.
 
@@ -65,22 +81,9 @@ class ExactMatch(Metric):
     pros = ("Plain to read: the share of rows answered correctly.", "Right for labels, names and yes or no.")
     cons = ("A right answer in other words counts as wrong.",)
 
-    class Options(MetricOptions):
-        """Options of the comparison."""
+    Options = ExactMatchOptions
 
-        every_output: bool = Field(
-            True,
-            title="Every output",
-            description="Grade every output that the examples have an answer for, and take the mean. "
-            "Switch it off to grade the last one only.",
-        )
-        strict: bool = Field(
-            False,
-            title="Letter by letter",
-            description="Also tell capital letters, spaces and punctuation around apart.",
-        )
-
-    options: Options
+    options: ExactMatchOptions
 
     def compare(self, expected: object, answer: object) -> Grade:
         """Grade one value against the one expected, or against several accepted ones."""
@@ -168,6 +171,16 @@ _RIGHT = Grade(1.0, "Correct.")
 _IN_WORD = re.compile(r"\w")
 
 
+class ContainsOptions(MetricOptions):
+    """Options of the search for the text."""
+
+    whole_words: bool = Field(
+        True,
+        title="Whole words",
+        description="'art' is then not found in 'start'; switch off to find it there.",
+    )
+
+
 class Contains(Metric):
     """1 when the expected text occurs in the answer; of a list expected, the share that occurs.
 
@@ -186,16 +199,9 @@ class Contains(Metric):
     pros = ("Forgives words around the answer.", "Right for key facts in a longer text.")
     cons = ("An answer that lists everything is right as well.", "'not Paris' contains Paris.")
 
-    class Options(MetricOptions):
-        """Options of the search for the text."""
+    Options = ContainsOptions
 
-        whole_words: bool = Field(
-            True,
-            title="Whole words",
-            description="'art' is then not found in 'start'; switch off to find it there.",
-        )
-
-    options: Options
+    options: ContainsOptions
 
     def compare(self, expected: object, answer: object) -> Grade:
         """Grade one text against the one, or the several, that it should mention."""
@@ -270,6 +276,29 @@ def _compiled(pattern: str, ignore_case: bool = False) -> regex.Pattern[str]:
 _OWN_BRACES = re.compile(r"\\N\{[^}]*\}|\\.|\{(?!\d*,?\d*\})", re.DOTALL)
 
 
+class RegexOptions(MetricOptions):
+    """The pattern, and how it is applied."""
+
+    pattern: str = Field(
+        "",
+        title="Pattern",
+        description="A regular expression for every answer. Empty: each row's expected value is its pattern.",
+    )
+    whole: bool = Field(
+        False, title="Whole answer", description="The pattern must describe all of the answer."
+    )
+    ignore_case: bool = Field(True, title="Ignore case", description="Capital letters do not matter.")
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            _compiled(value)
+        except ValueError as error:
+            raise ValueError(f"is no regular expression ({error})") from None
+        return value
+
+
 class Regex(Metric):
     """1 when a regular expression is found in the answer, else 0.
 
@@ -288,29 +317,9 @@ class Regex(Metric):
     pros = ("Checks a form that answers must have.", "Also works without labels: one pattern for every row.")
     cons = ("Patterns are hard to read and to get right.",)
 
-    class Options(MetricOptions):
-        """The pattern, and how it is applied."""
+    Options = RegexOptions
 
-        pattern: str = Field(
-            "",
-            title="Pattern",
-            description="A regular expression for every answer. Empty: each row's expected value is its pattern.",
-        )
-        whole: bool = Field(
-            False, title="Whole answer", description="The pattern must describe all of the answer."
-        )
-        ignore_case: bool = Field(True, title="Ignore case", description="Capital letters do not matter.")
-
-        @field_validator("pattern")
-        @classmethod
-        def _compiles(cls, value: str) -> str:
-            try:
-                _compiled(value)
-            except ValueError as error:
-                raise ValueError(f"is no regular expression ({error})") from None
-            return value
-
-    options: Options
+    options: RegexOptions
 
     def compare(self, expected: object, answer: object) -> Grade:
         """Grade one answer. Raises ConfigurationError for a pattern that is none, or that takes too long."""
@@ -324,19 +333,35 @@ class Regex(Metric):
         text = as_text(answer)[:_LONGEST]
         match = compiled.fullmatch if self.options.whole else compiled.search
         try:
-            found = match(text, timeout=_MOST_SECONDS, concurrent=True)
+            match_found = match(text, timeout=_MOST_SECONDS, concurrent=True)
         except TimeoutError:
             raise ConfigurationError(
                 f"The pattern {quoted(pattern)} takes more than {_MOST_SECONDS:g} second on an answer. Write it without "
                 "repetitions inside repetitions."
             ) from None
-        if found:
+        if match_found:
             return Grade(1.0, "Correct.")
         verb = "be of" if self.options.whole else "contain"
         return Grade(0.0, f"The answer should {verb} the form {quoted(pattern)}; it was {quoted(answer)}.")
 
 
 _ROUNDING = 1e-9
+
+
+class NumberWithinOptions(MetricOptions):
+    """Tolerance of the comparison."""
+
+    tolerance: float = Field(
+        0.0,
+        ge=0,
+        title="Tolerance",
+        description="How far the answer may be off and still be right; 0 means not at all.",
+    )
+    relative: bool = Field(
+        False,
+        title="As a share",
+        description="Read the tolerance as a share of the expected number: 0.05 is 5 percent.",
+    )
 
 
 class NumberWithin(Metric):
@@ -362,22 +387,9 @@ class NumberWithin(Metric):
     )
     cons = ("Only the last number of a text is read.",)
 
-    class Options(MetricOptions):
-        """Tolerance of the comparison."""
+    Options = NumberWithinOptions
 
-        tolerance: float = Field(
-            0.0,
-            ge=0,
-            title="Tolerance",
-            description="How far the answer may be off and still be right; 0 means not at all.",
-        )
-        relative: bool = Field(
-            False,
-            title="As a share",
-            description="Read the tolerance as a share of the expected number: 0.05 is 5 percent.",
-        )
-
-    options: Options
+    options: NumberWithinOptions
     readings = staticmethod(last_number)
     """The readings of a value's number."""
 

@@ -13,6 +13,30 @@ from engine.records import json_value
 from engine.tools.interpreter import PythonInterpreter
 
 
+class PythonMetricOptions(MetricOptions):
+    """The code and its limits."""
+
+    code: str = Field(
+        "answer == expected",
+        title="Code",
+        description="Python with the names expected, answer, example and prediction. Its last line gives the score, 0 to 1, "
+        "or {'score': ..., 'feedback': ...}. It runs in a sandbox: no files, no network, no packages.",
+        json_schema_extra={"multiline": True},
+    )
+    seconds: float = Field(2.0, gt=0, le=60, title="Seconds", description="How long it may take for one row.")
+
+    @field_validator("code")
+    @classmethod
+    def _reads(cls, value: str) -> str:
+        try:
+            tree = ast.parse(value)
+        except (SyntaxError, ValueError) as error:
+            raise ValueError(f"is no Python: {error}") from None
+        if not tree.body or not isinstance(tree.body[-1], ast.Expr):
+            raise ValueError("its last line must be an expression that gives the score")
+        return value
+
+
 class PythonMetric(AwaitedMetric):
     """A score from Python code, run in the sandbox for each row.
 
@@ -37,32 +61,9 @@ class PythonMetric(AwaitedMetric):
     pros = ("Any rule you can program.", "Code from others can do no harm.")
     cons = ("Only the sandbox's Python: no packages, no class inheritance.",)
 
-    class Options(MetricOptions):
-        """The code and its limits."""
+    Options = PythonMetricOptions
 
-        code: str = Field(
-            "answer == expected",
-            title="Code",
-            description="Python with the names expected, answer, example and prediction. Its last line gives the score, 0 to 1, "
-            "or {'score': ..., 'feedback': ...}. It runs in a sandbox: no files, no network, no packages.",
-            json_schema_extra={"multiline": True},
-        )
-        seconds: float = Field(
-            2.0, gt=0, le=60, title="Seconds", description="How long it may take for one row."
-        )
-
-        @field_validator("code")
-        @classmethod
-        def _reads(cls, value: str) -> str:
-            try:
-                tree = ast.parse(value)
-            except (SyntaxError, ValueError) as error:
-                raise ValueError(f"is no Python: {error}") from None
-            if not tree.body or not isinstance(tree.body[-1], ast.Expr):
-                raise ValueError("its last line must be an expression that gives the score")
-            return value
-
-    options: Options
+    options: PythonMetricOptions
 
     async def acompare(self, case: Case) -> Grade:
         """Run the code for one output. Raises SandboxError when it fails, ConfigurationError for no score."""
@@ -80,5 +81,7 @@ class PythonMetric(AwaitedMetric):
         if "score" not in given:
             raise ConfigurationError("The metric's code gave a dict without 'score'.")
         score = as_grade(given["score"], self).score
-        said = "Correct." if score >= 1 else f"Expected {quoted(case.expected)}, got {quoted(case.answer)}."
-        return Grade(min(1.0, max(0.0, score)), str(given.get("feedback") or said))
+        feedback = (
+            "Correct." if score >= 1 else f"Expected {quoted(case.expected)}, got {quoted(case.answer)}."
+        )
+        return Grade(min(1.0, max(0.0, score)), str(given.get("feedback") or feedback))

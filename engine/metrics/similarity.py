@@ -22,6 +22,19 @@ def _cut(value: object) -> str:
     return as_text(value)[:LONGEST_GRADED]
 
 
+class EditDistanceOptions(MetricOptions):
+    """Options of the comparison."""
+
+    strict: bool = Field(
+        False,
+        title="Letter by letter",
+        description="Also count capital letters, spaces and punctuation around the text.",
+    )
+    at_least: float = Field(
+        0.0, ge=0, le=1, title="At least", description="A similarity below this counts as 0."
+    )
+
+
 class EditDistance(Metric):
     """1 minus the letters to change (Levenshtein distance) as a share of the longer text.
 
@@ -40,19 +53,9 @@ class EditDistance(Metric):
     pros = ("Forgives a typing error.", "Right for codes, names and text read from scans.")
     cons = ("Two different numbers can be one letter apart.",)
 
-    class Options(MetricOptions):
-        """Options of the comparison."""
+    Options = EditDistanceOptions
 
-        strict: bool = Field(
-            False,
-            title="Letter by letter",
-            description="Also count capital letters, spaces and punctuation around the text.",
-        )
-        at_least: float = Field(
-            0.0, ge=0, le=1, title="At least", description="A similarity below this counts as 0."
-        )
-
-    options: Options
+    options: EditDistanceOptions
 
     def compare(self, expected: object, answer: object) -> Grade:
         """Grade one text by its distance to the one expected, or the nearest of several."""
@@ -71,8 +74,8 @@ class EditDistance(Metric):
             return Grade(1.0, "Correct.")
         letters = Levenshtein.distance(wanted, got)
         changed = "1 letter differs" if letters == 1 else f"{letters} letters differ"
-        said = f"Expected {quoted(near)}, got {quoted(answer)}: {changed}."
-        return Grade(score if score >= self.options.at_least else 0.0, said)
+        feedback = f"Expected {quoted(near)}, got {quoted(answer)}: {changed}."
+        return Grade(score if score >= self.options.at_least else 0.0, feedback)
 
 
 class TokenF1(Metric):
@@ -103,8 +106,8 @@ class TokenF1(Metric):
         if score == 1.0:
             return Grade(1.0, "Correct.")
         extra = missing_words(as_text(answer), as_text(near))
-        said = _partly(accepted, answer, score, "of the words agree", near)
-        return Grade(score, said + (f" It has too much: {extra}." if extra else ""))
+        feedback = _partly(accepted, answer, score, "of the words agree", near)
+        return Grade(score, feedback + (f" It has too much: {extra}." if extra else ""))
 
 
 def F1(prediction: str, answers_list: Sequence[str]) -> float:  # noqa: N802 - DSPy's name
@@ -130,6 +133,17 @@ def _words(value: object) -> list[str]:
 _PERFECT = 0.9999
 
 
+class ROUGEOptions(MetricOptions):
+    """Choice of the ROUGE variant."""
+
+    kind: Literal["rouge1", "rouge2", "rougeL"] = Field(
+        "rougeL",
+        title="Kind",
+        description="rouge1: words; rouge2: pairs of words; rougeL: the longest common order of words.",
+    )
+    stem: bool = Field(True, title="Word stems", description="'bills' and 'billing' count as one word.")
+
+
 class ROUGE(Metric):
     """Overlap with the expected text as summaries are graded: the F-measure of words, pairs or the common order.
 
@@ -148,17 +162,9 @@ class ROUGE(Metric):
     pros = ("The usual number for summaries.",)
     cons = ("A good summary in other words scores low.",)
 
-    class Options(MetricOptions):
-        """Choice of the ROUGE variant."""
+    Options = ROUGEOptions
 
-        kind: Literal["rouge1", "rouge2", "rougeL"] = Field(
-            "rougeL",
-            title="Kind",
-            description="rouge1: words; rouge2: pairs of words; rougeL: the longest common order of words.",
-        )
-        stem: bool = Field(True, title="Word stems", description="'bills' and 'billing' count as one word.")
-
-    options: Options
+    options: ROUGEOptions
 
     def compare(self, expected: object, answer: object) -> Grade:
         """Grade one text against the one expected, or the best of several."""
@@ -284,6 +290,19 @@ def _sacrebleu(kind: str) -> Any:
     return bleu.BLEU(effective_order=True) if kind == "bleu" else chrf.CHRF()
 
 
+class EmbeddingSimilarityOptions(MetricOptions):
+    """Choice of the embeddings, and the threshold from which an answer counts."""
+
+    model: str = Field(
+        OFFLINE_EMBEDDINGS,
+        title="Embedding model",
+        description="As in openai/text-embedding-3-small. The offline one compares words and letters only.",
+    )
+    at_least: float = Field(
+        0.0, ge=0, le=1, title="At least", description="A similarity below this counts as 0."
+    )
+
+
 class EmbeddingSimilarity(AwaitedMetric):
     """The cosine between the embeddings of answer and expected text, not below 0. No model judges.
 
@@ -301,19 +320,9 @@ class EmbeddingSimilarity(AwaitedMetric):
     pros = ("Cheap next to a judge.", "Works offline, then on words and letters.")
     cons = ("'It is' and 'it is not' are near each other.",)
 
-    class Options(MetricOptions):
-        """Choice of the embeddings, and the threshold from which an answer counts."""
+    Options = EmbeddingSimilarityOptions
 
-        model: str = Field(
-            OFFLINE_EMBEDDINGS,
-            title="Embedding model",
-            description="As in openai/text-embedding-3-small. The offline one compares words and letters only.",
-        )
-        at_least: float = Field(
-            0.0, ge=0, le=1, title="At least", description="A similarity below this counts as 0."
-        )
-
-    options: Options
+    options: EmbeddingSimilarityOptions
 
     def __init__(self, *, embedder: Any = None, **options: Any) -> None:
         from engine.lm.embedder import Embedder  # brings the network in
@@ -335,5 +344,5 @@ class EmbeddingSimilarity(AwaitedMetric):
         near = vectors[1:] @ vectors[0]
         best = int(near.argmax())
         score = min(1.0, max(0.0, float(near[best])))
-        said = _partly([accepted[best]], got, score, "similar", accepted[best])
-        return Grade(score if score >= self.options.at_least else 0.0, said)
+        feedback = _partly([accepted[best]], got, score, "similar", accepted[best])
+        return Grade(score if score >= self.options.at_least else 0.0, feedback)

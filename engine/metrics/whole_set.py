@@ -78,8 +78,16 @@ class MacroF1(WholeSetMetric):
         if not scores:
             return Grade(0.0, "There are no rows.")
         worst = sorted(scores.items(), key=lambda item: item[1])
-        said = ", ".join(f"{label or 'nothing'} {score:.2f}" for label, score in worst)
-        return Grade(math.fsum(scores.values()) / len(scores), f"F1 by label: {said}.")
+        feedback = ", ".join(f"{label or 'nothing'} {score:.2f}" for label, score in worst)
+        return Grade(math.fsum(scores.values()) / len(scores), f"F1 by label: {feedback}.")
+
+
+class CorrelationOptions(MetricOptions):
+    """Choice of the correlation."""
+
+    kind: Literal["pearson", "spearman"] = Field(
+        "spearman", title="Kind", description="spearman compares orders, pearson the values themselves."
+    )
 
 
 class Correlation(WholeSetMetric):
@@ -99,14 +107,9 @@ class Correlation(WholeSetMetric):
     pros = ("Right for ratings, where the order matters more than the number.",)
     cons = ("Needs many rows; single rows are graded by how far off they are.",)
 
-    class Options(MetricOptions):
-        """Choice of the correlation."""
+    Options = CorrelationOptions
 
-        kind: Literal["pearson", "spearman"] = Field(
-            "spearman", title="Kind", description="spearman compares orders, pearson the values themselves."
-        )
-
-    options: Options
+    options: CorrelationOptions
 
     def compare(self, expected: object, answer: object) -> Grade:
         """Grade one number by how near it is: the smaller as a share of the larger."""
@@ -126,8 +129,8 @@ class Correlation(WholeSetMetric):
 
     def total(self, pairs: Sequence[tuple[object, object]]) -> Grade:
         """Return the correlation; a row without a number lowers it by its share of the rows."""
-        found = [(number_in(e), number_in(a)) for e, a in pairs]
-        usable = [(e, a) for e, a in found if e is not None and a is not None]
+        numbers = [(number_in(e), number_in(a)) for e, a in pairs]
+        usable = [(e, a) for e, a in numbers if e is not None and a is not None]
         if len(usable) < 2:
             return Grade(0.0, f"Only {len(usable)} rows have numbers on both sides: too few to compare.")
         xs, ys = [e for e, _ in usable], [a for _, a in usable]
@@ -139,9 +142,9 @@ class Correlation(WholeSetMetric):
             r = 0.0
         r = 0.0 if math.isnan(r) else r
         left_out = len(pairs) - len(usable)
-        said = f"{self.options.kind.title()} correlation {r:.3f} over {len(usable)} rows."
-        said += f" {left_out} rows have no number." if left_out else ""
-        return Grade(max(0.0, round(r, 9)) * len(usable) / len(pairs), said)
+        feedback = f"{self.options.kind.title()} correlation {r:.3f} over {len(usable)} rows."
+        feedback += f" {left_out} rows have no number." if left_out else ""
+        return Grade(max(0.0, round(r, 9)) * len(usable) / len(pairs), feedback)
 
 
 def whole_set_figure(
@@ -181,12 +184,12 @@ def whole_set_figure(
     same = baseline.candidate_id == best.candidate_id
     _, low, high, _ = (0.0, 0.0, 0.0, 0) if same else resampled_interval(len(shared), gained)
     rows = f"all {len(shared)} test rows" if len(shared) > 1 else "1 test row"
-    said = f"{metric.title}, over {rows}: {new:.2f}"
+    sentence = f"{metric.title}, over {rows}: {new:.2f}"
     if same:
-        said += ", the starting prompt's."
+        sentence += ", the starting prompt's."
     else:
-        said += f" against {old:.2f} before, a difference of {signed(round(new, 2) - round(old, 2), 2)} (95 % interval {signed(low, 2)} to {signed(high, 2)})."
-    return WholeSetFigure(metric.name, old, new, new - old, low, high, len(shared), said)
+        sentence += f" against {old:.2f} before, a difference of {signed(round(new, 2) - round(old, 2), 2)} (95 % interval {signed(low, 2)} to {signed(high, 2)})."
+    return WholeSetFigure(metric.name, old, new, new - old, low, high, len(shared), sentence)
 
 
 def _ranks(values: Sequence[float]) -> list[float]:

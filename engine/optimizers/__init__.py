@@ -7,7 +7,7 @@ mipro/, simba, autotune/              wording and examples together
 better_together, ensemble             chains of optimizers; programs that answer together
 choose           advice on the optimizer for a task
 shared/          leaderboard, texts (single texts of a prompt, values of prompts that write), the sampler (Optuna)
+training/        trainers of weights: on this machine, at a provider, for a file
 
-A new one is a file or folder here, a line in `better_together.PARTS` and a row in the guide; it must pass
-`engine.testing.contract`.
+A new one is a file or folder here, a line in `engine.parts` and a row in the guide; it must pass `engine.testing.contract`.
 """

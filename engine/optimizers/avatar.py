@@ -52,6 +52,8 @@ class AvatarOptimizer(Optimizer):
 
     name = "AvatarOptimizer"
     title = "Contrast good and bad runs"
+    about = "Finds what good answers have that bad ones lack, and says so. Good for tools."
+    pace = "Thorough"
     options_model = AvatarOptions
     changes = "wording"
     options: AvatarOptions

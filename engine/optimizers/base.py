@@ -43,7 +43,7 @@ from engine.search.tuning import Tuning
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM
     from engine.modules.module import Module
-    from engine.training.contract import Trainer
+    from engine.search.trainers import Trainer
 
 Program = TypeVar("Program", bound="Module")
 """The class of a program: a tuned copy has the same."""
@@ -100,6 +100,10 @@ class Optimizer:
     reported_as: ClassVar[str] = "compile"
     name: ClassVar[str]
     title: ClassVar[str] = ""
+    about: ClassVar[str] = ""
+    """One sentence on what it does, for a form."""
+    pace: ClassVar[str] = ""
+    """How long it takes, in a word or two."""
     options_model: ClassVar[type[Options]] = Options
     changes: ClassVar[Changes] = "both"
     takes_unlabelled: ClassVar[bool] = False

@@ -17,48 +17,17 @@ from pydantic import model_validator
 
 from engine.errors import ConfigurationError
 from engine.modules.module import Module
-from engine.optimizers.autotune.optimizer import Autotune
-from engine.optimizers.avatar import AvatarOptimizer
 from engine.optimizers.base import Optimizer, Options, as_examples, check_programs, option
-from engine.optimizers.copro import COPRO
-from engine.optimizers.few_shot import BootstrapFewShot, KNNFewShot, LabeledFewShot
-from engine.optimizers.few_shot_search import BootstrapFewShotWithOptuna, BootstrapFewShotWithRandomSearch
-from engine.optimizers.field_by_field import FieldByField
-from engine.optimizers.finetune import BootstrapFinetune
-from engine.optimizers.gepa import GEPA
-from engine.optimizers.grpo import GRPO
-from engine.optimizers.infer_rules import InferRules
-from engine.optimizers.mipro import BayesianSignatureOptimizer, MIPROv2
 from engine.optimizers.shared.leaderboard import Leaderboard
-from engine.optimizers.simba import SIMBA
+from engine.parts import OPTIMIZERS, load
 from engine.records import Candidate, Example
 from engine.search.budget import Budget
 from engine.search.contract import Ask, Keep, Problem, Propose, Score, Search, Steps, relay, together
 from engine.search.objective import Objective
 from engine.search.settings import Settings
 
-PARTS: tuple[type[Optimizer], ...] = (
-    Autotune,
-    LabeledFewShot,
-    BootstrapFewShot,
-    BootstrapFewShotWithRandomSearch,
-    BootstrapFewShotWithOptuna,
-    KNNFewShot,
-    COPRO,
-    BayesianSignatureOptimizer,
-    GEPA,
-    AvatarOptimizer,
-    MIPROv2,
-    SIMBA,
-    InferRules,
-    FieldByField,
-    BootstrapFinetune,
-    GRPO,
-)
-"""All optimizers but the chain, which may name them without being given them.
-
-`p` is BootstrapFewShotWithRandomSearch, `w` BootstrapFinetune.
-"""
+_SHORT_NAMES = {"p": "BootstrapFewShotWithRandomSearch", "w": "BootstrapFinetune", "MIPRO": "MIPROv2"}
+"""Names of optimizers in a chain, as in DSPy."""
 
 _STEP = re.compile(r"\s*->\s*")
 
@@ -109,6 +78,8 @@ class BetterTogether(Optimizer):
 
     name = "BetterTogether"
     title = "Run one optimizer after another"
+    about = "Each optimizer of the chain starts from the last one's result."
+    pace = "Most thorough"
     options_model = BetterTogetherOptions
     changes = "both"
     kept = tuple(name for name in Optimizer.kept if name != "trainers")
@@ -226,14 +197,14 @@ class BetterTogether(Optimizer):
     def _optimizer(self, name: str) -> Optimizer:
         if name in self.optimizers:
             return self.optimizers[name]
-        known: dict[str, type[Optimizer]] = {part.name: part for part in PARTS}
-        known |= {"p": BootstrapFewShotWithRandomSearch, "w": BootstrapFinetune, "MIPRO": MIPROv2}
-        if name not in known:
-            given = ", ".join([*self.optimizers, *known])
+        known = [part for part, _ in OPTIMIZERS if part != self.name]
+        if name not in known and name not in _SHORT_NAMES:
+            names = ", ".join([*self.optimizers, *known, *_SHORT_NAMES])
             raise ConfigurationError(
-                f"The chain names {name!r}, which is no optimizer. It may name: {given}."
+                f"The chain names {name!r}, which is no optimizer. It may name: {names}."
             )
-        return known[name](metric=self.metric)
+        optimizer: Optimizer = load(OPTIMIZERS, _SHORT_NAMES.get(name, name), "optimizer")(metric=self.metric)
+        return optimizer
 
 
 def _refuse(given: Sequence[str], part: str, owner: str) -> None:

@@ -51,6 +51,8 @@ class COPRO(Optimizer):
 
     name = "COPRO"
     title = "Improve the wording round by round"
+    about = "Writes several instructions, scores them, and writes better ones from the scores."
+    pace = "Thorough"
     options_model = COPROOptions
     changes = "wording"
     options: COPROOptions

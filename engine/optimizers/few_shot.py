@@ -50,6 +50,8 @@ class LabeledFewShot(Optimizer):
 
     name = "LabeledFewShot"
     title = "Show labelled rows as examples"
+    about = "Draws rows once. No search, so it is a good first look."
+    pace = "Quickest"
     options_model = LabeledFewShotOptions
     changes = "examples"
     options: LabeledFewShotOptions
@@ -92,6 +94,8 @@ class BootstrapFewShot(Optimizer):
 
     name = "BootstrapFewShot"
     title = "Show rows that were solved correctly"
+    about = "Keeps rows that the model itself got right."
+    pace = "Quick"
     options_model = BootstrapFewShotOptions
     changes = "examples"
     options: BootstrapFewShotOptions
@@ -136,6 +140,8 @@ class KNNFewShot(Optimizer):
 
     name = "KNNFewShot"
     title = "Show the rows most like each input"
+    about = "Shows each input the solved rows that read most like it."
+    pace = "Quick"
     options_model = KNNFewShotOptions
     changes = "examples"
     kept = (*Optimizer.kept, "trainset", "vectorizer")

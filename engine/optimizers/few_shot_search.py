@@ -62,6 +62,8 @@ class BootstrapFewShotWithRandomSearch(Optimizer):
 
     name = "BootstrapFewShotWithRandomSearch"
     title = "Try many sets of examples and keep the best"
+    about = "Scores many sets of rows and keeps the best set."
+    pace = "Thorough"
     options_model = BootstrapRandomSearchOptions
     changes = "examples"
     options: BootstrapRandomSearchOptions
@@ -148,6 +150,8 @@ class BootstrapFewShotWithOptuna(Optimizer):
 
     name = "BootstrapFewShotWithOptuna"
     title = "Search which examples work together"
+    about = "Learns from trial to trial which rows work well together."
+    pace = "Thorough"
     options_model = BootstrapOptunaOptions
     changes = "examples"
     options: BootstrapOptunaOptions

@@ -65,6 +65,8 @@ class FieldByField(Optimizer):
 
     name = "FieldByField"
     title = "Improve descriptions field by field"
+    about = "Rewrites the description of each field that came out wrong. Good for records with many fields."
+    pace = "Quick"
     options_model = FieldByFieldOptions
     changes = "wording"
     options: FieldByFieldOptions

@@ -70,6 +70,8 @@ class BootstrapFinetune(TrainingOptimizer):
 
     name = "BootstrapFinetune"
     title = "Train a model on right answers"
+    about = "A teacher answers your rows; a small model is trained on what it got right."
+    pace = "Takes long"
     takes_unlabelled = True
     options_model = BootstrapFinetuneOptions
     options: BootstrapFinetuneOptions

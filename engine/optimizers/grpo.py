@@ -17,7 +17,7 @@ from engine.optimizers.shared.training import (
     trained_together,
 )
 from engine.search.contract import Problem, Search, Train
-from engine.training.contract import TrainSettings
+from engine.search.trainers import TrainSettings
 
 
 class GRPOOptions(TrainOptions):
@@ -41,6 +41,8 @@ class GRPO(TrainingOptimizer):
 
     name = "GRPO"
     title = "Train a model on rewards"
+    about = "A model tries your rows many times and learns from its better tries."
+    pace = "Takes long"
     options_model = GRPOOptions
     options: GRPOOptions
 

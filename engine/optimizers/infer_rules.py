@@ -39,6 +39,8 @@ class InferRules(Optimizer):
 
     name = "InferRules"
     title = "Read rules off the rows and state them"
+    about = "States rules that were read off your rows, and shows solved rows."
+    pace = "Quick"
     options_model = InferRulesOptions
     changes = "both"
     options: InferRulesOptions

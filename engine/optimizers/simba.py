@@ -64,6 +64,8 @@ class SIMBA(Optimizer):
 
     name = "SIMBA"
     title = "Learn examples and rules from rows that go well and badly"
+    about = "Learns from rows that go well in one try and badly in another."
+    pace = "Thorough"
     options_model = SIMBAOptions
     changes = "both"
     options: SIMBAOptions

@@ -221,15 +221,15 @@ def with_wording(spec: PipelineSpec, candidate: Candidate) -> PipelineSpec:
         return field.model_copy(update={"description": text})
 
     def worded(step: StepSpec) -> StepSpec:
-        own = signature_of(step).instructions
+        written = signature_of(step).instructions
         for path, state in candidate.steps.items():
-            if path.partition(".")[0] == step.name and path in start and start[path].instructions == own:
+            if path.partition(".")[0] == step.name and path in start and start[path].instructions == written:
                 fields = {
                     side: tuple(described(f, state) for f in getattr(step, side))
                     for side in ("inputs", "outputs")
                 }
-                said = step.instructions if state.instructions == own else state.instructions
-                return step.model_copy(update={"instructions": said, **fields})
+                instructions = step.instructions if state.instructions == written else state.instructions
+                return step.model_copy(update={"instructions": instructions, **fields})
         return step
 
     return spec.model_copy(update={"steps": tuple(map(worded, spec.steps))})

@@ -36,15 +36,15 @@ Made = dict[str, list[tuple[StepSpec, FieldSpec]]]
 
 def _wiring_problems(spec: PipelineSpec) -> Iterator[str]:
     """Iterate over what is wrong between the steps, in their order."""
-    made: Made = {}
+    made_by: Made = {}
     for place, step in enumerate(spec.steps):
-        yield from _reading_problems(spec, place, made)
-        yield from _condition_problems(spec, place, made)
-        yield from _item_problems(spec, step, made)
+        yield from _reading_problems(spec, place, made_by)
+        yield from _condition_problems(spec, place, made_by)
+        yield from _item_problems(spec, step, made_by)
         for f in step.makes:
-            if f.name in made:
-                yield from _making_problems(step, f, *made[f.name][0])
-            made.setdefault(f.name, []).append((step, f))
+            if f.name in made_by:
+                yield from _making_problems(step, f, *made_by[f.name][0])
+            made_by.setdefault(f.name, []).append((step, f))
         later = spec.steps[place + 1 :]
         names = [f.name for f in step.makes]
         read = {f.name for s in later for f in s.needs} | {s.when.field for s in later if s.when}
@@ -55,7 +55,7 @@ def _wiring_problems(spec: PipelineSpec) -> Iterator[str]:
             )
     last = spec.steps[-1]
     for f in last.makes if last.when is not None else ():
-        if len(made[f.name]) == 1 and not f.parsed_type.optional:
+        if len(made_by[f.name]) == 1 and not f.parsed_type.optional:
             yield (
                 f"Where the last step {last.name!r} is left out, nothing makes the answer {f.name!r}. "
                 "Let another step make it for the other values, or give it a type that may be empty, "
@@ -94,15 +94,15 @@ def _reading_problems(spec: PipelineSpec, place: int, made: Made) -> Iterator[st
 def _waits_for(spec: PipelineSpec, name: str) -> set[str]:
     """Return the steps whose outputs a step needs, directly or through others."""
     steps = {s.name: s for s in spec.steps}
-    found: set[str] = set()
+    earlier: set[str] = set()
     waiting = [name]
     while waiting:
         step = steps[waiting.pop()]
         needed = {f.name for f in step.needs} | ({step.when.field} if step.when else set())
-        new = {s.name for s in spec.steps if needed & {f.name for f in s.makes}} - found
-        found |= new
+        new = {s.name for s in spec.steps if needed & {f.name for f in s.makes}} - earlier
+        earlier |= new
         waiting += sorted(new)
-    return found
+    return earlier
 
 
 def _condition_problems(spec: PipelineSpec, place: int, made: Made) -> Iterator[str]:
@@ -172,9 +172,11 @@ def _known_fields(spec: PipelineSpec, step: StepSpec, made: Made) -> dict[str, F
     """Return the fields there are when a step begins, by name: the task's inputs and what earlier steps made."""
     fields = {f.name: f for f in spec.inputs}
     # A list that only this step goes through is known by nothing but this step: nothing to compare it with.
-    own = step.each.field if step.each else None
-    if own is not None and not any(f.name == own for s in spec.steps if s is not step for f in s.inputs):
-        fields.pop(own, None)
+    item_field = step.each.field if step.each else None
+    if item_field is not None and not any(
+        f.name == item_field for s in spec.steps if s is not step for f in s.inputs
+    ):
+        fields.pop(item_field, None)
     return fields | {name: makers[-1][1] for name, makers in made.items()}
 
 
@@ -200,15 +202,15 @@ def spec_problems(spec: PipelineSpec) -> list[str]:
     >>> spec_problems(PipelineSpec(steps=(step,)))
     ["'customer message' cannot be a field name: use letters, digits and _ only, such as 'customer_message'."]
     """
-    found = [sentence for step in spec.steps for sentence in _step_problems(step, len(spec.steps) > 1)]
+    problems = [sentence for step in spec.steps for sentence in _step_problems(step, len(spec.steps) > 1)]
     steps = [s.name for s in spec.steps]
-    found += [
+    problems += [
         f"Two steps are called {name!r}. Rename one of them, for example to {usable_name(name, steps)!r}."
         for name in steps
         if steps.count(name) > 1
     ]
-    found += _wiring_problems(spec)
-    return list(dict.fromkeys(found))
+    problems += _wiring_problems(spec)
+    return list(dict.fromkeys(problems))
 
 
 def usable_name(text: str, taken: Collection[str] = ()) -> str:

@@ -159,11 +159,11 @@ def _stamp(path: Path) -> tuple[object, ...]:
     known = _looked.get(str(path))
     if known is not None and time.monotonic() - known[0] < _LOOK_EVERY:
         return known[1]
-    found = tuple(
+    stamps = tuple(
         pair for file in sorted(path.rglob("*")) if file.is_file() for pair in (str(file), *_stat(file))
     )
-    _looked[str(path)] = time.monotonic(), found
-    return found
+    _looked[str(path)] = time.monotonic(), stamps
+    return stamps
 
 
 def _stat(path: Path) -> tuple[int, int]:

@@ -46,12 +46,12 @@ def infer_fields(answers: Sequence[Mapping[str, object]]) -> tuple[FieldSpec, ..
 def _fields(records: Sequence[Json], taken: Sequence[str], depth: int) -> tuple[FieldSpec, ...]:
     keys = dict.fromkeys(key for record in records for key in record)
     names = list(taken)
-    found = []
+    fields = []
     for key in keys:
         names.append(usable_name(key, names))
         values = [record.get(key) for record in records]
-        found.append(_field(names[-1], values, depth))
-    return tuple(found)
+        fields.append(_field(names[-1], values, depth))
+    return tuple(fields)
 
 
 def _field(name: str, values: Sequence[object], depth: int) -> FieldSpec:
@@ -118,11 +118,11 @@ def renamed(value: object, fields: Sequence[FieldSpec]) -> object:
     if not isinstance(value, Mapping):
         return value
     by_name = {f.name: f for f in fields}
-    made: Json = {}
+    record: Json = {}
     for key, item in value.items():
         name = next((n for n in (str(key), usable_name(str(key))) if n in by_name), str(key))
-        made[name] = renamed(item, by_name[name].fields) if name in by_name else item
-    return made
+        record[name] = renamed(item, by_name[name].fields) if name in by_name else item
+    return record
 
 
 def paths(fields: Sequence[FieldSpec], around: str = "") -> Iterator[tuple[str, FieldSpec]]:
@@ -147,11 +147,11 @@ def with_descriptions(
     >>> with_descriptions([line], {"lines.price": "Without tax"})[0].fields[0].description
     'Without tax'
     """
-    made = []
+    described = []
     for field in fields:
         path = f"{around}.{field.name}" if around else field.name
         changes: dict[str, object] = {"description": descriptions.get(path) or field.description}
         if field.fields:
             changes["fields"] = with_descriptions(field.fields, descriptions, path)
-        made.append(field.model_copy(update=changes))
-    return tuple(made)
+        described.append(field.model_copy(update=changes))
+    return tuple(described)

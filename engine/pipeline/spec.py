@@ -171,8 +171,8 @@ def _to_name(choice: ModelChoice | None) -> str | dict[str, object]:
     """Return a model without settings as its name, as files had it before steps could say more."""
     if choice is None:
         return ""
-    said = choice.model_dump(exclude_none=True)
-    return said if len(said) > 1 else choice.name
+    named = choice.model_dump(exclude_none=True)
+    return named if len(named) > 1 else choice.name
 
 
 StepModel = Annotated[
@@ -265,13 +265,13 @@ class PipelineSpec(_Frozen):
     @property
     def inputs(self) -> tuple[FieldSpec, ...]:
         """Fields the pipeline needs from outside, in order of first use."""
-        made: set[str] = set()
+        outputs_so_far: set[str] = set()
         needed: dict[str, FieldSpec] = {}
         for step in self.steps:
             for f in step.needs:
-                if f.name not in made:
+                if f.name not in outputs_so_far:
                     needed.setdefault(f.name, f)
-            made |= {f.name for f in step.makes}
+            outputs_so_far |= {f.name for f in step.makes}
         return tuple(needed.values())
 
     @property
@@ -293,8 +293,8 @@ class PipelineSpec(_Frozen):
         """Return the pipeline with every model of the steps' own changed, or taken out."""
         steps = []
         for step in self.steps:
-            own = {"model": step.model, "extraction_model": step.extraction_model}
-            steps.append(step.model_copy(update={k: change(m) for k, m in own.items() if m is not None}))
+            models = {"model": step.model, "extraction_model": step.extraction_model}
+            steps.append(step.model_copy(update={k: change(m) for k, m in models.items() if m is not None}))
         return self.model_copy(update={"steps": tuple(steps)})
 
 

@@ -46,17 +46,17 @@ class Search(Module):
         name, output = next(iter(self.signature.input_fields)), next(iter(self.signature.output_fields))
         query = inputs.get(name)
         text = " ".join(map(str, query)) if isinstance(query, list | tuple) else str(query)
-        found = list((await self.retrieve.acall(text)).passages) if query else []
+        passages = list((await self.retrieve.acall(text)).passages) if query else []
         listed = self.signature.annotation(output) is not str
-        return _noted_answer(self, inputs, {output: found if listed else format_value(found, str)})
+        return _noted_answer(self, inputs, {output: passages if listed else format_value(passages, str)})
 
 
-class ToolCall(Module):
+class CallTool(Module):
     """Calls a tool with the step's inputs as its arguments; its result is the one output, read as that field's type.
 
     >>> def double(number: int) -> int:
     ...     return 2 * number
-    >>> ToolCall(Signature("number: int -> twice: int"), Tool(double))(number=4).twice
+    >>> CallTool(Signature("number: int -> twice: int"), Tool(double))(number=4).twice
     8
     """
 
@@ -87,18 +87,18 @@ class ToolCall(Module):
 
 def _noted_answer(step: Module, inputs: Mapping[str, object], values: dict[str, object]) -> Prediction:
     """Return a step's answer, and note it in the trace among the steps that ask a model."""
-    made = Prediction.of(values)
+    prediction = Prediction.of(values)
     if (trace := current().trace) is not None:
-        trace.append((step, inputs, made))
-    return made
+        trace.append((step, inputs, prediction))
+    return prediction
 
 
-class Judge(Module):
+class CriteriaReward(Module):
     """Rates a step's answer from 0 to 1 by criteria in plain words: the reward of best_of_n and refine.
 
     >>> from engine.testing import ScriptedLM
     >>> from engine import context
-    >>> judge = Judge(Signature("question -> answer"), "The answer is polite.")
+    >>> judge = CriteriaReward(Signature("question -> answer"), "The answer is polite.")
     >>> with context(lm=ScriptedLM([{"explanation": "Rude.", "score": 0.2}])):
     ...     judge({"question": "?"}, {"answer": "No."})
     0.2
@@ -122,8 +122,8 @@ class Judge(Module):
 
     async def aforward(self, args: Mapping[str, object], prediction: Mapping[str, object]) -> float:
         """Rate one answer to one set of inputs."""
-        made = {name: prediction[name] for name in self._outputs if name in prediction}
-        return float((await self.rate.acall(**args, **made)).score)
+        outputs = {name: prediction[name] for name in self._outputs if name in prediction}
+        return float((await self.rate.acall(**args, **outputs)).score)
 
 
 async def calculator(expression: str) -> str:
@@ -151,8 +151,8 @@ def _searching(step: Retrieve | None = None) -> Callable[..., Any]:
     """Return the function of a search; without its own step it asks the retriever in force."""
 
     async def search(query: str) -> str:
-        found = (await (step or Retrieve()).acall(query)).passages
-        return format_value(list(found), str) if found else NOTHING_FOUND
+        passages = (await (step or Retrieve()).acall(query)).passages
+        return format_value(list(passages), str) if passages else NOTHING_FOUND
 
     return search
 
@@ -169,18 +169,18 @@ TOOLS: dict[str, Tool] = {
 
 def step_tools(options: StepOptions) -> list[Tool]:
     """Return the tools a step may call; `search` looks in the step's own corpus where it has one."""
-    found = []
+    tools = []
     for name in dict.fromkeys(options.tools):
         tool = TOOLS[name]
         if name == "search" and (options.corpus.passages or options.corpus.file):
             step = Retrieve(options.k, rm=CorpusRetriever(options.corpus, options.retriever))
             tool = Tool(_searching(step), name, tool.desc)
-        found.append(tool)
-    return found
+        tools.append(tool)
+    return tools
 
 
 def _sampled(kind: type[BestOfN], signature: type[Signature], options: StepOptions) -> Module:
-    judge = Judge(signature, options.criteria)
+    judge = CriteriaReward(signature, options.criteria)
     return kind(ChainOfThought(signature), options.tries, judge, options.threshold)
 
 
@@ -195,7 +195,7 @@ STRATEGIES: dict[str, Callable[[type[Signature], StepOptions], Module]] = {
     "retrieve": lambda signature, options: Search(
         signature, CorpusRetriever(options.corpus, options.retriever), options.k
     ),
-    "tool": lambda signature, options: ToolCall(signature, step_tools(options)[0]),
+    "tool": lambda signature, options: CallTool(signature, step_tools(options)[0]),
 }
 
 RESERVED: dict[str, frozenset[str]] = {

@@ -8,6 +8,7 @@ worker    the process: claim, tune, test, export, done; resumed by starting it a
 recorder  between the store and the search: events out; heartbeat, flags and user requests in
 trust     files, addresses and keys that an imported run would use, and the user's consent
 log_file  log files in the data folder
+backends  rows of a run spread over other processes, on a Ray cluster
 child     the short-lived process that asks a model for a page, and its tasks
 drafting  the draft of a task from a text, a table, or documents with right answers
 results   reports, exports, later scores and archives of runs that have ended

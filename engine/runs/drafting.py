@@ -68,14 +68,14 @@ def draft_task(
         return DraftedTask(None, {}, None)
     if imported is None and table is not None:
         try:
-            made = infer_pipeline(table, profiles=profiles)
+            pipeline = infer_pipeline(table, profiles=profiles)
         except EngineError as error:
             return DraftedTask(None, {}, None, (str(error),))
-        mapping = infer_mapping(table, made)
+        mapping = infer_mapping(table, pipeline)
         if logs.OUTPUT in table.columns:
-            made, mapping = _of_log(made, mapping, table)
-        metric = advised_metric(made, long_texts(mapping, profiles))
-        return DraftedTask(made, mapping, metric, table.notes)
+            pipeline, mapping = _of_log(pipeline, mapping, table)
+        metric = advised_metric(pipeline, long_texts(mapping, profiles))
+        return DraftedTask(pipeline, mapping, metric, table.notes)
     assert imported is not None  # noqa: S101 - the cases above
     spec, mapping = PipelineSpec(steps=(imported.step,)), {}
     if table is not None:
@@ -101,10 +101,10 @@ def _with_values(
     known = {columns[f.name]: f for f in by_column.outputs}
 
     def typed(field: FieldSpec) -> FieldSpec:
-        found = known.get(mapping.get(field.name, ""))
-        if found is None or field.type != "str" or field.choices:
+        column_field = known.get(mapping.get(field.name, ""))
+        if column_field is None or field.type != "str" or field.choices:
             return field
-        return field.model_copy(update={"type": found.type, "choices": found.choices})
+        return field.model_copy(update={"type": column_field.type, "choices": column_field.choices})
 
     last = spec.steps[-1]
     last = last.model_copy(update={"outputs": tuple(map(typed, last.outputs))})
@@ -123,8 +123,8 @@ def _of_log(
         for f in step.outputs
     )
     renamed = {(answer if column == logs.OUTPUT else name): column for name, column in mapping.items()}
-    said = Counter(table.values(logs.SYSTEM) if logs.SYSTEM in table.columns else ())
-    text, times = said.most_common(1)[0] if said else ("", 0)
+    instructions = Counter(table.values(logs.SYSTEM) if logs.SYSTEM in table.columns else ())
+    text, times = instructions.most_common(1)[0] if instructions else ("", 0)
     changes: dict[str, object] = {"outputs": outputs, "name": "solve" if answer == step.name else step.name}
     if text.strip() and 2 * times > len(table):
         changes["instructions"] = text.strip()
@@ -303,9 +303,9 @@ def import_documents(request: ImportRequest) -> ImportedDocuments:
     limit_memory(request.memory)
     try:
         batch = document_batch(GivenFile(one.name, Path(one.path).read_bytes()) for one in request.files)
-        made = record_project(batch, request.written)
-        problems = (*batch.problems, *(ImportProblem(THE_RECORD, note) for note in made.notes))
-        return ImportedDocuments(table=made.table.decode(), draft=made.draft, problems=problems)
+        project = record_project(batch, request.written)
+        problems = (*batch.problems, *(ImportProblem(THE_RECORD, note) for note in project.notes))
+        return ImportedDocuments(table=project.table.decode(), draft=project.draft, problems=problems)
     except MemoryError:
         raise DatasetError(
             f"The documents take more than {request.memory / 2**30:.1f} GB of memory to read. Give fewer of them at once."

@@ -27,7 +27,7 @@ from engine.lm.choice import ModelChoice, find_route
 from engine.lm.waiting import LONGEST_GAP
 from engine.pipeline.spec import AdapterName, PipelineSpec
 from engine.records import Candidate
-from engine.search.backends.contract import BackendChoice
+from engine.search.backend import BackendChoice
 from engine.search.budget import Budget
 from engine.search.freeze import Freeze, check_frozen
 from engine.search.objective import Objective

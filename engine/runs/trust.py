@@ -16,7 +16,7 @@ from engine.lm.choice import ModelChoice, find_provider, find_route
 from engine.lm.local.sources import hosted_choice
 from engine.pipeline.spec import CorpusSpec, PipelineSpec
 from engine.runs.spec import ProjectDraft, RunSpec
-from engine.search.backends.contract import BackendChoice
+from engine.search.backend import BackendChoice
 from engine.store.store import Store
 from engine.store.users import user_file
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from engine import loop
+from engine import loop, parts
 from engine.basics.text import change_in_percent
 from engine.errors import EngineError, RunError, StoreError, first_problem
 from engine.lm import cache
@@ -39,7 +39,7 @@ from engine.runs.results.exports import export_run, prove, take_prompt
 from engine.runs.spec import RunSpec, no_gain_by_ray
 from engine.runs.spending import limited_budget, used_up
 from engine.runs.turn import Turn, patiently
-from engine.search.backends.contract import Backend, BackendChoice
+from engine.search.backend import Backend, BackendChoice, BackendPart
 from engine.search.budget import Amount
 from engine.search.driver import Driver
 from engine.search.model_choice import add_scores, comparison
@@ -208,13 +208,12 @@ class _RunJob:
         if choice.name == "local":
             yield None
             return
-        from engine.search.backends.ray import ray_workers
-
-        self._phase("Starting workers on the Ray cluster")
+        part: BackendPart = parts.load(parts.BACKENDS, choice.name, "backend")()
+        self._phase(part.phase)
         if note := no_gain_by_ray(prepared.spec.model_copy(update={"backend": choice})):
             self._note(note, "info")
-        async with ray_workers(choice, prepared.settings) as workers:
-            yield workers
+        async with part.opened(choice, prepared.settings) as backend:
+            yield backend
 
     async def _score_more(self, prepared: Prepared, watch: RunControl, backend: Backend | None) -> None:
         used, seconds = self.run.usage, self.run.seconds

@@ -18,7 +18,8 @@ leader        the best prompt by what is known, with its doubt, after each trial
 verdict       better, worse, too close to call or not enough rows; the credit of each step's changes
 result        records of what a search and a run found: trials, verdict, figures, RunResult
 wording       the user's sentences on endings and verdicts
-backends      where rows are answered: this process, workers, a Ray cluster
+backend       where rows are answered: the contract, and this process
+trainers      the contract of trainers, and the orders of trainings that a run has started
 
 It must not know any algorithm, store or page.
 """

@@ -23,8 +23,8 @@ from engine.search.freeze import Freeze, Part, is_frozen, restored
 from engine.search.objective import Objective
 
 if TYPE_CHECKING:
+    from engine.search.trainers import Trained, TrainSettings
     from engine.signature import Signature
-    from engine.training.contract import Trained, TrainSettings
 
 T = TypeVar("T")
 

@@ -22,7 +22,7 @@ from engine.lm.waiting import Patience
 from engine.modules.predict import Predict
 from engine.records import Candidate, Evaluation, Outcome, PartCredit, Usage, whole_trials
 from engine.search import events
-from engine.search.backends.contract import Backend
+from engine.search.backend import Backend
 from engine.search.budget import FAILURES_AT_START, FIRST, Amount, Ledger, Place
 from engine.search.contract import (
     Ask,

@@ -40,9 +40,9 @@ from engine.search.contract import (
 from engine.search.model_choice import with_objective
 from engine.search.settings import Settings, make_problem, seed_of
 from engine.search.stand_ins import StandInLM, price_of, with_stand_ins
+from engine.search.trainers import Trained, TrainingEstimate
 from engine.search.training import order_of, trainer_of, with_weights
 from engine.search.verdict import retrieves
-from engine.training.contract import Trained, TrainingEstimate
 
 if TYPE_CHECKING:
     from engine.runtime import Send

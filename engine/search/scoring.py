@@ -18,8 +18,7 @@ from engine import runtime
 from engine.errors import BudgetExhaustedError, MetricError
 from engine.lm.choice import is_offline
 from engine.records import Candidate, Outcome, Usage, json_value
-from engine.search.backends.contract import Backend, Heard, Work, picks, takes_trace
-from engine.search.backends.local import Local
+from engine.search.backend import Backend, Local, RowCallbacks, RowJob, picks, takes_trace
 from engine.search.budget import Ledger, Place, place_of_call
 from engine.search.contract import Score
 from engine.search.settings import Control, Settings, Stop
@@ -240,9 +239,9 @@ class Scoring:
                 if taught[0] is not None:
                     candidate = _untuned(candidate)  # the teacher's model answers
                 inputs = settings.rows[ask.rows[0]].input_keys if ask.hide_own_row and ask.rows else ()
-                work = Work(candidate, ask.teacher, ask.trace, tuple(sorted(inputs)), ask.part)
+                work = RowJob(candidate, ask.teacher, ask.trace, tuple(sorted(inputs)), ask.part)
                 slots = self._slots.at(*(places[row] for row in cells))
-                heard = Heard(slots, on_outcome, self._note_failure)
+                heard = RowCallbacks(slots, on_outcome, self._note_failure)
                 await self._backend.run(work, list(cells), heard)
         finally:
             self._slots.pass_on(*(places[row] for row in cells))

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from engine.lm.base import BaseLM
     from engine.modules.module import Module
     from engine.modules.predict import Predict
+    from engine.search.trainers import Trainer
     from engine.signature import Signature
-    from engine.training.contract import Trainer
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from engine.adapters.chat import ChatAdapter
 from engine.lm.base import BaseLM, Choice, Reply, Request
 from engine.lm.exchange import message_tokens, text_tokens
 from engine.modules.react import ToolStep
-from engine.pipeline.strategies import ToolCall
+from engine.pipeline.strategies import CallTool
 from engine.records import Usage
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def with_stand_ins(
         if isinstance(step, ToolStep):
             step.unplug()
     for _, part in copy.named_sub_modules():
-        if isinstance(part, ToolCall):
+        if isinstance(part, CallTool):
             outputs = part.signature.output_fields
             part.stand_in = {n: invent(part.signature.annotation(n), n, number) for n in outputs}
     return copy

@@ -1,6 +1,6 @@
 """`Train` asks, carried out: chat rows as the steps will be asked, one training at a time, its checkpoints as trials.
 
-It knows no algorithm, and no trainer but by the contract in `engine.training.contract`.
+It knows no algorithm, and no trainer but by the contract in `engine.search.trainers`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,19 @@ from engine.search.budget import FIRST, Amount, Ledger
 from engine.search.contract import Score, Train, Training
 from engine.search.scoring import Scoring, Slots
 from engine.search.settings import Settings
-from engine.training import get_trainer
-from engine.training.contract import ChatRow, Order, Progress, Rollout, Trained, Trainer, TrainSettings
-from engine.training.orders import StartedOrders, read_order, write_order
+from engine.search.trainers import (
+    ChatRow,
+    Order,
+    Rollout,
+    StartedOrders,
+    Trained,
+    Trainer,
+    TrainerProgress,
+    TrainSettings,
+    get_trainer,
+    read_order,
+    write_order,
+)
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
@@ -253,14 +263,14 @@ class Trainings:
 
 
 class DriverWatch:
-    """The run, as a trainer sees it: see `engine.training.contract.Watch`."""
+    """The run, as a trainer sees it: see `engine.search.trainers.TrainingMonitor`."""
 
     def __init__(self, trainings: Trainings, ask: Train, number: int, *, again: bool) -> None:
         self._run, self._ask, self._number = trainings, ask, number
         self._again = again  # an earlier process had started it, and counted its first part
         self._scored: list[Evaluation] = []
         self._tokens, self.usd = 0, 0.0
-        self._last, self._shown_step = Progress(0, 0), -1
+        self._last, self._shown_step = TrainerProgress(0, 0), -1
         self._samples = count(1)
         self._started = time.monotonic()
 
@@ -269,7 +279,7 @@ class DriverWatch:
         """True once the user has stopped the run or the budget is spent."""
         return self._run.ledger.closed is not None
 
-    def note(self, progress: Progress) -> None:
+    def note(self, progress: TrainerProgress) -> None:
         """Count what the training has spent, and report how far it is."""
         ahead = max(0, progress.tokens - self._tokens)
         self.spent(progress.tokens, progress.usd, ahead)
@@ -386,7 +396,7 @@ class DriverWatch:
             )
         )
 
-    def _report(self, progress: Progress, score: float | None = None) -> None:
+    def _report(self, progress: TrainerProgress, score: float | None = None) -> None:
         self._run.record(
             events.TrainingProgress(
                 self._number,

@@ -19,7 +19,7 @@ from engine.search.settings import Control, Recorder, Settings
 from engine.search.verdict import verdict
 
 if TYPE_CHECKING:
-    from engine.search.backends.contract import Backend
+    from engine.search.backend import Backend
     from engine.search.estimate import Estimate
 
 

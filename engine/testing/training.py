@@ -14,14 +14,14 @@ from engine.basics.similarity import words
 from engine.errors import TrainingError
 from engine.lm.base import BaseLM, Choice, Reply, Request
 from engine.records import Usage
-from engine.training.contract import (
+from engine.search.trainers import (
     ChatRow,
     Order,
-    Progress,
     Rollout,
     Trained,
+    TrainerProgress,
     TrainingEstimate,
-    Watch,
+    TrainingMonitor,
 )
 
 Pair = tuple[frozenset[str], str]
@@ -89,7 +89,7 @@ class LookupTrainer:
         usd = None if self.price is None else self.price * rows
         return TrainingEstimate(rows, rows, usd or 0.0, rows / 100)
 
-    async def train(self, order: Order, watch: Watch) -> Trained:
+    async def train(self, order: Order, watch: TrainingMonitor) -> Trained:
         """Remember the rows, or for "grpo" the better answers of rollouts; return the best checkpoint."""
         self.orders.append(order)
         job = _Job(self, order, watch, f"tuned/{order.key}")
@@ -101,7 +101,7 @@ class LookupTrainer:
 class _Job:
     trainer: LookupTrainer
     order: Order
-    watch: Watch
+    watch: TrainingMonitor
     name: str
     best: tuple[float, str] | None = None
     worse: int = 0
@@ -124,7 +124,7 @@ class _Job:
             ):
                 raise TrainingError("The provider failed half-way.")
             self.tokens = done
-            self.watch.note(Progress(done, len(rows), loss=1 / done, tokens=done, usd=self._usd()))
+            self.watch.note(TrainerProgress(done, len(rows), loss=1 / done, tokens=done, usd=self._usd()))
             if done in marks and await self._checkpoint(done, pairs[:done]):
                 break
         return self._trained()
@@ -143,7 +143,7 @@ class _Job:
             rollouts = await self.watch.rollouts(policy, rows, settings.group_size)
             pairs += _better(rollouts)
             reward = sum(r.reward for r in rollouts) / max(1, len(rollouts))
-            self.watch.note(Progress(done, settings.rounds, reward=reward))
+            self.watch.note(TrainerProgress(done, settings.rounds, reward=reward))
             if done % marks == 0 and await self._checkpoint(done, pairs):
                 break
         return self._trained()

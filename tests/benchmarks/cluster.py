@@ -24,8 +24,8 @@ from support.servers.openai_server import ServerProcess
 import engine
 from engine import loop
 from engine.metrics import ExactMatch
-from engine.search.backends.contract import Backend, BackendChoice
-from engine.search.backends.ray import ray_workers
+from engine.runs.backends.ray import ray_workers
+from engine.search.backend import Backend, BackendChoice
 from engine.search.driver import Driver
 from engine.search.settings import Settings
 

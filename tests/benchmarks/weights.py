@@ -24,9 +24,9 @@ import trl
 from support.training import tiny_model
 
 from engine.lm.local.weights import Writer, load_base
-from engine.training import sft
-from engine.training.child import Channel, Message, Work
-from engine.training.contract import ChatRow, TrainSettings
+from engine.optimizers.training import sft
+from engine.optimizers.training.child import Channel, ChildMessage, TrainingJob
+from engine.search.trainers import ChatRow, TrainSettings
 
 WIDTH, ROWS, EPOCHS, ROUNDS = 192, 64, 3, 3
 
@@ -34,7 +34,7 @@ WIDTH, ROWS, EPOCHS, ROUNDS = 192, 64, 3, 3
 class Unheard(Channel):
     """A channel whose worker always goes on at once."""
 
-    def goes_on_after(self, message: Message) -> bool:
+    def goes_on_after(self, message: ChildMessage) -> bool:
         """Report a checkpoint, and go on."""
         self.send(message)
         return True
@@ -65,7 +65,7 @@ def ours(model: str, folder: Path, settings: TrainSettings) -> Callable[[], obje
     encoded = sft.encoded(chat_rows(), Writer(loaded, tokenizer), settings)
     trainer = sft.make_trainer(loaded, tokenizer, encoded, settings, folder)
     channel = Unheard(io.BytesIO())  # type: ignore[arg-type]
-    work = Work(base=model, folder=str(folder), settings=settings)
+    work = TrainingJob(base=model, folder=str(folder), settings=settings)
     tokens = sum(len(row["input_ids"]) for row in encoded)
     reporter = sft.Reporter(work, channel, trainer, lambda state: int(tokens * (state.epoch or 0.0)))
     trainer.add_callback(reporter)

@@ -1,8 +1,10 @@
 """The registry: every entry is found by its name, and an unknown name lists those that are."""
 
+import importlib
+
 import pytest
 
-from engine import registry
+from engine import parts, registry
 from engine.errors import UnknownNameError
 from engine.export.formats import EXPORTS, get_export
 
@@ -44,3 +46,27 @@ def test_everything_that_forms_show_is_there():
         assert metric.title
         assert metric.plain
         assert metric.examples
+
+
+@pytest.mark.parametrize(
+    ("kind", "listed"),
+    [("optimizer", parts.OPTIMIZERS), ("trainer", parts.TRAINERS), ("backend", parts.BACKENDS)],
+)
+def test_a_part_describes_itself(kind, listed):
+    for name, _ in listed:
+        part = parts.load(listed, name, kind)
+        assert part.name == name
+        assert part.title
+        assert part.about.endswith(".")
+        assert isinstance(parts.missing(part), str)
+    with pytest.raises(UnknownNameError, match=listed[0][0]):
+        parts.load(listed, "nothing", kind)
+
+
+def test_transports_are_where_the_registry_says():
+    assert all(hasattr(transport, "send") for transport in parts.loaded(parts.TRANSPORTS))
+
+
+def test_module_paths_of_earlier_guides_lead_to_what_moved():
+    contract = importlib.import_module("engine.training.contract")
+    assert contract.Trainer is importlib.import_module("engine.search.trainers").Trainer

@@ -48,18 +48,18 @@ DOORS: dict[str, str] = {
     "dashboard/state/launching.py": USERS,
     "engine/lm/transports/openai_http.py": KEYS,
     "engine/lm/transports/litellm_gateway.py": KEYS,
-    "engine/training/openai.py": KEYS,
+    "engine/optimizers/training/openai.py": KEYS,
     "engine/lm/local/weights.py": "engine.lm.local.sources:find_source",
-    "engine/training/sft.py": "engine.training.local:find_base",
-    "engine/training/grpo_child.py": "engine.training.local:find_base",
-    "engine/search/backends/ray.py": "engine.runs.trust:harmless",  # its address: an administrator's, see Settings
+    "engine/optimizers/training/sft.py": "engine.optimizers.training.local:find_base",
+    "engine/optimizers/training/grpo_child.py": "engine.optimizers.training.local:find_base",
+    "engine/runs/backends/ray.py": "engine.runs.trust:harmless",  # its address: an administrator's, see Settings
     "engine/signature/types/media.py": ADDRESSES,
     "engine/tools/http.py": ADDRESSES,
     "engine/basics/addresses.py": "engine.basics.addresses:is_public",
     # processes of this machine, without a shell
     "engine/basics/children.py": "engine.basics.children:Child",
     "engine/dataset/unpacking.py": "engine.basics.children:Child",
-    "engine/training/pipe.py": "engine.basics.children:Child",
+    "engine/optimizers/training/pipe.py": "engine.basics.children:Child",
     "engine/lm/local/serving.py": "engine.lm.local.sources:find_source",
     "engine/store/processes.py": "engine.store.processes:process_start",
     "engine/tools/pyodide.py": "engine.tools.pyodide:PyodideInterpreter",

@@ -17,7 +17,7 @@ from support.servers.openai_server import Failure, OpenAIServer
 from engine.lm import cache
 from engine.runs.spec import Named
 from engine.runs.worker import work
-from engine.search.backends.contract import BackendChoice
+from engine.search.backend import BackendChoice
 from engine.store.store import Store
 
 pytestmark = pytest.mark.filterwarnings("default")  # Ray's own

@@ -15,7 +15,7 @@ from support.servers.openai_server import OpenAIServer
 
 import engine
 from engine.runs.worker import work
-from engine.search.backends.contract import BackendChoice
+from engine.search.backend import BackendChoice
 from engine.store.store import Store
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.slow]

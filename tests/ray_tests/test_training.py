@@ -15,17 +15,17 @@ from engine import loop
 from engine.errors import TrainingError
 from engine.lm import cache
 from engine.lm.tuned import get_tuned, model_folder
+from engine.optimizers.training.child import TrainingJob
+from engine.optimizers.training.local import LocalTraining
+from engine.optimizers.training.pipe import ChildEndedError, TrainingChild
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
+from engine.runs.backends.ray import connect, imported
+from engine.runs.backends.training_host import RayProcess
 from engine.runs.spec import ModelChoice, Named
 from engine.runs.worker import work
-from engine.search.backends.contract import BackendChoice
-from engine.search.backends.ray import connect, imported
-from engine.search.backends.training_host import RayProcess
+from engine.search.backend import BackendChoice
+from engine.search.trainers import Order, TrainSettings
 from engine.store.store import Store
-from engine.training.child import Work
-from engine.training.contract import Order, TrainSettings
-from engine.training.local import LocalTraining
-from engine.training.pipe import ChildEndedError, TrainingChild
 
 pytestmark = pytest.mark.filterwarnings("default")  # Ray's own
 
@@ -82,7 +82,7 @@ def test_a_stop_while_all_gpus_are_busy_ends_at_once(connected):
 
 
 def test_another_data_folder_there_is_named(connected, tmp_path):
-    work = Work(base="tiny", folder=str(tmp_path / "none"), settings=connected)
+    work = TrainingJob(base="tiny", folder=str(tmp_path / "none"), settings=connected)
 
     async def ask():
         async with TrainingChild(work, "training_child", partial(RayProcess, ray)) as child:

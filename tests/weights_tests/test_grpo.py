@@ -14,10 +14,10 @@ from engine import loop
 from engine.adapters.chat import ChatAdapter
 from engine.errors import AdapterParseError, TrainingError
 from engine.lm.tuned import get_tuned, model_folder
+from engine.optimizers.training.grpo import UNREADABLE, grouped
+from engine.optimizers.training.local import LocalTrainer
+from engine.search.trainers import Order, Rollout, TrainSettings
 from engine.signature import Signature
-from engine.training.contract import Order, Rollout, TrainSettings
-from engine.training.grpo import UNREADABLE, grouped
-from engine.training.local import LocalTrainer
 
 TRAIN, HELD_OUT = tiny_model.team_rows(48, seed=1), tiny_model.team_rows(32, seed=2)
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
@@ -104,7 +104,9 @@ def test_a_killed_training_goes_on_from_its_checkpoint_and_a_stopped_one_keeps_w
 
     def kill(number):
         if number == 2:
-            (child,) = [p for p in psutil.Process().children() if "engine.training.child" in p.cmdline()]
+            (child,) = [
+                p for p in psutil.Process().children() if "engine.optimizers.training.child" in p.cmdline()
+            ]
             child.kill()
 
     with pytest.raises(TrainingError, match=r"lack of memory.*lower the group size.*start the run again"):

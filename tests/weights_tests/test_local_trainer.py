@@ -22,10 +22,10 @@ import engine
 from engine.errors import TrainingError
 from engine.lm.local.weights import Writer
 from engine.lm.tuned import get_tuned, model_folder
-from engine.training.child import Work, reason
-from engine.training.contract import ChatRow, Order, Progress, Trained, TrainSettings
-from engine.training.local import LocalTrainer
-from engine.training.sft import check_fit, encoded, resumed_from
+from engine.optimizers.training.child import TrainingJob, reason
+from engine.optimizers.training.local import LocalTrainer
+from engine.optimizers.training.sft import check_fit, encoded, resumed_from
+from engine.search.trainers import ChatRow, Order, Trained, TrainerProgress, TrainSettings
 
 
 @dataclass
@@ -34,14 +34,14 @@ class ScriptedWatch:
 
     scores: Sequence[float] = (0.5,)
     stop_at: int | None = None
-    notes: list[Progress] = field(default_factory=list)
+    notes: list[TrainerProgress] = field(default_factory=list)
     scored: list[str] = field(default_factory=list)
 
     @property
     def stopped(self) -> bool:
         return self.stop_at is not None and any(note.step >= self.stop_at for note in self.notes)
 
-    def note(self, progress: Progress) -> None:
+    def note(self, progress: TrainerProgress) -> None:
         self.notes.append(progress)
 
     async def score(self, model: str, label: str) -> float | None:
@@ -189,7 +189,11 @@ def training_children(everywhere: str = "") -> list[psutil.Process]:
     for process in some:
         try:
             mine = not everywhere or process.environ().get("TUNEBOARD_HOME") == everywhere
-            if mine and "engine.training.child" in process.cmdline() and process.status() != "zombie":
+            if (
+                mine
+                and "engine.optimizers.training.child" in process.cmdline()
+                and process.status() != "zombie"
+            ):
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
@@ -263,7 +267,7 @@ def test_rows_that_would_be_cut_are_refused_before_a_step(tiny_base: Path) -> No
 
 
 def test_a_checkpoint_with_a_foreign_pickle_is_not_read(tmp_path: Path) -> None:
-    work = Work(base="m", folder=str(tmp_path), settings=TrainSettings(base_model="m"), resume=2)
+    work = TrainingJob(base="m", folder=str(tmp_path), settings=TrainSettings(base_model="m"), resume=2)
     folder = tmp_path / "checkpoints" / "2"
     folder.mkdir(parents=True)
     (folder / "trainer_state.json").write_text("{}")
@@ -299,7 +303,7 @@ def test_bad_bases_are_one_sentence(tiny_base: Path) -> None:
 
 
 def test_a_lack_of_memory_is_told_from_other_errors(tiny_base: Path) -> None:
-    work = Work(base="m", folder="f", settings=TrainSettings(base_model="m"))
+    work = TrainingJob(base="m", folder="f", settings=TrainSettings(base_model="m"))
     with pytest.raises(RuntimeError) as error:
         torch.empty(2**60, dtype=torch.uint8)
     assert reason(error.value, work).startswith(

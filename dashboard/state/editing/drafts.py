@@ -16,7 +16,7 @@ from dashboard.state.writing import check, check_endpoints, read_only, writing
 from engine.errors import StoreError
 from engine.runs.spec import ModelChoice, ProjectDraft, sample_bytes, sample_draft
 from engine.runs.trust import ADDRESSES, note_addresses
-from engine.search.backends.contract import BackendChoice
+from engine.search.backend import BackendChoice
 from engine.store.rows import FROM_ELSEWHERE, ProjectRow
 from engine.store.store import Store
 

@@ -69,15 +69,15 @@ class Evidence:
 
     def to_json(self) -> dict[str, Any]:
         """Return the evidence as JSON values."""
-        found: dict[str, Any] = {"path": self.path, "how": self.how}
+        data: dict[str, Any] = {"path": self.path, "how": self.how}
         if self.page:
             place = ("page", "line", "start", "end", "quote", "score")
-            found |= {name: getattr(self, name) for name in place}
+            data |= {name: getattr(self, name) for name in place}
         if self.boxes:
-            found["boxes"] = [[round(side, 5) for side in box] for box in self.boxes]
+            data["boxes"] = [[round(side, 5) for side in box] for box in self.boxes]
         if self.quoted:
-            found["quoted"] = True
-        return found
+            data["quoted"] = True
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Evidence:
@@ -101,7 +101,7 @@ def evidence_for(
     [('total', 'normalised', 2, '1.234,50'), ('currency', 'exact', 2, 'EUR'), ('due', 'none', 0, '')]
     """
     pages = [_SearchedPage(page) for page in document.pages if page.text.strip()]
-    found: list[Evidence] = []
+    evidence: list[Evidence] = []
     anchors: dict[str, tuple[int, int]] = {}
     floors: dict[str, tuple[int, int]] = {}
     for path, value in leaves(json_value(record)):
@@ -109,14 +109,14 @@ def evidence_for(
             continue
         item = path.rpartition("]")[0]
         near = _Near(anchors.get(item), floors.get(item)) if item else None
-        one = _quoted(pages, path, value, (quotes or {}).get(path, "")) or _best(pages, path, value, near)
-        if one.page:
-            one = replace(one, boxes=document.boxes(one.page, one.start, one.end))
+        place = _quoted(pages, path, value, (quotes or {}).get(path, "")) or _best(pages, path, value, near)
+        if place.page:
+            place = replace(place, boxes=document.boxes(place.page, place.start, place.end))
             if item:
-                anchors.setdefault(item, (one.page, one.start))
-                floors.setdefault(_next_item(item), (one.page, one.end))
-        found.append(one)
-    return tuple(found)
+                anchors.setdefault(item, (place.page, place.start))
+                floors.setdefault(_next_item(item), (place.page, place.end))
+        evidence.append(place)
+    return tuple(evidence)
 
 
 class _Near(NamedTuple):
@@ -157,22 +157,22 @@ class _SearchedPage:
     @cached_property
     def numbers(self) -> list[Written]:
         """Numbers in the text; dates are none."""
-        taken = [(one.start, one.end) for one in self.dates]
+        dates = [(one.start, one.end) for one in self.dates]
         return [
             one
             for one in numbers_in(self.page.text)
-            if not any(start <= one.start < end for start, end in taken)
+            if not any(start <= one.start < end for start, end in dates)
         ]
 
     @cached_property
     def by_number(self) -> dict[float, list[Written]]:
         """The numbers in the text by each of their readings."""
-        found: dict[float, list[Written]] = {}
+        by_reading: dict[float, list[Written]] = {}
         for one in self.numbers:
             for reading in one.readings:
                 if isinstance(reading, float):
-                    found.setdefault(_number_key(reading), []).append(one)
-        return found
+                    by_reading.setdefault(_number_key(reading), []).append(one)
+        return by_reading
 
     @cached_property
     def dates(self) -> list[Written]:

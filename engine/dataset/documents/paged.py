@@ -294,7 +294,7 @@ def _text_boxes(name: str, data: bytes, number: int, start: int, end: int) -> tu
 
     import pypdfium2.raw as pdfium
 
-    found: list[Box] = []
+    boxes: list[Box] = []
     with _opened_pdf(data, name) as pdf:
         page = pdf[number - 1]
         words = page.get_textpage()
@@ -316,10 +316,10 @@ def _text_boxes(name: str, data: bytes, number: int, start: int, end: int) -> tu
             for at in range(words.count_rects(first, last - first + 1)):
                 left, bottom, right, top = words.get_rect(at)
                 (a, b), (c, d) = share(left, top), share(right, bottom)
-                found.append(Box(min(a, c), min(b, d), max(a, c), max(b, d)))
+                boxes.append(Box(min(a, c), min(b, d), max(a, c), max(b, d)))
         words.close()
         page.close()
-    return tuple(found)
+    return tuple(boxes)
 
 
 _FINE = 100_000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,11 +14,14 @@ import orjson
 from engine.errors import ConfigurationError, EngineError, ModelNotFoundError, UnknownNameError
 from engine.lm.choice import ModelChoice
 from engine.lm.tuned import PREFIX, TunedModel, get_tuned, model_folder
+from engine.parts import Needs
 
 LOCAL = "local/"
 CHECKPOINTS = "checkpoints"
 _ADAPTER = "adapter_config.json"
-NEEDED = ("torch", "transformers", "peft")
+NEEDS = Needs(
+    "Models of this machine need PyTorch, transformers and peft", "weights", ("torch", "transformers", "peft")
+)
 _SMALL = 64 * 2**20
 """Bytes of a file up to which its content is hashed; of a longer one, its size and time count."""
 
@@ -73,9 +75,7 @@ def hosted_choice(name: str) -> ModelChoice | None:
 
 def missing_extra() -> str:
     """Return what to do where the libraries for weights are not installed; "" where they are."""
-    if all(importlib.util.find_spec(one) for one in NEEDED):
-        return ""
-    return "Models of this machine need PyTorch, transformers and peft: pip install 'tuneboard[weights]'."
+    return NEEDS.missing()
 
 
 def check_local(choice: ModelChoice) -> None:

@@ -216,13 +216,6 @@ class LiteLLMEmbeddings(LiteLLMTransport):
         return vectors_of(data["data"], len(request.messages))
 
 
-TRANSPORTS: Mapping[str, type[LiteLLMTransport]] = {
-    "chat": LiteLLMTransport,
-    "responses": LiteLLMResponses,
-    "text": LiteLLMText,
-}
-"""model_type -> its transport."""
-
 _OURS = ("num_retries", "max_retries")
 """Parameters of a call that the client has heeded already."""
 

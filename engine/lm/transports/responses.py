@@ -44,10 +44,6 @@ class TextTransport(OpenAITransport):
         return super()._choices({"choices": list(map(as_chat, reply["choices"]))}, request)
 
 
-TRANSPORTS: Mapping[str, type[OpenAITransport]] = {"responses": ResponsesTransport, "text": TextTransport}
-"""model_type -> its transport."""
-
-
 # Requests
 
 

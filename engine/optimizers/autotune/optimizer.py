@@ -38,6 +38,8 @@ class Autotune(Optimizer):
 
     name = "Autotune"
     title = "Write rules from mistakes and prove them"
+    about = "Writes rules from what went wrong, shows solved rows, and stops when nothing is to be gained."
+    pace = "Thorough"
     options_model = AutotuneOptions
     changes = "both"
     options: AutotuneOptions

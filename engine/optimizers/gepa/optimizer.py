@@ -43,6 +43,8 @@ class GEPA(Optimizer):
 
     name = "GEPA"
     title = "Learn better wording from mistakes"
+    about = "Reads what went wrong, row by row, and rewrites the instruction to fix it."
+    pace = "Thorough"
     options_model = GEPAOptions
     changes = "wording"
     kept = (*Optimizer.kept, "instruction_proposer", "component_selector")

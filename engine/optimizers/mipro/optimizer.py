@@ -49,6 +49,8 @@ class MIPROv2(Optimizer):
 
     name = "MIPROv2"
     title = "Tune wording and examples together"
+    about = "Writes new instructions, picks examples, and searches for the best pairing."
+    pace = "Most thorough"
     options_model = MIPROv2Options
     changes: ClassVar[Changes] = "both"
     options: MIPROv2Options
@@ -165,5 +167,7 @@ class BayesianSignatureOptimizer(MIPROv2):
 
     name = "BayesianSignatureOptimizer"
     title = "Tune the wording alone"
+    about = "Writes new instructions from your rows and searches them."
+    pace = "Thorough"
     options_model = BayesianSignatureOptions
     changes = "wording"

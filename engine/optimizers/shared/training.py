@@ -15,8 +15,8 @@ from engine.optimizers.base import Optimizer, Options, option
 from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.records import Candidate, TraceStep
 from engine.search.contract import Keep, Problem, Steps, Train, Training
+from engine.search.trainers import TrainSettings
 from engine.search.training import check_training, with_weights
-from engine.training.contract import TrainSettings
 
 if TYPE_CHECKING:
     from engine.search.settings import Settings

@@ -67,13 +67,13 @@ def attached_path(text: str, *, local_files: bool = True) -> Path | None:
     if not local_files and Path(text).name != text:
         return None
     path = Path(text).expanduser()
-    kept = not path.is_absolute()
-    if kept:
+    in_data_folder = not path.is_absolute()
+    if in_data_folder:
         path = data_home() / FOLDER / Path(text).name
     try:
         if not path.is_file() or path.stat().st_size > LARGEST:
             return None
-        if kept and path.suffix == TEXT:
+        if in_data_folder and path.suffix == TEXT:
             return path
         with path.open("rb") as file:
             return path if _is_known_kind(file.read(64), path.name) else None
@@ -83,9 +83,9 @@ def attached_path(text: str, *, local_files: bool = True) -> Path | None:
 
 def keep_file(name: str, content: bytes) -> str:
     """Keep a picture, a PDF or a text in the data folder; return the text that names it in a cell. Raises DatasetError."""
-    kept = kept_name(name, content)
-    write_whole(data_home() / FOLDER / kept, content)
-    return kept
+    file_name = kept_name(name, content)
+    write_whole(data_home() / FOLDER / file_name, content)
+    return file_name
 
 
 def kept_name(name: str, content: bytes) -> str:

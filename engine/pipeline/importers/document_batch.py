@@ -165,9 +165,9 @@ def _is_hidden(path: PurePosixPath) -> bool:
 
 def read_file(one: GivenFile) -> BatchDocument:
     """Return one document. Raises DatasetError with what keeps it from being read."""
-    found = read_document(one.content, PurePosixPath(one.name).name)
-    kept = "" if found.form == "text" else keep_file(one.name, one.content)
-    return BatchDocument(one.name, kept, "" if found.scans else found.text)
+    document = read_document(one.content, PurePosixPath(one.name).name)
+    file_name = "" if document.form == "text" else keep_file(one.name, one.content)
+    return BatchDocument(one.name, file_name, "" if document.scans else document.text)
 
 
 # Answers
@@ -175,26 +175,28 @@ def read_file(one: GivenFile) -> BatchDocument:
 
 def _places(documents: Sequence[BatchDocument]) -> dict[str, list[int]]:
     """Return the documents' places by each name that an answer may call them by."""
-    found: dict[str, list[int]] = {}
+    by_name: dict[str, list[int]] = {}
     for place, one in enumerate(documents):
         path = PurePosixPath(one.name.casefold())
         for name in {str(path), path.name, str(path.with_suffix("")), path.stem}:
-            found.setdefault(name, []).append(place)
-    return found
+            by_name.setdefault(name, []).append(place)
+    return by_name
 
 
 def _take_answers(source: GivenFile, places: Mapping[str, list[int]], batch: DocumentBatch) -> None:
     """Put the answers of one file to their documents. Raises EngineError where it holds none."""
     wrong: dict[str, list[str]] = {}
     for name, answer in _answers_in(source, places):
-        found = places.get(name.strip().replace("\\", "/").casefold(), [])
-        if len(found) == 1 and found[0] not in batch.answers:
-            batch.answers[found[0]] = answer
+        matching = places.get(name.strip().replace("\\", "/").casefold(), [])
+        if len(matching) == 1 and matching[0] not in batch.answers:
+            batch.answers[matching[0]] = answer
             continue
         why = (
-            "for several documents of that name" if len(found) > 1 else "for a document that has one already"
+            "for several documents of that name"
+            if len(matching) > 1
+            else "for a document that has one already"
         )
-        wrong.setdefault(why if found else "for no document of the batch", []).append(name)
+        wrong.setdefault(why if matching else "for no document of the batch", []).append(name)
     for why, names in wrong.items():
         them = counted(len(names), "answer is", "answers are")
         batch.problems.append(ImportProblem(source.name, f"{them} {why}: {first_of(names, 3)}."))
@@ -253,12 +255,12 @@ _NEXT_TO_ANSWER = frozenset({"file", "filename", "name", "id", "text", "document
 def _file_key(rows: Sequence[Mapping[str, object]], places: Mapping[str, list[int]]) -> str:
     """Return the column whose values name the documents. Raises DatasetError."""
     keys = dict.fromkeys(key for row in rows for key in row)
-    found = {
+    counts = {
         key: sum(str(row.get(key, "")).strip().replace("\\", "/").casefold() in places for row in rows)
         for key in keys
     }
-    best = max(found, key=lambda key: found[key], default="")
-    if best and found[best]:
+    best = max(counts, key=lambda key: counts[key], default="")
+    if best and counts[best]:
         return best
     named = next((key for key in keys if key.strip().casefold() in _FILE_COLUMNS), None)
     if named is None:
@@ -278,13 +280,13 @@ _FILE_COLUMNS = ("file", "filename", "file_name", "document", "name", "path")
 
 def _typed_columns(table: Any, columns: Sequence[str]) -> dict[str, list[object]]:
     """Return a table's columns with the values their texts mean; a blank cell is None."""
-    made: dict[str, list[object]] = {}
+    columns_typed: dict[str, list[object]] = {}
     for column in profile(table):
         if column.name in columns:
             cells = table.values(column.name)
             convention = convention_of(cells)
-            made[column.name] = [_typed(cell, column, convention) for cell in cells]
-    return made
+            columns_typed[column.name] = [_typed(cell, column, convention) for cell in cells]
+    return columns_typed
 
 
 def _typed(cell: str, column: ColumnProfile, convention: Convention) -> object:

@@ -29,7 +29,7 @@ from engine.pipeline.spec import (
     StepOptions,
     StepSpec,
 )
-from engine.pipeline.strategies import TOOLS, Judge
+from engine.pipeline.strategies import TOOLS, CriteriaReward
 from engine.retrieval.base import Retriever
 from engine.signature import Signature
 from engine.signature.grammar import type_text
@@ -259,11 +259,11 @@ def _wired(steps: Mapping[str, StepSpec], runs: list[_Run]) -> Iterator[StepSpec
         update: dict[str, object] = {"each": Each(field=each[0], item=each[1])} if each else {}
         if step.strategy == "retrieve":
             queries = {run.queries[name] for run in runs if name in run.queries}
-            found = {run.found[name] for run in runs if name in run.found} or {"passages"}
-            if len(queries) > 1 or len(found) > 1:
+            sources = {run.found[name] for run in runs if name in run.found} or {"passages"}
+            if len(queries) > 1 or len(sources) > 1:
                 raise PipelineError(f"The step {name!r} searches for one thing here and another there.")
             update["inputs"] = (FieldSpec(name=queries.pop()),)
-            update["outputs"] = (FieldSpec(name=found.pop(), type="list[str]"),)
+            update["outputs"] = (FieldSpec(name=sources.pop(), type="list[str]"),)
         if not all(name in run.calls for run in runs):
             update["when"] = _condition(name, runs)
         yield step.model_copy(update=update)
@@ -333,13 +333,13 @@ def _model_choice(step: str, lm: Any) -> ModelChoice | None:
     """A model as a spec says it: name, address and the settings that a choice has; None for none."""
     if lm is None:
         return None
-    said = dump_lm(lm) or {}
-    more = [key for key in said if key != "model" and key not in ModelChoice.model_fields]
+    dumped = dump_lm(lm) or {}
+    more = [key for key in dumped if key != "model" and key not in ModelChoice.model_fields]
     if more:
         raise PipelineError(
-            f"The model {said['model']!r} of the step {step!r} has a setting that a spec cannot say: {more[0]}."
+            f"The model {dumped['model']!r} of the step {step!r} has a setting that a spec cannot say: {more[0]}."
         )
-    settings = {key: value for key, value in said.items() if key != "model"}
+    settings = {key: value for key, value in dumped.items() if key != "model"}
     if (route := getattr(lm, "route", None)) is not None:
         settings["base_url"] = route.base_url if route.custom else None
         settings["key_env"] = lm.dump_state().get("key_env")
@@ -371,9 +371,9 @@ def _plain_step(name: str, part: Module) -> StepSpec | None:
 
 
 def _rated(name: str, part: BestOfN) -> StepSpec:
-    if not isinstance(part.reward_fn, Judge) or type(part.module) is not ChainOfThought:
+    if not isinstance(part.reward_fn, CriteriaReward) or type(part.module) is not ChainOfThought:
         raise PipelineError(
-            f"The step {name!r} goes by a reward of your own. A spec can only say engine.pipeline.strategies.Judge, "
+            f"The step {name!r} goes by a reward of your own. A spec can only say engine.pipeline.strategies.CriteriaReward, "
             "over a ChainOfThought."
         )
     strategy = "refine" if type(part) is Refine else "best_of_n"

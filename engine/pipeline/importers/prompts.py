@@ -36,14 +36,14 @@ def prompt_step(text: str) -> Imported:
         output = usable_name(label[1])
         lines.pop()
     # A line that only hands over an input ("Question: {question}") is what the message layout does by itself.
-    kept = [line for line in lines if not _only_hands_over(line, hole)]
-    instructions = hole.sub(lambda m: f"`{usable_name(m[1])}`", "\n".join(kept)).strip()
+    shown_lines = [line for line in lines if not _only_hands_over(line, hole)]
+    instructions = hole.sub(lambda m: f"`{usable_name(m[1])}`", "\n".join(shown_lines)).strip()
     inputs = [FieldSpec(name=n) for n in dict.fromkeys(usable_name(name) for name in names)]
     if not inputs:
         inputs = [FieldSpec(name="text", description="The text to read")]
         notes.append("The prompt has no places such as {{question}}; what is read is the input 'text'.")
-    taken = [f.name for f in inputs]
-    output = output if output and output not in taken else usable_name("answer", taken)
+    input_names = [f.name for f in inputs]
+    output = output if output and output not in input_names else usable_name("answer", input_names)
     choices = _choices(instructions)
     if choices:
         notes.append(f"The answer is one of the values the prompt lists: {', '.join(choices)}.")
@@ -61,8 +61,8 @@ def _only_hands_over(line: str, hole: re.Pattern[str]) -> bool:
 
 def _choices(text: str) -> tuple[str, ...]:
     """Return the values that a prompt lists after words such as "one of:"; none where they are not plain."""
-    found = _CHOICES.search(text)
-    return listed(re.split(r"\.(?:\s|$)", found[1])[0]) if found else ()
+    match = _CHOICES.search(text)
+    return listed(re.split(r"\.(?:\s|$)", match[1])[0]) if match else ()
 
 
 # Chats
@@ -74,11 +74,11 @@ def messages_in(data: object) -> list[dict[str, object]]:
     >>> messages_in({"model": "m", "messages": [{"role": "user", "content": "Hi"}]})
     [{'role': 'user', 'content': 'Hi'}]
     """
-    found = data.get("messages") if isinstance(data, dict) else data
-    if not isinstance(found, list) or not found:
+    messages = data.get("messages") if isinstance(data, dict) else data
+    if not isinstance(messages, list) or not messages:
         return []
-    plain = all(isinstance(m, dict) and isinstance(m.get("role"), str) and "content" in m for m in found)
-    return found if plain else []
+    plain = all(isinstance(m, dict) and isinstance(m.get("role"), str) and "content" in m for m in messages)
+    return messages if plain else []
 
 
 def message_text(content: object) -> str:
@@ -103,15 +103,15 @@ def chat_step(text: str) -> Imported:
             'There is no message with a text. Paste such as [{"role": "user", "content": "..."}].'
         )
     asks = bool(_HOLE.search(user) or _SINGLE_HOLE.search(user))
-    made = prompt_step("\n\n".join(filter(None, (system, user if asks or not system else ""))))
-    notes = list(made.notes)
+    imported = prompt_step("\n\n".join(filter(None, (system, user if asks or not system else ""))))
+    notes = list(imported.notes)
     if system and user and not asks:
         notes.append(
             "The user's message is an example of the input; the instruction is the system's message."
         )
     if any(role == "assistant" for role, _ in by_role):
         notes.append("Answers in the chat were left aside. Bring them as rows to learn from.")
-    return Imported(made.step, tuple(notes))
+    return Imported(imported.step, tuple(notes))
 
 
 # Sentences
@@ -148,9 +148,9 @@ def sentence_step(text: str) -> Imported:
         inputs, outputs, thinks = [FieldSpec(name="text")], [FieldSpec(name="answer")], False
     names = [f.name for f in inputs]
     outputs = [f.model_copy(update={"name": usable_name(f.name, names)}) for f in outputs]
-    made = imported_step(inputs, outputs, [BY_WORDS], f"{asked[:1].upper()}{asked[1:]}.")
+    imported = imported_step(inputs, outputs, [BY_WORDS], f"{asked[:1].upper()}{asked[1:]}.")
     strategy = "chain_of_thought" if thinks else "predict"
-    return Imported(made.step.model_copy(update={"strategy": strategy}), made.notes)
+    return Imported(imported.step.model_copy(update={"strategy": strategy}), imported.notes)
 
 
 BY_WORDS = "Drafted by the words of the sentence, without a model. Look at the fields before you go on."
@@ -247,15 +247,15 @@ def _noun(words: str, otherwise: str) -> str:
     head = re.split(
         r"\b(?:of|for|in|by|with|about|that|which|from|to|on|and|into|per)\b|[,;:(]", words, maxsplit=1
     )[0]
-    found = re.findall(r"[A-Za-z]+", head)
-    found = [
+    words_found = re.findall(r"[A-Za-z]+", head)
+    words_found = [
         w
-        for w in found
+        for w in words_found
         if w.lower() not in ("a", "an", "the", "our", "my", "their", "its", "each", "every", "all", "right")
     ]
-    if not found:
+    if not words_found:
         return otherwise
-    word = found[-1].lower()
+    word = words_found[-1].lower()
     if word.endswith("ies") and len(word) > 4:
         word = f"{word[:-3]}y"
     elif word.endswith(("sses", "xes", "ches", "shes")):

@@ -93,9 +93,9 @@ def recognise_rows(text: str, files: Sequence[GivenFile] = ()) -> Recognised:
         return Recognised("Recognised: a table.", table=pasted, source="paste")
     if not files:
         raise DatasetError("Paste rows, or drop files that hold them.")
-    found = recognise(text, files)
-    if found.table is not None or found.documents:
-        return found
+    recognised = recognise(text, files)
+    if recognised.table is not None or recognised.documents:
+        return recognised
     if len(files) == 1 and files[0].ending in (".txt", ".md"):
         return Recognised("Recognised: 1 file with documents.", documents=tuple(files))
     raise DatasetError(
@@ -179,10 +179,10 @@ def is_table(text: str) -> bool:
     if not names or (len(lines) < 3 and " " in lines[0].strip()):
         return False
     try:
-        found = paste_dataset(text)
+        table = paste_dataset(text)
     except EngineError:
         return False
-    return len(found.columns) == len(head) and len(found) >= max(1, (len(lines) - 1) // 2)
+    return len(table.columns) == len(head) and len(table) >= max(1, (len(lines) - 1) // 2)
 
 
 def _holds_objects(text: str) -> bool:

@@ -34,8 +34,8 @@ def imported_step(
         inputs = (FieldSpec(name=name, description="The text to read"),)
         notes.insert(0, f"{source} became the answers; what is read is the input {name!r}.")
     names = {f.name for f in (*inputs, *outputs)}
-    taken: list[str] = []
-    sides = [tuple(_usable(f, taken, notes) for f in side) for side in (inputs, outputs)]
+    names_taken: list[str] = []
+    sides = [tuple(_usable(f, names_taken, notes) for f in side) for side in (inputs, outputs)]
     step = StepSpec(
         name=next((n for n in ("answer", "solve") if n not in names), "step_1"),
         instructions=instructions,

@@ -85,9 +85,11 @@ def _predictors(data: object) -> list[tuple[str, Mapping[str, Any]]]:
     if not isinstance(data, dict):
         return []
     parts = {"": data} if isinstance(data.get("signature"), dict) else data
-    found = ((name, part.get("signature")) for name, part in parts.items() if isinstance(part, dict))
+    signatures = ((name, part.get("signature")) for name, part in parts.items() if isinstance(part, dict))
     return [
-        (name, one) for name, one in found if isinstance(one, dict) and isinstance(one.get("fields"), list)
+        (name, one)
+        for name, one in signatures
+        if isinstance(one, dict) and isinstance(one.get("fields"), list)
     ]
 
 
@@ -109,8 +111,8 @@ def _state(text: str) -> Imported:
     ]
     if len(saved) > 1:
         notes.append(f"Only its first step, {saved[0][0]!r}, was read; it has {len(saved)}.")
-    made = imported_step(fields[:-1], fields[-1:], notes, str(saved[0][1].get("instructions", "")))
-    return _thinking(made) if any(reasons) else made
+    imported = imported_step(fields[:-1], fields[-1:], notes, str(saved[0][1].get("instructions", "")))
+    return _thinking(imported) if any(reasons) else imported
 
 
 def _saved_field(saved: Mapping[str, object]) -> FieldSpec:
@@ -143,10 +145,10 @@ def _signature(text: str) -> Imported:
 
 def _field(declared: ast.arg) -> FieldSpec:
     name, written = declared.arg, ast.unparse(declared.annotation) if declared.annotation else "str"
-    found = read_field_type(written)
-    if found.choices and not found.optional:
-        return FieldSpec(name=name, choices=tuple(map(str, found.choices)))
-    if found.problem.startswith("Literal"):
+    kind = read_field_type(written)
+    if kind.choices and not kind.optional:
+        return FieldSpec(name=name, choices=tuple(map(str, kind.choices)))
+    if kind.problem.startswith("Literal"):
         raise PipelineError(f"The values of {name!r} cannot be read. Write them as Literal['a', 'b'].")
     return FieldSpec(name=name, type=re.sub(r"\b(?:typing|dspy)\.", "", written))
 
@@ -221,13 +223,13 @@ class _Definitions(dict[str, object]):
 def _properties(schema: Mapping[str, Any], named: _Definitions, depth: int = 0) -> list[FieldSpec]:
     """Return the properties of an object as fields; those it does not require may be empty."""
     required = schema.get("required")
-    found = []
+    fields = []
     for name, part in schema["properties"].items():
         if isinstance(part, Mapping):
             field = _property(name, _resolved(part, named), named, depth)
             optional = isinstance(required, list) and name not in required
-            found.append(_may_be_empty(field) if optional else field)
-    return found
+            fields.append(_may_be_empty(field) if optional else field)
+    return fields
 
 
 def _may_be_empty(field: FieldSpec) -> FieldSpec:
@@ -238,28 +240,28 @@ def _may_be_empty(field: FieldSpec) -> FieldSpec:
 
 def _property(name: str, part: Mapping[str, object], named: _Definitions, depth: int) -> FieldSpec:
     """Return a property as a field; one that holds records has their fields."""
-    said = " ".join(str(part.get("description", "")).split())
+    description = " ".join(str(part.get("description", "")).split())
     values = part.get("enum")
     values = values if isinstance(values, list) else []
     closed = tuple(str(v) for v in values if v is not None)
     if len(closed) > 1:
         kind = "Optional[str]" if None in values else "str"
-        return FieldSpec(name=name, type=kind, choices=closed, description=said)
+        return FieldSpec(name=name, type=kind, choices=closed, description=description)
     kind, record = _record_in(part, named)
     if record is not None and depth < _DEEPEST_RECORD:
         inside = tuple(_properties(record, named, depth + 1))
         if inside:
-            return FieldSpec(name=name, type=kind, description=said, fields=inside)
-    return FieldSpec(name=name, type=_type_in(part, named), description=said)
+            return FieldSpec(name=name, type=kind, description=description, fields=inside)
+    return FieldSpec(name=name, type=_type_in(part, named), description=description)
 
 
 def _record_in(part: Mapping[str, Any], named: _Definitions) -> tuple[str, Mapping[str, Any] | None]:
     """Return how a property holds a record, and the record's schema; None where it holds none."""
     options = part.get("anyOf") or part.get("oneOf")
     if isinstance(options, list):
-        kept = [one for p in options if (one := _resolved(p, named)).get("type") != "null"]
-        kind, record = _record_in(kept[0], named) if len(kept) == 1 else ("", None)
-        return f"Optional[{kind}]" if len(kept) < len(options) else kind, record
+        parts = [one for p in options if (one := _resolved(p, named)).get("type") != "null"]
+        kind, record = _record_in(parts[0], named) if len(parts) == 1 else ("", None)
+        return f"Optional[{kind}]" if len(parts) < len(options) else kind, record
     if part.get("type") == "array":
         items = _resolved(part.get("items"), named)
         return f"list[{RECORD}]", items if isinstance(items.get("properties"), Mapping) else None
@@ -351,28 +353,30 @@ def _class(text: str) -> Imported:
     were = "was" if len(others) == 1 else "were"
     notes = [f"Only {name} was read; {', '.join(others)} {were} left aside."] if others else []
     doc = " ".join((ast.get_docstring(classes[name]) or "").split())
-    made = imported_step(sides["InputField"], sides["OutputField"], notes, doc, f"The fields of {name}")
+    imported = imported_step(sides["InputField"], sides["OutputField"], notes, doc, f"The fields of {name}")
     if sides["InputField"]:
         thinks = any(_last(n.func) == "ChainOfThought" for n in ast.walk(tree) if isinstance(n, ast.Call))
-        return _thinking(made) if thinks else made
+        return _thinking(imported) if thinks else imported
     # A record's class: an export of the program can carry its validators.
-    return Imported(made.step.model_copy(update={"source": text}), made.notes)
+    return Imported(imported.step.model_copy(update={"source": text}), imported.notes)
 
 
 def _called_signature(tree: ast.AST) -> Imported | None:
     """Return the step of a signature that a program writes as a text, as in `dspy.Predict("question -> answer")`."""
     calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and n.args]
-    found = [
+    signatures = [
         (_last(call.func), call.args[0].value)
         for call in calls
         if isinstance(call.args[0], ast.Constant) and "->" in str(call.args[0].value)
     ]
-    if not found:
+    if not signatures:
         return None
-    made = _signature(str(found[0][1]))
-    if len(found) > 1:
-        made = Imported(made.step, (*made.notes, f"Only the first of its {len(found)} signatures was read."))
-    return _thinking(made) if found[0][0] == "ChainOfThought" else made
+    imported = _signature(str(signatures[0][1]))
+    if len(signatures) > 1:
+        imported = Imported(
+            imported.step, (*imported.notes, f"Only the first of its {len(signatures)} signatures was read.")
+        )
+    return _thinking(imported) if signatures[0][0] == "ChainOfThought" else imported
 
 
 Declared = dict[str, ast.AnnAssign]
@@ -380,18 +384,18 @@ Declared = dict[str, ast.AnnAssign]
 
 def _declared(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> Declared:
     """Return a class's own declarations after those of its bases in the same text."""
-    found: Declared = {}
+    declarations: Declared = {}
     for base in node.bases:
         parent = classes.get(_last(base))
         if parent is not None and parent is not node:
-            found |= _declared(parent, {})
+            declarations |= _declared(parent, {})
     for statement in node.body:
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
             name = statement.target.id
             shown = not name.startswith("_") and name != "model_config"
             if shown and "ClassVar" not in ast.unparse(statement.annotation):
-                found[name] = statement
-    return found
+                declarations[name] = statement
+    return declarations
 
 
 class _Models:
@@ -404,23 +408,23 @@ class _Models:
         """Return a declaration as a field."""
         annotation, written = statement.annotation, ast.unparse(statement.annotation)
         parts = ast.walk(annotation) if "Annotated" in written else ()
-        said = next(filter(None, map(_description, (statement.value, *parts))), "")
+        description = next(filter(None, map(_description, (statement.value, *parts))), "")
         inner = list(dict.fromkeys(word for word in re.findall(r"\w+", written) if word in self.models))
         as_record = len(inner) == 1 and depth < _DEEPEST_RECORD
         names = _Names(
             {**self.known, **dict.fromkeys(self.models, RECORD if as_record else "dict[str, Any]")}
         )
         kind = ast.unparse(names.visit(annotation))
-        found = read_field_type(kind)
-        if len(found.choices) > 1:
-            optional = "Optional[str]" if found.optional else "str"
+        parsed = read_field_type(kind)
+        if len(parsed.choices) > 1:
+            optional = "Optional[str]" if parsed.optional else "str"
             return FieldSpec(
-                name=name, type=optional, choices=tuple(map(str, found.choices)), description=said
+                name=name, type=optional, choices=tuple(map(str, parsed.choices)), description=description
             )
         if as_record:
             inside = [self.field(n, one, depth + 1) for n, one in self.models[inner[0]].items()]
-            return FieldSpec(name=name, type=kind, description=said, fields=tuple(inside))
-        return FieldSpec(name=name, type=kind, description=said)
+            return FieldSpec(name=name, type=kind, description=description, fields=tuple(inside))
+        return FieldSpec(name=name, type=kind, description=description)
 
 
 class _Names(ast.NodeTransformer):
@@ -436,12 +440,12 @@ class _Names(ast.NodeTransformer):
         return _expression(self.known.get(node.attr, node.attr))
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
-        made: ast.expr = self.visit(node.func)
-        return made
+        name: ast.expr = self.visit(node.func)
+        return name
 
     def visit_Constant(self, node: ast.Constant) -> ast.expr:
-        made: ast.expr = self.visit(_expression(node.value)) if isinstance(node.value, str) else node
-        return made
+        expression: ast.expr = self.visit(_expression(node.value)) if isinstance(node.value, str) else node
+        return expression
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
         outer = _last(node.value)
@@ -449,8 +453,8 @@ class _Names(ast.NodeTransformer):
             return ast.Subscript(ast.Name("Literal"), node.slice)
         if outer in ("Annotated", "Required"):
             parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else []
-            made: ast.expr = self.visit(parts[0] if parts else node.slice)
-            return made
+            inner: ast.expr = self.visit(parts[0] if parts else node.slice)
+            return inner
         return ast.Subscript(self.visit(node.value), self.visit(node.slice))
 
 
@@ -470,8 +474,8 @@ def _last(node: ast.expr) -> str:
 
 def _description(node: ast.AST | None) -> str:
     keywords = node.keywords if isinstance(node, ast.Call) else []
-    said = {k.arg: str(k.value.value) for k in keywords if isinstance(k.value, ast.Constant)}
-    return next((said[k] for k in ("description", "desc", "title") if k in said), "")
+    texts = {k.arg: str(k.value.value) for k in keywords if isinstance(k.value, ast.Constant)}
+    return next((texts[k] for k in ("description", "desc", "title") if k in texts), "")
 
 
 def _expression(text: str) -> ast.expr:

@@ -22,10 +22,10 @@ from engine.records import Candidate, Outcome, TraceStep, json_value, whole_tria
 from engine.runs.prepare import row_values, stored_dataset
 from engine.runs.spec import ModelChoice, RunSpec, make_adapter
 from engine.search.objective import Objective
+from engine.search.trainers import training_lines
 from engine.search.training import chat_rows
 from engine.store.rows import RunRow
 from engine.store.store import Store
-from engine.training.file import training_lines
 
 
 def run_report(store: Store, run_id: str, shared: str = "") -> str:

@@ -24,10 +24,10 @@ from engine.search.driver import Driver
 from engine.search.estimate import estimate
 from engine.search.freeze import Freeze
 from engine.search.settings import Stop
+from engine.search.trainers import Order
 from engine.store.store import Store
 from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings, toy_trainer
 from engine.testing.training import LookupTrainer
-from engine.training.contract import Order
 
 ROWS = list(toy_rows().values())
 

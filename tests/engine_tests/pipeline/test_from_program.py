@@ -13,7 +13,7 @@ from engine.lm.offline.learner import OfflineLM
 from engine.pipeline.build import build_program
 from engine.pipeline.importers.program import spec_of
 from engine.pipeline.spec import Condition, Each, FieldSpec, PipelineSpec, StepSpec
-from engine.pipeline.strategies import TOOLS, Judge
+from engine.pipeline.strategies import TOOLS, CriteriaReward
 from engine.signature import Signature
 
 HOUSE = ["Refunds take five days.", "Parcels go out on Mondays.", "Phones answer until six."]
@@ -69,7 +69,7 @@ def test_one_step_is_a_pipeline_of_one():
     spec = spec_of(ChainOfThought("question -> answer: float"))
     assert [(s.name, s.strategy) for s in spec.steps] == [("answer", "chain_of_thought")]
     assert spec.outputs == (FieldSpec(name="answer", type="float"),)
-    rated = BestOfN(ChainOfThought("q -> a"), 4, Judge(Signature("q -> a"), "Be polite."), 0.8)
+    rated = BestOfN(ChainOfThought("q -> a"), 4, CriteriaReward(Signature("q -> a"), "Be polite."), 0.8)
     options = spec_of(rated).steps[0].options
     assert (options.tries, options.threshold, options.criteria) == (4, 0.8, "Be polite.")
     again = build_program(spec)

@@ -12,7 +12,7 @@ from engine.pipeline.spec import PipelineSpec
 from engine.runs.spec import ModelChoice, Named, no_gain_by_ray
 from engine.runs.trust import wishes
 from engine.runs.worker import work
-from engine.search.backends.contract import BackendChoice
+from engine.search.backend import BackendChoice
 from engine.store.store import Store
 
 ON_RAY = BackendChoice(name="ray")

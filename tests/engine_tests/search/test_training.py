@@ -20,10 +20,10 @@ from engine.search.driver import Driver
 from engine.search.estimate import estimate
 from engine.search.freeze import Freeze
 from engine.search.settings import Settings, Stop
+from engine.search.trainers import Order, Trained, TrainingEstimate, TrainSettings
 from engine.search.training import chat_rows, check_training, order_of
 from engine.testing.contract import RecordedEvents, ToyLM, toy_settings, toy_trainer
 from engine.testing.training import LookupTrainer
-from engine.training.contract import Order, Trained, TrainingEstimate, TrainSettings
 
 SETTINGS = TrainSettings(base_model="tiny", checkpoints=3)
 GRPO = SETTINGS.model_copy(update={"method": "grpo", "rounds": 3, "batch_size": 6, "group_size": 3})

@@ -19,9 +19,9 @@ from engine.metrics import ExactMatch
 from engine.optimizers.few_shot_search import BootstrapFewShotWithRandomSearch
 from engine.pipeline.build import build_program
 from engine.records import Example
-from engine.search.backends import messages
-from engine.search.backends.worker import Worker
-from engine.search.backends.workers import MOST_LOSSES, LinkLostError, Workers
+from engine.runs.backends import messages
+from engine.runs.backends.worker import Worker
+from engine.runs.backends.workers import MOST_LOSSES, LinkLostError, Workers
 from engine.search.budget import Budget
 from engine.search.driver import Driver
 from engine.search.settings import Settings, Stop

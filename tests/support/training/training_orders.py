@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.training.contract import ChatRow, Order, Progress, Rollout, TrainSettings
+from engine.search.trainers import ChatRow, Order, Rollout, TrainerProgress, TrainSettings
 
 
 class Notes:
@@ -10,14 +10,14 @@ class Notes:
 
     def __init__(self, stop_at: int | None = None) -> None:
         self.stop_at = stop_at
-        self.seen: list[Progress] = []
+        self.seen: list[TrainerProgress] = []
         self.scored: list[str] = []
 
     @property
     def stopped(self) -> bool:
         return self.stop_at is not None and any(p.step >= self.stop_at for p in self.seen)
 
-    def note(self, progress: Progress) -> None:
+    def note(self, progress: TrainerProgress) -> None:
         self.seen.append(progress)
 
     async def score(self, model: str, label: str) -> float | None:

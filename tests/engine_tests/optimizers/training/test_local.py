@@ -11,10 +11,9 @@ import pytest
 from engine.errors import ConfigurationError
 from engine.lm.local.sources import is_trained
 from engine.lm.tuned import TunedModel, model_folder, save_tuned
-from engine.training import get_trainer
-from engine.training.child import Work, out_of_memory, reason
-from engine.training.contract import ChatRow, Order, TrainSettings
-from engine.training.local import Kept, LocalTrainer, find_base
+from engine.optimizers.training.child import TrainingJob, out_of_memory, reason
+from engine.optimizers.training.local import Kept, LocalTrainer, find_base
+from engine.search.trainers import ChatRow, Order, TrainSettings, get_trainer
 
 ROW = ChatRow(
     ({"role": "user", "content": "Where is it?"}, {"role": "assistant", "content": "Here."}), "route"
@@ -94,7 +93,7 @@ def test_the_best_checkpoint_is_the_first_of_equal_ones_and_the_last_where_none_
 
 
 def test_failures_become_one_sentence_that_says_what_to_do() -> None:
-    work = Work(base="m", folder="f", settings=TrainSettings(base_model="m", method="full"))
+    work = TrainingJob(base="m", folder="f", settings=TrainSettings(base_model="m", method="full"))
     memory = "DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."
     assert "choose lora instead of full, lower the batch size" in reason(RuntimeError(memory), work)
     assert "CUDA out of memory" not in reason(RuntimeError("CUDA out of memory. Tried to"), work)

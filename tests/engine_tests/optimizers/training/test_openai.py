@@ -18,9 +18,9 @@ import engine
 from engine import loop
 from engine.errors import ConfigurationError, MissingKeyError, TrainingError
 from engine.lm.tuned import get_tuned, tuned_models
+from engine.optimizers.training.openai import OpenAITrainer
+from engine.search.trainers import Order, TrainerProgress
 from engine.testing import ScriptedLM
-from engine.training.contract import Order, Progress
-from engine.training.openai import OpenAITrainer
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -83,7 +83,7 @@ def test_a_run_that_takes_over_a_running_job_counts_its_own_share(server):
         server.refuse("GET /fine_tuning/jobs/ftjob-1/checkpoints", 500)
 
     class Gone(Notes):
-        def note(self, progress: Progress) -> None:
+        def note(self, progress: TrainerProgress) -> None:
             super().note(progress)
             if progress.step == 2:
                 raise KeyboardInterrupt
@@ -98,13 +98,13 @@ def test_a_run_that_takes_over_a_running_job_counts_its_own_share(server):
 
 def test_a_start_of_a_stopped_run_cancels_the_job_that_goes_on_there(server, tmp_path):
     server.hold_at = 3
-    path = str(Path(__file__).parents[2])
+    path = str(Path(__file__).parents[3])
     code = CHILD.format(path=path, url=server.url)
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_for(lambda: server.jobs and server.jobs["ftjob-1"]["step"] == 3, process=child)
     kill(child)
     stopped = Notes(stop_at=0)
-    stopped.note(Progress(0, 0))
+    stopped.note(TrainerProgress(0, 0))
     trained = train(order(server.url), stopped)
     assert trained.ended == "stopped"
     assert server.jobs["ftjob-1"]["status"] == "cancelled"
@@ -151,14 +151,14 @@ import sys
 sys.path.insert(0, {path!r})
 from support.training.training_orders import Notes, order
 from engine import loop
-from engine.training.openai import OpenAITrainer
+from engine.optimizers.training.openai import OpenAITrainer
 loop.run(OpenAITrainer(0.002, 0.01).train(order({url!r}), Notes()))
 """
 
 
 def test_a_killed_process_neither_uploads_nor_trains_again(server, tmp_path):
     server.hold_at = 2
-    path = str(Path(__file__).parents[2])
+    path = str(Path(__file__).parents[3])
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD.format(path=path, url=server.url)],
         stdout=subprocess.PIPE,

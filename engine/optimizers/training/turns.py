@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from engine.errors import TrainingError
-from engine.training.contract import Progress, Watch
+from engine.search.trainers import TrainerProgress, TrainingMonitor
 
 _FILE = "training.lock"
 _POLL_SECONDS = 0.2
@@ -40,7 +40,7 @@ class Share(BaseModel):
 
 
 @asynccontextmanager
-async def only_training(folder: Path, watch: Watch) -> AsyncIterator[None]:
+async def only_training(folder: Path, watch: TrainingMonitor) -> AsyncIterator[None]:
     """Wait until no other process trains the model of this folder, then keep others waiting.
 
     The lock is SQLite's: it works on every system, and ends with its process. Raises TrainingError where the run was stopped
@@ -54,7 +54,7 @@ async def only_training(folder: Path, watch: Watch) -> AsyncIterator[None]:
             if not waited:
                 waited = True
                 watch.note(
-                    Progress(
+                    TrainerProgress(
                         0, 0, message="Another run trains this model now. This one waits for its result."
                     )
                 )

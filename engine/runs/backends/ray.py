@@ -18,20 +18,21 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine import loop
 from engine.basics.home import data_home
 from engine.errors import ConfigurationError, RunError
 from engine.lm.client import LM
-from engine.search.backends import messages
-from engine.search.backends.training_host import gpu_trainer
-from engine.search.backends.worker import Worker, fingerprint
-from engine.search.backends.workers import LinkLostError, Workers
+from engine.parts import Needs
+from engine.runs.backends import messages
+from engine.runs.backends.training_host import gpu_trainer
+from engine.runs.backends.worker import Worker, fingerprint
+from engine.runs.backends.workers import LinkLostError, Workers
 from engine.search.budget import Budget
 
 if TYPE_CHECKING:
-    from engine.search.backends.contract import BackendChoice
+    from engine.search.backend import BackendChoice
     from engine.search.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -43,6 +44,24 @@ ANSWER_SECONDS = 3.0
 MOST_WORKERS = 256
 
 NAMESPACE = "tuneboard"
+
+
+class RayBackend:
+    """A Ray cluster as an optional part."""
+
+    name: ClassVar[str] = "ray"
+    title: ClassVar[str] = "On a Ray cluster"
+    about: ClassVar[str] = (
+        "Rows run on the processors of a cluster, and small models are trained on its graphics cards."
+    )
+    phase: ClassVar[str] = "Starting workers on the Ray cluster"
+    needs: ClassVar[Needs] = Needs("The backend 'ray' needs Ray, which is not installed", "ray", ("ray",))
+
+    def opened(
+        self, choice: BackendChoice, settings: Settings
+    ) -> contextlib.AbstractAsyncContextManager[Workers]:
+        """Return the cluster's workers: see `ray_workers`."""
+        return ray_workers(choice, settings)
 
 
 @contextlib.asynccontextmanager
@@ -91,9 +110,7 @@ def imported(address: str) -> Any:
     try:
         import ray
     except ImportError:
-        raise ConfigurationError(
-            "The backend 'ray' needs Ray, which is not installed: pip install 'tuneboard[ray]'."
-        ) from None
+        raise ConfigurationError(RayBackend.needs.missing()) from None
     logging.getLogger("ray").setLevel(logging.ERROR)  # its notes would go to the terminal
     return ray
 

@@ -1,21 +1,25 @@
 """The contract between the driver and a trainer, the same for this machine and for a provider.
 
-A trainer gets an `Order` and a `Watch`. It reports progress to the watch, has it score checkpoints, looks whether it was
+A trainer gets an `Order` and a `TrainingMonitor`. It reports progress to the watch, has it score checkpoints, looks whether it was
 stopped, and returns the tuned model. The order's key names the training: the same order started again goes on from its
 last checkpoint, or from the provider's job, and one that was finished returns its model at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from engine.basics.home import write_whole
 from engine.lm.exchange import message_tokens
-from engine.records import content_hash
+from engine.parts import TRAINERS, load
+from engine.records import content_hash, strict_json_form
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM
@@ -89,7 +93,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class TrainerProgress:
     """Progress of a training: optimizer steps done of all, loss of the last ones, seconds, tokens seen and US dollars."""
 
     step: int
@@ -117,14 +121,14 @@ class Rollout:
     readable: bool = True
 
 
-class Watch(Protocol):
+class TrainingMonitor(Protocol):
     """The driver, as a trainer sees it."""
 
     @property
     def stopped(self) -> bool:
         """True once the user has stopped the run or the budget is spent: keep the best checkpoint and return."""
 
-    def note(self, progress: Progress) -> None:
+    def note(self, progress: TrainerProgress) -> None:
         """Receive progress. Returns at once."""
 
     async def score(self, model: str, label: str) -> float | None:
@@ -166,9 +170,9 @@ class Trained:
 
 
 class Trainer(Protocol):
-    """A way to train: one file each; `engine.training.TRAINERS` lists them. Made without arguments.
+    """A way to train: one file each, listed in `engine.parts`. Made without arguments.
 
-    It may have `hosted`, True where it trains elsewhere, so that several trainings may run at once. A user's own trainer may
+    It may have `hosted`, True where it trains elsewhere, so that several trainings may run at once; one in the registry has `about`, a sentence for a form. A user's own trainer may
     have `models`, a mapping of the names of its tuned models to models that answer in this process.
     """
 
@@ -184,9 +188,64 @@ class Trainer(Protocol):
     def estimate(self, order: Order) -> TrainingEstimate:
         """Return what the training takes, without starting it and without loading a heavy library: nothing where it is done."""
 
-    async def train(self, order: Order, watch: Watch) -> Trained:
+    async def train(self, order: Order, monitor: TrainingMonitor) -> Trained:
         """Train, or go on with the training of the same key. Raises TrainingError with a message for the user.
 
         Steps count from the beginning of the training; tokens and dollars are those of the order's run, also where an
         earlier process of it began. The tuned model answers as its best scored checkpoint, so that it is not scored again.
         """
+
+
+def get_trainer(name: str) -> Trainer:
+    """Return a trainer by its name; only its file is imported. Raises UnknownNameError listing the names there are."""
+    trainer: Trainer = load(TRAINERS, name, "trainer")()
+    return trainer
+
+
+def training_lines(rows: Iterable[ChatRow]) -> bytes:
+    """Return chat rows as JSON Lines, one conversation a line.
+
+    >>> training_lines([ChatRow(({"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}))])
+    b'{"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Hello"}]}\\n'
+    """
+    return b"".join(
+        orjson.dumps({"messages": row.messages}, default=strict_json_form) + b"\n" for row in rows
+    )
+
+
+class StartedOrders:
+    """The orders that one run has started, kept in a folder; with None nothing is kept."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._wanted: dict[str, list[str]] = {}
+
+    def place(self, order: Order, steps: tuple[str, ...]) -> Path | None:
+        """Return where an order for these steps is kept: the same for a process that drives the run again.
+
+        It depends on everything but the rows; of several such orders in a run it is the first's, the second's and so on.
+        """
+        if self._folder is None:
+            return None
+        asked = content_hash([order.task, list(steps), order.settings])[:12]
+        wanted = self._wanted.setdefault(asked, [])
+        if order.key not in wanted:
+            wanted.append(order.key)
+        return self._folder / f"{asked}-{wanted.index(order.key) + 1}.json"
+
+
+def read_order(place: Path | None) -> Order | None:
+    """Return the order that is kept there, or None."""
+    try:
+        return None if place is None else _ORDER.validate_json(place.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def write_order(place: Path | None, order: Order) -> None:
+    """Keep an order there. Raises OSError."""
+    if place is not None:
+        write_whole(place, orjson.dumps(asdict(order), default=strict_json_form))
+
+
+_ORDER = TypeAdapter(Order)

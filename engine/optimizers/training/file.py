@@ -10,27 +10,21 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
-import orjson
-
 from engine.basics.home import data_home, write_whole
 from engine.basics.text import counted
 from engine.errors import ConfigurationError, TrainingError
 from engine.lm.exchange import message_tokens
-from engine.records import strict_json_form
-from engine.training.contract import ChatRow, Order, Progress, Trained, TrainingEstimate, Watch
+from engine.search.trainers import (
+    ChatRow,
+    Order,
+    Trained,
+    TrainerProgress,
+    TrainingEstimate,
+    TrainingMonitor,
+    training_lines,
+)
 
 FOLDER = "training"
-
-
-def training_lines(rows: Iterable[ChatRow]) -> bytes:
-    """Return chat rows as JSON Lines, one conversation a line.
-
-    >>> training_lines([ChatRow(({"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}))])
-    b'{"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Hello"}]}\\n'
-    """
-    return b"".join(
-        orjson.dumps({"messages": row.messages}, default=strict_json_form) + b"\n" for row in rows
-    )
 
 
 def long_rows(order: Order, what_happens: str) -> list[str]:
@@ -46,6 +40,9 @@ class FileTrainer:
 
     name: ClassVar[str] = "file"
     title: ClassVar[str] = "Only a training file"
+    about: ClassVar[str] = (
+        "Writes the right answers as a training file, for a trainer of your own. Nothing is trained here."
+    )
 
     def check(self, order: Order) -> list[str]:
         """Return no notes: a file can always be written. Raises ConfigurationError for a method without rows."""
@@ -59,11 +56,11 @@ class FileTrainer:
         """Return the file's rows and tokens; it costs nothing."""
         return TrainingEstimate(len(order.rows), order.tokens, 0.0, 0.0)
 
-    async def train(self, order: Order, watch: Watch) -> Trained:
+    async def train(self, order: Order, watch: TrainingMonitor) -> Trained:
         """Write the file to `training/KEY.jsonl` in the data folder. Raises TrainingError where it cannot be written."""
         path = data_home() / FOLDER / f"{order.key}.jsonl"
         write_lines(order.rows, path)
-        watch.note(Progress(1, 1, message=f"The training file is at {path}."))
+        watch.note(TrainerProgress(1, 1, message=f"The training file is at {path}."))
         return Trained("", file=str(path))
 
 

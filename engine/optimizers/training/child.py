@@ -1,8 +1,8 @@
 """The child process of a training on this machine: it talks with the worker in lines, and lives no longer than it.
 
-The first line that it reads is the `Work`; later ones are JSON objects whose `kind` is "go_on" or "stop" (after a checkpoint;
+The first line that it reads is the `TrainingJob`; later ones are JSON objects whose `kind` is "go_on" or "stop" (after a checkpoint;
 "stop" may come at any time), "groups" (rollouts of a round) or "write" (a question to the model in training). It writes one
-`Message` a line. Nothing here loads a heavy library: the method's file does.
+`ChildMessage` a line. Nothing here loads a heavy library: the method's file does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from engine.basics.text import shortened
 from engine.errors import EngineError
 from engine.lm.local.jobs import Completion
-from engine.training.contract import ChatRow, TrainSettings
+from engine.search.trainers import ChatRow, TrainSettings
 
 STATE, OPTIMIZER, SCHEDULE = "trainer_state.json", "optimizer.safetensors", "schedule.json"
 RESUMED_FROM = (STATE, OPTIMIZER, SCHEDULE)
@@ -33,7 +33,7 @@ GATHER = 0.004
 _MOST_QUESTIONS = 256
 
 
-class Work(BaseModel):
+class TrainingJob(BaseModel):
     """The child's task: train `base`, keep checkpoints in `folder`, go on from the checkpoint `resume` (0: begin).
 
     `seconds` is what the training has taken before.
@@ -47,7 +47,7 @@ class Work(BaseModel):
     seconds: float = 0.0
 
 
-class Message(BaseModel):
+class ChildMessage(BaseModel):
     """A line from the child. A "round" asks for the rollouts of round `step`.
 
     "written" answers the question `id`: with completions, or with `error`, the name of the error whose message is `text`.
@@ -85,7 +85,7 @@ class Channel:
             self._waiting.put(said)
         os._exit(3)  # at once, also in the midst of a calculation
 
-    def send(self, message: Message) -> None:
+    def send(self, message: ChildMessage) -> None:
         """Write a line."""
         self._output.write(orjson.dumps(message.model_dump(exclude_defaults=True)) + b"\n")
         self._output.flush()
@@ -100,7 +100,7 @@ class Channel:
                 if line["kind"] in (kind, "stop"):
                     return line if line["kind"] == kind else None
 
-    def goes_on_after(self, message: Message) -> bool:
+    def goes_on_after(self, message: ChildMessage) -> bool:
         """Report a checkpoint and wait for the worker's decision, which its score decides."""
         self.send(message)
         return self.wait("go_on") is not None
@@ -122,7 +122,7 @@ def main() -> None:
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     channel = Channel(output)
-    work = Work.model_validate_json(sys.stdin.buffer.readline())
+    work = TrainingJob.model_validate_json(sys.stdin.buffer.readline())
     threading.Thread(target=channel.listen, daemon=True).start()
     # Several GPUs would share each batch, and change the result.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
@@ -130,27 +130,27 @@ def main() -> None:
     try:
         _train(work, channel)
     except Exception as error:  # noqa: BLE001 - the last words of a process; the worker raises them
-        channel.send(Message(kind="failed", text=reason(error, work)))
+        channel.send(ChildMessage(kind="failed", text=reason(error, work)))
         os._exit(1)
-    channel.send(Message(kind="done"))
+    channel.send(ChildMessage(kind="done"))
 
 
-def _train(work: Work, channel: Channel) -> None:
+def _train(work: TrainingJob, channel: Channel) -> None:
     # Imported here: it takes seconds, in which the worker may end.
     if work.settings.method == "grpo":
-        from engine.training import grpo_child
+        from engine.optimizers.training import grpo_child
 
         grpo_child.train(work, channel)
     else:
-        from engine.training import sft
+        from engine.optimizers.training import sft
 
         sft.train(work, channel)
 
 
-def reason(error: Exception, work: Work) -> str:
+def reason(error: Exception, work: TrainingJob) -> str:
     """Return why a training failed, for the user.
 
-    >>> work = Work(base="m", folder="f", settings=TrainSettings(base_model="m"))
+    >>> work = TrainingJob(base="m", folder="f", settings=TrainSettings(base_model="m"))
     >>> reason(OSError(28, "No space left on device"), work)
     'The disk is full, so no checkpoint could be written in f: free some space and start the run again.'
     """

@@ -1,4 +1,4 @@
-"""The worker's end of the talk with a training's child process (`engine.training.child`); it knows nothing of the training itself."""
+"""The worker's end of the talk with a training's child process (`engine.optimizers.training.child`); it knows nothing of the training itself."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from engine.basics.children import Child
 from engine.errors import TrainingError
 from engine.loop import in_thread
-from engine.training.child import Message, Work, out_of_memory
+from engine.optimizers.training.child import ChildMessage, TrainingJob, out_of_memory
 
-MODULE = "engine.training.child"
+MODULE = "engine.optimizers.training.child"
 
 
 class ChildEndedError(TrainingError):
@@ -72,11 +72,11 @@ def start_here(module: str, request: bytes) -> Child:
 class TrainingChild:
     """A training's process; use it in an `async with` block, at whose end it is ended with all that it started."""
 
-    def __init__(self, work: Work, module: str = MODULE, start: Start = start_here) -> None:
+    def __init__(self, work: TrainingJob, module: str = MODULE, start: Start = start_here) -> None:
         self._work = work
         self._child = start(module, orjson.dumps(work.model_dump(mode="json")) + b"\n")
-        self._messages: asyncio.Queue[Message | None] = asyncio.Queue()
-        self._asked: dict[int, asyncio.Future[Message]] = {}
+        self._messages: asyncio.Queue[ChildMessage | None] = asyncio.Queue()
+        self._asked: dict[int, asyncio.Future[ChildMessage]] = {}
         self._number = 0
         self._writing = asyncio.Lock()
         self._end: ChildEndedError | None = None
@@ -104,12 +104,12 @@ class TrainingChild:
         async with self._writing:
             await in_thread(self._child.tell, line)
 
-    async def ask(self, messages: Sequence[object], params: Mapping[str, object]) -> Message:
+    async def ask(self, messages: Sequence[object], params: Mapping[str, object]) -> ChildMessage:
         """Ask the model in training, and return its answer. Raises ChildEndedError where none comes."""
         self.check()
         self._number += 1
         number = self._number
-        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[ChildMessage] = asyncio.get_running_loop().create_future()
         self._asked[number] = answer
         try:
             await self.tell("write", id=number, messages=list(messages), params=dict(params))
@@ -117,7 +117,7 @@ class TrainingChild:
         finally:
             del self._asked[number]
 
-    async def next(self, seconds: float) -> Message | None:
+    async def next(self, seconds: float) -> ChildMessage | None:
         """Return the next message, or None where none comes in this time. Raises ChildEndedError with the reason."""
         try:
             message = await asyncio.wait_for(self._messages.get(), seconds)
@@ -139,7 +139,7 @@ class TrainingChild:
         try:
             while (line := await in_thread(self._child.output.readline)).endswith(b"\n"):
                 try:
-                    message = Message.model_validate_json(line)
+                    message = ChildMessage.model_validate_json(line)
                 except ValidationError:
                     break  # the end of one that knows another protocol
                 if message.kind != "written":

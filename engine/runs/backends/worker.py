@@ -23,8 +23,8 @@ from engine import evaluate, loop, runtime
 from engine.basics.home import ENVIRONMENT_VARIABLE
 from engine.errors import ConfigurationError
 from engine.lm.client import LM, with_schema
-from engine.search.backends import messages
-from engine.search.backends.contract import Work, metric_of, program_of
+from engine.runs.backends import messages
+from engine.search.backend import RowJob, metric_of, program_of
 
 if TYPE_CHECKING:
     from engine.lm.exchange import Reply, Request
@@ -43,7 +43,7 @@ class Worker:
         self._outbox: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._calls: dict[int, asyncio.Future[Reply]] = {}
         self._numbers = count(1)
-        self._jobs: dict[int, tuple[Work, Any, Any]] = {}
+        self._jobs: dict[int, tuple[RowJob, Any, Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._names: WeakKeyDictionary[LM, bytes] = WeakKeyDictionary()
         self._settings: Settings | None = None
@@ -74,7 +74,7 @@ class Worker:
             match message:
                 case messages.Row():
                     self._start(self._run(message))
-                case messages.Answered():
+                case messages.ModelReply():
                     self._settle(message)
                 case messages.Compute():
                     self._start(self._compute(message))
@@ -147,14 +147,14 @@ class Worker:
             name = self._names[lm] = messages.model_as_bytes(lm)
         number = next(self._numbers)
         future = self._calls[number] = asyncio.get_running_loop().create_future()
-        self._outbox.put(messages.Asked(number, row.job, row.row, name, with_schema(request)))
+        self._outbox.put(messages.WorkerCall(number, row.job, row.row, name, with_schema(request)))
         try:
             reply: Reply = await future
             return reply
         finally:
             self._calls.pop(number, None)
 
-    def _settle(self, message: messages.Answered) -> None:
+    def _settle(self, message: messages.ModelReply) -> None:
         future = self._calls.get(message.call)
         if future is None or future.done():
             return

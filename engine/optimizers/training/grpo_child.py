@@ -1,6 +1,6 @@
 """Reinforcement with trl, in the child process: holds the policy, writes its answers, learns from rewards. A door to torch.
 
-The worker runs the program (`engine.training.grpo`); reports and checkpoints are those of `engine.training.sft`.
+The worker runs the program (`engine.optimizers.training.grpo`); reports and checkpoints are those of `engine.optimizers.training.sft`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from engine.lm.exchange import Request
 from engine.lm.local.jobs import jobs_of
 from engine.lm.local.sources import Source
 from engine.lm.local.weights import Writer, chat_ids, load_base, write
-from engine.training.child import Channel, Message, Work
-from engine.training.contract import TrainSettings
-from engine.training.sft import RATES, Reporter, adapter_config, check_fit, resumed_from
+from engine.optimizers.training.child import Channel, ChildMessage, TrainingJob
+from engine.optimizers.training.sft import RATES, Reporter, adapter_config, check_fit, resumed_from
+from engine.search.trainers import TrainSettings
 
 _MOST_AT_ONCE = 32
 
@@ -39,7 +39,7 @@ class Policy:
         self.model, self.tokenizer, self._name = model, tokenizer, name
         self._written: dict[str, list[tuple[tuple[int, ...], tuple[int, ...]]]] = {}
 
-    def answers(self, questions: list[dict[str, Any]]) -> list[Message]:
+    def answers(self, questions: list[dict[str, Any]]) -> list[ChildMessage]:
         """Return the answers to questions, written in one batch."""
         training = self.model.training
         self.model.eval()
@@ -57,17 +57,17 @@ class Policy:
         self.model.train(training)
         return [self._answer(asked, found) for asked, found in zip(questions, jobs, strict=True)]
 
-    def _answer(self, asked: dict[str, Any], jobs: Any) -> Message:
+    def _answer(self, asked: dict[str, Any], jobs: Any) -> ChildMessage:
         try:
             if isinstance(jobs, LMError):
                 raise jobs
             done = [job.future.result() for job in jobs]
         except LMError as error:
-            return Message(kind="written", id=asked["id"], error=type(error).__name__, text=str(error))
+            return ChildMessage(kind="written", id=asked["id"], error=type(error).__name__, text=str(error))
         for one in done:
             self._written.setdefault(_key(asked["messages"], one.text), []).append(one.ids)
         plain = tuple(replace(one, ids=((), ()), logprobs=None) for one in done)
-        return Message(kind="written", id=asked["id"], completions=plain)
+        return ChildMessage(kind="written", id=asked["id"], completions=plain)
 
     def tokens(self, member: dict[str, Any]) -> tuple[list[int], list[int]]:
         """Return the tokens of a rollout's prompt and answer as they were written, else as the tokenizer reads them."""
@@ -93,7 +93,7 @@ def _key(messages: object, text: str) -> str:
 class Rounds:
     """trl's rollout function: each generation batch is one round of the driver's. `number` is the next round's."""
 
-    def __init__(self, channel: Channel, policy: Policy, work: Work) -> None:
+    def __init__(self, channel: Channel, policy: Policy, work: TrainingJob) -> None:
         self.policy, self.number = policy, work.resume
         self._channel, self._seed = channel, work.settings.seed
         self._kept: list[list[dict[str, Any]]] | None = None
@@ -107,7 +107,7 @@ class Rounds:
     def ask(self) -> list[list[dict[str, Any]]]:
         """Return the groups of the next round. Raises Stopped."""
         self.policy.forget()
-        self._channel.send(Message(kind="round", step=self.number))
+        self._channel.send(ChildMessage(kind="round", step=self.number))
         line = self._channel.wait("groups")
         if line is None:
             raise Stopped
@@ -148,7 +148,7 @@ def given_reward(completions: list[Any], given_reward: list[float | None], **_: 
     return given_reward[: len(completions)]
 
 
-def train(work: Work, channel: Channel) -> None:
+def train(work: TrainingJob, channel: Channel) -> None:
     """Train, and report to the channel. Raises TrainingError and what the libraries raise."""
     settings, before = work.settings, resumed_from(work)
     transformers.utils.logging.set_verbosity_error()
@@ -187,7 +187,7 @@ def train(work: Work, channel: Channel) -> None:
             reporter.keep_last(trainer.state)
 
 
-def _arguments(work: Work, groups: int) -> Any:
+def _arguments(work: TrainingJob, groups: int) -> Any:
     settings: TrainSettings = work.settings
     cuda, size = torch.cuda.is_available(), settings.group_size
     # As many groups at once as give whole batches of at most this many rows; the round stays one step.

@@ -6,7 +6,6 @@ ends early then depends on scores alone, not on which was quicker. Nothing here 
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 from collections.abc import Callable, Iterable
@@ -25,11 +24,11 @@ from engine.errors import ConfigurationError, EngineError, ModelNotFoundError, T
 from engine.lm.local.sources import (
     CHECKPOINTS,
     LOCAL,
+    NEEDS,
     base_chain,
     find_source,
     fingerprint,
     is_trained,
-    missing_extra,
 )
 from engine.lm.tuned import (
     PREFIX,
@@ -40,12 +39,10 @@ from engine.lm.tuned import (
     save_tuned,
     tuned_models,
 )
-from engine.records import content_hash
-from engine.training.child import RESUMED_FROM, Message, Work
-from engine.training.contract import Order, Progress, Trained, TrainingEstimate, Watch
-from engine.training.file import FOLDER, long_rows
-from engine.training.grpo import round_groups
-from engine.training.pipe import (
+from engine.optimizers.training.child import RESUMED_FROM, ChildMessage, TrainingJob
+from engine.optimizers.training.file import FOLDER, long_rows
+from engine.optimizers.training.grpo import round_groups
+from engine.optimizers.training.pipe import (
     MODULE,
     ChildEndedError,
     ChildLostError,
@@ -53,7 +50,10 @@ from engine.training.pipe import (
     TrainingChild,
     start_here,
 )
-from engine.training.turns import Share, only_training
+from engine.optimizers.training.turns import Share, only_training
+from engine.parts import Needs
+from engine.records import content_hash
+from engine.search.trainers import Order, Trained, TrainerProgress, TrainingEstimate, TrainingMonitor
 
 _STATE = "training.json"
 _SPEED = "speed.json"
@@ -107,12 +107,21 @@ class LocalTrainer:
 
     name: ClassVar[str] = "local"
     title: ClassVar[str] = "On this machine"
+    about: ClassVar[str] = (
+        "Free, nothing leaves the machine. A graphics card makes it quick; without one a very small model still works."
+    )
+    needs: ClassVar[Needs] = Needs(
+        "Training on this machine needs PyTorch, transformers, peft and trl",
+        "weights",
+        (*NEEDS.modules, "trl", "datasets"),
+    )
     start: Start = start_here
 
     def check(self, order: Order) -> list[str]:
         """Return notes for the user. Raises ConfigurationError for a missing extra, a base that is not here, rows that cannot be learned."""
         settings = order.settings
-        _check_extra()
+        if advice := self.needs.missing():
+            raise ConfigurationError(advice)
         base = find_base(settings.base_model)
         _check_rows(order)
         notes = []
@@ -131,7 +140,7 @@ class LocalTrainer:
         speed = _speeds().get(_speed_key(order, self.start))
         return TrainingEstimate(len(order.rows), tokens, 0.0, tokens / speed if speed else None)
 
-    async def train(self, order: Order, watch: Watch) -> Trained:
+    async def train(self, order: Order, watch: TrainingMonitor) -> Trained:
         """Train, or go on from the last checkpoint. Raises TrainingError; the checkpoints are kept."""
         self.check(order)
         if not (order.rows or order.row_ids):
@@ -163,7 +172,7 @@ class LocalTraining:
     """
 
     order: Order
-    watch: Watch
+    watch: TrainingMonitor
     name: str
     module: str = MODULE
     start: Start = start_here
@@ -239,7 +248,7 @@ class LocalTraining:
     # The child
 
     async def _with_child(self, last: int) -> None:
-        work = Work(
+        work = TrainingJob(
             base=self.base,
             folder=str(self.folder),
             settings=self.order.settings,
@@ -284,7 +293,7 @@ class LocalTraining:
                 stopping = stopping or not goes_on
                 await child.tell("go_on" if goes_on else "stop")
 
-    def _took(self, message: Message) -> None:
+    def _took(self, message: ChildMessage) -> None:
         kept, self.device = self.kept, message.device
         kept.step, kept.steps = message.step, message.steps
         kept.seconds, kept.tokens = message.seconds, message.tokens
@@ -293,7 +302,7 @@ class LocalTraining:
         if message.kind == "progress":
             self._note(self._time_left(message), message.reward)
 
-    def _time_left(self, message: Message) -> str:
+    def _time_left(self, message: ChildMessage) -> str:
         """Return how long the rest takes, once, measured over the first steps; "" before and after."""
         if self.first is None and message.step:
             self.first = (message.step, message.seconds)
@@ -314,7 +323,9 @@ class LocalTraining:
     def _note(self, message: str = "", reward: float | None = None) -> None:
         kept = self.kept
         self.watch.note(
-            Progress(kept.step, kept.steps, kept.loss, reward, kept.seconds, self._tokens, 0.0, message)
+            TrainerProgress(
+                kept.step, kept.steps, kept.loss, reward, kept.seconds, self._tokens, 0.0, message
+            )
         )
 
     # Checkpoints
@@ -450,13 +461,6 @@ def near_bases(base_model: str) -> str:
     ]
     near = process.extract(base_model, names, scorer=fuzz.WRatio, limit=5, score_cutoff=50)
     return f" Near names on this machine: {listed([name for name, *_ in near])}." if near else ""
-
-
-def _check_extra() -> None:
-    if missing_extra() or not all(importlib.util.find_spec(one) for one in ("trl", "datasets")):
-        raise ConfigurationError(
-            "Training on this machine needs PyTorch, transformers, peft and trl: pip install 'tuneboard[weights]'."
-        )
 
 
 def _check_rows(order: Order) -> None:

@@ -10,7 +10,7 @@ from support.training.training_orders import ROWS, Notes, order
 
 from engine import loop
 from engine.errors import ConfigurationError, TrainingError
-from engine.training.file import FileTrainer
+from engine.optimizers.training.file import FileTrainer
 
 
 def test_the_file_holds_the_conversations(home):

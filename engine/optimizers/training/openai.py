@@ -31,9 +31,17 @@ from engine.lm.transports import failures
 from engine.lm.transports.failures import Place
 from engine.lm.transports.openai_http import Answered, ask_endpoint
 from engine.lm.tuned import PREFIX, TunedModel, get_tuned, model_folder, name_for, save_tuned
-from engine.training.contract import Order, Progress, Trained, TrainingEstimate, TrainSettings, Watch
-from engine.training.file import long_rows, training_lines
-from engine.training.turns import Share, only_training
+from engine.optimizers.training.file import long_rows
+from engine.optimizers.training.turns import Share, only_training
+from engine.search.trainers import (
+    Order,
+    Trained,
+    TrainerProgress,
+    TrainingEstimate,
+    TrainingMonitor,
+    TrainSettings,
+    training_lines,
+)
 
 T = TypeVar("T")
 
@@ -63,7 +71,7 @@ STATES = {
 }
 
 
-class Job(BaseModel):
+class ProviderJob(BaseModel):
     """State of a training at the provider: kept in the model's folder as `job.json`."""
 
     file: str = ""
@@ -80,6 +88,9 @@ class OpenAITrainer:
 
     name: ClassVar[str] = "openai"
     title: ClassVar[str] = "At a provider"
+    about: ClassVar[str] = (
+        "The rows are sent to the provider, which trains its model and keeps it. It is paid by trained tokens."
+    )
     hosted: ClassVar[bool] = True
     first_wait: float = 1.0
     longest_wait: float = 60.0
@@ -121,7 +132,7 @@ class OpenAITrainer:
         """Return the name of the model that an order makes, whatever judges it: the provider picks no checkpoint by that."""
         return name_for(order.settings.base_model, replace(order, task="").key)
 
-    async def train(self, order: Order, watch: Watch) -> Trained:
+    async def train(self, order: Order, watch: TrainingMonitor) -> Trained:
         """Train, or follow the job that there is. Raises TrainingError; what was spent is in the message."""
         self.check(order)
         name = self.model_name(order)
@@ -135,12 +146,12 @@ class _Training:
 
     trainer: OpenAITrainer
     order: Order
-    watch: Watch
+    watch: TrainingMonitor
     name: str
     started: float = field(default_factory=time.monotonic)
     events: set[str] = field(default_factory=set)
-    job: Job = field(default_factory=Job)
-    progress: Progress = field(default_factory=lambda: Progress(0, 0))
+    job: ProviderJob = field(default_factory=ProviderJob)
+    progress: TrainerProgress = field(default_factory=lambda: TrainerProgress(0, 0))
 
     def __post_init__(self) -> None:
         self.route = _route(self.order.settings)
@@ -167,7 +178,7 @@ class _Training:
         job = await self._follow()
         if job["status"] == "failed":
             failure = self._failure(job)
-            self._keep(Job(file=self.job.file))  # the next start makes a new job of the same file
+            self._keep(ProviderJob(file=self.job.file))  # the next start makes a new job of the same file
             raise TrainingError(failure)
         model = job.get("fine_tuned_model")
         if job["status"] == "cancelled":
@@ -294,7 +305,7 @@ class _Training:
         cost = _cost(self.order.settings, tokens)
         if (tokens, loss) != (self.job.tokens, self.job.loss):
             self._keep(self.job.model_copy(update={"tokens": tokens, "usd": cost, "loss": loss}))
-        now = Progress(
+        now = TrainerProgress(
             step, max(steps, step), loss, None, self._seconds, *self._own_share(tokens, cost), message
         )
         for at, value in points[:-1]:  # several steps since the last look
@@ -357,7 +368,7 @@ class _Training:
     def _seconds(self) -> float:
         return time.monotonic() - self.started
 
-    def _keep(self, job: Job) -> None:
+    def _keep(self, job: ProviderJob) -> None:
         self.job = job
         folder = model_folder(self.name)
         try:
@@ -366,7 +377,7 @@ class _Training:
             raise TrainingError(f"{folder} cannot be written: {error.strerror or error}.") from error
 
     def _note(self, message: str) -> None:
-        self.watch.note(Progress(0, 0, message=message))
+        self.watch.note(TrainerProgress(0, 0, message=message))
 
     async def _pause(self, seconds: float, *, stoppable: bool = True) -> None:
         until = time.monotonic() + seconds
@@ -414,7 +425,7 @@ class _Training:
             said, code = failures.server_message(answered.body, place)
             near = await self._near_models(said, code) if what == "training" and method == "POST" else ""
             said = f"The endpoint wrote: {said}" if said else "it gave no reason"
-            self._keep(Job())  # a job or a file that is gone there: what there is is looked for again
+            self._keep(ProviderJob())  # a job or a file that is gone there: what there is is looked for again
             raise TrainingError(
                 f"{place.host} did not take the {what} of {self.route.model!r} ({answered.status}): "
                 f"{said}{'' if said.endswith('.') else '.'}{near}"
@@ -497,11 +508,11 @@ def _cost(settings: TrainSettings, tokens: int) -> float | None:
     return None if per_million is None else tokens * per_million / 1e6
 
 
-def _kept_job(name: str) -> Job:
+def _kept_job(name: str) -> ProviderJob:
     try:
-        return Job.model_validate_json((model_folder(name) / "job.json").read_bytes())
+        return ProviderJob.model_validate_json((model_folder(name) / "job.json").read_bytes())
     except (OSError, ValidationError):
-        return Job()
+        return ProviderJob()
 
 
 def _object(value: object) -> Mapping[str, Any]:

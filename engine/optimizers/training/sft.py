@@ -1,6 +1,6 @@
 """Supervised training with trl, in the child process: chat rows, loss on the last message alone. One of the doors to torch.
 
-Reports and checkpoints are the same for reinforcement (`engine.training.grpo_child`). Checkpoints are a model's files, with the state of the optimizer next to them while they may be resumed from; all of it is
+Reports and checkpoints are the same for reinforcement (`engine.optimizers.training.grpo_child`). Checkpoints are a model's files, with the state of the optimizer next to them while they may be resumed from; all of it is
 safetensors and JSON.
 """
 
@@ -25,8 +25,16 @@ from engine.basics.text import counted
 from engine.errors import InvalidRequestError, TrainingError
 from engine.lm.local.sources import CHECKPOINTS
 from engine.lm.local.weights import Writer, chat_ids, load_base
-from engine.training.child import OPTIMIZER, RESUMED_FROM, SCHEDULE, STATE, Channel, Message, Work
-from engine.training.contract import ChatRow, TrainSettings
+from engine.optimizers.training.child import (
+    OPTIMIZER,
+    RESUMED_FROM,
+    SCHEDULE,
+    STATE,
+    Channel,
+    ChildMessage,
+    TrainingJob,
+)
+from engine.search.trainers import ChatRow, TrainSettings
 
 RATES = {"lora": 2e-4, "full": 2e-5, "grpo": 2e-5}
 """Learning rates where none is set: trl's for all weights, and ten times as much for an adapter, as trl advises."""
@@ -39,7 +47,7 @@ _LINES = 200
 """Lines of progress, at most: enough for a curve."""
 
 
-def train(work: Work, channel: Channel) -> None:
+def train(work: TrainingJob, channel: Channel) -> None:
     """Train, and report to the channel. Raises TrainingError and what the libraries raise."""
     transformers.utils.logging.set_verbosity_error()
     datasets.disable_progress_bars()
@@ -53,7 +61,7 @@ def train(work: Work, channel: Channel) -> None:
     trainer.train(resume_from_checkpoint=resumed_from(work))
 
 
-def resumed_from(work: Work) -> str | None:
+def resumed_from(work: TrainingJob) -> str | None:
     """Return the folder of the checkpoint that the training goes on from; None for a new one.
 
     Raises TrainingError where it holds a pickle: none is written here, and trl would read it.
@@ -195,7 +203,7 @@ class Reporter(transformers.TrainerCallback):  # type: ignore[misc]  # it has no
 
     def __init__(
         self,
-        work: Work,
+        work: TrainingJob,
         channel: Channel,
         trainer: Any,
         tokens: Callable[[Any], int],
@@ -251,8 +259,8 @@ class Reporter(transformers.TrainerCallback):  # type: ignore[misc]  # it has no
     def _report(self, state: Any, loss: float | None) -> None:
         self._channel.send(self._message("progress", state, loss))
 
-    def _message(self, kind: Any, state: Any, loss: float | None = None) -> Message:
-        return Message(
+    def _message(self, kind: Any, state: Any, loss: float | None = None) -> ChildMessage:
+        return ChildMessage(
             kind=kind,
             step=state.global_step,
             steps=state.max_steps,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from engine.search.backends.contract import Work
+from engine.search.backend import RowJob
 
 if TYPE_CHECKING:
     from engine.lm.client import LM
@@ -36,7 +36,7 @@ class Begin:
     """To a worker: rows of this work follow under a number."""
 
     job: int
-    work: Work
+    work: RowJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class WorkerCall:
     """From a worker: a row's program asks a model, pickled as `lm`."""
 
     call: int
@@ -84,7 +84,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class ModelReply:
     """To a worker: the reply to what it asked, or the error."""
 
     call: int

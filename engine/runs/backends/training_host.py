@@ -1,4 +1,4 @@
-"""Training on a machine of a Ray cluster that has a GPU: the process of `engine.training.child`, started there by an actor.
+"""Training on a machine of a Ray cluster that has a GPU: the process of `engine.optimizers.training.child`, started there by an actor.
 
 The data folder is the same one there, so checkpoints and the tuned model need no way back. Nothing here imports Ray: its
 one door passes it in.
@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.lm.local.sources import CHECKPOINTS
-from engine.search.backends.worker import fingerprint
-from engine.training.child import Work
-from engine.training.local import LocalTrainer
-from engine.training.pipe import ChildLostError, start_here
+from engine.optimizers.training.child import TrainingJob
+from engine.optimizers.training.local import LocalTrainer
+from engine.optimizers.training.pipe import ChildLostError, start_here
+from engine.runs.backends.worker import fingerprint
 
 
 def gpu_trainer(ray: Any) -> LocalTrainer:
@@ -26,7 +26,7 @@ class TrainingHost:
     """An actor that starts the process and passes its lines on. `theirs` is the driver's fingerprint."""
 
     def __init__(self, module: str, request: bytes, theirs: str) -> None:
-        self._problem = _problem(Work.model_validate_json(request), theirs)
+        self._problem = _problem(TrainingJob.model_validate_json(request), theirs)
         if not self._problem:
             self._child = start_here(module, request)
             self._child.__enter__()
@@ -49,7 +49,7 @@ class TrainingHost:
 
 
 class RayProcess:
-    """The process of a training on a cluster: `engine.training.pipe.Process`. It waits there until a GPU is free."""
+    """The process of a training on a cluster: `engine.optimizers.training.pipe.Process`. It waits there until a GPU is free."""
 
     def __init__(self, ray: Any, module: str, request: bytes) -> None:
         self._ray = ray
@@ -99,7 +99,7 @@ class RayProcess:
             raise ChildLostError("The cluster's machine that trained the model was lost.") from error
 
 
-def _problem(work: Work, theirs: str) -> str:
+def _problem(work: TrainingJob, theirs: str) -> str:
     """Return why a training cannot run on this machine; "" where it can."""
     if theirs != fingerprint():
         return f"The machine with the GPU has another Tuneboard ({fingerprint()}) than the driver ({theirs}): install the same one."

@@ -14,10 +14,10 @@ import engine.lm.local.sources
 from engine import loop
 from engine.errors import TrainingError
 from engine.lm.tuned import get_tuned, model_folder
-from engine.training.child import Work
-from engine.training.contract import Order, Progress, Rollout, Trained, TrainSettings
-from engine.training.local import LocalTrainer, LocalTraining
-from engine.training.pipe import ChildEndedError, TrainingChild
+from engine.optimizers.training.child import TrainingJob
+from engine.optimizers.training.local import LocalTrainer, LocalTraining
+from engine.optimizers.training.pipe import ChildEndedError, TrainingChild
+from engine.search.trainers import Order, Rollout, Trained, TrainerProgress, TrainSettings
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +82,7 @@ def test_a_stop_keeps_what_there_is(tmp_path: Path, method: str) -> None:
 
 def test_a_process_that_ends_while_it_answers_is_named_and_not_the_program(tmp_path: Path) -> None:
     wanted = order(tmp_path, "1 killed", method="grpo", group_size=4)
-    work = Work(base="tiny", folder=str(tmp_path), settings=wanted.settings)
+    work = TrainingJob(base="tiny", folder=str(tmp_path), settings=wanted.settings)
 
     async def ask() -> None:
         async with TrainingChild(work, "training_child") as child:
@@ -99,7 +99,7 @@ def test_a_stop_before_the_start_keeps_the_best_checkpoint(tmp_path: Path) -> No
     with pytest.raises(TrainingError):
         train(order(tmp_path, "3 killed"), Notes())
     watch = Notes(stop_at=0)
-    watch.note(Progress(0, 0))
+    watch.note(TrainerProgress(0, 0))
     stopped = train(order(tmp_path), watch)
     assert (stopped.model, stopped.ended) == ("tuned/tiny-1", "stopped")
     assert (model_folder("tiny-1") / "adapter_model.safetensors").read_text() == "1"

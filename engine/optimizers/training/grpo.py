@@ -1,6 +1,6 @@
 """Reinforcement with the program's own metric (GRPO), on this machine: the rounds, as the driver's process sees them.
 
-Each round the program is run several times on some rows with the policy as it is; `engine.training.grpo_child` holds the
+Each round the program is run several times on some rows with the policy as it is; `engine.optimizers.training.grpo_child` holds the
 policy, writes its answers, and learns from the rewards. Nothing here loads torch.
 """
 
@@ -16,8 +16,8 @@ from engine.errors import ContextWindowExceededError, InvalidRequestError, Provi
 from engine.lm.base import BaseLM, Reply, Request
 from engine.lm.local.sources import Source
 from engine.lm.local.worker import reply_of
-from engine.training.contract import Order, Rollout, Watch
-from engine.training.pipe import TrainingChild
+from engine.optimizers.training.pipe import TrainingChild
+from engine.search.trainers import Order, Rollout, TrainingMonitor
 
 UNREADABLE = -0.5
 """Reward of an answer that does not follow its step's format: below 0, the worst that a metric gives."""
@@ -51,7 +51,7 @@ _ERRORS: dict[str, type[ContextWindowExceededError | InvalidRequestError]] = {
 
 
 async def round_groups(
-    order: Order, watch: Watch, child: TrainingChild, model: str, number: int
+    order: Order, watch: TrainingMonitor, child: TrainingChild, model: str, number: int
 ) -> list[list[dict[str, Any]]] | None:
     """Run the program on a round's rows; return the calls of its steps in groups, or None once the run was stopped.
 

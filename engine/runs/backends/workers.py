@@ -3,7 +3,7 @@
 Rows start in the driver's order and under its limit, so that pause, stop and concurrency are those of a local run. Calls over
 a network are made here: whatever becomes of a worker, the answers it has asked for arrive, are kept and are paid for once.
 When a worker is lost its rows run again elsewhere, and what they ask again is answered with the replies they were given.
-It knows nothing of how workers are started and reached: that is a `Link`'s.
+It knows nothing of how workers are started and reached: that is a `WorkerLink`'s.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from engine.errors import EngineError, RunError
 from engine.evaluate.rows import older_objects_left_alone
 from engine.lm import middleware
 from engine.records import Outcome
-from engine.search.backends import messages
-from engine.search.backends.contract import Heard, Work
+from engine.runs.backends import messages
+from engine.search.backend import RowCallbacks, RowJob
 
 if TYPE_CHECKING:
     from engine.lm.client import LM
     from engine.lm.exchange import Reply, Request
-    from engine.training.contract import Trainer
+    from engine.search.trainers import Trainer
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class LinkLostError(EngineError):
     """A worker cannot be reached any more."""
 
 
-class Link(Protocol):
+class WorkerLink(Protocol):
     """The way to one worker. Both methods raise LinkLostError once it is gone."""
 
     async def send(self, data: bytes) -> None:
@@ -56,9 +56,9 @@ class Link(Protocol):
 
 
 @dataclass(eq=False)
-class _Job:
+class _RunningJob:
     number: int
-    work: Work
+    work: RowJob
     failure: BaseException | None = None
 
 
@@ -76,14 +76,14 @@ class _Call:
 class _Running:
     """A row on a worker. `ended` is None where the worker was lost."""
 
-    job: _Job
+    job: _RunningJob
     row: int
     ended: asyncio.Future[messages.Done | None]
     context: contextvars.Context = field(default_factory=contextvars.copy_context)
     calls: list[_Call] = field(default_factory=list)
     losses: int = 0
 
-    def call_like(self, asked: messages.Asked) -> _Call | None:
+    def call_like(self, asked: messages.WorkerCall) -> _Call | None:
         """Return an equal call that the row had made before it was started again."""
         if not self.losses:
             return None
@@ -98,7 +98,7 @@ class _Peer:
     """One worker: messages that wait to be sent, its rows, its jobs."""
 
     def __init__(
-        self, link: Link, handle: Callable[[_Peer, object], None], lost: Callable[[_Peer], None]
+        self, link: WorkerLink, handle: Callable[[_Peer, object], None], lost: Callable[[_Peer], None]
     ) -> None:
         self.link = link
         self.rows: dict[tuple[int, int], _Running] = {}
@@ -144,7 +144,7 @@ class Workers:
 
     def __init__(
         self,
-        start: Callable[[], Awaitable[Link]],
+        start: Callable[[], Awaitable[WorkerLink]],
         size: int,
         models: Sequence[LM] = (),
         trainers: Sequence[Trainer] = (),
@@ -188,9 +188,9 @@ class Workers:
 
     # Rows
 
-    async def run(self, work: Work, rows: Sequence[int], heard: Heard) -> None:
+    async def run(self, work: RowJob, rows: Sequence[int], heard: RowCallbacks) -> None:
         """Run rows on the workers."""
-        job = _Job(next(self._numbers), work)
+        job = _RunningJob(next(self._numbers), work)
         waiting = iter(rows)
         pulling = min(getattr(heard.limit, "size", len(rows)), len(rows))
         tasks = [asyncio.create_task(self._pull(job, waiting, heard)) for _ in range(pulling)]
@@ -207,7 +207,7 @@ class Workers:
         if job.failure is not None:
             raise job.failure
 
-    async def _pull(self, job: _Job, waiting: Iterator[int], heard: Heard) -> None:
+    async def _pull(self, job: _RunningJob, waiting: Iterator[int], heard: RowCallbacks) -> None:
         for row in waiting:
             try:
                 async with heard.limit:
@@ -222,7 +222,7 @@ class Workers:
             if job.failure is not None:
                 return
 
-    async def _run_row(self, job: _Job, row: int) -> messages.Done:
+    async def _run_row(self, job: _RunningJob, row: int) -> messages.Done:
         loop = asyncio.get_running_loop()
         running = _Running(job, row, loop.create_future())
         try:
@@ -313,7 +313,7 @@ class Workers:
                 running = peer.rows.get((message.job, message.row))
                 if running is not None and not running.ended.done():
                     running.ended.set_exception(message.error)
-            case messages.Asked():
+            case messages.WorkerCall():
                 self._call(peer, message)
             case messages.Computed():
                 future = peer.computing.pop(message.number, None)
@@ -323,7 +323,7 @@ class Workers:
                     else:
                         future.set_exception(message.error or LinkLostError("The worker sent no answer."))
 
-    def _call(self, peer: _Peer, asked: messages.Asked) -> None:
+    def _call(self, peer: _Peer, asked: messages.WorkerCall) -> None:
         running = peer.rows.get((asked.job, asked.row))
         if running is None:
             return
@@ -341,9 +341,9 @@ class Workers:
         error = task.exception()
         reply = None if error is not None else task.result()
         failure = error if isinstance(error, Exception) else None
-        peer.post(messages.Answered(call, reply, failure and messages.sendable(failure)))
+        peer.post(messages.ModelReply(call, reply, failure and messages.sendable(failure)))
 
-    async def _answer(self, peer: _Peer, asked: messages.Asked) -> Reply:
+    async def _answer(self, peer: _Peer, asked: messages.WorkerCall) -> Reply:
         """Ask a model by way of all layers, as a local row does: the budget's gate among them."""
         lm = self._models.get(asked.lm)
         if lm is None:
