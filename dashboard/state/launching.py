@@ -150,10 +150,12 @@ def _end_silent(run: RunRow) -> None:
 
 def _environment(keys: Mapping[str, str] | None, asked: object) -> dict[str, str]:
     """Return a child's environment: of all secrets the keys of the models that it asks alone."""
-    needed = key_variables(asked)
+    needed, prefixes = key_variables(asked)
     every = {**os.environ, **(keys or {})}
     passed = {
-        k: v for k, v in every.items() if needed is None or k in needed or not SECRET_VARIABLE.search(k)
+        name: value
+        for name, value in every.items()
+        if name in needed or name.startswith(prefixes) or not SECRET_VARIABLE.search(name)
     }
     return {**passed, "TUNEBOARD_HOME": str(data_home())}
 

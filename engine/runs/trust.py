@@ -250,25 +250,56 @@ def endpoint_refusal(value: object, added: object) -> str:
     return ""
 
 
-def key_variables(value: object) -> set[str] | None:
-    """Return the environment variables with the keys of all models in a spec or a request; None where a library finds its own."""
+def key_variables(value: object) -> tuple[set[str], tuple[str, ...]]:
+    """Return the environment variables with the keys of all models in a spec or a request, and prefixes of more.
+
+    A provider whose library looks for credentials by itself (a cloud's) is given the variables of its cloud alone.
+    """
     asked = list(endpoints_in(value))
-    found = {endpoint.variable for endpoint in asked}
+    names = {endpoint.variable for endpoint in asked}
+    prefixes: set[str] = set()
     if any(isinstance(part, Mapping) and part.get("base_model") for part in _parts(value)):
-        found |= {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}  # weights to train may have to be fetched
-    for name in {part for part in _parts(value) if isinstance(part, str)}:
+        names |= HUB_VARIABLES
+    models = {part for part in _parts(value) if isinstance(part, str) and len(part) < LONGEST_NAME}
+    for name in models:
         try:
-            provider = find_route(name).provider if len(name) < LONGEST_NAME else None
+            provider = find_route(name).provider
         except ConfigurationError:
             provider = find_provider(name)
         if provider is None:
             continue
-        if provider.protocol == "local" or (provider.protocol == "litellm" and not provider.key_env):
-            return None
-        found.add(provider.key_env or "")
-    unknown = any(e.model and not e.address and find_provider(e.model) is None for e in asked)
-    return None if unknown else found - {""}
+        if provider.protocol == "local":
+            names |= HUB_VARIABLES
+        elif provider.protocol == "litellm":
+            prefixes |= _variable_prefixes(provider.prefix)
+        names.add(provider.key_env or "")
+    unknown = {e.model for e in asked if e.model and not e.address and find_provider(e.model) is None}
+    prefixes |= {prefix for model in unknown for prefix in _variable_prefixes(model.partition("/")[0])}
+    return names - {""}, tuple(prefixes)
 
+
+def _variable_prefixes(provider: str) -> set[str]:
+    """Return the beginnings of the variables in which a provider's library looks for credentials."""
+    clouds = {
+        beginning
+        for name, beginnings in CLOUD_VARIABLES.items()
+        if provider.startswith(name)
+        for beginning in beginnings
+    }
+    return clouds | {f"{re.sub('[^A-Z0-9]', '_', provider.upper())}_"}
+
+
+HUB_VARIABLES = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"})
+"""Keys of the hub from which weights may have to be fetched."""
+
+CLOUD_VARIABLES: Mapping[str, tuple[str, ...]] = {
+    "azure": ("AZURE_",),
+    "bedrock": ("AWS_",),
+    "sagemaker": ("AWS_",),
+    "vertex_ai": ("GOOGLE_", "VERTEXAI_"),
+    "watsonx": ("WATSONX_", "WX_"),
+}
+"""A provider's prefix -> how the variables begin that its cloud's library reads."""
 
 LONGEST_NAME = 200
 """Characters of a model's name; longer texts are none."""

@@ -346,6 +346,14 @@ def test_a_child_gets_the_keys_of_the_models_that_it_asks_and_no_other_secret(pr
     old, new = "https://a.example/v1", "https://b.example/v1"
     moved = {"model": endpoint(base_url=new, key_env=models.own_key_variable(new)).model_dump(mode="json")}
     assert "sk-old" not in launching._environment({models.own_key_variable(old): "sk-old"}, moved).values()
+    for model, variables in {
+        "bedrock/claude": {"AWS_SECRET_ACCESS_KEY"},
+        "vertex_ai/gemini-2.5-flash": set(),
+    }.items():
+        cloud = launching._environment(
+            {}, {"model": endpoint(name=model, key_env=None).model_dump(mode="json")}
+        )
+        assert {name for name, value in cloud.items() if value == "secret"} == variables
     monkeypatch.setenv("HF_TOKEN", "hf")
     assert "HF_TOKEN" not in passed
     training = {"optimizer": {"name": "BootstrapFinetune", "options": {"base_model": "Qwen/Qwen3-0.6B"}}}
