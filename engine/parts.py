@@ -7,8 +7,9 @@ few methods of its kind. It is registered here by its name and dotted path, as i
     optimizer   engine.optimizers.base.Optimizer       search(problem)
     trainer     engine.search.trainers.Trainer         check(order), estimate(order), train(order, monitor)
     backend     engine.search.backend.BackendPart      opened(choice, settings)
-    export      engine.export.form.ExportForm          render(program)
     transport   engine.lm.client.Transport             send(request); made with a model and its key
+
+Export forms are listed in `engine.export.formats`.
 
 A module is importable without what its part needs; the part says so:
 
