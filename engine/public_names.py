@@ -18,9 +18,9 @@ from typing import Any
 def homes(package: str) -> Mapping[str, tuple[str, str]]:
     """Return each name in a package's stub, with the module that has it and its name there.
 
-    >>> import engine.extraction
-    >>> homes("engine.extraction")["Prompter"]
-    ('engine.extraction.prompter', 'Prompter')
+    >>> import engine.compat.prompter
+    >>> homes("engine.compat.prompter")["Prompter"]
+    ('engine.compat.prompter.prompter', 'Prompter')
     """
     import ast  # here: `import engine` alone is to cost next to nothing
 

@@ -248,6 +248,7 @@ def spec_of(name: str) -> ModuleSpec | None:
 MOVED = {
     "engine.training": "engine.optimizers.training",
     "engine.training.contract": "engine.search.trainers",
+    "engine.types": "engine.signature.types",
 }
 """Module paths that guides have named -> the module that is there now."""
 
