@@ -12,6 +12,7 @@
     preflight   what is doubtful in a table (blanks, repeats, leaks, odd answers), and what would fix it
     memory      memory given back to the system after a large file
     splitting   seeded, stratified, leak-free train, validation and test rows
+    documents   pages of texts, PDFs and pictures, and where a value is found in them
 
 Everything is text until a signature says otherwise: "007" stays "007", "NA" stays "NA". A row that
 cannot be used is a `RowProblem` with its row number, never an exception; a file that cannot be used is

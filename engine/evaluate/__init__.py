@@ -2,6 +2,8 @@
 
     rows.py    run_rows: what the search driver uses; one outcome a row, in order
     report.py  Evaluate and EvaluationResult: score, interval, table and files, for scripts and notebooks
+    streaming  a program's answer as it is written
+    telemetry  calls as OpenTelemetry spans
 
 A row that fails is a record with its error, never the end of the evaluation.
 """

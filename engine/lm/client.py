@@ -21,7 +21,7 @@ from engine.lm.exchange import priced
 from engine.lm.keys import Secret, key_for, without_secrets
 from engine.lm.local.sources import find_source, hosted_choice
 from engine.lm.middleware import answer_of
-from engine.lm.options import OF_TRIES, Options, for_direct, read_options, under_one_name
+from engine.lm.options import OF_TRIES, ModelOptions, for_direct, read_options, under_one_name
 from engine.lm.prices import Price, price
 from engine.lm.speeds import Speed, speeds
 from engine.lm.transports.failures import unsendable
@@ -420,7 +420,7 @@ def _model_type(model: str, given: str | None) -> str:
     return kind
 
 
-def routed(model: str, options: Options, transport: Transport | None = None) -> Route:
+def routed(model: str, options: ModelOptions, transport: Transport | None = None) -> Route:
     """Return the way of a model's requests under some options. Raises ConfigurationError for a name that is none."""
     if transport is not None:
         kind = type(getattr(transport, "engine", transport))

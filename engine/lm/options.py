@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ModelOptions:
     """Settings of a model's client, read from the keywords of `engine.LM`; `params` is what is left: each request's own."""
 
     params: Mapping[str, Any]
@@ -61,7 +61,7 @@ def under_one_name(given: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def read_options(model: str, given: Mapping[str, Any]) -> Options:
+def read_options(model: str, given: Mapping[str, Any]) -> ModelOptions:
     """Return the options among some keywords. Raises ConfigurationError for one that cannot be used.
 
     >>> options = read_options("m", {"max_retries": 1, "headers": {"X-Team": "a"}, "top_p": 0.5})
@@ -83,7 +83,7 @@ def read_options(model: str, given: Mapping[str, Any]) -> Options:
     found["by_litellm"] = _by_litellm(model, params.pop("engine", "auto"))
     if found.get("timeout", 1) <= 0 or found.get("num_retries", 0) < 0:
         raise ConfigurationError(f"{model!r}: timeout must be above 0 seconds and num_retries 0 or more.")
-    return Options({k: v for k, v in params.items() if k not in found["dropped"]}, **found)
+    return ModelOptions({k: v for k, v in params.items() if k not in found["dropped"]}, **found)
 
 
 def _by_litellm(model: str, engine: object) -> bool:

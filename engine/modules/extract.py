@@ -113,7 +113,7 @@ class Extract(Answerer):
             heavy, lambda: {name: _message_value(given[name], inputs[name]) for name in names}
         )
 
-        async def read(part: _Part) -> Prediction:
+        async def read(part: _DocumentPart) -> Prediction:
             return await self._ask_step({**sent, long: await _apart(part.has_scans, lambda: part.sent)})
 
         answers: Sequence[Prediction]
@@ -154,7 +154,7 @@ class Extract(Answerer):
     def _whole(
         self,
         answers: Sequence[Prediction],
-        parts: Sequence[_Part],
+        parts: Sequence[_DocumentPart],
         documents: Sequence[PagedDocument],
         overlap: bool,
     ) -> Prediction:
@@ -208,7 +208,7 @@ class Scan(NamedTuple):
     page: int
 
 
-class _Part(NamedTuple):
+class _DocumentPart(NamedTuple):
     """A part of a document: texts, and pages that are pictures, in the document's order."""
 
     pieces: tuple[str | Scan, ...]
@@ -239,7 +239,7 @@ class _Found(NamedTuple):
     """A value, and the part that it was read from; `overlap`: other documents went with that part and every other."""
 
     value: Any
-    part: _Part
+    part: _DocumentPart
     overlap: bool
 
     def inside(self, key: str) -> _Found:
@@ -299,7 +299,7 @@ def _message_value(opened: object, value: object) -> object:
         return value
     if isinstance(value, Image) and not opened[0].notes and len(opened[0].pages) == 1:
         return value  # small enough as it is
-    return _Part(tuple(document_pieces(opened))).sent
+    return _DocumentPart(tuple(document_pieces(opened))).sent
 
 
 def document_pieces(documents: Sequence[PagedDocument], longest: int = sys.maxsize) -> Iterator[str | Scan]:
@@ -316,22 +316,22 @@ def document_pieces(documents: Sequence[PagedDocument], longest: int = sys.maxsi
                     yield PAGE.format(number=page.number, text=piece.strip("\n"))
 
 
-def _document_parts(documents: Sequence[PagedDocument], longest: int) -> list[_Part]:
+def _document_parts(documents: Sequence[PagedDocument], longest: int) -> list[_DocumentPart]:
     """Return the parts of documents: whole pages together up to a length, sections of a page that is longer.
 
     A part has at most `_PICTURES` pages that are pictures. Raises DatasetError for too many parts.
     """
-    parts: list[_Part] = []
+    parts: list[_DocumentPart] = []
     group: list[str | Scan] = []
     for piece in document_pieces(documents, longest):
         scans = sum(isinstance(one, Scan) for one in (*group, piece))
         length = sum(len(one) for one in (*group, piece) if isinstance(one, str))
         if group and (scans > _PICTURES or length > longest):
-            parts.append(_Part(tuple(group)))
+            parts.append(_DocumentPart(tuple(group)))
             group = []
         group.append(piece)
     if group:
-        parts.append(_Part(tuple(group)))
+        parts.append(_DocumentPart(tuple(group)))
     if len(parts) > MOST_PARTS:
         raise DatasetError(
             f"{documents[0].name!r} takes {len(parts):,} calls to read; at most {MOST_PARTS} are made. Divide it."
@@ -410,7 +410,7 @@ def _joined(lists: Sequence[_Found]) -> list[Any]:
     return whole
 
 
-def _is_in_part(item: object, part: _Part) -> bool:
+def _is_in_part(item: object, part: _DocumentPart) -> bool:
     """Return whether all values of an item stand in a part."""
     found = evidence_for(read_document(part.text), {"item": item}) if part.text.strip() else ()
     return bool(found) and not any(one.marked for one in found)

@@ -2,6 +2,8 @@
 
 base             Optimizer, its Options, and `compile`, once for all
 few_shot         rows as examples: labelled, solved by a teacher, nearest; few_shot_search: random sets, a sampler's choice
+field_by_field   the description of one field of a record at a time
+finetune, grpo   weights: from the answers of a teacher, from rewards
 copro, infer_rules, avatar, gepa      wording: scored attempts, rules, contrasts, reflection
 mipro/, simba, autotune/              wording and examples together
 better_together, ensemble             chains of optimizers; programs that answer together

@@ -2,6 +2,9 @@
 
     grammar.py     the one reader of type texts ("list[str]"), field types and signature texts ("a, b: int -> c")
     signature.py   InputField, OutputField, Signature, make_signature, ensure_signature
+    nested.py      paths into a record's type, and its JSON schema
+    prediction.py  Prediction and Completions: a program's answer
+    types/         values beyond JSON: images, sound, files, documents, histories, tools
 
 It knows nothing of prompts, models or examples.
 """

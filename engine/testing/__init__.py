@@ -1,5 +1,8 @@
 """Stand-in models for tests: `ScriptedLM` answers from a script, `DummyLM` under DSPy's rules.
 
+    contract  the tests that every optimizer passes: kill, pause, resume, budget, honesty of scores
+    training  `LookupTrainer`, a trainer that learns at once
+
 Nothing of the engine imports this module.
 """
 
