@@ -6,6 +6,7 @@ The packages, top to bottom; nothing imports upwards (checked by `lint-imports`)
 
     cli           the `tuneboard` command
     compat        names, module paths and arguments of programs written for DSPy and DSPydantic; only `engine` and the command know of it
+    extraction    the public path of `compat.prompter`: records from documents
     serve         a compiled program as a web service and as an MCP tool
     runs          a run as data, the worker process that carries it out, and the child process that answers pages
     export        a compiled program as a file, a script, a container, a DSPy program; the report
