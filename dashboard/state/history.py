@@ -165,7 +165,7 @@ def same_test(left: RunSpec, right: RunSpec) -> bool:
 def why_not_comparable(differ: Iterable[SettingDifference]) -> str:
     """Return why two runs' scores cannot be compared, in one sentence; "" when they can.
 
-    >>> why_not_comparable([Difference("Metric", "ExactMatch", "TokenF1", True)])
+    >>> why_not_comparable([SettingDifference("Metric", "ExactMatch", "TokenF1", True)])
     'Their scores cannot be compared: the metric differs.'
     """
     names = [d.what.lower() for d in differ if d.matters]

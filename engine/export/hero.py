@@ -51,6 +51,7 @@ def templates() -> jinja2.Environment:
 def result_sentences(result: RunResult) -> list[str]:
     """Return a run's result in words: the verdict, the number of the whole set, models, the prompt taken, the fixed prompt.
 
+    >>> from engine.search.result import NotTested
     >>> result_sentences(RunResult(best_candidate="a", seed_candidate="a", verdict=NotTested("Not tested yet.")))
     ['Not tested yet.']
     """

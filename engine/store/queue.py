@@ -71,7 +71,7 @@ class QueuePosition:
     def words(self) -> str:
         """The place in one sentence.
 
-        >>> Place(2).words
+        >>> QueuePosition(2).words
         'Waiting: 2 runs before this one.'
         """
         if self.own_limit is not None:
