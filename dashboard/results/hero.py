@@ -11,7 +11,6 @@ from dashboard.components import ui
 from dashboard.components.glossary import explain
 from dashboard.components.plot import own_element
 from dashboard.components.runs import figure, finish_test, present_button
-from dashboard.components.tables import small_table
 from dashboard.results.candidate_charts import as_good, variants
 from dashboard.results.share import share_link
 from dashboard.services import (
@@ -28,8 +27,6 @@ from dashboard.services import (
 )
 from dashboard.state import candidates, more_scores, reading
 from dashboard.state.candidates import score_words
-from dashboard.state.live.training import compared, comparison_sentence
-from dashboard.state.model_lines import HEAD, LIKELY
 from dashboard.state.writing import writing
 from dashboard.text import escape_markdown
 
@@ -76,18 +73,6 @@ def figures(result: RunResult) -> None:
             key = f"figure_{name.lower().replace(' ', '_').replace(',', '')}"
             with ui.card(key, height="stretch"):
                 figure(name, value, change, less_is_better=True, help=about)
-
-
-def against_teacher(run: RunRow, result: RunResult) -> None:
-    """Set a tuned model against itself before tuning and against its teacher; nothing for a run that tuned none."""
-    lines = compared(result, reading.run_spec(run))
-    if not lines:
-        return
-    with ui.card("against_teacher", "Small against large, on the test rows", explain("teacher")):
-        if sentence := comparison_sentence(result.best, result.teacher):
-            st.caption(escape_markdown(sentence))
-        small_table(("", *HEAD), [line.figures for line in lines], [line.note for line in lines])
-        st.caption(LIKELY)
 
 
 class Offer(NamedTuple):

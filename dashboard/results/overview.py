@@ -19,9 +19,9 @@ from dashboard.results.charts import (
 from dashboard.results.compare import candidate_compare, candidate_picker, heads
 from dashboard.results.comparison import spread, spread_figure
 from dashboard.results.fields import field_view
-from dashboard.results.hero import against_teacher, figures, hero, take_card
+from dashboard.results.hero import figures, hero, take_card
 from dashboard.results.labels import label_view
-from dashboard.results.models import compared_figures, models_view
+from dashboard.results.models import against_teacher, compared_models, models_view
 from dashboard.results.more_scores import scoring_under_way
 from dashboard.results.parts import parts_view
 from dashboard.results.rows import row_matrix, split_choice
@@ -72,7 +72,7 @@ def results_view(run: RunRow) -> None:
         st.caption("The first prompt appears here as soon as it is found.")
         return
     scoring_under_way([run, *(c.run for c in picked)])
-    models = compared_figures(run, whole)
+    models = compared_models(run, whole)
     views: dict[str, Callable[[], None]] = {
         "Prompts side by side": lambda: candidate_compare(picked),
         **({"Models": lambda: models_view(run, whole, models)} if models else {}),

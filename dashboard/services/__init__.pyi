@@ -27,6 +27,7 @@ from engine.basics.text import (
     printed_change as printed_change,
     short as short,
     signed as signed,
+    time_taken as time_taken,
 )
 from engine.dataset import (
     ColumnProfile as ColumnProfile,
@@ -254,6 +255,9 @@ from engine.search.objective import (
 )
 from engine.search.result import (
     AnyVerdict as AnyVerdict,
+    ComparedFigures as ComparedFigures,
+    ModelComparison as ModelComparison,
+    PromptFigures as PromptFigures,
     RunResult as RunResult,
 )
 from engine.search.verdict import (

@@ -1,15 +1,10 @@
-"""Trainings of a run as they go: loss and validation score as a chart, and what they came to. No Streamlit here."""
+"""Trainings of a run as they go: loss and validation score as a chart. No Streamlit here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from dashboard.state.model_lines import ModelLine, line
-from dashboard.text import model_name
-from engine.basics.text import percent
-from engine.runs.spec import RunSpec
-from engine.search.result import PromptFigures, RunResult
 from engine.store.rows import EventRow
 
 PROGRESS = "training_progress"
@@ -124,35 +119,3 @@ def _figure(one: Curve) -> dict[str, Any]:
             "margin": {"l": 56, "r": 64, "t": 16, "b": 44},
         },
     }
-
-
-def compared(result: RunResult, spec: RunSpec) -> list[ModelLine]:
-    """Return tuned, untuned and teacher on the test rows; none for a run that tuned no model."""
-    if not result.tuned_models:
-        return []
-    lines = [
-        line("Small model, tuned", model_name(", ".join(result.tuned_models)), result.best),
-        line("Small model, before", model_name(spec.model.name), result.baseline),
-    ]
-    if teacher := result.teacher:
-        prompt = f", with {teacher.prompt}" if teacher.prompt else ""
-        lines.append(line("Large model (teacher)", f"{model_name(teacher.model)}{prompt}", teacher))
-    return lines
-
-
-def comparison_sentence(best: PromptFigures, teacher: PromptFigures | None) -> str:
-    """Return how the tuned model does next to its teacher, in a sentence; "" without a teacher that was tested.
-
-    >>> comparison_sentence(PromptFigures(test=0.8, cost_per_row=0.0002), PromptFigures(test=0.9, cost_per_row=0.01))
-    'On the test rows the small model scores 80 %, its teacher 90 %. A row costs 2 % of what the teacher takes.'
-    """
-    if teacher is None or best.test is None or teacher.test is None:
-        return ""
-    text = (
-        f"On the test rows the small model scores {percent(best.test)}, its teacher {percent(teacher.test)}."
-    )
-    small, large = best.cost_per_row, teacher.cost_per_row
-    if small is None or not large:
-        return text
-    share = "less than 1 %" if 0 < small / large < 0.01 else percent(small / large)
-    return f"{text} A row costs {share} of what the teacher takes."
