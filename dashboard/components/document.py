@@ -102,7 +102,7 @@ def graded_answer(
 
 def _rows(field: FieldSpec, path: str, depth: int, expected: object, answer: object) -> Iterator[RecordRow]:
     if not field.fields:
-        shown, cells = map(value_text, (expected, answer)), map(cell_text, (expected, answer))
+        shown, cells = (value_text(expected), value_text(answer)), (cell_text(expected), cell_text(answer))
         status = _status(expected, answer)
         yield RecordRow(path, field.name, depth, "leaf", *shown, status, field.description, *cells)
     elif not field.parsed_type.is_list:

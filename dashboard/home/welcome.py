@@ -12,9 +12,19 @@ from dashboard.components.project_page import open_page
 from dashboard.components.runs import EVERY, STATE_COLOURS, STATE_WORDS, STATES, open_presenter
 from dashboard.components.tables import before_and_after, data_table, label_column
 from dashboard.components.wizard import KINDS, grouped
-from dashboard.home import demonstration
-from dashboard.services import SAMPLES, ProjectRow, RunRow, Sample, counted, short
-from dashboard.state import models, reading
+from dashboard.services import (
+    PACED_MODEL,
+    SAMPLES,
+    ModelChoice,
+    Named,
+    ProjectRow,
+    RunRow,
+    Sample,
+    counted,
+    sample_draft,
+    short,
+)
+from dashboard.state import launching, models, reading
 from dashboard.state.editing import drafts
 from dashboard.state.history import table_row
 from dashboard.state.live.figures import progress
@@ -78,7 +88,7 @@ def show_button() -> None:
         help="Tunes the first sample at the pace of a real model, free, in large type for an audience.",
     ):
         with ui.errors_shown():
-            open_presenter(*demonstration.start_show(models.for_process()))
+            open_presenter(*start_show(models.for_process()))
 
 
 STEPS = (
@@ -182,3 +192,40 @@ def _cards(ids: list[str], names: Mapping[str, str]) -> None:
                 ui.link("run", "Look at it", "monitoring", project=run.project_id, run=run.id)
     if not all(run.goes_on for run in runs):
         st.rerun()
+
+
+SHOW_TITLE = "How it works"
+SHOW_MODEL = ModelChoice(name=PACED_MODEL)
+# Rules alone, without rows looked up: the winner is a short prompt that reads as if a person had written it.
+SHOW_OPTIMIZER = Named(name="Autotune", options={"leave_out": ["examples", "nearest"]})
+
+
+def start_show(keys: Mapping[str, str]) -> tuple[str, str]:
+    """Start the demonstration; return the ids of its project, which is kept for the next time, and of the run.
+
+    Raises RunError, StoreError.
+    """
+    project = _show_project()
+    draft = reading.draft(project)
+    stored = next(d.hash for d in reading.datasets() if d.id == draft.dataset)
+    spec = draft.to_run(stored)
+    run = launching.create(
+        project, spec.model_dump(mode="json"), SHOW_TITLE, reading.estimate(spec).as_dict()
+    )
+    launching.start(run, keys)
+    return project, run
+
+
+def _show_project() -> str:
+    known = (
+        p
+        for p in reading.projects()
+        if p.name.startswith(SHOW_TITLE) and reading.draft_of(p).model == SHOW_MODEL
+    )
+    if (found := next(known, None)) is not None:
+        return found.id
+    sample = SAMPLES[0]
+    draft = sample_draft(sample, drafts.add_sample_file(sample.file))
+    return drafts.create_project(
+        SHOW_TITLE, draft.model_copy(update={"model": SHOW_MODEL, "optimizer": SHOW_OPTIMIZER})
+    )

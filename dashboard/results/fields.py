@@ -12,8 +12,7 @@ from dashboard.components import ui
 from dashboard.components.document import RecordRow, Status, graded_answer, record_rows
 from dashboard.components.prompts import prompt_diff
 from dashboard.components.tables import bar_column, data_table
-from dashboard.results.record import record_card
-from dashboard.results.rows import split_choice
+from dashboard.results.rows import record_card, split_choice
 from dashboard.services import (
     Candidate,
     FieldSpec,
