@@ -121,27 +121,18 @@ def _take(run_id: str, candidate: str) -> None:
 
 def _offers(run: RunRow, result: RunResult) -> list[Offer]:
     """Return the best prompt, one as good and cheaper where there is one, and the start; one alone is no choice."""
-    best, start = result.best_candidate, result.seed_candidate
+    best, start, static = result.best_candidate, result.seed_candidate, result.static
     entries = {c.id: c for c in candidates.index(run)}
     tokens = candidates.row_tokens(run)
     found = variants(candidates.everything(run), whole_trials(reading.snapshot(run).trials), tokens, best)
-    cheap = as_good(found)
-    surely = result.verdict.kind == "better"
-    safe = "Not as good." if surely else "The safe choice: nothing is surely better."
-    # The prompts that were tested have one number on this page: that of the test rows.
-    static = result.static
-    figures = (result.best, result.baseline, static)
-    tested = {prompt.candidate: prompt.tokens_per_row for prompt in figures if prompt}
-    wanted = [(start, "The starting prompt", safe)]
+    wanted = []
     if best != start:
         title = "The search's choice" if static else "The best prompt"
-        wanted.insert(0, (best, title, candidates.why_best(result)))
-    if cheap is not None and cheap.number:
+        wanted.append((best, title, candidates.why_best(result)))
+    if (cheap := as_good(found)) is not None and cheap.number:
         fewer = -change_in_percent(next(v.tokens for v in found if v.best), cheap.tokens)
         why = f"As good on the rows to choose by, with {fewer} % fewer tokens."
-        wanted.insert(
-            len(wanted) - 1, (candidates.by_number(run, cheap.number), f"Prompt {cheap.number}", why)
-        )
+        wanted.append((candidates.by_number(run, cheap.number), f"Prompt {cheap.number}", why))
     if static:
         why = "Sends every input with the same examples: nothing is looked up."
         if against := static.validation_against_best:
@@ -149,23 +140,25 @@ def _offers(run: RunRow, result: RunResult) -> list[Offer]:
         if static.test is None:
             cut = result.verdict.kind != "not_tested"
             why += f" It was not tested{': too little of the budget was left' if cut else ''}."
-        wanted.insert(len(wanted) - 1, (static.candidate, "The best fixed prompt", why))
-    for made in more_scores.made_by_hand(run):
-        wanted.append(
-            (
-                made.id,
-                f"Prompt {made.number}",
-                f"You made it: {made.candidate.reason[:1].lower() + made.candidate.reason[1:]}",
-            )
-        )
+        wanted.append((static.candidate, "The best fixed prompt", why))
+    surely = result.verdict.kind == "better"
+    safe = "Not as good." if surely else "The safe choice: nothing is surely better."
+    wanted.append((start, "The starting prompt", safe))
+    for row in more_scores.made_by_hand(run):
+        reason = row.candidate.reason
+        wanted.append((row.id, f"Prompt {row.number}", f"You made it: {reason[:1].lower()}{reason[1:]}"))
     if run.taken in entries:
         wanted.append((run.taken, f"Prompt {entries[run.taken].number}", "You took it."))
+    # The prompts that were tested have one number on this page: that of the test rows.
+    tested = {
+        prompt.candidate: prompt.tokens_per_row for prompt in (result.best, result.baseline, static) if prompt
+    }
     offers: dict[str, Offer] = {}
     for candidate, title, why in wanted:
         if candidate in entries:
             a_row = tested.get(candidate) or tokens.get(candidate)
-            used = "" if a_row is None else f"{short(a_row)} tokens a row"
-            facts = " · ".join(f for f in (score_words(entries[candidate]), used) if f)
+            used = [] if a_row is None else [f"{short(a_row)} tokens a row"]
+            facts = " · ".join([score_words(entries[candidate]), *used])
             offers.setdefault(candidate, Offer(candidate, title, why, facts))
     return list(offers.values())
 

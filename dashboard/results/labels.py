@@ -11,11 +11,12 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.tables import bar_column, data_table
+from dashboard.results.compare import prompt_choice, prompt_names
 from dashboard.results.comparison import ComparedRow
 from dashboard.results.rows import compared_on, row_table
 from dashboard.services import RunRow, counted, in_percent, value_text
 from dashboard.state.candidates import ComparedCandidate
-from dashboard.text import distinct, escape_markdown
+from dashboard.text import escape_markdown
 
 MOST_LABELS = 300
 LONGEST = 60
@@ -146,7 +147,7 @@ def label_view(run: RunRow, found: Sequence[ComparedCandidate]) -> None:
     if not choices:
         st.caption("No output of this task is a label: a short value that occurs in several rows.")
         return
-    names = list(distinct({c.key: c.name for c in found}).values())
+    names = prompt_names(found)
     output = choices[0]
     if len(choices) > 1:
         output = ui.segments("Output", choices, default=choices[0], key="label_output")
@@ -154,11 +155,7 @@ def label_view(run: RunRow, found: Sequence[ComparedCandidate]) -> None:
     st.markdown("**Score by label**")
     _scores(tables, names)
     st.markdown("**What is taken for what**")
-    at = len(names) - 1
-    if at:
-        at = ui.segments(
-            "Answers of", range(len(names)), default=at, format_func=lambda i: names[i], key="label_of"
-        )
+    at = prompt_choice("Answers of", found, "label_of")
     cell = _matrix(tables[at], f"{run.id}_{output}_{at}")
     if cell is not None:
         ids = set(tables[at].rows[cell])

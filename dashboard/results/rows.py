@@ -12,6 +12,7 @@ from dashboard.components.document import document_view, graded_answer, record_r
 from dashboard.components.glossary import explain
 from dashboard.components.prompts import TALL, answer_head, calls_view, messages_view, took
 from dashboard.components.tables import data_table, label_column, row_column
+from dashboard.results.compare import prompt_choice, prompt_names
 from dashboard.results.comparison import (
     SHOWS,
     ComparedRow,
@@ -43,18 +44,16 @@ from dashboard.state.feedback import answer_text
 from dashboard.state.models import asked_models
 from dashboard.state.session import TABLE_ROWS
 from dashboard.state.writing import read_only
-from dashboard.text import distinct, escape_markdown
+from dashboard.text import escape_markdown
 
 COLOURS = {"better": "green", "worse": "red", "mixed": "orange", "same": "gray"}
-
-
 MOST_CAUSES = 8
-
-
 MOST_LINES = 2000
+FILTER, PARAM = "rows", "row"
+"""Parameters of the address: the filter, and the number of the row that is read whole."""
 
-
-FILTER = "rows"
+PROBLEM = "correction_problem"
+GONE = "The file with this run's rows is gone, so its inputs are not known."
 
 
 class Compared(NamedTuple):
@@ -90,7 +89,7 @@ def row_table(
     if not picked:
         st.caption("No such rows. Choose another filter above.")
         return
-    names = list(distinct({c.key: c.name for c in found}).values())
+    names = prompt_names(found)
     cells = table(picked[:MOST_LINES], compared.values, compared.outputs, names)
     several = len(compared.outputs) > 1
     # Several outputs in a cell are long, and would push the other prompts out of sight.
@@ -229,7 +228,7 @@ def whole_row(
                 on_click=ui.callback(st.query_params.pop, PARAM, None),
             )
         if spec.pipeline.has_record:
-            _record(run, answered, values)
+            record_card(run, *answered[prompt_choice("Whose answer", found, "record_of")], values)
         else:
             for name, value in values.items():
                 if name not in outputs:
@@ -252,19 +251,6 @@ def whole_row(
             title = f"The exact messages of “{escape_markdown(one.name, 60)}”"
             with st.expander(title, icon=":material/forum:", key=f"drill_messages_{at}"), ui.errors_shown():
                 _messages(spec, one, outcome, values, at)
-
-
-def _record(
-    run: RunRow, answered: Sequence[tuple[ComparedCandidate, Outcome]], values: Mapping[str, object]
-) -> None:
-    """Show the document next to the record that one of the prompts read."""
-    at = len(answered) - 1
-    if at:
-        names = list(distinct({c.key: c.name for c, _ in answered}).values())
-        at = ui.segments(
-            "Whose answer", range(len(names)), default=at, format_func=lambda i: names[i], key="record_of"
-        )
-    record_card(run, *answered[at], values)
 
 
 def _answer(one: ComparedCandidate, outcome: Outcome, outputs: Sequence[str], at: int) -> None:
@@ -347,9 +333,6 @@ def _messages(
     _replay(spec, one, values, at)
 
 
-GONE = "The file with this run's rows is gone, so its inputs are not known."
-
-
 def _replay(spec: RunSpec, one: ComparedCandidate, values: Mapping[str, object], at: int) -> None:
     """Offer to make the calls again, for the model's own words: the cache has them, so it is free as a rule."""
     if ui.button(
@@ -371,12 +354,6 @@ def _replay(spec: RunSpec, one: ComparedCandidate, values: Mapping[str, object],
             answer_again = playground.answer_input(request)[0]
         st.session_state[f"replayed_{one.key}"] = (values, answer_again)
         st.rerun()
-
-
-PARAM = "row"
-
-
-PROBLEM = "correction_problem"
 
 
 def record_card(
