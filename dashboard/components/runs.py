@@ -167,11 +167,11 @@ def finish_test(run: RunRow) -> None:
     if run.result is None or run.result.final_test is None or not run.is_over or read_only():
         return
     cost = run.result.final_test.cost
-    spec, problem = reading.run_spec(run), f"finish_test_{run.id}"
+    problem = f"finish_test_{run.id}"
     ui.button(
         f"Finish the test ({cost.words})".replace("$", "\\$"),
         "finish_test",
-        models.refusal(models.asked_models(spec.model, spec.pipeline, spec.models)),
+        models.run_refusal(reading.run_spec(run)),
         icon="fact_check",
         type="primary",
         help="Scores the missing test rows, and writes the verdict and the exports again. Answers that came are not paid for again.",

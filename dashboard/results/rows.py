@@ -41,7 +41,6 @@ from dashboard.state import candidates, feedback, models, more_scores, playgroun
 from dashboard.state.candidates import SPLITS, ComparedCandidate
 from dashboard.state.editing import records
 from dashboard.state.feedback import answer_text
-from dashboard.state.models import asked_models
 from dashboard.state.session import TABLE_ROWS
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
@@ -338,7 +337,7 @@ def _replay(spec: RunSpec, one: ComparedCandidate, values: Mapping[str, object],
     if ui.button(
         "Show the model's own words",
         f"replay_button_{at}",
-        models.refusal(asked_models(spec.model, spec.pipeline, spec.models)) or ("" if values else GONE),
+        models.run_refusal(spec) or ("" if values else GONE),
         icon="replay",
         help="Makes the same calls again: the cache answers them, so as a rule nothing is paid.",
     ):

@@ -8,10 +8,10 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from dashboard.state.models import models_of_steps, title_of
-from engine.basics.text import duration, in_percent, listed, percent, points_gained, price
+from engine.basics.text import duration, in_percent, listed, points_gained, price
 from engine.export.hero import VERDICTS
 from engine.records import Candidate, Evaluation, Outcome
-from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec, SplitSpec
+from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec
 from engine.search.budget import LIMIT_WORDS, Budget
 from engine.search.objective import Objective
 from engine.search.result import Verdict
@@ -120,15 +120,15 @@ def differences(left: RunSpec, right: RunSpec) -> list[SettingDifference]:
     first_task, second_task = (spec.pipeline.with_models(lambda _: None) for spec in (left, right))
     pairs: tuple[tuple[str, object, object, bool], ...] = (
         ("Data", left.dataset_hash or left.dataset, right.dataset_hash or right.dataset, True),
-        ("Rows divided", _split(left.split), _split(right.split), True),
+        ("Rows divided", left.split.words, right.split.words, True),
         ("Rows left out", _left_out(left), _left_out(right), True),
-        ("Metric", _named(left.metric), _named(right.metric), True),
+        ("Metric", left.metric.words, right.metric.words, True),
         ("Model", title_of(left.model), title_of(right.model), True),
         ("Model of a step", _step_models(left), _step_models(right), True),
         ("Task", first_task, second_task, True),
         ("Columns", left.mapping, right.mapping, True),
         ("Layout of messages", left.adapter, right.adapter, True),
-        ("Optimizer", _named(left.optimizer), _named(right.optimizer), False),
+        ("Optimizer", left.optimizer.words, right.optimizer.words, False),
         ("Budget", left.budget.words, right.budget.words, False),
         ("Seed", left.seed, right.seed, False),
     )
@@ -213,18 +213,9 @@ def _step_models(spec: RunSpec) -> str:
     return "; ".join(f"{name} {what}" for name, what in models_of_steps(spec.pipeline)) or "the run's"
 
 
-def _split(split: SplitSpec) -> str:
-    return f"{percent(split.train, 0)} / {percent(split.validation, 0)} / {percent(split.test, 0)}, seed {split.seed}"
-
-
 def _left_out(spec: RunSpec) -> str:
     written = f", {len(spec.synthetic)} written by a model" if spec.synthetic else ""
     return f"{len(spec.excluded)} rows{written}"
-
-
-def _named(named: Named) -> str:
-    options = ", ".join(f"{k} {v}" for k, v in sorted(named.options.items()))
-    return f"{named.name} ({options})" if options else named.name
 
 
 def _both_texts(what: str, left: Any, right: Any) -> tuple[str, str]:
