@@ -18,7 +18,7 @@ from dashboard.components.runs import (
     verdict_card,
 )
 from dashboard.components.tables import before_and_after, data_table, gain_column, label_column
-from dashboard.services import RunRow, counted, data_home, percent, points_gained, runs_sentence
+from dashboard.services import RunRow, counted, data_home, percent, points_gained, runs_sentence, tested
 from dashboard.state import history, reading
 from dashboard.state.editing import drafts
 from dashboard.state.history import SettingDifference
@@ -157,7 +157,7 @@ def _guard(left: RunRow, right: RunRow, differ: Sequence[SettingDifference]) -> 
     if not (left.result and right.result):
         st.caption("They are set up alike, and one of them has no result yet.")
         return
-    judged = history.verdict_between(reading.test_outcomes(left.id)[1], reading.test_outcomes(right.id)[1])
+    judged = history.verdict_between(*(reading.stored(tested, run)[1] for run in (left, right)))
     with st.container(key="guard"):
         show = st.success if judged.kind in ("better", "worse") else st.info
         show(escape_markdown(runs_sentence(judged)), icon=":material/balance:")

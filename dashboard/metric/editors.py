@@ -12,7 +12,7 @@ from dashboard.components.glossary import explain
 from dashboard.components.project_page import ProjectPage
 from dashboard.components.prompts import messages_view
 from dashboard.components.tab_conflict import guarded, widget_key
-from dashboard.components.tables import WHOLE_PERCENT, data_table
+from dashboard.components.tables import outcome_table
 from dashboard.metric.preview import error_mark, shown_of
 from dashboard.services import (
     PART_METRICS,
@@ -23,13 +23,11 @@ from dashboard.services import (
     PythonMetric,
     Rubric,
     WeightedSum,
-    in_percent,
     parse_weights,
     percent,
 )
 from dashboard.state import playground, reading
 from dashboard.state.editing.drafts import state_of
-from dashboard.state.feedback import answer_text
 from dashboard.state.session import CRITERIA
 
 
@@ -350,19 +348,8 @@ def _tested_rows(
         with st.expander("The whole error"):
             ui.plain_code(failed)
         return
-    data_table(
-        [
-            {
-                "Right answer": answer_text(rows.get(o.row, {}), outputs),
-                "Answer": answer_text(o.prediction, outputs),
-                "Score": in_percent(o.score),
-                "Why": o.feedback,
-            }
-            for o in found
-        ],
-        f"code_{title.split()[1]}_{title.split()[2]}",
-        {"Score": st.column_config.NumberColumn(format=WHOLE_PERCENT, width="small")},
-    )
+    answers = {row: {name: values.get(name) for name in outputs} for row, values in rows.items()}
+    outcome_table(found, answers, outputs, f"code_{title.split()[1]}_{title.split()[2]}")
 
 
 def _take_code(project_id: str, key: str, text: str) -> None:

@@ -25,6 +25,7 @@ from dashboard.services import (
     data_home,
     result_sentences,
     row_figures,
+    run_report,
     short,
     token_hash,
     whole_trials,
@@ -58,7 +59,7 @@ def hero(run: RunRow, result: RunResult) -> None:
             if copied.as_program:
                 ui.link("export", "Take it as a program", "ios_share", project=run.project_id, run=run.id)
             ui.link("try_it", "Try it", "science", project=run.project_id, run=run.id)
-            report = partial(reading.report, run.id)
+            report = partial(reading.stored, run_report, run.id)
             ui.download("Share the report", report, "report.html", "share_report")
             share_link(run)
             present_button(run)

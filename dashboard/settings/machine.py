@@ -14,6 +14,7 @@ from dashboard.services import (
     BACKENDS,
     counted,
     data_home,
+    default_cache,
     loaded_parts,
     price,
     usual_runs,
@@ -33,7 +34,7 @@ GONE = ("A deleted project", "Outside projects")
 def spending_card() -> None:
     """Show every project's calls, tokens and money."""
     names = distinct({p.id: p.name for p in reading.projects(archived=True)})
-    totals = reading.spent()
+    totals = reading.stored(lambda store: store.spend.by("project_id"))
     with ui.card(
         "spending_card",
         "Spent so far",
@@ -59,7 +60,7 @@ def spending_card() -> None:
 
 def storage_card() -> None:
     """Show the call cache and the data folder."""
-    answers, size, cost = reading.cache_size()
+    answers, size, cost = default_cache().size()
     with ui.card(
         "cache_card", "Answers kept for reuse", explain("answer kept for reuse", "Also after a crash.")
     ):
@@ -118,7 +119,7 @@ def backend_card() -> None:
 
 @st.dialog("Clear the kept answers?")
 def _clear_dialog() -> None:
-    answers, _, _ = reading.cache_size()
+    answers, _, _ = default_cache().size()
     st.write(
         f"{counted(answers, 'answer')} will be forgotten. Runs that are repeated or resumed will pay again."
     )

@@ -43,12 +43,6 @@ def forget(project_id: str, dataset_id: str, found: Sequence[FeedbackRow]) -> No
             store.feedback.delete(project_id, dataset_id, one.row, one.candidate_id)
 
 
-def grades(project_id: str, dataset_id: str) -> dict[tuple[int, str], float]:
-    """Return the user's grades of answers, by row and answer."""
-    with reading.open_store() as store:
-        return store.feedback.grades(project_id, dataset_id)
-
-
 def grade(project_id: str, dataset_id: str, row: int, answer: str, given: float | None) -> None:
     """Keep the user's grade of an answer; None takes it back."""
     with writing() as store:

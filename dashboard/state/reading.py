@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import streamlit as st
 
@@ -27,13 +27,12 @@ from engine.search.backend import BackendChoice
 from engine.store.connection import BUSY_SECONDS
 from engine.store.queue import SETTING as LIMITS
 from engine.store.queue import Limits
-from engine.store.rows import CandidateRow, DatasetRow, LinkRow, ProjectRow, RunRow, Spent, VersionRow
+from engine.store.rows import CandidateRow, DatasetRow, LinkRow, ProjectRow, RunRow
 from engine.store.store import Store
 
 if TYPE_CHECKING:
     from dashboard.state.editing.project_file import AttachedFile
     from engine.dataset import ColumnProfile, Dataset, RowProblem
-    from engine.lm.tuned import TunedModel
     from engine.search.estimate import Estimate
 
 
@@ -92,6 +91,12 @@ def open_store(wait: float = BUSY_SECONDS) -> Iterator[Store]:
     """Open the store to read what the page's user may from it; `wait` is how many seconds another program may keep it locked."""
     with users.opened(users.current(), wait=wait) as store:
         yield store
+
+
+def stored(read: Callable[Concatenate[Store, _P], _T], *args: _P.args, **named: _P.kwargs) -> _T:
+    """Return what a function reads in the store, which it takes first."""
+    with open_store() as store:
+        return read(store, *args, **named)
 
 
 # ---- projects, datasets, settings
@@ -167,29 +172,17 @@ def limits() -> Limits:
     return Limits.model_validate(setting(LIMITS, {}))
 
 
-def tuned() -> list[TunedModel]:
-    """Return the tuned models of the data folder, the newest first."""
-    from engine.lm.tuned import tuned_models
-
-    return tuned_models()
-
-
 def choosable_models() -> list[ModelChoice]:
     """Return the models that a project can choose: the saved ones, then the tuned ones."""
-    return [*saved_models(), *(ModelChoice(name=f"tuned/{one.name}") for one in tuned())]
+    from engine.lm.tuned import tuned_models
+
+    return [*saved_models(), *(ModelChoice(name=f"tuned/{model.name}") for model in tuned_models())]
 
 
 def saved_models() -> list[ModelChoice]:
     """Return the models of the settings: the offline one, then those added there."""
     added = [ModelChoice.model_validate(m) for m in setting("models", [])]
     return [ModelChoice(), *(m for m in added if m.name != "offline/learner")]
-
-
-def cache_size() -> tuple[int, int, float]:
-    """Return how much the cache holds: answers, bytes on disk, and what they cost in US dollars."""
-    from engine.lm.cache import default_cache
-
-    return default_cache().size()
 
 
 # ---- a dataset as read
@@ -349,12 +342,6 @@ def _known_runs(home: str) -> dict[str, RunRow]:  # noqa: ARG001 - the cache's k
     return {}
 
 
-def spent() -> dict[str, Spent]:
-    """Return what was spent in each project, by id, the dearest first; by an administrator's page also in those that are deleted."""
-    with open_store() as store:
-        return store.spend.by("project_id")
-
-
 class ArchiveFile(NamedTuple):
     """A file of runs that were put away: its runs, the newest first, and the names of their projects by id."""
 
@@ -418,53 +405,15 @@ def outcomes(run: RunRow, trial: int) -> list[Outcome]:
     return [replace(o, number=numbers.get(o.row, o.number)) for o in stored]
 
 
-def test_outcomes(run_id: str) -> list[list[Outcome]]:
-    """Return the test rows' outcomes of the starting prompt and of the best one (empty where not tested)."""
-    from engine.runs.results.report import tested
-
-    with open_store() as store:
-        return tested(store, store.runs.get(run_id))
-
-
 def output_fields(run: RunRow) -> tuple[str, ...]:
     """Return the names of what a run's task answers."""
     return tuple(f.name for f in run_spec(run).pipeline.outputs)
-
-
-def report(run_id: str) -> str:
-    """Return a run's report as HTML text."""
-    from engine.runs.results.report import run_report
-
-    with open_store() as store:
-        return run_report(store, run_id)
 
 
 def links() -> list[LinkRow]:
     """Return the links to reports that work: an administrator's list has all, others see those to their projects' runs."""
     with open_store() as store:
         return store.links.all()
-
-
-def results_file(run_id: str, form: str) -> bytes:
-    """Return a run's test rows with both answers as a file: csv, xlsx or json; or the file to train with: jsonl."""
-    from engine.runs.results.report import run_results, training_file
-
-    with open_store() as store:
-        return training_file(store, run_id) if form == "jsonl" else run_results(store, run_id, form)
-
-
-def right_rows(run: RunRow) -> int:
-    """Return how many rows outside the final test the prompt taken from a run got right."""
-    from engine.runs.results.report import right_rows
-
-    with open_store() as store:
-        return len(right_rows(store, run))
-
-
-def versions(project_id: str) -> list[VersionRow]:
-    """Return a project's kept programs, the newest first."""
-    with open_store() as store:
-        return store.versions.all(project_id)
 
 
 def prompt(run: RunRow, candidate_id: str) -> Candidate:

@@ -7,7 +7,7 @@ from support.pages.page_frame import open_page, said
 from support.servers.openai_server import OpenAIServer
 
 from dashboard.metric.cards import worked_scores
-from dashboard.state import feedback, reading
+from dashboard.state import reading
 from dashboard.state.editing import drafts
 from engine.pipeline.templates import SAMPLES
 from engine.registry import METRICS
@@ -124,7 +124,7 @@ def test_a_judge_is_checked_against_a_persons_grades(project):
                 0.0
             ).run()
     draft = reading.draft_of(next(p for p in reading.projects() if p.id == project))
-    kept = feedback.grades(project, draft.dataset)
+    kept = reading.stored(lambda store: store.feedback.grades(project, draft.dataset))
     assert set(kept.values()) == {0.0}
     assert len(kept) == 6
     assert "0 of 6 answers get the same grade" in said(app)
