@@ -121,6 +121,17 @@ def ask(project_id: str, draft: ProjectDraft, rows: Sequence[int]) -> None:
     LABEL_ANSWERS.set({**answers_of(project_id), **answers}, project_id)
 
 
+def leave_out(project_id: str, row: int) -> None:
+    """Leave a row out whose right answer cannot be said."""
+    what = "Leave out a row while labelling"
+    save_rows(project_id, lambda _table, _seen: examples.leave_out(project_id, what, {row: NOT_RIGHT}))
+
+
+def save_label(project_id: str, row: int, answer: str) -> None:
+    """Save a row's right answer, as `label` does; an error is kept for the page."""
+    save_rows(project_id, lambda _table, _seen: label(project_id, row, answer))
+
+
 def label(project_id: str, row: int, answer: str) -> None:
     """Save a row's right answer, as an edit that can be undone. Raises DatasetError for a blank one."""
     if not answer.strip():
@@ -133,11 +144,6 @@ def label(project_id: str, row: int, answer: str) -> None:
     cells = {(row, draft.mapping[field.name]): answer, (row, LABELLED): "yes"}
     what = f"Label row {table.row_number(row)}"
     examples.change_rows(project_id, what, table, cells=cells, also={"columns": [LABELLED]})
-
-
-def leave_out(project_id: str, row: int) -> None:
-    """Leave a row out whose right answer cannot be said."""
-    examples.leave_out(project_id, "Leave out a row while labelling", {row: NOT_RIGHT})
 
 
 def skip(project_id: str, row: int) -> None:
@@ -198,10 +204,10 @@ def _actions(page: ProjectPage, field: FieldSpec, row: int, answer: str) -> None
             shortcut="a",
             type="primary",
             disabled=not answer.strip(),
-            on_click=ui.callback(_label, page.id, row, answer),
+            on_click=ui.callback(save_label, page.id, row, answer),
         )
         st.button("Skip", key="label_skip", shortcut="s", on_click=ui.callback(skip, page.id, row))
-        st.button("Leave out", key="label_out", shortcut="x", on_click=ui.callback(_leave_out, page.id, row))
+        st.button("Leave out", key="label_out", shortcut="x", on_click=ui.callback(leave_out, page.id, row))
     if field.choices:
         with ui.row("label_values"):
             for at, value in enumerate(field.choices[:KEYS]):
@@ -209,7 +215,7 @@ def _actions(page: ProjectPage, field: FieldSpec, row: int, answer: str) -> None
                     escape_markdown(value, 60),
                     key=f"label_value_{at}",
                     shortcut=str(at + 1),
-                    on_click=ui.callback(_label, page.id, row, value),
+                    on_click=ui.callback(save_label, page.id, row, value),
                 )
         if len(field.choices) > KEYS:
             picked = st.selectbox(
@@ -220,7 +226,7 @@ def _actions(page: ProjectPage, field: FieldSpec, row: int, answer: str) -> None
                 placeholder="Type to find it",
             )
             if picked is not None:
-                _label(page.id, row, picked)
+                save_label(page.id, row, picked)
                 st.rerun()
     else:
         key = f"label_text_{page.id}_{row}"
@@ -228,16 +234,8 @@ def _actions(page: ProjectPage, field: FieldSpec, row: int, answer: str) -> None
             "The right answer (Enter saves it)",
             answer,
             key=key,
-            on_change=ui.with_value(key, _label, page.id, row),
+            on_change=ui.with_value(key, save_label, page.id, row),
         )
-
-
-def _label(project_id: str, row: int, answer: str) -> None:
-    save_rows(project_id, lambda _table, _seen: label(project_id, row, answer))
-
-
-def _leave_out(project_id: str, row: int) -> None:
-    save_rows(project_id, lambda _table, _seen: leave_out(project_id, row))
 
 
 def _ask_prompt(page: ProjectPage, rows: list[int]) -> None:

@@ -120,15 +120,11 @@ def _asked_calls(page: ProjectPage, number: int) -> str:
     return f"At least {counted(number * (steps + judge), 'call')} to {model}{by_judge}."
 
 
-def _last_line(error: str) -> str:
-    """Return an error's last line: of a traceback, that is what went wrong."""
-    return error.strip().rpartition("\n")[2]
-
-
 def error_mark(error: str, *, with_line: bool) -> str:
     """Return what went wrong as Markdown, with the line of the metric's code where that is asked for."""
     line = error_line(error) if with_line else None
-    return ui.mark("error", f"{f'Line {line}: ' if line else ''}{_last_line(error)[:300]}", "red")
+    last = error.strip().rpartition("\n")[2][:300]  # of a traceback, that is what went wrong
+    return ui.mark("error", f"{f'Line {line}: ' if line else ''}{last}", "red")
 
 
 MARKS = {1.0: "Right", 0.5: "Partly", 0.0: "Wrong"}
