@@ -175,14 +175,9 @@ def finish_test(run: RunRow) -> None:
         icon="fact_check",
         type="primary",
         help="Scores the missing test rows, and writes the verdict and the exports again. Answers that came are not paid for again.",
-        on_click=ui.callback(_finish_test, run.id, problem),
+        on_click=ui.kept(problem, more_scores.ask_test, run.id, models.for_process()),
     )
     ui.problem_line(problem)
-
-
-def _finish_test(run_id: str, problem: str) -> None:
-    with ui.problem_kept(problem):
-        more_scores.ask_test(run_id, models.for_process())
 
 
 @st.dialog("Replace the project's set-up?")

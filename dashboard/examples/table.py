@@ -160,19 +160,19 @@ def answers_card(page: ProjectPage, spec: PipelineSpec, table: Dataset) -> None:
         f"No column holds the right answers of {names}. Make blank columns, then fill them in under One by one, next to each "
         "document, or in the rows below."
     )
+
+    def make() -> None:
+        save_rows(page.id, lambda _table, seen: records.make_columns(page.id, seen))
+        open_tab("One by one")
+
     with ui.nothing_here("no_answers", "The right answers are missing", what):
         ui.button(
             "Make the columns",
             "make_columns",
             icon="view_column",
             type="primary",
-            on_click=ui.callback(_make_columns, page.id),
+            on_click=ui.callback(make),
         )
-
-
-def _make_columns(project_id: str) -> None:
-    save_rows(project_id, lambda _table, seen: records.make_columns(project_id, seen))
-    open_tab("One by one")
 
 
 LINES = 500
@@ -369,7 +369,11 @@ def document_tab(page: ProjectPage, spec: PipelineSpec, table: Dataset) -> None:
         for icon, title, by in (("chevron_left", "The one before", -1), ("chevron_right", "The next one", 1)):
             why_not = "" if 0 <= row + by < len(table) else "There is none."
             ui.icon_button(
-                icon, title, f"document_{by}", on_click=ui.callback(_turn, key, row + by), why_not=why_not
+                icon,
+                title,
+                f"document_{by}",
+                on_click=ui.callback(st.session_state.update, {key: row + by}),
+                why_not=why_not,
             )
     ui.problem_line(problem_key(page.id))
     with ui.errors_shown():
@@ -377,9 +381,13 @@ def document_tab(page: ProjectPage, spec: PipelineSpec, table: Dataset) -> None:
         for other in spec.inputs[1:]:
             ui.named_text(other.name, cells.get(page.draft.mapping.get(other.name, ""), ""))
         document = records.document_at(table, spec, page.draft.mapping, row)
+
+        def correct(act: str, path: str, text: str) -> None:
+            save_rows(page.id, lambda _table, _seen: records.correct(page.id, row, act, path, text))
+
         lines = record_rows(spec.outputs, records.record_at(table, spec, page.draft.mapping, row))
         data = viewer_data(document, lines, editable=not read_only(), key=f"{page.draft.dataset}_{row}")
-        document_view(data, f"document_{page.id}", lambda *change: _correct(page.id, row, *change))
+        document_view(data, f"document_{page.id}", correct)
         for note in document.notes:
             st.caption(escape_markdown(note))
     if not spec.outputs:
@@ -391,11 +399,3 @@ def document_tab(page: ProjectPage, spec: PipelineSpec, table: Dataset) -> None:
         "Press a field to see the place of its value, or a marked place to see its field. What was not found in the text is "
         "worth a second look. Corrections go into the examples at once; Undo takes them back."
     )
-
-
-def _turn(key: str, row: int) -> None:
-    st.session_state[key] = row
-
-
-def _correct(project_id: str, row: int, act: str, path: str, text: str) -> None:
-    save_rows(project_id, lambda _table, _seen: records.correct(project_id, row, act, path, text))

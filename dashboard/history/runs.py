@@ -65,13 +65,12 @@ def history_table(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunR
         )
         if newest:
             ui.button(
-                "Show older ones too", "history_older", icon="history", on_click=ui.callback(_show_more)
+                "Show older ones too",
+                "history_older",
+                icon="history",
+                on_click=ui.callback(RUNS_SHOWN.set, len(shown) + MOST),
             )
     return [shown[i] for i in event.selection.rows if i < len(shown)]
-
-
-def _show_more() -> None:
-    RUNS_SHOWN.set((RUNS_SHOWN.get() or MOST) + MOST)
 
 
 def _filtered(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunRow]:
@@ -204,7 +203,9 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
             verdict_card(run.result.shown.verdict)
         elif run.message:
             st.caption(escape_markdown(run.message))
-        st.caption(escape_markdown(_facts(run, project)))
+        line = history.table_row(run, {}, STATE_WORDS)
+        facts = [project or "a deleted project", line["Optimizer"], line["Model"], counted(run.calls, "call")]
+        st.caption(escape_markdown(" · ".join(filter(None, [*facts, line["Cost"], line["Took"]]))))
         ui.problem_line(f"in_use_refused_{run.id}")
         if run.tags:
             with ui.row("run_tags", "top", gap="xxsmall"):
@@ -230,7 +231,7 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
             accept_new_options=True,
             placeholder="Type one and press Enter",
             help="Words of your own to find runs by, such as a customer or a release.",
-            **ui.saved(f"tags_{run.id}", _set_tags, run.id),
+            **ui.saved(f"tags_{run.id}", drafts.set_tags, run.id),
         )
         if run.result:
             right.toggle(
@@ -242,14 +243,6 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
                 on_change=ui.callback(_use, run, not run.in_use),
             )
         _actions(run, project)
-
-
-def _facts(run: RunRow, project: str | None) -> str:
-    """Return how a run was made and what it took, in one line."""
-    line = history.table_row(run, {}, STATE_WORDS)
-    facts = [project or "a deleted project", line["Optimizer"], line["Model"]]
-    facts += [counted(run.calls, "call"), line["Cost"], line["Took"]]
-    return " · ".join(fact for fact in facts if fact)
 
 
 def _actions(run: RunRow, project: str | None) -> None:
@@ -272,11 +265,6 @@ def _actions(run: RunRow, project: str | None) -> None:
         )
     if again:
         replace_setup(run, lambda: history.draft_from(reading.run_spec(run)))
-
-
-def _set_tags(run_id: str, tags: Sequence[str]) -> None:
-    with writing() as store:
-        store.runs.set_tags(run_id, tags)
 
 
 def _use(run: RunRow, in_use: bool) -> None:

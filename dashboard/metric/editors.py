@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
+from operator import methodcaller
 
 import streamlit as st
 
@@ -188,7 +189,7 @@ def weights_editor(page: ProjectPage, options: Mapping[str, object]) -> None:
                 "close",
                 "Take this metric out.",
                 f"drop_part_{name}",
-                on_click=ui.callback(_drop_weight, page.id, name),
+                on_click=ui.callback(_save_weights, page.id, methodcaller("pop", name, None)),
                 why_not="" if len(parts) > 1 else "One metric at least must stay.",
             )
     added = st.selectbox(
@@ -218,10 +219,6 @@ def _weights(options: Mapping[str, object]) -> dict[str, float]:
 
 def _set_weight(project_id: str, name: str, weight: float | None) -> None:
     _save_weights(project_id, lambda parts: parts.update({name: weight or 0.0}))
-
-
-def _drop_weight(project_id: str, name: str) -> None:
-    _save_weights(project_id, lambda parts: parts.pop(name, None))
 
 
 def _save_weights(project_id: str, change: Callable[[dict[str, float]], object]) -> None:

@@ -88,17 +88,22 @@ def task_card(page: ProjectPage) -> None:
                 step.instructions,
                 height=120,
                 **ui.saved(
-                    f"review_instruction_{page.id}_{hash(step.instructions)}", _set_instruction, page.id
+                    f"review_instruction_{page.id}_{hash(step.instructions)}",
+                    lambda text: _change_step(page.id, instructions=text),
                 ),
             )
             for title, colour, fields in (("Input", "blue", spec.inputs), ("Answer", "orange", spec.outputs)):
                 for field in fields:
                     _field_line(title, colour, field)
+
+            def think(thinks: bool) -> None:
+                _change_step(page.id, strategy="chain_of_thought" if thinks else "predict")
+
             if step.strategy in ("predict", "chain_of_thought"):
                 st.toggle(
                     "Think first",
                     step.strategy == "chain_of_thought",
-                    **ui.saved(f"review_think_{page.id}_{step.strategy}", _set_thinking, page.id),
+                    **ui.saved(f"review_think_{page.id}_{step.strategy}", think),
                     help="The model reasons before it answers: better at sums and rules; about twice the tokens.",
                 )
             ui.link("task", "Change the fields", "edit_note", project=page.id)
@@ -116,10 +121,6 @@ def _field_line(title: str, colour: str, field: FieldSpec) -> None:
         )
 
 
-def _set_instruction(project_id: str, text: str) -> None:
-    _change_step(project_id, instructions=text)
-
-
 def _change_step(project_id: str, **changes: object) -> None:
     def change(draft: ProjectDraft) -> ProjectDraft:
         last = len(pipeline_of(draft).steps) - 1
@@ -127,10 +128,6 @@ def _change_step(project_id: str, **changes: object) -> None:
 
     drafts.edit(project_id, change)
     renew(project_id)
-
-
-def _set_thinking(project_id: str, thinks: bool) -> None:
-    _change_step(project_id, strategy="chain_of_thought" if thinks else "predict")
 
 
 def _roles(page: ProjectPage) -> None:
