@@ -162,11 +162,11 @@ LIMITS: dict[str, Limit] = {
 }
 
 
-ALONE: dict[str, Limit] = {
-    "runs": Limit("Runs at once", 1, "Further runs wait for their turn."),
+ALONE = {
+    "runs": LIMITS["runs"]._replace(about="Further runs wait for their turn."),
     "requests": LIMITS["requests"],
-    "calls": Limit("Calls in a month", LIMITS["calls"].step, LIMITS["calls"].about),
-    "usd": Limit("US dollars in a month", LIMITS["usd"].step, LIMITS["usd"].about),
+    "calls": LIMITS["calls"]._replace(title="Calls in a month"),
+    "usd": LIMITS["usd"]._replace(title="US dollars in a month"),
 }
 """The limits in the words of a server without users, where a user's own number of runs is that of all."""
 

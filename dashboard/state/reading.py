@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeV
 import streamlit as st
 
 from dashboard.state import users
-from dashboard.state.live.snapshot import Snapshot, read_snapshot
+from dashboard.state.live.snapshot import Snapshot, SnapshotReader
 from dashboard.state.messages import messages, sample_call, text_of
 from dashboard.state.writing import read_only
 from engine.basics.home import data_home
@@ -393,8 +393,7 @@ def snapshot(run: RunRow) -> Snapshot:
 
 @cached_for_home(32)
 def _snapshot(run: RunRow) -> Snapshot:
-    with open_store() as store:
-        return read_snapshot(store, run.id)
+    return stored(SnapshotReader(run.id).read)
 
 
 def outcomes(run: RunRow, trial: int) -> list[Outcome]:
