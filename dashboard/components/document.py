@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import zip_longest
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import streamlit as st
 
@@ -225,8 +225,8 @@ Correction = Callable[[str, str, str], object]
 ACTS = ("corrected", "added", "removed")
 
 
-def document_view(data: dict[str, Any], key: str, correct: Correction | None = None) -> None:
-    """Draw a document and its record, see `views.documents.viewer_data`; `correct` saves what the user changes."""
+def document_view(data: Json, key: str, correct: Correction | None = None) -> None:
+    """Draw a document and its record, see `viewer_data`; `correct` saves what the user changes."""
 
     def changed(act: str) -> Callable[[], None]:
         def save() -> None:

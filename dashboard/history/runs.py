@@ -7,17 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.glossary import explain
 from dashboard.components.prompts import prompt_diff
 from dashboard.components.runs import (
-    STATE_COLOURS,
     STATE_WORDS,
     figure,
     replace_setup,
+    run_table,
     state_badge,
     verdict_card,
 )
-from dashboard.components.tables import before_and_after, data_table, gain_column, label_column
+from dashboard.components.tables import data_table
 from dashboard.services import RunRow, counted, data_home, percent, points_gained, runs_sentence, tested
 from dashboard.state import history, reading
 from dashboard.state.editing import drafts
@@ -40,22 +39,10 @@ def history_table(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunR
         st.caption("No run fits this filter. Clear it to see all of them.")
         return []
     shown = fitting[: RUNS_SHOWN.get() or MOST]
-    lines = [history.table_row(run, names, STATE_WORDS) for run in shown]
-    marked = any(line["Marks and note"] for line in lines)
-    event = data_table(
-        lines,
-        "history_table",
-        _columns(),
-        most=9,
-        height=380,
-        column_order=[
-            *FIRST,
-            *(["Marks and note"] if marked else []),
-            *(MORE if st.session_state["history_more"] else []),
-        ],
-        placeholder="",
-        on_select="rerun",
-    )
+    marked = any(history.marks(run) for run in shown)
+    more = MORE if st.session_state["history_more"] else ()
+    order = (*FIRST, *(["Marks and note"] if marked else []), *more)
+    picked = run_table(shown, names, "history_table", column_order=order)
     newest = f"The newest {len(shown):,} of " if len(shown) < len(fitting) else ""
     with ui.row("history_end"):
         st.caption(
@@ -70,7 +57,7 @@ def history_table(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunR
                 icon="history",
                 on_click=ui.callback(RUNS_SHOWN.set, len(shown) + MOST),
             )
-    return [shown[i] for i in event.selection.rows if i < len(shown)]
+    return picked
 
 
 def _filtered(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunRow]:
@@ -99,21 +86,6 @@ def _filtered(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunRow]:
             help="The way of tuning, the model, and what each run took. Selecting a run shows the same below.",
         )
     return history.matching_runs(runs, names, text, state, chosen, project)
-
-
-def _columns() -> dict[str, object]:
-    marks = f"Whether its program is in use, its tags, and your own words. {explain('in use')}"
-    return {
-        "State": label_column(STATE_COLOURS, width=92),
-        "Run": st.column_config.TextColumn(width=180, help=explain("run")),
-        "Verdict": st.column_config.TextColumn(width=170, help=explain("verdict")),
-        "Marks and note": st.column_config.TextColumn(width=125, help=marks),
-        **before_and_after(),
-        "Gain": gain_column(explain("gain"), 70),
-        "Started": st.column_config.DatetimeColumn(format="D MMM, HH:mm", width=105),
-        "Calls": st.column_config.NumberColumn(format="localized", width="small", help=explain("call")),
-        "Optimizer": st.column_config.TextColumn("Way of tuning", help=explain("way of tuning")),
-    }
 
 
 def run_compare(left: RunRow, right: RunRow) -> None:

@@ -9,8 +9,8 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.glossary import TERMS
 from dashboard.components.project_page import open_page
-from dashboard.components.runs import EVERY, STATE_COLOURS, STATE_WORDS, STATES, open_presenter
-from dashboard.components.tables import before_and_after, data_table, label_column
+from dashboard.components.runs import EVERY, STATES, open_presenter, run_table
+from dashboard.components.tables import data_table
 from dashboard.components.wizard import KINDS, grouped
 from dashboard.services import (
     PACED_MODEL,
@@ -26,7 +26,6 @@ from dashboard.services import (
 )
 from dashboard.state import launching, models, reading
 from dashboard.state.editing import drafts
-from dashboard.state.history import table_row
 from dashboard.state.live.figures import progress
 from dashboard.text import escape_markdown
 
@@ -142,24 +141,8 @@ SHOWN = 50
 def run_list(runs: Sequence[RunRow], names: Mapping[str, str]) -> None:
     """Show the runs; selecting one opens it. `names` is project id -> name."""
     shown = runs[:SHOWN]
-    event = data_table(
-        [table_row(run, names, STATE_WORDS) for run in shown],
-        "run_list",
-        {
-            "State": label_column(STATE_COLOURS, width="small"),
-            "Started": st.column_config.DatetimeColumn(format="D MMM, HH:mm"),
-            **before_and_after(),
-        },
-        column_order=("State", "Run", "Started", "Before", "After", "Calls", "Cost", "Took"),
-        most=8,
-        height=330,
-        placeholder="",
-        on_select="rerun",
-        selection_mode="single-row",
-    )
-    picked = event.selection.rows
-    if picked and picked[0] < len(shown):
-        run = shown[picked[0]]
+    order = ("State", "Run", "Started", "Before", "After", "Calls", "Cost", "Took")
+    for run in run_table(shown, names, "run_list", column_order=order, selection_mode="single-row"):
         page = "results" if run.result else "run"
         st.switch_page(ui.page_path(page), query_params={"project": run.project_id, "run": run.id})
     st.caption("Select a run to open it.")

@@ -160,7 +160,7 @@ def label_view(run: RunRow, found: Sequence[ComparedCandidate]) -> None:
     if cell is not None:
         ids = set(tables[at].rows[cell])
         st.markdown(f"**{counted(len(ids), 'row')}** · right: {_name(cell[0])} · answered: {_name(cell[1])}")
-        row_table(run, found, compared, [row for row in compared.rows if row.row in ids])
+        row_table(run, compared, [row for row in compared.rows if row.row in ids])
 
 
 def _name(label: str) -> str:

@@ -58,6 +58,7 @@ GONE = "The file with this run's rows is gone, so its inputs are not known."
 class Compared(NamedTuple):
     """The rows of a split that every prompt was scored on. `values` are the examples' fields by row id."""
 
+    prompts: Sequence[ComparedCandidate]
     split: str
     outputs: tuple[str, ...]
     rows: tuple[ComparedRow, ...]
@@ -71,24 +72,22 @@ def compared_on(run: RunRow, found: Sequence[ComparedCandidate], *, key: str) ->
         return None
     outputs = reading.output_fields(run)
     rows = compared_rows([candidates.outcomes(c, split) for c in found], outputs)
-    return Compared(split, outputs, rows, reading.row_values(run, (line.row for line in rows)))
+    return Compared(found, split, outputs, rows, reading.row_values(run, (line.row for line in rows)))
 
 
 def row_matrix(run: RunRow, found: Sequence[ComparedCandidate]) -> None:
     """Show the rows a filter lets through, and the selected one whole."""
     compared = compared_on(run, found, key="compare_split")
     if compared is not None:
-        row_table(run, found, compared, _filtered(compared.rows, compared.values, compared.outputs))
+        row_table(run, compared, _filtered(compared))
 
 
-def row_table(
-    run: RunRow, found: Sequence[ComparedCandidate], compared: Compared, picked: Sequence[ComparedRow]
-) -> None:
+def row_table(run: RunRow, compared: Compared, picked: Sequence[ComparedRow]) -> None:
     """Show rows by prompt as a table, and the selected one whole."""
     if not picked:
         st.caption("No such rows. Choose another filter above.")
         return
-    names = prompt_names(found)
+    names = prompt_names(compared.prompts)
     cells = table(picked[:MOST_LINES], compared.values, compared.outputs, names)
     several = len(compared.outputs) > 1
     # Several outputs in a cell are long, and would push the other prompts out of sight.
@@ -114,7 +113,7 @@ def row_table(
     wanted = st.query_params.get(PARAM, "")
     line = next((one for one in compared.rows if str(one.number) == wanted), None)
     if line is not None:
-        whole_row(run, found, line, compared.values.get(line.row, {}), tested=compared.split == "test")
+        whole_row(run, compared, line)
 
 
 def split_choice(found: Sequence[ComparedCandidate], *, key: str = "compare_split") -> str | None:
@@ -157,9 +156,8 @@ def _one_of(there: Sequence[str], key: str) -> str:
     return there[0]
 
 
-def _filtered(
-    lined: Sequence[ComparedRow], values: Mapping[int, Mapping[str, object]], outputs: Sequence[str]
-) -> Sequence[ComparedRow]:
+def _filtered(compared: Compared) -> Sequence[ComparedRow]:
+    lined = compared.rows
     row_counts = counts(lined)
     several = bool(lined) and len(lined[0].outcomes) > 1
     options = [
@@ -177,7 +175,7 @@ def _filtered(
         # By its name alone: how many rows it lets through may change.
         on_change=ui.callback(lambda: st.query_params.update({FILTER: st.session_state["row_filter"]})),
     )
-    wrong = {cause: ids for cause, ids in causes(lined, values, outputs) if len(ids) > 1}
+    wrong = {cause: ids for cause, ids in causes(lined, compared.values, compared.outputs) if len(ids) > 1}
     if wrong:
         cause = st.pills(
             "What still goes wrong",
@@ -203,17 +201,10 @@ def _selected() -> None:
         st.query_params.pop(PARAM, None)
 
 
-def whole_row(
-    run: RunRow,
-    found: Sequence[ComparedCandidate],
-    line: ComparedRow,
-    values: Mapping[str, object],
-    *,
-    tested: bool,
-) -> None:
-    """Show a row. `tested`: it is one of the final test, where feedback must not reach a search."""
-    spec = reading.run_spec(run)
-    outputs = [f.name for f in spec.pipeline.outputs]
+def whole_row(run: RunRow, compared: Compared, line: ComparedRow) -> None:
+    """Show one row with all answers. Feedback on a row of the final test must not reach a search."""
+    spec, outputs, found = reading.run_spec(run), compared.outputs, compared.prompts
+    values, tested = compared.values.get(line.row, {}), compared.split == "test"
     given = {r.candidate_id: r for r in feedback.rows(run.project_id, spec.dataset) if r.row == line.row}
     answered = list(zip(found, line.outcomes, strict=True))
     with ui.card("whole_row"):

@@ -60,7 +60,6 @@ def table_row(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -
     tested = verdict if verdict and verdict.kind != "not_tested" else None
     changed = tested if tested and tested.kind != "unchanged" else None
     project = names.get(run.project_id, "deleted")
-    marks = [*_marks(run), ", ".join(run.tags), run.note]
     return {
         "State": [words[run.state]],
         "Run": run.title if project == run.title else f"{run.title} · {project}",
@@ -74,13 +73,15 @@ def table_row(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -
         "Calls": run.calls,
         "Cost": "" if run.cost is None else price(run.cost),
         "Took": duration(run.seconds),
-        "Marks and note": " · ".join(mark for mark in marks if mark),
+        "Marks and note": " · ".join(marks(run)),
     }
 
 
-def _marks(run: RunRow) -> list[str]:
-    marks = {"in use": run.in_use, "from an archive": run.from_archive, "damaged": run.damaged}
-    return [mark for mark, holds in marks.items() if holds]
+def marks(run: RunRow) -> list[str]:
+    """Return what is special about a run: its use and origin, its tags, the user's note."""
+    states = {"in use": run.in_use, "from an archive": run.from_archive, "damaged": run.damaged}
+    words = [word for word, holds in states.items() if holds]
+    return [mark for mark in (*words, ", ".join(run.tags), run.note) if mark]
 
 
 def best_scores(runs: Sequence[RunRow]) -> list[float]:
@@ -200,11 +201,9 @@ def _search_text(run: RunRow, names: Mapping[str, str]) -> str:
     parts = (
         run.title,
         names.get(run.project_id, ""),
-        run.note,
-        *run.tags,
         str(run.spec.get("optimizer", {}).get("name", "")),
         str(run.spec.get("model", {}).get("name", "")),
-        *_marks(run),
+        *marks(run),
     )
     return " ".join(parts).casefold()
 
