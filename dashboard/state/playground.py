@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dashboard.state import launching, models, reading
-from dashboard.state.candidates import score_words
+from dashboard.state.candidates import name_of
 from dashboard.state.editing.examples import split_of
-from dashboard.text import prompt_name, upper_first
 from engine.pipeline.spec import FieldSpec, PipelineSpec
 from engine.records import Candidate, Outcome, json_value, value_text
 from engine.runs.child.playground import Piece, PlaygroundAnswer, PlaygroundRequest, PreviewRequest
@@ -94,7 +93,7 @@ def of_run(
 ) -> Playground:
     """Return a run's prompts to try: the starting one against the one taken or the best, the others at hand."""
     prompts = tuple(
-        PlaygroundPrompt(c.id, _name(c, best), c.candidate)
+        PlaygroundPrompt(c.id, name_of(c, best), c.candidate)
         for c in sorted(candidates, key=lambda c: c.number)
     )
     known = {p.id for p in prompts}
@@ -236,10 +235,6 @@ def extras(attempt: PlaygroundAnswer, outputs: Sequence[FieldSpec]) -> list[tupl
                 continue
             found.append((f"{name}, from {step.path}" if several else name, value_text(value)))
     return found
-
-
-def _name(candidate: CandidateRow, best: str) -> str:
-    return f"{upper_first(prompt_name(candidate.number))} · {score_words(candidate)}{' · best' if candidate.id == best else ''}"
 
 
 TRIED = 10

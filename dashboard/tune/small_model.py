@@ -167,7 +167,7 @@ def _form(page: ProjectPage) -> tuple[Recipe | None, str]:
         "base_url": without_password(address),
         "key_env": variable,
     }
-    plain = {name: v for name, v in options.items() if v not in ("", None) and v != USUAL.get(name)}
+    plain = {name: value for name, value in options.items() if value not in ("", USUAL.get(name))}
     if wrong := problems(BootstrapFinetuneOptions, plain):
         return None, " ".join(wrong)
     try:

@@ -137,7 +137,7 @@ def add_step(draft: ProjectDraft, at: int, kind: NewStep) -> ProjectDraft:
     fields = _field_names(steps)
     names = [s.name for s in steps]
     if kind == "ask_after":
-        read = tuple(f.model_copy(update={"description": f.description}) for f in neighbour.makes)
+        read = tuple(neighbour.makes)
         first = tuple(f for f in neighbour.inputs[:1] if f.name not in {g.name for g in read})
         new_field = FieldSpec(name=usable_name(f"final_{read[-1].name if read else 'answer'}", fields))
         if read:
@@ -147,17 +147,11 @@ def add_step(draft: ProjectDraft, at: int, kind: NewStep) -> ProjectDraft:
         )
         return with_steps(draft, [*steps[: at + 1], new, *steps[at + 1 :]])
     read = tuple(neighbour.needs[:1]) or (FieldSpec(name="text"),)
+    calculator = StepOptions(tools=("calculator",))
+    expression = (FieldSpec(name="expression"),)
     field, name, new = {
         "retrieve": ("passages", "search", StepSpec(strategy="retrieve", inputs=read)),
-        "tool": (
-            "result",
-            "look_up",
-            StepSpec(
-                strategy="tool",
-                options=StepOptions(tools=("calculator",)),
-                inputs=(FieldSpec(name="expression"),),
-            ),
-        ),
+        "tool": ("result", "look_up", StepSpec(strategy="tool", options=calculator, inputs=expression)),
         "ask_before": ("notes", "prepare", StepSpec(inputs=neighbour.needs)),
     }[kind]
     new_field = FieldSpec(name=usable_name(field, fields), type="list[str]" if kind == "retrieve" else "str")

@@ -179,39 +179,39 @@ class UsageFigure(NamedTuple):
 
 def meters(run: RunRow, requests: Iterable[RequestRow] = ()) -> tuple[UsageFigure, ...]:
     """Return calls, tokens, money and working time of a run; what `requests` granted raises the limits."""
-    budget: Mapping[str, Any] = budget_now(run.spec.get("budget") or {}, requests)
-    tokens = run.input_tokens + run.output_tokens
+    limits: Mapping[str, Any] = budget_now(run.spec.get("budget") or {}, requests)
+    tokens, calls = run.input_tokens + run.output_tokens, "{:,}".format
     money = "nothing yet" if run.cost is None and not run.calls else price(run.cost)
-    return (
-        UsageFigure(
-            "Calls",
-            run.calls,
-            budget.get("calls"),
-            _of(f"{run.calls:,}", budget.get("calls"), "{:,}"),
-            "Calls to the model that were paid for. Answers from the cache are not counted.",
-        ),
-        UsageFigure(
+    unpriced = run.cost is None and bool(run.calls)
+    known = (
+        ("Calls", "calls", run.calls, calls(run.calls), calls, PAID_CALLS),
+        (
             "Tokens",
+            "tokens",
             tokens,
-            budget.get("tokens"),
-            _of(short(tokens), budget.get("tokens"), short),
+            short(tokens),
+            short,
             "Pieces of words sent and received; providers charge by them.",
         ),
-        UsageFigure(
-            "Money",
-            run.cost or 0.0,
-            budget.get("usd"),
-            money if run.cost is None and run.calls else _of(money, budget.get("usd"), dollars),
-            "By the provider's price list.",
-        ),
-        UsageFigure(
+        ("Money", "usd", run.cost or 0.0, money, dollars, "By the provider's price list."),
+        (
             "Time",
+            "seconds",
             run.seconds,
-            budget.get("seconds"),
-            _of(duration(run.seconds), budget.get("seconds"), duration),
+            duration(run.seconds),
+            duration,
             "Working time; pauses are not counted.",
         ),
     )
+    figures = []
+    for name, key, used, text, words, about in known:
+        limit = limits.get(key)
+        shown = f"{text} of {words(limit)}" if limit and not (key == "usd" and unpriced) else text
+        figures.append(UsageFigure(name, used, limit, shown, about))
+    return tuple(figures)
+
+
+PAID_CALLS = "Calls to the model that were paid for. Answers from the cache are not counted."
 
 
 def spent(runs: Iterable[RunRow]) -> str:
@@ -274,9 +274,3 @@ def calls_left(run: RunRow, trials: Sequence[TrialRow] = ()) -> float | None:
     low = max(float(expected.get("low", 0)), done + final)
     high = max(low, float(expected.get("high", 0)), done + done / LONGER)
     return (low + high) / 2 - done
-
-
-def _of(used: str, limit: float | None, form: Any) -> str:
-    if not limit:
-        return used
-    return f"{used} of {form(limit) if callable(form) else form.format(limit)}"

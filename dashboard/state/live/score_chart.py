@@ -225,7 +225,8 @@ def score_figure(chart: ScoreChart) -> dict[str, object]:
         {**_dots("Being scored", chart.running, RING), "showlegend": False},
         {**_dots("Best prompt", [chart.leader] if chart.leader else [], LEADER), "showlegend": False},
         _dots("Chosen at the end", [chart.chosen] if chart.chosen else [], CHOSEN),
-        _strip(thinned(chart.training)),
+        # Below the chart: few rows each, so their height is only a hint.
+        {**_dots("Tries on training rows", thinned(chart.training), TRY), "yaxis": "y2"},
     ]
     scores = [p.score for p in drawn] + start + [100 * lead.score.low for lead in chart.best]
     low = max(-2.0, min(scores, default=0.0) - 8)
@@ -245,12 +246,6 @@ def score_figure(chart: ScoreChart) -> dict[str, object]:
             **({"yaxis2": strip} if chart.training else {}),
         },
     }
-
-
-def _strip(points: Sequence[Point]) -> dict[str, Any]:
-    """Return the tries on training rows, below the chart: few rows each, so their height is only a hint."""
-    marker = {"color": "$muted", "size": 6, "symbol": "square", "opacity": 0.7}
-    return {**_dots("Tries on training rows", points, marker), "yaxis": "y2"}
 
 
 def _lineage(links: Iterable[ParentLink], drawn: set[int]) -> dict[str, list[int]]:
@@ -320,6 +315,7 @@ LEADER = {
     "symbol": "star",
     "line": {"color": "$background", "width": 1.5},
 }
+TRY = {"color": "$muted", "size": 6, "symbol": "square", "opacity": 0.7}
 CHOSEN = {
     "color": "rgba(0,0,0,0)",
     "size": 13,
