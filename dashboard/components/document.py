@@ -165,9 +165,7 @@ def viewer_data(
     pages = [_page(document, page) for page in document.pages]
     shown = {r.path: _values(r, judged=judged) for r in rows if r.kind == "leaf"}
     places = _places(document, [{p: v[at] for p, v in shown.items() if len(v) > at} for at in range(2)])
-    lines = []
-    for row in rows:
-        lines.append({**row._asdict(), "places": [_place(one) for one in places.get(row.path, ())]})
+    lines = [{**row._asdict(), "places": list(map(_place, places.get(row.path, ())))} for row in rows]
     shared = {"key": key, "focus": focus, "pages": pages, "rows": lines}
     return {**shared, "editable": editable, "judged": judged}
 

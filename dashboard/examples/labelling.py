@@ -94,10 +94,8 @@ def best_prompts(project_id: str, draft: ProjectDraft) -> tuple[PipelineSpec, li
             continue
         entries = [c for c in candidates.index(run) if c.score is not None]
         entries.sort(key=lambda c: (c.id == run.best, c.rows, c.score or 0.0), reverse=True)
-        with reading.open_store() as store:
-            top_two = [store.trials.candidate(run.id, c.id) for c in entries[:2]]
-        if top_two:
-            return spec.pipeline, [*top_two]
+        if entries:
+            return spec.pipeline, [reading.prompt(run, c.id) for c in entries[:2]]
     return task, [None]
 
 

@@ -18,10 +18,7 @@ from engine.store.rows import FeedbackRow
 
 def rows(project_id: str, dataset_id: str | None) -> list[FeedbackRow]:
     """Return a project's feedback on rows of a file, the oldest first."""
-    if dataset_id is None:
-        return []
-    with reading.open_store() as store:
-        return store.feedback.all(project_id, dataset_id)
+    return reading.stored(lambda store: store.feedback.all(project_id, dataset_id)) if dataset_id else []
 
 
 def save(

@@ -147,8 +147,7 @@ def project_file(project: ProjectRow, files: Sequence[AttachedFile] = ()) -> byt
 
 def datasets() -> list[DatasetRow]:
     """Return the stored files, the newest first."""
-    with open_store() as store:
-        return store.datasets.all()
+    return stored(lambda store: store.datasets.all())
 
 
 def examples_file(draft: ProjectDraft) -> DatasetRow | None:
@@ -158,8 +157,7 @@ def examples_file(draft: ProjectDraft) -> DatasetRow | None:
 
 def setting(key: str, default: object = None) -> Any:
     """Return a stored setting."""
-    with open_store() as store:
-        return store.settings.get(key, default)
+    return stored(lambda store: store.settings.get(key, default))
 
 
 def backend() -> BackendChoice:
@@ -198,8 +196,7 @@ def dataset(dataset_id: str, _table: Dataset | None = None) -> Dataset:
 
 @cached_for_home(256)
 def _file_size(dataset_id: str) -> int:
-    with open_store() as store:
-        return store.datasets.size(dataset_id)
+    return stored(lambda store: store.datasets.size(dataset_id))
 
 
 def _read(dataset_id: str, _table: Dataset | None) -> Dataset:
@@ -371,8 +368,7 @@ def _archive(path: str, changed: int) -> ArchiveFile:  # noqa: ARG001 - the cach
 
 def run(run_id: str) -> RunRow:
     """Return a run. Raises NotFoundError when there is no such run (any more)."""
-    with open_store() as store:
-        return store.runs.get(run_id)
+    return stored(lambda store: store.runs.get(run_id))
 
 
 def run_spec(run: RunRow) -> RunSpec:
@@ -382,8 +378,7 @@ def run_spec(run: RunRow) -> RunSpec:
 
 def candidates(run_id: str) -> list[CandidateRow]:
     """Return a run's prompts in the order found."""
-    with open_store() as store:
-        return store.trials.candidates(run_id)
+    return stored(lambda store: store.trials.candidates(run_id))
 
 
 def snapshot(run: RunRow) -> Snapshot:
@@ -411,14 +406,12 @@ def output_fields(run: RunRow) -> tuple[str, ...]:
 
 def links() -> list[LinkRow]:
     """Return the links to reports that work: an administrator's list has all, others see those to their projects' runs."""
-    with open_store() as store:
-        return store.links.all()
+    return stored(lambda store: store.links.all())
 
 
 def prompt(run: RunRow, candidate_id: str) -> Candidate:
     """Return one of a run's prompts. Raises NotFoundError where it has no such prompt."""
-    with open_store() as store:
-        return store.trials.candidate(run.id, candidate_id)
+    return stored(lambda store: store.trials.candidate(run.id, candidate_id))
 
 
 @cached_for_home(8)
@@ -426,8 +419,7 @@ def hero(run: RunRow) -> str:
     """Return the picture of what a run came to as HTML."""
     from engine.runs.results.report import hero_of
 
-    with open_store() as store:
-        return hero_of(store, run)
+    return stored(hero_of, run)
 
 
 @cached_for_home(8)

@@ -201,23 +201,8 @@ def score_figure(chart: ScoreChart) -> dict[str, object]:
     start = [chart.baseline] * 2 if chart.baseline is not None else []
     traces = [
         {**_steps("95 % interval", outline, {"width": 0}), **BAND},
-        {
-            **_line(
-                "Came from",
-                *_joined(settled if len(settled) <= MOST_LINKS else []),
-                {"color": "$muted", "width": 1.1},
-            ),
-            "opacity": 0.4,
-            "showlegend": False,
-        },
-        {
-            **_line(
-                "Being tried",
-                *_joined(pending[-MOST_LINKS:]),
-                {"color": "$warn", "width": 1.4, "dash": "dot"},
-            ),
-            "showlegend": False,
-        },
+        {**_line("Came from", *_joined(settled if len(settled) <= MOST_LINKS else []), THIN), **QUIET},
+        {**_line("Being tried", *_joined(pending[-MOST_LINKS:]), DOTTED), "showlegend": False},
         _line("Start", ends if start else [], start, {"dash": "dash", "color": "$muted"}),
         _steps("Best so far", line, {"color": "$good", "width": 2.4}),
         _dots("Prompts", thinned(chart.prompts), {"color": "$accent"}),
@@ -306,6 +291,9 @@ def _dots(name: str, points: Sequence[Point], marker: dict[str, object]) -> dict
     }
 
 
+THIN = {"color": "$muted", "width": 1.1}
+QUIET = {"opacity": 0.4, "showlegend": False}
+DOTTED = {"color": "$warn", "width": 1.4, "dash": "dot"}
 BAND = {"fill": "toself", "fillcolor": "$good", "opacity": 0.14, "showlegend": False}
 RING = {"color": "rgba(0,0,0,0)", "size": 18, "opacity": 0.9, "line": {"color": "$warn", "width": 2}}
 LEADER = {
