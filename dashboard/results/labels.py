@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -37,25 +36,6 @@ class Confusion(NamedTuple):
     def size(self, right: str, answer: str) -> int:
         """Return the number of rows in one cell."""
         return len(self.rows.get((right, answer), ()))
-
-
-class LabelScore(NamedTuple):
-    """A label's rows, how many of them were found, and how often it was answered. Shares run from 0 to 1."""
-
-    label: str
-    rows: int
-    found: int
-    answered: int
-
-    @property
-    def recall(self) -> float | None:
-        """The share of its rows that were answered with it."""
-        return self.found / self.rows if self.rows else None
-
-    @property
-    def precision(self) -> float | None:
-        """The share of its answers that were right."""
-        return self.found / self.answered if self.answered else None
 
 
 def label_outputs(
@@ -101,17 +81,6 @@ def confusion(
     )
 
 
-def label_scores(found: Confusion) -> list[LabelScore]:
-    """Return the scores of each label, in the matrix's order."""
-    rows, answered = Counter[str](), Counter[str]()
-    for (right, answer), ids in found.rows.items():
-        rows[right] += len(ids)
-        answered[answer] += len(ids)
-    return [
-        LabelScore(label, rows[label], found.size(label, label), answered[label]) for label in found.labels
-    ]
-
-
 def mistaken(found: Confusion) -> Confusion:
     """Return the part of a matrix in which something is wrong: labels that were missed or answered wrongly."""
     wrong = {name for cell in found.rows if cell[0] != cell[1] for name in cell}
@@ -121,14 +90,17 @@ def mistaken(found: Confusion) -> Confusion:
     )
 
 
-def score_table(scores: Sequence[Sequence[LabelScore]], names: Sequence[str]) -> list[dict[str, Any]]:
+def score_table(tables: Sequence[Confusion], names: Sequence[str]) -> list[dict[str, Any]]:
     """Return one line per label: its rows, and for each candidate the percentages found and right when answered."""
     lines = []
-    for same in zip(*scores, strict=True):
-        line: dict[str, Any] = {"Label": same[0].label, "Rows": same[0].rows}
-        for name, one in zip(names, same, strict=True):
-            line[f"{name}: found"] = in_percent(one.recall, 0)
-            line[f"{name}: right"] = in_percent(one.precision, 0)
+    for label in tables[0].labels:
+        line: dict[str, Any] = {"Label": label}
+        for name, table in zip(names, tables, strict=True):
+            line["Rows"] = sum(len(ids) for (right, _), ids in table.rows.items() if right == label)
+            answered = sum(len(ids) for (_, answer), ids in table.rows.items() if answer == label)
+            found = table.size(label, label)
+            line[f"{name}: found"] = in_percent(found / line["Rows"], 0)
+            line[f"{name}: right"] = in_percent(found / answered, 0) if answered else None
         lines.append(line)
     return lines
 
@@ -168,11 +140,10 @@ def _name(label: str) -> str:
 
 
 def _scores(tables: Sequence[Confusion], names: Sequence[str]) -> None:
-    lines = score_table([label_scores(one) for one in tables], names)
     recall_help = "The share of the label's rows that were answered with it (recall)."
     right = "The share of the answers with this label that were right (precision)."
     data_table(
-        lines,
+        score_table(tables, names),
         "label_table",
         {
             f"{name}: {what}": bar_column(about, width="small")
