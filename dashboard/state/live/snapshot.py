@@ -104,10 +104,7 @@ def _meters(seen: Snapshot) -> dict[str, Any]:
     run = seen.run
     left, words = time_left(run, seen.trials), run.phase or "getting ready"
     return {
-        "cards": [
-            {"name": m.name, "text": m.text, "share": m.share, "help": m.help}
-            for m in meters(run, seen.requests)
-        ],
+        "cards": meters(run, seen.requests),
         "share": progress(run, seen.trials),
         "words": "" if not run.goes_on else f"{words[:1].upper()}{words[1:]}{f' · {left}' if left else ''}",
     }
