@@ -48,22 +48,12 @@ def save_rows(project_id: str, change: Edit) -> bool:
 def show_rows(project_id: str, rows: Sequence[int]) -> None:
     """Show these rows in the grid."""
     GRID_ROWS.set(tuple(rows), project_id)
-    open_tab("Rows")
-
-
-def open_tab(name: str) -> None:
-    """Open a tab of the rows at the next drawing of the page: its widget may be drawn already."""
-    NEXT_TAB.set(name)
+    NEXT_TAB.set("Rows")
 
 
 def problem_key(project_id: str) -> str:
     """Return where the session keeps why an edit of the rows was not saved."""
     return f"grid_problem_{project_id}"
-
-
-def forget_rows(project_id: str) -> None:
-    """Show all rows in the grid again."""
-    GRID_ROWS.pop(project_id)
 
 
 def undo_button(page: ProjectPage) -> None:
@@ -84,7 +74,7 @@ def _undo(project_id: str) -> None:
     with ui.problem_kept(problem_key(project_id)):
         examples.undo(project_id)
     forget_seen(project_id)
-    forget_rows(project_id)
+    GRID_ROWS.pop(project_id)
     renew(project_id)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -72,15 +72,10 @@ def queue(project_id: str, draft: ProjectDraft, table: Dataset) -> list[Doubt]:
     doubts = label_order(
         {row: cell for row, cell in enumerate(cells) if row not in draft.excluded},
         thumbs=dict(enumerate(thumbs)),
-        others=answers_of(project_id),
+        others=LABEL_ANSWERS.get(project_id),
         labelled=labelled_rows(table),
     )
     return sorted(doubts, key=lambda doubt: skipped.index(doubt.row) + 1 if doubt.row in skipped else 0)
-
-
-def answers_of(project_id: str) -> Mapping[int, Collection[str]]:
-    """Return what prompts answered in this session, by row."""
-    return LABEL_ANSWERS.get(project_id)
 
 
 def best_prompts(project_id: str, draft: ProjectDraft) -> tuple[PipelineSpec, list[Candidate | None]]:
@@ -116,7 +111,7 @@ def ask(project_id: str, draft: ProjectDraft, rows: Sequence[int]) -> None:
             if not outcome.error:
                 text = cell_text(json_value(outcome.prediction.get(field.name)))
                 answers.setdefault(outcome.row, []).append(text)
-    LABEL_ANSWERS.set({**answers_of(project_id), **answers}, project_id)
+    LABEL_ANSWERS.set({**LABEL_ANSWERS.get(project_id), **answers}, project_id)
 
 
 def leave_out(project_id: str, row: int) -> None:
@@ -188,7 +183,7 @@ def label_tab(page: ProjectPage, table: Dataset) -> None:
         if comment:
             st.caption(f"Its user wrote: {escape_markdown(comment, 400)}")
         ui.named_text(f"{field.name}, as it is now", answers[row] or "(blank)")
-        for said in sorted(set(answers_of(page.id).get(row, ()))):
+        for said in sorted(set(LABEL_ANSWERS.get(page.id).get(row, ()))):
             ui.named_text("A prompt answers", said)
         if not read_only():
             _actions(page, field, row, answers[row])
@@ -238,7 +233,7 @@ def _actions(page: ProjectPage, field: FieldSpec, row: int, answer: str) -> None
 
 def _ask_prompt(page: ProjectPage, rows: list[int]) -> None:
     """Offer to answer the next rows with the best prompts, so that those where they disagree come first."""
-    known = answers_of(page.id)
+    known = LABEL_ANSWERS.get(page.id)
     asked = [row for row in rows if row not in known][:MOST_ROWS]
     if not asked or read_only():
         return

@@ -16,8 +16,6 @@ from dashboard.components.tables import bar_column, data_table
 from dashboard.examples.add import add_rows, synthetic_note
 from dashboard.examples.grid import (
     example_grid,
-    forget_rows,
-    open_tab,
     save_rows,
     undo_button,
 )
@@ -36,7 +34,7 @@ from dashboard.services import (
 from dashboard.state import reading
 from dashboard.state.editing import records, starting
 from dashboard.state.editing.steps import title_of
-from dashboard.state.session import NEXT_TAB
+from dashboard.state.session import GRID_ROWS, NEXT_TAB
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
 
@@ -163,7 +161,7 @@ def answers_card(page: ProjectPage, spec: PipelineSpec, table: Dataset) -> None:
 
     def make() -> None:
         save_rows(page.id, lambda _table, seen: records.make_columns(page.id, seen))
-        open_tab("One by one")
+        NEXT_TAB.set("One by one")
 
     with ui.nothing_here("no_answers", "The right answers are missing", what):
         ui.button(
@@ -258,7 +256,7 @@ def examples_of(page: ProjectPage, dataset_id: str) -> None:
         example_source(page)
         return
     if watch(page, "examples"):
-        forget_rows(page.id)
+        GRID_ROWS.pop(page.id)
     _file_line(page, table)
     import_report(page)
     for note in table.notes[:4]:

@@ -31,7 +31,7 @@ PROBLEM = "review_problem"
 
 def guessed_lines(page: ProjectPage) -> None:
     """Say in one line what was recognised, with notes on what was guessed; offer to draft a sentence by a model."""
-    guess = starting.guessed(page.id)
+    guess = starting.GUESSED.get(page.id)
     if guess is None:
         return
     st.markdown(ui.mark("check_circle", guess.line, "green"))
@@ -132,7 +132,7 @@ def _change_step(project_id: str, **changes: object) -> None:
 
 def _roles(page: ProjectPage) -> None:
     """Let the user say which columns are read and which are answered, where the task was made of them."""
-    found, dataset = starting.guessed(page.id), page.draft.dataset
+    found, dataset = starting.GUESSED.get(page.id), page.draft.dataset
     if dataset is None or (page.draft.pipeline is not None and not (found and found.by_columns)):
         return
     st.markdown("**Columns**")

@@ -82,6 +82,7 @@ CORPORA_TAKEN = SessionCount("corpora_taken")
 
 # Examples
 NEXT_TAB = SessionValue("example_tab_next", "")
+"""Tab of the rows to open at the next drawing of the page: its widget may be drawn already."""
 GRID_ROWS: SessionValue[tuple[int, ...]] = SessionValue("grid_rows", ())
 """Rows that the grid shows alone."""
 GRID_CHANGED = SessionValue("grid_changed", False)
