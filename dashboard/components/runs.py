@@ -36,12 +36,14 @@ EVERY = 2.0
 """Seconds between two looks at the runs that go on."""
 
 
-def run_table(runs: Sequence[RunRow], names: Mapping[str, str], key: str, **options: Any) -> list[RunRow]:
+def run_table(
+    runs: Sequence[RunRow], names: Mapping[str, str], key: str, title_width: int = 180, **options: Any
+) -> list[RunRow]:
     """Show runs as a table; return the selected ones. `names` is project id -> name."""
     marks = f"Whether its program is in use, its tags, and your own words. {explain('in use')}"
     columns = {
         "State": label_column({word: colour for word, colour, _ in STATES.values()}, width=92),
-        "Run": st.column_config.TextColumn(width=180, help=explain("run")),
+        "Run": st.column_config.TextColumn(width=title_width, help=explain("run")),
         "Verdict": st.column_config.TextColumn(width=170, help=explain("verdict")),
         "Marks and note": st.column_config.TextColumn(width=125, help=marks),
         **before_and_after(),

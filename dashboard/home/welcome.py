@@ -142,7 +142,7 @@ def run_list(runs: Sequence[RunRow], names: Mapping[str, str]) -> None:
     """Show the runs; selecting one opens it. `names` is project id -> name."""
     shown = runs[:SHOWN]
     order = ("State", "Run", "Started", "Before", "After", "Calls", "Cost", "Took")
-    for run in run_table(shown, names, "run_list", column_order=order, selection_mode="single-row"):
+    for run in run_table(shown, names, "run_list", 300, column_order=order, selection_mode="single-row"):
         page = "results" if run.result else "run"
         st.switch_page(ui.page_path(page), query_params={"project": run.project_id, "run": run.id})
     st.caption("Select a run to open it.")
