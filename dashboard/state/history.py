@@ -118,26 +118,34 @@ COLUMNS = 12
 
 def differences(left: RunSpec, right: RunSpec) -> list[SettingDifference]:
     """Return every setting in which two runs differ, those first that make their scores incomparable."""
-    first_task, second_task = (spec.pipeline.with_models(lambda _: None) for spec in (left, right))
-    pairs: tuple[tuple[str, object, object, bool], ...] = (
-        ("Data", left.dataset_hash or left.dataset, right.dataset_hash or right.dataset, True),
-        ("Rows divided", left.split.words, right.split.words, True),
-        ("Rows left out", _left_out(left), _left_out(right), True),
-        ("Metric", left.metric.words, right.metric.words, True),
-        ("Model", title_of(left.model), title_of(right.model), True),
-        ("Model of a step", _step_models(left), _step_models(right), True),
-        ("Task", first_task, second_task, True),
-        ("Columns", left.mapping, right.mapping, True),
-        ("Layout of messages", left.adapter, right.adapter, True),
-        ("Optimizer", left.optimizer.words, right.optimizer.words, False),
-        ("Budget", left.budget.words, right.budget.words, False),
-        ("Seed", left.seed, right.seed, False),
-    )
-    return [
-        SettingDifference(what, *_both_texts(what, first, second), matters)
-        for what, first, second, matters in pairs
-        if first != second
-    ]
+    pairs = zip(_settings(left).items(), _settings(right).values(), strict=True)
+    found = [SettingDifference(what, a, b, what not in HARMLESS) for (what, a), b in pairs if a != b]
+    first, second = (spec.pipeline.with_models(lambda _: None) for spec in (left, right))
+    if first != second:
+        task = ("its own fields or instruction", "other fields or instruction")
+        found.append(SettingDifference("Task", *task, True))
+    return sorted(found, key=lambda difference: not difference.matters)
+
+
+HARMLESS = ("Optimizer", "Budget", "Seed")
+"""Settings that leave scores comparable."""
+
+
+def _settings(spec: RunSpec) -> dict[str, str]:
+    """Return a run's settings in words, without its task."""
+    return {
+        "Data": (spec.dataset_hash or spec.dataset)[:12],
+        "Rows divided": spec.split.words,
+        "Rows left out": _left_out(spec),
+        "Metric": spec.metric.words,
+        "Model": title_of(spec.model),
+        "Model of a step": _step_models(spec),
+        "Columns": ", ".join(f"{field} from {column}" for field, column in sorted(spec.mapping.items())),
+        "Layout of messages": spec.adapter,
+        "Optimizer": spec.optimizer.words,
+        "Budget": spec.budget.words,
+        "Seed": str(spec.seed),
+    }
 
 
 def what_changed(before: RunSpec, now: RunSpec) -> str:
@@ -215,13 +223,3 @@ def _step_models(spec: RunSpec) -> str:
 def _left_out(spec: RunSpec) -> str:
     written = f", {len(spec.synthetic)} written by a model" if spec.synthetic else ""
     return f"{len(spec.excluded)} rows{written}"
-
-
-def _both_texts(what: str, left: Any, right: Any) -> tuple[str, str]:
-    if what == "Task":
-        return "its own fields or instruction", "other fields or instruction"
-    if what == "Data":
-        return str(left)[:12], str(right)[:12]
-    if what == "Columns":
-        return tuple(", ".join(f"{k} from {v}" for k, v in m.items()) for m in (left, right))  # type: ignore[return-value]  # two of them
-    return str(left), str(right)
