@@ -91,10 +91,6 @@ LABEL_ANSWERS: SessionValue[Mapping[int, Collection[str]]] = SessionValue("label
 """Row -> what prompts answered."""
 LABEL_SKIPPED: SessionValue[Sequence[int]] = SessionValue("label_skipped", ())
 
-# Metric
-CRITERIA: SessionValue[Mapping[int, str]] = SessionValue("criteria", {})
-"""Number of a widget -> its first text."""
-
 # Run
 OWN_PROMPT = SessionValue("own_prompt_of", "")
 """Id of the run whose dialog for the user's prompt is open."""
