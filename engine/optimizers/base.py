@@ -209,7 +209,6 @@ class Optimizer:
             "teacher": teacher,
         }
         tuning = optimizer.tuning(student, budget=budget, frozen=frozen, **given)
-        check_frozen(frozen, seed_of(student), changes=self.changes, who=self.name)
         with observed("compile", optimizer, {"student": student, **given}) as note:
             shown = SearchProgress(tuning.settings.budget, recorder, shown=runtime.current().progress)
             with closing(shown):
@@ -240,9 +239,19 @@ class Optimizer:
         for example in tested:
             rows[ids.setdefault(id(example), len(rows))] = example
         settings = replace(settings, rows=rows, frozen=tuple(frozen))
-        for warning in self.check(settings):
-            _log.info("%s: %s", self.name, warning)
-        return Tuning(self.search, settings, tuple(ids[id(example)] for example in tested))
+        tuning, notes = self.checked(settings, tuple(ids[id(example)] for example in tested))
+        for note in notes:
+            _log.info("%s: %s", self.name, note)
+        return tuning
+
+    def checked(
+        self, settings: Settings, test: tuple[int, ...], *, whole_validation: bool = False
+    ) -> tuple[Tuning, list[str]]:
+        """Return the tuning with these settings, and notes for the user. Raises ConfigurationError for what cannot work."""
+        settings.check_prices()
+        check_frozen(settings.frozen, seed_of(settings.program), changes=self.changes, who=self.name)
+        notes = self.check(settings)
+        return Tuning(self.search, settings, test, whole_validation=whole_validation), notes
 
     def check(self, settings: Settings) -> list[str]:  # noqa: ARG002 - for subclasses
         """Return notes for the user before anything is asked. Raises ConfigurationError for a set-up that cannot work."""
