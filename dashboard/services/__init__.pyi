@@ -74,8 +74,8 @@ from engine.export.container import (
     serve_command as serve_command,
 )
 from engine.export.formats import (
-    EXPORTS as EXPORTS,
     ExportFormat as ExportFormat,
+    export_forms as export_forms,
     get_export as get_export,
 )
 from engine.export.hero import (
