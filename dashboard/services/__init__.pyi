@@ -1,3 +1,4 @@
+from engine.basics.addresses import is_this_machine as is_this_machine
 from engine.basics.home import (
     data_home as data_home,
     write_whole as write_whole,

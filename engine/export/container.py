@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from engine.basics.addresses import is_this_machine
 from engine.errors import ProgramFileError
 from engine.export.formats import ExportFormat
 from engine.export.program import ProgramFile, to_text
@@ -177,10 +178,10 @@ def _readme(program: ProgramFile) -> str:
         given=_docker_options(program),
     )
     models = models_of(program)
-    hosts = [urlsplit(model.base_url or "").hostname for model in models]
+    hosts = [urlsplit(model.base_url or "").hostname or "" for model in models]
     prefixes = [model.name.partition("/")[0] for model in models if not model.base_url]
     # A container does not see the machine itself by these addresses.
-    local = any(h in ("localhost", "127.0.0.1", "::1") for h in hosts) or any(p in LOCALS for p in prefixes)
+    local = any(map(is_this_machine, hosts)) or any(p in LOCALS for p in prefixes)
     about = lineage(program)
     return lines + (LOCAL if local else "") + (f"\n{about}\n" if about else "")
 
