@@ -134,7 +134,7 @@ class ScoredTrial(Protocol):
 
     @property
     def state(self) -> str:
-        """Whether it goes on."""
+        """The state of the trial: running, finished, cut."""
 
     @property
     def rows_done(self) -> int:
