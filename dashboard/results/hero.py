@@ -23,6 +23,7 @@ from dashboard.services import (
     compared_scores,
     counted,
     data_home,
+    is_this_machine,
     result_sentences,
     row_figures,
     run_report,
@@ -187,7 +188,7 @@ def share_link(run: RunRow) -> None:
         if token_hash(token) in {link.hash for link in working}:
             st.code(f"{_origin()}{PATH}{token}", language=None, wrap_lines=True)
             st.caption("Copy it now: only a hash of it is kept, so it cannot be shown again.")
-            if urlsplit(_origin()).hostname in ("127.0.0.1", "localhost"):
+            if is_this_machine(urlsplit(_origin()).hostname or ""):
                 st.caption("This dashboard can only be reached from this machine, and so can the link.")
         link_rows(working, {run.id: run.title})
 

@@ -129,7 +129,7 @@ class Ledger:
 
     `spent` counts against the limits, and so does `lost`: what an earlier process had sent, and no answer came (plans leave it
     out, so they are as before). `bought` is what earlier processes paid for and the call cache has: a call that is not in it
-    needs room beside all of that, replayed or not. `note_send`, where it is set, notes a call before it leaves and returns
+    needs room next to all of that, replayed or not. `note_send`, where it is set, notes a call before it leaves and returns
     what takes the note back; that of a failed call stays, as it may have been paid for. A cached reply costs nothing, except one that `payer`
     (this run, before it was killed) paid for: it counts once a key, so that a run driven again decides
     everything as it did before; `replayed` is that part of `spent`. `replies` are those with content. `closed` is the
@@ -380,7 +380,7 @@ class Ledger:
             await self._settled.wait()
 
     async def _leave(self, held: Amount, need: Amount) -> Amount:
-        """Wait until a call has room beside all that was bought and is not replayed yet; return what it holds from now on.
+        """Wait until a call has room next to all that was bought and is not replayed yet; return what it holds from now on.
 
         `held` is what its requests before hold. Raises BudgetExhaustedError.
         """
