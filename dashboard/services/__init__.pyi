@@ -154,9 +154,9 @@ from engine.pipeline.importers.attachments import (
     attached_path as attached_path,
 )
 from engine.pipeline.importers.task import (
-    TASK_FORMS as TASK_FORMS,
     guess_form as guess_form,
     import_task as import_task,
+    task_form as task_form,
 )
 from engine.pipeline.records import paths as paths
 from engine.pipeline.spec import (

@@ -22,6 +22,6 @@ def archive_runs(run_ids: Sequence[str], output: Path | None) -> None:
 def unarchive_runs(path: Path, *, trust: bool) -> None:
     """Add the runs of a file to the store again and print how many. Raises StoreError."""
     with Store.open() as store:
-        found = bring_back(store, path, trust=trust)
-    left_out = f"; {counted(len(found.here), 'run')} left out, already here" if found.here else ""
-    echo(f"Brought back {counted(len(found.runs), 'run')}{left_out}.")
+        brought = bring_back(store, path, trust=trust)
+    left_out = f"; {counted(len(brought.here), 'run')} left out, already here" if brought.here else ""
+    echo(f"Brought back {counted(len(brought.runs), 'run')}{left_out}.")

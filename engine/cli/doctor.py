@@ -77,9 +77,9 @@ def _keys() -> Iterator[Finding]:
     for provider in PROVIDERS:
         if not provider.needs_key or provider.key_env is None:
             continue
-        found = find_key(f"{provider.prefix}/x")
-        if found:
-            yield "ok", provider.title, f"key found: {found.where}"
+        key = find_key(f"{provider.prefix}/x")
+        if key:
+            yield "ok", provider.title, f"key found: {key.where}"
         else:
             yield "note", provider.title, f"no key (set {provider.key_env} to use it)"
 

@@ -13,8 +13,8 @@ from engine.lm.tuned import PREFIX, get_tuned, tuned_models
 
 def list_models() -> None:
     """Print every tuned model with its lineage, the newest first."""
-    found = [model_title(record) for record in tuned_models()]
-    for line in found or ["There is no tuned model yet. A run with BootstrapFinetune makes one."]:
+    titles = [model_title(record) for record in tuned_models()]
+    for line in titles or ["There is no tuned model yet. A run with BootstrapFinetune makes one."]:
         echo(line)
 
 

@@ -233,8 +233,8 @@ def _parser(inputs: Iterable[str]) -> argparse.ArgumentParser:
 
 def option(name: str) -> str:
     """Return the option of an input."""
-    taken = name in ("model", "base_url", "key_variable", "at_once", "output", "help")
-    return f"--input-{name}" if taken else f"--{name}"
+    reserved = name in ("model", "base_url", "key_variable", "at_once", "output", "help")
+    return f"--input-{name}" if reserved else f"--{name}"
 
 
 def _answer_file(parser: argparse.ArgumentParser, lone: LoneProgram, given: argparse.Namespace) -> int:

@@ -85,17 +85,17 @@ def schema_text(program: ProgramFile) -> str:
     if not built:
         raise ProgramFileError(f"The step {step.name!r} asks no model, so there is no schema of its answer.")
     signature = built[0].signature
-    found = response_format(signature)
-    if found == JSON_MODE:
+    schema = response_format(signature)
+    if schema == JSON_MODE:
         raise ProgramFileError(
             f"The answer of the step {step.name!r} has a field with free keys, which a strict schema cannot say. "
             "Give it the type of a record with fields."
         )
-    for name, part in found["json_schema"]["schema"]["properties"].items():
-        said = signature.description(name)
-        if said and "$ref" not in part:
-            part.setdefault("description", said)
-    return json_text(found)
+    for name, part in schema["json_schema"]["schema"]["properties"].items():
+        description = signature.description(name)
+        if description and "$ref" not in part:
+            part.setdefault("description", description)
+    return json_text(schema)
 
 
 # Classes written out
@@ -184,8 +184,8 @@ def _shape(field: FieldSpec) -> object:
 def _record_class(classes: Mapping[str, ast.ClassDef], fields: Sequence[FieldSpec]) -> str | None:
     """Return the class that has all the fields; inherited ones count for the classes in the same text."""
     names = {f.name for f in fields}
-    found = [n for n in classes if names <= set(_declarations(n, classes))]
-    return found[-1] if found else None
+    complete = [n for n in classes if names <= set(_declarations(n, classes))]
+    return complete[-1] if complete else None
 
 
 def _declarations(name: str, classes: Mapping[str, ast.ClassDef]) -> dict[str, tuple[str, ast.AnnAssign]]:

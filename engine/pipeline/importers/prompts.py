@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from engine.errors import PipelineError
 from engine.pipeline.check import usable_name
-from engine.pipeline.importers.step import Imported, imported_step
+from engine.pipeline.importers.step import Imported, TaskForm, imported_step
 from engine.pipeline.spec import FieldSpec
 
 _HOLE = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
@@ -300,3 +300,20 @@ def listed(text: str) -> tuple[str, ...]:
     values = [v for v in dict.fromkeys(values) if v]
     plain = all(len(v) <= 40 and len(v.split()) <= 4 for v in values)
     return tuple(values) if 2 <= len(values) <= 30 and plain else ()
+
+
+CHAT = TaskForm(
+    "chat",
+    "the messages of a chat",
+    "Reads the instruction of a chat, or of a request to a model.",
+    chat_step,
+)
+PROMPT = TaskForm(
+    "prompt", "a prompt", "Reads a text whose places, such as {{mail}}, become the inputs.", prompt_step
+)
+SENTENCE = TaskForm(
+    "sentence",
+    "a description in your own words",
+    "Drafts the fields by the words of a sentence.",
+    sentence_step,
+)

@@ -16,8 +16,8 @@ from engine.dataset import paste_dataset
 from engine.errors import DatasetError, EngineError
 from engine.pipeline.importers.attachments import GivenFile
 from engine.pipeline.importers.prompts import messages_in
-from engine.pipeline.importers.step import Imported
-from engine.pipeline.importers.task import TASK_FORMS, Form, guess_form, import_task
+from engine.pipeline.importers.step import Form, Imported
+from engine.pipeline.importers.task import guess_form, import_task, task_form
 
 Source = Literal["upload", "paste"]
 TABLES = (".csv", ".tsv", ".xlsx", ".parquet", ".jsonl", ".ndjson")
@@ -72,7 +72,7 @@ def recognise(text: str, files: Sequence[GivenFile] = ()) -> Recognised:
     if task is text and table is None and not documents and is_table(text):
         table, source, task = GivenFile("pasted rows", text.encode("utf-8", "replace")), "paste", ""
     form = guess_form(task) if task.strip() else None
-    parts = [TASK_FORMS[form].title] if form else []
+    parts = [task_form(form).title] if form else []
     if table is not None:
         parts.append("a table" if source == "paste" else f"the table {table.name!r}")
     if documents:
