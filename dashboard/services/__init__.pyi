@@ -306,7 +306,7 @@ from engine.metrics.custom import BY_NAME
 from engine.pipeline.importers.attachments import TEXT
 from engine.runs.drafting import NAME
 from engine.runs.results.archive import FOLDER, SUFFIX
-from engine.store.links import DAYS
+from engine.store.members import DAYS
 from engine.store.rows import BUDGET, CANDIDATE, SCORE
 
 LARGE_TABLE = LARGE

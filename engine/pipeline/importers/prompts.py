@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 
+from engine.basics.text import json_of
 from engine.errors import PipelineError
 from engine.pipeline.check import usable_name
 from engine.pipeline.importers.step import Imported, TaskForm, imported_step
@@ -92,8 +92,8 @@ def message_text(content: object) -> str:
 def chat_step(text: str) -> Imported:
     """Return the step of a chat's messages: the system's text and the last user's, where that has places."""
     try:
-        messages = messages_in(json.loads(text))
-    except (ValueError, RecursionError):
+        messages = messages_in(json_of(text))
+    except ValueError:
         messages = []
     by_role = [(str(m["role"]), message_text(m["content"]).strip()) for m in messages]
     system = "\n\n".join(said for role, said in by_role if role in ("system", "developer") and said)

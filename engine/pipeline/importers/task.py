@@ -7,13 +7,13 @@ over is listed in notes; what cannot be read is an error. It knows specs, no for
 from __future__ import annotations
 
 import ast
-import json
 import re
 import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 from engine import parts
+from engine.basics.text import json_of
 from engine.errors import ConfigurationError, PipelineError, SignatureError
 from engine.pipeline.check import usable_name
 from engine.pipeline.importers.prompts import is_sentence, messages_in
@@ -46,8 +46,8 @@ def guess_form(text: str) -> Form:
 
 def _json_form(text: str) -> Form | None:
     try:
-        data: object = json.loads(text)
-    except (ValueError, RecursionError):
+        data: object = json_of(text)
+    except ValueError:
         data = None
     if messages_in(data):
         return "chat"
@@ -103,8 +103,8 @@ def _predictors(data: object) -> list[tuple[str, Mapping[str, Any]]]:
 def _state(text: str) -> Imported:
     """Return the step of a state: it says prefixes and descriptions of fields, of which the last is the answer."""
     try:
-        saved = _predictors(json.loads(text))
-    except (ValueError, RecursionError):
+        saved = _predictors(json_of(text))
+    except ValueError:
         saved = []
     described = [f for f in saved[0][1]["fields"] if isinstance(f, dict)] if saved else []
     if len(described) < 2:
@@ -166,17 +166,9 @@ def _field(declared: ast.arg) -> FieldSpec:
 def _schema(text: str) -> Imported:
     """Return the step of a JSON Schema; one inside a tool's or a response format's description is found too."""
     try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise PipelineError(
-            f"This is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}."
-        ) from None
-    except RecursionError:
-        raise PipelineError("This JSON is nested too deeply to be a schema of fields.") from None
-    except ValueError:
-        raise PipelineError(
-            "This JSON holds a number that is too long to read. Put it in quotes, as text."
-        ) from None
+        data = json_of(text)
+    except ValueError as error:
+        raise PipelineError(f"This text {error}. Paste a JSON Schema.") from None
     schema, description = _object_in(data)
     if schema is None:
         raise PipelineError(
