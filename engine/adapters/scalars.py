@@ -13,11 +13,11 @@ from typing import Any, NoReturn
 import orjson
 
 from engine.adapters.notes import output_note
+from engine.basics.text import fenced_blocks
 from engine.basics.value_parsing import plain_numbers
 from engine.signature.grammar import type_text
 
 _FENCE = re.compile(r"\s*```[\w+-]*[ \t]*\n?(.*?)\n?\s*```\s*", re.DOTALL)
-_INNER_FENCE = re.compile(r"```[\w+-]*[ \t]*\n(.*?)```", re.DOTALL)
 LONGEST_REPAIR = 300_000
 """Characters of damaged JSON."""
 
@@ -50,8 +50,7 @@ def loose_json(text: str) -> object:
         pass
     body = unfenced(text).strip()
     if body[:1] not in ("{", "["):
-        fenced = _INNER_FENCE.search(body)
-        body = fenced[1].strip() if fenced else body
+        body = next(iter(fenced_blocks(body)), body).strip()
     for decode in (orjson.loads, ast.literal_eval):
         try:
             return _whole_characters(decode(body), body)

@@ -55,6 +55,18 @@ def shortened(text: str, limit: int) -> str:
     )
 
 
+def fenced_blocks(text: str) -> list[str]:
+    """Return the contents of a text's fenced code blocks; the last one may lack its end.
+
+    >>> fenced_blocks("Here:\\n```python\\nx = 1\\n```\\nand\\n```\\ny = 2")
+    ['x = 1', 'y = 2']
+    """
+    return _FENCED.findall(text)
+
+
+_FENCED = re.compile(r"```[^\n`]*\n(.*?)(?:\n?[ \t]*```|\Z)", re.DOTALL)
+
+
 def harmless(text: str) -> str:
     """Return a text that no spreadsheet takes for a formula and no terminal obeys; numbers stay numbers.
 

@@ -137,10 +137,8 @@ def keyed(value: Any, annotation: object) -> Any:
     >>> keyed([{"total": 3}], list[Bill])
     [{'totalDue': 3}]
     """
-    keys = {one.path: one.keys[-1] for one in nested_fields(annotation)}
-    if all(path.rpartition(".")[2] == key for path, key in keys.items()):
-        return value
-    return _renamed(value, "", keys)
+    aliases = _aliases(annotation)
+    return _renamed(value, "", aliases, to_names=False) if aliases else value
 
 
 def named(value: Any, annotation: object) -> Any:
@@ -151,35 +149,37 @@ def named(value: Any, annotation: object) -> Any:
     >>> named([{"totalDue": 3}, {"total": 4}], list[Bill])
     [{'total': 3}, {'total': 4}]
     """
-    names = {
-        (around, one.keys[-1]): name
-        for one in nested_fields(annotation)
-        for around, _, name in [one.path.rpartition(".")]
-        if name != one.keys[-1]
-    }
-    return _named(value, "", names) if names else value
+    aliases = _aliases(annotation)
+    return _renamed(value, "", aliases, to_names=True) if aliases else value
 
 
-def _named(value: Any, at: str, names: Mapping[tuple[str, str], str]) -> Any:
+_Aliases = dict[str, dict[str, str]]
+"""Path of a record -> name of a field in it -> its key, for fields whose key is another."""
+
+
+def _aliases(annotation: object) -> _Aliases:
+    aliases: _Aliases = {}
+    for one in nested_fields(annotation):
+        around, _, name = one.path.rpartition(".")
+        if name != one.keys[-1]:
+            aliases.setdefault(around, {})[name] = one.keys[-1]
+    return aliases
+
+
+def _renamed(value: Any, at: str, aliases: _Aliases, *, to_names: bool) -> Any:
     if isinstance(value, list):
-        return [_named(item, at, names) for item in value]
+        return [_renamed(item, at, aliases, to_names=to_names) for item in value]
     if not isinstance(value, Mapping):
         return value
-    own = {name for (around, _), name in names.items() if around == at}
-    made = {}
+    here = aliases.get(at, {})
+    names = {key: name for name, key in here.items()}
+    renamed = {}
     for key, item in value.items():
-        name = key if key in own else names.get((at, key), key)  # an alias may be another field's name
-        made[name] = _named(item, f"{at}.{name}" if at else str(name), names)
-    return made
-
-
-def _renamed(value: Any, at: str, keys: Mapping[str, str]) -> Any:
-    if isinstance(value, list):
-        return [_renamed(item, at, keys) for item in value]
-    if not isinstance(value, Mapping):
-        return value
-    paths = {name: f"{at}.{name}" if at else str(name) for name in value}
-    return {keys.get(paths[name], name): _renamed(item, paths[name], keys) for name, item in value.items()}
+        # An alias may be another field's name.
+        name = key if key in here or not to_names else names.get(key, key)
+        inside = _renamed(item, f"{at}.{name}" if at else str(name), aliases, to_names=to_names)
+        renamed[name if to_names else here.get(name, name)] = inside
+    return renamed
 
 
 def with_descriptions(schema: Json, annotation: object, descriptions: Mapping[str, str]) -> Json:
