@@ -16,19 +16,16 @@ LONGEST_NAME = 200
 """Characters of the name of a project, a run, a file, a field, a step or a tag; a longer one is cut where it comes in."""
 
 
-def as_text(value: object, longest_item: int | None = None) -> str:
-    """Return a value as the text a person would write for it: items in a line, or numbered lines where one is longer.
+def as_text(value: object) -> str:
+    """Return a value as the text a person would write for it, items in a line.
 
-    >>> as_text(["a", "b"]), as_text(None), as_text(3), as_text(["a", "long"], longest_item=3)
-    ('a, b', '', '3', '1. a\\n2. long')
+    >>> as_text(["a", "b"]), as_text(None), as_text(3)
+    ('a, b', '', '3')
     """
     if isinstance(value, Enum):
         return as_text(value.value)
     if isinstance(value, list | tuple | set | frozenset):
-        items = [as_text(item, longest_item) for item in value]
-        if longest_item is not None and len(items) > 1 and any(len(item) > longest_item for item in items):
-            return "\n".join(f"{number}. {item}" for number, item in enumerate(items, 1))
-        return ", ".join(items)
+        return ", ".join(map(as_text, value))
     return "" if value is None else str(value)
 
 

@@ -176,7 +176,7 @@ def _renamed(value: Any, at: str, aliases: _Aliases, *, to_names: bool) -> Any:
     renamed = {}
     for key, item in value.items():
         # An alias may be another field's name.
-        name = key if key in here or not to_names else names.get(key, key)
+        name: Any = key if key in here or not to_names else names.get(key, key)
         inside = _renamed(item, f"{at}.{name}" if at else str(name), aliases, to_names=to_names)
         renamed[name if to_names else here.get(name, name)] = inside
     return renamed

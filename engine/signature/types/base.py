@@ -35,13 +35,6 @@ class Type(BaseModel):
     shown_whole: ClassVar[bool] = True
     """The type says itself how it is written: its parts have no descriptions by path."""
 
-    def __init__(self, *first: Any, **fields: Any) -> None:
-        """Take the first field also by position; None is no value."""
-        for name, value in zip(type(self).model_fields, first[:1], strict=False):
-            if value is not None:
-                fields[name] = value
-        super().__init__(**fields)
-
     def format(self) -> str | list[Part]:
         """Return the value as text or as parts of a message."""
         return self.model_dump_json()

@@ -23,6 +23,9 @@ class Reasoning(Type):
 
     content: str
 
+    def __init__(self, content: Any = None, **more: Any) -> None:
+        super().__init__(**({} if content is None else {"content": content}), **more)
+
     @model_validator(mode="wrap")
     @classmethod
     def _from_text(cls, value: Any, handler: Any) -> Any:
@@ -92,6 +95,9 @@ class History(Type):
 
     messages: list[dict[str, Any]]
 
+    def __init__(self, messages: Any = None, **more: Any) -> None:
+        super().__init__(**({} if messages is None else {"messages": messages}), **more)
+
     @model_validator(mode="before")
     @classmethod
     def _from_list(cls, value: object) -> object:
@@ -126,6 +132,9 @@ class Code(Type):
     code: str
     language: ClassVar[str] = "python"
     _languages: ClassVar[dict[str, type[Code]]] = {}
+
+    def __init__(self, code: Any = None, **more: Any) -> None:
+        super().__init__(**({} if code is None else {"code": code}), **more)
 
     def __class_getitem__(cls, language: str) -> type[Code]:  # type: ignore[override]  # no generic, but DSPy's notation
         if language not in cls._languages:
@@ -184,6 +193,9 @@ class Document(Type):
     title: str | None = None
     media_type: Literal["text/plain", "application/pdf"] = "text/plain"
     context: str | None = None
+
+    def __init__(self, data: Any = None, **more: Any) -> None:
+        super().__init__(**({} if data is None else {"data": data}), **more)
 
     @model_validator(mode="before")
     @classmethod
