@@ -11,7 +11,7 @@ import pytest
 from engine import Candidate, ChainOfThought, JSONAdapter, Predict, XMLAdapter, context
 from engine.errors import ProgramFileError
 from engine.export.dspy_script import dspy_script, dspy_state
-from engine.export.formats import step_messages
+from engine.export.messages import step_messages
 from engine.export.program import parse_program, program_file, to_text
 from engine.modules.predict import reasoning_first
 from engine.pipeline.build import build_program
