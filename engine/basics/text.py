@@ -396,9 +396,9 @@ def _changes(before: list[str], after: list[str]) -> Sequence[tuple[str, int, in
     start = _common_start(before, after)
     end = _common_start(before[start:][::-1], after[start:][::-1])
     a, b = len(before) - end, len(after) - end
-    made: list[tuple[str, int, int, int, int]] = [("equal", 0, start, 0, start)] if start else []
+    stretches: list[tuple[str, int, int, int, int]] = [("equal", 0, start, 0, start)] if start else []
     if (a - start) * (b - start) > _LARGE:
-        made.append(("replace", start, a, start, b))
+        stretches.append(("replace", start, a, start, b))
     else:
         for code in LCSseq.opcodes(before[start:a], after[start:b]):
             tag, *ends = (
@@ -406,13 +406,13 @@ def _changes(before: list[str], after: list[str]) -> Sequence[tuple[str, int, in
                 *(place + start for place in (code.src_start, code.src_end, code.dest_start, code.dest_end)),
             )
             a1, a2, b1, b2 = ends
-            if tag != "equal" and made and made[-1][0] != "equal":
-                _, a1, _, b1, _ = made.pop()
+            if tag != "equal" and stretches and stretches[-1][0] != "equal":
+                _, a1, _, b1, _ = stretches.pop()
                 tag = "replace"
-            made.append((tag, a1, a2, b1, b2))
+            stretches.append((tag, a1, a2, b1, b2))
     if end:
-        made.append(("equal", a, len(before), b, len(after)))
-    return made
+        stretches.append(("equal", a, len(before), b, len(after)))
+    return stretches
 
 
 def _common_start(a: Sequence[str], b: Sequence[str]) -> int:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from engine import loop
-from engine.adapters.base import Adapter, field_lists, task_block
-from engine.adapters.plan import Demos, Rendered, Turn, Values, plan_of
+from engine.adapters.base import Adapter
+from engine.adapters.plan import Demos, Rendered, Turn, Values, field_lists, plan_of, task_block
 
 if TYPE_CHECKING:
     from engine.adapters.base import Call

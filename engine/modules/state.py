@@ -207,8 +207,8 @@ def load(program: Module, saved: Mapping[str, Any]) -> None:
     saved = {**saved, **theirs}
     missing = [path for path, _ in steps if path not in saved]
     if missing:
-        found = ", ".join(key for key in saved if key != "metadata") or "none"
-        raise StepMissingError(f"The saved program has no step {missing[0]!r}. Steps it has: {found}.")
+        known = ", ".join(key for key in saved if key != "metadata") or "none"
+        raise StepMissingError(f"The saved program has no step {missing[0]!r}. Steps it has: {known}.")
     trial = {path: copy.deepcopy(step) for path, step in steps}
     for path, step in trial.items():
         try:

@@ -147,20 +147,20 @@ class RecordTuning:
     def _result(self, tuned: Tuned) -> OptimizationResult:
         search, settings = tuned.search, self.tuning.settings
         comparison = verdict(*tuned.tested)
-        kept = comparison.best >= comparison.baseline
-        outcomes = tuned.tested[kept].outcomes
+        is_kept = comparison.best >= comparison.baseline
+        outcomes = tuned.tested[is_kept].outcomes
         before, after = field_means(tuned.tested[0].outcomes), field_means(outcomes)
         errors = field_errors(outcomes, settings.rows, self.metric)
         return OptimizationResult(
             baseline_score=comparison.baseline,
             optimized_score=max(comparison.best, comparison.baseline),
             verdict=comparison,
-            kept=kept,
+            kept=is_kept,
             field_scores={
                 path: FieldScore(before.get(path), after.get(path), **errors.get(path, Counter()))
                 for path in before | after
             },
-            candidate=search.best if kept else search.seed,
+            candidate=search.best if is_kept else search.seed,
             seed=search.seed,
             usage=tuned.usage,
             seconds=tuned.seconds,

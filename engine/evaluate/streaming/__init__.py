@@ -127,9 +127,9 @@ class StreamListener:
         if len(steps) == 1:
             return steps[0]
         if steps:
-            found = ", ".join(path for path, _ in steps)
+            paths = ", ".join(path for path, _ in steps)
             raise ConfigurationError(
-                f"Several steps write {name!r} ({found}). Say which: StreamListener({name!r}, predict_name=...)."
+                f"Several steps write {name!r} ({paths}). Say which: StreamListener({name!r}, predict_name=...)."
             )
         raise ConfigurationError(f"No step of the program writes {name!r}, so it cannot be streamed.")
 
@@ -356,8 +356,8 @@ class _Held(StreamGate):
 
 def _thoughts(signature: Any) -> frozenset[str]:
     """Return the outputs for a model's thoughts."""
-    found = {name: without_none(signature.annotation(name))[0] for name in signature.output_fields}
-    return frozenset(n for n, kind in found.items() if isinstance(kind, type) and issubclass(kind, Reasoning))
+    kinds = {name: without_none(signature.annotation(name))[0] for name in signature.output_fields}
+    return frozenset(n for n, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, Reasoning))
 
 
 class _Fields:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import importlib.metadata
-import io
 import json
 import re
 from pathlib import Path
@@ -324,13 +323,6 @@ def test_a_file_that_cannot_be_read_is_one_sentence_and_the_others_are_read(tmp_
     assert re.search(said, str(bad))
     assert "x.pdf" in str(bad)
     assert good.total == 3
-
-
-def test_a_large_picture_is_scaled_down(tmp_path):
-    Picture.new("1", (8000, 5000)).save(tmp_path / "large.png")
-    (found,) = Example(image_path=tmp_path / "large.png").inputs()["pictures"]
-    data = base64.b64decode(found.url.partition(",")[2])
-    assert max(Picture.open(io.BytesIO(data)).size) <= 2000
 
 
 def test_an_unknown_evaluator_lists_the_names():
