@@ -48,14 +48,20 @@ class DSPyAdapter(Adapter):
         return await _ask(self, type(lm).send, lm, params, signature, demos, inputs, rollout)
 
     async def ask(
-        self, call: Call, lm: BaseLM, params: Mapping[str, object], *rest: Any
+        self,
+        call: Call,
+        lm: BaseLM,
+        params: Mapping[str, object],
+        signature: type[Signature],
+        demos: Demos,
+        inputs: Values,
+        rollout_id: int | None = None,
     ) -> list[dict[str, Any]]:
         """Ask by a class's own `acall`, or `__call__` in a worker thread; the model called there passes the gate by itself."""
         way, _ = _overrides(type(self))
         if not way:
-            return await _ask(self, call, lm, params, *rest)
-        signature, demos, inputs, *rollout = rest
-        given = dict(params) if rollout in ([], [None]) else {**params, "rollout_id": rollout[0]}
+            return await _ask(self, call, lm, params, signature, demos, inputs, rollout_id)
+        given = dict(params) if rollout_id is None else {**params, "rollout_id": rollout_id}
         adapter: Any = self
         if way == "acall":
             values: list[dict[str, Any]] = await adapter.acall(lm, given, signature, demos, inputs)
