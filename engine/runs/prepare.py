@@ -35,8 +35,7 @@ from engine.runs.spec import (
     make_optimizer,
     unknown_field,
 )
-from engine.search.freeze import check_frozen
-from engine.search.settings import Settings, seed_of
+from engine.search.settings import Settings
 from engine.search.tuning import Tuning
 from engine.store.rows import FROM_ELSEWHERE
 
@@ -108,8 +107,7 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
         tested_prompts=3 if optimizer.retrieves else 2,
         longest_gap=spec.longest_gap,
     )
-    settings.check_prices()
-    check_frozen(spec.frozen, seed_of(program), changes=optimizer.changes, who=spec.optimizer.name)
+    tuning, checked = optimizer.checked(settings, split.test, whole_validation=True)
     needed = reserved_calls(program, split, settings.judge_calls)
     if spec.budget.calls is not None and spec.budget.calls <= needed:
         raise RunError(
@@ -117,8 +115,7 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
             f"take {needed:,} calls before any search. Allow more calls, or use fewer validation and test rows."
         )
     notes = _row_notes(len({problem.row for problem in usable.problems}) - len(bare), len(bare))
-    tuning = Tuning(optimizer.search, settings, split.test, whole_validation=True)
-    return Prepared(spec, split, optimizer, tuning, (*notes, *split.notes, *optimizer.check(settings)))
+    return Prepared(spec, split, optimizer, tuning, (*notes, *split.notes, *checked))
 
 
 def _row_notes(left_out: int, unlabelled: int) -> list[str]:
