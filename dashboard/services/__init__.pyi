@@ -154,9 +154,9 @@ from engine.pipeline.importers.attachments import (
     attached_path as attached_path,
 )
 from engine.pipeline.importers.task import (
-    TASK_FORMS as TASK_FORMS,
     guess_form as guess_form,
     import_task as import_task,
+    task_form as task_form,
 )
 from engine.pipeline.records import paths as paths
 from engine.pipeline.spec import (
@@ -306,7 +306,7 @@ from engine.metrics.custom import BY_NAME
 from engine.pipeline.importers.attachments import TEXT
 from engine.runs.drafting import NAME
 from engine.runs.results.archive import FOLDER, SUFFIX
-from engine.store.links import DAYS
+from engine.store.members import DAYS
 from engine.store.rows import BUDGET, CANDIDATE, SCORE
 
 LARGE_TABLE = LARGE
