@@ -17,10 +17,6 @@ LONGEST_NAME = 200
 """Characters of the name of a project, a run, a file, a field, a step or a tag; a longer one is cut where it comes in."""
 
 
-<<<<<<< HEAD
-def as_text(value: object) -> str:
-    """Return a value as the text a person would write for it, items in a line.
-=======
 def json_of(text: str) -> Any:
     """Return the value of a JSON text from outside. Raises ValueError with what is wrong with the text, to follow its name.
 
@@ -40,9 +36,8 @@ def json_of(text: str) -> Any:
         raise ValueError("holds a number that is too long to read") from None
 
 
-def as_text(value: object, longest_item: int | None = None) -> str:
-    """Return a value as the text a person would write for it: items in a line, or numbered lines where one is longer.
->>>>>>> main
+def as_text(value: object) -> str:
+    """Return a value as the text a person would write for it, items in a line.
 
     >>> as_text(["a", "b"]), as_text(None), as_text(3)
     ('a, b', '', '3')
