@@ -1,3 +1,4 @@
+from engine.basics.addresses import is_this_machine as is_this_machine
 from engine.basics.home import (
     data_home as data_home,
     write_whole as write_whole,
@@ -74,8 +75,8 @@ from engine.export.container import (
     serve_command as serve_command,
 )
 from engine.export.formats import (
-    EXPORTS as EXPORTS,
     ExportFormat as ExportFormat,
+    export_forms as export_forms,
     get_export as get_export,
 )
 from engine.export.hero import (
@@ -153,9 +154,9 @@ from engine.pipeline.importers.attachments import (
     attached_path as attached_path,
 )
 from engine.pipeline.importers.task import (
-    TASK_FORMS as TASK_FORMS,
     guess_form as guess_form,
     import_task as import_task,
+    task_form as task_form,
 )
 from engine.pipeline.records import paths as paths
 from engine.pipeline.spec import (
@@ -305,7 +306,7 @@ from engine.metrics.custom import BY_NAME
 from engine.pipeline.importers.attachments import TEXT
 from engine.runs.drafting import NAME
 from engine.runs.results.archive import FOLDER, SUFFIX
-from engine.store.links import DAYS
+from engine.store.members import DAYS
 from engine.store.rows import BUDGET, CANDIDATE, SCORE
 
 LARGE_TABLE = LARGE

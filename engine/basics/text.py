@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import string
@@ -10,10 +11,29 @@ from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from enum import Enum
 from itertools import zip_longest
-from typing import Literal, NamedTuple, overload
+from typing import Any, Literal, NamedTuple, overload
 
 LONGEST_NAME = 200
 """Characters of the name of a project, a run, a file, a field, a step or a tag; a longer one is cut where it comes in."""
+
+
+def json_of(text: str) -> Any:
+    """Return the value of a JSON text from outside. Raises ValueError with what is wrong with the text, to follow its name.
+
+    >>> json_of("[1,]")
+    Traceback (most recent call last):
+    ValueError: is not valid JSON: line 1, column 4: Expecting value
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}"
+        ) from None
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    except ValueError:  # thousands of digits
+        raise ValueError("holds a number that is too long to read") from None
 
 
 def as_text(value: object, longest_item: int | None = None) -> str:

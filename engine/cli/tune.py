@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,13 +17,14 @@ from rich.table import Table
 
 from engine.basics.home import data_home
 from engine.basics.progress import ProgressLine
-from engine.basics.text import duration, percent, price, visible
+from engine.basics.text import duration, json_of, percent, price, visible
 from engine.cli.output import Screen, echo
 from engine.cli.programs import file_bytes
 from engine.dataset import read_dataset
 from engine.errors import ConfigurationError, DatasetError, NotFoundError, RunError, StoreError, first_problem
 from engine.export.hero import result_sentences
 from engine.runs.prepare import check_keys, estimate_run
+from engine.runs.results.more_scores import ask_final_test
 from engine.runs.spec import Named, RunSpec, no_gain_by_ray
 from engine.runs.spending import check_spending
 from engine.runs.trust import agree, not_agreed, wishes
@@ -70,7 +70,7 @@ def run_target(
 ) -> int:
     """Carry out the run that a file describes or that an id names, on a backend; return the exit code.
 
-    What a file would send elsewhere, or read outside its own folder, is asked about once; `trust` agrees to it. `goal` may
+    The final test of a run that a limit cut is finished. What a file would send elsewhere, or read outside its own folder, is asked about once; `trust` agrees to it. `goal` may
     hold "models", names to compare too, and "objective" in words.
     """
     path = Path(target)
@@ -91,6 +91,10 @@ def run_target(
         )
     else:
         run_id = target
+        with Store.open() as store:
+            result = store.runs.get(run_id).result
+            if result is not None and result.final_test is not None and result.final_test.why:
+                ask_final_test(store, run_id)
     return carry_out(run_id, Screen(), backend)
 
 
@@ -291,18 +295,12 @@ def _read_spec(path: Path) -> tuple[RunSpec, bytes | None]:
     except UnicodeDecodeError:
         raise RunError(f"{str(path)!r} is not a text file. Give {wanted}.") from None
     try:
-        spec = RunSpec.model_validate(json.loads(text))
-    except json.JSONDecodeError as error:
-        raise RunError(
-            f"The file {path.name!r} is not valid JSON: line {error.lineno}: {error.msg}."
-        ) from error
-    except RecursionError:
-        raise RunError(f"The file {path.name!r} is nested too deeply to be a run spec.") from None
+        spec = RunSpec.model_validate(json_of(text))
     except ValidationError as error:
         key, message = first_problem(error, "the whole file")
         raise RunError(f"The run spec {path.name!r} is wrong at {key!r}: {message}.") from error
-    except ValueError:
-        raise RunError(f"The file {path.name!r} holds a number that is too long to read.") from None
+    except ValueError as error:
+        raise RunError(f"The file {path.name!r} {error}.") from error
     data = path.parent / spec.dataset
     return spec, file_bytes(data, DatasetError, "a table of examples") if data.is_file() else None
 

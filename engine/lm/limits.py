@@ -16,7 +16,6 @@ import time
 from collections import deque
 from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakKeyDictionary
 

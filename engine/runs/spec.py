@@ -268,8 +268,8 @@ def judge_of(metric: Metric, model: ModelChoice) -> ModelChoice | None:
     """Return the model that a metric asks: its own judge, else the model that answers; None where it asks none."""
     if not metric.calls:
         return None
-    own = getattr(metric.options, "judge", None) or getattr(metric, "judge", None)
-    return ModelChoice(name=own) if own else model
+    judge = getattr(metric.options, "judge", None) or getattr(metric, "judge", None)
+    return ModelChoice(name=judge) if judge else model
 
 
 def make_optimizer(named: Named, metric: object = None) -> Optimizer:
@@ -305,10 +305,10 @@ def check_key(choice: ModelChoice) -> None:
     )
     if not needed:
         return
-    found = key_for(route, choice.key_env)
-    if not found and (choice.key_env or (route.provider and route.provider.key_env)):
+    key = key_for(route, choice.key_env)
+    if not key and (choice.key_env or (route.provider and route.provider.key_env)):
         raise MissingKeyError(
-            f"The model {choice.name!r} needs an API key and there is none in the {found.where or 'environment'}. "
+            f"The model {choice.name!r} needs an API key and there is none in the {key.where or 'environment'}. "
             "Set it, or enter it on the Settings page."
         )
 

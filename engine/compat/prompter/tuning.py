@@ -197,13 +197,13 @@ def record_tuning(
         valset=[rows[number] for number in split.validation],
         testset=[rows[number] for number in split.test],
         budget=options.budget,
-        frozen=frozen_parts(program, options),
     )
     numbers = {id(row): number for number, row in rows.items()}
     settings = replace(
         tuning.settings,
         concurrency=options.num_threads or tuning.settings.concurrency,
         seed=options.seed,
+        frozen=frozen_parts(program, options),
         prompt_lm=options.prompt_lm or tuning.settings.prompt_lm,
         payer=options.payer,
         row_numbers={place: numbers[id(row)] for place, row in tuning.settings.rows.items()},

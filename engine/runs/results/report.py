@@ -174,14 +174,14 @@ def step_calls(
     """
     writer = make_adapter(adapter)
     steps = dict(build_program(pipeline).with_candidate(candidate).named_predictors())
-    found = []
+    step_calls = []
     for call in trace_of(steps, values, outcome):
         messages: Sequence[Mapping[str, Any]] = ()
         if step := steps.get(call.path):  # else a search or a tool: no message was sent
             own, inputs = step.adapter or writer, dict(call.inputs)
             messages = own.format(step.prompted(), step.demos_for(inputs), inputs)
-        found.append((call, messages))
-    return found
+        step_calls.append((call, messages))
+    return step_calls
 
 
 def trace_of(steps: Mapping[str, Any], values: Mapping[str, Any], outcome: Outcome) -> tuple[TraceStep, ...]:
@@ -189,13 +189,13 @@ def trace_of(steps: Mapping[str, Any], values: Mapping[str, Any], outcome: Outco
     if outcome.trace:
         return tuple(outcome.trace)
     known = {**values, **outcome.prediction}
-    found = []
+    trace = []
     for path, step in steps.items():
         names = list(step.signature.input_fields)
         if all(name in known for name in names):
             outputs = {n: known[n] for n in step.signature.output_fields if n in outcome.prediction}
-            found.append(TraceStep(path, {n: known[n] for n in names}, json_value(outputs)))
-    return tuple(found)
+            trace.append(TraceStep(path, {n: known[n] for n in names}, json_value(outputs)))
+    return tuple(trace)
 
 
 RIGHT = 0.999
@@ -240,12 +240,12 @@ def training_file(store: Store, run_id: str) -> bytes:
         for outcome in sorted(outcomes, key=lambda one: one.row)
         for call in trace_of(steps, values.get(outcome.row, {}), outcome)
     )
-    found = chat_rows(program, make_adapter(spec.adapter), calls)
-    if not found:
+    rows_of_chat = chat_rows(program, make_adapter(spec.adapter), calls)
+    if not rows_of_chat:
         raise RunError(
             f"The best prompt of {run.title!r} got no row right outside the final test, so there is nothing to train with."
         )
-    return training_lines(found)
+    return training_lines(rows_of_chat)
 
 
 def _without_demos(candidate: Candidate) -> Candidate:
