@@ -90,17 +90,17 @@ def family(candidates: Sequence[CandidateRow], best_id: str) -> list[CandidateRo
         return list(candidates)
     by_id = {c.id: c for c in candidates}
     ranked = sorted(candidates, key=lambda c: (c.id != best_id, -c.rows, -(c.score or 0.0), c.number))
-    kept: dict[str, None] = {}
+    drawn: dict[str, None] = {}
     for candidate in ranked:
-        if len(kept) >= MOST_NODES:
+        if len(drawn) >= MOST_NODES:
             break
         waiting = [candidate.id]
         while waiting:
             number = waiting.pop()
-            if number in by_id and number not in kept:
-                kept[number] = None
+            if number in by_id and number not in drawn:
+                drawn[number] = None
                 waiting += by_id[number].candidate.parents
-    return [c for c in candidates if c.id in kept]
+    return [c for c in candidates if c.id in drawn]
 
 
 def fewer(found: Sequence[Variant]) -> tuple[Variant, ...]:
@@ -147,13 +147,13 @@ def variants(
 
 def _front(points: Sequence[tuple[float, float]]) -> set[tuple[float, float]]:
     """Return the (score, tokens) that no other point beats: at least as good and as cheap, and not the same."""
-    kept: set[tuple[float, float]] = set()
+    unbeaten: set[tuple[float, float]] = set()
     highest = -1.0
     for score, tokens in sorted(set(points), key=lambda p: (p[1], -p[0])):
         if score > highest:
-            kept.add((score, tokens))
+            unbeaten.add((score, tokens))
             highest = score
-    return kept
+    return unbeaten
 
 
 def trade_off(found: Sequence[Variant]) -> str:
