@@ -66,7 +66,9 @@ def run_actions(seen: Snapshot) -> None:
                 "restart_run",
                 icon="play_arrow",
                 type="secondary" if run.result else "primary",
-                on_click=ui.kept(_problem_key(run.id), launching.resume, run.id, models.for_process()),
+                on_click=ui.checked_callback(
+                    _problem_key(run.id), launching.resume, run.id, models.for_process()
+                ),
                 help="Starts its process again. Answers that came are not bought again; calls that had none yet are, and count twice.",
             )
         if run.state == "queued":

@@ -161,7 +161,7 @@ def _use_table(
     imported = recognised.imported()
     drafted = draft_task(imported, table, profiles)
     if drafted.pipeline is not None and table is not None:
-        typed = with_attachments(drafted.pipeline, {p.name: p for p in profiles}, drafted.mapping)
+        typed = with_attachments(drafted.pipeline, profiles, drafted.mapping)
         drafted = replace(drafted, pipeline=typed)
     if table is not None:
         examples.use_table(
@@ -208,24 +208,22 @@ def set_roles(project_id: str, dataset_id: str, roles: dict[str, str]) -> Drafte
     table, profiles = reading.dataset(dataset_id), reading.profiles(dataset_id)
     spec = infer_pipeline(table, roles, profiles)  # type: ignore[arg-type]  # the three roles
     mapping = infer_mapping(table, spec)
-    spec = with_attachments(spec, {p.name: p for p in profiles}, mapping)
+    spec = with_attachments(spec, profiles, mapping)
     drafted = DraftedTask(spec, mapping, advised_metric(spec, long_texts(mapping, profiles)))
     drafts.update(project_id, pipeline=drafted.pipeline, mapping=drafted.mapping, metric=drafted.metric)
     return drafted
 
 
 def with_attachments(
-    pipeline: PipelineSpec, profiles: Mapping[str, ColumnProfile], mapping: Mapping[str, str]
+    pipeline: PipelineSpec, profiles: Sequence[ColumnProfile], mapping: Mapping[str, str]
 ) -> PipelineSpec:
     """Return the task with the inputs whose cells name pictures or PDFs typed as such."""
     from engine.pipeline.importers.attachments import attached_path
 
+    samples = {profile.name: profile.samples for profile in profiles}
+
     def typed(field: FieldSpec) -> FieldSpec:
-        paths = (
-            [attached_path(cell) for cell in profiles[mapping[field.name]].samples]
-            if field.name in mapping
-            else []
-        )
+        paths = [attached_path(cell) for cell in samples.get(mapping.get(field.name, ""), ())]
         if not paths or None in paths:
             return field
         pdf = all(str(path).lower().endswith(".pdf") for path in paths)
