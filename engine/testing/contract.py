@@ -92,8 +92,8 @@ def _toy_answer(contents: list[str], rollout: int) -> str:
     word = contents[-1].split("]]\n", 1)[-1].split(" ", 1)[0]
     shown = re.search(rf"{word} \d+.*?\[\[ ## label ## \]\]\n(\w+)", "\n".join(contents[1:-1]), re.DOTALL)
     stated = re.search(rf"{word} is (\w+)", asked)
-    found = shown or stated
-    return f"[[ ## label ## ]]\n{found.group(1) if found else 'red'}\n\n[[ ## completed ## ]]"
+    match = shown or stated
+    return f"[[ ## label ## ]]\n{match.group(1) if match else 'red'}\n\n[[ ## completed ## ]]"
 
 
 def toy_trainer(lm: ToyLM) -> LookupTrainer:
@@ -276,9 +276,9 @@ def check_result_is_earned(make: Make) -> None:
     """A kept candidate with a score was scored on every row that the search validated with."""
     for calls in (None, 30, 60):
         result, asks, _ = _run(make, toy_settings(ToyLM(), budget=Budget(calls=calls)))
-        kept = [ask for ask in asks if isinstance(ask, Keep) and ask.score is not None]
+        keeps = [ask for ask in asks if isinstance(ask, Keep) and ask.score is not None]
         complete = {t.candidate.id for t in result.trials if t.complete and t.split == "validation"}
-        assert all(ask.candidate.id in complete for ask in kept)
+        assert all(ask.candidate.id in complete for ask in keeps)
         validated = {c.id: s for s, c in result.validated()}
         if result.score is not None and result.best.id in validated:
             assert abs(result.score - validated[result.best.id]) < 1e-9
@@ -394,10 +394,10 @@ def check_frozen_parts_stay(make: Make) -> None:
         lm = ToyLM()
         settings = toy_settings(lm, program=program, frozen=frozen)
         result, asks, events = _run(make, settings)
-        found = [e.candidate for e in events if isinstance(e, CandidateFound)]
-        assert all(kept(c.steps["self"]) for c in (*found, result.best)), part
-        known = {c.id for c in found}
-        assert all(known.issuperset(c.parents) for c in found)
+        candidates = [e.candidate for e in events if isinstance(e, CandidateFound)]
+        assert all(kept(c.steps["self"]) for c in (*candidates, result.best)), part
+        known = {c.id for c in candidates}
+        assert all(known.issuperset(c.parents) for c in candidates)
         assert result.stopped == "finished", result.reason
         if part in ("step", "instructions"):
             # Where only the instructions are frozen, a description may still be written.

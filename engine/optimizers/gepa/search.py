@@ -96,8 +96,8 @@ class Evolution:
                 idle = 0
                 continue
             if children is not None:
-                found = yield from self._validate(children)
-                idle = 0 if found else idle + self._width(idle)
+                scored = yield from self._validate(children)
+                idle = 0 if scored else idle + self._width(idle)
             if not self._leaderboard.open:
                 return None
             if (reason := self._ending(idle)) is not None or not self._room():
@@ -181,14 +181,14 @@ class Evolution:
             return None
         others, merge = self._selected(n), self._merge()
         places = [self.pool.add(Member(c, {}, parents)) for c, parents in chosen]
-        taken = [places[i // 2 % len(places)] if i % 2 == 0 else other for i, other in enumerate(others)]
-        found, following = yield from together(
+        drawn = [places[i // 2 % len(places)] if i % 2 == 0 else other for i, other in enumerate(others)]
+        evaluations, following = yield from together(
             [
                 self._leaderboard.validate([c for c, _ in chosen]),
-                self._propose([self._proposal(place) for place in taken], merge),
+                self._propose([self._proposal(place) for place in drawn], merge),
             ]
         )
-        for place, (candidate, parents), evaluation in zip(places, chosen, found, strict=True):
+        for place, (candidate, parents), evaluation in zip(places, chosen, evaluations, strict=True):
             self.pool.members[place] = Member.of(candidate, evaluation, parents)
         return following if self._leaderboard.open else None
 
@@ -247,10 +247,10 @@ class Evolution:
         o = self.options
         if not o.use_merge or not self._merges_due or self._merges_done >= o.max_merge_invocations:
             return None
-        found = self.pool.merge(self.problem.rng)
-        if found is None:
+        merge = self.pool.merge(self.problem.rng)
+        if merge is None:
             return None
-        joined, one, other = found
+        joined, one, other = merge
         rows = self.pool.contested_rows(one, other, o.merge_val_overlap_floor, self.problem.rng)
         if self._rows_left < len(rows) + len(self.problem.validation) + 2 * self._minibatch:
             return None
@@ -300,8 +300,8 @@ class Evolution:
             asks[place] = []
             for part in proposal.parts:
                 self._rewritten_texts += 1
-                own = self.options.reflection_prompt_templates.get(part.path)
-                template = own or self.options.reflection_prompt_template or ""
+                of_step = self.options.reflection_prompt_templates.get(part.path)
+                template = of_step or self.options.reflection_prompt_template or ""
                 asks[place].append(
                     _rewrite(self.problem, proposal.parent, part, runs, self._rewritten_texts, template)
                 )
@@ -419,8 +419,8 @@ def _rewrite(
     inputs[name] = component.text(candidate)
     signature: type[Signature] = RewriteDescription if component.is_description else RewriteInstructions
     if template:
-        own = template.replace("<curr_param>", f"`{name}`").replace("<side_info>", "`runs`")
-        signature = signature.with_instructions(own)
+        instructions = template.replace("<curr_param>", f"`{name}`").replace("<side_info>", "`runs`")
+        signature = signature.with_instructions(instructions)
     return Propose(signature, inputs, rollout=rollout, label=component.title)
 
 
