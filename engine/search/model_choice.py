@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean, median
 from typing import Any
 
-from engine.basics.statistics import mean_interval, paired_interval
+from engine.basics.statistics import mean_interval, paired_interval, unbeaten
 from engine.basics.text import listed
 from engine.records import Candidate, Evaluation, Outcome
 from engine.search.contract import Ask, Keep, MakeSearch, Problem, Score, Search, relay
@@ -211,17 +211,11 @@ def _use(found: ComparedFigures, objective: Objective) -> float | None:
     return found.cost if objective.goal == "cheapest" else found.seconds
 
 
-def front(found: Sequence[ComparedFigures]) -> list[ComparedFigures]:
+def front(candidates: Sequence[ComparedFigures]) -> list[ComparedFigures]:
     """Return the candidates that no other one beats: at least as good in score, price and time, and better in one."""
-    return [f for f in found if f.answered and not any(_beats(other, f) for other in found if other.answered)]
-
-
-def _beats(ours: ComparedFigures, theirs: ComparedFigures) -> bool:
-    pairs = [(ours.score, theirs.score)]
-    for own, other in ((ours.cost, theirs.cost), (ours.seconds, theirs.seconds)):
-        if own is not None and other is not None:
-            pairs.append((-own, -other))
-    return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
+    answered = [f for f in candidates if f.answered]
+    points = [(f.score, *(None if use is None else -use for use in (f.cost, f.seconds))) for f in answered]
+    return [answered[place] for place in unbeaten(points)]
 
 
 def comparison(scored: Scored, best: str, own: str) -> ModelComparison:
