@@ -146,13 +146,14 @@ class RecordedEvents(list[Event]):
         self.append(event)
 
 
-class _StopAfter(Control):
+class StopAfter(Control):
     """Stops the run once this number of rows have started."""
 
     def __init__(self, rows: int) -> None:
         self._left = rows
 
     async def checkpoint(self) -> None:
+        """Raise Stop after the last of them."""
         self._left -= 1
         if self._left < 0:
             raise Stop
@@ -318,7 +319,7 @@ def check_resume_is_the_same_run(make: Make) -> None:
     expected = _run(make, toy_settings(whole))
     for rows in (3, 25, 60):
         lm = ToyLM()
-        _run(make, toy_settings(lm), _StopAfter(rows))
+        _run(make, toy_settings(lm), StopAfter(rows))
         _assert_same(expected, _run(make, toy_settings(lm)))
         assert lm.paid == whole.paid
 
@@ -359,7 +360,7 @@ def check_compile_takes_a_budget(make: Make) -> None:
 def check_stop_keeps_what_there_is(make: Make) -> None:
     """A stopped search ends with a result."""
     for rows in (0, 5, 30):
-        result, _, events = _run(make, toy_settings(ToyLM()), _StopAfter(rows))
+        result, _, events = _run(make, toy_settings(ToyLM()), StopAfter(rows))
         assert result.stopped in ("stopped", "finished")
         known = {e.candidate.id for e in events if isinstance(e, CandidateFound)}
         assert result.best.id in known
