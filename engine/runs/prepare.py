@@ -181,8 +181,8 @@ CERTAIN = ("key", "model", "unreachable", "reply", "settings")
 
 async def check_other_models(spec: RunSpec) -> None:
     """Raise RunError, naming it, where a step's own model or one to compare cannot answer. One small call for each model."""
-    own = spec.pipeline.models
-    choices = [choice for choice in dict.fromkeys((*own, *spec.models)) if not is_offline(choice)]
+    step_models = spec.pipeline.models
+    choices = [choice for choice in dict.fromkeys((*step_models, *spec.models)) if not is_offline(choice)]
     reports = await asyncio.gather(*(check_connection(choice) for choice in choices))
     for choice, (problem, message) in zip(choices, reports, strict=True):
         if problem in CERTAIN:
@@ -237,24 +237,24 @@ def row_numbers(table: Dataset | None, rows: Iterable[int]) -> dict[int, int]:
 
 def split_of(setup: Setup, usable: UsableRows) -> Split:
     """Return which rows a run would learn from, choose by and test on. Raises DatasetError when there are too few."""
-    kept = without_rows(usable, setup.excluded).examples
+    included = without_rows(usable, setup.excluded).examples
     outputs = [f.name for f in setup.pipeline.outputs] if setup.pipeline else []
     label = None
     if setup.split.sample is not None:
         written = frozenset(setup.synthetic)
-        real = {row: example for row, example in kept.items() if row not in written}
+        real = {row: example for row, example in included.items() if row not in written}
         label = label_of(real, outputs)  # of all rows: the sample may have too few of each for it to be found
         drawn = {*sample_rows(real, setup.split.sample, setup.split.seed, outputs=outputs), *written}
-        kept = {row: example for row, example in kept.items() if row in drawn}
-    return split_rows(kept, setup.split, outputs=outputs, stratify_by=label, synthetic=setup.synthetic)
+        included = {row: example for row, example in included.items() if row in drawn}
+    return split_rows(included, setup.split, outputs=outputs, stratify_by=label, synthetic=setup.synthetic)
 
 
 def without_rows(usable: UsableRows, excluded: Collection[int]) -> UsableRows:
     """Return the rows without those that the user left out; problems stay as they are."""
     if not excluded:
         return usable
-    kept = {row: example for row, example in usable.examples.items() if row not in excluded}
-    return UsableRows(kept, usable.problems)
+    remaining = {row: example for row, example in usable.examples.items() if row not in excluded}
+    return UsableRows(remaining, usable.problems)
 
 
 def field_types(pipeline: PipelineSpec) -> tuple[dict[str, object], dict[str, object]]:
@@ -279,12 +279,12 @@ def row_values(
     """Return the numbers of some rows as people count them, and their fields; no fields where the file is gone."""
     wanted = list(rows)
     try:
-        found = table()
-        inside = [row for row in wanted if 0 <= row < len(found)]
-        examples = usable_examples(spec.pipeline, found, spec.mapping, inside).examples
+        dataset = table()
+        inside = [row for row in wanted if 0 <= row < len(dataset)]
+        examples = usable_examples(spec.pipeline, dataset, spec.mapping, inside).examples
     except EngineError:
         return row_numbers(None, wanted), {}
-    return row_numbers(found, wanted), examples
+    return row_numbers(dataset, wanted), examples
 
 
 def estimate_run(store: Store, spec: RunSpec) -> Estimate:

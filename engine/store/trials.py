@@ -115,11 +115,11 @@ class StoredTrials(StorePart):
         """Return a run's candidates in the order found."""
         rows = self._db.read("SELECT id, content, created_at FROM candidates WHERE run_id = ?", (run_id,))
         with self._db.decoding():
-            found = {row[0]: (Candidate.from_dict(from_json(row[1])), row[2]) for row in rows}
+            contents = {row[0]: (Candidate.from_dict(from_json(row[1])), row[2]) for row in rows}
         return [
-            CandidateRow(c.id, c.number, c.score, c.rows, c.tested, *found[c.id])
+            CandidateRow(c.id, c.number, c.score, c.rows, c.tested, *contents[c.id])
             for c in self.candidate_index(run_id)
-            if c.id in found
+            if c.id in contents
         ]
 
     def candidate_index(self, run_id: str) -> list[CandidateEntry]:
