@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 TESTS = Path(__file__).resolve().parents[1]
+MODEL = TESTS / "benchmarks" / "teachable" / "model.py"
 sys.path[:0] = [str(TESTS), str(TESTS / "benchmarks" / "speed")]
 
 from bench_children import note, peer
-from teachable.server import TeachableProcess
+from support.servers.openai_server import ServerProcess
 from teachable.worlds import KEPT_TASKS, MORE_TASKS, TASKS, world
 
 PAIRS: tuple[tuple[str, str], ...] = (
@@ -364,7 +365,7 @@ def main() -> int:
     if options.only:
         pairs = tuple(pair for pair in PAIRS if pair[0] in options.only.split(","))
     # A sweep of our own searches needs no server next to it.
-    with nullcontext() if options.budgets else TeachableProcess(options.latency) as server:
+    with nullcontext() if options.budgets else ServerProcess(options.latency, script=MODEL) as server:
         bench = Bench(server.url if server else "", seeds, options)
         for task in tasks:
             if options.peer_only:

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
@@ -47,10 +48,24 @@ def launch(playwright: Playwright, paths: list[str | None]) -> Browser:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = Server(tmp_path_factory.mktemp("home")).start()
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of the module's server; a module that shows finished runs has one with them."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[Server]:
+    running = Server(folder).start()
     yield running
     running.stop()
+
+
+@pytest.fixture
+def home(server: Server, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data folder of the server, which is this process's too."""
+    monkeypatch.setenv("TUNEBOARD_HOME", str(server.home))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    return server.home
 
 
 @pytest.fixture

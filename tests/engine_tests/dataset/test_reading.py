@@ -235,7 +235,7 @@ def test_no_text_crashes_the_reader(text: str):
 
 
 @given(st.binary(max_size=200), st.sampled_from(["x.csv", "x.json", "x.jsonl", "x.xlsx", "x.parquet", "x"]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_no_bytes_crash_the_reader(content: bytes, name: str):
     with contextlib.suppress(DatasetError):
         read(content, name)

@@ -110,6 +110,13 @@ def press(page: Page, key: str) -> None:
     page.locator(f".st-key-{key} button").first.click()
 
 
+def empty_project(page: Page) -> None:
+    """Begin a project without anything, from the first page, and go to its Examples page."""
+    press(page, "box_empty")
+    settled(page)
+    to_page(page, "examples")
+
+
 def bring_rows(page: Page, files: Any) -> None:
     """Put files into the box of the Examples page and use them; wait until all of it is shown."""
     put_rows(page, files)
