@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from support.run_setup import COLOURS, add_data, spec
-from support.small_optimizers import HintLM, TwoSteps
+from support.small_optimizers import HintLM, StopAfter, TwoSteps, searched
 
 import engine
 from engine import loop
@@ -20,10 +20,8 @@ from engine.optimizers.grpo import GRPO
 from engine.records import Example
 from engine.runs.prepare import prepare
 from engine.runs.spec import Named
-from engine.search.driver import Driver
 from engine.search.estimate import estimate
 from engine.search.freeze import Freeze
-from engine.search.settings import Stop
 from engine.search.trainers import Order
 from engine.store.store import Store
 from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings, toy_trainer
@@ -43,7 +41,7 @@ class KnowingLM(ToyLM):
 
 def run(optimizer, lm=None, **changes):
     settings = toy_settings(lm or ToyLM(), **changes)
-    return loop.run(Driver(settings).search(optimizer.search)), settings.trainers[0]
+    return searched(optimizer, settings), settings.trainers[0]
 
 
 def test_a_small_model_learns_what_a_larger_one_answers_rightly():
@@ -249,18 +247,6 @@ def test_a_set_up_that_cannot_train_is_refused_before_anything_is_asked():
 # Chains
 
 
-class StopAfter:
-    """Stops the run once this number of rows have started."""
-
-    def __init__(self, rows):
-        self.left = rows
-
-    async def checkpoint(self):
-        self.left -= 1
-        if self.left < 0:
-            raise Stop
-
-
 def test_a_chain_tunes_prompts_and_weights_in_turn():
     lm = ToyLM()
     tuner = BetterTogether(
@@ -287,7 +273,7 @@ def test_a_chain_goes_on_where_it_was_stopped():
     whole = ToyLM()
     expected, _ = run(chain(), whole)
     lm = ToyLM()
-    cut = loop.run(Driver(toy_settings(lm), None, StopAfter(60)).search(chain().search))
+    cut = searched(chain(), toy_settings(lm), StopAfter(60))
     assert cut.stopped == "stopped"
     again, _ = run(chain(), lm)
     assert (again.best.id, again.score) == (expected.best.id, expected.score)

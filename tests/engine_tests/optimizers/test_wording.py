@@ -3,8 +3,9 @@
 import random
 
 import pytest
+from support.small_optimizers import batches_of, toy_run
 
-from engine import GEPA, AvatarOptimizer, BayesianSignatureOptimizer, loop
+from engine import GEPA, AvatarOptimizer, BayesianSignatureOptimizer
 from engine.errors import ConfigurationError
 from engine.metrics.base import Grade
 from engine.modules.predict import Predict
@@ -14,25 +15,15 @@ from engine.optimizers.gepa.pool import Member, Pool
 from engine.optimizers.infer_rules import LEAD_IN, InferRules
 from engine.optimizers.shared.texts import components_of
 from engine.records import Candidate, Example, StepState
-from engine.search.contract import Propose, Score, relay
-from engine.search.driver import Driver
+from engine.search.contract import Propose, Score
 from engine.search.settings import make_problem
 from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings
 
 ROWS = list(toy_rows(36).values())
 
 
-def run(optimizer, lm=None, **changes):
-    return loop.run(Driver(toy_settings(lm or ToyLM(), **changes)).search(optimizer.search))
-
-
-def asked(optimizer, answer=None, **changes):
-    """Drive a search with made-up answers: every batch of asks it yields."""
-    settings = toy_settings(ToyLM(), **changes)
-    batches = []
-
-    loop.run(Driver(settings).search(lambda problem: relay(optimizer.search(problem), batches.append)))
-    return batches
+def asked(optimizer, **changes):
+    return batches_of(optimizer, toy_settings(ToyLM(), **changes))
 
 
 def proposals(batches):
@@ -43,7 +34,7 @@ def proposals(batches):
 
 
 def test_copro_learns_rules_and_keeps_the_best_on_all_validation_rows():
-    result = run(COPRO(breadth=5, depth=3))
+    result = toy_run(COPRO(breadth=5, depth=3))
     assert result.score > 0.5
     assert result.score == max(s for s, _ in result.validated())
 
@@ -95,7 +86,7 @@ def test_infer_rules_splits_rows_in_half_without_validation_rows():
 
 
 def test_bayesian_signature_optimizer_changes_wording_alone():
-    result = run(BayesianSignatureOptimizer(n=4))
+    result = toy_run(BayesianSignatureOptimizer(n=4))
     assert result.score > 0.4
     assert result.best.steps["self"].demos == ()
 
@@ -117,7 +108,7 @@ def test_avatar_sets_bad_runs_beside_good_ones():
     ask = proposals(batches)[0]
     assert all(run["score"] == 0 for run in ask.inputs["bad_runs"])
     assert all(run["score"] == 1 for run in ask.inputs["good_runs"])
-    assert run(AvatarOptimizer(max_iters=6, at_once=3)).score > 0.4
+    assert toy_run(AvatarOptimizer(max_iters=6, at_once=3)).score > 0.4
 
 
 def test_avatar_rewrites_the_descriptions_of_tools_as_well():
@@ -143,7 +134,7 @@ def test_avatar_can_be_told_that_less_is_better():
 
 
 def test_gepa_learns_from_mistakes():
-    result = run(GEPA(max_metric_calls=300))
+    result = toy_run(GEPA(max_metric_calls=300))
     assert result.score > 0.6
 
 
@@ -183,8 +174,8 @@ def test_gepa_takes_ties_on_when_told_to():
     def flat(example, prediction):
         return 0.5
 
-    strict = run(GEPA(max_metric_calls=200), metric=flat)
-    lenient = run(GEPA(max_metric_calls=200, acceptance_criterion="or_equal"), metric=flat)
+    strict = toy_run(GEPA(max_metric_calls=200), metric=flat)
+    lenient = toy_run(GEPA(max_metric_calls=200, acceptance_criterion="or_equal"), metric=flat)
     assert len(strict.validated()) == 1
     assert len(lenient.validated()) > 1
 
@@ -212,11 +203,11 @@ def test_gepa_takes_one_limit():
 
 
 def test_gepa_stops_where_it_is_told_to():
-    few = run(GEPA(max_metric_calls=600, max_candidate_proposals=3, num_parallel_proposals=1))
+    few = toy_run(GEPA(max_metric_calls=600, max_candidate_proposals=3, num_parallel_proposals=1))
     assert "3 texts were rewritten" in few.reason
-    good = run(GEPA(max_metric_calls=600, score_threshold=0.1))
+    good = toy_run(GEPA(max_metric_calls=600, score_threshold=0.1))
     assert "good enough" in good.reason
-    stuck = run(GEPA(max_metric_calls=900, patience=1), metric=lambda e, p: 0.5)
+    stuck = toy_run(GEPA(max_metric_calls=900, patience=1), metric=lambda e, p: 0.5)
     assert "A round brought nothing new" in stuck.reason
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from support import run_setup
 from support.servers.openai_server import OpenAIServer
+from support.small_optimizers import StopAfter
 
 from engine import loop
 from engine.errors import ConfigurationError, RunError
@@ -24,7 +25,7 @@ from engine.runs.backends.worker import Worker
 from engine.runs.backends.workers import MOST_LOSSES, LinkLostError, Workers
 from engine.search.budget import Budget
 from engine.search.driver import Driver
-from engine.search.settings import Settings, Stop
+from engine.search.settings import Settings
 from engine.testing.contract import ToyLM
 
 
@@ -187,15 +188,7 @@ def test_a_row_that_kills_its_workers_fails_alone(server):
 
 
 def test_a_stop_ends_it_with_the_best_so_far(server):
-    class StopAfter:
-        left = 20
-
-        async def checkpoint(self):
-            self.left -= 1
-            if self.left < 0:
-                raise Stop
-
-    result = loop.run(spread(settings_of(hosted(server)), control=StopAfter()))
+    result = loop.run(spread(settings_of(hosted(server)), control=StopAfter(20)))
     assert result.stopped == "stopped"
     assert server.calls <= 21
 
