@@ -8,8 +8,7 @@ few methods of its kind. It is registered here by its name and dotted path, as i
     trainer     engine.search.trainers.Trainer         check(order), estimate(order), train(order, monitor)
     backend     engine.search.backend.BackendPart      opened(choice, settings)
     transport   engine.lm.client.Transport             send(request); made with a model and its key
-
-Export forms are listed in `engine.export.formats`.
+    export      engine.export.formats.ExportFormat     render(program)
 
 A module is importable without what its part needs; the part says so:
 
@@ -79,6 +78,22 @@ TRANSPORTS: Listed = (
     ("litellm embeddings", "engine.lm.transports.litellm_gateway:LiteLLMEmbeddings"),
 )
 """Ways to an endpoint: the protocol, and the type of model."""
+EXPORTS: Listed = (
+    ("json", "engine.export.script:PROGRAM_FILE"),
+    ("python", "engine.export.alone:FORM"),
+    ("python_tuneboard", "engine.export.script:FORM"),
+    ("records", "engine.export.record_module:FORM"),
+    ("schema", "engine.export.record_module:SCHEMA"),
+    ("dspy", "engine.export.dspy_script:FORM"),
+    ("dspy_state", "engine.export.dspy_script:STATE"),
+    ("messages", "engine.export.messages:TEXT"),
+    ("messages_json", "engine.export.messages:JSON"),
+    ("openai_request", "engine.export.messages:REQUESTS"),
+    ("markdown", "engine.export.page:FORM"),
+    ("workflow", "engine.export.workflow:FORM"),
+    ("weights", "engine.export.script:WITH_WEIGHTS"),
+    ("container", "engine.export.container:FORM"),
+)
 
 
 class Needs(NamedTuple):

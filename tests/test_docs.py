@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine import registry
-from engine.export.formats import EXPORTS
+from engine.export.formats import export_forms
 
 ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "engine" / "README.md").read_text()
@@ -30,7 +30,7 @@ BLOCKS = {
     for path, text in DOCUMENTS.items()
     for found in re.finditer(r"```python\n(.*?)```", text, flags=re.DOTALL)
 }
-NAMES = [c.name for part in (registry.OPTIMIZERS, registry.METRICS, EXPORTS) for c in part] + [
+NAMES = [c.name for part in (registry.OPTIMIZERS, registry.METRICS, export_forms()) for c in part] + [
     c.__name__ for part in (registry.MODULES, registry.ADAPTERS) for c in part
 ]
 

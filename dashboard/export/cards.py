@@ -13,7 +13,6 @@ from dashboard.components import ui
 from dashboard.components.glossary import explain
 from dashboard.components.prompts import messages_view
 from dashboard.services import (
-    EXPORTS,
     EngineError,
     ExportFormat,
     ProgramFile,
@@ -21,6 +20,7 @@ from dashboard.services import (
     VersionRow,
     counted,
     data_home,
+    export_forms,
     get_export,
     option,
     own_key_variables,
@@ -176,13 +176,13 @@ def _form_cards(run: RunRow, program: ProgramFile, folder: Path) -> None:
     with st.grid(3, min_column_width=260, key="export_forms"):
         # A program with a trained model is taken with it, so that this comes first.
         first = ("weights", "container") if program.candidate.tuned_models else ()
-        for form in sorted(EXPORTS, key=lambda form: form.name not in first):
+        for form in sorted(export_forms(), key=lambda form: form.name not in first):
             if form.name in ("json", "python"):
                 continue
             with ui.tile(f"form_{form.name}"):
                 with st.container(gap="xsmall", key=f"form_text_{form.name}"):
                     st.markdown(f"**{form.title}**")
-                    st.caption(form.plain)
+                    st.caption(form.about)
                 label, key = f"Download {form.file_name}", f"download_{form.name}"
                 if form.name == "weights" and (why_not := no_model(run, program)):
                     ui.button(label, key, why_not)

@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.share import link_rows
-from dashboard.services import LINK_DAYS, RunRow, counted, token_hash
+from dashboard.services import LINK_DAYS, RunRow, counted, is_this_machine, token_hash
 from dashboard.serving.shared import PATH
 from dashboard.state import reading, users
 from dashboard.state.session import LINK_TOKEN
@@ -37,7 +37,7 @@ def share_link(run: RunRow) -> None:
         if token_hash(token) in {link.hash for link in working}:
             st.code(f"{_origin()}{PATH}{token}", language=None, wrap_lines=True)
             st.caption("Copy it now: only a hash of it is kept, so it cannot be shown again.")
-            if urlsplit(_origin()).hostname in ("127.0.0.1", "localhost"):
+            if is_this_machine(urlsplit(_origin()).hostname or ""):
                 st.caption("This dashboard can only be reached from this machine, and so can the link.")
         link_rows(working, {run.id: run.title})
 

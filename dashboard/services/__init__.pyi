@@ -1,3 +1,4 @@
+from engine.basics.addresses import is_this_machine as is_this_machine
 from engine.basics.home import (
     data_home as data_home,
     write_whole as write_whole,
@@ -74,8 +75,8 @@ from engine.export.container import (
     serve_command as serve_command,
 )
 from engine.export.formats import (
-    EXPORTS as EXPORTS,
     ExportFormat as ExportFormat,
+    export_forms as export_forms,
     get_export as get_export,
 )
 from engine.export.hero import (

@@ -86,6 +86,19 @@ def is_local_name(host: str) -> bool:
     return host == "localhost" or host.endswith((".localhost", ".local", ".internal"))
 
 
+def is_this_machine(host: str) -> bool:
+    """Return whether a host's name or address is one by which a machine reaches itself.
+
+    >>> [is_this_machine(host) for host in ("localhost", "127.0.1.1", "[::1]", "10.0.0.1", "127.example.org", "")]
+    [True, True, True, False, False, False]
+    """
+    host = _plain_host(host).strip("[]")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def checked_url(url: str, *, allow_private: bool = False) -> str:
     """Return an http(s) URL. Raises ValueError for another scheme, or a private address unless that is allowed.
 

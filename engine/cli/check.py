@@ -12,7 +12,7 @@ from engine.basics.text import counted, cut, percent, visible
 from engine.cli.output import echo
 from engine.cli.programs import RowTable, ScoredRows, save_file
 from engine.errors import ConfigurationError
-from engine.export.formats import markdown_text
+from engine.export.page import markdown_text
 from engine.export.program import read_program
 from engine.records import Evaluation, Outcome, value_text
 from engine.search.verdict import verdict

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from engine import parts
 from engine.basics.home import data_home, write_whole
 from engine.basics.statistics import Interval, mean_interval
 from engine.basics.text import counted, harmless, percent
@@ -16,7 +17,7 @@ from engine.cli.output import echo
 from engine.dataset import Dataset, guess_mapping, logs, read_dataset
 from engine.errors import ConfigurationError, DatasetError, EngineError, UnknownNameError
 from engine.evaluate import Evaluate
-from engine.export.formats import EXPORTS, ExportFormat, get_export
+from engine.export.formats import ExportFormat, get_export
 from engine.export.program import ProgramFile, read_program
 from engine.lm.client import make_lm
 from engine.records import Outcome
@@ -160,7 +161,9 @@ def _form(name: str) -> ExportFormat:
     try:
         return get_export(name)
     except UnknownNameError as error:
-        raise UnknownNameError("export format", name, [*(form.name for form in EXPORTS), *AROUND]) from error
+        raise UnknownNameError(
+            "export format", name, [*(name for name, _ in parts.EXPORTS), *AROUND]
+        ) from error
 
 
 def _run_file(store: Store, run_id: str, form: str) -> tuple[str, bytes]:

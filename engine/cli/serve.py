@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
+from engine.basics.addresses import is_this_machine
 from engine.basics.home import ENVIRONMENT_VARIABLE, READ_ONLY_VARIABLE, data_home
 from engine.cli.output import echo
 from engine.errors import ConfigurationError, EngineError
@@ -90,16 +91,15 @@ def _serve_http(contract: Contract, address: Address) -> None:
 
     Raises ConfigurationError when the port is taken, or when others could reach it and no token is set.
     """
-    from engine.serve.app import LOCAL_HOSTS, make_app
+    from engine.serve.app import make_app
     from engine.serve.server import server_of
 
-    local = address.host in (HOST, "localhost", "::1")
+    local = is_this_machine(address.host)
     if not local and address.token is None:
         raise ConfigurationError(
             f"Others can reach {address.host}, so the service needs a token: set {address.token_env} to a secret text."
         )
-    hosts = LOCAL_HOSTS if local else None
-    app = make_app(contract, token=address.token, max_bytes=address.max_bytes, hosts=hosts)
+    app = make_app(contract, token=address.token, max_bytes=address.max_bytes, local=local)
     try:
         listening = _bound(address.host, address.port)
         listening.listen()

@@ -25,6 +25,7 @@ from engine.dataset import read_dataset
 from engine.errors import ConfigurationError, DatasetError, NotFoundError, RunError, StoreError, first_problem
 from engine.export.hero import result_sentences
 from engine.runs.prepare import check_keys, estimate_run
+from engine.runs.results.more_scores import ask_final_test
 from engine.runs.spec import Named, RunSpec, no_gain_by_ray
 from engine.runs.spending import check_spending
 from engine.runs.trust import agree, not_agreed, wishes
@@ -70,7 +71,7 @@ def run_target(
 ) -> int:
     """Carry out the run that a file describes or that an id names, on a backend; return the exit code.
 
-    What a file would send elsewhere, or read outside its own folder, is asked about once; `trust` agrees to it. `goal` may
+    The final test of a run that a limit cut is finished. What a file would send elsewhere, or read outside its own folder, is asked about once; `trust` agrees to it. `goal` may
     hold "models", names to compare too, and "objective" in words.
     """
     path = Path(target)
@@ -91,6 +92,10 @@ def run_target(
         )
     else:
         run_id = target
+        with Store.open() as store:
+            result = store.runs.get(run_id).result
+            if result is not None and result.final_test is not None and result.final_test.why:
+                ask_final_test(store, run_id)
     return carry_out(run_id, Screen(), backend)
 
 

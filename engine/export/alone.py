@@ -17,15 +17,16 @@ from pathlib import Path
 from engine import parts
 from engine.errors import ProgramFileError
 from engine.export.answering import option
+from engine.export.formats import ExportFormat
 from engine.export.program import ProgramFile, quotable, to_text
-from engine.export.weights import Parts
+from engine.export.weights import Files, portable
 
 START = "engine.export.answering"
 OLDEST = "3.11"
 """The oldest Python that the engine runs on."""
 
 
-def standalone(program: ProgramFile) -> Parts:
+def standalone(program: ProgramFile) -> Files:
     """Return the folder's files. Raises ProgramFileError for a program that searches a corpus too large for its file."""
     for step in program.pipeline.steps:
         if step.options.corpus.file and not step.options.corpus.passages:
@@ -156,3 +157,12 @@ python run.py --help
 files, unchanged. `requirements.txt` names the packages that they import. No key is in any of them: keys are read from the
 environment. Answers are not stored.
 """
+
+FORM = ExportFormat(
+    name="python",
+    title="Stand-alone program",
+    about="Answers one row or a whole file where Tuneboard is not installed: the part of it that answers is in the folder. "
+    "It needs Python 3.11 and the packages in requirements.txt.",
+    file_name="standalone.zip",
+    render=lambda program: standalone(portable(program)),
+)

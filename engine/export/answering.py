@@ -1,7 +1,7 @@
-"""Rows answered by a stand-alone program: its command line, and records of one class.
+"""Rows answered by an exported program: its command line, and records of one class.
 
-The export carries this file with the engine's others (see `alone`), so it needs no installed Tuneboard. Answers are not
-stored: every row asks the model. Keys are read from the environment.
+A stand-alone export carries this file with the engine's others (see `alone`), so it needs no installed Tuneboard. Its answers
+are not stored: every row asks the model. Keys are read from the environment.
 """
 
 from __future__ import annotations
@@ -183,13 +183,17 @@ def made_of(record: type[BaseModel], values: Row) -> Any:
 
 
 def main(folder: Path) -> int:
-    """Answer one row or a file's rows with `program.json` in a folder, as the command line says; return the exit code."""
+    """Answer with `program.json` in a folder and store no answer: see `answer_arguments`."""
     configure_cache(enable_disk_cache=False, enable_memory_cache=False)
+    return answer_arguments(read_program(folder / "program.json"))
+
+
+def answer_arguments(file: ProgramFile) -> int:
+    """Answer one row or a file's rows with a program, as the command line says; return the exit code."""
     csv.field_size_limit(2**31 - 1)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # any text can be written, whatever the terminal is set to
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="")
-    file = read_program(folder / "program.json")
     inputs = [field.name for field in file.pipeline.inputs]
     parser = _parser(inputs)
     given = parser.parse_args()

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 import re
 import shlex
-import zipfile
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
@@ -19,9 +17,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from engine.basics.addresses import is_this_machine
 from engine.errors import ProgramFileError
+from engine.export.formats import ExportFormat
 from engine.export.program import ProgramFile, to_text
-from engine.export.weights import WEIGHTS, Parts, lineage, models_of, tuned_of, weight_files
+from engine.export.weights import WEIGHTS, Files, lineage, models_of, tuned_of, weight_files, zipped
 from engine.lm.choice import key_variable
 
 PORT = 8600
@@ -100,8 +100,6 @@ Generator: tuneboard
 Root-Is-Purelib: true
 Tag: py3-none-any
 """
-_STAMP = (1980, 1, 1, 0, 0, 0)
-"""The oldest time that a zip can hold: the same files give the same bytes."""
 
 
 @lru_cache(maxsize=1)
@@ -126,20 +124,6 @@ def wheel() -> tuple[str, bytes]:
     return f"{named}-py3-none-any.whl", zipped(files)
 
 
-def zipped(files: Parts) -> bytes:
-    """Return files by path as a zip. The same files give the same bytes; a zip inside is not compressed again."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as made:
-        for path, data in files.items():
-            entry = zipfile.ZipInfo(path, _STAMP)
-            entry.external_attr = 0o644 << 16
-            entry.compress_type = (
-                zipfile.ZIP_STORED if path.endswith((".whl", ".safetensors")) else zipfile.ZIP_DEFLATED
-            )
-            made.writestr(entry, data.read_bytes() if isinstance(data, Path) else data)
-    return out.getvalue()
-
-
 def _modules() -> Iterator[tuple[str, bytes]]:
     """Yield every file of the packages, by its path in the wheel."""
     for package in PACKAGES:
@@ -160,7 +144,7 @@ def _about(known: Distribution, folder: str) -> Iterator[tuple[str, bytes]]:
         yield f"{folder}/licenses/LICENSE", licence.encode()
 
 
-def container(program: ProgramFile) -> Parts:
+def container(program: ProgramFile) -> Files:
     """Return the folder's files.
 
     Raises ProgramFileError for a program that searches a corpus too large for its file, and where Tuneboard is not
@@ -194,10 +178,10 @@ def _readme(program: ProgramFile) -> str:
         given=_docker_options(program),
     )
     models = models_of(program)
-    hosts = [urlsplit(model.base_url or "").hostname for model in models]
+    hosts = [urlsplit(model.base_url or "").hostname or "" for model in models]
     prefixes = [model.name.partition("/")[0] for model in models if not model.base_url]
     # A container does not see the machine itself by these addresses.
-    local = any(h in ("localhost", "127.0.0.1", "::1") for h in hosts) or any(p in LOCALS for p in prefixes)
+    local = any(map(is_this_machine, hosts)) or any(p in LOCALS for p in prefixes)
     about = lineage(program)
     return lines + (LOCAL if local else "") + (f"\n{about}\n" if about else "")
 
@@ -227,3 +211,12 @@ LOCAL = """
 The program asks a model on your own machine. A container does not see it under `localhost`: add `--network host` to
 `docker run` (Linux), or write `host.docker.internal` for the address in `program.json`.
 """
+
+FORM = ExportFormat(
+    name="container",
+    title="Container",
+    about="A folder to build a container from, with Tuneboard in it: serves the program over HTTP, behind a token.",
+    file_name="program_container.zip",
+    render=container,
+    on_demand=True,
+)

@@ -27,7 +27,9 @@ from engine.export.dspy_parts import (
     SEARCHING,
     TOOL_CODE,
 )
+from engine.export.formats import ExportFormat
 from engine.export.program import ProgramFile, json_text, literal, program_file, quotable
+from engine.export.weights import portable
 from engine.lm.choice import ModelChoice, is_offline
 from engine.modules.module import Module
 from engine.modules.predict import FIELD, Predict, reasoning_first
@@ -431,3 +433,19 @@ def _model(model: ModelChoice | None) -> dict[str, Any] | None:
         "max_tokens": model.max_tokens,
     }
     return {key: value for key, value in chosen.items() if value is not None}
+
+
+FORM = ExportFormat(
+    name="dspy",
+    title="DSPy script",
+    about="A script that builds the same program with DSPy; it holds all that was tuned.",
+    file_name="program_dspy.py",
+    render=lambda program: dspy_script(portable(program)),
+)
+STATE = ExportFormat(
+    name="dspy_state",
+    title="DSPy state",
+    about="What was tuned as DSPy saves it: program.load(path) reads it there.",
+    file_name="dspy_state.json",
+    render=state_text,
+)

@@ -17,8 +17,9 @@ import pydantic
 from engine.adapters.json import JSON_MODE, response_format
 from engine.errors import ProgramFileError
 from engine.export.alone import OLDEST, standalone
+from engine.export.formats import ExportFormat
 from engine.export.program import ProgramFile, json_text, quotable
-from engine.export.weights import Parts
+from engine.export.weights import Files, portable
 from engine.pipeline.importers.task import import_task
 from engine.pipeline.records import with_descriptions
 from engine.pipeline.signatures import field_type
@@ -31,7 +32,7 @@ TAKEN = frozenset({"EXTRACTOR", "Extractor", "Path", "RecordError", "extract", "
 """Names that mean something else in the module."""
 
 
-def record_module(program: ProgramFile) -> Parts:
+def record_module(program: ProgramFile) -> Files:
     """Return the files of a folder with the module.
 
     Raises ProgramFileError, naming the step or the field, for a program that makes no single record and for a corpus that
@@ -330,3 +331,19 @@ if __name__ == "__main__":
         sys.exit(str(error))
     print(found.model_dump_json(indent=2))
 '''
+
+FORM = ExportFormat(
+    name="records",
+    title="Pydantic module",
+    about="The record's class with the tuned descriptions, and extract(), which returns one, in the folder of a stand-alone "
+    "program: no Tuneboard, but Python 3.11 and the packages in requirements.txt.",
+    file_name="program_records.zip",
+    render=lambda program: record_module(portable(program)),
+)
+SCHEMA = ExportFormat(
+    name="schema",
+    title="JSON Schema",
+    about="The answer's schema with the tuned descriptions, as the response_format of a request.",
+    file_name="response_format.json",
+    render=schema_text,
+)

@@ -1,11 +1,13 @@
-"""Tuned models of a program in an export: weights of this machine as files, models of a provider by name.
+"""The files of an export, written as a zip or a folder, and tuned models among them: weights as files, hosted models by name.
 
 The files are laid out as in the data folder, so that a Tuneboard whose data folder is `weights` finds them by name.
 """
 
 from __future__ import annotations
 
+import io
 import shutil
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -20,11 +22,13 @@ from engine.records import Candidate
 WEIGHTS = "weights"
 LARGEST = 1_000_000_000
 """Bytes of weights that go into a zip; larger ones are written as a folder."""
-Parts = Mapping[str, bytes | Path]
+Files = Mapping[str, bytes | Path]
 """Files of an export by their path in it: their content, or the file on this machine that is copied."""
 
 _WANTED = (".safetensors", ".json", ".jinja", ".txt", ".model")
 """Ends of the names of files that go along: weights, and what reads and writes text for them."""
+_STAMP = (1980, 1, 1, 0, 0, 0)
+"""The oldest time that a zip can hold: the same files give the same bytes."""
 _OWN = ("job.json", "trainer_state.json")
 """Files of a training, which a server of the model does not need."""
 
@@ -60,12 +64,12 @@ def weight_files(program: ProgramFile) -> dict[str, Path]:
     return files
 
 
-def weights_size(parts: Parts) -> int:
+def weights_size(parts: Files) -> int:
     """Return the bytes of the files that are copied into an export."""
     return sum(part.stat().st_size for part in parts.values() if isinstance(part, Path))
 
 
-def write_folder(parts: Parts, folder: Path) -> Path:
+def write_folder(parts: Files, folder: Path) -> Path:
     """Write an export as a folder, file by file. Raises ProgramFileError where it is not empty or cannot be written."""
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -82,6 +86,20 @@ def write_folder(parts: Parts, folder: Path) -> Path:
             f"{folder} cannot be written ({error.strerror or error}): free some space, or name another folder."
         ) from error
     return folder
+
+
+def zipped(files: Files) -> bytes:
+    """Return files by path as a zip. The same files give the same bytes; a zip inside is not compressed again."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as made:
+        for path, data in files.items():
+            entry = zipfile.ZipInfo(path, _STAMP)
+            entry.external_attr = 0o644 << 16
+            entry.compress_type = (
+                zipfile.ZIP_STORED if path.endswith((".whl", ".safetensors")) else zipfile.ZIP_DEFLATED
+            )
+            made.writestr(entry, data.read_bytes() if isinstance(data, Path) else data)
+    return out.getvalue()
 
 
 def _files(folder: Path) -> Iterator[Path]:

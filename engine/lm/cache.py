@@ -52,6 +52,7 @@ INSERT = (
 )
 # What earlier versions kept is read where it is.
 OLD_TABLE = "SELECT 1 FROM sqlite_master WHERE name = 'replies'"
+PAID_BY = "SELECT total(max(calls, 1)), total(input_tokens), total(output_tokens), total(cost) FROM answers WHERE payer = ?"
 OLD_SELECT = "SELECT model, reply, payer, calls, input_tokens, output_tokens, cost FROM replies WHERE key = ?"
 
 payer: ContextVar[str | None] = ContextVar("engine_lm_payer", default=None)
@@ -224,6 +225,16 @@ class Cache:
             return f"The call cache {self.path} cannot be written to ({error}): {len(self._unkept)} answers wait in memory."
         _waiting.discard(self)
         return ""
+
+    def paid_by(self, payer: str) -> Usage:
+        """Return what a run has paid for the replies that are kept. Reads the whole file."""
+        try:
+            with self._lock:
+                calls, read, written, cost = self._open().execute(PAID_BY, (payer,)).fetchone()
+        except sqlite3.Error as error:
+            self._trouble(error, "read")
+            return Usage()
+        return Usage(int(calls), 0, int(read), int(written), cost)
 
     def size(self) -> tuple[int, int, float]:
         """Return how much is kept: replies, bytes on disk, and the US dollars paid for them."""

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from engine.basics.addresses import is_this_machine
 from engine.errors import (
     AuthenticationFailedError,
     BadReplyError,
@@ -113,7 +114,7 @@ def _address(provider: Provider) -> str | None:
     except ConfigurationError:
         return None
     host = urlsplit(url or "").hostname or ""
-    return url if host in ("localhost", "::1") or host.startswith("127.") else None
+    return url if is_this_machine(host) else None
 
 
 def _ask(provider: Provider, address: str, wait: float) -> LocalServer | None:

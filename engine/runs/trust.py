@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
+from engine.basics.addresses import is_this_machine
 from engine.basics.home import data_home
 from engine.basics.text import cut
 from engine.errors import ConfigurationError
@@ -27,8 +28,6 @@ AGREED, ADDRESSES = "agreed", "addresses_from_elsewhere"
 """Settings of the store: what was agreed to, as hashes, and addresses that came in a project's file and were not."""
 
 Draft = TypeVar("Draft", ProjectDraft, RunSpec)
-
-_OWN_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 
 def models_of(spec: RunSpec) -> list[ModelChoice]:
@@ -73,7 +72,7 @@ def _sends_rows(where: str) -> str:
 
 def _is_own_machine(address: str) -> bool:
     try:
-        return urlsplit(address).hostname in _OWN_MACHINE
+        return is_this_machine(urlsplit(address).hostname or "")
     except ValueError:  # no address at all
         return False
 

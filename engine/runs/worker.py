@@ -195,6 +195,8 @@ class _RunJob:
             tuning = replace(prepared.tuning, settings=settings)
             driver = tuning.driver(self.recorder, watch, requests, backend)
             driver.ledger.note_send, driver.ledger.lost = self.recorder.note_send, self.recorder.lost
+            if self.run.claims > 1:
+                driver.ledger.bought = await asyncio.to_thread(cache.default_cache().paid_by, run_id)
             if lost := int(self.recorder.lost.calls):
                 self._note(f"Calls without an answer at an interruption count as made: {lost:,}.", "info")
             await self._attended(driver, self._drive(driver, prepared, watch, requests))

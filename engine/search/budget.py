@@ -128,8 +128,9 @@ class Ledger:
     """Enforces a budget over everything a run does. Not thread-safe: it lives on one event loop.
 
     `spent` counts against the limits, and so does `lost`: what an earlier process had sent, and no answer came (plans leave it
-    out, so they are as before). `note_send`, where it is set, notes a call before it leaves and returns what takes the note
-    back; that of a failed call stays, as it may have been paid for. A cached reply costs nothing, except one that `payer`
+    out, so they are as before). `bought` is what earlier processes paid for and the call cache has: a call that is not in it
+    needs room next to all of that, replayed or not. `note_send`, where it is set, notes a call before it leaves and returns
+    what takes the note back; that of a failed call stays, as it may have been paid for. A cached reply costs nothing, except one that `payer`
     (this run, before it was killed) paid for: it counts once a key, so that a run driven again decides
     everything as it did before; `replayed` is that part of `spent`. `replies` are those with content. `closed` is the
     message why no further call is made. Failures of `spare` models, which the run can do without, do not end it.
@@ -163,7 +164,7 @@ class Ledger:
         self._known_sizes, self._longest_output = Counter[str](), Counter[str]()
         self._unfinished: list[Place] = []
         self._calls_at, self._most_calls = Counter[Place](), calls_a_row
-        self.lost = Amount()
+        self.lost, self.bought, self._leaving = Amount(), Usage(), Amount()
         self.note_send: Callable[[Amount], Awaitable[Callable[[], None]]] | None = None
         self._tokens_per_estimated = self._latency_sum = 0.0
         self._clock, self._started = clock, clock() - seconds_before
@@ -311,15 +312,20 @@ class Ledger:
         size = message_tokens(request.messages) if self._counts_amounts else 0
         held, counted = [await self._reserve(lm, request, size, place_of_call.get())], Usage()
         sent: list[Callable[[], None]] = []
+        left = Amount()
 
         async def another(used: Usage | None) -> None:
-            nonlocal counted
+            nonlocal counted, left
             if used is not None and used.calls:  # the request before is over: what it held is spent
                 counted += used
                 self.spent += used
-                self._free(held.pop())
+                over = held.pop()
+                self._leaving -= over
+                left -= over
+                self._free(over)
             if used is not None:
                 held.append(await self._reserve(lm, request, size))
+            left = await self._leave(left, held[-1])
             if self.note_send is not None:
                 sent.append(await self.note_send(held[-1]))
 
@@ -338,6 +344,7 @@ class Ledger:
         finally:
             another_request.reset(before)
             patience.reset(impatient)
+            self._leaving -= left
             self._free(*held)
         for forget in sent:
             forget()
@@ -371,6 +378,26 @@ class Ledger:
                 self._calls_at[place_of_call.get()] += 1
                 return need
             await self._settled.wait()
+
+    async def _leave(self, held: Amount, need: Amount) -> Amount:
+        """Wait until a call has room next to all that was bought and is not replayed yet; return what it holds from now on.
+
+        `held` is what its requests before hold. Raises BudgetExhaustedError.
+        """
+        while self.bought.calls:
+            if self.closed is not None:
+                raise BudgetExhaustedError(self.closed)
+            unseen = _amount(self.bought) - _amount(self.replayed)
+            least = self._spent_amount() + self._kept_back + held + need
+            least += Amount(max(0, unseen.calls), max(0, unseen.tokens), max(0, unseen.usd))
+            if (passed := self._passed(least)) is not None:
+                self.close(passed, "budget")
+                raise BudgetExhaustedError(passed)
+            if self._passed(least + self._leaving - held) is None:
+                break
+            await self._settled.wait()
+        self._leaving += need
+        return held + need
 
     def _need(self, lm: BaseLM, request: Request, size: int) -> Amount:
         kind = place_of_call.get()[2]
@@ -426,7 +453,7 @@ class Ledger:
         return None
 
     def _spent_amount(self) -> Amount:
-        return self.lost + Amount(self.spent.calls, self.spent.tokens, self.spent.cost or 0.0)
+        return self.lost + _amount(self.spent)
 
     def _note_failure(self, lm: BaseLM, error: Exception) -> None:
         own_fault = isinstance(error, ContextWindowExceededError | InvalidRequestError)
@@ -440,3 +467,7 @@ class Ledger:
     def _wake(self) -> None:
         self._settled.set()
         self._settled = asyncio.Event()
+
+
+def _amount(usage: Usage) -> Amount:
+    return Amount(usage.calls, usage.tokens, usage.cost or 0.0)

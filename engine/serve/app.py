@@ -27,6 +27,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
+from engine.basics.addresses import is_this_machine
 from engine.errors import ConfigurationError, EngineError, LMError, first_problem
 from engine.evaluate.streaming import StatusMessage, StreamListener, StreamResponse, streamify
 from engine.serve.contract import RESPONSES, TOO_SLOW, Contract, failure_message, wrong_request
@@ -42,7 +43,6 @@ MAX_BYTES = 1_000_000
 SECONDS = 300.0
 """Time that one answer may take."""
 
-LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 DISCARDED = 16_000_000
 """Bytes of a request that is too long which are read before its connection is closed."""
 
@@ -55,13 +55,12 @@ def make_app(
     *,
     token: str | None = None,
     max_bytes: int = MAX_BYTES,
-    hosts: frozenset[str] | None = LOCAL_HOSTS,
+    local: bool = True,
     seconds: float = SECONDS,
 ) -> App:
     """Return the service as an ASGI application.
 
-    `token`: what callers must send as a bearer token (None: nothing). `hosts`: the host names it answers to
-    (None: any).
+    `token`: what callers must send as a bearer token (None: nothing). A `local` one answers to this machine's names only.
     """
     sessions = StreamableHTTPSessionManager(
         app=mcp_server(contract, seconds), json_response=True, stateless=True
@@ -83,7 +82,7 @@ def make_app(
     _add_pages(app, contract)
     _add_failures(app, contract.inputs)
     app.router.routes.append(Route("/mcp", endpoint=_Sessions(sessions)))
-    return Guard(app, token=token, max_bytes=max_bytes, hosts=hosts)
+    return Guard(app, token=token, max_bytes=max_bytes, local=local)
 
 
 def _add_answers(app: FastAPI, contract: Contract, seconds: float) -> None:
@@ -239,15 +238,14 @@ def _type_text(field: dict[str, Any]) -> str:
 class Guard:
     """Refuses requests without the token (401), to another host name (403) or with too much to read (413).
 
-    `hosts` are the names a browser may have asked for; a page of another name that resolves here is refused, which
-    stops DNS rebinding. None takes any.
+    A `local` service refuses a page of another name that resolves here, which stops DNS rebinding.
     """
 
-    def __init__(self, app: App, *, token: str | None, max_bytes: int, hosts: frozenset[str] | None) -> None:
+    def __init__(self, app: App, *, token: str | None, max_bytes: int, local: bool) -> None:
         self._app = app
         self._token = token.encode() if token else None
         self._max_bytes = max_bytes
-        self._hosts = hosts
+        self._local = local
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection."""
@@ -255,7 +253,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = {name.lower(): value for name, value in scope["headers"]}
-        if self._hosts is not None and _host(headers) not in self._hosts:
+        if self._local and not is_this_machine(_host(headers)):
             await _refusal(403, "This service answers on this machine's own address only.")(
                 scope, receive, send
             )

@@ -13,12 +13,12 @@ from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
 from golden.files import short_hash
-from golden.internals import EXPORTS, SAMPLES, build_program, program_file, sample_bytes
+from golden.internals import SAMPLES, build_program, export_forms, program_file, sample_bytes
 
 import engine
 
 WAYS = {
-    "tuned": ("chat", tuple(form.name for form in EXPORTS)),
+    "tuned": ("chat", tuple(form.name for form in export_forms())),
     "nearest": ("json", ("json", "dspy", "dspy_state", "messages")),
     "start": ("xml", ("dspy", "messages")),
     "reasoning": ("two_step", ("json", "python_tuneboard", "dspy", "messages")),
@@ -55,7 +55,7 @@ def _exported(name: str) -> tuple[tuple[str, bytes | str], ...]:
         metadata={"title": f'{sample.title} "as \\ it" is', "score": 0.75, "verdict": "Better by 5 points."},
     )
     made: list[tuple[str, bytes | str]] = []
-    for form in EXPORTS:
+    for form in export_forms():
         if form.name in forms:
             try:
                 made.append((form.file_name, form.content(program)))

@@ -2,7 +2,7 @@
 
 from dashboard.state.editing.drafts import import_project
 from engine.cli.app import app as command_line
-from engine.export.formats import EXPORTS
+from engine.export.formats import export_forms
 from engine.export.program import program_file
 from engine.lm.base import Choice, Reply
 from engine.lm.choice import PROVIDERS
@@ -20,7 +20,6 @@ from engine.testing.contract import toy_settings
 
 __all__ = [
     "ADAPTERS",
-    "EXPORTS",
     "FILE_NAME",
     "MODULES",
     "OPTIMIZERS",
@@ -39,6 +38,7 @@ __all__ = [
     "Training",
     "build_program",
     "command_line",
+    "export_forms",
     "import_project",
     "name_of",
     "program_file",

@@ -25,7 +25,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from engine.basics.addresses import limited_body
+from engine.basics.addresses import is_this_machine, limited_body
 from engine.errors import LMError
 from engine.lm import streaming
 from engine.lm.base import Choice, Reply, Request
@@ -357,7 +357,7 @@ def _proxy_for(address: str) -> str | None:
     """The system's proxy for an address; never one for this machine itself."""
     parts = urlsplit(address)
     host = parts.hostname or ""
-    if host == "localhost" or host.startswith("127.") or host == "::1" or proxy_bypass(host):
+    if is_this_machine(host) or proxy_bypass(host):
         return None
     return getproxies().get(parts.scheme)
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine import loop
+from engine.basics.addresses import is_this_machine
 from engine.basics.home import data_home
 from engine.errors import ConfigurationError, RunError
 from engine.lm.client import LM
@@ -145,7 +146,7 @@ def connect(ray: Any, address: str) -> None:
 def on_this_machine(address: str) -> bool:
     """Return whether a cluster is reached over loopback."""
     host = (running() if address == "auto" else address).rpartition(":")[0] or address
-    return address == "local" or host.strip("[]") in ("127.0.0.1", "localhost", "::1")
+    return address == "local" or is_this_machine(host)
 
 
 def running() -> str:

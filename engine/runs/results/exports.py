@@ -25,7 +25,7 @@ from engine.basics.home import write_whole
 from engine.basics.text import percent
 from engine.errors import EngineError, RunError
 from engine.export.answering import check_records
-from engine.export.formats import EXPORTS, get_export
+from engine.export.formats import export_forms, get_export
 from engine.export.program import ProgramFile, program_file, read_program, to_text
 from engine.export.record_module import record_class
 from engine.export.weights import with_step_models
@@ -63,7 +63,7 @@ def export_run(
     folder = home / "exports" / run.id
     content = _program(run, spec, candidate, result)
     try:
-        for form in EXPORTS:
+        for form in export_forms():
             if form.on_demand:
                 continue
             try:
@@ -79,7 +79,7 @@ def export_run(
         raise RunError(
             f"The program could not be exported to {folder}: {error.strerror or error}."
         ) from error
-    paths = {form.name: str(folder / form.file_name) for form in EXPORTS}
+    paths = {form.name: str(folder / form.file_name) for form in export_forms()}
     alone = Path(paths["python"]).exists()
     return ExportPaths(paths["json"], paths["python" if alone else "python_tuneboard"])
 

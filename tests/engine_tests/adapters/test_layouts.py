@@ -32,7 +32,7 @@ from engine import (
 )
 from engine.adapters import ADAPTERS, get_adapter
 from engine.errors import AdapterParseError, ProgramFileError, UnknownNameError
-from engine.export.formats import step_messages
+from engine.export.messages import step_messages
 from engine.export.program import load_program, program_file
 from engine.lm.client import LM
 from engine.pipeline.build import build_program

@@ -23,7 +23,7 @@ import engine
 from engine.cli.app import app
 from engine.cli.programs import AROUND
 from engine.cli.serve import free_port
-from engine.export.formats import EXPORTS
+from engine.export.formats import export_forms
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.runs.spec import Named
@@ -464,7 +464,7 @@ def test_the_dashboard_opens_and_ends_with_ctrl_c(home):
 
 def test_the_help_of_export_names_every_format():
     output = "".join(CliRunner().invoke(app, ["export", "--help"]).output.split())
-    names = (*AROUND, *(form.name for form in EXPORTS))
+    names = (*AROUND, *(form.name for form in export_forms()))
     assert [name for name in names if f"{name}," not in output and f"{name}." not in output] == []
 
 

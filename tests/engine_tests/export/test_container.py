@@ -24,8 +24,9 @@ from support.run_setup import PIPELINE
 from support.servers.openai_server import OpenAIServer
 
 from engine.errors import ProgramFileError
-from engine.export.container import container, serve_command, wheel, zipped
+from engine.export.container import container, serve_command, wheel
 from engine.export.program import ProgramFile, program_file
+from engine.export.weights import zipped
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import CorpusSpec, FieldSpec, PipelineSpec, StepOptions, StepSpec
 

@@ -13,7 +13,7 @@ from support.run_setup import COLOURS, PIPELINE, THINGS
 
 import engine
 from engine.errors import ProgramFileError
-from engine.export.formats import EXPORTS, ExportFormat, python_script
+from engine.export.formats import ExportFormat, export_forms
 from engine.export.program import (
     ProgramFile,
     load_program,
@@ -22,6 +22,7 @@ from engine.export.program import (
     to_text,
 )
 from engine.export.report import ReportRow
+from engine.export.script import python_script
 from engine.export.tables import results_csv, results_json, results_xlsx
 from engine.lm.keys import key_for
 from engine.metrics.base import Grade
@@ -84,7 +85,9 @@ def graded(number: object) -> ProgramFile:
     return program_file(TWO_STEPS, tuned(TWO_STEPS).with_step("sort", demos=(Demo(values),)))
 
 
-@pytest.mark.parametrize("form", [one for one in EXPORTS if not one.on_demand], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "form", [one for one in export_forms() if not one.on_demand], ids=lambda one: one.name
+)
 def test_a_grade_is_its_number_in_every_export(form: ExportFormat) -> None:
     assert form.content(graded(GRADE)) == form.content(graded(0.5))
 
@@ -261,11 +264,11 @@ def test_the_script_says_what_is_missing(tmp_path):
     assert nothing.returncode == 2
     assert b"--text" in nothing.stderr
     gone = run_script(script, "none.csv", cwd=tmp_path)
-    assert gone.returncode == 1
+    assert gone.returncode == 2
     assert b"Traceback" not in gone.stderr
     (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
     wrong = run_script(script, "rows.csv", cwd=tmp_path)
-    assert b"no column text, hint; it has " in wrong.stderr
+    assert b"no column text; it has " in wrong.stderr
 
 
 def test_the_script_holds_the_pipeline_as_written():
@@ -273,6 +276,7 @@ def test_the_script_holds_the_pipeline_as_written():
     script = python_script(program_file(TWO_STEPS, tuned(TWO_STEPS), model=model))
     names = {}
     exec(compile(script.split("def load")[0], "program.py", "exec"), names)
-    assert PipelineSpec.model_validate(names["PIPELINE"]) == TWO_STEPS
-    assert names["TUNED"]["steps"].keys() == tuned(TWO_STEPS).steps.keys()
-    assert names["MODEL"] == {"model": "openai/x", "api_base": "http://h/v1", "key_env": "MY_KEY"}
+    file = ProgramFile.model_validate(names["PROGRAM"])
+    assert file.pipeline == TWO_STEPS
+    assert file.candidate.steps == tuned(TWO_STEPS).steps
+    assert names["PROGRAM"]["model"] == model

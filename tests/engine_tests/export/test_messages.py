@@ -6,7 +6,8 @@ from support.run_setup import PIPELINE
 from support.servers.openai_server import OpenAIServer
 
 import engine
-from engine.export.formats import EXPORTS, messages_json, messages_text, openai_requests
+from engine.export.formats import export_forms
+from engine.export.messages import messages_json, messages_text, openai_requests
 from engine.export.program import program_file
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
@@ -60,7 +61,7 @@ def test_the_adapter_chosen_lays_them_out():
 
 def test_every_export_renders_and_holds_no_key(monkeypatch):
     monkeypatch.setenv("KEY", "sk-secret-value")
-    for form in EXPORTS:
+    for form in export_forms():
         if form.name == "weights":  # it is of programs with tuned weights only, and has tests of its own
             continue
         made = form.content(content())

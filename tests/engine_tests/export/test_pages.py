@@ -2,7 +2,7 @@
 
 from support.run_setup import PIPELINE
 
-from engine.export.formats import markdown_page
+from engine.export.page import markdown_page
 from engine.export.program import program_file
 from engine.pipeline.build import build_program
 from engine.records import Demo

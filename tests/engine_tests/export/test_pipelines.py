@@ -14,8 +14,9 @@ from support.step_fields import fields
 
 import engine
 from engine.errors import PipelineError, ProgramFileError
-from engine.export.formats import python_script, step_messages
+from engine.export.messages import step_messages
 from engine.export.program import load_program, parse_program, program_file, to_text
+from engine.export.script import python_script
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import Condition, CorpusSpec, Each, FieldSpec, PipelineSpec, StepOptions, StepSpec
 

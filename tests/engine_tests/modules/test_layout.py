@@ -7,7 +7,7 @@ import pytest
 from engine import Candidate, JSONAdapter, Predict, XMLAdapter, context
 from engine.errors import ProgramFileError
 from engine.export.dspy_script import dspy_script, dspy_state
-from engine.export.formats import step_messages
+from engine.export.messages import step_messages
 from engine.export.program import parse_program, program_file, to_text
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec

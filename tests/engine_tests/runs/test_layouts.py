@@ -10,8 +10,8 @@ import pytest
 from support.run_setup import spec
 
 from engine import loop
-from engine.export.formats import python_script
 from engine.export.program import program_file
+from engine.export.script import python_script
 from engine.pipeline.build import build_program
 from engine.runs.child.playground import PlaygroundRequest, answer_input
 

@@ -19,8 +19,9 @@ from support.servers.openai_server import OpenAIServer, body_hash
 
 from engine import loop
 from engine.errors import MissingKeyError, PipelineError
-from engine.export.formats import get_export, python_script
+from engine.export.formats import get_export
 from engine.export.program import load_program, program_file, read_program
+from engine.export.script import python_script
 from engine.lm.choice import ModelChoice
 from engine.lm.connection import QUESTION
 from engine.pipeline.build import build_program

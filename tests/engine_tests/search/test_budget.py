@@ -15,6 +15,7 @@ from engine.errors import (
     ProviderFailureError,
 )
 from engine.lm.base import BaseLM, Choice, Reply
+from engine.lm.waiting import make_room
 from engine.records import Usage
 from engine.search.budget import FAILURES_AT_START, Amount, Budget, Ledger
 from engine.search.contract import Meter
@@ -99,6 +100,20 @@ def test_a_run_driven_again_counts_what_it_paid_before_once_a_key():
     ledger = Ledger(Budget(calls=10), payer="me")
     send(ledger, lm, 3)
     assert (ledger.spent.calls, ledger.spent.cached, ledger.spent.tokens) == (1, 2, 10)
+
+
+@pytest.mark.parametrize("limit", [Budget(calls=10), Budget(tokens=1500)], ids=["calls", "tokens"])
+def test_a_run_driven_again_buys_only_beside_all_that_it_bought_before(limit):
+    ledger = Ledger(limit, payer="run")
+    ledger.lost, ledger.bought = Amount(3, 400), Usage(6, 0, 250, 250)
+
+    async def buy(lm, request):
+        await make_room(None)
+        return reply(tokens=100, key="new")
+
+    asyncio.run(ledger.send(TestLM(), ask(TestLM()), buy))
+    with pytest.raises(BudgetExhaustedError):  # 3 lost, 6 bought and 1 new fill the limit
+        asyncio.run(ledger.send(TestLM(), ask(TestLM()), buy))
 
 
 def test_two_equal_requests_at_once_count_once_whichever_is_seen_first():

@@ -19,6 +19,7 @@ from support.run_setup import (
 from support.servers.openai_server import OpenAIServer
 
 from engine import load
+from engine.cli.tune import run_target
 from engine.export.hero import result_sentences
 from engine.records import Usage
 from engine.runs.results.exports import take_prompt
@@ -228,8 +229,7 @@ def test_rows_that_a_limit_leaves_out_are_said_and_can_be_scored(home):
         assert said.endswith(f"The missing rows take {left.cost.words}.")
         assert said.split(":")[0] in run_report(store, run_id)
         before = served(server)
-        ask_final_test(store, run_id)
-        assert work(home, run_id) == 0
+        assert run_target(run_id) == 0
         assert served(server) - before == left.calls > 0
         result = store.runs.get(run_id).result
         assert result.final_test is None

@@ -15,8 +15,8 @@ from support.servers.openai_server import OpenAIServer
 
 import engine
 from engine import loop
-from engine.export.container import zipped
 from engine.export.program import read_program
+from engine.export.weights import zipped
 from engine.pipeline.importers.task import import_task
 from engine.pipeline.spec import PipelineSpec
 from engine.runs.prepare import prepare
