@@ -26,6 +26,7 @@ sys.path[:0] = [str(TESTS), str(TESTS / "benchmarks" / "speed")]
 
 from bench_children import note, peer
 from support.servers.openai_server import ServerProcess
+from support.tables import aligned, markdown
 from teachable.worlds import KEPT_TASKS, MORE_TASKS, TASKS, world
 
 PAIRS: tuple[tuple[str, str], ...] = (
@@ -232,7 +233,7 @@ def budget_table(lines: Sequence[Line]) -> str:
         )
     budgets = list(dict.fromkeys(x.optimizer.split()[1] for x in lines if x.optimizer.startswith("Autotune")))
     head = ["World", "Start", "Ceiling", *budgets, "Largest fall"]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
+    return markdown(head, rows)
 
 
 def _standard_error(values: Sequence[float]) -> float:
@@ -272,8 +273,7 @@ def world_table(lines: Sequence[Line], threads: int) -> str:
     ]
     means = [f"{statistics.fmean(some):+.1f} ± {_standard_error(some):.1f}" if some else "" for some in gains]
     head = ["World", "", *names]
-    rows = [head, ["---"] * len(head), *body, ["all, mean", "difference", *means]]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown(head, [*body, ["all, mean", "difference", *means]])
 
 
 def _cell(line: Line | None, theirs: Line | None, threads: int) -> str:
@@ -313,11 +313,7 @@ def table(lines: Sequence[Line], threads: int, latency: float) -> str:
         for line in both if latency else ():
             cells.append("-" if line is None else line.beside_ideal("wall", threads, latency))
         body.append(cells)
-    widths = [max(len(row[i]) for row in (head, *body)) for i in range(len(head))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (head, *body)
-    )
+    return aligned(head, body)
 
 
 def main() -> int:
