@@ -25,7 +25,7 @@ The packages, top to bottom; nothing imports upwards (checked by `lint-imports`)
     callbacks     hooks round calls
     runtime       model, adapter, middleware and observers in force, in a context variable
     basics        helpers that know nothing of programs: texts, numbers, statistics, the data folder, addresses, processes
-    parts         the list of optional parts: optimizers, trainers, backends, transports
+    parts         the list of optional parts: optimizers, trainers, backends, transports, export forms, forms of tasks and logs
     errors        every exception
     public_names  the lists of public names, in `__init__.pyi`
     testing       stand-in models, and the contract tests of an optimizer

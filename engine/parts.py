@@ -9,6 +9,8 @@ few methods of its kind. It is registered here by its name and dotted path, as i
     backend     engine.search.backend.BackendPart      opened(choice, settings)
     transport   engine.lm.client.Transport             send(request); made with a model and its key
     export      engine.export.formats.ExportFormat     render(program)
+    task form   engine.pipeline.importers.step.TaskForm read(text)
+    log form    engine.dataset.logs.LogForm            fits(record), read(record)
 
 A module is importable without what its part needs; the part says so:
 
@@ -94,6 +96,22 @@ EXPORTS: Listed = (
     ("weights", "engine.export.script:WITH_WEIGHTS"),
     ("container", "engine.export.container:FORM"),
 )
+TASK_FORMS: Listed = (
+    ("signature", "engine.pipeline.importers.task:SIGNATURE"),
+    ("class", "engine.pipeline.importers.task:CLASS"),
+    ("schema", "engine.pipeline.importers.task:SCHEMA"),
+    ("state", "engine.pipeline.importers.task:STATE"),
+    ("chat", "engine.pipeline.importers.prompts:CHAT"),
+    ("prompt", "engine.pipeline.importers.prompts:PROMPT"),
+    ("sentence", "engine.pipeline.importers.prompts:SENTENCE"),
+)
+LOG_FORMS: Listed = (
+    ("otel", "engine.dataset.logs:OTEL"),
+    ("phoenix", "engine.dataset.logs:PHOENIX"),
+    ("langfuse", "engine.dataset.logs:LANGFUSE"),
+    ("chat", "engine.dataset.logs:CHAT"),
+)
+"""Forms of logs, more telling ones first: a span of Phoenix may hold messages too."""
 
 
 class Needs(NamedTuple):

@@ -8,7 +8,7 @@ from dashboard.components import ui
 from dashboard.components.glossary import explain
 from dashboard.components.plot import own_element
 from dashboard.components.tab_conflict import guarded, renew, revision
-from dashboard.services import TASK_FORMS, EngineError, PipelineSpec, counted, guess_form, import_task
+from dashboard.services import EngineError, PipelineSpec, counted, guess_form, import_task, task_form
 from dashboard.state.editing.drafts import Change
 from dashboard.state.editing.steps import (
     NEW_STEPS,
@@ -60,7 +60,7 @@ def _imported_card(text: str) -> None:
     step = imported.step
     names = [f"{f.name} ({'one of ' + str(len(f.choices)) if f.choices else f.type})" for f in step.outputs]
     st.markdown(
-        f":green[:material/check:] Recognised: {TASK_FORMS[guess_form(text)].title}. {counted(len(step.inputs), 'input')}: "
+        f":green[:material/check:] Recognised: {task_form(guess_form(text)).title}. {counted(len(step.inputs), 'input')}: "
         f"{escape_markdown(', '.join(f.name for f in step.inputs), 200)}. "
         f"{counted(len(step.outputs), 'answer')}: {escape_markdown(', '.join(names), 400)}."
     )

@@ -2,13 +2,10 @@
 
 app       the commands, their options, and their errors
 serve     opening the dashboard, serving a program
-deploy    a folder from which a team's dashboard is started
 tune      demo, run: carrying out a run with a progress bar, and its report
 programs  eval, export
 check     a program checked in continuous integration
-models    tuned models: where they came from, how to serve them, merging
-archive   runs put away in a file, and brought back
-doctor    what this installation has and lacks
+upkeep    runs put away in a file and brought back, tuned models, a team's deploy folder, what is installed
 output    the terminal: all printing passes here
 
 Nothing here computes: a command reads its arguments, calls the engine and prints. This is the only

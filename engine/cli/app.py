@@ -438,7 +438,7 @@ def archive(
     ] = None,
 ) -> None:
     """Put runs away: move them, with all that was recorded of them, into one file."""
-    from engine.cli.archive import archive_runs
+    from engine.cli.upkeep import archive_runs
 
     archive_runs(run_ids, output)
 
@@ -456,7 +456,7 @@ def unarchive(
     ] = False,
 ) -> None:
     """Bring back the runs that a file holds."""
-    from engine.cli.archive import unarchive_runs
+    from engine.cli.upkeep import unarchive_runs
 
     unarchive_runs(file, trust=trust)
 
@@ -500,7 +500,7 @@ def models(
     ] = None,
 ) -> None:
     """List the tuned models, each with what it was made of."""
-    from engine.cli.models import list_models, show_model
+    from engine.cli.upkeep import list_models, show_model
 
     if name is None:
         list_models()
@@ -562,7 +562,7 @@ def as_dspy(
 @plain_errors
 def doctor(home: Home = None) -> None:
     """Show what this installation has and lacks."""
-    from engine.cli.doctor import examine
+    from engine.cli.upkeep import examine
 
     raise typer.Exit(examine())
 
@@ -575,7 +575,7 @@ def deploy(
     ],
 ) -> None:
     """Write what a dashboard for a team is started from: for Docker Compose and for systemd."""
-    from engine.cli.deploy import write_deploy_folder
+    from engine.cli.upkeep import write_deploy_folder
 
     for path in write_deploy_folder(folder):
         echo(str(path))

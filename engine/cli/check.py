@@ -66,13 +66,13 @@ def check_program(
 
 
 def _findings(new: ScoredRows, old: ScoredRows | None, at_least: float | None) -> list[CheckFinding]:
-    found = []
+    findings = []
     if len(new.failed) == len(new.outcomes):
-        found.append(CheckFinding(True, f"Failed: no row worked. The first: {new.failed[0].error}"))
+        findings.append(CheckFinding(True, f"Failed: no row worked. The first: {new.failed[0].error}"))
     if at_least is not None:
         below = round(100 * new.interval.high, 6) < at_least
         word = "Failed: the score is surely below" if below else "Passed: the score is not surely below"
-        found.append(
+        findings.append(
             CheckFinding(
                 below, f"{word} {at_least:g} % (it may be as high as {percent(new.interval.high, 1)})."
             )
@@ -82,8 +82,10 @@ def _findings(new: ScoredRows, old: ScoredRows | None, at_least: float | None) -
         before = {o.row: o.score for o in old.outcomes}
         worse = [o.row for o in new.outcomes if o.score < before.get(o.row, o.score)]
         failed = compared.kind == "worse"
-        found.append(CheckFinding(failed, f"{'Failed' if failed else 'Passed'}. {compared.sentence}", worse))
-    return found
+        findings.append(
+            CheckFinding(failed, f"{'Failed' if failed else 'Passed'}. {compared.sentence}", worse)
+        )
+    return findings
 
 
 def _junit(title: str, new: ScoredRows, old: ScoredRows | None, findings: Sequence[CheckFinding]) -> bytes:

@@ -111,8 +111,8 @@ def _next_to_log(dataset: Dataset, rows: Sequence[int], outcomes: Sequence[Outco
     for word, title in (("up", "thumbs-up"), ("down", "thumbs-down")):
         judged = [row for row, _ in worked if thumbs[row] == word]
         if judged:
-            kept = sum(row in same for row in judged)
-            number = kept if word == "up" else len(judged) - kept
+            agreeing = sum(row in same for row in judged)
+            number = agreeing if word == "up" else len(judged) - agreeing
             parts.append(
                 f"of {len(judged):,} with a {title}, {number:,} {'stay' if word == 'up' else 'change'}"
             )
@@ -122,16 +122,16 @@ def _next_to_log(dataset: Dataset, rows: Sequence[int], outcomes: Sequence[Outco
 def evaluate_file(program: Path, table: RowTable, output: Path | None) -> int:
     """Score a program on a file's rows, print the result, and return the exit code (1: no row worked)."""
     content = read_program(program)
-    found = table.score(content)
-    echo(found.sentence)
-    if found.compared:
-        echo(found.compared)
-    if found.failed:
-        echo(f"The first failure: {found.failed[0].error}")
+    scored = table.score(content)
+    echo(scored.sentence)
+    if scored.compared:
+        echo(scored.compared)
+    if scored.failed:
+        echo(f"The first failure: {scored.failed[0].error}")
     if output is not None:
-        save_file(output, _answers(content, found), make_folder=False)
+        save_file(output, _answers(content, scored), make_folder=False)
         echo(f"Answers: {output}")
-    return 1 if len(found.failed) == len(found.outcomes) else 0
+    return 1 if len(scored.failed) == len(scored.outcomes) else 0
 
 
 def export_program(run_id: str, form: str, output: Path | None, candidate: str | None) -> None:

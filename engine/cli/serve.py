@@ -125,15 +125,15 @@ def _check_named(file: ProgramFile, key_envs: tuple[str, ...]) -> None:
 
 def _bound(host: str, port: int) -> socket.socket:
     """Return a socket bound to a port. Raises OSError where it is taken."""
-    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     if os.name == "posix":
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        made.bind((host, port))
+        listener.bind((host, port))
     except OSError:
-        made.close()
+        listener.close()
         raise
-    return made
+    return listener
 
 
 # The dashboard

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from rich.table import Table
 
 from engine.basics.home import data_home
 from engine.basics.progress import ProgressLine
-from engine.basics.text import duration, percent, price, visible
+from engine.basics.text import duration, json_of, percent, price, visible
 from engine.cli.output import Screen, echo
 from engine.cli.programs import file_bytes
 from engine.dataset import read_dataset
@@ -296,18 +295,12 @@ def _read_spec(path: Path) -> tuple[RunSpec, bytes | None]:
     except UnicodeDecodeError:
         raise RunError(f"{str(path)!r} is not a text file. Give {wanted}.") from None
     try:
-        spec = RunSpec.model_validate(json.loads(text))
-    except json.JSONDecodeError as error:
-        raise RunError(
-            f"The file {path.name!r} is not valid JSON: line {error.lineno}: {error.msg}."
-        ) from error
-    except RecursionError:
-        raise RunError(f"The file {path.name!r} is nested too deeply to be a run spec.") from None
+        spec = RunSpec.model_validate(json_of(text))
     except ValidationError as error:
         key, message = first_problem(error, "the whole file")
         raise RunError(f"The run spec {path.name!r} is wrong at {key!r}: {message}.") from error
-    except ValueError:
-        raise RunError(f"The file {path.name!r} holds a number that is too long to read.") from None
+    except ValueError as error:
+        raise RunError(f"The file {path.name!r} {error}.") from error
     data = path.parent / spec.dataset
     return spec, file_bytes(data, DatasetError, "a table of examples") if data.is_file() else None
 

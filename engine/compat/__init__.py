@@ -9,6 +9,7 @@ DSPy's names for what has another name are at the end of `engine/__init__.pyi`. 
     settings    the object `settings`, and DSPy's settings that the engine has no use for
     models      overrides of a model's methods, and responses in the OpenAI form
     datasets    DataLoader and Dataset
+    gepa_results  a GEPA search afterwards
     prompter    records from documents under DSPydantic's names (`engine.extraction`)
     lm15        request and response of `LM(engine=...)`
     agents      ReActV2
@@ -77,8 +78,9 @@ _EXTENSIONS = {
     "engine.lm.base": ("completion", "engine.compat.models"),
     "engine.adapters.base": ("NOT_SUPPLIED", "engine.compat.adapters"),
     "engine.modules.predict": ("ChainOfThought", "engine.compat.programs"),
+    "engine.optimizers.gepa.optimizer": ("auto_rows", "engine.compat.gepa_results"),
 }
-"""Modules with base classes -> the last name they define, and the module whose `install` gives them DSPy's methods."""
+"""Modules -> the last name they define, and the module whose `install` gives their classes DSPy's methods and results."""
 
 _installed: set[str] = set()
 

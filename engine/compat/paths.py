@@ -246,11 +246,12 @@ def spec_of(name: str) -> ModuleSpec | None:
 
 
 MOVED = {
+    "engine.optimizers.gepa.results": "engine.compat.gepa_results",
     "engine.training": "engine.optimizers.training",
     "engine.training.contract": "engine.search.trainers",
     "engine.types": "engine.signature.types",
 }
-"""Module paths that guides have named -> the module that is there now."""
+"""Module paths that guides have named, or that pickled programs name -> the module that is there now."""
 
 
 class _MovedLoader(Loader):

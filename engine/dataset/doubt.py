@@ -47,16 +47,16 @@ def label_order(
     for row, answer in answers.items():
         if row in done:
             continue
-        said = {one_case(one) for one in others.get(row, ())}
+        other_answers = {one_case(one) for one in others.get(row, ())}
         if thumbs.get(row) == "down":
             reason = DOWN
-        elif said and answer.strip() and one_case(answer) not in said:
+        elif other_answers and answer.strip() and one_case(answer) not in other_answers:
             reason = DISAGREE
-        elif len(said) > 1:
+        elif len(other_answers) > 1:
             reason = SPLIT
         elif thumbs.get(row) == "up":
             continue
         else:
-            reason = AGREE if said else UNKNOWN
+            reason = AGREE if other_answers else UNKNOWN
         ordered.append(Doubt(row, reason))
     return sorted(ordered, key=lambda doubt: (REASONS.index(doubt.reason), doubt.row))

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from engine.basics.text import json_of
+
 Json = Mapping[str, Any]
 
 
@@ -31,8 +33,8 @@ def messages_of(value: object) -> list[Json]:
     """Return messages as they are or in JSON text; none for anything else."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
+            value = json_of(value)
+        except ValueError:
             return []
     if isinstance(value, Mapping) and isinstance(value.get("messages"), list):
         value = value["messages"]
@@ -325,8 +327,8 @@ def _plain(value: object) -> object:
     """Return what a JSON text holds; any other value as it is."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
+            return json_of(value)
+        except ValueError:
             return value
     return value
 

@@ -10,8 +10,9 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from engine import parts
 from engine.basics.text import counted
 from engine.dataset.logged import (
     Json,
@@ -69,25 +70,38 @@ def _is_chat(record: Json) -> bool:
 
 
 class LogForm(NamedTuple):
-    """A form of logs."""
+    """A form of logs, as an optional part: see `engine.parts.Part`."""
 
-    name: Literal["chat", "otel", "langfuse", "phoenix"]
-    """Its name."""
+    name: str
     title: str
     """The form in words, as in "This is an export of Langfuse"."""
+    about: str
     fits: Callable[[Json], bool]
     """Recognises a record."""
     read: Callable[[Json], LoggedCall | None]
     """Reads a record; None for one that is no model call."""
 
 
-LOG_FORMS = (
-    LogForm("otel", "OpenTelemetry spans of model calls", _is_otel, span_call),
-    LogForm("phoenix", "an export of Phoenix", _is_phoenix, span_call),
-    LogForm("langfuse", "an export of Langfuse", _is_langfuse, langfuse_call),
-    LogForm("chat", "a log of chat completions", _is_chat, chat_call),
+OTEL = LogForm(
+    "otel",
+    "OpenTelemetry spans of model calls",
+    "Reads spans by the conventions for generative models, older ones included.",
+    _is_otel,
+    span_call,
 )
-"""Every form of logs, more telling ones first: a span of Phoenix may hold messages too."""
+PHOENIX = LogForm(
+    "phoenix", "an export of Phoenix", "Reads spans by the OpenInference conventions.", _is_phoenix, span_call
+)
+LANGFUSE = LogForm(
+    "langfuse",
+    "an export of Langfuse",
+    "Reads traces and their generations, with users' scores.",
+    _is_langfuse,
+    langfuse_call,
+)
+CHAT = LogForm(
+    "chat", "a log of chat completions", "Reads requests with their replies, one a line.", _is_chat, chat_call
+)
 
 
 def log_form(records: Sequence[object]) -> LogForm | None:
@@ -99,7 +113,9 @@ def log_form(records: Sequence[object]) -> LogForm | None:
     True
     """
     first = [record for record in records[:LOOKED_AT] if isinstance(record, Mapping)]
-    return next((form for form in LOG_FORMS if 2 * sum(map(form.fits, first)) > len(first)), None)
+    return next(
+        (form for form in parts.loaded(parts.LOG_FORMS) if 2 * sum(map(form.fits, first)) > len(first)), None
+    )
 
 
 def log_calls(records: Iterable[object], form: LogForm) -> Iterator[LoggedCall]:
@@ -168,10 +184,10 @@ def _without_marks(call: LoggedCall) -> LoggedCall:
 
 def _marked_fields(text: str) -> dict[str, str]:
     """Return the fields of a message by name; none where it has no marks. The last one ends at an empty line."""
-    parts = _MARK.split(text)
-    fields = {name: part.strip() for name, part in zip(parts[1::2], parts[2::2], strict=True)}
-    if fields and "Respond with the corresponding output fields" in parts[-1]:
-        name = parts[-2]
+    pieces = _MARK.split(text)
+    fields = {name: part.strip() for name, part in zip(pieces[1::2], pieces[2::2], strict=True)}
+    if fields and "Respond with the corresponding output fields" in pieces[-1]:
+        name = pieces[-2]
         fields[name] = fields[name].partition("Respond with the corresponding output fields")[0].strip()
     return fields
 

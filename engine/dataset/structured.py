@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from engine.basics.text import json_of
 from engine.dataset.logs import read_log
 from engine.dataset.table import RawTable, RowProblem, arrow_text, check_columns
 from engine.errors import DatasetError
@@ -73,21 +74,12 @@ def read_json(text: str, name: str) -> RawTable:
     Text that is one object a line is read as JSON Lines. Raises DatasetError with the line of a fault.
     """
     try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
+        data = json_of(text)
+    except ValueError as error:
         lines = [line for line in text.splitlines() if line.strip()]
         if len(lines) > 1 and _is_object(lines[0]) and _is_object(lines[1]):
             return read_json_lines(text, name)
-        raise DatasetError(
-            f"{name!r} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}. "
-            "Correct it there, or save the table as CSV."
-        ) from None
-    except RecursionError:
-        raise DatasetError(f"{name!r} is nested too deeply to be a table. {_WANTED}") from None
-    except ValueError:  # a number of thousands of digits
-        raise DatasetError(
-            f"{name!r} holds a number that is too long to read. Put it in quotes, as text."
-        ) from None
+        raise DatasetError(f"{name!r} {error}. Correct it there, or save the table as CSV.") from None
     if isinstance(data, dict) and (log := read_log([data], name)) is not None:
         return log
     notes: list[str] = []
@@ -103,11 +95,9 @@ def read_json_lines(text: str, name: str) -> RawTable:
         if not line.strip():
             continue
         try:
-            items.append((number, json.loads(line)))
-        except (ValueError, RecursionError) as error:
-            deep = isinstance(error, RecursionError)
-            why = getattr(error, "msg", "nested too deeply" if deep else "a number is too long")
-            problems.append(RowProblem(number, "", f"This line is not valid JSON ({why})."))
+            items.append((number, json_of(line)))
+        except ValueError as error:
+            problems.append(RowProblem(number, "", f"This line {error}."))
     if not items and problems:
         raise DatasetError(f"No line of {name!r} is valid JSON. Put one object on each line.")
     return _from_items(items, name, [], problems)
@@ -115,8 +105,8 @@ def read_json_lines(text: str, name: str) -> RawTable:
 
 def _is_object(line: str) -> bool:
     try:
-        return isinstance(json.loads(line), dict)
-    except (ValueError, RecursionError):
+        return isinstance(json_of(line), dict)
+    except ValueError:
         return False
 
 

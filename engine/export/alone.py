@@ -57,10 +57,10 @@ def requirements() -> str:
     imported = {name for _, _, names in _files() for name in names}
     lines = []
     for line in requires("tuneboard") or ():
-        found = re.match(r"[\w.-]+", line)
-        if found and "extra ==" not in line and found[0].lower().replace("-", "_") in imported:
+        match = re.match(r"[\w.-]+", line)
+        if match and "extra ==" not in line and match[0].lower().replace("-", "_") in imported:
             marker = f"; {line.partition(';')[2].strip()}" if ";" in line else ""
-            lines.append(f"{found[0]}=={version(found[0])}{marker}\n")
+            lines.append(f"{match[0]}=={version(match[0])}{marker}\n")
     return "".join(sorted(lines))
 
 

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, get_args
 
 import orjson
 from pydantic import BaseModel, ValidationError
@@ -132,6 +132,30 @@ class Extractor:
             raise AnswerError(str(error)) from error
 
 
+def describe(record: type[BaseModel], descriptions: Mapping[str, str]) -> None:
+    """Give fields of a record, and of the records in it, other descriptions: by path, such as "lines.price"."""
+    inside: dict[str, dict[str, str]] = {}
+    for path, text in descriptions.items():
+        name, _, rest = path.partition(".")
+        if rest:
+            inside.setdefault(name, {})[rest] = text
+        elif name in record.model_fields:
+            record.model_fields[name].description = text
+    for name, texts in inside.items():
+        field = record.model_fields.get(name)
+        for inner in _records_in(field and field.annotation):
+            describe(inner, texts)
+    record.model_rebuild(force=True)
+
+
+def _records_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Iterate over the classes of records in a type."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _records_in(inner)
+
+
 def check_records(program: Any, record: type[BaseModel]) -> None:
     """Have the steps that write a record's fields read replies as the class does: its defaults, its validators."""
     for predictor in program.predictors():
@@ -233,8 +257,8 @@ def _parser(inputs: Iterable[str]) -> argparse.ArgumentParser:
 
 def option(name: str) -> str:
     """Return the option of an input."""
-    taken = name in ("model", "base_url", "key_variable", "at_once", "output", "help")
-    return f"--input-{name}" if taken else f"--{name}"
+    reserved = name in ("model", "base_url", "key_variable", "at_once", "output", "help")
+    return f"--input-{name}" if reserved else f"--{name}"
 
 
 def _answer_file(parser: argparse.ArgumentParser, lone: LoneProgram, given: argparse.Namespace) -> int:

@@ -127,8 +127,8 @@ def wheel() -> tuple[str, bytes]:
 def _modules() -> Iterator[tuple[str, bytes]]:
     """Yield every file of the packages, by its path in the wheel."""
     for package in PACKAGES:
-        found = find_spec(package)
-        for folder in (found.submodule_search_locations or ()) if found else ():
+        spec = find_spec(package)
+        for folder in (spec.submodule_search_locations or ()) if spec else ():
             for path in sorted(Path(folder).rglob("*")):
                 inside = path.relative_to(folder)
                 if path.is_file() and "__pycache__" not in inside.parts and path.suffix != ".pyc":

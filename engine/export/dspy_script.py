@@ -136,13 +136,13 @@ def _take_over(program: Module, saved: dict[str, Any]) -> None:
     if len(steps) == 1 and "signature" in saved:
         saved = {steps[0][0]: saved}
     for name, step in steps:
-        if (found := _saved_step(saved, name)) is None:
+        if (state := _saved_step(saved, name)) is None:
             if not name.endswith(JUDGE_PATH):
                 continue  # named by what loads it
-            found = step.dump_state()  # DSPy does not save what rates answers
-        saved[name] = found
-        described = found.get("signature", {})
-        expected = len(reasoning_first(step.signature, found.get("reason_first")).fields)
+            state = step.dump_state()  # DSPy does not save what rates answers
+        saved[name] = state
+        described = state.get("signature", {})
+        expected = len(reasoning_first(step.signature, state.get("reason_first")).fields)
         if len(described.get("fields", ())) != expected:
             raise ProgramFileError(
                 f"The saved step {name!r} has {len(described.get('fields', ()))} fields and the pipeline's {expected}. "
@@ -186,15 +186,15 @@ def dspy_script(program: ProgramFile) -> str:
     for what DSPy cannot do.
     """
     steps = program.pipeline.steps
-    made = built(program)
-    placed = list(_placed(program, made))
+    tuned = built(program)
+    placed = list(_placed(program, tuned))
     parts = list(_code_parts(steps, placed))
     texts = {
         "TITLE": quotable(program.title),
         "NEEDS": "dspy tuneboard" if {SEARCHING, NEAREST} & {*parts} else "dspy",
         "PARTS": "".join(parts),
         "SIGNATURES": "\n\n".join(_signatures(steps)),
-        "STEPS": "\n".join(line for step in steps for line in _step(step, made, placed)),
+        "STEPS": "\n".join(line for step in steps for line in _step(step, tuned, placed)),
         "REWARDS": "".join(_reward(step) for step in steps if step.strategy in ("best_of_n", "refine")),
         "WIRING": literal({s.name: [f.name for f in s.inputs] for s in steps}),
         "MAKES": literal({s.name: [f.name for f in s.makes] for s in steps}),
@@ -250,8 +250,8 @@ def _alone(step: StepSpec, tuned: Predict) -> _Placed:
         return _Placed(name, f"{name}.predict", tuned, tuple(lines))
     if declared and not has:
         signature += f".delete({FIELD!r})"
-    made = f"Nearest({tuned.nearest}, {signature})" if chooses(tuned) else f"dspy.Predict({signature})"
-    return _Placed(name, name, tuned, (f"self.{name} = {made}",))
+    module = f"Nearest({tuned.nearest}, {signature})" if chooses(tuned) else f"dspy.Predict({signature})"
+    return _Placed(name, name, tuned, (f"self.{name} = {module}",))
 
 
 def _inside(owner: str, path: str, before: Predict, tuned: Predict) -> _Placed:
@@ -371,13 +371,13 @@ def _own_models(
 
 def _adapter(step: StepSpec, placed: Sequence[_Placed]) -> str | None:
     """Return a step's adapter: its own, or the one tuning has found; the parts of a step share one in the script."""
-    found = {p.tuned.tuned_adapter for p in placed if p.owner == step.name}
-    if len(found) > 1:
+    adapters = {p.tuned.tuned_adapter for p in placed if p.owner == step.name}
+    if len(adapters) > 1:
         raise ProgramFileError(
             f"The parts of the step {step.name!r} were found to answer better in different layouts, which the DSPy "
             "script cannot say. Export json or python."
         )
-    return next(iter(found), None) or step.adapter
+    return next(iter(adapters), None) or step.adapter
 
 
 def _layout(step: StepSpec, adapter: str) -> Iterable[tuple[str, Any]]:

@@ -176,8 +176,8 @@ def turned(rows: Iterable[Turn]) -> tuple[list[Turn], list[Turn]]:
     >>> turned([(1, 0.0, 1.0), (2, 1.0, 1.0), (3, 1.0, 0.5)])
     ([(1, 0.0, 1.0)], [(3, 1.0, 0.5)])
     """
-    found = list(rows)
-    return [r for r in found if r[2] > r[1]], [r for r in found if r[2] < r[1]]
+    listed = list(rows)
+    return [r for r in listed if r[2] > r[1]], [r for r in listed if r[2] < r[1]]
 
 
 def turn_word(rows: Iterable[Turn], *, better: bool) -> str:

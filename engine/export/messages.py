@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 def step_messages(program: ProgramFile) -> dict[str, list[dict[str, object]]]:
     """Return each step's messages by path, as its adapter lays them out; inputs stand as `{name}`."""
     adapter = get_adapter(program.adapter)()
-    found = {}
+    messages = {}
     for path, step in program.build().named_predictors():
-        found[path] = _messages(step.adapter or adapter, step)
-    return found
+        messages[path] = _messages(step.adapter or adapter, step)
+    return messages
 
 
 def _messages(adapter: Adapter, step: Predict) -> list[dict[str, object]]:
@@ -62,10 +62,12 @@ def messages_text(program: ProgramFile) -> str:
 def openai_requests(program: ProgramFile) -> str:
     """Return the JSON body of a chat completions request for each step by path; several demonstrations are turns of it."""
     program = portable(program)
-    own = {step.name: step.model for step in program.pipeline.steps}
+    step_models = {step.name: step.model for step in program.pipeline.steps}
     bodies = {}
     for path, messages in step_messages(program).items():
-        model = own.get(path.partition(".")[0]) or program.model or ModelChoice(name="openai/gpt-4o-mini")
+        model = (
+            step_models.get(path.partition(".")[0]) or program.model or ModelChoice(name="openai/gpt-4o-mini")
+        )
         chosen = model.model_dump(include={"temperature", "max_tokens"}, exclude_none=True)
         bodies[path] = {"model": model.name.partition("/")[2] or model.name, **chosen, "messages": messages}
     return json_text(bodies)

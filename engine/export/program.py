@@ -237,14 +237,14 @@ def _checked(data: object, name: str) -> dict[str, object]:
         raise ProgramFileError(
             f"The file {name!r} is not a Tuneboard program: its key 'format' should be {FORMAT!r}."
         )
-    found = data.get("version")
-    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+    version = data.get("version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise ProgramFileError(
             f"The file {name!r} is damaged at 'version': it should be a whole number from 1."
         )
-    if found > VERSION:
+    if version > VERSION:
         raise ProgramFileError(
-            f"The file {name!r} has version {found}, written by a newer Tuneboard (this one reads up to {VERSION}). "
+            f"The file {name!r} has version {version}, written by a newer Tuneboard (this one reads up to {VERSION}). "
             "Update Tuneboard."
         )
     # Version 2 added searches, tools, conditions, lists and steps' own layouts: without them a file reads the same.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import builtins
 import re
+import textwrap
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -18,17 +19,19 @@ from engine.adapters.json import JSON_MODE, response_format
 from engine.errors import ProgramFileError
 from engine.export.alone import OLDEST, standalone
 from engine.export.formats import ExportFormat
-from engine.export.program import ProgramFile, json_text, quotable
+from engine.export.program import ProgramFile, json_text, literal, quotable
 from engine.export.weights import Files, portable
 from engine.pipeline.importers.task import import_task
-from engine.pipeline.records import with_descriptions
+from engine.pipeline.records import paths, with_descriptions
 from engine.pipeline.signatures import field_type
 from engine.pipeline.spec import RECORD, FieldSpec, StepSpec
 from engine.signature.grammar import read_type, type_text
 
 FILE = "program_records.py"
 NAME = "Record"
-TAKEN = frozenset({"EXTRACTOR", "Extractor", "Path", "RecordError", "extract", "read_program", "sys"})
+TAKEN = frozenset(
+    {"EXTRACTOR", "Extractor", "Path", "RecordError", "describe", "extract", "read_program", "sys"}
+)
 """Names that mean something else in the module."""
 
 
@@ -42,7 +45,7 @@ def record_module(program: ProgramFile) -> Files:
     if step.each is not None or not step.outputs:
         raise ProgramFileError(f"The step {step.name!r} makes no single record. Take the Python script.")
     fields = with_descriptions(step.outputs, tuned_descriptions(program, step))
-    name, classes = _own_classes(step, fields) or _written_classes(fields)
+    name, classes = _user_classes(step, fields) or _written_classes(fields)
     inputs = [field.name for field in program.pipeline.inputs]
     texts = {
         "TITLE": quotable(program.title),
@@ -51,6 +54,7 @@ def record_module(program: ProgramFile) -> Files:
         "ROW": ", ".join(f'"{one}": {one}' for one in inputs),
         "FIRST": inputs[0],
         "CLASSES": classes,
+        "DESCRIBE": ", describe" if "\ndescribe(" in classes else "",
         "OLDEST": OLDEST,
     }
     module = re.sub(r"@([A-Z]+)@", lambda mark: texts[mark[1]], _MODULE)
@@ -85,17 +89,17 @@ def schema_text(program: ProgramFile) -> str:
     if not built:
         raise ProgramFileError(f"The step {step.name!r} asks no model, so there is no schema of its answer.")
     signature = built[0].signature
-    found = response_format(signature)
-    if found == JSON_MODE:
+    schema = response_format(signature)
+    if schema == JSON_MODE:
         raise ProgramFileError(
             f"The answer of the step {step.name!r} has a field with free keys, which a strict schema cannot say. "
             "Give it the type of a record with fields."
         )
-    for name, part in found["json_schema"]["schema"]["properties"].items():
-        said = signature.description(name)
-        if said and "$ref" not in part:
-            part.setdefault("description", said)
-    return json_text(found)
+    for name, part in schema["json_schema"]["schema"]["properties"].items():
+        description = signature.description(name)
+        if description and "$ref" not in part:
+            part.setdefault("description", description)
+    return json_text(schema)
 
 
 # Classes written out
@@ -156,82 +160,42 @@ class _InDatetime(ast.NodeTransformer):
 # The user's own classes
 
 
-def _own_classes(step: StepSpec, fields: Sequence[FieldSpec]) -> tuple[str, str] | None:
-    """Return the name of the record's class and the classes that were given, with the tuned descriptions.
+def _user_classes(step: StepSpec, fields: Sequence[FieldSpec]) -> tuple[str, str] | None:
+    """Return the name of the record's class, and the classes as they were given, with what tuning changed behind them.
 
     None where the task's fields are no longer those of the classes, or a name means something else in the module.
     """
     if not step.source:
         return None
-    read = import_task(step.source, "class").step.outputs
+    source = re.sub(r"^from __future__ .*\n?", "", textwrap.dedent(step.source), flags=re.MULTILINE)
+    read = import_task(source, "class").step.outputs
     if [_shape(f) for f in read] != [_shape(f) for f in step.outputs]:
         return None
-    tree = ast.parse(step.source)
+    tree = ast.parse(source)
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-    name = _record_class(classes, fields)
+    names = {field.name for field in fields}
+    whole = [name for name in classes if names <= _field_names(name, classes)]
     imports = _imports(tree)
-    if name is None or imports is None or classes.keys() & TAKEN:
+    if not whole or imports is None or classes.keys() & TAKEN:
         return None
-    for class_name, field_name, text in _described(name, fields, classes):
-        _describe(classes[class_name], field_name, text)
-    return name, "\n".join(filter(None, [imports, "\n\n" + ast.unparse(ast.fix_missing_locations(tree))]))
+    given = {path: field.description for path, field in paths(read)}
+    tuned = {path: f.description for path, f in paths(fields) if f.description not in ("", given.get(path))}
+    lines = [imports, f"\n{source.strip()}", f"\ndescribe({whole[-1]}, {literal(tuned)})" if tuned else ""]
+    return whole[-1], "\n".join(filter(None, lines))
 
 
 def _shape(field: FieldSpec) -> object:
     return field.name, field.type, field.choices, [_shape(f) for f in field.fields]
 
 
-def _record_class(classes: Mapping[str, ast.ClassDef], fields: Sequence[FieldSpec]) -> str | None:
-    """Return the class that has all the fields; inherited ones count for the classes in the same text."""
-    names = {f.name for f in fields}
-    found = [n for n in classes if names <= set(_declarations(n, classes))]
-    return found[-1] if found else None
-
-
-def _declarations(name: str, classes: Mapping[str, ast.ClassDef]) -> dict[str, tuple[str, ast.AnnAssign]]:
-    """Return a class's fields: name -> (the class that declares it, the declaration)."""
-    node = classes[name]
-    found: dict[str, tuple[str, ast.AnnAssign]] = {}
-    for base in node.bases:
-        if isinstance(base, ast.Name) and base.id in classes and base.id != name:
-            found |= _declarations(base.id, classes)
-    for one in node.body:
-        if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name):
-            found[one.target.id] = (name, one)
-    return found
-
-
-def _described(
-    name: str, fields: Sequence[FieldSpec], classes: Mapping[str, ast.ClassDef]
-) -> Iterator[tuple[str, str, str]]:
-    """Yield (class, field, description) of every field of a record; a class used twice has its first one's."""
-    declared = _declarations(name, classes)
-    for one in fields:
-        if one.name not in declared:
-            continue
-        owner, statement = declared[one.name]
-        if one.description:
-            yield owner, one.name, one.description
-        inside = [w for w in re.findall(r"\w+", ast.unparse(statement.annotation)) if w in classes]
-        if one.fields and inside:
-            yield from _described(inside[0], one.fields, classes)
-
-
-def _describe(node: ast.ClassDef, name: str, text: str) -> None:
-    """Give a declaration in a class another description."""
-    for one in node.body:
-        if not (
-            isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name) and one.target.id == name
-        ):
-            continue
-        calls = [c for c in (one.value, *ast.walk(one.annotation)) if isinstance(c, ast.Call)]
-        call = next((c for c in calls if ast.unparse(c.func).rpartition(".")[2] == "Field"), None)
-        if call is None:
-            given = [] if one.value is None else [one.value]
-            call = ast.Call(ast.Attribute(ast.Name("pydantic"), "Field"), given, [])
-            one.value = call
-        call.keywords = [k for k in call.keywords if k.arg != "description"]
-        call.keywords.append(ast.keyword("description", ast.Constant(text)))
+def _field_names(name: str, classes: Mapping[str, ast.ClassDef]) -> set[str]:
+    """Return the names of a class's fields, those included that it inherits from classes in the same text."""
+    statements = [s for s in classes[name].body if isinstance(s, ast.AnnAssign)]
+    names = {s.target.id for s in statements if isinstance(s.target, ast.Name)}
+    bases = [
+        b.id for b in classes[name].bases if isinstance(b, ast.Name) and b.id in classes and b.id != name
+    ]
+    return names.union(*(_field_names(base, classes) for base in bases))
 
 
 def _imports(tree: ast.Module) -> str | None:
@@ -303,7 +267,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from engine.export.answering import AnswerError as RecordError
-from engine.export.answering import Extractor
+from engine.export.answering import Extractor@DESCRIBE@
 from engine.export.program import read_program
 
 @CLASSES@

@@ -185,10 +185,10 @@ def _prompts(candidates: Sequence[CandidateRow], result: RunResult) -> list[list
         result.seed_candidate: " (start)",
         result.best_candidate: " (best)",
     }
-    taken = result.taken.best_candidate if result.taken else ""
+    taken_id = result.taken.best_candidate if result.taken else ""
     return [
         [
-            f"{c.number}{marks.get(c.id, '')}{' (taken)' if c.id == taken else ''}",
+            f"{c.number}{marks.get(c.id, '')}{' (taken)' if c.id == taken_id else ''}",
             "" if c.score is None else f"{percent(c.score, 1)} on {counted(c.rows, 'row')}",
             ", ".join(str(numbers[parent]) for parent in c.candidate.parents if parent in numbers),
             c.candidate.reason or "The starting prompt.",

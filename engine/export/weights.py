@@ -57,10 +57,10 @@ def weight_files(program: ProgramFile) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for model in tuned_of(program):
         folder = model_folder(model.name)
-        found = [folder / "model.json", *([] if model.hosted else _files(folder))]
-        if not model.hosted and not any(path.suffix == ".safetensors" for path in found):
+        paths = [folder / "model.json", *([] if model.hosted else _files(folder))]
+        if not model.hosted and not any(path.suffix == ".safetensors" for path in paths):
             raise ProgramFileError(f"The weights of {PREFIX}{model.name} are not in {folder} any more.")
-        files |= {f"{WEIGHTS}/{FOLDER}/{model.name}/{path.name}": path for path in found}
+        files |= {f"{WEIGHTS}/{FOLDER}/{model.name}/{path.name}": path for path in paths}
     return files
 
 
@@ -150,8 +150,8 @@ def with_step_models(
     def step(one: StepSpec) -> StepSpec:
         return one.model_copy(update={"model": own[one.name]}) if one.name in own else one
 
-    made = pipeline.model_copy(update={"steps": tuple(map(step, pipeline.steps))}) if own else pipeline
-    return made, candidate
+    changed = pipeline.model_copy(update={"steps": tuple(map(step, pipeline.steps))}) if own else pipeline
+    return changed, candidate
 
 
 def portable(program: ProgramFile) -> ProgramFile:
@@ -159,11 +159,11 @@ def portable(program: ProgramFile) -> ProgramFile:
 
     Raises ProgramFileError for a step that asks weights of this machine.
     """
-    made = with_provider_names(program)
-    for path, state in made.candidate.steps.items():
+    named = with_provider_names(program)
+    for path, state in named.candidate.steps.items():
         if state.weights:
             raise ProgramFileError(
                 f"The step {path!r} asks {state.weights}, whose weights are on this machine. Take the program with its model, "
                 "or the container."
             )
-    return made
+    return named

@@ -174,30 +174,6 @@ class Optimizer:
         own = type(self).search is Optimizer.search
         return dict(vars(self)) if own else self.options.model_dump()
 
-    def compile(
-        self,
-        student: Program,
-        *,
-        trainset: Sequence[Example],
-        valset: Sequence[Example] | None = None,
-        testset: Sequence[Example] | None = None,
-        teacher: Module | Sequence[Module] | None = None,
-        budget: Budget | int | None = None,
-        **arguments: Any,
-    ) -> Program:
-        """Run the search and return a tuned copy of `student`, which is left as it is.
-
-        The valset is used as it is; without one, `split` divides the trainset. The search never sees the testset; the start
-        and the best are compared on it, and the copy's `verdict` says which is better. `arguments` are the others of `acompile`:
-        frozen, recorder, control, and options to override. Progress is shown on one line of stderr, unless
-        `engine.configure(progress=False)`. The copy carries `score` (percent on the validation rows, None where
-        nothing was scored), `candidate_programs` (dicts with score, subscores by row, candidate and program, best first),
-        `trial_logs`, `total_calls`, `prompt_model_total_calls` and `tuning` (the whole `SearchResult`). Raises ConfigurationError for a set-up that cannot work, and RunError when no row
-        can be run at all, or the program's own error where it is that on every row.
-        """
-        given: dict[str, Any] = {"valset": valset, "testset": testset, "teacher": teacher, "budget": budget}
-        return loop.run(self.acompile(student, trainset=trainset, **given, **arguments))
-
     async def acompile(  # noqa: PLR0913 - all that a tuning takes, each by its name
         self,
         student: Program,
@@ -212,10 +188,18 @@ class Optimizer:
         control: Control | None = None,
         **changes: Any,
     ) -> Program:
-        """Do what `compile` does, from async code.
+        """Run the search and return a tuned copy of `student`, which is left as it is. `compile` does the same and waits.
 
-        `teacher` may be a list of one program. `budget` limits what it may spend and `frozen` what it may change;
-        `recorder` hears what happens and `control` can pause and stop it. `changes` override options for this call.
+        The valset is used as it is; without one, `split` divides the trainset. The search never sees the testset; the start
+        and the best are compared on it, and the copy's `verdict` says which is better. `teacher` may be a list of one
+        program. `budget` limits what the run may spend and `frozen` what it may change; `recorder` receives its events and
+        `control` can pause and stop it. `changes` override options for this call. Progress is shown on one line of stderr,
+        unless `engine.configure(progress=False)`.
+
+        The copy carries `score` (percent on the validation rows, None where nothing was scored), `candidate_programs`
+        (dicts with score, subscores by row, candidate and program, best first), `trial_logs`, `total_calls`,
+        `prompt_model_total_calls` and `tuning` (the whole `SearchResult`). Raises ConfigurationError for a set-up that
+        cannot work, and RunError when no row can be run at all, or the program's own error where it is that on every row.
         """
         optimizer = self.with_options(changes)
         given: dict[str, Any] = {
@@ -225,7 +209,6 @@ class Optimizer:
             "teacher": teacher,
         }
         tuning = optimizer.tuning(student, budget=budget, frozen=frozen, **given)
-        check_frozen(frozen, seed_of(student), changes=self.changes, who=self.name)
         with observed("compile", optimizer, {"student": student, **given}) as note:
             shown = SearchProgress(tuning.settings.budget, recorder, shown=runtime.current().progress)
             with closing(shown):
@@ -234,6 +217,8 @@ class Optimizer:
             made.verdict = tuned.verdict
             compiled: Program = note(_answered_by(made, tuning.settings.models))
             return compiled
+
+    compile = loop.plainly(acompile)
 
     def tuning(
         self,
@@ -254,9 +239,19 @@ class Optimizer:
         for example in tested:
             rows[ids.setdefault(id(example), len(rows))] = example
         settings = replace(settings, rows=rows, frozen=tuple(frozen))
-        for warning in self.check(settings):
-            _log.info("%s: %s", self.name, warning)
-        return Tuning(self.search, settings, tuple(ids[id(example)] for example in tested))
+        tuning, notes = self.checked(settings, tuple(ids[id(example)] for example in tested))
+        for note in notes:
+            _log.info("%s: %s", self.name, note)
+        return tuning
+
+    def checked(
+        self, settings: Settings, test: tuple[int, ...], *, whole_validation: bool = False
+    ) -> tuple[Tuning, list[str]]:
+        """Return the tuning with these settings, and notes for the user. Raises ConfigurationError for what cannot work."""
+        settings.check_prices()
+        check_frozen(settings.frozen, seed_of(settings.program), changes=self.changes, who=self.name)
+        notes = self.check(settings)
+        return Tuning(self.search, settings, test, whole_validation=whole_validation), notes
 
     def check(self, settings: Settings) -> list[str]:  # noqa: ARG002 - for subclasses
         """Return notes for the user before anything is asked. Raises ConfigurationError for a set-up that cannot work."""

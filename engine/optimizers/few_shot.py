@@ -157,16 +157,10 @@ class KNNFewShot(Optimizer):
         self.trainset, self.vectorizer = trainset, vectorizer
         super().__init__(k=k, **arguments)
 
-    def compile(
-        self, student: Program, *, trainset: Sequence[Example] | None = None, **arguments: Any
-    ) -> Program:
-        """Run the search; the trainset may also have been given to the constructor. See `Optimizer.compile`."""
-        return super().compile(student, trainset=trainset or (), **arguments)
-
     async def acompile(
         self, student: Program, *, trainset: Sequence[Example] | None = None, **arguments: Any
     ) -> Program:
-        """Do what `compile` does, from async code."""
+        """Run the search; the trainset may also have been given to the constructor. See `Optimizer.acompile`."""
         made = await super().acompile(student, trainset=trainset or self.trainset or (), **arguments)
         for step in made.predictors():
             step.vectorizer = self.vectorizer

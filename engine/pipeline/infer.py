@@ -5,10 +5,10 @@ Everything here is a first guess for a person to change. It knows datasets and s
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 
+from engine.basics.text import json_of
 from engine.dataset.profiling import MOST_CHOICES, ColumnProfile, Role, guess_roles, names_things, profile
 from engine.dataset.table import Dataset
 from engine.errors import PipelineError
@@ -112,8 +112,8 @@ def _type(column: ColumnProfile) -> str:
 
 def _is_text_list(text: str) -> bool:
     try:
-        value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
+        value = json_of(text)
+    except ValueError:
         return False
     return isinstance(value, list) and all(isinstance(v, str) for v in value)
 

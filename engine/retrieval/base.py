@@ -205,13 +205,13 @@ class Retriever(Searcher):
             raise refused("does not fit its passages")
         try:
             arrays = folder / Path(str(data.get("arrays", ""))).name
-            made = cls.read_index(arrays, saved, settings, **options)
+            retriever = cls.read_index(arrays, saved, settings, **options)
         except EngineError:
             raise
         except (OSError, ValueError, KeyError) as error:
             raise refused(f"is damaged: {error}") from None
-        made.k, made.chunk = k, chunk
-        return made
+        retriever.k, retriever.chunk = k, chunk
+        return retriever
 
     from_saved = load
 

@@ -84,7 +84,7 @@ def _hits(data: bytes, status: int, url: str, k: int) -> list[Hit]:
 
     try:
         reply = orjson.loads(data)
-        found = reply["topk"]
+        hits = reply["topk"]
         return [
             Hit(
                 Passage(str(p["text"]), str(p.get("title") or ""), url),
@@ -92,7 +92,7 @@ def _hits(data: bytes, status: int, url: str, k: int) -> list[Hit]:
                 float(p.get("score", 0)),
                 int(p.get("rank", i + 1)),
             )
-            for i, p in enumerate(found[:k])
+            for i, p in enumerate(hits[:k])
         ]
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
         raise BadReplyError(

@@ -22,7 +22,6 @@ CHUNK = 1000
 
 _TEXT_FILES = frozenset({".txt", ".text", ".md", ".markdown", ".rst"})
 _TABLES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".parquet"})
-_LARGEST_FILE = 50 * 2**20
 _HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*\s*$")
 _SENTENCE_END = re.compile(r"(?<=[.!?。])\s+")
 
@@ -128,28 +127,19 @@ def _folder(folder: Path, chunk: int, problems: list[str]) -> Iterator[Passage]:
 
 
 def _file(path: Path, name: str, chunk: int) -> Iterator[Passage]:
-    size = path.stat().st_size
-    if size > _LARGEST_FILE:
-        raise DatasetError(f"{name} has {size / 2**20:.0f} MB; passages are read from files up to 50 MB.")
-    suffix = path.suffix.lower()
-    if suffix == ".pdf":
-        for number, text in enumerate(pdf_pages(path.read_bytes(), name), start=1):
-            yield from (Passage(piece, path.stem, f"{name}, page {number}") for piece in pieces(text, chunk))
+    document = read_document(path, name)
+    if document.form == "pdf":
+        for page in document.pages:
+            source = f"{name}, page {page.number}"
+            yield from (Passage(piece, path.stem, source) for piece in pieces(page.text, chunk))
         return
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{name} is no UTF-8 text (byte {error.start}).") from None
-    if suffix in (".md", ".markdown"):
-        for title, part in sections(text):
-            yield from (Passage(piece, title, name) for piece in pieces(part, chunk))
-        return
-    yield from (Passage(piece, path.stem, name) for piece in pieces(text, chunk))
-
-
-def pdf_pages(data: bytes, name: str) -> list[str]:
-    """Return a PDF's text page by page. Raises DatasetError when it is none, or needs a password."""
-    return [page.text for page in read_document(data, name).pages]
+    parts = (
+        sections(document.text)
+        if path.suffix.lower() in (".md", ".markdown")
+        else [(path.stem, document.text)]
+    )
+    for title, part in parts:
+        yield from (Passage(piece, title, name) for piece in pieces(part, chunk))
 
 
 def _table(path: Path, chunk: int, text_column: str | None, title_column: str | None) -> Iterator[Passage]:

@@ -97,15 +97,15 @@ class BM25(Retriever):
     @classmethod
     def read_index(cls, folder: Path, corpus: Corpus, settings: dict[str, Any], **_options: object) -> Self:
         """Read what `write_index` wrote."""
-        made = cls.__new__(cls)
-        made.corpus, made._settings = corpus, settings
-        made._vocabulary = orjson.loads((folder / "vocabulary.json").read_bytes())
-        made._index = made._new_index()
-        if made._vocabulary:
+        retriever = cls.__new__(cls)
+        retriever.corpus, retriever._settings = corpus, settings
+        retriever._vocabulary = orjson.loads((folder / "vocabulary.json").read_bytes())
+        retriever._index = retriever._new_index()
+        if retriever._vocabulary:
             import bm25s
 
-            made._index = bm25s.BM25.load(folder / "bm25", show_progress=False)
-        return made
+            retriever._index = bm25s.BM25.load(folder / "bm25", show_progress=False)
+        return retriever
 
 
 _GROUPS = 2
@@ -148,8 +148,8 @@ class Groups:
         """Return about the `n` nearest places, in no order that counts."""
         import numpy as np
 
-        found = np.asarray(self._index.search(vector[None, :], n)[1][0], np.int64)
-        return found[found >= 0]  # fewer than asked for are filled up with -1
+        places = np.asarray(self._index.search(vector[None, :], n)[1][0], np.int64)
+        return places[places >= 0]  # fewer than asked for are filled up with -1
 
 
 BRUTE_FORCE_THRESHOLD = 20_000
@@ -265,10 +265,10 @@ class Embeddings(Retriever):
         scores = vectors @ vector if some is None else vectors[some] @ vector
         best = np.argpartition(scores, -k)[-k:] if len(scores) > k else np.arange(len(scores))
         places = best if some is None else some[best]
-        found = sorted(
+        ranked = sorted(
             zip(scores[best].tolist(), places.tolist(), strict=True), key=lambda pair: (-pair[0], pair[1])
         )
-        return [Hit(self.corpus.passages[i], i, score) for score, i in found]
+        return [Hit(self.corpus.passages[i], i, score) for score, i in ranked]
 
     def write_index(self, folder: Path) -> dict[str, object]:
         """Write the vectors into a folder; return the settings."""
@@ -291,7 +291,7 @@ class Embeddings(Retriever):
         """Read what `write_index` wrote. Pass `embedder` where the index was made with a function of your own."""
         import numpy as np
 
-        made = cls(
+        retriever = cls(
             corpus,
             options.get("embedder") or settings["model"],
             normalize=bool(settings["normalize"]),
@@ -300,11 +300,11 @@ class Embeddings(Retriever):
         vectors = np.load(folder / "vectors.npy", allow_pickle=False)
         if len(vectors) != len(corpus):
             raise ValueError("its vectors are not those of its passages")
-        made._vectors = vectors
+        retriever._vectors = vectors
         centres = folder / _CENTRES
         known = np.load(centres, allow_pickle=False) if centres.exists() else None
-        loop.run(made._index(known))
-        return made
+        loop.run(retriever._index(known))
+        return retriever
 
 
 class EmbeddingsWithScores(Embeddings):

@@ -35,8 +35,7 @@ from engine.runs.spec import (
     make_optimizer,
     unknown_field,
 )
-from engine.search.freeze import check_frozen
-from engine.search.settings import Settings, seed_of
+from engine.search.settings import Settings
 from engine.search.tuning import Tuning
 from engine.store.rows import FROM_ELSEWHERE
 
@@ -108,8 +107,7 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
         tested_prompts=3 if optimizer.retrieves else 2,
         longest_gap=spec.longest_gap,
     )
-    settings.check_prices()
-    check_frozen(spec.frozen, seed_of(program), changes=optimizer.changes, who=spec.optimizer.name)
+    tuning, checked = optimizer.checked(settings, split.test, whole_validation=True)
     needed = reserved_calls(program, split, settings.judge_calls)
     if spec.budget.calls is not None and spec.budget.calls <= needed:
         raise RunError(
@@ -117,8 +115,7 @@ def prepare(store: Store, spec: RunSpec, *, payer: str | None = None) -> Prepare
             f"take {needed:,} calls before any search. Allow more calls, or use fewer validation and test rows."
         )
     notes = _row_notes(len({problem.row for problem in usable.problems}) - len(bare), len(bare))
-    tuning = Tuning(optimizer.search, settings, split.test, whole_validation=True)
-    return Prepared(spec, split, optimizer, tuning, (*notes, *split.notes, *optimizer.check(settings)))
+    return Prepared(spec, split, optimizer, tuning, (*notes, *split.notes, *checked))
 
 
 def _row_notes(left_out: int, unlabelled: int) -> list[str]:
@@ -184,8 +181,8 @@ CERTAIN = ("key", "model", "unreachable", "reply", "settings")
 
 async def check_other_models(spec: RunSpec) -> None:
     """Raise RunError, naming it, where a step's own model or one to compare cannot answer. One small call for each model."""
-    own = spec.pipeline.models
-    choices = [choice for choice in dict.fromkeys((*own, *spec.models)) if not is_offline(choice)]
+    step_models = spec.pipeline.models
+    choices = [choice for choice in dict.fromkeys((*step_models, *spec.models)) if not is_offline(choice)]
     reports = await asyncio.gather(*(check_connection(choice) for choice in choices))
     for choice, (problem, message) in zip(choices, reports, strict=True):
         if problem in CERTAIN:
@@ -240,24 +237,24 @@ def row_numbers(table: Dataset | None, rows: Iterable[int]) -> dict[int, int]:
 
 def split_of(setup: Setup, usable: UsableRows) -> Split:
     """Return which rows a run would learn from, choose by and test on. Raises DatasetError when there are too few."""
-    kept = without_rows(usable, setup.excluded).examples
+    included = without_rows(usable, setup.excluded).examples
     outputs = [f.name for f in setup.pipeline.outputs] if setup.pipeline else []
     label = None
     if setup.split.sample is not None:
         written = frozenset(setup.synthetic)
-        real = {row: example for row, example in kept.items() if row not in written}
+        real = {row: example for row, example in included.items() if row not in written}
         label = label_of(real, outputs)  # of all rows: the sample may have too few of each for it to be found
         drawn = {*sample_rows(real, setup.split.sample, setup.split.seed, outputs=outputs), *written}
-        kept = {row: example for row, example in kept.items() if row in drawn}
-    return split_rows(kept, setup.split, outputs=outputs, stratify_by=label, synthetic=setup.synthetic)
+        included = {row: example for row, example in included.items() if row in drawn}
+    return split_rows(included, setup.split, outputs=outputs, stratify_by=label, synthetic=setup.synthetic)
 
 
 def without_rows(usable: UsableRows, excluded: Collection[int]) -> UsableRows:
     """Return the rows without those that the user left out; problems stay as they are."""
     if not excluded:
         return usable
-    kept = {row: example for row, example in usable.examples.items() if row not in excluded}
-    return UsableRows(kept, usable.problems)
+    remaining = {row: example for row, example in usable.examples.items() if row not in excluded}
+    return UsableRows(remaining, usable.problems)
 
 
 def field_types(pipeline: PipelineSpec) -> tuple[dict[str, object], dict[str, object]]:
@@ -282,12 +279,12 @@ def row_values(
     """Return the numbers of some rows as people count them, and their fields; no fields where the file is gone."""
     wanted = list(rows)
     try:
-        found = table()
-        inside = [row for row in wanted if 0 <= row < len(found)]
-        examples = usable_examples(spec.pipeline, found, spec.mapping, inside).examples
+        dataset = table()
+        inside = [row for row in wanted if 0 <= row < len(dataset)]
+        examples = usable_examples(spec.pipeline, dataset, spec.mapping, inside).examples
     except EngineError:
         return row_numbers(None, wanted), {}
-    return row_numbers(found, wanted), examples
+    return row_numbers(dataset, wanted), examples
 
 
 def estimate_run(store: Store, spec: RunSpec) -> Estimate:

@@ -202,17 +202,17 @@ class StoreRecorder:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
 
     def _finish(self, event: TrialFinished) -> None:
-        found = event.evaluation
+        evaluation = event.evaluation
         with self._store.transaction():
             self._store.trials.finish(
                 self._run_id,
                 event.trial,
-                score=found.score if found.outcomes else None,
-                usage=found.usage,
+                score=evaluation.score if evaluation.outcomes else None,
+                usage=evaluation.usage,
                 seconds=event.seconds,
                 state="stopped" if event.partial else "finished",
             )
-            data = {"trial": event.trial, "candidate": found.candidate_id, "score": found.score}
+            data = {"trial": event.trial, "candidate": evaluation.candidate_id, "score": evaluation.score}
             self._store.events.add(self._run_id, event.kind, event.text, data)
 
     def _add(self, event: Event, **data: object) -> None:

@@ -53,6 +53,12 @@ class Named(Frozen):
     name: str
     options: dict[str, Any] = Field(default_factory=dict)
 
+    @property
+    def words(self) -> str:
+        """The name with the options."""
+        options = ", ".join(f"{name} {value}" for name, value in sorted(self.options.items()))
+        return f"{self.name} ({options})" if options else self.name
+
 
 class SplitSpec(Frozen):
     """Shares of the rows for searching, choosing and the final test; they add up to 1.
@@ -65,6 +71,12 @@ class SplitSpec(Frozen):
     test: float = Field(default=0.3, gt=0, lt=1)
     seed: int = 0
     sample: int | None = Field(default=None, ge=10)
+
+    @property
+    def words(self) -> str:
+        """The shares and the seed, as users read them."""
+        shares = (percent(share, 0) for share in (self.train, self.validation, self.test))
+        return "{} to learn from, {} to choose by, {} for the final test, seed {}".format(*shares, self.seed)
 
 
 class Feedback(Frozen):
@@ -268,8 +280,8 @@ def judge_of(metric: Metric, model: ModelChoice) -> ModelChoice | None:
     """Return the model that a metric asks: its own judge, else the model that answers; None where it asks none."""
     if not metric.calls:
         return None
-    own = getattr(metric.options, "judge", None) or getattr(metric, "judge", None)
-    return ModelChoice(name=own) if own else model
+    judge = getattr(metric.options, "judge", None) or getattr(metric, "judge", None)
+    return ModelChoice(name=judge) if judge else model
 
 
 def make_optimizer(named: Named, metric: object = None) -> Optimizer:
@@ -305,10 +317,10 @@ def check_key(choice: ModelChoice) -> None:
     )
     if not needed:
         return
-    found = key_for(route, choice.key_env)
-    if not found and (choice.key_env or (route.provider and route.provider.key_env)):
+    key = key_for(route, choice.key_env)
+    if not key and (choice.key_env or (route.provider and route.provider.key_env)):
         raise MissingKeyError(
-            f"The model {choice.name!r} needs an API key and there is none in the {found.where or 'environment'}. "
+            f"The model {choice.name!r} needs an API key and there is none in the {key.where or 'environment'}. "
             "Set it, or enter it on the Settings page."
         )
 

@@ -100,8 +100,8 @@ def _read(spec: RunSpec, folder: Path, table: Dataset | None) -> Iterator[str]:
 
 
 def _is_inside(path: Path, folder: Path) -> bool:
-    found = path.resolve()
-    return any(found.is_relative_to(one.resolve()) for one in (folder, data_home()))
+    resolved = path.resolve()
+    return any(resolved.is_relative_to(one.resolve()) for one in (folder, data_home()))
 
 
 def not_agreed(store: Store, asked: Iterable[str]) -> list[str]:

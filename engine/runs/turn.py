@@ -55,12 +55,12 @@ class Turn:
 
     def look(self) -> RunRow | QueuePosition | None:
         """Return what `Queue.begin` says, and note in the run's phase what it waits for."""
-        found = self._store.queue.begin(self._run_id, self._pid)
-        if isinstance(found, QueuePosition) and found.words != self._words:
-            self._words = found.words
+        position = self._store.queue.begin(self._run_id, self._pid)
+        if isinstance(position, QueuePosition) and position.words != self._words:
+            self._words = position.words
             self._store.runs.set_phase(self._run_id, self._words)
             _log.info("Run %s: %s", self._run_id, self._words)
-        return found
+        return position
 
     def wait(self) -> RunRow | None:
         """Return the run as soon as its turn has come, taken for this process; None where it was cancelled.
@@ -71,15 +71,15 @@ class Turn:
             return None
         beaten = time.monotonic()
         while not self.stopping:
-            found: RunRow | QueuePosition | None = QueuePosition(0)
+            position: RunRow | QueuePosition | None = QueuePosition(0)
             try:
                 if time.monotonic() - beaten >= HEARTBEAT_SECONDS:
                     self._store.runs.heartbeat(self._run_id, self._pid)
                     beaten = time.monotonic()
-                found = self.look()
+                position = self.look()
             except (StoreLockedError, StoreFullError) as error:
                 _log.warning("The queue could not be read or written; trying again: %s", error)
-            if not isinstance(found, QueuePosition):
-                return None if self.stopping else found
+            if not isinstance(position, QueuePosition):
+                return None if self.stopping else position
             self._stop.wait(LOOK_SECONDS)
         return None

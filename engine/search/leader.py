@@ -12,12 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from engine.basics.statistics import DIFFERENCE_SD, Interval, mean_interval, paired_difference
-
-if TYPE_CHECKING:
-    from engine.store.rows import TrialRow
 
 _FEWEST_ROWS = 4
 """Rows that a prompt must have run to lead, unless there are fewer."""
@@ -65,28 +62,17 @@ class LeaderPath:
         self._leader = self._most = _Prompt("")
         self._place = 0
 
-    def pending(self, trials: Iterable[TrialRow]) -> list[TrialRow]:
-        """Return the trials to add, as they ended; all of them again where a process has begun old ones again."""
-        validated = (t for t in trials if t.split == "validation" and t.state != "running")
-        ended = sorted(validated, key=_end)
-        if self._ended != [_end(t) for t in ended[: len(self._ended)]]:
-            self._forget()
-        return ended[len(self._ended) :]
+    def advance(self, ended: Sequence[tuple[float, int]]) -> int:
+        """Take note of the trials that have ended, by end and number; return how many of them were added before.
 
-    def extend(
-        self,
-        pending: Sequence[TrialRow],
-        scores: Mapping[int, Mapping[int, float | None]],
-        numbers: Mapping[str, int],
-    ) -> None:
-        """Add trials in the order in which they ended; `numbers` are those of the prompts, by candidate id.
-
-        `scores` are those of validation rows by trial and row, 0 to 1, None for a row that failed.
+        That is none where a process has begun old trials again: the path begins again, too.
         """
-        for trial in pending:
-            self._ended.append(_end(trial))
-            if known := scores.get(trial.number):
-                self.add(trial.number, trial.candidate_id, numbers.get(trial.candidate_id, 0), known)
+        known = len(self._ended)
+        if self._ended != list(ended[:known]):
+            self._forget()
+            known = 0
+        self._ended = list(ended)
+        return known
 
     def add(self, trial: int, candidate: str, number: int, scores: Mapping[int, float | None]) -> None:
         """Add a trial that has ended, with the scores of its rows: `candidate` is the prompt's id, `number` its number."""
@@ -131,11 +117,38 @@ class LeaderPath:
         return score._replace(low=max(0.0, score.low), high=min(1.0, score.high))
 
 
-def _end(trial: TrialRow) -> tuple[float, int]:
-    return trial.finished_at or 0.0, trial.number
+class ScoredTrial(Protocol):
+    """A stored trial, as far as `known_trials` reads it."""
+
+    @property
+    def number(self) -> int:
+        """Its number in the run."""
+
+    @property
+    def candidate_id(self) -> str:
+        """The id of its prompt."""
+
+    @property
+    def split(self) -> str:
+        """The split of its rows."""
+
+    @property
+    def state(self) -> str:
+        """The state of the trial: running, finished, cut."""
+
+    @property
+    def rows_done(self) -> int:
+        """Rows with an outcome."""
+
+    @property
+    def failed(self) -> int:
+        """Rows that failed."""
 
 
-def known_trials(trials: Iterable[TrialRow]) -> dict[str, TrialRow]:
+AnyTrial = TypeVar("AnyTrial", bound=ScoredTrial)
+
+
+def known_trials(trials: Iterable[AnyTrial]) -> dict[str, AnyTrial]:
     """Return the trial on validation rows by which each prompt is known best: the last on the most rows that were answered."""
     scored = [t for t in trials if t.split == "validation" and (t.state != "running" or t.rows_done)]
     return {t.candidate_id: t for t in sorted(scored, key=lambda t: (t.rows_done - t.failed, t.number))}

@@ -213,39 +213,18 @@ def training_lines(rows: Iterable[ChatRow]) -> bytes:
     )
 
 
-class StartedOrders:
-    """The orders that one run has started, kept in a folder; with None nothing is kept."""
-
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
-        self._wanted: dict[str, list[str]] = {}
-
-    def place(self, order: Order, steps: tuple[str, ...]) -> Path | None:
-        """Return where an order for these steps is kept: the same for a process that drives the run again.
-
-        It depends on everything but the rows; of several such orders in a run it is the first's, the second's and so on.
-        """
-        if self._folder is None:
-            return None
-        asked = content_hash([order.task, list(steps), order.settings])[:12]
-        wanted = self._wanted.setdefault(asked, [])
-        if order.key not in wanted:
-            wanted.append(order.key)
-        return self._folder / f"{asked}-{wanted.index(order.key) + 1}.json"
-
-
-def read_order(place: Path | None) -> Order | None:
-    """Return the order that is kept there, or None."""
+def read_order(file: Path | None) -> Order | None:
+    """Return the order stored in a file, or None."""
     try:
-        return None if place is None else _ORDER.validate_json(place.read_bytes())
+        return None if file is None else _ORDER.validate_json(file.read_bytes())
     except (OSError, ValidationError):
         return None
 
 
-def write_order(place: Path | None, order: Order) -> None:
-    """Keep an order there. Raises OSError."""
-    if place is not None:
-        write_whole(place, orjson.dumps(asdict(order), default=strict_json_form))
+def write_order(file: Path | None, order: Order) -> None:
+    """Store an order in a file, if any. Raises OSError."""
+    if file is not None:
+        write_whole(file, orjson.dumps(asdict(order), default=strict_json_form))
 
 
 _ORDER = TypeAdapter(Order)

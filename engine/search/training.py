@@ -12,8 +12,9 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine import evaluate
@@ -30,7 +31,6 @@ from engine.search.trainers import (
     ChatRow,
     Order,
     Rollout,
-    StartedOrders,
     Trained,
     Trainer,
     TrainerProgress,
@@ -160,15 +160,13 @@ class Trainings:
     _answers: dict[tuple[str, tuple[str, ...], str], asyncio.Task[Training]] = field(default_factory=dict)
     _promised: dict[DriverWatch, float] = field(default_factory=dict)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    def __post_init__(self) -> None:
-        self._started = StartedOrders(self.settings.started)
+    _orders: dict[str, list[str]] = field(default_factory=dict)
 
     async def answer(self, ask: Train) -> Training:
         """Train, or return what the same training gave before. What goes wrong is the answer's `problem`."""
         order = order_of(self.settings, ask)
-        place = self._started.place(order, ask.steps)
-        started = read_order(place)
+        file = self._order_file(order, ask.steps)
+        started = read_order(file)
         order = started or order
         key = (ask.candidate.id, ask.steps, order.key)
         if key not in self._answers:
@@ -178,8 +176,7 @@ class Trainings:
             if not ask.steps:
                 return Training(problem="Every step that would be trained is frozen.")
             watch = DriverWatch(self, ask, len(self._answers) + 1, again=started is not None)
-            begin = None if started else lambda: write_order(place, order)
-            self._answers[key] = asyncio.create_task(self._answer(ask, order, watch, begin))
+            self._answers[key] = asyncio.create_task(self._answer(ask, order, watch, file))
         try:
             return await self._answers[key]
         except BaseException:
@@ -187,12 +184,23 @@ class Trainings:
                 task.cancel()
             raise
 
-    async def _answer(
-        self, ask: Train, order: Order, watch: DriverWatch, begin: Callable[[], None] | None
-    ) -> Training:
+    def _order_file(self, order: Order, steps: tuple[str, ...]) -> Path | None:
+        """Return the file of an order for these steps: the same for a process that drives the run again.
+
+        It depends on everything but the rows; of several such orders in a run it is the first's, the second's and so on.
+        """
+        if self.settings.started is None:
+            return None
+        asked = content_hash([order.task, list(steps), order.settings])[:12]
+        orders = self._orders.setdefault(asked, [])
+        if order.key not in orders:
+            orders.append(order.key)
+        return self.settings.started / f"{asked}-{orders.index(order.key) + 1}.json"
+
+    async def _answer(self, ask: Train, order: Order, watch: DriverWatch, file: Path | None) -> Training:
         self.running += 1
         try:
-            answer = await self._train(ask, order, watch, begin)
+            answer = await self._train(ask, order, watch, file)
         finally:
             self.running -= 1
         watch.end(answer, len(order.rows or order.row_ids))
@@ -200,20 +208,20 @@ class Trainings:
             _log.warning("The training failed: %s", answer.problem)
         return answer
 
-    async def _train(
-        self, ask: Train, order: Order, watch: DriverWatch, begin: Callable[[], None] | None
-    ) -> Training:
-        """Train in turn; `begin` is called before the start of a training that had not started yet."""
-        following = [asyncio.create_task(one()) for one in (watch.follow_control, watch.follow_clock)]
+    async def _train(self, ask: Train, order: Order, watch: DriverWatch, file: Path | None) -> Training:
+        """Train in turn; the order of a training that had not started yet is stored in `file` before its start."""
+        following = [
+            asyncio.create_task(watch.follow(look)) for look in (self.slots.follow, self._look_at_time)
+        ]
         try:
             trainer = trainer_of(self.settings, ask.settings.trainer)
             async with nullcontext() if getattr(trainer, "hosted", False) else self._turn:
                 for note in trainer.check(order):
                     self.record(events.Note(note))
-                if problem := self._too_dear(trainer, order, watch, started=begin is None):
+                if problem := self._too_dear(trainer, order, watch):
                     return Training(problem=problem)
-                if begin is not None:
-                    begin()
+                if not watch.again:
+                    write_order(file, order)
                 trained = await trainer.train(order, watch)
         except EngineError as error:
             return Training(problem=str(error))
@@ -230,7 +238,10 @@ class Trainings:
             return Training(trained=trained, problem=why)
         return await self._judged(ask, trained, watch)
 
-    def _too_dear(self, trainer: Trainer, order: Order, watch: DriverWatch, *, started: bool) -> str:
+    async def _look_at_time(self) -> None:
+        self.ledger.check_time()
+
+    def _too_dear(self, trainer: Trainer, order: Order, watch: DriverWatch) -> str:
         """Return a message where the budget cannot pay for a training that has its price, or for the beginning of another.
 
         What trainings under way will still cost counts as spent. One that had started before goes on in any case.
@@ -238,7 +249,7 @@ class Trainings:
         forecast = trainer.estimate(order)
         promised = sum(max(0.0, usd - other.usd) for other, usd in self._promised.items())
         self._promised[watch] = forecast.usd or 0.0
-        if started:
+        if watch.again:
             return ""
         if forecast.usd and (left := self.ledger.shortage(Amount(usd=forecast.usd + promised))):
             others = f", {promised:,.2f} of them for trainings under way" if promised else ""
@@ -267,7 +278,9 @@ class DriverWatch:
 
     def __init__(self, trainings: Trainings, ask: Train, number: int, *, again: bool) -> None:
         self._run, self._ask, self._number = trainings, ask, number
-        self._again = again  # an earlier process had started it, and counted its first part
+        self.again = again
+        """True if an earlier process had started it."""
+        self._first_part_known = again  # the earlier process has counted it
         self._scored: list[Evaluation] = []
         self._tokens, self.usd = 0, 0.0
         self._last, self._shown_step = TrainerProgress(0, 0), -1
@@ -296,8 +309,9 @@ class DriverWatch:
         self._tokens, self.usd = self._tokens + more, self.usd + dollars
         usage = Usage(input_tokens=more, cost=dollars if usd is not None else None)
         self._run.ledger.spend(usage, ahead)
-        if self._again:
-            self._run.ledger.replayed, self._again = self._run.ledger.replayed + usage, False
+        if self._first_part_known:
+            self._run.ledger.replayed += usage
+            self._first_part_known = False
 
     async def score(self, model: str, label: str) -> float | None:
         """Return the program's mean score on the validation rows with this model, a separate trial; None where it has none."""
@@ -365,17 +379,11 @@ class DriverWatch:
         unread = any(isinstance(failure, AdapterParseError) for failure in failures)
         return _rollouts_of(dict(program.named_predictors()), calls, outcome, unread=unread)
 
-    async def follow_control(self) -> None:
-        """Notice a stop while no row starts. A paused run's training goes on until its next checkpoint."""
+    async def follow(self, look: Callable[[], Awaitable[None]]) -> None:
+        """Notice a stop, or the time limit, while no row starts. A paused run's training goes on to its next checkpoint."""
         while not self.stopped:
             await asyncio.sleep(_POLL_SECONDS)
-            await self._run.slots.follow()
-
-    async def follow_clock(self) -> None:
-        """Notice the time limit while no call is made."""
-        while not self.stopped:
-            await asyncio.sleep(_POLL_SECONDS)
-            self._run.ledger.check_time()
+            await look()
 
     def end(self, answer: Training, rows: int) -> None:
         """Report the end of the training, with what it has spent."""
@@ -398,19 +406,7 @@ class DriverWatch:
 
     def _report(self, progress: TrainerProgress, score: float | None = None) -> None:
         self._run.record(
-            events.TrainingProgress(
-                self._number,
-                self._ask.label,
-                progress.step,
-                progress.steps,
-                loss=progress.loss,
-                reward=progress.reward,
-                score=score,
-                seconds=progress.seconds,
-                tokens=progress.tokens,
-                usd=progress.usd,
-                message=progress.message,
-            )
+            events.TrainingProgress(self._number, self._ask.label, score=score, **asdict(progress))
         )
 
 

@@ -10,12 +10,11 @@ migrations  the schema in numbered steps
 rows        the records that the parts return
 projects    projects, datasets, settings, feedback and grades, program versions
 users       users of a shared dashboard, and how they sign in
-members     users' roles in projects
+members     users' roles in projects; links that show the report of one run to others
 runs        runs and user requests
 queue       the runs that wait, and which may begin
 processes   processes of this machine, by number and start
 spend       what users have spent
-links       links that show the report of a run to others
 archive     runs moved into a file and brought back
 backup      the data folder written into one file, and brought back
 trials      candidates, trials, outcomes, events

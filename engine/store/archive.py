@@ -159,8 +159,8 @@ class Archive(StorePart):
         chosen = f"FROM archive.{table} WHERE {column} IN {CHOSEN}"
         names = "*"
         if table in COUNTED:
-            taken = f"SELECT 1 {chosen} AND id IN (SELECT id FROM main.{table}) LIMIT 1"
-            if self._db.read(taken, (list(ids),)):  # of another store: they get numbers of this one
+            clash = f"SELECT 1 {chosen} AND id IN (SELECT id FROM main.{table}) LIMIT 1"
+            if self._db.read(clash, (list(ids),)):  # of another store: they get numbers of this one
                 columns = self._db.read(f"PRAGMA main.table_info({table})")
                 names = ", ".join(["NULL", *(name for _, name, *_ in columns[1:])])
         rows = f"SELECT {names} {chosen} ORDER BY {_order(table)}"

@@ -108,10 +108,10 @@ class Datasets(StorePart):
 
     def size(self, dataset_id: str) -> int:
         """Return the bytes of a dataset's file. Raises NotFoundError."""
-        found = self._db.read("SELECT length(content) FROM datasets WHERE id = ?", (dataset_id,))
-        if not found:
+        rows = self._db.read("SELECT length(content) FROM datasets WHERE id = ?", (dataset_id,))
+        if not rows:
             raise NotFoundError(_missing(dataset_id))
-        return int(found[0][0])
+        return int(rows[0][0])
 
     def drop_unused(self, dataset_id: str) -> bool:
         """Delete a dataset that no project's draft and no run uses; return whether it was deleted."""

@@ -152,8 +152,8 @@ class Queue(StorePart):
                 self.expect(run_id)
             elif run.ticket is None:
                 self._db.update_run(run_id, ticket=self._next("ticket"))
-            own = {"pid": pid, "process": process_start(pid), "heartbeat_at": time.monotonic()}
-            self._db.update_run(run_id, **own)
+            process = {"pid": pid, "process": process_start(pid), "heartbeat_at": time.monotonic()}
+            self._db.update_run(run_id, **process)
         return True
 
     def begin(self, run_id: str, pid: int) -> RunRow | QueuePosition | None:

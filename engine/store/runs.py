@@ -110,12 +110,12 @@ class Runs(StorePart):
         start = process_start(pid)
         with self._db.transaction():
             check_free(self.get(run_id), pid)
-            kept = (
+            flag = (
                 "CASE WHEN state = 'queued' THEN {0} ELSE 0 END"  # what was asked for while it waited holds
             )
             result = "result" if self.scores_wanted(run_id) else "NULL"
             self._db.write(
-                f"UPDATE runs SET stop = {kept.format('stop')}, pause = {kept.format('pause')}, "  # noqa: S608 - fixed names
+                f"UPDATE runs SET stop = {flag.format('stop')}, pause = {flag.format('pause')}, "  # noqa: S608 - fixed names
                 "state = 'running', message = '', phase = '', pid = ?, process = ?, claims = claims + 1, heartbeat_at = ?, "
                 f"started_at = coalesce(started_at, ?), finished_at = NULL, result = {result}, "
                 "revision = revision + 1 WHERE id = ?",
@@ -226,13 +226,13 @@ class StoredRequests(StorePart):
             "SELECT id, kind, content, created_at, answer FROM requests WHERE run_id = ? ORDER BY id",
             (run_id,),
         )
-        found = []
+        requests = []
         with self._db.decoding():
             for number, kind, content, created_at, answer in rows:
                 stored = from_json(content)
                 asked = stored.get("asked", {})
-                found.append(RequestRow(number, kind, asked, created_at, answer, stored.get("batch")))
-        return found
+                requests.append(RequestRow(number, kind, asked, created_at, answer, stored.get("batch")))
+        return requests
 
     def open(self, run_id: str) -> list[RequestRow]:
         """Return the requests without an answer, in the order asked."""

@@ -14,8 +14,7 @@ from engine.basics.home import data_home
 from engine.store.access import limits
 from engine.store.archive import Archive
 from engine.store.connection import BUSY_SECONDS, Connection
-from engine.store.links import Links
-from engine.store.members import Members
+from engine.store.members import Links, Members
 from engine.store.projects import Datasets, Projects, StoredFeedback, StoredSettings, Versions
 from engine.store.queue import Queue
 from engine.store.runs import Runs, StoredRequests

@@ -115,11 +115,11 @@ class StoredTrials(StorePart):
         """Return a run's candidates in the order found."""
         rows = self._db.read("SELECT id, content, created_at FROM candidates WHERE run_id = ?", (run_id,))
         with self._db.decoding():
-            found = {row[0]: (Candidate.from_dict(from_json(row[1])), row[2]) for row in rows}
+            contents = {row[0]: (Candidate.from_dict(from_json(row[1])), row[2]) for row in rows}
         return [
-            CandidateRow(c.id, c.number, c.score, c.rows, c.tested, *found[c.id])
+            CandidateRow(c.id, c.number, c.score, c.rows, c.tested, *contents[c.id])
             for c in self.candidate_index(run_id)
-            if c.id in found
+            if c.id in contents
         ]
 
     def candidate_index(self, run_id: str) -> list[CandidateEntry]:
@@ -183,7 +183,10 @@ class StoredTrials(StorePart):
     ) -> LeaderPath:
         """Return the leaders of a run after each of its trials; a `path` that is known is extended, and reads only what is new."""
         path = path or LeaderPath()
-        if not (pending := path.pending(trials)):
+        validated = (t for t in trials if t.split == "validation" and t.state != "running")
+        ended = {(t.finished_at or 0.0, t.number): t for t in validated}
+        order = sorted(ended)
+        if not (pending := [ended[end] for end in order[path.advance(order) :]]):
             return path
         rows = self._db.read(
             "SELECT outcomes.trial, outcomes.row, CASE WHEN trials.failed > 0 AND "
@@ -196,7 +199,9 @@ class StoredTrials(StorePart):
         for trial, row, score in rows:
             scores.setdefault(trial, {})[row] = score
         numbers = dict(self._db.read("SELECT id, number FROM candidates WHERE run_id = ?", (run_id,)))
-        path.extend(pending, scores, numbers)
+        for trial in pending:
+            if known := scores.get(trial.number):
+                path.add(trial.number, trial.candidate_id, numbers.get(trial.candidate_id, 0), known)
         return path
 
     def row_tokens(self, run_id: str) -> dict[str, float]:

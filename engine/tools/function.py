@@ -99,23 +99,23 @@ def _hints(function: Callable[..., object]) -> dict[str, Any]:
 def _documentation(function: Callable[..., object]) -> str:
     """Return the docstring of a function, or of an object's own `__call__`, else of its class."""
     call = type(function).__call__
-    own = call.__doc__ if inspect.isfunction(call) else None
-    return inspect.cleandoc(own) if own else inspect.getdoc(function) or ""
+    call_doc = call.__doc__ if inspect.isfunction(call) else None
+    return inspect.cleandoc(call_doc) if call_doc else inspect.getdoc(function) or ""
 
 
 def _described(documentation: str) -> dict[str, str]:
     """Return the parameters a docstring describes, one to a line: "name: text", "name (type): text", ":param name: text"."""
-    found = (_DOC_LINE.match(line) for line in documentation.splitlines())
-    return {match[1]: match[2].strip() for match in found if match}
+    matches = (_DOC_LINE.match(line) for line in documentation.splitlines())
+    return {match[1]: match[2].strip() for match in matches if match}
 
 
 def _config(annotation: object) -> ConfigDict | None:
     """Return the adapter's settings: any class is a type, except where a type has its own settings."""
-    own = isinstance(annotation, type) and (
+    has_config = isinstance(annotation, type) and (
         hasattr(annotation, "model_config") or hasattr(annotation, "__dataclass_fields__")
     )
-    own = own or typing.is_typeddict(annotation)
-    return None if own else ConfigDict(arbitrary_types_allowed=True)
+    has_config = has_config or typing.is_typeddict(annotation)
+    return None if has_config else ConfigDict(arbitrary_types_allowed=True)
 
 
 _LONGEST = 200
@@ -200,18 +200,18 @@ class Tool(ToolForm):
         timeout: float | None = TIMEOUT,
     ) -> Tool:
         """Return a tool whose arguments a JSON schema of an object describes; their types are the other side's to check."""
-        made = cls(func, name, desc, timeout=timeout)
-        made.args = _arguments(schema)
-        made.required = tuple(schema.get("required", ()))
-        made._takes_any = bool(schema.get("additionalProperties"))
-        made.arg_types, made._readers, made._by_position = {}, {}, ()
-        return made
+        tool = cls(func, name, desc, timeout=timeout)
+        tool.args = _arguments(schema)
+        tool.required = tuple(schema.get("required", ()))
+        tool._takes_any = bool(schema.get("additionalProperties"))
+        tool.arg_types, tool._readers, tool._by_position = {}, {}, ()
+        return tool
 
     def described(self, desc: str) -> Tool:
         """Return a copy with another description."""
-        made = self.__deepcopy__({})
-        made.desc = desc
-        return made
+        tool = self.__deepcopy__({})
+        tool.desc = desc
+        return tool
 
     def __call__(self, **kwargs: object) -> Any:
         """Call the tool and wait for its result."""
@@ -310,9 +310,9 @@ class Tool(ToolForm):
 
     def __deepcopy__(self, memo: dict[int, object]) -> Tool:
         # The function stays the same object: it may keep a session or a connection.
-        made = type(self).__new__(type(self))
-        made.__dict__.update(vars(self))
-        return made
+        tool = type(self).__new__(type(self))
+        tool.__dict__.update(vars(self))
+        return tool
 
     def __repr__(self) -> str:
         return f"Tool({self.name})"
@@ -357,5 +357,5 @@ def _part_text(part: object) -> str:
 
 
 def _either(holder: object, name: str, older: str) -> Any:
-    found = getattr(holder, name, None)
-    return getattr(holder, older, None) if found is None else found
+    value = getattr(holder, name, None)
+    return getattr(holder, older, None) if value is None else value

@@ -289,18 +289,22 @@ class _Part:
             return "... (nested too deeply) ..."
         if isinstance(value, Mapping):
             pairs = self._parts_that_fit(value.items(), lambda pair: (pair[0], self.of(pair[1], depth + 1)))
-            made = dict(pairs)
-            return made if len(pairs) == len(value) else {**made, "...": _left_out(len(value) - len(pairs))}
+            shortened = dict(pairs)
+            return (
+                shortened
+                if len(pairs) == len(value)
+                else {**shortened, "...": _left_out(len(value) - len(pairs))}
+            )
         items = self._parts_that_fit(value, lambda item: self.of(item, depth + 1))
         return items if len(items) == len(value) else [*items, _left_out(len(value) - len(items))]
 
     def _parts_that_fit(self, items: Iterable[Any], part: Callable[[Any], Any]) -> list[Any]:
-        found = []
+        fitting = []
         for item in items:
             if self._room <= 0:
                 break
-            found.append(part(item))
-        return found
+            fitting.append(part(item))
+        return fitting
 
 
 def _left_out(count: int) -> str:
@@ -372,15 +376,15 @@ class PythonInterpreter(Sandbox):
         policy: Any = {"random_start": {"seed": self.seed}}
         with observed("interpreter_startup", self, {}):
             pool = await _the_pool()
-            taken = pool.checkout(limits=limits, os_policy=policy)
-            session = await taken.__aenter__()
+            worker = pool.checkout(limits=limits, os_policy=policy)
+            session = await worker.__aenter__()
         try:
             if self._state is not None:
                 await session.load_session(self._state)
             yield session
         finally:
             with observed("interpreter_shutdown", self, {}):
-                await taken.__aexit__(*sys.exc_info())
+                await worker.__aexit__(*sys.exc_info())
 
 
 class _Feed(HostSide):

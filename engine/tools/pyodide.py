@@ -196,10 +196,10 @@ def pyodide_folder(given: str | Path | None = None) -> Path:
 def deno_program() -> str:
     """Return the path of Deno: next to this Python, else on the path. Raises ConfigurationError when it is missing."""
     neighbour = Path(sys.executable).with_name("deno")
-    found = str(neighbour) if neighbour.is_file() else shutil.which("deno")
-    if found is None:
+    program = str(neighbour) if neighbour.is_file() else shutil.which("deno")
+    if program is None:
         raise ConfigurationError("Deno is not installed. Install it with: pip install 'tuneboard[pyodide]'")
-    return found
+    return program
 
 
 async def _end_process(process: asyncio.subprocess.Process) -> None:

@@ -53,6 +53,8 @@ def test_everything_that_forms_show_is_there():
         ("trainer", parts.TRAINERS),
         ("backend", parts.BACKENDS),
         ("export format", parts.EXPORTS),
+        ("form of tasks", parts.TASK_FORMS),
+        ("form of logs", parts.LOG_FORMS),
     ],
 )
 def test_a_part_describes_itself(kind, listed):

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from engine import loop
-from engine.lm.base import BaseLM, Choice, Reply
+from engine.lm.base import BaseLM, Choice, Reply, Request
 from engine.modules.module import Module
 from engine.modules.predict import Predict
 from engine.optimizers.base import Optimizer
@@ -98,6 +98,32 @@ class Relay(Module):
 
     async def aforward(self, text: str) -> object:
         return await self.second.acall(hint=(await self.first.acall(text=text)).hint)
+
+
+WRITTEN = ("proposed_instructions", "proposed_description", "observations", "summary", "rules", "advice")
+
+
+class WriterLM(ToyLM):
+    """A toy model that writes a given text for each proposal, or what a function of its name and the request returns.
+
+    `shown` are the messages that it was asked with, by what it should write; without a text it writes as the toy model.
+    """
+
+    def __init__(self, text: str | Callable[[str, Request], str | None] | None = None) -> None:
+        super().__init__()
+        self.text = text
+        self.shown: dict[str, list[str]] = {name: [] for name in WRITTEN}
+
+    async def complete(self, request):
+        wanted = str(request.messages[0]["content"]).split("You write these output fields:")[-1]
+        name = next((name for name in WRITTEN if f"`{name}`" in wanted), "")
+        if name:
+            self.shown[name].append(str(request.messages[-1]["content"]))
+            text = self.text(name, request) if callable(self.text) else self.text
+            if text is not None:
+                answer = f"[[ ## {name} ## ]]\n{text}\n\n[[ ## completed ## ]]"
+                return Reply((Choice(answer),), Usage(calls=1))
+        return await super().complete(request)
 
 
 class HintLM(ToyLM):

@@ -189,11 +189,7 @@ def training_children(everywhere: str = "") -> list[psutil.Process]:
     for process in some:
         try:
             mine = not everywhere or process.environ().get("TUNEBOARD_HOME") == everywhere
-            if (
-                mine
-                and "engine.optimizers.training.child" in process.cmdline()
-                and process.status() != "zombie"
-            ):
+            if mine and "engine.optimizers.training" in process.cmdline() and process.status() != "zombie":
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue

@@ -309,20 +309,20 @@ def _text_places(pages: Sequence[_SearchedPage], text: str) -> Iterator[_Place]:
     text = text.strip()
     if not text:
         return
-    found = False
+    matched = False
     for page in pages:
         for start in _occurrences(page.page.text, text):
-            found = True
+            matched = True
             yield _Place(page, start, start + len(text), "exact")
-    if found:
+    if matched:
         return
     wanted = one_case(text)
     for page in (page for page in pages if wanted in page.collapsed):
         folded, places = page.folded
         for start in _occurrences(folded, wanted):
-            found = True
+            matched = True
             yield _Place(page, places[start], places[start + len(wanted) - 1] + 1, "normalised")
-    if not found and len(wanted) >= _SHORTEST_ALIKE:
+    if not matched and len(wanted) >= _SHORTEST_ALIKE:
         yield from _similar_places(pages, wanted)
 
 

@@ -87,7 +87,8 @@ class ScoreModel:
         return self._chance(option_set, self._space.start, least)
 
     def _chance(self, ours: OptionSet, theirs: OptionSet, least: float = 0.0) -> float:
-        return chance_better(self.scores.get(ours, {}), self.scores.get(theirs, {}), least)
+        mean, sd = self.difference(ours, theirs)
+        return 0.5 * math.erfc((least - mean) / (sd * math.sqrt(2)))
 
     def certainty(self, option_set: OptionSet) -> float:
         """Return the probability of beating the start, from all scores."""
@@ -185,16 +186,6 @@ class ScoreModel:
             ]
             self._fitted = size, FactorialModel(cells, self._rng.randrange(2**31))
         return self._fitted[1]
-
-
-def chance_better(ours: Mapping[int, float], theirs: Mapping[int, float], least: float = 0.0) -> float:
-    """Return the probability that our mean is over theirs by `least`, from the rows both have.
-
-    >>> chance_better({}, {}), chance_better({i: 1.0 for i in range(20)}, {i: 0.0 for i in range(20)}) > 0.9
-    (0.5, True)
-    """
-    mean, sd = paired_difference(ours, theirs)
-    return 0.5 * math.erfc((least - mean) / (sd * math.sqrt(2)))
 
 
 def _draws_each(cells: Sequence[tuple[Any, Hashable, int, float]]) -> float:

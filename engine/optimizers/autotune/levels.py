@@ -1,4 +1,8 @@
-"""New levels of Autotune's factors: proposed rules, rows and solved runs, reasoning, models, layouts."""
+"""New levels of Autotune's factors: proposed rules, rows and solved runs, reasoning, models, layouts.
+
+For a winner: levels with rules left out or merged, the credit of each rule and example, and prompts that retrieve
+nothing. Nothing here yields or calls: the search asks, and races what comes out.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +11,29 @@ from collections.abc import Mapping, Sequence
 
 from engine.basics.text import counted
 from engine.optimizers.autotune.evidence import ScoreModel
-from engine.optimizers.autotune.merging import RuleCheck, merged_rules
+from engine.optimizers.autotune.merging import RuleCheck, merged_rules, text_words
 from engine.optimizers.autotune.options import AutotuneOptions
-from engine.optimizers.autotune.rules import covering_rows, doubtful_rows
+from engine.optimizers.autotune.rules import covering_rows, doubtful_rows, row_words
 from engine.optimizers.autotune.space import Added, Level, OptionSet, Space
 from engine.optimizers.few_shot import labeled_demo
-from engine.optimizers.shared.texts import other_reasoning
-from engine.records import Demo, Outcome, TraceStep
-from engine.search.contract import Problem
+from engine.optimizers.shared.texts import other_reasoning, step_values
+from engine.records import Demo, Outcome, PartCredit, TraceStep
+from engine.search.contract import Problem, Propose
+from engine.signature import InputField, OutputField, Signature
 
 # Size of the pool of which each input is shown the most similar examples, and how many are shown. Eight shown gain
 # nothing over four (tests/benchmarks/README.md).
 _POOL, _NEAREST = 300, 4
 # Rows that are looked through for wrong labels.
 _ROWS_CHECKED = 2000
+# The least difference of mean scores by which a row counts as fixed or broken.
+_COUNTS = 0.1
+# Rules that a rewriting must save to be worth a race.
+_LEAST_SAVED = 0.2
 
 
 class LevelMaker:
-    """Adds levels to a space. `traces` are runs with traces by option set and row, filled by the search.
+    """Adds levels to a space, and makes a winner readable. `traces` are runs with traces by option set and row, filled by the search.
 
     `order` and `train_order` are the validation and training rows in the order of the search. `doubtful` are the rows of
     both that are shown to no model: they are probably labelled wrongly.
@@ -66,15 +75,18 @@ class LevelMaker:
         return added
 
     def add_examples(self) -> Added:
-        """Turn labelled or solved rows into levels of examples: the nearest of many, or the few that cover most."""
+        """Turn labelled or solved rows into levels of examples; return those that are new."""
+        sizes = [len(levels) for levels in self._space.levels]
+        levels = self._example_levels(nearest=self._options.uses("nearest"))
+        return [(place, number) for place, number in levels if number >= sizes[place]]
+
+    def _example_levels(self, *, nearest: bool) -> Added:
+        """Return each step's level of examples: the nearest of many to each input, or the few that cover most."""
         added: Added = []
-        if not self._options.uses("examples") or not self._options.max_examples:
-            return added
-        for place in self._space.places("examples"):
+        k = min(_NEAREST, self._options.max_examples)
+        for place in self._space.places("examples") if k and self._options.uses("examples") else ():
             pool = self._pool(self._space.factors[place][0])
-            before = len(self._space.levels[place])
-            k = min(_NEAREST, self._options.max_examples)
-            if self._options.uses("nearest") and len(pool) > 2 * k:
+            if nearest and len(pool) > 2 * k:
                 title = f"the {k} most similar of {len(pool)} examples"
                 level = Level(title, demos=tuple(pool.values()), nearest=k)
             elif rows := covering_rows(self._problem, list(pool), self._options.max_examples):
@@ -82,21 +94,7 @@ class LevelMaker:
                 level = Level(title, demos=tuple(pool[row] for row in rows))
             else:
                 continue
-            number = self._space.add(place, level)
-            if number >= before:
-                added.append((place, number))
-        return added
-
-    def add_fixed_examples(self) -> Added:
-        """Add to each step the few examples that show most, the same for each input."""
-        added: Added = []
-        for place in self._space.places("examples") if self._options.uses("examples") else ():
-            pool = self._pool(self._space.factors[place][0])
-            if rows := covering_rows(self._problem, list(pool), self._options.max_examples):
-                title = f"{len(rows)} examples that between them show the most"
-                added.append(
-                    (place, self._space.add(place, Level(title, demos=tuple(pool[r] for r in rows))))
-                )
+            added.append((place, self._space.add(place, level)))
         return added
 
     def _check(self, path: str) -> RuleCheck:
@@ -185,3 +183,160 @@ class LevelMaker:
                 if wrote[repr(calls[-1].inputs)][repr(calls[-1].outputs)] > 0:
                     pool[row] = Demo({**calls[-1].inputs, **calls[-1].outputs}, augmented=True)
         return pool
+
+    # The winner made readable
+
+    def credits(self, winner: OptionSet) -> tuple[PartCredit, ...]:
+        """Return the credit of each rule and example of an option set, estimated from all scores without a call.
+
+        A row bears on a part that shares a word with it that few rows and few parts have. It counts as fixed where the
+        option sets with the part score more on it than those without, and as broken where they score less. Option sets
+        that are like the winner in all else count; where a row has none of them on one side, all do.
+        """
+        part_credits: list[PartCredit] = []
+        for place, number in enumerate(winner):
+            path, kind = self._space.factors[place]
+            if number and kind in ("rules", "examples"):
+                part_credits += self._credits_of(
+                    winner, place, path, "rule" if kind == "rules" else "example"
+                )
+        return tuple(part_credits)
+
+    def _credits_of(self, winner: OptionSet, place: int, path: str, kind: str) -> list[PartCredit]:
+        levels = [set(self._texts(level)) for level in self._space.levels[place]]
+        texts = self._texts(self._space.levels[place][winner[place]])
+        rows = list(dict.fromkeys(row for known in self._evidence.scores.values() for row in known))
+        alike = {
+            c: known
+            for c, known in self._evidence.scores.items()
+            if (*c[:place], *c[place + 1 :]) == (*winner[:place], *winner[place + 1 :])
+        }
+        part_credits = []
+        for text, concerned in zip(texts, self._rows_of(winner, path, rows, texts), strict=True):
+            gains = []
+            for row in concerned:
+                for like in (alike, self._evidence.scores):
+                    sides: tuple[list[float], list[float]] = ([], [])
+                    for c, known in like.items():
+                        if row in known:
+                            sides[text in levels[c[place]]].append(known[row])
+                    if all(sides):
+                        without, with_it = (sum(s) / len(s) for s in sides)
+                        gains.append(with_it - without)
+                        break
+            fixed, broken = (sum(sign * g >= _COUNTS for g in gains) for sign in (1, -1))
+            part_credits.append(PartCredit(path, kind, text, fixed, broken, len(gains)))
+        return part_credits
+
+    def _rows_of(
+        self, winner: OptionSet, path: str, rows: Sequence[int], texts: Sequence[str]
+    ) -> list[list[int]]:
+        """Return for each text the rows for which the step reads a word of it that few rows and few texts have."""
+        by_row = {row: row_words(self._problem, row) for row in rows}
+        few_rows, few_texts = 4, 10
+        if not any(
+            name in self._problem.input_fields for name in self._problem.signatures[path].input_fields
+        ):
+            # What another step wrote is one of a few values.
+            calls = {
+                row: t.inputs
+                for row, o in self.traces.get(winner, {}).items()
+                for t in o.trace
+                if t.path == path
+            }
+            by_row = {row: text_words(" ".join(map(str, calls.get(row, {}).values()))) for row in rows}
+            few_rows = few_texts = 2
+        by_text = [text_words(text) for text in texts]
+        in_rows = Counter(word for words in by_row.values() for word in words)
+        in_texts = Counter(word for words in by_text for word in words)
+        most_rows, most_texts = max(1, len(rows) // few_rows), max(2, len(texts) // few_texts)
+        telling = {w for w, n in in_rows.items() if n <= most_rows and in_texts[w] <= most_texts}
+        return [[row for row, known in by_row.items() if known & words & telling] for words in by_text]
+
+    def _texts(self, level: Level) -> tuple[str, ...]:
+        inputs = self._problem.input_fields
+        return level.rules or tuple(
+            " ".join(str(v) for n, v in d.values.items() if n in inputs) or str(dict(d.values))
+            for d in level.demos or ()
+        )
+
+    def add_pruned(self, winner: OptionSet) -> Added:
+        """Add levels with fewer rules to a winner's: without those that break more rows than they fix."""
+        added: Added = []
+        known = {(c.step, c.text): c for c in self.credits(winner)}
+        for place, number in enumerate(winner):
+            rules = self._space.levels[place][number].rules
+            path = self._space.factors[place][0]
+            harmful = {r for r in rules if (c := known.get((path, r))) and c.broken > c.fixed}
+            kept = tuple(r for r in rules if r not in harmful)
+            if kept and len(kept) < len(rules):
+                title = f"{counted(len(kept), 'rule')} ({len(rules) - len(kept)} left out for the evidence against them)"
+                added.append((place, self._space.add(place, Level(title, kept, origin=number))))
+        return added
+
+    def merge_asks(self, winner: OptionSet, rollout: int) -> dict[str, list[Propose]]:
+        """Return the ask to rewrite each step's rules of a winner, one call a step with at least four."""
+        asks = {}
+        for place, number in enumerate(winner):
+            rules, path = self._space.levels[place][number].rules, self._space.factors[place][0]
+            if len(rules) >= 4:
+                inputs = {**step_values(self._problem, path), "rules_so_far": list(rules)}
+                asks[path] = [
+                    Propose(
+                        MergeRules,
+                        inputs,
+                        rollout=rollout,
+                        temperature=0.5,
+                        label=f"merging rules for {path}",
+                    )
+                ]
+        return asks
+
+    def add_merged(self, winner: OptionSet, proposals: Mapping[str, Sequence[Sequence[str]]]) -> Added:
+        """Add levels of rewritten rules to a winner's, where the rewriting saves a fifth of them."""
+        added: Added = []
+        for path, (rules, *_) in ((p, r) for p, r in proposals.items() if r):
+            place = self._space.places("rules", path)[0]
+            number = winner[place]
+            before = len(self._space.levels[place][number].rules)
+            if rules and len(rules) <= (1 - _LEAST_SAVED) * before:
+                title = f"{counted(len(rules), 'rule')}, merged from {before}"
+                added.append((place, self._space.add(place, Level(title, tuple(rules), origin=number))))
+        return added
+
+    def without_each_step(self, winner: OptionSet) -> list[OptionSet]:
+        """Return a winner without each step's changes, where it changes several steps: they show what each step brings."""
+        factors = self._space.factors
+        changed = {factors[p][0] for p, n in enumerate(winner) if n}
+        return [
+            tuple(0 if factors[p][0] == path else n for p, n in enumerate(winner))
+            for path in sorted(changed)
+            if len(changed) > 1
+        ]
+
+    def static(self, winner: OptionSet) -> list[OptionSet]:
+        """Return a winner that retrieves without retrieval: with fixed examples instead, and with none."""
+        levels = [self._space.levels[p][n] for p, n in enumerate(winner)]
+        retrieving = [p for p, level in enumerate(levels) if level.nearest]
+        if not retrieving:
+            return []
+        fixed = dict(self._example_levels(nearest=False))
+        return list(
+            dict.fromkeys(
+                tuple(examples.get(p, 0) if p in retrieving else at for p, at in enumerate(winner))
+                for examples in (fixed, {})
+            )
+        )
+
+
+class MergeRules(Signature):
+    """
+    Rewrite the rules of one step of a program so that a person can read them. Write one rule for each value or theme
+    and name in it everything that gives the value away. Leave out what is said twice. Keep every word or feature and
+    the exact value it stands for, and add nothing.
+    """
+
+    program_description: str = InputField(desc="The steps of the program.")
+    step: str = InputField(desc="The step whose rules these are: its fields and what they mean.")
+    rules_so_far: list[str] = InputField(desc="The rules in use now.")
+    rules: str = OutputField(desc="The rewritten rules, one a line.")

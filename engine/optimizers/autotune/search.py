@@ -15,7 +15,6 @@ from engine.basics.text import counted, percent
 from engine.optimizers.autotune.evidence import LEAST_ROWS, ScoreModel
 from engine.optimizers.autotune.levels import LevelMaker
 from engine.optimizers.autotune.options import AutotuneOptions
-from engine.optimizers.autotune.readable import Winner
 from engine.optimizers.autotune.rules import is_label, rule_asks, rules_of, words_predict_labels
 from engine.optimizers.autotune.space import Added, OptionSet, Space
 from engine.optimizers.shared.texts import answers_by_key
@@ -267,18 +266,18 @@ class AutotuneSearch:
         The finals have the other half.
         """
         best = self.evidence.best()
-        winner = self._winner(best)
+        levels = self.levels
         rows = min(_BLOCK, len(self.order), int(_READABLE_SHARE * self.planned / self.per_row))
         room = int((self.planned - self.spent) / 2 / max(1.0, rows * self.per_new_row))
         if rows < _LEAST_READABLE or not self.options.uses("readable") or not self.evidence.is_sure(best):
             return
         # Fewer rows cannot show that a shorter prompt is as good.
         races_shorter = rows >= min(LEAST_ROWS, len(self.order))
-        others = winner.static(self.levels.add_fixed_examples())
-        if pruned := winner.pruned() if races_shorter else []:
+        others = levels.static(best)
+        if pruned := levels.add_pruned(best) if races_shorter else []:
             others.append(self._best_with(pruned))
-        others = [*others, *winner.without_each_step()][:room]
-        writing = winner.merge_asks(self._rollout + 1) if races_shorter and len(others) < room else {}
+        others = [*others, *levels.without_each_step(best)][:room]
+        writing = levels.merge_asks(best, self._rollout + 1) if races_shorter and len(others) < room else {}
         asks = [
             self._score(c, max(rows, self._rows_asked.get(c, 0)), f"readable, {rows} rows") for c in others
         ]
@@ -287,7 +286,7 @@ class AutotuneSearch:
         asked += rows if writing else 0  # for the merged rules
         asks += self._final_asks(asked * self.per_new_row + len(writing))
         answers = yield from self._batch([*asks, *chain.from_iterable(writing.values())])
-        merged = winner.merged(_proposed_rules(writing, answers[len(asks) :]))
+        merged = levels.add_merged(best, _proposed_rules(writing, answers[len(asks) :]))
         if merged and not self.cut:
             yield from self._batch([self._score(self._best_with(merged), rows, f"merged rules, {rows} rows")])
 
@@ -529,11 +528,7 @@ class AutotuneSearch:
         score = sum(known[r] for r in rows) / len(rows) if rows else None
         candidate = self.space.candidate(best)
         candidate = replace(candidate, reason=why) if why and best == start else candidate
-        return Keep(candidate, score, self._winner(best).credits())
-
-    def _winner(self, best: OptionSet) -> Winner:
-        """Return an option set with what its parts did."""
-        return Winner(self.problem, self.space, self.evidence, best, self.levels.traces.get(best, {}))
+        return Keep(candidate, score, self.levels.credits(best))
 
     def _closing_message(self) -> str:
         """Return what was found, and why the search stopped."""

@@ -5,7 +5,6 @@ options     its options
 search      the rounds and the prompts that rewrite
 pool        the candidates, and who is changed or merged next
 own         the user's functions that write texts or choose which to change
-results     the search afterwards, as programs for DSPy read it
 """
 
 from engine.optimizers.gepa.optimizer import GEPA, auto_rows

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.errors import ConfigurationError
 from engine.optimizers.base import Optimizer
 from engine.optimizers.gepa.options import GEPAOptions
-from engine.optimizers.gepa.results import GEPAResults
 from engine.optimizers.gepa.search import Evolution
 from engine.search.contract import Problem, Search
-
-if TYPE_CHECKING:
-    from engine.modules.module import Module
-    from engine.search.result import SearchResult
-
 
 _AUTO = {"light": 6, "medium": 12, "heavy": 18}
 
@@ -74,11 +68,6 @@ class GEPA(Optimizer):
         problem.rng.seed(f"{self.options.seed}:{problem.rng.getrandbits(64)}")
         own = self.instruction_proposer, self.component_selector
         return (yield from Evolution(self.options, problem, self._rows(problem), *own).search())
-
-    def details(self, student: Module, result: SearchResult) -> dict[str, Any]:
-        """Return the statistics of every search, and `detailed_results`."""
-        found = super().details(student, result)
-        return {**found, "detailed_results": GEPAResults(student, result, self.options.seed)}
 
     def _rows(self, problem: Problem) -> int:
         """Return the program runs that the whole search may take by its options."""

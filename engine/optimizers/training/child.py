@@ -1,4 +1,4 @@
-"""The child process of a training on this machine: it talks with the worker in lines, and lives no longer than it.
+"""The child's end of the talk with the worker, in lines; the process lives no longer than the worker.
 
 The first line that it reads is the `TrainingJob`; later ones are JSON objects whose `kind` is "go_on" or "stop" (after a checkpoint;
 "stop" may come at any time), "groups" (rollouts of a round) or "write" (a question to the model in training). It writes one
@@ -116,37 +116,6 @@ class Channel:
         return found
 
 
-def main() -> None:
-    """Train as the first line on standard input says."""
-    # What libraries print is no part of the talk.
-    output = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    channel = Channel(output)
-    work = TrainingJob.model_validate_json(sys.stdin.buffer.readline())
-    threading.Thread(target=channel.listen, daemon=True).start()
-    # Several GPUs would share each batch, and change the result.
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
-    os.environ |= {"HF_HUB_DISABLE_TELEMETRY": "1", "TRL_EXPERIMENTAL_SILENCE": "1"}
-    try:
-        _train(work, channel)
-    except Exception as error:  # noqa: BLE001 - the last words of a process; the worker raises them
-        channel.send(ChildMessage(kind="failed", text=reason(error, work)))
-        os._exit(1)
-    channel.send(ChildMessage(kind="done"))
-
-
-def _train(work: TrainingJob, channel: Channel) -> None:
-    # Imported here: it takes seconds, in which the worker may end.
-    if work.settings.method == "grpo":
-        from engine.optimizers.training import grpo_child
-
-        grpo_child.train(work, channel)
-    else:
-        from engine.optimizers.training import sft
-
-        sft.train(work, channel)
-
-
 def reason(error: Exception, work: TrainingJob) -> str:
     """Return why a training failed, for the user.
 
@@ -174,7 +143,3 @@ def out_of_memory(settings: TrainSettings, what: str) -> str:
         f"{what} {settings.base_model!r} with {rows} at once: {lora}lower the {'group' if grpo else 'batch'} size or the "
         "length of the rows, or take a smaller base model."
     )
-
-
-if __name__ == "__main__":
-    main()

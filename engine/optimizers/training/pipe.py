@@ -15,7 +15,7 @@ from engine.errors import TrainingError
 from engine.loop import in_thread
 from engine.optimizers.training.child import ChildMessage, TrainingJob, out_of_memory
 
-MODULE = "engine.optimizers.training.child"
+MODULE = "engine.optimizers.training"
 
 
 class ChildEndedError(TrainingError):

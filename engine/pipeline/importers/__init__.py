@@ -3,7 +3,7 @@
     recognise       a text and files -> the parts of a project that they are
     task            the forms of a task's text, and a text -> a step: signature, class, schema, saved state
     prompts         prompts, chats and sentences -> a step
-    step            the step that a text becomes, and notes on it
+    step            the contract of a form of tasks; the step that a text becomes, and notes on it
     program         a Python program -> a spec
     document_batch  files and archives -> documents and their right answers
     attachments     given files; cells that name a picture, a PDF or a sound

@@ -7,7 +7,6 @@ and the rest goes on.
 from __future__ import annotations
 
 import io
-import json
 import lzma
 import zipfile
 import zlib
@@ -17,7 +16,7 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
-from engine.basics.text import counted, first_of
+from engine.basics.text import counted, first_of, json_of
 from engine.basics.value_parsing import Convention, convention_of, plain_numbers
 from engine.dataset import ColumnProfile, profile, read_dataset
 from engine.dataset.documents import read_document
@@ -229,14 +228,10 @@ def _json(source: GivenFile) -> Any:
     text = source.content.decode("utf-8-sig", "replace")
     try:
         if source.name.lower().endswith(".jsonl"):
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
-        return json.loads(text)
-    except RecursionError:
-        raise DatasetError("It is nested too deeply.") from None
-    except json.JSONDecodeError as error:
-        raise DatasetError(f"It is not valid JSON: line {error.lineno}: {error.msg}.") from None
-    except ValueError:
-        raise DatasetError("It holds a number that is too long to read.") from None
+            return [json_of(line) for line in text.splitlines() if line.strip()]
+        return json_of(text)
+    except ValueError as error:
+        raise DatasetError(f"It {error}.") from None
 
 
 def _record(data: Json) -> Json:
@@ -298,8 +293,8 @@ def _typed(cell: str, column: ColumnProfile, convention: Convention) -> object:
             plain = [*plain_numbers(text, convention), text][0]
             return int(plain) if column.whole else float(plain)
         if column.kind == "json" or text[0] in "[{":
-            return json.loads(text)
-    except (ValueError, RecursionError):
+            return json_of(text)
+    except ValueError:
         return cell
     if column.kind == "yes_no" and text.casefold() in ("true", "false"):
         return text.casefold() == "true"

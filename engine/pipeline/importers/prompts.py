@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 
+from engine.basics.text import json_of
 from engine.errors import PipelineError
 from engine.pipeline.check import usable_name
-from engine.pipeline.importers.step import Imported, imported_step
+from engine.pipeline.importers.step import Imported, TaskForm, imported_step
 from engine.pipeline.spec import FieldSpec
 
 _HOLE = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
@@ -92,8 +92,8 @@ def message_text(content: object) -> str:
 def chat_step(text: str) -> Imported:
     """Return the step of a chat's messages: the system's text and the last user's, where that has places."""
     try:
-        messages = messages_in(json.loads(text))
-    except (ValueError, RecursionError):
+        messages = messages_in(json_of(text))
+    except ValueError:
         messages = []
     by_role = [(str(m["role"]), message_text(m["content"]).strip()) for m in messages]
     system = "\n\n".join(said for role, said in by_role if role in ("system", "developer") and said)
@@ -300,3 +300,20 @@ def listed(text: str) -> tuple[str, ...]:
     values = [v for v in dict.fromkeys(values) if v]
     plain = all(len(v) <= 40 and len(v.split()) <= 4 for v in values)
     return tuple(values) if 2 <= len(values) <= 30 and plain else ()
+
+
+CHAT = TaskForm(
+    "chat",
+    "the messages of a chat",
+    "Reads the instruction of a chat, or of a request to a model.",
+    chat_step,
+)
+PROMPT = TaskForm(
+    "prompt", "a prompt", "Reads a text whose places, such as {{mail}}, become the inputs.", prompt_step
+)
+SENTENCE = TaskForm(
+    "sentence",
+    "a description in your own words",
+    "Drafts the fields by the words of a sentence.",
+    sentence_step,
+)

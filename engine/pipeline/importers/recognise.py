@@ -5,19 +5,18 @@ They can be a prompt, a chat, a class, a schema, a saved program, a sentence, a 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.basics.text import counted
+from engine.basics.text import counted, json_of
 from engine.dataset import paste_dataset
 from engine.errors import DatasetError, EngineError
 from engine.pipeline.importers.attachments import GivenFile
 from engine.pipeline.importers.prompts import messages_in
-from engine.pipeline.importers.step import Imported
-from engine.pipeline.importers.task import TASK_FORMS, Form, guess_form, import_task
+from engine.pipeline.importers.step import Form, Imported
+from engine.pipeline.importers.task import guess_form, import_task, task_form
 
 Source = Literal["upload", "paste"]
 TABLES = (".csv", ".tsv", ".xlsx", ".parquet", ".jsonl", ".ndjson")
@@ -72,7 +71,7 @@ def recognise(text: str, files: Sequence[GivenFile] = ()) -> Recognised:
     if task is text and table is None and not documents and is_table(text):
         table, source, task = GivenFile("pasted rows", text.encode("utf-8", "replace")), "paste", ""
     form = guess_form(task) if task.strip() else None
-    parts = [TASK_FORMS[form].title] if form else []
+    parts = [task_form(form).title] if form else []
     if table is not None:
         parts.append("a table" if source == "paste" else f"the table {table.name!r}")
     if documents:
@@ -154,10 +153,7 @@ def _sorted_files(files: Sequence[GivenFile]) -> tuple[GivenFile | None, tuple[G
 def _holds_rows(one: GivenFile, text: str) -> bool:
     """Return whether a text file is a table and not the text of a task."""
     if one.ending == ".json":
-        try:
-            return guess_form(text) not in ("chat", "state", "schema")
-        except RecursionError:
-            return True
+        return guess_form(text) not in ("chat", "state", "schema")
     return one.ending == ".txt" and (not text.strip() or is_table(text))
 
 
@@ -188,13 +184,11 @@ def is_table(text: str) -> bool:
 def _holds_objects(text: str) -> bool:
     first = text.strip().splitlines()[0]
     try:
-        data: object = json.loads(text)
-    except RecursionError:
-        return False
+        data: object = json_of(text)
     except ValueError:
         try:
-            return isinstance(json.loads(first), dict)
-        except (ValueError, RecursionError):
+            return isinstance(json_of(first), dict)
+        except ValueError:
             return False
     if messages_in(data):
         return False

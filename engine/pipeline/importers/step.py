@@ -1,9 +1,10 @@
-"""The step that a text from elsewhere is read as: fields with names and types that a field can have, and notes."""
+"""The contract of a form of tasks; the step that a text is read as: fields with usable names and types, and notes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from engine.errors import PipelineError
 from engine.pipeline.check import RECORDS_OWN, usable_name
@@ -16,6 +17,21 @@ class Imported:
 
     step: StepSpec
     notes: tuple[str, ...] = ()
+
+
+Form = Literal["signature", "class", "schema", "state", "chat", "prompt", "sentence"]
+"""Names of the parts in `engine.parts.TASK_FORMS`."""
+
+
+class TaskForm(NamedTuple):
+    """A form in which a task may be written, as an optional part: see `engine.parts.Part`."""
+
+    name: Form
+    title: str
+    """The form in words, as in "Recognised: a prompt"."""
+    about: str
+    read: Callable[[str], Imported]
+    """Reads a text in this form. Raises PipelineError for one that it cannot read."""
 
 
 def imported_step(

@@ -7,20 +7,21 @@ over is listed in notes; what cannot be read is an error. It knows specs, no for
 from __future__ import annotations
 
 import ast
-import json
 import re
 import textwrap
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
-from engine.errors import PipelineError, SignatureError
+from engine import parts
+from engine.basics.text import json_of
+from engine.errors import ConfigurationError, PipelineError, SignatureError
 from engine.pipeline.check import usable_name
-from engine.pipeline.importers.prompts import chat_step, is_sentence, messages_in, prompt_step, sentence_step
-from engine.pipeline.importers.step import Imported, imported_step
+from engine.pipeline.importers.prompts import is_sentence, messages_in
+from engine.pipeline.importers.step import Form, Imported, TaskForm, imported_step
 from engine.pipeline.spec import RECORD, FieldSpec
 from engine.signature.grammar import UNREADABLE, read_field_type, side_arguments
+from engine.tools.function import written_out
 
-Form = Literal["signature", "class", "schema", "state", "chat", "prompt", "sentence"]
 LONGEST = 200_000
 
 
@@ -45,8 +46,8 @@ def guess_form(text: str) -> Form:
 
 def _json_form(text: str) -> Form | None:
     try:
-        data: object = json.loads(text)
-    except (ValueError, RecursionError):
+        data: object = json_of(text)
+    except ValueError:
         data = None
     if messages_in(data):
         return "chat"
@@ -72,9 +73,15 @@ def import_task(text: str, form: Form | None = None) -> Imported:
             f"This text has {len(text):,} characters; at most {LONGEST:,} can be read. Paste a part of it."
         )
     try:
-        return TASK_FORMS[form or guess_form(text)].read(text.strip())
+        return task_form(form or guess_form(text)).read(text.strip())
     except RecursionError:
         raise PipelineError("This text is nested too deeply to be read. Paste a simpler one.") from None
+
+
+def task_form(name: Form) -> TaskForm:
+    """Return a form by its name. Raises UnknownNameError."""
+    form: TaskForm = parts.load(parts.TASK_FORMS, name, "form of tasks")
+    return form
 
 
 # States
@@ -84,8 +91,8 @@ def _predictors(data: object) -> list[tuple[str, Mapping[str, Any]]]:
     """Return the predictors of a state that DSPy saved, each with its signature; none for other data."""
     if not isinstance(data, dict):
         return []
-    parts = {"": data} if isinstance(data.get("signature"), dict) else data
-    signatures = ((name, part.get("signature")) for name, part in parts.items() if isinstance(part, dict))
+    states = {"": data} if isinstance(data.get("signature"), dict) else data
+    signatures = ((name, part.get("signature")) for name, part in states.items() if isinstance(part, dict))
     return [
         (name, one)
         for name, one in signatures
@@ -96,8 +103,8 @@ def _predictors(data: object) -> list[tuple[str, Mapping[str, Any]]]:
 def _state(text: str) -> Imported:
     """Return the step of a state: it says prefixes and descriptions of fields, of which the last is the answer."""
     try:
-        saved = _predictors(json.loads(text))
-    except (ValueError, RecursionError):
+        saved = _predictors(json_of(text))
+    except ValueError:
         saved = []
     described = [f for f in saved[0][1]["fields"] if isinstance(f, dict)] if saved else []
     if len(described) < 2:
@@ -159,33 +166,28 @@ def _field(declared: ast.arg) -> FieldSpec:
 def _schema(text: str) -> Imported:
     """Return the step of a JSON Schema; one inside a tool's or a response format's description is found too."""
     try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise PipelineError(
-            f"This is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}."
-        ) from None
-    except RecursionError:
-        raise PipelineError("This JSON is nested too deeply to be a schema of fields.") from None
-    except ValueError:
-        raise PipelineError(
-            "This JSON holds a number that is too long to read. Put it in quotes, as text."
-        ) from None
+        data = json_of(text)
+    except ValueError as error:
+        raise PipelineError(f"This text {error}. Paste a JSON Schema.") from None
     schema, description = _object_in(data)
     if schema is None:
         raise PipelineError(
             'This JSON is no schema of an object: it has no "properties". Paste one such as {"properties": {"name": {"type": "string"}}}.'
         )
-    named = _Definitions(
-        (k, v)
+    definitions = {
+        name: part
         for key in ("definitions", "$defs")
         for one in (data, schema)
         if isinstance(one.get(key), dict)
-        for k, v in one[key].items()
-    )
-    parts = {name: part for name, part in schema["properties"].items() if isinstance(part, Mapping)}
-    if not parts:
+        for name, part in one[key].items()
+    }
+    try:
+        schema = written_out(schema, {"$defs": definitions, "definitions": definitions}, _DEEPEST_RECORD + 1)
+    except ConfigurationError as error:
+        raise PipelineError(f"{error} Paste a simpler one.") from None
+    if not any(isinstance(part, Mapping) for part in schema["properties"].values()):
         raise PipelineError("The schema has no properties, so there is nothing to answer. Add at least one.")
-    outputs = _properties(schema, named)
+    outputs = _properties(schema)
     return imported_step((), outputs, (), " ".join(description.split()), "The schema's properties")
 
 
@@ -196,9 +198,9 @@ def _object_in(data: object, depth: int = 0) -> tuple[dict[str, Any] | None, str
     if isinstance(data.get("properties"), dict):
         return data, str(data.get("description", ""))
     for key in ("parameters", "input_schema", "inputSchema", "schema", "json_schema", "function", "items"):
-        found, said = _object_in(data.get(key), depth + 1)
-        if found is not None:
-            return found, said or str(data.get("description", ""))
+        inner, said = _object_in(data.get(key), depth + 1)
+        if inner is not None:
+            return inner, said or str(data.get("description", ""))
     reference = str(data.get("$ref", "")).rpartition("/")[2]
     for key in ("$defs", "definitions"):
         if reference and isinstance(data.get(key), dict):
@@ -206,27 +208,13 @@ def _object_in(data: object, depth: int = 0) -> tuple[dict[str, Any] | None, str
     return None, ""
 
 
-class _Definitions(dict[str, object]):
-    """The parts of a schema that others refer to; looked up a limited number of times, since they may refer to each other."""
-
-    left = 10_000
-
-    def count(self) -> None:
-        """Count a part that is read. Raises PipelineError for too many."""
-        self.left -= 1
-        if self.left < 0:
-            raise PipelineError(
-                "The parts of this schema refer to each other in too many ways. Paste a simpler one."
-            )
-
-
-def _properties(schema: Mapping[str, Any], named: _Definitions, depth: int = 0) -> list[FieldSpec]:
+def _properties(schema: Mapping[str, Any], depth: int = 0) -> list[FieldSpec]:
     """Return the properties of an object as fields; those it does not require may be empty."""
     required = schema.get("required")
     fields = []
     for name, part in schema["properties"].items():
         if isinstance(part, Mapping):
-            field = _property(name, _resolved(part, named), named, depth)
+            field = _property(name, _joined(part), depth)
             optional = isinstance(required, list) and name not in required
             fields.append(_may_be_empty(field) if optional else field)
     return fields
@@ -238,7 +226,7 @@ def _may_be_empty(field: FieldSpec) -> FieldSpec:
     return field.model_copy(update={"type": f"Optional[{field.type}]"})
 
 
-def _property(name: str, part: Mapping[str, object], named: _Definitions, depth: int) -> FieldSpec:
+def _property(name: str, part: Mapping[str, object], depth: int) -> FieldSpec:
     """Return a property as a field; one that holds records has their fields."""
     description = " ".join(str(part.get("description", "")).split())
     values = part.get("enum")
@@ -247,53 +235,47 @@ def _property(name: str, part: Mapping[str, object], named: _Definitions, depth:
     if len(closed) > 1:
         kind = "Optional[str]" if None in values else "str"
         return FieldSpec(name=name, type=kind, choices=closed, description=description)
-    kind, record = _record_in(part, named)
+    kind, record = _record_in(part)
     if record is not None and depth < _DEEPEST_RECORD:
-        inside = tuple(_properties(record, named, depth + 1))
+        inside = tuple(_properties(record, depth + 1))
         if inside:
             return FieldSpec(name=name, type=kind, description=description, fields=inside)
-    return FieldSpec(name=name, type=_type_in(part, named), description=description)
+    return FieldSpec(name=name, type=_type_in(part), description=description)
 
 
-def _record_in(part: Mapping[str, Any], named: _Definitions) -> tuple[str, Mapping[str, Any] | None]:
+def _record_in(part: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
     """Return how a property holds a record, and the record's schema; None where it holds none."""
     options = part.get("anyOf") or part.get("oneOf")
     if isinstance(options, list):
-        parts = [one for p in options if (one := _resolved(p, named)).get("type") != "null"]
-        kind, record = _record_in(parts[0], named) if len(parts) == 1 else ("", None)
-        return f"Optional[{kind}]" if len(parts) < len(options) else kind, record
+        filled = [choice for option in options if (choice := _joined(option)).get("type") != "null"]
+        kind, record = _record_in(filled[0]) if len(filled) == 1 else ("", None)
+        return f"Optional[{kind}]" if len(filled) < len(options) else kind, record
     if part.get("type") == "array":
-        items = _resolved(part.get("items"), named)
+        items = _joined(part.get("items"))
         return f"list[{RECORD}]", items if isinstance(items.get("properties"), Mapping) else None
     return RECORD, part if isinstance(part.get("properties"), Mapping) else None
 
 
-def _resolved(part: object, named: _Definitions, depth: int = 0) -> Mapping[str, Any]:
-    """Return a part of a schema with the definition that it refers to."""
-    named.count()
-    if not isinstance(part, Mapping) or depth > _DEEPEST:
+def _joined(part: object) -> Mapping[str, Any]:
+    """Return a part of a schema, with the only one that it names under "allOf"."""
+    if not isinstance(part, Mapping):
         return {}
-    rest = {k: v for k, v in part.items() if k not in ("$ref", "allOf")}
-    if "$ref" in part:
-        return {**_resolved(named.get(str(part["$ref"]).rpartition("/")[2]), named, depth + 1), **rest}
     if isinstance(part.get("allOf"), list) and len(part["allOf"]) == 1:
-        return {**_resolved(part["allOf"][0], named, depth + 1), **rest}
+        return {**_joined(part["allOf"][0]), **{k: v for k, v in part.items() if k != "allOf"}}
     return part
 
 
-def _type_in(part: object, named: _Definitions, depth: int = 0) -> str:
+def _type_in(part: object) -> str:
     """Return the text of a property's type."""
-    part = _resolved(part, named)
-    if depth > _DEEPEST:
-        return "str"
+    part = _joined(part)
     kind = part.get("type")
     for one in (part.get("anyOf"), part.get("oneOf")):
         if isinstance(one, list):
-            return _union([_type_in(p, named, depth + 1) for p in one])
+            return _union([_type_in(p) for p in one])
     if isinstance(kind, list):
         return _union([_PLAIN.get(str(k), "str") for k in kind])
     if kind == "array":
-        return f"list[{_type_in(part.get('items'), named, depth + 1)}]"
+        return f"list[{_type_in(part.get('items'))}]"
     return "dict[str, Any]" if kind == "object" or "properties" in part else _PLAIN.get(str(kind), "str")
 
 
@@ -303,7 +285,6 @@ def _union(kinds: list[str]) -> str:
 
 
 _PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
-_DEEPEST = 12
 _DEEPEST_RECORD = 4
 """Records in records that are written out; deeper ones, as in a record that holds itself, stay free."""
 
@@ -503,28 +484,22 @@ _AS = {
 
 _KNOWN = {name: kind for kind, names in _AS.items() for name in names.split()}
 
-
-class TaskForm(NamedTuple):
-    """A form in which a task may be written."""
-
-    name: Form
-    """Its name."""
-    title: str
-    """The form in words, as in "Recognised: a prompt"."""
-    read: Callable[[str], Imported]
-    """Reads a text in this form. Raises PipelineError for one that it cannot read."""
-
-
-TASK_FORMS: dict[Form, TaskForm] = {
-    form.name: form
-    for form in (
-        TaskForm("signature", "a short form of inputs and answers", _signature),
-        TaskForm("class", "Python source with a class or a DSPy program", _class),
-        TaskForm("schema", "a JSON Schema", _schema),
-        TaskForm("state", "a program saved by DSPy", _state),
-        TaskForm("chat", "the messages of a chat", chat_step),
-        TaskForm("prompt", "a prompt", prompt_step),
-        TaskForm("sentence", "a description in your own words", sentence_step),
-    )
-}
-"""Every form that a task is read from."""
+SIGNATURE = TaskForm(
+    "signature",
+    "a short form of inputs and answers",
+    "Reads a line such as: question, context -> answer.",
+    _signature,
+)
+CLASS = TaskForm(
+    "class",
+    "Python source with a class or a DSPy program",
+    "Reads a class of pydantic's, a signature's class, or the signatures in a program; nothing is run.",
+    _class,
+)
+SCHEMA = TaskForm(
+    "schema",
+    "a JSON Schema",
+    "Reads the fields of an object, also inside a tool's or a response format's description.",
+    _schema,
+)
+STATE = TaskForm("state", "a program saved by DSPy", "Reads the first step of a saved state.", _state)

@@ -133,9 +133,9 @@ def connect(ray: Any, address: str) -> None:
     except RuntimeError as error:
         ray.shutdown()  # it may be half connected
         if "ersion mismatch" in str(error):
-            found = re.findall(r"(?:Ray|Python): *\S+", str(error))
+            versions = re.findall(r"(?:Ray|Python): *\S+", str(error))
             raise RunError(
-                f"The Ray cluster at {address!r} has another Ray or Python than this one ({', '.join(found)}). "
+                f"The Ray cluster at {address!r} has another Ray or Python than this one ({', '.join(versions)}). "
                 "Install the same ones on all its machines."
             ) from error
         raise RunError(f"Ray could not connect to {address!r}: {error}") from error
@@ -163,20 +163,22 @@ def running() -> str:
 
 def _listening(address: str) -> str:
     """Return a cluster's host:port. Raises RunError where nothing listens, ConfigurationError where it is no address."""
-    found = running() if address == "auto" else address
-    if not found:
+    cluster = running() if address == "auto" else address
+    if not cluster:
         raise RunError(
             "No Ray cluster runs on this machine. Start one (`ray start --head`), give the address of another one, or "
             "use --address local, which starts one for the run."
         )
-    host, _, port = found.rpartition(":")
+    host, _, port = cluster.rpartition(":")
     if not host or not port.isdecimal() or "/" in host:
-        raise ConfigurationError(f"{found!r} is no address of a Ray cluster: write host:port, auto or local.")
+        raise ConfigurationError(
+            f"{cluster!r} is no address of a Ray cluster: write host:port, auto or local."
+        )
     try:
         socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
     except (OSError, OverflowError):
-        raise RunError(_unanswered(found)) from None
-    return found
+        raise RunError(_unanswered(cluster)) from None
+    return cluster
 
 
 def _unanswered(address: str) -> str:

@@ -285,8 +285,8 @@ async def answer_rows(request: PreviewRequest) -> tuple[Outcome, ...]:
     with context(lm=make_lm(request.model), adapter=make_adapter(request.adapter)):
         outcomes = await run_rows(program, asked, metric, limit=AT_ONCE)
         graded = await _graded(request, rows, metric)
-    found = {o.row: o for o in (*outcomes, *graded)}
-    return tuple(found[row] for row in rows)
+    by_row = {o.row: o for o in (*outcomes, *graded)}
+    return tuple(by_row[row] for row in rows)
 
 
 async def _graded(
@@ -305,8 +305,8 @@ async def _graded(
         async with slots:
             try:
                 typed = example_of(request.pipeline, request.rows[row], answer)
-                said = Prediction.of({**answer, **{n: typed[n] for n in outputs if n in typed}})
-                grade = as_grade(await metric.acall(rows[row], said))
+                prediction = Prediction.of({**answer, **{n: typed[n] for n in outputs if n in typed}})
+                grade = as_grade(await metric.acall(rows[row], prediction))
             except Exception as error:  # noqa: BLE001 - a row that cannot be graded is that row's record
                 return Outcome(row, 0.0, answer, error=error_text(error))
         return Outcome(row, grade.score, answer, grade.feedback)
@@ -316,5 +316,5 @@ async def _graded(
 
 def error_line(error: str) -> int | None:
     """Return the line of the user's code that an error names last; None where it names none."""
-    found = re.findall(r"\bline (\d+)", error)
-    return int(found[-1]) if found else None
+    numbers = re.findall(r"\bline (\d+)", error)
+    return int(numbers[-1]) if numbers else None

@@ -84,10 +84,14 @@ async def draft_step(request: TaskDraftRequest) -> TaskDraftAnswer:
         answer = await Predict(signature).acall(wish=request.text, columns=columns)
     notes: list[str] = []
     inputs, outputs = _fields(answer.goes_in), _fields(answer.comes_out)
-    made = imported_step(inputs, outputs, notes, " ".join(str(answer.instructions).split()), "The answers")
-    step = made.step.model_copy(update={"strategy": "chain_of_thought" if answer.think_first else "predict"})
+    imported = imported_step(
+        inputs, outputs, notes, " ".join(str(answer.instructions).split()), "The answers"
+    )
+    step = imported.step.model_copy(
+        update={"strategy": "chain_of_thought" if answer.think_first else "predict"}
+    )
     paid = None if None in costs else sum(c or 0.0 for c in costs)
-    return TaskDraftAnswer(step=step, notes=made.notes, cost=paid)
+    return TaskDraftAnswer(step=step, notes=imported.notes, cost=paid)
 
 
 def _fields(given: Sequence[Mapping[str, object]]) -> list[FieldSpec]:

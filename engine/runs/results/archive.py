@@ -52,10 +52,10 @@ def bring_back(store: Store, path: Path, *, trust: bool = False) -> BroughtBack:
         if not (trust or is_own(path)):
             with Store(copy) as file, file.transaction():
                 _make_harmless(store, file, path.name)
-        found = store.archive.bring_back(copy)
-    if not found.runs:
+        brought = store.archive.bring_back(copy)
+    if not brought.runs:
         raise StoreError(f"All runs in {path.name} are here already: nothing was brought back.")
-    return found
+    return brought
 
 
 def is_own(path: Path) -> bool:

@@ -67,14 +67,14 @@ def export_run(
             if form.on_demand:
                 continue
             try:
-                made = form.content(content)
+                written = form.content(content)
             except EngineError:
                 if form.name in ("json", "python_tuneboard"):
                     raise
                 # A form that cannot hold this program: asked for by name it gives the reason.
                 (folder / form.file_name).unlink(missing_ok=True)
                 continue
-            write_whole(folder / form.file_name, made)
+            write_whole(folder / form.file_name, written)
     except OSError as error:
         raise RunError(
             f"The program could not be exported to {folder}: {error.strerror or error}."
@@ -306,9 +306,9 @@ def _filling(adapter: Adapter, template: Sequence[Mapping[str, object]]) -> Adap
         )
         return [*map(dict, before), {**last, "content": text}]
 
-    made = copy(adapter)
-    vars(made)["format"] = filled
-    return made
+    filling = copy(adapter)
+    vars(filling)["format"] = filled
+    return filling
 
 
 SAME = 1e-9

@@ -54,7 +54,7 @@ def without_parts(candidate: Candidate, parts: Iterable[PromptPart], name: str =
     ('Sort it.', 'Like prompt 3, without the rule “Be brief.”.')
     """
     left_out = list(parts)
-    made = candidate
+    shorter = candidate
     for step, state in candidate.steps.items():
         lines = {p.place for p in left_out if p.step == step and p.kind == "rule"}
         demos = {p.place for p in left_out if p.step == step and p.kind == "example"}
@@ -64,18 +64,18 @@ def without_parts(candidate: Candidate, parts: Iterable[PromptPart], name: str =
         if demos:
             changes["demos"] = tuple(d for at, d in enumerate(state.demos) if at not in demos)
         if changes:
-            made = made.with_step(step, **changes)
-    return made.derived(f"Like {name}, without {_parts_in_words(left_out)}.", candidate)
+            shorter = shorter.with_step(step, **changes)
+    return shorter.derived(f"Like {name}, without {_parts_in_words(left_out)}.", candidate)
 
 
 def _without_lines(lines: list[str], gone: set[int]) -> str:
-    kept = [(at, line) for at, line in enumerate(lines) if at not in gone]
+    remaining = [(at, line) for at, line in enumerate(lines) if at not in gone]
     headings = {
         at
         for at, line in enumerate(lines)
         if _HEADING.fullmatch(line) and at + 1 in gone and not _rule_follows(lines, at, gone)
     }
-    text = "\n".join(line for at, line in kept if at not in headings)
+    text = "\n".join(line for at, line in remaining if at not in headings)
     return re.sub(r"\n{3,}", "\n\n", text).strip()
 
 
@@ -96,9 +96,9 @@ def _example_text(demo: Demo) -> str:
 def _parts_in_words(parts: list[PromptPart]) -> str:
     words = []
     for kind in ("rule", "example"):
-        own = [p for p in parts if p.kind == kind]
-        if len(own) == 1:
-            words.append(f"the {kind} “{textwrap.shorten(own[0].text, _LONGEST, placeholder=' …')}”")
-        elif own:
-            words.append(counted(len(own), f"of its {kind}s", f"of its {kind}s"))
+        matching = [p for p in parts if p.kind == kind]
+        if len(matching) == 1:
+            words.append(f"the {kind} “{textwrap.shorten(matching[0].text, _LONGEST, placeholder=' …')}”")
+        elif matching:
+            words.append(counted(len(matching), f"of its {kind}s", f"of its {kind}s"))
     return " and ".join(words) or "nothing"

@@ -24,7 +24,7 @@ from support.ports import own_port
 from support.run_setup import wait_for
 
 from engine.cli.app import app
-from engine.cli.deploy import FILES, write_deploy_folder
+from engine.cli.upkeep import FILES, write_deploy_folder
 
 SECONDS_TO_STOP = 20.0
 

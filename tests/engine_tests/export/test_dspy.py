@@ -2,14 +2,11 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 
 import orjson
 import pytest
-from support.peers.dspy_peer import in_dspy
+from support.dspy_exports import same_in_dspy
 from support.run_setup import COLOURS, THINGS
-from support.servers.openai_server import OpenAIServer
 
 import engine
 from engine.errors import ProgramFileError
@@ -65,12 +62,6 @@ def answer(body):
     else:
         parts = {"shelf": COLOURS[number % 3], "count": str(number % 100)}
     return "\n\n".join([f"[[ ## {k} ## ]]\n{v}" for k, v in parts.items()] + ["[[ ## completed ## ]]"])
-
-
-def ours(program, url):
-    lm = engine.LM("openai/test-model", api_base=url, api_key="k", cache=False)
-    with engine.context(lm=lm):
-        return [[a.shelf, a.count, a.thing] for a in (program(text=row) for row in ROWS)]
 
 
 def test_the_state_has_the_shape_of_dspys():
@@ -150,27 +141,7 @@ def test_what_dspy_saved_becomes_a_program_file(tmp_path):
 
 
 def test_dspy_gives_the_same_predictions_and_its_file_loads_here(tmp_path):
-    with OpenAIServer(answer=answer) as server:
-        expected = ours(build_program(SPEC).with_candidate(tuned()), server.url)
-        assert expected != ours(build_program(SPEC), server.url)
-        script = dspy_script(content({"name": "openai/test-model", "base_url": server.url, "key_env": "KEY"}))
-        (tmp_path / "program_dspy.py").write_text(script, encoding="utf-8")
-        code = (
-            "import json, os; os.environ['KEY'] = 'k'; import program_dspy as p; p.use_model(); program = p.load();"
-            f"rows = [program(text=row) for row in {ROWS!r}];"
-            "program.save('saved_by_dspy.json');"
-            "print(json.dumps([[r.shelf, r.count, r.thing] for r in rows]))"
-        )
-        assert json.loads(in_dspy(code, tmp_path)) == expected
-        back = import_dspy(tmp_path / "saved_by_dspy.json", SPEC)
-        assert ours(back.build(), server.url) == expected
-        plain = build_program(SPEC)
-        plain.load(tmp_path / "saved_by_dspy.json")
-        assert ours(plain, server.url) == expected
-
-
-def test_the_script_runs_without_a_shell_of_ours(tmp_path):
-    script = tmp_path / "program_dspy.py"
-    script.write_text(dspy_script(content()), encoding="utf-8")
-    done = subprocess.run([sys.executable, "-m", "py_compile", str(script)], capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
+    same_in_dspy(content(), answer, [{"text": row} for row in ROWS], ["shelf", "count", "thing"], tmp_path)
+    plain = build_program(SPEC)
+    plain.load(tmp_path / "saved_by_dspy.json")
+    assert plain.candidate().steps == tuned().steps

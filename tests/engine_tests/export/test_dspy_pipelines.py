@@ -5,23 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.peers.dspy_peer import in_dspy
+from support.dspy_exports import answers_here, answers_in_dspy, same_in_dspy, script_for
 from support.servers.openai_server import OpenAIServer
 from support.step_fields import fields
 
-import engine
 from engine.errors import ProgramFileError
-from engine.export.alone import engine_files
 from engine.export.dspy_parts import SEARCHING, TOOL_CODE
-from engine.export.dspy_script import dspy_script, import_dspy
+from engine.export.dspy_script import dspy_script
 from engine.export.program import ProgramFile, program_file
-from engine.export.weights import write_folder
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import Condition, CorpusSpec, Each, FieldSpec, PipelineSpec, StepOptions, StepSpec
 from engine.pipeline.strategies import TOOLS
@@ -160,18 +155,6 @@ def answer(body: dict[str, Any]) -> str:
     return "\n\n".join([*(f"[[ ## {n} ## ]]\n{values[n]}" for n in names), "[[ ## completed ## ]]"])
 
 
-def script_for(file: ProgramFile, url: str, folder: Path) -> None:
-    model = {"name": "openai/test-model", "base_url": url, "key_env": "KEY"}
-    text = dspy_script(program_file(file.pipeline, file.candidate, model=model))
-    write_folder({"program_dspy.py": text.encode(), **engine_files()}, folder)
-
-
-def ours(program: Any, url: str, given: list[dict[str, Any]], names: list[str]) -> list[list[Any]]:
-    lm = engine.LM("openai/test-model", api_base=url, api_key="k", cache=False)
-    with engine.context(lm=lm):
-        return [[a.get(name) for name in names] for a in (program(**row) for row in given)]
-
-
 @pytest.mark.parametrize(
     ("spec", "names"),
     [
@@ -183,43 +166,17 @@ def ours(program: Any, url: str, given: list[dict[str, Any]], names: list[str]) 
 def test_dspy_gives_the_same_predictions_and_its_file_loads_here(
     spec: PipelineSpec, names: list[str], tmp_path: Path
 ):
-    file = tuned(spec)
-    rows = [{"text": row} for row in ROWS]
-    with OpenAIServer(answer=answer) as server:
-        expected = ours(file.build(), server.url, rows, names)
-        assert expected != ours(build_program(spec), server.url, rows, names)
-        script_for(file, server.url, tmp_path)
-        code = (
-            "import json, os; os.environ['KEY'] = 'k'; import program_dspy as p; p.use_model(); program = p.load();"
-            f"rows = [program(**row) for row in {rows!r}];"
-            "program.save('saved_by_dspy.json');"
-            f"print(json.dumps([[r.get(n) for n in {names!r}] for r in rows]))"
-        )
-        assert json.loads(in_dspy(code, tmp_path)) == expected
-        back = import_dspy(tmp_path / "saved_by_dspy.json", spec)
-        assert ours(back.build(), server.url, rows, names) == expected
+    same_in_dspy(tuned(spec), answer, [{"text": row} for row in ROWS], names, tmp_path)
 
 
 def test_a_program_of_thought_runs_in_dspy_with_its_inputs_as_variables(tmp_path: Path):
     file = tuned(CODED)
     rows = [{"text": "add them", "numbers": [1, 2, 39]}]
     with OpenAIServer(answer=answer) as server:
-        expected = ours(file.build(), server.url, rows, ["answer"])
+        expected = answers_here(file.build(), server.url, rows, ["answer"])
         script_for(file, server.url, tmp_path)
-        code = (
-            "import json, os; os.environ['KEY'] = 'k'; import program_dspy as p, dspy; p.use_model();"
-            "dspy.configure(interpreter_factory=dspy.LocalInterpreter);"
-            f"print(json.dumps([[p.load()(**row).answer] for row in {rows!r}]))"
-        )
-        assert json.loads(in_dspy(code, tmp_path)) == expected == [[42]]
-
-
-@pytest.mark.parametrize("spec", [WIRED, AGENT, RATED, CODED], ids=["wired", "agent", "rated", "coded"])
-def test_every_script_compiles(spec: PipelineSpec, tmp_path: Path):
-    script = tmp_path / "program_dspy.py"
-    script.write_text(dspy_script(tuned(spec)), encoding="utf-8")
-    done = subprocess.run([sys.executable, "-m", "py_compile", str(script)], capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
+        settings = "import dspy; dspy.configure(interpreter_factory=dspy.LocalInterpreter);"
+        assert answers_in_dspy(tmp_path, rows, ["answer"], settings) == expected == [[42]]
 
 
 def test_the_scripts_search_finds_what_ours_finds():

@@ -5,21 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.peers.dspy_peer import in_dspy
-from support.servers.openai_server import OpenAIServer
+from support.dspy_exports import same_in_dspy, script_for
 from support.step_fields import fields
 
-import engine
-from engine.export.alone import engine_files
-from engine.export.dspy_script import dspy_script, import_dspy
 from engine.export.program import ProgramFile, program_file
-from engine.export.weights import write_folder
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import CorpusSpec, PipelineSpec, StepOptions, StepSpec
 from engine.records import Demo
@@ -154,25 +147,12 @@ def answer(body: dict[str, Any]) -> str:
     )
 
 
-def sent(server: OpenAIServer) -> list[Any]:
+def asked(bodies: list[dict[str, Any]]) -> list[Any]:
     """What each request asked for, and the examples in it."""
     return [
         (re.findall(r"`\[\[ ## (\w+)", body["messages"][-1]["content"]), shown(body["messages"])[:-1])
-        for body in server.requests
+        for body in bodies
     ]
-
-
-def script(file: ProgramFile, url: str, folder: Path) -> str:
-    model = {"name": "openai/test-model", "base_url": url, "key_env": "KEY"}
-    text = dspy_script(program_file(file.pipeline, file.candidate, model=model))
-    write_folder({"program_dspy.py": text.encode(), **engine_files()}, folder)
-    return text
-
-
-def ours(program: Any, url: str, names: list[str]) -> list[list[Any]]:
-    lm = engine.LM("openai/test-model", api_base=url, api_key="k", cache=False)
-    with engine.context(lm=lm):
-        return [[a.get(name) for name in names] for a in (program(text=row) for row in ROWS)]
 
 
 @pytest.mark.parametrize(
@@ -186,31 +166,16 @@ def ours(program: Any, url: str, names: list[str]) -> list[list[Any]]:
 def test_dspy_shows_the_same_examples_in_the_same_order_and_predicts_the_same(
     spec: PipelineSpec, names: list[str], tmp_path: Path
 ):
-    file = tuned(spec)
-    with OpenAIServer(answer=answer) as server:
-        expected = ours(file.build(), server.url, names)
-        here = sent(server)
-        assert expected != ours(build_program(spec), server.url, names)
-        script(file, server.url, tmp_path)
-        server.requests.clear()
-        code = (
-            "import json, os; os.environ['KEY'] = 'k'; import program_dspy as p; p.use_model(); program = p.load();"
-            f"rows = [program(text=row) for row in {ROWS!r}];"
-            "program.save('saved_by_dspy.json');"
-            f"print(json.dumps([[r.get(n) for n in {names!r}] for r in rows]))"
-        )
-        assert json.loads(in_dspy(code, tmp_path)) == expected
-        assert sent(server) == here
-        choices = {str(examples) for _, examples in here}
-        assert len(choices) > 4 if spec is STEPS else len(choices) > 1 or spec is AGENT, (
-            "every input has its own"
-        )
-        back = import_dspy(tmp_path / "saved_by_dspy.json", spec)
-        assert ours(back.build(), server.url, names) == expected
+    here, there = map(
+        asked, same_in_dspy(tuned(spec), answer, [{"text": row} for row in ROWS], names, tmp_path)
+    )
+    assert there == here
+    choices = {str(examples) for _, examples in here}
+    assert len(choices) > 4 if spec is STEPS else len(choices) > 1 or spec is AGENT, "every input has its own"
 
 
 def test_the_script_says_plainly_what_was_tuned(tmp_path: Path):
-    text = script(tuned(STEPS), "http://127.0.0.1:1/v1", tmp_path)
+    text = script_for(tuned(STEPS), "http://127.0.0.1:1/v1", tmp_path)
     made = text.partition("def __init__(self):\n        super().__init__()\n")[2].partition("\n\n")[0]
     assert [line.strip() for line in made.splitlines()] == [
         "self.find = Search(Embeddings, FIND_PASSAGES, 2, 'passages', listed=True)",
@@ -228,14 +193,6 @@ def test_the_script_says_plainly_what_was_tuned(tmp_path: Path):
     ]
     assert "pip install dspy tuneboard\n" in text
     assert "from engine.basics.similarity import" in text
-    assert "self.sort = dspy.ChainOfThought(SORT)" in script(
+    assert "self.sort = dspy.ChainOfThought(SORT)" in script_for(
         tuned(ONE), "http://127.0.0.1:1/v1", tmp_path / "one"
     )
-
-
-@pytest.mark.parametrize("spec", [STEPS, ONE, AGENT], ids=["steps", "one step", "agent"])
-def test_every_script_compiles(spec: PipelineSpec, tmp_path: Path):
-    script(tuned(spec), "http://127.0.0.1:1/v1", tmp_path)
-    file = str(tmp_path / "program_dspy.py")
-    done = subprocess.run([sys.executable, "-m", "py_compile", file], capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr

@@ -307,15 +307,6 @@ def test_rows_that_cover_most_are_of_different_kinds():
     assert len({problem.rows[row]["text"].split()[0] for row in chosen}) >= 6
 
 
-def test_a_compiled_program_is_another_one():
-    student = Predict("text -> label")
-    optimizer = Autotune(lambda e, p, trace=None: e.label == p.label, task_model=ToyLM())
-    rows = list(toy_rows().values())
-    tuned = optimizer.compile(student, trainset=rows[:18], valset=rows[18:], budget=Budget(calls=80))
-    assert tuned is not student
-    assert student.candidate().steps["self"].demos == ()
-
-
 class OneLayoutLM(ToyLM):
     """The toy model, but what it writes is readable in one layout only. `asked` counts what it was asked in each."""
 

@@ -135,11 +135,6 @@ def test_optuna_finds_examples_that_help_and_keeps_the_best():
     assert result.score == max(s for s, _ in result.validated())
 
 
-def test_optuna_is_seeded():
-    first, again = (toy_run(BootstrapFewShotWithOptuna(num_candidate_programs=6)) for _ in range(2))
-    assert [t.candidate.id for t in first.trials] == [t.candidate.id for t in again.trials]
-
-
 # SIMBA
 
 

@@ -1,43 +1,22 @@
 """What no optimizer may break on: bad proposers, bad metrics, few rows, tiny budgets; and results as starts."""
 
 import pytest
-from support.small_optimizers import HintLM, TwoSteps, small, toy_run
+from support.small_optimizers import HintLM, TwoSteps, WriterLM, small, toy_run
 
 from engine import loop
 from engine.errors import ConfigurationError, InvalidRequestError, RunError
-from engine.lm.base import Choice, Reply
 from engine.modules.predict import Predict
 from engine.optimizers.shared.texts import MAX_TEXT
-from engine.records import Usage
 from engine.registry import OPTIMIZERS
 from engine.search.budget import Budget
 from engine.search.driver import Driver
 from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings, toy_trainer
 
-WRITTEN = ("proposed_instructions", "proposed_description", "observations", "summary", "rules", "advice")
 ROWS = list(toy_rows(36).values())
 NEED_TWO_ROWS = ("MIPROv2", "BayesianSignatureOptimizer", "InferRules")
 # Where a model never answered anything yet and a whole first batch fails alike, the run is refused in that sentence.
 WRITE_FIRST = ("LabeledFewShot", "BayesianSignatureOptimizer", "MIPROv2")
 every_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda optimizer: optimizer.name)
-
-
-class WriterLM(ToyLM):
-    """A toy model whose every proposal is one given text."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.text = text
-        self.written = 0
-
-    async def complete(self, request):
-        wanted = str(request.messages[0]["content"]).split("You write these output fields:")[-1]
-        for name in WRITTEN:
-            if f"`{name}`" in wanted:
-                self.written += 1
-                text = f"[[ ## {name} ## ]]\n{self.text}\n\n[[ ## completed ## ]]"
-                return Reply((Choice(text),), Usage(calls=1))
-        return await super().complete(request)
 
 
 class RowlessLM(ToyLM):
@@ -69,7 +48,7 @@ def test_a_proposer_without_ideas_costs_nothing_but_its_calls(optimizer, text):
     result = run(optimizer, lm)
     assert result.stopped == "finished", result.reason
     assert says(result)
-    if optimizer.changes == "wording" and lm.written and not text:
+    if optimizer.changes == "wording" and any(lm.shown.values()) and not text:
         assert "nothing usable" in result.reason
         assert result.best.id == result.seed.id
     assert all(len(s.instructions) <= 2 * MAX_TEXT + 100 for s in result.best.steps.values())

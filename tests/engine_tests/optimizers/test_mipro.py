@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from support.small_optimizers import TwoSteps, batches_of, toy_run
+from support.small_optimizers import WriterLM, batches_of, toy_run
 
 from engine import MIPROv2, context
 from engine.errors import ConfigurationError
@@ -19,21 +19,6 @@ from engine.search.settings import make_problem
 from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings
 
 LARGE = {"rows": toy_rows(160), "train": tuple(range(40)), "validation": tuple(range(40, 160))}
-
-
-class ProposerLM(ToyLM):
-    """Answers every proposal with what it is given."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.text = text
-
-    async def complete(self, request):
-        if "`proposed_instructions`" in request.messages[0]["content"]:
-            return Reply(
-                (Choice(f"[[ ## proposed_instructions ## ]]\n{self.text}\n\n[[ ## completed ## ]]"),)
-            )
-        return await super().complete(request)
 
 
 @pytest.mark.parametrize(
@@ -93,42 +78,10 @@ def test_no_more_calls_than_the_reference_measured():
     assert lm.paid <= 570
 
 
-@pytest.mark.parametrize("text", ["", "The same text each time.", "x" * 50_000])
-def test_proposals_that_are_no_use(text):
-    result = toy_run(MIPROv2(), ProposerLM(text))
-    assert result.stopped == "finished", result.reason
-    assert all(len(t.candidate.steps["self"].instructions) <= 8000 for t in result.trials)
-
-
-def test_combinations_that_run_out_end_the_search():
-    result = toy_run(MIPROv2(auto=None, num_candidates=2, num_trials=20), **LARGE)
-    assert result.stopped == "finished", result.reason
-    assert result.score is not None
-    whole = toy_run(MIPROv2(auto=None, num_candidates=2, num_trials=20, minibatch=False))
-    assert whole.stopped == "finished", whole.reason
-
-
 def test_a_single_candidate_is_the_starting_prompt():
-    same = ProposerLM("Read `text` and write `label`.")
+    same = WriterLM("Read `text` and write `label`.")
     result = toy_run(MIPROv2(max_bootstrapped_demos=0, max_labeled_demos=0), same)
     assert (result.stopped, result.best.id) == ("finished", result.seed.id)
-
-
-def test_a_program_of_two_steps():
-    def metric(example, prediction, trace=None):
-        return prediction.label == example.label
-
-    lm = ToyLM()
-
-    class Hints(ToyLM):
-        async def complete(self, request):
-            if "`hint`" in request.messages[0]["content"].split("You write")[1].split("`label`")[0]:
-                return Reply((Choice("[[ ## hint ## ]]\na hint\n\n[[ ## completed ## ]]"),))
-            return await lm.complete(request)
-
-    result = toy_run(MIPROv2(), Hints(), program=TwoSteps(), metric=metric)
-    assert result.stopped == "finished", result.reason
-    assert set(result.best.steps) == {"first", "second"}
 
 
 def test_a_budget_shrinks_the_plan_instead_of_cutting_it():
@@ -150,7 +103,7 @@ def test_a_budget_is_used_up_on_trials_and_full_scores():
 
 
 def test_once_all_combinations_were_tried_the_better_half_goes_on():
-    result = toy_run(MIPROv2(max_bootstrapped_demos=0, max_labeled_demos=0), Numbered(), **LARGE)
+    result = toy_run(MIPROv2(max_bootstrapped_demos=0, max_labeled_demos=0), WriterLM(numbered), **LARGE)
     small = [t.candidate.id for t in result.trials if t.label == "minibatch"]
     assert len(set(small)) == 5, "all that was proposed"
     again = small[5:]
@@ -161,42 +114,26 @@ def test_once_all_combinations_were_tried_the_better_half_goes_on():
     assert full[1] in again
 
 
-class Numbered(ToyLM):
-    """Writes another text each time."""
-
-    async def complete(self, request):
-        if "`proposed_instructions`" in request.messages[0]["content"]:
-            text = f"Text {request.rollout_id}."
-            return Reply((Choice(f"[[ ## proposed_instructions ## ]]\n{text}\n\n[[ ## completed ## ]]"),))
-        return await super().complete(request)
+def numbered(name, request):
+    """Return another text of instructions each time; nothing else is written."""
+    return f"Text {request.rollout_id}." if name == "proposed_instructions" else None
 
 
-class Reading(ToyLM):
-    """Keeps what readers of the data and writers of instructions are shown; each reader notes another line."""
-
-    def __init__(self):
-        super().__init__()
-        self.read, self.written = [], []
-
-    async def complete(self, request):
-        asked, shown = request.messages[0]["content"], request.messages[-1]["content"]
-        if "`observations`" in asked:
-            self.read.append(shown)
-            note = f"Noted by reader {len(self.read)}."
-            return Reply((Choice(f"[[ ## observations ## ]]\n{note}\n\n[[ ## completed ## ]]"),))
-        if "`proposed_instructions`" in asked:
-            self.written.append(shown)
-        return await super().complete(request)
+def reading():
+    """Return a model whose readers of the data note another line each."""
+    lm = WriterLM()
+    lm.text = lambda name, _: f"Noted by reader {len(lm.shown[name])}." if name == "observations" else None
+    return lm
 
 
 def test_every_row_is_read_twice_and_every_note_reaches_the_proposals():
-    lm = Reading()
+    lm = reading()
     toy_run(MIPROv2(), lm, **LARGE)
     rows = [LARGE["rows"][row].text for row in LARGE["train"]]
-    assert len(lm.read) == 8
+    assert len(lm.shown["observations"]) == 8
     for text in rows:
-        assert sum(f'"{text}"' in shown for shown in lm.read) >= 2, text
-    for shown in lm.written:
+        assert sum(f'"{text}"' in shown for shown in lm.shown["observations"]) >= 2, text
+    for shown in lm.shown["proposed_instructions"]:
         assert all(f"Noted by reader {i + 1}." in shown for i in range(8))
 
 
@@ -208,16 +145,16 @@ def test_proposals_do_not_wait_for_the_starting_prompts_score():
 
 
 def test_readers_take_as_many_rows_as_they_are_told():
-    lm = Reading()
+    lm = reading()
     toy_run(MIPROv2(view_data_batch_size=5), lm, **LARGE)
-    assert len(lm.read) == 10
-    none = Reading()
+    assert len(lm.shown["observations"]) == 10
+    none = reading()
     toy_run(MIPROv2(data_aware_proposer=False), none, **LARGE)
-    assert not none.read
+    assert not none.shown["observations"]
 
 
 def test_proposals_see_the_runs_that_went_wrong():
-    class Never(Reading):
+    class Never(WriterLM):
         """Solves no row."""
 
         async def complete(self, request):
@@ -228,11 +165,11 @@ def test_proposals_see_the_runs_that_went_wrong():
 
     lm = Never()
     toy_run(MIPROv2(), lm, **LARGE)
-    assert lm.written
-    assert all('"answered"' in shown and "mistaken" in shown for shown in lm.written)
+    assert lm.shown["proposed_instructions"]
+    assert all('"answered"' in shown and "mistaken" in shown for shown in lm.shown["proposed_instructions"])
     blind = Never()
     toy_run(MIPROv2(fewshot_aware_proposer=False), blind, **LARGE)
-    assert all("mistaken" not in shown for shown in blind.written)
+    assert all("mistaken" not in shown for shown in blind.shown["proposed_instructions"])
 
 
 def test_effort_and_own_numbers_exclude_each_other():
@@ -255,19 +192,13 @@ def test_compile_splits_the_trainset_and_takes_overrides():
 
 
 def test_proposals_show_labelled_rows_of_every_label():
-    seen = []
-
-    class Noted(ToyLM):
-        async def complete(self, request):
-            if "`proposed_instructions`" in request.messages[0]["content"]:
-                seen.append(request.messages[-1]["content"])
-            return await super().complete(request)
-
+    lm = WriterLM()
     rows = {
         i: Example(text=f"word {i}", label="rare" if i == 7 else "common").with_inputs("text")
         for i in range(160)
     }
-    toy_run(MIPROv2(), Noted(), **{**LARGE, "rows": rows})
+    toy_run(MIPROv2(), lm, **{**LARGE, "rows": rows})
+    seen = lm.shown["proposed_instructions"]
     assert len(seen) == 2
     assert all('"label": "rare"' in text or '"label":"rare"' in text for text in seen)
     assert seen[0] != seen[1]

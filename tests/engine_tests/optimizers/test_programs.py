@@ -105,18 +105,6 @@ def test_a_later_step_of_a_chain_has_its_own_share_to_spend():
     assert lm.paid <= 400
 
 
-def test_a_chain_shares_its_budget_out():
-    lm = ToyLM()
-    result = toy_run(BetterTogether(strategy="BootstrapFewShot -> COPRO"), lm, budget=Budget(calls=150))
-    assert lm.paid <= 150
-    assert result.score is not None
-
-
-def test_a_chain_may_name_every_other_optimizer():
-    others = {o.name for o in OPTIMIZERS} - {"BetterTogether"}
-    assert others == {o.name for o in OPTIMIZERS[:-1]}
-
-
 def test_mipro_is_mipro_v2():
     assert MIPRO is MIPROv2
 

@@ -16,7 +16,6 @@ from engine.optimizers.infer_rules import LEAD_IN, InferRules
 from engine.optimizers.shared.texts import components_of
 from engine.records import Candidate, Example, StepState
 from engine.search.contract import Propose, Score
-from engine.search.settings import make_problem
 from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings
 
 ROWS = list(toy_rows(36).values())
@@ -277,8 +276,3 @@ def test_a_merge_takes_from_each_side_what_it_changed():
 def test_two_that_changed_the_same_text_are_not_merged():
     pool = pool_of((0, 0), (1, 0), (0, 1))
     assert pool.merge(random.Random(0)) is None
-
-
-def test_components_take_turns_in_a_program_of_two_steps():
-    problem = make_problem(toy_settings(ToyLM()))
-    assert [c.path for c in components_of(problem.seed)] == ["self"]

@@ -62,7 +62,8 @@ def test_a_folder_is_read_with_markdown_text_and_pdf(tmp_path):
     assert found["b", "sub/b.txt"] == "Plain text."
     assert "Hello from a page" in found["c", "c.pdf, page 1"]
     assert not any("Secret" in p.text or "Not yours" in p.text for p in corpus.passages)
-    assert len(corpus.problems) == 3
+    assert found["latin", "latin.txt"] == "café"
+    assert len(corpus.problems) == 2
     assert corpus.hash == read_corpus(tmp_path).hash
 
 

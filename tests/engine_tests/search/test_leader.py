@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import random
-
-import pytest
-
-from engine.records import Usage
 from engine.search.leader import LeaderPath, outlines
-from engine.store.rows import TrialRow
 
 NUMBERS = {name: number for number, name in enumerate("sabcdefghij")}
 START = {row: float(row % 2) for row in range(20)}
 
 
-def path_of(*scored, state="finished"):
+def path_of(*scored):
     """Return the path over (candidate, scores by row), each a trial that ended after the one before."""
-    trials = [
-        TrialRow(n, c, "validation", "", 0.5, len(rows), len(rows), state, n, n + 0.5, Usage(), 1.0)
-        for n, (c, rows) in enumerate(scored)
-    ]
     path = LeaderPath()
-    path.extend(path.pending(trials), dict(enumerate(rows for _, rows in scored)), NUMBERS)
+    for number, (candidate, rows) in enumerate(scored):
+        path.add(number, candidate, NUMBERS[candidate], rows)
     return path
 
 
@@ -80,12 +71,9 @@ def test_of_equal_full_scores_the_one_asked_first_leads_whichever_ended_first():
     assert (
         path_of(("s", START), ("a", right(range(15))), ("b", right(range(5, 20)))).leads[-1].candidate == "a"
     )
-    trials = [
-        TrialRow(n, c, "validation", "", 0.5, 20, 20, "finished", 0, ended, Usage(), 1.0)
-        for n, c, ended in ((0, "s", 1.0), (1, "a", 3.0), (2, "b", 2.0))
-    ]
-    path = LeaderPath()
-    path.extend(path.pending(trials), {0: START, 1: right(range(15)), 2: right(range(5, 20))}, NUMBERS)
+    path = path_of(("s", START))
+    path.add(2, "b", NUMBERS["b"], right(range(5, 20)))
+    path.add(1, "a", NUMBERS["a"], right(range(15)))
     assert [(lead.trial, lead.candidate) for lead in path.leads] == [(0, "s"), (2, "b"), (1, "a")]
 
 
@@ -101,36 +89,11 @@ def test_a_prompt_with_more_failed_rows_does_not_lead_and_one_row_that_always_fa
     assert path_of(("s", dict.fromkeys(range(20)))).leads == []
 
 
-def test_a_trial_that_goes_on_is_not_known_yet():
-    assert path_of(("s", START), state="running").leads == []
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_a_path_that_grows_is_the_path_of_all_trials_at_once(seed):
-    rng = random.Random(seed)
-    scored = [("s", START)]
-    for _ in range(30):
-        rows = rng.sample(range(20), rng.choice((1, 5, 8, 20)))
-        scored.append(
-            (rng.choice("abcdefghij"), {row: rng.choice((0.0, 0.5, 1.0, 1.0, None)) for row in rows})
-        )
-    trials = [
-        TrialRow(n, c, "validation", "", 0.5, 20, 20, "finished", n, n, Usage(), 1.0)
-        for n, (c, _) in enumerate(scored)
-    ]
-    scores, grown = dict(enumerate(rows for _, rows in scored)), LeaderPath()
-    for upto in range(1, len(trials) + 1):
-        before = list(grown.leads)
-        grown.extend(grown.pending(trials[:upto]), scores, NUMBERS)
-        assert grown.leads[: len(before)] == before, "what was shown stays"
-    assert grown.leads == path_of(*scored).leads
-    assert all(0 <= n.score.low <= n.score.mean <= n.score.high <= 1 for n in grown.leads)
-
-
 def test_trials_that_a_new_process_begins_again_begin_the_path_again():
     path = path_of(("s", START), ("a", right(range(20))))
-    again = TrialRow(0, "s", "validation", "", None, 20, 0, "running", 9, None, Usage(), 0.0)
-    assert path.pending([again]) == []
+    assert (path.advance([(1.0, 0)]), path.advance([(1.0, 0), (2.0, 1)])) == (0, 1)
+    assert path.leads
+    assert path.advance([(9.0, 0)]) == 0
     assert path.leads == []
 
 

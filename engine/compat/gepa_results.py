@@ -1,7 +1,4 @@
-"""A GEPA search afterwards, under the names that programs for DSPy read: `program.detailed_results`.
-
-It knows a search's trials, and nothing of how they came about.
-"""
+"""A GEPA search afterwards, under the names that programs for DSPy read: `program.detailed_results`."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from engine.optimizers.gepa.optimizer import GEPA
 from engine.records import Candidate, Evaluation, whole_trials
 from engine.signature.prediction import Prediction
 
@@ -114,37 +112,21 @@ class GEPAResults:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON-ready values, candidates as step -> instructions."""
-        names = (
-            *(
-                "parents",
-                "val_aggregate_scores",
-                "val_subscores",
-                "val_aggregate_subscores",
-                "objective_pareto_front",
-            ),
-            *(
-                "discovery_eval_counts",
-                "total_metric_calls",
-                "num_full_val_evals",
-                "log_dir",
-                "seed",
-                "best_idx",
-            ),
-        )
         winners = self.per_objective_best_candidates
         return {
             "candidates": [
-                {path: state.instructions for path, state in one.steps.items()} for one in self._candidates
+                {path: state.instructions for path, state in candidate.steps.items()}
+                for candidate in self._candidates
             ],
-            **{name: getattr(self, name) for name in names},
+            **{name: getattr(self, name) for name in _PLAIN},
             "per_val_instance_best_candidates": {
                 row: sorted(places) for row, places in self.per_val_instance_best_candidates.items()
             },
             "per_objective_best_candidates": winners
-            and {name: sorted(some) for name, some in winners.items()},
+            and {name: sorted(places) for name, places in winners.items()},
             "best_outputs_valset": {
-                row: [(i, prediction.toDict()) for i, prediction in found]
-                for row, found in self.best_outputs_valset.items()
+                row: [(i, prediction.toDict()) for i, prediction in best]
+                for row, best in self.best_outputs_valset.items()
             },
         }
 
@@ -168,3 +150,21 @@ def _objective_means(found: Evaluation) -> dict[str, float]:
     rows = [outcome.objective_scores or {} for outcome in found.outcomes]
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: sum(row.get(name, 0.0) for row in rows) / len(rows) for name in names}
+
+
+_PLAIN = (
+    "parents val_aggregate_scores val_subscores val_aggregate_subscores objective_pareto_front "
+    "discovery_eval_counts total_metric_calls num_full_val_evals log_dir seed best_idx"
+).split()
+"""What is JSON already."""
+
+
+def install() -> None:
+    """Give the programs that GEPA compiles their `detailed_results`."""
+    statistics = GEPA.details
+
+    def details(optimizer: GEPA, student: Module, result: SearchResult) -> dict[str, Any]:
+        results = GEPAResults(student, result, optimizer.options.seed)
+        return {**statistics(optimizer, student, result), "detailed_results": results}
+
+    GEPA.details = details  # type: ignore[assignment, method-assign]
