@@ -1,12 +1,11 @@
-"""Registered optimizers with options that make a toy run short, their searches on it, and toy programs of two steps."""
+"""Registered optimizers with options that make a toy run short, and toy programs of two steps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from engine import loop
-from engine.lm.base import BaseLM, Choice, Reply, Request
+from engine.lm.base import Choice, Reply, Request
 from engine.modules.module import Module
 from engine.modules.predict import Predict
 from engine.optimizers.base import Optimizer
@@ -15,8 +14,7 @@ from engine.registry import OPTIMIZERS
 from engine.search.contract import Ask, relay
 from engine.search.driver import Driver
 from engine.search.result import SearchResult
-from engine.search.settings import Settings, Stop
-from engine.testing.contract import ToyLM, toy_rows, toy_settings
+from engine.testing.contract import ToyLM, toy_settings
 
 SMALL: dict[str, dict[str, object]] = {
     "AvatarOptimizer": {"max_iters": 4, "at_once": 2},
@@ -30,6 +28,19 @@ SMALL: dict[str, dict[str, object]] = {
 }
 
 
+def searched(optimizer: Optimizer, lm: ToyLM | None = None, **changes: object) -> SearchResult:
+    """Return the end of an optimizer's search of the toy task, whose settings may be changed."""
+    return loop.run(Driver(toy_settings(lm or ToyLM(), **changes)).search(optimizer.search))
+
+
+def batches_of(optimizer: Optimizer, **changes: object) -> list[Sequence[Ask]]:
+    """Return every batch of asks of an optimizer's search of the toy task."""
+    batches: list[Sequence[Ask]] = []
+    driver = Driver(toy_settings(ToyLM(), **changes))
+    loop.run(driver.search(lambda problem: relay(optimizer.search(problem), batches.append)))
+    return batches
+
+
 PROMPT_OPTIMIZERS = tuple(o for o in OPTIMIZERS if o.changes != "weights")
 """Those that need no model to train."""
 
@@ -37,42 +48,6 @@ PROMPT_OPTIMIZERS = tuple(o for o in OPTIMIZERS if o.changes != "weights")
 def small(optimizer: type[Optimizer]) -> Callable[[], Optimizer]:
     """Return what makes the optimizer, with small options where it has any."""
     return partial(optimizer, **SMALL.get(optimizer.name, {}))
-
-
-def halves(rows: int) -> dict[str, Any]:
-    """Return settings of a toy search over a number of rows, the first half to learn from and the other to validate on."""
-    half = rows // 2
-    return {"rows": toy_rows(rows), "train": tuple(range(half)), "validation": tuple(range(half, rows))}
-
-
-def searched(optimizer: Optimizer, settings: Settings, control: Any = None) -> SearchResult:
-    """Return what an optimizer's search ends with."""
-    return loop.run(Driver(settings, None, control).search(optimizer.search))
-
-
-def toy_run(optimizer: Optimizer, lm: BaseLM | None = None, **changes: Any) -> SearchResult:
-    """Return what an optimizer's search ends with on the toy task."""
-    return searched(optimizer, toy_settings(lm or ToyLM(), **changes))
-
-
-def batches_of(optimizer: Optimizer, settings: Settings | None = None) -> list[list[Ask]]:
-    """Return the batches of asks that an optimizer yields, on the toy task where nothing else is given."""
-    batches: list[list[Ask]] = []
-    driver = Driver(settings or toy_settings(ToyLM()))
-    loop.run(driver.search(lambda problem: relay(optimizer.search(problem), batches.append)))
-    return batches
-
-
-class StopAfter:
-    """Stops a run once a number of rows have started."""
-
-    def __init__(self, rows: int) -> None:
-        self.left = rows
-
-    async def checkpoint(self) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise Stop
 
 
 class TwoSteps(Module):

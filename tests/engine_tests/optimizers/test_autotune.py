@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from support.small_optimizers import HintLM, TwoSteps, batches_of, halves, searched
+from support.small_optimizers import HintLM, TwoSteps
 
 from engine import loop
 from engine.adapters.chat import ChatAdapter
@@ -23,7 +23,7 @@ from engine.testing.contract import ToyLM, toy_rows, toy_settings
 
 
 def run(settings, **options):
-    return searched(Autotune(**options), settings)
+    return loop.run(Driver(settings).search(Autotune(**options).search))
 
 
 def problem_of(**changes) -> Problem:
@@ -133,7 +133,15 @@ def test_rules_are_read_from_lists_and_from_running_text():
 
 
 def test_every_rule_and_example_of_the_winner_has_its_credit():
-    result = run(toy_settings(ToyLM(), **halves(48), budget=Budget(calls=400)))
+    result = run(
+        toy_settings(
+            ToyLM(),
+            rows=toy_rows(48),
+            train=tuple(range(24)),
+            validation=tuple(range(24, 48)),
+            budget=Budget(calls=400),
+        )
+    )
     state = result.best.steps["self"]
     kinds = [c.kind for c in result.credits]
     assert kinds.count("example") == len(state.demos)
@@ -232,8 +240,16 @@ def test_of_rules_that_say_the_same_of_the_same_words_the_most_general_stays():
 
 
 def test_with_few_calls_the_rules_of_several_steps_are_written_once_and_from_runs():
-    settings = toy_settings(HintLM(), program=TwoSteps(), **halves(80), budget=Budget(calls=60))
-    batches = batches_of(Autotune(), settings)
+    batches = []
+    settings = toy_settings(
+        HintLM(),
+        program=TwoSteps(),
+        rows=toy_rows(80),
+        train=tuple(range(40)),
+        validation=tuple(range(40, 80)),
+        budget=Budget(calls=60),
+    )
+    loop.run(Driver(settings).search(lambda problem: relay(Autotune().search(problem), batches.append)))
     writing = [at for at, asks in enumerate(batches) if any(isinstance(a, Propose) for a in asks)]
     assert len(writing) == 1
     assert {a.label for a in batches[writing[0]]} == {"rules for first", "rules for second"}
@@ -252,7 +268,8 @@ def test_prompts_that_are_read_more_easily_leave_half_of_the_calls_to_the_finals
 
         return relay(Autotune().search(problem), note)
 
-    settings = toy_settings(HintLM(), program=TwoSteps(), **halves(160), budget=Budget(calls=calls))
+    rows = {"rows": toy_rows(160), "train": tuple(range(80)), "validation": tuple(range(80, 160))}
+    settings = toy_settings(HintLM(), program=TwoSteps(), **rows, budget=Budget(calls=calls))
     assert loop.run(Driver(settings).search(search)).stopped == "finished"
     assert 0 < max(shares) <= 0.5
 

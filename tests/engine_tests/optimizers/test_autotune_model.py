@@ -5,7 +5,7 @@ import random
 
 import numpy as np
 import pytest
-from support.small_optimizers import Relay, halves
+from support.small_optimizers import Relay
 
 from engine.optimizers.autotune.evidence import FactorialModel
 from engine.optimizers.autotune.options import AutotuneOptions
@@ -13,11 +13,7 @@ from engine.optimizers.autotune.search import AutotuneSearch
 from engine.optimizers.autotune.space import Level
 from engine.records import Outcome, TraceStep
 from engine.search.settings import make_problem
-from engine.testing.contract import ToyLM, toy_settings
-
-
-def search_of(settings, calls=400):
-    return AutotuneSearch(make_problem(settings, calls=calls), AutotuneOptions(), random.Random(1))
+from engine.testing.contract import ToyLM, toy_rows, toy_settings
 
 
 def cells(rows: int = 30):
@@ -73,7 +69,9 @@ def test_the_model_is_the_one_it_says_it_is_however_it_is_solved():
 
 
 def test_of_prompts_that_are_as_good_the_shortest_wins_and_a_reasoning_counts_as_text():
-    search = search_of(toy_settings(ToyLM()))
+    search = AutotuneSearch(
+        make_problem(toy_settings(ToyLM()), calls=400), AutotuneOptions(), random.Random(1)
+    )
     space, evidence = search.space, search.evidence
     (rules,) = space.places("rules")
     (reasoning,) = space.places("reasoning")
@@ -96,7 +94,9 @@ def test_of_prompts_that_are_as_good_the_shortest_wins_and_a_reasoning_counts_as
 
 
 def test_an_inner_step_is_shown_only_what_ended_well_more_often_than_not():
-    search = search_of(toy_settings(ToyLM(), program=Relay()))
+    search = AutotuneSearch(
+        make_problem(toy_settings(ToyLM(), program=Relay()), calls=400), AutotuneOptions(), random.Random(1)
+    )
     wrote = [("harbour", "red", 1.0)] * 5 + [("harbour", "blue", 0.0)] * 3 + [("harbour", "blue", 1.0)]
     wrote += [("meadow", "green", 0.0), ("meadow", "green", 0.0), ("meadow", "green", 1.0)]
     search.levels.traces[search.space.start] = {
@@ -114,14 +114,20 @@ def test_an_inner_step_is_shown_only_what_ended_well_more_often_than_not():
 
 
 def test_of_a_large_table_no_more_rows_are_drawn_than_there_can_be_calls_for():
-    search = search_of(toy_settings(ToyLM(), **halves(6000)), calls=200)
+    settings = toy_settings(
+        ToyLM(), rows=toy_rows(6000), train=tuple(range(3000)), validation=tuple(range(3000, 6000))
+    )
+    problem = make_problem(settings, calls=200)
+    search = AutotuneSearch(problem, AutotuneOptions(), random.Random(1))
     assert len(set(search.order)) == len(set(search.train_order)) == 200
     assert max(search.order) > 4000
 
 
 @pytest.mark.parametrize("changed", [True, False])
 def test_a_lucky_start_does_not_end_the_check_where_something_that_was_tried_changes_answers(changed):
-    search = search_of(toy_settings(ToyLM()))
+    search = AutotuneSearch(
+        make_problem(toy_settings(ToyLM()), calls=400), AutotuneOptions(), random.Random(1)
+    )
     space, evidence = search.space, search.evidence
     (rules,) = space.places("rules")
     start = {row: float(row % 2) for row in range(32)}

@@ -5,8 +5,9 @@ import re
 from dataclasses import replace
 
 import pytest
-from support.small_optimizers import Relay, searched
+from support.small_optimizers import Relay
 
+from engine import loop
 from engine.lm.base import BaseLM, Choice, Reply
 from engine.metrics import Grade
 from engine.modules.module import Module
@@ -15,6 +16,7 @@ from engine.optimizers.autotune.optimizer import Autotune
 from engine.optimizers.autotune.rules import words_predict_labels
 from engine.records import Example
 from engine.search.budget import Budget
+from engine.search.driver import Driver
 from engine.search.settings import make_problem
 from engine.testing.contract import ToyLM, toy_rows, toy_settings
 
@@ -84,7 +86,7 @@ def settings(kind: str, lm: BaseLM, calls: int, program: Module | None = None, *
 
 
 def tuned(made, seed: int = 0):
-    return searched(Autotune(seed=seed), made)
+    return loop.run(Driver(made).search(Autotune(seed=seed).search))
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -4,14 +4,14 @@ import copy
 import random
 
 import pytest
-from support.small_optimizers import searched
 
-from engine import BootstrapFewShotWithRandomSearch, BootstrapRS, JSONAdapter, Teleprompter, context
+from engine import BootstrapFewShotWithRandomSearch, BootstrapRS, JSONAdapter, Teleprompter, context, loop
 from engine.errors import ConfigurationError
 from engine.modules.predict import Predict
 from engine.optimizers.few_shot import BootstrapFewShot, LabeledFewShot, varied_rows
 from engine.records import Example
 from engine.search.budget import Budget
+from engine.search.driver import Driver
 from engine.search.settings import make_problem
 from engine.testing import ScriptedLM
 from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings
@@ -21,7 +21,7 @@ ROWS = list(toy_rows(36).values())
 
 def tuned(optimizer, **changes):
     settings = toy_settings(changes.pop("lm", None) or ToyLM(), **changes)
-    return searched(optimizer, settings), settings
+    return loop.run(Driver(settings).search(optimizer.search)), settings
 
 
 def demos(result):

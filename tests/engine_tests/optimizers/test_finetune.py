@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from support.run_setup import COLOURS, add_data, spec
-from support.small_optimizers import HintLM, StopAfter, TwoSteps, searched
+from support.small_optimizers import HintLM, TwoSteps
 
 import engine
 from engine import loop
@@ -20,11 +20,12 @@ from engine.optimizers.grpo import GRPO
 from engine.records import Example
 from engine.runs.prepare import prepare
 from engine.runs.spec import Named
+from engine.search.driver import Driver
 from engine.search.estimate import estimate
 from engine.search.freeze import Freeze
 from engine.search.trainers import Order
 from engine.store.store import Store
-from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings, toy_trainer
+from engine.testing.contract import StopAfter, ToyLM, toy_metric, toy_rows, toy_settings, toy_trainer
 from engine.testing.training import LookupTrainer
 
 ROWS = list(toy_rows().values())
@@ -41,7 +42,7 @@ class KnowingLM(ToyLM):
 
 def run(optimizer, lm=None, **changes):
     settings = toy_settings(lm or ToyLM(), **changes)
-    return searched(optimizer, settings), settings.trainers[0]
+    return loop.run(Driver(settings).search(optimizer.search)), settings.trainers[0]
 
 
 def test_a_small_model_learns_what_a_larger_one_answers_rightly():
@@ -273,7 +274,7 @@ def test_a_chain_goes_on_where_it_was_stopped():
     whole = ToyLM()
     expected, _ = run(chain(), whole)
     lm = ToyLM()
-    cut = searched(chain(), toy_settings(lm), StopAfter(60))
+    cut = loop.run(Driver(toy_settings(lm), None, StopAfter(60)).search(chain().search))
     assert cut.stopped == "stopped"
     again, _ = run(chain(), lm)
     assert (again.best.id, again.score) == (expected.best.id, expected.score)

@@ -4,7 +4,7 @@ import random
 from dataclasses import make_dataclass
 
 import pytest
-from support.small_optimizers import TwoSteps, batches_of, toy_run
+from support.small_optimizers import TwoSteps, batches_of, searched
 
 from engine import GEPA
 from engine.errors import ConfigurationError
@@ -85,7 +85,7 @@ def both(example, prediction):
 
 
 def run(optimizer, metric, **changes):
-    return toy_run(optimizer, metric=metric, **changes)
+    return searched(optimizer, metric=metric, **changes)
 
 
 @pytest.mark.parametrize("kind", ["objective", "hybrid", "cartesian"])
@@ -202,19 +202,14 @@ def test_a_template_names_both_places():
             GEPA(reflection_prompt_template=given)
 
 
-def first_batch(optimizer, **changes):
-    return next(optimizer.search(make_problem(toy_settings(ToyLM(), **changes))))
-
-
 def test_a_step_can_have_a_template_of_its_own():
-    template = {"self": "Mend <curr_param> by <side_info>."}
-    batches = batches_of(GEPA(max_metric_calls=60, reflection_prompt_template=template))
-    told = {a.signature.instructions for asks in batches for a in asks if isinstance(a, Propose)}
+    made = GEPA(max_metric_calls=60, reflection_prompt_template={"self": "Mend <curr_param> by <side_info>."})
+    told = {a.signature.instructions for batch in batches_of(made) for a in batch if isinstance(a, Propose)}
     assert told == {"Mend `current_instructions` by `runs`."}
 
 
 def test_the_starting_prompt_is_scored_beside_the_first_proposals():
-    first = first_batch(GEPA(max_metric_calls=200))
+    first = batches_of(GEPA(max_metric_calls=200))[0]
     labels = [ask.label for ask in first if isinstance(ask, Score)]
     assert labels[0] == "starting prompt"
     assert set(labels[1:]) == {"rows to learn from"}
@@ -231,7 +226,7 @@ def test_the_starting_prompt_is_scored_beside_the_first_proposals():
 def test_a_round_of_several_steps_takes_more_proposals_unless_a_number_was_chosen(
     program, options, proposals
 ):
-    first = first_batch(GEPA(**options), program=program)
+    first = next(GEPA(**options).search(make_problem(toy_settings(ToyLM(), program=program))))
     assert sum(ask.label == "rows to learn from" for ask in first) == proposals
 
 

@@ -1,7 +1,7 @@
 """What no optimizer may break on: bad proposers, bad metrics, few rows, tiny budgets; and results as starts."""
 
 import pytest
-from support.small_optimizers import HintLM, TwoSteps, WriterLM, small, toy_run
+from support.small_optimizers import HintLM, TwoSteps, WriterLM, searched, small
 
 from engine import loop
 from engine.errors import ConfigurationError, InvalidRequestError, RunError
@@ -36,7 +36,7 @@ def says(result):
 
 
 def run(optimizer, lm=None, **changes):
-    return toy_run(small(optimizer)(), lm, **changes)
+    return searched(small(optimizer)(), lm, **changes)
 
 
 @every_optimizer

@@ -5,7 +5,6 @@ import re
 from dataclasses import replace
 
 import pytest
-from support.small_optimizers import StopAfter
 
 from engine import loop
 from engine.errors import (
@@ -31,7 +30,7 @@ from engine.search.events import (
     TrialStarted,
 )
 from engine.search.verdict import verdict
-from engine.testing.contract import RecordedEvents, ToyLM, toy_rows, toy_settings
+from engine.testing.contract import RecordedEvents, StopAfter, ToyLM, toy_rows, toy_settings
 
 
 class SlowLM(ToyLM):

@@ -10,7 +10,6 @@ from dataclasses import replace
 import pytest
 from support import run_setup
 from support.servers.openai_server import OpenAIServer
-from support.small_optimizers import StopAfter
 
 from engine import loop
 from engine.errors import ConfigurationError, RunError
@@ -26,7 +25,7 @@ from engine.runs.backends.workers import MOST_LOSSES, LinkLostError, Workers
 from engine.search.budget import Budget
 from engine.search.driver import Driver
 from engine.search.settings import Settings
-from engine.testing.contract import ToyLM
+from engine.testing.contract import StopAfter, ToyLM
 
 
 class HereLink:
