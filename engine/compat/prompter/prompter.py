@@ -129,7 +129,7 @@ class Prompter(TunedPrompts):
     def estimate(self, examples: Sequence[Any], **options: Any) -> Estimate:
         """Return the calls, tokens, money and time of `optimize` with the same arguments. Nothing is asked."""
         with self._context():
-            return self._tuning(examples, options).estimate()
+            return self._tuning(examples, options).tuning.estimate()
 
     def _tuning(self, examples: Sequence[Any], options: dict[str, Any]) -> RecordTuning:
         if "system_prompt" in options or "instruction_prompt" in options:
