@@ -69,7 +69,7 @@ def is_structure(annotation: object) -> bool:
     return kind in (*_SEQUENCES, dict) or is_record(kind)
 
 
-def fields_of(kind: Any, nested: Mapping[str, str] = _NOTHING) -> dict[str, tuple[Any, str, str]]:
+def fields_of(kind: object, nested: Mapping[str, str] = _NOTHING) -> dict[str, tuple[Any, str, str]]:
     """Return a record's fields: name -> (type, description, rules); `nested` are descriptions by path."""
     return {
         name: (field.annotation, nested.get(name) or field.description or "", rules_in_words(field.metadata))

@@ -268,7 +268,7 @@ class JSONMatch(Metric):
     def _likeness(self, wanted: list[Any], got: list[Any], path: str) -> list[list[float]]:
         return [[self._alike(one, other, path) for other in got] for one in wanted]
 
-    def _alike(self, wanted: Any, got: Any, path: str) -> float:
+    def _alike(self, wanted: object, got: object, path: str) -> float:
         """Return how alike two items are, without asking a model."""
         expected, answered = dict(leaves(wanted, path)), dict(leaves(got, path))
         both = expected.keys() & answered.keys()

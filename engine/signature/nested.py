@@ -103,7 +103,7 @@ def is_record(kind: object) -> bool:
     return issubclass(kind, BaseModel) or dataclasses.is_dataclass(kind) or typing.is_typeddict(kind)
 
 
-def fields_inside(record: Any) -> Mapping[str, FieldInfo]:
+def fields_inside(record: object) -> Mapping[str, FieldInfo]:
     """Return a record's fields, as pydantic knows them."""
     infos = getattr(record, "model_fields", None) or getattr(record, "__pydantic_fields__", None)
     if infos is None:
@@ -128,7 +128,7 @@ def below(descriptions: Mapping[str, str], name: str) -> dict[str, str]:
     return {path.removeprefix(lead): text for path, text in descriptions.items() if path.startswith(lead)}
 
 
-def keyed(value: Any, annotation: object) -> Any:
+def keyed(value: object, annotation: object) -> Any:
     """Return a record's JSON values, named by field, under the keys of its schema (aliases).
 
     >>> from pydantic import Field, create_model
@@ -140,7 +140,7 @@ def keyed(value: Any, annotation: object) -> Any:
     return _renamed(value, "", aliases, to_names=False) if aliases else value
 
 
-def named(value: Any, annotation: object) -> Any:
+def named(value: object, annotation: object) -> Any:
     """Return a record's JSON values under its fields' names, whether they come by name or under the keys of its schema.
 
     >>> from pydantic import Field, create_model
@@ -165,7 +165,7 @@ def _aliases(annotation: object) -> _Aliases:
     return aliases
 
 
-def _renamed(value: Any, at: str, aliases: _Aliases, *, to_names: bool) -> Any:
+def _renamed(value: object, at: str, aliases: _Aliases, *, to_names: bool) -> Any:
     if isinstance(value, list):
         return [_renamed(item, at, aliases, to_names=to_names) for item in value]
     if not isinstance(value, Mapping):

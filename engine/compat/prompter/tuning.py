@@ -233,7 +233,7 @@ def labelled_rows(
     return rows, tuple(problems)
 
 
-def label_values(expected: Any, model: type[BaseModel] | None) -> Any:
+def label_values(expected: object, model: type[BaseModel] | None) -> Any:
     """Return a right answer as JSON values by field name. Raises ValueError naming the field that does not fit."""
     if expected is None:
         raise ValueError("it has no expected output, and others have one.")
@@ -382,7 +382,7 @@ CRITERIA = (
 
 
 def metric_for(
-    evaluate_fn: Any,
+    evaluate_fn: object,
     evaluator_config: Mapping[str, Any] | None,
     *,
     output: str,
