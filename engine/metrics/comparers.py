@@ -233,9 +233,7 @@ def _levenshtein(threshold: float = 0.0) -> Metric:
     return EditDistance(strict=True, at_least=threshold)
 
 
-def _text_similarity(
-    threshold: float = 0.0, model: str = OFFLINE_EMBEDDINGS, embedder: object = None
-) -> Metric:
+def _text_similarity(threshold: float = 0.0, model: str = OFFLINE_EMBEDDINGS, embedder: Any = None) -> Metric:
     return EmbeddingSimilarity(embedder=embedder, at_least=threshold, model=model or OFFLINE_EMBEDDINGS)
 
 
