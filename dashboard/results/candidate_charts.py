@@ -139,10 +139,12 @@ def variants(
         for c in sorted(candidates, key=lambda c: c.number)
         if c.id in trials and c.id in tokens
     ]
-    front = set(unbeaten([(score, -tokens) for _, score, tokens in tried_prompts]))
+    # Each point once: thousands of prompts may have the same score and length.
+    points = list(dict.fromkeys((score, -tokens) for _, score, tokens in tried_prompts))
+    front = {points[place] for place in unbeaten(points)}
     return tuple(
-        Variant(c.number, score, tokens, place not in front, c.id == best_id)
-        for place, (c, score, tokens) in enumerate(tried_prompts)
+        Variant(c.number, score, tokens, (score, -tokens) not in front, c.id == best_id)
+        for c, score, tokens in tried_prompts
     )
 
 
