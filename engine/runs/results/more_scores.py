@@ -20,7 +20,7 @@ from engine.errors import EngineError, RunError
 from engine.records import Candidate, Evaluation, Outcome
 from engine.runs.prepare import Prepared
 from engine.runs.recorder import PatientWriter
-from engine.runs.results.taken import taken_figures
+from engine.runs.results.exports import taken_figures
 from engine.search.budget import Budget
 from engine.search.driver import Driver
 from engine.search.result import RunResult
