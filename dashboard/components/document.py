@@ -6,7 +6,8 @@ import json
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from itertools import zip_longest
+from typing import Literal, NamedTuple
 
 import streamlit as st
 
@@ -71,8 +72,12 @@ def record_rows(
     [('lines[0].price', 'wrong'), ('lines[1].price', 'invented')]
     """
     rows = [
-        row for f in fields for row in _rows(f, f.name, 0, expected.get(f.name), _answered(answer, f.name))
+        row
+        for f in fields
+        for row in _rows(f, f.name, 0, expected.get(f.name), answer.get(f.name) if answer else None)
     ]
+    if answer is None:
+        return [row._replace(status="") for row in rows]
     known = grades or {}
     return [row._replace(status=known.get(row.path, row.status)) for row in rows]
 
@@ -95,53 +100,33 @@ def graded_answer(
     return {**answer, **{name: placed.get(name) for name in wanted}}, {one.path: one.status for one in grades}
 
 
-_NOT_ASKED: Any = object()
-
-
-def _answered(answer: object, name: str) -> object:
-    if answer is _NOT_ASKED or answer is None:
-        return _NOT_ASKED if answer is None else answer
-    return answer.get(name) if isinstance(answer, Mapping) else None
-
-
-def _rows(field: FieldSpec, path: str, depth: int, expected: Any, answer: Any) -> Iterator[RecordRow]:
+def _rows(field: FieldSpec, path: str, depth: int, expected: object, answer: object) -> Iterator[RecordRow]:
     if not field.fields:
+        shown, cells = (value_text(expected), value_text(answer)), (cell_text(expected), cell_text(answer))
         status = _status(expected, answer)
-        got = None if answer is _NOT_ASKED else answer
-        shown, cells = (value_text(expected), value_text(got)), (cell_text(expected), cell_text(got))
         yield RecordRow(path, field.name, depth, "leaf", *shown, status, field.description, *cells)
-        return
-    if not field.parsed_type.is_list:
+    elif not field.parsed_type.is_list:
         yield RecordRow(path, field.name, depth, "record", about=field.description)
         yield from _inside(field, path, depth + 1, expected, answer)
-        return
-    yield RecordRow(path, field.name, depth, "list", about=field.description)
-    wanted = _list(expected)
-    others: Any = answer if answer is _NOT_ASKED else _list(answer)
-    for at in range(max(len(wanted), 0 if others is _NOT_ASKED else len(others))):
-        here = f"{path}[{at}]"
-        yield RecordRow(here, str(at + 1), depth + 1, "item")
-        expected_item = wanted[at] if at < len(wanted) else None
-        two = others if others is _NOT_ASKED else others[at] if at < len(others) else None
-        yield from _inside(field, here, depth + 2, expected_item, two)
+    else:
+        yield RecordRow(path, field.name, depth, "list", about=field.description)
+        for at, pair in enumerate(zip_longest(_list(expected), _list(answer))):
+            here = f"{path}[{at}]"
+            yield RecordRow(here, str(at + 1), depth + 1, "item")
+            yield from _inside(field, here, depth + 2, *pair)
 
 
-def _inside(field: FieldSpec, path: str, depth: int, expected: Any, answer: Any) -> Iterator[RecordRow]:
+def _inside(field: FieldSpec, path: str, depth: int, *pair: object) -> Iterator[RecordRow]:
     for part in field.fields:
-        expected_part = expected.get(part.name) if isinstance(expected, Mapping) else None
-        two = (
-            answer if answer is _NOT_ASKED else answer.get(part.name) if isinstance(answer, Mapping) else None
-        )
-        yield from _rows(part, f"{path}.{part.name}", depth, expected_part, two)
+        values = (one.get(part.name) if isinstance(one, Mapping) else None for one in pair)
+        yield from _rows(part, f"{path}.{part.name}", depth, *values)
 
 
-def _list(value: object) -> list[Any]:
+def _list(value: object) -> list[object]:
     return list(value) if isinstance(value, list | tuple) else []
 
 
 def _status(expected: object, answer: object) -> Status:
-    if answer is _NOT_ASKED:
-        return ""
     if _blank(expected):
         return "right" if _blank(answer) else "invented"
     if _blank(answer):
@@ -180,9 +165,7 @@ def viewer_data(
     pages = [_page(document, page) for page in document.pages]
     shown = {r.path: _values(r, judged=judged) for r in rows if r.kind == "leaf"}
     places = _places(document, [{p: v[at] for p, v in shown.items() if len(v) > at} for at in range(2)])
-    lines = []
-    for row in rows:
-        lines.append({**row._asdict(), "places": [_place(one) for one in places.get(row.path, ())]})
+    lines = [{**row._asdict(), "places": list(map(_place, places.get(row.path, ())))} for row in rows]
     shared = {"key": key, "focus": focus, "pages": pages, "rows": lines}
     return {**shared, "editable": editable, "judged": judged}
 
@@ -240,8 +223,8 @@ Correction = Callable[[str, str, str], object]
 ACTS = ("corrected", "added", "removed")
 
 
-def document_view(data: dict[str, Any], key: str, correct: Correction | None = None) -> None:
-    """Draw a document and its record, see `views.documents.viewer_data`; `correct` saves what the user changes."""
+def document_view(data: Json, key: str, correct: Correction | None = None) -> None:
+    """Draw a document and its record, see `viewer_data`; `correct` saves what the user changes."""
 
     def changed(act: str) -> Callable[[], None]:
         def save() -> None:

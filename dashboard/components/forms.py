@@ -7,7 +7,7 @@ left out and keeps its default.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import streamlit as st
 from pydantic import BaseModel, ValidationError
@@ -18,40 +18,20 @@ from dashboard.services import ModelChoice, is_offline, without_none
 from dashboard.state.models import key_state, price_words, title_of
 from dashboard.text import escape_markdown
 
-Kind = Literal["flag", "whole", "number", "choice", "text"]
-KINDS: dict[object, Kind] = {bool: "flag", int: "whole", float: "number", str: "text"}
 UNSET = "Automatic"
 
 
-class OptionEntry(NamedTuple):
-    """One option as a form shows it. `low` and `high` are its limits, `optional` says that it may stay unset."""
+def drawn_fields(
+    model: type[BaseModel], choices: Collection[str] = (), hidden: Collection[str] = ()
+) -> dict[str, FieldInfo]:
+    """Return the options of a model that can be drawn, by name; those in `choices` are picked from a list."""
 
-    name: str
-    label: str
-    help: str
-    kind: Kind
-    default: Any
-    optional: bool = False
-    choices: tuple[Any, ...] = ()
-    low: float | None = None
-    high: float | None = None
-    multiline: bool = False
+    def is_drawn(name: str, field: FieldInfo) -> bool:
+        annotation, _ = without_none(field.annotation)
+        return name in choices or annotation in (bool, int, float, str) or get_origin(annotation) is Literal
 
-
-def entries(
-    model: type[BaseModel], choices: Mapping[str, Sequence[object]] | None = None
-) -> tuple[OptionEntry, ...]:
-    """Return the options of a model as form entries; `choices` gives a field's values where the model cannot.
-
-    >>> from pydantic import Field
-    >>> class Options(BaseModel):
-    ...     max_demos: int = Field(4, ge=0, le=16, description="Solved examples in the prompt.")
-    >>> entry, = entries(Options)
-    >>> entry.label, entry.kind, entry.low, entry.high
-    ('Max demos', 'whole', 0, 16)
-    """
-    found = (_entry(name, field, (choices or {}).get(name)) for name, field in model.model_fields.items())
-    return tuple(entry for entry in found if entry is not None)
+    fields = model.model_fields.items()
+    return {name: field for name, field in fields if name not in hidden and is_drawn(name, field)}
 
 
 def options_form(
@@ -64,17 +44,22 @@ def options_form(
 ) -> dict[str, object] | None:
     """Draw a model's options; return those that differ from the defaults, or None (said why) where they make no sense.
 
-    `hidden` options are not drawn and not returned: they are edited elsewhere.
+    `choices` gives a field's values where the model cannot. `hidden` options are not drawn and not returned: they are
+    edited elsewhere.
     """
-    shown = tuple(entry for entry in entries(model, choices) if entry.name not in hidden)
+    given = choices or {}
+    shown = drawn_fields(model, given, hidden)
     if not shown:
         return {}
     places = st.columns(min(3, len(shown)), gap="medium")
-    answers: dict[str, object] = {}
-    for at, entry in enumerate(shown):
+    changed: dict[str, object] = {}
+    for at, (name, field) in enumerate(shown.items()):
+        default = field.get_default(call_default_factory=True)
         with places[at % len(places)]:
-            answers[entry.name] = _widget(entry, values.get(entry.name, entry.default), f"{key}_{entry.name}")
-    changed = {e.name: answers[e.name] for e in shown if answers[e.name] != e.default}
+            label = field.title or _label(name)
+            answer = _widget(label, field, given.get(name), values.get(name, default), f"{key}_{name}")
+        if answer != default:
+            changed[name] = answer
     wrong = problems(model, changed)
     for sentence in wrong:
         st.caption(ui.mark("error", sentence, "red"))
@@ -100,49 +85,26 @@ def problems(model: type[BaseModel], values: Mapping[str, object]) -> list[str]:
     return []
 
 
-def _entry(name: str, field: FieldInfo, given: Sequence[object] | None) -> OptionEntry | None:
+def _widget(label: str, field: FieldInfo, given: Sequence[object] | None, value: Any, key: str) -> Any:
     annotation, optional = without_none(field.annotation)
-    default = field.get_default(call_default_factory=True)
-    options: tuple[object, ...] = ()
-    if given is None and get_origin(annotation) is Literal:
-        given = get_args(annotation)
-    if given is not None:
-        kind: Kind = "choice"
-        options = tuple(given)
-    elif annotation in KINDS:
-        kind = KINDS[annotation]
-    else:
-        return None
+    common: dict[str, Any] = {"key": key, "help": field.description or None}
+    if annotation is bool:
+        return st.toggle(label, bool(value), **common)
+    if given is not None or get_origin(annotation) is Literal:
+        names = {option: str(option) for option in given or get_args(annotation)}
+        return ui.select(label, {None: UNSET, **names} if optional else names, value, **common)
+    if annotation is str:
+        extra = field.json_schema_extra
+        area = st.text_area if isinstance(extra, dict) and extra.get("multiline") else st.text_input
+        return area(label, value or "", **common).strip() or (None if optional else "")
     low, high = _limits(field)
-    extra = field.json_schema_extra
-    multiline = isinstance(extra, dict) and bool(extra.get("multiline"))
-    title = field.title or _label(name)
-    return OptionEntry(
-        name, title, field.description or "", kind, default, optional, options, low, high, multiline
-    )
-
-
-def _widget(entry: OptionEntry, value: Any, key: str) -> Any:
-    common: dict[str, Any] = {"key": key, "help": entry.help or None}
-    if entry.kind == "flag":
-        return st.toggle(entry.label, bool(value), **common)
-    if entry.kind == "choice":
-        options = [None, *entry.choices] if entry.optional else list(entry.choices)
-        at = options.index(value) if value in options else 0
-        names = {option: UNSET if option is None else str(option) for option in options}
-        return st.selectbox(entry.label, options, index=at, format_func=lambda o: names[o], **common)
-    if entry.kind == "text":
-        area = st.text_area if entry.multiline else st.text_input
-        return area(entry.label, value or "", **common).strip() or (None if entry.optional else "")
-    kind = int if entry.kind == "whole" else float
-    low, high, value = (None if n is None else kind(n) for n in (entry.low, entry.high, value))
     return st.number_input(
-        entry.label,
-        min_value=low,
-        max_value=high,
-        value=value,
-        step=1 if kind is int else None,
-        placeholder=UNSET if entry.optional else None,
+        label,
+        min_value=None if low is None else annotation(low),
+        max_value=None if high is None else annotation(high),
+        value=None if value is None else annotation(value),
+        step=1 if annotation is int else None,
+        placeholder=UNSET if optional else None,
         **common,
     )
 

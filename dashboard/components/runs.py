@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import streamlit as st
 
 from dashboard.components import ui
+from dashboard.components.glossary import explain
 from dashboard.components.project_page import open_page
+from dashboard.components.tables import before_and_after, data_table, gain_column, label_column
 from dashboard.services import VERDICT_TITLES, AnyVerdict, EngineError, ProjectDraft, RunRow, signed
 from dashboard.state import models, more_scores, reading
 from dashboard.state.editing import drafts
+from dashboard.state.history import table_row
 from dashboard.state.session import SHOWN_RUN
 from dashboard.state.writing import read_only
 from dashboard.text import distinct
@@ -26,11 +30,31 @@ STATES: dict[str, tuple[str, str, str]] = {
     "lost": ("Interrupted", "red", ":material/link_off:"),
 }
 STATE_WORDS = {state: word for state, (word, _, _) in STATES.items()}
-STATE_COLOURS = {word: colour for word, colour, _ in STATES.values()}
 
 
 EVERY = 2.0
 """Seconds between two looks at the runs that go on."""
+
+
+def run_table(
+    runs: Sequence[RunRow], names: Mapping[str, str], key: str, title_width: int = 180, **options: Any
+) -> list[RunRow]:
+    """Show runs as a table; return the selected ones. `names` is project id -> name."""
+    marks = f"Whether its program is in use, its tags, and your own words. {explain('in use')}"
+    columns = {
+        "State": label_column({word: colour for word, colour, _ in STATES.values()}, width=92),
+        "Run": st.column_config.TextColumn(width=title_width, help=explain("run")),
+        "Verdict": st.column_config.TextColumn(width=170, help=explain("verdict")),
+        "Marks and note": st.column_config.TextColumn(width=125, help=marks),
+        **before_and_after(),
+        "Gain": gain_column(explain("gain"), 70),
+        "Started": st.column_config.DatetimeColumn(format="D MMM, HH:mm", width=105),
+        "Calls": st.column_config.NumberColumn(format="localized", width="small", help=explain("call")),
+        "Optimizer": st.column_config.TextColumn("Way of tuning", help=explain("way of tuning")),
+    }
+    lines = [table_row(run, names, STATE_WORDS) for run in runs]
+    event = data_table(lines, key, columns, most=8, height=360, placeholder="", on_select="rerun", **options)
+    return [runs[at] for at in event.selection.rows if at < len(runs)]
 
 
 def follow_ends(runs: Iterable[RunRow]) -> None:
@@ -167,22 +191,17 @@ def finish_test(run: RunRow) -> None:
     if run.result is None or run.result.final_test is None or not run.is_over or read_only():
         return
     cost = run.result.final_test.cost
-    spec, problem = reading.run_spec(run), f"finish_test_{run.id}"
+    problem = f"finish_test_{run.id}"
     ui.button(
         f"Finish the test ({cost.words})".replace("$", "\\$"),
         "finish_test",
-        models.refusal(models.asked_models(spec.model, spec.pipeline, spec.models)),
+        models.run_refusal(reading.run_spec(run)),
         icon="fact_check",
         type="primary",
         help="Scores the missing test rows, and writes the verdict and the exports again. Answers that came are not paid for again.",
-        on_click=ui.callback(_finish_test, run.id, problem),
+        on_click=ui.kept(problem, more_scores.ask_test, run.id, models.for_process()),
     )
     ui.problem_line(problem)
-
-
-def _finish_test(run_id: str, problem: str) -> None:
-    with ui.problem_kept(problem):
-        more_scores.ask_test(run_id, models.for_process())
 
 
 @st.dialog("Replace the project's set-up?")

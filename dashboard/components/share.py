@@ -62,15 +62,21 @@ def _member(project_id: str, member: MemberRow, why_not: str) -> None:
             disabled=bool(reason),
             help=escape_markdown(reason) or None,
             width=130,
-            **ui.saved(f"{key}_{member.role}", _set, project_id, member.user),
+            key=f"{key}_{member.role}",
+            on_change=ui.kept(PROBLEM, _set_role, project_id, member),
         )
         ui.icon_button(
             "person_remove",
             f"Take {escape_markdown(member.user)} off this project",
             f"{key}_off",
-            on_click=ui.callback(_take_off, project_id, member.user),
+            on_click=ui.kept(PROBLEM, users.take_off, project_id, member.user),
             why_not=reason,
         )
+
+
+def _set_role(project_id: str, member: MemberRow) -> None:
+    role = st.session_state[f"member_{project_id}_{member.user}_{member.role}"]
+    users.share(project_id, member.user, role)
 
 
 def _add(project_id: str, there: set[str]) -> None:
@@ -90,18 +96,8 @@ def _add(project_id: str, there: set[str]) -> None:
             "share_go",
             "" if name else "Choose a user first.",
             type="primary",
-            on_click=ui.callback(_set, project_id, str(name).strip(), role),
+            on_click=ui.kept(PROBLEM, users.share, project_id, str(name).strip(), role),
         )
-
-
-def _set(project_id: str, user: str, role: Role) -> None:
-    with ui.problem_kept(PROBLEM):
-        users.share(project_id, user, role)
-
-
-def _take_off(project_id: str, user: str) -> None:
-    with ui.problem_kept(PROBLEM):
-        users.take_off(project_id, user)
 
 
 def link_rows(links: Iterable[LinkRow], titles: Mapping[str, str]) -> None:

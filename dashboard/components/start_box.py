@@ -14,7 +14,7 @@ from dashboard.components.project_page import ProjectPage, open_page
 from dashboard.components.tables import data_table
 from dashboard.services import LARGE_TABLE, LARGEST_FILE, counted, release_memory
 from dashboard.state.editing import drafts
-from dashboard.state.session import BOX_EMPTIED
+from dashboard.state.session import BOX_EMPTIED, DOCUMENT_PROBLEMS
 from dashboard.text import escape_markdown
 
 if TYPE_CHECKING:
@@ -132,9 +132,8 @@ MOST_SHOWN = 200
 def import_report(page: ProjectPage) -> None:
     """List what could not be used of the documents taken last, and what is worth knowing of their fields."""
     from dashboard.services import THE_RECORD
-    from dashboard.state.editing import records
 
-    problems = records.problems_of(page.id)
+    problems = DOCUMENT_PROBLEMS.get(page.id)
     if not problems:
         return
     files = {p.file for p in problems if p.file != THE_RECORD}
@@ -152,7 +151,7 @@ def import_report(page: ProjectPage) -> None:
                 "import_close",
                 icon="close",
                 type="tertiary",
-                on_click=ui.callback(records.forget, page.id),
+                on_click=ui.callback(DOCUMENT_PROBLEMS.pop, page.id),
             )
         for p in problems:
             if p.file == THE_RECORD:

@@ -9,6 +9,8 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components.glossary import NUMBERED, explain
+from dashboard.services import Outcome, in_percent, value_text
+from dashboard.state.feedback import answer_text
 
 WHOLE_PERCENT = "%.0f %%"
 PERCENT = "%.1f %%"
@@ -66,6 +68,39 @@ def before_and_after() -> dict[str, Any]:
             ("After", "best prompt", "Here: its score on the same test rows."),
         )
     }
+
+
+LONGEST_CELL = 1000
+
+
+def outcome_table(
+    outcomes: Iterable[Outcome],
+    values: Mapping[int, Mapping[str, object]],
+    outputs: Sequence[str],
+    key: str,
+    *,
+    most: int = 20,
+    height: int = 400,
+) -> None:
+    """Show answered rows: score, right answer, answer, why, and the inputs. `values` are the examples' fields by row id."""
+    lines = []
+    for o in outcomes:
+        fields = values.get(o.row, {})
+        texts = {
+            "Right answer": answer_text(fields, outputs),
+            "Model says": answer_text(o.prediction, outputs) if o.prediction else "(no answer)",
+            "Why": o.error.strip().rpartition("\n")[2] if o.error else o.feedback,
+            **{name: value_text(value) for name, value in fields.items() if name not in outputs},
+        }
+        score = in_percent(None if o.error else o.score)
+        cut = {name: text[:LONGEST_CELL] for name, text in texts.items()}
+        lines.append({"Row": o.number, "Score": score, **cut})
+    columns = {
+        "Row": row_column(),
+        "Score": bar_column(explain("score"), width="small"),
+        "Why": st.column_config.TextColumn(width="large", help="What the metric says."),
+    }
+    data_table(lines, key, columns, most=most, height=height)
 
 
 def small_table(

@@ -156,6 +156,18 @@ def callback(
     return reporting
 
 
+def kept(
+    problem: str, act: Callable[_Arguments, object], *arguments: _Arguments.args, **named: _Arguments.kwargs
+) -> Callable[[], None]:
+    """Return a widget's callback that keeps an EngineError under a key, for `problem_line` to show next to the widget."""
+
+    def keeping() -> None:
+        with problem_kept(problem):
+            act(*arguments, **named)
+
+    return keeping
+
+
 def with_value(key: str, act: Callable[..., object], *arguments: object) -> Callable[[], None]:
     """Return the callback of the widget with this key: `act` gets the arguments, then the widget's value."""
     return callback(lambda: act(*arguments, st.session_state[key]))

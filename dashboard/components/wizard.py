@@ -157,7 +157,7 @@ MARKS = {
 def wizard_header(here: str, words: tuple[str, str] | None = None) -> ProjectPage | None:
     """Draw the head of a step's page; return the project, or None (with a way out drawn) without one.
 
-    `words` are another title and purpose than the page's own.
+    `words` are another title and purpose than the page's own. `here` is "" on a page that is no step.
     """
     ui.page_style()
     page = current()
@@ -173,8 +173,9 @@ def wizard_header(here: str, words: tuple[str, str] | None = None) -> ProjectPag
         with st.container(gap="xxsmall", key="page_title"):
             st.title(title, anchor=False)
             st.caption(purpose)
-        _next_button(project_steps, here)
-    step = next(s for s in project_steps if s.name == here)
+        if here:
+            _next_button(project_steps, here)
+    step = next((s for s in project_steps if s.name == here), project_steps[0])
     if here in SET_UP and step.state != "complete" and (here, step.state) != ("tune", "blocked"):
         st.markdown(ui.mark("pending", step.sentence))
     return page

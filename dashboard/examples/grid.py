@@ -12,7 +12,7 @@ from dashboard.components.glossary import explain
 from dashboard.components.project_page import ProjectPage
 from dashboard.components.tab_conflict import forget_seen, guarded_edit, renew, revision
 from dashboard.components.tables import row_column
-from dashboard.services import ProjectDraft, counted
+from dashboard.services import DatasetError, ProjectDraft, counted
 from dashboard.state import reading
 from dashboard.state.editing import examples
 from dashboard.state.session import GRID_CHANGED, GRID_ROWS, NEXT_TAB
@@ -48,22 +48,12 @@ def save_rows(project_id: str, change: Edit) -> bool:
 def show_rows(project_id: str, rows: Sequence[int]) -> None:
     """Show these rows in the grid."""
     GRID_ROWS.set(tuple(rows), project_id)
-    open_tab("Rows")
-
-
-def open_tab(name: str) -> None:
-    """Open a tab of the rows at the next drawing of the page: its widget may be drawn already."""
-    NEXT_TAB.set(name)
+    NEXT_TAB.set("Rows")
 
 
 def problem_key(project_id: str) -> str:
     """Return where the session keeps why an edit of the rows was not saved."""
     return f"grid_problem_{project_id}"
-
-
-def forget_rows(project_id: str) -> None:
-    """Show all rows in the grid again."""
-    GRID_ROWS.pop(project_id)
 
 
 def undo_button(page: ProjectPage) -> None:
@@ -84,7 +74,7 @@ def _undo(project_id: str) -> None:
     with ui.problem_kept(problem_key(project_id)):
         examples.undo(project_id)
     forget_seen(project_id)
-    forget_rows(project_id)
+    GRID_ROWS.pop(project_id)
     renew(project_id)
 
 
@@ -309,7 +299,6 @@ def _columns(table: Dataset, draft: ProjectDraft) -> dict[str, Any]:
 
 def _edited(project_id: str, key: str, rows: list[int], long: Mapping[Cell, int]) -> None:
     """Save what was changed in the grid; what is saved already changes nothing."""
-    state = st.session_state.get(key, {}).get("edited_rows", {})
     draft = reading.draft(project_id)
     if draft.dataset is None:
         return
@@ -317,47 +306,53 @@ def _edited(project_id: str, key: str, rows: list[int], long: Mapping[Cell, int]
     cells: dict[Cell, str] = {}
     out: dict[int, str] = {}
     back: list[int] = []
-    for place, changes in state.items():
+    problem = ""
+    for place, changes in st.session_state.get(key, {}).get("edited_rows", {}).items():
         row = rows[int(place)]
-        for column, value in changes.items():
-            if column in table.columns:
-                if (int(place), column) in long:
-                    st.session_state[problem_key(project_id)] = (
-                        f"The cell in row {table.row_number(row)} is too long to be changed in the grid. Open it below the grid."
-                    )
-                    continue
-                cells[row, column] = "" if value is None else str(value)
+        for column in changes.keys() & {*table.columns}:
+            text = "" if changes[column] is None else str(changes[column])
+            if (int(place), column) in long:
+                number = table.row_number(row)
+                problem = (
+                    f"The cell in row {number} is too long to be changed in the grid. Open it below the grid."
+                )
+            elif table.frame[column].iloc[row] != text:
+                cells[row, column] = text
         if changes.get(USE) is False or (changes.get(WHY) and changes.get(USE) is not True):
-            out[row] = str(changes.get(WHY) or draft.excluded.get(row) or BY_HAND)
+            why = str(changes.get(WHY) or draft.excluded.get(row) or BY_HAND)
+            out |= {row: why} if draft.excluded.get(row) != why else {}
         elif changes.get(USE) is True and row in draft.excluded:
             back.append(row)
-    _save_table(project_id, table, draft, (cells, out, back))
+    _save_table(project_id, table, cells, (out, back), problem)
 
 
 def _save_table(
     project_id: str,
     table: Dataset,
-    draft: ProjectDraft,
-    wanted: tuple[dict[Cell, str], dict[int, str], list[int]],
+    cells: Mapping[Cell, str],
+    rows: tuple[Mapping[int, str], Sequence[int]],
+    problem: str,
 ) -> None:
-    cells, out, back = wanted
-    columns = {c: table.frame[c] for _, c in cells}
-    new = {(r, c): text for (r, c), text in cells.items() if columns[c].iloc[r] != text}
-    fresh = {r: why for r, why in out.items() if draft.excluded.get(r) != why}
+    """Save changed cells, and rows left out and taken back; `problem` is why a cell was not changed."""
     edits: list[Edit] = []
-    if fresh:
-        what = f"Leave out {counted(len(fresh), 'row')}"
-        edits.append(lambda _, seen: examples.leave_out(project_id, what, fresh, seen=seen))
+    out, back = rows
+    if out:
+        what = f"Leave out {counted(len(out), 'row')}"
+        edits.append(lambda _, seen: examples.leave_out(project_id, what, out, seen=seen))
     if back:
         again = f"Take back {counted(len(back), 'row')}"
         edits.append(lambda _, seen: examples.take_back(project_id, again, back, seen=seen))
-    if new:
-        (row, column), *_ = new
+    if cells:
+        (row, column), *_ = cells
         change = f"Change {column} in row {table.row_number(row)}"
-        edits.append(lambda page, seen: examples.change_rows(project_id, change, page, cells=new, seen=seen))
+        edits.append(
+            lambda page, seen: examples.change_rows(project_id, change, page, cells=cells, seen=seen)
+        )
     with ui.problem_kept(problem_key(project_id)):
         for edit in edits:
             edit_rows(project_id, edit)
+        if problem:
+            raise DatasetError(problem)
     if problem_key(project_id) in st.session_state:
         renew(project_id)
     if edits:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -72,15 +72,10 @@ def queue(project_id: str, draft: ProjectDraft, table: Dataset) -> list[Doubt]:
     doubts = label_order(
         {row: cell for row, cell in enumerate(cells) if row not in draft.excluded},
         thumbs=dict(enumerate(thumbs)),
-        others=answers_of(project_id),
+        others=LABEL_ANSWERS.get(project_id),
         labelled=labelled_rows(table),
     )
     return sorted(doubts, key=lambda doubt: skipped.index(doubt.row) + 1 if doubt.row in skipped else 0)
-
-
-def answers_of(project_id: str) -> Mapping[int, Collection[str]]:
-    """Return what prompts answered in this session, by row."""
-    return LABEL_ANSWERS.get(project_id)
 
 
 def best_prompts(project_id: str, draft: ProjectDraft) -> tuple[PipelineSpec, list[Candidate | None]]:
@@ -94,10 +89,8 @@ def best_prompts(project_id: str, draft: ProjectDraft) -> tuple[PipelineSpec, li
             continue
         entries = [c for c in candidates.index(run) if c.score is not None]
         entries.sort(key=lambda c: (c.id == run.best, c.rows, c.score or 0.0), reverse=True)
-        with reading.open_store() as store:
-            top_two = [store.trials.candidate(run.id, c.id) for c in entries[:2]]
-        if top_two:
-            return spec.pipeline, [*top_two]
+        if entries:
+            return spec.pipeline, [reading.prompt(run, c.id) for c in entries[:2]]
     return task, [None]
 
 
@@ -118,7 +111,18 @@ def ask(project_id: str, draft: ProjectDraft, rows: Sequence[int]) -> None:
             if not outcome.error:
                 text = cell_text(json_value(outcome.prediction.get(field.name)))
                 answers.setdefault(outcome.row, []).append(text)
-    LABEL_ANSWERS.set({**answers_of(project_id), **answers}, project_id)
+    LABEL_ANSWERS.set({**LABEL_ANSWERS.get(project_id), **answers}, project_id)
+
+
+def leave_out(project_id: str, row: int) -> None:
+    """Leave a row out whose right answer cannot be said."""
+    what = "Leave out a row while labelling"
+    save_rows(project_id, lambda _table, _seen: examples.leave_out(project_id, what, {row: NOT_RIGHT}))
+
+
+def save_label(project_id: str, row: int, answer: str) -> None:
+    """Save a row's right answer, as `label` does; an error is kept for the page."""
+    save_rows(project_id, lambda _table, _seen: label(project_id, row, answer))
 
 
 def label(project_id: str, row: int, answer: str) -> None:
@@ -133,11 +137,6 @@ def label(project_id: str, row: int, answer: str) -> None:
     cells = {(row, draft.mapping[field.name]): answer, (row, LABELLED): "yes"}
     what = f"Label row {table.row_number(row)}"
     examples.change_rows(project_id, what, table, cells=cells, also={"columns": [LABELLED]})
-
-
-def leave_out(project_id: str, row: int) -> None:
-    """Leave a row out whose right answer cannot be said."""
-    examples.leave_out(project_id, "Leave out a row while labelling", {row: NOT_RIGHT})
 
 
 def skip(project_id: str, row: int) -> None:
@@ -184,7 +183,7 @@ def label_tab(page: ProjectPage, table: Dataset) -> None:
         if comment:
             st.caption(f"Its user wrote: {escape_markdown(comment, 400)}")
         ui.named_text(f"{field.name}, as it is now", answers[row] or "(blank)")
-        for said in sorted(set(answers_of(page.id).get(row, ()))):
+        for said in sorted(set(LABEL_ANSWERS.get(page.id).get(row, ()))):
             ui.named_text("A prompt answers", said)
         if not read_only():
             _actions(page, field, row, answers[row])
@@ -198,10 +197,10 @@ def _actions(page: ProjectPage, field: FieldSpec, row: int, answer: str) -> None
             shortcut="a",
             type="primary",
             disabled=not answer.strip(),
-            on_click=ui.callback(_label, page.id, row, answer),
+            on_click=ui.callback(save_label, page.id, row, answer),
         )
         st.button("Skip", key="label_skip", shortcut="s", on_click=ui.callback(skip, page.id, row))
-        st.button("Leave out", key="label_out", shortcut="x", on_click=ui.callback(_leave_out, page.id, row))
+        st.button("Leave out", key="label_out", shortcut="x", on_click=ui.callback(leave_out, page.id, row))
     if field.choices:
         with ui.row("label_values"):
             for at, value in enumerate(field.choices[:KEYS]):
@@ -209,7 +208,7 @@ def _actions(page: ProjectPage, field: FieldSpec, row: int, answer: str) -> None
                     escape_markdown(value, 60),
                     key=f"label_value_{at}",
                     shortcut=str(at + 1),
-                    on_click=ui.callback(_label, page.id, row, value),
+                    on_click=ui.callback(save_label, page.id, row, value),
                 )
         if len(field.choices) > KEYS:
             picked = st.selectbox(
@@ -220,7 +219,7 @@ def _actions(page: ProjectPage, field: FieldSpec, row: int, answer: str) -> None
                 placeholder="Type to find it",
             )
             if picked is not None:
-                _label(page.id, row, picked)
+                save_label(page.id, row, picked)
                 st.rerun()
     else:
         key = f"label_text_{page.id}_{row}"
@@ -228,21 +227,13 @@ def _actions(page: ProjectPage, field: FieldSpec, row: int, answer: str) -> None
             "The right answer (Enter saves it)",
             answer,
             key=key,
-            on_change=ui.with_value(key, _label, page.id, row),
+            on_change=ui.with_value(key, save_label, page.id, row),
         )
-
-
-def _label(project_id: str, row: int, answer: str) -> None:
-    save_rows(project_id, lambda _table, _seen: label(project_id, row, answer))
-
-
-def _leave_out(project_id: str, row: int) -> None:
-    save_rows(project_id, lambda _table, _seen: leave_out(project_id, row))
 
 
 def _ask_prompt(page: ProjectPage, rows: list[int]) -> None:
     """Offer to answer the next rows with the best prompts, so that those where they disagree come first."""
-    known = answers_of(page.id)
+    known = LABEL_ANSWERS.get(page.id)
     asked = [row for row in rows if row not in known][:MOST_ROWS]
     if not asked or read_only():
         return

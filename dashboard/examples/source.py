@@ -12,10 +12,10 @@ from dashboard.components import ui
 from dashboard.components.project_page import ProjectPage, open_page
 from dashboard.components.start_box import BoxWords, import_box
 from dashboard.components.tab_conflict import forget_seen, renew
-from dashboard.examples.grid import forget_rows
 from dashboard.services import ATTACHED_TEXT, GivenFile, PipelineSpec, attached_path, counted
 from dashboard.state import reading
 from dashboard.state.editing import drafts, examples, records, starting
+from dashboard.state.session import GRID_ROWS
 from dashboard.text import distinct, escape_markdown
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def example_source(page: ProjectPage) -> None:
     next_page = next_page or _stored_rows(page)
     if next_page:
         forget_seen(page.id)
-        forget_rows(page.id)
+        GRID_ROWS.pop(page.id)
         renew(page.id)
         open_page(next_page)
 

@@ -16,15 +16,12 @@ from dashboard.components.tables import bar_column, data_table
 from dashboard.examples.add import add_rows, synthetic_note
 from dashboard.examples.grid import (
     example_grid,
-    forget_rows,
-    open_tab,
     save_rows,
     undo_button,
 )
 from dashboard.examples.labelling import label_tab
 from dashboard.examples.preflight import preflight_card, split_editor
 from dashboard.examples.source import example_source, picture_strip
-from dashboard.examples.viewer import document_tab
 from dashboard.services import (
     EngineError,
     FieldSpec,
@@ -37,13 +34,22 @@ from dashboard.services import (
 from dashboard.state import reading
 from dashboard.state.editing import records, starting
 from dashboard.state.editing.steps import title_of
-from dashboard.state.session import NEXT_TAB
+from dashboard.state.session import GRID_ROWS, NEXT_TAB
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
 
 if TYPE_CHECKING:
     from dashboard.services import ColumnProfile, Dataset, RowProblem
 
+
+from typing import TYPE_CHECKING
+
+from dashboard.components.document import document_view, record_rows, viewer_data
+from dashboard.examples.grid import problem_key
+from dashboard.services import DOCUMENT_NAME
+
+if TYPE_CHECKING:
+    from dashboard.services import Dataset
 
 NONE = "Choose a column"
 
@@ -152,19 +158,19 @@ def answers_card(page: ProjectPage, spec: PipelineSpec, table: Dataset) -> None:
         f"No column holds the right answers of {names}. Make blank columns, then fill them in under One by one, next to each "
         "document, or in the rows below."
     )
+
+    def make() -> None:
+        save_rows(page.id, lambda _table, seen: records.make_columns(page.id, seen))
+        NEXT_TAB.set("One by one")
+
     with ui.nothing_here("no_answers", "The right answers are missing", what):
         ui.button(
             "Make the columns",
             "make_columns",
             icon="view_column",
             type="primary",
-            on_click=ui.callback(_make_columns, page.id),
+            on_click=ui.callback(make),
         )
-
-
-def _make_columns(project_id: str) -> None:
-    save_rows(project_id, lambda _table, seen: records.make_columns(project_id, seen))
-    open_tab("One by one")
 
 
 LINES = 500
@@ -250,7 +256,7 @@ def examples_of(page: ProjectPage, dataset_id: str) -> None:
         example_source(page)
         return
     if watch(page, "examples"):
-        forget_rows(page.id)
+        GRID_ROWS.pop(page.id)
     _file_line(page, table)
     import_report(page)
     for note in table.notes[:4]:
@@ -341,3 +347,53 @@ def _file_line(page: ProjectPage, table: Dataset) -> None:
             help="These rows as a CSV file. A text that a spreadsheet would run as a formula gets a ' before it.",
         )
     synthetic_note(page)
+
+
+def document_tab(page: ProjectPage, spec: PipelineSpec, table: Dataset) -> None:
+    """Show one row at a time: what is read on one side, the right answer on the other."""
+    names = table.values(DOCUMENT_NAME) if DOCUMENT_NAME in table.columns else []
+    key = f"document_row_{page.id}"
+    rows = range(len(table))
+    with ui.row("document_choice", "bottom"):
+        row = st.selectbox(
+            "Document" if names else "Row",
+            rows,
+            format_func=lambda r: (
+                f"{table.row_number(r)}: {names[r][:80]}" if names else str(table.row_number(r))
+            ),
+            key=key,
+            width=380,
+        )
+        for icon, title, by in (("chevron_left", "The one before", -1), ("chevron_right", "The next one", 1)):
+            why_not = "" if 0 <= row + by < len(table) else "There is none."
+            ui.icon_button(
+                icon,
+                title,
+                f"document_{by}",
+                on_click=ui.callback(st.session_state.update, {key: row + by}),
+                why_not=why_not,
+            )
+    ui.problem_line(problem_key(page.id))
+    with ui.errors_shown():
+        (cells,) = table.rows(row, row + 1)
+        for other in spec.inputs[1:]:
+            ui.named_text(other.name, cells.get(page.draft.mapping.get(other.name, ""), ""))
+        document = records.document_at(table, spec, page.draft.mapping, row)
+
+        def correct(act: str, path: str, text: str) -> None:
+            save_rows(page.id, lambda _table, _seen: records.correct(page.id, row, act, path, text))
+
+        lines = record_rows(spec.outputs, records.record_at(table, spec, page.draft.mapping, row))
+        data = viewer_data(document, lines, editable=not read_only(), key=f"{page.draft.dataset}_{row}")
+        document_view(data, f"document_{page.id}", correct)
+        for note in document.notes:
+            st.caption(escape_markdown(note))
+    if not spec.outputs:
+        st.caption(
+            "Its right answer is filled in here, once the fields of the record are named on the Task page."
+        )
+        return
+    st.caption(
+        "Press a field to see the place of its value, or a marked place to see its field. What was not found in the text is "
+        "worth a second look. Corrections go into the examples at once; Undo takes them back."
+    )

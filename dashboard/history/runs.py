@@ -7,18 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.glossary import explain
 from dashboard.components.prompts import prompt_diff
 from dashboard.components.runs import (
-    STATE_COLOURS,
     STATE_WORDS,
     figure,
     replace_setup,
+    run_table,
     state_badge,
     verdict_card,
 )
-from dashboard.components.tables import before_and_after, data_table, gain_column, label_column
-from dashboard.services import RunRow, counted, data_home, percent, points_gained, runs_sentence
+from dashboard.components.tables import data_table
+from dashboard.services import RunRow, counted, data_home, percent, points_gained, runs_sentence, tested
 from dashboard.state import history, reading
 from dashboard.state.editing import drafts
 from dashboard.state.history import SettingDifference
@@ -40,22 +39,10 @@ def history_table(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunR
         st.caption("No run fits this filter. Clear it to see all of them.")
         return []
     shown = fitting[: RUNS_SHOWN.get() or MOST]
-    lines = [history.table_row(run, names, STATE_WORDS) for run in shown]
-    marked = any(line["Marks and note"] for line in lines)
-    event = data_table(
-        lines,
-        "history_table",
-        _columns(),
-        most=9,
-        height=380,
-        column_order=[
-            *FIRST,
-            *(["Marks and note"] if marked else []),
-            *(MORE if st.session_state["history_more"] else []),
-        ],
-        placeholder="",
-        on_select="rerun",
-    )
+    marked = any(history.marks(run) for run in shown)
+    more = MORE if st.session_state["history_more"] else ()
+    order = (*FIRST, *(["Marks and note"] if marked else []), *more)
+    picked = run_table(shown, names, "history_table", column_order=order)
     newest = f"The newest {len(shown):,} of " if len(shown) < len(fitting) else ""
     with ui.row("history_end"):
         st.caption(
@@ -65,13 +52,12 @@ def history_table(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunR
         )
         if newest:
             ui.button(
-                "Show older ones too", "history_older", icon="history", on_click=ui.callback(_show_more)
+                "Show older ones too",
+                "history_older",
+                icon="history",
+                on_click=ui.callback(RUNS_SHOWN.set, len(shown) + MOST),
             )
-    return [shown[i] for i in event.selection.rows if i < len(shown)]
-
-
-def _show_more() -> None:
-    RUNS_SHOWN.set((RUNS_SHOWN.get() or MOST) + MOST)
+    return picked
 
 
 def _filtered(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunRow]:
@@ -100,21 +86,6 @@ def _filtered(runs: Sequence[RunRow], names: Mapping[str, str]) -> list[RunRow]:
             help="The way of tuning, the model, and what each run took. Selecting a run shows the same below.",
         )
     return history.matching_runs(runs, names, text, state, chosen, project)
-
-
-def _columns() -> dict[str, object]:
-    marks = f"Whether its program is in use, its tags, and your own words. {explain('in use')}"
-    return {
-        "State": label_column(STATE_COLOURS, width=92),
-        "Run": st.column_config.TextColumn(width=180, help=explain("run")),
-        "Verdict": st.column_config.TextColumn(width=170, help=explain("verdict")),
-        "Marks and note": st.column_config.TextColumn(width=125, help=marks),
-        **before_and_after(),
-        "Gain": gain_column(explain("gain"), 70),
-        "Started": st.column_config.DatetimeColumn(format="D MMM, HH:mm", width=105),
-        "Calls": st.column_config.NumberColumn(format="localized", width="small", help=explain("call")),
-        "Optimizer": st.column_config.TextColumn("Way of tuning", help=explain("way of tuning")),
-    }
 
 
 def run_compare(left: RunRow, right: RunRow) -> None:
@@ -157,7 +128,7 @@ def _guard(left: RunRow, right: RunRow, differ: Sequence[SettingDifference]) -> 
     if not (left.result and right.result):
         st.caption("They are set up alike, and one of them has no result yet.")
         return
-    judged = history.verdict_between(reading.test_outcomes(left.id)[1], reading.test_outcomes(right.id)[1])
+    judged = history.verdict_between(*(reading.stored(tested, run)[1] for run in (left, right)))
     with st.container(key="guard"):
         show = st.success if judged.kind in ("better", "worse") else st.info
         show(escape_markdown(runs_sentence(judged)), icon=":material/balance:")
@@ -204,7 +175,9 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
             verdict_card(run.result.shown.verdict)
         elif run.message:
             st.caption(escape_markdown(run.message))
-        st.caption(escape_markdown(_facts(run, project)))
+        line = history.table_row(run, {}, STATE_WORDS)
+        facts = [project or "a deleted project", line["Optimizer"], line["Model"], counted(run.calls, "call")]
+        st.caption(escape_markdown(" · ".join(filter(None, [*facts, line["Cost"], line["Took"]]))))
         ui.problem_line(f"in_use_refused_{run.id}")
         if run.tags:
             with ui.row("run_tags", "top", gap="xxsmall"):
@@ -230,7 +203,7 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
             accept_new_options=True,
             placeholder="Type one and press Enter",
             help="Words of your own to find runs by, such as a customer or a release.",
-            **ui.saved(f"tags_{run.id}", _set_tags, run.id),
+            **ui.saved(f"tags_{run.id}", drafts.set_tags, run.id),
         )
         if run.result:
             right.toggle(
@@ -242,14 +215,6 @@ def run_card(run: RunRow, project: str | None, known_tags: Iterable[str] = ()) -
                 on_change=ui.callback(_use, run, not run.in_use),
             )
         _actions(run, project)
-
-
-def _facts(run: RunRow, project: str | None) -> str:
-    """Return how a run was made and what it took, in one line."""
-    line = history.table_row(run, {}, STATE_WORDS)
-    facts = [project or "a deleted project", line["Optimizer"], line["Model"]]
-    facts += [counted(run.calls, "call"), line["Cost"], line["Took"]]
-    return " · ".join(fact for fact in facts if fact)
 
 
 def _actions(run: RunRow, project: str | None) -> None:
@@ -272,11 +237,6 @@ def _actions(run: RunRow, project: str | None) -> None:
         )
     if again:
         replace_setup(run, lambda: history.draft_from(reading.run_spec(run)))
-
-
-def _set_tags(run_id: str, tags: Sequence[str]) -> None:
-    with writing() as store:
-        store.runs.set_tags(run_id, tags)
 
 
 def _use(run: RunRow, in_use: bool) -> None:

@@ -9,14 +9,23 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.glossary import TERMS
 from dashboard.components.project_page import open_page
-from dashboard.components.runs import EVERY, STATE_COLOURS, STATE_WORDS, STATES, open_presenter
-from dashboard.components.tables import before_and_after, data_table, label_column
+from dashboard.components.runs import EVERY, STATES, open_presenter, run_table
+from dashboard.components.tables import data_table
 from dashboard.components.wizard import KINDS, grouped
-from dashboard.home import demonstration
-from dashboard.services import SAMPLES, ProjectRow, RunRow, Sample, counted, short
-from dashboard.state import models, reading
+from dashboard.services import (
+    PACED_MODEL,
+    SAMPLES,
+    ModelChoice,
+    Named,
+    ProjectRow,
+    RunRow,
+    Sample,
+    counted,
+    sample_draft,
+    short,
+)
+from dashboard.state import launching, models, reading
 from dashboard.state.editing import drafts
-from dashboard.state.history import table_row
 from dashboard.state.live.figures import progress
 from dashboard.text import escape_markdown
 
@@ -78,7 +87,7 @@ def show_button() -> None:
         help="Tunes the first sample at the pace of a real model, free, in large type for an audience.",
     ):
         with ui.errors_shown():
-            open_presenter(*demonstration.start_show(models.for_process()))
+            open_presenter(*start_show(models.for_process()))
 
 
 STEPS = (
@@ -132,24 +141,8 @@ SHOWN = 50
 def run_list(runs: Sequence[RunRow], names: Mapping[str, str]) -> None:
     """Show the runs; selecting one opens it. `names` is project id -> name."""
     shown = runs[:SHOWN]
-    event = data_table(
-        [table_row(run, names, STATE_WORDS) for run in shown],
-        "run_list",
-        {
-            "State": label_column(STATE_COLOURS, width="small"),
-            "Started": st.column_config.DatetimeColumn(format="D MMM, HH:mm"),
-            **before_and_after(),
-        },
-        column_order=("State", "Run", "Started", "Before", "After", "Calls", "Cost", "Took"),
-        most=8,
-        height=330,
-        placeholder="",
-        on_select="rerun",
-        selection_mode="single-row",
-    )
-    picked = event.selection.rows
-    if picked and picked[0] < len(shown):
-        run = shown[picked[0]]
+    order = ("State", "Run", "Started", "Before", "After", "Calls", "Cost", "Took")
+    for run in run_table(shown, names, "run_list", 300, column_order=order, selection_mode="single-row"):
         page = "results" if run.result else "run"
         st.switch_page(ui.page_path(page), query_params={"project": run.project_id, "run": run.id})
     st.caption("Select a run to open it.")
@@ -182,3 +175,40 @@ def _cards(ids: list[str], names: Mapping[str, str]) -> None:
                 ui.link("run", "Look at it", "monitoring", project=run.project_id, run=run.id)
     if not all(run.goes_on for run in runs):
         st.rerun()
+
+
+SHOW_TITLE = "How it works"
+SHOW_MODEL = ModelChoice(name=PACED_MODEL)
+# Rules alone, without rows looked up: the winner is a short prompt that reads as if a person had written it.
+SHOW_OPTIMIZER = Named(name="Autotune", options={"leave_out": ["examples", "nearest"]})
+
+
+def start_show(keys: Mapping[str, str]) -> tuple[str, str]:
+    """Start the demonstration; return the ids of its project, which is kept for the next time, and of the run.
+
+    Raises RunError, StoreError.
+    """
+    project = _show_project()
+    draft = reading.draft(project)
+    stored = next(d.hash for d in reading.datasets() if d.id == draft.dataset)
+    spec = draft.to_run(stored)
+    run = launching.create(
+        project, spec.model_dump(mode="json"), SHOW_TITLE, reading.estimate(spec).as_dict()
+    )
+    launching.start(run, keys)
+    return project, run
+
+
+def _show_project() -> str:
+    known = (
+        p
+        for p in reading.projects()
+        if p.name.startswith(SHOW_TITLE) and reading.draft_of(p).model == SHOW_MODEL
+    )
+    if (found := next(known, None)) is not None:
+        return found.id
+    sample = SAMPLES[0]
+    draft = sample_draft(sample, drafts.add_sample_file(sample.file))
+    return drafts.create_project(
+        SHOW_TITLE, draft.model_copy(update={"model": SHOW_MODEL, "optimizer": SHOW_OPTIMIZER})
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
+from operator import methodcaller
 
 import streamlit as st
 
@@ -12,7 +13,7 @@ from dashboard.components.glossary import explain
 from dashboard.components.project_page import ProjectPage
 from dashboard.components.prompts import messages_view
 from dashboard.components.tab_conflict import guarded, widget_key
-from dashboard.components.tables import WHOLE_PERCENT, data_table
+from dashboard.components.tables import outcome_table
 from dashboard.metric.preview import error_mark, shown_of
 from dashboard.services import (
     PART_METRICS,
@@ -23,14 +24,11 @@ from dashboard.services import (
     PythonMetric,
     Rubric,
     WeightedSum,
-    in_percent,
     parse_weights,
     percent,
 )
 from dashboard.state import playground, reading
 from dashboard.state.editing.drafts import state_of
-from dashboard.state.feedback import answer_text
-from dashboard.state.session import CRITERIA
 
 
 def _save_option(project_id: str, name: str, value: Callable[[Mapping[str, object]], object]) -> None:
@@ -57,47 +55,21 @@ IDEAS = (
 def criteria_editor(page: ProjectPage, options: Mapping[str, object]) -> None:
     """Show a judge's criteria; every change is saved."""
     text = str(options.get("criteria") or Rubric.Options.model_fields["criteria"].default)
-    ids = _criteria(page.id, text)
+    key = widget_key("criteria", page.id)
     left, right = st.columns([6, 5], gap="medium")
     with left:
-        st.caption(
-            "One thing to look for in each line, in plain words. The judge marks each by itself, from 0 to 1; the score is "
-            "their mean.",
+        st.text_area(
+            "Criteria, one in each line",
+            text,
+            height=130,
+            placeholder="What do you look for?",
             help=explain("judge"),
+            **ui.saved(key, _save_criteria, page.id),
         )
-        for at, (one, line) in enumerate(ids.items(), 1):
-            with ui.row(f"criterion_{at}", gap="xsmall"):
-                st.text_input(
-                    f"Criterion {at}",
-                    line,
-                    key=_criterion_key(page.id, one),
-                    placeholder="What do you look for?",
-                    label_visibility="collapsed",
-                    on_change=ui.callback(_save_criteria, page.id),
-                )
-                ui.icon_button(
-                    "close",
-                    "Take this criterion out.",
-                    f"drop_criterion_{one}",
-                    on_click=ui.callback(_drop_criterion, page.id, one),
-                    why_not="" if len(ids) > 1 else "A judge needs one criterion at least.",
-                )
-        with ui.row("criterion_bar", "top"):
-            ui.button(
-                "Add a criterion",
-                "add_criterion",
-                icon="add",
-                on_click=ui.callback(_add_criterion, page.id, ""),
-            )
-            idea = next((i for i in IDEAS if i not in text.splitlines()), "")
-            if idea:
-                ui.button(
-                    f"“{idea}”",
-                    "add_idea",
-                    type="tertiary",
-                    help="Add this one.",
-                    on_click=ui.callback(_add_criterion, page.id, idea),
-                )
+        st.caption("In plain words. The judge marks each by itself, from 0 to 1; the score is their mean.")
+        if idea := next((i for i in IDEAS if i not in text.splitlines()), ""):
+            add = ui.callback(_take, page.id, key, f"{text.rstrip()}\n{idea}", _save_criteria)
+            ui.button(f"Add “{idea}”", "add_idea", icon="add", type="tertiary", on_click=add)
     prompt = right.expander("The prompt the judge gets", icon=":material/visibility:", key="judge_prompt")
     with prompt, ui.errors_shown():
         _judge_prompt(page, options)
@@ -119,45 +91,16 @@ def _judge_prompt(page: ProjectPage, options: Mapping[str, object]) -> None:
         messages_view(sent, system="Instructions to the judge", user="One row, as the judge reads it")
 
 
-def _criteria(project_id: str, text: str) -> Mapping[int, str]:
-    """Return widget number -> first text; all are made again when the stored text is not what the widgets hold."""
-    criteria = CRITERIA.get(project_id)
-    if not criteria or _typed_criteria(project_id, criteria) != [
-        s for s in map(str.strip, text.splitlines()) if s
-    ]:
-        criteria = dict(enumerate(text.splitlines() or [""], max(criteria, default=0) + 1))
-        CRITERIA.set(criteria, project_id)
-    return criteria
+def _save_criteria(project_id: str, text: str) -> None:
+    lines = [line for line in map(str.strip, text.splitlines()) if line]
+    if lines:
+        _save_option(project_id, "criteria", lambda _: "\n".join(lines))
 
 
-def _typed_criteria(project_id: str, kept: Mapping[int, str]) -> list[str]:
-    texts = (
-        str(st.session_state.get(_criterion_key(project_id, one), line)).strip() for one, line in kept.items()
-    )
-    return [text for text in texts if text]
-
-
-def _save_criteria(project_id: str) -> None:
-    text = "\n".join(_typed_criteria(project_id, CRITERIA.get(project_id)))
-    if text:
-        _save_option(project_id, "criteria", lambda _: text)
-
-
-def _add_criterion(project_id: str, text: str) -> None:
-    criteria = CRITERIA.get(project_id)
-    CRITERIA.set({**criteria, max(criteria, default=0) + 1: text}, project_id)
-    if text:
-        _save_criteria(project_id)
-
-
-def _drop_criterion(project_id: str, one: int) -> None:
-    criteria = CRITERIA.get(project_id)
-    CRITERIA.set({o: line for o, line in criteria.items() if o != one}, project_id)
-    _save_criteria(project_id)
-
-
-def _criterion_key(project_id: str, one: int) -> str:
-    return f"criterion_{project_id}_{one}"
+def _take(project_id: str, key: str, text: str, save: Callable[[str, str], None]) -> None:
+    """Put a text into a box, and save it."""
+    st.session_state[key] = text
+    save(project_id, text)
 
 
 USUAL_PARTS = str(WeightedSum.Options.model_fields["parts"].default)
@@ -190,7 +133,7 @@ def weights_editor(page: ProjectPage, options: Mapping[str, object]) -> None:
                 "close",
                 "Take this metric out.",
                 f"drop_part_{name}",
-                on_click=ui.callback(_drop_weight, page.id, name),
+                on_click=ui.callback(_save_weights, page.id, methodcaller("pop", name, None)),
                 why_not="" if len(parts) > 1 else "One metric at least must stay.",
             )
     added = st.selectbox(
@@ -220,10 +163,6 @@ def _weights(options: Mapping[str, object]) -> dict[str, float]:
 
 def _set_weight(project_id: str, name: str, weight: float | None) -> None:
     _save_weights(project_id, lambda parts: parts.update({name: weight or 0.0}))
-
-
-def _drop_weight(project_id: str, name: str) -> None:
-    _save_weights(project_id, lambda parts: parts.pop(name, None))
 
 
 def _save_weights(project_id: str, change: Callable[[dict[str, float]], object]) -> None:
@@ -285,7 +224,9 @@ def code_editor(page: ProjectPage, options: Mapping[str, object]) -> None:
                 _test_code(page)
             with st.popover("Start from an example", icon=":material/lightbulb:"):
                 for title, text in EXAMPLES.items():
-                    ui.button(title, f"code_{title}", on_click=ui.callback(_take_code, page.id, key, text))
+                    ui.button(
+                        title, f"code_{title}", on_click=ui.callback(_take, page.id, key, text, _save_code)
+                    )
     with right:
         _code_preview(page)
 
@@ -350,24 +291,8 @@ def _tested_rows(
         with st.expander("The whole error"):
             ui.plain_code(failed)
         return
-    data_table(
-        [
-            {
-                "Right answer": answer_text(rows.get(o.row, {}), outputs),
-                "Answer": answer_text(o.prediction, outputs),
-                "Score": in_percent(o.score),
-                "Why": o.feedback,
-            }
-            for o in found
-        ],
-        f"code_{title.split()[1]}_{title.split()[2]}",
-        {"Score": st.column_config.NumberColumn(format=WHOLE_PERCENT, width="small")},
-    )
-
-
-def _take_code(project_id: str, key: str, text: str) -> None:
-    st.session_state[key] = text
-    _save_code(project_id, text)
+    answers = {row: {name: values.get(name) for name in outputs} for row, values in rows.items()}
+    outcome_table(found, answers, outputs, f"code_{title.split()[1]}_{title.split()[2]}")
 
 
 def _save_code(project_id: str, code: str) -> None:

@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.glossary import explain
 from dashboard.components.project_page import ProjectPage
-from dashboard.components.tables import bar_column, data_table, row_column
+from dashboard.components.tables import outcome_table
 from dashboard.services import (
     Agreement,
     ModelChoice,
@@ -16,12 +16,11 @@ from dashboard.services import (
     counted,
     error_line,
     get_metric,
-    in_percent,
     level,
     percent,
     value_text,
 )
-from dashboard.state import feedback, models, playground
+from dashboard.state import feedback, models, playground, reading
 from dashboard.state.editing.drafts import state_of
 from dashboard.state.feedback import answer_text, grade_key
 from dashboard.state.models import asked_models, title_of
@@ -109,28 +108,7 @@ def _preview_table(page: ProjectPage, shown: Preview) -> None:
     has_code = page.draft.metric is not None and page.draft.metric.name == "PythonMetric"
     for sentence in dict.fromkeys(error_mark(error, with_line=has_code) for error in failed[:3]):
         st.markdown(sentence)
-    data_table(
-        [_table_row(shown, o, page.outputs) for o in rows],
-        "preview_table",
-        {
-            "Row": row_column(),
-            "Score": bar_column(explain("score")),
-            "Why": st.column_config.TextColumn(width="large", help="What the metric says."),
-        },
-        most=playground.GRADED,
-    )
-
-
-def _table_row(shown: Preview, outcome: Outcome, outputs: list[str]) -> dict[str, object]:
-    values = shown.rows.get(outcome.row, {})
-    return {
-        "Row": outcome.number,
-        "Right answer": answer_text(values, outputs),
-        "Model says": answer_text(outcome.prediction, outputs) if outcome.prediction else "(no answer)",
-        "Score": in_percent(None if outcome.error else outcome.score),
-        "Why": _last_line(outcome.error) if outcome.error else outcome.feedback,
-        **{name: value_text(v) for name, v in values.items() if name not in outputs},
-    }
+    outcome_table(rows, shown.rows, page.outputs, "preview_table")
 
 
 def _asked_calls(page: ProjectPage, number: int) -> str:
@@ -142,15 +120,11 @@ def _asked_calls(page: ProjectPage, number: int) -> str:
     return f"At least {counted(number * (steps + judge), 'call')} to {model}{by_judge}."
 
 
-def _last_line(error: str) -> str:
-    """Return an error's last line: of a traceback, that is what went wrong."""
-    return error.strip().rpartition("\n")[2]
-
-
 def error_mark(error: str, *, with_line: bool) -> str:
     """Return what went wrong as Markdown, with the line of the metric's code where that is asked for."""
     line = error_line(error) if with_line else None
-    return ui.mark("error", f"{f'Line {line}: ' if line else ''}{_last_line(error)[:300]}", "red")
+    last = error.strip().rpartition("\n")[2][:300]  # of a traceback, that is what went wrong
+    return ui.mark("error", f"{f'Line {line}: ' if line else ''}{last}", "red")
 
 
 MARKS = {1.0: "Right", 0.5: "Partly", 0.0: "Wrong"}
@@ -182,7 +156,7 @@ def judge_check(page: ProjectPage) -> None:
 
 
 def _check(page: ProjectPage, shown: Preview, dataset: str) -> None:
-    grades = feedback.grades(page.id, dataset)
+    grades = reading.stored(lambda store: store.feedback.grades(page.id, dataset))
     rows = [o for o in shown.outcomes if o.prediction]
     keys = {o.row: (o.row, grade_key(o.prediction, page.outputs)) for o in rows}
     mine = {row: grades[key] for row, key in keys.items() if key in grades}

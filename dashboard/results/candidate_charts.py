@@ -47,15 +47,11 @@ class Matrix(NamedTuple):
 
 
 class Node(NamedTuple):
-    """One candidate in the family tree: its generation (0: came from none), its place in it, its parents' numbers."""
+    """One candidate in the family tree: its generation (0: came from none), and its place in it."""
 
-    number: int
+    row: CandidateRow
     depth: int
     place: float
-    score: float | None
-    parents: tuple[int, ...]
-    reason: str
-    best: bool
 
 
 class Variant(NamedTuple):
@@ -116,30 +112,18 @@ def fewer(found: Sequence[Variant]) -> tuple[Variant, ...]:
     return tuple(v for v in found if v.number in numbers or v.best)
 
 
-def lineage(candidates: Sequence[CandidateRow], best_id: str) -> tuple[Node, ...]:
+def lineage(candidates: Sequence[CandidateRow]) -> tuple[Node, ...]:
     """Return the family tree: who came from whom, generation by generation."""
     ordered = sorted(candidates, key=lambda c: c.number)
-    by_id = {c.id: c for c in ordered}
     depths: dict[str, int] = {}
     sizes: Counter[int] = Counter()
-    places: dict[str, int] = {}
-    for candidate in ordered:
-        parents = [p for p in candidate.candidate.parents if p in depths]
-        depth = depths[candidate.id] = 1 + max((depths[p] for p in parents), default=-1)
-        places[candidate.id] = sizes[depth]
+    places: list[int] = []
+    for row in ordered:
+        depth = depths[row.id] = 1 + max((depths.get(p, -1) for p in row.candidate.parents), default=-1)
+        places.append(sizes[depth])
         sizes[depth] += 1
-    return tuple(
-        Node(
-            c.number,
-            depths[c.id],
-            places[c.id] - (sizes[depths[c.id]] - 1) / 2,
-            c.score,
-            tuple(by_id[p].number for p in c.candidate.parents if p in by_id),
-            c.candidate.reason or "The starting prompt.",
-            c.id == best_id,
-        )
-        for c in ordered
-    )
+    nodes = zip(ordered, depths.values(), places, strict=True)
+    return tuple(Node(row, depth, place - (sizes[depth] - 1) / 2) for row, depth, place in nodes)
 
 
 def variants(
@@ -252,23 +236,25 @@ def matrix_figure(found: Matrix, numbers: Mapping[int, int], texts: Mapping[int,
 CHOSEN: dict[str, object] = {"color": "$good", "size": 20, "symbol": "star"}
 
 
-def lineage_figure(nodes: Sequence[Node]) -> dict[str, object]:
+def lineage_figure(nodes: Sequence[Node], best_id: str) -> dict[str, object]:
     """Draw the family tree: generations from left to right, a line from each parent."""
-    at = {n.number: n for n in nodes}
-    x: list[float | None] = []
-    y: list[float | None] = []
-    for node in nodes:
-        for parent in node.parents:
-            x += [at[parent].depth, node.depth, None]
-            y += [at[parent].place, node.place, None]
-    line = {"color": "$faint", "width": 1.5}
+    at = {n.row.id: n for n in nodes}
+    lines = [(at[p], n) for n in nodes for p in n.row.candidate.parents if p in at]
     traces: list[dict[str, object]] = [
-        {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": line, "hoverinfo": "skip", "showlegend": False}
-    ]  # fmt: skip
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": [depth for parent, child in lines for depth in (parent.depth, child.depth, None)],
+            "y": [place for parent, child in lines for place in (parent.place, child.place, None)],
+            "line": {"color": "$faint", "width": 1.5},
+            "hoverinfo": "skip",
+            "showlegend": False,
+        }
+    ]
     for name, best, marker in (("Tried", False, {"color": "$accent", "size": 13}), ("Chosen", True, CHOSEN)):
-        group = [n for n in nodes if n.best == best]
-        dots = _dots(name, [(n.number, n.depth, n.place) for n in group], marker, "%{hovertext}")
-        hover = {"textposition": "middle right", "hovertext": [_node_text(n) for n in group]}
+        group = [n for n in nodes if (n.row.id == best_id) == best]
+        dots = _dots(name, [(n.row.number, n.depth, n.place) for n in group], marker, "%{hovertext}")
+        hover = {"textposition": "middle right", "hovertext": [_node_text(n.row) for n in group]}
         traces += [dots | hover] if group else []
     deepest = max((n.depth for n in nodes), default=0)
     generations = _axis("Generation", range=[-0.3, deepest + 0.6], dtick=1, showgrid=False)
@@ -302,11 +288,12 @@ def _axis(title: str, **more: object) -> dict[str, object]:
     return {"title": {"text": title}, **more}
 
 
-def _node_text(node: Node) -> str:
-    score = "not scored" if node.score is None else percent(node.score, 1)
-    reason = node.reason if len(node.reason) <= 160 else f"{node.reason[:160]}…"
+def _node_text(row: CandidateRow) -> str:
+    score = "not scored" if row.score is None else percent(row.score, 1)
+    reason = row.candidate.reason or "The starting prompt."
+    reason = reason if len(reason) <= 160 else f"{reason[:160]}…"
     lines = [reason[i : i + 60] for i in range(0, len(reason), 60)]
-    return f"Prompt {node.number}: <b>{score}</b><br>{'<br>'.join(map(escape, lines))}"
+    return f"Prompt {row.number}: <b>{score}</b><br>{'<br>'.join(map(escape, lines))}"
 
 
 def _dots(

@@ -200,10 +200,10 @@ def candidate_family(run: RunRow, best_id: str, picked: Sequence[ComparedCandida
     about = explain("family", "Move over a dot to read why it exists.")
     with left, ui.card("lineage_card", "What came from what", about, height="stretch"):
         shown = family(tried, best_id)
-        nodes = lineage(shown, best_id)
-        if any(n.parents for n in nodes):
+        nodes = lineage(shown)
+        if any(n.depth for n in nodes):
             label = f"Family tree of {len(nodes)} prompts"
-            clicked.append(plot(lineage_figure(nodes), key="lineage", label=label, height=380))
+            clicked.append(plot(lineage_figure(nodes, best_id), key="lineage", label=label, height=380))
             if len(shown) < len(tried):
                 st.caption(f"The best {len(shown):,} of {len(tried):,} prompts, and those they came from.")
         else:

@@ -51,6 +51,22 @@ def candidate_picker(run: RunRow, best: str, runs: Sequence[RunRow]) -> list[Com
     return picked
 
 
+def prompt_choice(label: str, prompts: Sequence[ComparedCandidate], key: str) -> int:
+    """Let the user choose one of the prompts, at first the last; return its place."""
+    names = prompt_names(prompts)
+    places = range(len(names))
+    return (
+        ui.segments(label, places, default=places[-1], format_func=lambda at: names[at], key=key)
+        if len(names) > 1
+        else 0
+    )
+
+
+def prompt_names(prompts: Sequence[ComparedCandidate]) -> list[str]:
+    """Return what the prompts are called in a table."""
+    return list(distinct({c.key: c.name for c in prompts}).values())
+
+
 def add_candidate(run_id: str, candidate_id: str, picked: Sequence[ComparedCandidate]) -> None:
     """Put one more prompt side by side, in place of the last where there is no more room; redraw."""
     keys = [c.key for c in picked]

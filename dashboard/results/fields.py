@@ -12,8 +12,7 @@ from dashboard.components import ui
 from dashboard.components.document import RecordRow, Status, graded_answer, record_rows
 from dashboard.components.prompts import prompt_diff
 from dashboard.components.tables import bar_column, data_table
-from dashboard.results.record import record_card
-from dashboard.results.rows import split_choice
+from dashboard.results.rows import record_card, split_choice
 from dashboard.services import (
     Candidate,
     FieldSpec,
@@ -52,26 +51,21 @@ class WorstRow(NamedTuple):
 
 
 class FieldResult(NamedTuple):
-    """One field's scores on the same rows, 0 to 1: before, after, and the interval of the difference."""
+    """One field's scores on the same rows, 0 to 1, with the first prompt and with the last."""
 
     path: str
     before: float
     after: float
-    low: float
-    high: float
-    after_low: float
-    after_high: float
+    change: str
+    """The difference in points with its interval, in words."""
+    likely: str
+    """The interval of the score with the last prompt, in words."""
     rows: int
     counts: Mapping[str, int]
+    """Status -> number of values."""
     worst: tuple[WorstRow, ...]
-    said_before: str
-    said_after: str
-
-    @property
-    def change(self) -> str:
-        """The difference in points with its interval, in words."""
-        printed = printed_change(self.before, self.after, self.low, self.high)
-        return f"{signed(printed.gain)} ({printed.interval})"
+    descriptions: tuple[str, str]
+    """Descriptions of the field in both prompts."""
 
 
 def field_results(
@@ -94,18 +88,23 @@ def field_results(
     }
     results = []
     for path, field in paths(fields):
-        if field.fields:
-            continue
-        rows = [row for row in shared if all(path in one for one in judged[row])]
+        rows = [row for row in shared if all(path in one for one in judged[row])] if not field.fields else []
         if rows:
             scores = [
                 [_score(judged[row][at][path], one[row], path) for row in rows]
                 for at, one in enumerate((first, second))
             ]
-            lines = {row: (second[row], scores[1][i], judged[row][1][path]) for i, row in enumerate(rows)}
-            results.append(
-                _result(path, scores, lines, [_description(c, path) or field.description for c in candidates])
-            )
+            lines = [
+                (second[row], score, judged[row][1][path]) for row, score in zip(rows, scores[1], strict=True)
+            ]
+            texts = [
+                next(
+                    (d[path] for s in c.steps.values() if (d := s.field_descriptions).get(path)),
+                    field.description,
+                )
+                for c in candidates
+            ]
+            results.append(_result(path, scores, lines, (texts[0], texts[1])))
     return results
 
 
@@ -133,40 +132,27 @@ def _score(lines: Sequence[RecordRow], outcome: Outcome, path: str) -> float:
     return sum(line.status == "right" for line in lines) / len(lines)
 
 
-def _description(candidate: Candidate, path: str) -> str:
-    return next(
-        (s.field_descriptions[path] for s in candidate.steps.values() if s.field_descriptions.get(path)), ""
-    )
-
-
 def _result(
     path: str,
     scores: Sequence[Sequence[float]],
-    lines: Mapping[int, tuple[Outcome, float, Sequence[RecordRow]]],
-    said: Sequence[str],
+    lines: Sequence[tuple[Outcome, float, Sequence[RecordRow]]],
+    descriptions: tuple[str, str],
 ) -> FieldResult:
-    before, after = scores
-    binary = set(before) | set(after) <= {0.0, 1.0}
-    low, high = paired_interval([b - a for a, b in zip(before, after, strict=True)], binary=binary)
-    here = mean_interval(after)
-    counts: Counter[str] = Counter(line.status for _, _, some in lines.values() for line in some)
-    worst = sorted(
-        (_worst(outcome, score, some) for outcome, score, some in lines.values() if score < 1),
-        key=lambda w: (w.score, w.number),
-    )
+    binary = set(scores[0]) | set(scores[1]) <= {0.0, 1.0}
+    low, high = paired_interval([b - a for a, b in zip(*scores, strict=True)], binary=binary)
+    before, after = (sum(some) / len(some) for some in scores)
+    printed, likely = printed_change(before, after, low, high), mean_interval(scores[1])
+    worst = sorted((_worst(*line) for line in lines if line[1] < 1), key=lambda w: (w.score, w.number))
     return FieldResult(
         path,
-        sum(before) / len(before),
-        sum(after) / len(after),
-        low,
-        high,
-        here.low,
-        here.high,
-        len(before),
-        counts,
+        before,
+        after,
+        f"{signed(printed.gain)} ({printed.interval})",
+        f"{percent(likely.low, 0)} and {percent(likely.high, 0)}",
+        len(lines),
+        Counter(line.status for _, _, some in lines for line in some),
         tuple(worst[:MOST_WORST]),
-        said[0],
-        said[1],
+        descriptions,
     )
 
 
@@ -177,31 +163,24 @@ def _worst(outcome: Outcome, score: float, lines: Sequence[RecordRow]) -> WorstR
     return WorstRow(outcome.row, number, score, line.path, line.status, line.expected, answer)
 
 
-def field_table(found: Sequence[FieldResult], *, compared: bool = True) -> list[dict[str, object]]:
+def field_table(results: Sequence[FieldResult], *, compared: bool = True) -> list[dict[str, object]]:
     """Return a line for each field; scores from 0 to 100. Where one prompt is `compared` with none, it has one score."""
-    return [
-        {
-            "Field": one.path,
-            **(_before_and_after(one) if compared else {"Score": in_percent(one.after, 0)}),
-            f"{'After' if compared else 'Score'} lies between": (
-                f"{percent(one.after_low, 0)} and {percent(one.after_high, 0)}"
-            ),
-            "Wrong": one.counts.get("wrong", 0),
-            "Missing": one.counts.get("missing", 0),
-            "Invented": one.counts.get("invented", 0),
-            "Rows": one.rows,
-            **({"Description": "changed" if one.said_before != one.said_after else ""} if compared else {}),
+    lines: list[dict[str, object]] = []
+    for result in results:
+        line: dict[str, object] = {"Field": result.path}
+        if compared:
+            line |= {"Before": in_percent(result.before, 0), "After": in_percent(result.after, 0)}
+            line |= {"Change in points": result.change, "After lies between": result.likely}
+        else:
+            line |= {"Score": in_percent(result.after, 0), "Score lies between": result.likely}
+        line |= {
+            status.capitalize(): result.counts.get(status, 0) for status in ("wrong", "missing", "invented")
         }
-        for one in found
-    ]
-
-
-def _before_and_after(one: FieldResult) -> dict[str, object]:
-    return {
-        "Before": in_percent(one.before, 0),
-        "After": in_percent(one.after, 0),
-        "Change in points": one.change,
-    }
+        line |= {"Rows": result.rows}
+        if compared:
+            line["Description"] = "changed" if len(set(result.descriptions)) > 1 else ""
+        lines.append(line)
+    return lines
 
 
 def field_view(run: RunRow, found: Sequence[ComparedCandidate]) -> None:
@@ -260,11 +239,12 @@ def _one_field(
 ) -> None:
     with ui.card("one_field"):
         st.markdown(f"**{escape_markdown(field.path)}**")
-        if field.said_before != field.said_after:
+        before, after = field.descriptions
+        if before != after:
             st.caption("Its description, before and after")
-            prompt_diff(field.said_before, field.said_after)
-        elif field.said_after:
-            ui.named_text("Its description, which was not changed", field.said_after)
+            prompt_diff(before, after)
+        elif after:
+            ui.named_text("Its description, which was not changed", after)
         if not field.worst:
             st.caption("Right in every row.")
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import streamlit as st
 
@@ -11,26 +12,30 @@ from dashboard.components import ui
 from dashboard.components.glossary import explain
 from dashboard.components.plot import own_element
 from dashboard.components.runs import figure, finish_test, present_button
-from dashboard.components.tables import small_table
+from dashboard.components.share import link_rows
 from dashboard.results.candidate_charts import as_good, variants
-from dashboard.results.share import share_link
 from dashboard.services import (
+    LINK_DAYS,
     VERDICT_TITLES,
     RunResult,
     RunRow,
     change_in_percent,
     compared_scores,
+    counted,
     data_home,
+    is_this_machine,
     result_sentences,
     row_figures,
+    run_report,
     short,
+    token_hash,
     whole_trials,
 )
-from dashboard.state import candidates, more_scores, reading
+from dashboard.serving.shared import PATH
+from dashboard.state import candidates, more_scores, reading, users
 from dashboard.state.candidates import score_words
-from dashboard.state.live.training import compared, comparison_sentence
-from dashboard.state.model_lines import HEAD, LIKELY
-from dashboard.state.writing import writing
+from dashboard.state.session import LINK_TOKEN
+from dashboard.state.writing import read_only, writing
 from dashboard.text import escape_markdown
 
 COLOURS = {"good": "green", "bad": "red", "even": "orange"}
@@ -55,7 +60,7 @@ def hero(run: RunRow, result: RunResult) -> None:
             if copied.as_program:
                 ui.link("export", "Take it as a program", "ios_share", project=run.project_id, run=run.id)
             ui.link("try_it", "Try it", "science", project=run.project_id, run=run.id)
-            report = partial(reading.report, run.id)
+            report = partial(reading.stored, run_report, run.id)
             ui.download("Share the report", report, "report.html", "share_report")
             share_link(run)
             present_button(run)
@@ -76,18 +81,6 @@ def figures(result: RunResult) -> None:
             key = f"figure_{name.lower().replace(' ', '_').replace(',', '')}"
             with ui.card(key, height="stretch"):
                 figure(name, value, change, less_is_better=True, help=about)
-
-
-def against_teacher(run: RunRow, result: RunResult) -> None:
-    """Set a tuned model against itself before tuning and against its teacher; nothing for a run that tuned none."""
-    lines = compared(result, reading.run_spec(run))
-    if not lines:
-        return
-    with ui.card("against_teacher", "Small against large, on the test rows", explain("teacher")):
-        if sentence := comparison_sentence(result.best, result.teacher):
-            st.caption(escape_markdown(sentence))
-        small_table(("", *HEAD), [line.figures for line in lines], [line.note for line in lines])
-        st.caption(LIKELY)
 
 
 class Offer(NamedTuple):
@@ -130,27 +123,18 @@ def _take(run_id: str, candidate: str) -> None:
 
 def _offers(run: RunRow, result: RunResult) -> list[Offer]:
     """Return the best prompt, one as good and cheaper where there is one, and the start; one alone is no choice."""
-    best, start = result.best_candidate, result.seed_candidate
+    best, start, static = result.best_candidate, result.seed_candidate, result.static
     entries = {c.id: c for c in candidates.index(run)}
     tokens = candidates.row_tokens(run)
     found = variants(candidates.everything(run), whole_trials(reading.snapshot(run).trials), tokens, best)
-    cheap = as_good(found)
-    surely = result.verdict.kind == "better"
-    safe = "Not as good." if surely else "The safe choice: nothing is surely better."
-    # The prompts that were tested have one number on this page: that of the test rows.
-    static = result.static
-    figures = (result.best, result.baseline, static)
-    tested = {prompt.candidate: prompt.tokens_per_row for prompt in figures if prompt}
-    wanted = [(start, "The starting prompt", safe)]
+    wanted = []
     if best != start:
         title = "The search's choice" if static else "The best prompt"
-        wanted.insert(0, (best, title, candidates.why_best(result)))
-    if cheap is not None and cheap.number:
+        wanted.append((best, title, candidates.why_best(result)))
+    if (cheap := as_good(found)) is not None and cheap.number:
         fewer = -change_in_percent(next(v.tokens for v in found if v.best), cheap.tokens)
         why = f"As good on the rows to choose by, with {fewer} % fewer tokens."
-        wanted.insert(
-            len(wanted) - 1, (candidates.by_number(run, cheap.number), f"Prompt {cheap.number}", why)
-        )
+        wanted.append((candidates.by_number(run, cheap.number), f"Prompt {cheap.number}", why))
     if static:
         why = "Sends every input with the same examples: nothing is looked up."
         if against := static.validation_against_best:
@@ -158,22 +142,63 @@ def _offers(run: RunRow, result: RunResult) -> list[Offer]:
         if static.test is None:
             cut = result.verdict.kind != "not_tested"
             why += f" It was not tested{': too little of the budget was left' if cut else ''}."
-        wanted.insert(len(wanted) - 1, (static.candidate, "The best fixed prompt", why))
-    for made in more_scores.made_by_hand(run):
-        wanted.append(
-            (
-                made.id,
-                f"Prompt {made.number}",
-                f"You made it: {made.candidate.reason[:1].lower() + made.candidate.reason[1:]}",
-            )
-        )
+        wanted.append((static.candidate, "The best fixed prompt", why))
+    surely = result.verdict.kind == "better"
+    safe = "Not as good." if surely else "The safe choice: nothing is surely better."
+    wanted.append((start, "The starting prompt", safe))
+    for row in more_scores.made_by_hand(run):
+        reason = row.candidate.reason
+        wanted.append((row.id, f"Prompt {row.number}", f"You made it: {reason[:1].lower()}{reason[1:]}"))
     if run.taken in entries:
         wanted.append((run.taken, f"Prompt {entries[run.taken].number}", "You took it."))
+    # The prompts that were tested have one number on this page: that of the test rows.
+    tested = {
+        prompt.candidate: prompt.tokens_per_row for prompt in (result.best, result.baseline, static) if prompt
+    }
     offers: dict[str, Offer] = {}
     for candidate, title, why in wanted:
         if candidate in entries:
             a_row = tested.get(candidate) or tokens.get(candidate)
-            used = "" if a_row is None else f"{short(a_row)} tokens a row"
-            facts = " · ".join(f for f in (score_words(entries[candidate]), used) if f)
+            used = [] if a_row is None else [f"{short(a_row)} tokens a row"]
+            facts = " · ".join([score_words(entries[candidate]), *used])
             offers.setdefault(candidate, Offer(candidate, title, why, facts))
     return list(offers.values())
+
+
+USUAL_DAYS = 7
+PROBLEM = "share_link_problem"
+
+
+def share_link(run: RunRow) -> None:
+    """Offer a link to the report of a run, and to end those that work."""
+    if read_only():
+        return
+    with st.popover("Share a link", icon=":material/link:", key="share_link"):
+        st.caption(
+            "Anyone who has the link can read the report, the test rows in it included, without signing in, and nothing else. "
+            "It ends by itself, at once when you end it here, and when you may not change the project any more."
+        )
+        days = ui.select(
+            "It works for", {d: counted(d, "day") for d in LINK_DAYS}, USUAL_DAYS, key="link_days"
+        )
+        ui.button("Make a link", "link_make", icon="add_link", on_click=ui.callback(_make, run.id, days))
+        ui.problem_line(PROBLEM)
+        working = [link for link in reading.links() if link.run_id == run.id]
+        token = LINK_TOKEN.get(run.id)
+        if token_hash(token) in {link.hash for link in working}:
+            st.code(f"{_origin()}{PATH}{token}", language=None, wrap_lines=True)
+            st.caption("Copy it now: only a hash of it is kept, so it cannot be shown again.")
+            if is_this_machine(urlsplit(_origin()).hostname or ""):
+                st.caption("This dashboard can only be reached from this machine, and so can the link.")
+        link_rows(working, {run.id: run.title})
+
+
+def _make(run_id: str, days: int) -> None:
+    with ui.problem_kept(PROBLEM), writing(f"shared for {days} days", run_id) as store:
+        LINK_TOKEN.set(store.links.make(run_id, days, users.name()), run_id)
+
+
+def _origin() -> str:
+    """Return the address under which the browser reaches the dashboard, without a path."""
+    parts = urlsplit(st.context.url or "")
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,11 +10,12 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.tables import bar_column, data_table
+from dashboard.results.compare import prompt_choice, prompt_names
 from dashboard.results.comparison import ComparedRow
 from dashboard.results.rows import compared_on, row_table
 from dashboard.services import RunRow, counted, in_percent, value_text
 from dashboard.state.candidates import ComparedCandidate
-from dashboard.text import distinct, escape_markdown
+from dashboard.text import escape_markdown
 
 MOST_LABELS = 300
 LONGEST = 60
@@ -36,25 +36,6 @@ class Confusion(NamedTuple):
     def size(self, right: str, answer: str) -> int:
         """Return the number of rows in one cell."""
         return len(self.rows.get((right, answer), ()))
-
-
-class LabelScore(NamedTuple):
-    """A label's rows, how many of them were found, and how often it was answered. Shares run from 0 to 1."""
-
-    label: str
-    rows: int
-    found: int
-    answered: int
-
-    @property
-    def recall(self) -> float | None:
-        """The share of its rows that were answered with it."""
-        return self.found / self.rows if self.rows else None
-
-    @property
-    def precision(self) -> float | None:
-        """The share of its answers that were right."""
-        return self.found / self.answered if self.answered else None
 
 
 def label_outputs(
@@ -100,17 +81,6 @@ def confusion(
     )
 
 
-def label_scores(found: Confusion) -> list[LabelScore]:
-    """Return the scores of each label, in the matrix's order."""
-    rows, answered = Counter[str](), Counter[str]()
-    for (right, answer), ids in found.rows.items():
-        rows[right] += len(ids)
-        answered[answer] += len(ids)
-    return [
-        LabelScore(label, rows[label], found.size(label, label), answered[label]) for label in found.labels
-    ]
-
-
 def mistaken(found: Confusion) -> Confusion:
     """Return the part of a matrix in which something is wrong: labels that were missed or answered wrongly."""
     wrong = {name for cell in found.rows if cell[0] != cell[1] for name in cell}
@@ -120,14 +90,17 @@ def mistaken(found: Confusion) -> Confusion:
     )
 
 
-def score_table(scores: Sequence[Sequence[LabelScore]], names: Sequence[str]) -> list[dict[str, Any]]:
+def score_table(tables: Sequence[Confusion], names: Sequence[str]) -> list[dict[str, Any]]:
     """Return one line per label: its rows, and for each candidate the percentages found and right when answered."""
     lines = []
-    for same in zip(*scores, strict=True):
-        line: dict[str, Any] = {"Label": same[0].label, "Rows": same[0].rows}
-        for name, one in zip(names, same, strict=True):
-            line[f"{name}: found"] = in_percent(one.recall, 0)
-            line[f"{name}: right"] = in_percent(one.precision, 0)
+    for label in tables[0].labels:
+        line: dict[str, Any] = {"Label": label}
+        for name, table in zip(names, tables, strict=True):
+            line["Rows"] = sum(len(ids) for (right, _), ids in table.rows.items() if right == label)
+            answered = sum(len(ids) for (_, answer), ids in table.rows.items() if answer == label)
+            found = table.size(label, label)
+            line[f"{name}: found"] = in_percent(found / line["Rows"], 0)
+            line[f"{name}: right"] = in_percent(found / answered, 0) if answered else None
         lines.append(line)
     return lines
 
@@ -146,7 +119,7 @@ def label_view(run: RunRow, found: Sequence[ComparedCandidate]) -> None:
     if not choices:
         st.caption("No output of this task is a label: a short value that occurs in several rows.")
         return
-    names = list(distinct({c.key: c.name for c in found}).values())
+    names = prompt_names(found)
     output = choices[0]
     if len(choices) > 1:
         output = ui.segments("Output", choices, default=choices[0], key="label_output")
@@ -154,16 +127,12 @@ def label_view(run: RunRow, found: Sequence[ComparedCandidate]) -> None:
     st.markdown("**Score by label**")
     _scores(tables, names)
     st.markdown("**What is taken for what**")
-    at = len(names) - 1
-    if at:
-        at = ui.segments(
-            "Answers of", range(len(names)), default=at, format_func=lambda i: names[i], key="label_of"
-        )
+    at = prompt_choice("Answers of", found, "label_of")
     cell = _matrix(tables[at], f"{run.id}_{output}_{at}")
     if cell is not None:
         ids = set(tables[at].rows[cell])
         st.markdown(f"**{counted(len(ids), 'row')}** · right: {_name(cell[0])} · answered: {_name(cell[1])}")
-        row_table(run, found, compared, [row for row in compared.rows if row.row in ids])
+        row_table(run, compared, [row for row in compared.rows if row.row in ids])
 
 
 def _name(label: str) -> str:
@@ -171,11 +140,10 @@ def _name(label: str) -> str:
 
 
 def _scores(tables: Sequence[Confusion], names: Sequence[str]) -> None:
-    lines = score_table([label_scores(one) for one in tables], names)
     recall_help = "The share of the label's rows that were answered with it (recall)."
     right = "The share of the answers with this label that were right (precision)."
     data_table(
-        lines,
+        score_table(tables, names),
         "label_table",
         {
             f"{name}: {what}": bar_column(about, width="small")

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.services import EngineError, ModelChoice, RunRow, counted, listed, price
+from dashboard.services import EngineError, RunRow, counted, listed, price
 from dashboard.state import launching, models, more_scores, reading
 from dashboard.state.candidates import ComparedCandidate
-from dashboard.state.more_scores import ScorePrice, UnscoredRows
+from dashboard.state.more_scores import UnscoredRows
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
 
@@ -26,18 +26,16 @@ def missing_rows_offer(found: Sequence[ComparedCandidate], key: str) -> None:
     """Offer to score what the prompts lack, a button for each split; nothing where nothing is missing."""
     if read_only() or any(c.run.goes_on for c in found):
         return
-    if made := more_scores.offers(found):
+    if offers := more_scores.offers(found):
         with ui.row(f"{key}_missing"):
-            for offer in made:
-                _offer_button(offer, f"{key}_{offer.split}")
+            for split, missing in offers.items():
+                names = listed(list(dict.fromkeys(unscored.name for unscored in missing)))
+                rows = counted(sum(unscored.rows for unscored in missing), f"missing {split} row")
+                takes = "It takes" if len(missing) == 1 else "They take"
+                about = f"Scores {names}. {takes} at most twice the calls that its rows have taken so far."
+                about += f" {AFTER}" if split == "test" else ""
+                score_button(f"Score the {rows}", missing, f"{key}_{split}", about)
     ui.problem_line(PROBLEM)
-
-
-def _offer_button(offer: ScorePrice, key: str) -> None:
-    names = listed(list(dict.fromkeys(one.name for one in offer.missing)))
-    rows = counted(offer.rows, f"missing {offer.split} row")
-    about = f"Scores {names}. {'It takes' if len(offer.missing) == 1 else 'They take'} at most twice the calls that its rows have taken so far."
-    score_button(f"Score the {rows}", offer.missing, key, f"{about} {AFTER if offer.split == 'test' else ''}")
 
 
 def score_button(
@@ -50,22 +48,15 @@ def score_button(
     then: Callable[[], None] = lambda: None,
 ) -> None:
     """Draw the button that asks for scores, with what they are expected to cost; `then` is called once they are asked for."""
-    cost = ScorePrice("test", tuple(missing)).usd
-    keys = models.refusal([m for one in missing for m in asked(one.run)])
+    refusals = (models.run_refusal(reading.run_spec(unscored.run)) for unscored in missing)
     ui.button(
-        f"{label} ({price(cost)})".replace("$", "\\$"),
+        f"{label} ({price(more_scores.cost_of(missing))})".replace("$", "\\$"),
         key,
-        why_not or keys,
+        why_not or next(filter(None, refusals), ""),
         icon="playlist_add_check",
         help=escape_markdown(about, 1000),
         on_click=ui.callback(_ask, tuple(missing), then),
     )
-
-
-def asked(run: RunRow) -> list[ModelChoice]:
-    """Return the models that a run asks for its rows."""
-    spec = reading.run_spec(run)
-    return models.asked_models(spec.model, spec.pipeline, spec.models)
 
 
 def _ask(missing: Sequence[UnscoredRows], then: Callable[[], None]) -> None:

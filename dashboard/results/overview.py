@@ -16,12 +16,12 @@ from dashboard.results.charts import (
     candidate_table,
     step_credit_card,
 )
-from dashboard.results.compare import candidate_compare, candidate_picker, heads
+from dashboard.results.compare import candidate_compare, candidate_picker, heads, prompt_names
 from dashboard.results.comparison import spread, spread_figure
 from dashboard.results.fields import field_view
-from dashboard.results.hero import against_teacher, figures, hero, take_card
+from dashboard.results.hero import figures, hero, take_card
 from dashboard.results.labels import label_view
-from dashboard.results.models import compared_figures, models_view
+from dashboard.results.models import against_teacher, compared_models, models_view
 from dashboard.results.more_scores import scoring_under_way
 from dashboard.results.parts import parts_view
 from dashboard.results.rows import row_matrix, split_choice
@@ -29,7 +29,7 @@ from dashboard.services import RunRow, chosen_from
 from dashboard.state import candidates, reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.live.snapshot import parts
-from dashboard.text import distinct, escape_markdown
+from dashboard.text import escape_markdown
 
 ADVICE = {
     "unchanged": "To get further: another way of tuning, a larger budget or more examples. The rows below show what still goes wrong.",
@@ -72,7 +72,7 @@ def results_view(run: RunRow) -> None:
         st.caption("The first prompt appears here as soon as it is found.")
         return
     scoring_under_way([run, *(c.run for c in picked)])
-    models = compared_figures(run, whole)
+    models = compared_models(run, whole)
     views: dict[str, Callable[[], None]] = {
         "Prompts side by side": lambda: candidate_compare(picked),
         **({"Models": lambda: models_view(run, whole, models)} if models else {}),
@@ -139,7 +139,7 @@ def _scores(picked: Sequence[ComparedCandidate]) -> None:
     split = split_choice(picked, key="spread_split")
     if split is None:
         return
-    names = list(distinct({c.key: c.name for c in picked}).values())
+    names = prompt_names(picked)
     spreads = [spread(candidates.outcomes(c, split)) for c in picked]
     rows = [
         {"Prompt": name, "Rows": sum(one.values()), **one} for name, one in zip(names, spreads, strict=True)

@@ -8,12 +8,13 @@ from typing import Literal, NamedTuple
 import streamlit as st
 
 from dashboard.components import ui
+from dashboard.results.compare import prompt_choice
 from dashboard.results.more_scores import score_button
 from dashboard.services import Candidate, PromptPart, counted, prompt_parts, without_parts
 from dashboard.state import candidates, more_scores
 from dashboard.state.candidates import PARAM, ComparedCandidate, key_of
 from dashboard.state.writing import read_only
-from dashboard.text import distinct, escape_markdown, prompt_name
+from dashboard.text import escape_markdown, prompt_name
 
 MOST = 40
 """Parts of each kind that are listed."""
@@ -52,13 +53,7 @@ def _rows(numbers: Sequence[int]) -> str:
 
 def parts_view(picked: Sequence[ComparedCandidate]) -> None:
     """Let the user choose a prompt, see what each of its parts does, and score a version without some of them."""
-    at = len(picked) - 1
-    if at:
-        names = list(distinct({c.key: c.name for c in picked}).values())
-        at = ui.segments(
-            "Prompt", range(len(names)), default=at, format_func=lambda i: names[i], key="parts_of"
-        )
-    one = picked[at]
+    one = picked[prompt_choice("Prompt", picked, "parts_of")]
     parts = prompt_parts(one.candidate.candidate)
     if not parts:
         st.caption(

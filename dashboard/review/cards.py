@@ -31,7 +31,7 @@ PROBLEM = "review_problem"
 
 def guessed_lines(page: ProjectPage) -> None:
     """Say in one line what was recognised, with notes on what was guessed; offer to draft a sentence by a model."""
-    guess = starting.guessed(page.id)
+    guess = starting.GUESSED.get(page.id)
     if guess is None:
         return
     st.markdown(ui.mark("check_circle", guess.line, "green"))
@@ -88,17 +88,22 @@ def task_card(page: ProjectPage) -> None:
                 step.instructions,
                 height=120,
                 **ui.saved(
-                    f"review_instruction_{page.id}_{hash(step.instructions)}", _set_instruction, page.id
+                    f"review_instruction_{page.id}_{hash(step.instructions)}",
+                    lambda text: _change_step(page.id, instructions=text),
                 ),
             )
             for title, colour, fields in (("Input", "blue", spec.inputs), ("Answer", "orange", spec.outputs)):
                 for field in fields:
                     _field_line(title, colour, field)
+
+            def think(thinks: bool) -> None:
+                _change_step(page.id, strategy="chain_of_thought" if thinks else "predict")
+
             if step.strategy in ("predict", "chain_of_thought"):
                 st.toggle(
                     "Think first",
                     step.strategy == "chain_of_thought",
-                    **ui.saved(f"review_think_{page.id}_{step.strategy}", _set_thinking, page.id),
+                    **ui.saved(f"review_think_{page.id}_{step.strategy}", think),
                     help="The model reasons before it answers: better at sums and rules; about twice the tokens.",
                 )
             ui.link("task", "Change the fields", "edit_note", project=page.id)
@@ -116,10 +121,6 @@ def _field_line(title: str, colour: str, field: FieldSpec) -> None:
         )
 
 
-def _set_instruction(project_id: str, text: str) -> None:
-    _change_step(project_id, instructions=text)
-
-
 def _change_step(project_id: str, **changes: object) -> None:
     def change(draft: ProjectDraft) -> ProjectDraft:
         last = len(pipeline_of(draft).steps) - 1
@@ -129,13 +130,9 @@ def _change_step(project_id: str, **changes: object) -> None:
     renew(project_id)
 
 
-def _set_thinking(project_id: str, thinks: bool) -> None:
-    _change_step(project_id, strategy="chain_of_thought" if thinks else "predict")
-
-
 def _roles(page: ProjectPage) -> None:
     """Let the user say which columns are read and which are answered, where the task was made of them."""
-    found, dataset = starting.guessed(page.id), page.draft.dataset
+    found, dataset = starting.GUESSED.get(page.id), page.draft.dataset
     if dataset is None or (page.draft.pipeline is not None and not (found and found.by_columns)):
         return
     st.markdown("**Columns**")

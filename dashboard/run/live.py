@@ -12,17 +12,15 @@ from dashboard.components.glossary import explain
 from dashboard.components.plot import own_element, plot
 from dashboard.components.run_elements import Parts, follow, meters_element, score_plot, watch
 from dashboard.components.runs import PROMPT, STATES, present_button, run_picker, state_badge, verdict_card
-from dashboard.components.tables import PERCENT, data_table, row_column
+from dashboard.components.tables import outcome_table
 from dashboard.run.requests import run_actions, run_requests
 from dashboard.services import (
     CandidateRow,
-    Outcome,
     RunRow,
     TrialRow,
     Usage,
     counted,
     duration,
-    in_percent,
     known_trials,
     percent,
     short,
@@ -115,32 +113,10 @@ def _why(row: CandidateRow, found: dict[str, CandidateRow]) -> str:
 def _rows(run: RunRow, trial: TrialRow) -> None:
     outcomes = reading.outcomes(run, trial.number)[:ROWS_SHOWN]
     values = reading.row_values(run, [o.row for o in outcomes])
-    fields = reading.output_fields(run)
-    score = st.column_config.NumberColumn(width="small", format=PERCENT, help=explain("score"))
-    data_table(
-        [
-            _table_row(o, values.get(o.row, {}), fields)
-            for o in sorted(outcomes, key=lambda o: (o.score, o.row))
-        ],
-        "prompt_rows_table",
-        {"Row": row_column(), "Score": score},
-        most=6,
-        height=260,
-    )
+    worst_first = sorted(outcomes, key=lambda o: (o.score, o.row))
+    outcome_table(worst_first, values, reading.output_fields(run), "prompt_rows_table", most=6, height=260)
     if trial.rows_done > len(outcomes):
         st.caption(f"The first {len(outcomes)} of {trial.rows_done:,} rows.")
-
-
-def _table_row(outcome: Outcome, values: dict[str, object], fields: Sequence[str]) -> dict[str, object]:
-    inputs = {name: str(value)[:300] for name, value in values.items() if name not in fields}
-    return {
-        "Row": outcome.number,
-        "Score": in_percent(outcome.score),
-        **inputs,
-        "Right answer": ", ".join(str(values.get(f, ""))[:300] for f in fields),
-        "Model said": outcome.error or ", ".join(str(outcome.prediction.get(f, ""))[:300] for f in fields),
-        "Why": outcome.feedback[:300],
-    }
 
 
 CHART_HEIGHT = 340

@@ -19,11 +19,6 @@ TALL, SHORT = 460, 370
 """Pixels of the chart while the run goes on, and below its result."""
 
 
-def presenting() -> bool:
-    """Return whether the address asks for the presenter's view."""
-    return st.query_params.get(PRESENT) == "1"
-
-
 def present_run(run_id: str) -> None:
     """Show a run to an audience and keep it up to date."""
     ui.page_style()

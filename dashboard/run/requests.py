@@ -66,7 +66,7 @@ def run_actions(seen: Snapshot) -> None:
                 "restart_run",
                 icon="play_arrow",
                 type="secondary" if run.result else "primary",
-                on_click=ui.callback(_go_on, run.id),
+                on_click=ui.kept(_problem_key(run.id), launching.resume, run.id, models.for_process()),
                 help="Starts its process again. Answers that came are not bought again; calls that had none yet are, and count twice.",
             )
         if run.state == "queued":
@@ -115,11 +115,6 @@ def _stop_choices(run: RunRow) -> None:
 
 def _problem_key(run_id: str) -> str:
     return f"run_problem_{run_id}"
-
-
-def _go_on(run_id: str) -> None:
-    with ui.problem_kept(_problem_key(run_id)):
-        launching.resume(run_id, models.for_process())
 
 
 def _request_buttons(seen: Snapshot) -> None:
@@ -198,7 +193,8 @@ def _budget_form(run_id: str, limits: dict[str, float]) -> None:
             wanted[name] = unit * st.number_input(
                 f"{title} (now {words(limits[name])})",
                 min_value=now,
-                value=_half_more(now, step),
+                # About half as much again, in whole steps.
+                value=now + step * max(1, round(now / 2 / step)),
                 step=step,
                 key=f"more_{title}_{now}",
             )
@@ -206,11 +202,6 @@ def _budget_form(run_id: str, limits: dict[str, float]) -> None:
     why_not = "" if raised else "Enter a larger number than the run has now."
     if ui.checked_button("Raise", why_not, key="raise_now", type="primary"):
         _ask(run_id, BUDGET_REQUEST, {"budget": raised})
-
-
-def _half_more(now: float, step: float) -> float:
-    """Return about half as much again, a whole number of steps above what there is now."""
-    return now + step * max(1, round(now / 2 / step))
 
 
 @st.dialog("Try your own prompt", width="large", on_dismiss=ui.callback(OWN_PROMPT.pop))
@@ -228,8 +219,9 @@ def _own_prompt(run_id: str) -> None:
         key=f"own_from_{run_id}",
         persist_state="session",
     )
-    st.caption(_known_score(prompts[picked]))
-    origin = prompts[picked].candidate
+    row, origin = prompts[picked], prompts[picked].candidate
+    known = f"{percent(row.score)} on {row.rows} rows so far." if row.score is not None else "Not scored yet."
+    st.caption(known)
     texts = {
         path: st.text_area(
             "Instruction" if len(origin.steps) == 1 else f"Instruction of {path}",
@@ -271,10 +263,6 @@ def _problem(mine: Candidate, found: dict[str, CandidateRow], texts: dict[str, s
     return (
         "" if known is None else f"This is the same as {prompt_name(known.number)}. Change something first."
     )
-
-
-def _known_score(row: CandidateRow) -> str:
-    return "Not scored yet." if row.score is None else f"{percent(row.score)} on {row.rows} rows so far."
 
 
 def _ask(run_id: str, kind: str, content: dict[str, object]) -> None:

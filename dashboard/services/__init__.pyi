@@ -28,6 +28,7 @@ from engine.basics.text import (
     printed_change as printed_change,
     short as short,
     signed as signed,
+    time_taken as time_taken,
 )
 from engine.dataset import (
     ColumnProfile as ColumnProfile,
@@ -104,6 +105,7 @@ from engine.lm.connection import (
     local_servers as local_servers,
     providers_with_key as providers_with_key,
 )
+from engine.lm.cache import default_cache as default_cache
 from engine.lm.keys import (
     has_keyring as has_keyring,
     store_key as store_key,
@@ -113,6 +115,7 @@ from engine.lm.local.sources import (
     is_local as is_local,
     model_title as model_title,
 )
+from engine.lm.tuned import tuned_models as tuned_models
 from engine.metrics.base import (
     Case as Case,
     Metric as Metric,
@@ -223,7 +226,14 @@ from engine.runs.results.prompt_parts import (
     prompt_parts as prompt_parts,
     without_parts as without_parts,
 )
-from engine.runs.results.report import step_calls as step_calls
+from engine.runs.results.report import (
+    right_rows as right_rows,
+    run_report as run_report,
+    run_results as run_results,
+    step_calls as step_calls,
+    tested as tested,
+    training_file as training_file,
+)
 from engine.runs.spec import (
     Feedback as Feedback,
     Named as Named,
@@ -255,6 +265,9 @@ from engine.search.objective import (
 )
 from engine.search.result import (
     AnyVerdict as AnyVerdict,
+    ComparedFigures as ComparedFigures,
+    ModelComparison as ModelComparison,
+    PromptFigures as PromptFigures,
     RunResult as RunResult,
 )
 from engine.search.verdict import (

@@ -20,7 +20,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers
@@ -28,7 +28,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from engine.store.users import URL_VARIABLE, User, token_hash
+from engine.store.users import URL_VARIABLE, User, UserFile, token_hash
 
 TOKEN_VARIABLE = "TUNEBOARD_DASHBOARD_TOKEN"  # noqa: S105 - the variable's name, not a token
 HEALTH = "/_stcore/health"
@@ -93,23 +93,6 @@ class SameOrigin:
         await self._app(scope, receive, send)
 
 
-class Door(Protocol):
-    """Rules on who may come in, such as `engine.store.users.UserFile`."""
-
-    @property
-    def has_oidc(self) -> bool:
-        """True if a user signs in at an OpenID Connect provider."""
-
-    def by_token(self, token: str) -> User | None:
-        """Return the user with this token."""
-
-    def named(self, name: str, *, oidc: bool | None = None) -> User | None:
-        """Return the user of this name who may still come in; `oidc` says how the user has signed in."""
-
-    def proof(self, name: str) -> str:
-        """Return what a user's cookie is bound to."""
-
-
 class OneToken:
     """A door for one user without a name: the token that was printed where Tuneboard was started."""
 
@@ -129,6 +112,10 @@ class OneToken:
     def proof(self, name: str) -> str:  # noqa: ARG002 - there is one user
         """Return the token's hash."""
         return self._hash
+
+
+Door = UserFile | OneToken
+"""Rules on who may come in."""
 
 
 class Cookies:

@@ -12,9 +12,9 @@ import logging
 import os
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -26,6 +26,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboard.serving.access import HEALTH, Door, PageFiles, SameOrigin, SignIn, refuse
 from dashboard.serving.shared import SharedReports
+
+if TYPE_CHECKING:
+    import streamlit as st
 
 # Nothing a page holds, an uploaded text included, can make the browser ask another machine for anything.
 # Streamlit needs inline styles, eval (its grid and charts) and blob modules (components).
@@ -59,16 +62,6 @@ FIRST_PAGE_SECONDS = 2.5
 NOT_RUNNING = "The dashboard is not running. Look at the messages where it was started."
 
 _log = logging.getLogger(__name__)
-
-
-class Site(Protocol):
-    """The rest of the server, an ASGI app."""
-
-    def lifespan(self) -> Callable[[object], AbstractAsyncContextManager[None]]:
-        """Return the context that it runs in."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
 
 
 class SecurityHeaders:
@@ -120,7 +113,7 @@ class Front:
 
     def __init__(
         self,
-        load: Callable[[], Site],
+        load: Callable[[], st.App],
         load_rest: Callable[[], None],
         give_up: Callable[[], None],
         door: Door | None = None,
@@ -128,7 +121,7 @@ class Front:
         self.failed = False
         self._load, self._give_up = load, give_up
         self._rest = threading.Thread(target=load_rest, name="load-rest", daemon=True)
-        self._site: Site | None = None
+        self._site: st.App | None = None
         self._ready, self._closing = asyncio.Event(), asyncio.Event()
         self._connected = False
         folder = package_folder("streamlit") / "static"

@@ -12,7 +12,6 @@ import logging
 import re
 import threading
 import time
-from collections import deque
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -20,11 +19,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from dashboard.serving.access import USER_HEADER
 from dashboard.state import reading, users
-from dashboard.state.live.snapshot import LATEST_EVENTS, Snapshot, parts
-from dashboard.state.live.training import PROGRESS
+from dashboard.state.live.snapshot import SnapshotReader, parts
 from engine.errors import EngineError, NotFoundError
-from engine.search.leader import LeaderPath
-from engine.store.rows import EventRow, TrialRow
 from engine.store.store import Store
 from engine.store.users import user_file
 
@@ -75,7 +71,8 @@ class WatchedRun:
         self.sent: dict[str, str] = {}
         self.look_again = self.not_before = 0.0
         self.seen_version = self._version = -1
-        self._forget()
+        self._reader = SnapshotReader(run_id)
+        self._process: tuple[Any, ...] = ()
 
     def trouble(self, sentence: str) -> dict[str, str]:
         """Return the change that the run cannot be read, and why; the next successful read ends it."""
@@ -84,14 +81,6 @@ class WatchedRun:
         changed = {} if self.sent.get("trouble") == text else {"trouble": text}
         self.sent = {**self.sent, **changed}
         return changed
-
-    def _forget(self) -> None:
-        self._trials: dict[int, TrialRow] = {}
-        self._parents: dict[str, tuple[str, ...]] = {}
-        self._events: deque[EventRow] = deque(maxlen=LATEST_EVENTS)
-        self._training: list[EventRow] = []
-        self._leaders = LeaderPath()
-        self._process: tuple[Any, ...] = ()
 
     def changes(self, store: Store) -> dict[str, str]:
         """Return the parts that have changed, as JSON texts. Raises EngineError."""
@@ -103,29 +92,10 @@ class WatchedRun:
         if (
             process != self._process
         ):  # another process drives it, or it has ended, where old trials are removed
-            self._forget()
+            self._reader.forget()
             self._process = process
         self._version = version
-        first = min(
-            (n for n, t in self._trials.items() if t.state == "running"),
-            default=max(self._trials, default=0) + 1,
-        )
-        self._trials |= {t.number: t for t in store.trials.all(self.run_id, first)}
-        self._parents |= store.trials.parents(self.run_id, len(self._parents))
-        last = self._events[-1].id if self._events else 0
-        self._events.extend(store.events.all(self.run_id, after=last, latest=LATEST_EVENTS))
-        trained = self._training[-1].id if self._training else 0
-        self._training += store.events.of_kind(self.run_id, PROGRESS, trained)
-        trials = list(self._trials.values())
-        seen = Snapshot(
-            run,
-            trials,
-            self._parents,
-            list(self._events),
-            store.requests.all(self.run_id),
-            self._training,
-            store.trials.leader_path(self.run_id, trials, self._leaders).leads,
-        )
+        seen = self._reader.read(store, run)
         texts = {name: json.dumps(value) for name, value in {**parts(seen), "trouble": ""}.items()}
         changed = {name: text for name, text in texts.items() if self.sent.get(name) != text}
         self.sent = texts

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import streamlit as st
 
 from dashboard.components import ui
@@ -12,12 +14,15 @@ from dashboard.services import (
     BACKENDS,
     counted,
     data_home,
+    default_cache,
     loaded_parts,
     price,
+    usual_runs,
 )
 from dashboard.settings.users import figures
 from dashboard.state import reading, users
 from dashboard.state.editing import drafts
+from dashboard.state.writing import read_only
 from dashboard.text import distinct
 
 MOST = 12
@@ -29,7 +34,7 @@ GONE = ("A deleted project", "Outside projects")
 def spending_card() -> None:
     """Show every project's calls, tokens and money."""
     names = distinct({p.id: p.name for p in reading.projects(archived=True)})
-    totals = reading.spent()
+    totals = reading.stored(lambda store: store.spend.by("project_id"))
     with ui.card(
         "spending_card",
         "Spent so far",
@@ -55,7 +60,7 @@ def spending_card() -> None:
 
 def storage_card() -> None:
     """Show the call cache and the data folder."""
-    answers, size, cost = reading.cache_size()
+    answers, size, cost = default_cache().size()
     with ui.card(
         "cache_card", "Answers kept for reuse", explain("answer kept for reuse", "Also after a crash.")
     ):
@@ -114,7 +119,7 @@ def backend_card() -> None:
 
 @st.dialog("Clear the kept answers?")
 def _clear_dialog() -> None:
-    answers, _, _ = reading.cache_size()
+    answers, _, _ = default_cache().size()
     st.write(
         f"{counted(answers, 'answer')} will be forgotten. Runs that are repeated or resumed will pay again."
     )
@@ -128,3 +133,61 @@ def _bytes(size: int) -> str:
         if size >= limit:
             return f"{size / limit:.3g} {unit}"
     return f"{size} bytes"
+
+
+class Limit(NamedTuple):
+    """A limit's title, the widget's step, and its explanation. The step's type is the value's."""
+
+    title: str
+    step: float
+    about: str
+
+
+LIMITS: dict[str, Limit] = {
+    "runs": Limit("Runs at once", 1, "Further runs wait for their turn. Users take turns."),
+    "runs_per_user": Limit("Runs at once of a user", 1, "A user's further runs wait until one of them ends."),
+    "requests": Limit(
+        "Requests at once to a model's endpoint",
+        1,
+        "By all runs and the playground together. Lower it where an endpoint refuses requests or gets slow.",
+    ),
+    "calls": Limit(
+        "Calls of a user in a month", 100, "A run that may pass it does not start; one that reaches it ends."
+    ),
+    "usd": Limit(
+        "US dollars of a user in a month",
+        1.0,
+        "At list prices, by runs. A run that may pass it does not start; one that reaches it ends.",
+    ),
+}
+
+
+ALONE = {
+    "runs": LIMITS["runs"]._replace(about="Further runs wait for their turn."),
+    "requests": LIMITS["requests"],
+    "calls": LIMITS["calls"]._replace(title="Calls in a month"),
+    "usd": LIMITS["usd"]._replace(title="US dollars in a month"),
+}
+"""The limits in the words of a server without users, where a user's own number of runs is that of all."""
+
+
+def limits_card() -> None:
+    """Let an administrator set each limit; an empty field is none, or for runs at once the usual number."""
+    now, fixed = reading.limits(), read_only("") or not users.is_administrator()
+    alone = users.current() is None
+    about = "For all projects together." if alone else "They hold for everyone who uses this data folder."
+    with ui.card("limits_card", "Limits", about):
+        for name, limit in (ALONE if alone else LIMITS).items():
+            value, key = getattr(now, name), f"limit_{name}"
+            # Only a field that begins empty can be emptied.
+            st.session_state.setdefault(key, None if value is None else type(limit.step)(value))
+            st.number_input(
+                limit.title,
+                min_value=type(limit.step)(1),
+                value=None,
+                step=limit.step,
+                placeholder=f"One for each core ({usual_runs()})" if name == "runs" else "No limit",
+                help=limit.about,
+                disabled=fixed,
+                **ui.saved(key, drafts.set_limit, name),
+            )

@@ -14,6 +14,7 @@ from dashboard.services import (
     key_variable,
     model_title,
     prices,
+    tuned_models,
 )
 from dashboard.state import models, reading, users
 from dashboard.state.editing import drafts
@@ -93,11 +94,10 @@ def _model(choice: ModelChoice, key: str) -> None:
 
 def tuned_list() -> None:
     """Show the tuned models: what each was made of, and how to serve it; nothing before there is one."""
-    tuned_models = reading.tuned()
-    if not tuned_models:
+    if not (models_here := tuned_models()):
         return
     st.markdown("##### Tuned models", help=explain("tuned model"))
-    for record in tuned_models:
+    for record in models_here:
         name = f"{TUNED_PREFIX}{record.name}"
         with ui.card(f"tuned_{record.name}"):
             with ui.row(f"tuned_{record.name}_head"):

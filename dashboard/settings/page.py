@@ -3,10 +3,8 @@
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.settings.found_models import found_models
-from dashboard.settings.limits import limits_card
-from dashboard.settings.machine import backend_card, links_card, spending_card, storage_card
-from dashboard.settings.model_form import model_form
+from dashboard.settings.machine import backend_card, limits_card, links_card, spending_card, storage_card
+from dashboard.settings.model_form import found_models, model_form
 from dashboard.settings.model_list import model_list, tuned_list
 from dashboard.settings.users import audit_card, users_card
 from dashboard.state import users

@@ -12,7 +12,6 @@ feedback      users' feedback on answers, and grades for a judge
 history       runs as rows of a table, their differences, spending
 messages      the messages that a task sends
 models        models in plain words
-model_lines   models as lines of a table and as a chart
 editing       changes to a project and its draft
 live          live state of a run
 """

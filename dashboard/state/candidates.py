@@ -42,8 +42,7 @@ def key_of(run_id: str, candidate_id: str) -> str:
 @cached_for_home(16)
 def index(run: RunRow) -> tuple[CandidateEntry, ...]:
     """Return a run's prompts without their content, in the order found."""
-    with reading.open_store() as store:
-        return tuple(store.trials.candidate_index(run.id))
+    return tuple(reading.stored(lambda store: store.trials.candidate_index(run.id)))
 
 
 @cached_for_home(4, "Reading the prompts")
@@ -55,22 +54,19 @@ def everything(run: RunRow) -> tuple[CandidateRow, ...]:
 @cached_for_home(4, "Reading the scores of every row")
 def row_scores(run: RunRow) -> dict[int, dict[int, float]]:
     """Return the scores of a run's validation rows by trial and row."""
-    with reading.open_store() as store:
-        return store.trials.row_scores(run.id)
+    return reading.stored(lambda store: store.trials.row_scores(run.id))
 
 
 @cached_for_home(16, "Counting the tokens of every row")
 def row_tokens(run: RunRow) -> dict[str, float]:
     """Return how many tokens one row takes with each prompt, by candidate id."""
-    with reading.open_store() as store:
-        return store.trials.row_tokens(run.id)
+    return reading.stored(lambda store: store.trials.row_tokens(run.id))
 
 
 @cached_for_home(16)
 def whole(run: RunRow) -> dict[str, dict[str, TrialRow]]:
     """Return each prompt's last finished evaluation on all rows of a split: candidate id -> split -> trial."""
-    with reading.open_store() as store:
-        return trials_by_split(store.trials.all(run.id))
+    return trials_by_split(reading.stored(lambda store: store.trials.all(run.id)))
 
 
 def trials_by_split(trials: Sequence[TrialRow]) -> dict[str, dict[str, TrialRow]]:
@@ -203,8 +199,7 @@ def compared(run: RunRow, candidate_id: str, best: str, *, home: str) -> Compare
     entry = next((c for c in index(run) if c.id == candidate_id), None)
     if entry is None:
         return None
-    with reading.open_store() as store:
-        content = store.trials.candidate(run.id, candidate_id)
+    content = reading.prompt(run, candidate_id)
     row = CandidateRow(entry.id, entry.number, entry.score, entry.rows, entry.tested, content, run.created_at)
     best = best or run.best
     what = "Start" if row.number == 0 else "Best" if row.id == best else f"Prompt {row.number}"

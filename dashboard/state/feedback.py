@@ -18,10 +18,7 @@ from engine.store.rows import FeedbackRow
 
 def rows(project_id: str, dataset_id: str | None) -> list[FeedbackRow]:
     """Return a project's feedback on rows of a file, the oldest first."""
-    if dataset_id is None:
-        return []
-    with reading.open_store() as store:
-        return store.feedback.all(project_id, dataset_id)
+    return reading.stored(lambda store: store.feedback.all(project_id, dataset_id)) if dataset_id else []
 
 
 def save(
@@ -41,12 +38,6 @@ def forget(project_id: str, dataset_id: str, found: Sequence[FeedbackRow]) -> No
     with writing() as store, store.transaction():
         for one in found:
             store.feedback.delete(project_id, dataset_id, one.row, one.candidate_id)
-
-
-def grades(project_id: str, dataset_id: str) -> dict[tuple[int, str], float]:
-    """Return the user's grades of answers, by row and answer."""
-    with reading.open_store() as store:
-        return store.feedback.grades(project_id, dataset_id)
 
 
 def grade(project_id: str, dataset_id: str, row: int, answer: str, given: float | None) -> None:

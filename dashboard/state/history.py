@@ -8,10 +8,10 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from dashboard.state.models import models_of_steps, title_of
-from engine.basics.text import duration, in_percent, listed, percent, points_gained, price
+from engine.basics.text import duration, in_percent, listed, points_gained, price
 from engine.export.hero import VERDICTS
 from engine.records import Candidate, Evaluation, Outcome
-from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec, SplitSpec
+from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec
 from engine.search.budget import LIMIT_WORDS, Budget
 from engine.search.objective import Objective
 from engine.search.result import Verdict
@@ -60,7 +60,6 @@ def table_row(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -
     tested = verdict if verdict and verdict.kind != "not_tested" else None
     changed = tested if tested and tested.kind != "unchanged" else None
     project = names.get(run.project_id, "deleted")
-    marks = [*_marks(run), ", ".join(run.tags), run.note]
     return {
         "State": [words[run.state]],
         "Run": run.title if project == run.title else f"{run.title} · {project}",
@@ -74,13 +73,15 @@ def table_row(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -
         "Calls": run.calls,
         "Cost": "" if run.cost is None else price(run.cost),
         "Took": duration(run.seconds),
-        "Marks and note": " · ".join(mark for mark in marks if mark),
+        "Marks and note": " · ".join(marks(run)),
     }
 
 
-def _marks(run: RunRow) -> list[str]:
-    marks = {"in use": run.in_use, "from an archive": run.from_archive, "damaged": run.damaged}
-    return [mark for mark, holds in marks.items() if holds]
+def marks(run: RunRow) -> list[str]:
+    """Return what is special about a run: its use and origin, its tags, the user's note."""
+    states = {"in use": run.in_use, "from an archive": run.from_archive, "damaged": run.damaged}
+    words = [word for word, holds in states.items() if holds]
+    return [mark for mark in (*words, ", ".join(run.tags), run.note) if mark]
 
 
 def best_scores(runs: Sequence[RunRow]) -> list[float]:
@@ -117,26 +118,34 @@ COLUMNS = 12
 
 def differences(left: RunSpec, right: RunSpec) -> list[SettingDifference]:
     """Return every setting in which two runs differ, those first that make their scores incomparable."""
-    first_task, second_task = (spec.pipeline.with_models(lambda _: None) for spec in (left, right))
-    pairs: tuple[tuple[str, object, object, bool], ...] = (
-        ("Data", left.dataset_hash or left.dataset, right.dataset_hash or right.dataset, True),
-        ("Rows divided", _split(left.split), _split(right.split), True),
-        ("Rows left out", _left_out(left), _left_out(right), True),
-        ("Metric", _named(left.metric), _named(right.metric), True),
-        ("Model", title_of(left.model), title_of(right.model), True),
-        ("Model of a step", _step_models(left), _step_models(right), True),
-        ("Task", first_task, second_task, True),
-        ("Columns", left.mapping, right.mapping, True),
-        ("Layout of messages", left.adapter, right.adapter, True),
-        ("Optimizer", _named(left.optimizer), _named(right.optimizer), False),
-        ("Budget", left.budget.words, right.budget.words, False),
-        ("Seed", left.seed, right.seed, False),
-    )
-    return [
-        SettingDifference(what, *_both_texts(what, first, second), matters)
-        for what, first, second, matters in pairs
-        if first != second
-    ]
+    pairs = zip(_settings(left).items(), _settings(right).values(), strict=True)
+    found = [SettingDifference(what, a, b, what not in HARMLESS) for (what, a), b in pairs if a != b]
+    first, second = (spec.pipeline.with_models(lambda _: None) for spec in (left, right))
+    if first != second:
+        task = ("its own fields or instruction", "other fields or instruction")
+        found.append(SettingDifference("Task", *task, True))
+    return sorted(found, key=lambda difference: not difference.matters)
+
+
+HARMLESS = ("Optimizer", "Budget", "Seed")
+"""Settings that leave scores comparable."""
+
+
+def _settings(spec: RunSpec) -> dict[str, str]:
+    """Return a run's settings in words, without its task."""
+    return {
+        "Data": (spec.dataset_hash or spec.dataset)[:12],
+        "Rows divided": spec.split.words,
+        "Rows left out": _left_out(spec),
+        "Metric": spec.metric.words,
+        "Model": title_of(spec.model),
+        "Model of a step": _step_models(spec),
+        "Columns": ", ".join(f"{field} from {column}" for field, column in sorted(spec.mapping.items())),
+        "Layout of messages": spec.adapter,
+        "Optimizer": spec.optimizer.words,
+        "Budget": spec.budget.words,
+        "Seed": str(spec.seed),
+    }
 
 
 def what_changed(before: RunSpec, now: RunSpec) -> str:
@@ -200,11 +209,9 @@ def _search_text(run: RunRow, names: Mapping[str, str]) -> str:
     parts = (
         run.title,
         names.get(run.project_id, ""),
-        run.note,
-        *run.tags,
         str(run.spec.get("optimizer", {}).get("name", "")),
         str(run.spec.get("model", {}).get("name", "")),
-        *_marks(run),
+        *marks(run),
     )
     return " ".join(parts).casefold()
 
@@ -213,25 +220,6 @@ def _step_models(spec: RunSpec) -> str:
     return "; ".join(f"{name} {what}" for name, what in models_of_steps(spec.pipeline)) or "the run's"
 
 
-def _split(split: SplitSpec) -> str:
-    return f"{percent(split.train, 0)} / {percent(split.validation, 0)} / {percent(split.test, 0)}, seed {split.seed}"
-
-
 def _left_out(spec: RunSpec) -> str:
     written = f", {len(spec.synthetic)} written by a model" if spec.synthetic else ""
     return f"{len(spec.excluded)} rows{written}"
-
-
-def _named(named: Named) -> str:
-    options = ", ".join(f"{k} {v}" for k, v in sorted(named.options.items()))
-    return f"{named.name} ({options})" if options else named.name
-
-
-def _both_texts(what: str, left: Any, right: Any) -> tuple[str, str]:
-    if what == "Task":
-        return "its own fields or instruction", "other fields or instruction"
-    if what == "Data":
-        return str(left)[:12], str(right)[:12]
-    if what == "Columns":
-        return tuple(", ".join(f"{k} from {v}" for k, v in m.items()) for m in (left, right))  # type: ignore[return-value]  # two of them
-    return str(left), str(right)

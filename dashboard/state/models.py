@@ -17,6 +17,7 @@ from engine.lm.keys import find_key
 from engine.lm.local.sources import answering, check_local
 from engine.pipeline.spec import PipelineSpec
 from engine.runs.child.request import ConnectionRequest
+from engine.runs.spec import RunSpec
 from engine.runs.trust import ADDRESSES, address_refusal
 
 
@@ -161,6 +162,11 @@ def refusal(models: Sequence[ModelChoice]) -> str:
     if read_only() and not all(map(is_offline, models)):
         return "This is a read-only look: asking this model would cost its owner money."
     return lacking(models)
+
+
+def run_refusal(spec: RunSpec) -> str:
+    """Return why the models that a run asks for its rows cannot be asked now, or ""."""
+    return refusal(asked_models(spec.model, spec.pipeline, spec.models))
 
 
 def lacking(models: Sequence[ModelChoice]) -> str:

@@ -12,7 +12,7 @@ from dashboard.state import candidates, launching, reading, users
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.writing import writing
 from engine.errors import AccessError, RunError
-from engine.records import Candidate, Outcome, Usage
+from engine.records import Candidate, Usage
 from engine.runs.results.more_scores import (
     LABEL,
     ScoreRequest,
@@ -43,34 +43,22 @@ class UnscoredRows(NamedTuple):
     usd: float | None
 
 
-class ScorePrice(NamedTuple):
-    """Rows of one split that are missing, of all the prompts together."""
-
-    split: ScoredSplit
-    missing: tuple[UnscoredRows, ...]
-
-    @property
-    def rows(self) -> int:
-        """Rows to score."""
-        return sum(one.rows for one in self.missing)
-
-    @property
-    def usd(self) -> float | None:
-        """Their expected cost in US dollars; None where the price is not known."""
-        costs = [one.rows * one.usd for one in self.missing if one.usd is not None]
-        return sum(costs) if len(costs) == len(self.missing) else None
+def cost_of(missing: Sequence[UnscoredRows]) -> float | None:
+    """Return the expected cost of rows in US dollars; None where the price is not known."""
+    costs = [unscored.rows * unscored.usd for unscored in missing if unscored.usd is not None]
+    return sum(costs) if len(costs) == len(missing) else None
 
 
-def offers(found: Sequence[ComparedCandidate]) -> list[ScorePrice]:
+def offers(prompts: Sequence[ComparedCandidate]) -> dict[ScoredSplit, list[UnscoredRows]]:
     """Return what can be scored so that every prompt is scored on the same rows, by split: of runs that have a result."""
-    prices = []
+    found: dict[ScoredSplit, list[UnscoredRows]] = {}
     splits: tuple[ScoredSplit, ...] = ("validation", "test")
     for split in splits:
-        lacking = [c for c in found if split not in c.trials]
+        lacking = [c for c in prompts if split not in c.trials]
         missing = [missing_rows(c.run, c.candidate.candidate, split, c.name) for c in lacking]
-        if missing and all(one is not None for one in missing):
-            prices.append(ScorePrice(split, tuple(one for one in missing if one is not None)))
-    return prices
+        if missing and all(missing):
+            found[split] = [unscored for unscored in missing if unscored is not None]
+    return found
 
 
 def missing_rows(
@@ -80,43 +68,35 @@ def missing_rows(
     start = candidates.whole(run).get(run.start, {}).get(split)
     if start is None:
         return None
-    known = _answers(run, candidate.id)
+    known = reading.stored(known_outcomes, run.id, candidate.id)
     rows = [o.row for o in reading.outcomes(run, start.number)]
     usage, answered = _measured(run, candidate)
-    a_row = (
-        (usage.calls / answered, None if usage.cost is None else usage.cost / answered)
-        if answered
-        else (1.0, None)
-    )
-    return UnscoredRows(run, candidate, name, split, len([r for r in rows if r not in known]), *a_row)
+    calls = usage.calls / answered if answered else 1.0
+    usd = None if usage.cost is None or not answered else usage.cost / answered
+    return UnscoredRows(run, candidate, name, split, len([r for r in rows if r not in known]), calls, usd)
 
 
 def ask(missing: Sequence[UnscoredRows], keys: Mapping[str, str]) -> None:
     """Ask the runs for the scores, and start the processes that give them. Raises RunError where nothing could be started."""
-    by_run: dict[str, list[UnscoredRows]] = {}
-    for one in missing:
-        by_run.setdefault(one.run.id, []).append(one)
-    for run_id, wanted in by_run.items():
-        with writing() as store:
-            room(store, users.name())
-            lost = store.runs.get(run_id).state == "lost"
-            idle = [ask_score(store, run_id, _request(one)) for one in wanted]
-        _start(run_id, keys, lost=lost, idle=any(idle))
+    for run_id in dict.fromkeys(unscored.run.id for unscored in missing):
+        _start(run_id, keys, [_request(unscored) for unscored in missing if unscored.run.id == run_id])
 
 
 def ask_test(run_id: str, keys: Mapping[str, str]) -> None:
     """Ask a run for the rows that its final test lacks, as `ask` does."""
+    _start(run_id, keys)
+
+
+def _start(run_id: str, keys: Mapping[str, str], requests: Sequence[ScoreRequest] = ()) -> None:
+    """Ask a run for scores, or without requests for the rest of its final test; start its process where it has none."""
     with writing() as store:
         room(store, users.name())
         lost = store.runs.get(run_id).state == "lost"
-        idle = ask_final_test(store, run_id)
-    _start(run_id, keys, lost=lost, idle=idle)
-
-
-def _start(run_id: str, keys: Mapping[str, str], *, lost: bool, idle: bool) -> None:
+        idle = [ask_score(store, run_id, request) for request in requests]
+        idle = idle or [ask_final_test(store, run_id)]
     if lost:
         launching.resume(run_id, keys)
-    if lost or not idle:
+    if lost or not any(idle):
         return
     try:
         launching.start(run_id, keys)
@@ -126,9 +106,9 @@ def _start(run_id: str, keys: Mapping[str, str], *, lost: bool, idle: bool) -> N
         raise
 
 
-def _request(one: UnscoredRows) -> ScoreRequest:
-    calls = most_calls(max(1, one.rows), one.calls)
-    return ScoreRequest(candidate=one.candidate.as_dict(), split=one.split, calls=calls)
+def _request(unscored: UnscoredRows) -> ScoreRequest:
+    calls = most_calls(max(1, unscored.rows), unscored.calls)
+    return ScoreRequest(candidate=unscored.candidate.as_dict(), split=unscored.split, calls=calls)
 
 
 class ScoringProgress(NamedTuple):
@@ -172,11 +152,6 @@ def made_by_hand(run: RunRow) -> list[CandidateRow]:
         c for c in candidates.everything(run) if c.id not in known and "validation" in whole.get(c.id, {})
     ]
     return sorted(by_hand[-MOST_MADE:], key=lambda c: -(c.score or 0.0))
-
-
-def _answers(run: RunRow, candidate_id: str) -> dict[int, Outcome]:
-    with reading.open_store() as store:
-        return known_outcomes(store, run.id, candidate_id)
 
 
 def _measured(run: RunRow, candidate: Candidate) -> tuple[Usage, int]:

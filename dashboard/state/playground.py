@@ -9,12 +9,11 @@ import json
 import mimetypes
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from dashboard.state import launching, models, reading
-from dashboard.state.candidates import score_words
+from dashboard.state.candidates import name_of
 from dashboard.state.editing.examples import split_of
-from dashboard.text import prompt_name, upper_first
 from engine.pipeline.spec import FieldSpec, PipelineSpec
 from engine.records import Candidate, Outcome, json_value, value_text
 from engine.runs.child.playground import Piece, PlaygroundAnswer, PlaygroundRequest, PreviewRequest
@@ -22,27 +21,30 @@ from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec
 from engine.signature.types import Audio, Code, Document, File, History, Image
 from engine.store.rows import CandidateRow
 
-WHOLE, NUMBER, FLAG, CHOICE, TEXT, JSON = "whole", "number", "flag", "choice", "text", "json"
-LIST, IMAGE, AUDIO, FILE, CODE, TALK = "list", "image", "audio", "file", "code", "talk"
-MEDIA = {
-    IMAGE: ("png", "jpg", "jpeg", "gif", "webp", "bmp", "tiff"),
-    AUDIO: ("wav", "mp3", "ogg", "flac", "m4a"),
-    FILE: (),
+Kind = Literal[
+    "whole", "number", "flag", "choice", "text", "json", "list", "image", "audio", "file", "code", "talk"
+]
+"""Kinds of widgets."""
+
+MEDIA: dict[Kind, tuple[str, ...]] = {
+    "image": ("png", "jpg", "jpeg", "gif", "webp", "bmp", "tiff"),
+    "audio": ("wav", "mp3", "ogg", "flac", "m4a"),
+    "file": (),
 }
 """Kind of upload -> the endings of such files (none: any)."""
 
-_KINDS: dict[Any, str] = {
-    int: WHOLE,
-    float: NUMBER,
-    bool: FLAG,
-    str: TEXT,
-    list[str]: LIST,
-    Image: IMAGE,
-    Audio: AUDIO,
-    File: FILE,
-    Document: FILE,
-    Code: CODE,
-    History: TALK,
+_KINDS: dict[Any, Kind] = {
+    int: "whole",
+    float: "number",
+    bool: "flag",
+    str: "text",
+    list[str]: "list",
+    Image: "image",
+    Audio: "audio",
+    File: "file",
+    Document: "file",
+    Code: "code",
+    History: "talk",
 }
 
 
@@ -94,7 +96,7 @@ def of_run(
 ) -> Playground:
     """Return a run's prompts to try: the starting one against the one taken or the best, the others at hand."""
     prompts = tuple(
-        PlaygroundPrompt(c.id, _name(c, best), c.candidate)
+        PlaygroundPrompt(c.id, name_of(c, best), c.candidate)
         for c in sorted(candidates, key=lambda c: c.number)
     )
     known = {p.id for p in prompts}
@@ -131,15 +133,15 @@ def answer_input(
     return tuple(PlaygroundAnswer.model_validate(one) for one in content)
 
 
-def kind_of(field: FieldSpec) -> str:
+def kind_of(field: FieldSpec) -> Kind:
     """Return which widget a field needs.
 
     >>> kind_of(FieldSpec(name="n", type="int")), kind_of(FieldSpec(name="tags", type="list[str]"))
     ('whole', 'list')
     """
     if field.choices:
-        return CHOICE
-    return _KINDS.get(field.parsed_type.annotation, JSON)
+        return "choice"
+    return _KINDS.get(field.parsed_type.annotation, "json")
 
 
 def widget_value(field: FieldSpec, value: object) -> object:
@@ -149,17 +151,17 @@ def widget_value(field: FieldSpec, value: object) -> object:
     '[1, 2]'
     """
     kind = kind_of(field)
-    if kind == LIST:
+    if kind == "list":
         return [value_text(item) for item in value] if isinstance(value, list | tuple) else []
     if kind in MEDIA:
         return None if value is None else json_value(value)
     if value is None:
-        return {FLAG: False, TEXT: "", JSON: "", CODE: ""}.get(kind)
-    if kind == CODE:
+        return {"flag": False, "text": "", "json": "", "code": ""}.get(kind)
+    if kind == "code":
         return str(getattr(value, "code", value))
-    if kind == JSON:
+    if kind == "json":
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    if kind in (TEXT, CHOICE):
+    if kind in ("text", "choice"):
         return value_text(getattr(value, "value", value))
     return value
 
@@ -170,7 +172,7 @@ def missing(fields: Sequence[FieldSpec], values: Mapping[str, object]) -> str:
     >>> missing([FieldSpec(name="question")], {"question": " "})
     "Fill in 'question' first."
     """
-    asked = (f for f in fields if kind_of(f) != TALK)
+    asked = (f for f in fields if kind_of(f) != "talk")
     empty = [f.name for f in asked if values.get(f.name) in (None, [], {}) or not str(values[f.name]).strip()]
     return f"Fill in {empty[0]!r} first." if empty else ""
 
@@ -178,12 +180,12 @@ def missing(fields: Sequence[FieldSpec], values: Mapping[str, object]) -> str:
 def uploaded(kind: str, name: str, media_type: str, content: bytes) -> Any:
     """Return an uploaded file as its field takes it: a data URI, with the name where the field keeps one.
 
-    >>> uploaded(IMAGE, "dot.gif", "image/gif", b"GIF89a")
+    >>> uploaded("image", "dot.gif", "image/gif", b"GIF89a")
     'data:image/gif;base64,R0lGODlh'
     """
     guessed = media_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
     uri = f"data:{guessed};base64,{b64encode(content).decode()}"
-    return {"filename": name, "file_data": uri} if kind == FILE else uri
+    return {"filename": name, "file_data": uri} if kind == "file" else uri
 
 
 class ChatInputs(NamedTuple):
@@ -195,8 +197,8 @@ class ChatInputs(NamedTuple):
 
 def talk_of(pipeline: PipelineSpec) -> ChatInputs | None:
     """Return how a task is talked with, or None where it is no conversation: it needs a history, or tools to use."""
-    history = next((f.name for f in pipeline.inputs if kind_of(f) == TALK), "")
-    texts = [f.name for f in pipeline.inputs if kind_of(f) == TEXT]
+    history = next((f.name for f in pipeline.inputs if kind_of(f) == "talk"), "")
+    texts = [f.name for f in pipeline.inputs if kind_of(f) == "text"]
     agent = any(step.strategy == "react" for step in pipeline.steps)
     if not texts or not (history or (agent and len(pipeline.inputs) == 1)):
         return None
@@ -236,10 +238,6 @@ def extras(attempt: PlaygroundAnswer, outputs: Sequence[FieldSpec]) -> list[tupl
                 continue
             found.append((f"{name}, from {step.path}" if several else name, value_text(value)))
     return found
-
-
-def _name(candidate: CandidateRow, best: str) -> str:
-    return f"{upper_first(prompt_name(candidate.number))} · {score_words(candidate)}{' · best' if candidate.id == best else ''}"
 
 
 TRIED = 10

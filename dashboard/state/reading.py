@@ -9,12 +9,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import streamlit as st
 
 from dashboard.state import users
-from dashboard.state.live.snapshot import Snapshot, read_snapshot
+from dashboard.state.live.snapshot import Snapshot, SnapshotReader
 from dashboard.state.messages import messages, sample_call, text_of
 from dashboard.state.writing import read_only
 from engine.basics.home import data_home
@@ -27,13 +27,12 @@ from engine.search.backend import BackendChoice
 from engine.store.connection import BUSY_SECONDS
 from engine.store.queue import SETTING as LIMITS
 from engine.store.queue import Limits
-from engine.store.rows import CandidateRow, DatasetRow, LinkRow, ProjectRow, RunRow, Spent, VersionRow
+from engine.store.rows import CandidateRow, DatasetRow, LinkRow, ProjectRow, RunRow
 from engine.store.store import Store
 
 if TYPE_CHECKING:
     from dashboard.state.editing.project_file import AttachedFile
     from engine.dataset import ColumnProfile, Dataset, RowProblem
-    from engine.lm.tuned import TunedModel
     from engine.search.estimate import Estimate
 
 
@@ -94,6 +93,12 @@ def open_store(wait: float = BUSY_SECONDS) -> Iterator[Store]:
         yield store
 
 
+def stored(read: Callable[Concatenate[Store, _P], _T], *args: _P.args, **named: _P.kwargs) -> _T:
+    """Return what a function reads in the store, which it takes first."""
+    with open_store() as store:
+        return read(store, *args, **named)
+
+
 # ---- projects, datasets, settings
 
 
@@ -142,8 +147,7 @@ def project_file(project: ProjectRow, files: Sequence[AttachedFile] = ()) -> byt
 
 def datasets() -> list[DatasetRow]:
     """Return the stored files, the newest first."""
-    with open_store() as store:
-        return store.datasets.all()
+    return stored(lambda store: store.datasets.all())
 
 
 def examples_file(draft: ProjectDraft) -> DatasetRow | None:
@@ -153,8 +157,7 @@ def examples_file(draft: ProjectDraft) -> DatasetRow | None:
 
 def setting(key: str, default: object = None) -> Any:
     """Return a stored setting."""
-    with open_store() as store:
-        return store.settings.get(key, default)
+    return stored(lambda store: store.settings.get(key, default))
 
 
 def backend() -> BackendChoice:
@@ -167,29 +170,17 @@ def limits() -> Limits:
     return Limits.model_validate(setting(LIMITS, {}))
 
 
-def tuned() -> list[TunedModel]:
-    """Return the tuned models of the data folder, the newest first."""
-    from engine.lm.tuned import tuned_models
-
-    return tuned_models()
-
-
 def choosable_models() -> list[ModelChoice]:
     """Return the models that a project can choose: the saved ones, then the tuned ones."""
-    return [*saved_models(), *(ModelChoice(name=f"tuned/{one.name}") for one in tuned())]
+    from engine.lm.tuned import tuned_models
+
+    return [*saved_models(), *(ModelChoice(name=f"tuned/{model.name}") for model in tuned_models())]
 
 
 def saved_models() -> list[ModelChoice]:
     """Return the models of the settings: the offline one, then those added there."""
     added = [ModelChoice.model_validate(m) for m in setting("models", [])]
     return [ModelChoice(), *(m for m in added if m.name != "offline/learner")]
-
-
-def cache_size() -> tuple[int, int, float]:
-    """Return how much the cache holds: answers, bytes on disk, and what they cost in US dollars."""
-    from engine.lm.cache import default_cache
-
-    return default_cache().size()
 
 
 # ---- a dataset as read
@@ -205,8 +196,7 @@ def dataset(dataset_id: str, _table: Dataset | None = None) -> Dataset:
 
 @cached_for_home(256)
 def _file_size(dataset_id: str) -> int:
-    with open_store() as store:
-        return store.datasets.size(dataset_id)
+    return stored(lambda store: store.datasets.size(dataset_id))
 
 
 def _read(dataset_id: str, _table: Dataset | None) -> Dataset:
@@ -349,12 +339,6 @@ def _known_runs(home: str) -> dict[str, RunRow]:  # noqa: ARG001 - the cache's k
     return {}
 
 
-def spent() -> dict[str, Spent]:
-    """Return what was spent in each project, by id, the dearest first; by an administrator's page also in those that are deleted."""
-    with open_store() as store:
-        return store.spend.by("project_id")
-
-
 class ArchiveFile(NamedTuple):
     """A file of runs that were put away: its runs, the newest first, and the names of their projects by id."""
 
@@ -384,8 +368,7 @@ def _archive(path: str, changed: int) -> ArchiveFile:  # noqa: ARG001 - the cach
 
 def run(run_id: str) -> RunRow:
     """Return a run. Raises NotFoundError when there is no such run (any more)."""
-    with open_store() as store:
-        return store.runs.get(run_id)
+    return stored(lambda store: store.runs.get(run_id))
 
 
 def run_spec(run: RunRow) -> RunSpec:
@@ -395,8 +378,7 @@ def run_spec(run: RunRow) -> RunSpec:
 
 def candidates(run_id: str) -> list[CandidateRow]:
     """Return a run's prompts in the order found."""
-    with open_store() as store:
-        return store.trials.candidates(run_id)
+    return stored(lambda store: store.trials.candidates(run_id))
 
 
 def snapshot(run: RunRow) -> Snapshot:
@@ -406,8 +388,7 @@ def snapshot(run: RunRow) -> Snapshot:
 
 @cached_for_home(32)
 def _snapshot(run: RunRow) -> Snapshot:
-    with open_store() as store:
-        return read_snapshot(store, run.id)
+    return stored(SnapshotReader(run.id).read)
 
 
 def outcomes(run: RunRow, trial: int) -> list[Outcome]:
@@ -418,59 +399,19 @@ def outcomes(run: RunRow, trial: int) -> list[Outcome]:
     return [replace(o, number=numbers.get(o.row, o.number)) for o in stored]
 
 
-def test_outcomes(run_id: str) -> list[list[Outcome]]:
-    """Return the test rows' outcomes of the starting prompt and of the best one (empty where not tested)."""
-    from engine.runs.results.report import tested
-
-    with open_store() as store:
-        return tested(store, store.runs.get(run_id))
-
-
 def output_fields(run: RunRow) -> tuple[str, ...]:
     """Return the names of what a run's task answers."""
     return tuple(f.name for f in run_spec(run).pipeline.outputs)
 
 
-def report(run_id: str) -> str:
-    """Return a run's report as HTML text."""
-    from engine.runs.results.report import run_report
-
-    with open_store() as store:
-        return run_report(store, run_id)
-
-
 def links() -> list[LinkRow]:
     """Return the links to reports that work: an administrator's list has all, others see those to their projects' runs."""
-    with open_store() as store:
-        return store.links.all()
-
-
-def results_file(run_id: str, form: str) -> bytes:
-    """Return a run's test rows with both answers as a file: csv, xlsx or json; or the file to train with: jsonl."""
-    from engine.runs.results.report import run_results, training_file
-
-    with open_store() as store:
-        return training_file(store, run_id) if form == "jsonl" else run_results(store, run_id, form)
-
-
-def right_rows(run: RunRow) -> int:
-    """Return how many rows outside the final test the prompt taken from a run got right."""
-    from engine.runs.results.report import right_rows
-
-    with open_store() as store:
-        return len(right_rows(store, run))
-
-
-def versions(project_id: str) -> list[VersionRow]:
-    """Return a project's kept programs, the newest first."""
-    with open_store() as store:
-        return store.versions.all(project_id)
+    return stored(lambda store: store.links.all())
 
 
 def prompt(run: RunRow, candidate_id: str) -> Candidate:
     """Return one of a run's prompts. Raises NotFoundError where it has no such prompt."""
-    with open_store() as store:
-        return store.trials.candidate(run.id, candidate_id)
+    return stored(lambda store: store.trials.candidate(run.id, candidate_id))
 
 
 @cached_for_home(8)
@@ -478,8 +419,7 @@ def hero(run: RunRow) -> str:
     """Return the picture of what a run came to as HTML."""
     from engine.runs.results.report import hero_of
 
-    with open_store() as store:
-        return hero_of(store, run)
+    return stored(hero_of, run)
 
 
 @cached_for_home(8)

@@ -82,6 +82,7 @@ CORPORA_TAKEN = SessionCount("corpora_taken")
 
 # Examples
 NEXT_TAB = SessionValue("example_tab_next", "")
+"""Tab of the rows to open at the next drawing of the page: its widget may be drawn already."""
 GRID_ROWS: SessionValue[tuple[int, ...]] = SessionValue("grid_rows", ())
 """Rows that the grid shows alone."""
 GRID_CHANGED = SessionValue("grid_changed", False)
@@ -89,10 +90,6 @@ ROWS_ADDED = SessionCount("rows_added")
 LABEL_ANSWERS: SessionValue[Mapping[int, Collection[str]]] = SessionValue("label_answers", {})
 """Row -> what prompts answered."""
 LABEL_SKIPPED: SessionValue[Sequence[int]] = SessionValue("label_skipped", ())
-
-# Metric
-CRITERIA: SessionValue[Mapping[int, str]] = SessionValue("criteria", {})
-"""Number of a widget -> its first text."""
 
 # Run
 OWN_PROMPT = SessionValue("own_prompt_of", "")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.components import ui
 from dashboard.components.glossary import explain
@@ -18,11 +16,12 @@ from dashboard.state.editing.drafts import Change
 from dashboard.state.editing.steps import (
     HELP,
     TYPES,
-    Inside,
+    Fields,
+    Path,
     Side,
     add_field,
     change_field,
-    change_inside,
+    change_fields,
     change_step,
     move_field,
     pipeline_of,
@@ -110,7 +109,7 @@ def field_editor(project_id: str, spec: PipelineSpec, at: int, side: Side) -> No
             ):
                 column.caption(label, help=HELP if label == "Type" else None)
         for place in range(len(fields)):
-            _row(project_id, at, side, fields, place)
+            _row(project_id, at, side, fields, (place,))
         if len(spec.steps) > 1:
             st.caption(f":material/cable: {escape_markdown('; '.join(_wiring(spec, at, side)))}")
 
@@ -145,130 +144,82 @@ def _add_button(project_id: str, spec: PipelineSpec, at: int, side: Side) -> Non
     )
 
 
-def _row(project_id: str, at: int, side: Side, fields: tuple[FieldSpec, ...], place: int) -> None:
-    field = fields[place]
-    key = f"{side}_{place}_{revision(project_id)}_{ident(project_id, at)}"
-    where = (project_id, at, side, place)
-    name, kind, description, tools = st.columns(WIDTHS, gap="xsmall", vertical_alignment="center")
+def _row(project_id: str, at: int, side: Side, fields: Sequence[FieldSpec], path: Path) -> None:
+    """Show one field, and those inside it."""
+    *record, place = path
+    field, inside = fields[place], " inside" if record else ""
+    key = _key(project_id, at, side, path)
+    where = (project_id, at, side, path)
+    widths = INSIDE_WIDTHS if record else WIDTHS
+    name, kind, description, tools = st.columns(widths, gap="xsmall", vertical_alignment="center")
     for column, part, value, example in (
-        (name, "name", field.name, "message"),
+        (name, "name", field.name, "price" if record else "message"),
         (description, "description", field.description, "What it is, for the model"),
     ):
         column.text_input(
-            part.capitalize(),
+            f"{part.capitalize()}{inside}",
             value,
             label_visibility="collapsed",
             placeholder=example,
             **ui.saved(f"{part}_{key}", _change, *where, part),
         )
-    titles = list(TYPES) if title_of(field) in TYPES else [*TYPES, title_of(field)]
+    titles = [title for title in TYPES if not (record and title in MEDIA)]
+    titles += [] if title_of(field) in titles else [title_of(field)]
     kind.selectbox(
-        "Type",
+        f"Type{inside}",
         titles,
         index=titles.index(title_of(field)),
         label_visibility="collapsed",
-        help=HELP,
+        help=None if record else HELP,
         **ui.saved(f"type_{key}", _change, *where, "type"),
     )
-    moves = (
-        ("arrow_upward", "up", "Move up", -1, place == 0, "It is the first one already."),
-        ("arrow_downward", "down", "Move down", 1, place == len(fields) - 1, "It is the last one already."),
-    )
     with tools, ui.row(f"tools_{key}", "top", side="right", gap="xxsmall"):
-        for icon, word, title, by, at_end, why_not in moves:
+        for icon, word, by, at_end, end in () if record else MOVES:
             act = ui.callback(_save, project_id, partial(move_field, at=at, side=side, place=place, by=by))
-            ui.icon_button(icon, title, f"{word}_{key}", on_click=act, why_not=why_not if at_end else "")
-        act = ui.callback(_save, project_id, lambda draft: remove_field(draft, at, side, place))
+            why_not = f"It is the {end} one already." if place == at_end % len(fields) else ""
+            ui.icon_button(icon, f"Move {word}", f"{word}_{key}", on_click=act, why_not=why_not)
+        act = ui.callback(_save, project_id, lambda draft: remove_field(draft, at, side, path))
         ui.icon_button("delete", "Remove this field", f"remove_{key}", on_click=act)
     if field.choices or field.type == CHOICE:
-        _, values = st.columns([WIDTHS[0], sum(WIDTHS[1:])], gap="xsmall")
-        saved = ui.saved(f"choices_{key}_{len(field.choices)}", _change, *where, "choices")
-        _allowed_values(values, field, saved)
+        _, values = st.columns([widths[0], sum(widths[1:])], gap="xsmall")
+        values.multiselect(
+            "Allowed values",
+            list(field.choices),
+            default=list(field.choices),
+            accept_new_options=True,
+            wrap=True,
+            help="The model must answer with exactly one of these. Type a new value and press Enter.",
+            placeholder="Type a value and press Enter",
+            **ui.saved(f"choices_{key}_{len(field.choices)}", _change, *where, "choices"),
+        )
     if field.fields:
-        _record_editor(project_id, at, side, field, (place,))
+        _record_editor(project_id, at, side, field, path)
 
 
-def _allowed_values(box: DeltaGenerator, field: FieldSpec, saved: Mapping[str, Any]) -> None:
-    """Show the values that a field may have; `saved` is how a change is saved."""
-    box.multiselect(
-        "Allowed values",
-        list(field.choices),
-        default=list(field.choices),
-        accept_new_options=True,
-        wrap=True,
-        **saved,
-        help="The model must answer with exactly one of these. Type a new value and press Enter.",
-        placeholder="Type a value and press Enter",
-    )
-
+MOVES = (("arrow_upward", "up", -1, 0, "first"), ("arrow_downward", "down", 1, -1, "last"))
+"""Icon, direction, and step of a move, and the place from which it is not possible."""
 
 INSIDE_WIDTHS = [2.6, 3.9, 3.0, 0.7]
 
 
-def _record_editor(project_id: str, at: int, side: Side, record: FieldSpec, inside: Inside) -> None:
-    """Show the fields inside a record, and inside those."""
-    end = f"{side}_{'_'.join(map(str, inside))}_{revision(project_id)}_{ident(project_id, at)}"
-    with st.container(border=True, gap="xsmall", key=f"record_{end}"):
-        with ui.row(f"record_head_{end}", side="distribute"):
+def _key(project_id: str, at: int, side: Side, path: Path) -> str:
+    return f"{side}_{'-'.join(map(str, path))}_{revision(project_id)}_{ident(project_id, at)}"
+
+
+def _record_editor(project_id: str, at: int, side: Side, record: FieldSpec, path: Path) -> None:
+    """Show the fields inside a record."""
+    key = _key(project_id, at, side, path)
+    with st.container(border=True, gap="xsmall", key=f"record_{key}"):
+        with ui.row(f"record_head_{key}", side="distribute"):
             st.caption(f"Inside {escape_markdown(record.name, 40)}", width="content")
 
-            def add(fields: tuple[FieldSpec, ...]) -> tuple[FieldSpec, ...]:
+            def add(fields: Fields) -> Fields:
                 return (*fields, FieldSpec(name=usable_name("field", [f.name for f in fields])))
 
-            act = ui.callback(_save, project_id, lambda draft: change_inside(draft, at, side, inside, add))
-            ui.button("Add a field inside", f"add_inside_{end}", icon="add", on_click=act, type="tertiary")
-        for place, field in enumerate(record.fields):
-            _inner_row(project_id, at, side, field, (*inside, place))
-
-
-def _inner_row(project_id: str, at: int, side: Side, field: FieldSpec, inside: Inside) -> None:
-    """Show one field of a record."""
-    key = f"{side}_{'_'.join(map(str, inside))}_{revision(project_id)}_{ident(project_id, at)}"
-    where = (project_id, at, side, inside)
-    name, kind, description, tools = st.columns(INSIDE_WIDTHS, gap="xsmall", vertical_alignment="center")
-    for column, part, value in ((name, "name", field.name), (description, "description", field.description)):
-        column.text_input(
-            f"{part.capitalize()} inside",
-            value,
-            label_visibility="collapsed",
-            placeholder="price" if part == "name" else "What it is, for the model",
-            **ui.saved(f"inner_{part}_{key}", _change_inner, *where, part),
-        )
-    titles = [t for t in TYPES if t not in MEDIA]
-    titles += [] if title_of(field) in titles else [title_of(field)]
-    kind.selectbox(
-        "Type inside",
-        titles,
-        index=titles.index(title_of(field)),
-        label_visibility="collapsed",
-        **ui.saved(f"inner_type_{key}", _change_inner, *where, "type"),
-    )
-    around, place = inside[:-1], inside[-1]
-
-    def remove(fields: tuple[FieldSpec, ...]) -> tuple[FieldSpec, ...]:
-        return (*fields[:place], *fields[place + 1 :])
-
-    with tools:
-        act = ui.callback(_save, project_id, lambda draft: change_inside(draft, at, side, around, remove))
-        ui.icon_button("delete", "Remove this field", f"inner_remove_{key}", on_click=act)
-    if field.choices or field.type == CHOICE:
-        saved = ui.saved(f"inner_choices_{key}_{len(field.choices)}", _change_inner, *where, "choices")
-        _allowed_values(st.container(), field, saved)
-    if field.fields:
-        _record_editor(project_id, at, side, field, inside)
-
-
-def _change_inner(
-    project_id: str, at: int, side: Side, inside: Inside, part: str, value: str | list[str]
-) -> None:
-    """Save one part of a field of a record as its widget gives it."""
-    text = value.strip() if isinstance(value, str) else "\n".join(value)
-    around, place = inside[:-1], inside[-1]
-
-    def change(fields: tuple[FieldSpec, ...]) -> tuple[FieldSpec, ...]:
-        return tuple(_with_part(f, part, text) if i == place else f for i, f in enumerate(fields))
-
-    guarded(project_id, lambda draft: change_inside(draft, at, side, around, change))
+            act = ui.callback(_save, project_id, lambda draft: change_fields(draft, at, side, path, add))
+            ui.button("Add a field inside", f"add_inside_{key}", icon="add", on_click=act, type="tertiary")
+        for place in range(len(record.fields)):
+            _row(project_id, at, side, record.fields, (*path, place))
 
 
 def _wiring(spec: PipelineSpec, at: int, side: Side) -> list[str]:
@@ -299,36 +250,29 @@ def _add_known(project_id: str, at: int, side: Side, picked: str | None) -> None
 
 
 def _values_in_examples(project_id: str, at: int, side: Side, place: int) -> tuple[str, ...]:
-    """Return the values that the examples have for a field, where they are few enough to list."""
+    """Return the values that the examples have for a field of a side, where they are few enough to list."""
     draft = reading.draft(project_id)
     fields = getattr(pipeline_of(draft).steps[at], side)
     column = draft.mapping.get(fields[place].name) if place < len(fields) else None
-    if draft.dataset is None or column is None:
-        return ()
-    profile = next((c for c in reading.profiles(draft.dataset) if c.name == column), None)
-    return (
-        tuple(sorted(value for value, _ in profile.top_values)) if profile is not None and profile.few else ()
-    )
+    profiles = reading.profiles(draft.dataset) if draft.dataset is not None else ()
+    profile = next((c for c in profiles if c.name == column and c.few), None)
+    return tuple(sorted(value for value, _ in profile.top_values)) if profile is not None else ()
 
 
-def _change(project_id: str, at: int, side: Side, place: int, part: str, value: str | list[str]) -> None:
+def _change(project_id: str, at: int, side: Side, path: Path, part: str, value: str | list[str]) -> None:
     """Save one part of a field as its widget gives it."""
     text = value.strip() if isinstance(value, str) else "\n".join(value)
-    if part == "name":
-        guarded(project_id, lambda draft: rename_field(draft, at, side, place, text))
+    if part == "name" and len(path) == 1:
+        guarded(project_id, lambda draft: rename_field(draft, at, side, path[0], text))
         return
+    values = _values_in_examples(project_id, at, side, path[0]) if part == "type" and len(path) == 1 else ()
 
-    values = _values_in_examples(project_id, at, side, place) if part == "type" else ()
-    guarded(
-        project_id,
-        lambda draft: change_field(draft, at, side, place, lambda f: _with_part(f, part, text, values)),
-    )
+    def change(field: FieldSpec) -> FieldSpec:
+        if part == "type":
+            return with_type(field, text, values)
+        if part == "choices":
+            choices = read_choices(text)
+            return field.model_copy(update={"choices": choices, "type": "str" if choices else CHOICE})
+        return field.model_copy(update={part: text})
 
-
-def _with_part(field: FieldSpec, part: str, text: str, values: tuple[str, ...] = ()) -> FieldSpec:
-    if part == "type":
-        return with_type(field, text, values)
-    if part == "choices":
-        choices = read_choices(text)
-        return field.model_copy(update={"choices": choices, "type": "str" if choices else CHOICE})
-    return field.model_copy(update={part: text})
+    guarded(project_id, lambda draft: change_field(draft, at, side, path, change))

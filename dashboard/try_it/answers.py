@@ -15,16 +15,9 @@ from dashboard.components.prompts import TALL, answer_head, calls_view, took
 from dashboard.services import FieldSpec, Piece, PlaygroundAnswer, PlaygroundRequest, counted, value_text
 from dashboard.state.feedback import answer_text
 from dashboard.state.playground import (
-    CHOICE,
-    FLAG,
-    IMAGE,
-    JSON,
-    LIST,
     MEDIA,
-    NUMBER,
-    TALK,
-    WHOLE,
     ChatInputs,
+    Kind,
     Playground,
     answer_input,
     extras,
@@ -71,7 +64,7 @@ def input_form(
                 "final test", "Neither prompt has learned from these rows, and their right answer is known."
             ),
         )
-    values = {f.name: _widget(f, f"try_{key}_{f.name}") for f in fields if kind_of(f) != TALK}
+    values = {f.name: _widget(f, f"try_{key}_{f.name}") for f in fields if kind_of(f) != "talk"}
     row = st.session_state.get(row_key, OWN)
     if row not in rows:
         return values, None
@@ -96,16 +89,16 @@ def _row_name(number: int, values: Mapping[str, object], fields: Sequence[FieldS
 def _widget(field: FieldSpec, key: str) -> Any:
     label, note = escape_markdown(field.name), escape_markdown(field.description) or None
     kind = kind_of(field)
-    if kind == CHOICE:
+    if kind == "choice":
         return st.selectbox(
             label, list(field.choices), index=None, key=key, help=note, placeholder="Choose one"
         )
-    if kind == FLAG:
+    if kind == "flag":
         return st.toggle(label, key=key, help=note)
-    if kind in (WHOLE, NUMBER):
-        step = 1 if kind == WHOLE else 0.1
+    if kind in ("whole", "number"):
+        step = 1 if kind == "whole" else 0.1
         return st.number_input(label, value=None, step=step, key=key, help=note, placeholder="A number")
-    if kind == LIST:
+    if kind == "list":
         # What is in the list must be among the options, or the widget would drop it.
         return st.multiselect(
             label,
@@ -117,11 +110,11 @@ def _widget(field: FieldSpec, key: str) -> Any:
         )
     if kind in MEDIA:
         return _media(kind, key, label, note)
-    height, example = (80, '["a", "b"]') if kind == JSON else (96, field.description or "Some text")
+    height, example = (80, '["a", "b"]') if kind == "json" else (96, field.description or "Some text")
     return st.text_area(label, key=key, help=note, height=height, placeholder=example)
 
 
-def _media(kind: str, key: str, label: str, note: str | None) -> object:
+def _media(kind: Kind, key: str, label: str, note: str | None) -> object:
     """Return an uploaded file, else the picked row's; a picture is shown, and nothing is fetched for it."""
     file = st.file_uploader(label, list(MEDIA[kind]) or None, key=key, help=note, max_upload_size=LARGEST)
     value = st.session_state.get(f"{key}_row")
@@ -130,7 +123,7 @@ def _media(kind: str, key: str, label: str, note: str | None) -> object:
     if value is None:
         return None
     data = str(value.get("url", "") if isinstance(value, dict) else value)
-    if kind == IMAGE and data.startswith("data:image/"):
+    if kind == "image" and data.startswith("data:image/"):
         st.image(data, width=180)
     elif file is None:
         st.caption(f"From the row: {escape_markdown(data[:80])}")

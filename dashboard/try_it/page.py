@@ -7,10 +7,10 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.document import document_view, graded_answer, record_rows, viewer_data
-from dashboard.components.project_page import ProjectPage, current
+from dashboard.components.project_page import ProjectPage
 from dashboard.components.runs import current_run, run_picker
-from dashboard.components.wizard import no_project, project_bar, step_bar, steps
-from dashboard.services import PlaygroundAnswer, json_value, make_metric
+from dashboard.components.wizard import wizard_header
+from dashboard.services import PlaygroundAnswer, json_value, make_metric, tested
 from dashboard.state import candidates, models, playground, reading
 from dashboard.state.editing import records
 from dashboard.state.models import asked_models, models_of_steps, title_of
@@ -31,8 +31,8 @@ def trial_of(
         listed = {c.id for c in candidates.listed(run, best)}
         compared = [c for c in candidates.everything(run) if c.id in listed]
         trial = playground.of_run(run.id, reading.run_spec(run), compared, best, seed, run.taken)
-        tested = sorted(o.row for o in reading.test_outcomes(run.id)[0])[:ROWS]
-        return trial, reading.row_values(run, tested), reading.row_numbers(run.spec["dataset"], tested)
+        rows = sorted(o.row for o in reading.stored(tested, run)[0])[:ROWS]
+        return trial, reading.row_values(run, rows), reading.row_numbers(run.spec["dataset"], rows)
     if not any(p.step == "task" for p in page.draft.problems()):
         return playground.of_draft(page.draft), {}, {}
     return None, {}, {}
@@ -160,15 +160,8 @@ def _beside(
         document_view(viewer_data(document, rows, judged=bool(expected), key=text[:200]), "try_document")
 
 
-shown = current()
-if shown is not None:
-    runs = reading.runs(shown.id)
-    project_bar(shown, runs)
-    step_bar(steps(shown.draft, runs), "", shown.id)
-ui.page_title(
-    "Try it", "An input of your own. After a run the starting prompt and the best one answer it side by side."
-)
-if shown is None:
-    no_project()
-else:
-    try_page(shown)
+TITLE = "Try it"
+PURPOSE = "An input of your own. After a run the starting prompt and the best one answer it side by side."
+
+if (page := wizard_header("", (TITLE, PURPOSE))) is not None:
+    try_page(page)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import streamlit as st
 
@@ -16,6 +16,7 @@ from dashboard.services import (
     EngineError,
     Freeze,
     Part,
+    ProjectDraft,
     StepState,
     content_hash,
     counted,
@@ -61,16 +62,6 @@ def _sentences(text: str) -> list[str]:
     """
     parts = (p.strip() for line in text.splitlines() for p in re.split(r"(?<=[.!?。!?])\s+", line))
     return list(dict.fromkeys(p for p in parts if p))
-
-
-def _toggled(frozen: Frozen, one: Freeze, on: bool) -> Frozen:
-    """Return the frozen parts with one more, or one less.
-
-    >>> [f.part for f in _toggled((), Freeze(step="s", part="demos"), True)]
-    ['demos']
-    """
-    rest = tuple(f for f in frozen if f != one)
-    return (*rest, one) if on else rest
 
 
 def _gone(frozen: Sequence[Freeze], start: Candidate) -> Frozen:
@@ -131,7 +122,7 @@ def freeze_form(page: ProjectPage) -> None:
                 ui.button(
                     "Forget these",
                     "forget_frozen",
-                    on_click=ui.callback(_save, page.id, lambda old: tuple(f for f in old if f not in lost)),
+                    on_click=ui.callback(_save, page.id, (), lost),
                 )
         for path, state in start.steps.items():
             with st.container(border=len(start.steps) > 1, key=f"freeze_{path}"):
@@ -178,18 +169,20 @@ def _frozen_row(page: ProjectPage, one: Freeze, label: str) -> None:
     )
 
 
-def _save(project_id: str, change: Callable[[Frozen], Frozen]) -> None:
-    guarded(project_id, lambda draft: draft.model_copy(update={"frozen": change(draft.frozen)}), "tuning")
+def _save(project_id: str, on: Frozen, off: Frozen = ()) -> None:
+    """Freeze some parts, and no longer some others."""
+
+    def change(draft: ProjectDraft) -> ProjectDraft:
+        rest = (f for f in draft.frozen if f not in (*on, *off))
+        return draft.model_copy(update={"frozen": (*rest, *on)})
+
+    guarded(project_id, change, "tuning")
 
 
 def _save_parts(project_id: str, wholes: Frozen, wanted: Sequence[Part] | None) -> None:
-    def change(frozen: Frozen) -> Frozen:
-        for one in wholes:
-            frozen = _toggled(frozen, one, one.part in (wanted or ()))
-        return frozen
-
-    _save(project_id, change)
+    on = tuple(whole for whole in wholes if whole.part in (wanted or ()))
+    _save(project_id, on, wholes)
 
 
-def _save_one(project_id: str, one: Freeze, on: bool) -> None:
-    _save(project_id, lambda frozen: _toggled(frozen, one, on))
+def _save_one(project_id: str, part: Freeze, on: bool) -> None:
+    _save(project_id, (part,) if on else (), (part,))

@@ -167,7 +167,7 @@ def _form(page: ProjectPage) -> tuple[Recipe | None, str]:
         "base_url": without_password(address),
         "key_env": variable,
     }
-    plain = {name: v for name, v in options.items() if v not in ("", None) and v != USUAL.get(name)}
+    plain = {name: value for name, value in options.items() if value not in ("", USUAL.get(name))}
     if wrong := problems(BootstrapFinetuneOptions, plain):
         return None, " ".join(wrong)
     try:
@@ -259,7 +259,7 @@ def tuned_prompts(project_id: str, draft: ProjectDraft) -> dict[str, TeacherProm
     except EngineError:
         return {}
     found: dict[str, TeacherPrompt] = {}
-    for version in reading.versions(project_id)[:MOST]:
+    for version in reading.stored(lambda store: store.versions.all(project_id))[:MOST]:
         prompt = Candidate.from_dict(version.content["candidate"])
         found[f"version {version.number}"] = TeacherPrompt(title=f"Version {version.number}", prompt=prompt)
     for run in [r for r in reading.runs(project_id) if r.result and r.taken][:MOST]:
@@ -277,7 +277,11 @@ def _with_its_model(project_id: str, key: str) -> None:
         if kind == "run":
             model: ModelChoice | None = reading.run_spec(reading.run(name)).model
         else:
-            contents = (v.content for v in reading.versions(project_id) if str(v.number) == name)
+            contents = (
+                v.content
+                for v in reading.stored(lambda store: store.versions.all(project_id))
+                if str(v.number) == name
+            )
             model = next((ModelChoice.model_validate(c["model"]) for c in contents if c.get("model")), None)
         if model is not None:
             st.session_state[f"small_teacher_{project_id}"] = model

@@ -16,7 +16,6 @@ from weakref import WeakKeyDictionary
 
 from engine import callbacks as hooks
 from engine.adapters.plan import (
-    Demonstration,
     Demos,
     FieldPlan,
     Native,
@@ -24,12 +23,12 @@ from engine.adapters.plan import (
     Rendered,
     Turn,
     Values,
-    listed,
+    field_lists,
     native_of,
     plan_of,
     read_fields,
+    task_block,
     thoughts_of,
-    values_of,
 )
 from engine.adapters.repair import (
     ASKED,
@@ -51,13 +50,6 @@ if TYPE_CHECKING:
     Call = Callable[[BaseLM, Request], Awaitable[Reply]]
     ExpectedCall = tuple[list[Turn], str, BaseLM | None]
     """A request, its reply, and the model that is asked (None: the step's)."""
-
-# Prompts. The offline model finds the parts of a prompt by these leads, so they are named.
-
-INPUTS_LEAD = "You are given these input fields:"
-OUTPUTS_LEAD = "You write these output fields:"
-OBJECTIVE_LEAD = "Your task is the following:"
-
 
 _log = logging.getLogger(__name__)
 
@@ -134,8 +126,8 @@ class Adapter:
         """Return the typed outputs of a reply. Raises AdapterParseError naming the field and the rule."""
         plan = plan_of(signature)
         try:
-            found, decoded = self.find(plan.outputs, completion)
-            return read_fields(plan.outputs, found, completion, decoded=decoded)
+            values, decoded = self.find(plan.outputs, completion)
+            return read_fields(plan.outputs, values, completion, decoded=decoded)
         except AdapterParseError as error:
             error.adapter_name, error.signature = type(self).__name__, signature
             raise
@@ -224,10 +216,6 @@ class Adapter:
             messages += rendered.earlier_turns(inputs.get(earlier.name))
         messages.append(rendered.user(inputs))
         return messages
-
-    def format_demo(self, signature: type[Signature], demo: Demonstration) -> list[Turn]:
-        """Return one demonstration's two turns, or nothing if it lacks every input or every output."""
-        return self.rendered_for(signature).turns(values_of(demo))[1]
 
     def answer(self, signature: type[Signature], values: Mapping[str, Any]) -> str:
         """Return the assistant's turn that gives these outputs, as a perfect model would write it."""
@@ -346,18 +334,6 @@ class Adapter:
         if values:
             return values, None
         return [], first or AdapterParseError("The reply has no completions.")
-
-
-def field_lists(plan: Plan) -> str:
-    """Return the lists of input and output fields, as the system message begins."""
-    outputs = [f"{OUTPUTS_LEAD}\n{listed(plan.outputs)}"] if plan.outputs else []
-    return "\n\n".join([f"{INPUTS_LEAD}\n{listed(plan.inputs)}", *outputs])
-
-
-def task_block(signature: type[Signature]) -> str:
-    """Return the instructions as the block that closes the system message."""
-    task = "\n".join(f"        {line}" for line in signature.instructions.splitlines())
-    return f"{OBJECTIVE_LEAD}\n{task}"
 
 
 @lru_cache(maxsize=1024)

@@ -54,22 +54,22 @@ def _closed(schema: object) -> Any:
     if not isinstance(schema, dict):
         return schema
     schema = _described(schema, form_in_words(schema))
-    kept = {k: v for k, v in schema.items() if k not in _UNSUPPORTED}
-    if kept.get("type") == "object" or "properties" in kept:
-        if "properties" not in kept:
+    closed = {k: v for k, v in schema.items() if k not in _UNSUPPORTED}
+    if closed.get("type") == "object" or "properties" in closed:
+        if "properties" not in closed:
             raise ValueError("an object with free keys")
-        kept["properties"] = {name: _closed(part) for name, part in kept["properties"].items()}
-        kept["required"] = list(kept["properties"])
-        kept["additionalProperties"] = False
+        closed["properties"] = {name: _closed(part) for name, part in closed["properties"].items()}
+        closed["required"] = list(closed["properties"])
+        closed["additionalProperties"] = False
     for key in ("items", "not"):
-        if key in kept:
-            kept[key] = _closed(kept[key])
-    if "prefixItems" in kept:
+        if key in closed:
+            closed[key] = _closed(closed[key])
+    if "prefixItems" in closed:
         raise ValueError("a tuple of fixed length")
     for key in ("anyOf", "oneOf", "allOf"):
-        if key in kept:
-            kept[key] = [_closed(part) for part in kept[key]]
-    return kept
+        if key in closed:
+            closed[key] = [_closed(part) for part in closed[key]]
+    return closed
 
 
 def _described(schema: dict[str, Any], words: str) -> dict[str, Any]:
@@ -143,10 +143,10 @@ class JSONAdapter(Adapter):
         """Return response_format: the outputs' schema, where the model's endpoint is known to take one."""
         if not lm.supports_response_format or not signature.output_fields or lm in _refusing:
             return {}
-        kept = _formats.get(signature)
-        if kept is None:
-            kept = _formats[signature] = response_format(signature)
-        return {"response_format": kept}
+        form = _formats.get(signature)
+        if form is None:
+            form = _formats[signature] = response_format(signature)
+        return {"response_format": form}
 
     def gives_way(self, lm: BaseLM, params: dict[str, object], refusal: InvalidRequestError) -> bool:
         """Take response_format out where the endpoint does not take it after all, from then on."""

@@ -189,8 +189,8 @@ def _new_plan(signature: type[Signature]) -> Plan:
 
 def _input_description(signature: type[Signature], name: str) -> str:
     """Return an input's description, with what a user's own types in it say of themselves."""
-    own = [kind.description() for kind in _own_types(signature.annotation(name))]
-    return " ".join(text for text in (signature.description(name), *own) if text)
+    texts = [kind.description() for kind in _own_types(signature.annotation(name))]
+    return " ".join(text for text in (signature.description(name), *texts) if text)
 
 
 def _own_types(annotation: object) -> list[type[Type]]:
@@ -210,16 +210,16 @@ def _holds(annotation: object, kind: type) -> bool:
 
 
 def _native(signature: type[Signature]) -> dict[type, str]:
-    found: dict[type, str] = {}
+    names: dict[type, str] = {}
     for name in signature.output_fields:
         for kind in (ToolCalls, Reasoning, Citations):
             if _is_a(signature.annotation(name), kind):
-                found.setdefault(kind, name)
+                names.setdefault(kind, name)
     for name in signature.input_fields:
         if _holds(signature.annotation(name), ToolForm):
-            found.setdefault(ToolForm, name)
+            names.setdefault(ToolForm, name)
     # Tools alone are text like any other: without a place for the calls nothing is native about them.
-    return found if found.keys() != {ToolForm} else {}
+    return names if names.keys() != {ToolForm} else {}
 
 
 def values_of(demo: Values | Demo) -> Mapping[str, Any]:
@@ -250,7 +250,7 @@ class Native:
 
         A model that calls tools may write nothing else: the outputs it leaves out are then their default, or None.
         """
-        found = {name: _native_value(kind, name, choice) for kind, name in self.carried.items()}
+        native = {name: _native_value(kind, name, choice) for kind, name in self.carried.items()}
         rest: Values = {}
         if self.asked.output_fields:
             try:
@@ -259,7 +259,7 @@ class Native:
                 if ToolCalls not in self.carried or not choice.tool_calls:
                     raise
                 rest = error.found
-        return {name: found.get(name, rest.get(name)) for name in signature.output_fields}
+        return {name: native.get(name, rest.get(name)) for name in signature.output_fields}
 
 
 def native_of(
@@ -308,9 +308,9 @@ def _native_value(kind: type, name: str, choice: Choice) -> object:
     if kind is Reasoning:
         return Reasoning(choice.reasoning or "")
     given = choice.tool_calls if kind is ToolCalls else choice.citations
-    made: type[ToolCalls | Citations] = ToolCalls if kind is ToolCalls else Citations
+    items: type[ToolCalls | Citations] = ToolCalls if kind is ToolCalls else Citations
     try:
-        return made.from_dict_list(given)
+        return items.from_dict_list(given)
     except ValidationError as error:
         raise AdapterParseError(
             f"Output field {name!r}: {first_problem(error)[1]}.", reply=repr(list(given))
@@ -331,13 +331,13 @@ def _is_native(layout: Adapter, plan: Plan, kind: type) -> bool:
 
 def _signature_without(signature: type[Signature], names: tuple[str, ...]) -> type[Signature]:
     known = _reduced.setdefault(signature, {})
-    made = known.get(names)
-    if made is None:
-        made = signature
+    reduced = known.get(names)
+    if reduced is None:
+        reduced = signature
         for name in names:
-            made = made.delete(name)
-        known[names] = made
-    return made
+            reduced = reduced.delete(name)
+        known[names] = reduced
+    return reduced
 
 
 _NO_EFFORT = (None, "none", "disable")
@@ -379,10 +379,10 @@ class Rendered:
     def demo_turns(self, demos: Demos) -> list[Turn]:
         """Return demonstrations as turns, incomplete ones first."""
         key = tuple([id(demo) for demo in demos])
-        kept = self.demos.get(key)
+        known = self.demos.get(key)
         # Identity finds the entry, equality decides: a demonstration that was written to is rendered again.
-        if kept is not None and all(map(_unchanged, demos, kept[0])):
-            return kept[1]
+        if known is not None and all(map(_unchanged, demos, known[0])):
+            return known[1]
         incomplete: list[Turn] = []
         complete: list[Turn] = []
         for demo in demos:
@@ -414,8 +414,8 @@ class Rendered:
         for values in history_of(history):
             if user := self.given(values):
                 turns.append({"role": "user", "content": user})
-            said = self.write(self.plan, values) if _any_of(self.plan.outputs, values) else ""
-            turns += answer_turns(values, said, {f.name for f in (*self.plan.inputs, *self.plan.outputs)})
+            answer = self.write(self.plan, values) if _any_of(self.plan.outputs, values) else ""
+            turns += answer_turns(values, answer, {f.name for f in (*self.plan.inputs, *self.plan.outputs)})
         return turns
 
 
@@ -464,6 +464,18 @@ def written(slots: Sequence[Slot], values: Values, content: Content, *, defaults
     return "".join(parts)
 
 
+def field_lists(plan: Plan) -> str:
+    """Return the lists of input and output fields, as the system message begins."""
+    outputs = [f"{OUTPUTS_LEAD}\n{listed(plan.outputs)}"] if plan.outputs else []
+    return "\n\n".join([f"{INPUTS_LEAD}\n{listed(plan.inputs)}", *outputs])
+
+
+def task_block(signature: type[Signature]) -> str:
+    """Return the instructions as the block that closes the system message."""
+    task = "\n".join(f"        {line}" for line in signature.instructions.splitlines())
+    return f"{OBJECTIVE_LEAD}\n{task}"
+
+
 def listed(fields: Sequence[FieldPlan]) -> str:
     """Return fields as a numbered list: name, type, description and rules."""
     return "\n".join(f"{i}. {_described(one)}" for i, one in enumerate(fields, start=1))
@@ -495,5 +507,9 @@ def _unchanged(demo: Demonstration, before: dict[str, object]) -> bool:
 
 _KEPT_DEMO_SETS = 64
 
+# The offline model finds the parts of a prompt by these leads.
+INPUTS_LEAD = "You are given these input fields:"
+OUTPUTS_LEAD = "You write these output fields:"
+OBJECTIVE_LEAD = "Your task is the following:"
 RULES_LEAD = "must be"
 INCOMPLETE_LEAD = "This example leaves out some of the fields."

@@ -13,11 +13,11 @@ from typing import Any, NoReturn
 import orjson
 
 from engine.adapters.notes import output_note
+from engine.basics.text import fenced_blocks
 from engine.basics.value_parsing import plain_numbers
 from engine.signature.grammar import type_text
 
 _FENCE = re.compile(r"\s*```[\w+-]*[ \t]*\n?(.*?)\n?\s*```\s*", re.DOTALL)
-_INNER_FENCE = re.compile(r"```[\w+-]*[ \t]*\n(.*?)```", re.DOTALL)
 LONGEST_REPAIR = 300_000
 """Characters of damaged JSON."""
 
@@ -50,8 +50,7 @@ def loose_json(text: str) -> object:
         pass
     body = unfenced(text).strip()
     if body[:1] not in ("{", "["):
-        fenced = _INNER_FENCE.search(body)
-        body = fenced[1].strip() if fenced else body
+        body = next(iter(fenced_blocks(body)), body).strip()
     for decode in (orjson.loads, ast.literal_eval):
         try:
             return _whole_characters(decode(body), body)
@@ -108,15 +107,15 @@ def loose_object(text: str) -> dict[str, object]:
     {'a': 1}
     """
     try:
-        found = loose_json(text)
+        value = loose_json(text)
     except ValueError:
         start, end = text.find("{"), text.rfind("}")
         if start < 0:
             raise
-        found = loose_json(text[start : end + 1] if end > start else text[start:])
-    if not isinstance(found, dict):
+        value = loose_json(text[start : end + 1] if end > start else text[start:])
+    if not isinstance(value, dict):
         raise ValueError("the JSON is no object")
-    return found
+    return value
 
 
 def bullet_items(text: str) -> list[str] | None:
@@ -205,12 +204,12 @@ _TRUTH = dict.fromkeys(("true", "yes", "y", "on", "1"), True) | dict.fromkeys(
 
 def bool_text(text: str) -> bool:
     """Read true/false, yes/no, on/off, y/n, 1/0 in any case."""
-    found = _TRUTH.get(text.strip().lower())
-    if found is None:
-        found = _TRUTH.get(bare(text).lower())
-    if found is None:
+    truth = _TRUTH.get(text.strip().lower())
+    if truth is None:
+        truth = _TRUTH.get(bare(text).lower())
+    if truth is None:
         refuse(bool, text)
-    return found
+    return truth
 
 
 def number_text(text: str, *, whole: bool = False) -> str:
@@ -257,8 +256,8 @@ def _reader(annotation: type, text: Callable[[str], object], converted: Callable
     def json(value: object) -> Any:
         if isinstance(value, str):
             return text(value)
-        made = converted(value)
-        return refuse(annotation, value) if made is None else made
+        scalar = converted(value)
+        return refuse(annotation, value) if scalar is None else scalar
 
     return Reader(text, json)
 
@@ -297,9 +296,9 @@ def choices(annotation: object, spellings: Mapping[object, Sequence[str]]) -> Re
             if candidate in exact:
                 return exact[candidate]
         for candidate in candidates:
-            found = folded.get(candidate.casefold(), [])
-            if len(found) == 1:
-                return found[0]
+            matches = folded.get(candidate.casefold(), [])
+            if len(matches) == 1:
+                return matches[0]
         return refuse(annotation, written)
 
     return Reader(text, lambda value: _chosen(annotation, tuple(spellings), text, value))

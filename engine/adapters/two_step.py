@@ -70,21 +70,21 @@ class TwoStepAdapter(Adapter):
         self, signature: type[Signature], demos: Demos, inputs: Values, values: Values
     ) -> list[ExpectedCall]:
         """Return both calls."""
-        said = self.answer(signature, values)
+        free_answer = self.answer(signature, values)
         asked = extraction_of(signature)
         again, fields = (
-            self._extraction.format(asked, (), {ANSWER: said}),
+            self._extraction.format(asked, (), {ANSWER: free_answer}),
             self._extraction.answer(asked, values),
         )
         return [
-            (self.format(signature, demos, inputs), said, None),
+            (self.format(signature, demos, inputs), free_answer, None),
             (again, fields, self.extraction_model),
         ]
 
     async def values(self, exchange: Exchange, choice: Choice) -> dict[str, Any]:
         """Return the typed outputs that the second call finds in one completion. Raises AdapterParseError."""
         text = choice.text or ""
-        found: dict[str, object] = {}
+        outputs: dict[str, object] = {}
         if exchange.asked.output_fields and (text.strip() or not choice.tool_calls):
             if not text.strip():
                 raise AdapterParseError("The reply is empty.", reply=text)
@@ -92,13 +92,13 @@ class TwoStepAdapter(Adapter):
             asked = extraction_of(exchange.asked)
             given = {ANSWER: text}
             try:
-                (found,) = await self._extraction.ask(
+                (outputs,) = await self._extraction.ask(
                     exchange.call, lm, {}, asked, (), given, exchange.rollout_id
                 )
             except AdapterParseError as error:
                 raise _ExtractionError(str(error), reply=error.reply, found=error.found) from None
         native = exchange.native
-        return found if native is None else native.filled(exchange.signature, choice, lambda _text: found)
+        return outputs if native is None else native.filled(exchange.signature, choice, lambda _text: outputs)
 
 
 class _ExtractionError(AdapterParseError):
@@ -107,15 +107,15 @@ class _ExtractionError(AdapterParseError):
 
 def extraction_of(signature: type[Signature]) -> type[Signature]:
     """Return the second call's signature: a free answer in, the same outputs out."""
-    made = _extractions.get(signature)
-    if made is None or signature.instructions not in made.instructions:
+    extraction = _extractions.get(signature)
+    if extraction is None or signature.instructions not in extraction.instructions:
         outputs = {
             name: (signature.annotation(name), field) for name, field in signature.output_fields.items()
         }
         fields = {ANSWER: (str, InputField(desc="What was answered, in free words.")), **outputs}
         task = EXTRACT.format(names=", ".join(f"`{name}`" for name in outputs), task=signature.instructions)
-        made = _extractions[signature] = make_signature(fields, task, "Extraction")
-    return made
+        extraction = _extractions[signature] = make_signature(fields, task, "Extraction")
+    return extraction
 
 
 _extractions: WeakKeyDictionary[type[Signature], type[Signature]] = WeakKeyDictionary()

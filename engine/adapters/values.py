@@ -56,10 +56,10 @@ def _constrained(annotation: object, constraints: tuple[object, ...]) -> Reader:
         annotation, *extra = get_args(annotation)
         constraints = (*constraints, *extra)
     reader = _build(annotation)
-    kept = tuple(c for c in constraints if type(c).__name__ != "Strict")
-    if not kept:
+    rules = tuple(c for c in constraints if type(c).__name__ != "Strict")
+    if not rules:
         return reader
-    check = _validator(Annotated[(annotation, *kept)])
+    check = _validator(Annotated[(annotation, *rules)])
     return Reader(lambda text: check(reader.text(text)), lambda value: check(reader.json(value)))
 
 

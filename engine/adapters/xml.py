@@ -173,8 +173,8 @@ def _type_tags(annotation: object, nested: Mapping[str, str]) -> list[_Tag]:
 
 def _words(annotation: object, description: str = "", rules: str = "") -> str:
     note = "" if is_structure(annotation) else output_note(annotation).removeprefix("must be ")
-    said = [type_text(annotation) if not note or note.startswith("JSON") else note, rules, description]
-    return f"{{{', '.join(part for part in said if part)}}}"
+    parts = [type_text(annotation) if not note or note.startswith("JSON") else note, rules, description]
+    return f"{{{', '.join(part for part in parts if part)}}}"
 
 
 # Reading
@@ -192,12 +192,12 @@ def sections(text: str, wanted: Sequence[tuple[str, bool]]) -> dict[str, str]:
     opening = _opening(tuple(nests))
     ends = {name: _closings(text, name) for name, nested in wanted if nested and f"<{name}" in text}
     unclosed: set[str] = set()
-    found: dict[str, str] = {}
+    contents: dict[str, str] = {}
     at = 0
-    while len(found) < len(nests) and (mark := opening.search(text, at)) is not None:
+    while len(contents) < len(nests) and (mark := opening.search(text, at)) is not None:
         name, start = mark[1], mark.end()
         if mark[2]:
-            found.setdefault(name, "")
+            contents.setdefault(name, "")
             at = start
             continue
         if nests[name]:
@@ -207,9 +207,9 @@ def sections(text: str, wanted: Sequence[tuple[str, bool]]) -> dict[str, str]:
         if end < 0:
             unclosed.add(name)
             end = next((m.start() for m in opening.finditer(text, start) if m[1] != name), len(text))
-        found.setdefault(name, text[start:end])
+        contents.setdefault(name, text[start:end])
         at = end
-    return found
+    return contents
 
 
 @lru_cache(maxsize=256)
@@ -219,15 +219,15 @@ def _opening(names: tuple[str, ...]) -> re.Pattern[str]:
 
 def _closings(text: str, name: str) -> dict[int, int]:
     """Return where the content of each tag of a name begins -> where it ends, for those that are closed."""
-    found: dict[int, int] = {}
+    ends: dict[int, int] = {}
     path: list[int] = []
     for mark in re.compile(rf"<(/?){re.escape(name)}(?:\s[^<>]*)?(/?)>").finditer(text):
         if mark[1]:
             if path:
-                found[path.pop()] = mark.start()
+                ends[path.pop()] = mark.start()
         elif not mark[2]:
             path.append(mark.end())
-    return found
+    return ends
 
 
 @dataclasses.dataclass(slots=True)
@@ -273,10 +273,10 @@ def element_of(text: str) -> Element | None:
             continue
         key = _KEY.search(tag[3])
         named = None if key is None else unescaped(key[1] if key[1] is not None else key[2])
-        made = Element(body, tag[2], named, tag.end(), tag.end() if tag[4] else -1)
-        path[-1].children.append(made)
+        element = Element(body, tag[2], named, tag.end(), tag.end() if tag[4] else -1)
+        path[-1].children.append(element)
         if not tag[4] and len(path) < _DEEPEST_READ:
-            path.append(made)
+            path.append(element)
     for left in path[1:]:
         left.end = len(body)
     return root
@@ -298,8 +298,8 @@ def value_of(element: Element, annotation: object) -> object:
     if kind is dict or is_record(kind):
         known = {} if kind is dict else fields_of(kind)
         other = args[1] if len(args) == 2 else Any
-        made = {c.called: value_of(c, known[c.called][0] if c.called in known else other) for c in children}
-        return made or element.content or {}
+        values = {c.called: value_of(c, known[c.called][0] if c.called in known else other) for c in children}
+        return values or element.content or {}
     return _guessed(element) if children and kind is Any else element.content
 
 
@@ -318,10 +318,10 @@ def _guessed(element: Element) -> object:
 
 def xml_values(outputs: Sequence[FieldPlan], text: str, /) -> tuple[dict[str, object], bool]:
     """Return the contents of a reply's tags by field, and whether they are those of a JSON object sent instead."""
-    found = sections(text, [(f.name, is_structure(f.annotation)) for f in outputs])
-    if not found:
+    contents = sections(text, [(f.name, is_structure(f.annotation)) for f in outputs])
+    if not contents:
         return object_instead(text)
-    return {f.name: tag_value(found[f.name], f.annotation) for f in outputs if f.name in found}, False
+    return {f.name: tag_value(contents[f.name], f.annotation) for f in outputs if f.name in contents}, False
 
 
 def tag_value(text: str, annotation: object) -> object:

@@ -139,9 +139,9 @@ def _ranked(size: int, weighed: Iterable[tuple[float, tuple[Any, Any]]]) -> list
 
 def _word_parts(text: str) -> Counter[str]:
     """Return the words of a text and their three-letter parts, counted."""
-    found = words(text)
-    parts = Counter(found)
-    for word in found:
+    text_words = words(text)
+    parts = Counter(text_words)
+    for word in text_words:
         parts.update(f"~{word[i : i + 3]}" for i in range(len(word) - 2))
     return parts
 
@@ -163,10 +163,10 @@ def hashed(texts: Sequence[str]) -> Vectors:
     """
     import numpy as np
 
-    made = np.zeros((len(texts), DIMENSIONS), np.float32)
+    vectors = np.zeros((len(texts), DIMENSIONS), np.float32)
     for row, text in enumerate(texts):
-        made[row] = _hashed(text[:_LONGEST])
-    return made
+        vectors[row] = _hashed(text[:_LONGEST])
+    return vectors
 
 
 def unit(vectors: Vectors) -> Vectors:
@@ -174,21 +174,21 @@ def unit(vectors: Vectors) -> Vectors:
     import numpy as np
 
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    made: Vectors = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
-    return made
+    units: Vectors = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
+    return units
 
 
 def _hashed(text: str) -> Vectors:
     """Return the vector of one text."""
     import numpy as np
 
-    found = re.findall(r"\w+", text.casefold())
+    text_words = re.findall(r"\w+", text.casefold())
     vector = np.zeros(DIMENSIONS, np.float64)
-    for word in found:
+    for word in text_words:
         number = zlib.crc32(word.encode())
         weight = _WORD_WEIGHT if len(word) > 3 else _SHORT_WORD_WEIGHT
         vector[number % DIMENSIONS] += weight if number & 0x8000_0000 else -weight
-    letters = np.frombuffer(f" {' '.join(found)} ".encode(), np.uint8).astype(np.uint64)
+    letters = np.frombuffer(f" {' '.join(text_words)} ".encode(), np.uint8).astype(np.uint64)
     for n in _GRAMS:
         count = len(letters) - n + 1
         if count < 1:
@@ -242,8 +242,8 @@ def nearest_choice(text: str, choices: Sequence[str]) -> str:
     from rapidfuzz import fuzz, process
 
     folded = [_folded(c) for c in choices]
-    found = process.extractOne(_folded(text), folded, scorer=fuzz.ratio, score_cutoff=80)
-    return choices[found[2]] if found else ""
+    nearest = process.extractOne(_folded(text), folded, scorer=fuzz.ratio, score_cutoff=80)
+    return choices[nearest[2]] if nearest else ""
 
 
 def merged_spellings(counts: Mapping[str, int]) -> dict[str, str]:
@@ -254,21 +254,21 @@ def merged_spellings(counts: Mapping[str, int]) -> dict[str, str]:
     """
     from rapidfuzz import fuzz
 
-    kept: dict[str, str] = {}
+    usual_forms: dict[str, str] = {}
     merged: dict[str, str] = {}
     for text in sorted(counts, key=lambda text: -counts[text]):
         folded = _folded(text)
         slips = (
             original
-            for known, original in kept.items()
+            for known, original in usual_forms.items()
             if min(len(known), len(folded)) >= 5
             and not _NUMBERS.search(known + folded)
             and counts[text] <= max(2, counts[original] // 10)
             and fuzz.ratio(known, folded) >= 88
         )
-        usual = kept[folded] if folded in kept else next(slips, None)
+        usual = usual_forms[folded] if folded in usual_forms else next(slips, None)
         if usual is None:
-            kept[folded] = text
+            usual_forms[folded] = text
         else:
             merged[text] = usual
     return merged
@@ -308,21 +308,21 @@ def _alike(texts: Mapping[int, str], pairs: Sequence[tuple[int, int]]) -> list[t
         score_cutoff=NEAR,
         dtype=np.uint8,
     )
-    found: dict[int, int] = {}
+    earlier: dict[int, int] = {}
     for at in map(int, np.flatnonzero(scores)):
         a, b = pairs[at]
-        one, other = texts[a], texts[b]
+        first, second = texts[a], texts[b]
         same = (
-            _NUMBERS.findall(one) == _NUMBERS.findall(other)
-            and one[one.rfind("\x1e") :] == other[other.rfind("\x1e") :]
+            _NUMBERS.findall(first) == _NUMBERS.findall(second)
+            and first[first.rfind("\x1e") :] == second[second.rfind("\x1e") :]
         )
         if (
-            b not in found
+            b not in earlier
             and same
-            and (len(one) <= _HEAD >= len(other) or fuzz.ratio(one[:4000], other[:4000]) >= NEAR)
+            and (len(first) <= _HEAD >= len(second) or fuzz.ratio(first[:4000], second[:4000]) >= NEAR)
         ):
-            found[b] = a
-    return sorted((a, b) for b, a in found.items())
+            earlier[b] = a
+    return sorted((a, b) for b, a in earlier.items())
 
 
 def odd_labels(texts: Sequence[str], labels: Sequence[str]) -> tuple[dict[int, str], int]:
@@ -355,33 +355,33 @@ def _judged(texts: Sequence[str], labels: Sequence[str]) -> tuple[dict[int, str]
     import numpy as np
 
     places = range(0, len(texts), max(1, -(-len(texts) // LOOKED_AT)))
-    names, own = np.unique(np.array([labels[i] for i in places], dtype=object), return_inverse=True)
+    names, label_of = np.unique(np.array([labels[i] for i in places], dtype=object), return_inverse=True)
     if len(places) < _FEWEST or not 1 < len(names) <= _MOST_LABELS:
         return {}, 0, 0, len(places)
-    found = [set(_words(texts[i])) for i in places]
-    in_texts = Counter(word for words in found for word in words)
+    word_sets = [set(_words(texts[i])) for i in places]
+    in_texts = Counter(word for words in word_sets for word in words)
     index = {word: i for i, word in enumerate(sorted(word for word, n in in_texts.items() if n > 1))}
     rows, words = (
         np.array(
-            [(row, index[word]) for row, known in enumerate(found) for word in known if word in index],
+            [(row, index[word]) for row, known in enumerate(word_sets) for word in known if word in index],
             dtype=int,
         )
         .reshape(-1, 2)
         .T
     )
-    counts = np.bincount(words * len(names) + own[rows], minlength=len(index) * len(names))
-    tells, *scores = _word_scores(counts.reshape(-1, len(names)), np.bincount(own))
+    counts = np.bincount(words * len(names) + label_of[rows], minlength=len(index) * len(names))
+    tells, *scores = _word_scores(counts.reshape(-1, len(names)), np.bincount(label_of))
     column = np.where(tells, np.cumsum(tells) - 1, -1)[words]
     odd: dict[int, str] = {}
     right = judged = 0
     for start in range(0, len(places), _AT_ONCE):
-        mine = own[start : start + _AT_ONCE]
+        mine = label_of[start : start + _AT_ONCE]
         here = (rows >= start) & (rows < start + _AT_ONCE) & (column >= 0)
         present = np.zeros((len(mine), int(tells.sum())))
         present[rows[here] - start, column[here]] = 1
         likely, without, speak = (present @ each for each in scores)
         own_place = np.arange(len(mine)), mine
-        base = np.log(np.bincount(own) / len(places))
+        base = np.log(np.bincount(label_of) / len(places))
         likely = likely + base
         given = likely[own_place] = without[own_place] + base[mine]
         best = likely.argmax(axis=1)

@@ -36,19 +36,16 @@ def json_of(text: str) -> Any:
         raise ValueError("holds a number that is too long to read") from None
 
 
-def as_text(value: object, longest_item: int | None = None) -> str:
-    """Return a value as the text a person would write for it: items in a line, or numbered lines where one is longer.
+def as_text(value: object) -> str:
+    """Return a value as the text a person would write for it, items in a line.
 
-    >>> as_text(["a", "b"]), as_text(None), as_text(3), as_text(["a", "long"], longest_item=3)
-    ('a, b', '', '3', '1. a\\n2. long')
+    >>> as_text(["a", "b"]), as_text(None), as_text(3)
+    ('a, b', '', '3')
     """
     if isinstance(value, Enum):
         return as_text(value.value)
     if isinstance(value, list | tuple | set | frozenset):
-        items = [as_text(item, longest_item) for item in value]
-        if longest_item is not None and len(items) > 1 and any(len(item) > longest_item for item in items):
-            return "\n".join(f"{number}. {item}" for number, item in enumerate(items, 1))
-        return ", ".join(items)
+        return ", ".join(map(as_text, value))
     return "" if value is None else str(value)
 
 
@@ -73,6 +70,18 @@ def shortened(text: str, limit: int) -> str:
     return (
         f"{text[:half]}\n... ({len(text) - 2 * half} of {len(text)} characters left out) ...\n{text[-half:]}"
     )
+
+
+def fenced_blocks(text: str) -> list[str]:
+    """Return the contents of a text's fenced code blocks; the last one may lack its end.
+
+    >>> fenced_blocks("Here:\\n```python\\nx = 1\\n```\\nand\\n```\\ny = 2")
+    ['x = 1', 'y = 2']
+    """
+    return _FENCED.findall(text)
+
+
+_FENCED = re.compile(r"```[^\n`]*\n(.*?)(?:\n?[ \t]*```|\Z)", re.DOTALL)
 
 
 def harmless(text: str) -> str:
@@ -407,9 +416,9 @@ def _changes(before: list[str], after: list[str]) -> Sequence[tuple[str, int, in
     start = _common_start(before, after)
     end = _common_start(before[start:][::-1], after[start:][::-1])
     a, b = len(before) - end, len(after) - end
-    made: list[tuple[str, int, int, int, int]] = [("equal", 0, start, 0, start)] if start else []
+    stretches: list[tuple[str, int, int, int, int]] = [("equal", 0, start, 0, start)] if start else []
     if (a - start) * (b - start) > _LARGE:
-        made.append(("replace", start, a, start, b))
+        stretches.append(("replace", start, a, start, b))
     else:
         for code in LCSseq.opcodes(before[start:a], after[start:b]):
             tag, *ends = (
@@ -417,13 +426,13 @@ def _changes(before: list[str], after: list[str]) -> Sequence[tuple[str, int, in
                 *(place + start for place in (code.src_start, code.src_end, code.dest_start, code.dest_end)),
             )
             a1, a2, b1, b2 = ends
-            if tag != "equal" and made and made[-1][0] != "equal":
-                _, a1, _, b1, _ = made.pop()
+            if tag != "equal" and stretches and stretches[-1][0] != "equal":
+                _, a1, _, b1, _ = stretches.pop()
                 tag = "replace"
-            made.append((tag, a1, a2, b1, b2))
+            stretches.append((tag, a1, a2, b1, b2))
     if end:
-        made.append(("equal", a, len(before), b, len(after)))
-    return made
+        stretches.append(("equal", a, len(before), b, len(after)))
+    return stretches
 
 
 def _common_start(a: Sequence[str], b: Sequence[str]) -> int:

@@ -63,15 +63,15 @@ class ReActV2(Answerer):
         reason = "max_iters"
         for turn in range(most):
             try:
-                made = await self._step(history, waiting)
+                answered = await self._step(history, waiting)
             except (AdapterParseError, ContextWindowExceededError) as error:
                 reason = str(error)
                 break
-            calls = _numbered(made, turn)
+            calls = _numbered(answered, turn)
             if not calls.tool_calls:
                 reason = "a turn without a call"
                 break
-            answer = await self._act(calls, made, history, waiting)
+            answer = await self._act(calls, answered, history, waiting)
             waiting = {}
             if answer is not None:
                 return Prediction(**answer, history=history, termination_reason=SUBMIT)
@@ -80,8 +80,8 @@ class ReActV2(Answerer):
     async def _step(self, history: History, waiting: Mapping[str, Any], **config: Any) -> Prediction:
         given = {name: waiting.get(name) for name in self.signature.input_fields}
         tools = list(self.tools.values())
-        made: Prediction = await self.react.acall(history=history, tools=tools, config=config, **given)
-        return made
+        prediction: Prediction = await self.react.acall(history=history, tools=tools, config=config, **given)
+        return prediction
 
     async def _act(
         self, calls: ToolCalls, made: Prediction, history: History, waiting: Mapping[str, Any]
@@ -112,9 +112,9 @@ class ReActV2(Answerer):
     ) -> Prediction:
         """Ask once more, for the answer alone."""
         choice = {"type": "function", "function": {"name": SUBMIT}}
-        made = await self._step(history, waiting, tool_choice=choice)
-        calls = [call for call in _numbered(made, turn).tool_calls if call.name == SUBMIT]
-        answer = await self._act(ToolCalls(tool_calls=tuple(calls)), made, history, waiting)
+        answered = await self._step(history, waiting, tool_choice=choice)
+        calls = [call for call in _numbered(answered, turn).tool_calls if call.name == SUBMIT]
+        answer = await self._act(ToolCalls(tool_calls=tuple(calls)), answered, history, waiting)
         if answer is None:
             raise RunError(f"ReActV2 gave no answer ({reason}). Raise max_iters, or use another model.")
         return Prediction(**answer, history=history, termination_reason="forced_submit")
@@ -122,10 +122,10 @@ class ReActV2(Answerer):
 
 def _check_names(signature: type[Signature]) -> None:
     """Raise SignatureError for fields whose names the agent needs."""
-    taken = [name for name in ("history", "termination_reason") if name in signature.output_fields]
-    taken += [name for name in ("history", "tools") if name in signature.input_fields]
-    if taken:
-        raise SignatureError(f"ReActV2 needs the field name {taken[0]!r} itself. Rename yours.")
+    clashes = [name for name in ("history", "termination_reason") if name in signature.output_fields]
+    clashes += [name for name in ("history", "tools") if name in signature.input_fields]
+    if clashes:
+        raise SignatureError(f"ReActV2 needs the field name {clashes[0]!r} itself. Rename yours.")
 
 
 def _submit_tool(signature: type[Signature]) -> Tool:
@@ -152,7 +152,7 @@ def _turn(signature: type[Signature], tools: Sequence[str]) -> type[Signature]:
             f"{named(signature.output_fields)}.",
         )
     )
-    made = inputs_and(
+    turn = inputs_and(
         signature,
         instructions,
         history=(History, InputField()),
@@ -161,8 +161,8 @@ def _turn(signature: type[Signature], tools: Sequence[str]) -> type[Signature]:
         tool_calls=(ToolCalls, OutputField()),
     )
     for name in signature.input_fields:
-        made = made.with_updated_fields(name, type_=signature.annotation(name) | None)
-    return made
+        turn = turn.with_updated_fields(name, type_=signature.annotation(name) | None)
+    return turn
 
 
 def _numbered(made: Prediction, turn: int) -> ToolCalls:

@@ -143,33 +143,33 @@ def gepa_options(arguments: Mapping[str, Any]) -> dict[str, object]:
     >>> gepa_options({"module_selector": "all", "gepa_kwargs": {"use_wandb": True}})
     {'component_selector': 'all'}
     """
-    own = {**arguments, **(arguments.get("gepa_kwargs") or {})}
-    own = {name: value for name, value in own.items() if name not in (*OBSERVERS, "gepa_kwargs")}
+    prompts = {**arguments, **(arguments.get("gepa_kwargs") or {})}
+    prompts = {name: value for name, value in prompts.items() if name not in (*OBSERVERS, "gepa_kwargs")}
     for theirs, ours in _GEPA_NAMES:
-        if theirs in own:
-            own[ours] = own.pop(theirs)
-    stoppers = own.pop("stop_callbacks", None)
+        if theirs in prompts:
+            prompts[ours] = prompts.pop(theirs)
+    stoppers = prompts.pop("stop_callbacks", None)
     if stoppers is not None and not isinstance(stoppers, Sequence):
         stoppers = [stoppers]
     for stopper in stoppers or ():
-        own |= _object_options("stop_callbacks", stopper)
+        prompts |= _object_options("stop_callbacks", stopper)
     for name in _MAY_BE_OBJECTS:
         if (
             name == "component_selector"
-            and type(own.get(name)).__name__ not in _OBJECTS
-            and callable(own.get(name))
+            and type(prompts.get(name)).__name__ not in _OBJECTS
+            and callable(prompts.get(name))
         ):
             continue  # a function of the user's
-        if (given := own.get(name)) is not None and not isinstance(given, str):
-            del own[name]
-            own |= _object_options(name, given)
-    if isinstance(template := own.get("reflection_prompt_template"), Mapping):
-        del own["reflection_prompt_template"]
-        own["reflection_prompt_templates"] = dict(template)
+        if (given := prompts.get(name)) is not None and not isinstance(given, str):
+            del prompts[name]
+            prompts |= _object_options(name, given)
+    if isinstance(template := prompts.get("reflection_prompt_template"), Mapping):
+        del prompts["reflection_prompt_template"]
+        prompts["reflection_prompt_templates"] = dict(template)
     for name, (value, why) in _ONE_VALUE.items():
-        if (given := own.pop(name, None)) is not None and given != value:
+        if (given := prompts.pop(name, None)) is not None and given != value:
             raise ConfigurationError(f"GEPA here has no {name}={given!r}: {why}.")
-    return own
+    return prompts
 
 
 def _object_options(name: str, given: object) -> dict[str, object]:

@@ -91,8 +91,10 @@ class SeededDataset:
         rows = list(data)
         if self.do_shuffle:
             random.Random(seed).shuffle(rows)
-        made = [Example({**row, "dspy_uuid": str(uuid.uuid4()), "dspy_split": split}) for row in rows[:size]]
-        return [row.with_inputs(*self.input_keys) for row in made] if self.input_keys else made
+        examples = [
+            Example({**row, "dspy_uuid": str(uuid.uuid4()), "dspy_split": split}) for row in rows[:size]
+        ]
+        return [row.with_inputs(*self.input_keys) for row in examples] if self.input_keys else examples
 
     @classmethod
     def prepare_by_seed(
@@ -175,13 +177,13 @@ class DataLoader(SeededDataset):
         """
         if isinstance(input_keys, str) or isinstance(fields, str):
             raise ConfigurationError("from_huggingface: input_keys and fields are tuples of names.")
-        found = _load_dataset(dataset_name, *args, **kwargs)
+        loaded = _load_dataset(dataset_name, *args, **kwargs)
         splits = kwargs.get("split")
-        if isinstance(found, list) and isinstance(splits, list):
-            found = dict(zip(splits, found, strict=True))
-        if isinstance(found, Mapping):
-            return {name: _examples(rows, fields, input_keys) for name, rows in found.items()}
-        return _examples(found, fields, input_keys)
+        if isinstance(loaded, list) and isinstance(splits, list):
+            loaded = dict(zip(splits, loaded, strict=True))
+        if isinstance(loaded, Mapping):
+            return {name: _examples(rows, fields, input_keys) for name, rows in loaded.items()}
+        return _examples(loaded, fields, input_keys)
 
     def from_rm(self, num_samples: int, fields: Names, input_keys: Names) -> list[Example]:
         """Read rows from a retriever that has `get_objects`. Raises ConfigurationError for another one."""
@@ -262,13 +264,13 @@ def _load_dataset(*args: Any, **kwargs: Any) -> Any:
 
 def _examples(rows: Iterable[Row], fields: Names | None, input_keys: Names) -> list[Example]:
     """Return rows as examples. Raises DatasetError for a field that is not there."""
-    found = []
+    examples = []
     for row in rows:
         missing = [name for name in fields or () if name not in row]
         if missing:
             raise DatasetError(f"There is no column {missing[0]!r}. Columns: {', '.join(row)}.")
-        found.append(Example({name: row[name] for name in fields or row}).with_inputs(*input_keys))
-    return found
+        examples.append(Example({name: row[name] for name in fields or row}).with_inputs(*input_keys))
+    return examples
 
 
 def _rows_of(size: int | float, total: int, name: str) -> int:

@@ -31,10 +31,9 @@ LEVELS = (("acall", "__call__"), ("aforward", "forward"))
 
 def install() -> None:
     """Give every model DSPy's methods: `forward`, `aforward` and `kwargs`; and have a subclass's own ones answer."""
-    members = (_call, _acall, _forward, _aforward, _answer, _complete)
-    names = ("__call__", "acall", "forward", "aforward", "answer", "complete")
-    for name, member in zip(names, members, strict=True):
-        member.__name__, member.__doc__ = name, getattr(vars(BaseLM).get(name), "__doc__", member.__doc__)
+    for name in ("__call__", "acall", "forward", "aforward", "answer", "complete"):
+        member = vars(_DSPyModel)[name]
+        member.__doc__ = getattr(vars(BaseLM).get(name), "__doc__", member.__doc__)
         setattr(BaseLM, name, member)
     BaseLM.kwargs = property(lambda lm: lm.params, _set_params)  # type: ignore[attr-defined]  # DSPy's name
 
@@ -43,48 +42,42 @@ def _set_params(lm: BaseLM, params: dict[str, Any]) -> None:
     lm.params = params
 
 
-# The methods of every model
+Messages = Sequence[Message] | None
 
 
-def _call(
-    self: BaseLM, prompt: str | None = None, messages: Sequence[Message] | None = None, **params: object
-) -> list[Any]:
-    if type(self).__call__ is BaseLM.__call__:
-        return loop.run(self.acall(prompt, messages, **params))
-    return _completions(loop.run(_reached(self, "__call__", prompt, messages, params)))
+class _DSPyModel(BaseLM):
+    """The methods of every model."""
 
+    def __call__(self, prompt: str | None = None, messages: Messages = None, **params: object) -> list[Any]:
+        if type(self).__call__ is BaseLM.__call__:
+            return loop.run(self.acall(prompt, messages, **params))
+        return _completions(loop.run(_reached(self, "__call__", prompt, messages, params)))
 
-async def _acall(
-    self: BaseLM, prompt: str | None = None, messages: Sequence[Message] | None = None, **params: object
-) -> list[Any]:
-    return _completions(await _reached(self, "acall", prompt, messages, params))
+    async def acall(
+        self, prompt: str | None = None, messages: Messages = None, **params: object
+    ) -> list[Any]:
+        return _completions(await _reached(self, "acall", prompt, messages, params))
 
+    def forward(self, prompt: str | None = None, messages: Messages = None, **params: object) -> Response:
+        """Ask and wait; return the whole response in the OpenAI form."""
+        return response_of(loop.run(_reached(self, "forward", prompt, messages, params)))
 
-def _forward(
-    self: BaseLM, prompt: str | None = None, messages: Sequence[Message] | None = None, **params: object
-) -> Response:
-    """Ask and wait; return the whole response in the OpenAI form."""
-    return response_of(loop.run(_reached(self, "forward", prompt, messages, params)))
+    async def aforward(
+        self, prompt: str | None = None, messages: Messages = None, **params: object
+    ) -> Response:
+        """Ask, in async code; return the whole response in the OpenAI form."""
+        return response_of(await loop.here_or_there(_reached(self, "aforward", prompt, messages, params)))
 
+    def answer(self, request: Request) -> Awaitable[Reply]:
+        return _descend(self, request, level=0) if any(_methods(type(self))) else self.complete(request)
 
-async def _aforward(
-    self: BaseLM, prompt: str | None = None, messages: Sequence[Message] | None = None, **params: object
-) -> Response:
-    """Ask, in async code; return the whole response in the OpenAI form."""
-    return response_of(await loop.here_or_there(_reached(self, "aforward", prompt, messages, params)))
-
-
-def _answer(self: BaseLM, request: Request) -> Awaitable[Reply]:
-    return _descend(self, request, level=0) if any(_methods(type(self))) else self.complete(request)
+    async def complete(self, request: Request) -> Reply:
+        if _running_method(self) is None and any(_methods(type(self))):
+            return await _descend(self, request, level=0)
+        return await _undefined(self, request)
 
 
 _undefined = BaseLM.complete
-
-
-async def _complete(self: BaseLM, request: Request) -> Reply:
-    if _running_method(self) is None and any(_methods(type(self))):
-        return await _descend(self, request, level=0)
-    return await _undefined(self, request)
 
 
 def _completions(reply: Reply) -> list[Any]:

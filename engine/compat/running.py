@@ -155,10 +155,10 @@ def _files(target: str, as_module: bool, before: set[str]) -> Iterator[Path]:
 
 def _report(files: Collection[Path]) -> None:
     """Write what the files use and is not here to stderr."""
-    own = Path(__file__).parents[1]
-    found = [use for file in sorted(files) if not file.is_relative_to(own) for use in missing_names(file)]
-    if found:
-        lines = "\n".join(f"  {use}" for use in found)
+    package = Path(__file__).parents[1]
+    uses = [use for file in sorted(files) if not file.is_relative_to(package) for use in missing_names(file)]
+    if uses:
+        lines = "\n".join(f"  {use}" for use in uses)
         sys.stderr.write(f"\nUsed of DSPy, and not here:\n{lines}\n")
 
 

@@ -394,7 +394,7 @@ def _short(value: object) -> str:
 
 def fresh(program: Module, time: int) -> Module:
     """Return a copy of a program whose calls are new samples: the cache keeps every repeat apart."""
-    made = program.deepcopy()
-    for step in made.predictors():
+    sampled = program.deepcopy()
+    for step in sampled.predictors():
         step.update_config(rollout_id=time)
-    return made
+    return sampled

@@ -321,11 +321,11 @@ def lowered(grade: Grade, unmet: Sequence[str]) -> Grade:
     Grade(score=0.8, feedback='Correct. A suggestion was not followed: Cite a source.')
     """
     notes = [f"A suggestion was not followed: {message}" for message in unmet]
-    score, said = (
+    score, feedback = (
         grade.score * SUGGESTION_KEEPS ** len(unmet),
         " ".join(filter(None, [grade.feedback, *notes])),
     )
-    return Grade(score, said, grade.objective_scores)
+    return Grade(score, feedback, grade.objective_scores)
 
 
 def error_text(error: BaseException) -> str:

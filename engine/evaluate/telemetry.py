@@ -162,8 +162,8 @@ class OpenTelemetryCallback(BaseCallback):
                 about["gen_ai.usage.output_tokens"] = reply.usage.output_tokens
                 if reply.usage.cost is not None:
                     about["tuneboard.usd"] = reply.usage.cost
-        said = [_message({"role": "assistant", "content": text}) for text in outputs or ()]
-        self._end(call_id, exception, about, {"gen_ai.output.messages": said} if said else None)
+        answers = [_message({"role": "assistant", "content": text}) for text in outputs or ()]
+        self._end(call_id, exception, about, {"gen_ai.output.messages": answers} if answers else None)
 
     # Tools, searches, code
 

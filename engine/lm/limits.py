@@ -16,7 +16,6 @@ import time
 from collections import deque
 from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -37,43 +36,20 @@ WINDOW = 60.0
 """Seconds over which requests and tokens are counted."""
 
 
-_FEW = 4
-"""Requests in flight from which on a single refusal does not cut them: the second one does."""
+_SAMPLE = 8
+"""Least number of requests, refused or answered, after which the limit is looked at."""
 
-_SAMPLE, _LARGE_SAMPLE = 16, 64
-"""Requests from which the share that is refused anyway is learned first, and from which it is lowered later."""
-
-_LARGEST_SHARE = 0.4
-"""Largest share that can be told from an endpoint that takes fewer requests still."""
-
-
-@dataclass(slots=True)
-class _Wave:
-    """The requests up to a cut: how many were in flight at most, were answered, and were refused."""
-
-    peak: int = 0
-    answered: int = 0
-    refused: int = 1
-    anyway: float = 0.0
-    """The share that is refused however few are in flight."""
-
-    @property
-    def limit(self) -> float:
-        """Requests in flight from now on: at least half of those before."""
-        share = self.refused / (self.refused + self.answered)
-        beyond = max(0.0, share - self.anyway) / (1 - self.anyway)
-        return max(1.0, int(self.peak * (1 - beyond / 2)))
+_TOLERABLE = 0.4
+"""Share of refused requests that does not lower the limit: an endpoint may refuse as many, however few are in flight."""
 
 
 class AdaptiveLimiter:
     """The limits of one endpoint on one event loop: none, until the endpoint objects.
 
-    Additive increase, multiplicative decrease, as TCP does it (Chiu and Jain, 1989): a 429 cuts the requests in
-    flight, by half where nothing was answered since the last cut and by less the more was (as DCTCP does it, Alizadeh
-    and others, 2010), and holds new ones back as long as the server asks; every answer after it lets a fraction more in.
-    What was in flight at the cut counts when it is answered or refused: one refusal among many is no reason to halve.
-    An endpoint may refuse a share of all requests, however few are in flight. That share is measured while at most two
-    thirds of the most are in flight. Then the cuts are taken back, and only refusals beyond the share cut again.
+    Additive increase, multiplicative decrease, as TCP does it (Chiu and Jain, 1989): every answer lets a fraction more
+    in; once more than the tolerable share of a round of requests was refused, the requests in flight are cut to the
+    number at which no more than that share is refused if those answered are all that the endpoint takes (as DCTCP
+    cuts by the share of marks, Alizadeh and others, 2010). A 429 holds new requests back as long as the server asks.
     Requests and tokens a minute can be limited too, and with `slots` requests at once of several processes together.
 
     `acquire` before a request returns a ticket; afterwards call `succeeded` or `rate_limited` with it, and
@@ -82,17 +58,12 @@ class AdaptiveLimiter:
 
     def __init__(self, requests_per_minute: int | None = None, tokens_per_minute: int | None = None) -> None:
         self.limit = math.inf
-        self.active = self._timeouts = self._peak = self._answers = self._refused = 0
+        self.active = self._timeouts = self._peak = self._answered = self._refused = 0
         self._heard = False
         self.slots: EndpointSlots | None = None
         self.requests_per_minute = requests_per_minute
         self.tokens_per_minute = tokens_per_minute
-        self._era = 0
-        self._wave = _Wave()
-        self._largest = 0
-        self._share = 0.0
-        self._sampled = [0, 0]
-        self._sampled_from, self._sample_size = 0, _SAMPLE
+        self._cuts = 0
         self._closed_until = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._starts: deque[float] = deque()
@@ -122,7 +93,7 @@ class AdaptiveLimiter:
         self._peak = max(self._peak, self.active)
         if self.requests_per_minute is not None:
             self._starts.append(time.monotonic())
-        return self._era
+        return self._cuts
 
     def release(self) -> None:
         """Note that a request is over, whatever came of it."""
@@ -136,19 +107,13 @@ class AdaptiveLimiter:
     def succeeded(self, ticket: int, tokens: int = 0) -> None:
         """Note an answer: the limit grows by one for each full round of them."""
         self._heard = True
-        self._answers += 1
-        self._sample(ticket, refused=False)
         if self.tokens_per_minute is not None:
             self._tokens.append((time.monotonic(), tokens))
             self._token_sum += tokens
-        if self.limit is math.inf:
-            return
-        if ticket == self._era:
+        if ticket == self._cuts:
+            self._answered += 1
             self.limit += 1 / self.limit
-        elif ticket == self._era - 1:
-            self._wave.answered += 1
-            self.limit = max(self.limit, self._wave.limit)
-            self._wake()
+            self._end_round()
         if self.limit > _NO_LIMIT:
             self.limit = math.inf
 
@@ -160,49 +125,23 @@ class AdaptiveLimiter:
             self._heard = True
 
     def rate_limited(self, ticket: int, retry_after: float | None = None) -> None:
-        """Note a 429. Requests that started before the last cut do not cut again: one wave is one signal."""
+        """Note a 429. Requests that started before the last cut count no more: they say nothing of the limit since."""
         self._heard = True
-        now = time.monotonic()
-        self._closed_until = max(self._closed_until, now + min(retry_after or 0.0, WINDOW))
-        self._sample(ticket, refused=True)
-        if ticket == self._era:
+        self._closed_until = max(self._closed_until, time.monotonic() + min(retry_after or 0.0, WINDOW))
+        if ticket == self._cuts:
             self._refused += 1
-            anyway = self._share * (self._refused + self._answers)
-            if self._refused <= (self._peak >= _FEW) + anyway + 1.5 * math.sqrt(anyway):
-                return  # one of many: the endpoint may have meant that one alone
-            self._era += 1
-            self._wave = _Wave(self._peak, self._answers, self._refused, self._share)
-            were_few = self._are_few
-            self._largest = max(self._largest, self._peak)
-            self.limit = self._wave.limit
-            if self._are_few and not were_few:
-                self._sampled, self._sampled_from = [0, 0], self._era
-            self._peak = self._answers = self._refused = 0
-        elif ticket == self._era - 1:
-            self._wave.refused += 1
+            self._end_round()
 
-    def _sample(self, ticket: int, *, refused: bool) -> None:
-        """Learn the share of requests that is refused however few are in flight; take back a cut that has not helped."""
-        if not self._largest or ticket < self._sampled_from:
+    def _end_round(self) -> None:
+        """Cut the limit if too many were refused of a round, which is as many requests as were in flight."""
+        requests, most = self._answered + self._refused, min(self.limit, self._peak)
+        if requests < max(_SAMPLE, most):
             return
-        self._sampled[refused] += 1
-        few = self._are_few
-        if sum(self._sampled) < (self._sample_size if few else _LARGE_SAMPLE):
-            return
-        share = self._sampled[True] / sum(self._sampled)
-        self._sampled = [0, 0]
-        if not few:
-            self._share = min(self._share, share)
-            return
-        before, self._share = self._share, share if share <= _LARGEST_SHARE else 0.0
-        if self._share > before:
-            self.limit = self._largest
-            self._sample_size *= 2  # if it is cut as far again, the share was no constant
-            self._wake()
-
-    @property
-    def _are_few(self) -> bool:
-        return 3 * self.limit <= 2 * self._largest
+        chance = math.sqrt(requests * _TOLERABLE * (1 - _TOLERABLE))  # one standard deviation
+        if most >= 2 and self._refused > requests * _TOLERABLE + chance:
+            self.limit = max(1.0, most * self._answered / requests / (1 - _TOLERABLE))
+            self._cuts += 1
+        self._answered, self._refused, self._peak = 0, 0, self.active
 
     def _pause(self) -> float:
         now = time.monotonic()

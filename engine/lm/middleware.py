@@ -185,7 +185,7 @@ async def retried(lm: LM, request: Request, send: Send) -> Reply:
     retrying = AsyncRetrying(
         stop=stop_after_attempt(1 + _retries(lm, request)),
         retry=retry_if_exception(lambda error: not (limiter.silent or endpoint.away) and _may_pass(error)),
-        wait=lambda state: seconds_to_wait(state, endpoint.seconds if endpoint.answered_at > began else None),
+        wait=lambda state: seconds_to_wait(state, endpoint.pace(began)),
         reraise=True,
     )
     try:
@@ -224,24 +224,26 @@ def _may_pass(error: BaseException) -> bool:
     return isinstance(error, LMError) and error.retryable and (error.retry_after or 0) <= LONGEST_WAIT
 
 
-def seconds_to_wait(state: RetryCallState, others_take: float | None = None) -> float:
+def seconds_to_wait(state: RetryCallState, answer_seconds: float | None = None) -> float:
     """Return what the server asks and up to a quarter more, else a short wait, then exponential ones with full jitter.
 
-    `others_take` is the time that other calls take, in seconds, if some were answered since this one began. Then waits after
-    a refusal grow from that time on, and all other waits are short: a batch waits for its slowest call.
+    `answer_seconds` is the time that an answer takes where the endpoint gives answers meanwhile. Then no wait grows, as
+    the limiter holds back what is too much: after a second refusal it is near that time, and all others are short.
     """
     error = state.outcome.exception() if state.outcome is not None else None
     asked = error.retry_after if isinstance(error, LMError) else None
     if asked is not None:
         return asked * (1 + random.random() / 4) + random.random() / 20
-    shortest, first = _FIRST_WAIT
-    gap = 1.0 if others_take is None else min(1.0, max(shortest, others_take))
-    if state.attempt_number == 1 or (others_take is not None and not isinstance(error, RateLimitedError)):
-        return random.uniform(shortest, max(0.1, min(first, gap)))  # most failures have passed at once
-    return wait_random_exponential(multiplier=gap, min=shortest, max=LONGEST_WAIT)(state)
+    first = state.attempt_number == 1
+    if answer_seconds is None and not first:
+        return wait_random_exponential(min=_SHORTEST_WAIT, max=LONGEST_WAIT)(state)
+    longest = max(2 * _SHORTEST_WAIT, min(LONGEST_WAIT, 1.0 if answer_seconds is None else answer_seconds))
+    if first or not isinstance(error, RateLimitedError):
+        return random.uniform(_SHORTEST_WAIT, min(_FIRST_WAIT, longest))  # most failures have passed at once
+    return random.uniform(longest / 2, longest)
 
 
-_FIRST_WAIT = (0.05, 0.25)
+_SHORTEST_WAIT, _FIRST_WAIT = 0.05, 0.25
 
 
 async def limited(lm: LM, request: Request, send: Send) -> Reply:

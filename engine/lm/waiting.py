@@ -106,6 +106,14 @@ class Endpoint:
         self.failures += 1
         self._last = error
 
+    def pace(self, began: float) -> float | None:
+        """Return the time that an answer takes; None where there was none since a call began.
+
+        For a call with patience, which does not end with its tries, one a moment before will do.
+        """
+        just_now = patience.get() is not None and time.monotonic() - self.answered_at < _FIRST_GAP
+        return self.seconds if just_now or self.answered_at > began else None
+
     def is_to_blame(self, lm: LM, error: LMError, began: float) -> bool:
         """Return whether a call that began then has failed because the endpoint is or was away, or refuses too much."""
         if self.known is None or not error.retryable:
@@ -178,8 +186,9 @@ async def patient(lm: LM, request: Request, send: Send) -> Reply:
             if not rounds_left or not endpoint.is_to_blame(lm, error, began):
                 error.spent = Reply((), sum(billed, Usage())) if billed else None
                 raise
-            if not endpoint.away:  # others are answered
+            if not endpoint.away:  # others are answered, or it is too early to tell
                 rounds_left = 0 if probing else rounds_left - 1
+                await asyncio.sleep(_FIRST_GAP / 3)
             if used is not None:  # the tries before the last one have had their room
                 await make_room(used if probing else Usage(calls=1))
             continue

@@ -176,9 +176,9 @@ class JSONMatch(Metric):
 
     def _pairs(self, wanted: object, got: object) -> list[_Pair]:
         """Return what is compared: the expected values, then those that were not expected; with their weights."""
-        expected, found = dict(leaves(wanted)), dict(leaves(got))
+        expected, answered = dict(leaves(wanted)), dict(leaves(got))
         pairs = [
-            _Pair(path, self._weight(path), value, found.get(path, _ABSENT))
+            _Pair(path, self._weight(path), value, answered.get(path, _ABSENT))
             for path, value in expected.items()
             if value is not _ABSENT
         ]
@@ -188,7 +188,7 @@ class JSONMatch(Metric):
             around = _paths_around(expected)
             pairs += [
                 _Pair(path, self._weight(path), _ABSENT, value)
-                for path, value in found.items()
+                for path, value in answered.items()
                 if path not in expected
                 and value is not _ABSENT
                 # A record or list left empty is what its fields miss, and nothing extra.
@@ -270,10 +270,10 @@ class JSONMatch(Metric):
 
     def _alike(self, wanted: Any, got: Any, path: str) -> float:
         """Return how alike two items are, without asking a model."""
-        expected, found = dict(leaves(wanted, path)), dict(leaves(got, path))
-        both = expected.keys() & found.keys()
-        right = sum(self._plain_score(name, expected[name], found[name]) for name in both)
-        return 2 * right / (len(expected) + len(found))
+        expected, answered = dict(leaves(wanted, path)), dict(leaves(got, path))
+        both = expected.keys() & answered.keys()
+        right = sum(self._plain_score(name, expected[name], answered[name]) for name in both)
+        return 2 * right / (len(expected) + len(answered))
 
     def _plain_score(self, path: str, wanted: object, got: object) -> float:
         metric = self._comparer(path)

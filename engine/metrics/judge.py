@@ -175,10 +175,10 @@ class Rubric(Judge):
 
     async def acompare(self, case: Case) -> Grade:
         """Judge one output. A criterion without a mark counts as not met."""
-        found = await self.ask(_Marks, **self._inputs(case))
+        judged = await self.ask(_Marks, **self._inputs(case))
         given = [
             checked_mark(mark, quoted(line))
-            for mark, line in zip(found["marks"], self.criteria, strict=False)
+            for mark, line in zip(judged["marks"], self.criteria, strict=False)
         ]
         marks = given + [0.0] * (len(self.criteria) - len(given))
         failed = [
@@ -188,7 +188,7 @@ class Rubric(Judge):
         ]
         feedback = f"Not met: {', '.join(failed)}." if failed else "Every criterion is met."
         each = dict(zip(self.criteria, marks, strict=True))
-        return Grade(sum(marks) / len(marks), f"{feedback} {found['reasoning']}".strip(), each)
+        return Grade(sum(marks) / len(marks), f"{feedback} {judged['reasoning']}".strip(), each)
 
 
 class _Marks(Signature):
@@ -288,16 +288,16 @@ class SemanticF1(_Semantic):
 
     async def acompare(self, case: Case) -> Grade:
         """Judge one output."""
-        found = await self.ask(
+        judged = await self.ask(
             _DecomposedOverlap if self.options.decompositional else _Overlap,
             question=question_of(case),
             expected=format_value(case.expected, str),
             answer=format_value(case.answer, str),
         )
-        recall = checked_mark(found["recall"], "recall")
-        precision = checked_mark(found["precision"], "precision")
+        recall = checked_mark(judged["recall"], "recall")
+        precision = checked_mark(judged["precision"], "precision")
         feedback = f"It holds {percent(recall, 0)} of what was expected, and {percent(precision, 0)} of what it says is supported by it."
-        return Grade(harmonic(recall, precision), f"{feedback} {found['reasoning']}".strip())
+        return Grade(harmonic(recall, precision), f"{feedback} {judged['reasoning']}".strip())
 
 
 class CompleteAndGrounded(_Semantic):

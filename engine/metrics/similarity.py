@@ -262,11 +262,11 @@ def _common_order(wanted: str, got: str, stem: bool) -> float:
     from rapidfuzz.distance import LCSseq
     from rouge_score.scoring import fmeasure
 
-    one, other = _tokenizer(stem).tokenize(wanted), _tokenizer(stem).tokenize(got)
-    if not one or not other:
+    expected_words, answer_words = _tokenizer(stem).tokenize(wanted), _tokenizer(stem).tokenize(got)
+    if not expected_words or not answer_words:
         return 0.0
-    common = LCSseq.similarity(one, other)
-    return float(fmeasure(common / len(other), common / len(one)))
+    common = LCSseq.similarity(expected_words, answer_words)
+    return float(fmeasure(common / len(answer_words), common / len(expected_words)))
 
 
 @lru_cache(maxsize=2)

@@ -97,8 +97,8 @@ class ProgramAttempt(Attempt):
     ) -> bool:
         self._scope.__exit__(None, None, None)
         if isinstance(error, _TryAgainError) and error.attempt is self:
-            made = "; ".join(f"{name}: {value}" for name, value in error.made.items())
-            self._next_hints[id(error.step)] = HINT.format(made=made, message=error)
+            answer = "; ".join(f"{name}: {value}" for name, value in error.made.items())
+            self._next_hints[id(error.step)] = HINT.format(made=answer, message=error)
             self.again = True
             if self._around.stream is not None and self._heard is not None:
                 self._around.stream.again(str(error), self._heard, [step for step, _, _ in self.trace])
@@ -128,14 +128,14 @@ def _require(result: object, message: str, target: object, *, hard: bool) -> boo
     if result:
         return True
     for attempt in enclosing:
-        found = attempt.step(target)
-        if found is None:
+        target_step = attempt.step(target)
+        if target_step is None:
             continue
         # A condition is known by its place in the run: the first, the second ...
         if attempt.broken[attempt.conditions] >= MOST_RETRIES:
             break
         attempt.broken[attempt.conditions] += 1
-        raise _TryAgainError(attempt, found[0], message, found[1])
+        raise _TryAgainError(attempt, target_step[0], message, target_step[1])
     if hard:
         raise ConstraintError(f"A required condition was not met: {message}")
     _log.warning("A suggestion was not followed: %s", message)

@@ -226,13 +226,13 @@ class Refine(BestOfN):
         first = self.module.predictors()[0] if paths else adviser
         adviser.lm, adviser.adapter = first.lm, first.adapter
         try:
-            found = await self._ask_adviser(adviser, kwargs, done, "\n".join(calls))
+            advised = await self._ask_adviser(adviser, kwargs, done, "\n".join(calls))
         except AdapterParseError:
             return {}  # advice that cannot be read is none; the next try is made without
         return {
-            step: str(found.advice[path])
+            step: str(advised.advice[path])
             for step, path in paths.items()
-            if str(found.advice.get(path, "N/A")).strip().upper() not in ("", "N/A")
+            if str(advised.advice.get(path, "N/A")).strip().upper() not in ("", "N/A")
         }
 
     async def _ask_adviser(

@@ -6,10 +6,10 @@ Elicit Better LLM Agents".
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from engine.basics.text import fenced_blocks
 from engine.errors import SandboxError
 from engine.modules.predict import ChainOfThought
 from engine.modules.react import OUTPUT_LIMIT, Agent, ToolStep, Trajectory, failed, inputs_and, named
@@ -17,8 +17,6 @@ from engine.signature import AnySignature, InputField, OutputField, Signature
 from engine.signature.prediction import Prediction
 from engine.tools.function import as_tool
 from engine.tools.interpreter import PythonInterpreter, Sandbox, dialect_of
-
-_FENCE = re.compile(r"```[a-zA-Z0-9_+-]*[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
 
 
 class ProgramOfThought(Agent):
@@ -98,7 +96,7 @@ def code_of(text: str) -> str:
     >>> code_of("Here it is:\\n```python\\nx = 1\\nx\\n```\\nDone.")
     'x = 1\\nx'
     """
-    blocks = _FENCE.findall(text)
+    blocks = fenced_blocks(text)
     return "\n\n".join(blocks) if blocks else text.strip().strip("`")
 
 

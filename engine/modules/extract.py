@@ -81,10 +81,10 @@ class Extract(Answerer):
         self.evidence = evidence
         self.quotes = quotes
         self.longest = max(_SHORTEST_PART, longest)
-        made = ensure_signature(signature)
+        task = ensure_signature(signature)
         if quotes:
-            made = made.append(QUOTES, OutputField(desc=QUOTE), list[Quote])
-        self.read = Predict(made, **config)
+            task = task.append(QUOTES, OutputField(desc=QUOTE), list[Quote])
+        self.read = Predict(task, **config)
 
     @property
     def signature(self) -> type[Signature]:
@@ -148,8 +148,8 @@ class Extract(Answerer):
                 signature = _retyped(signature, name, kind)
         changed = {} if signature is self.read.signature else {"signature": signature}
         with context(adapter=_NATIVE) if native else nullcontext():
-            found: Prediction = await self.read.acall(**values, **changed)
-            return found
+            answer: Prediction = await self.read.acall(**values, **changed)
+            return answer
 
     def _whole(
         self,
@@ -412,8 +412,8 @@ def _joined(lists: Sequence[_Found]) -> list[Any]:
 
 def _is_in_part(item: object, part: _DocumentPart) -> bool:
     """Return whether all values of an item stand in a part."""
-    found = evidence_for(read_document(part.text), {"item": item}) if part.text.strip() else ()
-    return bool(found) and not any(one.marked for one in found)
+    evidence = evidence_for(read_document(part.text), {"item": item}) if part.text.strip() else ()
+    return bool(evidence) and not any(one.marked for one in evidence)
 
 
 def _support(one: _Found, path: str) -> int:
@@ -421,10 +421,10 @@ def _support(one: _Found, path: str) -> int:
     if not one.part.text.strip():
         return 0
     document = read_document(one.part.text)
-    found = evidence_for(document, {path.rpartition(".")[2]: one.value})
-    if not found or any(e.marked for e in found):
+    evidence = evidence_for(document, {path.rpartition(".")[2]: one.value})
+    if not evidence or any(e.marked for e in evidence):
         return 0
-    return 1 + next_to_name(document.pages[found[0].page - 1], found[0].start, found[0].path)
+    return 1 + next_to_name(document.pages[evidence[0].page - 1], evidence[0].start, evidence[0].path)
 
 
 def _typed(value: object, annotation: Any, name: str) -> Any:
@@ -453,8 +453,8 @@ def best_evidence(
     """Return evidence for each value of a record, from the first document that has it."""
     best: list[Evidence] = []
     for document in documents:
-        found = evidence_for(document, record, quotes or {})
-        pairs = zip(best or found, found, strict=True)
+        evidence = evidence_for(document, record, quotes or {})
+        pairs = zip(best or evidence, evidence, strict=True)
         best = [new if old.marked and not new.marked else old for old, new in pairs]
     return best
 

@@ -103,8 +103,8 @@ class Module:
             )
         # Reached by super().forward(...): the aforward of the class that defines both is the caller's own twin of it.
         every = (vars(cls) for cls in type(self).__mro__)
-        own = (names["aforward"] for names in every if "aforward" in names and "forward" not in names)
-        work: Any = next(own, type(self).aforward)
+        defined = (names["aforward"] for names in every if "aforward" in names and "forward" not in names)
+        work: Any = next(defined, type(self).aforward)
         return loop.run(work(self, *args, **kwargs))
 
     def __init_subclass__(cls, **kwargs: object) -> None:

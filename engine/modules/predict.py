@@ -306,12 +306,12 @@ class Predict(Module):
         return self
 
     def __deepcopy__(self, memo: dict[int, object]) -> Predict:
-        made = type(self).__new__(type(self))
-        memo[id(self)] = made
-        made.__dict__.update(vars(self))
-        made.demos = [copy.copy(demo) for demo in self.demos]
-        made.config = dict(self.config)
-        return made
+        step = type(self).__new__(type(self))
+        memo[id(self)] = step
+        step.__dict__.update(vars(self))
+        step.demos = [copy.copy(demo) for demo in self.demos]
+        step.config = dict(self.config)
+        return step
 
     def __repr__(self) -> str:
         return f"Predict({self.signature!r})"

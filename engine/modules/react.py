@@ -110,17 +110,17 @@ def without_tools(instructions: str, names: Iterable[str]) -> str:
     >>> without_tools("The tool must be one of:\\n\\n(1) add. It takes arguments {}.\\nGo on.", ["add"])
     'The tool must be one of those below.\\n\\nGo on.'
     """
-    one = "|".join(map(re.escape, names))
-    own = rf"\n\n{TOOLS_LEAD}\n(?:- `(?:{one})`: [^\n]*(?:\n|\Z))+\Z"
-    theirs = rf"^(?:\(\d+\) (?:{one})(?:\.|, whose description is) |- `(?:{one})\()[^\n]*(?:\n|\Z)"
-    found = re.sub(theirs, "", re.sub(own, "", instructions), flags=re.MULTILINE)
-    return instructions if found == instructions else found.replace(THEIR_LEAD, OUR_LEAD).strip()
+    any_name = "|".join(map(re.escape, names))
+    ours = rf"\n\n{TOOLS_LEAD}\n(?:- `(?:{any_name})`: [^\n]*(?:\n|\Z))+\Z"
+    theirs = rf"^(?:\(\d+\) (?:{any_name})(?:\.|, whose description is) |- `(?:{any_name})\()[^\n]*(?:\n|\Z)"
+    cleaned = re.sub(theirs, "", re.sub(ours, "", instructions), flags=re.MULTILINE)
+    return instructions if cleaned == instructions else cleaned.replace(THEIR_LEAD, OUR_LEAD).strip()
 
 
 def _unplugged(tool: Tool) -> Tool:
-    made = copy.copy(tool)
-    made.func, made._awaits = _nothing, False
-    return made
+    unplugged = copy.copy(tool)
+    unplugged.func, unplugged._awaits = _nothing, False
+    return unplugged
 
 
 def _nothing(*_args: object, **_kwargs: object) -> str:
@@ -158,10 +158,10 @@ class Trajectory:
         media: list[Type] = []
         for name, value in parts.items():
             self.steps[f"{name}_{self._count}"] = value
-            found = media_of(value) if name == "observation" else []
-            text = ", ".join(type(one).__name__ for one in found) or shown(value, 2 * OUTPUT_LIMIT)
+            shown_media = media_of(value) if name == "observation" else []
+            text = ", ".join(type(one).__name__ for one in shown_media) or shown(value, 2 * OUTPUT_LIMIT)
             lines.append(f"{name.replace('_', ' ').capitalize()}: {text}")
-            media += found
+            media += shown_media
         self._texts.append("\n".join(lines))
         self._media.append(media)
         self._count += 1
@@ -277,8 +277,8 @@ class Agent(Answerer):
 
     def most_steps(self, given: dict[str, Any]) -> int:
         """Return the limit of one call, taking its own `max_iters` out of its arguments."""
-        own = "max_iters" in given and "max_iters" not in self.signature.input_fields
-        most: int = given.pop("max_iters") if own else self.max_iters
+        is_given = "max_iters" in given and "max_iters" not in self.signature.input_fields
+        most: int = given.pop("max_iters") if is_given else self.max_iters
         return most
 
 
@@ -353,14 +353,14 @@ class ReAct(Agent):
 
 
 def _with_finish(tools: Sequence[object], signature: type[Signature]) -> list[Tool]:
-    found = [as_tool(tool) for tool in tools]
-    names = [tool.name for tool in found]
+    made_tools = [as_tool(tool) for tool in tools]
+    names = [tool.name for tool in made_tools]
     for name in names:
         if names.count(name) > 1 or name == FINISH:
             raise ConfigurationError(
                 f"Two tools are called {name!r}. Give one another name: Tool(function, name=...)."
             )
-    return [*found, Tool(_finish, FINISH, FINISH_DESC.format(outputs=named(signature.output_fields)))]
+    return [*made_tools, Tool(_finish, FINISH, FINISH_DESC.format(outputs=named(signature.output_fields)))]
 
 
 async def _finish() -> str:

@@ -42,18 +42,20 @@ class Retrieve(Answerer):
         wanted = k or self.k
         work = _ask_retriever(rm, query, wanted, options)
         # Retrievers of our own say themselves that they were asked, with or without this module.
-        own = getattr(rm, "reports_searches", False)
-        return await (work if own else watched("retrieve", rm, {"query": query, "k": wanted}, work))
+        reports_itself = getattr(rm, "reports_searches", False)
+        return await (
+            work if reports_itself else watched("retrieve", rm, {"query": query, "k": wanted}, work)
+        )
 
 
 async def _ask_retriever(rm: Any, query: str, k: int, options: dict[str, Any]) -> Prediction:
     if hasattr(rm, "acall"):
-        found = await rm.acall(query, k, **options)
+        answer = await rm.acall(query, k, **options)
     else:
-        found = await loop.called(rm, query, k=k, **options)
-    if isinstance(found, Prediction):
-        return found
-    listed = getattr(found, "passages", found)
+        answer = await loop.called(rm, query, k=k, **options)
+    if isinstance(answer, Prediction):
+        return answer
+    listed = getattr(answer, "passages", answer)
     return Prediction(passages=[_passage_text(one) for one in list(listed)[:k]])
 
 

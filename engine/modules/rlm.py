@@ -93,8 +93,8 @@ class RLM(Agent):
                 if done.output is not None:
                     outputs = self._outputs(done.output)
                     log.add(reasoning=step.reasoning, code=code, output=SUBMITTED)
-                    found = {**outputs, "trajectory": log.steps, "final_reasoning": step.reasoning}
-                    return Prediction.of(found)
+                    submitted = {**outputs, "trajectory": log.steps, "final_reasoning": step.reasoning}
+                    return Prediction.of(submitted)
             except SandboxError as error:
                 seen = failed(error, self.max_output_chars)
             log.add(reasoning=step.reasoning, code=code, output=seen)
@@ -119,8 +119,8 @@ class RLM(Agent):
         async def llm_query_batched(prompts: list[str]) -> list[str]:
             return await loop.all_of(map(llm_query, prompts), _AT_ONCE)
 
-        own = [Tool(ask, desc="", timeout=_QUERY_SECONDS) for ask in (llm_query, llm_query_batched)]
-        tools = [*self.generate_action.tools.values(), *own]
+        asking = [Tool(ask, desc="", timeout=_QUERY_SECONDS) for ask in (llm_query, llm_query_batched)]
+        tools = [*self.generate_action.tools.values(), *asking]
         return self.interpreter_factory(tools=tools, output_fields=list(self.signature.output_fields))
 
     def _outputs(self, submitted: Mapping[str, object]) -> dict[str, Any]:

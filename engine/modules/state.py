@@ -6,17 +6,18 @@ The file is DSPy's JSON state, except that fields are saved by name, not by posi
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import logging
 import platform
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from itertools import starmap, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from engine import loop
 from engine.adapters import ADAPTERS, get_adapter
 from engine.basics.home import write_whole
 from engine.errors import (
@@ -206,8 +207,8 @@ def load(program: Module, saved: Mapping[str, Any]) -> None:
     saved = {**saved, **theirs}
     missing = [path for path, _ in steps if path not in saved]
     if missing:
-        found = ", ".join(key for key in saved if key != "metadata") or "none"
-        raise StepMissingError(f"The saved program has no step {missing[0]!r}. Steps it has: {found}.")
+        known = ", ".join(key for key in saved if key != "metadata") or "none"
+        raise StepMissingError(f"The saved program has no step {missing[0]!r}. Steps it has: {known}.")
     trial = {path: copy.deepcopy(step) for path, step in steps}
     for path, step in trial.items():
         try:
@@ -229,27 +230,23 @@ async def answered(
     return_failed: bool,
 ) -> Any:
     """Return the answers of some (example, call), a bounded number at once; see `Parallel`."""
-    answers: list[object] = [None] * len(rows)
     failures: dict[int, Exception] = {}
     most = current().max_errors if max_errors is None else max_errors
-    waiting = iter(enumerate(rows))
 
-    async def work() -> None:
-        for i, (_, call) in waiting:
-            if most is not None and len(failures) >= most:
-                return
-            try:
-                answers[i] = await call()
-            except Exception as error:  # noqa: BLE001 - whatever one call raises is its own record
-                failures[i] = error
-                _log.warning("Example %d failed: %s: %s", i, type(error).__name__, error)
+    async def answer(place: int, row: tuple[object, Callable[[], Awaitable[object]]]) -> object:
+        try:
+            return await row[1]()
+        except Exception as error:  # noqa: BLE001 - whatever one call raises is its own record
+            failures[place] = error
+            _log.warning("Example %d failed: %s: %s", place, type(error).__name__, error)
+            return None
 
-    workers = min(len(rows), num_threads or current().num_threads)
-    await asyncio.gather(*(work() for _ in range(workers)))
+    wanted = takewhile(lambda _: most is None or len(failures) < most, enumerate(rows))
+    answers = await loop.all_of(starmap(answer, wanted), num_threads or current().num_threads)
     if most is not None and failures and len(failures) >= most:
         last = list(failures.values())[-1]
         stopped = RunError(f"Stopped after {len(failures)} failed examples; the last one: {last}")
-        stopped.answers = answers  # type: ignore[attr-defined]  # so that nothing paid for is lost
+        stopped.answers = answers + [None] * (len(rows) - len(answers))  # type: ignore[attr-defined]  # so that nothing paid for is lost
         raise stopped from last
     if not return_failed:
         return answers

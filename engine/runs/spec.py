@@ -53,6 +53,12 @@ class Named(Frozen):
     name: str
     options: dict[str, Any] = Field(default_factory=dict)
 
+    @property
+    def words(self) -> str:
+        """The name with the options."""
+        options = ", ".join(f"{name} {value}" for name, value in sorted(self.options.items()))
+        return f"{self.name} ({options})" if options else self.name
+
 
 class SplitSpec(Frozen):
     """Shares of the rows for searching, choosing and the final test; they add up to 1.
@@ -65,6 +71,12 @@ class SplitSpec(Frozen):
     test: float = Field(default=0.3, gt=0, lt=1)
     seed: int = 0
     sample: int | None = Field(default=None, ge=10)
+
+    @property
+    def words(self) -> str:
+        """The shares and the seed, as users read them."""
+        shares = (percent(share, 0) for share in (self.train, self.validation, self.test))
+        return "{} to learn from, {} to choose by, {} for the final test, seed {}".format(*shares, self.seed)
 
 
 class Feedback(Frozen):

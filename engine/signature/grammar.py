@@ -273,36 +273,36 @@ def _constant(node: ast.expr) -> object:
 def _lookup(name: str, names: Names) -> object:
     if name in _BUILTIN:
         return _BUILTIN[name]
-    found = names.get(name)
-    if found is None and not name.startswith("_") and name in typing.__all__:
-        found = getattr(typing, name)
-    if found is None or isinstance(found, types.ModuleType):
-        found = _KNOWN.get(name)
+    kind = names.get(name)
+    if kind is None and not name.startswith("_") and name in typing.__all__:
+        kind = getattr(typing, name)
+    if kind is None or isinstance(kind, types.ModuleType):
+        kind = _KNOWN.get(name)
     # Looked up, not imported: the package of public names lies above this one, and a caller that means it has loaded it.
-    if found is None and name in _OWN and "engine" in sys.modules:
-        found = getattr(sys.modules["engine"], name)
-    if not _is_type(found):
+    if kind is None and name in _OWN and "engine" in sys.modules:
+        kind = getattr(sys.modules["engine"], name)
+    if not _is_type(kind):
         raise SignatureError(
             f"{name!r} is not a type known here. Use str, int, float, bool, list[...], dict[...], Optional[...], "
             "Literal['a', 'b'], or pass your own class in custom_types."
         )
-    return found
+    return kind
 
 
 def _dotted(node: ast.Attribute, names: Names) -> object:
     path = ast.unparse(node)
     root, *rest = path.split(".")
     if root in _MODULES and len(rest) == 1:
-        found: object = _MODULES[root]
+        kind: object = _MODULES[root]
     else:
-        found = names.get(root)
-        if found is None and root in _ENGINE_NAMES:
-            found = sys.modules["engine"]  # as in `_lookup`: above this package, and loaded by the caller
+        kind = names.get(root)
+        if kind is None and root in _ENGINE_NAMES:
+            kind = sys.modules["engine"]  # as in `_lookup`: above this package, and loaded by the caller
     for part in rest:
-        found = None if found is None or part.startswith("_") else getattr(found, part, None)
-    if not _is_type(found):
+        kind = None if kind is None or part.startswith("_") else getattr(kind, part, None)
+    if not _is_type(kind):
         raise SignatureError(f"{path!r} is not a type known here. Pass your own class in custom_types.")
-    return found
+    return kind
 
 
 def _is_type(value: object) -> bool:
@@ -354,8 +354,8 @@ def read_field_type(text: str, choices: tuple[str, ...] = ()) -> FieldType:
     >>> read_field_type("Literal['a', 'b']").choices, read_field_type("strr").problem[:31]
     (('a', 'b'), "'strr' is not a type known here")
     """
-    found = read_type(text)
-    return FieldType(text, Literal[choices], found.optional, choices) if choices else found
+    read = read_type(text)
+    return FieldType(text, Literal[choices], read.optional, choices) if choices else read
 
 
 def read_type(text: str, custom_types: Names | None = None) -> FieldType:
@@ -388,10 +388,10 @@ def without_none(annotation: object) -> tuple[Any, bool]:
     if get_origin(annotation) not in UNIONS:
         return annotation, False
     args = get_args(annotation)
-    kept = tuple(a for a in args if a is not NoneType)
-    if len(kept) == len(args):
+    others = tuple(a for a in args if a is not NoneType)
+    if len(others) == len(args):
         return annotation, False
-    return (kept[0] if len(kept) == 1 else Union[kept]), True  # noqa: UP007 - built from a tuple at run time
+    return (others[0] if len(others) == 1 else Union[others]), True  # noqa: UP007 - built from a tuple at run time
 
 
 def _class_names(annotation: object) -> Iterator[str]:

@@ -59,12 +59,12 @@ def nested_fields(annotation: object) -> tuple[NestedField, ...]:
 
 
 def _all(annotation: object) -> tuple[NestedField, ...]:
-    found: list[NestedField] = []
+    fields: list[NestedField] = []
     for one in _walk(annotation, (), (), ()):
-        found.append(one)
-        if len(found) >= MOST_PATHS:
+        fields.append(one)
+        if len(fields) >= MOST_PATHS:
             break
-    return tuple(found)
+    return tuple(fields)
 
 
 _cached = lru_cache(maxsize=512, typed=True)(_all)
@@ -137,10 +137,8 @@ def keyed(value: Any, annotation: object) -> Any:
     >>> keyed([{"total": 3}], list[Bill])
     [{'totalDue': 3}]
     """
-    keys = {one.path: one.keys[-1] for one in nested_fields(annotation)}
-    if all(path.rpartition(".")[2] == key for path, key in keys.items()):
-        return value
-    return _renamed(value, "", keys)
+    aliases = _aliases(annotation)
+    return _renamed(value, "", aliases, to_names=False) if aliases else value
 
 
 def named(value: Any, annotation: object) -> Any:
@@ -151,35 +149,37 @@ def named(value: Any, annotation: object) -> Any:
     >>> named([{"totalDue": 3}, {"total": 4}], list[Bill])
     [{'total': 3}, {'total': 4}]
     """
-    names = {
-        (around, one.keys[-1]): name
-        for one in nested_fields(annotation)
-        for around, _, name in [one.path.rpartition(".")]
-        if name != one.keys[-1]
-    }
-    return _named(value, "", names) if names else value
+    aliases = _aliases(annotation)
+    return _renamed(value, "", aliases, to_names=True) if aliases else value
 
 
-def _named(value: Any, at: str, names: Mapping[tuple[str, str], str]) -> Any:
+_Aliases = dict[str, dict[str, str]]
+"""Path of a record -> name of a field in it -> its key, for fields whose key is another."""
+
+
+def _aliases(annotation: object) -> _Aliases:
+    aliases: _Aliases = {}
+    for one in nested_fields(annotation):
+        around, _, name = one.path.rpartition(".")
+        if name != one.keys[-1]:
+            aliases.setdefault(around, {})[name] = one.keys[-1]
+    return aliases
+
+
+def _renamed(value: Any, at: str, aliases: _Aliases, *, to_names: bool) -> Any:
     if isinstance(value, list):
-        return [_named(item, at, names) for item in value]
+        return [_renamed(item, at, aliases, to_names=to_names) for item in value]
     if not isinstance(value, Mapping):
         return value
-    own = {name for (around, _), name in names.items() if around == at}
-    made = {}
+    here = aliases.get(at, {})
+    names = {key: name for name, key in here.items()}
+    renamed = {}
     for key, item in value.items():
-        name = key if key in own else names.get((at, key), key)  # an alias may be another field's name
-        made[name] = _named(item, f"{at}.{name}" if at else str(name), names)
-    return made
-
-
-def _renamed(value: Any, at: str, keys: Mapping[str, str]) -> Any:
-    if isinstance(value, list):
-        return [_renamed(item, at, keys) for item in value]
-    if not isinstance(value, Mapping):
-        return value
-    paths = {name: f"{at}.{name}" if at else str(name) for name in value}
-    return {keys.get(paths[name], name): _renamed(item, paths[name], keys) for name, item in value.items()}
+        # An alias may be another field's name.
+        name: Any = key if key in here or not to_names else names.get(key, key)
+        inside = _renamed(item, f"{at}.{name}" if at else str(name), aliases, to_names=to_names)
+        renamed[name if to_names else here.get(name, name)] = inside
+    return renamed
 
 
 def with_descriptions(schema: Json, annotation: object, descriptions: Mapping[str, str]) -> Json:
@@ -194,10 +194,12 @@ def with_descriptions(schema: Json, annotation: object, descriptions: Mapping[st
     if not texts:
         return schema
     definitions: Json = schema.get("$defs", {})
-    made: Json = _described({k: v for k, v in schema.items() if k != "$defs"}, texts, definitions)
-    used = _referred(made, definitions)
+    described: Json = _described({k: v for k, v in schema.items() if k != "$defs"}, texts, definitions)
+    used = _referred(described, definitions)
     return (
-        {**made, "$defs": {name: definitions[name] for name in definitions if name in used}} if used else made
+        {**described, "$defs": {name: definitions[name] for name in definitions if name in used}}
+        if used
+        else described
     )
 
 
@@ -205,45 +207,45 @@ _Texts = Mapping[tuple[str, ...], str]
 
 
 def _described(node: Json, texts: _Texts, definitions: Json) -> Json:
-    made = dict(node)
-    if "$ref" in made:
-        made = {**definitions[_name(made.pop("$ref"))], **made}
-        if "$ref" in made:
-            return _described(made, texts, definitions)
-    made.pop("discriminator", None)  # it points to definitions that are written out now
+    described = dict(node)
+    if "$ref" in described:
+        described = {**definitions[_name(described.pop("$ref"))], **described}
+        if "$ref" in described:
+            return _described(described, texts, definitions)
+    described.pop("discriminator", None)  # it points to definitions that are written out now
     for key in ("items", "additionalProperties"):
-        if isinstance(made.get(key), dict):
-            made[key] = _described(made[key], texts, definitions)
+        if isinstance(described.get(key), dict):
+            described[key] = _described(described[key], texts, definitions)
     for key in ("anyOf", "oneOf", "allOf", "prefixItems"):
-        if isinstance(made.get(key), list):
-            made[key] = [_described(one, texts, definitions) for one in made[key]]
-    if isinstance(made.get("properties"), dict):
-        made["properties"] = {
-            key: _property(key, one, texts, definitions) for key, one in made["properties"].items()
+        if isinstance(described.get(key), list):
+            described[key] = [_described(one, texts, definitions) for one in described[key]]
+    if isinstance(described.get("properties"), dict):
+        described["properties"] = {
+            key: _property(key, one, texts, definitions) for key, one in described["properties"].items()
         }
-    return made
+    return described
 
 
 def _property(key: str, node: Json, texts: _Texts, definitions: Json) -> Json:
     inner = {keys[1:]: text for keys, text in texts.items() if keys[0] == key and len(keys) > 1}
-    made = _described(node, inner, definitions) if inner else node
-    return {**made, "description": texts[(key,)]} if (key,) in texts else made
+    described = _described(node, inner, definitions) if inner else node
+    return {**described, "description": texts[(key,)]} if (key,) in texts else described
 
 
 def _referred(node: object, definitions: Json) -> set[str]:
     """Return the names of the definitions that a schema needs."""
-    found: set[str] = set()
+    names: set[str] = set()
     waiting = [node]
     while waiting:
-        one = waiting.pop()
-        if isinstance(one, list):
-            waiting += one
-        elif isinstance(one, dict):
-            waiting += one.values()
-            if isinstance(ref := one.get("$ref"), str) and (name := _name(ref)) not in found:
-                found.add(name)
+        part = waiting.pop()
+        if isinstance(part, list):
+            waiting += part
+        elif isinstance(part, dict):
+            waiting += part.values()
+            if isinstance(ref := part.get("$ref"), str) and (name := _name(ref)) not in names:
+                names.add(name)
                 waiting.append(definitions[name])
-    return found
+    return names
 
 
 def _name(ref: str) -> str:

@@ -99,15 +99,15 @@ class Prediction(Example):
     @classmethod
     def of(cls, values: dict[str, object]) -> Prediction:
         """Return a prediction that takes over a dict as it is, without copying it."""
-        made = cls.__new__(cls)
+        prediction = cls.__new__(cls)
         for name, value in (
             ("_values", values),
             ("_input_keys", None),
             ("_completions", None),
             ("_usage", {}),
         ):
-            object.__setattr__(made, name, value)
-        return made
+            object.__setattr__(prediction, name, value)
+        return prediction
 
     @classmethod
     def from_completions(
@@ -117,9 +117,9 @@ class Prediction(Example):
     ) -> Prediction:
         """Return the first of some completions, with all of them in `completions`."""
         rows = completions if isinstance(completions, Completions) else Completions(completions, signature)
-        made = cls(rows._rows[0] if rows._rows else {})
-        object.__setattr__(made, "_completions", rows)
-        return made
+        prediction = cls(rows._rows[0] if rows._rows else {})
+        object.__setattr__(prediction, "_completions", rows)
+        return prediction
 
     @property
     def completions(self) -> Completions:
@@ -178,7 +178,7 @@ def _rebuilt(
     completions: Completions | None,
     usage: Mapping[str, object],
 ) -> Prediction:
-    made = cls(values)
-    object.__setattr__(made, "_completions", completions)
-    made.set_lm_usage(usage)
-    return made
+    prediction = cls(values)
+    object.__setattr__(prediction, "_completions", completions)
+    prediction.set_lm_usage(usage)
+    return prediction

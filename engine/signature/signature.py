@@ -101,11 +101,11 @@ def with_rules(field: FieldInfo, rules: Mapping[str, Any]) -> FieldInfo:
     >>> with_rules(Field(ge=1, le=5), {"le": 3}).metadata
     [Ge(ge=1), Le(le=3)]
     """
-    made = copy.copy(field)
+    ruled = copy.copy(field)
     new = pydantic.Field(**rules).metadata
     kinds = {type(rule) for rule in new}
-    made.metadata = [*(rule for rule in field.metadata if type(rule) not in kinds), *new]
-    return made
+    ruled.metadata = [*(rule for rule in field.metadata if type(rule) not in kinds), *new]
+    return ruled
 
 
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
@@ -170,8 +170,10 @@ def _derive(cls: SignatureMeta, fields: Fields, instructions: str | None = None)
 
 def _build(name: str, fields: Fields, instructions: str | None) -> type[Signature]:
     text = inspect.cleandoc(instructions) if instructions else None
-    made = SignatureMeta(name, (Signature,), {"__module__": __name__}, fields=dict(fields), instructions=text)
-    return typing.cast("type[Signature]", made)
+    signature = SignatureMeta(
+        name, (Signature,), {"__module__": __name__}, fields=dict(fields), instructions=text
+    )
+    return typing.cast("type[Signature]", signature)
 
 
 def _default_instructions(cls: SignatureMeta) -> str:
@@ -378,9 +380,9 @@ class SignatureMeta(ModelMeta):
 
         A default instruction, which names the fields, names those that are left.
         """
-        kept = {key: value for key, value in cls._fields.items() if key != name}
+        rest = {key: value for key, value in cls._fields.items() if key != name}
         unwritten = cls.instructions == _default_instructions(cls)
-        return _build(cls.__name__, kept, None if unwritten else cls.instructions)
+        return _build(cls.__name__, rest, None if unwritten else cls.instructions)
 
     def equals(cls, other: object) -> bool:
         """Return whether another signature has the same instruction and the same fields, types included."""
@@ -488,10 +490,10 @@ AnySignature = str | Mapping[str, Any] | type[Signature]
 
 def _pickled(cls: SignatureMeta) -> Any:
     """Return what pickle keeps of a signature: where its class is found, else its fields and its instruction."""
-    found: Any = sys.modules.get(cls.__module__)
+    place: Any = sys.modules.get(cls.__module__)
     for name in cls.__qualname__.split("."):
-        found = getattr(found, name, None)
-    if found is cls:
+        place = getattr(place, name, None)
+    if place is cls:
         return cls.__qualname__
     return _build, (cls.__name__, dict(cls._fields), cls._instructions)
 

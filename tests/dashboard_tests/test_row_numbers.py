@@ -13,6 +13,7 @@ from dashboard.state import candidates, feedback, launching, reading
 from dashboard.state.editing import drafts
 from engine.dataset import read_dataset
 from engine.pipeline.templates import SAMPLES
+from engine.runs.results import report
 from engine.runs.spec import sample_bytes
 from engine.runs.worker import work
 from engine.store.store import Store
@@ -62,8 +63,8 @@ def numbers_in(dataset):
 
 def test_results_show_and_link_rows_by_their_number(project, run):
     numbers = numbers_in(run.spec["dataset"])
-    tested = [o.row for o in reading.test_outcomes(run.id)[0]]
-    last = str(numbers[tested[-1]])
+    rows = [o.row for o in reading.stored(report.tested, run)[0]]
+    last = str(numbers[rows[-1]])
     app = open_page(project=project, run=run.id)
     app.session_state["results_tab"] = "Rows"
     for name, value in {"project": project, "run": run.id, "row": last, "rows": "All rows"}.items():
@@ -71,7 +72,7 @@ def test_results_show_and_link_rows_by_their_number(project, run):
     app.switch_page("results/page.py").run()
     assert not app.exception
     table = next(d.value for d in app.dataframe if "Expected" in d.value.columns)
-    assert list(table["Row"]) == [numbers[row] for row in tested]
+    assert list(table["Row"]) == [numbers[row] for row in rows]
     assert f"Row {last}" in said(app)
 
 
@@ -82,14 +83,14 @@ def test_a_prompt_the_playground_and_feedback_show_the_number(project, run):
     app = open_page("run", project=project, run=run.id, prompt="0")
     app.session_state["prompt_rows"] = True
     app.run()
-    table = next((d.value for d in app.dataframe if "Model said" in d.value.columns), None)
+    table = next((d.value for d in app.dataframe if "Model says" in d.value.columns), None)
     assert table is not None
     assert sorted(table["Row"]) == [numbers[row] for row in rows]
 
     app = open_page("try_it", project=project, run=run.id)
-    tested = reading.test_outcomes(run.id)[0]
+    outcomes = reading.stored(report.tested, run)[0]
     assert [o.split(":")[0] for o in app.selectbox(key=f"try_row_{run.id}").options[1:]] == [
-        f"Row {numbers[o.row]}" for o in tested
+        f"Row {numbers[o.row]}" for o in outcomes
     ]
 
     feedback.save(project, run.spec["dataset"], rows[0], (run.id, "c"), (-1, "Mind the plan.", "billing"))

@@ -13,6 +13,7 @@ from engine.errors import AccessError, EngineError, NotFoundError, StoreError
 from engine.pipeline.templates import SAMPLES
 from engine.records import Usage
 from engine.runs.child.request import ConnectionRequest, TaskName
+from engine.runs.results.report import run_report
 from engine.runs.spec import Named, ProjectDraft
 from engine.store.rows import FROM_ELSEWHERE
 from engine.store.store import Store
@@ -115,7 +116,11 @@ def test_what_a_page_would_write_for_a_viewer_or_a_stranger_is_refused(project, 
             with pytest.raises(AccessError):
                 change()
     with users.acting("mallory"):
-        for asked in (lambda: reading.draft(project), lambda: reading.run(run), lambda: reading.report(run)):
+        for asked in (
+            lambda: reading.draft(project),
+            lambda: reading.run(run),
+            lambda: reading.stored(run_report, run),
+        ):
             with pytest.raises(NotFoundError):
                 asked()
         assert reading.projects() == reading.runs() == reading.datasets() == []

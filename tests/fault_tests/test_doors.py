@@ -83,7 +83,7 @@ DOORS: dict[str, str] = {
 SENDING = frozenset({"engine.lm.embedder", "engine.lm.transports", "engine.tools.http", "engine.tools.mcp"})
 IN_DASHBOARD = {
     "dashboard/state/reading.py": {"engine.lm.client"},  # for the estimate: its models are asked nothing
-    "dashboard/settings/found_models.py": {"engine.lm.connection"},  # on an administrator's page
+    "dashboard/settings/model_form.py": {"engine.lm.connection"},  # on an administrator's page
     "dashboard/state/models.py": {"engine.lm.connection"},  # a number of seconds
 }
 

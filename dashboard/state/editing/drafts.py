@@ -7,7 +7,7 @@ draft as it is *now*, so that nothing is lost on a refresh and two tabs do not u
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Literal
 
@@ -108,6 +108,12 @@ def set_note(run_id: str, note: str) -> None:
     """Keep the user's note on a run."""
     with writing() as store:
         store.runs.set_note(run_id, note)
+
+
+def set_tags(run_id: str, tags: Sequence[str]) -> None:
+    """Give a run other tags."""
+    with writing() as store:
+        store.runs.set_tags(run_id, tags)
 
 
 def edit(project_id: str, change: Change, then: Then | None = None) -> ProjectDraft:

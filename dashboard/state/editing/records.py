@@ -18,7 +18,6 @@ from engine.dataset.documents.paged import PAGE_BREAK
 from engine.dataset.structured import cell_text
 from engine.errors import DatasetError, EngineError
 from engine.pipeline.importers.attachments import GivenFile, attached_path
-from engine.pipeline.importers.document_batch import ImportProblem
 from engine.pipeline.records import paths
 from engine.pipeline.spec import FieldSpec, PipelineSpec
 from engine.records import plain_path
@@ -58,7 +57,7 @@ def import_documents(
 ) -> ProjectDraft:
     """Make a project's task and examples of documents; with `own_task` it keeps the task and the metric that it has.
 
-    What could not be used is kept for `problems_of`. Raises EngineError where nothing can be.
+    What could not be used is in `DOCUMENT_PROBLEMS`, for this tab. Raises EngineError where nothing can be.
     """
     made = read_documents(files, written)
     content = made.table.encode()
@@ -85,16 +84,6 @@ MEDIA = {"Image", "PDF", "File"}
 """Types of a field that is filled from a file."""
 
 
-def problems_of(project_id: str) -> list[ImportProblem]:
-    """Return what could not be used of the documents that this tab took last."""
-    return DOCUMENT_PROBLEMS.get(project_id)
-
-
-def forget(project_id: str) -> None:
-    """Forget what could not be used."""
-    DOCUMENT_PROBLEMS.pop(project_id)
-
-
 # One document and its record
 
 
@@ -107,7 +96,7 @@ def document_at(table: Dataset, spec: PipelineSpec, mapping: Mapping[str, str], 
         path = attached_path(cell, local_files=table.local_files) if cell else None
         if path is not None:
             return _file(str(path), cells.get(NAME, "") or path.name)
-    return _text(cells.get(column, "") or " ", cells.get(NAME, ""))
+    return text_document(cells.get(column, "") or " ", cells.get(NAME, ""))
 
 
 @reading.cached_for_home(16)
@@ -116,15 +105,11 @@ def _file(path: str, name: str) -> PagedDocument:
 
 
 @reading.cached_for_home(16)
-def _text(text: str, name: str) -> PagedDocument:
+def text_document(text: str, name: str = "") -> PagedDocument:
+    """Return a text as a document."""
     return PagedDocument(
         name, "text", b"", tuple(Page(n, page) for n, page in enumerate(text.split(PAGE_BREAK), 1)), ()
     )
-
-
-def text_document(text: str) -> PagedDocument:
-    """Return a text as a document."""
-    return _text(text, "")
 
 
 def from_documents(table: Dataset) -> bool:

@@ -42,18 +42,13 @@ class Guessed(NamedTuple):
 GUESSED: SessionValue[Guessed | None] = SessionValue("guessed", None)
 
 
-def guessed(project_id: str) -> Guessed | None:
-    """Return what was recognised and guessed for a project in this session."""
-    return GUESSED.get(project_id)
-
-
 def start_project(text: str, files: Sequence[GivenFile]) -> str:
     """Store a project made of what the user brought; return its id. Raises EngineError where it cannot be used."""
     check()
     recognised = recognise(text, files)
     if recognised.project or recognised.program:
         project = drafts.import_project(recognised.project or _project_of(recognised.program))
-        _note(project, Guessed(recognised.line))
+        GUESSED.set(Guessed(recognised.line), project)
         return project
     project = drafts.create_project(drafts.UNTITLED)
     try:
@@ -125,10 +120,6 @@ def _take(project_id: str, recognised: Recognised) -> bool:
     return _use_table(project_id, recognised, table, dataset_id, own)
 
 
-def _note(project_id: str, found: Guessed) -> None:
-    GUESSED.set(found, project_id)
-
-
 def _project_of(content: bytes) -> bytes:
     """Return the project's file with an exported program's task and its tuned wording. Raises EngineError."""
     from dashboard.state.editing.project_file import ProjectFile
@@ -151,7 +142,7 @@ def _take_documents(project_id: str, recognised: Recognised, own: PipelineSpec |
     records.import_documents(project_id, recognised.documents, record, own_task=kept)
     if own is not None and kept:
         return False
-    _note(project_id, Guessed(recognised.line, made.notes if made else (), recognised.task))
+    GUESSED.set(Guessed(recognised.line, made.notes if made else (), recognised.task), project_id)
     return True
 
 
@@ -180,7 +171,9 @@ def _use_table(
         drafts.name_untitled(project_id, _title(imported.step.instructions))
     elif table is not None and recognised.source == "upload":
         drafts.name_after(project_id, table.name)
-    _note(project_id, Guessed(recognised.line, made.notes, recognised.task, by_columns=imported is None))
+    GUESSED.set(
+        Guessed(recognised.line, made.notes, recognised.task, by_columns=imported is None), project_id
+    )
     return True
 
 
@@ -258,7 +251,7 @@ def drafting_price(model: ModelChoice) -> float | None:
 def draft_by_model(project_id: str, model: ModelChoice) -> float | None:
     """Ask a model once for the task that the user's text wants; return what it cost. Raises EngineError."""
     check()
-    found = guessed(project_id)
+    found = GUESSED.get(project_id)
     if found is None or not found.text:
         raise RunError("The text that this project was started from is not known any more. Start it again.")
     draft = reading.draft(project_id)
@@ -273,5 +266,5 @@ def draft_by_model(project_id: str, model: ModelChoice) -> float | None:
 
     made = draft_task(Imported(answer.step, answer.notes), table, profiles)
     drafts.update(project_id, pipeline=made.pipeline, mapping=made.mapping, metric=made.metric)
-    _note(project_id, found._replace(notes=made.notes))
+    GUESSED.set(found._replace(notes=made.notes), project_id)
     return answer.cost

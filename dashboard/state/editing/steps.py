@@ -137,7 +137,7 @@ def add_step(draft: ProjectDraft, at: int, kind: NewStep) -> ProjectDraft:
     fields = _field_names(steps)
     names = [s.name for s in steps]
     if kind == "ask_after":
-        read = tuple(f.model_copy(update={"description": f.description}) for f in neighbour.makes)
+        read = tuple(neighbour.makes)
         first = tuple(f for f in neighbour.inputs[:1] if f.name not in {g.name for g in read})
         new_field = FieldSpec(name=usable_name(f"final_{read[-1].name if read else 'answer'}", fields))
         if read:
@@ -147,17 +147,11 @@ def add_step(draft: ProjectDraft, at: int, kind: NewStep) -> ProjectDraft:
         )
         return with_steps(draft, [*steps[: at + 1], new, *steps[at + 1 :]])
     read = tuple(neighbour.needs[:1]) or (FieldSpec(name="text"),)
+    calculator = StepOptions(tools=("calculator",))
+    expression = (FieldSpec(name="expression"),)
     field, name, new = {
         "retrieve": ("passages", "search", StepSpec(strategy="retrieve", inputs=read)),
-        "tool": (
-            "result",
-            "look_up",
-            StepSpec(
-                strategy="tool",
-                options=StepOptions(tools=("calculator",)),
-                inputs=(FieldSpec(name="expression"),),
-            ),
-        ),
+        "tool": ("result", "look_up", StepSpec(strategy="tool", options=calculator, inputs=expression)),
         "ask_before": ("notes", "prepare", StepSpec(inputs=neighbour.needs)),
     }[kind]
     new_field = FieldSpec(name=usable_name(field, fields), type="list[str]" if kind == "retrieve" else "str")
@@ -214,54 +208,52 @@ def add_field(draft: ProjectDraft, at: int, side: Side, name: str = "") -> Proje
     return change_step(draft, at, change)
 
 
-def remove_field(draft: ProjectDraft, at: int, side: Side, place: int) -> ProjectDraft:
+Path = Sequence[int]
+"""A field's place among those of its side; for one inside a record the record's path, then the place inside it."""
+
+Fields = tuple[FieldSpec, ...]
+
+
+def change_fields(
+    draft: ProjectDraft, at: int, side: Side, record: Path, change: Callable[[Fields], Fields]
+) -> ProjectDraft:
+    """Return the draft with the fields inside a record changed, those of the whole side for an empty path."""
+
+    def changed(fields: Fields, path: Path) -> Fields:
+        if not path:
+            return change(fields)
+        return tuple(
+            f.model_copy(update={"fields": changed(f.fields, path[1:])}) if i == path[0] else f
+            for i, f in enumerate(fields)
+        )
+
+    return change_step(
+        draft, at, lambda step: step.model_copy(update={side: changed(tuple(getattr(step, side)), record)})
+    )
+
+
+def remove_field(draft: ProjectDraft, at: int, side: Side, path: Path) -> ProjectDraft:
     """Return the draft without a field of a step."""
-    return _change_fields(draft, at, side, lambda fields: (*fields[:place], *fields[place + 1 :]))
+    *record, place = path
+    return change_fields(draft, at, side, record, lambda fields: (*fields[:place], *fields[place + 1 :]))
 
 
 def move_field(draft: ProjectDraft, at: int, side: Side, place: int, by: int) -> ProjectDraft:
     """Return the draft with a field one place up (-1) or down (1)."""
-    return _change_fields(draft, at, side, lambda fields: _moved(fields, place, by))
+    return change_fields(draft, at, side, (), lambda fields: _moved(fields, place, by))
 
 
 def change_field(
-    draft: ProjectDraft, at: int, side: Side, place: int, change: Callable[[FieldSpec], FieldSpec]
+    draft: ProjectDraft, at: int, side: Side, path: Path, change: Callable[[FieldSpec], FieldSpec]
 ) -> ProjectDraft:
     """Return the draft with a field changed, other than by its name."""
-    return _change_fields(
-        draft, at, side, lambda fields: tuple(change(f) if i == place else f for i, f in enumerate(fields))
-    )
-
-
-Inside = tuple[int, ...]
-"""A record's place among a side's fields: the field's own place, then that inside it, and so on."""
-
-
-def change_inside(
-    draft: ProjectDraft,
-    at: int,
-    side: Side,
-    inside: Inside,
-    change: Callable[[tuple[FieldSpec, ...]], tuple[FieldSpec, ...]],
-) -> ProjectDraft:
-    """Return the draft with the fields of a record changed."""
-
-    def changed(fields: tuple[FieldSpec, ...], where: Inside) -> tuple[FieldSpec, ...]:
-        if not where:
-            return change(fields)
-        return tuple(
-            f.model_copy(update={"fields": changed(f.fields, where[1:])}) if i == where[0] else f
-            for i, f in enumerate(fields)
-        )
-
-    return _change_fields(draft, at, side, lambda fields: changed(fields, inside))
-
-
-def _change_fields(
-    draft: ProjectDraft, at: int, side: Side, change: Callable[[tuple[FieldSpec, ...]], tuple[FieldSpec, ...]]
-) -> ProjectDraft:
-    return change_step(
-        draft, at, lambda step: step.model_copy(update={side: change(tuple(getattr(step, side)))})
+    *record, place = path
+    return change_fields(
+        draft,
+        at,
+        side,
+        record,
+        lambda fields: tuple(change(f) if i == place else f for i, f in enumerate(fields)),
     )
 
 
@@ -277,7 +269,7 @@ def rename_field(draft: ProjectDraft, at: int, side: Side, place: int, name: str
     step = steps[at]
     before = getattr(step, side)[place].name
     names = [f.name for f in (*step.inputs, *step.outputs)]
-    draft = change_field(draft, at, side, place, lambda f: f.model_copy(update={"name": name}))
+    draft = change_field(draft, at, side, (place,), lambda f: f.model_copy(update={"name": name}))
     elsewhere = _field_names([s for i, s in enumerate(steps) if i != at])
     if names.count(before) > 1 or name in elsewhere or name in names:
         return draft
@@ -318,7 +310,7 @@ def _field_names(steps: Sequence[StepSpec]) -> list[str]:
 
 
 def _moved(items: Sequence[_Item], at: int, by: int) -> tuple[_Item, ...]:
-    found, to = list(items), at + by
-    if 0 <= at < len(found) and 0 <= to < len(found):
-        found[at], found[to] = found[to], found[at]
-    return tuple(found)
+    moved, to = list(items), at + by
+    if 0 <= at < len(moved) and 0 <= to < len(moved):
+        moved[at], moved[to] = moved[to], moved[at]
+    return tuple(moved)

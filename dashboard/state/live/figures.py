@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 from dashboard.text import prompt_name, upper_first
 from engine.basics.text import counted, dollars, duration, in_percent, percent, price, short
@@ -162,56 +162,45 @@ def _lower_first(text: str) -> str:
     return f"{text[:1].lower()}{text[1:]}"
 
 
-class UsageFigure(NamedTuple):
-    """One figure: how much was used, of how much (None: no limit), and both as text."""
+def meters(run: RunRow, requests: Iterable[RequestRow] = ()) -> list[dict[str, Any]]:
+    """Return calls, tokens, money and working time of a run: "name", "text", "help", and the "share" of a limit.
 
-    name: str
-    used: float
-    limit: float | None
-    text: str
-    help: str
-
-    @property
-    def share(self) -> float | None:
-        """Used divided by the limit, 0 to 1; None without a limit."""
-        return None if not self.limit else min(1.0, self.used / self.limit)
-
-
-def meters(run: RunRow, requests: Iterable[RequestRow] = ()) -> tuple[UsageFigure, ...]:
-    """Return calls, tokens, money and working time of a run; what `requests` granted raises the limits."""
-    budget: Mapping[str, Any] = budget_now(run.spec.get("budget") or {}, requests)
-    tokens = run.input_tokens + run.output_tokens
+    What `requests` granted raises the limits. The share is 0 to 1, None without a limit.
+    """
+    limits: Mapping[str, Any] = budget_now(run.spec.get("budget") or {}, requests)
+    tokens, calls = run.input_tokens + run.output_tokens, "{:,}".format
     money = "nothing yet" if run.cost is None and not run.calls else price(run.cost)
-    return (
-        UsageFigure(
-            "Calls",
-            run.calls,
-            budget.get("calls"),
-            _of(f"{run.calls:,}", budget.get("calls"), "{:,}"),
-            "Calls to the model that were paid for. Answers from the cache are not counted.",
-        ),
-        UsageFigure(
+    unpriced = run.cost is None and bool(run.calls)
+    known = (
+        ("Calls", "calls", run.calls, calls(run.calls), calls, PAID_CALLS),
+        (
             "Tokens",
+            "tokens",
             tokens,
-            budget.get("tokens"),
-            _of(short(tokens), budget.get("tokens"), short),
+            short(tokens),
+            short,
             "Pieces of words sent and received; providers charge by them.",
         ),
-        UsageFigure(
-            "Money",
-            run.cost or 0.0,
-            budget.get("usd"),
-            money if run.cost is None and run.calls else _of(money, budget.get("usd"), dollars),
-            "By the provider's price list.",
-        ),
-        UsageFigure(
+        ("Money", "usd", run.cost or 0.0, money, dollars, "By the provider's price list."),
+        (
             "Time",
+            "seconds",
             run.seconds,
-            budget.get("seconds"),
-            _of(duration(run.seconds), budget.get("seconds"), duration),
+            duration(run.seconds),
+            duration,
             "Working time; pauses are not counted.",
         ),
     )
+    figures = []
+    for name, key, used, text, words, about in known:
+        limit = limits.get(key)
+        share = None if not limit else min(1.0, used / limit)
+        shown = f"{text} of {words(limit)}" if limit and not (key == "usd" and unpriced) else text
+        figures.append({"name": name, "text": shown, "share": share, "help": about})
+    return figures
+
+
+PAID_CALLS = "Calls to the model that were paid for. Answers from the cache are not counted."
 
 
 def spent(runs: Iterable[RunRow]) -> str:
@@ -274,9 +263,3 @@ def calls_left(run: RunRow, trials: Sequence[TrialRow] = ()) -> float | None:
     low = max(float(expected.get("low", 0)), done + final)
     high = max(low, float(expected.get("high", 0)), done + done / LONGER)
     return (low + high) / 2 - done
-
-
-def _of(used: str, limit: float | None, form: Any) -> str:
-    if not limit:
-        return used
-    return f"{used} of {form(limit) if callable(form) else form.format(limit)}"

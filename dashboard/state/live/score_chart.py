@@ -201,23 +201,8 @@ def score_figure(chart: ScoreChart) -> dict[str, object]:
     start = [chart.baseline] * 2 if chart.baseline is not None else []
     traces = [
         {**_steps("95 % interval", outline, {"width": 0}), **BAND},
-        {
-            **_line(
-                "Came from",
-                *_joined(settled if len(settled) <= MOST_LINKS else []),
-                {"color": "$muted", "width": 1.1},
-            ),
-            "opacity": 0.4,
-            "showlegend": False,
-        },
-        {
-            **_line(
-                "Being tried",
-                *_joined(pending[-MOST_LINKS:]),
-                {"color": "$warn", "width": 1.4, "dash": "dot"},
-            ),
-            "showlegend": False,
-        },
+        {**_line("Came from", *_joined(settled if len(settled) <= MOST_LINKS else []), THIN), **QUIET},
+        {**_line("Being tried", *_joined(pending[-MOST_LINKS:]), DOTTED), "showlegend": False},
         _line("Start", ends if start else [], start, {"dash": "dash", "color": "$muted"}),
         _steps("Best so far", line, {"color": "$good", "width": 2.4}),
         _dots("Prompts", thinned(chart.prompts), {"color": "$accent"}),
@@ -225,7 +210,8 @@ def score_figure(chart: ScoreChart) -> dict[str, object]:
         {**_dots("Being scored", chart.running, RING), "showlegend": False},
         {**_dots("Best prompt", [chart.leader] if chart.leader else [], LEADER), "showlegend": False},
         _dots("Chosen at the end", [chart.chosen] if chart.chosen else [], CHOSEN),
-        _strip(thinned(chart.training)),
+        # Below the chart: few rows each, so their height is only a hint.
+        {**_dots("Tries on training rows", thinned(chart.training), TRY), "yaxis": "y2"},
     ]
     scores = [p.score for p in drawn] + start + [100 * lead.score.low for lead in chart.best]
     low = max(-2.0, min(scores, default=0.0) - 8)
@@ -245,12 +231,6 @@ def score_figure(chart: ScoreChart) -> dict[str, object]:
             **({"yaxis2": strip} if chart.training else {}),
         },
     }
-
-
-def _strip(points: Sequence[Point]) -> dict[str, Any]:
-    """Return the tries on training rows, below the chart: few rows each, so their height is only a hint."""
-    marker = {"color": "$muted", "size": 6, "symbol": "square", "opacity": 0.7}
-    return {**_dots("Tries on training rows", points, marker), "yaxis": "y2"}
 
 
 def _lineage(links: Iterable[ParentLink], drawn: set[int]) -> dict[str, list[int]]:
@@ -311,6 +291,9 @@ def _dots(name: str, points: Sequence[Point], marker: dict[str, object]) -> dict
     }
 
 
+THIN = {"color": "$muted", "width": 1.1}
+QUIET = {"opacity": 0.4, "showlegend": False}
+DOTTED = {"color": "$warn", "width": 1.4, "dash": "dot"}
 BAND = {"fill": "toself", "fillcolor": "$good", "opacity": 0.14, "showlegend": False}
 RING = {"color": "rgba(0,0,0,0)", "size": 18, "opacity": 0.9, "line": {"color": "$warn", "width": 2}}
 LEADER = {
@@ -320,6 +303,7 @@ LEADER = {
     "symbol": "star",
     "line": {"color": "$background", "width": 1.5},
 }
+TRY = {"color": "$muted", "size": 6, "symbol": "square", "opacity": 0.7}
 CHOSEN = {
     "color": "rgba(0,0,0,0)",
     "size": 13,

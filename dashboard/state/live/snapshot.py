@@ -5,6 +5,7 @@ The page draws the parts when it opens; the event stream sends those that have c
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,11 +13,9 @@ from dashboard.state.live.figures import LATEST, feed, meters, progress, time_le
 from dashboard.state.live.score_chart import ScoreChart, score_chart, score_figure
 from dashboard.state.live.training import PROGRESS, training_chart
 from engine.basics.text import counted, percent
-from engine.search.leader import Lead
+from engine.search.leader import Lead, LeaderPath
 from engine.store.rows import EventRow, RequestRow, RunRow, TrialRow
 from engine.store.store import Store
-
-LATEST_EVENTS = LATEST
 
 
 class Snapshot(NamedTuple):
@@ -34,18 +33,36 @@ class Snapshot(NamedTuple):
     leads: Sequence[Lead] = ()
 
 
-def read_snapshot(store: Store, run_id: str) -> Snapshot:
-    """Read what a run's page shows. Raises NotFoundError, StoreError."""
-    run, trials = store.runs.get(run_id), store.trials.all(run_id)
-    return Snapshot(
-        run,
-        trials,
-        store.trials.parents(run_id),
-        store.events.all(run_id, latest=LATEST_EVENTS),
-        store.requests.all(run_id),
-        store.events.of_kind(run_id, PROGRESS),
-        store.trials.leader_path(run_id, trials).leads,
-    )
+class SnapshotReader:
+    """Snapshots of one run as it goes: only what can have changed is read again."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.forget()
+
+    def forget(self) -> None:
+        """Read everything again next time."""
+        self._trials: dict[int, TrialRow] = {}
+        self._parents: dict[str, tuple[str, ...]] = {}
+        self._events: deque[EventRow] = deque(maxlen=LATEST)
+        self._training: list[EventRow] = []
+        self._leaders = LeaderPath()
+
+    def read(self, store: Store, run: RunRow | None = None) -> Snapshot:
+        """Return the run as it is now; `run` is its row where that was just read. Raises NotFoundError, StoreError."""
+        run = run or store.runs.get(self.run_id)
+        going = (number for number, trial in self._trials.items() if trial.state == "running")
+        first = min(going, default=max(self._trials, default=0) + 1)
+        self._trials |= {t.number: t for t in store.trials.all(self.run_id, first)}
+        self._parents |= store.trials.parents(self.run_id, len(self._parents))
+        last = self._events[-1].id if self._events else 0
+        self._events.extend(store.events.all(self.run_id, after=last, latest=LATEST))
+        trained = self._training[-1].id if self._training else 0
+        self._training += store.events.of_kind(self.run_id, PROGRESS, trained)
+        trials = list(self._trials.values())
+        leads = store.trials.leader_path(self.run_id, trials, self._leaders).leads
+        requests = store.requests.all(self.run_id)
+        return Snapshot(run, trials, self._parents, list(self._events), requests, self._training, leads)
 
 
 def parts(seen: Snapshot) -> dict[str, Any]:
@@ -87,10 +104,7 @@ def _meters(seen: Snapshot) -> dict[str, Any]:
     run = seen.run
     left, words = time_left(run, seen.trials), run.phase or "getting ready"
     return {
-        "cards": [
-            {"name": m.name, "text": m.text, "share": m.share, "help": m.help}
-            for m in meters(run, seen.requests)
-        ],
+        "cards": meters(run, seen.requests),
         "share": progress(run, seen.trials),
         "words": "" if not run.goes_on else f"{words[:1].upper()}{words[1:]}{f' · {left}' if left else ''}",
     }

@@ -1,15 +1,10 @@
-"""Trainings of a run as they go: loss and validation score as a chart, and what they came to. No Streamlit here."""
+"""Trainings of a run as they go: loss and validation score as a chart. No Streamlit here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from dashboard.state.model_lines import ModelLine, line
-from dashboard.text import model_name
-from engine.basics.text import percent
-from engine.runs.spec import RunSpec
-from engine.search.result import PromptFigures, RunResult
 from engine.store.rows import EventRow
 
 PROGRESS = "training_progress"
@@ -78,81 +73,44 @@ def training_chart(events: Sequence[EventRow]) -> dict[str, Any]:
     }
 
 
-def _figure(one: Curve) -> dict[str, Any]:
-    falling, name = (one.losses, "Loss") if one.losses or not one.rewards else (one.rewards, "Reward")
+def _figure(curve: Curve) -> dict[str, Any]:
+    falling, name = (
+        (curve.rewards, "Reward") if curve.rewards and not curve.losses else (curve.losses, "Loss")
+    )
     top = max((value for _, value in falling), default=1.0)
+    quiet = {"color": "$muted", "width": 2}
+    loss = _trace(name, f"{name} (left)", falling, quiet, 5)
+    loss["hovertemplate"] = f"step %{{x}}: {name.lower()} %{{y:.3f}}<extra></extra>"
+    score = _trace(
+        "Score", "Score on validation rows (right)", curve.scores, {"color": "$good", "width": 2.4}, 9
+    )
+    score |= {"yaxis": "y2", "cliponaxis": False, "hovertemplate": "step %{x}: %{y:.1f} %<extra></extra>"}
+    right = {"overlaying": "y", "side": "right", "showgrid": False, "automargin": True}
     return {
         "part": "training",
-        "traces": [
-            {
-                "type": "scatter",
-                "uid": name,
-                "name": f"{name} (left)",
-                "mode": "lines+markers",
-                "x": [step for step, _ in falling] or [None],
-                "y": [value for _, value in falling] or [None],
-                "line": {"color": "$muted", "width": 2},
-                "marker": {"color": "$muted", "size": 5},
-                "hovertemplate": f"step %{{x}}: {name.lower()} %{{y:.3f}}<extra></extra>",
-            },
-            {
-                "type": "scatter",
-                "uid": "Score",
-                "name": "Score on validation rows (right)",
-                "mode": "lines+markers",
-                "yaxis": "y2",
-                "x": [step for step, _ in one.scores] or [None],
-                "y": [value for _, value in one.scores] or [None],
-                "line": {"color": "$good", "width": 2.4},
-                "marker": {"color": "$good", "size": 9},
-                "hovertemplate": "step %{x}: %{y:.1f} %<extra></extra>",
-                "cliponaxis": False,
-            },
-        ],
+        "traces": [loss, score],
         "layout": {
-            "xaxis": {"title": {"text": "Steps of the training"}, "range": [0, max(1, one.steps, one.step)]},
-            "yaxis": {"title": {"text": name}, "range": [0, 1.1 * top or 1.0]},
-            "yaxis2": {
-                "overlaying": "y",
-                "side": "right",
-                "range": [0, 103],
-                "ticksuffix": " %",
-                "dtick": 20,
-                "showgrid": False,
-                "automargin": True,
+            "xaxis": {
+                "title": {"text": "Steps of the training"},
+                "range": [0, max(1, curve.steps, curve.step)],
             },
+            "yaxis": {"title": {"text": name}, "range": [0, 1.1 * top or 1.0]},
+            "yaxis2": {**right, "range": [0, 103], "ticksuffix": " %", "dtick": 20},
             "margin": {"l": 56, "r": 64, "t": 16, "b": 44},
         },
     }
 
 
-def compared(result: RunResult, spec: RunSpec) -> list[ModelLine]:
-    """Return tuned, untuned and teacher on the test rows; none for a run that tuned no model."""
-    if not result.tuned_models:
-        return []
-    lines = [
-        line("Small model, tuned", model_name(", ".join(result.tuned_models)), result.best),
-        line("Small model, before", model_name(spec.model.name), result.baseline),
-    ]
-    if teacher := result.teacher:
-        prompt = f", with {teacher.prompt}" if teacher.prompt else ""
-        lines.append(line("Large model (teacher)", f"{model_name(teacher.model)}{prompt}", teacher))
-    return lines
-
-
-def comparison_sentence(best: PromptFigures, teacher: PromptFigures | None) -> str:
-    """Return how the tuned model does next to its teacher, in a sentence; "" without a teacher that was tested.
-
-    >>> comparison_sentence(PromptFigures(test=0.8, cost_per_row=0.0002), PromptFigures(test=0.9, cost_per_row=0.01))
-    'On the test rows the small model scores 80 %, its teacher 90 %. A row costs 2 % of what the teacher takes.'
-    """
-    if teacher is None or best.test is None or teacher.test is None:
-        return ""
-    text = (
-        f"On the test rows the small model scores {percent(best.test)}, its teacher {percent(teacher.test)}."
-    )
-    small, large = best.cost_per_row, teacher.cost_per_row
-    if small is None or not large:
-        return text
-    share = "less than 1 %" if 0 < small / large < 0.01 else percent(small / large)
-    return f"{text} A row costs {share} of what the teacher takes."
+def _trace(
+    uid: str, name: str, points: Sequence[tuple[int, float]], line: dict[str, object], size: int
+) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "uid": uid,
+        "name": name,
+        "mode": "lines+markers",
+        "x": [step for step, _ in points] or [None],
+        "y": [value for _, value in points] or [None],
+        "line": line,
+        "marker": {"color": line["color"], "size": size},
+    }

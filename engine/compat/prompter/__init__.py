@@ -3,8 +3,7 @@
     prompter.py   Prompter: predict, batch, stream, confidence, optimize, save and load
     documents.py  LabelledDocument (`Example`): a document and, if known, the right record
     program.py    the program: one step from document to record, its signature, placeholders
-    tuning.py     one optimization: rows and their split, the optimizer, frozen parts
-    scoring.py    metrics by DSPydantic's names, scores by field
+    tuning.py     one optimization: rows and their split, the optimizer, frozen parts, scores by field
     confidence.py agreement of several answers, calibrated on labelled rows
     results.py    the results
     fields.py     descriptions and types by path; a class with other descriptions

@@ -59,11 +59,6 @@ class LabelledDocument:
             raise DatasetError(f"A document's text is a text or a dict of values, not {given}.")
 
     @property
-    def has_files(self) -> bool:
-        """True if there are pictures or PDFs to read."""
-        return bool(self.image_path or self.image_base64 or self.pdf_path)
-
-    @property
     def document(self) -> str:
         """The plain text: of a dict the value of a usual key, else all values joined."""
         if self.text is None or isinstance(self.text, str):
@@ -80,21 +75,17 @@ class LabelledDocument:
             return {"text": self.text} if self.text else {}
         return {str(key): str(value) for key, value in self.text.items()}
 
-    def _files(self) -> list[PagedDocument]:
+    def files(self) -> list[PagedDocument]:
+        """Return every picture and PDF as a document of pages, read now. Raises DatasetError for an unusable one."""
         pictures = [_decoded(str(data)) for data in _as_list(self.image_base64)]
         return [_opened(s) for s in (*_as_list(self.image_path), *pictures, *_as_list(self.pdf_path))]
 
-    def documents(self) -> list[PagedDocument]:
-        """Return the text and every file as documents of pages, read now. Raises DatasetError."""
-        text = [read_document(self.document)] if self.document.strip() else []
-        return text + self._files()
-
-    def inputs(self) -> dict[str, Any]:
+    def inputs(self, files: Sequence[PagedDocument] | None = None) -> dict[str, Any]:
         """Return the values that a step reads: `document`, `pictures` and `placeholders`, without empty ones.
 
-        Files are read now. Raises DatasetError for an unusable file, naming it, and for an empty document.
+        Files that are not given are read now. Raises DatasetError as `files` does, and for an empty document.
         """
-        pieces = list(document_pieces(self._files()))
+        pieces = list(document_pieces(self.files() if files is None else files))
         texts = [self.document, *(piece.strip() for piece in pieces if isinstance(piece, str))]
         scans = [piece for piece in pieces if isinstance(piece, Scan)]
         inputs: dict[str, Any] = {}

@@ -15,6 +15,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from engine.basics.home import write_whole
 from engine.compat.prompter.confidence import Calibration
 from engine.compat.prompter.fields import TextOutput
+from engine.compat.prompter.program import OPTIMIZED
 from engine.errors import EngineError, ProgramFileError, ProgramFileMissingError, first_problem
 from engine.signature.nested import nested_fields
 
@@ -30,14 +31,8 @@ METADATA, STATE, SCHEMA = "dspydantic_metadata.json", "optimized_state.json", "m
 class SavedPrompter:
     """Content of a folder."""
 
-    system_prompt: str | None = None
-    """The system prompt as the user gave it; of DSPydantic the tuned one."""
-    instruction_prompt: str | None = None
-    """The instruction prompt, likewise."""
-    descriptions: dict[str, str] = field(default_factory=dict)
-    """Tuned descriptions by path, of a folder of DSPydantic."""
-    demos: list[dict[str, Any]] = field(default_factory=list)
-    """Solved examples, of a folder of DSPydantic."""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    """Prompts, descriptions and demos by the names of a Prompter's arguments."""
     schema: dict[str, Any] | None = None
     """JSON schema of the model; None for text answers."""
     calibration: Calibration | None = None
@@ -45,23 +40,15 @@ class SavedPrompter:
     tuned: dict[str, Any] | None = None
     """The candidate; None in a folder of DSPydantic."""
 
-    @property
-    def optimized(self) -> dict[str, Any]:
-        """The tuned texts and demos of a folder of DSPydantic, as arguments of a Prompter."""
-        return {
-            "optimized_descriptions": self.descriptions,
-            "optimized_system_prompt": self.system_prompt,
-            "optimized_instruction_prompt": self.instruction_prompt,
-            "optimized_demos": self.demos,
-        }
-
 
 _CONTENT = TypeAdapter(SavedPrompter)
+_ARGUMENTS = TypeAdapter(dict[str, str | None])
 
 
 def write(folder: str | Path, saved: SavedPrompter) -> None:
     """Write a folder, made if it is missing. It contains no key and no model's address."""
-    data = {"format": FORMAT, **vars(saved)}
+    data = {"format": FORMAT, **vars(saved), **saved.arguments}
+    del data["arguments"]
     write_whole(Path(folder) / FILE, orjson.dumps(data, option=orjson.OPT_INDENT_2))
 
 
@@ -71,26 +58,16 @@ def read(folder: str | Path, model: type[BaseModel] | None) -> SavedPrompter:
     Raises ProgramFileError for one that cannot be read, that a newer version saved, or that does not fit the model.
     """
     path = Path(folder)
-    if (path / FILE).is_file():
-        data = _json(path / FILE)
-        version = data.pop("format", None)
-        if not isinstance(version, int) or version > FORMAT:
-            raise ProgramFileError(
-                f"{str(path)!r} was saved by a newer version (form {version!r}). Update Tuneboard to load it."
+    with damage_named(path):
+        if (path / FILE).is_file():
+            content = _own_content(path, model)
+        elif (path / METADATA).is_file():
+            content = _dspydantic_content(path, model)
+        else:
+            raise ProgramFileMissingError(
+                f"There is no saved Prompter in {str(path)!r}: it has neither {FILE} nor {METADATA}."
             )
-        with damage_named(path):
-            saved = _CONTENT.validate_python(data)
-        if saved.schema is None and model is not None:
-            raise ProgramFileError(
-                f"{str(path)!r} was saved for answers in text. Load it without {model.__name__}."
-            )
-    elif (path / METADATA).is_file():
-        with damage_named(path):
-            saved = _CONTENT.validate_python(_dspydantic_content(path, model))
-    else:
-        raise ProgramFileMissingError(
-            f"There is no saved Prompter in {str(path)!r}: it has neither {FILE} nor {METADATA}."
-        )
+        saved = _CONTENT.validate_python(content)
     _check_class(path, model, saved.schema)
     return saved
 
@@ -107,15 +84,32 @@ def damage_named(folder: str | Path) -> Iterator[None]:
         raise ProgramFileError(
             f"The Prompter in {str(folder)!r} is damaged: {where}: {message}. Save it again."
         ) from None
-    except (LookupError, TypeError, ValueError, AttributeError, EngineError) as error:
+    except (OSError, LookupError, TypeError, ValueError, AttributeError, EngineError) as error:
         raise ProgramFileError(
             f"The Prompter in {str(folder)!r} does not fit or is damaged: {error}. Save it again."
         ) from None
 
 
-def _dspydantic_content(path: Path, model: type[BaseModel] | None) -> dict[str, object]:
+def _own_content(path: Path, model: type[BaseModel] | None) -> dict[str, Any]:
+    """Read a folder of this library. Raises ProgramFileError for a newer version's, or text answers with a class."""
+    data = orjson.loads((path / FILE).read_bytes())
+    version = data.get("format")
+    if not isinstance(version, int) or version > FORMAT:
+        raise ProgramFileError(
+            f"{str(path)!r} was saved by a newer version (form {version!r}). Update Tuneboard to load it."
+        )
+    if data.get("schema") is None and model is not None:
+        raise ProgramFileError(
+            f"{str(path)!r} was saved for answers in text. Load it without {model.__name__}."
+        )
+    prompts = {name: data.get(name) for name in ("system_prompt", "instruction_prompt")}
+    return {**data, "arguments": _ARGUMENTS.validate_python(prompts)}
+
+
+def _dspydantic_content(path: Path, model: type[BaseModel] | None) -> dict[str, Any]:
     """Read a folder of DSPydantic: another major version is refused, another minor one is read with a warning."""
-    state, version = _json(path / STATE), str(_json(path / METADATA).get("version", "0.0.0"))
+    state = orjson.loads((path / STATE).read_bytes())
+    version = str(orjson.loads((path / METADATA).read_bytes()).get("version", "0.0.0"))
     major, _, rest = version.partition(".")
     if major != "0":
         raise ProgramFileError(
@@ -123,23 +117,17 @@ def _dspydantic_content(path: Path, model: type[BaseModel] | None) -> dict[str, 
         )
     if rest.partition(".")[0] != "1":
         _log.warning("%s was saved by DSPydantic %s and is read as one of 0.1.", path, version)
-    descriptions = state.get("optimized_descriptions") or {}
-    if model is not None and isinstance(descriptions, Mapping):
-        known = {field.path for field in nested_fields(model)}
-        if unknown := {str(name) for name in descriptions if name not in known}:
-            _log.warning(
-                "%s describes fields that %s does not have, which are left out: %s.",
-                path,
-                model.__name__,
-                _listed(unknown),
-            )
-        descriptions = {name: text for name, text in descriptions.items() if name in known}
+    arguments = {name: state[name] for name in OPTIMIZED if state.get(name)}
+    if model is not None and (descriptions := arguments.get("optimized_descriptions")):
+        known = {one.path for one in nested_fields(model)}
+        if unknown := descriptions.keys() - known:
+            left_out = "%s describes fields that %s does not have, which are left out: %s."
+            _log.warning(left_out, path, model.__name__, _listed(unknown))
+        arguments["optimized_descriptions"] = {n: text for n, text in descriptions.items() if n in known}
+    schema = path / SCHEMA
     return {
-        "system_prompt": state.get("optimized_system_prompt"),
-        "instruction_prompt": state.get("optimized_instruction_prompt"),
-        "descriptions": descriptions,
-        "demos": state.get("optimized_demos") or [],
-        "schema": _json(path / SCHEMA) if (path / SCHEMA).is_file() else None,
+        "arguments": arguments,
+        "schema": orjson.loads(schema.read_bytes()) if schema.is_file() else None,
     }
 
 
@@ -163,26 +151,9 @@ def _check_class(path: Path, model: type[BaseModel] | None, schema: Mapping[str,
             f"none of them. Load it with the class that it was saved with."
         )
     if saved != fields:
-        _log.warning(
-            "%s was saved with other fields than %s has. Only in the folder: %s. Only in the class: %s.",
-            path,
-            model.__name__,
-            _listed(saved - fields),
-            _listed(fields - saved),
-        )
+        other = "%s was saved with other fields than %s has. Only in the folder: %s. Only in the class: %s."
+        _log.warning(other, path, model.__name__, _listed(saved - fields), _listed(fields - saved))
 
 
 def _listed(names: set[str]) -> str:
     return ", ".join(sorted(names)) or "none"
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        data = orjson.loads(path.read_bytes())
-    except OSError as error:
-        raise ProgramFileError(f"{str(path)!r} cannot be read: {error.strerror}.") from None
-    except orjson.JSONDecodeError as error:
-        raise ProgramFileError(f"{str(path)!r} is not valid JSON: {error}.") from None
-    if not isinstance(data, dict):
-        raise ProgramFileError(f"{str(path)!r} holds no saved Prompter.")
-    return data

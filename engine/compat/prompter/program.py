@@ -20,6 +20,14 @@ from engine.signature.types.media import Image
 RECORD, TEXT = "record", "output"
 STEP = "read"
 
+OPTIMIZED = (
+    "optimized_descriptions",
+    "optimized_system_prompt",
+    "optimized_instruction_prompt",
+    "optimized_demos",
+)
+"""Arguments of a Prompter that take over the result of an earlier optimization."""
+
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
@@ -46,9 +54,9 @@ class ReadRecord(Extract):
 
         Raises DatasetError for an unusable file, naming it, also for a picture and a model that sees none.
         """
-        inputs = document.inputs()
-        if PICTURES in inputs and self.is_blind:
-            self.check_eyes(document.documents())
+        files = document.files()
+        self.check_eyes(files)
+        inputs = document.inputs(files)
         if PLACEHOLDERS not in inputs and any(map(placeholders_in, _prompts(self.read.signature))):
             inputs[PLACEHOLDERS] = document.placeholders
         return inputs
@@ -63,15 +71,16 @@ class ReadRecord(Extract):
 
     def tuned(
         self,
-        descriptions: Mapping[str, str] | None,
-        system_prompt: str | None,
-        instruction_prompt: str | None,
-        demos: Sequence[Mapping[str, Any]] | None,
+        optimized_descriptions: Mapping[str, str] | None = None,
+        optimized_system_prompt: str | None = None,
+        optimized_instruction_prompt: str | None = None,
+        optimized_demos: Sequence[Mapping[str, Any]] | None = None,
     ) -> Candidate:
-        """Return the candidate with saved descriptions by path, prompts and demos. Raises ConfigurationError."""
+        """Return the candidate with the result of an earlier optimization. Raises ConfigurationError."""
+        system_prompt, instruction_prompt = optimized_system_prompt, optimized_instruction_prompt
         state, output = self.candidate().steps[STEP], self.output
         described = dict(state.field_descriptions)
-        for path, text in (descriptions or {}).items():
+        for path, text in (optimized_descriptions or {}).items():
             described[f"{output}.{path}" if output == RECORD else output] = text
         known = set(self.read.signature.described_fields)
         if unknown := sorted(described.keys() - known):
@@ -84,7 +93,7 @@ class ReadRecord(Extract):
             STEP,
             instructions=system_prompt or instruction_prompt or state.instructions,
             field_descriptions=described,
-            demos=tuple(Demo(_demo_values(demo, output)) for demo in demos or ()),
+            demos=tuple(Demo(_demo_values(demo, output)) for demo in optimized_demos or ()),
         )
 
 

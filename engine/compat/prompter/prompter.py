@@ -24,9 +24,11 @@ from engine.compat.prompter.confidence import (
 )
 from engine.compat.prompter.documents import LabelledDocument, Placeholders, Sources, labelled_document
 from engine.compat.prompter.fields import TextOutput, create_optimized_model
-from engine.compat.prompter.program import ReadRecord, TunedPrompts
+from engine.compat.prompter.program import OPTIMIZED, ReadRecord, TunedPrompts
 from engine.compat.prompter.results import ExtractionResult, OptimizationResult
 from engine.compat.prompter.tuning import OptimizeOptions, RecordTuning, label_values, record_tuning
+from engine.dataset.documents.evidence import Evidence
+from engine.dataset.documents.paged import read_document
 from engine.errors import ConfigurationError, EngineError
 from engine.evaluate.streaming import StreamListener, StreamResponse, streamify
 from engine.lm.base import BaseLM
@@ -40,14 +42,6 @@ from engine.signature.nested import RECURSION, nested_fields
 from engine.signature.prediction import Prediction
 
 OnError = Literal["raise", "return"]
-
-OPTIMIZED = (
-    "optimized_descriptions",
-    "optimized_system_prompt",
-    "optimized_instruction_prompt",
-    "optimized_demos",
-)
-"""Arguments that take over the result of an earlier optimization."""
 
 RECURSIVE = "%s holds itself: descriptions are tuned %d levels deep, and those of its class hold below."
 
@@ -95,7 +89,7 @@ class Prompter(TunedPrompts):
         self.calibration: Calibration | None = None
         self._set_prompts(system_prompt, instruction_prompt)
         if any(optimized.values()):
-            self._adopt(self.program.tuned(*map(optimized.get, OPTIMIZED)))
+            self._adopt(self.program.tuned(**optimized))
 
     def _set_prompts(self, system_prompt: str | None, instruction_prompt: str | None) -> None:
         self.system_prompt, self.instruction_prompt = system_prompt, instruction_prompt
@@ -261,7 +255,7 @@ class Prompter(TunedPrompts):
         source = labelled_document(document, **parts)
         record = await self.apredict(source)
         values = json_value(record if self.model is not None else record.output)
-        evidence = await loop.in_thread(lambda: best_evidence(source.documents(), values))
+        evidence = await loop.in_thread(_evidence_in, source, values)
         by_field = {place.path: float(not place.marked) for place in evidence}
         return ExtractionResult(
             data=record,
@@ -341,8 +335,7 @@ class Prompter(TunedPrompts):
         folders.write(
             folder,
             folders.SavedPrompter(
-                system_prompt=self.system_prompt,
-                instruction_prompt=self.instruction_prompt,
+                {"system_prompt": self.system_prompt, "instruction_prompt": self.instruction_prompt},
                 schema=None if self.model is None else self.model.model_json_schema(),
                 calibration=self.calibration,
                 tuned=self.program.candidate().as_dict(),
@@ -359,13 +352,11 @@ class Prompter(TunedPrompts):
     ) -> Self:
         """Return the Prompter of a folder, also one saved by DSPydantic 0.1. Raises ProgramFileError."""
         saved = folders.read(folder, model)
-        if saved.tuned is None:  # of DSPydantic
-            return cls(model, lm, **options, **saved.optimized)
-        prompts = {"system_prompt": saved.system_prompt, "instruction_prompt": saved.instruction_prompt}
-        prompter = cls(model, lm, **{**prompts, **options})
-        with folders.damage_named(folder):
-            prompter._adopt(Candidate.from_dict(saved.tuned))
-            prompter.calibration = saved.calibration
+        prompter = cls(model, lm, **{**saved.arguments, **options})
+        prompter.calibration = saved.calibration
+        if saved.tuned is not None:
+            with folders.damage_named(folder):
+                prompter._adopt(Candidate.from_dict(saved.tuned))
         return prompter
 
     # Inside
@@ -376,14 +367,18 @@ class Prompter(TunedPrompts):
     async def _inputs(self, document: LabelledDocument) -> dict[str, Any]:
         """Return the step's inputs; files are read in a thread."""
         with self._context():
-            if not document.has_files:
+            if not (document.image_path or document.image_base64 or document.pdf_path):
                 return self.program.inputs(document)
-            inputs: dict[str, Any] = await loop.in_thread(self.program.inputs, document)
-            return inputs
+            return await loop.in_thread(self.program.inputs, document)
 
     def _record(self, prediction: Prediction) -> Any:
         value = prediction[self.program.output]
         return TextOutput(output=value) if self.model is None else value
+
+
+def _evidence_in(document: LabelledDocument, record: Any) -> list[Evidence]:
+    text = [read_document(document.document)] if document.document.strip() else []
+    return best_evidence([*text, *document.files()], record)
 
 
 def _mean(by_field: Mapping[str, float]) -> float:

@@ -9,23 +9,25 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from engine.basics.text import counted
 from engine.compat.prompter.documents import DOCUMENT, PICTURES, PLACEHOLDERS, LabelledDocument
 from engine.compat.prompter.program import STEP, TEXT, ReadRecord, placeholders_in
 from engine.compat.prompter.results import FieldOptimizationProgress, FieldScore, OptimizationResult, Phase
-from engine.compat.prompter.scoring import field_errors, field_means, metric_for
-from engine.dataset.splitting import split_rows
+from engine.dataset.splitting import SIDES, Split, split_rows
 from engine.errors import ConfigurationError, DatasetError, RunError, UnknownNameError, first_problem
-from engine.metrics.base import Scorer
+from engine.lm.base import BaseLM
+from engine.metrics.base import Metric, Scorer, usable_metric
+from engine.metrics.json_fields import JSONMatch
+from engine.metrics.judge import Rubric
+from engine.metrics.similarity import TokenF1
 from engine.optimizers.base import Optimizer
 from engine.optimizers.better_together import BetterTogether
 from engine.optimizers.choose import choose_optimizer
 from engine.optimizers.field_by_field import FieldByField
-from engine.records import Candidate, Example
+from engine.records import Candidate, Example, Outcome, plain_path
 from engine.registry import OPTIMIZERS
 from engine.search import events
 from engine.search.budget import Budget
@@ -145,20 +147,20 @@ class RecordTuning:
     def _result(self, tuned: Tuned) -> OptimizationResult:
         search, settings = tuned.search, self.tuning.settings
         comparison = verdict(*tuned.tested)
-        kept = comparison.best >= comparison.baseline
-        outcomes = tuned.tested[kept].outcomes
+        is_kept = comparison.best >= comparison.baseline
+        outcomes = tuned.tested[is_kept].outcomes
         before, after = field_means(tuned.tested[0].outcomes), field_means(outcomes)
         errors = field_errors(outcomes, settings.rows, self.metric)
         return OptimizationResult(
             baseline_score=comparison.baseline,
             optimized_score=max(comparison.best, comparison.baseline),
             verdict=comparison,
-            kept=kept,
+            kept=is_kept,
             field_scores={
                 path: FieldScore(before.get(path), after.get(path), **errors.get(path, Counter()))
                 for path in before | after
             },
-            candidate=search.best if kept else search.seed,
+            candidate=search.best if is_kept else search.seed,
             seed=search.seed,
             usage=tuned.usage,
             seconds=tuned.seconds,
@@ -189,8 +191,8 @@ def record_tuning(
         weights=dict.fromkeys(options.exclude_fields or (), 0.0),
     )
     split = divided(rows, options)
-    tuned_rows = len({*split.train, *split.validation})
-    optimizer, advice = _optimizer(options, metric, tuned_rows)
+    tuned_on = {*split.train, *split.validation}
+    optimizer, advice = _optimizer(options, metric, len(tuned_on))
     tuning = optimizer.tuning(
         program,
         trainset=[rows[number] for number in split.train],
@@ -209,10 +211,11 @@ def record_tuning(
         row_numbers={place: numbers[id(row)] for place, row in tuning.settings.rows.items()},
     )
     if options.verbose:
-        tuned_on = counted(tuned_rows, "row")
-        _log.info("%s %s are tuned on, %s held out.", advice, tuned_on, len(split.test))
+        _log.info("%s %d rows are tuned on, %d held out.", advice, len(tuned_on), len(split.test))
     tuning = replace(tuning, settings=settings)
-    return RecordTuning(tuning, optimizer.name, metric, options, advice, left_out, split.held_out)
+    return RecordTuning(
+        tuning, optimizer.name, metric, options, advice, left_out, tuned_on.isdisjoint(split.test)
+    )
 
 
 # Rows
@@ -269,39 +272,29 @@ def label_values(expected: Any, model: type[BaseModel] | None) -> Any:
         raise ValueError(f"its expected output cannot be written as JSON: {error}") from None
 
 
-class RowSplit(NamedTuple):
-    """Numbers of rows by purpose."""
-
-    train: Sequence[int]
-    validation: Sequence[int]
-    test: Sequence[int]
-    held_out: bool
-
-
-def divided(rows: Mapping[int, Example], options: OptimizeOptions) -> RowSplit:
+def divided(rows: Mapping[int, Example], options: OptimizeOptions) -> Split:
     """Return a share of the rows held out for the score, the rest halved into training and validation.
 
     Rows that are too few to divide serve several purposes.
 
-    >>> split = divided({n: Example(document=str(n)).with_inputs("document") for n in range(10)}, OptimizeOptions())
-    >>> len(split.train), len(split.validation), len(split.test), split.held_out
-    (4, 4, 2, True)
+    >>> rows = {n: Example(document=str(n)).with_inputs("document") for n in range(10)}
+    >>> divided(rows, OptimizeOptions()).sizes
+    (4, 4, 2)
     """
-    tuned_share, fewest = options.train_split, 1 / max(1, len(rows))  # every side has a row
-    half = min(max(tuned_share / 2, fewest), (1 - fewest) / 2)
+    share, fewest = options.train_split, 1 / max(1, len(rows))  # every side has a row
+    half = min(max(share / 2, fewest), (1 - fewest) / 2)
     shares = SimpleNamespace(train=half, validation=half, test=1 - 2 * half, seed=options.seed)
     try:
-        split = split_rows(rows, shares, outputs=(), smallest={"train": 1, "validation": 1, "test": 1})
+        split = split_rows(rows, shares, outputs=(), smallest=dict.fromkeys(SIDES, 1))
+        train, validation, test = split.train, split.validation, split.test
     except DatasetError:
-        everything = tuple(rows)
-        validation = everything[: options.max_val_examples]
-        return RowSplit(everything, validation, validation, held_out=False)
-    train, validation, test = split.train, split.validation, split.test
-    if tuned_share == 1:
-        validation = test = (*validation, *test)[: options.max_val_examples]
+        train = validation = test = tuple(rows)
+        share = 1
+    if share == 1:
+        validation = test = tuple(dict.fromkeys((*validation, *test)))[: options.max_val_examples]
     elif len(train) + len(validation) < 4:
         train = validation = (*train, *validation)
-    return RowSplit(train, validation[: options.max_val_examples], test, held_out=tuned_share < 1)
+    return Split(train, validation[: options.max_val_examples], test)
 
 
 # What is tuned, and by what
@@ -371,26 +364,114 @@ def _advised_optimizer(
     if rows <= 2:
         return fields, "Descriptions are tuned field by field: the rows are too few for more."
     name, advice = choose_optimizer(rows, metric, budget=options.budget)
-    parts: dict[str, Any] = {
-        "fields": fields,
-        "examples": _optimizer_class(name)(**options.optimizer_options),
-    }
+    examples = _optimizer_class(name)(**options.optimizer_options)
     if rows >= _EXAMPLES_FIRST:
-        advice = f"{name}, then descriptions are tuned field by field. {advice}"
-        return BetterTogether(None, strategy="examples -> fields", **parts), advice
-    advice = f"Descriptions are tuned field by field, then {name}: {advice[:1].lower()}{advice[1:]}"
-    return BetterTogether(None, strategy="fields -> examples", **parts), advice
+        strategy, advice = (
+            "examples -> fields",
+            f"{name}, then descriptions are tuned field by field. {advice}",
+        )
+    else:
+        strategy = "fields -> examples"
+        advice = f"Descriptions are tuned field by field, then {name}: {advice[:1].lower()}{advice[1:]}"
+    return BetterTogether(None, strategy=strategy, fields=fields, examples=examples), advice
 
 
 def _optimizer_class(name: str) -> type[Optimizer]:
     """Return an optimizer by its name in any case, or by DSPydantic's. Raises UnknownNameError."""
-    known = {kind.name.lower(): kind for kind in OPTIMIZERS}
-    known["miprov2zeroshot"] = known["bayesiansignatureoptimizer"]
-    known["mipro"] = known["miprov2"]
-    kind = known.get(name.lower().replace("_", ""))
+    name = name.lower().replace("_", "")
+    wanted = {"miprov2zeroshot": "bayesiansignatureoptimizer", "mipro": "miprov2"}.get(name, name)
+    kind = next((kind for kind in OPTIMIZERS if kind.name.lower() == wanted), None)
     if kind is None:
         raise UnknownNameError("optimizer", name, [*(kind.name for kind in OPTIMIZERS), "miprov2zeroshot"])
     return kind
+
+
+# Scores
+
+CRITERIA = (
+    "Every value of the record is in the document, and nothing is invented.",
+    "No value that the document has for a field is missing.",
+    "Each value is in the field that it belongs to, in the form its description asks for.",
+)
+
+
+def metric_for(
+    evaluate_fn: Any,
+    evaluator_config: Mapping[str, Any] | None,
+    *,
+    output: str,
+    sources: Mapping[int, LabelledDocument],
+    weights: Mapping[str, float],
+) -> Scorer:
+    """Return the metric that a user's choice comes to; see `OptimizeOptions`. Raises ConfigurationError.
+
+    `sources` are the documents by the id of their row.
+    """
+    labelled = any(document.expected_output is not None for document in sources.values())
+    if isinstance(evaluate_fn, BaseLM):
+        return Rubric(lm=evaluate_fn, field=output, criteria=CRITERIA, show_expected=labelled)
+    if isinstance(evaluate_fn, Metric):
+        return evaluate_fn
+    if callable(evaluate_fn):
+        return _document_metric(usable_metric(evaluate_fn), output, sources)
+    if not labelled:
+        return Rubric(field=output, criteria=CRITERIA, show_expected=False)
+    config = evaluator_config or ({} if evaluate_fn is None else {"default": evaluate_fn})
+    if unknown := sorted(config.keys() - {"default", "field_overrides"}):
+        raise ConfigurationError(
+            f"evaluator_config has no {unknown[0]!r}. It has default, and field_overrides: path to evaluator."
+        )
+    if not config and output == TEXT:
+        return TokenF1(field=TEXT)
+    evaluators = {**(config.get("field_overrides") or {})}
+    if config.get("default") is not None:
+        evaluators["default"] = config["default"]
+    return JSONMatch(field=output, weights=dict(weights), evaluators=evaluators, best_match=True)
+
+
+def _document_metric(
+    function: Callable[..., object], output: str, sources: Mapping[int, LabelledDocument]
+) -> Scorer:
+    """Return a user's function of (document, record) as a metric."""
+
+    def score(row: Mapping[str, Any], prediction: Mapping[str, Any]) -> object:
+        document = sources.get(id(row))
+        if document is None:
+            document = LabelledDocument(str(row.get(DOCUMENT, "")), expected_output=row.get(output))
+        return function(document, prediction[output])
+
+    score.__name__ = str(getattr(function, "__name__", "evaluate_fn"))
+    return score
+
+
+def field_means(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    """Return the mean score of each field over some outcomes; a row that failed has 0 in all."""
+    values: dict[str, list[float]] = {}
+    for outcome in outcomes:
+        of_row: dict[str, list[float]] = {}
+        for path, score in (outcome.objective_scores or {}).items():
+            of_row.setdefault(plain_path(path), []).append(score)
+        for path, scores in of_row.items():
+            values.setdefault(path, []).append(sum(scores) / len(scores))
+    failed = sum(outcome.error is not None for outcome in outcomes)
+    return {path: sum(scores) / (len(scores) + failed) for path, scores in values.items()}
+
+
+def field_errors(
+    outcomes: Iterable[Outcome], rows: Mapping[int, Example], metric: object
+) -> dict[str, Counter[str]]:
+    """Return how many values of each field are wrong, missing and invented; {} for a metric that no code computes.
+
+    Rows that failed are not counted: their errors are in the report.
+    """
+    errors: dict[str, Counter[str]] = {}
+    if not isinstance(metric, JSONMatch) or metric.awaits:
+        return errors
+    for outcome in outcomes:
+        for field in metric(rows[outcome.row], outcome.prediction).fields if outcome.error is None else ():
+            if field.status != "right":
+                errors.setdefault(plain_path(field.path), Counter())[field.status] += 1
+    return errors
 
 
 class _Progress:

@@ -11,6 +11,7 @@ import queue
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -126,9 +127,9 @@ class StreamListener:
         if len(steps) == 1:
             return steps[0]
         if steps:
-            found = ", ".join(path for path, _ in steps)
+            paths = ", ".join(path for path, _ in steps)
             raise ConfigurationError(
-                f"Several steps write {name!r} ({found}). Say which: StreamListener({name!r}, predict_name=...)."
+                f"Several steps write {name!r} ({paths}). Say which: StreamListener({name!r}, predict_name=...)."
             )
         raise ConfigurationError(f"No step of the program writes {name!r}, so it cannot be streamed.")
 
@@ -291,7 +292,9 @@ class StreamGate:
         self, step: object, signature: object, adapter: object, asking: Awaitable[list[dict[str, Any]]]
     ) -> list[dict[str, Any]]:
         """Await the step's call and pass its reply to the listeners."""
-        hears = _Raw(self._put) if self._wanted is None else self._fields(step, signature, adapter)
+        hears: Any = SimpleNamespace(begin=lambda: None, feed=self._put)  # every piece as it is
+        if self._wanted is not None:
+            hears = self._fields(step, signature, adapter)
         token = listener.set(hears)
         try:
             return await asking
@@ -353,22 +356,8 @@ class _Held(StreamGate):
 
 def _thoughts(signature: Any) -> frozenset[str]:
     """Return the outputs for a model's thoughts."""
-    found = {name: without_none(signature.annotation(name))[0] for name in signature.output_fields}
-    return frozenset(n for n, kind in found.items() if isinstance(kind, type) and issubclass(kind, Reasoning))
-
-
-class _Raw:
-    """Passes every piece on as it is."""
-
-    def __init__(self, put: Put) -> None:
-        self._put = put
-
-    def begin(self) -> None:
-        """A reply begins."""
-
-    def feed(self, chunk: Chunk) -> None:
-        """A piece has come."""
-        self._put(chunk)
+    kinds = {name: without_none(signature.annotation(name))[0] for name in signature.output_fields}
+    return frozenset(n for n, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, Reasoning))
 
 
 class _Fields:

@@ -178,8 +178,8 @@ _TOKEN = re.compile(rf'{_STRING.pattern}(?P<colon>\s*:)?|[{{}}\[\]"]', re.DOTALL
 
 def reader_for(adapter: object, name: str) -> FieldReader | None:
     """Return what reads a field from an adapter's replies; None for a layout that cannot be read in pieces."""
-    found = (_READERS.get(kind.__name__) for kind in type(adapter).__mro__)
-    return next((reader(name) for reader in found if reader is not None), None)
+    readers = (_READERS.get(kind.__name__) for kind in type(adapter).__mro__)
+    return next((reader(name) for reader in readers if reader is not None), None)
 
 
 _READERS: dict[str, type[FieldReader]] = {

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from engine.basics.text import percent
 from engine.errors import EngineError, RunError, entry_named
 from engine.export.hero import hero_html
 from engine.export.report import ReportRow, report_html
@@ -99,15 +98,14 @@ def hero_of(store: Store, run: RunRow) -> str:
 
 def settings_of(store: Store, spec: RunSpec, run: RunRow) -> tuple[tuple[str, str], ...]:
     """Return what a run was set to, as (name, value) in plain words."""
-    result, split = run.require_result(), spec.split
+    result = run.require_result()
     names = {d.id: f"{d.name}, {d.rows:,} rows" for d in store.datasets.all()}
-    shares = f"{percent(split.train, 0)} to learn from, {percent(split.validation, 0)} to choose by, {percent(split.test, 0)} for the final test"
     pairs = (
         ("Data", names.get(spec.dataset, "not in this store any more")),
         ("Data hash (SHA-256)", spec.dataset_hash or "not recorded"),
-        ("Rows divided", f"{shares}, seed {split.seed}"),
-        ("Metric", _name_and_options(spec.metric.name, spec.metric.options)),
-        ("Optimizer", _name_and_options(spec.optimizer.name, spec.optimizer.options)),
+        ("Rows divided", spec.split.words),
+        ("Metric", spec.metric.words),
+        ("Optimizer", spec.optimizer.words),
         ("Model", _model(spec.model)),
         *_models_of_steps(spec),
         ("Model that writes prompts", _model(spec.prompt_model) if spec.prompt_model else "the same"),
@@ -137,11 +135,6 @@ def _answer_values(outcome: Outcome, outputs: Sequence[str]) -> dict[str, object
     if outcome.error is not None:
         return dict.fromkeys(outputs, "failed")
     return {name: outcome.prediction.get(name) for name in outputs}
-
-
-def _name_and_options(name: str, options: Mapping[str, object]) -> str:
-    chosen = ", ".join(f"{key} {value}" for key, value in options.items())
-    return f"{name} ({chosen})" if chosen else name
 
 
 def _models_of_steps(spec: RunSpec) -> Iterator[tuple[str, str]]:

@@ -101,8 +101,8 @@ def split_data_uri(text: str) -> tuple[str, str] | None:
     >>> split_data_uri("data:image/png;base64,iVBORw0KGgo=")
     ('image/png', 'iVBORw0KGgo=')
     """
-    found = _DATA_URI.match(text)
-    return None if found is None else (found[1].lower(), text[found.end() :])
+    lead = _DATA_URI.match(text)
+    return None if lead is None else (lead[1].lower(), text[lead.end() :])
 
 
 def data_uri(media_type: str, data: bytes) -> str:

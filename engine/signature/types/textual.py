@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import ValidationError, model_serializer, model_validator
 
+from engine.basics.text import fenced_blocks
 from engine.errors import ConfigurationError
 from engine.signature.types.base import Items, Part, Type
 
@@ -117,10 +118,6 @@ def history_of(value: object) -> list[dict[str, object]]:
         ) from None
 
 
-_FENCE = re.compile(r"```[^\n`]*\n(.*?)\n?[ \t]*```", re.DOTALL)
-_OPEN = re.compile(r"```[^\n`]*\n(.*)", re.DOTALL)
-
-
 class Code(Type):
     """Source text: `Code(code="print(1)")`; `Code["java"]` is the type for another language than Python.
 
@@ -137,7 +134,7 @@ class Code(Type):
     _languages: ClassVar[dict[str, type[Code]]] = {}
 
     def __init__(self, code: Any = None, **more: Any) -> None:
-        super().__init__(**({} if code is None else {"code": _source(code)}), **more)
+        super().__init__(**({} if code is None else {"code": code}), **more)
 
     def __class_getitem__(cls, language: str) -> type[Code]:  # type: ignore[override]  # no generic, but DSPy's notation
         if language not in cls._languages:
@@ -150,7 +147,7 @@ class Code(Type):
     def _from_text(cls, value: Any, handler: Any) -> Any:
         if isinstance(value, cls):
             return value
-        return handler({"code": _source(value)} if isinstance(value, str | Code) else value)
+        return handler({"code": _source(value)})
 
     @model_serializer
     def _as_text(self) -> str:
@@ -181,8 +178,7 @@ def _source(value: object) -> str:
         value = value.get("code")
     if not isinstance(value, str):
         raise ValueError(f"Code cannot be made of {type(value).__name__}.")
-    found = _FENCE.search(value) or _OPEN.search(value)
-    return found[1] if found else value
+    return next(iter(fenced_blocks(value)), value)
 
 
 class Document(Type):

@@ -155,11 +155,11 @@ class ToolCallResults(Items[ToolCallResult]):
     ) -> Self:
         """Return the results of calls that were carried out elsewhere. Raises ValueError for a wrong number of them."""
         failed = is_errors if is_errors is not None else [False] * len(values)
-        made = [
+        results = [
             ToolCallResult(call_id=call.id, name=call.name, value=value, is_error=wrong)
             for call, value, wrong in zip(tool_calls, values, failed, strict=True)
         ]
-        return cls(tool_call_results=tuple(made))
+        return cls(tool_call_results=tuple(results))
 
     def format(self) -> str:
         """Return one line for each result."""
@@ -220,20 +220,20 @@ def _arguments(name: object, text: object) -> Any:
     if not isinstance(text, str):
         return {} if text is None else text
     try:
-        found = orjson.loads(text) if text.strip() else {}
+        arguments = orjson.loads(text) if text.strip() else {}
     except orjson.JSONDecodeError:
         raise ValueError(f"the arguments of {name!r} are no JSON: {shortened(text)!r}") from None
-    if not isinstance(found, dict):
+    if not isinstance(arguments, dict):
         raise ValueError(f"the arguments of {name!r} are no JSON object: {shortened(text)!r}")
-    return found
+    return arguments
 
 
 def _named_around(frame: FrameType, name: str) -> Mapping[str, Callable[..., object]]:
     """Return what a caller calls by a name."""
     while frame.f_back is not None and frame.f_code.co_name in _INNER:
         frame = frame.f_back
-    found = frame.f_locals.get(name, frame.f_globals.get(name))
-    return {name: found} if callable(found) else {}
+    function = frame.f_locals.get(name, frame.f_globals.get(name))
+    return {name: function} if callable(function) else {}
 
 
 _INNER = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>", "<lambda>")

@@ -72,6 +72,26 @@ def _long_cell(project):
     edit_long_cell(project, 0, "message", 2)
 
 
+def _cut_cell(project):
+    import streamlit as st
+
+    from dashboard.components import ui
+    from dashboard.examples import grid
+
+    st.session_state["cut"] = {"edited_rows": {0: {"message": "a piece of it", grid.USE: False}}}
+    grid._edited(project, "cut", [0], {(0, "message"): 5000})
+    ui.problem_line(grid.problem_key(project))
+
+
+def test_a_text_that_the_grid_shows_cut_is_not_changed_there_and_says_so():
+    project = mine()
+    before = table(project).values("message")[0]
+    app = AppTest.from_function(_cut_cell, args=(project,)).run()
+    assert "The cell in row 2 is too long" in said(app).replace("\\", "")
+    assert table(project).values("message")[0] == before
+    assert list(draft(project).excluded) == [0]  # the row's other changes are saved
+
+
 def test_a_long_text_is_opened_changed_and_undone():
     long = "word " * 200_000
     project = mine(f"message,team\n{long},billing\n" + "short one,shipping\n" * 30)

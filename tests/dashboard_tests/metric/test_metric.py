@@ -7,7 +7,7 @@ from support.pages.page_frame import open_page, said
 from support.servers.openai_server import OpenAIServer
 
 from dashboard.metric.cards import worked_scores
-from dashboard.state import feedback, reading
+from dashboard.state import reading
 from dashboard.state.editing import drafts
 from engine.pipeline.templates import SAMPLES
 from engine.registry import METRICS
@@ -53,26 +53,20 @@ def test_what_is_missing_is_said_on_the_button():
     assert app.button(key="try_metric").disabled
 
 
-def test_criteria_are_a_list_edited_in_place(project):
+def test_criteria_are_a_line_each_and_the_judge_s_prompt_follows_them(project):
     drafts.update(project, metric=Named(name="Rubric"))
     app = start(project)
-    app.button(key="add_criterion").click().run()
-    box = next(t for t in app.text_input if t.label == "Criterion 3")
-    box.set_value("The tone is polite.").run()
-    assert metric(project).options["criteria"].splitlines()[-1] == "The tone is polite."
-    app.button(key="drop_criterion_1").click().run()
-    assert metric(project).options["criteria"].splitlines() == [
-        "The answer is complete.",
-        "The tone is polite.",
-    ]
-    assert any("1. The answer is complete." in c.value for c in app.code), (
-        "the judge's prompt follows the list"
-    )
-    again = start(project)
-    assert [t.value for t in again.text_input if t.label.startswith("Criterion")] == [
-        "The answer is complete.",
-        "The tone is polite.",
-    ]
+    app.button(key="add_idea").click().run()
+    lines = metric(project).options["criteria"].splitlines()
+    assert lines[:2] == ["The answer is correct.", "The answer is complete."]
+    assert len(lines) == 3
+    (box,) = [t for t in app.text_area if t.label.startswith("Criteria")]
+    assert box.value.splitlines() == lines
+    box.set_value(f"\n{lines[1]}\n  The tone is friendly. \n").run()
+    assert metric(project).options["criteria"].splitlines() == [lines[1], "The tone is friendly."]
+    assert any("1. The answer is complete." in c.value for c in app.code)
+    box.set_value(" ").run()
+    assert metric(project).options["criteria"], "a judge needs one criterion at least"
 
 
 def test_metrics_are_weighed_in_a_form(project):
@@ -124,7 +118,7 @@ def test_a_judge_is_checked_against_a_persons_grades(project):
                 0.0
             ).run()
     draft = reading.draft_of(next(p for p in reading.projects() if p.id == project))
-    kept = feedback.grades(project, draft.dataset)
+    kept = reading.stored(lambda store: store.feedback.grades(project, draft.dataset))
     assert set(kept.values()) == {0.0}
     assert len(kept) == 6
     assert "0 of 6 answers get the same grade" in said(app)

@@ -64,15 +64,14 @@ def test_outside_text_is_escaped_on_hover():
 
 
 def test_the_family_tree_knows_generations_and_the_chosen_one():
-    nodes = lineage([START, A, B, CHILD], CHILD.id)
-    assert [(n.number, n.depth, n.parents) for n in nodes] == [
-        (0, 0, ()),
-        (1, 0, ()),
-        (2, 0, ()),
-        (3, 1, (1,)),
+    nodes = lineage([START, A, B, CHILD])
+    assert [(n.row.number, n.depth) for n in nodes] == [(0, 0), (1, 0), (2, 0), (3, 1)]
+    lines, tried, chosen = lineage_figure(nodes, CHILD.id)["traces"]
+    assert lines["x"] == [0, 1, None]  # from prompt 1 to prompt 3
+    assert [(t["name"], t["text"]) for t in (tried, chosen)] == [
+        ("Tried", ["0", "1", "2"]),
+        ("Chosen", ["3"]),
     ]
-    assert [n.number for n in nodes if n.best] == [3]
-    assert {t["name"] for t in lineage_figure(nodes)["traces"] if "name" in t} == {"Tried", "Chosen"}
 
 
 def test_a_prompt_that_is_dearer_and_no_better_is_beaten():

@@ -31,8 +31,8 @@ def test_each_field_has_its_scores_interval_counts_and_worst_rows():
         FIELDS, values, before, after, (candidate(total="The sum"), candidate(total="The sum to pay"))
     )
     assert (total.path, total.before, total.after, total.rows) == ("total", 0.0, 0.5, 4)
-    assert total.low < 0.5 < total.high
-    assert (total.said_before, total.said_after) == ("The sum", "The sum to pay")
+    assert total.change.startswith("+50 (")
+    assert total.descriptions == ("The sum", "The sum to pay")
     assert [(w.number, w.status) for w in total.worst] == [(4, "missing"), (5, "missing")]
     assert price.path == "lines.price"
     assert price.before == 1.0
@@ -49,4 +49,4 @@ def test_the_metrics_own_score_of_a_field_counts():
     values = {0: {"total": 5.0, "lines": []}}
     (total,) = field_results(FIELDS, values, [own], [own], (candidate(), candidate()))[:1]
     assert (total.before, total.after) == (0.5, 0.5)
-    assert total.said_after == "The sum"
+    assert total.descriptions[1] == "The sum"

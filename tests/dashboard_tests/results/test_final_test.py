@@ -9,7 +9,7 @@ from support.pages.page_frame import open_page, said
 from support.run_setup import add_data, answer, held_run, let_end, served, spec, wait_for, wait_for_looks
 from support.servers.openai_server import OpenAIServer
 
-from dashboard.state.live.snapshot import parts, read_snapshot
+from dashboard.state.live.snapshot import SnapshotReader, parts
 from engine.search.budget import Budget
 from engine.search.result import FinalTestCost
 from engine.store.rows import TESTING
@@ -67,9 +67,9 @@ def test_stop_and_test_leaves_the_choice_to_stop_without_it(searching):
 def test_a_new_price_draws_the_page_again(searching):
     _, run_id = searching
     with Store.open() as store:
-        before = parts(read_snapshot(store, run_id))["stage"]
+        before = parts(SnapshotReader(run_id).read(store))["stage"]
         store.runs.set_test_cost(run_id, FinalTestCost(400, 0.06, 33.0))
-        assert parts(read_snapshot(store, run_id))["stage"] != before
+        assert parts(SnapshotReader(run_id).read(store))["stage"] != before
 
 
 @pytest.mark.parametrize("page", ["results", "run"])

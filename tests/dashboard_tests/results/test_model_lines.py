@@ -8,8 +8,8 @@ from typing import Any
 from support.results import result_of
 from support.run_setup import PIPELINE, spec
 
+from dashboard.results.models import compared_lines, models_figure, tuned_on_each
 from dashboard.state.history import draft_on, same_test
-from dashboard.state.model_lines import model_figures, models_figure, tuned_on_each
 from engine.lm.choice import ModelChoice
 from engine.pipeline.build import build_program
 from engine.search.objective import Objective
@@ -38,20 +38,20 @@ RESULT = result_of(
 
 
 def test_each_model_has_the_prompt_that_was_kept_and_a_better_one_where_there_is_one():
-    found = model_figures(RESULT, "openai/large", {"n": 7})
-    assert [(f.name, f.kind, f.line.note) for f in found] == [
+    found = compared_lines(RESULT, "openai/large", {"n": 7})
+    assert [(f.name, f.kind, f.note) for f in found] == [
         ("openai/large", "kept", "kept by the run"),
         ("openai/middle", "other", "with prompt 7"),
         ("openai/middle", "enough", "good enough and cheapest"),
         ("openai/small", "other", "24 of 30 rows, then left out"),
         ("openai/dead", "other", "30 of 30 rows failed"),
     ]
-    assert found[0].line.figures == ("openai/large", "80 %", "50 % to 90 %", "$1.00", "200 ms")
-    assert found[-1].line.figures == ("openai/dead", "failed", "", "", "")
+    assert found[0].cells == ("openai/large", "80 %", "50 % to 90 %", "$1.00", "200 ms")
+    assert found[-1].cells == ("openai/dead", "failed", "", "", "")
 
 
 def test_the_chart_has_a_point_for_each_price_and_none_for_what_failed():
-    figure = models_figure(model_figures(RESULT, "openai/large", {}))
+    figure = models_figure(compared_lines(RESULT, "openai/large", {}))
     assert figure is not None
     points = {t["name"]: list(zip(t["text"], t["x"], t["y"], strict=True)) for t in figure["traces"]}
     assert points["Kept by the run"] == [("large", 1.0, 80.0)]
@@ -61,14 +61,14 @@ def test_the_chart_has_a_point_for_each_price_and_none_for_what_failed():
 
 
 def test_a_run_that_compared_no_models_and_one_of_an_earlier_version_have_no_view():
-    assert model_figures(result_of(), "openai/large", {}) == []
+    assert compared_lines(result_of(), "openai/large", {}) == []
     plain = [
         {"candidate": "b", "models": [], "score": 1.0},
         {"candidate": "m", "models": ["x"], "score": None},
     ]
     earlier = {"models": {"figures": plain}, "best_candidate": "b", "seed_candidate": "s"}
-    assert model_figures(RunResult.from_json(earlier), "openai/large", {}) == []
-    assert models_figure(model_figures(RESULT, "openai/large", {})[:1]) is None
+    assert compared_lines(RunResult.from_json(earlier), "openai/large", {}) == []
+    assert models_figure(compared_lines(RESULT, "openai/large", {})[:1]) is None
 
 
 def run(name: str, model: str, test: float, at: float) -> RunRow:
@@ -87,7 +87,7 @@ def test_the_newest_result_with_each_model_on_the_same_rows_is_listed():
         run("c", "openai/small", 0.7, 3.0),
     ]
     pairs = [(r, spec("d", model=ModelChoice(**r.spec["model"]))) for r in runs]
-    assert [(one.name, one.note, one.score) for one in tuned_on_each(pairs)] == [
+    assert [(one.name, one.note, one.cells[1]) for one in tuned_on_each(pairs)] == [
         ("openai/large", "a, 30 % before", "90 %"),
         ("openai/small", "c, 30 % before", "70 %"),
     ]

@@ -15,6 +15,7 @@ from dashboard.state import candidates, feedback, launching, reading
 from dashboard.state.editing import drafts
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.records import Candidate, Outcome, StepState, Usage
+from engine.runs.results import report
 from engine.runs.spec import Named
 from engine.runs.worker import work
 from engine.search.result import StaticFigures, TeacherFigures
@@ -138,7 +139,7 @@ def test_feedback_on_an_answer_is_kept_and_shown_on_the_tune_page(tuned):
 
 def test_the_models_own_words_are_shown_again(tuned):
     project, finished = tuned
-    row = reading.test_outcomes(finished)[0][0].row
+    row = reading.stored(report.tested, reading.run(finished))[0][0].row
     app = open_page(project, finished, "Rows", row=str(row + 2))
     app.button(key="replay_button_1").click().run()
     assert "What came back" in said(app)
@@ -183,7 +184,7 @@ def test_several_steps_are_credited(project, home):
     work(home, run)
     app = open_page(project, run, "Which step")
     assert list(table(app, "Changes tried")["Step"]) == ["read", "route"]
-    row = reading.test_outcomes(run)[0][0].row
+    row = reading.stored(report.tested, reading.run(run))[0][0].row
     app = open_page(project, run, "Rows", row=str(row + 2))
     assert "Step read" in said(app).replace("**", "")
     open_page(project, run, "Prompts side by side")

@@ -11,6 +11,7 @@ from support.pages.page_frame import open_page, said
 
 from dashboard.state import reading
 from engine.basics.text import in_points, percent, points_gained
+from engine.runs.results.report import run_report
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -45,7 +46,7 @@ def test_after_another_prompt_is_taken_every_surface_shows_its_figures_and_inter
         "hero": said(app) + html(app),
         "presenter": html(page("run", ids, present="1")),
         "run": said(page("run", ids)),
-        "report": reading.report(ids.run),
+        "report": reading.stored(run_report, ids.run),
         "try it": said(page("try_it", ids)),
         "export": said(page("export", ids)),
     }

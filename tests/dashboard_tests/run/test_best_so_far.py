@@ -12,7 +12,7 @@ from support.run_setup import add_data
 from support.small_optimizers import PROMPT_OPTIMIZERS, SMALL
 
 from dashboard.state.live.figures import LATEST
-from dashboard.state.live.snapshot import Snapshot, parts, read_snapshot
+from dashboard.state.live.snapshot import Snapshot, SnapshotReader, parts
 from engine.cli.tune import _detail
 from engine.pipeline.templates import SAMPLES
 from engine.runs.results.report import run_report
@@ -58,7 +58,7 @@ def replay(request, tmp_path_factory):
         run = store.runs.create(store.projects.create("P", {}), spec, "A run")
     assert work(home, run) == 0
     with Store.open(home, read_only=True) as store:
-        end = read_snapshot(store, run)._replace(events=store.events.all(run))
+        end = SnapshotReader(run).read(store)._replace(events=store.events.all(run))
         times = [e.at for e in end.events if e.kind == "trial_finished"]
         path = LeaderPath()  # the terminal's and the event stream's, which grows
         moments = [

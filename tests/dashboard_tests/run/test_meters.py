@@ -24,15 +24,14 @@ def trial(of, split, rows, done):
 
 def test_meters_show_use_against_the_limit():
     calls, tokens, money, time = meters(run())
-    assert (calls.text, calls.share) == ("40 of 100", 0.4)
-    assert (tokens.text, tokens.share) == ("2.0k", None)
-    assert money.text == "$0.02"
-    assert time.text == "10 s"
+    assert (calls["text"], calls["share"]) == ("40 of 100", 0.4)
+    assert (tokens["text"], tokens["share"]) == ("2.0k", None)
+    assert (money["text"], time["text"]) == ("$0.02", "10 s")
 
 
 def test_unknown_and_free_prices_are_said():
-    assert meters(run(cost=None))[2].text == "price not known"
-    assert meters(run(cost=0.0))[2].text == "free"
+    assert meters(run(cost=None))[2]["text"] == "price not known"
+    assert meters(run(cost=0.0))[2]["text"] == "free"
 
 
 def test_time_left_comes_from_the_estimate():

@@ -6,7 +6,7 @@ import pytest
 from support.pages.page_frame import open_page, said, stored_draft
 from support.run_setup import wait_for
 
-from dashboard.home import demonstration
+from dashboard.home import welcome
 from dashboard.state import launching, reading
 from dashboard.state.editing import drafts
 from engine.pipeline.templates import SAMPLES
@@ -47,12 +47,12 @@ def test_every_run_offers_the_view_on_its_page_and_with_its_result(home):
 
 
 def test_the_demonstration_keeps_its_project(home):
-    project, first = demonstration.start_show({})
+    project, first = welcome.start_show({})
     launching.stop(first)
-    again, second = demonstration.start_show({})
+    again, second = welcome.start_show({})
     launching.stop(second)
     assert project == again
     assert first != second
-    assert reading.run_spec(reading.run(first)).model == demonstration.MODEL
+    assert reading.run_spec(reading.run(first)).model == welcome.SHOW_MODEL
     for run in (first, second):
         wait_for(lambda run=run: reading.run(run).is_over)

@@ -7,7 +7,8 @@ from dataclasses import replace
 from support.results import result_of
 from support.run_setup import spec
 
-from dashboard.state.live.training import PROGRESS, compared, comparison_sentence, curves, training_chart
+from dashboard.results.models import comparison_sentence, tuned_lines
+from dashboard.state.live.training import PROGRESS, curves, training_chart
 from engine.search.result import PromptFigures, TeacherFigures
 from engine.store.rows import EventRow
 
@@ -51,12 +52,12 @@ def test_small_is_set_against_itself_before_and_its_teacher():
         baseline=PromptFigures(test=0.4, cost_per_row=0.0001, **figures),
         teacher=TeacherFigures(test=0.9, cost_per_row=0.02, model="openai/large", **figures),
     )
-    tuned, before, teacher = compared(result, spec("d"))
-    assert (tuned.note, tuned.score, tuned.likely) == ("tuned/small-1", "80 %", "50 % to 100 %")
+    tuned, before, teacher = tuned_lines(result, spec("d"))
+    assert (tuned.note, *tuned.cells[1:3]) == ("tuned/small-1", "80 %", "50 % to 100 %")
     assert (before.name, before.note) == ("Small model, before", "offline/learner")
-    assert (teacher.note, teacher.cost) == ("openai/large", "$20.00")
+    assert (teacher.note, teacher.cells[3]) == ("openai/large", "$20.00")
     assert "less than 1 %" in comparison_sentence(result.best, result.teacher)
     assert comparison_sentence(result.best, None) == ""
-    assert compared(replace(result, tuned_models=()), spec("d")) == []
-    unknown = compared(replace(result, teacher=TeacherFigures(model="x")), spec("d"))[2]
-    assert (unknown.score, unknown.likely, unknown.cost) == ("not known", "not known", "price not known")
+    assert tuned_lines(replace(result, tuned_models=()), spec("d")) == []
+    unknown = tuned_lines(replace(result, teacher=TeacherFigures(model="x")), spec("d"))[2]
+    assert unknown.cells[1:4] == ("not known", "not known", "price not known")

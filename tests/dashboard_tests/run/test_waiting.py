@@ -9,7 +9,7 @@ import streamlit as st
 from support.pages.page_frame import open_page, said
 from support.run_setup import add_data, spec
 
-from dashboard.state.live.snapshot import parts, read_snapshot
+from dashboard.state.live.snapshot import SnapshotReader, parts
 from engine.runs.turn import Turn
 from engine.store.queue import SETTING
 from engine.store.store import Store
@@ -36,7 +36,7 @@ def test_the_run_page_says_what_a_run_waits_for_and_cancels_it(waiting):
     project, run_id = waiting
     with Store.open() as store:
         assert (
-            parts(read_snapshot(store, run_id))["meters"]["words"]
+            parts(SnapshotReader(run_id).read(store))["meters"]["words"]
             == "Waiting: it begins as soon as another run ends."
         )
     app = open_page("run", project=project, run=run_id)

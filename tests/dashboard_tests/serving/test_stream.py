@@ -13,7 +13,7 @@ from support.run_setup import add_run, wait_for
 
 from dashboard.serving import stream
 from dashboard.serving.access import SameOrigin
-from dashboard.state.live.snapshot import parts, read_snapshot
+from dashboard.state.live.snapshot import SnapshotReader, parts
 from engine.records import Candidate, Outcome, StepState
 from engine.store.store import FILE_NAME, Store
 
@@ -59,7 +59,7 @@ def test_a_tab_is_told_all_there_is_then_only_what_changes(client, home, run):
         trial(store, run, 1, 0.5)
         with client.websocket_connect(f"/live/{run}", headers=PAGE) as socket:
             first = json.loads(socket.receive_text())
-            assert first == {**json.loads(json.dumps(parts(read_snapshot(store, run)))), "trouble": ""}
+            assert first == {**json.loads(json.dumps(parts(SnapshotReader(run).read(store)))), "trouble": ""}
             trial(store, run, 2, 1.0)
             told = until(socket, "chart", lambda chart: chart["stamp"] == "2")
             dots = [t for t in told["figure"]["traces"] if t["name"] == "Being scored"]

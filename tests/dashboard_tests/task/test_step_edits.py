@@ -86,7 +86,7 @@ def test_places_that_are_gone_change_nothing():
         edits.move_step(found, 7, 1),
         edits.duplicate_step(found, 7),
         edits.rename_field(found, 0, "inputs", 9, "x"),
-        edits.remove_field(found, 0, "inputs", 9),
+        edits.remove_field(found, 0, "inputs", (9,)),
         edits.move_field(found, 0, "inputs", 0, -1),
     ):
         assert changed.pipeline == found.pipeline
@@ -142,8 +142,8 @@ def test_fields_inside_records_are_edited_by_their_place():
     def deeper(fields):
         return (*fields, tax)
 
-    changed = edits.change_inside(start, 0, "outputs", (1,), deeper)
-    changed = edits.change_inside(
+    changed = edits.change_fields(start, 0, "outputs", (1,), deeper)
+    changed = edits.change_fields(
         changed, 0, "outputs", (1, 1), lambda fields: (*fields, FieldSpec(name="rate"))
     )
     lines = changed.pipeline.outputs[1]

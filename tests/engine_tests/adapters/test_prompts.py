@@ -118,7 +118,7 @@ def test_the_earlier_turns_of_a_demo_stay_inside_it(adapter: Adapter) -> None:
 def test_an_answer_reads_back_as_it_was(adapter: Adapter) -> None:
     outputs = {name: FULL[name] for name in Triage.output_fields}
     assert adapter.parse(Triage, adapter.answer(Triage, FULL)) == outputs
-    assert adapter.format_demo(Triage, FULL)[1]["content"] == adapter.answer(Triage, FULL)
+    assert adapter.format(Triage, [FULL], {})[2]["content"] == adapter.answer(Triage, FULL)
 
 
 def test_written_to_demo_is_rendered_again() -> None:

@@ -41,7 +41,7 @@ def write(second):
     "a Prompter": """
 from engine.compat.prompter import folders
 def write(second):
-    folders.write(at, folders.SavedPrompter(system_prompt="new" if second else "old"))
+    folders.write(at, folders.SavedPrompter({"system_prompt": "new" if second else "old"}))
 """,
     "the file of users": """
 from engine.store.users import UserFile

@@ -190,7 +190,10 @@ def test_parts_of_a_program_by_their_type_and_a_batch_by_position() -> None:
     desk = Desk()
     assert [path for path, _ in desk.named_sub_modules(type_=engine.ChainOfThought)] == ["self.think"]
     desk.think._compiled = True
-    assert "self.think" not in [path for path, _ in desk.named_sub_modules(skip_compiled=True)]
+    names = [name for name, _ in desk.named_sub_modules()]
+    assert names == ["self", "self.think", "self.think.predict", "self.ask"]
+    assert [name for name, _ in desk.named_sub_modules(skip_compiled=True)] == ["self", "self.ask"]
+    assert [name for name, _ in desk.named_predictors()] == ["ask"]
     rows = [engine.Example(question=text).with_inputs("question") for text in "ab"]
     with engine.context(lm=answering()):
         answers, failed, errors = desk.batch(rows, 2, 5, True)

@@ -140,23 +140,3 @@ def test_a_model_of_ones_own_sets_its_kwargs() -> None:
     lm = Own("own")
     assert lm.kwargs is lm.params
     assert lm("hi") == ["{'temperature': 0.3}"]
-
-
-def test_the_modules_of_a_program_are_named_as_in_dspy() -> None:
-    class Inner(engine.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.step = engine.Predict("question -> answer")
-
-    class Outer(engine.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.first, self.rest = Inner(), [Inner()]
-
-    outer = Outer()
-    outer.first._compiled = True
-    names = {name for name, _ in outer.named_sub_modules()}
-    assert names == {"self", "self.first", "self.first.step", "self.rest[0]", "self.rest[0].step"}
-    names = {name for name, _ in outer.named_sub_modules(skip_compiled=True)}
-    assert names == {"self", "self.rest[0]", "self.rest[0].step"}
-    assert [name for name, _ in outer.named_predictors()] == ["rest[0].step"]

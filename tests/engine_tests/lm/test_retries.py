@@ -23,6 +23,7 @@ from engine.lm.limits import AdaptiveLimiter
 from engine.lm.middleware import seconds_to_wait
 from engine.lm.transports.failures import retry_after
 from engine.lm.transports.openai_http import OpenAITransport
+from engine.lm.waiting import Patience, patience
 
 
 def make_lm(server, **settings):
@@ -200,13 +201,14 @@ def test_waits_have_jitter_and_grow():
     assert max(early) <= 1.0 < max(late) <= 60
 
 
-def test_waits_after_refusals_grow_from_the_time_that_others_take():
+def test_waits_at_an_endpoint_that_answers_are_near_the_time_of_an_answer():
     state = RetryCallState(AsyncRetrying(), None, (), {})
     error = RateLimitedError("x")
     state.set_exception((RateLimitedError, error, None))
-    for attempt, longest in ((2, 0.2), (3, 0.4), (6, 3.2)):
+    for attempt, seconds, shortest, longest in ((1, 9.0, 0.05, 0.25), (2, 0.4, 0.2, 0.4), (6, 0.4, 0.2, 0.4)):
         state.attempt_number = attempt
-        assert longest / 2 < max(seconds_to_wait(state, 0.1) for _ in range(200)) <= longest
+        waits = [seconds_to_wait(state, seconds) for _ in range(200)]
+        assert shortest <= min(waits) < max(waits) <= longest
 
 
 @pytest.mark.parametrize(
@@ -247,43 +249,31 @@ def test_an_endpoint_that_objects_gets_fewer_requests_at_once():
         assert busy["second"] <= 48 < busy["first"]
 
 
-def test_the_limit_halves_once_for_a_wave_and_grows_back():
+def test_the_limit_falls_once_for_a_round_and_grows_back():
     async def main():
         limiter = AdaptiveLimiter()
-        tickets = [await limiter.acquire() for _ in range(32)]
-        for ticket in tickets:
-            limiter.rate_limited(ticket)
-            limiter.release()
-        assert limiter.limit == 16
-        ticket = await limiter.acquire()
-        limiter.rate_limited(ticket)
-        limiter.release()
+
+        async def round_of(requests, answered):
+            tickets = [await limiter.acquire() for _ in range(requests)]
+            for number, ticket in enumerate(tickets):
+                limiter.succeeded(ticket) if number < answered else limiter.rate_limited(ticket)
+                limiter.release()
+
+        await round_of(16, answered=10)
+        assert limiter.limit == math.inf, "as many may be refused anyway"
+        await round_of(16, answered=6)
+        assert limiter.limit == 10, "those answered are six tenths"
+        for _ in range(20):
+            limiter.rate_limited(0)  # of a request from before the cut
+        assert limiter.limit == 10
+        await round_of(10, answered=0)
         assert limiter.limit == 1
         for _ in range(10):
-            limiter.succeeded(await limiter.acquire())
-            limiter.release()
+            await round_of(1, answered=1)
         assert 4 < limiter.limit < 6
-
-    asyncio.run(main())
-
-
-def test_one_refusal_among_many_answers_is_no_reason_to_halve():
-    async def main():
-        limiter = AdaptiveLimiter()
-        first, second, *others = [await limiter.acquire() for _ in range(16)]
-        limiter.release()
-        limiter.rate_limited(first)
-        assert limiter.limit == math.inf
-        limiter.release()
-        limiter.rate_limited(second)
-        assert limiter.limit == 8
-        waiting = asyncio.create_task(limiter.acquire())
-        await asyncio.sleep(0)
-        for ticket in others:
-            limiter.release()
-            limiter.succeeded(ticket)
-        assert limiter.limit == 15
-        await asyncio.wait_for(waiting, 60)
+        for _ in range(10):
+            await round_of(1, answered=0)
+        assert 4 < limiter.limit < 6, "one at once is never too many"
 
     asyncio.run(main())
 
@@ -336,6 +326,28 @@ def test_those_who_wait_for_a_turn_get_it_also_when_one_of_them_is_cancelled():
         assert limiter.active == 0
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_calls_with_patience_wait_for_an_endpoint_that_is_away_also_without_retries(status):
+    async def main(server, lm):
+        async def look():
+            pass
+
+        patience.set(Patience(0.5, look, lambda place, message: messages.append(message)))
+        requests = [lm.request(({"role": "user", "content": f"number {number}"},)) for number in range(5)]
+        await lm.complete(requests[0])
+        server.fail_with(status)
+        calls = asyncio.gather(*map(lm.complete, requests[1:]))
+        await asyncio.sleep(2)
+        server.recover()
+        return [reply.text for reply in await calls]
+
+    messages = []
+    with OpenAIServer("ok") as server:
+        assert asyncio.run(main(server, make_lm(server, num_retries=0))) == ["ok"] * 4
+    assert "No answer from 127" in messages[0]
+    assert messages[-1] == ""
 
 
 def test_requests_and_tokens_a_minute_are_kept(monkeypatch):

@@ -15,8 +15,7 @@ from engine import (
     answer_exact_match,
     answer_passage_match,
 )
-from engine.metrics.judge import Judge
-from engine.registry import METRICS, get_metric
+from engine.registry import get_metric
 
 LESSONS = [
     # metric, expected, answer, what an LM must be able to read in the feedback
@@ -63,13 +62,6 @@ def test_feedback_says_in_words_what_was_wrong(metric, expected, answer, told):
     assert found.score < 1
     for words in told:
         assert words in found.feedback
-
-
-@pytest.mark.parametrize("metric", [m for m in METRICS if not issubclass(m, Judge)], ids=lambda m: m.name)
-def test_every_metric_gives_feedback_right_or_wrong(metric):
-    for case in metric.examples:
-        found = metric(**case.options).compare(case.expected, case.answer)
-        assert found.feedback == "Correct." if found.score == 1 else len(found.feedback) > 8
 
 
 def test_a_plain_functions_number_gets_words_from_the_labels():

@@ -21,7 +21,6 @@ from engine import (
     Predict,
     Prediction,
     PythonMetric,
-    Regex,
     TokenF1,
     WeightedSum,
     context,
@@ -44,15 +43,6 @@ def test_json_fields_are_named_and_weighted():
     assert JSONMatch().compare(wanted, "{half").feedback.startswith("The answer must be JSON")
     with pytest.raises(ConfigurationError, match="no weight"):
         JSONMatch(weights="price=much")
-
-
-def test_patterns():
-    assert Regex(pattern=r"\d+").compare(None, "order 17").score == 1.0
-    assert "should contain the form" in Regex().compare(r"QM-\d+", "none").feedback
-    with pytest.raises(ConfigurationError, match="no regular expression"):
-        Regex(pattern="(")
-    with pytest.raises(ConfigurationError, match="no regular expression"):
-        Regex().compare("(", "x")
 
 
 @pytest.mark.parametrize("metric", [ROUGE(), BLEU(), ChrF(), EditDistance(), EmbeddingSimilarity()])

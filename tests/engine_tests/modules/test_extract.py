@@ -188,14 +188,6 @@ def test_a_scan_is_sent_as_pictures():
     assert len(lm.requests) == 3
 
 
-def test_a_scan_and_a_model_without_eyes_is_one_sentence():
-    with (
-        context(lm=OfflineLM()),
-        pytest.raises(DatasetError, match=r"'scan.pdf' is a scan without text, and offline"),
-    ):
-        Extract(Order)(document=PDF.from_bytes(scan(1), "scan.pdf"))
-
-
 def message_parts(lm: ScriptedLM, call: int = 0) -> list[str]:
     """Return the parts of a call's message in order: "picture", or the text."""
     content = lm.requests[call].messages[-1]["content"]
@@ -224,13 +216,17 @@ def test_parts_of_a_long_document_keep_scanned_pages_in_their_place():
     assert sorted(parts.index("picture") for parts in calls if "picture" in parts) == [1, 1]
 
 
-@pytest.mark.parametrize("pages", ["ts", "ts-s"])
-def test_a_page_that_a_model_without_eyes_cannot_read_is_one_sentence(pages: str):
-    with (
-        context(lm=OfflineLM()),
-        pytest.raises(DatasetError, match=r"'mixed.pdf' has .* picture.* \(page 2.*\), and offline"),
-    ):
-        Extract(Order)(document=PDF.from_bytes(mixed_pdf(pages), "mixed.pdf"))
+@pytest.mark.parametrize(
+    ("pages", "words"),
+    [
+        ("s", "is a scan without text"),
+        *((pages, r"has .* picture.* \(page 2.*\)") for pages in ("ts", "ts-s")),
+    ],
+)
+def test_a_page_that_a_model_without_eyes_cannot_read_is_one_sentence(pages: str, words: str):
+    data = scan(1) if pages == "s" else mixed_pdf(pages)
+    with context(lm=OfflineLM()), pytest.raises(DatasetError, match=f"'mixed.pdf' {words}, and offline"):
+        Extract(Order)(document=PDF.from_bytes(data, "mixed.pdf"))
 
 
 def test_an_empty_page_needs_no_eyes():

@@ -73,17 +73,6 @@ def test_a_plain_call_on_the_loop_is_refused_with_a_sentence():
         engine.loop.run(wrong())
 
 
-def test_a_subclass_may_override_a_built_in_module_with_a_plain_forward():
-    class Shout(ChainOfThought):
-        def forward(self, **inputs):
-            return engine.Prediction(answer=self.predict(**inputs).answer.upper())
-
-    with context(lm=DummyLM([{"reasoning": "r", "answer": "yes"}] * 2)):
-        program = Shout("question -> answer")
-        assert program(question="q").answer == "YES"
-        assert asyncio.run(program.acall(question="q")).answer == "YES"
-
-
 def test_an_override_may_call_what_it_overrides():
     class Careful(ChainOfThought):
         def forward(self, **inputs):

@@ -12,7 +12,6 @@ from engine import (
     Assert,
     BestOfN,
     Completions,
-    Evaluate,
     Example,
     Module,
     MultiChainComparison,
@@ -287,21 +286,3 @@ def test_conditions_without_a_step_to_ask() -> None:
     assert Early()(x=1) == 1
     with pytest.raises(ConstraintError, match="x must be positive"):
         Early()(x=0)
-
-
-def test_conditions_count_in_an_evaluation() -> None:
-    rows = [Example(question="?", answer="ok").with_inputs("question")]
-
-    def metric(example: Any, prediction: Any) -> bool:
-        return True
-
-    with context(lm=answers(*[PLAN, "too long"] * 3)):
-        outcome = Evaluate(devset=rows, metric=metric)(Brief(Assert)).outcomes[0]
-    assert outcome.score == 0
-    assert "Under five letters." in (outcome.error or "")
-    with context(lm=answers(*[PLAN, "too long"] * 3)):
-        outcome = Evaluate(devset=rows, metric=metric)(Brief(Suggest)).outcomes[0]
-    assert outcome.error is None
-    assert "Under five letters." in outcome.feedback
-    assert outcome.score == 0.8
-    assert outcome.unmet == ("Under five letters.",)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import importlib.metadata
-import io
 import json
 import re
 from pathlib import Path
@@ -16,7 +15,7 @@ from support.record_classes import Dog, Node, Owner
 
 import engine
 from engine.errors import ConfigurationError, DatasetError, RunError
-from engine.extraction import Example, FieldOptimizationProgress, create_optimized_model
+from engine.extraction import Example, create_optimized_model
 from engine.testing import ScriptedLM
 
 
@@ -77,16 +76,6 @@ def tuned(rows, **options):
     return one, one.optimize(rows, **options)
 
 
-def test_1_twenty_rows_and_more_with_the_defaults():
-    _, result = tuned(examples(22))
-    assert result.optimized_score >= result.baseline_score
-
-
-def test_2_gepa_by_its_name():
-    _, result = tuned(examples(8), optimizer="gepa", budget=engine.Budget(calls=60))
-    assert result.optimizer == "GEPA"
-
-
 @pytest.fixture
 def files(tmp_path):
     """A picture, and a PDF of two pages without text."""
@@ -102,17 +91,6 @@ def test_3_pictures_and_pdfs_are_read(files):
     one.predict(image_base64=base64.b64encode((files / "one.png").read_bytes()).decode())
     one.predict(pdf_path=files / "two.pdf")
     assert [last_text(request)[1] for request in one.lm.requests] == [1, 1, 2]
-
-
-def test_4_prompts_may_be_given_to_optimize():
-    one, _ = tuned(examples(4), system_prompt="Be exact.", instruction_prompt="These are bills.")
-    assert all("These are bills." in system(request) for request in extractions(one.lm)[:2])
-
-
-def test_5_a_function_scores_where_there_is_a_right_answer():
-    seen = []
-    tuned(examples(4), evaluate_fn=lambda example, record: float(bool(seen.append(record.total)) or 1))
-    assert seen
 
 
 def test_6_the_model_that_is_given_as_judge_judges():
@@ -135,22 +113,6 @@ def test_7_python_code_as_it_is_documented_and_with_a_positional_function(config
         examples(4), evaluator_config={"default": "exact", "field_overrides": {"total": config}}
     )
     assert result.field_scores["total"].before == 0
-
-
-def filled_rows(n):
-    return [
-        Example(
-            text={"text": f"net {i} gross {i + 50}", "kind": "receipts"},
-            expected_output={"kind": "bill", "total": i + 50},
-        )
-        for i in range(n)
-    ]
-
-
-def test_8_placeholders_are_filled_during_an_optimization():
-    one, _ = tuned(filled_rows(4), system_prompt="Read {kind}.")
-    assert extractions(one.lm)
-    assert all("receipts" in system(r) and "{kind}" not in system(r) for r in extractions(one.lm))
 
 
 def test_9_a_dict_reaches_the_model_with_and_without_a_template():
@@ -361,20 +323,6 @@ def test_a_file_that_cannot_be_read_is_one_sentence_and_the_others_are_read(tmp_
     assert re.search(said, str(bad))
     assert "x.pdf" in str(bad)
     assert good.total == 3
-
-
-def test_a_large_picture_is_scaled_down(tmp_path):
-    Picture.new("1", (8000, 5000)).save(tmp_path / "large.png")
-    (found,) = Example(image_path=tmp_path / "large.png").inputs()["pictures"]
-    data = base64.b64decode(found.url.partition(",")[2])
-    assert max(Picture.open(io.BytesIO(data)).size) <= 2000
-
-
-def test_progress_is_told_by_phase():
-    heard: list[FieldOptimizationProgress] = []
-    tuned(examples(8), on_progress=heard.append, optimizer="fieldbyfield")
-    assert [heard[0].phase, heard[-1].phase] == ["baseline", "complete"]
-    assert any(p.field_path == "total" and p.improved for p in heard)
 
 
 def test_an_unknown_evaluator_lists_the_names():

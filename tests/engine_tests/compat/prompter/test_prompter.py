@@ -452,7 +452,6 @@ def test_a_folder_keeps_everything(tmp_path):
         {"tuned": {"steps": {"other": {"instructions": "Read."}}}},
         {"system_prompt": 3},
         {"calibration": {"points": 5}},
-        {"demos": 5},
     ],
     ids=str,
 )

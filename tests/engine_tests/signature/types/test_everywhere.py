@@ -154,7 +154,7 @@ def test_as_an_output_written_and_read_also_from_a_saved_demonstration(name, ada
     asked = make_signature({"q": InputField(), "it": (type(value), OutputField())}, "Write it.")
     assert adapter.parse(asked, adapter.answer(asked, {"it": value})) == {"it": value}
     saved = {"q": "x", "it": json_value(value)}
-    assert adapter.format_demo(asked, saved) == adapter.format_demo(asked, {"q": "x", "it": value})
+    assert adapter.format(asked, [saved], {}) == adapter.format(asked, [{"q": "x", "it": value}], {})
     step = Predict(asked)
     with context(lm=ScriptedLM([adapter.answer(asked, {"it": value})]), adapter=adapter):
         found = step(q="x").it

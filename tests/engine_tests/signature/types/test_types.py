@@ -8,7 +8,6 @@ import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-import orjson
 import PIL.Image
 import pytest
 from pydantic import BaseModel, ValidationError
@@ -23,7 +22,6 @@ from engine import (
     Document,
     Evaluate,
     ExactMatch,
-    Example,
     File,
     History,
     Image,
@@ -143,35 +141,6 @@ def test_text_from_outside_cannot_pass_for_a_part():
     messages = ChatAdapter().format(Signature("a, b -> c"), [], {"a": text, "b": "x"})
     assert isinstance(messages[-1]["content"], str)
     assert values._NONCE not in str(messages)
-
-
-def test_demonstrations_keep_images_through_a_saved_program(tmp_path):
-    step = Predict(Picture)
-    step.demos = [Example(picture=Image(PNG), label="dot")]
-    step.save(tmp_path / "p.json")
-    assert orjson.loads((tmp_path / "p.json").read_bytes())
-    again = Predict(Picture)
-    again.load(tmp_path / "p.json")
-    lm = ScriptedLM([{"label": "cat"}])
-    with context(lm=lm):
-        again(picture=PNG)
-    shown = lm.requests[0].messages[1]["content"]
-    assert shown[1]["image_url"]["url"] == URI
-    # A candidate's demonstrations are JSON: what they show is the same.
-    with context(lm=ScriptedLM([{"label": "cat"}])):
-        made = step.with_candidate(step.candidate())
-        assert ChatAdapter().format(
-            made.signature, made.demos, {"picture": Image(PNG)}
-        ) == ChatAdapter().format(step.signature, step.demos, {"picture": Image(PNG)})
-
-
-def test_an_image_that_is_none_is_that_rows_error():
-    rows = [Example(picture=p, label="cat").with_inputs("picture") for p in (URI, "nothing.png", PNG)]
-    with context(lm=ScriptedLM(lambda request: {"label": "cat"})):
-        result = Evaluate(devset=rows, metric=ExactMatch())(Predict(Picture))
-    assert [outcome.score for outcome in result.outcomes] == [1.0, 0.0, 1.0]
-    assert "Input 'picture' cannot be used" in result.outcomes[1].error
-    assert "from_path" in result.outcomes[1].error
 
 
 def test_sound():
