@@ -181,9 +181,9 @@ def with_callbacks(method: Any) -> Any:
 
 def listeners(instance: object) -> Sequence[Any]:
     """Return the callbacks for a call to `instance`: those in force, then its own."""
-    own = getattr(instance, "callbacks", None)
+    of_instance = getattr(instance, "callbacks", None)
     everywhere = current().callbacks
-    return (*everywhere, *own) if own else everywhere
+    return (*everywhere, *of_instance) if of_instance else everywhere
 
 
 @contextmanager

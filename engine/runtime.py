@@ -157,18 +157,18 @@ def noting(note: Callable[[BaseLM, Reply], None]) -> Iterator[None]:
 
 
 def _changed(runtime: Runtime, settings: dict[str, Any]) -> Runtime:
-    own = {name: settings[name] for name in settings if name not in Runtime.__dataclass_fields__}
-    known = {name: value for name, value in settings.items() if name not in own}
+    custom = {name: settings[name] for name in settings if name not in Runtime.__dataclass_fields__}
+    known = {name: value for name, value in settings.items() if name not in custom}
     if isinstance(given := known.get("lm"), str):
         raise ConfigurationError(f"lm takes a model, not its name: lm=engine.LM({given!r}).")
-    if own:
+    if custom:
         import difflib  # here: most processes change no settings
 
-        for name in own.keys() - runtime.own.keys():
+        for name in custom.keys() - runtime.own.keys():
             near = difflib.get_close_matches(name, Runtime.__dataclass_fields__, 1)
             meant = f" Did you mean {near[0]!r}?" if near else f" Settings: {setting_names()}."
             _log.warning("There is no setting %r: it is kept as one of your own.%s", name, meant)
-        known["own"] = {**runtime.own, **known.get("own", {}), **own}
+        known["own"] = {**runtime.own, **known.get("own", {}), **custom}
     return replace(runtime, **known)
 
 

@@ -18,6 +18,7 @@ from dashboard.services import (
     in_percent,
     percent,
     points_gained,
+    unbeaten,
 )
 from dashboard.text import prompt_name, upper_first
 
@@ -138,22 +139,11 @@ def variants(
         for c in sorted(candidates, key=lambda c: c.number)
         if c.id in trials and c.id in tokens
     ]
-    front = _front([(score, tokens) for _, score, tokens in tried_prompts])
+    front = set(unbeaten([(score, -tokens) for _, score, tokens in tried_prompts]))
     return tuple(
-        Variant(c.number, score, tokens, (score, tokens) not in front, c.id == best_id)
-        for c, score, tokens in tried_prompts
+        Variant(c.number, score, tokens, place not in front, c.id == best_id)
+        for place, (c, score, tokens) in enumerate(tried_prompts)
     )
-
-
-def _front(points: Sequence[tuple[float, float]]) -> set[tuple[float, float]]:
-    """Return the (score, tokens) that no other point beats: at least as good and as cheap, and not the same."""
-    kept: set[tuple[float, float]] = set()
-    highest = -1.0
-    for score, tokens in sorted(set(points), key=lambda p: (p[1], -p[0])):
-        if score > highest:
-            kept.add((score, tokens))
-            highest = score
-    return kept
 
 
 def trade_off(found: Sequence[Variant]) -> str:

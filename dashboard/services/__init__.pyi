@@ -10,6 +10,7 @@ from engine.basics.statistics import (
     level as level,
     mean_interval as mean_interval,
     paired_interval as paired_interval,
+    unbeaten as unbeaten,
 )
 from engine.basics.text import (
     Difference as Difference,

@@ -110,6 +110,20 @@ DIFFERENCE_SD = 0.2
 _LEAST_SPREAD = 0.3
 
 
+def unbeaten(points: Sequence[Sequence[float | None]]) -> list[int]:
+    """Return the places of the points that no other one beats: at least as high in all that both know, and higher in one.
+
+    >>> unbeaten([(0.5, -2.0), (0.5, -3.0), (0.9, None)])
+    [2]
+    """
+
+    def beats(other: Sequence[float | None], point: Sequence[float | None]) -> bool:
+        pairs = [(a, b) for a, b in zip(other, point, strict=True) if a is not None and b is not None]
+        return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
+
+    return [i for i, point in enumerate(points) if not any(beats(other, point) for other in points)]
+
+
 def resampled_interval(rows: int, statistic: Callable[[Sequence[int]], float]) -> Interval:
     """Return a number of a whole set of rows with its 95 % interval, by drawing the rows again and again (the bootstrap).
 

@@ -27,7 +27,7 @@ import orjson
 
 from engine.basics.home import data_home
 from engine.errors import LMError, StoreError
-from engine.lm.base import Choice, Reply
+from engine.lm.exchange import Choice, Reply
 from engine.records import Usage
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class Cache:
     `path` None keeps them in memory, for as long as the object lives.
 
     >>> import tempfile
-    >>> from engine.lm.base import Choice
+    >>> from engine.lm.exchange import Choice
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     cache = Cache(Path(folder) / "cache.sqlite3")
     ...     cache.put("k", Reply((Choice("hello"),)))

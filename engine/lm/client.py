@@ -17,12 +17,12 @@ from engine.errors import ConfigurationError, MissingKeyError, ModelNotFoundErro
 from engine.lm.base import BaseLM, Message, Reply, Request, shared_in
 from engine.lm.cache import Cache, chosen_cache, default_cache
 from engine.lm.choice import ModelChoice, Route, find_route, is_offline, is_reasoning_model, without_password
-from engine.lm.exchange import priced
+from engine.lm.exchange import Price, priced
 from engine.lm.keys import Secret, key_for, without_secrets
 from engine.lm.local.sources import find_source, hosted_choice
 from engine.lm.middleware import answer_of
 from engine.lm.options import OF_TRIES, ModelOptions, for_direct, read_options, under_one_name
-from engine.lm.prices import Price, price
+from engine.lm.prices import price
 from engine.lm.speeds import Speed, speeds
 from engine.lm.transports.failures import unsendable
 

@@ -8,15 +8,13 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.records import Usage, content_hash
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-
-    from engine.lm.prices import Price
 
     Vector = npt.NDArray[np.float32]
 
@@ -92,6 +90,35 @@ class Reply:
     def faulty(self) -> bool:
         """True if it is blank through the endpoint's fault: nothing was cut off, and no filter has held it back."""
         return self.blank and not any(one.finish_reason in _HELD_BACK for one in self.choices)
+
+
+class Price(NamedTuple):
+    """US dollars per token, and what the model is known to do."""
+
+    input: float
+    output: float
+    cached_input: float
+    json_schema: bool = False
+    tools: bool = False
+    reasoning: bool = False
+    cache_write: float | None = None
+    vision: bool | None = None
+
+    def cost(
+        self, input_tokens: int, output_tokens: int, cached_tokens: int = 0, kept_tokens: int = 0
+    ) -> float:
+        """Return what a call costs.
+
+        `cached_tokens` of the input were read from the provider's prompt cache, `kept_tokens` put into it.
+
+        >>> Price(1.0, 2.0, 0.5).cost(10, 5, cached_tokens=4)
+        18.0
+        """
+        cached = min(cached_tokens, input_tokens)
+        kept = min(kept_tokens, input_tokens - cached)
+        writing = self.input if self.cache_write is None else self.cache_write
+        fresh = (input_tokens - cached - kept) * self.input
+        return fresh + cached * self.cached_input + kept * writing + output_tokens * self.output
 
 
 def for_reasoning(body: dict[str, object]) -> None:

@@ -19,6 +19,7 @@ It knows models by their public side and nothing of any provider's protocol.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -26,14 +27,6 @@ from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
-
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception,
-    stop_after_attempt,
-    wait_random_exponential,
-)
 
 from engine import callbacks as hooks
 from engine.errors import (
@@ -153,50 +146,34 @@ async def retried(lm: LM, request: Request, send: Send) -> Reply:
     the reply's usage, or is the error's; after each of them the next try needs room in the budget. Raises SilentEndpointError
     where the endpoint has let a number of requests time out and has never answered one, BudgetExhaustedError.
     """
-    try:
-        return _filled(lm, await send(lm, request))
-    except LMError as error:
-        # tenacity gets the first failure as well; a call that succeeds does not pay its 27-46 microseconds, a tenth of a row.
-        failures = [error]
-
-    limiter, endpoint, began = _limiter(lm), endpoint_for(lm), time.monotonic()
+    limiter, endpoint, first_failure = _limiter(lm), endpoint_for(lm), 0.0
     thrown_away: list[Usage] = []
-    counted = 0
 
     def silent_now() -> SilentEndpointError:
         return silent(lm.route.host, lm.route.name, lm.timeout, SILENT_REQUESTS)
 
-    async def attempt() -> Reply:
-        nonlocal counted
+    used: Usage | None = None
+    for attempt in itertools.count(1):
         try:
-            if failures:
-                raise failures.pop()
-            if limiter.silent:
+            if attempt > 1 and limiter.silent:
                 raise silent_now()
-            if len(thrown_away) > counted:
-                counted = len(thrown_away)
-                await make_room(thrown_away[-1])
-            return _filled(lm, await send(lm, request))
+            if used is not None:
+                await make_room(used)
+            reply = _filled(lm, await send(lm, request))
+            break
         except LMError as error:
-            if (usage := _billed(error)) is not None:
-                thrown_away.append(usage)
-            raise
-
-    retrying = AsyncRetrying(
-        stop=stop_after_attempt(1 + _retries(lm, request)),
-        retry=retry_if_exception(lambda error: not (limiter.silent or endpoint.away) and _may_pass(error)),
-        wait=lambda state: seconds_to_wait(state, endpoint.pace(began)),
-        reraise=True,
-    )
-    try:
-        reply: Reply = await retrying(attempt)
-    except LMError as error:
-        last = silent_now() if isinstance(error, LMTimeoutError) and limiter.silent else error
-        if thrown_away:
-            last.spent = Reply((), sum(thrown_away, Usage()))
-        if last is not error:
-            raise last from None
-        raise
+            first_failure = first_failure or time.monotonic()
+            if (used := _billed(error)) is not None:
+                thrown_away.append(used)
+            if attempt > _retries(lm, request) or limiter.silent or endpoint.away or not _may_pass(error):
+                last = silent_now() if isinstance(error, LMTimeoutError) and limiter.silent else error
+                if thrown_away:
+                    last.spent = Reply((), sum(thrown_away, Usage()))
+                if last is not error:
+                    raise last from None
+                raise
+            wait = seconds_to_wait(error, attempt, endpoint.pace(first_failure))
+        await asyncio.sleep(wait)
     return replace(reply, usage=sum(thrown_away, reply.usage)) if thrown_away else reply
 
 
@@ -220,25 +197,22 @@ def _retries(lm: LM, request: Request) -> int:
     return lm.num_retries if given is None else int(given)
 
 
-def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, LMError) and error.retryable and (error.retry_after or 0) <= LONGEST_WAIT
+def _may_pass(error: LMError) -> bool:
+    return error.retryable and (error.retry_after or 0) <= LONGEST_WAIT
 
 
-def seconds_to_wait(state: RetryCallState, answer_seconds: float | None = None) -> float:
+def seconds_to_wait(error: LMError, attempt: int, answer_seconds: float | None = None) -> float:
     """Return what the server asks and up to a quarter more, else a short wait, then exponential ones with full jitter.
 
     `answer_seconds` is the time that an answer takes where the endpoint gives answers meanwhile. Then no wait grows, as
     the limiter holds back what is too much: after a second refusal it is near that time, and all others are short.
     """
-    error = state.outcome.exception() if state.outcome is not None else None
-    asked = error.retry_after if isinstance(error, LMError) else None
-    if asked is not None:
-        return asked * (1 + random.random() / 4) + random.random() / 20
-    first = state.attempt_number == 1
-    if answer_seconds is None and not first:
-        return wait_random_exponential(min=_SHORTEST_WAIT, max=LONGEST_WAIT)(state)
+    if error.retry_after is not None:
+        return error.retry_after * (1 + random.random() / 4) + random.random() / 20
+    if answer_seconds is None and attempt > 1:
+        return random.uniform(_SHORTEST_WAIT, min(LONGEST_WAIT, 2.0 ** (attempt - 1)))
     longest = max(2 * _SHORTEST_WAIT, min(LONGEST_WAIT, 1.0 if answer_seconds is None else answer_seconds))
-    if first or not isinstance(error, RateLimitedError):
+    if attempt == 1 or not isinstance(error, RateLimitedError):
         return random.uniform(_SHORTEST_WAIT, min(_FIRST_WAIT, longest))  # most failures have passed at once
     return random.uniform(longest / 2, longest)
 

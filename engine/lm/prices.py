@@ -11,45 +11,16 @@ import logging
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 import orjson
 
 from engine.basics.home import data_home, write_whole
 from engine.errors import ConfigurationError, StoreError
 from engine.lm.choice import find_provider
+from engine.lm.exchange import Price
 from engine.lm.local.sources import hosted_choice
 
 log = logging.getLogger(__name__)
-
-
-class Price(NamedTuple):
-    """US dollars per token, and what the model is known to do."""
-
-    input: float
-    output: float
-    cached_input: float
-    json_schema: bool = False
-    tools: bool = False
-    reasoning: bool = False
-    cache_write: float | None = None
-    vision: bool | None = None
-
-    def cost(
-        self, input_tokens: int, output_tokens: int, cached_tokens: int = 0, kept_tokens: int = 0
-    ) -> float:
-        """Return what a call costs.
-
-        `cached_tokens` of the input were read from the provider's prompt cache, `kept_tokens` put into it.
-
-        >>> Price(1.0, 2.0, 0.5).cost(10, 5, cached_tokens=4)
-        18.0
-        """
-        cached = min(cached_tokens, input_tokens)
-        kept = min(kept_tokens, input_tokens - cached)
-        writing = self.input if self.cache_write is None else self.cache_write
-        fresh = (input_tokens - cached - kept) * self.input
-        return fresh + cached * self.cached_input + kept * writing + output_tokens * self.output
 
 
 def price(model: str) -> Price | None:

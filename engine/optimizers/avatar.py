@@ -76,10 +76,10 @@ class AvatarOptimizer(Optimizer):
                 return
             n = min(left, o.at_once)
             left -= n
-            found = yield from self._rewrite(problem, base, good, bad, n)
-            made = {c.id: c for c in found if c.id not in tried}
-            tried |= made.keys()
-            yield from leaderboard.validate(list(made.values()), trace=True)
+            rewrites = yield from self._rewrite(problem, base, good, bad, n)
+            fresh = {c.id: c for c in rewrites if c.id not in tried}
+            tried |= fresh.keys()
+            yield from leaderboard.validate(list(fresh.values()), trace=True)
 
     def _plan(self, problem: Problem) -> int:
         """Return how many rewrites the calls left can score, besides the runs to learn from."""
@@ -110,14 +110,14 @@ class AvatarOptimizer(Optimizer):
                 rollout = rng.randrange(1, 1_000_000)
                 asks.append(Propose(ContrastRuns, inputs, rollout=rollout, label=part.title))
         answers = yield asks
-        found = []
+        candidates = []
         for at in range(0, len(answers), len(parts)):
-            made, changed = rewritten(base, parts, answers[at : at + len(parts)])
+            candidate, changed = rewritten(base, parts, answers[at : at + len(parts)])
             if changed:
                 titles = listed([part.title for part in changed])
                 reason = f"Rewrote {titles}: {len(bad)} bad runs compared with {len(good)} good ones."
-                found.append(made.derived(reason, base))
-        return found
+                candidates.append(candidate.derived(reason, base))
+        return candidates
 
 
 class ContrastRuns(Signature):

@@ -171,8 +171,8 @@ class Optimizer:
 
     def get_params(self) -> dict[str, object]:
         """Return the options as a dict; of an optimizer that defines `compile` alone its attributes."""
-        own = type(self).search is Optimizer.search
-        return dict(vars(self)) if own else self.options.model_dump()
+        compiles_alone = type(self).search is Optimizer.search
+        return dict(vars(self)) if compiles_alone else self.options.model_dump()
 
     async def acompile(  # noqa: PLR0913 - all that a tuning takes, each by its name
         self,
@@ -213,9 +213,9 @@ class Optimizer:
             shown = SearchProgress(tuning.settings.budget, recorder, shown=runtime.current().progress)
             with closing(shown):
                 tuned = await tuning.run(shown, control)
-            made: Any = _compiled(student, tuned.search, optimizer.details(student, tuned.search))
-            made.verdict = tuned.verdict
-            compiled: Program = note(_answered_by(made, tuning.settings.models))
+            program: Any = _compiled(student, tuned.search, optimizer.details(student, tuned.search))
+            program.verdict = tuned.verdict
+            compiled: Program = note(_answered_by(program, tuning.settings.models))
             return compiled
 
     compile = loop.plainly(acompile)
@@ -468,7 +468,7 @@ def as_examples(rows: Sequence[Any], student: Module) -> list[Example]:
     """
     written = {name for step in student.predictors() for name in step.signature.output_fields}
     read = [n for step in student.predictors() for n in step.signature.input_fields if n not in written]
-    found: list[Example] = []
+    examples: list[Example] = []
     guessed: list[int] = []
     for i, row in enumerate(rows):
         example = row if isinstance(row, Example) else Example(row)
@@ -480,14 +480,14 @@ def as_examples(rows: Sequence[Any], student: Module) -> list[Example]:
                     f"Example {i} does not know its inputs: call with_inputs('name', ...) on it."
                 )
             example = example.with_inputs(*names)
-        found.append(example)
+        examples.append(example)
     if guessed:
         _log.warning(
             "%d of %d examples do not know their inputs: the fields that the program's steps read are taken. "
             "Call with_inputs('name', ...) on them to say it yourself.",
             len(guessed), len(rows),
         )  # fmt: skip
-    return found
+    return examples
 
 
 _log = logging.getLogger(__name__)

@@ -143,8 +143,10 @@ class BetterTogether(Optimizer):
             }
             check_programs(student, trainset, given["teacher"])
             parts[name] = {field: value for field, value in given.items() if value}
-        own = {name: replace(whole, rows=rows, **changed) for name, changed in parts.items() if changed}
-        return replace(whole, rows=rows, parts=own)
+        part_settings = {
+            name: replace(whole, rows=rows, **changed) for name, changed in parts.items() if changed
+        }
+        return replace(whole, rows=rows, parts=part_settings)
 
     def with_options(self, changes: Mapping[str, object]) -> Self:
         """Return the optimizer with some options, or those of its members, overridden."""
@@ -181,11 +183,11 @@ class BetterTogether(Optimizer):
                 runs.append(_result(search, name if name in problem.parts else "", leaderboard))
             results = (yield from together([*first, *runs]))[len(first) :]
             first = []
-            found = list({c.id: c for c in results if c is not None and c.id != current.id}.values())
-            evaluations = yield from leaderboard.validate(found, "the result of a step")
+            candidates = list({c.id: c for c in results if c is not None and c.id != current.id}.values())
+            evaluations = yield from leaderboard.validate(candidates, "the result of a step")
             scores = {e.candidate_id: e.score for e in evaluations}
-            if found and leaderboard.open:
-                current = max(found, key=lambda c: scores[c.id])
+            if candidates and leaderboard.open:
+                current = max(candidates, key=lambda c: scores[c.id])
 
     def _part(self, name: str) -> Optimizer:
         """Return an optimizer of the chain with its compile arguments but those of the rows and the teacher."""
@@ -238,18 +240,18 @@ def _result(search: Search, part: str, leaderboard: Leaderboard) -> Steps[Candid
 
     What the part scores on all validation rows is noted at once, for a budget that ends inside the step.
     """
-    kept: list[Candidate | None] = [None]
+    candidates: list[Candidate | None] = [None]
     best: list[Ask] = []
 
     def paid(asks: Sequence[Ask]) -> list[Ask]:
-        kept.extend(a.candidate for a in asks if isinstance(a, Keep))
-        own = [
+        candidates.extend(a.candidate for a in asks if isinstance(a, Keep))
+        marked = [
             replace(a, part=part) if isinstance(a, Propose) or (isinstance(a, Score) and a.teacher) else a
             for a in asks
             if not isinstance(a, Keep)
         ]
         keep, best[:] = best[:], []
-        return [*own, *keep]
+        return [*marked, *keep]
 
     def answers_in_place(asks: Sequence[Ask], received: Sequence[object]) -> list[object]:
         paid_asks = [a for a in asks if not isinstance(a, Keep)]
@@ -260,7 +262,7 @@ def _result(search: Search, part: str, leaderboard: Leaderboard) -> Steps[Candid
         return [None if isinstance(a, Keep) else next(rest) for a in asks]
 
     yield from relay(search, paid, answers_in_place)
-    return kept[-1]
+    return candidates[-1]
 
 
 _log = logging.getLogger(__name__)

@@ -77,11 +77,11 @@ class COPRO(Optimizer):
     def _plan(self, problem: Problem, parts: int) -> tuple[int, int]:
         """Return breadth and depth, lowered to what the calls left pay for."""
         o = self.options
-        one = max(1, len(problem.validation) * problem.meter.row_cost)
+        evaluation_calls = max(1, len(problem.validation) * problem.meter.row_cost)
 
         def cost(depth: int, breadth: int) -> float:
-            made = parts * breadth * depth
-            return made + (1 + made - parts + (depth if parts > 1 else 0)) * one
+            proposals = parts * breadth * depth
+            return proposals + (1 + proposals - parts + (depth if parts > 1 else 0)) * evaluation_calls
 
         depth, breadth = lowered(cost, problem.meter.calls_left, o.depth, o.breadth, least=2)
         return breadth, depth
@@ -112,12 +112,12 @@ class COPRO(Optimizer):
         self, problem: Problem, leaderboard: Leaderboard, tried: Tried, texts: Texts, round_: int
     ) -> Search:
         """Score every new wording with the other texts at their best, then the best of all texts joined."""
-        base, before, found = leaderboard.best, leaderboard.score or 0.0, f"Round {round_}: new wording of"
-        made = [(part, text) for part, some in texts.items() for text in some]
+        base, before, prefix = leaderboard.best, leaderboard.score or 0.0, f"Round {round_}: new wording of"
+        wordings = [(part, text) for part, some in texts.items() for text in some]
         evaluations = yield from leaderboard.validate(
-            [part.replaced(base, text).derived(f"{found} {part.title}.", base) for part, text in made]
+            [part.replaced(base, text).derived(f"{prefix} {part.title}.", base) for part, text in wordings]
         )
-        for (part, text), evaluation in zip(made, evaluations, strict=True):
+        for (part, text), evaluation in zip(wordings, evaluations, strict=True):
             if len(evaluation.outcomes) == len(problem.validation):
                 tried[part][text] = evaluation.score
         if not leaderboard.open:

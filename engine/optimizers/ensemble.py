@@ -81,8 +81,8 @@ class EnsembledProgram(Module):
     def _members(self, inputs: Mapping[str, object]) -> list[Module]:
         if self.size is None or self.size == len(self.programs):
             return self.programs
-        own = random.Random(content_hash(json_value(dict(inputs)))) if self.deterministic else self._rng
-        return own.sample(self.programs, self.size)
+        rng = random.Random(content_hash(json_value(dict(inputs)))) if self.deterministic else self._rng
+        return rng.sample(self.programs, self.size)
 
     def dump_state(self) -> dict[str, Any]:
         """Return every member's state, by its number."""

@@ -62,10 +62,12 @@ class LabeledFewShot(Optimizer):
     def search(self, problem: Problem) -> Search:
         """Keep the starting prompt with labelled rows as examples."""
         rng = problem.rng if self.options.sample else None
-        found = with_examples(problem, problem.seed, self.options.k, rng)
-        shown = max((len(state.demos) for state in found.steps.values()), default=0)
+        candidate = with_examples(problem, problem.seed, self.options.k, rng)
+        shown = max((len(state.demos) for state in candidate.steps.values()), default=0)
         how = "drawn so that they differ" if self.options.sample else "the first ones"
-        yield [Keep(found.derived(f"The starting prompt with {shown} labelled rows, {how}.", problem.seed))]
+        yield [
+            Keep(candidate.derived(f"The starting prompt with {shown} labelled rows, {how}.", problem.seed))
+        ]
 
 
 class BootstrapFewShotOptions(Options):
@@ -161,10 +163,10 @@ class KNNFewShot(Optimizer):
         self, student: Program, *, trainset: Sequence[Example] | None = None, **arguments: Any
     ) -> Program:
         """Run the search; the trainset may also have been given to the constructor. See `Optimizer.acompile`."""
-        made = await super().acompile(student, trainset=trainset or self.trainset or (), **arguments)
-        for step in made.predictors():
+        program = await super().acompile(student, trainset=trainset or self.trainset or (), **arguments)
+        for step in program.predictors():
             step.vectorizer = self.vectorizer
-        return made
+        return program
 
     def search(self, problem: Problem) -> Search:
         """Solve all training rows at once and keep the starting prompt with all of them to choose from."""
@@ -173,10 +175,12 @@ class KNNFewShot(Optimizer):
         if o.solve:
             teacher = teacher_of(problem, o.max_labeled_demos)
             solved = yield from bootstrap(teacher, problem.train, len(problem.train), Rules(o.max_rounds))
-        found = with_demos(problem, problem.seed, lambda path: self._pool(problem, path, solved), nearest=o.k)
-        most = max((len(state.demos) for state in found.steps.values()), default=0)
+        candidate = with_demos(
+            problem, problem.seed, lambda path: self._pool(problem, path, solved), nearest=o.k
+        )
+        most = max((len(state.demos) for state in candidate.steps.values()), default=0)
         reason = f"The starting prompt, which shows the {o.k} most similar of {most} rows; {len(solved)} are solved runs."
-        yield [Keep(found.derived(reason, problem.seed))]
+        yield [Keep(candidate.derived(reason, problem.seed))]
 
     def _pool(self, problem: Problem, path: str, solved: Mapping[int, Outcome]) -> list[Demo]:
         """Return every training row as an example of a step: as it was solved (partly right, if unlabelled), else as labelled."""
@@ -205,8 +209,8 @@ class Rules:
     @classmethod
     def of(cls, optimizer: Any, *, hurry: bool = False) -> Rules:
         """Return the rules of an optimizer's options; without a threshold there, the metric's (a judge's) own counts."""
-        o, own = optimizer.options, getattr(optimizer.metric, "threshold", None)
-        threshold = own if o.metric_threshold is None else o.metric_threshold
+        o, of_metric = optimizer.options, getattr(optimizer.metric, "threshold", None)
+        threshold = of_metric if o.metric_threshold is None else o.metric_threshold
         return cls(getattr(o, "max_rounds", 1), threshold, o.max_errors, hurry)
 
     def accept(self, outcome: Outcome) -> bool:
@@ -229,8 +233,8 @@ def teacher_of(problem: Problem, max_labeled: int) -> Candidate:
     if max_labeled and not any(state.demos for state in teacher.steps.values()):
         shown = with_examples(problem, teacher, max_labeled, problem.rng)
         return shown.derived("The teacher: the starting prompt with labelled rows.", problem.seed)
-    own = "The teacher program's own prompt."
-    return teacher if problem.teacher is None else teacher.derived(own, problem.seed)
+    reason = "The teacher program's own prompt."
+    return teacher if problem.teacher is None else teacher.derived(reason, problem.seed)
 
 
 def bootstrap(
@@ -307,12 +311,12 @@ def with_solved(
     problem: Problem, solved: Mapping[int, Outcome], max_labeled: int, prefix: str = ""
 ) -> Candidate:
     """Return the starting prompt with solved rows as examples, filled up with labelled ones, and how many of each."""
-    found = with_examples(problem, problem.seed, max_labeled, problem.rng, solved)
-    most = max(found.steps.values(), key=lambda state: len(state.demos))
+    candidate = with_examples(problem, problem.seed, max_labeled, problem.rng, solved)
+    most = max(candidate.steps.values(), key=lambda state: len(state.demos))
     raw = sum(not d.augmented for d in most.demos)
     rows = f"{counted(len(solved), 'row')} it solved"
     reason = f"{prefix}The starting prompt with {rows} and {raw} labelled rows as examples."
-    return found.derived(reason, problem.seed)
+    return candidate.derived(reason, problem.seed)
 
 
 def with_examples(
@@ -340,11 +344,11 @@ def example_pool(
     problem: Problem, path: str, k: int, rng: random.Random | None, solved: Mapping[int, Outcome]
 ) -> list[Demo]:
     """Return a step's demonstrations: solved rows, then labelled ones (the first, or with `rng` varied ones) up to `k` in all."""
-    made = traced_demos(list(solved.values()), path, problem.rng)
+    demos = traced_demos(list(solved.values()), path, problem.rng)
     rest = [row for row in problem.train if row not in solved]
-    left = max(0, k - len(made))
+    left = max(0, k - len(demos))
     chosen = rest[:left] if rng is None else varied_rows(problem, rest, left, rng)
-    return made + [d for row in chosen if (d := labeled_demo(problem, path, row)) is not None]
+    return demos + [d for row in chosen if (d := labeled_demo(problem, path, row)) is not None]
 
 
 def traced_demos(outcomes: Sequence[Outcome], path: str, rng: random.Random) -> list[Demo]:

@@ -84,9 +84,9 @@ class BootstrapFewShotWithRandomSearch(Optimizer):
         by_number = dict(zip(plans, solved, strict=True))
         candidates: dict[str, Candidate] = {}
         for number in numbers:
-            made = self._candidate(problem, number, by_number.get(number, {}))
-            if made is not None:
-                candidates.setdefault(made.id, made)
+            candidate = self._candidate(problem, number, by_number.get(number, {}))
+            if candidate is not None:
+                candidates.setdefault(candidate.id, candidate)
         every, enough = list(candidates.values()), o.stop_at_score
         leaderboard = Leaderboard(problem)
         for wave in [every] if enough is None else [[c] for c in every]:
@@ -188,12 +188,12 @@ class BootstrapFewShotWithOptuna(Optimizer):
             if not wave:
                 return
             left -= len(wave)
-            made = {c: self._candidate(problem.seed, pools, c) for c in wave}
-            evaluations = yield from leaderboard.validate(list({m.id: m for m in made.values()}.values()))
+            tried = {c: self._candidate(problem.seed, pools, c) for c in wave}
+            evaluations = yield from leaderboard.validate(list({m.id: m for m in tried.values()}.values()))
             if not leaderboard.open:
                 return
             scores = {e.candidate_id: e.score for e in evaluations}
-            for combination, candidate in made.items():
+            for combination, candidate in tried.items():
                 study.tell(combination, scores[candidate.id])
 
     def _candidate(

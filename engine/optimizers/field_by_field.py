@@ -74,12 +74,12 @@ class FieldByField(Optimizer):
     def search(self, problem: Problem) -> Search:
         """Score the start, then write, compare and join descriptions, round by round."""
         leaderboard = Leaderboard(problem)
-        found = yield from leaderboard.validate([problem.seed], "starting prompt")
+        evaluations = yield from leaderboard.validate([problem.seed], "starting prompt")
         parts = self._texts_to_rewrite(problem)
-        if not found or not parts:
+        if not evaluations or not parts:
             return None
         breadth, depth = self._plan(problem, len(parts))
-        best = found[0]
+        best = evaluations[0]
         for number in range(1, depth + 1):
             if not leaderboard.open or best.score >= 1:
                 break
@@ -102,7 +102,7 @@ class FieldByField(Optimizer):
 
     def _texts_to_rewrite(self, problem: Problem) -> tuple[Component, ...]:
         """Return the texts to rewrite: outputs' descriptions by path, and the instructions."""
-        found = []
+        texts = []
         for part in tunable_parts(problem, fields=True):
             signature, root = problem.signatures[part.path], part.field.partition(".")[0]
             # A record as a whole is described by the instructions.
@@ -113,8 +113,8 @@ class FieldByField(Optimizer):
             )
             of_output = root in signature.output_fields and not is_record
             if of_output or (self.options.instructions and not part.is_description):
-                found.append(part)
-        return tuple(found)
+                texts.append(part)
+        return tuple(texts)
 
     def _plan(self, problem: Problem, parts: int) -> tuple[int, int]:
         """Return breadth and depth, lowered to what the calls left pay for."""
@@ -147,20 +147,20 @@ class FieldByField(Optimizer):
             part: [text for text in proposed_texts(some) if text != part.text(base)]
             for part, some in answers_by_key(asks, answers).items()
         }
-        made: list[dict[Component, str]] = []
+        choices: list[dict[Component, str]] = []
         for place in range(breadth):
             chosen = {part: some[place % len(some)] for part, some in texts.items() if some}
-            if chosen and chosen not in made:
-                made.append(chosen)
-        candidates = [_with(base, chosen, number) for chosen in made]
+            if chosen and chosen not in choices:
+                choices.append(chosen)
+        candidates = [_with(base, chosen, number) for chosen in choices]
         evaluations = yield from leaderboard.validate(candidates, "new descriptions")
         whole = [
             (e, chosen)
-            for e, chosen in zip(evaluations, made, strict=True)
+            for e, chosen in zip(evaluations, choices, strict=True)
             if len(e.outcomes) == len(problem.validation)
         ]
         joined = _best_of_each(best, whole)
-        if leaderboard.open and joined and joined not in made:
+        if leaderboard.open and joined and joined not in choices:
             evaluations = [
                 *evaluations,
                 *(yield from leaderboard.validate([_with(base, joined, number)], "the best of each field")),
@@ -221,26 +221,26 @@ def _best_of_each(
     before: Evaluation, tried: Sequence[tuple[Evaluation, dict[Component, str]]]
 ) -> dict[Component, str]:
     """Return, for each text that gained, the wording with which its own field scored best."""
-    found: dict[Component, tuple[float, str]] = {}
+    best: dict[Component, tuple[float, str]] = {}
     for evaluation, chosen in tried:
         for part, text in chosen.items():
             score = _mean(part, evaluation)
-            if score > found.get(part, (_mean(part, before), ""))[0]:
-                found[part] = (score, text)
-    return {part: text for part, (_, text) in found.items()}
+            if score > best.get(part, (_mean(part, before), ""))[0]:
+                best[part] = (score, text)
+    return {part: text for part, (_, text) in best.items()}
 
 
 def _with(base: Candidate, chosen: dict[Component, str], number: int) -> Candidate:
-    made = base
+    candidate = base
     for part, text in chosen.items():
-        made = part.replaced(made, text)
+        candidate = part.replaced(candidate, text)
     names = [part.title for part in chosen]
     shown = (
         listed(names)
         if len(names) <= 4
         else f"{listed(names[:3])} and {counted(len(names) - 3, 'more text')}"
     )
-    return made.derived(f"Round {number}: new wording of {shown}.", base)
+    return candidate.derived(f"Round {number}: new wording of {shown}.", base)
 
 
 def _shown_error(problem: Problem, part: Component, run: Outcome) -> dict[str, object]:
@@ -252,12 +252,12 @@ def _shown_error(problem: Problem, part: Component, run: Outcome) -> dict[str, o
     answered = _inside({n: run.prediction[n] for n in names if n in run.prediction}, part.field)
     text = "\n".join(str(row[name]) for name in problem.input_fields if isinstance(row.get(name), str))
     lines = [line for line in run.feedback.split(". ") if inside and plain_path(line).startswith(inside)]
-    said = ". ".join(lines) or run.feedback if part.is_description else run.feedback
+    feedback = ". ".join(lines) or run.feedback if part.is_description else run.feedback
     return {
         "expected": expected,
         "read": answered if run.error is None else f"(no answer: {run.error[:200]})",
         "passage": passage_around(text, expected),
-        "feedback": said[:600],
+        "feedback": feedback[:600],
     }
 
 
@@ -270,9 +270,9 @@ def passage_around(text: str, value: object) -> str:
     if not text.strip():
         return ""
     document = read_document(text)
-    found = next((e for e in evidence_for(document, {"value": value}) if e.page), None)
-    page = document.pages[found.page - 1 if found else 0].text
-    at, end = (found.start, found.end) if found else (0, 0)
+    evidence = next((e for e in evidence_for(document, {"value": value}) if e.page), None)
+    page = document.pages[evidence.page - 1 if evidence else 0].text
+    at, end = (evidence.start, evidence.end) if evidence else (0, 0)
     start, stop = max(0, at - _AROUND), min(len(page), end + _AROUND)
     return f"{'... ' if start else ''}{page[start:stop].strip()}{' ...' if stop < len(page) else ''}"
 

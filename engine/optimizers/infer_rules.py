@@ -99,7 +99,7 @@ class InferRules(Optimizer):
     def _candidates(self, problem: Problem, shown: Candidate, answers: Sequence[Any]) -> list[Candidate]:
         """Return one candidate for each set of rules."""
         paths = list(problem.worded)
-        found: dict[str, Candidate] = {}
+        candidates: dict[str, Candidate] = {}
         for at in range(0, len(answers), max(1, len(paths))):
             candidate = shown
             for path, answer in zip(paths, answers[at : at + len(paths)], strict=True):
@@ -109,8 +109,8 @@ class InferRules(Optimizer):
             if candidate.id != shown.id:
                 number = at // len(paths) + 1
                 reason = f"Set {number} of rules read off the training rows, added to the instructions."
-                found.setdefault(candidate.id, candidate.derived(reason, shown))
-        return list(found.values())
+                candidates.setdefault(candidate.id, candidate.derived(reason, shown))
+        return list(candidates.values())
 
 
 LEAD_IN = "Follow these rules, which hold for this task:"

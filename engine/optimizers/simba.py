@@ -77,8 +77,8 @@ class SIMBA(Optimizer):
         steps, size = self._plan(problem)
         batches = _batches(problem.train or problem.validation, size, steps, problem.rng)
         for number, rows in enumerate(batches, 1):
-            found = yield from self._step(problem, pool, rows, number)
-            if not found:
+            complete = yield from self._step(problem, pool, rows, number)
+            if not complete:
                 yield pool.keep()
                 return
         leaderboard = Leaderboard(problem)
@@ -105,16 +105,18 @@ class SIMBA(Optimizer):
         buckets = [sorted(some, key=lambda run: -run[1].score) for some in runs.values()]
         anchors = pool.learn(buckets)
         changes = self._changes(problem, pool, buckets)
-        made: dict[str, Candidate] = {}
+        fresh: dict[str, Candidate] = {}
         for change, advice in zip(changes, (yield from self._advice(problem, changes)), strict=True):
             candidate = _changed(change, advice, o.demo_input_field_maxlen)
             if candidate is not None and not pool.holds(candidate):
-                made.setdefault(candidate.id, candidate)
-        trials = [Score(c, rows, label="a change on the same rows", hide_own_row=True) for c in made.values()]
+                fresh.setdefault(candidate.id, candidate)
+        trials = [
+            Score(c, rows, label="a change on the same rows", hide_own_row=True) for c in fresh.values()
+        ]
         if not trials:
             return True
         scored: Sequence[Evaluation] = yield trials
-        for candidate, evaluation in zip(made.values(), scored, strict=True):
+        for candidate, evaluation in zip(fresh.values(), scored, strict=True):
             if len(evaluation.outcomes) == len(rows):
                 pool.add(candidate, [o.score - anchors[o.row] for o in evaluation.outcomes])
         return not is_cut(trials, scored)
@@ -285,25 +287,25 @@ class Change:
 
 def _changed(change: Change, advice: Mapping[str, str], longest: int) -> Candidate | None:
     """Return the changed prompt with its lineage; None where nothing came of it."""
-    made = change.base
+    candidate = change.base
     if change.kind == "example":
-        for path, state in made.steps.items():
+        for path, state in candidate.steps.items():
             calls = [s for s in change.best.trace if s.path == path]
             if calls:
                 inputs = {n: v[:longest] if isinstance(v, str) else v for n, v in calls[-1].inputs.items()}
                 demo = Demo({**inputs, **calls[-1].outputs}, augmented=True)
                 if demo not in state.demos:
-                    made = made.with_step(path, demos=(*state.demos, demo))
+                    candidate = candidate.with_step(path, demos=(*state.demos, demo))
         what, run = "Shows row {}, which a run scored {}, as an example.", change.best
     else:
         for path, text in advice.items():
-            old = made.steps[path].instructions
+            old = candidate.steps[path].instructions
             if text not in old:
-                made = made.with_step(path, instructions=f"{old}\n\n{text}"[-2 * MAX_TEXT :])
+                candidate = candidate.with_step(path, instructions=f"{old}\n\n{text}"[-2 * MAX_TEXT :])
         what, run = "Adds a rule from row {}, which a run scored {}.", change.worst
-    if made.id == change.base.id:
+    if candidate.id == change.base.id:
         return None
-    return made.derived(what.format(run.row, percent(run.score, 0)), change.parent)
+    return candidate.derived(what.format(run.row, percent(run.score, 0)), change.parent)
 
 
 def _thinned(candidate: Candidate, max_demos: int, rng: random.Random) -> Candidate:
@@ -313,12 +315,12 @@ def _thinned(candidate: Candidate, max_demos: int, rng: random.Random) -> Candid
         return candidate
     dropped = max(_poisson(shown / max(1, max_demos), rng), int(shown >= max_demos))
     places = set(rng.sample(range(shown), min(dropped, shown)))
-    made = candidate
+    thinned = candidate
     for path, state in candidate.steps.items():
         left = tuple(d for i, d in enumerate(state.demos) if i not in places)
         if len(left) != len(state.demos):
-            made = made.with_step(path, demos=left)
-    return made
+            thinned = thinned.with_step(path, demos=left)
+    return thinned
 
 
 def _poisson(mean: float, rng: random.Random) -> int:

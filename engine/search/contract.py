@@ -332,12 +332,12 @@ def _with_frozen_parts(search: Search, problem: Problem) -> Search:
             return ask
         if isinstance(ask, Train):
             ask = replace(ask, steps=tuple(p for p in ask.steps if problem.may_change(p, "weights")))
-        made = restored(ask.candidate, problem.seed, problem.frozen)
-        restored_ids[ask.candidate.id] = made.id
+        candidate = restored(ask.candidate, problem.seed, problem.frozen)
+        restored_ids[ask.candidate.id] = candidate.id
         parents = tuple(dict.fromkeys(restored_ids.get(p, p) for p in ask.candidate.parents))
-        if made is not problem.seed and parents != made.parents:
-            made = replace(made, parents=parents)
-        return replace(ask, candidate=made)
+        if candidate is not problem.seed and parents != candidate.parents:
+            candidate = replace(candidate, parents=parents)
+        return replace(ask, candidate=candidate)
 
     def with_own_ids(asks: Sequence[Ask], answers: Sequence[Any]) -> Sequence[Any]:
         return [

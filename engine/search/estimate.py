@@ -227,8 +227,8 @@ class _Reuse:
         if candidate.id not in self._keys:
             keys, before = dict[str, str](), ""
             for path, state in candidate.steps.items():
-                own = content_hash(state.as_dict())
-                before = own if self._least else content_hash([before, own])
+                state_hash = content_hash(state.as_dict())
+                before = state_hash if self._least else content_hash([before, state_hash])
                 keys[path] = before
             self._keys[candidate.id] = keys
         return self._keys[candidate.id]
@@ -321,10 +321,10 @@ class _Simulation:
         asked = lm if taught or chosen is None else chosen
         self._spend(asked, costs[self.rates.calls], 0 if free else times, work, rows)
         rates = self.rates
-        own = rates.seed if ask.candidate.id == self._seed_id else rates.other
+        right_share = rates.seed if ask.candidate.id == self._seed_id else rates.other
         if rates.calls == "least" and chosen is not None:
-            own = 0.0  # at the least, other models are left out of a comparison after its first look
-        rate = rates.solved if ask.trace else own
+            right_share = 0.0  # at the least, other models are left out of a comparison after its first look
+        rate = rates.solved if ask.trace else right_share
         draw, likes = self._rng.random, cycle(known)
         # Built by position: a large table has millions of these.
         outcomes = [
@@ -366,13 +366,13 @@ class _Simulation:
             self._spend(self.settings.lm, costs[self.rates.calls], samples, work)
         name = f"tuned/simulated-{len(self.trainings)}"
         names = [*(f"{name}@{n + 1}" for n in range(scored)), name]
-        made = [with_weights(ask.candidate, ask.steps, n, "A tuned model.") for n in names]
+        candidates = [with_weights(ask.candidate, ask.steps, n, "A tuned model.") for n in names]
         # The model answers as one of its checkpoints, so its own score is free.
-        for candidate in made[:-1]:
+        for candidate in candidates[:-1]:
             await self._score(Score(candidate, self.settings.validation), work)
-        evaluation = await self._score(Score(made[-1], self.settings.validation), [], free=True)
+        evaluation = await self._score(Score(candidates[-1], self.settings.validation), [], free=True)
         trained = Trained(name, tokens=forecast.tokens, usd=forecast.usd, seconds=forecast.seconds or 0.0)
-        return Training(made[-1], trained, evaluation)
+        return Training(candidates[-1], trained, evaluation)
 
     def _spend(
         self, lm: BaseLM | None, cost: _Cost, times: float, work: list[_Job], rows: int | None = None
@@ -486,8 +486,8 @@ def estimate(
     budget = settings.budget
     # Calls beyond the budget are cut, and with a large table it would take long to count them.
     most = math.inf if budget.calls is None else float(budget.calls)
-    made = [simulate(r, budget, most) for r in (OPTIMISTIC, TYPICAL, PESSIMISTIC)]
-    totals = [one.totals for one in made]
+    simulations = [simulate(r, budget, most) for r in (OPTIMISTIC, TYPICAL, PESSIMISTIC)]
+    totals = [one.totals for one in simulations]
     limited = [_limited(t, budget) for t in totals]
     cut = ""
     if budget != Budget():
@@ -505,8 +505,8 @@ def estimate(
         usd=_range([t.usd for t in limited]) if known else None,
         seconds=_range([t.seconds for t in limited]),
         cut=cut,
-        final_calls=made[1].final_calls,
-        training=_together(made[1].trainings),
+        final_calls=simulations[1].final_calls,
+        training=_together(simulations[1].trainings),
     )
 
 

@@ -206,9 +206,9 @@ def _end_of_training(event: TrainingEnded) -> str:
     name = event.label or f"Training {event.training}"
     spent = [counted(event.tokens, "token")] if event.tokens else []
     spent += [f"{event.usd:.2f} US dollars"] if event.usd is not None and event.ended != "already" else []
-    taken = f" It took {' and '.join(spent)}." if spent else ""
+    costs = f" It took {' and '.join(spent)}." if spent else ""
     if event.problem:
-        return f"{name} failed: {event.problem}{taken}"
+        return f"{name} failed: {event.problem}{costs}"
     if not event.model:
         return f"{name}: the training file is at {event.file}."
     ends = {
@@ -217,4 +217,4 @@ def _end_of_training(event: TrainingEnded) -> str:
         "already": " was trained already by an earlier run",
     }
     score = "" if event.score is None else f", {percent(event.score, 0)} on the validation rows"
-    return f"{name}{ends.get(event.ended, ' is finished')}: {event.model}{score}.{taken}"
+    return f"{name}{ends.get(event.ended, ' is finished')}: {event.model}{score}.{costs}"

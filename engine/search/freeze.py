@@ -75,8 +75,8 @@ def restored(candidate: Candidate, seed: Candidate, frozen: Sequence[Freeze]) ->
         steps[path] = _restored(state, seed.steps[path], mine) if mine and path in seed.steps else state
     if all(steps[path] is state for path, state in candidate.steps.items()):
         return candidate
-    made = replace(candidate, steps=steps)
-    return seed if made.id == seed.id else made
+    restored_candidate = replace(candidate, steps=steps)
+    return seed if restored_candidate.id == seed.id else restored_candidate
 
 
 def check_frozen(
@@ -148,9 +148,11 @@ def _restored(state: StepState, seed: StepState, frozen: Sequence[Freeze]) -> St
         lines = [*top, state.instructions, *(s for s in missing if s not in top)]
         state = replace(state, instructions="\n".join(lines).strip())
     if single := [f.text for f in frozen if f.part == "field"]:
-        own = {name: seed.field_descriptions[name] for name in single if name in seed.field_descriptions}
+        descriptions = {
+            name: seed.field_descriptions[name] for name in single if name in seed.field_descriptions
+        }
         others = {name: text for name, text in state.field_descriptions.items() if name not in single}
-        state = replace(state, field_descriptions={**others, **own})
+        state = replace(state, field_descriptions={**others, **descriptions})
     keys = {f.text for f in frozen if f.part == "demo"} - set(map(demo_key, state.demos))
     if keys:
         lost = tuple(d for d in seed.demos if demo_key(d) in keys)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean, median
 from typing import Any
 
-from engine.basics.statistics import mean_interval, paired_interval
+from engine.basics.statistics import mean_interval, paired_interval, unbeaten
 from engine.basics.text import listed
 from engine.records import Candidate, Evaluation, Outcome
 from engine.search.contract import Ask, Keep, MakeSearch, Problem, Score, Search, relay
@@ -47,19 +47,21 @@ class _Comparison:
 
     def run(self, make: MakeSearch) -> Search:
         message = yield from relay(make(self._within_calls()), self._note_keep, self._note_scores)
-        kept = self.keep.candidate if self.keep is not None else self.problem.seed
-        variants = list(self._variants(kept))
+        prompt = self.keep.candidate if self.keep is not None else self.problem.seed
+        variants = list(self._variants(prompt))
         rows = self.problem.validation
         if len(rows) > 1.5 * _FIRST_LOOK and len(variants) > 1:
             first = tuple(sorted(self.problem.rng.sample(rows, _FIRST_LOOK)))
-            yield from self._score([kept, *variants], first)
-            variants = [v for v in variants if not self._is_surely_too_bad(v, kept, first)]
-        if (yield from self._score([kept, *variants], rows)) and (found := figures(self.scored, kept.id)):
-            best = chosen(found, self.problem.objective)
-            if best.candidate != kept.id:
-                made = self.scored[best.candidate][0]
-                yield [replace(self.keep or Keep(made), candidate=made, score=best.score)]
-                reason = kept_sentence(found[0], best, self.problem.objective)
+            yield from self._score([prompt, *variants], first)
+            variants = [v for v in variants if not self._is_surely_too_bad(v, prompt, first)]
+        if (yield from self._score([prompt, *variants], rows)) and (
+            compared := figures(self.scored, prompt.id)
+        ):
+            best = chosen(compared, self.problem.objective)
+            if best.candidate != prompt.id:
+                candidate = self.scored[best.candidate][0]
+                yield [replace(self.keep or Keep(candidate), candidate=candidate, score=best.score)]
+                reason = kept_sentence(compared[0], best, self.problem.objective)
                 return f"{message} {reason}" if isinstance(message, str) and message else reason
         return message
 
@@ -84,12 +86,12 @@ class _Comparison:
         parts = [*wholes, *(groups.values() if len(groups) > 1 else ())]
         for paths in parts:
             for name in (None, *self.problem.models):
-                made = kept
+                variant = kept
                 for path in paths:
-                    made = made.with_step(path, weights=name)
-                if made.id != kept.id:
+                    variant = variant.with_step(path, weights=name)
+                if variant.id != kept.id:
                     where = "" if paths == wholes[0] else f" in {listed(paths)}"
-                    yield made.derived(
+                    yield variant.derived(
                         f"The best prompt, answered by {name or 'the first model'}{where}.", kept
                     )
 
@@ -141,12 +143,12 @@ def figures(scored: Scored, best: str, *, partial: bool = False) -> list[Compare
     [((), 0.0, 2.0, True), (('other/model',), 0.0, 1.0, True)]
     """
     theirs = scored[best][1] if best in scored else {}
-    found = []
+    compared = []
     for candidate, own in scored.values():
         pairs = [(own[row], theirs[row]) for row in theirs if row in own]
         if pairs and (partial or len(pairs) == len(theirs)):
-            found.append(_figures(candidate, pairs, is_best=candidate.id == best))
-    return sorted(found, key=lambda f: f.candidate != best)
+            compared.append(_figures(candidate, pairs, is_best=candidate.id == best))
+    return sorted(compared, key=lambda f: f.candidate != best)
 
 
 def _figures(
@@ -209,17 +211,11 @@ def _use(found: ComparedFigures, objective: Objective) -> float | None:
     return found.cost if objective.goal == "cheapest" else found.seconds
 
 
-def front(found: Sequence[ComparedFigures]) -> list[ComparedFigures]:
+def front(candidates: Sequence[ComparedFigures]) -> list[ComparedFigures]:
     """Return the candidates that no other one beats: at least as good in score, price and time, and better in one."""
-    return [f for f in found if f.answered and not any(_beats(other, f) for other in found if other.answered)]
-
-
-def _beats(ours: ComparedFigures, theirs: ComparedFigures) -> bool:
-    pairs = [(ours.score, theirs.score)]
-    for own, other in ((ours.cost, theirs.cost), (ours.seconds, theirs.seconds)):
-        if own is not None and other is not None:
-            pairs.append((-own, -other))
-    return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
+    answered = [f for f in candidates if f.answered]
+    points = [(f.score, *(None if use is None else -use for use in (f.cost, f.seconds))) for f in answered]
+    return [answered[place] for place in unbeaten(points)]
 
 
 def comparison(scored: Scored, best: str, own: str) -> ModelComparison:
@@ -245,16 +241,16 @@ def good_enough(scored: Scored, best: str, own: str) -> tuple[str, str]:
         return "", ""
     rows = scored[best][1]
     same = {n: (c, {r: known[r] for r in rows if r in known}) for n, (c, known) in scored.items()}
-    found = _by_models(figures(same, ranked[0].candidate, partial=True))
-    if len(found) < 2:
+    by_models = _by_models(figures(same, ranked[0].candidate, partial=True))
+    if len(by_models) < 2:
         return "", ""
-    top = found[ranked[0].models]
-    whole = [f for f in found.values() if f.answered and f.rows == top.rows]
+    top = by_models[ranked[0].models]
+    whole = [f for f in by_models.values() if f.answered and f.rows == top.rows]
     able = [f for f in whole if f is top or f.printed.high >= 0]
     priced = [f for f in able if f.cost is not None]
     cheapest = min(priced, key=lambda f: (f.cost or 0.0, -f.score)) if len(priced) == len(able) > 0 else None
     return good_enough_sentence(
-        top, cheapest, list(found.values()), own
+        top, cheapest, list(by_models.values()), own
     ), cheapest.candidate if cheapest else ""
 
 

@@ -29,10 +29,10 @@ class Objective(BaseModel):
     def _in_words(cls, given: object) -> object:
         if not isinstance(given, str):
             return given
-        found = re.fullmatch(r"\s*(\w+)(?:\s+within\s+([\d.]+)(?:\s+points?)?)?\s*", given)
-        if found is None:
+        match = re.fullmatch(r"\s*(\w+)(?:\s+within\s+([\d.]+)(?:\s+points?)?)?\s*", given)
+        if match is None:
             raise ValueError(f'{given!r} is no objective: write score, front, or "cheapest within 2 points"')
-        return {"goal": found[1], **({"within": found[2]} if found[2] else {})}
+        return {"goal": match[1], **({"within": match[2]} if match[2] else {})}
 
     @property
     def words(self) -> str:

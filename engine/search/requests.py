@@ -89,11 +89,11 @@ class RequestHandler:
         """Return the rival that beats what the search chose on the same rows; None without one."""
         if not self._rivals:
             return None
-        own = self._known_score(best, trials)
-        if own is None and self._ledger.closed is None:
-            own = (await self._score(Score(best, self._rows, label="result", hide_own_row=True))).score
+        best_score = self._known_score(best, trials)
+        if best_score is None and self._ledger.closed is None:
+            best_score = (await self._score(Score(best, self._rows, label="result", hide_own_row=True))).score
         rival, high = max(self._rivals.values(), key=lambda scored: scored[1])
-        return Keep(rival, high) if high > (own if own is not None else score or 0.0) else None
+        return Keep(rival, high) if high > (best_score if best_score is not None else score or 0.0) else None
 
     def _known_score(self, candidate: Candidate, trials: Sequence[Trial]) -> float | None:
         for split in ("validation", "train"):

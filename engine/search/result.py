@@ -374,15 +374,15 @@ class RunResult:
 
         They stay the best one's where the start was taken, or a prompt that was not tested.
         """
-        taken = self.taken
-        if taken is None:
+        prompt = self.taken
+        if prompt is None:
             return self
         return replace(
             self,
-            best_candidate=taken.best_candidate,
-            best=taken.best,
-            verdict=taken.verdict,
-            whole_set=taken.whole_set,
+            best_candidate=prompt.best_candidate,
+            best=prompt.best,
+            verdict=prompt.verdict,
+            whole_set=prompt.whole_set,
         )
 
     def to_json(self) -> dict[str, Any]:

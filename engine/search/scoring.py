@@ -141,20 +141,20 @@ class Scoring:
         groups: dict[str, tuple[Candidate, dict[int, _Cell]]] = {}
         jobs: list[Coroutine[object, object, None]] = []
         for row in places:
-            own = self._without_row(ask.candidate, row) if ask.hide_own_row else ask.candidate
-            chosen = _OWN_HIDDEN if ask.hide_own_row and any(map(picks, own.steps.values())) else ""
-            cell = (own.id + chosen, row, taught, ask.rollout, ask.trace)
+            candidate = self._without_row(ask.candidate, row) if ask.hide_own_row else ask.candidate
+            chosen = _OWN_HIDDEN if ask.hide_own_row and any(map(picks, candidate.steps.values())) else ""
+            cell = (candidate.id + chosen, row, taught, ask.rollout, ask.trace)
             # A run with a trace serves an ask without one too, unless the metric is stricter with one.
             same = (cell,) if self._strict else (cell, (*cell[:4], True))
-            found = [self._outcomes[c] for c in same if c in self._outcomes]
-            if not found:
+            futures = [self._outcomes[c] for c in same if c in self._outcomes]
+            if not futures:
                 self._outcomes[cell] = asyncio.get_running_loop().create_future()
-                groups.setdefault(cell[0], (own, {}))[1][row] = cell
-            elif known := next((f.result() for f in found if f.done()), None):
+                groups.setdefault(cell[0], (candidate, {}))[1][row] = cell
+            elif known := next((f.result() for f in futures if f.done()), None):
                 note(known)
             else:
-                jobs.append(_wait(found[0], note))
-        jobs += [self._run(ask, places, own, cells, note) for own, cells in groups.values()]
+                jobs.append(_wait(futures[0], note))
+        jobs += [self._run(ask, places, candidate, cells, note) for candidate, cells in groups.values()]
         await asyncio.gather(*jobs)
 
     def know(self, candidate: Candidate, outcomes: Sequence[Outcome]) -> None:
@@ -196,9 +196,12 @@ class Scoring:
         """Return the runtime of the run's calls: its own model and adapter (or the run's), gate, and a layer inside the gate."""
         layers = (gate,) if inside is None else (gate, inside)
         chosen: dict[str, object] = {"middleware": layers, "trace": None, "history": False}
-        own = [self._settings.models, *(getattr(one, "models", None) for one in self._settings.trainers)]
-        if any(own):
-            chosen["models"] = ChainMap(*(dict(models) for models in own if models))
+        model_maps = [
+            self._settings.models,
+            *(getattr(one, "models", None) for one in self._settings.trainers),
+        ]
+        if any(model_maps):
+            chosen["models"] = ChainMap(*(dict(models) for models in model_maps if models))
         if (model := lm or self._settings.lm) is not None:
             chosen["lm"] = model
         if (written_by := adapter or self._settings.adapter) is not None:
@@ -217,7 +220,7 @@ class Scoring:
         rollout = ask.rollout or None
         gate = self._ledger.gate(rollout=rollout, temperature=1.0 if rollout else None)
         # A row that fails is forgotten, and another ask may run it again meanwhile: each ask ends its own rows only.
-        own = {cell: self._outcomes[cell] for cell in cells.values()}
+        futures = {cell: self._outcomes[cell] for cell in cells.values()}
 
         def on_outcome(outcome: Outcome) -> None:
             self.rows_run += 1
@@ -226,9 +229,9 @@ class Scoring:
             if (words := settings.feedback.get(outcome.row)) is not None:
                 outcome = replace(outcome, feedback=f"{outcome.feedback} {words}".strip())
             known = replace(outcome, usage=Usage(cached=outcome.usage.calls + outcome.usage.cached))
-            own[cell].set_result(known)
+            futures[cell].set_result(known)
             if outcome.error is not None:
-                self._forget(cell, own[cell])
+                self._forget(cell, futures[cell])
             self.graded = self.graded or outcome.error is None
             note(outcome)
 
@@ -245,7 +248,7 @@ class Scoring:
                 await self._backend.run(work, list(cells), heard)
         finally:
             self._slots.pass_on(*(places[row] for row in cells))
-            for cell, future in own.items():
+            for cell, future in futures.items():
                 if not future.done():
                     self._forget(cell, future)
                     future.set_result(None)

@@ -82,8 +82,8 @@ def _same_inputs(demo: Any, inputs: dict[str, Any]) -> bool:
 
 def trainer_of(settings: Settings, name: str) -> Trainer:
     """Return a run's own trainer of this name, else the registered one. Raises UnknownNameError."""
-    own = {trainer.name: trainer for trainer in settings.trainers}
-    return own[name] if name in own else get_trainer(name)
+    by_name = {trainer.name: trainer for trainer in settings.trainers}
+    return by_name[name] if name in by_name else get_trainer(name)
 
 
 def order_of(settings: Settings, ask: Train) -> Order:
@@ -130,10 +130,10 @@ def _with_base_model(settings: Settings, training: TrainSettings) -> TrainSettin
 
 def with_weights(candidate: Candidate, steps: Sequence[str], model: str, reason: str) -> Candidate:
     """Return the candidate whose steps answer by a tuned model."""
-    made = candidate
+    tuned = candidate
     for path in steps:
-        made = made.with_step(path, weights=model)
-    return made.derived(reason, candidate)
+        tuned = tuned.with_step(path, weights=model)
+    return tuned.derived(reason, candidate)
 
 
 def _unwritable(error: OSError) -> str:
@@ -433,14 +433,14 @@ def _rollouts_of(
     paths = {id(step): path for path, step in steps.items()}
     reward = 0.0 if outcome.error is not None else outcome.score
     seen: dict[str, int] = {}
-    found = []
+    rollouts = []
     for number, (step, request, reply) in enumerate(calls, 1):
         path = paths.get(id(step), "")
         seen[path] = seen.get(path, 0) + 1
         group = f"{outcome.row}/{path}" + (f"#{seen[path]}" if seen[path] > 1 else "")
         readable = not (unread and number == len(calls))
-        found.append(Rollout(group, tuple(request.messages), reply.text, reward, readable))
-    return found
+        rollouts.append(Rollout(group, tuple(request.messages), reply.text, reward, readable))
+    return rollouts
 
 
 _log = logging.getLogger(__name__)

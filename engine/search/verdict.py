@@ -44,8 +44,8 @@ def verdict(baseline: Evaluation, best: Evaluation) -> Verdict:
         kind, low, high = "unchanged", 0.0, 0.0
     failed = sum(a.error is not None or b.error is not None for a, b in pairs)
     won, lost = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
-    found = Verdict(kind, "", first, second, second - first, low, high, n, won, lost, failed)
-    return replace(found, sentence=verdict_sentence(found, binary=binary))
+    comparison = Verdict(kind, "", first, second, second - first, low, high, n, won, lost, failed)
+    return replace(comparison, sentence=verdict_sentence(comparison, binary=binary))
 
 
 def _kind(n: int, low: float, high: float, printed: PrintedChange) -> VerdictKind:
@@ -115,9 +115,9 @@ class Credit:
             if self.together:
                 return "Every change touched several steps at once, so no single step can be credited."
             return "No change of a single step was scored on the same rows as what it came from."
-        kept = [s for s in tried if s.kept]
-        if kept:
-            most = max(kept, key=lambda s: abs(s.kept or 0.0))
+        on_the_way = [s for s in tried if s.kept]
+        if on_the_way:
+            most = max(on_the_way, key=lambda s: abs(s.kept or 0.0))
             gain = in_points(in_percent(most.kept or 0.0, 0))
             return f"On the way to the best prompt, the step {most.step!r} moved the score most: {gain}."
         most = max(tried, key=lambda s: abs(s.mean))
@@ -142,8 +142,8 @@ def best_static(trials: Iterable[Trial], best: Candidate) -> Candidate | None:
     ours = scores.get(best.id, {})
 
     def expected(candidate: Candidate) -> float:
-        own = scores[candidate.id]
-        differences = [own[row] - ours[row] for row in own if row in ours]
+        theirs = scores[candidate.id]
+        differences = [theirs[row] - ours[row] for row in theirs if row in ours]
         return (sum(differences) - 0.1 * _DOUBT_ROWS) / (len(differences) + _DOUBT_ROWS)
 
     return max((c for c in known.values() if not retrieves(c)), key=expected, default=None)
@@ -174,23 +174,23 @@ def step_credit(candidates: Sequence[Candidate], scores: Mapping[str, Scores], b
         for parent in (by_id[p] for p in dict.fromkeys(child.parents) if p in by_id):
             changed = [path for path, state in child.steps.items() if parent.steps.get(path) != state]
             together += len(changed) > 1
-            found = _change(changed[0], parent, child, scores) if len(changed) == 1 else None
-            if found is not None and found.step in changes:
-                changes[found.step].append(found)
+            change = _change(changed[0], parent, child, scores) if len(changed) == 1 else None
+            if change is not None and change.step in changes:
+                changes[change.step].append(change)
             # Made of several changes at once: the candidate that lacks one step's shows what that step's brought.
             for path in changed if len(changed) > 1 else ():
                 if path not in parent.steps:
                     continue
                 lacking = by_id.get(replace(child, steps={**child.steps, path: parent.steps[path]}).id)
-                found = None if lacking is None else _change(path, lacking, child, scores)
-                if found is not None and path in changes:
-                    changes[path].append(found)
-                    way |= {(found.parent, child.id)} if child.id == best else set()
+                change = None if lacking is None else _change(path, lacking, child, scores)
+                if change is not None and path in changes:
+                    changes[path].append(change)
+                    way |= {(change.parent, child.id)} if child.id == best else set()
     steps = []
     for step, own in changes.items():
-        kept = [c.gain for c in own if (c.parent, c.child) in way]
+        gains = [c.gain for c in own if (c.parent, c.child) in way]
         ranked = sorted(own, key=lambda c: -c.gain)
-        steps.append(StepCredit(step, tuple(ranked), sum(kept) if kept else None))
+        steps.append(StepCredit(step, tuple(ranked), sum(gains) if gains else None))
     return Credit(tuple(steps), together)
 
 
@@ -226,12 +226,12 @@ def _what(step: str, parent: Candidate, child: Candidate) -> str:
 
 def _way(by_id: Mapping[str, Candidate], best: str) -> set[tuple[str, str]]:
     """Return the (parent, child) pairs on the first-parent line from the best candidate back to its beginning."""
-    found: set[tuple[str, str]] = set()
+    pairs: set[tuple[str, str]] = set()
     at = best
     while at in by_id:
         parent = next((p for p in by_id[at].parents if p in by_id and p != at), None)
-        if parent is None or (parent, at) in found:
+        if parent is None or (parent, at) in pairs:
             break
-        found.add((parent, at))
+        pairs.add((parent, at))
         at = parent
-    return found
+    return pairs

@@ -167,8 +167,8 @@ class DummyVectorizer:
             for at in range(len(text) - self.n_gram + 1):
                 row[zlib.crc32(text[at : at + self.n_gram].encode()) % self.max_length] += 1
         counts -= counts.mean(axis=1, keepdims=True)
-        made: Vectors = counts / (np.linalg.norm(counts, axis=1, keepdims=True) + 1e-10)
-        return made
+        vectors: Vectors = counts / (np.linalg.norm(counts, axis=1, keepdims=True) + 1e-10)
+        return vectors
 
 
 def chat_answer(values: Mapping[str, object], adapter: Adapter | None = None) -> str:

@@ -92,8 +92,8 @@ def _toy_answer(contents: list[str], rollout: int) -> str:
     word = contents[-1].split("]]\n", 1)[-1].split(" ", 1)[0]
     shown = re.search(rf"{word} \d+.*?\[\[ ## label ## \]\]\n(\w+)", "\n".join(contents[1:-1]), re.DOTALL)
     stated = re.search(rf"{word} is (\w+)", asked)
-    found = shown or stated
-    return f"[[ ## label ## ]]\n{found.group(1) if found else 'red'}\n\n[[ ## completed ## ]]"
+    match = shown or stated
+    return f"[[ ## label ## ]]\n{match.group(1) if match else 'red'}\n\n[[ ## completed ## ]]"
 
 
 def toy_trainer(lm: ToyLM) -> LookupTrainer:
@@ -146,13 +146,14 @@ class RecordedEvents(list[Event]):
         self.append(event)
 
 
-class _StopAfter(Control):
+class StopAfter(Control):
     """Stops the run once this number of rows have started."""
 
     def __init__(self, rows: int) -> None:
         self._left = rows
 
     async def checkpoint(self) -> None:
+        """Raise Stop after the last of them."""
         self._left -= 1
         if self._left < 0:
             raise Stop
@@ -276,9 +277,9 @@ def check_result_is_earned(make: Make) -> None:
     """A kept candidate with a score was scored on every row that the search validated with."""
     for calls in (None, 30, 60):
         result, asks, _ = _run(make, toy_settings(ToyLM(), budget=Budget(calls=calls)))
-        kept = [ask for ask in asks if isinstance(ask, Keep) and ask.score is not None]
+        keeps = [ask for ask in asks if isinstance(ask, Keep) and ask.score is not None]
         complete = {t.candidate.id for t in result.trials if t.complete and t.split == "validation"}
-        assert all(ask.candidate.id in complete for ask in kept)
+        assert all(ask.candidate.id in complete for ask in keeps)
         validated = {c.id: s for s, c in result.validated()}
         if result.score is not None and result.best.id in validated:
             assert abs(result.score - validated[result.best.id]) < 1e-9
@@ -318,7 +319,7 @@ def check_resume_is_the_same_run(make: Make) -> None:
     expected = _run(make, toy_settings(whole))
     for rows in (3, 25, 60):
         lm = ToyLM()
-        _run(make, toy_settings(lm), _StopAfter(rows))
+        _run(make, toy_settings(lm), StopAfter(rows))
         _assert_same(expected, _run(make, toy_settings(lm)))
         assert lm.paid == whole.paid
 
@@ -359,7 +360,7 @@ def check_compile_takes_a_budget(make: Make) -> None:
 def check_stop_keeps_what_there_is(make: Make) -> None:
     """A stopped search ends with a result."""
     for rows in (0, 5, 30):
-        result, _, events = _run(make, toy_settings(ToyLM()), _StopAfter(rows))
+        result, _, events = _run(make, toy_settings(ToyLM()), StopAfter(rows))
         assert result.stopped in ("stopped", "finished")
         known = {e.candidate.id for e in events if isinstance(e, CandidateFound)}
         assert result.best.id in known
@@ -394,10 +395,10 @@ def check_frozen_parts_stay(make: Make) -> None:
         lm = ToyLM()
         settings = toy_settings(lm, program=program, frozen=frozen)
         result, asks, events = _run(make, settings)
-        found = [e.candidate for e in events if isinstance(e, CandidateFound)]
-        assert all(kept(c.steps["self"]) for c in (*found, result.best)), part
-        known = {c.id for c in found}
-        assert all(known.issuperset(c.parents) for c in found)
+        candidates = [e.candidate for e in events if isinstance(e, CandidateFound)]
+        assert all(kept(c.steps["self"]) for c in (*candidates, result.best)), part
+        known = {c.id for c in candidates}
+        assert all(known.issuperset(c.parents) for c in candidates)
         assert result.stopped == "finished", result.reason
         if part in ("step", "instructions"):
             # Where only the instructions are frozen, a description may still be written.

@@ -164,9 +164,9 @@ class _Job:
         return False
 
     def _model(self, name: str, pairs: Sequence[Pair]) -> BaseLM:
-        made = LookupLM(name, pairs, self.trainer.guesses, self.trainer.reply)
-        self.trainer.models[name] = made
-        return made
+        lm = LookupLM(name, pairs, self.trainer.guesses, self.trainer.reply)
+        self.trainer.models[name] = lm
+        return lm
 
     def _usd(self) -> float | None:
         return None if self.trainer.price is None else self.trainer.price * self.tokens
@@ -193,9 +193,9 @@ def _better(rollouts: Sequence[Rollout]) -> list[Pair]:
     groups: dict[str, list[Rollout]] = {}
     for rollout in rollouts:
         groups.setdefault(rollout.group, []).append(rollout)
-    found = []
+    answers = []
     for some in groups.values():
         best = max((r for r in some if r.readable), key=lambda r: r.reward, default=None)
         if best is not None and best.reward > min(r.reward for r in some):
-            found.append((_question(best.messages), best.completion))
-    return found
+            answers.append((_question(best.messages), best.completion))
+    return answers

@@ -1,16 +1,20 @@
 """Registered optimizers with options that make a toy run short, and toy programs of two steps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
+from engine import loop
 from engine.lm.base import Choice, Reply, Request
 from engine.modules.module import Module
 from engine.modules.predict import Predict
 from engine.optimizers.base import Optimizer
 from engine.records import Usage
 from engine.registry import OPTIMIZERS
-from engine.testing.contract import ToyLM
+from engine.search.contract import Ask, relay
+from engine.search.driver import Driver
+from engine.search.result import SearchResult
+from engine.testing.contract import ToyLM, toy_settings
 
 SMALL: dict[str, dict[str, object]] = {
     "AvatarOptimizer": {"max_iters": 4, "at_once": 2},
@@ -22,6 +26,19 @@ SMALL: dict[str, dict[str, object]] = {
     "InferRules": {"num_candidates": 3},
     "SIMBA": {"max_steps": 2, "bsize": 9, "num_candidates": 3},
 }
+
+
+def searched(optimizer: Optimizer, lm: ToyLM | None = None, **changes: object) -> SearchResult:
+    """Return the end of an optimizer's search of the toy task, whose settings may be changed."""
+    return loop.run(Driver(toy_settings(lm or ToyLM(), **changes)).search(optimizer.search))
+
+
+def batches_of(optimizer: Optimizer, **changes: object) -> list[Sequence[Ask]]:
+    """Return every batch of asks of an optimizer's search of the toy task."""
+    batches: list[Sequence[Ask]] = []
+    driver = Driver(toy_settings(ToyLM(), **changes))
+    loop.run(driver.search(lambda problem: relay(optimizer.search(problem), batches.append)))
+    return batches
 
 
 PROMPT_OPTIMIZERS = tuple(o for o in OPTIMIZERS if o.changes != "weights")

@@ -139,12 +139,12 @@ class ScoreModel:
     def finalists(self) -> list[OptionSet]:
         """Return the best, up to two that may yet turn out better than it, and a much shorter one that may be as good."""
         first, *others = self.ranked()[:3]
-        found = [first, *(c for c in others if self._chance(c, first) >= DROP_BELOW / 3)]
+        finalists = [first, *(c for c in others if self._chance(c, first) >= DROP_BELOW / 3)]
         most = _SHORTER * self._space.size(first)
-        rest = (c for c in self.scores if c not in (*found, *self.dropped, self._space.start))
+        rest = (c for c in self.scores if c not in (*finalists, *self.dropped, self._space.start))
         chances = {c: self._chance(c, first) for c in rest if self._space.size(c) <= most}
         rival = max(chances, key=chances.__getitem__, default=first)
-        return [*found, *([rival] if chances.get(rival, 0.0) >= DROP_BELOW else [])]
+        return [*finalists, *([rival] if chances.get(rival, 0.0) >= DROP_BELOW else [])]
 
     def as_good(self) -> list[OptionSet]:
         """Return the best, and the option sets than which it is not better, on rows that say so; the shortest first."""
@@ -197,11 +197,11 @@ def _draws_each(cells: Sequence[tuple[Any, Hashable, int, float]]) -> float:
     >>> _draws_each([((), "a", r, float(r % 2)) for r in range(8)]), _draws_each([((), "a", r, 0.5) for r in range(8)])
     (1.0, 4.0)
     """
-    own: dict[Hashable, list[float]] = {}
+    by_option_set: dict[Hashable, list[float]] = {}
     for _, option_set, _, score in cells:
-        own.setdefault(option_set, []).append(score)
-    inside = math.fsum(s * (1 - s) for scores in own.values() for s in scores)
-    most = math.fsum(len(s) * (mean := math.fsum(s) / len(s)) * (1 - mean) for s in own.values())
+        by_option_set.setdefault(option_set, []).append(score)
+    inside = math.fsum(s * (1 - s) for scores in by_option_set.values() for s in scores)
+    most = math.fsum(len(s) * (mean := math.fsum(s) / len(s)) * (1 - mean) for s in by_option_set.values())
     return min(_MOST_DRAWS, 1 / max(1e-9, 1 - inside / most)) if most > 0 else 1.0
 
 
@@ -261,12 +261,12 @@ class FactorialModel:
             missed = totals - counts * chance
             level_gradient = design.T @ missed.sum(axis=1) - precision * theta
             row_gradient = missed.sum(axis=0) - _ROW_SD**-2 * rows
-            own = weight.sum(axis=0) + _ROW_SD**-2
+            row_weight = weight.sum(axis=0) + _ROW_SD**-2
             between = weight.T @ design
             hessian = (design.T * weight.sum(axis=1)) @ design + np.diag(precision)
-            hessian -= (between.T / own) @ between
-            step = np.linalg.solve(hessian, level_gradient - between.T @ (row_gradient / own))
-            row_step = (row_gradient - between @ step) / own
+            hessian -= (between.T / row_weight) @ between
+            step = np.linalg.solve(hessian, level_gradient - between.T @ (row_gradient / row_weight))
+            row_step = (row_gradient - between @ step) / row_weight
             theta, rows = theta + step, rows + row_step
             if max(np.abs(step).max(), np.abs(row_step).max(initial=0.0)) < 1e-3:
                 break

@@ -268,10 +268,10 @@ class LevelMaker:
             rules = self._space.levels[place][number].rules
             path = self._space.factors[place][0]
             harmful = {r for r in rules if (c := known.get((path, r))) and c.broken > c.fixed}
-            kept = tuple(r for r in rules if r not in harmful)
-            if kept and len(kept) < len(rules):
-                title = f"{counted(len(kept), 'rule')} ({len(rules) - len(kept)} left out for the evidence against them)"
-                added.append((place, self._space.add(place, Level(title, kept, origin=number))))
+            remaining = tuple(r for r in rules if r not in harmful)
+            if remaining and len(remaining) < len(rules):
+                title = f"{counted(len(remaining), 'rule')} ({len(rules) - len(remaining)} left out for the evidence against them)"
+                added.append((place, self._space.add(place, Level(title, remaining, origin=number))))
         return added
 
     def merge_asks(self, winner: OptionSet, rollout: int) -> dict[str, list[Propose]]:

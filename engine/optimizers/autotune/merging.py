@@ -100,35 +100,41 @@ class RuleCheck:
 
     def _better_written(self, rule: str) -> bool:
         """Return whether the step wrote something else than the rule says for the same inputs, in runs that mostly ended well."""
-        said, own = text_words(rule), 0
+        rule_words, agreed = text_words(rule), 0
         others: Counter[frozenset[str]] = Counter()
         for row in self._rows_of(rule):
             wrote, score = self._wrote[row]
-            if wrote <= said:
-                own += 1 if score >= 0.5 else -1
+            if wrote <= rule_words:
+                agreed += 1 if score >= 0.5 else -1
             else:
                 others[wrote] += 1 if score >= 0.5 else -1
-        says_one = any(wrote and wrote <= said for wrote, _ in self._wrote)
-        return says_one and max(others.values(), default=0) >= max(2, own + 1)
+        says_one = any(wrote and wrote <= rule_words for wrote, _ in self._wrote)
+        return says_one and max(others.values(), default=0) >= max(2, agreed + 1)
 
     def _rows_of(self, rule: str) -> set[int]:
         """Return the inputs with all telling words of a rule; where there are none, those with any of them."""
-        found = [self._rows[w] for w in self.reading(rule).telling]
-        return (set.intersection(*found) or set.union(*found)) if found else set()
+        row_sets = [self._rows[w] for w in self.reading(rule).telling]
+        return (set.intersection(*row_sets) or set.union(*row_sets)) if row_sets else set()
 
     def reading(self, rule: str) -> _Reading:
         """Return what a rule says; read once."""
         if rule not in self._readings:
-            found = text_words(rule)
-            named = {known: own for known, own in self._values.items() if own and own <= found}
+            rule_words = text_words(rule)
+            named = {
+                known: value_words
+                for known, value_words in self._values.items()
+                if value_words and value_words <= rule_words
+            }
             # "late" is not named where "very late" is.
             whole = [
-                known for known, own in named.items() if not any(own < other for other in named.values())
+                known
+                for known, value_words in named.items()
+                if not any(value_words < other for other in named.values())
             ]
             value = whole[0] if len(whole) == 1 else None
-            others = found - FUNCTION_WORDS - (self._values[value] if value else frozenset())
+            others = rule_words - FUNCTION_WORDS - (self._values[value] if value else frozenset())
             telling = frozenset(w for w in others if 1 <= len(self._rows.get(w, ())) <= self._most)
-            self._readings[rule] = _Reading(found, value, telling)
+            self._readings[rule] = _Reading(rule_words, value, telling)
         return self._readings[rule]
 
     def without_repeats(self, rules: Sequence[str]) -> tuple[str, ...]:
@@ -136,19 +142,19 @@ class RuleCheck:
 
         Of rules with the same value and the same telling words the shortest stays.
         """
-        found = [(rule, known.named, known.telling) for rule in rules for known in [self.reading(rule)]]
+        readings = [(rule, known.named, known.telling) for rule in rules for known in [self.reading(rule)]]
 
         def implied(at: int) -> bool:
-            rule, value, own = found[at]
+            rule, value, telling = readings[at]
             return any(
                 other == value
                 and bool(words)
-                and (words < own or (words == own and (len(r), i) < (len(rule), at)))
-                for i, (r, other, words) in enumerate(found)
+                and (words < telling or (words == telling and (len(r), i) < (len(rule), at)))
+                for i, (r, other, words) in enumerate(readings)
                 if i != at
             )
 
-        return tuple(rule for at, rule in enumerate(rules) if not found[at][1] or not implied(at))
+        return tuple(rule for at, rule in enumerate(rules) if not readings[at][1] or not implied(at))
 
     def _word_matches(self, rule: str) -> list[tuple[int, int]]:
         """Return for each informative word of a rule how many of its rows have the value it names, and how many there are."""

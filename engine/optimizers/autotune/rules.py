@@ -74,12 +74,12 @@ def words_predict_labels(problem: Problem, rng: random.Random) -> bool | None:
     """Return whether words of the inputs say clearly more about labels than about shuffled ones; None without labels."""
     rows = list(dict.fromkeys((*problem.train[:_ROWS], *problem.validation[:_ROWS])))[:_ROWS]
     words = {row: row_words(problem, row) for row in rows}
-    found: bool | None = None
+    predicted: bool | None = None
     for name in problem.output_fields:
         labels = [str(problem.rows[row].get(name)) for row in rows]
         if not 1 < len(set(labels)) <= max(2, 0.3 * len(rows)):
             continue
-        found = False
+        predicted = False
         real, shuffled = _total_information(words, rows, labels), []
         for _ in range(_SHUFFLES):
             rng.shuffle(labels)
@@ -87,7 +87,7 @@ def words_predict_labels(problem: Problem, rng: random.Random) -> bool | None:
         spread = statistics.stdev(shuffled)
         if real > statistics.fmean(shuffled) + _CLEAR_DEVIATIONS * max(spread, 0.05 * max(shuffled)):
             return True
-    return found
+    return predicted
 
 
 def _total_information(
@@ -125,13 +125,13 @@ def _label_information(words: Mapping[int, frozenset[str]], labels: Mapping[int,
     for row, its_words in words.items():
         for word in its_words:
             by_word.setdefault(word, Counter())[labels[row]] += 1
-    found = {}
+    weights = {}
     for word, counts in by_word.items():
         n = sum(counts.values())
         if n > 1:
             information = sum(c * math.log((c / n) / (sizes[v] / len(labels))) for v, c in counts.items())
-            found[word] = max(0.0, information - 1.0)
-    return found
+            weights[word] = max(0.0, information - 1.0)
+    return weights
 
 
 # Failed runs that one reader sees, and successes next to them.
@@ -225,7 +225,7 @@ def _nearest(problem: Problem, failed: Sequence[Outcome], solved: Sequence[Outco
 
 def rules_of(proposals: Sequence[Proposal], *, most: int = 60) -> list[list[str]]:
     """Return each proposal's rules: a line each, marks off; a single line is taken apart at its sentences."""
-    found = []
+    readings = []
     for proposal in proposals:
         for output in proposal.outputs:
             text = str(output.get("rules") or "")[:16_000].strip().strip("`").strip()
@@ -233,8 +233,8 @@ def rules_of(proposals: Sequence[Proposal], *, most: int = 60) -> list[list[str]
             if len(lines) == 1:
                 lines = re.split(r"(?<=[.!?])\s+(?=[A-Z])", lines[0])
             rules = [re.sub(r"^\s*(?:[-*•]|\d+[.)])\s*", "", line).strip()[:_MAX_RULE] for line in lines]
-            found.append([r for r in rules if len(r) > 8][:most])
-    return found
+            readings.append([r for r in rules if len(r) > 8][:most])
+    return readings
 
 
 class WriteRules(Signature):

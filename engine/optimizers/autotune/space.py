@@ -51,8 +51,12 @@ class Space:
             for kind, part in parts
             if problem.may_change(path, part) and (kind != "layout" or path in problem.layouts)
         )
-        own = [path for path in self.seed.steps if problem.models and problem.may_change(path, "weights")]
-        self.factors += tuple((whole, "model") for whole in dict.fromkeys(p.partition(".")[0] for p in own))
+        answerable = [
+            path for path in self.seed.steps if problem.models and problem.may_change(path, "weights")
+        ]
+        self.factors += tuple(
+            (whole, "model") for whole in dict.fromkeys(p.partition(".")[0] for p in answerable)
+        )
         self.levels = [[Level("as they were")] for _ in self.factors]
         self._candidates: dict[OptionSet, Candidate] = {}
 
@@ -80,13 +84,13 @@ class Space:
 
     def terms(self, option_set: OptionSet) -> tuple[tuple[int, int], ...]:
         """Return the levels that make up an option set, each with those it was made from; the start has none."""
-        found = []
+        pairs = []
         for place, number in enumerate(option_set):
             at: int | None = number
             while at:
-                found.append((place, at))
+                pairs.append((place, at))
                 at = self.levels[place][at].origin
-        return tuple(found)
+        return tuple(pairs)
 
     def titles(self, option_set: OptionSet) -> list[str]:
         """Return what an option set changes, in words, a step each; the only step goes without its name."""
@@ -113,25 +117,25 @@ class Space:
         """Return the candidate of an option set, with its lineage: it was made from the starting prompt."""
         if option_set in self._candidates:
             return self._candidates[option_set]
-        made = self.seed
+        candidate = self.seed
         for place, number in enumerate(option_set):
             if not number:
                 continue
             path, level = self.factors[place][0], self.levels[place][number]
             if level.weights is not None:
-                for part in (p for p in made.steps if p.partition(".")[0] == path):
-                    made = made.with_step(part, weights=level.weights)
+                for part in (p for p in candidate.steps if p.partition(".")[0] == path):
+                    candidate = candidate.with_step(part, weights=level.weights)
                 continue
             changes: dict[str, object] = {"demos": level.demos, "nearest": level.nearest}
             if level.demos is None:
                 changes = {"reason_first": level.reason_first, "adapter": level.adapter}
                 if level.rules:
                     changes["instructions"] = with_rules(self.seed.steps[path].instructions, level.rules)
-            made = made.with_step(path, **{n: v for n, v in changes.items() if v is not None})
+            candidate = candidate.with_step(path, **{n: v for n, v in changes.items() if v is not None})
         reason = f"{'; '.join(self.titles(option_set))}."
-        found = self.seed if made.id == self.seed.id else made.derived(reason, self.seed)
-        self._candidates[option_set] = found
-        return found
+        with_lineage = self.seed if candidate.id == self.seed.id else candidate.derived(reason, self.seed)
+        self._candidates[option_set] = with_lineage
+        return with_lineage
 
 
 def with_rules(instructions: str, rules: Sequence[str]) -> str:

@@ -2,9 +2,8 @@
 
 optimizer   the class
 options     its options
-search      the rounds and the prompts that rewrite
+search      the rounds, the prompts that rewrite, and the user's functions that write texts or choose which to change
 pool        the candidates, and who is changed or merged next
-own         the user's functions that write texts or choose which to change
 """
 
 from engine.optimizers.gepa.optimizer import GEPA, auto_rows

@@ -66,8 +66,8 @@ class GEPA(Optimizer):
     def search(self, problem: Problem) -> Search:
         """Score the starting prompt, then evolve in rounds until the rows are used up."""
         problem.rng.seed(f"{self.options.seed}:{problem.rng.getrandbits(64)}")
-        own = self.instruction_proposer, self.component_selector
-        return (yield from Evolution(self.options, problem, self._rows(problem), *own).search())
+        functions = self.instruction_proposer, self.component_selector
+        return (yield from Evolution(self.options, problem, self._rows(problem), *functions).search())
 
     def _rows(self, problem: Problem) -> int:
         """Return the program runs that the whole search may take by its options."""

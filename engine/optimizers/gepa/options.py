@@ -113,9 +113,9 @@ class GEPAOptions(Options):
 
     @model_validator(mode="after")
     def _one_limit(self) -> Self:
-        own = [n for n in ("max_metric_calls", "max_full_evals") if getattr(self, n) is not None]
-        if len(own) == 2 or (own and "auto" in self.model_fields_set and self.auto is not None):
+        limits = [n for n in ("max_metric_calls", "max_full_evals") if getattr(self, n) is not None]
+        if len(limits) == 2 or (limits and "auto" in self.model_fields_set and self.auto is not None):
             raise ValueError("give one of auto, max_metric_calls and max_full_evals")
-        if not own and self.auto is None:
+        if not limits and self.auto is None:
             raise ValueError("auto=None needs max_metric_calls or max_full_evals")
         return self

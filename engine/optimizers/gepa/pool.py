@@ -166,13 +166,13 @@ class Pool:
 
     def _ancestors(self, place: int) -> set[int]:
         """Return a member's parents, their parents and so on; each is visited once."""
-        found: set[int] = set()
+        ancestors: set[int] = set()
         waiting = [place]
         while waiting:
-            new = set(self.members[waiting.pop()].parents) - found
-            found |= new
+            new = set(self.members[waiting.pop()].parents) - ancestors
+            ancestors |= new
             waiting += new
-        return found
+        return ancestors
 
     def contested_rows(self, one: int, other: int, n: int, rng: random.Random) -> tuple[int, ...]:
         """Return up to `n` validation rows to judge a merge on: some that each side wins, some that are equal."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
+from engine import loop
 from engine.basics.text import listed, percent
 from engine.optimizers.gepa.options import GEPAOptions
-from engine.optimizers.gepa.own import SelectionState, chosen_parts, own_choice, own_proposal, proposal_of
 from engine.optimizers.gepa.pool import Member, Pool
 from engine.optimizers.shared.leaderboard import Leaderboard
 from engine.optimizers.shared.texts import (
@@ -23,7 +23,18 @@ from engine.optimizers.shared.texts import (
     worst_runs,
 )
 from engine.records import Candidate, Outcome
-from engine.search.contract import Ask, Problem, Propose, Score, Search, Steps, is_cut, relay, together
+from engine.search.contract import (
+    Ask,
+    Problem,
+    Proposal,
+    Propose,
+    Score,
+    Search,
+    Steps,
+    is_cut,
+    relay,
+    together,
+)
 from engine.signature import InputField, OutputField, Signature
 
 # Other runs of the same parent that a reflection is shown besides its own rows; rounds taken at once at most.
@@ -96,8 +107,8 @@ class Evolution:
                 idle = 0
                 continue
             if children is not None:
-                found = yield from self._validate(children)
-                idle = 0 if found else idle + self._width(idle)
+                scored = yield from self._validate(children)
+                idle = 0 if scored else idle + self._width(idle)
             if not self._leaderboard.open:
                 return None
             if (reason := self._ending(idle)) is not None or not self._room():
@@ -181,14 +192,14 @@ class Evolution:
             return None
         others, merge = self._selected(n), self._merge()
         places = [self.pool.add(Member(c, {}, parents)) for c, parents in chosen]
-        taken = [places[i // 2 % len(places)] if i % 2 == 0 else other for i, other in enumerate(others)]
-        found, following = yield from together(
+        drawn = [places[i // 2 % len(places)] if i % 2 == 0 else other for i, other in enumerate(others)]
+        evaluations, following = yield from together(
             [
                 self._leaderboard.validate([c for c, _ in chosen]),
-                self._propose([self._proposal(place) for place in taken], merge),
+                self._propose([self._proposal(place) for place in drawn], merge),
             ]
         )
-        for place, (candidate, parents), evaluation in zip(places, chosen, found, strict=True):
+        for place, (candidate, parents), evaluation in zip(places, chosen, evaluations, strict=True):
             self.pool.members[place] = Member.of(candidate, evaluation, parents)
         return following if self._leaderboard.open else None
 
@@ -247,10 +258,10 @@ class Evolution:
         o = self.options
         if not o.use_merge or not self._merges_due or self._merges_done >= o.max_merge_invocations:
             return None
-        found = self.pool.merge(self.problem.rng)
-        if found is None:
+        merge = self.pool.merge(self.problem.rng)
+        if merge is None:
             return None
-        joined, one, other = found
+        joined, one, other = merge
         rows = self.pool.contested_rows(one, other, o.merge_val_overlap_floor, self.problem.rng)
         if self._rows_left < len(rows) + len(self.problem.validation) + 2 * self._minibatch:
             return None
@@ -300,8 +311,8 @@ class Evolution:
             asks[place] = []
             for part in proposal.parts:
                 self._rewritten_texts += 1
-                own = self.options.reflection_prompt_templates.get(part.path)
-                template = own or self.options.reflection_prompt_template or ""
+                of_step = self.options.reflection_prompt_templates.get(part.path)
+                template = of_step or self.options.reflection_prompt_template or ""
                 asks[place].append(
                     _rewrite(self.problem, proposal.parent, part, runs, self._rewritten_texts, template)
                 )
@@ -419,9 +430,84 @@ def _rewrite(
     inputs[name] = component.text(candidate)
     signature: type[Signature] = RewriteDescription if component.is_description else RewriteInstructions
     if template:
-        own = template.replace("<curr_param>", f"`{name}`").replace("<side_info>", "`runs`")
-        signature = signature.with_instructions(own)
+        instructions = template.replace("<curr_param>", f"`{name}`").replace("<side_info>", "`runs`")
+        signature = signature.with_instructions(instructions)
     return Propose(signature, inputs, rollout=rollout, label=component.title)
+
+
+# Functions of the user: an instruction proposer writes the texts, a component selector chooses them. The driver calls
+# them, and counts what they ask models. The names are DSPy's.
+
+CHOSEN = "components"
+"""The output under which a selector's choice comes back."""
+
+
+class SelectionState(NamedTuple):
+    """The arguments of a component selector: the prompts so far, the components, and the number of texts rewritten."""
+
+    program_candidates: list[Candidate]
+    list_of_named_predictors: list[str]
+    i: int
+
+
+class OwnWords(Signature):
+    """Replaces a user's own function in an estimate, which invents its results."""
+
+    texts: str = InputField(desc="Which texts are wanted.")
+    proposed_instructions: str = OutputField(desc="The new text.")
+
+
+def own_proposal(
+    propose: Callable[..., Any],
+    problem: Problem,
+    candidate: Mapping[str, str],
+    parts: Sequence[Component],
+    runs: Sequence[Outcome],
+    rollout: int,
+) -> Propose:
+    """Return the ask that has a user's function write these texts of a candidate."""
+    rows = {part.key: [reflective_row(problem, run, part.path) for run in runs] for part in parts}
+    given = {"candidate": dict(candidate), "reflective_dataset": rows, "components_to_update": list(rows)}
+
+    async def writer() -> dict[str, Any]:
+        return dict(await loop.called(propose, **given))
+
+    label = ", ".join(part.title for part in parts)
+    return Propose(OwnWords, {"texts": label}, rollout=rollout, label=label, writer=writer)
+
+
+def own_choice(select: Callable[..., Any], rollout: int, **given: object) -> Propose:
+    """Return the ask that has a user's function choose the components to change."""
+
+    async def writer() -> dict[str, Any]:
+        return {CHOSEN: await loop.called(select, **given)}
+
+    return Propose(OwnWords, {"texts": CHOSEN}, rollout=rollout, label="which texts to change", writer=writer)
+
+
+def chosen_parts(found: Proposal, parts: Sequence[Component]) -> tuple[Component, ...]:
+    """Return the components that a user's function chose; names that it makes up are left out."""
+    by_key = {part.key: part for part in parts}
+    chosen = found.outputs[0].get(CHOSEN) if found.outputs else None
+    names = chosen if isinstance(chosen, list | tuple) else []
+    return tuple(by_key[name] for name in names if name in by_key)
+
+
+def proposal_of(found: Proposal, part: Component) -> Proposal:
+    """Return a user's own proposal for one text; an invented one (an estimate's) as it is."""
+    if not found.outputs or found.outputs[0].keys() == OwnWords.output_fields.keys():
+        return found
+    return Proposal(({"proposed_instructions": found.outputs[0].get(part.key)},))
+
+
+def reflective_row(problem: Problem, outcome: Outcome, path: str) -> dict[str, Any]:
+    """Return a run as an instruction proposer reads it."""
+    values = run_values(problem, outcome, path)
+    return {
+        "Inputs": values["inputs"],
+        "Generated Outputs": values.get("this_step_wrote", values["answered"]),
+        "Feedback": values["feedback"],
+    }
 
 
 class _Rewrite(Signature):

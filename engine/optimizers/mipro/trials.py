@@ -76,8 +76,8 @@ def make_plan(o: MIPROv2Options, problem: Problem) -> TrialPlan:
     wave = o.minibatch_full_eval_steps if mini else _TRIALS_A_WAVE
     # A second wave of a trial or two would learn little from the first one, and waits as long.
     chosen = "minibatch_full_eval_steps" in o.model_fields_set or problem.meter.limit is not None
-    one = wave < trials <= 1.6 * wave and not chosen
-    wave, finals = (trials, 2) if one else (wave, 1)
+    single_wave = wave < trials <= 1.6 * wave and not chosen
+    wave, finals = (trials, 2) if single_wave else (wave, 1)
     return TrialPlan(n, instructions, trials, rows, mini, wave, readers, read, finals)
 
 
@@ -170,8 +170,10 @@ class TrialSearch:
     def _room(self, full: Sequence[OptionSet]) -> int:
         """Return how many trials the budget pays for besides these full scores and the one that decides about the trials."""
         mini = self._plan.minibatch
-        kept = sum(map(self._unscored, full)) + (len(self._validation) - mini if mini else 0)
-        return self._meter.affordable(self._left, mini or len(self._validation), kept * self._meter.row_cost)
+        reserved = sum(map(self._unscored, full)) + (len(self._validation) - mini if mini else 0)
+        return self._meter.affordable(
+            self._left, mini or len(self._validation), reserved * self._meter.row_cost
+        )
 
     def _unscored(self, option_set: OptionSet) -> int:
         return len(self._validation) - len(self._differences[option_set])

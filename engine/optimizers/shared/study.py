@@ -45,21 +45,21 @@ class Draws:
         if self._keeping < 1 and self._rng.random() >= self._keeping:
             return None
         before = wave[-1] if wave else self.start
-        kept = max(self._rng.randrange(len(self._sizes)) for _ in range(2)) if self._sizes else 0
-        sizes = list(self._sizes.values())[kept:]
-        drawn = (*before[:kept], *(self._rng.randrange(n) for n in sizes))
+        unchanged = max(self._rng.randrange(len(self._sizes)) for _ in range(2)) if self._sizes else 0
+        sizes = list(self._sizes.values())[unchanged:]
+        drawn = (*before[:unchanged], *(self._rng.randrange(n) for n in sizes))
         return None if drawn in self._tried or drawn in wave else drawn
 
     def _untried(self, wave: list[tuple[int, ...]]) -> tuple[int, ...] | None:
         """Draw an untried combination; look through all of them only where there are few."""
-        taken = self._tried.union(wave)
+        excluded = self._tried.union(wave)
         total = math.prod(self._sizes.values())
         if total > 10_000:
             while True:
                 drawn = tuple(self._rng.randrange(n) for n in self._sizes.values())
-                if drawn not in taken:
+                if drawn not in excluded:
                     return drawn
-        rest = [c for c in product(*(range(n) for n in self._sizes.values())) if c not in taken]
+        rest = [c for c in product(*(range(n) for n in self._sizes.values())) if c not in excluded]
         return self._rng.choice(rest) if rest else None
 
 
@@ -103,10 +103,10 @@ class Study(Draws):
             self._study.tell(trial, value)
         elif self._distributions:
             params = {n: i for n, i in zip(self._sizes, combination, strict=True) if n in self._distributions}
-            made = self._optuna.trial.create_trial(
+            known_trial = self._optuna.trial.create_trial(
                 params=params, distributions=self._distributions, value=value
             )
-            self._study.add_trial(made)
+            self._study.add_trial(known_trial)
 
 
 def make_study(

@@ -71,16 +71,16 @@ def components_of(
     frozen: Sequence[Freeze] = (),
 ) -> tuple[Component, ...]:
     """Return every text of a candidate that is not frozen, step by step, instructions first; fields only with signatures."""
-    found: list[Component] = []
+    components: list[Component] = []
     for path, state in candidate.steps.items():
         if not is_frozen(frozen, path, "instructions"):
-            found.append(Component(path))
+            components.append(Component(path))
         if not is_frozen(frozen, path, "tools"):
-            found += [Component(path, tool) for tool in state.tool_descriptions]
+            components += [Component(path, tool) for tool in state.tool_descriptions]
         if signatures is not None:
             names = signatures[path].described_fields
-            found += [Component(path, field=n) for n in names if not is_frozen_field(frozen, path, n)]
-    return tuple(found)
+            components += [Component(path, field=n) for n in names if not is_frozen_field(frozen, path, n)]
+    return tuple(components)
 
 
 def tunable_parts(problem: Problem, *, fields: bool) -> tuple[Component, ...]:
@@ -92,12 +92,12 @@ def rewritten(
     base: Candidate, parts: Sequence[Component], answers: Sequence[Proposal]
 ) -> tuple[Candidate, list[Component]]:
     """Return the candidate with the texts that proposals for its parts bring, and the parts that changed."""
-    made, changed = base, list[Component]()
+    candidate, changed = base, list[Component]()
     for part, answer in zip(parts, answers, strict=True):
         text = proposed_text(answer)
         if text and text != part.text(base):
-            made, changed = part.replaced(made, text), [*changed, part]
-    return made, changed
+            candidate, changed = part.replaced(candidate, text), [*changed, part]
+    return candidate, changed
 
 
 Key = TypeVar("Key")

@@ -98,11 +98,11 @@ class TrainingOptimizer(Optimizer):
         **arguments: Any,
     ) -> None:
         self.adapter = adapter
-        own = () if trainer is None or isinstance(trainer, str) else (trainer,)
+        trainers = () if trainer is None or isinstance(trainer, str) else (trainer,)
         if trainer is not None:
             arguments["trainer"] = trainer if isinstance(trainer, str) else trainer.name
         super().__init__(metric, **{**self._under_our_names(train_kwargs or {}), **arguments})
-        self.trainers = own
+        self.trainers = trainers
 
     @classmethod
     def _under_our_names(cls, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,8 +113,8 @@ class TrainingOptimizer(Optimizer):
 
     def settings(self, *given: Any, **named: Any) -> Settings:
         """Return the run's settings; steps are asked through this optimizer's adapter where it has one."""
-        made = super().settings(*given, **named)
-        return made if self.adapter is None else replace(made, adapter=self.adapter)
+        settings = super().settings(*given, **named)
+        return settings if self.adapter is None else replace(settings, adapter=self.adapter)
 
     def train_settings(self) -> TrainSettings:
         """Return the settings of its trainings."""
@@ -126,16 +126,16 @@ class TrainingOptimizer(Optimizer):
 
     def student(self, problem: Problem) -> Candidate:
         """Return the program as the trained model will be asked."""
-        made = problem.seed
+        candidate = problem.seed
         for path in trained_steps(problem):
             if self.options.exclude_demos and problem.may_change(path, "demos"):
-                made = made.with_step(path, demos=(), nearest=0)
+                candidate = candidate.with_step(path, demos=(), nearest=0)
             if self.adapter is not None:
-                made = made.with_step(path, adapter=self.adapter.name)
+                candidate = candidate.with_step(path, adapter=self.adapter.name)
         return (
-            made
-            if made is problem.seed
-            else made.derived("The prompt that the tuned model is asked.", problem.seed)
+            candidate
+            if candidate is problem.seed
+            else candidate.derived("The prompt that the tuned model is asked.", problem.seed)
         )
 
     def groups(self, problem: Problem) -> list[tuple[str, ...]]:
@@ -201,20 +201,20 @@ def trained_together(
     Without validation rows nothing can be compared: the tuned program is kept.
     """
     answers: list[Training] = list((yield asks))
-    made = [(ask, a) for ask, a in zip(asks, answers, strict=True) if a.candidate is not None]
-    for _, answer in made:
+    trained = [(ask, a) for ask, a in zip(asks, answers, strict=True) if a.candidate is not None]
+    for _, answer in trained:
         if answer.candidate is None or answer.evaluation is None:
             continue
         if not leaderboard.validation:
             yield [Keep(answer.candidate, None)]
         elif keep := leaderboard.note_known(answer.candidate, answer.evaluation):
             yield keep
-    if len(made) > 1:
+    if len(trained) > 1:
         whole = student
-        for ask, answer in made:
+        for ask, answer in trained:
             if answer.trained is not None:
                 whole = with_weights(whole, ask.steps, answer.trained.model, "")
-        whole = whole.derived(f"{counted(len(made), 'tuned model')} together.", student)
+        whole = whole.derived(f"{counted(len(trained), 'tuned model')} together.", student)
         if leaderboard.validation:
             yield from leaderboard.validate([whole], "tuned models together")
         else:

@@ -79,10 +79,10 @@ class Channel:
     def listen(self) -> None:
         """Read what the worker says, on a thread; end the process where the worker has ended."""
         for line in sys.stdin.buffer:
-            said = orjson.loads(line)
-            if said["kind"] == "stop":
+            message = orjson.loads(line)
+            if message["kind"] == "stop":
                 self.stopping.set()
-            self._waiting.put(said)
+            self._waiting.put(message)
         os._exit(3)  # at once, also in the midst of a calculation
 
     def send(self, message: ChildMessage) -> None:
@@ -107,13 +107,13 @@ class Channel:
 
     def _next(self) -> list[dict[str, Any]]:
         """Return the next line; with a question, also those that come right behind it."""
-        found = [self._waiting.get()]
-        while found[-1]["kind"] == "write" and len(found) < _MOST_QUESTIONS:
+        lines = [self._waiting.get()]
+        while lines[-1]["kind"] == "write" and len(lines) < _MOST_QUESTIONS:
             try:
-                found.append(self._waiting.get(timeout=GATHER))
+                lines.append(self._waiting.get(timeout=GATHER))
             except queue.Empty:
                 break
-        return found
+        return lines
 
 
 def reason(error: Exception, work: TrainingJob) -> str:

@@ -81,11 +81,11 @@ def round_rows(rows: Sequence[int], size: int, number: int, seed: int) -> list[i
     [[2, 3], [1], [3, 2]]
     """
     size = min(size, len(rows))
-    found: list[int] = []
+    chosen: list[int] = []
     for place in range(number * size, (number + 1) * size):
         epoch, at = divmod(place, len(rows))
-        found.append(random.Random(f"{seed} {epoch}").sample(sorted(rows), len(rows))[at])
-    return list(dict.fromkeys(found))
+        chosen.append(random.Random(f"{seed} {epoch}").sample(sorted(rows), len(rows))[at])
+    return list(dict.fromkeys(chosen))
 
 
 def grouped(rollouts: Sequence[Rollout], size: int) -> list[list[dict[str, Any]]]:
@@ -100,13 +100,13 @@ def grouped(rollouts: Sequence[Rollout], size: int) -> list[list[dict[str, Any]]
     by_group: dict[str, list[Rollout]] = {}
     for rollout in rollouts:
         by_group.setdefault(rollout.group, []).append(rollout)
-    found = []
+    groups = []
     for members in by_group.values():
         for start in range(0, len(members), size):
             part = [_member(one) for one in members[start : start + size]]
             if len(part) > 1:  # one alone has nothing to be compared with
-                found.append(part + [{**part[0], "reward": None}] * (size - len(part)))
-    return found
+                groups.append(part + [{**part[0], "reward": None}] * (size - len(part)))
+    return groups
 
 
 def _member(rollout: Rollout) -> dict[str, Any]:

@@ -71,9 +71,9 @@ class Policy:
 
     def tokens(self, member: dict[str, Any]) -> tuple[list[int], list[int]]:
         """Return the tokens of a rollout's prompt and answer as they were written, else as the tokenizer reads them."""
-        kept = self._written.get(_key(member["messages"], member["completion"]))
-        if kept:
-            prompt, answer = kept.pop() if len(kept) > 1 else kept[0]
+        written = self._written.get(_key(member["messages"], member["completion"]))
+        if written:
+            prompt, answer = written.pop() if len(written) > 1 else written[0]
             return list(prompt), list(answer)
         answer_ids = self.tokenizer(member["completion"], add_special_tokens=False)["input_ids"]
         return chat_ids(self.tokenizer, member["messages"], self._name), [

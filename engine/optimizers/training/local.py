@@ -294,11 +294,11 @@ class LocalTraining:
                 await child.tell("go_on" if goes_on else "stop")
 
     def _took(self, message: ChildMessage) -> None:
-        kept, self.device = self.kept, message.device
-        kept.step, kept.steps = message.step, message.steps
-        kept.seconds, kept.tokens = message.seconds, message.tokens
+        state, self.device = self.kept, message.device
+        state.step, state.steps = message.step, message.steps
+        state.seconds, state.tokens = message.seconds, message.tokens
         if message.loss is not None:
-            kept.loss = message.loss
+            state.loss = message.loss
         if message.kind == "progress":
             self._note(self._time_left(message), message.reward)
 
@@ -321,10 +321,10 @@ class LocalTraining:
         return f" It is trained up to step {last}: start the run again to go on from there." if last else ""
 
     def _note(self, message: str = "", reward: float | None = None) -> None:
-        kept = self.kept
+        state = self.kept
         self.watch.note(
             TrainerProgress(
-                kept.step, kept.steps, kept.loss, reward, kept.seconds, self._tokens, 0.0, message
+                state.step, state.steps, state.loss, reward, state.seconds, self._tokens, 0.0, message
             )
         )
 
@@ -414,15 +414,15 @@ class LocalTraining:
         self._record(finished=finished)
 
     def _trained(self, ended: Literal["finished", "early", "stopped", "already"]) -> Trained:
-        kept, best, new = self.kept, self.kept.best(), ended != "already"
+        state, best, new = self.kept, self.kept.best(), ended != "already"
         return Trained(
             PREFIX + self.name,
             ended,
             self._tokens if new else 0,
             0.0,
-            kept.seconds if new else 0.0,
-            kept.loss,
-            kept.scores.get(best) if best is not None else None,
+            state.seconds if new else 0.0,
+            state.loss,
+            state.scores.get(best) if best is not None else None,
         )
 
 
@@ -444,8 +444,8 @@ def cached_bases() -> list[str]:
     """Return names of models in the Hugging Face hub's cache on this machine."""
     home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
     folder = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
-    found = (one.name.removeprefix("models--").replace("--", "/") for one in folder.glob("models--*"))
-    return sorted(found)
+    names = (one.name.removeprefix("models--").replace("--", "/") for one in folder.glob("models--*"))
+    return sorted(names)
 
 
 def near_bases(base_model: str) -> str:
@@ -473,10 +473,10 @@ def _check_rows(order: Order) -> None:
 def _speeds() -> dict[str, float]:
     """Return tokens a second by base model and method, as the last trainings have measured them."""
     try:
-        found = orjson.loads((data_home() / FOLDER / _SPEED).read_bytes())
+        speeds = orjson.loads((data_home() / FOLDER / _SPEED).read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return speeds if isinstance(speeds, dict) else {}
 
 
 def _speed_key(order: Order, start: Start) -> str:

@@ -285,8 +285,8 @@ class _Training:
         """Report what is new of a job: steps, loss, and its tokens and dollars so far."""
         path = f"/fine_tuning/jobs/{self.job.job}/events?limit=100"
         events = await self._patiently(lambda: self._list(path, self.events))
-        found, message = self.progress, STATES.get(str(job.get("status")), "")
-        step, steps, loss, points = found.step, found.steps, found.loss, list[tuple[int, float]]()
+        before, message = self.progress, STATES.get(str(job.get("status")), "")
+        step, steps, loss, points = before.step, before.steps, before.loss, list[tuple[int, float]]()
         events.reverse()  # the newest come first, several of them in the same second
         for event in sorted(events, key=lambda e: e.get("created_at") or 0):
             if event.get("id") in self.events:
@@ -309,15 +309,15 @@ class _Training:
             step, max(steps, step), loss, None, self._seconds, *self._own_share(tokens, cost), message
         )
         for at, value in points[:-1]:  # several steps since the last look
-            self.watch.note(replace(found, step=at, steps=now.steps, loss=value, message=""))
+            self.watch.note(replace(before, step=at, steps=now.steps, loss=value, message=""))
         # The same message again says nothing new.
-        self.watch.note(replace(now, message="") if message == found.message else now)
+        self.watch.note(replace(now, message="") if message == before.message else now)
         self.progress = now
 
     async def _best_checkpoint(self) -> str | None:
         """Return the checkpoint with the lowest validation loss, else the last one; None where there is none."""
         path = f"/fine_tuning/jobs/{self.job.job}/checkpoints"
-        found = [
+        checkpoints = [
             c for c in await self._patiently(lambda: self._list(path)) if c.get("fine_tuned_model_checkpoint")
         ]
 
@@ -325,7 +325,7 @@ class _Training:
             loss = _number(_object(checkpoint.get("metrics")).get("full_valid_loss"))
             return (math.inf if loss is None else loss, -(_number(checkpoint.get("step_number")) or 0))
 
-        return str(min(found, key=order)["fine_tuned_model_checkpoint"]) if found else None
+        return str(min(checkpoints, key=order)["fine_tuned_model_checkpoint"]) if checkpoints else None
 
     def _record(self, model: str, *, finished: bool) -> None:
         settings = self.order.settings
@@ -422,35 +422,35 @@ class _Training:
         """Return an answer's JSON object. Raises TrainingError for a refusal of `what`, LMError for the rest."""
         place, answered = self._place_of(path), await self._send(method, path, body)
         if answered.status in (400, 404, 409, 413, 422):
-            said, code = failures.server_message(answered.body, place)
-            near = await self._near_models(said, code) if what == "training" and method == "POST" else ""
-            said = f"The endpoint wrote: {said}" if said else "it gave no reason"
+            message, code = failures.server_message(answered.body, place)
+            near = await self._near_models(message, code) if what == "training" and method == "POST" else ""
+            message = f"The endpoint wrote: {message}" if message else "it gave no reason"
             self._keep(ProviderJob())  # a job or a file that is gone there: what there is is looked for again
             raise TrainingError(
                 f"{place.host} did not take the {what} of {self.route.model!r} ({answered.status}): "
-                f"{said}{'' if said.endswith('.') else '.'}{near}"
+                f"{message}{'' if message.endswith('.') else '.'}{near}"
             )
         if answered.status >= 300:
             raise failures.from_status(place, answered.status, answered.body, answered.headers)
         try:
-            found = orjson.loads(answered.body)
+            content = orjson.loads(answered.body)
         except orjson.JSONDecodeError:
-            found = None
-        if not isinstance(found, dict) or not found.get("id"):
+            content = None
+        if not isinstance(content, dict) or not content.get("id"):
             raise failures.bad_reply(place, answered.body, answered.headers.get("Content-Type", ""))
-        return found
+        return content
 
     async def _list(self, path: str, known: Collection[str] = ()) -> list[Mapping[str, Any]]:
         """Return the entries of a list, page after page up to one with a known entry; none where a server keeps no such list."""
-        found: dict[str, Mapping[str, Any]] = {}
+        by_id: dict[str, Mapping[str, Any]] = {}
         for _ in range(MOST_PAGES):
-            after = f"{'&' if '?' in path else '?'}after={quote(next(reversed(found)))}" if found else ""
+            after = f"{'&' if '?' in path else '?'}after={quote(next(reversed(by_id)))}" if by_id else ""
             entries, more = await self._page(f"{path}{after}")
-            new = {str(one.get("id")): one for one in entries if str(one.get("id")) not in found}
-            found |= new
+            new = {str(one.get("id")): one for one in entries if str(one.get("id")) not in by_id}
+            by_id |= new
             if not more or not new or any(one in known for one in new):
                 break
-        return list(found.values())
+        return list(by_id.values())
 
     async def _page(self, path: str) -> tuple[list[Mapping[str, Any]], bool]:
         """Return one page of a list, and whether there are more."""
@@ -460,13 +460,13 @@ class _Training:
         if answered.status >= 300:
             raise failures.from_status(self._place_of(path), answered.status, answered.body, answered.headers)
         try:
-            found = _object(orjson.loads(answered.body))
+            content = _object(orjson.loads(answered.body))
         except orjson.JSONDecodeError:
             return [], False
-        entries = found.get("data")
+        entries = content.get("data")
         if not isinstance(entries, list):
             return [], False
-        return [one for one in entries if isinstance(one, dict)], found.get("has_more") is True
+        return [one for one in entries if isinstance(one, dict)], content.get("has_more") is True
 
     async def _near_models(self, said: str, code: str) -> str:
         """Return the server's models with a near name as a sentence, where a refusal is about the model."""

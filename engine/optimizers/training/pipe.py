@@ -168,9 +168,9 @@ class TrainingChild:
 
 def _environment() -> dict[str, str]:
     """Return the child's environment: quiet, and patient with the hub for seconds, not minutes."""
-    own = {
+    quiet = {
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_ETAG_TIMEOUT": "10",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }
-    return {**own, **os.environ}
+    return {**quiet, **os.environ}

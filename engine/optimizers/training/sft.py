@@ -93,7 +93,7 @@ def check_fit(model: Any, tokenizer: Any, name: str) -> None:
 
 def encoded(rows: Sequence[ChatRow], writer: Writer, settings: TrainSettings) -> list[dict[str, list[int]]]:
     """Return rows as tokens and labels, the prompt just as the model will be asked. Raises TrainingError for rows that are too long."""
-    name, made = settings.base_model, []
+    name, encoded_rows = settings.base_model, []
     longest = min(settings.max_length, writer.limit)
     long: list[tuple[str, int]] = []
     for number, row in enumerate(rows, 1):
@@ -105,7 +105,7 @@ def encoded(rows: Sequence[ChatRow], writer: Writer, settings: TrainSettings) ->
         answer = _answer_ids(row, prompt, writer)
         if len(prompt) + len(answer) > longest:
             long.append((label, len(prompt) + len(answer)))
-        made.append({"input_ids": prompt + answer, "labels": [-100] * len(prompt) + answer})
+        encoded_rows.append({"input_ids": prompt + answer, "labels": [-100] * len(prompt) + answer})
     if long:
         label, tokens = max(long, key=lambda one: one[1])
         limit = f"the setting max_length allows {longest:,}"
@@ -120,7 +120,7 @@ def encoded(rows: Sequence[ChatRow], writer: Writer, settings: TrainSettings) ->
             f"{len(long):,} of {counted(len(rows), 'training row')} {verb} too long, so that answers would be cut: {label} has "
             f"{tokens:,} tokens, and {limit}. {advice}"
         )
-    return made
+    return encoded_rows
 
 
 def row_label(row: ChatRow, number: int) -> str:
@@ -292,17 +292,17 @@ class Reporter(transformers.TrainerCallback):  # type: ignore[misc]  # it has no
 
     def _restore(self, folder: Path) -> None:
         tensors = load_file(folder / OPTIMIZER)
-        kept = orjson.loads((folder / SCHEDULE).read_bytes())
+        schedule = orjson.loads((folder / SCHEDULE).read_bytes())
         self._to_restore = {name: tensors.pop(name) for name in list(tensors) if name.startswith("rng")}
         state: dict[int, dict[str, torch.Tensor]] = {}
         for key, tensor in tensors.items():
             number, _, name = key.partition(".")
             state.setdefault(int(number), {})[name] = tensor
         groups = self._trainer.optimizer.state_dict()["param_groups"]
-        for group, rate in zip(groups, kept["rates"], strict=True):
+        for group, rate in zip(groups, schedule["rates"], strict=True):
             group["lr"] = rate
         self._trainer.optimizer.load_state_dict({"state": state, "param_groups": groups})
-        self._trainer.lr_scheduler.load_state_dict(kept["schedule"])
+        self._trainer.lr_scheduler.load_state_dict(schedule["schedule"])
 
 
 def save_weights(model: Any, tokenizer: Any, folder: Path, base: str) -> None:
@@ -329,8 +329,8 @@ def save_state(optimizer: Any, scheduler: Any, folder: Path) -> None:
     if torch.cuda.is_available():
         tensors["rng_gpu"] = torch.cuda.get_rng_state()
     save_file(tensors, folder / OPTIMIZER)
-    kept = {
+    schedule = {
         "rates": [float(group["lr"]) for group in optimizer.param_groups],
         "schedule": scheduler.state_dict(),
     }
-    write_whole(folder / SCHEDULE, orjson.dumps(kept, option=orjson.OPT_NON_STR_KEYS))
+    write_whole(folder / SCHEDULE, orjson.dumps(schedule, option=orjson.OPT_NON_STR_KEYS))

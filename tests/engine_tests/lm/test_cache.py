@@ -14,7 +14,7 @@ import time
 import pytest
 from support.servers.openai_server import OpenAIServer
 
-from engine.errors import LMError, ProviderFailureError
+from engine.errors import ProviderFailureError
 from engine.lm.base import Choice, Reply
 from engine.lm.cache import Cache, default_cache, payer
 from engine.lm.client import LM
@@ -431,15 +431,6 @@ def test_rows_are_json_that_can_be_read_without_this_code(cache):
     cache.put("k", Reply((Choice("hello"),)))
     (text,) = cache._open().execute("SELECT reply FROM answers").fetchone()
     assert json.loads(text)["choices"][0]["text"] == "hello"
-
-
-def test_errors_are_not_kept(cache):
-    with OpenAIServer("ok") as server:
-        server.fail_with(400, times=1)
-        lm = make_lm(server, cache)
-        with pytest.raises(LMError):
-            ask(lm)
-        assert not ask(lm).cached
 
 
 def test_a_thousand_replies_are_read_quickly(cache):

@@ -125,25 +125,26 @@ def test_an_override_of_a_stand_in_is_called(way: str, kind: type) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_override_keeps_the_cache(way: str, server: OpenAIServer, tmp_path) -> None:
+def test_a_call_through_an_override_is_cached_counted_and_reported_once(
+    way: str, server: OpenAIServer, tmp_path
+) -> None:
+    class Heard(BaseCallback):
+        def on_lm_start(self, call_id, instance, inputs):
+            heard.append(type(instance).__name__)
+
+    heard: list[str] = []
     lm = over(way, server, cache=Cache(tmp_path / "cache.sqlite3"))
-    with engine.context(lm=lm):
-        assert STEP(question="q").answer == STEP(question="q").answer == "ok"
-    assert (server.calls, len(lm.noted)) == (1, 2)
-    assert [call.cached for call in lm.history] == [False, True]
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_a_budget_counts_a_call_through_an_override_once(way: str, server: OpenAIServer) -> None:
-    lm = over(way, server)
-    ledger = Ledger(Budget(calls=3))
-    with engine.context(lm=lm, middleware=(ledger.gate(),)):
-        for _ in range(3):
-            assert STEP(question="q").answer == "ok"
+    ledger = Ledger(Budget(calls=2))
+    with engine.context(lm=lm, middleware=(ledger.gate(),), callbacks=[Heard()]):
+        for question in ("q", "q", "other"):
+            assert STEP(question=question).answer == "ok"
         with pytest.raises(BudgetExhaustedError):
-            STEP(question="q")
-    assert (server.calls, ledger.spent.calls) == (3, 3)
-    assert ledger.spent.output_tokens == sum(call.usage.output_tokens for call in lm.history) > 0
+            STEP(question="one too many")
+    assert (server.calls, ledger.spent.calls) == (2, 2)
+    assert [call.cached for call in lm.history[:3]] == [False, True, False]
+    paid = [call.usage.output_tokens for call in lm.history[:3] if not call.cached]
+    assert ledger.spent.output_tokens == sum(paid) > 0
+    assert heard[:3] == ["Own"] * 3
 
 
 def test_an_override_may_ask_several_times_or_again_and_all_of_it_counts(server: OpenAIServer) -> None:
@@ -358,21 +359,6 @@ def test_a_method_without_an_answer_above_it_says_so_and_leaves_no_thread_behind
         await asyncio.gather(*(loop.in_thread(barrier.wait) for _ in range(64)))
 
     loop.run(free())
-
-
-def test_a_call_through_an_override_is_reported_once(server: OpenAIServer) -> None:
-    class Heard(BaseCallback):
-        def __init__(self) -> None:
-            self.names: list[str] = []
-
-        def on_lm_start(self, call_id, instance, inputs):
-            self.names.append(type(instance).__name__)
-
-    for way in WAYS:
-        heard = Heard()
-        with engine.context(lm=over(way, server), callbacks=[heard]):
-            STEP(question="q")
-        assert heard.names == ["Own"]
 
 
 SHARED = """

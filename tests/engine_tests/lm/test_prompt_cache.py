@@ -8,8 +8,7 @@ from support.servers.openai_server import OpenAIServer
 from engine import Example, Predict, context
 from engine.lm.cache import Cache
 from engine.lm.client import KEEP, LM, marked
-from engine.lm.exchange import usage_of
-from engine.lm.prices import Price
+from engine.lm.exchange import Price, usage_of
 
 
 def ask(server, **settings):

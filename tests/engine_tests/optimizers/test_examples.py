@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from support.small_optimizers import searched
 
 from engine import KNNFewShot, context, loop
 from engine.basics.similarity import NearestTexts
@@ -17,10 +18,6 @@ from engine.testing import ScriptedLM
 from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings
 
 ROWS = list(toy_rows(36).values())
-
-
-def run(optimizer, lm=None, **changes):
-    return loop.run(Driver(toy_settings(lm or ToyLM(), **changes)).search(optimizer.search))
 
 
 # KNNFewShot
@@ -101,7 +98,7 @@ def test_knn_needs_a_trainset():
 
 def test_knn_without_solving_calls_nothing():
     lm = ToyLM()
-    result = run(KNNFewShot(solve=False), lm)
+    result = searched(KNNFewShot(solve=False), lm)
     assert lm.paid == 0
     assert len(result.best.steps["self"].demos) == 18
 
@@ -133,7 +130,7 @@ def test_nearest_texts_when_nothing_is_shared_keeps_the_order():
 
 
 def test_optuna_finds_examples_that_help_and_keeps_the_best():
-    result = run(BootstrapFewShotWithOptuna(num_candidate_programs=12, max_demos=6))
+    result = searched(BootstrapFewShotWithOptuna(num_candidate_programs=12, max_demos=6))
     assert result.score > 0.5
     assert 0 < len(result.best.steps["self"].demos) <= 6
     assert result.score == max(s for s, _ in result.validated())
@@ -143,7 +140,7 @@ def test_optuna_finds_examples_that_help_and_keeps_the_best():
 
 
 def test_simba_learns_examples_and_rules():
-    result = run(SIMBA(max_steps=4, bsize=16))
+    result = searched(SIMBA(max_steps=4, bsize=16))
     assert result.score > 0.6
     reasons = [t.candidate.reason for t in result.trials]
     assert any(r.startswith("Shows row") for r in reasons)
@@ -151,13 +148,13 @@ def test_simba_learns_examples_and_rules():
 
 
 def test_simba_without_examples_adds_rules_only():
-    result = run(SIMBA(max_steps=3, bsize=12, max_demos=0))
+    result = searched(SIMBA(max_steps=3, bsize=12, max_demos=0))
     assert all(not s.demos for t in result.trials for s in t.candidate.steps.values())
     assert result.score > 0.4
 
 
 def test_simba_takes_fewer_rows_than_a_minibatch():
-    result = run(SIMBA(max_steps=2), train=(0, 1, 2))
+    result = searched(SIMBA(max_steps=2), train=(0, 1, 2))
     assert result.stopped == "finished"
 
 
@@ -176,7 +173,7 @@ def test_simba_tries_no_change_that_changed_nothing():
 
 
 def test_simba_leaves_a_solved_task_as_it_is():
-    result = run(SIMBA(max_steps=2, max_demos=0), metric=lambda e, p: 1.0)
+    result = searched(SIMBA(max_steps=2, max_demos=0), metric=lambda e, p: 1.0)
     assert result.best.id == result.seed.id
 
 
@@ -184,13 +181,13 @@ def test_optuna_ends_when_every_choice_was_tried():
     tuner = BootstrapFewShotWithOptuna(
         num_candidate_programs=50, max_demos=1, max_bootstrapped_demos=2, max_labeled_demos=0
     )
-    result = run(tuner)
+    result = searched(tuner)
     assert result.stopped == "finished"
     assert len(result.validated()) == 3
 
 
 def test_knn_shows_a_partly_right_run_only_where_labels_say_nothing():
-    half = run(KNNFewShot(), metric=lambda example, prediction: 0.5)
+    half = searched(KNNFewShot(), metric=lambda example, prediction: 0.5)
     assert all(not demo.augmented for demo in half.best.steps["self"].demos)
-    kept = run(KNNFewShot(metric_threshold=0.5), metric=lambda example, prediction: 0.5)
+    kept = searched(KNNFewShot(metric_threshold=0.5), metric=lambda example, prediction: 0.5)
     assert all(demo.augmented for demo in kept.best.steps["self"].demos)

@@ -23,10 +23,9 @@ from engine.runs.spec import Named
 from engine.search.driver import Driver
 from engine.search.estimate import estimate
 from engine.search.freeze import Freeze
-from engine.search.settings import Stop
 from engine.search.trainers import Order
 from engine.store.store import Store
-from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings, toy_trainer
+from engine.testing.contract import StopAfter, ToyLM, toy_metric, toy_rows, toy_settings, toy_trainer
 from engine.testing.training import LookupTrainer
 
 ROWS = list(toy_rows().values())
@@ -247,18 +246,6 @@ def test_a_set_up_that_cannot_train_is_refused_before_anything_is_asked():
 
 
 # Chains
-
-
-class StopAfter:
-    """Stops the run once this number of rows have started."""
-
-    def __init__(self, rows):
-        self.left = rows
-
-    async def checkpoint(self):
-        self.left -= 1
-        if self.left < 0:
-            raise Stop
 
 
 def test_a_chain_tunes_prompts_and_weights_in_turn():

@@ -4,9 +4,9 @@ import random
 from dataclasses import make_dataclass
 
 import pytest
-from support.small_optimizers import TwoSteps
+from support.small_optimizers import TwoSteps, batches_of, searched
 
-from engine import GEPA, loop
+from engine import GEPA
 from engine.errors import ConfigurationError
 from engine.metrics import ExactMatch
 from engine.metrics.base import Grade
@@ -14,8 +14,8 @@ from engine.metrics.custom import WeightedSum
 from engine.modules.predict import Predict
 from engine.optimizers.gepa.pool import Member, Pool
 from engine.records import Candidate, Evaluation, Example, Outcome, StepState
-from engine.search.contract import Propose, Score, relay
-from engine.search.driver import Driver
+from engine.search.contract import Propose, Score
+from engine.search.settings import make_problem
 from engine.signature.prediction import Prediction
 from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings
 
@@ -85,7 +85,7 @@ def both(example, prediction):
 
 
 def run(optimizer, metric, **changes):
-    return loop.run(Driver(toy_settings(ToyLM(), metric=metric, **changes)).search(optimizer.search))
+    return searched(optimizer, metric=metric, **changes)
 
 
 @pytest.mark.parametrize("kind", ["objective", "hybrid", "cartesian"])
@@ -203,23 +203,13 @@ def test_a_template_names_both_places():
 
 
 def test_a_step_can_have_a_template_of_its_own():
-    asks = []
     made = GEPA(max_metric_calls=60, reflection_prompt_template={"self": "Mend <curr_param> by <side_info>."})
-
-    loop.run(Driver(toy_settings(ToyLM())).search(lambda problem: relay(made.search(problem), asks.extend)))
-    told = {a.signature.instructions for a in asks if isinstance(a, Propose)}
+    told = {a.signature.instructions for batch in batches_of(made) for a in batch if isinstance(a, Propose)}
     assert told == {"Mend `current_instructions` by `runs`."}
 
 
 def test_the_starting_prompt_is_scored_beside_the_first_proposals():
-    first = []
-
-    def watched(problem):
-        first.extend(next(GEPA(max_metric_calls=200).search(problem)))
-        return
-        yield
-
-    loop.run(Driver(toy_settings(ToyLM())).search(watched))
+    first = batches_of(GEPA(max_metric_calls=200))[0]
     labels = [ask.label for ask in first if isinstance(ask, Score)]
     assert labels[0] == "starting prompt"
     assert set(labels[1:]) == {"rows to learn from"}
@@ -236,14 +226,7 @@ def test_the_starting_prompt_is_scored_beside_the_first_proposals():
 def test_a_round_of_several_steps_takes_more_proposals_unless_a_number_was_chosen(
     program, options, proposals
 ):
-    first = []
-
-    def watched(problem):
-        first.extend(next(GEPA(**options).search(problem)))
-        return
-        yield
-
-    loop.run(Driver(toy_settings(ToyLM(), program=program)).search(watched))
+    first = next(GEPA(**options).search(make_problem(toy_settings(ToyLM(), program=program))))
     assert sum(ask.label == "rows to learn from" for ask in first) == proposals
 
 

@@ -1,7 +1,7 @@
 """What no optimizer may break on: bad proposers, bad metrics, few rows, tiny budgets; and results as starts."""
 
 import pytest
-from support.small_optimizers import HintLM, TwoSteps, WriterLM, small
+from support.small_optimizers import HintLM, TwoSteps, WriterLM, searched, small
 
 from engine import loop
 from engine.errors import ConfigurationError, InvalidRequestError, RunError
@@ -36,7 +36,7 @@ def says(result):
 
 
 def run(optimizer, lm=None, **changes):
-    return loop.run(Driver(toy_settings(lm or ToyLM(), **changes)).search(small(optimizer)().search))
+    return searched(small(optimizer)(), lm, **changes)
 
 
 @every_optimizer

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from support.small_optimizers import WriterLM
+from support.small_optimizers import WriterLM, searched
 
 from engine import MIPROv2, context, loop
 from engine.errors import ConfigurationError
@@ -20,10 +20,6 @@ from engine.search.settings import make_problem
 from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings
 
 LARGE = {"rows": toy_rows(160), "train": tuple(range(40)), "validation": tuple(range(40, 160))}
-
-
-def tuned(optimizer, lm=None, **changes):
-    return loop.run(Driver(toy_settings(lm or ToyLM(), **changes)).search(optimizer.search))
 
 
 @pytest.mark.parametrize(
@@ -48,13 +44,13 @@ def test_trials_and_candidates_as_in_the_reference(auto, few_shot, zero_shot):
 
 
 def test_no_minibatches_on_few_validation_rows():
-    result = tuned(MIPROv2())
+    result = searched(MIPROv2())
     scored = [t for t in result.trials if t.split == "validation"]
     assert {len(t.evaluation.outcomes) for t in scored} == {18}
 
 
 def test_full_scores_alone_decide_a_minibatch_search():
-    result = tuned(MIPROv2(), **LARGE)
+    result = searched(MIPROv2(), **LARGE)
     sizes = {t.label: len(t.evaluation.outcomes) for t in result.trials if t.split == "validation"}
     assert sizes == {"starting prompt": 100, "minibatch": 35, "full validation": 100}
     full = [t for t in result.trials if len(t.evaluation.outcomes) == 100]
@@ -65,13 +61,13 @@ def test_full_scores_alone_decide_a_minibatch_search():
 
 
 def test_it_learns_the_toy_task():
-    result = tuned(MIPROv2(max_labeled_demos=8), **LARGE)
+    result = searched(MIPROv2(max_labeled_demos=8), **LARGE)
     seed = next(t for t in result.trials if t.label == "starting prompt")
     assert result.score > seed.evaluation.score + 0.2
 
 
 def test_zero_shot_changes_wording_only():
-    result = tuned(MIPROv2(max_bootstrapped_demos=0, max_labeled_demos=0), **LARGE)
+    result = searched(MIPROv2(max_bootstrapped_demos=0, max_labeled_demos=0), **LARGE)
     assert all(not t.candidate.steps["self"].demos for t in result.trials)
     assert result.best.steps["self"].instructions != result.seed.steps["self"].instructions
 
@@ -79,19 +75,19 @@ def test_zero_shot_changes_wording_only():
 def test_no_more_calls_than_the_reference_measured():
     lm = ToyLM()
     rows = toy_rows(170)
-    tuned(MIPROv2(), lm, rows=rows, train=tuple(range(50)), validation=tuple(range(50, 170)))
+    searched(MIPROv2(), lm, rows=rows, train=tuple(range(50)), validation=tuple(range(50, 170)))
     assert lm.paid <= 570
 
 
 def test_a_single_candidate_is_the_starting_prompt():
     same = WriterLM("Read `text` and write `label`.")
-    result = tuned(MIPROv2(max_bootstrapped_demos=0, max_labeled_demos=0), same)
+    result = searched(MIPROv2(max_bootstrapped_demos=0, max_labeled_demos=0), same)
     assert (result.stopped, result.best.id) == ("finished", result.seed.id)
 
 
 def test_a_budget_shrinks_the_plan_instead_of_cutting_it():
     lm = ToyLM()
-    result = tuned(MIPROv2(), lm, budget=Budget(calls=200), **LARGE)
+    result = searched(MIPROv2(), lm, budget=Budget(calls=200), **LARGE)
     assert result.stopped == "finished", result.reason
     assert lm.paid <= 200
     assert len({t.candidate.id for t in result.trials if t.split == "validation"}) >= 3
@@ -100,7 +96,7 @@ def test_a_budget_shrinks_the_plan_instead_of_cutting_it():
 def test_a_budget_is_used_up_on_trials_and_full_scores():
     for calls in (300, 450):
         lm = ToyLM()
-        result = tuned(MIPROv2(), lm, budget=Budget(calls=calls), **LARGE)
+        result = searched(MIPROv2(), lm, budget=Budget(calls=calls), **LARGE)
         assert result.stopped == "finished", result.reason
         assert calls - 40 <= lm.paid <= calls
     full = [t for t in result.trials if t.label == "full validation"]
@@ -108,7 +104,7 @@ def test_a_budget_is_used_up_on_trials_and_full_scores():
 
 
 def test_once_all_combinations_were_tried_the_better_half_goes_on():
-    result = tuned(MIPROv2(max_bootstrapped_demos=0, max_labeled_demos=0), WriterLM(numbered), **LARGE)
+    result = searched(MIPROv2(max_bootstrapped_demos=0, max_labeled_demos=0), WriterLM(numbered), **LARGE)
     small = [t.candidate.id for t in result.trials if t.label == "minibatch"]
     assert len(set(small)) == 5, "all that was proposed"
     again = small[5:]
@@ -133,7 +129,7 @@ def reading():
 
 def test_every_row_is_read_twice_and_every_note_reaches_the_proposals():
     lm = reading()
-    tuned(MIPROv2(), lm, **LARGE)
+    searched(MIPROv2(), lm, **LARGE)
     rows = [LARGE["rows"][row].text for row in LARGE["train"]]
     assert len(lm.shown["observations"]) == 8
     for text in rows:
@@ -158,10 +154,10 @@ def test_proposals_do_not_wait_for_the_starting_prompts_score():
 
 def test_readers_take_as_many_rows_as_they_are_told():
     lm = reading()
-    tuned(MIPROv2(view_data_batch_size=5), lm, **LARGE)
+    searched(MIPROv2(view_data_batch_size=5), lm, **LARGE)
     assert len(lm.shown["observations"]) == 10
     none = reading()
-    tuned(MIPROv2(data_aware_proposer=False), none, **LARGE)
+    searched(MIPROv2(data_aware_proposer=False), none, **LARGE)
     assert not none.shown["observations"]
 
 
@@ -176,11 +172,11 @@ def test_proposals_see_the_runs_that_went_wrong():
             return reply
 
     lm = Never()
-    tuned(MIPROv2(), lm, **LARGE)
+    searched(MIPROv2(), lm, **LARGE)
     assert lm.shown["proposed_instructions"]
     assert all('"answered"' in shown and "mistaken" in shown for shown in lm.shown["proposed_instructions"])
     blind = Never()
-    tuned(MIPROv2(fewshot_aware_proposer=False), blind, **LARGE)
+    searched(MIPROv2(fewshot_aware_proposer=False), blind, **LARGE)
     assert all("mistaken" not in shown for shown in blind.shown["proposed_instructions"])
 
 
@@ -209,7 +205,7 @@ def test_proposals_show_labelled_rows_of_every_label():
         i: Example(text=f"word {i}", label="rare" if i == 7 else "common").with_inputs("text")
         for i in range(160)
     }
-    tuned(MIPROv2(), lm, **{**LARGE, "rows": rows})
+    searched(MIPROv2(), lm, **{**LARGE, "rows": rows})
     seen = lm.shown["proposed_instructions"]
     assert len(seen) == 2
     assert all('"label": "rare"' in text or '"label":"rare"' in text for text in seen)
@@ -243,8 +239,8 @@ def test_whether_to_reason_first_can_be_part_of_the_search():
             text = reply.choices[0].text
             return Reply((Choice(f"[[ ## reasoning ## ]]\nHm.\n\n{text}"),), reply.usage)
 
-    found = tuned(MIPROv2(tune_reasoning=True), ThinkingLM())
+    found = searched(MIPROv2(tune_reasoning=True), ThinkingLM())
     assert found.best.steps["self"].reason_first is True
     assert "reasons first" in found.best.reason
-    plain = tuned(MIPROv2(), ThinkingLM())
+    plain = searched(MIPROv2(), ThinkingLM())
     assert plain.best.steps["self"].reason_first is None

@@ -1,9 +1,10 @@
 """BetterTogether, Ensemble and the advice which optimizer to take."""
 
 import pytest
+from support.small_optimizers import searched
 
 import engine
-from engine import MIPRO, BootstrapRS, context, loop
+from engine import MIPRO, BootstrapRS, context
 from engine.errors import ConfigurationError
 from engine.metrics.matching import ExactMatch
 from engine.modules.predict import Predict
@@ -15,16 +16,11 @@ from engine.optimizers.few_shot import BootstrapFewShot, LabeledFewShot
 from engine.optimizers.mipro import MIPROv2
 from engine.registry import OPTIMIZERS
 from engine.search.budget import Budget
-from engine.search.driver import Driver
 from engine.signature.prediction import Prediction
 from engine.testing import DummyLM, ScriptedLM
-from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings
+from engine.testing.contract import ToyLM, toy_metric, toy_rows
 
 ROWS = list(toy_rows(36).values())
-
-
-def run(optimizer, lm=None, **changes):
-    return loop.run(Driver(toy_settings(lm or ToyLM(), **changes)).search(optimizer.search))
 
 
 # BetterTogether
@@ -33,7 +29,7 @@ def run(optimizer, lm=None, **changes):
 def test_a_chain_starts_each_step_from_the_last_ones_result():
     tuner = BetterTogether(toy_metric, a=COPRO(breadth=4, depth=1), b=LabeledFewShot(4))
     assert tuner.options.strategy == "a -> b"
-    result = run(tuner)
+    result = searched(tuner)
     last = result.trials[-1].candidate
     assert last.steps["self"].instructions != result.seed.steps["self"].instructions
     assert len(last.steps["self"].demos) == 4
@@ -41,19 +37,19 @@ def test_a_chain_starts_each_step_from_the_last_ones_result():
 
 
 def test_a_chain_keeps_the_best_even_where_a_later_step_is_worse():
-    both = run(BetterTogether(strategy="LabeledFewShot -> COPRO"))
-    assert both.score >= run(BetterTogether(strategy="LabeledFewShot")).score
+    both = searched(BetterTogether(strategy="LabeledFewShot -> COPRO"))
+    assert both.score >= searched(BetterTogether(strategy="LabeledFewShot")).score
 
 
 @pytest.mark.parametrize("calls", range(80, 140, 20))
 def test_what_a_step_has_scored_in_full_is_not_lost_when_the_budget_ends_inside_it(calls):
-    result = run(BetterTogether(strategy="SIMBA -> COPRO"), budget=Budget(calls=calls))
+    result = searched(BetterTogether(strategy="SIMBA -> COPRO"), budget=Budget(calls=calls))
     assert result.score == max(score for score, _ in result.validated()) == 0.5
 
 
 def test_branches_run_at_once_and_the_better_goes_on():
     assert chain_of("p | COPRO -> q") == [["p", "COPRO"], ["q"]]
-    result = run(BetterTogether(strategy="LabeledFewShot | BootstrapFewShot"))
+    result = searched(BetterTogether(strategy="LabeledFewShot | BootstrapFewShot"))
     assert len(result.validated()) == 3
 
 
@@ -104,7 +100,7 @@ def test_a_chain_overrides_options_of_single_optimizers():
 def test_a_later_step_of_a_chain_has_its_own_share_to_spend():
     """What earlier steps spent is not taken off twice."""
     lm = ToyLM()
-    result = run(BetterTogether(strategy="COPRO -> GEPA"), lm, budget=Budget(calls=400))
+    result = searched(BetterTogether(strategy="COPRO -> GEPA"), lm, budget=Budget(calls=400))
     assert any(t.label == "rows to learn from" for t in result.trials)
     assert lm.paid <= 400
 

@@ -3,8 +3,9 @@
 import random
 
 import pytest
+from support.small_optimizers import batches_of, searched
 
-from engine import GEPA, AvatarOptimizer, BayesianSignatureOptimizer, loop
+from engine import GEPA, AvatarOptimizer, BayesianSignatureOptimizer
 from engine.errors import ConfigurationError
 from engine.metrics.base import Grade
 from engine.modules.predict import Predict
@@ -14,24 +15,10 @@ from engine.optimizers.gepa.pool import Member, Pool
 from engine.optimizers.infer_rules import LEAD_IN, InferRules
 from engine.optimizers.shared.texts import components_of
 from engine.records import Candidate, Example, StepState
-from engine.search.contract import Propose, Score, relay
-from engine.search.driver import Driver
-from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings
+from engine.search.contract import Propose, Score
+from engine.testing.contract import ToyLM, toy_metric, toy_rows
 
 ROWS = list(toy_rows(36).values())
-
-
-def run(optimizer, lm=None, **changes):
-    return loop.run(Driver(toy_settings(lm or ToyLM(), **changes)).search(optimizer.search))
-
-
-def asked(optimizer, answer=None, **changes):
-    """Drive a search with made-up answers: every batch of asks it yields."""
-    settings = toy_settings(ToyLM(), **changes)
-    batches = []
-
-    loop.run(Driver(settings).search(lambda problem: relay(optimizer.search(problem), batches.append)))
-    return batches
 
 
 def proposals(batches):
@@ -42,13 +29,13 @@ def proposals(batches):
 
 
 def test_copro_learns_rules_and_keeps_the_best_on_all_validation_rows():
-    result = run(COPRO(breadth=5, depth=3))
+    result = searched(COPRO(breadth=5, depth=3))
     assert result.score > 0.5
     assert result.score == max(s for s, _ in result.validated())
 
 
 def test_copro_shows_later_rounds_what_scored_how():
-    batches = asked(COPRO(breadth=4, depth=2))
+    batches = batches_of(COPRO(breadth=4, depth=2))
     first, second = (b for b in batches if isinstance(b[0], Propose))
     assert len(first) == 3
     assert len(second) == 4
@@ -58,7 +45,7 @@ def test_copro_shows_later_rounds_what_scored_how():
 
 
 def test_copro_scores_no_wording_twice():
-    batches = asked(COPRO(breadth=5, depth=3))
+    batches = batches_of(COPRO(breadth=5, depth=3))
     scored = [a.candidate.id for b in batches for a in b if isinstance(a, Score)]
     assert len(scored) == len(set(scored))
 
@@ -76,7 +63,7 @@ def test_infer_rules_returns_the_best_rules_and_leaves_the_student_alone():
 
 
 def test_infer_rules_writes_all_sets_in_one_batch_from_different_orders():
-    batches = asked(InferRules(num_candidates=5))
+    batches = batches_of(InferRules(num_candidates=5))
     wide = next(b for b in batches if any(isinstance(a, Propose) for a in b))
     asks = [a for a in wide if isinstance(a, Propose)]
     assert len(asks) == 5
@@ -94,14 +81,14 @@ def test_infer_rules_splits_rows_in_half_without_validation_rows():
 
 
 def test_bayesian_signature_optimizer_changes_wording_alone():
-    result = run(BayesianSignatureOptimizer(n=4))
+    result = searched(BayesianSignatureOptimizer(n=4))
     assert result.score > 0.4
     assert result.best.steps["self"].demos == ()
 
 
 def test_wording_for_rows_without_labels_is_proposed_from_runs_and_their_feedback():
     rows = {i: Example(text=row.text).with_inputs("text") for i, row in toy_rows(36).items()}
-    batches = asked(
+    batches = batches_of(
         BayesianSignatureOptimizer(n=2), rows=rows, metric=lambda *_: Grade(0.0, "Say the colour.")
     )
     ask = next(a for a in proposals(batches) if "failed_examples" in a.inputs)
@@ -112,11 +99,11 @@ def test_wording_for_rows_without_labels_is_proposed_from_runs_and_their_feedbac
 
 
 def test_avatar_sets_bad_runs_beside_good_ones():
-    batches = asked(AvatarOptimizer(max_iters=2, at_once=2))
+    batches = batches_of(AvatarOptimizer(max_iters=2, at_once=2))
     ask = proposals(batches)[0]
     assert all(run["score"] == 0 for run in ask.inputs["bad_runs"])
     assert all(run["score"] == 1 for run in ask.inputs["good_runs"])
-    assert run(AvatarOptimizer(max_iters=6, at_once=3)).score > 0.4
+    assert searched(AvatarOptimizer(max_iters=6, at_once=3)).score > 0.4
 
 
 def test_avatar_rewrites_the_descriptions_of_tools_as_well():
@@ -142,13 +129,13 @@ def test_avatar_can_be_told_that_less_is_better():
 
 
 def test_gepa_learns_from_mistakes():
-    result = run(GEPA(max_metric_calls=300))
+    result = searched(GEPA(max_metric_calls=300))
     assert result.score > 0.6
 
 
 def test_gepa_never_runs_more_rows_than_it_may():
     for limit in (18, 40, 100, 150):
-        batches = asked(GEPA(max_metric_calls=limit))
+        batches = batches_of(GEPA(max_metric_calls=limit))
         rows = sum(len(a.rows) for b in batches for a in b if isinstance(a, Score))
         assert rows <= max(limit, 18)
 
@@ -157,14 +144,14 @@ def test_gepa_reflects_on_the_metrics_own_words():
     def explained(example, prediction, trace=None):
         return Grade(float(prediction.label == example.label), f"Look at {example.text.split()[0]}.")
 
-    batches = asked(GEPA(max_metric_calls=60), metric=explained)
+    batches = batches_of(GEPA(max_metric_calls=60), metric=explained)
     runs = proposals(batches)[0].inputs["runs"]
     assert runs[0]["feedback"].startswith("Look at ")
     assert [r["score"] for r in runs] == sorted(r["score"] for r in runs)
 
 
 def test_gepa_makes_words_from_the_labels_where_the_metric_has_none():
-    runs = proposals(asked(GEPA(max_metric_calls=60), metric=lambda e, p: e.label == p.label))[0].inputs[
+    runs = proposals(batches_of(GEPA(max_metric_calls=60), metric=lambda e, p: e.label == p.label))[0].inputs[
         "runs"
     ]
     right = runs[0]["outputs"]["label"]
@@ -172,9 +159,9 @@ def test_gepa_makes_words_from_the_labels_where_the_metric_has_none():
 
 
 def test_gepa_skips_rows_that_are_right_already():
-    batches = asked(GEPA(max_metric_calls=200), metric=lambda e, p: 1.0)
+    batches = batches_of(GEPA(max_metric_calls=200), metric=lambda e, p: 1.0)
     assert proposals(batches) == []
-    batches = asked(GEPA(max_metric_calls=60, skip_perfect_score=False), metric=lambda e, p: 1.0)
+    batches = batches_of(GEPA(max_metric_calls=60, skip_perfect_score=False), metric=lambda e, p: 1.0)
     assert proposals(batches)
 
 
@@ -182,8 +169,8 @@ def test_gepa_takes_ties_on_when_told_to():
     def flat(example, prediction):
         return 0.5
 
-    strict = run(GEPA(max_metric_calls=200), metric=flat)
-    lenient = run(GEPA(max_metric_calls=200, acceptance_criterion="or_equal"), metric=flat)
+    strict = searched(GEPA(max_metric_calls=200), metric=flat)
+    lenient = searched(GEPA(max_metric_calls=200, acceptance_criterion="or_equal"), metric=flat)
     assert len(strict.validated()) == 1
     assert len(lenient.validated()) > 1
 
@@ -211,23 +198,23 @@ def test_gepa_takes_one_limit():
 
 
 def test_gepa_stops_where_it_is_told_to():
-    few = run(GEPA(max_metric_calls=600, max_candidate_proposals=3, num_parallel_proposals=1))
+    few = searched(GEPA(max_metric_calls=600, max_candidate_proposals=3, num_parallel_proposals=1))
     assert "3 texts were rewritten" in few.reason
-    good = run(GEPA(max_metric_calls=600, score_threshold=0.1))
+    good = searched(GEPA(max_metric_calls=600, score_threshold=0.1))
     assert "good enough" in good.reason
-    stuck = run(GEPA(max_metric_calls=900, patience=1), metric=lambda e, p: 0.5)
+    stuck = searched(GEPA(max_metric_calls=900, patience=1), metric=lambda e, p: 0.5)
     assert "A round brought nothing new" in stuck.reason
 
 
 def test_gepas_writer_can_be_told_in_own_words():
     template = "Improve <curr_param> so that <side_info> go well. Rhyme."
-    asks = proposals(asked(GEPA(max_metric_calls=60, reflection_prompt_template=template)))
+    asks = proposals(batches_of(GEPA(max_metric_calls=60, reflection_prompt_template=template)))
     assert asks[0].signature.instructions == "Improve `current_instructions` so that `runs` go well. Rhyme."
 
 
 def test_gepas_proposals_of_a_round_share_parents_when_told_to():
     def parents(n):
-        batches = asked(GEPA(max_metric_calls=500, num_parents=n, num_parallel_proposals=4))
+        batches = batches_of(GEPA(max_metric_calls=500, num_parents=n, num_parallel_proposals=4))
         return [
             {a.candidate.id for a in batch if isinstance(a, Score) and a.label == "rows to learn from"}
             for batch in batches

@@ -29,9 +29,8 @@ from engine.search.events import (
     TrialFinished,
     TrialStarted,
 )
-from engine.search.settings import Stop
 from engine.search.verdict import verdict
-from engine.testing.contract import RecordedEvents, ToyLM, toy_rows, toy_settings
+from engine.testing.contract import RecordedEvents, StopAfter, ToyLM, toy_rows, toy_settings
 
 
 class SlowLM(ToyLM):
@@ -173,20 +172,10 @@ def test_a_comparison_the_budget_cannot_pay_stays_paired():
     assert [o.row for o in before.outcomes] == [o.row for o in after.outcomes] == list(range(36, 43))
 
 
-class StopAt:
-    def __init__(self, row):
-        self.left = row
-
-    async def checkpoint(self):
-        self.left -= 1
-        if self.left < 0:
-            raise Stop
-
-
 def test_stop_lets_calls_finish_keeps_the_best_and_still_compares():
     lm = SlowLM(lambda request: 0.002)
     settings = toy_settings(lm, rows=toy_rows(48), concurrency=4)
-    driver = Driver(settings, None, StopAt(30))
+    driver = Driver(settings, None, StopAfter(30))
 
     def search(problem):
         yield [Keep(variant(problem, "sky is blue"))]

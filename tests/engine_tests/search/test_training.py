@@ -19,10 +19,10 @@ from engine.search.contract import Keep, Problem, Search, Train, Training
 from engine.search.driver import Driver
 from engine.search.estimate import estimate
 from engine.search.freeze import Freeze
-from engine.search.settings import Settings, Stop
+from engine.search.settings import Settings
 from engine.search.trainers import Order, Trained, TrainingEstimate, TrainSettings
 from engine.search.training import chat_rows, check_training, order_of
-from engine.testing.contract import RecordedEvents, ToyLM, toy_settings, toy_trainer
+from engine.testing.contract import RecordedEvents, StopAfter, ToyLM, toy_settings, toy_trainer
 from engine.testing.training import LookupTrainer
 
 SETTINGS = TrainSettings(base_model="tiny", checkpoints=3)
@@ -196,15 +196,7 @@ def test_a_provider_that_fails_half_way_is_said_with_what_was_spent() -> None:
 
 
 def test_a_stop_ends_a_training() -> None:
-    class StopAtCheckpoint:
-        rows = 0
-
-        async def checkpoint(self) -> None:
-            self.rows += 1
-            if self.rows > 18:
-                raise Stop
-
-    result, answer, _, _ = run(toy_settings(ToyLM()), control=StopAtCheckpoint())
+    result, answer, _, _ = run(toy_settings(ToyLM()), control=StopAfter(18))
     assert result.stopped == "stopped"
     assert answer.trained.ended == "stopped"
     assert result.best.steps["self"].weights == answer.trained.model

@@ -24,8 +24,8 @@ from engine.runs.backends.worker import Worker
 from engine.runs.backends.workers import MOST_LOSSES, LinkLostError, Workers
 from engine.search.budget import Budget
 from engine.search.driver import Driver
-from engine.search.settings import Settings, Stop
-from engine.testing.contract import ToyLM
+from engine.search.settings import Settings
+from engine.testing.contract import StopAfter, ToyLM
 
 
 class HereLink:
@@ -187,15 +187,7 @@ def test_a_row_that_kills_its_workers_fails_alone(server):
 
 
 def test_a_stop_ends_it_with_the_best_so_far(server):
-    class StopAfter:
-        left = 20
-
-        async def checkpoint(self):
-            self.left -= 1
-            if self.left < 0:
-                raise Stop
-
-    result = loop.run(spread(settings_of(hosted(server)), control=StopAfter()))
+    result = loop.run(spread(settings_of(hosted(server)), control=StopAfter(20)))
     assert result.stopped == "stopped"
     assert server.calls <= 21
 

@@ -105,16 +105,6 @@ def test_several_completions_are_asked_for_at_once_and_topped_up_where_the_endpo
         assert len(server.requests) == 4
 
 
-def test_reasoning_models_get_the_parameters_they_take():
-    with OpenAIServer("ok") as server:
-        lm = LM("openai/gpt-5-mini", api_base=server.url, cache=False, temperature=0.7, max_tokens=100)
-        ask(lm)
-        ask(LM("openai/gpt-4o", api_base=server.url, cache=False, temperature=0.7, max_tokens=100))
-        assert server.requests[0]["max_completion_tokens"] == 100
-        assert not {"temperature", "max_tokens"} & server.requests[0].keys()
-        assert (server.requests[1]["temperature"], server.requests[1]["max_tokens"]) == (0.7, 100)
-
-
 def test_a_reasoning_model_whose_name_does_not_say_so_is_found_out():
     refusal = "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."
     with OpenAIServer("ok") as server:
