@@ -32,9 +32,10 @@ demo: $(READY)           ## tune the sample task in the terminal, no key needed
 	$(BIN)/tuneboard demo
 
 test: $(READY)           ## everything CI runs
-	@# What the tests need is fetched while the code is checked.
-	$(MAKE) -j 5 check peers chromium weights cluster
-	$(MAKE) unit browser
+	@# What later tests need is fetched while the code is checked, and then while its parts are tested.
+	$(MAKE) -j 3 check peers chromium
+	$(MAKE) -j 3 unit weights cluster
+	$(MAKE) browser
 	$(MAKE) test-ray WHICH='not slow'
 	$(MAKE) test-weights WHICH='not slow'
 

@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from support.large_store import fill
 from support.pages.page_frame import open_page
 from support.run_setup import add_data, add_run, csv_bytes
+from support.tables import markdown
 
 from engine.lm.base import Choice, Reply
 from engine.lm.cache import Cache, place_of
@@ -252,15 +253,14 @@ BENCHMARKS: tuple[Callable[[Path], list[Line]], ...] = (history, tables, calls)
 
 def markdown_table(lines: Sequence[Line]) -> str:
     """Return the lines as a Markdown table."""
-    rows = ["| what | sizes | figures | grown | limit | met |", "|---|---|---|---|---|---|"]
+    rows = []
     for line in lines:
         sizes = ", ".join(f"{size:,}" for size in line.sizes)
         values = ", ".join(f"{value:,.3g}" if value < 1000 else f"{value:,.0f}" for value in line.values)
         met = "yes" if line.grown <= line.limit else "NO"
-        rows.append(
-            f"| {line.what} | {sizes} | {values} {line.unit} | {line.grown:.2f} x | {line.limit:.2f} x | {met} |"
-        )
-    return "\n".join(rows)
+        grown, limit = f"{line.grown:.2f} x", f"{line.limit:.2f} x"
+        rows.append((line.what, sizes, f"{values} {line.unit}", grown, limit, met))
+    return markdown(("what", "sizes", "figures", "grown", "limit", "met"), rows)
 
 
 def main() -> int:

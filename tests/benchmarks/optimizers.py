@@ -21,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 TESTS = Path(__file__).resolve().parents[1]
+MODEL = TESTS / "benchmarks" / "teachable" / "model.py"
 sys.path[:0] = [str(TESTS), str(TESTS / "benchmarks" / "speed")]
 
 from bench_children import note, peer
-from teachable.server import TeachableProcess
+from support.servers.openai_server import ServerProcess
+from support.tables import aligned, markdown
 from teachable.worlds import KEPT_TASKS, MORE_TASKS, TASKS, world
 
 PAIRS: tuple[tuple[str, str], ...] = (
@@ -231,7 +233,7 @@ def budget_table(lines: Sequence[Line]) -> str:
         )
     budgets = list(dict.fromkeys(x.optimizer.split()[1] for x in lines if x.optimizer.startswith("Autotune")))
     head = ["World", "Start", "Ceiling", *budgets, "Largest fall"]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
+    return markdown(head, rows)
 
 
 def _standard_error(values: Sequence[float]) -> float:
@@ -271,8 +273,7 @@ def world_table(lines: Sequence[Line], threads: int) -> str:
     ]
     means = [f"{statistics.fmean(some):+.1f} ± {_standard_error(some):.1f}" if some else "" for some in gains]
     head = ["World", "", *names]
-    rows = [head, ["---"] * len(head), *body, ["all, mean", "difference", *means]]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown(head, [*body, ["all, mean", "difference", *means]])
 
 
 def _cell(line: Line | None, theirs: Line | None, threads: int) -> str:
@@ -312,11 +313,7 @@ def table(lines: Sequence[Line], threads: int, latency: float) -> str:
         for line in both if latency else ():
             cells.append("-" if line is None else line.beside_ideal("wall", threads, latency))
         body.append(cells)
-    widths = [max(len(row[i]) for row in (head, *body)) for i in range(len(head))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (head, *body)
-    )
+    return aligned(head, body)
 
 
 def main() -> int:
@@ -364,7 +361,7 @@ def main() -> int:
     if options.only:
         pairs = tuple(pair for pair in PAIRS if pair[0] in options.only.split(","))
     # A sweep of our own searches needs no server next to it.
-    with nullcontext() if options.budgets else TeachableProcess(options.latency) as server:
+    with nullcontext() if options.budgets else ServerProcess(options.latency, script=MODEL) as server:
         bench = Bench(server.url if server else "", seeds, options)
         for task in tasks:
             if options.peer_only:

@@ -21,40 +21,32 @@ PEER = Path(os.environ.get("TUNEBOARD_BENCH_RECORDS_PEER", HERE.parents[1] / ".b
 LATENCY = 0.02
 
 
-class ReaderProcess(ServerProcess):
-    """The server of the stand-in that reads records."""
-
-    def __init__(self) -> None:
-        super().__init__(LATENCY)
-        self._command = [sys.executable, str(HERE / "teachable" / "records.py"), "--latency", str(LATENCY)]
-
-
-def run(python: str, script: str, name: str, seed: int) -> dict[str, object]:
+def run(python: str, library: str, name: str, seed: int) -> dict[str, object]:
     """Return what one side measured, with a server of its own."""
-    with ReaderProcess() as server:
-        asked = [python, str(HERE / script), name, str(seed), server.url]
+    with ServerProcess(LATENCY, script=HERE / "teachable" / "records.py") as server:
+        asked = [python, str(HERE / "records_work.py"), library, name, str(seed), server.url]
         with tempfile.TemporaryDirectory() as cache:  # no answer of another run counts
             home = {**os.environ, "DSPY_CACHEDIR": cache}
             done = subprocess.run(asked, capture_output=True, text=True, check=False, cwd=HERE, env=home)
     if done.returncode:
-        raise SystemExit(f"{script} failed on {name}:\n{done.stderr[-2000:]}")
+        raise SystemExit(f"{library} failed on {name}:\n{done.stderr[-2000:]}")
     found: dict[str, object] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
 
 
 def main() -> None:
     """Run both sides on both sets and print a table."""
-    sides = [("Tuneboard", sys.executable, "records_engine.py")]
+    sides = [("Tuneboard", sys.executable, "engine")]
     theirs = PEER / "bin" / "python"
     if theirs.exists():
-        sides.append(("DSPydantic 0.1.6", str(theirs), "records_dspydantic.py"))
+        sides.append(("DSPydantic 0.1.6", str(theirs), "dspydantic"))
     else:
         print("DSPydantic is not installed (python .ci/peers.py dspydantic): this engine alone is measured.")
     for name, (fields, _) in SETS.items():
         print(f"| {name}, {len(SEEDS)} draws of rows | all fields | {' | '.join(fields)} | calls | seconds |")
         print(f"|{'---|' * (len(fields) + 4)}")
-        for title, python, script in sides:
-            found = [run(python, script, name, seed) for seed in SEEDS]
+        for title, python, library in sides:
+            found = [run(python, library, name, seed) for seed in SEEDS]
             scores = [[one["fields"][path] for one in found] for path in fields]
             means = [statistics.mean(values) for values in scores]
             shown = " | ".join(f"{100 * mean:.0f} %" for mean in means)

@@ -1,12 +1,19 @@
-"""Shared parts of both sides of the comparison on records: models, rows, scores. Imported by both environments."""
+"""One optimization of a Prompter, scored on rows held out, with either library: python records_work.py LIBRARY SET SEED URL.
+
+LIBRARY is `engine`, or `dspydantic` in an environment that has DSPydantic 0.1.6.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
 import json
+import logging
 import random
+import sys
 import time
 import urllib.request
-from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -57,19 +64,40 @@ def served(url: str) -> int:
         return int(json.load(response)["served"])
 
 
-def measured(name: str, seed: int, url: str, tune: Callable[[], Any], read: Callable[[str], Any]) -> None:
+def prompter_of(library: str, name: str, url: str) -> tuple[Any, type[Any]]:
+    """Return a library's Prompter of one of `MODELS`, and its class of examples."""
+    if library == "dspydantic":
+        logging.disable(logging.ERROR)
+        dspy, dspydantic = importlib.import_module("dspy"), importlib.import_module("dspydantic")
+        dspy.configure(lm=dspy.LM("openai/reader", api_base=url, api_key="sk-test", temperature=0.0))
+        return dspydantic.Prompter(model=MODELS[name]), dspydantic.Example
+    engine = importlib.import_module("engine")
+    memory = importlib.import_module("engine.lm.cache").Cache(None)
+    lm = engine.LM("openai/reader", api_base=url, api_key="sk-test", cache=memory)
+    return engine.Prompter(MODELS[name], lm), importlib.import_module("engine.extraction").Example
+
+
+def main(library: str, name: str, seed: int, url: str) -> None:
     """Tune, read the rows held out, and print what came of it as JSON."""
-    test = rows(name, seed)[1]
+    prompter, example = prompter_of(library, name, url)
+    tuning, test = rows(name, seed)
+    given = [example(text=text, expected_output=answer) for text, answer in tuning]
+    own = {"seed": seed} if library == "engine" else {}
     before, started = served(url), time.monotonic()
-    tune()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        prompter.optimize(examples=given, **own)
     seconds, calls = time.monotonic() - started, served(url) - before
     right: dict[str, list[bool]] = {}
     for text, answer in test:
         try:
-            got = flat(read(text))
+            got = flat(prompter.predict(text).model_dump(mode="json"))
         except Exception:  # noqa: BLE001 - a document that cannot be read is wrong in every field
             got = {}
         for path, value in flat(answer).items():
             right.setdefault(path, []).append(got.get(path) == value and path in got)
     fields = {path: sum(values) / len(values) for path, values in right.items()}
     print(json.dumps({"fields": fields, "calls": calls, "seconds": seconds}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])

@@ -15,11 +15,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import shutil
 
-from browser_tests.conftest import launch
-from playwright.sync_api import expect, sync_playwright
-from support.pages.browser_frame import BACKSTOP
+from playwright.sync_api import expect
+from support.pages.browser_frame import BACKSTOP, chromium
 from support.pages.counted_walk import CASES, add_model, learner, walk
-from support.pages.dashboard_server import BROWSERS, Server
+from support.pages.dashboard_server import Server
 from support.pages.page_traffic import follow
 from support.servers.openai_server import OpenAIServer
 
@@ -34,9 +33,8 @@ def main(cases: list[str]) -> int:
         "| rows | the model counted | run | history | report | money | seconds |\n|---|---|---|---|---|---|---|"
     )
     try:
-        with OpenAIServer(learner, latency=0.02) as endpoint, sync_playwright() as playwright:
+        with OpenAIServer(learner, latency=0.02) as endpoint, chromium() as browser:
             add_model(endpoint.url)
-            browser = launch(playwright, [*filter(None, map(shutil.which, BROWSERS)), None])
             for case in cases:
                 began = time.monotonic()
                 context = browser.new_context(viewport={"width": 1280, "height": 900})

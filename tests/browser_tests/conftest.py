@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, Playwright, Request, expect, sync_playwright
-from support.pages.browser_frame import BACKSTOP, settled
-from support.pages.dashboard_server import BROWSERS, FLAGS, Server
+from playwright.sync_api import Browser, Page, Request, expect
+from support.pages.browser_frame import BACKSTOP, chromium, settled
+from support.pages.dashboard_server import Server
 from support.pages.page_traffic import follow
 
 collect_ignore = (
@@ -22,35 +21,30 @@ expect.set_options(timeout=1000 * BACKSTOP)
 
 
 @pytest.fixture(scope="session")
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as started:
-        yield started
-
-
-@pytest.fixture(scope="session")
-def browser(playwright: Playwright) -> Iterator[Browser]:
-    named = os.environ.get("TUNEBOARD_CHROMIUM")
-    launched = launch(playwright, [named] if named else [*filter(None, map(shutil.which, BROWSERS)), None])
-    yield launched
-    launched.close()
-
-
-def launch(playwright: Playwright, paths: list[str | None]) -> Browser:
-    """Start the first browser that can be started; None is Playwright's own. (Ubuntu's chromium-browser may be a note only.)"""
-    path, *others = paths
-    try:
-        return playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=1000 * BACKSTOP)
-    except Error:
-        if not others:
-            raise
-        return launch(playwright, others)
+def browser() -> Iterator[Browser]:
+    with chromium() as launched:
+        yield launched
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = Server(tmp_path_factory.mktemp("home")).start()
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of the module's server; a module that shows finished runs has one with them."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[Server]:
+    running = Server(folder).start()
     yield running
     running.stop()
+
+
+@pytest.fixture
+def home(server: Server, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data folder of the server, which is this process's too."""
+    monkeypatch.setenv("TUNEBOARD_HOME", str(server.home))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    return server.home
 
 
 @pytest.fixture

@@ -26,11 +26,10 @@ def test_every_page_shows_the_calls_that_the_model_counted(
     case: str,
     new_page: Callable[..., Page],
     server: Server,
+    home: Path,
     endpoint: OpenAIServer,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(server.home))
     add_model(endpoint.url)
     counted = walk(new_page(), server, endpoint, case, tmp_path)
     assert set(counted.shown.values()) == {counted.server}, counted

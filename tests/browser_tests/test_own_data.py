@@ -6,9 +6,8 @@ import random
 import re
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Page, expect
-from support.pages.browser_frame import bring_rows, press, settled, shoot, to_page
+from support.pages.browser_frame import bring_rows, empty_project, press, settled, shoot, to_page
 
 from engine.dataset.reading import LARGEST_FILE
 
@@ -33,9 +32,7 @@ def unseen(rows: int = 90) -> str:
 
 
 def open_examples(page: Page) -> None:
-    press(page, "box_empty")
-    settled(page)
-    to_page(page, "examples")
+    empty_project(page)
     expect(page.get_by_text("Bring examples")).to_be_visible()
 
 
@@ -102,26 +99,20 @@ def test_a_project_that_takes_its_files_name_stays_open_beside_an_older_one_with
     expect(page.get_by_role("combobox", name="Project")).to_have_value(re.compile(r"^Shelves( \(\d+\))?$"))
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "words"),
-    [
+def test_files_that_cannot_be_used_are_explained_and_nothing_is_lost(new_page, tmp_path: Path):
+    page = new_page()
+    open_examples(page)
+    for name, content, words in (
         ("empty.csv", b"", "empty"),
         ("header.csv", b"text,label\n", "no rows"),
         ("nothing.json", b"{not json", "JSON"),
-    ],
-)
-def test_a_file_that_cannot_be_used_is_explained_and_nothing_is_lost(
-    new_page, tmp_path: Path, name, content, words
-):
-    file = tmp_path / name
-    file.write_bytes(content)
-    page = new_page()
-    open_examples(page)
-    bring_rows(page, file)
-    expect(page.locator("[class*=st-key-source_][class*=_problem_line]")).to_contain_text(
-        words, ignore_case=True
-    )
-    shoot(page, f"refused_{file.stem}")
+    ):
+        file = tmp_path / name
+        file.write_bytes(content)
+        bring_rows(page, file)
+        problem = page.locator("[class*=st-key-source_][class*=_problem_line]")
+        expect(problem).to_contain_text(words, ignore_case=True)
+        shoot(page, f"refused_{file.stem}")
     good = tmp_path / "good.csv"
     good.write_text(unseen(30))
     bring_rows(page, good)

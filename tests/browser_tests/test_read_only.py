@@ -10,13 +10,9 @@ import pytest
 from playwright.sync_api import expect
 from support.pages.browser_frame import press, press_first_row, shoot, to_page
 from support.pages.dashboard_server import Server
+from support.pages.finished_runs import finished_runs
 
-from dashboard.state import launching, reading
-from dashboard.state.editing import drafts
 from engine.basics.home import READ_ONLY_VARIABLE
-from engine.pipeline.templates import SAMPLES
-from engine.runs.spec import Named, ProjectDraft
-from engine.runs.worker import work
 
 TITLE = "Tickets of spring"
 
@@ -24,15 +20,8 @@ TITLE = "Tickets of spring"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A dashboard as `tuneboard --read-only` starts it, over one finished run."""
-    home = tmp_path_factory.mktemp("shown")
+    home = finished_runs(tmp_path_factory.mktemp("shown"), TITLE).home
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TUNEBOARD_HOME", str(home))
-        project = drafts.project_from_sample(SAMPLES[0])
-        drafts.update(project, optimizer=Named(name="LabeledFewShot"))
-        with reading.open_store() as store:
-            draft = ProjectDraft.model_validate(store.projects.get(project).draft)
-        spec = draft.to_run(reading.datasets()[0].hash).model_dump(mode="json")
-        assert work(home, launching.create(project, spec, TITLE)) == 0
         patch.setenv(READ_ONLY_VARIABLE, "1")
         running = Server(home).start()
     yield running

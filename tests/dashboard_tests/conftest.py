@@ -7,13 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from support.pages.page_frame import stored_draft
+from support.pages.finished_runs import finished_runs
 
-from dashboard.state import launching, reading
 from dashboard.state.editing import drafts
 from engine.pipeline.templates import SAMPLES
-from engine.runs.spec import Named
-from engine.runs.worker import work
 from engine.store.store import Store
 
 
@@ -41,15 +38,7 @@ def project(home: Path) -> str:
 @pytest.fixture(scope="session")
 def tuned_folder(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Tuned]:
     """A data folder with a finished run of the sample, made once for each process of tests: copy it, change nothing."""
-    folder = tmp_path_factory.mktemp("tuned")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TUNEBOARD_HOME", str(folder))
-        patch.delenv("OPENAI_API_KEY", raising=False)
-        project = drafts.project_from_sample(SAMPLES[0])
-        draft = stored_draft(project).model_copy(update={"optimizer": Named(name="LabeledFewShot")})
-        spec = draft.to_run(reading.datasets()[0].hash).model_dump(mode="json")
-        run = launching.create(project, spec, "A run")
-        assert work(folder, run) == 0
+    folder, project, (run,) = finished_runs(tmp_path_factory.mktemp("tuned"), "A run")
     return folder, Tuned(project, run)
 
 

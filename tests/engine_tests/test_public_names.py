@@ -91,39 +91,40 @@ def test_the_stub_of_a_package_is_its_list_of_names(package):
         _ = module.Predikt
 
 
-def test_importing_the_engine_reads_no_list_of_names():
-    code = "import sys, engine; print('ast' in sys.modules, 'engine.compat.paths' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False False"
-
-
-def test_importing_the_engine_loads_nothing_heavy():
-    heavy = [
-        "pandas",
-        "numpy",
-        "litellm",
-        "optuna",
-        "streamlit",
-        "aiohttp",
-        "pydantic",
-        "sqlite_utils",
-        "asyncio",
-    ]
-    code = f"import sys, engine; print([name for name in {heavy!r} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
-def test_calling_a_program_loads_neither_litellm_nor_pandas():
-    code = """
-import sys, engine
+HEAVY = {
+    *("litellm", "optuna", "pandas", "numpy", "streamlit", "aiohttp", "pyarrow", "openpyxl"),
+    *("torch", "transformers", "peft", "trl"),
+}
+CALL = """
+import engine
 engine.LM, engine.ChatAdapter, engine.MIPROv2
 from engine.testing import DummyLM
 with engine.context(lm=DummyLM([{"b": "1"}])):
     engine.Evaluate(devset=[engine.Example(a="x", b="1").with_inputs("a")], metric=engine.ExactMatch())(engine.Predict("a -> b"))
-print([n for n in ("pandas", "numpy", "litellm", "optuna", "streamlit", "aiohttp") if n in sys.modules])
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+ESTIMATES = """
+from engine.testing.contract import ToyLM, toy_settings
+from engine.optimizers.few_shot_search import BootstrapFewShotWithOptuna
+from engine.optimizers.mipro import MIPROv2
+from engine.search.estimate import estimate
+for optimizer in (MIPROv2(), BootstrapFewShotWithOptuna()):
+    assert estimate(optimizer.search, toy_settings(ToyLM())).calls.typical > 100
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "modules"),
+    [
+        ("import engine", HEAVY | {"pydantic", "sqlite_utils", "asyncio", "ast", "engine.compat.paths"}),
+        (CALL, HEAVY),
+        ("import engine.dataset", HEAVY),
+        (ESTIMATES, {"optuna"}),  # the dashboard estimates at every change of a form
+    ],
+    ids=["import engine", "a call", "import engine.dataset", "estimates"],
+)
+def test_little_is_loaded_by(code, modules):
+    asked = f"{code}\nimport sys\nprint(sorted({modules!r} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 

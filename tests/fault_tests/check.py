@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from support.tables import markdown
 
 
 @dataclass(frozen=True)
@@ -37,17 +39,9 @@ def cpu_seconds() -> float:
     return time.process_time() + sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
 
 
-HEADINGS = ("Check", "Goal", "Today", "Met")
-
-
 def markdown_table(findings: Sequence[tuple[Check, Finding]]) -> str:
     """Return the table as Markdown."""
-    return "\n".join(_lines(findings))
-
-
-def _lines(findings: Sequence[tuple[Check, Finding]]) -> Iterator[str]:
-    yield f"| {' | '.join(HEADINGS)} |"
-    yield "|---" * len(HEADINGS) + "|"
-    for check, found in findings:
-        cells = (check.title, check.goal, found.figure, "yes" if found.met else "NO")
-        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    rows = (
+        (check.title, check.goal, found.figure, "yes" if found.met else "NO") for check, found in findings
+    )
+    return markdown(("Check", "Goal", "Today", "Met"), rows)

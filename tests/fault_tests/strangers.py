@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from fault_tests.check import Check, Finding
 from support.servers.openai_server import OpenAIServer
 
@@ -121,17 +122,12 @@ def _refused(project: str, spec: RunSpec) -> bool:
 
 
 @contextmanager
-def home_of(folder: Path) -> Iterator[Path]:
-    """A data folder for this process and its children, as long as the block runs."""
-    before = os.environ.get("TUNEBOARD_HOME")
-    os.environ["TUNEBOARD_HOME"] = str(folder)
-    try:
+def home_of(folder: Path, **variables: str) -> Iterator[Path]:
+    """A data folder and other variables for this process and its children, as long as the block runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"TUNEBOARD_HOME": str(folder), **variables}.items():
+            patch.setenv(name, value)
         yield folder
-    finally:
-        if before is None:
-            del os.environ["TUNEBOARD_HOME"]
-        else:
-            os.environ["TUNEBOARD_HOME"] = before
 
 
 CHECK = Check(

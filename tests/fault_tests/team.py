@@ -462,9 +462,9 @@ IN_BROWSER = ("hostile names in a browser", "a page of another port in a browser
 @contextmanager
 def running_team(folder: Path, *, small: bool) -> Iterator[Team]:
     """A server for a team, as `tuneboard open --users` starts it, as long as the block runs."""
-    closed = f"http://127.0.0.1:{own_port()}"
-    with OpenAIServer() as internal, home_of(folder / "home") as home:
-        changes = {
+    closed, home = f"http://127.0.0.1:{own_port()}", folder / "home"
+    with OpenAIServer() as internal:
+        variables = {
             **CANARIES,
             USERS_VARIABLE: str(home / "users.txt"),
             "OLLAMA_API_BASE": internal.url,
@@ -475,19 +475,13 @@ def running_team(folder: Path, *, small: bool) -> Iterator[Team]:
             "NO_GCE_CHECK": "true",
             "HF_HUB_OFFLINE": "1",
         }
-        before = {name: os.environ.get(name) for name in changes}
-        os.environ.update(changes)
-        team = Team(home, internal, small=small)
-        try:
-            team.server.start()
-            yield team
-        finally:
-            team.server.stop()
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
+        with home_of(home, **variables):
+            team = Team(home, internal, small=small)
+            try:
+                team.server.start()
+                yield team
+            finally:
+                team.server.stop()
 
 
 def measure(folder: Path, small: bool) -> Finding:

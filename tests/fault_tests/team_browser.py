@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.server
-import os
-import shutil
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from playwright.sync_api import BrowserContext, Page, sync_playwright
-from support.pages.dashboard_server import BROWSERS, FLAGS
+from playwright.sync_api import Page
+from support.pages.browser_frame import chromium
 from support.pages.page_socket import PAGES
 
 from dashboard.state import users
@@ -37,8 +33,8 @@ def hostile_names(team: Team) -> Tried:
         with users.acting("mallory"):
             project = drafts.project_from_sample(SAMPLES[0])
             drafts.rename_project(project, name)
-        with _browser() as open_context:
-            page = open_context().new_page()
+        with chromium() as browser:
+            page = browser.new_page()
             outside: list[str] = []
             page.on("request", lambda request, seen=outside: seen.append(request.url))
             _browser_sign_in(page, team, "root")
@@ -75,9 +71,9 @@ def cross_origin_page(team: Team) -> Tried:
         def log_message(self, *_: object) -> None:
             """Print nothing."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Evil) as evil, _browser() as open_context:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Evil) as evil, chromium() as browser:
         threading.Thread(target=evil.serve_forever, daemon=True).start()
-        page = open_context().new_page()
+        page = browser.new_page()
         _browser_sign_in(page, team, "ada")
         page.goto(f"http://127.0.0.1:{evil.server_port}/")
         read = page.evaluate("window.result")
@@ -87,17 +83,6 @@ def cross_origin_page(team: Team) -> Tried:
         page.wait_for_timeout(1000)
         yield "another port signs out", page.get_by_label("Token", exact=True).count() == 0
         evil.shutdown()
-
-
-@contextmanager
-def _browser() -> Iterator[Callable[[], BrowserContext]]:
-    named = os.environ.get("TUNEBOARD_CHROMIUM")
-    path = named or next(filter(None, map(shutil.which, BROWSERS)), None)
-    with (
-        sync_playwright() as started,
-        contextlib.closing(started.chromium.launch(executable_path=path, args=FLAGS)) as browser,
-    ):
-        yield browser.new_context
 
 
 def _browser_sign_in(page: Page, team: Team, name: str) -> None:

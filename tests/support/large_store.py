@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from support.run_setup import add_data, csv_bytes, spec
 
-from engine.runs.spec import Named, ProjectDraft
+from engine.runs.spec import ProjectDraft
 from engine.runs.worker import work
 from engine.store.store import FILE_NAME, Store
 
@@ -36,8 +36,7 @@ def fill(
         store.settings.set("welcomed", True)
         busy = store.projects.create("Busy", _draft(small))
         wide = store.projects.create("Wide", _draft(large))
-        run = spec(small, optimizer=Named(name="BootstrapFewShotWithRandomSearch")).model_dump(mode="json")
-        first = store.runs.create(busy, run, "Run 1")
+        first = store.runs.create(busy, spec(small).model_dump(mode="json"), "Run 1")
     assert work(home, first) == 0
     database = sqlite3.connect(home / FILE_NAME)
     with database:

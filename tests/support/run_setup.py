@@ -11,8 +11,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +155,17 @@ def answers_kept(home: Path) -> int:
             return int(kept.execute("SELECT replies FROM kept").fetchone()[0])
         except sqlite3.OperationalError:  # its table is being made
             return 0
+
+
+@contextmanager
+def living_process() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that lives until the block ends, or until it is ended there."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:

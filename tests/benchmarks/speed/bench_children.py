@@ -1,6 +1,6 @@
 """Child processes that measure: each prints one JSON object; DSPy has an interpreter of its own.
 
-The same job script exists for both libraries: jobs_engine.py and jobs_dspy.py, with the same commands.
+jobs.py does the same jobs with either library.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ def job(python: str, command: str, **options: Any) -> dict[str, Any]:
 
     Raises RuntimeError with the child's last words when it fails.
     """
-    script = HERE / ("jobs_engine.py" if python == sys.executable else "jobs_dspy.py")
+    library = "engine" if python == sys.executable else "dspy"
     flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
     with tempfile.TemporaryDirectory() as scratch:
         env = {**os.environ, "TUNEBOARD_HOME": scratch, "DSPY_CACHEDIR": scratch, "PYTHONWARNINGS": "ignore"}
         env.setdefault("PYTHONHASHSEED", "0")
         done = subprocess.run(
-            [python, str(script), command, *flags],
+            [python, str(HERE / "jobs.py"), library, command, *flags],
             env=env,
             cwd=scratch,
             capture_output=True,
@@ -62,7 +62,7 @@ def job(python: str, command: str, **options: Any) -> dict[str, Any]:
             timeout=TIMEOUT,
         )
     if done.returncode:
-        raise RuntimeError(f"{script.name} {command} failed:\n{done.stderr[-3000:]}")
+        raise RuntimeError(f"{library}: {command} failed:\n{done.stderr[-3000:]}")
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
 

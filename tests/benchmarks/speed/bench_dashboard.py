@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import os
 import random
-import shutil
 import statistics
 import subprocess
 import sys
@@ -22,8 +21,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench_table import Row
-from support.pages.browser_frame import put_rows
-from support.pages.dashboard_server import BROWSERS, FLAGS, Server
+from support.pages.browser_frame import chromium, put_rows
+from support.pages.dashboard_server import Server
 
 from engine.records import Candidate, Outcome, StepState
 from engine.store.store import Store
@@ -35,19 +34,17 @@ BURSTS = 3
 TRIALS = 40
 TABS = 20
 PAGES = (
-    *(
-        "Task",
-        "Examples",
-        "Metric",
-        "Tune",
-        "Run",
-        "Results",
-        "Try it",
-        "Export",
-        "History",
-        "Settings",
-        "Home",
-    ),
+    "Task",
+    "Examples",
+    "Metric",
+    "Tune",
+    "Run",
+    "Results",
+    "Try it",
+    "Export",
+    "History",
+    "Settings",
+    "Home",
 )
 
 
@@ -436,14 +433,5 @@ def _past_trials(store: Store, run: str, seed: int, trials: int) -> None:
 
 @contextmanager
 def _page() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    named = os.environ.get("TUNEBOARD_CHROMIUM") or next(
-        (p for n in BROWSERS if (p := shutil.which(n))), None
-    )
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=named, args=FLAGS)
-        try:
-            yield browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
-        finally:
-            browser.close()
+    with chromium() as browser:
+        yield browser.new_context(viewport={"width": 1280, "height": 900}).new_page()

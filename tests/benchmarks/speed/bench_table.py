@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from support.tables import aligned, markdown
+
 
 @dataclass(frozen=True)
 class Row:
@@ -79,20 +81,12 @@ def cells(row: Row) -> tuple[str, ...]:
 
 def text_table(rows: Sequence[Row]) -> str:
     """Return the table for a terminal."""
-    lines = [HEADINGS, *(cells(row) for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(HEADINGS))]
-    shown = [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]
-    return "\n".join([shown[0], "  ".join("-" * width for width in widths), *shown[1:]])
+    return aligned(HEADINGS, map(cells, rows))
 
 
 def markdown_table(rows: Sequence[Row]) -> str:
     """Return the table as Markdown, under the machine's description."""
-    lines = ["| " + " | ".join(HEADINGS) + " |", "|---" * len(HEADINGS) + "|"]
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells(row)) + " |" for row in rows]
-    return f"{machine()}\n{CAPTION}\n\n" + "\n".join(lines) + "\n"
+    return f"{machine()}\n{CAPTION}\n\n{markdown(HEADINGS, map(cells, rows))}\n"
 
 
 def machine() -> str:

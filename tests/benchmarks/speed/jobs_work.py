@@ -25,25 +25,9 @@ STEPS = [
     {"next_thought": "Done.", "next_tool_name": "finish", "next_tool_args": {}},
     {"reasoning": "The tool said so.", "answer": "4"},
 ]
-_WORDS = [
-    "my",
-    "parcel",
-    "order",
-    "card",
-    "was",
-    "charged",
-    "twice",
-    "late",
-    "broken",
-    "again",
-    "please",
-    "help",
-    "refund",
-    "the",
-    "app",
-    "login",
-    "invoice",
-]
+_WORDS = (
+    "my parcel order card was charged twice late broken again please help refund the app login invoice"
+).split()
 
 
 def message(i: int) -> str:
@@ -55,6 +39,7 @@ def message(i: int) -> str:
 def options() -> argparse.Namespace:
     """Read the command line of a job."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("library", choices=("engine", "dspy"))
     parser.add_argument("command")
     parser.add_argument("--url", default="")
     parser.add_argument("--rows", type=int, default=1000)

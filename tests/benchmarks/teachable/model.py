@@ -1,4 +1,7 @@
-"""The teachable model: answers a task's steps as far as the prompt has taught it, and writes down rules it has evidence for."""
+"""The teachable model: answers a task's steps as far as the prompt has taught it, and writes down rules it has evidence for.
+
+`ServerProcess(script=...)` runs it as a server of its own.
+"""
 
 from __future__ import annotations
 
@@ -245,3 +248,9 @@ def _hash(*parts: str) -> int:
 
 def _unit(*parts: str) -> float:
     return _hash(*parts) / 2**48
+
+
+if __name__ == "__main__":
+    from support.servers.openai_server import main
+
+    main(Model().answer)

@@ -1,7 +1,5 @@
 """A stand-in model that reads records out of labelled documents, as a server of its own; and the two sets it is measured on.
 
-    python tests/benchmarks/teachable/records.py --latency 0.0
-
 It knows what kind of value a field has and takes a plausible one, often the wrong one of several. It learns the right label from
 solved documents in the prompt, and from a description that names the label in quotes. Asked for a better description it names
 a label only where the prompt shows it a right value in its passage. It reads the prompts of this engine and of DSPydantic,
@@ -10,8 +8,6 @@ and knows nothing else of either. What it shows is how much of what it is told r
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import contextlib
 import csv
 import json
@@ -312,40 +308,7 @@ def _descriptions(schema: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def main() -> None:
-    """Serve until stopped."""
-    from support.servers.openai_server import BareServer, _http, _runner
-
-    class Server(BareServer):
-        """Answers with the reader."""
-
-        def reply(self, body: bytes) -> bytes:
-            """The HTTP response to a request's body."""
-            self.served += 1
-            request = json.loads(body)
-            text = Reader(request).answer()
-            size = len(body) // 4, len(text) // 4
-            usage = {"prompt_tokens": size[0], "completion_tokens": size[1], "total_tokens": sum(size)}
-            message = {"role": "assistant", "content": text}
-            choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
-            return _http(
-                {
-                    "id": "x",
-                    "object": "chat.completion",
-                    "created": 1,
-                    "model": request["model"],
-                    "choices": choices,
-                    "usage": usage,
-                }
-            )
-
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
-    with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
-        _runner()(Server(None, parser.parse_args().latency).serve(0))
-
-
 if __name__ == "__main__":
-    main()
+    from support.servers.openai_server import main
+
+    main(lambda body: Reader(body).answer())

@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Error, Page, expect
-from support.pages.browser_frame import bring_rows, press, press_first_row, settled, shoot, to_page, within
+from support.pages.browser_frame import (
+    bring_rows,
+    empty_project,
+    press,
+    press_first_row,
+    settled,
+    shoot,
+    to_page,
+    within,
+)
 from support.run_setup import wait_for
 from support.servers.openai_server import OpenAIServer
 
@@ -35,17 +44,14 @@ def dirty(rows: int = 60) -> str:
 
 
 @pytest.fixture
-def examples(new_page, server, tmp_path, monkeypatch):
+def examples(new_page, home, tmp_path):
     """A page with uploaded rows and the task made of them, and its project."""
-    monkeypatch.setenv("TUNEBOARD_HOME", str(server.home))
 
     def opened(content: str, name: str = "letters.csv", **how) -> tuple[Page, str]:
         file = tmp_path / name
         file.write_text(content)
         page = new_page(**how)
-        press(page, "box_empty")
-        settled(page)
-        to_page(page, "examples")
+        empty_project(page)
         bring_rows(page, file)
         expect(page.get_by_text("Is this what you mean?")).to_be_visible()
         to_page(page, "examples")
@@ -203,21 +209,14 @@ def test_rows_are_pasted_and_rows_of_a_model_are_looked_at_first(examples, serve
     expect(page.get_by_text("never tested on").first).to_be_visible()
 
 
-@pytest.mark.parametrize("form", ["jsonl", "xlsx", "parquet"])
-def test_other_files_are_read(examples, new_page, server, tmp_path: Path, form: str):
+def test_a_workbook_is_read(new_page, tmp_path: Path):
     import pandas as pd
 
-    frame = pd.DataFrame({"text": [f"line {i}" for i in range(30)], "kind": ["a", "b", "c"] * 10})
-    file = tmp_path / f"table.{form}"
-    {
-        "jsonl": lambda: frame.to_json(file, orient="records", lines=True),
-        "xlsx": lambda: frame.to_excel(file, index=False),
-        "parquet": lambda: frame.to_parquet(file),
-    }[form]()
+    file = tmp_path / "table.xlsx"
+    rows = {"text": [f"line {i}" for i in range(30)], "kind": ["a", "b", "c"] * 10}
+    pd.DataFrame(rows).to_excel(file, index=False)
     page = new_page()
-    press(page, "box_empty")
-    settled(page)
-    to_page(page, "examples")
+    empty_project(page)
     bring_rows(page, file)
     to_page(page, "examples")
     expect(page.locator(".st-key-file_line")).to_contain_text("30 rows")
@@ -239,9 +238,7 @@ def test_a_hundred_thousand_rows_stay_smooth(examples):
 
 def test_pictures_are_uploaded_and_become_rows(new_page, server):
     page = new_page()
-    press(page, "box_empty")
-    settled(page)
-    to_page(page, "examples")
+    empty_project(page)
     pictures = [
         {"name": f"<b>{i}.png", "mimeType": "image/png", "buffer": DOT + bytes([i])} for i in range(3)
     ]

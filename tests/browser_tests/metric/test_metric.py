@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 from support.pages.browser_frame import press, settled, shoot
-from support.pages.dashboard_server import Server
 from support.servers.openai_server import OpenAIServer
 
+from dashboard.state import reading
+from dashboard.state.editing import drafts
 from engine.metrics.similarity import EditDistance
 from engine.pipeline.templates import SAMPLES
 from engine.runs.spec import ModelChoice, Named
@@ -33,10 +35,7 @@ def endpoint() -> Iterator[OpenAIServer]:
 
 
 @pytest.fixture
-def page(new_page: Callable[..., Page], server: Server, endpoint: OpenAIServer, monkeypatch) -> Page:
-    from dashboard.state.editing import drafts
-
-    monkeypatch.setenv("TUNEBOARD_HOME", str(server.home))
+def page(new_page: Callable[..., Page], home: Path, endpoint: OpenAIServer) -> Page:
     project = drafts.project_from_sample(SAMPLES[0])
     model = ModelChoice(name="openai/test-model", base_url=endpoint.url)
     drafts.update(
@@ -69,9 +68,6 @@ def test_a_judge_is_checked_against_a_persons_grades(page):
 
 
 def test_code_is_tested_in_the_sandbox(page):
-    from dashboard.state import reading
-    from dashboard.state.editing import drafts
-
     drafts.update(
         reading.projects()[0].id, metric=Named(name="PythonMetric", options={"code": "answer.no\n1"})
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 
@@ -10,9 +9,12 @@ import pytest
 from playwright.sync_api import Page, expect
 from support.pages.browser_frame import press, press_first_row, settled, shoot
 from support.pages.dashboard_server import Server
-from support.run_setup import PIPELINE, answer, csv_bytes, server_model
+from support.run_setup import PIPELINE, answer, csv_bytes, server_model, start_worker
 from support.servers.openai_server import OpenAIServer
 
+from dashboard.state import launching, reading
+from dashboard.state.editing import drafts
+from engine.dataset import read_dataset
 from engine.runs.spec import Named, ProjectDraft
 
 
@@ -26,35 +28,22 @@ def endpoint():
 @pytest.fixture(scope="module")
 def runs(server: Server, endpoint: OpenAIServer) -> tuple[str, list[str]]:
     """A project with two finished runs that can be compared, made by real worker processes."""
-    from support.run_setup import start_worker
-
-    from dashboard.state import reading
-    from dashboard.state.editing import drafts
-    from engine.dataset import read_dataset
-    from engine.store.store import Store
-
-    before = os.environ.get("TUNEBOARD_HOME")
-    os.environ["TUNEBOARD_HOME"] = str(server.home)
-    content = csv_bytes()
-    made = []
-    draft = ProjectDraft(
-        pipeline=PIPELINE,
-        dataset=drafts.add_file(read_dataset(content, "shelves.csv"), content, "test"),
-        mapping={"text": "text", "shelf": "shelf"},
-        metric=Named(name="ExactMatch"),
-        model=server_model(endpoint.url),
-    )
-    project = drafts.create_project("Shelves", draft.model_copy(update={"optimizer": Named(name="GEPA")}))
-    for name in ("LabeledFewShot", "BootstrapFewShot"):
-        spec = draft.model_copy(update={"optimizer": Named(name=name)}).to_run(reading.datasets()[0].hash)
-        with Store.open(server.home) as store:
-            made.append(store.runs.create(project, spec.model_dump(mode="json"), name))
-        _, errors = start_worker(server.home, made[-1]).communicate(timeout=600)
-        assert reading.run(made[-1]).state == "finished", errors.decode()
-    if before is None:
-        del os.environ["TUNEBOARD_HOME"]
-    else:
-        os.environ["TUNEBOARD_HOME"] = before
+    content, made = csv_bytes(), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUNEBOARD_HOME", str(server.home))
+        draft = ProjectDraft(
+            pipeline=PIPELINE,
+            dataset=drafts.add_file(read_dataset(content, "shelves.csv"), content, "test"),
+            mapping={"text": "text", "shelf": "shelf"},
+            metric=Named(name="ExactMatch"),
+            model=server_model(endpoint.url),
+        )
+        project = drafts.create_project("Shelves", draft.model_copy(update={"optimizer": Named(name="GEPA")}))
+        for name in ("LabeledFewShot", "BootstrapFewShot"):
+            spec = draft.model_copy(update={"optimizer": Named(name=name)}).to_run(reading.datasets()[0].hash)
+            made.append(launching.create(project, spec.model_dump(mode="json"), name))
+            _, errors = start_worker(server.home, made[-1]).communicate(timeout=600)
+            assert reading.run(made[-1]).state == "finished", errors.decode()
     return project, made
 
 

@@ -17,9 +17,7 @@ from engine.store.store import Store
 
 
 @pytest.fixture
-def project(server, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("TUNEBOARD_HOME", str(server.home))
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+def project(home) -> str:
     return tireless_project(f"http://127.0.0.1:{own_port()}/v1")  # nobody asks it
 
 

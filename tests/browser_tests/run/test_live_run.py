@@ -28,9 +28,7 @@ def model() -> Iterator[OpenAIServer]:
 
 
 @pytest.fixture
-def project(server, model, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("TUNEBOARD_HOME", str(server.home))
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+def project(home, model) -> str:
     return tireless_project(model.url)
 
 

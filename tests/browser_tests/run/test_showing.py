@@ -2,52 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 from support.pages.browser_frame import settled, shoot
-from support.pages.dashboard_server import Server
+from support.pages.finished_runs import FinishedRuns, finished_runs
 
-from dashboard.state import candidates, launching, reading
-from dashboard.state.editing import drafts
-from engine.pipeline.templates import SAMPLES
-from engine.runs.spec import Named, ProjectDraft
-from engine.runs.worker import work
+from dashboard.state import candidates, reading
+from engine.runs.spec import Named
 
 SEARCH = Named(name="BootstrapFewShotWithRandomSearch", options={"num_candidate_programs": 3})
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A finished run: its project, its id, the start against a prompt that was not tested."""
-    home = tmp_path_factory.mktemp("shown")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TUNEBOARD_HOME", str(home))
-        project = drafts.project_from_sample(SAMPLES[0])
-        drafts.update(project, optimizer=SEARCH)
-        with reading.open_store() as store:
-            draft = ProjectDraft.model_validate(store.projects.get(project).draft)
-        spec = draft.to_run(reading.datasets()[0].hash).model_dump(mode="json")
-        run = launching.create(project, spec, "Tickets")
-        assert work(home, run) == 0
-        found = candidates.index(reading.run(run))
-        other = next(c.id for c in found if c.tested is None)
-    pair = f"{run}.{found[0].id},{run}.{other}"
-    return {"home": str(home), "address": f"project={project}&run={run}", "pair": pair}
+def shown(tmp_path_factory: pytest.TempPathFactory) -> FinishedRuns:
+    return finished_runs(tmp_path_factory.mktemp("shown"), "Tickets", optimizer=SEARCH)
 
 
 @pytest.fixture(scope="module")
-def server(shown: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    from pathlib import Path
+def folder(shown: FinishedRuns) -> Path:
+    return shown.home
 
-    running = Server(Path(shown["home"])).start()
-    yield running
-    running.stop()
+
+@pytest.fixture
+def compared(home: Path, shown: FinishedRuns) -> str:
+    """The address of the results where the start is compared with a prompt that was not tested."""
+    (run,) = shown.runs
+    ranked = candidates.index(reading.run(run))
+    untested = next(c.id for c in ranked if c.tested is None)
+    return f"results?{shown.address}&compare={run}.{ranked[0].id},{run}.{untested}"
 
 
 def test_an_audience_sees_the_result_alone_and_one_key_leads_there_and_back(new_page, shown):
-    page = new_page(f"run?{shown['address']}", height=720)
+    page = new_page(f"run?{shown.address}", height=720)
     expect(page.locator(".st-key-present_run")).to_be_visible()
     settled(page)
     page.keyboard.press("p")
@@ -66,8 +54,8 @@ def test_an_audience_sees_the_result_alone_and_one_key_leads_there_and_back(new_
     expect(page.get_by_test_id("stSidebar")).to_be_visible()
 
 
-def test_a_comparison_of_prompts_is_one_column_on_a_phone(new_page, shown):
-    page = new_page(f"results?{shown['address']}&compare={shown['pair']}", width=400)
+def test_a_comparison_of_prompts_is_one_column_on_a_phone(new_page, compared):
+    page = new_page(compared, width=400)
     cell = page.locator(".diff.split td:not(.n)").first
     expect(cell).to_be_visible()
     settled(page)
@@ -78,8 +66,8 @@ def test_a_comparison_of_prompts_is_one_column_on_a_phone(new_page, shown):
     assert inner["width"] > 0.7 * box["width"]
 
 
-def test_missing_rows_are_scored_while_the_page_is_open(new_page, shown):
-    page = new_page(f"results?{shown['address']}&compare={shown['pair']}&results_tab=Rows")
+def test_missing_rows_are_scored_while_the_page_is_open(new_page, compared):
+    page = new_page(f"{compared}&results_tab=Rows")
     button = page.get_by_role("button", name="missing test rows (free)")
     expect(button).to_be_visible()
     settled(page)

@@ -10,11 +10,9 @@ from support.servers.openai_server import OpenAIServer
 from engine.store.store import Store
 
 
-def test_a_run_is_stopped_without_the_test_and_the_test_is_finished_later(server, new_page, monkeypatch):
-    monkeypatch.setenv("TUNEBOARD_HOME", str(server.home))
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
-    with OpenAIServer(answer) as model, Store.open(server.home) as store:
-        run_id, process = held_run(server.home, model, 70)
+def test_a_run_is_stopped_without_the_test_and_the_test_is_finished_later(home, new_page):
+    with OpenAIServer(answer) as model, Store.open(home) as store:
+        run_id, process = held_run(home, model, 70)
         project = store.runs.get(run_id).project_id
         page = new_page(f"run?project={project}&run={run_id}")
         page.get_by_role("button", name="Stop and keep the best").click()
@@ -30,11 +28,10 @@ def test_a_run_is_stopped_without_the_test_and_the_test_is_finished_later(server
         expect(page.locator(".st-key-finish_test")).to_contain_text("Finish the test (24 calls")
         settled(page)
         shoot(page, "stopped_untested")
-        for theme in ("light", "dark"):
-            for width in (1280, 400):
-                other = new_page(f"results?project={project}&run={run_id}", theme=theme, width=width)
-                expect(other.locator(".st-key-finish_test")).to_be_visible()
-                shoot(other, f"results_untested_{theme}_{width}")
+        for theme, width in (("light", 400), ("dark", 1280)):
+            other = new_page(f"results?project={project}&run={run_id}", theme=theme, width=width)
+            expect(other.locator(".st-key-finish_test")).to_be_visible()
+            shoot(other, f"results_untested_{theme}_{width}")
         before = served(model)
         other = new_page(f"results?project={project}&run={run_id}")
         press(other, "finish_test")

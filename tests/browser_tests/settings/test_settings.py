@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 from support.pages.browser_frame import press, settled, shoot, to_page
-from support.pages.dashboard_server import Server
 from support.servers.openai_server import OpenAIServer
 
 from dashboard.state.editing import drafts
@@ -29,8 +28,7 @@ def endpoint() -> Iterator[OpenAIServer]:
 
 
 @pytest.fixture
-def project(server: Server, endpoint: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("TUNEBOARD_HOME", str(server.home))
+def project(home: Path, endpoint: OpenAIServer) -> str:
     model = ModelChoice(name="openai/guarded", base_url=endpoint.url, key_env="TUNEBOARD_GUARDED_KEY")
     drafts.add_model(model)
     project = drafts.project_from_sample(SAMPLES[0])
@@ -44,7 +42,7 @@ def in_files(home: Path, text: str) -> list[str]:
 
 
 def test_a_key_and_a_price_lead_to_a_run_whose_spending_and_answers_are_shown(
-    new_page, server, project, endpoint
+    new_page, home, project, endpoint
 ):
     page: Page = new_page(f"tune?project={project}")
     expect(page.locator(".st-key-why_not")).to_contain_text("No key yet")
@@ -86,7 +84,7 @@ def test_a_key_and_a_price_lead_to_a_run_whose_spending_and_answers_are_shown(
 
     assert KEY not in page.content()
     assert typed.count() == 0 or typed.input_value() == ""
-    assert in_files(server.home, KEY) == []
+    assert in_files(home, KEY) == []
     page.reload()
     settled(page)
     expect(page.locator(".st-key-model_1")).to_contain_text("No key yet")

@@ -40,18 +40,6 @@ def boxes(page: Page) -> list[str]:
     return page.locator(".pipeline .title").all_text_contents()
 
 
-def test_from_an_empty_home_to_a_verdict_in_three_clicks(new_page):
-    page = new_page()
-    shoot(page, "builder_home")
-    press(page, "first_run")
-    settled(page)
-    expect(page.locator(".st-key-start_run button").first).to_be_enabled()
-    press(page, "start_run")
-    expect(page.locator(".st-key-run_head")).to_contain_text("Finished", timeout=300_000)
-    to_page(page, "results")
-    expect(page.locator(".st-key-verdict")).to_be_visible()
-
-
 def test_several_steps_are_built_wired_and_drawn(new_page):
     page = new_page()
     new_task(page)

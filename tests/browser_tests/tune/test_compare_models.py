@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -19,15 +20,14 @@ from engine.store.store import Store
 
 
 @pytest.fixture
-def project(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def project(home: Path) -> Iterator[str]:
     """A project on the dearest of three models, which all have their price."""
-    monkeypatch.setenv("TUNEBOARD_HOME", str(server.home))
     with OpenAIServer(of_three) as endpoint:
         own, *others = compared_models(endpoint.url)
         for choice in (own, *others):
             set_own_price(choice.name, (PRICES[choice.name], PRICES[choice.name]))
         run = spec(
-            add_data(server.home, csv_bytes(120)),
+            add_data(home, csv_bytes(120)),
             model=own,
             optimizer=Named(name="LabeledFewShot", options={"k": 2}),
         )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 from support.pages.browser_frame import fill, pick, press, settled, shoot
-from support.pages.dashboard_server import Server
 from support.run_setup import PIPELINE, add_data, csv_bytes
 from support.servers.fine_tuning_server import FineTuningServer
 from support.servers.shelves import learned, untrained
@@ -24,12 +24,11 @@ def trainer() -> Iterator[FineTuningServer]:
 
 
 @pytest.fixture
-def project(server: Server, trainer: FineTuningServer, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("TUNEBOARD_HOME", str(server.home))
+def project(home: Path, trainer: FineTuningServer) -> str:
     drafts.add_model(ModelChoice(name="openai/large-teacher", base_url=trainer.url))
     draft = ProjectDraft(
         pipeline=PIPELINE,
-        dataset=add_data(server.home, csv_bytes(80)),
+        dataset=add_data(home, csv_bytes(80)),
         mapping={"text": "text", "shelf": "shelf"},
         metric=Named(name="ExactMatch"),
     )

@@ -20,7 +20,6 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 from support.pages.browser_frame import fill, pick, press, settled, shoot, to_page
-from support.pages.dashboard_server import Server
 from support.run_setup import add_data
 from support.servers.openai_server import OpenAIServer
 from support.training import tiny_model
@@ -75,8 +74,7 @@ def base(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def project(server: Server, teacher: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("TUNEBOARD_HOME", str(server.home))
+def project(home: Path, teacher: OpenAIServer) -> str:
     drafts.add_model(ModelChoice(name="openai/large-teacher", base_url=teacher.url))
     prices.set_own_price("openai/large-teacher", (2.0, 8.0))
     table = io.StringIO()
@@ -86,7 +84,7 @@ def project(server: Server, teacher: OpenAIServer, monkeypatch: pytest.MonkeyPat
     writer.writerows(random.Random(1).sample([*different.values()], 100))
     draft = ProjectDraft(
         pipeline=PIPELINE,
-        dataset=add_data(server.home, table.getvalue().encode(), "messages.csv"),
+        dataset=add_data(home, table.getvalue().encode(), "messages.csv"),
         mapping={"message": "message", "team": "team"},
         metric=Named(name="ExactMatch"),
     )
@@ -94,7 +92,7 @@ def project(server: Server, teacher: OpenAIServer, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_small_model_is_trained_here_judged_exported_and_answers(
-    new_page: Callable[..., Page], server: Server, project: str, base: Path, tmp_path: Path
+    new_page: Callable[..., Page], project: str, base: Path, tmp_path: Path
 ) -> None:
     page = new_page(f"tune?project={project}", height=1900)
     set_up(page, base)

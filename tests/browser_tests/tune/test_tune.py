@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
-from support.pages.browser_frame import press, settled, shoot
-from support.pages.dashboard_server import Server
+from support.pages.browser_frame import pick, press, settled, shoot, within
 from support.servers.openai_server import OpenAIServer, default_answer
 
 from dashboard.state import launching
@@ -37,9 +37,8 @@ def endpoint() -> Iterator[OpenAIServer]:
 
 
 @pytest.fixture
-def project(server: Server, endpoint: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> str:
+def project(home: Path, endpoint: OpenAIServer) -> str:
     """The sample task with three models to choose from, all at one server that no other test uses."""
-    monkeypatch.setenv("TUNEBOARD_HOME", str(server.home))
     for name in ("answers", "teaches", "writes"):
         drafts.add_model(ModelChoice(name=f"openai/{name}", base_url=endpoint.url))
     project = drafts.project_from_sample(SAMPLES[0])
@@ -54,24 +53,6 @@ def page(new_page: Callable[..., Page], project: str) -> Page:
     settled(page)
     page.locator(".st-key-expert summary").first.click()
     return page
-
-
-def pick(page: Page, label: str, option: str) -> None:
-    """Choose from a list; the choice is on the page when this returns."""
-    box = page.get_by_role("combobox", name=label, exact=True)
-    box.click()  # which waits until nothing moves any more
-    page.get_by_role("option", name=option).first.click()
-    expect(box).to_have_value(re.compile(option))
-    settled(page)
-
-
-def until(page: Page, found: Callable[[], bool], what: str) -> None:
-    """Wait for something that no page shows."""
-    for _ in range(1200):
-        if found():
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError(f"not in two minutes: {what}")
 
 
 def instruction(body: dict[str, Any]) -> str:
@@ -102,7 +83,7 @@ def test_three_models_are_asked_each_for_its_part_and_a_sentence_stays(page, pro
         return any(b["model"] == "answers" and NEW in instruction(b) for b in list(endpoint.requests))
 
     try:
-        until(page, tried, "a wording of the writing model, tried with the answering one")
+        assert within(tried, 120, page), "no wording of the writing model was tried with the answering one"
     finally:
         launching.stop(run.id)
     asked = {

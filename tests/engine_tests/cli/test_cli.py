@@ -199,10 +199,9 @@ def test_data_that_cannot_be_used(tmp_path, case):
     refused(tuneboard("run", write_spec(tmp_path, content)), 2, expected)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
-def test_data_in_other_encodings_is_read(tmp_path, encoding):
+def test_data_in_another_encoding_is_read(tmp_path):
     text = csv_bytes().decode().replace("an old", "ein schön alter")
-    assert tuneboard("run", write_spec(tmp_path, text.encode(encoding))).exit_code == 0
+    assert tuneboard("run", write_spec(tmp_path, text.encode("utf-16"))).exit_code == 0
 
 
 def test_ragged_rows_and_doubled_columns_are_read_and_told(tmp_path):
@@ -212,24 +211,12 @@ def test_ragged_rows_and_doubled_columns_are_read_and_told(tmp_path):
     assert result.exit_code == 0, result.output
 
 
-ENDPOINTS = {
-    "401": (lambda s: s.fail_with(401), "key"),
-    "404": (lambda s: s.fail_with(404), "test-model"),
-    "html": (lambda s: s.html(), "web page"),
-    "empty": (lambda s: s.empty(), "empty"),
-    "truncated": (lambda s: s.truncated(), "JSON"),
-    "429": (lambda s: s.fail_with(429, headers={"Retry-After": "0"}), "429"),
-    "500": (lambda s: s.fail_with(500, headers={"Retry-After": "0"}), "500"),
-}
-
-
-@pytest.mark.parametrize("case", ENDPOINTS)
-def test_an_endpoint_that_does_not_work(tmp_path, case):
-    misbehave, expected = ENDPOINTS[case]
+@pytest.mark.parametrize(("status", "words"), [(401, "key"), (500, "500")])
+def test_an_endpoint_that_does_not_work(tmp_path, status, words):
     with OpenAIServer(answer) as server:
-        misbehave(server)
+        server.fail_with(status, headers={"Retry-After": "0"})
         path = write_spec(tmp_path, csv_bytes(12), model=server_model(server.url), concurrency=16)
-        refused(tuneboard("run", path), 1, expected)
+        refused(tuneboard("run", path), 1, words)
 
 
 def test_a_missing_key_is_named(tmp_path, monkeypatch):
@@ -429,17 +416,11 @@ def test_a_damaged_database_is_a_sentence(home):
     assert "Data folder" in tuneboard("doctor").stdout
 
 
-def test_wrong_usage_is_refused_by_the_parser():
-    for arguments in (
-        ("fly",),
-        ("run",),
-        ("eval", "x"),
-        ("open", "--port", "many"),
-        ("open", "--port", "99999"),
-    ):
-        result = tuneboard(*arguments)
-        assert result.exit_code == 2
-        assert "Error" in result.stderr
+@pytest.mark.parametrize("words", ["fly", "run", "eval x", "open --port many", "open --port 99999"])
+def test_wrong_usage_is_refused_by_the_parser(words):
+    result = tuneboard(*words.split())
+    assert result.exit_code == 2
+    assert "Error" in result.stderr
 
 
 # as real processes

@@ -61,22 +61,23 @@ def options_of(command: str) -> set[str]:
     return {option for one in found for option in one.opts}
 
 
-def install(folder: Path, root: Path) -> Path:
-    """Do what the Dockerfile says with `root` as the container's disk, its packages but for Tuneboard's own from here."""
-    (root / "tmp").mkdir(parents=True)
+@pytest.fixture(scope="module")
+def site(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Do what the Dockerfile says with a folder as the container's disk, its packages but for Tuneboard's own from here."""
+    root = tmp_path_factory.mktemp("disk")
+    (root / "tmp").mkdir()
     for word, rest in lines(folder):
         if word == "COPY":
             pattern, target = rest.split()
-            (found,) = folder.glob(pattern)
-            shutil.copy(found, root / target.strip("/"))
+            (wheel,) = folder.glob(pattern)
+            shutil.copy(wheel, root / target.strip("/"))
         elif word == "RUN" and "pip install" in rest:
             (wheel,) = root.glob("tmp/*.whl")
             named = ["sh", "-c", "echo " + re.findall('".*?"', rest)[0].replace("/tmp/", f"{root}/tmp/")]
             asked = subprocess.run(named, capture_output=True, text=True, check=True).stdout.strip()
             assert asked == f"{wheel}[team]"
-            pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index"]
+            pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--no-compile"]
             subprocess.run([*pip, "--target", str(root / "site"), str(wheel)], check=True)
-    (root / "data").mkdir()
     return root / "site"
 
 
@@ -129,9 +130,9 @@ def serves_and_stops(process: subprocess.Popen[bytes], port: int, path: str) -> 
         process.communicate()
 
 
-def test_the_container_serves_a_team_and_stops_in_time(folder: Path, tmp_path: Path) -> None:
-    root, port = tmp_path / "disk", own_port()
-    site, home = install(folder, root), root / "data"
+def test_the_container_serves_a_team_and_stops_in_time(folder: Path, site: Path, tmp_path: Path) -> None:
+    port, home = own_port(), tmp_path / "data"
+    home.mkdir()
     known = dict(lines(folder))
     assert json.loads(known["ENTRYPOINT"]) == ["tuneboard"]
     assert known["USER"] == "tuneboard"
@@ -166,7 +167,7 @@ def test_the_compose_file_names_real_options_and_gives_the_container_no_more_tha
     assert all("=" not in name for name in made["environment"]), "no key is in the file"
 
 
-def test_the_unit_starts_serves_a_team_and_stops_in_time(folder: Path, tmp_path: Path) -> None:
+def test_the_unit_starts_serves_a_team_and_stops_in_time(folder: Path, site: Path, tmp_path: Path) -> None:
     port, home = own_port(), tmp_path / "state"
     home.mkdir()
     found = unit(folder)
@@ -176,7 +177,6 @@ def test_the_unit_starts_serves_a_team_and_stops_in_time(folder: Path, tmp_path:
     assert float(found["TimeoutStopSec"]) == SECONDS_TO_STOP
     inside = {"8501": str(port), "${TUNEBOARD_URL}": f"http://localhost:{port}"}
     arguments = [inside.get(one, one).replace("/var/lib/tuneboard", str(home)) for one in arguments]
-    site = install(folder, tmp_path / "disk")
     add_user(site, home)
     serves_and_stops(run(arguments, site, home), port, "/_stcore/health")
 

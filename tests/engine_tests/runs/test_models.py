@@ -162,9 +162,15 @@ def test_of_two_steps_each_is_asked_of_the_cheaper_model_alone_too(server: OpenA
     assert ("openai/middle in sort",) in tried
 
 
-@pytest.mark.parametrize("erring", [False, True])
-@pytest.mark.parametrize("optimizer", ["LabeledFewShot", "Autotune"])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("seed", "optimizer", "erring"),
+    [
+        (0, "LabeledFewShot", False),
+        (1, "LabeledFewShot", True),
+        (1, "Autotune", False),
+        (0, "Autotune", True),
+    ],
+)
 def test_the_calls_of_a_comparison_lie_in_the_estimate_also_where_models_are_left_out_early(
     server: OpenAIServer, tmp_path: Path, seed: int, optimizer: str, erring: bool
 ):

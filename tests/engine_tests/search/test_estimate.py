@@ -1,8 +1,6 @@
 """The estimate: what it says is what a run then takes."""
 
 import heapq
-import subprocess
-import sys
 from typing import Literal
 
 import pytest
@@ -134,22 +132,6 @@ def test_typed_fields_and_reasoning_steps_are_stood_in_for():
     assert invent(Literal["x", "y"]) == "x"
     assert invent(dict[str, int]) == {"key": 1}
     assert invent(int | None) == 1
-
-
-def test_an_estimate_imports_no_sampler() -> None:
-    """The dashboard estimates on every change of a form: Optuna would cost its process a second and 100 MB."""
-    code = (
-        "import sys\n"
-        "from engine.testing.contract import ToyLM, toy_settings\n"
-        "from engine.optimizers.few_shot_search import BootstrapFewShotWithOptuna\n"
-        "from engine.optimizers.mipro import MIPROv2\n"
-        "from engine.search.estimate import estimate\n"
-        "for made in (MIPROv2(), BootstrapFewShotWithOptuna()):\n"
-        "    assert estimate(made.search, toy_settings(ToyLM())).calls.typical > 100\n"
-        "assert 'optuna' not in sys.modules\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 class KeepingLM(ToyLM):

@@ -34,20 +34,41 @@ def test_the_figures_of_a_sentence_add_up(before, after):
     assert abs(new - old) == change
 
 
-def test_worse():
-    v = verdict(evaluation("a", [1] * 40), evaluation("b", [0] * 20 + [1] * 20))
-    assert v.kind == "worse"
-    assert v.sentence.startswith(
-        "Worse: 50 % of test rows right against 100 % before, a loss of 50 points (95 % interval \u2212"
-    )
-
-
-def test_too_close():
-    v = verdict(evaluation("a", [0, 1] * 30), evaluation("b", [1, 0] * 3 + [0, 1] * 27))
-    assert v.kind == "too_close"
-    assert v.sentence.startswith(
-        "Too close to call: 50 % of test rows right against 50 % before, a difference of 0 points"
-    )
+@pytest.mark.parametrize(
+    ("before", "after", "kind", "beginning"),
+    [
+        (
+            [1] * 40,
+            [0] * 20 + [1] * 20,
+            "worse",
+            "Worse: 50 % of test rows right against 100 % before, a loss of 50 points (95 % interval \u2212",
+        ),
+        (
+            [0, 1] * 30,
+            [1, 0] * 3 + [0, 1] * 27,
+            "too_close",
+            "Too close to call: 50 % of test rows right against 50 % before, a difference of 0 points",
+        ),
+        (
+            [0.2, 0.4] * 30,
+            [0.7, 0.8] * 30,
+            "better",
+            "Better: a score of 75 out of 100 on the test rows against 30 before, a gain of 45 points",
+        ),
+        (
+            [0, 1] * 10,
+            None,
+            "unchanged",
+            "No better prompt was found: the starting prompt is kept (50 % of test rows right, 20 rows).",
+        ),
+    ],
+    ids=["worse", "too close", "graded", "the starting prompt"],
+)
+def test_each_kind_has_its_sentence(before, after, kind, beginning):
+    start = evaluation("a", before)
+    v = verdict(start, start if after is None else evaluation("b", after))
+    assert v.kind == kind
+    assert v.sentence.startswith(beginning)
 
 
 @pytest.mark.parametrize("n", [1, 7])
@@ -61,23 +82,6 @@ def test_no_rows():
     assert (
         verdict(evaluation("a", []), evaluation("b", [])).sentence
         == "Not enough rows: no test row was scored."
-    )
-
-
-def test_the_starting_prompt_kept():
-    v = verdict(evaluation("a", [0, 1] * 10), evaluation("a", [0, 1] * 10))
-    assert v.kind == "unchanged"
-    assert (
-        v.sentence
-        == "No better prompt was found: the starting prompt is kept (50 % of test rows right, 20 rows)."
-    )
-
-
-def test_graded_scores_are_no_percentages_of_right_rows():
-    v = verdict(evaluation("a", [0.2, 0.4] * 30), evaluation("b", [0.7, 0.8] * 30))
-    assert v.kind == "better"
-    assert v.sentence.startswith(
-        "Better: a score of 75 out of 100 on the test rows against 30 before, a gain of 45 points"
     )
 
 

@@ -4,10 +4,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import pytest
-from support.run_setup import wait_for
+from support.run_setup import living_process, wait_for
 
 from engine.errors import RunError
 from engine.store.processes import process_lives
@@ -20,17 +20,6 @@ from engine.store.store import Store
 def store(tmp_path):
     with Store.open(tmp_path) as store:
         yield store
-
-
-@contextmanager
-def sleeping():
-    """Yield a process that lives until it is ended."""
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def limit(store, **limits):
@@ -52,7 +41,7 @@ def joined(store, pids, *users):
 @pytest.fixture
 def pids():
     with ExitStack() as stack:
-        processes = [stack.enter_context(sleeping()) for _ in range(5)]
+        processes = [stack.enter_context(living_process()) for _ in range(5)]
         yield [process.pid for process in processes]
 
 
@@ -82,7 +71,7 @@ def test_without_settings_there_is_a_place_for_each_core(store):
 
 def test_a_paused_run_keeps_its_place_and_an_ended_process_frees_it_at_once(store, pids):
     limit(store, runs=1)
-    with sleeping() as process:
+    with living_process() as process:
         run, next_run = joined(store, [process.pid, pids[0]], "", "")
         assert store.queue.begin(run, process.pid).state == "running"
         store.runs.set_state(run, "paused")
@@ -96,7 +85,7 @@ def test_a_waiting_run_whose_process_was_killed_loses_its_place_and_nothing_else
     limit(store, runs=1)
     (holder,) = joined(store, pids[:1], "")
     store.queue.begin(holder, pids[0])
-    with sleeping() as process:
+    with living_process() as process:
         killed, after = joined(store, [process.pid, pids[1]], "", "")
         assert store.queue.place(after) == QueuePosition(1)
         process.kill()

@@ -2,14 +2,12 @@
 
 import os
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
 from support.results import result_of
-from support.run_setup import wait_for
+from support.run_setup import living_process, wait_for
 
 from engine.basics.text import LONGEST_NAME
 from engine.errors import NotFoundError, RunError, StoreError, StoreLockedError
@@ -158,28 +156,21 @@ def test_a_heartbeat_in_the_future_is_of_a_process_that_has_ended(store, run_id)
 
 def test_a_process_number_that_another_process_has_taken_is_free(store, run_id):
     store.runs.claim(run_id, os.getpid())
-    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    try:
+    with living_process() as other:
         silence(store, run_id, other.pid)
         assert store.runs.get(run_id).state == "lost"
         assert store.runs.claim(run_id, os.getpid()).state == "running"
-    finally:
-        other.kill()
-        other.wait()
 
 
 def test_a_run_of_a_living_process_cannot_be_claimed(store, run_id):
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    try:
+    with living_process() as child:
         store.runs.claim(run_id, child.pid)
         with pytest.raises(RunError, match=f"process {child.pid}"):
             store.runs.claim(run_id, os.getpid())
-    finally:
         child.kill()
-    # It is dead, though nobody has waited for it yet, and its heartbeat is fresh: no need to wait.
-    wait_for(lambda: not process_lives(child.pid))
-    assert store.runs.claim(run_id, os.getpid()).pid == os.getpid()
-    child.wait()
+        # It is dead, though nobody has waited for it yet, and its heartbeat is fresh: no need to wait.
+        wait_for(lambda: not process_lives(child.pid))
+        assert store.runs.claim(run_id, os.getpid()).pid == os.getpid()
 
 
 def test_a_finished_run_cannot_be_claimed(store, run_id):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Error, Page
+from playwright.sync_api import Browser, Error, Page, Playwright, sync_playwright
 from support.pages.page_traffic import is_answered
 from support.pages.screenshots import TALLEST_HOLE, blank, faint_texts, spilled_texts, tallest_hole
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking"]
 SHOTS = Path(__file__).parents[3] / ".screenshots"
 BACKSTOP = 120.0
 """Seconds after which something that is waited for will not come, on any machine."""
@@ -33,6 +38,26 @@ _STILL = """() => new Promise((done) => {
   };
   look();
 })"""
+
+
+def launch(playwright: Playwright) -> Browser:
+    """Start the first browser that can be started, Playwright's own last. (Ubuntu's chromium-browser may be a note only.)"""
+    named = os.environ.get("TUNEBOARD_CHROMIUM")
+    paths = [named] if named else [*filter(None, map(shutil.which, BROWSERS)), None]
+    for path in paths:
+        try:
+            return playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=1000 * BACKSTOP)
+        except Error:
+            if path == paths[-1]:
+                raise
+    raise AssertionError("there is always one to try")
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser as long as the block runs."""
+    with sync_playwright() as playwright, closing(launch(playwright)) as browser:
+        yield browser
 
 
 def settled(page: Page) -> None:
@@ -108,6 +133,13 @@ def to_page(page: Page, name: str) -> None:
 def press(page: Page, key: str) -> None:
     """Press the button with this key. (Streamlit draws a button that has a tooltip twice.)"""
     page.locator(f".st-key-{key} button").first.click()
+
+
+def empty_project(page: Page) -> None:
+    """Begin a project without anything, from the first page, and go to its Examples page."""
+    press(page, "box_empty")
+    settled(page)
+    to_page(page, "examples")
 
 
 def bring_rows(page: Page, files: Any) -> None:

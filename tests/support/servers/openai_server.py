@@ -536,15 +536,20 @@ class OpenAIServer:
 class ServerProcess:
     """A bare, fast server in a child process; `url` as above, `stats()` -> served, distinct, peak."""
 
-    def __init__(self, latency: float = 0.0, answer: str | None = None) -> None:
-        self._command = [sys.executable, __file__, "--latency", str(latency)]
+    def __init__(
+        self, latency: float = 0.0, answer: str | None = None, script: str | Path = __file__
+    ) -> None:
+        """Answer with a text after `latency` seconds; `script` is a file that calls `main` with another answer."""
+        self._command = [sys.executable, str(script), "--latency", str(latency)]
         if answer is not None:
             self._command += ["--answer", answer]
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
 
     def __enter__(self) -> ServerProcess:
-        env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        tests = Path(__file__).parents[2]
+        paths = (tests, tests / "benchmarks", tests / "benchmarks" / "speed")
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
         self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True, env=env)
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().strip()
@@ -588,9 +593,8 @@ class BareServer:
         self.served += 1
         self.seen.add(hash(body))
         request = orjson.loads(body)
-        text = str(self.answer(request))
-        message = {"role": "assistant", "content": text}
-        tokens_in, tokens_out = len(body) // 4, len(text) // 4 + 1
+        texts = [str(self.answer(request)) for _ in range(request.get("n") or 1)]
+        tokens_in, tokens_out = len(body) // 4, sum(map(len, texts)) // 4 + 1
         usage = {
             "prompt_tokens": tokens_in,
             "completion_tokens": tokens_out,
@@ -603,8 +607,8 @@ class BareServer:
                 "created": 1,
                 "model": request["model"],
                 "choices": [
-                    {"index": i, "message": message, "finish_reason": "stop"}
-                    for i in range(request.get("n") or 1)
+                    {"index": i, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+                    for i, text in enumerate(texts)
                 ],
                 "usage": usage,
             }
@@ -673,8 +677,8 @@ def _tokens(body: Mapping[str, Any]) -> int:
     return sum(len(str(m.get("content"))) // 4 + 4 for m in body.get("messages", ()))
 
 
-def main() -> None:
-    """Serve until stopped; the first line on standard output is the base URL."""
+def main(answer: Answer | None = None) -> None:
+    """Serve until stopped, by a function of answers where there is one; the first line on standard output is the base URL."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -682,14 +686,9 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
     parser.add_argument("--answer", default=None, help="the text of every answer")
     options = parser.parse_args()
-    server = BareServer(options.answer, options.latency)
-    run_server(server, options.port)
-
-
-def run_server(server: BareServer, port: int = 0) -> None:
-    """Serve until interrupted."""
+    server = BareServer(answer or options.answer, options.latency)
     with contextlib.suppress(KeyboardInterrupt):
-        _runner()(server.serve(port))
+        _runner()(server.serve(options.port))
 
 
 def _runner() -> Callable[[Any], Any]:

@@ -303,60 +303,45 @@ def test_any_text_in_any_pieces_xml(value, cuts):
         assert read(XMLReader("answer"), reply, cuts) == text
 
 
-def test_providers_of_litellms_stream_too():
+def test_providers_of_litellms_stream_too_and_one_that_does_not_end_is_given_up():
     code = """
-    import asyncio, json, sys
+    import json, sys
     import engine
+    from engine.lm.transports.litellm_gateway import LiteLLMTransport
 
-    lm = engine.LM("anthropic/claude-sonnet-4-5", api_base=sys.argv[1], api_key="k", cache=False, num_retries=0)
-    stream = engine.streamify(
-        engine.Predict("question -> answer"), stream_listeners=[engine.StreamListener("answer")], async_streaming=False
-    )
-    with engine.context(lm=lm):
-        *pieces, prediction = stream(question="?")
+    def stream(address):
+        lm = engine.LM("anthropic/claude-sonnet-4-5", api_base=address, api_key="k", cache=False, num_retries=0)
+        predict = engine.Predict("question -> answer")
+        listeners = [engine.StreamListener("answer")]
+        with engine.context(lm=lm):
+            streamed = engine.streamify(predict, stream_listeners=listeners, async_streaming=False)
+            return lm, list(streamed(question="?"))
+
+    lm, (*pieces, prediction) = stream(sys.argv[1])
     assert prediction.answer == "".join(p.chunk for p in pieces), pieces
     usage = lm.history[-1].usage
     print(json.dumps([len(pieces), prediction.answer, usage.input_tokens, usage.cost]))
+    LiteLLMTransport.longest = 200
+    try:
+        stream(sys.argv[2])
+    except engine.errors.LMError as error:
+        print(error)
     """
-    with OpenAIServer(answer=f"[[ ## answer ## ]]\n{ANSWER}\n\n[[ ## completed ## ]]") as server:
+    texts = (f"[[ ## answer ## ]]\n{ANSWER * times}\n\n[[ ## completed ## ]]" for times in (1, 50))
+    with OpenAIServer(answer=next(texts)) as short, OpenAIServer(answer=next(texts)) as endless:
+        addresses = (server.url.removesuffix("/v1") for server in (short, endless))
         done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(code), server.url.removesuffix("/v1")],
+            [sys.executable, "-c", textwrap.dedent(code), *addresses],
             capture_output=True,
             text=True,
             timeout=120,
             check=False,
         )
     assert done.returncode == 0, done.stderr[-2000:]
-    count, answer, tokens, cost = json.loads(done.stdout.splitlines()[-1])
+    figures, error = done.stdout.splitlines()[-2:]
+    count, answer, tokens, cost = json.loads(figures)
     assert count > 3
     assert answer == ANSWER
     assert tokens > 0
     assert cost > 0
-
-
-def test_a_stream_of_litellms_that_does_not_end_is_given_up():
-    code = """
-    import sys
-    import engine
-    from engine.lm.transports.litellm_gateway import LiteLLMTransport
-
-    LiteLLMTransport.longest = 200
-    lm = engine.LM("anthropic/claude-sonnet-4-5", api_base=sys.argv[1], api_key="k", cache=False, num_retries=0)
-    stream = engine.streamify(
-        engine.Predict("question -> answer"), stream_listeners=[engine.StreamListener("answer")], async_streaming=False
-    )
-    try:
-        with engine.context(lm=lm):
-            list(stream(question="?"))
-    except engine.errors.LMError as error:
-        print(error)
-    """
-    with OpenAIServer(answer=f"[[ ## answer ## ]]\n{ANSWER * 50}\n\n[[ ## completed ## ]]") as server:
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(code), server.url.removesuffix("/v1")],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-    assert "it was not read to its end" in done.stdout, (done.stdout, done.stderr[-2000:])
+    assert "it was not read to its end" in error
