@@ -42,7 +42,7 @@ def messages_of(value: object) -> list[Json]:
         value = [value]
     if not isinstance(value, list) or not value:
         return []
-    messages = [
+    messages: list[Json] = [
         {str(key).removeprefix("message."): part for key, part in message.items()}  # OpenInference's keys
         for message in _mappings([m.get("message", m) for m in _mappings(value)])
     ]
