@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-    from engine.lm.exchange import Reply
-
 
 T = TypeVar("T")
 
@@ -246,7 +244,7 @@ class LMError(EngineError):
     provider: str = ""
     provider_code: str | None = None
     request_id: str | None = None
-    spent: Reply | None = None
+    spent: Any = None
 
     def __init__(
         self, message: str, *, model: str = "", status: int | None = None, retry_after: float | None = None
@@ -262,10 +260,10 @@ class LMError(EngineError):
         return str(self)
 
 
-def spent_by(error: Exception) -> Reply | None:
+def spent_by(error: Exception) -> Any:
     """Return what the answers behind an error have cost, if any came: a model's own method may fail with any error."""
-    found: Reply | None = vars(error).get("spent")
-    return found if hasattr(found, "usage") else None
+    reply = vars(error).get("spent")
+    return reply if hasattr(reply, "usage") else None
 
 
 class AuthenticationFailedError(LMError):

@@ -11,28 +11,11 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, 
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from engine.errors import ConfigurationError, spent_by
 
-if TYPE_CHECKING:
-    from engine.adapters.base import Adapter
-    from engine.lm.base import BaseLM
-    from engine.lm.exchange import Reply, Request
-    from engine.modules.assertions import Attempt
-
-    # `Any`: a layer may be written for one kind of model.
-    Send = Callable[[Any, Request], Awaitable[Reply]]
-
-
 _log = logging.getLogger(__name__)
-
-
-class Middleware(Protocol):
-    """A layer round a model's call. `engine.lm.middleware` has the order of all of them."""
-
-    async def __call__(self, lm: Any, request: Request, send: Send) -> Reply:
-        """Answer a request, as a rule with `send`, which asks the next layer."""
 
 
 class StepStream(Protocol):
@@ -69,21 +52,21 @@ class Runtime:
     loaded a tuned model: `context(models={"tuned/abc": engine.LM("openai/abc", base_url=...)})`.
     """
 
-    lm: BaseLM | None = None
-    adapter: Adapter | None = None
+    lm: Any = None
+    adapter: Any = None
     rm: Any = None
-    middleware: tuple[Middleware, ...] = ()
+    middleware: tuple[Any, ...] = ()
     callbacks: Sequence[Any] = ()
     trace: list[Any] | None = None
     stream: StepStream | None = None
-    attempt: Attempt | None = None
+    attempt: Any = None
     history: bool = True
     max_history_size: int = 1000
     track_usage: bool = False
     progress: bool = True
     num_threads: int = 8
     max_errors: int | None = None
-    models: Mapping[str, BaseLM] = field(default_factory=dict)
+    models: Mapping[str, Any] = field(default_factory=dict)
     own: Mapping[str, Any] = field(default_factory=dict)
     """User-defined settings, and those of other libraries (`engine.compat.settings`)."""
 
@@ -131,18 +114,18 @@ def context(**settings: object) -> Iterator[Runtime]:
 
 
 @contextmanager
-def noted_replies() -> Iterator[list[Reply]]:
+def noted_replies() -> Iterator[list[Any]]:
     """Yield a list that collects the reply to every call inside the `with` block, under any concurrency."""
-    replies: list[Reply] = []
+    replies: list[Any] = []
     with noting(lambda _, reply: replies.append(reply)):
         yield replies
 
 
 @contextmanager
-def noting(note: Callable[[BaseLM, Reply], None]) -> Iterator[None]:
+def noting(note: Callable[[Any, Any], None]) -> Iterator[None]:
     """Call `note` with the model and the reply of every call inside the `with` block, also with what a failed one has cost."""
 
-    async def noted(lm: BaseLM, request: Request, send: Send) -> Reply:
+    async def noted(lm: Any, request: Any, send: Callable[[Any, Any], Awaitable[Any]]) -> Any:
         try:
             reply = await send(lm, request)
         except Exception as error:

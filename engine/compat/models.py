@@ -24,7 +24,7 @@ from engine.records import Usage
 from engine.runtime import context, current
 
 if TYPE_CHECKING:
-    from engine.runtime import Middleware, Send
+    from engine.lm.exchange import Middleware, Send
 
 LEVELS = (("acall", "__call__"), ("aforward", "forward"))
 

@@ -6,9 +6,9 @@ litellm gives its replies the same shape. It knows no network and no cache.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from engine.records import Usage, content_hash
 
@@ -268,3 +268,14 @@ def vector_of(choice: Choice) -> Vector:
     import numpy as np
 
     return np.frombuffer(base64.b64decode(choice.text), np.float32)
+
+
+Send = Callable[[Any, Request], Awaitable[Reply]]
+"""Asks the next layer. `Any`: a layer may be written for one kind of model."""
+
+
+class Middleware(Protocol):
+    """A layer round a model's call. `engine.lm.middleware` has the order of all of them."""
+
+    async def __call__(self, lm: Any, request: Request, send: Send) -> Reply:
+        """Answer a request, as a rule with `send`, which asks the next layer."""

@@ -48,7 +48,7 @@ from engine.runtime import current
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM
     from engine.lm.client import LM
-    from engine.runtime import Middleware, Send
+    from engine.lm.exchange import Middleware, Send
 
 
 async def send(lm: BaseLM, request: Request, last: Send | None = None) -> Reply:
@@ -179,8 +179,9 @@ async def retried(lm: LM, request: Request, send: Send) -> Reply:
 
 def _billed(error: LMError) -> Usage | None:
     """Return what a failed try has used as far as is known; None for one that the endpoint did not work for."""
-    if error.spent is not None:
-        return error.spent.usage
+    spent: Reply | None = error.spent
+    if spent is not None:
+        return spent.usage
     late = isinstance(error, LMTimeoutError) and error.status is None
     return Usage(calls=1) if late or isinstance(error, BadReplyError) else None
 

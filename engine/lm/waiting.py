@@ -22,7 +22,7 @@ from engine.records import Usage
 
 if TYPE_CHECKING:
     from engine.lm.client import LM
-    from engine.runtime import Send
+    from engine.lm.exchange import Send
 
 LONGEST_WAIT = 60.0
 """Seconds: a server that asks to wait longer is not waited for, unless there is patience for an endpoint that is away."""

@@ -31,7 +31,8 @@ from engine.tools.function import shown
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM, Reply, Request
-    from engine.runtime import Middleware, Send, StepStream
+    from engine.lm.exchange import Middleware, Send
+    from engine.runtime import StepStream
 
 
 TEMPERATURE = 1.0

@@ -212,7 +212,8 @@ class Predict(Module):
         """Return the tuned model that answers: one given in the context by its name, else the one of this machine."""
         runtime = current()
         name = str(self.weights)
-        if (known := runtime.models.get(name)) is not None:
+        known: BaseLM | None = runtime.models.get(name)
+        if known is not None:
             return known
         params = getattr(self.lm or runtime.lm, "params", {})
         return _model_named(name, *(params.get(one) for one in _TAKEN_OVER))

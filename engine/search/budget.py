@@ -36,7 +36,7 @@ from engine.records import Usage
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM, Reply, Request
-    from engine.runtime import Middleware, Send
+    from engine.lm.exchange import Middleware, Send
 
 _ROLLOUTS = 1000
 LIMIT_WORDS: dict[str, Callable[[float], str]] = {

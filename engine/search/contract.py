@@ -199,39 +199,44 @@ class Meter:
 
 @dataclass(frozen=True)
 class Problem:
-    """Everything that a search may know.
-
-    `seed` is the candidate to start from. `train` and `validation` are row ids; `rows` maps each to the row's values
-    (inputs and labels by field name). `signatures` are the steps' by path. `program` and `data` are descriptions for
-    prompts. `calls_per_row` is the usual number of model calls of one program run; `meter` shows what is left of the
-    budget. `frozen` are the parts that stay as they are in the first candidate: the driver ensures that, and
-    `may_change` saves calls that could change nothing. `feedback` is people's feedback on earlier answers, by row;
-    outcomes carry it too. `layouts` are the adapters that may be tried in a step, by path: none where a person has
-    chosen one. `optional_inputs` are inputs that some rows do without, such as the pictures of a text; what rows lack
-    besides comes from the program's own steps. `models` are names of models that may answer steps in place of the run's (a
-    step's `weights`), `objective` is what is looked for. In a `simulated` search (an estimate) answers are invented: not worth the import of a heavy library.
-    """
+    """Everything that a search may know."""
 
     seed: Candidate
+    """The candidate to start from."""
     train: tuple[int, ...]
+    """Ids of the rows to learn from."""
     validation: tuple[int, ...]
+    """Ids of the rows to choose by."""
     rows: Mapping[int, Mapping[str, Any]]
+    """Each row's values (inputs and labels by field name)."""
     signatures: Mapping[str, type[Signature]]
+    """The steps' signatures, by path."""
     input_fields: tuple[str, ...] = ()
     output_fields: tuple[str, ...] = ()
     program: str = ""
+    """Description of the program, for prompts."""
     data: str = ""
+    """Description of the rows, for prompts."""
     rng: random.Random = field(default_factory=lambda: random.Random(0))
     teacher: Candidate | None = None
+    """The prompt of another program that solves rows."""
     meter: Meter = field(default_factory=Meter)
+    """What is left of the budget."""
     calls_per_row: int = 1
+    """Usual number of model calls of one program run."""
     frozen: tuple[Freeze, ...] = ()
+    """Parts that stay as they are in the first candidate. The driver ensures that; `may_change` saves useless calls."""
     feedback: Mapping[int, str] = field(default_factory=dict)
+    """Users' feedback on earlier answers, by row; outcomes carry it too."""
     layouts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Adapters that may be tried in a step, by path: none where the user has chosen one."""
     optional_inputs: frozenset[str] = frozenset()
+    """Inputs that some rows lack, such as pictures. Other values that rows lack come from the program's own steps."""
     models: tuple[str, ...] = ()
+    """Names of models that may answer steps in place of the run's (a step's `weights`)."""
     objective: Objective = field(default_factory=Objective)
     simulated: bool = False
+    """True in an estimate, whose answers are invented: they are not worth the import of a heavy library."""
     parts: Mapping[str, Problem] = field(default_factory=dict)
     """Problems of the parts of a chain, by name, that have rows, models or a teacher to themselves."""
 

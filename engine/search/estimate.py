@@ -45,7 +45,7 @@ from engine.search.training import order_of, trainer_of, with_weights
 from engine.search.verdict import retrieves
 
 if TYPE_CHECKING:
-    from engine.runtime import Send
+    from engine.lm.exchange import Send
 
 
 # Tokens of a judge's call besides what it judges, and of its verdict.

@@ -26,7 +26,7 @@ from engine.search.settings import Control, Settings, Stop
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
     from engine.lm.base import BaseLM, Reply, Request
-    from engine.runtime import Send
+    from engine.lm.exchange import Send
 
 
 class Slots:

@@ -43,9 +43,9 @@ from engine.search.trainers import (
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
     from engine.lm.base import BaseLM, Reply, Request
+    from engine.lm.exchange import Send
     from engine.modules.module import Module
     from engine.modules.predict import Predict
-    from engine.runtime import Send
 
 _POLL_SECONDS = 0.2
 _SHOWN = 200

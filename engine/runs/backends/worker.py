@@ -27,9 +27,8 @@ from engine.runs.backends import messages
 from engine.search.backend import RowJob, metric_of, program_of
 
 if TYPE_CHECKING:
-    from engine.lm.exchange import Reply, Request
+    from engine.lm.exchange import Reply, Request, Send
     from engine.records import Outcome
-    from engine.runtime import Send
     from engine.search.settings import Settings
 
 GIVE_SECONDS = 10.0

@@ -31,8 +31,8 @@ from engine.runs.spec import (
 if TYPE_CHECKING:
     from engine.evaluate.streaming import StreamResponse
     from engine.lm.base import BaseLM, Reply, Request
+    from engine.lm.exchange import Send
     from engine.metrics.base import Metric
-    from engine.runtime import Send
 
 
 class ModelRequest(Frozen):

@@ -30,7 +30,7 @@ from engine.search.budget import Ledger
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM, Reply, Request
-    from engine.runtime import Send
+    from engine.lm.exchange import Send
 
 Put = Callable[[Any], None]
 """Takes a part of the result as it comes."""

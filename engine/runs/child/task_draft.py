@@ -18,7 +18,7 @@ from engine.runs.spec import Frozen, ModelChoice, check_key, make_adapter
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM, Reply, Request
-    from engine.runtime import Send
+    from engine.lm.exchange import Send
 
 MOST_FIELDS = 12
 TOKENS = (900, 350)

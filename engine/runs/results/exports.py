@@ -43,7 +43,7 @@ from engine.store.store import Store
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
     from engine.lm.base import BaseLM, Reply, Request
-    from engine.runtime import Send
+    from engine.lm.exchange import Send
     from engine.search.settings import Settings
 
 
