@@ -115,7 +115,7 @@ def _field_lines(one: FieldPlan) -> list[str]:
     ]
 
 
-def _documented(annotation: Any) -> str:
+def _documented(annotation: object) -> str:
     """Return what the models in a type say of themselves, and user's own types."""
     if is_class(annotation, Type):
         return annotation.description()
@@ -128,7 +128,7 @@ def _comments(text: str) -> list[str]:
     return [f"# {line.strip()}" for line in text.splitlines() if line.strip()]
 
 
-def _is_model(annotation: Any) -> bool:
+def _is_model(annotation: object) -> bool:
     return is_class(annotation, BaseModel) and not is_class(annotation, Type)
 
 

@@ -135,7 +135,7 @@ def _union(annotation: object) -> Reader:
     # Text accepts everything, so it is tried last.
     readers = [reader_for(m) for m in sorted(members, key=lambda m: m is str)]
 
-    def first(value: Any, attempts: Sequence[Callable[[Any], Any]]) -> Any:
+    def first(value: object, attempts: Sequence[Callable[[Any], Any]]) -> Any:
         for attempt in attempts:
             try:
                 return attempt(value)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import typing
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, get_args, get_origin
 from xml.sax.saxutils import quoteattr
-
-from pydantic import BaseModel
 
 from engine.adapters.chat import ChatAdapter, object_instead
 from engine.adapters.notes import output_note, rules_in_words
 from engine.adapters.plan import FieldPlan
 from engine.adapters.values import format_value, jsonable, revived
 from engine.signature.grammar import type_text, without_none
-from engine.signature.nested import below, is_record
+from engine.signature.nested import below, fields_inside, is_record
 
 _SEQUENCES = (list, tuple, set, frozenset)
 _NAME = re.compile(r"[A-Za-z_][\w.-]*")
@@ -72,18 +69,12 @@ def is_structure(annotation: object) -> bool:
     return kind in (*_SEQUENCES, dict) or is_record(kind)
 
 
-def fields_of(kind: Any, nested: Mapping[str, str] = _NOTHING) -> dict[str, tuple[Any, str, str]]:
+def fields_of(kind: object, nested: Mapping[str, str] = _NOTHING) -> dict[str, tuple[Any, str, str]]:
     """Return a record's fields: name -> (type, description, rules); `nested` are descriptions by path."""
-    if issubclass(kind, BaseModel):
-        return {
-            name: (
-                field.annotation,
-                nested.get(name) or field.description or "",
-                rules_in_words(field.metadata),
-            )
-            for name, field in kind.model_fields.items()
-        }
-    return {name: (hint, nested.get(name, ""), "") for name, hint in typing.get_type_hints(kind).items()}
+    return {
+        name: (field.annotation, nested.get(name) or field.description or "", rules_in_words(field.metadata))
+        for name, field in fields_inside(kind).items()
+    }
 
 
 # Writing

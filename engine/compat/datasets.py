@@ -52,17 +52,9 @@ class SeededDataset:
         test_size: int | None = None,
     ) -> None:
         """Change seeds and sizes; None leaves one as it is."""
-        changes = {
-            "train_seed": train_seed,
-            "train_size": train_size,
-            "dev_seed": eval_seed,
-            "test_seed": eval_seed,
-            "dev_size": dev_size,
-            "test_size": test_size,
-        }
-        for name, value in changes.items():
-            if value is not None:
-                setattr(self, name, value)
+        sizes = {"train_size": train_size, "dev_size": dev_size, "test_size": test_size}
+        seeds = {"train_seed": train_seed, "dev_seed": eval_seed, "test_seed": eval_seed}
+        vars(self).update({name: value for name, value in (sizes | seeds).items() if value is not None})
         self._drawn.clear()
 
     @property

@@ -56,8 +56,7 @@ class DSPySettings:
     def __getitem__(self, name: str) -> Any:
         return getattr(self, name)
 
-    def __setitem__(self, name: str, value: object) -> None:
-        engine.configure(**{name: value})
+    __setitem__ = __setattr__
 
     def __contains__(self, name: object) -> bool:
         return name in self.keys()
@@ -75,10 +74,8 @@ class DSPySettings:
         """Return all settings as they are here."""
         return {name: getattr(self, name) for name in self.keys()}
 
-    @property
-    def config(self) -> dict[str, Any]:
-        """All settings as they are here."""
-        return self.copy()
+    config = property(copy)
+    """All settings as they are here."""
 
     def get(self, key: str, default: object = None) -> Any:
         """Return a setting, or `default` where there is none of that name."""

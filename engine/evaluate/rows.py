@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from engine import loop
@@ -339,22 +340,9 @@ def error_text(error: BaseException) -> str:
 
 
 def _usage(replies: Sequence[Reply]) -> Usage:
-    if len(replies) == 1 and not replies[0].cached:
-        return replies[0].usage
-    calls = cached = tokens_in = tokens_out = 0
-    cost: float | None = None
-    for reply in replies:
-        usage = reply.usage
-        if reply.cached:
-            cached += 1
-        else:
-            calls += usage.calls
-            cached += usage.cached
-        tokens_in += usage.input_tokens
-        tokens_out += usage.output_tokens
-        if usage.cost is not None:
-            cost = (cost or 0.0) + usage.cost
-    return Usage(calls, cached, tokens_in, tokens_out, cost)
+    """Return what replies took; one from the cache is no call."""
+    each = (replace(r.usage, calls=0, cached=1) if r.cached else r.usage for r in replies)
+    return sum(each, Usage())
 
 
 def json_values(prediction: object) -> Mapping[str, object]:

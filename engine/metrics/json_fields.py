@@ -147,18 +147,16 @@ class JSONMatch(Metric):
         """Grade one structure with its row around it; where an evaluator waits, wait too."""
         if self.awaits:
             return loop.run(self.acompare(case))
-        wanted, got = self._sides(case)
-        if (refused := _not_alike(wanted, got, case.answer)) is not None:
-            return refused
-        pairs = self._pairs(wanted, got)
-        return self._graded(pairs, [self._score(pair, case) for pair in pairs])
+        pairs = self._case_pairs(case)
+        return (
+            pairs if isinstance(pairs, Grade) else self._graded(pairs, [self._score(p, case) for p in pairs])
+        )
 
     async def acompare(self, case: Case) -> Grade:
         """Grade one output, in async code."""
-        wanted, got = self._sides(case)
-        if (refused := _not_alike(wanted, got, case.answer)) is not None:
-            return refused
-        pairs = self._pairs(wanted, got)
+        pairs = self._case_pairs(case)
+        if isinstance(pairs, Grade):
+            return pairs
 
         async def score(pair: _Pair) -> float:
             metric = self._comparer(pair.path)
@@ -167,6 +165,13 @@ class JSONMatch(Metric):
             return (await metric.acompare(pair.within(case))).score
 
         return self._graded(pairs, await asyncio.gather(*map(score, pairs)))
+
+    def _case_pairs(self, case: Case) -> list[_Pair] | Grade:
+        """Return what is compared, or the grade of an answer that is no structure."""
+        wanted, got = self._sides(case)
+        if isinstance(wanted, dict | list) and not isinstance(got, dict | list):
+            return Grade(0.0, f"The answer must be JSON with fields, but is {quoted(case.answer)}.")
+        return self._pairs(wanted, got)
 
     def _sides(self, case: Case) -> tuple[Any, Any]:
         wanted, got = _plain_sides(case.expected, case.answer)
@@ -268,7 +273,7 @@ class JSONMatch(Metric):
     def _likeness(self, wanted: list[Any], got: list[Any], path: str) -> list[list[float]]:
         return [[self._alike(one, other, path) for other in got] for one in wanted]
 
-    def _alike(self, wanted: Any, got: Any, path: str) -> float:
+    def _alike(self, wanted: object, got: object, path: str) -> float:
         """Return how alike two items are, without asking a model."""
         expected, answered = dict(leaves(wanted, path)), dict(leaves(got, path))
         both = expected.keys() & answered.keys()
@@ -337,12 +342,6 @@ def _sentence(pair: _Pair) -> str:
     else:
         sentence = f"expected {quoted(pair.wanted)}, {answer}"
     return f"{pair.path}: {sentence}." if pair.path else f"{sentence[0].upper()}{sentence[1:]}."
-
-
-def _not_alike(wanted: object, got: object, answer: object) -> Grade | None:
-    if isinstance(wanted, dict | list) and not isinstance(got, dict | list):
-        return Grade(0.0, f"The answer must be JSON with fields, but is {quoted(answer)}.")
-    return None
 
 
 def _nearest(path: str, named: Mapping[str, object]) -> str:

@@ -367,7 +367,7 @@ def _kind_of(value: object) -> Any:
 
 
 @lru_cache(maxsize=256)
-def _retyped(signature: type[Signature], name: str, kind: Any) -> type[Signature]:
+def _retyped(signature: type[Signature], name: str, kind: object) -> type[Signature]:
     return (
         signature
         if signature.annotation(name) in (kind, Document)
@@ -448,7 +448,7 @@ def _evidence(
 
 
 def best_evidence(
-    documents: Sequence[PagedDocument], record: Any, quotes: Mapping[str, str] | None = None
+    documents: Sequence[PagedDocument], record: object, quotes: Mapping[str, str] | None = None
 ) -> list[Evidence]:
     """Return evidence for each value of a record, from the first document that has it."""
     best: list[Evidence] = []

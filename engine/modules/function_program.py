@@ -22,7 +22,7 @@ class FunctionProgram(Module):
         return await loop.called(self.function, *args, **kwargs)
 
 
-def as_program(given: Any) -> Any:
+def as_program(given: object) -> Any:
     """Return a program as it is, and a function as one. Raises ConfigurationError for what cannot be called.
 
     >>> type(as_program(len)).__name__

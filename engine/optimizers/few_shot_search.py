@@ -193,14 +193,14 @@ class BootstrapFewShotWithOptuna(Optimizer):
             if not leaderboard.open:
                 return
             scores = {e.candidate_id: e.score for e in evaluations}
-            for combination, candidate in tried.items():
-                study.tell(combination, scores[candidate.id])
+            for option_set, candidate in tried.items():
+                study.tell(option_set, scores[candidate.id])
 
     def _candidate(
-        self, seed: Candidate, pools: Mapping[str, Sequence[Demo]], combination: Sequence[int]
+        self, seed: Candidate, pools: Mapping[str, Sequence[Demo]], option_set: Sequence[int]
     ) -> Candidate:
         """Return a choice as a candidate: each slot of a step has an example of its pool (0: none), each once."""
-        steps, left = dict(seed.steps), iter(combination)
+        steps, left = dict(seed.steps), iter(option_set)
         shown = solved = 0
         for path, pool in pools.items():
             chosen = islice(left, min(self.options.max_demos, len(pool)))

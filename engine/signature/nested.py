@@ -10,9 +10,10 @@ import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, cast, get_args, get_origin
 
 from pydantic import AliasChoices, BaseModel
+from pydantic.fields import FieldInfo
 
 from engine.signature.grammar import UNIONS
 
@@ -77,10 +78,10 @@ def _walk(
         if around.count(record) > RECURSION:
             continue
         inside = (*around, record)
-        for name, (kind, description, key) in fields_inside(record).items():
-            here, its_keys = (*path, name), (*keys, key)
+        for name, info in fields_inside(record).items():
+            here, its_keys, kind = (*path, name), (*keys, _key(name, info.validation_alias)), info.annotation
             deepest = any(inside.count(one) > RECURSION for one in records_in(kind))
-            yield NestedField(".".join(here), its_keys, kind, description, deepest)
+            yield NestedField(".".join(here), its_keys, kind, info.description or "", deepest)
             yield from _walk(kind, here, its_keys, inside)
 
 
@@ -102,14 +103,12 @@ def is_record(kind: object) -> bool:
     return issubclass(kind, BaseModel) or dataclasses.is_dataclass(kind) or typing.is_typeddict(kind)
 
 
-def fields_inside(record: Any) -> dict[str, tuple[Any, str, str]]:
-    """Return a record's fields: name -> (type, description, key in JSON)."""
+def fields_inside(record: object) -> Mapping[str, FieldInfo]:
+    """Return a record's fields, as pydantic knows them."""
     infos = getattr(record, "model_fields", None) or getattr(record, "__pydantic_fields__", None)
     if infos is None:
-        return {name: (hint, "", name) for name, hint in typing.get_type_hints(record).items()}
-    return {
-        name: (i.annotation, i.description or "", _key(name, i.validation_alias)) for name, i in infos.items()
-    }
+        return {name: FieldInfo(annotation=hint) for name, hint in typing.get_type_hints(record).items()}
+    return cast("Mapping[str, FieldInfo]", infos)
 
 
 def _key(name: str, alias: object) -> str:
@@ -129,7 +128,7 @@ def below(descriptions: Mapping[str, str], name: str) -> dict[str, str]:
     return {path.removeprefix(lead): text for path, text in descriptions.items() if path.startswith(lead)}
 
 
-def keyed(value: Any, annotation: object) -> Any:
+def keyed(value: object, annotation: object) -> Any:
     """Return a record's JSON values, named by field, under the keys of its schema (aliases).
 
     >>> from pydantic import Field, create_model
@@ -141,7 +140,7 @@ def keyed(value: Any, annotation: object) -> Any:
     return _renamed(value, "", aliases, to_names=False) if aliases else value
 
 
-def named(value: Any, annotation: object) -> Any:
+def named(value: object, annotation: object) -> Any:
     """Return a record's JSON values under its fields' names, whether they come by name or under the keys of its schema.
 
     >>> from pydantic import Field, create_model
@@ -166,7 +165,7 @@ def _aliases(annotation: object) -> _Aliases:
     return aliases
 
 
-def _renamed(value: Any, at: str, aliases: _Aliases, *, to_names: bool) -> Any:
+def _renamed(value: object, at: str, aliases: _Aliases, *, to_names: bool) -> Any:
     if isinstance(value, list):
         return [_renamed(item, at, aliases, to_names=to_names) for item in value]
     if not isinstance(value, Mapping):

@@ -20,7 +20,6 @@ from fault_tests import (  # noqa: E402 - the folder must be on the path first
     endpoints,
     grading,
     kills,
-    other_environments,
     outages,
     parsers,
     repeats,
@@ -33,9 +32,8 @@ from fault_tests import (  # noqa: E402 - the folder must be on the path first
 from fault_tests.check import Check, Finding, markdown_table  # noqa: E402
 
 CHECKS: tuple[Check, ...] = (
-    kills.CHECK,
+    *kills.CHECKS,
     *repeats.CHECKS,
-    *other_environments.CHECKS,
     clocks.CHECK,
     *endpoints.CHECKS,
     outages.CHECK,

@@ -62,7 +62,7 @@ def agreement(answers: Sequence[Any]) -> dict[str, float]:
     return {path: sum(other[path] for other in checked) / len(checked) for path, _ in leaves(first)}
 
 
-def right_fields(answer: Any, expected: Any) -> dict[str, bool]:
+def right_fields(answer: object, expected: object) -> dict[str, bool]:
     """Return, for each value of an answer by its path, True if it is right; the items of lists in any order.
 
     >>> right_fields({"lines": [{"n": 2}, {"n": 1}]}, {"lines": [{"n": 1}, {"n": 2}]})
@@ -75,7 +75,7 @@ def right_fields(answer: Any, expected: Any) -> dict[str, bool]:
 _ALIGN = JSONMatch(best_match=True)
 
 
-def mean_probability(logprobs: Any) -> float | None:
+def mean_probability(logprobs: object) -> float | None:
     """Return the geometric mean of the probabilities of an answer's tokens, None if the model gave none.
 
     >>> round(mean_probability({"content": [{"logprob": 0.0}, {"logprob": -1.0}]}), 3)
@@ -86,7 +86,7 @@ def mean_probability(logprobs: Any) -> float | None:
     return math.exp(sum(values) / len(values)) if values else None
 
 
-def _value(holder: Any, name: str) -> Any:
+def _value(holder: object, name: str) -> Any:
     return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
 
 

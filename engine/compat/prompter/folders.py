@@ -60,7 +60,7 @@ def read(folder: str | Path, model: type[BaseModel] | None) -> SavedPrompter:
     path = Path(folder)
     with damage_named(path):
         if (path / FILE).is_file():
-            content = _own_content(path, model)
+            content = _tuneboard_content(path, model)
         elif (path / METADATA).is_file():
             content = _dspydantic_content(path, model)
         else:
@@ -90,7 +90,7 @@ def damage_named(folder: str | Path) -> Iterator[None]:
         ) from None
 
 
-def _own_content(path: Path, model: type[BaseModel] | None) -> dict[str, Any]:
+def _tuneboard_content(path: Path, model: type[BaseModel] | None) -> dict[str, Any]:
     """Read a folder of this library. Raises ProgramFileError for a newer version's, or text answers with a class."""
     data = orjson.loads((path / FILE).read_bytes())
     version = data.get("format")

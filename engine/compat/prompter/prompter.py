@@ -129,7 +129,7 @@ class Prompter(TunedPrompts):
     def estimate(self, examples: Sequence[Any], **options: Any) -> Estimate:
         """Return the calls, tokens, money and time of `optimize` with the same arguments. Nothing is asked."""
         with self._context():
-            return self._tuning(examples, options).estimate()
+            return self._tuning(examples, options).tuning.estimate()
 
     def _tuning(self, examples: Sequence[Any], options: dict[str, Any]) -> RecordTuning:
         if "system_prompt" in options or "instruction_prompt" in options:
@@ -205,7 +205,7 @@ class Prompter(TunedPrompts):
         at_once = _batch_size(documents, max_concurrency, on_error)
         errors: list[BaseException] = []
 
-        async def read(place: int, document: Any) -> tuple[int, Any]:
+        async def read(place: int, document: object) -> tuple[int, Any]:
             try:
                 return place, await self.apredict(document)
             except Exception as error:
@@ -306,7 +306,7 @@ class Prompter(TunedPrompts):
         pairs: list[tuple[float, bool]] = []
         problems: list[str] = []
 
-        async def check(number: int, example: Any) -> None:
+        async def check(number: int, example: object) -> None:
             document = labelled_document(example)
             try:
                 expected = label_values(document.expected_output, self.model)
@@ -376,7 +376,7 @@ class Prompter(TunedPrompts):
         return TextOutput(output=value) if self.model is None else value
 
 
-def _evidence_in(document: LabelledDocument, record: Any) -> list[Evidence]:
+def _evidence_in(document: LabelledDocument, record: object) -> list[Evidence]:
     text = [read_document(document.document)] if document.document.strip() else []
     return best_evidence([*text, *document.files()], record)
 

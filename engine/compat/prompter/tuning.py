@@ -31,7 +31,6 @@ from engine.records import Candidate, Example, Outcome, plain_path
 from engine.registry import OPTIMIZERS
 from engine.search import events
 from engine.search.budget import Budget
-from engine.search.estimate import Estimate
 from engine.search.freeze import Freeze
 from engine.search.settings import Recorder
 from engine.search.tuning import Tuned, Tuning
@@ -116,22 +115,12 @@ class RecordTuning:
 
     tuning: Tuning
     """The tuning that `compile` would run."""
-    optimizer: str
-    """Name of the optimizer."""
     metric: Scorer
     """The metric of the rows."""
     options: OptimizeOptions
     """The user's options."""
-    advice: str
-    """The reason for the optimizer."""
-    left_out: tuple[str, ...]
-    """Unusable rows, each with its reason."""
-    held_out: bool
-    """False if the final test's rows are also tuned on."""
-
-    def estimate(self) -> Estimate:
-        """Return calls, tokens, money and time that the optimization will take; nothing is asked."""
-        return self.tuning.estimate()
+    known: Mapping[str, Any]
+    """What the result says that is known before: the optimizer, its advice, rows left out, and whether rows are held out."""
 
     async def run(self) -> OptimizationResult:
         """Search, then compare on the rows held out. Raises RunError if no row can be run at all."""
@@ -164,14 +153,11 @@ class RecordTuning:
             seed=search.seed,
             usage=tuned.usage,
             seconds=tuned.seconds,
-            optimizer=self.optimizer,
-            advice=self.advice,
             reason=search.reason,
-            left_out=self.left_out,
             training_size=len(settings.train),
             validation_size=len(settings.validation),
             test_size=len(self.tuning.test),
-            held_out=self.held_out,
+            **self.known,
         )
 
 
@@ -213,9 +199,9 @@ def record_tuning(
     if options.verbose:
         _log.info("%s %d rows are tuned on, %d held out.", advice, len(tuned_on), len(split.test))
     tuning = replace(tuning, settings=settings)
-    return RecordTuning(
-        tuning, optimizer.name, metric, options, advice, left_out, tuned_on.isdisjoint(split.test)
-    )
+    held_out = tuned_on.isdisjoint(split.test)
+    known = {"optimizer": optimizer.name, "advice": advice, "left_out": left_out, "held_out": held_out}
+    return RecordTuning(tuning, metric, options, known)
 
 
 # Rows
@@ -247,7 +233,7 @@ def labelled_rows(
     return rows, tuple(problems)
 
 
-def label_values(expected: Any, model: type[BaseModel] | None) -> Any:
+def label_values(expected: object, model: type[BaseModel] | None) -> Any:
     """Return a right answer as JSON values by field name. Raises ValueError naming the field that does not fit."""
     if expected is None:
         raise ValueError("it has no expected output, and others have one.")
@@ -396,7 +382,7 @@ CRITERIA = (
 
 
 def metric_for(
-    evaluate_fn: Any,
+    evaluate_fn: object,
     evaluator_config: Mapping[str, Any] | None,
     *,
     output: str,

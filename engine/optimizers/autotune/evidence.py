@@ -12,7 +12,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from engine.basics.statistics import paired_difference
-from engine.optimizers.autotune.space import OptionSet, Space
+from engine.optimizers.autotune.space import Space
+from engine.optimizers.shared.study import OptionSet
 
 # A option set is dropped when its chance of beating the best is lower; finalists may have a third of it.
 DROP_BELOW = 0.3
@@ -34,7 +35,7 @@ _HIGH_SCORE = 0.85
 _LEAST_CHANCE, _LEAST_CHANCE_NO_EFFECT = 0.2, 0.5
 _LEAST_CHANCE_HIGH_SCORE, _LEAST_CHANCE_UNPREDICTED = 0.4, 0.99
 # Standard deviations of the factorial model's priors, in logits.
-_LEVEL_SD, _COMBINATION_SD, _ROW_SD, _MEAN_SD = 0.8, 0.25, 1.5, 2.0
+_LEVEL_SD, _OPTION_SET_SD, _ROW_SD, _MEAN_SD = 0.8, 0.25, 1.5, 2.0
 _NEWTON_STEPS = 8
 # Draws of right or wrong that one score is taken for at most: the fields of a record are not independent of each other.
 _MOST_DRAWS = 4.0
@@ -241,7 +242,7 @@ class FactorialModel:
             at = option_sets[terms, own], rows[row]
             totals[at] += score
             counts[at] += 1.0
-        sds = {"mean": _MEAN_SD, "level": _LEVEL_SD, "own": _COMBINATION_SD}
+        sds = {"mean": _MEAN_SD, "level": _LEVEL_SD, "own": _OPTION_SET_SD}
         precision = np.array([sds[kind] ** -2 for kind, _ in self._index])
         draws = _draws_each(cells)
         self._fit(design, draws * totals, draws * counts, precision)

@@ -14,8 +14,9 @@ from engine.optimizers.autotune.evidence import ScoreModel
 from engine.optimizers.autotune.merging import RuleCheck, merged_rules, text_words
 from engine.optimizers.autotune.options import AutotuneOptions
 from engine.optimizers.autotune.rules import covering_rows, doubtful_rows, row_words
-from engine.optimizers.autotune.space import Added, Level, OptionSet, Space
+from engine.optimizers.autotune.space import Added, Level, Space
 from engine.optimizers.few_shot import labeled_demo
+from engine.optimizers.shared.study import OptionSet
 from engine.optimizers.shared.texts import other_reasoning, step_values
 from engine.records import Demo, Outcome, PartCredit, TraceStep
 from engine.search.contract import Problem, Propose

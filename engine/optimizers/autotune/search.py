@@ -16,7 +16,8 @@ from engine.optimizers.autotune.evidence import LEAST_ROWS, ScoreModel
 from engine.optimizers.autotune.levels import LevelMaker
 from engine.optimizers.autotune.options import AutotuneOptions
 from engine.optimizers.autotune.rules import is_label, rule_asks, rules_of, words_predict_labels
-from engine.optimizers.autotune.space import Added, OptionSet, Space
+from engine.optimizers.autotune.space import Added, Space
+from engine.optimizers.shared.study import OptionSet
 from engine.optimizers.shared.texts import answers_by_key
 from engine.records import Evaluation
 from engine.search.contract import Ask, Keep, Problem, Propose, Score, Search

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from engine.optimizers.shared.study import OptionSet
 from engine.records import Candidate, Demo
 from engine.search.contract import Problem
 from engine.search.freeze import Part
-
-OptionSet = tuple[int, ...]
-"""The level chosen for each factor, in the order of `Space.factors`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 optimizer   the classes
 options     their options
 proposals   notes on the data, proposed instructions, and the prompts that write them
-trials      the plan, and combinations tried in waves
+trials      the plan, and option sets tried in waves
 """
 
 from engine.optimizers.mipro.optimizer import BayesianSignatureOptimizer, MIPROv2

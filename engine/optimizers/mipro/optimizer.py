@@ -3,7 +3,7 @@
 Source: Opsahl-Ong et al. 2024, "Optimizing Instructions and Demonstrations for Multi-Stage Language Model Programs",
 arXiv 2406.11695; constants after DSPy's MIPROv2. Unlike there, minibatch scores are compared with the starting
 prompt's on the same rows, proposals see all notes on the data and the rows that went wrong while examples were looked
-for, and no combination is tried twice.
+for, and no option set is tried twice.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from engine.search.freeze import Changes
 
 
 class MIPROv2(Optimizer):
-    """Proposes instructions from the data, solves rows for examples, and searches the combinations.
+    """Proposes instructions from the data, solves rows for examples, and searches the option sets.
 
     Calls, with c calls a row, V validation rows (at most 100, 300 or 1,000 by `auto`), M rows a minibatch, T trials, P
     steps and n candidates: at most (1 + T/5) V c + T M c for trials (T V c without minibatches), P (k - 1) for
@@ -56,7 +56,7 @@ class MIPROv2(Optimizer):
     options: MIPROv2Options
 
     def search(self, problem: Problem) -> Search:
-        """Score the start while examples and proposals are made; then try combinations in waves."""
+        """Score the start while examples and proposals are made; then try option sets in waves."""
         o = self.options
         problem = replace(problem, rng=random.Random(f"{o.seed}:{problem.rng.getrandbits(64)}"))
         plan = make_plan(o, problem)

@@ -1,6 +1,6 @@
-"""MIPROv2's plan, and its trials: combinations of instructions and example sets, tried in waves.
+"""MIPROv2's plan, and its trials: option sets of instructions and example sets, tried in waves.
 
-Sizes after DSPy's MIPROv2. Full evaluations alone decide: a minibatch only says which combination is worth one, by how
+Sizes after DSPy's MIPROv2. Full evaluations alone decide: a minibatch only says which option set is worth one, by how
 its rows differ from the starting prompt's on the same rows. Nothing here proposes.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.optimizers.mipro.options import MIPROv2Options
-from engine.optimizers.shared.study import make_study
+from engine.optimizers.shared.study import OptionSet, make_study
 from engine.records import Candidate, Evaluation
 from engine.search.contract import Ask, Keep, Problem, Score, Search, is_cut
 
@@ -88,9 +88,9 @@ def needs_runs(problem: Problem) -> bool:
 
 
 def different_draws(draws: int, option_sets: int) -> int:
-    """Return about the mean number of different combinations, other than the first, among this number of draws.
+    """Return about the mean number of different option sets, other than the first, among this number of draws.
 
-    DSPy's trials are draws, of which the cache answers repeats; here no combination is drawn twice.
+    DSPy's trials are draws, of which the cache answers repeats; here no option set is drawn twice.
 
     >>> different_draws(10, 18), different_draws(20, 324)
     (7, 19)
@@ -99,16 +99,14 @@ def different_draws(draws: int, option_sets: int) -> int:
     return max(1, round(-missed * (option_sets - 1))) if option_sets < _MANY else draws
 
 
-# Combinations among which no draw hits one that was drawn before.
+# Option sets among which no draw hits one that was drawn before.
 _MANY = 10**9
-
-OptionSet = tuple[int, ...]
 
 
 class TrialSearch:
     """The trials of one search, after the starting prompt's full evaluation `baseline`.
 
-    A combination lists, step after step, the index of the instruction and of the example set (of `demo_sets`, if any),
+    An option set lists, step after step, the index of the instruction and of the example set (of `demo_sets`, if any),
     then for each step in `reasoning_choices` whether it reasons first as said there; all zeros is the starting prompt.
     """
 
@@ -139,7 +137,7 @@ class TrialSearch:
         self._left = plan.trials
 
     def search(self) -> Search:
-        """Try a wave, and meanwhile score the most promising combination of the wave before in full."""
+        """Try a wave, and meanwhile score the most promising option set of the wave before in full."""
         full: list[OptionSet] = []
         keep: list[Ask] = []
         while True:
@@ -155,7 +153,7 @@ class TrialSearch:
             full = self._promising() if self._plan.minibatch and wave else []
 
     def _next_wave(self, full: Sequence[OptionSet]) -> list[OptionSet]:
-        """New combinations as far as there are any and the budget goes; at last the better half of those tried goes on."""
+        """New option sets as far as there are any and the budget goes; at last the better half of those tried goes on."""
         size = min(self._left, self._plan.wave, self._room(full))
         wave = self._study.ask(size) if size > 0 else []
         self._left -= len(wave)
@@ -189,7 +187,7 @@ class TrialSearch:
         return asks + [Score(self._candidate(c), self._validation, "full validation") for c in full]
 
     def _candidate(self, option_set: OptionSet) -> Candidate:
-        """Return a combination as a candidate, with its reason."""
+        """Return an option set as a candidate, with its reason."""
         candidate, reasons = self._seed, []
         left = iter(option_set)
         for path, texts in self._texts.items():
@@ -234,7 +232,7 @@ class TrialSearch:
         return keep
 
     def _waiting(self) -> list[OptionSet]:
-        """The combinations that have no full score yet, the best mean first."""
+        """The option sets that have no full score yet, the best mean first."""
         means = {c: sum(d.values()) / len(d) for c, d in self._differences.items()}
         return sorted((c for c in means if c not in self._scored_in_full), key=lambda c: -means[c])
 

@@ -430,15 +430,19 @@ class _Training:
                 f"{place.host} did not take the {what} of {self.route.model!r} ({answered.status}): "
                 f"{message}{'' if message.endswith('.') else '.'}{near}"
             )
-        if answered.status >= 300:
-            raise failures.from_status(place, answered.status, answered.body, answered.headers)
-        try:
-            content = orjson.loads(answered.body)
-        except orjson.JSONDecodeError:
-            content = None
+        content = self._content(place, answered)
         if not isinstance(content, dict) or not content.get("id"):
             raise failures.bad_reply(place, answered.body, answered.headers.get("Content-Type", ""))
         return content
+
+    def _content(self, place: Place, answered: Answered) -> object:
+        """Return an answer's JSON, None where it is none. Raises LMError for a failure."""
+        if answered.status >= 300:
+            raise failures.from_status(place, answered.status, answered.body, answered.headers)
+        try:
+            return orjson.loads(answered.body)
+        except orjson.JSONDecodeError:
+            return None
 
     async def _list(self, path: str, known: Collection[str] = ()) -> list[Mapping[str, Any]]:
         """Return the entries of a list, page after page up to one with a known entry; none where a server keeps no such list."""
@@ -457,12 +461,7 @@ class _Training:
         answered = await self._send("GET", path)
         if answered.status in (400, 404, 405, 501):
             return [], False
-        if answered.status >= 300:
-            raise failures.from_status(self._place_of(path), answered.status, answered.body, answered.headers)
-        try:
-            content = _object(orjson.loads(answered.body))
-        except orjson.JSONDecodeError:
-            return [], False
+        content = _object(self._content(self._place_of(path), answered))
         entries = content.get("data")
         if not isinstance(entries, list):
             return [], False
