@@ -114,9 +114,9 @@ class Cache:
         """
         flight = (id(asyncio.get_running_loop()), key)
         while True:
-            found = self.get(key, faulty=faulty)
-            if found is not None:
-                return found
+            stored = self.get(key, faulty=faulty)
+            if stored is not None:
+                return stored
             other = self._in_flight.get(flight)
             if other is None:
                 return await self._buy(flight, buy)
@@ -357,14 +357,14 @@ def _kept_reply(key: str, row: tuple[Any, ...]) -> Reply:
     # Rows of earlier versions have "finish", and leave out what is empty.
     choices = [
         Choice(
-            one["text"],
-            one["finish_reason"] if "finish_reason" in one else one["finish"],
-            one.get("reasoning"),
-            tuple(one.get("tool_calls", ())),
-            one.get("logprobs"),
-            tuple(one.get("citations", ())),
+            choice["text"],
+            choice["finish_reason"] if "finish_reason" in choice else choice["finish"],
+            choice.get("reasoning"),
+            tuple(choice.get("tool_calls", ())),
+            choice.get("logprobs"),
+            tuple(choice.get("citations", ())),
         )
-        for one in data["choices"]
+        for choice in data["choices"]
     ]
     usage = Usage(calls, 0, tokens_in, tokens_out, cost)
     return Reply(tuple(choices), usage, model, data["seconds"], True, key, paid_by)

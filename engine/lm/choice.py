@@ -315,8 +315,8 @@ _COMPATIBLE = {
 def _prefix_only(prefix: str, base_url: str) -> bool:
     """Return whether a prefix without an entry here is no part of the name at an address; a gateway's names begin with one."""
     host = (urlsplit(base_url).hostname or "").split(".")
-    own = _COMPATIBLE.get(prefix, "")
-    return prefix in _PROTOCOL_ONLY or (bool(own) and ".".join(host[-2:]).startswith(own))
+    domain = _COMPATIBLE.get(prefix, "")
+    return prefix in _PROTOCOL_ONLY or (bool(domain) and ".".join(host[-2:]).startswith(domain))
 
 
 def _hosted(prefix: str, title: str, base_url: str, key_env: str, *models: str) -> Provider:

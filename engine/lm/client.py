@@ -117,30 +117,30 @@ def capabilities_of(route: Route, price: Price | None) -> frozenset[str]:
     >>> sorted(capabilities_of(find_route("openai/gpt-4o-mini"), price("openai/gpt-4o-mini")))
     ['json_schema', 'tools']
     """
-    found: set[str] = set()
+    capabilities: set[str] = set()
     provider = route.provider
     if (price and price.json_schema) or (provider and provider.json_schema):
-        found.add("json_schema")
+        capabilities.add("json_schema")
     if price and price.tools:
-        found.add("tools")
+        capabilities.add("tools")
     # OpenAI's reasoning models do not send their reasoning.
     if price and price.reasoning and not is_reasoning_model(route.model):
-        found.add("reasoning")
+        capabilities.add("reasoning")
     if "claude" in route.model.lower():
-        found.add("cache_marks")
+        capabilities.add("cache_marks")
         if route.protocol == "litellm" and provider is not None and provider.prefix == "anthropic":
-            found.add("citations")
-    return frozenset(found)
+            capabilities.add("citations")
+    return frozenset(capabilities)
 
 
 def checked(given: Collection[str], model: str) -> frozenset[str]:
     """Return the given capabilities as a set. Raises ConfigurationError for an unknown one."""
-    found = frozenset((given,) if isinstance(given, str) else given)
-    if unknown := found.difference(CAPABILITIES):
+    capabilities = frozenset((given,) if isinstance(given, str) else given)
+    if unknown := capabilities.difference(CAPABILITIES):
         raise ConfigurationError(
             f"{model!r}: there is no capability {min(unknown)!r}. Choose from: {', '.join(CAPABILITIES)}."
         )
-    return found
+    return capabilities
 
 
 class LM(BaseLM):
@@ -231,8 +231,8 @@ class LM(BaseLM):
         if self.route.protocol == "offline":
             return await LM.complete(self, request)
         request, cache = self.cache_for(with_schema(request))
-        kept = None if cache is None else cache.get(self.cache_key(request), faulty=self.may_say_nothing)
-        return kept and priced(kept, self.price())
+        reply = None if cache is None else cache.get(self.cache_key(request), faulty=self.may_say_nothing)
+        return reply and priced(reply, self.price())
 
     def price(self) -> tuple[float, float] | None:
         """Return US dollars per input and per output token, or None where the price is unknown."""
@@ -261,12 +261,12 @@ class LM(BaseLM):
         model = changes.pop("model", self.model)
         key = changes.pop("api_key", self._api_key.reveal() or None)
         settings = {"callbacks": self.callbacks, **self._settings, **self.params, **under_one_name(changes)}
-        made = type(self).__new__(type(self))
+        other = type(self).__new__(type(self))
         found_out = {name for name, member in vars(LM).items() if isinstance(member, cached_property)}
-        made.__dict__.update({k: v for k, v in vars(self).items() if k not in found_out})
+        other.__dict__.update({k: v for k, v in vars(self).items() if k not in found_out})
         options: dict[str, Any] = {k: v for k, v in settings.items() if v is not None}
-        LM.__init__(made, model, api_key=key, **options)
-        return made
+        LM.__init__(other, model, api_key=key, **options)
+        return other
 
     def kept(self) -> dict[str, Any]:
         """Return the settings that a saved step keeps: those that change how it is called, no address and no key.
@@ -280,10 +280,10 @@ class LM(BaseLM):
             )
         usual = {"model_type": "chat", "num_retries": 3, "timeout": TIMEOUT}
         names = ("model_type", "num_retries", "timeout", "rpm", "tpm", "prompt_cache", "capabilities")
-        own = {name: self._settings[name] for name in names if self._settings.get(name) is not None}
-        if "capabilities" in own:
-            own["capabilities"] = sorted(self.capabilities)
-        return {name: value for name, value in own.items() if usual.get(name) != value}
+        settings = {name: self._settings[name] for name in names if self._settings.get(name) is not None}
+        if "capabilities" in settings:
+            settings["capabilities"] = sorted(self.capabilities)
+        return {name: value for name, value in settings.items() if usual.get(name) != value}
 
     def dump_state(self) -> dict[str, Any]:
         """Return the settings as JSON values, without anything secret: `LM(**state)` makes the model again."""
@@ -365,14 +365,14 @@ class LM(BaseLM):
 
     def _needed_key(self) -> Secret:
         route = self.route
-        found = self._api_key or key_for(route, self.key_env)
+        key = self._api_key or key_for(route, self.key_env)
         provider = route.provider
-        if provider and provider.needs_key and not (found or route.custom or self.headers):
+        if provider and provider.needs_key and not (key or route.custom or self.headers):
             raise MissingKeyError(
-                f"{route.name!r} needs an API key for {provider.title} and none was found in the {found.where}: set "
+                f"{route.name!r} needs an API key for {provider.title} and none was found in the {key.where}: set "
                 "it, or give the key on the Settings page or as api_key."
             )
-        return found
+        return key
 
     @cached_property
     def _usual_cache(self) -> Cache:
@@ -391,10 +391,12 @@ class LM(BaseLM):
     @cached_property
     def known_price(self) -> Price | None:
         """The price per token: as given, else from the table; None where it is unknown."""
-        found, own = price(self.model), self.options.price
-        if own is None:
-            return found
-        return (found or Price(*own, own[0]))._replace(input=own[0], output=own[1], cached_input=own[0])
+        listed, given = price(self.model), self.options.price
+        if given is None:
+            return listed
+        return (listed or Price(*given, given[0]))._replace(
+            input=given[0], output=given[1], cached_input=given[0]
+        )
 
 
 def with_schema(request: Request) -> Request:
@@ -437,9 +439,9 @@ def routed(model: str, options: ModelOptions, transport: Transport | None = None
 
 
 def _rebuild(kind: type[LM], state: dict[str, Any]) -> LM:
-    made = kind.__new__(kind)
-    LM.__init__(made, **state)
-    return made
+    lm = kind.__new__(kind)
+    LM.__init__(lm, **state)
+    return lm
 
 
 def make_lm(choice: ModelChoice) -> LM:

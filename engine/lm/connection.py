@@ -52,7 +52,7 @@ async def check_connection(
         )
         reply = await lm.send(lm.request(({"role": "user", "content": QUESTION},), max_tokens=MAX_TOKENS))
     except EngineError as error:
-        problem, title = next((found for kind, *found in _TITLES if isinstance(error, kind)), ("other", ""))
+        problem, title = next((words for kind, *words in _TITLES if isinstance(error, kind)), ("other", ""))
         return problem, f"{title} {error}".strip()
     return "", f"It works: {reply.model or choice.name} answered in {time.perf_counter() - started:.2f} s."
 
@@ -95,8 +95,8 @@ def local_servers(wait: float = WAIT) -> list[LocalServer]:
     places = [(p, url) for p in PROVIDERS if p.local and p.protocol == "openai" and (url := _address(p))]
     unique = list({url: (p, url) for p, url in reversed(places)}.values())
     with ThreadPoolExecutor(max_workers=max(1, len(unique))) as pool:
-        found = list(pool.map(lambda place: _ask(place[0], place[1], wait), reversed(unique)))
-    return [server for server in found if server is not None]
+        answers = list(pool.map(lambda place: _ask(place[0], place[1], wait), reversed(unique)))
+    return [server for server in answers if server is not None]
 
 
 def providers_with_key() -> list[Provider]:

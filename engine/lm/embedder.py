@@ -129,8 +129,8 @@ class Embedder:
         import numpy as np
 
         if callable(self.model):
-            made = await loop.in_thread(self.model, texts)
-            vectors = np.asarray(await made if inspect.isawaitable(made) else made, np.float32)
+            result = await loop.in_thread(self.model, texts)
+            vectors = np.asarray(await result if inspect.isawaitable(result) else result, np.float32)
         elif self.model == OFFLINE_EMBEDDINGS:
             vectors = await loop.in_thread(hashed, texts) if len(texts) > 8 else hashed(texts)
         else:

@@ -89,7 +89,7 @@ class Reply:
     @property
     def faulty(self) -> bool:
         """True if it is blank through the endpoint's fault: nothing was cut off, and no filter has held it back."""
-        return self.blank and not any(one.finish_reason in _HELD_BACK for one in self.choices)
+        return self.blank and not any(choice.finish_reason in _HELD_BACK for choice in self.choices)
 
 
 class Price(NamedTuple):
@@ -115,10 +115,10 @@ class Price(NamedTuple):
         18.0
         """
         cached = min(cached_tokens, input_tokens)
-        kept = min(kept_tokens, input_tokens - cached)
+        written = min(kept_tokens, input_tokens - cached)
         writing = self.input if self.cache_write is None else self.cache_write
-        fresh = (input_tokens - cached - kept) * self.input
-        return fresh + cached * self.cached_input + kept * writing + output_tokens * self.output
+        fresh = (input_tokens - cached - written) * self.input
+        return fresh + cached * self.cached_input + written * writing + output_tokens * self.output
 
 
 def for_reasoning(body: dict[str, object]) -> None:
@@ -169,10 +169,12 @@ def _citations(message: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     """Read a message's citations: a list, or one for each piece of the text."""
     more = message.get("provider_specific_fields")
     given = message.get("citations") or (more.get("citations") if isinstance(more, Mapping) else None)
-    found: list[Mapping[str, Any]] = []
-    for one in given if isinstance(given, list) else ():
-        found += [part for part in (one if isinstance(one, list) else (one,)) if isinstance(part, Mapping)]
-    return tuple(found)
+    citations: list[Mapping[str, Any]] = []
+    for entry in given if isinstance(given, list) else ():
+        citations += [
+            part for part in (entry if isinstance(entry, list) else (entry,)) if isinstance(part, Mapping)
+        ]
+    return tuple(citations)
 
 
 def usage_of(usage: object, price: Price | None) -> Usage | None:
@@ -192,9 +194,9 @@ def usage_of(usage: object, price: Price | None) -> Usage | None:
         return Usage(1, 0, tokens_in, tokens_out)
     details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    kept = usage.get("cache_creation_input_tokens")
-    kept = kept if isinstance(kept, int) else 0
-    return Usage(1, 0, tokens_in, tokens_out, price.cost(tokens_in, tokens_out, cached or 0, kept))
+    written = usage.get("cache_creation_input_tokens")
+    written = written if isinstance(written, int) else 0
+    return Usage(1, 0, tokens_in, tokens_out, price.cost(tokens_in, tokens_out, cached or 0, written))
 
 
 def counted_usage(request: Request, choices: tuple[Choice, ...], price: Price | None) -> Usage:
@@ -254,10 +256,10 @@ def vectors_of(data: Sequence[Mapping[str, Any]], wanted: int) -> tuple[Choice, 
     """
     import numpy as np
 
-    ordered = sorted(data, key=lambda one: int(one.get("index", 0)))
+    ordered = sorted(data, key=lambda entry: int(entry.get("index", 0)))
     if len(ordered) != wanted:
         raise ValueError("not one vector for each text")
-    rows = [np.asarray(one["embedding"], np.float32) for one in ordered]
+    rows = [np.asarray(entry["embedding"], np.float32) for entry in ordered]
     if any(row.ndim != 1 or not row.size for row in rows):
         raise ValueError("not vectors")
     return tuple(Choice(base64.b64encode(row.tobytes()).decode(), "stop") for row in rows)

@@ -143,7 +143,7 @@ class CallsOf:
 
     def __get__(self, module: object, owner: type) -> Any:
         """Return the module's calls, the oldest first."""
-        return [call for call in recent if any(one is module for one in call.callers)]
+        return [call for call in recent if any(caller is module for caller in call.callers)]
 
 
 def inspect_history(n: int = 1, file: TextIO | None = None) -> None:

@@ -53,12 +53,12 @@ def under_one_name(given: Mapping[str, Any]) -> dict[str, Any]:
     >>> under_one_name({"num_retries": 3, "max_retries": 1, "base_url": None, "top_p": 0.5})
     {'top_p': 0.5, 'num_retries': 1, 'api_base': None}
     """
-    found = {name: value for name, value in given.items() if name not in _NAMES}
+    options = {name: value for name, value in given.items() if name not in _NAMES}
     for name, ours in _NAMES.items():
         first = _FIRST_NAMES[ours]
-        if name in given and (given[name] is not None or first not in found):
-            found[first] = given[name]
-    return found
+        if name in given and (given[name] is not None or first not in options):
+            options[first] = given[name]
+    return options
 
 
 def read_options(model: str, given: Mapping[str, Any]) -> ModelOptions:
@@ -69,21 +69,21 @@ def read_options(model: str, given: Mapping[str, Any]) -> ModelOptions:
     (1, {'X-Team': 'a'}, {'top_p': 0.5})
     """
     params = {name: value for name, value in given.items() if value is not None}
-    found: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for name, ours in _NAMES.items():
         if name in params:
-            found[ours] = params.pop(name)
-    found["headers"] = {**params.pop("headers", {}), **params.pop("extra_headers", {})}
+            options[ours] = params.pop(name)
+    options["headers"] = {**params.pop("headers", {}), **params.pop("extra_headers", {})}
     if (organization := params.pop("organization", None)) is not None:
-        found["headers"].setdefault("OpenAI-Organization", organization)
+        options["headers"].setdefault("OpenAI-Organization", organization)
     costs = [params.pop(name, None) for name in ("input_cost_per_token", "output_cost_per_token")]
     if any(cost is not None for cost in costs):
-        found.setdefault("price", (costs[0] or 0.0, costs[1] or 0.0))
-    found["dropped"] = frozenset(params.pop("additional_drop_params", ()))
-    found["by_litellm"] = _by_litellm(model, params.pop("engine", "auto"))
-    if found.get("timeout", 1) <= 0 or found.get("num_retries", 0) < 0:
+        options.setdefault("price", (costs[0] or 0.0, costs[1] or 0.0))
+    options["dropped"] = frozenset(params.pop("additional_drop_params", ()))
+    options["by_litellm"] = _by_litellm(model, params.pop("engine", "auto"))
+    if options.get("timeout", 1) <= 0 or options.get("num_retries", 0) < 0:
         raise ConfigurationError(f"{model!r}: timeout must be above 0 seconds and num_retries 0 or more.")
-    return ModelOptions({k: v for k, v in params.items() if k not in found["dropped"]}, **found)
+    return ModelOptions({k: v for k, v in params.items() if k not in options["dropped"]}, **options)
 
 
 def _by_litellm(model: str, engine: object) -> bool:

@@ -57,20 +57,20 @@ def set_own_price(model: str, per_million: tuple[float, float] | None) -> None:
     Raises ConfigurationError for a negative price, StoreError where the file cannot be written or read.
     """
     path = _own_file()
-    kept = dict(_overrides(path))
-    if path.exists() and not kept and path.read_bytes().strip() not in (b"", b"{}"):
+    prices = dict(_overrides(path))
+    if path.exists() and not prices and path.read_bytes().strip() not in (b"", b"{}"):
         raise StoreError(f"{path} cannot be read as prices. Fix it or remove it first.")
     if per_million is None:
-        kept.pop(model, None)
+        prices.pop(model, None)
     else:
         if min(per_million) < 0:
             raise ConfigurationError("A price cannot be below 0 dollars.")
-        before = kept.get(model)
+        before = prices.get(model)
         entry = before if isinstance(before, dict) else {}
         names = ("input_cost_per_token", "output_cost_per_token")
-        kept[model] = {**entry, **{n: p / 1e6 for n, p in zip(names, per_million, strict=True)}}
+        prices[model] = {**entry, **{n: p / 1e6 for n, p in zip(names, per_million, strict=True)}}
     try:
-        write_whole(path, orjson.dumps(kept, option=orjson.OPT_INDENT_2))
+        write_whole(path, orjson.dumps(prices, option=orjson.OPT_INDENT_2))
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror or error}.") from error
     _price.cache_clear()
@@ -84,15 +84,15 @@ def _own_file() -> Path:
 def _price(model: str, overrides: Path | None) -> Price | None:
     usual = _usual(model)
     entry = _overrides(overrides).get(model) if overrides else None
-    own = _parse(entry)
-    if own is None or usual is None:
-        return usual if entry is None else own
+    override = _parse(entry)
+    if override is None or usual is None:
+        return usual if entry is None else override
     # The user's own price replaces the cost; limits of the model still come from the table.
-    return own._replace(
+    return override._replace(
         **{
             name: getattr(usual, name)
             for name in ("json_schema", "tools", "reasoning")
-            if not getattr(own, name)
+            if not getattr(override, name)
         }
     )
 
@@ -118,10 +118,10 @@ def _usual(model: str) -> Price | None:
 
 @lru_cache(maxsize=1)
 def _table() -> Mapping[str, Price]:
-    found = importlib.util.find_spec("litellm")
-    if found is None or not found.origin:
+    spec = importlib.util.find_spec("litellm")
+    if spec is None or not spec.origin:
         return {}
-    path = Path(found.origin).parent / "model_prices_and_context_window_backup.json"
+    path = Path(spec.origin).parent / "model_prices_and_context_window_backup.json"
     try:
         raw = orjson.loads(path.read_bytes())
     except (OSError, orjson.JSONDecodeError) as error:

@@ -79,10 +79,10 @@ def get_tuned(name: str) -> TunedModel:
 
 def tuned_models() -> list[TunedModel]:
     """Return the records of all tuned models, the newest first."""
-    found = []
+    models = []
     for file in sorted((data_home() / FOLDER).glob(f"*/{_FILE}")):
         try:
-            found.append(TunedModel.model_validate_json(file.read_bytes()))
+            models.append(TunedModel.model_validate_json(file.read_bytes()))
         except (OSError, ValidationError):
             continue
-    return sorted(found, key=lambda m: m.created, reverse=True)
+    return sorted(models, key=lambda m: m.created, reverse=True)

@@ -68,7 +68,7 @@ def _rank(adapter: Path) -> int:
         rank = int(orjson.loads((adapter / "adapter_config.json").read_bytes())["r"])
     except (OSError, ValueError, KeyError, TypeError):
         return 64
-    return next((one for one in (8, 16, 32, 64, 128, 256, 320) if one >= rank), 512)
+    return next((size for size in (8, 16, 32, 64, 128, 256, 320) if size >= rank), 512)
 
 
 def merge_adapter(model: str, folder: str | Path) -> Path:

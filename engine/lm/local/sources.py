@@ -93,7 +93,8 @@ def check_local(choice: ModelChoice) -> None:
 def find_source(name: str) -> Source:
     """Return the weights behind a name. Raises ModelNotFoundError for a folder, a record or a checkpoint that is not there."""
     if name.startswith(PREFIX):
-        return _tuned_source(name)
+        folder, record = _tuned_folder(name)
+        return _folder_source(name, folder, record.base_model)
     where = name.removeprefix(LOCAL)
     folder = Path(where).expanduser()
     if folder.is_dir():
@@ -103,11 +104,6 @@ def find_source(name: str) -> Source:
             f"{name!r}: there is no folder {where}. Write local/ and a folder, or a hub's name."
         )
     return Source(name, where)
-
-
-def _tuned_source(name: str) -> Source:
-    folder, record = _tuned_folder(name)
-    return _folder_source(name, folder, record.base_model)
 
 
 def _tuned_folder(name: str) -> tuple[Path, TunedModel]:
@@ -158,9 +154,9 @@ def base_chain(base: str, *above: Path) -> list[str]:
 
     `above` are adapters on it. Raises ModelNotFoundError for an adapter that is its own base, directly or through others.
     """
-    found = [base]
-    known = {one.resolve() for one in above}
-    while (folder := Path(found[-1])).is_dir():
+    chain = [base]
+    known = {path.resolve() for path in above}
+    while (folder := Path(chain[-1])).is_dir():
         if folder.resolve() in known:
             raise ModelNotFoundError(
                 f"The adapter in {folder} is its own base model, directly or through others: correct base_model_name_or_path in "
@@ -169,8 +165,8 @@ def base_chain(base: str, *above: Path) -> list[str]:
         known.add(folder.resolve())
         if not (folder / _ADAPTER).is_file():
             break
-        found.append(base_of(_named_base(folder)))
-    return found
+        chain.append(base_of(_named_base(folder)))
+    return chain
 
 
 def is_trained(name: str) -> bool:
@@ -228,7 +224,7 @@ def model_title(record: TunedModel) -> str:
     >>> model_title(TunedModel(name="a1b2", trainer="local", base_model="Qwen/Qwen3-0.6B", rows=120))
     'tuned/a1b2 · Qwen/Qwen3-0.6B, lora on 120 rows by local, not finished'
     """
-    made = f"{record.base_model}, {record.method} on {record.rows:,} {'row' if record.rows == 1 else 'rows'} by {record.trainer}"
+    lineage = f"{record.base_model}, {record.method} on {record.rows:,} {'row' if record.rows == 1 else 'rows'} by {record.trainer}"
     run = f", run {record.run}" if record.run else ""
     licence = f", licence {record.licence}" if record.licence else ""
-    return f"{PREFIX}{record.name} · {made}{run}{licence}{'' if record.finished else ', not finished'}"
+    return f"{PREFIX}{record.name} · {lineage}{run}{licence}{'' if record.finished else ', not finished'}"

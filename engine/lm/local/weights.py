@@ -115,14 +115,14 @@ class Weights:
 
     def _base(self, source: Source) -> _Base:
         key = (source.base, "" if source.adapter else source.stamp)
-        found = self._bases.get(key)
-        if found is None:
+        weights = self._bases.get(key)
+        if weights is None:
             self._make_room(source.base)
             model, tokenizer = load_base(source.base)
-            found = self._bases[key] = _Base(model.to(_device()).eval(), tokenizer)
+            weights = self._bases[key] = _Base(model.to(_device()).eval(), tokenizer)
             _log.info("Loaded %s for %s.", source.base, source.name)
         self._bases.move_to_end(key)
-        return found
+        return weights
 
     def _make_room(self, base: str) -> None:
         coming = sum(f.stat().st_size for f in Path(base).glob("*.safetensors")) if Path(base).is_dir() else 0
@@ -154,8 +154,8 @@ class Weights:
                 ) from error
             base.model.eval()
             base.adapters[key] = name
-            own = (source.adapter or Path()) / "tokenizer_config.json"
-            tokenizer = load_tokenizer(str(source.adapter)) if own.is_file() else base.tokenizer
+            settings = (source.adapter or Path()) / "tokenizer_config.json"
+            tokenizer = load_tokenizer(str(source.adapter)) if settings.is_file() else base.tokenizer
             base.writers[name] = Writer(base.model, tokenizer)
         base.adapters.move_to_end(key)
         if len(base.adapters) > _MOST_ADAPTERS:
@@ -221,8 +221,8 @@ def context_length(config: Any, tokenizer: Any) -> int:
 
 def _ending_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     """Return the tokens that end an answer: the model's and the tokenizer's, and the one its chat template puts behind a turn."""
-    own = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    found = {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])}
+    config_ids = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    ids = {tokenizer.eos_token_id, *(config_ids if isinstance(config_ids, list) else [config_ids])}
     if tokenizer.chat_template:
         mark = "\u241f"
         turn = [{"role": "user", "content": "-"}, {"role": "assistant", "content": mark}]
@@ -232,8 +232,8 @@ def _ending_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
             after = ""
         special = {str(token): number for number, token in tokenizer.added_tokens_decoder.items()}
         first = [(at, number) for token, number in special.items() if (at := after.find(token)) == 0]
-        found |= {number for _, number in first}
-    return frozenset(one for one in found if one is not None)
+        ids |= {number for _, number in first}
+    return frozenset(one for one in ids if one is not None)
 
 
 def prompt_ids(writer: Writer, job: Job) -> list[int]:
@@ -271,8 +271,8 @@ def chat_ids(tokenizer: Any, messages: Sequence[Message], name: str) -> list[int
     problem = ""
     for attempt in (turns, _without_system(turns)):
         try:
-            found = tokenizer.apply_chat_template(attempt, tokenize=True, return_dict=True, **more)
-            return list(found["input_ids"])
+            ids = tokenizer.apply_chat_template(attempt, tokenize=True, return_dict=True, **more)
+            return list(ids["input_ids"])
         except Exception as error:  # noqa: BLE001 - a template is a small program and raises what it likes
             problem = _short(error)
     raise InvalidRequestError(
@@ -404,9 +404,9 @@ def _write_batch(writer: Writer, rows: list[_Row]) -> None:
         places = places[:, -1:] + 1
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
         if len(going) <= 0.75 * len(rows) and hasattr(past, "batch_select_indices"):
-            kept = torch.tensor(going, device=device)
-            past.batch_select_indices(kept)
-            feed, places, mask = feed[kept], places[kept], mask[kept]
+            rows_left = torch.tensor(going, device=device)
+            past.batch_select_indices(rows_left)
+            feed, places, mask = feed[rows_left], places[rows_left], mask[rows_left]
             rows = [rows[place] for place in going]
 
 
@@ -419,8 +419,8 @@ def _next_tokens(logits: Any, rows: Sequence[_Row]) -> tuple[list[int], list[flo
         # One number of each row's dice picks along the sorted probabilities: the same on every device.
         shares, order = (logits / heat[:, None]).softmax(-1).sort(dim=-1, descending=True)
         sums = shares.cumsum(-1)
-        kept = torch.where(sums - shares < top[:, None], shares, torch.zeros_like(shares))
-        sums = kept.cumsum(-1)
+        allowed = torch.where(sums - shares < top[:, None], shares, torch.zeros_like(shares))
+        sums = allowed.cumsum(-1)
         dice = torch.tensor([row.dice.random() for row in rows], device=logits.device)
         place = (sums < dice[:, None] * sums[:, -1:]).sum(-1, keepdim=True).clamp(max=logits.shape[-1] - 1)
         drawn = order.gather(-1, place).squeeze(-1)
@@ -480,8 +480,8 @@ def _read(writer: Writer, row: _Row) -> None:
 
 def _finish(writer: Writer, row: _Row) -> None:
     text = writer.tokenizer.decode(row.written, skip_special_tokens=True)
-    found = [at for stop in row.job.stop if (at := text.find(stop)) >= 0]
-    text = text[: min(found)] if found else text
+    places = [at for stop in row.job.stop if (at := text.find(stop)) >= 0]
+    text = text[: min(places)] if places else text
     logprobs = None
     if row.job.logprobs:
         names = writer.tokenizer.convert_ids_to_tokens(row.written)
@@ -534,6 +534,6 @@ def merge(source: Source, folder: Path) -> None:
     """Write a source's base with its adapter merged into it, and its tokenizer, as a folder that any server loads."""
     where = str(source.adapter) if source.adapter else source.base
     model, tokenizer = load_base(where)
-    own = (Path(where) / "tokenizer_config.json").is_file()
+    has_tokenizer = (Path(where) / "tokenizer_config.json").is_file()
     model.save_pretrained(folder, safe_serialization=True)
-    (load_tokenizer(where) if own else tokenizer).save_pretrained(folder)
+    (load_tokenizer(where) if has_tokenizer else tokenizer).save_pretrained(folder)

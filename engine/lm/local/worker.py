@@ -70,8 +70,8 @@ class LocalTransport:
 
 def reply_of(source: Source, done: list[Completion], seconds: float = 0.0) -> Reply:
     """Return the reply of a request's completions; the prompt counts once."""
-    choices = tuple(Choice(one.text, one.finish_reason, logprobs=one.logprobs) for one in done)
-    usage = Usage(1, 0, done[0].input_tokens, sum(one.output_tokens for one in done), 0.0)
+    choices = tuple(Choice(text.text, text.finish_reason, logprobs=text.logprobs) for text in done)
+    usage = Usage(1, 0, done[0].input_tokens, sum(text.output_tokens for text in done), 0.0)
     return Reply(choices, usage, source.name, seconds)
 
 
@@ -146,10 +146,10 @@ class _Worker:
                     return []
                 self._gather()
                 source = self._waiting[0].source
-                taken = [job for job in self._waiting if job.source == source][:MOST_JOBS]
-                chosen = set(map(id, taken))
+                jobs = [job for job in self._waiting if job.source == source][:MOST_JOBS]
+                chosen = set(map(id, jobs))
                 self._waiting = [job for job in self._waiting if id(job) not in chosen]
-                alive = [job for job in taken if not job.future.done()]
+                alive = [job for job in jobs if not job.future.done()]
                 if alive:
                     return alive
 

@@ -199,12 +199,12 @@ class _Reader:
                 text, given = before, (condition,)
                 break
         separator = _SEPARATOR if re.match(r"\s*(?:if|when|where)\b", text, re.I) else _SEPARATOR_AND
-        found = (self._content(part) for part in separator.split(text))
-        return tuple(dict.fromkeys(p for p in found if p)), given
+        contents = (self._content(part) for part in separator.split(text))
+        return tuple(dict.fromkeys(p for p in contents if p)), given
 
     def _content(self, text: str) -> frozenset[str]:
         """Return the stems of a phrase that are evidence; quoted words are, however common they are."""
-        quoted = frozenset(s for said in _QUOTE.findall(text) for s in stems(said))
+        quoted = frozenset(s for quote in _QUOTE.findall(text) for s in stems(quote))
         return quoted or frozenset(stems(text)) - self._ignored
 
 

@@ -30,8 +30,8 @@ def stem(word: str) -> str:
 @lru_cache(maxsize=16384)
 def tokens(text: str) -> tuple[str, ...]:
     """Return a text's words in lower case, question marks among them; every number is "#"."""
-    found = _TOKEN.findall(text.casefold().replace("\u2019", "'"))
-    return tuple("#" if token[0].isdigit() else token for token in found)
+    words = _TOKEN.findall(text.casefold().replace("\u2019", "'"))
+    return tuple("#" if token[0].isdigit() else token for token in words)
 
 
 @lru_cache(maxsize=16384)

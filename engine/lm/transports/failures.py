@@ -57,16 +57,16 @@ class Place:
 
 def from_status(place: Place, status: int, body: bytes, headers: Mapping[str, str]) -> LMError:
     """Return the error for an HTTP status of 300 and above."""
-    said, code = server_message(body, place)
-    error = _of_status(place, status, (said, code), headers)
+    message, code = server_message(body, place)
+    error = _of_status(place, status, (message, code), headers)
     error.provider_code = code or None
     error.request_id = headers.get("x-request-id")
     return error
 
 
 def _of_status(place: Place, status: int, reported: tuple[str, str], headers: Mapping[str, str]) -> LMError:
-    said, code = reported
-    quote = f" The endpoint wrote: {said}" if said else ""
+    words, code = reported
+    quote = f" The endpoint wrote: {words}" if words else ""
     wait = retry_after(headers)
     host, name = place.host, f"model {place.model!r}"
     if status in (401, 403):
@@ -96,13 +96,13 @@ def _of_status(place: Place, status: int, reported: tuple[str, str], headers: Ma
             f"{host} failed on a request for {name} ({status}): try again later, or another model.{quote}"
         )
         return place.failure(ProviderFailureError, message, status, wait)
-    if code == "context_length_exceeded" or _TOO_LONG.search(said):
+    if code == "context_length_exceeded" or _TOO_LONG.search(words):
         message = (
             f"The prompt is longer than {name} at {host} takes: use fewer or shorter demonstrations, or a model "
             f"with a longer context.{quote}"
         )
         return place.failure(ContextWindowExceededError, message, status)
-    if code == "model_not_found" or _NO_MODEL.search(said):
+    if code == "model_not_found" or _NO_MODEL.search(words):
         message = f"{host} does not know {name} ({status}): check the model's name.{quote}"
         return place.failure(ModelNotFoundError, message, status)
     message = f"{host} refused the request for {name} ({status}): check the model's parameters.{quote}"
@@ -189,8 +189,8 @@ def refused_parameter(body: bytes) -> str | None:
         return None
     if code in ("unsupported_parameter", "unknown_parameter", "unsupported_value") and error.get("param"):
         return re.split(r"[.\[]", str(error["param"]))[0]
-    found = _REFUSED.search(message)
-    return found[1] if found else None
+    match = _REFUSED.search(message)
+    return match[1] if match else None
 
 
 def blank(host: str, model: str, reply: Reply) -> BadReplyError:

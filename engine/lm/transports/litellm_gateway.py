@@ -11,7 +11,7 @@ import functools
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -72,8 +72,8 @@ class LiteLLMTransport:
         """Send one request. Raises LMError for everything that can go wrong on the way."""
         litellm = await _litellm()
         refuse_of_model(self.place.model, request.params)
-        own = {name: value for name, value in request.params.items() if name not in _OURS}
-        params = {**self._fixed, "messages": [dict(m) for m in request.messages], **own}
+        given = {name: value for name, value in request.params.items() if name not in _OURS}
+        params = {**self._fixed, "messages": [dict(m) for m in request.messages], **given}
         if self._reasoning:
             for_reasoning(params)
         elif params.get("reasoning_effort") and "claude" in self.place.model:
@@ -102,7 +102,9 @@ class LiteLLMTransport:
             return response
 
         try:
-            response = await self._in_time(answer())
+            # A little longer than litellm's own limit, for providers where it keeps none.
+            async with asyncio.timeout(self._seconds + 5):
+                response = await answer()
         except Exception as error:  # noqa: BLE001 - litellm raises what its providers' libraries raise
             # Not chained: litellm's errors can hold the request, and with it the key.
             raise streaming.final(self._failure(error), shown=assembly.begun) from None
@@ -110,11 +112,6 @@ class LiteLLMTransport:
         if len(str(data.get("choices"))) > self.longest:
             raise failures.too_long(self.place, self.longest)
         return self._reply(data, response, request, started)
-
-    async def _in_time(self, work: Awaitable[object]) -> Any:
-        # A little longer than litellm's own limit, for providers where it keeps none.
-        async with asyncio.timeout(self._seconds + 5):
-            return await work
 
     def _reply(self, data: dict[str, object], response: object, request: Request, started: float) -> Reply:
         seconds = time.perf_counter() - started

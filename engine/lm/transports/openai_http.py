@@ -113,7 +113,8 @@ class OpenAITransport:
         self._headers = {"Content-Type": "application/json", "User-Agent": "tuneboard", **lm.headers}
         if key:
             self._headers.setdefault("Authorization", f"Bearer {key.reveal()}")
-        self._ssl = _trusted(lm.options.verify)
+        verify = lm.options.verify
+        self._ssl = ssl.create_default_context(cafile=verify) if isinstance(verify, str) else bool(verify)
         self._drops, self._dropped = lm.options.drop_params, set(lm.options.dropped)
         self._reasoning = is_reasoning_model(route.model)
 
@@ -252,12 +253,12 @@ class OpenAITransport:
     def _of_call(self, params: Mapping[str, Any]) -> tuple[URL, dict[str, str], aiohttp.ClientTimeout]:
         """Return address, headers and time limit of a call that brings its own."""
         url = self._url.update_query(params["extra_query"]) if params.get("extra_query") else self._url
-        own = {**(params.get("headers") or {}), **(params.get("extra_headers") or {})}
+        added = {**(params.get("headers") or {}), **(params.get("extra_headers") or {})}
         seconds = params.get("timeout", params.get("request_timeout"))
         if seconds is None:
-            return url, {**self._headers, **own}, self._timeout
+            return url, {**self._headers, **added}, self._timeout
         limit = aiohttp.ClientTimeout(total=float(seconds), sock_connect=min(CONNECT_SECONDS, float(seconds)))
-        return url, {**self._headers, **own}, limit
+        return url, {**self._headers, **added}, limit
 
     def _reply(self, data: bytes, content_type: str, seconds: float, request: Request) -> Reply:
         try:
@@ -346,11 +347,6 @@ async def ask_endpoint(
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         # The aiohttp error is not chained: it holds the request's headers, and they hold the key.
         raise connection_failure(place, error, seconds) from None
-
-
-def _trusted(verify: bool | str) -> ssl.SSLContext | bool:
-    """Return the TLS certificates to accept, as aiohttp takes them."""
-    return ssl.create_default_context(cafile=verify) if isinstance(verify, str) else bool(verify)
 
 
 def _proxy_for(address: str) -> str | None:

@@ -56,26 +56,26 @@ def response_request(chat: Mapping[str, Any], *, developer: bool = False) -> dic
     {'model': 'm', 'input': [{'role': 'user', 'content': 'Hi'}], 'max_output_tokens': 9}
     """
     rest = {name: value for name, value in chat.items() if name not in _REPLACED}
-    made: dict[str, Any] = {"model": rest.pop("model"), "input": list(_items(chat["messages"], developer))}
+    body: dict[str, Any] = {"model": rest.pop("model"), "input": list(_items(chat["messages"], developer))}
     limit = chat.get("max_tokens", chat.get("max_completion_tokens"))
     if limit is not None:
-        made["max_output_tokens"] = limit
+        body["max_output_tokens"] = limit
     text = dict(rest.pop("text", None) or {})
     if chat.get("response_format") is not None:
         text["format"] = _flat(chat["response_format"], "json_schema")
     if chat.get("verbosity") is not None:
         text["verbosity"] = chat["verbosity"]
     if text:
-        made["text"] = text
+        body["text"] = text
     if chat.get("reasoning_effort") is not None:
         rest.setdefault("reasoning", {"effort": chat["reasoning_effort"]})
     if chat.get("tools"):
-        made["tools"] = [_tool(tool) for tool in chat["tools"]]
+        body["tools"] = [_tool(tool) for tool in chat["tools"]]
     if chat.get("tool_choice") is not None:
-        made["tool_choice"] = _flat(chat["tool_choice"], "function")
+        body["tool_choice"] = _flat(chat["tool_choice"], "function")
     if chat.get("logprobs"):
         rest["include"] = [*rest.get("include", ()), "message.output_text.logprobs"]
-    return made | rest
+    return body | rest
 
 
 _REPLACED = frozenset(
