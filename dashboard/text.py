@@ -71,8 +71,8 @@ def distinct(names: Mapping[_Key, str]) -> dict[_Key, str]:
     {1: 'Mail', 2: 'Mail (2)', 3: 'Calls'}
     """
     seen: Counter[str] = Counter()
-    found: dict[_Key, str] = {}
+    numbered: dict[_Key, str] = {}
     for key, name in names.items():
         seen[name] += 1
-        found[key] = name if seen[name] == 1 else f"{name} ({seen[name]})"
-    return found
+        numbered[key] = name if seen[name] == 1 else f"{name} ({seen[name]})"
+    return numbered

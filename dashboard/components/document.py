@@ -94,10 +94,12 @@ def graded_answer(
     wanted = {name: expected[name] for name in expected if name in answer}
     grades = metric.compare(wanted, {name: answer[name] for name in wanted}).fields
     placed: Json = {}
-    for one in grades:
-        if one.got is not None:
-            placed = with_value(placed, one.path, one.got)
-    return {**answer, **{name: placed.get(name) for name in wanted}}, {one.path: one.status for one in grades}
+    for grade in grades:
+        if grade.got is not None:
+            placed = with_value(placed, grade.path, grade.got)
+    return {**answer, **{name: placed.get(name) for name in wanted}}, {
+        grade.path: grade.status for grade in grades
+    }
 
 
 def _rows(field: FieldSpec, path: str, depth: int, expected: object, answer: object) -> Iterator[RecordRow]:
@@ -118,7 +120,7 @@ def _rows(field: FieldSpec, path: str, depth: int, expected: object, answer: obj
 
 def _inside(field: FieldSpec, path: str, depth: int, *pair: object) -> Iterator[RecordRow]:
     for part in field.fields:
-        values = (one.get(part.name) if isinstance(one, Mapping) else None for one in pair)
+        values = (record.get(part.name) if isinstance(record, Mapping) else None for record in pair)
         yield from _rows(part, f"{path}.{part.name}", depth, *values)
 
 
@@ -194,16 +196,16 @@ def _read(text: str) -> object:
 
 def _places(document: PagedDocument, values: Sequence[Mapping[str, object]]) -> dict[str, list[Evidence]]:
     """Return where values stand, by path; `values` are the first and the second value of each path."""
-    found: dict[str, list[Evidence]] = {}
+    places: dict[str, list[Evidence]] = {}
     for some in values:
         nested: Json = {}
         for path, value in some.items():
             nested = with_value(nested, path, value)
-        for one in evidence_for(document, nested) if some else ():
-            path = one.path if one.path in some else one.path.rpartition("[")[0]
-            if one.page and path in some:
-                found.setdefault(path, []).append(one)
-    return found
+        for evidence in evidence_for(document, nested) if some else ():
+            path = evidence.path if evidence.path in some else evidence.path.rpartition("[")[0]
+            if evidence.page and path in some:
+                places.setdefault(path, []).append(evidence)
+    return places
 
 
 def _place(one: Evidence) -> Json:

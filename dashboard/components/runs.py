@@ -199,7 +199,7 @@ def finish_test(run: RunRow) -> None:
         icon="fact_check",
         type="primary",
         help="Scores the missing test rows, and writes the verdict and the exports again. Answers that came are not paid for again.",
-        on_click=ui.kept(problem, more_scores.ask_test, run.id, models.for_process()),
+        on_click=ui.checked_callback(problem, more_scores.ask_test, run.id, models.for_process()),
     )
     ui.problem_line(problem)
 

@@ -63,13 +63,13 @@ def _member(project_id: str, member: MemberRow, why_not: str) -> None:
             help=escape_markdown(reason) or None,
             width=130,
             key=f"{key}_{member.role}",
-            on_change=ui.kept(PROBLEM, _set_role, project_id, member),
+            on_change=ui.checked_callback(PROBLEM, _set_role, project_id, member),
         )
         ui.icon_button(
             "person_remove",
             f"Take {escape_markdown(member.user)} off this project",
             f"{key}_off",
-            on_click=ui.kept(PROBLEM, users.take_off, project_id, member.user),
+            on_click=ui.checked_callback(PROBLEM, users.take_off, project_id, member.user),
             why_not=reason,
         )
 
@@ -96,7 +96,7 @@ def _add(project_id: str, there: set[str]) -> None:
             "share_go",
             "" if name else "Choose a user first.",
             type="primary",
-            on_click=ui.kept(PROBLEM, users.share, project_id, str(name).strip(), role),
+            on_click=ui.checked_callback(PROBLEM, users.share, project_id, str(name).strip(), role),
         )
 
 

@@ -156,7 +156,7 @@ def callback(
     return reporting
 
 
-def kept(
+def checked_callback(
     problem: str, act: Callable[_Arguments, object], *arguments: _Arguments.args, **named: _Arguments.kwargs
 ) -> Callable[[], None]:
     """Return a widget's callback that keeps an EngineError under a key, for `problem_line` to show next to the widget."""

@@ -54,10 +54,10 @@ def kinds_of(spec: PipelineSpec) -> tuple[str, ...]:
 
 def grouped(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
     """Return the samples by their first kind, in the order of `KINDS`."""
-    found: dict[str, list[Sample]] = {kind: [] for kind in KINDS}
+    groups: dict[str, list[Sample]] = {kind: [] for kind in KINDS}
     for sample in samples:
-        found[kinds_of(sample.pipeline)[0]].append(sample)
-    return {kind: some for kind, some in found.items() if some}
+        groups[kinds_of(sample.pipeline)[0]].append(sample)
+    return {kind: some for kind, some in groups.items() if some}
 
 
 State = Literal["complete", "attention", "blocked"]
@@ -88,19 +88,19 @@ class Step(NamedTuple):
 def steps(draft: ProjectDraft, runs: Sequence[RunRow]) -> tuple[Step, ...]:
     """Return the steps of a project. `runs` are its runs, the newest first."""
     problems = draft.problems()
-    found: list[Step] = []
+    set_up: list[Step] = []
     for name, title in STEPS[:4]:
         sentences = [p.sentence for p in problems if p.step == name]
-        if name == "examples" and not sentences and found[0].state != "complete":
+        if name == "examples" and not sentences and set_up[0].state != "complete":
             sentences = ["Make the task from these columns, or describe it on the Task page."]
-        before = next((s for s in found if s.state != "complete"), None)
+        before = next((s for s in set_up if s.state != "complete"), None)
         if not sentences:
-            found.append(Step(name, title, "complete", "Done."))
+            set_up.append(Step(name, title, "complete", "Done."))
         elif before is not None and name != "examples":
-            found.append(Step(name, title, "blocked", f"First finish {before.title}: {before.sentence}"))
+            set_up.append(Step(name, title, "blocked", f"First finish {before.title}: {before.sentence}"))
         else:
-            found.append(Step(name, title, "attention", sentences[0]))
-    return (*found, *_after(found, runs))
+            set_up.append(Step(name, title, "attention", sentences[0]))
+    return (*set_up, *_after(set_up, runs))
 
 
 def _after(set_up: Sequence[Step], runs: Sequence[RunRow]) -> tuple[Step, Step, Step]:
@@ -227,11 +227,11 @@ def project_bar(page: ProjectPage, runs: Sequence[RunRow], *, live: bool = False
     A select box keeps the name that was picked, not the project. Its key holds all names, so that a project that
     takes over a name that another one had is not opened in its place.
     """
-    found, followed = distinct({p.id: p.name for p in reading.projects()}), ""
-    key = f"project_switch_{page.id}_{content_hash(found)}"
+    names, followed = distinct({p.id: p.name for p in reading.projects()}), ""
+    key = f"project_switch_{page.id}_{content_hash(names)}"
     with ui.row("project_bar"):
         save = ui.saved(key, _switch)
-        ui.select("Project", found, page.id, label_visibility="collapsed", width=300, **save)
+        ui.select("Project", names, page.id, label_visibility="collapsed", width=300, **save)
         if run := shown_run(page.id):
             followed = run.id if live else ""
             # One word while it goes on: the head is not drawn again each time that the state changes.

@@ -211,8 +211,8 @@ def _found(table: Dataset, rows: Sequence[int], text: str) -> list[int]:
         hit = here if hit is None else hit | here
     if hit is None:
         return list(rows)
-    found = hit.to_numpy(dtype=bool, na_value=False)
-    return [row for row in rows if found[row]]
+    hits = hit.to_numpy(dtype=bool, na_value=False)
+    return [row for row in rows if hits[row]]
 
 
 def _editor(
@@ -275,7 +275,7 @@ def in_sight_first(columns: Sequence[str], mapping: Mapping[str, str]) -> list[s
 
 
 def _columns(table: Dataset, draft: ProjectDraft) -> dict[str, Any]:
-    found: dict[str, object] = {
+    columns: dict[str, object] = {
         ROW: row_column(60),
         USE: st.column_config.CheckboxColumn("Use", width=60, help=explain("left out")),
         WHY: st.column_config.TextColumn("Why left out", width="small"),
@@ -287,14 +287,14 @@ def _columns(table: Dataset, draft: ProjectDraft) -> dict[str, Any]:
     for column in table.columns:
         long = longest.get(column, 0)
         kind = "answer" if used.get(column) in answers else "input"
-        found[column] = st.column_config.TextColumn(
+        columns[column] = st.column_config.TextColumn(
             column,
             width="large" if long > 60 else "medium" if max(long, 2 * len(column)) > 20 else "small",
             help=f"Fills the {kind} {escape_markdown(used[column], 60)}."
             if column in used
             else "Not used by the task.",
         )
-    return found
+    return columns
 
 
 def _edited(project_id: str, key: str, rows: list[int], long: Mapping[Cell, int]) -> None:

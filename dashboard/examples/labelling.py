@@ -100,7 +100,7 @@ def ask(project_id: str, draft: ProjectDraft, rows: Sequence[int]) -> None:
     if field is None:
         raise DatasetError("The task has no single answer to label.")
     inputs = reading.examples_at(draft, rows, labelled=False)
-    wanted = {row: json_value(dict(one)) for row, one in inputs.items()}
+    wanted = {row: json_value(dict(example)) for row, example in inputs.items()}
     if not wanted:
         raise DatasetError("None of these rows can be answered: their inputs do not fit the task.")
     pipeline, prompts = best_prompts(project_id, draft)
@@ -141,7 +141,7 @@ def label(project_id: str, row: int, answer: str) -> None:
 
 def skip(project_id: str, row: int) -> None:
     """Put a row at the end for now."""
-    others = [one for one in LABEL_SKIPPED.get(project_id) if one != row]
+    others = [skipped for skipped in LABEL_SKIPPED.get(project_id) if skipped != row]
     LABEL_SKIPPED.set([*others, row], project_id)
 
 
@@ -177,14 +177,14 @@ def label_tab(page: ProjectPage, table: Dataset) -> None:
     (cells,) = table.rows(row, row + 1)
     with ui.card("label_card"):
         st.caption(f"Row {table.row_number(row)}. {reason}")
-        for one in page.draft.pipeline.inputs if page.draft.pipeline else ():
-            ui.named_text(one.name, cells.get(page.draft.mapping.get(one.name, ""), ""))
+        for input_field in page.draft.pipeline.inputs if page.draft.pipeline else ():
+            ui.named_text(input_field.name, cells.get(page.draft.mapping.get(input_field.name, ""), ""))
         comment = cells.get(COMMENT, "")
         if comment:
             st.caption(f"Its user wrote: {escape_markdown(comment, 400)}")
         ui.named_text(f"{field.name}, as it is now", answers[row] or "(blank)")
-        for said in sorted(set(LABEL_ANSWERS.get(page.id).get(row, ()))):
-            ui.named_text("A prompt answers", said)
+        for text in sorted(set(LABEL_ANSWERS.get(page.id).get(row, ()))):
+            ui.named_text("A prompt answers", text)
         if not read_only():
             _actions(page, field, row, answers[row])
 

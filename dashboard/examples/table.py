@@ -183,7 +183,7 @@ def _row_problems(
 ) -> bool:
     """List the rows that cannot be used, other than those left out; return whether some can."""
     table = reading.dataset(dataset_id)
-    found: list[RowProblem] = list(table.problems)
+    problems: list[RowProblem] = list(table.problems)
     good = len(table)
     if pipeline is not None:
         try:
@@ -192,11 +192,11 @@ def _row_problems(
             ui.show_error(error)
             return False
         gone = {table.row_number(row) for row in excluded if row < len(table)}
-        found += [p for p in usable.problems if p.row not in gone]
+        problems += [p for p in usable.problems if p.row not in gone]
         good = len(usable) - sum(row in usable for row in excluded)
-    if found:
+    if problems:
         answers = {mapping.get(f.name) for f in pipeline.outputs} if pipeline is not None else set()
-        _problem_table(found, good, answers)
+        _problem_table(problems, good, answers)
     return bool(good)
 
 

@@ -196,13 +196,13 @@ def _form_cards(run: RunRow, program: ProgramFile, folder: Path) -> None:
                         ui.button(label, key, why_not.replace("RUN_ID", run.id))
                         continue
                     # A large one is made when it is asked for.
-                    made = (
+                    content = (
                         partial(form.content, program) if form.on_demand else _content(form, program, folder)
                     )
                 except EngineError as error:
                     ui.button(label, key, str(error))
                 else:
-                    ui.download(label, made, form.file_name, key)
+                    ui.download(label, content, form.file_name, key)
         with ui.tile("form_training"):
             _training(run)
 

@@ -205,8 +205,8 @@ def _show_project() -> str:
         for p in reading.projects()
         if p.name.startswith(SHOW_TITLE) and reading.draft_of(p).model == SHOW_MODEL
     )
-    if (found := next(known, None)) is not None:
-        return found.id
+    if (project := next(known, None)) is not None:
+        return project.id
     sample = SAMPLES[0]
     draft = sample_draft(sample, drafts.add_sample_file(sample.file))
     return drafts.create_project(

@@ -38,12 +38,12 @@ EDITORS: Mapping[str, tuple[str, Callable[[ProjectPage, Mapping[str, object]], N
 
 def _choices(model: type[BaseModel], chosen: Named, outputs: list[str]) -> dict[str, list[object]]:
     """Return the values that only the project knows: its outputs, and the models that can judge."""
-    found: dict[str, list[Any]] = {"field": outputs} if "field" in model.model_fields else {}
+    choices: dict[str, list[Any]] = {"field": outputs} if "field" in model.model_fields else {}
     if "judge" in model.model_fields:
         # A judge is named and nothing else, so a model at its own address cannot be one.
         names = [m.name for m in reading.saved_models() if not m.base_url and not is_offline(m)]
-        found["judge"] = list(dict.fromkeys([*names, *filter(None, [chosen.options.get("judge")])]))
-    return found
+        choices["judge"] = list(dict.fromkeys([*names, *filter(None, [chosen.options.get("judge")])]))
+    return choices
 
 
 def metric_options(page: ProjectPage) -> None:
@@ -57,10 +57,10 @@ def metric_options(page: ProjectPage) -> None:
         ui.show_error(error)
         return
     model = metric.Options
-    own, editor = EDITORS.get(chosen.name, ("", None))
+    edited, editor = EDITORS.get(chosen.name, ("", None))
     # With one output there is nothing to choose; a field that the task no longer has must be visible to be fixed.
     plain_case = len(page.outputs) < 2 and chosen.options.get("field") in (None, *page.outputs)
-    hidden = {own} | ({"field", "every_output"} if plain_case else set())
+    hidden = {edited} | ({"field", "every_output"} if plain_case else set())
     hidden_options = {name: value for name, value in chosen.options.items() if name in hidden}
     about = explain("metric", "Leave its options as they are if unsure.")
     with ui.card("metric_options", f"Options of “{metric.title}”", about):

@@ -265,17 +265,17 @@ def _test_code(page: ProjectPage) -> None:
 
 
 def _code_preview(page: ProjectPage) -> None:
-    stamp, found, rows = st.session_state.get(f"code_test_{page.id}", ("", (), {}))
+    stamp, outcomes, rows = st.session_state.get(f"code_test_{page.id}", ("", (), {}))
     if stamp != state_of(page.draft, "metric"):
         st.caption(
             "The test runs the code on three of your rows: once with the right answers, once with another row's."
         )
         return
-    if isinstance(found, EngineError):
-        ui.show_error(found)
+    if isinstance(outcomes, EngineError):
+        ui.show_error(outcomes)
         return
-    for title, one in zip(("With the right answers", "With another row's answers"), found, strict=True):
-        _tested_rows(title, one, rows, page.outputs)
+    for title, tested in zip(("With the right answers", "With another row's answers"), outcomes, strict=True):
+        _tested_rows(title, tested, rows, page.outputs)
     if shown_of(page) is not None:
         st.caption("The answers tried below can be scored again with this code.")
 

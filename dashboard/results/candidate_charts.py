@@ -91,17 +91,17 @@ def family(candidates: Sequence[CandidateRow], best_id: str) -> list[CandidateRo
         return list(candidates)
     by_id = {c.id: c for c in candidates}
     ranked = sorted(candidates, key=lambda c: (c.id != best_id, -c.rows, -(c.score or 0.0), c.number))
-    kept: dict[str, None] = {}
+    drawn: dict[str, None] = {}
     for candidate in ranked:
-        if len(kept) >= MOST_NODES:
+        if len(drawn) >= MOST_NODES:
             break
         waiting = [candidate.id]
         while waiting:
             number = waiting.pop()
-            if number in by_id and number not in kept:
-                kept[number] = None
+            if number in by_id and number not in drawn:
+                drawn[number] = None
                 waiting += by_id[number].candidate.parents
-    return [c for c in candidates if c.id in kept]
+    return [c for c in candidates if c.id in drawn]
 
 
 def fewer(found: Sequence[Variant]) -> tuple[Variant, ...]:

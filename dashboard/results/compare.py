@@ -155,15 +155,15 @@ def candidate_compare(found: Sequence[ComparedCandidate]) -> None:
 
 def heads(found: Sequence[ComparedCandidate]) -> None:
     """Show each prompt's name, score and why it exists."""
-    for column, one in zip(st.columns(max(2, len(found)), gap="medium"), found, strict=False):
-        with column, st.container(gap="xxsmall", key=f"head_{one.key.replace('.', '_')}"):
-            scored = candidates.score_words(one.candidate)
-            if one.candidate.tested is None:
+    for column, prompt in zip(st.columns(max(2, len(found)), gap="medium"), found, strict=False):
+        with column, st.container(gap="xxsmall", key=f"head_{prompt.key.replace('.', '_')}"):
+            scored = candidates.score_words(prompt.candidate)
+            if prompt.candidate.tested is None:
                 scored = f":gray[{scored}]"
-            elif more_scores.after_choice(one):
+            elif more_scores.after_choice(prompt):
                 scored += ", looked at after the choice"
-            st.markdown(f"**{escape_markdown(one.name, 80)}** · {scored}", help=explain("practice score"))
-            st.text(upper_first(one.candidate.candidate.reason) or "The starting prompt.")
+            st.markdown(f"**{escape_markdown(prompt.name, 80)}** · {scored}", help=explain("practice score"))
+            st.text(upper_first(prompt.candidate.candidate.reason) or "The starting prompt.")
 
 
 def _step(path: str, states: Sequence[StepState], *, split: bool) -> None:

@@ -73,11 +73,11 @@ def compared_rows(outcomes: Sequence[Sequence[Outcome]], outputs: Sequence[str])
     """
     if not outcomes:
         return ()
-    by_row = [{o.row: o for o in one} for one in outcomes]
+    by_row = [{o.row: o for o in column} for column in outcomes]
     shared = sorted(set(by_row[0]).intersection(*by_row[1:]))
 
     def compared(row: int) -> ComparedRow:
-        row_outcomes = tuple(one[row] for one in by_row)
+        row_outcomes = tuple(column[row] for column in by_row)
         answers = [(o.score, [o.prediction.get(name) for name in outputs]) for o in row_outcomes]
         return ComparedRow(row, row_outcomes, any(answer != answers[0] for answer in answers))
 
@@ -104,7 +104,7 @@ def table(
 
     `values` are the examples' fields by row id, `outputs` the fields that are answers, `names` the candidates' names.
     """
-    found: list[dict[str, object]] = []
+    lines: list[dict[str, object]] = []
     for row in rows:
         known = values.get(row.row, {})
         cells: dict[str, object] = {"Row": row.number}
@@ -113,8 +113,8 @@ def table(
         cells["Expected"] = _answer(known, outputs)
         for name, outcome in zip(names, row.outcomes, strict=True):
             cells[name] = cell(outcome, _wrong_outputs(outcome, known, outputs), named=len(outputs) > 1)
-        found.append(cells | {name: value_text(v) for name, v in known.items() if name not in outputs})
-    return found
+        lines.append(cells | {name: value_text(v) for name, v in known.items() if name not in outputs})
+    return lines
 
 
 def cell(outcome: Outcome, outputs: Sequence[str], *, named: bool = False) -> str:
@@ -136,12 +136,13 @@ def causes(
 
     An error counts by its first words; a short answer by what it was taken for; the rest by the metric's words.
     """
-    found: dict[str, list[int]] = {}
+    rows_by_cause: dict[str, list[int]] = {}
     for row in rows:
         if row.outcomes[-1].score < 1:
             cause = _cause(row.outcomes[-1], values.get(row.row, {}), outputs)
-            found.setdefault(cause, []).append(row.row)
-    return sorted(((c, tuple(ids)) for c, ids in found.items()), key=lambda item: (-len(item[1]), item[0]))
+            rows_by_cause.setdefault(cause, []).append(row.row)
+    named = ((cause, tuple(ids)) for cause, ids in rows_by_cause.items())
+    return sorted(named, key=lambda item: (-len(item[1]), item[0]))
 
 
 def spread(outcomes: Sequence[Outcome]) -> dict[str, int]:
@@ -158,7 +159,7 @@ def spread_figure(names: Sequence[str], spreads: Sequence[Mapping[str, int]]) ->
     """Draw spreads as one bar for each candidate, the first on top, in shares of its rows."""
     traces = []
     for band, colour in BANDS.items():
-        sizes = [one[band] for one in spreads]
+        sizes = [bands[band] for bands in spreads]
         if not any(sizes):
             continue
         traces.append(
@@ -167,7 +168,7 @@ def spread_figure(names: Sequence[str], spreads: Sequence[Mapping[str, int]]) ->
                 "orientation": "h",
                 "name": band,
                 "y": list(names),
-                "x": [100 * n / max(1, sum(one.values())) for n, one in zip(sizes, spreads, strict=True)],
+                "x": [100 * n / max(1, sum(bands.values())) for n, bands in zip(sizes, spreads, strict=True)],
                 "customdata": sizes,
                 "text": [str(n) if n else "" for n in sizes],
                 "textposition": "inside",

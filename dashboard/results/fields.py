@@ -84,15 +84,17 @@ def field_results(
     first, second = ({o.row: o for o in some} for some in (before, after))
     shared = [row for row in second if row in first and row in values]
     judged = {
-        row: [_judged(fields, values[row], one[row], metric) for one in (first, second)] for row in shared
+        row: [_judged(fields, values[row], side[row], metric) for side in (first, second)] for row in shared
     }
     results = []
     for path, field in paths(fields):
-        rows = [row for row in shared if all(path in one for one in judged[row])] if not field.fields else []
+        rows = (
+            [row for row in shared if all(path in side for side in judged[row])] if not field.fields else []
+        )
         if rows:
             scores = [
-                [_score(judged[row][at][path], one[row], path) for row in rows]
-                for at, one in enumerate((first, second))
+                [_score(judged[row][at][path], side[row], path) for row in rows]
+                for at, side in enumerate((first, second))
             ]
             lines = [
                 (second[row], score, judged[row][1][path]) for row, score in zip(rows, scores[1], strict=True)
@@ -115,11 +117,11 @@ def _judged(
     expected = {f.name: json_value(values.get(f.name)) for f in fields}
     answer = {} if outcome.error is not None else dict(outcome.prediction)
     placed, grades = graded_answer(expected, answer, metric)
-    found: dict[str, list[RecordRow]] = {}
+    judged: dict[str, list[RecordRow]] = {}
     for line in record_rows(fields, expected, placed, grades):
         if line.kind == "leaf":
-            found.setdefault(plain_path(line.path), []).append(line)
-    return found
+            judged.setdefault(plain_path(line.path), []).append(line)
+    return judged
 
 
 def _score(lines: Sequence[RecordRow], outcome: Outcome, path: str) -> float:
@@ -158,7 +160,7 @@ def _result(
 
 def _worst(outcome: Outcome, score: float, lines: Sequence[RecordRow]) -> WorstRow:
     number = outcome.row + 2 if outcome.number is None else outcome.number
-    line = next((one for one in lines if one.status != "right"), lines[0])
+    line = next((value for value in lines if value.status != "right"), lines[0])
     answer = "failed" if outcome.error is not None else line.answer
     return WorstRow(outcome.row, number, score, line.path, line.status, line.expected, answer)
 

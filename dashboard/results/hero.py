@@ -126,13 +126,13 @@ def _offers(run: RunRow, result: RunResult) -> list[Offer]:
     best, start, static = result.best_candidate, result.seed_candidate, result.static
     entries = {c.id: c for c in candidates.index(run)}
     tokens = candidates.row_tokens(run)
-    found = variants(candidates.everything(run), whole_trials(reading.snapshot(run).trials), tokens, best)
+    tried = variants(candidates.everything(run), whole_trials(reading.snapshot(run).trials), tokens, best)
     wanted = []
     if best != start:
         title = "The search's choice" if static else "The best prompt"
         wanted.append((best, title, candidates.why_best(result)))
-    if (cheap := as_good(found)) is not None and cheap.number:
-        fewer = -change_in_percent(next(v.tokens for v in found if v.best), cheap.tokens)
+    if (cheap := as_good(tried)) is not None and cheap.number:
+        fewer = -change_in_percent(next(v.tokens for v in tried if v.best), cheap.tokens)
         why = f"As good on the rows to choose by, with {fewer} % fewer tokens."
         wanted.append((candidates.by_number(run, cheap.number), f"Prompt {cheap.number}", why))
     if static:

@@ -76,9 +76,7 @@ def confusion(
             cells.setdefault((right[row.row], place), []).append(row.row)
     answered = {place for _, place in cells}
     order = [name for name in (*labels, OTHER, FAILED) if name in answered]
-    return Confusion(
-        tuple(labels), tuple(order), {cell: tuple(found) for cell, found in sorted(cells.items())}
-    )
+    return Confusion(tuple(labels), tuple(order), {cell: tuple(ids) for cell, ids in sorted(cells.items())})
 
 
 def mistaken(found: Confusion) -> Confusion:
@@ -98,9 +96,9 @@ def score_table(tables: Sequence[Confusion], names: Sequence[str]) -> list[dict[
         for name, table in zip(names, tables, strict=True):
             line["Rows"] = sum(len(ids) for (right, _), ids in table.rows.items() if right == label)
             answered = sum(len(ids) for (_, answer), ids in table.rows.items() if answer == label)
-            found = table.size(label, label)
-            line[f"{name}: found"] = in_percent(found / line["Rows"], 0)
-            line[f"{name}: right"] = in_percent(found / answered, 0) if answered else None
+            hits = table.size(label, label)
+            line[f"{name}: found"] = in_percent(hits / line["Rows"], 0)
+            line[f"{name}: right"] = in_percent(hits / answered, 0) if answered else None
         lines.append(line)
     return lines
 

@@ -144,18 +144,20 @@ def compared_lines(result: RunResult, run_model: str, numbers: Mapping[str, int]
     """
     compared = result.models or ModelComparison()
     known = [f for f in compared.figures if f.prompt]
-    kept = next((f for f in known if f.candidate == result.best_candidate), None)
-    if kept is None or len({f.models for f in known}) < 2:
+    chosen = next((f for f in known if f.candidate == result.best_candidate), None)
+    if chosen is None or len({f.models for f in known}) < 2:
         return []
     shown: list[ComparedFigures] = []
     for models in dict.fromkeys(f.models for f in known):
         answered = [f for f in known if f.models == models]
-        same = [f for f in answered if f.prompt == kept.prompt]
+        same = [f for f in answered if f.prompt == chosen.prompt]
         reached = max((f.score for f in same), default=-1)
         others = [f for f in answered if f not in same and f.score > reached]
         shown += [*same[:1], *sorted(others, key=lambda f: -f.score)[:1]]
     shown.sort(key=lambda f: (not f.answered, -f.score, f.cost is None, f.cost or 0))
-    return [_compared_line(f, kept, compared.good_enough, run_model, numbers.get(f.candidate)) for f in shown]
+    return [
+        _compared_line(f, chosen, compared.good_enough, run_model, numbers.get(f.candidate)) for f in shown
+    ]
 
 
 def _compared_line(
@@ -291,10 +293,10 @@ def _runs(run: RunRow, spec: RunSpec) -> list[tuple[RunRow, RunSpec]]:
 
 def _move(run: RunRow, spec: RunSpec, lines: Sequence[ModelLine]) -> None:
     """Let the user tune the best prompt again on one of the models."""
-    kept, enough = (
+    chosen, enough = (
         next((line.name for line in lines if line.kind == kind), "") for kind in ("kept", "enough")
     )
-    models = {model_name(m.name): m for m in (spec.model, *spec.models) if model_name(m.name) != kept}
+    models = {model_name(m.name): m for m in (spec.model, *spec.models) if model_name(m.name) != chosen}
     with ui.card("move_model", "Move this program to another model"):
         with ui.row("move_model_row", "bottom"):
             picked = ui.select(

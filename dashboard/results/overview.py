@@ -142,7 +142,8 @@ def _scores(picked: Sequence[ComparedCandidate]) -> None:
     names = prompt_names(picked)
     spreads = [spread(candidates.outcomes(c, split)) for c in picked]
     rows = [
-        {"Prompt": name, "Rows": sum(one.values()), **one} for name, one in zip(names, spreads, strict=True)
+        {"Prompt": name, "Rows": sum(sizes.values()), **sizes}
+        for name, sizes in zip(names, spreads, strict=True)
     ]
     plot(
         spread_figure(names, spreads),

@@ -53,8 +53,8 @@ def _rows(numbers: Sequence[int]) -> str:
 
 def parts_view(picked: Sequence[ComparedCandidate]) -> None:
     """Let the user choose a prompt, see what each of its parts does, and score a version without some of them."""
-    one = picked[prompt_choice("Prompt", picked, "parts_of")]
-    parts = prompt_parts(one.candidate.candidate)
+    prompt = picked[prompt_choice("Prompt", picked, "parts_of")]
+    parts = prompt_parts(prompt.candidate.candidate)
     if not parts:
         st.caption(
             "This prompt has no list of rules and no solved examples, so there is nothing to switch off."
@@ -64,24 +64,24 @@ def parts_view(picked: Sequence[ComparedCandidate]) -> None:
         "A rule or example fixes a row where the prompt does better on it with the part than without. Estimated: from the search's "
         "own scores. Measured: by a version without the part. Switch parts off to score such a version on the rows to choose by."
     )
-    effects = _effects(one, parts)
-    off = [part for kind in TITLES for part in _switches(one, parts, kind, effects)]
-    _version(one, off)
+    effects = _effects(prompt, parts)
+    off = [part for kind in TITLES for part in _switches(prompt, parts, kind, effects)]
+    _version(prompt, off)
 
 
 def _switches(
     one: ComparedCandidate, parts: Sequence[PromptPart], kind: str, effects: Mapping[PromptPart, Effect]
 ) -> list[PromptPart]:
     """Draw a switch for each part of a kind; return those that are off."""
-    own = [part for part in parts if part.kind == kind]
-    if not own:
+    same_kind = [part for part in parts if part.kind == kind]
+    if not same_kind:
         return []
     steps = len(one.candidate.candidate.steps) > 1
-    st.markdown(f"**{TITLES[kind]}** · {len(own)}")
+    st.markdown(f"**{TITLES[kind]}** · {len(same_kind)}")
     off = []
-    height: int | Literal["content"] = TALL if len(own) > OPEN else "content"
+    height: int | Literal["content"] = TALL if len(same_kind) > OPEN else "content"
     with st.container(gap="xsmall", key=f"parts_{kind}", height=height, border=False):
-        for at, part in enumerate(own[:MOST]):
+        for at, part in enumerate(same_kind[:MOST]):
             key = f"part_{one.key}_{kind}_{at}".replace(".", "_")
             where = f"{part.step}: " if steps else ""
             effect = effects.get(part)
@@ -89,8 +89,8 @@ def _switches(
             text = f"{escape_markdown(f'{where}{part.text}', SHOWN)}{words}"
             if not st.checkbox(text, True, key=key, disabled=read_only(), persist_state="session"):
                 off.append(part)
-    if len(own) > MOST:
-        st.caption(f"The first {MOST} are listed; each input is shown the nearest of all {len(own)}.")
+    if len(same_kind) > MOST:
+        st.caption(f"The first {MOST} are listed; each input is shown the nearest of all {len(same_kind)}.")
     return off
 
 
@@ -145,12 +145,12 @@ def _effects(one: ComparedCandidate, parts: Sequence[PromptPart]) -> dict[Prompt
     known = {}
     if result is not None and one.candidate.id == result.best_candidate:
         known = {(c.step, c.kind, c.text): Effect(c.fixed, c.broken) for c in result.credits}
-    found = {}
+    effects = {}
     for part in parts[: 2 * MOST]:
         effect = _measured(one, part) or known.get((part.step, part.kind, part.text))
         if effect is not None:
-            found[part] = effect
-    return found
+            effects[part] = effect
+    return effects
 
 
 def _measured(one: ComparedCandidate, part: PromptPart) -> Effect | None:

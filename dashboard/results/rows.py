@@ -111,7 +111,7 @@ def row_table(run: RunRow, compared: Compared, picked: Sequence[ComparedRow]) ->
         f"think of an answer.{hidden}"
     )
     wanted = st.query_params.get(PARAM, "")
-    line = next((one for one in compared.rows if str(one.number) == wanted), None)
+    line = next((row for row in compared.rows if str(row.number) == wanted), None)
     if line is not None:
         whole_row(run, compared, line)
 
@@ -203,10 +203,10 @@ def _selected() -> None:
 
 def whole_row(run: RunRow, compared: Compared, line: ComparedRow) -> None:
     """Show one row with all answers. Feedback on a row of the final test must not reach a search."""
-    spec, outputs, found = reading.run_spec(run), compared.outputs, compared.prompts
+    spec, outputs, prompts = reading.run_spec(run), compared.outputs, compared.prompts
     values, tested = compared.values.get(line.row, {}), compared.split == "test"
     given = {r.candidate_id: r for r in feedback.rows(run.project_id, spec.dataset) if r.row == line.row}
-    answered = list(zip(found, line.outcomes, strict=True))
+    answered = list(zip(prompts, line.outcomes, strict=True))
     with ui.card("whole_row"):
         with ui.row("row_head", side="distribute"):
             st.markdown(f"**Row {line.number}**", width="content")
@@ -218,7 +218,7 @@ def whole_row(run: RunRow, compared: Compared, line: ComparedRow) -> None:
                 on_click=ui.callback(st.query_params.pop, PARAM, None),
             )
         if spec.pipeline.has_record:
-            record_card(run, *answered[prompt_choice("Whose answer", found, "record_of")], values)
+            record_card(run, *answered[prompt_choice("Whose answer", prompts, "record_of")], values)
         else:
             for name, value in values.items():
                 if name not in outputs:
@@ -226,21 +226,21 @@ def whole_row(run: RunRow, compared: Compared, line: ComparedRow) -> None:
             with ui.row("row_expected"):
                 st.badge("The right answer", icon=":material/flag:")
                 st.text(answer_text(values, outputs), width="content")
-        for at, (column, (one, outcome)) in enumerate(
-            zip(st.columns(len(found), gap="medium"), answered, strict=True)
+        for at, (column, (prompt, outcome)) in enumerate(
+            zip(st.columns(len(prompts), gap="medium"), answered, strict=True)
         ):
             with column, ui.card(f"drill_{at}", height="stretch"):
-                _answer(one, outcome, outputs, at)
-                _opinion(run, spec, one, outcome, given.get(one.candidate.id), tested=tested)
+                _answer(prompt, outcome, outputs, at)
+                _opinion(run, spec, prompt, outcome, given.get(prompt.candidate.id), tested=tested)
         if tested and not read_only():
             st.caption(
                 ":orange[:material/shield:] A test row: what you say of it is kept, but no search reads it, for one that knew "
                 "it would spoil the test. Say it of a validation row to have it used."
             )
-        for at, (one, outcome) in enumerate(answered):
-            title = f"The exact messages of “{escape_markdown(one.name, 60)}”"
+        for at, (prompt, outcome) in enumerate(answered):
+            title = f"The exact messages of “{escape_markdown(prompt.name, 60)}”"
             with st.expander(title, icon=":material/forum:", key=f"drill_messages_{at}"), ui.errors_shown():
-                _messages(spec, one, outcome, values, at)
+                _messages(spec, prompt, outcome, values, at)
 
 
 def _answer(one: ComparedCandidate, outcome: Outcome, outputs: Sequence[str], at: int) -> None:

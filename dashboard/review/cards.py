@@ -63,8 +63,10 @@ def problems_card(page: ProjectPage) -> None:
     except EngineError as error:
         lines, findings = [str(error)], ()
     lines += [
-        one.sentence if one.kind == "column" else f"{one.title}: {counted(len(one.rows), 'row')}."
-        for one in findings
+        finding.sentence
+        if finding.kind == "column"
+        else f"{finding.title}: {counted(len(finding.rows), 'row')}."
+        for finding in findings
     ]
     if not lines:
         return
@@ -132,8 +134,8 @@ def _change_step(project_id: str, **changes: object) -> None:
 
 def _roles(page: ProjectPage) -> None:
     """Let the user say which columns are read and which are answered, where the task was made of them."""
-    found, dataset = starting.GUESSED.get(page.id), page.draft.dataset
-    if dataset is None or (page.draft.pipeline is not None and not (found and found.by_columns)):
+    guess, dataset = starting.GUESSED.get(page.id), page.draft.dataset
+    if dataset is None or (page.draft.pipeline is not None and not (guess and guess.by_columns)):
         return
     st.markdown("**Columns**")
     roles = role_cards(page, dataset)

@@ -36,7 +36,7 @@ SHOWN = 4
 
 def run_actions(seen: Snapshot) -> None:
     """Offer pause, resume, stop and user requests as far as they make sense now; nothing when read-only."""
-    run = seen.run
+    run, problem = seen.run, _problem_key(seen.run.id)
     if read_only():
         return
     with ui.row("run_actions", "top", side="right"):
@@ -66,7 +66,7 @@ def run_actions(seen: Snapshot) -> None:
                 "restart_run",
                 icon="play_arrow",
                 type="secondary" if run.result else "primary",
-                on_click=ui.kept(_problem_key(run.id), launching.resume, run.id, models.for_process()),
+                on_click=ui.checked_callback(problem, launching.resume, run.id, models.for_process()),
                 help="Starts its process again. Answers that came are not bought again; calls that had none yet are, and count twice.",
             )
         if run.state == "queued":
@@ -92,7 +92,7 @@ def run_actions(seen: Snapshot) -> None:
                 help="Ends the scoring now. The result stays as it is; rows that were scored are kept.",
             )
         finish_test(run)
-    ui.problem_line(_problem_key(run.id))
+    ui.problem_line(problem)
 
 
 def _stop_choices(run: RunRow) -> None:

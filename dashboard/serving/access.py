@@ -142,7 +142,7 @@ class Cookies:
     def end(self, cookie: str) -> None:
         """Refuse a cookie from now on: its user has signed out."""
         now = time.time()
-        self._ended = {one: until for one, until in self._ended.items() if until > now}
+        self._ended = {ended: until for ended, until in self._ended.items() if until > now}
         if self.user(cookie) is not None:
             self._ended[cookie] = now + COOKIE_SECONDS
 

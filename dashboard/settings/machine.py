@@ -46,7 +46,7 @@ def spending_card() -> None:
             return
         known = [s.usage.cost for s in totals.values() if s.usage.cost is not None]
         st.metric("In total", price(sum(known) if known else None))
-        lines = [(names.get(id_, GONE[id_ == ""]), *figures(one)[1:]) for id_, one in totals.items()]
+        lines = [(names.get(id_, GONE[id_ == ""]), *figures(total)[1:]) for id_, total in totals.items()]
         small_table(("Project", "Calls", "Tokens", "Money"), lines[:MOST])
         if len(totals) > MOST:
             st.caption(f"And {counted(len(totals) - MOST, 'project')} that spent less.")

@@ -71,11 +71,11 @@ def whole(run: RunRow) -> dict[str, dict[str, TrialRow]]:
 
 def trials_by_split(trials: Sequence[TrialRow]) -> dict[str, dict[str, TrialRow]]:
     """Return each candidate's last finished trial on all rows of each split: candidate id -> split -> trial."""
-    found: dict[str, dict[str, TrialRow]] = {}
+    by_candidate: dict[str, dict[str, TrialRow]] = {}
     for split in SPLITS:
         for candidate_id, trial in whole_trials(trials, split).items():
-            found.setdefault(candidate_id, {})[split] = trial
-    return found
+            by_candidate.setdefault(candidate_id, {})[split] = trial
+    return by_candidate
 
 
 def comparable(run: RunRow, runs: Iterable[RunRow]) -> list[RunRow]:
@@ -177,14 +177,14 @@ def copied_prompt(run: RunRow) -> CopiedPrompt:
 def chosen(run: RunRow, best: str, text: str, runs: Sequence[RunRow]) -> list[ComparedCandidate]:
     """Return the prompts that an address names; the start against the best where it names fewer than two that exist."""
     by_id = {r.id: r for r in runs}
-    found: list[ComparedCandidate] = []
+    prompts: list[ComparedCandidate] = []
     for key in dict.fromkeys(text.split(",")):
         run_id, _, candidate_id = key.partition(".")
-        if run_id in by_id and len(found) < MOST:
+        if run_id in by_id and len(prompts) < MOST:
             shown = compared(by_id[run_id], candidate_id, best if run_id == run.id else "", home=run.id)
-            found += [shown] if shown is not None else []
-    if found:
-        return found
+            prompts += [shown] if shown is not None else []
+    if prompts:
+        return prompts
     entries = index(run)
     start = next((c.id for c in entries if c.number == 0), "")
     leads = reading.snapshot(run).leads

@@ -36,8 +36,8 @@ def save(
 def forget(project_id: str, dataset_id: str, found: Sequence[FeedbackRow]) -> None:
     """Delete feedback."""
     with writing() as store, store.transaction():
-        for one in found:
-            store.feedback.delete(project_id, dataset_id, one.row, one.candidate_id)
+        for row in found:
+            store.feedback.delete(project_id, dataset_id, row.row, row.candidate_id)
 
 
 def grade(project_id: str, dataset_id: str, row: int, answer: str, given: float | None) -> None:

@@ -119,12 +119,12 @@ COLUMNS = 12
 def differences(left: RunSpec, right: RunSpec) -> list[SettingDifference]:
     """Return every setting in which two runs differ, those first that make their scores incomparable."""
     pairs = zip(_settings(left).items(), _settings(right).values(), strict=True)
-    found = [SettingDifference(what, a, b, what not in HARMLESS) for (what, a), b in pairs if a != b]
+    differing = [SettingDifference(what, a, b, what not in HARMLESS) for (what, a), b in pairs if a != b]
     first, second = (spec.pipeline.with_models(lambda _: None) for spec in (left, right))
     if first != second:
         task = ("its own fields or instruction", "other fields or instruction")
-        found.append(SettingDifference("Task", *task, True))
-    return sorted(found, key=lambda difference: not difference.matters)
+        differing.append(SettingDifference("Task", *task, True))
+    return sorted(differing, key=lambda difference: not difference.matters)
 
 
 HARMLESS = ("Optimizer", "Budget", "Seed")

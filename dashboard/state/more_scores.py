@@ -51,14 +51,14 @@ def cost_of(missing: Sequence[UnscoredRows]) -> float | None:
 
 def offers(prompts: Sequence[ComparedCandidate]) -> dict[ScoredSplit, list[UnscoredRows]]:
     """Return what can be scored so that every prompt is scored on the same rows, by split: of runs that have a result."""
-    found: dict[ScoredSplit, list[UnscoredRows]] = {}
+    unscored_rows: dict[ScoredSplit, list[UnscoredRows]] = {}
     splits: tuple[ScoredSplit, ...] = ("validation", "test")
     for split in splits:
         lacking = [c for c in prompts if split not in c.trials]
         missing = [missing_rows(c.run, c.candidate.candidate, split, c.name) for c in lacking]
         if missing and all(missing):
-            found[split] = [unscored for unscored in missing if unscored is not None]
-    return found
+            unscored_rows[split] = [unscored for unscored in missing if unscored is not None]
+    return unscored_rows
 
 
 def missing_rows(

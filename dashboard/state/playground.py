@@ -87,7 +87,7 @@ class Playground(NamedTuple):
             model=self.model,
             models=self.models,
             adapter=self.adapter,
-            own_inputs={prompt: dict(own) for prompt, own in (own_inputs or {}).items()},
+            own_inputs={prompt: dict(inputs_of_one) for prompt, inputs_of_one in (own_inputs or {}).items()},
         )
 
 
@@ -130,7 +130,7 @@ def answer_input(
             content = part.content
         elif hear is not None:
             hear(Piece.model_validate(part.content))
-    return tuple(PlaygroundAnswer.model_validate(one) for one in content)
+    return tuple(PlaygroundAnswer.model_validate(answer) for answer in content)
 
 
 def kind_of(field: FieldSpec) -> Kind:
@@ -230,14 +230,14 @@ def extras(attempt: PlaygroundAnswer, outputs: Sequence[FieldSpec]) -> list[tupl
     """Return what else the steps wrote on the way (reasoning, answers of earlier steps), as (name, text)."""
     final = {f.name for f in outputs}
     several = len(attempt.steps) > 1
-    found: list[tuple[str, str]] = []
+    texts: list[tuple[str, str]] = []
     for at, step in enumerate(attempt.steps, 1):
         last = at == len(attempt.steps)
         for name, value in step.outputs.items():
             if last and name in final:
                 continue
-            found.append((f"{name}, from {step.path}" if several else name, value_text(value)))
-    return found
+            texts.append((f"{name}, from {step.path}" if several else name, value_text(value)))
+    return texts
 
 
 TRIED = 10
@@ -279,7 +279,7 @@ def some_rows(draft: ProjectDraft, count: int) -> dict[int, dict[str, Any]]:
     if draft.pipeline is None or draft.dataset is None:
         return {}
     rows = spread(split_of(draft).train, count)
-    return {row: json_value(dict(one)) for row, one in reading.examples_at(draft, rows).items()}
+    return {row: json_value(dict(example)) for row, example in reading.examples_at(draft, rows).items()}
 
 
 def spread(rows: Sequence[int], count: int) -> list[int]:
@@ -312,4 +312,4 @@ def answer_rows(
     )
     reply = launching.child_result("preview", request, models.for_process())
     numbers = reading.row_numbers(draft.dataset, rows)
-    return tuple(Outcome.from_json({**one, "number": numbers[one["row"]]}) for one in reply)
+    return tuple(Outcome.from_json({**outcome, "number": numbers[outcome["row"]]}) for outcome in reply)

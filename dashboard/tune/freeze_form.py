@@ -44,14 +44,14 @@ def _whole_parts(state: StepState) -> list[Part]:
     >>> _whole_parts(StepState("Be kind."))
     ['step', 'instructions', 'demos']
     """
-    found: list[Part] = ["step", "instructions", "demos"]
+    parts: list[Part] = ["step", "instructions", "demos"]
     if state.field_descriptions:
-        found.append("fields")
+        parts.append("fields")
     if state.tool_descriptions:
-        found.append("tools")
+        parts.append("tools")
     if state.weights:
-        found.append("weights")
-    return found
+        parts.append("weights")
+    return parts
 
 
 def _sentences(text: str) -> list[str]:
@@ -133,12 +133,12 @@ def freeze_form(page: ProjectPage) -> None:
 
 def _step(page: ProjectPage, path: str, state: StepState) -> None:
     wholes = tuple(Freeze(step=path, part=part) for part in _whole_parts(state))
-    on = {one.part for one in wholes if one in page.draft.frozen}
+    on = {whole.part for whole in wholes if whole in page.draft.frozen}
     st.pills(
         "Stays as it is",
-        [one.part for one in wholes],
+        [whole.part for whole in wholes],
         selection_mode="multi",
-        default=[one.part for one in wholes if one.part in on],
+        default=[whole.part for whole in wholes if whole.part in on],
         format_func=lambda part: TITLES[part],
         **ui.saved(f"{widget_key('freeze_parts', page.id)}_{path}", _save_parts, page.id, wholes),
     )

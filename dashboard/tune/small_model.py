@@ -231,10 +231,14 @@ def _teacher_prompt(page: ProjectPage, *, mine: bool) -> TeacherPrompt | None:
     known = tuned_prompts(page.id, page.draft)
     titles = {
         PLAIN: "A larger model, with the task's prompt",
-        **{key: one.title for key, one in known.items()},
+        **{key: teacher.title for key, teacher in known.items()},
     }
     at = next(
-        (key for key, one in known.items() if teacher_prompt and one.prompt.id == teacher_prompt.prompt.id),
+        (
+            key
+            for key, teacher in known.items()
+            if teacher_prompt and teacher.prompt.id == teacher_prompt.prompt.id
+        ),
         PLAIN,
     )
     if teacher_prompt is not None and at == PLAIN:  # its run is gone
@@ -258,16 +262,16 @@ def tuned_prompts(project_id: str, draft: ProjectDraft) -> dict[str, TeacherProm
         steps = build_program(draft.pipeline).candidate().steps.keys() if draft.pipeline else set()
     except EngineError:
         return {}
-    found: dict[str, TeacherPrompt] = {}
+    prompts: dict[str, TeacherPrompt] = {}
     for version in reading.stored(lambda store: store.versions.all(project_id))[:MOST]:
         prompt = Candidate.from_dict(version.content["candidate"])
-        found[f"version {version.number}"] = TeacherPrompt(title=f"Version {version.number}", prompt=prompt)
+        prompts[f"version {version.number}"] = TeacherPrompt(title=f"Version {version.number}", prompt=prompt)
     for run in [r for r in reading.runs(project_id) if r.result and r.taken][:MOST]:
         with suppress(EngineError):
             if run.taken != run.start:
                 title = f"The prompt of “{run.title}”"
-                found[f"run {run.id}"] = TeacherPrompt(title=title, prompt=reading.prompt(run, run.taken))
-    return {k: t for k, t in found.items() if t.prompt.steps.keys() == steps and not t.prompt.tuned_models}
+                prompts[f"run {run.id}"] = TeacherPrompt(title=title, prompt=reading.prompt(run, run.taken))
+    return {k: t for k, t in prompts.items() if t.prompt.steps.keys() == steps and not t.prompt.tuned_models}
 
 
 def _with_its_model(project_id: str, key: str) -> None:

@@ -133,9 +133,9 @@ def _differences(run: RunRow, spec: RunSpec) -> None:
             st.caption(f"Also different, which does no harm: {escape_markdown(others)}.")
         return
     st.markdown(ui.mark("balance", history.why_not_comparable(matters)))
-    for one in matters:
+    for difference in matters:
         st.caption(
-            f"**{one.what}**  \nthen: {escape_markdown(one.left, 120)}  \nnow: {escape_markdown(one.right, 120)}"
+            f"**{difference.what}**  \nthen: {escape_markdown(difference.left, 120)}  \nnow: {escape_markdown(difference.right, 120)}"
         )
 
 
@@ -180,9 +180,9 @@ def feedback_card(page: ProjectPage) -> None:
             )
         with st.expander("Read it", key="feedback_list"):
             listed = rows[:FEEDBACK_SHOWN]
-            numbers = reading.row_numbers(dataset, (one.row for one in listed))
-            for one in listed:
-                _feedback_row(page, dataset, one, numbers[one.row], tested=one.row in test)
+            numbers = reading.row_numbers(dataset, (row.row for row in listed))
+            for row in listed:
+                _feedback_row(page, dataset, row, numbers[row.row], tested=row.row in test)
             ui.button(
                 "Delete all of it",
                 "delete_feedback",
@@ -218,14 +218,14 @@ def start_card(page: ProjectPage, *, planned: bool) -> Estimate | None:
     With a plan that the user chose as it is (`planned`) no word is said on what more calls would do.
     """
     with ui.card("start_card", "What this will take", explain("estimate")):
-        spec, found, reason = _ready(page)
-        if found is not None:
-            _figures(found)
-            _training(found)
+        spec, forecast, reason = _ready(page)
+        if forecast is not None:
+            _figures(forecast)
+            _training(forecast)
             if spec is not None and (note := no_gain_by_ray(spec)):
                 st.caption(ui.mark("hub", note))
-            if found.cut and not planned:
-                st.caption(ui.mark("content_cut", found.cut))
+            if forecast.cut and not planned:
+                st.caption(ui.mark("content_cut", forecast.cut))
         elif not reason:
             st.caption("The estimate appears when the steps before are done.")
         pressed = ui.button(
@@ -249,11 +249,11 @@ def start_card(page: ProjectPage, *, planned: bool) -> Estimate | None:
                 )
         shown = SHOWN_SETTINGS.pop(page.id)
         if pressed and shown is not None:
-            _start(page, shown, (spec, found))
+            _start(page, shown, (spec, forecast))
         ui.problem_line(f"start_problem_{page.id}")
-        if spec is not None and found is not None and not reason:
-            SHOWN_SETTINGS.set((spec, found), page.id)
-    return found
+        if spec is not None and forecast is not None and not reason:
+            SHOWN_SETTINGS.set((spec, forecast), page.id)
+    return forecast
 
 
 def _ready(page: ProjectPage) -> tuple[RunSpec | None, Estimate | None, str]:

@@ -42,7 +42,9 @@ def create_project(name: str, draft: ProjectDraft | None = None) -> str:
 def _free(store: Store, name: str) -> str:
     """Return a name with a number behind it where another project has it already."""
     names_in_use = {p.name for p in store.projects.all()} - {UNTITLED}
-    return next(one for n in count(1) if (one := name if n == 1 else f"{name} ({n})") not in names_in_use)
+    return next(
+        free_name for n in count(1) if (free_name := name if n == 1 else f"{name} ({n})") not in names_in_use
+    )
 
 
 def rename_project(project_id: str, name: str) -> None:

@@ -205,9 +205,9 @@ def _carry(store: Store, project_id: str, dataset_id: str, rows: Mapping[int, in
     if not before or before == dataset_id:
         return
     with store.transaction():
-        for one in store.feedback.all(project_id, before):
-            if one.row in rows:
-                store.feedback.save(project_id, dataset_id, replace(one, row=rows[one.row]))
+        for feedback in store.feedback.all(project_id, before):
+            if feedback.row in rows:
+                store.feedback.save(project_id, dataset_id, replace(feedback, row=rows[feedback.row]))
         for (row, answer), grade in store.feedback.grades(project_id, before).items():
             if row in rows:
                 store.feedback.save_grade(project_id, dataset_id, rows[row], answer, grade)

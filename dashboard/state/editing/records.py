@@ -38,14 +38,14 @@ def read_documents(files: Sequence[GivenFile], written: str = "") -> ImportedDoc
 
     They are read by a child process, limited in time and memory. Raises EngineError where nothing can be used.
     """
-    if sum(len(one.content) for one in files) > LARGEST_BATCH:
+    if sum(len(file.content) for file in files) > LARGEST_BATCH:
         raise DatasetError("These files are too large together. Bring a part of them.")
     with TemporaryDirectory(prefix="tuneboard-") as folder:
         sources = []
-        for number, one in enumerate(files):
+        for number, file in enumerate(files):
             path = Path(folder) / str(number)
-            path.write_bytes(one.content)
-            sources.append(ImportSource(name=one.name, path=str(path)))
+            path.write_bytes(file.content)
+            sources.append(ImportSource(name=file.name, path=str(path)))
         request = ImportRequest(files=tuple(sources), written=written)
         return ImportedDocuments.model_validate(
             launching.child_result("documents", request, timeout=LONGEST_READING)
@@ -59,17 +59,19 @@ def import_documents(
 
     What could not be used is in `DOCUMENT_PROBLEMS`, for this tab. Raises EngineError where nothing can be.
     """
-    made = read_documents(files, written)
-    content = made.table.encode()
+    imported = read_documents(files, written)
+    content = imported.table.encode()
     table = read_dataset(content, "documents.csv")
     dataset_id = drafts.add_file(table, content, "upload")
     reading.dataset(dataset_id, table)
-    own = reading.draft(project_id)
-    task = own if own_task and own.pipeline is not None else made.draft
-    mapping = _mapping_of(own.pipeline, table) if task is own and own.pipeline else made.draft.mapping
+    draft = reading.draft(project_id)
+    task = draft if own_task and draft.pipeline is not None else imported.draft
+    mapping = (
+        _mapping_of(draft.pipeline, table) if task is draft and draft.pipeline else imported.draft.mapping
+    )
     after = examples.use_table(project_id, dataset_id, mapping, pipeline=task.pipeline, metric=task.metric)
     drafts.name_after(project_id, files[0].name if len(files) == 1 else "Records from documents.zip")
-    DOCUMENT_PROBLEMS.set([*made.problems], project_id)
+    DOCUMENT_PROBLEMS.set([*imported.problems], project_id)
     return after
 
 
@@ -171,9 +173,9 @@ def make_columns(project_id: str, seen: str = "") -> None:
     if draft.dataset is None or draft.pipeline is None:
         raise DatasetError("The project has no examples any more. Load the page again.")
     table = reading.dataset(draft.dataset)
-    made = columns_to_make(draft.pipeline, draft.mapping, table)
+    missing = columns_to_make(draft.pipeline, draft.mapping, table)
     examples.change_rows(
-        project_id, "Make columns for the right answers", table, seen=seen, also={"mapping": made}
+        project_id, "Make columns for the right answers", table, seen=seen, also={"mapping": missing}
     )
 
 
@@ -195,9 +197,9 @@ def correct(project_id: str, row: int, act: str, path: str, text: str) -> None:
     record = _corrected(record, field, act, path, text)
     cell = cell_text(record[root])
     what = f"Correct {path} in row {table.row_number(row)}"
-    made = columns_to_make(draft.pipeline, draft.mapping, table)
-    column = made.get(root) or draft.mapping[root]
-    examples.change_rows(project_id, what, table, cells={(row, column): cell}, also={"mapping": made})
+    missing = columns_to_make(draft.pipeline, draft.mapping, table)
+    column = missing.get(root) or draft.mapping[root]
+    examples.change_rows(project_id, what, table, cells={(row, column): cell}, also={"mapping": missing})
 
 
 def _corrected(record: dict[str, Any], field: FieldSpec, act: str, path: str, text: str) -> dict[str, Any]:
@@ -245,8 +247,8 @@ def with_value(record: Json, path: str, value: object) -> Json:
     {'lines': [{'price': 1}, {'price': 2}]}
     """
     steps: list[str | int] = [name or int(number) for name, number in _STEP.findall(path)]
-    made: Json = json.loads(json.dumps(record, default=str))
-    here: Any = made
+    changed: Json = json.loads(json.dumps(record, default=str))
+    here: Any = changed
     for at, step in enumerate(steps):
         last = at == len(steps) - 1
         empty: Any = [] if not last and isinstance(steps[at + 1], int) else {}
@@ -261,7 +263,7 @@ def with_value(record: Json, path: str, value: object) -> Json:
         elif not isinstance(here.get(step), type(empty)):
             here[step] = empty
         here = here[step]
-    return made
+    return changed
 
 
 def record_value(record: Json, path: str) -> Any:

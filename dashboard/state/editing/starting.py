@@ -84,16 +84,16 @@ def rows_to_add(
     Raises EngineError where there are no rows, or none of their columns is in the table.
     """
     recognised = recognise_rows(text, files)
-    found = _read_table(recognised)
+    added = _read_table(recognised)
     columns = reading.dataset(reading.draft(project_id).dataset or "").columns
     known = {column.casefold(): column for column in columns}
-    names = {column: known[column.casefold()] for column in found.columns if column.casefold() in known}
+    names = {column: known[column.casefold()] for column in added.columns if column.casefold() in known}
     if not names:
         raise DatasetError(
-            f"None of the columns ({', '.join(found.columns[:6])}) is in the table: {', '.join(columns)}. Rename them."
+            f"None of the columns ({', '.join(added.columns[:6])}) is in the table: {', '.join(columns)}. Rename them."
         )
-    rows = [{name: row[column] for column, name in names.items()} for row in found.rows()]
-    return rows, [column for column in found.columns if column not in names]
+    rows = [{name: row[column] for column, name in names.items()} for row in added.rows()]
+    return rows, [column for column in added.columns if column not in names]
 
 
 def _task_of(project_id: str) -> PipelineSpec | None:
@@ -104,20 +104,20 @@ def _task_of(project_id: str) -> PipelineSpec | None:
 
 def _take(project_id: str, recognised: Recognised) -> bool:
     """Make what was brought the rows, and the task where there is none; return whether the task was drafted."""
-    own, record = _task_of(project_id), recognised.form in RECORD_FORMS
-    if own is not None and recognised.task and not (record and recognised.documents):
+    task, record = _task_of(project_id), recognised.form in RECORD_FORMS
+    if task is not None and recognised.task and not (record and recognised.documents):
         raise DatasetError(
             "The project has a task already. Bring rows without the text of another one; the task is changed on the Task page."
         )
     if recognised.documents:
-        return _take_documents(project_id, recognised, own)
+        return _take_documents(project_id, recognised, task)
     if recognised.table is None:
-        return _use_table(project_id, recognised, None, "", own)
+        return _use_table(project_id, recognised, None, "", task)
     table = _read_table(recognised)
     dataset_id = drafts.add_file(table, recognised.table.content, recognised.source)
     if recognised.source == "upload":  # pasted rows are read by other rules than the file they are kept as
         reading.dataset(dataset_id, table)  # so that an upload is read once
-    return _use_table(project_id, recognised, table, dataset_id, own)
+    return _use_table(project_id, recognised, table, dataset_id, task)
 
 
 def _project_of(content: bytes) -> bytes:
@@ -134,15 +134,15 @@ def _project_of(content: bytes) -> bytes:
 def _take_documents(project_id: str, recognised: Recognised, own: PipelineSpec | None) -> bool:
     """Make rows of documents, and their task unless there is one: a prompt or a sentence with them is the task."""
     record = recognised.task if recognised.form in RECORD_FORMS else ""
-    made = recognised.imported() if not record else None
-    if made is not None:
-        spec = PipelineSpec(steps=(made.step,))
+    imported = recognised.imported() if not record else None
+    if imported is not None:
+        spec = PipelineSpec(steps=(imported.step,))
         drafts.update(project_id, pipeline=spec, metric=advised_metric(spec))
-    kept = made is not None or (own is not None and not record)
-    records.import_documents(project_id, recognised.documents, record, own_task=kept)
-    if own is not None and kept:
+    stays = imported is not None or (own is not None and not record)
+    records.import_documents(project_id, recognised.documents, record, own_task=stays)
+    if own is not None and stays:
         return False
-    GUESSED.set(Guessed(recognised.line, made.notes if made else (), recognised.task), project_id)
+    GUESSED.set(Guessed(recognised.line, imported.notes if imported else (), recognised.task), project_id)
     return True
 
 
@@ -159,20 +159,22 @@ def _use_table(
         examples.use_table(project_id, dataset_id, mapping)
         return False
     imported = recognised.imported()
-    made = draft_task(imported, table, profiles)
-    if made.pipeline is not None and table is not None:
-        typed = with_attachments(made.pipeline, {p.name: p for p in profiles}, made.mapping)
-        made = replace(made, pipeline=typed)
+    drafted = draft_task(imported, table, profiles)
+    if drafted.pipeline is not None and table is not None:
+        typed = with_attachments(drafted.pipeline, profiles, drafted.mapping)
+        drafted = replace(drafted, pipeline=typed)
     if table is not None:
-        examples.use_table(project_id, dataset_id, made.mapping, pipeline=made.pipeline, metric=made.metric)
+        examples.use_table(
+            project_id, dataset_id, drafted.mapping, pipeline=drafted.pipeline, metric=drafted.metric
+        )
     else:
-        drafts.update(project_id, pipeline=made.pipeline, metric=made.metric)
+        drafts.update(project_id, pipeline=drafted.pipeline, metric=drafted.metric)
     if imported is not None:
         drafts.name_untitled(project_id, _title(imported.step.instructions))
     elif table is not None and recognised.source == "upload":
         drafts.name_after(project_id, table.name)
     GUESSED.set(
-        Guessed(recognised.line, made.notes, recognised.task, by_columns=imported is None), project_id
+        Guessed(recognised.line, drafted.notes, recognised.task, by_columns=imported is None), project_id
     )
     return True
 
@@ -180,8 +182,8 @@ def _use_table(
 def _read_table(recognised: Recognised) -> Dataset:
     """Return the table that was brought, or that of the documents. Raises EngineError."""
     if recognised.table is None:
-        made = records.read_documents(recognised.documents, recognised.task)
-        return read_dataset(made.table.encode(), "documents.csv")
+        documents = records.read_documents(recognised.documents, recognised.task)
+        return read_dataset(documents.table.encode(), "documents.csv")
     name, content = recognised.table.name, recognised.table.content
     return (
         paste_dataset(content.decode(), name) if recognised.source == "paste" else read_dataset(content, name)
@@ -206,24 +208,22 @@ def set_roles(project_id: str, dataset_id: str, roles: dict[str, str]) -> Drafte
     table, profiles = reading.dataset(dataset_id), reading.profiles(dataset_id)
     spec = infer_pipeline(table, roles, profiles)  # type: ignore[arg-type]  # the three roles
     mapping = infer_mapping(table, spec)
-    spec = with_attachments(spec, {p.name: p for p in profiles}, mapping)
-    made = DraftedTask(spec, mapping, advised_metric(spec, long_texts(mapping, profiles)))
-    drafts.update(project_id, pipeline=made.pipeline, mapping=made.mapping, metric=made.metric)
-    return made
+    spec = with_attachments(spec, profiles, mapping)
+    drafted = DraftedTask(spec, mapping, advised_metric(spec, long_texts(mapping, profiles)))
+    drafts.update(project_id, pipeline=drafted.pipeline, mapping=drafted.mapping, metric=drafted.metric)
+    return drafted
 
 
 def with_attachments(
-    pipeline: PipelineSpec, profiles: Mapping[str, ColumnProfile], mapping: Mapping[str, str]
+    pipeline: PipelineSpec, profiles: Sequence[ColumnProfile], mapping: Mapping[str, str]
 ) -> PipelineSpec:
     """Return the task with the inputs whose cells name pictures or PDFs typed as such."""
     from engine.pipeline.importers.attachments import attached_path
 
+    samples = {profile.name: profile.samples for profile in profiles}
+
     def typed(field: FieldSpec) -> FieldSpec:
-        paths = (
-            [attached_path(cell) for cell in profiles[mapping[field.name]].samples]
-            if field.name in mapping
-            else []
-        )
+        paths = [attached_path(cell) for cell in samples.get(mapping.get(field.name, ""), ())]
         if not paths or None in paths:
             return field
         pdf = all(str(path).lower().endswith(".pdf") for path in paths)
@@ -244,27 +244,27 @@ def drafting_model() -> ModelChoice | None:
 
 def drafting_price(model: ModelChoice) -> float | None:
     """Return about what drafting a task costs in US dollars; None where the price is not known."""
-    found = price(model.name)
-    return None if found is None else found.cost(*TOKENS)
+    known = price(model.name)
+    return None if known is None else known.cost(*TOKENS)
 
 
 def draft_by_model(project_id: str, model: ModelChoice) -> float | None:
     """Ask a model once for the task that the user's text wants; return what it cost. Raises EngineError."""
     check()
-    found = GUESSED.get(project_id)
-    if found is None or not found.text:
+    guess = GUESSED.get(project_id)
+    if guess is None or not guess.text:
         raise RunError("The text that this project was started from is not known any more. Start it again.")
     draft = reading.draft(project_id)
     table = reading.dataset(draft.dataset) if draft.dataset else None
     profiles = reading.profiles(draft.dataset) if draft.dataset else ()
     columns = {p.name: tuple(value[:80] for value, _ in p.top_values[:20]) for p in profiles}
-    request = TaskDraftRequest(text=found.text, columns=columns, model=model)
+    request = TaskDraftRequest(text=guess.text, columns=columns, model=model)
     answer = TaskDraftAnswer.model_validate(
         launching.child_result("task_draft", request, models.for_process())
     )
     from engine.pipeline.importers.step import Imported
 
-    made = draft_task(Imported(answer.step, answer.notes), table, profiles)
-    drafts.update(project_id, pipeline=made.pipeline, mapping=made.mapping, metric=made.metric)
-    GUESSED.set(found._replace(notes=made.notes), project_id)
+    drafted = draft_task(Imported(answer.step, answer.notes), table, profiles)
+    drafts.update(project_id, pipeline=drafted.pipeline, mapping=drafted.mapping, metric=drafted.metric)
+    GUESSED.set(guess._replace(notes=drafted.notes), project_id)
     return answer.cost

@@ -31,12 +31,12 @@ def curves(events: Iterable[EventRow]) -> list[Curve]:
     >>> curves([EventRow(1, 0.0, PROGRESS, "", data)])[0].losses
     ((2, 0.5),)
     """
-    found: dict[int, Curve] = {}
+    by_number: dict[int, Curve] = {}
     for event in events:
         data, number = event.data, int(event.data.get("training") or 0)
-        curve = found.get(number) or Curve(number, str(data.get("label") or ""), (), ())
+        curve = by_number.get(number) or Curve(number, str(data.get("label") or ""), (), ())
         step = max(0, int(data.get("step") or 0))
-        found[number] = curve._replace(
+        by_number[number] = curve._replace(
             losses=_with(curve.losses, step, data.get("loss")),
             rewards=_with(curve.rewards, step, data.get("reward")),
             scores=_with(curve.scores, step, data.get("score"), 100),
@@ -45,7 +45,7 @@ def curves(events: Iterable[EventRow]) -> list[Curve]:
             tokens=max(curve.tokens, int(data.get("tokens") or 0)),
             message=str(data.get("message") or curve.message),
         )
-    return [found[number] for number in sorted(found)]
+    return [by_number[number] for number in sorted(by_number)]
 
 
 def _with(

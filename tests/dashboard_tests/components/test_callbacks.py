@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 DASHBOARD = Path(__file__).parents[3] / "dashboard"
 NO_CALLBACK = ("ignore", "rerun")
-WRAPPERS = ("ui.callback", "ui.with_value", "callback")
+WRAPPERS = ("ui.callback", "ui.checked_callback", "ui.with_value", "callback")
 
 
 def is_wrapped(value: ast.expr) -> bool:

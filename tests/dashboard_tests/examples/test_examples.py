@@ -266,7 +266,7 @@ def test_pictures_become_rows_of_an_image_task(home):
     filled = "\n".join(["name,file,animal", *lines]).encode()
     read = read_dataset(filled, "files.csv")
     spec = infer_pipeline(read, {"name": "ignore", "file": "input", "animal": "output"})
-    typed = with_attachments(spec, {p.name: p for p in profile(read)}, infer_mapping(read, spec))
+    typed = with_attachments(spec, profile(read), infer_mapping(read, spec))
     assert typed.inputs[0].type == "Image"
     project = drafts.create_project("pictures")
     drafts.update(
