@@ -32,10 +32,10 @@ class EngineError(Exception):
 
 def _rebuilt(cls: type[EngineError], args: tuple[object, ...], values: dict[str, object]) -> EngineError:
     """Return an unpickled error, whatever arguments its constructor takes."""
-    made = cls.__new__(cls, *args)
-    made.args = args
-    made.__dict__.update(values)
-    return made
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(values)
+    return error
 
 
 class ConfigurationError(EngineError, ValueError):

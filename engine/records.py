@@ -39,10 +39,10 @@ class Example(Mapping[str, Any]):
     @classmethod
     def owning(cls, values: dict[str, object], input_keys: frozenset[str]) -> Example:
         """Return an example around a dict that is given away: nothing is copied, for many rows at once."""
-        made = cls.__new__(cls)
-        object.__setattr__(made, "_values", values)
-        object.__setattr__(made, "_input_keys", input_keys)
-        return made
+        example = cls.__new__(cls)
+        object.__setattr__(example, "_values", values)
+        object.__setattr__(example, "_input_keys", input_keys)
+        return example
 
     def with_inputs(self, *keys: str) -> Example:
         """Return a copy that knows which keys are inputs."""

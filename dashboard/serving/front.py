@@ -76,10 +76,10 @@ class SecurityHeaders:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                kept = [
+                others = [
                     (name, value) for name, value in message.get("headers", ()) if name.lower() not in names
                 ]
-                message["headers"] = [*kept, *HEADERS]
+                message["headers"] = [*others, *HEADERS]
             await send(message)
 
         await self._app(scope, receive, with_headers)

@@ -18,8 +18,8 @@ if page is not None:
     watch(page, "tuning")
     choices, side = st.columns([8, 3], gap="medium")
     with choices:
-        found = [] if what_is_missing(page) else plans_of(page.draft)
-        write_prices = plan_cards(page, found)
+        plans = [] if what_is_missing(page) else plans_of(page.draft)
+        write_prices = plan_cards(page, plans)
         small_model(page)
         compare_models(page)
         title = "Expert: every way of tuning, its options, limits"
@@ -35,4 +35,4 @@ if page is not None:
         model_picker(page)
         compare_guard(page)
         with start:
-            write_prices(start_card(page, planned=any(plan.chosen(page.draft) for plan in found)))
+            write_prices(start_card(page, planned=any(plan.chosen(page.draft) for plan in plans)))

@@ -56,8 +56,8 @@ class ScoredRows(NamedTuple):
 class RowTable(NamedTuple):
     """A table of examples, how it is scored, and how its columns fill the fields; `model` is another one than the program's own.
 
-    Without `metric` the one counts that the program was tuned by. `options` of the metric are NAME=VALUE texts, `columns`
-    FIELD=COLUMN.
+    Without `metric` the one counts that the program was tuned by. `options` of the metric are NAME=VALUE texts,
+    `columns` FIELD=COLUMN.
     """
 
     data: Path

@@ -156,8 +156,8 @@ def serve_dashboard(
 ) -> int:
     """Serve the dashboard until it is interrupted; return the server's exit code. With `read_only` nothing can be changed.
 
-    With `token` only who opens the printed address gets in: the one in TUNEBOARD_DASHBOARD_TOKEN, or a new one. A `team` with
-    users signs in instead.
+    With `token` only who opens the printed address gets in: the one in TUNEBOARD_DASHBOARD_TOKEN, or a new one. A
+    `team` with users signs in instead.
 
     Raises ConfigurationError when the port is taken or the dashboard is not installed, StoreError when
     the data folder cannot be used.

@@ -235,8 +235,8 @@ POLL_SECONDS = 0.15
 def progress(run_id: str, console: Screen) -> Iterator[None]:
     """Draw a live bar for a run while the `with` block runs. Off a terminal it prints a line per phase.
 
-    The bar follows the calls against the budget or the estimate; next to it are the phase, the best score so far and the
-    calls.
+    The bar follows the calls against the budget or the estimate; next to it are the phase, the best score so far and
+    the calls.
     """
     line = ProgressLine(console.file, shown=console.is_terminal)
     done = threading.Event()

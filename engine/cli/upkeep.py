@@ -87,8 +87,8 @@ FILES = ("compose.yaml", "Dockerfile", "tuneboard.service")
 def write_deploy_folder(folder: Path) -> list[Path]:
     """Write the files and this Tuneboard's wheel into a folder, made where it was missing; return their paths.
 
-    Files that the user may have changed are left alone. Raises ConfigurationError where the dashboard is not installed or
-    the folder cannot be written, ProgramFileError where this Tuneboard is not installed as a package.
+    Files that the user may have changed are left alone. Raises ConfigurationError where the dashboard is not
+    installed or the folder cannot be written, ProgramFileError where this Tuneboard is not installed as a package.
     """
     spec = importlib.util.find_spec("dashboard")
     if spec is None or spec.origin is None:

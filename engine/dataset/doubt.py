@@ -35,9 +35,9 @@ def label_order(
 ) -> list[Doubt]:
     """Return the rows to label, the most doubtful first; equally doubtful rows stay in file order.
 
-    `answers` is row -> the answer that it has now, `thumbs` row -> "up" or "down", `others` row -> what prompts answered.
-    A thumbs-up settles a row as well as a label does, unless a prompt disagrees. Of a row without an answer it only counts
-    whether the prompts agree with each other.
+    `answers` is row -> the answer that it has now, `thumbs` row -> "up" or "down", `others` row -> what prompts
+    answered. A thumbs-up settles a row as well as a label does, unless a prompt disagrees. Of a row without an answer
+    it only counts whether the prompts agree with each other.
 
     >>> [d.row for d in label_order({0: "a", 1: "a", 2: "b"}, thumbs={1: "down"}, others={0: ["a"], 2: ["a"]})]
     [1, 2, 0]

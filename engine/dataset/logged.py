@@ -42,17 +42,15 @@ def messages_of(value: object) -> list[Json]:
         value = [value]
     if not isinstance(value, list) or not value:
         return []
-    messages = [_flat_message(m) for m in _mappings([m.get("message", m) for m in _mappings(value)])]
+    messages: list[Json] = [
+        {str(key).removeprefix("message."): part for key, part in message.items()}  # OpenInference's keys
+        for message in _mappings([m.get("message", m) for m in _mappings(value)])
+    ]
     return (
         messages
         if len(messages) == len(value) and all(isinstance(m.get("role"), str) for m in messages)
         else []
     )
-
-
-def _flat_message(message: Json) -> Json:
-    """Return a message of OpenInference ("message.role") with plain keys."""
-    return {str(key).removeprefix("message."): value for key, value in message.items()}
 
 
 def _content_text(content: object) -> str:

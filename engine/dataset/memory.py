@@ -16,8 +16,8 @@ _KEPT = 1_000_000
 def keep_little() -> None:
     """Have C's allocator keep at most 1 MB at the end of each of its heaps, of which threads share up to eight a core.
 
-    Left alone, glibc keeps twice the largest block that was ever freed, 41 MB after a table of 10 MB, and `release_memory`
-    gives it back in the main thread's heap only. Call it before large blocks are made.
+    Left alone, glibc keeps twice the largest block that was ever freed, 41 MB after a table of 10 MB, and
+    `release_memory` gives it back in the main thread's heap only. Call it before large blocks are made.
     """
     _allocator("mallopt", _TRIM_THRESHOLD, _KEPT)
 

@@ -68,10 +68,10 @@ def split_rows(
 ) -> Split:
     """Divide rows (row id -> values) into train, validation and test.
 
-    `inputs` are the fields that decide whether two rows are the same; Examples know theirs. Rows are
-    stratified by `stratify_by`, or by the first output with few different values. `synthetic` rows, written
-    by a model, are only ever train rows: nothing is chosen by them or tested on them. `smallest` is the least number of
-    rows by side. Raises DatasetError when there are too few rows, saying how many are needed, or when every answer is the same.
+    `inputs` are the fields that decide whether two rows are the same; Examples know theirs. Rows are stratified by
+    `stratify_by`, or by the first output with few different values. `synthetic` rows, written by a model, are only
+    ever train rows: nothing is chosen by them or tested on them. `smallest` is the least number of rows by side.
+    Raises DatasetError when there are too few rows, saying how many are needed, or when every answer is the same.
 
     >>> from types import SimpleNamespace
     >>> rows = {i: {"text": str(i), "label": "ab"[i % 2]} for i in range(20)}

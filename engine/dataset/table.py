@@ -39,11 +39,11 @@ class RowProblem:
 class Dataset:
     """Rows of text under named columns.
 
-    `frame` is a pandas DataFrame of strings: no missing values, an empty cell is "". Row ids everywhere
-    else are 0-based positions in it; `row_number` turns one into the number a person sees. `problems`
-    are rows left out of the frame, `notes` are sentences about the file as a whole (an encoding that
-    was guessed, a column that was renamed). `content_hash` is the SHA-256 of the bytes read. Cells may name files of this
-    machine, unless `local_files` says that the table came from elsewhere.
+    `frame` is a pandas DataFrame of strings: no missing values, an empty cell is "". Row ids everywhere else are
+    0-based positions in it; `row_number` turns one into the number a person sees. `problems` are rows left out of the
+    frame, `notes` are sentences about the file as a whole (an encoding that was guessed, a column that was renamed).
+    `content_hash` is the SHA-256 of the bytes read. Cells may name files of this machine, unless `local_files` says
+    that the table came from elsewhere.
     """
 
     name: str

@@ -47,8 +47,8 @@ SECONDS_PER_MB = 2.0
 """Time for a file, and for each megabyte of it; ordinary workbooks take a fifth of this."""
 
 SMALL_WORKBOOK = 4_000_000
-"""Unpacked bytes up to which a workbook is read without a child: an archive gives no more than it says, and the worst case
-of this much XML takes half a gigabyte of memory."""
+"""Unpacked bytes up to which a workbook is read without a child: an archive gives no more than it says, and the worst
+case of this much XML takes half a gigabyte of memory."""
 
 _READERS: dict[Kind, Callable[[bytes, str], RawTable]] = {
     "parquet": read_parquet,

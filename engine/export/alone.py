@@ -1,7 +1,7 @@
 """A program that runs where Tuneboard is not installed: its file, `run.py`, and the engine's own files, unchanged.
 
-The engine's files are found by following import statements from `answering`, those inside functions too; only what
-type checkers alone read is left out. `requirements.txt` names the packages of Tuneboard's own list that these files import.
+The engine's files are found by following import statements from `answering`, those inside functions too; only what type
+checkers alone read is left out. `requirements.txt` names the packages of Tuneboard's own list that these files import.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rows answered by an exported program: its command line, and records of one class.
 
-A stand-alone export carries this file with the engine's others (see `alone`), so it needs no installed Tuneboard. Its answers
-are not stored: every row asks the model. Keys are read from the environment.
+A stand-alone export carries this file with the engine's others (see `alone`), so it needs no installed Tuneboard. Its
+answers are not stored: every row asks the model. Keys are read from the environment.
 """
 
 from __future__ import annotations

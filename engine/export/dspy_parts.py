@@ -1,7 +1,7 @@
 """Pieces of the scripts for DSPy, as text: what DSPy has no module for, and the script around it.
 
-Searches and the choice of examples are the engine's: a script with one of them imports it, from an installed Tuneboard or from
-the `engine` of a stand-alone program next to it.
+Searches and the choice of examples are the engine's: a script with one of them imports it, from an installed
+Tuneboard or from the `engine` of a stand-alone program next to it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """To DSPy and back: its state file for any program, its files read here, and a script that builds the program there.
 
 DSPy's state is JSON by predictor path: demonstrations, instructions, and label and description of every field in
-order, without names. Paths are the same on both sides ("route", "solve.predict"). What DSPy has no module for (a search
-over passages, examples chosen by the input, a call of a tool, branches, lists) the script brings itself; its pieces are in
-`dspy_parts`. This module does not import DSPy.
+order, without names. Paths are the same on both sides ("route", "solve.predict"). What DSPy has no module for (a
+search over passages, examples chosen by the input, a call of a tool, branches, lists) the script brings itself; its
+pieces are in `dspy_parts`. This module does not import DSPy.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A program that reads records as a Python module: the record's class with the tuned descriptions, and `extract`.
 
-The class is the user's own where it was given, validators and all; else it is written out of the fields. The module lies in
-the folder of a stand-alone program, next to `engine`. The record's JSON Schema is here too.
+The class is the user's own where it was given, validators and all; else it is written out of the fields. The module
+lies in the folder of a stand-alone program, next to `engine`. The record's JSON Schema is here too.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ TAKEN = frozenset(
 def record_module(program: ProgramFile) -> Files:
     """Return the files of a folder with the module.
 
-    Raises ProgramFileError, naming the step or the field, for a program that makes no single record and for a corpus that
-    is too large.
+    Raises ProgramFileError, naming the step or the field, for a program that makes no single record and for a corpus
+    that is too large.
     """
     step = program.pipeline.steps[-1]
     if step.each is not None or not step.outputs:

@@ -1,7 +1,7 @@
 """The report of a run: one HTML file that holds everything it shows and loads nothing.
 
-This module collects its content; `report.html.j2` and `report.css` lay it out and draw the charts. Every text is escaped
-by the template.
+This module collects its content; `report.html.j2` and `report.css` lay it out and draw the charts. Every text is
+escaped by the template.
 """
 
 from __future__ import annotations

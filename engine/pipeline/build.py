@@ -113,15 +113,11 @@ async def run_steps(pipeline: PipelineSpec, inputs: Mapping[str, object], ask: A
 def _check_inputs(pipeline: PipelineSpec, step: StepSpec, given: Mapping[str, object]) -> None:
     for f in step.inputs:
         item = step.each is not None and f.name == step.each.item
-        if f.name not in given and not item and not _may_be_absent(f):
+        if f.name not in given and not item and not f.parsed_type.optional:
             needed = ", ".join(one.name for one in pipeline.inputs)
             raise PipelineError(
                 f"The step {step.name!r} has no input {f.name!r}. The pipeline needs: {needed}."
             )
-
-
-def _may_be_absent(f: FieldSpec) -> bool:
-    return f.parsed_type.optional
 
 
 def _items(step: str, values: Mapping[str, object], field: str) -> Iterable[Any]:

@@ -186,13 +186,13 @@ StepModel = Annotated[
 class StepSpec(_Frozen):
     """One step: a signature and a strategy for answering it; see `Condition` and `Each` for `when` and `each`.
 
-    `adapter` is this step's own message layout; None: the run's. `model` is the model that answers this step (None: the
-    run's), `extraction_model` the one that takes the fields out of a two-step layout's free answer (None: the one that
-    wrote it). Either is given by its name alone ("openai/gpt-4o-mini") or as a ModelChoice with address and settings, and
-    kept here whole: so a step means the same wherever its pipeline goes, whatever becomes of a list of models elsewhere.
-    `use_native_function_calling` says whether a layout leaves tools to the model's own calls (None: as the layout does).
-    `source` is the text of the Python class that the outputs were read from. It is never run here; it goes along so that an
-    export can carry the class's validators.
+    `adapter` is this step's own message layout; None: the run's. `model` is the model that answers this step (None:
+    the run's), `extraction_model` the one that takes the fields out of a two-step layout's free answer (None: the one
+    that wrote it). Either is given by its name alone ("openai/gpt-4o-mini") or as a ModelChoice with address and
+    settings, and kept here whole: so a step means the same wherever its pipeline goes, whatever becomes of a list of
+    models elsewhere. `use_native_function_calling` says whether a layout leaves tools to the model's own calls (None:
+    as the layout does). `source` is the text of the Python class that the outputs were read from. It is never run
+    here; it goes along so that an export can carry the class's validators.
     """
 
     name: Name = "answer"

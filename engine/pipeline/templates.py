@@ -18,9 +18,9 @@ from engine.pipeline.spec import Condition, CorpusSpec, FieldSpec, PipelineSpec,
 class Sample:
     """A project ready to run.
 
-    `plain` says in one sentence what it is about; `file` is a name in `sample_data`; `columns` are
-    those that are not called like their fields; `metric` and `optimizer` are registry names with their options; `budget` holds
-    limits by kind (calls, tokens, usd, seconds).
+    `plain` says in one sentence what it is about; `file` is a name in `sample_data`; `columns` are those that are not
+    called like their fields; `metric` and `optimizer` are registry names with their options; `budget` holds limits by
+    kind (calls, tokens, usd, seconds).
     """
 
     name: str

@@ -25,7 +25,6 @@ from engine.errors import DatasetError, EngineError
 from engine.pipeline.check import usable_name
 from engine.pipeline.importers.attachments import TEXT, GivenFile, keep_file
 from engine.pipeline.importers.document_batch import (
-    BatchDocument,
     DocumentBatch,
     ImportProblem,
     document_batch,
@@ -246,13 +245,13 @@ def _media_kind(batch: DocumentBatch) -> str:
     return "Image" if pictures and not pdfs else "PDF" if pdfs and not pictures else "File"
 
 
-def _kept_text(one: BatchDocument) -> str:
-    return keep_file(f"{PurePosixPath(one.name).stem}{TEXT}", one.text.encode())
-
-
 def _table(batch: DocumentBatch, outputs: Sequence[FieldSpec]) -> bytes:
     # Next to pictures a text is a file too, so that every row has one.
-    texts = {} if batch.has_text else {one.name: _kept_text(one) for one in batch.documents if not one.kept}
+    texts = {
+        one.name: keep_file(f"{PurePosixPath(one.name).stem}{TEXT}", one.text.encode())
+        for one in batch.documents
+        if not batch.has_text and not one.kept
+    }
     columns: dict[str, list[str]] = {
         NAME: [one.name for one in batch.documents],
         FILE: [one.kept or texts.get(one.name, "") for one in batch.documents],

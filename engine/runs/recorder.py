@@ -1,7 +1,7 @@
 """Between the store and the search: events and outcomes to the store; heartbeat, flags and user requests from it.
 
-What cannot be written because the disk is full, or because another program holds the database, waits here, in its order; the
-run pauses meanwhile and says why.
+What cannot be written because the disk is full, or because another program holds the database, waits here, in its
+order; the run pauses meanwhile and says why.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ REPORTED_FAILURES = 3
 class PatientWriter:
     """Writes to the store on the event loop, in order; what fails for want of room or for a lock is tried again until it is in.
 
-    `trouble` says why something waits, "" when nothing does. Where what has waited fails for another reason, such as a run that
-    was deleted meanwhile, nothing more is written: every method raises that error.
+    `trouble` says why something waits, "" when nothing does. Where what has waited fails for another reason, such as
+    a run that was deleted meanwhile, nothing more is written: every method raises that error.
     """
 
     def __init__(self) -> None:
@@ -105,8 +105,8 @@ class PatientWriter:
 class StoreRecorder:
     """The search's `Recorder`: every event is in the store at most 0.15 s later.
 
-    `flush` is called at the end of a trial and must be called once at the end of the run. `before` is what the run had used
-    before this search, and is not counted by it.
+    `flush` is called at the end of a trial and must be called once at the end of the run. `before` is what the run
+    had used before this search, and is not counted by it.
     """
 
     def __init__(
@@ -294,9 +294,9 @@ _log = logging.getLogger(__name__)
 class RunControl:
     """The search's `Control`: a run's heartbeat and flags, kept up by a thread while the `with` block runs.
 
-    `taken_away` is called once, from the thread, when the run now belongs to another process or is
-    deleted, and `stuck` when a stop is asked for and the event loop is blocked, or for a `failure`, such as a store that is
-    gone. `stop()` asks for a stop from inside the process (a signal); once `testing`, only one that is `untested` stops the
+    `taken_away` is called once, from the thread, when the run now belongs to another process or is deleted, and
+    `stuck` when a stop is asked for and the event loop is blocked, or for a `failure`, such as a store that is gone.
+    `stop()` asks for a stop from inside the process (a signal); once `testing`, only one that is `untested` stops the
     run. `requests` are those without an answer. `trouble` says why nothing may be asked for now, such as a full disk.
     """
 

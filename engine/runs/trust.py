@@ -120,9 +120,9 @@ def agree(store: Store, asked: Iterable[str]) -> None:
 def note_addresses(store: Store, brought: Mapping[str, object] | Sequence[Mapping[str, object]]) -> None:
     """Remember the addresses in drafts and specs from elsewhere that nothing may be sent to until the user has entered them.
 
-    Those that a project here uses or a user has entered or agreed to are left out, and addresses of this machine where it has
-    one user. On a server with users any of them may add to this list, which warns all, with a look at all projects: the file
-    is opened again.
+    Those that a project here uses or a user has entered or agreed to are left out, and addresses of this machine
+    where it has one user. On a server with users any of them may add to this list, which warns all, with a look at
+    all projects: the file is opened again.
     """
     with Store(store.connection.path) as whole, whole.transaction():
         here = [whole.settings.get("models", []), *(project.draft for project in whole.projects.all())]
@@ -227,8 +227,8 @@ def _parts(value: object) -> Iterator[object]:
 def endpoint_refusal(value: object, added: object) -> str:
     """Return why a user who is no administrator may not have this sent, or "".
 
-    Anyone may ask the known providers with their usual keys. Other addresses, variables and providers are those of the models
-    that an administrator has `added` on the Settings page: a key goes to its own address and nowhere else.
+    Anyone may ask the known providers with their usual keys. Other addresses, variables and providers are those of
+    the models that an administrator has `added` on the Settings page: a key goes to its own address and nowhere else.
     """
     known = {endpoint.place for endpoint in _all_in(added)}
     for endpoint in _all_in(value):

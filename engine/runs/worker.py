@@ -73,9 +73,9 @@ def work(home: Path, run_id: str, backend: BackendChoice | None = None) -> int:
 
     `backend` is where its rows are answered, instead of where its settings say.
 
-    It waits for its turn first. SIGTERM and SIGINT end the wait, or stop the run and keep the best so far; a second one gives
-    up at once. Raises NotFoundError or RunError when there is no such run or another process works on it. Every other failure
-    ends in the run's state and message, its traceback in `home/logs`.
+    It waits for its turn first. SIGTERM and SIGINT end the wait, or stop the run and keep the best so far; a second
+    one gives up at once. Raises NotFoundError or RunError when there is no such run or another process works on it.
+    Every other failure ends in the run's state and message, its traceback in `home/logs`.
     """
     with Store(home / FILE_NAME, busy_seconds=BUSY_SECONDS) as store, _log_file(home, run_id):
         turn = Turn(store, run_id)

@@ -190,16 +190,18 @@ class Ledger:
     @property
     def calls_left(self) -> int | None:
         """Calls left besides those kept back; None without a limit."""
-        kept = self.spent.calls + int(self._kept_back.calls)
-        return None if self.budget.calls is None else max(0, self.budget.calls - kept)
+        used = self.spent.calls + int(self._kept_back.calls)
+        return None if self.budget.calls is None else max(0, self.budget.calls - used)
 
     def keep_back(self, need: Amount, *, most: float = 1.0) -> None:
         """Keep this much for the final comparison, at most this share of what was left the first time; `Amount()` frees it."""
         spent = self._first = self._first or replace(self._spent_amount() - self.lost, seconds=self.seconds)
         limits = self.budget.model_dump()
         left = {name: most * max(0, (limit or 0) - getattr(spent, name)) for name, limit in limits.items()}
-        kept = {name: min(getattr(need, name), most_left) for name, most_left in left.items()}
-        self._kept_back = Amount(int(kept["calls"]), int(kept["tokens"]), kept["usd"], kept["seconds"])
+        amounts = {name: min(getattr(need, name), most_left) for name, most_left in left.items()}
+        self._kept_back = Amount(
+            int(amounts["calls"]), int(amounts["tokens"]), amounts["usd"], amounts["seconds"]
+        )
 
     def spend(self, usage: Usage, ahead: int = 0) -> None:
         """Count what was spent without a call, as a training does; close once that, or `ahead` more tokens, passes a limit."""
@@ -299,9 +301,9 @@ class Ledger:
                 params: Mapping[str, object] = request.params
                 if temperature is not None:
                     params = {**params, "temperature": temperature}
-                own = request.rollout_id
+                asked = request.rollout_id
                 # A program that samples itself (BestOfN) still gets different samples in another rollout.
-                fresh = own if not rollout else rollout if own is None else rollout * _ROLLOUTS + own
+                fresh = asked if not rollout else rollout if asked is None else rollout * _ROLLOUTS + asked
                 request = replace(request, rollout_id=fresh, params=params)
             return await self.send(lm, request, send)
 
@@ -442,14 +444,14 @@ class Ledger:
             self._latency_count += 1
 
     def _passed(self, amount: Amount) -> str | None:
-        kept = " (the rest is kept for the final test)" if self._kept_back.calls else ""
+        reserve = " (the rest is kept for the final test)" if self._kept_back.calls else ""
         for name in ("calls", "tokens", "usd"):
             limit = getattr(self.budget, name)
             if limit is not None and getattr(amount, name) > limit:
                 words = LIMIT_WORDS[name](limit)
                 if name == "calls":
-                    return f"The budget of {words} is used up{kept}."
-                return f"The next call could pass the budget of {words}{kept}."
+                    return f"The budget of {words} is used up{reserve}."
+                return f"The next call could pass the budget of {words}{reserve}."
         return None
 
     def _spent_amount(self) -> Amount:

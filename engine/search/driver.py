@@ -101,9 +101,9 @@ class Driver:
     def likely_best(self) -> Candidate:
         """The prompt kept so far, or the one that has scored higher on all validation rows in the batch under way."""
         whole = whole_trials(self.trials, rows=len(self.settings.validation))
-        kept = whole.get(self._best.id)
-        top = max(whole.values(), key=lambda trial: trial.evaluation.score, default=kept)
-        if kept is None or top is None or top.evaluation.score <= kept.evaluation.score:
+        best = whole.get(self._best.id)
+        top = max(whole.values(), key=lambda trial: trial.evaluation.score, default=best)
+        if best is None or top is None or top.evaluation.score <= best.evaluation.score:
             return self._best
         return top.candidate
 
@@ -171,9 +171,15 @@ class Driver:
         usage = sum((trial.evaluation.usage for trial in self.trials), Usage())
         calls, each = 0, max(1, usage.calls)
         for candidate in filter(None, (*pair, static)):
-            own = [t.evaluation for t in self.trials if t.candidate_id == candidate.id and t.rows_total]
-            made = sum(e.usage.calls + e.usage.cached for e in own)
-            a_row = made / sum(len(e.outcomes) for e in own) if made else self.settings.calls_a_row
+            evaluations = [
+                t.evaluation for t in self.trials if t.candidate_id == candidate.id and t.rows_total
+            ]
+            answered = sum(e.usage.calls + e.usage.cached for e in evaluations)
+            a_row = (
+                answered / sum(len(e.outcomes) for e in evaluations)
+                if answered
+                else self.settings.calls_a_row
+            )
             more = calls + round(a_row * await self._scoring.unknown_rows(candidate, tested))
             need = Amount(more, more * usage.tokens / each, more * (usage.cost or 0.0) / each)
             if candidate in pair or not (limited and self.ledger.shortage(need, in_final_test=True)):
@@ -187,8 +193,8 @@ class Driver:
 
         A teacher without its own program answers with the starting prompt.
         """
-        own = self.settings.teacher
-        candidate = self.seed if own is None else own.candidate()
+        teacher = self.settings.teacher
+        candidate = self.seed if teacher is None else teacher.candidate()
         ask = Score(candidate, tuple(rows), "teacher", teacher=True)
         answers = await loop.here_or_there(self._batch([ask]))
         return cast(Evaluation, answers[0])
@@ -250,8 +256,8 @@ class Driver:
         batches, before = count(1), self.ledger.spent.calls
         while True:
             raised = self.ledger.raised
-            left, made = self.ledger.calls_left, self.ledger.spent.calls - before
-            problem = make_problem(self.settings, calls=None if left is None else left + made)
+            left, spent = self.ledger.calls_left, self.ledger.spent.calls - before
+            problem = make_problem(self.settings, calls=None if left is None else left + spent)
             reason = await self._drive(make, problem, batches, before)
             if self.ledger.closed is not None or self.ledger.raised == raised:
                 return reason

@@ -31,8 +31,8 @@ END_SECONDS = 18.0
 class LimitedProtocol(HttpToolsProtocol):
     """HTTP/1.1 with limits on what a caller may send, and on how long it may take to do so.
 
-    uvicorn itself waits for ever for the rest of a request; `tests/engine_tests/serve/test_limits.py` fails when it reads
-    requests in another way.
+    uvicorn itself waits for ever for the rest of a request; `tests/engine_tests/serve/test_limits.py` fails when it
+    reads requests in another way.
     """
 
     seconds = REQUEST_SECONDS

@@ -1,7 +1,7 @@
 """Limits of one user on an open database: other users' projects are not there, and what the user may not change is refused.
 
-SQLite keeps them, for one connection: views in the place of its tables where it reads, triggers on them where it writes. No
-query has to think of it, and a page that forgets to ask can neither read nor change more.
+SQLite keeps them, for one connection: views in the place of its tables where it reads, triggers on them where it
+writes. No query has to think of it, and a page that forgets to ask can neither read nor change more.
 """
 
 from __future__ import annotations

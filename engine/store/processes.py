@@ -31,8 +31,8 @@ def process_start(pid: int) -> str:
 def process_lives(pid: int | None, start: str = "") -> bool:
     """Return whether a process with this number exists on this machine (always True where that cannot be known).
 
-    A process that has ended but was not yet waited for by its parent counts as ended; so does one whose number now belongs
-    to a process with another start.
+    A process that has ended but was not yet waited for by its parent counts as ended; so does one whose number now
+    belongs to a process with another start.
     """
     if pid is None:
         return False

@@ -140,8 +140,8 @@ class Queue(StorePart):
     def join(self, run_id: str, pid: int) -> bool:
         """Let a process wait for a run's turn; False: the run was cancelled before its process came up.
 
-        A run that waits already keeps its place, and the process that has waited for it ends. Raises RunError where another
-        living process works on it or it has finished, NotFoundError where there is none.
+        A run that waits already keeps its place, and the process that has waited for it ends. Raises RunError where
+        another living process works on it or it has finished, NotFoundError where there is none.
         """
         with self._db.transaction():
             run = self._runs.get(run_id)
@@ -219,8 +219,8 @@ def fair_order(
 ) -> tuple[list[str], list[str]]:
     """Return the waiting runs' ids in the order in which they begin, and after them those that their user's own limit holds back.
 
-    Users take turns: the next place goes to the user whose last run began longest ago (`last`), and among a user's runs, and
-    users who never had one, to the one that came first.
+    Users take turns: the next place goes to the user whose last run began longest ago (`last`), and among a user's
+    runs, and users who never had one, to the one that came first.
     """
     held, last = Counter(holding), dict(last)
     order: list[str] = []

@@ -1,7 +1,7 @@
 """The store's frozen records, one class for each kind of row.
 
-Times are seconds since 1970 (UTC), as `time.time()` gives them, to be shown and for nothing else: that clock can be set back.
-Money is US dollars.
+Times are seconds since 1970 (UTC), as `time.time()` gives them, to be shown and for nothing else: that clock can be
+set back. Money is US dollars.
 """
 
 from __future__ import annotations
@@ -265,8 +265,8 @@ BUDGET, CANDIDATE, SCORE = "budget", "candidate", "score"
 class RequestRow:
     """One request. `kind` is "budget", "candidate" or "score"; `answer` is "" while it has no answer.
 
-    `batch` counts the search's batches from 1: the one in which it was carried out, None before that. For a score, which is
-    asked for after the run's end, it is the number of the trial.
+    `batch` counts the search's batches from 1: the one in which it was carried out, None before that. For a score,
+    which is asked for after the run's end, it is the number of the trial.
     """
 
     id: int

@@ -61,8 +61,8 @@ class Runs(StorePart):
     def all(self, project_id: str | None = None, known: Mapping[str, RunRow] | None = None) -> list[RunRow]:
         """Return runs, the newest first: a project's, or all.
 
-        `known` are runs read before, by id. Those that are over and have not changed since are taken from there, at some
-        0.3 µs each instead of 30.
+        `known` are runs read before, by id. Those that are over and have not changed since are taken from there, at
+        some 0.3 µs each instead of 30.
         """
         known = known or {}
         where, values = ("", ()) if project_id is None else ("WHERE project_id = ?", (project_id,))

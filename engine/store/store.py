@@ -28,8 +28,8 @@ FILE_NAME = "tuneboard.db"
 class Store:
     """Projects, datasets, runs and what happened in them: parts over one connection.
 
-    For a `user` of a server with several, it holds the user's projects and refuses changes that the user has no right to
-    with AccessError; without one, all is open.
+    For a `user` of a server with several, it holds the user's projects and refuses changes that the user has no right
+    to with AccessError; without one, all is open.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as home, Store.open(Path(home)) as store:

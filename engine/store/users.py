@@ -6,8 +6,8 @@ Each line of the file is a user: a name, how the user signs in, and `administrat
     eva@example.org     oidc
     @example.org        oidc
 
-`sha256:...` is the hash of a token, `oidc` a user that an OpenID Connect provider vouches for, by e-mail or `sub`; a name that
-begins with @ lets in everyone with an e-mail of that domain. It knows nothing of pages and requests.
+`sha256:...` is the hash of a token, `oidc` a user that an OpenID Connect provider vouches for, by e-mail or `sub`; a
+name that begins with @ lets in everyone with an e-mail of that domain. It knows nothing of pages and requests.
 """
 
 from __future__ import annotations

@@ -59,8 +59,8 @@ def http_tool(
 ) -> Tool:
     """Return a tool that asks one web address.
 
-    Arguments named in braces in `url` fill their place; the others go into the query, or, for POST, PUT and PATCH, into a
-    JSON body. `args` maps argument -> JSON schema. `headers` are sent along and never shown to a model.
+    Arguments named in braces in `url` fill their place; the others go into the query, or, for POST, PUT and PATCH,
+    into a JSON body. `args` maps argument -> JSON schema. `headers` are sent along and never shown to a model.
 
     >>> tool = http_tool("https://example.org/items/{id}", "item", "Return an item.", {"id": {"type": "string"}})
     >>> tool.name, tool.required

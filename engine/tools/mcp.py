@@ -19,10 +19,10 @@ from engine.tools.function import TIMEOUT, Tool
 class MCPServer:
     """A connection to an MCP server: a command to start (`MCPServer("python", ["server.py"])`) or a `url`.
 
-    `tools()` connects and returns the server's tools; `close()`, or the end of a `with` block, ends the connection. Of the
-    environment the command sees only what `env` gives it, and the few variables every program needs. `headers` go with
-    every HTTP request. `timeout` is in seconds, for connecting and for each call. Raises ToolError when the server cannot
-    be reached.
+    `tools()` connects and returns the server's tools; `close()`, or the end of a `with` block, ends the connection.
+    Of the environment the command sees only what `env` gives it, and the few variables every program needs. `headers`
+    go with every HTTP request. `timeout` is in seconds, for connecting and for each call. Raises ToolError when the
+    server cannot be reached.
 
     >>> MCPServer(url="http://127.0.0.1:9/mcp").name
     'http://127.0.0.1:9/mcp'

@@ -1,7 +1,7 @@
 """Evidence: the place of each value of a record in a document, found and checked by code.
 
-A text is looked for as it is, then without regard to case and spaces, then by likeness; a number, a date or a currency in
-every way of writing it. It asks no model: a quote that a model gave is checked like anything else.
+A text is looked for as it is, then without regard to case and spaces, then by likeness; a number, a date or a
+currency in every way of writing it. It asks no model: a quote that a model gave is checked like anything else.
 """
 
 from __future__ import annotations

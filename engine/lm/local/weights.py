@@ -467,9 +467,9 @@ def _read(writer: Writer, row: _Row) -> None:
     ):  # a letter of several tokens is not whole yet
         row.text += after[len(before) :]
         row.read = (known, len(row.written))
-    found = [at for stop in row.job.stop if (at := row.text.find(stop)) >= 0]
-    if found:
-        row.text, row.finish = row.text[: min(found)], "stop"
+    stops = [at for stop in row.job.stop if (at := row.text.find(stop)) >= 0]
+    if stops:
+        row.text, row.finish = row.text[: min(stops)], "stop"
     if row.job.feed:
         back = 0 if row.finish else max((len(stop) - 1 for stop in row.job.stop), default=0)
         piece = row.text[row.given : len(row.text) - back]

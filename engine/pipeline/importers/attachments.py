@@ -1,8 +1,8 @@
 """Cells that name a file: a picture or a PDF on this machine becomes the value of an Image, File, PDF or Audio field.
 
-A table may come from anybody, so only what is by its own bytes a picture, a PDF or a sound is read, and texts that were
-kept in the data folder: no other file of this machine can be named in a table and sent to a model. Of a table in an imported project only files of the
-data folder are read.
+A table may come from anybody, so only what is by its own bytes a picture, a PDF or a sound is read, and texts that
+were kept in the data folder: no other file of this machine can be named in a table and sent to a model. Of a table in
+an imported project only files of the data folder are read.
 """
 
 from __future__ import annotations

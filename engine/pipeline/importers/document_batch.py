@@ -1,7 +1,7 @@
 """Documents and their right answers out of files, some of them archives.
 
-The answers are a table, a JSON file, or one JSON file next to each document. An unusable file is a problem with a message,
-and the rest goes on.
+The answers are a table, a JSON file, or one JSON file next to each document. An unusable file is a problem with a
+message, and the rest goes on.
 """
 
 from __future__ import annotations

@@ -198,9 +198,9 @@ def _object_in(data: object, depth: int = 0) -> tuple[dict[str, Any] | None, str
     if isinstance(data.get("properties"), dict):
         return data, str(data.get("description", ""))
     for key in ("parameters", "input_schema", "inputSchema", "schema", "json_schema", "function", "items"):
-        inner, said = _object_in(data.get(key), depth + 1)
+        inner, description = _object_in(data.get(key), depth + 1)
         if inner is not None:
-            return inner, said or str(data.get("description", ""))
+            return inner, description or str(data.get("description", ""))
     reference = str(data.get("$ref", "")).rpartition("/")[2]
     for key in ("$defs", "definitions"):
         if reference and isinstance(data.get(key), dict):

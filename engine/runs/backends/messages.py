@@ -1,8 +1,7 @@
 """Messages between the driver of a run and its workers, in lists, many at once.
 
-They are pickled: both ends are processes of one run, of one user, of the same Tuneboard. No key is ever in one: a model is
-pickled by its settings without anything secret, and calls over a
-network are made by the driver.
+They are pickled: both ends are processes of one run, of one user, of the same Tuneboard. No key is ever in one: a
+model is pickled by its settings without anything secret, and calls over a network are made by the driver.
 """
 
 from __future__ import annotations

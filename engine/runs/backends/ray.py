@@ -73,8 +73,8 @@ async def ray_workers(
 
     Where the cluster has a GPU, models are trained on it.
 
-    Raises ConfigurationError where Ray is not installed or a model cannot be asked by workers, and RunError for an address
-    where no cluster answers, and for a cluster with another Ray, Python or Tuneboard.
+    Raises ConfigurationError where Ray is not installed or a model cannot be asked by workers, and RunError for an
+    address where no cluster answers, and for a cluster with another Ray, Python or Tuneboard.
     """
     ray = imported(choice.address)
     teachers = [part.teacher_lm for part in (settings, *settings.parts.values())]

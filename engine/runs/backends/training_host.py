@@ -1,7 +1,7 @@
 """Training on a machine of a Ray cluster that has a GPU: the process of `engine.optimizers.training`, started there by an actor.
 
-The data folder is the same one there, so checkpoints and the tuned model need no way back. Nothing here imports Ray: its
-one door passes it in.
+The data folder is the same one there, so checkpoints and the tuned model need no way back. Nothing here imports Ray:
+its one door passes it in.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A worker of a run: answers and scores rows in its process, and asks the driver for every call of a model.
 
-It keeps no account, no cache and no key. What computes on this machine (weights, the offline model) it answers itself when
-the driver says so. It knows nothing of how messages travel.
+It keeps no account, no cache and no key. What computes on this machine (weights, the offline model) it answers itself
+when the driver says so. It knows nothing of how messages travel.
 """
 
 from __future__ import annotations

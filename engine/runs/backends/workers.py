@@ -1,9 +1,9 @@
 """The driver's side of workers: rows handed out, calls answered under the run's one budget, one cache and one set of limits.
 
-Rows start in the driver's order and under its limit, so that pause, stop and concurrency are those of a local run. Calls over
-a network are made here: whatever becomes of a worker, the answers it has asked for arrive, are kept and are paid for once.
-When a worker is lost its rows run again elsewhere, and what they ask again is answered with the replies they were given.
-It knows nothing of how workers are started and reached: that is a `WorkerLink`'s.
+Rows start in the driver's order and under its limit, so that pause, stop and concurrency are those of a local run.
+Calls over a network are made here: whatever becomes of a worker, the answers it has asked for arrive, are kept and
+are paid for once. When a worker is lost its rows run again elsewhere, and what they ask again is answered with the
+replies they were given. It knows nothing of how workers are started and reached: that is a `WorkerLink`'s.
 """
 
 from __future__ import annotations

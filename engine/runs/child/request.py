@@ -20,8 +20,8 @@ TaskName = Literal["playground", "preview", "new_rows", "connection", "documents
 class ChildRequest(BaseModel):
     """A task and what it is asked, as that task's own request has it.
 
-    `at_once` limits requests at once to one endpoint, together with the runs of the data folder; None is no limit. `budget` is
-    what the user may still spend.
+    `at_once` limits requests at once to one endpoint, together with the runs of the data folder; None is no limit.
+    `budget` is what the user may still spend.
     """
 
     task: TaskName

@@ -1,4 +1,4 @@
-"""A run's program in files: every form of export in `home/exports/RUN_ID`, its proof, and the versions that a project keeps.
+"""A run's program in files: every form of export in `home/exports/RUN_ID`, its proof, the prompt taken, and kept versions.
 
 The proof that an export answers as the tuned prompt did: the written files are read again and scored on the test rows.
 Every answer comes from the kept answers to the same requests (or from a model that costs nothing), so that a
@@ -29,12 +29,13 @@ from engine.export.formats import export_forms, get_export
 from engine.export.program import ProgramFile, program_file, read_program, to_text
 from engine.export.record_module import record_class
 from engine.export.weights import with_step_models
+from engine.metrics.whole_set import whole_set_figure
 from engine.modules.module import Module
 from engine.records import Candidate, Evaluation, whole_trials
 from engine.runs.prepare import prepare
-from engine.runs.results.taken import taken_figures
 from engine.runs.spec import RunSpec
-from engine.search.result import Proof, RunResult
+from engine.search.result import PromptFigures, Proof, RunResult, TakenPrompt
+from engine.search.verdict import verdict
 from engine.signature.prediction import Prediction
 from engine.store.rows import RunRow, VersionRow
 from engine.store.store import Store
@@ -110,6 +111,31 @@ def take_prompt(home: Path, store: Store, run_id: str, candidate_id: str | None 
             if store.runs.get(run_id).taken == candidate.id:  # unless another one was taken meanwhile
                 store.runs.save_result(run_id, result)
     return paths
+
+
+def taken_figures(
+    store: Store, run: RunRow, candidate: str, settings: Settings | None = None
+) -> TakenPrompt | None:
+    """Return what a result says of its best prompt for another candidate.
+
+    The number of the whole set of rows needs the run's `settings`. None for the best prompt and the start, of which the
+    result has the figures, and for a prompt that was not tested.
+    """
+    trials = store.trials.all(run.id)
+    tests, scored = whole_trials(trials, "test"), whole_trials(trials)
+    if candidate in (run.start, run.best) or run.start not in tests or candidate not in tests:
+        return None
+    before, after = (
+        Evaluation(prompt, tuple(store.trials.outcomes(run.id, tests[prompt].number)))
+        for prompt in (run.start, candidate)
+    )
+    validation = scored[candidate].score if candidate in scored else None
+    return TakenPrompt(
+        candidate,
+        PromptFigures.of(candidate, validation, after),
+        verdict(before, after),
+        whole_set_figure(settings.metric, settings.rows, before, after) if settings else None,
+    )
 
 
 def taken_program(store: Store, run_id: str, candidate_id: str | None = None) -> ProgramFile:

@@ -1,9 +1,9 @@
 """Scores that a user asks for after a run's end: a prompt on the rows of a split that it was not scored on.
 
-The run's worker is started again for them, so pause, stop, the meters and the call cache are those of any run. The verdict and
-the result stay as they were, but where rows of the final test itself are scored; a prompt that the user took and that is
-tested now gets its own. A request is open until it is answered and keeps the number of its trial, so a process that
-follows a killed one does the same again; rows that have an outcome are not run again.
+The run's worker is started again for them, so pause, stop, the meters and the call cache are those of any run. The
+verdict and the result stay as they were, but where rows of the final test itself are scored; a prompt that the user
+took and that is tested now gets its own. A request is open until it is answered and keeps the number of its trial, so
+a process that follows a killed one does the same again; rows that have an outcome are not run again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from engine.errors import EngineError, RunError
 from engine.records import Candidate, Evaluation, Outcome
 from engine.runs.prepare import Prepared
 from engine.runs.recorder import PatientWriter
-from engine.runs.results.taken import taken_figures
+from engine.runs.results.exports import taken_figures
 from engine.search.budget import Budget
 from engine.search.driver import Driver
 from engine.search.result import RunResult

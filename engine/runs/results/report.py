@@ -1,9 +1,9 @@
 """A stored run -> its report, its table of results, and a file to train a model's weights with.
 
-The file holds what the prompt taken asked, and what it answered rightly: one line a call, as OpenAI's fine-tuning takes it:
-{"messages": [system, user, ..., assistant]}. The row's solved examples are left out: a trained model needs none. Test rows
-are never in it, so that what is trained can be tested on them. The idea is that of DSPy's BootstrapFinetune
-(arXiv 2407.10930): learn from the program's own runs that went right.
+The file holds what the prompt taken asked, and what it answered rightly: one line a call, as OpenAI's fine-tuning
+takes it: {"messages": [system, user, ..., assistant]}. The row's solved examples are left out: a trained model needs
+none. Test rows are never in it, so that what is trained can be tested on them. The idea is that of DSPy's
+BootstrapFinetune (arXiv 2407.10930): learn from the program's own runs that went right.
 """
 
 from __future__ import annotations

@@ -254,23 +254,6 @@ def test_the_script_answers_as_the_program_does(tmp_path):
     assert [(r["text"], r["shelf"]) for r in rows] == list(zip(ROWS, expected, strict=True))
 
 
-def test_the_script_says_what_is_missing(tmp_path):
-    script = tmp_path / "program.py"
-    script.write_text(
-        python_script(program_file(TWO_STEPS, tuned(TWO_STEPS), model=OFFLINE, adapter="json")),
-        encoding="utf-8",
-    )
-    nothing = run_script(script, cwd=tmp_path)
-    assert nothing.returncode == 2
-    assert b"--text" in nothing.stderr
-    gone = run_script(script, "none.csv", cwd=tmp_path)
-    assert gone.returncode == 2
-    assert b"Traceback" not in gone.stderr
-    (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
-    wrong = run_script(script, "rows.csv", cwd=tmp_path)
-    assert b"no column text; it has " in wrong.stderr
-
-
 def test_the_script_holds_the_pipeline_as_written():
     model = {"name": "openai/x", "key_env": "MY_KEY", "base_url": "http://h/v1"}
     script = python_script(program_file(TWO_STEPS, tuned(TWO_STEPS), model=model))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,6 @@ import engine
 from engine.errors import PipelineError, ProgramFileError
 from engine.export.messages import step_messages
 from engine.export.program import load_program, parse_program, program_file, to_text
-from engine.export.script import python_script
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import Condition, CorpusSpec, Each, FieldSpec, PipelineSpec, StepOptions, StepSpec
 
@@ -184,17 +181,3 @@ def test_damaged_new_parts_are_named(change: Any, key: str):
     change(data["pipeline"]["steps"][1])
     with pytest.raises(ProgramFileError, match=f"damaged at '{key}'"):
         parse_program(json.dumps(data))
-
-
-def test_the_script_answers_as_the_program_does(tmp_path: Path):
-    candidate = tuned(INSIDE)
-    script = tmp_path / "program.py"
-    script.write_text(python_script(program_file(INSIDE, candidate, model=OFFLINE)))
-    given = [
-        f"--{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in ROW.items()
-    ]
-    done = subprocess.run(
-        [sys.executable, str(script), *given], capture_output=True, cwd=tmp_path, timeout=60, check=False
-    )
-    expected = answer(build_program(INSIDE).with_candidate(candidate))
-    assert json.loads(done.stdout) == {"final": expected["final"]}, done.stderr.decode()
