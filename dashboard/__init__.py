@@ -27,6 +27,9 @@ static      JavaScript, CSS and pictures
 Files: `server` (the process), `app` (navigation, errors of a whole page), `text` (outside text made safe; names of things).
 
 To add a page: make a package with a `page.py` that starts with `wizard_header` or `ui.page_title`, add a line to the
-navigation in `app`, and what it needs of the engine to the stub of `services`. The server, the tests of all pages and the
-loading of its parts find it by its `page.py`.
+navigation in `app`, one to the list above, what it needs of the engine to the stub of `services`, and its name to the two
+contracts of subjects in `pyproject.toml`; then run `python tests/limits.py`. The server, the tests of all pages and the
+loading of its parts find it by its `page.py`. A new step of a project is also in `STEPS` of `components.wizard`.
+
+What a user may do is decided by `engine.store.access`; `state.writing` checks what leaves for other addresses.
 """

@@ -1,7 +1,6 @@
 """Classes that can be chosen by name: optimizers and trainers as `engine.parts` lists them, metrics, modules and adapters.
 
-Adding an optimizer is one file or folder, one line in `engine.parts` and one row in the guide; the contract tests, the
-command line and the forms pick it up from here. Export forms are in `engine.parts`.
+To add an optimizer, see `engine.optimizers`; to add a form of export, `engine.export`.
 """
 
 from __future__ import annotations

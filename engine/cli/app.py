@@ -306,12 +306,17 @@ def run(
             help='What is looked for: score, "cheapest within 2 points", "fastest within 2 points", or front.'
         ),
     ] = None,
+    finish_test: Annotated[
+        bool,
+        typer.Option("--finish-test", help="Score the test rows that a stored run lacks, beyond its limits."),
+    ] = False,
 ) -> None:
     """Carry out a run: one described in a file, or a stored one (also to resume it)."""
     from engine.cli.tune import run_target
 
     goal = {"models": model, "objective": objective}
-    raise typer.Exit(run_target(target, trust=trust, backend=_backend(backend, address), goal=goal))
+    where = _backend(backend, address)
+    raise typer.Exit(run_target(target, trust=trust, backend=where, goal=goal, finish_test=finish_test))
 
 
 def _backend(name: str | None, address: str | None) -> BackendChoice | None:

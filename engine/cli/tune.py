@@ -67,14 +67,17 @@ def run_target(
     trust: bool = False,
     backend: BackendChoice | None = None,
     goal: Mapping[str, Any] = MappingProxyType({}),
+    finish_test: bool = False,
 ) -> int:
     """Carry out the run that a file describes or that an id names, on a backend; return the exit code.
 
-    The final test of a run that a limit cut is finished. What a file would send elsewhere, or read outside its own folder, is asked about once; `trust` agrees to it. `goal` may
+    `finish_test` scores the test rows that a stored run lacks, beyond its limits. What a file would send elsewhere, or read outside its own folder, is asked about once; `trust` agrees to it. `goal` may
     hold "models", names to compare too, and "objective" in words.
     """
     path = Path(target)
     if path.suffix == ".json" or path.is_file():
+        if finish_test:
+            raise RunError("--finish-test is for a stored run. Give the run's id.")
         spec, content = _read_spec(path)
         spec = _with_goal(spec, goal)
         spec = spec if backend is None else spec.model_copy(update={"backend": backend})
@@ -91,9 +94,8 @@ def run_target(
         )
     else:
         run_id = target
-        with Store.open() as store:
-            result = store.runs.get(run_id).result
-            if result is not None and result.final_test is not None and result.final_test.why:
+        if finish_test:
+            with Store.open() as store:
                 ask_final_test(store, run_id)
     return carry_out(run_id, Screen(), backend)
 

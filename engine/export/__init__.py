@@ -16,5 +16,8 @@
     weights     the files of a folder or a zip; tuned models: weights of this machine as files, models of a provider by name
     tables      the test rows as CSV, Excel and JSON, no formula in them
 
+A new form is a module here (`workflow` is a short one), a line above and in `engine.parts`, and a row in the guide; the
+command and the Export page find it. What is exported of a run (its report, results, trainings) is no form.
+
 It knows pipelines and candidates, and nothing of runs or of where files are kept.
 """

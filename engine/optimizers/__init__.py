@@ -11,5 +11,6 @@ choose           advice on the optimizer for a task
 shared/          leaderboard, texts (single texts of a prompt, values of prompts that write), the sampler (Optuna)
 training/        trainers of weights: on this machine, at a provider, for a file
 
-A new one is a file or folder here, a line in `engine.parts` and a row in the guide; it must pass `engine.testing.contract`.
+A new one is a file or folder here with its name above, a line in `engine.parts` and in `engine/__init__.pyi`, and a row in
+the guide; it must pass `engine.testing.contract`. The Tune page and the commands find it.
 """

@@ -5,7 +5,7 @@ the only channel between them. It knows nothing of models or pages, and of searc
 
 store       Store: the parts below over one connection
 connection  one open database file: opening, locking, errors, JSON in and out
-access      what one user may read and change, enforced by SQLite
+access      what one user may read and change, enforced by SQLite: a viewer is who is neither editor nor owner
 migrations  the schema in numbered steps
 rows        the records that the parts return
 projects    projects, datasets, settings, feedback and grades, program versions
