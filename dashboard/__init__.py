@@ -29,8 +29,8 @@ Files: `server` (the process), `app` (navigation, errors of a whole page), `text
 To add a page: make a package with a `page.py` that starts with `wizard_header` or `ui.page_title`, add a line to the
 navigation in `app`, one to the list above, what it needs of the engine to the stub of `services`, and its name to the two
 contracts of subjects in `pyproject.toml`; then run `python tests/limits.py`. The server, the tests of all pages and the
-loading of its parts find it by its `page.py`. A new step of a project is also in
-`STEPS`, `SET_UP` and `PURPOSE` of `components.wizard`.
+loading of its parts find it by its `page.py`. A new step of a project
+is also in `STEPS`, `SET_UP` and `PURPOSE` of `components.wizard`.
 
 What a user may do is decided by `engine.store.access`; `state.writing` checks what leaves for other addresses.
 """
