@@ -282,7 +282,8 @@ def test_a_project_is_duplicated_renamed_put_away_saved_and_opened_again(finishe
 @pytest.mark.parametrize(("theme", "width"), [("light", 1920), ("dark", 1280)])
 def test_every_page_in_both_themes_and_widths(finished, new_page, theme: str, width: int):
     page = new_page(theme=theme, width=width)
-    open_project(page)
+    page.get_by_role("button", name="Continue: Results").first.click()  # the project with a run
+    settled(page)
     for name in ("home", "task", "examples", "metric", "tune", "run", "results", "export", "settings"):
         to_page(page, name)
         shoot(page, f"{name}_{theme}_{width}")

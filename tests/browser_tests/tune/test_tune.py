@@ -39,6 +39,8 @@ def endpoint() -> Iterator[OpenAIServer]:
 @pytest.fixture
 def project(home: Path, endpoint: OpenAIServer) -> str:
     """The sample task with three models to choose from, all at one server that no other test uses."""
+    with Store.open(home) as store:
+        store.settings.set("models", [])  # those of a try before, at a server that has gone
     for name in ("answers", "teaches", "writes"):
         drafts.add_model(ModelChoice(name=f"openai/{name}", base_url=endpoint.url))
     project = drafts.project_from_sample(SAMPLES[0])
