@@ -125,7 +125,10 @@ def plan_cards(page: ProjectPage, found: Sequence[SpendingPlan]) -> Callable[[Es
         st.caption(":material/model_training: A small model is trained, as set below.")
     elif name and not any(p.chosen(page.draft) for p in found):
         title = next((o.title for o in OPTIMIZERS if o.name == name), name)
-        st.caption(ui.mark("tune", f"Chosen: {title}. Change it and its limits under Expert, below.", "gray"))
+        advised, why = advised_optimizer(page.draft, rows_to_use(page.draft))
+        reason = f" {why}" if name == advised and not found else ""
+        words = f"Chosen: {title}.{reason} Change it and its limits under Expert, below."
+        st.caption(ui.mark("tune", words, "gray"))
     return partial(_write_prices, places)
 
 

@@ -58,7 +58,7 @@ def _kept_candidate(end: SearchResult, *, cut: bool = False) -> str:
     whole = {name: trial.evaluation.score for name, trial in whole_trials(end.trials).items()}
     if end.best.id != end.seed.id:
         if end.score is None or end.best.id not in whole:
-            return "The prompt that was made is kept; it was not scored on all validation rows."
+            return "The prompt that was made is kept; the search did not score it on all validation rows."
         start = whole.get(end.seed.id)
         before = "" if start is None else f", the starting prompt {percent(start, 0)}"
         what = f"The best of {len(whole):,} prompts" if len(whole) > 1 else "The prompt that is kept"

@@ -267,6 +267,7 @@ def test_few_rows_get_what_suits_them_and_no_plans(project):
     drafts.update(project, excluded=dict.fromkeys(range(16, len(whole)), "few"), optimizer=None)
     app = start(project)
     assert draft(project).optimizer == Named(name="BootstrapFewShot")
+    assert "are too few to compare many prompts on" in said(app)
     assert not [b for b in app.button if str(b.key).startswith("set_plan_")]
 
 
