@@ -110,7 +110,7 @@ def test_a_prompt_kept_on_some_of_the_validation_rows_is_not_called_the_best_on_
         yield [Score(problem.seed, (18,))]
 
     result = run(search, toy_settings(ToyLM(), budget=Budget(calls=40)))
-    assert "it was not scored on all validation rows" in result.reason
+    assert "the search did not score it on all validation rows" in result.reason
     assert "The best of" not in result.reason
 
 
