@@ -139,7 +139,7 @@ class Arguments(dict[str, Any]):
         return self._more[name]
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return an argument, or `default` where there is none of that name."""
+        """Return an argument, or `default`."""
         return super().get(name, self._more.get(name, default))
 
 

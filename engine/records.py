@@ -561,7 +561,7 @@ def json_form(value: object) -> object:
 
 
 def strict_json_form(value: object) -> object:
-    """Return a value that orjson cannot write as one that it can. Raises TypeError where there is none."""
+    """Return a value that orjson cannot write as one that it can. Raises TypeError if there is none."""
     if isinstance(value, float):  # a grade: orjson refuses subclasses of float
         return float(value)
     if isinstance(value, Mapping):

@@ -42,7 +42,7 @@ def options_form(
     choices: Mapping[str, Sequence[object]] | None = None,
     hidden: Collection[str] = (),
 ) -> dict[str, object] | None:
-    """Draw a model's options; return those that differ from the defaults, or None (said why) where they make no sense.
+    """Draw a model's options; return those that differ from the defaults, or None, with the reason shown, where they make no sense.
 
     `choices` gives a field's values where the model cannot. `hidden` options are not drawn and not returned: they are
     edited elsewhere.

@@ -79,14 +79,14 @@ def state_badge(run: RunRow) -> None:
 
 
 def shown_run(project_id: str) -> RunRow | None:
-    """Return the run in the address, else the one shown last, else the project's newest; None when there is none."""
+    """Return the run in the address, else the one shown last, else the project's newest, or None."""
     runs = reading.runs(project_id)
     wanted = (st.query_params.get("run"), SHOWN_RUN.get())
     return next((run for i in wanted for run in runs if run.id == i), runs[0] if runs else None)
 
 
 def current_run() -> RunRow | None:
-    """Return the run to show and write it into the address; None when there is none."""
+    """Return the run to show and write it into the address, or None."""
     run = shown_run(st.query_params.get("project", ""))
     if run is not None:
         SHOWN_RUN.set(run.id)

@@ -66,7 +66,7 @@ def _ask(missing: Sequence[UnscoredRows], then: Callable[[], None]) -> None:
 
 
 def scoring_under_way(runs: Sequence[RunRow]) -> None:
-    """Show the scores that are being made for these runs, and why the last ones were not; nothing where there are none."""
+    """Show the scores that are being made for these runs, and why the last ones were not; nothing without one."""
     for run in {r.id: r for r in runs if r.result}.values():
         now = more_scores.progress(run)
         if run.goes_on and now.waiting:

@@ -66,7 +66,7 @@ class Compared(NamedTuple):
 
 
 def compared_on(run: RunRow, found: Sequence[ComparedCandidate], *, key: str) -> Compared | None:
-    """Let the user choose the split; return its rows, or None (with the reason shown) where there are none."""
+    """Let the user choose the split; return its rows, or None, with the reason shown."""
     split = split_choice(found, key=key)
     if split is None:
         return None
@@ -117,7 +117,7 @@ def row_table(run: RunRow, compared: Compared, picked: Sequence[ComparedRow]) ->
 
 
 def split_choice(found: Sequence[ComparedCandidate], *, key: str = "compare_split") -> str | None:
-    """Let the user choose the rows to compare on; return the split, or None (said why) where there is none.
+    """Let the user choose the rows to compare on; return the split, or None, with the reason shown.
 
     Rows that some of the prompts lack can be scored.
     """

@@ -132,7 +132,7 @@ MOST_LISTED = 6
 
 
 def running_runs(run_id: str) -> None:
-    """Show the other runs that go on, each a link; nothing where there is none."""
+    """Show the other runs that go on, each a link; nothing without one."""
     others = [r for r in reading.runs() if r.goes_on and r.id != run_id]
     if not others:
         return

@@ -160,7 +160,7 @@ class Watcher:
                 return
 
     def _watched(self) -> list[WatchedRun]:
-        """Return the runs to look at; where there are none, the thread ends."""
+        """Return the runs to look at; without any, the thread ends."""
         with self._lock:
             if not self._runs:
                 self._thread = None

@@ -151,7 +151,7 @@ def datasets() -> list[DatasetRow]:
 
 
 def examples_file(draft: ProjectDraft) -> DatasetRow | None:
-    """Return the stored file of a draft's examples, without its bytes; None where there is none (any more)."""
+    """Return the stored file of a draft's examples, without its bytes, or None if it is gone."""
     return next((d for d in datasets() if d.id == draft.dataset), None)
 
 
@@ -442,7 +442,7 @@ def row_values(run: RunRow, rows: Iterable[int]) -> dict[int, dict[str, Any]]:
 
 
 def _one_row(run: RunRow) -> dict[str, Any]:
-    """Return one usable row of a run's data; empty where there is none among the first."""
+    """Return one usable row of a run's data, or an empty one."""
     return next(iter(row_values(run, range(50)).values()), {})
 
 

@@ -33,7 +33,7 @@ MOST_INSIDE, LONGEST_INSIDE = 300, 200_000
 
 
 def pasted_corpus(text: str) -> CorpusSpec:
-    """Return the passages in a text: divided by blank lines, or one a line where there are none.
+    """Return the passages in a text: divided by blank lines, or else one a line.
 
     >>> pasted_corpus("Refunds take five days.\\n\\nParcels go out\\non Mondays.").passages
     ('Refunds take five days.', 'Parcels go out\\non Mondays.')

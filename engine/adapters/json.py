@@ -88,7 +88,7 @@ _UNSUPPORTED = frozenset(
 
 
 def json_values(_outputs: Sequence[FieldPlan], text: str, /) -> tuple[dict[str, object], bool]:
-    """Return the values of the JSON object in a reply, and True. Raises AdapterParseError where there is none."""
+    """Return the values of the JSON object in a reply, and True. Raises AdapterParseError if there is none."""
     try:
         return loose_object(text), True
     except ValueError:

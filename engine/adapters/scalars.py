@@ -39,7 +39,7 @@ def unfenced(text: str) -> str:
 
 
 def loose_json(text: str) -> object:
-    """Decode JSON that may be fenced, in Python's spelling or damaged; raises ValueError where there is none.
+    """Decode JSON that may be fenced, in Python's spelling or damaged; raises ValueError if there is none.
 
     >>> loose_json("{'a': True, 'b': [1, 2,]}")
     {'a': True, 'b': [1, 2]}
@@ -101,7 +101,7 @@ def _deepest(text: str) -> int:
 
 
 def loose_object(text: str) -> dict[str, object]:
-    """Decode the JSON object in a text, with prose around it if need be; raises ValueError where there is none.
+    """Decode the JSON object in a text, with prose around it if need be; raises ValueError if there is none.
 
     >>> loose_object('Here it is: {"a": 1} Anything else?')
     {'a': 1}

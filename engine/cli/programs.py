@@ -68,7 +68,7 @@ class RowTable(NamedTuple):
     base_url: str | None = None
 
     def score(self, content: ProgramFile, *, quiet: bool = False) -> ScoredRows:
-        """Answer and score every usable row; unless `quiet`, the others are printed. Raises DatasetError where there is none."""
+        """Answer and score every usable row; unless `quiet`, the others are printed. Raises DatasetError if there is none."""
         another = ModelChoice(name=self.model, base_url=self.base_url) if self.model else None
         metric = make_metric(self._metric(content), another or content.model or ModelChoice())
         dataset = read_dataset(

@@ -318,7 +318,7 @@ def _hash(content: bytes) -> str:
 
 
 def _created(store: Store, spec: RunSpec, title: str, project: str) -> str:
-    """Return the id of a new run in the project of that name, made where there is none."""
+    """Return the id of a new run in the project of that name, made if there is none."""
     try:
         estimate = estimate_run(store, spec).as_dict()
     except NotFoundError as error:

@@ -106,7 +106,7 @@ def flatten(data_list: Iterable[Iterable[Any]]) -> list[Any]:
 
 
 def parse_integer_answer(answer: str, only_first_line: bool = True) -> int:
-    """Return the last whole number in an answer, 0 where there is none.
+    """Return the last whole number in an answer, or 0.
 
     >>> parse_integer_answer("It is 1,200 euros.")
     1200

@@ -78,7 +78,7 @@ class DSPySettings:
     """All settings as they are here."""
 
     def get(self, key: str, default: object = None) -> Any:
-        """Return a setting, or `default` where there is none of that name."""
+        """Return a setting, or `default`."""
         return getattr(self, key, default)
 
     def configure(self, **values: object) -> None:

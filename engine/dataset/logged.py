@@ -191,7 +191,7 @@ def request_of(record: Json) -> Json:
 
 
 def reply_of(record: Json) -> object:
-    """Return the reply in a line of a log; None where there is none."""
+    """Return the reply in a line of a log, or None."""
     for key in ("response", "completion", "reply", "output", "result"):
         inside = record.get(key)
         if inside:

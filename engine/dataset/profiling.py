@@ -46,8 +46,8 @@ class ColumnProfile:
     """Profile of one column.
 
     `filled` is the share of rows with something in them, 0 to 1; `distinct` the number of different values, blank
-    ones aside; `samples` a few of them in file order; `top_values` the most frequent ones with their counts, of a
-    category all of them, of whole numbers as many. `whole` says that a number column holds whole numbers only;
+    ones aside; `samples` a few of them in file order; `top_values` the most frequent ones with their counts (all
+    of a category's, and as many of whole numbers). `whole` says that a number column holds whole numbers only;
     `longest` is the length in characters of the longest of the values judged; `unit` what its numbers count, where
     their text says so: "EUR", "percent".
     """

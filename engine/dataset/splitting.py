@@ -179,7 +179,7 @@ def sample_rows(
 
 
 def label_of(rows: Mapping[int, Mapping[str, object]], outputs: Collection[str] | None = None) -> str | None:
-    """Return the answer that rows are spread by: the first one with few different values; None where there is none."""
+    """Return the answer that rows are spread by: the first one with few different values, or None."""
     return _label(rows, _field_names(rows, None, outputs)[1])
 
 

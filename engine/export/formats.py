@@ -57,8 +57,8 @@ class ExportFormat:
         content = self.render(program)
         return self._too_large(content) if isinstance(content, Mapping) else ""
 
-    def _too_large(self, parts: Files) -> str:
-        size = weights_size(parts)
+    def _too_large(self, files: Files) -> str:
+        size = weights_size(files)
         if size <= LARGEST:
             return ""
         return (

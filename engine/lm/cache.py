@@ -106,7 +106,7 @@ class Cache:
         self._unkept: dict[str, tuple[object, ...]] = {}
 
     async def fetch(self, key: str, buy: Callable[[], Awaitable[Reply]], *, faulty: bool = False) -> Reply:
-        """Return the reply kept under a key; where there is none, `buy` it once, keep it and return it.
+        """Return the reply kept under a key, or `buy` it once, keep it and return it.
 
         Equal requests that arrive meanwhile wait for the same reply and get it as cached. When the first request
         fails, those waiting fail with it, at no cost of theirs; when it is cancelled, one of them is sent instead.

@@ -163,7 +163,7 @@ class LM(BaseLM):
     All others are parameters of each call (temperature, max_tokens, stop, ...).
 
     Raises ConfigurationError for a name or an address that cannot be one; calls raise LMError, or
-    MissingKeyError where a key is needed and there is none.
+    MissingKeyError if a key is needed and not set.
 
     >>> lm = LM("openai/gpt-5-mini", temperature=1.0, api_key="sk-very-secret")
     >>> lm
@@ -352,7 +352,7 @@ class LM(BaseLM):
         return replace(request, messages=marked(request.messages, self._keep))
 
     def transport(self) -> Transport:
-        """Return the way requests travel. Raises MissingKeyError where a key is needed and there is none."""
+        """Return the way requests travel. Raises MissingKeyError if a key is needed and not set."""
         if self._transport is None:
             self._transport = self._transport_class()(self, self._needed_key())
         return self._transport

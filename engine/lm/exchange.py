@@ -78,7 +78,7 @@ class Reply:
 
     @property
     def text(self) -> str:
-        """The first completion's text ("" when there is none)."""
+        """The first completion's text, or ""."""
         return self.choices[0].text if self.choices else ""
 
     @property

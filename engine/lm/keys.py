@@ -125,7 +125,7 @@ def without_keys(text: str, *secrets: Secret) -> str:
 def without_secrets(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return settings without those whose name says that they are secret, also inside their dicts and lists.
 
-    Where there is none they are returned as they are. Headers are left out as a whole: any of them may hold a token.
+    Without any they are returned as they are. Headers are left out as a whole: any of them may hold a token.
 
     >>> without_secrets({"max_tokens": 5, "azure_ad_token": "a", "extra_body": {"api_key": "b", "top_k": 1}})
     {'max_tokens': 5, 'extra_body': {'top_k': 1}}

@@ -108,7 +108,7 @@ async def recorded(lm: LM, request: Request, send: Send) -> Reply:
 
 
 async def cached(lm: LM, request: Request, send: Send) -> Reply:
-    """Return the kept reply to an equal request; where there is none, ask and keep the reply."""
+    """Return the kept reply to an equal request, or ask and keep the reply."""
     request, cache = lm.cache_for(request)
     if cache is None:
         return await send(lm, request)

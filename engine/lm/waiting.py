@@ -36,7 +36,7 @@ another_request: ContextVar[Callable[[Usage | None], Awaitable[None]] | None] = 
 async def make_room(used: Usage | None) -> None:
     """Wait for room in the budget for one more request of this call; None: it is the first, for which there is room.
 
-    Raises BudgetExhaustedError where there is none.
+    Raises BudgetExhaustedError if there is none.
     """
     if (ask := another_request.get()) is not None:
         await ask(used)

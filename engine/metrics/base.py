@@ -184,12 +184,12 @@ class Metric(ABC):
         return joined({case.field: one for case, one in zip(cases, grades, strict=True)})
 
     def cases(self, example: Mapping[str, object], prediction: Mapping[str, object]) -> list[Case]:
-        """Return the outputs to grade, each with its row. Raises ConfigurationError when there is none."""
+        """Return the outputs to grade, each with its row. Raises ConfigurationError if there is none."""
         names = self.fields(example, prediction)
         return [Case(name, example[name], prediction[name], example, prediction) for name in names]
 
     def fields(self, example: Mapping[str, object], prediction: Mapping[str, object]) -> list[str]:
-        """Return the outputs to grade, all of them in both. Raises ConfigurationError when there is none."""
+        """Return the outputs to grade, all of them in both. Raises ConfigurationError if there is none."""
         chosen = self.options.field
         if chosen is None and self.options.every_output:
             names = labelled_fields(example, prediction)

@@ -35,7 +35,7 @@ _lock = threading.RLock()
 def corpus_of(spec: CorpusSpec) -> Corpus:
     """Return a corpus's passages. A file is read again only when it has changed on disk.
 
-    Raises PipelineError where there is none, its file is missing or unreadable, or its passages are no longer those
+    Raises PipelineError if there is none, its file is missing or unreadable, or its passages are no longer those
     that the spec's hash belongs to.
 
     >>> len(corpus_of(CorpusSpec(passages=("Refunds take five days.", "Parcels go out on Mondays."))))

@@ -170,7 +170,7 @@ def feedback_by_row(feedback: Sequence[Feedback]) -> dict[int, str]:
 
 
 def check_keys(spec: RunSpec) -> None:
-    """Raise MissingKeyError where a model of the run needs a key and there is none."""
+    """Raise MissingKeyError if a model of the run needs a key that is not set."""
     judge = judge_of(make_metric(spec.metric, spec.model), spec.model)
     check_model_keys(spec.pipeline, spec.model, spec.prompt_model, spec.teacher_model, judge, *spec.models)
 

@@ -65,7 +65,7 @@ class Turn:
     def wait(self) -> RunRow | None:
         """Return the run as soon as its turn has come, taken for this process; None where it was cancelled.
 
-        Raises RunError where another process works on it or it has finished, NotFoundError where there is none.
+        Raises RunError where another process works on it or it has finished, NotFoundError if there is none.
         """
         if not patiently(lambda: self._store.queue.join(self._run_id, self._pid)):
             return None

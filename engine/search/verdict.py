@@ -91,7 +91,7 @@ class StepCredit:
 
     @property
     def mean(self) -> float:
-        """The mean gain of its changes; 0 where there are none."""
+        """The mean gain of its changes, or 0."""
         return sum(c.gain for c in self.changes) / len(self.changes) if self.changes else 0.0
 
 

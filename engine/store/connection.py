@@ -167,7 +167,7 @@ class Connection:
             raise
 
     def _left_by_a_run(self) -> Path | None:
-        """Return a file in the folder that a run of this store has left; None where there is none."""
+        """Return a file in the folder that a run of this store has left, or None."""
         places = (f"logs/{_ID}.log", f"exports/{_ID}/program.json", f"programs/{_ID}/program.json")
         return next((path for place in places for path in self.path.parent.glob(place)), None)
 

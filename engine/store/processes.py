@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def process_start(pid: int) -> str:
-    """Return a text for when a process was started, the same as long as it lives; "" where there is none, or it is not known."""
+    """Return a text for when a process was started, the same as long as it lives; "" if it is not known."""
     fields = _stat(pid)
     if fields is not None:
         return f"{_machine_start()}:{fields[19]}"

@@ -141,7 +141,7 @@ class Queue(StorePart):
         """Let a process wait for a run's turn; False: the run was cancelled before its process came up.
 
         A run that waits already keeps its place, and the process that has waited for it ends. Raises RunError where
-        another living process works on it or it has finished, NotFoundError where there is none.
+        another living process works on it or it has finished, NotFoundError if it does not exist.
         """
         with self._db.transaction():
             run = self._runs.get(run_id)

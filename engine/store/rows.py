@@ -213,7 +213,7 @@ class TrialRow:
 
     @property
     def answered_score(self) -> float | None:
-        """Mean score of the rows that did not fail; None where there is none."""
+        """Mean score of the rows that did not fail, or None."""
         answered = self.rows_done - self.failed
         return None if self.score is None or answered <= 0 else self.score * self.rows_done / answered
 

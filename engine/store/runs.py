@@ -104,7 +104,7 @@ class Runs(StorePart):
         """Take a run for a process, as running, its flags cleared; return it. A run waits for its turn in `engine.store.queue`.
 
         What an earlier process recorded stays and is replaced as it happens again. Raises RunError when
-        another living process works on it or it has finished, NotFoundError when there is none. A run that was taken up
+        another living process works on it or it has finished, NotFoundError if it does not exist. A run that was taken up
         again for scores keeps its result.
         """
         start = process_start(pid)

@@ -69,7 +69,7 @@ class Store:
 
     @classmethod
     def open(cls, home: Path | None = None, *, read_only: bool = False) -> Store:
-        """Open the store of a data folder (the default one: `engine.basics.home.data_home`), made where there is none.
+        """Open the store of a data folder (the default one: `engine.basics.home.data_home`), made if there is none.
 
         Raises StoreError, StoreTooNewError or StoreLockedError with a message to show.
         """

@@ -170,7 +170,7 @@ class UserFile:
         return token
 
     def remove(self, name: str) -> None:
-        """Remove a user. Raises ConfigurationError where there is none of that name."""
+        """Remove a user. Raises ConfigurationError if there is none of that name."""
         before = self.entries()
         if name not in {entry.name for entry in before}:
             known = ", ".join(entry.name for entry in before) or "none"

@@ -267,7 +267,7 @@ def with_value(record: Json, path: str, value: object) -> Json:
 
 
 def record_value(record: Json, path: str) -> Any:
-    """Return the value at a path of a record; None where there is none.
+    """Return the value at a path of a record, or None.
 
     >>> record_value({"lines": [{"price": 1}]}, "lines[0].price"), record_value({}, "lines[0].price")
     (1, None)

@@ -103,7 +103,7 @@ def _task_of(project_id: str) -> PipelineSpec | None:
 
 
 def _take(project_id: str, recognised: Recognised) -> bool:
-    """Make what was brought the rows, and the task where there is none; return whether the task was drafted."""
+    """Make what was brought the rows, and the task if it is still empty; return whether the task was drafted."""
     task, record = _task_of(project_id), recognised.form in RECORD_FORMS
     if task is not None and recognised.task and not (record and recognised.documents):
         raise DatasetError(

@@ -110,7 +110,7 @@ NEW_STEPS: dict[NewStep, str] = {
 
 
 def pipeline_of(draft: ProjectDraft) -> PipelineSpec:
-    """Return a draft's task; an empty one where there is none yet."""
+    """Return a draft's task; an empty one before it has any."""
     return draft.pipeline or PipelineSpec()
 
 

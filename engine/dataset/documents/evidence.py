@@ -44,7 +44,7 @@ class Evidence:
 
     `path` is the value's ("total", "lines[0].price"); `how` it was found: "exact", "normalised" (another case, other
     spaces, another way to write a number or a date), "similar" (by likeness `score`, 0 to 1) or "none". `page` and `line`
-    count from 1, 0 where there is none; `start` and `end` are characters of the page's text, `quote` is the text at that place,
+    count from 1 (0: unknown); `start` and `end` are characters of the page's text, `quote` is the text at that place,
     `boxes` its rectangles where the document is a PDF with text. `quoted` says that the model's own quote led there.
 
     >>> Evidence.from_json(Evidence("total", "none").to_json()).marked

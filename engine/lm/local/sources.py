@@ -189,7 +189,7 @@ def base_of(model: str) -> str:
 
 
 def fingerprint(folder: Path) -> str:
-    """Return a short text that changes when the weights of a folder change; "" where there are none."""
+    """Return a short text that changes when the weights of a folder change, or ""."""
     parts = [_file_mark(path) for path in _weight_files(folder)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16] if parts else ""
 

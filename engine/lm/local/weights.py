@@ -168,7 +168,7 @@ class Weights:
 def load_base(base: str) -> tuple[Any, Any]:
     """Return a base model and its tokenizer, by folder or hub's name; an adapter's folder comes merged into its base.
 
-    Raises ModelNotFoundError where there is none. Only safetensors are read, and no code that comes with a model is run.
+    Raises ModelNotFoundError if there is none. Only safetensors are read, and no code that comes with a model is run.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # it warns of threads that started before a fork
     transformers.utils.logging.disable_progress_bar()
@@ -185,7 +185,7 @@ def load_base(base: str) -> tuple[Any, Any]:
 
 
 def load_tokenizer(base: str) -> Any:
-    """Return a model's tokenizer, padding on the left. Raises ModelNotFoundError where there is none."""
+    """Return a model's tokenizer, padding on the left. Raises ModelNotFoundError if there is none."""
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(base, padding_side="left")
     except (OSError, ValueError, ImportError, KeyError) as error:

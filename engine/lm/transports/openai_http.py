@@ -279,7 +279,7 @@ class OpenAITransport:
         return body
 
     def _choices(self, reply: Mapping[str, Any], request: Request) -> tuple[Choice, ...]:  # noqa: ARG002 - for embeddings
-        """Read the completions. Raises KeyError, TypeError, AttributeError or ValueError where there are none."""
+        """Read the completions. Raises KeyError, TypeError, AttributeError or ValueError if there is none."""
         choices = tuple([choice_of(choice) for choice in reply["choices"]])
         if not choices:
             raise ValueError("no choices")

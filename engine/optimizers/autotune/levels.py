@@ -334,7 +334,7 @@ class MergeRules(Signature):
     """
     Rewrite the rules of one step of a program so that a person can read them. Write one rule for each value or theme
     and name in it everything that gives the value away. Leave out what is said twice. Keep every word or feature and
-    the exact value it stands for, and add nothing.
+    the exact value that it means, and add nothing.
     """
 
     program_description: str = InputField(desc="The steps of the program.")

@@ -112,7 +112,7 @@ class RuleCheck:
         return says_one and max(others.values(), default=0) >= max(2, agreed + 1)
 
     def _rows_of(self, rule: str) -> set[int]:
-        """Return the inputs with all telling words of a rule; where there are none, those with any of them."""
+        """Return the inputs with all telling words of a rule, or else those with any of them."""
         row_sets = [self._rows[w] for w in self.reading(rule).telling]
         return (set.intersection(*row_sets) or set.union(*row_sets)) if row_sets else set()
 

@@ -44,7 +44,7 @@ class Draws:
         """Learn the score of an option set."""
 
     def _suggestion(self, wave: list[OptionSet]) -> OptionSet | None:
-        """Return an untried option set worth trying, None where there is none."""
+        """Return an untried option set worth trying, or None."""
         if self._keeping < 1 and self._rng.random() >= self._keeping:
             return None
         before = wave[-1] if wave else self.start

@@ -223,7 +223,7 @@ def answers_by_key(
 
 
 def proposed_text(answer: Proposal) -> str:
-    """Return the first usable text of a proposal, "" when there is none."""
+    """Return the first usable text of a proposal, or ""."""
     return next(iter(proposed_texts([answer])), "")
 
 

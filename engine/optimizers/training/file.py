@@ -28,7 +28,7 @@ FOLDER = "training"
 
 
 def long_rows(order: Order, what_happens: str) -> list[str]:
-    """Return a note on rows that may be longer than `max_length` allows, and what happens to them; none where there are none."""
+    """Return a note on rows that may be longer than `max_length` allows, and what happens to them, or no note."""
     most = order.settings.max_length
     long = sum(message_tokens(row.messages) > most for row in order.rows)
     rows = f"{counted(long, 'row')} of {len(order.rows):,}"

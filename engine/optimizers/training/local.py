@@ -449,7 +449,7 @@ def cached_bases() -> list[str]:
 
 
 def near_bases(base_model: str) -> str:
-    """Return a sentence with the base models on this machine that have a near name; "" where there are none."""
+    """Return a sentence with the base models on this machine that have a near name, or ""."""
     from rapidfuzz import fuzz, process
 
     folder = Path(base_model.removeprefix(LOCAL)).expanduser().parent

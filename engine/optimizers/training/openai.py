@@ -235,7 +235,7 @@ class _Training:
         return str((await self._ask("POST", "/files", form, "training file"))["id"])
 
     async def _job_id(self) -> str:
-        """Return the id of the job with this file; create it where there is none that runs or has run, but not once stopped."""
+        """Return the id of the job with this file; create it if no job runs or has run, but not once stopped."""
         for entry in await self._list("/fine_tuning/jobs?limit=100"):
             ended = entry.get("status") in ("failed", "cancelled")
             if entry.get("training_file") == self.job.file and not ended:
@@ -315,7 +315,7 @@ class _Training:
         self.progress = now
 
     async def _best_checkpoint(self) -> str | None:
-        """Return the checkpoint with the lowest validation loss, else the last one; None where there is none."""
+        """Return the checkpoint with the lowest validation loss, else the last one, or None."""
         path = f"/fine_tuning/jobs/{self.job.job}/checkpoints"
         checkpoints = [
             c for c in await self._patiently(lambda: self._list(path)) if c.get("fine_tuned_model_checkpoint")

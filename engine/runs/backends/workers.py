@@ -250,7 +250,7 @@ class Workers:
         return messages.Done(job.number, Outcome(row, 0.0, {}, "", problem), RunError(problem))
 
     async def _least_busy(self) -> _Peer:
-        """Return the worker with the fewest rows; wait for one where there is none. Raises RunError."""
+        """Return the worker with the fewest rows; wait until there is one. Raises RunError."""
         while not self._peers:
             if self._failure is not None and not self._starting:
                 raise self._failure
