@@ -46,6 +46,11 @@ def model_name(name: str) -> str:
     return f"{path.name} (in {path.parent})" if name.startswith(LOCAL) and path.is_absolute() else name
 
 
+def last_line(error: str) -> str:
+    """Return an error's last line: of a traceback, that is what went wrong."""
+    return error.strip().rpartition("\n")[2]
+
+
 def upper_first(text: str) -> str:
     """Return a text with a capital first letter.
 

@@ -11,6 +11,7 @@ import streamlit as st
 from dashboard.components.glossary import NUMBERED, explain
 from dashboard.services import Outcome, in_percent, value_text
 from dashboard.state.feedback import answer_text
+from dashboard.text import last_line
 
 WHOLE_PERCENT = "%.0f %%"
 PERCENT = "%.1f %%"
@@ -79,17 +80,18 @@ def outcome_table(
     outputs: Sequence[str],
     key: str,
     *,
+    answer: str = "Model says",
     most: int = 20,
     height: int = 400,
 ) -> None:
-    """Show answered rows: score, right answer, answer, why, and the inputs. `values` are the examples' fields by row id."""
+    """Show answered rows: score, right answer, `answer`, why, and the inputs. `values` are the examples' fields by row id."""
     lines = []
     for o in outcomes:
         fields = values.get(o.row, {})
         texts = {
             "Right answer": answer_text(fields, outputs),
-            "Model says": answer_text(o.prediction, outputs) if o.prediction else "(no answer)",
-            "Why": o.error.strip().rpartition("\n")[2] if o.error else o.feedback,
+            answer: answer_text(o.prediction, outputs) if o.prediction else "(no answer)",
+            "Why": last_line(o.error) if o.error else o.feedback,
             **{name: value_text(value) for name, value in fields.items() if name not in outputs},
         }
         score = in_percent(None if o.error else o.score)

@@ -175,8 +175,8 @@ def wizard_header(here: str, words: tuple[str, str] | None = None) -> ProjectPag
             st.caption(purpose)
         if here:
             _next_button(project_steps, here)
-    step = next((s for s in project_steps if s.name == here), project_steps[0])
-    if here in SET_UP and step.state != "complete" and (here, step.state) != ("tune", "blocked"):
+    step = next((s for s in project_steps if s.name == here), None)
+    if step and here in SET_UP and step.state != "complete" and (here, step.state) != ("tune", "blocked"):
         st.markdown(ui.mark("pending", step.sentence))
     return page
 

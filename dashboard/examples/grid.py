@@ -309,7 +309,7 @@ def _edited(project_id: str, key: str, rows: list[int], long: Mapping[Cell, int]
     problem = ""
     for place, changes in st.session_state.get(key, {}).get("edited_rows", {}).items():
         row = rows[int(place)]
-        for column in changes.keys() & {*table.columns}:
+        for column in (name for name in changes if name in table.columns):
             text = "" if changes[column] is None else str(changes[column])
             if (int(place), column) in long:
                 number = table.row_number(row)

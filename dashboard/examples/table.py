@@ -1,4 +1,4 @@
-"""The examples page: columns and their roles, and the parts of the page in order."""
+"""The examples page: columns and their roles, one document at a time, and the parts of the page in order."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard.components import ui
+from dashboard.components.document import document_view, record_rows, viewer_data
 from dashboard.components.glossary import NUMBERED, explain
 from dashboard.components.project_page import ProjectPage, open_page, sample_values
 from dashboard.components.start_box import import_report
@@ -16,6 +17,7 @@ from dashboard.components.tables import bar_column, data_table
 from dashboard.examples.add import add_rows, synthetic_note
 from dashboard.examples.grid import (
     example_grid,
+    problem_key,
     save_rows,
     undo_button,
 )
@@ -23,6 +25,7 @@ from dashboard.examples.labelling import label_tab
 from dashboard.examples.preflight import preflight_card, split_editor
 from dashboard.examples.source import example_source, picture_strip
 from dashboard.services import (
+    DOCUMENT_NAME,
     EngineError,
     FieldSpec,
     PipelineSpec,
@@ -40,16 +43,6 @@ from dashboard.text import escape_markdown
 
 if TYPE_CHECKING:
     from dashboard.services import ColumnProfile, Dataset, RowProblem
-
-
-from typing import TYPE_CHECKING
-
-from dashboard.components.document import document_view, record_rows, viewer_data
-from dashboard.examples.grid import problem_key
-from dashboard.services import DOCUMENT_NAME
-
-if TYPE_CHECKING:
-    from dashboard.services import Dataset
 
 NONE = "Choose a column"
 

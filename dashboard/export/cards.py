@@ -85,7 +85,7 @@ def report_card(run: RunRow) -> None:
             "settings in one HTML file. It opens in any browser, prints well and loads nothing from the net.",
             help=explain("verdict"),
         )
-        content = partial(reading.stored, run_report, run.id)
+        content = partial(reading.read_store, run_report, run.id)
         ui.download("Download report.html", content, "report.html", "download_report_html", primary=True)
 
 
@@ -100,7 +100,7 @@ def results_card(run: RunRow) -> None:
         )
         with ui.row("result_files", "top"):
             for form, title in RESULTS.items():
-                content = partial(reading.stored, run_results, run.id, form)
+                content = partial(reading.read_store, run_results, run.id, form)
                 ui.download(title, content, f"results.{form}", f"download_results_{form}")
 
 
@@ -218,7 +218,7 @@ def no_model(run: RunRow, program: ProgramFile) -> str:
 
 def _training(run: RunRow) -> None:
     """Offer the right answers as a file to train a model's weights with."""
-    rows = len(reading.stored(right_rows, run))
+    rows = len(reading.read_store(right_rows, run))
     with st.container(gap="xsmall", key="form_text_training"):
         st.markdown("**Training file**")
         st.caption(
@@ -227,7 +227,7 @@ def _training(run: RunRow) -> None:
         )
     label, key = "Download training.jsonl", "download_training"
     if rows:
-        ui.download(label, partial(reading.stored, training_file, run.id), "training.jsonl", key)
+        ui.download(label, partial(reading.read_store, training_file, run.id), "training.jsonl", key)
     else:
         ui.button(label, key, "The prompt got no row right outside the final test.")
 
@@ -239,7 +239,7 @@ def version_list(run: RunRow) -> None:
     """Show the versions of the run's project, and keep the prompt taken as one."""
     from dashboard.services import program_path
 
-    versions = reading.stored(lambda store: store.versions.all(run.project_id))
+    versions = reading.versions(run.project_id)
     with ui.card("versions"):
         st.markdown(
             "**Versions** · which program is in use",

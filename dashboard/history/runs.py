@@ -128,7 +128,7 @@ def _guard(left: RunRow, right: RunRow, differ: Sequence[SettingDifference]) -> 
     if not (left.result and right.result):
         st.caption("They are set up alike, and one of them has no result yet.")
         return
-    judged = history.verdict_between(*(reading.stored(tested, run)[1] for run in (left, right)))
+    judged = history.verdict_between(*(reading.read_store(tested, run)[1] for run in (left, right)))
     with st.container(key="guard"):
         show = st.success if judged.kind in ("better", "worse") else st.info
         show(escape_markdown(runs_sentence(judged)), icon=":material/balance:")

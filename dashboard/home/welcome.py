@@ -1,4 +1,4 @@
-"""Home for newcomers and returning users: first steps, samples, words, running and past runs."""
+"""Home for newcomers and returning users: first steps, samples, words, running and past runs, and the demonstration."""
 
 from __future__ import annotations
 

@@ -67,6 +67,12 @@ def criteria_editor(page: ProjectPage, options: Mapping[str, object]) -> None:
             **ui.saved(key, _save_criteria, page.id),
         )
         st.caption("In plain words. The judge marks each by itself, from 0 to 1; the score is their mean.")
+        if not str(st.session_state.get(key, text)).strip():
+            st.caption(
+                ui.mark(
+                    "error", "A judge needs one criterion at least. Until then the last ones count.", "red"
+                )
+            )
         if idea := next((i for i in IDEAS if i not in text.splitlines()), ""):
             add = ui.callback(_take, page.id, key, f"{text.rstrip()}\n{idea}", _save_criteria)
             ui.button(f"Add “{idea}”", "add_idea", icon="add", type="tertiary", on_click=add)
@@ -292,7 +298,7 @@ def _tested_rows(
             ui.plain_code(failed)
         return
     answers = {row: {name: values.get(name) for name in outputs} for row, values in rows.items()}
-    outcome_table(found, answers, outputs, f"code_{title.split()[1]}_{title.split()[2]}")
+    outcome_table(found, answers, outputs, f"code_{title.split()[1]}_{title.split()[2]}", answer="Answer")
 
 
 def _save_code(project_id: str, code: str) -> None:

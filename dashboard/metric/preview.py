@@ -26,7 +26,7 @@ from dashboard.state.feedback import answer_text, grade_key
 from dashboard.state.models import asked_models, title_of
 from dashboard.state.playground import Preview
 from dashboard.state.session import SessionValue
-from dashboard.text import escape_markdown
+from dashboard.text import escape_markdown, last_line
 
 
 def metric_preview(page: ProjectPage) -> None:
@@ -123,8 +123,7 @@ def _asked_calls(page: ProjectPage, number: int) -> str:
 def error_mark(error: str, *, with_line: bool) -> str:
     """Return what went wrong as Markdown, with the line of the metric's code where that is asked for."""
     line = error_line(error) if with_line else None
-    last = error.strip().rpartition("\n")[2][:300]  # of a traceback, that is what went wrong
-    return ui.mark("error", f"{f'Line {line}: ' if line else ''}{last}", "red")
+    return ui.mark("error", f"{f'Line {line}: ' if line else ''}{last_line(error)[:300]}", "red")
 
 
 MARKS = {1.0: "Right", 0.5: "Partly", 0.0: "Wrong"}
@@ -156,7 +155,7 @@ def judge_check(page: ProjectPage) -> None:
 
 
 def _check(page: ProjectPage, shown: Preview, dataset: str) -> None:
-    grades = reading.stored(lambda store: store.feedback.grades(page.id, dataset))
+    grades = reading.read_store(lambda store: store.feedback.grades(page.id, dataset))
     rows = [o for o in shown.outcomes if o.prediction]
     keys = {o.row: (o.row, grade_key(o.prediction, page.outputs)) for o in rows}
     mine = {row: grades[key] for row, key in keys.items() if key in grades}

@@ -25,6 +25,11 @@ SHORT_ANSWER = 40
 """Answers up to this many characters are a cause in themselves: one was taken for another."""
 
 
+def row_number(outcome: Outcome) -> int:
+    """Return a row's number as people count it; without one, its id."""
+    return outcome.row if outcome.number is None else outcome.number
+
+
 class ComparedRow(NamedTuple):
     """One row answered by every candidate, in the candidates' order. `row` is the row's id; scores run 0 to 1.
 
@@ -38,8 +43,7 @@ class ComparedRow(NamedTuple):
     @property
     def number(self) -> int:
         """The row as people count it."""
-        number = self.outcomes[0].number
-        return self.row if number is None else number
+        return row_number(self.outcomes[0])
 
     @property
     def gains(self) -> tuple[float, ...]:

@@ -12,6 +12,7 @@ from dashboard.components import ui
 from dashboard.components.document import RecordRow, Status, graded_answer, record_rows
 from dashboard.components.prompts import prompt_diff
 from dashboard.components.tables import bar_column, data_table
+from dashboard.results.comparison import row_number
 from dashboard.results.rows import record_card, split_choice
 from dashboard.services import (
     Candidate,
@@ -159,7 +160,7 @@ def _result(
 
 
 def _worst(outcome: Outcome, score: float, lines: Sequence[RecordRow]) -> WorstRow:
-    number = outcome.row + 2 if outcome.number is None else outcome.number
+    number = row_number(outcome)
     line = next((value for value in lines if value.status != "right"), lines[0])
     answer = "failed" if outcome.error is not None else line.answer
     return WorstRow(outcome.row, number, score, line.path, line.status, line.expected, answer)

@@ -1,4 +1,4 @@
-"""The top of the results: what the run came to, and which of its prompts is taken."""
+"""The top of the results: what the run came to, which of its prompts is taken, and links to its report."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def hero(run: RunRow, result: RunResult) -> None:
             if copied.as_program:
                 ui.link("export", "Take it as a program", "ios_share", project=run.project_id, run=run.id)
             ui.link("try_it", "Try it", "science", project=run.project_id, run=run.id)
-            report = partial(reading.stored, run_report, run.id)
+            report = partial(reading.read_store, run_report, run.id)
             ui.download("Share the report", report, "report.html", "share_report")
             share_link(run)
             present_button(run)

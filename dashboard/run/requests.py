@@ -21,14 +21,14 @@ from dashboard.services import (
     budget_now,
     dollars,
     duration,
-    percent,
     short,
 )
 from dashboard.state import launching, models, reading
+from dashboard.state.candidates import index, score_words
 from dashboard.state.live.snapshot import Snapshot
 from dashboard.state.session import OWN_PROMPT
 from dashboard.state.writing import read_only
-from dashboard.text import escape_markdown, prompt_name
+from dashboard.text import escape_markdown, prompt_name, upper_first
 
 SEARCHING = ("", "Reading the data", "Scoring the starting prompt", "Searching")
 SHOWN = 4
@@ -210,7 +210,8 @@ def _own_prompt(run_id: str) -> None:
     if not prompts:
         st.caption("The run has no prompt yet. The first is there shortly.")
         return
-    leads = reading.snapshot(reading.run(run_id)).leads
+    run = reading.run(run_id)
+    leads, scores = reading.snapshot(run).leads, {entry.id: score_words(entry) for entry in index(run)}
     # Names without scores: a select box keeps a name, and a score that changes meanwhile would make it another one.
     picked = ui.select(
         "Start from",
@@ -219,9 +220,8 @@ def _own_prompt(run_id: str) -> None:
         key=f"own_from_{run_id}",
         persist_state="session",
     )
-    row, origin = prompts[picked], prompts[picked].candidate
-    known = f"{percent(row.score)} on {row.rows} rows so far." if row.score is not None else "Not scored yet."
-    st.caption(known)
+    origin = prompts[picked].candidate
+    st.caption(f"{upper_first(scores.get(picked, 'not scored'))}.")
     texts = {
         path: st.text_area(
             "Instruction" if len(origin.steps) == 1 else f"Instruction of {path}",

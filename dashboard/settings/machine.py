@@ -1,4 +1,4 @@
-"""Use of this machine and its data folder: spending, storage, links to reports, and where runs work."""
+"""Use of this machine and its data folder: spending, limits, storage, links to reports, and where runs work."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ GONE = ("A deleted project", "Outside projects")
 def spending_card() -> None:
     """Show every project's calls, tokens and money."""
     names = distinct({p.id: p.name for p in reading.projects(archived=True)})
-    totals = reading.stored(lambda store: store.spend.by("project_id"))
+    totals = reading.read_store(lambda store: store.spend.by("project_id"))
     with ui.card(
         "spending_card",
         "Spent so far",

@@ -42,7 +42,7 @@ def key_of(run_id: str, candidate_id: str) -> str:
 @cached_for_home(16)
 def index(run: RunRow) -> tuple[CandidateEntry, ...]:
     """Return a run's prompts without their content, in the order found."""
-    return tuple(reading.stored(lambda store: store.trials.candidate_index(run.id)))
+    return tuple(reading.read_store(lambda store: store.trials.candidate_index(run.id)))
 
 
 @cached_for_home(4, "Reading the prompts")
@@ -54,19 +54,19 @@ def everything(run: RunRow) -> tuple[CandidateRow, ...]:
 @cached_for_home(4, "Reading the scores of every row")
 def row_scores(run: RunRow) -> dict[int, dict[int, float]]:
     """Return the scores of a run's validation rows by trial and row."""
-    return reading.stored(lambda store: store.trials.row_scores(run.id))
+    return reading.read_store(lambda store: store.trials.row_scores(run.id))
 
 
 @cached_for_home(16, "Counting the tokens of every row")
 def row_tokens(run: RunRow) -> dict[str, float]:
     """Return how many tokens one row takes with each prompt, by candidate id."""
-    return reading.stored(lambda store: store.trials.row_tokens(run.id))
+    return reading.read_store(lambda store: store.trials.row_tokens(run.id))
 
 
 @cached_for_home(16)
 def whole(run: RunRow) -> dict[str, dict[str, TrialRow]]:
     """Return each prompt's last finished evaluation on all rows of a split: candidate id -> split -> trial."""
-    return trials_by_split(reading.stored(lambda store: store.trials.all(run.id)))
+    return trials_by_split(reading.read_store(lambda store: store.trials.all(run.id)))
 
 
 def trials_by_split(trials: Sequence[TrialRow]) -> dict[str, dict[str, TrialRow]]:

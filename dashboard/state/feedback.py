@@ -18,7 +18,7 @@ from engine.store.rows import FeedbackRow
 
 def rows(project_id: str, dataset_id: str | None) -> list[FeedbackRow]:
     """Return a project's feedback on rows of a file, the oldest first."""
-    return reading.stored(lambda store: store.feedback.all(project_id, dataset_id)) if dataset_id else []
+    return reading.read_store(lambda store: store.feedback.all(project_id, dataset_id)) if dataset_id else []
 
 
 def save(

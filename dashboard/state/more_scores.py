@@ -68,7 +68,7 @@ def missing_rows(
     start = candidates.whole(run).get(run.start, {}).get(split)
     if start is None:
         return None
-    known = reading.stored(known_outcomes, run.id, candidate.id)
+    known = reading.read_store(known_outcomes, run.id, candidate.id)
     rows = [o.row for o in reading.outcomes(run, start.number)]
     usage, answered = _measured(run, candidate)
     calls = usage.calls / answered if answered else 1.0

@@ -27,7 +27,7 @@ from engine.search.backend import BackendChoice
 from engine.store.connection import BUSY_SECONDS
 from engine.store.queue import SETTING as LIMITS
 from engine.store.queue import Limits
-from engine.store.rows import CandidateRow, DatasetRow, LinkRow, ProjectRow, RunRow
+from engine.store.rows import CandidateRow, DatasetRow, LinkRow, ProjectRow, RunRow, VersionRow
 from engine.store.store import Store
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def open_store(wait: float = BUSY_SECONDS) -> Iterator[Store]:
         yield store
 
 
-def stored(read: Callable[Concatenate[Store, _P], _T], *args: _P.args, **named: _P.kwargs) -> _T:
+def read_store(read: Callable[Concatenate[Store, _P], _T], *args: _P.args, **named: _P.kwargs) -> _T:
     """Return what a function reads in the store, which it takes first."""
     with open_store() as store:
         return read(store, *args, **named)
@@ -147,7 +147,7 @@ def project_file(project: ProjectRow, files: Sequence[AttachedFile] = ()) -> byt
 
 def datasets() -> list[DatasetRow]:
     """Return the stored files, the newest first."""
-    return stored(lambda store: store.datasets.all())
+    return read_store(lambda store: store.datasets.all())
 
 
 def examples_file(draft: ProjectDraft) -> DatasetRow | None:
@@ -157,7 +157,7 @@ def examples_file(draft: ProjectDraft) -> DatasetRow | None:
 
 def setting(key: str, default: object = None) -> Any:
     """Return a stored setting."""
-    return stored(lambda store: store.settings.get(key, default))
+    return read_store(lambda store: store.settings.get(key, default))
 
 
 def backend() -> BackendChoice:
@@ -196,7 +196,7 @@ def dataset(dataset_id: str, _table: Dataset | None = None) -> Dataset:
 
 @cached_for_home(256)
 def _file_size(dataset_id: str) -> int:
-    return stored(lambda store: store.datasets.size(dataset_id))
+    return read_store(lambda store: store.datasets.size(dataset_id))
 
 
 def _read(dataset_id: str, _table: Dataset | None) -> Dataset:
@@ -368,7 +368,7 @@ def _archive(path: str, changed: int) -> ArchiveFile:  # noqa: ARG001 - the cach
 
 def run(run_id: str) -> RunRow:
     """Return a run. Raises NotFoundError when there is no such run (any more)."""
-    return stored(lambda store: store.runs.get(run_id))
+    return read_store(lambda store: store.runs.get(run_id))
 
 
 def run_spec(run: RunRow) -> RunSpec:
@@ -378,7 +378,7 @@ def run_spec(run: RunRow) -> RunSpec:
 
 def candidates(run_id: str) -> list[CandidateRow]:
     """Return a run's prompts in the order found."""
-    return stored(lambda store: store.trials.candidates(run_id))
+    return read_store(lambda store: store.trials.candidates(run_id))
 
 
 def snapshot(run: RunRow) -> Snapshot:
@@ -388,15 +388,15 @@ def snapshot(run: RunRow) -> Snapshot:
 
 @cached_for_home(32)
 def _snapshot(run: RunRow) -> Snapshot:
-    return stored(SnapshotReader(run.id).read)
+    return read_store(SnapshotReader(run.id).read)
 
 
 def outcomes(run: RunRow, trial: int) -> list[Outcome]:
     """Return the rows of one of a run's trials. Those stored before rows had a number get it from the file."""
     with open_store() as store:
-        stored = store.trials.outcomes(run.id, trial)
-    numbers = row_numbers(run.spec["dataset"], [o.row for o in stored if o.number is None])
-    return [replace(o, number=numbers.get(o.row, o.number)) for o in stored]
+        rows = store.trials.outcomes(run.id, trial)
+    numbers = row_numbers(run.spec["dataset"], [o.row for o in rows if o.number is None])
+    return [replace(o, number=numbers.get(o.row, o.number)) for o in rows]
 
 
 def output_fields(run: RunRow) -> tuple[str, ...]:
@@ -404,14 +404,19 @@ def output_fields(run: RunRow) -> tuple[str, ...]:
     return tuple(f.name for f in run_spec(run).pipeline.outputs)
 
 
+def versions(project_id: str) -> list[VersionRow]:
+    """Return the versions of a project's program, the newest first."""
+    return read_store(lambda store: store.versions.all(project_id))
+
+
 def links() -> list[LinkRow]:
     """Return the links to reports that work: an administrator's list has all, others see those to their projects' runs."""
-    return stored(lambda store: store.links.all())
+    return read_store(lambda store: store.links.all())
 
 
 def prompt(run: RunRow, candidate_id: str) -> Candidate:
     """Return one of a run's prompts. Raises NotFoundError where it has no such prompt."""
-    return stored(lambda store: store.trials.candidate(run.id, candidate_id))
+    return read_store(lambda store: store.trials.candidate(run.id, candidate_id))
 
 
 @cached_for_home(8)
@@ -419,7 +424,7 @@ def hero(run: RunRow) -> str:
     """Return the picture of what a run came to as HTML."""
     from engine.runs.results.report import hero_of
 
-    return stored(hero_of, run)
+    return read_store(hero_of, run)
 
 
 @cached_for_home(8)

@@ -16,8 +16,8 @@ from dashboard.state.editing.drafts import Change
 from dashboard.state.editing.steps import (
     HELP,
     TYPES,
+    FieldPath,
     Fields,
-    Path,
     Side,
     add_field,
     change_field,
@@ -144,7 +144,7 @@ def _add_button(project_id: str, spec: PipelineSpec, at: int, side: Side) -> Non
     )
 
 
-def _row(project_id: str, at: int, side: Side, fields: Sequence[FieldSpec], path: Path) -> None:
+def _row(project_id: str, at: int, side: Side, fields: Sequence[FieldSpec], path: FieldPath) -> None:
     """Show one field, and those inside it."""
     *record, place = path
     field, inside = fields[place], " inside" if record else ""
@@ -174,9 +174,9 @@ def _row(project_id: str, at: int, side: Side, fields: Sequence[FieldSpec], path
         **ui.saved(f"type_{key}", _change, *where, "type"),
     )
     with tools, ui.row(f"tools_{key}", "top", side="right", gap="xxsmall"):
-        for icon, word, by, at_end, end in () if record else MOVES:
+        for icon, word, by, end in () if record else MOVES:
             act = ui.callback(_save, project_id, partial(move_field, at=at, side=side, place=place, by=by))
-            why_not = f"It is the {end} one already." if place == at_end % len(fields) else ""
+            why_not = f"It is the {end} one already." if not 0 <= place + by < len(fields) else ""
             ui.icon_button(icon, f"Move {word}", f"{word}_{key}", on_click=act, why_not=why_not)
         act = ui.callback(_save, project_id, lambda draft: remove_field(draft, at, side, path))
         ui.icon_button("delete", "Remove this field", f"remove_{key}", on_click=act)
@@ -196,17 +196,17 @@ def _row(project_id: str, at: int, side: Side, fields: Sequence[FieldSpec], path
         _record_editor(project_id, at, side, field, path)
 
 
-MOVES = (("arrow_upward", "up", -1, 0, "first"), ("arrow_downward", "down", 1, -1, "last"))
+MOVES = (("arrow_upward", "up", -1, "first"), ("arrow_downward", "down", 1, "last"))
 """Icon, direction, and step of a move, and the place from which it is not possible."""
 
 INSIDE_WIDTHS = [2.6, 3.9, 3.0, 0.7]
 
 
-def _key(project_id: str, at: int, side: Side, path: Path) -> str:
+def _key(project_id: str, at: int, side: Side, path: FieldPath) -> str:
     return f"{side}_{'-'.join(map(str, path))}_{revision(project_id)}_{ident(project_id, at)}"
 
 
-def _record_editor(project_id: str, at: int, side: Side, record: FieldSpec, path: Path) -> None:
+def _record_editor(project_id: str, at: int, side: Side, record: FieldSpec, path: FieldPath) -> None:
     """Show the fields inside a record."""
     key = _key(project_id, at, side, path)
     with st.container(border=True, gap="xsmall", key=f"record_{key}"):
@@ -259,7 +259,7 @@ def _values_in_examples(project_id: str, at: int, side: Side, place: int) -> tup
     return tuple(sorted(value for value, _ in profile.top_values)) if profile is not None else ()
 
 
-def _change(project_id: str, at: int, side: Side, path: Path, part: str, value: str | list[str]) -> None:
+def _change(project_id: str, at: int, side: Side, path: FieldPath, part: str, value: str | list[str]) -> None:
     """Save one part of a field as its widget gives it."""
     text = value.strip() if isinstance(value, str) else "\n".join(value)
     if part == "name" and len(path) == 1:

@@ -31,7 +31,7 @@ def trial_of(
         listed = {c.id for c in candidates.listed(run, best)}
         compared = [c for c in candidates.everything(run) if c.id in listed]
         trial = playground.of_run(run.id, reading.run_spec(run), compared, best, seed, run.taken)
-        rows = sorted(o.row for o in reading.stored(tested, run)[0])[:ROWS]
+        rows = sorted(o.row for o in reading.read_store(tested, run)[0])[:ROWS]
         return trial, reading.row_values(run, rows), reading.row_numbers(run.spec["dataset"], rows)
     if not any(p.step == "task" for p in page.draft.problems()):
         return playground.of_draft(page.draft), {}, {}

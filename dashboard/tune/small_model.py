@@ -263,7 +263,7 @@ def tuned_prompts(project_id: str, draft: ProjectDraft) -> dict[str, TeacherProm
     except EngineError:
         return {}
     prompts: dict[str, TeacherPrompt] = {}
-    for version in reading.stored(lambda store: store.versions.all(project_id))[:MOST]:
+    for version in reading.versions(project_id)[:MOST]:
         prompt = Candidate.from_dict(version.content["candidate"])
         prompts[f"version {version.number}"] = TeacherPrompt(title=f"Version {version.number}", prompt=prompt)
     for run in [r for r in reading.runs(project_id) if r.result and r.taken][:MOST]:
@@ -281,11 +281,7 @@ def _with_its_model(project_id: str, key: str) -> None:
         if kind == "run":
             model: ModelChoice | None = reading.run_spec(reading.run(name)).model
         else:
-            contents = (
-                v.content
-                for v in reading.stored(lambda store: store.versions.all(project_id))
-                if str(v.number) == name
-            )
+            contents = (v.content for v in reading.versions(project_id) if str(v.number) == name)
             model = next((ModelChoice.model_validate(c["model"]) for c in contents if c.get("model")), None)
         if model is not None:
             st.session_state[f"small_teacher_{project_id}"] = model

@@ -121,7 +121,13 @@ def unbeaten(points: Sequence[Sequence[float | None]]) -> list[int]:
         pairs = [(a, b) for a, b in zip(other, point, strict=True) if a is not None and b is not None]
         return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
 
-    return [i for i, point in enumerate(points) if not any(beats(other, point) for other in points)]
+    if any(None in point for point in points):
+        return [i for i, point in enumerate(points) if not any(beats(other, point) for other in points)]
+    front: list[int] = []  # from the highest on, only those found so far can beat one
+    for i in sorted(range(len(points)), key=lambda i: tuple(map(float, points[i])), reverse=True):  # type: ignore[arg-type]
+        if not any(beats(points[j], points[i]) for j in front):
+            front.append(i)
+    return sorted(front)
 
 
 def resampled_interval(rows: int, statistic: Callable[[Sequence[int]], float]) -> Interval:

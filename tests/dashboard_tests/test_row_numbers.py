@@ -63,7 +63,7 @@ def numbers_in(dataset):
 
 def test_results_show_and_link_rows_by_their_number(project, run):
     numbers = numbers_in(run.spec["dataset"])
-    rows = [o.row for o in reading.stored(report.tested, run)[0]]
+    rows = [o.row for o in reading.read_store(report.tested, run)[0]]
     last = str(numbers[rows[-1]])
     app = open_page(project=project, run=run.id)
     app.session_state["results_tab"] = "Rows"
@@ -88,7 +88,7 @@ def test_a_prompt_the_playground_and_feedback_show_the_number(project, run):
     assert sorted(table["Row"]) == [numbers[row] for row in rows]
 
     app = open_page("try_it", project=project, run=run.id)
-    outcomes = reading.stored(report.tested, run)[0]
+    outcomes = reading.read_store(report.tested, run)[0]
     assert [o.split(":")[0] for o in app.selectbox(key=f"try_row_{run.id}").options[1:]] == [
         f"Row {numbers[o.row]}" for o in outcomes
     ]

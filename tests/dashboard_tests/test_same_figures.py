@@ -66,7 +66,7 @@ def test_before_after_and_gain_read_the_same_on_every_page(ids):
     for words in (
         texts(open_page("results", project=ids.project, run=ids.run)),
         texts(open_page("run", project=ids.project, run=ids.run, present="1")),
-        reading.stored(run_report, ids.run),
+        reading.read_store(run_report, ids.run),
     ):
         for figure in (before, after, gain):
             assert re.search(rf"<b[^>]*>{re.escape(figure)}</b>", words)

@@ -119,7 +119,7 @@ def test_what_a_page_would_write_for_a_viewer_or_a_stranger_is_refused(project, 
         for asked in (
             lambda: reading.draft(project),
             lambda: reading.run(run),
-            lambda: reading.stored(run_report, run),
+            lambda: reading.read_store(run_report, run),
         ):
             with pytest.raises(NotFoundError):
                 asked()

@@ -115,7 +115,20 @@ for optimizer in (MIPROv2(), BootstrapFewShotWithOptuna()):
 @pytest.mark.parametrize(
     ("code", "modules"),
     [
-        ("import engine", HEAVY | {"pydantic", "sqlite_utils", "asyncio", "ast", "engine.compat.paths"}),
+        (
+            "import engine",
+            HEAVY
+            | {
+                "pydantic",
+                "sqlite_utils",
+                "asyncio",
+                "ast",
+                "plotly",
+                "typer",
+                "rich",
+                "engine.compat.paths",
+            },
+        ),
         (CALL, HEAVY),
         ("import engine.dataset", HEAVY),
         (ESTIMATES, {"optuna"}),  # the dashboard estimates at every change of a form

@@ -208,18 +208,18 @@ def add_field(draft: ProjectDraft, at: int, side: Side, name: str = "") -> Proje
     return change_step(draft, at, change)
 
 
-Path = Sequence[int]
+FieldPath = Sequence[int]
 """A field's place among those of its side; for one inside a record the record's path, then the place inside it."""
 
 Fields = tuple[FieldSpec, ...]
 
 
 def change_fields(
-    draft: ProjectDraft, at: int, side: Side, record: Path, change: Callable[[Fields], Fields]
+    draft: ProjectDraft, at: int, side: Side, record: FieldPath, change: Callable[[Fields], Fields]
 ) -> ProjectDraft:
     """Return the draft with the fields inside a record changed, those of the whole side for an empty path."""
 
-    def changed(fields: Fields, path: Path) -> Fields:
+    def changed(fields: Fields, path: FieldPath) -> Fields:
         if not path:
             return change(fields)
         return tuple(
@@ -232,7 +232,7 @@ def change_fields(
     )
 
 
-def remove_field(draft: ProjectDraft, at: int, side: Side, path: Path) -> ProjectDraft:
+def remove_field(draft: ProjectDraft, at: int, side: Side, path: FieldPath) -> ProjectDraft:
     """Return the draft without a field of a step."""
     *record, place = path
     return change_fields(draft, at, side, record, lambda fields: (*fields[:place], *fields[place + 1 :]))
@@ -244,7 +244,7 @@ def move_field(draft: ProjectDraft, at: int, side: Side, place: int, by: int) ->
 
 
 def change_field(
-    draft: ProjectDraft, at: int, side: Side, path: Path, change: Callable[[FieldSpec], FieldSpec]
+    draft: ProjectDraft, at: int, side: Side, path: FieldPath, change: Callable[[FieldSpec], FieldSpec]
 ) -> ProjectDraft:
     """Return the draft with a field changed, other than by its name."""
     *record, place = path

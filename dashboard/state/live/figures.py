@@ -168,11 +168,11 @@ def meters(run: RunRow, requests: Iterable[RequestRow] = ()) -> list[dict[str, A
     What `requests` granted raises the limits. The share is 0 to 1, None without a limit.
     """
     limits: Mapping[str, Any] = budget_now(run.spec.get("budget") or {}, requests)
-    tokens, calls = run.input_tokens + run.output_tokens, "{:,}".format
+    tokens, whole_number = run.input_tokens + run.output_tokens, "{:,}".format
     money = "nothing yet" if run.cost is None and not run.calls else price(run.cost)
     unpriced = run.cost is None and bool(run.calls)
     known = (
-        ("Calls", "calls", run.calls, calls(run.calls), calls, PAID_CALLS),
+        ("Calls", "calls", run.calls, whole_number(run.calls), whole_number, PAID_CALLS),
         (
             "Tokens",
             "tokens",

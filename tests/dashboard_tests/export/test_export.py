@@ -62,7 +62,7 @@ def test_a_finished_run_shows_its_proof_and_every_form(home):
     assert "Markdown page" in shown
     assert "Say on which" in shown
     assert (
-        f"prompt's {len(reading.stored(right_rows, reading.run(run_id)))} right answers as JSON Lines"
+        f"prompt's {len(reading.read_store(right_rows, reading.run(run_id)))} right answers as JSON Lines"
         in shown
     )
 
@@ -110,15 +110,13 @@ def test_a_version_is_kept_used_and_put_back(home):
     app.text_input(key=f"version_note_{run_id}").set_value("**better**").run()
     app.button(key="keep_version").click().run()
     app.button(key="version_use_2").click().run()
-    assert [
-        (v.number, v.in_use, v.note) for v in reading.stored(lambda store: store.versions.all(project))
-    ] == [
+    assert [(v.number, v.in_use, v.note) for v in reading.versions(project)] == [
         (2, True, "**better**"),
         (1, False, "the first"),
     ]
     assert app.button(key="keep_version").disabled
     app.button(key="version_use_1").click().run()
-    assert [v.number for v in reading.stored(lambda store: store.versions.all(project)) if v.in_use] == [1]
+    assert [v.number for v in reading.versions(project) if v.in_use] == [1]
     app.button(key="version_off_1").click().run()
-    assert not any(v.in_use for v in reading.stored(lambda store: store.versions.all(project)))
+    assert not any(v.in_use for v in reading.versions(project))
     assert not app.exception

@@ -119,7 +119,7 @@ def test_notes_tags_and_the_program_in_use_are_kept(home):
     assert by_id[first].tags == ("board", "v1")
     assert not by_id[first].in_use
     assert by_id[second].in_use
-    assert [(v.number, v.in_use) for v in reading.stored(lambda store: store.versions.all(project))] == [
+    assert [(v.number, v.in_use) for v in reading.versions(project)] == [
         (2, True),
         (1, False),
     ]

@@ -139,7 +139,7 @@ def test_feedback_on_an_answer_is_kept_and_shown_on_the_tune_page(tuned):
 
 def test_the_models_own_words_are_shown_again(tuned):
     project, finished = tuned
-    row = reading.stored(report.tested, reading.run(finished))[0][0].row
+    row = reading.read_store(report.tested, reading.run(finished))[0][0].row
     app = open_page(project, finished, "Rows", row=str(row + 2))
     app.button(key="replay_button_1").click().run()
     assert "What came back" in said(app)
@@ -184,7 +184,7 @@ def test_several_steps_are_credited(project, home):
     work(home, run)
     app = open_page(project, run, "Which step")
     assert list(table(app, "Changes tried")["Step"]) == ["read", "route"]
-    row = reading.stored(report.tested, reading.run(run))[0][0].row
+    row = reading.read_store(report.tested, reading.run(run))[0][0].row
     app = open_page(project, run, "Rows", row=str(row + 2))
     assert "Step read" in said(app).replace("**", "")
     open_page(project, run, "Prompts side by side")

@@ -46,7 +46,7 @@ def test_after_another_prompt_is_taken_every_surface_shows_its_figures_and_inter
         "hero": said(app) + html(app),
         "presenter": html(page("run", ids, present="1")),
         "run": said(page("run", ids)),
-        "report": reading.stored(run_report, ids.run),
+        "report": reading.read_store(run_report, ids.run),
         "try it": said(page("try_it", ids)),
         "export": said(page("export", ids)),
     }

@@ -132,7 +132,7 @@ def test_spending_is_added_up_by_project(home):
             store.spend.add_of_run(run_id, Usage(10, 2, 100, 20, cost), Usage())
         store.spend.add("", ids[0], Usage(1, cost=0.0), task="preview")
         store.projects.delete(ids[1])
-    assert reading.stored(lambda store: store.spend.by("project_id")) == {
+    assert reading.read_store(lambda store: store.spend.by("project_id")) == {
         ids[0]: Spent(2, Usage(21, 4, 200, 40, 0.75)),
         ids[1]: Spent(1, Usage(10, 2, 100, 20), 1),
     }

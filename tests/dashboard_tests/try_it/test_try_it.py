@@ -53,7 +53,7 @@ def test_a_test_row_is_answered_by_both_prompts_and_scored(home):
     app = start(project=project, run=run)
     picker = app.selectbox(key=f"try_row_{run}")
     assert app.text_area(key=f"try_{run}_message").value, "the first look needs no typing"
-    picker.set_value(picker.options and reading.stored(report.tested, reading.run(run))[0][0].row).run()
+    picker.set_value(picker.options and reading.read_store(report.tested, reading.run(run))[0][0].row).run()
     assert app.text_area(key=f"try_{run}_message").value
     app.button(key="try_it").click().run()
     assert not app.exception

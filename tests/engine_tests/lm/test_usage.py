@@ -287,7 +287,7 @@ def test_several_completions_and_the_temperature_they_need():
 
 
 @pytest.mark.parametrize("name", ["openai/o3-mini", "openai/gpt-5-mini", "openai/gpt-4o"])
-def test_a_reasoning_model_is_sent_what_it_takes_whatever_is_asked(name):
+def test_each_model_is_sent_the_parameters_that_it_takes(name):
     with OpenAIServer(lambda _body: "[[ ## a ## ]]\nx") as server:
         lm = LM(name, api_base=server.url, cache=False, temperature=0.2, max_tokens=50, top_p=0.5)
         with context(lm=lm):

@@ -12,6 +12,7 @@ from engine import (
     Assert,
     BestOfN,
     Completions,
+    Evaluate,
     Example,
     Module,
     MultiChainComparison,
@@ -286,3 +287,11 @@ def test_conditions_without_a_step_to_ask() -> None:
     assert Early()(x=1) == 1
     with pytest.raises(ConstraintError, match="x must be positive"):
         Early()(x=0)
+
+
+def test_an_assertion_that_fails_scores_its_row_0_with_its_message() -> None:
+    rows = [Example(question="?", answer="ok").with_inputs("question")]
+    with context(lm=answers(*[PLAN, "too long"] * 3)):
+        outcome = Evaluate(devset=rows, metric=lambda example, prediction: True)(Brief(Assert)).outcomes[0]
+    assert outcome.score == 0
+    assert "Under five letters." in (outcome.error or "")

@@ -1,4 +1,4 @@
-"""Every message layout through what people use: trying a prompt."""
+"""A prompt is tried in each message layout."""
 
 from __future__ import annotations
 

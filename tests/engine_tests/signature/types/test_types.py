@@ -22,6 +22,7 @@ from engine import (
     Document,
     Evaluate,
     ExactMatch,
+    Example,
     File,
     History,
     Image,
@@ -141,6 +142,15 @@ def test_text_from_outside_cannot_pass_for_a_part():
     messages = ChatAdapter().format(Signature("a, b -> c"), [], {"a": text, "b": "x"})
     assert isinstance(messages[-1]["content"], str)
     assert values._NONCE not in str(messages)
+
+
+def test_an_image_that_is_none_is_that_rows_error():
+    rows = [Example(picture=p, label="cat").with_inputs("picture") for p in (URI, "nothing.png", PNG)]
+    with context(lm=ScriptedLM(lambda request: {"label": "cat"})):
+        result = Evaluate(devset=rows, metric=ExactMatch())(Predict(Picture))
+    assert [outcome.score for outcome in result.outcomes] == [1.0, 0.0, 1.0]
+    assert "Input 'picture' cannot be used" in result.outcomes[1].error
+    assert "from_path" in result.outcomes[1].error
 
 
 def test_sound():
