@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
+from engine.basics.data import JsonObject
 from engine.runtime import current
 
 T = TypeVar("T")
@@ -123,7 +124,7 @@ class BaseCallback:
         """An optimizer has its program."""
 
 
-class Arguments(dict[str, Any]):
+class Arguments(JsonObject):
     """A call's arguments by name. DSPy's ["args"] and ["kwargs"] are answered as well, and what else `more` holds.
 
     >>> heard = Arguments({"question": "Why?"})

@@ -13,10 +13,11 @@ from typing import Any, Protocol, TypeVar
 
 import orjson
 
+from engine.basics.data import JsonObject, Values
 from engine.basics.text import as_text
 
 
-class Example(Mapping[str, Any]):
+class Example(Values):
     """One row: named values, some of which are a program's inputs.
 
     Values are read as attributes or items. `inputs()` and `labels()` need `with_inputs` first. Names that begin with "dspy_"
@@ -29,10 +30,10 @@ class Example(Mapping[str, Any]):
 
     __slots__ = ("_input_keys", "_values")
 
-    _values: dict[str, Any]
+    _values: JsonObject
     _input_keys: frozenset[str] | None
 
-    def __init__(self, base: Mapping[str, Any] | None = None, **values: Any) -> None:
+    def __init__(self, base: Values | None = None, **values: Any) -> None:
         object.__setattr__(self, "_values", {**(getattr(base, "_values", base) or {}), **values})
         object.__setattr__(self, "_input_keys", getattr(base, "_input_keys", None))
 
@@ -62,7 +63,7 @@ class Example(Mapping[str, Any]):
             raise ValueError("This example does not know its inputs. Call with_inputs('name', ...) first.")
         return self._input_keys
 
-    def input_values(self) -> dict[str, Any]:
+    def input_values(self) -> JsonObject:
         """Return the inputs as a plain dict. Raises ValueError before `with_inputs`."""
         keys = self.input_keys
         return {k: v for k, v in self._values.items() if k in keys}
@@ -85,7 +86,7 @@ class Example(Mapping[str, Any]):
         """Return a copy with some values changed."""
         return type(self)(self, **changes)
 
-    def toDict(self) -> dict[str, Any]:  # noqa: N802 - DSPy's name
+    def toDict(self) -> JsonObject:  # noqa: N802 - DSPy's name
         """Return the values as a plain dict, also those inside them: examples and pydantic models become dicts."""
         return {name: _as_plain(value) for name, value in self._values.items()}
 
@@ -142,7 +143,7 @@ class Example(Mapping[str, Any]):
         values = ", ".join(f"{k}={v!r}" for k, v in self._values.items())
         return f"{type(self).__name__}({values})"
 
-    def plain_values(self) -> dict[str, Any]:
+    def plain_values(self) -> JsonObject:
         """Return the values as they are, as a dict."""
         return dict(self._values)
 
@@ -205,7 +206,7 @@ class Usage:
 class Demo:
     """A solved example shown to a step: field name -> JSON value. `augmented`: a model's own correct trace made it."""
 
-    values: Mapping[str, Any]
+    values: Values
     augmented: bool = False
 
 
@@ -226,7 +227,7 @@ class StepState:
     adapter: str | None = None
     weights: str | None = None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """Return the state as JSON-ready values; `from_dict` reads it back."""
         return {
             "instructions": self.instructions,
@@ -240,7 +241,7 @@ class StepState:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> StepState:
+    def from_dict(cls, data: Values) -> StepState:
         """Read what `as_dict` wrote."""
         return cls(
             instructions=data["instructions"],
@@ -318,13 +319,13 @@ class Candidate:
         """Return the same content with its lineage: the candidates it came from and why."""
         return replace(self, reason=reason, parents=tuple(p.id for p in parents))
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """Return the candidate as JSON-ready values; `from_dict` reads it back."""
         steps = {path: state.as_dict() for path, state in self.steps.items()}
         return {"id": self.id, "steps": steps, "parents": list(self.parents), "reason": self.reason}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Candidate:
+    def from_dict(cls, data: Values) -> Candidate:
         """Read what `as_dict` wrote."""
         return cls(
             steps={path: StepState.from_dict(state) for path, state in data["steps"].items()},
@@ -338,8 +339,8 @@ class TraceStep:
     """One step's call inside a program run: its path, what went in and what came out (JSON values)."""
 
     path: str
-    inputs: Mapping[str, Any]
-    outputs: Mapping[str, Any]
+    inputs: Values
+    outputs: Values
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,7 +358,7 @@ class Outcome:
 
     row: int
     score: float
-    prediction: Mapping[str, Any] = field(default_factory=dict)
+    prediction: Values = field(default_factory=dict)
     feedback: str = ""
     error: str | None = None
     usage: Usage = Usage()
@@ -367,7 +368,7 @@ class Outcome:
     objective_scores: Mapping[str, float] | None = None
     number: int | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return every field as JSON-ready values; `from_json` reads it back."""
         u = self.usage
         return {
@@ -385,7 +386,7 @@ class Outcome:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Outcome:
+    def from_json(cls, data: Values) -> Outcome:
         """Read what `to_json` wrote, also before it had a number, suggestions and scores by criterion."""
         return cls(
             data["row"],

@@ -7,12 +7,13 @@ for scripts and notebooks. The dashboard and the search driver only use `context
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from engine.basics.data import JsonObject, Values
 from engine.errors import ConfigurationError, spent_by
 
 _log = logging.getLogger(__name__)
@@ -22,8 +23,8 @@ class StepStream(Protocol):
     """A layer round each step's call when a program is streamed (`engine.evaluate.streaming.StreamGate`)."""
 
     async def __call__(
-        self, step: object, signature: object, adapter: object, asking: Awaitable[list[dict[str, Any]]]
-    ) -> list[dict[str, Any]]:
+        self, step: object, signature: object, adapter: object, asking: Awaitable[list[JsonObject]]
+    ) -> list[JsonObject]:
         """Await the step's call and pass its reply to the listeners."""
 
     def held(self) -> StepStream:
@@ -66,8 +67,8 @@ class Runtime:
     progress: bool = True
     num_threads: int = 8
     max_errors: int | None = None
-    models: Mapping[str, Any] = field(default_factory=dict)
-    own: Mapping[str, Any] = field(default_factory=dict)
+    models: Values = field(default_factory=dict)
+    own: Values = field(default_factory=dict)
     """User-defined settings, and those of other libraries (`engine.compat.settings`)."""
 
 
@@ -139,7 +140,7 @@ def noting(note: Callable[[Any, Any], None]) -> Iterator[None]:
         yield
 
 
-def _changed(runtime: Runtime, settings: dict[str, Any]) -> Runtime:
+def _changed(runtime: Runtime, settings: JsonObject) -> Runtime:
     custom = {name: settings[name] for name in settings if name not in Runtime.__dataclass_fields__}
     known = {name: value for name, value in settings.items() if name not in custom}
     if isinstance(given := known.get("lm"), str):

@@ -25,7 +25,8 @@ from dashboard.services import (
     same,
     value_text,
 )
-from dashboard.state.editing.records import Json, with_value
+from dashboard.state.editing.records import with_value
+from engine.basics.data import JsonObject
 
 Status = Literal["", "right", "wrong", "missing", "invented"]
 
@@ -93,7 +94,7 @@ def graded_answer(
         return answer, {}
     wanted = {name: expected[name] for name in expected if name in answer}
     grades = metric.compare(wanted, {name: answer[name] for name in wanted}).fields
-    placed: Json = {}
+    placed: JsonObject = {}
     for grade in grades:
         if grade.got is not None:
             placed = with_value(placed, grade.path, grade.got)
@@ -159,7 +160,7 @@ def viewer_data(
     judged: bool = False,
     key: str = "",
     focus: str = "",
-) -> Json:
+) -> JsonObject:
     """Return what the viewer draws as JSON values: pages, lines, and the line and value of each mark.
 
     Of a wrong value both places count, that of the answer first. `key` tells one document from another; `focus` is the path that is chosen at first.
@@ -173,7 +174,7 @@ def viewer_data(
 
 
 @lru_cache(maxsize=64)
-def _page(document: PagedDocument, page: Page) -> Json:
+def _page(document: PagedDocument, page: Page) -> JsonObject:
     picture = ""
     if document.form != "text" and page.number <= MOST_PICTURES:
         picture = f"data:image/png;base64,{b64encode(document.picture(page.number, SIDE)).decode()}"
@@ -198,7 +199,7 @@ def _places(document: PagedDocument, values: Sequence[Mapping[str, object]]) -> 
     """Return where values stand, by path; `values` are the first and the second value of each path."""
     places: dict[str, list[Evidence]] = {}
     for some in values:
-        nested: Json = {}
+        nested: JsonObject = {}
         for path, value in some.items():
             nested = with_value(nested, path, value)
         for evidence in evidence_for(document, nested) if some else ():
@@ -208,7 +209,7 @@ def _places(document: PagedDocument, values: Sequence[Mapping[str, object]]) -> 
     return places
 
 
-def _place(one: Evidence) -> Json:
+def _place(one: Evidence) -> JsonObject:
     return {
         "page": one.page - 1,
         "start": one.start,
@@ -225,7 +226,7 @@ Correction = Callable[[str, str, str], object]
 ACTS = ("corrected", "added", "removed")
 
 
-def document_view(data: Json, key: str, correct: Correction | None = None) -> None:
+def document_view(data: JsonObject, key: str, correct: Correction | None = None) -> None:
     """Draw a document and its record, see `viewer_data`; `correct` saves what the user changes."""
 
     def changed(act: str) -> Callable[[], None]:

@@ -17,6 +17,7 @@ from dashboard.components import ui
 from dashboard.services import ModelChoice, is_offline, without_none
 from dashboard.state.models import key_state, price_words, title_of
 from dashboard.text import escape_markdown
+from engine.basics.data import JsonObject
 
 UNSET = "Automatic"
 
@@ -87,7 +88,7 @@ def problems(model: type[BaseModel], values: Mapping[str, object]) -> list[str]:
 
 def _widget(label: str, field: FieldInfo, given: Sequence[object] | None, value: Any, key: str) -> Any:
     annotation, optional = without_none(field.annotation)
-    common: dict[str, Any] = {"key": key, "help": field.description or None}
+    common: JsonObject = {"key": key, "help": field.description or None}
     if annotation is bool:
         return st.toggle(label, bool(value), **common)
     if given is not None or get_origin(annotation) is Literal:

@@ -12,6 +12,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components import ui
+from engine.basics.data import JsonObject
 
 
 def own_element(name: str, html: str, *scripts: str) -> Any:
@@ -30,7 +31,7 @@ _element = own_element("plot", "<div class='plot'></div>", "stream.js")
 
 
 def plot(
-    figure: dict[str, Any] | None,
+    figure: JsonObject | None,
     *,
     key: str,
     label: str,

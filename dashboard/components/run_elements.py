@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -11,6 +11,7 @@ from dashboard.components import ui
 from dashboard.components.plot import own_element, plot
 from dashboard.state import reading
 from dashboard.state.live.snapshot import Snapshot, parts
+from engine.basics.data import Values
 
 meters_element = own_element(
     "meters",
@@ -25,7 +26,7 @@ _watch = own_element(
     "stream.js",
 )
 
-Parts = Mapping[str, Any]
+Parts = Values
 
 
 def follow(run_id: str, draw: Callable[[Snapshot, Parts, str], None]) -> None:

@@ -12,6 +12,7 @@ from dashboard.components.glossary import NUMBERED, explain
 from dashboard.services import Outcome, in_percent, value_text
 from dashboard.state.feedback import answer_text
 from dashboard.text import last_line
+from engine.basics.data import JsonObject, Values
 
 WHOLE_PERCENT = "%.0f %%"
 PERCENT = "%.1f %%"
@@ -19,9 +20,9 @@ PERCENT = "%.1f %%"
 
 
 def data_table(
-    lines: Sequence[Mapping[str, Any]],
+    lines: Sequence[Values],
     key: str,
-    columns: Mapping[str, Any] | None = None,
+    columns: Values | None = None,
     *,
     most: int = 10,
     height: int = 400,
@@ -60,7 +61,7 @@ def label_column(colours: Mapping[str, str], **options: Any) -> Any:
     return st.column_config.MultiselectColumn(options=list(colours), color=list(colours.values()), **options)
 
 
-def before_and_after() -> dict[str, Any]:
+def before_and_after() -> JsonObject:
     """Return the columns "Before" and "After" of whole percent."""
     return {
         name: st.column_config.NumberColumn(format=WHOLE_PERCENT, width="small", help=explain(term, what))

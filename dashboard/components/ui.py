@@ -14,6 +14,7 @@ from dashboard.services import EngineError
 from dashboard.state.users import acting_later, project_of_page
 from dashboard.state.writing import note, read_only
 from dashboard.text import escape_markdown
+from engine.basics.data import JsonObject
 
 STATIC = Path(__file__).parents[1] / "static"
 Gap = Literal["xxsmall", "xsmall", "small", "medium"]
@@ -173,7 +174,7 @@ def with_value(key: str, act: Callable[..., object], *arguments: object) -> Call
     return callback(lambda: act(*arguments, st.session_state[key]))
 
 
-def saved(key: str, act: Callable[..., object], *arguments: object) -> dict[str, Any]:
+def saved(key: str, act: Callable[..., object], *arguments: object) -> JsonObject:
     """Return the key of a widget that is saved at every change, and its callback: see `with_value`."""
     return {"key": key, "on_change": with_value(key, act, *arguments)}
 

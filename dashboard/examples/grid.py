@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -18,6 +18,7 @@ from dashboard.state.editing import examples
 from dashboard.state.session import GRID_CHANGED, GRID_ROWS, NEXT_TAB
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
+from engine.basics.data import JsonObject
 
 if TYPE_CHECKING:
     from dashboard.services import Dataset
@@ -274,7 +275,7 @@ def in_sight_first(columns: Sequence[str], mapping: Mapping[str, str]) -> list[s
     return sorted(columns, key=lambda column: column not in used)
 
 
-def _columns(table: Dataset, draft: ProjectDraft) -> dict[str, Any]:
+def _columns(table: Dataset, draft: ProjectDraft) -> JsonObject:
     columns: dict[str, object] = {
         ROW: row_column(60),
         USE: st.column_config.CheckboxColumn("Use", width=60, help=explain("left out")),

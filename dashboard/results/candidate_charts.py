@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dashboard.services import (
     CandidateRow,
@@ -21,6 +21,7 @@ from dashboard.services import (
     unbeaten,
 )
 from dashboard.text import prompt_name, upper_first
+from engine.basics.data import JsonObject
 
 MOST_CANDIDATES = 24
 MOST_ROWS = 300
@@ -194,7 +195,7 @@ def as_good(found: Sequence[Variant]) -> Variant | None:
     return min(others, key=lambda v: v.tokens, default=None)
 
 
-def matrix_figure(found: Matrix, numbers: Mapping[int, int], texts: Mapping[int, str]) -> dict[str, Any]:
+def matrix_figure(found: Matrix, numbers: Mapping[int, int], texts: Mapping[int, str]) -> JsonObject:
     """Draw a `Matrix`. `numbers` is row id -> number in the file, `texts` row id -> what to show on hover."""
     labels = [f"Row {numbers[row]}" for row in found.rows]
     hover = [
@@ -290,7 +291,7 @@ def _node_text(row: CandidateRow) -> str:
 
 def _dots(
     name: str, points: Sequence[tuple[int, float, float]], marker: dict[str, object], hover: str
-) -> dict[str, Any]:
+) -> JsonObject:
     """Return a trace of candidates, each at its place and with its number; points are (number, x, y)."""
     numbers = [number for number, _, _ in points]
     return {

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 from dashboard.services import Outcome, percent, value_text
+from engine.basics.data import JsonObject
 
 Show = Literal["All rows", "Only differences", "Improved", "Regressed", "Unchanged", "Still wrong", "Failed"]
 SHOWS: tuple[Show, ...] = get_args(Show)
@@ -103,7 +104,7 @@ def table(
     values: Mapping[int, Mapping[str, object]],
     outputs: Sequence[str],
     names: Sequence[str],
-) -> list[dict[str, Any]]:
+) -> list[JsonObject]:
     """Return table rows: the change, the right answer, each candidate's answer with its mark, the inputs.
 
     `values` are the examples' fields by row id, `outputs` the fields that are answers, `names` the candidates' names.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import streamlit as st
 
@@ -34,6 +34,7 @@ from dashboard.services import (
 from dashboard.state import candidates, reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.text import escape_markdown
+from engine.basics.data import Values
 
 MOST_WORST = 12
 """Rows that are listed for one field."""
@@ -112,7 +113,7 @@ def field_results(
 
 
 def _judged(
-    fields: Sequence[FieldSpec], values: Mapping[str, Any], outcome: Outcome, metric: object
+    fields: Sequence[FieldSpec], values: Values, outcome: Outcome, metric: object
 ) -> dict[str, list[RecordRow]]:
     """Return a row's values by the field's path without places; a row that failed has none of them right."""
     expected = {f.name: json_value(values.get(f.name)) for f in fields}
@@ -238,7 +239,7 @@ def _one_field(
     one: ComparedCandidate,
     field: FieldResult,
     outcomes: Mapping[int, Outcome],
-    values: Mapping[int, Mapping[str, Any]],
+    values: Mapping[int, Values],
 ) -> None:
     with ui.card("one_field"):
         st.markdown(f"**{escape_markdown(field.path)}**")

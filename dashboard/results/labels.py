@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 import streamlit as st
@@ -16,6 +16,7 @@ from dashboard.results.rows import compared_on, row_table
 from dashboard.services import RunRow, counted, in_percent, value_text
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.text import escape_markdown
+from engine.basics.data import JsonObject
 
 MOST_LABELS = 300
 LONGEST = 60
@@ -88,11 +89,11 @@ def mistaken(found: Confusion) -> Confusion:
     )
 
 
-def score_table(tables: Sequence[Confusion], names: Sequence[str]) -> list[dict[str, Any]]:
+def score_table(tables: Sequence[Confusion], names: Sequence[str]) -> list[JsonObject]:
     """Return one line per label: its rows, and for each candidate the percentages found and right when answered."""
     lines = []
     for label in tables[0].labels:
-        line: dict[str, Any] = {"Label": label}
+        line: JsonObject = {"Label": label}
         for name, table in zip(names, tables, strict=True):
             line["Rows"] = sum(len(ids) for (right, _), ids in table.rows.items() if right == label)
             answered = sum(len(ids) for (_, answer), ids in table.rows.items() if answer == label)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from html import escape
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import streamlit as st
 
@@ -33,6 +33,7 @@ from dashboard.state.history import draft_on, same_test
 from dashboard.state.models import title_of
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown, model_name
+from engine.basics.data import JsonObject
 
 HEAD = ("", "Score", "Likely between", "Cost of 1,000 rows", "Time of a row")
 LIKELY = "Likely between: where the score on all rows like these lies, 95 times of 100. More test rows make it narrower."
@@ -191,7 +192,7 @@ LOOKS: dict[Kind, tuple[str, dict[str, object]]] = {
 """Kind of a point -> its name in the legend and its look."""
 
 
-def models_figure(lines: Iterable[ModelLine]) -> dict[str, Any] | None:
+def models_figure(lines: Iterable[ModelLine]) -> JsonObject | None:
     """Draw score against price, with the interval of each score; None where fewer than two have both."""
     known = [line for line in lines if not line.failed and line.dollars is not None]
     if len(known) < 2:
@@ -211,7 +212,7 @@ def models_figure(lines: Iterable[ModelLine]) -> dict[str, Any] | None:
     return {"traces": [t for t in traces if t["x"]], "layout": layout}
 
 
-def _points(kind: Kind, lines: Sequence[ModelLine]) -> dict[str, Any]:
+def _points(kind: Kind, lines: Sequence[ModelLine]) -> JsonObject:
     name, marker = LOOKS[kind]
     scores = [in_percent(line.figures.test or 0.0) for line in lines]
     lows, highs = ([in_percent((line.figures.likely or (0, 1))[at]) for line in lines] for at in (0, 1))

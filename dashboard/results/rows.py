@@ -44,6 +44,7 @@ from dashboard.state.feedback import answer_text
 from dashboard.state.session import TABLE_ROWS
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
+from engine.basics.data import Values
 
 COLOURS = {"better": "green", "worse": "red", "mixed": "orange", "same": "gray"}
 MOST_CAUSES = 8
@@ -347,7 +348,7 @@ def _replay(spec: RunSpec, one: ComparedCandidate, values: Mapping[str, object],
 
 
 def record_card(
-    run: RunRow, one: ComparedCandidate, outcome: Outcome, values: Mapping[str, Any], *, focus: str = ""
+    run: RunRow, one: ComparedCandidate, outcome: Outcome, values: Values, *, focus: str = ""
 ) -> None:
     """Show a row's inputs, its document next to what a prompt read out of it; right answers are corrected in place."""
     spec = reading.run_spec(run)

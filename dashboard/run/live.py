@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import streamlit as st
 
@@ -30,6 +29,7 @@ from dashboard.state.live.figures import ROWS, progress
 from dashboard.state.live.snapshot import Snapshot
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown, prompt_name, upper_first
+from engine.basics.data import JsonObject
 
 ROWS_SHOWN = 200
 
@@ -192,7 +192,7 @@ def _draw(seen: Snapshot, shown: Parts, live: str) -> None:
         )
 
 
-def _training_card(chart: dict[str, Any], live: str) -> None:
+def _training_card(chart: JsonObject, live: str) -> None:
     """Draw loss and validation score of a training; nothing in a run that trains no model."""
     if chart["figure"] is None:
         return

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from dashboard.components import ui
@@ -23,6 +21,7 @@ from dashboard.state.models import own_key_variable, wrong_name
 from dashboard.state.session import MODEL_ADDED
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
+from engine.basics.data import JsonObject
 
 OTHER = "Any other name"
 
@@ -83,7 +82,7 @@ def model_form() -> None:
         _hint(find_provider(name) if name and "/" in name else provider, own=bool(address.strip()))
 
 
-def _details(picked: str) -> dict[str, Any]:
+def _details(picked: str) -> JsonObject:
     """Return the fields of a model's choice that few models need, by name."""
     with st.expander("Details", icon=":material/page_info:", key="new_details"):
         variable = st.text_input(

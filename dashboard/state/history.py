@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dashboard.state.models import models_of_steps, title_of
+from engine.basics.data import JsonObject
 from engine.basics.text import duration, in_percent, listed, points_gained, price
 from engine.export.hero import VERDICTS
 from engine.records import Candidate, Evaluation, Outcome
@@ -51,7 +52,7 @@ def matching_runs(
     ]
 
 
-def table_row(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -> dict[str, Any]:
+def table_row(run: RunRow, names: Mapping[str, str], words: Mapping[str, str]) -> JsonObject:
     """Return a run as a line of the table, scores in percent. `words` is state -> its word.
 
     A project is named where it is called otherwise than the run, and equal prompts have no gain.

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 from dashboard.state import users
 from dashboard.state.writing import WAIT, check_endpoints, writing
 from engine.basics.children import Child
+from engine.basics.data import Values
 from engine.basics.home import data_home
 from engine.errors import RunError
 from engine.lm.keys import SECRET_VARIABLE
@@ -94,7 +95,7 @@ def stop(run_id: str, *, untested: bool = False) -> None:
         store.runs.request_stop(run_id, untested=untested)
 
 
-def ask(run_id: str, kind: str, content: Mapping[str, Any]) -> int:
+def ask(run_id: str, kind: str, content: Values) -> int:
     """Ask a run under way for something: a larger budget, or a prompt to try. Return the request's id.
 
     Raises RunError when the run has no process that could answer.

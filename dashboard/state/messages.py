@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from engine.basics.data import JsonObject, Values
 from engine.lm.exchange import message_tokens
 from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate
@@ -16,7 +16,7 @@ def messages(
     *,
     adapter: str = "chat",
     candidate: Candidate | None = None,
-) -> list[tuple[str, list[dict[str, Any]]]]:
+) -> list[tuple[str, list[JsonObject]]]:
     """Return (step path, messages) of every call that one row makes, with a candidate's wording if given.
 
     A value that is not known yet is written as «its name». Raises EngineError when the task cannot be built.
@@ -36,7 +36,7 @@ def messages(
     return calls
 
 
-def tokens_of(sent: Sequence[tuple[str, list[dict[str, Any]]]]) -> int:
+def tokens_of(sent: Sequence[tuple[str, list[JsonObject]]]) -> int:
     """Return about how many tokens `messages` have together."""
     return sum(message_tokens(turns) for _, turns in sent)
 
@@ -51,7 +51,7 @@ def calls_a_row(pipeline: PipelineSpec, *, adapter: str = "chat") -> int:
         return build_program(pipeline).calls_a_row
 
 
-def text_of(message: Mapping[str, Any]) -> str:
+def text_of(message: Values) -> str:
     """Return a message's content as text; parts that are not text are named in brackets."""
     content = message["content"]
     if isinstance(content, str):

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 from dashboard.state import launching, models, reading
 from dashboard.state.candidates import name_of
 from dashboard.state.editing.examples import split_of
+from engine.basics.data import JsonObject, Values
 from engine.pipeline.spec import FieldSpec, PipelineSpec
 from engine.records import Candidate, Outcome, json_value, value_text
 from engine.runs.child.playground import Piece, PlaygroundAnswer, PlaygroundRequest, PreviewRequest
@@ -72,9 +73,9 @@ class Playground(NamedTuple):
     def request(
         self,
         chosen: Sequence[str],
-        inputs: Mapping[str, Any],
-        expected: Mapping[str, Any],
-        own_inputs: Mapping[str, Mapping[str, Any]] | None = None,
+        inputs: Values,
+        expected: Values,
+        own_inputs: Mapping[str, Values] | None = None,
     ) -> PlaygroundRequest:
         """Return what to ask: the chosen prompts, each once, on an input; `own_inputs` are one prompt's alone."""
         by_id = {p.id: p.candidate.as_dict() for p in self.prompts}
@@ -248,12 +249,12 @@ class Preview(NamedTuple):
     """The outcomes, the rows as asked, and the states of the settings, to tell when it is out of date."""
 
     outcomes: tuple[Outcome, ...]
-    rows: Mapping[int, Mapping[str, Any]]
+    rows: Mapping[int, Values]
     task: str
     metric: str
 
     @property
-    def answers(self) -> dict[int, Mapping[str, Any]]:
+    def answers(self) -> dict[int, Values]:
         """The answers there are, by row."""
         return {o.row: o.prediction for o in self.outcomes if o.prediction}
 
@@ -274,7 +275,7 @@ def why_not(draft: ProjectDraft) -> str:
     return next((p.sentence for p in draft.problems() if p.step in steps), "")
 
 
-def some_rows(draft: ProjectDraft, count: int) -> dict[int, dict[str, Any]]:
+def some_rows(draft: ProjectDraft, count: int) -> dict[int, JsonObject]:
     """Return rows to try as field -> JSON value by row id, spread over the training rows. Raises EngineError."""
     if draft.pipeline is None or draft.dataset is None:
         return {}

@@ -17,6 +17,7 @@ from dashboard.state import users
 from dashboard.state.live.snapshot import Snapshot, SnapshotReader
 from dashboard.state.messages import messages, sample_call, text_of
 from dashboard.state.writing import read_only
+from engine.basics.data import JsonObject
 from engine.basics.home import data_home
 from engine.dataset.memory import LARGE, release_memory
 from engine.errors import EngineError, NotFoundError, RunError, StoreError
@@ -437,7 +438,7 @@ def prompt_text(run: RunRow, candidate_id: str) -> str:
         return get_export("messages").content(taken_program(store, run.id, candidate_id)).decode()
 
 
-def row_values(run: RunRow, rows: Iterable[int]) -> dict[int, dict[str, Any]]:
+def row_values(run: RunRow, rows: Iterable[int]) -> dict[int, JsonObject]:
     """Return some rows of a run's data, as field -> value by row id; none where the file is gone."""
     from engine.runs.prepare import row_values
 
@@ -446,7 +447,7 @@ def row_values(run: RunRow, rows: Iterable[int]) -> dict[int, dict[str, Any]]:
     return {row: dict(example) for row, example in values.items()}
 
 
-def _one_row(run: RunRow) -> dict[str, Any]:
+def _one_row(run: RunRow) -> JsonObject:
     """Return one usable row of a run's data, or an empty one."""
     return next(iter(row_values(run, range(50)).values()), {})
 

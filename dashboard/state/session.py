@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Mapping, MutableMapping, Seque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from engine.basics.data import Values
+
 if TYPE_CHECKING:
     from engine.pipeline.importers.document_batch import ImportProblem
 
@@ -103,7 +105,7 @@ TABLE_ROWS: SessionValue[Sequence[int]] = SessionValue("row_table_rows", ())
 LINK_TOKEN = SessionValue("shared_link", "")
 
 # Try it
-TRY_INPUTS: SessionValue[Mapping[str, Any]] = SessionValue("try_inputs", {})
+TRY_INPUTS: SessionValue[Values] = SessionValue("try_inputs", {})
 
 # History
 RUNS_SHOWN: SessionValue[int | None] = SessionValue("history_shown", None)

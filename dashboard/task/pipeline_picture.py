@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from dashboard.services import PipelineSpec, StepSpec
+from engine.basics.data import JsonObject
 
 Kind = Literal["inputs", "step", "search", "tool", "side", "outputs"]
 
@@ -59,7 +60,7 @@ class Picture(NamedTuple):
     height: int
     box: int
 
-    def data(self) -> dict[str, Any]:
+    def data(self) -> JsonObject:
         """Return the picture as plain data, for the component."""
         return {
             "boxes": [{**b._asdict(), "lines": list(b.lines), "width": self.box} for b in self.boxes],

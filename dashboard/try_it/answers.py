@@ -29,6 +29,7 @@ from dashboard.state.playground import (
     widget_value,
 )
 from dashboard.text import escape_markdown
+from engine.basics.data import JsonObject
 
 OWN = -1
 LARGEST = 20
@@ -263,7 +264,7 @@ def _value(title: str, text: str, *, key: str) -> None:
         ui.named_text(title, text)
 
 
-Turn = tuple[dict[str, Any], tuple[PlaygroundAnswer, ...]]
+Turn = tuple[JsonObject, tuple[PlaygroundAnswer, ...]]
 
 
 def chat_view(

@@ -1,7 +1,6 @@
 """One input, answered by the starting prompt and by the best one, side by side, as they write."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import streamlit as st
 
@@ -17,13 +16,14 @@ from dashboard.state.models import asked_models, models_of_steps, title_of
 from dashboard.state.session import TRY_INPUTS
 from dashboard.text import escape_markdown
 from dashboard.try_it.answers import attempts_view, chat_view, input_form, stream_attempts
+from engine.basics.data import JsonObject
 
 ROWS = 100
 
 
 def trial_of(
     page: ProjectPage,
-) -> tuple[playground.Playground | None, dict[int, dict[str, Any]], dict[int, int]]:
+) -> tuple[playground.Playground | None, dict[int, JsonObject], dict[int, int]]:
     """Return what can be tried in a project, test rows to start from, and their numbers. Raises EngineError."""
     run = current_run()
     if run is not None and run.result:

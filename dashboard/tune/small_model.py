@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import streamlit as st
 
@@ -40,6 +40,7 @@ from dashboard.state.models import title_of
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
 from dashboard.tune.optimizer import LIMITS
+from engine.basics.data import JsonObject
 
 OPTIMIZER = "BootstrapFinetune"
 """The optimizer whose options the recipe sets."""
@@ -54,7 +55,7 @@ METHODS = {"lora": "A small addition (LoRA)", "full": "All of its weights"}
 class Recipe(NamedTuple):
     """Values of the form: the options of the optimizer, who teaches with which prompt, who learns, and the limits."""
 
-    options: dict[str, Any]
+    options: JsonObject
     teacher: ModelChoice
     prompt: TeacherPrompt | None
     student: ModelChoice | None
@@ -66,7 +67,7 @@ class Recipe(NamedTuple):
         given = draft.optimizer.options if draft.optimizer and draft.optimizer.name == OPTIMIZER else {}
         other_options = {name: value for name, value in given.items() if name not in SET}
         seconds = None if self.minutes is None else 60 * self.minutes
-        changes: dict[str, Any] = {
+        changes: JsonObject = {
             "optimizer": Named(name=OPTIMIZER, options={**other_options, **self.options}),
             "teacher_model": self.teacher,
             "teacher_prompt": self.prompt,
@@ -126,7 +127,7 @@ def _form(page: ProjectPage) -> tuple[Recipe | None, str]:
     """Draw the settings; return them, or what is missing."""
     draft = page.draft
     mine = draft.optimizer is not None and draft.optimizer.name == OPTIMIZER
-    given: dict[str, Any] = dict(draft.optimizer.options) if mine and draft.optimizer else {}
+    given: JsonObject = dict(draft.optimizer.options) if mine and draft.optimizer else {}
     trainer = _trainer(page, given)
     left, right = st.columns(2, gap="medium")
     with left:
@@ -158,7 +159,7 @@ def _form(page: ProjectPage) -> tuple[Recipe | None, str]:
         usd, minutes = _limits(page)
     if trainer != "file" and not base:
         return None, "Name the base model first."
-    options: dict[str, Any] = {
+    options: JsonObject = {
         "trainer": trainer,
         "base_model": base or "any",
         "method": method,
@@ -206,7 +207,7 @@ def _limits(page: ProjectPage) -> tuple[float | None, float | None]:
     return usd, minutes
 
 
-def _trainer(page: ProjectPage, given: dict[str, Any]) -> str:
+def _trainer(page: ProjectPage, given: JsonObject) -> str:
     trainers = {trainer.name: trainer for trainer in loaded_parts(TRAINERS)}
     titles = {name: trainer.title for name, trainer in trainers.items()}
     at = str(given.get("trainer", next(iter(titles))))
@@ -287,7 +288,7 @@ def _with_its_model(project_id: str, key: str) -> None:
             st.session_state[f"small_teacher_{project_id}"] = model
 
 
-def _rows_without_answer(page: ProjectPage, given: dict[str, Any]) -> bool:
+def _rows_without_answer(page: ProjectPage, given: JsonObject) -> bool:
     """Let the user say whether the teacher also answers rows that have no answer; say what becomes of its answers."""
     wanted = st.toggle(
         "Also rows without an answer",
@@ -316,7 +317,7 @@ def _teacher(page: ProjectPage, *, mine: bool) -> ModelChoice:
     return chosen
 
 
-def _place(page: ProjectPage, given: dict[str, Any]) -> tuple[str, str]:
+def _place(page: ProjectPage, given: JsonObject) -> tuple[str, str]:
     """Ask for a provider's address and the variable of its key, where it is not the usual one."""
     address = st.text_input(
         "Address (only for another provider or server)",

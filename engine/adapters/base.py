@@ -22,7 +22,6 @@ from engine.adapters.plan import (
     Plan,
     Rendered,
     Turn,
-    Values,
     field_lists,
     native_of,
     plan_of,
@@ -40,6 +39,7 @@ from engine.adapters.repair import (
     with_sentence,
 )
 from engine.adapters.values import format_value, revived
+from engine.basics.data import JsonObject, Values
 from engine.errors import AdapterParseError, ConfigurationError, InvalidRequestError
 from engine.signature.types.textual import Citations, Reasoning
 
@@ -132,7 +132,7 @@ class Adapter:
             error.adapter_name, error.signature = type(self).__name__, signature
             raise
 
-    def params(self, signature: type[Signature], lm: BaseLM) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
+    def params(self, signature: type[Signature], lm: BaseLM) -> JsonObject:  # noqa: ARG002 - for subclasses
         """Return what this adapter adds to a request, such as response_format."""
         return {}
 
@@ -148,7 +148,7 @@ class Adapter:
         """Return whether the model that wrote the reply could correct it."""
         return True
 
-    def options(self) -> dict[str, Any]:
+    def options(self) -> JsonObject:
         """Return the settings that differ from their defaults, as JSON values: what a saved step keeps of its adapter."""
         fresh = type(self)()
         return {
@@ -217,7 +217,7 @@ class Adapter:
         messages.append(rendered.user(inputs))
         return messages
 
-    def answer(self, signature: type[Signature], values: Mapping[str, Any]) -> str:
+    def answer(self, signature: type[Signature], values: Values) -> str:
         """Return the assistant's turn that gives these outputs, as a perfect model would write it."""
         return self.write(plan_of(signature), values)
 
@@ -255,7 +255,7 @@ class Adapter:
         demos: Demos,
         inputs: Values,
         rollout_id: int | None = None,
-    ) -> list[dict[str, Any]]:
+    ) -> list[JsonObject]:
         """Return the typed outputs of each completion: one, or as many as params["n"] asks for and can be read.
 
         A reply none of which can be read is sent back once with the error, then asked for through the fallback
@@ -295,7 +295,7 @@ class Adapter:
         except AdapterParseError as last:
             raise with_sentence(error, ASKED_TOO.format(times=asked + 1, problem=last)) from None
 
-    async def values(self, exchange: Exchange, choice: Choice) -> dict[str, Any]:
+    async def values(self, exchange: Exchange, choice: Choice) -> JsonObject:
         """Return the typed outputs of one completion. Raises AdapterParseError."""
         native = exchange.native
         if native is not None:
@@ -316,7 +316,7 @@ class Adapter:
 
     async def _read(
         self, exchange: Exchange, reply: Reply
-    ) -> tuple[list[dict[str, Any]], AdapterParseError | None]:
+    ) -> tuple[list[JsonObject], AdapterParseError | None]:
         """Return what can be read, and the first error if nothing can."""
         values: list[dict[str, object]] = []
         first: AdapterParseError | None = None

@@ -13,11 +13,12 @@ from engine.adapters.base import Adapter
 from engine.adapters.json import JSONAdapter
 from engine.adapters.plan import FieldPlan, Plan, typed
 from engine.adapters.scalars import loose_object
+from engine.basics.data import JsonObject
 
 _HEADER = re.compile(r"^[ \t>#]*(\*\*)?\[\[ ?## ?(\w+) ?## ?\]\](?(1)\*\*)?", re.MULTILINE)
 
 
-def chat_values(outputs: Sequence[FieldPlan], text: str, /) -> tuple[dict[str, Any], bool]:
+def chat_values(outputs: Sequence[FieldPlan], text: str, /) -> tuple[JsonObject, bool]:
     """Return the sections of a reply by field, and whether they are JSON values: those of an object sent instead."""
     sections = _plain_sections(text)
     if sections is None:
@@ -25,7 +26,7 @@ def chat_values(outputs: Sequence[FieldPlan], text: str, /) -> tuple[dict[str, A
     return (sections, False) if sections else object_instead(text)
 
 
-def object_instead(text: str) -> tuple[dict[str, Any], bool]:
+def object_instead(text: str) -> tuple[JsonObject, bool]:
     """Return the values of a reply that is a JSON object though it was asked for in another layout, and True."""
     if text.lstrip()[:1] in ("{", "`"):
         try:

@@ -11,9 +11,10 @@ import orjson
 
 from engine.adapters.base import NOT_SUPPLIED, Adapter
 from engine.adapters.notes import form_in_words, json_schema
-from engine.adapters.plan import FieldPlan, Plan, Values, plan_of, typed
+from engine.adapters.plan import FieldPlan, Plan, plan_of, typed
 from engine.adapters.scalars import loose_object
 from engine.adapters.values import jsonable
+from engine.basics.data import JsonObject, Values
 from engine.errors import AdapterParseError, InvalidRequestError
 
 if TYPE_CHECKING:
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
     from engine.signature import Signature
 
 
-JSON_MODE: dict[str, Any] = {"type": "json_object"}
+JSON_MODE: JsonObject = {"type": "json_object"}
 
 
-def response_format(signature: type[Signature]) -> dict[str, Any]:
+def response_format(signature: type[Signature]) -> JsonObject:
     """Return the response_format of a signature's outputs."""
     properties: dict[str, object] = {}
     definitions: dict[str, object] = {}
@@ -72,7 +73,7 @@ def _closed(schema: object) -> Any:
     return closed
 
 
-def _described(schema: dict[str, Any], words: str) -> dict[str, Any]:
+def _described(schema: JsonObject, words: str) -> JsonObject:
     """Return a schema whose description also says this."""
     if not words:
         return schema
@@ -139,7 +140,7 @@ class JSONAdapter(Adapter):
             }
         )
 
-    def params(self, signature: type[Signature], lm: BaseLM) -> dict[str, Any]:
+    def params(self, signature: type[Signature], lm: BaseLM) -> JsonObject:
         """Return response_format: the outputs' schema, where the model's endpoint is known to take one."""
         if not lm.supports_response_format or not signature.output_fields or lm in _refusing:
             return {}
@@ -161,7 +162,7 @@ ABOUT_THE_FORMAT = re.compile(r"response_?format|json_?\s?schema|structured outp
 _refusing: WeakSet[BaseLM] = WeakSet()
 """Models that turned out to refuse a schema."""
 
-_formats: WeakKeyDictionary[type[Signature], dict[str, Any]] = WeakKeyDictionary()
+_formats: WeakKeyDictionary[type[Signature], JsonObject] = WeakKeyDictionary()
 
 
 def _object(values: Values) -> str:

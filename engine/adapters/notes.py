@@ -16,6 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import orjson
 import typing_extensions
 
+from engine.basics.data import JsonObject, Values
 from engine.signature.grammar import UNIONS, is_class, without_none
 from engine.signature.nested import with_descriptions
 from engine.signature.types.base import Type
@@ -71,7 +72,7 @@ _SIMPLE_NOTES = (
 
 def json_schema(
     annotation: object, nested: Mapping[str, str] | None = None, *, decimals_as_numbers: bool = False
-) -> dict[str, Any] | None:
+) -> JsonObject | None:
     """Return a type's JSON schema, `type` first, titles left out; None where it has none.
 
     `nested` are descriptions by path that take the place of the type's own. pydantic's schema of a Decimal also takes a text.
@@ -81,7 +82,7 @@ def json_schema(
     from pydantic.json_schema import GenerateJsonSchema
 
     class Numbers(GenerateJsonSchema):
-        def decimal_schema(self, schema: Any) -> dict[str, Any]:
+        def decimal_schema(self, schema: Any) -> JsonObject:
             return self.float_schema(schema)
 
     generator = Numbers if decimals_as_numbers else GenerateJsonSchema
@@ -141,7 +142,7 @@ def rules_in_words(constraints: Iterable[object]) -> str:
     return ", ".join(words)
 
 
-def form_in_words(schema: Mapping[str, Any]) -> str:
+def form_in_words(schema: Values) -> str:
     """Return the format and the limits of a JSON schema as a clause ("" when there are none).
 
     >>> form_in_words({"type": "string", "format": "date", "maxLength": 10})

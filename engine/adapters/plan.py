@@ -26,6 +26,7 @@ from engine.adapters.values import (
     jsonable,
     reader_for,
 )
+from engine.basics.data import JsonObject, Values
 from engine.errors import AdapterParseError, SignatureError, first_problem
 from engine.records import Demo, Example
 from engine.signature.grammar import is_class, type_text, without_none
@@ -44,14 +45,13 @@ if TYPE_CHECKING:
 
 MISSING: Any = object()
 
-Values = Mapping[str, object]
 """Field name -> value."""
 
-Demonstration = Mapping[str, Any] | Demo
+Demonstration = Values | Demo
 """A solved example: field name -> value."""
 
 Demos = Sequence[Demonstration]
-Turn = dict[str, Any]
+Turn = JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +105,7 @@ class Plan:
     native: Mapping[type, str] = field(default_factory=dict)
 
 
-def read_fields(
-    outputs: Sequence[FieldPlan], sections: Values, reply: str, *, decoded: bool
-) -> dict[str, Any]:
+def read_fields(outputs: Sequence[FieldPlan], sections: Values, reply: str, *, decoded: bool) -> JsonObject:
     """Return the typed outputs of a reply.
 
     `sections` maps names to text or JSON values; with `decoded` a text is a JSON string. Raises AdapterParseError that
@@ -222,7 +220,7 @@ def _native(signature: type[Signature]) -> dict[type, str]:
     return names if names.keys() != {ToolForm} else {}
 
 
-def values_of(demo: Values | Demo) -> Mapping[str, Any]:
+def values_of(demo: Values | Demo) -> Values:
     """Return a demonstration's values, whichever of its forms it comes in."""
     return demo.values if isinstance(demo, Demo) else demo
 
@@ -240,12 +238,12 @@ class Native:
 
     asked: type[Signature]
     carried: Mapping[type, str]
-    params: Mapping[str, Any]
-    inputs: Mapping[str, Any]
+    params: Values
+    inputs: Values
 
     def filled(
         self, signature: type[Signature], choice: Choice, read: Callable[[str], dict[str, object]]
-    ) -> dict[str, Any]:
+    ) -> JsonObject:
         """Return all outputs of a completion; `read` reads its text. Raises AdapterParseError.
 
         A model that calls tools may write nothing else: the outputs it leaves out are then their default, or None.
@@ -346,7 +344,7 @@ _reduced: WeakKeyDictionary[type[Signature], dict[tuple[str, ...], type[Signatur
 
 # Messages
 
-Write = Callable[[Plan, Mapping[str, Any]], str]
+Write = Callable[[Plan, Values], str]
 Slot = tuple[FieldPlan, str, str]
 """An input with the texts before and after its value."""
 
@@ -496,7 +494,7 @@ def _any_of(fields: Sequence[FieldPlan], values: Values) -> bool:
     return any(f.name in values for f in fields)
 
 
-def _plain_values(demo: Demonstration) -> dict[str, Any]:
+def _plain_values(demo: Demonstration) -> JsonObject:
     return demo.plain_values() if isinstance(demo, Example) else dict(values_of(demo))
 
 

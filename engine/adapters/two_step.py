@@ -11,7 +11,8 @@ from weakref import WeakKeyDictionary
 from engine.adapters.base import Adapter, Exchange
 from engine.adapters.chat import ChatAdapter
 from engine.adapters.json import JSONAdapter
-from engine.adapters.plan import Demos, Plan, Values, typed
+from engine.adapters.plan import Demos, Plan, typed
+from engine.basics.data import JsonObject, Values
 from engine.errors import AdapterParseError
 from engine.signature import InputField, make_signature
 
@@ -81,7 +82,7 @@ class TwoStepAdapter(Adapter):
             (again, fields, self.extraction_model),
         ]
 
-    async def values(self, exchange: Exchange, choice: Choice) -> dict[str, Any]:
+    async def values(self, exchange: Exchange, choice: Choice) -> JsonObject:
         """Return the typed outputs that the second call finds in one completion. Raises AdapterParseError."""
         text = choice.text or ""
         outputs: dict[str, object] = {}

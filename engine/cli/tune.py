@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import typer
 from pydantic import ValidationError
 from rich.table import Table
 
+from engine.basics.data import JsonObject, Values
 from engine.basics.home import data_home
 from engine.basics.progress import ProgressLine
 from engine.basics.text import duration, json_of, percent, price, visible
@@ -66,7 +66,7 @@ def run_target(
     *,
     trust: bool = False,
     backend: BackendChoice | None = None,
-    goal: Mapping[str, Any] = MappingProxyType({}),
+    goal: Values = MappingProxyType({}),
     finish_test: bool = False,
 ) -> int:
     """Carry out the run that a file describes or that an id names, on a backend; return the exit code.
@@ -100,9 +100,9 @@ def run_target(
     return carry_out(run_id, Screen(), backend)
 
 
-def _with_goal(spec: RunSpec, goal: Mapping[str, Any]) -> RunSpec:
+def _with_goal(spec: RunSpec, goal: Values) -> RunSpec:
     """Return a run with other models, at the same address where they have the same provider, and another objective."""
-    changes: dict[str, Any] = {}
+    changes: JsonObject = {}
     if names := goal.get("models"):
         changes["models"] = (*spec.models, *map(spec.model.named, names))
     if words := goal.get("objective"):

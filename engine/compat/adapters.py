@@ -8,7 +8,8 @@ from weakref import WeakKeyDictionary
 
 from engine import loop
 from engine.adapters.base import Adapter
-from engine.adapters.plan import Demos, Rendered, Turn, Values, field_lists, plan_of, task_block
+from engine.adapters.plan import Demos, Rendered, Turn, field_lists, plan_of, task_block
+from engine.basics.data import JsonObject, Values
 
 if TYPE_CHECKING:
     from engine.adapters.base import Call
@@ -30,7 +31,7 @@ class DSPyAdapter(Adapter):
 
     # Asking
 
-    def __call__(self, *args: Any, **kwargs: Any) -> list[dict[str, Any]]:
+    def __call__(self, *args: Any, **kwargs: Any) -> list[JsonObject]:
         """Ask a model by hand and wait: the typed outputs of each completion. Raises AdapterParseError."""
         return loop.run(DSPyAdapter.acall(self, *args, **kwargs))
 
@@ -41,7 +42,7 @@ class DSPyAdapter(Adapter):
         signature: type[Signature],
         demos: Demos,
         inputs: Values,
-    ) -> list[dict[str, Any]]:
+    ) -> list[JsonObject]:
         """Do what a plain call does, from async code."""
         params = dict(lm_kwargs)
         rollout: Any = params.pop("rollout_id", None)
@@ -56,7 +57,7 @@ class DSPyAdapter(Adapter):
         demos: Demos,
         inputs: Values,
         rollout_id: int | None = None,
-    ) -> list[dict[str, Any]]:
+    ) -> list[JsonObject]:
         """Ask by a class's own `acall`, or `__call__` in a worker thread; the model called there passes the gate by itself."""
         way, _ = _overrides(type(self))
         if not way:
@@ -64,7 +65,7 @@ class DSPyAdapter(Adapter):
         given = dict(params) if rollout_id is None else {**params, "rollout_id": rollout_id}
         adapter: Any = self
         if way == "acall":
-            values: list[dict[str, Any]] = await adapter.acall(lm, given, signature, demos, inputs)
+            values: list[JsonObject] = await adapter.acall(lm, given, signature, demos, inputs)
             return values
         return await loop.in_thread(adapter.__call__, lm, given, signature, demos, inputs)
 
@@ -144,7 +145,7 @@ class DSPyAdapter(Adapter):
         return [dict(turn) for turn in self.rendered_for(signature).demo_turns(demos)] if demos else []
 
     def format_conversation_history(
-        self, signature: type[Signature], history_field_name: str, inputs: dict[str, Any]
+        self, signature: type[Signature], history_field_name: str, inputs: JsonObject
     ) -> list[Turn]:
         """Return the earlier turns of a conversation, which an input of the type History holds."""
         return self.rendered_for(signature).earlier_turns(inputs.get(history_field_name))

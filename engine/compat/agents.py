@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from engine.basics.data import JsonObject, Values
 from engine.errors import (
     AdapterParseError,
     ConfigurationError,
@@ -77,19 +78,19 @@ class ReActV2(Answerer):
                 return Prediction(**answer, history=history, termination_reason=SUBMIT)
         return await self._forced(history, waiting, reason, most)
 
-    async def _step(self, history: History, waiting: Mapping[str, Any], **config: Any) -> Prediction:
+    async def _step(self, history: History, waiting: Values, **config: Any) -> Prediction:
         given = {name: waiting.get(name) for name in self.signature.input_fields}
         tools = list(self.tools.values())
         prediction: Prediction = await self.react.acall(history=history, tools=tools, config=config, **given)
         return prediction
 
     async def _act(
-        self, calls: ToolCalls, made: Prediction, history: History, waiting: Mapping[str, Any]
-    ) -> dict[str, Any] | None:
+        self, calls: ToolCalls, made: Prediction, history: History, waiting: Values
+    ) -> JsonObject | None:
         """Carry out the calls of one turn, note the turn, and return the answer if it was submitted."""
         values: list[object] = []
         failed: list[bool] = []
-        answer: dict[str, Any] | None = None
+        answer: JsonObject | None = None
         for call in calls.tool_calls:
             try:
                 if call.name not in self.tools:
@@ -107,9 +108,7 @@ class ReActV2(Answerer):
         history.messages.append(turn)
         return answer
 
-    async def _forced(
-        self, history: History, waiting: Mapping[str, Any], reason: str, turn: int
-    ) -> Prediction:
+    async def _forced(self, history: History, waiting: Values, reason: str, turn: int) -> Prediction:
         """Ask once more, for the answer alone."""
         choice = {"type": "function", "function": {"name": SUBMIT}}
         answered = await self._step(history, waiting, tool_choice=choice)
@@ -131,7 +130,7 @@ def _check_names(signature: type[Signature]) -> None:
 def _submit_tool(signature: type[Signature]) -> Tool:
     """Return the tool that takes the answer."""
 
-    def submit(**outputs: Any) -> dict[str, Any]:
+    def submit(**outputs: Any) -> JsonObject:
         missing = [name for name in signature.output_fields if name not in outputs]
         if missing:
             raise ConfigurationError(f"The answer lacks {', '.join(missing)}.")

@@ -12,10 +12,11 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from engine.basics.data import JsonObject, Values
 from engine.compat.settings import with_dspy_settings
 from engine.errors import ConfigurationError
 
-Arguments = dict[str, Any]
+Arguments = JsonObject
 
 
 def adapted(value: object) -> Any:
@@ -125,7 +126,7 @@ def _without_none(*names: str) -> Callable[[Arguments], Arguments]:
 # The gepa package
 
 
-def gepa_options(arguments: Mapping[str, Any]) -> dict[str, object]:
+def gepa_options(arguments: Values) -> dict[str, object]:
     """Return arguments of `gepa.optimize` (gepa 0.1.4) or of DSPy's GEPA as those of GEPA here.
 
     Same name: candidate_selection_strategy, frontier_type, skip_perfect_score, perfect_score,
@@ -199,7 +200,7 @@ _MAY_BE_OBJECTS = (
 )
 """Arguments that may be an object of the package."""
 
-_OBJECTS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
+_OBJECTS: Mapping[str, Callable[[Any], JsonObject]] = {
     "SingleMutationSampling": lambda _: {"num_parallel_proposals": 1},
     "SameParentSampling": lambda s: {"num_parallel_proposals": s.n, "num_parents": 1},
     "IndependentSampling": lambda s: {"num_parallel_proposals": s.n},

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from engine.basics.data import Values
 from engine.compat.objects import dotdict
 from engine.errors import ConfigurationError, DatasetError
 from engine.records import Example
 
-Row = Mapping[str, Any]
 Names = Sequence[str]
 
 
@@ -23,9 +23,9 @@ class SeededDataset:
     Subclass it and set `_train`, `_dev` and `_test` to lists of dictionaries in `__init__`.
     """
 
-    _train: Iterable[Row] = ()
-    _dev: Iterable[Row] = ()
-    _test: Iterable[Row] = ()
+    _train: Iterable[Values] = ()
+    _dev: Iterable[Values] = ()
+    _test: Iterable[Values] = ()
 
     def __init__(
         self,
@@ -72,13 +72,13 @@ class SeededDataset:
         """Test rows."""
         return self._split("test", self._test, self.test_size, self.test_seed)
 
-    def _split(self, name: str, rows: Iterable[Row], size: int | None, seed: int) -> list[Example]:
+    def _split(self, name: str, rows: Iterable[Values], size: int | None, seed: int) -> list[Example]:
         if name not in self._drawn:
             self._drawn[name] = self._shuffle_and_sample(name, rows, size, seed)
         return self._drawn[name]
 
     def _shuffle_and_sample(
-        self, split: str, data: Iterable[Row], size: int | None, seed: int = 0
+        self, split: str, data: Iterable[Values], size: int | None, seed: int = 0
     ) -> list[Example]:
         rows = list(data)
         if self.do_shuffle:
@@ -254,7 +254,7 @@ def _load_dataset(*args: Any, **kwargs: Any) -> Any:
     return load_dataset(*args, **kwargs)
 
 
-def _examples(rows: Iterable[Row], fields: Names | None, input_keys: Names) -> list[Example]:
+def _examples(rows: Iterable[Values], fields: Names | None, input_keys: Names) -> list[Example]:
     """Return rows as examples. Raises DatasetError for a field that is not there."""
     examples = []
     for row in rows:

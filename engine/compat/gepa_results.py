@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from engine.basics.data import JsonObject
 from engine.optimizers.gepa.optimizer import GEPA
 from engine.records import Candidate, Evaluation, whole_trials
 from engine.signature.prediction import Prediction
@@ -110,7 +111,7 @@ class GEPAResults:
             return None
         return {name: max(one.get(name, 0.0) for one in means) for name in _winners(means)}
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return everything as JSON-ready values, candidates as step -> instructions."""
         winners = self.per_objective_best_candidates
         return {
@@ -163,7 +164,7 @@ def install() -> None:
     """Give the programs that GEPA compiles their `detailed_results`."""
     statistics = GEPA.details
 
-    def details(optimizer: GEPA, student: Module, result: SearchResult) -> dict[str, Any]:
+    def details(optimizer: GEPA, student: Module, result: SearchResult) -> JsonObject:
         results = GEPAResults(student, result, optimizer.options.seed)
         return {**statistics(optimizer, student, result), "detailed_results": results}
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from engine import loop
+from engine.basics.data import JsonObject, Values
 from engine.errors import ConfigurationError, LMError, spent_by
 from engine.lm import exchange, history
 from engine.lm.base import BaseLM, as_messages, besides_text, completion
@@ -38,7 +39,7 @@ def install() -> None:
     BaseLM.kwargs = property(lambda lm: lm.params, _set_params)  # type: ignore[attr-defined]  # DSPy's name
 
 
-def _set_params(lm: BaseLM, params: dict[str, Any]) -> None:
+def _set_params(lm: BaseLM, params: JsonObject) -> None:
     lm.params = params
 
 
@@ -92,7 +93,7 @@ async def _reached(
     name: str,
     prompt: str | None,
     messages: Sequence[Message] | None,
-    params: Mapping[str, Any],
+    params: Values,
 ) -> Reply:
     """Answer for a method of BaseLM: called from outside, or by the super() of the class's method of that name."""
     level = next(number for number, names in enumerate(LEVELS) if name in names)
@@ -221,7 +222,7 @@ def _with_details(choice: Choice, last: Choice) -> Choice:
 # Responses
 
 
-class Response(dict[str, Any]):
+class Response(JsonObject):
     """A response in the OpenAI form, read by keys or attributes: `response.choices[0].message.content`."""
 
     def __getattr__(self, name: str) -> Any:
@@ -269,7 +270,7 @@ def _reply_from(result: object, lm: BaseLM, method: str) -> Reply:
         ) from None
 
 
-def _as_chat(choice: dict[str, Any]) -> dict[str, Any]:
+def _as_chat(choice: JsonObject) -> JsonObject:
     """Return a completion of the older text endpoint, which has its text in place of a message, as one with a message."""
     return choice if "message" in choice or "text" not in choice else {"message": {"content": choice["text"]}}
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any, TypedDict
 
+from engine.basics.data import JsonObject
 from engine.errors import LMError
 from engine.signature.prediction import Prediction
 
@@ -72,7 +73,7 @@ def disable_litellm_logging() -> None:
     logging.getLogger("LiteLLM").setLevel(logging.ERROR)
 
 
-class dotdict(dict[str, Any]):  # noqa: N801 - DSPy's name
+class dotdict(JsonObject):  # noqa: N801 - DSPy's name
     """A dictionary whose keys are attributes too.
 
     >>> dotdict(text="a").text
@@ -152,13 +153,13 @@ class ScoreWithFeedback(Prediction):
     feedback: str
 
 
-DSPyTrace = list[tuple[Any, dict[str, Any], Prediction]]
+DSPyTrace = list[tuple[Any, JsonObject, Prediction]]
 """Trace of a program: predictor, inputs and prediction of each step."""
 
 
 class ReflectiveExample(TypedDict):
     """A row as an instruction proposer sees it; the keys are DSPy's."""
 
-    Inputs: dict[str, Any]
-    Generated_Outputs: dict[str, Any] | str
+    Inputs: JsonObject
+    Generated_Outputs: JsonObject | str
     Feedback: str

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import engine
+from engine.basics.data import JsonObject, Values
 from engine.runtime import Runtime, current, setting_names
 
-DEFAULTS: Mapping[str, Any] = {
+DEFAULTS: Values = {
     "allow_tool_async_sync_conversion": True,
     "async_max_workers": 8,
     "branch_idx": 0,
@@ -27,7 +27,7 @@ DEFAULTS: Mapping[str, Any] = {
 """Settings of DSPy and what they are where they are not given. `disable_history` is `history=False`."""
 
 
-def with_dspy_settings(arguments: dict[str, Any]) -> dict[str, Any]:
+def with_dspy_settings(arguments: JsonObject) -> JsonObject:
     """Return settings with those of DSPy that the engine has no use for among the user-defined ones."""
     if not arguments.keys() & DEFAULTS.keys():
         return arguments
@@ -70,7 +70,7 @@ class DSPySettings:
             name for name in (*Runtime.__dataclass_fields__, *{**DEFAULTS, **current().own}) if name != "own"
         ]
 
-    def copy(self) -> dict[str, Any]:
+    def copy(self) -> JsonObject:
         """Return all settings as they are here."""
         return {name: getattr(self, name) for name in self.keys()}
 

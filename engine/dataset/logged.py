@@ -11,9 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from engine.basics.data import JsonObject, Values
 from engine.basics.text import json_of
-
-Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class LoggedCall:
     variables: tuple[tuple[str, str], ...] = ()
 
 
-def messages_of(value: object) -> list[Json]:
+def messages_of(value: object) -> list[Values]:
     """Return messages as they are or in JSON text; none for anything else."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:
@@ -42,7 +41,7 @@ def messages_of(value: object) -> list[Json]:
         value = [value]
     if not isinstance(value, list) or not value:
         return []
-    messages: list[Json] = [
+    messages: list[Values] = [
         {str(key).removeprefix("message."): part for key, part in message.items()}  # OpenInference's keys
         for message in _mappings([m.get("message", m) for m in _mappings(value)])
     ]
@@ -65,13 +64,13 @@ def _content_text(content: object) -> str:
     return json.dumps(content, ensure_ascii=False) if isinstance(content, Mapping) else str(content)
 
 
-def _part(part: Json) -> str:
+def _part(part: Values) -> str:
     part = {str(k).removeprefix("message_content."): v for k, v in part.items()}
     text = part.get("text", part.get("content"))
     return text if isinstance(text, str) else ""
 
 
-def _message_text(message: Json) -> str:
+def _message_text(message: Values) -> str:
     text = _content_text(message.get("parts") or message.get("contents") or message.get("content"))
     if text or not message.get("tool_calls"):
         return text
@@ -138,7 +137,7 @@ _FEEDBACK = "feedback user_feedback rating thumbs score scores evaluations annot
 _ABOUT_USER = re.compile(r"user|feedback|thumb|rating|correct|quality|helpful|label|annotat", re.I)
 
 
-def _judged(record: Json) -> tuple[str, str]:
+def _judged(record: Values) -> tuple[str, str]:
     """Return the thumbs and the comment of a record's feedback, in the forms that logs have it in."""
     thumbs, comment = "", ""
     for key in _FEEDBACK:
@@ -181,7 +180,7 @@ def _scores(value: object) -> Iterator[tuple[str, str]]:
 # Chat completions
 
 
-def request_of(record: Json) -> Json:
+def request_of(record: Values) -> Values:
     """Return the request in a line of a log; the line itself where it is the request."""
     for key in ("request", "body", "input", "kwargs", "params"):
         inside = record.get(key)
@@ -190,7 +189,7 @@ def request_of(record: Json) -> Json:
     return record
 
 
-def reply_of(record: Json) -> object:
+def reply_of(record: Values) -> object:
     """Return the reply in a line of a log, or None."""
     for key in ("response", "completion", "reply", "output", "result"):
         inside = record.get(key)
@@ -200,7 +199,7 @@ def reply_of(record: Json) -> object:
     return record if record.get("choices") else None
 
 
-def chat_call(record: Json) -> LoggedCall | None:
+def chat_call(record: Values) -> LoggedCall | None:
     """Return the call in a line of chat completions."""
     request, reply = request_of(record), reply_of(record)
     asked = messages_of(request.get("messages") or request.get("input"))
@@ -219,12 +218,12 @@ def chat_call(record: Json) -> LoggedCall | None:
 # Spans
 
 
-def _mappings(value: object) -> Iterator[Json]:
+def _mappings(value: object) -> Iterator[Values]:
     """Iterate over the objects in a list; anything else is left aside."""
     return (one for one in value if isinstance(one, Mapping)) if isinstance(value, list | tuple) else iter(())
 
 
-def records_in(records: Iterable[object], traces: bool = False) -> Iterator[Json]:
+def records_in(records: Iterable[object], traces: bool = False) -> Iterator[Values]:
     """Iterate over the spans in a log's lines or files; with `traces` also over the generations in a trace."""
     for record in _mappings([*records]):
         wrapped = record.get("resourceSpans") or record.get("resource_spans")
@@ -236,9 +235,9 @@ def records_in(records: Iterable[object], traces: bool = False) -> Iterator[Json
             yield from (_generations(record) if traces else ()) or [record]
 
 
-def attributes_of(span: Json) -> dict[str, Any]:
+def attributes_of(span: Values) -> JsonObject:
     """Return a span's attributes by their dotted names: from OTLP's list, from nested objects, from columns."""
-    attributes: dict[str, Any] = {}
+    attributes: JsonObject = {}
     given = span.get("attributes")
     if isinstance(given, list):
         attributes.update(
@@ -267,7 +266,7 @@ def _otlp_value(value: object) -> object:
     return next(iter(value.values()), None) if len(value) == 1 else dict(value)
 
 
-def _dotted(value: Json, before: str = "") -> Iterator[tuple[str, Any]]:
+def _dotted(value: Values, before: str = "") -> Iterator[tuple[str, Any]]:
     for key, inside in value.items():
         name = f"{before}{key}"
         yield name, inside
@@ -275,16 +274,16 @@ def _dotted(value: Json, before: str = "") -> Iterator[tuple[str, Any]]:
             yield from _dotted(inside, f"{name}.")
 
 
-def _indexed(attributes: Json, prefix: str) -> list[Json]:
+def _indexed(attributes: Values, prefix: str) -> list[Values]:
     """Return the messages that attributes spread out, as in `llm.input_messages.0.message.content`."""
-    by_place: dict[int, dict[str, Any]] = {}
+    by_place: dict[int, JsonObject] = {}
     for name, value in attributes.items():
         if match := re.fullmatch(rf"{re.escape(prefix)}\.(\d+)\.(?:message\.)?(role|content)", name):
             by_place.setdefault(int(match[1]), {})[match[2]] = value
     return [by_place[at] for at in sorted(by_place) if "role" in by_place[at]]
 
 
-def span_call(span: Json) -> LoggedCall | None:
+def span_call(span: Values) -> LoggedCall | None:
     """Return the call in a span; None for a span that is no model call."""
     attributes = attributes_of(span)
     kind = str(attributes.get("openinference.span.kind") or span.get("span_kind") or "LLM").upper()
@@ -331,10 +330,10 @@ def _plain(value: object) -> object:
     return value
 
 
-def _event_messages(span: Json) -> tuple[list[Json], list[Json]]:
+def _event_messages(span: Values) -> tuple[list[Values], list[Values]]:
     """Return the messages in and out that older conventions put into a span's events."""
-    asked: list[Json] = []
-    answered: list[Json] = []
+    asked: list[Values] = []
+    answered: list[Values] = []
     for event in _mappings(span.get("events")):
         name, body = str(event.get("name", "")), attributes_of(event)
         if name == "gen_ai.choice":
@@ -364,10 +363,10 @@ def _variables(value: object) -> tuple[tuple[str, str], ...]:
 # Langfuse
 
 
-def _generations(trace: Json) -> list[Json]:
+def _generations(trace: Values) -> list[Values]:
     """Return a trace's generations, each with the trace's scores; none for an observation alone."""
     scores = [*_mappings(trace.get("scores"))]
-    generations: list[Json] = []
+    generations: list[Values] = []
     for one in _mappings(trace.get("observations")):
         if one.get("type") == "GENERATION":
             its_scores = [s for s in scores if s.get("observationId") in (None, one.get("id"))]
@@ -375,7 +374,7 @@ def _generations(trace: Json) -> list[Json]:
     return generations
 
 
-def langfuse_call(record: Json) -> LoggedCall | None:
+def langfuse_call(record: Values) -> LoggedCall | None:
     """Return the call in an observation or a trace; None for one that is no model call."""
     if record.get("type") not in (None, "GENERATION", "TRACE"):
         return None

@@ -13,9 +13,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from engine import parts
+from engine.basics.data import Values
 from engine.basics.text import counted
 from engine.dataset.logged import (
-    Json,
     LoggedCall,
     attributes_of,
     chat_call,
@@ -38,14 +38,14 @@ LOOKED_AT = 20
 """Records that decide on a log's form."""
 
 
-def _is_otel(record: Json) -> bool:
+def _is_otel(record: Values) -> bool:
     if "resourceSpans" in record or "resource_spans" in record:
         return True
     attributes = attributes_of(record)
     return any(key.startswith("gen_ai.") for key in attributes)
 
 
-def _is_phoenix(record: Json) -> bool:
+def _is_phoenix(record: Values) -> bool:
     keys = set(record) | set(attributes_of(record))
     return any(
         key.startswith(
@@ -58,11 +58,11 @@ def _is_phoenix(record: Json) -> bool:
 _TRACED = frozenset("traceId trace_id observations scores sessionId session_id userId user_id".split())
 
 
-def _is_langfuse(record: Json) -> bool:
+def _is_langfuse(record: Values) -> bool:
     return not _TRACED.isdisjoint(record) and "input" in record and "output" in record
 
 
-def _is_chat(record: Json) -> bool:
+def _is_chat(record: Values) -> bool:
     request, reply = request_of(record), reply_of(record)
     return bool(messages_of(request.get("messages") or request.get("input"))) and (
         bool(reply) or messages_of(request.get("messages"))[-1].get("role") == "assistant"
@@ -76,9 +76,9 @@ class LogForm(NamedTuple):
     title: str
     """The form in words, as in "This is an export of Langfuse"."""
     about: str
-    fits: Callable[[Json], bool]
+    fits: Callable[[Values], bool]
     """Recognises a record."""
-    read: Callable[[Json], LoggedCall | None]
+    read: Callable[[Values], LoggedCall | None]
     """Reads a record; None for one that is no model call."""
 
 

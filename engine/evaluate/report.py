@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, Unpack
 import orjson
 
 from engine import loop
+from engine.basics.data import JsonObject
 from engine.basics.home import write_whole
 from engine.basics.progress import ProgressLine
 from engine.basics.statistics import Interval, mean_interval, resampled_interval
@@ -336,7 +337,7 @@ def _takes_no(name: str) -> str:
     return f"Evaluate takes no argument {name!r}.{more}"
 
 
-def table(result: EvaluationResult, metric_name: str = "score") -> list[dict[str, Any]]:
+def table(result: EvaluationResult, metric_name: str = "score") -> list[JsonObject]:
     """Return a result as one flat record a row: example, prediction, score and, where rows failed, the error.
 
     Names that an example and its prediction share get the prefixes `example_` and `pred_`.

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from engine.basics.data import JsonObject, Values
 from engine.callbacks import BaseCallback, Inputs, Raised, active_call_id
 from engine.errors import ConfigurationError
 from engine.lm.keys import without_keys
@@ -130,7 +131,7 @@ class OpenTelemetryCallback(BaseCallback):
 
     # Model calls
 
-    def on_lm_start(self, call_id: str, instance: Any, inputs: Mapping[str, Any]) -> None:
+    def on_lm_start(self, call_id: str, instance: Any, inputs: Values) -> None:
         """A request to a model."""
         model = str(instance.model)
         name = model.partition("/")[2] or model
@@ -181,7 +182,7 @@ class OpenTelemetryCallback(BaseCallback):
         """Its result."""
         self._end(call_id, exception, None, {"gen_ai.tool.call.result": outputs})
 
-    def on_retrieve_start(self, call_id: str, instance: object, inputs: Mapping[str, Any]) -> None:
+    def on_retrieve_start(self, call_id: str, instance: object, inputs: Values) -> None:
         """A search."""
         kind = getattr(instance, "kind", None) or getattr(instance, "__name__", type(instance).__name__)
         about: Attributes = {
@@ -198,7 +199,7 @@ class OpenTelemetryCallback(BaseCallback):
         about: Attributes = {"tuneboard.retrieval.found": len(passages)}
         self._end(call_id, exception, about, {"gen_ai.retrieval.documents": passages})
 
-    def on_interpreter_execute_start(self, call_id: str, instance: object, inputs: Mapping[str, Any]) -> None:
+    def on_interpreter_execute_start(self, call_id: str, instance: object, inputs: Values) -> None:
         """Code in a sandbox."""
         kind, code = type(instance).__name__, inputs.get("code", "")
         about: Attributes = {"tuneboard.interpreter": kind, "tuneboard.code.characters": len(code)}
@@ -211,7 +212,7 @@ class OpenTelemetryCallback(BaseCallback):
 
     # Evaluations and optimizers
 
-    def on_evaluate_start(self, call_id: str, instance: object, inputs: Mapping[str, Any]) -> None:  # noqa: ARG002 - a hook
+    def on_evaluate_start(self, call_id: str, instance: object, inputs: Values) -> None:  # noqa: ARG002 - a hook
         """An evaluation."""
         self._start(call_id, "evaluate", {"tuneboard.rows": len(inputs.get("devset", ()))})
 
@@ -270,7 +271,7 @@ def _arrow(signature: Any) -> str:
     return f"{', '.join(signature.input_fields)} -> {', '.join(signature.output_fields)}"
 
 
-def _message(message: Mapping[str, object]) -> dict[str, Any]:
+def _message(message: Mapping[str, object]) -> JsonObject:
     """Return a message in the form of the conventions; a part that is no text is only named."""
     content = message.get("content")
     given = content if isinstance(content, list) else [{"type": "text", "text": content or ""}]

@@ -26,6 +26,7 @@ from engine.adapters.chat import ChatAdapter
 from engine.adapters.plan import FieldPlan, plan_of, read_fields
 from engine.adapters.scalars import UnreadableError
 from engine.adapters.values import jsonable, parse_value, reader_for
+from engine.basics.data import JsonObject, Values
 from engine.errors import AdapterParseError, EngineError, first_problem
 from engine.export.program import ProgramFile, read_program
 from engine.lm.cache import configure_cache
@@ -33,7 +34,7 @@ from engine.lm.choice import ModelChoice
 from engine.lm.client import make_lm
 from engine.pipeline.signatures import field_type
 
-Row = Mapping[str, Any]
+Row = Values
 
 
 class AnswerError(EngineError):
@@ -60,7 +61,7 @@ class LoneProgram:
         self.types = {field.name: str if field.type == "str" else field_type(field) for field in fields}
         self.required = [field.name for field in fields if not field.parsed_type.optional]
 
-    def answer(self, row: Row) -> dict[str, Any]:
+    def answer(self, row: Row) -> JsonObject:
         """Return a row's outputs as JSON values. Raises AnswerError."""
         inputs = {}
         for name, kind in self.types.items():
@@ -74,7 +75,7 @@ class LoneProgram:
         prediction = self.program(**inputs)
         return {field.name: jsonable(prediction.get(field.name)) for field in self.file.pipeline.outputs}
 
-    def attempt(self, row: Row) -> tuple[dict[str, Any], str]:
+    def attempt(self, row: Row) -> tuple[JsonObject, str]:
         """Return a row's outputs, or an error message."""
         try:
             return self.answer(row), ""
@@ -89,7 +90,7 @@ def _model(
 
     Raises AnswerError.
     """
-    changes: dict[str, Any] = {}
+    changes: JsonObject = {}
     if name:
         prefix = usual.name.partition("/")[0]
         changes["name"] = name if "/" in name or base_url or "/" not in usual.name else f"{prefix}/{name}"
@@ -305,7 +306,7 @@ def _answer_rows(out: TextIO, lone: LoneProgram, rows: Sequence[Row], at_once: i
     return failed
 
 
-def rows_of(path: Path) -> Iterator[dict[str, Any]]:
+def rows_of(path: Path) -> Iterator[JsonObject]:
     """Yield a file's rows. Raises OSError, csv.Error and ValueError."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         if path.suffix.lower() == ".json":

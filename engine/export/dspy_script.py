@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.basics.data import JsonObject, Values
 from engine.basics.home import write_whole
 from engine.errors import EngineError, ProgramFileError
 from engine.export.dspy_parts import (
@@ -54,7 +55,7 @@ def dspy_state(program: Module) -> dict[str, object]:
     >>> state["signature"]["fields"][0]
     {'prefix': 'Question:', 'description': '${question}'}
     """
-    states: dict[str, Any] = {}
+    states: JsonObject = {}
     for path, step in program.named_predictors():
         unlike = ""
         if chooses(step):
@@ -75,7 +76,7 @@ def dspy_state(program: Module) -> dict[str, object]:
     return {**states.get("self", states), "metadata": METADATA}
 
 
-def step_state(step: Predict) -> dict[str, Any]:
+def step_state(step: Predict) -> JsonObject:
     """Return one step's wording and demonstrations as DSPy saves them."""
     saved = step.dump_state()
     return {
@@ -98,7 +99,7 @@ def chooses(step: Predict) -> bool:
     return 0 < step.nearest < len(step.demos)
 
 
-METADATA: dict[str, Any] = {"dependency_versions": {}}
+METADATA: JsonObject = {"dependency_versions": {}}
 """DSPy compares the versions it finds here with its own, and warns where they differ."""
 
 
@@ -130,7 +131,7 @@ def import_dspy(
     return program_file(spec, program.candidate("Imported from DSPy."), model=model)
 
 
-def _take_over(program: Module, saved: dict[str, Any]) -> None:
+def _take_over(program: Module, saved: JsonObject) -> None:
     """Put a state that DSPy saved into a program, under the program's own names of its steps."""
     steps = program.named_predictors()
     if len(steps) == 1 and "signature" in saved:
@@ -151,7 +152,7 @@ def _take_over(program: Module, saved: dict[str, Any]) -> None:
     program.load_state(saved)
 
 
-def _saved_step(saved: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+def _saved_step(saved: Values, name: str) -> JsonObject | None:
     """A step's state, also where DSPy's module for it reasons first and the pipeline's does not, or the other way round.
 
     The predictor that rates a step's answers is next to the step in our scripts.
@@ -421,7 +422,7 @@ class _DSPyNames(ast.NodeTransformer):
         )
 
 
-def _model(model: ModelChoice | None) -> dict[str, Any] | None:
+def _model(model: ModelChoice | None) -> JsonObject | None:
     if model is None or is_offline(model):
         return None
     name = f"hosted_{model.name}" if model.name.startswith("vllm/") else model.name

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from engine.basics.data import JsonObject
 from engine.basics.text import (
     change_in_percent,
     counted,
@@ -120,7 +121,7 @@ def hero_html(result: RunResult, rows: Sequence[Turn]) -> str:
     return f"<style>{style}</style>{module.hero(hero(result, rows))}"
 
 
-def hero(result: RunResult, rows: Sequence[Turn]) -> dict[str, Any]:
+def hero(result: RunResult, rows: Sequence[Turn]) -> JsonObject:
     """Return what the picture says of the prompt that is shown, in words and shares of its width."""
     shown = result.shown
     verdict = shown.verdict

@@ -10,7 +10,7 @@ import pprint
 from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import orjson
 from pydantic import (
@@ -25,6 +25,7 @@ from pydantic import (
 
 from engine import runtime
 from engine.adapters import get_adapter
+from engine.basics.data import JsonObject
 from engine.basics.text import visible
 from engine.errors import EngineError, ProgramFileError, ProgramFileMissingError, first_problem
 from engine.lm.choice import ModelChoice
@@ -57,7 +58,7 @@ class ProgramFile(BaseModel):
     candidate: Candidate
     model: ModelChoice | None = None
     adapter: AdapterName = "chat"
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    metadata: JsonObject = Field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -82,7 +83,7 @@ class ProgramFile(BaseModel):
 
     @field_serializer("candidate", mode="wrap")
     def _with_id(self, candidate: Candidate, dump: SerializerFunctionWrapHandler) -> dict[str, object]:
-        dumped: dict[str, Any] = dump(candidate)
+        dumped: JsonObject = dump(candidate)
         for step in dumped["steps"].values():
             if step.get("weights", "") is None:  # older versions know no such key
                 del step["weights"]

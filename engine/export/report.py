@@ -10,8 +10,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from engine.basics.data import JsonObject, Values
 from engine.basics.text import (
     chosen_from,
     counted,
@@ -52,10 +53,10 @@ class ReportRow:
     """One test row: its number in the file, its inputs, what is right, and both answers with their scores (0-1)."""
 
     number: int
-    inputs: Mapping[str, Any]
-    expected: Mapping[str, Any]
-    before: Mapping[str, Any]
-    after: Mapping[str, Any]
+    inputs: Values
+    expected: Values
+    before: Values
+    after: Values
     before_score: float
     after_score: float
     error: str = ""
@@ -125,7 +126,7 @@ def _note(name: str, change: int) -> str:
     return f"{signed(change)} % against the baseline" if change else ""
 
 
-def _changes(start: Candidate, tuned: Candidate) -> list[dict[str, Any]]:
+def _changes(start: Candidate, tuned: Candidate) -> list[JsonObject]:
     """Return what tuning has changed in each step: pairs of texts, and the solved examples; none where it kept all."""
     changes = []
     for path, after in tuned.steps.items() if start.id != tuned.id else ():
@@ -145,7 +146,7 @@ def _changes(start: Candidate, tuned: Candidate) -> list[dict[str, Any]]:
     return changes
 
 
-def _examples(demos: Sequence[Demo]) -> dict[str, Any]:
+def _examples(demos: Sequence[Demo]) -> JsonObject:
     names = list(dict.fromkeys(name for demo in demos for name in demo.values))
     lines = [
         [
@@ -157,7 +158,7 @@ def _examples(demos: Sequence[Demo]) -> dict[str, Any]:
     return {"head": [*names, "Made by"], "lines": lines}
 
 
-def _rows(rows: Sequence[ReportRow], title: str) -> dict[str, Any]:
+def _rows(rows: Sequence[ReportRow], title: str) -> JsonObject:
     """Return rows as the lines of a table, and how many more there are."""
     names = list(dict.fromkeys(name for row in rows for name in row.inputs))
     graded = any(score not in (0, 1) for row in rows for score in (row.before_score, row.after_score))
@@ -233,7 +234,7 @@ class Mark(NamedTuple):
 
 def score_chart(
     trials: Sequence[TrialRow], candidates: Sequence[CandidateRow], leads: Sequence[Lead], chosen: str
-) -> dict[str, Any]:
+) -> JsonObject:
     """Return the chart of a search: the grid, the best so far with its interval, a dot for each prompt scored.
 
     `chosen` is the id of the prompt chosen at the end; the first of the candidates is the baseline.

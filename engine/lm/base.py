@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
 from engine import loop
+from engine.basics.data import JsonObject, Values
 from engine.errors import ConfigurationError
 from engine.lm import history, middleware
 from engine.lm.exchange import Choice, Message, Reply, Request
@@ -59,7 +60,7 @@ class BaseLM:
         self.cache, self.num_retries = cache, num_retries
         self.history = []
         self.callbacks = callbacks or self.callbacks
-        self.params: dict[str, Any] = {k: v for k, v in params.items() if v is not None}
+        self.params: JsonObject = {k: v for k, v in params.items() if v is not None}
         if temperature is not None:
             self.params["temperature"] = temperature
         if max_tokens is not None:
@@ -128,7 +129,7 @@ class BaseLM:
                 other.params[name] = value
         return other
 
-    def dump_state(self) -> dict[str, Any]:
+    def dump_state(self) -> JsonObject:
         """Return the settings, without anything secret, as `load_state` takes them. Extend both where a subclass has more."""
         return {
             "model": self.model,
@@ -139,11 +140,11 @@ class BaseLM:
         }
 
     @classmethod
-    def load_state(cls, state: Mapping[str, Any]) -> Self:
+    def load_state(cls, state: Values) -> Self:
         """Return a model of this class with the settings that `dump_state` returned, here or in DSPy."""
         return cls(**{name: value for name, value in state.items() if not name.startswith("_")})
 
-    def kept(self) -> dict[str, Any]:
+    def kept(self) -> JsonObject:
         """Return the settings besides `params` that a saved step keeps of its model, as JSON values."""
         return {}
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from engine import parts
+from engine.basics.data import JsonObject, Values
 from engine.errors import ConfigurationError, MissingKeyError, ModelNotFoundError
 from engine.lm.base import BaseLM, Message, Reply, Request, shared_in
 from engine.lm.cache import Cache, chosen_cache, default_cache
@@ -57,7 +58,7 @@ def endpoint_id(route: Route) -> str:
     return f"offline:{digest.hexdigest()[:16]}"
 
 
-KEEP: Mapping[str, Any] = {"type": "ephemeral"}
+KEEP: Values = {"type": "ephemeral"}
 
 
 def marked(messages: Sequence[Message], mark: Mapping[str, object]) -> tuple[Message, ...]:
@@ -79,7 +80,7 @@ def marked(messages: Sequence[Message], mark: Mapping[str, object]) -> tuple[Mes
     )
 
 
-def marked_at(messages: Sequence[Message], points: Sequence[Mapping[str, Any]]) -> tuple[Message, ...]:
+def marked_at(messages: Sequence[Message], points: Sequence[Values]) -> tuple[Message, ...]:
     """Return messages with a mark at some points, in litellm's form: by the message's role, its index, or both.
 
     >>> marked_at(({"role": "user", "content": "x"},), [{"location": "message", "index": -1}])[0]["content"]
@@ -194,7 +195,7 @@ class LM(BaseLM):
             {"num_retries": num_retries, "timeout": timeout, "api_base": api_base, **params}
         )
         asked = {"temperature": temperature, "max_tokens": max_tokens}
-        self._settings: dict[str, Any] = {"cache": cache, "model_type": model_type, **asked, **given}
+        self._settings: JsonObject = {"cache": cache, "model_type": model_type, **asked, **given}
         if transport is not None:
             self._settings["transport"] = transport
         self._api_key = Secret(api_key or "", "given")
@@ -264,11 +265,11 @@ class LM(BaseLM):
         other = type(self).__new__(type(self))
         found_out = {name for name, member in vars(LM).items() if isinstance(member, cached_property)}
         other.__dict__.update({k: v for k, v in vars(self).items() if k not in found_out})
-        options: dict[str, Any] = {k: v for k, v in settings.items() if v is not None}
+        options: JsonObject = {k: v for k, v in settings.items() if v is not None}
         LM.__init__(other, model, api_key=key, **options)
         return other
 
-    def kept(self) -> dict[str, Any]:
+    def kept(self) -> JsonObject:
         """Return the settings that a saved step keeps: those that change how it is called, no address and no key.
 
         Raises ConfigurationError with a transport of the user's, which no file can hold.
@@ -285,7 +286,7 @@ class LM(BaseLM):
             settings["capabilities"] = sorted(self.capabilities)
         return {name: value for name, value in settings.items() if usual.get(name) != value}
 
-    def dump_state(self) -> dict[str, Any]:
+    def dump_state(self) -> JsonObject:
         """Return the settings as JSON values, without anything secret: `LM(**state)` makes the model again."""
         self.kept()  # a transport cannot be saved
         state = {k: v for k, v in without_secrets(self._settings).items() if k != "cache" and v is not None}
@@ -438,7 +439,7 @@ def routed(model: str, options: ModelOptions, transport: Transport | None = None
     return route
 
 
-def _rebuild(kind: type[LM], state: dict[str, Any]) -> LM:
+def _rebuild(kind: type[LM], state: JsonObject) -> LM:
     lm = kind.__new__(kind)
     LM.__init__(lm, **state)
     return lm

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine import loop, parts
+from engine.basics.data import JsonObject, Values
 from engine.basics.similarity import DIMENSIONS, hashed
 from engine.errors import BadReplyError, ConfigurationError
 from engine.lm.base import Choice, Reply, Request
@@ -55,11 +56,11 @@ class OpenAIEmbeddings(OpenAITransport):
     streams = False
     longest = 256 * 2**20
 
-    def _shaped(self, body: dict[str, Any]) -> dict[str, Any]:
+    def _shaped(self, body: JsonObject) -> JsonObject:
         texts = texts_of(body.pop("messages"))
         return {"input": texts, **body}
 
-    def _choices(self, reply: Mapping[str, Any], request: Request) -> tuple[Choice, ...]:
+    def _choices(self, reply: Values, request: Request) -> tuple[Choice, ...]:
         return vectors_of(reply["data"], len(request.messages))
 
     def _counted(self, request: Request, choices: tuple[Choice, ...]) -> Usage:  # noqa: ARG002 - vectors hold no tokens
@@ -141,7 +142,7 @@ class Embedder:
             )
         return vectors
 
-    async def _hosted(self, texts: list[str], params: Mapping[str, Any]) -> Vectors:
+    async def _hosted(self, texts: list[str], params: Values) -> Vectors:
         import numpy as np
 
         if self._lm is None:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from engine.basics.data import Values
 from engine.records import Usage, content_hash
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     Vector = npt.NDArray[np.float32]
 
-Message = Mapping[str, Any]
+Message = Values
 """One chat message in the OpenAI form: {"role": ..., "content": text or a list of parts}."""
 
 
@@ -33,7 +34,7 @@ class Request:
 
     model: str
     messages: tuple[Message, ...]
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Values = field(default_factory=dict)
     rollout_id: int | None = None
 
     def key(self, endpoint: str = "") -> str:
@@ -48,9 +49,9 @@ class Choice:
     text: str
     finish_reason: str | None = None
     reasoning: str | None = None
-    tool_calls: tuple[Mapping[str, Any], ...] = ()
+    tool_calls: tuple[Values, ...] = ()
     logprobs: Any = None
-    citations: tuple[Mapping[str, Any], ...] = ()
+    citations: tuple[Values, ...] = ()
 
 
 _ONE_CALL = Usage(calls=1)
@@ -142,7 +143,7 @@ def drop_sampling(body: dict[str, object]) -> None:
             del body[name]
 
 
-def choice_of(choice: Mapping[str, Any]) -> Choice:
+def choice_of(choice: Values) -> Choice:
     """Read one entry of a reply's "choices". Raises KeyError, TypeError or AttributeError where it is none."""
     message = choice["message"]
     content = message.get("content")
@@ -165,11 +166,11 @@ def choice_of(choice: Mapping[str, Any]) -> Choice:
     )
 
 
-def _citations(message: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+def _citations(message: Values) -> tuple[Values, ...]:
     """Read a message's citations: a list, or one for each piece of the text."""
     more = message.get("provider_specific_fields")
     given = message.get("citations") or (more.get("citations") if isinstance(more, Mapping) else None)
-    citations: list[Mapping[str, Any]] = []
+    citations: list[Values] = []
     for entry in given if isinstance(given, list) else ():
         citations += [
             part for part in (entry if isinstance(entry, list) else (entry,)) if isinstance(part, Mapping)
@@ -249,7 +250,7 @@ def texts_of(messages: Sequence[Message]) -> list[str]:
     return [str(message["content"]) for message in messages]
 
 
-def vectors_of(data: Sequence[Mapping[str, Any]], wanted: int) -> tuple[Choice, ...]:
+def vectors_of(data: Sequence[Values], wanted: int) -> tuple[Choice, ...]:
     """Return a reply's vectors as completions, in the order of the texts. Raises ValueError for a wrong number.
 
     A completion's text is the vector's float32 bytes in base64, one of the protocol's own forms: so the cache keeps it.

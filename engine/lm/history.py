@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
+from engine.basics.data import JsonObject, Values
 from engine.lm import exchange
 from engine.lm.exchange import Message, Reply, Request
 from engine.lm.keys import without_secrets
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Call(Mapping[str, Any]):
+class Call(Values):
     """One call: what was sent, what came back (or the error's message), and what it cost; by DSPy's keys, too.
 
     >>> call = Call("m", ({"role": "user", "content": "Hi"},), {}, None, "It failed.")
@@ -33,7 +34,7 @@ class Call(Mapping[str, Any]):
 
     model: str
     messages: Sequence[Message]
-    params: Mapping[str, Any]
+    params: Values
     reply: Reply | None
     error: str | None = None
     model_type: str = "chat"
@@ -70,7 +71,7 @@ class Call(Mapping[str, Any]):
         """Return DSPy's keys."""
         return _VALUES.keys()
 
-    def copy(self) -> dict[str, Any]:
+    def copy(self) -> JsonObject:
         """Return the call as a plain dict."""
         return dict(self)
 

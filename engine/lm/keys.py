@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from functools import lru_cache
 from operator import is_
 from typing import Any
 
+from engine.basics.data import JsonObject, Values
 from engine.lm.choice import Route, find_provider
 
 SERVICE = "tuneboard"
@@ -122,7 +122,7 @@ def without_keys(text: str, *secrets: Secret) -> str:
     return _KEY_LIKE.sub("[key]", text)
 
 
-def without_secrets(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+def without_secrets(settings: Values) -> Values:
     """Return settings without those whose name says that they are secret, also inside their dicts and lists.
 
     Without any they are returned as they are. Headers are left out as a whole: any of them may hold a token.
@@ -130,7 +130,7 @@ def without_secrets(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     >>> without_secrets({"max_tokens": 5, "azure_ad_token": "a", "extra_body": {"api_key": "b", "top_k": 1}})
     {'max_tokens': 5, 'extra_body': {'top_k': 1}}
     """
-    changed: dict[str, Any] = {}
+    changed: JsonObject = {}
     for name, value in settings.items():
         if _is_secret(name):
             changed[name] = None

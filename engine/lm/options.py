@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.basics.data import JsonObject, Values
 from engine.errors import ConfigurationError
 
 _log = logging.getLogger(__name__)
@@ -19,7 +20,7 @@ _log = logging.getLogger(__name__)
 class ModelOptions:
     """Settings of a model's client, read from the keywords of `engine.LM`; `params` is what is left: each request's own."""
 
-    params: Mapping[str, Any]
+    params: Values
     num_retries: int = 3
     timeout: float = 120.0
     api_base: str | None = None
@@ -31,7 +32,7 @@ class ModelOptions:
     price: tuple[float, float] | None = None
     prompt_cache: Any = None
     capabilities: Any = None
-    marks: Sequence[Mapping[str, Any]] = ()
+    marks: Sequence[Values] = ()
     """Points of the messages that carry a mark for the provider's prompt cache (cache_control_injection_points)."""
     drop_params: bool = False
     """True: a parameter that the endpoint refuses by its name is left out from then on."""
@@ -47,7 +48,7 @@ class ModelOptions:
     """True: the system message is the developer's (for model_type="responses")."""
 
 
-def under_one_name(given: Mapping[str, Any]) -> dict[str, Any]:
+def under_one_name(given: Values) -> JsonObject:
     """Return keywords with options that have several names under the first of them; of two the later one in `_NAMES` counts.
 
     >>> under_one_name({"num_retries": 3, "max_retries": 1, "base_url": None, "top_p": 0.5})
@@ -61,7 +62,7 @@ def under_one_name(given: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
-def read_options(model: str, given: Mapping[str, Any]) -> ModelOptions:
+def read_options(model: str, given: Values) -> ModelOptions:
     """Return the options among some keywords. Raises ConfigurationError for one that cannot be used.
 
     >>> options = read_options("m", {"max_retries": 1, "headers": {"X-Team": "a"}, "top_p": 0.5})
@@ -69,7 +70,7 @@ def read_options(model: str, given: Mapping[str, Any]) -> ModelOptions:
     (1, {'X-Team': 'a'}, {'top_p': 0.5})
     """
     params = {name: value for name, value in given.items() if value is not None}
-    options: dict[str, Any] = {}
+    options: JsonObject = {}
     for name, ours in _NAMES.items():
         if name in params:
             options[ours] = params.pop(name)
@@ -94,7 +95,7 @@ def _by_litellm(model: str, engine: object) -> bool:
     return engine == "litellm"
 
 
-def for_direct(name: str, params: Mapping[str, Any], *, openai: bool) -> dict[str, Any]:
+def for_direct(name: str, params: Values, *, openai: bool) -> JsonObject:
     """Return the parameters without those that an endpoint of the OpenAI protocol has no use for; a warning names them.
 
     `openai` says that it is OpenAI's own, which refuses what others take.
@@ -110,7 +111,7 @@ def for_direct(name: str, params: Mapping[str, Any], *, openai: bool) -> dict[st
     return {k: v for k, v in params.items() if k not in useless}
 
 
-def refuse_of_model(model: str, params: Mapping[str, Any]) -> None:
+def refuse_of_model(model: str, params: Values) -> None:
     """Raise ConfigurationError where the parameters of one call hold an option that belongs to a model."""
     for name in OF_MODEL & params.keys():
         raise ConfigurationError(f"{model!r}: {name} belongs to the model: lm.copy({name}=...)(...).")
@@ -167,6 +168,6 @@ OF_CALL = frozenset(_OF_CALL | OF_MODEL | _OF_LITELLM | _NAMES.keys() | _OTHER_N
 """Parameters of a call that are not in the body by their own name: they say how it is made, or mean nothing there."""
 
 
-def unheard_of_call(params: Mapping[str, Any]) -> list[str]:
+def unheard_of_call(params: Values) -> list[str]:
     """Return the names among a call's parameters that have an effect on a model only, or with other providers."""
     return sorted(params.keys() & OF_CALL - _OF_CALL)

@@ -5,13 +5,14 @@ The events are the OpenAI protocol's server-sent events. Pure reading: it knows 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
 
+from engine.basics.data import JsonObject, Values
 from engine.errors import LMError
 
 
@@ -69,7 +70,7 @@ class Assembly:
         self._model = ""
         self._text: list[str] = []
         self._reasoning: list[str] = []
-        self._tool_calls: dict[int, dict[str, Any]] = {}
+        self._tool_calls: dict[int, JsonObject] = {}
         self._citations: list[Any] = []
         self._finish: str | None = None
         self._usage: Any = None
@@ -86,7 +87,7 @@ class Assembly:
             raise ValueError("An event is no JSON object.")
         return self.add_event(event)
 
-    def add_event(self, event: Mapping[str, Any]) -> Chunk | None:
+    def add_event(self, event: Values) -> Chunk | None:
         """Take one event that is read already. Raises ValueError where its piece is no text."""
         if event.get("error"):
             self.error = event
@@ -96,7 +97,7 @@ class Assembly:
         choices = event.get("choices") or ()
         return self._choice(choices[0]) if choices else None
 
-    def _choice(self, choice: Mapping[str, Any]) -> Chunk | None:
+    def _choice(self, choice: Values) -> Chunk | None:
         delta = choice.get("delta") or {}
         text = delta.get("content") or choice.get("text") or ""
         reasoning = delta.get("reasoning_content") or delta.get("reasoning") or ""
@@ -114,7 +115,7 @@ class Assembly:
         self._reasoning.append(reasoning)
         return Chunk(text, reasoning, finish, self._model) if text or reasoning or finish else None
 
-    def _tool_call(self, piece: Mapping[str, Any]) -> None:
+    def _tool_call(self, piece: Values) -> None:
         call = self._tool_calls.setdefault(
             int(piece.get("index") or 0),
             {"id": "", "type": "function", "function": {"name": "", "arguments": ""}},
@@ -128,7 +129,7 @@ class Assembly:
         """True once a piece has come."""
         return any(self._text) or any(self._reasoning)
 
-    def reply(self) -> dict[str, Any]:
+    def reply(self) -> JsonObject:
         """Return the whole reply as the endpoint would have sent it in one piece."""
         message: dict[str, object] = {"role": "assistant", "content": "".join(self._text)}
         if any(self._reasoning):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from engine.basics.data import JsonObject, Values
 from engine.records import Usage
 from engine.runtime import context, current, noting
 
@@ -38,22 +39,22 @@ class UsageTracker:
     """
 
     def __init__(self) -> None:
-        self._noted: list[tuple[str, Usage | Mapping[str, Any] | None]] = []
+        self._noted: list[tuple[str, Usage | Values | None]] = []
 
     def note(self, lm: BaseLM, reply: Reply) -> None:
         """Add a reply's usage, under the name that its model was made with."""
         self._noted.append((reply.name or lm.model, None if reply.cached else reply.usage))
 
-    def add_usage(self, lm: str, usage_entry: Mapping[str, Any]) -> None:
+    def add_usage(self, lm: str, usage_entry: Values) -> None:
         """Add the usage of a call made elsewhere, by the protocol's names; other numbers in it are added up as well."""
         self._noted.append((lm, usage_entry))
 
-    def get_total_tokens(self) -> dict[str, dict[str, Any]]:
+    def get_total_tokens(self) -> dict[str, JsonObject]:
         """Return what was paid, by the name the model was made with; nothing for a model that only answered from the cache.
 
         The numbers: calls, cached, input_tokens and output_tokens (also by DSPy's names), total_tokens, cost.
         """
-        total: dict[str, dict[str, Any]] = {}
+        total: dict[str, JsonObject] = {}
         paid = {name for name, usage in self._noted if usage is not None}
         for name, usage in self._noted:
             if name not in paid:
@@ -64,7 +65,7 @@ class UsageTracker:
         return total
 
 
-def _numbers(usage: Usage | Mapping[str, Any] | None) -> dict[str, Any]:
+def _numbers(usage: Usage | Values | None) -> JsonObject:
     """Return the numbers of one call; None means an answer from the cache."""
     if usage is None:
         return {"cached": 1}

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine import loop
+from engine.basics.data import Values
 from engine.basics.text import plain_text, quoted, shortened
 from engine.errors import ConfigurationError, MetricError, first_problem
 from engine.records import Example
@@ -118,7 +119,7 @@ class WorkedExample:
     expected: Any
     answer: Any
     score: float
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Values = field(default_factory=dict)
 
 
 class Metric(ABC):
@@ -386,8 +387,8 @@ class Case:
     field: str
     expected: Any
     answer: Any
-    example: Mapping[str, Any]
-    prediction: Mapping[str, Any]
+    example: Values
+    prediction: Values
 
     @classmethod
     def of(cls, expected: object, answer: object) -> Case:

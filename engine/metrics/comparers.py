@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from engine.basics.data import JsonObject, Values
 from engine.basics.text import as_text, quoted
 from engine.basics.value_parsing import currency_of, read_dates, read_numbers
 from engine.errors import ConfigurationError, entry_named
@@ -301,7 +302,7 @@ def make_comparer(given: object) -> Metric:
     >>> make_comparer({"type": "levenshtein", "config": {"threshold": 0.5}}).options.at_least
     0.5
     """
-    config: dict[str, Any] = {}
+    config: JsonObject = {}
     if isinstance(given, Mapping):
         wrong = given.keys() - {"type", "class", "config"} - set(_SHORT)
         if wrong or not given.keys() & {"type", "class"}:
@@ -332,7 +333,7 @@ _OF_ROWS = MetricOptions.model_fields.keys()
 """Options that choose among the outputs of a row."""
 
 
-def _made(name: str, make: Callable[..., Any], config: dict[str, Any]) -> Any:
+def _made(name: str, make: Callable[..., Any], config: JsonObject) -> Any:
     """Return an evaluator: its class takes the config as one argument, as keywords, or not at all."""
     if "config" in inspect.signature(make).parameters:
         return make(config)
@@ -347,13 +348,13 @@ def _made(name: str, make: Callable[..., Any], config: dict[str, Any]) -> Any:
 _ENTRY = re.compile(r"\s*([\w.\[\]*]+)\s*=\s*(\w+)\s*(\((?:[^()'\"]|'[^']*'|\"[^\"]*\")*\))?\s*(?:[,\n]|\Z)")
 
 
-def parse_comparers(text: str) -> dict[str, dict[str, Any]]:
+def parse_comparers(text: str) -> dict[str, JsonObject]:
     """Return evaluators by field from a form's text. Raises ValueError for anything else.
 
     >>> parse_comparers("total=number(tolerance=0.01), date=date")
     {'total': {'type': 'number', 'config': {'tolerance': 0.01}}, 'date': {'type': 'date', 'config': {}}}
     """
-    comparers: dict[str, dict[str, Any]] = {}
+    comparers: dict[str, JsonObject] = {}
     at = 0
     text = text.strip()
     while at < len(text):
@@ -375,7 +376,7 @@ def parse_comparers(text: str) -> dict[str, dict[str, Any]]:
     return comparers
 
 
-def written_comparers(given: Mapping[str, Any]) -> str:
+def written_comparers(given: Values) -> str:
     """Return evaluators by field as a form's text; what is written only in Python is named alone.
 
     >>> written_comparers({"total": {"type": "number", "config": {"tolerance": 0.01}}, "date": "date"})
@@ -383,7 +384,7 @@ def written_comparers(given: Mapping[str, Any]) -> str:
     """
     parts = []
     for path, one in given.items():
-        inside: Mapping[str, Any] = one if isinstance(one, Mapping) else {"type": one}
+        inside: Values = one if isinstance(one, Mapping) else {"type": one}
         name, config = inside.get("type") or inside.get("class"), inside.get("config") or {}
         if not isinstance(name, str):
             continue

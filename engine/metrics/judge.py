@@ -13,6 +13,7 @@ from pydantic import Field
 
 from engine.adapters.chat import ChatAdapter
 from engine.adapters.values import format_value
+from engine.basics.data import JsonObject
 from engine.basics.text import percent, quoted
 from engine.errors import AdapterParseError, ConfigurationError
 from engine.lm.base import BaseLM
@@ -48,7 +49,7 @@ class Judge(AwaitedMetric):
         self.lm = lm
         self._adapter = ChatAdapter()
 
-    async def ask(self, signature: type[Signature], **inputs: object) -> dict[str, Any]:
+    async def ask(self, signature: type[Signature], **inputs: object) -> JsonObject:
         """Return a model's typed answers to one question. Raises LMError and AdapterParseError as models do."""
         judge = self.options.judge
         lm = self.lm or (shared_lm(ModelChoice(name=judge)) if judge else current().lm)
@@ -161,7 +162,7 @@ class Rubric(Judge):
             example = Example(example).copy(**{name: None})
         return super().cases(example, prediction)
 
-    def messages(self, case: Case) -> list[dict[str, Any]]:
+    def messages(self, case: Case) -> list[JsonObject]:
         """Return the messages that the judge is sent for one output, for a look at them."""
         return self._adapter.format(_Marks, (), self._inputs(case))
 

@@ -12,17 +12,18 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import StatisticsError, correlation
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
+from engine.basics.data import Values
 from engine.basics.statistics import resampled_interval
 from engine.basics.text import plain_text, quoted, signed
 from engine.metrics.base import Grade, Metric, MetricOptions, WorkedExample, joined
 from engine.metrics.matching import ExactMatch, number_in
 from engine.records import Evaluation, WholeSetFigure
 
-Rows = Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
+Rows = Sequence[tuple[Values, Values]]
 """(example, prediction) pairs; an empty prediction is a failed row."""
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from engine import loop
+from engine.basics.data import JsonObject
 from engine.basics.text import normalize_text
 from engine.errors import (
     AdapterParseError,
@@ -93,7 +94,7 @@ class BestOfN(Module):
         self,
         module: Module,
         N: int,  # noqa: N803 - DSPy's name
-        reward_fn: Callable[[dict[str, Any], Any], Any] | Module,
+        reward_fn: Callable[[JsonObject, Any], Any] | Module,
         threshold: float,
         fail_count: int | None = None,
     ) -> None:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from engine import loop
 from engine.adapters.json import JSONAdapter
+from engine.basics.data import Values
 from engine.basics.text import counted, first_of
 from engine.dataset.documents.evidence import Evidence, evidence_for, next_to_name
 from engine.dataset.documents.paged import PagedDocument, read_document
@@ -102,9 +103,7 @@ class Extract(Answerer):
         long = max(given, key=lambda name: _length(given[name]))
         return await self._read(inputs, given, long, self.longest)
 
-    async def _read(
-        self, inputs: dict[str, object], given: Mapping[str, Any], long: str, longest: int
-    ) -> Prediction:
+    async def _read(self, inputs: dict[str, object], given: Values, long: str, longest: int) -> Prediction:
         """Read a document in parts of a length; in shorter ones where that is too much for the model."""
         parts = _document_parts(given[long], longest) if isinstance(given[long], list) else []
         names = [name for name in inputs if name != long or len(parts) <= 1]
@@ -134,7 +133,7 @@ class Extract(Answerer):
         overlap = any(isinstance(one, list) for name, one in given.items() if name != long)
         return cast(Prediction, await _apart(heavy, self._whole, answers, parts, documents, overlap))
 
-    async def _ask_step(self, values: Mapping[str, Any], shown: type[Signature] | None = None) -> Prediction:
+    async def _ask_step(self, values: Values, shown: type[Signature] | None = None) -> Prediction:
         """Ask the step once; natively for a record where the model can and no other layout was chosen.
 
         `shown` is what the model is shown in place of the step's signature.

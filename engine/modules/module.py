@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from engine import loop
+from engine.basics.data import JsonObject
 from engine.callbacks import observed
 from engine.errors import ConfigurationError
 from engine.lm.history import CallsOf, calling, show
@@ -254,11 +255,11 @@ class Module:
 
     # Files
 
-    def dump_state(self) -> dict[str, Any]:
+    def dump_state(self) -> JsonObject:
         """Return the steps' wording, demonstrations, settings and models as JSON values, by path."""
         return {path: step.dump_state() for path, step in self.named_predictors()}
 
-    def load_state(self, saved: dict[str, Any]) -> Self:
+    def load_state(self, saved: JsonObject) -> Self:
         """Take over what `dump_state` returned, here or in DSPy. Raises ProgramFileError when steps are missing."""
         state.load(self, saved)
         return self
@@ -292,5 +293,5 @@ class Answerer(Module):
             """Run the program in async code."""
 
 
-def _inputs(args: tuple[object, ...], kwargs: dict[str, object]) -> dict[str, Any]:
+def _inputs(args: tuple[object, ...], kwargs: dict[str, object]) -> JsonObject:
     return {"args": args, **kwargs} if args else kwargs

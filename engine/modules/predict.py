@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, cast, get_origin
 
 from engine import callbacks as hooks
 from engine import loop
+from engine.basics.data import JsonObject, Values
 from engine.basics.similarity import NearestTexts, text_of_values
 from engine.errors import ConfigurationError
 from engine.lm.history import callers
@@ -99,7 +100,7 @@ class Predict(Module):
         if signature is None:
             raise ConfigurationError("Predict needs a signature, for example Predict('question -> answer').")
         self.signature: type[Signature] = ensure_signature(signature)
-        self.config: dict[str, Any] = config
+        self.config: JsonObject = config
         self.demos: list[Any] = []
         self.nearest = 0
         self.lm: BaseLM | None = None
@@ -266,11 +267,11 @@ class Predict(Module):
         """Change request parameters for every later call."""
         self.config = {**self.config, **config}
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> JsonObject:
         """Return the request parameters."""
         return dict(self.config)
 
-    def dump_state(self) -> dict[str, Any]:
+    def dump_state(self) -> JsonObject:
         """Return wording, demonstrations, settings and model as JSON values. Fields are saved by name."""
         chosen: dict[str, object] = {"nearest": self.nearest} if self.nearest else {}
         if self.reason_first is not None:
@@ -289,7 +290,7 @@ class Predict(Module):
             **chosen,
         }
 
-    def load_state(self, saved: dict[str, Any]) -> Self:
+    def load_state(self, saved: JsonObject) -> Self:
         """Take over what `dump_state` returned, here or in DSPy (which lists fields in order, without names)."""
         if "signature" not in saved:
             return super().load_state(saved)
@@ -336,14 +337,14 @@ def _indexed(texts: tuple[str, ...]) -> NearestTexts:
     return NearestTexts(texts)
 
 
-def _reserved(kwargs: dict[str, object], signature: type[Signature]) -> dict[str, Any]:
+def _reserved(kwargs: dict[str, object], signature: type[Signature]) -> JsonObject:
     """Take the reserved arguments out of a call's keyword arguments."""
     return {
         name: kwargs.pop(name) for name in _RESERVED if name in kwargs and name not in signature.input_fields
     }
 
 
-def _inputs(kwargs: dict[str, object], signature: type[Signature]) -> dict[str, Any]:
+def _inputs(kwargs: dict[str, object], signature: type[Signature]) -> JsonObject:
     fields = signature.input_fields
     if kwargs.keys() == fields.keys():
         return kwargs
@@ -385,7 +386,7 @@ def _warn_of_mismatch(signature: type[Signature], name: str, value: object) -> N
         _log.warning("Type mismatch for field %r: expected %s, got %s.", name, expected, given)
 
 
-def _params(config: Mapping[str, Any], lm: BaseLM) -> tuple[Mapping[str, Any], int | None]:
+def _params(config: Values, lm: BaseLM) -> tuple[Values, int | None]:
     """Return the request's parameters and rollout id. Several completions need some temperature to differ."""
     if not config:
         return config, None

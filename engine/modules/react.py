@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 
 from pydantic import model_serializer
 
+from engine.basics.data import JsonObject
 from engine.errors import (
     AdapterParseError,
     ConfigurationError,
@@ -79,13 +80,13 @@ class ToolStep(Predict):
         """Have the tools do nothing, for an estimate: arguments are invented there, and a tool may do things for real."""
         self.tools = {name: _unplugged(tool) for name, tool in self.tools.items()}
 
-    def dump_state(self) -> dict[str, Any]:
+    def dump_state(self) -> JsonObject:
         """Return a step's state, with the tools' descriptions; in the instructions they are listed, where DSPy has them."""
         saved = super().dump_state()
         saved["signature"]["instructions"] = self.prompted().instructions
         return {**saved, "tools": {name: tool.desc for name, tool in self.tools.items()}}
 
-    def load_state(self, saved: dict[str, Any]) -> Self:
+    def load_state(self, saved: JsonObject) -> Self:
         """Take over what `dump_state` returned, here or in DSPy; tools themselves are code and are not saved."""
         super().load_state(saved)
         self.signature = self.signature.with_instructions(
@@ -147,7 +148,7 @@ class Trajectory:
     """
 
     def __init__(self) -> None:
-        self.steps: dict[str, Any] = {}
+        self.steps: JsonObject = {}
         self._texts: list[str] = []
         self._media: list[list[Type]] = []
         self._count = 0
@@ -271,11 +272,11 @@ class Agent(Answerer):
         """One step and the answer at least, `max_iters` steps and the answer at most."""
         return CallRange(2, self.max_iters + 1)
 
-    def inputs(self, given: Mapping[str, object]) -> dict[str, Any]:
+    def inputs(self, given: Mapping[str, object]) -> JsonObject:
         """Return those of a call's arguments that are inputs."""
         return {name: value for name, value in given.items() if name in self.signature.input_fields}
 
-    def most_steps(self, given: dict[str, Any]) -> int:
+    def most_steps(self, given: JsonObject) -> int:
         """Return the limit of one call, taking its own `max_iters` out of its arguments."""
         is_given = "max_iters" in given and "max_iters" not in self.signature.input_fields
         most: int = given.pop("max_iters") if is_given else self.max_iters
@@ -375,7 +376,7 @@ def _acting(signature: type[Signature]) -> type[Signature]:
         trajectory=(str, InputField(desc="What was done so far")),
         next_thought=(str, OutputField()),
         next_tool_name=(str, OutputField()),
-        next_tool_args=(dict[str, Any], OutputField(desc="Arguments by name, as JSON")),
+        next_tool_args=(JsonObject, OutputField(desc="Arguments by name, as JSON")),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from engine import loop
+from engine.basics.data import JsonObject
 from engine.basics.similarity import NearestTexts
 from engine.callbacks import watched
 from engine.errors import ConfigurationError
@@ -48,7 +49,7 @@ class Retrieve(Answerer):
         )
 
 
-async def _ask_retriever(rm: Any, query: str, k: int, options: dict[str, Any]) -> Prediction:
+async def _ask_retriever(rm: Any, query: str, k: int, options: JsonObject) -> Prediction:
     if hasattr(rm, "acall"):
         answer = await rm.acall(query, k, **options)
     else:

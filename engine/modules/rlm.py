@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from engine import loop
 from engine.adapters.plan import plan_of, read_fields
 from engine.adapters.values import format_value
+from engine.basics.data import JsonObject
 from engine.errors import AdapterParseError, ConfigurationError, SandboxError, ToolError
 from engine.modules.call_range import CallRange
 from engine.modules.code_act import code_of
@@ -123,7 +124,7 @@ class RLM(Agent):
         tools = [*self.generate_action.tools.values(), *asking]
         return self.interpreter_factory(tools=tools, output_fields=list(self.signature.output_fields))
 
-    def _outputs(self, submitted: Mapping[str, object]) -> dict[str, Any]:
+    def _outputs(self, submitted: Mapping[str, object]) -> JsonObject:
         """Return what was submitted in the outputs' types. Raises SandboxError, for the model to read."""
         missing = [name for name in self.signature.output_fields if name not in submitted]
         if missing:

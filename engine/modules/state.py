@@ -19,6 +19,7 @@ import orjson
 
 from engine import loop
 from engine.adapters import ADAPTERS, get_adapter
+from engine.basics.data import JsonObject, Values
 from engine.basics.home import write_whole
 from engine.errors import (
     ConfigurationError,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def dump_adapter(adapter: Adapter) -> dict[str, Any] | None:
+def dump_adapter(adapter: Adapter) -> JsonObject | None:
     """Return a step's own adapter as JSON values; None for a user's own class, which a file cannot store."""
     if type(adapter) not in ADAPTERS:
         _log.warning("%s is not saved with its step: set it again after loading.", type(adapter).__name__)
@@ -50,7 +51,7 @@ def dump_adapter(adapter: Adapter) -> dict[str, Any] | None:
     return {"name": adapter.name, **adapter.options(), **more}
 
 
-def load_adapter(saved: Mapping[str, Any]) -> Adapter:
+def load_adapter(saved: Values) -> Adapter:
     """Return the adapter that `dump_adapter` wrote down. Raises UnknownNameError."""
     options = {name: value for name, value in saved.items() if name != "name"}
     if options.get("extraction_model"):
@@ -108,7 +109,7 @@ def _key(part: str) -> Any:
     return int(inner) if inner.isdigit() else inner[1:-1]
 
 
-def dump_lm(lm: BaseLM | None) -> dict[str, Any] | None:
+def dump_lm(lm: BaseLM | None) -> JsonObject | None:
     """Return a step's own model as JSON values, without anything secret."""
     if lm is None:
         return None
@@ -117,7 +118,7 @@ def dump_lm(lm: BaseLM | None) -> dict[str, Any] | None:
     return {"model": lm.model, **plain, **({"fallbacks": others} if others else {})}
 
 
-def load_lm(saved: Mapping[str, Any]) -> BaseLM:
+def load_lm(saved: Values) -> BaseLM:
     """Return the model that `dump_lm`, or DSPy, wrote down; its address and keys come from the settings here."""
     from engine.lm.client import LM  # brings the network in
     from engine.lm.fallback import FallbackLM
@@ -166,7 +167,7 @@ def refuse_pickle(path: Path) -> None:
     )
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> JsonObject:
     """Return a state file's content. Raises ProgramFileError naming what is wrong with it."""
     refuse_pickle(path)
     try:
@@ -190,7 +191,7 @@ def read(path: Path) -> dict[str, Any]:
     return data
 
 
-def load(program: Module, saved: Mapping[str, Any]) -> None:
+def load(program: Module, saved: Values) -> None:
     """Put saved state into a program's steps; all of it, or, when it does not fit, none of it."""
     if not isinstance(saved, Mapping):
         raise ProgramFileError(

@@ -7,10 +7,11 @@ Works for any program: a step that has tools gets their descriptions rewritten a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 from pydantic import model_validator
 
+from engine.basics.data import JsonObject
 from engine.basics.text import listed
 from engine.optimizers.base import TUNE_FIELDS, Optimizer, Options, option
 from engine.optimizers.shared.leaderboard import Leaderboard
@@ -133,7 +134,7 @@ class ContrastRuns(Signature):
     program_description: str = InputField(desc="The steps of the program.")
     step: str = InputField(desc="The step: its fields and what they mean.")
     text_wanted: str = InputField(desc="Which text is to be rewritten.")
-    bad_runs: list[dict[str, Any]] = InputField(desc="Runs that went badly, the worst first.")
-    good_runs: list[dict[str, Any]] = InputField(desc="Runs that went well; may be empty.")
+    bad_runs: list[JsonObject] = InputField(desc="Runs that went badly, the worst first.")
+    good_runs: list[JsonObject] = InputField(desc="Runs that went well; may be empty.")
     current_instructions: str = InputField(desc="The text in use now.")
     proposed_instructions: str = OutputField(desc="The new text, whole, ready to be used as it is.")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine import loop, runtime
+from engine.basics.data import JsonObject, Values
 from engine.basics.progress import ProgressLine
 from engine.basics.text import percent
 from engine.callbacks import observed
@@ -132,7 +133,7 @@ class Optimizer:
         *,
         prompt_model: Any = None,
         task_model: Any = None,
-        teacher_settings: Mapping[str, Any] | None = None,
+        teacher_settings: Values | None = None,
         num_threads: int | None = None,
         models: Sequence[Any] = (),
         objective: Objective | str = "score",
@@ -165,7 +166,7 @@ class Optimizer:
         )
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any] | None = None, metric: Any = None) -> Self:
+    def from_options(cls, options: Values | None = None, metric: Any = None) -> Self:
         """Return the optimizer with these options. Raises ConfigurationError for one that does not exist or does not fit."""
         return cls(metric=metric, **dict(options or {}))
 
@@ -202,7 +203,7 @@ class Optimizer:
         cannot work, and RunError when no row can be run at all, or the program's own error where it is that on every row.
         """
         optimizer = self.with_options(changes)
-        given: dict[str, Any] = {
+        given: JsonObject = {
             "trainset": trainset,
             "valset": valset,
             "testset": testset,
@@ -257,7 +258,7 @@ class Optimizer:
         """Return notes for the user before anything is asked. Raises ConfigurationError for a set-up that cannot work."""
         return []
 
-    def details(self, student: Module, result: SearchResult) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
+    def details(self, student: Module, result: SearchResult) -> JsonObject:  # noqa: ARG002 - for subclasses
         """Return what else a compiled program says of its search, by attribute: DSPy's statistics."""
         runs = sum(o.usage.calls for t in result.trials for o in t.evaluation.outcomes)
         scored, logs = 0, {}
@@ -349,7 +350,7 @@ class Optimizer:
             raise ConfigurationError(f"{what}: {message}.") from None
 
 
-class CandidatePrograms(Sequence[dict[str, Any]]):
+class CandidatePrograms(Sequence[JsonObject]):
     """A compiled program's candidates, best first: dicts with score (percent), subscores, candidate and program.
 
     It is not a list, so that a walk over the program's own steps does not find the candidates' steps too.

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from pydantic import model_validator
 
+from engine.basics.data import Values
 from engine.errors import ConfigurationError
 from engine.modules.module import Module
 from engine.optimizers.base import Optimizer, Options, as_examples, check_programs, option
@@ -89,7 +90,7 @@ class BetterTogether(Optimizer):
         self,
         metric: Any = None,
         *,
-        optimizer_compile_args: Mapping[str, Mapping[str, Any]] | None = None,
+        optimizer_compile_args: Mapping[str, Values] | None = None,
         **arguments: Any,
     ) -> None:
         self.optimizers = {n: o for n, o in arguments.items() if isinstance(o, Optimizer)}

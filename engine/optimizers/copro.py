@@ -7,8 +7,8 @@ proposals are scored at once, no text is scored twice, and proposals also see la
 from __future__ import annotations
 
 from itertools import chain
-from typing import Any
 
+from engine.basics.data import JsonObject
 from engine.basics.text import listed
 from engine.optimizers.base import TUNE_FIELDS, Optimizer, Options, option
 from engine.optimizers.shared.leaderboard import Leaderboard, lowered
@@ -149,8 +149,8 @@ class ImproveInstructions(Signature):
 
     program_description: str = InputField(desc="The steps of the program.")
     step: str = InputField(desc="The step whose instructions are wanted: its fields and what they mean.")
-    labelled_examples: list[dict[str, Any]] = InputField(desc="Rows of the data: inputs and right outputs.")
-    attempts: list[dict[str, Any]] = InputField(
+    labelled_examples: list[JsonObject] = InputField(desc="Rows of the data: inputs and right outputs.")
+    attempts: list[JsonObject] = InputField(
         desc="Instructions tried so far with their scores, the best last; empty at first."
     )
     current_instructions: str = InputField(desc="The best instructions so far.")
@@ -168,8 +168,8 @@ class ImproveDescription(Signature):
 
     program_description: str = InputField(desc="The steps of the program.")
     step: str = InputField(desc="The step: its fields and what they mean.")
-    labelled_examples: list[dict[str, Any]] = InputField(desc="Rows of the data: inputs and right outputs.")
-    attempts: list[dict[str, Any]] = InputField(
+    labelled_examples: list[JsonObject] = InputField(desc="Rows of the data: inputs and right outputs.")
+    attempts: list[JsonObject] = InputField(
         desc="Descriptions tried so far with their scores, the best last."
     )
     text_wanted: str = InputField(desc="Which description is wanted.")

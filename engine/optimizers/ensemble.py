@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from engine.basics.data import JsonObject, Values
 from engine.errors import ConfigurationError, ProgramFileError
 from engine.modules import state
 from engine.modules.module import Module
@@ -84,11 +85,11 @@ class EnsembledProgram(Module):
         rng = random.Random(content_hash(json_value(dict(inputs)))) if self.deterministic else self._rng
         return rng.sample(self.programs, self.size)
 
-    def dump_state(self) -> dict[str, Any]:
+    def dump_state(self) -> JsonObject:
         """Return every member's state, by its number."""
         return {"programs": [program.dump_state() for program in self.programs]}
 
-    def load_state(self, saved: dict[str, Any]) -> Self:
+    def load_state(self, saved: JsonObject) -> Self:
         """Take over what `dump_state` returned. Raises ProgramFileError when the members do not fit."""
         members = saved.get("programs")
         if not isinstance(members, list) or len(members) != len(self.programs):
@@ -114,7 +115,7 @@ def majority(answers: Sequence[Mapping[str, object]]) -> Prediction:
     return Prediction(answers[votes.index(Counter(votes).most_common(1)[0][0])])
 
 
-def mean(answers: Sequence[Mapping[str, Any]]) -> Prediction:
+def mean(answers: Sequence[Values]) -> Prediction:
     """Return the answers' mean, field by field; a field that is no number is the majority's.
 
     >>> mean([Prediction(n=1), Prediction(n=4)]).n

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
+from engine.basics.data import JsonObject
 from engine.basics.text import counted, listed
 from engine.dataset.documents.evidence import evidence_for
 from engine.dataset.documents.paged import read_document
@@ -300,7 +301,7 @@ class DescribeField(Signature):
     program_description: str = InputField(desc="The steps of the program.")
     step: str = InputField(desc="The step: its fields and what they mean.")
     field: str = InputField(desc="The field, by its path in the record.")
-    wrong_values: list[dict[str, Any]] = InputField(desc="Cases in which it came out wrong.")
+    wrong_values: list[JsonObject] = InputField(desc="Cases in which it came out wrong.")
     current_description: str = InputField(desc="The description in use now; may be empty.")
     proposed_description: str = OutputField(desc="The new description, whole.")
 
@@ -316,6 +317,6 @@ class InstructReader(Signature):
 
     program_description: str = InputField(desc="The steps of the program.")
     step: str = InputField(desc="The step: its fields and what they mean.")
-    wrong_values: list[dict[str, Any]] = InputField(desc="Records that came out wrong.")
+    wrong_values: list[JsonObject] = InputField(desc="Records that came out wrong.")
     current_instructions: str = InputField(desc="The instructions in use now.")
     proposed_instructions: str = OutputField(desc="The new instructions, ready to be used as they are.")

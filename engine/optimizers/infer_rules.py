@@ -9,6 +9,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from engine.basics.data import JsonObject
 from engine.errors import ConfigurationError
 from engine.optimizers.base import Optimizer, option
 from engine.optimizers.few_shot import BootstrapFewShotOptions, Rules, bootstrap, teacher_of, with_solved
@@ -127,7 +128,7 @@ class InferRulesFromRows(Signature):
 
     program_description: str = InputField(desc="The steps of the program.")
     step: str = InputField(desc="The step the rules are for: its fields and what they mean.")
-    labelled_examples: list[dict[str, Any]] = InputField(desc="Rows of the data: inputs and right outputs.")
+    labelled_examples: list[JsonObject] = InputField(desc="Rows of the data: inputs and right outputs.")
     current_instructions: str = InputField(desc="The instructions that the rules will be added to.")
     number_of_rules: str = InputField(desc="About how many rules to write.")
     rules: str = OutputField(desc="The rules, one a line.")

@@ -12,8 +12,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
+from engine.basics.data import JsonObject
 from engine.basics.text import percent
 from engine.optimizers.base import Optimizer, Options, option
 from engine.optimizers.shared.leaderboard import Leaderboard, lowered
@@ -361,7 +361,7 @@ class WriteAdvice(Signature):
     program_description: str = InputField(desc="The steps of the program.")
     step: str = InputField(desc="The step the advice is for: its fields and what they mean.")
     current_instructions: str = InputField(desc="The instructions the advice is added to.")
-    better_run: dict[str, Any] = InputField(desc="A run that went well; empty when none did.")
-    worse_run: dict[str, Any] = InputField(desc="A run that went badly.")
-    other_bad_runs: list[dict[str, Any]] = InputField(desc="Runs of other inputs that went badly.")
+    better_run: JsonObject = InputField(desc="A run that went well; empty when none did.")
+    worse_run: JsonObject = InputField(desc="A run that went badly.")
+    other_bad_runs: list[JsonObject] = InputField(desc="Runs of other inputs that went badly.")
     advice: str = OutputField(desc="The advice: a few short sentences.")

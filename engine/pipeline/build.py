@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from engine.adapters import get_adapter
+from engine.basics.data import JsonObject, Values
 from engine.errors import PipelineError
 from engine.lm.client import shared_lm
 from engine.modules.call_range import CallRange
@@ -80,11 +81,11 @@ class Pipeline(Answerer):
         return sum(n for when, n in calls if when is None) + _dearest([(w, n) for w, n in calls if w])
 
 
-Ask = Callable[[StepSpec, list[dict[str, Any]]], Awaitable[Sequence[Mapping[str, Any]]]]
+Ask = Callable[[StepSpec, list[JsonObject]], Awaitable[Sequence[Values]]]
 """Runs a step on the inputs of each of its calls: one, or one for each item of a list."""
 
 
-async def run_steps(pipeline: PipelineSpec, inputs: Mapping[str, object], ask: Ask) -> dict[str, Any]:
+async def run_steps(pipeline: PipelineSpec, inputs: Mapping[str, object], ask: Ask) -> JsonObject:
     """Return what the steps of a pipeline make of some inputs, the last step's fields last. Raises PipelineError."""
     values = dict(inputs)
     made: dict[str, object] = {}
@@ -173,7 +174,7 @@ def _module(step: StepSpec) -> Module:
     if step.model is not None:
         module.set_lm(shared_lm(step.model))
     if step.adapter is not None:
-        options: dict[str, Any] = {}
+        options: JsonObject = {}
         if step.use_native_function_calling is not None:
             options["use_native_function_calling"] = step.use_native_function_calling
         if step.extraction_model is not None:

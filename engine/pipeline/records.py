@@ -9,11 +9,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from engine.basics.data import JsonObject
 from engine.errors import PipelineError
 from engine.pipeline.check import RECORDS_OWN, usable_name
 from engine.pipeline.spec import RECORD, FieldSpec
-
-Json = dict[str, Any]
 
 MOST_CHOICES = 6
 FEWEST_ROWS = 12
@@ -43,7 +42,7 @@ def infer_fields(answers: Sequence[Mapping[str, object]]) -> tuple[FieldSpec, ..
     return _fields([{str(k): v for k, v in one.items()} for one in answers], (), 0)
 
 
-def _fields(records: Sequence[Json], taken: Sequence[str], depth: int) -> tuple[FieldSpec, ...]:
+def _fields(records: Sequence[JsonObject], taken: Sequence[str], depth: int) -> tuple[FieldSpec, ...]:
     keys = dict.fromkeys(key for record in records for key in record)
     names = list(taken)
     fields = []
@@ -103,7 +102,7 @@ def _are_dates(values: Sequence[object]) -> bool:
     return bool(values) and all(isinstance(v, str) and _DATE.fullmatch(v) for v in values)
 
 
-def _plain(value: Any) -> Json:
+def _plain(value: Any) -> JsonObject:
     return {str(k): v for k, v in value.items()}
 
 
@@ -118,7 +117,7 @@ def renamed(value: object, fields: Sequence[FieldSpec]) -> object:
     if not isinstance(value, Mapping):
         return value
     by_name = {f.name: f for f in fields}
-    record: Json = {}
+    record: JsonObject = {}
     for key, item in value.items():
         name = next((n for n in (str(key), usable_name(str(key))) if n in by_name), str(key))
         record[name] = renamed(item, by_name[name].fields) if name in by_name else item

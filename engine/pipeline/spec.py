@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -25,6 +25,7 @@ from pydantic import (
     model_serializer,
 )
 
+from engine.basics.data import JsonObject
 from engine.basics.text import LONGEST_NAME, cut
 from engine.lm.choice import ModelChoice
 from engine.signature.grammar import FieldType, read_field_type, read_type
@@ -63,11 +64,11 @@ class FieldSpec(_Frozen):
         return read_field_type(self.type, self.choices)
 
     @model_serializer(mode="wrap")
-    def _without_unused(self, usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_unused(self, usual: SerializerFunctionWrapHandler) -> JsonObject:
         return _without_empty(usual(self), "fields")
 
 
-def _without_empty(found: dict[str, Any], name: str) -> dict[str, Any]:
+def _without_empty(found: JsonObject, name: str) -> JsonObject:
     """Leave out what only records have, so that files of other tasks stay as they were."""
     return {k: v for k, v in found.items() if v or k != name}
 
@@ -83,12 +84,12 @@ RECORD = "record"
 def _record_type(field: FieldSpec, inside: str) -> FieldType:
     """Return the type of a record; its class is named after the fields around it."""
     name = inside + "".join(part.capitalize() for part in field.name.split("_"))
-    parts: dict[str, Any] = {}
+    parts: JsonObject = {}
     for part in field.fields:
         kind = _record_type(part, name) if part.fields else part.parsed_type
         if kind.problem:
             return FieldType(field.type, None, problem=kind.problem)
-        shown: dict[str, Any] = {"description": part.description} if part.description else {}
+        shown: JsonObject = {"description": part.description} if part.description else {}
         default = None if kind.optional else ...
         parts[part.name] = (kind.annotation, Field(default, **shown))
     config, doc = ConfigDict(protected_namespaces=()), field.description or None
@@ -178,7 +179,7 @@ def _to_name(choice: ModelChoice | None) -> str | dict[str, object]:
 StepModel = Annotated[
     ModelChoice | None,
     BeforeValidator(_from_name),
-    PlainSerializer(_to_name, return_type=str | dict[str, Any]),
+    PlainSerializer(_to_name, return_type=str | JsonObject),
 ]
 """A step's own model, given by its name or with its address and settings; None ("" in a file): no own one."""
 
@@ -210,7 +211,7 @@ class StepSpec(_Frozen):
     source: str = ""
 
     @model_serializer(mode="wrap")
-    def _without_unused(self, usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_unused(self, usual: SerializerFunctionWrapHandler) -> JsonObject:
         return _without_empty(usual(self), "source")
 
     @property

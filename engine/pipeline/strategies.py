@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.adapters.values import UnreadableError, format_value, parse_value
+from engine.basics.data import JsonObject
 from engine.errors import SandboxError, ToolError
 from engine.modules.best_of_n import BestOfN, Refine
 from engine.modules.code_act import ProgramOfThought
@@ -106,7 +107,7 @@ class CriteriaReward(Module):
 
     def __init__(self, signature: type[Signature], criteria: str = "") -> None:
         super().__init__()
-        fields: dict[str, Any] = {
+        fields: JsonObject = {
             name: (signature.annotation(name), InputField(desc=signature.description(name)))
             for name in signature.fields
         }

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from engine.basics.data import Values
 from engine.errors import entry_named
 from engine.pipeline.spec import Condition, CorpusSpec, FieldSpec, PipelineSpec, StepOptions, StepSpec
 
@@ -29,9 +29,9 @@ class Sample:
     file: str
     pipeline: PipelineSpec
     columns: Mapping[str, str] = field(default_factory=dict)
-    metric: tuple[str, Mapping[str, Any]] = ("ExactMatch", {})
-    optimizer: tuple[str, Mapping[str, Any]] = ("Autotune", {})
-    budget: Mapping[str, Any] = field(default_factory=lambda: {"calls": 2000})
+    metric: tuple[str, Values] = ("ExactMatch", {})
+    optimizer: tuple[str, Values] = ("Autotune", {})
+    budget: Values = field(default_factory=lambda: {"calls": 2000})
 
     @property
     def mapping(self) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Self
 import orjson
 
 from engine import loop
+from engine.basics.data import JsonObject, Values
 from engine.basics.home import write_whole
 from engine.callbacks import watched
 from engine.errors import ConfigurationError, EngineError, ProgramFileError, ProgramFileMissingError
@@ -29,7 +30,7 @@ _ARRAYS = "arrays-"
 
 
 @dataclass(frozen=True, slots=True)
-class Hit(Mapping[str, Any]):
+class Hit(Values):
     """A passage that was found: its place in the corpus and its score, higher is better.
 
     As in DSPy it can be read as a mapping: text, long_text, title, pid, score, rank (from 1; 0 where it is not known).
@@ -95,7 +96,7 @@ class Searcher(ABC):
     async def answered(self, query: str, k: int | None) -> Prediction:
         """Return what a search found as a Prediction."""
         hits = await self.search(query, k)
-        scores: dict[str, Any] = {"scores": [h.score for h in hits]} if self.with_scores else {}
+        scores: JsonObject = {"scores": [h.score for h in hits]} if self.with_scores else {}
         return Prediction(passages=[h.long_text for h in hits], indices=[h.index for h in hits], **scores)
 
     @abstractmethod

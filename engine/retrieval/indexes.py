@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import orjson
 
 from engine import loop
+from engine.basics.data import JsonObject
 from engine.basics.similarity import search_words, unit
 from engine.errors import ConfigurationError
 from engine.lm.embedder import Embedder
@@ -95,7 +96,7 @@ class BM25(Retriever):
         return dict(self._settings)
 
     @classmethod
-    def read_index(cls, folder: Path, corpus: Corpus, settings: dict[str, Any], **_options: object) -> Self:
+    def read_index(cls, folder: Path, corpus: Corpus, settings: JsonObject, **_options: object) -> Self:
         """Read what `write_index` wrote."""
         retriever = cls.__new__(cls)
         retriever.corpus, retriever._settings = corpus, settings
@@ -287,7 +288,7 @@ class Embeddings(Retriever):
         }
 
     @classmethod
-    def read_index(cls, folder: Path, corpus: Corpus, settings: dict[str, Any], **options: object) -> Self:
+    def read_index(cls, folder: Path, corpus: Corpus, settings: JsonObject, **options: object) -> Self:
         """Read what `write_index` wrote. Pass `embedder` where the index was made with a function of your own."""
         import numpy as np
 

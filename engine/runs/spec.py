@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.basics.data import JsonObject
 from engine.basics.text import percent
 from engine.errors import (
     ConfigurationError,
@@ -51,7 +52,7 @@ class Named(Frozen):
     """A registry name and its options: a metric or an optimizer."""
 
     name: str
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: JsonObject = Field(default_factory=dict)
 
     @property
     def words(self) -> str:

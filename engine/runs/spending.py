@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
+from engine.basics.data import Values
 from engine.basics.text import counted, dollars
 from engine.errors import RunError
 from engine.records import Usage
@@ -54,7 +55,7 @@ def _amounts(usage: Usage) -> dict[str, float]:
     return {"calls": float(usage.calls), "usd": usage.cost or 0.0}
 
 
-def expected(name: str, budget: Mapping[str, Any] | None, estimate: Mapping[str, Any] | None) -> float:
+def expected(name: str, budget: Values | None, estimate: Values | None) -> float:
     """Return the most calls, or dollars, that a run is expected to use; 0 where nothing is known.
 
     >>> expected("calls", {"calls": 100}, {"calls": {"high": 300}})
@@ -64,9 +65,7 @@ def expected(name: str, budget: Mapping[str, Any] | None, estimate: Mapping[str,
     return min((float(one) for one in known if one is not None), default=0.0)
 
 
-def check_spending(
-    store: Store, user: str, spec: Mapping[str, Any], estimate: Mapping[str, Any] | None, run: str = ""
-) -> None:
+def check_spending(store: Store, user: str, spec: Values, estimate: Values | None, run: str = "") -> None:
     """Raise RunError where a run would pass its user's limits of this month; `run` is its id where it was there before."""
     limits, left = store.queue.limits(), left_for(store, user, run)
     whose = "Your limit" if user else "The limit"
@@ -105,7 +104,7 @@ def limited_budget(store: Store, run: RunRow, budget: Budget) -> Budget:
     return budget.model_copy(update=changed)
 
 
-def check_larger(store: Store, run: RunRow, budget: Mapping[str, Any]) -> None:
+def check_larger(store: Store, run: RunRow, budget: Values) -> None:
     """Raise RunError where a larger budget of a run would pass its user's limits."""
     left = left_for(store, run.started_by, run.id)
     for name, words in WORDS.items():

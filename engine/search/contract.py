@@ -18,6 +18,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from engine.basics.data import Values
 from engine.records import Candidate, Evaluation, PartCredit, TraceStep
 from engine.search.freeze import Freeze, Part, is_frozen, restored
 from engine.search.objective import Objective
@@ -68,7 +69,7 @@ class Propose:
     """
 
     signature: type[Signature]
-    inputs: Mapping[str, Any]
+    inputs: Values
     n: int = 1
     temperature: float = 1.0
     rollout: int = 0
@@ -125,7 +126,7 @@ class Training:
 class Proposal:
     """Answer to `Propose`: one dict of output values for each sample that could be read; it may be empty."""
 
-    outputs: tuple[Mapping[str, Any], ...]
+    outputs: tuple[Values, ...]
 
 
 Ask = Score | Propose | Train | Keep
@@ -207,7 +208,7 @@ class Problem:
     """Ids of the rows to learn from."""
     validation: tuple[int, ...]
     """Ids of the rows to choose by."""
-    rows: Mapping[int, Mapping[str, Any]]
+    rows: Mapping[int, Values]
     """Each row's values (inputs and labels by field name)."""
     signatures: Mapping[str, type[Signature]]
     """The steps' signatures, by path."""

@@ -16,6 +16,7 @@ from itertools import count
 from typing import Any, cast
 
 from engine import loop
+from engine.basics.data import Values
 from engine.basics.text import cut
 from engine.errors import AdapterParseError, BudgetExhaustedError, MetricError, RunError
 from engine.lm.waiting import Patience
@@ -401,7 +402,7 @@ class Driver:
     async def _answer_propose(self, ask: Propose, number: int) -> Proposal:
         program = Predict(ask.signature)
 
-        async def sample(i: int) -> Mapping[str, Any] | None:
+        async def sample(i: int) -> Values | None:
             temperature = None if ask.writer is not None else ask.temperature  # its calls are the user's
             gate = self.ledger.gate(rollout=1000 * ask.rollout + i + 1, temperature=temperature)
             async with self._slots.at((number, i, "sample")):

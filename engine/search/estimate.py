@@ -17,6 +17,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine import evaluate, loop, runtime
+from engine.basics.data import JsonObject
 from engine.lm.base import BaseLM, Choice, Reply, Request
 from engine.lm.choice import is_offline
 from engine.lm.speeds import Speed
@@ -146,7 +147,7 @@ class _Renderer:
         self._costs[candidate.id, teacher] = costs, tuple(outcomes)
         return costs, tuple(outcomes)
 
-    async def proposal(self, ask: Propose, number: int) -> tuple[dict[str, Any], Usage]:
+    async def proposal(self, ask: Propose, number: int) -> tuple[JsonObject, Usage]:
         """Return invented outputs for a proposal, and its usage."""
         program = with_stand_ins(Predict(ask.signature), self._settings.adapter, {}, number=number)
         lm = self._settings.part(ask.part).prompt_lm or self._settings.lm or StandInLM()
@@ -460,7 +461,7 @@ class Estimate:
             self.training,
         )
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """Return the estimate as JSON-ready values."""
         return asdict(self)
 

@@ -6,7 +6,6 @@ A `RunResult` is stored with its run and read by every surface. Its values are d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from statistics import median_high
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter
 
+from engine.basics.data import JsonObject, Values
 from engine.basics.statistics import mean_interval
 from engine.basics.text import PrintedChange, counted, duration, price, printed_change
 from engine.records import Candidate, Evaluation, PartCredit, Usage, WholeSetFigure, whole_trials
@@ -272,7 +272,7 @@ class FinalTestCost:
         parts = [price(self.usd, "about "), *took] if self.calls else ["every answer is known"]
         return ", ".join([counted(self.calls, "call"), *parts])
 
-    def completed(self, estimate: Mapping[str, Any] | None) -> FinalTestCost:
+    def completed(self, estimate: Values | None) -> FinalTestCost:
         """Return the cost with what a run's estimate says of a call, where none was measured."""
         names = ("calls", "usd", "seconds")
         calls, usd, seconds = (((estimate or {}).get(name) or {}).get("high") for name in names)
@@ -385,7 +385,7 @@ class RunResult:
             whole_set=prompt.whole_set,
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the result as JSON values."""
         return asdict(self)
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from engine.adapters.base import Adapter
 from engine.adapters.chat import ChatAdapter
+from engine.basics.data import JsonObject, Values
 from engine.lm.base import BaseLM, Choice, Reply, Request
 from engine.lm.exchange import message_tokens, text_tokens
 from engine.modules.react import ToolStep
@@ -68,12 +69,12 @@ class StandInAdapter:
         self,
         call: Any,
         lm: BaseLM,
-        params: Mapping[str, Any],
+        params: Values,
         signature: type[Signature],
         demos: Sequence[Any],
-        inputs: Mapping[str, Any],
+        inputs: Values,
         rollout_id: int | None = None,
-    ) -> list[dict[str, Any]]:
+    ) -> list[JsonObject]:
         """Do what `Adapter.ask` does, without a model."""
         values = {name: self._value(name, signature) for name in signature.output_fields}
         self._number += 1

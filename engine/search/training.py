@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine import evaluate
 from engine.adapters.chat import ChatAdapter
+from engine.basics.data import JsonObject
 from engine.errors import AdapterParseError, BudgetExhaustedError, ConfigurationError, EngineError
 from engine.lm.history import callers
 from engine.records import Candidate, Evaluation, Outcome, TraceStep, Usage, content_hash, json_value
@@ -75,7 +76,7 @@ def chat_rows(
     return tuple(rows)
 
 
-def _same_inputs(demo: Any, inputs: dict[str, Any]) -> bool:
+def _same_inputs(demo: Any, inputs: JsonObject) -> bool:
     values = dict(demo)
     return bool(inputs) and all(json_value(values.get(name)) == value for name, value in inputs.items())
 

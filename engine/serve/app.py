@@ -28,6 +28,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from engine.basics.addresses import is_this_machine
+from engine.basics.data import JsonObject
 from engine.errors import ConfigurationError, EngineError, LMError, first_problem
 from engine.evaluate.streaming import StatusMessage, StreamListener, StreamResponse, streamify
 from engine.serve.contract import RESPONSES, TOO_SLOW, Contract, failure_message, wrong_request
@@ -222,7 +223,7 @@ def docs_page(contract: Contract, url: str) -> str:
     )
 
 
-def _type_text(field: dict[str, Any]) -> str:
+def _type_text(field: JsonObject) -> str:
     """Return a field's JSON schema in words."""
     if "enum" in field:
         return " | ".join(map(str, field["enum"]))

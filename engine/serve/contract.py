@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
+from engine.basics.data import JsonObject, Values
 from engine.errors import EngineError
 from engine.export.program import ProgramFile
 from engine.modules.module import Module
@@ -35,11 +36,11 @@ class Contract:
     question: type[BaseModel]
     answer: type[BaseModel]
 
-    def values(self, question: BaseModel) -> dict[str, Any]:
+    def values(self, question: BaseModel) -> JsonObject:
         """Return a request's inputs by name, typed."""
         return {name: getattr(question, f"value_{i}") for i, name in enumerate(self.inputs)}
 
-    def answered(self, prediction: Mapping[str, object]) -> dict[str, Any]:
+    def answered(self, prediction: Mapping[str, object]) -> JsonObject:
         """Return an answer's outputs by name as JSON values."""
         return {name: json_value(prediction.get(name)) for name in self.outputs}
 
@@ -70,7 +71,7 @@ def contract_of(file: ProgramFile, program: Module | None = None) -> Contract:
 
 def _model(name: str, fields: Sequence[FieldSpec], extra: Any) -> type[BaseModel]:
     """Return a model of some fields; inside they are numbered, since a program may use any name ("copy", "schema")."""
-    made: dict[str, Any] = {}
+    made: JsonObject = {}
     for i, spec in enumerate(fields):
         annotation = spec.parsed_type.annotation
         default = None if NoneType in get_args(annotation) else ...
@@ -101,7 +102,7 @@ class Failure(BaseModel):
     kind: str | None = Field(None, description="The error's name, where the program or its model failed.")
 
 
-RESPONSES: dict[int | str, dict[str, Any]] = {
+RESPONSES: dict[int | str, JsonObject] = {
     status: {"model": Failure, "description": text}
     for status, text in {
         401: "The service's token is missing or wrong.",
@@ -125,7 +126,7 @@ def wrong_request(problems: Collection[Mapping[str, object]], inputs: Collection
     return f"The request is wrong. {' '.join(_problem_text(one, inputs) for one in problems)}"
 
 
-def _problem_text(problem: Mapping[str, Any], inputs: Collection[str]) -> str:
+def _problem_text(problem: Values, inputs: Collection[str]) -> str:
     kind, message = problem["type"], str(problem["msg"])
     where = ".".join(str(part) for part in problem["loc"] if part != "body")
     names = ", ".join(inputs)

@@ -9,11 +9,12 @@ import keyword
 import sys
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeGuard, TypeVar, Union, get_args, get_origin
 
+from engine.basics.data import JsonObject, Values
 from engine.errors import SignatureError
 
 NoneType = type(None)
@@ -45,15 +46,15 @@ def type_text(annotation: object) -> str:
     return getattr(annotation, "__name__", None) or str(annotation)
 
 
-_BUILTIN: dict[str, Any] = {
+_BUILTIN: JsonObject = {
     t.__name__: t
     for t in (int, str, float, bool, list, tuple, dict, set, frozenset, complex, bytes, bytearray, object)
 } | {"None": None}
-_KNOWN: dict[str, Any] = _BUILTIN | {
+_KNOWN: JsonObject = _BUILTIN | {
     t.__name__: t
     for t in (datetime.datetime, datetime.date, datetime.time, datetime.timedelta, decimal.Decimal)
 }
-_MODULES: dict[str, Any] = {"typing": typing, "datetime": datetime, "decimal": decimal}
+_MODULES: JsonObject = {"typing": typing, "datetime": datetime, "decimal": decimal}
 _OWN = frozenset(
     {
         *("Audio", "Citations", "Code", "Document", "File", "History", "Image", "PDF", "Reasoning"),
@@ -68,7 +69,7 @@ _MAX_FRAMES = 100
 UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 """Errors of `ast.parse` for a text that is no Python, or none that it can read."""
 
-Names = Mapping[str, Any]
+Names = Values
 
 
 def parse_type(text: str, custom_types: Names | None = None) -> object:
@@ -100,7 +101,7 @@ def parse_type(text: str, custom_types: Names | None = None) -> object:
         raise SignatureError(f"The type {text[:80]!r} is nested too deeply.") from None
 
 
-def parse_sides(text: str, custom_types: Names | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+def parse_sides(text: str, custom_types: Names | None = None) -> tuple[JsonObject, JsonObject]:
     """Return the inputs and the outputs of a signature text, each as name -> type (str when none is given).
 
     >>> parse_sides("question, k: int -> answers: list[str]")
@@ -130,7 +131,7 @@ def caller_names(custom_types: Names | None) -> Names:
     return _CallerNames(custom_types or {}, sys._getframe(2))
 
 
-class _CallerNames(dict[str, Any]):
+class _CallerNames(JsonObject):
     def __init__(self, given: Names, frame: types.FrameType) -> None:
         super().__init__(given)
         self._frame = frame

@@ -15,6 +15,7 @@ from typing import Annotated, Any, cast, get_args, get_origin
 from pydantic import AliasChoices, BaseModel
 from pydantic.fields import FieldInfo
 
+from engine.basics.data import JsonObject
 from engine.signature.grammar import UNIONS
 
 RECURSION = 2
@@ -24,8 +25,6 @@ MOST_PATHS = 500
 """Paths of one field; a type with more is described by path up to there."""
 
 _CONTAINERS = (list, set, frozenset, tuple, dict)
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +180,7 @@ def _renamed(value: object, at: str, aliases: _Aliases, *, to_names: bool) -> An
     return renamed
 
 
-def with_descriptions(schema: Json, annotation: object, descriptions: Mapping[str, str]) -> Json:
+def with_descriptions(schema: JsonObject, annotation: object, descriptions: Mapping[str, str]) -> JsonObject:
     """Return a type's JSON schema with descriptions by path.
 
     A definition on the way to one is written out in its place, so that a model used twice can be described twice;
@@ -192,8 +191,8 @@ def with_descriptions(schema: Json, annotation: object, descriptions: Mapping[st
     }
     if not texts:
         return schema
-    definitions: Json = schema.get("$defs", {})
-    described: Json = _described({k: v for k, v in schema.items() if k != "$defs"}, texts, definitions)
+    definitions: JsonObject = schema.get("$defs", {})
+    described: JsonObject = _described({k: v for k, v in schema.items() if k != "$defs"}, texts, definitions)
     used = _referred(described, definitions)
     return (
         {**described, "$defs": {name: definitions[name] for name in definitions if name in used}}
@@ -205,7 +204,7 @@ def with_descriptions(schema: Json, annotation: object, descriptions: Mapping[st
 _Texts = Mapping[tuple[str, ...], str]
 
 
-def _described(node: Json, texts: _Texts, definitions: Json) -> Json:
+def _described(node: JsonObject, texts: _Texts, definitions: JsonObject) -> JsonObject:
     described = dict(node)
     if "$ref" in described:
         described = {**definitions[_name(described.pop("$ref"))], **described}
@@ -225,13 +224,13 @@ def _described(node: Json, texts: _Texts, definitions: Json) -> Json:
     return described
 
 
-def _property(key: str, node: Json, texts: _Texts, definitions: Json) -> Json:
+def _property(key: str, node: JsonObject, texts: _Texts, definitions: JsonObject) -> JsonObject:
     inner = {keys[1:]: text for keys, text in texts.items() if keys[0] == key and len(keys) > 1}
     described = _described(node, inner, definitions) if inner else node
     return {**described, "description": texts[(key,)]} if (key,) in texts else described
 
 
-def _referred(node: object, definitions: Json) -> set[str]:
+def _referred(node: object, definitions: JsonObject) -> set[str]:
     """Return the names of the definitions that a schema needs."""
     names: set[str] = set()
     waiting = [node]

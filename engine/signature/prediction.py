@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from engine.basics.data import JsonObject, Values
 from engine.records import Example
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_NOTHING: Values = MappingProxyType({})
 
 
 class Completions(Sequence["Prediction"]):
@@ -27,7 +28,7 @@ class Completions(Sequence["Prediction"]):
     __slots__ = ("_rows", "signature")
 
     def __init__(
-        self, completions: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]], signature: Any = None
+        self, completions: Sequence[Values] | Mapping[str, Sequence[Any]], signature: Any = None
     ) -> None:
         if isinstance(completions, Mapping):
             if len({len(values) for values in completions.values()}) > 1:
@@ -89,9 +90,9 @@ class Prediction(Example):
     __slots__ = ("_completions", "_usage")
 
     _completions: Completions | None
-    _usage: Mapping[str, Any]
+    _usage: Values
 
-    def __init__(self, base: Mapping[str, Any] | None = None, **values: Any) -> None:
+    def __init__(self, base: Values | None = None, **values: Any) -> None:
         super().__init__(base, **values)
         object.__setattr__(self, "_completions", base._completions if isinstance(base, Prediction) else None)
         object.__setattr__(self, "_usage", base._usage if isinstance(base, Prediction) else _NOTHING)
@@ -126,7 +127,7 @@ class Prediction(Example):
         """Every completion of the call; of a single one, a list of one."""
         return self._completions if self._completions is not None else Completions([self._values])
 
-    def get_lm_usage(self) -> dict[str, dict[str, Any]]:
+    def get_lm_usage(self) -> dict[str, JsonObject]:
         """Return what the calls cost by model: calls, cached, input_tokens, output_tokens, cost (US dollars or None).
 
         Empty unless usage was tracked (`engine.configure(track_usage=True)` or `engine.track_usage()`).

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pydantic
 from pydantic.fields import FieldInfo
 
+from engine.basics.data import JsonObject, Values
 from engine.basics.text import listed
 from engine.errors import SignatureError, UnknownFieldError
 from engine.signature.grammar import Names, caller_names, check_name, parse_sides, type_text
@@ -52,7 +53,7 @@ def OutputField(**options: object) -> Any:  # noqa: N802 - the name users of DSP
     return _field("output", options)
 
 
-def _field(role: Role, options: dict[str, Any]) -> FieldInfo:
+def _field(role: Role, options: JsonObject) -> FieldInfo:
     desc = options.pop("desc", None) or options.get("description")
     prefix = options.pop("prefix", None)
     given = options.pop("json_schema_extra", None)
@@ -71,7 +72,7 @@ def role_of(field: object) -> Role | None:
     return role if role in ("input", "output") else None
 
 
-def _extra(field: FieldInfo) -> dict[str, Any]:
+def _extra(field: FieldInfo) -> JsonObject:
     return dict(field.json_schema_extra) if isinstance(field.json_schema_extra, dict) else {}
 
 
@@ -86,7 +87,7 @@ def typed(name: str, field: FieldInfo, annotation: Any = None) -> FieldInfo:
         info = FieldInfo.from_annotated_attribute(annotation, copy.copy(field))
     except (TypeError, pydantic.PydanticUserError) as error:
         raise SignatureError(f"Field {name!r} cannot have the type {annotation!r}: {error}") from error
-    info.json_schema_extra = {"desc": f"${{{name}}}", "prefix": infer_prefix(name) + ":"} | _extra(field)
+    info.json_schema_extra = {"desc": f"${{{name}}}", "prefix": infer_prefix(name) + ":", **_extra(field)}
     return info
 
 
@@ -94,7 +95,7 @@ RULES = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pat
 """Keywords of pydantic's that are rules for a value."""
 
 
-def with_rules(field: FieldInfo, rules: Mapping[str, Any]) -> FieldInfo:
+def with_rules(field: FieldInfo, rules: Values) -> FieldInfo:
     """Return a copy of a field with rules added; one of a kind that it has already takes that one's place.
 
     >>> from pydantic import Field
@@ -121,7 +122,7 @@ def infer_prefix(name: str) -> str:
     return " ".join(word if word.isupper() and len(word) > 1 else word.capitalize() for word in words)
 
 
-def _declared_fields(cls: type, declared: dict[str, Any], scope: Mapping[str, Any]) -> dict[str, FieldInfo]:
+def _declared_fields(cls: type, declared: JsonObject, scope: Values) -> dict[str, FieldInfo]:
     """Return the fields that a class body declares, typed; `scope` is the scope of the class statement.
 
     Raises SignatureError for an annotated name that is neither an InputField nor an OutputField.
@@ -233,7 +234,7 @@ class SignatureMeta(ModelMeta):
             type.__setattr__(cls, "__doc__", cls.instructions)
         return cls
 
-    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_options: Any) -> None:
+    def __init__(cls, name: str, bases: tuple[type, ...], namespace: JsonObject, **_options: Any) -> None:
         type.__init__(cls, name, bases, namespace)
 
     __instancecheck__, __subclasscheck__ = type.__instancecheck__, type.__subclasscheck__
@@ -393,7 +394,7 @@ class SignatureMeta(ModelMeta):
             and all(_content(cls._fields[name]) == _content(other._fields[name]) for name in cls._fields)
         )
 
-    def dump_state(cls) -> dict[str, Any]:
+    def dump_state(cls) -> JsonObject:
         """Return the wording as JSON values: the instructions; name, label, description and type of each field.
 
         DSPy reads it too: it takes labels and descriptions in the order of the fields.
@@ -410,7 +411,7 @@ class SignatureMeta(ModelMeta):
         ]
         return {"instructions": cls.instructions, "fields": saved}
 
-    def load_state(cls, state: Mapping[str, Any]) -> type[Signature]:
+    def load_state(cls, state: Values) -> type[Signature]:
         """Return this signature with saved wording. Fields may be given by name, or in order as DSPy saves them.
 
         Types stay this signature's: a field that was saved with another one is named in a warning.
@@ -432,7 +433,7 @@ class SignatureMeta(ModelMeta):
             fields[name] = info
         return _derive(cls, fields, state.get("instructions") or cls.instructions)
 
-    def _fields_by_name(cls, saved: Any) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    def _fields_by_name(cls, saved: Any) -> Iterable[tuple[str, Values]]:
         """Return saved fields with their names; in DSPy's files they go by the order, or by their labels where that differs."""
         if isinstance(saved, Mapping):
             return saved.items()
@@ -443,12 +444,12 @@ class SignatureMeta(ModelMeta):
         labels = {f"{infer_prefix(name)}:": name for name in cls._fields}
         return [(labels.get(words["prefix"], ""), words) for words in saved]
 
-    def model_json_schema(cls, **options: Any) -> dict[str, Any]:
+    def model_json_schema(cls, **options: Any) -> JsonObject:
         """Return the fields of both sides as a JSON schema, as pydantic writes that of a model."""
-        fields: dict[str, Any] = {name: (field.annotation, field) for name, field in cls._fields.items()}
+        fields: JsonObject = {name: (field.annotation, field) for name, field in cls._fields.items()}
         config = pydantic.ConfigDict(arbitrary_types_allowed=True)
         model = pydantic.create_model(cls.__name__, __doc__=cls.instructions, __config__=config, **fields)
-        schema: dict[str, Any] = model.model_json_schema(**options)
+        schema: JsonObject = model.model_json_schema(**options)
         return schema
 
     def _field(cls, name: str) -> FieldInfo:
@@ -479,12 +480,12 @@ class Signature(metaclass=SignatureMeta):
     if TYPE_CHECKING:
 
         def __new__(  # type: ignore[misc]  # a call makes a class
-            cls, signature: str | Mapping[str, Any], instructions: str | None = None, **options: Any
+            cls, signature: str | Values, instructions: str | None = None, **options: Any
         ) -> type[Signature]:
             """Make a new signature of a text or a dict."""
 
 
-AnySignature = str | Mapping[str, Any] | type[Signature]
+AnySignature = str | Values | type[Signature]
 """A signature in any of its forms: a text, a dict of fields, a class."""
 
 
@@ -502,7 +503,7 @@ copyreg.pickle(SignatureMeta, _pickled)
 
 
 def make_signature(
-    signature: str | Mapping[str, Any],
+    signature: str | Values,
     instructions: str | None = None,
     signature_name: str = "StringSignature",
     custom_types: Names | None = None,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from engine.basics.data import JsonObject
 from engine.basics.text import LONGEST_NAME, cut
 from engine.errors import NotFoundError
 from engine.store.connection import StorePart, from_json, to_json
@@ -191,7 +192,7 @@ class Versions(StorePart):
     """Reading and writing kept programs, numbered from 1. A run is marked as in use with the version that came from it."""
 
     def add(
-        self, project_id: str, run_id: str, candidate_id: str, content: dict[str, Any], note: str = ""
+        self, project_id: str, run_id: str, candidate_id: str, content: JsonObject, note: str = ""
     ) -> int:
         """Keep a program; return its number. The same run's same candidate again gives the same number."""
         with self._db.transaction():

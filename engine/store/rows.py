@@ -7,8 +7,9 @@ set back. Money is US dollars.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
+from engine.basics.data import JsonObject
 from engine.errors import RunError
 from engine.records import Candidate, Usage
 from engine.search.result import FinalTestCost, RunResult
@@ -49,7 +50,7 @@ class ProjectRow:
 
     id: str
     name: str
-    draft: dict[str, Any]
+    draft: JsonObject
     created_at: float
     updated_at: float
     archived: bool = False
@@ -95,7 +96,7 @@ class RunRow:
     id: str
     project_id: str
     title: str
-    spec: dict[str, Any]
+    spec: JsonObject
     """Everything that it was set to: an `engine.runs.spec.RunSpec`."""
     state: RunState
     """The state "lost" is derived while reading: the process has gone silent."""
@@ -108,7 +109,7 @@ class RunRow:
     created_at: float
     started_at: float | None
     finished_at: float | None
-    estimate: dict[str, Any] | None
+    estimate: JsonObject | None
     """The forecast, and while it runs the cost of its final test."""
     result: RunResult | None
     calls: int
@@ -254,7 +255,7 @@ class EventRow:
     at: float
     kind: str
     text: str
-    data: dict[str, Any] = field(default_factory=dict)
+    data: JsonObject = field(default_factory=dict)
 
 
 NOT_DONE = "Not done: "
@@ -271,7 +272,7 @@ class RequestRow:
 
     id: int
     kind: str
-    content: dict[str, Any]
+    content: JsonObject
     created_at: float
     answer: str
     batch: int | None = None
@@ -314,7 +315,7 @@ class VersionRow:
     number: int
     run_id: str
     candidate_id: str
-    content: dict[str, Any]
+    content: JsonObject
     note: str
     in_use: bool
     created_at: float

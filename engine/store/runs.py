@@ -6,8 +6,9 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any, get_args
+from typing import get_args
 
+from engine.basics.data import JsonObject, Values
 from engine.basics.text import LONGEST_NAME, cut
 from engine.errors import RunError
 from engine.records import Usage
@@ -214,7 +215,7 @@ class StoredRequests(StorePart):
     the same in the same place.
     """
 
-    def add(self, run_id: str, kind: str, content: Mapping[str, Any]) -> int:
+    def add(self, run_id: str, kind: str, content: Values) -> int:
         """Store a request for a run's process; return its id."""
         with self._db.changing(run_id):
             values = {"run_id": run_id, "kind": kind, "content": {"asked": content}}
@@ -308,7 +309,7 @@ def _as_it_is(run: RunRow) -> RunRow:
     return replace(run, state="lost", message=message)
 
 
-def budget_now(budget: Mapping[str, Any], requests: Iterable[RequestRow]) -> dict[str, Any]:
+def budget_now(budget: Values, requests: Iterable[RequestRow]) -> JsonObject:
     """Return a run's limits as they are after the requests that were granted: calls, tokens, usd, seconds."""
     now = dict(budget)
     for row in requests:

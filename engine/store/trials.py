@@ -6,10 +6,10 @@ Writing the same trial again replaces it, so that a run driven again from its st
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple
-from typing import Any
 
+from engine.basics.data import Values
 from engine.errors import NotFoundError
 from engine.records import Candidate, Outcome, Usage
 from engine.search.leader import LeaderPath
@@ -222,7 +222,7 @@ class StoredTrials(StorePart):
 class Events(StorePart):
     """Reading and writing what happened in a run."""
 
-    def add(self, run_id: str, kind: str, text: str, data: Mapping[str, Any] | None = None) -> int:
+    def add(self, run_id: str, kind: str, text: str, data: Values | None = None) -> int:
         """Store that something happened; return its id, larger than any before."""
         with self._db.changing(run_id):
             values = {"run_id": run_id, "at": time.time(), "kind": kind, "text": text, "data": data or {}}

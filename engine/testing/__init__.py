@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from engine.basics.data import Values
 from engine.errors import LMError
 from engine.lm import history
 from engine.lm.base import BaseLM, Choice, Reply, Request
@@ -112,7 +113,7 @@ class DummyLM(ScriptedLM):
 
     def __init__(
         self,
-        answers: Sequence[Mapping[str, Any]] | Mapping[str, Mapping[str, Any]],
+        answers: Sequence[Values] | Mapping[str, Values],
         follow_examples: bool = False,
         reasoning: bool = False,
         adapter: Adapter | None = None,
@@ -124,7 +125,7 @@ class DummyLM(ScriptedLM):
         self._follow_examples, self._adapter = follow_examples, adapter
         self._thought = "Some reasoning" if reasoning else None
 
-    def get_convo(self, index: int) -> tuple[Sequence[Mapping[str, Any]], list[str]]:
+    def get_convo(self, index: int) -> tuple[Sequence[Values], list[str]]:
         """Return the messages of a call in the history, and its answers."""
         return self.history[index].messages, self.history[index].outputs
 

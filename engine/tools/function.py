@@ -17,6 +17,7 @@ import orjson
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, create_model
 
 from engine import loop
+from engine.basics.data import JsonObject, Values
 from engine.basics.text import shortened
 from engine.callbacks import watched
 from engine.errors import ConfigurationError, EngineError, ToolArgumentsError, ToolError, ToolTimeoutError
@@ -27,7 +28,7 @@ _DOC_LINE = re.compile(r"^\s*(?::param\s+)?(\w+)\s*(?:\([^)]*\))?\s*:\s*(\S.*)$"
 _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-def written_out(part: object, document: Mapping[str, Any], deepest: int = 3) -> Any:
+def written_out(part: object, document: Values, deepest: int = 3) -> Any:
     """Return a part of a JSON schema (or an OpenAPI document) with its references written out and without titles.
 
     A type that holds itself is written out `deepest` times and then left open. Raises ConfigurationError for types that
@@ -66,20 +67,20 @@ def written_out(part: object, document: Mapping[str, Any], deepest: int = 3) -> 
 _MOST_PARTS = 100_000
 
 
-def _target(reference: str, document: Mapping[str, Any]) -> Mapping[str, Any]:
+def _target(reference: str, document: Values) -> Values:
     target: Any = document
     for step in reference.removeprefix("#/").split("/"):
         target = target.get(step, {}) if isinstance(target, Mapping) else {}
     return target if isinstance(target, Mapping) else {}
 
 
-def _arguments(schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _arguments(schema: Values) -> dict[str, JsonObject]:
     """Return the properties of an object's schema, written out."""
-    properties: dict[str, dict[str, Any]] = written_out(schema, schema).get("properties", {})
+    properties: dict[str, JsonObject] = written_out(schema, schema).get("properties", {})
     return properties
 
 
-def _schemas(parts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _schemas(parts: Values) -> dict[str, JsonObject]:
     """Return name -> JSON schema of typed parts."""
     try:
         model = create_model("Arguments", __config__=ConfigDict(arbitrary_types_allowed=True), **parts)
@@ -88,7 +89,7 @@ def _schemas(parts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         return {name: {} for name in parts}
 
 
-def _hints(function: Callable[..., object]) -> dict[str, Any]:
+def _hints(function: Callable[..., object]) -> JsonObject:
     target = function if inspect.isroutine(function) else type(function).__call__
     try:
         return typing.get_type_hints(inspect.unwrap(target), include_extras=True)
@@ -146,8 +147,8 @@ class Tool(ToolForm):
         func: Callable[..., Any],
         name: str | None = None,
         desc: str | None = None,
-        args: Mapping[str, Any] | None = None,
-        arg_types: Mapping[str, Any] | None = None,
+        args: Values | None = None,
+        arg_types: Values | None = None,
         arg_desc: Mapping[str, str] | None = None,
         *,
         timeout: float | None = TIMEOUT,
@@ -165,7 +166,7 @@ class Tool(ToolForm):
             getattr(func, "__call__", None)  # noqa: B004 - an object whose call is a coroutine
         )
 
-    def _read_signature(self, types: Mapping[str, Any]) -> None:
+    def _read_signature(self, types: Values) -> None:
         """Take over the function's parameters; `types` overrides hints. Raises ConfigurationError without a signature."""
         try:
             parameters = inspect.signature(self.func).parameters
@@ -175,14 +176,14 @@ class Tool(ToolForm):
             ) from error
         hints = {**_hints(self.func), **types}
         described = _described(_documentation(self.func))
-        parts: dict[str, Any] = {}
+        parts: JsonObject = {}
         for name, parameter in parameters.items():
             if parameter.kind not in _VARIABLE:
                 default = ... if parameter.default is parameter.empty else parameter.default
                 parts[name] = (hints.get(name, Any), Field(default, description=described.get(name)))
         self.args = _schemas(parts)
         self.required = tuple(name for name, (_, field) in parts.items() if field.is_required())
-        self.arg_types: dict[str, Any] = {name: annotation for name, (annotation, _) in parts.items()}
+        self.arg_types: JsonObject = {name: annotation for name, (annotation, _) in parts.items()}
         self._readers: dict[str, TypeAdapter[Any]] = {
             name: TypeAdapter(annotation, config=_config(annotation))
             for name, annotation in self.arg_types.items()
@@ -196,7 +197,7 @@ class Tool(ToolForm):
         func: Callable[..., object],
         name: str,
         desc: str,
-        schema: Mapping[str, Any],
+        schema: Values,
         timeout: float | None = TIMEOUT,
     ) -> Tool:
         """Return a tool whose arguments a JSON schema of an object describes; their types are the other side's to check."""
@@ -221,7 +222,7 @@ class Tool(ToolForm):
         """Call the tool in async code; a plain function runs in a worker thread."""
         return await watched("tool", self, kwargs, self._call_in_time(kwargs))
 
-    async def _call_in_time(self, kwargs: dict[str, Any]) -> Any:
+    async def _call_in_time(self, kwargs: JsonObject) -> Any:
         given = self._read(kwargs)
         first = [given.pop(name) for name in self._by_position if name in given]
         work = self.func(*first, **given) if self._awaits else loop.in_thread(self.func, *first, **given)
@@ -237,7 +238,7 @@ class Tool(ToolForm):
         except Exception as error:
             raise ToolError(f"The tool {self.name!r} failed: {type(error).__name__}: {error}") from error
 
-    def _read(self, given: Mapping[str, object]) -> dict[str, Any]:
+    def _read(self, given: Mapping[str, object]) -> JsonObject:
         """Return a call's arguments in the types of the function. Raises ToolArgumentsError naming the argument."""
         unknown = [name for name in given if name not in self.args]
         if unknown and not self._takes_any:

@@ -16,6 +16,7 @@ import aiohttp
 import orjson
 
 from engine.basics.addresses import checked_url, connector, limited_body, private_refusal
+from engine.basics.data import JsonObject, Values
 from engine.errors import ConfigurationError, ToolError
 from engine.tools.function import TIMEOUT, Tool, written_out
 
@@ -116,7 +117,7 @@ def openapi_tools(
 
 
 def _operations(
-    api: Mapping[str, Any], base_url: str | None, headers: Mapping[str, str] | None, allow_private: bool
+    api: Values, base_url: str | None, headers: Mapping[str, str] | None, allow_private: bool
 ) -> Iterator[Tool]:
     base = base_url or next((server.get("url", "") for server in api.get("servers", [])), "")
     if not base:
@@ -141,11 +142,9 @@ def _operations(
             )
 
 
-async def _ask(
-    method: str, url: str, rest: Mapping[str, Any], headers: Mapping[str, str], allow_private: bool
-) -> Any:
+async def _ask(method: str, url: str, rest: Values, headers: Mapping[str, str], allow_private: bool) -> Any:
     check_url(url, allow_private=allow_private)
-    sent: dict[str, Any] = {"headers": dict(headers), "allow_redirects": False}
+    sent: JsonObject = {"headers": dict(headers), "allow_redirects": False}
     if method in ("POST", "PUT", "PATCH"):
         sent["json"] = dict(rest)
     else:
@@ -179,7 +178,7 @@ def _result(method: str, url: str, response: aiohttp.ClientResponse, body: bytes
         return text
 
 
-def _read(document: Mapping[str, object] | str | Path) -> Mapping[str, Any]:
+def _read(document: Mapping[str, object] | str | Path) -> Values:
     if not isinstance(document, Mapping):
         try:
             text = document.read_bytes() if isinstance(document, Path) else document
@@ -191,9 +190,7 @@ def _read(document: Mapping[str, object] | str | Path) -> Mapping[str, Any]:
     return document
 
 
-def _arguments(
-    api: Mapping[str, Any], path: Mapping[str, Any], operation: Mapping[str, Any]
-) -> tuple[dict[str, Any], list[str]]:
+def _arguments(api: Values, path: Values, operation: Values) -> tuple[JsonObject, list[str]]:
     """Return the JSON schema of each argument of an operation (path, query, JSON body) and the required ones."""
     schema: dict[str, object] = {}
     required: list[str] = []

@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from engine import loop
+from engine.basics.data import JsonObject, Values
 from engine.callbacks import observed, watched
 from engine.errors import (
     ConfigurationError,
@@ -52,7 +53,7 @@ class Execution:
 
     value: Any = None
     printed: str = ""
-    output: Mapping[str, Any] | None = None
+    output: Values | None = None
 
     def text(self, limit: int = OUTPUT_LIMIT) -> str:
         """Return what a model should see of it, at most about `limit` characters."""
@@ -79,7 +80,7 @@ class Sandbox(ABC):
 
     def __init__(
         self,
-        tools: Sequence[Any] | Mapping[str, Any] | None = None,
+        tools: Sequence[Any] | Values | None = None,
         output_fields: Sequence[Any] | None = None,
         *,
         time_limit: float = 10.0,
@@ -150,7 +151,7 @@ class HostSide:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
-        self.submitted: Mapping[str, Any] | None = None
+        self.submitted: Values | None = None
         self._printed: list[str] = []
         self._room = sandbox.output_limit
         self._calls = 0
@@ -185,7 +186,7 @@ class HostSide:
             f"The code ran longer than the {self.sandbox.time_limit:g} seconds it may take."
         )
 
-    async def answer(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    async def answer(self, name: str, args: Sequence[Any], kwargs: Values) -> Any:
         """Call a function of the host's. Raises what it raises: NameError, TypeError, ValueError or RuntimeError are
         for the code to see; SandboxError ends the execution, and so does what is not the code's affair.
         """
@@ -412,7 +413,7 @@ class _Feed(HostSide):
             self._step = None
             del work  # it holds an error, whose frames hold this one
 
-    async def drive(self, session: Any, code: str, variables: dict[str, Any]) -> Any:
+    async def drive(self, session: Any, code: str, variables: JsonObject) -> Any:
         """Run code, answering its calls of host functions, until it ends or submits."""
         from pydantic_monty import AsyncFunctionSnapshot, AsyncNameLookupSnapshot, MontyComplete
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import loop
+from engine.basics.data import JsonObject, Values
 from engine.basics.home import data_home
 from engine.callbacks import observed
 from engine.errors import ConfigurationError, SandboxError, SandboxMemoryError
@@ -50,7 +51,7 @@ no other processes, no input(), and no packages beyond the standard library. Pri
 
     def __init__(
         self,
-        tools: Sequence[Any] | Mapping[str, Any] | None = None,
+        tools: Sequence[Any] | Values | None = None,
         output_fields: Sequence[Any] | None = None,
         *,
         memory_limit: int = 512 * 2**20,
@@ -154,7 +155,7 @@ class _Work(HostSide):
             else:
                 return self.ended(message["done"])
 
-    async def _next(self) -> dict[str, Any]:
+    async def _next(self) -> JsonObject:
         started = time.monotonic()
         try:
             assert self._process.stdout is not None  # noqa: S101 - piped when it was started
@@ -172,7 +173,7 @@ class _Work(HostSide):
             raise SandboxError("The code gave a value that cannot be handed over.") from None
         return found
 
-    async def _reply(self, message: Mapping[str, Any]) -> dict[str, Any]:
+    async def _reply(self, message: Values) -> JsonObject:
         try:
             result = await self.answer(message["call"], message["args"], message["kwargs"])
             return {"result": json_value(result)}

@@ -9,13 +9,14 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from dashboard.state import launching, reading, users
 from dashboard.state.editing.drafts import Change, ChangedElsewhereError, edit_seen
 from dashboard.state.messages import calls_a_row, messages, tokens_of
 from dashboard.state.models import for_process
 from dashboard.state.writing import check, writing
+from engine.basics.data import Values
 from engine.errors import EngineError, RunError
 from engine.lm.choice import is_offline
 from engine.pipeline.spec import PipelineSpec
@@ -190,7 +191,7 @@ def _saved(project_id: str, what: str, change: Change, seen: str) -> ProjectDraf
     return edit_seen(project_id, change, "examples", seen, remember)
 
 
-def _drop(store: Store, gone: Collection[str], history: Sequence[Mapping[str, Any]]) -> None:
+def _drop(store: Store, gone: Collection[str], history: Sequence[Values]) -> None:
     """Delete versions that an edit made and that can no longer be had back."""
     datasets_in_use = {e["before"]["dataset"] for e in history}
     edited_versions = {d.id for d in store.datasets.all() if d.source == SOURCE}

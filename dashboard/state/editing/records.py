@@ -12,6 +12,7 @@ from typing import Any, get_origin
 from dashboard.state import launching, reading
 from dashboard.state.editing import drafts, examples
 from dashboard.state.session import DOCUMENT_PROBLEMS
+from engine.basics.data import JsonObject
 from engine.dataset import Dataset, read_dataset
 from engine.dataset.documents import Page, PagedDocument, read_document
 from engine.dataset.documents.paged import PAGE_BREAK
@@ -29,8 +30,6 @@ LARGEST_BATCH = 500 * 2**20
 
 LONGEST_READING = 300.0
 """Seconds after which the reading of documents is ended."""
-
-Json = dict[str, Any]
 
 
 def read_documents(files: Sequence[GivenFile], written: str = "") -> ImportedDocuments:
@@ -130,13 +129,13 @@ def pictures_without_text(draft: ProjectDraft) -> int:
     return sum(not text.strip() for text in table.values(DOCUMENT))
 
 
-def record_at(table: Dataset, spec: PipelineSpec, mapping: Mapping[str, str], row: int) -> dict[str, Any]:
+def record_at(table: Dataset, spec: PipelineSpec, mapping: Mapping[str, str], row: int) -> JsonObject:
     """Return the right answer of a row as JSON values by output; a cell that is no such value stays a text."""
     (cells,) = table.rows(row, row + 1)
     return {f.name: _cell_value(cells.get(mapping.get(f.name, ""), ""), f) for f in spec.outputs}
 
 
-def answer_now(project_id: str, row: int) -> dict[str, Any]:
+def answer_now(project_id: str, row: int) -> JsonObject:
     """Return the right answer of a row of the project's examples as they are now."""
     draft = reading.draft(project_id)
     if draft.dataset is None or draft.pipeline is None:
@@ -202,7 +201,7 @@ def correct(project_id: str, row: int, act: str, path: str, text: str) -> None:
     examples.change_rows(project_id, what, table, cells={(row, column): cell}, also={"mapping": missing})
 
 
-def _corrected(record: dict[str, Any], field: FieldSpec, act: str, path: str, text: str) -> dict[str, Any]:
+def _corrected(record: JsonObject, field: FieldSpec, act: str, path: str, text: str) -> JsonObject:
     if act == "removed":
         return without_item(record, path)
     if act == "added":
@@ -240,14 +239,14 @@ def same_row(project_id: str, spec: RunSpec, row: int) -> int | None:
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 
-def with_value(record: Json, path: str, value: object) -> Json:
+def with_value(record: JsonObject, path: str, value: object) -> JsonObject:
     """Return a record with one value changed; lists and records on the way are made. A path may end in an item.
 
     >>> with_value({"lines": [{"price": 1}]}, "lines[1].price", 2)
     {'lines': [{'price': 1}, {'price': 2}]}
     """
     steps: list[str | int] = [name or int(number) for name, number in _STEP.findall(path)]
-    changed: Json = json.loads(json.dumps(record, default=str))
+    changed: JsonObject = json.loads(json.dumps(record, default=str))
     here: Any = changed
     for at, step in enumerate(steps):
         last = at == len(steps) - 1
@@ -266,7 +265,7 @@ def with_value(record: Json, path: str, value: object) -> Json:
     return changed
 
 
-def record_value(record: Json, path: str) -> Any:
+def record_value(record: JsonObject, path: str) -> Any:
     """Return the value at a path of a record, or None.
 
     >>> record_value({"lines": [{"price": 1}]}, "lines[0].price"), record_value({}, "lines[0].price")
@@ -281,7 +280,7 @@ def record_value(record: Json, path: str) -> Any:
     return here
 
 
-def without_item(record: Json, path: str) -> Json:
+def without_item(record: JsonObject, path: str) -> JsonObject:
     """Return a record without one item of a list.
 
     >>> without_item({"lines": [{"price": 1}, {"price": 2}]}, "lines[0]")

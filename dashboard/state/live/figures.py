@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from dashboard.text import prompt_name, upper_first
+from engine.basics.data import JsonObject, Values
 from engine.basics.text import counted, dollars, duration, in_percent, percent, price, short
 from engine.search.leader import Lead
 from engine.search.wording import SOLVING
@@ -24,7 +25,7 @@ def feed(
     trials: Sequence[TrialRow],
     parents: Mapping[str, Sequence[str]],
     leads: Sequence[Lead] = (),
-) -> dict[str, Any]:
+) -> JsonObject:
     """Return the latest events as lines, the newest last: id, time of day, kind, sentence.
 
     The keys of `parents` are the candidates in the order found, which is how they are numbered. The line of a trial
@@ -162,12 +163,12 @@ def _lower_first(text: str) -> str:
     return f"{text[:1].lower()}{text[1:]}"
 
 
-def meters(run: RunRow, requests: Iterable[RequestRow] = ()) -> list[dict[str, Any]]:
+def meters(run: RunRow, requests: Iterable[RequestRow] = ()) -> list[JsonObject]:
     """Return calls, tokens, money and working time of a run: "name", "text", "help", and the "share" of a limit.
 
     What `requests` granted raises the limits. The share is 0 to 1, None without a limit.
     """
-    limits: Mapping[str, Any] = budget_now(run.spec.get("budget") or {}, requests)
+    limits: Values = budget_now(run.spec.get("budget") or {}, requests)
     tokens, whole_number = run.input_tokens + run.output_tokens, "{:,}".format
     money = "nothing yet" if run.cost is None and not run.calls else price(run.cost)
     unpriced = run.cost is None and bool(run.calls)

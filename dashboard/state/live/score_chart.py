@@ -9,8 +9,9 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from engine.basics.data import JsonObject
 from engine.basics.text import listed, percent
 from engine.search.leader import Lead, known_trials, outlines
 from engine.store.rows import TrialRow
@@ -254,7 +255,7 @@ def _tick(last: int) -> int:
     return next((step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500) if last / step <= 12), 1000)
 
 
-def _line(name: str, x: Sequence[object], y: Sequence[object], line: dict[str, object]) -> dict[str, Any]:
+def _line(name: str, x: Sequence[object], y: Sequence[object], line: dict[str, object]) -> JsonObject:
     return {
         "type": "scatter",
         "uid": name,
@@ -267,12 +268,12 @@ def _line(name: str, x: Sequence[object], y: Sequence[object], line: dict[str, o
     }
 
 
-def _steps(name: str, corners: Sequence[tuple[float, float]], line: dict[str, object]) -> dict[str, Any]:
+def _steps(name: str, corners: Sequence[tuple[float, float]], line: dict[str, object]) -> JsonObject:
     scores = [round(100 * score, 1) for _, score in corners]
     return {**_line(name, [place for place, _ in corners], scores, line), "legendgroup": "best"}
 
 
-def _dots(name: str, points: Sequence[Point], marker: dict[str, object]) -> dict[str, Any]:
+def _dots(name: str, points: Sequence[Point], marker: dict[str, object]) -> JsonObject:
     sizes = [round(7 + 6 * math.sqrt(p.share), 1) for p in points]
     shades = [round(0.35 + 0.65 * p.share, 2) for p in points]
     return {

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dashboard.state.live.figures import LATEST, feed, meters, progress, time_left
 from dashboard.state.live.score_chart import ScoreChart, score_chart, score_figure
 from dashboard.state.live.training import PROGRESS, training_chart
+from engine.basics.data import JsonObject
 from engine.basics.text import counted, percent
 from engine.search.leader import Lead, LeaderPath
 from engine.store.rows import EventRow, RequestRow, RunRow, TrialRow
@@ -65,7 +66,7 @@ class SnapshotReader:
         return Snapshot(run, trials, self._parents, list(self._events), requests, self._training, leads)
 
 
-def parts(seen: Snapshot) -> dict[str, Any]:
+def parts(seen: Snapshot) -> JsonObject:
     """Return every part of a run's page, by name; "leader" is the best prompt's number, None before there is one."""
     scores = score_chart(seen.trials, seen.parents, seen.leads, seen.run.best)
     leader = scores.leader.number if scores.leader else None
@@ -88,7 +89,7 @@ def stage(run: RunRow, requests: Sequence[RequestRow], leader: int | None = None
     return f"{run.state} {flags} {asked} {'' if leader is None else leader} {price} {run.message}".strip()
 
 
-def chart(scores: ScoreChart, trials: int, *, over: bool = False) -> dict[str, Any]:
+def chart(scores: ScoreChart, trials: int, *, over: bool = False) -> JsonObject:
     """Return the chart of scores: the figure (None before there is a dot) and the text for a screen reader."""
     drawn = any((scores.prompts, scores.training, scores.running, scores.failing))
     best = f", the best so far {percent(scores.best[-1].score.mean, 0)}" if scores.best else ""
@@ -100,7 +101,7 @@ def chart(scores: ScoreChart, trials: int, *, over: bool = False) -> dict[str, A
     }
 
 
-def _meters(seen: Snapshot) -> dict[str, Any]:
+def _meters(seen: Snapshot) -> JsonObject:
     run = seen.run
     left, words = time_left(run, seen.trials), run.phase or "getting ready"
     return {
@@ -110,7 +111,7 @@ def _meters(seen: Snapshot) -> dict[str, Any]:
     }
 
 
-def _end(run: RunRow) -> dict[str, Any]:
+def _end(run: RunRow) -> JsonObject:
     """Return the notification of a run's end."""
     words = {
         "finished": "has finished",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from engine.basics.data import JsonObject
 from engine.store.rows import EventRow
 
 PROGRESS = "training_progress"
@@ -57,7 +58,7 @@ def _with(
     return (*(p for p in points if p[0] != step), (step, factor * value))
 
 
-def training_chart(events: Sequence[EventRow]) -> dict[str, Any]:
+def training_chart(events: Sequence[EventRow]) -> JsonObject:
     """Return the chart of a run's latest training: the figure (None before there is one) and the text for a screen reader."""
     all_curves = curves(events)
     if not all_curves:
@@ -73,7 +74,7 @@ def training_chart(events: Sequence[EventRow]) -> dict[str, Any]:
     }
 
 
-def _figure(curve: Curve) -> dict[str, Any]:
+def _figure(curve: Curve) -> JsonObject:
     falling, name = (
         (curve.rewards, "Reward") if curve.rewards and not curve.losses else (curve.losses, "Loss")
     )
@@ -103,7 +104,7 @@ def _figure(curve: Curve) -> dict[str, Any]:
 
 def _trace(
     uid: str, name: str, points: Sequence[tuple[int, float]], line: dict[str, object], size: int
-) -> dict[str, Any]:
+) -> JsonObject:
     return {
         "type": "scatter",
         "uid": uid,

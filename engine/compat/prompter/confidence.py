@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from engine.basics.data import Values
 from engine.compat.prompter.program import ReadRecord
 from engine.errors import ConfigurationError
 from engine.metrics.json_fields import JSONMatch
@@ -22,7 +23,7 @@ SAMPLES = 5
 
 
 async def answer_and_confidence(
-    program: ReadRecord, inputs: Mapping[str, Any], samples: int, method: Method
+    program: ReadRecord, inputs: Values, samples: int, method: Method
 ) -> tuple[Prediction, dict[str, float]]:
     """Return a program's answer, and the bare confidence by the path of its values.
 

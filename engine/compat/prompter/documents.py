@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.basics.data import JsonObject
 from engine.dataset.documents.paged import PagedDocument, read_document
 from engine.errors import DatasetError
 from engine.modules.extract import Scan, document_pieces
@@ -80,7 +81,7 @@ class LabelledDocument:
         pictures = [_decoded(str(data)) for data in _as_list(self.image_base64)]
         return [_opened(s) for s in (*_as_list(self.image_path), *pictures, *_as_list(self.pdf_path))]
 
-    def inputs(self, files: Sequence[PagedDocument] | None = None) -> dict[str, Any]:
+    def inputs(self, files: Sequence[PagedDocument] | None = None) -> JsonObject:
         """Return the values that a step reads: `document`, `pictures` and `placeholders`, without empty ones.
 
         Files that are not given are read now. Raises DatasetError as `files` does, and for an empty document.
@@ -88,7 +89,7 @@ class LabelledDocument:
         pieces = list(document_pieces(self.files() if files is None else files))
         texts = [self.document, *(piece.strip() for piece in pieces if isinstance(piece, str))]
         scans = [piece for piece in pieces if isinstance(piece, Scan)]
-        inputs: dict[str, Any] = {}
+        inputs: JsonObject = {}
         if text := "\n\n".join(text for text in texts if text.strip()):
             inputs[DOCUMENT] = text
         if scans:
@@ -145,7 +146,7 @@ def pdf_to_base64_images(path: Source, dpi: int = 150) -> list[str]:
     return [base64.b64encode(page).decode() for page in read_document(Path(path)).pictures(dpi * INCHES)]
 
 
-def prepare_input_data(*args: Any, **parts: Any) -> dict[str, Any]:
+def prepare_input_data(*args: Any, **parts: Any) -> JsonObject:
     """Return the values that a step reads of a document; takes the arguments of `Example` without the expected output.
 
     >>> prepare_input_data("Total: 3")

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, create_model
 
 from engine.adapters.notes import json_schema
+from engine.basics.data import JsonObject
 from engine.errors import ConfigurationError
 from engine.signature.grammar import UNIONS, type_text
 from engine.signature.nested import below, is_record, nested_fields
@@ -38,7 +39,7 @@ def extract_field_types(model: Model) -> dict[str, str]:
     return {field.path: type_text(field.annotation) for field in nested_fields(model)}
 
 
-def apply_optimized_descriptions(model: Model, descriptions: Mapping[str, str]) -> dict[str, Any]:
+def apply_optimized_descriptions(model: Model, descriptions: Mapping[str, str]) -> JsonObject:
     """Return the model's JSON schema with descriptions by path, for a `response_format`. Raises ConfigurationError.
 
     >>> class Bill(BaseModel):
@@ -87,7 +88,7 @@ def _described_type(annotation: Any, texts: Mapping[str, str]) -> Any:
         return origin[described] if origin is not None and described != args else annotation
     if not issubclass(annotation, BaseModel):
         return annotation
-    changed: dict[str, Any] = {}
+    changed: JsonObject = {}
     for name, info in annotation.model_fields.items():
         inner = below(texts, name)
         if name in texts or inner:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import orjson
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from engine.basics.data import JsonObject, Values
 from engine.basics.home import write_whole
 from engine.compat.prompter.confidence import Calibration
 from engine.compat.prompter.fields import TextOutput
@@ -31,13 +31,13 @@ METADATA, STATE, SCHEMA = "dspydantic_metadata.json", "optimized_state.json", "m
 class SavedPrompter:
     """Content of a folder."""
 
-    arguments: dict[str, Any] = field(default_factory=dict)
+    arguments: JsonObject = field(default_factory=dict)
     """Prompts, descriptions and demos by the names of a Prompter's arguments."""
-    schema: dict[str, Any] | None = None
+    schema: JsonObject | None = None
     """JSON schema of the model; None for text answers."""
     calibration: Calibration | None = None
     """Calibration of the confidence."""
-    tuned: dict[str, Any] | None = None
+    tuned: JsonObject | None = None
     """The candidate; None in a folder of DSPydantic."""
 
 
@@ -90,7 +90,7 @@ def damage_named(folder: str | Path) -> Iterator[None]:
         ) from None
 
 
-def _tuneboard_content(path: Path, model: type[BaseModel] | None) -> dict[str, Any]:
+def _tuneboard_content(path: Path, model: type[BaseModel] | None) -> JsonObject:
     """Read a folder of this library. Raises ProgramFileError for a newer version's, or text answers with a class."""
     data = orjson.loads((path / FILE).read_bytes())
     version = data.get("format")
@@ -106,7 +106,7 @@ def _tuneboard_content(path: Path, model: type[BaseModel] | None) -> dict[str, A
     return {**data, "arguments": _ARGUMENTS.validate_python(prompts)}
 
 
-def _dspydantic_content(path: Path, model: type[BaseModel] | None) -> dict[str, Any]:
+def _dspydantic_content(path: Path, model: type[BaseModel] | None) -> JsonObject:
     """Read a folder of DSPydantic: another major version is refused, another minor one is read with a warning."""
     state = orjson.loads((path / STATE).read_bytes())
     version = str(orjson.loads((path / METADATA).read_bytes()).get("version", "0.0.0"))
@@ -131,7 +131,7 @@ def _dspydantic_content(path: Path, model: type[BaseModel] | None) -> dict[str, 
     }
 
 
-def _check_class(path: Path, model: type[BaseModel] | None, schema: Mapping[str, Any] | None) -> None:
+def _check_class(path: Path, model: type[BaseModel] | None, schema: Values | None) -> None:
     """Warn of a class with other fields than the saved one.
 
     Raises ProgramFileError if no field is the same, and if a class is needed and missing.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
 
 from pydantic import BaseModel
 
+from engine.basics.data import JsonObject, Values
 from engine.compat.prompter.documents import DOCUMENT, PICTURES, PLACEHOLDERS, LabelledDocument
 from engine.errors import ConfigurationError
 from engine.modules.extract import Extract
@@ -49,7 +49,7 @@ class ReadRecord(Extract):
         """The output's name: "record", of a text answer "output"."""
         return next(iter(self.read.signature.output_fields))
 
-    def inputs(self, document: LabelledDocument) -> dict[str, Any]:
+    def inputs(self, document: LabelledDocument) -> JsonObject:
         """Return the values that the step reads of a document.
 
         Raises DatasetError for an unusable file, naming it, also for a picture and a model that sees none.
@@ -61,7 +61,7 @@ class ReadRecord(Extract):
             inputs[PLACEHOLDERS] = document.placeholders
         return inputs
 
-    async def _ask_step(self, values: Mapping[str, Any], shown: type[Signature] | None = None) -> Prediction:
+    async def _ask_step(self, values: Values, shown: type[Signature] | None = None) -> Prediction:
         """Ask the step with its placeholders filled."""
         inputs = {name: value for name, value in values.items() if name != PLACEHOLDERS}
         filled = tuple(sorted((values.get(PLACEHOLDERS) or {}).items()))
@@ -74,7 +74,7 @@ class ReadRecord(Extract):
         optimized_descriptions: Mapping[str, str] | None = None,
         optimized_system_prompt: str | None = None,
         optimized_instruction_prompt: str | None = None,
-        optimized_demos: Sequence[Mapping[str, Any]] | None = None,
+        optimized_demos: Sequence[Values] | None = None,
     ) -> Candidate:
         """Return the candidate with the result of an earlier optimization. Raises ConfigurationError."""
         system_prompt, instruction_prompt = optimized_system_prompt, optimized_instruction_prompt
@@ -126,7 +126,7 @@ class TunedPrompts:
         return self._state.field_descriptions.get(DOCUMENT)
 
     @property
-    def optimized_demos(self) -> list[dict[str, Any]]:
+    def optimized_demos(self) -> list[JsonObject]:
         """The solved examples in the prompt."""
         return [dict(demo.values) for demo in self._state.demos]
 
@@ -178,7 +178,7 @@ def _filled(
     return signature
 
 
-def _demo_values(demo: Mapping[str, Any], output: str) -> dict[str, Any]:
+def _demo_values(demo: Values, output: str) -> JsonObject:
     """Return a demo's values by field; DSPydantic's has `input_data` and `expected_output`."""
     if "expected_output" not in demo:
         return dict(demo)
@@ -186,7 +186,7 @@ def _demo_values(demo: Mapping[str, Any], output: str) -> dict[str, Any]:
     inputs = given if isinstance(given, Mapping) else {"text": str(given)}
     if output == TEXT and isinstance(label, Mapping):
         label = label.get(TEXT, label)
-    values: dict[str, Any] = {DOCUMENT: inputs["text"]} if inputs.get("text") else {}
+    values: JsonObject = {DOCUMENT: inputs["text"]} if inputs.get("text") else {}
     if inputs.get("images"):
         pictures = map(str, inputs["images"])
         values[PICTURES] = [p if p.startswith("data:") else f"data:image/png;base64,{p}" for p in pictures]

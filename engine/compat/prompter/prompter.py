@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic_core import from_json
 
 from engine import loop
+from engine.basics.data import JsonObject
 from engine.compat.prompter import folders
 from engine.compat.prompter.confidence import (
     SAMPLES,
@@ -131,7 +132,7 @@ class Prompter(TunedPrompts):
         with self._context():
             return self._tuning(examples, options).tuning.estimate()
 
-    def _tuning(self, examples: Sequence[Any], options: dict[str, Any]) -> RecordTuning:
+    def _tuning(self, examples: Sequence[Any], options: JsonObject) -> RecordTuning:
         if "system_prompt" in options or "instruction_prompt" in options:
             self._set_prompts(
                 options.pop("system_prompt", self.system_prompt),
@@ -364,7 +365,7 @@ class Prompter(TunedPrompts):
     def _context(self) -> AbstractContextManager[object]:
         return context() if self.lm is None else context(lm=self.lm)
 
-    async def _inputs(self, document: LabelledDocument) -> dict[str, Any]:
+    async def _inputs(self, document: LabelledDocument) -> JsonObject:
         """Return the step's inputs; files are read in a thread."""
         with self._context():
             if not (document.image_path or document.image_base64 or document.pdf_path):

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from engine.basics.data import JsonObject, Values
 from engine.compat.prompter.documents import DOCUMENT, PICTURES, PLACEHOLDERS, LabelledDocument
 from engine.compat.prompter.program import STEP, TEXT, ReadRecord, placeholders_in
 from engine.compat.prompter.results import FieldOptimizationProgress, FieldScore, OptimizationResult, Phase
@@ -55,11 +56,11 @@ class OptimizeOptions(BaseModel):
 
     A model also judges, the one in force, where no example has an expected output.
     """
-    evaluator_config: dict[str, Any] | None = None
+    evaluator_config: JsonObject | None = None
     """Evaluators by field: {"default": ..., "field_overrides": {path: ...}}."""
     optimizer: Any = None
     """A name or an object; None chooses by the number of rows."""
-    optimizer_options: dict[str, Any] = Field(default_factory=dict)
+    optimizer_options: JsonObject = Field(default_factory=dict)
     """Options of an optimizer that is given by name."""
     train_split: float = Field(0.8, gt=0, le=1)
     """Share of rows to tune on, halved into training and validation; the rest is held out for the score."""
@@ -119,7 +120,7 @@ class RecordTuning:
     """The metric of the rows."""
     options: OptimizeOptions
     """The user's options."""
-    known: Mapping[str, Any]
+    known: Values
     """What the result says that is known before: the optimizer, its advice, rows left out, and whether rows are held out."""
 
     async def run(self) -> OptimizationResult:
@@ -383,7 +384,7 @@ CRITERIA = (
 
 def metric_for(
     evaluate_fn: object,
-    evaluator_config: Mapping[str, Any] | None,
+    evaluator_config: Values | None,
     *,
     output: str,
     sources: Mapping[int, LabelledDocument],
@@ -420,7 +421,7 @@ def _document_metric(
 ) -> Scorer:
     """Return a user's function of (document, record) as a metric."""
 
-    def score(row: Mapping[str, Any], prediction: Mapping[str, Any]) -> object:
+    def score(row: Values, prediction: Values) -> object:
         document = sources.get(id(row))
         if document is None:
             document = LabelledDocument(str(row.get(DOCUMENT, "")), expected_output=row.get(output))

@@ -11,10 +11,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from rapidfuzz import fuzz
 
+from engine.basics.data import JsonObject, Values
 from engine.basics.text import one_case
 from engine.basics.value_parsing import (
     Written,
@@ -67,9 +68,9 @@ class Evidence:
         """True if the value is to be marked: it was not found in the document."""
         return self.how == "none"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the evidence as JSON values."""
-        data: dict[str, Any] = {"path": self.path, "how": self.how}
+        data: JsonObject = {"path": self.path, "how": self.how}
         if self.page:
             place = ("page", "line", "start", "end", "quote", "score")
             data |= {name: getattr(self, name) for name in place}
@@ -80,7 +81,7 @@ class Evidence:
         return data
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Evidence:
+    def from_json(cls, data: Values) -> Evidence:
         """Return what `to_json` gave."""
         return cls(**{**data, "boxes": tuple(Box(*box) for box in data.get("boxes", ()))})
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from engine import loop
+from engine.basics.data import JsonObject
 from engine.errors import ConfigurationError
 from engine.evaluate.streaming.fields import FieldReader, reader_for
 from engine.lm.streaming import Chunk, listener
@@ -289,8 +290,8 @@ class StreamGate:
         self._used: set[int] = set()
 
     async def __call__(
-        self, step: object, signature: object, adapter: object, asking: Awaitable[list[dict[str, Any]]]
-    ) -> list[dict[str, Any]]:
+        self, step: object, signature: object, adapter: object, asking: Awaitable[list[JsonObject]]
+    ) -> list[JsonObject]:
         """Await the step's call and pass its reply to the listeners."""
         hears: Any = SimpleNamespace(begin=lambda: None, feed=self._put)  # every piece as it is
         if self._wanted is not None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
 
+from engine.basics.data import Values
 from engine.errors import InvalidRequestError
 from engine.lm.exchange import Message, Request
 from engine.lm.local.sources import Source
@@ -24,7 +24,7 @@ class Completion:
     finish_reason: str
     input_tokens: int
     output_tokens: int
-    logprobs: Mapping[str, Any] | None = None
+    logprobs: Values | None = None
     ids: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
     """Tokens of the prompt and of the text, as a trainer needs them."""
 
@@ -95,7 +95,7 @@ def jobs_of(
     ]
 
 
-def _number(source: Source, params: Mapping[str, Any], name: str, usual: float) -> float:
+def _number(source: Source, params: Values, name: str, usual: float) -> float:
     given = params.get(name)
     if given is None:
         return usual

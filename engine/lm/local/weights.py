@@ -23,6 +23,7 @@ import peft
 import torch
 import transformers
 
+from engine.basics.data import JsonObject
 from engine.basics.text import cut
 from engine.errors import (
     ContextWindowExceededError,
@@ -389,7 +390,7 @@ def _write_batch(writer: Writer, rows: list[_Row]) -> None:
     last_only = {"logits_to_keep": 1} if writer.takes("logits_to_keep") else {}
     started, past = time.monotonic(), None
     while True:
-        more: dict[str, Any] = {"position_ids": places} if writer.takes("position_ids") else {}
+        more: JsonObject = {"position_ids": places} if writer.takes("position_ids") else {}
         out = writer.model(
             input_ids=feed, attention_mask=mask, past_key_values=past, use_cache=True, **more, **last_only
         )

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from typing import Any
 
+from engine.basics.data import JsonObject
 from engine.lm.offline.copying import (
     best_sentences,
     copied_number,
@@ -224,7 +225,7 @@ def _holds_records(field: PromptField) -> bool:
     return isinstance(items, dict) and ("$ref" in items or items.get("type") == "object")
 
 
-def _smallest(schema: dict[str, Any], shared: dict[str, Any], text: str, depth: int = 0) -> Any:
+def _smallest(schema: JsonObject, shared: JsonObject, text: str, depth: int = 0) -> Any:
     """Return the smallest value that fits a JSON schema."""
     options = schema.get("anyOf") or schema.get("oneOf")
     if options or "$ref" in schema:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from engine.basics.similarity import rarity, total_weight
-from engine.lm.offline.reading import Values, json_value
+from engine.lm.offline.reading import FieldTexts, json_value
 from engine.lm.offline.text import (
     COMMON,
     NUMBER,
@@ -161,7 +161,7 @@ class PassageSentence(NamedTuple):
 
 
 @lru_cache(maxsize=8192)
-def question_and_passages(inputs: Values) -> tuple[str, tuple[str, ...]]:
+def question_and_passages(inputs: FieldTexts) -> tuple[str, tuple[str, ...]]:
     """Return the inputs that ask as one text, and the passages among the inputs.
 
     >>> question_and_passages((("question", "Who won?"), ("passages", '["Ada won the prize.", "Bo came next to her."]')))
@@ -176,7 +176,7 @@ def question_and_passages(inputs: Values) -> tuple[str, tuple[str, ...]]:
     return "\n".join(asked), tuple(passages)
 
 
-def question_of(inputs: Values) -> str:
+def question_of(inputs: FieldTexts) -> str:
     """Return the text by which rows are compared: the longest input, or the question where the others are passages."""
     question, passages = question_and_passages(inputs)
     return question if passages else max((v for n, v in inputs if n != "trajectory"), key=len, default="")

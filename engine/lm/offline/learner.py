@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from engine.basics.data import JsonObject
 from engine.basics.text import cut
 from engine.lm.base import BaseLM, Choice, Reply, Request
 from engine.lm.choice import PACED
@@ -115,7 +116,7 @@ def _in_layout(layout: str, values: Mapping[str, object]) -> str:
     return "\n".join(template.format(name=name, value=as_text(v)) for name, v in values.items()) + end
 
 
-def _next_action(prompt: PromptContent) -> tuple[str, dict[str, Any], str]:
+def _next_action(prompt: PromptContent) -> tuple[str, JsonObject, str]:
     """Return an agent's next tool, its arguments and why: each tool once, a sum where it computes, as demos do it."""
     done = _TOOL_CALLED.findall(dict(prompt.inputs).get("trajectory", ""))
     question = question_and_passages(prompt.inputs)[0]

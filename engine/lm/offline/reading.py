@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-Values = tuple[tuple[str, str], ...]
+FieldTexts = tuple[tuple[str, str], ...]
 """Names and texts, in order."""
 
 
@@ -39,8 +39,8 @@ class PromptField(NamedTuple):
 class ShownRow(NamedTuple):
     """A demonstration, or a labelled row in a prompt that asks for instructions."""
 
-    inputs: Values
-    outputs: Values
+    inputs: FieldTexts
+    outputs: FieldTexts
 
     @property
     def text(self) -> str:
@@ -59,7 +59,7 @@ class PromptContent(NamedTuple):
     layout: str
     """headers, tags, json or lines."""
     demos: tuple[ShownRow, ...]
-    inputs: Values
+    inputs: FieldTexts
     noise: Callable[[], float] = float
     """Draws what is added to scores; 0 unless the answer is to vary."""
 
@@ -103,7 +103,7 @@ def read_messages(messages: Sequence[Mapping[str, object]]) -> PromptContent | N
         for (role, question), (next_role, answer) in pairwise(turns[:last])
         if (role, next_role) == ("user", "assistant") and (outputs := sections(answer, answered))
     )
-    inputs: Values = ()
+    inputs: FieldTexts = ()
     if turns:
         # The closing paragraph that names the outputs in marks is no input.
         head, _, tail = turns[last][1].rpartition("\n\n")
@@ -124,7 +124,7 @@ def content_text(message: Mapping[str, object]) -> str:
 
 
 @lru_cache(maxsize=8192)
-def sections(text: str, names: tuple[str, ...]) -> Values:
+def sections(text: str, names: tuple[str, ...]) -> FieldTexts:
     """Return the named values of a turn, in any layout; of a name that comes twice, the first.
 
     >>> sections("<label>a</label>", ("label",)), sections('{"label": 3}', ("label",))
@@ -139,7 +139,7 @@ def sections(text: str, names: tuple[str, ...]) -> Values:
     return tuple((name, tag[1]) for name, tag in tags if tag) or lines(text, names)
 
 
-def lines(text: str, names: Sequence[str]) -> Values:
+def lines(text: str, names: Sequence[str]) -> FieldTexts:
     """Return what a text holds in lines `name: value`; a value goes on to the next such line.
 
     >>> lines("label: a\\nnote: one\\n\\ntwo", ("label", "note"))
@@ -148,7 +148,7 @@ def lines(text: str, names: Sequence[str]) -> Values:
     return _cut(text, re.compile(rf"^({'|'.join(names)}): ?", re.MULTILINE), names) if names else ()
 
 
-def _cut(text: str, mark: re.Pattern[str], names: Sequence[str]) -> Values:
+def _cut(text: str, mark: re.Pattern[str], names: Sequence[str]) -> FieldTexts:
     """Return what follows each mark that has one of the names, up to the next mark."""
     marks = list(mark.finditer(text))
     values: dict[str, str] = {}

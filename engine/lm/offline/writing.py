@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from engine.basics.text import listed
 from engine.lm.offline.copying import word_weights
-from engine.lm.offline.reading import PromptContent, ShownRow, Values, as_text, json_value
+from engine.lm.offline.reading import FieldTexts, PromptContent, ShownRow, as_text, json_value
 from engine.lm.offline.sums import SIGNS, sign_between
 from engine.lm.offline.text import COMMON, numbers_in, sentences, stem, tokens
 
@@ -85,7 +85,7 @@ def labelled_rows(text: str) -> tuple[ShownRow, ...]:
     return tuple(rows)
 
 
-def _values(record: Mapping[str, object]) -> Values:
+def _values(record: Mapping[str, object]) -> FieldTexts:
     return tuple((str(k), as_text(v)) for k, v in record.items() if v is not None)
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 
+from engine.basics.data import JsonObject, Values
 from engine.errors import ConfigurationError, LMError, ModelNotFoundError
 from engine.lm import streaming
 from engine.lm.base import Choice, Reply, Request
@@ -52,7 +53,7 @@ class LiteLLMTransport:
         self.longest = lm.options.longest_reply or self.longest
         self._price = lm.known_price
         self._reasoning = is_reasoning_model(route.model)
-        fixed: dict[str, Any] = {
+        fixed: JsonObject = {
             "model": route.model,
             "timeout": lm.timeout,
             "num_retries": 0,
@@ -128,11 +129,11 @@ class LiteLLMTransport:
                 usage = replace(usage, cost=float(charged))
         return Reply(choices, usage, str(data.get("model") or self.place.model), seconds)
 
-    def _shaped(self, params: dict[str, Any]) -> dict[str, Any]:
+    def _shaped(self, params: JsonObject) -> JsonObject:
         """Return litellm's arguments for another kind of request."""
         return params
 
-    def _choices(self, data: Mapping[str, Any], request: Request) -> tuple[Choice, ...]:  # noqa: ARG002 - for embeddings
+    def _choices(self, data: Values, request: Request) -> tuple[Choice, ...]:  # noqa: ARG002 - for embeddings
         return tuple(map(choice_of, data["choices"]))
 
     def _failure(self, error: Exception) -> LMError:
@@ -179,10 +180,10 @@ class LiteLLMResponses(LiteLLMTransport):
         self.assembly = responses.ResponseAssembly
         self._developer = lm.options.developer_role
 
-    def _shaped(self, params: dict[str, Any]) -> dict[str, Any]:
+    def _shaped(self, params: JsonObject) -> JsonObject:
         return responses.response_request(params, developer=self._developer)
 
-    def _choices(self, data: Mapping[str, Any], request: Request) -> tuple[Choice, ...]:  # noqa: ARG002 - the base's
+    def _choices(self, data: Values, request: Request) -> tuple[Choice, ...]:  # noqa: ARG002 - the base's
         return (responses.response_choice(data),)
 
 
@@ -192,10 +193,10 @@ class LiteLLMText(LiteLLMTransport):
     function = "atext_completion"
     streams = False  # what litellm makes of the pieces warns of itself
 
-    def _shaped(self, params: dict[str, Any]) -> dict[str, Any]:
+    def _shaped(self, params: JsonObject) -> JsonObject:
         return responses.text_request(params)
 
-    def _choices(self, data: Mapping[str, Any], request: Request) -> tuple[Choice, ...]:
+    def _choices(self, data: Values, request: Request) -> tuple[Choice, ...]:
         return super()._choices({"choices": list(map(responses.as_chat, data["choices"]))}, request)
 
 
@@ -205,11 +206,11 @@ class LiteLLMEmbeddings(LiteLLMTransport):
     function = "aembedding"
     streams = False
 
-    def _shaped(self, params: dict[str, Any]) -> dict[str, Any]:
+    def _shaped(self, params: JsonObject) -> JsonObject:
         texts = texts_of(params.pop("messages"))
         return {"input": texts, **params}
 
-    def _choices(self, data: Mapping[str, Any], request: Request) -> tuple[Choice, ...]:
+    def _choices(self, data: Values, request: Request) -> tuple[Choice, ...]:
         return vectors_of(data["data"], len(request.messages))
 
 

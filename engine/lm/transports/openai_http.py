@@ -26,6 +26,7 @@ import orjson
 from yarl import URL
 
 from engine.basics.addresses import is_this_machine, limited_body
+from engine.basics.data import JsonObject, Values
 from engine.errors import LMError
 from engine.lm import streaming
 from engine.lm.base import Choice, Reply, Request
@@ -230,7 +231,7 @@ class OpenAITransport:
 
     def _body(self, request: Request, more: Mapping[str, object]) -> bytes:
         params = request.params
-        body: dict[str, Any] = {"model": self._model, "messages": request.messages, **params, **more}
+        body: JsonObject = {"model": self._model, "messages": request.messages, **params, **more}
         if self._reasoning:
             for_reasoning(body)
         extra = None
@@ -250,7 +251,7 @@ class OpenAITransport:
         except TypeError as error:
             raise failures.unsendable(self.place.model, error) from None
 
-    def _of_call(self, params: Mapping[str, Any]) -> tuple[URL, dict[str, str], aiohttp.ClientTimeout]:
+    def _of_call(self, params: Values) -> tuple[URL, dict[str, str], aiohttp.ClientTimeout]:
         """Return address, headers and time limit of a call that brings its own."""
         url = self._url.update_query(params["extra_query"]) if params.get("extra_query") else self._url
         added = {**(params.get("headers") or {}), **(params.get("extra_headers") or {})}
@@ -274,11 +275,11 @@ class OpenAITransport:
 
     # What another kind of request asks and is answered
 
-    def _shaped(self, body: dict[str, Any]) -> dict[str, Any]:
+    def _shaped(self, body: JsonObject) -> JsonObject:
         """Return the body in this endpoint's form."""
         return body
 
-    def _choices(self, reply: Mapping[str, Any], request: Request) -> tuple[Choice, ...]:  # noqa: ARG002 - for embeddings
+    def _choices(self, reply: Values, request: Request) -> tuple[Choice, ...]:  # noqa: ARG002 - for embeddings
         """Read the completions. Raises KeyError, TypeError, AttributeError or ValueError if there is none."""
         choices = tuple([choice_of(choice) for choice in reply["choices"]])
         if not choices:

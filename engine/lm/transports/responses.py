@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
+from engine.basics.data import JsonObject, Values
 from engine.lm.base import Choice, Message, Request
 from engine.lm.exchange import choice_of
 from engine.lm.streaming import Assembly, Chunk
@@ -25,10 +26,10 @@ class ResponsesTransport(OpenAITransport):
         self.assembly = ResponseAssembly
         self._developer = lm.options.developer_role
 
-    def _shaped(self, body: dict[str, Any]) -> dict[str, Any]:
+    def _shaped(self, body: JsonObject) -> JsonObject:
         return response_request(body, developer=self._developer)
 
-    def _choices(self, reply: Mapping[str, Any], request: Request) -> tuple[Choice, ...]:  # noqa: ARG002 - the base's
+    def _choices(self, reply: Values, request: Request) -> tuple[Choice, ...]:  # noqa: ARG002 - the base's
         return (response_choice(reply),)
 
 
@@ -37,17 +38,17 @@ class TextTransport(OpenAITransport):
 
     path = "/completions"
 
-    def _shaped(self, body: dict[str, Any]) -> dict[str, Any]:
+    def _shaped(self, body: JsonObject) -> JsonObject:
         return text_request(body)
 
-    def _choices(self, reply: Mapping[str, Any], request: Request) -> tuple[Choice, ...]:
+    def _choices(self, reply: Values, request: Request) -> tuple[Choice, ...]:
         return super()._choices({"choices": list(map(as_chat, reply["choices"]))}, request)
 
 
 # Requests
 
 
-def response_request(chat: Mapping[str, Any], *, developer: bool = False) -> dict[str, Any]:
+def response_request(chat: Values, *, developer: bool = False) -> JsonObject:
     """Return the body of a chat request as one for /responses; what has the same name in both stays as it is.
 
     Without `developer` the system message keeps its role.
@@ -56,7 +57,7 @@ def response_request(chat: Mapping[str, Any], *, developer: bool = False) -> dic
     {'model': 'm', 'input': [{'role': 'user', 'content': 'Hi'}], 'max_output_tokens': 9}
     """
     rest = {name: value for name, value in chat.items() if name not in _REPLACED}
-    body: dict[str, Any] = {"model": rest.pop("model"), "input": list(_items(chat["messages"], developer))}
+    body: JsonObject = {"model": rest.pop("model"), "input": list(_items(chat["messages"], developer))}
     limit = chat.get("max_tokens", chat.get("max_completion_tokens"))
     if limit is not None:
         body["max_output_tokens"] = limit
@@ -99,7 +100,7 @@ def _tool(tool: Any) -> Any:
     return {**flat, "strict": False} if flat is not tool and "strict" not in flat else flat
 
 
-def _items(messages: Sequence[Message], developer: bool) -> Iterator[dict[str, Any]]:
+def _items(messages: Sequence[Message], developer: bool) -> Iterator[JsonObject]:
     """Return messages as items: a turn, the calls of tools in it, or a tool's result."""
     for message in messages:
         role, content = message.get("role"), message.get("content")
@@ -119,7 +120,7 @@ def _items(messages: Sequence[Message], developer: bool) -> Iterator[dict[str, A
             yield {"type": "function_call", **named}
 
 
-def _part(part: Mapping[str, Any], role: str) -> Any:
+def _part(part: Values, role: str) -> Any:
     """Return a part of a message's content: a text, an image or a file; any other as it is."""
     kind = part.get("type")
     if kind == "text":
@@ -143,7 +144,7 @@ def _text_of(content: Any) -> str:
     )
 
 
-def text_request(chat: Mapping[str, Any]) -> dict[str, Any]:
+def text_request(chat: Values) -> JsonObject:
     """Return the body of a chat request as one for /completions: the messages' texts, one after another.
 
     >>> text_request({"model": "m", "messages": [{"role": "user", "content": "Hi"}]})
@@ -161,14 +162,14 @@ BEGIN = "BEGIN RESPONSE:"
 # Replies
 
 
-def response_choice(reply: Mapping[str, Any]) -> Choice:
+def response_choice(reply: Values) -> Choice:
     """Read a reply of /responses as one completion. Raises KeyError, TypeError or ValueError where it is none."""
     if reply.get("status") == "failed" or reply.get("error"):
         raise ValueError("a failed response")
     texts: list[str] = []
     thoughts: list[str] = []
-    calls: list[dict[str, Any]] = []
-    message: dict[str, Any] = {"annotations": [], "logprobs": []}
+    calls: list[JsonObject] = []
+    message: JsonObject = {"annotations": [], "logprobs": []}
     for item in reply["output"]:
         kind = item.get("type")
         if kind == "message":
@@ -193,7 +194,7 @@ def response_choice(reply: Mapping[str, Any]) -> Choice:
     )
 
 
-def _read_content(content: Sequence[Mapping[str, Any]], message: dict[str, Any]) -> Iterator[str]:
+def _read_content(content: Sequence[Values], message: JsonObject) -> Iterator[str]:
     for part in content:
         if part.get("type") == "refusal":
             message["refusal"] = message.get("refusal", "") + str(part["refusal"])
@@ -203,14 +204,14 @@ def _read_content(content: Sequence[Mapping[str, Any]], message: dict[str, Any])
         message["logprobs"] += part.get("logprobs") or ()
 
 
-def _finish(reply: Mapping[str, Any], called: bool) -> str:
+def _finish(reply: Values, called: bool) -> str:
     if reply.get("status") == "incomplete":
         reason = (reply.get("incomplete_details") or {}).get("reason")
         return "length" if reason in (None, "max_output_tokens") else str(reason)
     return "tool_calls" if called else "stop"
 
 
-def as_chat(choice: Mapping[str, Any]) -> dict[str, Any]:
+def as_chat(choice: Values) -> JsonObject:
     """Return a completion of /completions as one of chat, which it is already where it came in pieces."""
     return {**choice, "message": choice["message"] if "message" in choice else {"content": choice["text"]}}
 
@@ -225,14 +226,14 @@ class ResponseAssembly(Assembly):
 
     def __init__(self) -> None:
         super().__init__()
-        self._whole: dict[str, Any] = {}
+        self._whole: JsonObject = {}
         self._begun = False
 
     def add(self, data: bytes) -> Chunk | None:
         """Take one event; return the piece it carries, if any. Raises ValueError where it is no JSON object."""
         return None if data == b"[DONE]" else super().add(data)
 
-    def add_event(self, event: Mapping[str, Any]) -> Chunk | None:
+    def add_event(self, event: Values) -> Chunk | None:
         """Take one event that is read already. Raises ValueError where its piece is no text."""
         kind = event.get("type")
         if kind in _PIECES:
@@ -258,7 +259,7 @@ class ResponseAssembly(Assembly):
         """True once a piece has come."""
         return self._begun
 
-    def reply(self) -> dict[str, Any]:
+    def reply(self) -> JsonObject:
         """Return the whole reply as the endpoint would have sent it in one piece."""
         return self._whole
 

@@ -14,8 +14,8 @@ import re
 import statistics
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
-from typing import Any
 
+from engine.basics.data import JsonObject
 from engine.basics.similarity import odd_labels, words
 from engine.optimizers.shared.texts import labelled_rows, run_values, step_values
 from engine.records import Outcome
@@ -250,9 +250,9 @@ class WriteRules(Signature):
     program_description: str = InputField(desc="The steps of the program.")
     step: str = InputField(desc="The step whose rules are wanted: its fields and what they mean.")
     current_instructions: str = InputField(desc="The instructions in use now.")
-    failed_runs: list[dict[str, Any]] = InputField(
+    failed_runs: list[JsonObject] = InputField(
         desc="Runs that went wrong: inputs, what the steps wrote, right outputs, what was answered and said about it."
     )
-    similar_successes: list[dict[str, Any]] = InputField(desc="Runs that are like them and went right.")
-    labelled_examples: list[dict[str, Any]] = InputField(desc="Rows of the data with their right outputs.")
+    similar_successes: list[JsonObject] = InputField(desc="Runs that are like them and went right.")
+    labelled_examples: list[JsonObject] = InputField(desc="Rows of the data with their right outputs.")
     rules: str = OutputField(desc="New and corrected rules, one a line.")

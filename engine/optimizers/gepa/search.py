@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from engine import loop
+from engine.basics.data import JsonObject
 from engine.basics.text import listed, percent
 from engine.optimizers.gepa.options import GEPAOptions
 from engine.optimizers.gepa.pool import Member, Pool
@@ -469,7 +470,7 @@ def own_proposal(
     rows = {part.key: [reflective_row(problem, run, part.path) for run in runs] for part in parts}
     given = {"candidate": dict(candidate), "reflective_dataset": rows, "components_to_update": list(rows)}
 
-    async def writer() -> dict[str, Any]:
+    async def writer() -> JsonObject:
         return dict(await loop.called(propose, **given))
 
     label = ", ".join(part.title for part in parts)
@@ -479,7 +480,7 @@ def own_proposal(
 def own_choice(select: Callable[..., Any], rollout: int, **given: object) -> Propose:
     """Return the ask that has a user's function choose the components to change."""
 
-    async def writer() -> dict[str, Any]:
+    async def writer() -> JsonObject:
         return {CHOSEN: await loop.called(select, **given)}
 
     return Propose(OwnWords, {"texts": CHOSEN}, rollout=rollout, label="which texts to change", writer=writer)
@@ -500,7 +501,7 @@ def proposal_of(found: Proposal, part: Component) -> Proposal:
     return Proposal(({"proposed_instructions": found.outputs[0].get(part.key)},))
 
 
-def reflective_row(problem: Problem, outcome: Outcome, path: str) -> dict[str, Any]:
+def reflective_row(problem: Problem, outcome: Outcome, path: str) -> JsonObject:
     """Return a run as an instruction proposer reads it."""
     values = run_values(problem, outcome, path)
     return {
@@ -513,7 +514,7 @@ def reflective_row(problem: Problem, outcome: Outcome, path: str) -> dict[str, A
 class _Rewrite(Signature):
     program_description: str = InputField(desc="The steps of the program.")
     step: str = InputField(desc="The step: its fields and what they mean.")
-    runs: list[dict[str, Any]] = InputField(
+    runs: list[JsonObject] = InputField(
         desc="Runs, the worst first: inputs, right outputs, what was answered, score and feedback."
     )
     advice: str = InputField(desc="What to heed; may be empty.")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
+from engine.basics.data import JsonObject
 from engine.optimizers.few_shot import traced_demos
 from engine.optimizers.mipro.options import MIPROv2Options
 from engine.optimizers.shared.texts import drawn_rows, labelled_rows, shortened_values, step_values
@@ -114,7 +114,7 @@ class ObserveRows(Signature):
     all which features of an input go with which output, rare ones too. State only what the rows show.
     """
 
-    labelled_examples: list[dict[str, Any]] = InputField(desc="Rows of the data: inputs and right outputs.")
+    labelled_examples: list[JsonObject] = InputField(desc="Rows of the data: inputs and right outputs.")
     observations: str = OutputField(desc="What holds for these rows, as short sentences.")
 
 
@@ -130,13 +130,11 @@ class ProposeInstructions(Signature):
     program_description: str = InputField(desc="The steps of the program.")
     step: str = InputField(desc="The step whose instructions are wanted: its fields and what they mean.")
     data_summary: str = InputField(desc="What is known about the data.")
-    labelled_examples: list[dict[str, Any]] = InputField(
+    labelled_examples: list[JsonObject] = InputField(
         desc="Rows of the data: the program's inputs and the right outputs."
     )
-    solved_examples: list[dict[str, Any]] = InputField(
-        desc="Runs of this very step that led to right outputs."
-    )
-    failed_examples: list[dict[str, Any]] = InputField(
+    solved_examples: list[JsonObject] = InputField(desc="Runs of this very step that led to right outputs.")
+    failed_examples: list[JsonObject] = InputField(
         desc="Runs under the current instructions that went wrong, with the right outputs."
     )
     current_instructions: str = InputField(desc="The instructions in use now.")

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
+from engine.basics.data import JsonObject
+
 OptionSet = tuple[int, ...]
 """The option chosen for each variable."""
 
@@ -78,7 +80,7 @@ class Study(Draws):
         # Its default handler writes to stderr, which belongs to the caller.
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._optuna = optuna
-        self._distributions: dict[str, Any] = {
+        self._distributions: JsonObject = {
             name: optuna.distributions.CategoricalDistribution(tuple(range(n)))
             for name, n in sizes.items()
             if n > 1

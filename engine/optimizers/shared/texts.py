@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from engine.basics.data import JsonObject
 from engine.modules.predict import FIELD
 from engine.records import Candidate, Outcome
 from engine.search.contract import Problem, Proposal, Propose
@@ -125,7 +126,7 @@ def _labelled_row(problem: Problem, row: int) -> dict[str, object]:
     return shown
 
 
-def _fitting(values: Iterable[dict[str, object]]) -> list[dict[str, Any]]:
+def _fitting(values: Iterable[dict[str, object]]) -> list[JsonObject]:
     """Return the first values, as many as fit into a prompt (at least one)."""
     shown, size = [], 0
     for one in values:

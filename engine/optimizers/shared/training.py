@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import field_validator
 
+from engine.basics.data import JsonObject, Values
 from engine.basics.text import counted, one_case
 from engine.lm.choice import variable_name, without_password
 from engine.optimizers.base import Optimizer, Options, option
@@ -93,7 +94,7 @@ class TrainingOptimizer(Optimizer):
         metric: Any = None,
         *,
         trainer: Any = None,
-        train_kwargs: Mapping[str, Any] | None = None,
+        train_kwargs: Values | None = None,
         adapter: Any = None,
         **arguments: Any,
     ) -> None:
@@ -105,7 +106,7 @@ class TrainingOptimizer(Optimizer):
         self.trainers = trainers
 
     @classmethod
-    def _under_our_names(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+    def _under_our_names(cls, given: Values) -> JsonObject:
         named = {_OTHER_NAMES.get(name, name): value for name, value in given.items()}
         if unknown := sorted(named.keys() - cls.options_model.model_fields.keys()):
             _log.warning("%s: train_kwargs has no %s; it changes nothing.", cls.name, ", ".join(unknown))

@@ -13,11 +13,12 @@ import queue
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 import orjson
 from pydantic import BaseModel
 
+from engine.basics.data import JsonObject
 from engine.basics.text import shortened
 from engine.errors import EngineError
 from engine.lm.local.jobs import Completion
@@ -72,9 +73,9 @@ class Channel:
 
     def __init__(self, output: BinaryIO) -> None:
         self.stopping = threading.Event()
-        self.answer: Callable[[list[dict[str, Any]]], None] = lambda _questions: None
+        self.answer: Callable[[list[JsonObject]], None] = lambda _questions: None
         self._output = output
-        self._waiting: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[JsonObject] = queue.SimpleQueue()
 
     def listen(self) -> None:
         """Read what the worker says, on a thread; end the process where the worker has ended."""
@@ -90,7 +91,7 @@ class Channel:
         self._output.write(orjson.dumps(message.model_dump(exclude_defaults=True)) + b"\n")
         self._output.flush()
 
-    def wait(self, kind: str) -> dict[str, Any] | None:
+    def wait(self, kind: str) -> JsonObject | None:
         """Wait for a line of this kind and return it, or None where the worker asks to stop. Questions are answered meanwhile."""
         while True:
             lines = self._next()
@@ -105,7 +106,7 @@ class Channel:
         self.send(message)
         return self.wait("go_on") is not None
 
-    def _next(self) -> list[dict[str, Any]]:
+    def _next(self) -> list[JsonObject]:
         """Return the next line; with a question, also those that come right behind it."""
         lines = [self._waiting.get()]
         while lines[-1]["kind"] == "write" and len(lines) < _MOST_QUESTIONS:

@@ -10,8 +10,8 @@ import itertools
 import random
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
+from engine.basics.data import JsonObject
 from engine.errors import ContextWindowExceededError, InvalidRequestError, ProviderFailureError, TrainingError
 from engine.lm.base import BaseLM, Reply, Request
 from engine.lm.local.sources import Source
@@ -52,7 +52,7 @@ _ERRORS: dict[str, type[ContextWindowExceededError | InvalidRequestError]] = {
 
 async def round_groups(
     order: Order, watch: TrainingMonitor, child: TrainingChild, model: str, number: int
-) -> list[list[dict[str, Any]]] | None:
+) -> list[list[JsonObject]] | None:
     """Run the program on a round's rows; return the calls of its steps in groups, or None once the run was stopped.
 
     Raises TrainingError where the program asks no step that is trained, or the process has ended.
@@ -88,7 +88,7 @@ def round_rows(rows: Sequence[int], size: int, number: int, seed: int) -> list[i
     return list(dict.fromkeys(chosen))
 
 
-def grouped(rollouts: Sequence[Rollout], size: int) -> list[list[dict[str, Any]]]:
+def grouped(rollouts: Sequence[Rollout], size: int) -> list[list[JsonObject]]:
     """Return rollouts in groups of `size` that answered the same row with the same step, as the child takes them.
 
     A group that is too large is parted; a short one is filled with copies without a reward, which teach nothing.
@@ -109,7 +109,7 @@ def grouped(rollouts: Sequence[Rollout], size: int) -> list[list[dict[str, Any]]
     return groups
 
 
-def _member(rollout: Rollout) -> dict[str, Any]:
+def _member(rollout: Rollout) -> JsonObject:
     return {
         "messages": [dict(message) for message in rollout.messages],
         "completion": rollout.completion,

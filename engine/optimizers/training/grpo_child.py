@@ -16,6 +16,7 @@ import torch
 import transformers
 import trl
 
+from engine.basics.data import JsonObject
 from engine.errors import LMError
 from engine.lm.exchange import Request
 from engine.lm.local.jobs import jobs_of
@@ -39,7 +40,7 @@ class Policy:
         self.model, self.tokenizer, self._name = model, tokenizer, name
         self._written: dict[str, list[tuple[tuple[int, ...], tuple[int, ...]]]] = {}
 
-    def answers(self, questions: list[dict[str, Any]]) -> list[ChildMessage]:
+    def answers(self, questions: list[JsonObject]) -> list[ChildMessage]:
         """Return the answers to questions, written in one batch."""
         training = self.model.training
         self.model.eval()
@@ -57,7 +58,7 @@ class Policy:
         self.model.train(training)
         return [self._answer(asked, found) for asked, found in zip(questions, jobs, strict=True)]
 
-    def _answer(self, asked: dict[str, Any], jobs: Any) -> ChildMessage:
+    def _answer(self, asked: JsonObject, jobs: Any) -> ChildMessage:
         try:
             if isinstance(jobs, LMError):
                 raise jobs
@@ -69,7 +70,7 @@ class Policy:
         plain = tuple(replace(one, ids=((), ()), logprobs=None) for one in done)
         return ChildMessage(kind="written", id=asked["id"], completions=plain)
 
-    def tokens(self, member: dict[str, Any]) -> tuple[list[int], list[int]]:
+    def tokens(self, member: JsonObject) -> tuple[list[int], list[int]]:
         """Return the tokens of a rollout's prompt and answer as they were written, else as the tokenizer reads them."""
         written = self._written.get(_key(member["messages"], member["completion"]))
         if written:
@@ -96,22 +97,22 @@ class Rounds:
     def __init__(self, channel: Channel, policy: Policy, work: TrainingJob) -> None:
         self.policy, self.number = policy, work.resume
         self._channel, self._seed = channel, work.settings.seed
-        self._kept: list[list[dict[str, Any]]] | None = None
+        self._kept: list[list[JsonObject]] | None = None
         self.reward: float | None = None
         channel.answer = self._answer
 
-    def _answer(self, questions: list[dict[str, Any]]) -> None:
+    def _answer(self, questions: list[JsonObject]) -> None:
         for message in self.policy.answers(questions):
             self._channel.send(message)
 
-    def ask(self) -> list[list[dict[str, Any]]]:
+    def ask(self) -> list[list[JsonObject]]:
         """Return the groups of the next round. Raises Stopped."""
         self.policy.forget()
         self._channel.send(ChildMessage(kind="round", step=self.number))
         line = self._channel.wait("groups")
         if line is None:
             raise Stopped
-        groups: list[list[dict[str, Any]]] = line["groups"]
+        groups: list[list[JsonObject]] = line["groups"]
         self.number += 1
         rewards = [one["reward"] for group in groups for one in group if one["reward"] is not None]
         self.reward = sum(rewards) / max(1, len(rewards))
@@ -122,7 +123,7 @@ class Rounds:
         self._kept = self.ask()
         return max(1, len(self._kept))
 
-    def __call__(self, prompts: list[Any], trainer: Any) -> dict[str, Any]:
+    def __call__(self, prompts: list[Any], trainer: Any) -> JsonObject:
         """Return as many rollouts as there are prompts, group after group; what is missing has no reward and teaches nothing."""
         groups, self._kept = self._kept or self.ask(), None
         size = trainer.num_generations

@@ -10,17 +10,18 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 from urllib.parse import quote
 
 import aiohttp
 import orjson
 from pydantic import BaseModel, ValidationError
 
+from engine.basics.data import JsonObject, Values
 from engine.basics.home import write_whole
 from engine.basics.text import cut, dollars, listed
 from engine.errors import ConfigurationError, EngineError, LMError, MissingKeyError, TrainingError
@@ -257,7 +258,7 @@ class _Training:
         }
         return str((await self._ask("POST", "/fine_tuning/jobs", orjson.dumps(body), "training"))["id"])
 
-    async def _follow(self) -> dict[str, Any]:
+    async def _follow(self) -> JsonObject:
         """Look at the job until it has ended; ask for its end once the run is stopped. Return it as it ended."""
         path, wait, asked = f"/fine_tuning/jobs/{self.job.job}", self.trainer.first_wait, False
         known: object = None
@@ -281,7 +282,7 @@ class _Training:
             raise failures.from_status(self._place_of(path), answered.status, answered.body, answered.headers)
         # Any other refusal means that the job has just ended: the next look says how.
 
-    async def _read_events(self, job: Mapping[str, Any]) -> None:
+    async def _read_events(self, job: Values) -> None:
         """Report what is new of a job: steps, loss, and its tokens and dollars so far."""
         path = f"/fine_tuning/jobs/{self.job.job}/events?limit=100"
         events = await self._patiently(lambda: self._list(path, self.events))
@@ -321,7 +322,7 @@ class _Training:
             c for c in await self._patiently(lambda: self._list(path)) if c.get("fine_tuned_model_checkpoint")
         ]
 
-        def order(checkpoint: Mapping[str, Any]) -> tuple[float, float]:
+        def order(checkpoint: Values) -> tuple[float, float]:
             loss = _number(_object(checkpoint.get("metrics")).get("full_valid_loss"))
             return (math.inf if loss is None else loss, -(_number(checkpoint.get("step_number")) or 0))
 
@@ -347,7 +348,7 @@ class _Training:
             )
         )
 
-    def _failure(self, job: Mapping[str, Any]) -> str:
+    def _failure(self, job: Values) -> str:
         error = _object(job.get("error"))
         why = _short(
             error.get("message") or job.get("error") or self._last_event or "it gave no reason", self.key
@@ -418,7 +419,7 @@ class _Training:
 
     async def _ask(
         self, method: str, path: str, body: bytes | aiohttp.FormData | None, what: str
-    ) -> dict[str, Any]:
+    ) -> JsonObject:
         """Return an answer's JSON object. Raises TrainingError for a refusal of `what`, LMError for the rest."""
         place, answered = self._place_of(path), await self._send(method, path, body)
         if answered.status in (400, 404, 409, 413, 422):
@@ -444,9 +445,9 @@ class _Training:
         except orjson.JSONDecodeError:
             return None
 
-    async def _list(self, path: str, known: Collection[str] = ()) -> list[Mapping[str, Any]]:
+    async def _list(self, path: str, known: Collection[str] = ()) -> list[Values]:
         """Return the entries of a list, page after page up to one with a known entry; none where a server keeps no such list."""
-        by_id: dict[str, Mapping[str, Any]] = {}
+        by_id: dict[str, Values] = {}
         for _ in range(MOST_PAGES):
             after = f"{'&' if '?' in path else '?'}after={quote(next(reversed(by_id)))}" if by_id else ""
             entries, more = await self._page(f"{path}{after}")
@@ -456,7 +457,7 @@ class _Training:
                 break
         return list(by_id.values())
 
-    async def _page(self, path: str) -> tuple[list[Mapping[str, Any]], bool]:
+    async def _page(self, path: str) -> tuple[list[Values], bool]:
         """Return one page of a list, and whether there are more."""
         answered = await self._send("GET", path)
         if answered.status in (400, 404, 405, 501):
@@ -514,7 +515,7 @@ def _kept_job(name: str) -> ProviderJob:
         return ProviderJob()
 
 
-def _object(value: object) -> Mapping[str, Any]:
+def _object(value: object) -> Values:
     return value if isinstance(value, dict) else {}
 
 

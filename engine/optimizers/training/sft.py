@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import transformers
 import trl
 from safetensors.torch import load_file, save_file
 
+from engine.basics.data import JsonObject, Values
 from engine.basics.home import write_whole
 from engine.basics.text import counted
 from engine.errors import InvalidRequestError, TrainingError
@@ -150,7 +151,7 @@ def _answer_ids(row: ChatRow, prompt: list[int], writer: Writer) -> list[int]:
 
 
 def make_trainer(
-    model: Any, tokenizer: Any, rows: Sequence[Mapping[str, Any]], settings: TrainSettings, folder: Path
+    model: Any, tokenizer: Any, rows: Sequence[Values], settings: TrainSettings, folder: Path
 ) -> Any:
     """Return trl's trainer for these rows."""
     gpu = torch.cuda.is_available()
@@ -307,7 +308,7 @@ class Reporter(transformers.TrainerCallback):  # type: ignore[misc]  # it has no
 
 def save_weights(model: Any, tokenizer: Any, folder: Path, base: str) -> None:
     """Write a model's weights, or its adapter's, with the tokenizer."""
-    more: dict[str, Any] = {}
+    more: JsonObject = {}
     if isinstance(model, peft.PeftModel):
         more = {
             "save_embedding_layers": False

@@ -16,14 +16,13 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
+from engine.basics.data import JsonObject
 from engine.basics.text import counted, first_of, json_of
 from engine.basics.value_parsing import Convention, convention_of, plain_numbers
 from engine.dataset import ColumnProfile, profile, read_dataset
 from engine.dataset.documents import read_document
 from engine.errors import DatasetError, EngineError
 from engine.pipeline.importers.attachments import LARGEST, GivenFile, keep_file
-
-Json = dict[str, Any]
 
 MOST_FILES = 5000
 MOST_UNPACKED = 500 * 2**20
@@ -54,7 +53,7 @@ class DocumentBatch:
     """Documents and answers of a batch. `answers` is the place of a document -> its right answer."""
 
     documents: list[BatchDocument] = field(default_factory=list)
-    answers: dict[int, Json] = field(default_factory=dict)
+    answers: dict[int, JsonObject] = field(default_factory=dict)
     problems: list[ImportProblem] = field(default_factory=list)
 
     @property
@@ -201,7 +200,7 @@ def _take_answers(source: GivenFile, places: Mapping[str, list[int]], batch: Doc
         batch.problems.append(ImportProblem(source.name, f"{them} {why}: {first_of(names, 3)}."))
 
 
-def _answers_in(source: GivenFile, places: Mapping[str, list[int]]) -> list[tuple[str, Json]]:
+def _answers_in(source: GivenFile, places: Mapping[str, list[int]]) -> list[tuple[str, JsonObject]]:
     if source.name.lower().endswith((".json", ".jsonl")):
         data = _json(source)
         same_name = next((n for n in (source.stem, PurePosixPath(source.stem).name) if n in places), None)
@@ -218,7 +217,7 @@ def _answers_in(source: GivenFile, places: Mapping[str, list[int]]) -> list[tupl
             'It holds no answers by file. Write a list such as [{"file": "a.pdf", "total": 12.5}], or one object by file name.'
         )
     table = read_dataset(source.content, source.name)
-    rows: list[Json] = [dict(row) for row in table.rows()]
+    rows: list[JsonObject] = [dict(row) for row in table.rows()]
     key = _file_key(rows, places)
     typed = _typed_columns(table, [c for c in table.columns if c != key])
     return [(str(row[key]), {c: typed[c][at] for c in typed}) for at, row in enumerate(rows)]
@@ -234,7 +233,7 @@ def _json(source: GivenFile) -> Any:
         raise DatasetError(f"It {error}.") from None
 
 
-def _record(data: Json) -> Json:
+def _record(data: JsonObject) -> JsonObject:
     """Return the answer in a wrapping such as {"expected_output": {...}}, else the data itself."""
     for key in ("record", "answer", "expected", "expected_output", "output", "labels"):
         inside = data.get(key)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin
 
 from engine.adapters import ADAPTERS
+from engine.basics.data import JsonObject, Values
 from engine.errors import EngineError, PipelineError
 from engine.lm.choice import ModelChoice
 from engine.modules.best_of_n import BestOfN, Refine
@@ -84,16 +85,16 @@ class _Run:
     """
 
     def __init__(
-        self, program: Module, steps: dict[str, StepSpec], inputs: list[str], choices: Mapping[str, Any]
+        self, program: Module, steps: dict[str, StepSpec], inputs: list[str], choices: Values
     ) -> None:
         self.calls: dict[str, tuple[str, str] | None] = {}
-        self.chosen: dict[str, Any] = {}
+        self.chosen: JsonObject = {}
         self.queries: dict[str, str] = {}
         self.found: dict[str, str] = {}
         self._choices = choices
         self._made: dict[str, list[Any]] = {}
         self._passages: dict[str, list[Any]] = {}
-        self._known: dict[str, Any] = {}
+        self._known: JsonObject = {}
         read = {f.name: f for step in reversed(steps.values()) for f in reversed(step.inputs)}
         # What no step reads by its name is a list, whose items a step may read.
         self._known = {n: self._stand_in(read[n], closed=False) if n in read else _items(n) for n in inputs}

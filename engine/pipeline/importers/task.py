@@ -10,9 +10,9 @@ import ast
 import re
 import textwrap
 from collections.abc import Mapping
-from typing import Any
 
 from engine import parts
+from engine.basics.data import JsonObject, Values
 from engine.basics.text import json_of
 from engine.errors import ConfigurationError, PipelineError, SignatureError
 from engine.pipeline.check import usable_name
@@ -87,7 +87,7 @@ def task_form(name: Form) -> TaskForm:
 # States
 
 
-def _predictors(data: object) -> list[tuple[str, Mapping[str, Any]]]:
+def _predictors(data: object) -> list[tuple[str, Values]]:
     """Return the predictors of a state that DSPy saved, each with its signature; none for other data."""
     if not isinstance(data, dict):
         return []
@@ -191,7 +191,7 @@ def _schema(text: str) -> Imported:
     return imported_step((), outputs, (), " ".join(description.split()), "The schema's properties")
 
 
-def _object_in(data: object, depth: int = 0) -> tuple[dict[str, Any] | None, str]:
+def _object_in(data: object, depth: int = 0) -> tuple[JsonObject | None, str]:
     """Return the schema with properties in the usual wrappings, and its description."""
     if not isinstance(data, dict) or depth > 5:
         return None, ""
@@ -208,7 +208,7 @@ def _object_in(data: object, depth: int = 0) -> tuple[dict[str, Any] | None, str
     return None, ""
 
 
-def _properties(schema: Mapping[str, Any], depth: int = 0) -> list[FieldSpec]:
+def _properties(schema: Values, depth: int = 0) -> list[FieldSpec]:
     """Return the properties of an object as fields; those it does not require may be empty."""
     required = schema.get("required")
     fields = []
@@ -243,7 +243,7 @@ def _property(name: str, part: Mapping[str, object], depth: int) -> FieldSpec:
     return FieldSpec(name=name, type=_type_in(part), description=description)
 
 
-def _record_in(part: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
+def _record_in(part: Values) -> tuple[str, Values | None]:
     """Return how a property holds a record, and the record's schema; None where it holds none."""
     options = part.get("anyOf") or part.get("oneOf")
     if isinstance(options, list):
@@ -256,7 +256,7 @@ def _record_in(part: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
     return RECORD, part if isinstance(part.get("properties"), Mapping) else None
 
 
-def _joined(part: object) -> Mapping[str, Any]:
+def _joined(part: object) -> Values:
     """Return a part of a schema, with the only one that it names under "allOf"."""
     if not isinstance(part, Mapping):
         return {}

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from engine import loop
 from engine.basics.addresses import is_this_machine
+from engine.basics.data import JsonObject
 from engine.basics.home import data_home
 from engine.errors import ConfigurationError, RunError
 from engine.lm.client import LM
@@ -118,7 +119,7 @@ def imported(address: str) -> Any:
 
 def connect(ray: Any, address: str) -> None:
     """Connect this process to a cluster, or start one for it on this machine. Raises RunError."""
-    options: dict[str, Any] = {
+    options: JsonObject = {
         "namespace": NAMESPACE,
         "log_to_driver": False,
         "configure_logging": False,

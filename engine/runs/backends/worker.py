@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from engine import evaluate, loop, runtime
+from engine.basics.data import JsonObject
 from engine.basics.home import ENVIRONMENT_VARIABLE
 from engine.errors import ConfigurationError
 from engine.lm.client import LM, with_schema
@@ -123,7 +124,7 @@ class Worker:
             "lm": (work.taught and part.teacher_lm) or settings.lm,
             "adapter": (work.taught and part.teacher_adapter) or settings.adapter,
         }
-        chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        chosen: JsonObject = {name: value for name, value in given.items() if value is not None}
         if settings.models:
             chosen["models"] = settings.models
         with runtime.context(middleware=(asked,), trace=None, history=False, **chosen):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.basics.data import JsonObject
 from engine.errors import EngineError, RunError
 from engine.export.weights import with_step_models
 from engine.pipeline.spec import AdapterName, PipelineSpec
@@ -51,12 +52,12 @@ class PlaygroundRequest(ModelRequest):
     one prompt is given, by its name: the conversation it has had, which is its own.
     """
 
-    candidates: dict[str, dict[str, Any]] = Field(min_length=1)
+    candidates: dict[str, JsonObject] = Field(min_length=1)
     models: tuple[ModelChoice, ...] = ()
-    inputs: dict[str, Any]
-    expected: dict[str, Any] = Field(default_factory=dict)
+    inputs: JsonObject
+    expected: JsonObject = Field(default_factory=dict)
     metric: Named | None = None
-    own_inputs: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    own_inputs: dict[str, JsonObject] = Field(default_factory=dict)
     stream: bool = False
 
     def task_of(self, name: str) -> tuple[PipelineSpec, Candidate]:
@@ -81,7 +82,7 @@ class ModelCall(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    messages: tuple[dict[str, Any], ...]
+    messages: tuple[JsonObject, ...]
     answer: str = ""
     error: str = ""
     cached: bool = False
@@ -96,7 +97,7 @@ class PlaygroundAnswer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str
-    answer: dict[str, Any] = Field(default_factory=dict)
+    answer: JsonObject = Field(default_factory=dict)
     steps: tuple[TraceStep, ...] = ()
     error: str = ""
     score: float | None = None
@@ -250,10 +251,10 @@ class PreviewRequest(ModelRequest):
     -> output -> value) are not answered, only scored: that asks no model but a judge.
     """
 
-    rows: dict[int, dict[str, Any]] = Field(min_length=1, max_length=MOST_ROWS)
+    rows: dict[int, JsonObject] = Field(min_length=1, max_length=MOST_ROWS)
     metric: Named | None = None
-    candidate: dict[str, Any] | None = None
-    answers: dict[int, dict[str, Any]] = Field(default_factory=dict)
+    candidate: JsonObject | None = None
+    answers: dict[int, JsonObject] = Field(default_factory=dict)
 
 
 async def answer_rows(request: PreviewRequest) -> tuple[Outcome, ...]:

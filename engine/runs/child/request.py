@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from engine.basics.data import JsonObject
 from engine.lm.choice import ModelChoice
 from engine.records import Usage
 from engine.runs.spec import Frozen
@@ -25,7 +26,7 @@ class ChildRequest(BaseModel):
     """
 
     task: TaskName
-    content: dict[str, Any]
+    content: JsonObject
     at_once: int | None = None
     budget: Budget = Budget()
 

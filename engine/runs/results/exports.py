@@ -21,6 +21,7 @@ import orjson
 from engine import evaluate, loop, runtime
 from engine.adapters.chat import ChatAdapter
 from engine.adapters.values import format_value
+from engine.basics.data import JsonObject, Values
 from engine.basics.home import write_whole
 from engine.basics.text import percent
 from engine.errors import EngineError, RunError
@@ -323,7 +324,7 @@ def _filling(adapter: Adapter, template: Sequence[Mapping[str, object]]) -> Adap
     """Return an adapter like another whose messages are a template's, with the inputs in their `{name}` places."""
     *before, last = (dict(message) for message in template)
 
-    def filled(signature: Any, _demos: object, inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def filled(signature: Any, _demos: object, inputs: Values) -> list[JsonObject]:
         names = "|".join(map(re.escape, signature.input_fields))
         text = re.sub(
             rf"\{{({names})\}}",

@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from engine.basics.data import JsonObject
 from engine.basics.text import counted, percent
 from engine.errors import EngineError, RunError
 from engine.records import Candidate, Evaluation, Outcome
@@ -50,7 +51,7 @@ class ScoreRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    candidate: dict[str, Any] | None
+    candidate: JsonObject | None
     split: Literal["validation", "test"]
     calls: int | None = Field(default=None, ge=1)
 

@@ -9,8 +9,8 @@ BootstrapFinetune (arXiv 2407.10930): learn from the program's own runs that wen
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
+from engine.basics.data import Values
 from engine.errors import EngineError, RunError, entry_named
 from engine.export.hero import hero_html
 from engine.export.report import ReportRow, report_html
@@ -169,7 +169,7 @@ def step_calls(
     steps = dict(build_program(pipeline).with_candidate(candidate).named_predictors())
     step_calls = []
     for call in trace_of(steps, values, outcome):
-        messages: Sequence[Mapping[str, Any]] = ()
+        messages: Sequence[Values] = ()
         if step := steps.get(call.path):  # else a search or a tool: no message was sent
             own, inputs = step.adapter or writer, dict(call.inputs)
             messages = own.format(step.prompted(), step.demos_for(inputs), inputs)
@@ -177,7 +177,7 @@ def step_calls(
     return step_calls
 
 
-def trace_of(steps: Mapping[str, Any], values: Mapping[str, Any], outcome: Outcome) -> tuple[TraceStep, ...]:
+def trace_of(steps: Values, values: Values, outcome: Outcome) -> tuple[TraceStep, ...]:
     """Return a row's stored trace; without one, the calls of `steps` whose inputs are among the row's `values` and its answer."""
     if outcome.trace:
         return tuple(outcome.trace)

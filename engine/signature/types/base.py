@@ -6,11 +6,13 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-Part = dict[str, Any]
+from engine.basics.data import JsonObject
+
+Part = JsonObject
 """One part of a message's content in the OpenAI form: {"type": "text" | "image_url" | ..., ...}."""
 
 _DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)((?:;[\w-]+=[^;,]*)*);base64,", re.IGNORECASE)

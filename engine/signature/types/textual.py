@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import ValidationError, model_serializer, model_validator
 
+from engine.basics.data import JsonObject
 from engine.basics.text import fenced_blocks
 from engine.errors import ConfigurationError
 from engine.signature.types.base import Items, Part, Type
@@ -93,7 +94,7 @@ class History(Type):
     1
     """
 
-    messages: list[dict[str, Any]]
+    messages: list[JsonObject]
 
     def __init__(self, messages: Any = None, **more: Any) -> None:
         super().__init__(**({} if messages is None else {"messages": messages}), **more)

@@ -12,6 +12,7 @@ import orjson
 from pydantic import Field, model_serializer, model_validator
 from pydantic_core import core_schema
 
+from engine.basics.data import JsonObject
 from engine.errors import UnknownToolError
 from engine.records import json_form
 from engine.signature.types.base import Items, Type, shortened
@@ -22,7 +23,7 @@ class ToolForm(ABC):
 
     name: str
     desc: str
-    args: dict[str, dict[str, Any]]
+    args: dict[str, JsonObject]
     """Argument -> JSON schema."""
     required: tuple[str, ...]
     """Arguments without a default."""
@@ -43,7 +44,7 @@ class ToolForm(ABC):
         function = {"name": self.name, "description": self.desc, "parameters": parameters}
         return {"type": "function", "function": function}
 
-    def model_dump(self, **_options: object) -> dict[str, Any]:
+    def model_dump(self, **_options: object) -> JsonObject:
         """Return the tool as JSON values."""
         return {"name": self.name, "desc": self.desc, "args": self.args, "required": list(self.required)}
 
@@ -85,7 +86,7 @@ class ToolCall(Type):
     """
 
     name: str
-    args: dict[str, Any] = Field(default_factory=dict)
+    args: JsonObject = Field(default_factory=dict)
     id: str | None = None
 
     @model_validator(mode="before")
@@ -183,8 +184,8 @@ class ToolCalls(Items[ToolCall]):
     _item_key = ("name", "function")
 
     @model_serializer(mode="wrap")
-    def _without_none(self, handler: Any) -> dict[str, Any]:
-        values: dict[str, Any] = handler(self)
+    def _without_none(self, handler: Any) -> JsonObject:
+        values: JsonObject = handler(self)
         return {name: value for name, value in values.items() if name == "tool_calls" or value is not None}
 
     @classmethod
