@@ -55,7 +55,7 @@ def find(package: str, name: str) -> Any:
     return importlib.import_module(f"{home}.{attribute}") if value is None else value
 
 
-def lazy(package: str) -> Callable[[str], Any]:
+def lazy(package: str) -> Callable[[str], object]:
     """Return the `__getattr__` of a package without names of another kind: it looks each up once."""
 
     def load(name: str) -> Any:

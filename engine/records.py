@@ -33,7 +33,7 @@ class Example(Values):
     _values: JsonObject
     _input_keys: frozenset[str] | None
 
-    def __init__(self, base: Values | None = None, **values: Any) -> None:
+    def __init__(self, base: Values | None = None, **values: object) -> None:
         object.__setattr__(self, "_values", {**(getattr(base, "_values", base) or {}), **values})
         object.__setattr__(self, "_input_keys", getattr(base, "_input_keys", None))
 

@@ -80,7 +80,7 @@ class FieldPlan:
             return self.info.get_default(call_default_factory=True, validated_data={})
         return None if self.nullable else MISSING
 
-    def keyed(self, value: Any) -> Any:
+    def keyed(self, value: object) -> object:
         """Return an output's value as JSON under the keys that its type's schema has; what holds no record as it is."""
         if not isinstance(value, Mapping | list | BaseModel) or not nested_fields(self.annotation):
             return value

@@ -149,8 +149,8 @@ class UnreadableError(ValueError):
 class Reader:
     """Two ways to one type: `text` reads a section of a reply, `json` a value that JSON has already decoded."""
 
-    text: Callable[[str], Any]
-    json: Callable[[Any], Any]
+    text: Callable[[str], object]
+    json: Callable[[Any], object]
 
 
 def shown(value: object) -> str:

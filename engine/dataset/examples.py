@@ -20,7 +20,7 @@ from engine.dataset.table import Dataset, RowProblem, missing_column
 from engine.errors import DatasetError, EngineError
 from engine.records import Example
 
-Parse = Callable[[str, Any], Any]
+Parse = Callable[[str, Any], object]
 
 
 class _Unusable(Exception):  # noqa: N818 - never leaves this file: it carries a row's sentence up one call
@@ -185,7 +185,7 @@ def _parsed(annotation: object, parse: Parse, cells: Sequence[str]) -> Callable[
     convention = convention_of(cells[:JUDGED_CELLS]) if numeric or dated else Convention()
     plain = re.compile(r"[+-]?\d+" if convention.decimal == "," else r"[+-]?\d+(?:\.\d+)?")
 
-    def read(cell: str) -> Any:
+    def read(cell: str) -> object:
         text = cell.strip()
         if numeric and not plain.fullmatch(text) and (numbers := plain_numbers(text, convention)):
             whole = [number for number in numbers if annotation is int and "." not in number]

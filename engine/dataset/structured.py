@@ -283,7 +283,7 @@ def read_parquet(data: bytes, name: str, rows_at_once: int = 1024, largest: int 
     )
 
 
-def _column_text(column: Any) -> Any:
+def _column_text(column: Any) -> object:
     """Return an Arrow column as text."""
     import pyarrow as pa
 

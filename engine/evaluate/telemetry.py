@@ -250,7 +250,7 @@ def safe(text: str) -> str:
     return _SECRET.sub(r"\1[key]", without_keys(text))
 
 
-def _provider_for(endpoint: str) -> Any:
+def _provider_for(endpoint: str) -> object:
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource

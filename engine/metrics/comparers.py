@@ -246,7 +246,7 @@ def _python_code(function: Callable[..., Any] | None = None, code: str = "", sec
     return PythonMetric(code=code, seconds=seconds)
 
 
-def _call(function: Callable[..., Any], *values: object, **more: object) -> object:
+def _call(function: Callable[..., object], *values: object, **more: object) -> object:
     """Call a function with those of the named arguments that it takes."""
     try:
         known = inspect.signature(function).parameters.values()

@@ -20,7 +20,7 @@ from engine.records import json_value, leaves, plain_path
 from engine.signature.nested import named
 
 _MOST_NAMED = 6
-_ABSENT: Any = object()
+_ABSENT: object = object()
 _MOST_ALIGNED = 120
 """Items of a list that are aligned in the best of all ways; longer lists one after the other."""
 

@@ -75,7 +75,7 @@ def copied(value: object, memo: dict[int, object]) -> Any:
         return value
 
 
-def replace_part(program: Any, path: str, new: Any) -> None:
+def replace_part(program: Any, path: str, new: object) -> None:
     """Put another object at a step's path ("steps[0]", "solve.predict", "by_name['a']")."""
     *parents, last = re.findall(r"\[(?:\d+|'[^']*'|\"[^\"]*\")\]|[^.\[\]]+", path)
     holder = program

@@ -63,7 +63,7 @@ class Corpus:
 
 
 def read_corpus(
-    source: Any, *, chunk: int = CHUNK, text_column: str | None = None, title_column: str | None = None
+    source: object, *, chunk: int = CHUNK, text_column: str | None = None, title_column: str | None = None
 ) -> Corpus:
     """Return the passages of a list of texts (or passages, or dicts with "text"), a table file, a text or PDF file, or a folder.
 

@@ -47,7 +47,14 @@ class BM25(Retriever):
     kind = "bm25"
 
     def __init__(
-        self, corpus: Any, k: int = 5, *, chunk: int = CHUNK, k1: float = 1.5, b: float = 0.75, **columns: Any
+        self,
+        corpus: object,
+        k: int = 5,
+        *,
+        chunk: int = CHUNK,
+        k1: float = 1.5,
+        b: float = 0.75,
+        **columns: Any,
     ) -> None:
         super().__init__(corpus, k, chunk=chunk, **columns)
         self._settings = {"k1": k1, "b": b}
@@ -177,7 +184,7 @@ class Embeddings(Retriever):
 
     def __init__(
         self,
-        corpus: Any,
+        corpus: object,
         embedder: Any = None,
         k: int = 5,
         *,

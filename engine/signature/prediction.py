@@ -28,7 +28,7 @@ class Completions(Sequence["Prediction"]):
     __slots__ = ("_rows", "signature")
 
     def __init__(
-        self, completions: Sequence[Values] | Mapping[str, Sequence[Any]], signature: Any = None
+        self, completions: Sequence[Values] | Mapping[str, Sequence[object]], signature: object = None
     ) -> None:
         if isinstance(completions, Mapping):
             if len({len(values) for values in completions.values()}) > 1:

@@ -422,7 +422,7 @@ LARGEST_NUMBER = 1e12
 """Largest value of a column: times, tokens, US dollars, numbers of rows."""
 
 
-def _read_as(shape: Any, value: Any) -> Any:
+def _read_as(shape: Any, value: Any) -> object:
     """Return a column's value as a field's type. Raises ValueError, TypeError for what cannot be one."""
     if value is None or shape is None or type(value) is shape is str:
         return value

@@ -133,7 +133,7 @@ def _missing(dataset_id: str) -> str:
 class StoredSettings(StorePart):
     """Reading and writing settings."""
 
-    def get(self, key: str, default: Any = None) -> Any:
+    def get(self, key: str, default: object = None) -> Any:
         """Return a setting's JSON value, or the default."""
         rows = self._db.read("SELECT value FROM settings WHERE key = ?", (key,))
         with self._db.decoding():

@@ -177,7 +177,7 @@ class _FatalLM(ToyLM):
     def __init__(self, calls: int) -> None:
         super().__init__()
         self.calls = calls
-        self.kill: Callable[[], Any] = bool
+        self.kill: Callable[[], object] = bool
 
     async def reply(self, request: Request, key: str, text: str) -> Reply:
         """Answer; the last answer before the end is in the cache and is lost."""

@@ -51,7 +51,7 @@ no other processes, no input(), and no packages beyond the standard library. Pri
 
     def __init__(
         self,
-        tools: Sequence[Any] | Values | None = None,
+        tools: Sequence[object] | Values | None = None,
         output_fields: Sequence[Any] | None = None,
         *,
         memory_limit: int = 512 * 2**20,

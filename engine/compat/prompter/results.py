@@ -152,7 +152,7 @@ class ExtractionResult:
     """Source of the number, as in "agreement of 5 answers"."""
     calibrated_on: int = 0
     """Number of labelled rows it was calibrated on; 0 for the bare agreement."""
-    raw_output: Any = None
+    raw_output: object = None
     """The answer before it became a record."""
     evidence: tuple[Evidence, ...] = ()
     """Place of each value in the document, checked by code; a value without one is `marked`."""

@@ -46,10 +46,10 @@ class GEPA(Optimizer):
 
     def __init__(
         self,
-        metric: Any = None,
+        metric: object = None,
         *,
-        instruction_proposer: Callable[..., Any] | None = None,
-        component_selector: Any = None,
+        instruction_proposer: Callable[..., object] | None = None,
+        component_selector: object = None,
         **arguments: Any,
     ) -> None:
         if instruction_proposer is not None and not callable(instruction_proposer):

@@ -188,7 +188,7 @@ def train(work: TrainingJob, channel: Channel) -> None:
             reporter.keep_last(trainer.state)
 
 
-def _arguments(work: TrainingJob, groups: int) -> Any:
+def _arguments(work: TrainingJob, groups: int) -> object:
     settings: TrainSettings = work.settings
     cuda, size = torch.cuda.is_available(), settings.group_size
     # As many groups at once as give whole batches of at most this many rows; the round stays one step.

@@ -223,7 +223,7 @@ def _answers_in(source: GivenFile, places: Mapping[str, list[int]]) -> list[tupl
     return [(str(row[key]), {c: typed[c][at] for c in typed}) for at, row in enumerate(rows)]
 
 
-def _json(source: GivenFile) -> Any:
+def _json(source: GivenFile) -> object:
     text = source.content.decode("utf-8-sig", "replace")
     try:
         if source.name.lower().endswith(".jsonl"):

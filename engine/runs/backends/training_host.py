@@ -17,7 +17,7 @@ from engine.optimizers.training.pipe import ChildLostError, start_here
 from engine.runs.backends.worker import fingerprint
 
 
-def gpu_trainer(ray: Any) -> LocalTrainer:
+def gpu_trainer(ray: object) -> LocalTrainer:
     """Return the trainer of this machine, whose training processes are started on a GPU of the connected cluster."""
     return LocalTrainer(start=partial(RayProcess, ray))
 

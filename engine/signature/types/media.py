@@ -91,7 +91,7 @@ class Image(_Media):
 
     def __init__(
         self,
-        url: Any = None,
+        url: object = None,
         *,
         download: bool = False,
         verify: bool = True,
