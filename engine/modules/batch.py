@@ -1,4 +1,4 @@
-"""Many calls at once, a bounded number at a time; a call that fails is a record of its own."""
+"""Many calls at once, a bounded number at a time; the error of a failed call is recorded."""
 
 from __future__ import annotations
 
