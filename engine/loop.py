@@ -12,17 +12,18 @@ import contextlib
 import contextvars
 import functools
 import inspect
+import itertools
 import os
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import starmap
 from typing import Any, ParamSpec, TypeVar
 
 from engine.errors import ConfigurationError
 
 P = ParamSpec("P")
 T = TypeVar("T")
+E = TypeVar("E", bound=Exception)
 
 _MAX_THREADS = 1024
 """Threads are started when needed and reused; the limit only stops a runaway program."""
@@ -150,6 +151,22 @@ async def in_thread(function: Callable[..., T], *args: object, **kwargs: object)
     return await loop.run_in_executor(_process.pool, lambda: context.run(function, *args, **kwargs))
 
 
+async def tried_again(
+    call: Callable[[int], Awaitable[T]], kind: type[E], wait: Callable[[E, int], float]
+) -> T:
+    """Await a call, and again after each error of a kind; both functions get the number of the try, from 1.
+
+    `wait` returns the seconds to wait before the next try; it raises where there is none.
+    """
+    for number in itertools.count(1):
+        try:
+            return await call(number)
+        except kind as error:
+            seconds = wait(error, number)
+        await asyncio.sleep(seconds)
+    raise AssertionError
+
+
 async def finished(
     work: Iterable[Coroutine[object, object, T]], at_once: int
 ) -> AsyncGenerator[asyncio.Task[T], None]:
@@ -197,7 +214,7 @@ async def all_of(work: Iterable[Coroutine[object, object, T]], at_once: int) -> 
     async def placed(place: int, one: Coroutine[object, object, T]) -> None:
         results[place] = await one
 
-    async with contextlib.aclosing(finished(starmap(placed, enumerate(work)), at_once)) as tasks:
+    async with contextlib.aclosing(finished(itertools.starmap(placed, enumerate(work)), at_once)) as tasks:
         async for task in tasks:
             task.result()
     return [results[place] for place in range(len(results))]

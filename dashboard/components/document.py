@@ -17,6 +17,7 @@ from dashboard.services import (
     Evidence,
     FieldSpec,
     JSONMatch,
+    JsonObject,
     Page,
     PagedDocument,
     cell_text,
@@ -26,7 +27,6 @@ from dashboard.services import (
     value_text,
 )
 from dashboard.state.editing.records import with_value
-from engine.basics.data import JsonObject
 
 Status = Literal["", "right", "wrong", "missing", "invented"]
 

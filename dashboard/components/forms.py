@@ -14,10 +14,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from dashboard.components import ui
-from dashboard.services import ModelChoice, is_offline, without_none
+from dashboard.services import JsonObject, ModelChoice, is_offline, without_none
 from dashboard.state.models import key_state, price_words, title_of
 from dashboard.text import escape_markdown
-from engine.basics.data import JsonObject
 
 UNSET = "Automatic"
 

@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components import ui
-from engine.basics.data import JsonObject
+from dashboard.services import JsonObject
 
 
 def own_element(name: str, html: str, *scripts: str) -> Any:

@@ -9,9 +9,9 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.plot import own_element, plot
+from dashboard.services import Values
 from dashboard.state import reading
 from dashboard.state.live.snapshot import Snapshot, parts
-from engine.basics.data import Values
 
 meters_element = own_element(
     "meters",

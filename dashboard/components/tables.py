@@ -9,10 +9,9 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components.glossary import NUMBERED, explain
-from dashboard.services import Outcome, in_percent, value_text
+from dashboard.services import JsonObject, Outcome, Values, in_percent, value_text
 from dashboard.state.feedback import answer_text
 from dashboard.text import last_line
-from engine.basics.data import JsonObject, Values
 
 WHOLE_PERCENT = "%.0f %%"
 PERCENT = "%.1f %%"

@@ -10,11 +10,10 @@ from typing import Any, Literal, ParamSpec, TypeVar
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard.services import EngineError
+from dashboard.services import EngineError, JsonObject
 from dashboard.state.users import acting_later, project_of_page
 from dashboard.state.writing import note, read_only
 from dashboard.text import escape_markdown
-from engine.basics.data import JsonObject
 
 STATIC = Path(__file__).parents[1] / "static"
 Gap = Literal["xxsmall", "xsmall", "small", "medium"]

@@ -12,13 +12,12 @@ from dashboard.components.glossary import explain
 from dashboard.components.project_page import ProjectPage
 from dashboard.components.tab_conflict import forget_seen, guarded_edit, renew, revision
 from dashboard.components.tables import row_column
-from dashboard.services import DatasetError, ProjectDraft, counted
+from dashboard.services import DatasetError, JsonObject, ProjectDraft, counted
 from dashboard.state import reading
 from dashboard.state.editing import examples
 from dashboard.state.session import GRID_CHANGED, GRID_ROWS, NEXT_TAB
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
-from engine.basics.data import JsonObject
 
 if TYPE_CHECKING:
     from dashboard.services import Dataset

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from dashboard.services import (
     CandidateRow,
+    JsonObject,
     TrialRow,
     change_in_percent,
     counted,
@@ -21,7 +22,6 @@ from dashboard.services import (
     unbeaten,
 )
 from dashboard.text import prompt_name, upper_first
-from engine.basics.data import JsonObject
 
 MOST_CANDIDATES = 24
 MOST_ROWS = 300

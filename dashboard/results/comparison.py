@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
-from dashboard.services import Outcome, percent, value_text
-from engine.basics.data import JsonObject
+from dashboard.services import JsonObject, Outcome, percent, value_text
 
 Show = Literal["All rows", "Only differences", "Improved", "Regressed", "Unchanged", "Still wrong", "Failed"]
 SHOWS: tuple[Show, ...] = get_args(Show)

@@ -19,6 +19,7 @@ from dashboard.services import (
     FieldSpec,
     Outcome,
     RunRow,
+    Values,
     counted,
     in_percent,
     json_value,
@@ -34,7 +35,6 @@ from dashboard.services import (
 from dashboard.state import candidates, reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.text import escape_markdown
-from engine.basics.data import Values
 
 MOST_WORST = 12
 """Rows that are listed for one field."""

@@ -13,10 +13,9 @@ from dashboard.components.tables import bar_column, data_table
 from dashboard.results.compare import prompt_choice, prompt_names
 from dashboard.results.comparison import ComparedRow
 from dashboard.results.rows import compared_on, row_table
-from dashboard.services import RunRow, counted, in_percent, value_text
+from dashboard.services import JsonObject, RunRow, counted, in_percent, value_text
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.text import escape_markdown
-from engine.basics.data import JsonObject
 
 MOST_LABELS = 300
 LONGEST = 60

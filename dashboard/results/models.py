@@ -16,6 +16,7 @@ from dashboard.components.runs import replace_setup
 from dashboard.components.tables import small_table
 from dashboard.services import (
     ComparedFigures,
+    JsonObject,
     ModelComparison,
     PromptFigures,
     RunResult,
@@ -33,7 +34,6 @@ from dashboard.state.history import draft_on, same_test
 from dashboard.state.models import title_of
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown, model_name
-from engine.basics.data import JsonObject
 
 HEAD = ("", "Score", "Likely between", "Cost of 1,000 rows", "Time of a row")
 LIKELY = "Likely between: where the score on all rows like these lies, 95 times of 100. More test rows make it narrower."

@@ -31,6 +31,7 @@ from dashboard.services import (
     PlaygroundRequest,
     RunRow,
     RunSpec,
+    Values,
     counted,
     json_value,
     make_metric,
@@ -44,7 +45,6 @@ from dashboard.state.feedback import answer_text
 from dashboard.state.session import TABLE_ROWS
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
-from engine.basics.data import Values
 
 COLOURS = {"better": "green", "worse": "red", "mixed": "orange", "same": "gray"}
 MOST_CAUSES = 8

@@ -15,6 +15,7 @@ from dashboard.components.tables import outcome_table
 from dashboard.run.requests import run_actions, run_requests
 from dashboard.services import (
     CandidateRow,
+    JsonObject,
     RunRow,
     TrialRow,
     Usage,
@@ -29,7 +30,6 @@ from dashboard.state.live.figures import ROWS, progress
 from dashboard.state.live.snapshot import Snapshot
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown, prompt_name, upper_first
-from engine.basics.data import JsonObject
 
 ROWS_SHOWN = 200
 

@@ -1,4 +1,6 @@
 from engine.basics.addresses import is_this_machine as is_this_machine
+from engine.basics.data import JsonObject as JsonObject
+from engine.basics.data import Values as Values
 from engine.basics.home import (
     data_home as data_home,
     write_whole as write_whole,

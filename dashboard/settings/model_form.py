@@ -8,6 +8,7 @@ from dashboard.components import ui
 from dashboard.components.glossary import explain
 from dashboard.services import (
     PROVIDERS,
+    JsonObject,
     LocalServer,
     ModelChoice,
     Provider,
@@ -21,7 +22,6 @@ from dashboard.state.models import own_key_variable, wrong_name
 from dashboard.state.session import MODEL_ADDED
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
-from engine.basics.data import JsonObject
 
 OTHER = "Any other name"
 

@@ -9,8 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from dashboard.services import PipelineSpec, StepSpec
-from engine.basics.data import JsonObject
+from dashboard.services import JsonObject, PipelineSpec, StepSpec
 
 Kind = Literal["inputs", "step", "search", "tool", "side", "outputs"]
 

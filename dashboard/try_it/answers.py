@@ -12,7 +12,15 @@ from streamlit.delta_generator import DeltaGenerator
 from dashboard.components import ui
 from dashboard.components.glossary import explain
 from dashboard.components.prompts import TALL, answer_head, calls_view, took
-from dashboard.services import FieldSpec, Piece, PlaygroundAnswer, PlaygroundRequest, counted, value_text
+from dashboard.services import (
+    FieldSpec,
+    JsonObject,
+    Piece,
+    PlaygroundAnswer,
+    PlaygroundRequest,
+    counted,
+    value_text,
+)
 from dashboard.state.feedback import answer_text
 from dashboard.state.playground import (
     MEDIA,
@@ -29,7 +37,6 @@ from dashboard.state.playground import (
     widget_value,
 )
 from dashboard.text import escape_markdown
-from engine.basics.data import JsonObject
 
 OWN = -1
 LARGEST = 20

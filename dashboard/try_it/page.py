@@ -9,14 +9,13 @@ from dashboard.components.document import document_view, graded_answer, record_r
 from dashboard.components.project_page import ProjectPage
 from dashboard.components.runs import current_run, run_picker
 from dashboard.components.wizard import wizard_header
-from dashboard.services import PlaygroundAnswer, json_value, make_metric, tested
+from dashboard.services import JsonObject, PlaygroundAnswer, json_value, make_metric, tested
 from dashboard.state import candidates, models, playground, reading
 from dashboard.state.editing import records
 from dashboard.state.models import asked_models, models_of_steps, title_of
 from dashboard.state.session import TRY_INPUTS
 from dashboard.text import escape_markdown
 from dashboard.try_it.answers import attempts_view, chat_view, input_form, stream_attempts
-from engine.basics.data import JsonObject
 
 ROWS = 100
 

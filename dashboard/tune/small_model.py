@@ -18,6 +18,7 @@ from dashboard.services import (
     BootstrapFinetuneOptions,
     Candidate,
     EngineError,
+    JsonObject,
     LocalTrainer,
     ModelChoice,
     Named,
@@ -40,7 +41,6 @@ from dashboard.state.models import title_of
 from dashboard.state.writing import read_only
 from dashboard.text import escape_markdown
 from dashboard.tune.optimizer import LIMITS
-from engine.basics.data import JsonObject
 
 OPTIMIZER = "BootstrapFinetune"
 """The optimizer whose options the recipe sets."""

@@ -11,10 +11,10 @@ import gc
 import inspect
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine import loop
 from engine.errors import ConfigurationError, DatasetError, EngineError
@@ -67,6 +67,8 @@ def older_objects_left_alone() -> Iterator[None]:
                 gc.unfreeze()
 
 
+T = TypeVar("T")
+
 Limit = int | AbstractAsyncContextManager[Any]
 """A limit of rows at once: a number, or something entered around each row (a semaphore, shared or not)."""
 
@@ -110,6 +112,53 @@ async def run_rows(
     return [outcomes[row] for row, _ in rows if row in outcomes]
 
 
+async def pull(
+    rows: Sequence[T],
+    limit: Limit,
+    worker: Callable[[], AbstractContextManager[Callable[[T], Awaitable[None]]]],
+) -> None:
+    """Have workers take rows from one iterator until none is left, each row in a slot of `limit`.
+
+    A worker gives the function that runs one row. What that or `limit` raises is raised once the rows under way have finished.
+    """
+    waiting, yielded = iter(rows), time.perf_counter()
+    failure: Exception | None = None
+    if isinstance(limit, int):
+        slots: AbstractAsyncContextManager[object] = nullcontext()
+        workers = min(limit, len(rows))
+    else:
+        slots = limit
+        workers = min(getattr(limit, "size", _MOST_WORKERS), len(rows))
+
+    async def work() -> None:
+        nonlocal failure, yielded
+        with worker() as run:
+            for row in waiting:
+                try:
+                    async with slots:
+                        if failure is not None:
+                            return
+                        await run(row)
+                except Exception as error:  # noqa: BLE001 - not a row's failure: rows under way end, then it is raised
+                    failure = failure or error
+                if failure is not None:
+                    return
+                if time.perf_counter() - yielded > _BREATH:
+                    # Answers from a cache never wait, so nothing else on the loop would get its turn.
+                    yielded = time.perf_counter()
+                    await asyncio.sleep(0)
+
+    tasks = [asyncio.ensure_future(work()) for _ in range(workers)]
+    try:
+        with older_objects_left_alone():
+            await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+    if failure is not None:
+        raise failure
+
+
 Note = Callable[[Outcome, Any, Any], None]
 """Hears of a finished row: its outcome, the program's prediction (None: failed) and the metric's raw result."""
 
@@ -124,54 +173,27 @@ class Runner:
         self.paths = {id(part): path.removeprefix("self.") for path, part in parts} if trace else None
         self.note = note
         self.on_failure: Callable[[Exception], None] | None = None
-        self.failure: BaseException | None = None
         self.wanted = required_inputs(self.program)
-        self._yielded = time.perf_counter()
 
     async def run(self, rows: Sequence[tuple[int, Example]], limit: Limit) -> None:
         """Run all rows; raise what `limit` or `note` raised, after the rows under way have finished."""
-        waiting = iter(rows)
-        if isinstance(limit, int):
-            slots: AbstractAsyncContextManager[object] = nullcontext()
-            workers = min(limit, len(rows))
-        else:
-            slots = limit
-            workers = min(getattr(limit, "size", _MOST_WORKERS), len(rows))
-        tasks = [asyncio.ensure_future(self._work(waiting, slots)) for _ in range(workers)]
-        try:
-            with older_objects_left_alone():
-                await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-        if self.failure is not None:
-            raise self.failure
+        await pull(rows, limit, self._worker)
 
-    async def _work(
-        self, waiting: Iterator[tuple[int, Example]], slots: AbstractAsyncContextManager[object]
-    ) -> None:
-        """Take rows until there are no more, collecting each one's replies and steps in this task's own context."""
+    @contextmanager
+    def _worker(self) -> Iterator[Callable[[tuple[int, Example]], Awaitable[None]]]:
+        """Yield the function that runs one row after the other, each one's replies and steps collected in this context."""
         steps: list[object] | None = None if self.paths is None else []
         attempt = Attempt()
         with noted_replies() as replies, context(trace=steps, attempt=attempt):
-            for row, example in waiting:
-                try:
-                    async with slots:
-                        if self.failure is not None:
-                            return
-                        self.note(*await self._row(row, example, replies, steps, attempt.unmet))
-                except Exception as error:  # noqa: BLE001 - not a row's failure: rows under way end, then it is raised
-                    self.failure = self.failure or error
-                if self.failure is not None:
-                    return
+
+            async def run(numbered: tuple[int, Example]) -> None:
+                self.note(*await self._row(*numbered, replies, steps, attempt.unmet))
                 replies.clear()
                 attempt.unmet.clear()
                 if steps:
                     steps.clear()
-                if time.perf_counter() - self._yielded > _BREATH:
-                    # Answers from a cache never wait, so nothing else on the loop would get its turn.
-                    self._yielded = time.perf_counter()
-                    await asyncio.sleep(0)
+
+            yield run
 
     async def _row(
         self,

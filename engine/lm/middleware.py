@@ -19,7 +19,6 @@ It knows models as `Model` and `Client`, and nothing of any provider's protocol.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -42,6 +41,7 @@ from engine.lm.keys import without_secrets
 from engine.lm.limits import SILENT_REQUESTS, AdaptiveLimiter, limiter_for
 from engine.lm.transports.failures import blank, silent
 from engine.lm.waiting import LONGEST_WAIT, Endpoint, endpoint_at, make_room, outlast, patience
+from engine.loop import tried_again
 from engine.records import Usage
 from engine.runtime import current
 
@@ -204,32 +204,31 @@ async def retried(lm: Client, request: Request, send: Send) -> Reply:
     """
     limiter, endpoint, first_failure = _limiter(lm), _endpoint(lm), 0.0
     thrown_away: list[Usage] = []
+    used: Usage | None = None
 
     def silent_now() -> SilentEndpointError:
         return silent(lm.route.host, lm.route.name, lm.timeout, SILENT_REQUESTS)
 
-    used: Usage | None = None
-    for attempt in itertools.count(1):
-        try:
-            if attempt > 1 and limiter.silent:
-                raise silent_now()
-            if used is not None:
-                await make_room(used)
-            reply = _filled(lm, await send(lm, request))
-            break
-        except LMError as error:
-            first_failure = first_failure or time.monotonic()
-            if (used := _billed(error)) is not None:
-                thrown_away.append(used)
-            if attempt > _retries(lm, request) or limiter.silent or endpoint.away or not _may_pass(error):
-                last = silent_now() if isinstance(error, LMTimeoutError) and limiter.silent else error
-                if thrown_away:
-                    last.spent = Reply((), sum(thrown_away, Usage()))
-                if last is not error:
-                    raise last from None
-                raise
-            wait = seconds_to_wait(error, attempt, endpoint.pace(first_failure))
-        await asyncio.sleep(wait)
+    async def asked(attempt: int) -> Reply:
+        if attempt > 1 and limiter.silent:
+            raise silent_now()
+        if used is not None:
+            await make_room(used)
+        return _filled(lm, await send(lm, request))
+
+    def wait(error: LMError, attempt: int) -> float:
+        nonlocal first_failure, used
+        first_failure = first_failure or time.monotonic()
+        if (used := _billed(error)) is not None:
+            thrown_away.append(used)
+        if attempt > _retries(lm, request) or limiter.silent or endpoint.away or not _may_pass(error):
+            last = silent_now() if isinstance(error, LMTimeoutError) and limiter.silent else error
+            if thrown_away:
+                last.spent = Reply((), sum(thrown_away, Usage()))
+            raise last from (None if last is not error else error.__cause__)
+        return seconds_to_wait(error, attempt, endpoint.pace(first_failure))
+
+    reply = await tried_again(asked, LMError, wait)
     return replace(reply, usage=sum(thrown_away, reply.usage)) if thrown_away else reply
 
 

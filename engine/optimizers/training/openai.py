@@ -32,6 +32,7 @@ from engine.lm.transports import failures
 from engine.lm.transports.failures import Place
 from engine.lm.transports.openai_http import Answered, ask_endpoint
 from engine.lm.tuned import PREFIX, TunedModel, get_tuned, model_folder, name_for, save_tuned
+from engine.loop import tried_again
 from engine.optimizers.training.file import long_rows
 from engine.optimizers.training.turns import Share, only_training
 from engine.search.trainers import (
@@ -387,20 +388,17 @@ class _Training:
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make a call again after a limit, a failure of the server or of the network. Raises TrainingError."""
-        wait, tries = self.trainer.first_wait, 0
-        while True:
-            try:
-                return await call()
-            except LMError as error:
-                tries += 1
-                if not error.retryable or tries == TRIES:
-                    raise TrainingError(f"{error}{self._goes_on()}") from error
-                if error.retry_after and error.retry_after >= 1:
-                    self._note(f"{self.route.host} limits requests: next one in {error.retry_after:.0f} s.")
-                await self._pause(
-                    error.retry_after if error.retry_after is not None else wait, stoppable=False
-                )
-                wait = min(self.trainer.longest_wait, wait * 2)
+
+        def wait(error: LMError, tries: int) -> float:
+            if not error.retryable or tries == TRIES:
+                raise TrainingError(f"{error}{self._goes_on()}") from error
+            if error.retry_after is None:
+                return min(self.trainer.longest_wait, self.trainer.first_wait * 2.0 ** (tries - 1))
+            if error.retry_after >= 1:
+                self._note(f"{self.route.host} limits requests: next one in {error.retry_after:.0f} s.")
+            return error.retry_after
+
+        return await tried_again(lambda _: call(), LMError, wait)
 
     def _goes_on(self) -> str:
         if not self.job.job:

@@ -11,14 +11,15 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 from engine.basics.text import counted
 from engine.errors import EngineError, RunError
-from engine.evaluate.rows import older_objects_left_alone
+from engine.evaluate.rows import pull
 from engine.lm import middleware
 from engine.records import Outcome
 from engine.runs.backends import messages
@@ -59,7 +60,6 @@ class WorkerLink(Protocol):
 class _RunningJob:
     number: int
     work: RowJob
-    failure: BaseException | None = None
 
 
 @dataclass(eq=False)
@@ -191,36 +191,20 @@ class Workers:
     async def run(self, work: RowJob, rows: Sequence[int], heard: RowCallbacks) -> None:
         """Run rows on the workers."""
         job = _RunningJob(next(self._numbers), work)
-        waiting = iter(rows)
-        pulling = min(getattr(heard.limit, "size", len(rows)), len(rows))
-        tasks = [asyncio.create_task(self._pull(job, waiting, heard)) for _ in range(pulling)]
+
+        async def run_row(row: int) -> None:
+            done = await self._run_row(job, row)
+            if done.failure is not None:
+                heard.on_failure(done.failure)
+            heard.on_outcome(done.outcome)
+
         try:
-            with older_objects_left_alone():
-                await asyncio.gather(*tasks)
+            await pull(rows, heard.limit, lambda: nullcontext(run_row))
         finally:
-            for task in tasks:
-                task.cancel()
             for peer in self._peers:
                 if job.number in peer.jobs:
                     peer.jobs.discard(job.number)
                     peer.post(messages.End(job.number))
-        if job.failure is not None:
-            raise job.failure
-
-    async def _pull(self, job: _RunningJob, waiting: Iterator[int], heard: RowCallbacks) -> None:
-        for row in waiting:
-            try:
-                async with heard.limit:
-                    if job.failure is not None:
-                        return
-                    done = await self._run_row(job, row)
-                    if done.failure is not None:
-                        heard.on_failure(done.failure)
-                    heard.on_outcome(done.outcome)
-            except Exception as error:  # noqa: BLE001 - not a row's failure: rows under way end, then it is raised
-                job.failure = job.failure or error
-            if job.failure is not None:
-                return
 
     async def _run_row(self, job: _RunningJob, row: int) -> messages.Done:
         loop = asyncio.get_running_loop()

@@ -294,25 +294,24 @@ async def _graded(
     request: PreviewRequest, rows: Mapping[int, Example], metric: Metric
 ) -> tuple[Outcome, ...]:
     """Return the outcomes of the rows whose answers are given."""
+    from engine import loop
     from engine.evaluate.rows import error_text
     from engine.metrics.base import as_grade
     from engine.signature.prediction import Prediction
 
-    slots = asyncio.Semaphore(AT_ONCE)
     outputs = [f.name for f in request.pipeline.outputs]
 
-    async def one(row: int) -> Outcome:
+    async def graded(row: int) -> Outcome:
         answer = request.answers[row]
-        async with slots:
-            try:
-                typed = example_of(request.pipeline, request.rows[row], answer)
-                prediction = Prediction.of({**answer, **{n: typed[n] for n in outputs if n in typed}})
-                grade = as_grade(await metric.acall(rows[row], prediction))
-            except Exception as error:  # noqa: BLE001 - a row that cannot be graded is that row's record
-                return Outcome(row, 0.0, answer, error=error_text(error))
+        try:
+            typed = example_of(request.pipeline, request.rows[row], answer)
+            prediction = Prediction.of({**answer, **{n: typed[n] for n in outputs if n in typed}})
+            grade = as_grade(await metric.acall(rows[row], prediction))
+        except Exception as error:  # noqa: BLE001 - a row that cannot be graded is that row's record
+            return Outcome(row, 0.0, answer, error=error_text(error))
         return Outcome(row, grade.score, answer, grade.feedback)
 
-    return tuple(await asyncio.gather(*(one(row) for row in request.answers if row in rows)))
+    return tuple(await loop.all_of((graded(row) for row in request.answers if row in rows), AT_ONCE))
 
 
 def error_line(error: str) -> int | None:
