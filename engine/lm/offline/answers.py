@@ -21,7 +21,7 @@ from engine.lm.offline.copying import (
     short_answer,
     taught_answer,
 )
-from engine.lm.offline.labels import Answer, best_fits, choose, rules_for
+from engine.lm.offline.labels import Answer, choose
 from engine.lm.offline.reading import PromptContent, PromptField, ShownRow, json_value, shown
 from engine.lm.offline.sums import solve
 from engine.lm.offline.text import (
@@ -44,8 +44,8 @@ def answer_field(field: PromptField, prompt: PromptContent) -> Answer:
     kind = field.kind.casefold()
     if field.nullable and (answer := _code_or_null(prompt, known)) is not None:
         return answer
-    if kind.startswith(("list", "set", "tuple", "frozenset", "sequence")) and not _holds_records(field):
-        return _list(field, prompt, known)
+    if kind.startswith(_NESTED) or (field.schema and kind not in ("str", "any")):
+        return _nested(field, prompt, known)
     if field.choices:
         return choose(field, prompt, field.choices)
     if kind == "bool":
@@ -53,11 +53,6 @@ def answer_field(field: PromptField, prompt: PromptContent) -> Answer:
         return answer._replace(value=answer.value == "True")
     if kind in ("int", "float", "decimal", "complex"):
         return _number(field, prompt, known)
-    if kind.startswith("dict") or (field.schema and kind not in ("str", "any")):
-        schema = json_value(field.schema) or {}
-        value = _nearest(prompt, known) if known else ""
-        smallest = _smallest(schema, schema.get("$defs", {}), prompt.text)
-        return Answer(json_value(value) or value or smallest, NEAREST if known else UNKNOWN)
     return _from_passages(field, prompt, known) or _text(field, prompt, known)
 
 
@@ -73,6 +68,16 @@ def _code_or_null(prompt: PromptContent, known: Known) -> Answer | None:
     shares = vote(question_of(prompt.inputs), examples)
     null = shares.get("True", 0.0) > shares.get("False", 0.0)
     return Answer(None, "the examples most like it have no value") if null else None
+
+
+def _nested(field: PromptField, prompt: PromptContent, known: Known) -> Answer:
+    """Return the nearest demo's list or record, else the smallest one of the field's type."""
+    if not known:
+        schema = json_value(field.schema) or {"type": "object" if field.kind.startswith("dict") else "array"}
+        return Answer(_smallest(schema, schema.get("$defs", {}), prompt.text), UNKNOWN)
+    text = _nearest(prompt, known)
+    value = json_value(text)
+    return Answer([part.strip() for part in text.split(",")] if value is None else value, NEAREST)
 
 
 def _nearest(prompt: PromptContent, known: Known) -> str:
@@ -92,17 +97,14 @@ def _any_number(field: PromptField, prompt: PromptContent, known: Known) -> tupl
     results = [o for o in observations(dict(prompt.inputs).get("trajectory", "")) if _NUMERIC.fullmatch(o)]
     if results:
         return float(results[-1]), "it is what a tool worked out"
-    question, passages = question_and_passages(prompt.inputs)
-    text = "\n".join([question, *(sentence.text for sentence in best_sentences(question, passages)[:1])])
+    text = prompt.text
     solved = [(demo.text, float(value)) for demo, value in known]
     copied = copied_number(text, tuple((q, plain_number(value)) for q, value in solved))
     if copied is not None:
         return float(copied), "the examples copy the number that is placed like it"
-    classes = len(solved) >= 4 and len({value for _, value in solved}) <= len(solved) / 2
-    if not classes or sum(len(numbers_in(q)) >= 2 for q, _ in solved) > len(solved) / 2:
-        steps = any(f.name in REASONING for f in prompt.wanted)
-        if solution := solve(text, solved, prompt.instruction, steps=steps):
-            return solution[0], f"{solution[1]} = {plain_number(solution[0])}"
+    steps = any(f.name in REASONING for f in prompt.wanted)
+    if solution := solve(text, solved, prompt.instruction, steps=steps):
+        return solution[0], f"{solution[1]} = {plain_number(solution[0])}"
     if known:
         answer = choose(field, prompt, tuple(dict.fromkeys(value for _, value in known)))
         return float(answer.value), answer.why
@@ -113,15 +115,10 @@ def _any_number(field: PromptField, prompt: PromptContent, known: Known) -> tupl
 
 def _text(field: PromptField, prompt: PromptContent, known: Known) -> Answer:
     values = [value for _, value in known]
-    named = _named_values(field, prompt)
     if not known:
-        return choose(field, prompt, named) if named else _described_sentence(field, prompt)
-    if all(_NUMERIC.fullmatch(value) for value in values):
-        number = _number(field, prompt, known)
-        return number._replace(value=plain_number(float(number.value)))
-    few = len(values) < 4 and all(len(value) < 25 for value in values)
-    if few or len(set(values)) <= max(1, 0.6 * len(values)):
-        return choose(field, prompt, tuple(dict.fromkeys((*values, *named))))
+        return _described_sentence(field, prompt)
+    if len(set(values)) <= max(1, 0.6 * len(values)):
+        return choose(field, prompt, tuple(dict.fromkeys(values)))
     copied = [(demo.text, value) for demo, value in known if is_copy(demo.text, value)]
     if len(copied) >= len(known) / 2:
         piece = copied_sentence(question_of(prompt.inputs), copied) or copied_span(prompt.text, copied)
@@ -143,23 +140,6 @@ def _described_sentence(field: PromptField, prompt: PromptContent) -> Answer:
     return Answer(first_sentence(text), "no example shows what an answer looks like, so it repeats the input")
 
 
-def _named_values(field: PromptField, prompt: PromptContent) -> tuple[str, ...]:
-    """Return the values that a prompt lists for a text field ("one of: a, b or c", "a" or "b")."""
-    text = prompt.description(field)
-    listed = re.search(
-        r"\b(?:one of|either|choose from|values?|labels?)\b:?\s+([^.\n]+)", text, re.IGNORECASE
-    )
-    parts = (
-        re.split(r"[,;/|]|\bor\b|\band\b", listed[1])
-        if listed
-        else re.findall(r"['\"]([\w -]{1,30})['\"]", text)
-    )
-    fields = {f.name for f in (*prompt.given, *prompt.wanted)}
-    values = dict.fromkeys(value.strip(" '\"`()") for value in parts)
-    short = tuple(value for value in values if value and len(value.split()) <= 3 and value not in fields)
-    return short if len(short) > 1 else ()
-
-
 def _from_passages(field: PromptField, prompt: PromptContent, known: Known) -> Answer | None:
     """Return the answer that the prompt's passages give; None where it holds none, or demos show a closed set."""
     question, passages = question_and_passages(prompt.inputs)
@@ -169,60 +149,12 @@ def _from_passages(field: PromptField, prompt: PromptContent, known: Known) -> A
         return None
     if re.search(r"quer(?:y|ies)$|search", field.name, re.IGNORECASE):
         return Answer(next_query(question, best), "the passages name it, and it is not known yet")
-    short = short_answer(question, best[0].text)
-    absent = _ABSENT.search(prompt.description(field))
-    repeated = (
-        v for v, n in counts.most_common(1) if n > 1 and re.search(r"\b(?:not?|none|unknown)\b", v, re.I)
-    )
-    nothing = absent[1] if absent else next(repeated, "")
-    if nothing:
-        examples = [(question_of(demo.inputs), str(value.strip() == nothing)) for demo, value in known]
-        alike = dict(zip(similarities(question, tuple(q for q, _ in examples)), examples, strict=True))
-        without = any(label == "True" for _, label in examples)
-        if alike[max(alike)][1] == "True" if without else short is None:
-            return Answer(nothing, "no passage says it")
     because = f'a passage says "{first_sentence(best[0].text, 90)}"'
-    taught = [(question_of(demo.inputs), value) for demo, value in known if value.strip() != nothing]
+    taught = [(question_of(demo.inputs), value) for demo, value in known]
     if taught and sum(len(value.split()) for _, value in taught) <= 8 * len(taught):
         return Answer(taught_answer(question, best, taught) or best[0].text, because)
+    short = short_answer(question, best[0].text)
     return Answer(short if short and _SHORT.search(prompt.description(field)) else best[0].text, because)
-
-
-def _list(field: PromptField, prompt: PromptContent, known: Known) -> Answer:
-    listed = [(demo, _items(value)) for demo, value in known]
-    every = Counter(item for _, items in listed for item in items)
-    choices = field.choices or (tuple(every) if len(every) <= max(3, 0.6 * every.total()) else ())
-    number = float if "[float" in field.kind else int if "[int" in field.kind else str
-    if choices:
-        fits = best_fits(prompt.text, rules_for(field, prompt, choices))
-        fitting = []
-        for choice in choices:
-            examples = [(question_of(demo.inputs), str(choice in items)) for demo, items in listed]
-            shares = vote(question_of(prompt.inputs), examples)
-            if fits.get(choice, 0.0) + 0.6 * (shares.get("True", 0.0) > shares.get("False", 0.0)) >= 0.5:
-                fitting.append(choice)
-        if not fitting and all(items for _, items in listed):
-            fitting = [choose(field, prompt, choices).value]
-        return Answer([number(choice) for choice in fitting], "the rules and examples fit these")
-    if number is not str:
-        return Answer([number(value) for value in numbers_in(prompt.text)], "these are its numbers")
-    copied = [(demo.text, item) for demo, items in listed for item in items if is_copy(demo.text, item)]
-    span = copied_span(prompt.text, copied) if copied else "" if known else first_sentence(prompt.text, 80)
-    return Answer([span] if span else [], "the examples copy a span like it" if copied else UNKNOWN)
-
-
-def _items(text: str) -> list[str]:
-    value = json_value(text)
-    if value is None:
-        value = [part.strip() for part in text.split(",") if part.strip()]
-    return [str(v) for v in value] if isinstance(value, list) else [str(value)]
-
-
-def _holds_records(field: PromptField) -> bool:
-    """Return whether a list's items are objects."""
-    schema = json_value(field.schema) if field.schema else {}
-    items = schema.get("items") if isinstance(schema, dict) else None
-    return isinstance(items, dict) and ("$ref" in items or items.get("type") == "object")
 
 
 def _smallest(schema: JsonObject, shared: JsonObject, text: str, depth: int = 0) -> Any:
@@ -248,13 +180,9 @@ def _smallest(schema: JsonObject, shared: JsonObject, text: str, depth: int = 0)
 REASONING = frozenset({"reasoning", "rationale", "thought", "thoughts", "explanation"})
 """Outputs that are written from the reasons of the others."""
 NEAREST, UNKNOWN = "it is the answer of the most similar example", "no example shows more"
+_NESTED = ("list", "set", "tuple", "frozenset", "sequence", "dict")
 _EMPTY = frozenset({"null", "none", ""})
 _NUMERIC = re.compile(r"\s*-?\d+(?:\.\d+)?\s*")
 _SHORT = re.compile(
     r"\b(?:short|brief|briefly|concise|few words|only the|just the|exact|phrase|copied from the)\b", re.I
-)
-_ABSENT = re.compile(
-    r"\b(?:not (?:say|in|stated|mentioned|known|found)|no passage|otherwise|unknown)[^.\n]{0,60}?"
-    r"['\"“]([^'\"”\n]{2,30})['\"”]",
-    re.I,
 )

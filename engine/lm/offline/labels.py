@@ -1,7 +1,7 @@
 """Chooses one of a closed set of values: by an instruction's rules, by demos that vote, and by the labels' own names.
 
 A sentence of the instruction that names an allowed value is evidence for that value. "Refunds go to retention, unless
-it is a gift card: then billing." gives two rules and an exception. Lists ("billing: invoices, VAT"), headings, arrows,
+it is a gift card: then billing." gives two rules and an exception. Lists ("billing: invoices, VAT"), arrows,
 "otherwise" and "even if" are understood modestly; of two rules that fit alike the earlier wins.
 """
 
@@ -110,19 +110,13 @@ def rules_for(field: PromptField, prompt: PromptContent, choices: tuple[str, ...
 def read_rules(instruction: str, choices: tuple[str, ...], names: tuple[str, ...] = ()) -> tuple[Rule, ...]:
     """Return the rules an instruction holds for these labels; `names` of fields are no evidence."""
     reader = _Reader(choices, frozenset(s for name in names for s in stems(name.replace("_", " "))))
-    found: list[Rule] = []
-    heading = None
-    for line in _whole_lines(instruction):
-        heading = heading if line.strip() else None
-        for sentence in re.split(r"(?<=[.!?;])\s+", line.strip()):
-            bare = re.sub(r"[*`]", "", _BULLET.sub("", sentence)).strip()
-            rules = reader.rules(bare)
-            if not rules and reader.label.match(bare):
-                heading = bare.rstrip(" :")
-            elif not rules and heading and _BULLET.match(sentence) and (phrases := reader.phrases(bare)[0]):
-                rules = [Rule(heading, phrases)]
-            found += [replace(r, label=reader.spelling(r.label), sentence=sentence) for r in rules]
-    return tuple(replace(r, weight=r.weight * (1 - 0.12 * i / len(found))) for i, r in enumerate(found))
+    rules = [
+        replace(rule, label=reader.spelling(rule.label), sentence=sentence)
+        for line in _whole_lines(instruction)
+        for sentence in re.split(r"(?<=[.!?;])\s+", line.strip())
+        for rule in reader.rules(re.sub(r"[*`]", "", _BULLET.sub("", sentence)).strip())
+    ]
+    return tuple(replace(r, weight=r.weight * (1 - 0.12 * i / len(rules))) for i, r in enumerate(rules))
 
 
 def _whole_lines(text: str) -> list[str]:
@@ -145,7 +139,7 @@ class _Reader:
         self._choices = {_plain(choice): choice for choice in choices if _plain(choice)}
         forms = sorted(self._choices, key=len, reverse=True)
         body = "|".join(r"[\W_]+".join(map(re.escape, form.split())) for form in forms) or r"(?!)"
-        self.label = re.compile(rf"\b(?:{body})\b", re.IGNORECASE)
+        self._label = re.compile(rf"\b(?:{body})\b", re.IGNORECASE)
 
     def spelling(self, label: str) -> str:
         """Return a label as the choices spell it."""
@@ -174,20 +168,17 @@ class _Reader:
 
     def _assignments(self, text: str) -> list[Rule]:
         """Return one rule for each label a clause names, with the words next to it as evidence."""
-        named = [m for m in self.label.finditer(text) if not _DENIED.search(text[: m.start()])]
+        named = [m for m in self._label.finditer(text) if not _DENIED.search(text[: m.start()])]
         if not named:
             return []
         if re.search(r"\w", text[: named[0].start()]) is None:
             starts, ends = [m.end() for m in named], [*(m.start() for m in named[1:]), len(text)]
         else:
             starts, ends = [0, *(m.end() for m in named[:-1])], [*(m.start() for m in named[:-1]), len(text)]
-        rules = [
-            Rule(m[0], *self.phrases(self.label.sub(" ", text[start:end])))
+        return [
+            Rule(m[0], *self.phrases(self._label.sub(" ", text[start:end])))
             for m, start, end in zip(named, starts, ends, strict=True)
         ]
-        # A bare list of the allowed values is no evidence.
-        bare = len(rules) > 2 and sum(not r.phrases for r in rules) > len(rules) / 2
-        return [] if bare else rules
 
     def phrases(self, text: str) -> tuple[Phrases, Phrases]:
         """Return the alternatives a clause lists, and what must hold besides ("outages reported by gold customers")."""

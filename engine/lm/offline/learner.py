@@ -32,7 +32,7 @@ from engine.lm.offline.reading import (
     shown,
 )
 from engine.lm.offline.sums import expression, sign_scores
-from engine.lm.offline.text import first_sentence, numbers_in, vote
+from engine.lm.offline.text import first_sentence, numbers_in
 from engine.lm.offline.writing import wants_writing, write_fields
 from engine.records import Usage
 
@@ -117,19 +117,12 @@ def _in_layout(layout: str, values: Mapping[str, object]) -> str:
 
 
 def _next_action(prompt: PromptContent) -> tuple[str, JsonObject, str]:
-    """Return an agent's next tool, its arguments and why: each tool once, a sum where it computes, as demos do it."""
+    """Return an agent's next tool, its arguments and why: each tool once, a sum where it computes."""
     done = _TOOL_CALLED.findall(dict(prompt.inputs).get("trajectory", ""))
     question = question_and_passages(prompt.inputs)[0]
-    examples = [
-        (question_and_passages(demo.inputs)[0], tool)
-        for demo, tool in shown(prompt.demos, "next_tool_name")
-        if len(_TOOL_CALLED.findall(dict(demo.inputs).get("trajectory", ""))) == len(done)
-    ]
-    shares = vote(question, examples)
-    expected = max(shares, key=lambda tool: shares[tool], default=None)
     for match in sorted(_TOOL.finditer(prompt.instruction), key=lambda m: bool(_COMPUTES.search(m[0]))):
         tool, args = match["name"], list(json_value(match["args"]) or ())
-        if tool in done or not args or expected not in (None, tool):
+        if tool in done or not args:
             continue
         if not _COMPUTES.search(match[0]):
             return tool, {args[0]: question}, "nothing is known yet, so it is looked up"

@@ -62,49 +62,28 @@ def write_fields(prompt: PromptContent, rng: random.Random | None) -> dict[str, 
 
 @lru_cache(maxsize=128)
 def labelled_rows(text: str) -> tuple[ShownRow, ...]:
-    """Return the examples in a text: JSON rows (flat, or with "inputs" and "outputs"), or blocks of "field: value".
-
-    In a flat row the last field is the output.
+    """Return the examples in a JSON list of rows with "inputs" and "outputs"; feedback may tell the right output.
 
     >>> labelled_rows('[{"inputs": {"t": "a"}, "outputs": {"y": "1"}}]')
     (ShownRow(inputs=(('t', 'a'),), outputs=(('y', '1'),)),)
-    >>> len(labelled_rows("text: hello\\nlabel: x\\n\\ntext: bye\\nlabel: y\\n\\ntext: hi\\nlabel: x"))
-    3
     """
+    value = json_value(text)
     rows = []
-    for record in _records(text):
-        inputs, outputs = record.get("inputs"), record.get("outputs")
-        if isinstance(inputs, Mapping) and isinstance(outputs, Mapping):
+    for record in value if isinstance(value, list) else ():
+        inputs, outputs = (
+            (record.get("inputs"), record.get("outputs")) if isinstance(record, dict) else (None, None)
+        )
+        if isinstance(inputs, dict) and isinstance(outputs, dict):
             values = _values(outputs)
             expected = re.search(r"[Ee]xpected:? ['\"`]([^'\"`]+)['\"`]", str(record.get("feedback", "")))
             if expected and len(values) == 1:
                 values = ((values[0][0], expected[1]),)
             rows.append(ShownRow(_values(inputs), values))
-        elif len(flat := _values(record)) > 1:
-            rows.append(ShownRow(flat[:-1], flat[-1:]))
     return tuple(rows)
 
 
 def _values(record: Mapping[str, object]) -> FieldTexts:
     return tuple((str(k), as_text(v)) for k, v in record.items() if v is not None)
-
-
-def _records(text: str) -> list[dict[str, object]]:
-    """Return the objects of a JSON value or of JSON lines, else of lines "name: value": a name again begins the next."""
-    value = json_value(text)
-    if value is None:
-        value = [
-            json_value(line.strip().rstrip(",")) for line in text.splitlines() if line.strip()[:1] == "{"
-        ]
-    if records := [v for v in (value if isinstance(value, list) else [value]) if isinstance(v, dict)]:
-        return records
-    for match in _LINE.finditer(text):
-        name = match[1].strip().lower().replace(" ", "_")
-        if not records or name in records[-1]:
-            records.append({})
-        records[-1][name] = match[2].strip()
-    alike = [record for record in records if record.keys() == records[0].keys() and len(record) > 1]
-    return alike if len(alike) > len(records) / 2 > 0.5 else []
 
 
 def _signals(rows: Sequence[ShownRow], purity: float) -> Signals:
@@ -125,8 +104,8 @@ def _signals(rows: Sequence[ShownRow], purity: float) -> Signals:
             counts = Counter(base for words, label in known if label == value for base in words)
             shares = {base: n / totals[base] for base, n in counts.items() if totals[base] < 0.8 * len(known)}
             pure = {base: counts[base] for base, share in shares.items() if share >= purity}
-            least = min(2, max(pure.values(), default=1))
             key = ("operation" if sizes.keys() <= SIGNS.keys() else name, value)
+            least = min(2, max(pure.values(), default=1))
             weights = {
                 forms[b]: round(10 * n * (shares[b] - size / len(known)))
                 for b, n in pure.items()
@@ -180,10 +159,6 @@ def _form_sentences(rows: Sequence[ShownRow]) -> list[str]:
         whole = [(sentences(text), v) for row, v in known for _, text in row.inputs if v in sentences(text)]
         if longest <= 5:
             texts.append(SHORT.format(field=field, count=longest))
-            absent = (
-                v for v, n in values.items() if n > 1 and re.search(r"\b(?:not?|none|unknown)\b", v, re.I)
-            )
-            texts += [ABSENT.format(field=field, value=v) for v in list(absent)[:1]]
         elif len(whole) >= 0.6 * len(known):
             weights = word_weights(whole)
             words = sorted((w for w in weights if w.isalpha()), key=lambda w: (-weights[w], w))[:8]
@@ -196,13 +171,12 @@ FEW, MANY = 8, 0.7
 RULE = "The {field} is {value} when the text mentions {words}."
 COPIED = "The {field} is the sentence of the input with {words}."
 SHORT = "The {field} is short: at most {count} words, copied from the passages."
-ABSENT = "If no passage says it, the {field} is '{value}'."
 LEADS = ("These signs tell the cases apart:", "What the examples show:", "", "Judge by these signs.")
 PLAIN_TASK = "Answer from the input alone, with one of the values named below."
 NOTHING = "The prompt holds no examples that could be compared."
 _RULE = re.compile(r"The ([\w ]{1,40}?) is (\S[^.\n]{0,60}?) when the text mentions ([^.\n]+)\.")
 _OURS = re.compile(
-    r"when the text mentions|In doubt, the | is short: .* copied from the passages\.|If no passage says it, "
+    r"when the text mentions|In doubt, the | is short: .* copied from the passages\."
     r"| is the sentence of the input with |^(?:These signs tell|What the examples show|Judge by these signs)"
 )
 _WRITTEN = re.compile(
@@ -211,5 +185,4 @@ _WRITTEN = re.compile(
 _GROUNDS = re.compile(
     r"program|instruction|example|dataset|data_summary|observation|rows|trace|trajector", re.I
 )
-_LINE = re.compile(r"^\W{0,3}([A-Za-z][\w ]{0,30}?)\s*[:=]\s*(\S.*)$", re.MULTILINE)
 _EXPLAINING = ("reasoning", "rationale")

@@ -96,7 +96,6 @@ def test_it_follows_rules_in_the_instruction(adapter):
             "desk",
         ),
         ("Route to sales if it says 'but'. Everything else goes to desk.", "fine but slow", "sales"),
-        ("## sales\n- offers\n- discounts\n\n## desk\n- printers", "the printer jams", "desk"),
     ],
 )
 def test_sentences_are_read_as_rules(instruction, text, label):
@@ -230,55 +229,41 @@ def test_inputs_in_any_script_and_of_any_length_are_answered():
         assert ask(Sort, [], {"note": note})["bin"] in NOUNS
 
 
-@pytest.mark.parametrize("shape", ["json", "lines"])
-def test_rules_are_written_from_examples_in_any_form(shape):
-    rows = unseen_rows(24, 8)
-    forms = {
-        "json": "\n".join(f'{{"note": "{r["note"]}", "bin": "{r["bin"]}"}}' for r in rows),
-        "lines": "\n\n".join(f"Note: {r['note']}\nBin: {r['bin']}" for r in rows),
-    }
-    writer = Signature("task_demos, basic_instruction -> proposed_instruction")
-    inputs = {"task_demos": forms[shape], "basic_instruction": "Sort the note."}
-    written = ask(writer, [], inputs)["proposed_instruction"]
-    assert written.startswith("Sort the note.")
-    rest = unseen_rows(60, 9)
-    told = Sort.with_instructions(written)
-    assert mean(ask(told, [], {"note": r["note"]})["bin"] == r["bin"] for r in rest) > 0.85
-
-
-def test_written_rules_do_not_pile_up():
-    rows = [{"inputs": {"note": r["note"]}, "outputs": {"bin": r["bin"]}} for r in unseen_rows(24, 10)]
+def proposed(rows, current="Sort."):
     writer = Signature("labelled_examples: list[dict], current_instructions -> proposed_instructions")
-    once = ask(writer, [], {"labelled_examples": rows, "current_instructions": "Sort."})[
+    return ask(writer, [], {"labelled_examples": rows, "current_instructions": current})[
         "proposed_instructions"
     ]
-    twice = ask(writer, [], {"labelled_examples": rows, "current_instructions": once})[
-        "proposed_instructions"
-    ]
-    assert twice == once
 
 
-def test_without_examples_it_says_so():
-    writer = Signature("dataset -> observations")
-    assert ask(writer, [], {"dataset": "nothing here"})["observations"] == NOTHING
-
-
-def test_rules_are_learned_from_feedback_on_wrong_answers():
+@pytest.mark.parametrize("known_by", ["outputs", "feedback"])
+def test_rules_are_written_from_right_answers_and_from_feedback_on_wrong_ones(known_by):
     rows = [
-        {
+        {"inputs": {"note": r["note"]}, "outputs": {"bin": r["bin"]}}
+        if known_by == "outputs"
+        else {
             "inputs": {"note": r["note"]},
             "outputs": {"bin": "zork"},
             "feedback": f"Expected '{r['bin']}', got 'zork'.",
         }
         for r in unseen_rows(24, 11)
     ]
-    writer = Signature("labelled_examples: list[dict], current_instructions -> proposed_instructions")
-    written = ask(writer, [], {"labelled_examples": rows, "current_instructions": "Sort."})[
-        "proposed_instructions"
-    ]
+    written = proposed(rows)
+    assert written.startswith("Sort.")
     rest = unseen_rows(60, 12)
     told = Sort.with_instructions(written)
     assert mean(ask(told, [], {"note": r["note"]})["bin"] == r["bin"] for r in rest) > 0.85
+
+
+def test_written_rules_do_not_pile_up():
+    rows = [{"inputs": {"note": r["note"]}, "outputs": {"bin": r["bin"]}} for r in unseen_rows(24, 10)]
+    once = proposed(rows)
+    assert proposed(rows, once) == once
+
+
+def test_without_examples_it_says_so():
+    writer = Signature("dataset -> observations")
+    assert ask(writer, [], {"dataset": "nothing here"})["observations"] == NOTHING
 
 
 def test_an_output_called_summary_is_a_task_like_any_other():
