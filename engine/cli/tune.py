@@ -30,8 +30,8 @@ from engine.runs.spending import check_spending
 from engine.runs.trust import agree, not_agreed, wishes
 from engine.runs.worker import work
 from engine.search.backend import BackendChoice
-from engine.search.leader import Lead, LeaderPath
-from engine.search.objective import Objective
+from engine.search.judging.leader import Lead, LeaderPath
+from engine.search.judging.objective import Objective
 from engine.search.result import ModelComparison
 from engine.store.queue import WAITING
 from engine.store.rows import RunRow, TrialRow

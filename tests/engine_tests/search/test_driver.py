@@ -29,7 +29,7 @@ from engine.search.events import (
     TrialFinished,
     TrialStarted,
 )
-from engine.search.verdict import verdict
+from engine.search.judging.verdict import verdict
 from engine.testing.contract import RecordedEvents, StopAfter, ToyLM, toy_rows, toy_settings
 
 

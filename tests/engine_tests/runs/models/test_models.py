@@ -26,8 +26,8 @@ from engine.runs.results.report import settings_of
 from engine.runs.spec import Named, RunSpec
 from engine.runs.worker import work
 from engine.search.budget import Budget
-from engine.search.model_choice import chosen, comparison, figures, front, good_enough
-from engine.search.objective import Objective
+from engine.search.judging.model_choice import chosen, comparison, figures, front, good_enough
+from engine.search.judging.objective import Objective
 from engine.search.result import RunResult
 from engine.store.store import Store
 
