@@ -106,7 +106,7 @@ from engine.modules.module import Module as Module
 from engine.modules.parallel import Parallel as Parallel, asyncify as asyncify, syncify as syncify
 from engine.modules.predict import ChainOfThought as ChainOfThought, Predict as Predict
 from engine.modules.react import ReAct as ReAct
-from engine.modules.retrieve import KNN as KNN, Retrieve as Retrieve
+from engine.modules.retrieve import Retrieve as Retrieve
 from engine.modules.rlm import RLM as RLM
 from engine.optimizers.autotune.optimizer import Autotune as Autotune
 from engine.optimizers.avatar import AvatarOptimizer as AvatarOptimizer
@@ -151,6 +151,7 @@ from engine.retrieval.indexes import (
     Embeddings as Embeddings,
     EmbeddingsWithScores as EmbeddingsWithScores,
 )
+from engine.retrieval.knn import KNN as KNN
 from engine.compat.settings import settings as settings
 from engine.lm.usage import track_usage as track_usage
 from engine.runtime import (

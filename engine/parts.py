@@ -7,7 +7,7 @@ few methods of its kind. It is registered here by its name and dotted path, as i
     optimizer   engine.optimizers.base.Optimizer       search(problem)
     trainer     engine.search.trainers.Trainer         check(order), estimate(order), train(order, monitor)
     backend     engine.search.backend.BackendPart      opened(choice, settings)
-    transport   engine.lm.client.Transport             send(request); made with a model and its key
+    transport   engine.lm.exchange.Transport           send(request); made with a model and its key
     export      engine.export.formats.ExportFormat     render(program)
     task form   engine.pipeline.importers.step.TaskForm read(text)
     log form    engine.dataset.logs.LogForm            fits(record), read(record)

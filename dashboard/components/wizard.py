@@ -76,7 +76,7 @@ GOING_ON = "A run is going on."
 SET_UP = ("task", "examples", "metric", "tune")
 
 
-class Step(NamedTuple):
+class WizardStep(NamedTuple):
     """One step: its state, and one sentence on what is to be done or was done."""
 
     name: str
@@ -85,49 +85,55 @@ class Step(NamedTuple):
     sentence: str
 
 
-def steps(draft: ProjectDraft, runs: Sequence[RunRow]) -> tuple[Step, ...]:
+def steps(draft: ProjectDraft, runs: Sequence[RunRow]) -> tuple[WizardStep, ...]:
     """Return the steps of a project. `runs` are its runs, the newest first."""
     problems = draft.problems()
-    set_up: list[Step] = []
+    set_up: list[WizardStep] = []
     for name, title in STEPS[:4]:
         sentences = [p.sentence for p in problems if p.step == name]
         if name == "examples" and not sentences and set_up[0].state != "complete":
             sentences = ["Make the task from these columns, or describe it on the Task page."]
         before = next((s for s in set_up if s.state != "complete"), None)
         if not sentences:
-            set_up.append(Step(name, title, "complete", "Done."))
+            set_up.append(WizardStep(name, title, "complete", "Done."))
         elif before is not None and name != "examples":
-            set_up.append(Step(name, title, "blocked", f"First finish {before.title}: {before.sentence}"))
+            set_up.append(
+                WizardStep(name, title, "blocked", f"First finish {before.title}: {before.sentence}")
+            )
         else:
-            set_up.append(Step(name, title, "attention", sentences[0]))
+            set_up.append(WizardStep(name, title, "attention", sentences[0]))
     return (*set_up, *_after(set_up, runs))
 
 
-def _after(set_up: Sequence[Step], runs: Sequence[RunRow]) -> tuple[Step, Step, Step]:
+def _after(set_up: Sequence[WizardStep], runs: Sequence[RunRow]) -> tuple[WizardStep, WizardStep, WizardStep]:
     open_step = next((s for s in set_up if s.state != "complete"), None)
     newest = runs[0] if runs else None
     done = next((r for r in runs if r.result), None)
     if newest is not None and newest.state in ("lost", "failed"):
-        run = Step("run", "Run", "attention", newest.message or "The last run ended early.")
+        run = WizardStep("run", "Run", "attention", newest.message or "The last run ended early.")
     elif newest is not None and not newest.is_over:
-        run = Step("run", "Run", "attention", GOING_ON)
+        run = WizardStep("run", "Run", "attention", GOING_ON)
     elif newest is not None:
-        run = Step("run", "Run", "complete", "The last run has ended.")
+        run = WizardStep("run", "Run", "complete", "The last run has ended.")
     elif open_step is not None:
-        run = Step("run", "Run", "blocked", f"First finish {open_step.title}: {open_step.sentence}")
+        run = WizardStep("run", "Run", "blocked", f"First finish {open_step.title}: {open_step.sentence}")
     else:
-        run = Step("run", "Run", "attention", READY)
+        run = WizardStep("run", "Run", "attention", READY)
     if done is None:
         later = "Results appear here when a run has ended."
-        return run, Step("results", "Results", "blocked", later), Step("export", "Export", "blocked", later)
+        return (
+            run,
+            WizardStep("results", "Results", "blocked", later),
+            WizardStep("export", "Export", "blocked", later),
+        )
     return (
         run,
-        Step("results", "Results", "complete", "Read the verdict and compare the prompts."),
-        Step("export", "Export", "complete", "The best program is ready to take away."),
+        WizardStep("results", "Results", "complete", "Read the verdict and compare the prompts."),
+        WizardStep("export", "Export", "complete", "The best program is ready to take away."),
     )
 
 
-def next_step(found: Sequence[Step], here: str) -> Step | None:
+def next_step(found: Sequence[WizardStep], here: str) -> WizardStep | None:
     """Return the page after this one; None on the last page, and on one of the set-up that is not done."""
     at = [s.name for s in found].index(here)
     if here == "export" or (here in SET_UP and found[at].state != "complete"):
@@ -181,7 +187,7 @@ def wizard_header(here: str, words: tuple[str, str] | None = None) -> ProjectPag
     return page
 
 
-def step_bar(found: tuple[Step, ...], here: str, project_id: str) -> None:
+def step_bar(found: tuple[WizardStep, ...], here: str, project_id: str) -> None:
     """Show the steps with their state, as links; `here` is the name of the one that is open."""
     run = {"run": row.id} if (row := shown_run(project_id)) else {}
     with ui.row("stepper", gap="xxsmall"):
@@ -199,7 +205,7 @@ def step_bar(found: tuple[Step, ...], here: str, project_id: str) -> None:
                 st.markdown(":gray[:material/chevron_right:]", width="content")
 
 
-def _next_button(found: tuple[Step, ...], here: str) -> None:
+def _next_button(found: tuple[WizardStep, ...], here: str) -> None:
     after = next_step(found, here)
     at = [s.name for s in found].index(here)
     if here == "tune":

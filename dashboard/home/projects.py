@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.project_page import open_page, step_chips
 from dashboard.components.runs import STATES
-from dashboard.components.wizard import Step, steps
+from dashboard.components.wizard import WizardStep, steps
 from dashboard.services import ConfigurationError, EngineError, ProjectRow, RunRow, counted, percent
 from dashboard.state import reading, users
 from dashboard.state.editing import drafts
@@ -98,7 +98,7 @@ def _owner(project_id: str) -> str:
     return "Yours" if owner == users.name() else f"{owner}'s"
 
 
-def _words(found: Sequence[Step], runs: Sequence[RunRow]) -> str:
+def _words(found: Sequence[WizardStep], runs: Sequence[RunRow]) -> str:
     if runs:
         word, colour, icon = STATES[runs[0].state]
         at = datetime.fromtimestamp(runs[0].created_at).astimezone().strftime("%d %b, %H:%M")
@@ -107,7 +107,7 @@ def _words(found: Sequence[Step], runs: Sequence[RunRow]) -> str:
     return escape_markdown(where.sentence, 140)
 
 
-def _target(found: Sequence[Step], runs: Sequence[RunRow]) -> str:
+def _target(found: Sequence[WizardStep], runs: Sequence[RunRow]) -> str:
     open_step = next((s for s in found[:4] if s.state != "complete"), None)
     if open_step is not None:
         return open_step.name

@@ -9,7 +9,7 @@ import copy
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ValidationError
@@ -38,14 +38,12 @@ from engine.signature.types.tool import ToolCallResults, ToolCalls, ToolForm, to
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-    from engine.adapters.base import Adapter
     from engine.lm.base import BaseLM, Choice
     from engine.signature import Signature
 
 
 MISSING: Any = object()
-
-"""Field name -> value."""
+"""The value of a field that has none."""
 
 Demonstration = Values | Demo
 """A solved example: field name -> value."""
@@ -260,8 +258,16 @@ class Native:
         return {name: native.get(name, rest.get(name)) for name in signature.output_fields}
 
 
+class NativeSettings(Protocol):
+    """An adapter's settings of what goes by a model's own forms; see `Adapter`."""
+
+    use_native_function_calling: bool
+    native_response_types: tuple[type, ...]
+    parallel_tool_calls: bool | None
+
+
 def native_of(
-    layout: Adapter, signature: type[Signature], lm: BaseLM, params: Values, inputs: Values
+    settings: NativeSettings, signature: type[Signature], lm: BaseLM, params: Values, inputs: Values
 ) -> Native | None:
     """Return what of a call this model gives natively; None where it is all text."""
     plan = plan_of(signature)
@@ -269,20 +275,20 @@ def native_of(
     added: dict[str, object] = {}
     given: dict[str, object] = dict(inputs)
     left_out: list[str] = []
-    if layout.use_native_function_calling and lm.supports_function_calling:
+    if settings.use_native_function_calling and lm.supports_function_calling:
         tools = _tools(plan, signature, inputs)
         if tools:
             carried[ToolCalls] = plan.native[ToolCalls]
             left_out.append(plan.native[ToolForm])
             added["tools"] = [tool.format_as_litellm_function_call() for tool in tools]
-            if layout.parallel_tool_calls is not None:
-                added |= {"parallel_tool_calls": layout.parallel_tool_calls, "tool_choice": "auto"}
-    if _is_native(layout, plan, Reasoning) and lm.supports_reasoning:
+            if settings.parallel_tool_calls is not None:
+                added |= {"parallel_tool_calls": settings.parallel_tool_calls, "tool_choice": "auto"}
+    if _is_native(settings, plan, Reasoning) and lm.supports_reasoning:
         effort = params.get("reasoning_effort", lm.params.get("reasoning_effort", EFFORT))
         if effort not in _NO_EFFORT:
             carried[Reasoning] = plan.native[Reasoning]
             added["reasoning_effort"] = effort
-    if _is_native(layout, plan, Citations) and lm.supports_citations:
+    if _is_native(settings, plan, Citations) and lm.supports_citations:
         documents = [name for name in signature.input_fields if _holds(signature.annotation(name), Document)]
         if any(name in inputs for name in documents):
             carried[Citations] = plan.native[Citations]
@@ -323,8 +329,8 @@ def _tools(plan: Plan, signature: type[Signature], inputs: Values) -> list[ToolF
     return [] if value is None else tools_of(fitted(value, signature.annotation(name), name))
 
 
-def _is_native(layout: Adapter, plan: Plan, kind: type) -> bool:
-    return kind in plan.native and kind in layout.native_response_types
+def _is_native(settings: NativeSettings, plan: Plan, kind: type) -> bool:
+    return kind in plan.native and kind in settings.native_response_types
 
 
 def _signature_without(signature: type[Signature], names: tuple[str, ...]) -> type[Signature]:

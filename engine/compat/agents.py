@@ -18,8 +18,7 @@ from engine.errors import (
     RunError,
     SignatureError,
 )
-from engine.modules.module import Answerer
-from engine.modules.predict import Predict
+from engine.modules.predict import Answerer, Predict
 from engine.modules.react import inputs_and, named
 from engine.signature import InputField, OutputField, Signature, ensure_signature
 from engine.signature.prediction import Prediction

@@ -148,7 +148,7 @@ async def _method_reply(lm: BaseLM, name: str, request: Request, next_level: int
         _running.reset(token)
         call.ended = True
     if not (call.replies and lm.records):
-        history.record(lm, request, reply)
+        history.record(lm.history, lm.model_type, request, reply)
     return reply if reply.model else replace(reply, model=request.model)
 
 

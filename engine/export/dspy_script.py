@@ -33,8 +33,8 @@ from engine.export.program import ProgramFile, json_text, literal, program_file,
 from engine.export.weights import portable
 from engine.lm.choice import ModelChoice, is_offline
 from engine.modules.module import Module
-from engine.modules.predict import FIELD, Predict, reasoning_first
 from engine.modules.state import read
+from engine.modules.step import FIELD, Step, reasoning_first
 from engine.pipeline.build import build_program
 from engine.pipeline.corpora import searches
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
@@ -76,7 +76,7 @@ def dspy_state(program: Module) -> dict[str, object]:
     return {**states.get("self", states), "metadata": METADATA}
 
 
-def step_state(step: Predict) -> JsonObject:
+def step_state(step: Step) -> JsonObject:
     """Return one step's wording and demonstrations as DSPy saves them."""
     saved = step.dump_state()
     return {
@@ -94,7 +94,7 @@ def step_state(step: Predict) -> JsonObject:
     }
 
 
-def chooses(step: Predict) -> bool:
+def chooses(step: Step) -> bool:
     """Return whether a step shows each input the examples nearest to it."""
     return 0 < step.nearest < len(step.demos)
 
@@ -225,7 +225,7 @@ class _Placed:
 
     owner: str
     path: str
-    tuned: Predict
+    tuned: Step
     lines: tuple[str, ...]
 
 
@@ -240,7 +240,7 @@ def _placed(program: ProgramFile, made: Module) -> Iterable[_Placed]:
             yield _inside(owner.name, sibling_path(path), before[path], tuned)
 
 
-def _alone(step: StepSpec, tuned: Predict) -> _Placed:
+def _alone(step: StepSpec, tuned: Step) -> _Placed:
     """Return a step that is one call."""
     name, signature = step.name, step.name.upper()
     declared, has = FIELD in {f.name for f in step.answers}, FIELD in tuned.signature.output_fields
@@ -255,7 +255,7 @@ def _alone(step: StepSpec, tuned: Predict) -> _Placed:
     return _Placed(name, name, tuned, (f"self.{name} = {module}",))
 
 
-def _inside(owner: str, path: str, before: Predict, tuned: Predict) -> _Placed:
+def _inside(owner: str, path: str, before: Step, tuned: Step) -> _Placed:
     """Return a call inside one of DSPy's modules: only what tuning changed needs a line."""
     had, has = (FIELD in one.signature.output_fields for one in (before, tuned))
     signature, lines = f"self.{path}.signature", []

@@ -14,7 +14,7 @@ from engine.registry import get_adapter
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
-    from engine.modules.predict import Predict
+    from engine.modules.step import Step
 
 
 def step_messages(program: ProgramFile) -> dict[str, list[dict[str, object]]]:
@@ -26,7 +26,7 @@ def step_messages(program: ProgramFile) -> dict[str, list[dict[str, object]]]:
     return messages
 
 
-def _messages(adapter: Adapter, step: Predict) -> list[dict[str, object]]:
+def _messages(adapter: Adapter, step: Step) -> list[dict[str, object]]:
     signature = step.prompted()
     inputs: dict[str, str] = {}
     media = []

@@ -5,7 +5,7 @@ client        `LM`, the one client; `options` its keywords, `tuned` the models t
 middleware    everything that goes round a call, in order: callbacks, budget, history, cache, retries, limits
 limits        requests at once to an endpoint, which adapt to refusals and are shared by processes
 waiting       room in the budget, and endpoints that are away
-exchange      `Request` and `Reply`, read from the OpenAI protocol's JSON
+exchange      `Request` and `Reply`, read from the OpenAI protocol's JSON; the contracts of layers and transports
 streaming     replies that arrive in pieces
 cache         replies to earlier requests
 history       the last calls; `usage` adds up the cost of the calls in a block

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from engine import parts
 from engine.basics.data import JsonObject, Values
@@ -18,10 +18,10 @@ from engine.errors import ConfigurationError, MissingKeyError, ModelNotFoundErro
 from engine.lm.base import BaseLM, Message, Reply, Request, shared_in
 from engine.lm.cache import Cache, chosen_cache, default_cache
 from engine.lm.choice import ModelChoice, Route, find_route, is_offline, is_reasoning_model, without_password
-from engine.lm.exchange import Price, priced
+from engine.lm.exchange import Price, Transport, priced
 from engine.lm.keys import Secret, key_for, without_secrets
 from engine.lm.local.sources import find_source, hosted_choice
-from engine.lm.middleware import answer_of
+from engine.lm.middleware import answer_by_layers
 from engine.lm.options import OF_TRIES, ModelOptions, for_direct, read_options, under_one_name
 from engine.lm.prices import price
 from engine.lm.speeds import Speed, speeds
@@ -29,14 +29,6 @@ from engine.lm.transports.failures import unsendable
 
 TIMEOUT = 120.0
 """Seconds that one try may take, unless another time is given."""
-
-
-class Transport(Protocol):
-    """Sends one request and returns the reply. Raises LMError."""
-
-    async def send(self, request: Request) -> Reply:
-        """Send one request, once."""
-        ...
 
 
 def endpoint_id(route: Route) -> str:
@@ -225,7 +217,7 @@ class LM(BaseLM):
 
         Raises LMError after the retries, MissingKeyError before anything is sent.
         """
-        return await answer_of(self, with_schema(request))
+        return await answer_by_layers(self, with_schema(request))
 
     async def recall(self, request: Request) -> Reply | None:
         """Return the kept answer to a request, or None where it would have to be asked for (never of the offline model)."""

@@ -17,8 +17,8 @@ from engine.basics.similarity import DIMENSIONS, hashed
 from engine.errors import BadReplyError, ConfigurationError
 from engine.lm.base import Choice, Reply, Request
 from engine.lm.choice import OFFLINE_EMBEDDINGS
-from engine.lm.client import LM, Transport
-from engine.lm.exchange import texts_of, vector_of, vectors_of
+from engine.lm.client import LM
+from engine.lm.exchange import Transport, texts_of, vector_of, vectors_of
 from engine.lm.transports.openai_http import OpenAITransport
 from engine.records import Usage
 

@@ -282,3 +282,10 @@ class Middleware(Protocol):
 
     async def __call__(self, lm: Any, request: Request, send: Send) -> Reply:
         """Answer a request, as a rule with `send`, which asks the next layer."""
+
+
+class Transport(Protocol):
+    """Sends one request and returns the reply. Raises LMError."""
+
+    async def send(self, request: Request) -> Reply:
+        """Send one request, once."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, KeysView, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from engine.basics.data import JsonObject, Values
 from engine.lm import exchange
@@ -18,9 +18,6 @@ from engine.lm.exchange import Message, Reply, Request
 from engine.lm.keys import without_secrets
 from engine.records import Usage
 from engine.runtime import current
-
-if TYPE_CHECKING:
-    from engine.lm.base import BaseLM
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,8 +99,10 @@ def prompt_of(messages: Sequence[Message]) -> object:
     return content if isinstance(content, str) else None
 
 
-def record(lm: BaseLM, request: Request, reply: Reply | None, error: str | None = None) -> None:
-    """Note a call in a model's history and in the process's, unless that is switched off (`context(history=False)`).
+def record(
+    calls: list[Call], model_type: str, request: Request, reply: Reply | None, error: str | None = None
+) -> None:
+    """Note a call in a model's history, `calls`, and in the process's; nothing in a `context(history=False)`.
 
     Each keeps the last `max_history_size` calls, a setting, and up to an eighth more: the oldest go several at a time.
     """
@@ -111,13 +110,13 @@ def record(lm: BaseLM, request: Request, reply: Reply | None, error: str | None 
     if not runtime.history:
         return
     params = without_secrets(request.params)
-    call = Call(request.model, request.messages, params, reply, error, lm.model_type, callers.get())
+    call = Call(request.model, request.messages, params, reply, error, model_type, callers.get())
     size = runtime.max_history_size
     most = size + size // 8
-    for calls in (lm.history, recent):
-        calls.append(call)
-        if len(calls) > most:
-            del calls[: len(calls) - size]
+    for history in (calls, recent):
+        history.append(call)
+        if len(history) > most:
+            del history[: len(history) - size]
 
 
 callers: ContextVar[tuple[object, ...]] = ContextVar("engine_lm_callers", default=())

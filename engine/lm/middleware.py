@@ -13,7 +13,7 @@
         limited        the endpoint's limits, and its speed measured; a call that waits for its next try takes none of them
         transmitted    one request, once, by the transport
 
-It knows models by their public side and nothing of any provider's protocol.
+It knows models as `Model` and `Client`, and nothing of any provider's protocol.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from engine import callbacks as hooks
 from engine.errors import (
@@ -40,18 +40,66 @@ from engine.lm.exchange import Reply, Request, priced
 from engine.lm.keys import without_secrets
 from engine.lm.limits import SILENT_REQUESTS, AdaptiveLimiter, limiter_for
 from engine.lm.transports.failures import blank, silent
-from engine.lm.waiting import LONGEST_WAIT, endpoint_for, make_room, patience, patient
+from engine.lm.waiting import LONGEST_WAIT, Endpoint, endpoint_at, make_room, outlast, patience
 from engine.loop import tried_again
 from engine.records import Usage
 from engine.runtime import current
 
 if TYPE_CHECKING:
-    from engine.lm.base import BaseLM
-    from engine.lm.client import LM
-    from engine.lm.exchange import Middleware, Send
+    from engine.lm.cache import Cache
+    from engine.lm.choice import Route
+    from engine.lm.exchange import Middleware, Send, Transport
 
 
-async def send(lm: BaseLM, request: Request, last: Send | None = None) -> Reply:
+class Model(Protocol):
+    """Any model, as far as the layers need it; `engine.lm.base.BaseLM` says more."""
+
+    def answer(self, request: Request) -> Awaitable[Reply]:
+        """Answer a request by way of the model itself."""
+
+
+class Client(Model, Protocol):
+    """A client of an endpoint, as far as `IN_LM` needs it; `engine.lm.client.LM` says more."""
+
+    model_type: str
+    history: list[history.Call]
+    route: Route
+    num_retries: int
+    """Tries after the first."""
+    timeout: float
+    """Seconds for one try."""
+    rpm: int | None
+    tpm: int | None
+
+    @property
+    def place(self) -> str:
+        """The name of the model at its address."""
+
+    @property
+    def computes(self) -> bool:
+        """True if nothing is sent anywhere."""
+
+    @property
+    def may_say_nothing(self) -> bool:
+        """True if an empty answer is accepted."""
+
+    def price(self) -> tuple[float, float] | None:
+        """Return US dollars per input and per output token."""
+
+    def cache_for(self, request: Request) -> tuple[Request, Cache | None]:
+        """Return the request without its own cache setting, and the cache that holds for it."""
+
+    def cache_key(self, request: Request) -> str:
+        """Return the key under which the answer is stored."""
+
+    def with_marks(self, request: Request) -> Request:
+        """Return the request with marks for the provider's prompt cache."""
+
+    def transport(self) -> Transport:
+        """Return the way requests travel."""
+
+
+async def send(lm: Model, request: Request, last: Send | None = None) -> Reply:
     """Answer a request by way of all layers, as programs do: it is reported, and counts against the budget in force.
 
     `last` is what asks the model where that is not `BaseLM.answer`.
@@ -69,12 +117,12 @@ def chained(layers: Sequence[Middleware], last: Send) -> Send:
     return last
 
 
-def answer(lm: BaseLM, request: Request) -> Awaitable[Reply]:
+def answer(lm: Model, request: Request) -> Awaitable[Reply]:
     """Have the model itself answer."""
     return lm.answer(request)
 
 
-async def reported(lm: BaseLM, request: Request, send: Send) -> Reply:
+async def reported(lm: Model, request: Request, send: Send) -> Reply:
     """Report the call's start and end to the callbacks."""
     if not hooks.listeners(lm):
         return await send(lm, request)
@@ -96,18 +144,18 @@ class Texts(list[str]):
         self.reply = reply
 
 
-async def recorded(lm: LM, request: Request, send: Send) -> Reply:
+async def recorded(lm: Client, request: Request, send: Send) -> Reply:
     """Keep the call in the model's history."""
     try:
         reply = await send(lm, request)
     except LMError as error:
-        history.record(lm, request, None, str(error))
+        history.record(lm.history, lm.model_type, request, None, str(error))
         raise
-    history.record(lm, request, reply)
+    history.record(lm.history, lm.model_type, request, reply)
     return reply
 
 
-async def cached(lm: LM, request: Request, send: Send) -> Reply:
+async def cached(lm: Client, request: Request, send: Send) -> Reply:
     """Return the kept reply to an equal request, or ask and keep the reply."""
     request, cache = lm.cache_for(request)
     if cache is None:
@@ -118,12 +166,12 @@ async def cached(lm: LM, request: Request, send: Send) -> Reply:
         return await send(lm, request)
 
     reply = await cache.fetch(lm.cache_key(request), buy, faulty=lm.may_say_nothing)
-    if patience.get() is not None and (endpoint := endpoint_for(lm)).known is None:
+    if patience.get() is not None and (endpoint := _endpoint(lm)).known is None:
         endpoint.known = request  # answered once, also where that was in an earlier process
     return priced(reply, lm.price())
 
 
-async def completed(lm: LM, request: Request, send: Send) -> Reply:
+async def completed(lm: Client, request: Request, send: Send) -> Reply:
     """Ask, and ask again for what is missing where the endpoint takes no `n`."""
     request = lm.with_marks(request)
     reply = await send(lm, request)
@@ -139,14 +187,22 @@ async def completed(lm: LM, request: Request, send: Send) -> Reply:
     return replace(reply, choices=choices[:wanted], usage=sum((other.usage for other in more), reply.usage))
 
 
-async def retried(lm: LM, request: Request, send: Send) -> Reply:
+async def patient(lm: Client, request: Request, send: Send) -> Reply:
+    """Ask again, however long it takes, where the endpoint is away and a run has patience."""
+    how = patience.get()
+    if how is None or lm.computes:
+        return await send(lm, request)
+    return await outlast(_endpoint(lm), request, partial(send, lm), how, lm.num_retries)
+
+
+async def retried(lm: Client, request: Request, send: Send) -> Reply:
     """Ask up to `num_retries` times more after failures that may pass, as late as the server asks.
 
     An answer with nothing in it is one of them. (It is never kept: a failure is not.) What such answers have cost is added to
     the reply's usage, or is the error's; after each of them the next try needs room in the budget. Raises SilentEndpointError
     where the endpoint has let a number of requests time out and has never answered one, BudgetExhaustedError.
     """
-    limiter, endpoint, first_failure = _limiter(lm), endpoint_for(lm), 0.0
+    limiter, endpoint, first_failure = _limiter(lm), _endpoint(lm), 0.0
     thrown_away: list[Usage] = []
     used: Usage | None = None
 
@@ -185,13 +241,13 @@ def _billed(error: LMError) -> Usage | None:
     return Usage(calls=1) if late or isinstance(error, BadReplyError) else None
 
 
-def _filled(lm: LM, reply: Reply) -> Reply:
+def _filled(lm: Client, reply: Reply) -> Reply:
     if reply.faulty and not lm.may_say_nothing:
         raise blank(lm.route.host, lm.route.name, reply)
     return reply
 
 
-def _retries(lm: LM, request: Request) -> int:
+def _retries(lm: Client, request: Request) -> int:
     """Return the number of tries after the first; a call may bring its own."""
     given = request.params.get("num_retries", request.params.get("max_retries"))
     return lm.num_retries if given is None else int(given)
@@ -220,9 +276,9 @@ def seconds_to_wait(error: LMError, attempt: int, answer_seconds: float | None =
 _SHORTEST_WAIT, _FIRST_WAIT = 0.05, 0.25
 
 
-async def limited(lm: LM, request: Request, send: Send) -> Reply:
+async def limited(lm: Client, request: Request, send: Send) -> Reply:
     """Wait for a free place at the endpoint, and report to its limiter how the call ended."""
-    limiter, endpoint = _limiter(lm), endpoint_for(lm)
+    limiter, endpoint = _limiter(lm), _endpoint(lm)
     ticket, sent = await limiter.acquire(), time.monotonic()
     try:
         reply = await send(lm, request)
@@ -241,11 +297,15 @@ async def limited(lm: LM, request: Request, send: Send) -> Reply:
     return reply
 
 
-def _limiter(lm: LM) -> AdaptiveLimiter:
+def _endpoint(lm: Client) -> Endpoint:
+    return endpoint_at(lm.place, lm.route.host)
+
+
+def _limiter(lm: Client) -> AdaptiveLimiter:
     return limiter_for(lm.route.endpoint, lm.rpm, lm.tpm, shared=not lm.computes)
 
 
-def transmitted(lm: LM, request: Request) -> Awaitable[Reply]:
+def transmitted(lm: Client, request: Request) -> Awaitable[Reply]:
     """Send the request to the endpoint, once; a model that computes here may compute elsewhere."""
     computer = computed_by.get()
     if computer is not None and lm.computes:
@@ -253,7 +313,7 @@ def transmitted(lm: LM, request: Request) -> Awaitable[Reply]:
     return lm.transport().send(request)
 
 
-computed_by: ContextVar[Callable[[LM, Request], Awaitable[Reply]] | None] = ContextVar(
+computed_by: ContextVar[Callable[[Client, Request], Awaitable[Reply]] | None] = ContextVar(
     "engine_lm_computed_by", default=None
 )
 """The process that answers for models that compute, where it is not this one: a worker of a run that is spread over several."""
@@ -262,5 +322,9 @@ computed_by: ContextVar[Callable[[LM, Request], Awaitable[Reply]] | None] = Cont
 IN_LM = (recorded, cached, completed, patient, retried, limited)
 """The layers of `LM.complete`, outermost first."""
 
-answer_of = chained(IN_LM, transmitted)
-"""Answers a request by way of `IN_LM`."""
+_answer_in_lm = chained(IN_LM, transmitted)
+
+
+def answer_by_layers(lm: Client, request: Request) -> Awaitable[Reply]:
+    """Answer a request by way of `IN_LM`."""
+    return _answer_in_lm(lm, request)

@@ -1,7 +1,7 @@
 """Reasons for a call to wait: room in the budget, and an endpoint that is away.
 
 An endpoint is away when calls have used up their tries and nothing sent since the first failure was answered. Its calls then
-wait, and one of them at a time asks, with growing gaps, until something is answered. It knows no run, budget or page.
+wait, and one of them at a time asks, with growing gaps, until something is answered. It knows no model, run, budget or page.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from engine.basics.text import duration
@@ -20,9 +19,8 @@ from engine.errors import LMError, RateLimitedError
 from engine.lm.exchange import Reply, Request
 from engine.records import Usage
 
-if TYPE_CHECKING:
-    from engine.lm.client import LM
-    from engine.lm.exchange import Send
+Ask = Callable[[Request], Awaitable[Reply]]
+"""Sends one request of a call, and again after failures that may pass."""
 
 LONGEST_WAIT = 60.0
 """Seconds: a server that asks to wait longer is not waited for, unless there is patience for an endpoint that is away."""
@@ -77,6 +75,9 @@ class Endpoint:
     `known` is the last request that was answered; without one its address may be wrong, and it is not waited for.
     """
 
+    place: str
+    """The name of the model at its address, as `Patience.report` gets it."""
+    host: str
     known: Request | None = None
     failures: int = 0
     away: bool = False
@@ -114,42 +115,45 @@ class Endpoint:
         just_now = patience.get() is not None and time.monotonic() - self.answered_at < _FIRST_GAP
         return self.seconds if just_now or self.answered_at > began else None
 
-    def is_to_blame(self, lm: LM, error: LMError, began: float) -> bool:
-        """Return whether a call that began then has failed because the endpoint is or was away, or refuses too much."""
+    def is_to_blame(self, retries: int, error: LMError, began: float) -> bool:
+        """Return whether a call that began then has failed because the endpoint is or was away, or refuses too much.
+
+        `retries` is the number of tries after a call's first.
+        """
         if self.known is None or not error.retryable:
             return False
-        quiet = self.failures > lm.num_retries
+        quiet = self.failures > retries
         quiet_long = quiet and time.monotonic() - self._quiet_since >= _FIRST_GAP
         self.away = self.away or quiet_long or (error.retry_after or 0) > LONGEST_WAIT
         return self.away or quiet or self.back_at > began or isinstance(error, RateLimitedError)
 
-    async def probed(self, lm: LM, request: Request, send: Send, how: Patience) -> Reply | None:
+    async def probed(self, request: Request, ask: Ask, how: Patience) -> Reply | None:
         """Wait for this call's turn, and ask once; return None where another call was answered meanwhile.
 
         Where the call fails again, a request that was answered before is asked: it may be the call that cannot be answered.
         """
         async with self._turn:
-            await self._gap(lm, how)
+            await self._gap(how)
             try:
-                return await send(lm, _once(request)) if self.away else None
+                return await ask(_once(request)) if self.away else None
             except LMError as error:
                 if self.away and self.known is not None:
                     with suppress(LMError):
-                        reply = await send(lm, _once(self.known))
+                        reply = await ask(_once(self.known))
                         error.spent = Reply((), (error.spent.usage if error.spent else Usage()) + reply.usage)
                 raise
             finally:
                 if not self.away:
-                    how.report(lm.place, "")
+                    how.report(self.place, "")
 
-    async def _gap(self, lm: LM, how: Patience) -> None:
+    async def _gap(self, how: Patience) -> None:
         """Wait for half of the time since the first failure, or as long as the server asks; report it."""
         now = time.monotonic()
         quiet, asked = now - self._quiet_since, (self._last and self._last.retry_after) or 0.0
         gap = min(how.longest_gap, max(_FIRST_GAP, quiet / 2, asked))
         if self.away:
             times = f"for {duration(quiet)}; one call in {duration(gap)}"
-            how.report(lm.place, f"No answer from {lm.route.host} {times}. {self._last}")
+            how.report(self.place, f"No answer from {self.host} {times}. {self._last}")
         while self.away and (rest := now + gap - time.monotonic()) > 0:
             await how.look()
             await asyncio.sleep(min(rest, _LOOK_SECONDS))
@@ -160,30 +164,31 @@ def _once(request: Request) -> Request:
     return replace(request, params={**request.params, "num_retries": 0})
 
 
-def endpoint_for(lm: LM) -> Endpoint:
+def endpoint_at(place: str, host: str) -> Endpoint:
     """Return what is known of a model's endpoint on the running event loop."""
-    return _endpoints.setdefault(asyncio.get_running_loop(), {}).setdefault(lm.place, Endpoint())
+    here = _endpoints.setdefault(asyncio.get_running_loop(), {})
+    if place not in here:
+        here[place] = Endpoint(place, host)
+    return here[place]
 
 
 _endpoints: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Endpoint]] = WeakKeyDictionary()
 
 
-async def patient(lm: LM, request: Request, send: Send) -> Reply:
-    """Ask again, however long it takes, where the tries were used up because the endpoint is away and there is patience."""
-    how = patience.get()
-    if how is None or lm.computes:
-        return await send(lm, request)
-    endpoint, billed, rounds_left = endpoint_for(lm), [], _ROUNDS  # type: Endpoint, list[Usage], int
+async def outlast(endpoint: Endpoint, request: Request, ask: Ask, how: Patience, retries: int) -> Reply:
+    """Ask again, however long it takes, where the tries were used up because the endpoint is away."""
+    billed: list[Usage] = []
+    rounds_left = _ROUNDS
     while True:
         began, probing = time.monotonic(), endpoint.away
         try:
             asked = request if rounds_left else _once(request)
-            reply = await (endpoint.probed(lm, request, send, how) if probing else send(lm, asked))
+            reply = await (endpoint.probed(request, ask, how) if probing else ask(asked))
         except LMError as error:
             used = error.spent.usage if error.spent else None
             if used is not None:
                 billed.append(used)
-            if not rounds_left or not endpoint.is_to_blame(lm, error, began):
+            if not rounds_left or not endpoint.is_to_blame(retries, error, began):
                 error.spent = Reply((), sum(billed, Usage())) if billed else None
                 raise
             if not endpoint.away:  # others are answered, or it is too early to tell

@@ -22,8 +22,8 @@ from engine.errors import (
 )
 from engine.modules.assertions import Attempt
 from engine.modules.call_range import CallRange
-from engine.modules.module import Answerer, Module
-from engine.modules.predict import Predict
+from engine.modules.module import Module
+from engine.modules.predict import Answerer, Predict
 from engine.records import json_value
 from engine.runtime import context, current
 from engine.signature import AnySignature, InputField, OutputField, Signature, ensure_signature

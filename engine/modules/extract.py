@@ -21,8 +21,7 @@ from engine.dataset.documents.evidence import Evidence, evidence_for, next_to_na
 from engine.dataset.documents.paged import PagedDocument, read_document
 from engine.errors import AdapterParseError, ContextWindowExceededError, DatasetError, first_problem
 from engine.lm.choice import is_offline
-from engine.modules.module import Answerer
-from engine.modules.predict import Predict
+from engine.modules.predict import Answerer, Predict
 from engine.records import json_value
 from engine.runtime import context, current
 from engine.signature import AnySignature, OutputField, Signature, ensure_signature

@@ -19,15 +19,15 @@ from engine.callbacks import observed
 from engine.errors import ConfigurationError
 from engine.lm.history import CallsOf, calling, show
 from engine.lm.usage import tracked
-from engine.modules import state
+from engine.modules import state, tree
 from engine.modules.assertions import attempts
+from engine.modules.batch import answered
 from engine.modules.call_range import CallRange
+from engine.modules.step import Step
 from engine.records import Candidate, Example
 
 if TYPE_CHECKING:
     from engine.lm.base import BaseLM
-    from engine.modules.predict import Predict
-    from engine.signature.prediction import Prediction
 
 
 class Module:
@@ -51,12 +51,9 @@ class Module:
     saved_as: ClassVar[Mapping[str, str]] = {}
     """A step's path in files of DSPy, by its path here, where they differ."""
 
-    if TYPE_CHECKING:
+    aforward: Any = None
+    """Runs the program's steps in async code, where it is defined."""
 
-        async def aforward(self, *args: Any, **kwargs: Any) -> Any:
-            """Run the program's own steps, in async code."""
-    else:
-        aforward = None
     _plain: ClassVar[bool] = True
     _awaits: ClassVar[bool] = False
     _has_conditions: ClassVar[bool] = False
@@ -92,9 +89,8 @@ class Module:
             return seen(attempt.result)
 
     async def _run_once(self, *args: object, **kwargs: object) -> object:
-        if self._awaits and self.aforward is not None:
-            return await self.aforward(*args, **kwargs)
-        return await loop.in_thread(self.forward, *args, **kwargs)
+        work = self.aforward if self._awaits else partial(loop.in_thread, self.forward)
+        return await work(*args, **kwargs)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program's own steps. Define this method, or `aforward` in async code."""
@@ -125,27 +121,22 @@ class Module:
     ) -> Any:
         """Run the program on every example's inputs, concurrently; the answer to a failed one is None, and is logged.
 
-        `max_errors` stops at that many failures; `return_failed_examples=True` returns
-        (answers, failed examples, their errors).
+        `max_errors` stops at that many failures; `return_failed_examples=True` returns (answers, failed examples, errors).
         """
+        calls = [(example, partial(self.acall, **example.input_values())) for example in examples]
+        return loop.run(answered(calls, num_threads, max_errors, return_failed_examples))
 
-        async def run(example: Example) -> object:
-            return await self.acall(**example.input_values())
+    # Parts and copies
 
-        rows = [(example, partial(run, example)) for example in examples]
-        return loop.run(state.answered(rows, num_threads, max_errors, return_failed_examples))
-
-    # Steps
-
-    def named_predictors(self) -> list[tuple[str, Predict]]:
+    def named_predictors(self) -> list[tuple[str, Step]]:
         """Return every step with its path, in the order of the attributes; a step used twice comes once."""
-        from engine.modules.predict import Predict  # a Predict is a Module itself
+        return [(path, part) for path, part in tree.parts_of(self) if isinstance(part, Step)]
 
-        return [(path, part) for path, part in self._named_parts() if isinstance(part, Predict)]
-
-    def predictors(self) -> list[Predict]:
+    def predictors(self) -> list[Step]:
         """Return every step."""
         return [step for _, step in self.named_predictors()]
+
+    named_parameters, parameters = named_predictors, predictors
 
     @property
     def call_range(self) -> CallRange:
@@ -153,7 +144,7 @@ class Module:
 
         Override it in a module that calls its parts more or less often than once.
         """
-        parts = {id(part): part for _, part in state.held(vars(self))}
+        parts = {id(part): part for _, part in tree.held(vars(self))}
         return sum((part.call_range for part in parts.values()), CallRange(0, 0))
 
     @property
@@ -161,42 +152,19 @@ class Module:
         """Model calls to plan with for one run of the program."""
         return self.call_range.usual
 
-    def named_parameters(self) -> list[tuple[str, Predict]]:
-        """Return what can be tuned, by path: the steps."""
-        return self.named_predictors()
-
-    def parameters(self) -> list[Predict]:
-        """Return what can be tuned: the steps."""
-        return self.predictors()
-
     def named_sub_modules(
         self, type_: type[object] | None = None, skip_compiled: bool = False
     ) -> Iterator[tuple[str, object]]:
         """Iterate over this program and every module inside it, with paths ("self", "self.step"); those of `type_` alone."""
-        parts = [p for p in self._named_parts(not skip_compiled) if not (skip_compiled and p[1]._compiled)]
-        named = (("self" if part is self else f"self.{path}", part) for path, part in parts)
-        return iter([(path, part) for path, part in named if isinstance(part, type_ or Module)])
+        for path, part in tree.parts_of(self, inside_compiled=not skip_compiled):
+            if not (skip_compiled and part._compiled) and isinstance(part, type_ or Module):
+                yield "self" if part is self else f"self.{path}", part
 
-    def map_named_predictors(self, function: Callable[[Predict], object]) -> Self:
+    def map_named_predictors(self, function: Callable[[Step], object]) -> Self:
         """Put `function(step)` in each step's place."""
         for path, step in self.named_predictors():
-            state.replace_part(self, path, function(step))
+            tree.replace_part(self, path, function(step))
         return self
-
-    def _named_parts(self, compiled: bool = False) -> list[tuple[str, Module]]:
-        parts: list[tuple[str, Module]] = []
-        seen: set[int] = set()
-
-        def visit(module: Module, path: str) -> None:
-            if id(module) in seen or (module._compiled and path and not compiled):
-                return
-            seen.add(id(module))
-            parts.append((path or "self", module))
-            for name, part in state.held(vars(module)):
-                visit(part, f"{path}.{name}" if path else name)
-
-        visit(self, "")
-        return parts
 
     def set_lm(self, lm: BaseLM | None) -> None:
         """Give every step its own model (None: the one in force when it is called); tuned ones no longer answer."""
@@ -210,8 +178,6 @@ class Module:
             raise ConfigurationError("The steps have different models. Read each step's own `lm` instead.")
         return next(iter(models.values()), None)
 
-    # Copies
-
     def deepcopy(self) -> Self:
         """Return a copy that can be changed freely; models and signatures are shared, not copied."""
         return copy.deepcopy(self)
@@ -220,7 +186,7 @@ class Module:
         other = type(self).__new__(type(self))
         memo[id(self)] = other
         for name, value in vars(self).items():
-            other.__dict__[name] = state.copied(value, memo)
+            other.__dict__[name] = tree.copied(value, memo)
         return other
 
     def reset_copy(self) -> Self:
@@ -244,12 +210,11 @@ class Module:
         """
         program = self.deepcopy()
         steps = dict(program.named_predictors())
-        unknown = candidate.steps.keys() - steps.keys()
-        if unknown:
-            raise ConfigurationError(
-                f"The candidate has a step {min(unknown)!r} that the program lacks. Its steps: {', '.join(steps)}."
-            )
         for path, changes in candidate.steps.items():
+            if path not in steps:
+                raise ConfigurationError(
+                    f"The candidate has a step {path!r} that the program lacks. Its steps: {', '.join(steps)}."
+                )
             steps[path].apply(changes)
         return program
 
@@ -261,16 +226,16 @@ class Module:
 
     def load_state(self, saved: JsonObject) -> Self:
         """Take over what `dump_state` returned, here or in DSPy. Raises ProgramFileError when steps are missing."""
-        state.load(self, saved)
+        state.load(self.named_predictors(), self.named_sub_modules(), saved)
         return self
 
     def save(self, path: str | Path, save_program: bool = False) -> None:
         """Write the program's state to a JSON file. No API key is ever in it."""
-        state.save(self, Path(path), save_program)
+        state.save(Path(path), self.dump_state(), self.named_sub_modules(), save_program)
 
     def load(self, path: str | Path) -> None:
         """Read a state file into this program, which must have the same steps. Reads DSPy's JSON files too."""
-        state.load(self, state.read(Path(path)))
+        Module.load_state(self, state.read(Path(path)))
 
     def inspect_history(self, n: int = 1, file: Any = None) -> None:
         """Write the last `n` model calls of this program to `file` (standard output by default)."""
@@ -279,18 +244,6 @@ class Module:
     def __repr__(self) -> str:
         lines = [f"{path} = {step.signature!r}" for path, step in self.named_predictors()]
         return "\n".join(lines) or f"{type(self).__name__}()"
-
-
-class Answerer(Module):
-    """Base of the modules whose answer is a Prediction, as type checkers are to know."""
-
-    if TYPE_CHECKING:
-
-        def __call__(self, *args: Any, **kwargs: Any) -> Prediction:
-            """Run the program and wait for its prediction."""
-
-        async def acall(self, *args: Any, **kwargs: Any) -> Prediction:
-            """Run the program in async code."""
 
 
 def _inputs(args: tuple[object, ...], kwargs: dict[str, object]) -> JsonObject:

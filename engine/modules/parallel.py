@@ -13,7 +13,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from engine import loop
-from engine.modules import state
+from engine.modules.batch import answered
 from engine.modules.module import Module
 from engine.records import Example
 from engine.runtime import current
@@ -109,7 +109,7 @@ class Parallel(Module):
         self, exec_pairs: Sequence[tuple[object, object]], num_threads: int | None = None
     ) -> Any:
         """Run all pairs; answers come in the order of the pairs."""
-        return await state.answered(
+        return await answered(
             [(example, partial(self._run, program, example)) for program, example in exec_pairs],
             num_threads or self.num_threads,
             self.max_errors,

@@ -24,8 +24,8 @@ from engine.errors import (
     ToolError,
 )
 from engine.modules.call_range import CallRange
-from engine.modules.module import Answerer, Module
-from engine.modules.predict import ChainOfThought, Predict
+from engine.modules.module import Module
+from engine.modules.predict import Answerer, ChainOfThought, Predict
 from engine.records import StepState
 from engine.signature import (
     AnySignature,

@@ -1,4 +1,4 @@
-"""Copying, saving, loading and batch runs of programs.
+"""The state of a program's steps as JSON values, and the file of it.
 
 The file is DSPy's JSON state, except that fields are saved by name, not by position. Knows nothing of pipelines;
 `engine.export` saves those whole.
@@ -9,15 +9,12 @@ from __future__ import annotations
 import copy
 import logging
 import platform
-import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from itertools import starmap, takewhile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from engine import loop
 from engine.adapters import ADAPTERS, get_adapter
 from engine.basics.data import JsonObject, Values
 from engine.basics.home import write_whole
@@ -26,19 +23,19 @@ from engine.errors import (
     EngineError,
     ProgramFileError,
     ProgramFileMissingError,
-    RunError,
     StepMissingError,
 )
-from engine.lm.base import BaseLM, models_shared
 from engine.lm.keys import without_secrets
-from engine.runtime import current
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
-    from engine.modules.module import Module
+    from engine.lm.base import BaseLM
 
 
 _log = logging.getLogger(__name__)
+
+NamedModules = Iterable[tuple[str, object]]
+"""Modules of a program with their paths."""
 
 
 def dump_adapter(adapter: Adapter) -> JsonObject | None:
@@ -63,58 +60,12 @@ _NOT_TAKEN_OVER = ("api_base", "base_url", "model_list")
 """The address of a saved model is written down but ignored on loading: a file must not redirect calls."""
 
 
-def copied(value: object, memo: dict[int, object]) -> Any:
-    """Return a deep copy of an attribute; models and what cannot be copied are shared."""
-    if isinstance(value, BaseLM):
-        return value
-    try:
-        with models_shared(memo):
-            return copy.deepcopy(value, memo)
-    except (TypeError, copy.Error, NotImplementedError, RecursionError):  # what refusing a copy raises
-        # Locks, connections and some objects of libraries refuse a copy: the copy of the program shares them.
-        return value
-
-
-def replace_part(program: Any, path: str, new: object) -> None:
-    """Put another object at a step's path ("steps[0]", "solve.predict", "by_name['a']")."""
-    *parents, last = re.findall(r"\[(?:\d+|'[^']*'|\"[^\"]*\")\]|[^.\[\]]+", path)
-    holder = program
-    for part in parents:
-        holder = holder[_key(part)] if part.startswith("[") else getattr(holder, part)
-    if last.startswith("["):
-        holder[_key(last)] = new
-    elif path != "self":
-        setattr(holder, last, new)
-
-
-def held(attributes: Mapping[str, object]) -> Iterator[tuple[str, Module]]:
-    """Iterate over the modules in some attributes, and in their lists, tuples and dicts, with their paths; not theirs."""
-
-    def found(value: Any, path: str) -> Iterator[tuple[str, Module]]:
-        if hasattr(value, "named_predictors"):
-            yield path, value
-        elif isinstance(value, list | tuple):
-            for i, part in enumerate(value):
-                yield from found(part, f"{path}[{i}]")
-        elif isinstance(value, dict):
-            for key, part in value.items():
-                yield from found(part, f"{path}[{key!r}]")
-
-    for name, value in attributes.items():
-        yield from found(value, name)
-
-
-def _key(part: str) -> Any:
-    inner = part[1:-1]
-    return int(inner) if inner.isdigit() else inner[1:-1]
-
-
 def dump_lm(lm: BaseLM | None) -> JsonObject | None:
     """Return a step's own model as JSON values, without anything secret."""
     if lm is None:
         return None
     plain = without_secrets({**lm.kept(), **lm.params})
-    others = [dump_lm(one) for one in getattr(lm, "lms", ())]
+    others = [dump_lm(other) for other in getattr(lm, "lms", ())]
     return {"model": lm.model, **plain, **({"fallbacks": others} if others else {})}
 
 
@@ -124,33 +75,31 @@ def load_lm(saved: Values) -> BaseLM:
     from engine.lm.fallback import FallbackLM
 
     if saved.get("fallbacks"):
-        return FallbackLM([load_lm(one) for one in saved["fallbacks"]])
+        return FallbackLM([load_lm(other) for other in saved["fallbacks"]])
     left_out = (*_NOT_TAKEN_OVER, "provider", "finetuning_model", "launch_kwargs", "train_kwargs")
     params = {k: v for k, v in saved.items() if k not in left_out and not k.startswith("_") and k != "model"}
     return LM(str(saved["model"]), **params)
 
 
-def save(program: Module, path: Path, save_program: bool) -> None:
-    """Write a program's state to a JSON file."""
+def save(path: Path, steps: JsonObject, modules: NamedModules, save_program: bool) -> None:
+    """Write the states of steps to a JSON file, also under DSPy's paths, so that the file can be read there."""
     if save_program or path.suffix == ".pkl":
         raise ConfigurationError(
             "Programs are saved as JSON state only: a pickled program could run any code when it is loaded. "
             "Use program.save('name.json')."
         )
     metadata = {"dependency_versions": {"python": ".".join(platform.python_version_tuple()[:2])}}
-    steps = program.dump_state()
-    # Under DSPy's path as well, so that the file can be read there.
-    theirs = {old: steps[path] for path, old in _dspy_paths(program) if path in steps and old not in steps}
+    theirs = {old: steps[new] for new, old in _dspy_paths(modules) if new in steps and old not in steps}
     data = {**steps, **theirs, "metadata": metadata}
     write_whole(path, orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
 
 
-def _dspy_paths(program: Module) -> Iterator[tuple[str, str]]:
+def _dspy_paths(modules: NamedModules) -> Iterator[tuple[str, str]]:
     """Iterate over the paths of steps that DSPy's files name otherwise: here, there."""
-    for at, part in program.named_sub_modules():
+    for at, module in modules:
         lead = f"{at}.".removeprefix("self.")
-        for path, theirs in getattr(part, "saved_as", {}).items():
-            yield f"{lead}{path}", f"{lead}{theirs}"
+        for new, old in getattr(module, "saved_as", {}).items():
+            yield f"{lead}{new}", f"{lead}{old}"
 
 
 def refuse_pickle(path: Path) -> None:
@@ -191,8 +140,8 @@ def read(path: Path) -> JsonObject:
     return data
 
 
-def load(program: Module, saved: Values) -> None:
-    """Put saved state into a program's steps; all of it, or, when it does not fit, none of it."""
+def load(steps: Sequence[tuple[str, Any]], modules: NamedModules, saved: Values) -> None:
+    """Put saved state into steps, by their paths; all of it, or, when it does not fit, none of it."""
     if not isinstance(saved, Mapping):
         raise ProgramFileError(
             "This is not a saved program: it should be one object with an entry for each step."
@@ -201,10 +150,9 @@ def load(program: Module, saved: Values) -> None:
         orjson.dumps(saved, default=str, option=orjson.OPT_NON_STR_KEYS)
     except (TypeError, RecursionError) as error:  # half a character, a number of 20 digits, endless nesting
         raise ProgramFileError(f"The saved program holds a value that no file can hold: {error}.") from None
-    steps = program.named_predictors()
-    if len(steps) == 1 and steps[0][1] is program and "signature" in saved:
-        saved = {steps[0][0]: saved}  # a step on its own is saved without a path
-    theirs = {path: saved[old] for path, old in _dspy_paths(program) if path not in saved and old in saved}
+    if [path for path, _ in steps] == ["self"] and "signature" in saved:
+        saved = {"self": saved}  # a step on its own is saved without a path
+    theirs = {new: saved[old] for new, old in _dspy_paths(modules) if new not in saved and old in saved}
     saved = {**saved, **theirs}
     missing = [path for path, _ in steps if path not in saved]
     if missing:
@@ -222,34 +170,3 @@ def load(program: Module, saved: Values) -> None:
             ) from error
     for path, step in steps:
         step.__dict__.update(vars(trial[path]))
-
-
-async def answered(
-    rows: Sequence[tuple[object, Callable[[], Awaitable[object]]]],
-    num_threads: int | None,
-    max_errors: int | None,
-    return_failed: bool,
-) -> Any:
-    """Return the answers of some (example, call), a bounded number at once; see `Parallel`."""
-    failures: dict[int, Exception] = {}
-    most = current().max_errors if max_errors is None else max_errors
-
-    async def answer(place: int, row: tuple[object, Callable[[], Awaitable[object]]]) -> object:
-        try:
-            return await row[1]()
-        except Exception as error:  # noqa: BLE001 - whatever one call raises is its own record
-            failures[place] = error
-            _log.warning("Example %d failed: %s: %s", place, type(error).__name__, error)
-            return None
-
-    wanted = takewhile(lambda _: most is None or len(failures) < most, enumerate(rows))
-    answers = await loop.all_of(starmap(answer, wanted), num_threads or current().num_threads)
-    if most is not None and failures and len(failures) >= most:
-        last = list(failures.values())[-1]
-        stopped = RunError(f"Stopped after {len(failures)} failed examples; the last one: {last}")
-        stopped.answers = answers + [None] * (len(rows) - len(answers))  # type: ignore[attr-defined]  # so that nothing paid for is lost
-        raise stopped from last
-    if not return_failed:
-        return answers
-    places = sorted(failures)
-    return answers, [rows[i][0] for i in places], [failures[i] for i in places]

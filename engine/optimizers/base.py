@@ -148,10 +148,7 @@ class Optimizer:
             )
         self.trainers: tuple[Trainer, ...] = ()
         self.models = tuple(models)
-        try:
-            self.objective = Objective.model_validate(objective)
-        except ValidationError as error:
-            raise ConfigurationError(first_problem(error)[1]) from None
+        self.objective = Objective.of(objective)
         self.options = self._validated_options(options)
 
     def __init_subclass__(cls, **kwargs: object) -> None:

@@ -14,7 +14,8 @@ from engine.basics.data import JsonObject, Values
 from engine.errors import PipelineError
 from engine.lm.client import shared_lm
 from engine.modules.call_range import CallRange
-from engine.modules.module import Answerer, Module
+from engine.modules.module import Module
+from engine.modules.predict import Answerer
 from engine.pipeline.check import spec_problems
 from engine.pipeline.signatures import signature_of
 from engine.pipeline.spec import Condition, FieldSpec, PipelineSpec, StepSpec, exclude_each_other, holds

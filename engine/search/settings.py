@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from engine.adapters.base import Adapter
     from engine.lm.base import BaseLM
     from engine.modules.module import Module
-    from engine.modules.predict import Predict
+    from engine.modules.step import Step
     from engine.search.trainers import Trainer
     from engine.signature import Signature
 
@@ -205,7 +205,7 @@ def make_problem(settings: Settings, *, calls: int | None = None) -> Problem:
     )
 
 
-def _default_layout(step: Predict, settings: Settings) -> bool:
+def _default_layout(step: Step, settings: Settings) -> bool:
     """Return whether a step uses the default adapter, so that others may be tried."""
     if isinstance(step, ToolStep) or (step.adapter is not None and step.tuned_adapter is None):
         return False

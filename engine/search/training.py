@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from engine.lm.base import BaseLM, Reply, Request
     from engine.lm.exchange import Send
     from engine.modules.module import Module
-    from engine.modules.predict import Predict
+    from engine.modules.step import Step
 
 _POLL_SECONDS = 0.2
 _SHOWN = 200
@@ -421,7 +421,7 @@ def _asked_once(adapter: Adapter) -> Adapter:
 
 
 def _rollouts_of(
-    steps: dict[str, Predict],
+    steps: dict[str, Step],
     calls: Sequence[tuple[object, Request, Reply]],
     outcome: Outcome,
     *,

@@ -133,7 +133,7 @@ class DummyLM(ScriptedLM):
         texts = [self._text(request) for _ in range(int(request.params.get("n") or 1))]
         choices = tuple(Choice(text, "stop", self._thought) for text in texts)
         reply = Reply(choices, Usage(calls=1), self.model)
-        history.record(self, request, reply)
+        history.record(self.history, self.model_type, request, reply)
         return reply
 
     def _text(self, request: Request) -> str:

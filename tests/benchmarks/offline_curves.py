@@ -2,6 +2,7 @@
 
 For each sample, its metric on unseen rows, averaged over seeds: without anything, with 4, 8 and 16 demos, with 16 demos
 whose labels are shuffled, with a good instruction, with both, and with an instruction that the model wrote from 20 rows.
+`--against` compares row by row with an earlier measurement: the difference of each sample's mean, with a 95 % interval.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
+from statistics import NormalDist, fmean, stdev
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -49,8 +50,8 @@ class Curve:
         self.outputs = [f.name for f in sample.pipeline.outputs]
         self.seconds, self.asked = 0.0, 0
 
-    def score(self, point: str, seed: int) -> float:
-        """Mean score of the rows tested, at a point of the curve."""
+    def scores(self, point: str, seed: int) -> list[float]:
+        """Score of each row tested, at a point of the curve."""
         mixed = random.Random(seed).sample(self.rows, len(self.rows))
         shown, rest = mixed[:16], mixed[20 : 20 + self.tested]
         program = build_program(self.sample.pipeline)
@@ -64,7 +65,7 @@ class Curve:
         count = 16 if point in ("shuffled", "both") else int(point.split()[0]) if "demos" in point else 0
         if count:
             self._show(program, shown[:count])
-        return fmean(asyncio.run(self._scores(program, rest)))
+        return asyncio.run(self._scores(program, rest))
 
     def _instruct(self, predictor: Any) -> None:
         text = self.instruction.replace("{now}", predictor.signature.instructions)
@@ -148,26 +149,46 @@ def main() -> None:
     options.add_argument("--against", type=Path)
     given = options.parse_args()
     before = json.loads(given.against.read_text()) if given.against else {}
-    found: dict[str, dict[str, float]] = {}
-    print(f"{'sample':20}", *(f"{point:>12}" for point in POINTS), f"{'ms a row':>9}")
+    measured: dict[str, dict[str, list[float]]] = {}
+    changes: list[list[float]] = []
+    print(f"{'sample':20}", *(f"{point:>8}" for point in POINTS), f"{'ms a row':>9}", "  change")
     for sample in SAMPLES:
         if given.only and sample.name not in given.only:
             continue
         curve = Curve(sample, given.rows)
-        line = {
-            point: 100 * fmean(curve.score(point, seed) for seed in range(given.seeds)) for point in POINTS
+        points = {
+            point: [100 * score for seed in range(given.seeds) for score in curve.scores(point, seed)]
+            for point in POINTS
         }
-        found[sample.name] = line
-        known = before.get(sample.name, {})
-        cells = [f"{line[p]:.1f}" + (f" ({line[p] - known[p]:+.1f})" if p in known else "") for p in POINTS]
+        measured[sample.name] = points
+        change = ""
+        if sample.name in before:
+            changes.append(_row_changes(before[sample.name], points))
+            change = _mean_with_interval([changes[-1]])
         print(
             f"{sample.name:20}",
-            *(f"{cell:>12}" for cell in cells),
+            *(f"{fmean(scores):8.1f}" for scores in points.values()),
             f"{1000 * curve.seconds / curve.asked:9.2f}",
+            f"  {change}",
             flush=True,
         )
+    if changes:
+        print(f"mean of {len(changes)} samples: {_mean_with_interval(changes)}")
     if given.save:
-        given.save.write_text(json.dumps(found))
+        given.save.write_text(json.dumps(measured))
+
+
+def _row_changes(before: Mapping[str, list[float]], now: Mapping[str, list[float]]) -> list[float]:
+    """Return by how much each row's score changed, averaged over the points."""
+    rows = zip(*(zip(before[point], now[point], strict=True) for point in POINTS), strict=True)
+    return [fmean(new - old for old, new in row) for row in rows]
+
+
+def _mean_with_interval(samples: Sequence[list[float]]) -> str:
+    """Return the mean change of some samples, each weighing the same, and half of its 95 % interval."""
+    error = sum(stdev(changes) ** 2 / len(changes) for changes in samples) ** 0.5 / len(samples)
+    mean = fmean(map(fmean, samples))
+    return f"{mean:+.2f} +- {NormalDist().inv_cdf(0.975) * error:.2f}"
 
 
 _SHORT = (

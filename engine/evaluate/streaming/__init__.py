@@ -31,7 +31,7 @@ from engine.signature.types.textual import Reasoning
 
 if TYPE_CHECKING:
     from engine.modules.module import Module
-    from engine.modules.predict import Predict
+    from engine.modules.step import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +111,11 @@ class StreamListener:
     """
 
     signature_field_name: str
-    predict: Predict | None = None
+    predict: Step | None = None
     predict_name: str | None = None
     allow_reuse: bool = False
 
-    def step_of(self, program: Module) -> tuple[str, Predict]:
+    def step_of(self, program: Module) -> tuple[str, Step]:
         """Return the step that is listened to, with its path. Raises ConfigurationError where it is not one step."""
         name = self.signature_field_name
         steps = [

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from engine.basics.data import JsonObject
-from engine.modules.predict import FIELD
+from engine.modules.step import FIELD
 from engine.records import Candidate, Outcome
 from engine.search.contract import Problem, Proposal, Propose
 from engine.search.freeze import Freeze, is_frozen, is_frozen_field

@@ -13,10 +13,11 @@ from engine.lm.choice import ModelChoice
 from engine.modules.best_of_n import BestOfN, Refine
 from engine.modules.code_act import ProgramOfThought
 from engine.modules.module import Module
-from engine.modules.predict import FIELD, ChainOfThought, Predict
+from engine.modules.predict import ChainOfThought, Predict
 from engine.modules.react import ReAct
 from engine.modules.retrieve import Retrieve
 from engine.modules.state import dump_lm
+from engine.modules.step import FIELD
 from engine.pipeline.build import Pipeline
 from engine.pipeline.check import spec_problems
 from engine.pipeline.corpora import CorpusRetriever

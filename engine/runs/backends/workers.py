@@ -333,7 +333,7 @@ class Workers:
         if lm is None:
             lm = self._models[asked.lm] = messages.model_of(asked.lm)
 
-        async def computed(_: LM, request: Request) -> Reply:
+        async def computed(_: middleware.Client, request: Request) -> Reply:
             return await self._computed(peer, asked.lm, request)
 
         middleware.computed_by.set(computed)

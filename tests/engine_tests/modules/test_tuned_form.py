@@ -13,7 +13,7 @@ from engine.errors import ProgramFileError
 from engine.export.dspy_script import dspy_script, dspy_state
 from engine.export.messages import step_messages
 from engine.export.program import parse_program, program_file, to_text
-from engine.modules.predict import reasoning_first
+from engine.modules.step import reasoning_first
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.records import StepState

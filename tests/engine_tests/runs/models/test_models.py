@@ -345,13 +345,6 @@ def test_the_offline_model_can_be_compared(server: OpenAIServer, tmp_path: Path)
     assert offline[0].cost == 0.0
 
 
-def test_an_objective_is_read_from_words():
-    assert Objective.model_validate("fastest within 1.5 points") == Objective(goal="fastest", within=1.5)
-    assert Objective.model_validate("front").words == "front"
-    with pytest.raises(ValueError, match="is no objective"):
-        Objective.model_validate("as cheap as can be")
-
-
 def test_autotune_races_other_models_like_wordings_and_examples(server: OpenAIServer, tmp_path: Path):
     chosen = models(server)
     small = ModelChoice(name="openai/small", base_url=server.url)
