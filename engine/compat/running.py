@@ -15,9 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+from engine.basics.public_names import find
 from engine.compat import paths
 from engine.errors import ConfigurationError
-from engine.public_names import find
 
 
 class _DSPyFinder:

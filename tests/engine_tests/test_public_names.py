@@ -11,7 +11,7 @@ import sys
 import pytest
 
 import engine
-from engine.public_names import homes
+from engine.basics.public_names import homes
 from engine.testing import DummyLM, ScriptedLM, asked, chat_answer
 
 NAMES = [
