@@ -247,6 +247,8 @@ def spec_of(name: str) -> ModuleSpec | None:
 
 MOVED = {
     "engine.optimizers.gepa.results": "engine.compat.gepa_results",
+    "engine.search.objective": "engine.search.judging.objective",
+    "engine.search.verdict": "engine.search.judging.verdict",
     "engine.training": "engine.optimizers.training",
     "engine.training.contract": "engine.search.trainers",
     "engine.types": "engine.signature.types",

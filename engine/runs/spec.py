@@ -31,7 +31,7 @@ from engine.records import Candidate
 from engine.search.backend import BackendChoice
 from engine.search.budget import Budget
 from engine.search.freeze import Freeze, check_frozen
-from engine.search.objective import Objective
+from engine.search.judging.objective import Objective
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter

@@ -42,8 +42,10 @@ from engine.runs.turn import Turn, patiently
 from engine.search.backend import Backend, BackendChoice, BackendPart
 from engine.search.budget import Amount
 from engine.search.driver import Driver
-from engine.search.model_choice import add_scores, comparison
-from engine.search.objective import Objective
+from engine.search.judging.model_choice import add_scores, comparison
+from engine.search.judging.objective import Objective
+from engine.search.judging.verdict import best_static, verdict
+from engine.search.judging.wording import untested_sentence
 from engine.search.result import (
     ModelComparison,
     NotTested,
@@ -56,8 +58,6 @@ from engine.search.result import (
     UnfinishedTest,
 )
 from engine.search.tuning import validation_score
-from engine.search.verdict import best_static, verdict
-from engine.search.wording import untested_sentence
 from engine.store.rows import NOT_DONE, TESTING, RequestRow, RunRow
 from engine.store.runs import CANCELLED
 from engine.store.store import FILE_NAME, Store

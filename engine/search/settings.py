@@ -27,7 +27,7 @@ from engine.search.budget import Amount, Budget, Ledger
 from engine.search.contract import Meter, Problem
 from engine.search.events import Event
 from engine.search.freeze import Freeze
-from engine.search.objective import Objective
+from engine.search.judging.objective import Objective
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter

@@ -15,9 +15,9 @@ from engine.basics.statistics import mean_interval, paired_interval, unbeaten
 from engine.basics.text import listed
 from engine.records import Candidate, Evaluation, Outcome
 from engine.search.contract import Ask, Keep, MakeSearch, Problem, Score, Search, relay
-from engine.search.objective import Objective
+from engine.search.judging.objective import Objective
+from engine.search.judging.wording import good_enough_sentence, kept_sentence
 from engine.search.result import ComparedFigures, ModelComparison
-from engine.search.wording import good_enough_sentence, kept_sentence
 
 # Rows of the first look, after which models that are surely too bad are left out.
 _FIRST_LOOK = 24

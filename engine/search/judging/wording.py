@@ -10,7 +10,7 @@ from engine.records import whole_trials
 from engine.search.result import ComparedFigures, Verdict
 
 if TYPE_CHECKING:
-    from engine.search.objective import Objective
+    from engine.search.judging.objective import Objective
     from engine.search.result import SearchResult
 
 SOLVING = "looking for solved rows"
