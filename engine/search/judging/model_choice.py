@@ -16,7 +16,7 @@ from engine.basics.text import listed
 from engine.records import Candidate, Evaluation, Outcome
 from engine.search.contract import Ask, Keep, MakeSearch, Problem, Score, Search, relay
 from engine.search.judging.objective import Objective
-from engine.search.judging.wording import good_enough_sentence, choice_sentence
+from engine.search.judging.wording import choice_sentence, good_enough_sentence
 from engine.search.result import ComparedFigures, ModelComparison
 
 # Rows of the first look, after which models that are surely too bad are left out.

@@ -12,7 +12,7 @@ from engine.errors import ConfigurationError
 from engine.lm.local.sources import is_trained
 from engine.lm.tuned import TunedModel, model_folder, save_tuned
 from engine.optimizers.training.child import TrainingJob, out_of_memory, reason
-from engine.optimizers.training.local import TrainingState, LocalTrainer, find_base
+from engine.optimizers.training.local import LocalTrainer, TrainingState, find_base
 from engine.search.trainers import ChatRow, Order, TrainSettings, get_trainer
 
 ROW = ChatRow(
