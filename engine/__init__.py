@@ -27,7 +27,6 @@ The packages, top to bottom; nothing imports upwards (checked by `lint-imports`)
     basics        helpers that know nothing of programs: texts, numbers, statistics, the data folder, addresses, processes
     parts         the list of optional parts: optimizers, trainers, backends, transports, export forms, forms of tasks and logs
     errors        every exception
-    public_names  the lists of public names, in `__init__.pyi`
     testing       stand-in models, and the contract tests of an optimizer
 
 The words:
@@ -64,7 +63,7 @@ import importlib
 from types import ModuleType
 from typing import Any
 
-from engine import public_names
+from engine.basics import public_names
 from engine.compat import advice, extend_loaded, module_at
 
 

@@ -38,8 +38,9 @@ Raised = BaseException | None
 class BaseCallback:
     """Override the hooks you need; each start has an end with the same `call_id`.
 
-    `instance` is what is called, `inputs` its arguments by name (`Arguments`, which knows DSPy's forms), `outputs` what came (None after an error), `exception`
-    what was raised. Hooks run where the call runs, so they must not block.
+    `instance` is what is called, `inputs` its arguments by name (`Arguments`, which knows DSPy's forms), `outputs`
+    what came (None after an error), `exception` what was raised. Hooks run where the call runs, so they must not
+    block.
 
     >>> from engine import Predict, context
     >>> from engine.testing import DummyLM
@@ -147,8 +148,8 @@ class Arguments(JsonObject):
 def with_callbacks(method: Any) -> Any:
     """Return a method, plain or async, that reports its start and end to the callbacks, as DSPy's decorator does.
 
-    It is reported as what its class is: a module, a model, a tool, an adapter (by the method's name), an evaluation or an
-    optimizer's run.
+    It is reported as what its class is: a module, a model, a tool, an adapter (by the method's name), an evaluation
+    or an optimizer's run.
     """
     signature = inspect.signature(method)
 
@@ -180,7 +181,7 @@ def with_callbacks(method: Any) -> Any:
     return called
 
 
-def listeners(instance: object) -> Sequence[Any]:
+def listeners(instance: object) -> Sequence[object]:
     """Return the callbacks for a call to `instance`: those in force, then its own."""
     of_instance = getattr(instance, "callbacks", None)
     everywhere = current().callbacks

@@ -153,9 +153,9 @@ class BudgetExhaustedError(EngineError):
 class AdapterParseError(EngineError):
     """A model's reply lacks the fields that were asked for.
 
-    `reply` (`lm_response` in DSPy) is the text as it came, `found` (`parsed_result`) the fields that could be read from it;
-    `adapter_name` and `signature` say who asked for what. A single argument is the message; without a message the error
-    names the adapter, the reply and the outputs.
+    `reply` (`lm_response` in DSPy) is the text as it came, `found` (`parsed_result`) the fields that could be read
+    from it; `adapter_name` and `signature` say who asked for what. A single argument is the message; without a
+    message the error names the adapter, the reply and the outputs.
 
     >>> AdapterParseError("The reply has no answer.", reply="Hm.").lm_response
     'Hm.'
@@ -166,7 +166,7 @@ class AdapterParseError(EngineError):
     def __init__(
         self,
         adapter_name: str = "",
-        signature: Any = None,
+        signature: object = None,
         lm_response: str = "",
         message: str | None = None,
         parsed_result: Mapping[str, object] | None = None,
@@ -236,7 +236,8 @@ class LMError(EngineError):
     `status` is the HTTP status where there was one; `retry_after` the seconds the server asked to wait; `retryable`
     whether the same call may succeed later. `code` names the kind of error as DSPy does, `provider_code` is the
     server's own; `provider` is its name and `request_id` the server's name for the request, where they are known.
-    `spent` has the usage of the answers behind it, where there were any, and no text: one that cannot be used is paid for too.
+    `spent` has the usage of the answers behind it, where there were any, and no text: one that cannot be used is
+    paid for too.
     """
 
     retryable = False

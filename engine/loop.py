@@ -112,7 +112,7 @@ def plainly(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
     @functools.wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         instance, *rest = args
-        work: Coroutine[Any, Any, T] = getattr(instance, method.__name__)(*rest, **kwargs)
+        work: Coroutine[object, object, T] = getattr(instance, method.__name__)(*rest, **kwargs)
         return run(work)
 
     return call
@@ -172,7 +172,8 @@ async def finished(
 ) -> AsyncGenerator[asyncio.Task[T], None]:
     """Iterate over tasks as they end; the next is taken from `work` when fewer than `at_once` are under way.
 
-    An error of `work` itself is raised once those under way have ended. They are cancelled where the iteration is closed.
+    An error of `work` itself is raised once those under way have ended. They are cancelled where the iteration is
+    closed.
     """
     waiting = iter(work)
     running: set[asyncio.Task[T]] = set()

@@ -1,7 +1,8 @@
 """Optional parts: what can be chosen by name. The tuples below are the one list; nothing else imports a part.
 
-A part is one file or folder. Its class, or an object in its module, describes itself by the attributes of `Part`, and has the
-few methods of its kind. It is registered here by its name and dotted path, as in an entry point, and imported when it is used.
+A part is one file or folder. Its class, or an object in its module, describes itself by the attributes of `Part`,
+and has the few methods of its kind. It is registered here by its name and dotted path, as in an entry point, and
+imported when it is used.
 
     kind        contract                               methods
     optimizer   engine.optimizers.base.Optimizer       search(problem)

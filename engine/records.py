@@ -20,8 +20,8 @@ from engine.basics.text import as_text
 class Example(Values):
     """One row: named values, some of which are a program's inputs.
 
-    Values are read as attributes or items. `inputs()` and `labels()` need `with_inputs` first. Names that begin with "dspy_"
-    are listed only with `include_dspy`.
+    Values are read as attributes or items. `inputs()` and `labels()` need `with_inputs` first. Names that begin
+    with "dspy_" are listed only with `include_dspy`.
 
     >>> row = Example(question="1+1?", answer="2", dspy_uuid="7").with_inputs("question")
     >>> row.answer, dict(row.inputs()), row.keys()
@@ -148,7 +148,7 @@ class Example(Values):
         return dict(self._values)
 
 
-def _as_plain(value: Any) -> Any:
+def _as_plain(value: object) -> object:
     if type(value) in _PLAIN:
         return value
     if isinstance(value, Example):
@@ -214,8 +214,9 @@ class Demo:
 class StepState:
     """The parts of one step that may change.
 
-    `nearest` demos are shown (0: all), `reason_first` adds or drops reasoning, `adapter` is a name. `weights` is the name of
-    the model that answers this step in place of the one in force: a tuned one such as "tuned/abc", or another of the run's.
+    `nearest` demos are shown (0: all), `reason_first` adds or drops reasoning, `adapter` is a name. `weights` is
+    the name of the model that answers this step in place of the one in force: a tuned one such as "tuned/abc", or
+    another of the run's.
     """
 
     instructions: str

@@ -42,32 +42,37 @@ class StepStream(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """The model, the adapter and everything else that is ambient. `None` means: not set.
-
-    `middleware` goes round every model call made in this context, the first entry outermost; put your own before those
-    in force: `context(middleware=(mine, *current().middleware))`. Observers: `callbacks` (see `engine.callbacks`), `trace`
-    (a list that collects one (predictor, inputs, prediction) for each step's call), `stream` (round each step's call
-    when a program is streamed) and `attempt` (the current run of a program that may run again). With `track_usage`
-    predictions know what the calls behind them cost; with `progress` a search shows a line on it; `history` keeps the last calls, `max_history_size` of each model and
-    of the process. `models` are models by name that answer for steps with these `weights`, such as a server that has
-    loaded a tuned model: `context(models={"tuned/abc": engine.LM("openai/abc", base_url=...)})`.
-    """
+    """The model, the adapter and everything else that is ambient. `None` means: not set."""
 
     lm: Any = None
     adapter: Any = None
     rm: Any = None
+    """The retriever."""
     middleware: tuple[Any, ...] = ()
+    """Layers round every model call, the first one outermost; `context(middleware=(mine, *current().middleware))` adds one."""
     callbacks: Sequence[Any] = ()
+    """Observers of calls, see `engine.callbacks`."""
     trace: list[Any] | None = None
+    """A list that collects one (predictor, inputs, prediction) for each step's call."""
     stream: StepStream | None = None
+    """A layer round each step's call when a program is streamed."""
     attempt: Any = None
+    """The current run of a program that may run again."""
     history: bool = True
+    """Store the last calls."""
     max_history_size: int = 1000
+    """Calls stored of each model, and of the process."""
     track_usage: bool = False
+    """Note on predictions what the calls behind them cost."""
     progress: bool = True
+    """Show a line on the progress of a search."""
     num_threads: int = 8
     max_errors: int | None = None
     models: Values = field(default_factory=dict)
+    """Models by name that answer for steps with these `weights`, such as a server that has loaded a tuned model.
+
+    `context(models={"tuned/abc": engine.LM("openai/abc", base_url=...)})`
+    """
     own: Values = field(default_factory=dict)
     """User-defined settings, and those of other libraries (`engine.compat.settings`)."""
 
@@ -117,7 +122,7 @@ def context(**settings: object) -> Iterator[Runtime]:
 @contextmanager
 def noted_replies() -> Iterator[list[Any]]:
     """Yield a list that collects the reply to every call inside the `with` block, under any concurrency."""
-    replies: list[Any] = []
+    replies: list[object] = []
     with noting(lambda _, reply: replies.append(reply)):
         yield replies
 
@@ -126,7 +131,7 @@ def noted_replies() -> Iterator[list[Any]]:
 def noting(note: Callable[[Any, Any], None]) -> Iterator[None]:
     """Call `note` with the model and the reply of every call inside the `with` block, also with what a failed one has cost."""
 
-    async def noted(lm: Any, request: Any, send: Callable[[Any, Any], Awaitable[Any]]) -> Any:
+    async def noted(lm: Any, request: object, send: Callable[[Any, Any], Awaitable[Any]]) -> object:
         try:
             reply = await send(lm, request)
         except Exception as error:

@@ -61,14 +61,14 @@ def key(home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int | None:
-    """Return what `-n auto` means: one more than the cores that are ours, as tests wait for servers and processes too.
+    """Return what `-n auto` means: two more than the cores that are ours, as tests wait for servers and processes too.
 
     A container may have two of its machine's sixty-four.
     """
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 1 + max(1, min(cores, MOST_WORKERS, round(allotted(Path("/sys/fs/cgroup")) or cores)))
+    return 2 + max(1, min(cores, MOST_WORKERS, round(allotted(Path("/sys/fs/cgroup")) or cores)))
 
 
 def allotted(groups: Path) -> float | None:

@@ -13,7 +13,7 @@ import pytest
 from limits import FLAWS, limits, lines_by_package
 
 from engine import parts
-from engine.public_names import homes
+from engine.basics.public_names import homes
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted([*(ROOT / "engine").rglob("*.py"), *(ROOT / "dashboard").rglob("*.py")])

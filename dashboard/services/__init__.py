@@ -4,6 +4,6 @@ The list is in the stub next to this file, one import a module of the engine; a 
 To use another one in a page, add a line there.
 """
 
-from engine.public_names import lazy
+from engine.basics.public_names import lazy
 
 __getattr__ = lazy(__name__)

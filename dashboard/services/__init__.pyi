@@ -261,8 +261,8 @@ from engine.search.freeze import (
     Part as Part,
     demo_key as demo_key,
 )
-from engine.search.leader import known_trials as known_trials
-from engine.search.objective import (
+from engine.search.judging.leader import known_trials as known_trials
+from engine.search.judging.objective import (
     Goal as Goal,
     Objective as Objective,
 )
@@ -273,11 +273,11 @@ from engine.search.result import (
     PromptFigures as PromptFigures,
     RunResult as RunResult,
 )
-from engine.search.verdict import (
+from engine.search.judging.verdict import (
     Credit as Credit,
     step_credit as step_credit,
 )
-from engine.search.wording import runs_sentence as runs_sentence
+from engine.search.judging.wording import runs_sentence as runs_sentence
 from engine.signature.grammar import without_none as without_none
 from engine.signature.types.media import media_type as media_type
 from engine.store.access import (

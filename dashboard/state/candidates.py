@@ -13,8 +13,8 @@ from dashboard.state.reading import cached_for_home
 from engine.basics.text import change_in_percent, counted, percent
 from engine.errors import NotFoundError
 from engine.records import Outcome, whole_trials
+from engine.search.judging.verdict import retrieves
 from engine.search.result import RunResult
-from engine.search.verdict import retrieves
 from engine.store.rows import CandidateEntry, CandidateRow, RunRow, TrialRow
 
 MOST = 4

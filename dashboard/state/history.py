@@ -14,9 +14,9 @@ from engine.export.hero import VERDICTS
 from engine.records import Candidate, Evaluation, Outcome
 from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec
 from engine.search.budget import LIMIT_WORDS, Budget
-from engine.search.objective import Objective
+from engine.search.judging.objective import Objective
+from engine.search.judging.verdict import verdict as verdict_on
 from engine.search.result import Verdict
-from engine.search.verdict import verdict as verdict_on
 from engine.store.rows import RunRow
 
 

@@ -1,9 +1,9 @@
 """Adapters: a signature becomes messages, and a reply becomes typed fields.
 
-`base` says what an adapter is, `repair` what is said of an unreadable reply; `chat`, `json`, `xml`, `baml` and `two_step` are
-the layouts. `plan` keeps what depends on the signature alone, takes out what a model gives next to its text, and writes the
-turns. `values` turns text into types, and values into text and content; `scalars` reads the loose JSON and single values
-that models write; `notes` describes them.
+`base` says what an adapter is, `repair` the messages about an unreadable reply; `chat`, `json`, `xml`, `baml` and
+`two_step` are the layouts. `plan` keeps what depends on the signature alone, takes out what a model gives next to
+its text, and writes the turns. `values` turns text into types, and values into text and content; `scalars` reads
+the loose JSON and single values that models write; `notes` describes them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """BAMLAdapter: JSON answers, asked for with a short notation of types in place of a JSON schema.
 
-The notation is that of BAML (boundaryml.com), as DSPy's adapter of this name has it: fewer tokens than a schema, and the
-descriptions of a model's fields stand next to them.
+The notation is that of BAML (boundaryml.com), as DSPy's adapter of this name has it: fewer tokens than a schema,
+and the descriptions of a model's fields stand next to them.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def _field_lines(one: FieldPlan) -> list[str]:
 
 
 def _documented(annotation: object) -> str:
-    """Return what the models in a type say of themselves, and user's own types."""
+    """Return the descriptions of the models and user-defined types in a type."""
     if is_class(annotation, Type):
         return annotation.description()
     if _is_model(annotation):
@@ -132,7 +132,7 @@ def _is_model(annotation: object) -> bool:
     return is_class(annotation, BaseModel) and not is_class(annotation, Type)
 
 
-def _none_last(parts: tuple[Any, ...]) -> list[Any]:
+def _none_last(parts: tuple[object, ...]) -> list[object]:
     return sorted(parts, key=lambda part: part is NoneType)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakKeyDictionary
 
 from engine import callbacks as hooks
@@ -77,11 +77,11 @@ def _nothing_found(_outputs: Sequence[FieldPlan], _text: str, /) -> tuple[dict[s
 class Adapter:
     """The interface of an adapter. A subclass says how outputs are laid out and read.
 
-    It defines `marks`, `structure`, `reminder` and `find`; or `format` and `parse`. What a subclass written for DSPy may
-    override besides is in `engine.compat.adapters`.
+    It defines `marks`, `structure`, `reminder` and `find`; or `format` and `parse`. What a subclass written for
+    DSPy may override besides is in `engine.compat.adapters`.
 
     `retries` is how often a reply that cannot be read is sent back with the error before the fallback. With
-    `use_native_function_calling` an input of tools and an output `ToolCalls` go by the model's own tool calls, where
+    `use_native_function_calling` an input of tools and an output `ToolCalls` go by the model's native tool calls, where
     it has them; `parallel_tool_calls` says whether it may make several at once. `native_response_types` are the outputs
     filled from what a model sends next to its text. Where a model has none of this, these are text.
     """
@@ -102,7 +102,7 @@ class Adapter:
 
     def __init__(
         self,
-        callbacks: Sequence[Any] | None = None,
+        callbacks: Sequence[object] | None = None,
         use_native_function_calling: bool = False,
         native_response_types: Collection[type] | None = None,
         *,

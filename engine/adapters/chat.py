@@ -94,7 +94,7 @@ class ChatAdapter(Adapter):
 
     def __init__(
         self,
-        callbacks: Sequence[Any] | None = None,
+        callbacks: Sequence[object] | None = None,
         use_native_function_calling: bool = False,
         native_response_types: Collection[type] | None = None,
         use_json_adapter_fallback: bool = True,

@@ -113,7 +113,7 @@ class JSONAdapter(Adapter):
 
     def __init__(
         self,
-        callbacks: Sequence[Any] | None = None,
+        callbacks: Sequence[object] | None = None,
         use_native_function_calling: bool = True,
         parallel_tool_calls: bool | None = None,
         **options: Any,

@@ -25,7 +25,7 @@ from engine.signature.types.base import Type
 def output_note(annotation: object, nested: Mapping[str, str] | None = None) -> str:
     """Return what an output of this type must look like, in words a model can follow ("" for text).
 
-    `nested` are descriptions by path that take the place of the type's own.
+    `nested` are descriptions by path that replace those of the type.
 
     >>> output_note(bool), output_note(str)
     ('must be True or False', '')
@@ -75,7 +75,7 @@ def json_schema(
 ) -> JsonObject | None:
     """Return a type's JSON schema, `type` first, titles left out; None where it has none.
 
-    `nested` are descriptions by path that take the place of the type's own. pydantic's schema of a Decimal also takes a text.
+    `nested` are descriptions by path that replace those of the type. pydantic's schema of a Decimal also takes a text.
     """
     from pydantic import TypeAdapter
     from pydantic.errors import PydanticUserError

@@ -1,4 +1,4 @@
-"""A signature as an adapter knows it: its fields planned once, what goes by a model's own forms, and the texts of messages.
+"""A signature as an adapter knows it: its fields planned once, what goes by a model's native forms, and the texts of messages.
 
 It knows the order of things (incomplete examples first) and no layout: the marks around a field are the adapter's.
 """
@@ -125,7 +125,7 @@ def read_fields(outputs: Sequence[FieldPlan], sections: Values, reply: str, *, d
         try:
             if type(raw) is not str:
                 values[name] = one.reader.json(raw)
-            else:  # text that was a JSON string keeps its own white space; a section of a reply is stripped
+            else:  # text that was a JSON string keeps its white space; a section of a reply is stripped
                 as_it_is = decoded and one.annotation is str and not one.rules
                 values[name] = raw if as_it_is else one.reader.text(raw)
         except UnreadableError as error:
@@ -184,7 +184,7 @@ def _new_plan(signature: type[Signature]) -> Plan:
 
 
 def _input_description(signature: type[Signature], name: str) -> str:
-    """Return an input's description, with what a user's own types in it say of themselves."""
+    """Return an input's description, with the descriptions of user-defined types in it."""
     texts = [kind.description() for kind in _own_types(signature.annotation(name))]
     return " ".join(text for text in (signature.description(name), *texts) if text)
 
@@ -259,7 +259,7 @@ class Native:
 
 
 class NativeSettings(Protocol):
-    """An adapter's settings of what goes by a model's own forms; see `Adapter`."""
+    """An adapter's settings of what goes by a model's native forms; see `Adapter`."""
 
     use_native_function_calling: bool
     native_response_types: tuple[type, ...]
@@ -357,7 +357,7 @@ Slot = tuple[FieldPlan, str, str]
 
 @dataclass(slots=True)
 class Rendered:
-    """An adapter's texts for one signature; demonstrations are kept with a copy of what they were made from."""
+    """An adapter's texts for one signature; demonstrations are stored with a copy of their values."""
 
     plan: Plan
     slots: tuple[Slot, ...]
@@ -423,8 +423,8 @@ class Rendered:
         return turns
 
 
-def answer_turns(values: Values, said: str, known: Collection[str]) -> list[Turn]:
-    """Return what was answered in an earlier turn: `said`, and tool calls with their results as separate messages.
+def answer_turns(values: Values, answer: str, known: Collection[str]) -> list[Turn]:
+    """Return what was answered in an earlier turn: `answer`, and tool calls with their results as separate messages.
 
     Calls and results are such where the signature as it is asked does not know their field. Results that do not answer
     each call by its id come as a user's message.
@@ -443,10 +443,10 @@ def answer_turns(values: Values, said: str, known: Collection[str]) -> list[Turn
             results = ToolCallResults.model_validate(value)
     by_id = {} if results is None else {one.call_id: one for one in results}
     if not calls or not all(call.id is not None and call.id in by_id for call in calls):
-        text = "\n\n".join(part for part in (said, calls.format() if calls else "") if part)
+        text = "\n\n".join(part for part in (answer, calls.format() if calls else "") if part)
         shown: list[Turn] = [{"role": "assistant", "content": text}] if text else []
         return [*shown, {"role": "user", "content": results.format()}] if results else shown
-    asked = {"role": "assistant", "content": said, "tool_calls": [call.as_openai() for call in calls]}
+    asked = {"role": "assistant", "content": answer, "tool_calls": [call.as_openai() for call in calls]}
     tool_turns = [{"role": "tool", "tool_call_id": call.id, "content": by_id[call.id].text} for call in calls]
     return [asked, *tool_turns]
 

@@ -61,7 +61,7 @@ def loose_json(text: str) -> object:
     return _whole_characters(_repaired(body), body)
 
 
-def _whole_characters(value: object, body: str) -> Any:
+def _whole_characters(value: object, body: str) -> object:
     """Return a decoded value with the halves of characters joined that escapes leave; no encoding has a half such as "\\ud800"."""
     if "\\u" not in body and "\\U" not in body:
         return value
@@ -253,7 +253,7 @@ def float_text(text: str) -> float:
 def _reader(annotation: type, text: Callable[[str], object], converted: Callable[[object], object]) -> Reader:
     """Return the reader of a scalar; `converted` gives a JSON value that is no text as the type, or None."""
 
-    def json(value: object) -> Any:
+    def json(value: object) -> object:
         if isinstance(value, str):
             return text(value)
         scalar = converted(value)

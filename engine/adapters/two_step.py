@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class TwoStepAdapter(Adapter):
     """Asks the step's model for a free answer, then `extraction_model` for the fields in it: two calls.
 
-    Without an `extraction_model` the step's own does both. An extraction that cannot be read is retried once with the
+    Without an `extraction_model` the step's model does both. An extraction that cannot be read is retried once with the
     error; then the step's model is asked for JSON. Demonstrations stand in the first call.
 
     >>> import asyncio

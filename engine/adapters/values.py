@@ -135,7 +135,7 @@ def _union(annotation: object) -> Reader:
     # Text accepts everything, so it is tried last.
     readers = [reader_for(m) for m in sorted(members, key=lambda m: m is str)]
 
-    def first(value: object, attempts: Sequence[Callable[[Any], Any]]) -> Any:
+    def first(value: object, attempts: Sequence[Callable[[Any], Any]]) -> object:
         for attempt in attempts:
             try:
                 return attempt(value)
@@ -156,7 +156,7 @@ def _union(annotation: object) -> Reader:
                 return None
             raise
 
-    def json(value: object) -> Any:
+    def json(value: object) -> object:
         if value is None and optional:
             return None
         for member in members:  # a JSON value that already has a member's type is that member
@@ -178,7 +178,7 @@ def _collection(container: Any, annotation: object) -> Reader:
     closed = bool(args) and _is_closed(args[0])
     plain_text = bool(args) and args[0] is str and not fixed
 
-    def json(value: Any) -> Any:
+    def json(value: object) -> Any:
         if not isinstance(value, list | tuple | set | frozenset):
             refuse(annotation, value)
         if plain_text and all(type(v) is str for v in value):
@@ -218,7 +218,7 @@ def _dict(annotation: object) -> Reader:
     validate = _validator(annotation) if args else dict
     values = reader_for(args[1]) if args else reader_for(Any)
 
-    def json(value: object) -> Any:
+    def json(value: object) -> object:
         if not isinstance(value, Mapping):
             refuse(annotation, value)
         return validate({key: _inside("entry", key, values, entry) for key, entry in value.items()})
@@ -236,7 +236,7 @@ def _structured(annotation: object) -> Reader:
     number = is_class(annotation, decimal.Decimal)
     scalar = calendar or number or _schema_type(annotation) == "string"
 
-    def json(value: object) -> Any:
+    def json(value: object) -> object:
         if calendar and isinstance(value, int | float):
             refuse(annotation, value)  # a bare number would be taken for seconds since 1970
         return validate(value)
@@ -280,7 +280,7 @@ def _validator(annotation: object) -> Callable[[Any], Any]:
         ) from error
     validate_python = adapter.validate_python
 
-    def validate(value: object) -> Any:
+    def validate(value: object) -> object:
         try:
             # By itself pydantic reads a model's aliases alone; an answer under the fields' names means the same.
             return validate_python(value, by_name=True, by_alias=True)

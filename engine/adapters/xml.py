@@ -33,7 +33,7 @@ def escaped(text: str) -> str:
 
 
 def _leaf(text: str) -> str:
-    """Return a text for its own tag; white space at its ends is written so that it survives being laid out."""
+    """Return a text for a tag; white space at its ends is written so that it survives being laid out."""
     inner = text.strip()
     if len(inner) == len(text):
         return escaped(text)
@@ -85,7 +85,7 @@ def skeleton(
 ) -> str:
     """Return a value as nested tags; with `schema` the value is a type, and words in braces say what belongs where.
 
-    `nested` are descriptions by path that take the place of the type's own.
+    `nested` are descriptions by path that replace those of the type.
 
     >>> print(skeleton({"a": [1, 2], "b c": True}))
     <a>
@@ -326,8 +326,8 @@ def tag_value(text: str, annotation: object) -> object:
 class XMLAdapter(ChatAdapter):
     """Marks each field by `<name>` and `</name>`; lists, dicts and models are tags inside tags.
 
-    Some models keep to tags better than to headers. The first tag of a name counts, text around the tags is ignored, and
-    texts may hold a bare `&` or `<`. The settings and the fallback are those of `ChatAdapter`.
+    Some models keep to tags better than to headers. The first tag of a name counts, text around the tags is
+    ignored, and texts may hold a bare `&` or `<`. The settings and the fallback are those of `ChatAdapter`.
 
     >>> from engine.signature import Signature
     >>> adapter, signature = XMLAdapter(), Signature("text -> label, tags: list[str]")

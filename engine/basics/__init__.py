@@ -8,4 +8,6 @@ home            the data folder, and files written whole
 addresses       hosts and addresses: this machine, private, public
 children        child processes that end with their parent
 progress        one line on how far a search is
+data            names of the types of JSON values
+public_names    the public names of a package, as its stub lists them
 """

@@ -15,7 +15,7 @@ from engine.errors import ConfigurationError
 from engine.export.page import markdown_text
 from engine.export.program import read_program
 from engine.records import Evaluation, Outcome, value_text
-from engine.search.verdict import verdict
+from engine.search.judging.verdict import verdict
 
 MOST_LISTED = 20
 

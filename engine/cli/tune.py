@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,7 @@ from engine.basics.text import duration, json_of, percent, price, visible
 from engine.cli.output import Screen, echo
 from engine.cli.programs import file_bytes
 from engine.dataset import read_dataset
-from engine.errors import ConfigurationError, DatasetError, NotFoundError, RunError, StoreError, first_problem
+from engine.errors import DatasetError, NotFoundError, RunError, StoreError, first_problem
 from engine.export.hero import result_sentences
 from engine.runs.prepare import check_keys, estimate_run
 from engine.runs.results.more_scores import ask_final_test
@@ -30,8 +29,8 @@ from engine.runs.spending import check_spending
 from engine.runs.trust import agree, not_agreed, wishes
 from engine.runs.worker import work
 from engine.search.backend import BackendChoice
-from engine.search.leader import Lead, LeaderPath
-from engine.search.objective import Objective
+from engine.search.judging.leader import Lead, LeaderPath
+from engine.search.judging.objective import Objective
 from engine.search.result import ModelComparison
 from engine.store.queue import WAITING
 from engine.store.rows import RunRow, TrialRow
@@ -48,11 +47,12 @@ def run_demo(optimizer: str | None, sample: str | None) -> int:
     content = sample_bytes(chosen.file)
     console = Screen()
     with Store.open() as store:
-        draft = sample_draft(chosen, _stored(store, chosen.file, content, "sample"))
+        dataset, digest = _stored(store, chosen.file, content, "sample")
+        draft = sample_draft(chosen, dataset)
         if optimizer is not None:
             get_optimizer(optimizer)
             draft = draft.model_copy(update={"optimizer": Named(name=optimizer)})
-        spec = draft.to_run(_hash(content))
+        spec = draft.to_run(digest)
         run_id = _created(store, spec, f"{chosen.title}: {spec.optimizer.name}", f"Demo: {chosen.title}")
     console.print(
         f"Tuning [bold]{chosen.title}[/bold] with {spec.optimizer.name} and the offline model.",
@@ -84,8 +84,8 @@ def run_target(
         with Store.open() as store:
             _check_trust(store, spec, path, content, trust)
             if content is not None:
-                dataset = _stored(store, Path(spec.dataset).name, content, "file")
-                spec = spec.model_copy(update={"dataset": dataset, "dataset_hash": _hash(content)})
+                dataset, digest = _stored(store, Path(spec.dataset).name, content, "file")
+                spec = spec.model_copy(update={"dataset": dataset, "dataset_hash": digest})
             check_keys(spec)
             run_id = _created(store, spec, path.stem, path.stem)
     elif any(goal.values()):
@@ -106,12 +106,7 @@ def _with_goal(spec: RunSpec, goal: Values) -> RunSpec:
     if names := goal.get("models"):
         changes["models"] = (*spec.models, *map(spec.model.named, names))
     if words := goal.get("objective"):
-        try:
-            changes["objective"] = Objective.model_validate(words)
-        except ValidationError as error:
-            raise ConfigurationError(
-                f'{words!r} is no objective: write score, front, or for example "cheapest within 2 points".'
-            ) from error
+        changes["objective"] = Objective.of(words)
     return spec.model_copy(update=changes)
 
 
@@ -307,14 +302,11 @@ def _read_spec(path: Path) -> tuple[RunSpec, bytes | None]:
     return spec, file_bytes(data, DatasetError, "a table of examples") if data.is_file() else None
 
 
-def _stored(store: Store, name: str, content: bytes, source: str) -> str:
-    """Return the id of a file in the store, read once to check it."""
+def _stored(store: Store, name: str, content: bytes, source: str) -> tuple[str, str]:
+    """Return the id of a file in the store, read once to check it, and the hash of its content."""
     dataset = read_dataset(content, name)
-    return store.datasets.add(name, content, dataset.content_hash, dataset.columns, len(dataset), source)
-
-
-def _hash(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+    digest = dataset.content_hash
+    return store.datasets.add(name, content, digest, dataset.columns, len(dataset), source), digest
 
 
 def _created(store: Store, spec: RunSpec, title: str, project: str) -> str:

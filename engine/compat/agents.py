@@ -43,7 +43,7 @@ class ReActV2(Answerer):
     ('4', 'submit', 1)
     """
 
-    def __init__(self, signature: Any, tools: Sequence[Any], max_iters: int = 20) -> None:
+    def __init__(self, signature: Any, tools: Sequence[object], max_iters: int = 20) -> None:
         super().__init__()
         self.signature: type[Signature] = ensure_signature(signature)
         self.max_iters = max_iters
@@ -77,7 +77,7 @@ class ReActV2(Answerer):
                 return Prediction(**answer, history=history, termination_reason=SUBMIT)
         return await self._forced(history, waiting, reason, most)
 
-    async def _step(self, history: History, waiting: Values, **config: Any) -> Prediction:
+    async def _step(self, history: History, waiting: Values, **config: object) -> Prediction:
         given = {name: waiting.get(name) for name in self.signature.input_fields}
         tools = list(self.tools.values())
         prediction: Prediction = await self.react.acall(history=history, tools=tools, config=config, **given)
@@ -129,7 +129,7 @@ def _check_names(signature: type[Signature]) -> None:
 def _submit_tool(signature: type[Signature]) -> Tool:
     """Return the tool that takes the answer."""
 
-    def submit(**outputs: Any) -> JsonObject:
+    def submit(**outputs: object) -> JsonObject:
         missing = [name for name in signature.output_fields if name not in outputs]
         if missing:
             raise ConfigurationError(f"The answer lacks {', '.join(missing)}.")

@@ -1,8 +1,8 @@
 """DSPy's arguments that have no effect here, or another name: taken by public names, unknown to what they stand for.
 
 `IGNORED` names arguments that are dropped, by function, class (its constructor) or method ("Module.batch").
-`OTHER_NAMES` holds DSPy's names of single arguments and ours, `TRANSLATED` functions that turn DSPy's arguments into ours.
-What a class takes, its subclasses take too.
+`OTHER_NAMES` holds DSPy's names of single arguments and ours, `TRANSLATED` functions that turn DSPy's arguments
+into ours. What a class takes, its subclasses take too.
 """
 
 from __future__ import annotations
@@ -131,13 +131,12 @@ def gepa_options(arguments: Values) -> dict[str, object]:
 
     Same name: candidate_selection_strategy, frontier_type, skip_perfect_score, perfect_score,
     reflection_minibatch_size, reflection_prompt_template (a text, or one for each step), use_merge,
-    max_merge_invocations, merge_val_overlap_floor, max_metric_calls, acceptance_criterion, seed.
-    Another name: reflection_lm is prompt_model; module_selector is component_selector; custom_candidate_proposer is
-    instruction_proposer; sampling_strategy is
-    num_parallel_proposals with num_parents, selection_strategy is validate_best; stop_callbacks are score_threshold,
-    patience, max_candidate_proposals and max_tracked_candidates. The package's own objects are recognised by the name of
-    their class, so the package is not needed. batch_sampler and val_evaluation_policy have one value.
-    No effect: loggers and trackers, since the driver records every run.
+    max_merge_invocations, merge_val_overlap_floor, max_metric_calls, acceptance_criterion, seed. Another name:
+    reflection_lm is prompt_model; module_selector is component_selector; custom_candidate_proposer is
+    instruction_proposer; sampling_strategy is num_parallel_proposals with num_parents, selection_strategy is
+    validate_best; stop_callbacks are score_threshold, patience, max_candidate_proposals and max_tracked_candidates.
+    The package's own objects are recognised by the name of their class, so the package is not needed. batch_sampler
+    and val_evaluation_policy have one value. No effect: loggers and trackers, since the driver records every run.
 
     Raises ConfigurationError for options that would call models outside the budget, or stop without the driver.
 

@@ -137,7 +137,7 @@ class GEPAResults:
 
 def _winners(scores: Sequence[Mapping[Any, float]]) -> dict[Any, set[int]]:
     """Return the places with the best score, by name."""
-    found: dict[Any, set[int]] = {}
+    found: dict[object, set[int]] = {}
     for name in dict.fromkeys(name for one in scores for name in one):
         known = [one[name] for one in scores if name in one]
         best = max(known)

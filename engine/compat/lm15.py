@@ -36,13 +36,13 @@ class Message(namedtuple("Message", "role parts")):
     """
 
     @classmethod
-    def user(cls, content: Any, role: str = "user") -> Message:
+    def user(cls, content: object, role: str = "user") -> Message:
         """Return a user's message."""
         parts = content if isinstance(content, list) else [content]
         return cls(role, tuple(TextPart(part) if isinstance(part, str) else part for part in parts))
 
     @classmethod
-    def assistant(cls, content: Any) -> Message:
+    def assistant(cls, content: object) -> Message:
         """Return a model's message."""
         return cls.user(content, "assistant")
 

@@ -1,8 +1,8 @@
 """Models written for DSPy: `forward`, `aforward`, `__call__` and `acall` of a subclass, and responses in the OpenAI form.
 
-A call goes down three levels: the class's `acall` or `__call__`, its `aforward` or `forward`, then `complete`. Of each of the
-first two levels the method nearest to the class runs; what it reaches by super() is the next level. A method's call is
-one call of the model: it costs what the models asked inside have cost.
+A call goes down three levels: the class's `acall` or `__call__`, its `aforward` or `forward`, then `complete`. Of
+each of the first two levels the method nearest to the class runs; what it reaches by super() is the next level. A
+method's call is one call of the model: it costs what the models asked inside have cost.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class _DSPyModel(BaseLM):
 _undefined = BaseLM.complete
 
 
-def _completions(reply: Reply) -> list[Any]:
+def _completions(reply: Reply) -> list[object]:
     return [completion(choice) for choice in reply.choices]
 
 

@@ -101,7 +101,7 @@ def deduplicate(seq: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(seq))
 
 
-def flatten(data_list: Iterable[Iterable[Any]]) -> list[Any]:
+def flatten(data_list: Iterable[Iterable[object]]) -> list[Any]:
     """Return the items of several lists as one list."""
     return [item for part in data_list for item in part]
 

@@ -1,7 +1,8 @@
 """DSPy's module paths, in one table, as modules that hold nothing: every name is looked up here when it is asked for.
 
-`engine.<path>` is found by the finder in `engine.compat`, `dspy.<path>` by the one in `engine.compat.running`. Classes and
-functions are the engine's own, with their own `__module__`, so pickling and inspection see no difference.
+`engine.<path>` is found by the finder in `engine.compat`, `dspy.<path>` by the one in `engine.compat.running`.
+Classes and functions are the engine's own, with their own `__module__`, so pickling and inspection see no
+difference.
 """
 
 from __future__ import annotations
@@ -247,6 +248,8 @@ def spec_of(name: str) -> ModuleSpec | None:
 
 MOVED = {
     "engine.optimizers.gepa.results": "engine.compat.gepa_results",
+    "engine.search.objective": "engine.search.judging.objective",
+    "engine.search.verdict": "engine.search.judging.verdict",
     "engine.training": "engine.optimizers.training",
     "engine.training.contract": "engine.search.trainers",
     "engine.types": "engine.signature.types",
@@ -279,6 +282,6 @@ class _Loader(Loader):
         module.__dict__["__all__"] = list(names_in(module.__name__.partition(".")[2])) or dir(module)
 
 
-def _public(name: str) -> Any:
+def _public(name: str) -> object:
     """Return a public name of the engine. Raises AttributeError, with what to use instead where that is known."""
     return getattr(importlib.import_module("engine"), name)

@@ -1,7 +1,7 @@
 """Programs written for DSPy: a class that overrides `__call__` or `acall` in place of `forward`.
 
-As in DSPy a plain call runs `__call__`, and async code `acall`. Async code runs an overridden `__call__` in a worker thread
-where the class has no `acall`; a plain call does so the other way round where it has no `forward`.
+As in DSPy a plain call runs `__call__`, and async code `acall`. Async code runs an overridden `__call__` in a
+worker thread where the class has no `acall`; a plain call does so the other way round where it has no `forward`.
 """
 
 from __future__ import annotations

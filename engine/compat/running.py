@@ -15,9 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+from engine.basics.public_names import find
 from engine.compat import paths
 from engine.errors import ConfigurationError
-from engine.public_names import find
 
 
 class _DSPyFinder:
@@ -58,7 +58,8 @@ class Use(NamedTuple):
 def run(arguments: Sequence[str]) -> int:
     """Run `script.py [arguments]` or `-m module [arguments]` as Python would, and return its exit code.
 
-    SystemExit passes. Any other error is shown with the script's own traceback. A report of missing names follows on stderr.
+    SystemExit passes. Any other error is shown with the script's own traceback. A report of missing names follows
+    on stderr.
     """
     answer_dspy()
     as_module = arguments[0] == "-m"

@@ -52,7 +52,7 @@ def messages_of(value: object) -> list[Values]:
     )
 
 
-def _content_text(content: object) -> str:
+def content_text(content: object) -> str:
     """Return a content as text: as it is, the texts among its parts, or a call of a tool as JSON."""
     if content is None:
         return ""
@@ -71,7 +71,7 @@ def _part(part: Values) -> str:
 
 
 def _message_text(message: Values) -> str:
-    text = _content_text(message.get("parts") or message.get("contents") or message.get("content"))
+    text = content_text(message.get("parts") or message.get("contents") or message.get("content"))
     if text or not message.get("tool_calls"):
         return text
     return json.dumps(message["tool_calls"], ensure_ascii=False)
@@ -83,7 +83,7 @@ def _question_of(value: object) -> tuple[str, str]:
     if not messages:
         if isinstance(value, Mapping) and len(value) == 1:
             (value,) = value.values()
-        return "", _content_text(value)
+        return "", content_text(value)
     system = "\n\n".join(_message_text(m) for m in messages if m["role"] in ("system", "developer"))
     turns = [m for m in messages if m["role"] not in ("system", "developer")]
     if len(turns) == 1:
@@ -104,15 +104,15 @@ def _answered(value: object) -> str:
             return (
                 _message_text(message)
                 if isinstance(message, Mapping)
-                else _content_text(choices[0].get("text"))
+                else content_text(choices[0].get("text"))
             )
         for key in ("output_text", "content", "parts", "text", "answer", "output", "completion", "result"):
             if value.get(key):
                 return _answered(value[key])
-        return _message_text(value) if value.get("tool_calls") else _content_text(value)
+        return _message_text(value) if value.get("tool_calls") else content_text(value)
     if messages := messages_of(value):
         return _message_text(messages[-1])
-    return _content_text(value)
+    return content_text(value)
 
 
 def _thumbs(value: object) -> str:
@@ -308,7 +308,7 @@ def span_call(span: Values) -> LoggedCall | None:
     instructions = attributes.get("gen_ai.system_instructions")
     system, text = _question_of(_plain(asked))
     if instructions:
-        system = "\n\n".join(filter(None, (_content_text(_plain(instructions)), system)))
+        system = "\n\n".join(filter(None, (content_text(_plain(instructions)), system)))
     model = (
         attributes.get("gen_ai.response.model")
         or attributes.get("gen_ai.request.model")
@@ -354,7 +354,7 @@ def _variables(value: object) -> tuple[tuple[str, str], ...]:
     if not isinstance(variables, Mapping):
         return ()
     return tuple(
-        (str(name), _content_text(one))
+        (str(name), content_text(one))
         for name, one in variables.items()
         if re.fullmatch(r"\w{1,60}", str(name))
     )

@@ -37,24 +37,23 @@ class RowProblem:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Rows of text under named columns.
-
-    `frame` is a pandas DataFrame of strings: no missing values, an empty cell is "". Row ids everywhere else are
-    0-based positions in it; `row_number` turns one into the number a person sees. `problems` are rows left out of the
-    frame, `notes` are sentences about the file as a whole (an encoding that was guessed, a column that was renamed).
-    `content_hash` is the SHA-256 of the bytes read. Cells may name files of this machine, unless `local_files` says
-    that the table came from elsewhere.
-    """
+    """Rows of text under named columns."""
 
     name: str
     columns: tuple[str, ...]
     frame: pd.DataFrame
+    """Strings without missing values: an empty cell is "". Row ids everywhere else are 0-based positions in it."""
     problems: tuple[RowProblem, ...] = ()
+    """Rows left out of the frame."""
     content_hash: str = ""
+    """SHA-256 of the bytes read."""
     notes: tuple[str, ...] = ()
+    """Sentences on the file as a whole: an encoding that was guessed, a column that was renamed."""
     numbers: tuple[int, ...] | None = None
+    """Numbers of the rows in their file; None where they follow each other from `first_number`."""
     first_number: int = FIRST_ROW
     local_files: bool = True
+    """True if cells may name files of this machine: the table did not come from elsewhere."""
 
     def __len__(self) -> int:
         return len(self.frame)

@@ -16,7 +16,7 @@ import re
 import sys
 import zipfile
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import IO, Literal
 
 from engine.basics.children import Child, limit_memory
 from engine.dataset.structured import (
@@ -169,7 +169,7 @@ def _ended_early(name: str, last_words: str) -> DatasetError:
     )
 
 
-def _write(table: RawTable, out: Any) -> None:
+def _write(table: RawTable, out: IO[bytes]) -> None:
     import pyarrow as pa
     from pyarrow import ipc
 

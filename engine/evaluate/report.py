@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from engine.modules.module import Module
 
 
-OnProgress = Callable[[int, int, float], Any]
+OnProgress = Callable[[int, int, float], object]
 """Hears of rows done, rows in all, and the mean score so far (0-1)."""
 
 _log = logging.getLogger(__name__)

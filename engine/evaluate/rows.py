@@ -69,7 +69,7 @@ def older_objects_left_alone() -> Iterator[None]:
 
 T = TypeVar("T")
 
-Limit = int | AbstractAsyncContextManager[Any]
+Limit = int | AbstractAsyncContextManager[object]
 """A limit of rows at once: a number, or something entered around each row (a semaphore, shared or not)."""
 
 SUGGESTION_KEEPS = 0.8
@@ -94,10 +94,11 @@ async def run_rows(
 ) -> list[Outcome]:
     """Run and grade a program on rows (id, example); return their outcomes in the order of `rows`.
 
-    `on_outcome` hears of each as it happens, `on_failure` before it of what a failed one raised. With `trace` an outcome carries every step's inputs and outputs.
-    `Outcome.usage` counts what a row's calls take: paid ones under `calls`, those the cache answered under
-    `cached`; tokens and cost are those of the calls as they were bought. `Outcome.error` is the
-    error's sentence. Raises only what `limit` or `on_outcome` raise; rows under way then finish first.
+    `on_outcome` hears of each as it happens, `on_failure` before it of what a failed one raised. With `trace` an
+    outcome carries every step's inputs and outputs. `Outcome.usage` counts what a row's calls take: paid ones under
+    `calls`, those the cache answered under `cached`; tokens and cost are those of the calls as they were bought.
+    `Outcome.error` is the error's sentence. Raises only what `limit` or `on_outcome` raise; rows under way then
+    finish first.
     """
 
     def note(outcome: Outcome, _prediction: object, _score: object) -> None:
@@ -119,7 +120,8 @@ async def pull(
 ) -> None:
     """Have workers take rows from one iterator until none is left, each row in a slot of `limit`.
 
-    A worker gives the function that runs one row. What that or `limit` raises is raised once the rows under way have finished.
+    A worker gives the function that runs one row. What that or `limit` raises is raised once the rows under way
+    have finished.
     """
     waiting, yielded = iter(rows), time.perf_counter()
     failure: Exception | None = None
@@ -159,7 +161,7 @@ async def pull(
         raise failure
 
 
-Note = Callable[[Outcome, Any, Any], None]
+Note = Callable[[Outcome, object, object], None]
 """Hears of a finished row: its outcome, the program's prediction (None: failed) and the metric's raw result."""
 
 
@@ -202,7 +204,7 @@ class Runner:
         replies: list[Reply],
         steps: list[object] | None,
         suggestions: list[str],
-    ) -> tuple[Outcome, Any, Any]:
+    ) -> tuple[Outcome, object, object]:
         started = time.perf_counter()
         prediction: object = None
         result: object = None
@@ -248,7 +250,7 @@ class Runner:
 def required_inputs(program: Module) -> frozenset[str]:
     """Return the inputs of a program that is one of the engine's steps, without those that may be left out.
 
-    A user's own class may take other inputs than its signature's: of those nothing is known.
+    A user-defined class may take other inputs than its signature's: of those nothing is known.
 
     >>> from engine.modules.predict import Predict
     >>> sorted(required_inputs(Predict("question, note: Optional[str] -> answer")))
@@ -282,7 +284,7 @@ def _listed(names: Iterable[str]) -> str:
 class _MetricRunner:
     """Calls a metric where it does no harm: on the loop, or in a thread if it blocks or calls a program.
 
-    The engine's own metrics start on the loop. Anyone else's start in a thread; after a few quick calls that used no
+    The engine's metrics start on the loop. Anyone else's start in a thread; after a few quick calls that used no
     model they move to the loop, where a call costs a twentieth. All move to a thread at the first sign of blocking.
     """
 
@@ -352,7 +354,7 @@ def lowered(grade: Grade, unmet: Sequence[str]) -> Grade:
 
 
 def error_text(error: BaseException) -> str:
-    """Return an error as one sentence for a record; one that is not the engine's own is named by its type.
+    """Return an error as one sentence for a record; one that is not of the engine is named by its type.
 
     >>> error_text(KeyError("answer"))
     "KeyError: 'answer'"

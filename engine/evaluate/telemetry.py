@@ -1,8 +1,8 @@
 """`OpenTelemetryCallback`: programs, steps, model calls, tools, searches and sandboxed code as OpenTelemetry spans.
 
-Names and attributes are those of OpenTelemetry's conventions for generative AI (`gen_ai.*`). No key, header or address
-is ever an attribute, and texts only with `content=True`, with everything that looks like a key removed. It knows callbacks and
-the shape of their arguments; the packages come with `pip install "tuneboard[otel]"`.
+Names and attributes are those of OpenTelemetry's conventions for generative AI (`gen_ai.*`). No key, header or
+address is ever an attribute, and texts only with `content=True`, with everything that looks like a key removed. It
+knows callbacks and the shape of their arguments; the packages come with `pip install "tuneboard[otel]"`.
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ _LONGEST = 10_000
 class OpenTelemetryCallback(BaseCallback):
     """Put it into `engine.configure(callbacks=[...])`; every call becomes a span under the call it was made in.
 
-    `tracer_provider` is where spans go (by default the process's own, as set up by an application); with `endpoint` they
-    are sent to an OTLP collector over HTTP (`flush()` sends what is still waiting). With `content` prompts, answers, tools'
-    arguments and queries are attributes too. Raises ConfigurationError when the packages are not installed.
+    `tracer_provider` is where spans go (by default that of the process, as set up by an application); with
+    `endpoint` they are sent to an OTLP collector over HTTP (`flush()` sends what is still waiting). With `content`
+    prompts, answers, tools' arguments and queries are attributes too. Raises ConfigurationError when the packages
+    are not installed.
 
     >>> from opentelemetry.sdk.trace import TracerProvider
     >>> from opentelemetry.sdk.trace.export import SimpleSpanProcessor

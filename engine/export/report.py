@@ -34,7 +34,7 @@ from engine.export.hero import (
     turn_word,
 )
 from engine.records import Candidate, Demo, value_text
-from engine.search.leader import Lead, known_trials, outlines
+from engine.search.judging.leader import Lead, known_trials, outlines
 
 if TYPE_CHECKING:
     from engine.records import Usage

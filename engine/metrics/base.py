@@ -49,8 +49,8 @@ class FieldGrade(NamedTuple):
 class Grade(float):
     """A score, 0 (worst) to 1 (best), and what to say about it: a number like any other, with `feedback`.
 
-    Where several things are judged, `objective_scores` holds the score of each by name, under DSPy's name for it. `fields`
-    are the fields of a structure, each with its own verdict, where the metric has looked at them one by one.
+    Where several things are judged, `objective_scores` holds the score of each by name, under DSPy's name for it.
+    `fields` are the fields of a structure, each with a verdict, where the metric has looked at them one by one.
 
     >>> half = Grade(0.5, "Half of it is right.")
     >>> half > 0.4, 1 - half, round(half * 1.5, 2), bool(Grade(0.0)), f"{half:.2f}"
@@ -306,7 +306,7 @@ def usable_metric(metric: Any) -> Any:
 
 def _with_defaults(metric: Scorer, more: Sequence[None]) -> Scorer:
     @functools.wraps(metric)
-    def scored(example: object, prediction: object, trace: object = None) -> Any:
+    def scored(example: object, prediction: object, trace: object = None) -> object:
         return metric(example, prediction, trace, *more)
 
     vars(scored).pop("__wrapped__")  # else its signature would be the metric's
@@ -319,11 +319,11 @@ def any_answer(example: object, prediction: object, trace: object = None) -> flo
 
 
 LONGEST_FEEDBACK = 20_000
-"""Characters of a row's feedback that are kept."""
+"""Most characters of a row's feedback that are stored."""
 
 
 def explained(found: Grade, example: object, prediction: object) -> Grade:
-    """Return a grade with feedback: its own, else what the labels say, so that a bare number teaches something too.
+    """Return a grade with feedback: that of the metric, else what the labels say, so that a bare number teaches something too.
 
     >>> explained(Grade(0.0), {"question": "?", "answer": "4"}, {"answer": "5"}).feedback
     "Expected '4', got '5'."

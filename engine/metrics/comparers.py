@@ -1,6 +1,6 @@
 """Metrics for one field of a record, by name: what `JSONMatch` uses for which field.
 
-The names that DSPydantic's users know, and more. `register_evaluator` adds the user's own.
+The names that DSPydantic's users know, and more. `register_evaluator` adds user-defined ones.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class ScoreJudge(Rubric):
 
     options: ScoreJudgeOptions
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: object) -> None:
         super().__init__(**options)
         if self.options.system_prompt:
             self.criteria = (*self.options.system_prompt.splitlines(), *self.criteria)
@@ -214,7 +214,7 @@ class PredefinedScore(Metric):
 
     options: PredefinedScoreOptions
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: object) -> None:
         super().__init__(**options)
         self._left = list(self.options.scores)
         self._lock = threading.Lock()
@@ -234,7 +234,9 @@ def _levenshtein(threshold: float = 0.0) -> Metric:
     return EditDistance(strict=True, at_least=threshold)
 
 
-def _text_similarity(threshold: float = 0.0, model: str = OFFLINE_EMBEDDINGS, embedder: Any = None) -> Metric:
+def _text_similarity(
+    threshold: float = 0.0, model: str = OFFLINE_EMBEDDINGS, embedder: object = None
+) -> Metric:
     return EmbeddingSimilarity(embedder=embedder, at_least=threshold, model=model or OFFLINE_EMBEDDINGS)
 
 
@@ -277,7 +279,7 @@ EVALUATORS = tuple(_KNOWN)
 """Names that are always known."""
 
 
-def register_evaluator(name: str, evaluator: type[Any]) -> None:
+def register_evaluator(name: str, evaluator: type[object]) -> None:
     """Make a class known by a name: a `Metric`, or one with `evaluate(extracted, expected, ...)`, made with its config.
 
     >>> class Initial:
@@ -333,7 +335,7 @@ _OF_ROWS = MetricOptions.model_fields.keys()
 """Options that choose among the outputs of a row."""
 
 
-def _made(name: str, make: Callable[..., Any], config: JsonObject) -> Any:
+def _made(name: str, make: Callable[..., Any], config: JsonObject) -> object:
     """Return an evaluator: its class takes the config as one argument, as keywords, or not at all."""
     if "config" in inspect.signature(make).parameters:
         return make(config)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
 
 from pydantic import Field, field_validator
 
@@ -87,7 +86,7 @@ class WeightedSum(Metric):
 
     options: WeightedSumOptions
 
-    def __init__(self, *parts: tuple[Scorer, float], **options: Any) -> None:
+    def __init__(self, *parts: tuple[Scorer, float], **options: object) -> None:
         super().__init__(**options)
         shared = {"field": self.options.field} if self.options.field else {}
         named = parse_weights(self.options.parts)
@@ -99,8 +98,8 @@ class WeightedSum(Metric):
             (m, weight / total) for m, weight in weighted if weight
         )
         metrics = [m for m, _ in self.parts if isinstance(m, Metric)]
-        self.awaits = any(m.awaits for m in metrics)  # type: ignore[misc]  # a sum's own, by its parts
-        self.calls = sum(m.calls for m in metrics)  # type: ignore[misc]  # a sum's own, by its parts
+        self.awaits = any(m.awaits for m in metrics)  # type: ignore[misc]  # set by a sum's parts
+        self.calls = sum(m.calls for m in metrics)  # type: ignore[misc]  # set by a sum's parts
 
     def __call__(
         self, example: Mapping[str, object], prediction: Mapping[str, object], trace: object = None

@@ -55,7 +55,7 @@ class JSONMatchOptions(MetricOptions):
 
     @field_validator("weights", mode="before")
     @classmethod
-    def _written(cls, value: object) -> Any:
+    def _written(cls, value: object) -> object:
         if isinstance(value, Mapping):
             value = ", ".join(f"{name}={weight}" for name, weight in value.items())
         parse_weights(value)
@@ -63,7 +63,7 @@ class JSONMatchOptions(MetricOptions):
 
     @field_validator("evaluators", mode="before")
     @classmethod
-    def _understood(cls, value: object) -> Any:
+    def _understood(cls, value: object) -> object:
         if isinstance(value, Mapping):
             return written_comparers(value)
         try:
@@ -80,9 +80,9 @@ class JSONMatch(Metric):
     Both sides may be JSON text, a dict, a list or a model. A field is a value at the end of a path ("address.city",
     "items[0].price"); values compare as in `ExactMatch`, or by the field's evaluator: `evaluators` is path (without
     places in lists) or "default" -> a name, {"type": name, "config": {...}}, a class or a function; see
-    `engine.metrics.comparers`. With weights or evaluators the outputs of a row are one structure, so paths begin with the
-    output's name. The grade's `fields` tell right, wrong, missing and invented values apart; an invented value scores 0 in
-    `objective_scores`.
+    `engine.metrics.comparers`. With weights or evaluators the outputs of a row are one structure, so paths begin
+    with the output's name. The grade's `fields` tell right, wrong, missing and invented values apart; an invented
+    value scores 0 in `objective_scores`.
 
     >>> JSONMatch(weights={"price": 3}).compare({"name": "Tea", "price": 4}, {"name": "tea", "price": 5})
     Grade(score=0.25, feedback='price: expected 4, got 5.')
@@ -118,8 +118,8 @@ class JSONMatch(Metric):
         self._named = bool(self._comparers)
         self._default = self._comparers.pop("default", ExactMatch())
         every = [*self._comparers.values(), self._default]
-        self.awaits = any(one.awaits for one in every)  # type: ignore[misc]  # its own, by its evaluators
-        self.calls = sum(one.calls for one in every)  # type: ignore[misc]  # its own, by its evaluators
+        self.awaits = any(one.awaits for one in every)  # type: ignore[misc]  # set by its evaluators
+        self.calls = sum(one.calls for one in every)  # type: ignore[misc]  # set by its evaluators
 
     @property
     def judge(self) -> str | None:
@@ -173,7 +173,7 @@ class JSONMatch(Metric):
             return Grade(0.0, f"The answer must be JSON with fields, but is {quoted(case.answer)}.")
         return self._pairs(wanted, got)
 
-    def _sides(self, case: Case) -> tuple[Any, Any]:
+    def _sides(self, case: Case) -> tuple[object, object]:
         wanted, got = _plain_sides(case.expected, case.answer)
         if self.options.best_match:
             return wanted, self.aligned(wanted, got)
@@ -253,7 +253,7 @@ class JSONMatch(Metric):
     def aligned(self, wanted: Any, got: Any, path: str = "") -> Any:
         """Return an answer (JSON values) with its lists' items in the places of the expected items they are most like.
 
-        An expected item without a like has a value in its place that equals nothing; the answer's own rest comes last.
+        An expected item without a like has a value in its place that equals nothing; the rest of the answer comes last.
 
         >>> JSONMatch().aligned(["tea", "milk"], ["rum", "milk", "tea"])
         ['tea', 'milk', 'rum']
@@ -263,7 +263,7 @@ class JSONMatch(Metric):
             return {k: self.aligned(wanted[k], v, below[k]) if k in wanted else v for k, v in got.items()}
         if not (isinstance(wanted, list) and isinstance(got, list) and wanted and got):
             return got
-        placed: list[Any] = [_ABSENT] * len(wanted)
+        placed: list[object] = [_ABSENT] * len(wanted)
         rest = list(range(len(got)))
         for expected, answer in _matches(self._likeness(wanted, got, path), len(got)):
             placed[expected] = self.aligned(wanted[expected], got[answer], path)

@@ -44,7 +44,7 @@ class Judge(AwaitedMetric):
     options: JudgeOptions
     calls = 1
 
-    def __init__(self, *, lm: BaseLM | None = None, **options: Any) -> None:
+    def __init__(self, *, lm: BaseLM | None = None, **options: object) -> None:
         super().__init__(**options)
         self.lm = lm
         self._adapter = ChatAdapter()
@@ -373,8 +373,8 @@ class _Overlap(Signature):
 class _DecomposedOverlap(Signature):
     """Compare the answer with the expected answer by what they say, not by how they say it.
 
-    First list the statements of each. Recall is the share of the expected answer's statements that the answer makes too;
-    precision is the share of the answer's statements that the expected answer makes too.
+    First list the statements of each. Recall is the share of the expected answer's statements that the answer makes
+    too; precision is the share of the answer's statements that the expected answer makes too.
     """
 
     question: str = InputField()

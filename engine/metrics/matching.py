@@ -39,7 +39,7 @@ def missing_words(expected: str, answer: str) -> str:
     return ", ".join(repr(word) for word in missing[:8]) + more
 
 
-def accepted_answers(expected: Any, answer: Any) -> list[Any]:
+def accepted_answers(expected: Any, answer: object) -> list[Any]:
     """Return the answers that count: a list expected where one value is given holds every accepted answer."""
     return list(expected) if _is_list(expected) and not _is_list(answer) else [expected]
 
@@ -129,7 +129,7 @@ def same(expected: Any, answer: Any, strict: bool = False) -> bool:
     return plain_text(expected) == plain_text(answer)
 
 
-def answer_exact_match(example: Any, pred: Any, trace: Any = None, frac: float = 1.0) -> Grade:  # noqa: ARG001 - DSPy's signature
+def answer_exact_match(example: Any, pred: Any, trace: object = None, frac: float = 1.0) -> Grade:  # noqa: ARG001 - DSPy's signature
     """True if `pred.answer` is `example.answer` (or one of them), normalised; with `frac` < 1, their F1 reaches it.
 
     The grade is 1 or 0, counts as True or False, and says what was wrong.
@@ -257,7 +257,7 @@ _MOST_SECONDS = 1.0
 
 @lru_cache(maxsize=512)
 def _compiled(pattern: str, ignore_case: bool = False) -> regex.Pattern[str]:
-    """Return a pattern for the engine that can be stopped. Raises ValueError where Python's own `re` refuses it."""
+    """Return a pattern for the engine that can be stopped. Raises ValueError where Python's `re` refuses it."""
     import regex
 
     if len(pattern) > _LONGEST_PATTERN:

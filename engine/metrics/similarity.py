@@ -258,7 +258,7 @@ def _partly(accepted: Sequence[object], answer: object, score: float, measure: s
 
 
 def _common_order(wanted: str, got: str, stem: bool) -> float:
-    """Return ROUGE-L: its own implementation fills a table in Python, which takes minutes on long texts."""
+    """Return ROUGE-L: the package fills a table in Python, which takes minutes on long texts."""
     from rapidfuzz.distance import LCSseq
     from rouge_score.scoring import fmeasure
 
@@ -324,7 +324,7 @@ class EmbeddingSimilarity(AwaitedMetric):
 
     options: EmbeddingSimilarityOptions
 
-    def __init__(self, *, embedder: Any = None, **options: Any) -> None:
+    def __init__(self, *, embedder: Any = None, **options: object) -> None:
         from engine.lm.embedder import Embedder  # brings the network in
 
         super().__init__(**options)

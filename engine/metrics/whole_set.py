@@ -69,7 +69,7 @@ class MacroF1(WholeSetMetric):
         return ExactMatch().compare(expected, answer)
 
     def total(self, pairs: Sequence[tuple[object, object]]) -> Grade:
-        """Return the mean F1 of the expected labels, and each label's own in the feedback."""
+        """Return the mean F1 of the expected labels, and that of each label in the feedback."""
         counted = Counter((plain_text(expected), plain_text(answer)) for expected, answer in pairs)
         wanted, got = Counter[str](), Counter[str]()
         for (expected, answer), n in counted.items():

@@ -1,9 +1,10 @@
-"""`Assert` and `Suggest`: conditions on a program's own values, inside its `forward`.
+"""`Assert` and `Suggest`: conditions on the values of a program, inside its `forward`.
 
-A broken condition makes the step that produced the value try again, with the message as a hint, at most twice. Then an `Assert` fails
-the call (in an evaluation: the row), and a `Suggest` is noted and let pass: in an evaluation it takes a fifth of the row's
-score, appears in its feedback, and keeps the run from becoming a demonstration, so that optimizers see it. Source of the method: Singhvi et al. 2023,
-"DSPy Assertions". Knows traces, and nothing of how a step asks.
+A broken condition makes the step that produced the value try again, with the message as a hint, at most twice. Then
+an `Assert` fails the call (in an evaluation: the row), and a `Suggest` is noted and let pass: in an evaluation it
+takes a fifth of the row's score, appears in its feedback, and keeps the run from becoming a demonstration, so that
+optimizers see it. Source of the method: Singhvi et al. 2023, "DSPy Assertions". Knows traces, and nothing of how a
+step asks.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ _REMEMBERED = 10_000
 class _TryAgainError(ConstraintError):
     """Carries a broken condition up to the program that will run again."""
 
-    def __init__(self, attempt: ProgramAttempt, step: Any, message: str, made: Any) -> None:
+    def __init__(self, attempt: ProgramAttempt, step: object, message: str, made: Any) -> None:
         super().__init__(message)
         self.attempt, self.step, self.made = attempt, step, made
 
 
 def Assert(result: object, msg: str = "", target_module: object = None) -> bool:  # noqa: N802 - DSPy's name
-    """Require something of a program's own values; `msg` tells the model what was wrong.
+    """Require something of a program's values; `msg` tells the model what was wrong.
 
-    The step called last (or `target_module`) is asked again with the message, at most twice. Raises ConstraintError when
-    that does not help, or outside a program's `forward`.
+    The step called last (or `target_module`) is asked again with the message, at most twice. Raises ConstraintError
+    when that does not help, or outside a program's `forward`.
 
     >>> Assert(len("short") < 10, "Answer in under 10 characters.")
     True
@@ -44,7 +45,7 @@ def Assert(result: object, msg: str = "", target_module: object = None) -> bool:
 
 
 def Suggest(result: object, msg: str = "", target_module: object = None) -> bool:  # noqa: N802 - DSPy's name
-    """Soft condition on a program's own values: like `Assert`, but a value that still fails is only noted and lowers the row's score.
+    """Soft condition on a program's values: like `Assert`, but a value that still fails is only noted and lowers the row's score.
 
     Returns whether it holds.
 

@@ -27,7 +27,7 @@ async def answered(
     async def answer(place: int, row: tuple[object, Callable[[], Awaitable[object]]]) -> object:
         try:
             return await row[1]()
-        except Exception as error:  # noqa: BLE001 - whatever one call raises is its own record
+        except Exception as error:  # noqa: BLE001 - whatever one call raises is recorded
             failures[place] = error
             _log.warning("Example %d failed: %s: %s", place, type(error).__name__, error)
             return None

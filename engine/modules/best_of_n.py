@@ -76,10 +76,10 @@ class Try:
 class BestOfN(Module):
     """Run `module` up to `N` times at temperature 1; return the first answer whose reward reaches `threshold`, else the best.
 
-    `reward_fn(args, prediction)` returns a number (or a bool, or a Grade), and may be async or a Module; `args` holds the
-    call's inputs. `fail_count` is how many tries of one call may fail with an error before the error is raised (None: all
-    but one may fail). The first try is sample 0, so a cached one costs nothing again. Streamed, the chosen try's pieces come
-    once it is chosen; those of the others never do.
+    `reward_fn(args, prediction)` returns a number (or a bool, or a Grade), and may be async or a Module; `args`
+    holds the call's inputs. `fail_count` is how many tries of one call may fail with an error before the error is
+    raised (None: all but one may fail). The first try is sample 0, so a cached one costs nothing again. Streamed,
+    the chosen try's pieces come once it is chosen; those of the others never do.
 
     >>> from engine import Predict, context
     >>> from engine.testing import ScriptedLM
@@ -195,8 +195,8 @@ class OfferFeedback(Signature):
 class Refine(BestOfN):
     """Run `module` up to `N` times; after each answer below `threshold` a model gives each step advice for the next try.
 
-    Arguments and result are those of `BestOfN`; up to `N - 1` calls for advice come on top. The advice reaches a step as
-    one more input, `hint_`.
+    Arguments and result are those of `BestOfN`; up to `N - 1` calls for advice come on top. The advice reaches a
+    step as one more input, `hint_`.
 
     >>> from engine import context
     >>> from engine.testing import ScriptedLM

@@ -7,7 +7,6 @@ Elicit Better LLM Agents".
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from engine.basics.text import fenced_blocks
 from engine.errors import SandboxError
@@ -142,7 +141,7 @@ class CodeAct(Agent):
     def __init__(
         self,
         signature: AnySignature,
-        tools: Sequence[Any],
+        tools: Sequence[object],
         max_iters: int = 5,
         interpreter_factory: Callable[..., Sandbox] = PythonInterpreter,
     ) -> None:

@@ -50,14 +50,14 @@ class Quote(BaseModel):
 class Extract(Answerer):
     """Read a typed record out of a document: a text, a `PDF`, an `Image`, several of them, or a `PagedDocument`.
 
-    The outputs are the record: a Pydantic model, or several fields. A model with native structured output is asked by JSON
-    schema; a damaged reply is salvaged, and one that does not validate is sent back once with the error. Pages with text
-    are read as text; scanned ones are sent as pictures, next to the text of the others. A text longer than `longest`
-    characters is read in parts, by pages or sections: lists are joined, and of several values for a field the one with
-    evidence counts, then the commonest. The prediction's `evidence` holds the place of each value (see `Evidence.to_json`);
-    a value that was not found is marked "none". With `quotes` the model is asked for the words it read each value from,
-    and these are checked.
-    Raises DatasetError for a document that cannot be read. The step inside is `read`.
+    The outputs are the record: a Pydantic model, or several fields. A model with native structured output is asked
+    by JSON schema; a damaged reply is salvaged, and one that does not validate is sent back once with the error.
+    Pages with text are read as text; scanned ones are sent as pictures, next to the text of the others. A text
+    longer than `longest` characters is read in parts, by pages or sections: lists are joined, and of several values
+    for a field the one with evidence counts, then the commonest. The prediction's `evidence` holds the place of
+    each value (see `Evidence.to_json`); a value that was not found is marked "none". With `quotes` the model is
+    asked for the words it read each value from, and these are checked. Raises DatasetError for a document that
+    cannot be read. The step inside is `read`.
 
     >>> from engine import context
     >>> from engine.testing import ScriptedLM
@@ -353,7 +353,7 @@ def _sections(text: str, longest: int) -> Iterator[str]:
     yield text
 
 
-def _kind_of(value: object) -> Any:
+def _kind_of(value: object) -> object:
     """Return the type of what is sent in the place of a document."""
     if isinstance(value, str):
         return str
@@ -376,7 +376,7 @@ def _retyped(signature: type[Signature], name: str, kind: object) -> type[Signat
 # Answers of several parts
 
 
-def _merged(found: Sequence[_Found], path: str) -> Any:
+def _merged(found: Sequence[_Found], path: str) -> object:
     """Return one value of the parts' values: lists joined, records merged field by field, else the likeliest."""
     filled = [one for one in found if one.value not in (None, "", [], {})]
     if not filled:
@@ -391,13 +391,13 @@ def _merged(found: Sequence[_Found], path: str) -> Any:
     return filled[best].value
 
 
-def _joined(lists: Sequence[_Found]) -> list[Any]:
+def _joined(lists: Sequence[_Found]) -> list[object]:
     """Return the items of several parts in order; equal items of two parts are two items.
 
-    Of a document that went with every part each of them gives the same items: an item that an earlier part has given, and
-    that does not stand in its own part, comes once.
+    Of a document that went with every part each of them gives the same items: an item that an earlier part has
+    given, and that does not stand in its part, comes once.
     """
-    whole: list[Any] = []
+    whole: list[object] = []
     for one in lists:
         before = list(whole)
         whole += [
@@ -425,7 +425,7 @@ def _support(one: _Found, path: str) -> int:
     return 1 + next_to_name(document.pages[evidence[0].page - 1], evidence[0].start, evidence[0].path)
 
 
-def _typed(value: object, annotation: Any, name: str) -> Any:
+def _typed(value: object, annotation: Any, name: str) -> object:
     """Return a merged value as its type. Raises AdapterParseError that names the field."""
     try:
         return TypeAdapter(annotation).validate_python(value, by_alias=True, by_name=True)

@@ -11,7 +11,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TextIO
 
 from engine import loop
 from engine.basics.data import JsonObject
@@ -46,7 +46,7 @@ class Module:
     ['search', 'steps[0]']
     """
 
-    callbacks: Sequence[Any] = ()
+    callbacks: Sequence[object] = ()
     history: Any = CallsOf()
     saved_as: ClassVar[Mapping[str, str]] = {}
     """A step's path in files of DSPy, by its path here, where they differ."""
@@ -59,7 +59,7 @@ class Module:
     _has_conditions: ClassVar[bool] = False
     _compiled: bool = False
 
-    def __init__(self, callbacks: Sequence[Any] | None = None) -> None:
+    def __init__(self, callbacks: Sequence[object] | None = None) -> None:
         if callbacks:
             self.callbacks = list(callbacks)
 
@@ -93,12 +93,12 @@ class Module:
         return await work(*args, **kwargs)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the program's own steps. Define this method, or `aforward` in async code."""
+        """Run the program's steps. Define this method, or `aforward` in async code."""
         if self.aforward is None:
             raise ConfigurationError(
                 f"{type(self).__name__} cannot be called: define forward(self, ...) or aforward."
             )
-        # Reached by super().forward(...): the aforward of the class that defines both is the caller's own twin of it.
+        # Reached by super().forward(...): a class that defines both has called from the forward next to its aforward.
         every = (vars(cls) for cls in type(self).__mro__)
         defined = (names["aforward"] for names in every if "aforward" in names and "forward" not in names)
         work: Any = next(defined, type(self).aforward)
@@ -109,7 +109,7 @@ class Module:
         # The nearest definition counts: a subclass of a built-in module may override it with a plain forward.
         if "forward" in vars(cls) or "aforward" in vars(cls):
             cls._plain, cls._awaits = "forward" in vars(cls), "aforward" in vars(cls)
-            # Only programs of the user's own hold Assert and Suggest.
+            # Only user-defined programs hold Assert and Suggest.
             cls._has_conditions = not cls.__module__.startswith("engine.")
 
     def batch(
@@ -121,7 +121,7 @@ class Module:
     ) -> Any:
         """Run the program on every example's inputs, concurrently; the answer to a failed one is None, and is logged.
 
-        `max_errors` stops at that many failures; `return_failed_examples=True` returns (answers, failed examples, errors).
+        `max_errors` stops at that many failures; `return_failed_examples=True` returns (answers, failed rows, errors).
         """
         calls = [(example, partial(self.acall, **example.input_values())) for example in examples]
         return loop.run(answered(calls, num_threads, max_errors, return_failed_examples))
@@ -140,7 +140,7 @@ class Module:
 
     @property
     def call_range(self) -> CallRange:
-        """The number of model calls one run may take: the sum over its parts. A loop in the user's own code is not seen.
+        """The number of model calls one run may take: the sum over its parts. A loop in user code is not seen.
 
         Override it in a module that calls its parts more or less often than once.
         """
@@ -167,7 +167,7 @@ class Module:
         return self
 
     def set_lm(self, lm: BaseLM | None) -> None:
-        """Give every step its own model (None: the one in force when it is called); tuned ones no longer answer."""
+        """Give every step this model (None: the one in force when it is called); tuned ones no longer answer."""
         for step in self.predictors():
             step.lm, step.weights = lm, None
 
@@ -175,7 +175,7 @@ class Module:
         """Return the model all steps share. Raises ConfigurationError when they differ."""
         models = {id(step.lm): step.lm for step in self.predictors()}
         if len(models) > 1:
-            raise ConfigurationError("The steps have different models. Read each step's own `lm` instead.")
+            raise ConfigurationError("The steps have different models. Read each step's `lm` instead.")
         return next(iter(models.values()), None)
 
     def deepcopy(self) -> Self:
@@ -237,7 +237,7 @@ class Module:
         """Read a state file into this program, which must have the same steps. Reads DSPy's JSON files too."""
         Module.load_state(self, state.read(Path(path)))
 
-    def inspect_history(self, n: int = 1, file: Any = None) -> None:
+    def inspect_history(self, n: int = 1, file: TextIO | None = None) -> None:
         """Write the last `n` model calls of this program to `file` (standard output by default)."""
         show(CallsOf().__get__(self, type(self)), n, file)
 

@@ -24,8 +24,8 @@ def asyncify(
 ) -> Callable[..., Awaitable[Any]]:
     """Return a program or a plain function as an async one; settings in force go with the call.
 
-    A function runs in a worker thread, a program on the engine's loop. `max_workers`, or the setting `async_max_workers` where that is
-    given, limits the calls that run at once; the others wait.
+    A function runs in a worker thread, a program on the engine's loop. `max_workers`, or the setting
+    `async_max_workers` where that is given, limits the calls that run at once; the others wait.
 
     >>> import asyncio
     >>> asyncio.run(asyncify(lambda x: x + 1)(2))
@@ -65,7 +65,7 @@ def syncify(program: Callable[..., object]) -> Any:
     return _named_like(program, call)
 
 
-async def _call(program: Callable[..., object], *args: object, **kwargs: object) -> Any:
+async def _call(program: Callable[..., object], *args: object, **kwargs: object) -> object:
     if isinstance(program, Module):
         return await program.acall(*args, **kwargs)
     return await loop.called(program, *args, **kwargs)
@@ -80,9 +80,10 @@ class Parallel(Module):
 
     A program may also be a function, plain (it runs in a worker thread) or async.
 
-    An example is an Example (of which the inputs are taken; all of it with `access_examples=False`), a dict of inputs, or a
-    tuple of positional arguments; a Parallel takes a list of such pairs. With `return_failed_examples=True` the result is (answers, failed examples, errors).
-    At `max_errors` failures RunError is raised, with the answers so far in `answers`. Nothing runs twice.
+    An example is an Example (of which the inputs are taken; all of it with `access_examples=False`), a dict of
+    inputs, or a tuple of positional arguments; a Parallel takes a list of such pairs. With
+    `return_failed_examples=True` the result is (answers, failed examples, errors). At `max_errors` failures
+    RunError is raised, with the answers so far in `answers`. Nothing runs twice.
 
     >>> from engine import Predict, context
     >>> from engine.testing import DummyLM
@@ -116,7 +117,7 @@ class Parallel(Module):
             self.return_failed_examples,
         )
 
-    async def _run(self, program: Any, example: Any) -> Any:
+    async def _run(self, program: Any, example: object) -> object:
         if isinstance(example, Example) and self.access_examples:
             example = example.input_values() if example.knows_inputs else example.plain_values()
         if isinstance(example, dict):

@@ -43,7 +43,7 @@ class Predict(Step, Module):
     """Answer a signature with one model call.
 
     `config` holds request parameters (temperature, max_tokens, n, rollout_id ...), which a call may override
-    with `config={...}`; a call may also bring its own `demos`, `signature` and `lm`. The attributes are those of `Step`.
+    with `config={...}`; a call may also bring other `demos`, `signature` and `lm`. The attributes are those of `Step`.
 
     >>> from engine import context
     >>> from engine.testing import DummyLM
@@ -53,7 +53,7 @@ class Predict(Step, Module):
     """
 
     def __init__(
-        self, signature: AnySignature, callbacks: Sequence[Any] | None = None, **config: Any
+        self, signature: AnySignature, callbacks: Sequence[object] | None = None, **config: object
     ) -> None:
         super().__init__(callbacks)
         if signature is None:
@@ -67,7 +67,7 @@ class Predict(Step, Module):
 
     def __call__(self, *args: object, **kwargs: object) -> Prediction:
         """Ask the model and wait for the prediction."""
-        if self._plain:  # a subclass's own forward
+        if self._plain:  # a subclass defines forward
             return super().__call__(*args, **kwargs)
         prediction: Prediction = loop.run(self.acall(*args, **kwargs))
         return prediction
@@ -259,7 +259,7 @@ class Answerer(Module):
 class ChainOfThought(Answerer):
     """Answer a signature with one call that writes its `reasoning` before the outputs.
 
-    The step inside is `predict`. `rationale_field` and `rationale_field_type` replace the reasoning field's own.
+    The step inside is `predict`. `rationale_field` and `rationale_field_type` replace those of the reasoning field.
 
     >>> list(ChainOfThought("question -> answer").predict.signature.output_fields)
     ['reasoning', 'answer']
@@ -268,9 +268,9 @@ class ChainOfThought(Answerer):
     def __init__(
         self,
         signature: AnySignature,
-        rationale_field: Any = None,
+        rationale_field: object = None,
         rationale_field_type: Any = None,
-        callbacks: Sequence[Any] | None = None,
+        callbacks: Sequence[object] | None = None,
         **config: Any,
     ) -> None:
         super().__init__(callbacks)

@@ -66,7 +66,7 @@ class ToolStep(Predict):
         return known[2]
 
     def tunable(self) -> StepState:
-        """Return what an optimizer may change: a step's own, and the tools' descriptions."""
+        """Return what an optimizer may change: what a step has, and the tools' descriptions."""
         return replace(
             super().tunable(), tool_descriptions={n: t.desc for n, t in self.tools.items() if t.desc}
         )
@@ -154,7 +154,7 @@ class Trajectory:
         self._count = 0
 
     def add(self, **parts: object) -> None:
-        """Note one step; the parts' order is kept. An `observation` may be anything, also a picture or several."""
+        """Note one step; the parts stay in their order. An `observation` may be anything, also a picture or several."""
         lines = [f"Step {self._count + 1}"]
         media: list[Type] = []
         for name, value in parts.items():
@@ -277,7 +277,7 @@ class Agent(Answerer):
         return {name: value for name, value in given.items() if name in self.signature.input_fields}
 
     def most_steps(self, given: JsonObject) -> int:
-        """Return the limit of one call, taking its own `max_iters` out of its arguments."""
+        """Return the limit of one call, taking `max_iters` out of its arguments."""
         is_given = "max_iters" in given and "max_iters" not in self.signature.input_fields
         most: int = given.pop("max_iters") if is_given else self.max_iters
         return most
@@ -297,7 +297,7 @@ def named(fields: Iterable[str]) -> str:
 class ReAct(Agent):
     """Answer a signature with the help of tools (functions or `engine.Tool`s), in at most `max_iters` steps.
 
-    Each step is one call, and one more writes the answer; a call may bring its own `max_iters`. The answer holds the
+    Each step is one call, and one more writes the answer; a call may bring another `max_iters`. The answer holds the
     outputs, `reasoning`, and `trajectory`: thought_0, tool_name_0, tool_args_0, observation_0 and so on, as the tools
     returned it (where it is too long for a prompt, its ends as text). The model sees the pictures and files that a tool
     returns. A tool that fails or hangs is an observation, with the error's name. The steps inside are `react` and
@@ -318,10 +318,10 @@ class ReAct(Agent):
     (4, 4)
     """
 
-    def __init__(self, signature: AnySignature, tools: Sequence[Any], max_iters: int = 20) -> None:
+    def __init__(self, signature: AnySignature, tools: Sequence[object], max_iters: int = 20) -> None:
         super().__init__(signature, max_iters)
         self.react = ToolStep(_acting(self.signature), _with_finish(tools, self.signature))
-        names: Any = Literal[tuple(self.react.tools)]
+        names: object = Literal[tuple(self.react.tools)]
         self.react.signature = self.react.signature.with_updated_fields("next_tool_name", names)
         done = InputField(desc="What was done and found out")
         place = len(self.signature.input_fields)

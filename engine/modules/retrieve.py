@@ -19,7 +19,7 @@ NO_RETRIEVER = "No retriever is set. Call engine.configure(rm=engine.BM25('folde
 class Retrieve(Answerer):
     """Return the `k` best passages for a query as `passages`.
 
-    `rm` is the step's own retriever; without it the one in force (`engine.configure(rm=...)`) is asked. A retriever is
+    `rm` is the step's retriever; without it the one in force (`engine.configure(rm=...)`) is asked. A retriever is
     one of `engine.retrieval`, or any function of (query, k=...) that returns texts or objects with `long_text`.
 
     >>> from engine import BM25, context
@@ -28,7 +28,7 @@ class Retrieve(Answerer):
     ['Refunds take five days.']
     """
 
-    def __init__(self, k: int = 3, callbacks: Sequence[Any] | None = None, *, rm: Any = None) -> None:
+    def __init__(self, k: int = 3, callbacks: Sequence[object] | None = None, *, rm: object = None) -> None:
         super().__init__(callbacks)
         self.k = k
         self.rm = rm
@@ -40,7 +40,7 @@ class Retrieve(Answerer):
             raise ConfigurationError(NO_RETRIEVER)
         wanted = k or self.k
         work = _ask_retriever(rm, query, wanted, options)
-        # Retrievers of our own say themselves that they were asked, with or without this module.
+        # The engine's retrievers report themselves that they were asked, with or without this module.
         reports_itself = getattr(rm, "reports_searches", False)
         return await (
             work if reports_itself else watched("retrieve", rm, {"query": query, "k": wanted}, work)

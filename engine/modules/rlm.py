@@ -7,7 +7,7 @@ pieces. Source of the method: Zhang and Khattab 2025, "Recursive Language Models
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engine import loop
 from engine.adapters.plan import plan_of, read_fields
@@ -35,11 +35,11 @@ _QUERY_SECONDS = 600.0
 class RLM(Agent):
     """Answer a signature about inputs of any length, in at most `max_iters` pieces of code.
 
-    In the sandbox the inputs are variables; `llm_query(prompt)` and `llm_query_batched(prompts)` ask `sub_lm` (the model
-    in force without one), at most `max_llm_calls` times together; `SUBMIT(...)` hands over the outputs, which are checked
-    against their types. Without a SUBMIT in time one more call answers from what was found. The answer holds the outputs,
-    `trajectory` (reasoning_0, code_0, output_0 and so on) and `final_reasoning`. The steps inside are `generate_action`
-    and `extract.predict`.
+    In the sandbox the inputs are variables; `llm_query(prompt)` and `llm_query_batched(prompts)` ask `sub_lm` (the
+    model in force without one), at most `max_llm_calls` times together; `SUBMIT(...)` hands over the outputs, which
+    are checked against their types. Without a SUBMIT in time one more call answers from what was found. The answer
+    holds the outputs, `trajectory` (reasoning_0, code_0, output_0 and so on) and `final_reasoning`. The steps
+    inside are `generate_action` and `extract.predict`.
 
     >>> from engine import context
     >>> from engine.testing import ScriptedLM
@@ -57,7 +57,7 @@ class RLM(Agent):
         max_iters: int = 20,
         max_llm_calls: int = 50,
         max_output_chars: int = 10_000,
-        tools: Sequence[Any] | None = None,
+        tools: Sequence[object] | None = None,
         sub_lm: BaseLM | None = None,
         interpreter_factory: Callable[..., Sandbox] = PythonInterpreter,
     ) -> None:

@@ -39,7 +39,7 @@ NamedModules = Iterable[tuple[str, object]]
 
 
 def dump_adapter(adapter: Adapter) -> JsonObject | None:
-    """Return a step's own adapter as JSON values; None for a user's own class, which a file cannot store."""
+    """Return a step's adapter as JSON values; None for a user-defined class, which a file cannot store."""
     if type(adapter) not in ADAPTERS:
         _log.warning("%s is not saved with its step: set it again after loading.", type(adapter).__name__)
         return None
@@ -61,7 +61,7 @@ _NOT_TAKEN_OVER = ("api_base", "base_url", "model_list")
 
 
 def dump_lm(lm: BaseLM | None) -> JsonObject | None:
-    """Return a step's own model as JSON values, without anything secret."""
+    """Return a step's model as JSON values, without anything secret."""
     if lm is None:
         return None
     plain = without_secrets({**lm.kept(), **lm.params})

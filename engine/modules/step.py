@@ -148,7 +148,7 @@ class Step:
         known = self._index
         return known is not None and len(known[0]) == len(self.demos) and all(map(is_, known[0], self.demos))
 
-    def _nearest_demos(self, ranked: Sequence[int], inputs: Mapping[str, object]) -> list[Any]:
+    def _nearest_demos(self, ranked: Sequence[int], inputs: Mapping[str, object]) -> list[object]:
         shown = (self.demos[place] for place in ranked)
         if self.hides:
             # While it is being scored a row must not find its own answer among the examples.

@@ -13,7 +13,7 @@ from typing import Any
 from engine.lm.base import BaseLM, models_shared
 
 
-def parts_of(program: Any, *, inside_compiled: bool = False) -> list[tuple[str, Any]]:
+def parts_of(program: object, *, inside_compiled: bool = False) -> list[tuple[str, Any]]:
     """Return a program ("self") and every module inside it, with paths, each once.
 
     Those inside of a compiled module that the program holds are left out, unless `inside_compiled`.
@@ -36,7 +36,7 @@ def parts_of(program: Any, *, inside_compiled: bool = False) -> list[tuple[str, 
 def held(attributes: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
     """Iterate over the modules in some attributes, and in their lists, tuples and dicts, with their paths; not theirs."""
 
-    def modules_in(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    def modules_in(value: object, path: str) -> Iterator[tuple[str, object]]:
         if hasattr(value, "named_predictors"):
             yield path, value
         elif isinstance(value, list | tuple):

@@ -35,8 +35,8 @@ from engine.search.events import (
     TrialStarted,
 )
 from engine.search.freeze import Changes, Freeze, check_frozen
-from engine.search.leader import LeaderPath
-from engine.search.objective import Objective
+from engine.search.judging.leader import LeaderPath
+from engine.search.judging.objective import Objective
 from engine.search.result import SearchResult
 from engine.search.settings import Control, Recorder, Settings, seed_of
 from engine.search.tuning import Tuning
@@ -95,7 +95,7 @@ class Optimizer:
     from 0 to 1, a bool or a Grade. `prompt_model` writes instructions, `task_model` runs the program (both default to
     the runtime's model), `teacher_settings={"lm": ..., "adapter": ...}` writes demonstrations. `models` may answer in place
     of the task model, and `objective` decides between the programs found: "score", "cheapest within 2 points", "fastest
-    within 2 points" or "front" (see `engine.search.objective`).
+    within 2 points" or "front" (see `engine.search.judging.objective`).
     """
 
     reported_as: ClassVar[str] = "compile"
@@ -148,10 +148,7 @@ class Optimizer:
             )
         self.trainers: tuple[Trainer, ...] = ()
         self.models = tuple(models)
-        try:
-            self.objective = Objective.model_validate(objective)
-        except ValidationError as error:
-            raise ConfigurationError(first_problem(error)[1]) from None
+        self.objective = Objective.of(objective)
         self.options = self._validated_options(options)
 
     def __init_subclass__(cls, **kwargs: object) -> None:

@@ -24,7 +24,7 @@ from engine.parts import OPTIMIZERS, load
 from engine.records import Candidate, Example
 from engine.search.budget import Budget
 from engine.search.contract import Ask, Keep, Problem, Propose, Score, Search, Steps, relay, together
-from engine.search.objective import Objective
+from engine.search.judging.objective import Objective
 from engine.search.settings import Settings
 
 _SHORT_NAMES = {"p": "BootstrapFewShotWithRandomSearch", "w": "BootstrapFinetune", "MIPRO": "MIPROv2"}

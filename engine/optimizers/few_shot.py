@@ -14,7 +14,7 @@ from engine.basics.text import counted
 from engine.optimizers.base import Optimizer, Options, Program, option
 from engine.records import Candidate, Demo, Example, Outcome
 from engine.search.contract import Keep, Problem, Score, Search, Steps, is_cut
-from engine.search.wording import SOLVING
+from engine.search.judging.wording import SOLVING
 
 METRIC_THRESHOLD = option(
     None,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 from engine.adapters import get_adapter
 from engine.basics.data import JsonObject, Values
@@ -122,16 +121,16 @@ def _check_inputs(pipeline: PipelineSpec, step: StepSpec, given: Mapping[str, ob
             )
 
 
-def _items(step: str, values: Mapping[str, object], field: str) -> Iterable[Any]:
+def _items(step: str, values: Mapping[str, object], field: str) -> Iterable[object]:
     """Return the items of the list that a step runs for. Raises PipelineError where it is no list."""
-    items: Any = values.get(field)
+    items = values.get(field)
     if items is None:
         return ()
-    if isinstance(items, str | bytes | Mapping) or not hasattr(items, "__iter__"):
+    if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
         raise PipelineError(
             f"The step {step!r} runs for each item of {field!r}, which is no list: {items!r:.80}."
         )
-    return items  # type: ignore[no-any-return]  # iterable, as was just seen
+    return items
 
 
 def _dearest(branches: list[tuple[Condition, int]]) -> int:

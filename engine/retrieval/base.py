@@ -84,7 +84,7 @@ class Searcher(ABC):
     """Base of what finds passages for a query. `k` is how many a search returns."""
 
     k: int
-    callbacks: Sequence[Any] = ()
+    callbacks: Sequence[object] = ()
     reports_searches = True
     with_scores = False
 
@@ -117,7 +117,7 @@ class Retriever(Searcher):
     kind: ClassVar[str]
     corpus: Corpus
 
-    def __init__(self, corpus: Any, k: int = 5, *, chunk: int = CHUNK, **columns: Any) -> None:
+    def __init__(self, corpus: object, k: int = 5, *, chunk: int = CHUNK, **columns: Any) -> None:
         self.corpus = read_corpus(corpus, chunk=chunk, **columns)
         self.k = checked_k(k)
         self.chunk = chunk
@@ -148,7 +148,7 @@ class Retriever(Searcher):
         )
         if others and not (folder / _MAIN).exists():
             raise ConfigurationError(f"{str(folder)!r} holds other files. Choose an empty or new folder.")
-        # In a folder of their own: until the main file names them, the arrays of the index before are there, and used.
+        # In a separate folder: until the main file names them, the arrays of the index before are there, and used.
         arrays = folder / f"{_ARRAYS}{secrets.token_hex(4)}"
         arrays.mkdir(parents=True)
         settings = self.write_index(arrays)

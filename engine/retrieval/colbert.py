@@ -16,7 +16,7 @@ _KEPT = 4096
 
 
 class ColBERTv2(Searcher):
-    """A client of a ColBERTv2 server. Answers are kept, so that a run asks each query once.
+    """A client of a ColBERTv2 server. Answers are cached, so that a run asks each query once.
 
     `url` and `port` say where it listens; the server is only asked when a search is made. At most 100 passages a query.
 

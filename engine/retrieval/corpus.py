@@ -68,7 +68,8 @@ def read_corpus(
     """Return the passages of a list of texts (or passages, or dicts with "text"), a table file, a text or PDF file, or a folder.
 
     `chunk` is the length of a passage in characters, 0 for whole documents; a list's items are never cut. A table's
-    text is `text_column`, else the column with the longest texts; its title a column of that name. Raises DatasetError when nothing can be read.
+    text is `text_column`, else the column with the longest texts; its title a column of that name. Raises
+    DatasetError when nothing can be read.
 
     >>> read_corpus(["Refunds take five days.", "Parcels go out on Monday."]).texts[1]
     'Parcels go out on Monday.'

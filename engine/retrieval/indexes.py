@@ -54,7 +54,7 @@ class BM25(Retriever):
         chunk: int = CHUNK,
         k1: float = 1.5,
         b: float = 0.75,
-        **columns: Any,
+        **columns: object,
     ) -> None:
         super().__init__(corpus, k, chunk=chunk, **columns)
         self._settings = {"k1": k1, "b": b}
@@ -296,7 +296,7 @@ class Embeddings(Retriever):
 
     @classmethod
     def read_index(cls, folder: Path, corpus: Corpus, settings: JsonObject, **options: object) -> Self:
-        """Read what `write_index` wrote. Pass `embedder` where the index was made with a function of your own."""
+        """Read what `write_index` wrote. Pass `embedder` where the index was made with a user-defined function."""
         import numpy as np
 
         retriever = cls(

@@ -13,8 +13,9 @@ from engine.records import Example
 class KNN:
     """Finds the `k` examples of `trainset` whose inputs are most like those of a call, the most alike first.
 
-    `vectorizer` turns a list of texts into a list of vectors, which are compared by dot product; it may be async. Without
-    one, words and their parts are compared here, offline. Vectors of the training set are made once, when first needed.
+    `vectorizer` turns a list of texts into a list of vectors, which are compared by dot product; it may be async.
+    Without one, words and their parts are compared here, offline. Vectors of the training set are made once, when
+    first needed.
 
     >>> rows = [Example(text=t).with_inputs("text") for t in ("late parcel", "wrong password", "parcel lost")]
     >>> [row.text for row in KNN(2, rows)(text="my parcel is late")]
@@ -22,7 +23,7 @@ class KNN:
     """
 
     def __init__(
-        self, k: int, trainset: Sequence[Example], vectorizer: Callable[[list[str]], Any] | None = None
+        self, k: int, trainset: Sequence[Example], vectorizer: Callable[[list[str]], object] | None = None
     ) -> None:
         self.k = k
         self.trainset = list(trainset)

@@ -6,9 +6,9 @@ import logging
 import os
 import sys
 from contextlib import suppress
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any
 
 from engine.basics.text import visible
 from engine.lm.keys import without_keys
@@ -21,7 +21,7 @@ class LogFile(RotatingFileHandler):
         super().__init__(home / "logs" / name, maxBytes=most, backupCount=1, delay=True)
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
 
-    def _open(self) -> Any:
+    def _open(self) -> TextIOWrapper:
         Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_APPEND | os.O_CREAT | os.O_WRONLY
         return os.fdopen(os.open(self.baseFilename, flags, 0o600), "a", encoding="utf-8")

@@ -31,7 +31,7 @@ from engine.records import Candidate
 from engine.search.backend import BackendChoice
 from engine.search.budget import Budget
 from engine.search.freeze import Freeze, check_frozen
-from engine.search.objective import Objective
+from engine.search.judging.objective import Objective
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
@@ -97,18 +97,12 @@ class TeacherPrompt(Frozen):
 
 
 class Setup(Frozen):
-    """The settings of a project, and of the runs started from it. `mapping` is field name -> column of the dataset.
-
-    `excluded` is row -> why it is left out. `synthetic` rows, written by a model, are never test rows. `frozen`
-    is what the search must not change. `feedback` is users' words on earlier answers, for the search to learn from.
-    `teacher_prompt` counts where a model is trained; without it the teacher answers with the task's own prompt. `models` may answer steps
-    in place of `model`, and `objective` decides between the programs found. `backend` is where rows are answered; the scores
-    do not depend on it. `longest_gap` is the most seconds between two calls of an endpoint that is away.
-    """
+    """The settings of a project, and of the runs started from it."""
 
     pipeline: PipelineSpec | None = None
     dataset: str | None = None
     mapping: dict[str, str] = Field(default_factory=dict)
+    """Field name -> column of the dataset."""
     split: SplitSpec = SplitSpec()
     metric: Named | None = None
     optimizer: Named | None = None
@@ -117,17 +111,26 @@ class Setup(Frozen):
     prompt_model: ModelChoice | None = None
     teacher_model: ModelChoice | None = None
     teacher_prompt: TeacherPrompt | None = None
+    """Prompt of the teacher of a training; None for the task's own prompt."""
     models: tuple[ModelChoice, ...] = ()
+    """Models that may answer steps in place of `model`."""
     objective: Objective = Objective()
+    """Decides between the programs found."""
     adapter: AdapterName = "chat"
     concurrency: int = Field(default=16, ge=1, le=1024)
     seed: int = 0
     excluded: dict[int, str] = Field(default_factory=dict)
+    """Row -> why it is left out."""
     synthetic: tuple[int, ...] = ()
+    """Rows written by a model, which are never test rows."""
     frozen: tuple[Freeze, ...] = ()
+    """Parts that the search must not change."""
     feedback: tuple[Feedback, ...] = ()
+    """Users' feedback on earlier answers, for the search to learn from."""
     backend: BackendChoice = BackendChoice()
+    """Where rows are answered; the scores do not depend on it."""
     longest_gap: float = Field(default=LONGEST_GAP, gt=0)
+    """Most seconds between two calls of an endpoint that is away."""
 
 
 class RunSpec(Setup):

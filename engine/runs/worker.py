@@ -20,7 +20,6 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -42,8 +41,10 @@ from engine.runs.turn import Turn, patiently
 from engine.search.backend import Backend, BackendChoice, BackendPart
 from engine.search.budget import Amount
 from engine.search.driver import Driver
-from engine.search.model_choice import add_scores, comparison
-from engine.search.objective import Objective
+from engine.search.judging.model_choice import add_scores, comparison
+from engine.search.judging.objective import Objective
+from engine.search.judging.verdict import best_static, verdict
+from engine.search.judging.wording import untested_sentence
 from engine.search.result import (
     ModelComparison,
     NotTested,
@@ -56,9 +57,7 @@ from engine.search.result import (
     UnfinishedTest,
 )
 from engine.search.tuning import validation_score
-from engine.search.verdict import best_static, verdict
-from engine.search.wording import untested_sentence
-from engine.store.rows import NOT_DONE, TESTING, RequestRow, RunRow
+from engine.store.rows import NOT_DONE, TESTING, RequestRow, RunRow, RunState
 from engine.store.runs import CANCELLED
 from engine.store.store import FILE_NAME, Store
 
@@ -158,7 +157,7 @@ class _RunJob:
         _log.exception("Run %s failed: %s", self.run.id, sentence)
         return self._store_end("failed", sentence, 1)
 
-    def _store_end(self, state: Any, sentence: str, code: int) -> int:
+    def _store_end(self, state: RunState, sentence: str, code: int) -> int:
         try:
             if self.run.result is not None:
                 patiently(lambda: more_scores.end_scoring(self.store, self.run, sentence))

@@ -12,12 +12,8 @@ events        events of a run, as records with a message each
 freeze        frozen parts, and the candidate that keeps them
 estimate      the calls, tokens, money and time of a run, from the search driven with invented answers
 stand_ins     the models of an estimate: real prompts, invented answers
-objective     the goal of a run: the best score, or the cheapest or fastest program
-model_choice  the other models asked after a search, and the choice among them by the objective
-leader        the best prompt by what is known, with its doubt, after each trial: what every surface shows
-verdict       better, worse, too close to call or not enough rows; the credit of each step's changes
 result        records of what a search and a run found: trials, verdict, figures, RunResult
-wording       the user's sentences on endings and verdicts
+judging       who leads, what is better, which model is chosen by the run's objective, and the words for it
 backend       where rows are answered: the contract, and this process
 trainers      the contract of trainers, and the orders of trainings that a run has started
 

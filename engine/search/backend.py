@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from engine import evaluate, runtime
-from engine.metrics.base import Metric
+from engine.metrics.base import Metric, Scorer
 from engine.parts import BACKENDS, check_name
 from engine.records import Candidate, Outcome, StepState
 
 if TYPE_CHECKING:
     from engine.modules.module import Module
+    from engine.records import Example
     from engine.search.settings import Settings
     from engine.search.trainers import Trainer
 
@@ -117,7 +118,7 @@ def program_of(settings: Settings, job: RowJob) -> Module:
     return program
 
 
-def metric_of(settings: Settings, job: RowJob) -> Any:
+def metric_of(settings: Settings, job: RowJob) -> Scorer:
     """Return the metric that scores."""
     return with_trace(settings.metric) if job.trace and takes_trace(settings.metric) else settings.metric
 
@@ -127,7 +128,7 @@ def picks(state: StepState) -> bool:
     return 0 < state.nearest < len(state.demos)
 
 
-def takes_trace(metric: Any) -> bool:
+def takes_trace(metric: Scorer) -> bool:
     """Return whether a user's metric takes a trace, and so may be stricter when rows become examples."""
     if isinstance(metric, Metric):
         return False
@@ -137,11 +138,11 @@ def takes_trace(metric: Any) -> bool:
         return False
 
 
-def with_trace(metric: Any) -> Any:
+def with_trace(metric: Scorer) -> Scorer:
     """Return the metric called with the steps of the row's run, by which DSPy's metrics recognize bootstrapping."""
 
     @functools.wraps(metric)
-    def strict(example: Any, prediction: Any) -> Any:
+    def strict(example: Example, prediction: object) -> object:
         return metric(example, prediction, trace=list(runtime.current().trace or ()))
 
     return strict

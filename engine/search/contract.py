@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from engine.basics.data import Values
 from engine.records import Candidate, Evaluation, PartCredit, TraceStep
 from engine.search.freeze import Freeze, Part, is_frozen, restored
-from engine.search.objective import Objective
+from engine.search.judging.objective import Objective
 
 if TYPE_CHECKING:
     from engine.search.trainers import Trained, TrainSettings

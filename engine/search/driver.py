@@ -37,13 +37,13 @@ from engine.search.contract import (
     Train,
     drive,
 )
-from engine.search.model_choice import with_objective
+from engine.search.judging.model_choice import with_objective
+from engine.search.judging.wording import closing_message
 from engine.search.requests import RequestHandler, UserRequests
 from engine.search.result import FinalTestCost, SearchResult, Trial
 from engine.search.scoring import Scoring, Slots
 from engine.search.settings import Control, Recorder, Settings, make_problem, seed_of
 from engine.search.training import Trainings
-from engine.search.wording import closing_message
 
 _log = logging.getLogger(__name__)
 

@@ -38,12 +38,12 @@ from engine.search.contract import (
     Training,
     drive,
 )
-from engine.search.model_choice import with_objective
+from engine.search.judging.model_choice import with_objective
+from engine.search.judging.verdict import retrieves
 from engine.search.settings import Settings, make_problem, seed_of
 from engine.search.stand_ins import StandInLM, price_of, with_stand_ins
 from engine.search.trainers import Trained, TrainingEstimate
 from engine.search.training import order_of, trainer_of, with_weights
-from engine.search.verdict import retrieves
 
 if TYPE_CHECKING:
     from engine.lm.exchange import Send

@@ -124,8 +124,8 @@ class RequestHandler:
         requests.answer(request, message, done=done)
 
     async def _try_candidate(self, candidate: Candidate) -> tuple[str, bool]:
-        if set(candidate.steps) != set(self._seed.steps):
-            return f"it must have the steps {', '.join(self._seed.steps)} and no others.", False
+        if problem := steps_problem(candidate, self._seed):
+            return problem, False
         empty = [path for path, state in candidate.steps.items() if not state.instructions.strip()]
         if empty:
             return f"the instruction of {empty[0]} is empty.", False
@@ -140,3 +140,9 @@ class RequestHandler:
             return f"only {rows} of {wanted} rows could run. {self._ledger.closed or ''}".strip(), False
         self._rivals[candidate.id] = (candidate, evaluation.score)
         return f"it scores {percent(evaluation.score)} on the {wanted} validation rows.", True
+
+
+def steps_problem(candidate: Candidate, seed: Candidate) -> str:
+    """Return why a candidate cannot be scored: it has other steps than the program; "" where it has the same."""
+    same = set(candidate.steps) == set(seed.steps)
+    return "" if same else f"it must have the steps {', '.join(seed.steps)} and no others."

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from engine.adapters.chat import ChatAdapter
 from engine.basics.text import counted
@@ -27,11 +27,12 @@ from engine.search.budget import Amount, Budget, Ledger
 from engine.search.contract import Meter, Problem
 from engine.search.events import Event
 from engine.search.freeze import Freeze
-from engine.search.objective import Objective
+from engine.search.judging.objective import Objective
 
 if TYPE_CHECKING:
     from engine.adapters.base import Adapter
     from engine.lm.base import BaseLM
+    from engine.metrics.base import Scorer
     from engine.modules.module import Module
     from engine.modules.step import Step
     from engine.search.trainers import Trainer
@@ -43,7 +44,7 @@ class Settings:
     """Everything one tuning needs."""
 
     program: Module
-    metric: Any
+    metric: Scorer
     rows: Mapping[int, Example]
     """Examples by row id."""
     train: tuple[int, ...]

@@ -15,11 +15,11 @@ from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engine import evaluate
 from engine.adapters.chat import ChatAdapter
-from engine.basics.data import JsonObject
+from engine.basics.data import JsonObject, Values
 from engine.errors import AdapterParseError, BudgetExhaustedError, ConfigurationError, EngineError
 from engine.lm.history import callers
 from engine.records import Candidate, Evaluation, Outcome, TraceStep, Usage, content_hash, json_value
@@ -76,7 +76,7 @@ def chat_rows(
     return tuple(rows)
 
 
-def _same_inputs(demo: Any, inputs: JsonObject) -> bool:
+def _same_inputs(demo: Values, inputs: JsonObject) -> bool:
     values = dict(demo)
     return bool(inputs) and all(json_value(values.get(name)) == value for name, value in inputs.items())
 

@@ -13,10 +13,10 @@ from engine.errors import EngineError, RunError
 from engine.records import Candidate, Evaluation, Usage, whole_trials
 from engine.search.contract import MakeSearch
 from engine.search.driver import Driver
+from engine.search.judging.verdict import verdict
 from engine.search.requests import UserRequests
 from engine.search.result import SearchResult, Trial, Verdict
 from engine.search.settings import Control, Recorder, Settings
-from engine.search.verdict import verdict
 
 if TYPE_CHECKING:
     from engine.search.backend import Backend

@@ -10,7 +10,7 @@ import asyncio
 import hmac
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
@@ -23,20 +23,16 @@ from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from mcp import types
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.basics.addresses import is_this_machine
 from engine.basics.data import JsonObject
 from engine.errors import ConfigurationError, EngineError, LMError, first_problem
 from engine.evaluate.streaming import StatusMessage, StreamListener, StreamResponse, streamify
 from engine.serve.contract import RESPONSES, TOO_SLOW, Contract, failure_message, wrong_request
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BYTES = 1_000_000
 """Bytes that one request may hold, unless another limit is given."""
@@ -58,7 +54,7 @@ def make_app(
     max_bytes: int = MAX_BYTES,
     local: bool = True,
     seconds: float = SECONDS,
-) -> App:
+) -> ASGIApp:
     """Return the service as an ASGI application.
 
     `token`: what callers must send as a bearer token (None: nothing). A `local` one answers to this machine's names only.
@@ -87,7 +83,7 @@ def make_app(
 
 
 def _add_answers(app: FastAPI, contract: Contract, seconds: float) -> None:
-    async def predict(question: Any) -> JSONResponse:
+    async def predict(question: BaseModel) -> JSONResponse:
         try:
             work = contract.program.acall(**contract.values(question))
             return JSONResponse(contract.answered(await asyncio.wait_for(work, seconds)))
@@ -96,7 +92,7 @@ def _add_answers(app: FastAPI, contract: Contract, seconds: float) -> None:
         except Exception as error:  # noqa: BLE001 - whatever a program raises is one failed answer
             return JSONResponse({"error": failure_message(error), "kind": type(error).__name__}, 500)
 
-    async def stream(question: Any) -> StreamingResponse:
+    async def stream(question: BaseModel) -> StreamingResponse:
         events = _events(contract, contract.values(question), seconds)
         return StreamingResponse(events, media_type="text/event-stream")
 
@@ -128,10 +124,9 @@ def _add_pages(app: FastAPI, contract: Contract) -> None:
     async def health() -> dict[str, str]:
         return {"status": "ok", "program": contract.title}
 
-    async def docs(request: Any) -> HTMLResponse:
+    async def docs(request: Request) -> HTMLResponse:
         return HTMLResponse(docs_page(contract, str(request.base_url).rstrip("/")))
 
-    docs.__annotations__["request"] = Request
     app.add_api_route("/health", health, methods=["GET"], summary="Whether the service is up")
     app.add_api_route("/docs", docs, methods=["GET"], include_in_schema=False, response_class=HTMLResponse)
     app.add_api_route("/", docs, methods=["GET"], include_in_schema=False, response_class=HTMLResponse)
@@ -195,7 +190,7 @@ class _Sessions:
     def __init__(self, sessions: Any) -> None:
         self._sessions = sessions
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._sessions.handle_request(scope, receive, send)
 
 
@@ -242,7 +237,7 @@ class Guard:
     A `local` service refuses a page of another name that resolves here, which stops DNS rebinding.
     """
 
-    def __init__(self, app: App, *, token: str | None, max_bytes: int, local: bool) -> None:
+    def __init__(self, app: ASGIApp, *, token: str | None, max_bytes: int, local: bool) -> None:
         self._app = app
         self._token = token.encode() if token else None
         self._max_bytes = max_bytes
@@ -297,7 +292,7 @@ class Guard:
 def _replay(body: bytes, receive: Receive) -> Receive:
     given = False
 
-    async def again() -> MutableMapping[str, Any]:
+    async def again() -> Message:
         nonlocal given
         if given:
             return await receive()

@@ -9,6 +9,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 REQUEST_SECONDS = 30.0
@@ -117,7 +118,7 @@ class EndingServer(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def server_of(app: Any) -> uvicorn.Server:
+def server_of(app: ASGIApp) -> uvicorn.Server:
     """Return the server of an ASGI application, ready to run."""
     files = os.sysconf("SC_OPEN_MAX") if hasattr(os, "sysconf") else -1
     most = min(CONNECTIONS, files // 2) if files > 0 else CONNECTIONS  # it may also be unlimited

@@ -164,7 +164,7 @@ def _aliases(annotation: object) -> _Aliases:
     return aliases
 
 
-def _renamed(value: object, at: str, aliases: _Aliases, *, to_names: bool) -> Any:
+def _renamed(value: object, at: str, aliases: _Aliases, *, to_names: bool) -> object:
     if isinstance(value, list):
         return [_renamed(item, at, aliases, to_names=to_names) for item in value]
     if not isinstance(value, Mapping):

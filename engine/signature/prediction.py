@@ -92,7 +92,7 @@ class Prediction(Example):
     _completions: Completions | None
     _usage: Values
 
-    def __init__(self, base: Values | None = None, **values: Any) -> None:
+    def __init__(self, base: Values | None = None, **values: object) -> None:
         super().__init__(base, **values)
         object.__setattr__(self, "_completions", base._completions if isinstance(base, Prediction) else None)
         object.__setattr__(self, "_usage", base._usage if isinstance(base, Prediction) else _NOTHING)

@@ -141,7 +141,7 @@ def _declared_fields(cls: type, declared: JsonObject, scope: Values) -> dict[str
 _WITHOUT_SIDE = "{} must say which side it is on: {}: ... = InputField() or = OutputField()."
 
 
-def _evaluated(cls: type, name: str, hint: object, scope: Mapping[str, object]) -> Any:
+def _evaluated(cls: type, name: str, hint: object, scope: Mapping[str, object]) -> object:
     """Return a hint as a type; with postponed annotations it arrives as source text."""
     if not isinstance(hint, str):
         return hint
@@ -234,7 +234,7 @@ class SignatureMeta(ModelMeta):
             type.__setattr__(cls, "__doc__", cls.instructions)
         return cls
 
-    def __init__(cls, name: str, bases: tuple[type, ...], namespace: JsonObject, **_options: Any) -> None:
+    def __init__(cls, name: str, bases: tuple[type, ...], namespace: JsonObject, **_options: object) -> None:
         type.__init__(cls, name, bases, namespace)
 
     __instancecheck__, __subclasscheck__ = type.__instancecheck__, type.__subclasscheck__
@@ -337,7 +337,8 @@ class SignatureMeta(ModelMeta):
     def with_updated_fields(cls, name: str, type_: object = None, **extra: Any) -> type[Signature]:
         """Return a signature in which one field has another type, description (`desc`), prefix, or rules (`ge`, `max_length` ...).
 
-        A path into a record ("invoice.items.price") takes a description alone. It is laid over the class's own, which stays.
+        A path into a record ("invoice.items.price") takes a description alone. It is laid over the class's own,
+        which stays.
         """
         if "." in name and name not in cls._fields and extra.keys() == {"desc"} and type_ is None:
             return cls._with_nested(name, str(extra["desc"]))
@@ -358,11 +359,11 @@ class SignatureMeta(ModelMeta):
         """Return a signature with a field put first on its side."""
         return cls.insert(0, name, field, type_)
 
-    def append(cls, name: str, field: Any, type_: Any = None) -> type[Signature]:
+    def append(cls, name: str, field: object, type_: object = None) -> type[Signature]:
         """Return a signature with a field put last on its side."""
         return cls.insert(-1, name, field, type_)
 
-    def insert(cls, index: int, name: str, field: Any, type_: Any = None) -> type[Signature]:
+    def insert(cls, index: int, name: str, field: Any, type_: object = None) -> type[Signature]:
         """Return a signature with a field put at a position among the inputs or outputs; -1 is the end."""
         role = role_of(field)
         if role is None:
@@ -480,7 +481,7 @@ class Signature(metaclass=SignatureMeta):
     if TYPE_CHECKING:
 
         def __new__(  # type: ignore[misc]  # a call makes a class
-            cls, signature: str | Values, instructions: str | None = None, **options: Any
+            cls, signature: str | Values, instructions: str | None = None, **options: object
         ) -> type[Signature]:
             """Make a new signature of a text or a dict."""
 
@@ -491,7 +492,7 @@ AnySignature = str | Values | type[Signature]
 
 def _pickled(cls: SignatureMeta) -> Any:
     """Return what pickle keeps of a signature: where its class is found, else its fields and its instruction."""
-    place: Any = sys.modules.get(cls.__module__)
+    place: object = sys.modules.get(cls.__module__)
     for name in cls.__qualname__.split("."):
         place = getattr(place, name, None)
     if place is cls:

@@ -89,12 +89,12 @@ class Store:
         """Close the file. Closing twice is harmless."""
         self.connection.close()
 
-    def audit(self, words: str = "", most: int = 5000) -> list[dict[str, str]]:
-        """Return the audit log's entries that hold the words, the newest first, at most `most`."""
+    def audit(self, words: str = "") -> list[dict[str, str]]:
+        """Return the audit log's entries that hold the words, the newest first, at most 5,000."""
         rows = self.connection.read(
             "SELECT strftime('%Y-%m-%dT%H:%M:%SZ', at, 'unixepoch'), user, action, about FROM audit "
-            "WHERE instr(lower(user || ' ' || action || ' ' || about), lower(?)) ORDER BY id DESC LIMIT ?",
-            (words, most),
+            "WHERE instr(lower(user || ' ' || action || ' ' || about), lower(?)) ORDER BY id DESC LIMIT 5000",
+            (words,),
         )
         return [dict(zip(("time", "user", "action", "about"), row, strict=True)) for row in rows]
 

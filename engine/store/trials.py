@@ -12,7 +12,7 @@ from dataclasses import astuple
 from engine.basics.data import Values
 from engine.errors import NotFoundError
 from engine.records import Candidate, Outcome, Usage
-from engine.search.leader import LeaderPath
+from engine.search.judging.leader import LeaderPath
 from engine.store.connection import StorePart, from_json, to_json
 from engine.store.rows import CandidateEntry, CandidateRow, EventRow, TrialRow
 

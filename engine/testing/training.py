@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from engine.basics.similarity import words
 from engine.errors import TrainingError
@@ -106,7 +106,7 @@ class _Job:
     best: tuple[float, str] | None = None
     worse: int = 0
     tokens: int = 0
-    ended: Any = "finished"
+    ended: Literal["finished", "early", "stopped", "already"] = "finished"
 
     async def remembered(self) -> Trained:
         trainer, rows, settings = self.trainer, self.order.rows, self.order.settings

@@ -68,7 +68,7 @@ _MOST_PARTS = 100_000
 
 
 def _target(reference: str, document: Values) -> Values:
-    target: Any = document
+    target: object = document
     for step in reference.removeprefix("#/").split("/"):
         target = target.get(step, {}) if isinstance(target, Mapping) else {}
     return target if isinstance(target, Mapping) else {}
@@ -98,7 +98,7 @@ def _hints(function: Callable[..., object]) -> JsonObject:
 
 
 def _documentation(function: Callable[..., object]) -> str:
-    """Return the docstring of a function, or of an object's own `__call__`, else of its class."""
+    """Return the docstring of a function, or of an object's `__call__`, else of its class."""
     call = type(function).__call__
     call_doc = call.__doc__ if inspect.isfunction(call) else None
     return inspect.cleandoc(call_doc) if call_doc else inspect.getdoc(function) or ""
@@ -111,7 +111,7 @@ def _described(documentation: str) -> dict[str, str]:
 
 
 def _config(annotation: object) -> ConfigDict | None:
-    """Return the adapter's settings: any class is a type, except where a type has its own settings."""
+    """Return the adapter's settings: any class is a type, except where a type has settings."""
     has_config = isinstance(annotation, type) and (
         hasattr(annotation, "model_config") or hasattr(annotation, "__dataclass_fields__")
     )
@@ -222,7 +222,7 @@ class Tool(ToolForm):
         """Call the tool in async code; a plain function runs in a worker thread."""
         return await watched("tool", self, kwargs, self._call_in_time(kwargs))
 
-    async def _call_in_time(self, kwargs: JsonObject) -> Any:
+    async def _call_in_time(self, kwargs: JsonObject) -> object:
         given = self._read(kwargs)
         first = [given.pop(name) for name in self._by_position if name in given]
         work = self.func(*first, **given) if self._awaits else loop.in_thread(self.func, *first, **given)
@@ -299,7 +299,7 @@ class Tool(ToolForm):
     @classmethod
     def from_langchain(cls, tool: Any, timeout: float | None = TIMEOUT) -> Tool:
         """Return a tool of LangChain's as one of these: its name, description, arguments and function."""
-        given_as: Any = getattr(tool, "args_schema", None)
+        given_as: object = getattr(tool, "args_schema", None)
         schema = given_as.model_json_schema() if hasattr(given_as, "model_json_schema") else given_as
         if not isinstance(schema, Mapping):
             schema = {"properties": tool.args, "required": list(tool.args)}

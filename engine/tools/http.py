@@ -162,7 +162,7 @@ async def _ask(method: str, url: str, rest: Values, headers: Mapping[str, str], 
         raise ToolError(str(error)) from None
 
 
-def _result(method: str, url: str, response: aiohttp.ClientResponse, body: bytes) -> Any:
+def _result(method: str, url: str, response: aiohttp.ClientResponse, body: bytes) -> object:
     text = body.decode(response.get_encoding() if response.charset else "utf-8", errors="replace")
     if 300 <= response.status < 400:
         raise ToolError(

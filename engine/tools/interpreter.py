@@ -3,8 +3,8 @@
 A sandbox keeps its variables from one execution to the next, answers calls of host functions by name, and ends at
 SUBMIT. The built-in one is pydantic-monty: a separate interpreter in worker processes, without files, network,
 environment or other processes, and here always with limits on time, memory, output and calls to the host. Between
-executions an interpreter holds no worker: its variables are kept as a dump. It knows nothing of models or prompts; what
-it can and cannot run is described in `DIALECT`, for prompts.
+executions an interpreter holds no worker: its variables are stored as a dump. It knows nothing of models or
+prompts; what it can and cannot run is described in `DIALECT`, for prompts.
 """
 
 from __future__ import annotations
@@ -69,9 +69,10 @@ class Sandbox(ABC):
     """Base of sandboxes. Subclasses define `_run`; `dialect` tells a model what their Python has and lacks.
 
     `tools` are host functions, callable in the sandbox by name (a name that Python has itself, such as abs, stays
-    Python's). `time_limit` is in seconds of the sandbox's own work, `memory_limit` in bytes, `output_limit` in characters
-    printed, `call_limit` in calls of host functions for each execution. Randomness starts from `seed`. Callbacks hear of
-    every execution, and of the start and end of what runs it (`on_interpreter_execute_start` and so on).
+    Python's). `time_limit` is in seconds of the sandbox's work, `memory_limit` in bytes, `output_limit` in
+    characters printed, `call_limit` in calls of host functions for each execution. Randomness starts from `seed`.
+    Callbacks hear of every execution, and of the start and end of what runs it (`on_interpreter_execute_start` and
+    so on).
     """
 
     dialect: ClassVar[str] = ""
@@ -105,7 +106,7 @@ class Sandbox(ABC):
         self.output_limit = output_limit
         self.call_limit = call_limit
         self.seed = seed
-        self.callbacks: Sequence[Any] = list(callbacks or ())
+        self.callbacks: Sequence[object] = list(callbacks or ())
         self._busy = asyncio.Lock()
 
     def execute(self, code: str, variables: Mapping[str, object] | None = None) -> Any:
@@ -186,7 +187,7 @@ class HostSide:
             f"The code ran longer than the {self.sandbox.time_limit:g} seconds it may take."
         )
 
-    async def answer(self, name: str, args: Sequence[Any], kwargs: Values) -> Any:
+    async def answer(self, name: str, args: Sequence[object], kwargs: Values) -> Any:
         """Call a function of the host's. Raises what it raises: NameError, TypeError, ValueError or RuntimeError are
         for the code to see; SandboxError ends the execution, and so does what is not the code's affair.
         """
@@ -273,7 +274,7 @@ def _fits(value: object, most: int) -> bool:
 
 
 class _Part:
-    """The part of a too long value that is kept."""
+    """The part of a too long value that stays."""
 
     def __init__(self, room: int) -> None:
         self._room = room
@@ -299,7 +300,7 @@ class _Part:
         items = self._parts_that_fit(value, lambda item: self.of(item, depth + 1))
         return items if len(items) == len(value) else [*items, _left_out(len(value) - len(items))]
 
-    def _parts_that_fit(self, items: Iterable[Any], part: Callable[[Any], Any]) -> list[Any]:
+    def _parts_that_fit(self, items: Iterable[object], part: Callable[[Any], Any]) -> list[Any]:
         fitting = []
         for item in items:
             if self._room <= 0:
@@ -350,8 +351,8 @@ class PythonInterpreter(Sandbox):
                 except MontyError as error:
                     lost = isinstance(error, MontyConversionError | MontyCrashedError)
                     if not lost and feed.failure(error).__class__ is SandboxError:
-                        self._state = await session.dump()  # the state before the mistake is kept
-                    # Not kept in a variable: an error and the frame that holds it would wait for the garbage collector.
+                        self._state = await session.dump()  # the state before the mistake stays
+                    # Not stored in a variable: an error and the frame that holds it would wait for the garbage collector.
                     raise feed.failure(error) from None
                 if feed.submitted is None:
                     self._state = await session.dump()

@@ -86,7 +86,7 @@ class MCPServer:
     async def _connect(self) -> None:
         ready: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         self._closing = asyncio.Event()
-        # A connection must end in the task that began it, so it gets its own task.
+        # A connection must end in the task that began it, so it gets a task to itself.
         self._task = asyncio.ensure_future(self._hold(ready, self._closing))
         try:
             self._client = await asyncio.wait_for(asyncio.shield(ready), self.timeout)

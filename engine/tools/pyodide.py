@@ -1,8 +1,9 @@
 """`PyodideInterpreter`: a whole Python as a sandbox, for code that is more than `PythonInterpreter` can run.
 
-CPython compiled to WebAssembly (Pyodide) in a Deno process that may do nothing but read Pyodide's own folder: no files,
+CPython compiled to WebAssembly (Pyodide) in a Deno process that may do nothing but read Pyodide's folder: no files,
 network, environment or other processes. Both are optional: `pip install "tuneboard[pyodide]"` brings Deno, and
-Pyodide's folder is what `npm pack pyodide` holds, unpacked; nothing is downloaded here. It knows nothing of models or prompts.
+Pyodide's folder is what `npm pack pyodide` holds, unpacked; nothing is downloaded here. It knows nothing of models
+or prompts.
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ FOLDER_ENV = "TUNEBOARD_PYODIDE"
 class PyodideInterpreter(Sandbox):
     """A sandbox with all of Python: classes, generators, the standard library. Slower to start than `PythonInterpreter`.
 
-    Arguments are those of `PythonInterpreter`. `folder` is Pyodide's (else TUNEBOARD_PYODIDE, else `pyodide` in the data
-    folder), `deno` the program (else the one installed). Starting takes seconds, once; the process then stays until
-    `shutdown`, or the end of a `with` block. Where code is stopped for its time, memory or output the variables are gone.
-    Raises ConfigurationError when Deno or Pyodide is missing, SandboxError and its kin like `PythonInterpreter`.
+    Arguments are those of `PythonInterpreter`. `folder` is Pyodide's (else TUNEBOARD_PYODIDE, else `pyodide` in the
+    data folder), `deno` the program (else the one installed). Starting takes seconds, once; the process then stays
+    until `shutdown`, or the end of a `with` block. Where code is stopped for its time, memory or output the
+    variables are gone. Raises ConfigurationError when Deno or Pyodide is missing, SandboxError and its kin like
+    `PythonInterpreter`.
 
     >>> PyodideInterpreter(folder="/nowhere")("1 + 1")
     Traceback (most recent call last):
@@ -52,7 +54,7 @@ no other processes, no input(), and no packages beyond the standard library. Pri
     def __init__(
         self,
         tools: Sequence[object] | Values | None = None,
-        output_fields: Sequence[Any] | None = None,
+        output_fields: Sequence[object] | None = None,
         *,
         memory_limit: int = 512 * 2**20,
         folder: str | Path | None = None,
@@ -150,7 +152,7 @@ class _Work(HostSide):
             elif "failed" in message:
                 if message["kind"] == "MemoryError":
                     raise SandboxMemoryError("The code needed more memory than it may use.")
-                self.unharmed = True  # the code's own mistake: the state before it is kept
+                self.unharmed = True  # a mistake of the code: the state before it stays
                 raise SandboxError(shown(message["failed"], LONGEST_TRACEBACK))
             else:
                 return self.ended(message["done"])

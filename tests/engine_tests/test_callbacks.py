@@ -72,6 +72,8 @@ def test_a_steps_call_is_told_from_the_outside_in():
     assert log.parents[inner[1]] == outer[1]
     assert log.parents[log.of("lm start")[0][1]] == inner[1]
     assert log.of("lm start")[0][3]["messages"][0]["role"] == "system"
+    texts = log.of("lm end")[0][2]
+    assert (texts, texts.reply.usage.calls) == ([texts.reply.text], 1)
     assert log.of("adapter_parse end")[0][2] == {"reasoning": "so", "answer": "4"}
     assert log.of("module end")[-1][2].answer == "4"
     assert {e[1] for e in log.events if e[0].endswith("start")} == {
@@ -206,15 +208,6 @@ def test_searches_are_told_of_once_with_and_without_the_module():
 def test_every_hook_of_the_base_class_can_be_told_of():
     hooks = {name for name in vars(BaseCallback) if name.startswith("on_")}
     assert hooks == {f"on_{kind}_{moment}" for kind in KINDS for moment in ("start", "end")}
-
-
-def test_a_models_end_brings_the_whole_reply():
-    log = Log()
-    with engine.context(lm=DummyLM([{"answer": "4"}]), callbacks=[log]):
-        engine.Predict("question -> answer")(question="?")
-    texts = log.of("lm end")[0][2]
-    assert texts == [texts.reply.text]
-    assert texts.reply.usage.calls == 1
 
 
 def test_inputs_are_answered_in_dspys_forms_too():

@@ -48,11 +48,6 @@ def test_what_is_elsewhere_is_where_the_table_says(name: str) -> None:
     assert hasattr(found, attribute) or importlib.import_module(f"engine.{name}")
 
 
-@pytest.mark.parametrize("name", ["TrainingJob", "Provider", "Flex"])
-def test_what_is_not_there_is_not_there(name: str) -> None:
-    assert not hasattr(engine, name)
-
-
 OURS = (
     "modules",
     "tools",

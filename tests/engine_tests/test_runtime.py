@@ -76,6 +76,7 @@ def test_settings_of_ones_own_are_kept_and_a_near_name_is_named(caplog):
     assert engine.settings.my_key == engine.settings.get("my_key") == engine.settings.copy()["my_key"] == 5
     assert "There is no setting 'lmm': it is kept as one of your own. Did you mean 'lm'?" in caplog.text
     assert "experimental" not in caplog.text
+    assert engine.settings.get("tone", "none") == "none"
     with pytest.raises(AttributeError, match="There is no setting 'nothing'"):
         _ = engine.settings.nothing
     with pytest.raises(

@@ -148,7 +148,7 @@ CHECKS = (
         "SIGKILLs over all optimizers",
         "same best candidate, trials, calls and tokens",
         measure,
-        in_tests=False,  # `engine_tests/runs/test_worker.py` kills runs of two optimizers
+        in_tests=False,  # `engine_tests/runs/process/test_worker.py` kills runs of two optimizers
     ),
     Check(
         "kills-weights",

@@ -126,6 +126,7 @@ CHECKS = (
         "The same run again with a limit that bites, half of them killed once",
         f"{REPEATS} of {REPEATS} equal in every trial, call and token",
         repeats,
+        in_tests=False,  # `engine_tests/runs/test_worker.py` kills runs of two optimizers
     ),
     Check(
         "in-flight",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.public_names import homes
+from engine.basics.public_names import homes
 
 ROOT = Path(__file__).resolve().parents[2]
 NETWORK = """

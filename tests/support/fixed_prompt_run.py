@@ -14,8 +14,8 @@ from engine.records import Candidate, Demo, Evaluation, Outcome, Usage
 from engine.runs.prepare import prepare
 from engine.runs.results.exports import export_run
 from engine.runs.spec import Named, ProjectDraft, RunSpec
+from engine.search.judging.verdict import verdict
 from engine.search.result import PromptFigures, RunResult, StaticFigures
-from engine.search.verdict import verdict
 from engine.store.store import Store
 
 DEMOS = 30

@@ -10,8 +10,8 @@ from typing import Any
 from dashboard.text import prompt_name, upper_first
 from engine.basics.data import JsonObject, Values
 from engine.basics.text import counted, dollars, duration, in_percent, percent, price, short
-from engine.search.leader import Lead
-from engine.search.wording import SOLVING
+from engine.search.judging.leader import Lead
+from engine.search.judging.wording import SOLVING
 from engine.store.rows import EventRow, RequestRow, RunRow, TrialRow
 from engine.store.runs import budget_now
 

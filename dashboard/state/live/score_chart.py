@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from engine.basics.data import JsonObject
 from engine.basics.text import listed, percent
-from engine.search.leader import Lead, known_trials, outlines
+from engine.search.judging.leader import Lead, known_trials, outlines
 from engine.store.rows import TrialRow
 
 MOST_DRAWN = 700
@@ -76,7 +76,7 @@ def score_chart(
     """Return what the live chart shows of a run's trials; `parents` is candidate id -> ids it came from, in the order found.
 
     The baseline is the starting prompt's score on all validation rows. `leads` are the best prompts so far (see
-    `engine.search.leader`), `chosen` is the id of the prompt that the run chose at its end. Test trials are left out: the search
+    `engine.search.judging.leader`), `chosen` is the id of the prompt that the run chose at its end. Test trials are left out: the search
     never sees them.
     """
     shown, parents = [t for t in trials if t.split not in ("test", "teacher")], parents or {}

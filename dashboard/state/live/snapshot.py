@@ -14,7 +14,7 @@ from dashboard.state.live.score_chart import ScoreChart, score_chart, score_figu
 from dashboard.state.live.training import PROGRESS, training_chart
 from engine.basics.data import JsonObject
 from engine.basics.text import counted, percent
-from engine.search.leader import Lead, LeaderPath
+from engine.search.judging.leader import Lead, LeaderPath
 from engine.store.rows import EventRow, RequestRow, RunRow, TrialRow
 from engine.store.store import Store
 

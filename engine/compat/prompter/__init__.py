@@ -15,6 +15,6 @@ A thin layer: it reads with `Extract`, scores with metrics, and its optimization
 
 from __future__ import annotations
 
-from engine.public_names import lazy
+from engine.basics.public_names import lazy
 
 __getattr__ = lazy(__name__)

@@ -50,7 +50,7 @@ async def answer_and_confidence(
     return first, agreement(records)
 
 
-def agreement(answers: Sequence[Any]) -> dict[str, float]:
+def agreement(answers: Sequence[object]) -> dict[str, float]:
     """Return, for each value of the first answer by its path, the share of the other answers with the same value.
 
     An item of a list agrees with the most similar item, at any place.

@@ -113,11 +113,11 @@ class Prompter(TunedPrompts):
 
     # Tuning
 
-    async def aoptimize(self, examples: Sequence[Any], **options: Any) -> OptimizationResult:
+    async def aoptimize(self, examples: Sequence[object], **options: Any) -> OptimizationResult:
         """Tune descriptions, prompts and demos on examples, use them unless they are worse, and return the result.
 
-        The options are the fields of `OptimizeOptions`; `system_prompt` and `instruction_prompt` replace those given before.
-        Raises ConfigurationError for options that cannot work, RunError if no row can be run.
+        The options are the fields of `OptimizeOptions`; `system_prompt` and `instruction_prompt` replace those
+        given before. Raises ConfigurationError for options that cannot work, RunError if no row can be run.
         """
         with self._context():
             result = await self._tuning(examples, options).run()
@@ -127,12 +127,12 @@ class Prompter(TunedPrompts):
 
     optimize = loop.plainly(aoptimize)
 
-    def estimate(self, examples: Sequence[Any], **options: Any) -> Estimate:
+    def estimate(self, examples: Sequence[object], **options: Any) -> Estimate:
         """Return the calls, tokens, money and time of `optimize` with the same arguments. Nothing is asked."""
         with self._context():
             return self._tuning(examples, options).tuning.estimate()
 
-    def _tuning(self, examples: Sequence[Any], options: JsonObject) -> RecordTuning:
+    def _tuning(self, examples: Sequence[object], options: JsonObject) -> RecordTuning:
         if "system_prompt" in options or "instruction_prompt" in options:
             self._set_prompts(
                 options.pop("system_prompt", self.system_prompt),
@@ -167,8 +167,9 @@ class Prompter(TunedPrompts):
     ) -> Any:
         """Return the record of one document, an instance of the user's class (of a text: `.output`).
 
-        A dict of values as `text` fills placeholders; an `Example` has everything in itself. Raises DatasetError for an
-        unusable document, AdapterParseError for an answer that stays unreadable after one repair, and LMError as models do.
+        A dict of values as `text` fills placeholders; an `Example` has everything in itself. Raises DatasetError
+        for an unusable document, AdapterParseError for an answer that stays unreadable after one repair, and
+        LMError as models do.
         """
         parts = {"image_path": image_path, "image_base64": image_base64, "pdf_path": pdf_path}
         files = {name: value for name, value in parts.items() if value is not None}
@@ -176,31 +177,32 @@ class Prompter(TunedPrompts):
 
     run = predict
 
-    async def apredict(self, document: Any = None, **parts: Any) -> Any:
+    async def apredict(self, document: object = None, **parts: Any) -> Any:
         """Return the record of one document: a text, a dict, an `Example`, or the arguments of `predict` by name."""
         inputs = await self._inputs(labelled_document(document, **parts))
         with self._context():
             return self._record(await self.program.acall(**inputs))
 
     async def apredict_batch(
-        self, documents: Iterable[Any], max_concurrency: int | None = None, on_error: OnError = "raise"
+        self, documents: Iterable[object], max_concurrency: int | None = None, on_error: OnError = "raise"
     ) -> list[Any]:
         """Return the records of several documents in their order, a bounded number at once (16, or the setting in force).
 
-        Documents may come from an iterator: each is taken, and its files are read, when its turn comes. With "return" an
-        error takes its document's place; with "raise" the first one is raised once those under way have ended.
+        Documents may come from an iterator: each is taken, and its files are read, when its turn comes. With
+        "return" an error takes its document's place; with "raise" the first one is raised once those under way have
+        ended.
         """
         records = {p: record async for p, record in self.apredict_each(documents, max_concurrency, on_error)}
         return [records[place] for place in range(len(records))]
 
     def predict_batch(
-        self, documents: Iterable[Any], max_workers: int | None = None, on_error: OnError = "raise"
+        self, documents: Iterable[object], max_workers: int | None = None, on_error: OnError = "raise"
     ) -> list[Any]:
         """Do what `apredict_batch` does, and wait."""
         return loop.run(self.apredict_batch(documents, max_workers, on_error))
 
     async def apredict_each(
-        self, documents: Iterable[Any], max_concurrency: int | None = None, on_error: OnError = "raise"
+        self, documents: Iterable[object], max_concurrency: int | None = None, on_error: OnError = "raise"
     ) -> AsyncIterator[tuple[int, Any]]:
         """Iterate over (place, record) as they come: for more documents than fit into memory."""
         at_once = _batch_size(documents, max_concurrency, on_error)
@@ -224,7 +226,7 @@ class Prompter(TunedPrompts):
         if errors:
             raise errors[0]
 
-    def stream(self, document: Any = None, **parts: Any) -> Iterator[Any]:
+    def stream(self, document: object = None, **parts: Any) -> Iterator[Any]:
         """Iterate over the record while it is written (a dict, or the text so far); the last item is the record itself."""
         output = self.program.output
         listener = StreamListener(output, self.program.read, "read")
@@ -248,7 +250,7 @@ class Prompter(TunedPrompts):
         finally:
             pieces.close()
 
-    async def apredict_with_evidence(self, document: Any = None, **parts: Any) -> ExtractionResult:
+    async def apredict_with_evidence(self, document: object = None, **parts: Any) -> ExtractionResult:
         """Return a record and the place of each value in the document: page, line, characters, boxes of a PDF.
 
         The confidence is the share of values that the document has.
@@ -271,12 +273,13 @@ class Prompter(TunedPrompts):
     # Confidence
 
     async def apredict_with_confidence(
-        self, document: Any = None, *, samples: int = SAMPLES, method: Method = "samples", **parts: Any
+        self, document: object = None, *, samples: int = SAMPLES, method: Method = "samples", **parts: Any
     ) -> ExtractionResult:
         """Return a record and its confidence: by the agreement of several answers, or by the tokens' probabilities.
 
-        The first answer is the record; `samples` - 1 more are drawn at temperature 1. "logprobs" takes one call and a model
-        that gives probabilities. After `calibrate` the number is the share of right values at such a confidence.
+        The first answer is the record; `samples` - 1 more are drawn at temperature 1. "logprobs" takes one call and
+        a model that gives probabilities. After `calibrate` the number is the share of right values at such a
+        confidence.
         """
         inputs = await self._inputs(labelled_document(document, **parts))
         with self._context():
@@ -298,11 +301,12 @@ class Prompter(TunedPrompts):
     predict_with_confidence = loop.plainly(apredict_with_confidence)
 
     async def acalibrate(
-        self, examples: Sequence[Any], *, samples: int = SAMPLES, method: Method = "samples"
+        self, examples: Sequence[object], *, samples: int = SAMPLES, method: Method = "samples"
     ) -> Calibration:
         """Measure on labelled rows, best those held out, how often a value of some confidence is right.
 
-        The calibration is used from then on, and saved. Rows that fail are left out. Raises ConfigurationError if all do.
+        The calibration is used from then on, and saved. Rows that fail are left out. Raises ConfigurationError if
+        all do.
         """
         pairs: list[tuple[float, bool]] = []
         problems: list[str] = []
@@ -372,7 +376,7 @@ class Prompter(TunedPrompts):
                 return self.program.inputs(document)
             return await loop.in_thread(self.program.inputs, document)
 
-    def _record(self, prediction: Prediction) -> Any:
+    def _record(self, prediction: Prediction) -> object:
         value = prediction[self.program.output]
         return TextOutput(output=value) if self.model is None else value
 
@@ -416,7 +420,7 @@ def _batch_size(documents: object, at_once: int | None, on_error: str) -> int:
     return at_once or current().num_threads or 16
 
 
-def _partial_object(text: str) -> Any:
+def _partial_object(text: str) -> object:
     """Return the readable part of an object that is still being written, None if there is nothing yet."""
     at = text.find("{")
     try:

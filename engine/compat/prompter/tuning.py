@@ -33,9 +33,9 @@ from engine.registry import OPTIMIZERS
 from engine.search import events
 from engine.search.budget import Budget
 from engine.search.freeze import Freeze
+from engine.search.judging.verdict import verdict
 from engine.search.settings import Recorder
 from engine.search.tuning import Tuned, Tuning
-from engine.search.verdict import verdict
 
 _log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """A program's answer as it is written: `streamify` makes a function whose answer comes in pieces, as an iterator.
 
-It knows programs and nothing of the web; `engine.serve` sends what it yields. `fields` finds a field's text in a reply that
-is not complete yet.
+It knows programs and nothing of the web; `engine.serve` sends what it yields. `fields` finds a field's text in a
+reply that is not complete yet.
 """
 
 from __future__ import annotations
@@ -150,13 +150,13 @@ def streamify(
 ) -> Callable[..., Any]:
     """Return a function that runs the program and returns an iterator over what comes, as it comes.
 
-    Without listeners that is every `Chunk` of every reply; with listeners a `StreamResponse` for each piece of the fields
-    they ask for. Then `StatusMessage`s, and at the end the prediction. An answer from the cache, by a model that cannot
-    stream, or to a question asked again because the first reply could not be read comes with the prediction only; of
-    several tries (`BestOfN`, `Refine`) the chosen one's pieces come when it is chosen. Where an answer breaks a condition
-    (`Assert`, `Suggest`) a `StatusMessage` says why, and the pieces of the new try follow. The iterator is async, or plain
-    with `async_streaming=False`; closing it stops the program. The program's error is raised from the iterator. Raises
-    ConfigurationError for a listener that fits no step.
+    Without listeners that is every `Chunk` of every reply; with listeners a `StreamResponse` for each piece of the
+    fields they ask for. Then `StatusMessage`s, and at the end the prediction. An answer from the cache, by a model
+    that cannot stream, or to a question asked again because the first reply could not be read comes with the
+    prediction only; of several tries (`BestOfN`, `Refine`) the chosen one's pieces come when it is chosen. Where an
+    answer breaks a condition (`Assert`, `Suggest`) a `StatusMessage` says why, and the pieces of the new try
+    follow. The iterator is async, or plain with `async_streaming=False`; closing it stops the program. The
+    program's error is raised from the iterator. Raises ConfigurationError for a listener that fits no step.
 
     >>> from engine import LM, Predict, context
     >>> step = Predict("question -> answer")
@@ -189,7 +189,7 @@ def streamify(
     return lambda *args, **kwargs: items(lambda put: start(args, kwargs, put))
 
 
-def _items(start: Callable[[Put], Future[None]]) -> Iterator[Any]:
+def _items(start: Callable[[Put], Future[None]]) -> Iterator[object]:
     loop.refuse_on_loop()
     items: queue.SimpleQueue[object] = queue.SimpleQueue()
     running = start(items.put)
@@ -397,7 +397,7 @@ class _Fields:
                 self._give(path, reader, chunk.reasoning, last=ended)
 
     def close(self) -> None:
-        """The step's call is over: the text kept back of an open field is certain now."""
+        """The step's call is over: the text held back of an open field is certain now."""
         if self._shown:
             for path, reader in self._readers:
                 text, last = reader.end()

@@ -1,6 +1,6 @@
 """Finds a field's text in a reply that is still being written: in marked sections, in a JSON object, in tags.
 
-Text that may turn out to be the end mark is kept back, so that no piece is ever withdrawn. Knows layouts
+Text that may turn out to be the end mark is held back, so that no piece is ever withdrawn. Knows layouts
 and nothing of models or programs.
 """
 
@@ -60,7 +60,7 @@ class _Between(FieldReader):
         begin = self.start.search(self._reply)
         if begin is None:
             return None, False
-        # The mark's own line break is not part of the value; it may come in the next piece.
+        # The line break of the mark is not part of the value; it may come in the next piece.
         value = self._reply[begin.end() :].lstrip()
         end = self.end_mark.search(value)
         if end is not None:
@@ -109,7 +109,7 @@ class XMLReader(_Between):
         value, done = super()._value(ended=ended)
         if value is None or "&" not in value:
             return value, done
-        # A character written as XML has it may be cut in two; text that may become one is kept back.
+        # A character written as XML has it may be cut in two; text that may become one is held back.
         return unescaped(value if done else _OPEN_REFERENCE.sub("", value).rstrip()), done
 
 

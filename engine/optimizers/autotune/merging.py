@@ -165,12 +165,12 @@ class RuleCheck:
         return [(sum(self._labels[row][name] == value for row in rows), len(rows)) for rows in known]
 
 
+_MOST_CHARACTERS = 8000
+"""Length of all rules of a step together."""
+
+
 def merged_rules(
-    current: Sequence[str],
-    proposals: Sequence[Sequence[str]],
-    check: RuleCheck,
-    *,
-    characters: int = 8000,
+    current: Sequence[str], proposals: Sequence[Sequence[str]], check: RuleCheck
 ) -> tuple[str, ...]:
     """Return the current rules with the proposals' merged in: one of those that speak of the same thing.
 
@@ -192,7 +192,7 @@ def merged_rules(
         return check.net_support(rule), rule in proposed, round(agreed, 9), -len(rule)
 
     merged = [max(group, key=lambda rule: rank(rule, group)) for group in groups]
-    while merged and sum(map(len, merged)) > characters:
+    while merged and sum(map(len, merged)) > _MOST_CHARACTERS:
         merged.pop(0)
     return tuple(dict.fromkeys(merged))
 

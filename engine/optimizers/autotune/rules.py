@@ -29,6 +29,8 @@ _SHUFFLES, _CLEAR_DEVIATIONS = 24, 4.0
 _ROWS = 400
 # The share of rows with doubtful labels from which on these count as wrong.
 _WRONG_SHARE = 0.02
+# Rules that are read of one proposal.
+_MOST_RULES = 60
 
 
 def row_words(problem: Problem, row: int) -> frozenset[str]:
@@ -223,7 +225,7 @@ def _nearest(problem: Problem, failed: Sequence[Outcome], solved: Sequence[Outco
     return list(near.values())
 
 
-def rules_of(proposals: Sequence[Proposal], *, most: int = 60) -> list[list[str]]:
+def rules_of(proposals: Sequence[Proposal]) -> list[list[str]]:
     """Return each proposal's rules: a line each, marks off; a single line is taken apart at its sentences."""
     readings = []
     for proposal in proposals:
@@ -233,7 +235,7 @@ def rules_of(proposals: Sequence[Proposal], *, most: int = 60) -> list[list[str]
             if len(lines) == 1:
                 lines = re.split(r"(?<=[.!?])\s+(?=[A-Z])", lines[0])
             rules = [re.sub(r"^\s*(?:[-*•]|\d+[.)])\s*", "", line).strip()[:_MAX_RULE] for line in lines]
-            readings.append([r for r in rules if len(r) > 8][:most])
+            readings.append([r for r in rules if len(r) > 8][:_MOST_RULES])
     return readings
 
 

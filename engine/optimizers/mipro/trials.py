@@ -27,20 +27,25 @@ SHOWN_RUNS = 8
 
 @dataclass(frozen=True, slots=True)
 class TrialPlan:
-    """The size of a search: candidates and instructions a step, trials, rows. `minibatch` 0: all rows each time.
-
-    `readers` take notes on `rows_a_reader` training rows each; the `finals` best of a wave are scored in full. Of the trials a budget in calls may leave fewer.
-    """
+    """The size of a search."""
 
     candidates: int
+    """Example sets of each step."""
     instructions: int
+    """Instructions of each step."""
     trials: int
+    """Option sets to try; a budget in calls may leave fewer."""
     validation: int
+    """Validation rows."""
     minibatch: int
+    """Rows of a trial; 0: all of them."""
     wave: int
+    """Trials that run together."""
     readers: int = 0
+    """Readers that take notes on training rows."""
     rows_a_reader: int = 0
     finals: int = 1
+    """Best option sets of a wave that are scored in full."""
 
 
 # Least validation rows of a small budget, which gives up rows for at least this number of candidates in full.

@@ -65,8 +65,8 @@ _MEASURED = 5
 """Steps after which the time that is left is known; the first ones are slower and do not count."""
 
 
-class Kept(BaseModel):
-    """State of a training, kept in the model's folder: scores by checkpoint, and what it has taken so far."""
+class TrainingState(BaseModel):
+    """State of a training, stored in the model's folder: scores by checkpoint, and what it has taken so far."""
 
     scores: dict[int, float | None] = {}
     step: int = 0
@@ -80,7 +80,7 @@ class Kept(BaseModel):
     def best(self) -> int | None:
         """Return the checkpoint with the best score, the first of equal ones; the last one where none has a score.
 
-        >>> Kept(scores={10: 0.5, 20: 0.75, 30: 0.75}).best()
+        >>> TrainingState(scores={10: 0.5, 20: 0.75, 30: 0.75}).best()
         20
         """
         scored = {step: score for step, score in self.scores.items() if score is not None}
@@ -91,7 +91,7 @@ class Kept(BaseModel):
     def worn_out(self, patience: int) -> bool:
         """Return whether this many checkpoints since the best one have brought no better score.
 
-        >>> Kept(scores={10: 0.5, 20: 0.4, 30: 0.5}).worn_out(2)
+        >>> TrainingState(scores={10: 0.5, 20: 0.4, 30: 0.5}).worn_out(2)
         True
         """
         best = self.best()
@@ -176,7 +176,7 @@ class LocalTraining:
     name: str
     module: str = MODULE
     start: Start = start_here
-    kept: Kept = field(init=False)
+    state: TrainingState = field(init=False)
     device: str = "cpu"
     first: tuple[int, float] | None = None
     """Step and seconds from which the speed is measured."""
@@ -186,30 +186,30 @@ class LocalTraining:
         self.folder = model_folder(self.name)
         self.base = find_base(self.order.settings.base_model)
         try:
-            self.kept = Kept.model_validate_json((self.folder / _STATE).read_bytes())
+            self.state = TrainingState.model_validate_json((self.folder / _STATE).read_bytes())
         except (OSError, ValidationError):
-            self.kept = Kept()
+            self.state = TrainingState()
 
     async def run(self) -> Trained:
         """Train what is left to train, and keep the best checkpoint as the model."""
         if is_trained(self.name):
-            mine = self.kept.share.is_of(self.order.run)
-            return self._trained((self.kept.ended or "finished") if mine else "already")
-        best = self.kept.best()
+            mine = self.state.share.is_of(self.order.run)
+            return self._trained((self.state.ended or "finished") if mine else "already")
+        best = self.state.best()
         if best is not None and best not in self._checkpoints():  # its files were removed
             shutil.rmtree(self.folder / CHECKPOINTS, ignore_errors=True)
-            self.kept = Kept()
-        self.kept.share = self.kept.share.taken_over(self.order.run, self.kept.tokens)
+            self.state = TrainingState()
+        self.state.share = self.state.share.taken_over(self.order.run, self.state.tokens)
         ended = "stopped" if self.watch.stopped else await self._trained_on()
         if not self._checkpoints():
-            return Trained("", "stopped", seconds=self.kept.seconds, tokens=self._tokens)
+            return Trained("", "stopped", seconds=self.state.seconds, tokens=self._tokens)
         self._in_writing(lambda: self._keep_best(finished=ended != "stopped"))
         return self._trained(ended)
 
     async def _trained_on(self) -> Literal["finished", "early", "stopped"]:
         """Train from the last checkpoint to the end; return how it ended."""
         losses = 0
-        while not self.kept.ended:
+        while not self.state.ended:
             try:
                 await self._train_rest()
             except ChildLostError as error:
@@ -218,28 +218,28 @@ class LocalTraining:
                     raise TrainingError(f"{error}{self._kept_so_far()}") from error
                 self._note(str(error))
                 continue
-            if not self._complete() and not self.kept.worn_out(self._patience):
+            if not self._complete() and not self.state.worn_out(self._patience):
                 return "stopped"
-            self.kept.ended = "finished" if self._complete() else "early"
+            self.state.ended = "finished" if self._complete() else "early"
             self._in_writing(self._save)
-        return self.kept.ended
+        return self.state.ended
 
     async def _train_rest(self) -> None:
         self._in_writing(self._prepare)
         last = max(self._checkpoints(), default=0)
         go_on = True
-        if last and last in self._marks() and last not in self.kept.scores:
+        if last and last in self._marks() and last not in self.state.scores:
             go_on = await self._judge(last)  # the process had died meanwhile
-        if go_on and not (last and last == self.kept.steps):
+        if go_on and not (last and last == self.state.steps):
             await self._with_child(last)
 
     def _complete(self) -> bool:
-        return 0 < self.kept.steps == max(self._checkpoints(), default=0)
+        return 0 < self.state.steps == max(self._checkpoints(), default=0)
 
     @property
     def _tokens(self) -> int:
         """Tokens that the order's run has to count."""
-        return max(0, self.kept.tokens - self.kept.share.tokens)
+        return max(0, self.state.tokens - self.state.share.tokens)
 
     @property
     def _patience(self) -> int:
@@ -254,7 +254,7 @@ class LocalTraining:
             settings=self.order.settings,
             rows=self.order.rows,
             resume=last,
-            seconds=self.kept.seconds,
+            seconds=self.state.seconds,
         )
         self._note("The model is loaded." if not last else f"The training goes on from step {last}.")
         try:
@@ -294,7 +294,7 @@ class LocalTraining:
                 await child.tell("go_on" if goes_on else "stop")
 
     def _took(self, message: ChildMessage) -> None:
-        state, self.device = self.kept, message.device
+        state, self.device = self.state, message.device
         state.step, state.steps = message.step, message.steps
         state.seconds, state.tokens = message.seconds, message.tokens
         if message.loss is not None:
@@ -321,7 +321,7 @@ class LocalTraining:
         return f" It is trained up to step {last}: start the run again to go on from there." if last else ""
 
     def _note(self, message: str = "", reward: float | None = None) -> None:
-        state = self.kept
+        state = self.state
         self.watch.note(
             TrainerProgress(
                 state.step, state.steps, state.loss, reward, state.seconds, self._tokens, 0.0, message
@@ -332,7 +332,7 @@ class LocalTraining:
 
     def _marks(self) -> set[int]:
         """Return the steps of the planned checkpoints: those that are scored."""
-        number, steps = self.order.settings.checkpoints, self.kept.steps
+        number, steps = self.order.settings.checkpoints, self.state.steps
         return {max(1, round(steps * (n + 1) / number)) for n in range(number)}
 
     def _checkpoints(self) -> list[int]:
@@ -345,15 +345,15 @@ class LocalTraining:
         score = await self.watch.score(f"{PREFIX}{self.name}@{step}", f"Checkpoint {number}")
         if score is None and self.watch.stopped:
             return False
-        self.kept.scores[step] = score
+        self.state.scores[step] = score
         self._in_writing(self._save)
         if self.order.settings.method == "full":
             self._drop_worse()
-        return not self.watch.stopped and not self.kept.worn_out(self._patience)
+        return not self.watch.stopped and not self.state.worn_out(self._patience)
 
     def _drop_worse(self) -> None:
         """Remove checkpoints of whole models that are neither the best nor the last."""
-        wanted = {self.kept.best(), max(self._checkpoints(), default=0)}
+        wanted = {self.state.best(), max(self._checkpoints(), default=0)}
         for step in self._checkpoints():
             if step not in wanted:
                 shutil.rmtree(self.folder / CHECKPOINTS / str(step), ignore_errors=True)
@@ -377,7 +377,7 @@ class LocalTraining:
         self._record(finished=False)
 
     def _save(self) -> None:
-        write_whole(self.folder / _STATE, self.kept.model_dump_json().encode())
+        write_whole(self.folder / _STATE, self.state.model_dump_json().encode())
 
     def _record(self, *, finished: bool) -> None:
         settings, run = self.order.settings, self.order.run
@@ -401,7 +401,7 @@ class LocalTraining:
 
     def _keep_best(self, *, finished: bool) -> None:
         """Put the best checkpoint's files into the model's folder, then the record that says so."""
-        chosen = self.kept.best()
+        chosen = self.state.best()
         step = chosen if chosen is not None else max(self._checkpoints())
         for file in sorted((self.folder / CHECKPOINTS / str(step)).iterdir()):
             if file.name not in RESUMED_FROM:
@@ -410,11 +410,11 @@ class LocalTraining:
             for name in RESUMED_FROM:
                 for state in (self.folder / CHECKPOINTS).glob(f"*/{name}"):
                     state.unlink()
-            _note_speed(self.order, self.kept, self.start)
+            _note_speed(self.order, self.state, self.start)
         self._record(finished=finished)
 
     def _trained(self, ended: Literal["finished", "early", "stopped", "already"]) -> Trained:
-        state, best, new = self.kept, self.kept.best(), ended != "already"
+        state, best, new = self.state, self.state.best(), ended != "already"
         return Trained(
             PREFIX + self.name,
             ended,
@@ -484,12 +484,12 @@ def _speed_key(order: Order, start: Start) -> str:
     return f"{order.settings.base_model} {order.settings.method}{elsewhere}"
 
 
-def _note_speed(order: Order, kept: Kept, start: Start) -> None:
+def _note_speed(order: Order, state: TrainingState, start: Start) -> None:
     """Keep how quick a training was: in tokens as an estimate counts them."""
-    share = kept.step / kept.steps if kept.steps else 0.0
+    share = state.step / state.steps if state.steps else 0.0
     tokens = order.tokens * order.settings.epochs * share
-    if kept.seconds > 0 and tokens:
-        speeds = {**_speeds(), _speed_key(order, start): tokens / kept.seconds}
+    if state.seconds > 0 and tokens:
+        speeds = {**_speeds(), _speed_key(order, start): tokens / state.seconds}
         write_whole(data_home() / FOLDER / _SPEED, orjson.dumps(speeds))
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from engine.basics.data import Values
 from engine.basics.text import json_of
+from engine.dataset.logged import content_text, messages_of
 from engine.errors import PipelineError
 from engine.pipeline.check import usable_name
 from engine.pipeline.importers.step import Imported, TaskForm, imported_step
@@ -68,25 +70,14 @@ def _choices(text: str) -> tuple[str, ...]:
 # Chats
 
 
-def messages_in(data: object) -> list[dict[str, object]]:
+def messages_in(data: object) -> list[Values]:
     """Return the messages of a chat, or of a request to a model; none where it is neither.
 
     >>> messages_in({"model": "m", "messages": [{"role": "user", "content": "Hi"}]})
     [{'role': 'user', 'content': 'Hi'}]
     """
-    messages = data.get("messages") if isinstance(data, dict) else data
-    if not isinstance(messages, list) or not messages:
-        return []
-    plain = all(isinstance(m, dict) and isinstance(m.get("role"), str) and "content" in m for m in messages)
-    return messages if plain else []
-
-
-def message_text(content: object) -> str:
-    """Return the text of a message's content, which may be in parts."""
-    if isinstance(content, list):
-        parts = (p.get("text") or p.get("content") for p in content if isinstance(p, dict))
-        return "\n".join(part for part in parts if isinstance(part, str))
-    return content if isinstance(content, str) else ""
+    messages = messages_of(data)
+    return messages if all("content" in message for message in messages) else []
 
 
 def chat_step(text: str) -> Imported:
@@ -95,7 +86,7 @@ def chat_step(text: str) -> Imported:
         messages = messages_in(json_of(text))
     except ValueError:
         messages = []
-    by_role = [(str(m["role"]), message_text(m["content"]).strip()) for m in messages]
+    by_role = [(str(m["role"]), content_text(m["content"]).strip()) for m in messages]
     system = "\n\n".join(said for role, said in by_role if role in ("system", "developer") and said)
     user = next((said for role, said in reversed(by_role) if role == "user"), "")
     if not system and not user:

@@ -11,7 +11,7 @@ import gc
 import hashlib
 import os
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import cache
 from importlib.metadata import version
 from itertools import count
@@ -29,6 +29,7 @@ from engine.search.backend import RowJob, metric_of, program_of
 
 if TYPE_CHECKING:
     from engine.lm.exchange import Reply, Request, Send
+    from engine.modules.module import Module
     from engine.records import Outcome
     from engine.search.settings import Settings
 
@@ -43,7 +44,7 @@ class Worker:
         self._outbox: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._calls: dict[int, asyncio.Future[Reply]] = {}
         self._numbers = count(1)
-        self._jobs: dict[int, tuple[RowJob, Any, Any]] = {}
+        self._jobs: dict[int, tuple[RowJob, Module | None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._names: WeakKeyDictionary[LM, bytes] = WeakKeyDictionary()
         self._settings: Settings | None = None
@@ -79,11 +80,11 @@ class Worker:
                 case messages.Compute():
                     self._start(self._compute(message))
                 case messages.Begin():
-                    self._jobs[message.job] = (message.work, None, None)
+                    self._jobs[message.job] = (message.work, None)
                 case messages.End():
                     self._jobs.pop(message.job, None)
 
-    def _start(self, work: Any) -> None:
+    def _start(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -111,10 +112,10 @@ class Worker:
         settings = self._settings
         if settings is None:
             raise ConfigurationError("The worker was given a row before its run.")
-        work, program, metric = self._jobs[message.job]
+        work, program = self._jobs[message.job]
         if program is None:
-            program, metric = program_of(settings, work), metric_of(settings, work)
-            self._jobs[message.job] = (work, program, metric)
+            program = program_of(settings, work)
+            self._jobs[message.job] = (work, program)
 
         async def asked(lm: Any, request: Request, send: Send) -> Reply:  # noqa: ARG001 - the driver sends
             return await self._ask(message, lm, request)
@@ -131,7 +132,7 @@ class Worker:
             await evaluate.run_rows(
                 program,
                 [(message.row, settings.rows[message.row])],
-                metric,
+                metric_of(settings, work),
                 limit=1,
                 on_outcome=on_outcome,
                 on_failure=on_failure,
@@ -140,7 +141,7 @@ class Worker:
 
     # Models
 
-    async def _ask(self, row: messages.Row, lm: Any, request: Request) -> Reply:
+    async def _ask(self, row: messages.Row, lm: LM, request: Request) -> Reply:
         """Ask the driver, which keeps the budget, the limits and the cache."""
         name = self._names.get(lm)
         if name is None:

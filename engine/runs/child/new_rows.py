@@ -68,12 +68,12 @@ async def write_rows(request: NewRowsRequest) -> NewRows:
     fields = (*request.pipeline.inputs, *request.pipeline.outputs)
     instructions = (s.instructions for s in request.pipeline.steps if s.instructions.strip())
     task = "\n".join(instructions) or "Give the answer to the inputs."
-    kept: list[dict[str, str]] = []
+    rows: list[dict[str, str]] = []
     left_out: dict[str, int] = {}
     known = {_key(row, request.pipeline.inputs) for row in request.examples}
     with context(lm=make_lm(request.model), adapter=make_adapter(request.adapter)):
         for turn in range(2 + 2 * -(-request.count // A_CALL)):
-            wanted = min(A_CALL, request.count - len(kept))
+            wanted = min(A_CALL, request.count - len(rows))
             if wanted <= 0:
                 break
             # Others at each turn.
@@ -92,10 +92,10 @@ async def write_rows(request: NewRowsRequest) -> NewRows:
                 why = why or ("there already" if key in known else "")
                 if why:
                     left_out[why] = left_out.get(why, 0) + 1
-                elif len(kept) < request.count:
+                elif len(rows) < request.count:
                     known.add(key)
-                    kept.append(text)
-    return NewRows(rows=tuple(kept), left_out=left_out)
+                    rows.append(text)
+    return NewRows(rows=tuple(rows), left_out=left_out)
 
 
 def _described(field: FieldSpec) -> str:

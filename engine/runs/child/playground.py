@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from engine.evaluate.streaming import StreamResponse
     from engine.lm.base import BaseLM, Reply, Request
     from engine.lm.exchange import Send
-    from engine.metrics.base import Metric
+    from engine.metrics.base import Metric, Scorer
 
 
 class ModelRequest(Frozen):
@@ -45,19 +45,18 @@ class ModelRequest(Frozen):
 
 
 class PlaygroundRequest(ModelRequest):
-    """An input and the prompts that answer it. `candidates` holds prompts as `Candidate.as_dict` writes them, by any name.
-
-    `models` are others than the task's own, which steps of the prompts may name.
-    With `expected` (output field -> value) and a metric the answers are scored too. `own_inputs` holds what only
-    one prompt is given, by its name: the conversation it has had, which is its own.
-    """
+    """An input and the prompts that answer it."""
 
     candidates: dict[str, JsonObject] = Field(min_length=1)
+    """Prompts as `Candidate.as_dict` writes them, by any name."""
     models: tuple[ModelChoice, ...] = ()
+    """Models that steps of the prompts may name, besides those of the task."""
     inputs: JsonObject
     expected: JsonObject = Field(default_factory=dict)
+    """Output field -> right value; with a metric the answers are scored."""
     metric: Named | None = None
     own_inputs: dict[str, JsonObject] = Field(default_factory=dict)
+    """Inputs that only one prompt is given, by its name: the conversation that it has had."""
     stream: bool = False
 
     def task_of(self, name: str) -> tuple[PipelineSpec, Candidate]:
@@ -188,7 +187,7 @@ async def _prompt_answer(
 
     pipeline, candidate = request.task_of(name)
     program = build_program(pipeline).with_candidate(candidate)
-    metric: Any = any_answer
+    metric: Scorer = any_answer
     if scored := request.metric is not None and bool(request.expected):
         metric = make_metric(request.metric, request.model)
     stream = None if put is None else every_field(program, write)

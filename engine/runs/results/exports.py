@@ -35,8 +35,8 @@ from engine.modules.module import Module
 from engine.records import Candidate, Evaluation, whole_trials
 from engine.runs.prepare import prepare
 from engine.runs.spec import RunSpec
+from engine.search.judging.verdict import verdict
 from engine.search.result import PromptFigures, Proof, RunResult, TakenPrompt
-from engine.search.verdict import verdict
 from engine.signature.prediction import Prediction
 from engine.store.rows import RunRow, VersionRow
 from engine.store.store import Store

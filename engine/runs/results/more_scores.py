@@ -24,6 +24,7 @@ from engine.runs.recorder import PatientWriter
 from engine.runs.results.exports import taken_figures
 from engine.search.budget import Budget
 from engine.search.driver import Driver
+from engine.search.requests import steps_problem
 from engine.search.result import RunResult
 from engine.search.settings import Settings
 from engine.store.rows import NOT_DONE, OVER, SCORE, RequestRow, RunRow, RunState
@@ -170,7 +171,7 @@ async def answer_request(
     except (ValidationError, KeyError, TypeError, ValueError, AttributeError):
         answer(f"{NOT_DONE}it cannot be read.")
         return
-    if problem := _problem(candidate, driver.seed):
+    if problem := steps_problem(candidate, driver.seed):
         answer(f"{NOT_DONE}{problem}")
         return
     number = begin(row, driver, store, run.id, writer)
@@ -190,12 +191,6 @@ async def answer_request(
         usage = evaluation.usage if evaluation.outcomes else None
         writer.write(lambda: store.trials.finish(run.id, number, usage=usage, state="stopped"))
     answer(_answer(evaluation, len(rows), request.split, failure or "", driver.ledger.closed or ""))
-
-
-def _problem(candidate: Candidate, seed: Candidate) -> str:
-    if set(candidate.steps) != set(seed.steps):
-        return f"it must have the steps {', '.join(seed.steps)} and no others."
-    return ""
 
 
 def _answer(evaluation: Evaluation, rows: int, split: str, failure: str, closed: str) -> str:

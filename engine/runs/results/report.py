@@ -20,7 +20,7 @@ from engine.pipeline.spec import PipelineSpec
 from engine.records import Candidate, Outcome, TraceStep, json_value, whole_trials
 from engine.runs.prepare import row_values, stored_dataset
 from engine.runs.spec import ModelChoice, RunSpec, make_adapter
-from engine.search.objective import Objective
+from engine.search.judging.objective import Objective
 from engine.search.trainers import training_lines
 from engine.search.training import chat_rows
 from engine.store.rows import RunRow

@@ -11,6 +11,6 @@ know nothing of adapters, models or signatures. Names are loaded when they are f
 
 from __future__ import annotations
 
-from engine.public_names import lazy
+from engine.basics.public_names import lazy
 
 __getattr__ = lazy(__name__)

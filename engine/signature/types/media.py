@@ -79,9 +79,9 @@ _START = 64
 class Image(_Media):
     """A picture: `Image("https://...")`, `Image("data:image/png;base64,...")`, `Image(data_bytes)` or a PIL image.
 
-    An address is handed to the model's provider, never fetched here; `Image.from_url` fetches, `Image.from_path` reads a
-    file. Addresses on this machine or a private network need `allow_private=True`. Raises ValueError for anything that is no
-    picture.
+    An address is handed to the model's provider, never fetched here; `Image.from_url` fetches, `Image.from_path`
+    reads a file. Addresses on this machine or a private network need `allow_private=True`. Raises ValueError for
+    anything that is no picture.
 
     >>> Image("https://example.org/cat.png").format()
     [{'type': 'image_url', 'image_url': {'url': 'https://example.org/cat.png'}}]
@@ -96,7 +96,7 @@ class Image(_Media):
         download: bool = False,
         verify: bool = True,
         allow_private: bool = False,
-        **data: Any,
+        **data: object,
     ) -> None:
         given = url if url is not None else data.get("url")
         if download and isinstance(given, str) and given.startswith("http"):
@@ -234,7 +234,7 @@ class Audio(_Media):
     data: str
     audio_format: str
 
-    def __init__(self, data: Any = None, audio_format: str = "wav", **more: Any) -> None:
+    def __init__(self, data: object = None, audio_format: str = "wav", **more: object) -> None:
         super().__init__(**_fields(data, audio_format), **more)
 
     @model_validator(mode="wrap")

@@ -24,7 +24,7 @@ class Reasoning(Type):
 
     content: str
 
-    def __init__(self, content: Any = None, **more: Any) -> None:
+    def __init__(self, content: object = None, **more: object) -> None:
         super().__init__(**({} if content is None else {"content": content}), **more)
 
     @model_validator(mode="wrap")
@@ -96,7 +96,7 @@ class History(Type):
 
     messages: list[JsonObject]
 
-    def __init__(self, messages: Any = None, **more: Any) -> None:
+    def __init__(self, messages: object = None, **more: object) -> None:
         super().__init__(**({} if messages is None else {"messages": messages}), **more)
 
     @model_validator(mode="before")
@@ -134,7 +134,7 @@ class Code(Type):
     language: ClassVar[str] = "python"
     _languages: ClassVar[dict[str, type[Code]]] = {}
 
-    def __init__(self, code: Any = None, **more: Any) -> None:
+    def __init__(self, code: object = None, **more: object) -> None:
         super().__init__(**({} if code is None else {"code": code}), **more)
 
     def __class_getitem__(cls, language: str) -> type[Code]:  # type: ignore[override]  # no generic, but DSPy's notation
@@ -195,7 +195,7 @@ class Document(Type):
     media_type: Literal["text/plain", "application/pdf"] = "text/plain"
     context: str | None = None
 
-    def __init__(self, data: Any = None, **more: Any) -> None:
+    def __init__(self, data: object = None, **more: object) -> None:
         super().__init__(**({} if data is None else {"data": data}), **more)
 
     @model_validator(mode="before")

@@ -74,7 +74,7 @@ def tools_of(value: Any) -> list[ToolForm]:
     return [tool for tool in value or () if isinstance(tool, ToolForm)]
 
 
-Functions = Mapping[str, Callable[..., Any]] | Iterable[Callable[..., Any]]
+Functions = Mapping[str, Callable[..., object]] | Iterable[Callable[..., object]]
 """Functions or tools by name, or a list of them, each known by its own name."""
 
 
@@ -217,7 +217,7 @@ ToolCalls.ToolCall = ToolCall  # type: ignore[attr-defined]
 ToolCallResults.ToolCallResult = ToolCallResult  # type: ignore[attr-defined]
 
 
-def _arguments(name: object, text: object) -> Any:
+def _arguments(name: object, text: object) -> object:
     if not isinstance(text, str):
         return {} if text is None else text
     try:

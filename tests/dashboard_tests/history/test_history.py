@@ -15,7 +15,7 @@ from engine.runs.results.exports import use_version
 from engine.runs.spec import ModelChoice, Named, ProjectDraft, RunSpec, SplitSpec
 from engine.runs.worker import work
 from engine.search.budget import Budget
-from engine.search.wording import runs_sentence
+from engine.search.judging.wording import runs_sentence
 from engine.store.store import Store
 
 LABELED = Named(name="LabeledFewShot")

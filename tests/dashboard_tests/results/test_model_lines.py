@@ -12,7 +12,7 @@ from dashboard.results.models import compared_lines, models_figure, tuned_on_eac
 from dashboard.state.history import draft_on, same_test
 from engine.lm.choice import ModelChoice
 from engine.pipeline.build import build_program
-from engine.search.objective import Objective
+from engine.search.judging.objective import Objective
 from engine.search.result import ComparedFigures, ModelComparison, PromptFigures, RunResult
 from engine.store.rows import RunRow
 

@@ -19,7 +19,7 @@ from engine.runs.results.report import run_report
 from engine.runs.spec import Named, sample_bytes, sample_draft
 from engine.runs.worker import work
 from engine.search.budget import Budget
-from engine.search.leader import LeaderPath
+from engine.search.judging.leader import LeaderPath
 from engine.store.store import Store
 
 MOMENTS = 10

@@ -7,7 +7,7 @@ from dataclasses import replace
 from dashboard.state.live.figures import feed
 from engine.basics.statistics import Interval
 from engine.records import Usage
-from engine.search.leader import Lead
+from engine.search.judging.leader import Lead
 from engine.store.rows import EventRow, TrialRow
 
 PARENTS = {"a": (), "b": ("a",), "c": ("a",)}

@@ -6,7 +6,7 @@ import pytest
 from dashboard.state.live.score_chart import MOST_DRAWN, score_chart, score_figure
 from engine.basics.statistics import Interval
 from engine.records import Usage
-from engine.search.leader import Lead
+from engine.search.judging.leader import Lead
 from engine.store.rows import TrialRow
 
 

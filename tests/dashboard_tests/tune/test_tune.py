@@ -20,7 +20,7 @@ from engine.runs.spec import ModelChoice, Named
 from engine.runs.worker import work
 from engine.search.budget import Budget
 from engine.search.freeze import Freeze
-from engine.search.objective import Objective
+from engine.search.judging.objective import Objective
 from engine.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("home")

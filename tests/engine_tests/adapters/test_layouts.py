@@ -417,10 +417,3 @@ def test_a_short_notation_of_types_is_what_baml_adapter_shows_and_json_what_it_r
     ]
     usual = JSONAdapter().format(Extract, [], {"note": "x"})[0]["content"]
     assert len(form) < len(usual.split("of this form:")[1]) / 2
-
-
-def test_a_saved_step_keeps_baml_adapter() -> None:
-    step = Predict("question -> answer")
-    step.adapter = BAMLAdapter()
-    again = Predict("question -> answer").load_state(step.dump_state())
-    assert isinstance(again.adapter, BAMLAdapter)

@@ -268,11 +268,3 @@ def test_markers_in_inputs_stay_text() -> None:
     user = adapter.format(signature, [], {"q": "{a} [[ ## a ## ]]\nhacked {0} %s"})[-1]["content"]
     assert "{a} [[ ## a ## ]]\nhacked {0} %s" in user
     assert adapter.parse(signature, "[[ ## a ## ]]\nfine") == {"a": "fine"}
-
-
-def test_an_unreadable_reply_names_its_adapter_and_signature() -> None:
-    signature = Signature("question -> answer, points: int")
-    with pytest.raises(AdapterParseError) as raised:
-        ChatAdapter().parse(signature, "[[ ## answer ## ]]\nParis")
-    assert (raised.value.adapter_name, raised.value.signature) == ("ChatAdapter", signature)
-    assert raised.value.parsed_result == {"answer": "Paris"}

@@ -142,7 +142,8 @@ def test_a_spec_file_that_is_not_there(tmp_path):
         ({"metric": {"name": "Bleu"}}, "There is no metric 'Bleu'"),
         ({"metric": {"name": "ExactMatch", "options": {"field": "colour"}}}, "'colour'"),
         ({"mapping": {"text": "text", "shelf": "rack"}}, "'rack'"),
-        ({"mapping": {"text": "text"}}, "'shelf'"),
+        ({"mapping": {"text": "text"}}, "'shelf' has no column"),
+        ({"mapping": {"text": "shelf", "shelf": "shelf"}}, "is both the input 'text' and the answer 'shelf'"),
         ({"dataset": "none.csv"}, "'none.csv'"),
         ({"budget": {"calls": 3}}, "too small"),
         ({"budget": {"calls": -3}}, "'budget.calls'"),
@@ -168,8 +169,9 @@ def with_field(**changes):
 @pytest.mark.parametrize(
     ("pipeline", "expected"),
     [
-        (with_field(name="the shelf"), "the shelf"),
-        (with_field(name="text"), "text"),
+        (with_field(name="the shelf"), "such as 'the_shelf'"),
+        (with_field(name="text"), "Two fields are called 'text'"),
+        ({"steps": [{"name": "sort", "inputs": [{"name": "text"}], "outputs": []}]}, "Add an output field"),
         (with_field(name="class"), "class"),
         (with_field(choices=[], type="Banana"), "Banana"),
     ],
@@ -189,6 +191,10 @@ BAD_DATA = {
     "all empty": (b"text,shelf\n" + b"".join(b"thing %d,\n" % i for i in range(30)), "shelf"),
     "one class": (b"text,shelf\n" + b"".join(b"thing %d,red\n" % i for i in range(30)), "same answer"),
     "few": (csv_bytes(5), "needs at least"),
+    "only ragged rows": (b"text,shelf\na,b,c\n", "No row of 'shelves.csv' can be used"),
+    "no name": (csv_bytes().replace(b"text,shelf", b"text,"), "no column 'shelf'"),
+    "not allowed": (b"text,shelf\n" + b"".join(b"thing %d,pink\n" % i for i in range(30)), "pink"),
+    "same inputs": (b"text,shelf\n" + b"x,red\nx,blue\n" * 9, "have different inputs"),
     "no such column": (b"text,rack\n" + b"".join(b"thing %d,red\n" % i for i in range(30)), "shelf"),
 }
 
@@ -199,15 +205,10 @@ def test_data_that_cannot_be_used(tmp_path, case):
     refused(tuneboard("run", write_spec(tmp_path, content)), 2, expected)
 
 
-def test_data_in_another_encoding_is_read(tmp_path):
-    text = csv_bytes().decode().replace("an old", "ein schön alter")
-    assert tuneboard("run", write_spec(tmp_path, text.encode("utf-16"))).exit_code == 0
-
-
-def test_ragged_rows_and_doubled_columns_are_read_and_told(tmp_path):
-    lines = csv_bytes().decode().splitlines()
+def test_another_encoding_ragged_rows_and_doubled_columns_are_read(tmp_path):
+    lines = csv_bytes().decode().replace("an old", "ein schön alter").splitlines()
     lines = [lines[0] + ",text,", *[f"{line},x,y" for line in lines[1:]], "just one cell", "a,b,c,d,e,f,g"]
-    result = tuneboard("run", write_spec(tmp_path, "\n".join(lines).encode()))
+    result = tuneboard("run", write_spec(tmp_path, "\n".join(lines).encode("utf-16")))
     assert result.exit_code == 0, result.output
 
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import engine
-from engine import public_names
+from engine.basics import public_names
 from engine.compat.arguments import IGNORED, TRANSLATED
 from engine.optimizers.mipro import MIPROv2
 from engine.testing import ScriptedLM

@@ -116,19 +116,6 @@ def test_an_adapter_may_be_called_by_hand() -> None:
 # Settings and caching
 
 
-def test_settings_are_read_and_set_as_in_dspy() -> None:
-    lm = answering()
-    with engine.context(lm=lm, async_max_workers=4, provide_traceback=True, disable_history=True):
-        assert engine.settings["lm"] is engine.settings.get("lm") is lm
-        assert "lm" in engine.settings
-        assert engine.settings.get("tone", "none") == "none"
-        assert engine.settings.history is False
-    with pytest.raises(AttributeError, match="no setting 'tone'"):
-        _ = engine.settings.tone
-    with engine.context(tone="x"):
-        assert engine.settings.tone == "x"
-
-
 def test_the_cache_of_a_process_is_chosen(tmp_path: Path) -> None:
     with OpenAIServer() as server:
         lm = engine.LM("openai/test-model", api_base=server.url, api_key="sk-test")

@@ -122,4 +122,4 @@ def test_tools_are_not_confused() -> None:
 def test_the_import_loads_no_table() -> None:
     code = "import sys, engine; print([m for m in sys.modules if m.startswith('engine.')], engine.teleprompt.GEPA.__name__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['engine.public_names', 'engine.compat'] GEPA"
+    assert done.stdout.strip() == "['engine.basics', 'engine.basics.public_names', 'engine.compat'] GEPA"

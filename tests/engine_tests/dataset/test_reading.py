@@ -6,11 +6,9 @@ import json
 from pathlib import Path
 
 import openpyxl
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyarrow import parquet
 
 from engine.dataset import paste_dataset, read_dataset, reading
 from engine.errors import DatasetError
@@ -285,13 +283,6 @@ def test_workbooks_are_read_with_their_row_numbers():
     assert read(content, "book.csv").columns == data.columns
     assert "is empty" in refusal(workbook([]), "book.xlsx")
     assert "no rows below" in refusal(workbook([["text", "label"]]), "book.xlsx")
-
-
-def test_parquet_is_read():
-    buffer = io.BytesIO()
-    parquet.write_table(pa.table({"text": ["a", None], "n": [1, 2], "tags": [["x"], []]}), buffer)
-    data = read(buffer.getvalue(), "x.parquet")
-    assert data.rows() == [{"text": "a", "n": "1", "tags": '["x"]'}, {"text": "", "n": "2", "tags": "[]"}]
 
 
 def test_pasted_rows():

@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from support.slow_model import SlowModel
 
 import engine
 from engine import Evaluate, ExactMatch, Example, Grade, Module, Predict, Prediction, context
@@ -29,28 +30,15 @@ def right(request):
     return {"answer": f"a{number}"}
 
 
+def right_text(request):
+    return chat_answer(right(request))
+
+
 def some_wrong(request):
     answer = right(request)["answer"]
     if answer == "a3":
         return LMError("The endpoint is gone.")
     return {"answer": "wrong" if answer in ("a1", "a2") else answer}
-
-
-class Slow(BaseLM):
-    """Answers nobody before so many have asked at once; counts how many do."""
-
-    def __init__(self, together=1):
-        super().__init__("slow")
-        self.together, self.now, self.most = together, 0, 0
-
-    async def complete(self, request):
-        self.now += 1
-        self.most = max(self.most, self.now)
-        while self.most < self.together:
-            await asyncio.sleep(0.001)
-        await asyncio.sleep(0.01)  # time for one too many to come
-        self.now -= 1
-        return Reply((Choice(chat_answer(right(request))),), Usage(1, 0, 10, 2, 0.001))
 
 
 PROGRAM = Predict("question -> answer")
@@ -75,7 +63,7 @@ def test_outcomes_are_in_order_and_a_failed_row_is_a_record():
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_no_more_rows_run_at_once_than_the_limit(shared):
-    lm = Slow(5)
+    lm = SlowModel(right_text, 5)
 
     async def both():
         limit = asyncio.Semaphore(5) if shared else 5
@@ -119,7 +107,7 @@ def test_what_the_listener_raises_ends_it_after_the_rows_under_way():
             raise RunError("Enough.")
 
     heard = []
-    with context(lm=Slow()), pytest.raises(RunError, match="Enough"):
+    with context(lm=SlowModel(right_text)), pytest.raises(RunError, match="Enough"):
         engine.loop.run(run_rows(PROGRAM, list(enumerate(ROWS)), ExactMatch(), limit=2, on_outcome=stop))
     assert len(heard) <= 4
 
@@ -277,13 +265,6 @@ def test_a_program_that_returns_no_prediction_is_still_recorded():
 
     (outcome,) = Evaluate(devset=ROWS[:1], metric=lambda row, answer: answer == "Q0")(Plain()).outcomes
     assert (outcome.score, outcome.prediction) == (1.0, {"output": "Q0"})
-
-
-def test_usage_is_tracked_through_an_evaluation():
-    with context(lm=ScriptedLM(right)), engine.track_usage() as tracker:
-        result = Evaluate(devset=ROWS, metric=ExactMatch(), num_threads=4)(PROGRAM)
-    assert tracker.get_total_tokens()["scripted"]["calls"] == len(ROWS)
-    assert result.results[0][1].get_lm_usage()["scripted"]["calls"] == 1
 
 
 def test_rows_that_never_wait_leave_room_for_others():

@@ -8,18 +8,14 @@ from typing import Any
 import pytest
 
 from engine import (
-    BM25,
     RLM,
     CodeAct,
-    ColBERTv2,
     Evaluate,
     Example,
     Module,
     Prediction,
     ProgramOfThought,
     PythonInterpreter,
-    PythonMetric,
-    Retrieve,
     Tool,
     context,
 )
@@ -122,37 +118,6 @@ def test_a_tool_inside_the_sandbox_that_hangs_or_answers_too_much_is_an_observat
     assert "gave no result within 0.2 seconds" in hung
     assert len(big) < 20_000
     assert "ZeroDivisionError" in broken
-
-
-def test_a_search_that_cannot_be_made_fails_its_row() -> None:
-    class Find(Module):
-        def __init__(self) -> None:
-            self.here = Retrieve(k=1, rm=BM25(["Refunds take five days."]))
-            self.there = Retrieve(k=1, rm=ColBERTv2("http://127.0.0.1:9/api/search", timeout=1.0))
-
-        def forward(self, code: str) -> Prediction:
-            where = self.there if code == "away" else self.here
-            return Prediction(answer=where(code).passages[0][:7])
-
-    rows = [Example(code=code, answer="Refunds").with_inputs("code") for code in ("refund", "away")]
-    found = evaluated(Find(), rows)
-    assert [outcome.score for outcome in found.outcomes] == [1.0, 0.0]
-    assert "The ColBERTv2 server http://127.0.0.1:9/api/search cannot be reached" in str(
-        found.outcomes[1].error
-    )
-
-
-def test_a_metrics_own_code_that_never_ends_fails_the_row_only() -> None:
-    metric = PythonMetric(code="while answer == 'spin':\n    pass\n1.0", seconds=0.3)
-
-    class Echo(Module):
-        def forward(self, code: str) -> Prediction:
-            return Prediction(answer=code)
-
-    rows = [Example(code=code, answer=code).with_inputs("code") for code in ("spin", "go")]
-    found = evaluated(Echo(), rows, metric)
-    assert [outcome.score for outcome in found.outcomes] == [0.0, 1.0]
-    assert "longer than the 0.3 seconds" in str(found.outcomes[0].error)
 
 
 PIPED = PipelineSpec(

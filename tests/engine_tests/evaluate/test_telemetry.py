@@ -37,11 +37,10 @@ def by_name(kept):
 
 def parents(kept):
     names = {span.context.span_id: span.name for span in kept.get_finished_spans()}
-    return {span.name: names.get(span.parent.span_id) if span.parent else None for span in names_of(kept)}
-
-
-def names_of(kept):
-    return kept.get_finished_spans()
+    return {
+        span.name: names.get(span.parent.span_id) if span.parent else None
+        for span in kept.get_finished_spans()
+    }
 
 
 def lookup(item: str) -> str:

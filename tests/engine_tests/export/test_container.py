@@ -28,7 +28,6 @@ from engine.export.container import container, serve_command, wheel
 from engine.export.program import ProgramFile, program_file
 from engine.export.weights import zipped
 from engine.pipeline.build import build_program
-from engine.pipeline.spec import CorpusSpec, FieldSpec, PipelineSpec, StepOptions, StepSpec
 
 ROOT = Path(__file__).parents[3]
 
@@ -65,18 +64,6 @@ def test_the_folder_names_variables_and_holds_no_key(monkeypatch):
 
 def test_the_same_program_gives_the_same_bytes():
     assert zipped(container(content())) == zipped(container(content()))
-
-
-def test_a_corpus_that_does_not_fit_is_said(tmp_path: Path):
-    table = tmp_path / "rules.csv"
-    table.write_text("rule\n" + "".join(f"{'long ' * 300}{i}\n" for i in range(1500)))
-    options = StepOptions(corpus=CorpusSpec(file=str(table), column="rule"))
-    text, label = FieldSpec(name="text"), FieldSpec(name="label")
-    find = StepSpec(name="find", strategy="retrieve", inputs=(text,), options=options)
-    passages = FieldSpec(name="passages", type="list[str]")
-    spec = PipelineSpec(steps=(find, StepSpec(inputs=(passages,), outputs=(label,))))
-    with pytest.raises(ProgramFileError, match=r"The step 'find' searches .*rules\.csv', which is too large"):
-        container(program_file(spec, build_program(spec).candidate()))
 
 
 def test_the_wheel_is_a_wheel_of_this_tuneboard():

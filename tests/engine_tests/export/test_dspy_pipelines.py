@@ -13,9 +13,7 @@ from support.dspy_exports import answers_here, answers_in_dspy, same_in_dspy, sc
 from support.servers.openai_server import OpenAIServer
 from support.step_fields import fields
 
-from engine.errors import ProgramFileError
 from engine.export.dspy_parts import SEARCHING, TOOL_CODE
-from engine.export.dspy_script import dspy_script
 from engine.export.program import ProgramFile, program_file
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import Condition, CorpusSpec, Each, FieldSpec, PipelineSpec, StepOptions, StepSpec
@@ -205,15 +203,3 @@ def test_the_scripts_calculator_gives_what_ours_gives(text: str):
     for wrong in ("open('x')", "().__class__", "9 ** 9 ** 9", "x"):
         with pytest.raises((ValueError, SyntaxError)):
             space["calculator"](wrong)
-
-
-def test_what_dspy_cannot_do_is_said_by_name(tmp_path: Path):
-    find = WIRED.steps[1]
-    say = StepSpec(name="say", inputs=fields("passages:list[str]"), outputs=fields("answer"))
-    table = tmp_path / "large.csv"
-    table.write_text("text\n" + "".join(f"{'word ' * 300}{i}\n" for i in range(1500)))
-    large = find.model_copy(
-        update={"options": StepOptions(corpus=CorpusSpec(file=str(table), column="text"))}
-    )
-    with pytest.raises(ProgramFileError, match=r"too large to be written into a script"):
-        dspy_script(tuned(pipeline(large, say)))

@@ -12,6 +12,7 @@ from support.step_fields import fields
 
 import engine
 from engine.errors import PipelineError, ProgramFileError
+from engine.export.formats import get_export
 from engine.export.messages import step_messages
 from engine.export.program import load_program, parse_program, program_file, to_text
 from engine.pipeline.build import build_program
@@ -140,6 +141,18 @@ def test_small_corpora_travel_in_the_file_and_large_ones_by_their_hash(tmp_path:
         load_program(tmp_path / "large.json")
     with pytest.raises(PipelineError, match="no file or folder"):
         program_file(large, tuned(rich(CorpusSpec(passages=HOUSE))))
+
+
+@pytest.mark.parametrize("form", ["python", "dspy", "container"])
+def test_a_form_that_must_hold_its_passages_refuses_a_large_corpus(form: str, tmp_path: Path):
+    table = tmp_path / "rules.csv"
+    table.write_text("rule\n" + "".join(f"{'long ' * 300}{i}\n" for i in range(1500)))
+    options = StepOptions(corpus=CorpusSpec(file=str(table), column="rule"))
+    find = StepSpec(name="find", strategy="retrieve", inputs=fields("text"), options=options)
+    spec = PipelineSpec(steps=(find, StepSpec(inputs=fields("passages:list[str]"), outputs=fields("label"))))
+    content = program_file(spec, build_program(spec).candidate())
+    with pytest.raises(ProgramFileError, match=r"'find' searches .*rules\.csv', which is too large"):
+        get_export(form).render(content)
 
 
 def test_a_file_from_anybody_cannot_read_this_machines_files(tmp_path: Path):

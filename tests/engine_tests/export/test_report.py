@@ -21,7 +21,7 @@ from engine.export.tables import harmless
 from engine.records import Candidate, StepState, Usage
 from engine.runs.results.report import run_report, run_results
 from engine.runs.worker import work
-from engine.search.leader import Lead
+from engine.search.judging.leader import Lead
 from engine.search.result import PromptFigures
 from engine.store.rows import CandidateRow, TrialRow
 from engine.store.store import Store

@@ -21,13 +21,13 @@ from engine.adapters import get_adapter
 from engine.adapters.scalars import UnreadableError
 from engine.adapters.values import parse_value
 from engine.dataset import read_dataset
-from engine.errors import EngineError, ProgramFileError
+from engine.errors import EngineError
 from engine.export.alone import engine_files
 from engine.export.formats import get_export
 from engine.export.program import ProgramFile, program_file
 from engine.pipeline.build import build_program
 from engine.pipeline.signatures import field_type
-from engine.pipeline.spec import Condition, CorpusSpec, Each, FieldSpec, PipelineSpec, StepOptions, StepSpec
+from engine.pipeline.spec import Condition, Each, FieldSpec, PipelineSpec, StepOptions, StepSpec
 from engine.pipeline.templates import SAMPLES, get_sample
 from engine.records import Demo
 from engine.runs.spec import sample_bytes
@@ -494,14 +494,3 @@ def test_every_file_of_the_folder_is_found_by_the_others(tmp_path: Path):
     )
     done = subprocess.run([sys.executable, "-I", "-c", code], cwd=folder, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
-
-
-def test_a_corpus_that_is_too_large_to_go_along_is_refused(tmp_path: Path):
-    table = tmp_path / "large.csv"
-    table.write_text("text\n" + "".join(f"{'word ' * 300}{i}\n" for i in range(1500)))
-    options = StepOptions(corpus=CorpusSpec(file=str(table), column="text"))
-    step = StepSpec(name="find", strategy="retrieve", inputs=fields("text"), options=options)
-    spec = PipelineSpec(steps=(step,))
-    program = program_file(spec, build_program(spec).candidate())
-    with pytest.raises(ProgramFileError, match=r"'find' searches .*too large to go along.*with Tuneboard"):
-        get_export("python").content(program)

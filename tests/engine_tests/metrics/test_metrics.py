@@ -33,7 +33,6 @@ from engine.metrics import grade
 from engine.metrics.base import usable_metric
 from engine.metrics.matching import number_in
 from engine.registry import METRICS
-from engine.testing import ScriptedLM
 
 ROW = Example(text="Where is it?", team="shipping", urgent="no").with_inputs("text")
 
@@ -202,15 +201,6 @@ def test_a_trace_is_passed_on_only_when_there_is_one():
     assert grade(lambda row, answer, trace: trace == ["t"], ROW, Prediction(), ["t"])
 
 
-def test_grades_count_as_numbers():
-    assert Grade(0.5) > 0.4
-    assert Grade(0.5) == 0.5
-    assert sum([Grade(1.0), Grade(0.0)]) / 2 == 0.5
-    assert not Grade(0.0, "Bad.")
-    assert max(Grade(0.1), Grade(0.9)).score == 0.9
-    assert len({Grade(1.0), Grade(1.0, "x")}) == 1
-
-
 ARITHMETIC = [
     "int(m)",
     "float(m)",
@@ -248,19 +238,6 @@ print(json.dumps([float(value) if not isinstance(value, str) else value for valu
         exec(code, scope)
     there = in_dspy(f"import dspy\nfrom dspy.evaluate import answer_exact_match as exact\n{code}", tmp_path)
     assert json.loads(out.getvalue()) == json.loads(there)
-
-
-def test_a_metric_that_computes_with_grades_is_a_metric():
-    def metric(example, prediction, trace=None):
-        exact = engine.answer_exact_match(example, prediction)
-        assert int(exact) in (0, 1)
-        return 0.5 * exact + 0.5 * engine.TokenF1()(example, prediction) * (1 - 0)
-
-    rows = [Example(question="q", answer="Paris").with_inputs("question")]
-    with engine.context(lm=ScriptedLM([{"answer": "Paris"}])):
-        assert (
-            engine.Evaluate(devset=rows, metric=metric)(engine.Predict("question -> answer")).score == 100.0
-        )
 
 
 def test_a_grade_is_not_changed():

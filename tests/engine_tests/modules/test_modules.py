@@ -73,26 +73,6 @@ def test_a_plain_call_on_the_loop_is_refused_with_a_sentence():
         engine.loop.run(wrong())
 
 
-def test_an_override_may_call_what_it_overrides():
-    class Careful(ChainOfThought):
-        def forward(self, **inputs):
-            made = super().forward(**inputs)
-            return engine.Prediction(answer=made.answer + "!")
-
-    with context(lm=DummyLM([{"reasoning": "r", "answer": "yes"}] * 3)):
-        assert Careful("question -> answer")(question="q").answer == "yes!"
-        assert asyncio.run(Careful("question -> answer").acall(question="q")).answer == "yes!"
-        assert ChainOfThought("question -> answer").forward(question="q").answer == "yes"
-
-
-def test_a_module_without_forward_says_so():
-    class Empty(Module):
-        pass
-
-    with pytest.raises(ConfigurationError, match="define forward"):
-        Empty()()
-
-
 def test_the_model_is_the_calls_the_steps_or_the_ambient_one():
     def lm(word):
         return ScriptedLM(lambda request: {"b": word})

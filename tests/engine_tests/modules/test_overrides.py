@@ -106,19 +106,6 @@ def test_each_of_two_forwards_runs_once() -> None:
     assert step.seen == ("forward", "aforward")
 
 
-def test_a_step_inside_a_program_is_the_users() -> None:
-    class Program(engine.Module):
-        def __init__(self):
-            super().__init__()
-            self.step = Loud("question -> answer")
-
-        async def aforward(self, question):
-            return await self.step.acall(question=question)
-
-    with engine.context(lm=paris()):
-        assert Program()(question="q").answer == "PARIS"
-
-
 def test_a_program_that_defines_call_is_evaluated_run_in_batches_and_streamed() -> None:
     program = Hailed()
     with engine.context(lm=paris()):

@@ -17,8 +17,8 @@ from engine.modules.step import reasoning_first
 from engine.pipeline.build import build_program
 from engine.pipeline.spec import FieldSpec, PipelineSpec, StepSpec
 from engine.records import StepState
+from engine.search.judging.verdict import step_credit
 from engine.search.settings import make_problem
-from engine.search.verdict import step_credit
 from engine.signature import make_signature
 from engine.testing import DummyLM
 from engine.testing.contract import ToyLM, toy_settings

@@ -153,11 +153,6 @@ def test_simba_without_examples_adds_rules_only():
     assert result.score > 0.4
 
 
-def test_simba_takes_fewer_rows_than_a_minibatch():
-    result = searched(SIMBA(max_steps=2), train=(0, 1, 2))
-    assert result.stopped == "finished"
-
-
 def test_simba_tries_no_change_that_changed_nothing():
     batches = []
     optimizer = SIMBA(max_steps=3, bsize=8)

@@ -25,7 +25,7 @@ from engine.search.estimate import estimate
 from engine.search.freeze import Freeze
 from engine.search.trainers import Order
 from engine.store.store import Store
-from engine.testing.contract import StopAfter, ToyLM, toy_metric, toy_rows, toy_settings, toy_trainer
+from engine.testing.contract import ToyLM, toy_metric, toy_rows, toy_settings, toy_trainer
 from engine.testing.training import LookupTrainer
 
 ROWS = list(toy_rows().values())
@@ -263,22 +263,6 @@ def test_a_chain_tunes_prompts_and_weights_in_turn():
     assert result.score == 1.0
     tried = {t.candidate.id: t.candidate.steps["self"] for t in result.trials}.values()
     assert any(state.weights and state.demos for state in tried)
-
-
-def test_a_chain_goes_on_where_it_was_stopped():
-    def chain():
-        return BetterTogether(
-            strategy="LabeledFewShot -> w", optimizer_compile_args={"w": {"checkpoints": 2}}
-        )
-
-    whole = ToyLM()
-    expected, _ = run(chain(), whole)
-    lm = ToyLM()
-    cut = loop.run(Driver(toy_settings(lm), None, StopAfter(60)).search(chain().search))
-    assert cut.stopped == "stopped"
-    again, _ = run(chain(), lm)
-    assert (again.best.id, again.score) == (expected.best.id, expected.score)
-    assert lm.paid == whole.paid
 
 
 def colours(chain, **arguments):

@@ -244,8 +244,3 @@ def test_whether_to_reason_first_can_be_part_of_the_search():
     assert "reasons first" in found.best.reason
     plain = searched(MIPROv2(), ThinkingLM())
     assert plain.best.steps["self"].reason_first is None
-
-
-def test_option_sets_that_run_out_end_the_search():
-    options = {"auto": None, "num_candidates": 2, "num_trials": 20, "minibatch": False}
-    assert searched(MIPROv2(**options), **LARGE).stopped == "finished"

@@ -239,12 +239,6 @@ def pool_of(*scores):
     return pool
 
 
-def test_the_front_holds_whoever_nobody_beats_on_some_row():
-    pool = pool_of((0, 0, 0), (1, 1, 0), (0, 0, 1), (1, 0, 0))
-    assert pool.frontier() == {1: 2, 2: 1}
-    assert pool.best == 1
-
-
 @pytest.mark.parametrize("strategy", ["pareto", "current_best", "epsilon_greedy", "top_k_pareto"])
 def test_every_way_to_choose_a_parent_is_seeded(strategy):
     pool = pool_of((0, 0, 0), (1, 1, 0), (0, 0, 1))

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.peers.dspy_peer import in_dspy
 from support.program_files import save_program
 from support.run_setup import spec as run_spec
 from support.servers.openai_server import OpenAIServer
 
 from engine import LM, ChainOfThought, JSONAdapter, Predict, ReAct, Tool, TwoStepAdapter, XMLAdapter, context
 from engine.errors import MissingKeyError, PipelineError
-from engine.export.dspy_script import dspy_script
-from engine.export.program import load_program, program_file
+from engine.export.program import load_program
 from engine.lm.choice import ModelChoice
 from engine.modules.module import Module
 from engine.pipeline.build import build_program
@@ -68,49 +65,6 @@ def test_every_model_of_the_steps_needs_its_key(monkeypatch):
     for settings in ({"adapter": "two_step", "extraction_model": "openai/o"}, {"model": "openai/o"}):
         with pytest.raises(MissingKeyError, match="'openai/o' needs an API key"):
             check_keys(run_spec(pipeline=pipeline("text", "queue", **settings)))
-
-
-def two_models(second: str, **more: Any) -> PipelineSpec:
-    first = StepSpec(name="think", inputs=(FieldSpec(name="text"),), outputs=(FieldSpec(name="note"),))
-    sort = StepSpec(
-        name="sort",
-        strategy="chain_of_thought",
-        inputs=(FieldSpec(name="note"),),
-        outputs=(FieldSpec(name="queue"),),
-        model=second,
-        **more,
-    )
-    return PipelineSpec(steps=(first, sort))
-
-
-def by_model(body: dict[str, Any]) -> str:
-    """Every output says which model wrote it."""
-    names = ("note",) if "`[[ ## note ## ]]`" in body["messages"][-1]["content"] else ("reasoning", "queue")
-    return "\n\n".join([*(f"[[ ## {n} ## ]]\nby {body['model']}" for n in names), "[[ ## completed ## ]]"])
-
-
-def test_a_step_asks_its_own_model_also_after_saving_and_in_dspy(server, tmp_path: Path):
-    server.answer = by_model
-    spec = two_models("openai/small-own")
-    candidate = build_program(spec).candidate()
-    save_program(spec, candidate, tmp_path / "program.json")
-    large = LM("openai/large", cache=False)
-    with context(lm=large):
-        assert build_program(spec)(text="a").queue == "by small-own"
-    loaded = load_program(tmp_path / "program.json", lm=large)
-    assert dict(loaded(text="b")) == {
-        "note": "by large",
-        "reasoning": "by small-own",
-        "queue": "by small-own",
-    }
-    script = dspy_script(program_file(spec, candidate, model={"name": "openai/large"}))
-    assert "MODELS = {'sort.predict': {'model': 'openai/small-own'}}" in script
-    (tmp_path / "program_dspy.py").write_text(script, encoding="utf-8")
-    code = (
-        f"import json, os; os.environ['OPENAI_API_BASE'] = {server.url!r}; import program_dspy as p; p.use_model();"
-        "answer = p.load()(text='c'); print(json.dumps([answer.note, answer.queue]))"
-    )
-    assert json.loads(in_dspy(code, tmp_path)) == ["by large", "by small-own"]
 
 
 def test_a_programs_own_models_are_in_its_spec_and_one_for_all_is_not():
@@ -246,17 +200,3 @@ def test_the_estimate_and_a_scripted_model_know_both_calls():
     with context(lm=lm):
         assert program(text="an invoice").queue == "billing"
     assert len(lm.requests) == 1
-
-
-def test_dspy_asks_the_same_models(server, tmp_path: Path):
-    spec = pipeline("text", "queue", adapter="two_step", extraction_model="openai/small-dspy")
-    model = {"name": "openai/large"}
-    script = dspy_script(program_file(spec, build_program(spec).candidate(), model=model))
-    assert "'model': 'openai/small-dspy'" in script
-    (tmp_path / "program_dspy.py").write_text(script, encoding="utf-8")
-    code = (
-        "import json, os, program_dspy as p; p.use_model();"
-        f"os.environ['OPENAI_API_BASE'] = {server.url!r}; print(json.dumps(p.load()(text='an invoice').queue))"
-    )
-    assert json.loads(in_dspy(code, tmp_path)) == "read by small-dspy"
-    assert [body["model"] for body in server.requests] == ["large", "small-dspy"]

@@ -77,13 +77,6 @@ def test_a_run_says_macro_f1_of_all_test_rows_beside_its_verdict(home):
     assert saved["metadata"]["verdict"] == f"{result.verdict.sentence} {sentence}"
 
 
-def test_other_metrics_have_no_such_number(home):
-    run_id = add_run(home, optimizer=Named(name="LabeledFewShot"))
-    work(home, run_id)
-    with Store.open(home, read_only=True) as store:
-        assert store.runs.get(run_id).result.whole_set is None
-
-
 ROWS = {i: {"text": str(i), "shelf": COLOURS[i % 3]} for i in range(30)}
 RIGHT = [row["shelf"] for row in ROWS.values()]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from engine.records import Candidate, Demo, Evaluation, Outcome, StepState
+from engine.search.judging.verdict import best_static, step_credit
 from engine.search.result import Trial
-from engine.search.verdict import best_static, step_credit
 
 START = Candidate({"find": StepState("Find."), "say": StepState("Say.")})
 FOUND = START.with_step("find", instructions="Find all.").derived("more", START)

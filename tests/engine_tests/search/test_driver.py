@@ -8,7 +8,6 @@ import pytest
 
 from engine import loop
 from engine.errors import (
-    AuthenticationFailedError,
     ConfigurationError,
     InvalidRequestError,
     ProviderFailureError,
@@ -29,7 +28,7 @@ from engine.search.events import (
     TrialFinished,
     TrialStarted,
 )
-from engine.search.verdict import verdict
+from engine.search.judging.verdict import verdict
 from engine.testing.contract import RecordedEvents, StopAfter, ToyLM, toy_rows, toy_settings
 
 
@@ -226,17 +225,6 @@ def test_pause_holds_rows_back_and_stops_the_clock():
 
     assert loop.run(on_engine_loop()).stopped == "finished"
     assert len(lm.requests) == 18
-
-
-def test_a_wrong_key_is_an_error_in_one_sentence_after_a_few_calls():
-    lm = SlowLM(fail=lambda n, request: AuthenticationFailedError("The key for test was refused."))
-
-    def search(problem):
-        yield [Score(problem.seed, problem.validation)]
-
-    with pytest.raises(RunError, match=r"^The key for test was refused\.$"):
-        run(search, toy_settings(lm, concurrency=2))
-    assert len(lm.requests) <= 10
 
 
 def test_no_model_at_all_is_an_error_in_one_sentence():

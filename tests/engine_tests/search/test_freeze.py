@@ -78,18 +78,6 @@ def test_an_optimizer_with_nothing_to_change_is_refused() -> None:
         COPRO(toy_metric, task_model=ToyLM()).compile(program, trainset=rows, frozen=[wording])
 
 
-def test_compile_keeps_what_is_frozen() -> None:
-    rows = list(toy_rows().values())
-    frozen = [Freeze(step="self", part="sentence", text="Never guess.")]
-    optimizer = COPRO(toy_metric, task_model=ToyLM(), breadth=4, depth=2)
-    done = optimizer.compile(frozen_program(), trainset=rows[:18], valset=rows[18:], frozen=frozen)
-    text = done.candidate().steps["self"].instructions
-    assert "Never guess." in text
-    assert text != "Say the colour. Never guess."
-    assert len(done.tuning.validated()) > 1
-    assert all("Never guess." in c.steps["self"].instructions for _, c in done.tuning.validated())
-
-
 def test_a_search_knows_its_candidates_by_its_own_ids() -> None:
     """Answers name the candidate that was asked about; what ran is the restored one, its parents too."""
     seen = []

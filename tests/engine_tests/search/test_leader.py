@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.search.leader import LeaderPath, outlines
+from engine.search.judging.leader import LeaderPath, outlines
 
 NUMBERS = {name: number for number, name in enumerate("sabcdefghij")}
 START = {row: float(row % 2) for row in range(20)}

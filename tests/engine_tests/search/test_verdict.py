@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.records import Evaluation, Outcome
-from engine.search.verdict import MIN_ROWS, verdict
+from engine.search.judging.verdict import MIN_ROWS, verdict
 
 
 def evaluation(name, scores, errors=()):

@@ -23,11 +23,11 @@ def reply(text):
     return f"[[ ## answer ## ]]\n{text}\n\n[[ ## completed ## ]]"
 
 
-def streamed(program, answers, listen=True, **settings):
+def streamed(program, answers, listen=True, provider=None):
     """What comes of a program whose model gives these answers in turn."""
     left = iter(answers)
     listeners = [StreamListener("answer", predict=program.predictors()[0])] if listen else None
-    stream = streamify(program, stream_listeners=listeners)
+    stream = streamify(program, provider, listeners)
 
     async def run(lm):
         with engine.context(lm=lm):
@@ -181,11 +181,6 @@ def test_a_provider_says_what_is_told_of_a_new_try():
         def retry_status_message(self, reason):
             return None if "three words" in reason else "?"
 
-    left = map(reply, [LONG, BRIEF])
-    with OpenAIServer(answer=lambda body: next(left)) as server:
-        lm = engine.LM("openai/test-model", api_base=server.url, api_key="k", cache=False)
-        stream = streamify(Short(), Silent(), [StreamListener("answer")], async_streaming=False)
-        with engine.context(lm=lm):
-            items = list(stream(question="?"))
+    items, _ = streamed(Short(), map(reply, [LONG, BRIEF]), provider=Silent())
     assert [type(i) for i in items if not isinstance(i, StreamResponse)] == [engine.Prediction]
     assert shown(items) == LONG + BRIEF

@@ -12,7 +12,7 @@ from engine.errors import ConfigurationError
 from engine.lm.local.sources import is_trained
 from engine.lm.tuned import TunedModel, model_folder, save_tuned
 from engine.optimizers.training.child import TrainingJob, out_of_memory, reason
-from engine.optimizers.training.local import Kept, LocalTrainer, find_base
+from engine.optimizers.training.local import LocalTrainer, TrainingState, find_base
 from engine.search.trainers import ChatRow, Order, TrainSettings, get_trainer
 
 ROW = ChatRow(
@@ -86,10 +86,10 @@ def test_an_estimate_needs_no_library_and_knows_no_time_before_the_first_trainin
 
 
 def test_the_best_checkpoint_is_the_first_of_equal_ones_and_the_last_where_none_has_a_score() -> None:
-    assert Kept(scores={5: 0.25, 10: 0.75, 15: 0.75}).best() == 10
-    assert Kept(scores={5: None, 10: None}).best() == 10
-    assert not Kept(scores={5: 0.25, 10: 0.75, 15: 0.75}).worn_out(2)
-    assert Kept(scores={5: 0.75, 10: 0.7, 15: None}).worn_out(2)
+    assert TrainingState(scores={5: 0.25, 10: 0.75, 15: 0.75}).best() == 10
+    assert TrainingState(scores={5: None, 10: None}).best() == 10
+    assert not TrainingState(scores={5: 0.25, 10: 0.75, 15: 0.75}).worn_out(2)
+    assert TrainingState(scores={5: 0.75, 10: 0.7, 15: None}).worn_out(2)
 
 
 def test_failures_become_one_sentence_that_says_what_to_do() -> None:

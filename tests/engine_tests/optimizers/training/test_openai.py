@@ -96,13 +96,8 @@ def test_a_run_that_takes_over_a_running_job_counts_its_own_share(server):
     assert 0 < second.tokens < server.jobs["ftjob-1"]["trained_tokens"]
 
 
-def test_a_start_of_a_stopped_run_cancels_the_job_that_goes_on_there(server, tmp_path):
-    server.hold_at = 3
-    path = str(Path(__file__).parents[3])
-    code = CHILD.format(path=path, url=server.url)
-    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    wait_for(lambda: server.jobs and server.jobs["ftjob-1"]["step"] == 3, process=child)
-    kill(child)
+def test_a_start_of_a_stopped_run_cancels_the_job_that_goes_on_there(server):
+    train_until_killed(server, 3)
     stopped = Notes(stop_at=0)
     stopped.note(TrainerProgress(0, 0))
     trained = train(order(server.url), stopped)
@@ -156,16 +151,17 @@ loop.run(OpenAITrainer(0.002, 0.01).train(order({url!r}), Notes()))
 """
 
 
-def test_a_killed_process_neither_uploads_nor_trains_again(server, tmp_path):
-    server.hold_at = 2
-    path = str(Path(__file__).parents[3])
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD.format(path=path, url=server.url)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    wait_for(lambda: server.jobs and server.jobs["ftjob-1"]["step"] == 2, process=child)
+def train_until_killed(server, step):
+    """Train in another process, and kill it at this step."""
+    server.hold_at = step
+    code = CHILD.format(path=str(Path(__file__).parents[3]), url=server.url)
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for(lambda: server.jobs and server.jobs["ftjob-1"]["step"] == step, process=child)
     kill(child)
+
+
+def test_a_killed_process_neither_uploads_nor_trains_again(server):
+    train_until_killed(server, 2)
     server.hold_at = None
     assert train(order(server.url)).ended == "finished"
     assert (len(server.jobs), len(server.files)) == (1, 1)

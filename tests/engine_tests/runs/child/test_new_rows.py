@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -85,16 +83,10 @@ def test_it_stops_asking_when_nothing_new_comes():
     assert len(found.rows) == 1
 
 
-def test_the_process_answers_and_problems_are_sentences():
+def test_the_task_answers_and_problems_are_sentences():
     answer, _ = writer()
     with OpenAIServer(answer=answer) as server:
-        done = subprocess.run(
-            [sys.executable, "-m", "engine.runs.child.process"],
-            input=in_envelope(request(server.url)),
-            capture_output=True,
-            check=True,
-        )
-    assert len(json.loads(done.stdout.splitlines()[-1])["content"]["rows"]) == 4
+        assert len(answer_request(in_envelope(request(server.url))).content.rows) == 4
     offline = NewRowsRequest(pipeline=TASK, examples=({"mail": "a", "team": "b"},))
     assert "cannot make up" in answer_request(in_envelope(offline)).problem
     assert "cannot be read" in answer_request(b"{}").problem

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-
 import pytest
 from support.run_setup import PIPELINE, answer, server_model
 from support.servers.openai_server import OpenAIServer
 
 from engine import loop
-from engine.records import Outcome
 from engine.runs.child.playground import PreviewRequest, answer_rows, error_line
 from engine.runs.child.process import answer_request
 from engine.runs.child.request import ChildRequest
@@ -92,14 +87,3 @@ def test_code_that_fails_names_its_line():
 def test_what_cannot_be_is_one_sentence(monkeypatch, changes, said):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     assert said in answer_request(in_envelope(request(**changes))).problem
-
-
-def test_the_process_answers_json():
-    done = subprocess.run(
-        [sys.executable, "-m", "engine.runs.child.process"],
-        input=in_envelope(request()),
-        capture_output=True,
-        check=True,
-    )
-    found = [Outcome.from_json(one) for one in json.loads(done.stdout.splitlines()[-1])["content"]]
-    assert [o.row for o in found] == list(ROWS)

@@ -17,18 +17,13 @@ from engine import (
     PDF,
     Audio,
     ChatAdapter,
-    Citations,
     Code,
-    Document,
     Evaluate,
     ExactMatch,
-    Example,
     File,
     History,
     Image,
-    InputField,
     JSONAdapter,
-    OutputField,
     Predict,
     Reasoning,
     Signature,
@@ -45,13 +40,6 @@ from engine.signature.types.media import download
 from engine.testing import ScriptedLM
 
 URI = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
-
-
-class Picture(Signature):
-    """Name what is shown."""
-
-    picture: Image = InputField()
-    label: str = OutputField()
 
 
 def user_content(lm, at=-1):
@@ -144,15 +132,6 @@ def test_text_from_outside_cannot_pass_for_a_part():
     assert values._NONCE not in str(messages)
 
 
-def test_an_image_that_is_none_is_that_rows_error():
-    rows = [Example(picture=p, label="cat").with_inputs("picture") for p in (URI, "nothing.png", PNG)]
-    with context(lm=ScriptedLM(lambda request: {"label": "cat"})):
-        result = Evaluate(devset=rows, metric=ExactMatch())(Predict(Picture))
-    assert [outcome.score for outcome in result.outcomes] == [1.0, 0.0, 1.0]
-    assert "Input 'picture' cannot be used" in result.outcomes[1].error
-    assert "from_path" in result.outcomes[1].error
-
-
 def test_sound():
     assert Audio(b"RIFF").format()[0]["input_audio"] == {"data": "UklGRg==", "format": "wav"}
     assert Audio("data:audio/mpeg;base64,UklGRg==").audio_format == "mp3"
@@ -177,23 +156,6 @@ def test_files(tmp_path):
         File(file_data="/etc/passwd")
     with pytest.raises(ValidationError, match="no PDF"):
         PDF.from_bytes(b"PK", "a.pdf")
-
-
-def test_documents_and_citations():
-    lm = ScriptedLM(
-        [{"answer": "Five days.", "citations": '[{"cited_text": "five days", "document_index": 0}]'}]
-    )
-    documents = [Document(data="Refunds take five days.", title="Refunds"), Document("Mail goes on Monday.")]
-
-    signature = Signature(
-        "documents: list[Document] -> answer, citations: Citations",
-        custom_types={"Document": Document, "Citations": Citations},
-    )
-    with context(lm=lm):
-        found = Predict(signature)(documents=documents)
-    assert found.citations[0].cited_text == "five days"
-    assert "[1] «Refunds»\nRefunds take five days." in user_content(lm)
-    assert "copied word for word" in lm.requests[0].messages[0]["content"]
 
 
 def test_code_is_taken_out_of_its_block():

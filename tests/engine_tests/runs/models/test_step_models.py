@@ -207,22 +207,8 @@ def test_a_wrong_address_of_a_step_is_one_sentence_before_anything_is_paid_for(
     assert (servers.run.calls, run.calls) == (0, 0)
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        (
-            {"name": "no-such-provider/", "base_url": "nowhere"},
-            "The step 'write' cannot ask the model 'no-such-provider/'",
-        ),
-        (
-            {"base_url": "http://127.0.0.1:9/v1"},
-            "The step 'write' asks the model 'openai/writer', which does not",
-        ),
-    ],
-)
-def test_the_command_line_says_the_same_in_one_sentence(
-    servers: Servers, tmp_path: Path, changes: dict[str, str], words: str
-):
+def test_the_command_line_says_the_same_in_one_sentence(servers: Servers, tmp_path: Path):
+    changes = {"base_url": "http://127.0.0.1:9/v1"}
     (tmp_path / "rows.csv").write_bytes(csv_bytes(12))
     run = spec(
         "rows.csv",
@@ -240,7 +226,7 @@ def test_the_command_line_says_the_same_in_one_sentence(
     )
     said = " ".join((done.stdout + done.stderr).split())
     assert done.returncode != 0
-    assert words in said
+    assert "The step 'write' asks the model 'openai/writer', which does not" in said
     assert "Traceback" not in said
     assert servers.run.calls == 0
 

@@ -15,14 +15,14 @@ from engine.basics.statistics import mean_interval, paired_interval, unbeaten
 from engine.basics.text import listed
 from engine.records import Candidate, Evaluation, Outcome
 from engine.search.contract import Ask, Keep, MakeSearch, Problem, Score, Search, relay
-from engine.search.objective import Objective
+from engine.search.judging.objective import Objective
+from engine.search.judging.wording import choice_sentence, good_enough_sentence
 from engine.search.result import ComparedFigures, ModelComparison
-from engine.search.wording import good_enough_sentence, kept_sentence
 
 # Rows of the first look, after which models that are surely too bad are left out.
 _FIRST_LOOK = 24
-# The most that is kept back of the calls for the comparison.
-_MOST_KEPT_BACK = 0.5
+# The largest share of the calls that is reserved for the comparison.
+_MOST_RESERVED = 0.5
 
 
 def with_objective(make: MakeSearch) -> MakeSearch:
@@ -61,24 +61,24 @@ class _Comparison:
             if best.candidate != prompt.id:
                 candidate = self.scored[best.candidate][0]
                 yield [replace(self.keep or Keep(candidate), candidate=candidate, score=best.score)]
-                reason = kept_sentence(compared[0], best, self.problem.objective)
+                reason = choice_sentence(compared[0], best, self.problem.objective)
                 return f"{message} {reason}" if isinstance(message, str) and message else reason
         return message
 
     def _within_calls(self) -> Problem:
-        """Return the problem with fewer calls: the others are kept back for the comparison."""
+        """Return the problem with fewer calls: the others are reserved for the comparison."""
         meter, rows = self.problem.meter, len(self.problem.validation)
         if meter.limit is None:
             return self.problem
         variants = 1 + len(list(self._variants(self.problem.seed)))
         need = variants * rows * meter.most_per_row
-        limit = int(max(meter.limit * (1 - _MOST_KEPT_BACK), meter.limit - need))
+        limit = int(max(meter.limit * (1 - _MOST_RESERVED), meter.limit - need))
         return replace(self.problem, meter=meter.split(max(1, limit), 1)[0])
 
-    def _variants(self, kept: Candidate) -> Iterator[Candidate]:
+    def _variants(self, prompt: Candidate) -> Iterator[Candidate]:
         """Iterate over a prompt with each other model: in all steps, and in one step where there are several."""
         groups: dict[str, list[str]] = {}
-        for path in kept.steps:
+        for path in prompt.steps:
             if self.problem.may_change(path, "weights"):
                 # The parts of a step of a pipeline, such as an agent's, are answered by the same model.
                 groups.setdefault(path.partition(".")[0], []).append(path)
@@ -86,13 +86,13 @@ class _Comparison:
         parts = [*wholes, *(groups.values() if len(groups) > 1 else ())]
         for paths in parts:
             for name in (None, *self.problem.models):
-                variant = kept
+                variant = prompt
                 for path in paths:
                     variant = variant.with_step(path, weights=name)
-                if variant.id != kept.id:
+                if variant.id != prompt.id:
                     where = "" if paths == wholes[0] else f" in {listed(paths)}"
                     yield variant.derived(
-                        f"The best prompt, answered by {name or 'the first model'}{where}.", kept
+                        f"The best prompt, answered by {name or 'the first model'}{where}.", prompt
                     )
 
     def _score(self, candidates: Sequence[Candidate], rows: Sequence[int]) -> Any:
@@ -102,10 +102,10 @@ class _Comparison:
         self._note_scores(asks, answers)
         return all(len(a.outcomes) == len(rows) for a in answers)
 
-    def _is_surely_too_bad(self, variant: Candidate, kept: Candidate, rows: Sequence[int]) -> bool:
-        both = {c.id: (c, {r: self.scored[c.id][1][r] for r in rows}) for c in (kept, variant)}
+    def _is_surely_too_bad(self, variant: Candidate, prompt: Candidate, rows: Sequence[int]) -> bool:
+        both = {c.id: (c, {r: self.scored[c.id][1][r] for r in rows}) for c in (prompt, variant)}
         allowed = self.problem.objective.within / 100 if self.problem.objective.chooses_by_use else 0.0
-        return figures(both, kept.id)[-1].high < -allowed
+        return figures(both, prompt.id)[-1].high < -allowed
 
     def _note_keep(self, asks: Sequence[Ask]) -> None:
         self.keep = next((ask for ask in reversed(asks) if isinstance(ask, Keep)), self.keep)

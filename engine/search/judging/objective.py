@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from engine.errors import ConfigurationError, first_problem
 
 Goal = Literal["score", "cheapest", "fastest", "front"]
 
@@ -33,6 +35,14 @@ class Objective(BaseModel):
         if match is None:
             raise ValueError(f'{given!r} is no objective: write score, front, or "cheapest within 2 points"')
         return {"goal": match[1], **({"within": match[2]} if match[2] else {})}
+
+    @classmethod
+    def of(cls, given: Objective | str) -> Objective:
+        """Return the objective of some words. Raises ConfigurationError for others."""
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            raise ConfigurationError(first_problem(error)[1]) from None
 
     @property
     def words(self) -> str:

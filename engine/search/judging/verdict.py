@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from engine.basics.statistics import paired_interval
 from engine.basics.text import PrintedChange, in_percent, in_points, printed_change
 from engine.records import Candidate, Evaluation
+from engine.search.judging.wording import verdict_sentence
 from engine.search.result import Verdict, VerdictKind
-from engine.search.wording import verdict_sentence
 
 if TYPE_CHECKING:
     from engine.search.result import Trial

@@ -41,6 +41,10 @@ def test_every_line_is_a_row_that_was_answered_rightly(tmp_path, strategy):
         (text,) = [t for t in texts if f"{t}\n" in messages[1]["content"]]
         assert text not in unseen
         assert ChatAdapter().parse(signature, messages[2]["content"])["shelf"] == texts[text]
+    target = tmp_path / "out" / "train.jsonl"
+    given = ["export", run_id, "--home", str(tmp_path), "--format", "training", "--output", str(target)]
+    assert CliRunner().invoke(app, given).exit_code == 0
+    assert target.read_bytes() == content
 
 
 def test_a_run_without_a_right_answer_has_nothing_to_train_with(tmp_path):
@@ -55,14 +59,3 @@ def test_a_run_without_a_right_answer_has_nothing_to_train_with(tmp_path):
         store.runs.save_result(run_id, result_of(wrong.id))
         with pytest.raises(RunError, match="no row right"):
             training_file(store, run_id)
-
-
-def test_the_command_line_writes_it(tmp_path):
-    run_id = add_run(tmp_path, optimizer=Named(name="LabeledFewShot"))
-    assert work(tmp_path, run_id) == 0
-    target = tmp_path / "out" / "train.jsonl"
-    done = CliRunner().invoke(
-        app, ["export", run_id, "--home", str(tmp_path), "--format", "training", "--output", str(target)]
-    )
-    assert done.exit_code == 0, done.output
-    assert all(set(json.loads(line)) == {"messages"} for line in target.read_text().splitlines())

@@ -10,7 +10,7 @@ from engine.records import whole_trials
 from engine.search.result import ComparedFigures, Verdict
 
 if TYPE_CHECKING:
-    from engine.search.objective import Objective
+    from engine.search.judging.objective import Objective
     from engine.search.result import SearchResult
 
 SOLVING = "looking for solved rows"
@@ -162,14 +162,14 @@ def good_enough_sentence(
     )
 
 
-def kept_sentence(before: ComparedFigures, kept: ComparedFigures, objective: Objective) -> str:
-    """Return in words that another model is kept for its use, or for its score; `before` is the prompt as the search left it."""
+def choice_sentence(before: ComparedFigures, choice: ComparedFigures, objective: Objective) -> str:
+    """Return in words that another model was chosen for its use, or for its score; `before` is the prompt as the search left it."""
     goal = {"cheapest": "the cheapest", "fastest": "the fastest"}.get(objective.goal, "surely better")
     points = f"{objective.within:g} point{'' if objective.within == 1 else 's'}"
     within = f" within {points} of the best" if objective.chooses_by_use else ""
     return (
-        f"Kept is {goal}{within}, answered by {answered_by(kept, 'the first model')}: {percent(kept.score, 0)} of "
-        f"{kept.rows} validation rows, against {percent(before.score, 0)}."
+        f"Kept is {goal}{within}, answered by {answered_by(choice, 'the first model')}: {percent(choice.score, 0)} of "
+        f"{choice.rows} validation rows, against {percent(before.score, 0)}."
     )
 
 

@@ -26,8 +26,8 @@ from engine.runs.results.report import settings_of
 from engine.runs.spec import Named, RunSpec
 from engine.runs.worker import work
 from engine.search.budget import Budget
-from engine.search.model_choice import chosen, comparison, figures, front, good_enough
-from engine.search.objective import Objective
+from engine.search.judging.model_choice import chosen, comparison, figures, front, good_enough
+from engine.search.judging.objective import Objective
 from engine.search.result import RunResult
 from engine.store.store import Store
 
@@ -343,13 +343,6 @@ def test_the_offline_model_can_be_compared(server: OpenAIServer, tmp_path: Path)
     result = finished(tmp_path, run_id)
     offline = [f for f in result.models.figures if f.models == ("offline/learner",)]
     assert offline[0].cost == 0.0
-
-
-def test_an_objective_is_read_from_words():
-    assert Objective.model_validate("fastest within 1.5 points") == Objective(goal="fastest", within=1.5)
-    assert Objective.model_validate("front").words == "front"
-    with pytest.raises(ValueError, match="is no objective"):
-        Objective.model_validate("as cheap as can be")
 
 
 def test_autotune_races_other_models_like_wordings_and_examples(server: OpenAIServer, tmp_path: Path):
