@@ -60,10 +60,10 @@ from engine.export.program import load_program
 from engine.compat.prompter.prompter import Prompter as Prompter
 from engine.lm.base import BaseLM as BaseLM
 from engine.lm.fallback import FallbackLM as FallbackLM
-from engine.lm.cache import configure_cache as configure_cache
+from engine.lm.calls.cache import configure_cache as configure_cache
 from engine.lm.client import LM as LM
 from engine.lm.embedder import Embedder as Embedder
-from engine.lm.history import inspect_history as inspect_history
+from engine.lm.calls.history import inspect_history as inspect_history
 from engine.metrics.base import FieldGrade as FieldGrade, Grade as Grade, Metric as Metric
 from engine.metrics.comparers import register_evaluator as register_evaluator
 from engine.metrics.custom import WeightedSum as WeightedSum
@@ -153,7 +153,7 @@ from engine.retrieval.indexes import (
 )
 from engine.retrieval.knn import KNN as KNN
 from engine.compat.settings import settings as settings
-from engine.lm.usage import track_usage as track_usage
+from engine.lm.calls.usage import track_usage as track_usage
 from engine.runtime import (
     configure as configure,
     context as context,

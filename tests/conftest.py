@@ -40,7 +40,7 @@ settings.load_profile("steady")
 @pytest.fixture(autouse=True)
 def no_endpoint_is_known() -> None:
     """What one test's server has answered says nothing about the next test's, which may get the same port."""
-    if (limits := sys.modules.get("engine.lm.limits")) is not None:
+    if (limits := sys.modules.get("engine.lm.calls.limits")) is not None:
         limits._limiters.clear()
 
 

@@ -29,7 +29,7 @@ AVOIDED = re.compile(
 DOORS = {
     "litellm": {"engine/lm/transports/litellm_gateway.py"},
     "optuna": {"engine/optimizers/shared/study.py"},
-    "sqlite_utils": {"engine/lm/cache.py"},
+    "sqlite_utils": {"engine/lm/calls/cache.py"},
     "torch": {
         "engine/lm/local/weights.py",
         "engine/optimizers/training/grpo_child.py",

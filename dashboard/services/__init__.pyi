@@ -108,7 +108,7 @@ from engine.lm.connection import (
     local_servers as local_servers,
     providers_with_key as providers_with_key,
 )
-from engine.lm.cache import default_cache as default_cache
+from engine.lm.calls.cache import default_cache as default_cache
 from engine.lm.keys import (
     has_keyring as has_keyring,
     store_key as store_key,

@@ -21,7 +21,7 @@ from engine.basics.text import counted
 from engine.cli.output import Screen, echo
 from engine.errors import ConfigurationError, EngineError
 from engine.export.container import wheel
-from engine.lm.cache import Cache, default_path
+from engine.lm.calls.cache import Cache, default_path
 from engine.lm.choice import PROVIDERS
 from engine.lm.keys import find_key
 from engine.lm.local.serving import SERVERS, merge_adapter, serving_command

@@ -17,10 +17,11 @@ from weakref import WeakKeyDictionary
 from engine import loop
 from engine.basics.data import JsonObject, Values
 from engine.errors import ConfigurationError, LMError, spent_by
-from engine.lm import exchange, history
+from engine.lm import exchange
 from engine.lm.base import BaseLM, as_messages, besides_text, completion
+from engine.lm.calls import history
+from engine.lm.calls.middleware import chained, send
 from engine.lm.exchange import Choice, Message, Reply, Request
-from engine.lm.middleware import chained, send
 from engine.records import Usage
 from engine.runtime import context, current
 

@@ -134,7 +134,7 @@ _NAMES = {
     "engine.compat.objects": "DSPyTrace HotPotF1 ReflectiveExample ScoreWithFeedback "
     "answer_exact_match_str deduplicate dotdict flatten gsm8k_metric parse_integer_answer",
     "engine.modules.best_of_n": "OfferFeedback",
-    "engine.lm.usage": "UsageTracker",
+    "engine.lm.calls.usage": "UsageTracker",
     "engine.testing": "DummyLM DummyVectorizer",
 }
 HOMES: dict[str, str] = {
@@ -247,6 +247,13 @@ def spec_of(name: str) -> ModuleSpec | None:
 
 
 MOVED = {
+    "engine.lm.cache": "engine.lm.calls.cache",
+    "engine.lm.history": "engine.lm.calls.history",
+    "engine.lm.limits": "engine.lm.calls.limits",
+    "engine.lm.middleware": "engine.lm.calls.middleware",
+    "engine.lm.speeds": "engine.lm.calls.speeds",
+    "engine.lm.usage": "engine.lm.calls.usage",
+    "engine.lm.waiting": "engine.lm.calls.waiting",
     "engine.optimizers.gepa.results": "engine.compat.gepa_results",
     "engine.search.objective": "engine.search.judging.objective",
     "engine.search.verdict": "engine.search.judging.verdict",

@@ -29,7 +29,7 @@ from engine.adapters.values import jsonable, parse_value, reader_for
 from engine.basics.data import JsonObject, Values
 from engine.errors import AdapterParseError, EngineError, first_problem
 from engine.export.program import ProgramFile, read_program
-from engine.lm.cache import configure_cache
+from engine.lm.calls.cache import configure_cache
 from engine.lm.choice import ModelChoice
 from engine.lm.client import make_lm
 from engine.pipeline.signatures import field_type

@@ -13,10 +13,10 @@ from typing import Any, ClassVar, Self
 from engine import loop
 from engine.basics.data import JsonObject, Values
 from engine.errors import ConfigurationError
-from engine.lm import history, middleware
+from engine.lm.calls import history, middleware
+from engine.lm.calls.speeds import Speed
 from engine.lm.exchange import Choice, Message, Reply, Request
 from engine.lm.keys import without_secrets
-from engine.lm.speeds import Speed
 
 __all__ = ["BaseLM", "Choice", "Message", "Reply", "Request"]
 
@@ -77,7 +77,7 @@ class BaseLM:
         return self.complete(request)
 
     async def send(self, request: Request) -> Reply:
-        """Answer a request by way of all of `engine.lm.middleware`, as programs do: it counts against the budget in force."""
+        """Answer a request by way of all of `engine.lm.calls.middleware`, as programs do: it counts against the budget in force."""
         return await middleware.send(self, request)
 
     async def recall(self, request: Request) -> Reply | None:  # noqa: ARG002 - for subclasses

@@ -1,6 +1,6 @@
 """`LM`: one client for every model, whichever way its requests travel.
 
-What goes round each call is written down in `engine.lm.middleware`. It knows no provider's protocol and no program.
+What goes round each call is written down in `engine.lm.calls.middleware`. It knows no provider's protocol and no program.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from engine import parts
 from engine.basics.data import JsonObject, Values
 from engine.errors import ConfigurationError, MissingKeyError, ModelNotFoundError
 from engine.lm.base import BaseLM, Message, Reply, Request, shared_in
-from engine.lm.cache import Cache, chosen_cache, default_cache
+from engine.lm.calls.cache import Cache, chosen_cache, default_cache
+from engine.lm.calls.middleware import answer_by_layers
+from engine.lm.calls.speeds import Speed, speeds
 from engine.lm.choice import ModelChoice, Route, find_route, is_offline, is_reasoning_model, without_password
 from engine.lm.exchange import Price, Transport, priced
 from engine.lm.keys import Secret, key_for, without_secrets
 from engine.lm.local.sources import find_source, hosted_choice
-from engine.lm.middleware import answer_by_layers
 from engine.lm.options import OF_TRIES, ModelOptions, for_direct, read_options, under_one_name
 from engine.lm.prices import price
-from engine.lm.speeds import Speed, speeds
 from engine.lm.transports.failures import unsendable
 
 TIMEOUT = 120.0
@@ -297,7 +297,7 @@ class LM(BaseLM):
         # Pickled by its settings: without the key, the connection and the history.
         return _rebuild, (type(self), self.dump_state())
 
-    # What the layers of `engine.lm.middleware` ask of a model
+    # What the layers of `engine.lm.calls.middleware` ask of a model
 
     @property
     def may_say_nothing(self) -> bool:

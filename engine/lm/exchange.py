@@ -278,7 +278,7 @@ Send = Callable[[Any, Request], Awaitable[Reply]]
 
 
 class Middleware(Protocol):
-    """A layer round a model's call. `engine.lm.middleware` has the order of all of them."""
+    """A layer round a model's call. `engine.lm.calls.middleware` has the order of all of them."""
 
     async def __call__(self, lm: Any, request: Request, send: Send) -> Reply:
         """Answer a request, as a rule with `send`, which asks the next layer."""

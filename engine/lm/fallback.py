@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.errors import ConfigurationError, LMError, MissingKeyError
 from engine.lm.base import BaseLM, Message, Reply, Request, shared_in
-from engine.lm.speeds import Speed
+from engine.lm.calls.speeds import Speed
 
 
 class FallbackLM(BaseLM):

@@ -17,9 +17,9 @@ from engine.basics.data import JsonObject
 from engine.basics.text import percent, quoted
 from engine.errors import AdapterParseError, ConfigurationError
 from engine.lm.base import BaseLM
+from engine.lm.calls.middleware import send
 from engine.lm.choice import ModelChoice, is_offline
 from engine.lm.client import shared_lm
-from engine.lm.middleware import send
 from engine.metrics.base import AwaitedMetric, Case, Grade, MetricOptions, WorkedExample, graded_field
 from engine.records import Example
 from engine.runtime import current

@@ -17,8 +17,8 @@ from engine import loop
 from engine.basics.data import JsonObject
 from engine.callbacks import observed
 from engine.errors import ConfigurationError
-from engine.lm.history import CallsOf, calling, show
-from engine.lm.usage import tracked
+from engine.lm.calls.history import CallsOf, calling, show
+from engine.lm.calls.usage import tracked
 from engine.modules import state, tree
 from engine.modules.assertions import attempts
 from engine.modules.batch import answered

@@ -15,9 +15,9 @@ from engine import callbacks as hooks
 from engine import loop
 from engine.basics.data import JsonObject, Values
 from engine.errors import ConfigurationError
-from engine.lm.history import callers
-from engine.lm.middleware import send
-from engine.lm.usage import tracked
+from engine.lm.calls.history import callers
+from engine.lm.calls.middleware import send
+from engine.lm.calls.usage import tracked
 from engine.modules.call_range import CallRange
 from engine.modules.module import Module
 from engine.modules.step import FIELD, REASONING, Step

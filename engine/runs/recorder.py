@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from engine import loop
 from engine.errors import NotFoundError, StoreError, StoreFullError, StoreLockedError, StoreTakenError
-from engine.lm.cache import default_cache
+from engine.lm.calls.cache import default_cache
 from engine.records import Candidate, Outcome, Usage
 from engine.search.budget import Amount, Budget
 from engine.search.events import (

@@ -24,8 +24,8 @@ from engine.errors import (
     PipelineError,
     RunError,
 )
+from engine.lm.calls.waiting import LONGEST_GAP
 from engine.lm.choice import ModelChoice, find_route
-from engine.lm.waiting import LONGEST_GAP
 from engine.pipeline.spec import AdapterName, PipelineSpec
 from engine.records import Candidate
 from engine.search.backend import BackendChoice

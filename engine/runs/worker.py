@@ -26,8 +26,8 @@ from pydantic import ValidationError
 from engine import loop, parts
 from engine.basics.text import change_in_percent
 from engine.errors import EngineError, RunError, StoreError, first_problem
-from engine.lm import cache
-from engine.lm.limits import FOLDER, SharedLimit, shared_limit
+from engine.lm.calls import cache
+from engine.lm.calls.limits import FOLDER, SharedLimit, shared_limit
 from engine.metrics.whole_set import whole_set_figure
 from engine.records import Candidate, Evaluation, Outcome, whole_trials
 from engine.runs.log_file import LogFile

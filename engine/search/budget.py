@@ -29,9 +29,9 @@ from engine.errors import (
     SilentEndpointError,
     spent_by,
 )
+from engine.lm.calls.middleware import answer
+from engine.lm.calls.waiting import Patience, another_request, patience
 from engine.lm.exchange import message_tokens
-from engine.lm.middleware import answer
-from engine.lm.waiting import Patience, another_request, patience
 from engine.records import Usage
 
 if TYPE_CHECKING:

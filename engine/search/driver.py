@@ -19,7 +19,7 @@ from engine import loop
 from engine.basics.data import Values
 from engine.basics.text import cut
 from engine.errors import AdapterParseError, BudgetExhaustedError, MetricError, RunError
-from engine.lm.waiting import Patience
+from engine.lm.calls.waiting import Patience
 from engine.modules.predict import Predict
 from engine.records import Candidate, Evaluation, Outcome, PartCredit, Usage, whole_trials
 from engine.search import events

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from engine import evaluate, loop, runtime
 from engine.basics.data import JsonObject
 from engine.lm.base import BaseLM, Choice, Reply, Request
+from engine.lm.calls.speeds import Speed
 from engine.lm.choice import is_offline
-from engine.lm.speeds import Speed
 from engine.metrics.base import any_answer
 from engine.modules.module import Module
 from engine.modules.predict import Predict

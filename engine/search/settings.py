@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from engine.adapters.chat import ChatAdapter
 from engine.basics.text import counted
 from engine.errors import ConfigurationError
-from engine.lm.waiting import LONGEST_GAP
+from engine.lm.calls.waiting import LONGEST_GAP
 from engine.modules.react import ToolStep
 from engine.records import (
     Candidate,

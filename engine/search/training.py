@@ -21,7 +21,7 @@ from engine import evaluate
 from engine.adapters.chat import ChatAdapter
 from engine.basics.data import JsonObject, Values
 from engine.errors import AdapterParseError, BudgetExhaustedError, ConfigurationError, EngineError
-from engine.lm.history import callers
+from engine.lm.calls.history import callers
 from engine.records import Candidate, Evaluation, Outcome, TraceStep, Usage, content_hash, json_value
 from engine.search import events
 from engine.search.budget import FIRST, Amount, Ledger

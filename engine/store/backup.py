@@ -12,7 +12,7 @@ from pathlib import Path
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 from engine.errors import RunError, StoreDamagedError, StoreError
-from engine.lm.cache import default_path
+from engine.lm.calls.cache import default_path
 from engine.store.connection import copy_database
 from engine.store.store import FILE_NAME, Store
 

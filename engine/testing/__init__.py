@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from engine.basics.data import Values
 from engine.errors import LMError
-from engine.lm import history
 from engine.lm.base import BaseLM, Choice, Reply, Request
+from engine.lm.calls import history
 from engine.records import Usage
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from support.run_setup import add_data, add_run, csv_bytes
 from support.tables import markdown
 
 from engine.lm.base import Choice, Reply
-from engine.lm.cache import Cache, place_of
+from engine.lm.calls.cache import Cache, place_of
 from engine.records import Usage
 from engine.runs.spec import Named
 from engine.runs.worker import work

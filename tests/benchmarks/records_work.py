@@ -72,7 +72,7 @@ def prompter_of(library: str, name: str, url: str) -> tuple[Any, type[Any]]:
         dspy.configure(lm=dspy.LM("openai/reader", api_base=url, api_key="sk-test", temperature=0.0))
         return dspydantic.Prompter(model=MODELS[name]), dspydantic.Example
     engine = importlib.import_module("engine")
-    memory = importlib.import_module("engine.lm.cache").Cache(None)
+    memory = importlib.import_module("engine.lm.calls.cache").Cache(None)
     lm = engine.LM("openai/reader", api_base=url, api_key="sk-test", cache=memory)
     return engine.Prompter(MODELS[name], lm), importlib.import_module("engine.extraction").Example
 

@@ -11,7 +11,7 @@ import engine
 from engine import loop, runtime
 from engine.callbacks import BaseCallback
 from engine.errors import ConfigurationError
-from engine.lm.cache import Cache
+from engine.lm.calls.cache import Cache
 from engine.testing import ScriptedLM
 
 

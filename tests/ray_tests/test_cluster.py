@@ -14,7 +14,7 @@ from ray_tests.conftest import worker_pids
 from support import run_setup
 from support.servers.openai_server import Failure, OpenAIServer
 
-from engine.lm import cache
+from engine.lm.calls import cache
 from engine.runs.spec import Named
 from engine.runs.worker import work
 from engine.search.backend import BackendChoice

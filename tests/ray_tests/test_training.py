@@ -13,7 +13,7 @@ from support.training.training_orders import ROWS, Notes
 
 from engine import loop
 from engine.errors import TrainingError
-from engine.lm import cache
+from engine.lm.calls import cache
 from engine.lm.tuned import get_tuned, model_folder
 from engine.optimizers.training.child import TrainingJob
 from engine.optimizers.training.local import LocalTraining

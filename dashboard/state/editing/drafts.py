@@ -218,7 +218,7 @@ def set_limit(name: str, value: float | None) -> None:
 
 def clear_answers() -> int:
     """Forget every answer kept for reuse; return how many there were."""
-    from engine.lm.cache import default_cache
+    from engine.lm.calls.cache import default_cache
 
     check()
     users.check_administrator()

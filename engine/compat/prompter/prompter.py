@@ -33,7 +33,7 @@ from engine.dataset.documents.paged import read_document
 from engine.errors import ConfigurationError, EngineError
 from engine.evaluate.streaming import StreamListener, StreamResponse, streamify
 from engine.lm.base import BaseLM
-from engine.lm.cache import Cache
+from engine.lm.calls.cache import Cache
 from engine.lm.client import LM
 from engine.modules.extract import best_evidence
 from engine.records import Candidate, json_value

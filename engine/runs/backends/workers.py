@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 from engine.basics.text import counted
 from engine.errors import EngineError, RunError
 from engine.evaluate.rows import pull
-from engine.lm import middleware
+from engine.lm.calls import middleware
 from engine.records import Outcome
 from engine.runs.backends import messages
 from engine.search.backend import RowCallbacks, RowJob

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from engine.basics.home import data_home
 from engine.errors import EngineError, first_problem
-from engine.lm.limits import FOLDER, SharedLimit, shared_limit
+from engine.lm.calls.limits import FOLDER, SharedLimit, shared_limit
 from engine.runs.child.new_rows import NewRowsRequest, write_rows
 from engine.runs.child.playground import PlaygroundRequest, PreviewRequest, answer_input, answer_rows
 from engine.runs.child.request import ChildAnswer, ChildRequest, ConnectionRequest, TaskName

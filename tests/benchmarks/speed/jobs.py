@@ -64,7 +64,7 @@ def evaluate(given: argparse.Namespace) -> dict[str, Any]:
     """Evaluate rows of one typed Predict. With a place for a cache, from it."""
     cache: Any = bool(given.cache)
     if given.cache and OURS:
-        from engine.lm.cache import Cache
+        from engine.lm.calls.cache import Cache
 
         cache = Cache(Path(given.cache))
     elif given.cache:

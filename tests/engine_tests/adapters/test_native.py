@@ -33,7 +33,7 @@ from engine import (
     streamify,
 )
 from engine.errors import AdapterParseError, ConfigurationError, InvalidRequestError
-from engine.lm.cache import Cache
+from engine.lm.calls.cache import Cache
 from engine.lm.client import LM
 from engine.lm.fallback import FallbackLM
 from engine.records import json_value

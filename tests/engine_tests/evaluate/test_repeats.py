@@ -10,7 +10,7 @@ from support.servers.openai_server import OpenAIServer
 
 import engine
 from engine.errors import ConfigurationError, RunError
-from engine.lm.cache import Cache
+from engine.lm.calls.cache import Cache
 from engine.testing import ScriptedLM
 
 ROWS = [engine.Example(question=str(i), answer="yes").with_inputs("question") for i in range(4)]

@@ -16,7 +16,7 @@ from support.servers.openai_server import OpenAIServer
 
 from engine.errors import ProviderFailureError
 from engine.lm.base import Choice, Reply
-from engine.lm.cache import Cache, default_cache, payer
+from engine.lm.calls.cache import Cache, default_cache, payer
 from engine.lm.client import LM
 from engine.records import Usage
 
@@ -268,7 +268,7 @@ def test_an_older_file_is_brought_up_to_date_and_a_current_one_left_alone(cache)
     cache.close()
     code = f"""
     import sys
-    from engine.lm.cache import Cache
+    from engine.lm.calls.cache import Cache
     cache = Cache({str(cache.path)!r})
     assert cache.get("k").text == "x"
     cache.close()
@@ -281,7 +281,7 @@ def test_several_processes_share_one_file(tmp_path):
     code = """
     import sys
     from engine.lm.base import Choice, Reply
-    from engine.lm.cache import Cache
+    from engine.lm.calls.cache import Cache
     cache = Cache(sys.argv[1])
     for i in range(100):
         cache.put(f"{sys.argv[2]}-{i}", Reply((Choice("x" * 500),)))
@@ -301,7 +301,7 @@ def test_several_processes_share_one_file(tmp_path):
 def test_a_killed_process_loses_no_reply_it_received(tmp_path):
     code = """
     import asyncio, sys
-    from engine.lm.cache import Cache
+    from engine.lm.calls.cache import Cache
     from engine.lm.client import LM
     lm = LM("openai/test-model", api_base=sys.argv[1], cache=Cache(sys.argv[2]))
     async def one(i):
@@ -385,7 +385,7 @@ def test_what_waits_in_memory_is_written_at_the_end_of_the_process(cache):
     code = """
         import sqlite3, sys
         from engine.lm.base import Choice, Reply
-        from engine.lm.cache import Cache
+        from engine.lm.calls.cache import Cache
         cache = Cache(sys.argv[1])
         cache._open().execute("PRAGMA busy_timeout = 10")
         other = sqlite3.connect(sys.argv[1], isolation_level=None)

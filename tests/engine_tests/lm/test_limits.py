@@ -8,14 +8,14 @@ import pytest
 from support.run_setup import wait_for
 from support.servers.openai_server import OpenAIServer
 
-from engine.lm.limits import EndpointSlots
+from engine.lm.calls.limits import EndpointSlots
 
 CALLER = """
 import asyncio, sys
 from pathlib import Path
 from engine import loop
 from engine.lm.client import LM
-from engine.lm.limits import SharedLimit, shared_limit
+from engine.lm.calls.limits import SharedLimit, shared_limit
 folder, url, name, at_once, calls = sys.argv[1:]
 
 async def main():

@@ -9,10 +9,10 @@ import pytest
 
 from engine.errors import ConfigurationError, StoreError
 from engine.lm.base import Choice, Reply
+from engine.lm.calls.history import Call, show
 from engine.lm.choice import PROVIDERS, find_provider, find_route, is_reasoning_model
 from engine.lm.client import LM
 from engine.lm.exchange import Price
-from engine.lm.history import Call, show
 from engine.lm.keys import Secret, find_key, without_keys
 from engine.lm.prices import own_prices, price, set_own_price
 from engine.records import Usage

@@ -15,7 +15,7 @@ import engine
 from engine import loop
 from engine.callbacks import BaseCallback
 from engine.errors import BudgetExhaustedError, ConfigurationError, ProviderFailureError
-from engine.lm.cache import Cache
+from engine.lm.calls.cache import Cache
 from engine.search.budget import Budget, Ledger
 from engine.testing import DummyLM, ScriptedLM
 

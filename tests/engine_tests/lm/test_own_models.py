@@ -75,7 +75,7 @@ def test_a_model_may_answer_as_dspys_do(lm: engine.BaseLM, answer: str) -> None:
 
 
 def test_a_model_on_top_of_lm_keeps_its_cache_and_history(tmp_path) -> None:
-    from engine.lm.cache import Cache
+    from engine.lm.calls.cache import Cache
 
     with OpenAIServer() as server:
         lm = OnTop("openai/test-model", api_base=server.url, api_key="sk-test", cache=Cache(tmp_path / "c"))

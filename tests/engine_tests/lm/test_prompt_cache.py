@@ -6,7 +6,7 @@ import pytest
 from support.servers.openai_server import OpenAIServer
 
 from engine import Example, Predict, context
-from engine.lm.cache import Cache
+from engine.lm.calls.cache import Cache
 from engine.lm.client import KEEP, LM, marked
 from engine.lm.exchange import Price, usage_of
 

@@ -16,13 +16,13 @@ from support.servers.openai_server import OpenAIServer
 
 from engine.errors import BadReplyError, InvalidRequestError, LMError, ProviderFailureError, RateLimitedError
 from engine.lm.base import Choice, Reply
-from engine.lm.cache import Cache
+from engine.lm.calls.cache import Cache
+from engine.lm.calls.limits import AdaptiveLimiter
+from engine.lm.calls.middleware import seconds_to_wait
+from engine.lm.calls.waiting import Patience, patience
 from engine.lm.client import LM
-from engine.lm.limits import AdaptiveLimiter
-from engine.lm.middleware import seconds_to_wait
 from engine.lm.transports.failures import retry_after
 from engine.lm.transports.openai_http import OpenAITransport
-from engine.lm.waiting import Patience, patience
 
 
 def make_lm(server, **settings):
@@ -341,7 +341,7 @@ def test_calls_with_patience_wait_for_an_endpoint_that_is_away_also_without_retr
 
 
 def test_requests_and_tokens_a_minute_are_kept(monkeypatch):
-    monkeypatch.setattr("engine.lm.limits.WINDOW", 0.3)
+    monkeypatch.setattr("engine.lm.calls.limits.WINDOW", 0.3)
 
     async def main():
         limiter = AdaptiveLimiter(requests_per_minute=2)

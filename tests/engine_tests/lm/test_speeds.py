@@ -7,9 +7,9 @@ import pytest
 from support.servers.openai_server import OpenAIServer
 
 from engine import loop
+from engine.lm.calls.speeds import Speed, note, speeds
 from engine.lm.client import LM
 from engine.lm.fallback import FallbackLM
-from engine.lm.speeds import Speed, note, speeds
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def test_a_failed_call_says_nothing_of_the_speed():
 
 
 def test_another_process_reads_what_was_measured_also_right_before_this_one_ended(home):
-    code = "from engine.lm.speeds import note; note('p', 1.0, 10); note('p', 3.0, 10)"
+    code = "from engine.lm.calls.speeds import note; note('p', 1.0, 10); note('p', 3.0, 10)"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert speeds()["p"].calls == 2
     assert speeds()["p"].seconds_for(10) == pytest.approx(2.0)

@@ -29,8 +29,8 @@ from engine import (
     track_usage,
 )
 from engine.errors import BadReplyError, LMError
-from engine.lm import history
-from engine.lm.cache import Cache
+from engine.lm.calls import history
+from engine.lm.calls.cache import Cache
 from engine.runtime import current
 from engine.search.budget import Budget, Ledger
 from engine.testing import ScriptedLM

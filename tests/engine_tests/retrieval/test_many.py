@@ -14,7 +14,7 @@ from support.servers.openai_server import OpenAIServer
 
 from engine import BM25, Embedder, Embeddings
 from engine.errors import ProgramFileError
-from engine.lm.cache import Cache
+from engine.lm.calls.cache import Cache
 from engine.retrieval import indexes
 from engine.retrieval.indexes import approximate
 

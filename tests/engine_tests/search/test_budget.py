@@ -15,7 +15,7 @@ from engine.errors import (
     ProviderFailureError,
 )
 from engine.lm.base import BaseLM, Choice, Reply
-from engine.lm.waiting import make_room
+from engine.lm.calls.waiting import make_room
 from engine.records import Usage
 from engine.search.budget import FAILURES_AT_START, Amount, Budget, Ledger
 from engine.search.contract import Meter

@@ -10,7 +10,7 @@ from support.small_optimizers import Relay
 from engine import loop
 from engine.adapters.two_step import TwoStepAdapter
 from engine.lm.base import BaseLM
-from engine.lm.speeds import Speed
+from engine.lm.calls.speeds import Speed
 from engine.metrics.base import Grade, Metric
 from engine.modules.best_of_n import BestOfN
 from engine.modules.predict import ChainOfThought, Predict

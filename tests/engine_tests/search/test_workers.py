@@ -13,7 +13,7 @@ from support.servers.openai_server import OpenAIServer
 
 from engine import loop
 from engine.errors import ConfigurationError, RunError
-from engine.lm.cache import Cache
+from engine.lm.calls.cache import Cache
 from engine.lm.client import LM
 from engine.metrics import ExactMatch
 from engine.optimizers.few_shot_search import BootstrapFewShotWithRandomSearch

@@ -10,7 +10,7 @@ from support.large_store import fill
 from support.results import result_of
 
 from engine.lm.base import Choice, Reply
-from engine.lm.cache import Cache
+from engine.lm.calls.cache import Cache
 from engine.records import Candidate, Outcome, StepState, Usage
 from engine.store.rows import RunRow
 from engine.store.store import Store

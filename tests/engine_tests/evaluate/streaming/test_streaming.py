@@ -101,7 +101,7 @@ def test_the_first_piece_comes_before_the_last_is_sent():
 
 
 def test_usage_is_counted_and_an_answer_from_the_cache_has_no_pieces(tmp_path):
-    from engine.lm.cache import Cache
+    from engine.lm.calls.cache import Cache
 
     stream = streamify(engine.Predict("question -> answer"), stream_listeners=[StreamListener("answer")])
     with OpenAIServer(answer=REPLY) as server:

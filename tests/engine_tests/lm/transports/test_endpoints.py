@@ -25,9 +25,9 @@ from engine.errors import (
     UnreachableError,
 )
 from engine.lm.base import BaseLM, Choice, Reply, Request
-from engine.lm.cache import Cache
+from engine.lm.calls.cache import Cache
+from engine.lm.calls.history import inspect_history
 from engine.lm.client import LM
-from engine.lm.history import inspect_history
 
 KEY = "sk-very-secret-0123456789"
 

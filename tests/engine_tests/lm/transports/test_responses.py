@@ -22,7 +22,7 @@ from engine.errors import (
     RateLimitedError,
 )
 from engine.lm import streaming
-from engine.lm.cache import Cache
+from engine.lm.calls.cache import Cache
 
 STEP = engine.Predict("question -> answer")
 TEXT = "[[ ## answer ## ]]\n{}\n\n[[ ## completed ## ]]"

@@ -35,18 +35,18 @@ from engine.errors import (
     RateLimitedError,
     SilentEndpointError,
 )
-from engine.lm import history, speeds
+from engine.lm.calls import history, speeds
+from engine.lm.calls.limits import SILENT_REQUESTS, AdaptiveLimiter, limiter_for
+from engine.lm.calls.waiting import LONGEST_WAIT, Endpoint, endpoint_at, make_room, outlast, patience
 from engine.lm.exchange import Reply, Request, priced
 from engine.lm.keys import without_secrets
-from engine.lm.limits import SILENT_REQUESTS, AdaptiveLimiter, limiter_for
 from engine.lm.transports.failures import blank, silent
-from engine.lm.waiting import LONGEST_WAIT, Endpoint, endpoint_at, make_room, outlast, patience
 from engine.loop import tried_again
 from engine.records import Usage
 from engine.runtime import current
 
 if TYPE_CHECKING:
-    from engine.lm.cache import Cache
+    from engine.lm.calls.cache import Cache
     from engine.lm.choice import Route
     from engine.lm.exchange import Middleware, Send, Transport
 
