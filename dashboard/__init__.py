@@ -24,13 +24,13 @@ state       what several pages read and change, without widgets
 services    the only door from pages to the engine
 static      JavaScript, CSS and pictures
 
-Files: `server` (the process), `app` (navigation, errors of a whole page), `text` (outside text made safe; names of things).
+Files: `server` (the process), `app` (list of pages, tab title, errors of a whole page), `text` (outside text made safe; names).
 
 To add a page: make a package with a `page.py` that starts with `wizard_header` or `ui.page_title`, add a line to the
-navigation in `app`, one to the list above, what it needs of the engine to the stub of `services`, and its name to the two
+list in `app`, one to the list above, what it needs of the engine to the stub of `services`, and its name to the two
 contracts of subjects in `pyproject.toml`; then run `python tests/limits.py`. The server, the tests of all pages and the
-loading of its parts find it by its `page.py`. A new step of a project
-is also in `STEPS`, `SET_UP` and `PURPOSE` of `components.wizard`.
+loading of its parts find it by its `page.py`. A new step of a project is also in `STEPS`, `SET_UP` and `PURPOSE` of
+`components.wizard`, which draws the side bar and the line at the top of a page.
 
 What a user may do is decided by `engine.store.access`; `state.writing` checks what leaves for other addresses.
 """

@@ -7,6 +7,7 @@ from streamlit.navigation.page import StreamlitPage
 
 from dashboard.components import ui
 from dashboard.components.project_page import read_only_notice
+from dashboard.components.wizard import side_bar
 from dashboard.services import EngineError
 from dashboard.state import users
 from dashboard.state.session import SIGNED_IN
@@ -14,6 +15,8 @@ from dashboard.state.writing import note, read_only
 from dashboard.text import escape_markdown
 
 HERE = Path(__file__).parent
+# Addresses of pages that show more than one project. (A string here would be drawn on the page.)
+NO_PROJECT = ("", "history", "settings")
 
 st.set_page_config(page_title="Tuneboard", page_icon="🎛️", layout="wide", initial_sidebar_state="auto")
 
@@ -54,21 +57,23 @@ set_up = [
 review = _page("review", "Review", "fact_check", changes=True, hidden=True)
 settings = _page("settings", "Settings", "settings", hidden=LOOKING_EVERYWHERE)
 changing = (*set_up, review, *([settings] if LOOKING_EVERYWHERE else ()))
-chosen = st.navigation(
-    {
-        "": [_page("home", "Home", "home", default=True), review],
-        "Set up": set_up,
-        "Outcome": [
-            _page("run", "Run", "monitoring"),
-            _page("results", "Results", "leaderboard"),
-            _page("try_it", "Try it", "science"),
-            _page("export", "Export", "ios_share"),
-            _page("history", "History", "history"),
-        ],
-        "Tuneboard": [settings],
-    }
-)
+pages = [
+    _page("home", "Home", "home", default=True),
+    review,
+    *set_up,
+    _page("run", "Run", "monitoring"),
+    _page("results", "Results", "leaderboard"),
+    _page("try_it", "Try it", "science"),
+    _page("export", "Export", "ios_share"),
+    _page("history", "History", "history"),
+    settings,
+]
+chosen = st.navigation(pages, position="hidden")
 try:
+    with st.sidebar:
+        project = side_bar({page.url_path for page in changing} if LOOKING else ())
+    of_project = f" - {project.project.name}" if project and chosen.url_path not in NO_PROJECT else ""
+    st.set_page_config(page_title=f"{chosen.title}{of_project} - Tuneboard")
     if LOOKING:
         with st.sidebar:
             look = "Read-only look" if LOOKING_EVERYWHERE else "Viewer of this project"

@@ -60,8 +60,8 @@ class ProjectPage(NamedTuple):
         return [f.name for f in self.draft.pipeline.outputs] if self.draft.pipeline else []
 
 
-def current() -> ProjectPage | None:
-    """Return the page's project and write it into the address; None when there is no project at all."""
+def chosen_project() -> ProjectPage | None:
+    """Return the project in the address, or that of the run there, else the one opened last; None without any."""
     projects = reading.projects()
     by_id = {p.id: p for p in projects}
     asked, run_id = (st.query_params.get(name, "") for name in ("project", "run"))
@@ -71,12 +71,17 @@ def current() -> ProjectPage | None:
             wanted.append(reading.run(run_id).project_id)
     wanted.append(PROJECT.get())
     chosen = next((by_id[i] for i in wanted if i in by_id), projects[0] if projects else None)
-    if chosen is None:
-        return None
-    PROJECT.set(chosen.id)
-    if st.query_params.get("project") != chosen.id:
-        st.query_params["project"] = chosen.id
-    return ProjectPage(chosen, reading.draft_of(chosen))
+    return ProjectPage(chosen, reading.draft_of(chosen)) if chosen else None
+
+
+def current() -> ProjectPage | None:
+    """Return the page's project and write it into the address; None when there is no project at all."""
+    page = chosen_project()
+    if page is not None:
+        PROJECT.set(page.id)
+        if st.query_params.get("project") != page.id:
+            st.query_params["project"] = page.id
+    return page
 
 
 def open_page(name: str, **changes: str) -> None:

@@ -135,7 +135,7 @@ def run_picker(run_id: str) -> bool:
         run_id,
         key=f"run_picker_{run_id}_{runs[run_id].state}",
         label_visibility="collapsed",
-        width=420,
+        width=260,
     )
     if picked != run_id:
         st.query_params.pop(PROMPT, None)

@@ -31,12 +31,23 @@ def page_style() -> None:
     st.html(STATIC / "page.css")
 
 
+def page_row(title: str, purpose: str) -> tuple[DeltaGenerator, DeltaGenerator]:
+    """Draw the line at the top of a page; return the places next to its title and of its actions, at the right.
+
+    `title` is Markdown. The places stay where they are, whatever is drawn in them.
+    """
+    with row("page_line", side="distribute"):
+        left = row("page_title", width="content")
+        left.title(title, anchor=False, help=purpose or None, width="content")
+        actions = row("page_actions", side="right", width="content")
+    return left, actions
+
+
 def page_title(title: str, purpose: str) -> None:
-    """Show the title of a page."""
+    """Draw the line at the top of a page that belongs to no project."""
     page_style()
-    with st.container(gap="xxsmall", key="page_title"):
-        st.title(title, anchor=False)
-        st.caption(purpose)
+    left, _ = page_row(title, "")
+    left.caption(purpose, width="content")
 
 
 def card(
@@ -66,10 +77,17 @@ def row(
     side: Literal["left", "right", "distribute"] = "left",
     gap: Gap = "small",
     wrap: bool = True,
+    width: Literal["stretch", "content"] = "stretch",
 ) -> DeltaGenerator:
     """Return a container whose parts are next to each other."""
     return st.container(
-        horizontal=True, vertical_alignment=align, horizontal_alignment=side, gap=gap, wrap=wrap, key=key
+        horizontal=True,
+        vertical_alignment=align,
+        horizontal_alignment=side,
+        gap=gap,
+        wrap=wrap,
+        width=width,
+        key=key,
     )
 
 
@@ -78,9 +96,12 @@ def page_path(name: str) -> str:
     return f"{name}/page.py"
 
 
-def link(page: str, label: str, icon: str, **address: str) -> None:
-    """Link to a page."""
-    st.page_link(page_path(page), label=label, icon=_icon(icon), query_params=address or None)
+def link(page: str, label: str, icon: str, about: str = "", **address: str) -> None:
+    """Link to a page; `about` is shown on hover."""
+    about = escape_markdown(about)
+    st.page_link(
+        page_path(page), label=label, icon=_icon(icon), help=about or None, query_params=address or None
+    )
 
 
 def nothing_here(key: str, title: str, what: str) -> DeltaGenerator:

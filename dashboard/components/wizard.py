@@ -1,21 +1,21 @@
-"""The head of every step's page: the project, its progress, the page's purpose and the next step."""
+"""Steps of a project: the side bar that shows their state, and the line at the top of each page."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.components import ui
-from dashboard.components.project_page import ProjectPage, current, open_page
-from dashboard.components.runs import STATES, follow_ends, shown_run
+from dashboard.components.project_page import ProjectPage, chosen_project, current, open_page
+from dashboard.components.runs import current_run, follow_ends, run_picker, shown_run, state_badge
 from dashboard.components.share import share_button
 from dashboard.services import PipelineSpec, ProjectDraft, RunRow, Sample, content_hash, counted
 from dashboard.state import reading
 from dashboard.state.live.figures import spent
 from dashboard.state.session import PROJECT, SHOWN_RUN
-from dashboard.state.writing import read_only
 from dashboard.text import distinct, escape_markdown
 
 KINDS: dict[str, str] = {
@@ -142,80 +142,138 @@ def next_step(found: Sequence[WizardStep], here: str) -> WizardStep | None:
 
 
 PURPOSE = {
-    "task": ("What should the model do?", "Say what goes in, what comes out, and how to decide."),
-    "examples": ("Which examples show it right?", "Rows with the inputs and the right answers, from a file."),
-    "metric": ("What counts as a good answer?", "Every answer gets a score from 0 to 1. Choose how."),
-    "tune": (
-        "How should it be improved?",
-        "Choose what may change and what it may cost. Nothing is spent yet.",
-    ),
-    "run": ("How is the run going?", "Close the tab whenever you like: the run goes on and nothing is lost."),
-    "results": ("Did it get better?", "Measured on test rows that the search never saw."),
-    "export": ("Take it with you", "The tuned program as a file, and a script that runs it."),
+    "task": "Say what goes in, what comes out, and how to decide.",
+    "examples": "Rows with the inputs and the right answers, from a file.",
+    "metric": "Every answer gets a score from 0 to 1. Choose how.",
+    "tune": "Choose what may change and what it may cost. Nothing is spent before the start.",
+    "run": "Close the tab whenever you like: the run goes on and nothing is lost.",
+    "results": "The prompts that the run tried, and the verdict on rows that its search never saw.",
+    "export": "The tuned program as a file, and a script that runs it.",
+    "try_it": "An input of your own. After a run the starting prompt and the best one answer it side by side.",
 }
+TITLES = {**dict(STEPS), "try_it": "Try it"}
+OF_A_RUN = ("run", "results", "try_it", "export")
+"""Pages that show one run of the project."""
+
 MARKS = {
-    "complete": (":material/check_circle:", "green"),
-    "attention": (":material/pending:", "orange"),
-    "blocked": (":material/lock:", "gray"),
+    "complete": ("", ":material/check_circle:"),
+    "attention": ("needs a look", ":material/error:"),
+    "blocked": ("locked", ":material/lock:"),
 }
+NEXT = ("next", ":material/arrow_circle_right:")
+UNDER_WAY = ("under way", ":material/play_circle:")
+"""One word while a run goes on: the side bar is not drawn again each time that its state changes."""
+OTHERS = (
+    ("home", "Home", "home"),
+    ("try_it", "Try it", "science"),
+    ("history", "History", "history"),
+    ("settings", "Settings", "settings"),
+)
+"""Pages below the steps: name, title, icon."""
 
 
-def wizard_header(here: str, words: tuple[str, str] | None = None) -> ProjectPage | None:
-    """Draw the head of a step's page; return the project, or None (with a way out drawn) without one.
+def side_bar(hidden: Collection[str]) -> ProjectPage | None:
+    """Draw the side bar: the project and its steps, then the other pages, without the hidden ones. Return the project."""
+    page = chosen_project()
+    with st.container(gap="xxsmall", key="side_pages"):
+        if page is not None:
+            _project_picker(page)
+            _step_links(page, hidden)
+        with st.container(gap="xxsmall", key="side_others"):
+            for name, title, icon in OTHERS:
+                if name not in hidden and not (page is None and name == "try_it"):
+                    ui.link(name, title, icon, **(_address(page, name) if page else {}))
+    return page
 
-    `words` are another title and purpose than the page's own. `here` is "" on a page that is no step.
+
+def _project_picker(page: ProjectPage) -> None:
+    """Let the user open another project.
+
+    A select box keeps the name that was picked, not the project. Its key holds all names, so that a project that
+    takes over a name that another one had is not opened in its place.
     """
+    names = distinct({p.id: p.name for p in reading.projects()})
+    key = f"project_switch_{page.id}_{content_hash(names)}"
+    ui.select("Project", names, page.id, label_visibility="collapsed", **ui.saved(key, _switch))
+
+
+def _switch(chosen: str) -> None:
+    PROJECT.set(chosen)
+    SHOWN_RUN.pop()
+    st.query_params.from_dict({"project": chosen})
+
+
+def _step_links(page: ProjectPage, hidden: Collection[str]) -> None:
+    """Link to each step with its state: done, next, needs a look, or locked; the reason is its help."""
+    project_steps = steps(page.draft, reading.runs(page.id))
+    first_open = next((s.name for s in project_steps if s.state != "complete"), "")
+    for step in project_steps:
+        if step.name in hidden:
+            continue
+        word, icon = MARKS[step.state]
+        if step.sentence == GOING_ON:
+            word, icon = UNDER_WAY
+        elif step.state == "attention" and step.name == first_open:
+            word, icon = NEXT
+        label = f"{step.title} :gray[· {word}]" if word else step.title
+        ui.link(step.name, label, icon, about="" if step.state == "complete" else step.sentence, **_address(page, step.name))
+
+
+def _address(page: ProjectPage, name: str) -> dict[str, str]:
+    """Return the parameters of a page's address: its project, and its run where it shows one."""
+    if name not in OF_A_RUN and name not in SET_UP:
+        return {}
+    run = shown_run(page.id) if name in OF_A_RUN else None
+    return {"project": page.id, **({"run": run.id} if run else {})}
+
+
+def wizard_header(here: str) -> ProjectPage | None:
+    """Draw the line at the top of a project's page; return the project, or None (with a way out drawn) without one."""
     ui.page_style()
     page = current()
     if page is None:
         no_project()
         return None
-    runs = reading.runs(page.id)
-    project_bar(page, runs, live=here == "run")
-    project_steps = steps(page.draft, runs)
-    step_bar(project_steps, here, page.id)
-    title, purpose = words or PURPOSE[here]
-    with ui.row("page_head", "bottom"):
-        with st.container(gap="xxsmall", key="page_title"):
-            st.title(title, anchor=False)
-            st.caption(purpose)
-        if here:
-            _next_button(project_steps, here)
+    with page_line(page, here, current_run() if here in OF_A_RUN else None):
+        project_steps = share_and_next(page, here)
+    follow_ends(reading.runs())
     step = next((s for s in project_steps if s.name == here), None)
     if step and here in SET_UP and step.state != "complete" and (here, step.state) != ("tune", "blocked"):
         st.markdown(ui.mark("pending", step.sentence))
     return page
 
 
-def step_bar(found: tuple[WizardStep, ...], here: str, project_id: str) -> None:
-    """Show the steps with their state, as links; `here` is the name of the one that is open."""
-    run = {"run": row.id} if (row := shown_run(project_id)) else {}
-    with ui.row("stepper", gap="xxsmall"):
-        shown = found[len(SET_UP) :] if read_only() else found
-        for at, step in enumerate(shown):
-            icon, colour = MARKS[step.state]
-            bold = "**" if step.name == here else ""
-            st.page_link(
-                ui.page_path(step.name),
-                label=f":{colour}[{icon}] {bold}{step.title}{bold}",
-                help=escape_markdown(step.sentence),
-                query_params={"project": project_id, **({} if step.name in SET_UP else run)},
-            )
-            if at < len(shown) - 1:
-                st.markdown(":gray[:material/chevron_right:]", width="content")
+def page_line(page: ProjectPage, here: str, run: RunRow | None = None) -> DeltaGenerator:
+    """Draw the one line at the top of a page: project, page, run with its state and spend; return the place of actions."""
+    title = f":gray[{escape_markdown(page.project.name, 60)} /] {TITLES.get(here, 'Review')}"
+    left, actions = ui.page_row(title, PURPOSE.get(here, ""))
+    with left:
+        if run is None:
+            runs = reading.runs(page.id)
+            st.caption(f"{counted(len(runs), 'run')} · {spent(runs)}" if runs else "", width="content")
+        else:
+            if not run_picker(run.id):
+                st.caption(escape_markdown(run.title, 60), width="content")
+            state_badge(run)
+            st.caption(spent([run]), width="content")
+    return actions
 
 
-def _next_button(found: tuple[WizardStep, ...], here: str) -> None:
-    after = next_step(found, here)
-    at = [s.name for s in found].index(here)
-    if here == "tune":
-        return  # its own button starts the run
-    if here in ("run", "results", "export") and (after is None or after.state == "blocked"):
-        return
+def share_and_next(page: ProjectPage, here: str) -> Sequence[WizardStep]:
+    """Draw the buttons that share the project and lead to the next step; return the project's steps."""
+    share_button(page.project)
+    project_steps = steps(page.draft, reading.runs(page.id))
+    names = [step.name for step in project_steps]
+    after = next_step(project_steps, here) if here in names else None
+    if here not in names or here == "tune":
+        return project_steps  # the Tune page's own button starts the run
+    if here not in SET_UP and (after is None or after.state == "blocked"):
+        return project_steps
+    at = names.index(here)
     pressed = ui.button(
-        f"Next: {found[at + 1].title}",
+        f"Next: {project_steps[at + 1].title}",
         "next_step",
-        "" if after else found[at].sentence,
+        "" if after else project_steps[at].sentence,
         reason_shown=True,
         type="primary",
         icon="arrow_forward",
@@ -223,36 +281,7 @@ def _next_button(found: tuple[WizardStep, ...], here: str) -> None:
     )
     if pressed and after is not None:
         open_page(after.name)  # the session knows the run that is shown
-
-
-def project_bar(page: ProjectPage, runs: Sequence[RunRow], *, live: bool = False) -> None:
-    """Show the project, with the way to the others, the state of the run shown last, and what its runs have cost.
-
-    `live`: the page itself follows the run that is shown.
-
-    A select box keeps the name that was picked, not the project. Its key holds all names, so that a project that
-    takes over a name that another one had is not opened in its place.
-    """
-    names, followed = distinct({p.id: p.name for p in reading.projects()}), ""
-    key = f"project_switch_{page.id}_{content_hash(names)}"
-    with ui.row("project_bar"):
-        save = ui.saved(key, _switch)
-        ui.select("Project", names, page.id, label_visibility="collapsed", width=300, **save)
-        if run := shown_run(page.id):
-            followed = run.id if live else ""
-            # One word while it goes on: the head is not drawn again each time that the state changes.
-            going = ("Under way", "blue", ":material/play_circle:")
-            word, colour, icon = going if run.goes_on else STATES[run.state]
-            ui.link("run", f":{colour}[{word}]", icon, project=page.id, run=run.id)
-            st.caption(f"{counted(len(runs), 'run')} · {spent(runs)}", width="content")
-        share_button(page.project)
-    follow_ends(r for r in reading.runs() if r.id != followed)
-
-
-def _switch(chosen: str) -> None:
-    PROJECT.set(chosen)
-    SHOWN_RUN.pop()
-    st.query_params.from_dict({"project": chosen})
+    return project_steps
 
 
 def no_project() -> None:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.project_page import tune_link
-from dashboard.components.runs import current_run, run_picker
+from dashboard.components.runs import current_run
 from dashboard.components.wizard import wizard_header
 from dashboard.export.cards import (
     messages_card,
@@ -30,7 +30,6 @@ if run is None or path is None or not path.exists():
     ):
         tune_link()
 else:
-    run_picker(run.id)
     taken_note(run)
     report, results = st.columns(2, gap="medium")
     with report:

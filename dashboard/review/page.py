@@ -5,7 +5,7 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.project_page import current, open_page
 from dashboard.components.start_box import import_report
-from dashboard.components.wizard import no_project, project_bar
+from dashboard.components.wizard import no_project, page_line
 from dashboard.review.cards import (
     examples_card,
     guessed_lines,
@@ -13,23 +13,19 @@ from dashboard.review.cards import (
     problems_card,
     task_card,
 )
-from dashboard.state import reading
 
 ui.page_style()
 page = current()
 if page is None:
     no_project()
 else:
-    project_bar(page, reading.runs(page.id))
-    with ui.row("page_head", "bottom"):
-        with st.container(gap="xxsmall", key="page_title"):
-            st.title("Is this what you mean?", anchor=False)
-            st.caption(
-                "Drafted from what you brought. Change what is wrong here or on its page, now or later."
-            )
+    with page_line(page, "review"):
         missing = next((p.step for p in page.draft.problems() if p.step != "tune"), "tune")
         if ui.button("Looks right", "looks_right", type="primary", icon="check"):
             open_page(missing)
+    st.caption(
+        "Is this what you mean? It was drafted from your text or file. Change here what is wrong, now or later."
+    )
     guessed_lines(page)
     import_report(page)
     problems = st.container()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.glossary import explain
 from dashboard.components.plot import own_element, plot
+from dashboard.components.project_page import ProjectPage
 from dashboard.components.run_elements import Parts, follow, meters_element, score_plot, watch
-from dashboard.components.runs import PROMPT, STATES, present_button, run_picker, state_badge, verdict_card
+from dashboard.components.runs import PROMPT, STATES, present_button, verdict_card
 from dashboard.components.tables import outcome_table
+from dashboard.components.wizard import page_line, share_and_next
 from dashboard.run.requests import run_actions, run_requests
 from dashboard.services import (
     CandidateRow,
@@ -147,22 +150,18 @@ def running_runs(run_id: str) -> None:
             st.caption(f"and {len(others) - MOST_LISTED} more", width="content")
 
 
-def live_run(run_id: str) -> None:
+def live_run(page: ProjectPage, run_id: str) -> None:
     """Show a run and keep it up to date until it is over."""
-    follow(run_id, _draw)
+    follow(run_id, partial(_draw, page))
 
 
-def _draw(seen: Snapshot, shown: Parts, live: str) -> None:
+def _draw(page: ProjectPage, seen: Snapshot, shown: Parts, live: str) -> None:
     run = seen.run
-    name, actions = st.columns([5, 4], vertical_alignment="center")
-    with name, ui.row("run_head"):
-        if not run_picker(run.id):
-            st.subheader(escape_markdown(run.title, 120), anchor=False, width="content")
-        state_badge(run)
+    with page_line(page, "run", run):
+        run_actions(seen)
         if not read_only():
             present_button(run)
-    with actions:
-        run_actions(seen)
+        share_and_next(page, "run")
     # A message that comes and goes has its own container: otherwise the chart below is built again and loses its zoom.
     with st.container():
         _message(run)

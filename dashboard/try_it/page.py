@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.document import document_view, graded_answer, record_rows, viewer_data
 from dashboard.components.project_page import ProjectPage
-from dashboard.components.runs import current_run, run_picker
+from dashboard.components.runs import current_run
 from dashboard.components.wizard import wizard_header
 from dashboard.services import JsonObject, PlaygroundAnswer, json_value, make_metric, tested
 from dashboard.state import candidates, models, playground, reading
@@ -45,8 +45,6 @@ def try_page(page: ProjectPage) -> None:
         with ui.nothing_here("no_try", "Nothing to try yet", what):
             ui.link("task", "Describe the task", "edit_note")
         return
-    if trial.run:
-        run_picker(trial.run)
     key = trial.run or page.id
     talk = playground.talk_of(trial.pipeline)
     refusal = models.refusal(asked_models(trial.model, trial.pipeline, trial.models))
@@ -159,8 +157,5 @@ def _beside(
         document_view(viewer_data(document, rows, judged=bool(expected), key=text[:200]), "try_document")
 
 
-TITLE = "Try it"
-PURPOSE = "An input of your own. After a run the starting prompt and the best one answer it side by side."
-
-if (page := wizard_header("", (TITLE, PURPOSE))) is not None:
+if (page := wizard_header("try_it")) is not None:
     try_page(page)

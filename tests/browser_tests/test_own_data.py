@@ -75,7 +75,7 @@ def test_an_unseen_table_in_the_box_is_reviewed_and_becomes_a_tuned_task(new_pag
     shoot(page, "own_tune")
     expect(page.locator(".st-key-start_run button").first).to_be_enabled()
     press(page, "start_run")
-    expect(page.locator(".st-key-run_head")).to_contain_text("Finished", timeout=300_000)
+    expect(page.locator(".st-key-page_line")).to_contain_text("Finished", timeout=300_000)
     to_page(page, "results")
     expect(page.locator(".st-key-verdict")).to_contain_text("Better:")
     shoot(page, "own_results")

@@ -28,7 +28,7 @@ def finished(run_page) -> Page:
     settled(page)
     expect(page.get_by_text("What this will take")).to_be_visible()
     press(page, "start_run")
-    expect(page.locator(".st-key-run_head")).to_contain_text("Finished", timeout=300_000)
+    expect(page.locator(".st-key-page_line")).to_contain_text("Finished", timeout=300_000)
     return page
 
 
@@ -39,7 +39,13 @@ def test_every_set_up_step_of_the_sample_is_complete(new_page):
     open_project(page)
     for name in ("task", "examples", "metric", "tune"):
         to_page(page, name)
+        expect(page).to_have_title(f"{name.title()} - Route support tickets - Tuneboard")
+        line = page.locator(".st-key-page_line").bounding_box()
+        assert line["y"] + line["height"] <= 96, "the page's content begins too low"
         shoot(page, name)
+    side = page.locator(".st-key-side_pages")
+    for words in ("Run · next", "Results · locked", "Export · locked"):
+        expect(side.get_by_role("link", name=words)).to_be_visible()
     expect(page.locator(".st-key-start_run button")).to_be_enabled()
 
 

@@ -78,12 +78,12 @@ def test_a_viewer_reads_and_is_shown_why_nothing_can_be_changed(project, run, na
     app = page("eve", name, project=project)
     assert "You are a viewer of this project" in said(app)
     assert "Viewer of this project" in said(app)
-    assert "1 run · $0.25 spent" in said(page("eve", "run", project=project, run=run))
+    assert "$0.25 spent" in said(page("eve", "run", project=project, run=run))
 
 
 def test_an_editor_works_on_it(project):
     app = page("bob", "task", project=project)
-    assert "What should the model do?" in said(app)
+    assert "/] Task" in said(app)
 
 
 def test_a_user_who_was_removed_is_out_at_the_next_click(project, home):
@@ -377,6 +377,6 @@ def test_a_key_typed_by_one_user_is_in_no_other_session(project):
 def test_without_users_nothing_changes(monkeypatch, tmp_path):
     monkeypatch.setenv(USERS_VARIABLE, "")
     app = page("mallory", "task", project=drafts.project_from_sample(SAMPLES[0]))
-    assert "What should the model do?" in said(app)
+    assert "/] Task" in said(app)
     assert not [b for b in app.button if b.key and b.key.startswith("share_")]
     assert users.name() == ""

@@ -109,7 +109,7 @@ def _page_changes(home: Path) -> list[Row]:
             for times in (first, again, again):
                 for name in PAGES:
                     started = time.perf_counter()
-                    page.get_by_test_id("stSidebarNav").get_by_role("link", name=name).first.click()
+                    page.locator(".st-key-side_pages").get_by_role("link", name=name).first.click()
                     page.wait_for_function(_SHOWN, arg=name, polling=20)
                     times.append(time.perf_counter() - started)
                     page.wait_for_timeout(400)
@@ -122,12 +122,11 @@ def _page_changes(home: Path) -> list[Row]:
     ]
 
 
-# The link is marked as the current page, the script has ended and nothing of the page before is left.
+# The page says its name, the script has ended and nothing of the page before is left.
 _SHOWN = """(name) => {
   const app = document.querySelector("[data-testid=stApp]");
-  const link = [...document.querySelectorAll("[data-testid=stSidebarNavLink]")].find((a) => a.getAttribute("aria-current") === "page");
-  return link?.innerText.includes(name) && app.dataset.testScriptState === "notRunning"
-    && !document.querySelector("[data-stale=true]") && document.querySelector("[data-testid=stMain] h1");
+  return document.querySelector("[data-testid=stMain] h1")?.innerText.includes(name)
+    && app.dataset.testScriptState === "notRunning" && !document.querySelector("[data-stale=true]");
 }"""
 
 

@@ -79,7 +79,7 @@ def test_a_zip_of_documents_is_read_tuned_corrected_and_exported(new_page, tmp_p
     to_page(page, "tune")
     expect(page.locator(".st-key-start_run button").first).to_be_enabled()
     press(page, "start_run")
-    expect(page.locator(".st-key-run_head")).to_contain_text("Finished", timeout=300_000)
+    expect(page.locator(".st-key-page_line")).to_contain_text("Finished", timeout=300_000)
     to_page(page, "results")
     page.get_by_role("tab", name="By field").click()
     expect(page.locator(".st-key-one_field")).to_be_visible()

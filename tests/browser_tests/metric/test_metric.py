@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
-from support.pages.browser_frame import press, settled, shoot
+from support.pages.browser_frame import press, settled, shoot, still
 from support.servers.openai_server import OpenAIServer
 
 from dashboard.state import reading
@@ -80,6 +80,7 @@ def test_code_is_tested_in_the_sandbox(page):
 
 def test_several_metrics_are_weighed_and_the_same_answers_scored_again(page):
     page.locator("summary", has_text="more metrics").click()
+    still(page)  # a press on what still opens is lost
     press(page, "use_WeightedSum")
     parts = page.locator(".st-key-metric_options")
     expect(parts.locator(".st-key-part_ExactMatch")).to_contain_text("50 %")

@@ -52,8 +52,8 @@ def test_every_open_page_notices_that_the_process_of_a_run_was_killed(
             )
             for one in (page, beside, home, history, tune, results):
                 settled(one)
-            expect(page.locator(".st-key-run_head")).to_contain_text("Running")
-            expect(page.locator(".st-key-project_bar")).to_contain_text("Under way")
+            expect(page.locator(".st-key-page_line")).to_contain_text("Running")
+            expect(tune.locator(".st-key-side_pages")).to_contain_text("Run · under way")
             expect(beside.locator(".st-key-running_runs")).to_contain_text("Killed run")
             expect(home.locator(f".st-key-going_{run}")).to_be_visible()
             expect(history.locator("canvas").first).to_contain_text("Running")
@@ -63,12 +63,8 @@ def test_every_open_page_notices_that_the_process_of_a_run_was_killed(
             worker.send_signal(signal.SIGKILL)
             worker.communicate()
         soon = {"timeout": 1000 * SECONDS}
-        expect(page.locator(".st-key-run_head")).to_contain_text("Interrupted", **soon)
-        expect(page.locator(".st-key-project_bar")).to_contain_text("Interrupted", **soon)
-        expect(page.locator(".st-key-page_title")).to_contain_text(
-            "It ended before there was a result", **soon
-        )
-        expect(page.locator(".st-key-run_head")).not_to_contain_text("going on", **soon)
+        for shown in (page, results):
+            expect(shown.locator(".st-key-page_line")).to_contain_text("Interrupted", **soon)
         expect(beside.locator(".st-key-running_runs")).to_have_count(0, **soon)
         expect(home.locator(f".st-key-going_{run}")).to_have_count(0, **soon)
         expect(history.locator("canvas").first).to_contain_text("Interrupted", **soon)
@@ -80,6 +76,6 @@ def test_every_open_page_notices_that_the_process_of_a_run_was_killed(
         assert ended.state == "lost"
         assert ended.cost
         for one in (page, tune, results):
-            expect(one.locator(".st-key-project_bar")).to_contain_text(f"{dollars(ended.cost)} spent", **soon)
+            expect(one.locator(".st-key-page_line")).to_contain_text(f"{dollars(ended.cost)} spent", **soon)
         expect(page.locator("[data-meter=calls]")).to_contain_text(f"{ended.calls:,} of", **soon)
         shoot(page, "run_killed")

@@ -165,7 +165,7 @@ def test_the_end_is_told_only_to_whoever_asked(project, new_page, watched):
     store.runs.set_state(run, "failed", "The model went away.")
     page.wait_for_function("window.told.length === 1")
     assert page.evaluate("window.told[0]") == ["Watched has failed", "The model went away."]
-    expect(page.locator(".st-key-run_head")).to_contain_text("Failed")
+    expect(page.locator(".st-key-page_line")).to_contain_text("Failed")
 
 
 def test_several_runs_at_once_are_a_click_apart(server, project, new_page, watched):
@@ -175,6 +175,6 @@ def test_several_runs_at_once_are_a_click_apart(server, project, new_page, watch
         link = page.locator(".st-key-running_runs").get_by_role("link", name="The other one", exact=False)
         expect(link).to_be_visible()
         link.click()
-        shown = page.locator(".st-key-run_head").get_by_role("combobox", name="Run")
+        shown = page.locator(".st-key-page_line").get_by_role("combobox", name="Run")
         expect(shown).to_have_value(re.compile("The other one"))
         expect(page.locator(".st-key-running_runs")).to_contain_text("Watched")

@@ -34,7 +34,7 @@ def project(home, model) -> str:
 
 def start(page: Page) -> str:
     press(page, "start_run")
-    expect(page.locator(".st-key-run_head")).to_contain_text("Running")
+    expect(page.locator(".st-key-page_line")).to_contain_text("Running")
     return page.url.split("run=")[1].split("&")[0]
 
 
@@ -45,7 +45,7 @@ def points(page: Page) -> int:
 def end(page: Page) -> None:
     page.get_by_role("button", name="Stop and keep the best").click()
     press(page, "stop_run")
-    expect(page.locator(".st-key-run_head")).to_contain_text("Stopped")
+    expect(page.locator(".st-key-page_line")).to_contain_text("Stopped")
 
 
 def test_a_run_survives_refresh_and_restart_and_is_stopped_with_its_best(server, project, new_page, model):
@@ -67,7 +67,7 @@ def test_a_run_survives_refresh_and_restart_and_is_stopped_with_its_best(server,
     server.start()
     page.reload()
     settled(page)
-    expect(page.locator(".st-key-run_head")).to_contain_text("Running")
+    expect(page.locator(".st-key-page_line")).to_contain_text("Running")
     end(page)
     page.goto(page.url.replace("/run?", "/results?"))
     expect(page.locator(".st-key-verdict")).to_be_visible()
@@ -78,14 +78,14 @@ def test_a_run_can_be_paused_and_resumed(server, project, new_page, model):
     page = new_page(f"tune?project={project}")
     start(page)
     press(page, "pause_run")
-    expect(page.locator(".st-key-run_head")).to_contain_text("Paused")
+    expect(page.locator(".st-key-page_line")).to_contain_text("Paused")
     wait_for(lambda: model.active == 0)  # the calls under way are finished first
     made = model.calls
     page.wait_for_timeout(1000)
     assert model.calls == made
     shoot(page, "run_paused")
     press(page, "resume_run")
-    expect(page.locator(".st-key-run_head")).to_contain_text("Running")
+    expect(page.locator(".st-key-page_line")).to_contain_text("Running")
     end(page)
 
 
@@ -129,9 +129,9 @@ def test_a_worker_that_died_shows_as_such_and_goes_on_where_it_was(server, proje
     expect(page.locator(".plot[data-points]")).to_be_visible()
     with Store.open(server.home, read_only=True) as store:
         os.kill(store.runs.get(run).pid or 0, signal.SIGKILL)
-    expect(page.locator(".st-key-run_head")).to_contain_text("Interrupted")
+    expect(page.locator(".st-key-page_line")).to_contain_text("Interrupted")
     expect(page.get_by_test_id("stMain")).to_contain_text("ended without a word")
     shoot(page, "run_interrupted")
     press(page, "restart_run")
-    expect(page.locator(".st-key-run_head")).to_contain_text("Running")
+    expect(page.locator(".st-key-page_line")).to_contain_text("Running")
     end(page)

@@ -33,7 +33,7 @@ def shows(page: Page, name: str, run: str, title: str) -> None:
 
 
 def step(page: Page, title: str) -> None:
-    page.locator(".st-key-stepper").get_by_role("link", name=title).click()
+    page.locator(".st-key-side_pages").get_by_role("link", name=title).click()
 
 
 def walk(page: Page, run: str, title: str) -> None:
@@ -49,7 +49,7 @@ def walk(page: Page, run: str, title: str) -> None:
     shows(page, "results", run, title)
     press(page, "next_step")
     shows(page, "export", run, title)
-    page.locator(".st-key-project_bar").get_by_role("link").first.click()
+    step(page, "Run")
     shows(page, "run", run, title)
     to_page(page, "history")
     for name in ("Results", "Try it", "Export"):
@@ -79,7 +79,7 @@ def test_every_link_of_a_runs_page_to_another_one_names_its_run(
     shows(page, name, oldest, "Oldest")
 
     def links() -> list[str]:
-        every = page.get_by_test_id("stMain").locator("a[href]").evaluate_all("all => all.map(a => a.href)")
+        every = page.locator("a[href]").evaluate_all("all => all.map(a => a.href)")
         return [link for link in every if re.search(rf"/({'|'.join(PAGES)})(\?|$)", link)]
 
     assert within(lambda: len(links()) >= 3, 30, page)  # a slow machine draws the last of them late

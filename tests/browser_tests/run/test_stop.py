@@ -20,11 +20,11 @@ def test_a_run_is_stopped_without_the_test_and_the_test_is_finished_later(home, 
         expect(menu).to_contain_text("The final test: 24 calls")
         shoot(page, "stop_menu")
         press(page, "stop_untested")
-        expect(page.locator(".st-key-run_head")).to_contain_text("Stopping")
+        expect(page.locator(".st-key-page_line")).to_contain_text("Stopping")
         wait_for(lambda: store.runs.get(run_id).stop_untested)
         page.wait_for_timeout(1500)
         assert let_end(model, process) == 0
-        expect(page.locator(".st-key-run_head")).to_contain_text("Stopped")
+        expect(page.locator(".st-key-page_line")).to_contain_text("Stopped")
         expect(page.locator(".st-key-finish_test")).to_contain_text("Finish the test (24 calls")
         settled(page)
         shoot(page, "stopped_untested")

@@ -69,7 +69,7 @@ def test_a_key_and_a_price_lead_to_a_run_whose_spending_and_answers_are_shown(
     to_page(page, "tune")
     expect(page.locator(".st-key-estimate_money")).to_contain_text("$")
     press(page, "start_run")
-    expect(page.locator(".st-key-run_head")).to_contain_text("Finished", timeout=120_000)
+    expect(page.locator(".st-key-page_line")).to_contain_text("Finished", timeout=120_000)
     to_page(page, "settings")
     spent = page.locator(".st-key-spending_card")
     expect(spent).to_contain_text("Route support tickets")

@@ -46,7 +46,7 @@ def test_models_are_compared_and_the_program_moves_to_another(
     )
     shoot(page, "tune_compare_models")
     press(page, "start_run")
-    expect(page.locator(".st-key-run_head")).to_contain_text("Finished")
+    expect(page.locator(".st-key-page_line")).to_contain_text("Finished")
     page.get_by_role("link", name="Results").first.click()
     settled(page)
     sentence = "openai/middle scores best, 100 %, and every cheaper choice is surely worse."
@@ -62,7 +62,7 @@ def test_models_are_compared_and_the_program_moves_to_another(
     expect(page.locator(".st-key-start_card")).to_be_visible()
     expect(page.locator(".st-key-compare_models summary")).not_to_contain_text("cheapest")
     press(page, "start_run")
-    expect(page.locator(".st-key-run_head")).to_contain_text("Finished")
+    expect(page.locator(".st-key-page_line")).to_contain_text("Finished")
     with Store.open(server.home, read_only=True) as store:
         first = min(store.runs.all(project), key=lambda run: run.created_at)
     page.goto(f"{server.url}/results?project={project}&run={first.id}&results_tab=Models")

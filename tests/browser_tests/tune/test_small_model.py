@@ -54,7 +54,7 @@ def test_a_small_model_is_made_and_set_against_the_large_one(
     expect(chart).to_be_visible()
     shoot(page, "small-model-training")
     trainer.hold_at = None
-    expect(page.get_by_text("Finished", exact=True).first).to_be_visible()
+    expect(page.locator(".st-key-page_line")).to_contain_text("Finished")
     run = page.url.partition("run=")[2].partition("&")[0]
     results = new_page(f"results?project={project}&run={run}", height=1500)
     expect(results.get_by_text("Small against large, on the test rows")).to_be_visible()

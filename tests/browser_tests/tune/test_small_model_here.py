@@ -101,7 +101,7 @@ def test_a_small_model_is_trained_here_judged_exported_and_answers(
     press(page, "start_run")
     chart = page.get_by_role("img", name=re.compile(r"step \d+ of \d+, loss [\d.]+, validation score \d+ %"))
     expect(chart).to_be_visible(timeout=PATIENCE)
-    expect(page.get_by_text("Finished", exact=True).first).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(".st-key-page_line")).to_contain_text("Finished", timeout=PATIENCE)
     shoot(page, "small-model-here-run")
     to_page(page, "results")
     expect(page.get_by_text("Small against large, on the test rows")).to_be_visible()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def start(page: Page, project: str) -> dict[str, Any]:
     with Store.open() as store:
         before = store.runs.count(project)
     press(page, "start_run")
-    expect(page.locator(".st-key-run_head")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"/run\?"))
     with Store.open() as store:
         run, *others = store.runs.all(project)
     launching.stop(run.id)
@@ -164,7 +165,7 @@ def test_a_limit_that_is_still_being_typed_is_started_or_asked_for_but_never_the
     press(page, "start_run")
     settled(page)
     refused = page.locator("[class*=st-key-start_problem_]")
-    expect(refused.or_(page.locator(".st-key-run_head"))).to_be_visible()
+    expect(refused.or_(page.locator(".st-key-run_actions"))).to_be_visible()
     with Store.open() as store:
         runs = store.runs.all(project)
     for run in runs:

@@ -36,7 +36,7 @@ def test_a_fresh_home_leads_to_a_first_run_and_shows_every_sample():
         assert app.button(key=f"start_{sample.name}")
     app.button(key="first_run").click().run()
     assert not app.exception
-    assert "How should it be improved?" in said(app)
+    assert "/] Tune" in said(app)
 
 
 @pytest.mark.parametrize("kind", list(grouped(SAMPLES)))

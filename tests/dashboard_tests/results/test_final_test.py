@@ -84,7 +84,6 @@ def test_a_run_that_was_not_tested_says_so_and_its_test_is_finished_by_a_press(w
         app = open_page(page, project=run.project_id, run=run_id)
         assert "Not tested yet: prompt " in said(app)
         assert "urely better than" not in said(app)
-        assert page != "results" or "Measured on test rows" not in said(app)
         press = app.button(key="finish_test")
         assert words in press.label
         for other in ("history", "home", "export", "try_it"):
@@ -97,7 +96,6 @@ def test_a_run_that_was_not_tested_says_so_and_its_test_is_finished_by_a_press(w
         app = open_page(page, project=run.project_id, run=run_id)
         assert "finish_test" not in keys(app)
         assert "Not tested yet" not in said(app)
-        assert page != "results" or "Measured on test rows" in said(app)
 
 
 def test_rows_that_a_limit_left_out_are_said_on_top(welcomed):

@@ -70,7 +70,7 @@ def test_a_locked_store_says_so_and_the_next_click_is_saved(home, project, monke
     assert not app.exception
     (toast,) = app.toast
     assert "Another program holds the database" in toast.value
-    assert "How should it be improved?" in said(app)
+    assert "/] Tune" in said(app)
     app.button(key="start_run").click().run()
     app.run()  # the message stays until the next attempt
     assert not app.exception
@@ -90,7 +90,7 @@ def test_a_full_disk_says_so_and_what_is_there_is_shown(home, project):
         app.button(key="choose_SIMBA").click().run()
         assert not app.exception
         assert "is full" in app.toast[0].value
-        assert "How should it be improved?" in said(app)
+        assert "/] Tune" in said(app)
     assert stored_draft(project) == before
 
 

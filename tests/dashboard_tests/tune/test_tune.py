@@ -361,4 +361,4 @@ def test_without_a_metric_the_page_says_so_and_leads_there_with_one_button(proje
     assert "Not ready to tune yet" in said(app)
     assert "Choose how an answer is scored." in said(app)
     app.button(key="tune_missing_go").click().run()
-    assert "What counts as a good answer?" in said(app)
+    assert "/] Metric" in said(app)

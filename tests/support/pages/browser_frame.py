@@ -125,8 +125,8 @@ def shoot(page: Page, name: str) -> None:
 
 def to_page(page: Page, name: str) -> None:
     """Go to a page by the menu at the side."""
-    link = page.get_by_test_id("stSidebarNav").get_by_role("link", name=name.title(), exact=False)
-    link.first.click()
+    title = name.replace("_", " ").capitalize()
+    page.locator(".st-key-side_pages").get_by_role("link", name=title, exact=False).first.click()
     settled(page)
 
 

@@ -95,7 +95,7 @@ def walk(page: Page, server: Server, endpoint: OpenAIServer, case: str, folder: 
     before = endpoint.calls
     expect(page.locator(".st-key-start_run button").first).to_be_enabled()
     press(page, "start_run")
-    expect(page.locator(".st-key-run_head")).to_contain_text("Finished", timeout=300_000)
+    expect(page.locator(".st-key-page_line")).to_contain_text("Finished", timeout=300_000)
     settled(page)
     shown = {"run": _number(page.locator("[data-meter=calls]").inner_text())}
     money = page.locator("[data-meter=money]").inner_text().split()[-1]
