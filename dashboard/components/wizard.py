@@ -216,7 +216,8 @@ def _step_links(page: ProjectPage, hidden: Collection[str]) -> None:
         elif step.state == "attention" and step.name == first_open:
             word, icon = NEXT
         label = f"{step.title} :gray[· {word}]" if word else step.title
-        ui.link(step.name, label, icon, about="" if step.state == "complete" else step.sentence, **_address(page, step.name))
+        about = "" if step.state == "complete" else step.sentence
+        ui.link(step.name, label, icon, about=about, **_address(page, step.name))
 
 
 def _address(page: ProjectPage, name: str) -> dict[str, str]:
