@@ -60,7 +60,7 @@ cluster: $(READY)        ## Ray, in an environment of its own
 	$(BIN)/python .ci/cluster.py
 
 unit: peers              ## engine and dashboard tests, docstring examples
-	$(BIN)/pytest -q -n auto --dist worksteal --doctest-modules $(addprefix --ignore=,$(TORCH_DOORS)) engine dashboard tests/engine_tests tests/dashboard_tests tests/fault_tests tests/golden tests/test_architecture.py tests/test_docs.py
+	$(BIN)/pytest -q -n auto --dist worksteal --doctest-modules $(addprefix --ignore=,$(TORCH_DOORS) dashboard/app.py) engine dashboard tests/engine_tests tests/dashboard_tests tests/fault_tests tests/golden tests/test_architecture.py tests/test_docs.py
 
 browser: chromium        ## the whole flow in a real Chromium, screenshots in .screenshots/
 	@# A browser, a server and a worker share the machine with others: what fails is tried once more, and the summary names it.
