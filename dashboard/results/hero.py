@@ -122,7 +122,7 @@ def _offer(run: RunRow, offer: Offer, advice: str) -> None:
         with st.container(gap="xxsmall", key=f"offer_text_{offer.candidate}"):
             if advice:
                 st.caption("Recommended", help=explain("prompt taken"))
-                st.markdown(f"##### {escape_markdown(advice, 400)}")
+                st.markdown(f"#### {escape_markdown(advice, 400)}")
                 st.markdown(offer.why)
             else:
                 st.markdown(f"**{offer.title}** · {offer.why} :gray[{escape_markdown(offer.facts, 200)}]")
