@@ -116,7 +116,7 @@ class _RunNames:
         return f"Best so far: {_lower_first(self.name(lead.candidate))} with {about}{percent(lead.score.mean, 0)}."
 
     def narrated(self, event: EventRow, reasons: Mapping[str, str]) -> str:
-        """Return an event as a sentence for somebody who watches; "" where it is no step of the story.
+        """Return an event as a sentence of the narration; "" where it is no step of it.
 
         `reasons` is candidate id -> why it exists; what follows the first semicolon is left out.
         """
