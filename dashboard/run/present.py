@@ -8,15 +8,15 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.run_elements import Parts, follow, meters_element, score_plot, watch
+from dashboard.components.run_elements import DOT, Parts, follow, meters_element, score_plot, watch
 from dashboard.components.runs import PRESENT, state_badge
 from dashboard.services import RunRow
 from dashboard.state import reading
 from dashboard.state.live.snapshot import Snapshot
 from dashboard.text import escape_markdown
 
-TALL, SHORT = 460, 370
-"""Pixels of the chart while the run goes on, and below its result."""
+TALL, SHORT, NARRATION = 430, 290, 80
+"""Pixels of the chart while the run goes on, and below its result; and of the sentence above it."""
 
 
 def present_run(run_id: str) -> None:
@@ -45,8 +45,9 @@ def _draw(seen: Snapshot, shown: Parts, live: str) -> None:
     else:
         meters_element(key="meters", data={"meters": shown["meters"], "live": live})
         score_plot(shown, live, f"present_{TALL}", TALL)
+        st.caption(DOT)
 
 
 def _winner(run: RunRow, best: str) -> None:
     state = next(iter(reading.prompt(run, best).steps.values()))
-    ui.plain_code(state.instructions.strip() or "(no instruction)", height=SHORT)
+    ui.plain_code(state.instructions.strip() or "(no instruction)", height=SHORT + NARRATION)
