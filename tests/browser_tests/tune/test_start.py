@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
-from support.pages.browser_frame import press, settled, shoot
+from support.pages.browser_frame import other_way, press, settled, shoot
 
 from dashboard.state import launching
 from dashboard.state.editing import drafts
@@ -48,9 +48,8 @@ def card(page: Page, name: str) -> None:
 
 
 def fold(page: Page) -> None:
-    """Open the Expert part, or close it."""
-    page.locator(".st-key-expert summary").first.click()
-    settled(page)
+    """Open the part with the limits, or close it."""
+    other_way(page, "all optimizers")
 
 
 def field(page: Page, limit: str) -> Any:
@@ -64,10 +63,15 @@ def fill(page: Page, limit: str, text: str) -> None:
 
 
 def shown(page: Page) -> dict[str, Any]:
-    """What the page shows of what its button starts: the limits, the plan, the estimate."""
-    limits = {name: field(page, name).input_value().replace(",", "") for name in LIMITS}
-    numbers = {name: float(text) if text else None for name, text in limits.items()}
+    """What the page shows of what its button starts: the limits (those of the plan, where they are closed), the plan, the estimate."""
     chosen = [name for name in CARDS if "Chosen" in page.locator(f".st-key-plan_{name}").inner_text()]
+    if page.locator(".st-key-expert").count():
+        limits = {name: field(page, name).input_value().replace(",", "") for name in LIMITS}
+    else:
+        (plan,) = chosen
+        text = page.locator(f".st-key-plan_{plan}").inner_text().replace(",", "")
+        limits = {**dict.fromkeys(LIMITS, ""), "calls": re.findall(r"up to (\d+) calls", text)[0]}
+    numbers = {name: float(text) if text else None for name, text in limits.items()}
     calls = page.locator(".st-key-estimate_calls strong").inner_text()
     return {"limits": numbers, "plan": chosen, "calls": calls.replace(",", "")}
 
