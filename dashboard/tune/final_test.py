@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import streamlit as st
 
@@ -25,9 +25,6 @@ from dashboard.state import reading
 from dashboard.state.editing.examples import rows_to_use, split_of
 from dashboard.state.writing import read_only
 from dashboard.tune.plans import plans_of
-
-if TYPE_CHECKING:
-    from dashboard.services import Split
 
 MOST_TESTED = 0.6
 """Largest share of the rows that this page keeps for the test: a search needs the others."""
@@ -94,10 +91,8 @@ def final_test_card(page: ProjectPage) -> None:
         other = asked if asked != now else 2 * now
         words = bet(now, other, expected.worse)
         place.markdown(words)
-        chart.html(
-            _chart(range(low, high + 1, max(step, (high - low) // 50)), now, other, expected.worse, words)
-        )
-        _ways_to(page, split, asked, other)
+        chart.html(_chart((low, high), now, other, expected.worse, words))
+        _ways_to(page, split.sizes, asked, other)
         share = percent(expected.worse, 0)
         st.caption(f"Assumed: {share} of the test rows get worse on the way ({expected.source}).")
 
@@ -109,12 +104,12 @@ def _range(now: int) -> tuple[int, int, int]:
     return low + (now - low) % step, high, step
 
 
-def _ways_to(page: ProjectPage, split: Split, asked: int, other: int) -> None:
+def _ways_to(page: ProjectPage, sizes: tuple[int, int, int], asked: int, other: int) -> None:
     """Offer what makes a test of another size: more of the rows that there are, or more rows."""
-    draft, now = page.draft, len(split.test)
-    total = sum(split.sizes) - len(draft.synthetic)
+    draft, now = page.draft, sizes[2]
+    total = sum(sizes) - len(draft.synthetic)
     more = math.ceil(other / draft.split.test) - total
-    blank = rows_to_use(draft) - sum(split.sizes)
+    blank = rows_to_use(draft) - sum(sizes)
     with ui.row("test_rows_ways"):
         if asked != now and MIN_ROWS <= asked <= MOST_TESTED * total and not read_only():
             ui.button(
@@ -125,10 +120,10 @@ def _ways_to(page: ProjectPage, split: Split, asked: int, other: int) -> None:
                 help="The other rows are divided as before. Scores of earlier runs are then on other rows.",
             )
         if more > 0:
-            tab = "Label" if blank >= more else "Add rows"
-            address = {"project": page.id, "example_tabs": tab}
             about = f"{percent(draft.split.test, 0)} of the rows are kept for the test."
-            ui.link("examples", f"Label {counted(more, 'more row')}", "add", about, **address)
+            verb = "Use" if draft.split.sample else "Label"
+            tab = {} if draft.split.sample else {"example_tabs": "Label" if blank >= more else "Add rows"}
+            ui.link("examples", f"{verb} {counted(more, 'more row')}", "add", about, project=page.id, **tab)
 
 
 def _set_test_rows(page: ProjectPage, share: float) -> None:
@@ -148,19 +143,17 @@ def _set_test_rows(page: ProjectPage, share: float) -> None:
     renew(page.id)
 
 
-def _chart(numbers: range, now: int, other: int, worse: float, words: str) -> str:
+def _chart(ends: tuple[int, int], now: int, other: int, worse: float, words: str) -> str:
     """Return the line of the smallest gain by the number of test rows as HTML, with a dot at two of them."""
-    gains = {
-        rows: gain for rows in (*numbers, now, other) if (gain := smallest_gain(rows, worse)) is not None
-    }
+    start, end = ends
+    numbers = sorted({*range(start, end, max(1, (end - start) // 50)), end, now, other})
+    gains = {rows: gain for rows in numbers if (gain := smallest_gain(rows, worse)) is not None}
     if not gains:
         return ""
-    start, end, top = numbers[0], numbers[-1], 1.12 * max(gains.values())
+    top = 1.12 * max(gains.values())
     across = {rows: 100 * (rows - start) / max(1, end - start) for rows in gains}
     down = {rows: 100 * (1 - gain / top) for rows, gain in gains.items()}
-    line = [
-        f"{across[rows]:.2f}% calc({down[rows]:.2f}% {{0}} 1.25px)" for rows in sorted(gains) if rows <= end
-    ]
+    line = [f"{across[rows]:.2f}% calc({down[rows]:.2f}% {{0}} 1.25px)" for rows in gains if rows <= end]
     above = ",".join(["0 0", *line, "100% 0"]).format("+")
     stroke = ",".join([*(at.format("-") for at in line), *(at.format("+") for at in reversed(line))])
     dots = ""

@@ -13,6 +13,7 @@ from dashboard.components.glossary import explain
 from dashboard.components.project_page import ProjectPage, open_page
 from dashboard.components.tab_conflict import guarded_update, widget_key
 from dashboard.services import (
+    Budget,
     EngineError,
     Feedback,
     FeedbackRow,
@@ -233,6 +234,9 @@ def start_card(page: ProjectPage, *, planned: bool) -> Estimate | None:
         if forecast is not None:
             _figures(forecast)
             _training(forecast)
+            if spec is not None and spec.budget != Budget():
+                with st.container(key="start_limits"):
+                    st.caption(f"Ends at {escape_markdown(spec.budget.words)} at the latest.")
             if spec is not None and (note := no_gain_by_ray(spec)):
                 st.caption(ui.mark("hub", note))
             if forecast.cut and not planned:

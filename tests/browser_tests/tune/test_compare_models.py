@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
-from support.pages.browser_frame import fill, other_way, pick, press, settled, shoot
+from support.pages.browser_frame import fill, pick, press, settled, shoot
 from support.pages.dashboard_server import Server
 from support.run_setup import add_data, csv_bytes, spec
 from support.servers.openai_server import OpenAIServer
@@ -39,7 +39,6 @@ def test_models_are_compared_and_the_program_moves_to_another(
     server: Server, new_page: Callable[..., Page], project: str
 ):
     page = new_page(f"tune?project={project}", height=1900)
-    other_way(page, "several models")
     pick(page, "What counts", "The cheapest that is nearly as good")
     fill(page, "Points it may score lower", "2")
     expect(page.locator(".st-key-compare_models")).to_contain_text(
