@@ -88,7 +88,8 @@ def final_test_card(page: ProjectPage) -> None:
         asked = st.slider(
             "Test rows", low, high, now, step=step, key=widget_key("test_rows", page.id), format="%d rows"
         )
-        other = asked if asked != now else 2 * now
+        shown = (rows for rows in range(2 * now, high + 1) if smallest_gain(rows, expected.worse))
+        other = asked if asked != now else next(shown, 2 * now)
         words = bet(now, other, expected.worse)
         place.markdown(words)
         chart.html(_chart((low, high), now, other, expected.worse, words))
