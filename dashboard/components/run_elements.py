@@ -19,6 +19,11 @@ meters_element = own_element(
     "aria-valuemin='0' aria-valuemax='100' hidden><span></span><i></i></div>",
     "stream.js",
 )
+_narration = own_element(
+    "narration",
+    "<p class='tb-narration'></p><div class='tb-announced' aria-live='polite'></div>",
+    "stream.js",
+)
 _watch = own_element(
     "watch",
     "<div class='tb-watch'><label><input type='checkbox'>Notify me when it ends</label>"
@@ -55,7 +60,8 @@ def watch(shown: Parts, live: str) -> None:
 
 
 def score_plot(shown: Parts, live: str, key: str, height: int, chosen: int | None = None) -> Any:
-    """Draw the chart of scores; return the number of the prompt clicked."""
+    """Draw the chart of scores below what happened last; return the number of the prompt clicked."""
+    _narration(key=f"{key}_narration", data={"narration": shown["narration"], "live": live})
     chart = shown["chart"]
     return plot(
         chart["figure"],

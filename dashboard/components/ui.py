@@ -224,12 +224,14 @@ def button(
     return pressed
 
 
-def chosen_or_button(mine: bool, key: str, on_click: Callable[[], None], **options: Any) -> None:
+def chosen_or_button(
+    mine: bool, key: str, on_click: Callable[[], None], label: str = "Choose", **options: Any
+) -> None:
     """Draw a badge on the one thing of several that is chosen, and on each other the button that chooses it."""
     if mine:
         st.badge("Chosen", icon=":material/check:", color="green")
     elif not read_only():
-        button("Choose", key, on_click=on_click, **options)
+        button(label, key, on_click=on_click, **options)
 
 
 def _icon(name: str) -> str | None:

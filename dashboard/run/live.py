@@ -122,7 +122,7 @@ def _rows(run: RunRow, trial: TrialRow) -> None:
         st.caption(f"The first {len(outcomes)} of {trial.rows_done:,} rows.")
 
 
-CHART_HEIGHT = 340
+CHART_HEIGHT, FEED_HEIGHT, CARD_WIDTH = 420, 320, 400
 """Pixels; with the page's head above it the chart's axis is in sight on a screen of 900."""
 
 
@@ -169,26 +169,31 @@ def _draw(page: ProjectPage, seen: Snapshot, shown: Parts, live: str) -> None:
     watch(shown, live)
     with st.container():
         run_requests(seen)
-    left, right = st.columns([5, 3], gap="medium")
+    text = st.query_params.get(PROMPT, "")
+    chosen = int(text) if text.isdecimal() and len(text) < 9 else None
+    with ui.row("chart_row", "top"):
+        clicked = _score_chart(shown, live, chosen)
+        if clicked is not None:
+            with st.container(width=CARD_WIDTH):
+                _prompt_card(seen, clicked, pinned=False)
+    with st.container():
+        _training_card(shown["training"], live)
+    picked = next((c.number for c in reading.candidates(run.id) if c.id == run.best), shown["leader"])
+    pinned = picked if clicked is None else None
+    left, right = st.columns(2, gap="medium") if pinned is not None else (st.container(), st.container())
     with left:
-        chosen = _score_chart(shown, live)
-        with st.container():
-            _training_card(shown["training"], live)
-    with right:
-        picked = next((c.number for c in reading.candidates(run.id) if c.id == run.best), shown["leader"])
-        number = chosen if chosen is not None else picked
-        with st.container():
-            if number is not None:
-                _prompt_card(seen, number, pinned=chosen is None)
         _feed(
             key="feed",
             data={
                 "feed": shown["feed"],
-                "height": CHART_HEIGHT + 64 if number is None else 260,
+                "height": FEED_HEIGHT,
                 "live": live,
                 "empty": "The steps of the search appear here.",
             },
         )
+    if pinned is not None:
+        with right:
+            _prompt_card(seen, pinned, pinned=True)
 
 
 def _training_card(chart: JsonObject, live: str) -> None:
@@ -211,10 +216,8 @@ def _training_card(chart: JsonObject, live: str) -> None:
         )
 
 
-def _score_chart(shown: Parts, live: str) -> int | None:
+def _score_chart(shown: Parts, live: str, chosen: int | None) -> int | None:
     """Draw the chart of scores; return the number of the chosen prompt, which is kept in the address."""
-    text = st.query_params.get(PROMPT, "")
-    chosen = int(text) if text.isdecimal() and len(text) < 9 else None
     about = explain(
         "candidate",
         "Each dot is one: the larger and darker, the more rows it is known on; a ring says that it is being scored. Click one to see it.",

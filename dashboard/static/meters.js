@@ -15,7 +15,7 @@ const show = (box, bar, meters) => {
     card.children[0].textContent = meter.name;
     card.children[1].textContent = meter.text;
     card.children[2].style.setProperty("--share", `${100 * (meter.share ?? 0)}%`);
-    card.children[2].style.visibility = meter.share === null ? "hidden" : "visible";
+    card.children[2].hidden = meter.share === null;
     card.children[2].className = meter.share >= 0.95 ? "full" : "";
   });
   bar.hidden = !meters.words;

@@ -71,6 +71,65 @@ const lineageTrace = (figure, trial, style) => ({
   showlegend: false,
   line: { color: coloured("$accent", style), width: 2 },
 });
+// The points of a chart by keyboard: a slider that is seen by its effect, the ring and the text of the point reached.
+const points = (figure) => {
+  const found = new Map();
+  figure.traces.forEach((trace) => {
+    if (trace.yaxis === "y2" || trace.visible === "legendonly") return;
+    (trace.customdata ?? []).forEach((key, at) => {
+      found.set(String(key), {
+        key,
+        x: trace.x[at],
+        uid: trace.uid,
+        at,
+        text: String(trace.text?.[at] ?? key),
+      });
+    });
+  });
+  return [...found.values()].sort((one, other) => one.x < other.x ? -1 : one.x > other.x ? 1 : 0);
+};
+const plain = (markup) => new DOMParser().parseFromString(markup, "text/html").body.innerText.trim();
+const reachable = (box, own, plotly) => {
+  const all = points(own.data.figure), slider = own.slider ??= document.createElement("input");
+  if (!slider.isConnected) box.after(slider);
+  const say = () => {
+    const reached = all[Number(slider.value)];
+    slider.setAttribute("aria-valuetext", reached ? plain(reached.text.replaceAll("<br>", ". ")) : "");
+    return reached;
+  };
+  const go = () => {
+    const reached = say();
+    if (!reached) return;
+    own.reached = reached.key;
+    draw(box, own).then(() => {
+      const curve = box.data.findIndex((trace) => trace.uid === reached.uid);
+      if (curve >= 0) plotly.Fx.hover(box, [{ curveNumber: curve, pointNumber: reached.at }]);
+    });
+  };
+  Object.assign(slider, {
+    type: "range",
+    className: "tb-reach",
+    min: 0,
+    max: Math.max(0, all.length - 1),
+    step: 1,
+  });
+  slider.hidden = all.length < 1;
+  slider.setAttribute("aria-label", "Points of the chart: arrow keys go from one to the next, Enter chooses");
+  const now = all.findIndex(({ key }) => String(key) === String(own.reached ?? own.chosen ?? ""));
+  slider.value = String(now >= 0 ? now : all.length - 1);
+  say();
+  slider.oninput = go;
+  slider.onfocus = () => slider.matches(":focus-visible") && go();
+  slider.onblur = () => {
+    own.reached = undefined;
+    plotly.Fx.unhover(box);
+    draw(box, own);
+  };
+  slider.onkeydown = (event) => {
+    if (event.key === "Enter" && own.reached != null) own.trigger("clicked", first(own.reached));
+  };
+};
+const first = (key) => Array.isArray(key) ? key[0] : key;
 // A range that the user has chosen stays while the figure's own range grows; a double click gives it back.
 const zoomed = (box, own, name) =>
   own.zoom?.[name] && box.layout ? { range: [...box.layout[name].range] } : {};
@@ -89,10 +148,11 @@ const draw = (box, own) => {
     color: style.getPropertyValue("--st-text-color"),
     size: 13,
   };
-  const { traces: plain, layout } = coloured(data.figure, style);
-  const marked = own.chosen != null ? ring(plain, own.chosen, style) : plain;
+  const { traces: drawn, layout } = coloured(data.figure, style);
+  const chosen = own.reached ?? own.chosen;
+  const marked = chosen != null ? ring(drawn, chosen, style) : drawn;
   const traces = data.figure.lineage
-    ? [...marked, lineageTrace(data.figure, own.pointed ?? own.chosen, style)]
+    ? [...marked, lineageTrace(data.figure, own.pointed ?? chosen, style)]
     : marked;
   const axis = (own) => ({
     gridcolor: coloured("$faint", style),
@@ -144,9 +204,10 @@ const draw = (box, own) => {
   )
     .then((plotly) => {
       box.dataset.points = String(
-        plain.reduce((count, trace) => count + (trace.x ?? []).filter((at) => at !== null).length, 0),
+        drawn.reduce((count, trace) => count + (trace.x ?? []).filter((at) => at !== null).length, 0),
       );
       box.dataset.stamp = String(data.stamp ?? "");
+      reachable(box, own, plotly);
       if (box.dataset.listening) return;
       box.dataset.listening = "yes";
       // After a change of width the legend stays where it was, over the plot, until everything is drawn again.
@@ -187,7 +248,7 @@ const draw = (box, own) => {
         if (chosen === undefined) return;
         own.chosen = own.marks ? chosen : undefined;
         if (own.chosen != null) draw(box, own);
-        own.trigger("clicked", Array.isArray(chosen) ? chosen[0] : chosen);
+        own.trigger("clicked", first(chosen));
       });
     })
     .catch(() => {

@@ -104,6 +104,7 @@ def test_the_prompt_can_be_copied_and_another_one_taken(finished):
     assert "--- system ---" in finished.evaluate("navigator.clipboard.readText()")
     offers = finished.locator("[class*=st-key-offer_]:has(button)")
     start = offers.filter(has_text="The starting prompt").last
+    expect(finished.locator(".st-key-offers")).to_contain_text("points more than the start")
     start.get_by_role("button", name="Choose").click()
     settled(finished)
     expect(finished.locator(".st-key-offers")).to_contain_text("Chosen")
@@ -112,8 +113,7 @@ def test_the_prompt_can_be_copied_and_another_one_taken(finished):
         "This is the starting prompt, as you decided"
     )
     to_page(finished, "results")
-    best = offers.filter(has_text=re.compile("The best prompt|The search.s choice")).last
-    best.get_by_role("button", name="Choose").click()
+    finished.get_by_role("button", name="Take it", exact=True).click()
     settled(finished)
     to_page(finished, "export")
     expect(finished.locator(".st-key-taken_note")).to_have_count(0)
@@ -131,7 +131,7 @@ def test_rows_can_be_filtered_to_what_changed(finished):
 
 def test_every_candidate_says_why_it_exists(finished):
     to_page(finished, "results")
-    finished.get_by_role("tab", name="All prompts", exact=True).click()
+    finished.get_by_role("radio", name="All prompts").click()
     settled(finished)
     expect(finished.get_by_test_id("stDataFrame").last).to_be_visible()
     shoot(finished, "results_candidates")
@@ -245,11 +245,16 @@ def test_what_was_spent_and_what_is_there_stands_in_the_settings(finished):
     shoot(finished, "settings_spent")
 
 
-@pytest.mark.parametrize("tab", ["Rows by prompt", "Family and cost"])
-def test_all_prompts_are_seen_at_a_glance(finished, tab: str):
+@pytest.mark.parametrize(
+    ("tab", "view"), [("Rows", "By prompt"), ("Prompts", "What came from what"), ("Models and cost", "")]
+)
+def test_all_prompts_are_seen_at_a_glance(finished, tab: str, view: str):
     to_page(finished, "results")
-    finished.get_by_role("tab", name=tab).click()
+    finished.get_by_role("tab", name=tab, exact=True).click()
     settled(finished)
+    if view:
+        finished.get_by_role("radio", name=view).click()
+        settled(finished)
     expect(finished.locator(".plot[data-points]").first).to_be_visible()
     shoot(finished, f"results_{tab.split()[0].lower()}")
 

@@ -41,6 +41,21 @@ def feed(
     return {"lines": lines}
 
 
+def narration(
+    events: Sequence[EventRow],
+    trials: Sequence[TrialRow],
+    parents: Mapping[str, Sequence[str]],
+    leads: Sequence[Lead] = (),
+) -> str:
+    """Return the latest step of a run in one sentence, or after its verdict the step that won: a prompt scored, and why it exists."""
+    known = _RunNames(trials, parents, leads)
+    found = [e for e in events if e.kind == "candidate_found"]
+    reasons = {str(e.data.get("candidate")): e.text.partition(": ")[2] for e in found if e.data.get("number")}
+    over = any(e.kind == "verdict" for e in events)
+    steps = (known.narrated(e, reasons) for e in reversed(events) if known.new_lead(e) or not over)
+    return next(filter(None, steps), "")
+
+
 class _RunNames:
     """The names of a run's prompts and trials, and the sentences of its events."""
 
@@ -87,14 +102,32 @@ class _RunNames:
             return f"Cut short before the first row: {', '.join(names)}."
         return self._trials_sentence(same) if len(same) > 1 else self._trial_sentence(trial)
 
+    def new_lead(self, event: EventRow) -> Lead | None:
+        """Return the prompt that leads since a trial ended; None where it led before."""
+        trial = self.trial(event) if event.kind == "trial_finished" else None
+        return self.new_leads.get(trial.number) if trial else None
+
     def leader_sentence(self, event: EventRow) -> str:
         """Return which prompt is the best so far after a trial and its likely score; "" where that was so before."""
-        trial = self.trial(event)
-        lead = self.new_leads.get(trial.number) if event.kind == "trial_finished" and trial else None
+        lead = self.new_lead(event)
         if lead is None:
             return ""
         about = "" if lead.score.rows == lead.total else "about "
         return f"Best so far: {_lower_first(self.name(lead.candidate))} with {about}{percent(lead.score.mean, 0)}."
+
+    def narrated(self, event: EventRow, reasons: Mapping[str, str]) -> str:
+        """Return an event as a sentence of the narration; "" where it is no step of it.
+
+        `reasons` is candidate id -> why it exists; what follows the first semicolon is left out.
+        """
+        trial = self.trial(event) if event.kind == "trial_finished" else None
+        if trial is None or not trial.rows_done or trial.split == "train":
+            return ""
+        lead = self.new_lead(event)
+        took = " and took the lead" if lead is not None and lead.candidate == trial.candidate_id else ""
+        reason = reasons.get(trial.candidate_id, "").partition(";")[0].rstrip(".")
+        why = f": {reason}" if reason and trial.split == "validation" else ""
+        return f"{self._trial_sentence(trial).removesuffix('.')}{took}{why}."
 
     def _trial_sentence(self, trial: TrialRow) -> str:
         kind = ROWS.get(trial.split, "row")

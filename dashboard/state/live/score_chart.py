@@ -6,9 +6,9 @@ Colours are names that the browser replaces by the theme's (see `dashboard.compo
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
+from types import MappingProxyType
 from typing import NamedTuple
 
 from engine.basics.data import JsonObject
@@ -18,11 +18,6 @@ from engine.store.rows import TrialRow
 
 MOST_DRAWN = 700
 """Points of one series that are drawn; more are thinned out."""
-
-MOST_LINKS = 60
-"""Lines between prompts that are always drawn; with more of them only the one under the pointer has its own."""
-
-_Path = tuple[Sequence[float | None], Sequence[float | None]]
 
 
 class Point(NamedTuple):
@@ -39,14 +34,6 @@ class Point(NamedTuple):
     rows: int = 1
 
 
-class ParentLink(NamedTuple):
-    """A line from a prompt to one that came from it; `pending`: it is being scored right now."""
-
-    parent: Point
-    child: Point
-    pending: bool
-
-
 class ScoreChart(NamedTuple):
     """Content of the live chart; every list is in the order of trials.
 
@@ -54,6 +41,7 @@ class ScoreChart(NamedTuple):
     failed: their scores are those of the rows that did not. `running` are prompts that are being scored. `training`
     are tries on training rows alone. `best` are the prompts that were the best so far, one after the other, and `leader` is
     the last of them at its likely score; `chosen` is the prompt that the run chose at its end, where it is another one.
+    `origins` is the number of each prompt -> the numbers of those it came from.
     """
 
     baseline: float | None
@@ -62,7 +50,7 @@ class ScoreChart(NamedTuple):
     running: tuple[Point, ...]
     best: tuple[Lead, ...]
     failing: tuple[Point, ...] = ()
-    links: tuple[ParentLink, ...] = ()
+    origins: Mapping[int, Sequence[int]] = MappingProxyType({})
     leader: Point | None = None
     chosen: Point | None = None
 
@@ -115,7 +103,11 @@ def score_chart(
         tuple(running),
         tuple(leads),
         tuple(failing),
-        _links(at, parents, running),
+        {
+            at[c].number: numbers_of
+            for c in at
+            if (numbers_of := [at[p].number for p in parents.get(c, ()) if p in at and p != c])
+        },
         leader and _at_likely_score(leader, leads[-1]),
         at.get(chosen) if leader is None or chosen != leader.candidate else None,
     )
@@ -162,18 +154,6 @@ def _hover(trial: TrialRow, origin: str, whole: int) -> str:
     )
 
 
-def _links(
-    at: Mapping[str, Point], parents: Mapping[str, Sequence[str]], running: Iterable[Point]
-) -> tuple[ParentLink, ...]:
-    pending = {p.candidate for p in running}
-    return tuple(
-        ParentLink(at[parent], point, candidate in pending)
-        for candidate, point in at.items()
-        for parent in parents.get(candidate, ())
-        if parent in at and parent != candidate
-    )
-
-
 def thinned(points: Sequence[Point]) -> list[Point]:
     """Return few enough points to draw: of each stretch the lowest, the highest and the last. Figures use them all."""
     if len(points) <= MOST_DRAWN:
@@ -191,19 +171,15 @@ def score_figure(chart: ScoreChart) -> dict[str, object]:
     """Draw a `ScoreChart`: the start dashed, best-so-far stepped in its interval, a dot a prompt, and tries on training rows below.
 
     A dot grows and darkens with the rows it is known on. What is being scored has a ring. `lineage` has for each dot the
-    line to all that it came from, which the browser draws when the pointer is on it.
+    numbers it came from: the browser draws the line through them while the dot is chosen or pointed at.
     """
     drawn = [*thinned(chart.prompts), *thinned(chart.failing), *chart.running]
     last = max((p.number for p in (*drawn, *chart.training)), default=0)
     ends = [-0.6, last + 0.6]
     line, outline = outlines(chart.best, last + 0.4)
-    settled = [link for link in chart.links if not link.pending]
-    pending = [link for link in chart.links if link.pending]
     start = [chart.baseline] * 2 if chart.baseline is not None else []
     traces = [
         {**_steps("95 % interval", outline, {"width": 0}), **BAND},
-        {**_line("Came from", *_joined(settled if len(settled) <= MOST_LINKS else []), THIN), **QUIET},
-        {**_line("Being tried", *_joined(pending[-MOST_LINKS:]), DOTTED), "showlegend": False},
         _line("Start", ends if start else [], start, {"dash": "dash", "color": "$muted"}),
         _steps("Best so far", line, {"color": "$good", "width": 2.4}),
         _dots("Prompts", thinned(chart.prompts), {"color": "$accent"}),
@@ -214,13 +190,11 @@ def score_figure(chart: ScoreChart) -> dict[str, object]:
         # Below the chart: few rows each, so their height is only a hint.
         {**_dots("Tries on training rows", thinned(chart.training), TRY), "yaxis": "y2"},
     ]
-    scores = [p.score for p in drawn] + start + [100 * lead.score.low for lead in chart.best]
-    low = max(-2.0, min(scores, default=0.0) - 8)
-    axis = {"title": {"text": "Practice score (%)"}, "range": [low, 103], "ticksuffix": " %"}
+    axis = {"title": {"text": "Practice score (%)"}, "range": [-2, 103], "dtick": 20, "ticksuffix": " %"}
     strip = {"visible": False, "range": [-15, 115], "domain": [0, 0.1], "fixedrange": True}
     return {
         "traces": [t for t in traces if t["x"]],
-        "lineage": _lineage(chart.links, {p.number for p in drawn}),
+        "lineage": _lineage(chart.origins, {p.number for p in drawn}),
         "layout": {
             "xaxis": {
                 "title": {"text": "Number of the prompt (0 is the start)"},
@@ -234,20 +208,12 @@ def score_figure(chart: ScoreChart) -> dict[str, object]:
     }
 
 
-def _lineage(links: Iterable[ParentLink], drawn: set[int]) -> dict[str, list[int]]:
+def _lineage(origins: Mapping[int, Sequence[int]], drawn: set[int]) -> dict[str, list[int]]:
     """Return the numbers of the prompts each prompt that is drawn came from, by number."""
-    origins: defaultdict[str, list[int]] = defaultdict(list)
-    for link in links:
-        if {link.child.number, link.parent.number} <= drawn:
-            origins[str(link.child.number)].append(link.parent.number)
-    return dict(origins)
-
-
-def _joined(links: Sequence[ParentLink]) -> _Path:
-    """Return the lines between parents and children as one broken path."""
-    ends = [(link.parent, link.child) for link in links]
-    numbers = [n for parent, child in ends for n in (parent.number, child.number, None)]
-    return numbers, [score for parent, child in ends for score in (parent.score, child.score, None)]
+    known = (
+        (number, [n for n in found if n in drawn]) for number, found in origins.items() if number in drawn
+    )
+    return {str(number): found for number, found in known if found}
 
 
 def _tick(last: int) -> int:
@@ -292,9 +258,6 @@ def _dots(name: str, points: Sequence[Point], marker: dict[str, object]) -> Json
     }
 
 
-THIN = {"color": "$muted", "width": 1.1}
-QUIET = {"opacity": 0.4, "showlegend": False}
-DOTTED = {"color": "$warn", "width": 1.4, "dash": "dot"}
 BAND = {"fill": "toself", "fillcolor": "$good", "opacity": 0.14, "showlegend": False}
 RING = {"color": "rgba(0,0,0,0)", "size": 18, "opacity": 0.9, "line": {"color": "$warn", "width": 2}}
 LEADER = {

@@ -1,4 +1,4 @@
-"""Snapshot of a run, in parts that a page shows: stage, meters, chart, training, feed. All of it plain data for the browser.
+"""Snapshot of a run, in parts that a page shows: stage, meters, narration, chart, training, feed. All of it plain data for the browser.
 
 The page draws the parts when it opens; the event stream sends those that have changed since. No Streamlit here.
 """
@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from dashboard.state.live.figures import LATEST, feed, meters, progress, time_left
+from dashboard.state.live.figures import LATEST, feed, meters, narration, progress, time_left
 from dashboard.state.live.score_chart import ScoreChart, score_chart, score_figure
 from dashboard.state.live.training import PROGRESS, training_chart
 from engine.basics.data import JsonObject
@@ -77,6 +77,7 @@ def parts(seen: Snapshot) -> JsonObject:
         "meters": _meters(seen),
         "chart": chart(scores, len(seen.trials), over=seen.run.is_over),
         "training": training_chart(seen.training),
+        "narration": narration(seen.events, seen.trials, seen.parents, seen.leads),
         "feed": feed(seen.events, seen.trials, seen.parents, seen.leads),
     }
 

@@ -101,6 +101,36 @@ def test_zoom_legend_and_choice_survive_new_trials(project, new_page, watched):
     shoot(page, "run_trial")
 
 
+def test_the_dots_are_reached_by_keyboard_and_the_last_step_is_announced_now_and_then(
+    project, new_page, watched
+):
+    run, store = watched
+    for number in range(1, 4):
+        trial(store, run, number, number / 10)
+    page = new_page(f"run?project={project}&run={run}")
+    on_chart(page, 3)
+    slider = page.get_by_role("slider", name="Points of the chart", exact=False)
+    page.locator(".st-key-chart_card").get_by_role("button").last.focus()
+    slider.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(slider).to_have_attribute("aria-valuetext", re.compile("20.0 % on 1 of 1 validation rows"))
+    page.wait_for_function("document.querySelector('.plot').data.find((t) => t.uid === 'chosen')?.x[0] === 2")
+    assert page.evaluate("getComputedStyle(document.querySelector('.plot')).outlineStyle") == "solid"
+    expect(page.locator(".plot .hovertext")).to_contain_text("20.0 %")
+    expect(page.locator(".st-key-chart_row .st-key-prompt_card")).to_have_count(0)
+    page.keyboard.press("Enter")
+    expect(page.locator(".st-key-chart_row .st-key-prompt_card")).to_contain_text("Prompt 2 · 20 %")
+    for number in (4, 5):
+        trial(store, run, number, number / 6)
+        store.events.add(run, "trial_finished", "Scored.", {"trial": number})
+        expect(page.locator(".tb-narration")).to_contain_text(f"Prompt {number} scored")
+    heard = page.locator(".tb-announced")
+    assert "Prompt 4 scored" in (heard.text_content() or ""), (
+        "the next one is not heard before ten seconds have passed"
+    )
+    expect(heard).to_contain_text("Prompt 5 scored", timeout=60_000)
+
+
 def test_the_starting_prompt_can_be_chosen_and_the_legend_hides_the_line_with_its_band(
     project, new_page, watched
 ):

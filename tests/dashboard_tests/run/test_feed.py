@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dashboard.state.live.figures import feed
+from dashboard.state.live.figures import feed, narration
 from engine.basics.statistics import Interval
 from engine.records import Usage
 from engine.search.judging.leader import Lead
@@ -46,6 +46,26 @@ def test_prompts_are_called_by_their_number_and_rows_by_what_they_are_for():
         "New: prompt 1. Asks for reasons first.",
         "The starting prompt scored 30 % on 20 validation rows, 4 rows failed.",
     ]
+
+
+def test_the_narration_is_the_last_step_and_after_the_verdict_the_one_that_won():
+    story = [
+        ("candidate_found", "Candidate 1: adds 3 rules; reasons first.", {"candidate": "b", "number": 1}),
+        ("trial_finished", "Trial scored.", {"trial": 1}),
+        ("proposed", "Asked the prompt model.", {"asked": 1, "received": 1}),
+        ("trial_finished", "Trial scored.", {"trial": 2}),
+        ("trial_finished", "Trial scored.", {"trial": 10}),
+        ("trial_finished", "Trial scored.", {"trial": 4}),
+        ("verdict", "Better: 80 % against 30 %.", {}),
+    ]
+    events = [EventRow(i, 1.0, kind, text, data) for i, (kind, text, data) in enumerate(story)]
+    trials = [*TRIALS, trial(10, "b", "validation", 0.75, 20)]
+    leads = [lead(1, "a", 0.3), lead(10, "b", 0.7)]
+    told = [narration(events[:n], trials, PARENTS, leads) for n in range(1, len(events) + 1)]
+    start = "The starting prompt scored 30 % on 20 validation rows, 4 rows failed and took the lead."
+    won = "Prompt 1 scored 75 % on 20 validation rows and took the lead: adds 3 rules."
+    tested = "Prompt 1 scored 80 % on 20 test rows, cut short: 24 were planned."
+    assert told == ["", start, start, start, won, tested, won]
 
 
 def test_a_trial_after_which_another_prompt_leads_names_it_with_its_likely_score():

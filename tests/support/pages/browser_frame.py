@@ -30,7 +30,7 @@ _STILL = """() => new Promise((done) => {
   seen.observe(document.body, {subtree: true, childList: true, attributes: true, characterData: true});
   const loaded = () => document.fonts.status === 'loaded'
     && [...document.images].every((image) => image.complete)
-    && [...document.querySelectorAll('.js-plotly-plot')].every((plot) => plot.querySelector('.main-svg'));
+    && [...document.querySelectorAll('.plot')].every((plot) => plot.querySelector('.main-svg') || plot.textContent);
   const look = () => {
     const now = performance.now();
     if ((now - last >= quiet && loaded()) || now - began >= most) { seen.disconnect(); done(); }
