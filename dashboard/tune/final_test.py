@@ -1,4 +1,4 @@
-"""What the final test can show before a cent is spent: the smallest gain by the number of test rows."""
+"""The smallest gain that the final test can show, by its number of rows: known before a cent is spent."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def _ways_to(page: ProjectPage, sizes: tuple[int, int, int], asked: int, other: 
 
 
 def _set_test_rows(page: ProjectPage, share: float) -> None:
-    """Divide the rows anew, with this share for the test; a plan that was chosen stays so, for the new numbers of rows."""
+    """Divide the rows again, with this share for the test; a plan stays chosen, for the new numbers of rows."""
     shares = page.draft.split
     learning = round((1 - share) * shares.train / (shares.train + shares.validation), 4)
     divided = {"train": learning, "validation": round(1 - learning - share, 4), "test": round(share, 4)}

@@ -1,4 +1,4 @@
-"""What is rarely used: one line that opens what it names."""
+"""One line for all that is rarely used: it opens what it names."""
 
 from __future__ import annotations
 
