@@ -153,25 +153,16 @@ def _name(run: RunRow) -> str:
     return f"{run.title} · {at} · {STATES[run.state][0].lower() if not run.goes_on else 'going on'}"
 
 
-def figure(
-    name: str,
-    value: str,
-    change: float | None = None,
-    unit: str = "%",
-    *,
-    less_is_better: bool = False,
-    help: str = "",  # noqa: A002 - Streamlit's name
-) -> None:
+def figure(name: str, value: str, change: float, unit: str) -> None:
     """Show a figure in large, and below it its change, which has an arrow and a colour unless it is 0."""
-    rising = (change or 0) > 0
+    rising = change > 0
     st.metric(
         name,
         value,
         # Streamlit takes a figure for falling only when it begins with a hyphen, which is no minus.
         delta=f"{signed(change)} {unit}" if change else None,
         delta_arrow="up" if rising else "down",
-        delta_color="green" if rising != less_is_better else "red",
-        help=help or None,
+        delta_color="green" if rising else "red",
     )
 
 

@@ -43,11 +43,12 @@ def page_row(title: str, purpose: str) -> tuple[DeltaGenerator, DeltaGenerator]:
     return left, actions
 
 
-def page_title(title: str, purpose: str) -> None:
-    """Draw the line at the top of a page that belongs to no project."""
+def page_title(title: str, purpose: str) -> DeltaGenerator:
+    """Draw the line at the top of a page that belongs to no project; return the place of its actions."""
     page_style()
-    left, _ = page_row(title, "")
+    left, actions = page_row(title, "")
     left.caption(purpose, width="content")
+    return actions
 
 
 def card(
@@ -224,12 +225,14 @@ def button(
     return pressed
 
 
-def chosen_or_button(mine: bool, key: str, on_click: Callable[[], None], **options: Any) -> None:
+def chosen_or_button(
+    mine: bool, key: str, on_click: Callable[[], None], label: str = "Choose", **options: Any
+) -> None:
     """Draw a badge on the one thing of several that is chosen, and on each other the button that chooses it."""
     if mine:
         st.badge("Chosen", icon=":material/check:", color="green")
     elif not read_only():
-        button("Choose", key, on_click=on_click, **options)
+        button(label, key, on_click=on_click, **options)
 
 
 def _icon(name: str) -> str | None:

@@ -173,7 +173,7 @@ def candidate_matrix(run: RunRow) -> None:
         return
     st.caption(
         _matrix_summary(rows_by_prompt),
-        help="Green is right, red is wrong. Rows are sorted from the hardest to the easiest. Move over a cell to read it.",
+        help="A full cell is right, an empty one wrong. Rows are sorted from the hardest to the easiest. Move over a cell to read it.",
     )
     if rows_by_prompt.left_out:
         st.caption(
@@ -192,38 +192,37 @@ def candidate_matrix(run: RunRow) -> None:
 
 
 def candidate_family(run: RunRow, best_id: str, picked: Sequence[ComparedCandidate]) -> None:
-    """Show what came from what, and what quality costs; a click adds a prompt to those compared."""
+    """Show what came from what; a click adds a prompt to those compared."""
     tried = candidates.everything(run)
-    clicked: list[Any] = []
-    st.caption("Click a prompt to compare it with the others in the first tabs.")
-    left, right = st.columns(2, gap="medium")
-    about = explain("family", "Move over a dot to read why it exists.")
-    with left, ui.card("lineage_card", "What came from what", about, height="stretch"):
-        shown = family(tried, best_id)
-        nodes = lineage(shown)
-        if any(n.depth for n in nodes):
-            label = f"Family tree of {len(nodes)} prompts"
-            clicked.append(plot(lineage_figure(nodes, best_id), key="lineage", label=label, height=380))
-            if len(shown) < len(tried):
-                st.caption(f"The best {len(shown):,} of {len(tried):,} prompts, and those they came from.")
-        else:
-            st.caption("No prompt was made from another one in this run.")
+    shown = family(tried, best_id)
+    nodes = lineage(shown)
+    if not any(n.depth for n in nodes):
+        st.caption("No prompt was made from another one in this run.")
+        return
+    st.caption("Click a prompt to compare it. Move over a dot to read why it exists.", help=explain("family"))
+    label = f"Family tree of {len(nodes)} prompts"
+    _add_clicked(run, plot(lineage_figure(nodes, best_id), key="lineage", label=label, height=380), picked)
+    if len(shown) < len(tried):
+        st.caption(f"The best {len(shown):,} of {len(tried):,} prompts, and those they came from.")
+
+
+def quality_and_cost(run: RunRow, picked: Sequence[ComparedCandidate]) -> None:
+    """Show what quality costs; a click adds a prompt to those compared."""
     about = f"Up is better, left is cheaper; grey ones are beaten outright. {explain('beaten outright')}"
-    with right, ui.card("cost_card", "Quality against cost", about, height="stretch"):
+    with ui.card("cost_card", "Quality against cost", about):
         trials = whole_trials(reading.snapshot(run).trials)
-        shown_variants = fewer(variants(tried, trials, candidates.row_tokens(run), best_id))
-        if len(shown_variants) == 1:
-            st.caption(
-                "Only one prompt was scored on all rows to choose by, so there is nothing to weigh yet."
-            )
-        elif shown_variants:
-            sentence = trade_off(shown_variants)
-            if sentence:
-                st.caption(escape_markdown(sentence))
-            label = f"Quality against cost of {len(shown_variants)} prompts"
-            clicked.append(plot(variants_figure(shown_variants), key="variants", label=label, height=350))
-        else:
-            st.caption("No prompt was scored on all validation rows.")
-    number = next((int(c) for c in clicked if c is not None), None)
+        shown = fewer(variants(candidates.everything(run), trials, candidates.row_tokens(run), run.best))
+        if len(shown) < 2:
+            what = "Only one prompt was scored" if shown else "No prompt was scored"
+            st.caption(f"{what} on all rows to choose by, so there is nothing to weigh yet.")
+            return
+        if sentence := trade_off(shown):
+            st.caption(escape_markdown(sentence))
+        label = f"Quality against cost of {len(shown)} prompts"
+        _add_clicked(run, plot(variants_figure(shown), key="variants", label=label, height=350), picked)
+
+
+def _add_clicked(run: RunRow, number: Any, picked: Sequence[ComparedCandidate]) -> None:
+    """Add the prompt that was clicked in a chart to those compared."""
     if number is not None:
-        add_candidate(run.id, candidates.by_number(run, number), picked)
+        add_candidate(run.id, candidates.by_number(run, int(number)), picked)

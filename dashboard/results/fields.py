@@ -13,7 +13,7 @@ from dashboard.components.document import RecordRow, Status, graded_answer, reco
 from dashboard.components.prompts import prompt_diff
 from dashboard.components.tables import bar_column, data_table
 from dashboard.results.comparison import row_number
-from dashboard.results.rows import record_card, split_choice
+from dashboard.results.rows import record_card
 from dashboard.services import (
     Candidate,
     FieldSpec,
@@ -187,11 +187,8 @@ def field_table(results: Sequence[FieldResult], *, compared: bool = True) -> lis
     return lines
 
 
-def field_view(run: RunRow, found: Sequence[ComparedCandidate]) -> None:
+def field_view(run: RunRow, found: Sequence[ComparedCandidate], split: str) -> None:
     """Show the scores of each field with the first prompt and the last one picked; one field's rows below."""
-    split = split_choice(found, key="field_split")
-    if split is None:
-        return
     first, last = found[0], found[-1]
     whole = reading.run_spec(run)
     spec = whole.pipeline

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -11,12 +12,13 @@ import streamlit as st
 from dashboard.components import ui
 from dashboard.components.glossary import explain
 from dashboard.components.plot import own_element
-from dashboard.components.runs import figure, finish_test, present_button
+from dashboard.components.runs import finish_test, present_button
 from dashboard.components.share import link_rows
 from dashboard.results.candidate_charts import as_good, variants
 from dashboard.services import (
     LINK_DAYS,
     VERDICT_TITLES,
+    JsonObject,
     RunResult,
     RunRow,
     change_in_percent,
@@ -24,10 +26,12 @@ from dashboard.services import (
     counted,
     data_home,
     is_this_machine,
+    recommended,
     result_sentences,
     row_figures,
     run_report,
     short,
+    signed,
     token_hash,
     whole_trials,
 )
@@ -38,19 +42,23 @@ from dashboard.state.session import LINK_TOKEN
 from dashboard.state.writing import read_only, writing
 from dashboard.text import escape_markdown
 
+PROMPT_HEIGHT = 330
+"""Pixels of the box with the prompt, which scrolls."""
+
 COLOURS = {"good": "green", "bad": "red", "even": "orange"}
 _copy = own_element("copy", "<button type='button'></button>")
 
 
-def hero(run: RunRow, result: RunResult) -> None:
-    """Show what a run came to, and what can be done with it."""
+def hero(run: RunRow, result: RunResult, notes: Sequence[str]) -> None:
+    """Show what a run came to, with notes on it, and what can be done with it."""
     with ui.card("hero"):
         title, look = VERDICT_TITLES[result.shown.verdict.kind]
-        terms = "\n\n".join(explain(term) for term in ("baseline", "best prompt", "likely gain"))
+        terms = "\n\n".join(explain(term) for term in ("baseline", "best prompt", "likely gain", "token"))
         st.markdown(f"##### :{COLOURS[look]}[{title}]", help=terms)
         st.html(reading.hero(run))
         with st.container(key="verdict"):
-            st.caption("  \n".join(escape_markdown(s, 1000) for s in result_sentences(result)))
+            sentences = filter(None, [*result_sentences(result), *notes, *_use_of_a_row(result)])
+            st.caption("  \n".join(escape_markdown(s, 1000) for s in sentences))
         finish_test(run)
         copied = candidates.copied_prompt(run)
         with ui.row("hero_buttons"):
@@ -64,23 +72,25 @@ def hero(run: RunRow, result: RunResult) -> None:
             ui.download("Share the report", report, "report.html", "share_report")
             share_link(run)
             present_button(run)
+
+
+def _use_of_a_row(result: RunResult) -> list[str]:
+    """Say what a row takes with the prompt shown, against the starting one; nothing before the final test."""
+    if result.shown.verdict.kind == "not_tested":
+        return []
+    figures = (
+        (name, value, f" ({signed(change)} %)" * bool(change)) for name, value, change in row_figures(result)
+    )
+    return [" · ".join(f"{name}: {value}{change}" for name, value, change in figures)]
+
+
+def prompt_card(run: RunRow) -> None:
+    """Show the prompt as it would be pasted."""
+    copied = candidates.copied_prompt(run)
+    with ui.card("prompt_card", "The prompt, as you paste it", explain("prompt")):
         st.caption(escape_markdown(copied.about, 400))
-
-
-ABOUT_FIGURES = (
-    "What answering 1,000 rows with this prompt costs; below, the change against the baseline.",
-    explain("token", "Here: sent and received for a row with this prompt."),
-    "The median time one row took with this prompt. Rows run at the same time, so a batch takes less than their sum.",
-)
-
-
-def figures(result: RunResult) -> None:
-    """Show what a row takes with the prompt shown, against the starting one."""
-    with st.grid(3, key="figures", min_column_width=200):
-        for (name, value, change), about in zip(row_figures(result), ABOUT_FIGURES, strict=True):
-            key = f"figure_{name.lower().replace(' ', '_').replace(',', '')}"
-            with ui.card(key, height="stretch"):
-                figure(name, value, change, less_is_better=True, help=about)
+        if copied.candidate:
+            ui.plain_code(reading.prompt_text(run, copied.candidate), height=PROMPT_HEIGHT)
 
 
 class Offer(NamedTuple):
@@ -93,25 +103,32 @@ class Offer(NamedTuple):
 
 
 def take_card(run: RunRow, result: RunResult) -> None:
-    """Let the user decide which prompt Export, Try it and Versions use."""
+    """Recommend a prompt, and let the user decide which one Export, Try it and Versions use."""
     offers = _offers(run, result)
     if len(offers) < 2:
         return
-    with ui.card("take", "Which prompt do you take?", explain("prompt taken")):
+    advice = recommended(result)
+    with ui.card("take", "" if advice else "Which prompt do you take?", explain("prompt taken")):
         ui.problem_line(f"take_refused_{run.id}")
-        with st.grid(len(offers), min_column_width=240, key="offers"):
-            for offer in offers:
-                _offer(run, offer)
+        with st.container(key="offers", gap="xsmall"):
+            for offer in sorted(offers, key=lambda o: not advice or o.candidate != advice.candidate):
+                first = advice is not None and offer.candidate == advice.candidate
+                _offer(run, offer, advice.sentence if advice and first else "")
 
 
-def _offer(run: RunRow, offer: Offer) -> None:
-    with ui.tile(f"offer_{offer.candidate}"):
+def _offer(run: RunRow, offer: Offer, advice: str) -> None:
+    """Draw a line with a prompt that can be taken; the recommended one is in large, with a filled button."""
+    with ui.row(f"offer_{offer.candidate}", side="distribute", wrap=False):
         with st.container(gap="xxsmall", key=f"offer_text_{offer.candidate}"):
-            st.markdown(f"**{offer.title}**")
-            st.markdown(offer.why)
-            st.caption(escape_markdown(offer.facts, 200))
+            if advice:
+                st.caption("Recommended", help=explain("prompt taken"))
+                st.markdown(f"#### {escape_markdown(advice, 400)}")
+                st.markdown(offer.why)
+            else:
+                st.markdown(f"**{offer.title}** · {offer.why} :gray[{escape_markdown(offer.facts, 200)}]")
         take = ui.callback(_take, run.id, offer.candidate)
-        ui.chosen_or_button(offer.candidate == run.taken, f"take_{offer.candidate}", take)
+        look: JsonObject = {"label": "Take it", "type": "primary"} if advice else {}
+        ui.chosen_or_button(offer.candidate == run.taken, f"take_{offer.candidate}", take, **look)
 
 
 def _take(run_id: str, candidate: str) -> None:

@@ -108,11 +108,9 @@ MANY = 12
 PARAM = "cell"
 
 
-def label_view(run: RunRow, found: Sequence[ComparedCandidate]) -> None:
+def label_view(run: RunRow, found: Sequence[ComparedCandidate], split: str) -> None:
     """Show how often each label is found, what it is taken for, and the rows of a selected cell."""
-    compared = compared_on(run, found, key="label_split")
-    if compared is None:
-        return
+    compared = compared_on(run, found, split)
     choices = label_outputs(compared.rows, compared.values, compared.outputs)
     if not choices:
         st.caption("No output of this task is a label: a short value that occurs in several rows.")
@@ -165,34 +163,41 @@ def _matrix(mistakes: Confusion, key: str) -> tuple[str, str] | None:
     if len(mistakes.labels) > MANY and st.toggle("Only labels with mistakes", True, key="label_wrong_only"):
         mistakes = wrong
     counts = [[mistakes.size(right, answer) for answer in mistakes.answered] for right in mistakes.labels]
+    words = [
+        [
+            f"{'✓' if right == answer else '✗'} {n}" if n else ""
+            for answer, n in zip(mistakes.answered, line, strict=True)
+        ]
+        for right, line in zip(mistakes.labels, counts, strict=True)
+    ]
     frame = pd.DataFrame(
-        counts, index=pd.Index(mistakes.labels, name="Right label"), columns=mistakes.answered
+        words, index=pd.Index(mistakes.labels, name="Right label"), columns=mistakes.answered
     )
     highest = max(1, max(map(max, counts)))
 
-    def colours(column: pd.Series[int]) -> list[str]:
-        return [_cell_style(right == column.name, n / highest) for right, n in column.items()]
+    def colours(column: pd.Series[str]) -> list[str]:
+        return [_cell_style(cell, highest) for cell in column]
 
     st.dataframe(
-        frame.style.apply(colours).format(lambda n: str(n) if n else ""),
+        frame.style.apply(colours),
         key=f"confusion_{key}",
         on_select=ui.callback(_selected, f"confusion_{key}", mistakes),
         selection_mode="single-cell",
         height="content" if len(mistakes.labels) <= 2 * MANY else 640,
         width="content",
     )
-    st.caption(
-        "Each line is a right label, each column an answer; green is right, red is wrong. Select a cell to see its rows."
-    )
+    st.caption("Each line is a right label, each column an answer. Select a cell to see its rows.")
     right, _, answer = st.query_params.get(PARAM, "").partition(">")
     return (right, answer) if (right, answer) in mistakes.rows else None
 
 
-def _cell_style(right: bool, share: float) -> str:
+def _cell_style(cell: str, highest: int) -> str:
     """Return the background of a cell: the fuller, the stronger."""
-    if not share:
+    mark, _, size = cell.partition(" ")
+    if not size:
         return ""
-    return f"background-color: rgba({'47, 158, 104' if right else '214, 69, 65'}, {0.15 + 0.5 * share:.2f})"
+    colour = "47, 158, 104" if mark == "✓" else "214, 69, 65"
+    return f"background-color: rgba({colour}, {0.15 + 0.5 * int(size) / highest:.2f})"
 
 
 def _selected(key: str, found: Confusion) -> None:

@@ -14,6 +14,7 @@ from dashboard.components.glossary import explain
 from dashboard.components.plot import plot
 from dashboard.components.runs import replace_setup
 from dashboard.components.tables import small_table
+from dashboard.results.charts import quality_and_cost
 from dashboard.services import (
     ComparedFigures,
     JsonObject,
@@ -30,6 +31,7 @@ from dashboard.services import (
     time_taken,
 )
 from dashboard.state import candidates, reading
+from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.history import draft_on, same_test
 from dashboard.state.models import title_of
 from dashboard.state.writing import read_only
@@ -83,6 +85,15 @@ def lines_table(lines: Sequence[ModelLine]) -> None:
     small_table(HEAD, [line.cells for line in lines], [line.note for line in lines])
 
 
+def models_and_cost(run: RunRow, spec: RunSpec, picked: Sequence[ComparedCandidate]) -> None:
+    """Show the models of a run next to each other, and what quality costs."""
+    if run.result:
+        against_teacher(run, run.result)
+    if lines := compared_models(run, spec):
+        models_view(run, spec, lines)
+    quality_and_cost(run, picked)
+
+
 # A tuned model
 
 
@@ -90,8 +101,6 @@ def against_teacher(run: RunRow, result: RunResult) -> None:
     """Set a tuned model against itself before tuning and against its teacher; nothing for a run that tuned none."""
     if lines := tuned_lines(result, reading.run_spec(run)):
         with ui.card("against_teacher", "Small against large, on the test rows", explain("teacher")):
-            if sentence := comparison_sentence(result.best, result.teacher):
-                st.caption(escape_markdown(sentence))
             lines_table(lines)
             st.caption(LIKELY)
 

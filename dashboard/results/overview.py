@@ -1,31 +1,31 @@
-"""The result of a run on top; below it its prompts and rows, each kind of view in a tab."""
+"""The result of a run on top, the prompt to take and its text; below them its prompts, its rows, its models and cost in tabs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import streamlit as st
 
 from dashboard.components import ui
 from dashboard.components.plot import plot
 from dashboard.components.project_page import tune_link
-from dashboard.components.tables import data_table
 from dashboard.results.charts import (
     candidate_family,
     candidate_matrix,
     candidate_table,
     step_credit_card,
 )
-from dashboard.results.compare import candidate_compare, candidate_picker, heads, prompt_names
+from dashboard.results.compare import candidate_compare, candidate_picker, prompt_names
 from dashboard.results.comparison import spread, spread_figure
 from dashboard.results.fields import field_view
-from dashboard.results.hero import figures, hero, take_card
+from dashboard.results.hero import hero, prompt_card, take_card
 from dashboard.results.labels import label_view
-from dashboard.results.models import against_teacher, compared_models, models_view
+from dashboard.results.models import comparison_sentence, models_and_cost
 from dashboard.results.more_scores import scoring_under_way
 from dashboard.results.parts import parts_view
 from dashboard.results.rows import row_matrix, split_choice
-from dashboard.services import RunRow, chosen_from
+from dashboard.services import RunResult, RunRow, chosen_from
 from dashboard.state import candidates, reading
 from dashboard.state.candidates import ComparedCandidate
 from dashboard.state.live.snapshot import parts
@@ -44,26 +44,14 @@ def results_view(run: RunRow) -> None:
     """Show a run that has at least begun to score prompts."""
     result, best = run.result, run.best
     if result:
-        kind = result.shown.verdict.kind
-        hero(run, result)
-        tried = len(candidates.index(run))
-        new = tried > 1 and kind not in ("unchanged", "not_tested") and not result.taken
-        notes = [chosen_from(tried)] if new else []
-        if kind == "unchanged" and result.reason:
-            notes.append(escape_markdown(result.reason))
-        notes += [ADVICE[kind]] if kind in ADVICE else []
-        if notes:
-            st.caption("  \n".join(notes))
+        hero(run, result, _notes(run, result))
         take_card(run, result)
-        if kind != "not_tested":
-            figures(result)
-        against_teacher(run, result)
+        prompt_card(run)
     else:
         _without_result(run)
     try:
         runs = candidates.comparable(run, reading.runs(run.project_id))
-        whole = reading.run_spec(run)
-        spec = whole.pipeline
+        spec = reading.run_spec(run)
     except ValueError:
         st.caption("This run was saved by another version of Tuneboard; its prompts cannot be compared here.")
         return
@@ -72,29 +60,64 @@ def results_view(run: RunRow) -> None:
         st.caption("The first prompt appears here as soon as it is found.")
         return
     scoring_under_way([run, *(c.run for c in picked)])
-    models = compared_models(run, whole)
-    views: dict[str, Callable[[], None]] = {
-        "Prompts side by side": lambda: candidate_compare(picked),
-        **({"Models": lambda: models_view(run, whole, models)} if models else {}),
-        **({"By field": lambda: field_view(run, picked)} if spec.has_record else {}),
-        "Rows": lambda: row_matrix(run, picked),
-        **({} if spec.has_record else {"By label": lambda: label_view(run, picked)}),
-        "Scores": lambda: _scores(picked),
-        "All prompts": lambda: _all(run, best),
-        "Rows by prompt": lambda: candidate_matrix(run),
-        "Family and cost": lambda: candidate_family(run, best, picked),
-        "Rules and examples": lambda: parts_view(picked),
+    tabs: dict[str, Callable[[], None]] = {
+        "Prompts": lambda: _prompts(run, best, picked, several=len(spec.pipeline.steps) > 1),
+        "Rows": lambda: _rows(run, picked, record=spec.pipeline.has_record),
+        "Models and cost": lambda: models_and_cost(run, spec, picked),
     }
-    if len(spec.steps) > 1:
-        views["Which step"] = lambda: step_credit_card(run, best)
-    for tab, view in zip(
-        st.tabs(list(views), key="results_tab", on_change="rerun", bind="query-params"),
-        views.values(),
+    for tab, draw in zip(
+        st.tabs(list(tabs), key="results_tab", on_change="rerun", bind="query-params"),
+        tabs.values(),
         strict=True,
     ):
         if tab.open:
             with tab, ui.errors_shown():  # in its tab; the others stay usable
-                view()
+                draw()
+
+
+def _notes(run: RunRow, result: RunResult) -> list[str]:
+    """Return what else is to be known of a verdict: what choosing did to it, how the search ended, what to do next."""
+    kind, tried = result.shown.verdict.kind, len(candidates.index(run))
+    new = tried > 1 and kind not in ("unchanged", "not_tested") and not result.taken
+    notes = [chosen_from(tried)] if new else []
+    if kind == "unchanged" and result.reason:
+        notes.append(result.reason)
+    return [*notes, ADVICE.get(kind, ""), comparison_sentence(result.best, result.teacher)]
+
+
+def _prompts(run: RunRow, best: str, picked: Sequence[ComparedCandidate], *, several: bool) -> None:
+    views: dict[str, Callable[[], None]] = {
+        "Word by word": lambda: candidate_compare(picked),
+        "Rules and examples": lambda: parts_view(picked),
+        "All prompts": lambda: _all(run, best),
+        "What came from what": lambda: candidate_family(run, best, picked),
+    }
+    if several:
+        views["Which step"] = lambda: step_credit_card(run, best)
+    views[_view("prompts_view", list(views))]()
+
+
+def _rows(run: RunRow, picked: Sequence[ComparedCandidate], *, record: bool) -> None:
+    by_part = {"By field": field_view} if record else {"By label": label_view}
+    views: dict[str, Callable[[str], None]] = {
+        "Answers": partial(row_matrix, run, picked),
+        **{name: partial(view, run, picked) for name, view in by_part.items()},
+        "By prompt": lambda _: candidate_matrix(run),
+        "Scores": partial(_scores, picked),
+    }
+    with ui.row("rows_bar", "top", side="distribute"):
+        view = _view("rows_view", list(views))
+        with st.container(key="rows_split", width="content"):
+            split = split_choice(picked)
+    if split is not None or view == "By prompt":
+        views[view](split or "")
+
+
+def _view(key: str, names: Sequence[str]) -> str:
+    """Let the user choose what a tab shows."""
+    if st.session_state.get(key, names[0]) not in names:  # another run has other views
+        del st.session_state[key]
+    return ui.segments("View", names, default=names[0], key=key, bind="query-params")
 
 
 def nothing_yet(run: RunRow | None) -> None:
@@ -134,25 +157,20 @@ def _watch(run: RunRow) -> None:
     ui.link("run", "Watch it" if run.goes_on else "Look at the run", "monitoring", run=run.id)
 
 
-def _scores(picked: Sequence[ComparedCandidate]) -> None:
-    heads(picked)
-    split = split_choice(picked, key="spread_split")
-    if split is None:
-        return
+def _scores(picked: Sequence[ComparedCandidate], split: str) -> None:
     names = prompt_names(picked)
     spreads = [spread(candidates.outcomes(c, split)) for c in picked]
-    rows = [
-        {"Prompt": name, "Rows": sum(sizes.values()), **sizes}
+    lines = [
+        f"{name}: " + ", ".join(f"{size} {band.lower()}" for band, size in sizes.items() if size)
         for name, sizes in zip(names, spreads, strict=True)
     ]
     plot(
         spread_figure(names, spreads),
         key="spreads",
-        label="; ".join(f"{row['Prompt']}: {row['Right']} of {row['Rows']} rows right" for row in rows),
-        height=110 + 56 * len(rows),
+        label="; ".join(lines),
+        height=110 + 56 * len(lines),
         stamp=",".join(c.key for c in picked),
     )
-    data_table(rows, "spread_table")
 
 
 def _all(run: RunRow, best: str) -> None:

@@ -52,6 +52,7 @@ MOST_LINES = 2000
 FILTER, PARAM = "rows", "row"
 """Parameters of the address: the filter, and the number of the row that is read whole."""
 
+SPLIT = "compare_split"
 PROBLEM = "correction_problem"
 GONE = "The file with this run's rows is gone, so its inputs are not known."
 
@@ -66,21 +67,17 @@ class Compared(NamedTuple):
     values: Mapping[int, Mapping[str, object]]
 
 
-def compared_on(run: RunRow, found: Sequence[ComparedCandidate], *, key: str) -> Compared | None:
-    """Let the user choose the split; return its rows, or None, with the reason shown."""
-    split = split_choice(found, key=key)
-    if split is None:
-        return None
+def compared_on(run: RunRow, found: Sequence[ComparedCandidate], split: str) -> Compared:
+    """Return the rows of a split."""
     outputs = reading.output_fields(run)
     rows = compared_rows([candidates.outcomes(c, split) for c in found], outputs)
     return Compared(found, split, outputs, rows, reading.row_values(run, (line.row for line in rows)))
 
 
-def row_matrix(run: RunRow, found: Sequence[ComparedCandidate]) -> None:
+def row_matrix(run: RunRow, found: Sequence[ComparedCandidate], split: str) -> None:
     """Show the rows a filter lets through, and the selected one whole."""
-    compared = compared_on(run, found, key="compare_split")
-    if compared is not None:
-        row_table(run, compared, _filtered(compared))
+    compared = compared_on(run, found, split)
+    row_table(run, compared, _filtered(compared))
 
 
 def row_table(run: RunRow, compared: Compared, picked: Sequence[ComparedRow]) -> None:
@@ -117,7 +114,7 @@ def row_table(run: RunRow, compared: Compared, picked: Sequence[ComparedRow]) ->
         whole_row(run, compared, line)
 
 
-def split_choice(found: Sequence[ComparedCandidate], *, key: str = "compare_split") -> str | None:
+def split_choice(found: Sequence[ComparedCandidate]) -> str | None:
     """Let the user choose the rows to compare on; return the split, or None, with the reason shown.
 
     Rows that some of the prompts lack can be scored.
@@ -130,24 +127,24 @@ def split_choice(found: Sequence[ComparedCandidate], *, key: str = "compare_spli
             if missing
             else "These prompts were not scored on the same rows. The test rows are only for the start and the best."
         )
-        missing_rows_offer(found, key)
+        missing_rows_offer(found, SPLIT)
         return None
-    split = _one_of(there, key)
+    split = _one_of(there)
     later = [c.name for c in found if split == "test" and more_scores.after_choice(c)]
     if later:
         st.caption(f"{escape_markdown(', '.join(later))}: {AFTER[:1].lower()}{AFTER[1:]}")
-    missing_rows_offer(found, key)
+    missing_rows_offer(found, SPLIT)
     return split
 
 
-def _one_of(there: Sequence[str], key: str) -> str:
+def _one_of(there: Sequence[str]) -> str:
     if len(there) > 1:
         return ui.segments(
             "Rows",
             there,
             default=there[0],
             format_func=lambda s: SPLITS[s],
-            key=key,
+            key=SPLIT,
             bind="query-params",
             help=f"{explain('rows to choose by')} {explain('final test')}",
         )

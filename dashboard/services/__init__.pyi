@@ -266,6 +266,7 @@ from engine.search.judging.objective import (
     Goal as Goal,
     Objective as Objective,
 )
+from engine.search.judging.recommendation import recommended as recommended
 from engine.search.result import (
     AnyVerdict as AnyVerdict,
     ComparedFigures as ComparedFigures,

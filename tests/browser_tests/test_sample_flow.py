@@ -104,6 +104,7 @@ def test_the_prompt_can_be_copied_and_another_one_taken(finished):
     assert "--- system ---" in finished.evaluate("navigator.clipboard.readText()")
     offers = finished.locator("[class*=st-key-offer_]:has(button)")
     start = offers.filter(has_text="The starting prompt").last
+    expect(finished.locator(".st-key-offers")).to_contain_text("points more than the start")
     start.get_by_role("button", name="Choose").click()
     settled(finished)
     expect(finished.locator(".st-key-offers")).to_contain_text("Chosen")
@@ -112,8 +113,7 @@ def test_the_prompt_can_be_copied_and_another_one_taken(finished):
         "This is the starting prompt, as you decided"
     )
     to_page(finished, "results")
-    best = offers.filter(has_text=re.compile("The best prompt|The search.s choice")).last
-    best.get_by_role("button", name="Choose").click()
+    finished.get_by_role("button", name="Take it", exact=True).click()
     settled(finished)
     to_page(finished, "export")
     expect(finished.locator(".st-key-taken_note")).to_have_count(0)
@@ -131,7 +131,7 @@ def test_rows_can_be_filtered_to_what_changed(finished):
 
 def test_every_candidate_says_why_it_exists(finished):
     to_page(finished, "results")
-    finished.get_by_role("tab", name="All prompts", exact=True).click()
+    finished.get_by_role("radio", name="All prompts").click()
     settled(finished)
     expect(finished.get_by_test_id("stDataFrame").last).to_be_visible()
     shoot(finished, "results_candidates")
@@ -245,11 +245,16 @@ def test_what_was_spent_and_what_is_there_stands_in_the_settings(finished):
     shoot(finished, "settings_spent")
 
 
-@pytest.mark.parametrize("tab", ["Rows by prompt", "Family and cost"])
-def test_all_prompts_are_seen_at_a_glance(finished, tab: str):
+@pytest.mark.parametrize(
+    ("tab", "view"), [("Rows", "By prompt"), ("Prompts", "What came from what"), ("Models and cost", "")]
+)
+def test_all_prompts_are_seen_at_a_glance(finished, tab: str, view: str):
     to_page(finished, "results")
-    finished.get_by_role("tab", name=tab).click()
+    finished.get_by_role("tab", name=tab, exact=True).click()
     settled(finished)
+    if view:
+        finished.get_by_role("radio", name=view).click()
+        settled(finished)
     expect(finished.locator(".plot[data-points]").first).to_be_visible()
     shoot(finished, f"results_{tab.split()[0].lower()}")
 
@@ -264,14 +269,14 @@ def choose(page: Page, what: str) -> None:
 def test_a_project_is_duplicated_renamed_put_away_saved_and_opened_again(finished, new_page, tmp_path: Path):
     page = new_page()
     choose(page, "Duplicate the set-up")
-    expect(page.locator(".st-key-project_cards")).to_contain_text("Route support tickets (copy)")
+    expect(page.locator(".st-key-project_rows")).to_contain_text("Route support tickets (copy)")
     choose(page, "Rename")
     page.get_by_role("dialog").locator("input").fill("<b>Ours</b>")
     press(page, "rename_save")
-    expect(page.locator(".st-key-project_cards")).to_contain_text("<b>Ours</b>")
+    expect(page.locator(".st-key-project_rows")).to_contain_text("<b>Ours</b>")
     choose(page, "Put away")
     expect(page.locator(".st-key-archived_projects")).to_contain_text("Put away (1)")
-    expect(page.locator(".st-key-project_cards")).not_to_contain_text("<b>Ours</b>")
+    expect(page.locator(".st-key-project_rows")).not_to_contain_text("<b>Ours</b>")
     choose(page, "Save as a file")
     with page.expect_download() as started:
         press(page, "project_download")
@@ -288,7 +293,8 @@ def test_a_project_is_duplicated_renamed_put_away_saved_and_opened_again(finishe
 @pytest.mark.parametrize(("theme", "width"), [("light", 1920), ("dark", 1280)])
 def test_every_page_in_both_themes_and_widths(finished, new_page, theme: str, width: int):
     page = new_page(theme=theme, width=width)
-    page.get_by_role("button", name="Continue: Results").first.click()  # the project with a run
+    rows = page.locator("[class*=st-key-project_row_]")
+    rows.filter(has_text="✓ Better").get_by_role("link").first.click()
     settled(page)
     for name in ("home", "task", "examples", "metric", "tune", "run", "results", "export", "settings"):
         to_page(page, name)
@@ -302,7 +308,7 @@ def stored_instruction(home: Path) -> str:
 
 
 def open_project(page: Page) -> None:
-    page.locator("[class*=st-key-open_] button").first.click()
+    page.locator(".st-key-project_rows").get_by_role("link").first.click()
     settled(page)
 
 

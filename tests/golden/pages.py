@@ -14,15 +14,9 @@ from support.pages.page_frame import APP
 
 TEXTS = ("title", "header", "subheader", "markdown", "caption", "text", "success", "info", "warning", "error")
 TABS = {
-    "results_tab": (
-        "Prompts side by side",
-        "Rows",
-        "Scores",
-        "All prompts",
-        "Rows by prompt",
-        "Family and cost",
-        "Which step",
-    ),
+    "results_tab": ("Prompts", "Rows", "Models and cost"),
+    "prompts_view": ("Rules and examples", "All prompts", "What came from what", "Which step"),
+    "rows_view": ("By prompt", "Scores"),
     "example_tabs": ("Rows", "Add rows", "Columns"),
 }
 
@@ -60,6 +54,11 @@ PAGES: Mapping[str, Visit] = {
     "run": Visit("run"),
     "results-of-the-second-run": Visit("results", {"run": "Random search"}),
     **{f"results-{name}": Visit("results", session=tab) for name, tab in _tabs("results_tab")},
+    **{f"results-{name}": Visit("results", session=view) for name, view in _tabs("prompts_view")},
+    **{
+        f"results-{name}": Visit("results", session={**view, "results_tab": "Rows"})
+        for name, view in _tabs("rows_view")
+    },
     "results-one-row": Visit("results", {"row": "9"}, {"results_tab": "Rows"}),
     "try_it": Visit("try_it"),
     "try_it-answered": Visit("try_it", pressed="try_it"),

@@ -68,7 +68,9 @@ def test_a_prompt_of_another_run_is_set_beside(page):
     press(page, "another_best")
     expect(page.locator(".st-key-compared_bar")).to_contain_text("Best of BootstrapFewShot")
     expect(page).to_have_url(re.compile("compare="))
-    tab(page, "Scores")
+    tab(page, "Rows")
+    page.get_by_role("radio", name="Scores").click()
+    settled(page)
     expect(page.locator(".plot[data-points]").first).to_be_visible()
     page.reload()
     settled(page)
@@ -104,7 +106,9 @@ def test_a_row_is_read_to_its_messages_and_feedback_reaches_the_tune_page(page, 
 
 
 def test_a_pressed_cell_of_the_confusion_matrix_shows_its_rows(page):
-    tab(page, "By label")
+    tab(page, "Rows")
+    page.get_by_role("radio", name="By label").click()
+    settled(page)
     page.locator(".st-key-label_of").get_by_role("radio", name="Start").click()
     settled(page)
     press_first_row(page, "[class*=st-key-confusion_]", -12)

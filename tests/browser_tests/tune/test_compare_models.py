@@ -65,6 +65,6 @@ def test_models_are_compared_and_the_program_moves_to_another(
     expect(page.locator(".st-key-page_line")).to_contain_text("Finished")
     with Store.open(server.home, read_only=True) as store:
         first = min(store.runs.all(project), key=lambda run: run.created_at)
-    page.goto(f"{server.url}/results?project={project}&run={first.id}&results_tab=Models")
+    page.goto(f"{server.url}/results?project={project}&run={first.id}&results_tab=Models+and+cost")
     settled(page)
     expect(page.locator(".st-key-tuned_on_each")).to_contain_text("openai/test-model")

@@ -56,7 +56,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, st
 
 def shown(finished: tuple[str, str]) -> AppTest:
     app = open_page("results", project=finished[0], run=finished[1])
-    app.session_state["results_tab"] = "Models"
+    app.session_state["results_tab"] = "Models and cost"
     app.run()
     assert not app.exception
     return app

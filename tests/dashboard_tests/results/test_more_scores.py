@@ -26,7 +26,9 @@ def open_page(project, run, tab="", **params):
     app.query_params.update(given)
     app.run()
     app.query_params.update(given)
-    if tab:
+    if tab == "Rules and examples":
+        app.session_state["prompts_view"] = tab
+    elif tab:
         app.session_state["results_tab"] = tab
     app.switch_page("results/page.py").run()
     assert not app.exception, app.exception
@@ -80,7 +82,7 @@ def test_missing_test_rows_are_scored_on_request(finished, home):
     app = open_page(project, run, "Rows", compare=compare_with(run, prompt.id))
     assert not [b for b in app.button if "missing test" in b.label]
     assert reading.run(run).result == before
-    app = open_page(project, run, "Prompts side by side", compare=compare_with(run, prompt.id))
+    app = open_page(project, run, "Prompts", compare=compare_with(run, prompt.id))
     assert "looked at after the choice" in said(app)
 
 
@@ -123,7 +125,7 @@ def test_a_version_without_an_example_is_a_prompt_of_the_run(finished, home):
     assert made.tested is not None
     app = open_page(project, run, "Rules and examples", compare=compare)
     assert "measured: " in app.checkbox[0].label
-    app = open_page(project, run, "Prompts side by side", compare=compare_with(run, made.id))
+    app = open_page(project, run, "Prompts", compare=compare_with(run, made.id))
     assert "You made it" in said(app)
     assert app.button(key=f"take_{made.id}")
 

@@ -21,16 +21,16 @@ from engine.runs.worker import work
 from engine.search.result import StaticFigures, TeacherFigures
 from engine.store.store import Store
 
-TABS = (
-    "Prompts side by side",
-    "Rows",
-    "By label",
-    "Scores",
-    "All prompts",
-    "Rows by prompt",
-    "Family and cost",
-    "Rules and examples",
-    "Which step",
+VIEWS = (
+    "Prompts/Word by word",
+    "Prompts/Rules and examples",
+    "Prompts/All prompts",
+    "Prompts/What came from what",
+    "Rows/Answers",
+    "Rows/By label",
+    "Rows/By prompt",
+    "Rows/Scores",
+    "Models and cost",
 )
 
 
@@ -50,8 +50,11 @@ def open_page(project, run="", tab="", **params):
     app.run()
     for name, value in given.items():
         app.query_params[name] = value
+    tab, _, view = tab.partition("/")
     if tab:
         app.session_state["results_tab"] = tab
+    if view:
+        app.session_state[f"{tab.lower()}_view"] = view
     app.switch_page("results/page.py").run()
     assert not app.exception, app.exception
     return app
@@ -72,12 +75,13 @@ def test_nothing_yet_says_what_to_do(project):
     assert "No results yet" in said(open_page(project))
 
 
-@pytest.mark.parametrize("tab", TABS[:-1])
+@pytest.mark.parametrize("tab", VIEWS)
 def test_every_tab_of_a_finished_run(tuned, tab):
     project, finished = tuned
     app = open_page(project, finished, tab)
     assert "test rows" in said(app)
-    assert "Which step" not in [t.label for t in app.tabs]
+    assert [t.label for t in app.tabs] == ["Prompts", "Rows", "Models and cost"]
+    assert "Which step" not in [o for g in app.get("button_group") for o in g.options]
 
 
 def test_rows_are_filtered_and_one_is_read_whole(tuned):
@@ -103,14 +107,19 @@ def test_rows_are_filtered_and_one_is_read_whole(tuned):
 
 def test_a_cell_of_the_confusion_matrix_filters_the_rows(tuned):
     project, finished = tuned
-    app = open_page(project, finished, "By label")
+    app = open_page(project, finished, "Rows/By label")
     scores = table(app, "Label")
     assert set(scores) >= {"Rows", "Start: found", "Best: found", "Best: right"}
     matrix = next(d.value for d in app.dataframe if d.value.index.name == "Right label")
-    cells = [(right, answer, int(n)) for right, line in matrix.iterrows() for answer, n in line.items() if n]
+    cells = [
+        (right, answer, int(n.split()[1]))
+        for right, line in matrix.iterrows()
+        for answer, n in line.items()
+        if n
+    ]
     assert sum(n for *_, n in cells) == scores["Rows"].sum(), "every row is in one cell"
     right, answer, n = max((c for c in cells if c[0] != c[1]), key=lambda c: c[2])
-    app = open_page(project, finished, "By label", cell=f"{right}>{answer}")
+    app = open_page(project, finished, "Rows/By label", cell=f"{right}>{answer}")
     shown = table(app, "Expected")
     assert len(shown) == n
     assert set(shown["Expected"]) == {right}
@@ -164,7 +173,7 @@ def test_up_to_four_prompts_of_comparable_runs_stand_side_by_side(tuned, home):
     assert app.multiselect[0].value == keys[:3], "one from a run that cannot be compared is left out"
     columns = list(table(app, "Change").columns)
     assert columns[2:6] == ["Expected", "Start", "Best", "Best of BootstrapFewShot"]
-    for tab in ("Prompts side by side", "Scores"):
+    for tab in ("Prompts", "Rows/Scores"):
         open_page(project, finished, tab, compare=",".join(keys))
 
 
@@ -182,12 +191,12 @@ def test_several_steps_are_credited(project, home):
     drafts.update(project, pipeline=PipelineSpec(steps=(read, route)))
     run = add_run(project, "GEPA")
     work(home, run)
-    app = open_page(project, run, "Which step")
+    app = open_page(project, run, "Prompts/Which step")
     assert list(table(app, "Changes tried")["Step"]) == ["read", "route"]
     row = reading.read_store(report.tested, reading.run(run))[0][0].row
     app = open_page(project, run, "Rows", row=str(row + 2))
     assert "Step read" in said(app).replace("**", "")
-    open_page(project, run, "Prompts side by side")
+    open_page(project, run, "Prompts")
 
 
 def made(number, score=0.5, parent=None):
@@ -221,7 +230,7 @@ def fill(run, trials, rows=(0, 1, 2), state="running"):
             store.runs.set_state(run, state, "The model was gone.")
 
 
-@pytest.mark.parametrize("tab", TABS[:-1])
+@pytest.mark.parametrize("tab", VIEWS)
 def test_a_run_under_way_shows_what_there_is(project, tab):
     run = add_run(project)
     fill(run, 5)
@@ -251,7 +260,7 @@ def test_a_run_whose_process_was_killed_says_so(project):
 def test_ten_thousand_trials_open_in_time(project):
     run = add_run(project)
     fill(run, 10_000, rows=(0,))
-    for tab in ("Rows", "Family and cost"):
+    for tab in ("Rows", "Prompts/What came from what", "Models and cost"):
         app = open_page(project, run, tab)
         started = time.process_time()
         app.run()
@@ -269,9 +278,9 @@ def test_a_tuned_model_is_set_against_its_teacher(project, home):
         assert "Small against large" not in said(open_page(project, run))
         teacher = TeacherFigures(result.seed_candidate, test=0.99, cost_per_row=0.01, model="openai/large")
         store.runs.save_result(run, replace(result, teacher=teacher, tuned_models=("tuned/small-1",)))
-    app = open_page(project, run)
+    assert "its teacher 99 %" in said(open_page(project, run))
+    app = open_page(project, run, "Models and cost")
     assert "Small against large, on the test rows" in said(app)
-    assert "its teacher 99 %" in said(app)
     (table,) = [h.value for h in app.get("html") if "Large model (teacher)" in str(h.value)]
     assert "tuned/small-1" in table
     assert "$10.00" in table
