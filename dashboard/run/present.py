@@ -8,15 +8,24 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.components import ui
-from dashboard.components.run_elements import DOT, Parts, follow, meters_element, score_plot, watch
+from dashboard.components.run_elements import (
+    DOT,
+    Parts,
+    follow,
+    meters_element,
+    replay_buttons,
+    replay_player,
+    score_plot,
+    watch,
+)
 from dashboard.components.runs import PRESENT, state_badge
 from dashboard.services import RunRow
 from dashboard.state import reading
 from dashboard.state.live.snapshot import Snapshot
 from dashboard.text import escape_markdown
 
-TALL, SHORT, NARRATION = 430, 290, 80
-"""Pixels of the chart while the run goes on, and below its result; and of the sentence above it."""
+TALL, SHORT = 460, 325
+"""Pixels of the chart while the run goes on, and below its result."""
 
 
 def present_run(run_id: str) -> None:
@@ -31,10 +40,13 @@ def _draw(seen: Snapshot, shown: Parts, live: str) -> None:
     with ui.row("present_head"):
         st.subheader(escape_markdown(run.title, 90), anchor=False, width="stretch")
         state_badge(run)
+        replay_buttons(run)
         if st.button("Leave", key="present_leave", type="tertiary", shortcut="P"):
             st.query_params.pop(PRESENT, None)
             st.rerun()
     watch(shown, live)
+    if replay_player(run, SHORT):
+        return
     if run.is_over and run.result:
         st.html(reading.hero(run))
         left, right = st.columns([3, 2], gap="medium")
@@ -50,4 +62,4 @@ def _draw(seen: Snapshot, shown: Parts, live: str) -> None:
 
 def _winner(run: RunRow, best: str) -> None:
     state = next(iter(reading.prompt(run, best).steps.values()))
-    ui.plain_code(state.instructions.strip() or "(no instruction)", height=SHORT + NARRATION)
+    ui.plain_code(state.instructions.strip() or "(no instruction)", height=SHORT)
